@@ -1,0 +1,270 @@
+//! The catalogue: every table there is, in one place.
+//!
+//! A number is never used twice; a table that goes leaves its line as a tombstone. Tables of a
+//! platform's own data have keys that start with the platform (user ids and aliases are written
+//! platform first); the room tables are the only shared ones.
+
+use ruma::{OwnedDeviceId, OwnedEventId, OwnedRoomAliasId, OwnedRoomId, OwnedServerName, OwnedUserId};
+
+use crate::{Json, Position, Stamped, Table, TableId, key, records::*};
+
+/// A line of the catalogue.
+#[derive(Clone, Copy, Debug)]
+pub struct TableInfo {
+    /// Its number.
+    pub id: TableId,
+    /// Its name.
+    pub name: &'static str,
+    /// The service that writes it.
+    pub owner: &'static str,
+    /// What it is for.
+    pub purpose: &'static str,
+}
+
+macro_rules! catalogue {
+    ($($(#[doc = $purpose:literal])+ $number:literal $owner:ident $name:ident $text:literal: $key:ty => $value:ty;)*) => {
+        $(
+            $(#[doc = $purpose])+
+            #[derive(Clone, Copy, Debug)]
+            pub struct $name;
+
+            impl Table for $name {
+                type Key = $key;
+                type Value = $value;
+                const ID: TableId = TableId($number);
+                const NAME: &'static str = $text;
+                const OWNER: &'static str = stringify!($owner);
+            }
+        )*
+
+        /// All tables, in the order of the catalogue.
+        pub const TABLES: &[TableInfo] = &[$(TableInfo {
+            id: TableId($number),
+            name: $text,
+            owner: stringify!($owner),
+            purpose: concat!($($purpose),+),
+        }),*];
+    };
+}
+
+/// Where the newest position stands in [`Meta`].
+pub(crate) const META_POSITION_KEY: [u8; 1] = [0];
+
+key! {
+    /// Of [`Meta`].
+    MetaKey { item: u8 }
+}
+key! {
+    /// A row of one platform under a name.
+    PlatformKey { platform: OwnedServerName, name: String }
+}
+key! {
+    /// A row of one platform under a SHA-256 hash.
+    PlatformHashKey { platform: OwnedServerName, hash: [u8; 32] }
+}
+key! {
+    /// A row of a user.
+    UserKey { user_id: OwnedUserId }
+}
+key! {
+    /// A row of a user under a name.
+    UserNameKey { user_id: OwnedUserId, name: String }
+}
+key! {
+    /// A row of a device.
+    DeviceKey { user_id: OwnedUserId, device_id: OwnedDeviceId }
+}
+key! {
+    /// Account data: of the user, or of the user in a room.
+    AccountDataKey { user_id: OwnedUserId, room_id: Option<OwnedRoomId>, event_type: String }
+}
+key! {
+    /// A pusher.
+    PusherKey { user_id: OwnedUserId, app_id: String, pushkey: String }
+}
+key! {
+    /// A word by which a user is found.
+    DirectoryTermKey { platform: OwnedServerName, term: String, user_id: OwnedUserId }
+}
+key! {
+    /// A pointer in an inbox.
+    InboxKey { user_id: OwnedUserId, position: Position, pointer: InboxPointer }
+}
+key! {
+    /// A message to a device, in the order of the queue.
+    ToDeviceKey { user_id: OwnedUserId, device_id: OwnedDeviceId, position: Position, index: u32 }
+}
+key! {
+    /// A row of a room.
+    RoomKey { room_id: OwnedRoomId }
+}
+key! {
+    /// A row of a user in a room, found by user.
+    UserRoomKey { user_id: OwnedUserId, room_id: OwnedRoomId }
+}
+key! {
+    /// A row of a user in a room, found by room, platform by platform.
+    RoomUserKey { room_id: OwnedRoomId, user_id: OwnedUserId }
+}
+key! {
+    /// An event's place in a room.
+    TimelineKey { room_id: OwnedRoomId, seq: i64 }
+}
+key! {
+    /// An event.
+    EventKey { event_id: OwnedEventId }
+}
+key! {
+    /// An entry of a room's state.
+    StateKey { room_id: OwnedRoomId, event_type: String, state_key: String }
+}
+key! {
+    /// A change of a room's current state.
+    StateLogKey { room_id: OwnedRoomId, position: Position, event_type: String, state_key: String }
+}
+key! {
+    /// A state of a room, by number.
+    StateIdKey { room_id: OwnedRoomId, state_id: u64 }
+}
+key! {
+    /// A relation from one event to its parent.
+    RelationKey { room_id: OwnedRoomId, parent: OwnedEventId, rel_type: String, seq: i64 }
+}
+key! {
+    /// An event under another event.
+    RoomEventKey { room_id: OwnedRoomId, event_id: OwnedEventId }
+}
+key! {
+    /// A transaction id, within a device and an endpoint's path (`scope`).
+    TransactionKey { user_id: OwnedUserId, device_id: OwnedDeviceId, scope: String, txn_id: String }
+}
+key! {
+    /// A receipt. `kind` is 0 for public, 1 for private; `thread` is empty for an unthreaded one.
+    ReceiptKey { room_id: OwnedRoomId, user_id: OwnedUserId, kind: u8, thread: String }
+}
+key! {
+    /// A change of a receipt.
+    ReceiptLogKey { room_id: OwnedRoomId, position: Position, user_id: OwnedUserId, kind: u8, thread: String }
+}
+key! {
+    /// A room alias.
+    AliasKey { alias: OwnedRoomAliasId }
+}
+key! {
+    /// An alias of a room, found by room.
+    RoomAliasKey { room_id: OwnedRoomId, alias: OwnedRoomAliasId }
+}
+key! {
+    /// A room that a platform lists.
+    PublicRoomKey { platform: OwnedServerName, room_id: OwnedRoomId }
+}
+key! {
+    /// A report, in the order in which reports came in.
+    ReportKey { platform: OwnedServerName, position: Position }
+}
+key! {
+    /// A thumbnail; the size in pixels.
+    ThumbnailKey { platform: OwnedServerName, media_id: String, width: u32, height: u32, method: String }
+}
+
+catalogue! {
+    /// The store's own rows.
+    0 storage Meta "meta": MetaKey => Json;
+
+    /// The signing keys of each platform, by key id; old ones stay for verification.
+    10 platforms SigningKeys "signing_keys": PlatformKey => SigningKeyRecord;
+    /// Tokens that allow registration.
+    11 platforms RegistrationTokens "registration_tokens": PlatformKey => RegistrationTokenRecord;
+
+    /// The accounts.
+    20 accounts Accounts "accounts": UserKey => AccountRecord;
+    /// The devices of each account, with the hashes of their tokens.
+    21 accounts Devices "devices": DeviceKey => DeviceRecord;
+    /// Access tokens, by SHA-256 hash.
+    22 accounts AccessTokens "access_tokens": PlatformHashKey => AccessTokenRecord;
+    /// Refresh tokens, by SHA-256 hash.
+    23 accounts RefreshTokens "refresh_tokens": PlatformHashKey => RefreshTokenRecord;
+    /// Profile fields, as JSON values.
+    24 accounts Profiles "profiles": UserNameKey => Json;
+    /// Account data of users, and of users in rooms; the content, as JSON. Tags, push rules and read markers too.
+    25 accounts AccountData "account_data": AccountDataKey => Stamped<Json>;
+    /// Stored filters, as JSON.
+    26 accounts Filters "filters": UserNameKey => Json;
+
+    /// Words by which users of a platform are found.
+    30 directory DirectoryTerms "directory_terms": DirectoryTermKey => ();
+    /// Room aliases.
+    31 directory Aliases "aliases": AliasKey => AliasRecord;
+    /// The aliases of each room.
+    32 directory RoomAliases "room_aliases": RoomAliasKey => ();
+    /// The rooms that each platform lists.
+    33 directory PublicRooms "public_rooms": PublicRoomKey => ();
+
+    /// What concerns each user, in order; see services/inbox.
+    40 inbox Inbox "inbox": InboxKey => ();
+    /// The rooms with so many members that they are read instead of fanned out to, by member.
+    41 inbox BigRooms "big_rooms": UserRoomKey => ();
+    /// Messages to devices, until the device acknowledges them.
+    42 inbox ToDevice "to_device": ToDeviceKey => Json;
+
+    /// The rooms.
+    50 rooms Rooms "rooms": RoomKey => RoomRecord;
+    /// The head of each room: the one row that every append expects.
+    51 rooms RoomHeads "room_heads": RoomKey => RoomHeadRecord;
+    /// The events of each room in the order in which they were accepted.
+    52 rooms Timeline "timeline": TimelineKey => Stamped<EventRecord>;
+    /// Where each event is.
+    53 rooms EventIds "event_ids": EventKey => EventPlaceRecord;
+    /// Events of the graph that clients do not see: rejected, or soft-failed.
+    54 rooms HiddenEvents "hidden_events": RoomEventKey => EventRecord;
+    /// The current state of each room.
+    55 rooms CurrentState "current_state": StateKey => StateEntryRecord;
+    /// The changes of each room's current state, in order.
+    56 rooms StateLog "state_log": StateLogKey => StateEntryRecord;
+    /// The states that rooms have had, as differences from an earlier one.
+    57 rooms StateDeltas "state_deltas": StateIdKey => StateDeltaRecord;
+    /// The users of each room and their membership.
+    58 rooms Members "members": RoomUserKey => MemberRecord;
+    /// The rooms of each hosted user and the user's membership.
+    59 rooms Memberships "memberships": UserRoomKey => Stamped<MembershipRecord>;
+    /// Relations between events (edits, reactions, threads, references), by parent.
+    60 rooms Relations "relations": RelationKey => RelationRecord;
+    /// The threads of each room, by root.
+    61 rooms Threads "threads": RoomEventKey => ThreadRecord;
+    /// Transaction ids that were used, and what they made.
+    62 rooms Transactions "transactions": TransactionKey => TransactionRecord;
+    /// The newest receipt of each user.
+    63 rooms Receipts "receipts": ReceiptKey => Stamped<ReceiptRecord>;
+    /// The changes of receipts, in order; only the newest of each receipt.
+    64 rooms ReceiptLog "receipt_log": ReceiptLogKey => ReceiptRecord;
+    /// Words of unencrypted messages, by chunks of the timeline (`seq` is the first of the chunk).
+    65 rooms SearchChunks "search_chunks": TimelineKey => SearchChunkRecord;
+    /// Reports of rooms, events and users.
+    66 rooms Reports "reports": ReportKey => ReportRecord;
+
+    /// Pushers.
+    70 push Pushers "pushers": PusherKey => PusherRecord;
+    /// Counts of unread messages, as far as they were counted.
+    71 push UnreadCounts "unread_counts": UserRoomKey => UnreadCountsRecord;
+
+    /// Media that were uploaded.
+    80 media Media "media": PlatformKey => MediaRecord;
+    /// Thumbnails that were made.
+    81 media Thumbnails "thumbnails": ThumbnailKey => ThumbnailRecord;
+    /// Bytes that each user has stored.
+    82 media MediaUsage "media_usage": UserKey => u64;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::TABLES;
+
+    #[test]
+    fn numbers_and_names_are_unique() {
+        let numbers: HashSet<_> = TABLES.iter().map(|table| table.id).collect();
+        let names: HashSet<_> = TABLES.iter().map(|table| table.name).collect();
+        assert_eq!((numbers.len(), names.len()), (TABLES.len(), TABLES.len()));
+    }
+}

@@ -1,0 +1,163 @@
+//! The contract between Linkspan and a storage engine: four verbs over ordered bytes.
+//!
+//! `get` and `range` read what is durable, `submit` queues a write-set and returns its [`Ticket`],
+//! `subscribe` watches the feed of commits. The engine's promises, checked by the conformance suite:
+//!
+//! * a write-set is applied whole, or refused with `Conflict`, or fails; nothing in between;
+//! * write-sets take effect in the order in which they were submitted;
+//! * a ticket resolves, and the feed tells of a commit, only once it is on disk;
+//! * after a failed disk sync the engine refuses every later write (`Poisoned`).
+
+use std::sync::Arc;
+
+use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{KeyError, Position};
+
+/// A table's number in the catalogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TableId(pub u8);
+
+/// A read failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The engine could not read.
+    #[error("storage engine: {0}")]
+    Engine(String),
+    /// What was read is not what its table demands.
+    #[error("damaged row in table {table}: {source}")]
+    DamagedKey {
+        /// The table.
+        table: &'static str,
+        /// What is wrong with the key.
+        source: KeyError,
+    },
+    /// A value could not be decoded.
+    #[error("damaged row in table {table}: {reason}")]
+    DamagedValue {
+        /// The table.
+        table: &'static str,
+        /// What is wrong with the value.
+        reason: String,
+    },
+    /// A write that had to happen did not.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+/// A commit did not happen.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CommitError {
+    /// Something the write-set expected does not hold any more. Nothing was written.
+    #[error("the expected state has changed")]
+    Conflict,
+    /// The write failed, or an earlier one did: whether it is on disk is unknown, and nothing more
+    /// will be written until a restart.
+    #[error("the store refuses writes after a failure: {0}")]
+    Poisoned(Arc<str>),
+}
+
+/// What a key must hold for a write-set to be applied.
+#[derive(Clone, Debug)]
+pub struct Expectation {
+    pub(crate) table: TableId,
+    pub(crate) key: Vec<u8>,
+    /// The value, or absent.
+    pub(crate) value: Option<Vec<u8>>,
+}
+
+/// One change of a write-set. Stamps are offsets of eight bytes that the commit replaces by its position.
+#[derive(Clone, Debug)]
+pub struct Change {
+    pub(crate) table: TableId,
+    pub(crate) key: Vec<u8>,
+    pub(crate) key_stamp: Option<usize>,
+    /// None deletes.
+    pub(crate) value: Option<Vec<u8>>,
+    pub(crate) value_stamp: Option<usize>,
+}
+
+/// Whom a commit concerns; carried by the feed, not stored.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Notice {
+    /// A user's inbox got a pointer.
+    User(OwnedUserId),
+    /// A device's queue of to-device messages grew.
+    Device(OwnedUserId, OwnedDeviceId),
+    /// A room's timeline grew.
+    Room(OwnedRoomId),
+}
+
+/// Changes that happen together or not at all.
+#[derive(Clone, Debug, Default)]
+pub struct RawWriteSet {
+    pub(crate) expectations: Vec<Expectation>,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) notices: Vec<Notice>,
+}
+
+/// One commit, as the feed tells of it.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// Its position.
+    pub position: Position,
+    /// Whom it concerns.
+    pub notices: Vec<Notice>,
+}
+
+/// The commits of one disk sync, in order.
+pub type CommitGroup = Arc<[Committed]>;
+
+/// The outcome of a submitted write-set, once it is known.
+#[derive(Debug)]
+pub struct Ticket(pub(crate) oneshot::Receiver<Result<Position, CommitError>>);
+
+impl Ticket {
+    /// Waits until the write-set is on disk or has failed.
+    pub async fn committed(self) -> Result<Position, CommitError> {
+        self.0.await.unwrap_or_else(|_| Err(CommitError::Poisoned("the engine has stopped".into())))
+    }
+}
+
+/// A range of a table's keys, as bytes.
+#[derive(Clone, Debug)]
+pub struct RawRange {
+    /// First key that belongs to it.
+    pub from: Vec<u8>,
+    /// First key after it that does not.
+    pub to: Option<Vec<u8>>,
+    /// From the last key to the first.
+    pub reverse: bool,
+    /// At most so many rows.
+    pub limit: usize,
+}
+
+/// A row, as bytes.
+pub type RawRow = (Vec<u8>, Vec<u8>);
+
+/// A storage engine. See the module's page for what it promises.
+pub trait Engine: Send + Sync + 'static {
+    /// The value of a key.
+    fn get(
+        &self,
+        table: TableId,
+        key: &[u8],
+    ) -> impl Future<Output = Result<Option<Vec<u8>>, StorageError>> + Send;
+
+    /// The rows of a range in key order, or in reverse.
+    fn range(
+        &self,
+        table: TableId,
+        range: RawRange,
+    ) -> impl Future<Output = Result<Vec<RawRow>, StorageError>> + Send;
+
+    /// Queues a write-set; its place in the order of commits is settled when this returns.
+    fn submit(&self, writes: RawWriteSet) -> Ticket;
+
+    /// The feed of commits from now on.
+    fn subscribe(&self) -> mpsc::UnboundedReceiver<CommitGroup>;
+
+    /// The newest position that is durable and readable.
+    fn position(&self) -> Position;
+}

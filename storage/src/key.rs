@@ -1,0 +1,336 @@
+//! The one encoder of keys. Encoded keys sort as their fields do, field by field, so that a range
+//! over a prefix of the fields is a range over the bytes.
+//!
+//! Strings end with `00 01` and escape an inner `00` as `00 FF`; integers are big-endian, signed
+//! ones with the sign bit flipped. Identifiers that are a SHA-256 hash (event ids, room ids of
+//! room version 12) are kept as their 32 bytes.
+
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use ruma::{
+    OwnedDeviceId, OwnedEventId, OwnedRoomAliasId, OwnedRoomId, OwnedServerName, OwnedUserId, ServerName,
+    UserId,
+};
+
+use crate::Position;
+
+/// A stored key did not have the shape its table demands: the store is damaged or of another version.
+#[derive(Debug, thiserror::Error)]
+#[error("malformed key: {0}")]
+pub struct KeyError(pub &'static str);
+
+/// Collects the bytes of a key and remembers where a [`Position::PENDING`] stands in it.
+#[derive(Debug, Default)]
+pub struct KeyWriter {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) stamp: Option<usize>,
+}
+
+impl KeyWriter {
+    fn str(&mut self, value: &str) {
+        for &byte in value.as_bytes() {
+            self.bytes.push(byte);
+            if byte == 0 {
+                self.bytes.push(0xFF);
+            }
+        }
+        self.bytes.extend_from_slice(&[0, 1]);
+    }
+}
+
+/// Reads the fields of a key back in order.
+#[derive(Debug)]
+pub struct KeyReader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> KeyReader<'a> {
+    /// A reader at the start of `bytes`.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    fn take(&mut self, len: usize) -> Result<&'a [u8], KeyError> {
+        let (head, rest) = self.rest.split_at_checked(len).ok_or(KeyError("too short"))?;
+        self.rest = rest;
+        Ok(head)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], KeyError> {
+        self.take(N)?.try_into().map_err(|_| KeyError("too short"))
+    }
+
+    fn str(&mut self) -> Result<String, KeyError> {
+        let mut out = Vec::new();
+        loop {
+            match self.take(1)? {
+                [0] => match self.take(1)? {
+                    [1] => break,
+                    [0xFF] => out.push(0),
+                    _ => return Err(KeyError("bad escape in a string")),
+                },
+                byte => out.extend_from_slice(byte),
+            }
+        }
+        String::from_utf8(out).map_err(|_| KeyError("not UTF-8"))
+    }
+
+    fn end(&self) -> Result<(), KeyError> {
+        if self.rest.is_empty() { Ok(()) } else { Err(KeyError("too long")) }
+    }
+}
+
+/// A type that can be a field of a key.
+pub trait KeyField: Sized {
+    /// Appends the field, order-keeping.
+    fn write(&self, to: &mut KeyWriter);
+    /// Reads what `write` wrote.
+    fn read(from: &mut KeyReader<'_>) -> Result<Self, KeyError>;
+}
+
+/// The key of a table: a struct of [`KeyField`]s, made by [`key!`](crate::key!).
+pub trait Key: Sized + Clone + std::fmt::Debug + Send + Sync + 'static {
+    /// The fields as a tuple, for [`Prefix`].
+    type Fields;
+    /// Appends all fields.
+    fn write(&self, to: &mut KeyWriter);
+    /// Reads all fields.
+    fn read(from: &mut KeyReader<'_>) -> Result<Self, KeyError>;
+
+    /// The encoded key.
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut writer = KeyWriter::default();
+        self.write(&mut writer);
+        writer.bytes
+    }
+
+    /// The key that `bytes` are the whole encoding of.
+    fn from_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
+        let mut reader = KeyReader::new(bytes);
+        let key = Self::read(&mut reader)?;
+        reader.end()?;
+        Ok(key)
+    }
+}
+
+/// The first fields of a key with the fields `F`: `()`, `(&a,)`, `(&a, &b)`…
+pub trait Prefix<F> {
+    /// Appends the given fields.
+    fn write(&self, to: &mut KeyWriter);
+}
+
+macro_rules! prefixes {
+    ($(($($given:ident)*) of ($($all:ident)*);)*) => {$(
+        impl<$($all: KeyField),*> Prefix<($($all,)*)> for ($(&$given,)*) {
+            #[allow(non_snake_case, unused_variables)]
+            fn write(&self, to: &mut KeyWriter) {
+                let ($($given,)*) = self;
+                $($given.write(to);)*
+            }
+        }
+    )*};
+}
+prefixes! {
+    () of (A); (A) of (A);
+    () of (A B); (A) of (A B); (A B) of (A B);
+    () of (A B C); (A) of (A B C); (A B) of (A B C); (A B C) of (A B C);
+    () of (A B C D); (A) of (A B C D); (A B) of (A B C D); (A B C) of (A B C D); (A B C D) of (A B C D);
+    () of (A B C D E); (A) of (A B C D E); (A B) of (A B C D E); (A B C) of (A B C D E);
+    (A B C D) of (A B C D E); (A B C D E) of (A B C D E);
+}
+
+/// Declares the struct that is a table's key, with its order-keeping encoding.
+#[macro_export]
+macro_rules! key {
+    ($(#[$meta:meta])* $name:ident { $($(#[$fmeta:meta])* $field:ident: $type:ty),* $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[allow(missing_docs)]
+        pub struct $name { $($(#[$fmeta])* pub $field: $type),* }
+
+        impl $crate::Key for $name {
+            type Fields = ($($type,)*);
+            fn write(&self, to: &mut $crate::KeyWriter) {
+                $($crate::KeyField::write(&self.$field, to);)*
+            }
+            fn read(from: &mut $crate::KeyReader<'_>) -> Result<Self, $crate::KeyError> {
+                Ok(Self { $($field: $crate::KeyField::read(from)?),* })
+            }
+        }
+    };
+}
+
+impl KeyField for u8 {
+    fn write(&self, to: &mut KeyWriter) {
+        to.bytes.push(*self);
+    }
+    fn read(from: &mut KeyReader<'_>) -> Result<Self, KeyError> {
+        Ok(from.array::<1>()?[0])
+    }
+}
+
+impl KeyField for u32 {
+    fn write(&self, to: &mut KeyWriter) {
+        to.bytes.extend_from_slice(&self.to_be_bytes());
+    }
+    fn read(from: &mut KeyReader<'_>) -> Result<Self, KeyError> {
+        Ok(Self::from_be_bytes(from.array()?))
+    }
+}
+
+impl KeyField for u64 {
+    fn write(&self, to: &mut KeyWriter) {
+        to.bytes.extend_from_slice(&self.to_be_bytes());
+    }
+    fn read(from: &mut KeyReader<'_>) -> Result<Self, KeyError> {
+        Ok(Self::from_be_bytes(from.array()?))
+    }
+}
+
+impl KeyField for i64 {
+    fn write(&self, to: &mut KeyWriter) {
+        ((*self as u64) ^ (1 << 63)).write(to);
+    }
+    fn read(from: &mut KeyReader<'_>) -> Result<Self, KeyError> {
+        Ok((u64::read(from)? ^ (1 << 63)) as i64)
+    }
+}
+
+impl KeyField for [u8; 32] {
+    fn write(&self, to: &mut KeyWriter) {
+        to.bytes.extend_from_slice(self);
+    }
+    fn read(from: &mut KeyReader<'_>) -> Result<Self, KeyError> {
+        from.array()
+    }
+}
+
+impl KeyField for Position {
+    fn write(&self, to: &mut KeyWriter) {
+        if *self == Self::PENDING {
+            to.stamp = Some(to.bytes.len());
+        }
+        self.get().write(to);
+    }
+    fn read(from: &mut KeyReader<'_>) -> Result<Self, KeyError> {
+        u64::read(from).map(Self::from_u64)
+    }
+}
+
+impl KeyField for String {
+    fn write(&self, to: &mut KeyWriter) {
+        to.str(self);
+    }
+    fn read(from: &mut KeyReader<'_>) -> Result<Self, KeyError> {
+        from.str()
+    }
+}
+
+impl KeyField for OwnedServerName {
+    fn write(&self, to: &mut KeyWriter) {
+        to.str(self.as_str());
+    }
+    fn read(from: &mut KeyReader<'_>) -> Result<Self, KeyError> {
+        ServerName::parse(from.str()?).map_err(|_| KeyError("not a server name"))
+    }
+}
+
+/// The platform stands first, so that what belongs to a platform lies together.
+impl KeyField for OwnedUserId {
+    fn write(&self, to: &mut KeyWriter) {
+        to.str(self.server_name().as_str());
+        to.str(self.localpart());
+    }
+    fn read(from: &mut KeyReader<'_>) -> Result<Self, KeyError> {
+        let server = from.str()?;
+        let localpart = from.str()?;
+        UserId::parse(format!("@{localpart}:{server}")).map_err(|_| KeyError("not a user id"))
+    }
+}
+
+/// The platform stands first, as for user ids.
+impl KeyField for OwnedRoomAliasId {
+    fn write(&self, to: &mut KeyWriter) {
+        to.str(self.server_name().as_str());
+        to.str(self.alias());
+    }
+    fn read(from: &mut KeyReader<'_>) -> Result<Self, KeyError> {
+        let server = from.str()?;
+        let alias = from.str()?;
+        ruma::RoomAliasId::parse(format!("#{alias}:{server}")).map_err(|_| KeyError("not a room alias"))
+    }
+}
+
+impl KeyField for OwnedDeviceId {
+    fn write(&self, to: &mut KeyWriter) {
+        to.str(self.as_str());
+    }
+    fn read(from: &mut KeyReader<'_>) -> Result<Self, KeyError> {
+        Ok(from.str()?.into())
+    }
+}
+
+impl KeyField for OwnedRoomId {
+    fn write(&self, to: &mut KeyWriter) {
+        write_hash_id(self.as_str(), to);
+    }
+    fn read(from: &mut KeyReader<'_>) -> Result<Self, KeyError> {
+        read_hash_id('!', from)?.try_into().map_err(|_| KeyError("not a room id"))
+    }
+}
+
+impl KeyField for OwnedEventId {
+    fn write(&self, to: &mut KeyWriter) {
+        write_hash_id(self.as_str(), to);
+    }
+    fn read(from: &mut KeyReader<'_>) -> Result<Self, KeyError> {
+        read_hash_id('$', from)?.try_into().map_err(|_| KeyError("not an event id"))
+    }
+}
+
+impl<T: KeyField> KeyField for Option<T> {
+    fn write(&self, to: &mut KeyWriter) {
+        match self {
+            None => to.bytes.push(0),
+            Some(value) => {
+                to.bytes.push(1);
+                value.write(to);
+            }
+        }
+    }
+    fn read(from: &mut KeyReader<'_>) -> Result<Self, KeyError> {
+        match from.array::<1>()? {
+            [0] => Ok(None),
+            [1] => T::read(from).map(Some),
+            _ => Err(KeyError("bad option")),
+        }
+    }
+}
+
+const ID_IS_HASH: u8 = 1;
+const ID_IS_TEXT: u8 = 2;
+
+/// An id that is a sigil and the unpadded URL-safe base64 of 32 bytes is written as those bytes.
+fn write_hash_id(id: &str, to: &mut KeyWriter) {
+    let mut hash = [0; 32];
+    let is_hash = id.len() == 44 && BASE64_URL_SAFE_NO_PAD.decode_slice(&id[1..], &mut hash).is_ok();
+    if is_hash {
+        to.bytes.push(ID_IS_HASH);
+        to.bytes.extend_from_slice(&hash);
+    } else {
+        to.bytes.push(ID_IS_TEXT);
+        to.str(id);
+    }
+}
+
+fn read_hash_id(sigil: char, from: &mut KeyReader<'_>) -> Result<String, KeyError> {
+    match from.array::<1>()? {
+        [ID_IS_HASH] => {
+            let mut id = String::with_capacity(44);
+            id.push(sigil);
+            BASE64_URL_SAFE_NO_PAD.encode_string(from.array::<32>()?, &mut id);
+            Ok(id)
+        }
+        [ID_IS_TEXT] => from.str(),
+        _ => Err(KeyError("bad id tag")),
+    }
+}

@@ -1,0 +1,35 @@
+//! What is kept, and how.
+//!
+//! Linkspan keeps everything in tables of ordered keys, behind four verbs: [`Store::get`],
+//! [`Store::range`], [`Store::commit`] of a [`WriteSet`], and [`Store::subscribe`] to the feed of commits.
+//! All tables stand in [`catalogue`]; nothing above this crate sees bytes.
+//!
+//! To add a table: give it a key (with [`key!`]) and a value type in `records`, a line in
+//! `catalogue.rs` with the next free number, and say which service owns it. Only the owner writes it.
+//!
+//! Absent is `None`, not an error. A key or a [`Stamped`] value may hold [`Position::PENDING`], which the
+//! commit replaces by its own position: so ordered queues need no counter that writers fight over.
+
+pub mod catalogue;
+mod embedded;
+mod engine;
+mod group_commit;
+mod key;
+mod memory;
+mod position;
+pub mod records;
+mod store;
+mod table;
+mod write_set;
+
+pub use embedded::Embedded;
+pub use engine::{
+    CommitError, CommitGroup, Committed, Engine, Notice, RawRange, RawRow, RawWriteSet, StorageError,
+    TableId, Ticket,
+};
+pub use key::{Key, KeyError, KeyField, KeyReader, KeyWriter, Prefix};
+pub use memory::Memory;
+pub use position::Position;
+pub use store::{Range, Store};
+pub use table::{Json, Record, Stamped, Table, Value};
+pub use write_set::WriteSet;

@@ -1,0 +1,333 @@
+//! The values of the catalogue's tables.
+//!
+//! They are stored as MessagePack arrays: a new field goes to the end, with `#[serde(default)]`.
+
+use ruma::{OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedUserId};
+use serde::{Deserialize, Serialize};
+
+use crate::{KeyError, KeyField, KeyReader, KeyWriter, Record, Value};
+
+macro_rules! records {
+    ($($(#[$meta:meta])* $name:ident { $($(#[$fmeta:meta])* $field:ident: $type:ty),* $(,)? })*) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[allow(missing_docs)]
+        pub struct $name { $($(#[$fmeta])* pub $field: $type),* }
+        impl Record for $name {}
+    )*};
+}
+
+records! {
+    /// An Ed25519 signing key of a platform.
+    SigningKeyRecord {
+        /// PKCS#8 document, DER.
+        der: Vec<u8>,
+        created_ts: u64,
+        /// Since when it signs nothing new.
+        expired_ts: Option<u64>,
+    }
+    /// A registration token.
+    RegistrationTokenRecord {
+        uses_allowed: Option<u64>,
+        completed: u64,
+        expires_ts: Option<u64>,
+    }
+    /// An account.
+    AccountRecord {
+        /// PHC string; None: no log-in by password.
+        password_hash: Option<String>,
+        created_ts: u64,
+        deactivated: bool,
+        admin: bool,
+    }
+    /// A device: one log-in of a user.
+    DeviceRecord {
+        display_name: Option<String>,
+        created_ts: u64,
+        last_seen_ts: u64,
+        last_seen_ip: Option<String>,
+        access_token: [u8; 32],
+        refresh_token: Option<[u8; 32]>,
+    }
+    /// Whose access token it is.
+    AccessTokenRecord {
+        user_id: OwnedUserId,
+        device_id: OwnedDeviceId,
+        expires_ts: Option<u64>,
+    }
+    /// Whose refresh token it is.
+    RefreshTokenRecord {
+        user_id: OwnedUserId,
+        device_id: OwnedDeviceId,
+        /// Set once it was exchanged; a second use while the new access token is unused gives the same pair's successor.
+        used: bool,
+    }
+    /// Where an alias points.
+    AliasRecord {
+        room_id: OwnedRoomId,
+        creator: OwnedUserId,
+    }
+    /// What never changes about a room, and whether it is fanned out to.
+    RoomRecord {
+        version: String,
+        creator: OwnedUserId,
+        create_event_id: OwnedEventId,
+        created_ts: u64,
+        room_type: Option<String>,
+        /// Its members are told by reading it, not by pointers in their inboxes.
+        big: bool,
+    }
+    /// The end of a room's graph.
+    RoomHeadRecord {
+        /// Of the newest event in the timeline; the first is 1.
+        seq: i64,
+        /// The events that no other event names as previous.
+        extremities: Vec<OwnedEventId>,
+        /// The greatest depth.
+        depth: u64,
+        /// The current state.
+        state_id: u64,
+        /// The greatest state number given out.
+        last_state_id: u64,
+    }
+    /// An entry of a room's state.
+    StateEntryRecord {
+        /// None in the log: the entry went (only state resolution does that).
+        event_id: Option<OwnedEventId>,
+        /// The event's place in the timeline; 0 when it is hidden.
+        seq: i64,
+    }
+    /// A state as changes to an earlier state.
+    StateDeltaRecord {
+        /// None: the changes are the whole state.
+        parent: Option<u64>,
+        /// How many steps to a whole state.
+        chain: u32,
+        changes: Vec<(String, String, Option<OwnedEventId>)>,
+    }
+    /// A user's membership of a room.
+    MemberRecord {
+        /// `join`, `invite`, `leave`, `ban`, `knock`.
+        membership: String,
+        event_id: OwnedEventId,
+        seq: i64,
+    }
+    /// A hosted user's membership, with what the user may see of the room without being in it.
+    MembershipRecord {
+        membership: String,
+        event_id: OwnedEventId,
+        seq: i64,
+        sender: OwnedUserId,
+        /// Stripped state events, for invitations and knocks.
+        stripped_state: Vec<String>,
+        /// The user has forgotten the room.
+        forgotten: bool,
+    }
+    /// The child's side of a relation.
+    RelationRecord {
+        event_id: OwnedEventId,
+        event_type: String,
+        sender: OwnedUserId,
+        /// The key of an annotation.
+        key: Option<String>,
+    }
+    /// A thread.
+    ThreadRecord {
+        latest_seq: i64,
+        count: u64,
+        participants: Vec<OwnedUserId>,
+    }
+    /// What a transaction made.
+    TransactionRecord {
+        /// The event, where the endpoint makes one.
+        event_id: Option<OwnedEventId>,
+        ts: u64,
+    }
+    /// A receipt.
+    ReceiptRecord {
+        event_id: OwnedEventId,
+        seq: i64,
+        ts: u64,
+    }
+    /// The words of a chunk of a room's timeline.
+    SearchChunkRecord {
+        /// Sorted, lower-case, each once.
+        words: Vec<String>,
+    }
+    /// A report.
+    ReportRecord {
+        reporter: OwnedUserId,
+        room_id: Option<OwnedRoomId>,
+        event_id: Option<OwnedEventId>,
+        user_id: Option<OwnedUserId>,
+        reason: Option<String>,
+        score: Option<i64>,
+        ts: u64,
+    }
+    /// A pusher.
+    PusherRecord {
+        /// The pusher as the client set it, JSON.
+        json: String,
+        device_id: OwnedDeviceId,
+        failing_since_ts: Option<u64>,
+    }
+    /// Counts of unread messages in a room, of the main timeline and of each thread.
+    UnreadCountsRecord {
+        /// Events up to here are counted.
+        counted_to: i64,
+        /// Events up to here were read when they were counted.
+        read_to: i64,
+        notify: u64,
+        highlight: u64,
+        /// Thread root, its own read mark, notify, highlight.
+        threads: Vec<(OwnedEventId, i64, u64, u64)>,
+    }
+    /// An upload.
+    MediaRecord {
+        user_id: OwnedUserId,
+        content_type: Option<String>,
+        filename: Option<String>,
+        size_bytes: u64,
+        created_ts: u64,
+        /// False: the id was handed out, the content has not come yet.
+        uploaded: bool,
+    }
+    /// A thumbnail.
+    ThumbnailRecord {
+        content_type: String,
+        size_bytes: u64,
+    }
+}
+
+/// Where an event is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum EventPlaceRecord {
+    /// In the timeline.
+    Timeline(OwnedRoomId, i64),
+    /// In the hidden events.
+    Hidden(OwnedRoomId),
+}
+impl Record for EventPlaceRecord {}
+
+/// An event as it is stored: its id, the states around it, and the PDU's JSON.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventRecord {
+    /// The state before it.
+    pub state_before: u64,
+    /// The state after it.
+    pub state_after: u64,
+    /// A set of the `FLAG_` constants.
+    pub flags: u8,
+    /// The device that sent it and its transaction id, if it was sent here: "device\0txn".
+    pub sent_by: String,
+    /// Its id.
+    pub event_id: OwnedEventId,
+    /// The PDU as canonical JSON, without the id; signatures may be missing.
+    pub pdu: String,
+}
+
+/// The event failed authorisation.
+pub const FLAG_REJECTED: u8 = 1;
+/// The event passed authorisation where it stands, but not against the current state.
+pub const FLAG_SOFT_FAILED: u8 = 2;
+/// The event was redacted; `pdu` is the redacted form.
+pub const FLAG_REDACTED: u8 = 4;
+
+impl Value for EventRecord {
+    fn write(&self, to: &mut Vec<u8>) {
+        let text = |text: &str, to: &mut Vec<u8>| {
+            to.extend_from_slice(&(text.len() as u32).to_be_bytes());
+            to.extend_from_slice(text.as_bytes());
+        };
+        to.reserve(self.pdu.len() + self.sent_by.len() + 80);
+        to.push(self.flags);
+        to.extend_from_slice(&self.state_before.to_be_bytes());
+        to.extend_from_slice(&self.state_after.to_be_bytes());
+        text(&self.sent_by, to);
+        text(self.event_id.as_str(), to);
+        to.extend_from_slice(self.pdu.as_bytes());
+    }
+
+    fn read(from: &[u8]) -> Result<Self, String> {
+        fn text<'a>(from: &mut &'a [u8]) -> Result<&'a str, String> {
+            let (len, rest) = from.split_first_chunk::<4>().ok_or("too short")?;
+            let len = u32::from_be_bytes(*len) as usize;
+            let (text, rest) = rest.split_at_checked(len).ok_or("too short")?;
+            *from = rest;
+            std::str::from_utf8(text).map_err(|error| error.to_string())
+        }
+        let (&[flags], from) = from.split_first_chunk::<1>().ok_or("too short")?;
+        let (before, from) = from.split_first_chunk::<8>().ok_or("too short")?;
+        let (after, mut from) = from.split_first_chunk::<8>().ok_or("too short")?;
+        let sent_by = text(&mut from)?.to_owned();
+        let event_id = text(&mut from)?;
+        Ok(Self {
+            state_before: u64::from_be_bytes(*before),
+            state_after: u64::from_be_bytes(*after),
+            flags,
+            sent_by,
+            event_id: event_id.try_into().map_err(|_| "not an event id")?,
+            pdu: String::from_utf8(from.to_vec()).map_err(|error| error.to_string())?,
+        })
+    }
+}
+
+/// What a pointer in an inbox points at.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum InboxPointer {
+    /// New events, or the user's own changed membership, in a room.
+    Room(OwnedRoomId),
+    /// Changed receipts in a room.
+    Receipts(OwnedRoomId),
+    /// Changed account data of the user (None) or of the user in a room.
+    AccountData(Option<OwnedRoomId>),
+    /// A user whose devices or keys have changed.
+    DeviceList(OwnedUserId),
+    /// A user with whom no room is shared any more.
+    DeviceListLeft(OwnedUserId),
+    /// A changed profile of a user.
+    Profile(OwnedUserId),
+}
+
+impl KeyField for InboxPointer {
+    fn write(&self, to: &mut KeyWriter) {
+        match self {
+            Self::Room(room_id) => {
+                0u8.write(to);
+                room_id.write(to);
+            }
+            Self::Receipts(room_id) => {
+                1u8.write(to);
+                room_id.write(to);
+            }
+            Self::AccountData(room_id) => {
+                2u8.write(to);
+                room_id.write(to);
+            }
+            Self::DeviceList(user_id) => {
+                3u8.write(to);
+                user_id.write(to);
+            }
+            Self::DeviceListLeft(user_id) => {
+                4u8.write(to);
+                user_id.write(to);
+            }
+            Self::Profile(user_id) => {
+                5u8.write(to);
+                user_id.write(to);
+            }
+        }
+    }
+
+    fn read(from: &mut KeyReader<'_>) -> Result<Self, KeyError> {
+        Ok(match u8::read(from)? {
+            0 => Self::Room(KeyField::read(from)?),
+            1 => Self::Receipts(KeyField::read(from)?),
+            2 => Self::AccountData(KeyField::read(from)?),
+            3 => Self::DeviceList(KeyField::read(from)?),
+            4 => Self::DeviceListLeft(KeyField::read(from)?),
+            5 => Self::Profile(KeyField::read(from)?),
+            _ => return Err(KeyError("unknown inbox pointer")),
+        })
+    }
+}

@@ -1,0 +1,201 @@
+//! The typed face of a storage engine, used by all services.
+
+use std::{fmt, marker::PhantomData, path::Path, sync::Arc};
+
+use tokio::sync::mpsc;
+
+use crate::{
+    CommitError, CommitGroup, Key as _, KeyWriter, Position, Prefix, StorageError, Table, Ticket, WriteSet,
+    embedded::Embedded,
+    engine::{Engine, RawRange},
+    memory::Memory,
+    table::{decode_key, decode_value, encode_key},
+};
+
+/// How often [`Store::update`] tries again after a conflict.
+const UPDATE_TRIES: usize = 16;
+
+#[derive(Clone)]
+enum AnyEngine {
+    Embedded(Arc<Embedded>),
+    Memory(Arc<Memory>),
+}
+
+macro_rules! on_engine {
+    ($store:expr, $engine:ident => $call:expr) => {
+        match &$store.engine {
+            AnyEngine::Embedded($engine) => $call,
+            AnyEngine::Memory($engine) => $call,
+        }
+    };
+}
+
+/// A handle on the store; clones are the same store.
+#[derive(Clone)]
+pub struct Store {
+    engine: AnyEngine,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Store")
+    }
+}
+
+impl Store {
+    /// Opens or creates the embedded store in the folder `path`.
+    pub fn open(path: &Path) -> Result<Self, StorageError> {
+        Ok(Self { engine: AnyEngine::Embedded(Arc::new(Embedded::open(path)?)) })
+    }
+
+    /// A store on the in-memory engine, for tests.
+    pub fn in_memory(engine: Arc<Memory>) -> Self {
+        Self { engine: AnyEngine::Memory(engine) }
+    }
+
+    /// The value of a key.
+    pub async fn get<T: Table>(&self, key: &T::Key) -> Result<Option<T::Value>, StorageError> {
+        let key = encode_key::<T>(key).bytes;
+        let value = on_engine!(self, engine => engine.get(T::ID, &key).await)?;
+        value.map(|bytes| decode_value::<T>(&bytes)).transpose()
+    }
+
+    /// Whether a key has a value.
+    pub async fn contains<T: Table>(&self, key: &T::Key) -> Result<bool, StorageError> {
+        let key = encode_key::<T>(key).bytes;
+        Ok(on_engine!(self, engine => engine.get(T::ID, &key).await)?.is_some())
+    }
+
+    /// The rows of a range.
+    pub async fn range<T: Table>(&self, range: Range<T>) -> Result<Vec<(T::Key, T::Value)>, StorageError> {
+        let rows = on_engine!(self, engine => engine.range(T::ID, range.raw).await)?;
+        rows.iter().map(|(key, value)| Ok((decode_key::<T>(key)?, decode_value::<T>(value)?))).collect()
+    }
+
+    /// The keys of a range.
+    pub async fn keys<T: Table>(&self, range: Range<T>) -> Result<Vec<T::Key>, StorageError> {
+        let rows = on_engine!(self, engine => engine.range(T::ID, range.raw).await)?;
+        rows.iter().map(|(key, _)| decode_key::<T>(key)).collect()
+    }
+
+    /// Queues a write-set; its place in the order of commits is settled when this returns.
+    pub fn submit(&self, writes: WriteSet) -> Ticket {
+        on_engine!(self, engine => engine.submit(writes.into_raw()))
+    }
+
+    /// Writes, and returns once it is on disk.
+    pub async fn commit(&self, writes: WriteSet) -> Result<Position, CommitError> {
+        self.submit(writes).committed().await
+    }
+
+    /// Reads, decides and commits: `attempt` returns a write-set and an answer, and is asked again
+    /// with fresh reads whenever what it expected has changed meanwhile. The one place of retries.
+    pub async fn update<A, E, F>(&self, mut attempt: impl FnMut() -> F) -> Result<A, E>
+    where
+        F: Future<Output = Result<(WriteSet, A), E>>,
+        E: From<StorageError>,
+    {
+        let mut tries = 0;
+        loop {
+            let (writes, answer) = attempt().await?;
+            match self.commit(writes).await {
+                Ok(_) => return Ok(answer),
+                Err(CommitError::Conflict) if tries < UPDATE_TRIES => tries += 1,
+                Err(error) => return Err(StorageError::from(error).into()),
+            }
+        }
+    }
+
+    /// The feed of commits from now on.
+    pub fn subscribe(&self) -> mpsc::UnboundedReceiver<CommitGroup> {
+        on_engine!(self, engine => engine.subscribe())
+    }
+
+    /// The newest position that is durable and readable.
+    pub fn position(&self) -> Position {
+        on_engine!(self, engine => engine.position())
+    }
+}
+
+/// A range of a table's keys: those that start with a prefix, perhaps cut at either end.
+#[derive(Clone, Debug)]
+pub struct Range<T> {
+    raw: RawRange,
+    table: PhantomData<T>,
+}
+
+impl<T: Table> Range<T> {
+    /// All rows.
+    pub fn all() -> Self {
+        Self::of(Vec::new())
+    }
+
+    /// The rows whose key starts with these fields: `(&a,)`, `(&a, &b)`…
+    pub fn prefix(prefix: impl Prefix<<T::Key as crate::Key>::Fields>) -> Self {
+        let mut writer = KeyWriter::default();
+        prefix.write(&mut writer);
+        Self::of(writer.bytes)
+    }
+
+    /// The rows whose key starts with these fields and whose next field is text that starts with `text`.
+    pub fn prefix_text(prefix: impl Prefix<<T::Key as crate::Key>::Fields>, text: &str) -> Self {
+        let mut writer = KeyWriter::default();
+        prefix.write(&mut writer);
+        writer.bytes.extend_from_slice(text.as_bytes());
+        Self::of(writer.bytes)
+    }
+
+    fn of(prefix: Vec<u8>) -> Self {
+        let to = after_prefix(&prefix);
+        Self { raw: RawRange { from: prefix, to, reverse: false, limit: usize::MAX }, table: PhantomData }
+    }
+
+    /// Not before `key`.
+    pub fn from(mut self, key: &T::Key) -> Self {
+        self.raw.from = self.raw.from.max(key.to_bytes());
+        self
+    }
+
+    /// After `key`.
+    pub fn after(mut self, key: &T::Key) -> Self {
+        let mut bytes = key.to_bytes();
+        bytes.push(0);
+        self.raw.from = self.raw.from.max(bytes);
+        self
+    }
+
+    /// Before `key`.
+    pub fn before(mut self, key: &T::Key) -> Self {
+        let bytes = key.to_bytes();
+        self.raw.to = Some(self.raw.to.map_or(bytes.clone(), |to| to.min(bytes)));
+        self
+    }
+
+    /// Up to `key`, which belongs to it.
+    pub fn up_to(mut self, key: &T::Key) -> Self {
+        let mut bytes = key.to_bytes();
+        bytes.push(0);
+        self.raw.to = Some(self.raw.to.map_or(bytes.clone(), |to| to.min(bytes)));
+        self
+    }
+
+    /// From the last key to the first.
+    pub fn reverse(mut self) -> Self {
+        self.raw.reverse = true;
+        self
+    }
+
+    /// At most `rows` rows.
+    pub fn limit(mut self, rows: usize) -> Self {
+        self.raw.limit = rows;
+        self
+    }
+}
+
+/// The first byte string after all that start with `prefix`; None if there is none.
+fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|&byte| byte != 0xFF)?;
+    let mut end = prefix[..=last].to_vec();
+    end[last] += 1;
+    Some(end)
+}
