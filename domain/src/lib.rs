@@ -1,1 +1,23 @@
+//! Events and the rules of rooms, on top of ruma.
+//!
+//! Everything here is a pure function of its arguments: no I/O, no clock, no randomness. What a
+//! rule needs to know (events, states) is handed in.
 
+mod authorization;
+mod client_event;
+mod draft;
+mod pdu;
+mod power;
+mod redaction;
+mod resolution;
+pub mod versions;
+mod visibility;
+
+pub use authorization::{Forbidden, auth_event_keys, authorize, check_auth_events};
+pub use client_event::{ClientEvent, Unsigned, stripped_state_event};
+pub use draft::{Draft, DraftError, Place, parse_content, room_id_is_hash};
+pub use pdu::{MAX_PDU_BYTES, Pdu, PduError, SharedPdu, StateKey};
+pub use power::PowerLevels;
+pub use redaction::{redact, redacts_through_content};
+pub use resolution::{Arena, ResolveError, resolve};
+pub use visibility::{HistoryVisibility, Seen};

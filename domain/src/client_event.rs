@@ -1,0 +1,106 @@
+//! Events in the format for clients.
+//! <https://spec.matrix.org/v1.19/client-server-api/#room-event-format>
+
+use ruma::{EventId, OwnedEventId, RoomId};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::Pdu;
+
+/// What a server says of an event beside the event itself.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Unsigned {
+    /// Milliseconds since the event was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub age: Option<u64>,
+    /// The sending device's own transaction id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transaction_id: Option<String>,
+    /// The membership of the user who is told, when the event happened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub membership: Option<String>,
+    /// The state event that it replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaces_state: Option<OwnedEventId>,
+    /// The content of that event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prev_content: Option<Box<RawValue>>,
+    /// The redaction, if the event was redacted, in the format for clients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redacted_because: Option<Box<RawValue>>,
+    /// Bundled aggregations of relations.
+    #[serde(rename = "m.relations", skip_serializing_if = "Option::is_none")]
+    pub relations: Option<Box<RawValue>>,
+}
+
+/// An event in the format for clients, borrowed from a PDU.
+#[derive(Debug, Serialize)]
+pub struct ClientEvent<'a> {
+    content: &'a RawValue,
+    event_id: &'a EventId,
+    origin_server_ts: u64,
+    /// Sync leaves it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    room_id: Option<&'a RoomId>,
+    sender: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state_key: Option<&'a str>,
+    #[serde(rename = "type")]
+    event_type: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redacts: Option<&'a EventId>,
+    unsigned: Unsigned,
+}
+
+impl<'a> ClientEvent<'a> {
+    /// The event with its room's id.
+    pub fn new(pdu: &'a Pdu, unsigned: Unsigned) -> Self {
+        Self {
+            content: &pdu.content,
+            event_id: &pdu.event_id,
+            origin_server_ts: pdu.origin_server_ts.get().into(),
+            room_id: Some(&pdu.room_id),
+            sender: pdu.sender.as_str(),
+            state_key: pdu.state_key.as_deref(),
+            event_type: pdu.event_type.to_string(),
+            redacts: pdu.redacts.as_deref(),
+            unsigned,
+        }
+    }
+
+    /// The event without its room's id, as sync sends it.
+    pub fn without_room_id(pdu: &'a Pdu, unsigned: Unsigned) -> Self {
+        Self { room_id: None, ..Self::new(pdu, unsigned) }
+    }
+
+    /// As JSON.
+    pub fn to_json(&self) -> Box<RawValue> {
+        serde_json::value::to_raw_value(self).expect("an event is JSON")
+    }
+}
+
+/// A state event as those see it who are not in the room.
+/// <https://spec.matrix.org/v1.19/client-server-api/#stripped-state>
+pub fn stripped_state_event(pdu: &Pdu) -> String {
+    #[derive(Serialize)]
+    struct Stripped<'a> {
+        content: &'a RawValue,
+        sender: &'a str,
+        state_key: &'a str,
+        #[serde(rename = "type")]
+        event_type: String,
+        event_id: &'a EventId,
+        origin_server_ts: u64,
+        room_id: &'a RoomId,
+    }
+    serde_json::to_string(&Stripped {
+        content: &pdu.content,
+        sender: pdu.sender.as_str(),
+        state_key: pdu.state_key.as_deref().unwrap_or_default(),
+        event_type: pdu.event_type.to_string(),
+        event_id: &pdu.event_id,
+        origin_server_ts: pdu.origin_server_ts.get().into(),
+        room_id: &pdu.room_id,
+    })
+    .expect("an event is JSON")
+}

@@ -1,0 +1,214 @@
+//! A persistent event of a room, parsed once and shared from then on.
+
+use std::sync::Arc;
+
+use ruma::{
+    CanonicalJsonObject, EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId,
+    UInt, UserId,
+    events::{StateEventType, TimelineEventType},
+    room_version_rules::RoomVersionRules,
+    signatures::reference_hash,
+    state_res::{self, check_pdu_format},
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// The greatest size of a PDU: bytes of canonical JSON.
+/// <https://spec.matrix.org/v1.19/client-server-api/#size-limits>
+pub const MAX_PDU_BYTES: usize = 65_535;
+
+/// What an entry of a room's state is found by.
+pub type StateKey = (StateEventType, String);
+
+/// JSON that is not a PDU of the room version.
+#[derive(Debug, thiserror::Error)]
+#[error("malformed event: {0}")]
+pub struct PduError(pub String);
+
+/// An event as servers exchange it, with its id.
+#[derive(Clone, Debug)]
+pub struct Pdu {
+    /// `$` and the reference hash.
+    pub event_id: OwnedEventId,
+    /// The room; for the create event of a room of version 12, the room that it makes.
+    pub room_id: OwnedRoomId,
+    /// Who sent it.
+    pub sender: OwnedUserId,
+    /// When, by the sender's server's clock.
+    pub origin_server_ts: MilliSecondsSinceUnixEpoch,
+    /// Its type.
+    pub event_type: TimelineEventType,
+    /// Present on state events.
+    pub state_key: Option<String>,
+    /// Its content.
+    pub content: Box<RawValue>,
+    /// The events it follows.
+    pub prev_events: Vec<OwnedEventId>,
+    /// The events that allow it.
+    pub auth_events: Vec<OwnedEventId>,
+    /// The length of the longest way to the create event.
+    pub depth: u64,
+    /// The event it redacts, if it is a redaction.
+    pub redacts: Option<OwnedEventId>,
+    /// The redaction that took its content away, if one did.
+    pub redacted_by: Option<OwnedEventId>,
+    /// It failed authorisation.
+    pub rejected: bool,
+}
+
+/// The fields of a PDU's JSON.
+#[derive(Deserialize)]
+struct Fields {
+    room_id: Option<OwnedRoomId>,
+    sender: OwnedUserId,
+    origin_server_ts: MilliSecondsSinceUnixEpoch,
+    #[serde(rename = "type")]
+    event_type: TimelineEventType,
+    state_key: Option<String>,
+    content: Box<RawValue>,
+    prev_events: Vec<OwnedEventId>,
+    auth_events: Vec<OwnedEventId>,
+    depth: UInt,
+    redacts: Option<OwnedEventId>,
+    unsigned: Option<UnsignedFields>,
+}
+
+#[derive(Deserialize)]
+struct UnsignedFields {
+    redacted_by: Option<OwnedEventId>,
+}
+
+#[derive(Deserialize)]
+struct RedactionContent {
+    redacts: Option<OwnedEventId>,
+}
+
+impl Pdu {
+    /// Parses the stored JSON of the event `event_id`.
+    pub fn from_stored(event_id: OwnedEventId, json: &str) -> Result<Self, PduError> {
+        let fields: Fields = serde_json::from_str(json).map_err(|error| PduError(error.to_string()))?;
+        let room_id = match fields.room_id {
+            Some(room_id) => room_id,
+            None => format!("!{}", event_id.as_str().trim_start_matches('$'))
+                .try_into()
+                .map_err(|_| PduError("no room id".into()))?,
+        };
+        let redacts = match fields.redacts {
+            None if fields.event_type == TimelineEventType::RoomRedaction => {
+                serde_json::from_str::<RedactionContent>(fields.content.get())
+                    .ok()
+                    .and_then(|content| content.redacts)
+            }
+            redacts => redacts,
+        };
+        Ok(Self {
+            event_id,
+            room_id,
+            sender: fields.sender,
+            origin_server_ts: fields.origin_server_ts,
+            event_type: fields.event_type,
+            state_key: fields.state_key,
+            content: fields.content,
+            prev_events: fields.prev_events,
+            auth_events: fields.auth_events,
+            depth: fields.depth.into(),
+            redacts,
+            redacted_by: fields.unsigned.and_then(|unsigned| unsigned.redacted_by),
+            rejected: false,
+        })
+    }
+
+    /// Checks the format and size of a PDU that came from outside and finds its id.
+    ///
+    /// Signatures and authorisation are not looked at.
+    pub fn from_received(object: &CanonicalJsonObject, rules: &RoomVersionRules) -> Result<Self, PduError> {
+        check_pdu_format(object, &rules.event_format).map_err(PduError)?;
+        let hash = reference_hash(object, rules).map_err(|error| PduError(error.to_string()))?;
+        let event_id = format!("${hash}").try_into().map_err(|_| PduError("no event id".into()))?;
+        let json = serde_json::to_string(object).map_err(|error| PduError(error.to_string()))?;
+        Self::from_stored(event_id, &json)
+    }
+
+    /// What it is in the room's state, if it is a state event.
+    pub fn state_entry(&self) -> Option<StateKey> {
+        let state_key = self.state_key.as_ref()?;
+        Some((self.event_type.to_string().into(), state_key.clone()))
+    }
+
+    /// Whether it sets the entry of the state that `event_type` and `state_key` name.
+    pub fn is_state(&self, event_type: &StateEventType, state_key: &str) -> bool {
+        self.state_key.as_deref() == Some(state_key) && self.event_type.to_string() == event_type.to_string()
+    }
+
+    /// The content as `T`; None when it has another shape.
+    pub fn content_as<'a, T: Deserialize<'a>>(&'a self) -> Option<T> {
+        serde_json::from_str(self.content.get()).ok()
+    }
+
+    /// `content.membership` of a member event.
+    pub fn membership(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Content {
+            membership: String,
+        }
+        self.content_as::<Content>().map(|content| content.membership)
+    }
+}
+
+impl state_res::Event for Pdu {
+    type Id = OwnedEventId;
+
+    fn event_id(&self) -> &OwnedEventId {
+        &self.event_id
+    }
+
+    fn room_id(&self) -> Option<&RoomId> {
+        Some(&self.room_id)
+    }
+
+    fn sender(&self) -> &UserId {
+        &self.sender
+    }
+
+    fn origin_server_ts(&self) -> MilliSecondsSinceUnixEpoch {
+        self.origin_server_ts
+    }
+
+    fn event_type(&self) -> &TimelineEventType {
+        &self.event_type
+    }
+
+    fn content(&self) -> &RawValue {
+        &self.content
+    }
+
+    fn state_key(&self) -> Option<&str> {
+        self.state_key.as_deref()
+    }
+
+    fn prev_events(&self) -> Box<dyn DoubleEndedIterator<Item = &OwnedEventId> + '_> {
+        Box::new(self.prev_events.iter())
+    }
+
+    fn auth_events(&self) -> Box<dyn DoubleEndedIterator<Item = &OwnedEventId> + '_> {
+        Box::new(self.auth_events.iter())
+    }
+
+    fn redacts(&self) -> Option<&OwnedEventId> {
+        self.redacts.as_ref()
+    }
+
+    fn rejected(&self) -> bool {
+        self.rejected
+    }
+}
+
+/// Borrowed ids look up shared PDUs.
+impl AsRef<EventId> for Pdu {
+    fn as_ref(&self) -> &EventId {
+        &self.event_id
+    }
+}
+
+/// A shared PDU.
+pub type SharedPdu = Arc<Pdu>;

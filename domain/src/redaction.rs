@@ -1,0 +1,27 @@
+//! Taking the content of an event away.
+
+use ruma::{
+    CanonicalJsonObject, CanonicalJsonValue, EventId, canonical_json::redact_in_place,
+    room_version_rules::RoomVersionRules,
+};
+
+use crate::PduError;
+
+/// Whether redactions of this version name their target in `content.redacts` (since version 11).
+pub fn redacts_through_content(rules: &RoomVersionRules) -> bool {
+    rules.redaction.content_field_redacts
+}
+
+/// The redacted form of an event's JSON, which remembers the redaction in `unsigned.redacted_by`.
+/// <https://spec.matrix.org/v1.19/rooms/v12/#redactions>
+pub fn redact(json: &str, rules: &RoomVersionRules, redacted_by: &EventId) -> Result<String, PduError> {
+    let malformed = |error: &dyn std::fmt::Display| PduError(error.to_string());
+    let mut object: CanonicalJsonObject = serde_json::from_str(json).map_err(|error| malformed(&error))?;
+    redact_in_place(&mut object, &rules.redaction, None).map_err(|error| malformed(&error))?;
+    let unsigned = CanonicalJsonObject::from_iter([(
+        "redacted_by".to_owned(),
+        CanonicalJsonValue::String(redacted_by.to_string()),
+    )]);
+    object.insert("unsigned".into(), CanonicalJsonValue::Object(unsigned));
+    serde_json::to_string(&object).map_err(|error| malformed(&error))
+}
