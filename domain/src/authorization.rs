@@ -4,9 +4,7 @@ use ruma::{
     EventId,
     events::StateEventType,
     room_version_rules::RoomVersionRules,
-    state_res::{
-        auth_types_for_event, check_state_dependent_auth_rules, check_state_independent_auth_rules,
-    },
+    state_res::{auth_types_for_event, check_state_dependent_auth_rules, check_state_independent_auth_rules},
 };
 use serde_json::value::RawValue;
 

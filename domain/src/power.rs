@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ruma::{
-    OwnedUserId, UserId,
-    room_version_rules::RoomVersionRules,
-};
+use ruma::{OwnedUserId, UserId, room_version_rules::RoomVersionRules};
 use serde::Deserialize;
 
 use crate::Pdu;
@@ -78,8 +75,7 @@ impl PowerLevels {
     /// The level needed to send an event of this type.
     pub fn needed_for_event(&self, event_type: &str, is_state: bool) -> i64 {
         let Some(content) = &self.content else { return 0 };
-        let default =
-            if is_state { content.state_default.unwrap_or(50) } else { content.events_default };
+        let default = if is_state { content.state_default.unwrap_or(50) } else { content.events_default };
         content.events.get(event_type).copied().unwrap_or(default)
     }
 

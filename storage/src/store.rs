@@ -145,6 +145,18 @@ impl<T: Table> Range<T> {
         Self::of(writer.bytes)
     }
 
+    /// The rows from the first whose key starts with `from` to before the first whose key starts with `to`.
+    pub fn between(
+        from: impl Prefix<<T::Key as crate::Key>::Fields>,
+        to: impl Prefix<<T::Key as crate::Key>::Fields>,
+    ) -> Self {
+        let (mut first, mut end) = (KeyWriter::default(), KeyWriter::default());
+        from.write(&mut first);
+        to.write(&mut end);
+        let raw = RawRange { from: first.bytes, to: Some(end.bytes), reverse: false, limit: usize::MAX };
+        Self { raw, table: PhantomData }
+    }
+
     fn of(prefix: Vec<u8>) -> Self {
         let to = after_prefix(&prefix);
         Self { raw: RawRange { from: prefix, to, reverse: false, limit: usize::MAX }, table: PhantomData }

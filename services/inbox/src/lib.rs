@@ -1,1 +1,101 @@
+//! The inbox: one ordered queue of pointers for each user, and what wakes a waiting sync.
+//!
+//! Whoever commits something that concerns a user puts a pointer into the user's inbox in the same
+//! write-set ([`point`]). A sync reads the pointers after its token and looks only at what they point
+//! at. Typing and presence are never stored; they live here in memory, numbered by *epochs*.
+//!
+//! This crate does not know what events, rooms or accounts are.
 
+mod ephemeral;
+mod live;
+mod queue;
+mod to_device;
+mod token;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use dashmap::DashMap;
+use linkspan_storage::{CommitGroup, Notice, Store};
+use ruma::{OwnedRoomId, OwnedUserId};
+use tokio::sync::mpsc;
+
+pub use ephemeral::{Presence, PresenceState};
+pub use live::{Live, Waiter};
+pub use queue::point;
+pub use to_device::{ToDeviceMessage, send_to_device};
+pub use token::SyncToken;
+
+/// The inboxes of all hosted users. Clones are the same inboxes.
+#[derive(Clone, Debug)]
+pub struct Inbox {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: Store,
+    /// Users whose clients are, or were lately, connected.
+    live: DashMap<OwnedUserId, Arc<Live>>,
+    /// Connected users by big room.
+    watchers: DashMap<OwnedRoomId, Vec<OwnedUserId>>,
+    typing: DashMap<OwnedRoomId, ephemeral::TypingRoom>,
+    presence: DashMap<OwnedUserId, ephemeral::PresenceEntry>,
+    /// Pointers that came in since an inbox was last trimmed.
+    untrimmed: DashMap<OwnedUserId, u32>,
+    /// Of the newest change of typing or presence; starts from the clock, so that it rises over restarts.
+    epoch: AtomicU64,
+}
+
+impl Inbox {
+    /// The inboxes over a store; `now_ts` in milliseconds since the Unix epoch.
+    pub fn new(store: Store, now_ts: u64) -> Self {
+        let shared = Shared {
+            store,
+            live: DashMap::new(),
+            watchers: DashMap::new(),
+            typing: DashMap::new(),
+            presence: DashMap::new(),
+            untrimmed: DashMap::new(),
+            epoch: AtomicU64::new(now_ts * 1000),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Follows the feed of commits and wakes those whom they concern, until the store is gone.
+    pub async fn follow(self, mut feed: mpsc::UnboundedReceiver<CommitGroup>) {
+        while let Some(group) = feed.recv().await {
+            for committed in group.iter() {
+                for notice in &committed.notices {
+                    self.hear(notice);
+                }
+            }
+        }
+    }
+
+    fn hear(&self, notice: &Notice) {
+        match notice {
+            Notice::User(user_id) => {
+                self.wake(user_id);
+                self.count_pointer(user_id);
+            }
+            Notice::Device(user_id, _) => self.wake(user_id),
+            Notice::Room(room_id) => {
+                if let Some(watchers) = self.shared.watchers.get(room_id) {
+                    watchers.iter().for_each(|user_id| self.wake(user_id));
+                }
+            }
+        }
+    }
+
+    /// The token of everything up to now.
+    pub fn now(&self) -> SyncToken {
+        SyncToken { position: self.shared.store.position(), epoch: self.shared.epoch.load(Ordering::Acquire) }
+    }
+
+    fn next_epoch(&self) -> u64 {
+        self.shared.epoch.fetch_add(1, Ordering::AcqRel) + 1
+    }
+}

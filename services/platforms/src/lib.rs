@@ -1,1 +1,119 @@
+//! The hosted platforms: their settings, signing keys and rate limits.
+//!
+//! A platform is a Matrix server name. "Is this user ours?" is [`Platforms::hosts`], never an
+//! equality with one name. This crate does not know accounts or rooms.
 
+mod rate_limit;
+mod settings;
+mod signing_key;
+
+use std::{collections::HashMap, sync::Arc};
+
+use linkspan_storage::{StorageError, Store};
+use ruma::{OwnedServerName, ServerName, signatures::Ed25519KeyPair};
+
+pub use rate_limit::{Limited, RateClass, RateLimiter};
+pub use settings::{Encryption, Identity, Limits, Registration, Settings};
+
+/// The platforms could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum PlatformsError {
+    /// Two platforms share a name, a server name or a host.
+    #[error("two platforms share `{0}`")]
+    Twice(String),
+    /// The store failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A stored signing key cannot be read.
+    #[error("the signing key of {server_name} is damaged: {reason}")]
+    SigningKey {
+        /// Whose key.
+        server_name: OwnedServerName,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// A hosted platform.
+#[derive(Debug)]
+pub struct Platform {
+    /// As configured.
+    pub settings: Settings,
+    /// The key that signs now.
+    pub signing_key: Ed25519KeyPair,
+    /// Its rate limits.
+    pub rate_limiter: RateLimiter,
+}
+
+impl Platform {
+    /// Its Matrix server name.
+    pub fn server_name(&self) -> &OwnedServerName {
+        &self.settings.server_name
+    }
+}
+
+/// All hosted platforms.
+#[derive(Debug)]
+pub struct Platforms {
+    platforms: Vec<Arc<Platform>>,
+    by_server_name: HashMap<OwnedServerName, Arc<Platform>>,
+    by_host: HashMap<String, Arc<Platform>>,
+}
+
+impl Platforms {
+    /// Opens the platforms; one that has no signing key yet gets one.
+    ///
+    /// `now_ts`: milliseconds since the Unix epoch.
+    pub async fn open(store: &Store, settings: Vec<Settings>, now_ts: u64) -> Result<Self, PlatformsError> {
+        let mut all = Self { platforms: Vec::new(), by_server_name: HashMap::new(), by_host: HashMap::new() };
+        for settings in settings {
+            let signing_key = signing_key::open(store, &settings.server_name, now_ts).await?;
+            let rate_limiter = RateLimiter::new(settings.rate_limits.then(|| settings.limits.clone()));
+            all.add(Arc::new(Platform { settings, signing_key, rate_limiter }))?;
+        }
+        Ok(all)
+    }
+
+    fn add(&mut self, platform: Arc<Platform>) -> Result<(), PlatformsError> {
+        let server_name = platform.server_name().clone();
+        if self.by_server_name.insert(server_name.clone(), platform.clone()).is_some() {
+            return Err(PlatformsError::Twice(server_name.to_string()));
+        }
+        let mut hosts = platform.settings.hosts.clone();
+        if !hosts.iter().any(|host| host == server_name.as_str()) {
+            hosts.push(server_name.to_string());
+        }
+        for host in hosts {
+            let host = host.to_ascii_lowercase();
+            if self.by_host.insert(host.clone(), platform.clone()).is_some() {
+                return Err(PlatformsError::Twice(host));
+            }
+        }
+        self.platforms.push(platform);
+        Ok(())
+    }
+
+    /// Whether a server name is one of ours.
+    pub fn hosts(&self, server_name: &ServerName) -> bool {
+        self.by_server_name.contains_key(server_name)
+    }
+
+    /// The platform with this server name.
+    pub fn get(&self, server_name: &ServerName) -> Option<&Arc<Platform>> {
+        self.by_server_name.get(server_name)
+    }
+
+    /// The platform that a `Host` header means; the port does not matter unless it is configured.
+    pub fn by_host(&self, host: &str) -> Option<&Arc<Platform>> {
+        let host = host.to_ascii_lowercase();
+        self.by_host.get(&host).or_else(|| {
+            let (name, port) = host.rsplit_once(':')?;
+            port.bytes().all(|byte| byte.is_ascii_digit()).then(|| self.by_host.get(name)).flatten()
+        })
+    }
+
+    /// All platforms in the order of the configuration.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Platform>> {
+        self.platforms.iter()
+    }
+}

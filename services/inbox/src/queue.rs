@@ -1,0 +1,87 @@
+//! The stored queue: writing pointers, reading them from a token, and keeping it short.
+
+use std::collections::HashSet;
+
+use linkspan_storage::{
+    Notice, Position, Range, StorageError, WriteSet,
+    catalogue::{BigRooms, Inbox as InboxTable, InboxKey, UserRoomKey},
+    records::InboxPointer,
+};
+use ruma::{OwnedRoomId, OwnedUserId};
+
+use crate::Inbox;
+
+/// Pointers that may come in before older ones to the same things are removed.
+const TRIM_AFTER: u32 = 256;
+/// Rows that one trim looks at.
+const TRIM_ROWS: usize = 16_384;
+
+/// Puts a pointer into a user's inbox, at the position of the commit.
+pub fn point(writes: &mut WriteSet, user_id: &OwnedUserId, pointer: InboxPointer) {
+    let key = InboxKey { user_id: user_id.clone(), position: Position::PENDING, pointer };
+    writes.put::<InboxTable>(&key, &());
+    writes.notify(Notice::User(user_id.clone()));
+}
+
+impl Inbox {
+    /// What the pointers after `since` and up to `until` point at, in order, each with its newest position.
+    pub async fn pointers(
+        &self,
+        user_id: &OwnedUserId,
+        since: Position,
+        until: Position,
+    ) -> Result<Vec<(Position, InboxPointer)>, StorageError> {
+        let range = Range::<InboxTable>::between((user_id, &since.next()), (user_id, &until.next()));
+        let keys = self.shared.store.keys(range).await?;
+        Ok(keys.into_iter().map(|key| (key.position, key.pointer)).collect())
+    }
+
+    /// The rooms of a user that are read instead of fanned out to.
+    pub async fn big_rooms(&self, user_id: &OwnedUserId) -> Result<Vec<OwnedRoomId>, StorageError> {
+        let keys = self.shared.store.keys::<BigRooms>(Range::prefix((user_id,))).await?;
+        Ok(keys.into_iter().map(|key: UserRoomKey| key.room_id).collect())
+    }
+
+    /// Counts a new pointer; when many have come, removes those that newer ones stand for.
+    pub(crate) fn count_pointer(&self, user_id: &OwnedUserId) {
+        let due = match self.shared.untrimmed.get_mut(user_id) {
+            Some(mut count) => {
+                *count += 1;
+                let due = *count >= TRIM_AFTER;
+                if due {
+                    *count = 0;
+                }
+                due
+            }
+            None => {
+                self.shared.untrimmed.insert(user_id.clone(), 1);
+                false
+            }
+        };
+        if due {
+            let (inbox, user_id) = (self.clone(), user_id.clone());
+            tokio::spawn(async move {
+                if let Err(error) = inbox.trim(&user_id).await {
+                    tracing::warn!(%error, %user_id, "an inbox could not be trimmed");
+                }
+            });
+        }
+    }
+
+    /// Removes every pointer to which a newer one of the same kind exists: a sync from any token
+    /// still meets the newer one.
+    async fn trim(&self, user_id: &OwnedUserId) -> Result<(), StorageError> {
+        let range = Range::<InboxTable>::prefix((user_id,)).reverse().limit(TRIM_ROWS);
+        let mut seen = HashSet::new();
+        let mut writes = WriteSet::new();
+        for key in self.shared.store.keys(range).await? {
+            if !seen.insert(key.pointer.clone()) {
+                writes.delete::<InboxTable>(&key);
+            }
+        }
+        if !writes.is_empty() {
+            self.shared.store.commit(writes).await?;
+        }
+        Ok(())
+    }
+}

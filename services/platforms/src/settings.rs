@@ -1,0 +1,155 @@
+//! What an operator sets for a platform.
+
+use std::net::SocketAddr;
+
+use ruma::{OwnedServerName, RoomVersionId};
+use serde::Deserialize;
+
+/// How the people of a platform are known to each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Identity {
+    /// A public @handle.
+    Handle,
+    /// A phone number.
+    Phone,
+    /// An account with a name and an e-mail address.
+    #[default]
+    Account,
+}
+
+/// Who may register.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Registration {
+    /// Anybody.
+    Open,
+    /// Who has a registration token.
+    Token,
+    /// Nobody.
+    #[default]
+    Closed,
+}
+
+/// Whether messages must, may or must not be encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Encryption {
+    /// May.
+    #[default]
+    Optional,
+    /// Must.
+    Required,
+    /// Must not.
+    Forbidden,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn default_room_version() -> RoomVersionId {
+    RoomVersionId::V12
+}
+
+/// A `[[platform]]` of the configuration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The operator's short name.
+    pub name: String,
+    /// The Matrix server name.
+    pub server_name: OwnedServerName,
+    /// Host names that mean this platform; its server name always does.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// An address that is this platform's alone.
+    pub listen: Option<SocketAddr>,
+    /// How its people are known.
+    #[serde(default)]
+    pub identity: Identity,
+    /// Who may register.
+    #[serde(default)]
+    pub registration: Registration,
+    /// The secret of the admin registration API; empty: there is none.
+    #[serde(default)]
+    pub registration_shared_secret: String,
+    /// Whether sign-up proves a number or an address.
+    #[serde(default = "yes")]
+    pub verify: bool,
+    /// Whether messages are encrypted.
+    #[serde(default)]
+    pub encryption: Encryption,
+    /// Of new rooms.
+    #[serde(default = "default_room_version")]
+    pub room_version: RoomVersionId,
+    /// Whether the unauthenticated media paths are served.
+    #[serde(default)]
+    pub legacy_media: bool,
+    /// Whether presence is shown.
+    #[serde(default)]
+    pub presence: bool,
+    /// False: no rate limits at all.
+    #[serde(default = "yes")]
+    pub rate_limits: bool,
+    /// Single limits.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// Limits of a platform. Rates are actions per second, with a burst.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct Limits {
+    pub message: f64,
+    pub message_burst: u32,
+    pub login: f64,
+    pub login_burst: u32,
+    pub registration: f64,
+    pub registration_burst: u32,
+    pub join: f64,
+    pub join_burst: u32,
+    pub invite: f64,
+    pub invite_burst: u32,
+    pub create_room: f64,
+    pub create_room_burst: u32,
+    pub search: f64,
+    pub search_burst: u32,
+    pub upload: f64,
+    pub upload_burst: u32,
+    /// Everything else that changes something.
+    pub other: f64,
+    pub other_burst: u32,
+    /// The greatest upload, in bytes.
+    pub upload_bytes: u64,
+    /// What a user may store, in bytes.
+    pub media_quota_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message: 10.0,
+            message_burst: 100,
+            login: 0.2,
+            login_burst: 10,
+            registration: 0.2,
+            registration_burst: 10,
+            join: 1.0,
+            join_burst: 20,
+            invite: 1.0,
+            invite_burst: 50,
+            create_room: 0.5,
+            create_room_burst: 20,
+            search: 2.0,
+            search_burst: 20,
+            upload: 2.0,
+            upload_burst: 20,
+            other: 20.0,
+            other_burst: 200,
+            upload_bytes: 50 << 20,
+            media_quota_bytes: 5 << 30,
+        }
+    }
+}
