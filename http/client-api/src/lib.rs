@@ -1,1 +1,19 @@
+//! The Matrix client-server API over HTTP.
+//!
+//! An endpoint is a short function in `endpoints/`: the caller is proved by its first argument's type,
+//! ruma's request type brings method, paths and parsing, ONE service call does the work. The table in
+//! `routes.rs` lists all endpoints; the router and the isolation test are made from it. Nothing here
+//! opens a transaction or decides a rule.
 
+mod app;
+mod caller;
+mod endpoint;
+mod endpoints;
+mod error;
+mod router;
+mod routes;
+
+pub use app::App;
+pub use endpoint::{Access, EndpointInfo};
+pub use router::{ClientAddress, ListenerPlatform, router};
+pub use routes::list_endpoints;

@@ -1,0 +1,154 @@
+//! Who calls: one type for each level of access, proved before an endpoint runs.
+
+use std::{net::IpAddr, sync::Arc};
+
+use http::{HeaderMap, request::Parts};
+use linkspan_platforms::{Platform, RateClass};
+use ruma::{OwnedDeviceId, OwnedUserId, api::error::ErrorKind};
+
+use crate::{App, app::now_ts, endpoint::Access, error::ApiError, router::ClientAddress};
+
+/// What is known of a request before its body is read.
+#[derive(Debug)]
+pub(crate) struct RequestHead<'a> {
+    /// The platform that was addressed.
+    pub(crate) platform: &'a Arc<Platform>,
+    pub(crate) parts: &'a Parts,
+    pub(crate) rate_class: RateClass,
+}
+
+impl RequestHead<'_> {
+    /// The client's address, as the listener saw it.
+    fn address(&self) -> IpAddr {
+        self.parts.extensions.get::<ClientAddress>().map_or(IpAddr::from([0, 0, 0, 0]), |address| address.0)
+    }
+
+    /// Counts the request against the platform's limits; `user_id` when the caller is known.
+    fn check_rate(&self, user_id: Option<&OwnedUserId>) -> Result<(), ApiError> {
+        let limiter = &self.platform.rate_limiter;
+        let by_address = matches!(self.rate_class, RateClass::Login | RateClass::Registration);
+        match user_id {
+            _ if self.rate_class == RateClass::Free => Ok(()),
+            Some(user_id) if !by_address => Ok(limiter.check(self.rate_class, user_id.as_str())?),
+            _ => Ok(limiter.check(self.rate_class, &self.address().to_string())?),
+        }
+    }
+}
+
+/// A level of access, proved from a request's head.
+pub(crate) trait Caller: Sized + Send + Sync {
+    const ACCESS: Access;
+    fn prove(app: &App, head: &RequestHead<'_>) -> impl Future<Output = Result<Self, ApiError>> + Send;
+}
+
+/// Anybody; only the platform that was addressed is known.
+#[derive(Clone, Debug)]
+pub(crate) struct Anybody {
+    pub(crate) platform: Arc<Platform>,
+    pub(crate) address: IpAddr,
+}
+
+impl Caller for Anybody {
+    const ACCESS: Access = Access::Anybody;
+
+    async fn prove(_: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
+        head.check_rate(None)?;
+        Ok(Self { platform: head.platform.clone(), address: head.address() })
+    }
+}
+
+/// A user of the platform that was addressed, logged in on a device.
+#[derive(Clone, Debug)]
+pub(crate) struct User {
+    pub(crate) platform: Arc<Platform>,
+    pub(crate) user_id: OwnedUserId,
+    pub(crate) device_id: OwnedDeviceId,
+    pub(crate) admin: bool,
+    pub(crate) address: IpAddr,
+}
+
+impl User {
+    /// Refuses to act for anybody but the caller.
+    pub(crate) fn check_is(&self, user_id: &ruma::UserId) -> Result<(), ApiError> {
+        if self.user_id == user_id {
+            Ok(())
+        } else {
+            Err(ApiError::forbidden("you can do this for yourself only"))
+        }
+    }
+}
+
+impl Caller for User {
+    const ACCESS: Access = Access::User;
+
+    async fn prove(app: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
+        let token = access_token(head.parts)
+            .ok_or_else(|| ApiError::unauthorized(ErrorKind::MissingToken, "an access token is needed"))?;
+        let address = head.address();
+        let session =
+            app.accounts.authenticate(head.platform.server_name(), &token, address, now_ts()).await?;
+        head.check_rate(Some(&session.user_id))?;
+        Ok(Self {
+            platform: head.platform.clone(),
+            user_id: session.user_id,
+            device_id: session.device_id,
+            admin: session.admin,
+            address,
+        })
+    }
+}
+
+/// Anybody, who may have logged in: a token that is given must be right.
+#[derive(Clone, Debug)]
+pub(crate) struct MaybeUser {
+    pub(crate) anybody: Anybody,
+    pub(crate) user: Option<User>,
+}
+
+impl Caller for MaybeUser {
+    const ACCESS: Access = Access::MaybeUser;
+
+    async fn prove(app: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
+        if access_token(head.parts).is_none() {
+            return Ok(Self { anybody: Anybody::prove(app, head).await?, user: None });
+        }
+        let user = User::prove(app, head).await?;
+        let anybody = Anybody { platform: user.platform.clone(), address: user.address };
+        Ok(Self { anybody, user: Some(user) })
+    }
+}
+
+/// An administrator of the platform that was addressed.
+#[derive(Clone, Debug)]
+pub(crate) struct Admin(pub(crate) User);
+
+impl Caller for Admin {
+    const ACCESS: Access = Access::Admin;
+
+    async fn prove(app: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
+        let user = User::prove(app, head).await?;
+        if user.admin {
+            Ok(Self(user))
+        } else {
+            Err(ApiError::forbidden("administrators of this platform only"))
+        }
+    }
+}
+
+/// The access token: `Authorization: Bearer`, or the query parameter that old clients use.
+fn access_token(parts: &Parts) -> Option<String> {
+    bearer(&parts.headers).or_else(|| {
+        let query = parts.uri.query()?;
+        let (_, token) = query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .find(|(key, _)| *key == "access_token")?;
+        Some(token.to_owned())
+    })
+}
+
+fn bearer(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(http::header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+}

@@ -1,0 +1,187 @@
+//! What an endpoint is, and how its function becomes a route.
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{FromRequestParts, Path, Request},
+    response::{IntoResponse, Response},
+};
+use bytes::BytesMut;
+use http::Method;
+use http_body_util::{BodyExt, Limited};
+use linkspan_platforms::{Platform, RateClass};
+use ruma::api::{
+    IncomingRequest, IncomingRequestExt, OutgoingResponse, OutgoingResponseExt, error::ErrorKind,
+    path_builder::PathBuilder,
+};
+
+use crate::{
+    App,
+    caller::{Caller, RequestHead},
+    error::ApiError,
+};
+
+/// The greatest body of a request that is not an upload, in bytes.
+const BODY_BYTES: usize = 2 << 20;
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Who may call an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody.
+    Anybody,
+    /// Anybody; a valid access token shows more.
+    MaybeUser,
+    /// Who has an access token of the platform that is addressed.
+    User,
+    /// An administrator of the platform that is addressed.
+    Admin,
+}
+
+/// An endpoint, as the table lists it.
+#[derive(Clone, Copy, Debug)]
+pub struct EndpointInfo {
+    /// The function.
+    pub name: &'static str,
+    /// HTTP method.
+    pub method: &'static str,
+    /// One of its paths, the newest stable one where there is one; `{name}` stands for a parameter.
+    pub path: &'static str,
+    /// Who may call it.
+    pub access: Access,
+    /// The section of the specification.
+    pub spec: &'static str,
+}
+
+pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Response, ApiError>> + Send>>;
+pub(crate) type Run = Arc<dyn Fn(App, Arc<Platform>, Request) -> Answer + Send + Sync>;
+
+/// An endpoint with what it takes to serve it.
+pub(crate) struct Endpoint {
+    pub(crate) info: EndpointInfo,
+    pub(crate) method: Method,
+    pub(crate) paths: Vec<&'static str>,
+    pub(crate) run: Run,
+}
+
+/// The endpoint of a ruma request type `R`, called by `C`.
+pub(crate) fn endpoint<C, R, F, Fut>(function: F, rate_class: RateClass, spec: &'static str) -> Endpoint
+where
+    C: Caller + 'static,
+    R: IncomingRequest + Send + 'static,
+    F: Fn(App, C, R) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<R::OutgoingResponse, ApiError>> + Send + 'static,
+{
+    let run: Run = Arc::new(move |app, platform, request| {
+        let function = function.clone();
+        Box::pin(async move {
+            let (mut parts, body) = request.into_parts();
+            let head = RequestHead { platform: &platform, parts: &parts, rate_class };
+            let caller = C::prove(&app, &head).await?;
+            let path_args = path_args(&mut parts).await?;
+            let body = read_body(body, BODY_BYTES).await?;
+            let request = parse::<R>(parts, &path_args, &body)?;
+            let response = function(app, caller, request).await?;
+            respond(response)
+        })
+    });
+    let paths: Vec<_> = R::PATH_BUILDER.all_paths().collect();
+    let path =
+        *paths.iter().rfind(|path| path.contains("/v")).or(paths.last()).expect("an endpoint has a path");
+    Endpoint { info: info::<F>(R::METHOD.clone(), path, C::ACCESS, spec), method: R::METHOD, paths, run }
+}
+
+/// An endpoint that reads the request and writes the response itself.
+pub(crate) fn raw_endpoint<C, F, Fut>(
+    method: Method,
+    paths: &[&'static str],
+    function: F,
+    rate_class: RateClass,
+    spec: &'static str,
+) -> Endpoint
+where
+    C: Caller + 'static,
+    F: Fn(App, C, Request) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<Response, ApiError>> + Send + 'static,
+{
+    let run: Run = Arc::new(move |app, platform, request| {
+        let function = function.clone();
+        Box::pin(async move {
+            let (parts, body) = request.into_parts();
+            let head = RequestHead { platform: &platform, parts: &parts, rate_class };
+            let caller = C::prove(&app, &head).await?;
+            function(app, caller, Request::from_parts(parts, body)).await
+        })
+    });
+    let path = *paths.last().expect("an endpoint has a path");
+    Endpoint { info: info::<F>(method.clone(), path, C::ACCESS, spec), method, paths: paths.to_vec(), run }
+}
+
+fn info<F>(method: Method, path: &'static str, access: Access, spec: &'static str) -> EndpointInfo {
+    let name = std::any::type_name::<F>();
+    let name = name.rsplit("::").find(|part| *part != "{{closure}}").unwrap_or(name);
+    let method = match method {
+        Method::GET => "GET",
+        Method::PUT => "PUT",
+        Method::POST => "POST",
+        Method::DELETE => "DELETE",
+        _ => "OTHER",
+    };
+    EndpointInfo { name, method, path, access, spec }
+}
+
+/// The parameters in the path, percent-decoded.
+pub(crate) async fn path_args(parts: &mut http::request::Parts) -> Result<Vec<String>, ApiError> {
+    let Path(args) = Path::<Vec<String>>::from_request_parts(parts, &())
+        .await
+        .map_err(|error| ApiError::bad_request(ErrorKind::InvalidParam, error.body_text()))?;
+    Ok(args)
+}
+
+/// The whole body, at most `limit` bytes of it.
+pub(crate) async fn read_body(body: Body, limit: usize) -> Result<bytes::Bytes, ApiError> {
+    let too_slow = |_| {
+        ApiError::new(
+            http::StatusCode::REQUEST_TIMEOUT,
+            ErrorKind::Unknown,
+            "the request's body came too slowly",
+        )
+    };
+    let collected =
+        tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, limit).collect()).await.map_err(too_slow)?;
+    match collected {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(ApiError::new(
+            http::StatusCode::PAYLOAD_TOO_LARGE,
+            ErrorKind::TooLarge,
+            format!("the request has more than {limit} bytes"),
+        )),
+        Err(error) => Err(ApiError::bad_request(ErrorKind::Unknown, error.to_string())),
+    }
+}
+
+fn parse<R: IncomingRequest>(
+    parts: http::request::Parts,
+    args: &[String],
+    body: &[u8],
+) -> Result<R, ApiError> {
+    // Many clients send nothing where the specification has an object without required fields.
+    let body = if body.is_empty() && R::METHOD != Method::GET { b"{}" } else { body };
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    R::try_from_http_request(http::Request::from_parts(parts, body), &args)
+        .map_err(|error| ApiError::from_parse(&error, body))
+}
+
+pub(crate) fn respond(response: impl OutgoingResponse) -> Result<Response, ApiError> {
+    let response =
+        response.try_into_http_response::<BytesMut>().map_err(|error| ApiError::internal(&error))?;
+    Ok(response.map(|body| Body::from(body.freeze())))
+}
+
+impl IntoResponse for Box<ApiError> {
+    fn into_response(self) -> Response {
+        (*self).into_response()
+    }
+}

@@ -1,0 +1,17 @@
+//! What this server can do.
+
+use ruma::api::client::discovery::get_supported_versions;
+
+use crate::{App, caller::Anybody, error::ApiError};
+
+/// The versions of the specification that are implemented.
+const VERSIONS: [&str; 12] =
+    ["v1.1", "v1.2", "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8", "v1.9", "v1.10", "v1.11", "v1.12"];
+
+pub(crate) async fn get_versions(
+    _: App,
+    _: Anybody,
+    _: get_supported_versions::Request,
+) -> Result<get_supported_versions::Response, ApiError> {
+    Ok(get_supported_versions::Response::new(VERSIONS.map(str::to_owned).to_vec()))
+}

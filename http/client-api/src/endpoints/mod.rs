@@ -1,0 +1,3 @@
+//! The endpoints, a file for each area of the specification.
+
+pub(crate) mod discovery;

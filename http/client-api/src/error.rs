@@ -1,0 +1,124 @@
+//! Errors on the wire: every service's errors are mapped to the specification's codes here.
+//! <https://spec.matrix.org/v1.19/client-server-api/#standard-error-response>
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use bytes::BytesMut;
+use http::StatusCode;
+use linkspan_accounts::AccountsError;
+use linkspan_platforms::Limited;
+use linkspan_storage::StorageError;
+use ruma::api::{
+    OutgoingResponseExt,
+    client::uiaa::{UiaaInfo, UiaaResponse},
+    error::{
+        DeserializationError, ErrorBody, ErrorKind, FromHttpRequestError, LimitExceededErrorData, RetryAfter,
+        StandardErrorBody, UnknownTokenErrorData,
+    },
+};
+
+/// What a client is told went wrong.
+#[derive(Debug)]
+pub(crate) enum ApiError {
+    /// A standard error.
+    Standard { status: StatusCode, kind: ErrorKind, message: String },
+    /// More authentication is needed.
+    Uiaa(Box<UiaaInfo>),
+}
+
+impl ApiError {
+    pub(crate) fn new(status: StatusCode, kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self::Standard { status, kind, message: message.into() }
+    }
+
+    pub(crate) fn bad_request(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, kind, message)
+    }
+
+    pub(crate) fn unauthorized(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, kind, message)
+    }
+
+    pub(crate) fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, ErrorKind::Forbidden, message)
+    }
+
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, ErrorKind::NotFound, message)
+    }
+
+    /// The client learns nothing of the cause; the log does.
+    pub(crate) fn internal(cause: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%cause, "a request failed");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorKind::Unknown, "internal server error")
+    }
+
+    /// A token that is not, or no longer, valid. `soft`: refreshing or logging in again keeps the device.
+    pub(crate) fn unknown_token(soft: bool) -> Self {
+        let mut data = UnknownTokenErrorData::new();
+        data.soft_logout = soft;
+        Self::unauthorized(ErrorKind::UnknownToken(data), "this access token is not valid")
+    }
+
+    /// A request that ruma could not parse. `body` tells JSON errors from others.
+    pub(crate) fn from_parse(error: &FromHttpRequestError, body: &[u8]) -> Self {
+        let message = error.to_string();
+        match error {
+            FromHttpRequestError::Deserialization(DeserializationError::Json(_)) => {
+                let kind = match serde_json::from_slice::<serde_json::Value>(body) {
+                    Err(_) => ErrorKind::NotJson,
+                    Ok(_) if message.contains("missing field") => ErrorKind::MissingParam,
+                    Ok(_) => ErrorKind::BadJson,
+                };
+                Self::bad_request(kind, message)
+            }
+            FromHttpRequestError::Deserialization(DeserializationError::Query(_))
+                if message.contains("missing field") =>
+            {
+                Self::bad_request(ErrorKind::MissingParam, message)
+            }
+            _ => Self::bad_request(ErrorKind::InvalidParam, message),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let response = match self {
+            Self::Uiaa(info) => UiaaResponse::AuthResponse(*info).try_into_http_response::<BytesMut>(),
+            Self::Standard { status, kind, message } => {
+                let body = ErrorBody::Standard(StandardErrorBody::new(kind, message));
+                ruma::api::error::Error::new(status, body).try_into_http_response::<BytesMut>()
+            }
+        };
+        match response {
+            Ok(response) => response.map(|body| Body::from(body.freeze())),
+            Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        }
+    }
+}
+
+impl From<Limited> for ApiError {
+    fn from(limited: Limited) -> Self {
+        let mut data = LimitExceededErrorData::new();
+        data.retry_after = Some(RetryAfter::Delay(limited.retry_after));
+        Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorKind::LimitExceeded(data), "too many requests")
+    }
+}
+
+impl From<StorageError> for ApiError {
+    fn from(error: StorageError) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl From<AccountsError> for ApiError {
+    fn from(error: AccountsError) -> Self {
+        match error {
+            AccountsError::UnknownToken { soft_logout } => Self::unknown_token(soft_logout),
+            AccountsError::Storage(error) => error.into(),
+        }
+    }
+}
