@@ -89,6 +89,10 @@ records! {
         state_id: u64,
         /// The greatest state number given out.
         last_state_id: u64,
+        /// Members with membership `join`.
+        joined: u64,
+        /// Members with membership `invite`.
+        invited: u64,
     }
     /// An entry of a room's state.
     StateEntryRecord {
@@ -101,8 +105,8 @@ records! {
     StateDeltaRecord {
         /// None: the changes are the whole state.
         parent: Option<u64>,
-        /// How many steps to a whole state.
-        chain: u32,
+        /// How many states may still be told as differences before one is told whole.
+        until_whole: u32,
         changes: Vec<(String, String, Option<OwnedEventId>)>,
     }
     /// A user's membership of a room.

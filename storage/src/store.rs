@@ -145,6 +145,17 @@ impl<T: Table> Range<T> {
         Self::of(writer.bytes)
     }
 
+    /// The rows whose key starts with these fields and whose next field, a user id or an alias, is of `platform`.
+    pub fn prefix_platform(
+        prefix: impl Prefix<<T::Key as crate::Key>::Fields>,
+        platform: &ruma::OwnedServerName,
+    ) -> Self {
+        let mut writer = KeyWriter::default();
+        prefix.write(&mut writer);
+        crate::KeyField::write(platform, &mut writer);
+        Self::of(writer.bytes)
+    }
+
     /// The rows from the first whose key starts with `from` to before the first whose key starts with `to`.
     pub fn between(
         from: impl Prefix<<T::Key as crate::Key>::Fields>,

@@ -1,1 +1,148 @@
+//! Rooms: the one place where events are made, allowed, stored and read.
+//!
+//! A room whose members are on several hosted platforms is stored, authorised and resolved once. Each
+//! room has one writer at a time ([`room::Writer`]); an append is queued to the store's group commit and
+//! acknowledged once it is on disk, while the next append already builds on it.
+//!
+//! This crate does not know HTTP, sync responses or push rules.
 
+mod append;
+mod create_room;
+mod events;
+mod membership;
+mod paginate;
+mod read;
+mod render;
+mod room;
+mod send;
+mod state;
+mod view;
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use linkspan_accounts::{Accounts, AccountsError};
+use linkspan_directory::Directory;
+use linkspan_domain::{DraftError, Forbidden};
+use linkspan_inbox::Inbox;
+use linkspan_platforms::Platforms;
+use linkspan_storage::{StorageError, Store};
+use ruma::OwnedRoomId;
+
+pub use create_room::{CreateRoom, InitialState, Preset};
+pub use events::TimelineEvent;
+pub use paginate::{Boundary, Context, Page, RelationQuery};
+pub use read::JoinedMember;
+pub use render::{Reader, thread_root};
+pub use room::Room;
+pub use view::{Standing, View};
+
+/// Something about a room failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RoomsError {
+    /// The rules of the room, or of the platform, do not allow it.
+    #[error("{0}")]
+    Forbidden(String),
+    /// There is no such thing, or the user may not know of it.
+    #[error("{0}")]
+    NotFound(String),
+    /// A parameter makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// JSON that is no event, or not canonical.
+    #[error("{0}")]
+    BadJson(String),
+    /// An event, or a field of it, is too large.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The room version is not supported.
+    #[error("room version {0} is not supported")]
+    UnsupportedVersion(String),
+    /// The alias is taken.
+    #[error("the room alias is in use")]
+    AliasInUse,
+    /// A canonical alias does not point at the room.
+    #[error("{0}")]
+    BadAlias(String),
+    /// The same reaction was sent already.
+    #[error("you have already sent this annotation")]
+    DuplicateAnnotation,
+    /// Creating a room with this initial state is impossible.
+    #[error("{0}")]
+    InvalidState(String),
+    /// Accounts failed.
+    #[error(transparent)]
+    Accounts(#[from] AccountsError),
+    /// The store failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl From<Forbidden> for RoomsError {
+    fn from(error: Forbidden) -> Self {
+        Self::Forbidden(error.0)
+    }
+}
+
+impl From<DraftError> for RoomsError {
+    fn from(error: DraftError) -> Self {
+        match error {
+            DraftError::TooLarge(reason) => Self::TooLarge(reason),
+            DraftError::Malformed(reason) => Self::BadJson(reason),
+        }
+    }
+}
+
+impl From<linkspan_storage::CommitError> for RoomsError {
+    fn from(error: linkspan_storage::CommitError) -> Self {
+        Self::Storage(error.into())
+    }
+}
+
+pub(crate) type Result<T> = std::result::Result<T, RoomsError>;
+
+/// All rooms. Clones are the same rooms.
+#[derive(Clone, Debug)]
+pub struct Rooms {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: Store,
+    platforms: Arc<Platforms>,
+    accounts: Accounts,
+    directory: Directory,
+    inbox: Inbox,
+    /// Rooms that are, or were lately, used.
+    live: DashMap<OwnedRoomId, Arc<Room>>,
+    events: events::EventCache,
+    deltas: state::DeltaCache,
+}
+
+impl Rooms {
+    /// The rooms in a store.
+    pub fn new(
+        store: Store,
+        platforms: Arc<Platforms>,
+        accounts: Accounts,
+        directory: Directory,
+        inbox: Inbox,
+    ) -> Self {
+        let shared = Shared {
+            store,
+            platforms,
+            accounts,
+            directory,
+            inbox,
+            live: DashMap::new(),
+            events: events::new_cache(),
+            deltas: state::new_cache(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.shared.store
+    }
+}

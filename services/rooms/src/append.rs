@@ -1,0 +1,603 @@
+//! Appending to a room: the one way in which a hosted user's events come into being.
+//!
+//! `begin` takes the room's writer, `stage` makes, allows and numbers an event on top of what was
+//! staged before, `commit` queues everything as one write-set, lets the next writer in, and waits for
+//! the disk. Dropping an append leaves the room as it was.
+
+use std::{collections::HashMap, sync::{Arc, atomic::Ordering}};
+
+use linkspan_domain::{
+    Draft, Pdu, Place, SharedPdu, StateKey as StateEntryKey, auth_event_keys, authorize, check_auth_events,
+    redact, stripped_state_event,
+};
+use linkspan_inbox::point;
+use linkspan_storage::{
+    Notice, Position, Range, Stamped, WriteSet,
+    catalogue::{
+        BigRooms, CurrentState, EventIds, EventKey, Members, Memberships, RelationKey, Relations, RoomEventKey,
+        RoomHeads, RoomKey, RoomUserKey, Rooms as RoomsTable, StateKey, StateLog, StateLogKey, Threads, Timeline,
+        TimelineKey, TransactionKey, Transactions, UserRoomKey,
+    },
+    records::{
+        EventPlaceRecord, EventRecord, FLAG_REDACTED, InboxPointer, MemberRecord, MembershipRecord, RelationRecord,
+        RoomHeadRecord, StateDeltaRecord, StateEntryRecord, ThreadRecord, TransactionRecord,
+    },
+};
+use ruma::{
+    CanonicalJsonObject, CanonicalJsonValue, MilliSecondsSinceUnixEpoch, OwnedDeviceId, OwnedEventId,
+    OwnedUserId, UInt,
+    events::{StateEventType, TimelineEventType, room::server_acl::RoomServerAclEventContent},
+};
+use serde::Deserialize;
+use tokio::sync::OwnedMutexGuard;
+
+use crate::{
+    Result, Room, Rooms, RoomsError, TimelineEvent,
+    room::{BIG_ROOM_MEMBERS, Writer, damaged},
+    state::{chain_length, put_delta},
+};
+
+/// State shown to those who are invited or knock.
+/// <https://spec.matrix.org/v1.19/client-server-api/#stripped-state>
+const STRIPPED_TYPES: [StateEventType; 9] = [
+    StateEventType::RoomCreate,
+    StateEventType::RoomName,
+    StateEventType::RoomAvatar,
+    StateEventType::RoomTopic,
+    StateEventType::RoomJoinRules,
+    StateEventType::RoomCanonicalAlias,
+    StateEventType::RoomEncryption,
+    StateEventType::RoomPowerLevels,
+    StateEventType::SpaceParent,
+];
+
+/// A request that must have its effect once only: the device, and the id that it gave.
+#[derive(Clone, Debug)]
+pub(crate) struct Transaction {
+    pub(crate) device_id: OwnedDeviceId,
+    pub(crate) txn_id: String,
+}
+
+/// Events on their way into a room.
+pub(crate) struct Append {
+    rooms: Rooms,
+    pub(crate) room: Arc<Room>,
+    writer: OwnedMutexGuard<Writer>,
+    now: MilliSecondsSinceUnixEpoch,
+    head: RoomHeadRecord,
+    /// Entries of the state as staged, over the writer's.
+    state: HashMap<StateEntryKey, Option<SharedPdu>>,
+    staged: Vec<Arc<TimelineEvent>>,
+    /// Events that a staged redaction takes the content of.
+    redacted: Vec<Arc<TimelineEvent>>,
+    deltas: Vec<(u64, StateDeltaRecord)>,
+    /// Joined local members as staged.
+    members: Vec<OwnedUserId>,
+    members_changed: bool,
+    transactions: Vec<((OwnedUserId, OwnedDeviceId, String), OwnedEventId)>,
+    threads: HashMap<OwnedEventId, ThreadRecord>,
+    /// The rows to write; other services may add theirs.
+    pub(crate) writes: WriteSet,
+}
+
+impl Rooms {
+    /// Takes the room's writer.
+    pub(crate) async fn begin(&self, room: &Arc<Room>, now_ts: u64) -> Result<Append> {
+        let writer = room.writer.clone().lock_owned().await;
+        let members = self.load_local_members(room).await?;
+        Ok(Append {
+            rooms: self.clone(),
+            room: room.clone(),
+            head: writer.head.clone(),
+            writer,
+            now: MilliSecondsSinceUnixEpoch(UInt::try_from(now_ts).unwrap_or(UInt::MAX)),
+            state: HashMap::new(),
+            staged: Vec::new(),
+            redacted: Vec::new(),
+            deltas: Vec::new(),
+            members,
+            members_changed: false,
+            transactions: Vec::new(),
+            threads: HashMap::new(),
+            writes: WriteSet::new(),
+        })
+    }
+
+    /// Adds a room that is being created to the rooms in use.
+    pub(crate) fn adopt(&self, room: Arc<Room>) {
+        self.shared.live.insert(room.id.clone(), room);
+    }
+}
+
+impl Append {
+    /// An entry of the state as staged.
+    pub(crate) async fn state_event(
+        &mut self,
+        event_type: &StateEventType,
+        state_key: &str,
+    ) -> Result<Option<SharedPdu>> {
+        let key = (event_type.clone(), state_key.to_owned());
+        if let Some(event) = self.state.get(&key).or_else(|| self.writer.state.get(&key)) {
+            return Ok(event.clone());
+        }
+        let event = self.rooms.state_event(&self.room.id, event_type, state_key).await?;
+        self.writer.state.insert(key, event.clone());
+        Ok(event)
+    }
+
+    /// A user's membership as staged.
+    pub(crate) async fn membership(&mut self, user_id: &ruma::UserId) -> Result<Option<String>> {
+        let event = self.state_event(&StateEventType::RoomMember, user_id.as_str()).await?;
+        Ok(event.and_then(|event| event.membership()))
+    }
+
+    /// The event that a transaction has already made.
+    pub(crate) async fn done(
+        &self,
+        user_id: &OwnedUserId,
+        transaction: &Transaction,
+    ) -> Result<Option<OwnedEventId>> {
+        let queued = (user_id.clone(), transaction.device_id.clone(), transaction.txn_id.clone());
+        if let Some(event_id) = self.writer.transactions.get(&queued) {
+            return Ok(Some(event_id.clone()));
+        }
+        let key = self.transaction_key(user_id, transaction);
+        Ok(self.rooms.store().get::<Transactions>(&key).await?.and_then(|done| done.event_id))
+    }
+
+    fn transaction_key(&self, user_id: &OwnedUserId, transaction: &Transaction) -> TransactionKey {
+        TransactionKey {
+            user_id: user_id.clone(),
+            device_id: transaction.device_id.clone(),
+            scope: self.room.id.to_string(),
+            txn_id: transaction.txn_id.clone(),
+        }
+    }
+
+    /// Makes an event of `sender`, checks that it is allowed, and puts it at the end of the room.
+    pub(crate) async fn stage(
+        &mut self,
+        sender: &OwnedUserId,
+        draft: Draft,
+        transaction: Option<Transaction>,
+    ) -> Result<SharedPdu> {
+        self.check_server_acl(sender).await?;
+        let raw_content = serde_json::value::to_raw_value(&draft.content)
+            .map_err(|error| RoomsError::BadJson(error.to_string()))?;
+        let rules = self.room.rules.clone();
+        let auth_keys =
+            auth_event_keys(&rules, &draft.event_type, sender, draft.state_key.as_deref(), &raw_content)?;
+        let is_create = draft.event_type == TimelineEventType::RoomCreate;
+        let mut allowing: HashMap<StateEntryKey, SharedPdu> = HashMap::new();
+        let mut auth_events = Vec::new();
+        for (event_type, state_key) in auth_keys {
+            if let Some(event) = self.state_event(&event_type, &state_key).await? {
+                auth_events.push(event.event_id.clone());
+                allowing.insert((event_type, state_key), event);
+            }
+        }
+        if let Some(create) = self.state_event(&StateEventType::RoomCreate, "").await? {
+            allowing.insert((StateEventType::RoomCreate, String::new()), create);
+        }
+        let place =
+            Place { prev_events: self.head.extremities.clone(), auth_events, depth: self.head.depth + 1 };
+        let hash_names_room = is_create && linkspan_domain::room_id_is_hash(&rules);
+        let room_id = (!hash_names_room).then_some(&self.room.id);
+        let (pdu, json) = draft.into_pdu(&rules, room_id, sender, self.now, place)?;
+        let pdu = Arc::new(pdu);
+        if is_create {
+            check_auth_events(&rules, &pdu, |_| None)?;
+        }
+        authorize(&rules, &pdu, |event_type, state_key| {
+            allowing.get(&(event_type.clone(), state_key.to_owned())).cloned()
+        })?;
+        self.accept(pdu.clone(), json, transaction).await?;
+        Ok(pdu)
+    }
+
+    /// Servers of a room keep out whom its access list denies; so do hosted platforms among themselves.
+    /// <https://spec.matrix.org/v1.19/client-server-api/#server-access-control-lists-acls-for-rooms>
+    async fn check_server_acl(&mut self, sender: &OwnedUserId) -> Result<()> {
+        let acl = self.state_event(&StateEventType::RoomServerAcl, "").await?;
+        let acl = acl.as_ref().and_then(|event| event.content_as::<RoomServerAclEventContent>());
+        match acl {
+            Some(acl) if !acl.is_allowed(sender.server_name()) => Err(RoomsError::Forbidden(format!(
+                "this room's server access list denies {}",
+                sender.server_name()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    async fn accept(&mut self, pdu: SharedPdu, json: String, transaction: Option<Transaction>) -> Result<()> {
+        let seq = self.head.seq + 1;
+        let state_before = self.head.state_id;
+        let state_after = match pdu.state_entry() {
+            Some(entry) => self.change_state(&pdu, seq, entry).await?,
+            None => state_before,
+        };
+        let sent_by = match &transaction {
+            Some(transaction) => format!("{}\0{}", transaction.device_id, transaction.txn_id),
+            None => String::new(),
+        };
+        let place = EventPlaceRecord::Timeline(self.room.id.clone(), seq);
+        self.writes.put::<EventIds>(&EventKey { event_id: pdu.event_id.clone() }, &place);
+        let record = EventRecord {
+            state_before,
+            state_after,
+            flags: 0,
+            sent_by: sent_by.clone(),
+            event_id: pdu.event_id.clone(),
+            pdu: json,
+        };
+        let key = TimelineKey { room_id: self.room.id.clone(), seq };
+        self.writes.put::<Timeline>(&key, &Stamped::pending(record));
+        if let Some(transaction) = transaction {
+            let key = self.transaction_key(&pdu.sender, &transaction);
+            let ts = self.now.get().into();
+            let done = TransactionRecord { event_id: Some(pdu.event_id.clone()), ts };
+            self.writes.put::<Transactions>(&key, &done);
+            let queued = (pdu.sender.clone(), transaction.device_id, transaction.txn_id);
+            self.transactions.push((queued, pdu.event_id.clone()));
+        }
+        self.relate(&pdu, seq).await?;
+        if let Some(redacts) = &pdu.redacts {
+            self.redact(&pdu, &redacts.clone()).await?;
+        }
+        self.head = RoomHeadRecord {
+            seq,
+            extremities: vec![pdu.event_id.clone()],
+            depth: pdu.depth,
+            state_id: state_after,
+            ..self.head.clone()
+        };
+        self.staged.push(Arc::new(TimelineEvent {
+            seq,
+            position: Position::PENDING,
+            state_before,
+            state_after,
+            sent_by,
+            pdu,
+        }));
+        Ok(())
+    }
+
+    /// Makes the event an entry of the state; returns the new state's number.
+    async fn change_state(&mut self, pdu: &SharedPdu, seq: i64, entry: StateEntryKey) -> Result<u64> {
+        if entry.0 == StateEventType::RoomMember {
+            self.change_membership(pdu, seq).await?;
+        }
+        let (event_type, state_key) = (entry.0.to_string(), entry.1.clone());
+        let key = StateKey {
+            room_id: self.room.id.clone(),
+            event_type: event_type.clone(),
+            state_key: state_key.clone(),
+        };
+        let record = StateEntryRecord { event_id: Some(pdu.event_id.clone()), seq };
+        self.writes.put::<CurrentState>(&key, &record);
+        let log_key = StateLogKey {
+            room_id: self.room.id.clone(),
+            position: Position::PENDING,
+            event_type: event_type.clone(),
+            state_key: state_key.clone(),
+        };
+        self.writes.put::<StateLog>(&log_key, &record);
+        self.state.insert(entry, Some(pdu.clone()));
+
+        let parent = self.head.state_id;
+        let staged_parent = self.deltas.iter().find(|(state_id, _)| *state_id == parent);
+        let until_whole = match staged_parent {
+            Some((_, delta)) => delta.until_whole,
+            None => self.rooms.until_whole(&self.room.id, parent).await?,
+        };
+        let state_id = self.head.last_state_id + 1;
+        let delta = if until_whole == 0 {
+            self.whole_state().await?
+        } else {
+            StateDeltaRecord {
+                parent: Some(parent),
+                until_whole: until_whole - 1,
+                changes: vec![(event_type, state_key, Some(pdu.event_id.clone()))],
+            }
+        };
+        put_delta(&mut self.writes, &self.room.id, state_id, &delta);
+        self.deltas.push((state_id, delta));
+        self.head.last_state_id = state_id;
+        Ok(state_id)
+    }
+
+    /// The whole state as staged: what is on disk, and over it what is queued and staged.
+    async fn whole_state(&self) -> Result<StateDeltaRecord> {
+        let rows = self.rooms.store().range::<CurrentState>(Range::prefix((&self.room.id,))).await?;
+        let mut entries: HashMap<(String, String), Option<OwnedEventId>> = rows
+            .into_iter()
+            .map(|(key, entry)| ((key.event_type, key.state_key), entry.event_id))
+            .collect();
+        for ((event_type, state_key), event) in self.writer.state.iter().chain(&self.state) {
+            let event_id = event.as_ref().map(|event| event.event_id.clone());
+            entries.insert((event_type.to_string(), state_key.clone()), event_id);
+        }
+        let changes: Vec<_> = entries
+            .into_iter()
+            .filter(|(_, event_id)| event_id.is_some())
+            .map(|((event_type, state_key), event_id)| (event_type, state_key, event_id))
+            .collect();
+        Ok(StateDeltaRecord { parent: None, until_whole: chain_length(changes.len()), changes })
+    }
+
+    async fn change_membership(&mut self, pdu: &SharedPdu, seq: i64) -> Result<()> {
+        let user_id: OwnedUserId = pdu
+            .state_key
+            .as_deref()
+            .and_then(|user_id| user_id.try_into().ok())
+            .ok_or_else(|| RoomsError::Invalid("the state key of a membership is a user id".into()))?;
+        let before = self.membership(&user_id).await?.unwrap_or_default();
+        let membership = pdu.membership().unwrap_or_default();
+        let count = |counter: &mut u64, kind: &str| {
+            *counter = counter.saturating_sub(u64::from(before == kind)) + u64::from(membership == kind);
+        };
+        count(&mut self.head.joined, "join");
+        count(&mut self.head.invited, "invite");
+        let member =
+            MemberRecord { membership: membership.clone(), event_id: pdu.event_id.clone(), seq };
+        let key = RoomUserKey { room_id: self.room.id.clone(), user_id: user_id.clone() };
+        self.writes.put::<Members>(&key, &member);
+        if !self.rooms.shared.platforms.hosts(user_id.server_name()) {
+            return Ok(());
+        }
+        let stripped_state = match membership.as_str() {
+            "invite" | "knock" => self.stripped_state(pdu).await?,
+            _ => Vec::new(),
+        };
+        let key = UserRoomKey { user_id: user_id.clone(), room_id: self.room.id.clone() };
+        let record = MembershipRecord {
+            membership: membership.clone(),
+            event_id: pdu.event_id.clone(),
+            seq,
+            sender: pdu.sender.clone(),
+            stripped_state,
+            forgotten: false,
+        };
+        self.writes.put::<Memberships>(&key, &Stamped::pending(record));
+        self.point(&user_id, InboxPointer::Room(self.room.id.clone()));
+        if before != "join" && membership == "join" {
+            self.members.push(user_id.clone());
+            self.members_changed = true;
+            if self.room.is_big() {
+                self.writes.put::<BigRooms>(&key, &());
+            }
+        }
+        if before == "join" && membership != "join" {
+            self.members.retain(|member| *member != user_id);
+            self.members_changed = true;
+            self.writes.delete::<BigRooms>(&key);
+        }
+        Ok(())
+    }
+
+    fn point(&mut self, user_id: &OwnedUserId, pointer: InboxPointer) {
+        point(&mut self.writes, user_id, pointer);
+    }
+
+    async fn stripped_state(&mut self, member: &Pdu) -> Result<Vec<String>> {
+        let mut events = Vec::new();
+        for event_type in STRIPPED_TYPES {
+            if let Some(event) = self.state_event(&event_type, "").await? {
+                events.push(stripped_state_event(&event));
+            }
+        }
+        if let Some(sender) = self.state_event(&StateEventType::RoomMember, member.sender.as_str()).await? {
+            if Some(member.sender.as_str()) != member.state_key.as_deref() {
+                events.push(stripped_state_event(&sender));
+            }
+        }
+        events.push(stripped_state_event(member));
+        Ok(events)
+    }
+
+    /// Notes the event's relation to its parent.
+    /// <https://spec.matrix.org/v1.19/client-server-api/#forming-relationships-between-events>
+    async fn relate(&mut self, pdu: &Pdu, seq: i64) -> Result<()> {
+        let Some(relation) = relation_of(pdu) else { return Ok(()) };
+        let RelatesTo { rel_type, event_id: parent, key } = relation;
+        if rel_type == "m.thread" {
+            let thread_key = RoomEventKey { room_id: self.room.id.clone(), event_id: parent.clone() };
+            let mut thread = self.thread(&thread_key).await?;
+            thread.latest_seq = seq;
+            thread.count += 1;
+            if !thread.participants.contains(&pdu.sender) {
+                thread.participants.push(pdu.sender.clone());
+            }
+            self.writes.put::<Threads>(&thread_key, &thread);
+            self.threads.insert(parent.clone(), thread);
+        }
+        let relation_key = RelationKey { room_id: self.room.id.clone(), parent, rel_type, seq };
+        let record = RelationRecord {
+            event_id: pdu.event_id.clone(),
+            event_type: pdu.event_type.to_string(),
+            sender: pdu.sender.clone(),
+            key,
+        };
+        self.writes.put::<Relations>(&relation_key, &record);
+        Ok(())
+    }
+
+    /// A thread as staged.
+    async fn thread(&self, key: &RoomEventKey) -> Result<ThreadRecord> {
+        if let Some(thread) = self.threads.get(&key.event_id).or_else(|| self.writer.threads.get(&key.event_id)) {
+            return Ok(thread.clone());
+        }
+        let thread = self.rooms.store().get::<Threads>(key).await?;
+        Ok(thread.unwrap_or(ThreadRecord { latest_seq: 0, count: 0, participants: Vec::new() }))
+    }
+
+    /// Takes the content of an event away, if the redaction's sender may do that.
+    /// <https://spec.matrix.org/v1.19/rooms/v12/#handling-redactions>
+    async fn redact(&mut self, redaction: &Pdu, redacts: &OwnedEventId) -> Result<()> {
+        let Some(target) = self.rooms.event(&self.room.id, redacts).await? else { return Ok(()) };
+        let same_server = target.pdu.sender.server_name() == redaction.sender.server_name();
+        if !same_server || target.pdu.sender != redaction.sender {
+            let create = self.state_event(&StateEventType::RoomCreate, "").await?;
+            let create = create.ok_or_else(|| damaged("a room without a create event"))?;
+            let levels = self.state_event(&StateEventType::RoomPowerLevels, "").await?;
+            let levels = linkspan_domain::PowerLevels::new(&self.room.rules, &create, levels.as_deref());
+            if levels.user(&redaction.sender) < levels.needed_to_redact() {
+                return Err(RoomsError::Forbidden("you may not redact what others have sent".into()));
+            }
+        }
+        if target.pdu.event_type == TimelineEventType::RoomCreate {
+            return Err(RoomsError::Forbidden("the create event of a room cannot be redacted".into()));
+        }
+        let key = TimelineKey { room_id: self.room.id.clone(), seq: target.seq };
+        let Some(mut stored) = self.rooms.store().get::<Timeline>(&key).await? else { return Ok(()) };
+        if stored.value.flags & FLAG_REDACTED != 0 {
+            return Ok(());
+        }
+        stored.value.pdu = redact(&stored.value.pdu, &self.room.rules, &redaction.event_id)
+            .map_err(|error| RoomsError::BadJson(error.to_string()))?;
+        stored.value.flags |= FLAG_REDACTED;
+        self.writes.put::<Timeline>(&key, &stored);
+        if let Some(relation) = relation_of(&target.pdu) {
+            self.unrelate(&target, relation).await?;
+        }
+        let redacted = Arc::new(TimelineEvent::from_stored(target.seq, stored)?);
+        if let Some(entry) = redacted.pdu.state_entry() {
+            let current = self.state_event(&entry.0, &entry.1).await?;
+            if current.is_some_and(|current| current.event_id == redacted.pdu.event_id) {
+                self.state.insert(entry, Some(redacted.pdu.clone()));
+            }
+        }
+        self.redacted.push(redacted);
+        Ok(())
+    }
+
+    async fn unrelate(&mut self, target: &TimelineEvent, relation: RelatesTo) -> Result<()> {
+        let RelatesTo { rel_type, event_id: parent, .. } = relation;
+        if rel_type == "m.thread" {
+            let key = RoomEventKey { room_id: self.room.id.clone(), event_id: parent.clone() };
+            let mut thread = self.thread(&key).await?;
+            thread.count = thread.count.saturating_sub(1);
+            self.writes.put::<Threads>(&key, &thread);
+            self.threads.insert(parent.clone(), thread);
+        }
+        let room_id = self.room.id.clone();
+        self.writes.delete::<Relations>(&RelationKey { room_id, parent, rel_type, seq: target.seq });
+        Ok(())
+    }
+
+    /// Queues what was staged, lets the next append in, and waits until it is on disk.
+    pub(crate) async fn commit(mut self) -> Result<Vec<Arc<TimelineEvent>>> {
+        let key = RoomKey { room_id: self.room.id.clone() };
+        match &self.writer.stored_head {
+            Some(head) => self.writes.expect::<RoomHeads>(&key, head),
+            None => self.writes.expect_absent::<RoomHeads>(&key),
+        }
+        self.writes.put::<RoomHeads>(&key, &self.head);
+        self.tell_members();
+
+        let ticket = self.rooms.store().submit(std::mem::take(&mut self.writes));
+        let Self { rooms, room, mut writer, head, state, staged, redacted, deltas, members, .. } = self;
+        writer.stored_head = Some(head.clone());
+        writer.head = head;
+        writer.state.extend(state);
+        let keys: Vec<_> = self.transactions.iter().map(|(key, _)| key.clone()).collect();
+        writer.transactions.extend(self.transactions);
+        let threads = self.threads.clone();
+        writer.threads.extend(self.threads);
+        for (state_id, delta) in deltas {
+            rooms.cache_delta(&room.id, state_id, delta);
+        }
+        if self.members_changed {
+            *room.local_members.write() = Some(members);
+        }
+        drop(writer);
+
+        let position = match ticket.committed().await {
+            Ok(position) => position,
+            Err(error) => {
+                // The room in memory is ahead of the disk: the next who asks loads it anew.
+                rooms.shared.live.remove_if(&room.id, |_, live| Arc::ptr_eq(live, &room));
+                return Err(error.into());
+            }
+        };
+        if !keys.is_empty() || !threads.is_empty() {
+            let mut writer = room.writer.lock().await;
+            keys.iter().for_each(|key| {
+                writer.transactions.remove(key);
+            });
+            // A later append may have queued a newer one.
+            writer.threads.retain(|root, thread| threads.get(root) != Some(thread));
+        }
+        for event in redacted {
+            rooms.shared.events.insert((room.id.clone(), event.seq), event);
+        }
+        let committed = |event: &Arc<TimelineEvent>| {
+            Arc::new(TimelineEvent {
+                seq: event.seq,
+                position,
+                state_before: event.state_before,
+                state_after: event.state_after,
+                sent_by: event.sent_by.clone(),
+                pdu: event.pdu.clone(),
+            })
+        };
+        let events: Vec<_> = staged.iter().map(committed).collect();
+        for event in &events {
+            rooms.shared.events.insert((room.id.clone(), event.seq), event.clone());
+        }
+        Ok(events)
+    }
+
+    /// Points the inboxes of all joined local members at the room, or, in a big room, wakes who watches it.
+    fn tell_members(&mut self) {
+        self.writes.notify(Notice::Room(self.room.id.clone()));
+        if self.room.is_big() {
+            return;
+        }
+        if self.members.len() > BIG_ROOM_MEMBERS {
+            let mut record = self.room.record.clone();
+            record.big = true;
+            self.writes.put::<RoomsTable>(&RoomKey { room_id: self.room.id.clone() }, &record);
+            for user_id in &self.members {
+                let key = UserRoomKey { user_id: user_id.clone(), room_id: self.room.id.clone() };
+                self.writes.put::<BigRooms>(&key, &());
+            }
+            self.room.big.store(true, Ordering::Release);
+        }
+        for user_id in std::mem::take(&mut self.members) {
+            self.point(&user_id, InboxPointer::Room(self.room.id.clone()));
+            self.members.push(user_id);
+        }
+    }
+}
+
+/// `m.relates_to` of an event.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct RelatesTo {
+    pub(crate) rel_type: String,
+    pub(crate) event_id: OwnedEventId,
+    pub(crate) key: Option<String>,
+}
+
+/// The relation of an event to its parent, if it has one.
+pub(crate) fn relation_of(pdu: &Pdu) -> Option<RelatesTo> {
+    #[derive(Deserialize)]
+    struct Content {
+        #[serde(rename = "m.relates_to")]
+        relates_to: Option<RelatesTo>,
+    }
+    if pdu.state_key.is_some() {
+        return None;
+    }
+    pdu.content_as::<Content>()?.relates_to
+}
+
+/// `{"key": "value", …}`.
+pub(crate) fn object<const N: usize>(entries: [(&str, CanonicalJsonValue); N]) -> CanonicalJsonObject {
+    entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// A string as a JSON value.
+pub(crate) fn text(value: impl Into<String>) -> CanonicalJsonValue {
+    CanonicalJsonValue::String(value.into())
+}

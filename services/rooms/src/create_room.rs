@@ -1,0 +1,298 @@
+//! Creating a room: all its first events in one commit.
+//! <https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3createroom>
+
+use std::sync::Arc;
+
+use linkspan_domain::{Draft, Place, room_id_is_hash, versions};
+use linkspan_storage::{
+    catalogue::{RoomKey, Rooms as RoomsTable},
+    records::RoomRecord,
+};
+use rand::{Rng, distr::Alphanumeric};
+use ruma::{
+    CanonicalJsonObject, CanonicalJsonValue, Int, MilliSecondsSinceUnixEpoch, OwnedRoomAliasId, OwnedRoomId,
+    OwnedUserId, RoomVersionId, UInt,
+    events::{StateEventType, TimelineEventType},
+    room_version_rules::RoomVersionRules,
+};
+
+use crate::{
+    Result, Room, Rooms, RoomsError,
+    append::{Append, object, text},
+};
+
+/// Invitations in one request.
+const MAX_INVITES: usize = 200;
+/// Events of initial state in one request.
+const MAX_INITIAL_STATE: usize = 200;
+
+/// Which set of rules a room starts with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preset {
+    /// By invitation.
+    PrivateChat,
+    /// By invitation; everybody invited has the creator's power.
+    TrustedPrivateChat,
+    /// Everybody may join.
+    PublicChat,
+}
+
+/// A state event to start with.
+#[derive(Clone, Debug)]
+pub struct InitialState {
+    /// Its type.
+    pub event_type: String,
+    /// Its state key.
+    pub state_key: String,
+    /// Its content.
+    pub content: CanonicalJsonObject,
+}
+
+/// What a room is to be.
+#[derive(Clone, Debug)]
+pub struct CreateRoom {
+    /// None: the platform's default.
+    pub version: Option<RoomVersionId>,
+    /// Which set of rules it starts with.
+    pub preset: Preset,
+    /// Whether its creator's platform lists it.
+    pub published: bool,
+    /// The local part of its alias.
+    pub alias_name: Option<String>,
+    /// Its name.
+    pub name: Option<String>,
+    /// Its topic.
+    pub topic: Option<String>,
+    /// Whom to invite.
+    pub invite: Vec<OwnedUserId>,
+    /// Whether the invitations are to a direct chat.
+    pub is_direct: bool,
+    /// State events, over those of the preset.
+    pub initial_state: Vec<InitialState>,
+    /// Further fields of the create event.
+    pub creation_content: CanonicalJsonObject,
+    /// Fields over those of the power levels event.
+    pub power_levels: CanonicalJsonObject,
+}
+
+impl Rooms {
+    /// Creates a room; returns its id.
+    pub async fn create_room(
+        &self,
+        creator: &OwnedUserId,
+        command: CreateRoom,
+        now_ts: u64,
+    ) -> Result<OwnedRoomId> {
+        if command.invite.len() > MAX_INVITES || command.initial_state.len() > MAX_INITIAL_STATE {
+            return Err(RoomsError::TooLarge("too many invitations or state events in one request".into()));
+        }
+        let platform = self.platform_of(creator)?;
+        let version = command.version.clone().unwrap_or_else(|| platform.settings.room_version.clone());
+        let rules = versions::rules(&version)
+            .ok_or_else(|| RoomsError::UnsupportedVersion(version.to_string()))?;
+        let create = Draft::state(
+            TimelineEventType::RoomCreate,
+            "",
+            create_content(&command, creator, &version, &rules),
+        );
+        let alias = command.alias_name.as_ref().map(|name| self.new_alias(creator, name)).transpose()?;
+
+        let room = self.new_room(creator, &command, version, rules, &create, now_ts)?;
+        let mut append = self.begin(&room, now_ts).await?;
+        let key = RoomKey { room_id: room.id.clone() };
+        append.writes.expect_absent::<RoomsTable>(&key);
+        append.writes.put::<RoomsTable>(&key, &room.record);
+        self.stage_first_events(&mut append, creator, create, &command, alias.as_ref()).await?;
+        if let Some(alias) = &alias {
+            let taken = self.shared.directory.resolve_alias(alias).await?.is_some();
+            if taken {
+                return Err(RoomsError::AliasInUse);
+            }
+            self.shared.directory.put_alias(&mut append.writes, alias, &room.id, creator);
+        }
+        if command.published {
+            self.shared.directory.publish(&mut append.writes, platform.server_name(), &room.id);
+        }
+        self.adopt(room.clone());
+        append.commit().await?;
+        Ok(room.id.clone())
+    }
+
+    fn new_alias(&self, creator: &OwnedUserId, name: &str) -> Result<OwnedRoomAliasId> {
+        if name.is_empty() || name.contains([':', '\0']) || name.contains(char::is_whitespace) {
+            return Err(RoomsError::Invalid("the alias has characters that an alias cannot have".into()));
+        }
+        format!("#{name}:{}", creator.server_name())
+            .try_into()
+            .map_err(|_| RoomsError::Invalid("the alias is not valid".into()))
+    }
+
+    fn new_room(
+        &self,
+        creator: &OwnedUserId,
+        command: &CreateRoom,
+        version: RoomVersionId,
+        rules: RoomVersionRules,
+        create: &Draft,
+        now_ts: u64,
+    ) -> Result<Arc<Room>> {
+        let chosen: Option<OwnedRoomId> = (!room_id_is_hash(&rules)).then(|| random_room_id(creator));
+        let now = MilliSecondsSinceUnixEpoch(UInt::try_from(now_ts).unwrap_or(UInt::MAX));
+        let place = Place { depth: 1, ..Place::default() };
+        let (event, _) = create.clone().into_pdu(&rules, chosen.as_ref(), creator, now, place)?;
+        let room_type = match command.creation_content.get("type") {
+            Some(CanonicalJsonValue::String(room_type)) => Some(room_type.clone()),
+            _ => None,
+        };
+        let record = RoomRecord {
+            version: version.to_string(),
+            creator: creator.clone(),
+            create_event_id: event.event_id,
+            created_ts: now_ts,
+            room_type,
+            big: false,
+        };
+        Ok(Arc::new(Room::new(event.room_id, version, rules, record, None, Some(Vec::new()))))
+    }
+
+    async fn stage_first_events(
+        &self,
+        append: &mut Append,
+        creator: &OwnedUserId,
+        create: Draft,
+        command: &CreateRoom,
+        alias: Option<&OwnedRoomAliasId>,
+    ) -> Result<()> {
+        append.stage(creator, create, None).await?;
+        let join = self.member_content(creator, "join", None).await?;
+        append.stage(creator, Draft::state(TimelineEventType::RoomMember, creator.as_str(), join), None).await?;
+
+        for (event_type, content) in first_state(command, creator, &append.room.rules, alias) {
+            let given = |state: &&InitialState| state.event_type == event_type.to_string() && state.state_key.is_empty();
+            let content = match command.initial_state.iter().find(given) {
+                Some(state) => state.content.clone(),
+                None => content,
+            };
+            append.stage(creator, Draft::state(event_type, "", content), None).await?;
+        }
+        for state in &command.initial_state {
+            let event_type = StateEventType::from(state.event_type.as_str());
+            if append.state_event(&event_type, &state.state_key).await?.is_some() {
+                continue;
+            }
+            let event_type = TimelineEventType::from(state.event_type.as_str());
+            append.stage(creator, Draft::state(event_type, state.state_key.clone(), state.content.clone()), None).await?;
+        }
+        let names = [
+            (TimelineEventType::RoomName, "name", &command.name),
+            (TimelineEventType::RoomTopic, "topic", &command.topic),
+        ];
+        for (event_type, field, value) in names {
+            if let Some(value) = value {
+                let content = object([(field, text(value.clone()))]);
+                append.stage(creator, Draft::state(event_type, "", content), None).await?;
+            }
+        }
+        for user_id in &command.invite {
+            if user_id != creator {
+                self.stage_invite(append, creator, user_id, None, command.is_direct).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn create_content(
+    command: &CreateRoom,
+    creator: &OwnedUserId,
+    version: &RoomVersionId,
+    rules: &RoomVersionRules,
+) -> CanonicalJsonObject {
+    let mut content = command.creation_content.clone();
+    content.insert("room_version".into(), text(version.as_str()));
+    if rules.authorization.use_room_create_sender {
+        content.remove("creator");
+    } else {
+        content.insert("creator".into(), text(creator.as_str()));
+    }
+    if rules.authorization.explicitly_privilege_room_creators && command.preset == Preset::TrustedPrivateChat {
+        let mut creators = match content.remove("additional_creators") {
+            Some(CanonicalJsonValue::Array(creators)) => creators,
+            _ => Vec::new(),
+        };
+        for user_id in &command.invite {
+            let user_id = text(user_id.as_str());
+            if !creators.contains(&user_id) {
+                creators.push(user_id);
+            }
+        }
+        content.insert("additional_creators".into(), CanonicalJsonValue::Array(creators));
+    }
+    content
+}
+
+/// The state of the preset, in the order in which it has to come.
+fn first_state(
+    command: &CreateRoom,
+    creator: &OwnedUserId,
+    rules: &RoomVersionRules,
+    alias: Option<&OwnedRoomAliasId>,
+) -> Vec<(TimelineEventType, CanonicalJsonObject)> {
+    let public = command.preset == Preset::PublicChat;
+    let mut state = vec![(TimelineEventType::RoomPowerLevels, power_levels(command, creator, rules))];
+    if let Some(alias) = alias {
+        state.push((TimelineEventType::RoomCanonicalAlias, object([("alias", text(alias.as_str()))])));
+    }
+    let join_rule = if public { "public" } else { "invite" };
+    state.push((TimelineEventType::RoomJoinRules, object([("join_rule", text(join_rule))])));
+    let visibility = object([("history_visibility", text("shared"))]);
+    state.push((TimelineEventType::RoomHistoryVisibility, visibility));
+    let guests = if public { "forbidden" } else { "can_join" };
+    state.push((TimelineEventType::RoomGuestAccess, object([("guest_access", text(guests))])));
+    state
+}
+
+fn power_levels(
+    command: &CreateRoom,
+    creator: &OwnedUserId,
+    rules: &RoomVersionRules,
+) -> CanonicalJsonObject {
+    let level = |level: i32| CanonicalJsonValue::Integer(Int::from(level));
+    let privileged = rules.authorization.explicitly_privilege_room_creators;
+    let mut users = CanonicalJsonObject::new();
+    if !privileged {
+        users.insert(creator.to_string(), level(100));
+        if command.preset == Preset::TrustedPrivateChat {
+            users.extend(command.invite.iter().map(|user_id| (user_id.to_string(), level(100))));
+        }
+    }
+    let events = object([
+        ("m.room.avatar", level(50)),
+        ("m.room.canonical_alias", level(50)),
+        ("m.room.encryption", level(100)),
+        ("m.room.history_visibility", level(100)),
+        ("m.room.name", level(50)),
+        ("m.room.power_levels", level(100)),
+        ("m.room.server_acl", level(100)),
+        ("m.room.tombstone", level(if privileged { 150 } else { 100 })),
+    ]);
+    let mut content = object([
+        ("ban", level(50)),
+        ("events", CanonicalJsonValue::Object(events)),
+        ("events_default", level(0)),
+        ("invite", level(if command.preset == Preset::PublicChat { 50 } else { 0 })),
+        ("kick", level(50)),
+        ("notifications", CanonicalJsonValue::Object(object([("room", level(50))]))),
+        ("redact", level(50)),
+        ("state_default", level(50)),
+        ("users", CanonicalJsonValue::Object(users)),
+        ("users_default", level(0)),
+    ]);
+    content.extend(command.power_levels.clone());
+    content
+}
+
+fn random_room_id(creator: &OwnedUserId) -> OwnedRoomId {
+    let name: String = rand::rng().sample_iter(Alphanumeric).take(24).map(char::from).collect();
+    format!("!{name}:{}", creator.server_name()).try_into().expect("letters and digits make a room id")
+}

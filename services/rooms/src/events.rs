@@ -1,0 +1,203 @@
+//! Reading events: by place, by id, by range; parsed once and kept in a cache.
+
+use std::sync::Arc;
+
+use linkspan_domain::{Pdu, SharedPdu};
+use linkspan_storage::{
+    Position, Range, Stamped, StorageError,
+    catalogue::{EventIds, EventKey, HiddenEvents, RoomEventKey, Timeline, TimelineKey},
+    records::{EventPlaceRecord, EventRecord, FLAG_REJECTED},
+};
+use quick_cache::{Weighter, sync::Cache};
+use ruma::{OwnedEventId, OwnedRoomId};
+
+use crate::{Result, Rooms};
+
+/// Bytes of events that are kept parsed.
+const CACHE_BYTES: u64 = 96 << 20;
+/// About how many events that is.
+const CACHE_EVENTS: usize = 96 << 10;
+
+/// An event of a room's timeline.
+#[derive(Debug)]
+pub struct TimelineEvent {
+    /// Its place in the timeline.
+    pub seq: i64,
+    /// Where in the order of commits it was written.
+    pub position: Position,
+    /// The state before it.
+    pub state_before: u64,
+    /// The state after it.
+    pub state_after: u64,
+    /// The device that sent it and the transaction id, `device\0txn`; empty for others.
+    pub sent_by: String,
+    /// The event.
+    pub pdu: SharedPdu,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct BySize;
+
+impl Weighter<(OwnedRoomId, i64), Arc<TimelineEvent>> for BySize {
+    fn weight(&self, _: &(OwnedRoomId, i64), event: &Arc<TimelineEvent>) -> u64 {
+        event.pdu.content.get().len() as u64 + 700
+    }
+}
+
+pub(crate) type EventCache = Cache<(OwnedRoomId, i64), Arc<TimelineEvent>, BySize>;
+
+pub(crate) fn new_cache() -> EventCache {
+    Cache::with_weighter(CACHE_EVENTS, CACHE_BYTES, BySize)
+}
+
+impl TimelineEvent {
+    pub(crate) fn from_stored(seq: i64, stored: Stamped<EventRecord>) -> Result<Self> {
+        let Stamped { position, value: record } = stored;
+        let mut pdu = Pdu::from_stored(record.event_id, &record.pdu).map_err(|error| {
+            StorageError::DamagedValue { table: "timeline", reason: error.to_string() }
+        })?;
+        pdu.rejected = record.flags & FLAG_REJECTED != 0;
+        Ok(Self {
+            seq,
+            position,
+            state_before: record.state_before,
+            state_after: record.state_after,
+            sent_by: record.sent_by,
+            pdu: Arc::new(pdu),
+        })
+    }
+}
+
+impl Rooms {
+    /// The event at a place of a room's timeline.
+    pub async fn event_at(&self, room_id: &OwnedRoomId, seq: i64) -> Result<Option<Arc<TimelineEvent>>> {
+        let cache_key = (room_id.clone(), seq);
+        if let Some(event) = self.shared.events.get(&cache_key) {
+            return Ok(Some(event));
+        }
+        let key = TimelineKey { room_id: room_id.clone(), seq };
+        let load = async {
+            match self.store().get::<Timeline>(&key).await? {
+                Some(stored) => Ok(Some(Arc::new(TimelineEvent::from_stored(seq, stored)?))),
+                None => Ok::<_, crate::RoomsError>(None),
+            }
+        };
+        // A redaction that is committed meanwhile takes the placeholder away, and ours is not kept.
+        match self.shared.events.get_value_or_guard_async(&cache_key).await {
+            Ok(event) => Ok(Some(event)),
+            Err(guard) => {
+                let event = load.await?;
+                if let Some(event) = &event {
+                    let _ = guard.insert(event.clone());
+                }
+                Ok(event)
+            }
+        }
+    }
+
+    /// Where an event is.
+    pub async fn event_place(&self, event_id: &OwnedEventId) -> Result<Option<EventPlaceRecord>> {
+        Ok(self.store().get::<EventIds>(&EventKey { event_id: event_id.clone() }).await?)
+    }
+
+    /// The event of a room's timeline with this id; None also if it is in another room.
+    pub async fn event(
+        &self,
+        room_id: &OwnedRoomId,
+        event_id: &OwnedEventId,
+    ) -> Result<Option<Arc<TimelineEvent>>> {
+        match self.event_place(event_id).await? {
+            Some(EventPlaceRecord::Timeline(in_room, seq)) if in_room == *room_id => {
+                self.event_at(room_id, seq).await
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The event with this id, hidden ones included.
+    pub(crate) async fn any_event(
+        &self,
+        room_id: &OwnedRoomId,
+        event_id: &OwnedEventId,
+    ) -> Result<Option<Arc<TimelineEvent>>> {
+        match self.event_place(event_id).await? {
+            Some(EventPlaceRecord::Hidden(in_room)) if in_room == *room_id => {
+                let key = RoomEventKey { room_id: in_room, event_id: event_id.clone() };
+                let record = self.store().get::<HiddenEvents>(&key).await?;
+                let stored = record.map(|value| Stamped { position: Position::ZERO, value });
+                stored.map(|stored| TimelineEvent::from_stored(0, stored).map(Arc::new)).transpose()
+            }
+            Some(EventPlaceRecord::Timeline(in_room, seq)) if in_room == *room_id => {
+                self.event_at(room_id, seq).await
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Events after `after` and up to `up_to`, in order; at most `limit`.
+    pub async fn timeline(
+        &self,
+        room_id: &OwnedRoomId,
+        after: i64,
+        up_to: i64,
+        limit: usize,
+    ) -> Result<Vec<Arc<TimelineEvent>>> {
+        let mut events = Vec::new();
+        let mut seq = after + 1;
+        while seq <= up_to && events.len() < limit {
+            match self.event_at(room_id, seq).await? {
+                Some(event) => {
+                    events.push(event);
+                    seq += 1;
+                }
+                None => match self.next_seq(room_id, seq, up_to, false).await? {
+                    Some(next) => seq = next,
+                    None => break,
+                },
+            }
+        }
+        Ok(events)
+    }
+
+    /// Events up to `from` and after `down_to`, newest first; at most `limit`.
+    pub async fn timeline_back(
+        &self,
+        room_id: &OwnedRoomId,
+        from: i64,
+        down_to: i64,
+        limit: usize,
+    ) -> Result<Vec<Arc<TimelineEvent>>> {
+        let mut events = Vec::new();
+        let mut seq = from;
+        while seq > down_to && events.len() < limit {
+            match self.event_at(room_id, seq).await? {
+                Some(event) => {
+                    events.push(event);
+                    seq -= 1;
+                }
+                None => match self.next_seq(room_id, seq, down_to, true).await? {
+                    Some(next) => seq = next,
+                    None => break,
+                },
+            }
+        }
+        Ok(events)
+    }
+
+    /// The next place that holds an event, over a gap in the numbers.
+    async fn next_seq(
+        &self,
+        room_id: &OwnedRoomId,
+        from: i64,
+        to: i64,
+        reverse: bool,
+    ) -> Result<Option<i64>> {
+        let (low, high) = if reverse { (to + 1, from) } else { (from, to) };
+        if low > high {
+            return Ok(None);
+        }
+        let range = Range::<Timeline>::between((room_id, &low), (room_id, &(high + 1))).limit(1);
+        let keys = self.store().keys(if reverse { range.reverse() } else { range }).await?;
+        Ok(keys.first().map(|key| key.seq))
+    }
+}

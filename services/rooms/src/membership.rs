@@ -1,0 +1,364 @@
+//! Joining, inviting, leaving, kicking, banning, knocking, forgetting.
+//! <https://spec.matrix.org/v1.19/client-server-api/#room-membership>
+
+use std::sync::Arc;
+
+use linkspan_domain::Draft;
+use linkspan_platforms::Platform;
+use linkspan_storage::{
+    Range, Stamped, WriteSet,
+    catalogue::{Memberships, UserRoomKey},
+    records::MembershipRecord,
+};
+use ruma::{
+    CanonicalJsonObject, CanonicalJsonValue, OwnedRoomId, OwnedUserId, UserId,
+    events::{StateEventType, TimelineEventType},
+};
+use serde::Deserialize;
+
+use crate::{
+    Result, Room, Rooms, RoomsError,
+    append::{Append, object, text},
+};
+
+/// `m.room.join_rules`, as far as joining asks for it.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct JoinRules {
+    pub(crate) join_rule: String,
+    #[serde(default)]
+    pub(crate) allow: Vec<Allow>,
+}
+
+/// A condition of a restricted room.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Allow {
+    #[serde(rename = "type")]
+    kind: String,
+    room_id: Option<OwnedRoomId>,
+}
+
+impl JoinRules {
+    /// Whether members of other rooms may join.
+    pub(crate) fn is_restricted(&self) -> bool {
+        matches!(self.join_rule.as_str(), "restricted" | "knock_restricted")
+    }
+
+    /// The rooms whose members may join.
+    pub(crate) fn allowed_rooms(&self) -> Vec<OwnedRoomId> {
+        let of_rooms = self.allow.iter().filter(|allow| allow.kind == "m.room_membership");
+        of_rooms.filter_map(|allow| allow.room_id.clone()).collect()
+    }
+}
+
+impl Rooms {
+    /// The platform that hosts a user.
+    pub(crate) fn platform_of(&self, user_id: &UserId) -> Result<&Arc<Platform>> {
+        let platform = self.shared.platforms.get(user_id.server_name());
+        platform.ok_or_else(|| RoomsError::Forbidden(format!("{} is not hosted here", user_id.server_name())))
+    }
+
+    /// The content of a hosted user's membership, with the user's profile.
+    pub(crate) async fn member_content(
+        &self,
+        user_id: &OwnedUserId,
+        membership: &str,
+        reason: Option<&str>,
+    ) -> Result<CanonicalJsonObject> {
+        let mut content = object([("membership", text(membership))]);
+        if self.shared.platforms.hosts(user_id.server_name()) {
+            for field in ["displayname", "avatar_url"] {
+                let value = self.shared.accounts.profile_field(user_id, field).await?;
+                if let Some(serde_json::Value::String(value)) = value {
+                    content.insert(field.to_owned(), text(value));
+                }
+            }
+        }
+        if let Some(reason) = reason {
+            content.insert("reason".to_owned(), text(reason));
+        }
+        Ok(content)
+    }
+
+    /// Joins a room.
+    pub async fn join_room(
+        &self,
+        user_id: &OwnedUserId,
+        room_id: &OwnedRoomId,
+        reason: Option<&str>,
+        now_ts: u64,
+    ) -> Result<()> {
+        let room = self.room(room_id).await?;
+        let mut append = self.begin(&room, now_ts).await?;
+        let before = append.membership(user_id).await?;
+        if before.as_deref() == Some("join") {
+            return Ok(());
+        }
+        let mut content = self.member_content(user_id, "join", reason).await?;
+        if before.as_deref() != Some("invite") {
+            if let Some(authorizer) = self.restricted_join_authorizer(&mut append, user_id).await? {
+                content.insert("join_authorised_via_users_server".into(), text(authorizer.as_str()));
+            }
+        }
+        append.stage(user_id, Draft::state(TimelineEventType::RoomMember, user_id.as_str(), content), None).await?;
+        append.commit().await?;
+        Ok(())
+    }
+
+    /// For a restricted room: the hosted member by whose power the user may join; None where no
+    /// such member is needed.
+    async fn restricted_join_authorizer(
+        &self,
+        append: &mut Append,
+        user_id: &OwnedUserId,
+    ) -> Result<Option<OwnedUserId>> {
+        let rules = append.state_event(&StateEventType::RoomJoinRules, "").await?;
+        let rules: JoinRules = rules.and_then(|rules| rules.content_as()).unwrap_or_default();
+        if !rules.is_restricted() {
+            return Ok(None);
+        }
+        if !self.is_member_of_any(user_id, &rules.allowed_rooms()).await? {
+            return Err(RoomsError::Forbidden(
+                "only members of certain other rooms, or those who are invited, may join".into(),
+            ));
+        }
+        let levels = self.power_levels(&append.room).await?;
+        let needed = levels.needed_to_invite();
+        let members = self.load_local_members(&append.room).await?;
+        let authorizer = members.into_iter().find(|member| levels.user(member) >= needed);
+        authorizer
+            .map(Some)
+            .ok_or_else(|| RoomsError::Forbidden("no member who may invite is hosted here".into()))
+    }
+
+    pub(crate) async fn is_member_of_any(&self, user_id: &UserId, rooms: &[OwnedRoomId]) -> Result<bool> {
+        for room_id in rooms {
+            if self.membership(room_id, user_id).await?.as_deref() == Some("join") {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Invites a user.
+    pub async fn invite(
+        &self,
+        sender: &OwnedUserId,
+        room_id: &OwnedRoomId,
+        user_id: &OwnedUserId,
+        reason: Option<&str>,
+        now_ts: u64,
+    ) -> Result<()> {
+        let room = self.joined_room(sender, room_id).await?;
+        let mut append = self.begin(&room, now_ts).await?;
+        self.stage_invite(&mut append, sender, user_id, reason, false).await?;
+        append.commit().await?;
+        Ok(())
+    }
+
+    /// The one place where an invitation is decided.
+    pub(crate) async fn stage_invite(
+        &self,
+        append: &mut Append,
+        sender: &OwnedUserId,
+        user_id: &OwnedUserId,
+        reason: Option<&str>,
+        is_direct: bool,
+    ) -> Result<()> {
+        if !self.shared.platforms.hosts(user_id.server_name()) {
+            return Err(RoomsError::Forbidden(format!(
+                "{} cannot be reached: outside servers are not connected",
+                user_id.server_name()
+            )));
+        }
+        if !self.shared.accounts.is_active(user_id).await? {
+            return Err(RoomsError::NotFound(format!("there is no user {user_id}")));
+        }
+        self.check_may_federate(append, user_id).await?;
+        let mut content = self.member_content(user_id, "invite", reason).await?;
+        if is_direct {
+            content.insert("is_direct".into(), CanonicalJsonValue::Bool(true));
+        }
+        append.stage(sender, Draft::state(TimelineEventType::RoomMember, user_id.as_str(), content), None).await?;
+        Ok(())
+    }
+
+    /// A room that its creator keeps to one server is closed to the other platforms too.
+    pub(crate) async fn check_may_federate(&self, append: &mut Append, user_id: &OwnedUserId) -> Result<()> {
+        #[derive(Deserialize)]
+        struct Create {
+            #[serde(rename = "m.federate")]
+            federate: Option<bool>,
+        }
+        let create = append.state_event(&StateEventType::RoomCreate, "").await?;
+        let Some(create) = create else { return Ok(()) };
+        let federates = create.content_as::<Create>().and_then(|content| content.federate).unwrap_or(true);
+        if !federates && create.sender.server_name() != user_id.server_name() {
+            return Err(RoomsError::Forbidden("this room is closed to other platforms".into()));
+        }
+        Ok(())
+    }
+
+    /// Leaves a room, declines an invitation, takes a knock back.
+    pub async fn leave_room(
+        &self,
+        user_id: &OwnedUserId,
+        room_id: &OwnedRoomId,
+        reason: Option<&str>,
+        now_ts: u64,
+    ) -> Result<()> {
+        let room = self.room(room_id).await?;
+        let mut append = self.begin(&room, now_ts).await?;
+        match append.membership(user_id).await?.as_deref() {
+            Some("join" | "invite" | "knock") => {}
+            Some("leave") => return Ok(()),
+            _ => return Err(RoomsError::Forbidden("you are not in this room".into())),
+        }
+        self.stage_membership(&mut append, user_id, user_id, "leave", reason).await?;
+        append.commit().await?;
+        Ok(())
+    }
+
+    /// Removes a user from a room.
+    pub async fn kick(
+        &self,
+        sender: &OwnedUserId,
+        room_id: &OwnedRoomId,
+        user_id: &OwnedUserId,
+        reason: Option<&str>,
+        now_ts: u64,
+    ) -> Result<()> {
+        let room = self.joined_room(sender, room_id).await?;
+        let mut append = self.begin(&room, now_ts).await?;
+        match append.membership(user_id).await?.as_deref() {
+            Some("join" | "invite" | "knock") => {}
+            _ => return Err(RoomsError::Forbidden("the user is not in this room".into())),
+        }
+        self.stage_membership(&mut append, sender, user_id, "leave", reason).await?;
+        append.commit().await?;
+        Ok(())
+    }
+
+    /// Bans a user.
+    pub async fn ban(
+        &self,
+        sender: &OwnedUserId,
+        room_id: &OwnedRoomId,
+        user_id: &OwnedUserId,
+        reason: Option<&str>,
+        now_ts: u64,
+    ) -> Result<()> {
+        let room = self.joined_room(sender, room_id).await?;
+        let mut append = self.begin(&room, now_ts).await?;
+        self.stage_membership(&mut append, sender, user_id, "ban", reason).await?;
+        append.commit().await?;
+        Ok(())
+    }
+
+    /// Lifts a ban.
+    pub async fn unban(
+        &self,
+        sender: &OwnedUserId,
+        room_id: &OwnedRoomId,
+        user_id: &OwnedUserId,
+        reason: Option<&str>,
+        now_ts: u64,
+    ) -> Result<()> {
+        let room = self.joined_room(sender, room_id).await?;
+        let mut append = self.begin(&room, now_ts).await?;
+        if append.membership(user_id).await?.as_deref() != Some("ban") {
+            return Err(RoomsError::Forbidden("the user is not banned".into()));
+        }
+        self.stage_membership(&mut append, sender, user_id, "leave", reason).await?;
+        append.commit().await?;
+        Ok(())
+    }
+
+    /// Asks to be invited.
+    pub async fn knock(
+        &self,
+        user_id: &OwnedUserId,
+        room_id: &OwnedRoomId,
+        reason: Option<&str>,
+        now_ts: u64,
+    ) -> Result<()> {
+        let room = self.room(room_id).await?;
+        let mut append = self.begin(&room, now_ts).await?;
+        if append.membership(user_id).await?.as_deref() == Some("knock") {
+            return Ok(());
+        }
+        self.stage_membership(&mut append, user_id, user_id, "knock", reason).await?;
+        append.commit().await?;
+        Ok(())
+    }
+
+    async fn stage_membership(
+        &self,
+        append: &mut Append,
+        sender: &OwnedUserId,
+        user_id: &OwnedUserId,
+        membership: &str,
+        reason: Option<&str>,
+    ) -> Result<()> {
+        let content = self.member_content(user_id, membership, reason).await?;
+        append.stage(sender, Draft::state(TimelineEventType::RoomMember, user_id.as_str(), content), None).await?;
+        Ok(())
+    }
+
+    /// Forgets a room that the user has left.
+    pub async fn forget(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<()> {
+        let key = UserRoomKey { user_id: user_id.clone(), room_id: room_id.clone() };
+        let Some(mut stored) = self.store().get::<Memberships>(&key).await? else {
+            return Err(RoomsError::NotFound("you were never in this room".into()));
+        };
+        match stored.value.membership.as_str() {
+            "leave" | "ban" => {}
+            _ => return Err(RoomsError::Invalid(format!("you have not left {room_id}"))),
+        }
+        if !stored.value.forgotten {
+            stored.value.forgotten = true;
+            let mut writes = WriteSet::new();
+            writes.put::<Memberships>(&key, &stored);
+            self.store().commit(writes).await?;
+        }
+        Ok(())
+    }
+
+    /// The memberships of a hosted user, forgotten rooms left out.
+    pub async fn memberships(
+        &self,
+        user_id: &OwnedUserId,
+    ) -> Result<Vec<(OwnedRoomId, Stamped<MembershipRecord>)>> {
+        let rows = self.store().range::<Memberships>(Range::prefix((user_id,))).await?;
+        let kept = rows.into_iter().filter(|(_, stored)| !stored.value.forgotten);
+        Ok(kept.map(|(key, stored)| (key.room_id, stored)).collect())
+    }
+
+    /// A hosted user's membership of a room.
+    pub async fn membership_record(
+        &self,
+        user_id: &OwnedUserId,
+        room_id: &OwnedRoomId,
+    ) -> Result<Option<Stamped<MembershipRecord>>> {
+        let key = UserRoomKey { user_id: user_id.clone(), room_id: room_id.clone() };
+        Ok(self.store().get::<Memberships>(&key).await?)
+    }
+
+    /// The rooms that a hosted user is joined to.
+    pub async fn joined_rooms(&self, user_id: &OwnedUserId) -> Result<Vec<OwnedRoomId>> {
+        let memberships = self.memberships(user_id).await?;
+        let joined = memberships.into_iter().filter(|(_, stored)| stored.value.membership == "join");
+        Ok(joined.map(|(room_id, _)| room_id).collect())
+    }
+
+    /// The room, if the user is joined to it.
+    pub(crate) async fn joined_room(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<Arc<Room>> {
+        let room = self.find_room(room_id).await?;
+        let joined = self.membership(room_id, user_id).await?.as_deref() == Some("join");
+        room.filter(|_| joined).ok_or_else(not_in_room)
+    }
+}
+
+/// Said alike of rooms that do not exist and of rooms that the user is not in.
+pub(crate) fn not_in_room() -> RoomsError {
+    RoomsError::Forbidden("you are not in this room".into())
+}

@@ -1,0 +1,318 @@
+//! Walking through a room's history: messages, context, relations, threads, by time.
+
+use std::{str::FromStr, sync::Arc};
+
+use linkspan_domain::SharedPdu;
+use linkspan_inbox::SyncToken;
+use linkspan_storage::{
+    Position, Range,
+    catalogue::{Relations, Threads},
+};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
+
+use crate::{Result, Rooms, RoomsError, TimelineEvent, View, view::Standing};
+
+/// Events in one page at most.
+const MAX_PAGE: usize = 1_000;
+/// Events that one request looks at, at most, before it answers with what it has found.
+const MAX_LOOK: usize = 10_000;
+/// Steps of `recurse` through relations.
+const MAX_RECURSION: usize = 3;
+
+/// Between two events of a room: after the event at this place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Boundary(pub i64);
+
+impl std::fmt::Display for Boundary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "t{}", self.0)
+    }
+}
+
+impl FromStr for Boundary {
+    type Err = RoomsError;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let seq = text.strip_prefix('t').and_then(|seq| seq.parse().ok());
+        seq.map(Self).ok_or_else(|| RoomsError::Invalid("not a pagination token".into()))
+    }
+}
+
+/// A part of a room's history.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// In the order that was asked for.
+    pub events: Vec<Arc<TimelineEvent>>,
+    /// Where it starts.
+    pub start: Option<Boundary>,
+    /// Where the next page starts; None: there is none.
+    pub end: Option<Boundary>,
+}
+
+/// An event and what is around it.
+#[derive(Debug)]
+pub struct Context {
+    /// The event.
+    pub event: Arc<TimelineEvent>,
+    /// Newest first.
+    pub before: Vec<Arc<TimelineEvent>>,
+    /// Oldest first.
+    pub after: Vec<Arc<TimelineEvent>>,
+    /// Before all of these.
+    pub start: Boundary,
+    /// After all of these.
+    pub end: Boundary,
+    /// The room's state after the last of these.
+    pub state: Vec<SharedPdu>,
+}
+
+/// Which relations of an event are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct RelationQuery {
+    /// Of this type.
+    pub rel_type: Option<String>,
+    /// Events of this type.
+    pub event_type: Option<String>,
+    /// Relations of the relations too.
+    pub recurse: bool,
+    /// From here.
+    pub from: Option<Boundary>,
+    /// To here.
+    pub to: Option<Boundary>,
+    /// Oldest first.
+    pub forwards: bool,
+    /// At most so many.
+    pub limit: usize,
+}
+
+impl Rooms {
+    /// The boundary that a token stands for: one of this service's, or a sync token.
+    pub async fn boundary(&self, room_id: &OwnedRoomId, token: &str) -> Result<Boundary> {
+        match token.parse::<SyncToken>() {
+            Ok(token) => Ok(Boundary(self.seq_at(room_id, token.position).await?)),
+            Err(_) => token.parse(),
+        }
+    }
+
+    /// The place of the last event that was on disk at a position.
+    pub async fn seq_at(&self, room_id: &OwnedRoomId, position: Position) -> Result<i64> {
+        let (mut low, mut high) = (0, self.head(room_id).await?.map_or(0, |head| head.seq));
+        while low < high {
+            let middle = low + (high - low + 1) / 2;
+            match self.event_at(room_id, middle).await? {
+                Some(event) if event.position <= position => low = middle,
+                _ => high = middle - 1,
+            }
+        }
+        Ok(low)
+    }
+
+    /// A page of a room's history, events that `keep` refuses left out.
+    pub async fn messages(
+        &self,
+        view: &mut View,
+        from: Option<Boundary>,
+        to: Option<Boundary>,
+        forwards: bool,
+        limit: usize,
+        keep: impl Fn(&TimelineEvent) -> bool,
+    ) -> Result<Page> {
+        let room_id = view.room.id.clone();
+        let head = self.head(&room_id).await?.map_or(0, |head| head.seq);
+        let last = match view.standing {
+            Standing::Left { seq, .. } => seq,
+            _ => head,
+        };
+        let limit = limit.clamp(1, MAX_PAGE);
+        let start = from.unwrap_or(Boundary(if forwards { 0 } else { last }));
+        let mut at = start.0.clamp(0, last);
+        let stop = to.map(|to| to.0);
+        let mut page = Page { start: Some(start), ..Page::default() };
+        let mut looked = 0;
+        let mut finished = false;
+        while page.events.len() < limit && looked < MAX_LOOK && !finished {
+            let want = (limit - page.events.len()).max(16);
+            let events = if forwards {
+                self.timeline(&room_id, at, stop.unwrap_or(last).min(last), want).await?
+            } else {
+                self.timeline_back(&room_id, at, stop.unwrap_or(0).max(0), want).await?
+            };
+            finished = events.len() < want;
+            looked += events.len();
+            for event in events {
+                at = if forwards { event.seq } else { event.seq - 1 };
+                if keep(&event) && self.shows(view, &event).await? {
+                    page.events.push(event);
+                    if page.events.len() == limit {
+                        finished = false;
+                        break;
+                    }
+                }
+            }
+        }
+        let exhausted = if forwards { at >= last } else { at <= 0 };
+        page.end = (!finished && !exhausted).then_some(Boundary(at));
+        // Walking forwards, there may be more later.
+        if forwards && page.end.is_none() && !page.events.is_empty() && stop.is_none() {
+            page.end = Some(Boundary(at));
+        }
+        Ok(page)
+    }
+
+    /// An event with up to `limit` events around it.
+    pub async fn context(
+        &self,
+        view: &mut View,
+        event_id: &OwnedEventId,
+        limit: usize,
+        keep: impl Fn(&TimelineEvent) -> bool + Copy,
+    ) -> Result<Context> {
+        let event = self.shown_event(view, event_id).await?;
+        let limit = limit.min(MAX_PAGE);
+        let before = match limit / 2 {
+            0 => Page::default(),
+            half => self.messages(view, Some(Boundary(event.seq - 1)), None, false, half, keep).await?,
+        };
+        let after = match limit - limit / 2 {
+            0 => Page::default(),
+            half => self.messages(view, Some(Boundary(event.seq)), None, true, half, keep).await?,
+        };
+        let last = after.events.last().unwrap_or(&event);
+        let state = self.state_events_in(&view.room.id, last.state_after).await?;
+        Ok(Context {
+            start: Boundary(before.events.last().unwrap_or(&event).seq - 1),
+            end: Boundary(last.seq),
+            before: before.events,
+            after: after.events,
+            event,
+            state,
+        })
+    }
+
+    /// The events that relate to an event.
+    /// <https://spec.matrix.org/v1.19/client-server-api/#relationships-api>
+    pub async fn relations(
+        &self,
+        view: &mut View,
+        parent: &OwnedEventId,
+        query: &RelationQuery,
+    ) -> Result<Page> {
+        self.shown_event(view, parent).await?;
+        let mut found = self.related(view, parent, query.rel_type.as_deref()).await?;
+        if query.recurse {
+            let mut layer: Vec<_> = found.iter().map(|event| event.pdu.event_id.clone()).collect();
+            for _ in 1..MAX_RECURSION {
+                let mut next = Vec::new();
+                for event_id in &layer {
+                    next.extend(self.related(view, event_id, None).await?);
+                }
+                layer = next.iter().map(|event| event.pdu.event_id.clone()).collect();
+                found.extend(next);
+            }
+        }
+        let inside = |event: &Arc<TimelineEvent>| {
+            let of_type =
+                query.event_type.as_ref().is_none_or(|wanted| event.pdu.event_type.to_string() == *wanted);
+            let (low, high) = if query.forwards { (query.from, query.to) } else { (query.to, query.from) };
+            of_type
+                && low.is_none_or(|low| event.seq > low.0)
+                && high.is_none_or(|high| event.seq <= high.0)
+        };
+        found.retain(inside);
+        found.sort_by_key(|event| event.seq);
+        found.dedup_by_key(|event| event.seq);
+        if !query.forwards {
+            found.reverse();
+        }
+        let limit = query.limit.clamp(1, MAX_PAGE);
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let end = found.last().filter(|_| more).map(|event| {
+            Boundary(if query.forwards { event.seq } else { event.seq - 1 })
+        });
+        Ok(Page { events: found, start: query.from, end })
+    }
+
+    async fn related(
+        &self,
+        view: &mut View,
+        parent: &OwnedEventId,
+        rel_type: Option<&str>,
+    ) -> Result<Vec<Arc<TimelineEvent>>> {
+        let range = match rel_type {
+            Some(rel_type) => Range::<Relations>::prefix((&view.room.id, parent, &rel_type.to_owned())),
+            None => Range::prefix((&view.room.id, parent)),
+        };
+        let keys = self.store().keys(range.limit(MAX_LOOK)).await?;
+        let mut events = Vec::new();
+        for key in keys {
+            if let Some(event) = self.event_at(&view.room.id.clone(), key.seq).await? {
+                if self.shows(view, &event).await? {
+                    events.push(event);
+                }
+            }
+        }
+        Ok(events)
+    }
+
+    /// The roots of a room's threads, the one with the newest reply first.
+    /// <https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1roomsroomidthreads>
+    pub async fn threads(
+        &self,
+        view: &mut View,
+        participated: bool,
+        from: Option<Boundary>,
+        limit: usize,
+    ) -> Result<Page> {
+        let room_id = view.room.id.clone();
+        let mut threads = self.store().range::<Threads>(Range::prefix((&room_id,))).await?;
+        threads.retain(|(_, thread)| thread.count > 0 && from.is_none_or(|from| thread.latest_seq <= from.0));
+        threads.sort_by_key(|(_, thread)| std::cmp::Reverse(thread.latest_seq));
+        let limit = limit.clamp(1, MAX_PAGE);
+        let mut page = Page { start: from, ..Page::default() };
+        for (key, thread) in threads {
+            if page.events.len() == limit {
+                page.end = Some(Boundary(thread.latest_seq));
+                break;
+            }
+            let Some(root) = self.event(&room_id, &key.event_id).await? else { continue };
+            let takes_part =
+                root.pdu.sender == view.user_id || thread.participants.contains(&view.user_id);
+            if (!participated || takes_part) && self.shows(view, &root).await? {
+                page.events.push(root);
+            }
+        }
+        Ok(page)
+    }
+
+    /// The event nearest to a time: the first not before it, or the last not after it.
+    /// <https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1roomsroomidtimestamp_to_event>
+    pub async fn event_near(
+        &self,
+        user_id: &OwnedUserId,
+        room_id: &OwnedRoomId,
+        ts: u64,
+        forwards: bool,
+    ) -> Result<Arc<TimelineEvent>> {
+        let mut view = self.view(user_id, room_id).await?;
+        // Times rise with places, as far as the clocks of the senders' servers do.
+        let (mut low, mut high) = (0, self.head(room_id).await?.map_or(0, |head| head.seq));
+        while low < high {
+            let middle = low + (high - low) / 2 + 1;
+            match self.event_at(room_id, middle).await? {
+                Some(event) if u64::from(event.pdu.origin_server_ts.get()) < ts => low = middle,
+                _ => high = middle - 1,
+            }
+        }
+        let not_found = || RoomsError::NotFound("there is no event near that time".into());
+        let page = self.messages(&mut view, Some(Boundary(low)), None, forwards, 1, |_| true).await?;
+        if !forwards {
+            // Events of just that time come after the boundary.
+            let exact = self.messages(&mut view, Some(Boundary(low)), None, true, 1, |_| true).await?;
+            if let Some(event) = exact.events.into_iter().find(|e| u64::from(e.pdu.origin_server_ts.get()) == ts) {
+                return Ok(event);
+            }
+        }
+        page.events.into_iter().next().ok_or_else(not_found)
+    }
+}

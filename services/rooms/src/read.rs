@@ -1,0 +1,135 @@
+//! Reading single events, states and members.
+
+use linkspan_domain::SharedPdu;
+use linkspan_storage::{Range, catalogue::Members};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, events::StateEventType};
+
+use crate::{Reader, Result, Rooms, RoomsError, View, view::Standing};
+
+/// A joined member and the profile shown in the room.
+#[derive(Clone, Debug)]
+pub struct JoinedMember {
+    /// Who.
+    pub user_id: OwnedUserId,
+    /// The name shown.
+    pub displayname: Option<String>,
+    /// The picture shown.
+    pub avatar_url: Option<String>,
+}
+
+impl Rooms {
+    /// An event, rendered for the user.
+    pub async fn get_event(
+        &self,
+        user_id: &OwnedUserId,
+        room_id: &OwnedRoomId,
+        event_id: &OwnedEventId,
+        reader: Reader<'_>,
+    ) -> Result<Box<serde_json::value::RawValue>> {
+        let not_found = || RoomsError::NotFound("there is no such event, or you may not see it".into());
+        let mut view = self.view(user_id, room_id).await.map_err(|error| match error {
+            RoomsError::Forbidden(_) => not_found(),
+            error => error,
+        })?;
+        let event = self.event(room_id, event_id).await?.ok_or_else(not_found)?;
+        if !self.shows(&mut view, &event).await? {
+            return Err(not_found());
+        }
+        self.render(&mut view, &event, reader).await
+    }
+
+    /// The state of a room as the user may see it: the current one, or the one when the user left.
+    pub async fn get_state(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<Vec<SharedPdu>> {
+        let view = self.view(user_id, room_id).await?;
+        match view.standing {
+            Standing::Left { state, .. } => self.state_events_in(room_id, state).await,
+            _ => self.current_state(room_id, None).await,
+        }
+    }
+
+    /// An entry of the state of a room as the user may see it.
+    pub async fn get_state_event(
+        &self,
+        user_id: &OwnedUserId,
+        room_id: &OwnedRoomId,
+        event_type: &StateEventType,
+        state_key: &str,
+    ) -> Result<SharedPdu> {
+        let view = self.view(user_id, room_id).await?;
+        let event = match view.standing {
+            Standing::Left { state, .. } => self.state_event_in(room_id, state, event_type, state_key).await?,
+            _ => self.state_event(room_id, event_type, state_key).await?,
+        };
+        event.ok_or_else(|| RoomsError::NotFound("the room's state has no such entry".into()))
+    }
+
+    /// The member events of a room as the user may see it. `at`: as they were after the event at this place.
+    pub async fn get_members(
+        &self,
+        user_id: &OwnedUserId,
+        room_id: &OwnedRoomId,
+        at: Option<i64>,
+        membership: Option<&str>,
+        not_membership: Option<&str>,
+    ) -> Result<Vec<SharedPdu>> {
+        let view = self.view(user_id, room_id).await?;
+        let state = match (view.standing, at) {
+            (Standing::Left { seq, state }, Some(at)) if at >= seq => Some(state),
+            (Standing::Left { state, .. }, None) => Some(state),
+            (_, Some(at)) => self.timeline_back(room_id, at, 0, 1).await?.first().map(|event| event.state_after),
+            _ => None,
+        };
+        let mut events = match state {
+            Some(state) => self.state_events_in(room_id, state).await?,
+            None => self.current_state(room_id, Some(&StateEventType::RoomMember)).await?,
+        };
+        events.retain(|event| {
+            let is = event.membership();
+            event.event_type == ruma::events::TimelineEventType::RoomMember
+                && membership.is_none_or(|wanted| is.as_deref() == Some(wanted))
+                && not_membership.is_none_or(|unwanted| is.as_deref() != Some(unwanted))
+        });
+        Ok(events)
+    }
+
+    /// The joined members of a room that the user is joined to.
+    pub async fn get_joined_members(
+        &self,
+        user_id: &OwnedUserId,
+        room_id: &OwnedRoomId,
+    ) -> Result<Vec<JoinedMember>> {
+        self.joined_room(user_id, room_id).await?;
+        let members = self.current_state(room_id, Some(&StateEventType::RoomMember)).await?;
+        let joined = members.iter().filter(|event| event.membership().as_deref() == Some("join"));
+        Ok(joined.filter_map(|event| joined_member(event)).collect())
+    }
+
+    /// The joined members of a room: user ids, in the order of platforms and names.
+    pub async fn joined_user_ids(&self, room_id: &OwnedRoomId) -> Result<Vec<OwnedUserId>> {
+        let rows = self.store().range::<Members>(Range::prefix((room_id,))).await?;
+        let joined = rows.into_iter().filter(|(_, member)| member.membership == "join");
+        Ok(joined.map(|(key, _)| key.user_id).collect())
+    }
+
+    /// An event of the room that shows itself to the user.
+    pub(crate) async fn shown_event(
+        &self,
+        view: &mut View,
+        event_id: &OwnedEventId,
+    ) -> Result<std::sync::Arc<crate::TimelineEvent>> {
+        let not_found = || RoomsError::NotFound("there is no such event, or you may not see it".into());
+        let event = self.event(&view.room.id.clone(), event_id).await?.ok_or_else(not_found)?;
+        if self.shows(view, &event).await? { Ok(event) } else { Err(not_found()) }
+    }
+}
+
+fn joined_member(event: &SharedPdu) -> Option<JoinedMember> {
+    #[derive(serde::Deserialize)]
+    struct Content {
+        displayname: Option<String>,
+        avatar_url: Option<String>,
+    }
+    let content = event.content_as::<Content>();
+    let (displayname, avatar_url) = content.map(|c| (c.displayname, c.avatar_url)).unwrap_or_default();
+    Some(JoinedMember { user_id: event.state_key.as_deref()?.try_into().ok()?, displayname, avatar_url })
+}

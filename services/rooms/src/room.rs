@@ -1,0 +1,181 @@
+//! A room in use: its rules, its members, and the one writer of its head.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use linkspan_domain::{SharedPdu, StateKey as StateEntryKey, versions};
+use linkspan_storage::{
+    Range, StorageError,
+    catalogue::{Members, RoomHeads, RoomKey, Rooms as RoomsTable},
+    records::{RoomHeadRecord, RoomRecord, ThreadRecord},
+};
+use parking_lot::{Mutex, RwLock};
+use ruma::{
+    OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId,
+    room_version_rules::RoomVersionRules,
+};
+
+use crate::{Result, Rooms, RoomsError};
+
+/// With more joined local members than this, a room is read instead of fanned out to.
+pub(crate) const BIG_ROOM_MEMBERS: usize = 100;
+/// How long an unused room stays in memory.
+const LINGER: Duration = Duration::from_secs(600);
+
+/// A room in use.
+#[derive(Debug)]
+pub struct Room {
+    /// Its id.
+    pub id: OwnedRoomId,
+    /// Its version.
+    pub version: RoomVersionId,
+    /// The rules of that version.
+    pub rules: RoomVersionRules,
+    /// What never changes.
+    pub record: RoomRecord,
+    pub(crate) big: AtomicBool,
+    pub(crate) writer: Arc<tokio::sync::Mutex<Writer>>,
+    /// Joined members of hosted platforms; loaded when first needed.
+    pub(crate) local_members: RwLock<Option<Vec<OwnedUserId>>>,
+    last_used: Mutex<Instant>,
+}
+
+/// The head of a room, as the next append sees it: ahead of the disk by what is queued.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    /// None until the room's first commit is queued.
+    pub(crate) stored_head: Option<RoomHeadRecord>,
+    pub(crate) head: RoomHeadRecord,
+    /// Entries of the current state that were read or changed; None is absent. Never ahead of `head`.
+    pub(crate) state: HashMap<StateEntryKey, Option<SharedPdu>>,
+    /// Transactions that may not be on disk yet.
+    pub(crate) transactions: HashMap<(OwnedUserId, OwnedDeviceId, String), OwnedEventId>,
+    /// Threads that may not be on disk as they are here.
+    pub(crate) threads: HashMap<OwnedEventId, ThreadRecord>,
+}
+
+impl Room {
+    pub(crate) fn new(
+        id: OwnedRoomId,
+        version: RoomVersionId,
+        rules: RoomVersionRules,
+        record: RoomRecord,
+        head: Option<RoomHeadRecord>,
+        local_members: Option<Vec<OwnedUserId>>,
+    ) -> Self {
+        let writer = Writer {
+            head: head.clone().unwrap_or(RoomHeadRecord {
+                seq: 0,
+                extremities: Vec::new(),
+                depth: 0,
+                state_id: 0,
+                last_state_id: 0,
+                joined: 0,
+                invited: 0,
+            }),
+            stored_head: head,
+            state: HashMap::new(),
+            transactions: HashMap::new(),
+            threads: HashMap::new(),
+        };
+        Self {
+            id,
+            version,
+            rules,
+            big: AtomicBool::new(record.big),
+            record,
+            writer: Arc::new(tokio::sync::Mutex::new(writer)),
+            local_members: RwLock::new(local_members),
+            last_used: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// Whether its members are told by reading it instead of by pointers in their inboxes.
+    pub fn is_big(&self) -> bool {
+        self.big.load(Ordering::Acquire)
+    }
+}
+
+impl Rooms {
+    /// The room, loaded if it is not in use; None if there is none.
+    pub async fn find_room(&self, room_id: &OwnedRoomId) -> Result<Option<Arc<Room>>> {
+        if let Some(room) = self.shared.live.get(room_id) {
+            *room.last_used.lock() = Instant::now();
+            return Ok(Some(room.clone()));
+        }
+        let key = RoomKey { room_id: room_id.clone() };
+        let Some(record) = self.store().get::<RoomsTable>(&key).await? else { return Ok(None) };
+        let head = self.store().get::<RoomHeads>(&key).await?;
+        let version: RoomVersionId =
+            record.version.as_str().try_into().map_err(|_| damaged("room version"))?;
+        let rules = versions::rules(&version).ok_or_else(|| damaged("room version"))?;
+        let room = Arc::new(Room::new(room_id.clone(), version, rules, record, head, None));
+        // Whoever comes first wins: there must be one writer.
+        Ok(Some(self.shared.live.entry(room_id.clone()).or_insert(room).clone()))
+    }
+
+    /// The room, or an error for the client.
+    pub async fn room(&self, room_id: &OwnedRoomId) -> Result<Arc<Room>> {
+        self.find_room(room_id).await?.ok_or_else(|| RoomsError::NotFound("no such room".into()))
+    }
+
+    /// The head of a room as it is on disk.
+    pub async fn head(&self, room_id: &OwnedRoomId) -> Result<Option<RoomHeadRecord>> {
+        Ok(self.store().get::<RoomHeads>(&RoomKey { room_id: room_id.clone() }).await?)
+    }
+
+    /// The joined members of a room who are on hosted platforms.
+    pub async fn local_members(&self, room: &Room) -> Result<Vec<OwnedUserId>> {
+        if let Some(members) = &*room.local_members.read() {
+            return Ok(members.clone());
+        }
+        let _writer = room.writer.lock().await;
+        self.load_local_members(room).await
+    }
+
+    /// The same, for who holds the writer. An append loads them before it changes them, so that the
+    /// disk is complete whenever they are not loaded yet.
+    pub(crate) async fn load_local_members(&self, room: &Room) -> Result<Vec<OwnedUserId>> {
+        if let Some(members) = &*room.local_members.read() {
+            return Ok(members.clone());
+        }
+        let mut found = Vec::new();
+        for platform in self.shared.platforms.iter() {
+            found.extend(self.members_of_platform(room, platform.server_name()).await?);
+        }
+        *room.local_members.write() = Some(found.clone());
+        Ok(found)
+    }
+
+    async fn members_of_platform(
+        &self,
+        room: &Room,
+        platform: &ruma::OwnedServerName,
+    ) -> Result<Vec<OwnedUserId>> {
+        let range = Range::<Members>::prefix_platform((&room.id,), platform);
+        let rows = self.store().range(range).await?;
+        let joined = rows.into_iter().filter(|(_, member)| member.membership == "join");
+        Ok(joined.map(|(key, _)| key.user_id).collect())
+    }
+
+    /// Forgets rooms that have not been used for long; to be called now and then.
+    pub fn forget_idle(&self) {
+        let now = Instant::now();
+        self.shared.live.retain(|_, room| {
+            // Every user of a room, and every append that is not yet on disk, holds a reference.
+            Arc::strong_count(room) > 1
+                || Arc::strong_count(&room.writer) > 1
+                || now.duration_since(*room.last_used.lock()) < LINGER
+        });
+    }
+}
+
+pub(crate) fn damaged(reason: &str) -> RoomsError {
+    RoomsError::Storage(StorageError::DamagedValue { table: "rooms", reason: reason.to_owned() })
+}

@@ -1,0 +1,211 @@
+//! Sending messages and state, and redacting.
+
+use linkspan_domain::{Draft, parse_content};
+use linkspan_storage::{Range, catalogue::Relations};
+use ruma::{
+    CanonicalJsonObject, CanonicalJsonValue, OwnedDeviceId, OwnedEventId, OwnedRoomAliasId, OwnedRoomId,
+    OwnedUserId,
+    events::{StateEventType, TimelineEventType},
+};
+
+use crate::{
+    Result, Rooms, RoomsError,
+    append::{Append, RelatesTo, Transaction, text},
+    membership::not_in_room,
+};
+
+impl Rooms {
+    /// Sends a message-like event; returns its id, the same one for a repeated transaction.
+    ///
+    /// `content`: JSON, an object.
+    pub async fn send_message(
+        &self,
+        sender: &OwnedUserId,
+        device_id: &OwnedDeviceId,
+        room_id: &OwnedRoomId,
+        event_type: &str,
+        content: &str,
+        txn_id: &str,
+        now_ts: u64,
+    ) -> Result<OwnedEventId> {
+        let content = parse_content(content)?;
+        let redacts = match content.get("redacts") {
+            Some(CanonicalJsonValue::String(redacts)) if event_type == "m.room.redaction" => {
+                Some(redacts.as_str().try_into().map_err(|_| RoomsError::Invalid("`redacts` is no event id".into()))?)
+            }
+            _ if event_type == "m.room.redaction" => {
+                return Err(RoomsError::Invalid("a redaction needs `redacts`".into()));
+            }
+            _ => None,
+        };
+        let draft = Draft { event_type: event_type.into(), state_key: None, content, redacts };
+        self.send(sender, device_id, room_id, draft, txn_id, now_ts).await
+    }
+
+    /// Redacts an event.
+    pub async fn redact_event(
+        &self,
+        sender: &OwnedUserId,
+        device_id: &OwnedDeviceId,
+        room_id: &OwnedRoomId,
+        event_id: &OwnedEventId,
+        reason: Option<&str>,
+        txn_id: &str,
+        now_ts: u64,
+    ) -> Result<OwnedEventId> {
+        let mut content = CanonicalJsonObject::new();
+        if let Some(reason) = reason {
+            content.insert("reason".into(), text(reason));
+        }
+        let draft = Draft {
+            event_type: TimelineEventType::RoomRedaction,
+            state_key: None,
+            content,
+            redacts: Some(event_id.clone()),
+        };
+        self.send(sender, device_id, room_id, draft, txn_id, now_ts).await
+    }
+
+    async fn send(
+        &self,
+        sender: &OwnedUserId,
+        device_id: &OwnedDeviceId,
+        room_id: &OwnedRoomId,
+        draft: Draft,
+        txn_id: &str,
+        now_ts: u64,
+    ) -> Result<OwnedEventId> {
+        if txn_id.len() > 255 {
+            return Err(RoomsError::TooLarge("the transaction id has more than 255 bytes".into()));
+        }
+        let room = self.find_room(room_id).await?.ok_or_else(not_in_room)?;
+        let mut append = self.begin(&room, now_ts).await?;
+        let transaction = Transaction { device_id: device_id.clone(), txn_id: txn_id.to_owned() };
+        if let Some(event_id) = append.done(sender, &transaction).await? {
+            return Ok(event_id);
+        }
+        if append.membership(sender).await?.as_deref() != Some("join") {
+            return Err(not_in_room());
+        }
+        if let Some(redacts) = &draft.redacts {
+            if self.event(room_id, redacts).await?.is_none() {
+                return Err(RoomsError::NotFound("the event to redact is not in this room".into()));
+            }
+        }
+        self.check_annotation(&append, sender, &draft).await?;
+        let event = append.stage(sender, draft, Some(transaction)).await?;
+        append.commit().await?;
+        Ok(event.event_id.clone())
+    }
+
+    /// The same annotation of the same user counts once.
+    /// <https://spec.matrix.org/v1.19/client-server-api/#avoiding-duplicate-annotations>
+    async fn check_annotation(&self, append: &Append, sender: &OwnedUserId, draft: &Draft) -> Result<()> {
+        let Some(CanonicalJsonValue::Object(relates_to)) = draft.content.get("m.relates_to") else {
+            return Ok(());
+        };
+        let relates_to = serde_json::to_value(relates_to).ok().and_then(|value| serde_json::from_value(value).ok());
+        let Some(RelatesTo { rel_type, event_id, key }) = relates_to else { return Ok(()) };
+        if rel_type != "m.annotation" {
+            return Ok(());
+        }
+        let event_type = draft.event_type.to_string();
+        let range = Range::<Relations>::prefix((&append.room.id, &event_id, &rel_type));
+        let twice = self.store().range(range).await?.into_iter().any(|(_, relation)| {
+            relation.sender == *sender && relation.event_type == event_type && relation.key == key
+        });
+        if twice { Err(RoomsError::DuplicateAnnotation) } else { Ok(()) }
+    }
+
+    /// Sets an entry of a room's state; returns the event's id. Setting what is there already makes no new event.
+    ///
+    /// `content`: JSON, an object.
+    pub async fn set_state(
+        &self,
+        sender: &OwnedUserId,
+        room_id: &OwnedRoomId,
+        event_type: &str,
+        state_key: &str,
+        content: &str,
+        now_ts: u64,
+    ) -> Result<OwnedEventId> {
+        let content = parse_content(content)?;
+        if event_type == "m.room.create" {
+            return Err(RoomsError::Forbidden("a room is created once".into()));
+        }
+        if event_type == "m.room.canonical_alias" {
+            self.check_canonical_alias(room_id, &content).await?;
+        }
+        let room = self.find_room(room_id).await?.ok_or_else(not_in_room)?;
+        let mut append = self.begin(&room, now_ts).await?;
+        let is_member = event_type == "m.room.member";
+        if !is_member && append.membership(sender).await?.as_deref() != Some("join") {
+            return Err(not_in_room());
+        }
+        let state_type = StateEventType::from(event_type);
+        if let Some(current) = append.state_event(&state_type, state_key).await? {
+            let same = current.sender == *sender
+                && serde_json::to_string(&content).is_ok_and(|content| content == current.content.get());
+            if same {
+                return Ok(current.event_id.clone());
+            }
+        }
+        if is_member {
+            self.check_member_content(&mut append, state_key, &content).await?;
+        }
+        let draft = Draft::state(event_type.into(), state_key, content);
+        let event = append.stage(sender, draft, None).await?;
+        append.commit().await?;
+        Ok(event.event_id.clone())
+    }
+
+    /// A membership that is set as state is decided where every membership is.
+    async fn check_member_content(
+        &self,
+        append: &mut Append,
+        state_key: &str,
+        content: &CanonicalJsonObject,
+    ) -> Result<()> {
+        let user_id: OwnedUserId =
+            state_key.try_into().map_err(|_| RoomsError::Invalid("the state key is not a user id".into()))?;
+        let hosted = self.shared.platforms.hosts(user_id.server_name());
+        let membership = content.get("membership").and_then(|membership| membership.as_str());
+        match membership {
+            Some("invite") if append.membership(&user_id).await?.as_deref() != Some("invite") => {
+                if !hosted || !self.shared.accounts.is_active(&user_id).await? {
+                    return Err(RoomsError::NotFound(format!("there is no user {user_id}")));
+                }
+                self.check_may_federate(append, &user_id).await
+            }
+            Some("join" | "invite" | "leave" | "ban" | "knock") => Ok(()),
+            _ => Err(RoomsError::BadJson("`membership` is missing or unknown".into())),
+        }
+    }
+
+    /// An alias that a room calls its own must point at it.
+    /// <https://spec.matrix.org/v1.19/client-server-api/#mroomcanonical_alias>
+    async fn check_canonical_alias(&self, room_id: &OwnedRoomId, content: &CanonicalJsonObject) -> Result<()> {
+        let mut named: Vec<&CanonicalJsonValue> = Vec::new();
+        named.extend(content.get("alias").filter(|alias| !matches!(alias, CanonicalJsonValue::Null)));
+        match content.get("alt_aliases") {
+            Some(CanonicalJsonValue::Array(aliases)) => named.extend(aliases),
+            Some(_) => return Err(RoomsError::Invalid("`alt_aliases` is not a list".into())),
+            None => {}
+        }
+        let current = self.state_event(room_id, &StateEventType::RoomCanonicalAlias, "").await?;
+        let current = current.map(|event| event.content.get().to_owned()).unwrap_or_default();
+        for alias in named {
+            let text = alias.as_str().ok_or_else(|| RoomsError::Invalid("an alias is not text".into()))?;
+            if text.is_empty() || current.contains(&format!("\"{text}\"")) {
+                continue;
+            }
+            let alias: OwnedRoomAliasId =
+                text.try_into().map_err(|_| RoomsError::Invalid(format!("{text} is not an alias")))?;
+            let points_at = self.shared.directory.resolve_alias(&alias).await?;
+            if points_at.as_ref() != Some(room_id) {
+                return Err(RoomsError::BadAlias(format!("{alias} does not point at this room")));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,220 @@
+//! States of rooms: the current one, and any earlier one by its number.
+//!
+//! A state is stored as the difference from an earlier state; when that has been done for long
+//! enough (in proportion to the state's size), it is stored whole, so that reading stays bounded.
+
+use std::{collections::HashMap, sync::Arc};
+
+use linkspan_domain::{HistoryVisibility, PowerLevels, SharedPdu, StateKey as StateEntryKey};
+use linkspan_storage::{
+    Range, WriteSet,
+    catalogue::{CurrentState, StateDeltas, StateIdKey, StateKey},
+    records::{StateDeltaRecord, StateEntryRecord},
+};
+use quick_cache::sync::Cache;
+use ruma::{OwnedEventId, OwnedRoomId, UserId, events::StateEventType};
+
+use crate::{Result, Room, Rooms, room::damaged};
+
+pub(crate) type DeltaCache = Cache<(OwnedRoomId, u64), Arc<StateDeltaRecord>>;
+
+/// Differences that are kept in memory.
+const CACHED_DELTAS: usize = 16 << 10;
+/// At least so many states are told as differences before one is told whole.
+const MIN_CHAIN: u32 = 64;
+/// The number of the empty state.
+pub(crate) const EMPTY_STATE: u64 = 0;
+
+pub(crate) fn new_cache() -> DeltaCache {
+    Cache::new(CACHED_DELTAS)
+}
+
+/// How many states after one of `entries` entries are told as differences.
+pub(crate) fn chain_length(entries: usize) -> u32 {
+    MIN_CHAIN.max(u32::try_from(entries / 4).unwrap_or(u32::MAX))
+}
+
+impl Rooms {
+    /// An entry of a room's current state.
+    pub async fn state_event(
+        &self,
+        room_id: &OwnedRoomId,
+        event_type: &StateEventType,
+        state_key: &str,
+    ) -> Result<Option<SharedPdu>> {
+        let entry = self.state_entry(room_id, event_type, state_key).await?;
+        match entry {
+            Some(entry) => self.entry_event(room_id, &entry).await,
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) async fn state_entry(
+        &self,
+        room_id: &OwnedRoomId,
+        event_type: &StateEventType,
+        state_key: &str,
+    ) -> Result<Option<StateEntryRecord>> {
+        let key = StateKey {
+            room_id: room_id.clone(),
+            event_type: event_type.to_string(),
+            state_key: state_key.to_owned(),
+        };
+        Ok(self.store().get::<CurrentState>(&key).await?)
+    }
+
+    pub(crate) async fn entry_event(
+        &self,
+        room_id: &OwnedRoomId,
+        entry: &StateEntryRecord,
+    ) -> Result<Option<SharedPdu>> {
+        let Some(event_id) = &entry.event_id else { return Ok(None) };
+        let event = match entry.seq {
+            0 => self.any_event(room_id, event_id).await?,
+            seq => self.event_at(room_id, seq).await?,
+        };
+        Ok(event.map(|event| event.pdu.clone()))
+    }
+
+    /// The whole current state of a room, or all of one type.
+    pub async fn current_state(
+        &self,
+        room_id: &OwnedRoomId,
+        event_type: Option<&StateEventType>,
+    ) -> Result<Vec<SharedPdu>> {
+        let range = match event_type {
+            Some(event_type) => Range::<CurrentState>::prefix((room_id, &event_type.to_string())),
+            None => Range::prefix((room_id,)),
+        };
+        let mut events = Vec::new();
+        for (_, entry) in self.store().range(range).await? {
+            events.extend(self.entry_event(room_id, &entry).await?);
+        }
+        Ok(events)
+    }
+
+    async fn delta(&self, room_id: &OwnedRoomId, state_id: u64) -> Result<Arc<StateDeltaRecord>> {
+        let cache_key = (room_id.clone(), state_id);
+        if let Some(delta) = self.shared.deltas.get(&cache_key) {
+            return Ok(delta);
+        }
+        let key = StateIdKey { room_id: room_id.clone(), state_id };
+        let delta = self.store().get::<StateDeltas>(&key).await?;
+        let delta = Arc::new(delta.ok_or_else(|| damaged("a state is missing"))?);
+        self.shared.deltas.insert(cache_key, delta.clone());
+        Ok(delta)
+    }
+
+    pub(crate) fn cache_delta(&self, room_id: &OwnedRoomId, state_id: u64, delta: StateDeltaRecord) {
+        self.shared.deltas.insert((room_id.clone(), state_id), Arc::new(delta));
+    }
+
+    /// An entry of the state with this number.
+    pub(crate) async fn state_entry_in(
+        &self,
+        room_id: &OwnedRoomId,
+        mut state_id: u64,
+        event_type: &StateEventType,
+        state_key: &str,
+    ) -> Result<Option<OwnedEventId>> {
+        let event_type = event_type.to_string();
+        while state_id != EMPTY_STATE {
+            let delta = self.delta(room_id, state_id).await?;
+            let found = delta.changes.iter().find(|(of_type, key, _)| *of_type == event_type && key == state_key);
+            if let Some((_, _, event_id)) = found {
+                return Ok(event_id.clone());
+            }
+            match delta.parent {
+                Some(parent) => state_id = parent,
+                None => break,
+            }
+        }
+        Ok(None)
+    }
+
+    /// The event of an entry of the state with this number.
+    pub(crate) async fn state_event_in(
+        &self,
+        room_id: &OwnedRoomId,
+        state_id: u64,
+        event_type: &StateEventType,
+        state_key: &str,
+    ) -> Result<Option<SharedPdu>> {
+        match self.state_entry_in(room_id, state_id, event_type, state_key).await? {
+            Some(event_id) => Ok(self.any_event(room_id, &event_id).await?.map(|event| event.pdu.clone())),
+            None => Ok(None),
+        }
+    }
+
+    /// The whole state with this number.
+    pub(crate) async fn state_map(
+        &self,
+        room_id: &OwnedRoomId,
+        mut state_id: u64,
+    ) -> Result<HashMap<StateEntryKey, OwnedEventId>> {
+        let mut entries: HashMap<StateEntryKey, Option<OwnedEventId>> = HashMap::new();
+        while state_id != EMPTY_STATE {
+            let delta = self.delta(room_id, state_id).await?;
+            for (event_type, state_key, event_id) in &delta.changes {
+                let key = (StateEventType::from(event_type.as_str()), state_key.clone());
+                entries.entry(key).or_insert_with(|| event_id.clone());
+            }
+            match delta.parent {
+                Some(parent) => state_id = parent,
+                None => break,
+            }
+        }
+        Ok(entries.into_iter().filter_map(|(key, event_id)| Some((key, event_id?))).collect())
+    }
+
+    /// The events of the whole state with this number.
+    pub(crate) async fn state_events_in(
+        &self,
+        room_id: &OwnedRoomId,
+        state_id: u64,
+    ) -> Result<Vec<SharedPdu>> {
+        let mut events = Vec::new();
+        for event_id in self.state_map(room_id, state_id).await?.into_values() {
+            events.extend(self.any_event(room_id, &event_id).await?.map(|event| event.pdu.clone()));
+        }
+        Ok(events)
+    }
+
+    /// How many states may follow the state with this number as differences.
+    pub(crate) async fn until_whole(&self, room_id: &OwnedRoomId, state_id: u64) -> Result<u32> {
+        match state_id {
+            EMPTY_STATE => Ok(MIN_CHAIN),
+            state_id => Ok(self.delta(room_id, state_id).await?.until_whole),
+        }
+    }
+
+    /// The power levels of a room as they are now.
+    pub async fn power_levels(&self, room: &Room) -> Result<PowerLevels> {
+        let create = self.state_event(&room.id, &StateEventType::RoomCreate, "").await?;
+        let create = create.ok_or_else(|| damaged("a room without a create event"))?;
+        let levels = self.state_event(&room.id, &StateEventType::RoomPowerLevels, "").await?;
+        Ok(PowerLevels::new(&room.rules, &create, levels.as_deref()))
+    }
+
+    /// A user's membership of a room as it is now: `join`, `invite`…; None: never a member.
+    pub async fn membership(&self, room_id: &OwnedRoomId, user_id: &UserId) -> Result<Option<String>> {
+        let event = self.state_event(room_id, &StateEventType::RoomMember, user_id.as_str()).await?;
+        Ok(event.and_then(|event| event.membership()))
+    }
+
+    /// The history visibility of a room as it is now.
+    pub async fn history_visibility(&self, room_id: &OwnedRoomId) -> Result<HistoryVisibility> {
+        let event = self.state_event(room_id, &StateEventType::RoomHistoryVisibility, "").await?;
+        Ok(HistoryVisibility::of(event.as_deref()))
+    }
+}
+
+/// Puts a state into a write-set.
+pub(crate) fn put_delta(
+    writes: &mut WriteSet,
+    room_id: &OwnedRoomId,
+    state_id: u64,
+    delta: &StateDeltaRecord,
+) {
+    writes.put::<StateDeltas>(&StateIdKey { room_id: room_id.clone(), state_id }, delta);
+}

@@ -1,0 +1,168 @@
+//! What a user may see of a room.
+
+use std::{collections::HashMap, sync::Arc};
+
+use linkspan_domain::{HistoryVisibility, Seen};
+use ruma::{OwnedRoomId, OwnedUserId, events::StateEventType};
+
+use crate::{Result, Room, Rooms, TimelineEvent, membership::not_in_room};
+
+/// How a user stands to a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Joined.
+    Joined,
+    /// Was joined; left with the event at this place.
+    Left {
+        /// The place of the event.
+        seq: i64,
+        /// The state after it.
+        state: u64,
+    },
+    /// Never joined, but the room shows itself to everybody.
+    Outside,
+}
+
+/// A user's view of a room: remembers what it has found while it lasts.
+#[derive(Debug)]
+pub struct View {
+    /// The room.
+    pub room: Arc<Room>,
+    /// The user.
+    pub user_id: OwnedUserId,
+    /// How the user stands to it.
+    pub standing: Standing,
+    /// By state number.
+    visibility: HashMap<u64, HistoryVisibility>,
+    membership: HashMap<u64, Option<String>>,
+    /// The current visibility, and the place of the event that set it.
+    visibility_now: (HistoryVisibility, i64),
+    /// The current membership, and the place of the event that set it.
+    membership_now: (Option<String>, i64),
+}
+
+impl Rooms {
+    /// The view of a user who is or was in the room, or of anybody if the room shows itself.
+    pub async fn view(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<View> {
+        let room = self.find_room(room_id).await?.ok_or_else(not_in_room)?;
+        let entry = self.state_entry(room_id, &StateEventType::RoomMember, user_id.as_str()).await?;
+        let mut event = None;
+        if let Some(entry) = &entry {
+            event = self.event_at(room_id, entry.seq).await?;
+        }
+        let membership = event.as_ref().and_then(|event| event.pdu.membership());
+        let visibility_entry =
+            self.state_entry(room_id, &StateEventType::RoomHistoryVisibility, "").await?;
+        let visibility = match &visibility_entry {
+            Some(entry) => HistoryVisibility::of(self.entry_event(room_id, entry).await?.as_deref()),
+            None => HistoryVisibility::default(),
+        };
+        let standing = match (membership.as_deref(), &event) {
+            (Some("join"), _) => Standing::Joined,
+            (Some("leave" | "ban"), Some(left)) if self.was_joined(&room, user_id, left).await? => {
+                Standing::Left { seq: left.seq, state: left.state_after }
+            }
+            _ if visibility == HistoryVisibility::WorldReadable => Standing::Outside,
+            _ => return Err(not_in_room()),
+        };
+        Ok(View {
+            room,
+            user_id: user_id.clone(),
+            standing,
+            visibility: HashMap::new(),
+            membership: HashMap::new(),
+            visibility_now: (visibility, visibility_entry.map_or(0, |entry| entry.seq)),
+            membership_now: (membership, entry.map_or(0, |entry| entry.seq)),
+        })
+    }
+
+    /// Whether the user was joined right before the event took the membership away, or before a ban
+    /// or an unban that followed leaving.
+    async fn was_joined(&self, room: &Room, user_id: &OwnedUserId, left: &Arc<TimelineEvent>) -> Result<bool> {
+        let mut state = left.state_before;
+        // Leaving, a ban and its lifting may follow each other; nobody does that often.
+        for _ in 0..16 {
+            let before =
+                self.state_entry_in(&room.id, state, &StateEventType::RoomMember, user_id.as_str()).await?;
+            let Some(event_id) = before else { return Ok(false) };
+            let Some(event) = self.event(&room.id, &event_id).await? else { return Ok(false) };
+            match event.pdu.membership().as_deref() {
+                Some("join") => return Ok(true),
+                Some("leave" | "ban") => state = event.state_before,
+                _ => return Ok(false),
+            }
+        }
+        Ok(false)
+    }
+
+    /// The user's membership when the event happened (after it, if the event is that membership).
+    pub async fn membership_then(&self, view: &mut View, event: &TimelineEvent) -> Result<Option<String>> {
+        if view.membership_now.1 <= event.seq {
+            return Ok(view.membership_now.0.clone());
+        }
+        if let Some(membership) = view.membership.get(&event.state_after) {
+            return Ok(membership.clone());
+        }
+        let member = self
+            .state_event_in(&view.room.id, event.state_after, &StateEventType::RoomMember, view.user_id.as_str())
+            .await?;
+        let membership = member.and_then(|member| member.membership());
+        view.membership.insert(event.state_after, membership.clone());
+        Ok(membership)
+    }
+
+    /// Whether the event shows itself to the user.
+    pub async fn shows(&self, view: &mut View, event: &TimelineEvent) -> Result<bool> {
+        let joined_since = match view.standing {
+            Standing::Joined => true,
+            Standing::Left { seq, .. } => {
+                if event.seq > seq {
+                    return Ok(false);
+                }
+                true
+            }
+            Standing::Outside => false,
+        };
+        let visibility = self.visibility_then(view, event).await?;
+        let settled = match visibility {
+            HistoryVisibility::WorldReadable => true,
+            HistoryVisibility::Shared => joined_since,
+            HistoryVisibility::Invited | HistoryVisibility::Joined => false,
+        };
+        if settled {
+            return Ok(true);
+        }
+        let membership = self.membership_then(view, event).await?;
+        Ok(visibility.shows(Seen { membership_then: membership.as_deref(), joined_since }))
+    }
+
+    async fn visibility_then(&self, view: &mut View, event: &TimelineEvent) -> Result<HistoryVisibility> {
+        if view.visibility_now.1 <= event.seq {
+            return Ok(view.visibility_now.0);
+        }
+        if let Some(visibility) = view.visibility.get(&event.state_before) {
+            return Ok(*visibility);
+        }
+        let set = self
+            .state_event_in(&view.room.id, event.state_before, &StateEventType::RoomHistoryVisibility, "")
+            .await?;
+        let visibility = HistoryVisibility::of(set.as_deref());
+        view.visibility.insert(event.state_before, visibility);
+        Ok(visibility)
+    }
+
+    /// The events of `events` that show themselves to the user.
+    pub async fn keep_shown(
+        &self,
+        view: &mut View,
+        events: Vec<Arc<TimelineEvent>>,
+    ) -> Result<Vec<Arc<TimelineEvent>>> {
+        let mut shown = Vec::with_capacity(events.len());
+        for event in events {
+            if self.shows(view, &event).await? {
+                shown.push(event);
+            }
+        }
+        Ok(shown)
+    }
+}
