@@ -3,7 +3,8 @@
 //!
 //! Strings end with `00 01` and escape an inner `00` as `00 FF`; integers are big-endian, signed
 //! ones with the sign bit flipped. Identifiers that are a SHA-256 hash (event ids, room ids of
-//! room version 12) are kept as their 32 bytes.
+//! room version 12) are kept as their 32 bytes. Since every field says itself where it ends, no key
+//! is the beginning of another.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use ruma::{
@@ -27,13 +28,18 @@ pub struct KeyWriter {
 
 impl KeyWriter {
     fn str(&mut self, value: &str) {
-        for &byte in value.as_bytes() {
-            self.bytes.push(byte);
-            if byte == 0 {
-                self.bytes.push(0xFF);
-            }
-        }
+        self.text_start(value);
         self.bytes.extend_from_slice(&[0, 1]);
+    }
+
+    /// What the encodings of all texts that start with `value` start with.
+    pub(crate) fn text_start(&mut self, value: &str) {
+        let mut parts = value.split('\0');
+        self.bytes.extend_from_slice(parts.next().unwrap_or_default().as_bytes());
+        for part in parts {
+            self.bytes.extend_from_slice(&[0, 0xFF]);
+            self.bytes.extend_from_slice(part.as_bytes());
+        }
     }
 }
 
@@ -62,13 +68,12 @@ impl<'a> KeyReader<'a> {
     fn str(&mut self) -> Result<String, KeyError> {
         let mut out = Vec::new();
         loop {
-            match self.take(1)? {
-                [0] => match self.take(1)? {
-                    [1] => break,
-                    [0xFF] => out.push(0),
-                    _ => return Err(KeyError("bad escape in a string")),
-                },
-                byte => out.extend_from_slice(byte),
+            let plain = self.rest.iter().position(|&byte| byte == 0).ok_or(KeyError("too short"))?;
+            out.extend_from_slice(self.take(plain)?);
+            match self.array::<2>()? {
+                [0, 1] => break,
+                [0, 0xFF] => out.push(0),
+                _ => return Err(KeyError("bad escape in a string")),
             }
         }
         String::from_utf8(out).map_err(|_| KeyError("not UTF-8"))
@@ -207,6 +212,7 @@ impl KeyField for [u8; 32] {
 impl KeyField for Position {
     fn write(&self, to: &mut KeyWriter) {
         if *self == Self::PENDING {
+            debug_assert!(to.stamp.is_none(), "a key has one position at most");
             to.stamp = Some(to.bytes.len());
         }
         self.get().write(to);
