@@ -192,13 +192,16 @@ impl<B: Backend> Committer<B> {
             group.iter_mut().map(|submission| std::mem::take(&mut submission.writes.expectations)).collect();
         let mut changes = Changes::of_group(&expectations);
         let mut accepted = Vec::with_capacity(group.len());
+        // They are told when the group is on disk: whoever reads again after a conflict must see what
+        // the conflict was with, or would come too late for ever.
+        let mut refused = Vec::new();
         for (Submission { writes, reply }, expectations) in group.into_iter().zip(&expectations) {
             let verdict = match &self.poisoned {
                 Some(reason) => Err(CommitError::Poisoned(reason.clone())),
                 None => self.check_expectations(expectations, &changes),
             };
             if let Err(error) = verdict {
-                let _ = reply.send(Err(error));
+                refused.push((reply, error));
                 continue;
             }
             let is_commit = !writes.changes.is_empty() || !writes.notices.is_empty();
@@ -211,28 +214,33 @@ impl<B: Backend> Committer<B> {
             accepted.push(Accepted { position: self.position, is_commit, notices: writes.notices, reply });
         }
         // Write-sets that only check something need no disk.
-        if accepted.iter().any(|accepted| accepted.is_commit) {
-            self.apply(changes.list, accepted);
-        } else {
-            self.publish(accepted);
+        let is_written = accepted.iter().any(|accepted| accepted.is_commit);
+        let outcome = if is_written { self.apply(changes.list) } else { Ok(()) };
+        match outcome {
+            Ok(()) => {
+                self.publish(accepted);
+                for (reply, error) in refused {
+                    let _ = reply.send(Err(error));
+                }
+            }
+            Err(error) => {
+                // Positions that never became readable are not told of.
+                self.position = Position::from_u64(self.published.load(Ordering::Acquire));
+                let replies = accepted.into_iter().map(|accepted| accepted.reply);
+                for reply in replies.chain(refused.into_iter().map(|(reply, _)| reply)) {
+                    let _ = reply.send(Err(error.clone()));
+                }
+            }
         }
     }
 
-    fn apply(&mut self, mut changes: Vec<AppliedChange>, accepted: Vec<Accepted>) {
+    fn apply(&mut self, mut changes: Vec<AppliedChange>) -> Result<(), CommitError> {
         changes.push(AppliedChange {
             table: Meta::ID,
             key: META_POSITION_KEY.to_vec(),
             value: Some(self.position.to_string().into_bytes()),
         });
-        match self.backend.apply(changes, self.position) {
-            Ok(()) => self.publish(accepted),
-            Err(reason) => {
-                let error = self.poison(reason);
-                for Accepted { reply, .. } in accepted {
-                    let _ = reply.send(Err(error.clone()));
-                }
-            }
-        }
+        self.backend.apply(changes, self.position).map_err(|reason| self.poison(reason))
     }
 
     fn poison(&mut self, reason: String) -> CommitError {

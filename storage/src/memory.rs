@@ -130,6 +130,15 @@ impl Memory {
         self.image_with(faults)
     }
 
+    /// Stops the engine in good order, after all that was submitted, and opens it again on a disk without
+    /// faults.
+    pub fn close_and_reopen(self) -> Result<Arc<Self>, StorageError> {
+        let Self { commits, rows } = self;
+        drop(commits);
+        let journal = rows.disk.as_ref().map(|disk| disk.state.lock().journal.clone());
+        Self::on_journal(journal.unwrap_or_default(), Faults::default())
+    }
+
     /// Makes all writes to the disk wait until the answer is dropped, which must happen before the
     /// store is. None without a disk.
     pub fn hold_disk(&self) -> Option<HeldDisk> {
@@ -224,7 +233,12 @@ impl Disk {
             return Ok(());
         }
         // Which blocks of a failed write reach a disk, nobody knows.
-        record.truncate(random.below(record.len() as u64 + 1) as usize);
+        let kept = match random.below(4) {
+            0 => 0,
+            1 => record.len(),
+            _ => random.below(record.len() as u64) as usize,
+        };
+        record.truncate(kept);
         let garbage = random.below(2) * random.below(100);
         record.extend((0..garbage).map(|_| random.next() as u8));
         journal.append(&mut record);

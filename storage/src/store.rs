@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How often [`Store::update`] tries again after a conflict.
-const UPDATE_TRIES: usize = 16;
+const UPDATE_TRIES: usize = 64;
 
 #[derive(Clone)]
 enum AnyEngine {
@@ -238,4 +238,49 @@ fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     let mut end = prefix[..=last].to_vec();
     end[last] += 1;
     Some(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        catalogue::{DirectoryTermKey, DirectoryTerms},
+        memory::SplitMix64,
+    };
+
+    fn contains<T>(range: &Range<T>, key: &[u8]) -> bool {
+        *range.raw.from <= *key && range.raw.to.as_ref().is_none_or(|to| key < to.as_slice())
+    }
+
+    #[test]
+    fn prefixes_hold_the_keys_that_start_with_them_and_no_others() {
+        let mut random = SplitMix64(1);
+        let mut text = || -> String {
+            (0..random.below(4)).map(|_| ['\0', '\u{1}', 'a', 'ÿ', '😀'][random.below(5) as usize]).collect()
+        };
+        let servers =
+            ["a.b", "a.b:80", "b"].map(|name| ruma::OwnedServerName::try_from(name).expect("a name"));
+        for round in 0..3000 {
+            let (platform, other) = (&servers[round % 3], &servers[round % 2]);
+            let (term, start) = (text(), text());
+            let user_id = ruma::OwnedUserId::try_from("@a:b").expect("a user id");
+            let key = DirectoryTermKey { platform: other.clone(), term: term.clone(), user_id };
+            let bytes = key.to_bytes();
+            let by_platform = Range::<DirectoryTerms>::prefix((platform,));
+            assert_eq!(contains(&by_platform, &bytes), platform == other);
+            let by_term = Range::<DirectoryTerms>::prefix((platform, &start));
+            assert_eq!(contains(&by_term, &bytes), platform == other && term == start);
+            let by_start = Range::<DirectoryTerms>::prefix_text((platform,), &start);
+            assert_eq!(contains(&by_start, &bytes), platform == other && term.starts_with(&start));
+            assert!(contains(&Range::<DirectoryTerms>::all(), &bytes));
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_prefix_comes_after_all_that_start_with_it() {
+        assert_eq!(after_prefix(b"a"), Some(b"b".to_vec()));
+        assert_eq!(after_prefix(b"a\xFF\xFF"), Some(b"b".to_vec()));
+        assert_eq!(after_prefix(b"\xFF"), None);
+        assert_eq!(after_prefix(b""), None);
+    }
 }
