@@ -282,7 +282,7 @@ async fn agrees_with_a_sorted_map(rig: impl Rig) {
     let store = rig.store();
     let mut model = BTreeMap::new();
     let mut random = Random(17);
-    let mut name = |random: &mut Random| -> String {
+    let name = |random: &mut Random| -> String {
         (0..random.below(4)).map(|_| ['\0', '\u{1}', 'a', 'b', 'é'][random.below(5) as usize]).collect()
     };
     for round in 0..200 {

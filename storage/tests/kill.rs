@@ -177,10 +177,7 @@ fn acknowledged_write_sets_survive_a_kill() {
         let mut child = start_child("acknowledged_write_sets_survive_a_kill", folder.path(), None);
         let words = words(child.stdout.take().unwrap());
         // The first rounds hit the creation of the store, the later ones anything from its opening on.
-        let mut wait = if round < 5 { random.below(80) } else { random.below(500) };
-        if round % 5 == 4 {
-            wait += 1000;
-        }
+        let wait = if round < 6 { 20 + random.below(200) } else { random.below(700) };
         let end = Instant::now() + Duration::from_millis(wait) + Duration::from_micros(random.below(1000));
         let mut told = Vec::new();
         while let Ok(word) = words.recv_timeout(end.saturating_duration_since(Instant::now())) {
