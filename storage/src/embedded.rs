@@ -17,6 +17,7 @@ use crate::{
     catalogue::{self, *},
     engine::{Engine, RawRange, RawRow, RawWriteSet},
     group_commit::{AppliedChange, Backend, GroupCommit},
+    torn_journal::cut_torn_batch,
 };
 
 const MIB: u64 = 1 << 20;
@@ -95,13 +96,19 @@ impl Embedded {
     /// Opens or creates the store in the folder `path`.
     pub fn open(path: &Path, options: EmbeddedOptions) -> Result<Self, StorageError> {
         clear_unfinished_creation(path)?;
-        let database = Database::builder(path)
-            .cache_size(options.cache_bytes)
-            .max_journaling_size(options.journal_bytes.max(64 * MIB))
-            // Every batch says itself how durable it is.
-            .manual_journal_persist(true)
-            .open()
-            .map_err(|error| explain_open_error(error, path))?;
+        let open = || {
+            Database::builder(path)
+                .cache_size(options.cache_bytes)
+                .max_journaling_size(options.journal_bytes.max(64 * MIB))
+                // Every batch says itself how durable it is.
+                .manual_journal_persist(true)
+                .open()
+        };
+        let database = match open() {
+            Err(fjall::Error::JournalRecovery(_)) if cut_torn_batch(path).map_err(io_error(path))? => open(),
+            opened => opened,
+        };
+        let database = database.map_err(|error| explain_open_error(error, path))?;
         let mut keyspaces = Vec::new();
         keyspaces.resize_with(256, || None);
         for table in catalogue::TABLES {
@@ -111,6 +118,10 @@ impl Embedded {
         let tree = Arc::new(Tree { database, keyspaces });
         Ok(Self { commits: GroupCommit::start(tree.clone())?, tree })
     }
+}
+
+fn io_error(path: &Path) -> impl Fn(std::io::Error) -> StorageError {
+    move |error| StorageError::Engine(format!("{}: {error}", path.display()))
 }
 
 fn explain_open_error(error: fjall::Error, path: &Path) -> StorageError {
@@ -128,7 +139,6 @@ fn explain_open_error(error: fjall::Error, path: &Path) -> StorageError {
 /// creates anew: a first journal, but no version file, or an empty one. Nothing was ever written to such
 /// a database, since no keyspace can have been made.
 fn clear_unfinished_creation(path: &Path) -> Result<(), StorageError> {
-    let io_error = |error: std::io::Error| StorageError::Engine(format!("{}: {error}", path.display()));
     let version: PathBuf = path.join("version");
     let is_finished = fs::metadata(&version).is_ok_and(|file| file.len() > 0);
     let has_keyspaces =
@@ -136,14 +146,14 @@ fn clear_unfinished_creation(path: &Path) -> Result<(), StorageError> {
     if is_finished || has_keyspaces || !path.join("0.jnl").exists() {
         return Ok(());
     }
-    let lock = fs::File::open(path.join("lock")).map_err(io_error)?;
+    let lock = fs::File::open(path.join("lock")).map_err(io_error(path))?;
     if lock.try_lock().is_err() {
         return Err(StorageError::InUse(path.to_owned()));
     }
     tracing::warn!(path = %path.display(), "the store was left half created; creating it anew");
-    fs::remove_file(path.join("0.jnl")).map_err(io_error)?;
+    fs::remove_file(path.join("0.jnl")).map_err(io_error(path))?;
     if version.exists() {
-        fs::remove_file(version).map_err(io_error)?;
+        fs::remove_file(version).map_err(io_error(path))?;
     }
     Ok(())
 }

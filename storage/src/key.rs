@@ -149,7 +149,7 @@ macro_rules! key {
     ($(#[$meta:meta])* $name:ident { $($(#[$fmeta:meta])* $field:ident: $type:ty),* $(,)? }) => {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq, Eq)]
-        #[allow(missing_docs)]
+        #[allow(missing_docs, unreachable_pub)]
         pub struct $name { $($(#[$fmeta])* pub $field: $type),* }
 
         impl $crate::Key for $name {

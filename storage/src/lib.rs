@@ -20,6 +20,7 @@ mod position;
 pub mod records;
 mod store;
 mod table;
+mod torn_journal;
 mod write_set;
 
 pub use embedded::{Embedded, EmbeddedOptions};

@@ -695,6 +695,52 @@ async fn a_store_that_was_left_half_created_is_created_anew() {
     }
 }
 
+/// Overwrites a part of the value `value` in the journal of a store that is closed.
+fn damage_journal(folder: &Path, value: &str) {
+    let path = folder.join("0.jnl");
+    let mut journal = fs::read(&path).unwrap();
+    let at = journal.windows(value.len()).position(|bytes| bytes == value.as_bytes()).unwrap();
+    journal[at..at + value.len() / 2].fill(0);
+    fs::write(&path, journal).unwrap();
+}
+
+#[tokio::test]
+async fn a_torn_last_batch_is_cut_off() {
+    for is_reopened in [false, true] {
+        let mut rig = Embedded::create();
+        if is_reopened {
+            // The journal is appended to then, where it was laid out in advance before.
+            rig = rig.reopen();
+        }
+        let first = rig.store.commit(put(&row("anna", "a"), "the first value")).await.unwrap();
+        let mut writes = put(&row("anna", "b"), "the second value");
+        writes.put::<Filters>(&row("anna", "c"), &json("the third value"));
+        rig.store.commit(writes).await.unwrap();
+        let Embedded { store, folder } = rig;
+        drop(store);
+        damage_journal(folder.path(), "the second value");
+        let rig = Embedded::open(folder);
+        assert_eq!(rig.store.position(), first);
+        let names = rig.store.keys(Range::<Filters>::all()).await.unwrap();
+        assert_eq!(names, [row("anna", "a")]);
+        rig.store.commit(put(&row("anna", "d"), "the fourth value")).await.unwrap();
+        let rig = rig.reopen();
+        assert_eq!(rig.store.keys(Range::<Filters>::all()).await.unwrap().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn damage_before_the_last_batch_is_not_passed_over() {
+    let Embedded { store, folder } = Embedded::create();
+    store.commit(put(&row("anna", "a"), "the first value")).await.unwrap();
+    store.commit(put(&row("anna", "b"), "the second value")).await.unwrap();
+    drop(store);
+    damage_journal(folder.path(), "the first value");
+    let before = fs::read(folder.path().join("0.jnl")).unwrap();
+    assert!(matches!(Store::open(folder.path()), Err(StorageError::Engine(_))));
+    assert!(fs::read(folder.path().join("0.jnl")).unwrap() == before, "the journal was changed");
+}
+
 #[tokio::test]
 async fn a_ticket_waits_for_the_disk_and_waiting_write_sets_share_a_group() {
     let rig = InMemory::create();

@@ -211,21 +211,22 @@ async fn commit_until_killed(folder: &Path) {
     let store = Store::open(folder).unwrap();
     let stored = check_whole(&store).await;
     let next = Arc::new(AtomicU64::new(stored.keys().max().map_or(0, |newest| newest + 1)));
-    let writers: Vec<_> = (0..WRITERS)
-        .map(|_| {
-            let (store, next) = (store.clone(), next.clone());
-            tokio::spawn(async move {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    store.commit(write_set(number)).await.unwrap();
-                    say("committed", number);
+    let mut writers = tokio::task::JoinSet::new();
+    for _ in 0..WRITERS {
+        let (store, next) = (store.clone(), next.clone());
+        writers.spawn(async move {
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if let Err(error) = store.commit(write_set(number)).await {
+                    return error;
                 }
-            })
-        })
-        .collect();
-    for writer in writers {
-        writer.await.unwrap();
+                say("committed", number);
+            }
+        });
     }
+    let error = writers.join_next().await.unwrap().unwrap();
+    eprintln!("a commit failed: {error}");
+    say("failed", 0);
 }
 
 /// A limit on the length of files, beyond which writes fail, stands for a full disk.
