@@ -239,3 +239,25 @@ pub trait Engine: Send + Sync + 'static {
     /// How much there is.
     fn stats(&self) -> impl Future<Output = Result<StoreStats, StorageError>> + Send;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_an_older_program_are_not_in_conflict() {
+        // As if "old" had been written when the record had a field less.
+        let expectation = |value: Option<&[u8]>| Expectation {
+            table: TableId(0),
+            key: Vec::new(),
+            value: value.map(<[u8]>::to_vec),
+            written_anew: |bytes| (bytes == b"old").then(|| b"new".to_vec()),
+        };
+        assert!(expectation(Some(b"new")).is_met(Some(b"new")));
+        assert!(expectation(Some(b"new")).is_met(Some(b"old")));
+        assert!(!expectation(Some(b"new")).is_met(Some(b"other")));
+        assert!(!expectation(Some(b"new")).is_met(None));
+        assert!(!expectation(None).is_met(Some(b"old")));
+        assert!(expectation(None).is_met(None));
+    }
+}

@@ -766,6 +766,29 @@ async fn a_ticket_waits_for_the_disk_and_waiting_write_sets_share_a_group() {
 }
 
 #[tokio::test]
+async fn the_queue_before_a_slow_disk_has_an_end() {
+    let rig = InMemory::create();
+    let disk = rig.memory.hold_disk().unwrap();
+    let first = rig.store.submit(put(&row("anna", "a"), "0"));
+    disk.wait_for_write();
+    let tickets: Vec<_> = (0..70_000).map(|_| rig.store.submit(put(&row("anna", "a"), "1"))).collect();
+    drop(disk);
+    first.committed().await.unwrap();
+    let mut refused = 0;
+    for ticket in tickets {
+        match ticket.committed().await {
+            Ok(_) => assert_eq!(refused, 0, "one was taken after another was refused"),
+            Err(error) => {
+                assert!(matches!(error, CommitError::Refused(_)), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!((1..70_000).contains(&refused), "{refused}");
+    rig.store.commit(put(&row("anna", "a"), "2")).await.unwrap();
+}
+
+#[tokio::test]
 async fn expectations_hold_within_one_group() {
     let rig = InMemory::create();
     let disk = rig.memory.hold_disk().unwrap();
