@@ -44,6 +44,13 @@ macro_rules! catalogue {
             owner: stringify!($owner),
             purpose: concat!($($purpose),+),
         }),*];
+
+        /// Of each table: decodes bytes as a key and as a value, and says whether it could.
+        #[cfg(test)]
+        const DECODERS: &[fn(&[u8]) -> (bool, bool)] = &[$(|bytes| (
+            <$key as crate::Key>::from_bytes(bytes).is_ok(),
+            <$value as crate::Value>::read(bytes).is_ok(),
+        )),*];
     };
 }
 
@@ -259,12 +266,37 @@ catalogue! {
 mod tests {
     use std::collections::HashSet;
 
-    use super::TABLES;
+    use super::{DECODERS, TABLES};
+    use crate::memory::SplitMix64;
 
     #[test]
     fn numbers_and_names_are_unique() {
         let numbers: HashSet<_> = TABLES.iter().map(|table| table.id).collect();
         let names: HashSet<_> = TABLES.iter().map(|table| table.name).collect();
         assert_eq!((numbers.len(), names.len()), (TABLES.len(), TABLES.len()));
+    }
+
+    #[test]
+    fn no_bytes_make_a_decoder_panic() {
+        let mut random = SplitMix64(3);
+        let mut decoded = (0, 0);
+        for _ in 0..4000 {
+            let len = random.below(120);
+            let mut bytes: Vec<u8> = (0..len).map(|_| random.next() as u8).collect();
+            // Many begin as records do, or are short texts and small numbers.
+            match random.below(3) {
+                0 if len > 0 => bytes[0] = 0x90 | (bytes[0] & 0x0F),
+                1 => bytes
+                    .iter_mut()
+                    .for_each(|byte| *byte = [0, 1, 2, b'a', b':', 0xA1, 0x93, 0xC0][usize::from(*byte % 8)]),
+                _ => {}
+            }
+            for decode in DECODERS {
+                let (key, value) = decode(&bytes);
+                decoded.0 += usize::from(key);
+                decoded.1 += usize::from(value);
+            }
+        }
+        assert!(decoded.0 > 0 && decoded.1 > 0, "the bytes are too wild to test anything");
     }
 }

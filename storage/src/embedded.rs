@@ -1,22 +1,75 @@
-//! The embedded engine: the LSM tree of the crate `fjall`, one keyspace a table.
+//! The embedded engine: the LSM tree of the crate `fjall`, one keyspace a table. Only this file knows
+//! that crate's ways; the order of commits is group commit's affair.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    fs,
+    ops::Bound,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, config::FilterPolicy};
 use tokio::sync::mpsc;
 
 use crate::{
-    CommitGroup, Position, StorageError, TableId, Ticket, catalogue,
+    CommitGroup, MAX_KEY_BYTES, Position, RawBytes, StorageError, StoreStats, Table, TableId, TableStats,
+    Ticket,
+    catalogue::{self, *},
     engine::{Engine, RawRange, RawRow, RawWriteSet},
     group_commit::{AppliedChange, Backend, GroupCommit},
+    torn_journal::cut_torn_batch,
 };
 
-const CACHE_BYTES: u64 = 128 << 20;
-const MEMTABLE_BYTES: u64 = 16 << 20;
+const MIB: u64 = 1 << 20;
+
+/// How much a table that is written all the time collects in memory before it writes a file.
+const BUSY_MEMTABLE_BYTES: u64 = 16 * MIB;
+/// The same for all others; together they bound what a start has to replay.
+const MEMTABLE_BYTES: u64 = 4 * MIB;
+
+/// What the embedded engine may use of the machine. Limits, not reservations: an idle store takes a few
+/// MiB whatever they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EmbeddedOptions {
+    /// Of blocks that were read.
+    pub cache_bytes: u64,
+    /// Of journals on disk, whose rows are all in memory as well; at least 64 MiB.
+    pub journal_bytes: u64,
+}
+
+impl EmbeddedOptions {
+    /// What fits a machine with so much memory: an eighth of it for the cache, a thirty-second for
+    /// rows that wait to be written to files.
+    pub fn for_memory(bytes: u64) -> Self {
+        Self {
+            cache_bytes: (bytes / 8).clamp(32 * MIB, 4096 * MIB),
+            journal_bytes: (bytes / 32).clamp(64 * MIB, 512 * MIB),
+        }
+    }
+}
+
+impl Default for EmbeddedOptions {
+    /// What fits this machine, or the control group that the process is in.
+    fn default() -> Self {
+        let limits = [read_meminfo(), read_cgroup_limit()];
+        Self::for_memory(limits.into_iter().flatten().min().unwrap_or(2048 * MIB))
+    }
+}
+
+fn read_meminfo() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    total.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+fn read_cgroup_limit() -> Option<u64> {
+    fs::read_to_string("/sys/fs/cgroup/memory.max").ok()?.trim().parse().ok()
+}
 
 /// A store in a folder, used by one process at a time.
 #[derive(Debug)]
 pub struct Embedded {
+    // Stands before the tree, so that the last commit is done before the database closes.
     commits: GroupCommit,
     tree: Arc<Tree>,
 }
@@ -41,16 +94,88 @@ impl From<fjall::Error> for StorageError {
 
 impl Embedded {
     /// Opens or creates the store in the folder `path`.
-    pub fn open(path: &Path) -> Result<Self, StorageError> {
-        let database = Database::builder(path).cache_size(CACHE_BYTES).manual_journal_persist(true).open()?;
+    pub fn open(path: &Path, options: EmbeddedOptions) -> Result<Self, StorageError> {
+        clear_unfinished_creation(path)?;
+        let open = || {
+            Database::builder(path)
+                .cache_size(options.cache_bytes)
+                .max_journaling_size(options.journal_bytes.max(64 * MIB))
+                // Every batch says itself how durable it is.
+                .manual_journal_persist(true)
+                .open()
+        };
+        let database = match open() {
+            Err(fjall::Error::JournalRecovery(_)) if cut_torn_batch(path).map_err(io_error(path))? => open(),
+            opened => opened,
+        };
+        let database = database.map_err(|error| explain_open_error(error, path))?;
         let mut keyspaces = Vec::new();
         keyspaces.resize_with(256, || None);
         for table in catalogue::TABLES {
-            let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
-            keyspaces[usize::from(table.id.0)] = Some(database.keyspace(table.name, options)?);
+            let keyspace = database.keyspace(table.name, || keyspace_options(table.id))?;
+            keyspaces[usize::from(table.id.0)] = Some(keyspace);
         }
         let tree = Arc::new(Tree { database, keyspaces });
         Ok(Self { commits: GroupCommit::start(tree.clone())?, tree })
+    }
+}
+
+fn io_error(path: &Path) -> impl Fn(std::io::Error) -> StorageError {
+    move |error| StorageError::Engine(format!("{}: {error}", path.display()))
+}
+
+fn explain_open_error(error: fjall::Error, path: &Path) -> StorageError {
+    match error {
+        fjall::Error::Locked => StorageError::InUse(path.to_owned()),
+        fjall::Error::InvalidVersion(_) => StorageError::Engine(format!(
+            "the store in {} was written by another version of the storage engine",
+            path.display()
+        )),
+        error => StorageError::Engine(format!("cannot open the store in {}: {error}", path.display())),
+    }
+}
+
+/// A process that is killed while it creates a database leaves a folder that fjall neither opens nor
+/// creates anew: a first journal, but no version file, or an empty one. Nothing was ever written to such
+/// a database, since no keyspace can have been made.
+fn clear_unfinished_creation(path: &Path) -> Result<(), StorageError> {
+    let version: PathBuf = path.join("version");
+    let is_finished = fs::metadata(&version).is_ok_and(|file| file.len() > 0);
+    let has_keyspaces =
+        fs::read_dir(path.join("keyspaces")).is_ok_and(|mut folders| folders.next().is_some());
+    if is_finished || has_keyspaces || !path.join("0.jnl").exists() {
+        return Ok(());
+    }
+    let lock = fs::File::open(path.join("lock")).map_err(io_error(path))?;
+    if lock.try_lock().is_err() {
+        return Err(StorageError::InUse(path.to_owned()));
+    }
+    tracing::warn!(path = %path.display(), "the store was left half created; creating it anew");
+    fs::remove_file(path.join("0.jnl")).map_err(io_error(path))?;
+    if version.exists() {
+        fs::remove_file(version).map_err(io_error(path))?;
+    }
+    Ok(())
+}
+
+/// How a table is kept on disk. fjall keeps these options with the keyspace: a change here is for
+/// stores that are made after it.
+fn keyspace_options(table: TableId) -> KeyspaceCreateOptions {
+    let options = KeyspaceCreateOptions::default();
+    let options = match table {
+        Timeline::ID | EventIds::ID | Inbox::ID | CurrentState::ID | StateDeltas::ID | ReceiptLog::ID => {
+            options.max_memtable_size(BUSY_MEMTABLE_BYTES)
+        }
+        _ => options.max_memtable_size(MEMTABLE_BYTES),
+    };
+    match table {
+        // Read by range only: a filter on keys is never asked.
+        Inbox::ID | ToDevice::ID | StateLog::ID | ReceiptLog::ID | DirectoryTerms::ID | SearchChunks::ID => {
+            options.filter_policy(FilterPolicy::disabled())
+        }
+        // Read by pointers to rows that exist: the last level needs no filter.
+        Timeline::ID | Rooms::ID | RoomHeads::ID | StateDeltas::ID => options.expect_point_read_hits(true),
+        _ => options,
     }
 }
 
@@ -60,12 +185,18 @@ impl Tree {
     }
 }
 
+// Reads go through snapshots: a read of the bare keyspace sees the part of a batch that is already
+// in memory tables while the rest is not.
 impl Backend for Tree {
-    fn read(&self, table: TableId, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        Ok(self.keyspace(table).get(key)?.map(|value| value.to_vec()))
+    fn read(&self, table: TableId, key: &[u8]) -> Result<Option<RawBytes>, StorageError> {
+        // fjall panics at keys of 64 KiB; there can be no row beyond our limit anyway.
+        if key.len() > MAX_KEY_BYTES {
+            return Ok(None);
+        }
+        Ok(self.database.snapshot().get(self.keyspace(table), key)?.map(RawBytes))
     }
 
-    fn apply(&self, changes: Vec<AppliedChange>) -> Result<(), String> {
+    fn apply(&self, changes: Vec<AppliedChange>, _: Position) -> Result<(), String> {
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
         for change in changes {
             let keyspace = self.keyspace(change.table);
@@ -79,7 +210,7 @@ impl Backend for Tree {
 }
 
 impl Engine for Embedded {
-    async fn get(&self, table: TableId, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+    async fn get(&self, table: TableId, key: &[u8]) -> Result<Option<RawBytes>, StorageError> {
         self.tree.read(table, key)
     }
 
@@ -88,15 +219,15 @@ impl Engine for Embedded {
         if to.as_ref().is_some_and(|to| *to <= from) {
             return Ok(Vec::new());
         }
-        let keyspace = self.tree.keyspace(table);
-        let end = to.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
-        let mut rows = keyspace.range((std::ops::Bound::Included(from), end));
+        let end = to.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rows =
+            self.tree.database.snapshot().range(self.tree.keyspace(table), (Bound::Included(from), end));
         let mut found = Vec::new();
         while found.len() < limit {
             let next = if reverse { rows.next_back() } else { rows.next() };
             let Some(row) = next else { break };
             let (key, value) = row.into_inner()?;
-            found.push((key.to_vec(), value.to_vec()));
+            found.push((RawBytes(key), RawBytes(value)));
         }
         Ok(found)
     }
@@ -111,5 +242,18 @@ impl Engine for Embedded {
 
     fn position(&self) -> Position {
         self.commits.position()
+    }
+
+    async fn stats(&self) -> Result<StoreStats, StorageError> {
+        let stats = |table: &catalogue::TableInfo| {
+            let keyspace = self.tree.keyspace(table.id);
+            let rows = keyspace.approximate_len() as u64;
+            TableStats { name: table.name, rows, bytes: keyspace.disk_space() }
+        };
+        Ok(StoreStats {
+            position: self.position(),
+            disk_bytes: self.tree.database.disk_space()?,
+            tables: catalogue::TABLES.iter().map(stats).collect(),
+        })
     }
 }

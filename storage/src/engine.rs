@@ -3,17 +3,24 @@
 //! `get` and `range` read what is durable, `submit` queues a write-set and returns its [`Ticket`],
 //! `subscribe` watches the feed of commits. The engine's promises, checked by the conformance suite:
 //!
-//! * a write-set is applied whole, or refused with `Conflict`, or fails; nothing in between;
+//! * a write-set is applied whole, or refused with `Conflict`, or fails; nothing in between, and no
+//!   reader sees a part of it;
 //! * write-sets take effect in the order in which they were submitted;
 //! * a ticket resolves, and the feed tells of a commit, only once it is on disk;
 //! * after a failed disk sync the engine refuses every later write (`Poisoned`).
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{KeyError, Position};
+
+/// The longest key that can be stored, in bytes. Set by what an index of PostgreSQL holds.
+pub const MAX_KEY_BYTES: usize = 2048;
+
+/// The longest value that can be stored, in bytes.
+pub const MAX_VALUE_BYTES: usize = 64 << 20;
 
 /// A table's number in the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,6 +32,9 @@ pub enum StorageError {
     /// The engine could not read.
     #[error("storage engine: {0}")]
     Engine(String),
+    /// Another process, or another handle of this one, has the store open.
+    #[error("the store in {0} is in use by another process")]
+    InUse(std::path::PathBuf),
     /// What was read is not what its table demands.
     #[error("damaged row in table {table}: {source}")]
     DamagedKey {
@@ -52,6 +62,10 @@ pub enum CommitError {
     /// Something the write-set expected does not hold any more. Nothing was written.
     #[error("the expected state has changed")]
     Conflict,
+    /// The write-set cannot be taken: a key or value is too long, or too many writes wait already.
+    /// Nothing was written.
+    #[error("the write was refused: {0}")]
+    Refused(&'static str),
     /// The write failed, or an earlier one did: whether it is on disk is unknown, and nothing more
     /// will be written until a restart.
     #[error("the store refuses writes after a failure: {0}")]
@@ -60,16 +74,30 @@ pub enum CommitError {
 
 /// What a key must hold for a write-set to be applied.
 #[derive(Clone, Debug)]
-pub struct Expectation {
+pub(crate) struct Expectation {
     pub(crate) table: TableId,
     pub(crate) key: Vec<u8>,
     /// The value, or absent.
     pub(crate) value: Option<Vec<u8>>,
+    /// Turns a stored value into what would be written for it today.
+    pub(crate) written_anew: fn(&[u8]) -> Option<Vec<u8>>,
+}
+
+impl Expectation {
+    /// Whether a key that holds `found` meets it.
+    pub(crate) fn is_met(&self, found: Option<&[u8]>) -> bool {
+        match (found, self.value.as_deref()) {
+            (Some(found), Some(value)) => {
+                found == value || (self.written_anew)(found).is_some_and(|anew| anew == value)
+            }
+            (found, value) => found == value,
+        }
+    }
 }
 
 /// One change of a write-set. Stamps are offsets of eight bytes that the commit replaces by its position.
 #[derive(Clone, Debug)]
-pub struct Change {
+pub(crate) struct Change {
     pub(crate) table: TableId,
     pub(crate) key: Vec<u8>,
     pub(crate) key_stamp: Option<usize>,
@@ -133,8 +161,54 @@ pub struct RawRange {
     pub limit: usize,
 }
 
+/// Bytes that were read: cheap to clone, and often a part of a cached block rather than a copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawBytes(pub(crate) fjall::Slice);
+
+impl Deref for RawBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<Vec<u8>> for RawBytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl From<&[u8]> for RawBytes {
+    fn from(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+}
+
 /// A row, as bytes.
-pub type RawRow = (Vec<u8>, Vec<u8>);
+pub type RawRow = (RawBytes, RawBytes);
+
+/// What a store holds, for its operators.
+#[derive(Clone, Debug)]
+pub struct StoreStats {
+    /// The newest position that is durable and readable.
+    pub position: Position,
+    /// The length of all files, in bytes; 0 for a store in memory.
+    pub disk_bytes: u64,
+    /// The tables, in the order of the catalogue.
+    pub tables: Vec<TableStats>,
+}
+
+/// What a table holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableStats {
+    /// Its name in the catalogue.
+    pub name: &'static str,
+    /// About how many rows; rows that were replaced or deleted may still be counted.
+    pub rows: u64,
+    /// Bytes in its files; the newest rows are not counted, which are only in the journal yet.
+    pub bytes: u64,
+}
 
 /// A storage engine. See the module's page for what it promises.
 pub trait Engine: Send + Sync + 'static {
@@ -143,7 +217,7 @@ pub trait Engine: Send + Sync + 'static {
         &self,
         table: TableId,
         key: &[u8],
-    ) -> impl Future<Output = Result<Option<Vec<u8>>, StorageError>> + Send;
+    ) -> impl Future<Output = Result<Option<RawBytes>, StorageError>> + Send;
 
     /// The rows of a range in key order, or in reverse.
     fn range(
@@ -155,9 +229,35 @@ pub trait Engine: Send + Sync + 'static {
     /// Queues a write-set; its place in the order of commits is settled when this returns.
     fn submit(&self, writes: RawWriteSet) -> Ticket;
 
-    /// The feed of commits from now on.
+    /// The feed of commits from now on. What is not received stays in memory, so a subscriber must
+    /// read, or drop the receiver.
     fn subscribe(&self) -> mpsc::UnboundedReceiver<CommitGroup>;
 
     /// The newest position that is durable and readable.
     fn position(&self) -> Position;
+
+    /// How much there is.
+    fn stats(&self) -> impl Future<Output = Result<StoreStats, StorageError>> + Send;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_an_older_program_are_not_in_conflict() {
+        // As if "old" had been written when the record had a field less.
+        let expectation = |value: Option<&[u8]>| Expectation {
+            table: TableId(0),
+            key: Vec::new(),
+            value: value.map(<[u8]>::to_vec),
+            written_anew: |bytes| (bytes == b"old").then(|| b"new".to_vec()),
+        };
+        assert!(expectation(Some(b"new")).is_met(Some(b"new")));
+        assert!(expectation(Some(b"new")).is_met(Some(b"old")));
+        assert!(!expectation(Some(b"new")).is_met(Some(b"other")));
+        assert!(!expectation(Some(b"new")).is_met(None));
+        assert!(!expectation(None).is_met(Some(b"old")));
+        assert!(expectation(None).is_met(None));
+    }
 }

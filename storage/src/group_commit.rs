@@ -1,11 +1,12 @@
 //! Group commit for engines of one process: write-sets that arrive while a disk sync runs go into
-//! the next one together. One thread decides, in order, which write-sets hold.
+//! the next one together. One thread decides, in order, which write-sets hold; how changes reach the
+//! disk is the backend's affair.
 
 use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc::{Receiver, Sender, channel},
     },
     thread,
@@ -15,21 +16,27 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    CommitError, CommitGroup, Committed, Position, StorageError, TableId, Ticket,
+    CommitError, CommitGroup, Committed, MAX_KEY_BYTES, MAX_VALUE_BYTES, Notice, Position, RawBytes,
+    StorageError, TableId, Ticket,
     catalogue::{META_POSITION_KEY, Meta},
-    engine::RawWriteSet,
+    engine::{Change, Expectation, RawWriteSet},
     table::Table,
 };
 
 /// How many write-sets share a disk sync at most.
 const GROUP_LIMIT: usize = 512;
 
+/// How many write-sets may wait for their group.
+const QUEUE_LIMIT: usize = 1 << 16;
+
 /// What group commit needs of an engine.
 pub(crate) trait Backend: Send + Sync + 'static {
-    fn read(&self, table: TableId, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError>;
-    /// Applies all changes atomically and durably, later ones over earlier ones. After an error
-    /// it is unknown whether they are on disk.
-    fn apply(&self, changes: Vec<AppliedChange>) -> Result<(), String>;
+    /// The value of a key, as of the last `apply` that succeeded.
+    fn read(&self, table: TableId, key: &[u8]) -> Result<Option<RawBytes>, StorageError>;
+    /// Applies all changes atomically and durably, later ones over earlier ones; `position` is that of
+    /// the newest commit among them. After an error it is unknown whether they are on disk, and
+    /// readers must not see them.
+    fn apply(&self, changes: Vec<AppliedChange>, position: Position) -> Result<(), String>;
 }
 
 /// A change whose stamps are filled in; a value of None deletes.
@@ -40,18 +47,31 @@ pub(crate) struct AppliedChange {
     pub(crate) value: Option<Vec<u8>>,
 }
 
+type Reply = oneshot::Sender<Result<Position, CommitError>>;
+type Subscribers = Mutex<Vec<mpsc::UnboundedSender<CommitGroup>>>;
+
 struct Submission {
     writes: RawWriteSet,
-    reply: oneshot::Sender<Result<Position, CommitError>>,
+    reply: Reply,
+}
+
+/// A write-set that holds and waits for the disk.
+struct Accepted {
+    position: Position,
+    /// It has a position of its own, of which the feed tells.
+    is_commit: bool,
+    notices: Vec<Notice>,
+    reply: Reply,
 }
 
 /// The queue in front of a backend, and the thread that empties it.
 #[derive(Debug)]
 pub(crate) struct GroupCommit {
     queue: Mutex<Option<Sender<Submission>>>,
+    waiting: Arc<AtomicUsize>,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
     published: Arc<AtomicU64>,
-    subscribers: Arc<Mutex<Vec<mpsc::UnboundedSender<CommitGroup>>>>,
+    subscribers: Arc<Subscribers>,
 }
 
 impl std::fmt::Debug for Submission {
@@ -63,23 +83,16 @@ impl std::fmt::Debug for Submission {
 impl GroupCommit {
     /// Starts the thread; positions go on from the one stored in the backend.
     pub(crate) fn start(backend: Arc<impl Backend>) -> Result<Self, StorageError> {
-        let position = match backend.read(Meta::ID, &META_POSITION_KEY)? {
-            Some(bytes) => {
-                let bytes: [u8; 8] = bytes.try_into().map_err(|_| StorageError::DamagedValue {
-                    table: Meta::NAME,
-                    reason: "the position is not eight bytes".into(),
-                })?;
-                Position::from_u64(u64::from_be_bytes(bytes))
-            }
-            None => Position::ZERO,
-        };
+        let position = stored_position(&*backend)?;
         let (queue, submissions) = channel();
+        let waiting = Arc::<AtomicUsize>::default();
         let published = Arc::new(AtomicU64::new(position.get()));
-        let subscribers = Arc::<Mutex<Vec<_>>>::default();
+        let subscribers = Arc::<Subscribers>::default();
         let mut committer = Committer {
             backend,
             position,
             poisoned: None,
+            waiting: waiting.clone(),
             published: published.clone(),
             subscribers: subscribers.clone(),
         };
@@ -87,16 +100,40 @@ impl GroupCommit {
             .name("group-commit".into())
             .spawn(move || committer.run(&submissions))
             .map_err(|error| StorageError::Engine(error.to_string()))?;
-        Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)), published, subscribers })
+        Ok(Self {
+            queue: Mutex::new(Some(queue)),
+            waiting,
+            thread: Mutex::new(Some(thread)),
+            published,
+            subscribers,
+        })
     }
 
     pub(crate) fn submit(&self, writes: RawWriteSet) -> Ticket {
         let (reply, ticket) = oneshot::channel();
-        if let Some(queue) = &*self.queue.lock() {
+        if let Err(reason) = self.check_limits(&writes) {
+            let _ = reply.send(Err(CommitError::Refused(reason)));
+        } else if let Some(queue) = &*self.queue.lock() {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
             // A committer that is gone drops the reply, which the ticket reports.
             let _ = queue.send(Submission { writes, reply });
         }
         Ticket(ticket)
+    }
+
+    fn check_limits(&self, writes: &RawWriteSet) -> Result<(), &'static str> {
+        for Change { key, value, .. } in &writes.changes {
+            if key.len() > MAX_KEY_BYTES {
+                return Err("a key is too long");
+            }
+            if value.as_ref().is_some_and(|value| value.len() > MAX_VALUE_BYTES) {
+                return Err("a value is too long");
+            }
+        }
+        if self.waiting.load(Ordering::Relaxed) >= QUEUE_LIMIT {
+            return Err("too many writes are waiting");
+        }
+        Ok(())
     }
 
     pub(crate) fn subscribe(&self) -> mpsc::UnboundedReceiver<CommitGroup> {
@@ -110,6 +147,8 @@ impl GroupCommit {
     }
 }
 
+/// What was submitted is still committed; the thread is gone when this returns, and with it its
+/// handle on the backend.
 impl Drop for GroupCommit {
     fn drop(&mut self) {
         self.queue.lock().take();
@@ -119,12 +158,23 @@ impl Drop for GroupCommit {
     }
 }
 
+/// The position is a row of [`Meta`] as any other: a JSON number.
+fn stored_position(backend: &impl Backend) -> Result<Position, StorageError> {
+    let Some(bytes) = backend.read(Meta::ID, &META_POSITION_KEY)? else {
+        return Ok(Position::ZERO);
+    };
+    std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok()).map(Position::from_u64).ok_or_else(
+        || StorageError::DamagedValue { table: Meta::NAME, reason: "the position is not a number".into() },
+    )
+}
+
 struct Committer<B> {
     backend: Arc<B>,
     position: Position,
     poisoned: Option<Arc<str>>,
+    waiting: Arc<AtomicUsize>,
     published: Arc<AtomicU64>,
-    subscribers: Arc<Mutex<Vec<mpsc::UnboundedSender<CommitGroup>>>>,
+    subscribers: Arc<Subscribers>,
 }
 
 impl<B: Backend> Committer<B> {
@@ -132,98 +182,155 @@ impl<B: Backend> Committer<B> {
         while let Ok(first) = submissions.recv() {
             let mut group = vec![first];
             group.extend(submissions.try_iter().take(GROUP_LIMIT - 1));
+            self.waiting.fetch_sub(group.len(), Ordering::Relaxed);
             self.commit_group(group);
         }
     }
 
-    fn commit_group(&mut self, group: Vec<Submission>) {
-        let mut changes = Vec::new();
-        // What this group has changed so far, as later expectations must see it.
-        let mut changed: HashMap<(TableId, Vec<u8>), usize> = HashMap::new();
-        let mut accepted = Vec::new();
-        for Submission { mut writes, reply } in group {
-            if let Some(reason) = &self.poisoned {
-                let _ = reply.send(Err(CommitError::Poisoned(reason.clone())));
+    fn commit_group(&mut self, mut group: Vec<Submission>) {
+        let expectations: Vec<_> =
+            group.iter_mut().map(|submission| std::mem::take(&mut submission.writes.expectations)).collect();
+        let mut changes = Changes::of_group(&expectations);
+        let mut accepted = Vec::with_capacity(group.len());
+        // They are told when the group is on disk: whoever reads again after a conflict must see what
+        // the conflict was with, or would come too late for ever.
+        let mut refused = Vec::new();
+        for (Submission { writes, reply }, expectations) in group.into_iter().zip(&expectations) {
+            let verdict = match &self.poisoned {
+                Some(reason) => Err(CommitError::Poisoned(reason.clone())),
+                None => self.check_expectations(expectations, &changes),
+            };
+            if let Err(error) = verdict {
+                refused.push((reply, error));
                 continue;
             }
-            match self.holds(&writes, &changed, &changes) {
-                Ok(true) => {}
-                Ok(false) => {
-                    let _ = reply.send(Err(CommitError::Conflict));
-                    continue;
-                }
-                Err(error) => {
-                    let reason: Arc<str> = error.to_string().into();
-                    self.poisoned = Some(reason.clone());
-                    let _ = reply.send(Err(CommitError::Poisoned(reason)));
-                    continue;
+            let is_commit = !writes.changes.is_empty() || !writes.notices.is_empty();
+            if is_commit {
+                self.position = self.position.next();
+            }
+            for change in writes.changes {
+                changes.push(stamp(change, self.position));
+            }
+            accepted.push(Accepted { position: self.position, is_commit, notices: writes.notices, reply });
+        }
+        // Write-sets that only check something need no disk.
+        let is_written = accepted.iter().any(|accepted| accepted.is_commit);
+        let outcome = if is_written { self.apply(changes.list) } else { Ok(()) };
+        match outcome {
+            Ok(()) => {
+                self.publish(accepted);
+                for (reply, error) in refused {
+                    let _ = reply.send(Err(error));
                 }
             }
-            self.position = self.position.next();
-            for change in std::mem::take(&mut writes.changes) {
-                let change = stamp(change, self.position);
-                changed.insert((change.table, change.key.clone()), changes.len());
-                changes.push(change);
+            Err(error) => {
+                // Positions that never became readable are not told of.
+                self.position = Position::from_u64(self.published.load(Ordering::Acquire));
+                let replies = accepted.into_iter().map(|accepted| accepted.reply);
+                for reply in replies.chain(refused.into_iter().map(|(reply, _)| reply)) {
+                    let _ = reply.send(Err(error.clone()));
+                }
             }
-            accepted.push((self.position, writes.notices, reply));
         }
-        if accepted.is_empty() {
-            return;
-        }
+    }
+
+    fn apply(&mut self, mut changes: Vec<AppliedChange>) -> Result<(), CommitError> {
         changes.push(AppliedChange {
             table: Meta::ID,
             key: META_POSITION_KEY.to_vec(),
-            value: Some(self.position.get().to_be_bytes().to_vec()),
+            value: Some(self.position.to_string().into_bytes()),
         });
-        match self.backend.apply(changes) {
-            Ok(()) => self.publish(accepted),
-            Err(reason) => {
-                tracing::error!(%reason, "a commit failed; the store refuses writes until a restart");
-                let reason: Arc<str> = reason.into();
-                self.poisoned = Some(reason.clone());
-                for (_, _, reply) in accepted {
-                    let _ = reply.send(Err(CommitError::Poisoned(reason.clone())));
-                }
-            }
-        }
+        self.backend.apply(changes, self.position).map_err(|reason| self.poison(reason))
     }
 
-    fn holds(
-        &self,
-        writes: &RawWriteSet,
-        changed: &HashMap<(TableId, Vec<u8>), usize>,
-        changes: &[AppliedChange],
-    ) -> Result<bool, StorageError> {
-        for expectation in &writes.expectations {
-            // The clone is of a key of some tens of bytes.
-            let found = match changed.get(&(expectation.table, expectation.key.clone())) {
-                Some(&index) => changes[index].value.clone(),
-                None => self.backend.read(expectation.table, &expectation.key)?,
+    fn poison(&mut self, reason: String) -> CommitError {
+        tracing::error!(%reason, "a commit failed; the store refuses writes until a restart");
+        let reason: Arc<str> = reason.into();
+        self.poisoned = Some(reason.clone());
+        CommitError::Poisoned(reason)
+    }
+
+    fn check_expectations(
+        &mut self,
+        expectations: &[Expectation],
+        changes: &Changes<'_>,
+    ) -> Result<(), CommitError> {
+        for expectation in expectations {
+            let is_met = match changes.newest(expectation.table, &expectation.key) {
+                Some(change) => expectation.is_met(change.value.as_deref()),
+                None => match self.backend.read(expectation.table, &expectation.key) {
+                    Ok(found) => expectation.is_met(found.as_deref()),
+                    Err(error) => return Err(self.poison(error.to_string())),
+                },
             };
-            if found != expectation.value {
-                return Ok(false);
+            if !is_met {
+                return Err(CommitError::Conflict);
             }
         }
-        Ok(true)
+        Ok(())
     }
 
-    fn publish(
-        &self,
-        accepted: Vec<(Position, Vec<crate::Notice>, oneshot::Sender<Result<Position, CommitError>>)>,
-    ) {
+    fn publish(&self, accepted: Vec<Accepted>) {
         self.published.store(self.position.get(), Ordering::Release);
         let mut committed = Vec::with_capacity(accepted.len());
-        for (position, notices, reply) in accepted {
+        for Accepted { position, is_commit, notices, reply } in accepted {
             let _ = reply.send(Ok(position));
-            committed.push(Committed { position, notices });
+            if is_commit {
+                committed.push(Committed { position, notices });
+            }
         }
-        let group: CommitGroup = committed.into();
-        self.subscribers.lock().retain(|subscriber| subscriber.send(group.clone()).is_ok());
+        if !committed.is_empty() {
+            let group: CommitGroup = committed.into();
+            self.subscribers.lock().retain(|subscriber| subscriber.send(group.clone()).is_ok());
+        }
     }
 }
 
-fn stamp(change: crate::engine::Change, position: Position) -> AppliedChange {
-    let crate::engine::Change { table, mut key, key_stamp, mut value, value_stamp } = change;
+/// The changes of a group so far, with a way to find those that an expectation of the group must see.
+struct Changes<'a> {
+    list: Vec<AppliedChange>,
+    /// The keys that the group's expectations name, each with its place in `newest`.
+    expected: HashMap<(TableId, &'a [u8]), usize>,
+    /// Which change is the newest of an expected key.
+    newest: Vec<Option<usize>>,
+}
+
+impl<'a> Changes<'a> {
+    fn of_group(expectations: &'a [Vec<Expectation>]) -> Self {
+        let mut expected = HashMap::new();
+        // The expectations of the first write-set see no change of the group, and those of a later one
+        // only if an earlier one writes what they name: with one write-set there is nothing to find.
+        if expectations.len() > 1 {
+            for expectation in expectations.iter().flatten() {
+                let place = expected.len();
+                expected.entry((expectation.table, expectation.key.as_slice())).or_insert(place);
+            }
+        }
+        let newest = vec![None; expected.len()];
+        Self { list: Vec::new(), expected, newest }
+    }
+
+    fn newest(&self, table: TableId, key: &[u8]) -> Option<&AppliedChange> {
+        let place = *self.expected.get(&(table, key))?;
+        self.newest[place].map(|index| &self.list[index])
+    }
+
+    /// Replaces an earlier change of a key that is expected: such rows, as a room's head, are often
+    /// written by every write-set of a group, and only the last one need reach the disk.
+    fn push(&mut self, change: AppliedChange) {
+        if let Some(&place) = self.expected.get(&(change.table, change.key.as_slice())) {
+            if let Some(index) = self.newest[place] {
+                self.list[index] = change;
+                return;
+            }
+            self.newest[place] = Some(self.list.len());
+        }
+        self.list.push(change);
+    }
+}
+
+fn stamp(change: Change, position: Position) -> AppliedChange {
+    let Change { table, mut key, key_stamp, mut value, value_stamp } = change;
     let bytes = position.get().to_be_bytes();
     if let Some(at) = key_stamp {
         key[at..at + 8].copy_from_slice(&bytes);

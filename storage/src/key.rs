@@ -3,7 +3,8 @@
 //!
 //! Strings end with `00 01` and escape an inner `00` as `00 FF`; integers are big-endian, signed
 //! ones with the sign bit flipped. Identifiers that are a SHA-256 hash (event ids, room ids of
-//! room version 12) are kept as their 32 bytes.
+//! room version 12) are kept as their 32 bytes. Since every field says itself where it ends, no key
+//! is the beginning of another.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use ruma::{
@@ -27,13 +28,18 @@ pub struct KeyWriter {
 
 impl KeyWriter {
     fn str(&mut self, value: &str) {
-        for &byte in value.as_bytes() {
-            self.bytes.push(byte);
-            if byte == 0 {
-                self.bytes.push(0xFF);
-            }
-        }
+        self.text_start(value);
         self.bytes.extend_from_slice(&[0, 1]);
+    }
+
+    /// What the encodings of all texts that start with `value` start with.
+    pub(crate) fn text_start(&mut self, value: &str) {
+        let mut parts = value.split('\0');
+        self.bytes.extend_from_slice(parts.next().unwrap_or_default().as_bytes());
+        for part in parts {
+            self.bytes.extend_from_slice(&[0, 0xFF]);
+            self.bytes.extend_from_slice(part.as_bytes());
+        }
     }
 }
 
@@ -62,13 +68,12 @@ impl<'a> KeyReader<'a> {
     fn str(&mut self) -> Result<String, KeyError> {
         let mut out = Vec::new();
         loop {
-            match self.take(1)? {
-                [0] => match self.take(1)? {
-                    [1] => break,
-                    [0xFF] => out.push(0),
-                    _ => return Err(KeyError("bad escape in a string")),
-                },
-                byte => out.extend_from_slice(byte),
+            let plain = self.rest.iter().position(|&byte| byte == 0).ok_or(KeyError("too short"))?;
+            out.extend_from_slice(self.take(plain)?);
+            match self.array::<2>()? {
+                [0, 1] => break,
+                [0, 0xFF] => out.push(0),
+                _ => return Err(KeyError("bad escape in a string")),
             }
         }
         String::from_utf8(out).map_err(|_| KeyError("not UTF-8"))
@@ -144,7 +149,7 @@ macro_rules! key {
     ($(#[$meta:meta])* $name:ident { $($(#[$fmeta:meta])* $field:ident: $type:ty),* $(,)? }) => {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq, Eq)]
-        #[allow(missing_docs)]
+        #[allow(missing_docs, unreachable_pub)]
         pub struct $name { $($(#[$fmeta])* pub $field: $type),* }
 
         impl $crate::Key for $name {
@@ -207,6 +212,7 @@ impl KeyField for [u8; 32] {
 impl KeyField for Position {
     fn write(&self, to: &mut KeyWriter) {
         if *self == Self::PENDING {
+            debug_assert!(to.stamp.is_none(), "a key has one position at most");
             to.stamp = Some(to.bytes.len());
         }
         self.get().write(to);
@@ -332,5 +338,155 @@ fn read_hash_id(sigil: char, from: &mut KeyReader<'_>) -> Result<String, KeyErro
         }
         [ID_IS_TEXT] => from.str(),
         _ => Err(KeyError("bad id tag")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use super::*;
+    use crate::memory::SplitMix64;
+
+    const SERVERS: &[&str] =
+        &["a.b", "a.b:8448", "a.b.c", "[::1]:80", "1.2.3.4", "instagram.localhost", "whatsapp.localhost"];
+
+    fn pick<'a>(random: &mut SplitMix64, from: &[&'a str]) -> &'a str {
+        from[random.below(from.len() as u64) as usize]
+    }
+
+    fn joined(random: &mut SplitMix64, parts: &[&str], limit: u64) -> String {
+        (0..random.below(limit)).map(|_| pick(random, parts)).collect()
+    }
+
+    fn text(random: &mut SplitMix64) -> String {
+        joined(
+            random,
+            &["\0", "\u{1}", "\u{2}", "a", "b", "\u{7F}", "é", "ÿ", "日", "\u{FFFF}", "😀", ":"],
+            5,
+        )
+    }
+
+    fn hash(random: &mut SplitMix64) -> [u8; 32] {
+        std::array::from_fn(|_| random.next() as u8)
+    }
+
+    fn signed(random: &mut SplitMix64) -> i64 {
+        let edges = [i64::MIN, i64::MIN + 1, -256, -2, -1, 0, 1, 255, i64::MAX - 1, i64::MAX];
+        if random.below(2) == 0 { edges[random.below(10) as usize] } else { random.next() as i64 }
+    }
+
+    fn user_id(random: &mut SplitMix64) -> OwnedUserId {
+        let localpart = joined(random, &["a", "b", "9", ".", "_", "=", "-", "/", "+", "Z", "!"], 6);
+        let server = pick(random, SERVERS);
+        UserId::parse(format!("@a{localpart}:{server}")).expect("a user id")
+    }
+
+    fn alias(random: &mut SplitMix64) -> OwnedRoomAliasId {
+        let localpart = joined(random, &["a", "Ä", "#", " ", "日"], 6);
+        let server = pick(random, SERVERS);
+        ruma::RoomAliasId::parse(format!("#a{localpart}:{server}")).expect("a room alias")
+    }
+
+    /// An id of the newest form, of an old one, and some that look like the newest.
+    fn id(sigil: char, random: &mut SplitMix64) -> String {
+        let hash = hash(random);
+        match random.below(4) {
+            0 => format!("{sigil}{}", BASE64_URL_SAFE_NO_PAD.encode(hash)),
+            1 => format!("{sigil}{}", base64::prelude::BASE64_STANDARD_NO_PAD.encode(hash)),
+            // 43 characters that no 32 bytes encode to: the last has bits too many.
+            2 => format!("{sigil}{}B", &BASE64_URL_SAFE_NO_PAD.encode(hash)[..42]),
+            _ => format!("{sigil}{}:{}", joined(random, &["a", "B", "-", "_"], 40), pick(random, SERVERS)),
+        }
+    }
+
+    fn room_id(random: &mut SplitMix64) -> OwnedRoomId {
+        id('!', random).try_into().expect("a room id")
+    }
+
+    fn event_id(random: &mut SplitMix64) -> OwnedEventId {
+        id('$', random).try_into().expect("an event id")
+    }
+
+    fn encoded<F: KeyField>(field: &F) -> Vec<u8> {
+        let mut writer = KeyWriter::default();
+        field.write(&mut writer);
+        writer.bytes
+    }
+
+    /// Encodings give back what was encoded, none is the beginning of another, and they sort as `order`.
+    fn check_field<F, O>(make: impl Fn(&mut SplitMix64) -> F, order: impl Fn(&F) -> O)
+    where
+        F: KeyField + PartialEq + Debug,
+        O: Ord,
+    {
+        let mut random = SplitMix64(7);
+        for _ in 0..3000 {
+            let (a, b) = (make(&mut random), make(&mut random));
+            let (a_bytes, b_bytes) = (encoded(&a), encoded(&b));
+            let mut reader = KeyReader::new(&a_bytes);
+            assert_eq!(F::read(&mut reader).expect("was just encoded"), a);
+            reader.end().expect("all was read");
+            assert_eq!(a_bytes.cmp(&b_bytes), order(&a).cmp(&order(&b)), "{a:?} and {b:?}");
+            assert_eq!(a_bytes.starts_with(&b_bytes), a == b, "{a:?} and {b:?}");
+        }
+    }
+
+    #[test]
+    fn fields_keep_their_order() {
+        check_field(|random| random.next() as u8, |&n| n);
+        check_field(|random| random.next() as u32, |&n| n);
+        check_field(|random| random.next() >> random.below(64), |&n| n);
+        check_field(signed, |&n| n);
+        check_field(hash, |&hash| hash);
+        check_field(|random| Position::from_u64(random.next()), |&position| position);
+        check_field(text, String::clone);
+        check_field(|random| OwnedDeviceId::from(text(random)), |id| id.as_str().to_owned());
+        check_field(|random| (random.below(3) > 0).then(|| text(random)), Option::clone);
+        check_field(user_id, |id| (id.server_name().to_string(), id.localpart().to_owned()));
+        check_field(alias, |id| (id.server_name().to_string(), id.alias().to_owned()));
+        check_field(
+            |random| ServerName::parse(pick(random, SERVERS)).expect("a server name"),
+            |name| name.to_string(),
+        );
+    }
+
+    #[test]
+    fn ids_of_every_form_come_back() {
+        // Hashes sort by their bytes, before other ids.
+        check_field(room_id, encoded);
+        check_field(event_id, encoded);
+        let hash_id: OwnedEventId = format!("${}", "A".repeat(43)).try_into().expect("an event id");
+        assert_eq!(encoded(&hash_id).len(), 33);
+    }
+
+    key! {
+        /// Of this test.
+        TestKey { user_id: OwnedUserId, text: String, number: i64, room_id: Option<OwnedRoomId>, last: u32 }
+    }
+
+    #[test]
+    fn keys_sort_field_by_field() {
+        let mut random = SplitMix64(11);
+        let mut make = || TestKey {
+            user_id: user_id(&mut random),
+            text: text(&mut random),
+            number: signed(&mut random),
+            room_id: (random.below(2) == 0).then(|| room_id(&mut random)),
+            last: random.next() as u32,
+        };
+        let order = |key: &TestKey| {
+            let TestKey { user_id, text, number, room_id, last } = key.clone();
+            let user = (user_id.server_name().to_string(), user_id.localpart().to_owned());
+            (user, text, number, room_id.map(|id| encoded(&id)), last)
+        };
+        for _ in 0..3000 {
+            let (a, mut b) = (make(), make());
+            assert_eq!(TestKey::from_bytes(&a.to_bytes()).expect("was just encoded"), a);
+            assert_eq!(a.to_bytes().cmp(&b.to_bytes()), order(&a).cmp(&order(&b)), "{a:?} and {b:?}");
+            b.user_id.clone_from(&a.user_id);
+            b.text.clone_from(&a.text);
+            assert_eq!(a.to_bytes().cmp(&b.to_bytes()), order(&a).cmp(&order(&b)), "{a:?} and {b:?}");
+        }
     }
 }

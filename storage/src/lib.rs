@@ -20,15 +20,16 @@ mod position;
 pub mod records;
 mod store;
 mod table;
+mod torn_journal;
 mod write_set;
 
-pub use embedded::Embedded;
+pub use embedded::{Embedded, EmbeddedOptions};
 pub use engine::{
-    CommitError, CommitGroup, Committed, Engine, Notice, RawRange, RawRow, RawWriteSet, StorageError,
-    TableId, Ticket,
+    CommitError, CommitGroup, Committed, Engine, MAX_KEY_BYTES, MAX_VALUE_BYTES, Notice, RawBytes, RawRange,
+    RawRow, RawWriteSet, StorageError, StoreStats, TableId, TableStats, Ticket,
 };
 pub use key::{Key, KeyError, KeyField, KeyReader, KeyWriter, Prefix};
-pub use memory::Memory;
+pub use memory::{Faults, HeldDisk, Memory};
 pub use position::Position;
 pub use store::{Range, Store};
 pub use table::{Json, Record, Stamped, Table, Value};

@@ -30,9 +30,15 @@ impl Position {
         Self(value)
     }
 
-    /// The next position of the same node.
+    /// The sequence number on its node; that of the first commit is 1.
+    pub fn sequence(self) -> u64 {
+        self.0 & ((1 << 56) - 1)
+    }
+
+    /// The next position of the same node. [`Position::PENDING`], which clients may send in a made-up
+    /// token, stays what it is.
     pub fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 }
 

@@ -335,3 +335,67 @@ impl KeyField for InboxPointer {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Stamped, memory::SplitMix64};
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct OldRecord {
+        count: u64,
+    }
+    impl Record for OldRecord {}
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct NewRecord {
+        count: u64,
+        #[serde(default)]
+        names: Vec<String>,
+        #[serde(default)]
+        limit: Option<u64>,
+    }
+    impl Record for NewRecord {}
+
+    fn encoded(value: &impl Value) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        value.write(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn fields_may_be_added_at_the_end() {
+        let old = encoded(&OldRecord { count: 5 });
+        assert_eq!(NewRecord::read(&old), Ok(NewRecord { count: 5, names: vec![], limit: None }));
+    }
+
+    #[test]
+    fn damaged_events_are_errors() {
+        let event = Stamped::pending(EventRecord {
+            state_before: 1,
+            state_after: 2,
+            flags: FLAG_REDACTED,
+            sent_by: "DEVICE\0txn".into(),
+            event_id: format!("${}", "A".repeat(43)).try_into().expect("an event id"),
+            pdu: r#"{"type":"m.room.message","content":{"body":"é"}}"#.into(),
+        });
+        let bytes = encoded(&event);
+        assert_eq!(Stamped::<EventRecord>::read(&bytes), Ok(event));
+        let end_of_fixed_part = bytes.len() - 49;
+        for len in 0..end_of_fixed_part {
+            assert!(Stamped::<EventRecord>::read(&bytes[..len]).is_err());
+        }
+        let mut random = SplitMix64(5);
+        for _ in 0..5000 {
+            let mut damaged = bytes.clone();
+            for _ in 0..=random.below(4) {
+                let at = random.below(damaged.len() as u64) as usize;
+                damaged[at] = random.next() as u8;
+            }
+            // Whatever it says, it does not panic, and what can be read can be written.
+            if let Ok(event) = Stamped::<EventRecord>::read(&damaged) {
+                assert_eq!(encoded(&event), damaged);
+            }
+        }
+    }
+}

@@ -5,15 +5,16 @@ use std::{fmt, marker::PhantomData, path::Path, sync::Arc};
 use tokio::sync::mpsc;
 
 use crate::{
-    CommitError, CommitGroup, Key as _, KeyWriter, Position, Prefix, StorageError, Table, Ticket, WriteSet,
-    embedded::Embedded,
-    engine::{Engine, RawRange},
+    CommitError, CommitGroup, Key as _, KeyWriter, Position, Prefix, StorageError, StoreStats, Table, Ticket,
+    WriteSet,
+    embedded::{Embedded, EmbeddedOptions},
+    engine::{Engine, MAX_KEY_BYTES, RawRange},
     memory::Memory,
     table::{decode_key, decode_value, encode_key},
 };
 
 /// How often [`Store::update`] tries again after a conflict.
-const UPDATE_TRIES: usize = 16;
+const UPDATE_TRIES: usize = 64;
 
 #[derive(Clone)]
 enum AnyEngine {
@@ -43,9 +44,15 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens or creates the embedded store in the folder `path`.
+    /// Opens or creates the embedded store in the folder `path`, with memory limits that fit this
+    /// machine. [`StorageError::InUse`] if another process has it open.
     pub fn open(path: &Path) -> Result<Self, StorageError> {
-        Ok(Self { engine: AnyEngine::Embedded(Arc::new(Embedded::open(path)?)) })
+        Self::open_with(path, EmbeddedOptions::default())
+    }
+
+    /// Opens or creates the embedded store in the folder `path`.
+    pub fn open_with(path: &Path, options: EmbeddedOptions) -> Result<Self, StorageError> {
+        Ok(Self { engine: AnyEngine::Embedded(Arc::new(Embedded::open(path, options)?)) })
     }
 
     /// A store on the in-memory engine, for tests.
@@ -68,13 +75,13 @@ impl Store {
 
     /// The rows of a range.
     pub async fn range<T: Table>(&self, range: Range<T>) -> Result<Vec<(T::Key, T::Value)>, StorageError> {
-        let rows = on_engine!(self, engine => engine.range(T::ID, range.raw).await)?;
+        let rows = on_engine!(self, engine => engine.range(T::ID, range.raw.within_limits()).await)?;
         rows.iter().map(|(key, value)| Ok((decode_key::<T>(key)?, decode_value::<T>(value)?))).collect()
     }
 
     /// The keys of a range.
     pub async fn keys<T: Table>(&self, range: Range<T>) -> Result<Vec<T::Key>, StorageError> {
-        let rows = on_engine!(self, engine => engine.range(T::ID, range.raw).await)?;
+        let rows = on_engine!(self, engine => engine.range(T::ID, range.raw.within_limits()).await)?;
         rows.iter().map(|(key, _)| decode_key::<T>(key)).collect()
     }
 
@@ -106,7 +113,8 @@ impl Store {
         }
     }
 
-    /// The feed of commits from now on.
+    /// The feed of commits from now on. What is not received stays in memory, so a subscriber must
+    /// read, or drop the receiver.
     pub fn subscribe(&self) -> mpsc::UnboundedReceiver<CommitGroup> {
         on_engine!(self, engine => engine.subscribe())
     }
@@ -114,6 +122,11 @@ impl Store {
     /// The newest position that is durable and readable.
     pub fn position(&self) -> Position {
         on_engine!(self, engine => engine.position())
+    }
+
+    /// How much there is, for operators.
+    pub async fn stats(&self) -> Result<StoreStats, StorageError> {
+        on_engine!(self, engine => engine.stats().await)
     }
 }
 
@@ -141,7 +154,7 @@ impl<T: Table> Range<T> {
     pub fn prefix_text(prefix: impl Prefix<<T::Key as crate::Key>::Fields>, text: &str) -> Self {
         let mut writer = KeyWriter::default();
         prefix.write(&mut writer);
-        writer.bytes.extend_from_slice(text.as_bytes());
+        writer.text_start(text);
         Self::of(writer.bytes)
     }
 
@@ -215,10 +228,70 @@ impl<T: Table> Range<T> {
     }
 }
 
+impl RawRange {
+    /// The same range over keys of at most [`MAX_KEY_BYTES`], with bounds that are hardly longer.
+    fn within_limits(mut self) -> Self {
+        let shorten = |bound: &mut Vec<u8>| {
+            if bound.len() > MAX_KEY_BYTES {
+                bound.truncate(MAX_KEY_BYTES);
+                bound.push(0);
+            }
+        };
+        shorten(&mut self.from);
+        self.to.as_mut().map(shorten);
+        self
+    }
+}
+
 /// The first byte string after all that start with `prefix`; None if there is none.
 fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|&byte| byte != 0xFF)?;
     let mut end = prefix[..=last].to_vec();
     end[last] += 1;
     Some(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        catalogue::{DirectoryTermKey, DirectoryTerms},
+        memory::SplitMix64,
+    };
+
+    fn contains<T>(range: &Range<T>, key: &[u8]) -> bool {
+        *range.raw.from <= *key && range.raw.to.as_ref().is_none_or(|to| key < to.as_slice())
+    }
+
+    #[test]
+    fn prefixes_hold_the_keys_that_start_with_them_and_no_others() {
+        let mut random = SplitMix64(1);
+        let mut text = || -> String {
+            (0..random.below(4)).map(|_| ['\0', '\u{1}', 'a', 'ÿ', '😀'][random.below(5) as usize]).collect()
+        };
+        let servers =
+            ["a.b", "a.b:80", "b"].map(|name| ruma::OwnedServerName::try_from(name).expect("a name"));
+        for round in 0..3000 {
+            let (platform, other) = (&servers[round % 3], &servers[round % 2]);
+            let (term, start) = (text(), text());
+            let user_id = ruma::OwnedUserId::try_from("@a:b").expect("a user id");
+            let key = DirectoryTermKey { platform: other.clone(), term: term.clone(), user_id };
+            let bytes = key.to_bytes();
+            let by_platform = Range::<DirectoryTerms>::prefix((platform,));
+            assert_eq!(contains(&by_platform, &bytes), platform == other);
+            let by_term = Range::<DirectoryTerms>::prefix((platform, &start));
+            assert_eq!(contains(&by_term, &bytes), platform == other && term == start);
+            let by_start = Range::<DirectoryTerms>::prefix_text((platform,), &start);
+            assert_eq!(contains(&by_start, &bytes), platform == other && term.starts_with(&start));
+            assert!(contains(&Range::<DirectoryTerms>::all(), &bytes));
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_prefix_comes_after_all_that_start_with_it() {
+        assert_eq!(after_prefix(b"a"), Some(b"b".to_vec()));
+        assert_eq!(after_prefix(b"a\xFF\xFF"), Some(b"b".to_vec()));
+        assert_eq!(after_prefix(b"\xFF"), None);
+        assert_eq!(after_prefix(b""), None);
+    }
 }

@@ -1,4 +1,4 @@
-//! What a table is, and how its values are encoded.
+//! What a table is, and how its values are encoded. Which tables there are is in `catalogue`.
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -98,6 +98,12 @@ pub(crate) fn encode_value<T: Table>(value: &T::Value) -> Vec<u8> {
     let mut bytes = Vec::new();
     value.write(&mut bytes);
     bytes
+}
+
+/// What would be written today for a value that is stored: a value that an older program wrote may
+/// lack fields that were added to its record since. None: it is damaged.
+pub(crate) fn written_anew<T: Table>(bytes: &[u8]) -> Option<Vec<u8>> {
+    T::Value::read(bytes).ok().map(|value| encode_value::<T>(&value))
 }
 
 pub(crate) fn decode_value<T: Table>(bytes: &[u8]) -> Result<T::Value, StorageError> {

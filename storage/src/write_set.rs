@@ -1,9 +1,12 @@
-//! A typed write-set: what must hold, what to put, what to delete, whom to tell.
+//! A typed write-set: what must hold, what to put, what to delete, whom to tell. Encodes rows for
+//! the engine; decides nothing.
+
+use std::collections::HashSet;
 
 use crate::{
-    Notice, Table, Value,
+    Notice, Position, Table, Value,
     engine::{Change, Expectation, RawWriteSet},
-    table::{encode_key, encode_value},
+    table::{encode_key, encode_value, written_anew},
 };
 
 /// Changes to tables that happen together or not at all.
@@ -19,10 +22,15 @@ impl WriteSet {
         Self::default()
     }
 
-    /// Refuse the commit unless `key` holds just `value`. Not for stamped values.
+    /// Refuse the commit unless `key` holds just `value`. A stamped value must be one that was read,
+    /// since nobody knows the position of a pending one.
     pub fn expect<T: Table>(&mut self, key: &T::Key, value: &T::Value) {
-        debug_assert!(!T::Value::STAMPED, "a stamped value is not known before its commit");
-        self.expect_raw::<T>(key, Some(encode_value::<T>(value)));
+        let value = encode_value::<T>(value);
+        debug_assert!(
+            !T::Value::STAMPED || !value.starts_with(&Position::PENDING.get().to_be_bytes()),
+            "a pending value is in no row"
+        );
+        self.expect_raw::<T>(key, Some(value));
     }
 
     /// Refuse the commit if `key` holds anything.
@@ -31,7 +39,8 @@ impl WriteSet {
     }
 
     fn expect_raw<T: Table>(&mut self, key: &T::Key, value: Option<Vec<u8>>) {
-        self.raw.expectations.push(Expectation { table: T::ID, key: encode_key::<T>(key).bytes, value });
+        let key = encode_key::<T>(key).bytes;
+        self.raw.expectations.push(Expectation { table: T::ID, key, value, written_anew: written_anew::<T> });
     }
 
     /// Writes a row, replacing an earlier one.
@@ -52,20 +61,16 @@ impl WriteSet {
         self.raw.changes.push(Change { table: T::ID, key, key_stamp: None, value: None, value_stamp: None });
     }
 
-    /// Has the feed tell of the commit.
+    /// Has the feed tell of the commit, once however often it is said.
     pub fn notify(&mut self, notice: Notice) {
-        if !self.raw.notices.contains(&notice) {
-            self.raw.notices.push(notice);
-        }
+        self.raw.notices.push(notice);
     }
 
     /// Adds all of `other`.
     pub fn append(&mut self, other: Self) {
         self.raw.expectations.extend(other.raw.expectations);
         self.raw.changes.extend(other.raw.changes);
-        for notice in other.raw.notices {
-            self.notify(notice);
-        }
+        self.raw.notices.extend(other.raw.notices);
     }
 
     /// Whether it changes nothing.
@@ -73,7 +78,11 @@ impl WriteSet {
         self.raw.changes.is_empty()
     }
 
-    pub(crate) fn into_raw(self) -> RawWriteSet {
+    pub(crate) fn into_raw(mut self) -> RawWriteSet {
+        if self.raw.notices.len() > 1 {
+            let mut told = HashSet::with_capacity(self.raw.notices.len());
+            self.raw.notices.retain(|notice| told.insert(notice.clone()));
+        }
         self.raw
     }
 }
