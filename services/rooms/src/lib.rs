@@ -11,11 +11,17 @@ mod create_room;
 mod events;
 mod membership;
 mod paginate;
+mod profile;
+mod public_rooms;
 mod read;
+mod receipts;
 mod render;
+mod report;
 mod room;
+mod search;
 mod send;
 mod state;
+mod upgrade;
 mod view;
 
 use std::sync::Arc;
@@ -32,7 +38,13 @@ use ruma::OwnedRoomId;
 pub use create_room::{CreateRoom, InitialState, Preset};
 pub use events::TimelineEvent;
 pub use paginate::{Boundary, Context, Page, RelationQuery};
+pub use public_rooms::{
+    HierarchyPage, HierarchyQuery, HierarchyRoom, RoomPage, RoomQuery, RoomSummary,
+};
 pub use read::JoinedMember;
+pub use receipts::{Receipt, ReceiptKind};
+pub use report::Reported;
+pub use search::{Found, Search, SearchKey};
 pub use render::{Reader, thread_root};
 pub use room::Room;
 pub use view::{Standing, View};

@@ -1,0 +1,77 @@
+//! What a changed profile, or an account that goes, means in rooms.
+
+use linkspan_domain::Draft;
+use linkspan_inbox::point;
+use linkspan_storage::{WriteSet, records::InboxPointer};
+use ruma::{OwnedRoomId, OwnedUserId, events::{StateEventType, TimelineEventType}};
+use serde_json::Value;
+
+use crate::{Result, Rooms, append::text};
+
+impl Rooms {
+    /// Sets or removes a field of a user's profile; the name and the picture change in all rooms too.
+    /// <https://spec.matrix.org/v1.19/client-server-api/#events-on-change-of-profile-information>
+    pub async fn set_profile_field(
+        &self,
+        user_id: &OwnedUserId,
+        field: &str,
+        value: Option<Value>,
+        now_ts: u64,
+    ) -> Result<()> {
+        let before = self.shared.accounts.profile_field(user_id, field).await?;
+        if before == value {
+            return Ok(());
+        }
+        let mut writes = WriteSet::new();
+        self.shared.accounts.put_profile_field(&mut writes, user_id, field, value.as_ref()).await?;
+        if field == "displayname" {
+            let name = |value: &Option<Value>| value.as_ref().and_then(|value| value.as_str().map(str::to_owned));
+            let (old, new) = (name(&before), name(&value));
+            self.shared.directory.index_user(&mut writes, user_id, old.as_deref(), new.as_deref());
+        }
+        point(&mut writes, user_id, InboxPointer::Profile(user_id.clone()));
+        self.store().commit(writes).await?;
+        if matches!(field, "displayname" | "avatar_url") {
+            for room_id in self.joined_rooms(user_id).await? {
+                // A room that does not let the user change does not keep the others from it.
+                if let Err(error) = self.update_member(user_id, &room_id, now_ts).await {
+                    tracing::info!(%error, %room_id, %user_id, "a room did not take a changed profile");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn update_member(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId, now_ts: u64) -> Result<()> {
+        let room = self.joined_room(user_id, room_id).await?;
+        let mut append = self.begin(&room, now_ts).await?;
+        let current = append.state_event(&StateEventType::RoomMember, user_id.as_str()).await?;
+        let content = current.and_then(|event| linkspan_domain::parse_content(event.content.get()).ok());
+        let mut content = content.unwrap_or_default();
+        content.insert("membership".into(), text("join"));
+        content.remove("reason");
+        for field in ["displayname", "avatar_url"] {
+            match self.shared.accounts.profile_field(user_id, field).await? {
+                Some(Value::String(value)) => content.insert(field.to_owned(), text(value)),
+                _ => content.remove(field),
+            };
+        }
+        // In a restricted room a member who changes no membership needs no authorizer.
+        content.remove("join_authorised_via_users_server");
+        append.stage(user_id, Draft::state(TimelineEventType::RoomMember, user_id.as_str(), content), None).await?;
+        append.commit().await?;
+        Ok(())
+    }
+
+    /// Leaves all rooms and declines all invitations, for an account that goes.
+    pub async fn leave_all(&self, user_id: &OwnedUserId, now_ts: u64) -> Result<()> {
+        for (room_id, stored) in self.memberships(user_id).await? {
+            if matches!(stored.value.membership.as_str(), "join" | "invite" | "knock") {
+                if let Err(error) = self.leave_room(user_id, &room_id, None, now_ts).await {
+                    tracing::warn!(%error, %room_id, %user_id, "an account that goes could not leave a room");
+                }
+            }
+        }
+        Ok(())
+    }
+}
