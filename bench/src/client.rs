@@ -147,7 +147,7 @@ impl Client {
     }
 
     /// Connects from this local address from now on: there are only so many ports per address.
-    pub(crate) fn from_source(mut self, source: Option<IpAddr>) -> Self {
+    pub(crate) fn bound_to(mut self, source: Option<IpAddr>) -> Self {
         self.source = source;
         self
     }

@@ -21,6 +21,7 @@ use http::Method;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::{
     client::{CALL_LIMIT, CallError, Client, ErrorCount, encode},
@@ -117,6 +118,8 @@ pub(crate) struct Outcome {
     pub(crate) backfilled: u64,
     /// Receivers whose gaps were not closed, so that nothing is said of what they missed.
     pub(crate) unchecked: u64,
+    /// Messages that arrived in syncs, those of the receiver itself included.
+    pub(crate) arrived: u64,
     /// Sync responses.
     pub(crate) syncs: u64,
     /// What the server used while the load ran; memory at its end.
@@ -183,13 +186,14 @@ pub(crate) async fn exchange(
         delivered: AtomicU64::new(0),
         arrived: AtomicU64::new(0),
     });
-    let (records, receivers) = start_receivers(&phase, exchange).await?;
+    let (records, mut receivers) = start_receivers(&phase, exchange).await?;
+    let clients = connect_senders(exchange, bench.settings.in_flight).await?;
     tokio::time::sleep(SETTLE).await;
 
     let own_before = server::usage(std::process::id()).unwrap_or_default();
     let server_before = bench.usage();
     let started = Instant::now();
-    let senders = start_senders(&phase, exchange, plan, bench.settings.in_flight, started);
+    let senders = start_senders(&phase, exchange, plan, clients, started);
     let mut outcome = Outcome::default();
     let mut sent_by_room: Vec<Vec<u64>> = vec![Vec::new(); exchange.rooms.len()];
     for (room, sender) in senders {
@@ -208,6 +212,9 @@ pub(crate) async fn exchange(
     outcome.own_cpu_ms =
         server::usage(std::process::id()).unwrap_or_default().cpu_ms.saturating_sub(own_before.cpu_ms);
     bench.stored += outcome.acked;
+    if outcome.acked == 0 {
+        return Err(BenchError::Other("no message was acknowledged".to_owned()));
+    }
 
     let expected = exchange
         .rooms
@@ -216,11 +223,7 @@ pub(crate) async fn exchange(
         .map(|(room, sent)| room.members.len() * sent.len())
         .sum::<usize>();
     drain(&phase, expected as u64).await;
-    for receiver in receivers {
-        receiver.abort();
-        // Aborted, or gone already: both are the end of it.
-        let _ = receiver.await;
-    }
+    receivers.shutdown().await;
     let mut records: Vec<Received> =
         records.iter().map(|record| std::mem::take(&mut *record.lock())).collect();
     close_gaps(&phase, exchange, plan.gap_closers, &mut records, &mut outcome).await?;
@@ -232,12 +235,11 @@ pub(crate) async fn exchange(
 }
 
 type Records = Vec<Arc<Mutex<Received>>>;
-type Tasks<T> = Vec<tokio::task::JoinHandle<T>>;
 
 async fn start_receivers(
     phase: &Arc<Phase>,
     exchange: &Exchange,
-) -> Result<(Records, Tasks<()>), BenchError> {
+) -> Result<(Records, JoinSet<()>), BenchError> {
     let ready: Vec<(Client, String)> = stream::iter(&exchange.users)
         .map(async |user| {
             let mut client = user.client();
@@ -248,11 +250,32 @@ async fn start_receivers(
         .try_collect()
         .await?;
     let records: Records = ready.iter().map(|_| Arc::default()).collect();
-    let tasks = ready.into_iter().zip(&records).enumerate().map(|(user, ((client, since), record))| {
-        tokio::spawn(receive(phase.clone(), user as u32, client, since, record.clone()))
-    });
-    let tasks = tasks.collect();
+    let mut tasks = JoinSet::new();
+    for (user, ((client, since), record)) in ready.into_iter().zip(&records).enumerate() {
+        tasks.spawn(receive(phase.clone(), user as u32, client, since, record.clone()));
+    }
     Ok((records, tasks))
+}
+
+/// Room and user of every sender.
+fn senders_of(exchange: &Exchange) -> Vec<(usize, usize)> {
+    let rooms = exchange.rooms.iter().enumerate();
+    rooms.flat_map(|(room, entry)| entry.senders.iter().map(move |user| (room, *user))).collect()
+}
+
+/// For each lane a client of every sender, connected already: opening connections is not what is measured.
+async fn connect_senders(exchange: &Exchange, in_flight: usize) -> Result<Vec<Vec<Client>>, BenchError> {
+    let mut lanes = Vec::new();
+    for _ in 0..in_flight {
+        let mut clients = Vec::new();
+        for (_, user) in senders_of(exchange) {
+            let mut client = exchange.users[user].client();
+            client.connect().await.during("connect a sender")?;
+            clients.push(client);
+        }
+        lanes.push(clients);
+    }
+    Ok(lanes)
 }
 
 /// Every sender with its lanes; neighbours in time are different users.
@@ -260,48 +283,50 @@ fn start_senders(
     phase: &Arc<Phase>,
     exchange: &Exchange,
     plan: &Plan,
-    in_flight: usize,
+    clients: Vec<Vec<Client>>,
     started: Instant,
 ) -> Vec<(usize, tokio::task::JoinHandle<Sent>)> {
-    let pairs: Vec<(usize, usize)> = exchange
-        .rooms
-        .iter()
-        .enumerate()
-        .flat_map(|(room, entry)| entry.senders.iter().map(move |user| (room, *user)))
-        .collect();
-    let lanes = pairs.len() * in_flight;
+    let pairs = senders_of(exchange);
     let mut tasks = Vec::new();
-    for lane in 0..in_flight {
-        for (place, (room, user)) in pairs.iter().enumerate() {
-            let slot = (lane * pairs.len() + place) as f64;
-            let schedule = match plan.pace {
-                Pace::FlatOut => Schedule { first: started, step: Duration::ZERO },
-                Pace::Rate(rate) => Schedule {
-                    first: started + Duration::from_secs_f64(slot / rate),
-                    step: Duration::from_secs_f64(lanes as f64 / rate),
-                },
-            };
+    let mut lanes = Vec::new();
+    let until = started + plan.length;
+    for (lane, clients) in clients.into_iter().enumerate() {
+        for ((room, user), client) in pairs.iter().zip(clients) {
             let path = format!(
                 "/_matrix/client/v3/rooms/{}/send/m.room.message/{}-",
                 encode(&exchange.rooms[*room].id),
                 encode(&phase.tag.trim().replace(' ', "-"))
             );
-            let sender = Sender {
-                phase: phase.clone(),
-                client: exchange.users[*user].client(),
-                path,
-                user: *user as u32,
-                lane: lane as u32,
-            };
-            tasks.push((*room, tokio::spawn(sender.run(schedule, started + plan.length))));
+            let (user, lane) = (*user as u32, lane as u32);
+            let sender = Sender { phase: phase.clone(), client, path, user, lane };
+            let due = matches!(plan.pace, Pace::Rate(_)).then(|| {
+                // Holds at most the messages of the whole plan.
+                let (lane, due) = mpsc::unbounded_channel();
+                lanes.push(lane);
+                due
+            });
+            tasks.push((*room, tokio::spawn(sender.run(due, until))));
         }
+    }
+    if let Pace::Rate(rate) = plan.pace {
+        let count = (plan.length.as_secs_f64() * rate) as u32;
+        let step = Duration::from_secs_f64(1.0 / rate);
+        std::thread::spawn(move || keep_time(started, step, count, &lanes));
     }
     tasks
 }
 
-struct Schedule {
-    first: Instant,
-    step: Duration,
+/// Tells the lanes in turn when a message is due. A thread of its own, because the runtime's timers are a millisecond
+/// coarse or more, which would show in the latencies. It ends with the last message, or when nobody listens.
+fn keep_time(started: Instant, step: Duration, count: u32, lanes: &[mpsc::UnboundedSender<Instant>]) {
+    for number in 0..count {
+        let due = started + step * number;
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        let Some(lane) = lanes.get(number as usize % lanes.len().max(1)) else { return };
+        if lane.send(due).is_err() && lanes.iter().all(mpsc::UnboundedSender::is_closed) {
+            return;
+        }
+    }
 }
 
 struct Sender {
@@ -313,18 +338,20 @@ struct Sender {
 }
 
 impl Sender {
-    async fn run(mut self, schedule: Schedule, until: Instant) -> Sent {
+    /// Sends when told to until nobody tells any more, or without pause until the end.
+    async fn run(mut self, mut due: Option<mpsc::UnboundedReceiver<Instant>>, until: Instant) -> Sent {
         let mut sent = Sent::default();
         let mut errors_in_a_row = 0;
         for number in 0_u32.. {
-            let now = Instant::now();
-            let scheduled =
-                if schedule.step.is_zero() { now } else { schedule.first + schedule.step * number };
-            if scheduled >= until || now >= until + OVERRUN_LIMIT {
+            let (scheduled, latest) = match &mut due {
+                Some(due) => match due.recv().await {
+                    Some(scheduled) => (scheduled, until + OVERRUN_LIMIT),
+                    None => break,
+                },
+                None => (Instant::now(), until),
+            };
+            if Instant::now() >= latest {
                 break;
-            }
-            if scheduled > now {
-                tokio::time::sleep_until(scheduled.into()).await;
             }
             let started = Instant::now();
             match self.send(number, scheduled).await {
@@ -567,6 +594,7 @@ fn compare(exchange: &Exchange, sent_by_room: &[Vec<u64>], records: Vec<Received
         // Two events for one send.
         let origins: HashSet<&Origin> = record.seen.values().collect();
         outcome.duplicated += record.duplicated + (record.seen.len() - origins.len()) as u64;
+        outcome.arrived += record.seen.len() as u64;
         outcome.latency_us.extend(record.latency_us);
         outcome.syncs += record.syncs;
     }

@@ -96,9 +96,24 @@ fn main() -> ExitCode {
         tokio::select! {
             code = run(args) => code,
             // Dropping the run ends the server it started.
-            _ = tokio::signal::ctrl_c() => ExitCode::from(130),
+            () = told_to_stop() => ExitCode::from(130),
         }
     })
+}
+
+/// Waits for Ctrl-C or a polite kill.
+async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        // Then Ctrl-C has to do.
+        Err(_) => drop(tokio::signal::ctrl_c().await),
+    }
 }
 
 async fn run(args: RunArgs) -> ExitCode {
@@ -128,7 +143,7 @@ async fn run(args: RunArgs) -> ExitCode {
             Err(error) => {
                 failed = true;
                 println!("{name} could not be run: {error}\n");
-                let mut finding = report::Finding::default();
+                let mut finding = report::Finding::not_run();
                 finding.describe(format!("Could not be run: {error}"));
                 finding
                     .notes

@@ -73,6 +73,11 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
+    /// In place of figures that there are none of; the reason goes into the description.
+    pub(crate) fn not_run() -> Self {
+        Self { rows: vec![Row::new("not run, see below").figure("–".to_owned())], ..Self::default() }
+    }
+
     /// Puts the description before all other notes.
     pub(crate) fn describe(&mut self, text: String) {
         self.notes.insert(0, text);

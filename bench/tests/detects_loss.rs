@@ -265,7 +265,7 @@ async fn listen(world: Arc<World>) -> SocketAddr {
 async fn bench(world: Arc<World>, scenarios: &[&'static str]) -> Output {
     let address = listen(world).await;
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_linkspan-bench"));
-    command.args(["run", "--quick", "--seconds", "1"]);
+    command.args(["run", "--quick", "--seconds", "1", "--pid", &std::process::id().to_string()]);
     for name in ["one.localhost", "two.localhost"] {
         command.args(["--server", &format!("{name}=http://{address}")]);
     }

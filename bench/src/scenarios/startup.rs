@@ -20,7 +20,7 @@ const ONE_SECOND: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
     if bench.server.is_none() {
-        let mut finding = Finding::default();
+        let mut finding = Finding::not_run();
         finding.describe("Not run: the server was not started by the generator (--linkspan).".to_owned());
         return Ok(finding);
     }
