@@ -1,7 +1,7 @@
 //! The HTTP client: one keep-alive connection per [`Client`], no pool, no retries of a request that was sent.
 //!
-//! It owns connecting, timeouts and the limit on a response's size. It knows nothing of the Matrix API but the form
-//! of its errors.
+//! It owns connecting, timeouts and the limit on a response's size. It knows nothing of the Matrix API but
+//! the form of its errors.
 
 use std::{
     collections::BTreeMap,
@@ -140,7 +140,8 @@ impl Client {
         Self { platform: platform.clone(), authorization: None, source: None, connection: None }
     }
 
-    /// A caller with an access token. A token that cannot stand in a header is left out, and the server will say so.
+    /// A caller with an access token. A token that cannot stand in a header is left out, and the server will
+    /// say so.
     pub(crate) fn with_token(platform: &Arc<Platform>, token: &str) -> Self {
         let authorization = HeaderValue::from_str(&format!("Bearer {token}")).ok();
         Self { platform: platform.clone(), authorization, source: None, connection: None }

@@ -1,8 +1,8 @@
-//! The engine of all scenarios that send: senders and long-polling receivers in a set of rooms, and the account of
-//! what was acknowledged against what arrived.
+//! The engine of all scenarios that send: senders and long-polling receivers in a set of rooms, and the
+//! account of what was acknowledged against what arrived.
 //!
-//! Every message carries its sender, number and scheduled time in its text, so a receiver can tell its delay without
-//! asking the sender. Whether anything was lost or doubled is decided by event ids alone.
+//! Every message carries its sender, number and scheduled time in its text, so a receiver can tell its delay
+//! without asking the sender. Whether anything was lost or doubled is decided by event ids alone.
 
 use std::{
     borrow::Cow,
@@ -316,8 +316,9 @@ fn start_senders(
     tasks
 }
 
-/// Tells the lanes in turn when a message is due. A thread of its own, because the runtime's timers are a millisecond
-/// coarse or more, which would show in the latencies. It ends with the last message, or when nobody listens.
+/// Tells the lanes in turn when a message is due. A thread of its own, because the runtime's timers are a
+/// millisecond coarse or more, which would show in the latencies. It ends with the last message, or when
+/// nobody listens.
 fn keep_time(started: Instant, step: Duration, count: u32, lanes: &[mpsc::UnboundedSender<Instant>]) {
     for number in 0..count {
         let due = started + step * number;
@@ -384,7 +385,7 @@ impl Sender {
         let at = scheduled.saturating_duration_since(self.phase.epoch).as_micros();
         let path = format!("{}{user}.{lane}.{number}", self.path);
         let body = format!(
-            r#"{{"msgtype":"m.text","body":"{}{user} {lane} {number} {at} so we meet at the bridge, at nine"}}"#,
+            r#"{{"msgtype":"m.text","body":"{}{user} {lane} {number} {at} we meet at the bridge, at nine"}}"#,
             self.phase.tag
         );
         let answer = self.client.put(&path, body).await?;

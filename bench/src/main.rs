@@ -1,7 +1,7 @@
 //! `linkspan-bench`: a load generator for any Matrix server, and the judge of Linkspan's own figures.
 //!
-//! One thread, because it shares the machine with the server it measures. Exit status: 0, or 1 if a message was lost
-//! or doubled, or 2 if a scenario could not be run. Speed alone never fails it.
+//! One thread, because it shares the machine with the server it measures. Exit status: 0, or 1 if a message
+//! was lost or doubled, or 2 if a scenario could not be run. Speed alone never fails it.
 
 mod client;
 mod load;
@@ -70,7 +70,8 @@ struct RunArgs {
     /// How long a load lasts [default: 15, quick 2].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=3600))]
     seconds: Option<u16>,
-    /// The folder in which the started server gets a folder for its data [default: the system's temporary folder].
+    /// The folder in which the started server gets a folder for its data [default: the system's temporary
+    /// folder].
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }

@@ -145,10 +145,10 @@ impl Report {
         }
         page.push_str("\n## How it was measured\n\n");
         page.push_str(&fill(
-            "Load generator and server share the machine's cores. The generator runs on one thread, over plain HTTP/1.1 \
-             with connections that stay open, and reads from `/proc` what the server used while a load ran. \
-             Messages are acknowledged by the server's answer to `PUT …/send/…`. Percentiles are of all samples. Making \
-             users and rooms is not part of any figure.",
+            "Load generator and server share the machine's cores. The generator runs on one thread, over \
+             plain HTTP/1.1 with connections that stay open, and reads from `/proc` what the server used \
+             while a load ran. Messages are acknowledged by the server's answer to `PUT …/send/…`. \
+             Percentiles are of all samples. Making users and rooms is not part of any figure.",
         ));
         for (name, finding) in &self.findings {
             page.push_str(&format!("\n### {name}\n\n"));
@@ -256,8 +256,8 @@ pub(crate) fn ms(micros: u32) -> String {
 
 /// The day of a time in seconds since the Unix epoch, UTC.
 fn date(seconds: u64) -> String {
-    // Counted in years that begin in March, so that the leap day is a year's last; 719,468 days lie between the
-    // first of March of the year 0 and the epoch.
+    // Counted in years that begin in March, so that the leap day is a year's last; 719,468 days lie between
+    // the first of March of the year 0 and the epoch.
     let days = seconds / 86_400 + 719_468;
     let (era, of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;

@@ -78,8 +78,8 @@ impl Server {
         self.child.id()
     }
 
-    /// Kills the child without warning and starts it again on the same data. Returns the time from the start of the
-    /// new process until it answered `/versions`.
+    /// Kills the child without warning and starts it again on the same data. Returns the time from the start
+    /// of the new process until it answered `/versions`.
     pub(crate) async fn kill_and_restart(&mut self) -> Result<Duration, ServerError> {
         self.child.kill()?;
         self.child.wait()?;
@@ -196,7 +196,8 @@ pub(crate) fn disk_sync_us(folder: &Path) -> io::Result<u64> {
     Ok(samples[samples.len() / 2])
 }
 
-/// Raises our limit of open files as far as it goes without more rights; children inherit it. Returns the limit.
+/// Raises our limit of open files as far as it goes without more rights; children inherit it. Returns the
+/// limit.
 pub(crate) fn raise_open_files() -> u64 {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);

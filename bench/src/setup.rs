@@ -1,6 +1,7 @@
 //! What every scenario stands on: the platforms under load, users, rooms, the settings of this run.
 //!
-//! Calls made here are preparation and are never part of a figure. A server that limits their rate is waited for.
+//! Calls made here are preparation and are never part of a figure. A server that limits their rate is waited
+//! for.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration, time::Instant};
 
@@ -171,7 +172,8 @@ impl Bench {
     }
 }
 
-/// Registers an account; the round of user-interactive authentication is gone through if the server asks for it.
+/// Registers an account; the round of user-interactive authentication is gone through if the server asks for
+/// it.
 async fn register(platform: Arc<Platform>, name: String) -> Result<User, BenchError> {
     #[derive(Deserialize)]
     struct Registered {

@@ -81,8 +81,8 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
     };
     finding.use_since(before, bench.usage());
     finding.describe(format!(
-        "Incremental /sync with timeout=0 and nothing new, {} times for each of two users in turn, one connection \
-         each; {} responses were not empty.",
+        "Incremental /sync with timeout=0 and nothing new, {} times for each of two users in turn, one \
+         connection each; {} responses were not empty.",
         grouped(repetitions as u64),
         subjects.iter().map(|subject| subject.not_empty).sum::<u64>(),
     ));

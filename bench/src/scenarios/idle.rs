@@ -73,7 +73,8 @@ impl Poller {
 
 pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
     let allowed = raise_open_files().saturating_sub(SPARE_FILES) as usize;
-    let clients = bench.settings.count(CLIENTS, 200).min(allowed);
+    let wanted = bench.settings.count(CLIENTS, 200);
+    let clients = wanted.min(allowed);
     let users = bench.users(clients.div_ceil(POLLS_PER_USER)).await?;
     let positions: Vec<(User, String)> = stream::iter(users)
         .map(async |user| {
@@ -113,19 +114,22 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
     let answered = answers.load(Relaxed) - answers_before;
     tasks.shutdown().await;
 
-    let mut finding = Finding { rows: rows(clients, rest, before, at_rest, after), ..Finding::default() };
+    let mut finding =
+        Finding { rows: rows(clients, wanted, rest, before, at_rest, after), ..Finding::default() };
     finding.use_since(at_rest, after);
     finding.describe(format!(
-        "{} connections, each with a long poll open, {POLLS_PER_USER} for each of {} users. {answered} polls were \
-         answered during the {rest} s of rest. Memory includes what earlier scenarios left in the server's caches.",
+        "{} connections, each with a long poll open, {POLLS_PER_USER} for each of {} users. {answered} \
+         polls were answered during the {rest} s of rest. Memory includes what earlier scenarios left in \
+         the server's caches.",
         grouped(clients as u64),
         grouped(positions.len() as u64),
     ));
-    if clients < bench.settings.count(CLIENTS, 200) {
+    if clients < wanted {
         finding.notes.push(format!(
-            "The limit of open files here allows {} clients instead of {}; memory is extrapolated to the full number.",
+            "The limit of open files here allows {} clients instead of {}; memory is extrapolated to the \
+             full number.",
             grouped(clients as u64),
-            grouped(CLIENTS as u64),
+            grouped(wanted as u64),
         ));
     }
     Ok(finding)
@@ -159,6 +163,7 @@ async fn settle(bench: &Bench) {
 
 fn rows(
     clients: usize,
+    wanted: usize,
     rest: usize,
     before: Option<Usage>,
     at_rest: Option<Usage>,
@@ -171,12 +176,18 @@ fn rows(
         ];
     };
     let per_client = after.rss_bytes.saturating_sub(before.rss_bytes) as f64 / clients.max(1) as f64;
-    let missing = CLIENTS.saturating_sub(clients) as f64;
-    let full = after.rss_bytes as f64 + per_client * missing;
+    let full = after.rss_bytes as f64 + per_client * (wanted - clients) as f64;
+    let measured = if clients < wanted {
+        format!(
+            "server memory, carried on from {} to {} clients",
+            grouped(clients as u64),
+            grouped(wanted as u64)
+        )
+    } else {
+        format!("server memory with {} clients", grouped(clients as u64))
+    };
     vec![
-        Row::new(&format!("server memory with {} clients", grouped(clients.max(CLIENTS) as u64)))
-            .figure(format!("{:.2} GiB", full / GIB))
-            .target("< 1 GiB", full < GIB),
+        Row::new(&measured).figure(format!("{:.2} GiB", full / GIB)).target("< 1 GiB", full < GIB),
         Row::new("server memory without them").figure(format!("{:.2} GiB", before.rss_bytes as f64 / GIB)),
         Row::new("growth per client").figure(format!("{:.1} kB", per_client / 1000.0)),
         Row::new(&format!("server processor time in {rest} s of rest"))

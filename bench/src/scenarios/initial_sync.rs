@@ -73,9 +73,9 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
     };
     finding.use_since(before, bench.usage());
     finding.describe(format!(
-        "/sync without a token, timeline limit 20, members loaded lazily, for a user in {count} rooms of two with \
-         {MESSAGES} messages each: median of {REPETITIONS} after one that is not counted. The response held \
-         {seen_rooms} rooms and {} timeline events (expected {count} and {}).",
+        "/sync without a token, timeline limit 20, members loaded lazily, for a user in {count} rooms of \
+         two with {MESSAGES} messages each: median of {REPETITIONS} after one that is not counted. The \
+         response held {seen_rooms} rooms and {} timeline events (expected {count} and {}).",
         grouped(seen_events as u64),
         grouped((count * MESSAGES) as u64),
     ));

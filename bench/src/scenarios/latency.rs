@@ -24,9 +24,9 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
     ];
     let mut finding = finding_of(&outcome, rows);
     finding.describe(format!(
-        "The same rooms at {RATE} messages per second in total, sent at fixed times (open loop); measured from the \
-         time a message was due to be sent until the receiver had read the sync response that holds it. The \
-         generator's own lateness is inside the figure: p50 {}, p99 {}.",
+        "The same rooms at {RATE} messages per second in total, sent at fixed times (open loop); measured \
+         from the time a message was due to be sent until the receiver had read the sync response that \
+         holds it. The generator's own lateness is inside the figure: p50 {}, p99 {}.",
         ms(percentile(&outcome.late_us, 0.5)),
         ms(percentile(&outcome.late_us, 0.99)),
     ));

@@ -76,7 +76,8 @@ async fn one_room(bench: &mut Bench, members: usize, senders: usize) -> Result<E
     Ok(Exchange { users, rooms: vec![room] })
 }
 
-/// What every scenario that sends has in common: loss and doubles as a row, and the generator's own use as a note.
+/// What every scenario that sends has in common: loss and doubles as a row, and the generator's own use as a
+/// note.
 fn finding_of(outcome: &Outcome, mut rows: Vec<Row>) -> Finding {
     let intact = outcome.missing == 0 && outcome.duplicated == 0;
     rows.push(
@@ -86,8 +87,8 @@ fn finding_of(outcome: &Outcome, mut rows: Vec<Row>) -> Finding {
             .always(),
     );
     let mut notes = vec![format!(
-        "The load lasted {:.1} s: {} messages acknowledged, {} sync responses of {:.1} messages on average. The \
-         generator itself used {} ms of processor time.",
+        "The load lasted {:.1} s: {} messages acknowledged, {} sync responses of {:.1} messages on average. \
+         The generator itself used {} ms of processor time.",
         outcome.elapsed.as_secs_f64(),
         grouped(outcome.acked),
         grouped(outcome.syncs),
@@ -96,8 +97,9 @@ fn finding_of(outcome: &Outcome, mut rows: Vec<Row>) -> Finding {
     )];
     if outcome.gaps > 0 {
         notes.push(format!(
-            "{} timelines were limited; after the load {} messages were fetched through /messages and count as \
-             arrived, but not as delivered. {} receivers left their gaps open, so what they missed is not counted.",
+            "{} timelines were limited; after the load {} messages were fetched through /messages and count \
+             as arrived, but not as delivered. {} receivers left their gaps open, so what they missed is \
+             not counted.",
             grouped(outcome.gaps),
             grouped(outcome.backfilled),
             outcome.unchecked,

@@ -18,8 +18,9 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
     ];
     let mut finding = finding_of(&outcome, rows);
     finding.describe(format!(
-        "{} users in {} rooms of two, the two on different platforms where there are several; each user has {} sends \
-         open and one long poll. Closed loop. Every acknowledged event id must reach both members exactly once.",
+        "{} users in {} rooms of two, the two on different platforms where there are several; each user has \
+         {} sends open and one long poll. Closed loop. Every acknowledged event id must reach both members \
+         exactly once.",
         pairs.users.len(),
         pairs.rooms.len(),
         bench.settings.in_flight,

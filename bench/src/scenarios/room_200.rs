@@ -26,10 +26,11 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
     ];
     let mut finding = finding_of(&outcome, rows);
     finding.describe(format!(
-        "One room, {members} members, 10 of whom send with {} sends open each; all long-poll. A delivery is a message \
-         in the sync response of a member other than its sender, while the load ran. Every member's event ids are \
-         compared with the acknowledged ones; of members with limited timelines, the first {GAP_CLOSERS} fetch what \
-         was left out through /messages, the others are not checked for loss.",
+        "One room, {members} members, 10 of whom send with {} sends open each; all long-poll. A delivery is \
+         a message in the sync response of a member other than its sender, while the load ran. Every \
+         member's event ids are compared with the acknowledged ones; of members with limited timelines, the \
+         first {GAP_CLOSERS} fetch what was left out through /messages, the others are not checked for \
+         loss.",
         bench.settings.in_flight,
     ));
     Ok(finding)

@@ -1,4 +1,5 @@
-//! How long a server with history takes to be back after it was killed, and whether it still has what it said it had.
+//! How long a server with history takes to be back after it was killed, and whether it still has what it said
+//! it had.
 
 use std::time::{Duration, Instant};
 
@@ -87,9 +88,9 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
     };
     finding.use_of(bench.usage());
     finding.describe(format!(
-        "The server is killed (SIGKILL) with {} messages stored besides rooms and memberships, and started again on \
-         the same data; timed from the start of the process. The sync goes on from a token of before, and spoke of {} \
-         rooms. Processor time is that of the new process so far.",
+        "The server is killed (SIGKILL) with {} messages stored besides rooms and memberships, and started \
+         again on the same data; timed from the start of the process. The sync goes on from a token of \
+         before, and spoke of {} rooms. Processor time is that of the new process so far.",
         grouped(bench.stored),
         outline.rooms.join.len(),
     ));
