@@ -96,6 +96,8 @@ pub(crate) struct Plan {
 /// What came of it.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
+    /// Messages that had to be sent by the schedule, if there was one.
+    pub(crate) due: u64,
     /// Acknowledged messages.
     pub(crate) acked: u64,
     /// From the first send to the last acknowledgement.
@@ -106,7 +108,8 @@ pub(crate) struct Outcome {
     pub(crate) delivered: u64,
     /// Time from the scheduled send to the arrival at another user, sorted, in microseconds.
     pub(crate) latency_us: Vec<u32>,
-    /// How late the generator itself was with its sends, sorted, in microseconds.
+    /// How long after its time a message was sent, because the generator was late or all connections of its
+    /// sender still waited for answers; sorted, in microseconds.
     pub(crate) late_us: Vec<u32>,
     /// Acknowledged messages that never reached a member of their room, counted per member.
     pub(crate) missing: u64,
@@ -194,7 +197,7 @@ pub(crate) async fn exchange(
     let server_before = bench.usage();
     let started = Instant::now();
     let senders = start_senders(&phase, exchange, plan, clients, started);
-    let mut outcome = Outcome::default();
+    let mut outcome = Outcome { due: u64::from(due_messages(plan)), ..Outcome::default() };
     let mut sent_by_room: Vec<Vec<u64>> = vec![Vec::new(); exchange.rooms.len()];
     for (room, sender) in senders {
         let sent = sender.await.map_err(|error| BenchError::Other(format!("a sender failed: {error}")))?;
@@ -309,11 +312,19 @@ fn start_senders(
         }
     }
     if let Pace::Rate(rate) = plan.pace {
-        let count = (plan.length.as_secs_f64() * rate) as u32;
+        let count = due_messages(plan);
         let step = Duration::from_secs_f64(1.0 / rate);
         std::thread::spawn(move || keep_time(started, step, count, &lanes));
     }
     tasks
+}
+
+/// How many messages the schedule has.
+fn due_messages(plan: &Plan) -> u32 {
+    match plan.pace {
+        Pace::Rate(rate) => (plan.length.as_secs_f64() * rate) as u32,
+        Pace::FlatOut => 0,
+    }
 }
 
 /// Tells the lanes in turn when a message is due. A thread of its own, because the runtime's timers are a
