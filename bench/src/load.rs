@@ -1,0 +1,619 @@
+//! The engine of all scenarios that send: senders and long-polling receivers in a set of rooms, and the
+//! account of what was acknowledged against what arrived.
+//!
+//! Every message carries its sender, number and scheduled time in its text, so a receiver can tell its delay
+//! without asking the sender. Whether anything was lost or doubled is decided by event ids alone.
+
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use http::Method;
+use parking_lot::Mutex;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::{sync::mpsc, task::JoinSet};
+
+use crate::{
+    client::{CALL_LIMIT, CallError, Client, ErrorCount, encode},
+    server::{self, Usage},
+    setup::{Bench, BenchError, During, User, position},
+};
+
+/// Long polls ask the server to wait this long, in milliseconds.
+const POLL_TIMEOUT_MS: u64 = 30_000;
+/// A long poll that takes longer than this has failed.
+const POLL_LIMIT: Duration = Duration::from_secs(60);
+/// The receivers' filter: long timelines, so that a busy room needs no paging; nothing that is not measured.
+const FILTER: &str =
+    r#"{"presence":{"types":[]},"room":{"timeline":{"limit":100},"state":{"lazy_load_members":true}}}"#;
+/// From the receivers' first poll to the first message.
+const SETTLE: Duration = Duration::from_millis(300);
+/// Draining ends when nothing has arrived for this long …
+const DRAIN_QUIET: Duration = Duration::from_secs(3);
+/// … or after this.
+const DRAIN_LIMIT: Duration = Duration::from_secs(60);
+/// After everything has arrived: time for what should not arrive, a second copy.
+const DUPLICATE_WATCH: Duration = Duration::from_millis(300);
+/// Pages of `/messages` that closing one gap may take.
+const MAX_GAP_PAGES: usize = 1000;
+/// Receivers that close their gaps at the same time.
+const GAP_WIDTH: usize = 4;
+/// A sender that fails waits this long before it goes on, so that a dead server is not hammered.
+const ERROR_PAUSE: Duration = Duration::from_millis(50);
+/// With a fixed rate, a sender that is behind may go on for this long after the end.
+const OVERRUN_LIMIT: Duration = Duration::from_secs(5);
+/// Errors in a row after which a sender or receiver gives up.
+const MAX_ERRORS_IN_A_ROW: u32 = 100;
+
+/// Who writes to whom.
+pub(crate) struct Exchange {
+    /// Everybody; all of them receive.
+    pub(crate) users: Vec<User>,
+    /// The rooms.
+    pub(crate) rooms: Vec<ExchangeRoom>,
+}
+
+/// A room of an [`Exchange`]; users are indices into its list.
+pub(crate) struct ExchangeRoom {
+    /// The room id.
+    pub(crate) id: String,
+    /// Joined users.
+    pub(crate) members: Vec<usize>,
+    /// Those of them who send.
+    pub(crate) senders: Vec<usize>,
+}
+
+/// How fast to send.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Pace {
+    /// Each sender sends again as soon as a send is acknowledged.
+    FlatOut,
+    /// So many messages per second over all senders, at fixed times, whatever the answers take.
+    Rate(f64),
+}
+
+/// How to run the load.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    /// How fast.
+    pub(crate) pace: Pace,
+    /// For how long.
+    pub(crate) length: Duration,
+    /// Of the receivers that had a limited timeline, at most this many fetch what it left out.
+    pub(crate) gap_closers: usize,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// Messages that had to be sent by the schedule, if there was one.
+    pub(crate) due: u64,
+    /// Acknowledged messages.
+    pub(crate) acked: u64,
+    /// From the first send to the last acknowledgement.
+    pub(crate) elapsed: Duration,
+    /// Time from sending to acknowledgement, sorted, in microseconds.
+    pub(crate) ack_us: Vec<u32>,
+    /// Messages that arrived in syncs of others than their sender, while the load ran.
+    pub(crate) delivered: u64,
+    /// Time from the scheduled send to the arrival at another user, sorted, in microseconds.
+    pub(crate) latency_us: Vec<u32>,
+    /// How long after its time a message was sent, because the generator was late or all connections of its
+    /// sender still waited for answers; sorted, in microseconds.
+    pub(crate) late_us: Vec<u32>,
+    /// Acknowledged messages that never reached a member of their room, counted per member.
+    pub(crate) missing: u64,
+    /// Messages that reached a member more than once, counted per member and extra copy.
+    pub(crate) duplicated: u64,
+    /// Limited timelines.
+    pub(crate) gaps: u64,
+    /// Messages found only through `/messages`.
+    pub(crate) backfilled: u64,
+    /// Receivers whose gaps were not closed, so that nothing is said of what they missed.
+    pub(crate) unchecked: u64,
+    /// Messages that arrived in syncs, those of the receiver itself included.
+    pub(crate) arrived: u64,
+    /// Sync responses.
+    pub(crate) syncs: u64,
+    /// What the server used while the load ran; memory at its end.
+    pub(crate) server: Option<Usage>,
+    /// Processor time of the generator while the load ran, in milliseconds.
+    pub(crate) own_cpu_ms: u64,
+}
+
+/// What the tasks of one load share.
+struct Phase {
+    /// Starts every message of this load, and of no other.
+    tag: String,
+    epoch: Instant,
+    errors: Arc<ErrorCount>,
+    /// Arrivals at others than the sender.
+    delivered: AtomicU64,
+    /// Arrivals at anyone, each event once per receiver.
+    arrived: AtomicU64,
+}
+
+impl Phase {
+    fn now_us(&self) -> u64 {
+        self.epoch.elapsed().as_micros() as u64
+    }
+}
+
+/// A sender's own record.
+#[derive(Default)]
+struct Sent {
+    ids: Vec<u64>,
+    ack_us: Vec<u32>,
+    late_us: Vec<u32>,
+}
+
+/// Sender (user, lane) and number of a message.
+type Origin = (u32, u32, u32);
+
+/// A receiver's own record.
+#[derive(Default)]
+struct Received {
+    seen: HashMap<u64, Origin, BuildHasherDefault<DefaultHasher>>,
+    latency_us: Vec<u32>,
+    duplicated: u64,
+    /// Room and token of each limited timeline, oldest first.
+    gaps: Vec<(String, String)>,
+    syncs: u64,
+}
+
+/// An event id, short. Two of a million share one with a chance of 1 in 30 million.
+fn short_id(event_id: &str) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(event_id)
+}
+
+/// Runs the load, waits for the last arrivals, closes gaps, and compares.
+pub(crate) async fn exchange(
+    bench: &mut Bench,
+    exchange: &Exchange,
+    plan: &Plan,
+) -> Result<Outcome, BenchError> {
+    let phase = Arc::new(Phase {
+        tag: format!("bench {} ", bench.new_name()),
+        epoch: bench.epoch,
+        errors: bench.errors.clone(),
+        delivered: AtomicU64::new(0),
+        arrived: AtomicU64::new(0),
+    });
+    let (records, mut receivers) = start_receivers(&phase, exchange).await?;
+    let clients = connect_senders(exchange, bench.settings.in_flight).await?;
+    tokio::time::sleep(SETTLE).await;
+
+    let own_before = server::usage(std::process::id()).unwrap_or_default();
+    let server_before = bench.usage();
+    let started = Instant::now();
+    let senders = start_senders(&phase, exchange, plan, clients, started);
+    let mut outcome = Outcome { due: u64::from(due_messages(plan)), ..Outcome::default() };
+    let mut sent_by_room: Vec<Vec<u64>> = vec![Vec::new(); exchange.rooms.len()];
+    for (room, sender) in senders {
+        let sent = sender.await.map_err(|error| BenchError::Other(format!("a sender failed: {error}")))?;
+        outcome.acked += sent.ids.len() as u64;
+        sent_by_room[room].extend(sent.ids);
+        outcome.ack_us.extend(sent.ack_us);
+        outcome.late_us.extend(sent.late_us);
+    }
+    outcome.elapsed = started.elapsed();
+    outcome.delivered = phase.delivered.load(Relaxed);
+    outcome.server = server_before.zip(bench.usage()).map(|(before, after)| Usage {
+        cpu_ms: after.cpu_ms.saturating_sub(before.cpu_ms),
+        rss_bytes: after.rss_bytes,
+    });
+    outcome.own_cpu_ms =
+        server::usage(std::process::id()).unwrap_or_default().cpu_ms.saturating_sub(own_before.cpu_ms);
+    bench.stored += outcome.acked;
+    if outcome.acked == 0 {
+        return Err(BenchError::Other("no message was acknowledged".to_owned()));
+    }
+
+    let expected = exchange
+        .rooms
+        .iter()
+        .zip(&sent_by_room)
+        .map(|(room, sent)| room.members.len() * sent.len())
+        .sum::<usize>();
+    drain(&phase, expected as u64).await;
+    receivers.shutdown().await;
+    let mut records: Vec<Received> =
+        records.iter().map(|record| std::mem::take(&mut *record.lock())).collect();
+    close_gaps(&phase, exchange, plan.gap_closers, &mut records, &mut outcome).await?;
+    compare(exchange, &sent_by_room, records, &mut outcome);
+    outcome.ack_us.sort_unstable();
+    outcome.late_us.sort_unstable();
+    outcome.latency_us.sort_unstable();
+    Ok(outcome)
+}
+
+type Records = Vec<Arc<Mutex<Received>>>;
+
+async fn start_receivers(
+    phase: &Arc<Phase>,
+    exchange: &Exchange,
+) -> Result<(Records, JoinSet<()>), BenchError> {
+    let ready: Vec<(Client, String)> = stream::iter(&exchange.users)
+        .map(async |user| {
+            let mut client = user.client();
+            let since = position(&mut client).await?;
+            Ok::<_, BenchError>((client, since))
+        })
+        .buffered(crate::setup::SETUP_WIDTH)
+        .try_collect()
+        .await?;
+    let records: Records = ready.iter().map(|_| Arc::default()).collect();
+    let mut tasks = JoinSet::new();
+    for (user, ((client, since), record)) in ready.into_iter().zip(&records).enumerate() {
+        tasks.spawn(receive(phase.clone(), user as u32, client, since, record.clone()));
+    }
+    Ok((records, tasks))
+}
+
+/// Room and user of every sender.
+fn senders_of(exchange: &Exchange) -> Vec<(usize, usize)> {
+    let rooms = exchange.rooms.iter().enumerate();
+    rooms.flat_map(|(room, entry)| entry.senders.iter().map(move |user| (room, *user))).collect()
+}
+
+/// For each lane a client of every sender, connected already: opening connections is not what is measured.
+async fn connect_senders(exchange: &Exchange, in_flight: usize) -> Result<Vec<Vec<Client>>, BenchError> {
+    let mut lanes = Vec::new();
+    for _ in 0..in_flight {
+        let mut clients = Vec::new();
+        for (_, user) in senders_of(exchange) {
+            let mut client = exchange.users[user].client();
+            client.connect().await.during("connect a sender")?;
+            clients.push(client);
+        }
+        lanes.push(clients);
+    }
+    Ok(lanes)
+}
+
+/// Every sender with its lanes; neighbours in time are different users.
+fn start_senders(
+    phase: &Arc<Phase>,
+    exchange: &Exchange,
+    plan: &Plan,
+    clients: Vec<Vec<Client>>,
+    started: Instant,
+) -> Vec<(usize, tokio::task::JoinHandle<Sent>)> {
+    let pairs = senders_of(exchange);
+    let mut tasks = Vec::new();
+    let mut lanes = Vec::new();
+    let until = started + plan.length;
+    for (lane, clients) in clients.into_iter().enumerate() {
+        for ((room, user), client) in pairs.iter().zip(clients) {
+            let path = format!(
+                "/_matrix/client/v3/rooms/{}/send/m.room.message/{}-",
+                encode(&exchange.rooms[*room].id),
+                encode(&phase.tag.trim().replace(' ', "-"))
+            );
+            let (user, lane) = (*user as u32, lane as u32);
+            let sender = Sender { phase: phase.clone(), client, path, user, lane };
+            let due = matches!(plan.pace, Pace::Rate(_)).then(|| {
+                // Holds at most the messages of the whole plan.
+                let (lane, due) = mpsc::unbounded_channel();
+                lanes.push(lane);
+                due
+            });
+            tasks.push((*room, tokio::spawn(sender.run(due, until))));
+        }
+    }
+    if let Pace::Rate(rate) = plan.pace {
+        let count = due_messages(plan);
+        let step = Duration::from_secs_f64(1.0 / rate);
+        std::thread::spawn(move || keep_time(started, step, count, &lanes));
+    }
+    tasks
+}
+
+/// How many messages the schedule has.
+fn due_messages(plan: &Plan) -> u32 {
+    match plan.pace {
+        Pace::Rate(rate) => (plan.length.as_secs_f64() * rate) as u32,
+        Pace::FlatOut => 0,
+    }
+}
+
+/// Tells the lanes in turn when a message is due. A thread of its own, because the runtime's timers are a
+/// millisecond coarse or more, which would show in the latencies. It ends with the last message, or when
+/// nobody listens.
+fn keep_time(started: Instant, step: Duration, count: u32, lanes: &[mpsc::UnboundedSender<Instant>]) {
+    for number in 0..count {
+        let due = started + step * number;
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        let Some(lane) = lanes.get(number as usize % lanes.len().max(1)) else { return };
+        if lane.send(due).is_err() && lanes.iter().all(mpsc::UnboundedSender::is_closed) {
+            return;
+        }
+    }
+}
+
+struct Sender {
+    phase: Arc<Phase>,
+    client: Client,
+    path: String,
+    user: u32,
+    lane: u32,
+}
+
+impl Sender {
+    /// Sends when told to until nobody tells any more, or without pause until the end.
+    async fn run(mut self, mut due: Option<mpsc::UnboundedReceiver<Instant>>, until: Instant) -> Sent {
+        let mut sent = Sent::default();
+        let mut errors_in_a_row = 0;
+        for number in 0_u32.. {
+            let (scheduled, latest) = match &mut due {
+                Some(due) => match due.recv().await {
+                    Some(scheduled) => (scheduled, until + OVERRUN_LIMIT),
+                    None => break,
+                },
+                None => (Instant::now(), until),
+            };
+            if Instant::now() >= latest {
+                break;
+            }
+            let started = Instant::now();
+            match self.send(number, scheduled).await {
+                Ok(id) => {
+                    errors_in_a_row = 0;
+                    sent.ids.push(id);
+                    sent.ack_us.push(clamp_us(started.elapsed()));
+                    sent.late_us.push(clamp_us(started.saturating_duration_since(scheduled)));
+                }
+                Err(error) => {
+                    self.phase.errors.note("send", &error);
+                    errors_in_a_row += 1;
+                    if errors_in_a_row >= MAX_ERRORS_IN_A_ROW {
+                        break;
+                    }
+                    tokio::time::sleep(ERROR_PAUSE).await;
+                }
+            }
+        }
+        sent
+    }
+
+    async fn send(&mut self, number: u32, scheduled: Instant) -> Result<u64, CallError> {
+        #[derive(Deserialize)]
+        struct Acknowledged<'a> {
+            #[serde(borrow)]
+            event_id: Cow<'a, str>,
+        }
+        let (user, lane) = (self.user, self.lane);
+        let at = scheduled.saturating_duration_since(self.phase.epoch).as_micros();
+        let path = format!("{}{user}.{lane}.{number}", self.path);
+        let body = format!(
+            r#"{{"msgtype":"m.text","body":"{}{user} {lane} {number} {at} we meet at the bridge, at nine"}}"#,
+            self.phase.tag
+        );
+        let answer = self.client.put(&path, body).await?;
+        Ok(short_id(&serde_json::from_slice::<Acknowledged>(&answer)?.event_id))
+    }
+}
+
+fn clamp_us(duration: Duration) -> u32 {
+    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
+}
+
+#[derive(Deserialize)]
+struct SyncBody<'a> {
+    #[serde(borrow)]
+    next_batch: Cow<'a, str>,
+    #[serde(borrow, default)]
+    rooms: SyncRooms<'a>,
+}
+
+#[derive(Deserialize, Default)]
+struct SyncRooms<'a> {
+    #[serde(borrow, default)]
+    join: HashMap<String, SyncRoom<'a>>,
+}
+
+#[derive(Deserialize)]
+struct SyncRoom<'a> {
+    #[serde(borrow, default)]
+    timeline: Timeline<'a>,
+}
+
+#[derive(Deserialize, Default)]
+struct Timeline<'a> {
+    #[serde(borrow, default)]
+    events: Vec<RoomEvent<'a>>,
+    #[serde(default)]
+    limited: bool,
+    #[serde(default)]
+    prev_batch: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RoomEvent<'a> {
+    #[serde(borrow)]
+    event_id: Cow<'a, str>,
+    #[serde(borrow)]
+    content: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct MessagesBody<'a> {
+    #[serde(borrow, default)]
+    chunk: Vec<RoomEvent<'a>>,
+    end: Option<String>,
+}
+
+/// Sender, number and scheduled time of a message of this load; nothing for any other event.
+fn read_message(tag: &str, event: &RoomEvent) -> Option<(Origin, u64)> {
+    let text = event.content.get();
+    let mut words = text[text.find(tag)? + tag.len()..].split(' ');
+    let origin = (words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    Some((origin, words.next()?.parse().ok()?))
+}
+
+/// Long-polls until it is aborted.
+async fn receive(
+    phase: Arc<Phase>,
+    user: u32,
+    mut client: Client,
+    mut since: String,
+    record: Arc<Mutex<Received>>,
+) {
+    let head = format!("/_matrix/client/v3/sync?timeout={POLL_TIMEOUT_MS}&filter={}&since=", encode(FILTER));
+    let mut errors_in_a_row = 0;
+    while errors_in_a_row < MAX_ERRORS_IN_A_ROW {
+        let path = format!("{head}{}", encode(&since));
+        let answer =
+            client.call(Method::GET, &path, Bytes::new(), POLL_LIMIT).await.and_then(|reply| reply.success());
+        let arrived_us = phase.now_us();
+        match answer.and_then(|body| record.lock().take_in(&phase, user, &body, arrived_us)) {
+            Ok(next) => {
+                errors_in_a_row = 0;
+                since = next;
+            }
+            Err(error) => {
+                phase.errors.note("sync", &error);
+                errors_in_a_row += 1;
+                tokio::time::sleep(ERROR_PAUSE).await;
+            }
+        }
+    }
+}
+
+impl Received {
+    /// Enters a sync response and returns the token to go on from.
+    fn take_in(
+        &mut self,
+        phase: &Phase,
+        user: u32,
+        body: &[u8],
+        arrived_us: u64,
+    ) -> Result<String, CallError> {
+        let sync: SyncBody = serde_json::from_slice(body)?;
+        self.syncs += 1;
+        for (room_id, room) in sync.rooms.join {
+            for event in &room.timeline.events {
+                let Some((origin, scheduled_us)) = read_message(&phase.tag, event) else { continue };
+                if self.seen.insert(short_id(&event.event_id), origin).is_some() {
+                    self.duplicated += 1;
+                    continue;
+                }
+                phase.arrived.fetch_add(1, Relaxed);
+                if origin.0 != user {
+                    phase.delivered.fetch_add(1, Relaxed);
+                    let delay = arrived_us.saturating_sub(scheduled_us);
+                    self.latency_us.push(u32::try_from(delay).unwrap_or(u32::MAX));
+                }
+            }
+            if let (true, Some(token)) = (room.timeline.limited, room.timeline.prev_batch) {
+                self.gaps.push((room_id, token));
+            }
+        }
+        Ok(sync.next_batch.into_owned())
+    }
+
+    /// Reads back from every gap until a page brings nothing new, and returns how many messages that brought.
+    async fn close_gaps(&mut self, phase: &Phase, client: &mut Client) -> Result<u64, BenchError> {
+        let mut found = 0;
+        for (room_id, token) in std::mem::take(&mut self.gaps) {
+            let head =
+                format!("/_matrix/client/v3/rooms/{}/messages?dir=b&limit=100&from=", encode(&room_id));
+            let mut from = token;
+            for _ in 0..MAX_GAP_PAGES {
+                let reply = client
+                    .call(Method::GET, &format!("{head}{}", encode(&from)), Bytes::new(), CALL_LIMIT)
+                    .await
+                    .and_then(|reply| reply.success())
+                    .during("messages")?;
+                let page: MessagesBody = serde_json::from_slice(&reply).during("messages")?;
+                let before = found;
+                for event in &page.chunk {
+                    if let Some((origin, _)) = read_message(&phase.tag, event)
+                        && self.seen.insert(short_id(&event.event_id), origin).is_none()
+                    {
+                        found += 1;
+                    }
+                }
+                match page.end {
+                    Some(end) if found > before && end != from => from = end,
+                    _ => break,
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Waits until everything has arrived, or nothing does any more.
+async fn drain(phase: &Phase, expected: u64) {
+    let until = Instant::now() + DRAIN_LIMIT;
+    let mut last = (phase.arrived.load(Relaxed), Instant::now());
+    while Instant::now() < until && last.1.elapsed() < DRAIN_QUIET {
+        let arrived = phase.arrived.load(Relaxed);
+        if arrived >= expected {
+            break;
+        }
+        if arrived > last.0 {
+            last = (arrived, Instant::now());
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(DUPLICATE_WATCH).await;
+}
+
+/// Lets the first receivers with limited timelines fetch what those left out.
+async fn close_gaps(
+    phase: &Phase,
+    exchange: &Exchange,
+    closers: usize,
+    records: &mut [Received],
+    outcome: &mut Outcome,
+) -> Result<(), BenchError> {
+    outcome.gaps = records.iter().map(|record| record.gaps.len() as u64).sum();
+    let with_gaps = records.iter_mut().zip(&exchange.users).filter(|(record, _)| !record.gaps.is_empty());
+    let found: Vec<u64> = stream::iter(with_gaps.take(closers))
+        .map(async |(record, user)| record.close_gaps(phase, &mut user.client()).await)
+        .buffered(GAP_WIDTH)
+        .try_collect()
+        .await?;
+    outcome.backfilled = found.iter().sum();
+    Ok(())
+}
+
+/// Holds what was acknowledged against what arrived.
+fn compare(exchange: &Exchange, sent_by_room: &[Vec<u64>], records: Vec<Received>, outcome: &mut Outcome) {
+    outcome.unchecked = records.iter().filter(|record| !record.gaps.is_empty()).count() as u64;
+    for (room, sent) in exchange.rooms.iter().zip(sent_by_room) {
+        for member in room.members.iter().filter(|member| records[**member].gaps.is_empty()) {
+            let seen = &records[*member].seen;
+            outcome.missing += sent.iter().filter(|id| !seen.contains_key(id)).count() as u64;
+        }
+        // The same id for two sends: the server took one message for another.
+        let distinct: HashSet<&u64> = sent.iter().collect();
+        outcome.missing += ((sent.len() - distinct.len()) * room.members.len()) as u64;
+    }
+    for record in records {
+        // Two events for one send.
+        let origins: HashSet<&Origin> = record.seen.values().collect();
+        outcome.duplicated += record.duplicated + (record.seen.len() - origins.len()) as u64;
+        outcome.arrived += record.seen.len() as u64;
+        outcome.latency_us.extend(record.latency_us);
+        outcome.syncs += record.syncs;
+    }
+}
+
+/// The value below which this part of the sorted samples lies; 0 if there are none.
+pub(crate) fn percentile(sorted: &[u32], part: f64) -> u32 {
+    let index = (sorted.len() as f64 * part) as usize;
+    sorted.get(index.min(sorted.len().saturating_sub(1))).copied().unwrap_or(0)
+}

@@ -1,0 +1,210 @@
+//! The server under load as a process: starting, stopping, and what `/proc` says of it.
+//!
+//! It only ever ends the child that it started itself.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use crate::client::{Client, Platform};
+
+/// A server that does not answer within this time has failed to start.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// Between two questions whether it answers yet.
+const START_POLL: Duration = Duration::from_millis(2);
+
+/// The hosted platforms: operator's name, server name, kind of identity.
+const PLATFORMS: [(&str, &str, &str); 3] = [
+    ("instagram", "instagram.localhost", "handle"),
+    ("messenger", "messenger.localhost", "account"),
+    ("whatsapp", "whatsapp.localhost", "phone"),
+];
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServerError {
+    /// Files, ports or the program itself.
+    #[error("cannot start the server: {0}")]
+    Io(#[from] io::Error),
+    /// It ended or never answered; with the end of its log.
+    #[error("the server did not come up: {reason}\n{log}")]
+    NotUp {
+        /// What was seen.
+        reason: String,
+        /// The last lines it wrote.
+        log: String,
+    },
+}
+
+/// A server that we started, on data of its own that goes when this goes.
+pub(crate) struct Server {
+    program: PathBuf,
+    folder: TempDir,
+    child: Child,
+    platforms: Vec<Arc<Platform>>,
+}
+
+impl Server {
+    /// Writes the configuration into a new folder under `parent` and starts `program serve` on free ports.
+    pub(crate) async fn start(program: &Path, parent: &Path) -> Result<Self, ServerError> {
+        let folder = tempfile::Builder::new().prefix("linkspan-bench-").tempdir_in(parent)?;
+        let addresses = free_addresses(PLATFORMS.len() + 1)?;
+        fs::write(folder.path().join("linkspan.toml"), configuration(folder.path(), &addresses))?;
+        let mut platforms = Vec::new();
+        for ((_, server_name, _), address) in PLATFORMS.iter().zip(&addresses[1..]) {
+            platforms.push(Arc::new(Platform::new(server_name, *address).map_err(io::Error::other)?));
+        }
+        let child = spawn(program, folder.path())?;
+        let mut server = Self { program: program.to_owned(), folder, child, platforms };
+        server.wait_until_up().await?;
+        Ok(server)
+    }
+
+    /// The platforms it hosts.
+    pub(crate) fn platforms(&self) -> &[Arc<Platform>] {
+        &self.platforms
+    }
+
+    /// The process id of the running child.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills the child without warning and starts it again on the same data. Returns the time from the start
+    /// of the new process until it answered `/versions`.
+    pub(crate) async fn kill_and_restart(&mut self) -> Result<Duration, ServerError> {
+        self.child.kill()?;
+        self.child.wait()?;
+        let started = Instant::now();
+        self.child = spawn(&self.program, self.folder.path())?;
+        self.wait_until_up().await?;
+        Ok(started.elapsed())
+    }
+
+    async fn wait_until_up(&mut self) -> Result<(), ServerError> {
+        let until = Instant::now() + START_LIMIT;
+        let mut last = String::from("no answer");
+        while Instant::now() < until {
+            if let Some(status) = self.child.try_wait()? {
+                return Err(self.not_up(format!("it ended with {status}")));
+            }
+            match Client::anonymous(&self.platforms[0]).get("/_matrix/client/versions").await {
+                Ok(_) => return Ok(()),
+                Err(error) => last = error.to_string(),
+            }
+            tokio::time::sleep(START_POLL).await;
+        }
+        Err(self.not_up(last))
+    }
+
+    fn not_up(&self, reason: String) -> ServerError {
+        let log = fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        ServerError::NotUp { reason, log: lines[lines.len().saturating_sub(20)..].join("\n") }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail only if it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(program: &Path, folder: &Path) -> io::Result<Child> {
+    let log = File::options().create(true).append(true).open(folder.join("server.log"))?;
+    Command::new(program)
+        .args(["serve", "--config"])
+        .arg(folder.join("linkspan.toml"))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+}
+
+/// Addresses nobody listens on at this moment; all are held until the last is found, so they differ.
+fn free_addresses(count: usize) -> io::Result<Vec<SocketAddr>> {
+    let held = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<io::Result<Vec<_>>>()?;
+    held.iter().map(TcpListener::local_addr).collect()
+}
+
+fn configuration(folder: &Path, addresses: &[SocketAddr]) -> String {
+    let data = folder.join("data").display().to_string();
+    let mut text = format!("data = {data:?}\n\n[listen]\nhttp = \"{}\"\n", addresses[0]);
+    for ((name, server_name, identity), address) in PLATFORMS.iter().zip(&addresses[1..]) {
+        text.push_str(&format!(
+            r#"
+[[platform]]
+name = "{name}"
+server_name = "{server_name}"
+hosts = ["{server_name}"]
+listen = "{address}"
+identity = "{identity}"
+registration = "open"
+verify = false
+encryption = "optional"
+presence = false
+rate_limits = false
+"#
+        ));
+    }
+    text
+}
+
+/// What a process has used so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Usage {
+    /// Processor time of all its threads, user and system, in milliseconds.
+    pub(crate) cpu_ms: u64,
+    /// Resident memory in bytes.
+    pub(crate) rss_bytes: u64,
+}
+
+/// Reads `/proc/PID`; nothing if there is no such process.
+pub(crate) fn usage(pid: u32) -> Option<Usage> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the program's name in brackets and may itself hold spaces and brackets.
+    let fields: Vec<&str> = stat.get(stat.rfind(')')? + 1..)?.split_whitespace().collect();
+    let ticks = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+    let pages = fields.get(21)?.parse::<u64>().ok()?;
+    Some(Usage {
+        cpu_ms: ticks * 1000 / rustix::param::clock_ticks_per_second().max(1),
+        rss_bytes: pages * rustix::param::page_size() as u64,
+    })
+}
+
+/// The median time of a small write made durable in `folder`, in microseconds: what one disk sync costs here.
+pub(crate) fn disk_sync_us(folder: &Path) -> io::Result<u64> {
+    let mut file = tempfile::tempfile_in(folder)?;
+    let mut samples = Vec::new();
+    for _ in 0..64 {
+        let started = Instant::now();
+        file.write_all(&[0x5a; 4096])?;
+        file.sync_data()?;
+        samples.push(started.elapsed().as_micros() as u64);
+    }
+    samples.sort_unstable();
+    Ok(samples[samples.len() / 2])
+}
+
+/// Raises our limit of open files as far as it goes without more rights; children inherit it. Returns the
+/// limit.
+pub(crate) fn raise_open_files() -> u64 {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current < limit.maximum {
+        limit.current = limit.maximum;
+        // Refused: then the old limit stands, and is what is returned.
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}

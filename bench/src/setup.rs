@@ -1,0 +1,339 @@
+//! What every scenario stands on: the platforms under load, users, rooms, the settings of this run.
+//!
+//! Calls made here are preparation and are never part of a figure. A server that limits their rate is waited
+//! for.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration, time::Instant};
+
+use futures_util::{StreamExt, TryStreamExt, future::try_join_all, stream};
+use http::Method;
+use parking_lot::Mutex;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    client::{CALL_LIMIT, CallError, Client, ErrorCount, Platform, encode},
+    load::Exchange,
+    server::{Server, ServerError, Usage, usage},
+};
+
+/// Registrations that run at the same time: passwords are slow to hash by design.
+const REGISTER_WIDTH: usize = 4;
+/// Other preparation that runs at the same time.
+pub(crate) const SETUP_WIDTH: usize = 8;
+/// How often a refused preparation is tried again when the server asks for patience.
+const MAX_PATIENCE: u32 = 20;
+
+/// A filter for syncs that only fetch a position: one event per room, members on demand.
+pub(crate) const POSITION_FILTER: &str =
+    r#"{"presence":{"types":[]},"room":{"timeline":{"limit":1},"state":{"lazy_load_members":true}}}"#;
+
+/// Why a scenario could not be run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BenchError {
+    /// A call that had to succeed did not.
+    #[error("{what}: {error}")]
+    Call {
+        /// Which call.
+        what: &'static str,
+        /// What went wrong.
+        error: CallError,
+    },
+    /// The server process.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// Anything else, in words.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Names the call that failed.
+pub(crate) trait During<T> {
+    /// The same result, with the name of the call in its error.
+    fn during(self, what: &'static str) -> Result<T, BenchError>;
+}
+
+impl<T, E: Into<CallError>> During<T> for Result<T, E> {
+    fn during(self, what: &'static str) -> Result<T, BenchError> {
+        self.map_err(|error| BenchError::Call { what, error: error.into() })
+    }
+}
+
+/// How large this run is.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// Small counts, to see that everything works; figures are then not held against targets.
+    pub(crate) quick: bool,
+    /// Sends that each sender has open at the same time.
+    pub(crate) in_flight: usize,
+    /// How long a load lasts.
+    pub(crate) load: Duration,
+}
+
+impl Settings {
+    /// The full count, or the small one of a quick run.
+    pub(crate) fn count(&self, full: usize, quick: usize) -> usize {
+        if self.quick { quick } else { full }
+    }
+}
+
+/// An account and where it lives.
+#[derive(Clone)]
+pub(crate) struct User {
+    /// The platform it was registered on.
+    pub(crate) platform: Arc<Platform>,
+    /// Its Matrix user id, as the server gave it.
+    pub(crate) id: String,
+    token: String,
+}
+
+impl User {
+    /// A new caller in this user's name, not yet connected.
+    pub(crate) fn client(&self) -> Client {
+        Client::with_token(&self.platform, &self.token)
+    }
+}
+
+/// One run against one set of platforms.
+pub(crate) struct Bench {
+    /// The platforms under load; at least one.
+    pub(crate) platforms: Vec<Arc<Platform>>,
+    /// Set if we started the server.
+    pub(crate) server: Option<Server>,
+    /// The size of the run.
+    pub(crate) settings: Settings,
+    /// Errors of calls under load.
+    pub(crate) errors: Arc<ErrorCount>,
+    /// All times in messages are microseconds since this.
+    pub(crate) epoch: Instant,
+    /// Messages that the server acknowledged in this run.
+    pub(crate) stored: u64,
+    /// Rooms of two, made once and used by several scenarios.
+    pub(crate) pairs: Option<Arc<Exchange>>,
+    pid: Option<u32>,
+    run: String,
+    names: u32,
+    users: Vec<User>,
+}
+
+impl Bench {
+    /// Nothing is called yet. `run` makes the names of this run's users differ from those of all others.
+    pub(crate) fn new(
+        platforms: Vec<Arc<Platform>>,
+        server: Option<Server>,
+        pid: Option<u32>,
+        settings: Settings,
+        run: String,
+    ) -> Self {
+        Self {
+            platforms,
+            server,
+            settings,
+            errors: Arc::default(),
+            epoch: Instant::now(),
+            stored: 0,
+            pairs: None,
+            pid,
+            run,
+            names: 0,
+            users: Vec::new(),
+        }
+    }
+
+    /// What the server has used so far, if its process is known.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        usage(self.server.as_ref().map(Server::pid).or(self.pid)?)
+    }
+
+    /// A word that was not used before, in this run or another.
+    pub(crate) fn new_name(&mut self) -> String {
+        self.names += 1;
+        format!("{}n{}", self.run, self.names)
+    }
+
+    /// The first `count` users of the run, made as needed; the platforms take turns.
+    pub(crate) async fn users(&mut self, count: usize) -> Result<Vec<User>, BenchError> {
+        let first = self.users.len();
+        let wanted: Vec<_> = (first..count).map(|index| (index, self.new_name())).collect();
+        let platforms = &self.platforms;
+        let made: Vec<User> = stream::iter(wanted)
+            .map(|(index, name)| register(platforms[index % platforms.len()].clone(), name))
+            .buffered(REGISTER_WIDTH)
+            .try_collect()
+            .await?;
+        self.users.extend(made);
+        Ok(self.users[..count].to_vec())
+    }
+
+    /// A user that no other scenario gets, on the platform with this index (it wraps around).
+    pub(crate) async fn fresh_user(&mut self, platform: usize) -> Result<User, BenchError> {
+        let name = self.new_name();
+        register(self.platforms[platform % self.platforms.len()].clone(), name).await
+    }
+}
+
+/// Registers an account; the round of user-interactive authentication is gone through if the server asks for
+/// it.
+async fn register(platform: Arc<Platform>, name: String) -> Result<User, BenchError> {
+    #[derive(Deserialize)]
+    struct Registered {
+        user_id: String,
+        access_token: String,
+    }
+    #[derive(Deserialize)]
+    struct Challenge {
+        session: Option<String>,
+    }
+    let path = "/_matrix/client/v3/register";
+    let mut client = Client::anonymous(&platform);
+    let mut auth = json!({"type": "m.login.dummy"});
+    let mut patience = 0;
+    loop {
+        let body = json!({
+            "username": name, "password": format!("{name}-Pass-1"), "auth": auth,
+            "initial_device_display_name": "linkspan-bench",
+        });
+        let reply =
+            client.call(Method::POST, path, body.to_string().into(), CALL_LIMIT).await.during("register")?;
+        let challenged = auth.get("session").is_some();
+        if reply.status == http::StatusCode::UNAUTHORIZED && !challenged {
+            let challenge: Challenge = serde_json::from_slice(&reply.body).during("register")?;
+            auth["session"] = Value::from(challenge.session.unwrap_or_default());
+            continue;
+        }
+        match reply.success() {
+            Ok(body) => {
+                let user: Registered = serde_json::from_slice(&body).during("register")?;
+                return Ok(User { platform, id: user.user_id, token: user.access_token });
+            }
+            Err(error) => be_patient(error, &mut patience).await.during("register")?,
+        }
+    }
+}
+
+/// Waits as long as the server asks for if it limits our rate; gives any other error back.
+async fn be_patient(error: CallError, patience: &mut u32) -> Result<(), CallError> {
+    *patience += 1;
+    match error {
+        CallError::Status { status: 429, retry_after_ms, .. } if *patience <= MAX_PATIENCE => {
+            tokio::time::sleep(Duration::from_millis(retry_after_ms.unwrap_or(500).clamp(10, 10_000))).await;
+            Ok(())
+        }
+        other => Err(other),
+    }
+}
+
+/// A POST of the preparation, with patience.
+async fn post_patiently(client: &mut Client, path: &str, body: &Value) -> Result<bytes::Bytes, CallError> {
+    let mut patience = 0;
+    loop {
+        match client.post(path, body.to_string()).await {
+            Ok(body) => return Ok(body),
+            Err(error) => be_patient(error, &mut patience).await?,
+        }
+    }
+}
+
+/// Creates a room and returns its id. `body` is that of `createRoom`.
+pub(crate) async fn create_room(client: &mut Client, body: &Value) -> Result<String, BenchError> {
+    #[derive(Deserialize)]
+    struct Created {
+        room_id: String,
+    }
+    let answer = post_patiently(client, "/_matrix/client/v3/createRoom", body).await.during("createRoom")?;
+    Ok(serde_json::from_slice::<Created>(&answer).during("createRoom")?.room_id)
+}
+
+/// Joins a room, asking `via` if the user's own server does not know it.
+pub(crate) async fn join_room(client: &mut Client, room_id: &str, via: &str) -> Result<(), BenchError> {
+    let path = format!("/_matrix/client/v3/join/{}?server_name={via}&via={via}", encode(room_id));
+    post_patiently(client, &path, &json!({})).await.during("join")?;
+    Ok(())
+}
+
+/// Sends one message of the preparation, with patience, and returns its event id.
+pub(crate) async fn send_text(
+    client: &mut Client,
+    room_id: &str,
+    txn_id: &str,
+    text: &str,
+) -> Result<String, BenchError> {
+    #[derive(Deserialize)]
+    struct Sent {
+        event_id: String,
+    }
+    let path = format!("/_matrix/client/v3/rooms/{}/send/m.room.message/{txn_id}", encode(room_id));
+    let body = json!({"msgtype": "m.text", "body": text}).to_string();
+    let mut patience = 0;
+    loop {
+        match client.put(&path, body.clone()).await {
+            Ok(answer) => return Ok(serde_json::from_slice::<Sent>(&answer).during("send")?.event_id),
+            Err(error) => be_patient(error, &mut patience).await.during("send")?,
+        }
+    }
+}
+
+/// The part of a sync that tells its size and position.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Outline {
+    /// The token to go on from.
+    pub(crate) next_batch: String,
+    /// The rooms it speaks of.
+    #[serde(default)]
+    pub(crate) rooms: OutlineRooms,
+}
+
+/// The rooms of an [`Outline`].
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct OutlineRooms {
+    /// Joined rooms by id.
+    #[serde(default)]
+    pub(crate) join: BTreeMap<String, OutlineRoom>,
+}
+
+/// A joined room of an [`Outline`].
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct OutlineRoom {
+    /// Its timeline.
+    #[serde(default)]
+    pub(crate) timeline: OutlineTimeline,
+}
+
+/// A timeline whose events are only counted.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct OutlineTimeline {
+    /// One entry per event.
+    #[serde(default)]
+    pub(crate) events: Vec<serde::de::IgnoredAny>,
+}
+
+/// Where the user's sync stands now: a token to go on from.
+pub(crate) async fn position(client: &mut Client) -> Result<String, BenchError> {
+    let path = format!("/_matrix/client/v3/sync?timeout=0&filter={}", encode(POSITION_FILTER));
+    let body = client.get(&path).await.during("sync")?;
+    Ok(serde_json::from_slice::<Outline>(&body).during("sync")?.next_batch)
+}
+
+/// Does `work` for every item over `width` connections of one user; the results come in the items' order.
+pub(crate) async fn spread<T, R>(
+    user: &User,
+    width: usize,
+    items: Vec<T>,
+    work: impl AsyncFn(&mut Client, T) -> Result<R, BenchError>,
+) -> Result<Vec<R>, BenchError> {
+    let queue = Mutex::new(items.into_iter().enumerate());
+    let done = Mutex::new(Vec::new());
+    let workers = (0..width).map(async |_| {
+        let mut client = user.client();
+        loop {
+            let next = queue.lock().next();
+            let Some((index, item)) = next else { return Ok::<(), BenchError>(()) };
+            let result = work(&mut client, item).await?;
+            done.lock().push((index, result));
+        }
+    });
+    try_join_all(workers).await?;
+    let mut done = done.into_inner();
+    done.sort_by_key(|(index, _)| *index);
+    Ok(done.into_iter().map(|(_, result)| result).collect())
+}

@@ -1,0 +1,325 @@
+//! The generator against a small Matrix server in memory that can be told to lose or double a message: it
+//! must notice, and must not cry wolf when a server merely shortens its timelines.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    convert::Infallible,
+    net::SocketAddr,
+    process::Output,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::watch};
+
+/// What the server does wrong, once, to the message with number [`VICTIM`].
+#[derive(Clone, Copy, PartialEq)]
+enum Fault {
+    None,
+    /// One member never gets it.
+    Lose,
+    /// It comes a second time later.
+    Double,
+    /// It is stored as two events.
+    StoreTwice,
+}
+
+const VICTIM: u64 = 40;
+
+#[derive(Default)]
+struct Room {
+    members: BTreeSet<String>,
+    events: Vec<Entry>,
+}
+
+struct Entry {
+    position: u64,
+    event: Value,
+    hidden_from: Option<String>,
+}
+
+#[derive(Default)]
+struct State {
+    users: HashMap<String, String>,
+    rooms: BTreeMap<String, Room>,
+    sent: u64,
+    position: u64,
+}
+
+struct World {
+    state: Mutex<State>,
+    news: watch::Sender<u64>,
+    fault: Fault,
+    /// No timeline is longer, whatever the filter asks for.
+    longest_timeline: usize,
+}
+
+type Answer = (StatusCode, Value);
+
+impl World {
+    fn new(fault: Fault, longest_timeline: usize) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::default(), news: watch::Sender::new(0), fault, longest_timeline })
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let server_name = text_header(&request, header::HOST);
+        let token = text_header(&request, header::AUTHORIZATION).replace("Bearer ", "");
+        let query: HashMap<String, String> = request
+            .uri()
+            .query()
+            .unwrap_or("")
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .map(|(name, value)| (name.to_owned(), decode(value)))
+            .collect();
+        let segments: Vec<String> = request.uri().path().split('/').skip(3).map(decode).collect();
+        let method = request.method().clone();
+        let body = request.into_body().collect().await.expect("the generator sends whole bodies").to_bytes();
+        let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        match segments.as_slice() {
+            ["versions"] => (StatusCode::OK, json!({"versions": ["v1.12"]})),
+            ["v3", "register"] => self.register(&server_name, &body),
+            rest => match self.caller(&token) {
+                Some(user) => self.answer_user(&user, &method, rest, &query, &body).await,
+                None => (StatusCode::UNAUTHORIZED, json!({"errcode": "M_UNKNOWN_TOKEN", "error": "no"})),
+            },
+        }
+    }
+
+    async fn answer_user(
+        &self,
+        user: &str,
+        method: &Method,
+        segments: &[&str],
+        query: &HashMap<String, String>,
+        body: &Value,
+    ) -> Answer {
+        match (method.as_str(), segments) {
+            ("POST", ["v3", "createRoom"]) => self.create_room(user),
+            ("POST", ["v3", "join", room_id]) => {
+                let mut state = self.state.lock().expect("not poisoned");
+                state.rooms.entry((*room_id).to_owned()).or_default().members.insert(user.to_owned());
+                (StatusCode::OK, json!({"room_id": room_id}))
+            }
+            ("PUT", ["v3", "rooms", room_id, "send", kind, _]) => self.send(user, room_id, kind, body),
+            ("GET", ["v3", "rooms", room_id, "messages"]) => self.messages(user, room_id, &query["from"]),
+            ("GET", ["v3", "sync"]) => self.sync(user, query).await,
+            _ => (StatusCode::NOT_FOUND, json!({"errcode": "M_UNRECOGNIZED", "error": "no"})),
+        }
+    }
+
+    fn caller(&self, token: &str) -> Option<String> {
+        self.state.lock().expect("not poisoned").users.get(token).cloned()
+    }
+
+    fn register(&self, server_name: &str, body: &Value) -> Answer {
+        if body["auth"]["session"] != "round two" {
+            let challenge =
+                json!({"session": "round two", "flows": [{"stages": ["m.login.dummy"]}], "params": {}});
+            return (StatusCode::UNAUTHORIZED, challenge);
+        }
+        let name = body["username"].as_str().unwrap_or("nobody");
+        let (token, user) = (format!("token-{name}"), format!("@{name}:{server_name}"));
+        self.state.lock().expect("not poisoned").users.insert(token.clone(), user.clone());
+        (StatusCode::OK, json!({"user_id": user, "access_token": token, "device_id": "D"}))
+    }
+
+    fn create_room(&self, user: &str) -> Answer {
+        let mut state = self.state.lock().expect("not poisoned");
+        let room_id = format!("!room{}", state.rooms.len());
+        let members = BTreeSet::from([user.to_owned()]);
+        state.rooms.insert(room_id.clone(), Room { members, events: Vec::new() });
+        (StatusCode::OK, json!({"room_id": room_id}))
+    }
+
+    fn send(&self, user: &str, room_id: &str, kind: &str, content: &Value) -> Answer {
+        let mut state = self.state.lock().expect("not poisoned");
+        state.sent += 1;
+        let victim = state.sent == VICTIM;
+        let event_id = format!("$event{}", state.sent);
+        let event = json!({"type": kind, "sender": user, "event_id": event_id, "content": content});
+        let mut copies = vec![event.clone()];
+        if victim && self.fault == Fault::Double {
+            copies.push(event.clone());
+        }
+        if victim && self.fault == Fault::StoreTwice {
+            copies.push(event);
+            copies[1]["event_id"] = json!("$another");
+        }
+        for event in copies {
+            state.position += 1;
+            let position = state.position;
+            let room = state.rooms.get_mut(room_id).expect("the generator knows its rooms");
+            let other = room.members.iter().find(|member| *member != user).cloned();
+            let hidden_from = other.filter(|_| victim && self.fault == Fault::Lose);
+            room.events.push(Entry { position, event, hidden_from });
+        }
+        self.news.send_replace(state.position);
+        (StatusCode::OK, json!({"event_id": event_id}))
+    }
+
+    /// Five events at a time, so that closing a gap takes several pages.
+    fn messages(&self, user: &str, room_id: &str, from: &str) -> Answer {
+        let before: u64 = from.trim_start_matches('p').parse().expect("a token of ours");
+        let state = self.state.lock().expect("not poisoned");
+        let events = visible(&state.rooms[room_id], user).rev().filter(|entry| entry.position < before);
+        let page: Vec<&Entry> = events.take(5).collect();
+        let mut answer =
+            json!({"start": from, "chunk": page.iter().map(|entry| &entry.event).collect::<Vec<_>>()});
+        if let Some(last) = page.last() {
+            answer["end"] = json!(format!("p{}", last.position));
+        }
+        (StatusCode::OK, answer)
+    }
+
+    async fn sync(&self, user: &str, query: &HashMap<String, String>) -> Answer {
+        let since = query.get("since").map(|token| token[1..].parse().expect("a token of ours"));
+        let timeout = query.get("timeout").and_then(|text| text.parse().ok()).unwrap_or(0);
+        let deadline = tokio::time::Instant::now() + Duration::from_millis(timeout);
+        let mut news = self.news.subscribe();
+        loop {
+            news.borrow_and_update();
+            let (join, position) = self.new_timelines(user, since);
+            let waits = since.is_some() && join.is_empty();
+            if !waits || tokio::time::timeout_at(deadline, news.changed()).await.is_err() {
+                return (
+                    StatusCode::OK,
+                    json!({"next_batch": format!("s{position}"), "rooms": {"join": join}}),
+                );
+            }
+        }
+    }
+
+    fn new_timelines(&self, user: &str, since: Option<u64>) -> (serde_json::Map<String, Value>, u64) {
+        let state = self.state.lock().expect("not poisoned");
+        let mut join = serde_json::Map::new();
+        for (room_id, room) in state.rooms.iter().filter(|(_, room)| room.members.contains(user)) {
+            let new: Vec<&Entry> =
+                visible(room, user).filter(|entry| entry.position > since.unwrap_or(0)).collect();
+            let shown = &new[new.len().saturating_sub(self.longest_timeline)..];
+            if shown.is_empty() && since.is_some() {
+                continue;
+            }
+            let timeline = json!({
+                "events": shown.iter().map(|entry| &entry.event).collect::<Vec<_>>(),
+                "limited": shown.len() < new.len(),
+                "prev_batch": format!("p{}", shown.first().map_or(0, |entry| entry.position)),
+            });
+            join.insert(room_id.clone(), json!({"timeline": timeline}));
+        }
+        (join, state.position)
+    }
+}
+
+fn visible<'a>(room: &'a Room, user: &'a str) -> impl DoubleEndedIterator<Item = &'a Entry> {
+    room.events.iter().filter(move |entry| entry.hidden_from.as_deref() != Some(user))
+}
+
+fn text_header(request: &Request<Incoming>, name: header::HeaderName) -> String {
+    request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("").to_owned()
+}
+
+fn decode(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let digits = [rest.next(), rest.next()].map(|digit| char::from(digit.expect("two digits")));
+            bytes.push(u8::from_str_radix(&digits.iter().collect::<String>(), 16).expect("hexadecimal"));
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).expect("the generator writes UTF-8")
+}
+
+async fn listen(world: Arc<World>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let world = world.clone();
+            let service = service_fn(move |request| {
+                let world = world.clone();
+                async move {
+                    let (status, body) = world.answer(request).await;
+                    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+                    *response.status_mut() = status;
+                    Ok::<_, Infallible>(response)
+                }
+            });
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    address
+}
+
+/// Runs the generator in a small size against the world, which stands for two platforms.
+async fn bench(world: Arc<World>, scenarios: &[&'static str]) -> Output {
+    let address = listen(world).await;
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_linkspan-bench"));
+    command.args(["run", "--quick", "--seconds", "1", "--pid", &std::process::id().to_string()]);
+    for name in ["one.localhost", "two.localhost"] {
+        command.args(["--server", &format!("{name}=http://{address}")]);
+    }
+    for scenario in scenarios {
+        command.args(["--only", scenario]);
+    }
+    tokio::task::spawn_blocking(move || command.output())
+        .await
+        .expect("no panic")
+        .expect("the binary was built")
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sound_server_passes_every_scenario() {
+    let output = bench(World::new(Fault::None, 100), &[]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(!said(&output).contains("could not be run"), "{}", said(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_message_is_noticed() {
+    let output = bench(World::new(Fault::Lose, 100), &["one-to-one"]).await;
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("1 / 0"), "{}", said(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doubled_message_is_noticed() {
+    let output = bench(World::new(Fault::Double, 100), &["one-to-one"]).await;
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("0 / 2"), "both members got it twice: {}", said(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_stored_as_two_events_is_noticed() {
+    let output = bench(World::new(Fault::StoreTwice, 100), &["one-to-one"]).await;
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("0 / 2"), "both members got it twice: {}", said(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn short_timelines_are_no_loss() {
+    let output = bench(World::new(Fault::None, 1), &["room-10"]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("timelines were limited"), "{}", said(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_lost_in_a_gap_is_noticed() {
+    let output = bench(World::new(Fault::Lose, 1), &["room-10"]).await;
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("1 / 0"), "{}", said(&output));
+}
