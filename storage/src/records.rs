@@ -48,6 +48,12 @@ records! {
         last_seen_ip: Option<String>,
         access_token: [u8; 32],
         refresh_token: Option<[u8; 32]>,
+        /// The access token before the last refresh; it goes once the new one is used.
+        #[serde(default)]
+        previous_access_token: Option<[u8; 32]>,
+        /// The refresh token before the last refresh; it goes with the access token of its time.
+        #[serde(default)]
+        previous_refresh_token: Option<[u8; 32]>,
     }
     /// Whose access token it is.
     AccessTokenRecord {

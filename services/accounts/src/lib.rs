@@ -1,23 +1,110 @@
 //! Accounts, devices, tokens, profiles and account data.
 //!
+//! Each operation has a file of its name. Nothing here is shared between platforms: a user id names
+//! its platform, and a token is found under its platform only.
+//!
 //! This crate does not know rooms: what a changed profile or a deactivated account means there is
-//! the rooms service's part.
+//! the rooms service's part. Nor does it know keys, pushers or messages to devices: who owns those
+//! learns from [`DeviceRemoved`] what to remove.
 
+mod account_data;
+mod change_password;
+mod deactivate;
+mod devices;
+mod expiring;
+mod filters;
+mod interactive;
+mod list_accounts;
+mod log_in;
+mod log_out;
+mod openid;
+mod password;
+mod profile;
+mod refresh;
+mod register;
+mod registration_token;
 mod session;
+mod shared_secret;
+mod tags;
+mod token;
+mod username;
 
-use linkspan_storage::{StorageError, Store};
+use std::{fmt, sync::Arc};
 
+use linkspan_storage::records::AccountRecord;
+use linkspan_storage::{StorageError, Store, catalogue::Accounts as AccountsTable, catalogue::UserKey};
+use ruma::{OwnedServerName, OwnedUserId, api::client::uiaa::UiaaInfo};
+
+pub use account_data::{AccountDataItem, put_account_data};
+pub use devices::{DeviceInfo, DeviceRemoved};
+pub use interactive::Purpose;
+pub use list_accounts::AccountInfo;
+pub use log_in::{Credentials, LoggedIn, NewDevice};
+pub use openid::OpenIdToken;
+pub use profile::{Profile, check_profile_field};
+pub use refresh::Refreshed;
+pub use register::{Registered, Registration};
+pub use registration_token::RegistrationTokenInfo;
 pub use session::Session;
+pub use shared_secret::SharedSecretRegistration;
 
 /// Something about an account failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountsError {
-    /// The access token is not, or no longer, valid.
-    #[error("unknown access token")]
+    /// The access token or refresh token is not, or no longer, valid.
+    #[error("unknown token")]
     UnknownToken {
         /// It has expired; the device is still there.
         soft_logout: bool,
     },
+    /// More user-interactive authentication is needed.
+    #[error("more authentication is needed")]
+    Interactive(Box<UiaaInfo>),
+    /// Refused; the text says why and may be shown to anybody.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// The account was deactivated.
+    #[error("this account has been deactivated")]
+    Deactivated,
+    /// The name is not one that an account of this platform can have.
+    #[error("{0}")]
+    InvalidUsername(&'static str),
+    /// The name is taken.
+    #[error("this name is taken")]
+    UserInUse,
+    /// The password is too easy to guess.
+    #[error("{0}")]
+    WeakPassword(&'static str),
+    /// What was asked for does not exist.
+    #[error("{0} not found")]
+    NotFound(&'static str),
+    /// A value is not what it has to be.
+    #[error("{0}")]
+    InvalidParam(&'static str),
+    /// A required value is missing.
+    #[error("{0} is missing")]
+    MissingParam(&'static str),
+    /// A content is not a JSON object.
+    #[error("the content is not a JSON object")]
+    NotAnObject,
+    /// A value is greater than its limit.
+    #[error("{0} is too large")]
+    TooLarge(&'static str),
+    /// The name of a profile field is longer than its limit.
+    #[error("the name of this field is too long")]
+    KeyTooLarge,
+    /// The whole profile is greater than its limit.
+    #[error("the profile is too large")]
+    ProfileTooLarge,
+    /// The user has as many of these as one may have.
+    #[error("there are too many {0}")]
+    TooMany(&'static str),
+    /// Only the server writes this type of account data.
+    #[error("this type of account data cannot be set here")]
+    ServerControlled,
+    /// A password could not be hashed.
+    #[error("hashing a password failed: {0}")]
+    Hashing(String),
     /// The store failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -27,11 +114,46 @@ pub enum AccountsError {
 #[derive(Clone, Debug)]
 pub struct Accounts {
     store: Store,
+    shared: Arc<Shared>,
+}
+
+/// What is kept in memory only.
+struct Shared {
+    sessions: session::Cache,
+    passwords: password::Passwords,
+    interactive: expiring::Expiring<interactive::Interactive>,
+    nonces: expiring::Expiring<OwnedServerName>,
+    openid: expiring::Expiring<OwnedUserId>,
+    tag_locks: tags::Locks,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shared")
+    }
 }
 
 impl Accounts {
     /// The accounts in a store.
     pub fn new(store: Store) -> Self {
-        Self { store }
+        let shared = Shared {
+            sessions: session::Cache::new(),
+            passwords: password::Passwords::new(),
+            interactive: expiring::Expiring::new(10_000),
+            nonces: expiring::Expiring::new(1_000),
+            openid: expiring::Expiring::new(10_000),
+            tag_locks: tags::Locks::new(),
+        };
+        Self { store, shared: Arc::new(shared) }
+    }
+
+    /// The account of a user; None: there never was one.
+    pub async fn account(&self, user_id: &OwnedUserId) -> Result<Option<AccountRecord>, AccountsError> {
+        Ok(self.store.get::<AccountsTable>(&UserKey { user_id: user_id.clone() }).await?)
+    }
+
+    /// Whether a user has an account that is not deactivated.
+    pub async fn is_active(&self, user_id: &OwnedUserId) -> Result<bool, AccountsError> {
+        Ok(self.account(user_id).await?.is_some_and(|account| !account.deactivated))
     }
 }

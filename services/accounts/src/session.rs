@@ -1,12 +1,29 @@
-//! Access tokens: who calls?
+//! Access tokens: who calls? Asked on every request, so answers are kept in memory.
 
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
-use linkspan_storage::catalogue::{AccessTokens, Accounts as AccountsTable, PlatformHashKey, UserKey};
+use linkspan_storage::{
+    WriteSet,
+    catalogue::{AccessTokens, DeviceKey, Devices, PlatformHashKey},
+};
 use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId};
-use sha2::{Digest, Sha256};
 
-use crate::{Accounts, AccountsError};
+use crate::{
+    Accounts, AccountsError,
+    log_in::delete_tokens,
+    token::{TokenHash, hash_token},
+};
+
+/// How many access tokens are kept in memory.
+const CACHED: usize = 100_000;
+/// How exactly it is known when a device was last seen, in milliseconds.
+const SEEN_MS: u64 = 60_000;
 
 /// Whom an access token stands for.
 #[derive(Clone, Debug)]
@@ -19,27 +36,145 @@ pub struct Session {
     pub admin: bool,
 }
 
+/// A session as it is kept in memory.
+#[derive(Debug)]
+struct Cached {
+    session: Session,
+    expires_ts: Option<u64>,
+    last_seen_ts: AtomicU64,
+}
+
+/// The sessions that were asked for lately, by the hash of their access token.
+pub(crate) struct Cache {
+    sessions: quick_cache::sync::Cache<TokenHash, Arc<Cached>>,
+    /// Rises before tokens are forgotten: whoever read the store before does not cache what it read.
+    forgotten: AtomicU64,
+}
+
+impl Cache {
+    pub(crate) fn new() -> Self {
+        Self { sessions: quick_cache::sync::Cache::new(CACHED), forgotten: AtomicU64::new(0) }
+    }
+
+    /// Forgets tokens that a commit has removed or changed.
+    pub(crate) fn forget(&self, tokens: impl IntoIterator<Item = TokenHash>) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        for token in tokens {
+            self.sessions.remove(&token);
+        }
+    }
+}
+
 impl Accounts {
     /// Finds whom an access token of a platform stands for. A token of another platform is unknown.
+    ///
+    /// The device counts as seen at `address`; that is written once a minute, and not awaited.
     pub async fn authenticate(
         &self,
         platform: &OwnedServerName,
         token: &str,
-        _address: IpAddr,
+        address: IpAddr,
         now_ts: u64,
     ) -> Result<Session, AccountsError> {
-        let key = PlatformHashKey { platform: platform.clone(), hash: Sha256::digest(token).into() };
-        let unknown = AccountsError::UnknownToken { soft_logout: false };
-        let Some(token) = self.store.get::<AccessTokens>(&key).await? else { return Err(unknown) };
-        if token.expires_ts.is_some_and(|expires_ts| expires_ts <= now_ts) {
+        let hash = hash_token(token);
+        let cached = match self.shared.sessions.sessions.get(&hash) {
+            Some(cached) => cached,
+            None => self.load_session(platform, hash).await?,
+        };
+        if cached.session.user_id.server_name() != *platform {
+            return Err(AccountsError::UnknownToken { soft_logout: false });
+        }
+        if cached.expires_ts.is_some_and(|expires_ts| expires_ts <= now_ts) {
             return Err(AccountsError::UnknownToken { soft_logout: true });
         }
-        let account = self.store.get::<AccountsTable>(&UserKey { user_id: token.user_id.clone() }).await?;
-        match account {
-            Some(account) if !account.deactivated => {
-                Ok(Session { user_id: token.user_id, device_id: token.device_id, admin: account.admin })
-            }
-            _ => Err(unknown),
+        self.see(&cached, address, now_ts);
+        Ok(cached.session.clone())
+    }
+
+    async fn load_session(
+        &self,
+        platform: &OwnedServerName,
+        hash: TokenHash,
+    ) -> Result<Arc<Cached>, AccountsError> {
+        let unknown = || AccountsError::UnknownToken { soft_logout: false };
+        let forgotten = self.shared.sessions.forgotten.load(Ordering::SeqCst);
+        let key = PlatformHashKey { platform: platform.clone(), hash };
+        let token = self.store.get::<AccessTokens>(&key).await?.ok_or_else(unknown)?;
+        let account = self.account(&token.user_id).await?.filter(|account| !account.deactivated);
+        let admin = account.ok_or_else(unknown)?.admin;
+        let key = DeviceKey { user_id: token.user_id.clone(), device_id: token.device_id.clone() };
+        let device = self.store.get::<Devices>(&key).await?.ok_or_else(unknown)?;
+        if device.access_token == hash && device.previous_access_token.is_some() {
+            self.settle_refresh(&key, hash).await?;
+        } else if device.access_token != hash && device.previous_access_token != Some(hash) {
+            return Err(unknown());
         }
+        let cached = Arc::new(Cached {
+            session: Session { user_id: token.user_id, device_id: token.device_id, admin },
+            expires_ts: token.expires_ts,
+            last_seen_ts: AtomicU64::new(device.last_seen_ts),
+        });
+        self.shared.sessions.sessions.insert(hash, cached.clone());
+        if self.shared.sessions.forgotten.load(Ordering::SeqCst) != forgotten {
+            self.shared.sessions.sessions.remove(&hash);
+        }
+        Ok(cached)
+    }
+
+    /// The new access token is used, so its client has it: the tokens before the refresh go.
+    async fn settle_refresh(&self, key: &DeviceKey, hash: TokenHash) -> Result<(), AccountsError> {
+        let gone = self
+            .store
+            .update(async || {
+                let mut writes = WriteSet::new();
+                let Some(device) = self.store.get::<Devices>(key).await? else { return Ok((writes, None)) };
+                if device.access_token != hash {
+                    return Ok((writes, None));
+                }
+                let mut settled = device.clone();
+                let gone = settled.previous_access_token.take();
+                let refresh = settled.previous_refresh_token.take();
+                delete_tokens(&mut writes, &key.user_id, gone, refresh);
+                writes.expect::<Devices>(key, &device);
+                writes.put::<Devices>(key, &settled);
+                Ok::<_, AccountsError>((writes, gone))
+            })
+            .await?;
+        self.shared.sessions.forget(gone);
+        Ok(())
+    }
+
+    fn see(&self, cached: &Arc<Cached>, address: IpAddr, now_ts: u64) {
+        let last = cached.last_seen_ts.load(Ordering::Relaxed);
+        let due = now_ts.saturating_sub(last) >= SEEN_MS;
+        let mine = || {
+            cached.last_seen_ts.compare_exchange(last, now_ts, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        };
+        if !(due && mine()) {
+            return;
+        }
+        let (accounts, cached) = (self.clone(), cached.clone());
+        tokio::spawn(async move {
+            if let Err(error) = accounts.write_seen(&cached.session, address, now_ts).await {
+                tracing::warn!(%error, "when a device was last seen could not be written");
+            }
+        });
+    }
+
+    async fn write_seen(&self, session: &Session, address: IpAddr, now_ts: u64) -> Result<(), AccountsError> {
+        let key = DeviceKey { user_id: session.user_id.clone(), device_id: session.device_id.clone() };
+        self.store
+            .update(async || {
+                let mut writes = WriteSet::new();
+                if let Some(device) = self.store.get::<Devices>(&key).await? {
+                    writes.expect::<Devices>(&key, &device);
+                    let mut seen = device;
+                    seen.last_seen_ts = seen.last_seen_ts.max(now_ts);
+                    seen.last_seen_ip = Some(address.to_string());
+                    writes.put::<Devices>(&key, &seen);
+                }
+                Ok((writes, ()))
+            })
+            .await
     }
 }

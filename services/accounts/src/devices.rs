@@ -1,0 +1,145 @@
+//! The devices of a user.
+//! <https://spec.matrix.org/v1.19/client-server-api/#device-management>
+
+use linkspan_storage::{
+    Range, WriteSet,
+    catalogue::{DeviceKey, Devices},
+    records::DeviceRecord,
+};
+use ruma::{OwnedDeviceId, OwnedUserId, api::client::uiaa::AuthData};
+
+use crate::{
+    Accounts, AccountsError,
+    interactive::{PASSWORD_FLOWS, Purpose},
+    log_in::{MAX_DEVICES, check_device_name, delete_tokens, refresh_tokens_of, tokens_of},
+};
+
+/// A device, as its owner sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeviceInfo {
+    /// Its id.
+    pub device_id: OwnedDeviceId,
+    /// Its name.
+    pub display_name: Option<String>,
+    /// When it last called, to the minute.
+    pub last_seen_ts: u64,
+    /// From where it last called.
+    pub last_seen_ip: Option<String>,
+}
+
+/// A device is gone: whoever keeps something for it (keys, pushers, messages) removes that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "what others keep for the device has to go, too"]
+pub struct DeviceRemoved {
+    /// Whose device it was.
+    pub user_id: OwnedUserId,
+    /// Which it was.
+    pub device_id: OwnedDeviceId,
+}
+
+impl Accounts {
+    /// The devices of a user.
+    pub async fn devices(&self, user_id: &OwnedUserId) -> Result<Vec<DeviceInfo>, AccountsError> {
+        let devices = self.store.range::<Devices>(Range::prefix((user_id,)).limit(MAX_DEVICES)).await?;
+        Ok(devices.into_iter().map(|(key, device)| info(key.device_id, device)).collect())
+    }
+
+    /// A device of a user.
+    pub async fn device(
+        &self,
+        user_id: &OwnedUserId,
+        device_id: &OwnedDeviceId,
+    ) -> Result<Option<DeviceInfo>, AccountsError> {
+        let key = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
+        Ok(self.store.get::<Devices>(&key).await?.map(|device| info(key.device_id, device)))
+    }
+
+    /// Gives a device another name; None leaves it as it is.
+    pub async fn rename_device(
+        &self,
+        user_id: &OwnedUserId,
+        device_id: &OwnedDeviceId,
+        display_name: Option<String>,
+    ) -> Result<(), AccountsError> {
+        check_device_name(display_name.as_deref())?;
+        let key = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
+        self.store
+            .update(async || {
+                let device =
+                    self.store.get::<Devices>(&key).await?.ok_or(AccountsError::NotFound("device"))?;
+                let mut writes = WriteSet::new();
+                if let Some(name) = &display_name {
+                    writes.expect::<Devices>(&key, &device);
+                    writes.put::<Devices>(&key, &DeviceRecord { display_name: Some(name.clone()), ..device });
+                }
+                Ok((writes, ()))
+            })
+            .await
+    }
+
+    /// Removes devices of a user who proves the password. Those that do not exist are passed over.
+    pub async fn delete_devices(
+        &self,
+        user_id: &OwnedUserId,
+        device_ids: &[OwnedDeviceId],
+        auth: Option<&AuthData>,
+        now_ts: u64,
+    ) -> Result<Vec<DeviceRemoved>, AccountsError> {
+        let mut names: Vec<&str> = device_ids.iter().map(|id| id.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        if names.len() > MAX_DEVICES {
+            return Err(AccountsError::TooLarge("the list of devices"));
+        }
+        let purpose = Purpose::of_user(user_id, format!("delete devices {}", names.join("\0")));
+        self.authenticate_interactively(&purpose, PASSWORD_FLOWS, auth, now_ts).await?;
+        self.remove_devices(user_id, device_ids).await
+    }
+
+    pub(crate) async fn device_ids(
+        &self,
+        user_id: &OwnedUserId,
+    ) -> Result<Vec<OwnedDeviceId>, AccountsError> {
+        let keys = self.store.keys::<Devices>(Range::prefix((user_id,))).await?;
+        Ok(keys.into_iter().map(|key| key.device_id).collect())
+    }
+
+    /// Removes devices with their tokens.
+    pub(crate) async fn remove_devices(
+        &self,
+        user_id: &OwnedUserId,
+        device_ids: &[OwnedDeviceId],
+    ) -> Result<Vec<DeviceRemoved>, AccountsError> {
+        let mut all_removed = Vec::new();
+        for device_id in device_ids {
+            let key = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
+            let removed = self
+                .store
+                .update(async || {
+                    let mut writes = WriteSet::new();
+                    let device = self.store.get::<Devices>(&key).await?;
+                    if let Some(device) = &device {
+                        writes.expect::<Devices>(&key, device);
+                        writes.delete::<Devices>(&key);
+                        delete_tokens(&mut writes, user_id, tokens_of(device), refresh_tokens_of(device));
+                    }
+                    Ok::<_, AccountsError>((writes, device))
+                })
+                .await?;
+            if let Some(device) = removed {
+                self.shared.sessions.forget(tokens_of(&device));
+                all_removed.push(DeviceRemoved { user_id: key.user_id, device_id: key.device_id });
+            }
+        }
+        Ok(all_removed)
+    }
+}
+
+fn info(device_id: OwnedDeviceId, device: DeviceRecord) -> DeviceInfo {
+    DeviceInfo {
+        device_id,
+        display_name: device.display_name,
+        last_seen_ts: device.last_seen_ts,
+        last_seen_ip: device.last_seen_ip,
+    }
+}

@@ -1,0 +1,61 @@
+//! Stored filters. The same filter has the same id.
+//! <https://spec.matrix.org/v1.19/client-server-api/#filtering>
+
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use linkspan_storage::{
+    Json, Range, StorageError, WriteSet,
+    catalogue::{Filters, UserNameKey},
+};
+use ruma::{OwnedUserId, api::client::filter::FilterDefinition};
+use sha2::{Digest, Sha256};
+
+use crate::{Accounts, AccountsError};
+
+/// The greatest filter as JSON, in bytes.
+const FILTER_BYTES: usize = 65_536;
+/// The greatest number of filters of a user.
+const MAX_FILTERS: usize = 1_000;
+/// Bytes of the hash that make an id.
+const ID_BYTES: usize = 12;
+
+impl Accounts {
+    /// Stores a filter and returns its id.
+    pub async fn create_filter(
+        &self,
+        user_id: &OwnedUserId,
+        filter: &FilterDefinition,
+    ) -> Result<String, AccountsError> {
+        let json = serde_json::to_string(filter).map_err(|_| AccountsError::NotAnObject)?;
+        if json.len() > FILTER_BYTES {
+            return Err(AccountsError::TooLarge("the filter"));
+        }
+        let id = BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(&json)[..ID_BYTES]);
+        let key = UserNameKey { user_id: user_id.clone(), name: id.clone() };
+        if self.store.contains::<Filters>(&key).await? {
+            return Ok(id);
+        }
+        let filters = self.store.keys::<Filters>(Range::prefix((user_id,)).limit(MAX_FILTERS)).await?;
+        if filters.len() >= MAX_FILTERS {
+            return Err(AccountsError::TooMany("filters"));
+        }
+        let mut writes = WriteSet::new();
+        writes.put::<Filters>(&key, &Json(json));
+        self.store.commit(writes).await.map_err(StorageError::from)?;
+        Ok(id)
+    }
+
+    /// The filter with an id.
+    pub async fn filter(
+        &self,
+        user_id: &OwnedUserId,
+        id: &str,
+    ) -> Result<Option<FilterDefinition>, AccountsError> {
+        let key = UserNameKey { user_id: user_id.clone(), name: id.to_owned() };
+        let Some(json) = self.store.get::<Filters>(&key).await? else { return Ok(None) };
+        let damaged = |error: serde_json::Error| StorageError::DamagedValue {
+            table: "filters",
+            reason: error.to_string(),
+        };
+        Ok(Some(serde_json::from_str(&json.0).map_err(damaged)?))
+    }
+}

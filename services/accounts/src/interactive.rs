@@ -1,0 +1,165 @@
+//! User-interactive authentication: proving more than an access token proves, in stages.
+//! <https://spec.matrix.org/v1.19/client-server-api/#user-interactive-authentication-api>
+//!
+//! Sessions are kept in memory: they expire, and are bounded in number. A session belongs to what it was
+//! begun for, and ends when it is complete.
+
+use ruma::{
+    OwnedServerName, OwnedUserId,
+    api::{
+        client::uiaa::{AuthData, AuthFlow, AuthType, UiaaInfo, UserIdentifier},
+        error::{ErrorKind, StandardErrorBody},
+    },
+};
+
+use crate::{Accounts, AccountsError, token::new_token, username::named_user};
+
+/// How long a session lasts, in milliseconds.
+const SESSION_MS: u64 = 15 * 60_000;
+
+/// The stages of who proves a password.
+pub(crate) const PASSWORD_FLOWS: &[&[AuthType]] = &[&[AuthType::Password]];
+
+/// What a session is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Purpose {
+    platform: OwnedServerName,
+    user_id: Option<OwnedUserId>,
+    operation: String,
+}
+
+impl Purpose {
+    /// An operation of a user; `operation` names it with what it is done to.
+    pub fn of_user(user_id: &OwnedUserId, operation: impl Into<String>) -> Self {
+        let platform = user_id.server_name().to_owned();
+        Self { platform, user_id: Some(user_id.clone()), operation: operation.into() }
+    }
+
+    /// An operation of somebody who is not known yet.
+    pub fn of_platform(platform: &OwnedServerName, operation: impl Into<String>) -> Self {
+        Self { platform: platform.clone(), user_id: None, operation: operation.into() }
+    }
+}
+
+/// A session.
+#[derive(Clone, Debug)]
+pub(crate) struct Interactive {
+    purpose: Purpose,
+    completed: Vec<AuthType>,
+    registration_token: Option<String>,
+}
+
+/// What a complete session has proved.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Proof {
+    /// The registration token that was given.
+    pub(crate) registration_token: Option<String>,
+}
+
+impl Accounts {
+    /// Refuses with [`AccountsError::Interactive`] unless the stages of one of `flows` are complete.
+    pub(crate) async fn authenticate_interactively(
+        &self,
+        purpose: &Purpose,
+        flows: &[&[AuthType]],
+        auth: Option<&AuthData>,
+        now_ts: u64,
+    ) -> Result<Proof, AccountsError> {
+        let (name, mut session, mut refusal) = self.interactive_session(purpose, auth, now_ts)?;
+        if let (Some(auth), None) = (auth, &refusal) {
+            refusal = self.complete_stage(&mut session, flows, auth, now_ts).await?;
+        }
+        let complete = |flow: &&&[AuthType]| flow.iter().all(|stage| session.completed.contains(stage));
+        if refusal.is_none() && flows.iter().any(|flow| complete(&flow)) {
+            self.shared.interactive.take(&name, now_ts);
+            return Ok(Proof { registration_token: session.registration_token });
+        }
+        let mut info = UiaaInfo::new(flows.iter().map(|flow| AuthFlow::new(flow.to_vec())).collect());
+        info.completed = session.completed.clone();
+        info.params = serde_json::value::to_raw_value(&serde_json::json!({})).ok();
+        info.session = Some(name.clone());
+        info.auth_error = refusal.map(Box::new);
+        self.shared.interactive.put(name, session, now_ts + SESSION_MS);
+        Err(AccountsError::Interactive(Box::new(info)))
+    }
+
+    /// As above, for a user who proves the password.
+    pub async fn prove_password(
+        &self,
+        purpose: &Purpose,
+        auth: Option<&AuthData>,
+        now_ts: u64,
+    ) -> Result<(), AccountsError> {
+        self.authenticate_interactively(purpose, PASSWORD_FLOWS, auth, now_ts).await.map(|_| ())
+    }
+
+    /// The session that is gone on with, or a new one.
+    fn interactive_session(
+        &self,
+        purpose: &Purpose,
+        auth: Option<&AuthData>,
+        now_ts: u64,
+    ) -> Result<(String, Interactive, Option<StandardErrorBody>), AccountsError> {
+        let name = auth.and_then(|auth| auth.session());
+        let known = name.and_then(|name| Some((name, self.shared.interactive.get(name, now_ts)?)));
+        match known {
+            Some((name, session)) if session.purpose == *purpose => Ok((name.to_owned(), session, None)),
+            Some(_) => Err(AccountsError::Forbidden("this authentication was begun for something else")),
+            None => {
+                let session =
+                    Interactive { purpose: purpose.clone(), completed: Vec::new(), registration_token: None };
+                let refusal = name.map(|_| refusal("this authentication has expired; begin again"));
+                Ok((new_token(""), session, refusal))
+            }
+        }
+    }
+
+    /// Tries a stage; a refusal that the client is told with what is still to do.
+    async fn complete_stage(
+        &self,
+        session: &mut Interactive,
+        flows: &[&[AuthType]],
+        auth: &AuthData,
+        now_ts: u64,
+    ) -> Result<Option<StandardErrorBody>, AccountsError> {
+        // Without a type the client asks whether the stages that it completed elsewhere are enough.
+        let Some(stage) = auth.auth_type() else { return Ok(None) };
+        if !flows.iter().any(|flow| flow.contains(&stage)) {
+            let message = "this kind of authentication is not asked for here".to_owned();
+            return Ok(Some(StandardErrorBody::new(ErrorKind::Unrecognized, message)));
+        }
+        let passed = match auth {
+            AuthData::Dummy(_) => true,
+            AuthData::Password(password) => {
+                let user_id = match &password.identifier {
+                    UserIdentifier::Matrix(id) => named_user(&session.purpose.platform, &id.user),
+                    _ => None,
+                };
+                let user_id = user_id.filter(|user_id| Some(user_id) == session.purpose.user_id.as_ref());
+                match self.check_credentials(user_id, password.password.clone()).await {
+                    Ok(_) => true,
+                    Err(AccountsError::Forbidden(_) | AccountsError::Deactivated) => false,
+                    Err(error) => return Err(error),
+                }
+            }
+            AuthData::RegistrationToken(token) => {
+                let valid =
+                    self.registration_token_is_valid(&session.purpose.platform, &token.token, now_ts).await?;
+                session.registration_token = valid.then(|| token.token.clone());
+                valid
+            }
+            _ => false,
+        };
+        if !passed {
+            return Ok(Some(refusal("this is not right")));
+        }
+        if !session.completed.contains(&stage) {
+            session.completed.push(stage);
+        }
+        Ok(None)
+    }
+}
+
+fn refusal(message: &str) -> StandardErrorBody {
+    StandardErrorBody::new(ErrorKind::Forbidden, message.to_owned())
+}

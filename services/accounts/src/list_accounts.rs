@@ -1,0 +1,46 @@
+//! Listing the accounts of a platform: for operators.
+
+use linkspan_storage::{
+    Range,
+    catalogue::{Accounts as AccountsTable, UserKey},
+};
+use ruma::{OwnedServerName, OwnedUserId};
+
+use crate::{Accounts, AccountsError};
+
+/// An account, as its operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountInfo {
+    /// The user.
+    pub user_id: OwnedUserId,
+    /// When it was made.
+    pub created_ts: u64,
+    /// Whether it was deactivated.
+    pub deactivated: bool,
+    /// Whether it administers the platform.
+    pub admin: bool,
+}
+
+impl Accounts {
+    /// A page of the accounts of a platform in the order of their names, those after `after`.
+    pub async fn list_accounts(
+        &self,
+        platform: &OwnedServerName,
+        after: Option<&OwnedUserId>,
+        limit: usize,
+    ) -> Result<Vec<AccountInfo>, AccountsError> {
+        // The keys of a platform's users are those whose text starts with the platform, closed off.
+        let mut range = Range::<AccountsTable>::prefix_text((), &format!("{platform}\0\u{1}")).limit(limit);
+        if let Some(after) = after {
+            range = range.after(&UserKey { user_id: after.clone() });
+        }
+        let rows = self.store.range(range).await?;
+        let info = |(key, account): (UserKey, linkspan_storage::records::AccountRecord)| AccountInfo {
+            user_id: key.user_id,
+            created_ts: account.created_ts,
+            deactivated: account.deactivated,
+            admin: account.admin,
+        };
+        Ok(rows.into_iter().map(info).collect())
+    }
+}

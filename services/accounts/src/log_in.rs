@@ -1,0 +1,256 @@
+//! Logging in: a password gives a device an access token.
+//! <https://spec.matrix.org/v1.19/client-server-api/#login>
+
+use std::net::IpAddr;
+
+use linkspan_platforms::Platform;
+use linkspan_storage::{
+    Range, WriteSet,
+    catalogue::{
+        AccessTokens, Accounts as AccountsTable, DeviceKey, Devices, PlatformHashKey, RefreshTokens, UserKey,
+    },
+    records::{AccessTokenRecord, AccountRecord, DeviceRecord, RefreshTokenRecord},
+};
+use ruma::{OwnedDeviceId, OwnedUserId};
+
+use crate::{
+    Accounts, AccountsError,
+    token::{TokenHash, hash_token, new_token, random_text},
+    username::named_user,
+};
+
+/// How long an access token lasts that can be refreshed, in milliseconds.
+pub(crate) const ACCESS_TOKEN_MS: u64 = 3_600_000;
+/// The greatest number of devices of a user.
+pub(crate) const MAX_DEVICES: usize = 1_000;
+/// The greatest length of a device's id, and of its name, in bytes.
+const DEVICE_ID_BYTES: usize = 255;
+const DEVICE_NAME_BYTES: usize = 1_024;
+
+/// What proves who logs in.
+#[derive(Clone)]
+pub struct Credentials {
+    /// A localpart or a whole user id.
+    pub user: String,
+    /// The password.
+    pub password: String,
+}
+
+/// The device that logs in.
+#[derive(Clone, Debug, Default)]
+pub struct NewDevice {
+    /// A device that is known keeps its name and gets new tokens; None: a new one.
+    pub device_id: Option<OwnedDeviceId>,
+    /// The name of a new device.
+    pub display_name: Option<String>,
+    /// Whether it gets an access token that expires, and a refresh token.
+    pub refreshable: bool,
+    /// Where it is.
+    pub address: Option<IpAddr>,
+}
+
+/// A device that has logged in.
+#[derive(Clone)]
+pub struct LoggedIn {
+    /// The user.
+    pub user_id: OwnedUserId,
+    /// The device.
+    pub device_id: OwnedDeviceId,
+    /// The access token.
+    pub access_token: String,
+    /// The refresh token, if one was asked for.
+    pub refresh_token: Option<String>,
+    /// How long the access token lasts, in milliseconds; None: until the device logs out.
+    pub expires_in_ms: Option<u64>,
+}
+
+impl Accounts {
+    /// Logs a user of `platform` in. A wrong password and an unknown user look the same.
+    pub async fn log_in(
+        &self,
+        platform: &Platform,
+        credentials: Credentials,
+        device: NewDevice,
+        now_ts: u64,
+    ) -> Result<LoggedIn, AccountsError> {
+        let user_id = named_user(platform.server_name(), &credentials.user);
+        let user_id = self.check_credentials(user_id, credentials.password).await?;
+        self.start_session(user_id, device, now_ts).await
+    }
+
+    /// The user, if the password is right.
+    pub(crate) async fn check_credentials(
+        &self,
+        user_id: Option<OwnedUserId>,
+        password: String,
+    ) -> Result<OwnedUserId, AccountsError> {
+        let account = match &user_id {
+            Some(user_id) => self.account(user_id).await?,
+            None => None,
+        };
+        let deactivated = account.as_ref().is_some_and(|account| account.deactivated);
+        let hash = account.and_then(|account| account.password_hash);
+        let right = self.shared.passwords.verify(password, hash).await?;
+        match user_id {
+            _ if deactivated => Err(AccountsError::Deactivated),
+            Some(user_id) if right => Ok(user_id),
+            _ => Err(AccountsError::Forbidden("wrong user name or password")),
+        }
+    }
+
+    /// Gives a device of an account new tokens; those it had are gone.
+    pub(crate) async fn start_session(
+        &self,
+        user_id: OwnedUserId,
+        device: NewDevice,
+        now_ts: u64,
+    ) -> Result<LoggedIn, AccountsError> {
+        check_device(&device)?;
+        let user_key = UserKey { user_id: user_id.clone() };
+        let device_id = device.device_id.clone().unwrap_or_else(new_device_id);
+        let key = DeviceKey { user_id: user_id.clone(), device_id };
+        let (logged_in, gone) = self
+            .store
+            .update(async || {
+                let account = self.store.get::<AccountsTable>(&user_key).await?;
+                let account = check_active(account)?;
+                let known = self.store.get::<Devices>(&key).await?;
+                if known.is_none() {
+                    self.check_device_count(&user_id).await?;
+                }
+                let mut writes = WriteSet::new();
+                writes.expect::<AccountsTable>(&user_key, &account);
+                let logged_in = put_device(&mut writes, &key, known.as_ref(), &device, now_ts);
+                Ok::<_, AccountsError>((writes, (logged_in, known.map(|device| tokens_of(&device)))))
+            })
+            .await?;
+        self.shared.sessions.forget(gone.into_iter().flatten());
+        Ok(logged_in)
+    }
+
+    async fn check_device_count(&self, user_id: &OwnedUserId) -> Result<(), AccountsError> {
+        let devices = self.store.keys::<Devices>(Range::prefix((user_id,)).limit(MAX_DEVICES)).await?;
+        if devices.len() < MAX_DEVICES { Ok(()) } else { Err(AccountsError::TooMany("devices")) }
+    }
+}
+
+pub(crate) fn check_active(account: Option<AccountRecord>) -> Result<AccountRecord, AccountsError> {
+    let account = account.ok_or(AccountsError::NotFound("account"))?;
+    if account.deactivated { Err(AccountsError::Deactivated) } else { Ok(account) }
+}
+
+pub(crate) fn check_device(device: &NewDevice) -> Result<(), AccountsError> {
+    let id = device.device_id.as_ref().map(|id| id.as_str());
+    if id.is_some_and(|id| id.is_empty() || id.len() > DEVICE_ID_BYTES) {
+        return Err(AccountsError::InvalidParam("a device id has 1 to 255 bytes"));
+    }
+    check_device_name(device.display_name.as_deref())
+}
+
+pub(crate) fn check_device_name(name: Option<&str>) -> Result<(), AccountsError> {
+    match name {
+        Some(name) if name.len() > DEVICE_NAME_BYTES => Err(AccountsError::TooLarge("the device's name")),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn new_device_id() -> OwnedDeviceId {
+    random_text(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", 10).into()
+}
+
+/// Writes a device with new tokens in the place of `known`.
+pub(crate) fn put_device(
+    writes: &mut WriteSet,
+    key: &DeviceKey,
+    known: Option<&DeviceRecord>,
+    device: &NewDevice,
+    now_ts: u64,
+) -> LoggedIn {
+    match known {
+        Some(known) => {
+            writes.expect::<Devices>(key, known);
+            delete_tokens(writes, &key.user_id, tokens_of(known), refresh_tokens_of(known));
+        }
+        None => writes.expect_absent::<Devices>(key),
+    }
+    let (access_token, access_hash) = put_access_token(writes, key, device.refreshable, now_ts);
+    let refresh = device.refreshable.then(|| put_refresh_token(writes, key));
+    let record = DeviceRecord {
+        display_name: known.map_or(device.display_name.clone(), |known| known.display_name.clone()),
+        created_ts: known.map_or(now_ts, |known| known.created_ts),
+        last_seen_ts: now_ts,
+        last_seen_ip: device.address.map(|address| address.to_string()),
+        access_token: access_hash,
+        refresh_token: refresh.as_ref().map(|(_, hash)| *hash),
+        previous_access_token: None,
+        previous_refresh_token: None,
+    };
+    writes.put::<Devices>(key, &record);
+    LoggedIn {
+        user_id: key.user_id.clone(),
+        device_id: key.device_id.clone(),
+        access_token,
+        refresh_token: refresh.map(|(token, _)| token),
+        expires_in_ms: device.refreshable.then_some(ACCESS_TOKEN_MS),
+    }
+}
+
+/// Writes a new access token of a device.
+pub(crate) fn put_access_token(
+    writes: &mut WriteSet,
+    device: &DeviceKey,
+    expires: bool,
+    now_ts: u64,
+) -> (String, TokenHash) {
+    let token = new_token("lst_");
+    let hash = hash_token(&token);
+    let record = AccessTokenRecord {
+        user_id: device.user_id.clone(),
+        device_id: device.device_id.clone(),
+        expires_ts: expires.then_some(now_ts + ACCESS_TOKEN_MS),
+    };
+    writes.put::<AccessTokens>(&token_key(&device.user_id, hash), &record);
+    (token, hash)
+}
+
+/// Writes a new refresh token of a device.
+pub(crate) fn put_refresh_token(writes: &mut WriteSet, device: &DeviceKey) -> (String, TokenHash) {
+    let token = new_token("lsr_");
+    let hash = hash_token(&token);
+    let record = RefreshTokenRecord {
+        user_id: device.user_id.clone(),
+        device_id: device.device_id.clone(),
+        used: false,
+    };
+    writes.put::<RefreshTokens>(&token_key(&device.user_id, hash), &record);
+    (token, hash)
+}
+
+/// Removes tokens of a user.
+pub(crate) fn delete_tokens(
+    writes: &mut WriteSet,
+    user_id: &OwnedUserId,
+    access: impl IntoIterator<Item = TokenHash>,
+    refresh: impl IntoIterator<Item = TokenHash>,
+) {
+    for hash in access {
+        writes.delete::<AccessTokens>(&token_key(user_id, hash));
+    }
+    for hash in refresh {
+        writes.delete::<RefreshTokens>(&token_key(user_id, hash));
+    }
+}
+
+/// All access tokens of a device.
+pub(crate) fn tokens_of(device: &DeviceRecord) -> Vec<TokenHash> {
+    [Some(device.access_token), device.previous_access_token].into_iter().flatten().collect()
+}
+
+/// All refresh tokens of a device.
+pub(crate) fn refresh_tokens_of(device: &DeviceRecord) -> Vec<TokenHash> {
+    [device.refresh_token, device.previous_refresh_token].into_iter().flatten().collect()
+}
+
+pub(crate) fn token_key(user_id: &OwnedUserId, hash: TokenHash) -> PlatformHashKey {
+    PlatformHashKey { platform: user_id.server_name().to_owned(), hash }
+}

@@ -1,0 +1,86 @@
+//! The registration API of Synapse's tools: who knows the platform's shared secret makes accounts.
+//! <https://element-hq.github.io/synapse/latest/admin_api/register_api.html>
+
+use hmac::{Hmac, Mac};
+use linkspan_platforms::Platform;
+use sha1::Sha1;
+
+use crate::{
+    Accounts, AccountsError, NewDevice, Registered, password::check_password, register::NewAccount,
+    token::new_token, username::user_id_of,
+};
+
+/// How long a nonce lasts, in milliseconds.
+const NONCE_MS: u64 = 60_000;
+
+/// An account to make, with the proof that the secret is known.
+#[derive(Clone)]
+pub struct SharedSecretRegistration {
+    /// A nonce that was handed out and not used yet.
+    pub nonce: String,
+    /// The localpart.
+    pub username: String,
+    /// The password.
+    pub password: String,
+    /// Whether the account administers the platform.
+    pub admin: bool,
+    /// Part of what is proved; otherwise without meaning here.
+    pub user_type: Option<String>,
+    /// HMAC-SHA1 over all the above, hexadecimal.
+    pub mac: String,
+    /// The device to log in; None: none.
+    pub device: Option<NewDevice>,
+}
+
+impl Accounts {
+    /// A nonce for one registration; None where there is no shared secret.
+    pub fn new_registration_nonce(&self, platform: &Platform, now_ts: u64) -> Option<String> {
+        secret(platform)?;
+        let nonce = new_token("");
+        self.shared.nonces.put(nonce.clone(), platform.server_name().clone(), now_ts + NONCE_MS);
+        Some(nonce)
+    }
+
+    /// Makes an account for somebody who knows the shared secret.
+    pub async fn register_by_shared_secret(
+        &self,
+        platform: &Platform,
+        registration: SharedSecretRegistration,
+        now_ts: u64,
+    ) -> Result<Registered, AccountsError> {
+        let secret = secret(platform).ok_or(AccountsError::NotFound("shared secret"))?;
+        if self.shared.nonces.take(&registration.nonce, now_ts).as_ref() != Some(platform.server_name()) {
+            return Err(AccountsError::InvalidParam("unrecognised nonce"));
+        }
+        check_mac(secret, &registration)?;
+        check_password(&registration.password)?;
+        let account = NewAccount {
+            user_id: Some(user_id_of(platform.server_name(), &registration.username)?),
+            password: registration.password,
+            admin: registration.admin,
+            device: registration.device,
+            registration_token: None,
+        };
+        self.put_account(platform.server_name(), account, now_ts).await
+    }
+}
+
+fn secret(platform: &Platform) -> Option<&str> {
+    Some(platform.settings.registration_shared_secret.as_str()).filter(|secret| !secret.is_empty())
+}
+
+fn check_mac(secret: &str, registration: &SharedSecretRegistration) -> Result<(), AccountsError> {
+    let mut mac = Hmac::<Sha1>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
+    let admin = if registration.admin { "admin" } else { "notadmin" };
+    let mut parts = vec![&*registration.nonce, &*registration.username, &*registration.password, admin];
+    parts.extend(registration.user_type.as_deref());
+    mac.update(parts.join("\0").as_bytes());
+    let given = from_hex(&registration.mac).unwrap_or_default();
+    mac.verify_slice(&given).map_err(|_| AccountsError::Forbidden("HMAC incorrect"))
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let pairs = text.as_bytes().chunks(2);
+    pairs.map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
+}
