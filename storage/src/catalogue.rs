@@ -206,6 +206,8 @@ catalogue! {
     32 directory RoomAliases "room_aliases": RoomAliasKey => ();
     /// The rooms that each platform lists.
     33 directory PublicRooms "public_rooms": PublicRoomKey => ();
+    /// The users who can be found, and all words by which.
+    34 directory DirectoryUsers "directory_users": UserKey => DirectoryUserRecord;
 
     /// What concerns each user, in order; see services/inbox.
     40 inbox Inbox "inbox": InboxKey => ();
@@ -260,6 +262,8 @@ catalogue! {
     81 media Thumbnails "thumbnails": ThumbnailKey => ThumbnailRecord;
     /// Bytes that each user has stored.
     82 media MediaUsage "media_usage": UserKey => u64;
+    /// Media ids that each user was given and has not used yet.
+    83 media PendingMedia "pending_media": UserKey => PendingMediaRecord;
 }
 
 #[cfg(test)]

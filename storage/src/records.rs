@@ -73,6 +73,11 @@ records! {
         room_id: OwnedRoomId,
         creator: OwnedUserId,
     }
+    /// By what a user is found.
+    DirectoryUserRecord {
+        /// Folded words of the localpart (where it may be searched) and the display name, each once.
+        words: Vec<String>,
+    }
     /// What never changes about a room, and whether it is fanned out to.
     RoomRecord {
         version: String,
@@ -199,15 +204,32 @@ records! {
         filename: Option<String>,
         size_bytes: u64,
         created_ts: u64,
-        /// False: the id was handed out, the content has not come yet.
-        uploaded: bool,
+        /// The content's name in the object store; None: the id was given out, the content has not come yet.
+        object: Option<String>,
     }
-    /// A thumbnail.
-    ThumbnailRecord {
-        content_type: String,
-        size_bytes: u64,
+    /// Media ids that were given out and not used yet.
+    PendingMediaRecord {
+        /// Each with the time at which it expires.
+        ids: Vec<(String, u64)>,
     }
 }
+
+/// What is known of a thumbnail.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ThumbnailRecord {
+    /// It was made.
+    Made {
+        /// Its content type.
+        content_type: String,
+        /// Its size.
+        size_bytes: u64,
+    },
+    /// The original is so small that it is its own thumbnail.
+    Original,
+    /// None can be made.
+    Impossible,
+}
+impl Record for ThumbnailRecord {}
 
 /// Where an event is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,1 +1,49 @@
+//! How people and rooms are found: words of users, room aliases, lists of public rooms.
+//!
+//! The functions that change something add to a write-set of the caller, so that they happen
+//! together with what they are about. Who may set an alias or list a room is the rooms service's
+//! decision; this crate knows neither rooms nor accounts.
 
+mod aliases;
+mod public_rooms;
+mod users;
+mod words;
+
+use std::sync::Arc;
+
+use linkspan_platforms::Platforms;
+use linkspan_storage::{StorageError, Store};
+
+/// Something about the directory failed.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// The alias points at a room already.
+    #[error("this alias is taken")]
+    AliasTaken,
+    /// The alias points nowhere.
+    #[error("there is no such alias")]
+    NoSuchAlias,
+    /// The alias is not well formed.
+    #[error("an alias has at most 255 bytes and no NUL")]
+    BadAlias,
+    /// The alias belongs to another platform than the one who sets it, or to none that is hosted.
+    #[error("aliases can be set on one's own platform only")]
+    ForeignAlias,
+    /// The store failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// The directory of all platforms. Clones are the same directory.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    store: Store,
+    platforms: Arc<Platforms>,
+}
+
+impl Directory {
+    /// The directory in a store.
+    pub fn new(store: Store, platforms: Arc<Platforms>) -> Self {
+        Self { store, platforms }
+    }
+}

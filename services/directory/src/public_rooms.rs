@@ -1,0 +1,39 @@
+//! The rooms that each platform lists. A room may be listed by several platforms.
+
+use linkspan_storage::{
+    Range, StorageError, WriteSet,
+    catalogue::{PublicRoomKey, PublicRooms},
+};
+use ruma::{OwnedRoomId, RoomId, ServerName};
+
+use crate::Directory;
+
+/// The most rooms of a platform that are listed.
+const ROOMS: usize = 10_000;
+
+impl Directory {
+    /// Has a platform list a room.
+    pub fn publish(&self, writes: &mut WriteSet, platform: &ServerName, room_id: &RoomId) {
+        writes.put::<PublicRooms>(&key(platform, room_id), &());
+    }
+
+    /// Has a platform list a room no more.
+    pub fn unpublish(&self, writes: &mut WriteSet, platform: &ServerName, room_id: &RoomId) {
+        writes.delete::<PublicRooms>(&key(platform, room_id));
+    }
+
+    /// Whether a platform lists a room.
+    pub async fn is_published(&self, platform: &ServerName, room_id: &RoomId) -> Result<bool, StorageError> {
+        self.store.contains::<PublicRooms>(&key(platform, room_id)).await
+    }
+
+    /// The rooms that a platform lists, at most 10000.
+    pub async fn published_rooms(&self, platform: &ServerName) -> Result<Vec<OwnedRoomId>, StorageError> {
+        let range = Range::<PublicRooms>::prefix((&platform.to_owned(),)).limit(ROOMS);
+        Ok(self.store.keys(range).await?.into_iter().map(|key| key.room_id).collect())
+    }
+}
+
+fn key(platform: &ServerName, room_id: &RoomId) -> PublicRoomKey {
+    PublicRoomKey { platform: platform.to_owned(), room_id: room_id.to_owned() }
+}

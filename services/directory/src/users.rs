@@ -1,0 +1,161 @@
+//! The user directory: people of all hosted platforms, found by words of their names.
+//!
+//! On a platform whose people are known by phone number, nobody is found by a number: neither the
+//! localpart nor a word of digits is kept.
+
+use std::collections::BTreeSet;
+
+use linkspan_platforms::Identity;
+use linkspan_storage::{
+    Range, StorageError, WriteSet,
+    catalogue::{DirectoryTermKey, DirectoryTerms, DirectoryUsers, UserKey},
+    records::DirectoryUserRecord,
+};
+use ruma::{OwnedServerName, OwnedUserId, ServerName, UserId};
+
+use crate::{Directory, words::words};
+
+/// Rows that one search reads of a platform.
+const SCAN_ROWS: usize = 500;
+/// The most results of a search.
+const RESULTS: usize = 100;
+/// The most words of a search that are looked at.
+const QUERY_WORDS: usize = 8;
+
+impl Directory {
+    /// Lets a user be found, after registration and after every change of the display name.
+    /// `old_displayname` is what the directory was told last, None at first.
+    pub fn index_user(
+        &self,
+        writes: &mut WriteSet,
+        user_id: &UserId,
+        old_displayname: Option<&str>,
+        new_displayname: Option<&str>,
+    ) {
+        let old = self.words_of(user_id, old_displayname);
+        let new = self.words_of(user_id, new_displayname);
+        for word in old.difference(&new) {
+            writes.delete::<DirectoryTerms>(&term_key(user_id, word));
+        }
+        for word in &new {
+            writes.put::<DirectoryTerms>(&term_key(user_id, word), &());
+        }
+        let record = DirectoryUserRecord { words: new.into_iter().collect() };
+        writes.put::<DirectoryUsers>(&UserKey { user_id: user_id.to_owned() }, &record);
+    }
+
+    /// Lets a user be found no more: the account was deactivated.
+    pub fn unindex_user(&self, writes: &mut WriteSet, user_id: &UserId, displayname: Option<&str>) {
+        for word in self.words_of(user_id, displayname) {
+            writes.delete::<DirectoryTerms>(&term_key(user_id, &word));
+        }
+        writes.delete::<DirectoryUsers>(&UserKey { user_id: user_id.to_owned() });
+    }
+
+    /// Searches the people of all hosted platforms: those with a word for each word of `term` that
+    /// starts with it, and the one whose whole user id `term` is. Best first: the localpart that is
+    /// just the term, people of the searcher's platform, the others; each by user id.
+    ///
+    /// At most `limit` (and at most 100) users; true if there may be more.
+    pub async fn search_users(
+        &self,
+        searcher: &UserId,
+        term: &str,
+        limit: usize,
+    ) -> Result<(Vec<OwnedUserId>, bool), StorageError> {
+        let limit = limit.min(RESULTS);
+        let term = term.trim();
+        let mut found = BTreeSet::new();
+        let mut limited = false;
+        for user_id in self.named_by(term) {
+            if self.store.contains::<DirectoryUsers>(&UserKey { user_id: user_id.clone() }).await? {
+                found.insert(user_id);
+            }
+        }
+        let query = query_words(term);
+        for platform in self.platforms.iter() {
+            let (users, more) = self.search_platform(platform.server_name(), &query).await?;
+            found.extend(users);
+            limited |= more;
+        }
+        let localpart = term.strip_prefix('@').unwrap_or(term).to_lowercase();
+        let mut found: Vec<_> = found.into_iter().collect();
+        found.sort_by_cached_key(|user_id| {
+            let is_named = user_id.localpart() == localpart || user_id.as_str() == term;
+            let is_near = user_id.server_name() == searcher.server_name();
+            (!is_named, !is_near, user_id.clone())
+        });
+        limited |= found.len() > limit;
+        found.truncate(limit);
+        Ok((found, limited))
+    }
+
+    /// The users whom the term names as a whole: by user id or, where that is allowed, by localpart.
+    fn named_by(&self, term: &str) -> Vec<OwnedUserId> {
+        if let Ok(user_id) = UserId::parse(term) {
+            return vec![user_id];
+        }
+        let localpart = term.strip_prefix('@').unwrap_or(term).to_lowercase();
+        self.platforms
+            .iter()
+            .filter(|platform| platform.settings.identity != Identity::Phone)
+            .filter_map(|platform| UserId::parse(format!("@{localpart}:{}", platform.server_name())).ok())
+            .collect()
+    }
+
+    /// The users of a platform who have all words; true if there may be more.
+    async fn search_platform(
+        &self,
+        platform: &OwnedServerName,
+        query: &[String],
+    ) -> Result<(Vec<OwnedUserId>, bool), StorageError> {
+        // The longest word is likely the rarest: its users are looked at for the others.
+        let Some(rarest) = query.iter().max_by_key(|word| word.len()) else { return Ok((Vec::new(), false)) };
+        let range = Range::<DirectoryTerms>::prefix_text((platform,), rarest).limit(SCAN_ROWS);
+        let keys = self.store.keys(range).await?;
+        let more = keys.len() == SCAN_ROWS;
+        let candidates: BTreeSet<_> = keys.into_iter().map(|key| key.user_id).collect();
+        if query.len() == 1 {
+            return Ok((candidates.into_iter().collect(), more));
+        }
+        let mut users = Vec::new();
+        for user_id in candidates {
+            let record = self.store.get::<DirectoryUsers>(&UserKey { user_id: user_id.clone() }).await?;
+            if record.is_some_and(|record| has_all(&record.words, query)) {
+                users.push(user_id);
+            }
+        }
+        Ok((users, more))
+    }
+
+    fn words_of(&self, user_id: &UserId, displayname: Option<&str>) -> BTreeSet<String> {
+        let by_number = self.is_known_by_number(user_id.server_name());
+        let mut all = words(displayname.unwrap_or_default());
+        if by_number {
+            all.retain(|word| !word.chars().all(char::is_numeric));
+        } else {
+            all.extend(words(user_id.localpart()));
+        }
+        all
+    }
+
+    fn is_known_by_number(&self, platform: &ServerName) -> bool {
+        self.platforms.get(platform).is_some_and(|platform| platform.settings.identity == Identity::Phone)
+    }
+}
+
+fn query_words(term: &str) -> Vec<String> {
+    words(term).into_iter().take(QUERY_WORDS).collect()
+}
+
+fn has_all(words: &[String], query: &[String]) -> bool {
+    query.iter().all(|wanted| words.iter().any(|word| word.starts_with(wanted.as_str())))
+}
+
+fn term_key(user_id: &UserId, word: &str) -> DirectoryTermKey {
+    DirectoryTermKey {
+        platform: user_id.server_name().to_owned(),
+        term: word.to_owned(),
+        user_id: user_id.to_owned(),
+    }
+}

@@ -1,0 +1,192 @@
+//! The directory on the in-memory store: three platforms, one of them known by phone numbers.
+
+use std::sync::Arc;
+
+use linkspan_directory::{Directory, DirectoryError};
+use linkspan_platforms::{Identity, Platforms, Settings};
+use linkspan_storage::{CommitError, Memory, Store, WriteSet};
+use ruma::{OwnedUserId, RoomAliasId, RoomId, UserId, room_id, server_name, user_id};
+
+struct World {
+    store: Store,
+    directory: Directory,
+}
+
+fn settings(name: &str, identity: Identity) -> Settings {
+    let text = serde_json::json!({ "name": name, "server_name": format!("{name}.example") });
+    let mut settings: Settings = serde_json::from_value(text).expect("settings");
+    settings.identity = identity;
+    settings
+}
+
+async fn world() -> World {
+    let store = Store::in_memory(Memory::new().expect("store"));
+    let all = vec![
+        settings("insta", Identity::Handle),
+        settings("messenger", Identity::Account),
+        settings("phones", Identity::Phone),
+    ];
+    let platforms = Platforms::open(&store, all, 1).await.expect("platforms");
+    World { store: store.clone(), directory: Directory::new(store, Arc::new(platforms)) }
+}
+
+impl World {
+    async fn index(&self, user_id: &UserId, old: Option<&str>, new: Option<&str>) {
+        let mut writes = WriteSet::new();
+        self.directory.index_user(&mut writes, user_id, old, new);
+        self.store.commit(writes).await.expect("commit");
+    }
+
+    async fn search(&self, term: &str) -> Vec<OwnedUserId> {
+        let searcher = user_id!("@searcher:messenger.example");
+        self.directory.search_users(searcher, term, 10).await.expect("search").0
+    }
+}
+
+#[tokio::test]
+async fn people_of_all_platforms_are_found_by_prefixes_of_words() {
+    let world = world().await;
+    let anna = user_id!("@anna.k:insta.example");
+    let zoe = user_id!("@u1:phones.example");
+    world.index(anna, None, Some("Anna Kovács")).await;
+    world.index(zoe, None, Some("Zoë Kovacs")).await;
+
+    assert_eq!(world.search("KOV").await, [anna, zoe]);
+    assert_eq!(world.search("kovács an").await, [anna]);
+    assert_eq!(world.search("zoe").await, [zoe]);
+    assert_eq!(world.search("ovacs").await, [""; 0]);
+    assert_eq!(world.search("kovacs bert").await, [""; 0]);
+    assert_eq!(world.search(" \0 !").await, [""; 0]);
+    assert_eq!(world.search("@anna.k:insta.example").await, [anna]);
+    assert_eq!(world.search("@anna.x:insta.example").await, [""; 0]);
+}
+
+#[tokio::test]
+async fn nobody_is_found_by_a_number() {
+    let world = world().await;
+    let zoe = user_id!("@4917012345:phones.example");
+    world.index(zoe, None, Some("Zoe +49 170 12345")).await;
+
+    for term in ["4917012345", "49 170", "12345", "@4917012345"] {
+        assert_eq!(world.search(term).await, [""; 0], "{term}");
+    }
+    assert_eq!(world.search("zoe").await, [zoe]);
+}
+
+#[tokio::test]
+async fn a_changed_name_replaces_the_old_words() {
+    let world = world().await;
+    let anna = user_id!("@anna:insta.example");
+    world.index(anna, None, Some("Old Anna")).await;
+    world.index(anna, Some("Old Anna"), Some("New Anna")).await;
+
+    assert_eq!(world.search("old").await, [""; 0]);
+    assert_eq!(world.search("new anna").await, [anna]);
+
+    world.index(anna, Some("New Anna"), None).await;
+    assert_eq!(world.search("new").await, [""; 0]);
+    assert_eq!(world.search("anna").await, [anna]);
+}
+
+#[tokio::test]
+async fn an_unindexed_user_is_gone() {
+    let world = world().await;
+    let anna = user_id!("@anna:insta.example");
+    world.index(anna, None, Some("Anna K")).await;
+    let mut writes = WriteSet::new();
+    world.directory.unindex_user(&mut writes, anna, Some("Anna K"));
+    world.store.commit(writes).await.expect("commit");
+
+    for term in ["anna", "k", "@anna:insta.example"] {
+        assert_eq!(world.search(term).await, [""; 0], "{term}");
+    }
+}
+
+#[tokio::test]
+async fn the_best_come_first() {
+    let world = world().await;
+    let exact = user_id!("@sam:insta.example");
+    let near = user_id!("@zed:messenger.example");
+    let far = user_id!("@abel:insta.example");
+    world.index(far, None, Some("Samuel")).await;
+    world.index(near, None, Some("Samantha")).await;
+    world.index(exact, None, None).await;
+
+    assert_eq!(world.search("Sam").await, [exact, near, far]);
+    let searcher = user_id!("@searcher:messenger.example");
+    let (found, limited) = world.directory.search_users(searcher, "sam", 2).await.expect("search");
+    assert_eq!((found.len(), limited), (2, true));
+    let (found, limited) = world.directory.search_users(searcher, "sam", 3).await.expect("search");
+    assert_eq!((found.len(), limited), (3, false));
+}
+
+#[tokio::test]
+async fn an_alias_points_at_one_room() {
+    let world = world().await;
+    let alias = <&RoomAliasId>::try_from("#tea:insta.example").expect("alias");
+    let (tea, coffee) = (room_id!("!tea:insta.example"), room_id!("!coffee:insta.example"));
+    let anna = user_id!("@anna:insta.example");
+    let directory = &world.directory;
+
+    let (mut first, mut second) = (WriteSet::new(), WriteSet::new());
+    directory.put_alias(&mut first, alias, tea, anna).await.expect("free");
+    directory.put_alias(&mut second, alias, coffee, anna).await.expect("still free");
+    world.store.commit(first).await.expect("commit");
+    let race = world.store.commit(second).await;
+    assert!(matches!(race, Err(CommitError::Conflict)), "{race:?}");
+    let taken = directory.put_alias(&mut WriteSet::new(), alias, coffee, anna).await;
+    assert!(matches!(taken, Err(DirectoryError::AliasTaken)), "{taken:?}");
+
+    let record = directory.resolve_alias(alias).await.expect("read").expect("there");
+    assert_eq!((&*record.room_id, &*record.creator), (tea, anna));
+
+    let mut writes = WriteSet::new();
+    directory.move_aliases(&mut writes, tea, coffee).await.expect("moved");
+    world.store.commit(writes).await.expect("commit");
+    assert_eq!(directory.aliases_of(tea).await.expect("read"), [""; 0]);
+    assert_eq!(directory.aliases_of(coffee).await.expect("read"), [alias]);
+
+    let mut writes = WriteSet::new();
+    directory.delete_alias(&mut writes, alias).await.expect("there");
+    world.store.commit(writes).await.expect("commit");
+    assert_eq!(directory.resolve_alias(alias).await.expect("read"), None);
+    assert_eq!(directory.aliases_of(coffee).await.expect("read"), [""; 0]);
+    let gone = directory.delete_alias(&mut WriteSet::new(), alias).await;
+    assert!(matches!(gone, Err(DirectoryError::NoSuchAlias)), "{gone:?}");
+}
+
+#[tokio::test]
+async fn aliases_stay_within_their_platform() {
+    let world = world().await;
+    let (room, anna) = (room_id!("!tea:insta.example"), user_id!("@anna:insta.example"));
+    let outsider = user_id!("@eve:elsewhere.example");
+    for (alias, creator) in [
+        ("#tea:messenger.example", anna),
+        ("#tea:elsewhere.example", anna),
+        ("#tea:elsewhere.example", outsider),
+    ] {
+        let alias = RoomAliasId::parse(alias).expect("alias");
+        let refused = world.directory.put_alias(&mut WriteSet::new(), &alias, room, creator).await;
+        assert!(matches!(refused, Err(DirectoryError::ForeignAlias)), "{alias}: {refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn each_platform_has_its_own_list() {
+    let world = world().await;
+    let room = RoomId::parse("!tea:insta.example").expect("room");
+    let (insta, messenger) = (server_name!("insta.example"), server_name!("messenger.example"));
+    let mut writes = WriteSet::new();
+    world.directory.publish(&mut writes, insta, &room);
+    world.store.commit(writes).await.expect("commit");
+
+    assert!(world.directory.is_published(insta, &room).await.expect("read"));
+    assert!(!world.directory.is_published(messenger, &room).await.expect("read"));
+    assert_eq!(world.directory.published_rooms(insta).await.expect("read"), [&*room]);
+    assert_eq!(world.directory.published_rooms(messenger).await.expect("read"), [""; 0]);
+
+    let mut writes = WriteSet::new();
+    world.directory.unpublish(&mut writes, insta, &room);
+    world.store.commit(writes).await.expect("commit");
+    assert_eq!(world.directory.published_rooms(insta).await.expect("read"), [""; 0]);
+}
