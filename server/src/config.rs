@@ -179,6 +179,14 @@ impl<'i> Reader<'i> {
             // What is left after a syntax error would only produce findings that are not true.
             return draft;
         }
+        for (key, why) in [
+            ("data", "`data` is missing: the folder of the store, such as data = \"data\""),
+            ("platform", "there is no platform: at least one [[platform]] is needed"),
+        ] {
+            if !document.get_ref().contains_key(key) {
+                self.note(None, why);
+            }
+        }
         for (key, value) in document.into_inner() {
             let line = Some(self.line(key.span()));
             match &**key.get_ref() {
@@ -197,10 +205,6 @@ impl<'i> Reader<'i> {
                     self.note(Some(key.span()), &format!("unknown field `{other}`, expected one of {known}"));
                 }
             }
-        }
-        if draft.data.is_none() && !self.findings.iter().any(|finding| finding.message.contains("`data`")) {
-            let message = "`data` is missing: the folder of the store, such as data = \"data\"".to_owned();
-            self.findings.push(Finding { severity: Severity::Error, line: None, message });
         }
         draft
     }
@@ -240,11 +244,15 @@ impl<'i> Reader<'i> {
                 }
                 return None;
             }
-            self.note(error.span().or(Some(value.span())), error.message());
-            match error.span().and_then(|span| remove_at(value.get_mut(), &span)) {
-                Some(name) => removed.push(name),
-                None => return None,
-            }
+            let name = error.span().and_then(|span| remove_at(value.get_mut(), &span));
+            let message = match &name {
+                Some(name) if !error.message().contains(&format!("`{name}`")) => {
+                    format!("`{name}`: {}", error.message())
+                }
+                _ => error.message().to_owned(),
+            };
+            self.note(error.span().or(Some(value.span())), &message);
+            removed.push(name?);
         }
     }
 

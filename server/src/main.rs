@@ -13,6 +13,7 @@ mod serve;
 mod services;
 
 use std::{
+    io::IsTerminal,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -24,6 +25,8 @@ use crate::config::{Config, Severity};
 
 /// The environment variable that says what is logged, such as `debug` or `info,linkspan_rooms=trace`.
 const LOG: &str = "LINKSPAN_LOG";
+/// The storage engine tells of every file at `info`.
+const LOG_DEFAULT: &str = "info,fjall=warn,lsm_tree=warn";
 
 /// A Matrix homeserver for several chat platforms in one process.
 #[derive(Debug, Parser)]
@@ -61,15 +64,28 @@ struct ConfigPath {
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_env(LOG).unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    match run(Arguments::parse().command) {
+    let arguments = Arguments::parse();
+    if let Err(failure) = start_log() {
+        eprintln!("linkspan: {LOG} is not understood: {failure}");
+        return ExitCode::FAILURE;
+    }
+    match run(arguments.command) {
         Ok(code) => code,
         Err(failure) => {
             eprintln!("linkspan: {failure}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn start_log() -> Result<(), Failure> {
+    let filter = std::env::var(LOG).unwrap_or_else(|_| LOG_DEFAULT.to_owned());
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::builder().parse(filter)?)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+    Ok(())
 }
 
 fn run(command: Command) -> Result<ExitCode, Failure> {

@@ -73,7 +73,7 @@ fn page(status: StatusCode, content_type: &'static str, body: String) -> Respons
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt;
-    use linkspan_storage::Store;
+    use linkspan_storage::{Memory, Store};
     use tower::ServiceExt;
 
     use super::*;
@@ -86,7 +86,7 @@ mod tests {
             );
             toml::from_str(&text).expect("the settings are good")
         });
-        let store = Store::in_memory(Arc::default());
+        let store = Store::in_memory(Memory::new().expect("a store in memory opens"));
         let platforms = Platforms::open(&store, folder.to_vec(), 1).await.expect("the platforms open");
         let request = Request::get(path).header("host", host).body(Body::empty()).expect("a good request");
         let response = router(Arc::new(platforms)).oneshot(request).await.expect("it never fails");
