@@ -1,1 +1,137 @@
-fn main() {}
+//! The program `linkspan`: reads its arguments, and runs one command.
+//!
+//! Only this crate reads configuration, environment and arguments; it wires the services together and
+//! decides nothing about chats.
+
+mod check;
+mod config;
+mod connection;
+mod demo;
+mod limits;
+mod platform_commands;
+mod serve;
+mod services;
+
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Config, Severity};
+
+/// The environment variable that says what is logged, such as `debug` or `info,linkspan_rooms=trace`.
+const LOG: &str = "LINKSPAN_LOG";
+/// The storage engine tells of every file at `info`.
+const LOG_DEFAULT: &str = "info,fjall=warn,lsm_tree=warn";
+
+/// A Matrix homeserver for several chat platforms in one process.
+#[derive(Debug, Parser)]
+#[command(name = "linkspan", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve all platforms of a configuration.
+    Serve(ConfigPath),
+    /// Say everything that is wrong with a configuration.
+    Check(ConfigPath),
+    /// Serve three example platforms on this machine.
+    Demo {
+        /// Where to keep the data; without it they are gone when the demo ends.
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+    },
+    /// List or add platforms.
+    #[command(subcommand)]
+    Platform(platform_commands::PlatformCommand),
+}
+
+#[derive(Debug, clap::Args)]
+struct ConfigPath {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = "linkspan.toml")]
+    config: PathBuf,
+}
+
+/// A command failed, in words for the operator.
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Err(failure) = start_log() {
+        eprintln!("linkspan: {LOG} is not understood: {failure}");
+        return ExitCode::FAILURE;
+    }
+    match run(arguments.command) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("linkspan: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_log() -> Result<(), Failure> {
+    let filter = std::env::var(LOG).unwrap_or_else(|_| LOG_DEFAULT.to_owned());
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::builder().parse(filter)?)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+    Ok(())
+}
+
+fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Serve(path) => serve::serve(read_config(&path.config)?)?,
+        Command::Check(path) => return check_config(&path.config),
+        Command::Demo { data } => demo::run(data)?,
+        Command::Platform(command) => platform_commands::run(command)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says all findings; the exit code tells whether the server would start.
+fn check_config(path: &Path) -> Result<ExitCode, Failure> {
+    let reading = read(path)?;
+    for finding in &reading.findings {
+        println!("{}: {finding}", path.display());
+    }
+    let Some(config) = reading.config else { return Ok(ExitCode::FAILURE) };
+    let names: Vec<_> = config.platforms.iter().map(|platform| platform.server_name.as_str()).collect();
+    println!(
+        "configuration is good: {} ({}), data in {}",
+        counted(names.len(), "platform"),
+        names.join(", "),
+        config.data.display()
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A configuration that the server can start with; warnings go to the log.
+fn read_config(path: &Path) -> Result<Config, Failure> {
+    let reading = read(path)?;
+    for finding in reading.findings.iter().filter(|finding| finding.severity == Severity::Warning) {
+        tracing::warn!("{}: {finding}", path.display());
+    }
+    reading.config.ok_or_else(|| {
+        let errors = reading.findings.iter().filter(|finding| finding.severity == Severity::Error);
+        let lines: Vec<_> = errors.map(|finding| format!("\n  {finding}")).collect();
+        format!("{} cannot be used:{}", path.display(), lines.concat()).into()
+    })
+}
+
+fn read(path: &Path) -> Result<config::Reading, Failure> {
+    Config::read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()).into())
+}
+
+fn counted(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}

@@ -15,5 +15,5 @@ mod routes;
 
 pub use app::App;
 pub use endpoint::{Access, EndpointInfo};
-pub use router::{ClientAddress, ListenerPlatform, router};
+pub use router::{ClientAddress, ListenerPlatform, platform_of, router};
 pub use routes::list_endpoints;

@@ -11,7 +11,7 @@ use axum::{
     routing::{MethodFilter, MethodRouter, on},
 };
 use http::{HeaderValue, Method, StatusCode, header};
-use linkspan_platforms::Platform;
+use linkspan_platforms::{Platform, Platforms};
 use ruma::api::error::ErrorKind;
 
 use crate::{App, error::ApiError, routes::endpoints};
@@ -35,7 +35,7 @@ pub fn router(app: App) -> Router {
             let handler = move |State(app): State<App>, request: Request| {
                 let run = run.clone();
                 async move {
-                    let answer = match platform_of(&app, &request) {
+                    let answer = match platform_of(&app.platforms, &request) {
                         Some(platform) => run(app, platform, request).await,
                         None => Err(unknown_host()),
                     };
@@ -71,13 +71,13 @@ impl MergeMethod for MethodRouter<App> {
 }
 
 /// The platform a request is for: its listener's, or the one its `Host` names.
-fn platform_of(app: &App, request: &Request) -> Option<Arc<Platform>> {
+pub fn platform_of(platforms: &Platforms, request: &Request) -> Option<Arc<Platform>> {
     if let Some(ListenerPlatform(platform)) = request.extensions().get() {
         return Some(platform.clone());
     }
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str()))?;
-    app.platforms.by_host(host).cloned()
+    platforms.by_host(host).cloned()
 }
 
 fn unknown_host() -> ApiError {

@@ -14,7 +14,7 @@ mod token;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use dashmap::DashMap;
@@ -47,6 +47,8 @@ struct Shared {
     untrimmed: DashMap<OwnedUserId, u32>,
     /// Of the newest change of typing or presence; starts from the clock, so that it rises over restarts.
     epoch: AtomicU64,
+    /// Nobody is to wait any more.
+    stopping: AtomicBool,
 }
 
 impl Inbox {
@@ -60,6 +62,7 @@ impl Inbox {
             presence: DashMap::new(),
             untrimmed: DashMap::new(),
             epoch: AtomicU64::new(now_ts * 1000),
+            stopping: AtomicBool::new(false),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -88,6 +91,17 @@ impl Inbox {
                 }
             }
         }
+    }
+
+    /// Wakes everybody who waits, for good: the server is about to stop.
+    pub fn stop_waiting(&self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        self.shared.live.iter().for_each(|live| live.wake());
+    }
+
+    /// Whether a sync must answer with what it has instead of waiting for news.
+    pub fn is_stopping(&self) -> bool {
+        self.shared.stopping.load(Ordering::Acquire)
     }
 
     /// The token of everything up to now.

@@ -32,6 +32,13 @@ struct LiveState {
     watched: Vec<OwnedRoomId>,
 }
 
+impl Live {
+    /// Wakes who waits for news of the user.
+    pub(crate) fn wake(&self) {
+        self.changed.notify_waiters();
+    }
+}
+
 /// Waits for news of one user, from the moment it was made.
 #[derive(Debug)]
 pub struct Waiter {

@@ -4,7 +4,10 @@
 //! staged before, `commit` queues everything as one write-set, lets the next writer in, and waits for
 //! the disk. Dropping an append leaves the room as it was.
 
-use std::{collections::HashMap, sync::{Arc, atomic::Ordering}};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+};
 
 use linkspan_domain::{
     Draft, Pdu, Place, SharedPdu, StateKey as StateEntryKey, auth_event_keys, authorize, check_auth_events,
@@ -14,13 +17,13 @@ use linkspan_inbox::point;
 use linkspan_storage::{
     Notice, Position, Range, Stamped, WriteSet,
     catalogue::{
-        BigRooms, CurrentState, EventIds, EventKey, Members, Memberships, RelationKey, Relations, RoomEventKey,
-        RoomHeads, RoomKey, RoomUserKey, Rooms as RoomsTable, StateKey, StateLog, StateLogKey, Threads, Timeline,
-        TimelineKey, TransactionKey, Transactions, UserRoomKey,
+        BigRooms, CurrentState, EventIds, EventKey, Members, Memberships, RelationKey, Relations,
+        RoomEventKey, RoomHeads, RoomKey, RoomUserKey, Rooms as RoomsTable, StateKey, StateLog, StateLogKey,
+        Threads, Timeline, TimelineKey, TransactionKey, Transactions, UserRoomKey,
     },
     records::{
-        EventPlaceRecord, EventRecord, FLAG_REDACTED, InboxPointer, MemberRecord, MembershipRecord, RelationRecord,
-        RoomHeadRecord, StateDeltaRecord, StateEntryRecord, ThreadRecord, TransactionRecord,
+        EventPlaceRecord, EventRecord, FLAG_REDACTED, InboxPointer, MemberRecord, MembershipRecord,
+        RelationRecord, RoomHeadRecord, StateDeltaRecord, StateEntryRecord, ThreadRecord, TransactionRecord,
     },
 };
 use ruma::{
@@ -309,10 +312,8 @@ impl Append {
     /// The whole state as staged: what is on disk, and over it what is queued and staged.
     async fn whole_state(&self) -> Result<StateDeltaRecord> {
         let rows = self.rooms.store().range::<CurrentState>(Range::prefix((&self.room.id,))).await?;
-        let mut entries: HashMap<(String, String), Option<OwnedEventId>> = rows
-            .into_iter()
-            .map(|(key, entry)| ((key.event_type, key.state_key), entry.event_id))
-            .collect();
+        let mut entries: HashMap<(String, String), Option<OwnedEventId>> =
+            rows.into_iter().map(|(key, entry)| ((key.event_type, key.state_key), entry.event_id)).collect();
         for ((event_type, state_key), event) in self.writer.state.iter().chain(&self.state) {
             let event_id = event.as_ref().map(|event| event.event_id.clone());
             entries.insert((event_type.to_string(), state_key.clone()), event_id);
@@ -338,8 +339,7 @@ impl Append {
         };
         count(&mut self.head.joined, "join");
         count(&mut self.head.invited, "invite");
-        let member =
-            MemberRecord { membership: membership.clone(), event_id: pdu.event_id.clone(), seq };
+        let member = MemberRecord { membership: membership.clone(), event_id: pdu.event_id.clone(), seq };
         let key = RoomUserKey { room_id: self.room.id.clone(), user_id: user_id.clone() };
         self.writes.put::<Members>(&key, &member);
         if !self.rooms.shared.platforms.hosts(user_id.server_name()) {
@@ -424,7 +424,9 @@ impl Append {
 
     /// A thread as staged.
     async fn thread(&self, key: &RoomEventKey) -> Result<ThreadRecord> {
-        if let Some(thread) = self.threads.get(&key.event_id).or_else(|| self.writer.threads.get(&key.event_id)) {
+        if let Some(thread) =
+            self.threads.get(&key.event_id).or_else(|| self.writer.threads.get(&key.event_id))
+        {
             return Ok(thread.clone());
         }
         let thread = self.rooms.store().get::<Threads>(key).await?;

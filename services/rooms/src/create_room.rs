@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use linkspan_domain::{Draft, Place, room_id_is_hash, versions};
 use linkspan_storage::{
+    CommitError, StorageError,
     catalogue::{RoomKey, Rooms as RoomsTable},
     records::RoomRecord,
 };
@@ -88,8 +89,8 @@ impl Rooms {
         }
         let platform = self.platform_of(creator)?;
         let version = command.version.clone().unwrap_or_else(|| platform.settings.room_version.clone());
-        let rules = versions::rules(&version)
-            .ok_or_else(|| RoomsError::UnsupportedVersion(version.to_string()))?;
+        let rules =
+            versions::rules(&version).ok_or_else(|| RoomsError::UnsupportedVersion(version.to_string()))?;
         let create = Draft::state(
             TimelineEventType::RoomCreate,
             "",
@@ -104,17 +105,17 @@ impl Rooms {
         append.writes.put::<RoomsTable>(&key, &room.record);
         self.stage_first_events(&mut append, creator, create, &command, alias.as_ref()).await?;
         if let Some(alias) = &alias {
-            let taken = self.shared.directory.resolve_alias(alias).await?.is_some();
-            if taken {
-                return Err(RoomsError::AliasInUse);
-            }
-            self.shared.directory.put_alias(&mut append.writes, alias, &room.id, creator);
+            self.shared.directory.put_alias(&mut append.writes, alias, &room.id, creator).await?;
         }
         if command.published {
             self.shared.directory.publish(&mut append.writes, platform.server_name(), &room.id);
         }
         self.adopt(room.clone());
-        append.commit().await?;
+        append.commit().await.map_err(|error| match error {
+            // Of all that a new room expects, only its alias can be taken meanwhile.
+            RoomsError::Storage(StorageError::Commit(CommitError::Conflict)) => RoomsError::AliasInUse,
+            error => error,
+        })?;
         Ok(room.id.clone())
     }
 
@@ -165,10 +166,14 @@ impl Rooms {
     ) -> Result<()> {
         append.stage(creator, create, None).await?;
         let join = self.member_content(creator, "join", None).await?;
-        append.stage(creator, Draft::state(TimelineEventType::RoomMember, creator.as_str(), join), None).await?;
+        append
+            .stage(creator, Draft::state(TimelineEventType::RoomMember, creator.as_str(), join), None)
+            .await?;
 
         for (event_type, content) in first_state(command, creator, &append.room.rules, alias) {
-            let given = |state: &&InitialState| state.event_type == event_type.to_string() && state.state_key.is_empty();
+            let given = |state: &&InitialState| {
+                state.event_type == event_type.to_string() && state.state_key.is_empty()
+            };
             let content = match command.initial_state.iter().find(given) {
                 Some(state) => state.content.clone(),
                 None => content,
@@ -181,7 +186,13 @@ impl Rooms {
                 continue;
             }
             let event_type = TimelineEventType::from(state.event_type.as_str());
-            append.stage(creator, Draft::state(event_type, state.state_key.clone(), state.content.clone()), None).await?;
+            append
+                .stage(
+                    creator,
+                    Draft::state(event_type, state.state_key.clone(), state.content.clone()),
+                    None,
+                )
+                .await?;
         }
         let names = [
             (TimelineEventType::RoomName, "name", &command.name),
@@ -215,7 +226,8 @@ fn create_content(
     } else {
         content.insert("creator".into(), text(creator.as_str()));
     }
-    if rules.authorization.explicitly_privilege_room_creators && command.preset == Preset::TrustedPrivateChat {
+    if rules.authorization.explicitly_privilege_room_creators && command.preset == Preset::TrustedPrivateChat
+    {
         let mut creators = match content.remove("additional_creators") {
             Some(CanonicalJsonValue::Array(creators)) => creators,
             _ => Vec::new(),

@@ -53,9 +53,8 @@ pub(crate) fn new_cache() -> EventCache {
 impl TimelineEvent {
     pub(crate) fn from_stored(seq: i64, stored: Stamped<EventRecord>) -> Result<Self> {
         let Stamped { position, value: record } = stored;
-        let mut pdu = Pdu::from_stored(record.event_id, &record.pdu).map_err(|error| {
-            StorageError::DamagedValue { table: "timeline", reason: error.to_string() }
-        })?;
+        let mut pdu = Pdu::from_stored(record.event_id, &record.pdu)
+            .map_err(|error| StorageError::DamagedValue { table: "timeline", reason: error.to_string() })?;
         pdu.rejected = record.flags & FLAG_REJECTED != 0;
         Ok(Self {
             seq,

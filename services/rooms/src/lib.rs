@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 use linkspan_accounts::{Accounts, AccountsError};
-use linkspan_directory::Directory;
+use linkspan_directory::{Directory, DirectoryError};
 use linkspan_domain::{DraftError, Forbidden};
 use linkspan_inbox::Inbox;
 use linkspan_platforms::Platforms;
@@ -38,15 +38,13 @@ use ruma::OwnedRoomId;
 pub use create_room::{CreateRoom, InitialState, Preset};
 pub use events::TimelineEvent;
 pub use paginate::{Boundary, Context, Page, RelationQuery};
-pub use public_rooms::{
-    HierarchyPage, HierarchyQuery, HierarchyRoom, RoomPage, RoomQuery, RoomSummary,
-};
+pub use public_rooms::{HierarchyPage, HierarchyQuery, HierarchyRoom, RoomPage, RoomQuery, RoomSummary};
 pub use read::JoinedMember;
 pub use receipts::{Receipt, ReceiptKind};
-pub use report::Reported;
-pub use search::{Found, Search, SearchKey};
 pub use render::{Reader, thread_root};
+pub use report::Reported;
 pub use room::Room;
+pub use search::{Found, Search, SearchKey};
 pub use view::{Standing, View};
 
 /// Something about a room failed.
@@ -101,6 +99,18 @@ impl From<DraftError> for RoomsError {
         match error {
             DraftError::TooLarge(reason) => Self::TooLarge(reason),
             DraftError::Malformed(reason) => Self::BadJson(reason),
+        }
+    }
+}
+
+impl From<DirectoryError> for RoomsError {
+    fn from(error: DirectoryError) -> Self {
+        match error {
+            DirectoryError::AliasTaken => Self::AliasInUse,
+            DirectoryError::NoSuchAlias => Self::NotFound("there is no such alias".into()),
+            DirectoryError::BadAlias => Self::Invalid(error.to_string()),
+            DirectoryError::ForeignAlias => Self::Forbidden(error.to_string()),
+            DirectoryError::Storage(error) => Self::Storage(error),
         }
     }
 }

@@ -99,7 +99,9 @@ impl Rooms {
                 content.insert("join_authorised_via_users_server".into(), text(authorizer.as_str()));
             }
         }
-        append.stage(user_id, Draft::state(TimelineEventType::RoomMember, user_id.as_str(), content), None).await?;
+        append
+            .stage(user_id, Draft::state(TimelineEventType::RoomMember, user_id.as_str(), content), None)
+            .await?;
         append.commit().await?;
         Ok(())
     }
@@ -178,7 +180,9 @@ impl Rooms {
         if is_direct {
             content.insert("is_direct".into(), CanonicalJsonValue::Bool(true));
         }
-        append.stage(sender, Draft::state(TimelineEventType::RoomMember, user_id.as_str(), content), None).await?;
+        append
+            .stage(sender, Draft::state(TimelineEventType::RoomMember, user_id.as_str(), content), None)
+            .await?;
         Ok(())
     }
 
@@ -300,7 +304,9 @@ impl Rooms {
         reason: Option<&str>,
     ) -> Result<()> {
         let content = self.member_content(user_id, membership, reason).await?;
-        append.stage(sender, Draft::state(TimelineEventType::RoomMember, user_id.as_str(), content), None).await?;
+        append
+            .stage(sender, Draft::state(TimelineEventType::RoomMember, user_id.as_str(), content), None)
+            .await?;
         Ok(())
     }
 
@@ -351,7 +357,11 @@ impl Rooms {
     }
 
     /// The room, if the user is joined to it.
-    pub(crate) async fn joined_room(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<Arc<Room>> {
+    pub(crate) async fn joined_room(
+        &self,
+        user_id: &OwnedUserId,
+        room_id: &OwnedRoomId,
+    ) -> Result<Arc<Room>> {
         let room = self.find_room(room_id).await?;
         let joined = self.membership(room_id, user_id).await?.as_deref() == Some("join");
         room.filter(|_| joined).ok_or_else(not_in_room)

@@ -214,9 +214,7 @@ impl Rooms {
             let of_type =
                 query.event_type.as_ref().is_none_or(|wanted| event.pdu.event_type.to_string() == *wanted);
             let (low, high) = if query.forwards { (query.from, query.to) } else { (query.to, query.from) };
-            of_type
-                && low.is_none_or(|low| event.seq > low.0)
-                && high.is_none_or(|high| event.seq <= high.0)
+            of_type && low.is_none_or(|low| event.seq > low.0) && high.is_none_or(|high| event.seq <= high.0)
         };
         found.retain(inside);
         found.sort_by_key(|event| event.seq);
@@ -227,9 +225,10 @@ impl Rooms {
         let limit = query.limit.clamp(1, MAX_PAGE);
         let more = found.len() > limit;
         found.truncate(limit);
-        let end = found.last().filter(|_| more).map(|event| {
-            Boundary(if query.forwards { event.seq } else { event.seq - 1 })
-        });
+        let end = found
+            .last()
+            .filter(|_| more)
+            .map(|event| Boundary(if query.forwards { event.seq } else { event.seq - 1 }));
         Ok(Page { events: found, start: query.from, end })
     }
 
@@ -276,8 +275,7 @@ impl Rooms {
                 break;
             }
             let Some(root) = self.event(&room_id, &key.event_id).await? else { continue };
-            let takes_part =
-                root.pdu.sender == view.user_id || thread.participants.contains(&view.user_id);
+            let takes_part = root.pdu.sender == view.user_id || thread.participants.contains(&view.user_id);
             if (!participated || takes_part) && self.shows(view, &root).await? {
                 page.events.push(root);
             }
@@ -309,7 +307,9 @@ impl Rooms {
         if !forwards {
             // Events of just that time come after the boundary.
             let exact = self.messages(&mut view, Some(Boundary(low)), None, true, 1, |_| true).await?;
-            if let Some(event) = exact.events.into_iter().find(|e| u64::from(e.pdu.origin_server_ts.get()) == ts) {
+            if let Some(event) =
+                exact.events.into_iter().find(|e| u64::from(e.pdu.origin_server_ts.get()) == ts)
+            {
                 return Ok(event);
             }
         }

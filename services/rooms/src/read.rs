@@ -57,7 +57,9 @@ impl Rooms {
     ) -> Result<SharedPdu> {
         let view = self.view(user_id, room_id).await?;
         let event = match view.standing {
-            Standing::Left { state, .. } => self.state_event_in(room_id, state, event_type, state_key).await?,
+            Standing::Left { state, .. } => {
+                self.state_event_in(room_id, state, event_type, state_key).await?
+            }
             _ => self.state_event(room_id, event_type, state_key).await?,
         };
         event.ok_or_else(|| RoomsError::NotFound("the room's state has no such entry".into()))
@@ -76,7 +78,9 @@ impl Rooms {
         let state = match (view.standing, at) {
             (Standing::Left { seq, state }, Some(at)) if at >= seq => Some(state),
             (Standing::Left { state, .. }, None) => Some(state),
-            (_, Some(at)) => self.timeline_back(room_id, at, 0, 1).await?.first().map(|event| event.state_after),
+            (_, Some(at)) => {
+                self.timeline_back(room_id, at, 0, 1).await?.first().map(|event| event.state_after)
+            }
             _ => None,
         };
         let mut events = match state {

@@ -135,10 +135,8 @@ impl Rooms {
         if relations.is_empty() {
             return Ok(None);
         }
-        let mut bundle = Bundle {
-            replace: self.latest_edit(view, event, &relations, reader).await?,
-            ..Bundle::default()
-        };
+        let mut bundle =
+            Bundle { replace: self.latest_edit(view, event, &relations, reader).await?, ..Bundle::default() };
         let is_thread = relations.iter().any(|(key, _)| key.rel_type == "m.thread");
         if is_thread {
             bundle.thread = self.thread_bundle(view, event, reader).await?;
@@ -185,8 +183,7 @@ impl Rooms {
         let key = RoomEventKey { room_id: view.room.id.clone(), event_id: root.pdu.event_id.clone() };
         let Some(thread) = self.store().get::<Threads>(&key).await? else { return Ok(None) };
         let Some(latest) = self.event_at(&view.room.id, thread.latest_seq).await? else { return Ok(None) };
-        let participated =
-            root.pdu.sender == view.user_id || thread.participants.contains(&view.user_id);
+        let participated = root.pdu.sender == view.user_id || thread.participants.contains(&view.user_id);
         let mut unsigned = self.unsigned(view, &latest, reader).await?;
         let range = Range::<Relations>::prefix((&view.room.id, &latest.pdu.event_id)).limit(MAX_RELATIONS);
         let relations = self.store().range(range).await?;

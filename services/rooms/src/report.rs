@@ -42,7 +42,8 @@ impl Rooms {
                 (Some(room_id), None, None)
             }
             Reported::Event(room_id, event_id) => {
-                let not_found = || RoomsError::NotFound("there is no such event, or you may not see it".into());
+                let not_found =
+                    || RoomsError::NotFound("there is no such event, or you may not see it".into());
                 let mut view = self.view(reporter, &room_id).await.map_err(|_| not_found())?;
                 self.shown_event(&mut view, &event_id).await?;
                 (Some(room_id), Some(event_id), None)
@@ -55,8 +56,15 @@ impl Rooms {
             }
         };
         let platform = reporter.server_name().to_owned();
-        let record =
-            ReportRecord { reporter: reporter.clone(), room_id, event_id, user_id, reason, score, ts: now_ts };
+        let record = ReportRecord {
+            reporter: reporter.clone(),
+            room_id,
+            event_id,
+            user_id,
+            reason,
+            score,
+            ts: now_ts,
+        };
         let mut writes = WriteSet::new();
         writes.put::<Reports>(&ReportKey { platform, position: Position::PENDING }, &record);
         self.store().commit(writes).await?;

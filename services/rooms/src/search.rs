@@ -95,7 +95,12 @@ impl Rooms {
         let total = matches.len();
         let results: Vec<_> = matches.into_iter().skip(search.from).take(search.limit).collect();
         let reached = search.from + results.len();
-        Ok(Found { next: (reached < total && !results.is_empty()).then_some(reached), results, total, words: wanted })
+        Ok(Found {
+            next: (reached < total && !results.is_empty()).then_some(reached),
+            results,
+            total,
+            words: wanted,
+        })
     }
 
     async fn search_room(
@@ -113,7 +118,10 @@ impl Rooms {
         while chunk >= 0 && matches.len() < MAX_MATCHES {
             let first = chunk * CHUNK;
             if self.chunk_may_match(room_id, first, head, wanted).await? {
-                for event in self.timeline_back(room_id, (first + CHUNK - 1).min(head), first - 1, CHUNK as usize).await? {
+                for event in self
+                    .timeline_back(room_id, (first + CHUNK - 1).min(head), first - 1, CHUNK as usize)
+                    .await?
+                {
                     let Some(rank) = rank(&event.pdu, wanted, &search.keys) else { continue };
                     if keep(&event) && self.shows(&mut view, &event).await? {
                         matches.push((rank, event));
@@ -126,7 +134,13 @@ impl Rooms {
     }
 
     /// Whether the chunk from this place on has all words, or is not full yet.
-    async fn chunk_may_match(&self, room_id: &OwnedRoomId, first: i64, head: i64, wanted: &[String]) -> Result<bool> {
+    async fn chunk_may_match(
+        &self,
+        room_id: &OwnedRoomId,
+        first: i64,
+        head: i64,
+        wanted: &[String],
+    ) -> Result<bool> {
         if first + CHUNK > head {
             return Ok(true);
         }
@@ -135,7 +149,8 @@ impl Rooms {
             Some(chunk) => chunk,
             None => {
                 let mut found = BTreeSet::new();
-                for event in self.timeline_back(room_id, first + CHUNK - 1, first - 1, CHUNK as usize).await? {
+                for event in self.timeline_back(room_id, first + CHUNK - 1, first - 1, CHUNK as usize).await?
+                {
                     searchable(&event.pdu).into_iter().for_each(|(_, text)| found.extend(words(&text)));
                 }
                 let chunk = SearchChunkRecord { words: found.into_iter().collect() };

@@ -30,9 +30,12 @@ impl Rooms {
     ) -> Result<OwnedEventId> {
         let content = parse_content(content)?;
         let redacts = match content.get("redacts") {
-            Some(CanonicalJsonValue::String(redacts)) if event_type == "m.room.redaction" => {
-                Some(redacts.as_str().try_into().map_err(|_| RoomsError::Invalid("`redacts` is no event id".into()))?)
-            }
+            Some(CanonicalJsonValue::String(redacts)) if event_type == "m.room.redaction" => Some(
+                redacts
+                    .as_str()
+                    .try_into()
+                    .map_err(|_| RoomsError::Invalid("`redacts` is no event id".into()))?,
+            ),
             _ if event_type == "m.room.redaction" => {
                 return Err(RoomsError::Invalid("a redaction needs `redacts`".into()));
             }
@@ -104,7 +107,8 @@ impl Rooms {
         let Some(CanonicalJsonValue::Object(relates_to)) = draft.content.get("m.relates_to") else {
             return Ok(());
         };
-        let relates_to = serde_json::to_value(relates_to).ok().and_then(|value| serde_json::from_value(value).ok());
+        let relates_to =
+            serde_json::to_value(relates_to).ok().and_then(|value| serde_json::from_value(value).ok());
         let Some(RelatesTo { rel_type, event_id, key }) = relates_to else { return Ok(()) };
         if rel_type != "m.annotation" {
             return Ok(());
@@ -184,7 +188,11 @@ impl Rooms {
 
     /// An alias that a room calls its own must point at it.
     /// <https://spec.matrix.org/v1.19/client-server-api/#mroomcanonical_alias>
-    async fn check_canonical_alias(&self, room_id: &OwnedRoomId, content: &CanonicalJsonObject) -> Result<()> {
+    async fn check_canonical_alias(
+        &self,
+        room_id: &OwnedRoomId,
+        content: &CanonicalJsonObject,
+    ) -> Result<()> {
         let mut named: Vec<&CanonicalJsonValue> = Vec::new();
         named.extend(content.get("alias").filter(|alias| !matches!(alias, CanonicalJsonValue::Null)));
         match content.get("alt_aliases") {
@@ -202,7 +210,7 @@ impl Rooms {
             let alias: OwnedRoomAliasId =
                 text.try_into().map_err(|_| RoomsError::Invalid(format!("{text} is not an alias")))?;
             let points_at = self.shared.directory.resolve_alias(&alias).await?;
-            if points_at.as_ref() != Some(room_id) {
+            if points_at.is_none_or(|record| record.room_id != *room_id) {
                 return Err(RoomsError::BadAlias(format!("{alias} does not point at this room")));
             }
         }

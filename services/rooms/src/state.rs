@@ -120,7 +120,8 @@ impl Rooms {
         let event_type = event_type.to_string();
         while state_id != EMPTY_STATE {
             let delta = self.delta(room_id, state_id).await?;
-            let found = delta.changes.iter().find(|(of_type, key, _)| *of_type == event_type && key == state_key);
+            let found =
+                delta.changes.iter().find(|(of_type, key, _)| *of_type == event_type && key == state_key);
             if let Some((_, _, event_id)) = found {
                 return Ok(event_id.clone());
             }

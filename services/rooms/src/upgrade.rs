@@ -8,7 +8,10 @@ use ruma::{
     events::{StateEventType, TimelineEventType},
 };
 
-use crate::{CreateRoom, InitialState, Preset, Result, Rooms, RoomsError, append::{object, text}};
+use crate::{
+    CreateRoom, InitialState, Preset, Result, Rooms, RoomsError,
+    append::{object, text},
+};
 
 /// State that the new room takes over.
 const TAKEN_OVER: [&str; 10] = [
@@ -89,7 +92,9 @@ impl Rooms {
         let mut append = self.begin(&new_room, now_ts).await?;
         for (banned, reason) in &banned {
             let content = self.member_content(banned, "ban", reason.as_deref()).await?;
-            append.stage(user_id, Draft::state(TimelineEventType::RoomMember, banned.as_str(), content), None).await?;
+            append
+                .stage(user_id, Draft::state(TimelineEventType::RoomMember, banned.as_str(), content), None)
+                .await?;
         }
         if !banned.is_empty() {
             append.commit().await?;
@@ -176,7 +181,9 @@ impl Rooms {
         let Ok(Some(levels)) = levels else { return };
         let Ok(mut content) = linkspan_domain::parse_content(levels.content.get()) else { return };
         let default = content.get("users_default").and_then(|level| level.as_integer()).map_or(0, i64::from);
-        let closed = CanonicalJsonValue::Integer(Int::try_from(default.saturating_add(50).max(50)).unwrap_or(Int::MAX));
+        let closed = CanonicalJsonValue::Integer(
+            Int::try_from(default.saturating_add(50).max(50)).unwrap_or(Int::MAX),
+        );
         content.insert("events_default".into(), closed.clone());
         content.insert("invite".into(), closed);
         let json = serde_json::to_string(&content).unwrap_or_default();

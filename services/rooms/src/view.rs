@@ -51,8 +51,7 @@ impl Rooms {
             event = self.event_at(room_id, entry.seq).await?;
         }
         let membership = event.as_ref().and_then(|event| event.pdu.membership());
-        let visibility_entry =
-            self.state_entry(room_id, &StateEventType::RoomHistoryVisibility, "").await?;
+        let visibility_entry = self.state_entry(room_id, &StateEventType::RoomHistoryVisibility, "").await?;
         let visibility = match &visibility_entry {
             Some(entry) => HistoryVisibility::of(self.entry_event(room_id, entry).await?.as_deref()),
             None => HistoryVisibility::default(),
@@ -78,7 +77,12 @@ impl Rooms {
 
     /// Whether the user was joined right before the event took the membership away, or before a ban
     /// or an unban that followed leaving.
-    async fn was_joined(&self, room: &Room, user_id: &OwnedUserId, left: &Arc<TimelineEvent>) -> Result<bool> {
+    async fn was_joined(
+        &self,
+        room: &Room,
+        user_id: &OwnedUserId,
+        left: &Arc<TimelineEvent>,
+    ) -> Result<bool> {
         let mut state = left.state_before;
         // Leaving, a ban and its lifting may follow each other; nobody does that often.
         for _ in 0..16 {
@@ -104,7 +108,12 @@ impl Rooms {
             return Ok(membership.clone());
         }
         let member = self
-            .state_event_in(&view.room.id, event.state_after, &StateEventType::RoomMember, view.user_id.as_str())
+            .state_event_in(
+                &view.room.id,
+                event.state_after,
+                &StateEventType::RoomMember,
+                view.user_id.as_str(),
+            )
             .await?;
         let membership = member.and_then(|member| member.membership());
         view.membership.insert(event.state_after, membership.clone());

@@ -1,0 +1,127 @@
+//! Pages for people who open a platform's address in a browser.
+//!
+//! One page: what runs here, and how to log in with a Matrix client. Pages are static, load nothing from
+//! elsewhere, run no script, and show only what anybody may know of a platform.
+
+mod html;
+mod landing;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    response::Response,
+    routing::get,
+};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use linkspan_client_api::platform_of;
+use linkspan_platforms::Platforms;
+
+const STYLE: &str = include_str!("style.css");
+const STYLE_PATH: &str = "/_linkspan/style.css";
+const POLICY: &str =
+    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Serves `/` of all platforms.
+pub fn router(platforms: Arc<Platforms>) -> Router {
+    Router::new()
+        .route("/", get(get_landing_page))
+        .route(STYLE_PATH, get(async || page(StatusCode::OK, "text/css; charset=utf-8", STYLE.to_owned())))
+        .with_state(platforms)
+}
+
+async fn get_landing_page(State(platforms): State<Arc<Platforms>>, request: Request) -> Response {
+    const HTML: &str = "text/html; charset=utf-8";
+    match platform_of(&platforms, &request) {
+        Some(platform) => {
+            let address = address(request.headers(), platform.server_name().as_str());
+            page(StatusCode::OK, HTML, landing::landing_page(&platforms, &platform, &address))
+        }
+        None => page(StatusCode::NOT_FOUND, HTML, landing::unknown_host_page()),
+    }
+}
+
+/// The address that the browser shows for this server, as far as it can be known.
+fn address(headers: &HeaderMap, server_name: &str) -> String {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let scheme = if text(header::HeaderName::from_static("x-forwarded-proto")) == Some("https") {
+        "https"
+    } else {
+        "http"
+    };
+    format!("{scheme}://{}", text(header::HOST).unwrap_or(server_name))
+}
+
+fn page(status: StatusCode, content_type: &'static str, body: String) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_TYPE, content_type),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use linkspan_storage::{Memory, Store};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn get(host: &str, path: &str) -> (StatusCode, HeaderMap, String) {
+        let folder = ["handle", "account", "phone"].map(|identity| {
+            let text = format!(
+                "name = \"{identity}-app\"\nserver_name = \"{identity}.localhost\"\nidentity = \"{identity}\"\n\
+                 registration = \"open\""
+            );
+            toml::from_str(&text).expect("the settings are good")
+        });
+        let store = Store::in_memory(Memory::new().expect("a store in memory opens"));
+        let platforms = Platforms::open(&store, folder.to_vec(), 1).await.expect("the platforms open");
+        let request = Request::get(path).header("host", host).body(Body::empty()).expect("a good request");
+        let response = router(Arc::new(platforms)).oneshot(request).await.expect("it never fails");
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.expect("the body is whole").to_bytes();
+        (parts.status, parts.headers, String::from_utf8(body.to_vec()).expect("it is text"))
+    }
+
+    #[tokio::test]
+    async fn the_page_is_the_platforms_own() {
+        let (status, headers, page) = get("phone.localhost:8008", "/").await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(headers[header::CONTENT_SECURITY_POLICY].to_str().is_ok_and(|it| it.contains("'none'")));
+        assert!(
+            page.contains("<h1>phone-app</h1>") && page.contains("http://phone.localhost:8008"),
+            "{page}"
+        );
+        assert!(page.contains("handle-app") && page.contains("account-app"), "{page}");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_loaded_from_elsewhere() {
+        let (_, _, page) = get("phone.localhost", "/").await;
+        assert!(!page.contains("src=") && !page.contains("<script"), "{page}");
+        let (status, headers, _) = get("phone.localhost", STYLE_PATH).await;
+        assert_eq!(
+            (status, headers[header::CONTENT_TYPE].as_bytes()),
+            (StatusCode::OK, &b"text/css; charset=utf-8"[..])
+        );
+    }
+
+    #[tokio::test]
+    async fn an_unknown_host_is_told_of_no_platform() {
+        let (status, _, page) = get("elsewhere.example", "/").await;
+        assert_eq!(status, StatusCode::NOT_FOUND);
+        assert!(!page.contains("phone"), "{page}");
+    }
+}

@@ -1,0 +1,330 @@
+//! What is wrong with a configuration, or not what an operator wants: rules over all of it together.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use linkspan_domain::versions;
+use linkspan_platforms::{Encryption, Limits, Registration, Settings};
+
+use crate::config::{Draft, Finding, MEDIA_SECRET_KEY, PlatformEntry, Severity};
+
+/// The shortest shared secret that is not warned of, in bytes.
+const SECRET_BYTES: usize = 16;
+/// The longest short name of a platform, in bytes.
+const NAME_BYTES: usize = 32;
+
+/// Findings about a configuration whose single entries could be read.
+pub(crate) fn judge(draft: &Draft) -> Vec<Finding> {
+    let mut findings = Findings(Vec::new());
+    for entry in &draft.platforms {
+        judge_platform(entry, draft.listen.http, &mut findings);
+    }
+    find_shared_names(&draft.platforms, &mut findings);
+    find_shared_addresses(draft, &mut findings);
+    find_excluding_rules(&draft.platforms, &mut findings);
+    judge_media(draft, &mut findings);
+    if draft.listen.max_connections == Some(0) {
+        findings.error(draft.listen_line, "max_connections is 0: nobody could connect".into());
+    }
+    if let Some((data, line)) = &draft.data
+        && let Err(reason) = check_writable(data)
+    {
+        findings.error(*line, format!("the data folder {} cannot be written: {reason}", data.display()));
+    }
+    findings.0
+}
+
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn error(&mut self, line: Option<usize>, message: String) {
+        self.0.push(Finding { severity: Severity::Error, line, message });
+    }
+
+    fn warning(&mut self, line: Option<usize>, message: String) {
+        self.0.push(Finding { severity: Severity::Warning, line, message });
+    }
+}
+
+fn judge_platform(entry: &PlatformEntry, http: Option<SocketAddr>, findings: &mut Findings) {
+    let settings = &entry.settings;
+    let name = &settings.name;
+    let name_byte = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
+    if name.is_empty() || name.len() > NAME_BYTES || !name.bytes().all(name_byte) {
+        let message =
+            format!("the name {name:?} is not 1 to {NAME_BYTES} of the characters a-z, 0-9, - and _");
+        findings.error(entry.line_of("name"), message);
+    }
+    if versions::rules(&settings.room_version).is_none() {
+        let known: Vec<_> = versions::SUPPORTED.iter().map(ToString::to_string).collect();
+        let version = &settings.room_version;
+        let message =
+            format!("room version {version:?} is not supported; supported are {}", known.join(", "));
+        findings.error(entry.line_of("room_version"), message);
+    }
+    for host in &settings.hosts {
+        let host_byte = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+        if host.is_empty() || !host.bytes().all(host_byte) {
+            let message = format!("{host:?} is not a host name: no scheme, path or space, only name[:port]");
+            findings.error(entry.line_of("hosts"), message);
+        }
+    }
+    if http.is_none() && settings.listen.is_none() {
+        let message = format!(
+            "nobody can reach {}: it has no `listen` of its own, and [listen] has no `http`",
+            settings.server_name
+        );
+        findings.error(entry.line_of("server_name"), message);
+    }
+    judge_limits(entry, findings);
+    judge_openness(entry, http, findings);
+}
+
+fn judge_limits(entry: &PlatformEntry, findings: &mut Findings) {
+    let line = entry.line_of("limits");
+    let Limits { upload_bytes, media_quota_bytes, .. } = entry.settings.limits;
+    for (name, rate, burst) in rates(&entry.settings.limits) {
+        if rate.is_nan() || rate < 0.0 {
+            findings
+                .error(line, format!("the limit `{name}` is {rate}; it is a number of actions per second"));
+        } else if rate == 0.0 {
+            findings.warning(line, format!("the limit `{name}` is 0, which means no limit"));
+        }
+        if burst == 0 {
+            findings.warning(line, format!("the limit `{name}_burst` is 0, which is taken for 1"));
+        }
+    }
+    if upload_bytes > media_quota_bytes {
+        let message = format!(
+            "an upload may be greater (`upload_bytes` {upload_bytes}) than what a user may store \
+             (`media_quota_bytes` {media_quota_bytes})"
+        );
+        findings.warning(line, message);
+    }
+}
+
+fn rates(limits: &Limits) -> [(&'static str, f64, u32); 9] {
+    [
+        ("message", limits.message, limits.message_burst),
+        ("login", limits.login, limits.login_burst),
+        ("registration", limits.registration, limits.registration_burst),
+        ("join", limits.join, limits.join_burst),
+        ("invite", limits.invite, limits.invite_burst),
+        ("create_room", limits.create_room, limits.create_room_burst),
+        ("search", limits.search, limits.search_burst),
+        ("upload", limits.upload, limits.upload_burst),
+        ("other", limits.other, limits.other_burst),
+    ]
+}
+
+/// What strangers could do to a platform that more than this machine can reach.
+fn judge_openness(entry: &PlatformEntry, http: Option<SocketAddr>, findings: &mut Findings) {
+    let settings = &entry.settings;
+    let secret = &settings.registration_shared_secret;
+    if !secret.is_empty() && secret.len() < SECRET_BYTES {
+        let message = format!(
+            "`registration_shared_secret` has fewer than {SECRET_BYTES} characters: who guesses it makes \
+             administrators of {}",
+            settings.server_name
+        );
+        findings.warning(entry.line_of("registration_shared_secret"), message);
+    }
+    let public = [http, settings.listen].into_iter().flatten().any(|address| !address.ip().is_loopback());
+    if public && settings.registration == Registration::Open && !settings.rate_limits {
+        let message = format!(
+            "anybody can register on {} as often as they like: registration is open and `rate_limits` is false",
+            settings.server_name
+        );
+        findings.warning(entry.line_of("registration"), message);
+    }
+}
+
+fn find_shared_names(platforms: &[PlatformEntry], findings: &mut Findings) {
+    let mut names = BTreeSet::new();
+    let mut hosts: BTreeMap<String, &Settings> = BTreeMap::new();
+    for entry in platforms {
+        let settings = &entry.settings;
+        if !names.insert(&settings.name) {
+            findings.error(entry.line_of("name"), format!("two platforms have the name {:?}", settings.name));
+        }
+        let server_name = settings.server_name.as_str().to_ascii_lowercase();
+        let mut own: Vec<_> = settings.hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+        if let Some(twice) = own.iter().enumerate().find(|(at, host)| own[..*at].contains(host)) {
+            findings.error(entry.line_of("hosts"), format!("`hosts` names {:?} twice", twice.1));
+        }
+        if !own.contains(&server_name) {
+            own.push(server_name.clone());
+        }
+        for host in own {
+            let Some(other) = hosts.insert(host.clone(), settings) else { continue };
+            if other.name == settings.name && other.server_name == settings.server_name {
+                continue;
+            }
+            let key = if host == server_name { "server_name" } else { "hosts" };
+            let message = format!("the host {host:?} means both {:?} and {:?}", other.name, settings.name);
+            findings.error(entry.line_of(key), message);
+        }
+    }
+}
+
+fn find_shared_addresses(draft: &Draft, findings: &mut Findings) {
+    let mut taken: Vec<(SocketAddr, &str)> = Vec::new();
+    let shared = draft.listen.http.map(|address| (address, "[listen] http", draft.listen_line));
+    let own = draft.platforms.iter().filter_map(|entry| {
+        Some((entry.settings.listen?, entry.settings.name.as_str(), entry.line_of("listen")))
+    });
+    for (address, name, line) in shared.into_iter().chain(own) {
+        if let Some((_, other)) = taken.iter().find(|(other, _)| collide(*other, address)) {
+            findings.error(line, format!("{name} listens on {address}, which {other} has taken"));
+        }
+        taken.push((address, name));
+    }
+}
+
+/// Whether two listeners cannot both have their address. Port 0 is any free port.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    one.port() == other.port()
+        && one.port() != 0
+        && (one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified())
+}
+
+fn find_excluding_rules(platforms: &[PlatformEntry], findings: &mut Findings) {
+    let with = |rule: Encryption| platforms.iter().filter(move |entry| entry.settings.encryption == rule);
+    for requiring in with(Encryption::Required) {
+        // Better a warning too many than an operator who believes in a promise that is not kept.
+        let message = format!(
+            "`encryption` of {} is \"required\", but this release does not enforce it: clients may still send \
+             plain text",
+            requiring.settings.server_name
+        );
+        findings.warning(requiring.line_of("encryption"), message);
+        for forbidding in with(Encryption::Forbidden) {
+            let message = format!(
+                "people of {} and {} cannot chat with each other: the one requires encryption, the other \
+                 forbids it",
+                requiring.settings.server_name, forbidding.settings.server_name
+            );
+            findings.warning(forbidding.line_of("encryption"), message);
+        }
+    }
+}
+
+fn judge_media(draft: &Draft, findings: &mut Findings) {
+    let Some(media) = &draft.media else { return };
+    if media.bucket.is_empty() {
+        findings.error(draft.media_line, "`bucket` of [media] is empty".into());
+    }
+    if let Some(endpoint) = &media.endpoint
+        && !endpoint.starts_with("https://")
+        && !endpoint.starts_with("http://")
+    {
+        findings
+            .error(draft.media_line, format!("`endpoint` {endpoint:?} is not an http:// or https:// URL"));
+    }
+    if media.access_key.is_some() != media.secret_key.is_some() {
+        let message = format!(
+            "[media] has one of `access_key` and `secret_key` without the other (the secret may also come from \
+             the environment, {MEDIA_SECRET_KEY})"
+        );
+        findings.error(draft.media_line, message);
+    }
+}
+
+/// Whether the folder, or the nearest one above it that exists, can be written to. Leaves nothing behind.
+fn check_writable(data: &Path) -> Result<(), String> {
+    let mut folder = PathBuf::from(data);
+    loop {
+        match std::fs::metadata(&folder) {
+            Ok(metadata) if metadata.is_dir() => break,
+            Ok(_) => return Err(format!("{} is not a folder", folder.display())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.to_string()),
+        }
+        if !folder.pop() || folder.as_os_str().is_empty() {
+            folder = PathBuf::from(".");
+        }
+    }
+    tempfile::tempfile_in(&folder).map(drop).map_err(|error| format!("{}: {error}", folder.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, Severity};
+
+    fn findings(text: &str, severity: Severity) -> Vec<String> {
+        let reading = Config::parse(text, &std::env::temp_dir(), None);
+        let findings = reading.findings.into_iter();
+        findings.filter(|finding| finding.severity == severity).map(|finding| finding.message).collect()
+    }
+
+    fn assert_finds(text: &str, severity: Severity, words: &str) {
+        let text = format!("data = \"linkspan-test-data\"\nlisten.http = \"127.0.0.1:8008\"\n{text}");
+        let found = findings(&text, severity);
+        assert!(found.iter().any(|message| message.contains(words)), "{words:?} is not in {found:?}");
+    }
+
+    fn platform(name: &str, more: &str) -> String {
+        format!("[[platform]]\nname = \"{name}\"\nserver_name = \"{name}.localhost\"\n{more}\n")
+    }
+
+    #[test]
+    fn errors_are_found() {
+        let two = |more: &str| platform("a", "") + &platform("b", more);
+        for (text, words) in [
+            (String::new(), "there is no platform"),
+            (platform("a", "") + &platform("a", ""), "two platforms have the name"),
+            (two("hosts = [\"A.localhost\"]"), "means both"),
+            (two("hosts = [\"c.localhost\", \"c.localhost\"]"), "twice"),
+            (two("hosts = [\"https://b.localhost\"]"), "not a host name"),
+            (two("listen = \"127.0.0.1:8008\""), "has taken"),
+            (two("listen = \"0.0.0.0:8008\""), "has taken"),
+            (two("room_version = \"5\""), "not supported"),
+            (two("limits.message = -1.0"), "actions per second"),
+            (platform("a", "").replace("\"a\"", "\"A b\""), "characters a-z"),
+            (platform("a", "") + "[media]\nbucket = \"b\"\naccess_key = \"k\"", "without the other"),
+            (platform("a", "") + "[media]\nbucket = \"b\"\nendpoint = \"here\"", "not an http://"),
+        ] {
+            assert_finds(&text, Severity::Error, words);
+        }
+    }
+
+    #[test]
+    fn warnings_are_found() {
+        let rules = platform("a", "encryption = \"required\"") + &platform("b", "encryption = \"forbidden\"");
+        let open = "listen = \"0.0.0.0:8009\"\nregistration = \"open\"\nrate_limits = false";
+        for (text, words) in [
+            (rules, "cannot chat with each other"),
+            (platform("a", "registration_shared_secret = \"short\""), "guesses"),
+            (platform("a", open), "anybody can register"),
+            (platform("a", "limits.upload_bytes = 10\nlimits.media_quota_bytes = 5"), "may be greater"),
+        ] {
+            assert_finds(&text, Severity::Warning, words);
+        }
+    }
+
+    #[test]
+    fn any_free_port_is_no_conflict() {
+        let text = platform("a", "listen = \"127.0.0.1:0\"") + &platform("b", "listen = \"127.0.0.1:0\"");
+        let text = format!("data = \"linkspan-test-data\"\n{text}");
+        assert_eq!(findings(&text, Severity::Error), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_data_folder_that_is_a_file_is_found() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file can be made");
+        let text =
+            format!("data = {:?}\nlisten.http = \"127.0.0.1:8008\"\n", file.path().display().to_string());
+        let found = findings(&(text + &platform("a", "")), Severity::Error);
+        assert!(found.iter().any(|message| message.contains("is not a folder")), "{found:?}");
+    }
+
+    #[test]
+    fn a_platform_without_a_listener_is_found() {
+        let text = format!("data = \"linkspan-test-data\"\n{}", platform("a", ""));
+        let found = findings(&text, Severity::Error);
+        assert!(found.iter().any(|message| message.contains("nobody can reach")), "{found:?}");
+    }
+}

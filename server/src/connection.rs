@@ -1,0 +1,130 @@
+//! One connection: HTTP/1.1 over TCP, cheap while idle. TLS and HTTP/2 are a proxy's work.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{Router, body::Body, response::Response};
+use hyper::{Request, body::Incoming, header::HeaderMap, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use linkspan_client_api::{ClientAddress, ListenerPlatform};
+use linkspan_platforms::Platform;
+use tokio::{net::TcpStream, sync::watch};
+use tower::ServiceExt;
+
+/// How long the head of a request may take to arrive. The same clock runs while a connection is idle
+/// between two requests, so it must not be shorter than what clients and proxies keep connections for.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(65);
+/// The greatest head of a request. An idle connection holds less: buffers start at 8 KiB.
+const HEAD_BYTES: usize = 64 << 10;
+
+/// What is served on a listener.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) router: Router,
+    /// The listener is this platform's alone.
+    pub(crate) platform: Option<Arc<Platform>>,
+    /// Besides those on this machine.
+    pub(crate) trusted_proxies: Vec<IpAddr>,
+}
+
+impl Server {
+    /// Serves a connection until it ends; after a signal to stop, until the request it is in is answered.
+    pub(crate) async fn connection(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        mut stopping: watch::Receiver<()>,
+    ) {
+        // Without it, small answers wait for the acknowledgement of earlier ones.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY could not be set");
+        }
+        let service = service_fn(|request| self.answer(peer, request));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(HEAD_BYTES)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            _ = stopping.changed() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, %peer, "a connection broke off");
+        }
+    }
+
+    async fn answer(
+        &self,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+    ) -> Result<Response, std::convert::Infallible> {
+        let mut request = request.map(Body::new);
+        let address = client_address(peer.ip(), request.headers(), &self.trusted_proxies);
+        request.extensions_mut().insert(ClientAddress(address));
+        if let Some(platform) = &self.platform {
+            request.extensions_mut().insert(ListenerPlatform(platform.clone()));
+        }
+        self.router.clone().oneshot(request).await
+    }
+}
+
+/// Where a request comes from: the peer, or, where proxies that are trusted say so, who is behind them.
+fn client_address(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpAddr]) -> IpAddr {
+    let trusted = |address: IpAddr| address.is_loopback() || trusted_proxies.contains(&address);
+    let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+    let mut hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
+    let mut address = peer.to_canonical();
+    // Each proxy appends whom it heard from; what stands left of one that is not trusted may be made up.
+    while trusted(address) {
+        let Some(Ok(before)) = hops.pop().map(str::parse::<IpAddr>) else { break };
+        address = before.to_canonical();
+    }
+    address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(peer: &str, forwarded: &[&str], trusted: &[&str]) -> String {
+        let parse = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let mut headers = HeaderMap::new();
+        for value in forwarded {
+            headers.append("x-forwarded-for", value.parse().expect("a header value"));
+        }
+        let trusted: Vec<_> = trusted.iter().map(|text| parse(text)).collect();
+        client_address(parse(peer), &headers, &trusted).to_string()
+    }
+
+    #[test]
+    fn a_stranger_cannot_choose_an_address() {
+        assert_eq!(address("192.0.2.1", &["198.51.100.7"], &[]), "192.0.2.1");
+    }
+
+    #[test]
+    fn a_proxy_on_this_machine_is_believed_once() {
+        assert_eq!(address("127.0.0.1", &["10.9.9.9, 198.51.100.7"], &[]), "198.51.100.7");
+        assert_eq!(address("::ffff:127.0.0.1", &["2001:db8::1"], &[]), "2001:db8::1");
+    }
+
+    #[test]
+    fn trusted_proxies_are_passed_through() {
+        let forwarded = ["198.51.100.7", "10.0.0.2"];
+        assert_eq!(address("127.0.0.1", &forwarded, &["10.0.0.2"]), "198.51.100.7");
+        assert_eq!(address("127.0.0.1", &forwarded, &[]), "10.0.0.2");
+    }
+
+    #[test]
+    fn what_is_no_address_is_not_taken_for_one() {
+        assert_eq!(address("127.0.0.1", &["unknown"], &[]), "127.0.0.1");
+        assert_eq!(address("127.0.0.1", &[], &[]), "127.0.0.1");
+    }
+}

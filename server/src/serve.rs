@@ -1,0 +1,130 @@
+//! The command `serve`: listeners, and stopping without losing an answer.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use linkspan_platforms::{Platform, Platforms};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
+
+use crate::{Failure, config::Config, connection::Server, limits, services};
+
+/// How long requests may go on after the signal to stop.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+/// How long accepting rests when the system has no more files to give.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until SIGTERM or SIGINT.
+pub(crate) fn serve(config: Config) -> Result<(), Failure> {
+    let connections = limits::raise_open_files();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(run(config, connections))
+}
+
+async fn run(config: Config, connections: usize) -> Result<(), Failure> {
+    let asked = config.listen.max_connections.map_or(usize::MAX, |asked| asked as usize);
+    if asked != usize::MAX && asked > connections {
+        tracing::warn!(asked, allowed = connections, "the limit of open files allows fewer connections");
+    }
+    let (app, background) = services::open(&config).await?;
+    let inbox = app.inbox.clone();
+    let platforms = app.platforms.clone();
+    let router = linkspan_client_api::router(app).merge(linkspan_pages::router(platforms.clone()));
+
+    let (stop, stopping) = watch::channel(());
+    let permits = Arc::new(Semaphore::new(asked.min(connections).min(Semaphore::MAX_PERMITS)));
+    let mut listeners = JoinSet::new();
+    for (listener, platform) in bind(&config, &platforms).await? {
+        let server = server(&router, platform, &config);
+        listeners.spawn(accept(listener, Arc::new(server), permits.clone(), stopping.clone()));
+    }
+    drop((stopping, router));
+
+    stop_signal().await?;
+    tracing::info!("stopping");
+    // Long polls answer at once; connections end after the request they are in.
+    inbox.stop_waiting();
+    let _ = stop.send(());
+    listeners.join_all().await;
+    if tokio::time::timeout(STOP_GRACE, stop.closed()).await.is_err() {
+        tracing::warn!(connections = stop.receiver_count(), "some requests were cut off");
+    }
+    drop(background);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn server(router: &Router, platform: Option<Arc<Platform>>, config: &Config) -> Server {
+    Server { router: router.clone(), platform, trusted_proxies: config.listen.trusted_proxies.clone() }
+}
+
+/// All listeners, each with the platform that it is for alone; says where each is.
+async fn bind(
+    config: &Config,
+    platforms: &Platforms,
+) -> Result<Vec<(TcpListener, Option<Arc<Platform>>)>, Failure> {
+    let mut listeners = Vec::new();
+    if let Some(address) = config.listen.http {
+        let names: Vec<_> = platforms.iter().map(|platform| platform.server_name().as_str()).collect();
+        listeners.push((bind_one(address).await?, None, names.join(", ")));
+    }
+    for platform in platforms.iter() {
+        if let Some(address) = platform.settings.listen {
+            let name = platform.server_name().to_string();
+            listeners.push((bind_one(address).await?, Some(platform.clone()), name));
+        }
+    }
+    // Only when all are there: who waits for a line may use any of them.
+    for (listener, _, names) in &listeners {
+        println!("listening on http://{} for {names}", listener.local_addr()?);
+    }
+    Ok(listeners.into_iter().map(|(listener, platform, _)| (listener, platform)).collect())
+}
+
+async fn bind_one(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| format!("cannot listen on {address}: {error}").into())
+}
+
+async fn accept(
+    listener: TcpListener,
+    server: Arc<Server>,
+    permits: Arc<Semaphore>,
+    mut stopping: watch::Receiver<()>,
+) {
+    loop {
+        let next = async {
+            let permit = permits.clone().acquire_owned().await.expect("the semaphore is never closed");
+            (permit, listener.accept().await)
+        };
+        let (permit, accepted) = tokio::select! {
+            _ = stopping.changed() => return,
+            next = next => next,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let (server, stopping) = (server.clone(), stopping.clone());
+                tokio::spawn(async move {
+                    server.connection(stream, peer, stopping).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn stop_signal() -> Result<(), Failure> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! Opening the store and the services over it, and what they need done in the background.
+
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use linkspan_accounts::Accounts;
+use linkspan_client_api::App;
+use linkspan_inbox::Inbox;
+use linkspan_platforms::Platforms;
+use linkspan_storage::Store;
+use tokio::task::JoinSet;
+
+use crate::{Failure, config::Config};
+
+/// How often what is idle is forgotten.
+const HOUSEKEEPING: Duration = Duration::from_secs(60);
+
+/// Opens the store of a configuration.
+pub(crate) fn open_store(data: &Path) -> Result<Store, Failure> {
+    let folder = data.join("store");
+    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    Store::open(&folder).map_err(|error| {
+        let mut message = format!("the store in {} cannot be opened: {error}", folder.display());
+        if error.to_string().contains("Locked") {
+            message = format!("{} is in use by a running server; stop it first", data.display());
+        }
+        message.into()
+    })
+}
+
+/// Opens everything a configuration asks for. The background tasks end when the set is dropped.
+pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure> {
+    let store = open_store(&config.data)?;
+    let now_ts = now_ts();
+    let platforms = Arc::new(Platforms::open(&store, config.platforms.clone(), now_ts).await?);
+    let inbox = Inbox::new(store.clone(), now_ts);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(inbox.clone().follow(store.subscribe()));
+    let app = App { platforms, accounts: Accounts::new(store), inbox };
+    tasks.spawn(forget_idle(app.clone()));
+    Ok((app, tasks))
+}
+
+async fn forget_idle(app: App) {
+    let mut every = tokio::time::interval(HOUSEKEEPING);
+    loop {
+        every.tick().await;
+        app.inbox.forget_idle();
+        app.platforms.iter().for_each(|platform| platform.rate_limiter.forget_idle());
+    }
+}
+
+/// Milliseconds since the Unix epoch.
+pub(crate) fn now_ts() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
