@@ -9,6 +9,7 @@
 mod append;
 mod create_room;
 mod events;
+mod filter;
 mod membership;
 mod paginate;
 mod profile;
@@ -37,6 +38,7 @@ use ruma::OwnedRoomId;
 
 pub use create_room::{CreateRoom, InitialState, Preset};
 pub use events::TimelineEvent;
+pub use filter::EventFilter;
 pub use paginate::{Boundary, Context, Page, RelationQuery};
 pub use public_rooms::{HierarchyPage, HierarchyQuery, HierarchyRoom, RoomPage, RoomQuery, RoomSummary};
 pub use read::JoinedMember;
@@ -45,6 +47,7 @@ pub use render::{Reader, thread_root};
 pub use report::Reported;
 pub use room::Room;
 pub use search::{Found, Search, SearchKey};
+pub use state::StateEntry;
 pub use view::{Standing, View};
 
 /// Something about a room failed.
