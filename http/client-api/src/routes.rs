@@ -51,7 +51,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         endpoint(registration::register, Registration, "client-server-api/#post_matrixclientv3register"),
         endpoint(
             registration::get_username_availability,
-            Registration,
+            Other,
             "client-server-api/#get_matrixclientv3registeravailable",
         ),
         endpoint(
@@ -82,7 +82,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             Login,
             "client-server-api/#post_matrixclientv3login",
         ),
-        endpoint(session::refresh_token, Login, "client-server-api/#post_matrixclientv3refresh"),
+        endpoint(session::refresh_token, Other, "client-server-api/#post_matrixclientv3refresh"),
         endpoint(session::log_out, Free, "client-server-api/#post_matrixclientv3logout"),
         endpoint(session::log_out_all, Free, "client-server-api/#post_matrixclientv3logoutall"),
         endpoint(session::whoami, Free, "client-server-api/#get_matrixclientv3accountwhoami"),
