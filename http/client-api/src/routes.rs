@@ -20,7 +20,13 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
         // Discovery
         endpoint(discovery::get_versions, Free, "client-server-api/#get_matrixclientversions"),
-        endpoint(server_info::get_capabilities, Free, "client-server-api/#get_matrixclientv3capabilities"),
+        raw_endpoint(
+            Method::GET,
+            &["/_matrix/client/r0/capabilities", "/_matrix/client/v3/capabilities"],
+            server_info::get_capabilities,
+            Free,
+            "client-server-api/#get_matrixclientv3capabilities",
+        ),
         raw_endpoint(
             Method::GET,
             &["/.well-known/matrix/client"],
@@ -89,7 +95,13 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         // Accounts
         endpoint(account::change_password, Login, "client-server-api/#post_matrixclientv3accountpassword"),
         endpoint(account::deactivate, Login, "client-server-api/#post_matrixclientv3accountdeactivate"),
-        endpoint(account::get_3pids, Free, "client-server-api/#get_matrixclientv3account3pid"),
+        raw_endpoint(
+            Method::GET,
+            &["/_matrix/client/r0/account/3pid", "/_matrix/client/v3/account/3pid"],
+            account::get_3pids,
+            Free,
+            "client-server-api/#get_matrixclientv3account3pid",
+        ),
         endpoint(
             account::request_openid_token,
             Other,

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use linkspan_accounts::{
     Accounts, AccountsError, Credentials, LoggedIn, NewDevice, Registered, Registration,
-    SharedSecretRegistration,
+    SharedSecretRegistration, put_account_data,
 };
 use linkspan_platforms::{Platform, Platforms};
 use linkspan_storage::{Memory, Position, Store, WriteSet};
@@ -499,4 +499,19 @@ async fn a_profile_is_public_and_bounded() {
     assert_eq!(accounts.profile_field(&anna, "displayname").await.expect("asked"), None);
     let nobody = owned_user_id!("@nobody:instagram.localhost");
     assert!(matches!(accounts.public_profile(&nobody).await, Err(AccountsError::NotFound(_))));
+}
+
+#[tokio::test]
+async fn other_services_know_an_account_from_its_first_moment() {
+    let world = world().await;
+    let anna = owned_user_id!("@anna:instagram.localhost");
+    // Stands for a row of another service.
+    let accounts = Accounts::new(world.store.clone()).on_create(|writes, user_id| {
+        put_account_data(writes, user_id, None, "org.example", "{}".to_owned());
+    });
+    accounts
+        .create_account(world.open.server_name(), "anna", PASSWORD.into(), false, NOW)
+        .await
+        .expect("made");
+    assert!(accounts.account_data(&anna, None, "org.example").await.expect("asked").is_some());
 }

@@ -5,16 +5,7 @@ use std::collections::BTreeMap;
 use axum::{extract::Request, response::Response};
 use http::{HeaderMap, header};
 use linkspan_domain::versions;
-use ruma::api::client::{
-    discovery::get_capabilities::{
-        self,
-        v3::{
-            Capabilities, ChangePasswordCapability, GetLoginTokenCapability, ProfileFieldsCapability,
-            RoomVersionStability, RoomVersionsCapability, ThirdPartyIdChangesCapability,
-        },
-    },
-    thirdparty::get_protocols,
-};
+use ruma::api::client::thirdparty::get_protocols;
 use serde_json::json;
 
 use crate::{
@@ -24,21 +15,20 @@ use crate::{
     error::ApiError,
 };
 
-pub(crate) async fn get_capabilities(
-    _: App,
-    caller: User,
-    _: get_capabilities::v3::Request,
-) -> Result<get_capabilities::v3::Response, ApiError> {
+/// Not ruma's response, which leaves out what has its default value: clients differ in what they take for it.
+pub(crate) async fn get_capabilities(_: App, caller: User, _: Request) -> Result<Response, ApiError> {
     let available: BTreeMap<_, _> =
-        versions::SUPPORTED.into_iter().map(|version| (version, RoomVersionStability::Stable)).collect();
-    let mut capabilities = Capabilities::new();
-    capabilities.change_password = ChangePasswordCapability::new(true);
-    capabilities.room_versions =
-        RoomVersionsCapability::new(caller.platform.settings.room_version.clone(), available);
-    capabilities.thirdparty_id_changes = ThirdPartyIdChangesCapability::new(false);
-    capabilities.get_login_token = GetLoginTokenCapability::new(false);
-    capabilities.profile_fields = Some(ProfileFieldsCapability::new(true));
-    Ok(get_capabilities::v3::Response::new(capabilities))
+        versions::SUPPORTED.iter().map(|version| (version.as_str(), "stable")).collect();
+    let default = &caller.platform.settings.room_version;
+    Ok(json_answer(&json!({ "capabilities": {
+        "m.change_password": { "enabled": true },
+        "m.room_versions": { "default": default, "available": available },
+        "m.set_displayname": { "enabled": true },
+        "m.set_avatar_url": { "enabled": true },
+        "m.3pid_changes": { "enabled": false },
+        "m.get_login_token": { "enabled": false },
+        "m.profile_fields": { "enabled": true },
+    } })))
 }
 
 /// The base URL is the one that the request came by: every platform has its own.
