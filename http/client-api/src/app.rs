@@ -5,9 +5,12 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use linkspan_accounts::Accounts;
+use linkspan_accounts::{Accounts, DeviceRemoved};
 use linkspan_inbox::Inbox;
 use linkspan_platforms::Platforms;
+use ruma::{MilliSecondsSinceUnixEpoch, UInt};
+
+use crate::error::ApiError;
 
 /// Handles on all services; cheap to clone.
 #[derive(Clone, Debug)]
@@ -18,6 +21,28 @@ pub struct App {
     pub accounts: Accounts,
     /// Inboxes.
     pub inbox: Inbox,
+}
+
+impl App {
+    /// Has the other services forget what they keep for devices that are gone.
+    pub(crate) async fn forget_devices(&self, removed: Vec<DeviceRemoved>) -> Result<(), ApiError> {
+        let now = self.inbox.now().position;
+        for DeviceRemoved { user_id, device_id } in removed {
+            loop {
+                let (waiting, until) = self.inbox.to_device(&user_id, &device_id, now).await?;
+                if waiting.is_empty() {
+                    break;
+                }
+                self.inbox.acknowledge_to_device(&user_id, &device_id, until).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A time of a record, as ruma has it; None: later than any time on the wire.
+pub(crate) fn timestamp(ts: u64) -> Option<MilliSecondsSinceUnixEpoch> {
+    UInt::new(ts).map(MilliSecondsSinceUnixEpoch)
 }
 
 /// Milliseconds since the Unix epoch.

@@ -62,17 +62,23 @@ impl ApiError {
         Self::unauthorized(ErrorKind::UnknownToken(data), "this access token is not valid")
     }
 
+    /// A body that is not the JSON that was expected.
+    pub(crate) fn from_json(error: &serde_json::Error, body: &[u8]) -> Self {
+        let message = error.to_string();
+        let kind = match serde_json::from_slice::<serde_json::Value>(body) {
+            Err(_) => ErrorKind::NotJson,
+            Ok(_) if message.contains("missing field") => ErrorKind::MissingParam,
+            Ok(_) => ErrorKind::BadJson,
+        };
+        Self::bad_request(kind, message)
+    }
+
     /// A request that ruma could not parse. `body` tells JSON errors from others.
     pub(crate) fn from_parse(error: &FromHttpRequestError, body: &[u8]) -> Self {
         let message = error.to_string();
         match error {
-            FromHttpRequestError::Deserialization(DeserializationError::Json(_)) => {
-                let kind = match serde_json::from_slice::<serde_json::Value>(body) {
-                    Err(_) => ErrorKind::NotJson,
-                    Ok(_) if message.contains("missing field") => ErrorKind::MissingParam,
-                    Ok(_) => ErrorKind::BadJson,
-                };
-                Self::bad_request(kind, message)
+            FromHttpRequestError::Deserialization(DeserializationError::Json(error)) => {
+                Self::from_json(error, body)
             }
             FromHttpRequestError::Deserialization(DeserializationError::Query(_))
                 if message.contains("missing field") =>
@@ -116,8 +122,30 @@ impl From<StorageError> for ApiError {
 
 impl From<AccountsError> for ApiError {
     fn from(error: AccountsError) -> Self {
+        let message = error.to_string();
         match error {
             AccountsError::UnknownToken { soft_logout } => Self::unknown_token(soft_logout),
+            AccountsError::Interactive(info) => Self::Uiaa(info),
+            AccountsError::Forbidden(_) | AccountsError::TooMany(_) => Self::forbidden(message),
+            AccountsError::Deactivated => {
+                Self::new(StatusCode::FORBIDDEN, ErrorKind::UserDeactivated, message)
+            }
+            AccountsError::InvalidUsername(_) => Self::bad_request(ErrorKind::InvalidUsername, message),
+            AccountsError::UserInUse => Self::bad_request(ErrorKind::UserInUse, message),
+            AccountsError::WeakPassword(_) => Self::bad_request(ErrorKind::WeakPassword, message),
+            AccountsError::NotFound(_) => Self::not_found(message),
+            AccountsError::InvalidParam(_) => Self::bad_request(ErrorKind::InvalidParam, message),
+            AccountsError::MissingParam(_) => Self::bad_request(ErrorKind::MissingParam, message),
+            AccountsError::NotAnObject => Self::bad_request(ErrorKind::BadJson, message),
+            AccountsError::TooLarge(_) => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge, message)
+            }
+            AccountsError::KeyTooLarge => Self::bad_request(ErrorKind::KeyTooLarge, message),
+            AccountsError::ProfileTooLarge => Self::bad_request(ErrorKind::ProfileTooLarge, message),
+            AccountsError::ServerControlled => {
+                Self::new(StatusCode::METHOD_NOT_ALLOWED, ErrorKind::BadJson, message)
+            }
+            AccountsError::Hashing(_) => Self::internal(&message),
             AccountsError::Storage(error) => error.into(),
         }
     }

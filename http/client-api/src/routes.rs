@@ -1,11 +1,14 @@
 //! The table of endpoints: the router, the documentation and the isolation test are made from it.
 
-use linkspan_platforms::RateClass::Free;
+use http::Method;
+use linkspan_platforms::RateClass::{Free, Login, Other, Registration};
 
 use crate::{
     EndpointInfo,
-    endpoint::{Endpoint, endpoint},
-    endpoints::discovery,
+    endpoint::{Endpoint, endpoint, raw_endpoint},
+    endpoints::{
+        account, account_data, devices, discovery, filters, profile, registration, server_info, session,
+    },
 };
 
 /// All endpoints.
@@ -17,5 +20,161 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
         // Discovery
         endpoint(discovery::get_versions, Free, "client-server-api/#get_matrixclientversions"),
+        raw_endpoint(
+            Method::GET,
+            &["/_matrix/client/r0/capabilities", "/_matrix/client/v3/capabilities"],
+            server_info::get_capabilities,
+            Free,
+            "client-server-api/#get_matrixclientv3capabilities",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/.well-known/matrix/client"],
+            server_info::get_well_known,
+            Free,
+            "client-server-api/#getwell-knownmatrixclient",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/.well-known/matrix/support"],
+            server_info::get_support,
+            Free,
+            "client-server-api/#getwell-knownmatrixsupport",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_matrix/client/r0/voip/turnServer", "/_matrix/client/v3/voip/turnServer"],
+            server_info::get_turn_server,
+            Free,
+            "client-server-api/#get_matrixclientv3voipturnserver",
+        ),
+        endpoint(
+            server_info::get_thirdparty_protocols,
+            Free,
+            "client-server-api/#get_matrixclientv3thirdpartyprotocols",
+        ),
+        // Registration
+        endpoint(registration::register, Registration, "client-server-api/#post_matrixclientv3register"),
+        endpoint(
+            registration::get_username_availability,
+            Other,
+            "client-server-api/#get_matrixclientv3registeravailable",
+        ),
+        endpoint(
+            registration::check_registration_token,
+            Registration,
+            "client-server-api/#get_matrixclientv1registermloginregistration_tokenvalidity",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_synapse/admin/v1/register"],
+            registration::get_registration_nonce,
+            Free,
+            "https://element-hq.github.io/synapse/latest/admin_api/register_api.html",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &["/_synapse/admin/v1/register"],
+            registration::register_by_shared_secret,
+            Free,
+            "https://element-hq.github.io/synapse/latest/admin_api/register_api.html",
+        ),
+        // Sessions
+        endpoint(session::get_login_types, Free, "client-server-api/#get_matrixclientv3login"),
+        raw_endpoint(
+            Method::POST,
+            &["/_matrix/client/r0/login", "/_matrix/client/v3/login"],
+            session::log_in,
+            Login,
+            "client-server-api/#post_matrixclientv3login",
+        ),
+        endpoint(session::refresh_token, Other, "client-server-api/#post_matrixclientv3refresh"),
+        endpoint(session::log_out, Free, "client-server-api/#post_matrixclientv3logout"),
+        endpoint(session::log_out_all, Free, "client-server-api/#post_matrixclientv3logoutall"),
+        endpoint(session::whoami, Free, "client-server-api/#get_matrixclientv3accountwhoami"),
+        // Accounts
+        endpoint(account::change_password, Login, "client-server-api/#post_matrixclientv3accountpassword"),
+        endpoint(account::deactivate, Login, "client-server-api/#post_matrixclientv3accountdeactivate"),
+        raw_endpoint(
+            Method::GET,
+            &["/_matrix/client/r0/account/3pid", "/_matrix/client/v3/account/3pid"],
+            account::get_3pids,
+            Free,
+            "client-server-api/#get_matrixclientv3account3pid",
+        ),
+        endpoint(
+            account::request_openid_token,
+            Other,
+            "client-server-api/#post_matrixclientv3useruseridopenidrequest_token",
+        ),
+        endpoint(account::get_user_info, Free, "client-server-api/#get_matrixclientv3adminwhoisuserid"),
+        // Devices
+        endpoint(devices::get_devices, Free, "client-server-api/#get_matrixclientv3devices"),
+        endpoint(devices::get_device, Free, "client-server-api/#get_matrixclientv3devicesdeviceid"),
+        endpoint(devices::update_device, Other, "client-server-api/#put_matrixclientv3devicesdeviceid"),
+        endpoint(devices::delete_device, Login, "client-server-api/#delete_matrixclientv3devicesdeviceid"),
+        endpoint(devices::delete_devices, Login, "client-server-api/#post_matrixclientv3delete_devices"),
+        // Profiles
+        endpoint(profile::get_profile, Free, "client-server-api/#get_matrixclientv3profileuserid"),
+        endpoint(
+            profile::get_profile_field,
+            Free,
+            "client-server-api/#get_matrixclientv3profileuseridkeyname",
+        ),
+        // Account data
+        endpoint(
+            account_data::get_global_account_data,
+            Free,
+            "client-server-api/#get_matrixclientv3useruseridaccount_datatype",
+        ),
+        endpoint(
+            account_data::set_global_account_data,
+            Other,
+            "client-server-api/#put_matrixclientv3useruseridaccount_datatype",
+        ),
+        endpoint(
+            account_data::get_room_account_data,
+            Free,
+            "client-server-api/#get_matrixclientv3useruseridroomsroomidaccount_datatype",
+        ),
+        endpoint(
+            account_data::set_room_account_data,
+            Other,
+            "client-server-api/#put_matrixclientv3useruseridroomsroomidaccount_datatype",
+        ),
+        raw_endpoint(
+            Method::DELETE,
+            &["/_matrix/client/unstable/org.matrix.msc3391/user/{user_id}/account_data/{event_type}"],
+            account_data::delete_global_account_data,
+            Other,
+            "https://github.com/matrix-org/matrix-spec-proposals/pull/3391",
+        ),
+        raw_endpoint(
+            Method::DELETE,
+            &[
+                "/_matrix/client/unstable/org.matrix.msc3391/user/{user_id}/rooms/{room_id}/account_data/{event_type}",
+            ],
+            account_data::delete_room_account_data,
+            Other,
+            "https://github.com/matrix-org/matrix-spec-proposals/pull/3391",
+        ),
+        endpoint(
+            account_data::get_tags,
+            Free,
+            "client-server-api/#get_matrixclientv3useruseridroomsroomidtags",
+        ),
+        endpoint(
+            account_data::create_tag,
+            Other,
+            "client-server-api/#put_matrixclientv3useruseridroomsroomidtagstag",
+        ),
+        endpoint(
+            account_data::delete_tag,
+            Other,
+            "client-server-api/#delete_matrixclientv3useruseridroomsroomidtagstag",
+        ),
+        // Filters
+        endpoint(filters::create_filter, Other, "client-server-api/#post_matrixclientv3useruseridfilter"),
+        endpoint(filters::get_filter, Free, "client-server-api/#get_matrixclientv3useruseridfilterfilterid"),
     ]
 }

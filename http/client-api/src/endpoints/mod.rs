@@ -1,3 +1,11 @@
 //! The endpoints, a file for each area of the specification.
 
+pub(crate) mod account;
+pub(crate) mod account_data;
+pub(crate) mod devices;
 pub(crate) mod discovery;
+pub(crate) mod filters;
+pub(crate) mod profile;
+pub(crate) mod registration;
+pub(crate) mod server_info;
+pub(crate) mod session;
