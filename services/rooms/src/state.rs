@@ -134,7 +134,7 @@ impl Rooms {
     }
 
     /// The event of an entry of the state with this number.
-    pub(crate) async fn state_event_in(
+    pub async fn state_event_in(
         &self,
         room_id: &OwnedRoomId,
         state_id: u64,
