@@ -8,6 +8,7 @@ use std::{
 use linkspan_accounts::Accounts;
 use linkspan_inbox::Inbox;
 use linkspan_platforms::Platforms;
+use linkspan_push::Push;
 
 /// Handles on all services; cheap to clone.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct App {
     pub accounts: Accounts,
     /// Inboxes.
     pub inbox: Inbox,
+    /// Push rules, pushers, unread counts.
+    pub push: Push,
 }
 
 /// Milliseconds since the Unix epoch.
