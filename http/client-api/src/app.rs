@@ -8,6 +8,7 @@ use std::{
 use linkspan_accounts::{Accounts, DeviceRemoved};
 use linkspan_inbox::Inbox;
 use linkspan_platforms::Platforms;
+use linkspan_push::Push;
 use ruma::{MilliSecondsSinceUnixEpoch, UInt};
 
 use crate::error::ApiError;
@@ -21,6 +22,8 @@ pub struct App {
     pub accounts: Accounts,
     /// Inboxes.
     pub inbox: Inbox,
+    /// Push rules, pushers, unread counts.
+    pub push: Push,
 }
 
 impl App {

@@ -9,6 +9,7 @@ use bytes::BytesMut;
 use http::StatusCode;
 use linkspan_accounts::AccountsError;
 use linkspan_platforms::Limited;
+use linkspan_push::PushError;
 use linkspan_storage::StorageError;
 use ruma::api::{
     OutgoingResponseExt,
@@ -147,6 +148,19 @@ impl From<AccountsError> for ApiError {
             }
             AccountsError::Hashing(_) => Self::internal(&message),
             AccountsError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<PushError> for ApiError {
+    fn from(error: PushError) -> Self {
+        match error {
+            PushError::NoSuchRule => Self::not_found(error.to_string()),
+            PushError::Invalid(reason) => Self::bad_request(ErrorKind::InvalidParam, reason),
+            PushError::Misplaced(reason) => Self::bad_request(ErrorKind::Unknown, reason),
+            PushError::Client(_) | PushError::Rooms(_) => Self::internal(&error),
+            PushError::Accounts(error) => error.into(),
+            PushError::Storage(error) => error.into(),
         }
     }
 }

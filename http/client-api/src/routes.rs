@@ -7,7 +7,7 @@ use crate::{
     EndpointInfo,
     endpoint::{Endpoint, endpoint, raw_endpoint},
     endpoints::{
-        account, account_data, devices, discovery, filters, profile, registration, server_info, session,
+        account, account_data, devices, discovery, filters, profile, push, registration, server_info, session,
     },
 };
 
@@ -176,5 +176,47 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         // Filters
         endpoint(filters::create_filter, Other, "client-server-api/#post_matrixclientv3useruseridfilter"),
         endpoint(filters::get_filter, Free, "client-server-api/#get_matrixclientv3useruseridfilterfilterid"),
+        // Push rules
+        endpoint(push::get_push_rules, Free, "client-server-api/#get_matrixclientv3pushrules"),
+        endpoint(push::get_global_push_rules, Free, "client-server-api/#get_matrixclientv3pushrulesglobal"),
+        endpoint(
+            push::get_push_rule,
+            Free,
+            "client-server-api/#get_matrixclientv3pushrulesglobalkindruleid",
+        ),
+        endpoint(
+            push::put_push_rule,
+            Other,
+            "client-server-api/#put_matrixclientv3pushrulesglobalkindruleid",
+        ),
+        endpoint(
+            push::delete_push_rule,
+            Other,
+            "client-server-api/#delete_matrixclientv3pushrulesglobalkindruleid",
+        ),
+        endpoint(
+            push::get_push_rule_enabled,
+            Free,
+            "client-server-api/#get_matrixclientv3pushrulesglobalkindruleidenabled",
+        ),
+        endpoint(
+            push::put_push_rule_enabled,
+            Other,
+            "client-server-api/#put_matrixclientv3pushrulesglobalkindruleidenabled",
+        ),
+        endpoint(
+            push::get_push_rule_actions,
+            Free,
+            "client-server-api/#get_matrixclientv3pushrulesglobalkindruleidactions",
+        ),
+        endpoint(
+            push::put_push_rule_actions,
+            Other,
+            "client-server-api/#put_matrixclientv3pushrulesglobalkindruleidactions",
+        ),
+        // Pushers and notifications
+        endpoint(push::get_pushers, Free, "client-server-api/#get_matrixclientv3pushers"),
+        endpoint(push::set_pusher, Other, "client-server-api/#post_matrixclientv3pushersset"),
+        endpoint(push::get_notifications, Free, "client-server-api/#get_matrixclientv3notifications"),
     ]
 }

@@ -12,6 +12,7 @@ mod events;
 mod filter;
 mod membership;
 mod paginate;
+mod presence;
 mod profile;
 mod public_rooms;
 mod read;

@@ -12,7 +12,7 @@ use linkspan_storage::{
     records::{StateDeltaRecord, StateEntryRecord},
 };
 use quick_cache::sync::Cache;
-use ruma::{OwnedEventId, OwnedRoomId, UserId, events::StateEventType};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, UserId, events::StateEventType};
 
 use crate::{Result, Room, Rooms, room::damaged};
 

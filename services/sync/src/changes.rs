@@ -10,9 +10,6 @@ use serde_json::{json, value::RawValue};
 
 use crate::{Ask, Event, Result, Sync, SyncResponse};
 
-/// Users whose presence an initial sync tells at most.
-const MAX_PRESENCE: usize = 1_000;
-
 /// What may have changed in a room.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RoomChange {
@@ -101,18 +98,22 @@ impl Sync {
             }
         }
         if ask.since.is_none() && !has_push_rules {
-            let rules = self.push.account_data(&ask.request.user_id).await?;
-            response.account_data.events.extend(raw(rules));
+            response.account_data.events.extend(self.push_rules_event(ask).await?);
         }
         Ok(())
     }
 
     async fn account_data_event(&self, ask: &Ask<'_>, item: &AccountDataItem) -> Result<Event> {
         if item.event_type == "m.push_rules" {
-            let rules = self.push.account_data(&ask.request.user_id).await?;
-            return Ok(raw(rules).unwrap_or_else(|| account_data_json(item)));
+            return Ok(self.push_rules_event(ask).await?.unwrap_or_else(|| account_data_json(item)));
         }
         Ok(account_data_json(item))
+    }
+
+    /// The push rules, those of the server included, also for who never changed one.
+    async fn push_rules_event(&self, ask: &Ask<'_>) -> Result<Option<Event>> {
+        let content = self.push.push_rules_content(&ask.request.user_id).await?;
+        Ok(raw(format!("{{\"type\":\"m.push_rules\",\"content\":{content}}}")))
     }
 
     pub(crate) async fn add_presence(
@@ -126,7 +127,7 @@ impl Sync {
         }
         let users = match ask.since {
             Some(since) => waiter.presence_since(since.epoch),
-            None => self.known_people(ask).await?,
+            None => self.rooms.known_people(&ask.request.user_id).await?,
         };
         for user_id in users {
             let Some(presence) = self.inbox.presence(&user_id) else { continue };
@@ -147,23 +148,6 @@ impl Sync {
             response.presence.events.extend(raw(event.to_string()));
         }
         Ok(())
-    }
-
-    /// Those who share a room with the user.
-    async fn known_people(&self, ask: &Ask<'_>) -> Result<Vec<OwnedUserId>> {
-        let mut people = Vec::new();
-        for room_id in self.rooms.joined_rooms(&ask.request.user_id).await? {
-            if people.len() > MAX_PRESENCE {
-                break;
-            }
-            if let Some(room) = self.rooms.find_room(&room_id).await? {
-                people.extend(self.rooms.local_members(&room).await?);
-            }
-        }
-        people.sort();
-        people.dedup();
-        people.truncate(MAX_PRESENCE);
-        Ok(people)
     }
 }
 

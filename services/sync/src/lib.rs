@@ -13,9 +13,9 @@ use std::{collections::HashSet, time::Duration};
 
 use linkspan_accounts::{Accounts, AccountsError};
 use linkspan_inbox::{Inbox, SyncToken, Waiter};
-use linkspan_push::Push;
+use linkspan_push::{Push, PushError};
 use linkspan_rooms::{EventFilter, Rooms, RoomsError};
-use linkspan_storage::{Position, StorageError, Store};
+use linkspan_storage::{Position, StorageError};
 use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId, api::client::filter::FilterDefinition};
 
 pub use response::*;
@@ -32,6 +32,9 @@ pub enum SyncError {
     /// Accounts failed.
     #[error(transparent)]
     Accounts(#[from] AccountsError),
+    /// Counting unread messages, or push rules, failed.
+    #[error(transparent)]
+    Push(#[from] PushError),
     /// The store failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -75,7 +78,6 @@ pub struct SyncRequest {
 /// Syncs of all users. Clones are the same.
 #[derive(Clone, Debug)]
 pub struct Sync {
-    store: Store,
     rooms: Rooms,
     accounts: Accounts,
     inbox: Inbox,
@@ -112,9 +114,9 @@ impl Ask<'_> {
 
 impl Sync {
     /// The syncs over these services.
-    pub fn new(store: Store, rooms: Rooms, accounts: Accounts, inbox: Inbox, push: Push) -> Self {
+    pub fn new(rooms: Rooms, accounts: Accounts, inbox: Inbox, push: Push) -> Self {
         let sent_members = std::sync::Arc::new(members::SentMembers::new());
-        Self { store, rooms, accounts, inbox, push, sent_members }
+        Self { rooms, accounts, inbox, push, sent_members }
     }
 
     /// Answers a sync: at once if there is news, or all is asked for; else when there is, or time is up.
@@ -129,10 +131,8 @@ impl Sync {
         let waiter = self.inbox.waiter(user_id);
         let deadline = tokio::time::Instant::now() + request.timeout.min(MAX_TIMEOUT);
         loop {
-            let changed = waiter.changed();
-            tokio::pin!(changed);
             // From here on news wakes us, also what comes while we look.
-            changed.as_mut().enable();
+            let changed = waiter.changed();
             let (response, token) = self.build(request, &waiter, clock()).await?;
             let wait = since.is_some() && !request.full_state && response.is_empty();
             if !wait || tokio::time::timeout_at(deadline, changed).await.is_err() {

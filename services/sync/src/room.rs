@@ -6,6 +6,7 @@ use std::{
 };
 
 use linkspan_domain::SharedPdu;
+use linkspan_push::UnreadCount;
 use linkspan_rooms::{Boundary, Reader, ReceiptKind, StateEntry, Standing, TimelineEvent, View};
 use linkspan_storage::{Position, Stamped, records::MembershipRecord};
 use ruma::{
@@ -149,17 +150,16 @@ impl Sync {
 
     async fn count_unread(&self, ask: &Ask<'_>, room_id: &OwnedRoomId, room: &mut JoinedRoom) -> Result<()> {
         let unread = self.push.unread(&ask.request.user_id, room_id).await?;
-        let by_thread = ask.request.filter.room.timeline.unread_thread_notifications;
-        room.unread_notifications =
-            UnreadCounts { notification_count: unread.notify, highlight_count: unread.highlight };
-        for (root, (notify, highlight)) in unread.threads {
-            if by_thread {
-                let counts = UnreadCounts { notification_count: notify, highlight_count: highlight };
-                room.unread_thread_notifications.insert(root, counts);
-            } else {
-                room.unread_notifications.notification_count += notify;
-                room.unread_notifications.highlight_count += highlight;
-            }
+        let counts = |count: UnreadCount| UnreadCounts {
+            notification_count: count.notify,
+            highlight_count: count.highlight,
+        };
+        if ask.request.filter.room.timeline.unread_thread_notifications {
+            room.unread_notifications = counts(unread.main);
+            let threads = unread.threads.into_iter();
+            room.unread_thread_notifications = threads.map(|(root, count)| (root, counts(count))).collect();
+        } else {
+            room.unread_notifications = counts(unread.total());
         }
         Ok(())
     }

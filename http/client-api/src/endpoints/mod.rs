@@ -9,3 +9,4 @@ pub(crate) mod profile;
 pub(crate) mod registration;
 pub(crate) mod server_info;
 pub(crate) mod session;
+pub(crate) mod push;
