@@ -145,9 +145,10 @@ fn accounts_are_made_while_the_server_is_stopped_only() {
     assert!(text(&refused.stderr).contains("stop it first"), "{}", text(&refused.stderr));
     assert!(program.stop());
 
+    assert_eq!(text(&program.run(&["user", "list", "two"], "").stdout), "@ben:two.localhost\tadmin\n");
     assert!(program.run(&["user", "disable", "two", "ben"], "").status.success());
     let listed = program.run(&["user", "list", "two"], "");
-    assert_eq!(text(&listed.stdout), "@ben:two.localhost\tadmin\tdisabled\n");
+    assert_eq!(text(&listed.stdout), "@ben:two.localhost\tdisabled\n");
 }
 
 #[test]
