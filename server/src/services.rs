@@ -10,7 +10,7 @@ use linkspan_accounts::Accounts;
 use linkspan_client_api::App;
 use linkspan_inbox::Inbox;
 use linkspan_platforms::Platforms;
-use linkspan_storage::Store;
+use linkspan_storage::{StorageError, Store};
 use tokio::task::JoinSet;
 
 use crate::{Failure, config::Config};
@@ -22,12 +22,11 @@ const HOUSEKEEPING: Duration = Duration::from_secs(60);
 pub(crate) fn open_store(data: &Path) -> Result<Store, Failure> {
     let folder = data.join("store");
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    Store::open(&folder).map_err(|error| {
-        let mut message = format!("the store in {} cannot be opened: {error}", folder.display());
-        if error.to_string().contains("Locked") {
-            message = format!("{} is in use by a running server; stop it first", data.display());
+    Store::open(&folder).map_err(|error| match error {
+        StorageError::InUse(_) => {
+            format!("{} is in use by a running server; stop it first", data.display()).into()
         }
-        message.into()
+        error => format!("the store in {} cannot be opened: {error}", folder.display()).into(),
     })
 }
 
