@@ -8,9 +8,13 @@ use std::{
 
 use linkspan_accounts::Accounts;
 use linkspan_client_api::App;
+use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_platforms::Platforms;
+use linkspan_push::{Push, PushSettings};
+use linkspan_rooms::Rooms;
 use linkspan_storage::{StorageError, Store};
+use linkspan_sync::Sync;
 use tokio::task::JoinSet;
 
 use crate::{Failure, config::Config};
@@ -33,12 +37,22 @@ pub(crate) fn open_store(data: &Path) -> Result<Store, Failure> {
 /// Opens everything a configuration asks for. The background tasks end when the set is dropped.
 pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure> {
     let store = open_store(&config.data)?;
-    let now_ts = now_ts();
-    let platforms = Arc::new(Platforms::open(&store, config.platforms.clone(), now_ts).await?);
-    let inbox = Inbox::new(store.clone(), now_ts);
+    let started_ts = now_ts();
+    let platforms = Arc::new(Platforms::open(&store, config.platforms.clone(), started_ts).await?);
+    let inbox = Inbox::new(store.clone(), started_ts);
     let mut tasks = JoinSet::new();
     tasks.spawn(inbox.clone().follow(store.subscribe()));
-    let app = App { platforms, accounts: Accounts::new(store), inbox };
+    let directory = Directory::new(store.clone(), platforms.clone());
+    let found = directory.clone();
+    let accounts = Accounts::new(store.clone())
+        .on_create(move |writes, user_id| found.index_user(writes, user_id, None, None));
+    let rooms =
+        Rooms::new(store.clone(), platforms.clone(), accounts.clone(), directory.clone(), inbox.clone());
+    let settings = PushSettings::new(Arc::new(now_ts));
+    let push = Push::open(store.clone(), accounts.clone(), rooms.clone(), settings).await?;
+    tasks.spawn(push.clone().follow(store.subscribe()));
+    let sync = Sync::new(rooms.clone(), accounts.clone(), inbox.clone(), push.clone());
+    let app = App { platforms, accounts, inbox, directory, rooms, push, sync };
     tasks.spawn(forget_idle(app.clone()));
     Ok((app, tasks))
 }
@@ -48,6 +62,7 @@ async fn forget_idle(app: App) {
     loop {
         every.tick().await;
         app.inbox.forget_idle();
+        app.rooms.forget_idle();
         app.platforms.iter().for_each(|platform| platform.rate_limiter.forget_idle());
     }
 }

@@ -6,9 +6,12 @@ use std::{
 };
 
 use linkspan_accounts::{Accounts, DeviceRemoved};
+use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_platforms::Platforms;
 use linkspan_push::Push;
+use linkspan_rooms::Rooms;
+use linkspan_sync::Sync;
 use ruma::{MilliSecondsSinceUnixEpoch, UInt};
 
 use crate::error::ApiError;
@@ -22,8 +25,14 @@ pub struct App {
     pub accounts: Accounts,
     /// Inboxes.
     pub inbox: Inbox,
+    /// Finding people.
+    pub directory: Directory,
+    /// Rooms.
+    pub rooms: Rooms,
     /// Push rules, pushers, unread counts.
     pub push: Push,
+    /// What is new for clients.
+    pub sync: Sync,
 }
 
 impl App {
@@ -38,6 +47,7 @@ impl App {
                 }
                 self.inbox.acknowledge_to_device(&user_id, &device_id, until).await?;
             }
+            self.push.remove_pushers_of_device(&user_id, &device_id).await?;
         }
         Ok(())
     }

@@ -10,7 +10,9 @@ use http::StatusCode;
 use linkspan_accounts::AccountsError;
 use linkspan_platforms::Limited;
 use linkspan_push::PushError;
+use linkspan_rooms::RoomsError;
 use linkspan_storage::StorageError;
+use linkspan_sync::SyncError;
 use ruma::api::{
     OutgoingResponseExt,
     client::uiaa::{UiaaInfo, UiaaResponse},
@@ -161,6 +163,39 @@ impl From<PushError> for ApiError {
             PushError::Client(_) | PushError::Rooms(_) => Self::internal(&error),
             PushError::Accounts(error) => error.into(),
             PushError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<SyncError> for ApiError {
+    fn from(error: SyncError) -> Self {
+        match error {
+            SyncError::Rooms(error) => error.into(),
+            SyncError::Accounts(error) => error.into(),
+            SyncError::Push(error) => error.into(),
+            SyncError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<RoomsError> for ApiError {
+    fn from(error: RoomsError) -> Self {
+        let message = error.to_string();
+        match error {
+            RoomsError::Forbidden(_) => Self::forbidden(message),
+            RoomsError::NotFound(_) => Self::not_found(message),
+            RoomsError::Invalid(_) => Self::bad_request(ErrorKind::InvalidParam, message),
+            RoomsError::BadJson(_) => Self::bad_request(ErrorKind::BadJson, message),
+            RoomsError::TooLarge(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge, message),
+            RoomsError::UnsupportedVersion(_) => {
+                Self::bad_request(ErrorKind::UnsupportedRoomVersion, message)
+            }
+            RoomsError::AliasInUse => Self::bad_request(ErrorKind::RoomInUse, message),
+            RoomsError::BadAlias(_) => Self::bad_request(ErrorKind::BadAlias, message),
+            RoomsError::DuplicateAnnotation => Self::bad_request(ErrorKind::DuplicateAnnotation, message),
+            RoomsError::InvalidState(_) => Self::bad_request(ErrorKind::InvalidRoomState, message),
+            RoomsError::Accounts(error) => error.into(),
+            RoomsError::Storage(error) => error.into(),
         }
     }
 }

@@ -7,7 +7,8 @@ use crate::{
     EndpointInfo,
     endpoint::{Endpoint, endpoint, raw_endpoint},
     endpoints::{
-        account, account_data, devices, discovery, filters, profile, push, registration, server_info, session,
+        account, account_data, devices, discovery, filters, profile, push, registration, server_info,
+        session, sync,
     },
 };
 
@@ -18,6 +19,14 @@ pub fn list_endpoints() -> Vec<EndpointInfo> {
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
+        // Sync
+        raw_endpoint(
+            Method::GET,
+            &["/_matrix/client/r0/sync", "/_matrix/client/v3/sync"],
+            sync::sync,
+            Free,
+            "client-server-api/#get_matrixclientv3sync",
+        ),
         // Discovery
         endpoint(discovery::get_versions, Free, "client-server-api/#get_matrixclientversions"),
         raw_endpoint(
@@ -179,11 +188,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         // Push rules
         endpoint(push::get_push_rules, Free, "client-server-api/#get_matrixclientv3pushrules"),
         endpoint(push::get_global_push_rules, Free, "client-server-api/#get_matrixclientv3pushrulesglobal"),
-        endpoint(
-            push::get_push_rule,
-            Free,
-            "client-server-api/#get_matrixclientv3pushrulesglobalkindruleid",
-        ),
+        endpoint(push::get_push_rule, Free, "client-server-api/#get_matrixclientv3pushrulesglobalkindruleid"),
         endpoint(
             push::put_push_rule,
             Other,

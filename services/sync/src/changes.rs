@@ -161,8 +161,8 @@ pub(crate) fn is_news(ask: &Ask<'_>, item: &AccountDataItem) -> bool {
 
 /// An entry of account data as an event.
 pub(crate) fn account_data_json(item: &AccountDataItem) -> Event {
-    let content: &RawValue =
-        serde_json::from_str(&item.content).unwrap_or_else(|_| serde_json::from_str("{}").expect("an object"));
+    let content: &RawValue = serde_json::from_str(&item.content)
+        .unwrap_or_else(|_| serde_json::from_str("{}").expect("an object"));
     let event = AccountDataEvent { content, event_type: &item.event_type };
     serde_json::value::to_raw_value(&event).expect("account data is JSON")
 }

@@ -108,7 +108,8 @@ impl Ask<'_> {
 
     fn wants_room(&self, room_id: &OwnedRoomId) -> bool {
         let filter = &self.request.filter.room;
-        filter.rooms.as_ref().is_none_or(|rooms| rooms.contains(room_id)) && !filter.not_rooms.contains(room_id)
+        filter.rooms.as_ref().is_none_or(|rooms| rooms.contains(room_id))
+            && !filter.not_rooms.contains(room_id)
     }
 }
 
@@ -172,7 +173,8 @@ impl Sync {
             typing: since.map(|since| waiter.typing_since(since.epoch)).unwrap_or_default(),
         };
         let mut response = SyncResponse { next_batch: until.to_string(), ..SyncResponse::default() };
-        response.to_device.events = messages.into_iter().filter_map(|message| changes::raw(message.json)).collect();
+        response.to_device.events =
+            messages.into_iter().filter_map(|message| changes::raw(message.json)).collect();
         let changes = self.find_changes(&ask).await?;
         self.add_account_data(&ask, &changes, &mut response).await?;
         self.add_presence(&ask, waiter, &mut response).await?;

@@ -35,7 +35,12 @@ impl SentMembers {
 
     fn entry(&self, device_id: &DeviceId, user_id: &UserId) -> std::sync::Arc<parking_lot::Mutex<Entry>> {
         let key = (user_id.to_owned(), device_id.to_string());
-        let fresh = || Ok::<_, std::convert::Infallible>(std::sync::Arc::new(parking_lot::Mutex::new(Entry { token: None, sent: Sent::new() })));
+        let fresh = || {
+            Ok::<_, std::convert::Infallible>(std::sync::Arc::new(parking_lot::Mutex::new(Entry {
+                token: None,
+                sent: Sent::new(),
+            })))
+        };
         match self.devices.get_or_insert_with(&key, fresh) {
             Ok(entry) => entry,
             Err(never) => match never {},

@@ -7,7 +7,7 @@ use std::{
 
 use linkspan_domain::SharedPdu;
 use linkspan_push::UnreadCount;
-use linkspan_rooms::{Boundary, Reader, ReceiptKind, StateEntry, Standing, TimelineEvent, View};
+use linkspan_rooms::{Boundary, Reader, ReceiptKind, Standing, StateEntry, TimelineEvent, View};
 use linkspan_storage::{Position, Stamped, records::MembershipRecord};
 use ruma::{
     OwnedRoomId, OwnedUserId,
@@ -17,8 +17,8 @@ use ruma::{
 use serde_json::{Value, json};
 
 use crate::{
-    Ask, Event, Events, InvitedRoom, JoinedRoom, KnockedRoom, LeftRoom, Result, StateAfter, StateChange, Summary, Sync,
-    SyncedRooms, Timeline, UnreadCounts,
+    Ask, Event, Events, InvitedRoom, JoinedRoom, KnockedRoom, LeftRoom, Result, StateAfter, StateChange,
+    Summary, Sync, SyncedRooms, Timeline, UnreadCounts,
     changes::{RoomChange, account_data_json, is_news, raw},
 };
 
@@ -90,7 +90,9 @@ impl Sync {
         let was_joined = match ask.since {
             None => false,
             Some(since) if member_since <= since.position => true,
-            Some(since) => self.membership_at(room_id, user_id, since.position).await?.as_deref() == Some("join"),
+            Some(since) => {
+                self.membership_at(room_id, user_id, since.position).await?.as_deref() == Some("join")
+            }
         };
         let whole = !was_joined || ask.request.full_state;
         let since = if was_joined { ask.since_position() } else { Position::ZERO };
@@ -100,7 +102,8 @@ impl Sync {
         if change.events || whole {
             let mut view = self.rooms.view(user_id, room_id).await?;
             let part = self.part(ask, &mut view, head.seq, since).await?;
-            let reader = Reader { device_id: &ask.request.device_id, now_ts: ask.now_ts, with_room_id: false };
+            let reader =
+                Reader { device_id: &ask.request.device_id, now_ts: ask.now_ts, with_room_id: false };
             let state = self.state(ask, &view, &part, since, whole).await?;
             let names_changed = whole
                 || part.events.iter().any(|event| event.pdu.event_type == TimelineEventType::RoomMember)
@@ -373,7 +376,8 @@ impl Sync {
             }
         }
         // Memberships that the timeline itself shows need not be told.
-        for event in part.events.iter().filter(|event| event.pdu.event_type == TimelineEventType::RoomMember) {
+        for event in part.events.iter().filter(|event| event.pdu.event_type == TimelineEventType::RoomMember)
+        {
             if event.pdu.state_key.as_deref() == Some(event.pdu.sender.as_str()) {
                 wanted.remove(&event.pdu.sender);
             }
@@ -412,10 +416,14 @@ impl Sync {
     /// The members that name a room which has no name.
     /// <https://spec.matrix.org/v1.19/client-server-api/#calculating-the-display-name-for-a-room>
     async fn heroes(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<Vec<OwnedUserId>> {
-        for (event_type, field) in [(StateEventType::RoomName, "name"), (StateEventType::RoomCanonicalAlias, "alias")] {
+        for (event_type, field) in
+            [(StateEventType::RoomName, "name"), (StateEventType::RoomCanonicalAlias, "alias")]
+        {
             let event = self.rooms.state_event(room_id, &event_type, "").await?;
             let content: Option<Value> = event.and_then(|event| event.content_as());
-            if content.and_then(|content| content.get(field)?.as_str().map(|text| !text.is_empty())) == Some(true) {
+            if content.and_then(|content| content.get(field)?.as_str().map(|text| !text.is_empty()))
+                == Some(true)
+            {
                 return Ok(Vec::new());
             }
         }

@@ -15,13 +15,7 @@ use ruma::{
     presence::PresenceState,
 };
 
-use crate::{
-    App,
-    app::now_ts,
-    caller::User,
-    error::ApiError,
-    router::json_response,
-};
+use crate::{App, app::now_ts, caller::User, error::ApiError, router::json_response};
 
 pub(crate) async fn sync(app: App, user: User, request: Request) -> Result<Response, ApiError> {
     let (parts, _) = request.into_parts();
@@ -29,8 +23,9 @@ pub(crate) async fn sync(app: App, user: User, request: Request) -> Result<Respo
         .uri
         .query()
         .is_some_and(|query| query.split('&').any(|pair| pair == "org.matrix.msc4222.use_state_after=true"));
-    let request = WireRequest::try_from_http_request(http::Request::from_parts(parts, &[][..]), &[] as &[&str])
-        .map_err(|error| ApiError::from_parse(&error, &[]))?;
+    let request =
+        WireRequest::try_from_http_request(http::Request::from_parts(parts, &[][..]), &[] as &[&str])
+            .map_err(|error| ApiError::from_parse(&error, &[]))?;
     let since = match &request.since {
         Some(since) => Some(since.parse::<SyncToken>().map_err(|_| {
             ApiError::bad_request(ErrorKind::InvalidParam, "`since` is not a token of this server")
