@@ -14,7 +14,7 @@ use linkspan_storage::{
 use quick_cache::sync::Cache;
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, UserId, events::StateEventType};
 
-use crate::{Result, Room, Rooms, room::damaged};
+use crate::{Result, Room, Rooms, append::Append, room::damaged};
 
 pub(crate) type DeltaCache = Cache<(OwnedRoomId, u64), Arc<StateDeltaRecord>>;
 
@@ -259,6 +259,30 @@ impl Rooms {
             }
         }
         Ok(entries.into_iter().filter_map(|(key, event_id)| Some((key, event_id?))).collect())
+    }
+
+    /// The whole state with this number, which may have been staged only.
+    pub(crate) async fn state_map_staged(
+        &self,
+        append: &Append,
+        mut state_id: u64,
+    ) -> Result<HashMap<StateEntryKey, OwnedEventId>> {
+        let mut over: HashMap<StateEntryKey, Option<OwnedEventId>> = HashMap::new();
+        while let Some(delta) = append.staged_delta(state_id) {
+            for (event_type, state_key, event_id) in &delta.changes {
+                let key = (StateEventType::from(event_type.as_str()), state_key.clone());
+                over.entry(key).or_insert_with(|| event_id.clone());
+            }
+            state_id = delta.parent.unwrap_or(EMPTY_STATE);
+        }
+        let mut entries = self.state_map(&append.room.id, state_id).await?;
+        for (key, event_id) in over {
+            match event_id {
+                Some(event_id) => entries.insert(key, event_id),
+                None => entries.remove(&key),
+            };
+        }
+        Ok(entries)
     }
 
     /// The events of the whole state with this number.
