@@ -67,6 +67,14 @@ pub(crate) struct Endpoint {
     pub(crate) run: Run,
 }
 
+impl Endpoint {
+    /// The same endpoint at one more path.
+    pub(crate) fn also_at(mut self, path: &'static str) -> Self {
+        self.paths.push(path);
+        self
+    }
+}
+
 /// The endpoint of a ruma request type `R`, called by `C`.
 pub(crate) fn endpoint<C, R, F, Fut>(function: F, rate_class: RateClass, spec: &'static str) -> Endpoint
 where

@@ -1,14 +1,14 @@
 //! The table of endpoints: the router, the documentation and the isolation test are made from it.
 
 use http::Method;
-use linkspan_platforms::RateClass::{Free, Login, Other, Registration};
+use linkspan_platforms::RateClass::{CreateRoom, Free, Invite, Join, Login, Message, Other, Registration};
 
 use crate::{
     EndpointInfo,
     endpoint::{Endpoint, endpoint, raw_endpoint},
     endpoints::{
-        account, account_data, devices, discovery, filters, profile, push, registration, server_info,
-        session, sync,
+        account, account_data, devices, discovery, filters, membership, profile, push, read, registration,
+        rooms, send, server_info, session, sync,
     },
 };
 
@@ -223,5 +223,99 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         endpoint(push::get_pushers, Free, "client-server-api/#get_matrixclientv3pushers"),
         endpoint(push::set_pusher, Other, "client-server-api/#post_matrixclientv3pushersset"),
         endpoint(push::get_notifications, Free, "client-server-api/#get_matrixclientv3notifications"),
+        // Rooms
+        endpoint(rooms::create_room, CreateRoom, "client-server-api/#post_matrixclientv3createroom"),
+        endpoint(rooms::upgrade_room, CreateRoom, "client-server-api/#post_matrixclientv3roomsroomidupgrade"),
+        endpoint(rooms::get_joined_rooms, Free, "client-server-api/#get_matrixclientv3joined_rooms"),
+        endpoint(rooms::get_aliases, Free, "client-server-api/#get_matrixclientv3roomsroomidaliases"),
+        endpoint(
+            rooms::get_room_summary,
+            Free,
+            "client-server-api/#get_matrixclientv1room_summaryroomidoralias",
+        )
+        .also_at("/_matrix/client/unstable/im.nheko.summary/summary/{room_id_or_alias}"),
+        endpoint(rooms::get_hierarchy, Free, "client-server-api/#get_matrixclientv1roomsroomidhierarchy"),
+        endpoint(rooms::get_mutual_rooms, Free, "client-server-api/#get_matrixclientv1mutual_rooms"),
+        endpoint(
+            rooms::get_mutual_rooms_unstable,
+            Free,
+            "https://github.com/matrix-org/matrix-spec-proposals/pull/2666",
+        ),
+        // Membership
+        endpoint(membership::join_room, Join, "client-server-api/#post_matrixclientv3roomsroomidjoin"),
+        endpoint(
+            membership::join_room_or_alias,
+            Join,
+            "client-server-api/#post_matrixclientv3joinroomidoralias",
+        ),
+        endpoint(membership::invite_user, Invite, "client-server-api/#post_matrixclientv3roomsroomidinvite"),
+        endpoint(membership::leave_room, Other, "client-server-api/#post_matrixclientv3roomsroomidleave"),
+        endpoint(membership::forget_room, Other, "client-server-api/#post_matrixclientv3roomsroomidforget"),
+        endpoint(membership::kick_user, Other, "client-server-api/#post_matrixclientv3roomsroomidkick"),
+        endpoint(membership::ban_user, Other, "client-server-api/#post_matrixclientv3roomsroomidban"),
+        endpoint(membership::unban_user, Other, "client-server-api/#post_matrixclientv3roomsroomidunban"),
+        endpoint(membership::knock_room, Join, "client-server-api/#post_matrixclientv3knockroomidoralias"),
+        // Sending
+        endpoint(
+            send::send_message,
+            Message,
+            "client-server-api/#put_matrixclientv3roomsroomidsendeventtypetxnid",
+        ),
+        endpoint(
+            send::redact_event,
+            Message,
+            "client-server-api/#put_matrixclientv3roomsroomidredacteventidtxnid",
+        ),
+        endpoint(
+            send::set_state,
+            Other,
+            "client-server-api/#put_matrixclientv3roomsroomidstateeventtypestatekey",
+        )
+        .also_at("/_matrix/client/r0/rooms/{room_id}/state/{event_type}")
+        .also_at("/_matrix/client/r0/rooms/{room_id}/state/{event_type}/")
+        .also_at("/_matrix/client/v3/rooms/{room_id}/state/{event_type}")
+        .also_at("/_matrix/client/v3/rooms/{room_id}/state/{event_type}/"),
+        // Reading
+        endpoint(read::get_event, Free, "client-server-api/#get_matrixclientv3roomsroomideventeventid"),
+        endpoint(read::get_state, Free, "client-server-api/#get_matrixclientv3roomsroomidstate"),
+        endpoint(
+            read::get_state_event,
+            Free,
+            "client-server-api/#get_matrixclientv3roomsroomidstateeventtypestatekey",
+        )
+        .also_at("/_matrix/client/r0/rooms/{room_id}/state/{event_type}")
+        .also_at("/_matrix/client/r0/rooms/{room_id}/state/{event_type}/")
+        .also_at("/_matrix/client/v3/rooms/{room_id}/state/{event_type}")
+        .also_at("/_matrix/client/v3/rooms/{room_id}/state/{event_type}/"),
+        endpoint(read::get_members, Free, "client-server-api/#get_matrixclientv3roomsroomidmembers"),
+        endpoint(
+            read::get_joined_members,
+            Free,
+            "client-server-api/#get_matrixclientv3roomsroomidjoined_members",
+        ),
+        endpoint(read::get_messages, Free, "client-server-api/#get_matrixclientv3roomsroomidmessages"),
+        endpoint(read::get_context, Free, "client-server-api/#get_matrixclientv3roomsroomidcontexteventid"),
+        endpoint(
+            read::get_relations,
+            Free,
+            "client-server-api/#get_matrixclientv1roomsroomidrelationseventid",
+        ),
+        endpoint(
+            read::get_relations_of_type,
+            Free,
+            "client-server-api/#get_matrixclientv1roomsroomidrelationseventidreltype",
+        ),
+        endpoint(
+            read::get_relations_of_types,
+            Free,
+            "client-server-api/#get_matrixclientv1roomsroomidrelationseventidreltypeeventtype",
+        ),
+        endpoint(read::get_threads, Free, "client-server-api/#get_matrixclientv1roomsroomidthreads"),
+        endpoint(
+            read::get_event_near,
+            Free,
+            "client-server-api/#get_matrixclientv1roomsroomidtimestamp_to_event",
+        ),
+        endpoint(read::get_snapshot, Free, "client-server-api/#get_matrixclientv3roomsroomidinitialsync"),
     ]
 }

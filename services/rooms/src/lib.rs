@@ -42,7 +42,7 @@ pub use create_room::{CreateRoom, InitialState, Preset};
 pub use events::TimelineEvent;
 pub use filter::EventFilter;
 pub use insert::Inserted;
-pub use paginate::{Boundary, Context, Page, RelationQuery};
+pub use paginate::{Boundary, Context, MAX_RECURSION, Page, RelationQuery};
 pub use public_rooms::{HierarchyPage, HierarchyQuery, HierarchyRoom, RoomPage, RoomQuery, RoomSummary};
 pub use read::JoinedMember;
 pub use receipts::{Receipt, ReceiptKind};
