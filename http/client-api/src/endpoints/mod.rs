@@ -5,6 +5,7 @@ pub(crate) mod account_data;
 pub(crate) mod devices;
 pub(crate) mod discovery;
 pub(crate) mod filters;
+pub(crate) mod media;
 pub(crate) mod profile;
 pub(crate) mod push;
 pub(crate) mod registration;
