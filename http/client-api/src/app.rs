@@ -8,6 +8,7 @@ use std::{
 use linkspan_accounts::{Accounts, DeviceRemoved};
 use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
+use linkspan_media::Media;
 use linkspan_platforms::Platforms;
 use linkspan_push::Push;
 use linkspan_rooms::Rooms;
@@ -33,6 +34,8 @@ pub struct App {
     pub push: Push,
     /// What is new for clients.
     pub sync: Sync,
+    /// Uploads, downloads, thumbnails.
+    pub media: Media,
 }
 
 impl App {

@@ -8,6 +8,7 @@ use axum::{
 use bytes::BytesMut;
 use http::StatusCode;
 use linkspan_accounts::AccountsError;
+use linkspan_media::MediaError;
 use linkspan_platforms::Limited;
 use linkspan_push::PushError;
 use linkspan_rooms::RoomsError;
@@ -196,6 +197,34 @@ impl From<RoomsError> for ApiError {
             RoomsError::InvalidState(_) => Self::bad_request(ErrorKind::InvalidRoomState, message),
             RoomsError::Accounts(error) => error.into(),
             RoomsError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<MediaError> for ApiError {
+    fn from(error: MediaError) -> Self {
+        let message = error.to_string();
+        match error {
+            MediaError::NotFound => Self::not_found(message),
+            MediaError::NotYours | MediaError::QuotaExceeded { .. } => Self::forbidden(message),
+            MediaError::TooLarge { .. } | MediaError::TooLargeToThumbnail => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge, message)
+            }
+            MediaError::CannotOverwrite => {
+                Self::new(StatusCode::CONFLICT, ErrorKind::CannotOverwriteMedia, message)
+            }
+            MediaError::NotYetUploaded => {
+                Self::new(StatusCode::GATEWAY_TIMEOUT, ErrorKind::NotYetUploaded, message)
+            }
+            MediaError::TooManyPending | MediaError::Busy => {
+                let kind = ErrorKind::LimitExceeded(LimitExceededErrorData::new());
+                Self::new(StatusCode::TOO_MANY_REQUESTS, kind, message)
+            }
+            MediaError::CannotThumbnail | MediaError::Interrupted(_) => {
+                Self::bad_request(ErrorKind::Unknown, message)
+            }
+            MediaError::Objects(error) => Self::internal(&error),
+            MediaError::Storage(error) => error.into(),
         }
     }
 }

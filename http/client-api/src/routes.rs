@@ -1,14 +1,16 @@
 //! The table of endpoints: the router, the documentation and the isolation test are made from it.
 
 use http::Method;
-use linkspan_platforms::RateClass::{CreateRoom, Free, Invite, Join, Login, Message, Other, Registration};
+use linkspan_platforms::RateClass::{
+    CreateRoom, Free, Invite, Join, Login, Message, Other, Registration, Upload,
+};
 
 use crate::{
     EndpointInfo,
     endpoint::{Endpoint, endpoint, raw_endpoint},
     endpoints::{
-        account, account_data, devices, discovery, filters, membership, profile, push, read, registration,
-        rooms, send, server_info, session, sync,
+        account, account_data, devices, discovery, filters, media, membership, profile, push, read,
+        registration, rooms, send, server_info, session, sync,
     },
 };
 
@@ -317,5 +319,74 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             "client-server-api/#get_matrixclientv1roomsroomidtimestamp_to_event",
         ),
         endpoint(read::get_snapshot, Free, "client-server-api/#get_matrixclientv3roomsroomidinitialsync"),
+        // Media
+        raw_endpoint(
+            Method::POST,
+            media::UPLOAD_PATHS,
+            media::upload,
+            Upload,
+            "client-server-api/#post_matrixmediav3upload",
+        ),
+        endpoint(media::create_media, Upload, "client-server-api/#post_matrixmediav1create"),
+        raw_endpoint(
+            Method::PUT,
+            media::UPLOAD_TO_PATHS,
+            media::upload_to,
+            Upload,
+            "client-server-api/#put_matrixmediav3uploadservernamemediaid",
+        ),
+        endpoint(media::get_config, Free, "client-server-api/#get_matrixclientv1mediaconfig"),
+        endpoint(media::get_legacy_config, Free, "client-server-api/#get_matrixmediav3config"),
+        raw_endpoint(
+            Method::GET,
+            media::DOWNLOAD_PATHS,
+            media::download,
+            Free,
+            "client-server-api/#get_matrixclientv1mediadownloadservernamemediaid",
+        ),
+        raw_endpoint(
+            Method::GET,
+            media::THUMBNAIL_PATHS,
+            media::get_thumbnail,
+            Free,
+            "client-server-api/#get_matrixclientv1mediathumbnailservernamemediaid",
+        ),
+        raw_endpoint(
+            Method::GET,
+            media::LEGACY_DOWNLOAD_PATHS,
+            media::download_legacy,
+            Free,
+            "client-server-api/#get_matrixmediav3downloadservernamemediaid",
+        ),
+        raw_endpoint(
+            Method::GET,
+            media::LEGACY_THUMBNAIL_PATHS,
+            media::get_legacy_thumbnail,
+            Free,
+            "client-server-api/#get_matrixmediav3thumbnailservernamemediaid",
+        ),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use axum::{Router, routing::get};
+
+    use super::endpoints;
+
+    #[test]
+    fn every_method_of_a_path_is_listed_once_and_paths_do_not_conflict() {
+        let mut seen = BTreeSet::new();
+        let mut router = Router::<()>::new();
+        for endpoint in endpoints() {
+            for path in endpoint.paths {
+                if !seen.iter().any(|(_, seen_path)| *seen_path == path) {
+                    router = router.route(path, get(async || ()));
+                }
+                assert!(seen.insert((endpoint.method.to_string(), path)), "{} {path}", endpoint.method);
+            }
+        }
+    }
 }

@@ -46,8 +46,9 @@ fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_tchar)
 }
 
-/// The last part of the name, without control characters and characters that reorder text.
-pub(crate) fn clean_filename(given: &str) -> Option<String> {
+/// A name for a file: the last part of what was given, without control characters and characters that reorder text;
+/// None if nothing is left.
+pub fn clean_filename(given: &str) -> Option<String> {
     let last = given.rsplit(['/', '\\']).next().unwrap_or_default();
     let is_harmless = |char: &char| {
         !char.is_control() && !matches!(char, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')

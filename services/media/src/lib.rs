@@ -25,7 +25,7 @@ use linkspan_storage::{StorageError, Store};
 use ruma::{OwnedServerName, ServerName, UserId};
 use tokio::sync::{Mutex, MutexGuard, Semaphore, broadcast};
 
-pub use description::Description;
+pub use description::{Description, clean_filename};
 pub use download::{Content, MediaFile};
 pub use objects::MediaStore;
 #[cfg(feature = "s3")]
@@ -123,6 +123,11 @@ impl Media {
             thumbnail_queue: Arc::new(Semaphore::new(THUMBNAIL_QUEUE)),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// The greatest upload that a platform accepts, in bytes.
+    pub fn upload_limit(&self, platform: &ServerName) -> Result<u64, MediaError> {
+        self.limits(platform).map(|(upload_bytes, _)| upload_bytes)
     }
 
     /// The greatest upload that a platform accepts and what a user of it may store, in bytes.

@@ -51,25 +51,26 @@ impl MediaStore {
         Self { objects, folder: None }
     }
 
-    /// A bucket of S3 or of a server that speaks its protocol. The process must have installed a
-    /// TLS provider for rustls.
+    /// A bucket of S3 or of a server that speaks its protocol.
     #[cfg(feature = "s3")]
     pub fn s3(settings: &S3Settings) -> Result<Self, MediaError> {
+        // One provider for the whole process; another part of it may have set it already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = object_store::aws::AmazonS3Builder::new()
             .with_bucket_name(&settings.bucket)
             .with_region(&settings.region)
-            .with_access_key_id(&settings.access_key_id)
-            .with_secret_access_key(&settings.secret_access_key)
-            .with_virtual_hosted_style_request(!settings.path_style)
-            .with_allow_http(settings.allow_http);
+            .with_access_key_id(&settings.access_key)
+            .with_secret_access_key(&settings.secret_key);
         if let Some(endpoint) = &settings.endpoint {
-            builder = builder.with_endpoint(endpoint);
+            // Other servers know buckets by path, not by host name.
+            builder = builder
+                .with_endpoint(endpoint)
+                .with_virtual_hosted_style_request(false)
+                .with_allow_http(endpoint.starts_with("http://"));
+        } else {
+            builder = builder.with_virtual_hosted_style_request(true);
         }
-        let bucket = builder.build()?;
-        Ok(match settings.prefix.trim_matches('/') {
-            "" => Self::of(Arc::new(bucket)),
-            prefix => Self::of(Arc::new(object_store::prefix::PrefixStore::new(bucket, prefix))),
-        })
+        Ok(Self::of(Arc::new(builder.build()?)))
     }
 
     pub(crate) fn objects(&self) -> &Arc<dyn ObjectStore> {
@@ -182,36 +183,20 @@ fn generic(error: io::Error) -> object_store::Error {
     object_store::Error::Generic { store: "media", source: Box::new(error) }
 }
 
-/// An S3 bucket, as it is configured.
+/// An S3 bucket.
 #[cfg(feature = "s3")]
-#[derive(Clone, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone)]
 pub struct S3Settings {
     /// The bucket.
     pub bucket: String,
     /// Its region.
-    #[serde(default = "default_region")]
     pub region: String,
-    /// The server; None: that of the region.
+    /// The server's URL; None: Amazon's own.
     pub endpoint: Option<String>,
     /// The key's id.
-    pub access_key_id: String,
+    pub access_key: String,
     /// The key.
-    pub secret_access_key: String,
-    /// What all names in the bucket start with.
-    #[serde(default)]
-    pub prefix: String,
-    /// Whether the bucket stands in the path instead of the host name.
-    #[serde(default)]
-    pub path_style: bool,
-    /// Whether the server may be asked without TLS.
-    #[serde(default)]
-    pub allow_http: bool,
-}
-
-#[cfg(feature = "s3")]
-fn default_region() -> String {
-    "us-east-1".to_owned()
+    pub secret_key: String,
 }
 
 #[cfg(feature = "s3")]

@@ -6,6 +6,7 @@ pub(crate) mod devices;
 pub(crate) mod discovery;
 pub(crate) mod filters;
 pub(crate) mod membership;
+pub(crate) mod media;
 pub(crate) mod profile;
 pub(crate) mod push;
 pub(crate) mod read;
