@@ -8,8 +8,11 @@ use std::{
 
 use linkspan_accounts::Accounts;
 use linkspan_client_api::App;
+use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_platforms::Platforms;
+use linkspan_push::{Push, PushSettings};
+use linkspan_rooms::Rooms;
 use linkspan_storage::{StorageError, Store};
 use tokio::task::JoinSet;
 
@@ -38,7 +41,13 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
     let inbox = Inbox::new(store.clone(), now_ts);
     let mut tasks = JoinSet::new();
     tasks.spawn(inbox.clone().follow(store.subscribe()));
-    let app = App { platforms, accounts: Accounts::new(store), inbox };
+    let accounts = Accounts::new(store.clone());
+    let directory = Directory::new(store.clone(), platforms.clone());
+    let rooms = Rooms::new(store.clone(), platforms.clone(), accounts.clone(), directory, inbox.clone());
+    let settings = PushSettings::new(Arc::new(self::now_ts));
+    let push = Push::open(store.clone(), accounts.clone(), rooms, settings).await?;
+    tasks.spawn(push.clone().follow(store.subscribe()));
+    let app = App { platforms, accounts, inbox, push };
     tasks.spawn(forget_idle(app.clone()));
     Ok((app, tasks))
 }
