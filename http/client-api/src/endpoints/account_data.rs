@@ -51,7 +51,11 @@ async fn get(
     room_id: Option<&OwnedRoomId>,
     event_type: &str,
 ) -> Result<Box<RawValue>, ApiError> {
-    let content = app.accounts.account_data(&caller.user_id, room_id, event_type).await?;
+    let content = match (room_id, event_type) {
+        // There are some without any ever having been stored.
+        (None, "m.push_rules") => Some(app.push.push_rules_content(&caller.user_id).await?),
+        _ => app.accounts.account_data(&caller.user_id, room_id, event_type).await?,
+    };
     let content = content.ok_or(AccountsError::NotFound("account data"))?;
     RawValue::from_string(content).map_err(|error| ApiError::internal(&error))
 }
