@@ -162,8 +162,10 @@ impl state_res::Event for Pdu {
         &self.event_id
     }
 
+    /// None of a create event whose hash is the room's id: it cannot name the room that it makes.
     fn room_id(&self) -> Option<&RoomId> {
-        Some(&self.room_id)
+        let makes_room = self.room_id.as_str()[1..] == self.event_id.as_str()[1..];
+        (!makes_room).then_some(&*self.room_id)
     }
 
     fn sender(&self) -> &UserId {

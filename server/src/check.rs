@@ -224,11 +224,9 @@ fn judge_media(draft: &Draft, findings: &mut Findings) {
         findings
             .error(draft.media_line, format!("`endpoint` {endpoint:?} is not an http:// or https:// URL"));
     }
-    if media.access_key.is_some() != media.secret_key.is_some() {
-        let message = format!(
-            "[media] has one of `access_key` and `secret_key` without the other (the secret may also come from \
-             the environment, {MEDIA_SECRET_KEY})"
-        );
+    if media.secret_key.is_empty() {
+        let message =
+            format!("[media] has no `secret_key`; it may also come from the environment, {MEDIA_SECRET_KEY}");
         findings.error(draft.media_line, message);
     }
 }
@@ -284,8 +282,11 @@ mod tests {
             (two("room_version = \"5\""), "not supported"),
             (two("limits.message = -1.0"), "actions per second"),
             (platform("a", "").replace("\"a\"", "\"A b\""), "characters a-z"),
-            (platform("a", "") + "[media]\nbucket = \"b\"\naccess_key = \"k\"", "without the other"),
-            (platform("a", "") + "[media]\nbucket = \"b\"\nendpoint = \"here\"", "not an http://"),
+            (platform("a", "") + "[media]\nbucket = \"b\"\naccess_key = \"k\"", "no `secret_key`"),
+            (
+                platform("a", "") + "[media]\nbucket = \"b\"\naccess_key = \"k\"\nendpoint = \"here\"",
+                "not an http://",
+            ),
         ] {
             assert_finds(&text, Severity::Error, words);
         }

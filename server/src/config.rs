@@ -51,11 +51,19 @@ pub(crate) struct Listen {
 #[serde(deny_unknown_fields)]
 pub(crate) struct MediaBucket {
     pub(crate) bucket: String,
-    pub(crate) region: Option<String>,
+    #[serde(default = "default_region")]
+    pub(crate) region: String,
     /// None: Amazon's own.
     pub(crate) endpoint: Option<String>,
-    pub(crate) access_key: Option<String>,
-    pub(crate) secret_key: Option<String>,
+    pub(crate) access_key: String,
+    /// The environment ([`MEDIA_SECRET_KEY`]) goes before the file.
+    #[serde(default)]
+    pub(crate) secret_key: String,
+}
+
+/// What servers that speak Amazon's protocol take for granted.
+fn default_region() -> String {
+    "us-east-1".to_owned()
 }
 
 impl fmt::Debug for MediaBucket {
@@ -143,7 +151,7 @@ impl Config {
         let mut reader = Reader { text, findings: Vec::new() };
         let mut draft = reader.read();
         if let (Some(media), Some(secret_key)) = (&mut draft.media, media_secret_key) {
-            media.secret_key = Some(secret_key);
+            media.secret_key = secret_key;
         }
         if let Some((data, _)) = &mut draft.data {
             *data = folder.join(&*data);
@@ -358,6 +366,6 @@ name = "two"
         let text = format!("{GOOD}\n[media]\nbucket = \"b\"\naccess_key = \"a\"\nsecret_key = \"file\"\n");
         let reading = Config::parse(&text, &std::env::temp_dir(), Some("environment".into()));
         let media = reading.config.and_then(|config| config.media).expect("there is a bucket");
-        assert_eq!(media.secret_key.as_deref(), Some("environment"));
+        assert_eq!(media.secret_key, "environment");
     }
 }

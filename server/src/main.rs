@@ -11,6 +11,7 @@ mod limits;
 mod platform_commands;
 mod serve;
 mod services;
+mod user_commands;
 
 use std::{
     io::IsTerminal,
@@ -51,6 +52,9 @@ enum Command {
     /// List or add platforms.
     #[command(subcommand)]
     Platform(platform_commands::PlatformCommand),
+    /// Create, list or disable accounts, while the server is stopped.
+    #[command(subcommand)]
+    User(user_commands::UserCommand),
 }
 
 #[derive(Debug, clap::Args)]
@@ -94,6 +98,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Check(path) => return check_config(&path.config),
         Command::Demo { data } => demo::run(data)?,
         Command::Platform(command) => platform_commands::run(command)?,
+        Command::User(command) => user_commands::run(command)?,
     }
     Ok(ExitCode::SUCCESS)
 }

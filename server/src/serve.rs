@@ -26,6 +26,7 @@ pub(crate) fn serve(config: Config) -> Result<(), Failure> {
 }
 
 async fn run(config: Config, connections: usize) -> Result<(), Failure> {
+    let stopped = stop_signal()?;
     let asked = config.listen.max_connections.map_or(usize::MAX, |asked| asked as usize);
     if asked != usize::MAX && asked > connections {
         tracing::warn!(asked, allowed = connections, "the limit of open files allows fewer connections");
@@ -44,7 +45,7 @@ async fn run(config: Config, connections: usize) -> Result<(), Failure> {
     }
     drop((stopping, router));
 
-    stop_signal().await?;
+    stopped.await;
     tracing::info!("stopping");
     // Long polls answer at once; connections end after the request they are in.
     inbox.stop_waiting();
@@ -120,11 +121,13 @@ async fn accept(
     }
 }
 
-async fn stop_signal() -> Result<(), Failure> {
+/// Ready once the program is asked to stop. From the call on it is no longer simply killed.
+fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }

@@ -148,7 +148,7 @@ prefixes! {
 macro_rules! key {
     ($(#[$meta:meta])* $name:ident { $($(#[$fmeta:meta])* $field:ident: $type:ty),* $(,)? }) => {
         $(#[$meta])*
-        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
         #[allow(missing_docs, unreachable_pub)]
         pub struct $name { $($(#[$fmeta])* pub $field: $type),* }
 

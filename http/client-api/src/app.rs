@@ -5,9 +5,17 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use linkspan_accounts::Accounts;
+use linkspan_accounts::{Accounts, DeviceRemoved};
+use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
+use linkspan_media::Media;
 use linkspan_platforms::Platforms;
+use linkspan_push::Push;
+use linkspan_rooms::Rooms;
+use linkspan_sync::Sync;
+use ruma::{MilliSecondsSinceUnixEpoch, UInt};
+
+use crate::error::ApiError;
 
 /// Handles on all services; cheap to clone.
 #[derive(Clone, Debug)]
@@ -18,6 +26,40 @@ pub struct App {
     pub accounts: Accounts,
     /// Inboxes.
     pub inbox: Inbox,
+    /// Finding people.
+    pub directory: Directory,
+    /// Rooms.
+    pub rooms: Rooms,
+    /// Push rules, pushers, unread counts.
+    pub push: Push,
+    /// What is new for clients.
+    pub sync: Sync,
+    /// Uploads, downloads, thumbnails.
+    pub media: Media,
+}
+
+impl App {
+    /// Has the other services forget what they keep for devices that are gone.
+    pub(crate) async fn forget_devices(&self, removed: Vec<DeviceRemoved>) -> Result<(), ApiError> {
+        let now = self.inbox.now().position;
+        for DeviceRemoved { user_id, device_id } in removed {
+            self.push.remove_pushers_of_device(&user_id, &device_id).await?;
+            loop {
+                let (waiting, until) = self.inbox.to_device(&user_id, &device_id, now).await?;
+                if waiting.is_empty() {
+                    break;
+                }
+                self.inbox.acknowledge_to_device(&user_id, &device_id, until).await?;
+            }
+            self.push.remove_pushers_of_device(&user_id, &device_id).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A time of a record, as ruma has it; None: later than any time on the wire.
+pub(crate) fn timestamp(ts: u64) -> Option<MilliSecondsSinceUnixEpoch> {
+    UInt::new(ts).map(MilliSecondsSinceUnixEpoch)
 }
 
 /// Milliseconds since the Unix epoch.

@@ -4,6 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, request::Parts};
 use linkspan_platforms::{Platform, RateClass};
+use linkspan_rooms::Reader;
 use ruma::{OwnedDeviceId, OwnedUserId, api::error::ErrorKind};
 
 use crate::{App, app::now_ts, endpoint::Access, error::ApiError, router::ClientAddress};
@@ -75,6 +76,11 @@ impl User {
         } else {
             Err(ApiError::forbidden("you can do this for yourself only"))
         }
+    }
+
+    /// For whom events are rendered, in answers that are not a sync's.
+    pub(crate) fn reader(&self) -> Reader<'_> {
+        Reader { device_id: &self.device_id, now_ts: now_ts(), with_room_id: true }
     }
 }
 

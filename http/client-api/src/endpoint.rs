@@ -20,10 +20,11 @@ use crate::{
     App,
     caller::{Caller, RequestHead},
     error::ApiError,
+    router::json_response,
 };
 
 /// The greatest body of a request that is not an upload, in bytes.
-const BODY_BYTES: usize = 2 << 20;
+pub(crate) const BODY_BYTES: usize = 2 << 20;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -64,6 +65,14 @@ pub(crate) struct Endpoint {
     pub(crate) method: Method,
     pub(crate) paths: Vec<&'static str>,
     pub(crate) run: Run,
+}
+
+impl Endpoint {
+    /// The same endpoint at one more path.
+    pub(crate) fn also_at(mut self, path: &'static str) -> Self {
+        self.paths.push(path);
+        self
+    }
 }
 
 /// The endpoint of a ruma request type `R`, called by `C`.
@@ -162,7 +171,7 @@ pub(crate) async fn read_body(body: Body, limit: usize) -> Result<bytes::Bytes, 
     }
 }
 
-fn parse<R: IncomingRequest>(
+pub(crate) fn parse<R: IncomingRequest>(
     parts: http::request::Parts,
     args: &[String],
     body: &[u8],
@@ -172,6 +181,17 @@ fn parse<R: IncomingRequest>(
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     R::try_from_http_request(http::Request::from_parts(parts, body), &args)
         .map_err(|error| ApiError::from_parse(&error, body))
+}
+
+/// The JSON body of a request that ruma has no type for.
+pub(crate) async fn read_json<T: serde::de::DeserializeOwned>(request: Request) -> Result<T, ApiError> {
+    let body = read_body(request.into_body(), BODY_BYTES).await?;
+    serde_json::from_slice(&body).map_err(|error| ApiError::from_json(&error, &body))
+}
+
+/// A JSON answer to a request that ruma has no type for.
+pub(crate) fn json_answer(body: &serde_json::Value) -> Response {
+    json_response(body.to_string().into_bytes())
 }
 
 pub(crate) fn respond(response: impl OutgoingResponse) -> Result<Response, ApiError> {

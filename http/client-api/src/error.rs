@@ -8,8 +8,12 @@ use axum::{
 use bytes::BytesMut;
 use http::StatusCode;
 use linkspan_accounts::AccountsError;
+use linkspan_media::MediaError;
 use linkspan_platforms::Limited;
+use linkspan_push::PushError;
+use linkspan_rooms::RoomsError;
 use linkspan_storage::StorageError;
+use linkspan_sync::SyncError;
 use ruma::api::{
     OutgoingResponseExt,
     client::uiaa::{UiaaInfo, UiaaResponse},
@@ -62,17 +66,23 @@ impl ApiError {
         Self::unauthorized(ErrorKind::UnknownToken(data), "this access token is not valid")
     }
 
+    /// A body that is not the JSON that was expected.
+    pub(crate) fn from_json(error: &serde_json::Error, body: &[u8]) -> Self {
+        let message = error.to_string();
+        let kind = match serde_json::from_slice::<serde_json::Value>(body) {
+            Err(_) => ErrorKind::NotJson,
+            Ok(_) if message.contains("missing field") => ErrorKind::MissingParam,
+            Ok(_) => ErrorKind::BadJson,
+        };
+        Self::bad_request(kind, message)
+    }
+
     /// A request that ruma could not parse. `body` tells JSON errors from others.
     pub(crate) fn from_parse(error: &FromHttpRequestError, body: &[u8]) -> Self {
         let message = error.to_string();
         match error {
-            FromHttpRequestError::Deserialization(DeserializationError::Json(_)) => {
-                let kind = match serde_json::from_slice::<serde_json::Value>(body) {
-                    Err(_) => ErrorKind::NotJson,
-                    Ok(_) if message.contains("missing field") => ErrorKind::MissingParam,
-                    Ok(_) => ErrorKind::BadJson,
-                };
-                Self::bad_request(kind, message)
+            FromHttpRequestError::Deserialization(DeserializationError::Json(error)) => {
+                Self::from_json(error, body)
             }
             FromHttpRequestError::Deserialization(DeserializationError::Query(_))
                 if message.contains("missing field") =>
@@ -116,9 +126,105 @@ impl From<StorageError> for ApiError {
 
 impl From<AccountsError> for ApiError {
     fn from(error: AccountsError) -> Self {
+        let message = error.to_string();
         match error {
             AccountsError::UnknownToken { soft_logout } => Self::unknown_token(soft_logout),
+            AccountsError::Interactive(info) => Self::Uiaa(info),
+            AccountsError::Forbidden(_) | AccountsError::TooMany(_) => Self::forbidden(message),
+            AccountsError::Deactivated => {
+                Self::new(StatusCode::FORBIDDEN, ErrorKind::UserDeactivated, message)
+            }
+            AccountsError::InvalidUsername(_) => Self::bad_request(ErrorKind::InvalidUsername, message),
+            AccountsError::UserInUse => Self::bad_request(ErrorKind::UserInUse, message),
+            AccountsError::WeakPassword(_) => Self::bad_request(ErrorKind::WeakPassword, message),
+            AccountsError::NotFound(_) => Self::not_found(message),
+            AccountsError::InvalidParam(_) => Self::bad_request(ErrorKind::InvalidParam, message),
+            AccountsError::MissingParam(_) => Self::bad_request(ErrorKind::MissingParam, message),
+            AccountsError::NotAnObject => Self::bad_request(ErrorKind::BadJson, message),
+            AccountsError::TooLarge(_) => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge, message)
+            }
+            AccountsError::KeyTooLarge => Self::bad_request(ErrorKind::KeyTooLarge, message),
+            AccountsError::ProfileTooLarge => Self::bad_request(ErrorKind::ProfileTooLarge, message),
+            AccountsError::ServerControlled => {
+                Self::new(StatusCode::METHOD_NOT_ALLOWED, ErrorKind::BadJson, message)
+            }
+            AccountsError::Hashing(_) => Self::internal(&message),
             AccountsError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<PushError> for ApiError {
+    fn from(error: PushError) -> Self {
+        match error {
+            PushError::NoSuchRule => Self::not_found(error.to_string()),
+            PushError::Invalid(reason) => Self::bad_request(ErrorKind::InvalidParam, reason),
+            PushError::Misplaced(reason) => Self::bad_request(ErrorKind::Unknown, reason),
+            PushError::Client(_) | PushError::Rooms(_) => Self::internal(&error),
+            PushError::Accounts(error) => error.into(),
+            PushError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<SyncError> for ApiError {
+    fn from(error: SyncError) -> Self {
+        match error {
+            SyncError::Rooms(error) => error.into(),
+            SyncError::Accounts(error) => error.into(),
+            SyncError::Push(error) => error.into(),
+            SyncError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<RoomsError> for ApiError {
+    fn from(error: RoomsError) -> Self {
+        let message = error.to_string();
+        match error {
+            RoomsError::Forbidden(_) => Self::forbidden(message),
+            RoomsError::NotFound(_) => Self::not_found(message),
+            RoomsError::Invalid(_) => Self::bad_request(ErrorKind::InvalidParam, message),
+            RoomsError::BadJson(_) => Self::bad_request(ErrorKind::BadJson, message),
+            RoomsError::TooLarge(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge, message),
+            RoomsError::UnsupportedVersion(_) => {
+                Self::bad_request(ErrorKind::UnsupportedRoomVersion, message)
+            }
+            RoomsError::AliasInUse => Self::bad_request(ErrorKind::RoomInUse, message),
+            RoomsError::BadAlias(_) => Self::bad_request(ErrorKind::BadAlias, message),
+            RoomsError::DuplicateAnnotation => Self::bad_request(ErrorKind::DuplicateAnnotation, message),
+            RoomsError::InvalidState(_) => Self::bad_request(ErrorKind::InvalidRoomState, message),
+            RoomsError::Accounts(error) => error.into(),
+            RoomsError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<MediaError> for ApiError {
+    fn from(error: MediaError) -> Self {
+        let message = error.to_string();
+        match error {
+            MediaError::NotFound => Self::not_found(message),
+            MediaError::NotYours | MediaError::QuotaExceeded { .. } => Self::forbidden(message),
+            MediaError::TooLarge { .. } | MediaError::TooLargeToThumbnail => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge, message)
+            }
+            MediaError::CannotOverwrite => {
+                Self::new(StatusCode::CONFLICT, ErrorKind::CannotOverwriteMedia, message)
+            }
+            MediaError::NotYetUploaded => {
+                Self::new(StatusCode::GATEWAY_TIMEOUT, ErrorKind::NotYetUploaded, message)
+            }
+            MediaError::TooManyPending | MediaError::Busy => {
+                let kind = ErrorKind::LimitExceeded(LimitExceededErrorData::new());
+                Self::new(StatusCode::TOO_MANY_REQUESTS, kind, message)
+            }
+            MediaError::CannotThumbnail | MediaError::Interrupted(_) => {
+                Self::bad_request(ErrorKind::Unknown, message)
+            }
+            MediaError::Objects(error) => Self::internal(&error),
+            MediaError::Storage(error) => error.into(),
         }
     }
 }

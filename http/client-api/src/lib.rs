@@ -10,6 +10,7 @@ mod caller;
 mod endpoint;
 mod endpoints;
 mod error;
+mod events;
 mod router;
 mod routes;
 

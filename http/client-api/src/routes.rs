@@ -1,11 +1,17 @@
 //! The table of endpoints: the router, the documentation and the isolation test are made from it.
 
-use linkspan_platforms::RateClass::Free;
+use http::Method;
+use linkspan_platforms::RateClass::{
+    CreateRoom, Free, Invite, Join, Login, Message, Other, Registration, Upload,
+};
 
 use crate::{
     EndpointInfo,
-    endpoint::{Endpoint, endpoint},
-    endpoints::discovery,
+    endpoint::{Endpoint, endpoint, raw_endpoint},
+    endpoints::{
+        account, account_data, devices, discovery, filters, media, membership, profile, push, read,
+        registration, rooms, send, server_info, session, sync,
+    },
 };
 
 /// All endpoints.
@@ -15,7 +21,372 @@ pub fn list_endpoints() -> Vec<EndpointInfo> {
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
+        // Sync
+        raw_endpoint(
+            Method::GET,
+            &["/_matrix/client/r0/sync", "/_matrix/client/v3/sync"],
+            sync::sync,
+            Free,
+            "client-server-api/#get_matrixclientv3sync",
+        ),
         // Discovery
         endpoint(discovery::get_versions, Free, "client-server-api/#get_matrixclientversions"),
+        raw_endpoint(
+            Method::GET,
+            &["/_matrix/client/r0/capabilities", "/_matrix/client/v3/capabilities"],
+            server_info::get_capabilities,
+            Free,
+            "client-server-api/#get_matrixclientv3capabilities",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/.well-known/matrix/client"],
+            server_info::get_well_known,
+            Free,
+            "client-server-api/#getwell-knownmatrixclient",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/.well-known/matrix/support"],
+            server_info::get_support,
+            Free,
+            "client-server-api/#getwell-knownmatrixsupport",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_matrix/client/r0/voip/turnServer", "/_matrix/client/v3/voip/turnServer"],
+            server_info::get_turn_server,
+            Free,
+            "client-server-api/#get_matrixclientv3voipturnserver",
+        ),
+        endpoint(
+            server_info::get_thirdparty_protocols,
+            Free,
+            "client-server-api/#get_matrixclientv3thirdpartyprotocols",
+        ),
+        // Registration
+        endpoint(registration::register, Registration, "client-server-api/#post_matrixclientv3register"),
+        endpoint(
+            registration::get_username_availability,
+            Other,
+            "client-server-api/#get_matrixclientv3registeravailable",
+        ),
+        endpoint(
+            registration::check_registration_token,
+            Registration,
+            "client-server-api/#get_matrixclientv1registermloginregistration_tokenvalidity",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_synapse/admin/v1/register"],
+            registration::get_registration_nonce,
+            Free,
+            "https://element-hq.github.io/synapse/latest/admin_api/register_api.html",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &["/_synapse/admin/v1/register"],
+            registration::register_by_shared_secret,
+            Free,
+            "https://element-hq.github.io/synapse/latest/admin_api/register_api.html",
+        ),
+        // Sessions
+        endpoint(session::get_login_types, Free, "client-server-api/#get_matrixclientv3login"),
+        raw_endpoint(
+            Method::POST,
+            &["/_matrix/client/r0/login", "/_matrix/client/v3/login"],
+            session::log_in,
+            Login,
+            "client-server-api/#post_matrixclientv3login",
+        ),
+        endpoint(session::refresh_token, Other, "client-server-api/#post_matrixclientv3refresh"),
+        endpoint(session::log_out, Free, "client-server-api/#post_matrixclientv3logout"),
+        endpoint(session::log_out_all, Free, "client-server-api/#post_matrixclientv3logoutall"),
+        endpoint(session::whoami, Free, "client-server-api/#get_matrixclientv3accountwhoami"),
+        // Accounts
+        endpoint(account::change_password, Login, "client-server-api/#post_matrixclientv3accountpassword"),
+        endpoint(account::deactivate, Login, "client-server-api/#post_matrixclientv3accountdeactivate"),
+        raw_endpoint(
+            Method::GET,
+            &["/_matrix/client/r0/account/3pid", "/_matrix/client/v3/account/3pid"],
+            account::get_3pids,
+            Free,
+            "client-server-api/#get_matrixclientv3account3pid",
+        ),
+        endpoint(
+            account::request_openid_token,
+            Other,
+            "client-server-api/#post_matrixclientv3useruseridopenidrequest_token",
+        ),
+        endpoint(account::get_user_info, Free, "client-server-api/#get_matrixclientv3adminwhoisuserid"),
+        // Devices
+        endpoint(devices::get_devices, Free, "client-server-api/#get_matrixclientv3devices"),
+        endpoint(devices::get_device, Free, "client-server-api/#get_matrixclientv3devicesdeviceid"),
+        endpoint(devices::update_device, Other, "client-server-api/#put_matrixclientv3devicesdeviceid"),
+        endpoint(devices::delete_device, Login, "client-server-api/#delete_matrixclientv3devicesdeviceid"),
+        endpoint(devices::delete_devices, Login, "client-server-api/#post_matrixclientv3delete_devices"),
+        // Profiles
+        endpoint(profile::get_profile, Free, "client-server-api/#get_matrixclientv3profileuserid"),
+        endpoint(
+            profile::get_profile_field,
+            Free,
+            "client-server-api/#get_matrixclientv3profileuseridkeyname",
+        ),
+        // Account data
+        endpoint(
+            account_data::get_global_account_data,
+            Free,
+            "client-server-api/#get_matrixclientv3useruseridaccount_datatype",
+        ),
+        endpoint(
+            account_data::set_global_account_data,
+            Other,
+            "client-server-api/#put_matrixclientv3useruseridaccount_datatype",
+        ),
+        endpoint(
+            account_data::get_room_account_data,
+            Free,
+            "client-server-api/#get_matrixclientv3useruseridroomsroomidaccount_datatype",
+        ),
+        endpoint(
+            account_data::set_room_account_data,
+            Other,
+            "client-server-api/#put_matrixclientv3useruseridroomsroomidaccount_datatype",
+        ),
+        raw_endpoint(
+            Method::DELETE,
+            &["/_matrix/client/unstable/org.matrix.msc3391/user/{user_id}/account_data/{event_type}"],
+            account_data::delete_global_account_data,
+            Other,
+            "https://github.com/matrix-org/matrix-spec-proposals/pull/3391",
+        ),
+        raw_endpoint(
+            Method::DELETE,
+            &[
+                "/_matrix/client/unstable/org.matrix.msc3391/user/{user_id}/rooms/{room_id}/account_data/{event_type}",
+            ],
+            account_data::delete_room_account_data,
+            Other,
+            "https://github.com/matrix-org/matrix-spec-proposals/pull/3391",
+        ),
+        endpoint(
+            account_data::get_tags,
+            Free,
+            "client-server-api/#get_matrixclientv3useruseridroomsroomidtags",
+        ),
+        endpoint(
+            account_data::create_tag,
+            Other,
+            "client-server-api/#put_matrixclientv3useruseridroomsroomidtagstag",
+        ),
+        endpoint(
+            account_data::delete_tag,
+            Other,
+            "client-server-api/#delete_matrixclientv3useruseridroomsroomidtagstag",
+        ),
+        // Filters
+        endpoint(filters::create_filter, Other, "client-server-api/#post_matrixclientv3useruseridfilter"),
+        endpoint(filters::get_filter, Free, "client-server-api/#get_matrixclientv3useruseridfilterfilterid"),
+        // Push rules
+        endpoint(push::get_push_rules, Free, "client-server-api/#get_matrixclientv3pushrules"),
+        endpoint(push::get_global_push_rules, Free, "client-server-api/#get_matrixclientv3pushrulesglobal"),
+        endpoint(push::get_push_rule, Free, "client-server-api/#get_matrixclientv3pushrulesglobalkindruleid"),
+        endpoint(
+            push::put_push_rule,
+            Other,
+            "client-server-api/#put_matrixclientv3pushrulesglobalkindruleid",
+        ),
+        endpoint(
+            push::delete_push_rule,
+            Other,
+            "client-server-api/#delete_matrixclientv3pushrulesglobalkindruleid",
+        ),
+        endpoint(
+            push::get_push_rule_enabled,
+            Free,
+            "client-server-api/#get_matrixclientv3pushrulesglobalkindruleidenabled",
+        ),
+        endpoint(
+            push::put_push_rule_enabled,
+            Other,
+            "client-server-api/#put_matrixclientv3pushrulesglobalkindruleidenabled",
+        ),
+        endpoint(
+            push::get_push_rule_actions,
+            Free,
+            "client-server-api/#get_matrixclientv3pushrulesglobalkindruleidactions",
+        ),
+        endpoint(
+            push::put_push_rule_actions,
+            Other,
+            "client-server-api/#put_matrixclientv3pushrulesglobalkindruleidactions",
+        ),
+        // Pushers and notifications
+        endpoint(push::get_pushers, Free, "client-server-api/#get_matrixclientv3pushers"),
+        endpoint(push::set_pusher, Other, "client-server-api/#post_matrixclientv3pushersset"),
+        endpoint(push::get_notifications, Free, "client-server-api/#get_matrixclientv3notifications"),
+        // Rooms
+        endpoint(rooms::create_room, CreateRoom, "client-server-api/#post_matrixclientv3createroom"),
+        endpoint(rooms::upgrade_room, CreateRoom, "client-server-api/#post_matrixclientv3roomsroomidupgrade"),
+        endpoint(rooms::get_joined_rooms, Free, "client-server-api/#get_matrixclientv3joined_rooms"),
+        endpoint(rooms::get_aliases, Free, "client-server-api/#get_matrixclientv3roomsroomidaliases"),
+        endpoint(
+            rooms::get_room_summary,
+            Free,
+            "client-server-api/#get_matrixclientv1room_summaryroomidoralias",
+        )
+        .also_at("/_matrix/client/unstable/im.nheko.summary/summary/{room_id_or_alias}"),
+        endpoint(rooms::get_hierarchy, Free, "client-server-api/#get_matrixclientv1roomsroomidhierarchy"),
+        endpoint(rooms::get_mutual_rooms, Free, "client-server-api/#get_matrixclientv1mutual_rooms"),
+        endpoint(
+            rooms::get_mutual_rooms_unstable,
+            Free,
+            "https://github.com/matrix-org/matrix-spec-proposals/pull/2666",
+        ),
+        // Membership
+        endpoint(membership::join_room, Join, "client-server-api/#post_matrixclientv3roomsroomidjoin"),
+        endpoint(
+            membership::join_room_or_alias,
+            Join,
+            "client-server-api/#post_matrixclientv3joinroomidoralias",
+        ),
+        endpoint(membership::invite_user, Invite, "client-server-api/#post_matrixclientv3roomsroomidinvite"),
+        endpoint(membership::leave_room, Other, "client-server-api/#post_matrixclientv3roomsroomidleave"),
+        endpoint(membership::forget_room, Other, "client-server-api/#post_matrixclientv3roomsroomidforget"),
+        endpoint(membership::kick_user, Other, "client-server-api/#post_matrixclientv3roomsroomidkick"),
+        endpoint(membership::ban_user, Other, "client-server-api/#post_matrixclientv3roomsroomidban"),
+        endpoint(membership::unban_user, Other, "client-server-api/#post_matrixclientv3roomsroomidunban"),
+        endpoint(membership::knock_room, Join, "client-server-api/#post_matrixclientv3knockroomidoralias"),
+        // Sending
+        endpoint(
+            send::send_message,
+            Message,
+            "client-server-api/#put_matrixclientv3roomsroomidsendeventtypetxnid",
+        ),
+        endpoint(
+            send::redact_event,
+            Message,
+            "client-server-api/#put_matrixclientv3roomsroomidredacteventidtxnid",
+        ),
+        endpoint(
+            send::set_state,
+            Other,
+            "client-server-api/#put_matrixclientv3roomsroomidstateeventtypestatekey",
+        )
+        .also_at("/_matrix/client/r0/rooms/{room_id}/state/{event_type}")
+        .also_at("/_matrix/client/r0/rooms/{room_id}/state/{event_type}/")
+        .also_at("/_matrix/client/v3/rooms/{room_id}/state/{event_type}")
+        .also_at("/_matrix/client/v3/rooms/{room_id}/state/{event_type}/"),
+        // Reading
+        endpoint(read::get_event, Free, "client-server-api/#get_matrixclientv3roomsroomideventeventid"),
+        endpoint(read::get_state, Free, "client-server-api/#get_matrixclientv3roomsroomidstate"),
+        endpoint(
+            read::get_state_event,
+            Free,
+            "client-server-api/#get_matrixclientv3roomsroomidstateeventtypestatekey",
+        )
+        .also_at("/_matrix/client/r0/rooms/{room_id}/state/{event_type}")
+        .also_at("/_matrix/client/r0/rooms/{room_id}/state/{event_type}/")
+        .also_at("/_matrix/client/v3/rooms/{room_id}/state/{event_type}")
+        .also_at("/_matrix/client/v3/rooms/{room_id}/state/{event_type}/"),
+        endpoint(read::get_members, Free, "client-server-api/#get_matrixclientv3roomsroomidmembers"),
+        endpoint(
+            read::get_joined_members,
+            Free,
+            "client-server-api/#get_matrixclientv3roomsroomidjoined_members",
+        ),
+        endpoint(read::get_messages, Free, "client-server-api/#get_matrixclientv3roomsroomidmessages"),
+        endpoint(read::get_context, Free, "client-server-api/#get_matrixclientv3roomsroomidcontexteventid"),
+        endpoint(
+            read::get_relations,
+            Free,
+            "client-server-api/#get_matrixclientv1roomsroomidrelationseventid",
+        ),
+        endpoint(
+            read::get_relations_of_type,
+            Free,
+            "client-server-api/#get_matrixclientv1roomsroomidrelationseventidreltype",
+        ),
+        endpoint(
+            read::get_relations_of_types,
+            Free,
+            "client-server-api/#get_matrixclientv1roomsroomidrelationseventidreltypeeventtype",
+        ),
+        endpoint(read::get_threads, Free, "client-server-api/#get_matrixclientv1roomsroomidthreads"),
+        endpoint(
+            read::get_event_near,
+            Free,
+            "client-server-api/#get_matrixclientv1roomsroomidtimestamp_to_event",
+        ),
+        endpoint(read::get_snapshot, Free, "client-server-api/#get_matrixclientv3roomsroomidinitialsync"),
+        // Media
+        raw_endpoint(
+            Method::POST,
+            media::UPLOAD_PATHS,
+            media::upload,
+            Upload,
+            "client-server-api/#post_matrixmediav3upload",
+        ),
+        endpoint(media::create_media, Upload, "client-server-api/#post_matrixmediav1create"),
+        raw_endpoint(
+            Method::PUT,
+            media::UPLOAD_TO_PATHS,
+            media::upload_to,
+            Upload,
+            "client-server-api/#put_matrixmediav3uploadservernamemediaid",
+        ),
+        endpoint(media::get_config, Free, "client-server-api/#get_matrixclientv1mediaconfig"),
+        endpoint(media::get_legacy_config, Free, "client-server-api/#get_matrixmediav3config"),
+        raw_endpoint(
+            Method::GET,
+            media::DOWNLOAD_PATHS,
+            media::download,
+            Free,
+            "client-server-api/#get_matrixclientv1mediadownloadservernamemediaid",
+        ),
+        raw_endpoint(
+            Method::GET,
+            media::THUMBNAIL_PATHS,
+            media::get_thumbnail,
+            Free,
+            "client-server-api/#get_matrixclientv1mediathumbnailservernamemediaid",
+        ),
+        raw_endpoint(
+            Method::GET,
+            media::LEGACY_DOWNLOAD_PATHS,
+            media::download_legacy,
+            Free,
+            "client-server-api/#get_matrixmediav3downloadservernamemediaid",
+        ),
+        raw_endpoint(
+            Method::GET,
+            media::LEGACY_THUMBNAIL_PATHS,
+            media::get_legacy_thumbnail,
+            Free,
+            "client-server-api/#get_matrixmediav3thumbnailservernamemediaid",
+        ),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use axum::{Router, routing::get};
+
+    use super::endpoints;
+
+    #[test]
+    fn every_method_of_a_path_is_listed_once_and_paths_do_not_conflict() {
+        let mut seen = BTreeSet::new();
+        let mut router = Router::<()>::new();
+        for endpoint in endpoints() {
+            for path in endpoint.paths {
+                if !seen.iter().any(|(_, seen_path)| *seen_path == path) {
+                    router = router.route(path, get(async || ()));
+                }
+                assert!(seen.insert((endpoint.method.to_string(), path)), "{} {path}", endpoint.method);
+            }
+        }
+    }
 }

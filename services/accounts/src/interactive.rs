@@ -151,7 +151,7 @@ impl Accounts {
             _ => false,
         };
         if !passed {
-            return Ok(Some(refusal("this is not right")));
+            return Ok(Some(refusal("the password or token is wrong")));
         }
         if !session.completed.contains(&stage) {
             session.completed.push(stage);

@@ -32,7 +32,9 @@ mod username;
 use std::{fmt, sync::Arc};
 
 use linkspan_storage::records::AccountRecord;
-use linkspan_storage::{StorageError, Store, catalogue::Accounts as AccountsTable, catalogue::UserKey};
+use linkspan_storage::{
+    StorageError, Store, WriteSet, catalogue::Accounts as AccountsTable, catalogue::UserKey,
+};
 use ruma::{OwnedServerName, OwnedUserId, api::client::uiaa::UiaaInfo};
 
 pub use account_data::{AccountDataItem, put_account_data};
@@ -110,11 +112,21 @@ pub enum AccountsError {
     Storage(#[from] StorageError),
 }
 
+/// What another service adds to the write-set that makes an account.
+type OnCreate = dyn Fn(&mut WriteSet, &OwnedUserId) + Send + Sync;
+
 /// The accounts of all platforms. Clones are the same accounts.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Accounts {
     store: Store,
     shared: Arc<Shared>,
+    on_create: Option<Arc<OnCreate>>,
+}
+
+impl fmt::Debug for Accounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Accounts")
+    }
 }
 
 /// What is kept in memory only.
@@ -125,12 +137,6 @@ struct Shared {
     nonces: expiring::Expiring<OwnedServerName>,
     openid: expiring::Expiring<OwnedUserId>,
     tag_locks: tags::Locks,
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Shared")
-    }
 }
 
 impl Accounts {
@@ -144,7 +150,14 @@ impl Accounts {
             openid: expiring::Expiring::new(10_000),
             tag_locks: tags::Locks::new(),
         };
-        Self { store, shared: Arc::new(shared) }
+        Self { store, shared: Arc::new(shared), on_create: None }
+    }
+
+    /// Has `add` add to every write-set that makes an account, so that a service above knows each account
+    /// from its first moment. For the wiring, before the accounts are handed out.
+    pub fn on_create(mut self, add: impl Fn(&mut WriteSet, &OwnedUserId) + Send + Sync + 'static) -> Self {
+        self.on_create = Some(Arc::new(add));
+        self
     }
 
     /// The account of a user; None: there never was one.

@@ -3,6 +3,7 @@
 use linkspan_storage::{
     Range,
     catalogue::{Accounts as AccountsTable, UserKey},
+    records::AccountRecord,
 };
 use ruma::{OwnedServerName, OwnedUserId};
 
@@ -29,13 +30,12 @@ impl Accounts {
         after: Option<&OwnedUserId>,
         limit: usize,
     ) -> Result<Vec<AccountInfo>, AccountsError> {
-        // The keys of a platform's users are those whose text starts with the platform, closed off.
-        let mut range = Range::<AccountsTable>::prefix_text((), &format!("{platform}\0\u{1}")).limit(limit);
+        let mut range = Range::<AccountsTable>::prefix_platform((), platform).limit(limit);
         if let Some(after) = after {
             range = range.after(&UserKey { user_id: after.clone() });
         }
         let rows = self.store.range(range).await?;
-        let info = |(key, account): (UserKey, linkspan_storage::records::AccountRecord)| AccountInfo {
+        let info = |(key, account): (UserKey, AccountRecord)| AccountInfo {
             user_id: key.user_id,
             created_ts: account.created_ts,
             deactivated: account.deactivated,

@@ -7,7 +7,7 @@
 use linkspan_storage::{
     WriteSet,
     catalogue::{DeviceKey, Devices, PlatformHashKey, RefreshTokens},
-    records::DeviceRecord,
+    records::{DeviceRecord, RefreshTokenRecord},
 };
 use ruma::OwnedServerName;
 
@@ -80,11 +80,8 @@ fn exchange(
     let (refresh_token, refresh_hash) = put_refresh_token(&mut writes, key);
     next.access_token = access_hash;
     next.refresh_token = Some(refresh_hash);
-    let used = linkspan_storage::records::RefreshTokenRecord {
-        user_id: key.user_id.clone(),
-        device_id: key.device_id.clone(),
-        used: true,
-    };
+    let used =
+        RefreshTokenRecord { user_id: key.user_id.clone(), device_id: key.device_id.clone(), used: true };
     writes.put::<RefreshTokens>(&token_key(&key.user_id, hash), &used);
     writes.expect::<Devices>(key, device);
     writes.put::<Devices>(key, &next);

@@ -138,6 +138,9 @@ impl Accounts {
             let mut writes = WriteSet::new();
             writes.expect_absent::<AccountsTable>(&key);
             writes.put::<AccountsTable>(&key, &record);
+            if let Some(add) = &self.on_create {
+                add(&mut writes, &user_id);
+            }
             if let Some(token) = &account.registration_token {
                 self.use_registration_token(&mut writes, platform, token, now_ts).await?;
             }

@@ -24,14 +24,13 @@ pub fn point(writes: &mut WriteSet, user_id: &OwnedUserId, pointer: InboxPointer
 }
 
 impl Inbox {
-    /// What the pointers after `since` and up to `until` point at, in order, each with its newest position.
+    /// What the pointers after `since` point at, in order, each with its position.
     pub async fn pointers(
         &self,
         user_id: &OwnedUserId,
         since: Position,
-        until: Position,
     ) -> Result<Vec<(Position, InboxPointer)>, StorageError> {
-        let range = Range::<InboxTable>::between((user_id, &since.next()), (user_id, &until.next()));
+        let range = Range::<InboxTable>::between((user_id, &since.next()), (user_id, &Position::PENDING));
         let keys = self.shared.store.keys(range).await?;
         Ok(keys.into_iter().map(|key| (key.position, key.pointer)).collect())
     }

@@ -1,1 +1,145 @@
+//! Media: uploads, downloads, thumbnails.
+//!
+//! The content lies in an object store, each platform's under its own prefix; the records lie in the
+//! store. A record is committed, with the bytes counted for its user, once its content is whole: so a
+//! record never lacks content, and content without a record is left over from a crash and swept up.
+//! Content never changes. This crate knows no HTTP; who may ask is decided above.
 
+mod description;
+mod download;
+mod id;
+mod leftovers;
+mod objects;
+mod pending;
+mod resize;
+mod thumbnail;
+mod upload;
+
+use std::{
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
+    sync::Arc,
+};
+
+use linkspan_platforms::Platforms;
+use linkspan_storage::{StorageError, Store};
+use ruma::{OwnedServerName, ServerName, UserId};
+use tokio::sync::{Mutex, MutexGuard, Semaphore, broadcast};
+
+pub use description::{Description, clean_filename};
+pub use download::{Content, MediaFile};
+pub use objects::MediaStore;
+#[cfg(feature = "s3")]
+pub use objects::S3Settings;
+pub use thumbnail::{ThumbnailMethod, ThumbnailRequest};
+
+/// Thumbnails that are made at the same time.
+const THUMBNAIL_WORKERS: usize = 2;
+/// Thumbnails that are made or wait to be made.
+const THUMBNAIL_QUEUE: usize = 256;
+/// News of contents that arrived, kept for those who wait for them.
+const ARRIVALS: usize = 256;
+/// Users are spread over so many locks.
+const USER_LOCKS: usize = 64;
+
+/// Something about media failed.
+#[derive(Debug, thiserror::Error)]
+pub enum MediaError {
+    /// There is no such media.
+    #[error("no such media")]
+    NotFound,
+    /// The id was given to somebody else.
+    #[error("this media id was given to somebody else")]
+    NotYours,
+    /// The upload is too large.
+    #[error("an upload has at most {limit_bytes} bytes")]
+    TooLarge {
+        /// The greatest upload.
+        limit_bytes: u64,
+    },
+    /// The user would have more than the platform allows.
+    #[error("you may store {quota_bytes} bytes in all")]
+    QuotaExceeded {
+        /// What a user may store.
+        quota_bytes: u64,
+    },
+    /// The id has its content already.
+    #[error("this media id is used already")]
+    CannotOverwrite,
+    /// The content has not come yet.
+    #[error("the content has not been uploaded yet")]
+    NotYetUploaded,
+    /// The user has too many ids without content.
+    #[error("too many uploads are pending")]
+    TooManyPending,
+    /// There can be no thumbnail of this.
+    #[error("no thumbnail can be made of this")]
+    CannotThumbnail,
+    /// It is too large to make a thumbnail of.
+    #[error("this is too large to make a thumbnail of")]
+    TooLargeToThumbnail,
+    /// Too many thumbnails are being made.
+    #[error("too many thumbnails are being made; try again")]
+    Busy,
+    /// The content broke off.
+    #[error("the upload broke off: {0}")]
+    Interrupted(String),
+    /// The object store failed.
+    #[error("object store: {0}")]
+    Objects(#[from] object_store::Error),
+    /// The store failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// The media of all platforms. Clones are the same media.
+#[derive(Clone, Debug)]
+pub struct Media {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: Store,
+    platforms: Arc<Platforms>,
+    objects: MediaStore,
+    /// Tells of contents that came for ids given out before.
+    arrivals: broadcast::Sender<(OwnedServerName, String)>,
+    /// Held while a user's counters change, so that many uploads of one user do not retry against each other.
+    user_locks: Vec<Mutex<()>>,
+    thumbnail_workers: Arc<Semaphore>,
+    thumbnail_queue: Arc<Semaphore>,
+}
+
+impl Media {
+    /// The media whose records are in `store` and whose content is in `objects`.
+    pub fn new(store: Store, platforms: Arc<Platforms>, objects: MediaStore) -> Self {
+        let shared = Shared {
+            store,
+            platforms,
+            objects,
+            arrivals: broadcast::Sender::new(ARRIVALS),
+            user_locks: (0..USER_LOCKS).map(|_| Mutex::new(())).collect(),
+            thumbnail_workers: Arc::new(Semaphore::new(THUMBNAIL_WORKERS)),
+            thumbnail_queue: Arc::new(Semaphore::new(THUMBNAIL_QUEUE)),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The greatest upload that a platform accepts, in bytes.
+    pub fn upload_limit(&self, platform: &ServerName) -> Result<u64, MediaError> {
+        self.limits(platform).map(|(upload_bytes, _)| upload_bytes)
+    }
+
+    /// The greatest upload that a platform accepts and what a user of it may store, in bytes.
+    fn limits(&self, platform: &ServerName) -> Result<(u64, u64), MediaError> {
+        let platform = self.shared.platforms.get(platform).ok_or(MediaError::NotFound)?;
+        let limits = &platform.settings.limits;
+        Ok((limits.upload_bytes, limits.media_quota_bytes))
+    }
+
+    async fn lock_user(&self, user_id: &UserId) -> MutexGuard<'_, ()> {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(user_id);
+        let lock = usize::try_from(hash % USER_LOCKS as u64).expect("fewer than 64");
+        self.shared.user_locks[lock].lock().await
+    }
+}

@@ -1,1 +1,162 @@
+//! Push: which events notify whom, how many are unread, and the pushers that are told.
+//!
+//! Rules are kept as the account data `m.push_rules`, and asked when a user syncs or has a pusher, not
+//! when a message is sent: an append knows nothing of them. Counts of unread events are counted on from
+//! where they were counted to ([`Push::unread`]). One task follows the feed and tells push gateways
+//! ([`Push::follow`]); nothing that it does holds up anybody else.
+//!
+//! This crate writes no event, receipt or membership, and knows no sync response.
 
+mod badge;
+mod delivery;
+mod dispatch;
+mod evaluation;
+mod gateway;
+mod glob;
+mod notifications;
+mod pushers;
+mod room_facts;
+mod rules;
+mod unread;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use linkspan_accounts::{Accounts, AccountsError};
+use linkspan_rooms::{Rooms, RoomsError};
+use linkspan_storage::{CommitError, StorageError, Store};
+
+pub use evaluation::{Compiled, Evaluation, PushEvent, Recipient, RoomContext};
+pub use notifications::{Notification, NotificationPage};
+pub use unread::{Unread, UnreadCount};
+
+/// Something about push failed.
+#[derive(Debug, thiserror::Error)]
+pub enum PushError {
+    /// There is no such rule.
+    #[error("there is no such push rule")]
+    NoSuchRule,
+    /// A parameter is not allowed.
+    #[error("{0}")]
+    Invalid(String),
+    /// A rule cannot be placed, or its name is reserved for rules of the server.
+    #[error("{0}")]
+    Misplaced(String),
+    /// The client of push gateways could not be made.
+    #[error("the client of push gateways: {0}")]
+    Client(reqwest::Error),
+    /// Account data or a device could not be read.
+    #[error(transparent)]
+    Accounts(#[from] AccountsError),
+    /// The room could not be read.
+    #[error(transparent)]
+    Rooms(#[from] RoomsError),
+    /// The store failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl From<CommitError> for PushError {
+    fn from(error: CommitError) -> Self {
+        Self::Storage(error.into())
+    }
+}
+
+pub(crate) type Result<T> = std::result::Result<T, PushError>;
+
+/// What time it is: milliseconds since the Unix epoch.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// How notifications are sent.
+#[derive(Clone)]
+pub struct PushSettings {
+    /// Whether push gateways may have private, local or otherwise special addresses. False wherever
+    /// users are not trusted with the server's own network.
+    pub allow_private_gateways: bool,
+    /// How long after a failure a gateway is tried again; doubled from failure to failure.
+    pub first_retry: Duration,
+    /// How long after a user may have read something the badge is updated: what else is read meanwhile
+    /// goes into the same update.
+    pub badge_delay: Duration,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+impl PushSettings {
+    /// The settings for a server that the world can reach.
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            allow_private_gateways: false,
+            first_retry: Duration::from_secs(1),
+            badge_delay: Duration::from_secs(3),
+            clock,
+        }
+    }
+}
+
+impl fmt::Debug for PushSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PushSettings")
+            .field("allow_private_gateways", &self.allow_private_gateways)
+            .field("first_retry", &self.first_retry)
+            .field("badge_delay", &self.badge_delay)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Push rules, pushers and unread counts of all hosted users. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Push {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: Store,
+    accounts: Accounts,
+    rooms: Rooms,
+    settings: PushSettings,
+    rules: rules::RuleCache,
+    pushers: pushers::PusherIndex,
+    unread: unread::UnreadCache,
+    deliveries: delivery::Deliveries,
+    badges: badge::BadgeCache,
+    dispatch: dispatch::Dispatch,
+}
+
+impl Push {
+    /// Opens push over a store: reads which users have pushers.
+    pub async fn open(
+        store: Store,
+        accounts: Accounts,
+        rooms: Rooms,
+        settings: PushSettings,
+    ) -> Result<Self> {
+        let pushers = pushers::PusherIndex::load(&store).await?;
+        let deliveries = delivery::Deliveries::new(gateway::Gateway::new(&settings)?);
+        let shared = Shared {
+            store,
+            accounts,
+            rooms,
+            settings,
+            rules: rules::RuleCache::default(),
+            pushers,
+            unread: unread::new_cache(),
+            deliveries,
+            badges: badge::new_cache(),
+            dispatch: dispatch::Dispatch::default(),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    fn rooms(&self) -> &Rooms {
+        &self.shared.rooms
+    }
+
+    fn now_ts(&self) -> u64 {
+        (self.shared.settings.clock)()
+    }
+}

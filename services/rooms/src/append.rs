@@ -63,11 +63,11 @@ pub(crate) struct Transaction {
 
 /// Events on their way into a room.
 pub(crate) struct Append {
-    rooms: Rooms,
+    pub(crate) rooms: Rooms,
     pub(crate) room: Arc<Room>,
     writer: OwnedMutexGuard<Writer>,
     now: MilliSecondsSinceUnixEpoch,
-    head: RoomHeadRecord,
+    pub(crate) head: RoomHeadRecord,
     /// Entries of the state as staged, over the writer's.
     state: HashMap<StateEntryKey, Option<SharedPdu>>,
     staged: Vec<Arc<TimelineEvent>>,
@@ -126,6 +126,16 @@ impl Append {
         let event = self.rooms.state_event(&self.room.id, event_type, state_key).await?;
         self.writer.state.insert(key, event.clone());
         Ok(event)
+    }
+
+    /// An event that was staged.
+    pub(crate) fn staged_event(&self, event_id: &OwnedEventId) -> Option<SharedPdu> {
+        self.staged.iter().find(|event| event.pdu.event_id == *event_id).map(|event| event.pdu.clone())
+    }
+
+    /// The difference that tells a state that was staged.
+    pub(crate) fn staged_delta(&self, state_id: u64) -> Option<&StateDeltaRecord> {
+        self.deltas.iter().find(|(staged, _)| *staged == state_id).map(|(_, delta)| delta)
     }
 
     /// A user's membership as staged.
@@ -212,17 +222,51 @@ impl Append {
         }
     }
 
+    /// Puts an allowed event at the end of the room.
     async fn accept(&mut self, pdu: SharedPdu, json: String, transaction: Option<Transaction>) -> Result<()> {
         let seq = self.head.seq + 1;
         let state_before = self.head.state_id;
         let state_after = match pdu.state_entry() {
-            Some(entry) => self.change_state(&pdu, seq, entry).await?,
+            Some(entry) => {
+                let change = (entry.0.to_string(), entry.1.clone(), Some(pdu.event_id.clone()));
+                self.set_entry(entry, Some((&pdu, seq))).await?;
+                self.new_state(state_before, vec![change]).await?
+            }
             None => state_before,
         };
         let sent_by = match &transaction {
             Some(transaction) => format!("{}\0{}", transaction.device_id, transaction.txn_id),
             None => String::new(),
         };
+        if let Some(transaction) = transaction {
+            let key = self.transaction_key(&pdu.sender, &transaction);
+            let ts = self.now.get().into();
+            let done = TransactionRecord { event_id: Some(pdu.event_id.clone()), ts };
+            self.writes.put::<Transactions>(&key, &done);
+            let queued = (pdu.sender.clone(), transaction.device_id, transaction.txn_id);
+            self.transactions.push((queued, pdu.event_id.clone()));
+        }
+        let states = (state_before, state_after);
+        self.put_event(pdu.clone(), json, seq, states, sent_by).await?;
+        self.head = RoomHeadRecord {
+            seq,
+            extremities: vec![pdu.event_id.clone()],
+            depth: pdu.depth,
+            state_id: state_after,
+            ..self.head.clone()
+        };
+        Ok(())
+    }
+
+    /// Writes an event of the timeline and what hangs on it: its relation, the redaction it makes.
+    pub(crate) async fn put_event(
+        &mut self,
+        pdu: SharedPdu,
+        json: String,
+        seq: i64,
+        (state_before, state_after): (u64, u64),
+        sent_by: String,
+    ) -> Result<()> {
         let place = EventPlaceRecord::Timeline(self.room.id.clone(), seq);
         self.writes.put::<EventIds>(&EventKey { event_id: pdu.event_id.clone() }, &place);
         let record = EventRecord {
@@ -235,25 +279,10 @@ impl Append {
         };
         let key = TimelineKey { room_id: self.room.id.clone(), seq };
         self.writes.put::<Timeline>(&key, &Stamped::pending(record));
-        if let Some(transaction) = transaction {
-            let key = self.transaction_key(&pdu.sender, &transaction);
-            let ts = self.now.get().into();
-            let done = TransactionRecord { event_id: Some(pdu.event_id.clone()), ts };
-            self.writes.put::<Transactions>(&key, &done);
-            let queued = (pdu.sender.clone(), transaction.device_id, transaction.txn_id);
-            self.transactions.push((queued, pdu.event_id.clone()));
-        }
         self.relate(&pdu, seq).await?;
-        if let Some(redacts) = &pdu.redacts {
-            self.redact(&pdu, &redacts.clone()).await?;
+        if let Some(redacts) = pdu.redacts.clone() {
+            self.redact(&pdu, &redacts).await?;
         }
-        self.head = RoomHeadRecord {
-            seq,
-            extremities: vec![pdu.event_id.clone()],
-            depth: pdu.depth,
-            state_id: state_after,
-            ..self.head.clone()
-        };
         self.staged.push(Arc::new(TimelineEvent {
             seq,
             position: Position::PENDING,
@@ -265,10 +294,17 @@ impl Append {
         Ok(())
     }
 
-    /// Makes the event an entry of the state; returns the new state's number.
-    async fn change_state(&mut self, pdu: &SharedPdu, seq: i64, entry: StateEntryKey) -> Result<u64> {
+    /// Changes an entry of the current state: to an event at a place of the timeline (0: hidden), or to nothing.
+    pub(crate) async fn set_entry(
+        &mut self,
+        entry: StateEntryKey,
+        event: Option<(&SharedPdu, i64)>,
+    ) -> Result<()> {
         if entry.0 == StateEventType::RoomMember {
-            self.change_membership(pdu, seq).await?;
+            match event {
+                Some((pdu, seq)) => self.change_membership(pdu, seq).await?,
+                None => self.remove_membership(&entry.1).await?,
+            }
         }
         let (event_type, state_key) = (entry.0.to_string(), entry.1.clone());
         let key = StateKey {
@@ -276,37 +312,60 @@ impl Append {
             event_type: event_type.clone(),
             state_key: state_key.clone(),
         };
-        let record = StateEntryRecord { event_id: Some(pdu.event_id.clone()), seq };
-        self.writes.put::<CurrentState>(&key, &record);
-        let log_key = StateLogKey {
-            room_id: self.room.id.clone(),
-            position: Position::PENDING,
-            event_type: event_type.clone(),
-            state_key: state_key.clone(),
+        let record = StateEntryRecord {
+            event_id: event.map(|(pdu, _)| pdu.event_id.clone()),
+            seq: event.map_or(0, |(_, seq)| seq),
         };
+        match event {
+            Some(_) => self.writes.put::<CurrentState>(&key, &record),
+            None => self.writes.delete::<CurrentState>(&key),
+        }
+        let room_id = self.room.id.clone();
+        let log_key = StateLogKey { room_id, position: Position::PENDING, event_type, state_key };
         self.writes.put::<StateLog>(&log_key, &record);
-        self.state.insert(entry, Some(pdu.clone()));
+        self.state.insert(entry, event.map(|(pdu, _)| pdu.clone()));
+        Ok(())
+    }
 
-        let parent = self.head.state_id;
-        let staged_parent = self.deltas.iter().find(|(state_id, _)| *state_id == parent);
-        let until_whole = match staged_parent {
-            Some((_, delta)) => delta.until_whole,
+    /// Numbers the state that differs from `parent` by `changes`; returns its number.
+    pub(crate) async fn new_state(
+        &mut self,
+        parent: u64,
+        changes: Vec<(String, String, Option<OwnedEventId>)>,
+    ) -> Result<u64> {
+        let until_whole = match self.staged_delta(parent) {
+            Some(delta) => delta.until_whole,
             None => self.rooms.until_whole(&self.room.id, parent).await?,
         };
         let state_id = self.head.last_state_id + 1;
-        let delta = if until_whole == 0 {
+        let delta = if until_whole > 0 {
+            StateDeltaRecord { parent: Some(parent), until_whole: until_whole - 1, changes }
+        } else if parent == self.head.state_id {
             self.whole_state().await?
         } else {
-            StateDeltaRecord {
-                parent: Some(parent),
-                until_whole: until_whole - 1,
-                changes: vec![(event_type, state_key, Some(pdu.event_id.clone()))],
-            }
+            self.whole_state_of(parent, changes).await?
         };
         put_delta(&mut self.writes, &self.room.id, state_id, &delta);
         self.deltas.push((state_id, delta));
         self.head.last_state_id = state_id;
         Ok(state_id)
+    }
+
+    /// A state of a fork, whole.
+    async fn whole_state_of(
+        &self,
+        parent: u64,
+        changes: Vec<(String, String, Option<OwnedEventId>)>,
+    ) -> Result<StateDeltaRecord> {
+        let mut entries: HashMap<(String, String), Option<OwnedEventId>> = self
+            .rooms
+            .state_map_staged(self, parent)
+            .await?
+            .into_iter()
+            .map(|((event_type, state_key), event_id)| ((event_type.to_string(), state_key), Some(event_id)))
+            .collect();
+        entries.extend(changes.into_iter().map(|(event_type, key, event_id)| ((event_type, key), event_id)));
+        Ok(whole(entries))
     }
 
     /// The whole state as staged: what is on disk, and over it what is queued and staged.
@@ -318,12 +377,26 @@ impl Append {
             let event_id = event.as_ref().map(|event| event.event_id.clone());
             entries.insert((event_type.to_string(), state_key.clone()), event_id);
         }
-        let changes: Vec<_> = entries
-            .into_iter()
-            .filter(|(_, event_id)| event_id.is_some())
-            .map(|((event_type, state_key), event_id)| (event_type, state_key, event_id))
-            .collect();
-        Ok(StateDeltaRecord { parent: None, until_whole: chain_length(changes.len()), changes })
+        Ok(whole(entries))
+    }
+
+    /// The membership of a user has gone from the state: only state resolution does that.
+    async fn remove_membership(&mut self, state_key: &str) -> Result<()> {
+        let Ok(user_id) = OwnedUserId::try_from(state_key) else { return Ok(()) };
+        let before = self.membership(&user_id).await?.unwrap_or_default();
+        self.head.joined = self.head.joined.saturating_sub(u64::from(before == "join"));
+        self.head.invited = self.head.invited.saturating_sub(u64::from(before == "invite"));
+        let room_id = self.room.id.clone();
+        self.writes.delete::<Members>(&RoomUserKey { room_id: room_id.clone(), user_id: user_id.clone() });
+        if self.rooms.shared.platforms.hosts(user_id.server_name()) {
+            let key = UserRoomKey { user_id: user_id.clone(), room_id: room_id.clone() };
+            self.writes.delete::<Memberships>(&key);
+            self.writes.delete::<BigRooms>(&key);
+            self.point(&user_id, InboxPointer::Room(room_id));
+            self.members.retain(|member| *member != user_id);
+            self.members_changed = true;
+        }
+        Ok(())
     }
 
     async fn change_membership(&mut self, pdu: &SharedPdu, seq: i64) -> Result<()> {
@@ -495,7 +568,9 @@ impl Append {
             None => self.writes.expect_absent::<RoomHeads>(&key),
         }
         self.writes.put::<RoomHeads>(&key, &self.head);
-        self.tell_members();
+        if !self.staged.is_empty() {
+            self.tell_members();
+        }
 
         let ticket = self.rooms.store().submit(std::mem::take(&mut self.writes));
         let Self { rooms, room, mut writer, head, state, staged, redacted, deltas, members, .. } = self;
@@ -571,6 +646,15 @@ impl Append {
             self.members.push(user_id);
         }
     }
+}
+
+fn whole(entries: HashMap<(String, String), Option<OwnedEventId>>) -> StateDeltaRecord {
+    let changes: Vec<_> = entries
+        .into_iter()
+        .filter(|(_, event_id)| event_id.is_some())
+        .map(|((event_type, state_key), event_id)| (event_type, state_key, event_id))
+        .collect();
+    StateDeltaRecord { parent: None, until_whole: chain_length(changes.len()), changes }
 }
 
 /// `m.relates_to` of an event.

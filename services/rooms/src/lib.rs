@@ -9,8 +9,11 @@
 mod append;
 mod create_room;
 mod events;
+mod filter;
+mod insert;
 mod membership;
 mod paginate;
+mod presence;
 mod profile;
 mod public_rooms;
 mod read;
@@ -37,7 +40,9 @@ use ruma::OwnedRoomId;
 
 pub use create_room::{CreateRoom, InitialState, Preset};
 pub use events::TimelineEvent;
-pub use paginate::{Boundary, Context, Page, RelationQuery};
+pub use filter::EventFilter;
+pub use insert::Inserted;
+pub use paginate::{Boundary, Context, MAX_RECURSION, Page, RelationQuery};
 pub use public_rooms::{HierarchyPage, HierarchyQuery, HierarchyRoom, RoomPage, RoomQuery, RoomSummary};
 pub use read::JoinedMember;
 pub use receipts::{Receipt, ReceiptKind};
@@ -45,6 +50,7 @@ pub use render::{Reader, thread_root};
 pub use report::Reported;
 pub use room::Room;
 pub use search::{Found, Search, SearchKey};
+pub use state::StateEntry;
 pub use view::{Standing, View};
 
 /// Something about a room failed.

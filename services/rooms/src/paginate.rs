@@ -17,7 +17,7 @@ const MAX_PAGE: usize = 1_000;
 /// Events that one request looks at, at most, before it answers with what it has found.
 const MAX_LOOK: usize = 10_000;
 /// Steps of `recurse` through relations.
-const MAX_RECURSION: usize = 3;
+pub const MAX_RECURSION: usize = 3;
 
 /// Between two events of a room: after the event at this place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,12 @@
 //! Reading single events, states and members.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use linkspan_domain::SharedPdu;
 use linkspan_storage::{Range, catalogue::Members};
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, events::StateEventType};
 
-use crate::{Reader, Result, Rooms, RoomsError, View, view::Standing};
+use crate::{Reader, Result, Rooms, RoomsError, TimelineEvent, View, view::Standing};
 
 /// A joined member and the profile shown in the room.
 #[derive(Clone, Debug)]
@@ -108,6 +110,23 @@ impl Rooms {
         Ok(joined.filter_map(|event| joined_member(event)).collect())
     }
 
+    /// The member events of those who sent the events, as they were when the newest of these happened.
+    pub async fn members_of(
+        &self,
+        room_id: &OwnedRoomId,
+        events: &[Arc<TimelineEvent>],
+    ) -> Result<Vec<SharedPdu>> {
+        let Some(newest) = events.iter().max_by_key(|event| event.seq) else { return Ok(Vec::new()) };
+        let senders: BTreeSet<_> = events.iter().map(|event| event.pdu.sender.as_str()).collect();
+        let mut members = Vec::new();
+        for sender in senders {
+            let member =
+                self.state_event_in(room_id, newest.state_after, &StateEventType::RoomMember, sender).await?;
+            members.extend(member);
+        }
+        Ok(members)
+    }
+
     /// The joined members of a room: user ids, in the order of platforms and names.
     pub async fn joined_user_ids(&self, room_id: &OwnedRoomId) -> Result<Vec<OwnedUserId>> {
         let rows = self.store().range::<Members>(Range::prefix((room_id,))).await?;
@@ -120,7 +139,7 @@ impl Rooms {
         &self,
         view: &mut View,
         event_id: &OwnedEventId,
-    ) -> Result<std::sync::Arc<crate::TimelineEvent>> {
+    ) -> Result<Arc<TimelineEvent>> {
         let not_found = || RoomsError::NotFound("there is no such event, or you may not see it".into());
         let event = self.event(&view.room.id.clone(), event_id).await?.ok_or_else(not_found)?;
         if self.shows(view, &event).await? { Ok(event) } else { Err(not_found()) }

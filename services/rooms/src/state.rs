@@ -7,14 +7,14 @@ use std::{collections::HashMap, sync::Arc};
 
 use linkspan_domain::{HistoryVisibility, PowerLevels, SharedPdu, StateKey as StateEntryKey};
 use linkspan_storage::{
-    Range, WriteSet,
-    catalogue::{CurrentState, StateDeltas, StateIdKey, StateKey},
+    Position, Range, WriteSet,
+    catalogue::{CurrentState, Members, StateDeltas, StateIdKey, StateKey, StateLog},
     records::{StateDeltaRecord, StateEntryRecord},
 };
 use quick_cache::sync::Cache;
-use ruma::{OwnedEventId, OwnedRoomId, UserId, events::StateEventType};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, UserId, events::StateEventType};
 
-use crate::{Result, Room, Rooms, room::damaged};
+use crate::{Result, Room, Rooms, append::Append, room::damaged};
 
 pub(crate) type DeltaCache = Cache<(OwnedRoomId, u64), Arc<StateDeltaRecord>>;
 
@@ -22,6 +22,8 @@ pub(crate) type DeltaCache = Cache<(OwnedRoomId, u64), Arc<StateDeltaRecord>>;
 const CACHED_DELTAS: usize = 16 << 10;
 /// At least so many states are told as differences before one is told whole.
 const MIN_CHAIN: u32 = 64;
+/// Members that are looked at to name a room.
+const HERO_ROWS: usize = 50;
 /// The number of the empty state.
 pub(crate) const EMPTY_STATE: u64 = 0;
 
@@ -32,6 +34,26 @@ pub(crate) fn new_cache() -> DeltaCache {
 /// How many states after one of `entries` entries are told as differences.
 pub(crate) fn chain_length(entries: usize) -> u32 {
     MIN_CHAIN.max(u32::try_from(entries / 4).unwrap_or(u32::MAX))
+}
+
+/// An entry of a room's state, and the place of its event.
+#[derive(Clone, Debug)]
+pub struct StateEntry {
+    /// The type.
+    pub event_type: String,
+    /// The state key.
+    pub state_key: String,
+    /// The event.
+    pub event_id: OwnedEventId,
+    /// Its place in the timeline; 0 when it is hidden.
+    pub seq: i64,
+}
+
+impl StateEntry {
+    fn from_row((key, record): (StateKey, StateEntryRecord)) -> Option<Self> {
+        let StateKey { event_type, state_key, .. } = key;
+        Some(Self { event_type, state_key, event_id: record.event_id?, seq: record.seq })
+    }
 }
 
 impl Rooms {
@@ -93,6 +115,77 @@ impl Rooms {
         Ok(events)
     }
 
+    /// The entries of a room's current state that are no memberships.
+    pub async fn state_entries_without_members(&self, room_id: &OwnedRoomId) -> Result<Vec<StateEntry>> {
+        let members = StateEventType::RoomMember.to_string();
+        let (first, after) = (String::new(), format!("{members}\0"));
+        let before = Range::<CurrentState>::between((room_id, &first), (room_id, &members));
+        let mut rows = self.store().range(before).await?;
+        let end = Range::<CurrentState>::prefix((room_id,)).from(&StateKey {
+            room_id: room_id.clone(),
+            event_type: after,
+            state_key: String::new(),
+        });
+        rows.extend(self.store().range(end).await?);
+        Ok(rows.into_iter().filter_map(StateEntry::from_row).collect())
+    }
+
+    /// All entries of a room's current state.
+    pub async fn state_entries(&self, room_id: &OwnedRoomId) -> Result<Vec<StateEntry>> {
+        let rows = self.store().range::<CurrentState>(Range::prefix((room_id,))).await?;
+        Ok(rows.into_iter().filter_map(StateEntry::from_row).collect())
+    }
+
+    /// An entry of a room's current state.
+    pub async fn current_entry(
+        &self,
+        room_id: &OwnedRoomId,
+        event_type: &StateEventType,
+        state_key: &str,
+    ) -> Result<Option<StateEntry>> {
+        let key = StateKey {
+            room_id: room_id.clone(),
+            event_type: event_type.to_string(),
+            state_key: state_key.to_owned(),
+        };
+        let record = self.store().get::<CurrentState>(&key).await?;
+        Ok(record.and_then(|record| StateEntry::from_row((key, record))))
+    }
+
+    /// The first joined or invited members of a room beside the user; if there are none, those who left.
+    pub async fn heroes(
+        &self,
+        room_id: &OwnedRoomId,
+        user_id: &OwnedUserId,
+        limit: usize,
+    ) -> Result<Vec<OwnedUserId>> {
+        let rows = self.store().range::<Members>(Range::prefix((room_id,)).limit(HERO_ROWS)).await?;
+        let others = || rows.iter().filter(|(key, _)| key.user_id != *user_id);
+        let present = others().filter(|(_, member)| matches!(member.membership.as_str(), "join" | "invite"));
+        let mut heroes: Vec<_> = present.take(limit).map(|(key, _)| key.user_id.clone()).collect();
+        if heroes.is_empty() {
+            heroes = others().take(limit).map(|(key, _)| key.user_id.clone()).collect();
+        }
+        Ok(heroes)
+    }
+
+    /// The changes of a room's current state after a position, oldest first.
+    pub async fn state_changes(&self, room_id: &OwnedRoomId, since: Position) -> Result<Vec<StateEntry>> {
+        let range = Range::<StateLog>::between((room_id, &since.next()), (room_id, &Position::PENDING));
+        let rows = self.store().range(range).await?;
+        Ok(rows
+            .into_iter()
+            .filter_map(|(key, record)| {
+                Some(StateEntry {
+                    event_type: key.event_type,
+                    state_key: key.state_key,
+                    event_id: record.event_id?,
+                    seq: record.seq,
+                })
+            })
+            .collect())
+    }
+
     async fn delta(&self, room_id: &OwnedRoomId, state_id: u64) -> Result<Arc<StateDeltaRecord>> {
         let cache_key = (room_id.clone(), state_id);
         if let Some(delta) = self.shared.deltas.get(&cache_key) {
@@ -110,7 +203,7 @@ impl Rooms {
     }
 
     /// An entry of the state with this number.
-    pub(crate) async fn state_entry_in(
+    pub async fn state_entry_in(
         &self,
         room_id: &OwnedRoomId,
         mut state_id: u64,
@@ -134,7 +227,7 @@ impl Rooms {
     }
 
     /// The event of an entry of the state with this number.
-    pub(crate) async fn state_event_in(
+    pub async fn state_event_in(
         &self,
         room_id: &OwnedRoomId,
         state_id: u64,
@@ -166,6 +259,30 @@ impl Rooms {
             }
         }
         Ok(entries.into_iter().filter_map(|(key, event_id)| Some((key, event_id?))).collect())
+    }
+
+    /// The whole state with this number, which may have been staged only.
+    pub(crate) async fn state_map_staged(
+        &self,
+        append: &Append,
+        mut state_id: u64,
+    ) -> Result<HashMap<StateEntryKey, OwnedEventId>> {
+        let mut over: HashMap<StateEntryKey, Option<OwnedEventId>> = HashMap::new();
+        while let Some(delta) = append.staged_delta(state_id) {
+            for (event_type, state_key, event_id) in &delta.changes {
+                let key = (StateEventType::from(event_type.as_str()), state_key.clone());
+                over.entry(key).or_insert_with(|| event_id.clone());
+            }
+            state_id = delta.parent.unwrap_or(EMPTY_STATE);
+        }
+        let mut entries = self.state_map(&append.room.id, state_id).await?;
+        for (key, event_id) in over {
+            match event_id {
+                Some(event_id) => entries.insert(key, event_id),
+                None => entries.remove(&key),
+            };
+        }
+        Ok(entries)
     }
 
     /// The events of the whole state with this number.

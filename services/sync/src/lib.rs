@@ -1,1 +1,200 @@
+//! Sync: what is new for a client since its token.
+//!
+//! An incremental sync reads the pointers in the user's inbox after the token and looks only at
+//! what they point at, so its cost is that of what is new. While there is nothing, it waits in the
+//! inbox's wake-ups. This crate writes nothing but acknowledgements of to-device messages.
 
+mod changes;
+mod members;
+mod response;
+mod room;
+
+use std::{collections::HashSet, time::Duration};
+
+use linkspan_accounts::{Accounts, AccountsError};
+use linkspan_inbox::{Inbox, SyncToken, Waiter};
+use linkspan_push::{Push, PushError};
+use linkspan_rooms::{EventFilter, Rooms, RoomsError};
+use linkspan_storage::{Position, StorageError};
+use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId, api::client::filter::FilterDefinition};
+
+pub use response::*;
+
+/// How long a client may wait at most.
+const MAX_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// A sync failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// Rooms failed.
+    #[error(transparent)]
+    Rooms(#[from] RoomsError),
+    /// Accounts failed.
+    #[error(transparent)]
+    Accounts(#[from] AccountsError),
+    /// Counting unread messages, or push rules, failed.
+    #[error(transparent)]
+    Push(#[from] PushError),
+    /// The store failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+pub(crate) type Result<T> = std::result::Result<T, SyncError>;
+
+/// Under which name, if at all, a client wants the state after the timeline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StateAfter {
+    /// It wants the state before the timeline.
+    #[default]
+    No,
+    /// `state_after`.
+    Stable,
+    /// The name from before it was specified.
+    Unstable,
+}
+
+/// What a client asks for.
+#[derive(Clone, Debug)]
+pub struct SyncRequest {
+    /// The user.
+    pub user_id: OwnedUserId,
+    /// The device.
+    pub device_id: OwnedDeviceId,
+    /// The token of the last answer; None: everything.
+    pub since: Option<SyncToken>,
+    /// What it wants to know.
+    pub filter: FilterDefinition,
+    /// The whole state of all rooms.
+    pub full_state: bool,
+    /// How long it waits for news.
+    pub timeout: Duration,
+    /// Which state it wants.
+    pub state_after: StateAfter,
+    /// Whether the user's platform shows presence.
+    pub presence: bool,
+}
+
+/// Syncs of all users. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Sync {
+    rooms: Rooms,
+    accounts: Accounts,
+    inbox: Inbox,
+    push: Push,
+    sent_members: std::sync::Arc<members::SentMembers>,
+}
+
+/// A request with what is found out once for all its rooms.
+pub(crate) struct Ask<'a> {
+    request: &'a SyncRequest,
+    now_ts: u64,
+    since: Option<SyncToken>,
+    until: SyncToken,
+    timeline: EventFilter,
+    state: EventFilter,
+    ephemeral: EventFilter,
+    account_data: EventFilter,
+    ignored: HashSet<OwnedUserId>,
+    /// Rooms in which who types has changed.
+    typing: Vec<OwnedRoomId>,
+}
+
+impl Ask<'_> {
+    /// Commits up to here were told before.
+    fn since_position(&self) -> Position {
+        self.since.map_or(Position::ZERO, |since| since.position)
+    }
+
+    fn wants_room(&self, room_id: &OwnedRoomId) -> bool {
+        let filter = &self.request.filter.room;
+        filter.rooms.as_ref().is_none_or(|rooms| rooms.contains(room_id))
+            && !filter.not_rooms.contains(room_id)
+    }
+}
+
+impl Sync {
+    /// The syncs over these services.
+    pub fn new(rooms: Rooms, accounts: Accounts, inbox: Inbox, push: Push) -> Self {
+        let sent_members = std::sync::Arc::new(members::SentMembers::new());
+        Self { rooms, accounts, inbox, push, sent_members }
+    }
+
+    /// Answers a sync: at once if there is news, or all is asked for; else when there is, or time is up.
+    ///
+    /// `clock` says milliseconds since the Unix epoch.
+    pub async fn sync(&self, request: &SyncRequest, clock: impl Fn() -> u64) -> Result<SyncResponse> {
+        let SyncRequest { user_id, device_id, since, .. } = request;
+        if let Some(since) = since {
+            self.inbox.acknowledge_to_device(user_id, device_id, since.position).await?;
+        }
+        self.sent_members.begin(device_id, user_id, since.as_ref());
+        let waiter = self.inbox.waiter(user_id);
+        let deadline = tokio::time::Instant::now() + request.timeout.min(MAX_TIMEOUT);
+        loop {
+            // From here on news wakes us, also what comes while we look.
+            let changed = waiter.changed();
+            let (response, token) = self.build(request, &waiter, clock()).await?;
+            let wait = since.is_some() && !request.full_state && response.is_empty();
+            if !wait || tokio::time::timeout_at(deadline, changed).await.is_err() {
+                self.sent_members.finish(device_id, user_id, token);
+                return Ok(response);
+            }
+        }
+    }
+
+    async fn build(
+        &self,
+        request: &SyncRequest,
+        waiter: &Waiter,
+        now_ts: u64,
+    ) -> Result<(SyncResponse, SyncToken)> {
+        let mut until = self.inbox.now();
+        let (messages, complete) =
+            self.inbox.to_device(&request.user_id, &request.device_id, until.position).await?;
+        // What a token acknowledges must all have been handed over.
+        until.position = complete;
+        let since = request.since.map(|since| SyncToken {
+            position: since.position.min(until.position),
+            // An epoch from the future is from before a clock went back.
+            epoch: since.epoch.min(until.epoch),
+        });
+        let room_filter = &request.filter.room;
+        let ask = Ask {
+            request,
+            now_ts,
+            since,
+            until,
+            timeline: EventFilter::new(&room_filter.timeline),
+            state: EventFilter::new(&room_filter.state),
+            ephemeral: EventFilter::new(&room_filter.ephemeral),
+            account_data: EventFilter::new(&room_filter.account_data),
+            ignored: self.ignored_users(&request.user_id).await?,
+            typing: since.map(|since| waiter.typing_since(since.epoch)).unwrap_or_default(),
+        };
+        let mut response = SyncResponse { next_batch: until.to_string(), ..SyncResponse::default() };
+        response.to_device.events =
+            messages.into_iter().filter_map(|message| changes::raw(message.json)).collect();
+        let changes = self.find_changes(&ask).await?;
+        self.add_account_data(&ask, &changes, &mut response).await?;
+        self.add_presence(&ask, waiter, &mut response).await?;
+        response.device_lists =
+            DeviceLists { changed: changes.device_lists.clone(), left: changes.device_lists_left.clone() };
+        for (room_id, change) in &changes.rooms {
+            if ask.wants_room(room_id) {
+                self.add_room(&ask, room_id, change, &mut response.rooms).await?;
+            }
+        }
+        Ok((response, until))
+    }
+
+    async fn ignored_users(&self, user_id: &OwnedUserId) -> Result<HashSet<OwnedUserId>> {
+        #[derive(serde::Deserialize)]
+        struct Content {
+            ignored_users: std::collections::HashMap<OwnedUserId, serde::de::IgnoredAny>,
+        }
+        let content = self.accounts.account_data(user_id, None, "m.ignored_user_list").await?;
+        let content = content.and_then(|content| serde_json::from_str::<Content>(&content).ok());
+        Ok(content.map(|content| content.ignored_users.into_keys().collect()).unwrap_or_default())
+    }
+}

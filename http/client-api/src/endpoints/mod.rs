@@ -1,3 +1,18 @@
 //! The endpoints, a file for each area of the specification.
 
+pub(crate) mod account;
+pub(crate) mod account_data;
+pub(crate) mod devices;
 pub(crate) mod discovery;
+pub(crate) mod filters;
+pub(crate) mod membership;
+pub(crate) mod media;
+pub(crate) mod profile;
+pub(crate) mod push;
+pub(crate) mod read;
+pub(crate) mod registration;
+pub(crate) mod rooms;
+pub(crate) mod send;
+pub(crate) mod server_info;
+pub(crate) mod session;
+pub(crate) mod sync;

@@ -1,0 +1,44 @@
+# What one does with this project. Everything works from a fresh clone with Rust, Python 3 and Node.
+# What tests need besides is installed under target/ and tests/js/node_modules.
+
+CARGO ?= cargo
+PYTHON ?= python3
+NPM ?= npm
+
+# Tests with real clients look here for them.
+export LINKSPAN_TEST_PYTHON := $(CURDIR)/target/venv/bin/python
+
+.PHONY: run test bench lint test-tools
+.DEFAULT_GOAL := run
+
+# Three platforms on this machine: http://127.0.0.1:8101, :8102 and :8103.
+run:
+	$(CARGO) run --release --package linkspan --bin linkspan -- demo
+
+test: test-tools
+	$(CARGO) xtask tidy
+	$(CARGO) build --workspace --bins
+	$(CARGO) test --workspace
+
+bench:
+	$(CARGO) build --release --package linkspan --bin linkspan
+	$(CARGO) run --release --package linkspan-bench -- run --linkspan target/release/linkspan
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) xtask tidy
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; \
+	else echo "cargo-deny is not installed: licences and advisories were not checked"; fi
+
+test-tools: target/venv/installed tests/js/node_modules/.installed
+
+target/venv/installed: tests/python/requirements.txt
+	mkdir -p target
+	$(PYTHON) -m venv target/venv
+	target/venv/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+tests/js/node_modules/.installed: $(wildcard tests/js/package-lock.json)
+	@if [ -f tests/js/package-lock.json ]; then \
+	cd tests/js && $(NPM) ci --no-audit --no-fund && touch node_modules/.installed; fi

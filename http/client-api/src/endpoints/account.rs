@@ -1,0 +1,96 @@
+//! The account as a whole: its password, its end, and who administers it.
+
+use axum::{extract::Request, response::Response};
+use ruma::{
+    api::client::{
+        account::{ThirdPartyIdRemovalStatus, change_password, deactivate, request_openid_token},
+        admin::get_user_info,
+    },
+    authentication::TokenType,
+};
+use serde_json::json;
+
+use crate::{
+    App,
+    app::{now_ts, timestamp},
+    caller::User,
+    endpoint::json_answer,
+    endpoints::session::duration_ms,
+    error::ApiError,
+};
+
+pub(crate) async fn change_password(
+    app: App,
+    caller: User,
+    request: change_password::v3::Request,
+) -> Result<change_password::v3::Response, ApiError> {
+    let removed = app
+        .accounts
+        .change_password(
+            &caller.user_id,
+            &caller.device_id,
+            request.new_password,
+            request.logout_devices,
+            request.auth.as_ref(),
+            now_ts(),
+        )
+        .await?;
+    app.forget_devices(removed).await?;
+    Ok(change_password::v3::Response::new())
+}
+
+pub(crate) async fn deactivate(
+    app: App,
+    caller: User,
+    request: deactivate::v3::Request,
+) -> Result<deactivate::v3::Response, ApiError> {
+    app.accounts.check_deactivation(&caller.user_id, request.auth.as_ref(), now_ts()).await?;
+    let removed = app.accounts.deactivate(&caller.user_id, request.erase).await?;
+    app.forget_devices(removed).await?;
+    Ok(deactivate::v3::Response::new(ThirdPartyIdRemovalStatus::Success))
+}
+
+/// Not ruma's response, which leaves an empty list out: clients take the list for granted.
+pub(crate) async fn get_3pids(_: App, _: User, _: Request) -> Result<Response, ApiError> {
+    Ok(json_answer(&json!({ "threepids": [] })))
+}
+
+pub(crate) async fn request_openid_token(
+    app: App,
+    caller: User,
+    request: request_openid_token::v3::Request,
+) -> Result<request_openid_token::v3::Response, ApiError> {
+    caller.check_is(&request.user_id)?;
+    let token = app.accounts.new_openid_token(&caller.user_id, now_ts());
+    Ok(request_openid_token::v3::Response::new(
+        token.token,
+        TokenType::Bearer,
+        caller.platform.server_name().clone(),
+        duration_ms(token.expires_in_ms),
+    ))
+}
+
+/// For the user, and for administrators of the user's platform.
+pub(crate) async fn get_user_info(
+    app: App,
+    caller: User,
+    request: get_user_info::v3::Request,
+) -> Result<get_user_info::v3::Response, ApiError> {
+    let same_platform = request.user_id.server_name() == *caller.platform.server_name();
+    if !(caller.admin && same_platform) {
+        caller.check_is(&request.user_id)?;
+    }
+    let mut response = get_user_info::v3::Response::new();
+    for device in app.accounts.devices(&request.user_id).await? {
+        let mut connection = get_user_info::v3::ConnectionInfo::new();
+        connection.ip = device.last_seen_ip;
+        connection.last_seen = timestamp(device.last_seen_ts);
+        let mut session = get_user_info::v3::SessionInfo::new();
+        session.connections.push(connection);
+        let mut info = get_user_info::v3::DeviceInfo::new();
+        info.sessions.push(session);
+        response.devices.insert(device.device_id.to_string(), info);
+    }
+    response.user_id = Some(request.user_id);
+    Ok(response)
+}

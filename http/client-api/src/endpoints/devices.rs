@@ -1,0 +1,72 @@
+//! The caller's devices.
+
+use linkspan_accounts::DeviceInfo;
+use ruma::api::client::device::{
+    Device, delete_device, delete_devices, get_device, get_devices, update_device,
+};
+
+use crate::{
+    App,
+    app::{now_ts, timestamp},
+    caller::User,
+    error::ApiError,
+};
+
+pub(crate) async fn get_devices(
+    app: App,
+    caller: User,
+    _: get_devices::v3::Request,
+) -> Result<get_devices::v3::Response, ApiError> {
+    let devices = app.accounts.devices(&caller.user_id).await?;
+    Ok(get_devices::v3::Response::new(devices.into_iter().map(to_wire).collect()))
+}
+
+pub(crate) async fn get_device(
+    app: App,
+    caller: User,
+    request: get_device::v3::Request,
+) -> Result<get_device::v3::Response, ApiError> {
+    let device = app.accounts.device(&caller.user_id, &request.device_id).await?;
+    let device = device.ok_or_else(|| ApiError::not_found("you have no such device"))?;
+    Ok(get_device::v3::Response::new(to_wire(device)))
+}
+
+pub(crate) async fn update_device(
+    app: App,
+    caller: User,
+    request: update_device::v3::Request,
+) -> Result<update_device::v3::Response, ApiError> {
+    app.accounts.rename_device(&caller.user_id, &request.device_id, request.display_name).await?;
+    Ok(update_device::v3::Response::new())
+}
+
+pub(crate) async fn delete_device(
+    app: App,
+    caller: User,
+    request: delete_device::v3::Request,
+) -> Result<delete_device::v3::Response, ApiError> {
+    let devices = [request.device_id];
+    let auth = request.auth.as_ref();
+    let removed = app.accounts.delete_devices(&caller.user_id, &devices, auth, now_ts()).await?;
+    app.forget_devices(removed).await?;
+    Ok(delete_device::v3::Response::new())
+}
+
+pub(crate) async fn delete_devices(
+    app: App,
+    caller: User,
+    request: delete_devices::v3::Request,
+) -> Result<delete_devices::v3::Response, ApiError> {
+    let auth = request.auth.as_ref();
+    let removed = app.accounts.delete_devices(&caller.user_id, &request.devices, auth, now_ts()).await?;
+    app.forget_devices(removed).await?;
+    Ok(delete_devices::v3::Response::new())
+}
+
+fn to_wire(info: DeviceInfo) -> Device {
+    let mut device = Device::new(info.device_id);
+    device.display_name = info.display_name;
+    device.last_seen_ip = info.last_seen_ip;
+    device.last_seen_ts = timestamp(info.last_seen_ts);
+    device
+}

@@ -1,0 +1,245 @@
+//! Creating, upgrading and listing rooms, and what rooms show of themselves.
+//! <https://spec.matrix.org/v1.19/client-server-api/#rooms-1>
+
+use http::StatusCode;
+use linkspan_domain::parse_content;
+use linkspan_rooms::{CreateRoom, HierarchyQuery, InitialState, Preset, RoomSummary as Shown, RoomsError};
+use ruma::{
+    CanonicalJsonObject, UInt,
+    api::{
+        client::{
+            membership::{get_mutual_rooms, joined_rooms},
+            room::{
+                Visibility, aliases,
+                create_room::{self, v3::RoomPreset},
+                get_summary, upgrade_room,
+            },
+            space::{SpaceHierarchyRoomsChunk, get_hierarchy},
+        },
+        error::ErrorKind,
+    },
+    events::AnyInitialStateEvent,
+    room::{JoinRuleSummary, RestrictedSummary, RoomSummary},
+    serde::Raw,
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::{
+    App,
+    app::now_ts,
+    caller::{MaybeUser, User},
+    endpoints::membership::find_room,
+    error::ApiError,
+    events::raw_events,
+};
+
+/// Rooms in a page of a space's hierarchy, if the client does not say how many.
+const HIERARCHY_PAGE: usize = 50;
+
+pub(crate) async fn create_room(
+    app: App,
+    caller: User,
+    request: create_room::v3::Request,
+) -> Result<create_room::v3::Response, ApiError> {
+    let room_id = app.rooms.create_room(&caller.user_id, create_command(request)?, now_ts()).await?;
+    Ok(create_room::v3::Response::new(room_id))
+}
+
+fn create_command(request: create_room::v3::Request) -> Result<CreateRoom, ApiError> {
+    if !request.invite_3pid.is_empty() {
+        let message = "users are invited by their user ids";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, ErrorKind::ThreepidDenied, message));
+    }
+    let published = request.visibility == Visibility::Public;
+    let preset = match request.preset {
+        Some(RoomPreset::PublicChat) => Preset::PublicChat,
+        Some(RoomPreset::PrivateChat) => Preset::PrivateChat,
+        Some(RoomPreset::TrustedPrivateChat) => Preset::TrustedPrivateChat,
+        Some(_) => return Err(ApiError::bad_request(ErrorKind::InvalidParam, "there is no such preset")),
+        None if published => Preset::PublicChat,
+        None => Preset::PrivateChat,
+    };
+    Ok(CreateRoom {
+        version: request.room_version,
+        preset,
+        published,
+        alias_name: request.room_alias_name,
+        name: request.name,
+        topic: request.topic,
+        invite: request.invite,
+        is_direct: request.is_direct,
+        initial_state: request.initial_state.iter().map(initial_state).collect::<Result<_, _>>()?,
+        creation_content: content(request.creation_content.as_ref().map(Raw::json))?,
+        power_levels: content(request.power_level_content_override.as_ref().map(Raw::json))?,
+    })
+}
+
+fn content(json: Option<&RawValue>) -> Result<CanonicalJsonObject, ApiError> {
+    let Some(json) = json else { return Ok(CanonicalJsonObject::new()) };
+    Ok(parse_content(json.get()).map_err(RoomsError::from)?)
+}
+
+fn initial_state(event: &Raw<AnyInitialStateEvent>) -> Result<InitialState, ApiError> {
+    #[derive(Deserialize)]
+    struct Event {
+        #[serde(rename = "type")]
+        event_type: String,
+        #[serde(default)]
+        state_key: String,
+        content: Box<RawValue>,
+    }
+    let json = event.json().get();
+    let event: Event =
+        serde_json::from_str(json).map_err(|error| ApiError::from_json(&error, json.as_bytes()))?;
+    Ok(InitialState {
+        event_type: event.event_type,
+        state_key: event.state_key,
+        content: content(Some(&event.content))?,
+    })
+}
+
+pub(crate) async fn upgrade_room(
+    app: App,
+    caller: User,
+    request: upgrade_room::v3::Request,
+) -> Result<upgrade_room::v3::Response, ApiError> {
+    let upgraded = app.rooms.upgrade_room(
+        &caller.user_id,
+        &request.room_id,
+        request.new_version,
+        request.additional_creators,
+        now_ts(),
+    );
+    Ok(upgrade_room::v3::Response::new(upgraded.await?))
+}
+
+pub(crate) async fn get_joined_rooms(
+    app: App,
+    caller: User,
+    _: joined_rooms::v3::Request,
+) -> Result<joined_rooms::v3::Response, ApiError> {
+    Ok(joined_rooms::v3::Response::new(app.rooms.joined_rooms(&caller.user_id).await?))
+}
+
+pub(crate) async fn get_aliases(
+    app: App,
+    caller: User,
+    request: aliases::v3::Request,
+) -> Result<aliases::v3::Response, ApiError> {
+    Ok(aliases::v3::Response::new(app.rooms.aliases(&caller.user_id, &request.room_id).await?))
+}
+
+pub(crate) async fn get_room_summary(
+    app: App,
+    caller: MaybeUser,
+    request: get_summary::v1::Request,
+) -> Result<get_summary::v1::Response, ApiError> {
+    let room_id = find_room(&app, request.room_id_or_alias).await?;
+    let user_id = caller.user.as_ref().map(|user| &user.user_id);
+    let (shown, membership) = app.rooms.summary(user_id, &room_id).await?;
+    let summary = summary(shown)
+        .ok_or_else(|| ApiError::not_found("there is no such room, or it does not show itself"))?;
+    let mut response = get_summary::v1::Response::new(summary);
+    response.membership = user_id.map(|_| membership.unwrap_or_else(|| "leave".to_owned()).into());
+    Ok(response)
+}
+
+pub(crate) async fn get_hierarchy(
+    app: App,
+    caller: User,
+    request: get_hierarchy::v1::Request,
+) -> Result<get_hierarchy::v1::Response, ApiError> {
+    let query = HierarchyQuery {
+        suggested_only: request.suggested_only,
+        max_depth: request.max_depth.map(to_usize),
+        from: offset(request.from.as_deref())?,
+        limit: request.limit.map_or(HIERARCHY_PAGE, to_usize),
+    };
+    let page = app.rooms.hierarchy(&caller.user_id, &request.room_id, query).await?;
+    let mut response = get_hierarchy::v1::Response::new();
+    response.next_batch = page.next.map(offset_token);
+    response.rooms = page
+        .rooms
+        .into_iter()
+        .filter_map(|room| {
+            let children = room.children.into_iter().filter_map(|json| RawValue::from_string(json).ok());
+            Some(SpaceHierarchyRoomsChunk::new(summary(room.summary)?, raw_events(children.collect())))
+        })
+        .collect();
+    Ok(response)
+}
+
+pub(crate) async fn get_mutual_rooms(
+    app: App,
+    caller: User,
+    request: get_mutual_rooms::v1::Request,
+) -> Result<get_mutual_rooms::v1::Response, ApiError> {
+    if caller.user_id == request.user_id {
+        let message = "the rooms that you have in common with yourself are all of your rooms";
+        return Err(ApiError::bad_request(ErrorKind::InvalidParam, message));
+    }
+    let rooms = app.rooms.mutual_rooms(&caller.user_id, &request.user_id).await?;
+    Ok(get_mutual_rooms::v1::Response::new(to_uint(rooms.len()), rooms))
+}
+
+/// The earlier form of the same.
+pub(crate) async fn get_mutual_rooms_unstable(
+    app: App,
+    caller: User,
+    request: get_mutual_rooms::unstable::Request,
+) -> Result<get_mutual_rooms::unstable::Response, ApiError> {
+    let rooms = app.rooms.mutual_rooms(&caller.user_id, &request.user_id).await?;
+    Ok(get_mutual_rooms::unstable::Response::new(rooms))
+}
+
+/// What a room shows of itself; None of a room without an id.
+pub(crate) fn summary(shown: Shown) -> Option<RoomSummary> {
+    let allowed = shown.allowed_room_ids;
+    let join_rule = match shown.join_rule.as_str() {
+        "public" => JoinRuleSummary::Public,
+        "knock" => JoinRuleSummary::Knock,
+        "restricted" => JoinRuleSummary::Restricted(RestrictedSummary::new(allowed)),
+        "knock_restricted" => JoinRuleSummary::KnockRestricted(RestrictedSummary::new(allowed)),
+        "private" => JoinRuleSummary::Private,
+        // Under a rule that nobody knows, nobody joins without being invited.
+        _ => JoinRuleSummary::Invite,
+    };
+    let mut summary = RoomSummary::new(
+        shown.room_id?,
+        join_rule,
+        shown.guest_can_join,
+        UInt::new_saturating(shown.joined),
+        shown.world_readable,
+    );
+    summary.canonical_alias = shown.canonical_alias.and_then(|alias| alias.try_into().ok());
+    summary.name = shown.name;
+    summary.topic = shown.topic;
+    summary.avatar_url = shown.avatar_url.map(Into::into);
+    summary.room_type = shown.room_type.map(Into::into);
+    summary.encryption = shown.encryption.map(Into::into);
+    summary.room_version = shown.version.try_into().ok();
+    Some(summary)
+}
+
+/// A number from the wire, for what has limits of its own.
+pub(crate) fn to_usize(number: UInt) -> usize {
+    usize::try_from(u64::from(number)).unwrap_or(usize::MAX)
+}
+
+/// A count for the wire.
+pub(crate) fn to_uint(count: usize) -> UInt {
+    UInt::new_saturating(u64::try_from(count).unwrap_or(u64::MAX))
+}
+
+/// How many entries of a list a page token skips.
+pub(crate) fn offset(token: Option<&str>) -> Result<usize, ApiError> {
+    let Some(token) = token else { return Ok(0) };
+    let offset = token.strip_prefix('p').and_then(|offset| offset.parse().ok());
+    offset.ok_or_else(|| ApiError::bad_request(ErrorKind::InvalidParam, "this is not a page token"))
+}
+
+/// The token of the page that skips so many entries of a list.
+pub(crate) fn offset_token(offset: usize) -> String {
+    format!("p{offset}")
+}

@@ -1,0 +1,67 @@
+//! What clients ask about the server besides its versions.
+
+use std::collections::BTreeMap;
+
+use axum::{extract::Request, response::Response};
+use http::{HeaderMap, header};
+use linkspan_domain::versions;
+use ruma::api::client::thirdparty::get_protocols;
+use serde_json::json;
+
+use crate::{
+    App,
+    caller::{Anybody, User},
+    endpoint::json_answer,
+    error::ApiError,
+};
+
+/// Not ruma's response, which leaves out what has its default value: clients differ in what they take for it.
+pub(crate) async fn get_capabilities(_: App, caller: User, _: Request) -> Result<Response, ApiError> {
+    let available: BTreeMap<_, _> =
+        versions::SUPPORTED.iter().map(|version| (version.as_str(), "stable")).collect();
+    let default = &caller.platform.settings.room_version;
+    Ok(json_answer(&json!({ "capabilities": {
+        "m.change_password": { "enabled": true },
+        "m.room_versions": { "default": default, "available": available },
+        "m.set_displayname": { "enabled": true },
+        "m.set_avatar_url": { "enabled": true },
+        "m.3pid_changes": { "enabled": false },
+        "m.get_login_token": { "enabled": false },
+        "m.profile_fields": { "enabled": true },
+    } })))
+}
+
+/// The base URL is the one that the request came by: every platform has its own.
+pub(crate) async fn get_well_known(_: App, caller: Anybody, request: Request) -> Result<Response, ApiError> {
+    let host = host(request.headers()).unwrap_or(caller.platform.server_name().as_str());
+    let base_url = format!("{}://{host}", scheme(request.headers()));
+    Ok(json_answer(&json!({ "m.homeserver": { "base_url": base_url } })))
+}
+
+fn scheme(headers: &HeaderMap) -> &'static str {
+    let https = headers.get("x-forwarded-proto").is_some_and(|scheme| scheme.as_bytes() == b"https");
+    if https { "https" } else { "http" }
+}
+
+/// The host as the client named it, if it looks like one.
+fn host(headers: &HeaderMap) -> Option<&str> {
+    let host = headers.get(header::HOST)?.to_str().ok()?;
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
+    (!host.is_empty() && host.bytes().all(allowed)).then_some(host)
+}
+
+pub(crate) async fn get_support(_: App, _: Anybody, _: Request) -> Result<Response, ApiError> {
+    Err(ApiError::not_found("no contact is configured for this platform"))
+}
+
+pub(crate) async fn get_turn_server(_: App, _: User, _: Request) -> Result<Response, ApiError> {
+    Ok(json_answer(&json!({})))
+}
+
+pub(crate) async fn get_thirdparty_protocols(
+    _: App,
+    _: User,
+    _: get_protocols::v3::Request,
+) -> Result<get_protocols::v3::Response, ApiError> {
+    Ok(get_protocols::v3::Response::new(BTreeMap::new()))
+}

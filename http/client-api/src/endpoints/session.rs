@@ -1,0 +1,142 @@
+//! Logging in and out, and refreshing tokens.
+
+use std::time::Duration;
+
+use axum::{extract::Request, response::Response};
+use linkspan_accounts::{Credentials, NewDevice};
+use ruma::api::{
+    client::{
+        account::whoami,
+        session::{
+            get_login_types::{
+                self,
+                v3::{LoginType, PasswordLoginType},
+            },
+            login::{
+                self,
+                v3::{LoginInfo, Password},
+            },
+            logout, logout_all, refresh_token,
+        },
+        uiaa::UserIdentifier,
+    },
+    error::ErrorKind,
+};
+
+use crate::{
+    App,
+    app::now_ts,
+    caller::{Anybody, User},
+    endpoint::{BODY_BYTES, parse, read_body, respond},
+    error::ApiError,
+};
+
+pub(crate) fn duration_ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+pub(crate) async fn get_login_types(
+    _: App,
+    _: Anybody,
+    _: get_login_types::v3::Request,
+) -> Result<get_login_types::v3::Response, ApiError> {
+    Ok(get_login_types::v3::Response::new(vec![LoginType::Password(PasswordLoginType::new())]))
+}
+
+/// Reads the body itself: ruma's type takes it for granted that there is a `type`, and panics otherwise.
+pub(crate) async fn log_in(app: App, caller: Anybody, request: Request) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let body = read_body(body, BODY_BYTES).await?;
+    match serde_json::from_slice::<serde_json::Value>(&body) {
+        Err(error) => return Err(ApiError::bad_request(ErrorKind::NotJson, error.to_string())),
+        Ok(body) if !body.is_object() => {
+            return Err(ApiError::bad_request(ErrorKind::BadJson, "the body is not an object"));
+        }
+        Ok(body) if !body["type"].is_string() => {
+            return Err(ApiError::bad_request(ErrorKind::MissingParam, "the type of log-in is missing"));
+        }
+        Ok(_) => {}
+    }
+    let request: login::v3::Request = parse(parts, &[], &body)?;
+    respond(log_in_typed(app, caller, request).await?)
+}
+
+async fn log_in_typed(
+    app: App,
+    caller: Anybody,
+    request: login::v3::Request,
+) -> Result<login::v3::Response, ApiError> {
+    let device = NewDevice {
+        device_id: request.device_id,
+        display_name: request.initial_device_display_name,
+        refreshable: request.refresh_token,
+        address: Some(caller.address),
+    };
+    let credentials = credentials(request.login_info)?;
+    let logged_in = app.accounts.log_in(&caller.platform, credentials, device, now_ts()).await?;
+    let mut response =
+        login::v3::Response::new(logged_in.user_id, logged_in.access_token, logged_in.device_id);
+    response.refresh_token = logged_in.refresh_token;
+    response.expires_in = logged_in.expires_in_ms.map(duration_ms);
+    Ok(response)
+}
+
+fn credentials(login: LoginInfo) -> Result<Credentials, ApiError> {
+    match login {
+        #[allow(deprecated)]
+        LoginInfo::Password(Password { identifier, password, user, .. }) => match (identifier, user) {
+            (Some(UserIdentifier::Matrix(id)), _) => Ok(Credentials { user: id.user, password }),
+            (None, Some(user)) => Ok(Credentials { user, password }),
+            (Some(_), _) => Err(ApiError::forbidden("log in with a user id")),
+            (None, None) => Err(ApiError::bad_request(ErrorKind::MissingParam, "the identifier is missing")),
+        },
+        LoginInfo::ApplicationService(_) => Err(ApiError::bad_request(
+            ErrorKind::AppserviceLoginUnsupported,
+            "application services cannot log in",
+        )),
+        _ => Err(ApiError::bad_request(ErrorKind::Unknown, "this type of log-in is not supported")),
+    }
+}
+
+pub(crate) async fn refresh_token(
+    app: App,
+    caller: Anybody,
+    request: refresh_token::v3::Request,
+) -> Result<refresh_token::v3::Response, ApiError> {
+    let platform = caller.platform.server_name();
+    let refreshed = app.accounts.refresh(platform, &request.refresh_token, now_ts()).await?;
+    let mut response = refresh_token::v3::Response::new(refreshed.access_token);
+    response.refresh_token = Some(refreshed.refresh_token);
+    response.expires_in_ms = Some(duration_ms(refreshed.expires_in_ms));
+    Ok(response)
+}
+
+pub(crate) async fn log_out(
+    app: App,
+    caller: User,
+    _: logout::v3::Request,
+) -> Result<logout::v3::Response, ApiError> {
+    let removed = app.accounts.log_out(&caller.user_id, &caller.device_id).await?;
+    app.forget_devices(removed).await?;
+    Ok(logout::v3::Response::new())
+}
+
+pub(crate) async fn log_out_all(
+    app: App,
+    caller: User,
+    _: logout_all::v3::Request,
+) -> Result<logout_all::v3::Response, ApiError> {
+    let removed = app.accounts.log_out_all(&caller.user_id, None).await?;
+    app.forget_devices(removed).await?;
+    Ok(logout_all::v3::Response::new())
+}
+
+pub(crate) async fn whoami(
+    _: App,
+    caller: User,
+    _: whoami::v3::Request,
+) -> Result<whoami::v3::Response, ApiError> {
+    let mut response = whoami::v3::Response::new(caller.user_id, false);
+    response.device_id = Some(caller.device_id);
+    Ok(response)
+}

@@ -1,0 +1,128 @@
+//! The commands `user create`, `user list` and `user disable`: they work on the store of a server that is
+//! stopped.
+
+use std::io::{BufRead, IsTerminal};
+
+use linkspan_accounts::Accounts;
+use ruma::OwnedServerName;
+
+use crate::{ConfigPath, Failure, config::Config, read_config, services};
+
+/// Accounts that are listed with one read.
+const PAGE: usize = 1000;
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum UserCommand {
+    /// Make an account; the password is read from standard input.
+    Create {
+        #[command(flatten)]
+        at: OnPlatform,
+        /// What stands before the colon in the user's address.
+        name: String,
+        /// The account administers the platform.
+        #[arg(long)]
+        admin: bool,
+    },
+    /// List the accounts of a platform.
+    List(OnPlatform),
+    /// Deactivate an account for good: it can never log in again, and its name is not given to anybody else.
+    Disable {
+        #[command(flatten)]
+        at: OnPlatform,
+        /// What stands before the colon in the user's address.
+        name: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct OnPlatform {
+    #[command(flatten)]
+    config: ConfigPath,
+    /// The platform's name or server name.
+    platform: String,
+}
+
+pub(crate) fn run(command: UserCommand) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match command {
+            UserCommand::Create { at, name, admin } => create(&at, &name, admin).await,
+            UserCommand::List(at) => list(&at).await,
+            UserCommand::Disable { at, name } => disable(&at, &name).await,
+        }
+    })
+}
+
+async fn create(at: &OnPlatform, name: &str, admin: bool) -> Result<(), Failure> {
+    let (accounts, platform) = open(at)?;
+    let password = read_password()?;
+    let user_id = accounts.create_account(&platform, name, password, admin, services::now_ts()).await?;
+    println!("{user_id}");
+    Ok(())
+}
+
+async fn list(at: &OnPlatform) -> Result<(), Failure> {
+    let (accounts, platform) = open(at)?;
+    let mut after = None;
+    loop {
+        let page = accounts.list_accounts(&platform, after.as_ref(), PAGE).await?;
+        for account in &page {
+            let admin = if account.admin { "\tadmin" } else { "" };
+            let disabled = if account.deactivated { "\tdisabled" } else { "" };
+            println!("{}{admin}{disabled}", account.user_id);
+        }
+        match page.last() {
+            Some(last) if page.len() == PAGE => after = Some(last.user_id.clone()),
+            _ => return Ok(()),
+        }
+    }
+}
+
+async fn disable(at: &OnPlatform, name: &str) -> Result<(), Failure> {
+    let (accounts, platform) = open(at)?;
+    let devices = accounts.disable_account(&platform, name).await?;
+    println!("@{name}:{platform} is disabled, {} logged out", crate::counted(devices.len(), "device"));
+    Ok(())
+}
+
+fn open(at: &OnPlatform) -> Result<(Accounts, OwnedServerName), Failure> {
+    let config = read_config(&at.config.config)?;
+    let platform = find_platform(&config, &at.platform)?;
+    Ok((Accounts::new(services::open_store(&config.data)?), platform))
+}
+
+fn find_platform(config: &Config, wanted: &str) -> Result<OwnedServerName, Failure> {
+    let found = config.platforms.iter().find(|it| it.name == wanted || it.server_name.as_str() == wanted);
+    found.map(|platform| platform.server_name.clone()).ok_or_else(|| {
+        let names: Vec<_> = config.platforms.iter().map(|platform| platform.name.as_str()).collect();
+        format!("there is no platform {wanted:?}; there are {}", names.join(", ")).into()
+    })
+}
+
+/// One line of standard input: arguments can be seen by everybody on the machine.
+fn read_password() -> Result<String, Failure> {
+    if std::io::stdin().is_terminal() {
+        eprintln!("the password (it is shown as you type):");
+    }
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line)?;
+    let password = line.trim_end_matches(['\r', '\n']);
+    if password.is_empty() { Err("no password on standard input".into()) } else { Ok(password.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_platform_is_found_by_both_its_names() {
+        let text = "data = \"d\"\nlisten.http = \"127.0.0.1:8008\"\n[[platform]]\nname = \"one\"\n\
+            server_name = \"one.localhost\"\n";
+        let config = Config::parse(text, &std::env::temp_dir(), None).config.expect("it is good");
+        for wanted in ["one", "one.localhost"] {
+            assert_eq!(find_platform(&config, wanted).expect("it is found"), "one.localhost");
+        }
+        let failure = find_platform(&config, "two").expect_err("there is none");
+        assert!(failure.to_string().contains("there are one"), "{failure}");
+    }
+}

@@ -1,0 +1,165 @@
+//! The program as its operator meets it: started, spoken to, stopped.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+const CONFIG: &str = r#"
+data = "data"
+[listen]
+http = "127.0.0.1:0"
+[[platform]]
+name = "one"
+server_name = "one.localhost"
+[[platform]]
+name = "two"
+server_name = "two.localhost"
+listen = "127.0.0.1:0"
+"#;
+
+/// A folder with a configuration, and a server if it was started.
+struct Program {
+    folder: TempDir,
+    server: Option<Child>,
+}
+
+impl Program {
+    fn with_config(text: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("linkspan.toml"), text).expect("the configuration is written");
+        Self { folder, server: None }
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("linkspan.toml")
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_linkspan"));
+        command.args(words).arg("--config").arg(self.config());
+        command
+    }
+
+    fn run(&self, words: &[&str], input: &str) -> Output {
+        let mut command = self.command(words);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program runs");
+        // A command that fails early may not read it.
+        let _ = child.stdin.take().expect("it is piped").write_all(input.as_bytes());
+        child.wait_with_output().expect("the program ends")
+    }
+
+    /// Starts the server; the addresses it says it listens on.
+    fn serve(&mut self) -> Vec<String> {
+        let mut command = self.command(&["serve"]);
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program runs");
+        let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        self.server = Some(child);
+        let listening = lines.take(2).map(|line| line.expect("a line of text"));
+        listening
+            .map(|line| {
+                let rest = line.strip_prefix("listening on http://").expect("it says where it listens");
+                rest.split(' ').next().expect("the address comes first").to_owned()
+            })
+            .collect()
+    }
+
+    /// Asks the server to stop; whether it ended well.
+    fn stop(&mut self) -> bool {
+        let mut server = self.server.take().expect("it was started");
+        let pid = i32::try_from(server.id()).ok().and_then(Pid::from_raw).expect("a process id");
+        kill_process(pid, Signal::TERM).expect("it runs");
+        server.wait().expect("it ends").success()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if let Some(server) = &mut self.server {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+    }
+}
+
+fn get(address: &str, host: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("somebody listens");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").expect("it is sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer of text");
+    answer
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn platforms_are_told_apart_by_host_and_by_port() {
+    let mut program = Program::with_config(CONFIG);
+    let addresses = program.serve();
+    let [all, two] = &addresses[..] else { panic!("two listeners: {addresses:?}") };
+    const VERSIONS: &str = "/_matrix/client/versions";
+    assert!(get(all, "one.localhost", VERSIONS).starts_with("HTTP/1.1 200 "));
+    assert!(get(all, "elsewhere.example", VERSIONS).starts_with("HTTP/1.1 404 "));
+    assert!(get(two, "elsewhere.example", VERSIONS).starts_with("HTTP/1.1 200 "));
+    assert!(get(all, "one.localhost:8008", "/").contains("<h1>one</h1>"));
+    assert!(get(two, "one.localhost", "/").contains("<h1>two</h1>"));
+    assert!(program.stop());
+}
+
+#[test]
+fn connections_that_ask_nothing_do_not_hold_up_the_end() {
+    let mut program = Program::with_config(CONFIG);
+    let addresses = program.serve();
+    let mut silent = TcpStream::connect(&addresses[0]).expect("somebody listens");
+    let mut half = TcpStream::connect(&addresses[0]).expect("somebody listens");
+    half.write_all(b"GET / HTTP/1.1\r\nHo").expect("it is sent");
+    // Connections are accepted in order: when this is answered, the others have been.
+    get(&addresses[0], "one.localhost", "/");
+    assert!(program.stop());
+    let mut rest = Vec::new();
+    // Closed or reset, but over.
+    let _ = silent.read_to_end(&mut rest);
+    assert_eq!(rest, b"");
+}
+
+#[test]
+fn accounts_are_made_while_the_server_is_stopped_only() {
+    let mut program = Program::with_config(CONFIG);
+    let made = program.run(&["user", "create", "two", "ben", "--admin"], "a long password\n");
+    assert_eq!(text(&made.stdout), "@ben:two.localhost\n", "{}", text(&made.stderr));
+    assert!(!program.run(&["user", "create", "two", "ben"], "a long password\n").status.success());
+    assert_eq!(text(&program.run(&["user", "list", "one"], "").stdout), "");
+
+    program.serve();
+    let refused = program.run(&["user", "list", "two"], "");
+    assert!(text(&refused.stderr).contains("stop it first"), "{}", text(&refused.stderr));
+    assert!(program.stop());
+
+    assert_eq!(text(&program.run(&["user", "list", "two"], "").stdout), "@ben:two.localhost\tadmin\n");
+    assert!(program.run(&["user", "disable", "two", "ben"], "").status.success());
+    let listed = program.run(&["user", "list", "two"], "");
+    assert_eq!(text(&listed.stdout), "@ben:two.localhost\tdisabled\n");
+}
+
+#[test]
+fn a_configuration_is_judged_and_a_bad_one_not_served() {
+    let good = Program::with_config(CONFIG).run(&["check"], "");
+    assert!(good.status.success());
+    assert!(text(&good.stdout).starts_with("configuration is good: 2 platforms"), "{}", text(&good.stdout));
+
+    let program = Program::with_config(&CONFIG.replace("two.localhost", "one.localhost"));
+    let bad = program.run(&["check"], "");
+    assert_eq!(bad.status.code(), Some(1));
+    assert!(text(&bad.stdout).contains("error, line 10"), "{}", text(&bad.stdout));
+    assert!(!program.run(&["serve"], "").status.success());
+}

@@ -1,0 +1,120 @@
+//! Downloads of media of any hosted platform.
+
+use std::{io, ops::Range, time::Duration};
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use linkspan_storage::{catalogue::Media as MediaTable, records::MediaRecord};
+use object_store::path::Path;
+use ruma::ServerName;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::{
+    Media, MediaError, MediaStore,
+    id::{check_id, media_key, object_path},
+    pending,
+};
+
+/// The longest wait for a content that has not come yet.
+const WAIT: Duration = Duration::from_secs(20);
+
+/// A content as it comes from the object store.
+pub type Content = BoxStream<'static, io::Result<Bytes>>;
+
+/// A content that is there. Nothing of it is read before it is asked for.
+#[derive(Clone, Debug)]
+pub struct MediaFile {
+    /// Well-formed; None: arbitrary bytes.
+    pub content_type: Option<String>,
+    /// The uploader's name for it, without control characters.
+    pub filename: Option<String>,
+    /// Its size.
+    pub size_bytes: u64,
+    /// Names the content, which never changes: letters, digits, `-`, `_` and `.` only.
+    pub tag: String,
+    pub(crate) path: Path,
+    pub(crate) objects: MediaStore,
+}
+
+impl MediaFile {
+    /// The bytes of a range, which must lie within the content.
+    pub async fn read(&self, range: Range<u64>) -> Result<Content, MediaError> {
+        self.objects.read(&self.path, range).await
+    }
+}
+
+impl Media {
+    /// Finds a content of a hosted platform; waits for one that has not come yet, at most `wait` and 20 s.
+    pub async fn open(
+        &self,
+        server_name: &ServerName,
+        media_id: &str,
+        wait: Duration,
+        now_ts: u64,
+    ) -> Result<MediaFile, MediaError> {
+        let (record, object) = self.find(server_name, media_id, wait, now_ts).await?;
+        Ok(self.original(server_name, record, object))
+    }
+
+    pub(crate) fn original(
+        &self,
+        server_name: &ServerName,
+        record: MediaRecord,
+        object: String,
+    ) -> MediaFile {
+        MediaFile {
+            content_type: record.content_type,
+            filename: record.filename,
+            size_bytes: record.size_bytes,
+            path: object_path(server_name, &object),
+            tag: object,
+            objects: self.shared.objects.clone(),
+        }
+    }
+
+    /// The record of a content that is there, and its object.
+    pub(crate) async fn find(
+        &self,
+        server_name: &ServerName,
+        media_id: &str,
+        wait: Duration,
+        now_ts: u64,
+    ) -> Result<(MediaRecord, String), MediaError> {
+        check_id(media_id)?;
+        self.limits(server_name)?;
+        // Subscribed before the first look: what arrives in between is not missed.
+        let mut arrivals = self.shared.arrivals.subscribe();
+        if let Some(found) = self.look(server_name, media_id, now_ts).await? {
+            return Ok(found);
+        }
+        let arrival = async {
+            loop {
+                match arrivals.recv().await {
+                    Ok((platform, id)) if platform == server_name && id == media_id => {}
+                    Ok(_) => continue,
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return Err(MediaError::NotYetUploaded),
+                }
+                if let Some(found) = self.look(server_name, media_id, now_ts).await? {
+                    return Ok(found);
+                }
+            }
+        };
+        tokio::time::timeout(wait.min(WAIT), arrival).await.unwrap_or(Err(MediaError::NotYetUploaded))
+    }
+
+    /// None: the content has not come yet.
+    async fn look(
+        &self,
+        server_name: &ServerName,
+        media_id: &str,
+        now_ts: u64,
+    ) -> Result<Option<(MediaRecord, String)>, MediaError> {
+        let record = self.shared.store.get::<MediaTable>(&media_key(server_name, media_id)).await?;
+        let record = record.ok_or(MediaError::NotFound)?;
+        if pending::has_expired(&record, now_ts) {
+            return Err(MediaError::NotFound);
+        }
+        Ok(record.object.clone().map(|object| (record, object)))
+    }
+}

@@ -1,0 +1,101 @@
+//! Media ids that are given out before their content comes.
+//! <https://spec.matrix.org/v1.19/client-server-api/#post_matrixmediav1create>
+
+use linkspan_storage::{
+    WriteSet,
+    catalogue::{Media as MediaTable, PendingMedia, UserKey},
+    records::{MediaRecord, PendingMediaRecord},
+};
+use ruma::{OwnedMxcUri, OwnedUserId, UserId};
+
+use crate::{
+    Media, MediaError,
+    id::{media_key, new_id},
+    upload::mxc_uri,
+};
+
+/// How long an id waits for its content.
+const PENDING_MS: u64 = 24 * 60 * 60 * 1000;
+/// The most ids of a user that wait for their content.
+const PENDING: usize = 50;
+
+/// Whether the content can come no more.
+pub(crate) fn has_expired(record: &MediaRecord, now_ts: u64) -> bool {
+    record.object.is_none() && record.created_ts.saturating_add(PENDING_MS) <= now_ts
+}
+
+impl Media {
+    /// Gives out an id whose content the user will bring with [`Media::upload_to`]; until when, in
+    /// milliseconds since the Unix epoch, is the second answer.
+    pub async fn create(&self, user_id: &UserId, now_ts: u64) -> Result<(OwnedMxcUri, u64), MediaError> {
+        self.limits(user_id.server_name())?;
+        let media_id = new_id();
+        let expires_ts = now_ts.saturating_add(PENDING_MS);
+        let _user = self.lock_user(user_id).await;
+        self.shared.store.update(|| self.creating(user_id, &media_id, now_ts)).await?;
+        Ok((mxc_uri(user_id.server_name(), &media_id), expires_ts))
+    }
+
+    async fn creating(
+        &self,
+        user_id: &UserId,
+        media_id: &str,
+        now_ts: u64,
+    ) -> Result<(WriteSet, ()), MediaError> {
+        let mut writes = WriteSet::new();
+        let platform = user_id.server_name();
+        let mut pending = self.expect_pending(&mut writes, user_id.to_owned()).await?;
+        pending.ids.retain(|(expired_id, expires_ts)| {
+            let is_waiting = *expires_ts > now_ts;
+            if !is_waiting {
+                writes.delete::<MediaTable>(&media_key(platform, expired_id));
+            }
+            is_waiting
+        });
+        if pending.ids.len() >= PENDING {
+            return Err(MediaError::TooManyPending);
+        }
+        pending.ids.push((media_id.to_owned(), now_ts.saturating_add(PENDING_MS)));
+        writes.put::<PendingMedia>(&UserKey { user_id: user_id.to_owned() }, &pending);
+        let record = MediaRecord {
+            user_id: user_id.to_owned(),
+            content_type: None,
+            filename: None,
+            size_bytes: 0,
+            created_ts: now_ts,
+            object: None,
+        };
+        let key = media_key(platform, media_id);
+        writes.expect_absent::<MediaTable>(&key);
+        writes.put::<MediaTable>(&key, &record);
+        Ok((writes, ()))
+    }
+
+    /// Takes an id that has got its content off the user's list.
+    pub(crate) async fn settle_pending(
+        &self,
+        writes: &mut WriteSet,
+        user_id: &OwnedUserId,
+        media_id: &str,
+    ) -> Result<(), MediaError> {
+        let mut pending = self.expect_pending(writes, user_id.clone()).await?;
+        pending.ids.retain(|(pending_id, _)| pending_id != media_id);
+        writes.put::<PendingMedia>(&UserKey { user_id: user_id.clone() }, &pending);
+        Ok(())
+    }
+
+    /// The user's list, which must not change before the commit.
+    async fn expect_pending(
+        &self,
+        writes: &mut WriteSet,
+        user_id: OwnedUserId,
+    ) -> Result<PendingMediaRecord, MediaError> {
+        let key = UserKey { user_id };
+        let pending = self.shared.store.get::<PendingMedia>(&key).await?;
+        match &pending {
+            Some(pending) => writes.expect::<PendingMedia>(&key, pending),
+            None => writes.expect_absent::<PendingMedia>(&key),
+        }
+        Ok(pending.unwrap_or(PendingMediaRecord { ids: Vec::new() }))
+    }
+}

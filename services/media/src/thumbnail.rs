@@ -1,0 +1,194 @@
+//! Thumbnails: made when they are first asked for, and kept.
+//! <https://spec.matrix.org/v1.19/client-server-api/#thumbnails>
+
+use std::time::Duration;
+
+use linkspan_storage::{
+    WriteSet,
+    catalogue::{ThumbnailKey, Thumbnails},
+    records::{MediaRecord, ThumbnailRecord},
+};
+use ruma::ServerName;
+
+use crate::{
+    Media, MediaError, MediaFile,
+    id::object_path,
+    resize::{Resized, resize},
+};
+
+/// Thumbnails are made of images of at most this size.
+const IMAGE_BYTES: u64 = 20 << 20;
+
+/// How an image is brought to the asked size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThumbnailMethod {
+    /// Cut to the asked proportions.
+    Crop,
+    /// In its own proportions, at most the asked size.
+    Scale,
+}
+
+impl ThumbnailMethod {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Crop => "crop",
+            Self::Scale => "scale",
+        }
+    }
+}
+
+/// The size and kind of a thumbnail, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThumbnailRequest {
+    /// Wanted width.
+    pub width: u32,
+    /// Wanted height.
+    pub height: u32,
+    /// Wanted method.
+    pub method: ThumbnailMethod,
+}
+
+/// The sizes that are made, smallest first. The two smallest are only cropped to.
+const SIZES: [(u32, u32); 5] = [(32, 32), (96, 96), (320, 240), (640, 480), (800, 600)];
+
+impl ThumbnailRequest {
+    /// The smallest size that is made and not smaller than the wanted one, or the largest.
+    fn snapped(self) -> Result<Self, MediaError> {
+        if self.width == 0 || self.height == 0 {
+            return Err(MediaError::CannotThumbnail);
+        }
+        let sizes = match self.method {
+            ThumbnailMethod::Crop => &SIZES[..],
+            ThumbnailMethod::Scale => &SIZES[2..],
+        };
+        let fits = |(width, height): &&(u32, u32)| self.width <= *width && self.height <= *height;
+        let (width, height) = *sizes.iter().find(fits).unwrap_or(&SIZES[SIZES.len() - 1]);
+        Ok(Self { width, height, method: self.method })
+    }
+}
+
+impl Media {
+    /// A thumbnail of an image of a hosted platform, never animated, never larger than the image; an
+    /// image that is small enough stands for itself. Waits as [`Media::open`] does.
+    pub async fn thumbnail(
+        &self,
+        server_name: &ServerName,
+        media_id: &str,
+        wanted: ThumbnailRequest,
+        wait: Duration,
+        now_ts: u64,
+    ) -> Result<MediaFile, MediaError> {
+        let wanted = wanted.snapped()?;
+        let (record, object) = self.find(server_name, media_id, wait, now_ts).await?;
+        if !record.content_type.as_deref().is_some_and(|content_type| content_type.starts_with("image/")) {
+            return Err(MediaError::CannotThumbnail);
+        }
+        if record.size_bytes > IMAGE_BYTES {
+            return Err(MediaError::TooLargeToThumbnail);
+        }
+        let source = self.original(server_name, record.clone(), object);
+        let key = ThumbnailKey {
+            platform: server_name.to_owned(),
+            media_id: media_id.to_owned(),
+            width: wanted.width,
+            height: wanted.height,
+            method: wanted.method.as_str().to_owned(),
+        };
+        let made = match self.shared.store.get::<Thumbnails>(&key).await? {
+            Some(made) => made,
+            None => self.make_thumbnail(&key, wanted, &source).await?,
+        };
+        match made {
+            ThumbnailRecord::Original => Ok(source),
+            ThumbnailRecord::Impossible => Err(MediaError::CannotThumbnail),
+            ThumbnailRecord::Made { content_type, size_bytes } => {
+                Ok(self.made(&key, &record, content_type, size_bytes))
+            }
+        }
+    }
+
+    fn made(
+        &self,
+        key: &ThumbnailKey,
+        record: &MediaRecord,
+        content_type: String,
+        size_bytes: u64,
+    ) -> MediaFile {
+        let object = object_of(key);
+        let extension = if content_type == "image/png" { "png" } else { "jpg" };
+        let filename = record.filename.as_ref().map(|name| {
+            let stem = name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem);
+            format!("{stem}.{extension}")
+        });
+        MediaFile {
+            content_type: Some(content_type),
+            filename,
+            size_bytes,
+            path: object_path(&key.platform, &object),
+            tag: object,
+            objects: self.shared.objects.clone(),
+        }
+    }
+
+    /// Makes a thumbnail and keeps it, or that it is none.
+    async fn make_thumbnail(
+        &self,
+        key: &ThumbnailKey,
+        wanted: ThumbnailRequest,
+        source: &MediaFile,
+    ) -> Result<ThumbnailRecord, MediaError> {
+        let shared = &self.shared;
+        let place = shared.thumbnail_queue.clone().try_acquire_owned().map_err(|_| MediaError::Busy)?;
+        let worker = shared.thumbnail_workers.clone().acquire_owned().await.map_err(|_| MediaError::Busy)?;
+        // Somebody else who waited may have made it.
+        if let Some(made) = shared.store.get::<Thumbnails>(key).await? {
+            return Ok(made);
+        }
+        let image = shared.objects.read_all(&source.path).await?;
+        let resized = tokio::task::spawn_blocking(move || {
+            // Held by the work itself: it goes on when who asked goes away.
+            let _permits = (place, worker);
+            resize(&image, wanted)
+        });
+        // A decoder that panics has met an image that it cannot read.
+        let record = match resized.await.unwrap_or(Resized::Impossible) {
+            Resized::Original => ThumbnailRecord::Original,
+            Resized::Impossible => ThumbnailRecord::Impossible,
+            Resized::Made { content, content_type } => {
+                let size_bytes = content.len() as u64;
+                shared.objects.put(&object_path(&key.platform, &object_of(key)), content).await?;
+                ThumbnailRecord::Made { content_type: content_type.to_owned(), size_bytes }
+            }
+        };
+        let mut writes = WriteSet::new();
+        writes.put::<Thumbnails>(key, &record);
+        shared.store.commit(writes).await.map_err(linkspan_storage::StorageError::from)?;
+        Ok(record)
+    }
+}
+
+/// The name of a thumbnail in the object store.
+fn object_of(key: &ThumbnailKey) -> String {
+    format!("{}.{}x{}-{}", key.media_id, key.width, key.height, key.method)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ThumbnailMethod::*, ThumbnailRequest};
+
+    #[test]
+    fn sizes_are_snapped() {
+        let snapped = |width, height, method| {
+            let made = ThumbnailRequest { width, height, method }.snapped().ok()?;
+            Some((made.width, made.height))
+        };
+        assert_eq!(snapped(1, 1, Crop), Some((32, 32)));
+        assert_eq!(snapped(33, 1, Crop), Some((96, 96)));
+        assert_eq!(snapped(97, 97, Crop), Some((320, 240)));
+        assert_eq!(snapped(1, 1, Scale), Some((320, 240)));
+        assert_eq!(snapped(320, 241, Scale), Some((640, 480)));
+        assert_eq!(snapped(801, 1, Scale), Some((800, 600)));
+        assert_eq!(snapped(u32::MAX, u32::MAX, Crop), Some((800, 600)));
+        assert_eq!(snapped(0, 1, Crop), None);
+    }
+}

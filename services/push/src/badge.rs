@@ -1,0 +1,108 @@
+//! The badge: in how many rooms something notifying is unread, invitations included.
+
+use std::{collections::HashSet, sync::Arc};
+
+use quick_cache::sync::Cache;
+use ruma::{OwnedRoomId, OwnedUserId};
+use tokio::sync::Mutex;
+
+use crate::{Push, PushError, Result};
+
+/// Users with pushers whose badges are kept in memory.
+const CACHED: usize = 100_000;
+/// The most rooms that are looked at anew because the user may have read something: who has more unread
+/// rooms does not see the badge go down one by one.
+const MAX_CHECKED: usize = 200;
+
+pub(crate) type BadgeCache = Cache<OwnedUserId, Arc<Mutex<Badge>>>;
+
+pub(crate) fn new_cache() -> BadgeCache {
+    Cache::new(CACHED)
+}
+
+/// The rooms in which something is unread.
+#[derive(Debug, Default)]
+pub(crate) struct Badge {
+    rooms: HashSet<OwnedRoomId>,
+    counted: bool,
+    /// What gateways were last told.
+    told: u64,
+}
+
+impl Badge {
+    fn unread(&self) -> u64 {
+        self.rooms.len() as u64
+    }
+
+    fn note(&mut self, room_id: OwnedRoomId, is_unread: bool) {
+        if is_unread {
+            self.rooms.insert(room_id);
+        } else {
+            self.rooms.remove(&room_id);
+        }
+    }
+}
+
+impl Push {
+    fn badge(&self, user_id: &OwnedUserId) -> Result<Arc<Mutex<Badge>>> {
+        self.shared.badges.get_or_insert_with(user_id, || Ok::<_, PushError>(Arc::default()))
+    }
+
+    /// The badge of a user to whom something has happened in a room; it is taken as told.
+    pub(crate) async fn badge_after(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<u64> {
+        let badge = self.badge(user_id)?;
+        let mut badge = badge.lock().await;
+        if badge.counted {
+            let is_unread = self.is_unread(user_id, room_id).await?;
+            badge.note(room_id.clone(), is_unread);
+        } else {
+            self.count_rooms(user_id, &mut badge).await?;
+        }
+        badge.told = badge.unread();
+        Ok(badge.told)
+    }
+
+    async fn count_rooms(&self, user_id: &OwnedUserId, badge: &mut Badge) -> Result<()> {
+        badge.rooms.clear();
+        for (room_id, membership) in self.rooms().memberships(user_id).await? {
+            let is_unread = match membership.value.membership.as_str() {
+                "invite" => true,
+                "join" => self.unread(user_id, &room_id).await?.total().notify > 0,
+                _ => false,
+            };
+            badge.note(room_id, is_unread);
+        }
+        badge.counted = true;
+        Ok(())
+    }
+
+    async fn is_unread(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<bool> {
+        let membership = self.rooms().membership_record(user_id, room_id).await?;
+        match membership.as_ref().map(|stored| stored.value.membership.as_str()) {
+            Some("invite") => Ok(true),
+            Some("join") => Ok(self.unread(user_id, room_id).await?.total().notify > 0),
+            _ => Ok(false),
+        }
+    }
+
+    /// Tells the user's pushers a new badge, if the user has read something since they were last told.
+    pub(crate) async fn update_badge(&self, user_id: &OwnedUserId) -> Result<()> {
+        let badge = self.badge(user_id)?;
+        let mut badge = badge.lock().await;
+        if badge.told == 0 {
+            return Ok(());
+        }
+        let rooms: Vec<_> = badge.rooms.iter().take(MAX_CHECKED).cloned().collect();
+        for room_id in rooms {
+            let is_unread = self.is_unread(user_id, &room_id).await?;
+            badge.note(room_id, is_unread);
+        }
+        if badge.unread() < badge.told {
+            badge.told = badge.unread();
+            for pusher in self.active_pushers(user_id).await? {
+                self.deliver(&pusher.key, None, badge.told);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,261 @@
+//! The dispatcher: follows the feed and has the pushers told of events that notify.
+//!
+//! It keeps no place of its own in the store: what happens while the process is down is not pushed.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use linkspan_rooms::TimelineEvent;
+use linkspan_storage::{CommitGroup, Notice, Position};
+use parking_lot::Mutex;
+use quick_cache::sync::Cache;
+use ruma::{
+    OwnedRoomId, OwnedUserId,
+    events::{StateEventType, TimelineEventType},
+};
+use serde::Deserialize;
+use tokio::sync::{Notify, mpsc};
+
+use crate::{
+    Evaluation, Push, PushEvent, Recipient, Result,
+    delivery::{EventNotice, tweaks},
+    gateway::Details,
+    room_facts::RoomFacts,
+};
+
+/// The most events of a room that are looked at in one go; of more, the newest.
+const MAX_EVENTS: i64 = 500;
+/// Rooms of which it is known up to where they were looked at.
+const CURSORS: usize = 50_000;
+/// The most bytes of an event's content that gateways are sent.
+const MAX_CONTENT_BYTES: usize = 8 << 10;
+
+/// What the dispatcher has heard and not yet looked at.
+#[derive(Debug)]
+pub(crate) struct Dispatch {
+    /// Rooms with news, with the position of the first of it.
+    rooms: Mutex<HashMap<OwnedRoomId, Position>>,
+    rooms_changed: Notify,
+    /// Users who may have read something.
+    readers: Mutex<HashSet<OwnedUserId>>,
+    readers_changed: Notify,
+    /// Up to where rooms were looked at.
+    cursors: Cache<OwnedRoomId, i64>,
+}
+
+impl Default for Dispatch {
+    fn default() -> Self {
+        Self {
+            rooms: Mutex::default(),
+            rooms_changed: Notify::new(),
+            readers: Mutex::default(),
+            readers_changed: Notify::new(),
+            cursors: Cache::new(CURSORS),
+        }
+    }
+}
+
+/// An event with what it is held against.
+struct Incoming<'a> {
+    event: &'a TimelineEvent,
+    prepared: PushEvent<'a>,
+    facts: &'a RoomFacts,
+}
+
+#[derive(Deserialize)]
+struct Name {
+    name: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Alias {
+    alias: Option<String>,
+}
+
+impl Push {
+    /// Follows the feed of commits and tells pushers, until the store is gone.
+    pub async fn follow(self, feed: mpsc::UnboundedReceiver<CommitGroup>) {
+        tokio::select! {
+            () = self.listen(feed) => {}
+            () = self.dispatch_rooms() => {}
+            () = self.update_badges() => {}
+        }
+    }
+
+    async fn listen(&self, mut feed: mpsc::UnboundedReceiver<CommitGroup>) {
+        while let Some(group) = feed.recv().await {
+            if self.shared.pushers.is_empty() {
+                continue;
+            }
+            for committed in group.iter() {
+                for notice in &committed.notices {
+                    self.hear(notice, committed.position);
+                }
+            }
+        }
+    }
+
+    fn hear(&self, notice: &Notice, position: Position) {
+        let dispatch = &self.shared.dispatch;
+        match notice {
+            Notice::Room(room_id) => {
+                dispatch.rooms.lock().entry(room_id.clone()).or_insert(position);
+                dispatch.rooms_changed.notify_one();
+            }
+            Notice::User(user_id) if self.shared.pushers.has(user_id) => {
+                dispatch.readers.lock().insert(user_id.clone());
+                dispatch.readers_changed.notify_one();
+            }
+            Notice::User(_) | Notice::Device(..) => {}
+        }
+    }
+
+    async fn dispatch_rooms(&self) {
+        let dispatch = &self.shared.dispatch;
+        loop {
+            dispatch.rooms_changed.notified().await;
+            let rooms = std::mem::take(&mut *dispatch.rooms.lock());
+            for (room_id, position) in rooms {
+                if let Err(error) = self.dispatch_room(&room_id, position).await {
+                    tracing::warn!(%error, %room_id, "events of a room were not pushed");
+                }
+            }
+        }
+    }
+
+    async fn update_badges(&self) {
+        let dispatch = &self.shared.dispatch;
+        loop {
+            dispatch.readers_changed.notified().await;
+            tokio::time::sleep(self.shared.settings.badge_delay).await;
+            let readers = std::mem::take(&mut *dispatch.readers.lock());
+            for user_id in readers {
+                if let Err(error) = self.update_badge(&user_id).await {
+                    tracing::warn!(%error, %user_id, "a badge was not updated");
+                }
+            }
+        }
+    }
+
+    async fn dispatch_room(&self, room_id: &OwnedRoomId, position: Position) -> Result<()> {
+        let Some(head) = self.rooms().head(room_id).await? else { return Ok(()) };
+        let cursors = &self.shared.dispatch.cursors;
+        let bound = head.seq - MAX_EVENTS;
+        let events = match cursors.get(room_id) {
+            Some(after) => {
+                self.rooms().timeline(room_id, after.max(bound), head.seq, MAX_EVENTS as usize).await?
+            }
+            None => {
+                let mut events =
+                    self.rooms().timeline_back(room_id, head.seq, bound, MAX_EVENTS as usize).await?;
+                events.retain(|event| event.position >= position);
+                events.reverse();
+                events
+            }
+        };
+        cursors.insert(room_id.clone(), head.seq);
+        if events.is_empty() {
+            return Ok(());
+        }
+        let room = self.rooms().room(room_id).await?;
+        let mut members = self.rooms().local_members(&room).await?;
+        members.retain(|user_id| self.shared.pushers.has(user_id));
+        if members.is_empty() && !events.iter().any(|event| self.invited(event).is_some()) {
+            return Ok(());
+        }
+        let facts = self.room_facts(room_id, &head).await?;
+        let mut recipients = HashMap::new();
+        for event in &events {
+            let incoming = Incoming { event, prepared: PushEvent::new(&event.pdu), facts: &facts };
+            let invited = self.invited(event).filter(|user_id| !members.contains(user_id));
+            for user_id in members.iter().chain(&invited) {
+                if *user_id != event.pdu.sender {
+                    self.dispatch_to(user_id, &incoming, &mut recipients).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whom the event invites, if it is somebody with a pusher.
+    fn invited(&self, event: &TimelineEvent) -> Option<OwnedUserId> {
+        let pdu = &event.pdu;
+        if pdu.event_type != TimelineEventType::RoomMember || pdu.membership().as_deref() != Some("invite") {
+            return None;
+        }
+        let user_id = OwnedUserId::try_from(pdu.state_key.as_deref()?).ok()?;
+        self.shared.pushers.has(&user_id).then_some(user_id)
+    }
+
+    async fn dispatch_to(
+        &self,
+        user_id: &OwnedUserId,
+        incoming: &Incoming<'_>,
+        recipients: &mut HashMap<OwnedUserId, (Recipient, Option<String>)>,
+    ) -> Result<()> {
+        let room_id = &incoming.event.pdu.room_id;
+        if !recipients.contains_key(user_id) {
+            let recipient = self.recipient(user_id).await?;
+            let name = self.asked_name(room_id, &recipient).await?;
+            recipients.insert(user_id.clone(), (recipient, name));
+        }
+        let (recipient, name) = &recipients[user_id];
+        let evaluation = recipient.evaluate(&incoming.prepared, name.as_deref(), incoming.facts.context());
+        let thread = incoming.prepared.thread_root();
+        if !evaluation.notify
+            || self.has_read(user_id, room_id, thread.as_deref(), incoming.event.seq).await?
+        {
+            return Ok(());
+        }
+        let pushers = self.active_pushers(user_id).await?;
+        let only_ids = pushers.iter().all(|pusher| pusher.event_id_only());
+        let unread = self.badge_after(user_id, room_id).await?;
+        let notice = Arc::new(self.notice(user_id, incoming, evaluation, only_ids).await?);
+        for pusher in pushers {
+            self.deliver(&pusher.key, Some(notice.clone()), unread);
+        }
+        Ok(())
+    }
+
+    async fn notice(
+        &self,
+        user_id: &OwnedUserId,
+        incoming: &Incoming<'_>,
+        evaluation: Evaluation<'_>,
+        only_ids: bool,
+    ) -> Result<EventNotice> {
+        let pdu = &incoming.event.pdu;
+        let high_priority = evaluation.highlight
+            || incoming.facts.is_direct()
+            || matches!(pdu.event_type, TimelineEventType::RoomEncrypted | TimelineEventType::CallInvite)
+            || pdu.state_key.as_deref() == Some(user_id.as_str());
+        let details = if only_ids { None } else { Some(self.details(user_id, incoming).await?) };
+        Ok(EventNotice {
+            event_id: pdu.event_id.clone(),
+            room_id: pdu.room_id.clone(),
+            high_priority,
+            tweaks: tweaks(evaluation.actions),
+            details,
+        })
+    }
+
+    async fn details(&self, user_id: &OwnedUserId, incoming: &Incoming<'_>) -> Result<Details> {
+        let pdu = &incoming.event.pdu;
+        let room_id = &pdu.room_id;
+        let name = self.rooms().state_event(room_id, &StateEventType::RoomName, "").await?;
+        let alias = self.rooms().state_event(room_id, &StateEventType::RoomCanonicalAlias, "").await?;
+        let short = pdu.content.get().len() <= MAX_CONTENT_BYTES;
+        Ok(Details {
+            event_type: pdu.event_type.to_string(),
+            sender: pdu.sender.clone(),
+            sender_display_name: self.display_name(room_id, &pdu.sender).await?,
+            room_name: name.and_then(|event| event.content_as::<Name>()?.name),
+            room_alias: alias.and_then(|event| event.content_as::<Alias>()?.alias),
+            user_is_target: pdu.event_type == TimelineEventType::RoomMember
+                && pdu.state_key.as_deref() == Some(user_id.as_str()),
+            content: short.then(|| pdu.content.clone()),
+        })
+    }
+}

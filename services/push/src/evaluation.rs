@@ -1,0 +1,345 @@
+//! Which events notify whom: push rules compiled once, events prepared once, each against each.
+//! <https://spec.matrix.org/v1.19/client-server-api/#push-rules>
+//!
+//! Nothing here reads the store.
+
+use std::{
+    collections::HashSet,
+    ops::RangeBounds as _,
+    sync::{Arc, OnceLock},
+};
+
+use linkspan_domain::{Pdu, PowerLevels};
+use ruma::{
+    OwnedEventId, OwnedUserId, UInt, UserId,
+    push::{Action, PushCondition, Ruleset, ScalarJsonValue},
+};
+use serde_json::Value;
+
+use crate::glob::{Folded, Glob, contains_name};
+
+/// The rules of a user, ready to be asked. Rules that are off are not in it.
+#[derive(Debug)]
+pub struct Compiled {
+    rules: Vec<Rule>,
+    /// A condition asks for the user's display name in the room.
+    pub(crate) asks_display_name: bool,
+    /// Many users have these very rules.
+    shared: bool,
+}
+
+#[derive(Debug)]
+struct Rule {
+    conditions: Vec<Condition>,
+    /// An old rule that says nothing about events with `m.mentions`.
+    unless_mentions: bool,
+    actions: Vec<Action>,
+    notify: bool,
+    highlight: bool,
+}
+
+#[derive(Debug)]
+enum Condition {
+    /// The field is text that matches as a whole.
+    Matches(Path, Glob),
+    /// The body has words that match.
+    BodyMatches(Glob),
+    Is(Path, ScalarJsonValue),
+    Contains(Path, ScalarJsonValue),
+    /// The field is the user's own id.
+    IsMe(Path),
+    /// The field is a list in which the user's own id is.
+    ContainsMe(Path),
+    DisplayName,
+    MemberCount(ruma::push::RoomMemberCountIs),
+    /// The sender's power is enough to notify with this key.
+    SenderMay(String),
+    /// A kind that is not known here.
+    Never,
+}
+
+/// Where a field of an event is.
+#[derive(Debug)]
+enum Path {
+    Type,
+    Sender,
+    StateKey,
+    RoomId,
+    EventId,
+    Content(Vec<String>),
+    /// No field that a rule can ask for.
+    Nowhere,
+}
+
+impl Path {
+    /// From a dot-separated property path.
+    /// <https://spec.matrix.org/v1.19/appendices/#dot-separated-property-paths>
+    fn new(path: &str) -> Self {
+        let mut keys = vec![String::new()];
+        let mut chars = path.chars().peekable();
+        while let Some(char) = chars.next() {
+            match char {
+                '\\' if matches!(chars.peek(), Some('.' | '\\')) => {
+                    keys.last_mut().expect("never empty").extend(chars.next());
+                }
+                '.' => keys.push(String::new()),
+                char => keys.last_mut().expect("never empty").push(char),
+            }
+        }
+        match (keys[0].as_str(), keys.len()) {
+            ("content", _) => Self::Content(keys.split_off(1)),
+            ("type", 1) => Self::Type,
+            ("sender", 1) => Self::Sender,
+            ("state_key", 1) => Self::StateKey,
+            ("room_id", 1) => Self::RoomId,
+            ("event_id", 1) => Self::EventId,
+            _ => Self::Nowhere,
+        }
+    }
+}
+
+/// An event, prepared to be held against many users' rules.
+#[derive(Debug)]
+pub struct PushEvent<'a> {
+    /// The event.
+    pub pdu: &'a Pdu,
+    event_type: String,
+    content: Value,
+    /// The body, in lower case.
+    body: OnceLock<Option<Folded<'static>>>,
+}
+
+/// What rules ask about a room, besides the event.
+#[derive(Clone, Copy, Debug)]
+pub struct RoomContext<'a> {
+    /// Joined members.
+    pub member_count: u64,
+    /// Who may notify the room.
+    pub power_levels: &'a PowerLevels,
+}
+
+/// A user whose rules are asked.
+#[derive(Clone, Debug)]
+pub struct Recipient {
+    /// The user.
+    pub user_id: OwnedUserId,
+    /// The user's rules.
+    pub rules: Arc<Compiled>,
+    /// Whom the user does not want to hear of.
+    pub ignored: Arc<HashSet<OwnedUserId>>,
+}
+
+/// What the rules say of an event.
+#[derive(Clone, Copy, Debug)]
+pub struct Evaluation<'a> {
+    /// The user is notified.
+    pub notify: bool,
+    /// The event stands out.
+    pub highlight: bool,
+    /// The actions of the rule that applied.
+    pub actions: &'a [Action],
+}
+
+const SILENT: Evaluation<'static> = Evaluation { notify: false, highlight: false, actions: &[] };
+
+impl<'a> PushEvent<'a> {
+    /// Prepares an event.
+    pub fn new(pdu: &'a Pdu) -> Self {
+        let content = serde_json::from_str(pdu.content.get()).unwrap_or(Value::Null);
+        Self { pdu, event_type: pdu.event_type.to_string(), content, body: OnceLock::new() }
+    }
+
+    /// The root of the thread that the event is in.
+    pub fn thread_root(&self) -> Option<OwnedEventId> {
+        let relation = self.content.get("m.relates_to")?;
+        if relation.get("rel_type")? != "m.thread" {
+            return None;
+        }
+        relation.get("event_id")?.as_str()?.try_into().ok()
+    }
+
+    fn value(&self, keys: &[String]) -> Option<&Value> {
+        keys.iter().try_fold(&self.content, |value, key| value.as_object()?.get(key))
+    }
+
+    fn text(&self, path: &Path) -> Option<&str> {
+        match path {
+            Path::Type => Some(&self.event_type),
+            Path::Sender => Some(self.pdu.sender.as_str()),
+            Path::StateKey => self.pdu.state_key.as_deref(),
+            Path::RoomId => Some(self.pdu.room_id.as_str()),
+            Path::EventId => Some(self.pdu.event_id.as_str()),
+            Path::Content(keys) => self.value(keys)?.as_str(),
+            Path::Nowhere => None,
+        }
+    }
+
+    fn is(&self, path: &Path, scalar: &ScalarJsonValue) -> bool {
+        match path {
+            Path::Content(keys) => self.value(keys).is_some_and(|value| is_scalar(value, scalar)),
+            path => scalar.as_str().is_some_and(|scalar| self.text(path) == Some(scalar)),
+        }
+    }
+
+    fn list(&self, path: &Path) -> &[Value] {
+        match path {
+            Path::Content(keys) => self.value(keys).and_then(Value::as_array).map_or(&[], Vec::as_slice),
+            _ => &[],
+        }
+    }
+
+    fn body(&self) -> Option<&Folded<'static>> {
+        let fold = || {
+            let body = self.content.get("body")?.as_str()?;
+            Some(Folded::owned(body))
+        };
+        self.body.get_or_init(fold).as_ref()
+    }
+
+    fn has_mentions(&self) -> bool {
+        self.content.get("m.mentions").is_some()
+    }
+}
+
+fn is_scalar(value: &Value, scalar: &ScalarJsonValue) -> bool {
+    match scalar {
+        ScalarJsonValue::Null => value.is_null(),
+        ScalarJsonValue::Bool(bool) => value.as_bool() == Some(*bool),
+        ScalarJsonValue::Integer(integer) => value.as_i64() == Some((*integer).into()),
+        ScalarJsonValue::String(text) => value.as_str() == Some(text),
+    }
+}
+
+impl Compiled {
+    /// Compiles the rules of `user_id`. Rules that name the user are compiled to name whoever asks, so
+    /// that everybody who has the default rules shares them.
+    pub fn new(ruleset: &Ruleset, user_id: &UserId) -> Self {
+        let mut rules = Vec::new();
+        let mut add = |enabled: bool, unless_mentions, conditions: Vec<Condition>, actions: &[Action]| {
+            if enabled {
+                rules.push(Rule {
+                    conditions,
+                    unless_mentions,
+                    notify: actions.iter().any(Action::should_notify),
+                    highlight: actions.iter().any(Action::is_highlight),
+                    actions: actions.to_vec(),
+                });
+            }
+        };
+        let compile = |conditions: &[PushCondition]| -> Vec<Condition> {
+            conditions.iter().map(|condition| Condition::new(condition, user_id)).collect()
+        };
+        for rule in &ruleset.override_ {
+            let old = matches!(rule.rule_id.as_str(), ".m.rule.contains_display_name" | ".m.rule.roomnotif");
+            add(rule.enabled, old, compile(&rule.conditions), &rule.actions);
+        }
+        for rule in &ruleset.content {
+            let old = rule.rule_id == ".m.rule.contains_user_name";
+            add(rule.enabled, old, vec![Condition::BodyMatches(Glob::new(&rule.pattern))], &rule.actions);
+        }
+        for rule in &ruleset.room {
+            let is_room = Condition::Is(Path::RoomId, rule.rule_id.as_str().into());
+            add(rule.enabled, false, vec![is_room], &rule.actions);
+        }
+        for rule in &ruleset.sender {
+            let is_sender = Condition::Is(Path::Sender, rule.rule_id.as_str().into());
+            add(rule.enabled, false, vec![is_sender], &rule.actions);
+        }
+        for rule in &ruleset.underride {
+            add(rule.enabled, false, compile(&rule.conditions), &rule.actions);
+        }
+        let asks_display_name = rules
+            .iter()
+            .any(|rule| rule.conditions.iter().any(|condition| matches!(condition, Condition::DisplayName)));
+        Self { rules, asks_display_name, shared: false }
+    }
+
+    /// The rules of everybody who has never changed one; `user_id` is anybody.
+    pub(crate) fn shared_default(user_id: &UserId) -> Self {
+        Self { shared: true, ..Self::new(&Ruleset::server_default(user_id), user_id) }
+    }
+
+    /// About what it takes in memory, for one user, in rules.
+    pub(crate) fn weight(&self) -> u64 {
+        if self.shared { 1 } else { 1 + self.rules.len() as u64 }
+    }
+}
+
+impl Condition {
+    fn new(condition: &PushCondition, user_id: &UserId) -> Self {
+        match condition {
+            PushCondition::EventMatch(data) if data.key == "content.body" => {
+                Self::BodyMatches(Glob::new(&data.pattern))
+            }
+            PushCondition::EventMatch(data) if data.pattern == user_id.as_str() => {
+                Self::IsMe(Path::new(&data.key))
+            }
+            PushCondition::EventMatch(data) => Self::Matches(Path::new(&data.key), Glob::new(&data.pattern)),
+            PushCondition::EventPropertyIs(data) => Self::Is(Path::new(&data.key), data.value.clone()),
+            PushCondition::EventPropertyContains(data) => {
+                if data.value.as_str() == Some(user_id.as_str()) {
+                    Self::ContainsMe(Path::new(&data.key))
+                } else {
+                    Self::Contains(Path::new(&data.key), data.value.clone())
+                }
+            }
+            #[allow(deprecated)]
+            PushCondition::ContainsDisplayName => Self::DisplayName,
+            PushCondition::RoomMemberCount(data) => Self::MemberCount(data.is),
+            PushCondition::SenderNotificationPermission(data) => Self::SenderMay(data.key.to_string()),
+            _ => Self::Never,
+        }
+    }
+
+    fn holds(
+        &self,
+        event: &PushEvent<'_>,
+        user_id: &UserId,
+        name: Option<&str>,
+        room: RoomContext<'_>,
+    ) -> bool {
+        match self {
+            Self::Matches(path, glob) => event.text(path).is_some_and(|text| glob.matches(text)),
+            Self::BodyMatches(glob) => event.body().is_some_and(|body| glob.matches_words(body)),
+            Self::Is(path, scalar) => event.is(path, scalar),
+            Self::Contains(path, scalar) => event.list(path).iter().any(|value| is_scalar(value, scalar)),
+            Self::IsMe(path) => {
+                event.text(path).is_some_and(|text| text.eq_ignore_ascii_case(user_id.as_str()))
+            }
+            Self::ContainsMe(path) => event.list(path).iter().any(|value| value == user_id.as_str()),
+            Self::DisplayName => name.zip(event.body()).is_some_and(|(name, body)| contains_name(body, name)),
+            Self::MemberCount(is) => is.contains(&UInt::new_saturating(room.member_count)),
+            Self::SenderMay(key) => {
+                room.power_levels.user(&event.pdu.sender) >= room.power_levels.needed_to_notify(key)
+            }
+            Self::Never => false,
+        }
+    }
+}
+
+impl Recipient {
+    /// What the user's rules say of an event. What the user or somebody whom the user ignores has sent,
+    /// and what was redacted, never notifies.
+    ///
+    /// `name`: the user's display name in the room; needed only where the rules ask for it.
+    pub fn evaluate(
+        &self,
+        event: &PushEvent<'_>,
+        name: Option<&str>,
+        room: RoomContext<'_>,
+    ) -> Evaluation<'_> {
+        let sender = &event.pdu.sender;
+        if *sender == self.user_id || event.pdu.redacted_by.is_some() || self.ignored.contains(sender) {
+            return SILENT;
+        }
+        let applies = |rule: &&Rule| {
+            !(rule.unless_mentions && event.has_mentions())
+                && rule.conditions.iter().all(|condition| condition.holds(event, &self.user_id, name, room))
+        };
+        self.rules.rules.iter().find(applies).map_or(SILENT, |rule| Evaluation {
+            notify: rule.notify,
+            highlight: rule.highlight,
+            actions: &rule.actions,
+        })
+    }
+}

@@ -1,0 +1,354 @@
+//! The push rules of users: read, changed, compiled.
+//! <https://spec.matrix.org/v1.19/client-server-api/#push-rules-api>
+
+use std::{
+    collections::HashSet,
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, OnceLock},
+};
+
+use linkspan_accounts::put_account_data;
+use linkspan_storage::WriteSet;
+use quick_cache::{Weighter, sync::Cache};
+use ruma::{
+    OwnedUserId, UserId,
+    push::{
+        Action, AnyPushRule, ConditionalPushRule, NewPushRule, PatternedPushRule, PushCondition, RuleKind,
+        Ruleset, SimplePushRule,
+    },
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::{Compiled, Push, PushError, Recipient, Result, glob::Glob};
+
+/// The account data that rules are kept as.
+const PUSH_RULES: &str = "m.push_rules";
+/// The account data that says whom the user ignores.
+const IGNORED_USERS: &str = "m.ignored_user_list";
+/// The most bytes of a rule's id.
+const MAX_RULE_ID_BYTES: usize = 255;
+/// The most bytes of a pattern or of the path of a property.
+const MAX_PATTERN_BYTES: usize = 512;
+/// The most conditions of a rule.
+const MAX_CONDITIONS: usize = 32;
+/// The most actions of a rule.
+const MAX_ACTIONS: usize = 16;
+/// The most rules that a user may add.
+const MAX_RULES: usize = 1000;
+/// The most bytes of all of a user's rules.
+const MAX_RULES_BYTES: usize = 256 << 10;
+/// How many compiled rules are kept; the default rules of any number of users count once.
+const CACHED_RULES: u64 = 1 << 20;
+/// About how many users that is.
+const CACHED_USERS: usize = 100_000;
+/// Rules of different users are changed at the same time, up to this many.
+const LOCKS: usize = 64;
+
+/// The compiled rules of users who were lately asked about.
+#[derive(Debug)]
+pub(crate) struct RuleCache {
+    compiled: Cache<OwnedUserId, Arc<Compiled>, ByRules>,
+    default: OnceLock<Arc<Compiled>>,
+    locks: [Mutex<()>; LOCKS],
+    hasher: RandomState,
+}
+
+#[derive(Clone, Debug)]
+struct ByRules;
+
+impl Weighter<OwnedUserId, Arc<Compiled>> for ByRules {
+    fn weight(&self, _: &OwnedUserId, compiled: &Arc<Compiled>) -> u64 {
+        compiled.weight()
+    }
+}
+
+impl Default for RuleCache {
+    fn default() -> Self {
+        Self {
+            compiled: Cache::with_weighter(CACHED_USERS, CACHED_RULES, ByRules),
+            default: OnceLock::new(),
+            locks: std::array::from_fn(|_| Mutex::new(())),
+            hasher: RandomState::new(),
+        }
+    }
+}
+
+impl RuleCache {
+    async fn lock(&self, user_id: &UserId) -> MutexGuard<'_, ()> {
+        self.locks[(self.hasher.hash_one(user_id) % LOCKS as u64) as usize].lock().await
+    }
+}
+
+/// The content of `m.push_rules`.
+#[derive(Deserialize, Serialize)]
+struct PushRulesContent {
+    #[serde(default)]
+    global: Ruleset,
+}
+
+#[derive(Deserialize)]
+struct IgnoredUsersContent {
+    #[serde(default)]
+    ignored_users: std::collections::HashMap<String, serde::de::IgnoredAny>,
+}
+
+impl Push {
+    /// All push rules of a user, those of the server included.
+    pub async fn ruleset(&self, user_id: &OwnedUserId) -> Result<Ruleset> {
+        Ok(self.stored_ruleset(user_id).await?.unwrap_or_else(|| Ruleset::server_default(user_id)))
+    }
+
+    /// The content, JSON, of the user's account data `m.push_rules`; users have it who never changed a rule, too.
+    pub async fn push_rules_content(&self, user_id: &OwnedUserId) -> Result<String> {
+        Ok(to_json(self.ruleset(user_id).await?))
+    }
+
+    /// A rule of a user.
+    pub async fn rule(&self, user_id: &OwnedUserId, kind: RuleKind, rule_id: &str) -> Result<AnyPushRule> {
+        let ruleset = self.ruleset(user_id).await?;
+        ruleset.get(kind, rule_id).map(|rule| rule.to_owned()).ok_or(PushError::NoSuchRule)
+    }
+
+    /// Adds a rule, or replaces the one of that kind and id, which stays on or off as it was. `after` and
+    /// `before` name rules of the user of the same kind: the rule comes next to them.
+    pub async fn put_rule(
+        &self,
+        user_id: &OwnedUserId,
+        rule: NewPushRule,
+        after: Option<&str>,
+        before: Option<&str>,
+    ) -> Result<()> {
+        check_rule(&rule)?;
+        for neighbour in [after, before].into_iter().flatten() {
+            if neighbour.starts_with('.') {
+                return Err(PushError::Misplaced("rules are placed among the user's own only".into()));
+            }
+        }
+        self.change_rules(user_id, |ruleset| insert(ruleset, rule, after, before)).await
+    }
+
+    /// Removes a rule of the user.
+    pub async fn delete_rule(&self, user_id: &OwnedUserId, kind: RuleKind, rule_id: &str) -> Result<()> {
+        self.change_rules(user_id, |ruleset| {
+            use ruma::push::RemovePushRuleError::ServerDefault;
+            ruleset.remove(kind, rule_id).map_err(|error| match error {
+                ServerDefault => PushError::Invalid("a rule of the server can only be disabled".into()),
+                _ => PushError::NoSuchRule,
+            })
+        })
+        .await
+    }
+
+    /// Switches a rule on or off.
+    pub async fn set_rule_enabled(
+        &self,
+        user_id: &OwnedUserId,
+        kind: RuleKind,
+        rule_id: &str,
+        enabled: bool,
+    ) -> Result<()> {
+        self.change_rules(user_id, |ruleset| {
+            ruleset.set_enabled(kind, rule_id, enabled).map_err(|_| PushError::NoSuchRule)
+        })
+        .await
+    }
+
+    /// Sets what a rule does.
+    pub async fn set_rule_actions(
+        &self,
+        user_id: &OwnedUserId,
+        kind: RuleKind,
+        rule_id: &str,
+        actions: Vec<Action>,
+    ) -> Result<()> {
+        check_actions(&actions)?;
+        self.change_rules(user_id, |ruleset| {
+            ruleset.set_actions(kind, rule_id, actions).map_err(|_| PushError::NoSuchRule)
+        })
+        .await
+    }
+
+    async fn change_rules(
+        &self,
+        user_id: &OwnedUserId,
+        change: impl FnOnce(&mut Ruleset) -> Result<()>,
+    ) -> Result<()> {
+        let cache = &self.shared.rules;
+        let _lock = cache.lock(user_id).await;
+        let mut ruleset = self.ruleset(user_id).await?;
+        change(&mut ruleset)?;
+        let compiled = Arc::new(Compiled::new(&ruleset, user_id));
+        check_count(&ruleset)?;
+        let content = to_json(ruleset);
+        if content.len() > MAX_RULES_BYTES {
+            return Err(PushError::Invalid(format!("push rules take at most {MAX_RULES_BYTES} bytes")));
+        }
+        let mut writes = WriteSet::new();
+        put_account_data(&mut writes, user_id, None, PUSH_RULES, content);
+        self.store().commit(writes).await?;
+        cache.compiled.insert(user_id.clone(), compiled);
+        Ok(())
+    }
+
+    async fn stored_ruleset(&self, user_id: &OwnedUserId) -> Result<Option<Ruleset>> {
+        let stored = self.shared.accounts.account_data(user_id, None, PUSH_RULES).await?;
+        let Some(stored) = stored else { return Ok(None) };
+        let content: PushRulesContent = match serde_json::from_str(&stored) {
+            Ok(content) => content,
+            Err(error) => {
+                tracing::warn!(%user_id, %error, "the user's push rules cannot be read: the defaults stand in");
+                return Ok(None);
+            }
+        };
+        let mut ruleset = content.global;
+        ruleset.update_with_server_default(Ruleset::server_default(user_id));
+        Ok(Some(ruleset))
+    }
+
+    /// The compiled rules of a user.
+    pub async fn compiled_rules(&self, user_id: &OwnedUserId) -> Result<Arc<Compiled>> {
+        let cache = &self.shared.rules;
+        if let Some(compiled) = cache.compiled.get(user_id) {
+            return Ok(compiled);
+        }
+        // A change that is being made ends first: what is kept here must not be older than it.
+        let _lock = cache.lock(user_id).await;
+        let compiled = match self.stored_ruleset(user_id).await? {
+            Some(ruleset) => Arc::new(Compiled::new(&ruleset, user_id)),
+            None => {
+                let default = || Arc::new(Compiled::shared_default(user_id));
+                cache.default.get_or_init(default).clone()
+            }
+        };
+        cache.compiled.insert(user_id.clone(), compiled.clone());
+        Ok(compiled)
+    }
+
+    /// A user with rules and the list of ignored users, to be asked about events.
+    pub async fn recipient(&self, user_id: &OwnedUserId) -> Result<Recipient> {
+        let rules = self.compiled_rules(user_id).await?;
+        let ignored = match self.shared.accounts.account_data(user_id, None, IGNORED_USERS).await? {
+            Some(stored) => serde_json::from_str::<IgnoredUsersContent>(&stored)
+                .map(|content| {
+                    let users = content.ignored_users.into_keys();
+                    users.filter_map(|user_id| user_id.try_into().ok()).collect::<HashSet<_>>()
+                })
+                .unwrap_or_default(),
+            None => HashSet::new(),
+        };
+        Ok(Recipient { user_id: user_id.clone(), rules, ignored: Arc::new(ignored) })
+    }
+}
+
+fn to_json(global: Ruleset) -> String {
+    serde_json::to_string(&PushRulesContent { global }).expect("rules are JSON")
+}
+
+fn check_count(ruleset: &Ruleset) -> Result<()> {
+    if ruleset.iter().filter(|rule| !rule.is_server_default()).count() > MAX_RULES {
+        return Err(PushError::Invalid(format!("a user may have {MAX_RULES} push rules")));
+    }
+    Ok(())
+}
+
+fn check_rule(rule: &NewPushRule) -> Result<()> {
+    let rule_id = rule.rule_id();
+    if rule_id.starts_with('.') {
+        return Err(PushError::Misplaced("rule ids that start with a dot belong to the server".into()));
+    }
+    let id_is_fine =
+        !rule_id.is_empty() && rule_id.len() <= MAX_RULE_ID_BYTES && !rule_id.contains(['/', '\\']);
+    if !id_is_fine {
+        return Err(PushError::Invalid("this is not a possible id of a push rule".into()));
+    }
+    match rule {
+        NewPushRule::Override(rule) | NewPushRule::Underride(rule) => {
+            check_conditions(&rule.conditions)?;
+            check_actions(&rule.actions)
+        }
+        NewPushRule::Content(rule) => {
+            check_pattern(&rule.pattern)?;
+            check_actions(&rule.actions)
+        }
+        NewPushRule::Room(rule) => check_actions(&rule.actions),
+        NewPushRule::Sender(rule) => check_actions(&rule.actions),
+        _ => Err(PushError::Invalid("unknown kind of push rule".into())),
+    }
+}
+
+fn check_conditions(conditions: &[PushCondition]) -> Result<()> {
+    if conditions.len() > MAX_CONDITIONS {
+        return Err(PushError::Invalid(format!("a push rule may have {MAX_CONDITIONS} conditions")));
+    }
+    for condition in conditions {
+        let path = match condition {
+            PushCondition::EventMatch(data) => {
+                check_pattern(&data.pattern)?;
+                &data.key
+            }
+            PushCondition::EventPropertyIs(data) => &data.key,
+            PushCondition::EventPropertyContains(data) => &data.key,
+            _ => continue,
+        };
+        if path.len() > MAX_PATTERN_BYTES {
+            return Err(PushError::Invalid(format!(
+                "a property's path has at most {MAX_PATTERN_BYTES} bytes"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn check_pattern(pattern: &str) -> Result<()> {
+    if pattern.len() > MAX_PATTERN_BYTES || !Glob::new(pattern).is_possible() {
+        return Err(PushError::Invalid("this pattern is too long".into()));
+    }
+    Ok(())
+}
+
+fn check_actions(actions: &[Action]) -> Result<()> {
+    if actions.len() > MAX_ACTIONS {
+        return Err(PushError::Invalid(format!("a push rule may have {MAX_ACTIONS} actions")));
+    }
+    Ok(())
+}
+
+fn insert(ruleset: &mut Ruleset, rule: NewPushRule, after: Option<&str>, before: Option<&str>) -> Result<()> {
+    // A set of rules that the user puts into order: what ruma has for it does not take every order.
+    macro_rules! insert_into {
+        ($field:ident, $rule:expr, $first:expr) => {{
+            let mut rule = $rule;
+            let rules = &mut ruleset.$field;
+            let id: String = rule.rule_id.to_string();
+            let old = rules.get_index_of(id.as_str());
+            if let Some(old) = rules.shift_take(id.as_str()) {
+                rule.enabled = old.enabled;
+            }
+            let find = |id: &str| {
+                rules.get_index_of(id).ok_or_else(|| PushError::Misplaced(format!("there is no rule `{id}`")))
+            };
+            let after = after.map(find).transpose()?;
+            let before = before.map(find).transpose()?;
+            let place = match (after, before) {
+                (Some(after), Some(before)) if before <= after => {
+                    return Err(PushError::Misplaced("`before` comes before `after`".into()));
+                }
+                (_, Some(before)) => before,
+                (Some(after), None) => after + 1,
+                (None, None) => old.unwrap_or($first),
+            };
+            rules.shift_insert(place.min(rules.len()), rule);
+        }};
+    }
+    match rule {
+        // The first is `.m.rule.master`, and stays it.
+        NewPushRule::Override(rule) => insert_into!(override_, ConditionalPushRule::from(rule), 1),
+        NewPushRule::Underride(rule) => insert_into!(underride, ConditionalPushRule::from(rule), 0),
+        NewPushRule::Content(rule) => insert_into!(content, PatternedPushRule::from(rule), 0),
+        NewPushRule::Room(rule) => insert_into!(room, SimplePushRule::from(rule), 0),
+        NewPushRule::Sender(rule) => insert_into!(sender, SimplePushRule::from(rule), 0),
+        _ => return Err(PushError::Invalid("unknown kind of push rule".into())),
+    }
+    Ok(())
+}

@@ -1,0 +1,400 @@
+//! Counts of unread events, of a room's main timeline and of each of its threads.
+//! <https://spec.matrix.org/v1.19/client-server-api/#receiving-notifications>
+//!
+//! Events are counted when somebody asks, each once: what was counted is kept, in memory by event, so that
+//! a receipt takes away what it covers, and in the store as numbers, so that a restart counts on from there.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use linkspan_rooms::TimelineEvent;
+use linkspan_storage::{
+    WriteSet,
+    catalogue::{UnreadCounts, UserRoomKey},
+    records::{RoomHeadRecord, UnreadCountsRecord},
+};
+use quick_cache::sync::Cache;
+use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, events::TimelineEventType};
+use tokio::sync::Mutex;
+
+use crate::{
+    Push, PushEvent, Recipient, Result,
+    room_facts::{ReadMarks, RoomFacts},
+};
+
+/// The most events, the newest, that are counted for somebody who has not been counted for.
+const MAX_COUNTED: i64 = 10_000;
+/// The most counted events of a room that are remembered one by one.
+const MAX_REMEMBERED: usize = 10_000;
+/// Events that are read at once.
+const PAGE: usize = 256;
+/// Counts are stored when they have advanced by this many events …
+const STORE_AFTER: i64 = 100;
+/// … or when they have advanced at all and this time has gone by.
+const STORE_AFTER_MS: u64 = 60_000;
+/// Rooms of users whose counts are kept in memory.
+const CACHED: usize = 100_000;
+
+/// How many unread events notify, and how many of these stand out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UnreadCount {
+    /// All that notify.
+    pub notify: u64,
+    /// Those that stand out.
+    pub highlight: u64,
+}
+
+/// The unread events of a room that notify a user.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unread {
+    /// Of the main timeline.
+    pub main: UnreadCount,
+    /// Of threads, by root; those that have any.
+    pub threads: BTreeMap<OwnedEventId, UnreadCount>,
+}
+
+impl Unread {
+    /// For clients that do not tell threads from the rest of the room.
+    pub fn total(&self) -> UnreadCount {
+        self.threads.values().fold(self.main, |sum, count| UnreadCount {
+            notify: sum.notify + count.notify,
+            highlight: sum.highlight + count.highlight,
+        })
+    }
+}
+
+pub(crate) type UnreadCache = Cache<(OwnedUserId, OwnedRoomId), Arc<Mutex<Option<Counting>>>>;
+
+pub(crate) fn new_cache() -> UnreadCache {
+    Cache::new(CACHED)
+}
+
+/// What was counted for a user in a room.
+#[derive(Debug)]
+pub(crate) struct Counting {
+    counted_to: i64,
+    main: Line,
+    threads: BTreeMap<OwnedEventId, Line>,
+    /// The user was in the room there.
+    joined: bool,
+    stored_to: i64,
+    stored_ts: u64,
+}
+
+/// The unread events of the main timeline or of a thread.
+#[derive(Debug, Default)]
+struct Line {
+    /// Those up to `forgotten_to` are known as numbers only.
+    forgotten: UnreadCount,
+    forgotten_to: i64,
+    /// Up to where the line was read when they were counted.
+    read_to: i64,
+    /// The others: where they are, and whether they stand out.
+    events: VecDeque<(i64, bool)>,
+}
+
+impl Line {
+    fn count(&self) -> UnreadCount {
+        UnreadCount {
+            notify: self.forgotten.notify + self.events.len() as u64,
+            highlight: self.forgotten.highlight
+                + self.events.iter().filter(|(_, highlight)| *highlight).count() as u64,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.forgotten.notify == 0 && self.events.is_empty()
+    }
+
+    /// All up to `seq` is read.
+    fn clear(&mut self, seq: i64) {
+        *self = Self { read_to: seq, ..Self::default() };
+    }
+
+    /// Whether a receipt covers a part, not known which, of what is known as numbers only.
+    fn is_cut_by(&self, mark: i64) -> bool {
+        self.forgotten.notify > 0 && mark > self.read_to && mark < self.forgotten_to
+    }
+
+    fn read(&mut self, mark: i64) {
+        if mark >= self.forgotten_to {
+            self.forgotten = UnreadCount::default();
+        }
+        self.read_to = self.read_to.max(mark);
+        let read = self.events.partition_point(|(seq, _)| *seq <= mark);
+        self.events.drain(..read);
+    }
+
+    fn forget_oldest(&mut self) {
+        while self.events.len() > MAX_REMEMBERED {
+            let Some((seq, highlight)) = self.events.pop_front() else { break };
+            self.forgotten.notify += 1;
+            self.forgotten.highlight += u64::from(highlight);
+            self.forgotten_to = seq;
+        }
+    }
+}
+
+impl Counting {
+    fn new(from: i64) -> Self {
+        Self {
+            counted_to: from,
+            main: Line::default(),
+            threads: BTreeMap::new(),
+            joined: true,
+            stored_to: from,
+            stored_ts: 0,
+        }
+    }
+
+    fn from_stored(record: UnreadCountsRecord) -> Self {
+        let line = |read_to, notify, highlight| Line {
+            forgotten: UnreadCount { notify, highlight },
+            forgotten_to: record.counted_to,
+            read_to,
+            events: VecDeque::new(),
+        };
+        Self {
+            main: line(record.read_to, record.notify, record.highlight),
+            threads: record
+                .threads
+                .iter()
+                .map(|(root, read_to, notify, highlight)| (root.clone(), line(*read_to, *notify, *highlight)))
+                .collect(),
+            stored_to: record.counted_to,
+            ..Self::new(record.counted_to)
+        }
+    }
+
+    fn to_stored(&self) -> UnreadCountsRecord {
+        let main = self.main.count();
+        let threads = self.threads.iter().map(|(root, line)| {
+            let count = line.count();
+            (root.clone(), line.read_to, count.notify, count.highlight)
+        });
+        UnreadCountsRecord {
+            counted_to: self.counted_to,
+            read_to: self.main.read_to,
+            notify: main.notify,
+            highlight: main.highlight,
+            threads: threads.collect(),
+        }
+    }
+
+    fn line(&mut self, thread: Option<OwnedEventId>) -> &mut Line {
+        match thread {
+            None => &mut self.main,
+            Some(root) => self.threads.entry(root).or_default(),
+        }
+    }
+
+    fn lines(&mut self) -> impl Iterator<Item = (Option<&EventId>, &mut Line)> {
+        let threads = self.threads.iter_mut().map(|(root, line)| (Some(&**root), line));
+        std::iter::once((None, &mut self.main)).chain(threads)
+    }
+
+    fn unread(&self) -> Unread {
+        let threads = self.threads.iter().map(|(root, line)| (root.clone(), line.count()));
+        Unread { main: self.main.count(), threads: threads.collect() }
+    }
+
+    /// Counts an event that comes after all that were counted.
+    fn add(&mut self, event: &TimelineEvent, asked: &Asked<'_>) {
+        self.counted_to = event.seq;
+        let pdu = &event.pdu;
+        let user_id = &asked.recipient.user_id;
+        if pdu.event_type == TimelineEventType::RoomMember
+            && pdu.state_key.as_deref() == Some(user_id.as_str())
+        {
+            let joined = pdu.membership().as_deref() == Some("join");
+            if joined && !self.joined {
+                self.lines().for_each(|(_, line)| line.clear(event.seq));
+            }
+            self.joined = joined;
+        }
+        if event.seq <= asked.marks.unthreaded {
+            return;
+        }
+        let prepared = PushEvent::new(pdu);
+        let thread = prepared.thread_root();
+        if pdu.sender == *user_id && pdu.state_key.is_none() {
+            // Who answers has read.
+            match thread {
+                None => self.main.clear(event.seq),
+                Some(root) => drop(self.threads.remove(&root)),
+            }
+            return;
+        }
+        if event.seq > asked.marks.of(thread.as_deref()) {
+            let evaluation = asked.evaluate(&prepared);
+            if evaluation.0 {
+                let line = self.line(thread);
+                line.events.push_back((event.seq, evaluation.1));
+                line.forget_oldest();
+            }
+        }
+    }
+
+    fn remove(&mut self, seq: i64) {
+        for (_, line) in self.lines() {
+            line.events.retain(|(event, _)| *event != seq);
+        }
+    }
+}
+
+/// What events are held against.
+struct Asked<'a> {
+    recipient: &'a Recipient,
+    name: Option<String>,
+    facts: &'a RoomFacts,
+    marks: &'a ReadMarks,
+}
+
+impl Asked<'_> {
+    /// Whether the event notifies, and whether it stands out.
+    fn evaluate(&self, event: &PushEvent<'_>) -> (bool, bool) {
+        let evaluation = self.recipient.evaluate(event, self.name.as_deref(), self.facts.context());
+        (evaluation.notify, evaluation.highlight)
+    }
+}
+
+impl Push {
+    /// The unread events of a room, up to its newest, that notify a user who is in it.
+    pub async fn unread(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<Unread> {
+        let Some(head) = self.rooms().head(room_id).await? else { return Ok(Unread::default()) };
+        let cache_key = (user_id.clone(), room_id.clone());
+        let slot = self
+            .shared
+            .unread
+            .get_or_insert_with(&cache_key, || Ok::<_, crate::PushError>(Arc::default()))?;
+        let mut slot = slot.lock().await;
+        let marks = self.read_marks(user_id, room_id).await?;
+        if slot.is_none() {
+            *slot = Some(self.start_counting(user_id, room_id, &marks, &head).await?);
+        }
+        let counting = slot.as_mut().expect("was just set");
+        if counting.counted_to < head.seq
+            || counting.lines().any(|(thread, line)| line.is_cut_by(marks.of(thread)))
+        {
+            let recipient = self.recipient(user_id).await?;
+            let facts = self.room_facts(room_id, &head).await?;
+            let name = self.asked_name(room_id, &recipient).await?;
+            let asked = Asked { recipient: &recipient, name, facts: &facts, marks: &marks };
+            self.count_on(room_id, counting, &head, &asked).await?;
+            self.recount_cut(room_id, counting, &asked).await?;
+        }
+        counting.lines().for_each(|(thread, line)| line.read(marks.of(thread)));
+        counting.threads.retain(|_, line| !line.is_empty());
+        self.store_counts(user_id, room_id, counting);
+        Ok(counting.unread())
+    }
+
+    async fn start_counting(
+        &self,
+        user_id: &OwnedUserId,
+        room_id: &OwnedRoomId,
+        marks: &ReadMarks,
+        head: &RoomHeadRecord,
+    ) -> Result<Counting> {
+        let key = UserRoomKey { user_id: user_id.clone(), room_id: room_id.clone() };
+        let bound = head.seq - MAX_COUNTED;
+        match self.store().get::<UnreadCounts>(&key).await? {
+            Some(record) if record.counted_to >= bound && record.counted_to <= head.seq => {
+                Ok(Counting::from_stored(record))
+            }
+            _ => {
+                let joined_at = self.joined_at(user_id, room_id).await?;
+                Ok(Counting::new(marks.unthreaded.max(joined_at).max(bound).min(head.seq)))
+            }
+        }
+    }
+
+    async fn count_on(
+        &self,
+        room_id: &OwnedRoomId,
+        counting: &mut Counting,
+        head: &RoomHeadRecord,
+        asked: &Asked<'_>,
+    ) -> Result<()> {
+        if head.seq - counting.counted_to > MAX_COUNTED {
+            counting.counted_to = head.seq - MAX_COUNTED;
+        }
+        while counting.counted_to < head.seq {
+            let events = self.rooms().timeline(room_id, counting.counted_to, head.seq, PAGE).await?;
+            if events.is_empty() {
+                break;
+            }
+            for event in events {
+                counting.add(&event, asked);
+                if let Some(redacted) = &event.pdu.redacts
+                    && let Some(redacted) = self.rooms().event(room_id, redacted).await?
+                {
+                    counting.remove(redacted.seq);
+                }
+            }
+        }
+        counting.counted_to = head.seq;
+        Ok(())
+    }
+
+    /// Counts anew, from the receipt on, where a receipt cuts through what is known as numbers only.
+    async fn recount_cut(
+        &self,
+        room_id: &OwnedRoomId,
+        counting: &mut Counting,
+        asked: &Asked<'_>,
+    ) -> Result<()> {
+        let cut: Vec<_> = counting
+            .lines()
+            .filter(|(thread, line)| line.is_cut_by(asked.marks.of(*thread)))
+            .map(|(thread, line)| (thread.map(ToOwned::to_owned), line.forgotten_to))
+            .collect();
+        for (thread, to) in cut {
+            let from = asked.marks.of(thread.as_deref()).max(to - MAX_COUNTED);
+            let mut again = Counting::new(from);
+            while again.counted_to < to {
+                let events = self.rooms().timeline(room_id, again.counted_to, to, PAGE).await?;
+                if events.is_empty() {
+                    break;
+                }
+                events.iter().for_each(|event| again.add(event, asked));
+            }
+            let events = std::mem::take(&mut again.line(thread.clone()).events);
+            let line = counting.line(thread);
+            line.forgotten = UnreadCount::default();
+            line.events = events.into_iter().chain(std::mem::take(&mut line.events)).collect();
+            line.forget_oldest();
+        }
+        Ok(())
+    }
+
+    /// Stores counts that have advanced far or long ago. Nobody waits for it: what is lost is counted again.
+    fn store_counts(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId, counting: &mut Counting) {
+        let (advanced, now_ts) = (counting.counted_to - counting.stored_to, self.now_ts());
+        if counting.stored_ts == 0 {
+            counting.stored_ts = now_ts;
+        }
+        let is_due = advanced >= STORE_AFTER
+            || (advanced > 0 && now_ts.saturating_sub(counting.stored_ts) >= STORE_AFTER_MS);
+        if is_due {
+            let key = UserRoomKey { user_id: user_id.clone(), room_id: room_id.clone() };
+            let mut writes = WriteSet::new();
+            writes.put::<UnreadCounts>(&key, &counting.to_stored());
+            drop(self.store().submit(writes));
+            (counting.stored_to, counting.stored_ts) = (counting.counted_to, now_ts);
+        }
+    }
+
+    /// Whether a user has read the event at `seq`, of the main timeline or of a thread.
+    pub(crate) async fn has_read(
+        &self,
+        user_id: &OwnedUserId,
+        room_id: &OwnedRoomId,
+        thread: Option<&EventId>,
+        seq: i64,
+    ) -> Result<bool> {
+        Ok(self.read_marks(user_id, room_id).await?.of(thread) >= seq)
+    }
+}

@@ -1,0 +1,50 @@
+//! Presence: who is told of it are those who share a room.
+
+use std::{collections::HashSet, time::Duration};
+
+use linkspan_inbox::PresenceState;
+use ruma::OwnedUserId;
+
+use crate::{Result, Rooms};
+
+/// Users who are told at most.
+const MAX_WATCHERS: usize = 2_000;
+/// A sync that says what is known says it no more often than this.
+const REPEAT_AFTER: Duration = Duration::from_secs(25);
+
+impl Rooms {
+    /// Sets a user's presence and tells those who share a room. `status_msg` None keeps the old one.
+    pub async fn set_presence(
+        &self,
+        user_id: &OwnedUserId,
+        state: PresenceState,
+        status_msg: Option<Option<String>>,
+    ) -> Result<()> {
+        let watchers = self.known_people(user_id).await?;
+        self.shared.inbox.set_presence(user_id, state, status_msg, &watchers);
+        Ok(())
+    }
+
+    /// Notes what a sync says of its user's presence; cheap when that is known.
+    pub async fn note_presence(&self, user_id: &OwnedUserId, state: PresenceState) -> Result<()> {
+        let known = self.shared.inbox.presence(user_id);
+        match known {
+            Some(known) if known.state == state && known.last_active_ago < REPEAT_AFTER => Ok(()),
+            _ => self.set_presence(user_id, state, None).await,
+        }
+    }
+
+    /// Hosted users who share a room with the user, the user too; at most 2,000.
+    pub async fn known_people(&self, user_id: &OwnedUserId) -> Result<Vec<OwnedUserId>> {
+        let mut people = HashSet::from([user_id.clone()]);
+        for room_id in self.joined_rooms(user_id).await? {
+            if people.len() >= MAX_WATCHERS {
+                break;
+            }
+            if let Some(room) = self.find_room(&room_id).await? {
+                people.extend(self.local_members(&room).await?);
+            }
+        }
+        Ok(people.into_iter().take(MAX_WATCHERS).collect())
+    }
+}

@@ -1,0 +1,180 @@
+//! What has changed for a user since the token, and what of it lies outside rooms.
+
+use std::collections::BTreeMap;
+
+use linkspan_accounts::AccountDataItem;
+use linkspan_inbox::{PresenceState, Waiter};
+use linkspan_storage::records::InboxPointer;
+use ruma::{OwnedRoomId, OwnedUserId};
+use serde_json::{json, value::RawValue};
+
+use crate::{Ask, Event, Result, Sync, SyncResponse};
+
+/// What may have changed in a room.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RoomChange {
+    pub(crate) events: bool,
+    pub(crate) receipts: bool,
+    pub(crate) account_data: bool,
+}
+
+/// What may have changed for a user.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    pub(crate) rooms: BTreeMap<OwnedRoomId, RoomChange>,
+    pub(crate) account_data: bool,
+    pub(crate) device_lists: Vec<OwnedUserId>,
+    pub(crate) device_lists_left: Vec<OwnedUserId>,
+}
+
+impl Sync {
+    pub(crate) async fn find_changes(&self, ask: &Ask<'_>) -> Result<Changes> {
+        let user_id = &ask.request.user_id;
+        let mut changes = Changes::default();
+        let all = RoomChange { events: true, receipts: true, account_data: true };
+        if ask.since.is_none() || ask.request.full_state {
+            changes.account_data = true;
+            for (room_id, _) in self.rooms.memberships(user_id).await? {
+                changes.rooms.insert(room_id, all);
+            }
+        }
+        let big_rooms = self.inbox.big_rooms(user_id).await?;
+        self.inbox.watch_rooms(user_id, &big_rooms);
+        let Some(since) = ask.since else { return Ok(changes) };
+
+        // Pointers after `until` count as well: when the inbox was trimmed meanwhile, they stand for
+        // older ones.
+        for (_, pointer) in self.inbox.pointers(user_id, since.position).await? {
+            match pointer {
+                InboxPointer::Room(room_id) => changes.rooms.entry(room_id).or_default().events = true,
+                InboxPointer::Receipts(room_id) => changes.rooms.entry(room_id).or_default().receipts = true,
+                InboxPointer::AccountData(Some(room_id)) => {
+                    changes.rooms.entry(room_id).or_default().account_data = true;
+                }
+                InboxPointer::AccountData(None) => changes.account_data = true,
+                InboxPointer::DeviceList(other) => changes.device_lists.push(other),
+                InboxPointer::DeviceListLeft(other) => changes.device_lists_left.push(other),
+                InboxPointer::Profile(_) => {}
+            }
+        }
+        for room_id in big_rooms {
+            let Some(room) = self.rooms.find_room(&room_id).await? else { continue };
+            if self.rooms.room_changed_since(&room, since.position).await? {
+                let change = changes.rooms.entry(room_id).or_default();
+                change.events = true;
+                change.receipts = true;
+            }
+        }
+        for room_id in &ask.typing {
+            changes.rooms.entry(room_id.clone()).or_default();
+        }
+        for users in [&mut changes.device_lists, &mut changes.device_lists_left] {
+            users.sort();
+            users.dedup();
+        }
+        Ok(changes)
+    }
+
+    pub(crate) async fn add_account_data(
+        &self,
+        ask: &Ask<'_>,
+        changes: &Changes,
+        response: &mut SyncResponse,
+    ) -> Result<()> {
+        if !changes.account_data {
+            return Ok(());
+        }
+        let filter = &ask.request.filter.account_data;
+        let wanted = |item: &AccountDataItem| {
+            filter.types.as_ref().is_none_or(|types| types.contains(&item.event_type))
+                && !filter.not_types.contains(&item.event_type)
+        };
+        let items = self.accounts.list_account_data(&ask.request.user_id, None).await?;
+        let mut has_push_rules = false;
+        for item in items {
+            has_push_rules |= item.event_type == "m.push_rules";
+            if is_news(ask, &item) && wanted(&item) {
+                response.account_data.events.push(self.account_data_event(ask, &item).await?);
+            }
+        }
+        if ask.since.is_none() && !has_push_rules {
+            response.account_data.events.extend(self.push_rules_event(ask).await?);
+        }
+        Ok(())
+    }
+
+    async fn account_data_event(&self, ask: &Ask<'_>, item: &AccountDataItem) -> Result<Event> {
+        if item.event_type == "m.push_rules" {
+            return Ok(self.push_rules_event(ask).await?.unwrap_or_else(|| account_data_json(item)));
+        }
+        Ok(account_data_json(item))
+    }
+
+    /// The push rules, those of the server included, also for who never changed one.
+    async fn push_rules_event(&self, ask: &Ask<'_>) -> Result<Option<Event>> {
+        let content = self.push.push_rules_content(&ask.request.user_id).await?;
+        Ok(raw(format!("{{\"type\":\"m.push_rules\",\"content\":{content}}}")))
+    }
+
+    pub(crate) async fn add_presence(
+        &self,
+        ask: &Ask<'_>,
+        waiter: &Waiter,
+        response: &mut SyncResponse,
+    ) -> Result<()> {
+        if !ask.request.presence {
+            return Ok(());
+        }
+        let users = match ask.since {
+            Some(since) => waiter.presence_since(since.epoch),
+            None => self.rooms.known_people(&ask.request.user_id).await?,
+        };
+        for user_id in users {
+            let Some(presence) = self.inbox.presence(&user_id) else { continue };
+            let state = match presence.state {
+                PresenceState::Online => "online",
+                PresenceState::Unavailable => "unavailable",
+                PresenceState::Offline => "offline",
+            };
+            let mut content = json!({
+                "presence": state,
+                "last_active_ago": u64::try_from(presence.last_active_ago.as_millis()).unwrap_or(u64::MAX),
+                "currently_active": presence.state == PresenceState::Online,
+            });
+            if let Some(status_msg) = presence.status_msg {
+                content["status_msg"] = status_msg.into();
+            }
+            let event = json!({ "type": "m.presence", "sender": user_id, "content": content });
+            response.presence.events.extend(raw(event.to_string()));
+        }
+        Ok(())
+    }
+}
+
+/// Whether an entry of account data has to be told.
+pub(crate) fn is_news(ask: &Ask<'_>, item: &AccountDataItem) -> bool {
+    match ask.since {
+        Some(since) if !ask.request.full_state => item.position > since.position,
+        _ => !item.deleted,
+    }
+}
+
+/// An entry of account data as an event.
+pub(crate) fn account_data_json(item: &AccountDataItem) -> Event {
+    let content: &RawValue = serde_json::from_str(&item.content)
+        .unwrap_or_else(|_| serde_json::from_str("{}").expect("an object"));
+    let event = AccountDataEvent { content, event_type: &item.event_type };
+    serde_json::value::to_raw_value(&event).expect("account data is JSON")
+}
+
+#[derive(serde::Serialize)]
+struct AccountDataEvent<'a> {
+    content: &'a RawValue,
+    #[serde(rename = "type")]
+    event_type: &'a str,
+}
+
+/// JSON text as an event; None if it is not JSON, which storage does not hold.
+pub(crate) fn raw(json: String) -> Option<Event> {
+    RawValue::from_string(json).ok()
+}

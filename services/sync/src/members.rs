@@ -1,0 +1,77 @@
+//! Which member events a device has been sent, so that lazy loading does not send them again.
+//!
+//! In memory, and only believed when the device comes back with the very token that it was given:
+//! an answer that was lost, or a restart, costs some repetition and nothing else.
+
+use std::collections::HashMap;
+
+use linkspan_inbox::SyncToken;
+use quick_cache::sync::Cache;
+use ruma::{DeviceId, OwnedEventId, OwnedRoomId, OwnedUserId, UserId};
+
+/// Devices that are remembered.
+const DEVICES: usize = 4_096;
+/// Member events that are remembered of a device.
+const EVENTS: usize = 4_096;
+
+type Device = (OwnedUserId, String);
+type Sent = HashMap<(OwnedRoomId, OwnedUserId), OwnedEventId>;
+
+#[derive(Debug)]
+struct Entry {
+    token: Option<SyncToken>,
+    sent: Sent,
+}
+
+#[derive(Debug)]
+pub(crate) struct SentMembers {
+    devices: Cache<Device, std::sync::Arc<parking_lot::Mutex<Entry>>>,
+}
+
+impl SentMembers {
+    pub(crate) fn new() -> Self {
+        Self { devices: Cache::new(DEVICES) }
+    }
+
+    fn entry(&self, device_id: &DeviceId, user_id: &UserId) -> std::sync::Arc<parking_lot::Mutex<Entry>> {
+        let key = (user_id.to_owned(), device_id.to_string());
+        let fresh = || {
+            Ok::<_, std::convert::Infallible>(std::sync::Arc::new(parking_lot::Mutex::new(Entry {
+                token: None,
+                sent: Sent::new(),
+            })))
+        };
+        match self.devices.get_or_insert_with(&key, fresh) {
+            Ok(entry) => entry,
+            Err(never) => match never {},
+        }
+    }
+
+    /// A sync begins: forgets everything unless the device has had the last answer.
+    pub(crate) fn begin(&self, device_id: &DeviceId, user_id: &UserId, since: Option<&SyncToken>) {
+        let entry = self.entry(device_id, user_id);
+        let mut entry = entry.lock();
+        if since.is_none() || entry.token.as_ref() != since || entry.sent.len() > EVENTS {
+            entry.sent.clear();
+        }
+    }
+
+    /// A sync was answered.
+    pub(crate) fn finish(&self, device_id: &DeviceId, user_id: &UserId, token: SyncToken) {
+        self.entry(device_id, user_id).lock().token = Some(token);
+    }
+
+    /// Notes a member event; false if the device has it already.
+    pub(crate) fn note(
+        &self,
+        device_id: &DeviceId,
+        user_id: &UserId,
+        room_id: &OwnedRoomId,
+        member: &OwnedUserId,
+        event_id: &OwnedEventId,
+    ) -> bool {
+        let entry = self.entry(device_id, user_id);
+        let before = entry.lock().sent.insert((room_id.clone(), member.clone()), event_id.clone());
+        before.as_ref() != Some(event_id)
+    }
+}

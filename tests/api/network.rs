@@ -1,0 +1,265 @@
+//! Three platforms in this process, over a store in memory, and clients of their users.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use axum::{Router, body::Body};
+use http::{Method, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use linkspan_accounts::Accounts;
+use linkspan_client_api::{App, router};
+use linkspan_directory::Directory;
+use linkspan_inbox::Inbox;
+use linkspan_platforms::{Platforms, Settings};
+use linkspan_push::{Push, PushSettings};
+use linkspan_rooms::Rooms;
+use linkspan_storage::{Memory, Store};
+use linkspan_sync::Sync;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+/// The hosted platforms: their server names.
+pub const INSTAGRAM: &str = "instagram.localhost";
+pub const MESSENGER: &str = "messenger.localhost";
+pub const WHATSAPP: &str = "whatsapp.localhost";
+
+/// The whole server.
+#[derive(Clone)]
+pub struct Network {
+    pub app: App,
+    router: Router,
+}
+
+/// A logged-in client of a user.
+#[derive(Clone)]
+pub struct Client {
+    network: Network,
+    platform: &'static str,
+    pub token: String,
+    pub user_id: String,
+    pub device_id: String,
+    transactions: Arc<AtomicUsize>,
+}
+
+/// What the server answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub json: Value,
+}
+
+impl Network {
+    pub async fn open() -> Self {
+        let store = Store::in_memory(Memory::new().expect("memory opens"));
+        let settings = [INSTAGRAM, MESSENGER, WHATSAPP].map(settings).to_vec();
+        let platforms = Arc::new(Platforms::open(&store, settings, now_ts()).await.expect("platforms open"));
+        let inbox = Inbox::new(store.clone(), now_ts());
+        tokio::spawn(inbox.clone().follow(store.subscribe()));
+        let directory = Directory::new(store.clone(), platforms.clone());
+        let found = directory.clone();
+        let accounts = Accounts::new(store.clone())
+            .on_create(move |writes, user_id| found.index_user(writes, user_id, None, None));
+        let rooms =
+            Rooms::new(store.clone(), platforms.clone(), accounts.clone(), directory.clone(), inbox.clone());
+        let settings = PushSettings::new(Arc::new(now_ts));
+        let push = Push::open(store, accounts.clone(), rooms.clone(), settings).await.expect("push opens");
+        let sync = Sync::new(rooms.clone(), accounts.clone(), inbox.clone(), push.clone());
+        let app = App { platforms, accounts, inbox, directory, rooms, push, sync };
+        Self { router: router(app.clone()), app }
+    }
+
+    /// Registers a user.
+    pub async fn register(&self, platform: &'static str, name: &str) -> Client {
+        let body = json!({
+            "username": name,
+            "password": "correct horse battery staple",
+            "auth": { "type": "m.login.dummy" },
+        });
+        let session = self.call(platform, None, Method::POST, "/v3/register", Some(body)).await.ok();
+        self.client(platform, &session)
+    }
+
+    fn client(&self, platform: &'static str, session: &Value) -> Client {
+        Client {
+            network: self.clone(),
+            platform,
+            token: text(&session["access_token"]),
+            user_id: text(&session["user_id"]),
+            device_id: text(&session["device_id"]),
+            transactions: Arc::default(),
+        }
+    }
+
+    /// Calls a path under `/_matrix/client`.
+    pub async fn call(
+        &self,
+        platform: &str,
+        token: Option<&str>,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Answer {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("http://{platform}/_matrix/client{path}"))
+            .header(header::HOST, platform);
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let body = body.map_or(Body::empty(), |body| Body::from(body.to_string()));
+        let request = request.body(body).expect("the request is well formed");
+        let response = self.router.clone().oneshot(request).await.expect("the router answers");
+        let status = response.status();
+        let body = response.into_body().collect().await.expect("the body arrives").to_bytes();
+        let json = serde_json::from_slice(&body)
+            .unwrap_or_else(|_| panic!("{path} did not answer with JSON: {body:?}"));
+        Answer { status, json }
+    }
+}
+
+impl Client {
+    /// Another device of the same user.
+    pub async fn another_device(&self) -> Client {
+        let body = json!({
+            "type": "m.login.password",
+            "identifier": { "type": "m.id.user", "user": self.user_id },
+            "password": "correct horse battery staple",
+        });
+        let session =
+            self.network.call(self.platform, None, Method::POST, "/v3/login", Some(body)).await.ok();
+        self.network.client(self.platform, &session)
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.network.call(self.platform, Some(&self.token), Method::GET, path, None).await
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
+        self.network.call(self.platform, Some(&self.token), Method::PUT, path, Some(body)).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.network.call(self.platform, Some(&self.token), Method::POST, path, Some(body)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.network.call(self.platform, Some(&self.token), Method::DELETE, path, None).await
+    }
+
+    /// Creates a room; returns its id.
+    pub async fn create_room(&self, body: Value) -> String {
+        text(&self.post("/v3/createRoom", body).await.ok()["room_id"])
+    }
+
+    pub async fn join(&self, room: &str) -> Answer {
+        self.post(&format!("/v3/join/{}", encoded(room)), json!({})).await
+    }
+
+    pub async fn invite(&self, room: &str, user: &Client) -> Answer {
+        self.post(&format!("/v3/rooms/{room}/invite"), json!({ "user_id": user.user_id })).await
+    }
+
+    pub async fn leave(&self, room: &str) -> Answer {
+        self.post(&format!("/v3/rooms/{room}/leave"), json!({})).await
+    }
+
+    /// Sends an event; returns its id.
+    pub async fn send(&self, room: &str, event_type: &str, content: Value) -> String {
+        text(&self.try_send(room, event_type, content).await.ok()["event_id"])
+    }
+
+    pub async fn try_send(&self, room: &str, event_type: &str, content: Value) -> Answer {
+        let txn_id = self.next_transaction();
+        self.put(&format!("/v3/rooms/{room}/send/{event_type}/{txn_id}"), content).await
+    }
+
+    pub fn next_transaction(&self) -> usize {
+        self.transactions.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Says something; returns the event's id.
+    pub async fn say(&self, room: &str, words: &str) -> String {
+        self.send(room, "m.room.message", json!({ "msgtype": "m.text", "body": words })).await
+    }
+
+    pub async fn set_state(&self, room: &str, event_type: &str, content: Value) -> Answer {
+        self.put(&format!("/v3/rooms/{room}/state/{event_type}"), content).await
+    }
+
+    /// What was said in a room, newest first, as far as the user may see it.
+    pub async fn heard(&self, room: &str) -> Vec<String> {
+        let page = self.get(&format!("/v3/rooms/{room}/messages?dir=b&limit=100")).await.ok();
+        bodies(&page["chunk"])
+    }
+}
+
+impl Answer {
+    /// The body of a success.
+    #[track_caller]
+    pub fn ok(self) -> Value {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.json);
+        self.json
+    }
+
+    /// Asserts a failure: status and code.
+    #[track_caller]
+    pub fn fails(self, status: u16, code: &str) {
+        let got = (self.status.as_u16(), text(&self.json["errcode"]));
+        assert_eq!(got, (status, code.to_owned()), "{}", self.json);
+    }
+}
+
+/// The bodies of the messages among events.
+pub fn bodies(events: &Value) -> Vec<String> {
+    list(events)
+        .iter()
+        .filter(|event| event["type"] == "m.room.message")
+        .map(|event| text(&event["content"]["body"]))
+        .collect()
+}
+
+/// A field of each entry of a list.
+pub fn each(entries: &Value, field: &str) -> Vec<String> {
+    list(entries).iter().map(|entry| text(&entry[field])).collect()
+}
+
+pub fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+pub fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// Percent-encodes what has a meaning of its own in a path.
+pub fn encoded(part: &str) -> String {
+    part.replace('%', "%25").replace('#', "%23").replace('?', "%3F").replace('/', "%2F").replace(' ', "%20")
+}
+
+fn settings(server_name: &str) -> Settings {
+    let name = server_name.trim_end_matches(".localhost");
+    let settings = format!(
+        "name = '{name}'\nserver_name = '{server_name}'\nregistration = 'open'\nrate_limits = false\n\
+         presence = {}\nverify = false",
+        server_name != WHATSAPP
+    );
+    toml::from_str(&settings).expect("the settings are well formed")
+}
+
+fn now_ts() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970");
+    u64::try_from(now.as_millis()).expect("the clock is before the end of time")
+}
+
+impl Client {
+    /// Tries to say something where the user may not.
+    pub async fn say_fails(&self, room: &str) {
+        let said = self.try_send(room, "m.room.message", json!({ "msgtype": "m.text", "body": "?" })).await;
+        said.fails(403, "M_FORBIDDEN");
+    }
+}
