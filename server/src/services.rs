@@ -17,7 +17,7 @@ use linkspan_storage::{StorageError, Store};
 use linkspan_sync::Sync;
 use tokio::task::JoinSet;
 
-use crate::{Failure, config::Config};
+use crate::{Failure, config::Config, media};
 
 /// How often what is idle is forgotten.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
@@ -34,6 +34,11 @@ pub(crate) fn open_store(data: &Path) -> Result<Store, Failure> {
     })
 }
 
+/// Accounts, new ones of which are found in the directory.
+pub(crate) fn accounts(store: Store, directory: Directory) -> Accounts {
+    Accounts::new(store).on_create(move |writes, user_id| directory.index_user(writes, user_id, None, None))
+}
+
 /// Opens everything a configuration asks for. The background tasks end when the set is dropped.
 pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure> {
     let store = open_store(&config.data)?;
@@ -43,15 +48,15 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
     let mut tasks = JoinSet::new();
     tasks.spawn(inbox.clone().follow(store.subscribe()));
     let directory = Directory::new(store.clone(), platforms.clone());
-    let found = directory.clone();
-    let accounts = Accounts::new(store.clone())
-        .on_create(move |writes, user_id| found.index_user(writes, user_id, None, None));
+    let accounts = accounts(store.clone(), directory.clone());
     let rooms =
         Rooms::new(store.clone(), platforms.clone(), accounts.clone(), directory.clone(), inbox.clone());
     let settings = PushSettings::new(Arc::new(now_ts));
     let push = Push::open(store.clone(), accounts.clone(), rooms.clone(), settings).await?;
     tasks.spawn(push.clone().follow(store.subscribe()));
     let sync = Sync::new(rooms.clone(), accounts.clone(), inbox.clone(), push.clone());
+    let media = media::open(config, store, platforms.clone())?;
+    tasks.spawn(media::sweep(media));
     let app = App { platforms, accounts, inbox, directory, rooms, push, sync };
     tasks.spawn(forget_idle(app.clone()));
     Ok((app, tasks))
