@@ -8,6 +8,7 @@ mod config;
 mod connection;
 mod demo;
 mod limits;
+mod media;
 mod platform_commands;
 mod serve;
 mod services;

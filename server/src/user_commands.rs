@@ -1,9 +1,14 @@
 //! The commands `user create`, `user list` and `user disable`: they work on the store of a server that is
 //! stopped.
 
-use std::io::{BufRead, IsTerminal};
+use std::{
+    io::{BufRead, IsTerminal},
+    sync::Arc,
+};
 
 use linkspan_accounts::Accounts;
+use linkspan_directory::Directory;
+use linkspan_platforms::Platforms;
 use ruma::OwnedServerName;
 
 use crate::{ConfigPath, Failure, config::Config, read_config, services};
@@ -54,7 +59,7 @@ pub(crate) fn run(command: UserCommand) -> Result<(), Failure> {
 }
 
 async fn create(at: &OnPlatform, name: &str, admin: bool) -> Result<(), Failure> {
-    let (accounts, platform) = open(at)?;
+    let (accounts, platform) = open(at).await?;
     let password = read_password()?;
     let user_id = accounts.create_account(&platform, name, password, admin, services::now_ts()).await?;
     println!("{user_id}");
@@ -62,7 +67,7 @@ async fn create(at: &OnPlatform, name: &str, admin: bool) -> Result<(), Failure>
 }
 
 async fn list(at: &OnPlatform) -> Result<(), Failure> {
-    let (accounts, platform) = open(at)?;
+    let (accounts, platform) = open(at).await?;
     let mut after = None;
     loop {
         let page = accounts.list_accounts(&platform, after.as_ref(), PAGE).await?;
@@ -79,16 +84,19 @@ async fn list(at: &OnPlatform) -> Result<(), Failure> {
 }
 
 async fn disable(at: &OnPlatform, name: &str) -> Result<(), Failure> {
-    let (accounts, platform) = open(at)?;
+    let (accounts, platform) = open(at).await?;
     let devices = accounts.disable_account(&platform, name).await?;
     println!("@{name}:{platform} is disabled, {} logged out", crate::counted(devices.len(), "device"));
     Ok(())
 }
 
-fn open(at: &OnPlatform) -> Result<(Accounts, OwnedServerName), Failure> {
+async fn open(at: &OnPlatform) -> Result<(Accounts, OwnedServerName), Failure> {
     let config = read_config(&at.config.config)?;
     let platform = find_platform(&config, &at.platform)?;
-    Ok((Accounts::new(services::open_store(&config.data)?), platform))
+    let store = services::open_store(&config.data)?;
+    let platforms = Platforms::open(&store, config.platforms, services::now_ts()).await?;
+    let directory = Directory::new(store.clone(), Arc::new(platforms));
+    Ok((services::accounts(store, directory), platform))
 }
 
 fn find_platform(config: &Config, wanted: &str) -> Result<OwnedServerName, Failure> {
