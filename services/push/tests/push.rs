@@ -126,7 +126,8 @@ impl World {
             creation_content: CanonicalJsonObject::new(),
             power_levels: CanonicalJsonObject::new(),
         };
-        let room_id = self.rooms.create_room(creator, command, 1).await.expect("room");
+        let now_ts = 1 + self.sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let room_id = self.rooms.create_room(creator, command, now_ts).await.expect("room");
         for member in members {
             self.rooms.join_room(member, &room_id, None, 1).await.expect("join");
         }
