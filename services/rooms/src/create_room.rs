@@ -153,7 +153,7 @@ impl Rooms {
             room_type,
             big: false,
         };
-        Ok(Arc::new(Room::new(event.room_id, version, rules, record, None, Some(Vec::new()))))
+        Ok(Arc::new(Room::new(event.room_id, version, rules, record, None, Some(Arc::default()))))
     }
 
     async fn stage_first_events(

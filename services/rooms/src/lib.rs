@@ -24,6 +24,7 @@ mod room;
 mod search;
 mod send;
 mod state;
+mod transactions;
 mod upgrade;
 mod view;
 

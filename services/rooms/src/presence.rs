@@ -42,7 +42,7 @@ impl Rooms {
                 break;
             }
             if let Some(room) = self.find_room(&room_id).await? {
-                people.extend(self.local_members(&room).await?);
+                people.extend(self.local_members(&room).await?.iter().cloned());
             }
         }
         Ok(people.into_iter().take(MAX_WATCHERS).collect())
