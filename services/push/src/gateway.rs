@@ -224,7 +224,41 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_public;
+    use std::sync::Arc;
+
+    use super::{Counts, Device, Gateway, GatewayError, Notification, is_public};
+    use crate::PushSettings;
+
+    #[tokio::test]
+    async fn the_servers_own_network_is_out_of_reach() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listener");
+        let port = listener.local_addr().expect("address").port();
+        let gateway = Gateway::new(&PushSettings::new(Arc::new(|| 1)));
+        let notification = Notification {
+            event_id: None,
+            room_id: None,
+            details: None,
+            prio: None,
+            counts: Counts { unread: 0 },
+            devices: [Device {
+                app_id: "a",
+                pushkey: "k",
+                data: Default::default(),
+                tweaks: Default::default(),
+            }],
+        };
+        for host in ["127.0.0.1", "[::1]", "2130706433", "localhost"] {
+            let url = format!("http://{host}:{port}/_matrix/push/v1/notify").parse().expect("URL");
+            let refused = gateway.notify(&url, &notification).await;
+            match host {
+                // A name is refused where it is resolved.
+                "localhost" => assert!(matches!(refused, Err(GatewayError::Http(_))), "{host}: {refused:?}"),
+                _ => assert!(matches!(refused, Err(GatewayError::Private)), "{host}: {refused:?}"),
+            }
+        }
+        let called = tokio::time::timeout(std::time::Duration::ZERO, listener.accept()).await;
+        assert!(called.is_err(), "nobody has called");
+    }
 
     #[test]
     fn special_addresses_are_not_public() {
