@@ -143,18 +143,11 @@ impl Push {
         let Some(head) = self.rooms().head(room_id).await? else { return Ok(()) };
         let cursors = &self.shared.dispatch.cursors;
         let bound = head.seq - MAX_EVENTS;
-        let events = match cursors.get(room_id) {
-            Some(after) => {
-                self.rooms().timeline(room_id, after.max(bound), head.seq, MAX_EVENTS as usize).await?
-            }
-            None => {
-                let mut events =
-                    self.rooms().timeline_back(room_id, head.seq, bound, MAX_EVENTS as usize).await?;
-                events.retain(|event| event.position >= position);
-                events.reverse();
-                events
-            }
-        };
+        let after = cursors.get(room_id).unwrap_or(0).max(bound);
+        let mut events = self.rooms().timeline_back(room_id, head.seq, after, MAX_EVENTS as usize).await?;
+        // What came while nobody had a pusher is not told later.
+        events.retain(|event| event.position >= position);
+        events.reverse();
         cursors.insert(room_id.clone(), head.seq);
         if events.is_empty() {
             return Ok(());
