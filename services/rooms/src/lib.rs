@@ -22,6 +22,7 @@ mod report;
 mod room;
 mod search;
 mod send;
+mod send_to_device;
 mod state;
 mod upgrade;
 mod view;
@@ -48,6 +49,7 @@ pub use render::{Reader, thread_root};
 pub use report::Reported;
 pub use room::Room;
 pub use search::{Found, Search, SearchKey};
+pub use send_to_device::{Target, ToDeviceMessage};
 pub use state::StateEntry;
 pub use view::{Standing, View};
 
