@@ -153,8 +153,9 @@ impl Push {
             return Ok(());
         }
         let room = self.rooms().room(room_id).await?;
-        let mut members = self.rooms().local_members(&room).await?;
-        members.retain(|user_id| self.shared.pushers.has(user_id));
+        let members = self.rooms().local_members(&room).await?;
+        let members: Vec<_> =
+            members.iter().filter(|user_id| self.shared.pushers.has(user_id)).cloned().collect();
         if members.is_empty() && !events.iter().any(|event| self.invited(event).is_some()) {
             return Ok(());
         }
