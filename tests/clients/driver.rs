@@ -1,0 +1,199 @@
+//! A client library in a process of its own.
+//!
+//! The drivers (tests/rust-client, tests/js/driver.mjs, tests/python/driver.py) read one command per line and write
+//! one reply or event per line, all of them JSON:
+//!
+//! - a command: `{"id": 1, "do": "send_text", "room": "!…", "body": "Hi", "mentions": []}`;
+//! - its reply: `{"id": 1, "ok": …}`, or `{"id": 1, "error": {"code": "M_FORBIDDEN", "message": "…"}}`;
+//! - `{"event": "timeline", "room": "!…", "item": {…}}`: an event of a room's timeline, as it came;
+//! - `{"event": "receipt", "room", "id", "user", "kind", "thread"}`: somebody has read as far as `id`;
+//! - `{"event": "account_data", "type", "content"}`: the person's own data, from any of their devices;
+//! - `{"event": "room", "room": "!…", "state": {…}}`: a room as the library describes it, whenever that changed:
+//!   `membership` (of the person), `inviter`, `name`, `title` (what a list of rooms would show), `topic`, `avatar`,
+//!   `members` (who has joined or is invited: `membership`, `name`, `avatar`), `typing`, `fully_read`,
+//!   `notifications`, `highlights`, `tags`, `account_data`, `successor`; from matrix-js-sdk also `threads`;
+//! - `{"event": "sync_failed", "message"}`: the library could not go on.
+//!
+//! What an event says is waited for; there are no pauses anywhere.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::{Arc, Condvar, Mutex, MutexGuard},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use crate::server::built;
+
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How much is told of what came before a failure.
+const TOLD: usize = 12;
+
+/// A client library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Library {
+    /// matrix-js-sdk.
+    Js,
+    /// matrix-nio.
+    Nio,
+    /// matrix-sdk.
+    Rust,
+}
+
+impl Library {
+    fn command(self) -> Command {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let target = built("linkspan").ancestors().nth(2).expect("it is in target/PROFILE").to_owned();
+        match self {
+            Self::Js => {
+                let own = target.join("node/node_modules/.bin/node");
+                let mut command = Command::new(if own.exists() { own } else { PathBuf::from("node") });
+                command.arg(root.join("js/driver.mjs"));
+                command
+            }
+            Self::Nio => {
+                let python = std::env::var_os("LINKSPAN_TEST_PYTHON").map(PathBuf::from);
+                let mut command = Command::new(python.unwrap_or_else(|| target.join("venv/bin/python")));
+                command.arg(root.join("python/driver.py"));
+                command
+            }
+            Self::Rust => Command::new(built("linkspan-rust-client")),
+        }
+    }
+}
+
+/// Why the server refused a command.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// `errcode`; empty if the library itself gave up.
+    pub(crate) code: String,
+    pub(crate) message: String,
+}
+
+/// Everything that was heard so far.
+#[derive(Default)]
+pub(crate) struct Heard {
+    replies: BTreeMap<u64, Value>,
+    /// All events but those of rooms, in order.
+    pub(crate) events: Vec<Value>,
+    /// The latest description of each room.
+    pub(crate) rooms: BTreeMap<String, Value>,
+    /// The driver has ended, or cannot go on.
+    over: Option<String>,
+}
+
+/// A running driver.
+pub(crate) struct Driver {
+    /// Whose it is, for messages.
+    name: String,
+    program: Child,
+    commands: Option<ChildStdin>,
+    last_id: u64,
+    heard: Arc<(Mutex<Heard>, Condvar)>,
+}
+
+fn lock(heard: &Mutex<Heard>) -> MutexGuard<'_, Heard> {
+    heard.lock().expect("nobody panics while holding it")
+}
+
+fn hear(heard: &mut Heard, line: &str) {
+    let Ok(mut said) = serde_json::from_str::<Value>(line) else {
+        heard.over = Some(format!("it said {line:?}"));
+        return;
+    };
+    if let Some(id) = said["id"].as_u64().filter(|_| said["event"].is_null()) {
+        heard.replies.insert(id, said);
+    } else if said["event"] == "room" {
+        let room = said["room"].as_str().unwrap_or_default().to_owned();
+        heard.rooms.insert(room, said["state"].take());
+    } else if said["event"] == "sync_failed" {
+        heard.over = Some(format!("its sync failed: {}", said["message"]));
+    } else {
+        heard.events.push(said);
+    }
+}
+
+impl Driver {
+    /// Starts a library for somebody.
+    pub(crate) fn start(library: Library, name: &str) -> Self {
+        let mut command = library.command();
+        let mut program = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?} does not run ({error}): run `make test`"));
+        let lines = BufReader::new(program.stdout.take().expect("it is piped")).lines();
+        let heard = Arc::new((Mutex::new(Heard::default()), Condvar::new()));
+        let hearing = heard.clone();
+        thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                hear(&mut lock(&hearing.0), &line);
+                hearing.1.notify_all();
+            }
+            lock(&hearing.0).over.get_or_insert_with(|| "it ended".to_owned());
+            hearing.1.notify_all();
+        });
+        let commands = program.stdin.take();
+        Self { name: format!("{name} ({library:?})"), program, commands, last_id: 0, heard }
+    }
+
+    /// Does something, and waits until it is done or refused.
+    pub(crate) fn command(&mut self, name: &str, mut words: Value) -> Result<Value, Refusal> {
+        self.last_id += 1;
+        let id = self.last_id;
+        words["id"] = json!(id);
+        words["do"] = json!(name);
+        let commands = self.commands.as_mut().expect("it is there until the driver is dropped");
+        writeln!(commands, "{words}").unwrap_or_else(|error| panic!("{} is gone: {error}", self.name));
+        let mut reply = self.wait(&format!("an answer to {words}"), |heard| heard.replies.remove(&id));
+        match &reply["error"] {
+            Value::Null => Ok(reply["ok"].take()),
+            error => {
+                let text = |key: &str| error[key].as_str().unwrap_or_default().to_owned();
+                Err(Refusal { code: text("code"), message: text("message") })
+            }
+        }
+    }
+
+    /// Waits until `find` finds what it looks for in what was heard.
+    pub(crate) fn wait<T>(&self, what: &str, mut find: impl FnMut(&mut Heard) -> Option<T>) -> T {
+        let give_up = Instant::now() + PATIENCE;
+        let (heard, news) = &*self.heard;
+        let mut heard = lock(heard);
+        loop {
+            if let Some(found) = find(&mut heard) {
+                return found;
+            }
+            let left = give_up.saturating_duration_since(Instant::now());
+            if left.is_zero() || heard.over.is_some() {
+                let why = heard.over.clone().unwrap_or_else(|| "too long".to_owned());
+                let before = heard.events.iter().rev().take(TOLD).rev().map(|event| format!("  {event}\n"));
+                let before: String = before.collect();
+                let rooms = heard.rooms.iter().map(|(room, state)| format!("  {room}: {state}\n"));
+                let rooms: String = rooms.collect();
+                drop(heard);
+                panic!("{} waited for {what}: {why}\nbefore that:\n{before}rooms:\n{rooms}", self.name);
+            }
+            heard = news.wait_timeout(heard, left).expect("nobody panics while holding it").0;
+        }
+    }
+
+    /// Looks at what was heard until now.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Heard) -> T) -> T {
+        look(&lock(&self.heard.0))
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        drop(self.commands.take());
+        let _ = self.program.kill();
+        let _ = self.program.wait();
+    }
+}

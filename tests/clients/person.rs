@@ -1,0 +1,317 @@
+//! Somebody with an account and a client, in words of a conversation.
+//!
+//! What a person does is a verb here; what a person sees is waited for and checked. Nothing here knows which library
+//! the person uses, but for what a library itself leaves out.
+
+use serde_json::{Value, json};
+
+use crate::{
+    driver::{Driver, Library, Refusal},
+    server::{Platform, Server},
+};
+
+const PASSWORD: &str = "correct horse battery staple";
+
+/// A person and their client.
+pub(crate) struct Person {
+    /// What they are called; the localpart of the user id is the same in lower case.
+    pub(crate) name: String,
+    pub(crate) platform: Platform,
+    pub(crate) library: Library,
+    /// The user id.
+    pub(crate) id: String,
+    /// The access token.
+    pub(crate) token: String,
+    driver: Driver,
+    /// How far each event that was seen lies in what was heard.
+    seen: usize,
+}
+
+/// What part of a picture's message tells about it.
+pub(crate) struct Picture {
+    pub(crate) mxc: String,
+    pub(crate) name: &'static str,
+    pub(crate) mimetype: &'static str,
+    pub(crate) size: usize,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+}
+
+/// Whether `whole` has everything that `part` has; null stands for what is not there.
+fn includes(whole: &Value, part: &Value) -> bool {
+    match part {
+        Value::Object(part) => part.iter().all(|(key, part)| includes(&whole[key.as_str()], part)),
+        part => whole == part,
+    }
+}
+
+impl Person {
+    /// Signs up, and starts to listen.
+    pub(crate) fn sign_up(server: &Server, platform: Platform, library: Library, name: &str) -> Self {
+        Self::begin(server, platform, library, name, "register")
+    }
+
+    /// Logs in on another device, with any library.
+    pub(crate) fn also_on(&self, server: &Server, library: Library) -> Self {
+        Self::begin(server, self.platform, library, &self.name, "login")
+    }
+
+    fn begin(server: &Server, platform: Platform, library: Library, name: &str, how: &str) -> Self {
+        let mut driver = Driver::start(library, name);
+        let username = name.to_lowercase();
+        let words = json!({ "server": server.url(platform), "username": username, "password": PASSWORD });
+        let session = driver.command(how, words).unwrap_or_else(|refusal| panic!("{name} {how}: {refusal:?}"));
+        let text = |key: &str| session[key].as_str().expect("a session says who and how").to_owned();
+        let (id, token) = (text("user"), text("token"));
+        assert_eq!(id, format!("@{username}:{}", platform.server_name()));
+        let mut person = Self { name: name.to_owned(), platform, library, id, token, driver, seen: 0 };
+        person.does("start", json!({}));
+        person
+    }
+
+    /// Does something that has to work.
+    pub(crate) fn does(&mut self, name: &str, words: Value) -> Value {
+        let told = words.to_string();
+        self.tries(name, words)
+            .unwrap_or_else(|refusal| panic!("{} could not {name} {told}: {refusal:?}", self.name))
+    }
+
+    /// Does something that may not work.
+    pub(crate) fn tries(&mut self, name: &str, words: Value) -> Result<Value, Refusal> {
+        self.driver.command(name, words)
+    }
+
+    /// Does something that the server has to refuse with this code.
+    pub(crate) fn is_refused(&mut self, code: &str, name: &str, words: Value) {
+        match self.tries(name, words) {
+            Ok(answer) => panic!("{} could {name}: {answer}", self.name),
+            Err(refusal) => assert_eq!(refusal.code, code, "{} {name}: {}", self.name, refusal.message),
+        }
+    }
+
+    fn sends(&mut self, name: &str, words: Value) -> String {
+        self.does(name, words).as_str().expect("what is sent has an id").to_owned()
+    }
+
+    // Doing
+
+    pub(crate) fn creates_room(&mut self, words: Value) -> String {
+        let mut all = json!({
+            "name": null, "topic": null, "invite": [], "direct": false, "public": false, "space": false, "alias": null,
+        });
+        for (key, value) in words.as_object().expect("a room is described by an object") {
+            all[key] = value.clone();
+        }
+        self.sends("create_room", all)
+    }
+
+    pub(crate) fn joins(&mut self, room: &str) -> String {
+        self.sends("join", json!({ "room": room }))
+    }
+
+    pub(crate) fn leaves(&mut self, room: &str) {
+        self.does("leave", json!({ "room": room }));
+    }
+
+    pub(crate) fn invites(&mut self, room: &str, who: &Self) {
+        self.does("invite", json!({ "room": room, "user": who.id }));
+    }
+
+    pub(crate) fn says(&mut self, room: &str, body: &str) -> String {
+        self.sends("send_text", json!({ "room": room, "body": body, "mentions": [] }))
+    }
+
+    pub(crate) fn says_to(&mut self, room: &str, whom: &Self, body: &str) -> String {
+        self.sends("send_text", json!({ "room": room, "body": body, "mentions": [whom.id] }))
+    }
+
+    pub(crate) fn replies(&mut self, room: &str, event: &str, body: &str) -> String {
+        self.sends("reply", json!({ "room": room, "event": event, "body": body }))
+    }
+
+    /// Replies in the thread of `root`, after its message `latest`.
+    pub(crate) fn replies_in_thread(&mut self, room: &str, root: &str, latest: &str, body: &str) -> String {
+        self.sends("reply_in_thread", json!({ "room": room, "root": root, "latest": latest, "body": body }))
+    }
+
+    pub(crate) fn reacts(&mut self, room: &str, event: &str, key: &str) -> String {
+        self.sends("react", json!({ "room": room, "event": event, "key": key }))
+    }
+
+    pub(crate) fn edits(&mut self, room: &str, event: &str, body: &str) -> String {
+        self.sends("edit", json!({ "room": room, "event": event, "body": body }))
+    }
+
+    pub(crate) fn redacts(&mut self, room: &str, event: &str, reason: &str) -> String {
+        self.sends("redact", json!({ "room": room, "event": event, "reason": reason }))
+    }
+
+    pub(crate) fn shows_picture(&mut self, room: &str, picture: &Picture) -> String {
+        let Picture { mxc, name, mimetype, size, width, height } = picture;
+        let words = json!({
+            "room": room, "mxc": mxc, "name": name, "mimetype": mimetype, "size": size, "width": width,
+            "height": height,
+        });
+        self.sends("send_image", words)
+    }
+
+    pub(crate) fn sets_state(&mut self, room: &str, kind: &str, state_key: &str, content: Value) -> String {
+        let words = json!({ "room": room, "type": kind, "state_key": state_key, "content": content });
+        self.sends("set_state", words)
+    }
+
+    pub(crate) fn types(&mut self, room: &str) {
+        self.does("typing", json!({ "room": room, "on": true }));
+    }
+
+    pub(crate) fn stops_typing(&mut self, room: &str) {
+        self.does("typing", json!({ "room": room, "on": false }));
+    }
+
+    /// Reads as far as `event`, and lets everybody know. `thread`: None, `main`, or the thread's root.
+    pub(crate) fn reads(&mut self, room: &str, event: &str, thread: Option<&str>) {
+        self.does("receipt", json!({ "room": room, "event": event, "private": false, "thread": thread }));
+    }
+
+    /// Reads as far as `event`, and keeps it private.
+    pub(crate) fn reads_in_private(&mut self, room: &str, event: &str) {
+        self.does("receipt", json!({ "room": room, "event": event, "private": true, "thread": null }));
+    }
+
+    // Seeing
+
+    /// Sees an event, after all that this person was asked about before; the event.
+    pub(crate) fn sees(&mut self, room: &str, event: &str) -> Value {
+        let found = self.driver.wait(&format!("the event {event} in {room}"), |heard| {
+            let mut all = heard.events.iter().enumerate();
+            let (at, found) = all.find(|(_, said)| is_event(said, room, event))?;
+            Some((at, found["item"].clone()))
+        });
+        let (at, item) = found;
+        assert!(at >= self.seen, "{} saw {event} too early: {item}", self.name);
+        self.seen = at;
+        item
+    }
+
+    /// Sees a text from somebody.
+    pub(crate) fn sees_text(&mut self, room: &str, event: &str, who: &str, body: &str) -> Value {
+        let item = self.sees(room, event);
+        assert_eq!(item["type"], "m.room.message", "{}: {item}", self.name);
+        assert_eq!(item["sender"], who, "{}: {item}", self.name);
+        assert_eq!(item["content"]["body"], body, "{}: {item}", self.name);
+        item
+    }
+
+    /// Sees an event that relates to another.
+    pub(crate) fn sees_relation(&mut self, room: &str, event: &str, kind: &str, to: &str) -> Value {
+        let item = self.sees(room, event);
+        let relation = &item["content"]["m.relates_to"];
+        assert_eq!(relation["rel_type"], kind, "{}: {item}", self.name);
+        assert_eq!(relation["event_id"], to, "{}: {item}", self.name);
+        item
+    }
+
+    /// Sees a state event of somebody's membership; the event.
+    pub(crate) fn sees_membership(&mut self, room: &str, who: &str, membership: &str, by: &str) -> Value {
+        let what = format!("{who} to be {membership} in {room} by {by}");
+        self.driver.wait(&what, |heard| {
+            let mut items = heard.events.iter().filter(|said| said["event"] == "timeline" && said["room"] == room);
+            let found = items.find(|said| {
+                let item = &said["item"];
+                item["type"] == "m.room.member"
+                    && item["state_key"] == who
+                    && item["sender"] == by
+                    && item["content"]["membership"] == membership
+            });
+            found.map(|said| said["item"].clone())
+        })
+    }
+
+    /// Waits until the library describes the room so; what is not asked about may be anything.
+    pub(crate) fn finds(&self, room: &str, expected: &Value) {
+        self.driver.wait(&format!("{room} to be {expected}"), |heard| {
+            heard.rooms.get(room).filter(|state| includes(state, expected)).map(drop)
+        });
+    }
+
+    /// Waits for the counts of what was not read.
+    pub(crate) fn has_unread(&self, room: &str, notifications: u64, highlights: u64) {
+        self.finds(room, &json!({ "notifications": notifications, "highlights": highlights }));
+    }
+
+    /// Waits for a receipt.
+    pub(crate) fn sees_receipt(&self, room: &str, who: &str, event: &str, kind: &str, thread: Option<&str>) {
+        let what = format!("a receipt {kind} of {who} in {thread:?} at {event}");
+        self.driver.wait(&what, |heard| {
+            let mut receipts = heard.events.iter().filter(|said| said["event"] == "receipt");
+            receipts
+                .any(|said| {
+                    said["room"] == room
+                        && said["user"] == who
+                        && said["id"] == event
+                        && said["kind"] == kind
+                        && said["thread"].as_str() == thread
+                })
+                .then_some(())
+        });
+    }
+
+    /// Whether any receipt of this kind was seen of somebody, until now.
+    pub(crate) fn has_seen_receipt_of(&self, who: &str, kind: &str) -> bool {
+        self.driver.look(|heard| {
+            let mut receipts = heard.events.iter().filter(|said| said["event"] == "receipt");
+            receipts.any(|said| said["user"] == who && said["kind"] == kind)
+        })
+    }
+
+    /// Whether an event was seen, until now.
+    pub(crate) fn has_seen(&self, room: &str, event: &str) -> bool {
+        self.driver.look(|heard| heard.events.iter().any(|said| is_event(said, room, event)))
+    }
+
+    /// The ids of all messages of a room that were seen, in their order.
+    pub(crate) fn messages_seen(&self, room: &str) -> Vec<String> {
+        self.driver.look(|heard| {
+            let items = heard.events.iter().filter(|said| said["event"] == "timeline" && said["room"] == room);
+            let messages = items.filter(|said| said["item"]["type"] == "m.room.message");
+            messages.filter_map(|said| said["item"]["event_id"].as_str()).map(ToOwned::to_owned).collect()
+        })
+    }
+
+    /// Waits for account data.
+    pub(crate) fn sees_account_data(&self, kind: &str, content: &Value) {
+        self.driver.wait(&format!("account data {kind}: {content}"), |heard| {
+            let mut all = heard.events.iter().filter(|said| said["event"] == "account_data");
+            all.any(|said| said["type"] == kind && said["content"] == *content).then_some(())
+        });
+    }
+
+    /// Finds somebody in the directory by a word of their name.
+    pub(crate) fn finds_person(&mut self, term: &str, who: &Self) {
+        let found = self.does("find_people", json!({ "term": term }));
+        let found = found.as_array().expect("people are a list");
+        let one = found.iter().find(|one| one["user"] == who.id.as_str());
+        let one = one.unwrap_or_else(|| panic!("{} did not find {}: {found:?}", self.name, who.id));
+        assert_eq!(one["name"], who.name.as_str());
+    }
+
+    /// All events of a room that /messages gives, newest first, by pages.
+    pub(crate) fn looks_back(&mut self, room: &str, page: usize) -> Vec<Value> {
+        let (mut all, mut start) = (Vec::new(), Value::Null);
+        loop {
+            let words = json!({ "room": room, "start": start, "limit": page });
+            let mut answer = self.does("messages", words);
+            let Value::Array(events) = answer["events"].take() else { panic!("a page is a list: {answer}") };
+            assert!(events.len() <= page, "a page of {} where {page} were asked for", events.len());
+            all.extend(events);
+            start = answer["end"].take();
+            if start.is_null() {
+                return all;
+            }
+        }
+    }
+}
+
+fn is_event(said: &Value, room: &str, event: &str) -> bool {
+    said["event"] == "timeline" && said["room"] == room && said["item"]["event_id"] == event
+}
