@@ -236,9 +236,13 @@ pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// Percent-encodes what has a meaning of its own in a path.
+/// Percent-encodes a part of a path or of a query.
 pub fn encoded(part: &str) -> String {
-    part.replace('%', "%25").replace('#', "%23").replace('?', "%3F").replace('/', "%2F").replace(' ', "%20")
+    let encode = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    part.bytes().map(encode).collect()
 }
 
 fn settings(server_name: &str) -> Settings {

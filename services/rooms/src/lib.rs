@@ -23,6 +23,7 @@ mod report;
 mod room;
 mod search;
 mod send;
+mod send_to_device;
 mod state;
 mod transactions;
 mod upgrade;
@@ -51,6 +52,7 @@ pub use render::{Reader, thread_root};
 pub use report::Reported;
 pub use room::Room;
 pub use search::{Found, Search, SearchKey};
+pub use send_to_device::{Target, ToDeviceMessage};
 pub use state::StateEntry;
 pub use view::{Standing, View};
 

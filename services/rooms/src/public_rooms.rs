@@ -1,6 +1,6 @@
 //! Finding rooms: aliases, lists of published rooms, summaries and spaces.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 
 use linkspan_domain::HistoryVisibility;
 use linkspan_storage::WriteSet;
@@ -104,6 +104,13 @@ impl Rooms {
         room_id
             .map(|record| record.room_id)
             .ok_or_else(|| RoomsError::NotFound(format!("there is no room {alias}")))
+    }
+
+    /// The platforms through which a room can be joined: those of its members.
+    pub async fn servers_in(&self, room_id: &OwnedRoomId) -> Result<BTreeSet<OwnedServerName>> {
+        let room = self.room(room_id).await?;
+        let members = self.local_members(&room).await?;
+        Ok(members.iter().map(|member| member.server_name().to_owned()).collect())
     }
 
     /// Points an alias of the user's own platform at a room.
@@ -392,6 +399,21 @@ impl Rooms {
         let mine: HashSet<_> = self.joined_rooms(user_id).await?.into_iter().collect();
         let theirs = self.joined_rooms(other).await?;
         Ok(theirs.into_iter().filter(|room_id| mine.contains(room_id)).collect())
+    }
+
+    /// Users who share a room with a user, the user included; at most `limit`.
+    pub async fn users_sharing_rooms(&self, user_id: &OwnedUserId, limit: usize) -> Result<Vec<OwnedUserId>> {
+        let mut users = HashSet::from([user_id.clone()]);
+        for room_id in self.joined_rooms(user_id).await? {
+            let Some(room) = self.find_room(&room_id).await? else { continue };
+            for member in self.local_members(&room).await? {
+                if users.len() >= limit {
+                    return Ok(users.into_iter().collect());
+                }
+                users.insert(member);
+            }
+        }
+        Ok(users.into_iter().collect())
     }
 }
 

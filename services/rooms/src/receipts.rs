@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use linkspan_accounts::put_account_data;
 use linkspan_inbox::point;
 use linkspan_storage::{
     Notice, Position, Range, Stamped, WriteSet,
@@ -10,11 +11,15 @@ use linkspan_storage::{
     records::{InboxPointer, ReceiptRecord},
 };
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
+use serde::{Deserialize, Serialize};
 
 use crate::{Result, Room, Rooms, RoomsError};
 
 /// How long somebody counts as typing at most.
 const MAX_TYPING: Duration = Duration::from_secs(120);
+
+/// The account data that holds a user's fully-read marker.
+const FULLY_READ: &str = "m.fully_read";
 
 /// Who is told of a receipt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +107,36 @@ impl Rooms {
                 Ok((writes, ()))
             })
             .await
+    }
+
+    /// Moves the marker up to which a user has read a room in full. One that goes back is ignored.
+    /// <https://spec.matrix.org/v1.19/client-server-api/#fully-read-markers>
+    pub async fn set_fully_read(
+        &self,
+        user_id: &OwnedUserId,
+        room_id: &OwnedRoomId,
+        event_id: &OwnedEventId,
+    ) -> Result<()> {
+        #[derive(Deserialize, Serialize)]
+        struct Marker {
+            event_id: OwnedEventId,
+        }
+        self.joined_room(user_id, room_id).await?;
+        let event = self.event(room_id, event_id).await?;
+        let seq = event.ok_or_else(|| RoomsError::NotFound("the event is not in this room".into()))?.seq;
+        let before = self.shared.accounts.account_data(user_id, Some(room_id), FULLY_READ).await?;
+        if let Some(before) = before.and_then(|before| serde_json::from_str::<Marker>(&before).ok()) {
+            let before = self.event(room_id, &before.event_id).await?;
+            if before.is_some_and(|before| before.seq >= seq) {
+                return Ok(());
+            }
+        }
+        let marker = Marker { event_id: event_id.clone() };
+        let marker = serde_json::to_string(&marker).expect("an event id is JSON");
+        let mut writes = WriteSet::new();
+        put_account_data(&mut writes, user_id, Some(room_id), FULLY_READ, marker);
+        self.store().commit(writes).await?;
+        Ok(())
     }
 
     /// The receipts of a room that changed after `since` and that the user is told of.
