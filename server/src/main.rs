@@ -27,8 +27,8 @@ use crate::config::{Config, Severity};
 
 /// The environment variable that says what is logged, such as `debug` or `info,linkspan_rooms=trace`.
 const LOG: &str = "LINKSPAN_LOG";
-/// The storage engine tells of every file at `info`.
-const LOG_DEFAULT: &str = "info,fjall=warn,lsm_tree=warn";
+/// At `info` the storage engine tells of every file, and the rules of every event.
+const LOG_DEFAULT: &str = "info,fjall=warn,lsm_tree=warn,ruma_state_res=warn";
 
 /// A Matrix homeserver for several chat platforms in one process.
 #[derive(Debug, Parser)]

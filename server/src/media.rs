@@ -18,8 +18,11 @@ const SWEEP: Duration = Duration::from_secs(24 * 60 * 60);
 /// The media of a configuration: in its bucket, or in the data folder.
 pub(crate) fn open(config: &Config, store: Store, platforms: Arc<Platforms>) -> Result<Media, Failure> {
     let objects = match &config.media {
-        Some(bucket) => MediaStore::s3(&s3_settings(bucket))?,
-        None => MediaStore::folder(&config.data.join("media"))?,
+        Some(bucket) => MediaStore::s3(&s3_settings(bucket)).map_err(|error| format!("[media]: {error}"))?,
+        None => {
+            let folder = config.data.join("media");
+            MediaStore::folder(&folder).map_err(|error| format!("{}: {error}", folder.display()))?
+        }
     };
     Ok(Media::new(store, platforms, objects))
 }

@@ -21,8 +21,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Serves until SIGTERM or SIGINT.
 pub(crate) fn serve(config: Config) -> Result<(), Failure> {
     let connections = limits::raise_open_files();
-    // For calls that services make; an earlier choice would be just as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run(config, connections))
 }

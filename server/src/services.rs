@@ -21,6 +21,10 @@ use crate::{Failure, config::Config, media};
 
 /// How often what is idle is forgotten.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
+/// How often transaction ids are looked at …
+const TRANSACTION_SWEEP: Duration = Duration::from_secs(6 * 60 * 60);
+/// … and how old they become.
+const TRANSACTION_LIFE_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Opens the store of a configuration.
 pub(crate) fn open_store(data: &Path) -> Result<Store, Failure> {
@@ -59,7 +63,19 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
     tasks.spawn(media::sweep(media.clone()));
     let app = App { platforms, accounts, inbox, directory, rooms, push, sync, media };
     tasks.spawn(forget_idle(app.clone()));
+    tasks.spawn(forget_transactions(app.clone()));
     Ok((app, tasks))
+}
+
+async fn forget_transactions(app: App) {
+    let mut every = tokio::time::interval(TRANSACTION_SWEEP);
+    loop {
+        every.tick().await;
+        if let Err(error) = app.rooms.forget_transactions(now_ts().saturating_sub(TRANSACTION_LIFE_MS)).await
+        {
+            tracing::warn!(%error, "old transaction ids could not be forgotten");
+        }
+    }
 }
 
 async fn forget_idle(app: App) {

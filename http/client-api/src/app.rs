@@ -43,7 +43,6 @@ impl App {
     pub(crate) async fn forget_devices(&self, removed: Vec<DeviceRemoved>) -> Result<(), ApiError> {
         let now = self.inbox.now().position;
         for DeviceRemoved { user_id, device_id } in removed {
-            self.push.remove_pushers_of_device(&user_id, &device_id).await?;
             loop {
                 let (waiting, until) = self.inbox.to_device(&user_id, &device_id, now).await?;
                 if waiting.is_empty() {

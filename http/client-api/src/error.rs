@@ -161,7 +161,7 @@ impl From<PushError> for ApiError {
             PushError::NoSuchRule => Self::not_found(error.to_string()),
             PushError::Invalid(reason) => Self::bad_request(ErrorKind::InvalidParam, reason),
             PushError::Misplaced(reason) => Self::bad_request(ErrorKind::Unknown, reason),
-            PushError::Client(_) | PushError::Rooms(_) => Self::internal(&error),
+            PushError::Rooms(error) => Self::internal(&error),
             PushError::Accounts(error) => error.into(),
             PushError::Storage(error) => error.into(),
         }

@@ -2,15 +2,16 @@
 
 use http::Method;
 use linkspan_platforms::RateClass::{
-    CreateRoom, Free, Invite, Join, Login, Message, Other, Registration, Upload,
+    CreateRoom, Free, Invite, Join, Login, Message, Other, Registration, Search, Upload,
 };
 
 use crate::{
     EndpointInfo,
     endpoint::{Endpoint, endpoint, raw_endpoint},
     endpoints::{
-        account, account_data, devices, discovery, filters, media, membership, profile, push, read,
-        registration, rooms, send, server_info, session, sync,
+        account, account_data, devices, directory, discovery, filters, media, membership, presence, profile,
+        push, read, receipts, registration, report, rooms, search, send, server_info, session, sync,
+        to_device,
     },
 };
 
@@ -131,6 +132,22 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             profile::get_profile_field,
             Free,
             "client-server-api/#get_matrixclientv3profileuseridkeyname",
+        ),
+        raw_endpoint(
+            Method::PUT,
+            &[
+                "/_matrix/client/unstable/uk.tcpip.msc4133/profile/{user_id}/{field}",
+                "/_matrix/client/r0/profile/{user_id}/{field}",
+                "/_matrix/client/v3/profile/{user_id}/{field}",
+            ],
+            profile::set_profile_field,
+            Other,
+            "client-server-api/#put_matrixclientv3profileuseridkeyname",
+        ),
+        endpoint(
+            profile::delete_profile_field,
+            Other,
+            "client-server-api/#delete_matrixclientv3profileuseridkeyname",
         ),
         // Account data
         endpoint(
@@ -364,6 +381,74 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             media::get_legacy_thumbnail,
             Free,
             "client-server-api/#get_matrixmediav3thumbnailservernamemediaid",
+        ),
+        // Receipts and typing
+        endpoint(
+            receipts::create_receipt,
+            Other,
+            "client-server-api/#post_matrixclientv3roomsroomidreceiptreceipttypeeventid",
+        ),
+        endpoint(
+            receipts::set_read_markers,
+            Other,
+            "client-server-api/#post_matrixclientv3roomsroomidread_markers",
+        ),
+        raw_endpoint(
+            Method::PUT,
+            &[
+                "/_matrix/client/r0/rooms/{room_id}/typing/{user_id}",
+                "/_matrix/client/v3/rooms/{room_id}/typing/{user_id}",
+            ],
+            receipts::set_typing,
+            Other,
+            "client-server-api/#put_matrixclientv3roomsroomidtypinguserid",
+        ),
+        // Finding rooms and people
+        endpoint(directory::get_alias, Free, "client-server-api/#get_matrixclientv3directoryroomroomalias"),
+        endpoint(
+            directory::create_alias,
+            Other,
+            "client-server-api/#put_matrixclientv3directoryroomroomalias",
+        ),
+        endpoint(
+            directory::delete_alias,
+            Other,
+            "client-server-api/#delete_matrixclientv3directoryroomroomalias",
+        ),
+        endpoint(directory::get_public_rooms, Search, "client-server-api/#get_matrixclientv3publicrooms"),
+        endpoint(directory::search_public_rooms, Search, "client-server-api/#post_matrixclientv3publicrooms"),
+        endpoint(
+            directory::get_room_visibility,
+            Free,
+            "client-server-api/#get_matrixclientv3directorylistroomroomid",
+        ),
+        endpoint(
+            directory::set_room_visibility,
+            Other,
+            "client-server-api/#put_matrixclientv3directorylistroomroomid",
+        ),
+        endpoint(
+            directory::search_users,
+            Search,
+            "client-server-api/#post_matrixclientv3user_directorysearch",
+        ),
+        endpoint(search::search, Search, "client-server-api/#post_matrixclientv3search"),
+        // Reports
+        endpoint(report::report_room, Other, "client-server-api/#post_matrixclientv3roomsroomidreport"),
+        endpoint(
+            report::report_event,
+            Other,
+            "client-server-api/#post_matrixclientv3roomsroomidreporteventid",
+        ),
+        endpoint(report::report_user, Other, "client-server-api/#post_matrixclientv3usersuseridreport"),
+        // Presence
+        endpoint(presence::set_presence, Other, "client-server-api/#put_matrixclientv3presenceuseridstatus"),
+        endpoint(presence::get_presence, Free, "client-server-api/#get_matrixclientv3presenceuseridstatus"),
+        // Messages to devices
+        endpoint(
+            to_device::send_to_device,
+            Message,
+            "client-server-api/#put_matrixclientv3sendtodeviceeventtypetxnid",
         ),
     ]
 }

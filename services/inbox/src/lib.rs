@@ -113,3 +113,23 @@ impl Inbox {
         self.shared.epoch.fetch_add(1, Ordering::AcqRel) + 1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use linkspan_storage::Memory;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn stopping_wakes_who_waits_and_keeps_others_from_waiting() {
+        let store = Store::in_memory(Memory::new().expect("a store in memory opens"));
+        let inbox = Inbox::new(store, 1);
+        let user_id = "@anna:one.localhost".try_into().expect("a user id");
+        let waiter = inbox.waiter(&user_id);
+        let changed = waiter.changed();
+        assert!(!inbox.is_stopping());
+        inbox.stop_waiting();
+        changed.await;
+        assert!(inbox.is_stopping());
+    }
+}

@@ -143,25 +143,19 @@ impl Push {
         let Some(head) = self.rooms().head(room_id).await? else { return Ok(()) };
         let cursors = &self.shared.dispatch.cursors;
         let bound = head.seq - MAX_EVENTS;
-        let events = match cursors.get(room_id) {
-            Some(after) => {
-                self.rooms().timeline(room_id, after.max(bound), head.seq, MAX_EVENTS as usize).await?
-            }
-            None => {
-                let mut events =
-                    self.rooms().timeline_back(room_id, head.seq, bound, MAX_EVENTS as usize).await?;
-                events.retain(|event| event.position >= position);
-                events.reverse();
-                events
-            }
-        };
+        let after = cursors.get(room_id).unwrap_or(0).max(bound);
+        let mut events = self.rooms().timeline_back(room_id, head.seq, after, MAX_EVENTS as usize).await?;
+        // What came while nobody had a pusher is not told later.
+        events.retain(|event| event.position >= position);
+        events.reverse();
         cursors.insert(room_id.clone(), head.seq);
         if events.is_empty() {
             return Ok(());
         }
         let room = self.rooms().room(room_id).await?;
-        let mut members = self.rooms().local_members(&room).await?;
-        members.retain(|user_id| self.shared.pushers.has(user_id));
+        let members = self.rooms().local_members(&room).await?;
+        let members: Vec<_> =
+            members.iter().filter(|user_id| self.shared.pushers.has(user_id)).cloned().collect();
         if members.is_empty() && !events.iter().any(|event| self.invited(event).is_some()) {
             return Ok(());
         }

@@ -18,7 +18,7 @@ use ruma::{EventId, OwnedUserId, RoomId, push::HttpPusherData};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
 
-use crate::{PushError, PushSettings, Result};
+use crate::PushSettings;
 
 /// How long a gateway may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,13 +28,16 @@ const MAX_ANSWER_BYTES: usize = 64 << 10;
 /// Sends to push gateways.
 #[derive(Debug)]
 pub(crate) struct Gateway {
-    client: reqwest::Client,
+    /// None on a machine that knows no certificate authorities.
+    client: Option<reqwest::Client>,
     allow_private: bool,
 }
 
 /// A gateway did not take a notification.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GatewayError {
+    #[error("this machine has no HTTPS client")]
+    NoClient,
     #[error("the gateway's address is not public")]
     Private,
     #[error("the gateway answered {0}")]
@@ -114,7 +117,7 @@ pub(crate) fn device_data(data: &HttpPusherData) -> Map<String, Value> {
 }
 
 impl Gateway {
-    pub(crate) fn new(settings: &PushSettings) -> Result<Self> {
+    pub(crate) fn new(settings: &PushSettings) -> Self {
         // Fails if the process has a provider already, which then serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let allow_private = settings.allow_private_gateways;
@@ -126,8 +129,8 @@ impl Gateway {
             .user_agent(concat!("Linkspan/", env!("CARGO_PKG_VERSION")))
             .dns_resolver(PublicResolver { allow_private })
             .build()
-            .map_err(PushError::Client)?;
-        Ok(Self { client, allow_private })
+            .inspect_err(|error| tracing::error!(%error, "nothing will be sent to push gateways"));
+        Self { client: client.ok(), allow_private }
     }
 
     /// Sends a notification; gives the pushkeys that the gateway will never accept again.
@@ -135,11 +138,12 @@ impl Gateway {
         &self,
         url: &Url,
         notification: &Notification<'_>,
-    ) -> std::result::Result<Vec<String>, GatewayError> {
+    ) -> Result<Vec<String>, GatewayError> {
         if !self.allow_private && literal_address(url).is_some_and(|address| !is_public(address)) {
             return Err(GatewayError::Private);
         }
-        let mut response = self.client.post(url.clone()).json(&Body { notification }).send().await?;
+        let client = self.client.as_ref().ok_or(GatewayError::NoClient)?;
+        let mut response = client.post(url.clone()).json(&Body { notification }).send().await?;
         if !response.status().is_success() {
             return Err(GatewayError::Status(response.status().as_u16()));
         }
@@ -220,7 +224,41 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_public;
+    use std::sync::Arc;
+
+    use super::{Counts, Device, Gateway, GatewayError, Notification, is_public};
+    use crate::PushSettings;
+
+    #[tokio::test]
+    async fn the_servers_own_network_is_out_of_reach() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listener");
+        let port = listener.local_addr().expect("address").port();
+        let gateway = Gateway::new(&PushSettings::new(Arc::new(|| 1)));
+        let notification = Notification {
+            event_id: None,
+            room_id: None,
+            details: None,
+            prio: None,
+            counts: Counts { unread: 0 },
+            devices: [Device {
+                app_id: "a",
+                pushkey: "k",
+                data: Default::default(),
+                tweaks: Default::default(),
+            }],
+        };
+        for host in ["127.0.0.1", "[::1]", "2130706433", "localhost"] {
+            let url = format!("http://{host}:{port}/_matrix/push/v1/notify").parse().expect("URL");
+            let refused = gateway.notify(&url, &notification).await;
+            match host {
+                // A name is refused where it is resolved.
+                "localhost" => assert!(matches!(refused, Err(GatewayError::Http(_))), "{host}: {refused:?}"),
+                _ => assert!(matches!(refused, Err(GatewayError::Private)), "{host}: {refused:?}"),
+            }
+        }
+        let called = tokio::time::timeout(std::time::Duration::ZERO, listener.accept()).await;
+        assert!(called.is_err(), "nobody has called");
+    }
 
     #[test]
     fn special_addresses_are_not_public() {

@@ -41,9 +41,6 @@ pub enum PushError {
     /// A rule cannot be placed, or its name is reserved for rules of the server.
     #[error("{0}")]
     Misplaced(String),
-    /// The client of push gateways could not be made.
-    #[error("the client of push gateways: {0}")]
-    Client(reqwest::Error),
     /// Account data or a device could not be read.
     #[error(transparent)]
     Accounts(#[from] AccountsError),
@@ -132,7 +129,7 @@ impl Push {
         settings: PushSettings,
     ) -> Result<Self> {
         let pushers = pushers::PusherIndex::load(&store).await?;
-        let deliveries = delivery::Deliveries::new(gateway::Gateway::new(&settings)?);
+        let deliveries = delivery::Deliveries::new(gateway::Gateway::new(&settings));
         let shared = Shared {
             store,
             accounts,

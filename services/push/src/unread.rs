@@ -335,7 +335,8 @@ impl Push {
                 }
             }
         }
-        counting.counted_to = head.seq;
+        // Somebody else may have counted further: `head` was read before this room was waited for.
+        counting.counted_to = counting.counted_to.max(head.seq);
         Ok(())
     }
 

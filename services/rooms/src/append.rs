@@ -75,7 +75,7 @@ pub(crate) struct Append {
     redacted: Vec<Arc<TimelineEvent>>,
     deltas: Vec<(u64, StateDeltaRecord)>,
     /// Joined local members as staged.
-    members: Vec<OwnedUserId>,
+    members: Arc<Vec<OwnedUserId>>,
     members_changed: bool,
     transactions: Vec<((OwnedUserId, OwnedDeviceId, String), OwnedEventId)>,
     threads: HashMap<OwnedEventId, ThreadRecord>,
@@ -393,7 +393,7 @@ impl Append {
             self.writes.delete::<Memberships>(&key);
             self.writes.delete::<BigRooms>(&key);
             self.point(&user_id, InboxPointer::Room(room_id));
-            self.members.retain(|member| *member != user_id);
+            Arc::make_mut(&mut self.members).retain(|member| *member != user_id);
             self.members_changed = true;
         }
         Ok(())
@@ -434,14 +434,14 @@ impl Append {
         self.writes.put::<Memberships>(&key, &Stamped::pending(record));
         self.point(&user_id, InboxPointer::Room(self.room.id.clone()));
         if before != "join" && membership == "join" {
-            self.members.push(user_id.clone());
+            Arc::make_mut(&mut self.members).push(user_id.clone());
             self.members_changed = true;
             if self.room.is_big() {
                 self.writes.put::<BigRooms>(&key, &());
             }
         }
         if before == "join" && membership != "join" {
-            self.members.retain(|member| *member != user_id);
+            Arc::make_mut(&mut self.members).retain(|member| *member != user_id);
             self.members_changed = true;
             self.writes.delete::<BigRooms>(&key);
         }
@@ -635,15 +635,14 @@ impl Append {
             let mut record = self.room.record.clone();
             record.big = true;
             self.writes.put::<RoomsTable>(&RoomKey { room_id: self.room.id.clone() }, &record);
-            for user_id in &self.members {
+            for user_id in &*self.members {
                 let key = UserRoomKey { user_id: user_id.clone(), room_id: self.room.id.clone() };
                 self.writes.put::<BigRooms>(&key, &());
             }
             self.room.big.store(true, Ordering::Release);
         }
-        for user_id in std::mem::take(&mut self.members) {
-            self.point(&user_id, InboxPointer::Room(self.room.id.clone()));
-            self.members.push(user_id);
+        for user_id in self.members.clone().iter() {
+            self.point(user_id, InboxPointer::Room(self.room.id.clone()));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Creating a room: all its first events in one commit.
 //! <https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3createroom>
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use linkspan_domain::{Draft, Place, room_id_is_hash, versions};
 use linkspan_storage::{
@@ -98,6 +98,11 @@ impl Rooms {
         );
         let alias = command.alias_name.as_ref().map(|name| self.new_alias(creator, name)).transpose()?;
 
+        // The id of a room may be the hash of its create event: two alike must differ in their time.
+        let created = &self.shared.last_created_ts;
+        let last = created.fetch_max(now_ts, Ordering::AcqRel);
+        let now_ts = if last < now_ts { now_ts } else { created.fetch_add(1, Ordering::AcqRel) + 1 };
+
         let room = self.new_room(creator, &command, version, rules, &create, now_ts)?;
         let mut append = self.begin(&room, now_ts).await?;
         let key = RoomKey { room_id: room.id.clone() };
@@ -153,7 +158,7 @@ impl Rooms {
             room_type,
             big: false,
         };
-        Ok(Arc::new(Room::new(event.room_id, version, rules, record, None, Some(Vec::new()))))
+        Ok(Arc::new(Room::new(event.room_id, version, rules, record, None, Some(Arc::default()))))
     }
 
     async fn stage_first_events(

@@ -23,11 +23,13 @@ mod report;
 mod room;
 mod search;
 mod send;
+mod send_to_device;
 mod state;
+mod transactions;
 mod upgrade;
 mod view;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 
 use dashmap::DashMap;
 use linkspan_accounts::{Accounts, AccountsError};
@@ -50,6 +52,7 @@ pub use render::{Reader, thread_root};
 pub use report::Reported;
 pub use room::Room;
 pub use search::{Found, Search, SearchKey};
+pub use send_to_device::{Target, ToDeviceMessage};
 pub use state::StateEntry;
 pub use view::{Standing, View};
 
@@ -146,6 +149,8 @@ struct Shared {
     live: DashMap<OwnedRoomId, Arc<Room>>,
     events: events::EventCache,
     deltas: state::DeltaCache,
+    /// When the newest room was created, milliseconds since the Unix epoch; no two share it.
+    last_created_ts: AtomicU64,
 }
 
 impl Rooms {
@@ -166,6 +171,7 @@ impl Rooms {
             live: DashMap::new(),
             events: events::new_cache(),
             deltas: state::new_cache(),
+            last_created_ts: AtomicU64::new(0),
         };
         Self { shared: Arc::new(shared) }
     }

@@ -169,24 +169,37 @@ impl Rooms {
     ) -> Result<Context> {
         let event = self.shown_event(view, event_id).await?;
         let limit = limit.min(MAX_PAGE);
-        let before = match limit / 2 {
-            0 => Page::default(),
-            half => self.messages(view, Some(Boundary(event.seq - 1)), None, false, half, keep).await?,
-        };
-        let after = match limit - limit / 2 {
-            0 => Page::default(),
-            half => self.messages(view, Some(Boundary(event.seq)), None, true, half, keep).await?,
-        };
-        let last = after.events.last().unwrap_or(&event);
+        let (before, after) = self.surroundings(view, &event, limit / 2, limit - limit / 2, keep).await?;
+        let last = after.last().unwrap_or(&event);
         let state = self.state_events_in(&view.room.id, last.state_after).await?;
         Ok(Context {
-            start: Boundary(before.events.last().unwrap_or(&event).seq - 1),
+            start: Boundary(before.last().unwrap_or(&event).seq - 1),
             end: Boundary(last.seq),
-            before: before.events,
-            after: after.events,
+            before,
+            after,
             event,
             state,
         })
+    }
+
+    /// Up to so many events before an event, newest first, and after it, oldest first.
+    pub async fn surroundings(
+        &self,
+        view: &mut View,
+        event: &TimelineEvent,
+        before: usize,
+        after: usize,
+        keep: impl Fn(&TimelineEvent) -> bool + Copy,
+    ) -> Result<(Vec<Arc<TimelineEvent>>, Vec<Arc<TimelineEvent>>)> {
+        let before = match before {
+            0 => Page::default(),
+            limit => self.messages(view, Some(Boundary(event.seq - 1)), None, false, limit, keep).await?,
+        };
+        let after = match after {
+            0 => Page::default(),
+            limit => self.messages(view, Some(Boundary(event.seq)), None, true, limit, keep).await?,
+        };
+        Ok((before.events, after.events))
     }
 
     /// The events that relate to an event.

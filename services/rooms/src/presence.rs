@@ -13,14 +13,18 @@ const MAX_WATCHERS: usize = 2_000;
 const REPEAT_AFTER: Duration = Duration::from_secs(25);
 
 impl Rooms {
-    /// Sets a user's presence and tells those who share a room. `status_msg` None keeps the old one.
+    /// Sets a user's presence and tells those who share a room and whose platform shows presence. `status_msg` None keeps the old one.
     pub async fn set_presence(
         &self,
         user_id: &OwnedUserId,
         state: PresenceState,
         status_msg: Option<Option<String>>,
     ) -> Result<()> {
-        let watchers = self.known_people(user_id).await?;
+        let mut watchers = self.known_people(user_id).await?;
+        let shows = |platform: &ruma::ServerName| {
+            self.shared.platforms.get(platform).is_some_and(|platform| platform.settings.presence)
+        };
+        watchers.retain(|watcher| shows(watcher.server_name()));
         self.shared.inbox.set_presence(user_id, state, status_msg, &watchers);
         Ok(())
     }
@@ -42,7 +46,7 @@ impl Rooms {
                 break;
             }
             if let Some(room) = self.find_room(&room_id).await? {
-                people.extend(self.local_members(&room).await?);
+                people.extend(self.local_members(&room).await?.iter().cloned());
             }
         }
         Ok(people.into_iter().take(MAX_WATCHERS).collect())

@@ -1,6 +1,6 @@
 //! Finding rooms: aliases, lists of published rooms, summaries and spaces.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 
 use linkspan_domain::HistoryVisibility;
 use linkspan_storage::WriteSet;
@@ -104,6 +104,13 @@ impl Rooms {
         room_id
             .map(|record| record.room_id)
             .ok_or_else(|| RoomsError::NotFound(format!("there is no room {alias}")))
+    }
+
+    /// The platforms through which a room can be joined: those of its members.
+    pub async fn servers_in(&self, room_id: &OwnedRoomId) -> Result<BTreeSet<OwnedServerName>> {
+        let room = self.room(room_id).await?;
+        let members = self.local_members(&room).await?;
+        Ok(members.iter().map(|member| member.server_name().to_owned()).collect())
     }
 
     /// Points an alias of the user's own platform at a room.

@@ -1,8 +1,9 @@
 //! Receipts and typing.
 //! <https://spec.matrix.org/v1.19/client-server-api/#receipts>
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use linkspan_accounts::put_account_data;
 use linkspan_inbox::point;
 use linkspan_storage::{
     Notice, Position, Range, Stamped, WriteSet,
@@ -10,11 +11,15 @@ use linkspan_storage::{
     records::{InboxPointer, ReceiptRecord},
 };
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
+use serde::{Deserialize, Serialize};
 
 use crate::{Result, Room, Rooms, RoomsError};
 
 /// How long somebody counts as typing at most.
 const MAX_TYPING: Duration = Duration::from_secs(120);
+
+/// The account data that holds a user's fully-read marker.
+const FULLY_READ: &str = "m.fully_read";
 
 /// Who is told of a receipt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +69,7 @@ impl Rooms {
         let seq = event.ok_or_else(|| RoomsError::NotFound("the event is not in this room".into()))?.seq;
         let members = match kind {
             ReceiptKind::Public if !room.is_big() => self.local_members(&room).await?,
-            _ => vec![user_id.clone()],
+            _ => Arc::new(vec![user_id.clone()]),
         };
         let key = ReceiptKey {
             room_id: room_id.clone(),
@@ -79,23 +84,57 @@ impl Rooms {
             kind: kind as u8,
             thread: thread.to_owned(),
         };
-        let before = self.store().get::<Receipts>(&key).await?;
-        if before.as_ref().is_some_and(|before| before.value.seq >= seq) {
-            return Ok(());
-        }
-        let mut writes = WriteSet::new();
-        if let Some(before) = before {
-            writes.delete::<ReceiptLog>(&log_key(before.position));
-        }
         let receipt = ReceiptRecord { event_id: event_id.clone(), seq, ts: now_ts };
-        writes.put::<ReceiptLog>(&log_key(Position::PENDING), &receipt);
-        writes.put::<Receipts>(&key, &Stamped::pending(receipt));
-        for member in &members {
-            point(&mut writes, member, InboxPointer::Receipts(room_id.clone()));
+        self.store()
+            .update(async || {
+                let mut writes = WriteSet::new();
+                match self.store().get::<Receipts>(&key).await? {
+                    Some(before) if before.value.seq >= seq => return Ok((writes, ())),
+                    Some(before) => {
+                        writes.expect::<Receipts>(&key, &before);
+                        writes.delete::<ReceiptLog>(&log_key(before.position));
+                    }
+                    None => writes.expect_absent::<Receipts>(&key),
+                }
+                writes.put::<ReceiptLog>(&log_key(Position::PENDING), &receipt);
+                writes.put::<Receipts>(&key, &Stamped::pending(receipt.clone()));
+                for member in members.iter() {
+                    point(&mut writes, member, InboxPointer::Receipts(room_id.clone()));
+                }
+                if room.is_big() {
+                    writes.notify(Notice::Room(room_id.clone()));
+                }
+                Ok((writes, ()))
+            })
+            .await
+    }
+
+    /// Moves the marker up to which a user has read a room in full. One that goes back is ignored.
+    /// <https://spec.matrix.org/v1.19/client-server-api/#fully-read-markers>
+    pub async fn set_fully_read(
+        &self,
+        user_id: &OwnedUserId,
+        room_id: &OwnedRoomId,
+        event_id: &OwnedEventId,
+    ) -> Result<()> {
+        #[derive(Deserialize, Serialize)]
+        struct Marker {
+            event_id: OwnedEventId,
         }
-        if room.is_big() {
-            writes.notify(Notice::Room(room_id.clone()));
+        self.joined_room(user_id, room_id).await?;
+        let event = self.event(room_id, event_id).await?;
+        let seq = event.ok_or_else(|| RoomsError::NotFound("the event is not in this room".into()))?.seq;
+        let before = self.shared.accounts.account_data(user_id, Some(room_id), FULLY_READ).await?;
+        if let Some(before) = before.and_then(|before| serde_json::from_str::<Marker>(&before).ok()) {
+            let before = self.event(room_id, &before.event_id).await?;
+            if before.is_some_and(|before| before.seq >= seq) {
+                return Ok(());
+            }
         }
+        let marker = Marker { event_id: event_id.clone() };
+        let marker = serde_json::to_string(&marker).expect("an event id is JSON");
+        let mut writes = WriteSet::new();
+        put_account_data(&mut writes, user_id, Some(room_id), FULLY_READ, marker);
         self.store().commit(writes).await?;
         Ok(())
     }

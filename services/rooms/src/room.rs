@@ -42,7 +42,7 @@ pub struct Room {
     pub(crate) big: AtomicBool,
     pub(crate) writer: Arc<tokio::sync::Mutex<Writer>>,
     /// Joined members of hosted platforms; loaded when first needed.
-    pub(crate) local_members: RwLock<Option<Vec<OwnedUserId>>>,
+    pub(crate) local_members: RwLock<Option<Arc<Vec<OwnedUserId>>>>,
     last_used: Mutex<Instant>,
 }
 
@@ -67,7 +67,7 @@ impl Room {
         rules: RoomVersionRules,
         record: RoomRecord,
         head: Option<RoomHeadRecord>,
-        local_members: Option<Vec<OwnedUserId>>,
+        local_members: Option<Arc<Vec<OwnedUserId>>>,
     ) -> Self {
         let writer = Writer {
             head: head.clone().unwrap_or(RoomHeadRecord {
@@ -131,7 +131,7 @@ impl Rooms {
     }
 
     /// The joined members of a room who are on hosted platforms.
-    pub async fn local_members(&self, room: &Room) -> Result<Vec<OwnedUserId>> {
+    pub async fn local_members(&self, room: &Room) -> Result<Arc<Vec<OwnedUserId>>> {
         if let Some(members) = &*room.local_members.read() {
             return Ok(members.clone());
         }
@@ -141,7 +141,7 @@ impl Rooms {
 
     /// The same, for who holds the writer. An append loads them before it changes them, so that the
     /// disk is complete whenever they are not loaded yet.
-    pub(crate) async fn load_local_members(&self, room: &Room) -> Result<Vec<OwnedUserId>> {
+    pub(crate) async fn load_local_members(&self, room: &Room) -> Result<Arc<Vec<OwnedUserId>>> {
         if let Some(members) = &*room.local_members.read() {
             return Ok(members.clone());
         }
@@ -149,6 +149,7 @@ impl Rooms {
         for platform in self.shared.platforms.iter() {
             found.extend(self.members_of_platform(room, platform.server_name()).await?);
         }
+        let found = Arc::new(found);
         *room.local_members.write() = Some(found.clone());
         Ok(found)
     }

@@ -8,10 +8,23 @@ use crate::{App, caller::Anybody, error::ApiError};
 const VERSIONS: [&str; 12] =
     ["v1.1", "v1.2", "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8", "v1.9", "v1.10", "v1.11", "v1.12"];
 
+/// What is implemented beyond these versions, or under an earlier name.
+const FEATURES: [&str; 7] = [
+    "org.matrix.msc2946",
+    "org.matrix.msc3030",
+    "org.matrix.msc3266",
+    "uk.half-shot.msc2666.query_mutual_rooms",
+    "uk.half-shot.msc2666.query_mutual_rooms.stable",
+    "uk.tcpip.msc4133",
+    "uk.tcpip.msc4133.stable",
+];
+
 pub(crate) async fn get_versions(
     _: App,
     _: Anybody,
     _: get_supported_versions::Request,
 ) -> Result<get_supported_versions::Response, ApiError> {
-    Ok(get_supported_versions::Response::new(VERSIONS.map(str::to_owned).to_vec()))
+    let mut response = get_supported_versions::Response::new(VERSIONS.map(str::to_owned).to_vec());
+    response.unstable_features = FEATURES.map(|feature| (feature.to_owned(), true)).into();
+    Ok(response)
 }

@@ -1,11 +1,23 @@
-//! Reading profiles. Setting them changes rooms, too, and stands with those.
+//! Profiles. Setting a field changes the member events of rooms, too.
+//! <https://spec.matrix.org/v1.19/client-server-api/#profiles>
 
-use ruma::api::{
-    client::profile::{ProfileFieldValue, get_profile, get_profile_field},
-    error::ErrorKind,
+use axum::{extract::Request, response::Response};
+use ruma::{
+    UserId,
+    api::{
+        client::profile::{ProfileFieldValue, delete_profile_field, get_profile, get_profile_field},
+        error::ErrorKind,
+    },
 };
+use serde_json::{Map, Value, json};
 
-use crate::{App, caller::Anybody, error::ApiError};
+use crate::{
+    App,
+    app::now_ts,
+    caller::{Anybody, User},
+    endpoint::{json_answer, path_args, read_json},
+    error::ApiError,
+};
 
 pub(crate) async fn get_profile(
     app: App,
@@ -29,4 +41,37 @@ pub(crate) async fn get_profile_field(
     let value = ProfileFieldValue::new(field, value)
         .map_err(|error| ApiError::bad_request(ErrorKind::Unknown, error.to_string()))?;
     Ok(get_profile_field::v3::Response::new(value))
+}
+
+/// Sets a field. Clients remove names and pictures by null or by leaving them out, which ruma's type refuses.
+pub(crate) async fn set_profile_field(
+    app: App,
+    caller: User,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let invalid = |message: &str| ApiError::bad_request(ErrorKind::InvalidParam, message);
+    let (mut parts, body) = request.into_parts();
+    let args = path_args(&mut parts).await?;
+    let [user_id, field] = &args[..] else { return Err(invalid("a user and a field are needed")) };
+    caller.check_is(&UserId::parse(user_id).map_err(|_| invalid("this is no user id"))?)?;
+    let mut content: Map<String, Value> = read_json(Request::from_parts(parts, body)).await?;
+    let value = match (content.remove(field), field.as_str()) {
+        (None | Some(Value::Null), "displayname" | "avatar_url") => None,
+        (None, _) => {
+            return Err(ApiError::bad_request(ErrorKind::MissingParam, format!("`{field}` is missing")));
+        }
+        (value, _) => value,
+    };
+    app.rooms.set_profile_field(&caller.user_id, field, value, now_ts()).await?;
+    Ok(json_answer(&json!({})))
+}
+
+pub(crate) async fn delete_profile_field(
+    app: App,
+    caller: User,
+    request: delete_profile_field::v3::Request,
+) -> Result<delete_profile_field::v3::Response, ApiError> {
+    caller.check_is(&request.user_id)?;
+    app.rooms.set_profile_field(&caller.user_id, request.field.as_str(), None, now_ts()).await?;
+    Ok(delete_profile_field::v3::Response::new())
 }

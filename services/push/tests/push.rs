@@ -1,0 +1,815 @@
+//! Push on the in-memory store: rules, counts, pushers, and a small gateway of our own.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use linkspan_accounts::{Accounts, put_account_data};
+use linkspan_directory::Directory;
+use linkspan_domain::{Pdu, PowerLevels, versions};
+use linkspan_inbox::Inbox;
+use linkspan_platforms::{Platforms, Settings};
+use linkspan_push::{
+    Compiled, Push, PushError, PushEvent, PushSettings, Recipient, RoomContext, UnreadCount,
+};
+use linkspan_rooms::{CreateRoom, Preset, ReceiptKind, Rooms};
+use linkspan_storage::{
+    Memory, Store, WriteSet,
+    catalogue::{Accounts as AccountsTable, DeviceKey, Devices, UnreadCounts, UserKey, UserRoomKey},
+    records::{AccountRecord, DeviceRecord},
+};
+use ruma::{
+    CanonicalJsonObject, OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId,
+    api::client::push::{Pusher, PusherIds, PusherInit, PusherKind},
+    owned_user_id,
+    push::{
+        Action, NewPatternedPushRule, NewPushRule, NewSimplePushRule, PushConditionPowerLevelsCtx,
+        PushConditionRoomCtx, RuleKind, Ruleset,
+    },
+    serde::Raw,
+};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    sync::mpsc,
+};
+
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+fn anna() -> OwnedUserId {
+    owned_user_id!("@anna:a.example")
+}
+
+fn ben() -> OwnedUserId {
+    owned_user_id!("@ben:b.example")
+}
+
+fn cleo() -> OwnedUserId {
+    owned_user_id!("@cleo:a.example")
+}
+
+struct World {
+    store: Store,
+    accounts: Accounts,
+    rooms: Rooms,
+    push: Push,
+    sent: std::sync::atomic::AtomicU64,
+}
+
+fn push_settings() -> PushSettings {
+    PushSettings {
+        allow_private_gateways: true,
+        first_retry: Duration::from_millis(1),
+        badge_delay: Duration::from_millis(1),
+        ..PushSettings::new(Arc::new(|| 1_000_000))
+    }
+}
+
+async fn world() -> World {
+    let store = Store::in_memory(Memory::new().expect("store"));
+    let settings = |name: &str| -> Settings {
+        let text = json!({ "name": name, "server_name": format!("{name}.example") });
+        serde_json::from_value(text).expect("settings")
+    };
+    let platforms = Platforms::open(&store, vec![settings("a"), settings("b")], 1).await.expect("platforms");
+    let platforms = Arc::new(platforms);
+    let accounts = Accounts::new(store.clone());
+    let directory = Directory::new(store.clone(), platforms.clone());
+    let inbox = Inbox::new(store.clone(), 1);
+    let rooms = Rooms::new(store.clone(), platforms, accounts.clone(), directory, inbox);
+    let push =
+        Push::open(store.clone(), accounts.clone(), rooms.clone(), push_settings()).await.expect("push");
+    let world = World { store, accounts, rooms, push, sent: 0.into() };
+    for user_id in [anna(), ben(), cleo()] {
+        world.add_user(&user_id).await;
+    }
+    world
+}
+
+fn device_id() -> OwnedDeviceId {
+    "PHONE".into()
+}
+
+impl World {
+    async fn add_user(&self, user_id: &OwnedUserId) {
+        let mut writes = WriteSet::new();
+        let account = AccountRecord { password_hash: None, created_ts: 1, deactivated: false, admin: false };
+        writes.put::<AccountsTable>(&UserKey { user_id: user_id.clone() }, &account);
+        let device = DeviceRecord {
+            display_name: None,
+            created_ts: 1,
+            last_seen_ts: 1,
+            last_seen_ip: None,
+            access_token: [0; 32],
+            refresh_token: None,
+            previous_access_token: None,
+            previous_refresh_token: None,
+        };
+        writes.put::<Devices>(&device_key(user_id), &device);
+        self.store.commit(writes).await.expect("commit");
+    }
+
+    async fn room(&self, creator: &OwnedUserId, members: &[OwnedUserId]) -> OwnedRoomId {
+        let command = CreateRoom {
+            version: None,
+            preset: Preset::PublicChat,
+            published: false,
+            alias_name: None,
+            name: Some("Harbour".to_owned()),
+            topic: None,
+            invite: Vec::new(),
+            is_direct: false,
+            initial_state: Vec::new(),
+            creation_content: CanonicalJsonObject::new(),
+            power_levels: CanonicalJsonObject::new(),
+        };
+        let now_ts = 1 + self.sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let room_id = self.rooms.create_room(creator, command, now_ts).await.expect("room");
+        for member in members {
+            self.rooms.join_room(member, &room_id, None, 1).await.expect("join");
+        }
+        room_id
+    }
+
+    async fn send(&self, sender: &OwnedUserId, room_id: &OwnedRoomId, content: Value) -> OwnedEventId {
+        let txn = self.sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_string();
+        let content = content.to_string();
+        self.rooms
+            .send_message(sender, &device_id(), room_id, "m.room.message", &content, &txn, 1)
+            .await
+            .expect("send")
+    }
+
+    async fn say(&self, sender: &OwnedUserId, room_id: &OwnedRoomId, body: &str) -> OwnedEventId {
+        self.send(sender, room_id, json!({ "msgtype": "m.text", "body": body })).await
+    }
+
+    async fn say_in_thread(
+        &self,
+        sender: &OwnedUserId,
+        room_id: &OwnedRoomId,
+        root: &OwnedEventId,
+        content: Value,
+    ) -> OwnedEventId {
+        let mut content = content;
+        content["m.relates_to"] = json!({ "rel_type": "m.thread", "event_id": root });
+        self.send(sender, room_id, content).await
+    }
+
+    async fn read(
+        &self,
+        user_id: &OwnedUserId,
+        room_id: &OwnedRoomId,
+        thread: &str,
+        event_id: &OwnedEventId,
+    ) {
+        self.rooms
+            .set_receipt(user_id, room_id, ReceiptKind::Private, thread, event_id, 1)
+            .await
+            .expect("receipt");
+    }
+
+    /// Main timeline, then threads, as (notify, highlight).
+    async fn unread(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> ((u64, u64), Vec<(u64, u64)>) {
+        let unread = self.push.unread(user_id, room_id).await.expect("unread");
+        let pair = |count: &UnreadCount| (count.notify, count.highlight);
+        (pair(&unread.main), unread.threads.values().map(pair).collect())
+    }
+
+    /// The same store, opened anew.
+    async fn reopened(&self) -> Push {
+        let settings = push_settings();
+        Push::open(self.store.clone(), self.accounts.clone(), self.rooms.clone(), settings)
+            .await
+            .expect("push")
+    }
+
+    async fn set_pusher(&self, user_id: &OwnedUserId, url: &str, only_ids: bool) {
+        self.push.set_pusher(user_id, &device_id(), pusher(url, only_ids), false).await.expect("pusher");
+    }
+}
+
+fn device_key(user_id: &OwnedUserId) -> DeviceKey {
+    DeviceKey { user_id: user_id.clone(), device_id: device_id() }
+}
+
+fn pusher(url: &str, only_ids: bool) -> Pusher {
+    let mut data = json!({ "url": url, "brand": "test" });
+    if only_ids {
+        data["format"] = json!("event_id_only");
+    }
+    PusherInit {
+        ids: PusherIds::new("key".to_owned(), "org.example.app".to_owned()),
+        kind: PusherKind::Http(serde_json::from_value(data).expect("data")),
+        app_display_name: "App".to_owned(),
+        device_display_name: "Phone".to_owned(),
+        profile_tag: None,
+        lang: "en".to_owned(),
+    }
+    .into()
+}
+
+fn text_rule(id: &str, pattern: &str, actions: Vec<Action>) -> NewPushRule {
+    NewPushRule::Content(NewPatternedPushRule::new(id.to_owned(), pattern.to_owned(), actions))
+}
+
+// Evaluation
+
+fn event(sender: &str, event_type: &str, state_key: Option<&str>, content: Value) -> Pdu {
+    let mut json = json!({
+        "room_id": "!room:a.example",
+        "sender": sender,
+        "type": event_type,
+        "content": content,
+        "origin_server_ts": 1,
+        "depth": 1,
+        "prev_events": [],
+        "auth_events": [],
+    });
+    if let Some(state_key) = state_key {
+        json["state_key"] = state_key.into();
+    }
+    Pdu::from_stored("$event".try_into().expect("id"), &json.to_string()).expect("event")
+}
+
+fn power_levels() -> PowerLevels {
+    let rules = versions::rules(&RoomVersionId::V11).expect("rules");
+    let create = event("@boss:a.example", "m.room.create", Some(""), json!({}));
+    let levels = json!({ "users": { "@boss:a.example": 100 }, "notifications": { "room": 50 } });
+    let levels = event("@boss:a.example", "m.room.power_levels", Some(""), levels);
+    PowerLevels::new(&rules, &create, Some(&levels))
+}
+
+fn recipient(ruleset: &Ruleset, user_id: &OwnedUserId) -> Recipient {
+    let rules = Arc::new(Compiled::new(ruleset, user_id));
+    Recipient { user_id: user_id.clone(), rules, ignored: Arc::default() }
+}
+
+/// (notify, highlight) for anna under the default rules.
+fn by_default(member_count: u64, event: &Pdu) -> (bool, bool) {
+    let power_levels = power_levels();
+    let room = RoomContext { member_count, power_levels: &power_levels };
+    let recipient = recipient(&Ruleset::server_default(&anna()), &anna());
+    let prepared = PushEvent::new(event);
+    let evaluation = recipient.evaluate(&prepared, Some("Anna"), room);
+    (evaluation.notify, evaluation.highlight)
+}
+
+fn message(sender: &str, content: Value) -> Pdu {
+    event(sender, "m.room.message", None, content)
+}
+
+#[test]
+fn default_rules_say_what_notifies() {
+    let ben = "@ben:b.example";
+    let said = json!({ "msgtype": "m.text", "body": "hello" });
+    assert_eq!(by_default(3, &message(ben, said.clone())), (true, false));
+    assert_eq!(by_default(3, &message("@anna:a.example", said)), (false, false), "her own");
+    let notice = json!({ "msgtype": "m.notice", "body": "beep" });
+    assert_eq!(by_default(3, &message(ben, notice)), (false, false));
+    let edit = json!({ "body": "* hi", "m.relates_to": { "rel_type": "m.replace", "event_id": "$a" } });
+    assert_eq!(by_default(3, &message(ben, edit)), (false, false));
+    let reaction = json!({ "m.relates_to": { "rel_type": "m.annotation", "event_id": "$a", "key": "+" } });
+    assert_eq!(by_default(3, &event(ben, "m.reaction", None, reaction)), (false, false));
+    let encrypted = event(ben, "m.room.encrypted", None, json!({ "algorithm": "x" }));
+    assert_eq!(by_default(3, &encrypted), (true, false));
+    let joined = event(ben, "m.room.member", Some(ben), json!({ "membership": "join" }));
+    assert_eq!(by_default(3, &joined), (false, false));
+    let invited = event(ben, "m.room.member", Some("@anna:a.example"), json!({ "membership": "invite" }));
+    assert_eq!(by_default(3, &invited), (true, false));
+    assert_eq!(by_default(3, &event(ben, "m.room.tombstone", Some(""), json!({}))), (true, true));
+    assert_eq!(by_default(3, &event(ben, "m.room.tombstone", Some("x"), json!({}))), (false, false));
+}
+
+#[test]
+fn mentions_stand_out() {
+    let said = |mentions: Value| json!({ "msgtype": "m.text", "body": "anna", "m.mentions": mentions });
+    let anna = json!({ "user_ids": ["@cleo:a.example", "@anna:a.example"] });
+    assert_eq!(by_default(3, &message("@ben:b.example", said(anna))), (true, true));
+    assert_eq!(by_default(3, &message("@ben:b.example", said(json!({ "user_ids": [] })))), (true, false));
+    let room = json!({ "room": true });
+    assert_eq!(by_default(3, &message("@boss:a.example", said(room.clone()))), (true, true));
+    assert_eq!(by_default(3, &message("@ben:b.example", said(room))), (true, false), "too little power");
+}
+
+#[test]
+fn two_people_alone_hear_a_sound() {
+    let power_levels = power_levels();
+    let recipient = recipient(&Ruleset::server_default(&anna()), &anna());
+    let pdu = message("@ben:b.example", json!({ "body": "hello" }));
+    let prepared = PushEvent::new(&pdu);
+    let sounds = |member_count| {
+        let room = RoomContext { member_count, power_levels: &power_levels };
+        let evaluation = recipient.evaluate(&prepared, None, room);
+        evaluation.actions.iter().any(|action| action.sound().is_some())
+    };
+    assert!(sounds(2));
+    assert!(!sounds(3));
+}
+
+/// Rules are compiled here; what ruma makes of the same rules is the measure.
+#[tokio::test]
+async fn compiled_rules_say_what_ruma_says() {
+    let rule = |id: &str, conditions: Value| {
+        json!({ "rule_id": id, "default": false, "enabled": true, "conditions": conditions,
+                "actions": ["notify", { "set_tweak": "sound", "value": id }] })
+    };
+    let patterns = ["cake", "c?ke", "ca*", "*", "*ke", "übel", "a b", "@anna", "ANNA", ""];
+    let mut underride = vec![];
+    let keys =
+        ["content.body", "content.msgtype", "type", "sender", "room_id", "content.a\\.b", "content.no"];
+    for key in keys {
+        for pattern in patterns {
+            underride.push(vec![json!({ "kind": "event_match", "key": key, "pattern": pattern })]);
+        }
+    }
+    for value in [json!("x"), json!(3), json!(true), json!(null)] {
+        for key in ["content.flag", "content.list", "content.deep.flag", "content.m\\.mentions.room", "type"]
+        {
+            underride.push(vec![json!({ "kind": "event_property_is", "key": key, "value": value })]);
+            underride.push(vec![json!({ "kind": "event_property_contains", "key": key, "value": value })]);
+        }
+    }
+    for is in ["2", "==3", ">2", "<3", ">=3", "<=2"] {
+        underride.push(vec![json!({ "kind": "room_member_count", "is": is })]);
+    }
+    underride.push(vec![json!({ "kind": "contains_display_name" })]);
+    underride.push(vec![json!({ "kind": "sender_notification_permission", "key": "room" })]);
+    underride.push(vec![json!({ "kind": "of another world" })]);
+    let contents = [
+        json!({ "body": "cake", "msgtype": "cake" }),
+        json!({ "body": "A Cake, a CAKE! cakes" }),
+        json!({ "body": "cupcake_anna Übel @ANNA:a" }),
+        json!({ "body": "die Anna übel", "a.b": "cake" }),
+        json!({ "body": "a  b a b", "flag": "x", "list": ["x", 3, true, null, {"y": 1}], "deep": { "flag": 3 } }),
+        json!({ "body": "", "flag": null, "list": [], "deep": { "flag": null }, "m.mentions": { "room": true } }),
+        json!({ "body": 7, "flag": 3, "list": "x" }),
+        json!({}),
+    ];
+    let power_levels = power_levels();
+    let v11 = versions::rules(&RoomVersionId::V11).expect("rules");
+    for conditions in underride {
+        let ruleset: Ruleset =
+            serde_json::from_value(json!({ "underride": [rule("r", conditions.clone().into())] }))
+                .expect("rules");
+        let recipient = recipient(&ruleset, &anna());
+        for (content, sender) in
+            contents.iter().zip(["@ben:b.example", "@boss:a.example"].into_iter().cycle())
+        {
+            for member_count in [2, 3] {
+                let pdu = message(sender, content.clone());
+                let room = RoomContext { member_count, power_levels: &power_levels };
+                let ours = recipient.evaluate(&PushEvent::new(&pdu), Some("Anna"), room).notify;
+                let raw = linkspan_domain::ClientEvent::new(&pdu, Default::default()).to_json();
+                let raw: Raw<Value> = Raw::from_json(raw);
+                let ctx = PushConditionRoomCtx::new(
+                    pdu.room_id.clone(),
+                    (member_count as u32).into(),
+                    anna(),
+                    "Anna".to_owned(),
+                )
+                .with_power_levels(PushConditionPowerLevelsCtx::new(
+                    [(owned_user_id!("@boss:a.example"), 100.into())].into(),
+                    0.into(),
+                    Default::default(),
+                    ruma::room_version_rules::RoomPowerLevelsRules::new(&v11.authorization, None),
+                ));
+                let theirs = !ruleset.get_actions(&raw, &ctx).await.is_empty();
+                assert_eq!(ours, theirs, "{conditions:?} on {content} from {sender}, {member_count} members");
+            }
+        }
+    }
+}
+
+// Rules
+
+async fn rule_order(push: &Push) -> Vec<String> {
+    let ruleset = push.ruleset(&anna()).await.expect("rules");
+    ruleset.content.iter().map(|rule| rule.rule_id.clone()).collect()
+}
+
+#[tokio::test]
+async fn rules_stay_where_they_are_put() {
+    let world = world().await;
+    let push = &world.push;
+    let put = |id: &'static str, after: Option<&'static str>, before: Option<&'static str>| async move {
+        push.put_rule(&anna(), text_rule(id, id, vec![Action::Notify]), after, before).await
+    };
+    put("a", None, None).await.expect("put");
+    put("b", None, None).await.expect("put");
+    assert_eq!(rule_order(push).await, ["b", "a"], "a new one comes first");
+    put("c", Some("b"), None).await.expect("put");
+    put("d", None, Some("a")).await.expect("put");
+    assert_eq!(rule_order(push).await, ["b", "c", "d", "a"]);
+    put("b", Some("a"), None).await.expect("move behind the last");
+    assert_eq!(rule_order(push).await, ["c", "d", "a", "b"]);
+    put("d", None, None).await.expect("replace");
+    assert_eq!(rule_order(push).await, ["c", "d", "a", "b"], "a replaced one stays");
+    put("d", Some("a"), Some("b")).await.expect("put");
+    assert_eq!(rule_order(push).await, ["c", "a", "d", "b"]);
+    assert!(matches!(put("x", Some("b"), Some("c")).await, Err(PushError::Misplaced(_))));
+    assert!(matches!(put("x", Some("nobody"), None).await, Err(PushError::Misplaced(_))));
+    assert!(matches!(put("a", Some("a"), None).await, Err(PushError::Misplaced(_))));
+    assert!(matches!(put("x", Some(".m.rule.master"), None).await, Err(PushError::Misplaced(_))));
+    assert!(matches!(put(".mine", None, None).await, Err(PushError::Misplaced(_))));
+    assert!(matches!(put("a/b", None, None).await, Err(PushError::Invalid(_))));
+    assert_eq!(rule_order(push).await, ["c", "a", "d", "b"], "what fails changes nothing");
+    assert_eq!(rule_order(&world.reopened().await).await, ["c", "a", "d", "b"]);
+}
+
+#[tokio::test]
+async fn rules_of_the_server_can_be_changed_but_not_removed() {
+    let world = world().await;
+    let (push, user) = (&world.push, anna());
+    let room_id = world.room(&ben(), &[user.clone(), cleo()]).await;
+    let id = ".m.rule.message";
+    let delete = push.delete_rule(&user, RuleKind::Underride, id).await;
+    assert!(matches!(delete, Err(PushError::Invalid(_))));
+    assert!(matches!(push.delete_rule(&user, RuleKind::Room, "!x").await, Err(PushError::NoSuchRule)));
+    let enable = push.set_rule_enabled(&user, RuleKind::Override, id, false).await;
+    assert!(matches!(enable, Err(PushError::NoSuchRule)), "it is of another kind");
+
+    world.say(&ben(), &room_id, "one").await;
+    assert_eq!(world.unread(&user, &room_id).await.0, (1, 0));
+    push.set_rule_enabled(&user, RuleKind::Underride, id, false).await.expect("disable");
+    assert!(!push.rule(&user, RuleKind::Underride, id).await.expect("rule").enabled());
+    world.say(&ben(), &room_id, "two").await;
+    assert_eq!(world.unread(&user, &room_id).await.0, (1, 0));
+    push.set_rule_enabled(&user, RuleKind::Underride, id, true).await.expect("enable");
+    push.set_rule_actions(&user, RuleKind::Underride, id, vec![]).await.expect("actions");
+    world.say(&ben(), &room_id, "three").await;
+    assert_eq!(world.unread(&user, &room_id).await.0, (1, 0));
+    let content: Value =
+        serde_json::from_str(&push.push_rules_content(&ben()).await.expect("rules")).expect("JSON");
+    assert_eq!(
+        content["global"]["override"][0]["rule_id"], ".m.rule.master",
+        "who changed none has rules too"
+    );
+}
+
+#[tokio::test]
+async fn rules_have_limits() {
+    let world = world().await;
+    let put = |rule| world.push.put_rule(&ANNA, rule, None, None);
+    static ANNA: std::sync::LazyLock<OwnedUserId> = std::sync::LazyLock::new(anna);
+    let long = "?".repeat(400);
+    assert!(matches!(put(text_rule("a", &long, vec![])).await, Err(PushError::Invalid(_))));
+    let long = "x".repeat(2000);
+    assert!(matches!(put(text_rule("a", &long, vec![])).await, Err(PushError::Invalid(_))));
+    assert!(matches!(put(text_rule(&long, "a", vec![])).await, Err(PushError::Invalid(_))));
+    let many = vec![Action::Notify; 100];
+    assert!(matches!(put(text_rule("a", "a", many)).await, Err(PushError::Invalid(_))));
+}
+
+#[tokio::test]
+async fn a_muted_room_and_a_keyword_count_for_whom_they_are_set() {
+    let world = world().await;
+    let muted = world.room(&ben(), &[anna(), cleo()]).await;
+    let rule = NewPushRule::Room(NewSimplePushRule::new(muted.clone(), vec![]));
+    world.push.put_rule(&anna(), rule, None, None).await.expect("put");
+    let highlight: Vec<Action> =
+        serde_json::from_value(json!(["notify", { "set_tweak": "highlight" }])).expect("actions");
+    world.push.put_rule(&anna(), text_rule("k", "ferry", highlight), None, None).await.expect("put");
+    world.say(&ben(), &muted, "The boat is late").await;
+    world.say(&ben(), &muted, "The FERRY is late").await;
+    assert_eq!(world.unread(&anna(), &muted).await.0, (1, 1), "keywords come before rooms");
+    assert_eq!(world.unread(&cleo(), &muted).await.0, (2, 0));
+}
+
+// Counts
+
+#[tokio::test]
+async fn receipts_take_away_what_they_cover() {
+    let world = world().await;
+    let room_id = world.room(&ben(), &[]).await;
+    world.say(&ben(), &room_id, "before anna came").await;
+    world.rooms.join_room(&anna(), &room_id, None, 1).await.expect("join");
+    world.rooms.join_room(&cleo(), &room_id, None, 1).await.expect("join");
+    assert_eq!(world.unread(&anna(), &room_id).await.0, (0, 0));
+    let first = world.say(&ben(), &room_id, "one").await;
+    let mention = json!({ "body": "anna", "m.mentions": { "user_ids": [anna()] } });
+    world.send(&ben(), &room_id, mention).await;
+    let third = world.say(&ben(), &room_id, "three").await;
+    assert_eq!(world.unread(&anna(), &room_id).await.0, (3, 1));
+    world.read(&anna(), &room_id, "", &first).await;
+    assert_eq!(world.unread(&anna(), &room_id).await.0, (2, 1));
+    world.read(&anna(), &room_id, "main", &third).await;
+    assert_eq!(world.unread(&anna(), &room_id).await.0, (0, 0));
+    assert_eq!(world.unread(&cleo(), &room_id).await.0, (3, 0), "others count for themselves");
+    world.say(&cleo(), &room_id, "an answer").await;
+    assert_eq!(world.unread(&cleo(), &room_id).await.0, (0, 0), "who answers has read");
+    assert_eq!(world.unread(&anna(), &room_id).await.0, (1, 0));
+}
+
+#[tokio::test]
+async fn threads_count_for_themselves() {
+    let world = world().await;
+    let room_id = world.room(&ben(), &[anna(), cleo()]).await;
+    let root = world.say(&ben(), &room_id, "root").await;
+    let said = json!({ "body": "in a thread" });
+    let mention = json!({ "body": "anna", "m.mentions": { "user_ids": [anna()] } });
+    let in_thread = world.say_in_thread(&ben(), &room_id, &root, said.clone()).await;
+    let last_in_thread = world.say_in_thread(&ben(), &room_id, &root, mention).await;
+    let other = world.say(&ben(), &room_id, "another root").await;
+    world.say_in_thread(&cleo(), &room_id, &other, said.clone()).await;
+    let (main, mut threads) = world.unread(&anna(), &room_id).await;
+    threads.sort_unstable();
+    assert_eq!((main, threads), ((2, 0), vec![(1, 0), (2, 1)]));
+    let total = world.push.unread(&anna(), &room_id).await.expect("unread").total();
+    assert_eq!((total.notify, total.highlight), (5, 1));
+
+    world.read(&anna(), &room_id, root.as_str(), &in_thread).await;
+    let (main, mut threads) = world.unread(&anna(), &room_id).await;
+    threads.sort_unstable();
+    assert_eq!((main, threads), ((2, 0), vec![(1, 0), (1, 1)]), "only its thread");
+    world.read(&anna(), &room_id, "main", &other).await;
+    assert_eq!(world.unread(&anna(), &room_id).await.0, (0, 0));
+    assert_eq!(world.unread(&anna(), &room_id).await.1.len(), 2, "threads stay unread");
+    world.read(&anna(), &room_id, "", &last_in_thread).await;
+    assert_eq!(world.unread(&anna(), &room_id).await, ((0, 0), vec![(1, 0)]), "all up to there");
+    world.say_in_thread(&anna(), &room_id, &other, said).await;
+    assert_eq!(world.unread(&anna(), &room_id).await, ((0, 0), vec![]), "an answer reads its thread");
+}
+
+#[tokio::test]
+async fn the_ignored_and_the_redacted_do_not_count() {
+    let world = world().await;
+    let room_id = world.room(&ben(), &[anna(), cleo()]).await;
+    let mut writes = WriteSet::new();
+    let ignored = json!({ "ignored_users": { "@cleo:a.example": {} } }).to_string();
+    put_account_data(&mut writes, &anna(), None, "m.ignored_user_list", ignored);
+    world.store.commit(writes).await.expect("commit");
+    world.say(&cleo(), &room_id, "heard by nobody").await;
+    let regretted = world.say(&ben(), &room_id, "regretted").await;
+    assert_eq!(world.unread(&anna(), &room_id).await.0, (1, 0));
+    world.rooms.redact_event(&ben(), &device_id(), &room_id, &regretted, None, "r", 1).await.expect("redact");
+    assert_eq!(world.unread(&anna(), &room_id).await.0, (0, 0));
+    assert_eq!(world.reopened().await.unread(&anna(), &room_id).await.expect("unread").main.notify, 0);
+}
+
+#[tokio::test]
+async fn a_restart_goes_on_from_stored_counts() {
+    let world = world().await;
+    let room_id = world.room(&ben(), &[anna(), cleo()]).await;
+    let mut said = Vec::new();
+    for number in 0..120 {
+        said.push(world.say(&ben(), &room_id, &number.to_string()).await);
+    }
+    let in_thread = world.say_in_thread(&ben(), &room_id, &said[0], json!({ "body": "t" })).await;
+    assert_eq!(world.unread(&anna(), &room_id).await, ((120, 0), vec![(1, 0)]));
+    // Any later commit is on disk after the counts, which nobody waits for.
+    world.say(&ben(), &room_id, "later").await;
+    let key = UserRoomKey { user_id: anna(), room_id: room_id.clone() };
+    let stored = world.store.get::<UnreadCounts>(&key).await.expect("get").expect("stored");
+    assert_eq!((stored.notify, stored.threads.len()), (120, 1));
+
+    let push = world.reopened().await;
+    assert_eq!(push.unread(&anna(), &room_id).await.expect("unread").main.notify, 121);
+    world.read(&anna(), &room_id, "main", &said[99]).await;
+    let unread = push.unread(&anna(), &room_id).await.expect("unread");
+    assert_eq!((unread.main.notify, unread.total().notify), (21, 22), "counted anew from the receipt");
+    let push = world.reopened().await;
+    let unread = push.unread(&anna(), &room_id).await.expect("unread");
+    assert_eq!((unread.main.notify, unread.total().notify), (21, 22), "a receipt that came meanwhile");
+    world.read(&anna(), &room_id, "", &in_thread).await;
+    let unread = push.unread(&anna(), &room_id).await.expect("unread");
+    assert_eq!((unread.main.notify, unread.total().notify), (1, 1));
+}
+
+#[tokio::test]
+async fn a_changed_name_is_not_a_new_start_and_a_return_is() {
+    let world = world().await;
+    let room_id = world.room(&ben(), &[anna(), cleo()]).await;
+    world.say(&ben(), &room_id, "one").await;
+    let name = json!({ "membership": "join", "displayname": "Anna" }).to_string();
+    world.rooms.set_state(&anna(), &room_id, "m.room.member", anna().as_str(), &name, 1).await.expect("name");
+    assert_eq!(world.unread(&anna(), &room_id).await.0, (1, 0));
+    world.rooms.leave_room(&anna(), &room_id, None, 1).await.expect("leave");
+    world.say(&ben(), &room_id, "while she is away").await;
+    world.rooms.join_room(&anna(), &room_id, None, 1).await.expect("join");
+    assert_eq!(world.unread(&anna(), &room_id).await.0, (0, 0));
+    assert_eq!(world.reopened().await.unread(&anna(), &room_id).await.expect("unread").main.notify, 0);
+}
+
+#[tokio::test]
+async fn notifications_are_listed_newest_first() {
+    let world = world().await;
+    let (one, two) = (world.room(&ben(), &[anna()]).await, world.room(&ben(), &[anna(), cleo()]).await);
+    let mut sent = Vec::new();
+    for number in 0..5 {
+        sent.push(world.say(&ben(), if number % 2 == 0 { &one } else { &two }, "hello").await);
+        world.say(&anna(), &one, "my own").await;
+    }
+    let mention = json!({ "body": "anna", "m.mentions": { "user_ids": [anna()] } });
+    sent.push(world.send(&ben(), &two, mention).await);
+    let (mut listed, mut from) = (Vec::new(), None);
+    loop {
+        let page = world.push.notifications(&anna(), from.as_deref(), 2, false).await.expect("page");
+        listed.extend(page.notifications.iter().map(|notification| notification.event.pdu.event_id.clone()));
+        from = page.next;
+        if from.is_none() {
+            break;
+        }
+    }
+    listed.reverse();
+    assert_eq!(listed, sent);
+    let page = world.push.notifications(&anna(), None, 10, true).await.expect("page");
+    assert_eq!(page.notifications.len(), 1);
+    assert!(!page.notifications[0].read);
+    assert!(world.push.notifications(&anna(), Some("x"), 10, true).await.is_err());
+}
+
+// Pushers
+
+#[tokio::test]
+async fn an_app_belongs_to_who_used_it_last_unless_told_otherwise() {
+    let world = world().await;
+    let url = "https://push.example/_matrix/push/v1/notify";
+    world.set_pusher(&anna(), url, false).await;
+    world.push.set_pusher(&cleo(), &device_id(), pusher(url, false), true).await.expect("append");
+    let count = async |user_id: OwnedUserId| world.push.pushers(&user_id).await.expect("pushers").len();
+    assert_eq!((count(anna()).await, count(cleo()).await), (1, 1));
+    world.set_pusher(&cleo(), url, false).await;
+    assert_eq!((count(anna()).await, count(cleo()).await), (0, 1));
+    world.set_pusher(&ben(), url, false).await;
+    assert_eq!((count(cleo()).await, count(ben()).await), (1, 1), "another platform is another world");
+    world.push.remove_pushers_of_device(&cleo(), &OwnedDeviceId::from("OTHER")).await.expect("remove");
+    assert_eq!(count(cleo()).await, 1);
+    world.push.remove_pushers_of_device(&cleo(), &device_id()).await.expect("remove");
+    assert_eq!(count(cleo()).await, 0);
+}
+
+#[tokio::test]
+async fn pushers_are_checked() {
+    let world = world().await;
+    let set = async |pusher| world.push.set_pusher(&anna(), &device_id(), pusher, false).await;
+    let url = "https://push.example/_matrix/push/v1/notify";
+    for bad in ["ftp://push.example/_matrix/push/v1/notify", "https://push.example/other", "nonsense"] {
+        assert!(matches!(set(pusher(bad, false)).await, Err(PushError::Invalid(_))), "{bad}");
+    }
+    let mut long = pusher(url, false);
+    long.ids.app_id = "a".repeat(65);
+    assert!(matches!(set(long).await, Err(PushError::Invalid(_))));
+    let mut format = pusher(url, false);
+    format.kind =
+        PusherKind::Http(serde_json::from_value(json!({ "url": url, "format": "all" })).expect("data"));
+    assert!(matches!(set(format).await, Err(PushError::Invalid(_))));
+    for number in 0..100 {
+        let mut one = pusher(url, false);
+        one.ids.pushkey = number.to_string();
+        set(one).await.expect("pusher");
+    }
+    assert!(matches!(set(pusher(url, false)).await, Err(PushError::Invalid(_))), "too many");
+}
+
+/// A push gateway: gives on what it is told; answers as it was told to, else with an empty list.
+struct TestGateway {
+    url: String,
+    told: mpsc::UnboundedReceiver<Value>,
+    answers: Arc<Mutex<VecDeque<(u16, Value)>>>,
+}
+
+impl TestGateway {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("listener");
+        let url = format!("http://{}/_matrix/push/v1/notify", listener.local_addr().expect("address"));
+        let (tell, told) = mpsc::unbounded_channel();
+        let answers = Arc::new(Mutex::new(VecDeque::new()));
+        let queue = answers.clone();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let (tell, queue) = (tell.clone(), queue.clone());
+                tokio::spawn(async move {
+                    while let Some(body) = read_request(&mut stream).await {
+                        let answer = queue.lock().expect("lock").pop_front();
+                        let (status, answer) = answer.unwrap_or((200, json!({ "rejected": [] })));
+                        let answer = answer.to_string();
+                        let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n", answer.len());
+                        stream.write_all((head + &answer).as_bytes()).await.expect("answer");
+                        let _ = tell.send(body);
+                    }
+                });
+            }
+        });
+        Self { url, told, answers }
+    }
+
+    fn answer(&self, status: u16, answer: Value) {
+        self.answers.lock().expect("lock").push_back((status, answer));
+    }
+
+    async fn next(&mut self) -> Value {
+        let told = tokio::time::timeout(TIMEOUT, self.told.recv()).await.expect("in time").expect("told");
+        told["notification"].clone()
+    }
+}
+
+async fn read_request(stream: &mut tokio::net::TcpStream) -> Option<Value> {
+    let mut bytes = Vec::new();
+    loop {
+        if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "))?;
+            let length: usize = length.parse().ok()?;
+            if bytes.len() >= end + 4 + length {
+                return serde_json::from_slice(&bytes[end + 4..end + 4 + length]).ok();
+            }
+        }
+        if stream.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
+
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !holds().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(TIMEOUT, wait).await.unwrap_or_else(|_| panic!("not in time: {what}"));
+}
+
+#[tokio::test]
+async fn gateways_are_told_and_the_badge_follows() {
+    let world = world().await;
+    let mut gateway = TestGateway::start().await;
+    let room_id = world.room(&ben(), &[anna(), cleo()]).await;
+    let other = world.room(&ben(), &[anna()]).await;
+    world.say(&ben(), &other, "nobody was told of this").await;
+    tokio::spawn(world.push.clone().follow(world.store.subscribe()));
+    world.set_pusher(&anna(), &gateway.url, false).await;
+
+    let said = world.say(&ben(), &room_id, "hello").await;
+    let told = gateway.next().await;
+    assert_eq!(told["event_id"], said.as_str());
+    assert_eq!(told["room_id"], room_id.as_str());
+    assert_eq!((&told["type"], &told["sender"]), (&json!("m.room.message"), &json!("@ben:b.example")));
+    assert_eq!((&told["room_name"], &told["content"]["body"]), (&json!("Harbour"), &json!("hello")));
+    assert_eq!((&told["prio"], &told["counts"]["unread"]), (&json!("low"), &json!(2)));
+    let device = &told["devices"][0];
+    assert_eq!((&device["app_id"], &device["pushkey"]), (&json!("org.example.app"), &json!("key")));
+    assert_eq!(device["data"], json!({ "brand": "test" }));
+
+    world.read(&anna(), &room_id, "", &said).await;
+    let told = gateway.next().await;
+    assert_eq!(told["counts"]["unread"], 1);
+    assert!(told.get("event_id").is_none());
+
+    world.set_pusher(&anna(), &gateway.url, true).await;
+    let mention = json!({ "body": "anna", "m.mentions": { "user_ids": [anna()] } });
+    let said = world.send(&ben(), &room_id, mention).await;
+    let told = gateway.next().await;
+    let expected = json!({
+        "event_id": said,
+        "room_id": room_id,
+        "prio": "high",
+        "counts": { "unread": 2 },
+        "devices": [{ "app_id": "org.example.app", "pushkey": "key",
+                      "data": { "brand": "test", "format": "event_id_only" } }],
+    });
+    assert_eq!(told, expected, "ids only");
+
+    let invited_to = world.room(&ben(), &[]).await;
+    world.rooms.invite(&ben(), &invited_to, &anna(), None, 1).await.expect("invite");
+    let told = gateway.next().await;
+    assert_eq!((&told["room_id"], &told["counts"]["unread"]), (&json!(invited_to), &json!(3)));
+}
+
+#[tokio::test]
+async fn a_failing_gateway_is_tried_again_and_a_rejected_pushkey_goes() {
+    let world = world().await;
+    let mut gateway = TestGateway::start().await;
+    let room_id = world.room(&ben(), &[anna()]).await;
+    tokio::spawn(world.push.clone().follow(world.store.subscribe()));
+    world.set_pusher(&anna(), &gateway.url, true).await;
+    gateway.answer(502, json!({}));
+    gateway.answer(500, json!({}));
+    let said = world.say(&ben(), &room_id, "hello").await;
+    for _ in 0..3 {
+        assert_eq!(gateway.next().await["event_id"], said.as_str());
+    }
+    gateway.answer(200, json!({ "rejected": ["key"] }));
+    world.say(&ben(), &room_id, "again").await;
+    gateway.next().await;
+    until("the pusher goes", async || world.push.pushers(&anna()).await.expect("pushers").is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_device_that_has_logged_out_is_told_nothing() {
+    let world = world().await;
+    let gateway = TestGateway::start().await;
+    let room_id = world.room(&ben(), &[anna()]).await;
+    tokio::spawn(world.push.clone().follow(world.store.subscribe()));
+    world.set_pusher(&anna(), &gateway.url, true).await;
+    let mut writes = WriteSet::new();
+    writes.delete::<Devices>(&device_key(&anna()));
+    world.store.commit(writes).await.expect("commit");
+    world.say(&ben(), &room_id, "hello").await;
+    until("the pusher goes", async || world.push.pushers(&anna()).await.expect("pushers").is_empty()).await;
+    let TestGateway { mut told, .. } = gateway;
+    assert!(told.try_recv().is_err());
+}

@@ -1,0 +1,100 @@
+//! Coming and going: bans, knocks, restricted rooms, forgetting, upgrades.
+
+use serde_json::json;
+
+use crate::network::{INSTAGRAM, MESSENGER, Network, WHATSAPP, text};
+
+#[tokio::test]
+async fn who_is_banned_stays_out() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let bert = network.register(MESSENGER, "bert").await;
+    let room = anna.create_room(json!({ "preset": "public_chat" })).await;
+    bert.join(&room).await.ok();
+    let of_bert = json!({ "user_id": bert.user_id, "reason": "shouting" });
+    let of_anna = json!({ "user_id": anna.user_id });
+
+    bert.post(&format!("/v3/rooms/{room}/kick"), of_anna.clone()).await.fails(403, "M_FORBIDDEN");
+    anna.post(&format!("/v3/rooms/{room}/kick"), of_bert.clone()).await.ok();
+    bert.say_fails(&room).await;
+    bert.join(&room).await.ok();
+
+    anna.post(&format!("/v3/rooms/{room}/ban"), of_bert.clone()).await.ok();
+    bert.join(&room).await.fails(403, "M_FORBIDDEN");
+    let member = format!("/v3/rooms/{room}/state/m.room.member/{}", bert.user_id);
+    assert_eq!(anna.get(&member).await.ok()["reason"], "shouting");
+    anna.post(&format!("/v3/rooms/{room}/unban"), of_bert.clone()).await.ok();
+    anna.post(&format!("/v3/rooms/{room}/unban"), of_bert).await.fails(403, "M_FORBIDDEN");
+    bert.join(&room).await.ok();
+
+    bert.post(&format!("/v3/rooms/{room}/forget"), json!({})).await.fails(400, "M_INVALID_PARAM");
+    bert.leave(&room).await.ok();
+    bert.post(&format!("/v3/rooms/{room}/forget"), json!({})).await.ok();
+}
+
+#[tokio::test]
+async fn a_knock_is_answered_by_an_invitation() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let bert = network.register(WHATSAPP, "bert").await;
+    let state = json!([{ "type": "m.room.join_rules", "content": { "join_rule": "knock" } }]);
+    let room = anna.create_room(json!({ "initial_state": state })).await;
+
+    bert.join(&room).await.fails(403, "M_FORBIDDEN");
+    let knocked = bert.post(&format!("/v3/knock/{room}"), json!({ "reason": "let me in" })).await.ok();
+    assert_eq!(text(&knocked["room_id"]), room);
+    let member = format!("/v3/rooms/{room}/state/m.room.member/{}", bert.user_id);
+    assert_eq!(anna.get(&member).await.ok()["membership"], "knock");
+    anna.invite(&room, &bert).await.ok();
+    bert.join(&room).await.ok();
+    bert.say(&room, "Thanks").await;
+}
+
+#[tokio::test]
+async fn a_restricted_room_lets_members_of_another_in() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let bert = network.register(MESSENGER, "bert").await;
+    let carl = network.register(WHATSAPP, "carl").await;
+    let club = anna.create_room(json!({ "preset": "public_chat" })).await;
+    let rule = json!({
+        "join_rule": "restricted",
+        "allow": [{ "type": "m.room_membership", "room_id": club }],
+    });
+    let state = json!([{ "type": "m.room.join_rules", "content": rule }]);
+    let room = anna.create_room(json!({ "initial_state": state })).await;
+
+    carl.join(&room).await.fails(403, "M_FORBIDDEN");
+    bert.join(&club).await.ok();
+    bert.join(&room).await.ok();
+    let member = format!("/v3/rooms/{room}/state/m.room.member/{}", bert.user_id);
+    let authorizer = anna.get(&member).await.ok()["join_authorised_via_users_server"].clone();
+    assert_eq!(text(&authorizer), anna.user_id);
+}
+
+#[tokio::test]
+async fn an_upgrade_takes_the_alias_along() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let bert = network.register(MESSENGER, "bert").await;
+    let old = anna
+        .create_room(json!({
+            "preset": "public_chat", "room_version": "10", "room_alias_name": "quay", "name": "Quay",
+        }))
+        .await;
+    bert.join(&old).await.ok();
+
+    let upgrade = format!("/v3/rooms/{old}/upgrade");
+    bert.post(&upgrade, json!({ "new_version": "12" })).await.fails(403, "M_FORBIDDEN");
+    anna.post(&upgrade, json!({ "new_version": "99" })).await.fails(400, "M_UNSUPPORTED_ROOM_VERSION");
+    let new = text(&anna.post(&upgrade, json!({ "new_version": "12" })).await.ok()["replacement_room"]);
+
+    let tombstone = bert.get(&format!("/v3/rooms/{old}/state/m.room.tombstone")).await.ok();
+    assert_eq!(text(&tombstone["replacement_room"]), new);
+    let create = anna.get(&format!("/v3/rooms/{new}/state/m.room.create")).await.ok();
+    assert_eq!(text(&create["predecessor"]["room_id"]), old);
+    assert_eq!(anna.get(&format!("/v3/rooms/{new}/state/m.room.name")).await.ok()["name"], "Quay");
+    let joined = bert.join("#quay:instagram.localhost").await.ok();
+    assert_eq!(text(&joined["room_id"]), new);
+    bert.say_fails(&old).await;
+}

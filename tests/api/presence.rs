@@ -1,0 +1,31 @@
+//! Presence, between platforms that show it and one that does not.
+
+use serde_json::json;
+
+use crate::network::{INSTAGRAM, MESSENGER, Network, WHATSAPP};
+
+#[tokio::test]
+async fn presence_is_shown_to_those_who_share_a_room() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let bert = network.register(MESSENGER, "bert").await;
+    let carl = network.register(WHATSAPP, "carl").await;
+    let status = |user: &str| format!("/v3/presence/{user}/status");
+    let online = json!({ "presence": "online", "status_msg": "On deck" });
+
+    anna.put(&status(&anna.user_id), online.clone()).await.ok();
+    carl.put(&status(&carl.user_id), online.clone()).await.ok();
+    bert.put(&status(&anna.user_id), online).await.fails(403, "M_FORBIDDEN");
+    bert.get(&status(&anna.user_id)).await.fails(403, "M_FORBIDDEN");
+
+    let room = anna.create_room(json!({ "preset": "public_chat" })).await;
+    bert.join(&room).await.ok();
+    carl.join(&room).await.ok();
+    let seen = bert.get(&status(&anna.user_id)).await.ok();
+    assert_eq!((&seen["presence"], &seen["status_msg"]), (&json!("online"), &json!("On deck")));
+    assert_eq!(seen["currently_active"], true);
+    for (who, whom) in [(&bert, &carl), (&carl, &anna), (&carl, &carl)] {
+        let seen = who.get(&status(&whom.user_id)).await.ok();
+        assert_eq!(seen, json!({ "presence": "offline" }), "one of the platforms shows no presence");
+    }
+}

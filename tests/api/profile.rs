@@ -1,0 +1,55 @@
+//! Profiles, and what a change means in rooms; reports.
+
+use serde_json::json;
+
+use crate::network::{INSTAGRAM, MESSENGER, Network};
+
+#[tokio::test]
+async fn a_new_name_is_seen_in_rooms() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let bert = network.register(MESSENGER, "bert").await;
+    let room = anna.create_room(json!({ "preset": "public_chat" })).await;
+    bert.join(&room).await.ok();
+    let profile = format!("/v3/profile/{}", anna.user_id);
+    let member = format!("/v3/rooms/{room}/state/m.room.member/{}", anna.user_id);
+
+    anna.put(&format!("{profile}/displayname"), json!({ "displayname": "Anna K." })).await.ok();
+    assert_eq!(bert.get(&profile).await.ok(), json!({ "displayname": "Anna K." }));
+    assert_eq!(bert.get(&member).await.ok()["displayname"], "Anna K.");
+    bert.put(&format!("{profile}/displayname"), json!({ "displayname": "Me" }))
+        .await
+        .fails(403, "M_FORBIDDEN");
+
+    anna.put(&format!("{profile}/displayname"), json!({ "displayname": null })).await.ok();
+    assert!(bert.get(&member).await.ok()["displayname"].is_null());
+    anna.put(&format!("{profile}/org.example.ship"), json!({ "org.example.ship": ["Vega"] })).await.ok();
+    assert_eq!(bert.get(&profile).await.ok(), json!({ "org.example.ship": ["Vega"] }));
+    anna.put(&format!("{profile}/org.example.ship"), json!({})).await.fails(400, "M_MISSING_PARAM");
+    anna.delete(&format!("{profile}/org.example.ship")).await.ok();
+    assert_eq!(bert.get(&profile).await.ok(), json!({}));
+    anna.put(&format!("{profile}/avatar_url"), json!({ "avatar_url": "http://x" }))
+        .await
+        .fails(400, "M_INVALID_PARAM");
+}
+
+#[tokio::test]
+async fn reports_reach_the_reporters_platform() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let bert = network.register(MESSENGER, "bert").await;
+    let room = anna.create_room(json!({})).await;
+    let event = anna.say(&room, "rude").await;
+    let reason = json!({ "reason": "rude" });
+
+    let of_event = format!("/v3/rooms/{room}/report/{event}");
+    bert.post(&of_event, reason.clone()).await.fails(404, "M_NOT_FOUND");
+    anna.post(&of_event, reason.clone()).await.ok();
+    anna.post(&format!("/v3/rooms/{room}/report"), reason.clone()).await.ok();
+    anna.post(&format!("/v3/users/{}/report", bert.user_id), reason).await.ok();
+    let of = async |platform: &str| {
+        let platform = platform.try_into().expect("a server name");
+        network.app.rooms.reports(&platform, 10).await.expect("reports are read").len()
+    };
+    assert_eq!((of(INSTAGRAM).await, of(MESSENGER).await), (3, 0));
+}
