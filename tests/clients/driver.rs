@@ -35,6 +35,8 @@ use crate::server::built;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How much is told of what came before a failure.
 const TOLD: usize = 12;
+/// How much is told of each event, in characters.
+const TOLD_OF_EACH: usize = 600;
 
 /// A client library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,7 +184,10 @@ impl Driver {
             let left = give_up.saturating_duration_since(Instant::now());
             if left.is_zero() || heard.over.is_some() {
                 let why = heard.over.clone().unwrap_or_else(|| "too long".to_owned());
-                let before = heard.events.iter().rev().take(TOLD).rev().map(|event| format!("  {event}\n"));
+                let before = heard.events.iter().rev().take(TOLD).rev().map(|event| {
+                    let event: String = event.to_string().chars().take(TOLD_OF_EACH).collect();
+                    format!("  {event}\n")
+                });
                 let before: String = before.collect();
                 let rooms = heard.rooms.iter().map(|(room, state)| format!("  {room}: {state}\n"));
                 let rooms: String = rooms.collect();

@@ -112,12 +112,7 @@ impl Sync {
             if names_changed {
                 room.summary = self.summary(user_id, room_id, head.joined, head.invited).await?;
             }
-            let state = Events { events: self.rooms.render_state(&state, reader) };
-            room.state = match ask.request.state_after {
-                StateAfter::No => StateChange::Before(state),
-                StateAfter::Stable => StateChange::After(state),
-                StateAfter::Unstable => StateChange::AfterUnstable(state),
-            };
+            room.state = state_change(ask, self.rooms.render_state(&state, reader));
             room.timeline = Timeline {
                 events: self.rooms.render_all(&mut view, &part.events, reader).await?,
                 limited: part.limited,
@@ -189,7 +184,7 @@ impl Sync {
                 let since = if was_joined { ask.since_position() } else { Position::ZERO };
                 let part = self.part(ask, &mut view, record.seq, since).await?;
                 let state = self.state(ask, &view, &part, since, !was_joined).await?;
-                room.state = StateChange::Before(Events { events: self.rooms.render_state(&state, reader) });
+                room.state = state_change(ask, self.rooms.render_state(&state, reader));
                 room.timeline = Timeline {
                     events: self.rooms.render_all(&mut view, &part.events, reader).await?,
                     limited: part.limited,
@@ -375,10 +370,13 @@ impl Sync {
                 wanted.remove(&member);
             }
         }
-        // Memberships that the timeline itself shows need not be told.
-        for event in part.events.iter().filter(|event| event.pdu.event_type == TimelineEventType::RoomMember)
-        {
-            if event.pdu.state_key.as_deref() == Some(event.pdu.sender.as_str()) {
+        // Memberships that the timeline itself shows need not be told, unless the client takes no state from there.
+        if ask.request.state_after == StateAfter::No {
+            let own = |event: &&Arc<TimelineEvent>| {
+                event.pdu.event_type == TimelineEventType::RoomMember
+                    && event.pdu.state_key.as_deref() == Some(event.pdu.sender.as_str())
+            };
+            for event in part.events.iter().filter(own) {
                 wanted.remove(&event.pdu.sender);
             }
         }
@@ -452,6 +450,16 @@ impl Sync {
             content[receipt.event_id.as_str()][kind][receipt.user_id.as_str()] = value;
         }
         Ok(raw(json!({ "type": "m.receipt", "content": content }).to_string()))
+    }
+}
+
+/// State under the name that the client asked for.
+fn state_change(ask: &Ask<'_>, events: Vec<Event>) -> StateChange {
+    let events = Events { events };
+    match ask.request.state_after {
+        StateAfter::No => StateChange::Before(events),
+        StateAfter::Stable => StateChange::After(events),
+        StateAfter::Unstable => StateChange::AfterUnstable(events),
     }
 }
 
