@@ -79,25 +79,29 @@ impl Rooms {
             kind: kind as u8,
             thread: thread.to_owned(),
         };
-        let before = self.store().get::<Receipts>(&key).await?;
-        if before.as_ref().is_some_and(|before| before.value.seq >= seq) {
-            return Ok(());
-        }
-        let mut writes = WriteSet::new();
-        if let Some(before) = before {
-            writes.delete::<ReceiptLog>(&log_key(before.position));
-        }
-        let receipt = ReceiptRecord { event_id: event_id.clone(), seq, ts: now_ts };
-        writes.put::<ReceiptLog>(&log_key(Position::PENDING), &receipt);
-        writes.put::<Receipts>(&key, &Stamped::pending(receipt));
-        for member in &members {
-            point(&mut writes, member, InboxPointer::Receipts(room_id.clone()));
-        }
-        if room.is_big() {
-            writes.notify(Notice::Room(room_id.clone()));
-        }
-        self.store().commit(writes).await?;
-        Ok(())
+        self.store()
+            .update(|| async {
+                let mut writes = WriteSet::new();
+                match self.store().get::<Receipts>(&key).await? {
+                    Some(before) if before.value.seq >= seq => return Ok((writes, ())),
+                    Some(before) => {
+                        writes.expect::<Receipts>(&key, &before);
+                        writes.delete::<ReceiptLog>(&log_key(before.position));
+                    }
+                    None => writes.expect_absent::<Receipts>(&key),
+                }
+                let receipt = ReceiptRecord { event_id: event_id.clone(), seq, ts: now_ts };
+                writes.put::<ReceiptLog>(&log_key(Position::PENDING), &receipt);
+                writes.put::<Receipts>(&key, &Stamped::pending(receipt));
+                for member in &members {
+                    point(&mut writes, member, InboxPointer::Receipts(room_id.clone()));
+                }
+                if room.is_big() {
+                    writes.notify(Notice::Room(room_id.clone()));
+                }
+                Ok((writes, ()))
+            })
+            .await
     }
 
     /// The receipts of a room that changed after `since` and that the user is told of.
