@@ -1,5 +1,8 @@
 //! What Anna, Ben and Chloe do together, from finding each other to the end of a room.
 
+use std::io::Cursor;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
 use crate::{
@@ -26,23 +29,23 @@ impl Cast {
         Self { anna: sign_up(a, "Anna"), ben: sign_up(b, "Ben"), chloe: sign_up(c, "Chloe") }
     }
 
-    fn all(&mut self) -> [&mut Person; 3] {
-        [&mut self.anna, &mut self.ben, &mut self.chloe]
+    fn all(&self) -> [&Person; 3] {
+        [&self.anna, &self.ben, &self.chloe]
     }
 
-    fn all_see_text(&mut self, room: &str, event: &str, who: &str, body: &str) {
+    fn all_see_text(&self, room: &str, event: &str, who: &str, body: &str) {
         for person in self.all() {
             person.sees_text(room, event, who, body);
         }
     }
 
-    fn all_see_relation(&mut self, room: &str, event: &str, kind: &str, to: &str) {
+    fn all_see_relation(&self, room: &str, event: &str, kind: &str, to: &str) {
         for person in self.all() {
             person.sees_relation(room, event, kind, to);
         }
     }
 
-    fn all_find(&mut self, room: &str, expected: &Value) {
+    fn all_find(&self, room: &str, expected: &Value) {
         for person in self.all() {
             person.finds(room, expected);
         }
@@ -50,38 +53,38 @@ impl Cast {
 }
 
 /// Everything, in this order; later parts go on in the rooms of earlier ones.
-pub(crate) fn all(server: &Server, mut cast: Cast) {
-    find_each_other(&mut cast);
-    talk_alone(&mut cast);
-    let group = start_a_group(&mut cast);
-    describe_the_group(&mut cast, &group);
-    answer_each_other(&mut cast, &group);
-    read_and_count(&mut cast, &group);
-    talk_in_a_thread(&mut cast, &group);
-    show_pictures(&mut cast, &group);
-    change_profiles(&mut cast, &group);
-    keep_things_private(server, &mut cast, &group);
-    look_back(&mut cast, &group);
-    come_and_go(&mut cast, &group);
-    go_public(&mut cast);
-    move_house(&mut cast);
+pub(crate) fn all(server: &Server, cast: &Cast) {
+    find_each_other(cast);
+    talk_alone(cast);
+    let group = start_a_group(cast);
+    describe_the_group(cast, &group);
+    answer_each_other(cast, &group);
+    read_and_count(cast, &group);
+    talk_in_a_thread(cast, &group);
+    show_pictures(cast, &group);
+    change_profiles(cast, &group);
+    keep_things_private(server, cast, &group);
+    look_back(cast, &group);
+    come_and_go(cast, &group);
+    go_public(cast);
+    move_house(cast);
 }
 
-fn find_each_other(Cast { anna, ben, chloe }: &mut Cast) {
-    for person in [&mut *anna, &mut *ben, &mut *chloe] {
+fn find_each_other(Cast { anna, ben, chloe }: &Cast) {
+    for person in [anna, ben, chloe] {
         person.does("set_display_name", json!({ "name": person.name }));
     }
-    anna.finds_person("Ben", ben);
-    anna.finds_person("chlo", chloe);
-    ben.finds_person("anna", anna);
-    ben.finds_person("CHLOE", chloe);
-    chloe.finds_person("anna", anna);
-    chloe.finds_person("be", ben);
+    anna.finds_person("Ben", ben, "Ben");
+    anna.finds_person("chlo", chloe, "Chloe");
+    ben.finds_person("anna", anna, "Anna");
+    ben.finds_person("CHLOE", chloe, "Chloe");
+    chloe.finds_person("anna", anna, "Anna");
+    chloe.finds_person("be", ben, "Ben");
     let profile = chloe.does("get_profile", json!({ "user": anna.id }));
     assert_eq!(profile, json!({ "name": "Anna", "avatar": null }));
 }
 
-fn talk_alone(Cast { anna, ben, chloe }: &mut Cast) {
+fn talk_alone(Cast { anna, ben, chloe }: &Cast) {
     let room = anna.creates_room(json!({ "direct": true, "invite": [ben.id] }));
     ben.finds(&room, &json!({ "membership": "invite", "inviter": anna.id }));
     anna.finds(&room, &json!({ "members": { &ben.id: { "membership": "invite" } } }));
@@ -90,7 +93,7 @@ fn talk_alone(Cast { anna, ben, chloe }: &mut Cast) {
 
     ben.joins(&room);
     anna.sees_membership(&room, &ben.id, "join", &ben.id);
-    for person in [&*anna, &*ben] {
+    for person in [anna, ben] {
         let members = json!({
             &anna.id: { "membership": "join", "name": "Anna" }, &ben.id: { "membership": "join", "name": "Ben" },
         });
@@ -126,7 +129,7 @@ fn talk_alone(Cast { anna, ben, chloe }: &mut Cast) {
     assert!(!chloe.has_seen(&room, &hello));
 }
 
-fn start_a_group(cast: &mut Cast) -> String {
+fn start_a_group(cast: &Cast) -> String {
     let Cast { anna, ben, chloe } = cast;
     let room = ben.creates_room(json!({ "name": "Bridge", "topic": "Ships and quays", "invite": [anna.id] }));
     anna.finds(&room, &json!({ "membership": "invite", "inviter": ben.id, "name": "Bridge" }));
@@ -146,7 +149,7 @@ fn start_a_group(cast: &mut Cast) -> String {
     ben.invites(&room, chloe);
     chloe.finds(&room, &json!({ "membership": "invite" }));
     chloe.joins(&room);
-    for person in [&*anna, &*ben] {
+    for person in [anna, ben] {
         person.sees_membership(&room, &chloe.id, "join", &chloe.id);
     }
     let members = json!({
@@ -161,7 +164,7 @@ fn start_a_group(cast: &mut Cast) -> String {
     room
 }
 
-fn describe_the_group(cast: &mut Cast, room: &str) {
+fn describe_the_group(cast: &Cast, room: &str) {
     let name = cast.ben.does("set_name", json!({ "room": room, "name": "Lift bridge" }));
     let topic = cast.ben.does("set_topic", json!({ "room": room, "topic": "Up and down" }));
     assert!(name.is_string() && topic.is_string());
@@ -175,7 +178,7 @@ fn describe_the_group(cast: &mut Cast, room: &str) {
     cast.all_find(room, &json!({ "name": "Lift bridge", "topic": "Sideways" }));
 }
 
-fn answer_each_other(cast: &mut Cast, room: &str) {
+fn answer_each_other(cast: &Cast, room: &str) {
     let (anna, ben, chloe) = (cast.anna.id.clone(), cast.ben.id.clone(), cast.chloe.id.clone());
     let question = cast.anna.says(room, "Who has the key?");
     cast.all_see_text(room, &question, &anna, "Who has the key?");
@@ -189,14 +192,19 @@ fn answer_each_other(cast: &mut Cast, room: &str) {
     let reaction = cast.ben.reacts(room, &reply, "👍");
     cast.all_see_relation(room, &reaction, "m.annotation", &reply);
     // The same again is refused.
-    cast.ben.is_refused("M_DUPLICATE_ANNOTATION", "react", json!({ "room": room, "event": reply, "key": "👍" }));
+    cast.ben.is_refused(
+        "M_DUPLICATE_ANNOTATION",
+        "react",
+        json!({ "room": room, "event": reply, "key": "👍" }),
+    );
 
     let edit = cast.chloe.edits(room, &reply, "Ben does");
     cast.all_see_relation(room, &edit, "m.replace", &reply);
     let found = cast.anna.does("relations", json!({ "room": room, "event": reply, "rel_type": "m.replace" }));
     assert_eq!(found[0]["event_id"], edit.as_str());
     assert_eq!(found[0]["content"]["m.new_content"]["body"], "Ben does");
-    let found = cast.chloe.does("relations", json!({ "room": room, "event": reply, "rel_type": "m.annotation" }));
+    let found =
+        cast.chloe.does("relations", json!({ "room": room, "event": reply, "rel_type": "m.annotation" }));
     assert_eq!((&found[0]["event_id"], &found[0]["sender"]), (&json!(reaction), &json!(ben)));
 
     let regret = cast.ben.says(room, "Forget this");
@@ -216,7 +224,7 @@ fn answer_each_other(cast: &mut Cast, room: &str) {
     }
 }
 
-fn read_and_count(cast: &mut Cast, room: &str) {
+fn read_and_count(cast: &Cast, room: &str) {
     let (anna, ben, chloe) = (cast.anna.id.clone(), cast.ben.id.clone(), cast.chloe.id.clone());
     let start = cast.anna.says(room, "Let us count");
     cast.all_see_text(room, &start, &anna, "Let us count");
@@ -228,7 +236,7 @@ fn read_and_count(cast: &mut Cast, room: &str) {
 
     let one = cast.anna.says(room, "One");
     let two = {
-        let Cast { anna, chloe, .. } = &mut *cast;
+        let Cast { anna, chloe, .. } = cast;
         anna.says_to(room, chloe, "Two, Chloe!")
     };
     cast.all_see_text(room, &one, &anna, "One");
@@ -271,7 +279,7 @@ fn read_and_count(cast: &mut Cast, room: &str) {
     cast.chloe.finds(room, &json!({ "typing": [] }));
 }
 
-fn talk_in_a_thread(cast: &mut Cast, room: &str) {
+fn talk_in_a_thread(cast: &Cast, room: &str) {
     let (anna, ben, chloe) = (cast.anna.id.clone(), cast.ben.id.clone(), cast.chloe.id.clone());
     let root = cast.ben.says(room, "Which colour?");
     cast.all_see_text(room, &root, &ben, "Which colour?");
@@ -310,50 +318,268 @@ fn talk_in_a_thread(cast: &mut Cast, room: &str) {
     cast.anna.has_unread(room, 0, 0);
 }
 
-/// A small picture of a red quay, 32 by 24.
-fn draw() -> Vec<u8> {
-    // Bitmaps need no library; PNG is what the server has to read, so it is made by hand: stored blocks only.
-    png::draw(32, 24, [200, 30, 30])
+fn show_pictures(cast: &Cast, room: &str) {
+    let chloe = cast.chloe.id.clone();
+    let bytes = draw(320, 240);
+    let data = BASE64_STANDARD.encode(&bytes);
+    let words = json!({ "data": data, "mimetype": "image/png", "name": "quay.png" });
+    let mxc = cast.chloe.does("upload", words);
+    let mxc = mxc.as_str().expect("an upload has a URI").to_owned();
+    assert!(mxc.starts_with(&format!("mxc://{}/", cast.chloe.platform.server_name())), "{mxc}");
+    let picture = Picture {
+        mxc: mxc.clone(),
+        name: "quay.png",
+        mimetype: "image/png",
+        size: bytes.len(),
+        width: 320,
+        height: 240,
+    };
+    let shown = cast.chloe.shows_picture(room, &picture);
+    for person in cast.all() {
+        let item = person.sees_text(room, &shown, &chloe, "quay.png");
+        let content = &item["content"];
+        assert_eq!(content["msgtype"], "m.image");
+        assert_eq!(content["url"], mxc.as_str());
+        let info = json!({ "mimetype": "image/png", "size": bytes.len(), "w": 320, "h": 240 });
+        assert_eq!(content["info"], info);
+
+        let got = person.does("download", json!({ "mxc": mxc }));
+        assert_eq!(got["data"], data.as_str(), "{} got another picture", person.name);
+        assert!(got["mimetype"].is_null() || got["mimetype"] == "image/png", "{}", got["mimetype"]);
+        let got = person.does("thumbnail", json!({ "mxc": mxc, "width": 64, "height": 48 }));
+        let small =
+            BASE64_STANDARD.decode(got["data"].as_str().expect("data is text")).expect("it is base64");
+        let small = image::load_from_memory(&small).expect("a thumbnail is a picture");
+        assert!((64..320).contains(&small.width()) && (48..240).contains(&small.height()), "{small:?}");
+        assert_eq!(small.width() * 3, small.height() * 4);
+    }
+    for person in cast.all() {
+        person.is_refused("M_NOT_FOUND", "download", json!({ "mxc": format!("{mxc}x") }));
+    }
 }
 
-mod png {
-    //! The simplest PNG there is.
+/// A picture of a red quay, as PNG.
+fn draw(width: u32, height: u32) -> Vec<u8> {
+    let picture = image::RgbImage::from_pixel(width, height, image::Rgb([200, 30, 30]));
+    let mut bytes = Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, image::ImageFormat::Png).expect("it can be written");
+    bytes.into_inner()
+}
 
-    fn crc(bytes: &[u8]) -> u32 {
-        let step = |crc: u32, _| if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 };
-        !bytes.iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
+fn change_profiles(cast: &Cast, room: &str) {
+    let anna = cast.anna.id.clone();
+    let words =
+        json!({ "data": BASE64_STANDARD.encode(draw(48, 48)), "mimetype": "image/png", "name": "anna.png" });
+    let mxc = cast.anna.does("upload", words);
+    cast.anna.does("set_avatar", json!({ "mxc": mxc }));
+    cast.anna.does("set_display_name", json!({ "name": "Anna Quay" }));
+    cast.all_find(room, &json!({ "members": { &anna: { "name": "Anna Quay", "avatar": mxc } } }));
+    for person in cast.all() {
+        let profile = person.does("get_profile", json!({ "user": anna }));
+        assert_eq!(profile, json!({ "name": "Anna Quay", "avatar": mxc }));
+    }
+    let Cast { anna, chloe, .. } = cast;
+    chloe.finds_person("quay", anna, "Anna Quay");
+    cast.ben.does("set_room_avatar", json!({ "room": room, "mxc": mxc }));
+    cast.all_find(room, &json!({ "avatar": mxc }));
+}
+
+/// Tags, account data and what is read, on two devices with two libraries; nobody else gets any of it.
+fn keep_things_private(server: &Server, cast: &Cast, room: &str) {
+    let Cast { anna, ben, chloe } = cast;
+    anna.does("tag", json!({ "room": room, "tag": "m.favourite", "order": 0.25 }));
+    anna.finds(room, &json!({ "tags": { "m.favourite": 0.25 } }));
+    anna.does("set_account_data", json!({ "type": "org.example.theme", "content": { "dark": true } }));
+    anna.sees_account_data("org.example.theme", &json!({ "dark": true }));
+    let words = json!({ "room": room, "type": "org.example.sound", "content": { "bell": "ship" } });
+    anna.does("set_room_account_data", words);
+    anna.finds(room, &json!({ "account_data": { "org.example.sound": { "bell": "ship" } } }));
+
+    let waiting = ben.says(room, "Where are you, Anna?");
+    anna.sees_text(room, &waiting, &ben.id, "Where are you, Anna?");
+    anna.has_unread(room, 1, 0);
+
+    // The other device, later, finds all of it.
+    let at_home = anna.also_on(server, chloe.library);
+    assert_ne!(at_home.token, anna.token);
+    let expected = json!({
+        "membership": "join",
+        "name": "Lift bridge",
+        "notifications": 1,
+        "tags": { "m.favourite": 0.25 },
+        "account_data": { "org.example.sound": { "bell": "ship" } },
+        "members": { &ben.id: { "name": "Ben" }, &chloe.id: { "name": "Chloe" } },
+    });
+    at_home.finds(room, &expected);
+    at_home.sees_account_data("org.example.theme", &json!({ "dark": true }));
+    at_home.sees_text(room, &waiting, &ben.id, "Where are you, Anna?");
+
+    // Each device follows the other.
+    at_home.does("untag", json!({ "room": room, "tag": "m.favourite" }));
+    anna.finds(room, &json!({ "tags": { "m.favourite": null } }));
+    anna.does("set_account_data", json!({ "type": "org.example.theme", "content": { "dark": false } }));
+    at_home.sees_account_data("org.example.theme", &json!({ "dark": false }));
+    at_home.reads(room, &waiting, None);
+    anna.has_unread(room, 0, 0);
+    let answer = at_home.says(room, "At home");
+    let anna_id = anna.id.clone();
+    for person in [anna, ben, chloe, &at_home] {
+        person.sees_text(room, &answer, &anna_id, "At home");
+    }
+    at_home.does("logout", json!({}));
+    let token = at_home.token.clone();
+    let gone = server.get(anna.platform, "/_matrix/client/v3/account/whoami", Some(&token));
+    assert_eq!((gone.status, &gone.body["errcode"]), (401, &json!("M_UNKNOWN_TOKEN")));
+    chloe.reads(room, &answer, None);
+    ben.reads(room, &answer, None);
+    for person in [ben, chloe] {
+        person.finds(
+            room,
+            &json!({ "tags": { "m.favourite": null }, "account_data": { "org.example.sound": null } }),
+        );
+    }
+}
+
+fn look_back(cast: &Cast, room: &str) {
+    let marked = cast.anna.says(room, "A zeppelin over the harbour");
+    let anna = cast.anna.id.clone();
+    cast.all_see_text(room, &marked, &anna, "A zeppelin over the harbour");
+    for person in cast.all() {
+        let found = person.does("search", json!({ "room": room, "term": "zeppelin" }));
+        let found = found.as_array().expect("what is found is a list");
+        assert_eq!(found.len(), 1, "{}: {found:?}", person.name);
+        assert_eq!(found[0]["event_id"], marked.as_str());
+
+        let all = person.looks_back(room, PAGE);
+        let all = all.iter().rev();
+        let messages = all.clone().filter(|event| event["type"] == "m.room.message");
+        let messages: Vec<_> = messages.filter_map(|event| event["event_id"].as_str()).collect();
+        assert_eq!(messages, person.messages_seen(room), "{}", person.name);
+        let first = all.clone().next().expect("a room has a beginning");
+        assert_eq!(first["type"], "m.room.create");
+    }
+}
+
+fn come_and_go(cast: &Cast, room: &str) {
+    let Cast { anna, ben, chloe } = cast;
+    let gone = |who: &str| json!({ "members": { who: null } });
+    // Chloe goes by herself.
+    chloe.leaves(room);
+    for person in [anna, ben] {
+        person.sees_membership(room, &chloe.id, "leave", &chloe.id);
+        person.finds(room, &gone(&chloe.id));
+    }
+    chloe.finds(room, &json!({ "membership": "leave" }));
+    let unheard = anna.says(room, "Chloe is away");
+    ben.sees_text(room, &unheard, &anna.id, "Chloe is away");
+    anna.sees_text(room, &unheard, &anna.id, "Chloe is away");
+    chloe.is_refused("M_FORBIDDEN", "join", json!({ "room": room }));
+    ben.invites(room, chloe);
+    chloe.finds(room, &json!({ "membership": "invite" }));
+    chloe.joins(room);
+    anna.sees_membership(room, &chloe.id, "join", &chloe.id);
+    chloe.finds(room, &json!({ "membership": "join", "name": "Lift bridge" }));
+    let back = chloe.says(room, "Back");
+    for person in [anna, ben, chloe] {
+        person.sees_text(room, &back, &chloe.id, "Back");
     }
 
-    fn adler(bytes: &[u8]) -> u32 {
-        let (a, b) = bytes.iter().fold((1, 0), |(a, b), byte| {
-            let a = (a + u32::from(*byte)) % 65521;
-            (a, (b + a) % 65521)
-        });
-        b << 16 | a
+    // Anna is shown the door, twice.
+    let words = json!({ "room": room, "user": anna.id, "reason": "Too loud" });
+    anna.is_refused("M_FORBIDDEN", "kick", json!({ "room": room, "user": ben.id, "reason": "No, you" }));
+    ben.does("kick", words);
+    for person in [anna, ben, chloe] {
+        let event = person.sees_membership(room, &anna.id, "leave", &ben.id);
+        assert_eq!(event["content"]["reason"], "Too loud");
+    }
+    anna.finds(room, &json!({ "membership": "leave" }));
+    chloe.finds(room, &gone(&anna.id));
+    ben.does("ban", json!({ "room": room, "user": anna.id, "reason": "Still too loud" }));
+    anna.sees_membership(room, &anna.id, "ban", &ben.id);
+    anna.finds(room, &json!({ "membership": "ban" }));
+    chloe.sees_membership(room, &anna.id, "ban", &ben.id);
+    anna.is_refused("M_FORBIDDEN", "join", json!({ "room": room }));
+    chloe.is_refused("M_FORBIDDEN", "invite", json!({ "room": room, "user": anna.id }));
+    ben.does("unban", json!({ "room": room, "user": anna.id }));
+    ben.sees_membership(room, &anna.id, "leave", &ben.id);
+    ben.invites(room, anna);
+    anna.finds(room, &json!({ "membership": "invite" }));
+    anna.joins(room);
+    chloe.finds(room, &json!({ "members": { &anna.id: { "membership": "join", "name": "Anna Quay" } } }));
+    let quiet = anna.says(room, "I am quiet now");
+    let anna_id = anna.id.clone();
+    for person in [anna, ben, chloe] {
+        person.sees_text(room, &quiet, &anna_id, "I am quiet now");
+    }
+}
+
+/// A public room in the directory of one platform, and a space around it.
+fn go_public(cast: &Cast) {
+    let Cast { anna, ben, chloe } = cast;
+    let server_name = anna.platform.server_name();
+    let words = json!({ "name": "Quay café", "topic": "Coffee for all", "public": true, "alias": "cafe" });
+    let cafe = anna.creates_room(words);
+    let listed = |members| json!([{ "room": cafe, "name": "Quay café", "topic": "Coffee for all", "members": members }]);
+    let search = json!({ "server": server_name, "term": "coffee" });
+    assert_eq!(ben.does("public_rooms", search.clone()), listed(1));
+    let joined = ben.joins(&format!("#cafe:{server_name}"));
+    assert_eq!(joined, cafe);
+    assert_eq!(chloe.joins(&cafe), cafe);
+    anna.sees_membership(&cafe, &chloe.id, "join", &chloe.id);
+    assert_eq!(chloe.does("public_rooms", search), listed(3));
+    if ben.platform != anna.platform {
+        // Each platform has a list of its own.
+        assert_eq!(ben.does("public_rooms", json!({ "server": null, "term": "coffee" })), json!([]));
+    }
+    let order = ben.says(&cafe, "Three, please");
+    for person in [anna, ben, chloe] {
+        person.sees_text(&cafe, &order, &ben.id, "Three, please");
     }
 
-    fn chunk(out: &mut Vec<u8>, kind: &[u8; 4], data: &[u8]) {
-        out.extend(u32::try_from(data.len()).expect("it is small").to_be_bytes());
-        let all = [&kind[..], data].concat();
-        out.extend(&all);
-        out.extend(crc(&all).to_be_bytes());
+    let harbour = chloe.creates_room(json!({ "name": "Harbour", "public": true, "space": true }));
+    let via = json!({ "via": [server_name] });
+    chloe.sets_state(&harbour, "m.space.child", &cafe, via);
+    for person in [anna, ben, chloe] {
+        let tree = person.does("hierarchy", json!({ "room": harbour }));
+        let expected = json!([
+            { "room": harbour, "name": "Harbour", "children": 1 },
+            { "room": cafe, "name": "Quay café", "children": 0 },
+        ]);
+        assert_eq!(tree, expected, "{}", person.name);
     }
+}
 
-    pub(super) fn draw(width: u32, height: u32, colour: [u8; 3]) -> Vec<u8> {
-        let line = [&[0][..], &colour.repeat(width as usize)].concat();
-        let pixels = line.repeat(height as usize);
-        let length = u16::try_from(pixels.len()).expect("it fits into one stored block");
-        let mut data = vec![0x78, 0x01, 1];
-        data.extend(length.to_le_bytes());
-        data.extend((!length).to_le_bytes());
-        data.extend(&pixels);
-        data.extend(adler(&pixels).to_be_bytes());
-
-        let mut out = b"\x89PNG\r\n\x1a\n".to_vec();
-        let header = [&width.to_be_bytes()[..], &height.to_be_bytes(), &[8, 2, 0, 0, 0]].concat();
-        chunk(&mut out, b"IHDR", &header);
-        chunk(&mut out, b"IDAT", &data);
-        chunk(&mut out, b"IEND", &[]);
-        out
+/// A room is replaced by a new one.
+fn move_house(cast: &Cast) {
+    let Cast { anna, ben, chloe } = cast;
+    let words = json!({ "name": "Old house", "topic": "Creaks", "invite": [ben.id, chloe.id] });
+    let old = anna.creates_room(words);
+    for person in [ben, chloe] {
+        person.finds(&old, &json!({ "membership": "invite" }));
+        person.joins(&old);
+        anna.sees_membership(&old, &person.id, "join", &person.id);
+    }
+    anna.finds(&old, &json!({ "name": "Old house" }));
+    let new = anna.does("upgrade", json!({ "room": old, "version": "12" }));
+    let new = new.as_str().expect("the new room has an id");
+    for person in [anna, ben, chloe] {
+        person.finds(&old, &json!({ "successor": new }));
+    }
+    for person in [ben, chloe] {
+        anna.invites(new, person);
+        person.finds(new, &json!({ "membership": "invite", "name": "Old house" }));
+        person.joins(new);
+        person.finds(new, &json!({ "membership": "join", "name": "Old house", "topic": "Creaks" }));
+        anna.sees_membership(new, &person.id, "join", &person.id);
+    }
+    let hello = chloe.says(new, "Nice here");
+    for person in [anna, ben, chloe] {
+        person.sees_text(new, &hello, &chloe.id, "Nice here");
+    }
+    // Nobody is left behind in the old one.
+    for person in [anna, ben, chloe] {
+        person.leaves(&old);
+        person.finds(&old, &json!({ "membership": "leave" }));
+        person.does("forget", json!({ "room": old }));
     }
 }

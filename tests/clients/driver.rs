@@ -17,6 +17,7 @@
 //! What an event says is waited for; there are no pauses anywhere.
 
 use std::{
+    cell::{Cell, RefCell},
     collections::BTreeMap,
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
@@ -93,8 +94,9 @@ pub(crate) struct Driver {
     /// Whose it is, for messages.
     name: String,
     program: Child,
-    commands: Option<ChildStdin>,
-    last_id: u64,
+    /// None once it is to end.
+    commands: RefCell<Option<ChildStdin>>,
+    last_id: Cell<u64>,
     heard: Arc<(Mutex<Heard>, Condvar)>,
 }
 
@@ -140,16 +142,23 @@ impl Driver {
             hearing.1.notify_all();
         });
         let commands = program.stdin.take();
-        Self { name: format!("{name} ({library:?})"), program, commands, last_id: 0, heard }
+        Self {
+            name: format!("{name} ({library:?})"),
+            program,
+            commands: RefCell::new(commands),
+            last_id: Cell::new(0),
+            heard,
+        }
     }
 
     /// Does something, and waits until it is done or refused.
-    pub(crate) fn command(&mut self, name: &str, mut words: Value) -> Result<Value, Refusal> {
-        self.last_id += 1;
-        let id = self.last_id;
+    pub(crate) fn command(&self, name: &str, mut words: Value) -> Result<Value, Refusal> {
+        let id = self.last_id.get() + 1;
+        self.last_id.set(id);
         words["id"] = json!(id);
         words["do"] = json!(name);
-        let commands = self.commands.as_mut().expect("it is there until the driver is dropped");
+        let mut commands = self.commands.borrow_mut();
+        let commands = commands.as_mut().expect("it is there until the driver is dropped");
         writeln!(commands, "{words}").unwrap_or_else(|error| panic!("{} is gone: {error}", self.name));
         let mut reply = self.wait(&format!("an answer to {words}"), |heard| heard.replies.remove(&id));
         match &reply["error"] {

@@ -21,21 +21,21 @@ use server::{
 fn three_platforms() {
     let server = Server::start();
     let cast = Cast::new(&server, [(Instagram, Js), (Messenger, Rust), (Whatsapp, Nio)]);
-    conversation::all(&server, cast);
+    conversation::all(&server, &cast);
 }
 
 #[test]
 fn three_platforms_with_libraries_changed() {
     let server = Server::start();
     let cast = Cast::new(&server, [(Instagram, Rust), (Messenger, Nio), (Whatsapp, Js)]);
-    conversation::all(&server, cast);
+    conversation::all(&server, &cast);
 }
 
 #[test]
 fn one_platform() {
     let server = Server::start();
     let cast = Cast::new(&server, [(Messenger, Nio), (Messenger, Js), (Messenger, Rust)]);
-    conversation::all(&server, cast);
+    conversation::all(&server, &cast);
 }
 
 #[test]

@@ -3,6 +3,11 @@
 //! What a person does is a verb here; what a person sees is waited for and checked. Nothing here knows which library
 //! the person uses, but for what a library itself leaves out.
 
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+};
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -23,8 +28,10 @@ pub(crate) struct Person {
     /// The access token.
     pub(crate) token: String,
     driver: Driver,
-    /// How far each event that was seen lies in what was heard.
-    seen: usize,
+    /// Where the last event that was seen lies in what was heard.
+    seen: Cell<usize>,
+    /// The same of each person's membership of each room; the place after it.
+    memberships: RefCell<BTreeMap<(String, String), usize>>,
 }
 
 /// What part of a picture's message tells about it.
@@ -57,45 +64,47 @@ impl Person {
     }
 
     fn begin(server: &Server, platform: Platform, library: Library, name: &str, how: &str) -> Self {
-        let mut driver = Driver::start(library, name);
+        let driver = Driver::start(library, name);
         let username = name.to_lowercase();
         let words = json!({ "server": server.url(platform), "username": username, "password": PASSWORD });
-        let session = driver.command(how, words).unwrap_or_else(|refusal| panic!("{name} {how}: {refusal:?}"));
+        let session =
+            driver.command(how, words).unwrap_or_else(|refusal| panic!("{name} {how}: {refusal:?}"));
         let text = |key: &str| session[key].as_str().expect("a session says who and how").to_owned();
         let (id, token) = (text("user"), text("token"));
         assert_eq!(id, format!("@{username}:{}", platform.server_name()));
-        let mut person = Self { name: name.to_owned(), platform, library, id, token, driver, seen: 0 };
+        let (seen, memberships) = Default::default();
+        let person = Self { name: name.to_owned(), platform, library, id, token, driver, seen, memberships };
         person.does("start", json!({}));
         person
     }
 
     /// Does something that has to work.
-    pub(crate) fn does(&mut self, name: &str, words: Value) -> Value {
+    pub(crate) fn does(&self, name: &str, words: Value) -> Value {
         let told = words.to_string();
         self.tries(name, words)
             .unwrap_or_else(|refusal| panic!("{} could not {name} {told}: {refusal:?}", self.name))
     }
 
     /// Does something that may not work.
-    pub(crate) fn tries(&mut self, name: &str, words: Value) -> Result<Value, Refusal> {
+    pub(crate) fn tries(&self, name: &str, words: Value) -> Result<Value, Refusal> {
         self.driver.command(name, words)
     }
 
     /// Does something that the server has to refuse with this code.
-    pub(crate) fn is_refused(&mut self, code: &str, name: &str, words: Value) {
+    pub(crate) fn is_refused(&self, code: &str, name: &str, words: Value) {
         match self.tries(name, words) {
             Ok(answer) => panic!("{} could {name}: {answer}", self.name),
             Err(refusal) => assert_eq!(refusal.code, code, "{} {name}: {}", self.name, refusal.message),
         }
     }
 
-    fn sends(&mut self, name: &str, words: Value) -> String {
+    fn sends(&self, name: &str, words: Value) -> String {
         self.does(name, words).as_str().expect("what is sent has an id").to_owned()
     }
 
     // Doing
 
-    pub(crate) fn creates_room(&mut self, words: Value) -> String {
+    pub(crate) fn creates_room(&self, words: Value) -> String {
         let mut all = json!({
             "name": null, "topic": null, "invite": [], "direct": false, "public": false, "space": false, "alias": null,
         });
@@ -105,48 +114,48 @@ impl Person {
         self.sends("create_room", all)
     }
 
-    pub(crate) fn joins(&mut self, room: &str) -> String {
+    pub(crate) fn joins(&self, room: &str) -> String {
         self.sends("join", json!({ "room": room }))
     }
 
-    pub(crate) fn leaves(&mut self, room: &str) {
+    pub(crate) fn leaves(&self, room: &str) {
         self.does("leave", json!({ "room": room }));
     }
 
-    pub(crate) fn invites(&mut self, room: &str, who: &Self) {
+    pub(crate) fn invites(&self, room: &str, who: &Self) {
         self.does("invite", json!({ "room": room, "user": who.id }));
     }
 
-    pub(crate) fn says(&mut self, room: &str, body: &str) -> String {
+    pub(crate) fn says(&self, room: &str, body: &str) -> String {
         self.sends("send_text", json!({ "room": room, "body": body, "mentions": [] }))
     }
 
-    pub(crate) fn says_to(&mut self, room: &str, whom: &Self, body: &str) -> String {
+    pub(crate) fn says_to(&self, room: &str, whom: &Self, body: &str) -> String {
         self.sends("send_text", json!({ "room": room, "body": body, "mentions": [whom.id] }))
     }
 
-    pub(crate) fn replies(&mut self, room: &str, event: &str, body: &str) -> String {
+    pub(crate) fn replies(&self, room: &str, event: &str, body: &str) -> String {
         self.sends("reply", json!({ "room": room, "event": event, "body": body }))
     }
 
     /// Replies in the thread of `root`, after its message `latest`.
-    pub(crate) fn replies_in_thread(&mut self, room: &str, root: &str, latest: &str, body: &str) -> String {
+    pub(crate) fn replies_in_thread(&self, room: &str, root: &str, latest: &str, body: &str) -> String {
         self.sends("reply_in_thread", json!({ "room": room, "root": root, "latest": latest, "body": body }))
     }
 
-    pub(crate) fn reacts(&mut self, room: &str, event: &str, key: &str) -> String {
+    pub(crate) fn reacts(&self, room: &str, event: &str, key: &str) -> String {
         self.sends("react", json!({ "room": room, "event": event, "key": key }))
     }
 
-    pub(crate) fn edits(&mut self, room: &str, event: &str, body: &str) -> String {
+    pub(crate) fn edits(&self, room: &str, event: &str, body: &str) -> String {
         self.sends("edit", json!({ "room": room, "event": event, "body": body }))
     }
 
-    pub(crate) fn redacts(&mut self, room: &str, event: &str, reason: &str) -> String {
+    pub(crate) fn redacts(&self, room: &str, event: &str, reason: &str) -> String {
         self.sends("redact", json!({ "room": room, "event": event, "reason": reason }))
     }
 
-    pub(crate) fn shows_picture(&mut self, room: &str, picture: &Picture) -> String {
+    pub(crate) fn shows_picture(&self, room: &str, picture: &Picture) -> String {
         let Picture { mxc, name, mimetype, size, width, height } = picture;
         let words = json!({
             "room": room, "mxc": mxc, "name": name, "mimetype": mimetype, "size": size, "width": width,
@@ -155,46 +164,46 @@ impl Person {
         self.sends("send_image", words)
     }
 
-    pub(crate) fn sets_state(&mut self, room: &str, kind: &str, state_key: &str, content: Value) -> String {
+    pub(crate) fn sets_state(&self, room: &str, kind: &str, state_key: &str, content: Value) -> String {
         let words = json!({ "room": room, "type": kind, "state_key": state_key, "content": content });
         self.sends("set_state", words)
     }
 
-    pub(crate) fn types(&mut self, room: &str) {
+    pub(crate) fn types(&self, room: &str) {
         self.does("typing", json!({ "room": room, "on": true }));
     }
 
-    pub(crate) fn stops_typing(&mut self, room: &str) {
+    pub(crate) fn stops_typing(&self, room: &str) {
         self.does("typing", json!({ "room": room, "on": false }));
     }
 
     /// Reads as far as `event`, and lets everybody know. `thread`: None, `main`, or the thread's root.
-    pub(crate) fn reads(&mut self, room: &str, event: &str, thread: Option<&str>) {
+    pub(crate) fn reads(&self, room: &str, event: &str, thread: Option<&str>) {
         self.does("receipt", json!({ "room": room, "event": event, "private": false, "thread": thread }));
     }
 
     /// Reads as far as `event`, and keeps it private.
-    pub(crate) fn reads_in_private(&mut self, room: &str, event: &str) {
+    pub(crate) fn reads_in_private(&self, room: &str, event: &str) {
         self.does("receipt", json!({ "room": room, "event": event, "private": true, "thread": null }));
     }
 
     // Seeing
 
     /// Sees an event, after all that this person was asked about before; the event.
-    pub(crate) fn sees(&mut self, room: &str, event: &str) -> Value {
+    pub(crate) fn sees(&self, room: &str, event: &str) -> Value {
         let found = self.driver.wait(&format!("the event {event} in {room}"), |heard| {
             let mut all = heard.events.iter().enumerate();
             let (at, found) = all.find(|(_, said)| is_event(said, room, event))?;
             Some((at, found["item"].clone()))
         });
         let (at, item) = found;
-        assert!(at >= self.seen, "{} saw {event} too early: {item}", self.name);
-        self.seen = at;
+        assert!(at >= self.seen.get(), "{} saw {event} too early: {item}", self.name);
+        self.seen.set(at);
         item
     }
 
     /// Sees a text from somebody.
-    pub(crate) fn sees_text(&mut self, room: &str, event: &str, who: &str, body: &str) -> Value {
+    pub(crate) fn sees_text(&self, room: &str, event: &str, who: &str, body: &str) -> Value {
         let item = self.sees(room, event);
         assert_eq!(item["type"], "m.room.message", "{}: {item}", self.name);
         assert_eq!(item["sender"], who, "{}: {item}", self.name);
@@ -203,7 +212,7 @@ impl Person {
     }
 
     /// Sees an event that relates to another.
-    pub(crate) fn sees_relation(&mut self, room: &str, event: &str, kind: &str, to: &str) -> Value {
+    pub(crate) fn sees_relation(&self, room: &str, event: &str, kind: &str, to: &str) -> Value {
         let item = self.sees(room, event);
         let relation = &item["content"]["m.relates_to"];
         assert_eq!(relation["rel_type"], kind, "{}: {item}", self.name);
@@ -211,19 +220,24 @@ impl Person {
         item
     }
 
-    /// Sees a state event of somebody's membership; the event.
-    pub(crate) fn sees_membership(&mut self, room: &str, who: &str, membership: &str, by: &str) -> Value {
+    /// Sees a change of somebody's membership, after those that were seen before; the event.
+    pub(crate) fn sees_membership(&self, room: &str, who: &str, membership: &str, by: &str) -> Value {
         let what = format!("{who} to be {membership} in {room} by {by}");
+        let mut memberships = self.memberships.borrow_mut();
+        let after = memberships.entry((room.to_owned(), who.to_owned())).or_default();
         self.driver.wait(&what, |heard| {
-            let mut items = heard.events.iter().filter(|said| said["event"] == "timeline" && said["room"] == room);
-            let found = items.find(|said| {
+            let mut later = heard.events.iter().enumerate().skip(*after);
+            let (at, said) = later.find(|(_, said)| {
                 let item = &said["item"];
-                item["type"] == "m.room.member"
+                said["event"] == "timeline"
+                    && said["room"] == room
+                    && item["type"] == "m.room.member"
                     && item["state_key"] == who
                     && item["sender"] == by
                     && item["content"]["membership"] == membership
-            });
-            found.map(|said| said["item"].clone())
+            })?;
+            *after = at + 1;
+            Some(said["item"].clone())
         })
     }
 
@@ -272,7 +286,8 @@ impl Person {
     /// The ids of all messages of a room that were seen, in their order.
     pub(crate) fn messages_seen(&self, room: &str) -> Vec<String> {
         self.driver.look(|heard| {
-            let items = heard.events.iter().filter(|said| said["event"] == "timeline" && said["room"] == room);
+            let items =
+                heard.events.iter().filter(|said| said["event"] == "timeline" && said["room"] == room);
             let messages = items.filter(|said| said["item"]["type"] == "m.room.message");
             messages.filter_map(|said| said["item"]["event_id"].as_str()).map(ToOwned::to_owned).collect()
         })
@@ -286,17 +301,17 @@ impl Person {
         });
     }
 
-    /// Finds somebody in the directory by a word of their name.
-    pub(crate) fn finds_person(&mut self, term: &str, who: &Self) {
+    /// Finds somebody, who has this name now, in the directory.
+    pub(crate) fn finds_person(&self, term: &str, who: &Self, name: &str) {
         let found = self.does("find_people", json!({ "term": term }));
         let found = found.as_array().expect("people are a list");
         let one = found.iter().find(|one| one["user"] == who.id.as_str());
         let one = one.unwrap_or_else(|| panic!("{} did not find {}: {found:?}", self.name, who.id));
-        assert_eq!(one["name"], who.name.as_str());
+        assert_eq!(one["name"], name);
     }
 
     /// All events of a room that /messages gives, newest first, by pages.
-    pub(crate) fn looks_back(&mut self, room: &str, page: usize) -> Vec<Value> {
+    pub(crate) fn looks_back(&self, room: &str, page: usize) -> Vec<Value> {
         let (mut all, mut start) = (Vec::new(), Value::Null);
         loop {
             let words = json!({ "room": room, "start": start, "limit": page });

@@ -116,8 +116,10 @@ impl Server {
     /// A request without a body, as `token` if there is one.
     pub(crate) fn get(&self, platform: Platform, path: &str, token: Option<&str>) -> Answer {
         let address = self.address(platform);
-        let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
-        let head = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{authorization}Connection: close\r\n\r\n");
+        let authorization =
+            token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+        let head =
+            format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{authorization}Connection: close\r\n\r\n");
         let mut stream = TcpStream::connect(address).expect("the server listens");
         stream.write_all(head.as_bytes()).expect("it is sent");
         let mut answer = Vec::new();

@@ -8,7 +8,8 @@ import { createInterface } from "node:readline";
 
 globalThis.console = new Console(process.stderr, process.stderr);
 const sdk = await import("matrix-js-sdk");
-const { ClientEvent, Direction, EventType, MsgType, NotificationCountType, ReceiptType, RelationType } = sdk;
+const { ClientEvent, Direction, EventType, MsgType, NotificationCountType, ReceiptType, RelationType, RoomEvent } =
+    sdk;
 
 const quiet = { trace() {}, debug() {}, info() {}, warn: console.warn, error: console.error, getChild: () => quiet };
 
@@ -29,6 +30,9 @@ function resume(server, { user_id: userId, device_id: deviceId, access_token: ac
 
 function start() {
     client.on(ClientEvent.Event, showEvent);
+    client.on(RoomEvent.Timeline, (event, room, toStart, removed, { liveEvent }) => {
+        if (event.isState() && liveEvent) showTimeline(event, room.roomId);
+    });
     client.on(ClientEvent.AccountData, (event) =>
         write({ event: "account_data", type: event.getType(), content: event.getContent() }),
     );
@@ -58,10 +62,15 @@ function showEvent(event) {
                 }
             }
         }
-    } else if (room && event.getId() && client.getRoom(room)?.getMyMembership() !== "invite") {
-        const { room_id: _, ...item } = event.event;
-        write({ event: "timeline", room, item });
+    } else if (room && event.getId() && !event.isState()) {
+        // Of state, this event of the library also tells what was never in a timeline.
+        showTimeline(event, room);
     }
+}
+
+function showTimeline(event, room) {
+    const { room_id: _, ...item } = event.event;
+    write({ event: "timeline", room, item });
 }
 
 function showRoom(room) {
