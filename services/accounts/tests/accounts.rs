@@ -405,7 +405,10 @@ async fn operators_make_and_list_accounts() {
     assert_eq!(page.len(), 1);
     assert!(accounts.deactivate(&page[0].user_id, false).await.expect("disabled").is_empty());
     assert!(!accounts.is_active(&page[0].user_id).await.expect("asked"));
-    assert!(matches!(accounts.deactivate(&owned_user_id!("@nobody:instagram.localhost"), false).await, Err(AccountsError::NotFound(_))));
+    assert!(matches!(
+        accounts.deactivate(&owned_user_id!("@nobody:instagram.localhost"), false).await,
+        Err(AccountsError::NotFound(_))
+    ));
 }
 
 #[tokio::test]

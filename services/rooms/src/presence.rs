@@ -9,6 +9,8 @@ use crate::{Result, Rooms, RoomsError};
 
 /// Users who are told at most.
 const MAX_WATCHERS: usize = 2_000;
+/// Who has not synced for so long is away.
+const QUIET: Duration = Duration::from_secs(60);
 /// A sync that says what is known says it no more often than this.
 const REPEAT_AFTER: Duration = Duration::from_secs(25);
 
@@ -43,6 +45,14 @@ impl Rooms {
             Some(known) if known.state == state && known.last_active_ago < REPEAT_AFTER => Ok(()),
             _ => self.set_presence(user_id, state, None).await,
         }
+    }
+
+    /// Shows users as away whose clients have gone without a word; to be called now and then.
+    pub async fn expire_presence(&self) -> Result<()> {
+        for user_id in self.shared.inbox.quiet_users(QUIET) {
+            self.set_presence(&user_id, PresenceState::Offline, None).await?;
+        }
+        Ok(())
     }
 
     /// Hosted users who share a room with the user, the user too; at most 2,000.
