@@ -13,6 +13,8 @@ use ruma::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::redacts_through_content;
+
 /// The greatest size of a PDU: bytes of canonical JSON.
 /// <https://spec.matrix.org/v1.19/client-server-api/#size-limits>
 pub const MAX_PDU_BYTES: usize = 65_535;
@@ -83,6 +85,10 @@ struct RedactionContent {
     redacts: Option<OwnedEventId>,
 }
 
+fn redacts_of_content(content: &RawValue) -> Option<OwnedEventId> {
+    serde_json::from_str::<RedactionContent>(content.get()).ok().and_then(|content| content.redacts)
+}
+
 impl Pdu {
     /// Parses the stored JSON of the event `event_id`.
     pub fn from_stored(event_id: OwnedEventId, json: &str) -> Result<Self, PduError> {
@@ -93,13 +99,12 @@ impl Pdu {
                 .try_into()
                 .map_err(|_| PduError("no room id".into()))?,
         };
-        let redacts = match fields.redacts {
-            None if fields.event_type == TimelineEventType::RoomRedaction => {
-                serde_json::from_str::<RedactionContent>(fields.content.get())
-                    .ok()
-                    .and_then(|content| content.redacts)
+        // Other events may have a field of that name, which means nothing.
+        let redacts = match fields.event_type {
+            TimelineEventType::RoomRedaction => {
+                fields.redacts.or_else(|| redacts_of_content(&fields.content))
             }
-            redacts => redacts,
+            _ => None,
         };
         Ok(Self {
             event_id,
@@ -126,7 +131,14 @@ impl Pdu {
         let hash = reference_hash(object, rules).map_err(|error| PduError(error.to_string()))?;
         let event_id = format!("${hash}").try_into().map_err(|_| PduError("no event id".into()))?;
         let json = serde_json::to_string(object).map_err(|error| PduError(error.to_string()))?;
-        Self::from_stored(event_id, &json)
+        let mut pdu = Self::from_stored(event_id, &json)?;
+        // Only one of the two places is covered by the hash, and so the same for everybody.
+        if pdu.redacts.is_some() && redacts_through_content(rules) {
+            pdu.redacts = redacts_of_content(&pdu.content);
+        } else if pdu.redacts.is_some() && !object.contains_key("redacts") {
+            pdu.redacts = None;
+        }
+        Ok(pdu)
     }
 
     /// What it is in the room's state, if it is a state event.

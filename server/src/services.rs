@@ -84,6 +84,9 @@ async fn forget_idle(app: App) {
         every.tick().await;
         app.inbox.forget_idle();
         app.rooms.forget_idle();
+        if let Err(error) = app.rooms.expire_presence().await {
+            tracing::warn!(%error, "who has gone quiet could not be shown as away");
+        }
         app.platforms.iter().for_each(|platform| platform.rate_limiter.forget_idle());
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use linkspan_accounts::Accounts;
 use linkspan_directory::Directory;
 use linkspan_platforms::Platforms;
-use ruma::OwnedServerName;
+use ruma::{OwnedServerName, OwnedUserId};
 
 use crate::{ConfigPath, Failure, config::Config, read_config, services};
 
@@ -84,9 +84,12 @@ async fn list(at: &OnPlatform) -> Result<(), Failure> {
 }
 
 async fn disable(at: &OnPlatform, name: &str) -> Result<(), Failure> {
-    let (accounts, platform) = open(at).await?;
-    let devices = accounts.disable_account(&platform, name).await?;
-    println!("@{name}:{platform} is disabled, {} logged out", crate::counted(devices.len(), "device"));
+    let config = read_config(&at.config.config)?;
+    let platform = find_platform(&config, &at.platform)?;
+    let user_id = OwnedUserId::try_from(format!("@{name}:{platform}"))?;
+    let (app, _tasks) = services::open(&config).await?;
+    let devices = app.rooms.deactivate_account(&user_id, false, services::now_ts()).await?;
+    println!("{user_id} is disabled, {} logged out", crate::counted(devices.len(), "device"));
     Ok(())
 }
 

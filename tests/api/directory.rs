@@ -47,16 +47,16 @@ async fn public_rooms_of_all_platforms_are_listed() {
     carl.join(&ferries).await.ok();
 
     let page = carl.get("/v3/publicRooms?limit=1").await.ok();
-    assert_eq!(each(&page["chunk"], "room_id"), [ferries.clone()]);
+    assert_eq!(each(&page["chunk"], "room_id"), [ferries.as_str()]);
     assert_eq!(
         (page["total_room_count_estimate"].as_u64(), page["chunk"][0]["num_joined_members"].as_u64()),
         (Some(2), Some(2))
     );
     let next = carl.get(&format!("/v3/publicRooms?limit=1&since={}", text(&page["next_batch"]))).await.ok();
-    assert_eq!(each(&next["chunk"], "room_id"), [harbour.clone()]);
+    assert_eq!(each(&next["chunk"], "room_id"), [harbour.as_str()]);
     assert!(next["next_batch"].is_null());
     let one = carl.get("/v3/publicRooms?server=messenger.localhost").await.ok();
-    assert_eq!(each(&one["chunk"], "room_id"), [harbour.clone()]);
+    assert_eq!(each(&one["chunk"], "room_id"), [harbour.as_str()]);
     carl.get("/v3/publicRooms?server=elsewhere.example").await.fails(404, "M_NOT_FOUND");
 
     let found = carl.post("/v3/publicRooms", json!({ "filter": { "generic_search_term": "ferr" } })).await;
@@ -85,8 +85,8 @@ async fn people_are_found_by_their_names() {
     let search =
         async |term: &str| anna.post("/v3/user_directory/search", json!({ "search_term": term })).await.ok();
     let found = search("iglo").await;
-    assert_eq!(each(&found["results"], "user_id"), [bert.user_id.clone()]);
+    assert_eq!(each(&found["results"], "user_id"), [bert.user_id.as_str()]);
     assert_eq!(found["results"][0]["display_name"], "Captain Iglo");
-    assert_eq!(each(&search("bert").await["results"], "user_id"), [bert.user_id.clone()]);
+    assert_eq!(each(&search("bert").await["results"], "user_id"), [bert.user_id.as_str()]);
     assert_eq!(list(&search("nobody").await["results"]).len(), 0);
 }

@@ -20,7 +20,7 @@ async fn history_is_read_in_pages() {
     let path = format!("/v3/rooms/{room}/messages?dir=b&limit=4&filter={filter}");
     let first = bert.get(&path).await.ok();
     assert_eq!(bodies(&first["chunk"]), ["wave 9", "wave 8", "wave 7", "wave 6"]);
-    assert_eq!(each(&first["state"], "state_key"), [anna.user_id.clone()]);
+    assert_eq!(each(&first["state"], "state_key"), [anna.user_id.as_str()]);
     let second = bert.get(&format!("{path}&from={}", text(&first["end"]))).await.ok();
     assert_eq!(bodies(&second["chunk"]), ["wave 5", "wave 4", "wave 3", "wave 2"]);
     let third = bert.get(&format!("{path}&from={}", text(&second["end"]))).await.ok();
@@ -121,11 +121,11 @@ async fn relations_and_threads_are_found() {
     assert_eq!(each(&all["chunk"], "event_id"), [reply_id.clone(), edit_id.clone(), reaction_id.clone()]);
     let page = anna.get(&format!("{relations}?limit=2")).await.ok();
     let rest = anna.get(&format!("{relations}?from={}", text(&page["next_batch"]))).await.ok();
-    assert_eq!(each(&rest["chunk"], "event_id"), [reaction_id.clone()]);
+    assert_eq!(each(&rest["chunk"], "event_id"), [reaction_id.as_str()]);
     let oldest = anna.get(&format!("{relations}?dir=f&limit=1")).await.ok();
-    assert_eq!(each(&oldest["chunk"], "event_id"), [reaction_id.clone()]);
+    assert_eq!(each(&oldest["chunk"], "event_id"), [reaction_id.as_str()]);
     let replies = anna.get(&format!("{relations}/m.thread/m.room.message")).await.ok();
-    assert_eq!(each(&replies["chunk"], "event_id"), [reply_id.clone()]);
+    assert_eq!(each(&replies["chunk"], "event_id"), [reply_id.as_str()]);
     let edits = anna.get(&format!("{relations}/m.replace")).await.ok();
     assert_eq!(each(&edits["chunk"], "event_id"), [edit_id]);
 

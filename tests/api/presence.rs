@@ -18,6 +18,9 @@ async fn presence_is_shown_to_those_who_share_a_room() {
     bert.put(&status(&anna.user_id), online).await.fails(403, "M_FORBIDDEN");
     bert.get(&status(&anna.user_id)).await.fails(403, "M_FORBIDDEN");
 
+    let long = json!({ "presence": "online", "status_msg": "x".repeat(1_025) });
+    anna.put(&status(&anna.user_id), long).await.fails(413, "M_TOO_LARGE");
+
     let room = anna.create_room(json!({ "preset": "public_chat" })).await;
     bert.join(&room).await.ok();
     carl.join(&room).await.ok();

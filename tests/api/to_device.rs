@@ -34,7 +34,7 @@ async fn messages_reach_devices_of_other_platforms_once() {
     let to_all = json!({
         "content": { "body": "to all" }, "sender": anna.user_id, "type": "org.example.hello",
     });
-    assert_eq!(waiting(&network, &bert).await, [to_all.clone()]);
+    assert_eq!(waiting(&network, &bert).await, std::slice::from_ref(&to_all));
     let of_tablet = waiting(&network, &tablet).await;
     assert_eq!((of_tablet.len(), &of_tablet[0]), (2, &to_all));
     anna.put(&path(4), to("*", &"x".repeat(65_536))).await.fails(413, "M_TOO_LARGE");

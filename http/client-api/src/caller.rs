@@ -65,7 +65,6 @@ pub(crate) struct User {
     pub(crate) user_id: OwnedUserId,
     pub(crate) device_id: OwnedDeviceId,
     pub(crate) admin: bool,
-    pub(crate) address: IpAddr,
 }
 
 impl User {
@@ -90,16 +89,14 @@ impl Caller for User {
     async fn prove(app: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
         let token = access_token(head.parts)
             .ok_or_else(|| ApiError::unauthorized(ErrorKind::MissingToken, "an access token is needed"))?;
-        let address = head.address();
         let session =
-            app.accounts.authenticate(head.platform.server_name(), &token, address, now_ts()).await?;
+            app.accounts.authenticate(head.platform.server_name(), &token, head.address(), now_ts()).await?;
         head.check_rate(Some(&session.user_id))?;
         Ok(Self {
             platform: head.platform.clone(),
             user_id: session.user_id,
             device_id: session.device_id,
             admin: session.admin,
-            address,
         })
     }
 }
@@ -107,7 +104,6 @@ impl Caller for User {
 /// Anybody, who may have logged in: a token that is given must be right.
 #[derive(Clone, Debug)]
 pub(crate) struct MaybeUser {
-    pub(crate) anybody: Anybody,
     pub(crate) user: Option<User>,
 }
 
@@ -116,28 +112,10 @@ impl Caller for MaybeUser {
 
     async fn prove(app: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
         if access_token(head.parts).is_none() {
-            return Ok(Self { anybody: Anybody::prove(app, head).await?, user: None });
+            head.check_rate(None)?;
+            return Ok(Self { user: None });
         }
-        let user = User::prove(app, head).await?;
-        let anybody = Anybody { platform: user.platform.clone(), address: user.address };
-        Ok(Self { anybody, user: Some(user) })
-    }
-}
-
-/// An administrator of the platform that was addressed.
-#[derive(Clone, Debug)]
-pub(crate) struct Admin(pub(crate) User);
-
-impl Caller for Admin {
-    const ACCESS: Access = Access::Admin;
-
-    async fn prove(app: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
-        let user = User::prove(app, head).await?;
-        if user.admin {
-            Ok(Self(user))
-        } else {
-            Err(ApiError::forbidden("administrators of this platform only"))
-        }
+        Ok(Self { user: Some(User::prove(app, head).await?) })
     }
 }
 

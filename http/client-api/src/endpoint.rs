@@ -37,8 +37,6 @@ pub enum Access {
     MaybeUser,
     /// Who has an access token of the platform that is addressed.
     User,
-    /// An administrator of the platform that is addressed.
-    Admin,
 }
 
 /// An endpoint, as the table lists it.

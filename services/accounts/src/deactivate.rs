@@ -6,9 +6,9 @@ use linkspan_storage::{
     catalogue::{AccountData, Accounts as AccountsTable, Filters, Profiles, UserKey},
     records::AccountRecord,
 };
-use ruma::{OwnedServerName, OwnedUserId, api::client::uiaa::AuthData};
+use ruma::{OwnedUserId, api::client::uiaa::AuthData};
 
-use crate::{Accounts, AccountsError, DeviceRemoved, interactive::Purpose, username::named_user};
+use crate::{Accounts, AccountsError, DeviceRemoved, interactive::Purpose};
 
 /// Rows that one commit removes.
 const BATCH: usize = 1_000;
@@ -50,16 +50,6 @@ impl Accounts {
             self.remove_all::<Profiles>(|| Range::prefix((user_id,))).await?;
         }
         Ok(removed)
-    }
-
-    /// Deactivates the account with a localpart on a platform: for operators.
-    pub async fn disable_account(
-        &self,
-        platform: &OwnedServerName,
-        localpart: &str,
-    ) -> Result<Vec<DeviceRemoved>, AccountsError> {
-        let user_id = named_user(platform, localpart).ok_or(AccountsError::NotFound("account"))?;
-        self.deactivate(&user_id, false).await
     }
 
     async fn remove_all<T: Table>(&self, range: impl Fn() -> Range<T>) -> Result<(), AccountsError> {

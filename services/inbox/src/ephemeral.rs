@@ -122,6 +122,18 @@ impl Inbox {
         }
     }
 
+    /// Users who count as present though no client of theirs has synced for `quiet`.
+    pub fn quiet_users(&self, quiet: Duration) -> Vec<OwnedUserId> {
+        let present = self.shared.presence.iter().filter(|entry| entry.state != PresenceState::Offline);
+        let present: Vec<_> = present.map(|entry| (entry.key().clone(), entry.last_active)).collect();
+        let now = Instant::now();
+        let is_quiet = |(user_id, last_active): &(OwnedUserId, Instant)| {
+            let last_seen = self.last_seen(user_id).unwrap_or(*last_active).max(*last_active);
+            now.duration_since(last_seen) > quiet
+        };
+        present.into_iter().filter(is_quiet).map(|(user_id, _)| user_id).collect()
+    }
+
     /// A user's presence; None if it was never set since the start.
     pub fn presence(&self, user_id: &OwnedUserId) -> Option<Presence> {
         self.shared.presence.get(user_id).map(|entry| Presence {

@@ -75,9 +75,14 @@ impl Inbox {
         Waiter { live }
     }
 
-    /// Whether a client of the user is, or was lately, connected.
-    pub fn is_live(&self, user_id: &OwnedUserId) -> bool {
-        self.shared.live.contains_key(user_id)
+    /// When a client of the user last began a sync, or now if one waits; None: long ago.
+    pub(crate) fn last_seen(&self, user_id: &OwnedUserId) -> Option<Instant> {
+        let live = self.shared.live.get(user_id)?;
+        if Arc::strong_count(&live) > 1 {
+            return Some(Instant::now());
+        }
+        let state = live.state.lock();
+        state.last_seen
     }
 
     /// Wakes the user when one of these rooms grows; for rooms that are not fanned out to.

@@ -9,13 +9,14 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
+use dashmap::Entry;
 use linkspan_domain::{
-    Draft, Pdu, Place, SharedPdu, StateKey as StateEntryKey, auth_event_keys, authorize, check_auth_events,
-    redact, stripped_state_event,
+    Draft, Pdu, Place, PowerLevels, SharedPdu, StateKey as StateEntryKey, auth_event_keys, authorize,
+    check_auth_events, redact, stripped_state_event,
 };
 use linkspan_inbox::point;
 use linkspan_storage::{
-    Notice, Position, Range, Stamped, WriteSet,
+    Notice, Position, Range, Stamped, StorageError, WriteSet,
     catalogue::{
         BigRooms, CurrentState, EventIds, EventKey, Members, Memberships, RelationKey, Relations,
         RoomEventKey, RoomHeads, RoomKey, RoomUserKey, Rooms as RoomsTable, StateKey, StateLog, StateLogKey,
@@ -39,6 +40,12 @@ use crate::{
     room::{BIG_ROOM_MEMBERS, Writer, damaged},
     state::{chain_length, put_delta},
 };
+
+/// Events that an event follows at most.
+/// <https://spec.matrix.org/v1.19/rooms/v12/#event-format>
+const MAX_PREV_EVENTS: usize = 20;
+/// The longest type of a relation that is noted, in bytes.
+const MAX_REL_TYPE_BYTES: usize = 255;
 
 /// State shown to those who are invited or knock.
 /// <https://spec.matrix.org/v1.19/client-server-api/#stripped-state>
@@ -79,6 +86,8 @@ pub(crate) struct Append {
     members_changed: bool,
     transactions: Vec<((OwnedUserId, OwnedDeviceId, String), OwnedEventId)>,
     threads: HashMap<OwnedEventId, ThreadRecord>,
+    /// The events were made elsewhere: what is allowed of them is settled by the graph.
+    from_elsewhere: bool,
     /// The rows to write; other services may add theirs.
     pub(crate) writes: WriteSet,
 }
@@ -102,17 +111,44 @@ impl Rooms {
             members_changed: false,
             transactions: Vec::new(),
             threads: HashMap::new(),
+            from_elsewhere: false,
             writes: WriteSet::new(),
         })
     }
 
-    /// Adds a room that is being created to the rooms in use.
-    pub(crate) fn adopt(&self, room: Arc<Room>) {
-        self.shared.live.insert(room.id.clone(), room);
+    /// Adds a room that is being created to the rooms in use; false if there is one with its id.
+    pub(crate) async fn adopt(&self, room: &Arc<Room>) -> Result<bool> {
+        match self.shared.live.entry(room.id.clone()) {
+            Entry::Occupied(_) => return Ok(false),
+            Entry::Vacant(vacant) => drop(vacant.insert(room.clone())),
+        }
+        let exists = self.store().contains::<RoomsTable>(&RoomKey { room_id: room.id.clone() }).await;
+        if !matches!(exists, Ok(false)) {
+            self.disown(room);
+        }
+        Ok(!exists?)
+    }
+
+    /// Takes a room that came to nothing out of the rooms in use.
+    pub(crate) fn disown(&self, room: &Arc<Room>) {
+        self.shared.live.remove_if(&room.id, |_, live| Arc::ptr_eq(live, room));
     }
 }
 
 impl Append {
+    /// Waits until everything that is queued for the room is on disk, for what reads the disk to decide.
+    pub(crate) async fn settle(&self) -> Result<()> {
+        // A write-set without changes takes its turn, and costs no write.
+        self.rooms.store().submit(WriteSet::new()).committed().await?;
+        Ok(())
+    }
+
+    /// The append of events that were made elsewhere.
+    pub(crate) fn from_elsewhere(mut self) -> Self {
+        self.from_elsewhere = true;
+        self
+    }
+
     /// An entry of the state as staged.
     pub(crate) async fn state_event(
         &mut self,
@@ -142,6 +178,14 @@ impl Append {
     pub(crate) async fn membership(&mut self, user_id: &ruma::UserId) -> Result<Option<String>> {
         let event = self.state_event(&StateEventType::RoomMember, user_id.as_str()).await?;
         Ok(event.and_then(|event| event.membership()))
+    }
+
+    /// The power levels as staged.
+    pub(crate) async fn power_levels(&mut self) -> Result<PowerLevels> {
+        let create = self.state_event(&StateEventType::RoomCreate, "").await?;
+        let create = create.ok_or_else(|| damaged("a room without a create event"))?;
+        let levels = self.state_event(&StateEventType::RoomPowerLevels, "").await?;
+        Ok(PowerLevels::new(&self.room.rules, &create, levels.as_deref()))
     }
 
     /// The event that a transaction has already made.
@@ -175,6 +219,10 @@ impl Append {
         transaction: Option<Transaction>,
     ) -> Result<SharedPdu> {
         self.check_server_acl(sender).await?;
+        if draft.redacts.is_some() {
+            // The event, and whether it is redacted already, are read from the disk.
+            self.settle().await?;
+        }
         let raw_content = serde_json::value::to_raw_value(&draft.content)
             .map_err(|error| RoomsError::BadJson(error.to_string()))?;
         let rules = self.room.rules.clone();
@@ -192,8 +240,10 @@ impl Append {
         if let Some(create) = self.state_event(&StateEventType::RoomCreate, "").await? {
             allowing.insert((StateEventType::RoomCreate, String::new()), create);
         }
-        let place =
-            Place { prev_events: self.head.extremities.clone(), auth_events, depth: self.head.depth + 1 };
+        // The newest ends; an event may not follow more.
+        let ends = &self.head.extremities;
+        let prev_events = ends[ends.len().saturating_sub(MAX_PREV_EVENTS)..].to_vec();
+        let place = Place { prev_events, auth_events, depth: self.head.depth + 1 };
         let hash_names_room = is_create && linkspan_domain::room_id_is_hash(&rules);
         let room_id = (!hash_names_room).then_some(&self.room.id);
         let (pdu, json) = draft.into_pdu(&rules, room_id, sender, self.now, place)?;
@@ -248,13 +298,11 @@ impl Append {
         }
         let states = (state_before, state_after);
         self.put_event(pdu.clone(), json, seq, states, sent_by).await?;
-        self.head = RoomHeadRecord {
-            seq,
-            extremities: vec![pdu.event_id.clone()],
-            depth: pdu.depth,
-            state_id: state_after,
-            ..self.head.clone()
-        };
+        let mut extremities = self.head.extremities.clone();
+        extremities.retain(|event_id| !pdu.prev_events.contains(event_id));
+        extremities.push(pdu.event_id.clone());
+        self.head =
+            RoomHeadRecord { seq, extremities, depth: pdu.depth, state_id: state_after, ..self.head.clone() };
         Ok(())
     }
 
@@ -341,7 +389,7 @@ impl Append {
         let delta = if until_whole > 0 {
             StateDeltaRecord { parent: Some(parent), until_whole: until_whole - 1, changes }
         } else if parent == self.head.state_id {
-            self.whole_state().await?
+            self.whole_state(changes).await?
         } else {
             self.whole_state_of(parent, changes).await?
         };
@@ -368,8 +416,11 @@ impl Append {
         Ok(whole(entries))
     }
 
-    /// The whole state as staged: what is on disk, and over it what is queued and staged.
-    async fn whole_state(&self) -> Result<StateDeltaRecord> {
+    /// The whole state as staged, and `changes`: what is on disk, and over it what is queued and staged.
+    async fn whole_state(
+        &self,
+        changes: Vec<(String, String, Option<OwnedEventId>)>,
+    ) -> Result<StateDeltaRecord> {
         let rows = self.rooms.store().range::<CurrentState>(Range::prefix((&self.room.id,))).await?;
         let mut entries: HashMap<(String, String), Option<OwnedEventId>> =
             rows.into_iter().map(|(key, entry)| ((key.event_type, key.state_key), entry.event_id)).collect();
@@ -377,6 +428,7 @@ impl Append {
             let event_id = event.as_ref().map(|event| event.event_id.clone());
             entries.insert((event_type.to_string(), state_key.clone()), event_id);
         }
+        entries.extend(changes.into_iter().map(|(event_type, key, event_id)| ((event_type, key), event_id)));
         Ok(whole(entries))
     }
 
@@ -510,17 +562,25 @@ impl Append {
     /// <https://spec.matrix.org/v1.19/rooms/v12/#handling-redactions>
     async fn redact(&mut self, redaction: &Pdu, redacts: &OwnedEventId) -> Result<()> {
         let Some(target) = self.rooms.event(&self.room.id, redacts).await? else { return Ok(()) };
-        let same_server = target.pdu.sender.server_name() == redaction.sender.server_name();
-        if !same_server || target.pdu.sender != redaction.sender {
-            let create = self.state_event(&StateEventType::RoomCreate, "").await?;
-            let create = create.ok_or_else(|| damaged("a room without a create event"))?;
-            let levels = self.state_event(&StateEventType::RoomPowerLevels, "").await?;
-            let levels = linkspan_domain::PowerLevels::new(&self.room.rules, &create, levels.as_deref());
+        // What others sent needs power. Of events made elsewhere it is known only that who may speak for
+        // the sender's server let them pass.
+        let own = match self.from_elsewhere {
+            true => target.pdu.sender.server_name() == redaction.sender.server_name(),
+            false => target.pdu.sender == redaction.sender,
+        };
+        if !own {
+            let levels = self.power_levels().await?;
             if levels.user(&redaction.sender) < levels.needed_to_redact() {
+                if self.from_elsewhere {
+                    return Ok(());
+                }
                 return Err(RoomsError::Forbidden("you may not redact what others have sent".into()));
             }
         }
         if target.pdu.event_type == TimelineEventType::RoomCreate {
+            if self.from_elsewhere {
+                return Ok(());
+            }
             return Err(RoomsError::Forbidden("the create event of a room cannot be redacted".into()));
         }
         let key = TimelineKey { room_id: self.room.id.clone(), seq: target.seq };
@@ -552,12 +612,26 @@ impl Append {
             let key = RoomEventKey { room_id: self.room.id.clone(), event_id: parent.clone() };
             let mut thread = self.thread(&key).await?;
             thread.count = thread.count.saturating_sub(1);
+            if thread.latest_seq == target.seq {
+                thread.latest_seq = self.reply_before(&key, target.seq).await?;
+            }
             self.writes.put::<Threads>(&key, &thread);
             self.threads.insert(parent.clone(), thread);
         }
         let room_id = self.room.id.clone();
         self.writes.delete::<Relations>(&RelationKey { room_id, parent, rel_type, seq: target.seq });
         Ok(())
+    }
+
+    /// The place of the last reply of a thread before `seq`; 0 if there is none.
+    async fn reply_before(&self, root: &RoomEventKey, seq: i64) -> Result<i64> {
+        let rel_type = "m.thread".to_owned();
+        let range = Range::<Relations>::between(
+            (&root.room_id, &root.event_id, &rel_type, &i64::MIN),
+            (&root.room_id, &root.event_id, &rel_type, &seq),
+        );
+        let keys = self.rooms.store().keys(range.reverse().limit(1)).await?;
+        Ok(keys.first().map_or(0, |key| key.seq))
     }
 
     /// Queues what was staged, lets the next append in, and waits until it is on disk.
@@ -589,40 +663,44 @@ impl Append {
         }
         drop(writer);
 
-        let position = match ticket.committed().await {
-            Ok(position) => position,
-            Err(error) => {
-                // The room in memory is ahead of the disk: the next who asks loads it anew.
-                rooms.shared.live.remove_if(&room.id, |_, live| Arc::ptr_eq(live, &room));
-                return Err(error.into());
+        // What follows the commit must happen even if nobody waits for it any more.
+        let settling = tokio::spawn(async move {
+            let position = match ticket.committed().await {
+                Ok(position) => position,
+                Err(error) => {
+                    // The room in memory is ahead of the disk: the next who asks loads it anew.
+                    rooms.disown(&room);
+                    return Err(error.into());
+                }
+            };
+            if !keys.is_empty() || !threads.is_empty() {
+                let mut writer = room.writer.lock().await;
+                keys.iter().for_each(|key| {
+                    writer.transactions.remove(key);
+                });
+                // A later append may have queued a newer one.
+                writer.threads.retain(|root, thread| threads.get(root) != Some(thread));
             }
-        };
-        if !keys.is_empty() || !threads.is_empty() {
-            let mut writer = room.writer.lock().await;
-            keys.iter().for_each(|key| {
-                writer.transactions.remove(key);
-            });
-            // A later append may have queued a newer one.
-            writer.threads.retain(|root, thread| threads.get(root) != Some(thread));
-        }
-        for event in redacted {
-            rooms.shared.events.insert((room.id.clone(), event.seq), event);
-        }
-        let committed = |event: &Arc<TimelineEvent>| {
-            Arc::new(TimelineEvent {
-                seq: event.seq,
-                position,
-                state_before: event.state_before,
-                state_after: event.state_after,
-                sent_by: event.sent_by.clone(),
-                pdu: event.pdu.clone(),
-            })
-        };
-        let events: Vec<_> = staged.iter().map(committed).collect();
-        for event in &events {
-            rooms.shared.events.insert((room.id.clone(), event.seq), event.clone());
-        }
-        Ok(events)
+            for event in redacted {
+                rooms.shared.events.insert((room.id.clone(), event.seq), event);
+            }
+            let committed = |event: &Arc<TimelineEvent>| {
+                Arc::new(TimelineEvent {
+                    seq: event.seq,
+                    position,
+                    state_before: event.state_before,
+                    state_after: event.state_after,
+                    sent_by: event.sent_by.clone(),
+                    pdu: event.pdu.clone(),
+                })
+            };
+            let events: Vec<_> = staged.iter().map(committed).collect();
+            for event in &events {
+                rooms.shared.events.insert((room.id.clone(), event.seq), event.clone());
+            }
+            Ok(events)
+        });
+        settling.await.map_err(|_| StorageError::Engine("the program is stopping".into()))?
     }
 
     /// Points the inboxes of all joined local members at the room, or, in a big room, wakes who watches it.
@@ -674,7 +752,7 @@ pub(crate) fn relation_of(pdu: &Pdu) -> Option<RelatesTo> {
     if pdu.state_key.is_some() {
         return None;
     }
-    pdu.content_as::<Content>()?.relates_to
+    pdu.content_as::<Content>()?.relates_to.filter(|relation| relation.rel_type.len() <= MAX_REL_TYPE_BYTES)
 }
 
 /// `{"key": "value", …}`.

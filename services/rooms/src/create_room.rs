@@ -1,7 +1,7 @@
 //! Creating a room: all its first events in one commit.
 //! <https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3createroom>
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use linkspan_domain::{Draft, Place, room_id_is_hash, versions};
 use linkspan_storage::{
@@ -87,6 +87,11 @@ impl Rooms {
         if command.invite.len() > MAX_INVITES || command.initial_state.len() > MAX_INITIAL_STATE {
             return Err(RoomsError::TooLarge("too many invitations or state events in one request".into()));
         }
+        let members = TimelineEventType::RoomMember.to_string();
+        if command.initial_state.iter().any(|state| state.event_type == members) {
+            // Who is invited is decided in one place.
+            return Err(RoomsError::InvalidState("memberships are no initial state: use `invite`".into()));
+        }
         let platform = self.platform_of(creator)?;
         let version = command.version.clone().unwrap_or_else(|| platform.settings.room_version.clone());
         let rules =
@@ -98,30 +103,50 @@ impl Rooms {
         );
         let alias = command.alias_name.as_ref().map(|name| self.new_alias(creator, name)).transpose()?;
 
-        // The id of a room may be the hash of its create event: two alike must differ in their time.
-        let created = &self.shared.last_created_ts;
-        let last = created.fetch_max(now_ts, Ordering::AcqRel);
-        let now_ts = if last < now_ts { now_ts } else { created.fetch_add(1, Ordering::AcqRel) + 1 };
+        let mut created_ts = now_ts;
+        let room = loop {
+            let room =
+                self.new_room(creator, &command, version.clone(), rules.clone(), &create, created_ts)?;
+            if self.adopt(&room).await? {
+                break room;
+            }
+            // The same create event twice, as two alike rooms in one millisecond would have, is one room.
+            created_ts += 1;
+        };
+        let filled = self.fill_room(&room, creator, create, &command, alias.as_ref(), created_ts).await;
+        if filled.is_err() {
+            self.disown(&room);
+        }
+        filled?;
+        Ok(room.id.clone())
+    }
 
-        let room = self.new_room(creator, &command, version, rules, &create, now_ts)?;
-        let mut append = self.begin(&room, now_ts).await?;
+    async fn fill_room(
+        &self,
+        room: &Arc<Room>,
+        creator: &OwnedUserId,
+        create: Draft,
+        command: &CreateRoom,
+        alias: Option<&OwnedRoomAliasId>,
+        now_ts: u64,
+    ) -> Result<()> {
+        let mut append = self.begin(room, now_ts).await?;
         let key = RoomKey { room_id: room.id.clone() };
         append.writes.expect_absent::<RoomsTable>(&key);
         append.writes.put::<RoomsTable>(&key, &room.record);
-        self.stage_first_events(&mut append, creator, create, &command, alias.as_ref()).await?;
-        if let Some(alias) = &alias {
+        self.stage_first_events(&mut append, creator, create, command, alias).await?;
+        if let Some(alias) = alias {
             self.shared.directory.put_alias(&mut append.writes, alias, &room.id, creator).await?;
         }
         if command.published {
-            self.shared.directory.publish(&mut append.writes, platform.server_name(), &room.id);
+            self.shared.directory.publish(&mut append.writes, creator.server_name(), &room.id);
         }
-        self.adopt(room.clone());
         append.commit().await.map_err(|error| match error {
             // Of all that a new room expects, only its alias can be taken meanwhile.
             RoomsError::Storage(StorageError::Commit(CommitError::Conflict)) => RoomsError::AliasInUse,
             error => error,
         })?;
-        Ok(room.id.clone())
+        Ok(())
     }
 
     fn new_alias(&self, creator: &OwnedUserId, name: &str) -> Result<OwnedRoomAliasId> {

@@ -3,7 +3,10 @@
 //! The checks are those of the specification on receiving a PDU; the signature is the caller's part.
 //! <https://spec.matrix.org/v1.19/server-server-api/#checks-performed-on-receipt-of-a-pdu>
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use linkspan_domain::{
     Arena, Pdu, SharedPdu, StateKey as StateEntryKey, authorize, check_auth_events, resolve,
@@ -17,6 +20,10 @@ use ruma::{CanonicalJsonObject, OwnedEventId, OwnedRoomId};
 use crate::{Result, Rooms, RoomsError, append::Append, room::damaged};
 
 type StateMap = HashMap<StateEntryKey, OwnedEventId>;
+
+/// Hidden events that are stepped over to find which ends of the graph an event follows. Beyond that an
+/// end may stay one too many, which costs a resolution and nothing else.
+const MAX_HIDDEN_STEPS: usize = 500;
 
 /// What became of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +56,8 @@ impl Rooms {
         }
         let json = serde_json::to_string(object).map_err(|error| RoomsError::BadJson(error.to_string()))?;
         let append = self.begin(&room, now_ts).await?;
+        // All that follows reads the disk: it must not lag behind the head.
+        append.settle().await?;
         if self.event_place(&pdu.event_id).await?.is_some() {
             return Ok(Inserted::Known);
         }
@@ -72,7 +81,7 @@ impl Rooms {
         if states_after.is_empty() {
             return Err(RoomsError::Invalid("the event follows no other".into()));
         }
-        append.insert(Arc::new(pdu), json, &events, states_after).await
+        append.from_elsewhere().insert(Arc::new(pdu), json, &events, states_after).await
     }
 }
 
@@ -90,7 +99,12 @@ impl Append {
         let state_before = self.joined_state(&states_after).await?;
         let before = self.rooms.state_map_staged(&self, state_before).await?;
 
-        let by_auth_events = check_auth_events(&rules, &pdu, |event_id| events.get(event_id).cloned());
+        let create = self.state_event(&ruma::events::StateEventType::RoomCreate, "").await?;
+        // Since version 12 the create event allows every event without being named by it.
+        let by_auth_events = check_auth_events(&rules, &pdu, |event_id| {
+            let named = events.get(event_id).cloned();
+            named.or_else(|| create.clone().filter(|create| create.event_id == *event_id))
+        });
         let auth_state: HashMap<StateEntryKey, SharedPdu> = pdu
             .auth_events
             .iter()
@@ -99,7 +113,6 @@ impl Append {
                 Some((event.state_entry()?, event.clone()))
             })
             .collect();
-        let create = self.state_event(&ruma::events::StateEventType::RoomCreate, "").await?;
         let by_auth_state = by_auth_events.and_then(|()| {
             authorize(&rules, &pdu, |event_type, state_key| {
                 let found = auth_state.get(&(event_type.clone(), state_key.to_owned())).cloned();
@@ -133,7 +146,8 @@ impl Append {
         self.put_event(pdu.clone(), json, seq, (state_before, state_after), String::new()).await?;
         self.head.seq = seq;
         self.head.depth = self.head.depth.max(pdu.depth);
-        self.head.extremities.retain(|event_id| !pdu.prev_events.contains(event_id));
+        let followed = self.followed(&pdu).await?;
+        self.head.extremities.retain(|event_id| !followed.contains(event_id));
         self.head.extremities.push(pdu.event_id.clone());
         let mut ends = Vec::new();
         for event_id in self.head.extremities.clone() {
@@ -158,13 +172,17 @@ impl Append {
         state: &StateMap,
     ) -> Result<std::result::Result<(), linkspan_domain::Forbidden>> {
         let rules = &self.room.rules;
-        let mut keys = linkspan_domain::auth_event_keys(
+        let keys = linkspan_domain::auth_event_keys(
             rules,
             &pdu.event_type,
             &pdu.sender,
             pdu.state_key.as_deref(),
             &pdu.content,
-        )?;
+        );
+        let mut keys = match keys {
+            Ok(keys) => keys,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
         keys.push((ruma::events::StateEventType::RoomCreate, String::new()));
         let mut loaded = HashMap::new();
         for key in keys {
@@ -176,6 +194,24 @@ impl Append {
         Ok(authorize(rules, pdu, |event_type, state_key| {
             loaded.get(&(event_type.clone(), state_key.to_owned())).cloned()
         }))
+    }
+
+    /// The events that an event follows, directly or over hidden events, which are never ends themselves.
+    async fn followed(&self, pdu: &Pdu) -> Result<HashSet<OwnedEventId>> {
+        let mut followed = HashSet::new();
+        let mut queue = pdu.prev_events.clone();
+        let mut hidden = 0;
+        while let Some(event_id) = queue.pop() {
+            if !followed.insert(event_id.clone()) || hidden == MAX_HIDDEN_STEPS {
+                continue;
+            }
+            if let Some(EventPlaceRecord::Hidden(_)) = self.rooms.event_place(&event_id).await? {
+                hidden += 1;
+                let event = self.rooms.any_event(&self.room.id, &event_id).await?;
+                queue.extend(event.into_iter().flat_map(|event| event.pdu.prev_events.clone()));
+            }
+        }
+        Ok(followed)
     }
 
     /// The number of the state that the given states resolve to.

@@ -29,7 +29,7 @@ mod transactions;
 mod upgrade;
 mod view;
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::sync::Arc;
 
 use dashmap::DashMap;
 use linkspan_accounts::{Accounts, AccountsError};
@@ -149,8 +149,6 @@ struct Shared {
     live: DashMap<OwnedRoomId, Arc<Room>>,
     events: events::EventCache,
     deltas: state::DeltaCache,
-    /// When the newest room was created, milliseconds since the Unix epoch; no two share it.
-    last_created_ts: AtomicU64,
 }
 
 impl Rooms {
@@ -171,7 +169,6 @@ impl Rooms {
             live: DashMap::new(),
             events: events::new_cache(),
             deltas: state::new_cache(),
-            last_created_ts: AtomicU64::new(0),
         };
         Self { shared: Arc::new(shared) }
     }

@@ -94,15 +94,27 @@ impl Rooms {
             return Ok(());
         }
         let mut content = self.member_content(user_id, "join", reason).await?;
-        if before.as_deref() != Some("invite") {
-            if let Some(authorizer) = self.restricted_join_authorizer(&mut append, user_id).await? {
-                content.insert("join_authorised_via_users_server".into(), text(authorizer.as_str()));
-            }
-        }
+        self.authorize_restricted_join(&mut append, user_id, &mut content).await?;
         append
             .stage(user_id, Draft::state(TimelineEventType::RoomMember, user_id.as_str(), content), None)
             .await?;
         append.commit().await?;
+        Ok(())
+    }
+
+    /// Adds what a join needs in a restricted room to who was not invited.
+    pub(crate) async fn authorize_restricted_join(
+        &self,
+        append: &mut Append,
+        user_id: &OwnedUserId,
+        content: &mut CanonicalJsonObject,
+    ) -> Result<()> {
+        if append.membership(user_id).await?.as_deref() == Some("invite") {
+            return Ok(());
+        }
+        if let Some(authorizer) = self.restricted_join_authorizer(append, user_id).await? {
+            content.insert("join_authorised_via_users_server".into(), text(authorizer.as_str()));
+        }
         Ok(())
     }
 
@@ -123,7 +135,7 @@ impl Rooms {
                 "only members of certain other rooms, or those who are invited, may join".into(),
             ));
         }
-        let levels = self.power_levels(&append.room).await?;
+        let levels = append.power_levels().await?;
         let needed = levels.needed_to_invite();
         let members = self.load_local_members(&append.room).await?;
         let authorizer = members.iter().find(|member| levels.user(member) >= needed).cloned();
@@ -313,20 +325,25 @@ impl Rooms {
     /// Forgets a room that the user has left.
     pub async fn forget(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<()> {
         let key = UserRoomKey { user_id: user_id.clone(), room_id: room_id.clone() };
-        let Some(mut stored) = self.store().get::<Memberships>(&key).await? else {
-            return Err(RoomsError::NotFound("you were never in this room".into()));
-        };
-        match stored.value.membership.as_str() {
-            "leave" | "ban" => {}
-            _ => return Err(RoomsError::Invalid(format!("you have not left {room_id}"))),
-        }
-        if !stored.value.forgotten {
-            stored.value.forgotten = true;
-            let mut writes = WriteSet::new();
-            writes.put::<Memberships>(&key, &stored);
-            self.store().commit(writes).await?;
-        }
-        Ok(())
+        self.store()
+            .update(|| async {
+                let Some(mut stored) = self.store().get::<Memberships>(&key).await? else {
+                    return Err(RoomsError::NotFound("you were never in this room".into()));
+                };
+                match stored.value.membership.as_str() {
+                    "leave" | "ban" => {}
+                    _ => return Err(RoomsError::Invalid(format!("you have not left {room_id}"))),
+                }
+                let mut writes = WriteSet::new();
+                if !stored.value.forgotten {
+                    // An invitation may come just now.
+                    writes.expect::<Memberships>(&key, &stored);
+                    stored.value.forgotten = true;
+                    writes.put::<Memberships>(&key, &stored);
+                }
+                Ok((writes, ()))
+            })
+            .await
     }
 
     /// The memberships of a hosted user, forgotten rooms left out.

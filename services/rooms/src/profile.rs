@@ -1,5 +1,6 @@
 //! What a changed profile, or an account that goes, means in rooms.
 
+use linkspan_accounts::DeviceRemoved;
 use linkspan_domain::Draft;
 use linkspan_inbox::point;
 use linkspan_storage::{WriteSet, records::InboxPointer};
@@ -69,8 +70,24 @@ impl Rooms {
         Ok(())
     }
 
-    /// Leaves all rooms and declines all invitations, for an account that goes.
-    pub async fn leave_all(&self, user_id: &OwnedUserId, now_ts: u64) -> Result<()> {
+    /// Deactivates an account for good: it leaves all rooms, is found no more, and cannot log in.
+    /// `erase`: its profile goes, too. Returns the devices that are gone.
+    pub async fn deactivate_account(
+        &self,
+        user_id: &OwnedUserId,
+        erase: bool,
+        now_ts: u64,
+    ) -> Result<Vec<DeviceRemoved>> {
+        self.leave_all(user_id, now_ts).await?;
+        let name = self.shared.accounts.profile_field(user_id, "displayname").await?;
+        let mut writes = WriteSet::new();
+        self.shared.directory.unindex_user(&mut writes, user_id, name.as_ref().and_then(Value::as_str));
+        self.store().commit(writes).await?;
+        Ok(self.shared.accounts.deactivate(user_id, erase).await?)
+    }
+
+    /// Leaves all rooms, declines all invitations, takes all knocks back.
+    async fn leave_all(&self, user_id: &OwnedUserId, now_ts: u64) -> Result<()> {
         for (room_id, stored) in self.memberships(user_id).await? {
             if matches!(stored.value.membership.as_str(), "join" | "invite" | "knock") {
                 if let Err(error) = self.leave_room(user_id, &room_id, None, now_ts).await {

@@ -6,7 +6,7 @@ use linkspan_storage::{
     catalogue::{RelationKey, Relations, RoomEventKey, Threads},
     records::RelationRecord,
 };
-use ruma::{DeviceId, OwnedEventId, events::TimelineEventType};
+use ruma::{DeviceId, OwnedEventId, OwnedRoomId, events::TimelineEventType};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -131,9 +131,13 @@ impl Rooms {
             return Ok(None);
         }
         let range = Range::<Relations>::prefix((&view.room.id, &event.pdu.event_id)).limit(MAX_RELATIONS);
-        let relations = self.store().range(range).await?;
+        let mut relations = self.store().range(range).await?;
         if relations.is_empty() {
             return Ok(None);
+        }
+        if relations.len() == MAX_RELATIONS {
+            // Many reactions must not hide what comes after them.
+            relations = self.bundled_relations(&view.room.id, &event.pdu.event_id).await?;
         }
         let mut bundle =
             Bundle { replace: self.latest_edit(view, event, &relations, reader).await?, ..Bundle::default() };
@@ -151,6 +155,21 @@ impl Rooms {
             return Ok(None);
         }
         Ok(Some(serde_json::value::to_raw_value(&bundle).expect("bundles are JSON")))
+    }
+
+    /// The first references, the newest edits and a reply of an event.
+    async fn bundled_relations(
+        &self,
+        room_id: &OwnedRoomId,
+        event_id: &OwnedEventId,
+    ) -> Result<Vec<(RelationKey, RelationRecord)>> {
+        let of_type = |rel_type: &str| Range::<Relations>::prefix((room_id, event_id, &rel_type.to_owned()));
+        let mut relations = self.store().range(of_type("m.reference").limit(MAX_RELATIONS)).await?;
+        let mut edits = self.store().range(of_type("m.replace").reverse().limit(MAX_RELATIONS)).await?;
+        edits.reverse();
+        relations.append(&mut edits);
+        relations.append(&mut self.store().range(of_type("m.thread").limit(1)).await?);
+        Ok(relations)
     }
 
     /// The newest edit of an event: by its sender, of its type.

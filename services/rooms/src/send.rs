@@ -114,6 +114,7 @@ impl Rooms {
             return Ok(());
         }
         let event_type = draft.event_type.to_string();
+        append.settle().await?;
         let range = Range::<Relations>::prefix((&append.room.id, &event_id, &rel_type));
         let twice = self.store().range(range).await?.into_iter().any(|(_, relation)| {
             relation.sender == *sender && relation.event_type == event_type && relation.key == key
@@ -133,7 +134,7 @@ impl Rooms {
         content: &str,
         now_ts: u64,
     ) -> Result<OwnedEventId> {
-        let content = parse_content(content)?;
+        let mut content = parse_content(content)?;
         if event_type == "m.room.create" {
             return Err(RoomsError::Forbidden("a room is created once".into()));
         }
@@ -155,7 +156,7 @@ impl Rooms {
             }
         }
         if is_member {
-            self.check_member_content(&mut append, state_key, &content).await?;
+            self.check_member_content(&mut append, state_key, &mut content).await?;
         }
         let draft = Draft::state(event_type.into(), state_key, content);
         let event = append.stage(sender, draft, None).await?;
@@ -168,20 +169,29 @@ impl Rooms {
         &self,
         append: &mut Append,
         state_key: &str,
-        content: &CanonicalJsonObject,
+        content: &mut CanonicalJsonObject,
     ) -> Result<()> {
         let user_id: OwnedUserId =
             state_key.try_into().map_err(|_| RoomsError::Invalid("the state key is not a user id".into()))?;
         let hosted = self.shared.platforms.hosts(user_id.server_name());
-        let membership = content.get("membership").and_then(|membership| membership.as_str());
-        match membership {
+        let membership =
+            content.get("membership").and_then(|membership| membership.as_str()).map(str::to_owned);
+        match membership.as_deref() {
             Some("invite") if append.membership(&user_id).await?.as_deref() != Some("invite") => {
                 if !hosted || !self.shared.accounts.is_active(&user_id).await? {
                     return Err(RoomsError::NotFound(format!("there is no user {user_id}")));
                 }
                 self.check_may_federate(append, &user_id).await
             }
-            Some("join" | "invite" | "leave" | "ban" | "knock") => Ok(()),
+            Some("join") if append.membership(&user_id).await?.as_deref() != Some("join") => {
+                // Who may join by being in another room is found out, not believed.
+                content.remove("join_authorised_via_users_server");
+                self.authorize_restricted_join(append, &user_id, content).await
+            }
+            Some("join" | "invite" | "leave" | "ban" | "knock") => {
+                content.remove("join_authorised_via_users_server");
+                Ok(())
+            }
             _ => Err(RoomsError::BadJson("`membership` is missing or unknown".into())),
         }
     }

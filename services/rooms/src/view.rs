@@ -3,9 +3,13 @@
 use std::{collections::HashMap, sync::Arc};
 
 use linkspan_domain::{HistoryVisibility, Seen};
+use linkspan_storage::records::StateEntryRecord;
 use ruma::{OwnedRoomId, OwnedUserId, events::StateEventType};
 
 use crate::{Result, Room, Rooms, TimelineEvent, membership::not_in_room};
+
+/// How often a user who left may be invited, banned and so on before it is forgotten that the user was there.
+const MAX_MEMBERSHIPS_AFTER_LEAVING: usize = 64;
 
 /// How a user stands to a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +51,8 @@ impl Rooms {
         let room = self.find_room(room_id).await?.ok_or_else(not_in_room)?;
         let entry = self.state_entry(room_id, &StateEventType::RoomMember, user_id.as_str()).await?;
         let mut event = None;
-        if let Some(entry) = &entry {
-            event = self.event_at(room_id, entry.seq).await?;
+        if let Some(event_id) = entry.as_ref().and_then(|entry| entry.event_id.as_ref()) {
+            event = self.any_event(room_id, event_id).await?;
         }
         let membership = event.as_ref().and_then(|event| event.pdu.membership());
         let visibility_entry = self.state_entry(room_id, &StateEventType::RoomHistoryVisibility, "").await?;
@@ -58,11 +62,11 @@ impl Rooms {
         };
         let standing = match (membership.as_deref(), &event) {
             (Some("join"), _) => Standing::Joined,
-            (Some("leave" | "ban"), Some(left)) if self.was_joined(&room, user_id, left).await? => {
-                Standing::Left { seq: left.seq, state: left.state_after }
-            }
-            _ if visibility == HistoryVisibility::WorldReadable => Standing::Outside,
-            _ => return Err(not_in_room()),
+            (Some("leave" | "ban"), Some(gone)) => match self.last_left(&room, user_id, gone).await? {
+                Some(left) => Standing::Left { seq: left.seq, state: left.state_after },
+                None => outside(visibility)?,
+            },
+            _ => outside(visibility)?,
         };
         Ok(View {
             room,
@@ -70,33 +74,31 @@ impl Rooms {
             standing,
             visibility: HashMap::new(),
             membership: HashMap::new(),
-            visibility_now: (visibility, visibility_entry.map_or(0, |entry| entry.seq)),
-            membership_now: (membership, entry.map_or(0, |entry| entry.seq)),
+            visibility_now: (visibility, since(visibility_entry)),
+            membership_now: (membership, since(entry)),
         })
     }
 
-    /// Whether the user was joined right before the event took the membership away, or before a ban
-    /// or an unban that followed leaving.
-    async fn was_joined(
+    /// The event that ended the user's last time in the room; None: the user was never in it. Bans,
+    /// invitations and the like may have followed.
+    async fn last_left(
         &self,
         room: &Room,
         user_id: &OwnedUserId,
-        left: &Arc<TimelineEvent>,
-    ) -> Result<bool> {
-        let mut state = left.state_before;
-        // Leaving, a ban and its lifting may follow each other; nobody does that often.
-        for _ in 0..16 {
-            let before =
-                self.state_entry_in(&room.id, state, &StateEventType::RoomMember, user_id.as_str()).await?;
-            let Some(event_id) = before else { return Ok(false) };
-            let Some(event) = self.event(&room.id, &event_id).await? else { return Ok(false) };
-            match event.pdu.membership().as_deref() {
-                Some("join") => return Ok(true),
-                Some("leave" | "ban") => state = event.state_before,
-                _ => return Ok(false),
+        gone: &Arc<TimelineEvent>,
+    ) -> Result<Option<Arc<TimelineEvent>>> {
+        let mut left = gone.clone();
+        for _ in 0..MAX_MEMBERSHIPS_AFTER_LEAVING {
+            let member = StateEventType::RoomMember;
+            let before = self.state_entry_in(&room.id, left.state_before, &member, user_id.as_str()).await?;
+            let Some(event_id) = before else { return Ok(None) };
+            let Some(event) = self.any_event(&room.id, &event_id).await? else { return Ok(None) };
+            if event.pdu.membership().as_deref() == Some("join") {
+                return Ok(Some(left));
             }
+            left = event;
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// The user's membership when the event happened (after it, if the event is that membership).
@@ -142,7 +144,25 @@ impl Rooms {
             return Ok(true);
         }
         let membership = self.membership_then(view, event).await?;
-        Ok(visibility.shows(Seen { membership_then: membership.as_deref(), joined_since }))
+        let shows = |visibility: HistoryVisibility, membership: Option<&str>| {
+            visibility.shows(Seen { membership_then: membership, joined_since })
+        };
+        if shows(visibility, membership.as_deref()) {
+            return Ok(true);
+        }
+        // Of what changes visibility or the user's membership, the more generous side counts.
+        if event.pdu.is_state(&StateEventType::RoomHistoryVisibility, "") {
+            return Ok(shows(HistoryVisibility::of(Some(&event.pdu)), membership.as_deref()));
+        }
+        if event.pdu.is_state(&StateEventType::RoomMember, view.user_id.as_str()) {
+            let member = StateEventType::RoomMember;
+            let room_id = &view.room.id;
+            let before =
+                self.state_event_in(room_id, event.state_before, &member, view.user_id.as_str()).await?;
+            let before = before.and_then(|before| before.membership());
+            return Ok(shows(visibility, before.as_deref()));
+        }
+        Ok(false)
     }
 
     async fn visibility_then(&self, view: &mut View, event: &TimelineEvent) -> Result<HistoryVisibility> {
@@ -173,5 +193,21 @@ impl Rooms {
             }
         }
         Ok(shown)
+    }
+}
+
+fn outside(visibility: HistoryVisibility) -> Result<Standing> {
+    match visibility {
+        HistoryVisibility::WorldReadable => Ok(Standing::Outside),
+        _ => Err(not_in_room()),
+    }
+}
+
+/// From which place on an entry of the current state holds; never, as far as is known, for a hidden event's.
+fn since(entry: Option<StateEntryRecord>) -> i64 {
+    match entry {
+        Some(StateEntryRecord { seq: 0, .. }) => i64::MAX,
+        Some(entry) => entry.seq,
+        None => 0,
     }
 }

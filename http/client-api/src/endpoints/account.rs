@@ -45,7 +45,7 @@ pub(crate) async fn deactivate(
     request: deactivate::v3::Request,
 ) -> Result<deactivate::v3::Response, ApiError> {
     app.accounts.check_deactivation(&caller.user_id, request.auth.as_ref(), now_ts()).await?;
-    let removed = app.accounts.deactivate(&caller.user_id, request.erase).await?;
+    let removed = app.rooms.deactivate_account(&caller.user_id, request.erase, now_ts()).await?;
     app.forget_devices(removed).await?;
     Ok(deactivate::v3::Response::new(ThirdPartyIdRemovalStatus::Success))
 }
