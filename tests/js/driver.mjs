@@ -1,17 +1,14 @@
 // A person who uses matrix-js-sdk: obeys commands on standard input, tells on standard output what the library sees.
 //
 // The commands and events are those of tests/clients/driver.rs. What the library has a method for is done by that
-// method. Standard output is for the protocol alone: whatever the library logs goes to standard error.
+// method. Standard output is for the protocol alone, so the library logs nothing: what fails is in the replies.
 
-import { Console } from "node:console";
 import { createInterface } from "node:readline";
 
-globalThis.console = new Console(process.stderr, process.stderr);
+for (const level of ["trace", "debug", "log", "info", "warn", "error"]) console[level] = () => {};
 const sdk = await import("matrix-js-sdk");
 const { ClientEvent, Direction, EventType, MsgType, NotificationCountType, ReceiptType, RelationType, RoomEvent } =
     sdk;
-
-const quiet = { trace() {}, debug() {}, info() {}, warn: console.warn, error: console.error, getChild: () => quiet };
 
 const write = (line) => process.stdout.write(JSON.stringify(line) + "\n");
 
@@ -21,18 +18,22 @@ let shown = new Map();
 
 // Sessions
 
-const unauthenticated = (server) => sdk.createClient({ baseUrl: server, logger: quiet });
+const unauthenticated = (server) => sdk.createClient({ baseUrl: server });
 
 function resume(server, { user_id: userId, device_id: deviceId, access_token: accessToken }) {
-    client = sdk.createClient({ baseUrl: server, userId, deviceId, accessToken, logger: quiet });
+    client = sdk.createClient({ baseUrl: server, userId, deviceId, accessToken });
     return { user: userId, device: deviceId, token: accessToken };
 }
 
 function start() {
-    client.on(ClientEvent.Event, showEvent);
+    client.on(ClientEvent.Event, (event) => {
+        // Of state, this event of the library also tells what was never in a timeline.
+        if (event.getRoomId() && event.getId() && !event.isState()) showTimeline(event, event.getRoomId());
+    });
     client.on(RoomEvent.Timeline, (event, room, toStart, removed, { liveEvent }) => {
         if (event.isState() && liveEvent) showTimeline(event, room.roomId);
     });
+    client.on(RoomEvent.Receipt, showReceipts);
     client.on(ClientEvent.AccountData, (event) =>
         write({ event: "account_data", type: event.getType(), content: event.getContent() }),
     );
@@ -52,19 +53,15 @@ function start() {
 
 // What is seen
 
-function showEvent(event) {
-    const room = event.getRoomId();
-    if (event.getType() === EventType.Receipt) {
-        for (const [id, kinds] of Object.entries(event.getContent())) {
-            for (const [kind, users] of Object.entries(kinds)) {
-                for (const [user, receipt] of Object.entries(users)) {
-                    write({ event: "receipt", room, id, user, kind, thread: receipt.thread_id ?? null });
-                }
+function showReceipts(event, { roomId: room }) {
+    // The library makes receipts of its own, which name the room.
+    if (event.getRoomId()) return;
+    for (const [id, kinds] of Object.entries(event.getContent())) {
+        for (const [kind, users] of Object.entries(kinds)) {
+            for (const [user, receipt] of Object.entries(users)) {
+                write({ event: "receipt", room, id, user, kind, thread: receipt.thread_id ?? null });
             }
         }
-    } else if (room && event.getId() && !event.isState()) {
-        // Of state, this event of the library also tells what was never in a timeline.
-        showTimeline(event, room);
     }
 }
 

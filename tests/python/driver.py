@@ -12,6 +12,7 @@ import sys
 from urllib.parse import quote
 
 import nio
+from nio.api import RelationshipType
 
 LINE_LIMIT = 16 * 1024 * 1024
 
@@ -314,7 +315,7 @@ class Person:
         return {"events": [event.source for event in page.chunk], "end": page.end}
 
     async def relations(self, room, event, rel_type):
-        kind = nio.RelationshipType(rel_type)
+        kind = RelationshipType(rel_type)
         found = self.client.room_get_event_relations(room, event, kind)
         return [related.source async for related in found]
 
@@ -331,6 +332,10 @@ class Person:
 
     async def receipt(self, room, event, private, thread):
         kind = nio.ReceiptType.read_private if private else nio.ReceiptType.read
+        if thread is None:
+            # matrix-nio would send null, which is not a thread.
+            path = f"/v3/rooms/{quote(room)}/receipt/{kind.value}/{quote(event)}"
+            return await self.request("POST", path, {})
         ok(await self.client.update_receipt_marker(room, event, kind, thread))
         return {}
 
