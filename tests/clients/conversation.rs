@@ -352,6 +352,11 @@ fn show_pictures(cast: &Cast, room: &str) {
         let small = image::load_from_memory(&small).expect("a thumbnail is a picture");
         assert_eq!((small.width(), small.height()), (320, 240), "{}", person.name);
     }
+    for person in [&cast.anna, &cast.ben] {
+        person.has_unread(room, 1, 0);
+        person.reads(room, &shown, None);
+        person.has_unread(room, 0, 0);
+    }
     for person in cast.all() {
         person.is_refused("M_NOT_FOUND", "download", json!({ "mxc": format!("{mxc}x") }));
     }

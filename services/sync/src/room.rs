@@ -183,10 +183,22 @@ impl Sync {
                 let was_joined = before.as_deref() == Some("join");
                 let since = if was_joined { ask.since_position() } else { Position::ZERO };
                 let part = self.part(ask, &mut view, record.seq, since).await?;
-                let state = self.state(ask, &view, &part, since, !was_joined).await?;
+                let mut state = self.state(ask, &view, &part, since, !was_joined).await?;
+                let mut events = self.rooms.render_all(&mut view, &part.events, reader).await?;
+                // A ban after having left, or its end, is the one later event that is told.
+                let is_told = part.events.iter().any(|event| event.seq == left.seq);
+                if !is_told && ask.timeline.matches(&left.pdu) {
+                    events.extend(self.rooms.render_state([&left.pdu], reader));
+                    if ask.request.state_after != StateAfter::No {
+                        state.retain(|pdu| {
+                            pdu.event_type != left.pdu.event_type || pdu.state_key != left.pdu.state_key
+                        });
+                        state.push(left.pdu.clone());
+                    }
+                }
                 room.state = state_change(ask, self.rooms.render_state(&state, reader));
                 room.timeline = Timeline {
-                    events: self.rooms.render_all(&mut view, &part.events, reader).await?,
+                    events,
                     limited: part.limited,
                     prev_batch: Some(Boundary(part.first - 1).to_string()),
                 };
