@@ -457,8 +457,12 @@ fn look_back(cast: &Cast, room: &str) {
         let all = person.looks_back(room, PAGE);
         let all = all.iter().rev();
         let messages = all.clone().filter(|event| event["type"] == "m.room.message");
-        let messages: Vec<_> = messages.filter_map(|event| event["event_id"].as_str()).collect();
-        assert_eq!(messages, person.messages_seen(room), "{}", person.name);
+        let messages = messages.filter_map(|event| event["event_id"].as_str());
+        let messages: Vec<_> = messages.map(ToOwned::to_owned).collect();
+        let seen = person.messages_seen(room);
+        assert!(messages.ends_with(&seen), "{}: {messages:?}, but saw {seen:?}", person.name);
+        // Who joined later may have left out what was said before.
+        assert!(messages.len() - seen.len() <= 1, "{}: {messages:?}, but saw {seen:?}", person.name);
         let first = all.clone().next().expect("a room has a beginning");
         assert_eq!(first["type"], "m.room.create");
     }
@@ -498,9 +502,13 @@ fn come_and_go(cast: &Cast, room: &str) {
     }
     anna.finds(room, &json!({ "membership": "leave" }));
     chloe.finds(room, &gone(&anna.id));
+    let heard = anna.timeline_length(room);
     ben.does("ban", json!({ "room": room, "user": anna.id, "reason": "Still too loud" }));
     anna.sees_membership(room, &anna.id, "ban", &ben.id);
-    anna.finds(room, &json!({ "membership": "ban" }));
+    assert_eq!(anna.timeline_length(room), heard + 1, "only the ban is news");
+    // matrix-sdk knows no bans by this kind of sync.
+    let banned = if anna.library == Library::Rust { "leave" } else { "ban" };
+    anna.finds(room, &json!({ "membership": banned }));
     chloe.sees_membership(room, &anna.id, "ban", &ben.id);
     anna.is_refused("M_FORBIDDEN", "join", json!({ "room": room }));
     chloe.is_refused("M_FORBIDDEN", "invite", json!({ "room": room, "user": anna.id }));

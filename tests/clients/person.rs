@@ -283,6 +283,12 @@ impl Person {
         self.driver.look(|heard| heard.events.iter().any(|said| is_event(said, room, event)))
     }
 
+    /// How many events of a room's timeline were seen, those that came again included.
+    pub(crate) fn timeline_length(&self, room: &str) -> usize {
+        let is_item = |said: &&Value| said["event"] == "timeline" && said["room"] == room;
+        self.driver.look(|heard| heard.events.iter().filter(is_item).count())
+    }
+
     /// The ids of all messages of a room that were seen, in their order.
     pub(crate) fn messages_seen(&self, room: &str) -> Vec<String> {
         self.driver.look(|heard| {
