@@ -280,7 +280,7 @@ async fn local_events_that_are_not_on_disk_yet_are_followed_by_inserted_ones() {
             let inserted = rooms.insert_event(&room_id, &object, 5_000).await.expect("an answer");
             assert!(matches!(inserted, Inserted::InTimeline(_)), "{inserted:?}");
         });
-        let (rooms, room_id) = (world.rooms.clone(), room_id.clone());
+        let (rooms, room_id) = (world.rooms.clone(), graph.room_id.clone());
         tasks.spawn(async move {
             let content = format!(r#"{{"name":"name {number}"}}"#);
             rooms.set_state(&user(ALICE), &room_id, "m.room.name", "", &content, 9_000).await.expect("set");
