@@ -1,7 +1,7 @@
 //! A store with rooms for the tests, and a model of a room's graph that decides everything anew, without the
 //! store: by ruma's resolution over whole states.
 
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
