@@ -24,37 +24,37 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 /// The hosted platforms: their server names.
-pub const INSTAGRAM: &str = "instagram.localhost";
-pub const MESSENGER: &str = "messenger.localhost";
-pub const WHATSAPP: &str = "whatsapp.localhost";
+pub(crate) const INSTAGRAM: &str = "instagram.localhost";
+pub(crate) const MESSENGER: &str = "messenger.localhost";
+pub(crate) const WHATSAPP: &str = "whatsapp.localhost";
 
 /// The whole server.
 #[derive(Clone)]
-pub struct Network {
-    pub app: App,
+pub(crate) struct Network {
+    pub(crate) app: App,
     router: Router,
 }
 
 /// A logged-in client of a user.
 #[derive(Clone)]
-pub struct Client {
+pub(crate) struct Client {
     network: Network,
     platform: &'static str,
-    pub token: String,
-    pub user_id: String,
-    pub device_id: String,
+    pub(crate) token: String,
+    pub(crate) user_id: String,
+    pub(crate) device_id: String,
     transactions: Arc<AtomicUsize>,
 }
 
 /// What the server answered.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub json: Value,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) json: Value,
 }
 
 impl Network {
-    pub async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let store = Store::in_memory(Memory::new().expect("memory opens"));
         let settings = [INSTAGRAM, MESSENGER, WHATSAPP].map(settings).to_vec();
         let platforms = Arc::new(Platforms::open(&store, settings, now_ts()).await.expect("platforms open"));
@@ -74,7 +74,7 @@ impl Network {
     }
 
     /// Registers a user.
-    pub async fn register(&self, platform: &'static str, name: &str) -> Client {
+    pub(crate) async fn register(&self, platform: &'static str, name: &str) -> Client {
         let body = json!({
             "username": name,
             "password": "correct horse battery staple",
@@ -96,7 +96,7 @@ impl Network {
     }
 
     /// Calls a path under `/_matrix/client`.
-    pub async fn call(
+    pub(crate) async fn call(
         &self,
         platform: &str,
         token: Option<&str>,
@@ -124,7 +124,7 @@ impl Network {
 
 impl Client {
     /// Another device of the same user.
-    pub async fn another_device(&self) -> Client {
+    pub(crate) async fn another_device(&self) -> Client {
         let body = json!({
             "type": "m.login.password",
             "identifier": { "type": "m.id.user", "user": self.user_id },
@@ -135,64 +135,64 @@ impl Client {
         self.network.client(self.platform, &session)
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.network.call(self.platform, Some(&self.token), Method::GET, path, None).await
     }
 
-    pub async fn put(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Answer {
         self.network.call(self.platform, Some(&self.token), Method::PUT, path, Some(body)).await
     }
 
-    pub async fn post(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
         self.network.call(self.platform, Some(&self.token), Method::POST, path, Some(body)).await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
         self.network.call(self.platform, Some(&self.token), Method::DELETE, path, None).await
     }
 
     /// Creates a room; returns its id.
-    pub async fn create_room(&self, body: Value) -> String {
+    pub(crate) async fn create_room(&self, body: Value) -> String {
         text(&self.post("/v3/createRoom", body).await.ok()["room_id"])
     }
 
-    pub async fn join(&self, room: &str) -> Answer {
+    pub(crate) async fn join(&self, room: &str) -> Answer {
         self.post(&format!("/v3/join/{}", encoded(room)), json!({})).await
     }
 
-    pub async fn invite(&self, room: &str, user: &Client) -> Answer {
+    pub(crate) async fn invite(&self, room: &str, user: &Client) -> Answer {
         self.post(&format!("/v3/rooms/{room}/invite"), json!({ "user_id": user.user_id })).await
     }
 
-    pub async fn leave(&self, room: &str) -> Answer {
+    pub(crate) async fn leave(&self, room: &str) -> Answer {
         self.post(&format!("/v3/rooms/{room}/leave"), json!({})).await
     }
 
     /// Sends an event; returns its id.
-    pub async fn send(&self, room: &str, event_type: &str, content: Value) -> String {
+    pub(crate) async fn send(&self, room: &str, event_type: &str, content: Value) -> String {
         text(&self.try_send(room, event_type, content).await.ok()["event_id"])
     }
 
-    pub async fn try_send(&self, room: &str, event_type: &str, content: Value) -> Answer {
+    pub(crate) async fn try_send(&self, room: &str, event_type: &str, content: Value) -> Answer {
         let txn_id = self.next_transaction();
         self.put(&format!("/v3/rooms/{room}/send/{event_type}/{txn_id}"), content).await
     }
 
-    pub fn next_transaction(&self) -> usize {
+    pub(crate) fn next_transaction(&self) -> usize {
         self.transactions.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Says something; returns the event's id.
-    pub async fn say(&self, room: &str, words: &str) -> String {
+    pub(crate) async fn say(&self, room: &str, words: &str) -> String {
         self.send(room, "m.room.message", json!({ "msgtype": "m.text", "body": words })).await
     }
 
-    pub async fn set_state(&self, room: &str, event_type: &str, content: Value) -> Answer {
+    pub(crate) async fn set_state(&self, room: &str, event_type: &str, content: Value) -> Answer {
         self.put(&format!("/v3/rooms/{room}/state/{event_type}"), content).await
     }
 
     /// What was said in a room, newest first, as far as the user may see it.
-    pub async fn heard(&self, room: &str) -> Vec<String> {
+    pub(crate) async fn heard(&self, room: &str) -> Vec<String> {
         let page = self.get(&format!("/v3/rooms/{room}/messages?dir=b&limit=100")).await.ok();
         bodies(&page["chunk"])
     }
@@ -201,21 +201,21 @@ impl Client {
 impl Answer {
     /// The body of a success.
     #[track_caller]
-    pub fn ok(self) -> Value {
+    pub(crate) fn ok(self) -> Value {
         assert_eq!(self.status, StatusCode::OK, "{}", self.json);
         self.json
     }
 
     /// Asserts a failure: status and code.
     #[track_caller]
-    pub fn fails(self, status: u16, code: &str) {
+    pub(crate) fn fails(self, status: u16, code: &str) {
         let got = (self.status.as_u16(), text(&self.json["errcode"]));
         assert_eq!(got, (status, code.to_owned()), "{}", self.json);
     }
 }
 
 /// The bodies of the messages among events.
-pub fn bodies(events: &Value) -> Vec<String> {
+pub(crate) fn bodies(events: &Value) -> Vec<String> {
     list(events)
         .iter()
         .filter(|event| event["type"] == "m.room.message")
@@ -224,20 +224,20 @@ pub fn bodies(events: &Value) -> Vec<String> {
 }
 
 /// A field of each entry of a list.
-pub fn each(entries: &Value, field: &str) -> Vec<String> {
+pub(crate) fn each(entries: &Value, field: &str) -> Vec<String> {
     list(entries).iter().map(|entry| text(&entry[field])).collect()
 }
 
-pub fn list(value: &Value) -> &[Value] {
+pub(crate) fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-pub fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
 /// Percent-encodes a part of a path or of a query.
-pub fn encoded(part: &str) -> String {
+pub(crate) fn encoded(part: &str) -> String {
     let encode = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
         byte => format!("%{byte:02X}"),
@@ -262,7 +262,7 @@ fn now_ts() -> u64 {
 
 impl Client {
     /// Tries to say something where the user may not.
-    pub async fn say_fails(&self, room: &str) {
+    pub(crate) async fn say_fails(&self, room: &str) {
         let said = self.try_send(room, "m.room.message", json!({ "msgtype": "m.text", "body": "?" })).await;
         said.fails(403, "M_FORBIDDEN");
     }
