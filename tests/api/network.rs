@@ -15,6 +15,7 @@ use linkspan_accounts::Accounts;
 use linkspan_client_api::{App, router};
 use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
+use linkspan_media::{Media, MediaStore};
 use linkspan_platforms::{Platforms, Settings};
 use linkspan_push::{Push, PushSettings};
 use linkspan_rooms::Rooms;
@@ -67,9 +68,11 @@ impl Network {
         let rooms =
             Rooms::new(store.clone(), platforms.clone(), accounts.clone(), directory.clone(), inbox.clone());
         let settings = PushSettings::new(Arc::new(now_ts));
-        let push = Push::open(store, accounts.clone(), rooms.clone(), settings).await.expect("push opens");
+        let push =
+            Push::open(store.clone(), accounts.clone(), rooms.clone(), settings).await.expect("push opens");
         let sync = Sync::new(rooms.clone(), accounts.clone(), inbox.clone(), push.clone());
-        let app = App { platforms, accounts, inbox, directory, rooms, push, sync };
+        let media = Media::new(store, platforms.clone(), MediaStore::in_memory());
+        let app = App { platforms, accounts, inbox, directory, rooms, push, sync, media };
         Self { router: router(app.clone()), app }
     }
 

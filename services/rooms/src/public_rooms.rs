@@ -406,11 +406,11 @@ impl Rooms {
         let mut users = HashSet::from([user_id.clone()]);
         for room_id in self.joined_rooms(user_id).await? {
             let Some(room) = self.find_room(&room_id).await? else { continue };
-            for member in self.local_members(&room).await? {
+            for member in self.local_members(&room).await?.iter() {
                 if users.len() >= limit {
                     return Ok(users.into_iter().collect());
                 }
-                users.insert(member);
+                users.insert(member.clone());
             }
         }
         Ok(users.into_iter().collect())
