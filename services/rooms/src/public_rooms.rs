@@ -400,21 +400,6 @@ impl Rooms {
         let theirs = self.joined_rooms(other).await?;
         Ok(theirs.into_iter().filter(|room_id| mine.contains(room_id)).collect())
     }
-
-    /// Users who share a room with a user, the user included; at most `limit`.
-    pub async fn users_sharing_rooms(&self, user_id: &OwnedUserId, limit: usize) -> Result<Vec<OwnedUserId>> {
-        let mut users = HashSet::from([user_id.clone()]);
-        for room_id in self.joined_rooms(user_id).await? {
-            let Some(room) = self.find_room(&room_id).await? else { continue };
-            for member in self.local_members(&room).await?.iter() {
-                if users.len() >= limit {
-                    return Ok(users.into_iter().collect());
-                }
-                users.insert(member.clone());
-            }
-        }
-        Ok(users.into_iter().collect())
-    }
 }
 
 impl RoomQuery {
