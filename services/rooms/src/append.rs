@@ -113,6 +113,14 @@ impl Rooms {
 }
 
 impl Append {
+    /// Waits until everything that is queued for the room is on disk: before something is read from the
+    /// disk to decide by, and before somebody is told that what they ask for is done already.
+    pub(crate) async fn settle(&self) -> Result<()> {
+        // A write-set without changes takes its turn, and costs no write.
+        self.rooms.store().submit(WriteSet::new()).committed().await?;
+        Ok(())
+    }
+
     /// An entry of the state as staged.
     pub(crate) async fn state_event(
         &mut self,
@@ -144,7 +152,7 @@ impl Append {
         Ok(event.and_then(|event| event.membership()))
     }
 
-    /// The event that a transaction has already made.
+    /// The event that a transaction has already made; it is on disk.
     pub(crate) async fn done(
         &self,
         user_id: &OwnedUserId,
@@ -152,6 +160,7 @@ impl Append {
     ) -> Result<Option<OwnedEventId>> {
         let queued = (user_id.clone(), transaction.device_id.clone(), transaction.txn_id.clone());
         if let Some(event_id) = self.writer.transactions.get(&queued) {
+            self.settle().await?;
             return Ok(Some(event_id.clone()));
         }
         let key = self.transaction_key(user_id, transaction);
