@@ -14,6 +14,9 @@ use crate::{MAX_PDU_BYTES, Pdu, redacts_through_content};
 /// <https://spec.matrix.org/v1.19/client-server-api/#size-limits>
 const MAX_ID_BYTES: usize = 255;
 
+/// Objects and lists in each other, of a content. Parsers stop at 128, with all that is around it.
+const MAX_DEPTH: usize = 100;
+
 /// An event could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum DraftError {
@@ -40,9 +43,13 @@ pub struct Draft {
 
 /// Parses the content of an event as a client gave it.
 ///
-/// Fails for JSON that is not an object, or not canonical: floats, integers beyond ±2^53.
+/// Fails for JSON that is not an object, or not canonical: floats, integers beyond ±2^53; and for what is
+/// nested so deep that the event around it could not be read any more.
 pub fn parse_content(json: &str) -> Result<CanonicalJsonObject, DraftError> {
     match serde_json::from_str::<serde_json::Value>(json) {
+        Ok(serde_json::Value::Object(map)) if map.values().any(|value| is_deeper(value, MAX_DEPTH)) => {
+            Err(DraftError::Malformed("the content is nested too deep".into()))
+        }
         Ok(serde_json::Value::Object(map)) => ruma::canonical_json::try_from_json_map(map)
             .map_err(|error| DraftError::Malformed(error.to_string())),
         Ok(_) => Err(DraftError::Malformed("the content is not an object".into())),
@@ -125,6 +132,18 @@ pub struct Place {
 /// Whether the id of a room of this version is the hash of its create event.
 pub fn room_id_is_hash(rules: &RoomVersionRules) -> bool {
     rules.room_id_format == RoomIdFormatVersion::V2
+}
+
+fn is_deeper(value: &serde_json::Value, depth: usize) -> bool {
+    match value {
+        serde_json::Value::Array(values) => {
+            depth == 0 || values.iter().any(|value| is_deeper(value, depth - 1))
+        }
+        serde_json::Value::Object(values) => {
+            depth == 0 || values.values().any(|value| is_deeper(value, depth - 1))
+        }
+        _ => false,
+    }
 }
 
 fn finish(mut object: CanonicalJsonObject, rules: &RoomVersionRules) -> Result<(Pdu, String), DraftError> {

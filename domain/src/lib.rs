@@ -5,6 +5,7 @@
 
 mod authorization;
 mod client_event;
+mod departure;
 mod draft;
 mod pdu;
 mod power;
@@ -15,6 +16,7 @@ mod visibility;
 
 pub use authorization::{Forbidden, auth_event_keys, authorize, check_auth_events};
 pub use client_event::{ClientEvent, Unsigned, stripped_state_event};
+pub use departure::{DepartureError, sign_for_departure};
 pub use draft::{Draft, DraftError, Place, parse_content, room_id_is_hash};
 pub use pdu::{MAX_PDU_BYTES, Pdu, PduError, SharedPdu, StateKey};
 pub use power::PowerLevels;

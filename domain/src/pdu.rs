@@ -93,6 +93,9 @@ impl Pdu {
     /// Parses the stored JSON of the event `event_id`.
     pub fn from_stored(event_id: OwnedEventId, json: &str) -> Result<Self, PduError> {
         let fields: Fields = serde_json::from_str(json).map_err(|error| PduError(error.to_string()))?;
+        if !fields.content.get().starts_with('{') {
+            return Err(PduError("the content is not an object".into()));
+        }
         let room_id = match fields.room_id {
             Some(room_id) => room_id,
             None => format!("!{}", event_id.as_str().trim_start_matches('$'))

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use ruma::{OwnedUserId, UserId, room_version_rules::RoomVersionRules};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::Pdu;
 
@@ -17,23 +18,47 @@ pub struct PowerLevels {
     privileged_creators: bool,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default)]
 struct Content {
-    #[serde(default)]
     users: BTreeMap<OwnedUserId, i64>,
-    #[serde(default)]
     users_default: i64,
-    #[serde(default)]
     events: BTreeMap<String, i64>,
-    #[serde(default)]
     events_default: i64,
     state_default: Option<i64>,
     invite: Option<i64>,
     kick: Option<i64>,
     ban: Option<i64>,
     redact: Option<i64>,
-    #[serde(default)]
     notifications: BTreeMap<String, i64>,
+}
+
+impl Content {
+    /// Field by field: what makes no sense in one, as versions before 10 allow, leaves the others standing.
+    fn of(event: &Pdu) -> Option<Self> {
+        let map: Map<String, Value> = event.content_as()?;
+        let of_field = |field: &str| map.get(field).and_then(level);
+        let of_map = |field: &str| {
+            let entries = map.get(field).and_then(Value::as_object).into_iter().flatten();
+            entries.filter_map(|(key, value)| Some((key.clone(), level(value)?)))
+        };
+        Some(Self {
+            users: of_map("users").filter_map(|(user, level)| Some((user.try_into().ok()?, level))).collect(),
+            users_default: of_field("users_default").unwrap_or(0),
+            events: of_map("events").collect(),
+            events_default: of_field("events_default").unwrap_or(0),
+            state_default: of_field("state_default"),
+            invite: of_field("invite"),
+            kick: of_field("kick"),
+            ban: of_field("ban"),
+            redact: of_field("redact"),
+            notifications: of_map("notifications").collect(),
+        })
+    }
+}
+
+/// A level: a number, or, as versions before 10 allow, a number as text.
+fn level(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_str()?.trim().parse().ok())
 }
 
 #[derive(Deserialize)]
@@ -51,7 +76,7 @@ impl PowerLevels {
             let additional = create.content_as::<CreateContent>();
             creators.extend(additional.map(|content| content.additional_creators).unwrap_or_default());
         }
-        Self { content: power_levels.and_then(Pdu::content_as), creators, privileged_creators }
+        Self { content: power_levels.and_then(Content::of), creators, privileged_creators }
     }
 
     /// The creators of the room: whom nobody can demote, in versions that know such.

@@ -136,7 +136,8 @@ impl Rooms {
 }
 
 impl Append {
-    /// Waits until everything that is queued for the room is on disk, for what reads the disk to decide.
+    /// Waits until everything that is queued for the room is on disk: before something is read from the
+    /// disk to decide by, and before somebody is told that what they ask for is done already.
     pub(crate) async fn settle(&self) -> Result<()> {
         // A write-set without changes takes its turn, and costs no write.
         self.rooms.store().submit(WriteSet::new()).committed().await?;
@@ -188,7 +189,7 @@ impl Append {
         Ok(PowerLevels::new(&self.room.rules, &create, levels.as_deref()))
     }
 
-    /// The event that a transaction has already made.
+    /// The event that a transaction has already made; it is on disk.
     pub(crate) async fn done(
         &self,
         user_id: &OwnedUserId,
@@ -196,6 +197,7 @@ impl Append {
     ) -> Result<Option<OwnedEventId>> {
         let queued = (user_id.clone(), transaction.device_id.clone(), transaction.txn_id.clone());
         if let Some(event_id) = self.writer.transactions.get(&queued) {
+            self.settle().await?;
             return Ok(Some(event_id.clone()));
         }
         let key = self.transaction_key(user_id, transaction);

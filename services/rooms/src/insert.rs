@@ -49,12 +49,15 @@ impl Rooms {
         now_ts: u64,
     ) -> Result<Inserted> {
         let room = self.room(room_id).await?;
-        let pdu = Pdu::from_received(object, &room.rules)
+        // What another server notes there is its own affair.
+        let mut object = object.clone();
+        object.remove("unsigned");
+        let pdu = Pdu::from_received(&object, &room.rules)
             .map_err(|error| RoomsError::BadJson(error.to_string()))?;
         if pdu.room_id != *room_id {
             return Err(RoomsError::Invalid("the event is of another room".into()));
         }
-        let json = serde_json::to_string(object).map_err(|error| RoomsError::BadJson(error.to_string()))?;
+        let json = serde_json::to_string(&object).map_err(|error| RoomsError::BadJson(error.to_string()))?;
         let append = self.begin(&room, now_ts).await?;
         // All that follows reads the disk: it must not lag behind the head.
         append.settle().await?;

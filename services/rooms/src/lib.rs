@@ -7,6 +7,7 @@
 //! This crate does not know HTTP, sync responses or push rules.
 
 mod append;
+mod audit;
 mod create_room;
 mod events;
 mod filter;

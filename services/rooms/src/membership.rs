@@ -91,7 +91,7 @@ impl Rooms {
         let mut append = self.begin(&room, now_ts).await?;
         let before = append.membership(user_id).await?;
         if before.as_deref() == Some("join") {
-            return Ok(());
+            return append.settle().await;
         }
         let mut content = self.member_content(user_id, "join", reason).await?;
         self.authorize_restricted_join(&mut append, user_id, &mut content).await?;
@@ -226,7 +226,7 @@ impl Rooms {
         let mut append = self.begin(&room, now_ts).await?;
         match append.membership(user_id).await?.as_deref() {
             Some("join" | "invite" | "knock") => {}
-            Some("leave") => return Ok(()),
+            Some("leave") => return append.settle().await,
             _ => return Err(RoomsError::Forbidden("you are not in this room".into())),
         }
         self.stage_membership(&mut append, user_id, user_id, "leave", reason).await?;
@@ -300,7 +300,7 @@ impl Rooms {
         let room = self.room(room_id).await?;
         let mut append = self.begin(&room, now_ts).await?;
         if append.membership(user_id).await?.as_deref() == Some("knock") {
-            return Ok(());
+            return append.settle().await;
         }
         self.stage_membership(&mut append, user_id, user_id, "knock", reason).await?;
         append.commit().await?;

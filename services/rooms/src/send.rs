@@ -152,6 +152,7 @@ impl Rooms {
             let same = current.sender == *sender
                 && serde_json::to_string(&content).is_ok_and(|content| content == current.content.get());
             if same {
+                append.settle().await?;
                 return Ok(current.event_id.clone());
             }
         }

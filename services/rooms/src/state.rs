@@ -241,7 +241,7 @@ impl Rooms {
     }
 
     /// The whole state with this number.
-    pub(crate) async fn state_map(
+    pub async fn state_map(
         &self,
         room_id: &OwnedRoomId,
         mut state_id: u64,

@@ -1,0 +1,459 @@
+//! The load: many people who do many things at once, until the server is gone.
+//!
+//! Each lane does one thing after the other, so that it knows in which order they have to appear, and
+//! keeps what it knows over the rounds.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use http::Method;
+use linkspan_tests::{Answer, Body, Lost, Platform};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use serde_json::{Value, json};
+
+use crate::journal::{Counter, Created, Membership, Newcomer, Person, Receipt, Send, Sent, ToDevice, World};
+
+/// How often a request is made twice at the same time.
+const TWICE: f64 = 0.2;
+/// How often a client goes away before it is answered.
+const CUT_OFF: f64 = 0.05;
+/// How often what was not answered is sent again.
+const AGAIN: f64 = 0.7;
+
+/// Sends to rooms.
+#[derive(Debug)]
+pub(crate) struct Messages {
+    pub(crate) person: usize,
+    number: usize,
+    rng: StdRng,
+    count: u64,
+    /// Not answered, and to be sent again.
+    pending: Option<Send>,
+    pub(crate) sent: Vec<Sent>,
+    /// What the lane may redact, in the busy room.
+    own: Vec<String>,
+    /// The lane's thread in the busy room.
+    root: Option<String>,
+}
+
+impl Messages {
+    pub(crate) fn new(person: usize, number: usize, seed: u64) -> Self {
+        let rng = StdRng::seed_from_u64(seed ^ (0x1000 + number as u64));
+        Self { person, number, rng, count: 0, pending: None, sent: Vec::new(), own: Vec::new(), root: None }
+    }
+
+    pub(crate) async fn run(mut self, world: Arc<World>) -> Self {
+        loop {
+            let send = self.pending.take().unwrap_or_else(|| self.next(&world));
+            let outcome = self.send(&world, &send).await;
+            match &outcome {
+                Ok(Some(event_id)) => self.acknowledged(&world, send, event_id).await,
+                _ if self.rng.random_bool(AGAIN) => self.pending = Some(send),
+                _ => self.sent.push(Sent { send, event_id: None }),
+            }
+            if outcome.is_err() {
+                return self;
+            }
+        }
+    }
+
+    fn next(&mut self, world: &World) -> Send {
+        let places = world.places.iter().enumerate();
+        let places: Vec<_> = places.filter(|(_, place)| place.senders.contains(&self.person)).collect();
+        let (index, place) = places[self.rng.random_range(0..places.len())];
+        self.count += 1;
+        let id = format!("m{}.{}", self.number, self.count);
+        let room = format!("/_matrix/client/v3/rooms/{}", place.id);
+        let mut send = Send {
+            path: format!("{room}/send/m.room.message/{id}"),
+            content: json!({ "msgtype": "m.text", "body": format!("says {id}"), "test.id": id }),
+            place: index,
+            redacts: None,
+            id,
+        };
+        let Some(root) = self.root.clone().filter(|_| place.is_busy) else { return send };
+        let id = &send.id;
+        match self.rng.random_range(0..6) {
+            0 => send.content["m.relates_to"] = json!({ "rel_type": "m.thread", "event_id": root }),
+            1 => {
+                send.path = format!("{room}/send/m.reaction/{id}");
+                let relation = json!({ "rel_type": "m.annotation", "event_id": root, "key": id });
+                send.content = json!({ "m.relates_to": relation, "test.id": id });
+            }
+            2 => {
+                send.content["m.relates_to"] = json!({ "rel_type": "m.replace", "event_id": root });
+                send.content["m.new_content"] = json!({ "msgtype": "m.text", "body": format!("means {id}") });
+            }
+            3 if !self.own.is_empty() => {
+                let target = self.own.swap_remove(self.rng.random_range(0..self.own.len()));
+                send.path = format!("{room}/redact/{target}/{id}");
+                send.content = json!({ "reason": id });
+                send.redacts = Some(target);
+            }
+            _ => {}
+        }
+        send
+    }
+
+    /// Sends it once, twice at the same time, or without waiting for the answer: then there is no id.
+    async fn send(&mut self, world: &World, send: &Send) -> Result<Option<String>, Lost> {
+        let put = async || {
+            let body = Body::Json(send.content.clone());
+            let answer = world.call(self.person, Method::PUT, &send.path, body).await?;
+            Ok(answer["event_id"].as_str().expect("an event id").to_owned())
+        };
+        if self.rng.random_bool(TWICE) {
+            return match tokio::join!(put(), put()) {
+                (Ok(first), Ok(second)) => {
+                    assert_eq!(first, second, "the transaction {} was done twice", send.id);
+                    Ok(Some(first))
+                }
+                (Ok(event_id), Err(Lost)) | (Err(Lost), Ok(event_id)) => Ok(Some(event_id)),
+                (Err(Lost), Err(Lost)) => Err(Lost),
+            };
+        }
+        if self.rng.random_bool(CUT_OFF) {
+            let patience = Duration::from_micros(self.rng.random_range(0..10_000));
+            return match tokio::time::timeout(patience, put()).await {
+                Ok(outcome) => outcome.map(Some),
+                Err(_) => Ok(None),
+            };
+        }
+        put().await.map(Some)
+    }
+
+    /// What was not answered and will be sent again.
+    pub(crate) fn pending(&self) -> Option<&Send> {
+        self.pending.as_ref()
+    }
+
+    async fn acknowledged(&mut self, world: &World, send: Send, event_id: &str) {
+        let place = &world.places[send.place];
+        if send.redacts.is_none() {
+            place.acknowledged.lock().await.push(event_id.to_owned());
+            let is_root = self.root.is_none();
+            if place.is_busy && is_root {
+                self.root = Some(event_id.to_owned());
+            } else if place.is_busy {
+                self.own.push(event_id.to_owned());
+            }
+        }
+        self.sent.push(Sent { send, event_id: Some(event_id.to_owned()) });
+    }
+}
+
+/// Sets what is somebody's own: state, account data, receipts; and sends to devices, and uploads.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) person: usize,
+    rng: StdRng,
+    /// A state event in each place.
+    pub(crate) marks: BTreeMap<usize, Counter>,
+    /// Account data: in a place, or global.
+    pub(crate) notes: BTreeMap<Option<usize>, Counter>,
+    pub(crate) receipts: Vec<Receipt>,
+    pub(crate) to_device: Vec<ToDevice>,
+    pending: Option<ToDevice>,
+    /// What was uploaded: its URI and content.
+    pub(crate) uploads: Vec<(String, Vec<u8>)>,
+    /// Whose devices get messages.
+    recipients: Vec<usize>,
+}
+
+impl Settings {
+    pub(crate) fn new(person: usize, recipients: Vec<usize>, seed: u64) -> Self {
+        Self {
+            person,
+            rng: StdRng::seed_from_u64(seed ^ (0x2000 + person as u64)),
+            marks: BTreeMap::new(),
+            notes: BTreeMap::new(),
+            receipts: Vec::new(),
+            to_device: Vec::new(),
+            pending: None,
+            uploads: Vec::new(),
+            recipients,
+        }
+    }
+
+    pub(crate) async fn run(mut self, world: Arc<World>) -> Self {
+        let places =
+            (0..world.places.len()).filter(|place| world.places[*place].senders.contains(&self.person));
+        let places: Vec<_> = places.collect();
+        loop {
+            let place = places[self.rng.random_range(0..places.len())];
+            let outcome = match self.rng.random_range(0..10) {
+                0..2 => self.set_mark(&world, place).await,
+                2 => self.set_note(&world, Some(place)).await,
+                3 => self.set_note(&world, None).await,
+                4..6 => self.set_receipts(&world, place).await,
+                6..9 => self.send_to_device(&world).await,
+                _ => self.upload(&world).await,
+            };
+            if outcome.is_err() {
+                return self;
+            }
+        }
+    }
+
+    async fn set_mark(&mut self, world: &World, place: usize) -> Result<(), Lost> {
+        let user_id = &world.people[self.person].user_id;
+        let path = format!("/_matrix/client/v3/rooms/{}/state/test.mark/{user_id}", world.places[place].id);
+        let counter = self.marks.entry(place).or_default();
+        let value = counter.next();
+        let put = || world.call(self.person, Method::PUT, &path, Body::Json(json!({ "n": value })));
+        let outcome = match self.rng.random_bool(TWICE) {
+            true => either(tokio::join!(put(), put())),
+            false => put().await,
+        };
+        outcome.map(|_| counter.acknowledged = value)
+    }
+
+    async fn set_note(&mut self, world: &World, place: Option<usize>) -> Result<(), Lost> {
+        let user = format!("/_matrix/client/v3/user/{}", world.people[self.person].user_id);
+        let path = match place {
+            Some(place) => format!("{user}/rooms/{}/account_data/test.note", world.places[place].id),
+            None => format!("{user}/account_data/test.note"),
+        };
+        let counter = self.notes.entry(place).or_default();
+        let value = counter.next();
+        let body = Body::Json(json!({ "n": value }));
+        world.call(self.person, Method::PUT, &path, body).await.map(|_| counter.acknowledged = value)
+    }
+
+    /// Two receipts at once: the one that is further on has to stay.
+    async fn set_receipts(&mut self, world: &World, place: usize) -> Result<(), Lost> {
+        let newest: Vec<_> =
+            world.places[place].acknowledged.lock().await.iter().rev().take(8).cloned().collect();
+        let [first, .., second] = &newest[..] else { return Ok(()) };
+        let room = format!("/_matrix/client/v3/rooms/{}/receipt/m.read", world.places[place].id);
+        let set = async |event_id: &String| {
+            let path = format!("{room}/{event_id}");
+            world.call(self.person, Method::POST, &path, Body::Json(json!({}))).await
+        };
+        let (first_outcome, second_outcome) = tokio::join!(set(first), set(second));
+        for (event_id, outcome) in [(first, &first_outcome), (second, &second_outcome)] {
+            let is_acknowledged = outcome.is_ok();
+            self.receipts.push(Receipt { place, event_id: event_id.clone(), is_acknowledged });
+        }
+        first_outcome.and(second_outcome).map(drop)
+    }
+
+    async fn send_to_device(&mut self, world: &World) -> Result<(), Lost> {
+        let message = self.pending.take().unwrap_or_else(|| ToDevice {
+            id: format!("d{}.{}", self.person, self.to_device.len()),
+            to: self.recipients[self.rng.random_range(0..self.recipients.len())],
+            is_acknowledged: false,
+        });
+        let to = &world.people[message.to];
+        let path = format!("/_matrix/client/v3/sendToDevice/test.message/{}", message.id);
+        let content = json!({ "test.id": message.id });
+        let body = json!({ "messages": { &to.user_id: { &to.device_id: content } } });
+        let put = || world.call(self.person, Method::PUT, &path, Body::Json(body.clone()));
+        let outcome = match self.rng.random_bool(TWICE) {
+            true => either(tokio::join!(put(), put())),
+            false => put().await,
+        };
+        match outcome {
+            Ok(_) => self.to_device.push(ToDevice { is_acknowledged: true, ..message }),
+            Err(Lost) if self.rng.random_bool(AGAIN) => self.pending = Some(message),
+            Err(Lost) => self.to_device.push(message),
+        }
+        outcome.map(drop)
+    }
+
+    /// Everything sent to devices that may have arrived.
+    pub(crate) fn all_to_device(&self) -> impl Iterator<Item = &ToDevice> {
+        self.to_device.iter().chain(&self.pending)
+    }
+
+    async fn upload(&mut self, world: &World) -> Result<(), Lost> {
+        let mut content = vec![0; self.rng.random_range(1..20_000)];
+        self.rng.fill(&mut content[..]);
+        let path = "/_matrix/media/v3/upload?filename=a.bin";
+        let answer = world.call(self.person, Method::POST, path, Body::Bytes(content.clone())).await?;
+        let uri = answer["content_uri"].as_str().expect("a URI").to_owned();
+        self.uploads.push((uri, content));
+        Ok(())
+    }
+}
+
+/// Two answers to one request: either says that it was done.
+fn either((first, second): (Result<Value, Lost>, Result<Value, Lost>)) -> Result<Value, Lost> {
+    first.or(second)
+}
+
+/// People who come and go.
+#[derive(Debug)]
+pub(crate) struct Doors {
+    rng: StdRng,
+    /// By person and room.
+    pub(crate) memberships: BTreeMap<(usize, usize), Membership>,
+}
+
+impl Doors {
+    pub(crate) fn new(number: usize, memberships: BTreeMap<(usize, usize), Membership>, seed: u64) -> Self {
+        Self { rng: StdRng::seed_from_u64(seed ^ (0x3000 + number as u64)), memberships }
+    }
+
+    pub(crate) async fn run(mut self, world: Arc<World>) -> Self {
+        let keys: Vec<_> = self.memberships.keys().copied().collect();
+        loop {
+            let (person, place) = keys[self.rng.random_range(0..keys.len())];
+            let membership = self.memberships.get_mut(&(person, place)).expect("the key is one of the map");
+            let toggled = match membership.acknowledged {
+                "join" => "leave",
+                _ => "join",
+            };
+            // What was not answered is asked for again first.
+            let wanted = membership.tried.unwrap_or(toggled);
+            membership.tried = Some(wanted);
+            let path = format!("/_matrix/client/v3/rooms/{}/{wanted}", world.places[place].id);
+            let post = || world.call(person, Method::POST, &path, Body::Json(json!({})));
+            let outcome = match self.rng.random_bool(TWICE) {
+                true => either(tokio::join!(post(), post())),
+                false => post().await,
+            };
+            match outcome {
+                Ok(_) => *membership = Membership { acknowledged: wanted, tried: None },
+                Err(Lost) => return self,
+            }
+        }
+    }
+}
+
+/// Creates rooms and invites people.
+#[derive(Debug)]
+pub(crate) struct Creator {
+    person: usize,
+    rng: StdRng,
+    pub(crate) created: Vec<Created>,
+    guests: Vec<usize>,
+}
+
+impl Creator {
+    pub(crate) fn new(person: usize, guests: Vec<usize>, seed: u64) -> Self {
+        let rng = StdRng::seed_from_u64(seed ^ (0x4000 + person as u64));
+        Self { person, rng, created: Vec::new(), guests }
+    }
+
+    pub(crate) async fn run(mut self, world: Arc<World>) -> Self {
+        loop {
+            let invited = self.rng.random_range(0..self.guests.len());
+            let other = self.guests[(invited + 1) % self.guests.len()];
+            let invited = self.guests[invited];
+            let name = format!("r{}.{}", self.person, self.created.len());
+            let body = json!({
+                "name": name,
+                "room_alias_name": name,
+                "invite": [world.people[invited].user_id],
+            });
+            let path = "/_matrix/client/v3/createRoom";
+            let answer = world.call(self.person, Method::POST, path, Body::Json(body)).await;
+            let room_id = answer.ok().map(|answer| answer["room_id"].as_str().expect("a room id").to_owned());
+            let creator = self.person;
+            let also_invited = None;
+            self.created.push(Created { name, creator, room_id: room_id.clone(), invited, also_invited });
+            let Some(room_id) = room_id else { return self };
+            let path = format!("/_matrix/client/v3/rooms/{room_id}/invite");
+            let body = json!({ "user_id": world.people[other].user_id });
+            if world.call(self.person, Method::POST, &path, Body::Json(body)).await.is_err() {
+                return self;
+            }
+            self.created.last_mut().expect("it was just put there").also_invited = Some(other);
+            // Rooms are few beside messages.
+            tokio::time::sleep(Duration::from_millis(self.rng.random_range(50..150))).await;
+        }
+    }
+}
+
+/// Registers people and logs them in.
+#[derive(Debug)]
+pub(crate) struct Registrar {
+    rng: StdRng,
+    count: usize,
+    /// Not answered, and to be registered again.
+    pending: Option<Person>,
+    pub(crate) newcomers: Vec<Newcomer>,
+}
+
+impl Registrar {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { rng: StdRng::seed_from_u64(seed ^ 0x5000), count: 0, pending: None, newcomers: Vec::new() }
+    }
+
+    pub(crate) async fn run(mut self, world: Arc<World>) -> Self {
+        loop {
+            let outcome = match self.rng.random_bool(0.5) && !self.newcomers.is_empty() {
+                true => self.log_in(&world).await,
+                false => self.register(&world).await,
+            };
+            if outcome.is_err() {
+                return self;
+            }
+            // Hashing passwords must not take all of the processor.
+            tokio::time::sleep(Duration::from_millis(self.rng.random_range(100..300))).await;
+        }
+    }
+
+    async fn register(&mut self, world: &World) -> Result<(), Lost> {
+        let person = self.pending.take().unwrap_or_else(|| {
+            self.count += 1;
+            new_person(Platform::ALL[self.count % 3], &format!("new{}", self.count))
+        });
+        match register(world, &person).await {
+            Err(Lost) => {
+                self.pending = Some(person);
+                return Err(Lost);
+            }
+            Ok(answer) if answer.status == 200 => {
+                let token = answer.json()["access_token"].as_str().expect("a token").to_owned();
+                self.newcomers.push(Newcomer { person, tokens: vec![token] });
+            }
+            // The first time it was not answered, but done.
+            Ok(answer) => {
+                assert_eq!(answer.json()["errcode"], "M_USER_IN_USE", "{}", person.user_id);
+                self.newcomers.push(Newcomer { person, tokens: Vec::new() });
+            }
+        }
+        Ok(())
+    }
+
+    async fn log_in(&mut self, world: &World) -> Result<(), Lost> {
+        let index = self.rng.random_range(0..self.newcomers.len());
+        let token = log_in(world, &self.newcomers[index].person).await?;
+        self.newcomers[index].tokens.push(token);
+        Ok(())
+    }
+}
+
+/// Somebody who is not registered yet.
+pub(crate) fn new_person(platform: Platform, name: &str) -> Person {
+    Person {
+        platform,
+        user_id: format!("@{name}:{}", platform.server_name()),
+        device_id: String::new(),
+        token: String::new(),
+        password: format!("correct horse {name}"),
+    }
+}
+
+/// Asks for an account.
+pub(crate) async fn register(world: &World, person: &Person) -> Result<Answer, Lost> {
+    let name = person.user_id.trim_start_matches('@').split(':').next().unwrap_or_default();
+    let auth = json!({ "type": "m.login.dummy" });
+    let body = json!({ "username": name, "password": person.password, "auth": auth });
+    let path = "/_matrix/client/v3/register";
+    world.http.call(Method::POST, person.platform, path, None, Body::Json(body)).await
+}
+
+/// A token for a new device of somebody.
+pub(crate) async fn log_in(world: &World, person: &Person) -> Result<String, Lost> {
+    let body = json!({
+        "type": "m.login.password",
+        "identifier": { "type": "m.id.user", "user": person.user_id },
+        "password": person.password,
+    });
+    let path = "/_matrix/client/v3/login";
+    let answer = world.http.call(Method::POST, person.platform, path, None, Body::Json(body)).await?;
+    assert_eq!(answer.status, 200, "{} cannot log in: {}", person.user_id, answer.json());
+    Ok(answer.json()["access_token"].as_str().expect("a token").to_owned())
+}

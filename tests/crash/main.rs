@@ -1,0 +1,280 @@
+//! Nothing acknowledged is lost: the server is killed at random moments under load, again and again, and
+//! each time everything that it had acknowledged is there once, and whoever syncs goes on without a gap.
+//!
+//! `LINKSPAN_CRASH_SEED` chooses the moments and the load, `LINKSPAN_CRASH_KILLS` how often it is killed.
+
+mod checks;
+mod journal;
+mod load;
+mod sync;
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use http::Method;
+use linkspan_tests::{Body, Http, Platform, Server};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use serde_json::json;
+use tokio::{sync::Mutex, task::JoinSet};
+
+use crate::{
+    checks::{Extent, check_place, check_rest},
+    journal::{Membership, Person, Place, World},
+    load::{Creator, Doors, Messages, Registrar, Settings, new_person, register},
+    sync::{SyncClient, TIMELINE_LIMIT},
+};
+
+/// How often the server is killed.
+const KILLS: usize = 50;
+/// People who send; the first ones of the crowd.
+const SENDERS: usize = 12;
+/// All people.
+const PEOPLE: usize = 122;
+/// Members of the big room at the start: it passes the threshold of 100 under load.
+const BIG: usize = 96;
+/// Somebody who is in a room, syncs, and never reads or says anything.
+const LURKER: usize = SENDERS;
+/// Requests of the preparations that run at once.
+const AT_ONCE: usize = 8;
+/// The client that sleeps is woken after so many rounds.
+const SLEEP_ROUNDS: usize = 8;
+
+/// All that the clients know.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    pub(crate) messages: Vec<Messages>,
+    pub(crate) settings: Vec<Settings>,
+    pub(crate) doors: Vec<Doors>,
+    pub(crate) creators: Vec<Creator>,
+    pub(crate) registrar: Registrar,
+    pub(crate) clients: Vec<SyncClient>,
+    pub(crate) lurker: usize,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_acknowledged_is_lost() {
+    let started = Instant::now();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seed = setting("LINKSPAN_CRASH_SEED").unwrap_or(now.as_micros() as u64);
+    let kills = setting("LINKSPAN_CRASH_KILLS").map_or(KILLS, |kills| kills as usize);
+    println!("LINKSPAN_CRASH_SEED={seed}");
+    let mut rng = StdRng::seed_from_u64(seed);
+
+    let mut server = Server::start();
+    let world = Arc::new(prepare(Http::new(server.addresses())).await);
+    let mut journal = open_journal(&world, seed).await;
+    println!("prepared after {:.1?}", started.elapsed());
+
+    let mut killed = 0;
+    while killed < kills {
+        journal = run_until_killed(&world, journal, &mut server, &mut rng).await;
+        killed += 1;
+        if killed % 10 == 0 {
+            audit(&server);
+        }
+        if rng.random_bool(0.1) {
+            server.stumble(Duration::from_millis(rng.random_range(0..150))).await;
+            killed += 1;
+        }
+        server.restart();
+        world.http.moved(server.addresses());
+        for client in &mut journal.clients {
+            client.is_awake = !client.sleeps || killed % SLEEP_ROUNDS == 0;
+            client.catch_up(&world).await;
+        }
+        check_place(&world, &journal, rng.random_range(0..world.places.len())).await;
+        check_rest(&world, &journal, Extent::Sample).await;
+    }
+    println!("killed {killed} times after {:.1?}", started.elapsed());
+    for client in &mut journal.clients {
+        client.is_awake = true;
+        client.catch_up(&world).await;
+    }
+    for place in 0..world.places.len() {
+        check_place(&world, &journal, place).await;
+    }
+    check_rest(&world, &journal, Extent::All).await;
+    report(&journal, started);
+
+    server.kill();
+    audit(&server);
+    for line in server.log() {
+        assert!(!line.contains("ERROR") && !line.contains("panicked"), "the server says: {line}");
+    }
+}
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().expect("a number"))
+}
+
+/// Lets everybody do things, and kills the server meanwhile.
+async fn run_until_killed(
+    world: &Arc<World>,
+    journal: Journal,
+    server: &mut Server,
+    rng: &mut StdRng,
+) -> Journal {
+    let Journal { messages, settings, doors, creators, registrar, clients, lurker } = journal;
+    let messages = spawn_all(messages, |lane| lane.run(world.clone()));
+    let settings = spawn_all(settings, |lane| lane.run(world.clone()));
+    let doors = spawn_all(doors, |lane| lane.run(world.clone()));
+    let creators = spawn_all(creators, |lane| lane.run(world.clone()));
+    let clients = spawn_all(clients, |client| client.run(world.clone()));
+    let registrar = tokio::spawn(registrar.run(world.clone()));
+
+    let is_early = rng.random_bool(0.15);
+    let delay_ms = if is_early { rng.random_range(0..60) } else { rng.random_range(200..1_300) };
+    tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+    server.kill();
+    Journal {
+        messages: all(messages).await,
+        settings: all(settings).await,
+        doors: all(doors).await,
+        creators: all(creators).await,
+        registrar: registrar.await.expect("a lane found something wrong"),
+        clients: all(clients).await,
+        lurker,
+    }
+}
+
+type Lanes<T> = Vec<tokio::task::JoinHandle<T>>;
+
+fn spawn_all<T, F>(lanes: Vec<T>, run: impl Fn(T) -> F) -> Lanes<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    lanes.into_iter().map(|lane| tokio::spawn(run(lane))).collect()
+}
+
+async fn all<T>(lanes: Lanes<T>) -> Vec<T> {
+    let mut done = Vec::new();
+    for lane in lanes {
+        done.push(lane.await.expect("a lane found something wrong"));
+    }
+    done
+}
+
+/// The tables agree with each other.
+fn audit(server: &Server) {
+    if !server.command("audit").arg("--help").output().is_ok_and(|help| help.status.success()) {
+        return;
+    }
+    let audit = server.command("audit").output().expect("the program runs");
+    let (told, error) = (String::from_utf8_lossy(&audit.stdout), String::from_utf8_lossy(&audit.stderr));
+    assert!(audit.status.success(), "the tables do not agree:\n{told}{error}");
+}
+
+/// Registers everybody and makes the rooms that are there from the start.
+async fn prepare(http: Http) -> World {
+    let mut world = World { http, people: Vec::new(), places: Vec::new() };
+    world.people = register_all(&world).await;
+    let senders: Vec<usize> = (0..SENDERS).collect();
+    let small =
+        |first: usize| senders.iter().copied().filter(|sender| sender % 2 == first).collect::<Vec<_>>();
+    let rooms: [(bool, Vec<usize>, Vec<usize>); 5] = [
+        (false, small(0), vec![LURKER]),
+        (false, small(1), vec![]),
+        (true, senders.clone(), vec![]),
+        (false, senders.clone(), (SENDERS..BIG).collect()),
+        (false, senders[..3].to_vec(), vec![]),
+    ];
+    for (is_busy, senders, others) in rooms {
+        let body = json!({
+            "preset": "public_chat",
+            "power_level_content_override": { "state_default": 0 },
+        });
+        let path = "/_matrix/client/v3/createRoom";
+        let room =
+            world.call(senders[0], Method::POST, path, Body::Json(body)).await.expect("the server runs");
+        let id = room["room_id"].as_str().expect("a room id").to_owned();
+        let members: Vec<_> = senders[1..].iter().chain(&others).copied().collect();
+        world.places.push(Place { id, is_busy, senders, acknowledged: Mutex::default() });
+        for member in members {
+            let path =
+                format!("/_matrix/client/v3/rooms/{}/join", world.places.last().expect("it was put").id);
+            world.call(member, Method::POST, &path, Body::Json(json!({}))).await.expect("the server runs");
+        }
+    }
+    world
+}
+
+async fn register_all(world: &World) -> Vec<Person> {
+    let mut running = JoinSet::new();
+    let mut people = BTreeMap::new();
+    for number in 0..PEOPLE {
+        let world = World { http: world.http.clone(), people: Vec::new(), places: Vec::new() };
+        running.spawn(async move {
+            let mut person = new_person(Platform::ALL[number % 3], &format!("person{number}"));
+            let answer = register(&world, &person).await.expect("the server runs").json();
+            person.token = answer["access_token"].as_str().expect("a token").to_owned();
+            person.device_id = answer["device_id"].as_str().expect("a device").to_owned();
+            (number, person)
+        });
+        if running.len() == AT_ONCE {
+            let registered = running.join_next().await.expect("there are some");
+            people.extend([registered.expect("it is registered")]);
+        }
+    }
+    people.extend(running.join_all().await);
+    people.into_values().collect()
+}
+
+async fn open_journal(world: &World, seed: u64) -> Journal {
+    let awake = [0, 1, 2, 7, LURKER];
+    let sleeping = [8, 9];
+    let mut clients = Vec::new();
+    for person in awake.into_iter().chain(sleeping) {
+        let path = format!("/_matrix/client/v3/user/{}/filter", world.people[person].user_id);
+        let body = Body::Json(json!({ "room": { "timeline": { "limit": TIMELINE_LIMIT } } }));
+        let answer = world.call(person, Method::POST, &path, body).await.expect("the server runs");
+        let filter = answer["filter_id"].as_str().expect("a filter id").to_owned();
+        let mut client = SyncClient::new(person, sleeping.contains(&person), filter);
+        client.catch_up(world).await;
+        clients.push(client);
+    }
+    let recipients: Vec<_> = awake.into_iter().chain(sleeping).collect();
+    // Two lanes of each sender; one of these shares its device with the other.
+    let messages = (0..2 * SENDERS).map(|number| Messages::new(number % SENDERS, number, seed));
+    let settings = (0..SENDERS).map(|person| Settings::new(person, recipients.clone(), seed));
+    let (big, door) = (3, 4);
+    let out = Membership { acknowledged: "none", tried: None };
+    let doors = (0..8).map(|number| {
+        let of_big = (BIG..PEOPLE).filter(|person| person % 8 == number).map(|person| ((person, big), out));
+        let of_door = (40..72).filter(|person| person % 8 == number).map(|person| ((person, door), out));
+        Doors::new(number, of_big.chain(of_door).collect(), seed)
+    });
+    Journal {
+        messages: messages.collect(),
+        settings: settings.collect(),
+        doors: doors.collect(),
+        creators: vec![Creator::new(3, recipients.clone(), seed), Creator::new(4, recipients, seed)],
+        registrar: Registrar::new(seed),
+        clients,
+        lurker: LURKER,
+    }
+}
+
+/// What was done: a test that did nothing would prove nothing.
+fn report(journal: &Journal, started: Instant) {
+    let sent = journal.messages.iter().flat_map(|lane| &lane.sent);
+    let (acknowledged, lost): (Vec<_>, Vec<_>) = sent.partition(|sent| sent.event_id.is_some());
+    let to_device: usize = journal.settings.iter().map(|lane| lane.to_device.len()).sum();
+    let receipts: usize = journal.settings.iter().map(|lane| lane.receipts.len()).sum();
+    let uploads: usize = journal.settings.iter().map(|lane| lane.uploads.len()).sum();
+    let created: usize = journal.creators.iter().map(|creator| creator.created.len()).sum();
+    let newcomers = journal.registrar.newcomers.len();
+    println!(
+        "{} events acknowledged, {} given up; {to_device} messages to devices, {receipts} receipts, {uploads} \
+         uploads, {created} rooms, {newcomers} accounts; {:.1?}",
+        acknowledged.len(),
+        lost.len(),
+        started.elapsed(),
+    );
+    for count in [acknowledged.len(), lost.len(), to_device, receipts, uploads, created, newcomers] {
+        assert!(count > 0, "the load has left something out");
+    }
+}
