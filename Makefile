@@ -26,19 +26,13 @@ bench:
 
 lint:
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path tests/rust-client/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --manifest-path tests/rust-client/Cargo.toml --target-dir target -- -D warnings
 	$(CARGO) xtask tidy
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; \
 	else echo "cargo-deny is not installed: licences and advisories were not checked"; fi
 
-test-tools: target/venv/installed tests/js/node_modules/.installed
-
-target/venv/installed: tests/python/requirements.txt
-	mkdir -p target
-	$(PYTHON) -m venv target/venv
-	target/venv/bin/pip install --quiet --disable-pip-version-check --requirement $<
-	touch $@
-
-tests/js/node_modules/.installed: $(wildcard tests/js/package-lock.json)
-	@if [ -f tests/js/package-lock.json ]; then \
-	cd tests/js && $(NPM) ci --no-audit --no-fund && touch node_modules/.installed; fi
+# Client libraries in Python, JavaScript and Rust; quick when they are there.
+test-tools:
+	CARGO="$(CARGO)" PYTHON="$(PYTHON)" NPM="$(NPM)" tests/setup.sh

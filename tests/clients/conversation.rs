@@ -180,6 +180,22 @@ fn describe_the_group(cast: &Cast, room: &str) {
 
 fn answer_each_other(cast: &Cast, room: &str) {
     let (anna, ben, chloe) = (cast.anna.id.clone(), cast.ben.id.clone(), cast.chloe.id.clone());
+    let regret = cast.ben.says(room, "Forget this");
+    cast.all_see_text(room, &regret, &ben, "Forget this");
+    // Only who wrote it, or who has the power, takes it back.
+    let words = json!({ "room": room, "event": regret, "reason": "no" });
+    cast.anna.is_refused("M_FORBIDDEN", "redact", words);
+    let redaction = cast.ben.redacts(room, &regret, "too soon");
+    for person in cast.all() {
+        let item = person.sees(room, &redaction);
+        assert_eq!(item["type"], "m.room.redaction");
+        assert_eq!(item["content"]["redacts"], regret.as_str());
+        assert_eq!(item["content"]["reason"], "too soon");
+        let all = person.looks_back(room, PAGE);
+        let gone = all.iter().find(|event| event["event_id"] == regret.as_str()).expect("it is still there");
+        assert_eq!(gone["content"], json!({}));
+    }
+
     let question = cast.anna.says(room, "Who has the key?");
     cast.all_see_text(room, &question, &anna, "Who has the key?");
 
@@ -207,21 +223,11 @@ fn answer_each_other(cast: &Cast, room: &str) {
         cast.chloe.does("relations", json!({ "room": room, "event": reply, "rel_type": "m.annotation" }));
     assert_eq!((&found[0]["event_id"], &found[0]["sender"]), (&json!(reaction), &json!(ben)));
 
-    let regret = cast.ben.says(room, "Forget this");
-    cast.all_see_text(room, &regret, &ben, "Forget this");
-    // Only who wrote it, or who has the power, takes it back.
-    let words = json!({ "room": room, "event": regret, "reason": "no" });
-    cast.anna.is_refused("M_FORBIDDEN", "redact", words);
-    let redaction = cast.ben.redacts(room, &regret, "too soon");
-    for person in cast.all() {
-        let item = person.sees(room, &redaction);
-        assert_eq!(item["type"], "m.room.redaction");
-        assert_eq!(item["content"]["redacts"], regret.as_str());
-        assert_eq!(item["content"]["reason"], "too soon");
-        let all = person.looks_back(room, PAGE);
-        let gone = all.iter().find(|event| event["event_id"] == regret.as_str()).expect("it is still there");
-        assert_eq!(gone["content"], json!({}));
-    }
+    // Reactions and edits are no messages that wait to be read.
+    let doubt = cast.chloe.says(room, "I think");
+    cast.all_see_text(room, &doubt, &chloe, "I think");
+    cast.anna.has_unread(room, 2, 0);
+    cast.chloe.has_unread(room, 0, 0);
 }
 
 fn read_and_count(cast: &Cast, room: &str) {

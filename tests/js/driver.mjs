@@ -44,6 +44,7 @@ function start() {
                 reject(data?.error);
             } else if (state !== "STOPPED") {
                 client.getRooms().forEach(showRoom);
+                write({ event: "synced" });
                 resolve({});
             }
         });
