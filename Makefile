@@ -5,9 +5,6 @@ CARGO ?= cargo
 PYTHON ?= python3
 NPM ?= npm
 
-# Tests with real clients look here for them.
-export LINKSPAN_TEST_PYTHON := $(CURDIR)/target/venv/bin/python
-
 .PHONY: run test bench lint test-tools
 .DEFAULT_GOAL := run
 

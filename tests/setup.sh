@@ -7,7 +7,8 @@ cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
 npm=${NPM:-npm}
 cargo=${CARGO:-cargo}
-mkdir -p target
+target=${CARGO_TARGET_DIR:-$PWD/target}
+mkdir -p "$target"
 
 # Does something if any of its causes is newer than its mark.
 once() {
@@ -23,8 +24,8 @@ once() {
 }
 
 install_nio() {
-    "$python" -m venv target/venv
-    target/venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/python/requirements.txt
+    "$python" -m venv "$target"/venv
+    "$target"/venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/python/requirements.txt
 }
 
 install_js_sdk() {
@@ -32,15 +33,15 @@ install_js_sdk() {
 }
 
 install_node() {
-    mkdir -p target/node
-    echo '{ "private": true }' > target/node/package.json
-    (cd target/node && "$npm" install --no-audit --no-fund --no-save --loglevel=error node@24.9.0)
-    target/node/node_modules/.bin/node --version > /dev/null
+    mkdir -p "$target"/node
+    echo '{ "private": true }' > "$target"/node/package.json
+    (cd "$target"/node && "$npm" install --no-audit --no-fund --no-save --loglevel=error node@24.9.0)
+    "$target"/node/node_modules/.bin/node --version > /dev/null
 }
 
-once target/venv/installed install_nio tests/python/requirements.txt
+once "$target"/venv/installed install_nio tests/python/requirements.txt
 once tests/js/node_modules/.installed install_js_sdk tests/js/package-lock.json
 if [ "$(node --version | sed 's/^v//; s/\..*//')" -lt 22 ]; then
-    once target/node/installed install_node tests/setup.sh
+    once "$target"/node/installed install_node tests/setup.sh
 fi
-"$cargo" build --quiet --manifest-path tests/rust-client/Cargo.toml --target-dir target
+"$cargo" build --quiet --manifest-path tests/rust-client/Cargo.toml --target-dir "$target"

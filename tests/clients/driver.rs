@@ -62,8 +62,7 @@ impl Library {
                 command
             }
             Self::Nio => {
-                let python = std::env::var_os("LINKSPAN_TEST_PYTHON").map(PathBuf::from);
-                let mut command = Command::new(python.unwrap_or_else(|| target.join("venv/bin/python")));
+                let mut command = Command::new(target.join("venv/bin/python"));
                 command.arg(root.join("python/driver.py"));
                 command
             }
