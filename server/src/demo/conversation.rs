@@ -113,7 +113,7 @@ fn soft(text: impl Into<String>) -> Line {
 
 fn milliseconds(delay: Duration) -> String {
     match delay.as_millis() {
-        0 => "under 1 ms".to_owned(),
+        0 => "<1 ms".to_owned(),
         ms => format!("{ms} ms"),
     }
 }
@@ -169,6 +169,7 @@ impl<'a> Conversation<'a> {
         self.talk(&group).await?;
         self.screen.part("And yet apart");
         self.tokens().await?;
+        self.outsiders(&chat)?;
         self.summary();
         Ok(())
     }
@@ -245,7 +246,7 @@ impl<'a> Conversation<'a> {
         let room = self.people[DANA].gets("create_room", words).await?;
         let others = [ANNA, MARCO, BEN, CLEO, EMIL];
         self.all_see(before, Sign::Invitation { room: room.clone() }, &ALL, &others).await?;
-        self.step("All five accept", DANA);
+        self.step_in("All five accept", "all three apps", Look::Plain);
         let before = self.now();
         for who in others {
             self.people[who].does("join", json!({ "room": room })).await?;
@@ -324,7 +325,8 @@ impl<'a> Conversation<'a> {
             let own = platform == self.people[ANNA].role.platform;
             match client::whoami(&app.address, &self.people[ANNA].token).await {
                 Ok(user) if own => {
-                    columns[platform].extend([plain("you are"), plain(halves(&user)[0].as_str())])
+                    columns[platform].push(plain("you are"));
+                    columns[platform].extend(halves(&user).map(plain));
                 }
                 Err(refusal) if !own && refusal.code == "M_UNKNOWN_TOKEN" => {
                     columns[platform].extend([plain("refused"), soft(refusal.code)]);
@@ -332,6 +334,20 @@ impl<'a> Conversation<'a> {
                 Ok(user) => return Err(format!("{} took Anna's token: {user}", app.style).into()),
                 Err(refusal) => return Err(format!("{} answered {refusal}", app.style).into()),
             }
+        }
+        self.screen.columns(columns);
+        Ok(())
+    }
+
+    /// Those who are not in the chat of Anna and Ben were never told of it.
+    fn outsiders(&mut self, chat: &str) -> Result<(), Failure> {
+        self.step_in("What the others received of Anna and Ben's chat", "all three apps", Look::Plain);
+        let mut columns = self.headings();
+        for person in [MARCO, DANA, CLEO, EMIL].map(|who| &self.people[who]) {
+            if person.heard().knows(chat) {
+                return Err(format!("{} is told of a chat of others", person.role.name).into());
+            }
+            columns[person.role.platform].push(plain(format!("{}: nothing", person.role.name)));
         }
         self.screen.columns(columns);
         Ok(())
@@ -348,8 +364,7 @@ impl<'a> Conversation<'a> {
             Look::Plain,
             &format!(
                 "{} steps, {} deliveries, and each was seen by everybody it was for. From the moment somebody \
-                 acted until another person's client showed it took {} in the middle, {} at most, both clients \
-                 included.",
+                 acted until another person's client showed it took {} (median), {} at most, both clients included.",
                 self.steps,
                 self.delays.len(),
                 milliseconds(*median),
@@ -436,9 +451,13 @@ impl<'a> Conversation<'a> {
     }
 
     fn step(&mut self, title: &str, who: usize) {
-        self.steps += 1;
         let platform = self.people[who].role.platform;
-        self.screen.step(self.steps, title, self.apps[platform].style, platform);
+        self.step_in(title, self.apps[platform].style, Look::Platform(platform));
+    }
+
+    fn step_in(&mut self, title: &str, app: &str, look: Look) {
+        self.steps += 1;
+        self.screen.step(self.steps, title, app, look);
     }
 
     /// Waits until all watchers see it, and prints what they see. `members` are all people in the room.
@@ -450,14 +469,6 @@ impl<'a> Conversation<'a> {
         watchers: &[usize],
     ) -> Result<(), Failure> {
         let shown = self.gather(&before, &sign, watchers).await;
-        if let (Sign::Event { room, .. }, true) = (&sign, members.len() < self.people.len()) {
-            let outsiders = self.people.iter().enumerate().filter(|(who, _)| !members.contains(who));
-            for (_, person) in outsiders {
-                if person.heard().knows(room) {
-                    return Err(format!("{} is told of a chat of others", person.role.name).into());
-                }
-            }
-        }
         self.show(shown, members)
     }
 
@@ -500,7 +511,7 @@ impl<'a> Conversation<'a> {
                 column.push(soft(delays.join(" · ")));
             }
             if here.is_empty() && !members.iter().any(|who| lives_here(*who)) {
-                column.push(soft("nothing: nobody here is in this chat"));
+                column.push(soft("nobody is in this chat"));
             }
         }
         self.screen.columns(columns);

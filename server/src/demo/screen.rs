@@ -88,10 +88,10 @@ impl Screen {
     }
 
     /// Who does what, and in which app.
-    pub(crate) fn step(&self, number: usize, title: &str, app: &str, platform: usize) {
+    pub(crate) fn step(&self, number: usize, title: &str, app: &str, look: Look) {
         let number = format!("{number:>2}");
         let space = " ".repeat((WIDTH - 1).saturating_sub(6 + width(title) + width(app)).max(2));
-        let (title, app) = (self.paint(Look::Bold, title), self.paint(Look::Platform(platform), app));
+        let (title, app) = (self.paint(Look::Bold, title), self.paint(look, app));
         self.print(&format!("  {}  {title}{space}{app}", self.paint(Look::Soft, &number)));
     }
 
