@@ -247,8 +247,10 @@ impl<'a> Conversation<'a> {
         let others = [ANNA, MARCO, BEN, CLEO, EMIL];
         self.all_see(before, Sign::Invitation { room: room.clone() }, &ALL, &others).await?;
         self.step_in("All five accept", "all three apps", Look::Plain);
-        let before = self.now();
+        let mut before = self.now();
         for who in others {
+            // All are there once the last has come.
+            before.at = Instant::now();
             self.people[who].does("join", json!({ "room": room })).await?;
         }
         self.all_see(before, self.members(&room, &ALL), &ALL, &ALL).await?;

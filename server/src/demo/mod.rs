@@ -20,7 +20,7 @@ use std::{
 use self::{
     conversation::{App, ROLES},
     library::Libraries,
-    person::PASSWORD,
+    person::{PASSWORD, Role},
     screen::{Look, Screen},
 };
 use crate::{
@@ -139,7 +139,11 @@ fn say_how_to_log_in(screen: &Screen, apps: &[App; 3]) {
     screen.gap();
     for (platform, app) in apps.iter().enumerate() {
         let here = ROLES.iter().filter(|role| role.platform == platform);
-        let names: Vec<_> = here.map(|role| role.username).collect();
+        let name = |role: &Role| match role.username == role.name.to_lowercase() {
+            true => role.username.to_owned(),
+            false => format!("{} ({})", role.username, role.name),
+        };
+        let names: Vec<_> = here.map(name).collect();
         screen.row(&[
             (Look::Platform(platform), app.style, 17),
             (Look::Plain, &app.address, 25),
