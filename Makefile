@@ -8,12 +8,24 @@ NPM ?= npm
 # Tests with real clients look here for them.
 export LINKSPAN_TEST_PYTHON := $(CURDIR)/target/venv/bin/python
 
-.PHONY: run test bench lint test-tools
+.PHONY: run demo-js demo-nio test bench lint test-tools
 .DEFAULT_GOAL := run
 
-# Three platforms on this machine: http://127.0.0.1:8101, :8102 and :8103.
+# Six people chat over three platforms, which then stay up: http://127.0.0.1:8101, :8102 and :8103.
+# `make run DATA=folder` keeps the data.
 run:
-	$(CARGO) run --release --package linkspan --bin linkspan -- demo
+	@$(MAKE) --no-print-directory demo-js demo-nio & \
+	$(CARGO) build --release --package linkspan --bin linkspan; built=$$?; wait; exit $$built
+	@$(CARGO) run --quiet --release --package linkspan --bin linkspan -- demo --clients tests $(if $(DATA),--data "$(DATA)")
+
+# Without a client library, the demo's own client speaks for those who would use it.
+demo-js:
+	@$(MAKE) --no-print-directory tests/js/node_modules/.installed target/node/installed \
+	|| echo "note: matrix-js-sdk could not be installed; the demo goes without it"
+
+demo-nio:
+	@$(MAKE) --no-print-directory target/venv/installed \
+	|| echo "note: matrix-nio could not be installed; the demo goes without it"
 
 test: test-tools
 	$(CARGO) xtask tidy
@@ -31,7 +43,7 @@ lint:
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; \
 	else echo "cargo-deny is not installed: licences and advisories were not checked"; fi
 
-test-tools: target/venv/installed tests/js/node_modules/.installed
+test-tools: target/venv/installed tests/js/node_modules/.installed target/node/installed
 
 target/venv/installed: tests/python/requirements.txt
 	mkdir -p target
@@ -39,6 +51,13 @@ target/venv/installed: tests/python/requirements.txt
 	target/venv/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
-tests/js/node_modules/.installed: $(wildcard tests/js/package-lock.json)
-	@if [ -f tests/js/package-lock.json ]; then \
-	cd tests/js && $(NPM) ci --no-audit --no-fund && touch node_modules/.installed; fi
+tests/js/node_modules/.installed: tests/js/package-lock.json
+	cd tests/js && $(NPM) ci --no-audit --no-fund --loglevel=error
+	touch $@
+
+# matrix-js-sdk needs Node 22: where this machine's is older, one that only it uses.
+target/node/installed:
+	mkdir -p target/node
+	node --eval 'process.exit(parseInt(process.versions.node) < 22)' \
+	|| $(NPM) install --prefix target/node --no-audit --no-fund --loglevel=error node@24
+	touch $@
