@@ -295,7 +295,9 @@ async fn rooms_made_alike_at_once_are_different_rooms() {
             creation_content: CanonicalJsonObject::new(),
             power_levels: CanonicalJsonObject::new(),
         };
-        tasks.push(Box::pin(async move { rooms.create_room(&user(ALICE), command, 1_000).await.expect("a room") }));
+        tasks.push(Box::pin(async move {
+            rooms.create_room(&user(ALICE), command, 1_000).await.expect("a room")
+        }));
     }
     let rooms: std::collections::HashSet<_> = world.at_once(tasks).await.into_iter().collect();
     assert_eq!(rooms.len(), 8);

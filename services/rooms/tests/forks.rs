@@ -226,7 +226,9 @@ async fn the_same_event_many_times_at_once_is_one_event() {
     for _ in 0..16 {
         let (rooms, room_id) = (world.rooms.clone(), graph.room_id.clone());
         let object = graph.events[&topic].object.clone();
-        tasks.push(Box::pin(async move { rooms.insert_event(&room_id, &object, 5_000).await.expect("an answer") }));
+        tasks.push(Box::pin(async move {
+            rooms.insert_event(&room_id, &object, 5_000).await.expect("an answer")
+        }));
     }
     let became = world.at_once(tasks).await;
     assert_eq!(became.iter().filter(|it| **it == Inserted::InTimeline(seq + 1)).count(), 1);
