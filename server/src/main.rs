@@ -3,6 +3,7 @@
 //! Only this crate reads configuration, environment and arguments; it wires the services together and
 //! decides nothing about chats.
 
+mod audit_command;
 mod check;
 mod config;
 mod connection;
@@ -45,6 +46,8 @@ enum Command {
     Serve(ConfigPath),
     /// Say everything that is wrong with a configuration.
     Check(ConfigPath),
+    /// Say where the stored tables contradict each other, while the server is stopped.
+    Audit(ConfigPath),
     /// Serve three example platforms on this machine, and let people of all three chat.
     Demo(demo::Options),
     /// List or add platforms.
@@ -96,6 +99,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Serve(path) => serve::serve(read_config(&path.config)?)?,
         Command::Check(path) => return check_config(&path.config),
+        Command::Audit(path) => return audit_command::run(&read_config(&path.config)?),
         Command::Demo(options) => return demo::run(options),
         Command::Platform(command) => platform_commands::run(command)?,
         Command::User(command) => user_commands::run(command)?,

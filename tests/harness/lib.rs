@@ -3,8 +3,8 @@
 //!
 //! It must not know what a test is about, and asks the server nothing but over HTTP.
 
-mod http;
 pub mod household;
+mod http;
 pub mod http1;
 pub mod program;
 mod server;

@@ -145,7 +145,7 @@ impl Append {
     }
 
     /// The append of events that were made elsewhere.
-    pub(crate) fn from_elsewhere(mut self) -> Self {
+    pub(crate) fn made_elsewhere(mut self) -> Self {
         self.from_elsewhere = true;
         self
     }
