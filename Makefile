@@ -14,7 +14,8 @@ export LINKSPAN_TEST_PYTHON := $(CURDIR)/target/venv/bin/python
 # Six people chat over three platforms, which then stay up: http://127.0.0.1:8101, :8102 and :8103.
 # `make run DATA=folder` keeps the data. Where a client library cannot be installed, the demo's own client speaks.
 run:
-	@tests/setup.sh js nio & \
+	@{ tests/setup.sh js || echo "note: matrix-js-sdk could not be installed"; \
+	tests/setup.sh nio || echo "note: matrix-nio could not be installed"; } & \
 	$(CARGO) build --release --package linkspan --bin linkspan; built=$$?; wait; exit $$built
 	@$(CARGO) run --quiet --release --package linkspan --bin linkspan -- demo --clients tests $(if $(DATA),--data "$(DATA)")
 
