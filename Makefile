@@ -1,16 +1,20 @@
 # What one does with this project. Everything works from a fresh clone with Rust, Python 3 and Node.
 # What tests need besides is installed under target/ and tests/js/node_modules.
 
-CARGO ?= cargo
-PYTHON ?= python3
-NPM ?= npm
+export CARGO ?= cargo
+export PYTHON ?= python3
+export NPM ?= npm
 
 .PHONY: run test bench lint test-tools
 .DEFAULT_GOAL := run
 
-# Three platforms on this machine: http://127.0.0.1:8101, :8102 and :8103.
+# Six people chat over three platforms, which then stay up: http://127.0.0.1:8101, :8102 and :8103.
+# `make run DATA=folder` keeps the data. Where a client library cannot be installed, the demo's own client speaks.
 run:
-	$(CARGO) run --release --package linkspan --bin linkspan -- demo
+	@{ tests/setup.sh js || echo "note: matrix-js-sdk could not be installed"; \
+	tests/setup.sh nio || echo "note: matrix-nio could not be installed"; } & \
+	$(CARGO) build --release --package linkspan --bin linkspan; built=$$?; wait; exit $$built
+	@$(CARGO) run --quiet --release --package linkspan --bin linkspan -- demo --clients tests $(if $(DATA),--data "$(DATA)")
 
 test: test-tools
 	$(CARGO) xtask tidy
@@ -32,4 +36,4 @@ lint:
 
 # Client libraries in Python, JavaScript and Rust; quick when they are there.
 test-tools:
-	CARGO="$(CARGO)" PYTHON="$(PYTHON)" NPM="$(NPM)" tests/setup.sh
+	tests/setup.sh

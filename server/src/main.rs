@@ -3,6 +3,7 @@
 //! Only this crate reads configuration, environment and arguments; it wires the services together and
 //! decides nothing about chats.
 
+mod audit_command;
 mod check;
 mod config;
 mod connection;
@@ -29,6 +30,7 @@ use crate::config::{Config, Severity};
 const LOG: &str = "LINKSPAN_LOG";
 /// At `info` the storage engine tells of every file, and the rules of every event.
 const LOG_DEFAULT: &str = "info,fjall=warn,lsm_tree=warn,ruma_state_res=warn";
+const LOG_DEMO: &str = "warn";
 
 /// A Matrix homeserver for several chat platforms in one process.
 #[derive(Debug, Parser)]
@@ -44,12 +46,10 @@ enum Command {
     Serve(ConfigPath),
     /// Say everything that is wrong with a configuration.
     Check(ConfigPath),
-    /// Serve three example platforms on this machine.
-    Demo {
-        /// Where to keep the data; without it they are gone when the demo ends.
-        #[arg(long, value_name = "DIR")]
-        data: Option<PathBuf>,
-    },
+    /// Say where the stored tables contradict each other, while the server is stopped.
+    Audit(ConfigPath),
+    /// Serve three example platforms on this machine, and let people of all three chat.
+    Demo(demo::Options),
     /// List or add platforms.
     #[command(subcommand)]
     Platform(platform_commands::PlatformCommand),
@@ -70,7 +70,9 @@ type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Err(failure) = start_log() {
+    // The demo's page is for people: it tells by itself what matters.
+    let quiet = matches!(arguments.command, Command::Demo(_));
+    if let Err(failure) = start_log(if quiet { LOG_DEMO } else { LOG_DEFAULT }) {
         eprintln!("linkspan: {LOG} is not understood: {failure}");
         return ExitCode::FAILURE;
     }
@@ -83,8 +85,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn start_log() -> Result<(), Failure> {
-    let filter = std::env::var(LOG).unwrap_or_else(|_| LOG_DEFAULT.to_owned());
+fn start_log(default: &str) -> Result<(), Failure> {
+    let filter = std::env::var(LOG).unwrap_or_else(|_| default.to_owned());
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::builder().parse(filter)?)
         .with_ansi(std::io::stderr().is_terminal())
@@ -97,7 +99,8 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Serve(path) => serve::serve(read_config(&path.config)?)?,
         Command::Check(path) => return check_config(&path.config),
-        Command::Demo { data } => demo::run(data)?,
+        Command::Audit(path) => return audit_command::run(&read_config(&path.config)?),
+        Command::Demo(options) => return demo::run(options),
         Command::Platform(command) => platform_commands::run(command)?,
         Command::User(command) => user_commands::run(command)?,
     }

@@ -1,8 +1,9 @@
 //! The command `serve`: listeners, and stopping without losing an answer.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
+use linkspan_inbox::Inbox;
 use linkspan_platforms::{Platform, Platforms};
 use tokio::{
     net::TcpListener,
@@ -22,52 +23,98 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) fn serve(config: Config) -> Result<(), Failure> {
     let connections = limits::raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(config, connections))
+    runtime.block_on(async {
+        let stopped = stop_signal()?;
+        let running = Running::start(&config, connections).await?;
+        // Only when all are there: who waits for a line may use any of them.
+        for listening in &running.listening {
+            println!("listening on http://{} for {}", listening.address, listening.names);
+        }
+        stopped.await;
+        running.stop().await;
+        Ok(())
+    })
 }
 
-async fn run(config: Config, connections: usize) -> Result<(), Failure> {
-    let stopped = stop_signal()?;
-    let asked = config.listen.max_connections.map_or(usize::MAX, |asked| asked as usize);
-    if asked != usize::MAX && asked > connections {
-        tracing::warn!(asked, allowed = connections, "the limit of open files allows fewer connections");
-    }
-    let (app, background) = services::open(&config).await?;
-    let inbox = app.inbox.clone();
-    let platforms = app.platforms.clone();
-    let router = linkspan_client_api::router(app).merge(linkspan_pages::router(platforms.clone()));
+/// A server that listens. It has to be stopped; dropping it cuts requests off.
+pub(crate) struct Running {
+    /// First the one for all platforms, if there is one.
+    pub(crate) listening: Vec<Listening>,
+    inbox: Inbox,
+    listeners: JoinSet<()>,
+    stop: watch::Sender<()>,
+    background: JoinSet<()>,
+}
 
-    let (stop, stopping) = watch::channel(());
-    let permits = Arc::new(Semaphore::new(asked.min(connections).min(Semaphore::MAX_PERMITS)));
-    let mut listeners = JoinSet::new();
-    for (listener, platform) in bind(&config, &platforms).await? {
-        let server = server(&router, platform, &config);
-        listeners.spawn(accept(listener, Arc::new(server), permits.clone(), stopping.clone()));
-    }
-    drop((stopping, router));
+/// Where a server listens.
+pub(crate) struct Listening {
+    pub(crate) address: SocketAddr,
+    /// The platform that it is for alone.
+    pub(crate) platform: Option<Arc<Platform>>,
+    /// The server names of all platforms that are reached there.
+    names: String,
+}
 
-    stopped.await;
-    tracing::info!("stopping");
-    // Long polls answer at once; connections end after the request they are in.
-    inbox.stop_waiting();
-    let _ = stop.send(());
-    listeners.join_all().await;
-    if tokio::time::timeout(STOP_GRACE, stop.closed()).await.is_err() {
-        tracing::warn!(connections = stop.receiver_count(), "some requests were cut off");
+/// Another program listens there.
+#[derive(Debug)]
+pub(crate) struct PortTaken(SocketAddr);
+
+impl fmt::Display for PortTaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot listen on {}: port {} is taken by another program", self.0, self.0.port())
     }
-    drop(background);
-    tracing::info!("stopped");
-    Ok(())
+}
+
+impl std::error::Error for PortTaken {}
+
+impl Running {
+    /// Opens the store and listens everywhere; at most so many connections at a time.
+    pub(crate) async fn start(config: &Config, connections: usize) -> Result<Self, Failure> {
+        let asked = config.listen.max_connections.map_or(usize::MAX, |asked| asked as usize);
+        if asked != usize::MAX && asked > connections {
+            tracing::warn!(asked, allowed = connections, "the limit of open files allows fewer connections");
+        }
+        let (app, background) = services::open(config).await?;
+        let inbox = app.inbox.clone();
+        let platforms = app.platforms.clone();
+        let router = linkspan_client_api::router(app).merge(linkspan_pages::router(platforms.clone()));
+
+        let (stop, stopping) = watch::channel(());
+        let permits = Arc::new(Semaphore::new(asked.min(connections).min(Semaphore::MAX_PERMITS)));
+        let mut listeners = JoinSet::new();
+        let mut listening = Vec::new();
+        for (listener, platform, names) in bind(config, &platforms).await? {
+            let address = listener.local_addr()?;
+            listening.push(Listening { address, platform: platform.clone(), names });
+            let server = server(&router, platform, config);
+            listeners.spawn(accept(listener, Arc::new(server), permits.clone(), stopping.clone()));
+        }
+        Ok(Self { listening, inbox, listeners, stop, background })
+    }
+
+    /// Answers the requests that are under way, and ends.
+    pub(crate) async fn stop(self) {
+        tracing::info!("stopping");
+        // Long polls answer at once; connections end after the request they are in.
+        self.inbox.stop_waiting();
+        let _ = self.stop.send(());
+        self.listeners.join_all().await;
+        if tokio::time::timeout(STOP_GRACE, self.stop.closed()).await.is_err() {
+            tracing::warn!(connections = self.stop.receiver_count(), "some requests were cut off");
+        }
+        drop(self.background);
+        tracing::info!("stopped");
+    }
 }
 
 fn server(router: &Router, platform: Option<Arc<Platform>>, config: &Config) -> Server {
     Server { router: router.clone(), platform, trusted_proxies: config.listen.trusted_proxies.clone() }
 }
 
-/// All listeners, each with the platform that it is for alone; says where each is.
-async fn bind(
-    config: &Config,
-    platforms: &Platforms,
-) -> Result<Vec<(TcpListener, Option<Arc<Platform>>)>, Failure> {
+/// A listener, the platform that it is for alone, and the names of all that are reached there.
+type Bound = (TcpListener, Option<Arc<Platform>>, String);
+
+async fn bind(config: &Config, platforms: &Platforms) -> Result<Vec<Bound>, Failure> {
     let mut listeners = Vec::new();
     if let Some(address) = config.listen.http {
         let names: Vec<_> = platforms.iter().map(|platform| platform.server_name().as_str()).collect();
@@ -79,15 +126,14 @@ async fn bind(
             listeners.push((bind_one(address).await?, Some(platform.clone()), name));
         }
     }
-    // Only when all are there: who waits for a line may use any of them.
-    for (listener, _, names) in &listeners {
-        println!("listening on http://{} for {names}", listener.local_addr()?);
-    }
-    Ok(listeners.into_iter().map(|(listener, platform, _)| (listener, platform)).collect())
+    Ok(listeners)
 }
 
 async fn bind_one(address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| format!("cannot listen on {address}: {error}").into())
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => PortTaken(address).into(),
+        _ => format!("cannot listen on {address}: {error}").into(),
+    })
 }
 
 async fn accept(
@@ -122,7 +168,7 @@ async fn accept(
 }
 
 /// Ready once the program is asked to stop. From the call on it is no longer simply killed.
-fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+pub(crate) fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {

@@ -226,17 +226,21 @@ async fn check_memberships(world: &World, journal: &Journal, place: usize) {
     let room = &world.places[place];
     let path = format!("/_matrix/client/v3/rooms/{}/members", room.id);
     let members = world.get(room.senders[0], &path).await;
-    let members: HashMap<_, _> = list(&members["chunk"])
-        .iter()
-        .map(|event| {
-            (event["state_key"].as_str(), event["content"]["membership"].as_str().unwrap_or_default())
-        })
-        .collect();
+    let members = list(&members["chunk"]).iter();
+    let members: HashMap<_, _> =
+        members.map(|event| (event["state_key"].as_str().expect("a user id"), &event["content"])).collect();
+    for lane in journal.settings.iter().filter(|lane| room.senders.contains(&lane.person)) {
+        let user_id = world.people[lane.person].user_id.as_str();
+        let name = members[user_id]["displayname"].as_str().and_then(|name| name.strip_prefix("name "));
+        let name = name.map_or(0, |number| number.parse().expect("a number"));
+        assert!(lane.name.allows(name), "{user_id} is {name} in {}, but {:?}", room.id, lane.name);
+    }
     for ((person, _), membership) in
         journal.doors.iter().flat_map(|doors| &doors.memberships).filter(|((_, of), _)| *of == place)
     {
         let user_id = &world.people[*person].user_id;
-        let is = members.get(&Some(user_id.as_str())).copied().unwrap_or("none");
+        let is = members.get(user_id.as_str()).and_then(|content| content["membership"].as_str());
+        let is = is.unwrap_or("none");
         let allowed = is == membership.acknowledged || Some(is) == membership.tried;
         assert!(allowed, "{user_id} is {is} in {}, but {membership:?}", room.id);
         let (path, body) = ("/_matrix/client/v3/joined_rooms", Body::Empty);

@@ -150,6 +150,8 @@ pub(crate) struct Settings {
     pub(crate) marks: BTreeMap<usize, Counter>,
     /// Account data: in a place, or global.
     pub(crate) notes: BTreeMap<Option<usize>, Counter>,
+    /// The number in the display name.
+    pub(crate) name: Counter,
     pub(crate) receipts: Vec<Receipt>,
     pub(crate) to_device: Vec<ToDevice>,
     pending: Option<ToDevice>,
@@ -166,6 +168,7 @@ impl Settings {
             rng: StdRng::seed_from_u64(seed ^ (0x2000 + person as u64)),
             marks: BTreeMap::new(),
             notes: BTreeMap::new(),
+            name: Counter::default(),
             receipts: Vec::new(),
             to_device: Vec::new(),
             pending: None,
@@ -180,12 +183,13 @@ impl Settings {
         let places: Vec<_> = places.collect();
         loop {
             let place = places[self.rng.random_range(0..places.len())];
-            let outcome = match self.rng.random_range(0..10) {
-                0..2 => self.set_mark(&world, place).await,
-                2 => self.set_note(&world, Some(place)).await,
-                3 => self.set_note(&world, None).await,
-                4..6 => self.set_receipts(&world, place).await,
-                6..9 => self.send_to_device(&world).await,
+            let outcome = match self.rng.random_range(0..20) {
+                0..4 => self.set_mark(&world, place).await,
+                4..6 => self.set_note(&world, Some(place)).await,
+                6..8 => self.set_note(&world, None).await,
+                8 => self.set_name(&world).await,
+                9..12 => self.set_receipts(&world, place).await,
+                12..18 => self.send_to_device(&world).await,
                 _ => self.upload(&world).await,
             };
             if outcome.is_err() {
@@ -217,6 +221,15 @@ impl Settings {
         let value = counter.next();
         let body = Body::Json(json!({ "n": value }));
         world.call(self.person, Method::PUT, &path, body).await.map(|_| counter.acknowledged = value)
+    }
+
+    /// A name that was not acknowledged is asked for again: rooms that have not followed must do so then.
+    async fn set_name(&mut self, world: &World) -> Result<(), Lost> {
+        let is_answered = self.name.acknowledged == self.name.tried;
+        let value = if is_answered { self.name.next() } else { self.name.tried };
+        let path = format!("/_matrix/client/v3/profile/{}/displayname", world.people[self.person].user_id);
+        let body = Body::Json(json!({ "displayname": format!("name {value}") }));
+        world.call(self.person, Method::PUT, &path, body).await.map(|_| self.name.acknowledged = value)
     }
 
     /// Two receipts at once: the one that is further on has to stay.
@@ -287,15 +300,19 @@ pub(crate) struct Doors {
     rng: StdRng,
     /// By person and room.
     pub(crate) memberships: BTreeMap<(usize, usize), Membership>,
+    /// Rooms from here on are not opened yet.
+    pub(crate) closed_from: usize,
 }
 
 impl Doors {
     pub(crate) fn new(number: usize, memberships: BTreeMap<(usize, usize), Membership>, seed: u64) -> Self {
-        Self { rng: StdRng::seed_from_u64(seed ^ (0x3000 + number as u64)), memberships }
+        let rng = StdRng::seed_from_u64(seed ^ (0x3000 + number as u64));
+        Self { rng, memberships, closed_from: 0 }
     }
 
     pub(crate) async fn run(mut self, world: Arc<World>) -> Self {
-        let keys: Vec<_> = self.memberships.keys().copied().collect();
+        let keys = self.memberships.keys().copied().filter(|(_, place)| *place < self.closed_from);
+        let keys: Vec<_> = keys.collect();
         loop {
             let (person, place) = keys[self.rng.random_range(0..keys.len())];
             let membership = self.memberships.get_mut(&(person, place)).expect("the key is one of the map");

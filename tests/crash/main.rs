@@ -33,10 +33,18 @@ const KILLS: usize = 50;
 const SENDERS: usize = 12;
 /// All people.
 const PEOPLE: usize = 122;
-/// Members of the big room at the start: it passes the threshold of 100 under load.
-const BIG: usize = 96;
+/// Who is in the big rooms from the start; under load they pass the threshold of 100 members.
+const BIG: usize = 97;
+/// The room that people come to and go from.
+const DOOR: usize = 3;
+/// The first of the big rooms; the others are opened one after the other.
+const FIRST_BIG: usize = 4;
+/// How many big rooms there are.
+const BIG_ROOMS: usize = 3;
 /// Somebody who is in a room, syncs, and never reads or says anything.
 const LURKER: usize = SENDERS;
+/// Lanes of people who come and go.
+const DOORS: usize = 8;
 /// Requests of the preparations that run at once.
 const AT_ONCE: usize = 8;
 /// The client that sleeps is woken after so many rounds.
@@ -70,6 +78,9 @@ async fn nothing_acknowledged_is_lost() {
 
     let mut killed = 0;
     while killed < kills {
+        for doors in &mut journal.doors {
+            doors.closed_from = FIRST_BIG + 1 + killed * BIG_ROOMS / kills;
+        }
         journal = run_until_killed(&world, journal, &mut server, &mut rng).await;
         killed += 1;
         if killed % 10 == 0 {
@@ -175,13 +186,17 @@ async fn prepare(http: Http) -> World {
     let senders: Vec<usize> = (0..SENDERS).collect();
     let small =
         |first: usize| senders.iter().copied().filter(|sender| sender % 2 == first).collect::<Vec<_>>();
-    let rooms: [(bool, Vec<usize>, Vec<usize>); 5] = [
+    let mut rooms: Vec<(bool, Vec<usize>, Vec<usize>)> = vec![
         (false, small(0), vec![LURKER]),
         (false, small(1), vec![]),
         (true, senders.clone(), vec![]),
-        (false, senders.clone(), (SENDERS..BIG).collect()),
         (false, senders[..3].to_vec(), vec![]),
     ];
+    // Each member's inbox gets every event of a room below the threshold: there few people talk.
+    rooms.extend((0..BIG_ROOMS).map(|number| {
+        let talkers = if number == 0 { SENDERS } else { 3 };
+        (false, senders[..talkers].to_vec(), (talkers..BIG).collect())
+    }));
     for (is_busy, senders, others) in rooms {
         let body = json!({
             "preset": "public_chat",
@@ -193,10 +208,16 @@ async fn prepare(http: Http) -> World {
         let id = room["room_id"].as_str().expect("a room id").to_owned();
         let members: Vec<_> = senders[1..].iter().chain(&others).copied().collect();
         world.places.push(Place { id, is_busy, senders, acknowledged: Mutex::default() });
-        for member in members {
-            let path =
-                format!("/_matrix/client/v3/rooms/{}/join", world.places.last().expect("it was put").id);
-            world.call(member, Method::POST, &path, Body::Json(json!({}))).await.expect("the server runs");
+        let room = &world.places.last().expect("it was just put there").id;
+        for members in members.chunks(AT_ONCE) {
+            let joins = members.iter().map(async |member| {
+                let path = format!("/_matrix/client/v3/rooms/{room}/join");
+                world
+                    .call(*member, Method::POST, &path, Body::Json(json!({})))
+                    .await
+                    .expect("the server runs")
+            });
+            futures_util::future::join_all(joins).await;
         }
     }
     world
@@ -240,12 +261,15 @@ async fn open_journal(world: &World, seed: u64) -> Journal {
     // Two lanes of each sender; one of these shares its device with the other.
     let messages = (0..2 * SENDERS).map(|number| Messages::new(number % SENDERS, number, seed));
     let settings = (0..SENDERS).map(|person| Settings::new(person, recipients.clone(), seed));
-    let (big, door) = (3, 4);
     let out = Membership { acknowledged: "none", tried: None };
-    let doors = (0..8).map(|number| {
-        let of_big = (BIG..PEOPLE).filter(|person| person % 8 == number).map(|person| ((person, big), out));
-        let of_door = (40..72).filter(|person| person % 8 == number).map(|person| ((person, door), out));
-        Doors::new(number, of_big.chain(of_door).collect(), seed)
+    let doors = (0..DOORS).map(|number| {
+        let own = move |person: &usize| person % DOORS == number;
+        let of_door = (40..72).filter(own).map(|person| ((person, DOOR), out));
+        let of_big = (BIG..PEOPLE).filter(own);
+        let big_rooms = FIRST_BIG..FIRST_BIG + BIG_ROOMS;
+        let of_big =
+            of_big.flat_map(move |person| big_rooms.clone().map(move |place| ((person, place), out)));
+        Doors::new(number, of_door.chain(of_big).collect(), seed)
     });
     Journal {
         messages: messages.collect(),

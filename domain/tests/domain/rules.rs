@@ -127,7 +127,7 @@ fn levels_that_are_text_count_where_the_version_lets_them() {
         let mut maker = Maker::new(rules.clone(), json!({ "room_version": version, "creator": ALICE }));
         let join = maker.member(ALICE, ALICE, "join");
         let bob = maker.member(BOB, BOB, "join");
-        let content = json!({ "users": { BOB: "50" }, "state_default": " 50 ", "notifications": "none" });
+        let content = json!({ "users": { BOB: "50" }, "state_default": " 50 " });
         let levels = maker.state(ALICE, "m.room.power_levels", "", content);
         let set = allowed(&maker, &levels, &[&join]);
         assert_eq!(set, number < 10, "{version}");

@@ -1,12 +1,14 @@
 //! Errors on the wire: every service's errors are mapped to the specification's codes here.
 //! <https://spec.matrix.org/v1.19/client-server-api/#standard-error-response>
 
+use std::time::Duration;
+
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
 use bytes::BytesMut;
-use http::StatusCode;
+use http::{StatusCode, header};
 use linkspan_accounts::AccountsError;
 use linkspan_media::MediaError;
 use linkspan_platforms::Limited;
@@ -94,8 +96,20 @@ impl ApiError {
     }
 }
 
+impl ApiError {
+    /// How long to wait before trying again, if that is known.
+    fn retry_delay(&self) -> Option<Duration> {
+        let Self::Standard { kind: ErrorKind::LimitExceeded(data), .. } = self else { return None };
+        match data.retry_after {
+            Some(RetryAfter::Delay(delay)) => Some(delay),
+            _ => None,
+        }
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        let delay = self.retry_delay();
         let response = match self {
             Self::Uiaa(info) => UiaaResponse::AuthResponse(*info).try_into_http_response::<BytesMut>(),
             Self::Standard { status, kind, message } => {
@@ -104,7 +118,15 @@ impl IntoResponse for ApiError {
             }
         };
         match response {
-            Ok(response) => response.map(|body| Body::from(body.freeze())),
+            Ok(mut response) => {
+                if let Some(delay) = delay {
+                    // ruma rounds down: who came back then would be too early.
+                    let seconds = delay.as_millis().div_ceil(1000);
+                    let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
+                    response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+                }
+                response.map(|body| Body::from(body.freeze()))
+            }
             Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         }
     }

@@ -15,12 +15,14 @@ pub(crate) fn landing_page(platforms: &Platforms, platform: &Platform, address: 
         Identity::Account => "anna.berg",
     };
     let known_by = match settings.identity {
-        Identity::Handle => "People are known by a public @handle.",
-        Identity::Phone => "People are known by their phone number; the account's own name holds no number.",
-        Identity::Account => "People have an account with a name and an e-mail address.",
+        Identity::Handle => "People here are known by a public @handle.",
+        Identity::Phone => {
+            "People here are known by their phone number; the name of the account holds no number."
+        }
+        Identity::Account => "People here have an account with a name and an e-mail address.",
     };
     let registration = match settings.registration {
-        Registration::Open => "Registration is open: your client's “create account” works.",
+        Registration::Open => "Registration is open: “create account” of your client works.",
         Registration::Token => "To register you need a registration token from the operator.",
         Registration::Closed => "Registration is closed; the operator makes the accounts.",
     };
@@ -29,14 +31,15 @@ pub(crate) fn landing_page(platforms: &Platforms, platform: &Platform, address: 
         &settings.name,
         &format!(
             "<h1>{name}</h1>\n\
-             <p>This is the chat platform <strong>{name}</strong>, a <a href=\"https://matrix.org\">Matrix</a> \
-             server run by Linkspan. There is no app to open here: log in with the Matrix client you like.</p>\n\
+             <p class=\"lead\">A chat platform, and a <a href=\"https://matrix.org\">Matrix</a> server run by \
+             Linkspan. There is no app to open here: log in with the Matrix client you like.</p>\n\
              <dl>\n<dt>Homeserver</dt><dd><code>{address}</code></dd>\n\
-             <dt>Your address</dt><dd><code>@{example}:{server}</code></dd>\n</dl>\n\
+             <dt>Your address</dt><dd><code>@{example}:{server}</code>, with your own name</dd>\n</dl>\n\
              <p>{known_by} {registration}</p>\n\
-             <h2>Log in</h2>\n{steps}\
+             <h2>Log in</h2>\n{steps}{limits}\
              <h2>Whom you can reach</h2>\n{others}",
             steps = login_steps(&address, example, &server),
+            limits = client_limits(&address),
         ),
     )
 }
@@ -49,16 +52,32 @@ pub(crate) fn unknown_host_page() -> String {
 /// All arguments are HTML already.
 fn login_steps(address: &str, example: &str, server: &str) -> String {
     format!(
-        "<dl class=\"steps\">\n\
-         <dt>Element Web</dt><dd>Sign in → Edit, beside the homeserver → Other homeserver → \
-         <code>{address}</code></dd>\n\
+        "<dl>\n\
+         <dt>Element, on the desktop or on the web</dt><dd>Sign in → <b>Edit</b>, beside the homeserver → \
+         <b>Other homeserver</b> → <code>{address}</code></dd>\n\
+         <dt>FluffyChat</dt><dd>Choose another homeserver → <code>{address}</code></dd>\n\
          <dt>Cinny</dt><dd>Put <code>{address}</code> into the homeserver field of the log-in page.</dd>\n\
-         <dt>FluffyChat</dt><dd>Sign in with another server: <code>{address}</code></dd>\n\
-         <dt>nheko</dt><dd>Matrix ID <code>@{example}:{server}</code>, homeserver address \
-         <code>{address}</code></dd>\n\
-         <dt>iamb</dt><dd>In the profile: <code>user_id = \"@{example}:{server}\"</code> and \
+         <dt>nheko</dt><dd>Matrix ID <code>@{example}:{server}</code>; in the field for the homeserver, which \
+         appears then, <code>{address}</code></dd>\n\
+         <dt>iamb</dt><dd>In a profile of its configuration:<br><code>user_id = \"@{example}:{server}\"</code><br>\
          <code>url = \"{address}\"</code></dd>\n\
          </dl>\n"
+    )
+}
+
+/// What may keep a client from working. The argument is HTML already.
+fn client_limits(address: &str) -> String {
+    let encryption = "<p class=\"note\">There is no end-to-end encryption on this server yet: start chats without \
+                      it. A client may complain that it cannot set encryption up.</p>\n";
+    if !address.starts_with("http://") {
+        return encryption.to_owned();
+    }
+    format!(
+        "<p class=\"note\">This address begins with <code>http://</code>: type that, too. Clients that are \
+         programs of their own reach it. One that runs in a browser and came by <code>https://</code> does so \
+         only if the server is on your own machine, and then not in every browser: some ask you first, \
+         Safari refuses. A copy of Element Web or Cinny that your machine serves over <code>http://</code> \
+         has no such trouble.</p>\n{encryption}"
     )
 }
 

@@ -145,7 +145,7 @@ impl Append {
     }
 
     /// The append of events that were made elsewhere.
-    pub(crate) fn from_elsewhere(mut self) -> Self {
+    pub(crate) fn made_elsewhere(mut self) -> Self {
         self.from_elsewhere = true;
         self
     }
@@ -513,10 +513,10 @@ impl Append {
                 events.push(stripped_state_event(&event));
             }
         }
-        if let Some(sender) = self.state_event(&StateEventType::RoomMember, member.sender.as_str()).await? {
-            if Some(member.sender.as_str()) != member.state_key.as_deref() {
-                events.push(stripped_state_event(&sender));
-            }
+        if let Some(sender) = self.state_event(&StateEventType::RoomMember, member.sender.as_str()).await?
+            && Some(member.sender.as_str()) != member.state_key.as_deref()
+        {
+            events.push(stripped_state_event(&sender));
         }
         events.push(stripped_state_event(member));
         Ok(events)

@@ -84,7 +84,7 @@ impl Rooms {
         if states_after.is_empty() {
             return Err(RoomsError::Invalid("the event follows no other".into()));
         }
-        append.from_elsewhere().insert(Arc::new(pdu), json, &events, states_after).await
+        append.made_elsewhere().insert(Arc::new(pdu), json, &events, states_after).await
     }
 }
 

@@ -23,19 +23,20 @@ impl Rooms {
         now_ts: u64,
     ) -> Result<()> {
         let before = self.shared.accounts.profile_field(user_id, field).await?;
-        if before == value {
-            return Ok(());
+        if before != value {
+            let mut writes = WriteSet::new();
+            self.shared.accounts.put_profile_field(&mut writes, user_id, field, value.as_ref()).await?;
+            if field == "displayname" {
+                let name = |value: &Option<Value>| {
+                    value.as_ref().and_then(|value| value.as_str().map(str::to_owned))
+                };
+                let (old, new) = (name(&before), name(&value));
+                self.shared.directory.index_user(&mut writes, user_id, old.as_deref(), new.as_deref());
+            }
+            point(&mut writes, user_id, InboxPointer::Profile(user_id.clone()));
+            self.store().commit(writes).await?;
         }
-        let mut writes = WriteSet::new();
-        self.shared.accounts.put_profile_field(&mut writes, user_id, field, value.as_ref()).await?;
-        if field == "displayname" {
-            let name =
-                |value: &Option<Value>| value.as_ref().and_then(|value| value.as_str().map(str::to_owned));
-            let (old, new) = (name(&before), name(&value));
-            self.shared.directory.index_user(&mut writes, user_id, old.as_deref(), new.as_deref());
-        }
-        point(&mut writes, user_id, InboxPointer::Profile(user_id.clone()));
-        self.store().commit(writes).await?;
+        // Rooms follow one by one: who asks again, after a stop in between, has the others follow.
         if matches!(field, "displayname" | "avatar_url") {
             for room_id in self.joined_rooms(user_id).await? {
                 // A room that does not let the user change does not keep the others from it.
@@ -51,8 +52,9 @@ impl Rooms {
         let room = self.joined_room(user_id, room_id).await?;
         let mut append = self.begin(&room, now_ts).await?;
         let current = append.state_event(&StateEventType::RoomMember, user_id.as_str()).await?;
-        let content = current.and_then(|event| linkspan_domain::parse_content(event.content.get()).ok());
-        let mut content = content.unwrap_or_default();
+        let current = current.and_then(|event| linkspan_domain::parse_content(event.content.get()).ok());
+        let current = current.unwrap_or_default();
+        let mut content = current.clone();
         content.insert("membership".into(), text("join"));
         content.remove("reason");
         for field in ["displayname", "avatar_url"] {
@@ -60,6 +62,9 @@ impl Rooms {
                 Some(Value::String(value)) => content.insert(field.to_owned(), text(value)),
                 _ => content.remove(field),
             };
+        }
+        if content == current {
+            return append.settle().await;
         }
         // In a restricted room a member who changes no membership needs no authorizer.
         content.remove("join_authorised_via_users_server");
@@ -89,10 +94,10 @@ impl Rooms {
     /// Leaves all rooms, declines all invitations, takes all knocks back.
     async fn leave_all(&self, user_id: &OwnedUserId, now_ts: u64) -> Result<()> {
         for (room_id, stored) in self.memberships(user_id).await? {
-            if matches!(stored.value.membership.as_str(), "join" | "invite" | "knock") {
-                if let Err(error) = self.leave_room(user_id, &room_id, None, now_ts).await {
-                    tracing::warn!(%error, %room_id, %user_id, "an account that goes could not leave a room");
-                }
+            if matches!(stored.value.membership.as_str(), "join" | "invite" | "knock")
+                && let Err(error) = self.leave_room(user_id, &room_id, None, now_ts).await
+            {
+                tracing::warn!(%error, %room_id, %user_id, "an account that goes could not leave a room");
             }
         }
         Ok(())

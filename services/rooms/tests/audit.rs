@@ -279,7 +279,7 @@ async fn a_log_that_does_not_end_in_the_state_is_found() {
 #[tokio::test]
 async fn rooms_made_alike_at_once_are_different_rooms() {
     let world = World::new().await;
-    let mut tasks = tokio::task::JoinSet::new();
+    let mut tasks = Vec::<std::pin::Pin<Box<dyn Future<Output = _> + Send>>>::new();
     for _ in 0..8 {
         let rooms = world.rooms.clone();
         let command = CreateRoom {
@@ -295,9 +295,11 @@ async fn rooms_made_alike_at_once_are_different_rooms() {
             creation_content: CanonicalJsonObject::new(),
             power_levels: CanonicalJsonObject::new(),
         };
-        tasks.spawn(async move { rooms.create_room(&user(ALICE), command, 1_000).await.expect("a room") });
+        tasks.push(Box::pin(async move {
+            rooms.create_room(&user(ALICE), command, 1_000).await.expect("a room")
+        }));
     }
-    let rooms: std::collections::HashSet<_> = tasks.join_all().await.into_iter().collect();
+    let rooms: std::collections::HashSet<_> = world.at_once(tasks).await.into_iter().collect();
     assert_eq!(rooms.len(), 8);
     world.check_tables("eight rooms").await;
 }

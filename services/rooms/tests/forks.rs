@@ -166,7 +166,7 @@ async fn a_local_event_follows_all_ends_and_merges_them() {
         let merge =
             world.rooms.set_state(&user(ALICE), &room_id, "m.room.name", "", name, 9_000).await.expect("set");
         let head = world.head(&room_id).await;
-        assert_eq!(head.extremities, [merge.clone()]);
+        assert_eq!(head.extremities, std::slice::from_ref(&merge));
         let event = world.rooms.event(&room_id, &merge).await.expect("read").expect("an event");
         let mut prev = event.pdu.prev_events.clone();
         let mut expected = forks.clone();
@@ -222,13 +222,15 @@ async fn the_same_event_many_times_at_once_is_one_event() {
     let mut graph = Graph::start(&world, &RoomVersionId::V12).await;
     let topic = graph.topic(CAROL, "once", &[]);
     let seq = world.head(&graph.room_id).await.seq;
-    let mut tasks = tokio::task::JoinSet::new();
+    let mut tasks = Vec::<std::pin::Pin<Box<dyn Future<Output = _> + Send>>>::new();
     for _ in 0..16 {
         let (rooms, room_id) = (world.rooms.clone(), graph.room_id.clone());
         let object = graph.events[&topic].object.clone();
-        tasks.spawn(async move { rooms.insert_event(&room_id, &object, 5_000).await.expect("an answer") });
+        tasks.push(Box::pin(async move {
+            rooms.insert_event(&room_id, &object, 5_000).await.expect("an answer")
+        }));
     }
-    let became = tasks.join_all().await;
+    let became = world.at_once(tasks).await;
     assert_eq!(became.iter().filter(|it| **it == Inserted::InTimeline(seq + 1)).count(), 1);
     assert_eq!(became.iter().filter(|it| **it == Inserted::Known).count(), 15);
     world.check(&graph, "once").await;
@@ -272,21 +274,21 @@ async fn local_events_that_are_not_on_disk_yet_are_followed_by_inserted_ones() {
     let mut graph = Graph::start(&world, &RoomVersionId::V12).await;
     let room_id = graph.room_id.clone();
     let forks: Vec<_> = (0..6).map(|fork| graph.topic(CAROL, &format!("fork {fork}"), &[])).collect();
-    let mut tasks = tokio::task::JoinSet::new();
+    let mut tasks = Vec::<std::pin::Pin<Box<dyn Future<Output = _> + Send>>>::new();
     for (number, fork) in forks.iter().enumerate() {
         let (rooms, room_id, object) =
             (world.rooms.clone(), room_id.clone(), graph.events[fork].object.clone());
-        tasks.spawn(async move {
+        tasks.push(Box::pin(async move {
             let inserted = rooms.insert_event(&room_id, &object, 5_000).await.expect("an answer");
             assert!(matches!(inserted, Inserted::InTimeline(_)), "{inserted:?}");
-        });
+        }));
         let (rooms, room_id) = (world.rooms.clone(), graph.room_id.clone());
-        tasks.spawn(async move {
+        tasks.push(Box::pin(async move {
             let content = format!(r#"{{"name":"name {number}"}}"#);
             rooms.set_state(&user(ALICE), &room_id, "m.room.name", "", &content, 9_000).await.expect("set");
-        });
+        }));
     }
-    tasks.join_all().await;
+    world.at_once(tasks).await;
     world.check_tables("all are there").await;
 }
 

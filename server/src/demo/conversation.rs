@@ -1,0 +1,603 @@
+//! The conversation: who does what, and what everybody's own client shows of it.
+//!
+//! What is printed under a step was read from what that person's client received, never from what was sent.
+
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::{
+    client,
+    heard::Heard,
+    library::{Libraries, Library},
+    person::{PATIENCE, Person, Role, Sign},
+    picture,
+    screen::{Line, Look, Screen},
+};
+use crate::Failure;
+
+/// A platform as the demo shows it.
+#[derive(Clone, Debug)]
+pub(crate) struct App {
+    /// What kind of app it stands for.
+    pub(crate) style: &'static str,
+    /// The base of its URLs.
+    pub(crate) address: String,
+}
+
+const ANNA: usize = 0;
+const MARCO: usize = 1;
+const BEN: usize = 2;
+const DANA: usize = 3;
+const CLEO: usize = 4;
+const EMIL: usize = 5;
+
+const fn role(
+    name: &'static str,
+    display_name: &'static str,
+    username: &'static str,
+    platform: usize,
+    library: Library,
+) -> Role {
+    Role { name, display_name, username, platform, library }
+}
+
+/// Whom the demo is about. User ids of the platform with phone numbers say nothing about anybody.
+pub(crate) const ROLES: [Role; 6] = [
+    role("Anna", "Anna Berg", "anna", 0, Library::Js),
+    role("Marco", "Marco Rossi", "marco", 0, Library::BuiltIn),
+    role("Ben", "Ben Adler", "ben", 1, Library::Nio),
+    role("Dana", "Dana Novak", "dana", 1, Library::BuiltIn),
+    role("Cleo", "Cleo Lind", "u7k2m9x4", 2, Library::Js),
+    role("Emil", "Emil Roth", "u3q8d5w1", 2, Library::BuiltIn),
+];
+
+const GROUP: &str = "Saturday at the harbour";
+const THUMBNAIL: u32 = 96;
+
+/// Lets six people arrive and chat, and prints what each sees.
+pub(crate) async fn hold(
+    screen: &Screen,
+    apps: [App; 3],
+    libraries: Option<Libraries>,
+    logs: &Path,
+) -> Result<(), Failure> {
+    let mut conversation = Conversation::begin(screen, apps, libraries, logs).await?;
+    let held = conversation.hold().await;
+    for person in conversation.people {
+        person.leave().await;
+    }
+    held
+}
+
+struct Conversation<'a> {
+    screen: &'a Screen,
+    apps: [App; 3],
+    people: Vec<Person>,
+    steps: usize,
+    /// How long each thing took to get to each person.
+    delays: Vec<Duration>,
+}
+
+/// A moment before something happens, and how much everybody had heard until then.
+struct Moment {
+    at: Instant,
+    heard: Vec<usize>,
+}
+
+/// What one person's client showed.
+struct Shown {
+    who: usize,
+    /// None: nothing that takes time to arrive.
+    delay: Option<Duration>,
+    lines: Vec<Line>,
+}
+
+fn plain(text: impl Into<String>) -> Line {
+    (Look::Plain, text.into())
+}
+
+fn name(text: impl Into<String>) -> Line {
+    (Look::Bold, text.into())
+}
+
+fn soft(text: impl Into<String>) -> Line {
+    (Look::Soft, text.into())
+}
+
+fn milliseconds(delay: Duration) -> String {
+    match delay.as_millis() {
+        0 => "<1 ms".to_owned(),
+        ms => format!("{ms} ms"),
+    }
+}
+
+impl<'a> Conversation<'a> {
+    async fn begin(
+        screen: &'a Screen,
+        apps: [App; 3],
+        libraries: Option<Libraries>,
+        logs: &Path,
+    ) -> Result<Self, Failure> {
+        let libraries = Arc::new(libraries.unwrap_or_default());
+        let mut arriving = JoinSet::new();
+        for (at, role) in ROLES.into_iter().enumerate() {
+            let (server, libraries, logs) =
+                (apps[role.platform].address.clone(), libraries.clone(), logs.to_owned());
+            arriving.spawn(async move {
+                let arrived = Person::arrive(role, server, &libraries, &logs).await;
+                (at, arrived.map_err(|failure| failure.to_string()))
+            });
+        }
+        let mut people = Vec::new();
+        while let Some(arrived) = arriving.join_next().await {
+            let (at, person) = arrived?;
+            people.push((at, person?));
+        }
+        people.sort_by_key(|(at, _)| *at);
+        let people: Vec<_> = people.into_iter().map(|(_, person)| person).collect();
+
+        screen.part("Six people, three apps");
+        for person in &people {
+            let platform = person.role.platform;
+            screen.row(&[
+                (Look::Bold, person.role.display_name, 13),
+                (Look::Platform(platform), apps[platform].style, 17),
+                (Look::Plain, &person.id, 31),
+                (Look::Soft, person.library.name(), 0),
+            ]);
+        }
+        screen.gap();
+        for missing in &libraries.missing {
+            screen.say(Look::Soft, &format!("not found: {missing}"));
+        }
+        Ok(Self { screen, apps, people, steps: 0, delays: Vec::new() })
+    }
+
+    async fn hold(&mut self) -> Result<(), Failure> {
+        self.screen.part("Two people of two platforms");
+        let chat = self.one_to_one().await?;
+        self.chat(&chat).await?;
+        self.screen.part("A group over all three");
+        let group = self.group().await?;
+        self.talk(&group).await?;
+        self.screen.part("And yet apart");
+        self.tokens().await?;
+        self.outsiders(&chat)?;
+        self.summary();
+        Ok(())
+    }
+
+    // Two people
+
+    /// The chat of Anna and Ben: the one they have, or a new one.
+    async fn one_to_one(&mut self) -> Result<String, Failure> {
+        let ben = self.people[BEN].id.clone();
+        let mut chats = self.people[ANNA].heard().account_data("m.direct");
+        let known =
+            chats.get(&ben).and_then(|rooms| rooms.as_array()?.last()?.as_str()).map(ToOwned::to_owned);
+        if let Some(room) = known.filter(|room| self.are_in(room, &[ANNA, BEN])) {
+            self.screen.say(Look::Soft, "Anna and Ben go on in the chat they have.");
+            self.screen.gap();
+            return Ok(room);
+        }
+        let ben = self.finds(ANNA, "Ben", BEN).await?;
+        self.step("Anna asks Ben for a chat", ANNA);
+        let before = self.now();
+        let words = json!({
+            "name": null, "topic": null, "invite": [ben], "direct": true, "public": false, "space": false,
+            "alias": null,
+        });
+        let room = self.people[ANNA].gets("create_room", words).await?;
+        chats.insert(ben, json!([room]));
+        // How clients remember which of their rooms are chats of two.
+        self.people[ANNA].does("set_account_data", json!({ "type": "m.direct", "content": chats })).await?;
+        self.all_see(before, Sign::Invitation { room: room.clone() }, &[ANNA, BEN], &[BEN]).await?;
+        self.step("Ben accepts", BEN);
+        let before = self.now();
+        self.people[BEN].does("join", json!({ "room": room })).await?;
+        self.all_see(before, self.members(&room, &[ANNA, BEN]), &[ANNA, BEN], &[ANNA]).await?;
+        Ok(room)
+    }
+
+    async fn chat(&mut self, room: &str) -> Result<(), Failure> {
+        const BOTH: [usize; 2] = [ANNA, BEN];
+        let text = "Hi Ben! You write from another app, and I did not have to leave mine.";
+        self.step("Anna writes", ANNA);
+        self.says(ANNA, room, text, &BOTH).await?;
+        self.step("Ben starts to type", BEN);
+        self.types(BEN, room, &BOTH).await?;
+        self.step("Ben answers", BEN);
+        let answer = self.says(BEN, room, "Nor did I. Harbour on Saturday, with the others?", &BOTH).await?;
+        self.step("Anna reads it", ANNA);
+        self.reads(ANNA, room, &answer, &BOTH).await
+    }
+
+    // A group
+
+    /// The group of all six: the one they have, or a new one.
+    async fn group(&mut self) -> Result<String, Failure> {
+        const ALL: [usize; 6] = [ANNA, MARCO, BEN, DANA, CLEO, EMIL];
+        let known: Vec<String> = {
+            let heard = self.people[DANA].heard();
+            let groups = heard.rooms.iter().filter(|(_, state)| state["name"] == GROUP);
+            groups.map(|(room, _)| room.clone()).collect()
+        };
+        if let Some(room) = known.into_iter().find(|room| self.are_in(room, &ALL)) {
+            self.screen.say(Look::Soft, &format!("All six go on in “{GROUP}”."));
+            self.screen.gap();
+            return Ok(room);
+        }
+        let cleo = self.finds(DANA, "Cleo", CLEO).await?;
+        let mut invited = vec![cleo];
+        invited.extend([ANNA, MARCO, BEN, EMIL].map(|who| self.people[who].id.clone()));
+        self.step("Dana makes a group", DANA);
+        let before = self.now();
+        let words = json!({
+            "name": GROUP, "topic": null, "invite": invited, "direct": false, "public": false, "space": false,
+            "alias": null,
+        });
+        let room = self.people[DANA].gets("create_room", words).await?;
+        let others = [ANNA, MARCO, BEN, CLEO, EMIL];
+        self.all_see(before, Sign::Invitation { room: room.clone() }, &ALL, &others).await?;
+        self.step_in("All five accept", "all three apps", Look::Plain);
+        let mut before = self.now();
+        for who in others {
+            // All are there once the last has come.
+            before.at = Instant::now();
+            self.people[who].does("join", json!({ "room": room })).await?;
+        }
+        self.all_see(before, self.members(&room, &ALL), &ALL, &ALL).await?;
+        Ok(room)
+    }
+
+    async fn talk(&mut self, room: &str) -> Result<(), Failure> {
+        const ALL: [usize; 6] = [ANNA, MARCO, BEN, DANA, CLEO, EMIL];
+        self.step("Dana writes", DANA);
+        let plan = self.says(DANA, room, "Saturday at ten, at the old linkspan?", &ALL).await?;
+        self.step("Cleo starts to type", CLEO);
+        self.types(CLEO, room, &ALL).await?;
+        self.step("Cleo sends a picture", CLEO);
+        let picture = self.shows_picture(CLEO, room, &ALL).await?;
+        self.step("Emil replies to it", EMIL);
+        let before = self.now();
+        let words = json!({ "room": room, "event": picture, "body": "That is it! I bring the coffee." });
+        let id = self.people[EMIL].gets("reply", words).await?;
+        self.all_see(before, self.event(room, &id), &ALL, &self.others(EMIL, &ALL)).await?;
+        self.step("Marco reacts", MARCO);
+        let before = self.now();
+        let reaction =
+            self.people[MARCO].gets("react", json!({ "room": room, "event": id, "key": "👍" })).await?;
+        self.all_see(before, self.event(room, &reaction), &ALL, &self.others(MARCO, &ALL)).await?;
+        self.step("Dana edits her message", DANA);
+        let before = self.now();
+        let words =
+            json!({ "room": room, "event": plan, "body": "Saturday at eleven, at the old linkspan?" });
+        let edit = self.people[DANA].gets("edit", words).await?;
+        self.all_see(before, self.event(room, &edit), &ALL, &self.others(DANA, &ALL)).await?;
+        self.step("Anna reads everything", ANNA);
+        self.reads(ANNA, room, &edit, &ALL).await
+    }
+
+    /// Sends the picture; the others load it. The event.
+    async fn shows_picture(&mut self, who: usize, room: &str, members: &[usize]) -> Result<String, Failure> {
+        let png = picture::draw();
+        let (data, kind, file) = (STANDARD.encode(&png), "image/png", "linkspan.png");
+        let words = json!({ "data": data, "mimetype": kind, "name": file });
+        let mxc = self.people[who].gets("upload", words).await?;
+        let before = self.now();
+        let words = json!({
+            "room": room, "mxc": mxc, "name": file, "mimetype": kind, "size": png.len(),
+            "width": picture::WIDTH, "height": picture::HEIGHT,
+        });
+        let id = self.people[who].gets("send_image", words).await?;
+        let mut shown = self.gather(&before, &self.event(room, &id), &self.others(who, members)).await;
+        for one in shown.iter_mut().filter(|one| one.delay.is_some()) {
+            // The address is the one that arrived.
+            let mxc = self.people[one.who].heard().item(room, &id).map(|item| item["content"]["url"].clone());
+            let person = &mut self.people[one.who];
+            let whole = person.does("download", json!({ "mxc": mxc })).await?;
+            let words = json!({ "mxc": mxc, "width": THUMBNAIL, "height": THUMBNAIL });
+            let small = person.does("thumbnail", words).await?;
+            let (whole, (width, height)) = loaded(&whole)?;
+            let (_, (small_width, small_height)) = loaded(&small)?;
+            if whole != png {
+                return Err(format!("the picture that {} loaded is another", person.role.name).into());
+            }
+            one.lines.push(plain(format!("  {width} × {height}, {:.1} kB", whole.len() as f64 / 1000.0)));
+            one.lines.push(plain(format!("  thumbnail {small_width} × {small_height}")));
+        }
+        self.show(shown, members)?;
+        Ok(id)
+    }
+
+    // Apart
+
+    /// Anna's token is asked for at all three addresses.
+    async fn tokens(&mut self) -> Result<(), Failure> {
+        self.step("Anna's access token is shown to all three", ANNA);
+        let mut columns = self.headings();
+        for (platform, app) in self.apps.iter().enumerate() {
+            let own = platform == self.people[ANNA].role.platform;
+            match client::whoami(&app.address, &self.people[ANNA].token).await {
+                Ok(user) if own => {
+                    columns[platform].push(plain("you are"));
+                    columns[platform].extend(halves(&user).map(plain));
+                }
+                Err(refusal) if !own && refusal.code == "M_UNKNOWN_TOKEN" => {
+                    columns[platform].extend([plain("refused"), soft(refusal.code)]);
+                }
+                Ok(user) => return Err(format!("{} took Anna's token: {user}", app.style).into()),
+                Err(refusal) => return Err(format!("{} answered {refusal}", app.style).into()),
+            }
+        }
+        self.screen.columns(columns);
+        Ok(())
+    }
+
+    /// Those who are not in the chat of Anna and Ben were never told of it.
+    fn outsiders(&mut self, chat: &str) -> Result<(), Failure> {
+        self.step_in("What the others received of Anna and Ben's chat", "all three apps", Look::Plain);
+        let mut columns = self.headings();
+        for person in [MARCO, DANA, CLEO, EMIL].map(|who| &self.people[who]) {
+            if person.heard().knows(chat) {
+                return Err(format!("{} is told of a chat of others", person.role.name).into());
+            }
+            columns[person.role.platform].push(plain(format!("{}: nothing", person.role.name)));
+        }
+        self.screen.columns(columns);
+        Ok(())
+    }
+
+    fn summary(&mut self) {
+        self.delays.sort();
+        let (Some(median), Some(slowest)) = (self.delays.get(self.delays.len() / 2), self.delays.last())
+        else {
+            return;
+        };
+        self.screen.part("All seen");
+        self.screen.say(
+            Look::Plain,
+            &format!(
+                "{} steps, {} deliveries, and each was seen by everybody it was for. From the moment somebody \
+                 acted until another person's client showed it took {} (median), {} at most, both clients included.",
+                self.steps,
+                self.delays.len(),
+                milliseconds(*median),
+                milliseconds(*slowest)
+            ),
+        );
+    }
+
+    // What people do
+
+    /// Somebody looks for a name, and finds whom they look for; the user id that was found.
+    async fn finds(&mut self, who: usize, term: &str, whom: usize) -> Result<String, Failure> {
+        self.step(&format!("{} looks for “{term}”", self.people[who].role.name), who);
+        let found = self.people[who].does("find_people", json!({ "term": term })).await?;
+        let found = found.as_array().map(Vec::as_slice).unwrap_or_default();
+        let mut columns = self.headings();
+        let column = &mut columns[self.people[who].role.platform];
+        column.push(soft(self.people[who].role.name));
+        for one in found {
+            column.push(name(one["name"].as_str().unwrap_or_default()));
+            column.extend(
+                halves(one["user"].as_str().unwrap_or_default()).map(|half| plain(format!("  {half}"))),
+            );
+        }
+        self.screen.columns(columns);
+        let is_meant = |one: &&Value| one["name"] == self.people[whom].role.display_name;
+        let one = found.iter().find(is_meant).and_then(|one| one["user"].as_str());
+        one.map(ToOwned::to_owned)
+            .ok_or_else(|| format!("nobody found {}", self.people[whom].role.name).into())
+    }
+
+    async fn says(
+        &mut self,
+        who: usize,
+        room: &str,
+        body: &str,
+        members: &[usize],
+    ) -> Result<String, Failure> {
+        let before = self.now();
+        let words = json!({ "room": room, "body": body, "mentions": [] });
+        let id = self.people[who].gets("send_text", words).await?;
+        self.all_see(before, self.event(room, &id), members, &self.others(who, members)).await?;
+        Ok(id)
+    }
+
+    async fn types(&mut self, who: usize, room: &str, members: &[usize]) -> Result<(), Failure> {
+        let before = self.now();
+        self.people[who].does("typing", json!({ "room": room, "on": true })).await?;
+        let sign = Sign::Typing { room: room.to_owned(), user: self.people[who].id.clone() };
+        self.all_see(before, sign, members, &self.others(who, members)).await
+    }
+
+    async fn reads(&mut self, who: usize, room: &str, event: &str, members: &[usize]) -> Result<(), Failure> {
+        let before = self.now();
+        let words = json!({ "room": room, "event": event, "private": false, "thread": null });
+        self.people[who].does("receipt", words).await?;
+        let (id, user) = (event.to_owned(), self.people[who].id.clone());
+        let sign = Sign::Receipt { room: room.to_owned(), id, user };
+        self.all_see(before, sign, members, &self.others(who, members)).await
+    }
+
+    fn event(&self, room: &str, id: &str) -> Sign {
+        Sign::Event { room: room.to_owned(), id: id.to_owned() }
+    }
+
+    fn members(&self, room: &str, members: &[usize]) -> Sign {
+        let users = members.iter().map(|who| self.people[*who].id.clone()).collect();
+        Sign::Members { room: room.to_owned(), users }
+    }
+
+    fn others(&self, who: usize, members: &[usize]) -> Vec<usize> {
+        members.iter().copied().filter(|other| *other != who).collect()
+    }
+
+    fn are_in(&self, room: &str, members: &[usize]) -> bool {
+        members.iter().all(|who| self.people[*who].heard().membership(room) == Some("join"))
+    }
+
+    // What people see
+
+    fn now(&self) -> Moment {
+        let heard = self.people.iter().map(|person| person.heard().said.len()).collect();
+        Moment { at: Instant::now(), heard }
+    }
+
+    fn step(&mut self, title: &str, who: usize) {
+        let platform = self.people[who].role.platform;
+        self.step_in(title, self.apps[platform].style, Look::Platform(platform));
+    }
+
+    fn step_in(&mut self, title: &str, app: &str, look: Look) {
+        self.steps += 1;
+        self.screen.step(self.steps, title, app, look);
+    }
+
+    /// Waits until all watchers see it, and prints what they see. `members` are all people in the room.
+    async fn all_see(
+        &mut self,
+        before: Moment,
+        sign: Sign,
+        members: &[usize],
+        watchers: &[usize],
+    ) -> Result<(), Failure> {
+        let shown = self.gather(&before, &sign, watchers).await;
+        self.show(shown, members)
+    }
+
+    async fn gather(&self, before: &Moment, sign: &Sign, watchers: &[usize]) -> Vec<Shown> {
+        let mut all = Vec::new();
+        for &who in watchers {
+            let person = &self.people[who];
+            let seen = person.sees(before.heard[who], sign).await;
+            let delay = seen.map(|at| at.saturating_duration_since(before.at));
+            let lines = match delay {
+                Some(_) => describe(&person.heard(), sign),
+                None => vec![(Look::Bad, format!("nothing came in {} s", PATIENCE.as_secs()))],
+            };
+            all.push(Shown { who, delay, lines });
+        }
+        all
+    }
+
+    fn headings(&self) -> [Vec<Line>; 3] {
+        [0, 1, 2].map(|platform| vec![(Look::Platform(platform), self.apps[platform].style.to_owned())])
+    }
+
+    /// Prints what everybody saw, by platform; people who saw the same stand together.
+    fn show(&mut self, shown: Vec<Shown>, members: &[usize]) -> Result<(), Failure> {
+        let mut columns = self.headings();
+        for (platform, column) in columns.iter_mut().enumerate() {
+            let lives_here = |who: usize| self.people[who].role.platform == platform;
+            let here: Vec<_> = shown.iter().filter(|one| lives_here(one.who)).collect();
+            let mut told: Vec<&Vec<Line>> = Vec::new();
+            for one in &here {
+                if told.contains(&&one.lines) {
+                    continue;
+                }
+                told.push(&one.lines);
+                let same: Vec<_> = here.iter().filter(|other| other.lines == one.lines).collect();
+                let names: Vec<_> = same.iter().map(|other| self.people[other.who].role.name).collect();
+                let delays: Vec<_> = same.iter().filter_map(|other| other.delay.map(milliseconds)).collect();
+                column.push(soft(names.join(" · ")));
+                column.extend(one.lines.iter().cloned());
+                column.push(soft(delays.join(" · ")));
+            }
+            if here.is_empty() && !members.iter().any(|who| lives_here(*who)) {
+                column.push(soft("nobody is in this chat"));
+            }
+        }
+        self.screen.columns(columns);
+        self.delays.extend(shown.iter().filter_map(|one| one.delay));
+        let missing: Vec<_> = shown.iter().filter(|one| one.delay.is_none()).collect();
+        let Some(first) = missing.first() else { return Ok(()) };
+        Err(format!("{} did not see this in {} s", self.people[first.who].role.name, PATIENCE.as_secs())
+            .into())
+    }
+}
+
+/// A user id in two lines: they are wider than a column.
+fn halves(user: &str) -> [String; 2] {
+    match user.split_once(':') {
+        Some((localpart, server)) => [localpart.to_owned(), format!(":{server}")],
+        None => [user.to_owned(), String::new()],
+    }
+}
+
+/// The content of media that were loaded, and a picture's size.
+fn loaded(answer: &Value) -> Result<(Vec<u8>, (u32, u32)), Failure> {
+    let data = STANDARD.decode(answer["data"].as_str().unwrap_or_default())?;
+    let size = picture::size(&data).ok_or("what was loaded is no picture")?;
+    Ok((data, size))
+}
+
+/// What somebody's client shows of a sign that it received.
+fn describe(heard: &Heard, sign: &Sign) -> Vec<Line> {
+    match sign {
+        Sign::Invitation { room } => {
+            let state = &heard.rooms[room];
+            let inviter = state["inviter"].as_str().unwrap_or_default();
+            let mut lines = vec![plain("An invitation from"), name(heard.name_of(room, inviter))];
+            lines.extend(state["name"].as_str().map(|title| plain(format!("to “{title}”"))));
+            lines
+        }
+        Sign::Members { room, users } => {
+            let joined = |user: &&String| heard.rooms[room]["members"][user]["membership"] == "join";
+            let names: Vec<_> = users.iter().filter(joined).map(|user| heard.name_of(room, user)).collect();
+            let mut lines = vec![plain(format!("{} people are here:", names.len()))];
+            lines.extend(names.into_iter().map(|one| plain(format!("  {one}"))));
+            lines
+        }
+        Sign::Typing { room, user } => vec![name(heard.name_of(room, user)), soft("  is typing …")],
+        Sign::Receipt { room, id, user } => {
+            let what = heard.item(room, id).map(body).unwrap_or_default();
+            vec![plain(format!("✓ read by {}", heard.name_of(room, user))), soft(format!("  “{what}”"))]
+        }
+        Sign::Event { room, id } => {
+            heard.item(room, id).map(|item| describe_event(heard, room, item)).unwrap_or_default()
+        }
+    }
+}
+
+fn describe_event(heard: &Heard, room: &str, item: &Value) -> Vec<Line> {
+    let content = &item["content"];
+    let sender = heard.name_of(room, item["sender"].as_str().unwrap_or_default());
+    let relation = &content["m.relates_to"];
+    let related =
+        |id: &Value| heard.item(room, id.as_str().unwrap_or_default()).map(body).unwrap_or_default();
+    if let Some(key) = relation["key"].as_str() {
+        return vec![
+            name(sender),
+            plain(format!("  {key} to")),
+            soft(format!("  “{}”", related(&relation["event_id"]))),
+        ];
+    }
+    if relation["rel_type"] == "m.replace" {
+        let was = soft(format!("  was: {}", related(&relation["event_id"])));
+        return vec![name(format!("{sender}, edited")), plain(format!("  {}", body(item))), was];
+    }
+    let mut lines = vec![name(sender)];
+    let replied_to = &relation["m.in_reply_to"]["event_id"];
+    if !replied_to.is_null() {
+        lines.push(soft(format!("  to “{}”", related(replied_to))));
+    }
+    let what = if content["msgtype"] == "m.image" { "picture: " } else { "" };
+    lines.push(plain(format!("  {what}{}", body(item))));
+    lines
+}
+
+/// The text of a message; of an edit, the new one.
+fn body(item: &Value) -> String {
+    let content = &item["content"];
+    let body = content["m.new_content"]["body"].as_str().or(content["body"].as_str());
+    body.unwrap_or_default().to_owned()
+}

@@ -1,0 +1,110 @@
+//! What a person's client has told of, and reading it. Nothing here knows what anybody sent.
+//!
+//! A client tells in lines of JSON, whichever it is; they are described in tests/clients/driver.rs.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Map, Value};
+use tokio::sync::watch;
+
+/// One thing that a client told.
+pub(crate) struct Said {
+    /// When it reached this program.
+    pub(crate) at: Instant,
+    pub(crate) line: Value,
+}
+
+/// Everything that a client has told. It grows for as long as the conversation is.
+#[derive(Default)]
+pub(crate) struct Heard {
+    pub(crate) said: Vec<Said>,
+    /// The latest description of each room.
+    pub(crate) rooms: BTreeMap<String, Value>,
+    /// Answers to commands, until they are taken.
+    pub(crate) replies: BTreeMap<u64, Value>,
+    /// Why the client tells nothing any more.
+    pub(crate) over: Option<String>,
+}
+
+/// Why something was waited for in vain.
+#[derive(Debug)]
+pub(crate) enum Vain {
+    /// It took too long.
+    Late,
+    /// The client has ended, for this reason.
+    Over(String),
+}
+
+impl Heard {
+    /// Takes in a line.
+    pub(crate) fn hear(&mut self, line: Value) {
+        match line["event"].as_str() {
+            None => {
+                if let Some(id) = line["id"].as_u64() {
+                    self.replies.insert(id, line);
+                }
+                return;
+            }
+            Some("sync_failed") => self.over = Some(format!("its sync failed: {}", line["message"])),
+            Some("room") => {
+                let room = line["room"].as_str().unwrap_or_default().to_owned();
+                self.rooms.insert(room, line["state"].clone());
+            }
+            Some(_) => {}
+        }
+        self.said.push(Said { at: Instant::now(), line });
+    }
+
+    /// An event of a timeline.
+    pub(crate) fn item(&self, room: &str, id: &str) -> Option<&Value> {
+        let items = self.said.iter().map(|said| &said.line).filter(|line| line["event"] == "timeline");
+        items
+            .filter(|line| line["room"] == room)
+            .map(|line| &line["item"])
+            .find(|item| item["event_id"] == id)
+    }
+
+    /// What this person's client calls somebody in a room; the user id if it knows no name.
+    pub(crate) fn name_of(&self, room: &str, user: &str) -> String {
+        let name = self.rooms.get(room).and_then(|state| state["members"][user]["name"].as_str());
+        name.unwrap_or(user).to_owned()
+    }
+
+    /// What this person is in a room: `join`, `invite` …
+    pub(crate) fn membership(&self, room: &str) -> Option<&str> {
+        self.rooms.get(room)?["membership"].as_str()
+    }
+
+    /// Whether the client ever told of a room.
+    pub(crate) fn knows(&self, room: &str) -> bool {
+        self.said.iter().any(|said| said.line["room"] == room)
+    }
+
+    /// The person's own data of a kind, as they are now.
+    pub(crate) fn account_data(&self, kind: &str) -> Map<String, Value> {
+        let all = self.said.iter().rev().map(|said| &said.line);
+        let found = all.into_iter().find(|line| line["event"] == "account_data" && line["type"] == kind);
+        found.and_then(|line| line["content"].as_object()).cloned().unwrap_or_default()
+    }
+}
+
+/// Waits until `find` finds what it looks for in what was heard.
+pub(crate) async fn wait<T>(
+    heard: &watch::Sender<Heard>,
+    patience: Duration,
+    mut find: impl FnMut(&Heard) -> Option<T>,
+) -> Result<T, Vain> {
+    let mut found = None;
+    let mut news = heard.subscribe();
+    let looking = news.wait_for(|heard| {
+        found = find(heard);
+        found.is_some() || heard.over.is_some()
+    });
+    // The sender is borrowed here, so the channel stays open.
+    let _ = tokio::time::timeout(patience, looking).await.map(drop);
+    drop(news);
+    found.ok_or_else(|| heard.borrow().over.clone().map_or(Vain::Late, Vain::Over))
+}

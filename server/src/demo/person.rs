@@ -1,0 +1,271 @@
+//! Somebody with an account on one platform, and the client through which they do and see everything.
+
+use std::{
+    fmt,
+    fs::File,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use tokio::sync::watch::{self, Ref};
+
+use super::{
+    client::BuiltIn,
+    heard::{Heard, Vain, wait},
+    library::{Driver, Libraries, Library},
+};
+use crate::Failure;
+
+/// How long anything may take to arrive.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+/// Everybody's password: these accounts are for trying out, on this machine only.
+pub(crate) const PASSWORD: &str = "open-the-linkspan";
+
+/// Why a command was not done.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// The server's `errcode`; empty if the client itself gave up.
+    pub(crate) code: String,
+    pub(crate) message: String,
+}
+
+impl Refusal {
+    /// The client's own.
+    pub(crate) fn own(why: impl fmt::Display) -> Self {
+        Self { code: String::new(), message: why.to_string() }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.code, self.message)
+    }
+}
+
+/// Whom the demo is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Role {
+    /// What they are called in headings.
+    pub(crate) name: &'static str,
+    /// What they call themselves.
+    pub(crate) display_name: &'static str,
+    /// The localpart of their user id.
+    pub(crate) username: &'static str,
+    /// Their platform, as a place in the list of platforms.
+    pub(crate) platform: usize,
+    /// What they would use, were it there.
+    pub(crate) library: Library,
+}
+
+enum Client {
+    Library(Driver),
+    BuiltIn(Box<BuiltIn>),
+}
+
+/// A person with a client that listens.
+pub(crate) struct Person {
+    pub(crate) role: Role,
+    pub(crate) library: Library,
+    /// The user id.
+    pub(crate) id: String,
+    /// The access token.
+    pub(crate) token: String,
+    client: Client,
+    heard: Arc<watch::Sender<Heard>>,
+}
+
+impl Person {
+    /// Logs in, or registers if there is no such account, and listens.
+    pub(crate) async fn arrive(
+        role: Role,
+        server: String,
+        libraries: &Libraries,
+        logs: &Path,
+    ) -> Result<Self, Failure> {
+        if role.library != Library::BuiltIn {
+            let path = logs.join(format!("{}.log", role.username));
+            let log = File::create(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let heard = Arc::new(watch::Sender::default());
+            if let Some(driver) = libraries.start(role.library, log, heard.clone()) {
+                let client = Client::Library(driver);
+                let person = Self::begin(role, role.library, client, heard, &server).await;
+                match person {
+                    // The library does not work here; what it said of that is in its log.
+                    Err(Beginning::Dead) => {}
+                    Err(Beginning::Failed(failure)) => return Err(failure),
+                    Ok(person) => return Ok(person),
+                }
+            }
+        }
+        let heard = Arc::new(watch::Sender::default());
+        let client = Client::BuiltIn(Box::new(BuiltIn::new(heard.clone())));
+        match Self::begin(role, Library::BuiltIn, client, heard, &server).await {
+            Ok(person) => Ok(person),
+            Err(Beginning::Dead) => Err(format!("{}'s client has ended", role.name).into()),
+            Err(Beginning::Failed(failure)) => Err(failure),
+        }
+    }
+
+    async fn begin(
+        role: Role,
+        library: Library,
+        client: Client,
+        heard: Arc<watch::Sender<Heard>>,
+        server: &str,
+    ) -> Result<Self, Beginning> {
+        let (id, token) = (String::new(), String::new());
+        let mut person = Self { role, library, id, token, client, heard };
+        let words = json!({ "server": server, "username": role.username, "password": PASSWORD });
+        let session = match person.command("register", &words).await {
+            Err(refusal) if refusal.code == "M_USER_IN_USE" => person.does("login", words).await?,
+            Err(_) if person.heard.borrow().over.is_some() => return Err(Beginning::Dead),
+            Err(refusal) => return Err(Beginning::Failed(person.could_not("register", &refusal))),
+            Ok(session) => session,
+        };
+        let text = |key: &str| session[key].as_str().unwrap_or_default().to_owned();
+        (person.id, person.token) = (text("user"), text("token"));
+        // Who has no name has no profile either, for some clients.
+        let profile = person.command("get_profile", &json!({ "user": person.id })).await;
+        if profile.is_ok_and(|profile| profile["name"] == role.display_name) {
+            person.does("start", json!({})).await?;
+            return Ok(person);
+        }
+        person.does("set_display_name", json!({ "name": role.display_name })).await?;
+        person.does("start", json!({})).await?;
+        Ok(person)
+    }
+
+    async fn command(&mut self, name: &str, words: &Value) -> Result<Value, Refusal> {
+        match &mut self.client {
+            Client::Library(driver) => driver.command(name, words).await,
+            Client::BuiltIn(client) => client.command(name, words).await,
+        }
+    }
+
+    /// Does something that has to work.
+    pub(crate) async fn does(&mut self, name: &str, words: Value) -> Result<Value, Failure> {
+        self.command(name, &words).await.map_err(|refusal| self.could_not(name, &refusal))
+    }
+
+    /// Does something whose answer is an id.
+    pub(crate) async fn gets(&mut self, name: &str, words: Value) -> Result<String, Failure> {
+        let answer = self.does(name, words).await?;
+        let id = answer.as_str().map(ToOwned::to_owned);
+        id.ok_or_else(|| self.could_not(name, &Refusal::own(format!("the answer was {answer}"))))
+    }
+
+    fn could_not(&self, name: &str, refusal: &Refusal) -> Failure {
+        format!("{} ({}) could not {name}: {refusal}", self.role.name, self.library.name()).into()
+    }
+
+    /// What their client has told until now.
+    pub(crate) fn heard(&self) -> Ref<'_, Heard> {
+        self.heard.borrow()
+    }
+
+    /// When `sign` showed after the first `from` things that the client told; None if it takes too long.
+    pub(crate) async fn sees(&self, from: usize, sign: &Sign) -> Option<Instant> {
+        let find = |heard: &Heard| {
+            let new = heard.said.get(from..).unwrap_or_default();
+            new.iter().find(|said| sign.is_in(&said.line)).map(|said| said.at)
+        };
+        match wait(&self.heard, PATIENCE, find).await {
+            Ok(at) => Some(at),
+            Err(Vain::Late) => None,
+            Err(Vain::Over(why)) => {
+                tracing::warn!("{}'s client has ended: {why}", self.role.name);
+                None
+            }
+        }
+    }
+
+    /// Logs out.
+    pub(crate) async fn leave(mut self) {
+        if let Err(refusal) = self.command("logout", &json!({})).await {
+            tracing::debug!(%refusal, "{} could not log out", self.role.name);
+        }
+    }
+}
+
+/// Why somebody did not arrive.
+enum Beginning {
+    /// The library ended before it did anything.
+    Dead,
+    Failed(Failure),
+}
+
+impl From<Failure> for Beginning {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Something that a client tells of.
+#[derive(Clone, Debug)]
+pub(crate) enum Sign {
+    /// An invitation to a room.
+    Invitation { room: String },
+    /// All of these have joined.
+    Members { room: String, users: Vec<String> },
+    /// An event.
+    Event { room: String, id: String },
+    /// Somebody types.
+    Typing { room: String, user: String },
+    /// Somebody has read as far as an event.
+    Receipt { room: String, id: String, user: String },
+}
+
+impl Sign {
+    fn room(&self) -> &str {
+        match self {
+            Self::Invitation { room }
+            | Self::Members { room, .. }
+            | Self::Event { room, .. }
+            | Self::Typing { room, .. }
+            | Self::Receipt { room, .. } => room,
+        }
+    }
+
+    /// Whether a client tells of it in this line.
+    fn is_in(&self, line: &Value) -> bool {
+        if line["room"] != self.room() {
+            return false;
+        }
+        let state = &line["state"];
+        match self {
+            Self::Invitation { .. } => state["membership"] == "invite",
+            Self::Members { users, .. } => {
+                users.iter().all(|user| state["members"][user]["membership"] == "join")
+            }
+            Self::Event { id, .. } => line["item"]["event_id"] == *id,
+            Self::Typing { user, .. } => {
+                state["typing"].as_array().is_some_and(|all| all.contains(&json!(user)))
+            }
+            Self::Receipt { id, user, .. } => {
+                line["event"] == "receipt" && line["id"] == *id && line["user"] == *user
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signs_are_recognised_in_what_clients_tell() {
+        let (room, user, id) = ("!a".to_owned(), "@b:c".to_owned(), "$d".to_owned());
+        let receipt = Sign::Receipt { room: room.clone(), id, user: user.clone() };
+        let line = json!({ "event": "receipt", "room": "!a", "id": "$d", "user": "@b:c", "kind": "m.read" });
+        assert!(receipt.is_in(&line));
+        let members = Sign::Members { room: room.clone(), users: vec![user.clone()] };
+        let state = |membership| json!({ "members": { "@b:c": { "membership": membership } }, "typing": [] });
+        let told = |room, state: Value| json!({ "event": "room", "room": room, "state": state });
+        assert!(members.is_in(&told("!a", state("join"))));
+        assert!(!members.is_in(&told("!a", state("invite"))));
+        assert!(!members.is_in(&told("!other", state("join"))));
+        assert!(!Sign::Typing { room, user }.is_in(&told("!a", state("join"))));
+    }
+}

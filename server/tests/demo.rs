@@ -1,0 +1,126 @@
+//! The demo as its reader meets it: what each person saw on each platform, and what stays afterwards.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+fn demo(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_linkspan"));
+    command.arg("demo").args(words).stdin(Stdio::null()).env_remove("LINKSPAN_LOG");
+    command
+}
+
+fn once(data: &Path) -> String {
+    let data = data.to_str().expect("a path of text");
+    let Output { status, stdout, stderr } =
+        demo(&["--once", "--ports-from", "0", "--data", data]).output().expect("the program runs");
+    let printed = String::from_utf8(stdout).expect("it is text");
+    assert!(status.success(), "{printed}\n{}", String::from_utf8_lossy(&stderr));
+    printed
+}
+
+/// What stands in one of the three columns of a step.
+fn column(printed: &str, title: &str, column: usize) -> String {
+    let mut lines = printed.lines().skip_while(|line| !line.contains(title));
+    assert!(lines.next().is_some(), "there is no step {title:?}:\n{printed}");
+    let lines = lines.take_while(|line| line.contains('│'));
+    let texts = lines.map(|line| line.split('│').nth(column + 1).unwrap_or_default().trim());
+    texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+const APPS: [&str; 3] = ["Instagram-style", "Messenger-style", "WhatsApp-style"];
+
+#[test]
+fn everybody_sees_it_on_their_own_platform() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let printed = once(folder.path());
+
+    let chat = |title| [0, 1, 2].map(|at| column(&printed, title, at));
+    let [anna, ben, others] = chat("Anna writes");
+    assert_eq!(anna, "Instagram-style", "who writes is not shown it again");
+    assert!(ben.starts_with("Messenger-style Ben Anna Berg Hi Ben!"), "{ben}");
+    assert_eq!(others, "WhatsApp-style nobody is in this chat");
+    assert!(chat("Ben starts to type")[0].contains("Ben Adler is typing"));
+    assert!(chat("Anna reads it")[1].contains("✓ read by Anna Berg"));
+    assert!(chat("Dana looks for “Cleo”")[1].contains("Cleo Lind @u7k2m9x4 :whatsapp.localhost"));
+
+    for (at, app) in APPS.into_iter().enumerate() {
+        let sees = |title: &str, what: &str| {
+            let column = column(&printed, title, at);
+            assert!(column.starts_with(app) && column.contains(what), "{title}: {column}");
+        };
+        sees("Dana makes a group", "An invitation from Dana Novak to “Saturday at the harbour”");
+        sees("All five accept", "6 people are here:");
+        sees("Dana writes", "Dana Novak Saturday at ten, at the old linkspan?");
+        sees("Cleo starts to type", "Cleo Lind is typing …");
+        sees("Cleo sends a picture", "Cleo Lind picture: linkspan.png 480 × 320");
+        sees("Emil replies to it", "Emil Roth to “linkspan.png” That is it!");
+        sees("Marco reacts", "Marco Rossi 👍 to “That is it!");
+        sees("Dana edits her message", "Dana Novak, edited Saturday at eleven");
+        sees("Dana edits her message", "was: Saturday at ten");
+        sees("Anna reads everything", "✓ read by Anna Berg “Saturday at eleven");
+        let answer = if at == 0 { "you are @anna :instagram.localhost" } else { "refused M_UNKNOWN_TOKEN" };
+        sees("Anna's access token", answer);
+        sees("What the others received", ": nothing");
+    }
+    assert!(printed.lines().all(|line| line.chars().count() <= 80), "{printed}");
+    assert!(!printed.contains('\u{1b}'), "no colours where nobody sees them");
+
+    let again = once(folder.path());
+    assert!(again.contains("Anna and Ben go on in the chat they have."), "{again}");
+    assert!(again.contains("All six go on in “Saturday at the harbour”."), "{again}");
+    assert!(column(&again, "Dana edits her message", 2).contains("Saturday at eleven"));
+}
+
+#[test]
+fn afterwards_it_serves_until_it_is_stopped_and_leaves_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = demo(&["--ports-from", "0"]);
+    let mut program =
+        command.env("TMPDIR", folder.path()).stdout(Stdio::piped()).spawn().expect("the program runs");
+    let output = BufReader::new(program.stdout.take().expect("it is piped"));
+    let mut lines = output.lines().map(|line| line.expect("a line of text"));
+    let told: Vec<_> = lines.by_ref().take_while(|line| !line.contains("Ctrl-C")).collect();
+
+    let login = told.iter().rfind(|line| line.contains("Messenger-style")).expect("it says where to log in");
+    let words: Vec<_> = login.split_whitespace().collect();
+    let [_, address, ben, dana] = words[..] else { panic!("an address and two names: {login}") };
+    assert_eq!((ben, dana), ("ben,", "dana"));
+    let password =
+        told.iter().find_map(|line| line.trim().strip_prefix("password")).expect("a password").trim();
+    let body = format!(
+        r#"{{"type":"m.login.password","identifier":{{"type":"m.id.user","user":"dana"}},"password":"{password}"}}"#
+    );
+    let mut stream = TcpStream::connect(&address["http://".len()..]).expect("it listens");
+    write!(
+        stream,
+        "POST /_matrix/client/v3/login HTTP/1.1\r\nHost: messenger.localhost\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("it is sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer of text");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+
+    let pid = i32::try_from(program.id()).ok().and_then(Pid::from_raw).expect("a process id");
+    kill_process(pid, Signal::INT).expect("it runs");
+    assert!(program.wait().expect("it ends").success());
+    let left = folder.path().read_dir().expect("the folder is there").count();
+    assert_eq!(left, 0, "what it kept for the time being is gone");
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let port = taken.local_addr().expect("it listens").port().to_string();
+    let output = demo(&["--once", "--ports-from", &port]).output().expect("the program runs");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains(&format!("port {port} is taken")) && said.contains("--ports-from"), "{said}");
+}

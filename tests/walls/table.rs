@@ -1,0 +1,409 @@
+//! How every endpoint of the client-server API is called, and what those get who should not.
+//!
+//! The one it belongs to is anna of Instagram, who has secrets: all that is hers alone holds the word
+//! SECRET-7f3a, and what is said in her room SECRET-b81c. Others who try are
+//!
+//! | who | what is expected |
+//! |---|---|
+//! | nobody, without a token | 401 `M_MISSING_TOKEN` where a token is needed, else `others` |
+//! | somebody with a made-up token | 401 `M_UNKNOWN_TOKEN` where a token is looked at, else `others` |
+//! | carl of Messenger, at Instagram's address | the same: his token is worth nothing here |
+//! | ben of Instagram, a neighbour | `others` |
+//! | carl, an administrator of Messenger, at Messenger's address | `others` |
+//!
+//! and none of them ever reads either, nor, unless the entry says `open`, the id of anna's room.
+//! `others(OK)` without `open` means: they get their own, or what says nothing of anna. Then comes anna
+//! herself: she gets `OK`, unless `own` says otherwise, and reads a secret where the entry says `reveals`.
+//! Last comes dora of Messenger, who is in anna's room: whatever she gets, it is of the room.
+//!
+//! Paths that begin with `/v` are below `/_matrix/client`. Names in braces are filled in by
+//! [`crate::household`].
+
+/// What an endpoint answers: status and error code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected(pub u16, pub &'static str);
+
+/// It works.
+pub const OK: Expected = Expected(200, "");
+/// This is not yours.
+pub const FORBIDDEN: Expected = Expected(403, "M_FORBIDDEN");
+/// There is no such thing, or you may not know.
+pub const NOT_FOUND: Expected = Expected(404, "M_NOT_FOUND");
+/// The password that should prove who you are is not yours.
+pub const UNPROVEN: Expected = Expected(401, "M_FORBIDDEN");
+/// No token.
+pub const MISSING_TOKEN: Expected = Expected(401, "M_MISSING_TOKEN");
+/// A token that is worth nothing here.
+pub const UNKNOWN_TOKEN: Expected = Expected(401, "M_UNKNOWN_TOKEN");
+/// A parameter is wrong.
+pub const INVALID_PARAM: Expected = Expected(400, "M_INVALID_PARAM");
+
+/// An entry of the table.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The endpoint's function.
+    pub name: &'static str,
+    /// HTTP method.
+    pub method: &'static str,
+    /// Path and query.
+    pub path: &'static str,
+    /// The body, empty if there is none.
+    pub body: &'static str,
+    /// The body's type.
+    pub content_type: &'static str,
+    /// What anna gets.
+    pub own: Expected,
+    /// What ben and carl get.
+    pub others: Expected,
+    /// Anna reads a secret here.
+    pub reveals: bool,
+    /// Others may learn the id of anna's room here.
+    pub open: bool,
+    /// Who calls it is logged out.
+    pub ends_session: bool,
+    /// The body is the proof: who sends it is anna, except on another platform.
+    pub proof_in_body: bool,
+    /// The body is content that may be any JSON object.
+    pub free_content: bool,
+}
+
+fn entry(method: &'static str, name: &'static str, path: &'static str) -> Entry {
+    Entry {
+        name,
+        method,
+        path,
+        body: if matches!(method, "GET" | "DELETE") { "" } else { "{}" },
+        content_type: "application/json",
+        own: OK,
+        others: FORBIDDEN,
+        reveals: false,
+        open: false,
+        ends_session: false,
+        proof_in_body: false,
+        free_content: false,
+    }
+}
+
+fn get(name: &'static str, path: &'static str) -> Entry {
+    entry("GET", name, path)
+}
+
+fn put(name: &'static str, path: &'static str) -> Entry {
+    entry("PUT", name, path)
+}
+
+fn post(name: &'static str, path: &'static str) -> Entry {
+    entry("POST", name, path)
+}
+
+fn delete(name: &'static str, path: &'static str) -> Entry {
+    entry("DELETE", name, path)
+}
+
+impl Entry {
+    fn body(self, body: &'static str) -> Self {
+        Self { body, ..self }
+    }
+
+    fn content(self, content_type: &'static str, body: &'static str) -> Self {
+        Self { content_type, body, ..self }
+    }
+
+    fn own(self, own: Expected) -> Self {
+        Self { own, ..self }
+    }
+
+    fn others(self, others: Expected) -> Self {
+        Self { others, ..self }
+    }
+
+    fn reveals(self) -> Self {
+        Self { reveals: true, ..self }
+    }
+
+    fn open(self) -> Self {
+        Self { open: true, ..self }
+    }
+
+    fn ends_session(self) -> Self {
+        Self { ends_session: true, ..self }
+    }
+
+    fn proof_in_body(self) -> Self {
+        Self { proof_in_body: true, ..self }
+    }
+
+    fn free_content(self) -> Self {
+        Self { free_content: true, ..self }
+    }
+
+    /// Whether the body is JSON that the endpoint looks at.
+    pub fn has_json(&self) -> bool {
+        self.content_type == "application/json" && !self.body.is_empty()
+    }
+}
+
+/// All entries, in the order of the table of endpoints.
+pub fn table() -> Vec<Entry> {
+    [
+        server(),
+        sessions(),
+        account(),
+        account_data(),
+        push(),
+        rooms(),
+        membership(),
+        sending(),
+        reading(),
+        finding(),
+        media(),
+    ]
+    .concat()
+}
+
+fn server() -> Vec<Entry> {
+    vec![
+        get("sync", "/v3/sync?timeout=0").others(OK).reveals(),
+        get("get_versions", "/versions").others(OK),
+        get("get_capabilities", "/v3/capabilities").others(OK),
+        get("get_well_known", "/.well-known/matrix/client").others(OK),
+        get("get_support", "/.well-known/matrix/support").others(NOT_FOUND).own(NOT_FOUND),
+        get("get_turn_server", "/v3/voip/turnServer").others(OK),
+        get("get_thirdparty_protocols", "/v3/thirdparty/protocols").others(OK),
+    ]
+}
+
+fn sessions() -> Vec<Entry> {
+    vec![
+        post("register", "/v3/register")
+            .body(
+                r#"{"username": "new{fresh}", "password": "{password}", "auth": {"type": "m.login.dummy"}}"#,
+            )
+            .others(OK),
+        get("get_username_availability", "/v3/register/available?username=new{fresh}").others(OK),
+        get("check_registration_token", "/v1/register/m.login.registration_token/validity?token=x")
+            .others(OK),
+        get("get_registration_nonce", "/_synapse/admin/v1/register").others(OK),
+        // Nobody knows the secret that the code is made with.
+        post("register_by_shared_secret", "/_synapse/admin/v1/register")
+            .body(
+                r#"{"nonce": "n", "username": "new", "password": "{password}", "admin": true, "mac": "00"}"#,
+            )
+            .others(INVALID_PARAM)
+            .own(INVALID_PARAM),
+        get("get_login_types", "/v3/login").others(OK),
+        post("log_in", "/v3/login")
+            .body(
+                r#"{"type": "m.login.password", "identifier": {"type": "m.id.user", "user": "{user}"},
+                    "password": "{password}"}"#,
+            )
+            .proof_in_body(),
+        post("refresh_token", "/v3/refresh")
+            .body(r#"{"refresh_token": "{refresh_token}"}"#)
+            .others(UNKNOWN_TOKEN)
+            .proof_in_body(),
+        post("log_out", "/v3/logout").others(OK).ends_session(),
+        post("log_out_all", "/v3/logout/all").others(OK).ends_session(),
+        get("whoami", "/v3/account/whoami").others(OK),
+    ]
+}
+
+fn account() -> Vec<Entry> {
+    vec![
+        post("change_password", "/v3/account/password")
+            .body(r#"{"new_password": "another {password}", "auth": {auth}}"#)
+            .others(UNPROVEN),
+        post("deactivate", "/v3/account/deactivate").body(r#"{"auth": {auth}}"#).others(UNPROVEN),
+        get("get_3pids", "/v3/account/3pid").others(OK),
+        post("request_openid_token", "/v3/user/{user}/openid/request_token"),
+        get("get_user_info", "/v3/admin/whois/{user}"),
+        get("get_devices", "/v3/devices").others(OK).reveals(),
+        get("get_device", "/v3/devices/{device}").others(NOT_FOUND).reveals(),
+        put("update_device", "/v3/devices/{device}").body(r#"{"display_name": "a phone"}"#).others(NOT_FOUND),
+        delete("delete_device", "/v3/devices/{device}").body(r#"{"auth": {auth}}"#).others(UNPROVEN),
+        post("delete_devices", "/v3/delete_devices")
+            .body(r#"{"devices": ["{device}"], "auth": {auth}}"#)
+            .others(UNPROVEN),
+        // Profiles are for everybody to see, and for their users to change.
+        get("get_profile", "/v3/profile/{user}").others(OK),
+        get("get_profile_field", "/v3/profile/{user}/displayname").others(OK),
+        put("set_profile_field", "/v3/profile/{user}/displayname").body(r#"{"displayname": "Anna"}"#),
+        delete("delete_profile_field", "/v3/profile/{user}/displayname"),
+    ]
+}
+
+fn account_data() -> Vec<Entry> {
+    const GLOBAL: &str = "/v3/user/{user}/account_data/org.example.secret";
+    const OF_ROOM: &str = "/v3/user/{user}/rooms/{room}/account_data/org.example.secret";
+    const TAG: &str = "/v3/user/{user}/rooms/{room}/tags/u.SECRET-7f3a";
+    vec![
+        get("get_global_account_data", GLOBAL).reveals(),
+        put("set_global_account_data", GLOBAL).body(r#"{"key": "value"}"#).free_content(),
+        get("get_room_account_data", OF_ROOM).reveals(),
+        put("set_room_account_data", OF_ROOM).body(r#"{"key": "value"}"#).free_content(),
+        delete(
+            "delete_global_account_data",
+            "/unstable/org.matrix.msc3391/user/{user}/account_data/org.example.secret",
+        ),
+        delete(
+            "delete_room_account_data",
+            "/unstable/org.matrix.msc3391/user/{user}/rooms/{room}/account_data/org.example.secret",
+        ),
+        get("get_tags", "/v3/user/{user}/rooms/{room}/tags").reveals(),
+        put("create_tag", TAG).body(r#"{"order": 0.5}"#),
+        delete("delete_tag", TAG),
+        post("create_filter", "/v3/user/{user}/filter").body(r#"{"room": {"timeline": {"limit": 7}}}"#),
+        get("get_filter", "/v3/user/{user}/filter/{filter}").reveals(),
+    ]
+}
+
+fn push() -> Vec<Entry> {
+    const RULE: &str = "/v3/pushrules/global/override/secret";
+    const ENABLED: &str = "/v3/pushrules/global/override/secret/enabled";
+    const ACTIONS: &str = "/v3/pushrules/global/override/secret/actions";
+    vec![
+        get("get_push_rules", "/v3/pushrules/").others(OK).reveals(),
+        get("get_global_push_rules", "/v3/pushrules/global/").others(OK).reveals(),
+        get("get_push_rule", RULE).others(NOT_FOUND).reveals(),
+        // Everybody may have a rule of that name.
+        put("put_push_rule", "/v3/pushrules/global/content/{fresh}")
+            .body(r#"{"actions": ["notify"], "pattern": "tide"}"#)
+            .others(OK),
+        delete("delete_push_rule", RULE).others(NOT_FOUND),
+        get("get_push_rule_enabled", ENABLED).others(NOT_FOUND),
+        put("put_push_rule_enabled", ENABLED).body(r#"{"enabled": false}"#).others(NOT_FOUND),
+        get("get_push_rule_actions", ACTIONS).others(NOT_FOUND),
+        put("put_push_rule_actions", ACTIONS).body(r#"{"actions": []}"#).others(NOT_FOUND),
+        get("get_pushers", "/v3/pushers").others(OK).reveals(),
+        post("set_pusher", "/v3/pushers/set")
+            .body(
+                r#"{"kind": "http", "app_id": "org.example", "pushkey": "key{fresh}", "lang": "en",
+                    "app_display_name": "App", "device_display_name": "Phone", "append": false,
+                    "data": {"url": "https://push.example.org/_matrix/push/v1/notify"}}"#,
+            )
+            .others(OK),
+        get("get_notifications", "/v3/notifications?limit=10&only=highlight").others(OK),
+    ]
+}
+
+fn rooms() -> Vec<Entry> {
+    vec![
+        post("create_room", "/v3/createRoom")
+            .body(r#"{"preset": "private_chat", "name": "a room", "invite": ["{guest}"], "is_direct": true}"#)
+            .others(OK),
+        post("upgrade_room", "/v3/rooms/{room}/upgrade").body(r#"{"new_version": "12"}"#),
+        get("get_joined_rooms", "/v3/joined_rooms").others(OK),
+        get("get_aliases", "/v3/rooms/{room}/aliases"),
+        get("get_room_summary", "/v1/room_summary/{room}").others(NOT_FOUND).reveals(),
+        get("get_hierarchy", "/v1/rooms/{room}/hierarchy?limit=10&max_depth=2").reveals(),
+        get("get_mutual_rooms", "/v1/mutual_rooms?user_id={member}").others(OK),
+        get("get_mutual_rooms_unstable", "/unstable/uk.half-shot.msc2666/user/mutual_rooms?user_id={member}")
+            .others(OK),
+    ]
+}
+
+fn membership() -> Vec<Entry> {
+    vec![
+        post("join_room", "/v3/rooms/{inviting_room}/join").body(r#"{"reason": "invited"}"#),
+        post("join_room_or_alias", "/v3/join/{inviting_room}").body(r#"{"reason": "invited"}"#),
+        post("invite_user", "/v3/rooms/{room}/invite").body(r#"{"user_id": "{guest}"}"#),
+        post("leave_room", "/v3/rooms/{room}/leave").body(r#"{"reason": "tired"}"#),
+        post("forget_room", "/v3/rooms/{left_room}/forget").others(NOT_FOUND),
+        post("kick_user", "/v3/rooms/{room}/kick").body(r#"{"user_id": "{member}"}"#),
+        post("ban_user", "/v3/rooms/{room}/ban").body(r#"{"user_id": "{member}", "reason": "noise"}"#),
+        post("unban_user", "/v3/rooms/{room}/unban").body(r#"{"user_id": "{banned}"}"#),
+        // Everybody may knock where knocking is allowed.
+        post("knock_room", "/v3/knock/{knock_room}").body(r#"{"reason": "curious"}"#).others(OK).open(),
+    ]
+}
+
+fn sending() -> Vec<Entry> {
+    vec![
+        put("send_message", "/v3/rooms/{room}/send/m.room.message/{fresh}")
+            .body(r#"{"msgtype": "m.text", "body": "hello"}"#)
+            .free_content(),
+        put("redact_event", "/v3/rooms/{room}/redact/{event}/{fresh}").body(r#"{"reason": "slip"}"#),
+        put("set_state", "/v3/rooms/{room}/state/org.example.berth/7")
+            .body(r#"{"ship": "Vega"}"#)
+            .free_content(),
+        post("create_receipt", "/v3/rooms/{room}/receipt/m.read/{event}").body(r#"{"thread_id": "main"}"#),
+        post("set_read_markers", "/v3/rooms/{room}/read_markers").body(r#"{"m.fully_read": "{event}"}"#),
+        put("set_typing", "/v3/rooms/{room}/typing/{user}").body(r#"{"typing": true, "timeout": 1000}"#),
+        // Devices are written to before a room is shared, too: so is encryption begun.
+        put("send_to_device", "/v3/sendToDevice/org.example.hello/{fresh}")
+            .body(r#"{"messages": {"{user}": {"*": {"greeting": "hello"}}}}"#)
+            .others(OK),
+        // Whether there is such a room is not told.
+        post("report_room", "/v3/rooms/{room}/report").body(r#"{"reason": "noise"}"#).others(OK),
+        post("report_event", "/v3/rooms/{room}/report/{event}")
+            .body(r#"{"reason": "noise"}"#)
+            .others(NOT_FOUND),
+        post("report_user", "/v3/users/{user}/report").body(r#"{"reason": "noise"}"#).others(OK),
+        put("set_presence", "/v3/presence/{user}/status")
+            .body(r#"{"presence": "online", "status_msg": "here"}"#),
+        get("get_presence", "/v3/presence/{user}/status"),
+    ]
+}
+
+fn reading() -> Vec<Entry> {
+    vec![
+        get("get_event", "/v3/rooms/{room}/event/{event}").others(NOT_FOUND).reveals(),
+        get("get_state", "/v3/rooms/{room}/state").reveals(),
+        get("get_state_event", "/v3/rooms/{room}/state/m.room.topic/?format=event").reveals(),
+        get("get_members", "/v3/rooms/{room}/members?membership=join"),
+        get("get_joined_members", "/v3/rooms/{room}/joined_members"),
+        get("get_messages", "/v3/rooms/{room}/messages?dir=b&limit=20").reveals(),
+        get("get_context", "/v3/rooms/{room}/context/{event}?limit=5").reveals(),
+        get("get_relations", "/v1/rooms/{room}/relations/{event}?limit=5&recurse=true").reveals(),
+        get("get_relations_of_type", "/v1/rooms/{room}/relations/{event}/m.thread?dir=f").reveals(),
+        get("get_relations_of_types", "/v1/rooms/{room}/relations/{event}/m.thread/m.room.message").reveals(),
+        get("get_threads", "/v1/rooms/{room}/threads?include=all&limit=5").reveals(),
+        get("get_event_near", "/v1/rooms/{room}/timestamp_to_event?ts=0&dir=f"),
+        get("get_snapshot", "/v3/rooms/{room}/initialSync").reveals(),
+        post("search", "/v3/search")
+            .body(
+                r#"{"search_categories": {"room_events": {"search_term": "vault", "filter": {"limit": 5}}}}"#,
+            )
+            .others(OK)
+            .reveals(),
+    ]
+}
+
+fn finding() -> Vec<Entry> {
+    vec![
+        // Who knows an alias finds the room; whether it opens is another question.
+        get("get_alias", "/v3/directory/room/{alias}").others(OK).open(),
+        put("create_alias", "/v3/directory/room/%23pier{fresh}:instagram.localhost")
+            .body(r#"{"room_id": "{room}"}"#),
+        delete("delete_alias", "/v3/directory/room/{alias}"),
+        get("get_public_rooms", "/v3/publicRooms?limit=10").others(OK),
+        post("search_public_rooms", "/v3/publicRooms")
+            .body(r#"{"limit": 10, "filter": {"generic_search_term": "vault"}}"#)
+            .others(OK),
+        get("get_room_visibility", "/v3/directory/list/room/{room}").others(OK),
+        put("set_room_visibility", "/v3/directory/list/room/{room}").body(r#"{"visibility": "private"}"#),
+        // People of all platforms are found by their names, and nothing but names and pictures is shown.
+        post("search_users", "/v3/user_directory/search")
+            .body(r#"{"search_term": "anna", "limit": 10}"#)
+            .others(OK),
+    ]
+}
+
+fn media() -> Vec<Entry> {
+    const TEXT: &str = "text/plain";
+    vec![
+        post("upload", "/_matrix/media/v3/upload?filename=a.txt").content(TEXT, "a text").others(OK),
+        post("create_media", "/_matrix/media/v1/create").others(OK),
+        put("upload_to", "/_matrix/media/v3/upload/{pending}").content(TEXT, "a text"),
+        get("get_config", "/v1/media/config").others(OK),
+        get("get_legacy_config", "/_matrix/media/v3/config").others(OK),
+        // Who was given an id may read what it names: ids cannot be guessed.
+        get("download", "/v1/media/download/{media}").others(OK),
+        get("get_thumbnail", "/v1/media/thumbnail/{media}?width=32&height=32&method=scale").others(OK),
+        // Without a token, never.
+        get("download_legacy", "/_matrix/media/v3/download/{media}").others(NOT_FOUND).own(NOT_FOUND),
+        get("get_legacy_thumbnail", "/_matrix/media/v3/thumbnail/{media}?width=32&height=32")
+            .others(NOT_FOUND)
+            .own(NOT_FOUND),
+    ]
+}
