@@ -34,6 +34,7 @@ install_js_sdk() {
 }
 
 install_node() {
+    rm -rf "$target"/node
     mkdir -p "$target"/node
     echo '{ "private": true }' > "$target"/node/package.json
     (cd "$target"/node && "$npm" install --no-audit --no-fund --no-save --loglevel=error node@24.9.0)
