@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what the tests with client libraries need besides Rust, and builds the driver of matrix-sdk:
 # target/venv (matrix-nio), tests/js/node_modules (matrix-js-sdk), target/node (a Node, if the system's is too old for
-# matrix-js-sdk). `make test` calls it. What is there already is left alone, so it is quick from the second time on.
+# matrix-js-sdk). `make test` calls it for all of them, `make run` for some: `setup.sh [nio] [js] [rust]`.
+# What is there already is left alone, so it is quick from the second time on.
 set -eu
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
@@ -38,9 +39,29 @@ install_node() {
     target/node/node_modules/.bin/node --version > /dev/null
 }
 
-once target/venv/installed install_nio tests/python/requirements.txt
-once tests/js/node_modules/.installed install_js_sdk tests/js/package-lock.json
-if [ "$(node --version | sed 's/^v//; s/\..*//')" -lt 22 ]; then
-    once target/node/installed install_node tests/setup.sh
-fi
-"$cargo" build --quiet --manifest-path tests/rust-client/Cargo.toml --target-dir target
+nio() {
+    once target/venv/installed install_nio tests/python/requirements.txt
+}
+
+js() {
+    once tests/js/node_modules/.installed install_js_sdk tests/js/package-lock.json
+    if [ "$(node --version | sed 's/^v//; s/\..*//')" -lt 22 ]; then
+        once target/node/installed install_node tests/setup.sh
+    fi
+}
+
+rust() {
+    "$cargo" build --quiet --manifest-path tests/rust-client/Cargo.toml --target-dir target
+}
+
+for wanted in "${@:-all}"; do
+    case $wanted in
+    all)
+        nio
+        js
+        rust
+        ;;
+    nio | js | rust) $wanted ;;
+    *) echo "usage: tests/setup.sh [nio] [js] [rust]" >&2 && exit 2 ;;
+    esac
+done

@@ -89,7 +89,7 @@ pub fn resolve(
     let auth_chains = states.iter().map(|state| arena.auth_chain(state.values())).collect();
     state_res::resolve(
         &rules.authorization,
-        &resolution_rules,
+        resolution_rules,
         states,
         auth_chains,
         |event_id| arena.get(event_id).cloned(),

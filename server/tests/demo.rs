@@ -30,7 +30,7 @@ fn column(printed: &str, title: &str, column: usize) -> String {
     assert!(lines.next().is_some(), "there is no step {title:?}:\n{printed}");
     let lines = lines.take_while(|line| line.contains('│'));
     let texts = lines.map(|line| line.split('│').nth(column + 1).unwrap_or_default().trim());
-    texts.collect::<Vec<_>>().join(" ")
+    texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 const APPS: [&str; 3] = ["Instagram-style", "Messenger-style", "WhatsApp-style"];

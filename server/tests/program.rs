@@ -152,6 +152,18 @@ fn accounts_are_made_while_the_server_is_stopped_only() {
 }
 
 #[test]
+fn a_store_is_audited_while_the_server_is_stopped_only() {
+    let mut program = Program::with_config(CONFIG);
+    program.serve();
+    let refused = program.run(&["audit"], "");
+    assert!(text(&refused.stderr).contains("stop it first"), "{}", text(&refused.stderr));
+    assert!(program.stop());
+    let audit = program.run(&["audit"], "");
+    assert!(audit.status.success());
+    assert_eq!(text(&audit.stdout), "all tables agree\n", "{}", text(&audit.stderr));
+}
+
+#[test]
 fn a_configuration_is_judged_and_a_bad_one_not_served() {
     let good = Program::with_config(CONFIG).run(&["check"], "");
     assert!(good.status.success());

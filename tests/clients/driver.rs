@@ -12,6 +12,7 @@
 //!   `membership` (of the person), `inviter`, `name`, `title` (what a list of rooms would show), `topic`, `avatar`,
 //!   `members` (who has joined or is invited: `membership`, `name`, `avatar`), `typing`, `fully_read`,
 //!   `notifications`, `highlights`, `tags`, `account_data`, `successor`; from matrix-js-sdk also `threads`;
+//! - `{"event": "synced"}`: rooms are described as they are after all events so far;
 //! - `{"event": "sync_failed", "message"}`: the library could not go on.
 //!
 //! What an event says is waited for; there are no pauses anywhere.
@@ -85,6 +86,8 @@ pub(crate) struct Heard {
     replies: BTreeMap<u64, Value>,
     /// All events but those of rooms, in order.
     pub(crate) events: Vec<Value>,
+    /// How many of them the descriptions of rooms take in.
+    pub(crate) synced: usize,
     /// The latest description of each room.
     pub(crate) rooms: BTreeMap<String, Value>,
     /// The driver has ended, or cannot go on.
@@ -116,6 +119,8 @@ fn hear(heard: &mut Heard, line: &str) {
     } else if said["event"] == "room" {
         let room = said["room"].as_str().unwrap_or_default().to_owned();
         heard.rooms.insert(room, said["state"].take());
+    } else if said["event"] == "synced" {
+        heard.synced = heard.events.len();
     } else if said["event"] == "sync_failed" {
         heard.over = Some(format!("its sync failed: {}", said["message"]));
     } else {

@@ -28,7 +28,7 @@ pub(crate) struct Person {
     /// The access token.
     pub(crate) token: String,
     driver: Driver,
-    /// Where the last event that was seen lies in what was heard.
+    /// How much of what was heard ends with the last event that was seen.
     seen: Cell<usize>,
     /// The same of each person's membership of each room; the place after it.
     memberships: RefCell<BTreeMap<(String, String), usize>>,
@@ -194,7 +194,7 @@ impl Person {
         let found = self.driver.wait(&format!("the event {event} in {room}"), |heard| {
             let mut all = heard.events.iter().enumerate();
             let (at, found) = all.find(|(_, said)| is_event(said, room, event))?;
-            Some((at, found["item"].clone()))
+            Some((at + 1, found["item"].clone()))
         });
         let (at, item) = found;
         assert!(at >= self.seen.get(), "{} saw {event} too early: {item}", self.name);
@@ -241,10 +241,12 @@ impl Person {
         })
     }
 
-    /// Waits until the library describes the room so; what is not asked about may be anything.
+    /// Waits until the library describes the room so, with all that was seen before; what is not asked about may be
+    /// anything.
     pub(crate) fn finds(&self, room: &str, expected: &Value) {
         self.driver.wait(&format!("{room} to be {expected}"), |heard| {
-            heard.rooms.get(room).filter(|state| includes(state, expected)).map(drop)
+            let is_current = heard.synced >= self.seen.get();
+            heard.rooms.get(room).filter(|state| is_current && includes(state, expected)).map(drop)
         });
     }
 
@@ -281,6 +283,12 @@ impl Person {
     /// Whether an event was seen, until now.
     pub(crate) fn has_seen(&self, room: &str, event: &str) -> bool {
         self.driver.look(|heard| heard.events.iter().any(|said| is_event(said, room, event)))
+    }
+
+    /// How many events of a room's timeline were seen, those that came again included.
+    pub(crate) fn timeline_length(&self, room: &str) -> usize {
+        let is_item = |said: &&Value| said["event"] == "timeline" && said["room"] == room;
+        self.driver.look(|heard| heard.events.iter().filter(is_item).count())
     }
 
     /// The ids of all messages of a room that were seen, in their order.

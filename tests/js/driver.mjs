@@ -44,6 +44,7 @@ function start() {
                 reject(data?.error);
             } else if (state !== "STOPPED") {
                 client.getRooms().forEach(showRoom);
+                write({ event: "synced" });
                 resolve({});
             }
         });
@@ -229,6 +230,9 @@ const commands = {
         return sent(client.sendMessage(room, { ...text(body), "m.relates_to": { "m.in_reply_to": { event_id: event } } }));
     },
     reply_in_thread({ room, root, body }) {
+        // As a client does that opens a thread to write in it.
+        const view = client.getRoom(room);
+        if (!view.getThread(root)) view.createThread(root, known(room, root), [], true);
         return sent(client.sendMessage(room, root, text(body)));
     },
     react({ room, event: event_id, key }) {

@@ -121,6 +121,7 @@ class Person:
                 write({"event": "account_data", "type": event.type, "content": event.content})
         for room_id in [*rooms.join, *rooms.invite, *rooms.leave]:
             self.show_room(room_id)
+        write({"event": "synced"})
 
     def show_timeline(self, room_id, timeline):
         for event in timeline.events:

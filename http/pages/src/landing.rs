@@ -59,7 +59,7 @@ fn login_steps(address: &str, example: &str, server: &str) -> String {
          <dt>Cinny</dt><dd>Put <code>{address}</code> into the homeserver field of the log-in page.</dd>\n\
          <dt>nheko</dt><dd>Matrix ID <code>@{example}:{server}</code>; in the field for the homeserver, which \
          appears then, <code>{address}</code></dd>\n\
-         <dt>iamb</dt><dd>In a profile of its configuration: <code>user_id = \"@{example}:{server}\"</code> and \
+         <dt>iamb</dt><dd>In a profile of its configuration:<br><code>user_id = \"@{example}:{server}\"</code><br>\
          <code>url = \"{address}\"</code></dd>\n\
          </dl>\n"
     )
@@ -73,7 +73,7 @@ fn client_limits(address: &str) -> String {
         return encryption.to_owned();
     }
     format!(
-        "<p class=\"note\">This address begins with <code>http://</code>, so type it with that. Clients that are \
+        "<p class=\"note\">This address begins with <code>http://</code>: type that, too. Clients that are \
          programs of their own reach it. One that runs in a browser and came by <code>https://</code> does so \
          only if the server is on your own machine, and then not in every browser: some ask you first, \
          Safari refuses. A copy of Element Web or Cinny that your machine serves over <code>http://</code> \

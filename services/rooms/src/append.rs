@@ -513,10 +513,10 @@ impl Append {
                 events.push(stripped_state_event(&event));
             }
         }
-        if let Some(sender) = self.state_event(&StateEventType::RoomMember, member.sender.as_str()).await? {
-            if Some(member.sender.as_str()) != member.state_key.as_deref() {
-                events.push(stripped_state_event(&sender));
-            }
+        if let Some(sender) = self.state_event(&StateEventType::RoomMember, member.sender.as_str()).await?
+            && Some(member.sender.as_str()) != member.state_key.as_deref()
+        {
+            events.push(stripped_state_event(&sender));
         }
         events.push(stripped_state_event(member));
         Ok(events)

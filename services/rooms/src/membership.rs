@@ -37,6 +37,17 @@ pub(crate) struct Allow {
     room_id: Option<OwnedRoomId>,
 }
 
+/// How somebody else's membership is ended, or a ban.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// The user has to leave, and may come back.
+    Kick,
+    /// The user has to leave, and may not come back.
+    Ban,
+    /// The user may come back.
+    Unban,
+}
+
 impl JoinRules {
     /// Whether members of other rooms may join.
     pub(crate) fn is_restricted(&self) -> bool {
@@ -234,9 +245,10 @@ impl Rooms {
         Ok(())
     }
 
-    /// Removes a user from a room.
-    pub async fn kick(
+    /// Removes a user from a room, bans a user, or lifts a ban.
+    pub async fn remove_member(
         &self,
+        removal: Removal,
         sender: &OwnedUserId,
         room_id: &OwnedRoomId,
         user_id: &OwnedUserId,
@@ -245,46 +257,14 @@ impl Rooms {
     ) -> Result<()> {
         let room = self.joined_room(sender, room_id).await?;
         let mut append = self.begin(&room, now_ts).await?;
-        match append.membership(user_id).await?.as_deref() {
-            Some("join" | "invite" | "knock") => {}
-            _ => return Err(RoomsError::Forbidden("the user is not in this room".into())),
-        }
-        self.stage_membership(&mut append, sender, user_id, "leave", reason).await?;
-        append.commit().await?;
-        Ok(())
-    }
-
-    /// Bans a user.
-    pub async fn ban(
-        &self,
-        sender: &OwnedUserId,
-        room_id: &OwnedRoomId,
-        user_id: &OwnedUserId,
-        reason: Option<&str>,
-        now_ts: u64,
-    ) -> Result<()> {
-        let room = self.joined_room(sender, room_id).await?;
-        let mut append = self.begin(&room, now_ts).await?;
-        self.stage_membership(&mut append, sender, user_id, "ban", reason).await?;
-        append.commit().await?;
-        Ok(())
-    }
-
-    /// Lifts a ban.
-    pub async fn unban(
-        &self,
-        sender: &OwnedUserId,
-        room_id: &OwnedRoomId,
-        user_id: &OwnedUserId,
-        reason: Option<&str>,
-        now_ts: u64,
-    ) -> Result<()> {
-        let room = self.joined_room(sender, room_id).await?;
-        let mut append = self.begin(&room, now_ts).await?;
-        if append.membership(user_id).await?.as_deref() != Some("ban") {
-            return Err(RoomsError::Forbidden("the user is not banned".into()));
-        }
-        self.stage_membership(&mut append, sender, user_id, "leave", reason).await?;
+        let before = append.membership(user_id).await?;
+        let membership = match (removal, before.as_deref()) {
+            (Removal::Kick, Some("join" | "invite" | "knock")) | (Removal::Unban, Some("ban")) => "leave",
+            (Removal::Ban, _) => "ban",
+            (Removal::Kick, _) => return Err(RoomsError::Forbidden("the user is not in this room".into())),
+            (Removal::Unban, _) => return Err(RoomsError::Forbidden("the user is not banned".into())),
+        };
+        self.stage_membership(&mut append, sender, user_id, membership, reason).await?;
         append.commit().await?;
         Ok(())
     }

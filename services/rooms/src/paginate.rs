@@ -258,10 +258,10 @@ impl Rooms {
         let keys = self.store().keys(range.limit(MAX_LOOK)).await?;
         let mut events = Vec::new();
         for key in keys {
-            if let Some(event) = self.event_at(&view.room.id.clone(), key.seq).await? {
-                if self.shows(view, &event).await? {
-                    events.push(event);
-                }
+            if let Some(event) = self.event_at(&view.room.id.clone(), key.seq).await?
+                && self.shows(view, &event).await?
+            {
+                events.push(event);
             }
         }
         Ok(events)

@@ -94,10 +94,10 @@ impl Rooms {
     /// Leaves all rooms, declines all invitations, takes all knocks back.
     async fn leave_all(&self, user_id: &OwnedUserId, now_ts: u64) -> Result<()> {
         for (room_id, stored) in self.memberships(user_id).await? {
-            if matches!(stored.value.membership.as_str(), "join" | "invite" | "knock") {
-                if let Err(error) = self.leave_room(user_id, &room_id, None, now_ts).await {
-                    tracing::warn!(%error, %room_id, %user_id, "an account that goes could not leave a room");
-                }
+            if matches!(stored.value.membership.as_str(), "join" | "invite" | "knock")
+                && let Err(error) = self.leave_room(user_id, &room_id, None, now_ts).await
+            {
+                tracing::warn!(%error, %room_id, %user_id, "an account that goes could not leave a room");
             }
         }
         Ok(())

@@ -107,7 +107,7 @@ impl Rooms {
         self.joined_room(user_id, room_id).await?;
         let members = self.current_state(room_id, Some(&StateEventType::RoomMember)).await?;
         let joined = members.iter().filter(|event| event.membership().as_deref() == Some("join"));
-        Ok(joined.filter_map(|event| joined_member(event)).collect())
+        Ok(joined.filter_map(joined_member).collect())
     }
 
     /// The member events of those who sent the events, as they were when the newest of these happened.

@@ -96,10 +96,11 @@ impl Rooms {
     async fn unsigned(&self, view: &mut View, event: &TimelineEvent, reader: Reader<'_>) -> Result<Unsigned> {
         let mut unsigned = Unsigned { age: Some(age(&event.pdu, reader.now_ts)), ..Unsigned::default() };
         unsigned.membership = self.membership_then(view, event).await?.or_else(|| Some("leave".to_owned()));
-        if let Some((device_id, txn_id)) = event.sent_by.split_once('\0') {
-            if device_id == reader.device_id.as_str() && event.pdu.sender == view.user_id {
-                unsigned.transaction_id = Some(txn_id.to_owned());
-            }
+        if let Some((device_id, txn_id)) = event.sent_by.split_once('\0')
+            && device_id == reader.device_id.as_str()
+            && event.pdu.sender == view.user_id
+        {
+            unsigned.transaction_id = Some(txn_id.to_owned());
         }
         if let Some((event_type, state_key)) = event.pdu.state_entry() {
             let replaced =
@@ -111,10 +112,10 @@ impl Rooms {
                 unsigned.replaces_state = Some(replaced);
             }
         }
-        if let Some(redacted_by) = &event.pdu.redacted_by {
-            if let Some(redaction) = self.event(&view.room.id, redacted_by).await? {
-                unsigned.redacted_because = Some(write(&redaction.pdu, Unsigned::default(), reader));
-            }
+        if let Some(redacted_by) = &event.pdu.redacted_by
+            && let Some(redaction) = self.event(&view.room.id, redacted_by).await?
+        {
+            unsigned.redacted_because = Some(write(&redaction.pdu, Unsigned::default(), reader));
         }
         Ok(unsigned)
     }

@@ -18,6 +18,7 @@ impl Rooms {
     /// Sends a message-like event; returns its id, the same one for a repeated transaction.
     ///
     /// `content`: JSON, an object.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
     pub async fn send_message(
         &self,
         sender: &OwnedUserId,
@@ -46,6 +47,7 @@ impl Rooms {
     }
 
     /// Redacts an event.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
     pub async fn redact_event(
         &self,
         sender: &OwnedUserId,
@@ -90,10 +92,10 @@ impl Rooms {
         if append.membership(sender).await?.as_deref() != Some("join") {
             return Err(not_in_room());
         }
-        if let Some(redacts) = &draft.redacts {
-            if self.event(room_id, redacts).await?.is_none() {
-                return Err(RoomsError::NotFound("the event to redact is not in this room".into()));
-            }
+        if let Some(redacts) = &draft.redacts
+            && self.event(room_id, redacts).await?.is_none()
+        {
+            return Err(RoomsError::NotFound("the event to redact is not in this room".into()));
         }
         self.check_annotation(&append, sender, &draft).await?;
         let event = append.stage(sender, draft, Some(transaction)).await?;

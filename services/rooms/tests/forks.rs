@@ -166,7 +166,7 @@ async fn a_local_event_follows_all_ends_and_merges_them() {
         let merge =
             world.rooms.set_state(&user(ALICE), &room_id, "m.room.name", "", name, 9_000).await.expect("set");
         let head = world.head(&room_id).await;
-        assert_eq!(head.extremities, [merge.clone()]);
+        assert_eq!(head.extremities, std::slice::from_ref(&merge));
         let event = world.rooms.event(&room_id, &merge).await.expect("read").expect("an event");
         let mut prev = event.pdu.prev_events.clone();
         let mut expected = forks.clone();

@@ -2,7 +2,7 @@
 
 mod world;
 
-use linkspan_rooms::{CreateRoom, InitialState, Inserted, Preset, Reader, RoomsError};
+use linkspan_rooms::{CreateRoom, InitialState, Inserted, Preset, Reader, Removal, RoomsError};
 use linkspan_storage::{
     Range, WriteSet,
     catalogue::{Accounts, Threads, UserKey},
@@ -270,9 +270,9 @@ async fn who_left_sees_nothing_of_what_came_after_however_it_goes_on() {
     world.rooms.leave_room(&bob, &room, None, 3).await.expect("left");
     let after = send(&world, ALICE, &room, json!({ "body": "without bob" }), "2").await;
     assert!(reads(&world, &bob, &room, &with).await && !reads(&world, &bob, &room, &after).await);
-    world.rooms.ban(&alice, &room, &bob, None, 4).await.expect("banned");
+    world.rooms.remove_member(Removal::Ban, &alice, &room, &bob, None, 4).await.expect("banned");
     assert!(reads(&world, &bob, &room, &with).await && !reads(&world, &bob, &room, &after).await, "banned");
-    world.rooms.unban(&alice, &room, &bob, None, 5).await.expect("unbanned");
+    world.rooms.remove_member(Removal::Unban, &alice, &room, &bob, None, 5).await.expect("unbanned");
     assert!(reads(&world, &bob, &room, &with).await && !reads(&world, &bob, &room, &after).await, "unbanned");
     world.rooms.invite(&alice, &room, &bob, None, 6).await.expect("invited");
     world.rooms.leave_room(&bob, &room, None, 7).await.expect("declined");

@@ -180,7 +180,15 @@ impl Sync {
         let view = view.filter(|view| matches!(view.standing, Standing::Left { .. }));
         match view {
             Some(mut view) => {
-                let was_joined = before.as_deref() == Some("join");
+                // Who had left at the token knows how it ended.
+                let knows_end = match (ask.since, view.standing) {
+                    (Some(since), Standing::Left { seq, .. }) => {
+                        let end = self.rooms.event_at(room_id, seq).await?;
+                        end.is_some_and(|end| end.position <= since.position)
+                    }
+                    _ => false,
+                };
+                let was_joined = knows_end || before.as_deref() == Some("join");
                 let since = if was_joined { ask.since_position() } else { Position::ZERO };
                 let part = self.part(ask, &mut view, record.seq, since).await?;
                 let mut state = self.state(ask, &view, &part, since, !was_joined).await?;

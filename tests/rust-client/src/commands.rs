@@ -10,7 +10,7 @@ use matrix_sdk::{
         reply::{EnforceThread, Reply},
     },
     ruma::{
-        OwnedRoomOrAliasId, OwnedServerName, RoomVersionId, UInt, assign,
+        OwnedRoomOrAliasId, OwnedServerName, RoomVersionId, UInt,
         api::client::{
             account::register,
             directory::get_public_rooms_filtered,
@@ -20,6 +20,7 @@ use matrix_sdk::{
             space::get_hierarchy,
             uiaa::{AuthData, Dummy},
         },
+        assign,
         events::{
             Mentions,
             reaction::ReactionEventContent,
@@ -176,9 +177,9 @@ async fn get_profile(client: &Client, command: &Command) -> Answer {
 
 async fn find_people(client: &Client, command: &Command) -> Answer {
     let found = client.search_users(command.text("term")?, PEOPLE).await?.results;
-    let people = found.into_iter().map(|one| {
-        json!({ "user": one.user_id, "name": one.display_name, "avatar": one.avatar_url })
-    });
+    let people = found
+        .into_iter()
+        .map(|one| json!({ "user": one.user_id, "name": one.display_name, "avatar": one.avatar_url }));
     Ok(people.collect())
 }
 

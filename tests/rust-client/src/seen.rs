@@ -85,6 +85,7 @@ impl Seen {
                 self.show_room(&room).await?;
             }
         }
+        write(&json!({ "event": "synced" }));
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#room-membership>
 
 use http::StatusCode;
+use linkspan_rooms::Removal;
 use ruma::{
     OwnedRoomId, OwnedRoomOrAliasId,
     api::{
@@ -90,7 +91,10 @@ pub(crate) async fn kick_user(
     request: kick_user::v3::Request,
 ) -> Result<kick_user::v3::Response, ApiError> {
     let reason = request.reason.as_deref();
-    app.rooms.kick(&caller.user_id, &request.room_id, &request.user_id, reason, now_ts()).await?;
+    let rooms = &app.rooms;
+    rooms
+        .remove_member(Removal::Kick, &caller.user_id, &request.room_id, &request.user_id, reason, now_ts())
+        .await?;
     Ok(kick_user::v3::Response::new())
 }
 
@@ -100,7 +104,10 @@ pub(crate) async fn ban_user(
     request: ban_user::v3::Request,
 ) -> Result<ban_user::v3::Response, ApiError> {
     let reason = request.reason.as_deref();
-    app.rooms.ban(&caller.user_id, &request.room_id, &request.user_id, reason, now_ts()).await?;
+    let rooms = &app.rooms;
+    rooms
+        .remove_member(Removal::Ban, &caller.user_id, &request.room_id, &request.user_id, reason, now_ts())
+        .await?;
     Ok(ban_user::v3::Response::new())
 }
 
@@ -110,7 +117,10 @@ pub(crate) async fn unban_user(
     request: unban_user::v3::Request,
 ) -> Result<unban_user::v3::Response, ApiError> {
     let reason = request.reason.as_deref();
-    app.rooms.unban(&caller.user_id, &request.room_id, &request.user_id, reason, now_ts()).await?;
+    let rooms = &app.rooms;
+    rooms
+        .remove_member(Removal::Unban, &caller.user_id, &request.room_id, &request.user_id, reason, now_ts())
+        .await?;
     Ok(unban_user::v3::Response::new())
 }
 
