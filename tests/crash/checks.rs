@@ -16,7 +16,7 @@ use crate::{
 /// Events of a page of a room's history.
 const PAGE: usize = 500;
 /// Of what grows with the rounds, a round looks at the newest.
-const NEWEST: usize = 5;
+const NEWEST: usize = 2;
 
 /// How much is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

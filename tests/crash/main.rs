@@ -49,6 +49,8 @@ const DOORS: usize = 8;
 const AT_ONCE: usize = 8;
 /// The client that sleeps is woken after so many rounds.
 const SLEEP_ROUNDS: usize = 8;
+/// The tables are audited after so many rounds.
+const AUDIT_ROUNDS: usize = 10;
 
 /// All that the clients know.
 #[derive(Debug)]
@@ -76,14 +78,22 @@ async fn nothing_acknowledged_is_lost() {
     let mut journal = open_journal(&world, seed).await;
     println!("prepared after {:.1?}", started.elapsed());
 
-    let mut killed = 0;
+    let (mut killed, mut round) = (0, 0);
+    let mut spent = [Duration::ZERO; 3];
     while killed < kills {
+        let mut since = Instant::now();
+        let mut lap = |phase: usize| {
+            spent[phase] += since.elapsed();
+            since = Instant::now();
+        };
+        round += 1;
         for doors in &mut journal.doors {
             doors.closed_from = FIRST_BIG + 1 + killed * BIG_ROOMS / kills;
         }
         journal = run_until_killed(&world, journal, &mut server, &mut rng).await;
         killed += 1;
-        if killed % 10 == 0 {
+        lap(0);
+        if round % AUDIT_ROUNDS == 0 {
             audit(&server);
         }
         if rng.random_bool(0.1) {
@@ -92,13 +102,17 @@ async fn nothing_acknowledged_is_lost() {
         }
         server.restart();
         world.http.moved(server.addresses());
+        lap(1);
         for client in &mut journal.clients {
-            client.is_awake = !client.sleeps || killed % SLEEP_ROUNDS == 0;
+            client.is_awake = !client.sleeps || round % SLEEP_ROUNDS == 0;
             client.catch_up(&world).await;
         }
         check_place(&world, &journal, rng.random_range(0..world.places.len())).await;
         check_rest(&world, &journal, Extent::Sample).await;
+        lap(2);
     }
+    let [load, start, check] = spent;
+    println!("{load:.1?} of load, {start:.1?} of starts, {check:.1?} of checks");
     println!("killed {killed} times after {:.1?}", started.elapsed());
     for client in &mut journal.clients {
         client.is_awake = true;
@@ -171,9 +185,6 @@ async fn all<T>(lanes: Lanes<T>) -> Vec<T> {
 
 /// The tables agree with each other.
 fn audit(server: &Server) {
-    if !server.command("audit").arg("--help").output().is_ok_and(|help| help.status.success()) {
-        return;
-    }
     let audit = server.command("audit").output().expect("the program runs");
     let (told, error) = (String::from_utf8_lossy(&audit.stdout), String::from_utf8_lossy(&audit.stderr));
     assert!(audit.status.success(), "the tables do not agree:\n{told}{error}");
