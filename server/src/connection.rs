@@ -10,7 +10,13 @@ use std::{
 };
 
 use axum::{Router, body::Body, response::Response};
-use hyper::{Request, body::Incoming, header::HeaderMap, server::conn::http1, service::service_fn};
+use hyper::{
+    Request, StatusCode,
+    body::Incoming,
+    header::{self, HeaderMap},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use linkspan_client_api::{ClientAddress, ListenerPlatform};
 use linkspan_platforms::Platform;
@@ -77,6 +83,12 @@ impl Server {
         peer: SocketAddr,
         request: Request<Incoming>,
     ) -> Result<Response, std::convert::Infallible> {
+        // Whoever stands before us may have believed another one: RFC 9112, section 3.2.
+        if request.headers().get_all(header::HOST).iter().count() > 1 {
+            let mut refusal = Response::default();
+            *refusal.status_mut() = StatusCode::BAD_REQUEST;
+            return Ok(refusal);
+        }
         let mut request = request.map(Body::new);
         let address = client_address(peer.ip(), request.headers(), &self.trusted_proxies);
         request.extensions_mut().insert(ClientAddress(address));
@@ -103,6 +115,11 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpAddr])
 
 #[cfg(test)]
 mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
     use super::*;
 
     fn address(peer: &str, forwarded: &[&str], trusted: &[&str]) -> String {
@@ -137,5 +154,19 @@ mod tests {
     fn what_is_no_address_is_not_taken_for_one() {
         assert_eq!(address("127.0.0.1", &["unknown"], &[]), "127.0.0.1");
         assert_eq!(address("127.0.0.1", &[], &[]), "127.0.0.1");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_does_not_end_ends_the_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let mut client = TcpStream::connect(listener.local_addr().expect("it is bound")).await.expect("a client");
+        let (stream, peer) = listener.accept().await.expect("it is accepted");
+        client.write_all(b"GET / HTTP/1.1\r\nHo").await.expect("it is sent");
+        let server = Server { router: Router::new(), platform: None, trusted_proxies: Vec::new() };
+        let (_stop, stopping) = watch::channel(());
+        server.connection(stream, peer, stopping).await;
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.expect("it is over");
+        assert_eq!(answer, b"");
     }
 }

@@ -6,7 +6,7 @@ use linkspan_client_api::list_endpoints;
 use linkspan_tests::{
     http1::{Answer, Request},
     program::INSTAGRAM,
-    table::{Entry, table},
+    table::table,
 };
 
 use crate::{Spoiler, is, short};
@@ -105,7 +105,7 @@ fn paths_may_hold_anything() {
             for segment in segments() {
                 let answer = spoiler.ask(&entry, |request| replace_segment(request, place, &segment));
                 let what = format!("{} {parameter} = {}", entry.name, short(segment.as_bytes()));
-                let may_work = FREE.contains(&parameter) || is_right_for(parameter, &segment);
+                let may_work = FREE.contains(&parameter) || is_right_for(entry.name, parameter, &segment);
                 spoiler.judge(&what, &answer, |answer| may_work || answer.status >= 400);
             }
         }
@@ -113,11 +113,12 @@ fn paths_may_hold_anything() {
     spoiler.finish();
 }
 
-/// Whether a segment is a valid id after all, and what it names need not exist.
-fn is_right_for(parameter: &str, segment: &str) -> bool {
+/// Whether what a segment names need not exist: a user who is reported, a device that is gone already.
+fn is_right_for(name: &str, parameter: &str, segment: &str) -> bool {
     let is_user = segment.starts_with('@') && parameter.starts_with("{user");
-    // Reports of users do not tell whether there is such a user; `?` begins the query.
-    is_user || segment.starts_with('!') || segment == "?"
+    let is_room = segment.starts_with('!');
+    // What begins with `?` is a query.
+    is_user || is_room || name == "delete_device" || segment == "?"
 }
 
 fn replace_segment(request: &mut Request, place: usize, segment: &str) {
@@ -155,7 +156,8 @@ const MORE: [(&str, &[&str]); 18] = [
 fn queries_may_hold_anything() {
     let mut spoiler = Spoiler::start();
     let long = "x".repeat(5_000);
-    let filter = format!("%7B%22room%22:%7B%22rooms%22:[{}\"!x:y\"]%7D%7D", "\"!x:y\",".repeat(3_000));
+    let rooms = vec!["%22!x:y%22"; 3_000].join(",");
+    let filter = format!("%7B%22room%22:%7B%22rooms%22:[{rooms}]%7D%7D");
     let values = [
         "",
         "-1",
@@ -275,10 +277,9 @@ fn methods_paths_and_hosts_are_known_or_not() {
         spoiler.judge(&format!("OPTIONS {}", entry.name), &answer, allows_origins);
         if entry.method == "GET" {
             let answer = spoiler.ask(&entry, |request| request.method = "HEAD".to_owned());
-            let Entry { own, name, .. } = entry;
-            spoiler.judge(&format!("HEAD {name}"), &Answer { body: b"{}".to_vec(), ..answer }, |answer| {
-                answer.status == own.0
-            });
+            if answer.status != entry.own.0 || !answer.body.is_empty() {
+                spoiler.failures.push(format!("HEAD {}: {}", entry.name, answer.status));
+            }
         }
         let mut request = spoiler.request(&entry);
         for host in ["nowhere.example", "", "instagram.localhost.nowhere.example", "@", "[::1", "\u{e9}"] {

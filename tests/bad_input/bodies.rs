@@ -49,25 +49,21 @@ fn what_is_no_json_object_is_refused() {
     let mut spoiler = Spoiler::start();
     let open = "[".repeat(DEPTH);
     let closed = format!("{open}{}", "]".repeat(DEPTH));
-    let no_json: [&[u8]; 8] = [
-        b"{\"a\":",
-        b"{\"a\" 1}",
-        b"\xff{}",
-        b"{\"a\": \"\xff\"}",
-        b"{} {}",
-        b"\0",
-        open.as_bytes(),
-        closed.as_bytes(),
-    ];
+    let no_json: [&[u8]; 7] =
+        [b"{\"a\":", b"{\"a\" 1}", b"\xff{}", b"{\"a\": \"\xff\"}", b"{} {}", b"\0", open.as_bytes()];
     // Where nothing is expected, nothing need be looked at.
     for entry in entries().iter().filter(|entry| entry.body != "{}") {
         for body in no_json {
             let answer = spoiler.ask(entry, with_body(body));
             spoiler.judge(&format!("{} {}", entry.name, short(body)), &answer, is(400, "M_NOT_JSON"));
         }
-        for body in ["[]", "[[]]", "\"x\"", "7", "null", "true"] {
+        for body in ["[]", "[[]]", "\"x\"", "7", "null", "true", &closed] {
             let answer = spoiler.ask(entry, with_body(body.as_bytes()));
-            spoiler.judge(&format!("{} {body}", entry.name), &answer, is(400, "M_BAD_JSON"));
+            spoiler.judge(
+                &format!("{} {}", entry.name, short(body.as_bytes())),
+                &answer,
+                is(400, "M_BAD_JSON"),
+            );
         }
     }
     spoiler.finish();
@@ -95,7 +91,9 @@ fn fields_may_hold_anything() {
                 // No field is a list of lists.
                 let must_fail = value == Some("[[]]") && !entry.free_content;
                 spoiler.judge(&what, &answer, |answer| {
-                    !must_fail || (answer.status == 400 && answer.errcode() == "M_BAD_JSON")
+                    !must_fail
+                        || (answer.status == 400
+                            && ["M_BAD_JSON", "M_INVALID_PARAM"].contains(&answer.errcode().as_str()))
                 });
             }
             let twice = format!("{{\"{spoiled}\": 1, {}", &body(Some("1"))[1..]);

@@ -16,6 +16,8 @@ use ruma::api::{
     path_builder::PathBuilder,
 };
 
+use serde::de::IgnoredAny;
+
 use crate::{
     App,
     caller::{Caller, RequestHead},
@@ -176,6 +178,9 @@ pub(crate) fn parse<R: IncomingRequest>(
 ) -> Result<R, ApiError> {
     // Many clients send nothing where the specification has an object without required fields.
     let body = if body.is_empty() && R::METHOD != Method::GET { b"{}" } else { body };
+    if R::METHOD != Method::GET {
+        check_object(body)?;
+    }
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     R::try_from_http_request(http::Request::from_parts(parts, body), &args)
         .map_err(|error| ApiError::from_parse(&error, body))
@@ -184,7 +189,22 @@ pub(crate) fn parse<R: IncomingRequest>(
 /// The JSON body of a request that ruma has no type for.
 pub(crate) async fn read_json<T: serde::de::DeserializeOwned>(request: Request) -> Result<T, ApiError> {
     let body = read_body(request.into_body(), BODY_BYTES).await?;
+    check_object(&body)?;
     serde_json::from_slice(&body).map_err(|error| ApiError::from_json(&error, &body))
+}
+
+/// Refuses a body that is not a JSON object. serde by itself takes lists for structs, and what it skips it
+/// does not look at.
+pub(crate) fn check_object(body: &[u8]) -> Result<(), ApiError> {
+    let not_json =
+        |error: &dyn std::fmt::Display| ApiError::bad_request(ErrorKind::NotJson, error.to_string());
+    let text = std::str::from_utf8(body).map_err(|error| not_json(&error))?;
+    serde_json::from_str::<IgnoredAny>(text).map_err(|error| not_json(&error))?;
+    if text.trim_start().starts_with('{') {
+        Ok(())
+    } else {
+        Err(ApiError::bad_request(ErrorKind::BadJson, "the body is not an object"))
+    }
 }
 
 /// A JSON answer to a request that ruma has no type for.
@@ -201,5 +221,50 @@ pub(crate) fn respond(response: impl OutgoingResponse) -> Result<Response, ApiEr
 impl IntoResponse for Box<ApiError> {
     fn into_response(self) -> Response {
         (*self).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse;
+    use bytes::Bytes;
+    use futures_util::{StreamExt, stream};
+    use http::StatusCode;
+
+    use super::*;
+
+    async fn refused(body: Body) -> StatusCode {
+        read_body(body, 10).await.expect_err("it is refused").into_response().status()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_has_a_time_and_a_size() {
+        let half = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"half"))]);
+        assert_eq!(
+            refused(Body::from_stream(half.chain(stream::pending()))).await,
+            StatusCode::REQUEST_TIMEOUT
+        );
+        assert_eq!(refused(Body::from("eleven byte")).await, StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(read_body(Body::from("ten  bytes"), 10).await.expect("it fits"), "ten  bytes");
+    }
+
+    #[test]
+    fn a_body_is_a_json_object() {
+        let code = |body: &[u8]| match check_object(body) {
+            Ok(()) => "",
+            Err(ApiError::Standard { kind: ErrorKind::NotJson, .. }) => "no JSON",
+            Err(_) => "no object",
+        };
+        for good in ["{}", " {\"a\": [1e400, \"\\ud800\"]}\n"] {
+            assert_eq!(code(good.as_bytes()), "", "{good}");
+        }
+        for bad in [&b""[..], b"{", b"{} {}", b"{\"a\": \"\xff\"}", b"\xef\xbb\xbf{}"] {
+            assert_eq!(code(bad), "no JSON", "{bad:?}");
+        }
+        for other in
+            ["[]", "[{}]", "null", "\"{}\"", &format!("{}{}", "[".repeat(100_000), "]".repeat(100_000))]
+        {
+            assert_eq!(code(other.as_bytes()), "no object");
+        }
     }
 }

@@ -24,6 +24,7 @@ use ruma::api::{
         StandardErrorBody, UnknownTokenErrorData,
     },
 };
+use serde::de::IgnoredAny;
 
 /// What a client is told went wrong.
 #[derive(Debug)]
@@ -71,7 +72,7 @@ impl ApiError {
     /// A body that is not the JSON that was expected.
     pub(crate) fn from_json(error: &serde_json::Error, body: &[u8]) -> Self {
         let message = error.to_string();
-        let kind = match serde_json::from_slice::<serde_json::Value>(body) {
+        let kind = match serde_json::from_slice::<IgnoredAny>(body) {
             Err(_) => ErrorKind::NotJson,
             Ok(_) if message.contains("missing field") => ErrorKind::MissingParam,
             Ok(_) => ErrorKind::BadJson,

@@ -75,8 +75,11 @@ pub fn platform_of(platforms: &Platforms, request: &Request) -> Option<Arc<Platf
     if let Some(ListenerPlatform(platform)) = request.extensions().get() {
         return Some(platform.clone());
     }
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str()))?;
+    // A target in full counts, and `Host` does not then: RFC 9112, section 3.2.2.
+    let host = match request.uri().authority() {
+        Some(authority) => authority.as_str(),
+        None => request.headers().get(header::HOST)?.to_str().ok()?,
+    };
     platforms.by_host(host).cloned()
 }
 

@@ -22,12 +22,13 @@ use ruma::api::{
     },
     error::ErrorKind,
 };
+use serde::Deserialize;
 
 use crate::{
     App,
     app::now_ts,
     caller::{Anybody, User},
-    endpoint::{BODY_BYTES, parse, read_body, respond},
+    endpoint::{BODY_BYTES, check_object, parse, read_body, respond},
     error::ApiError,
 };
 
@@ -43,19 +44,22 @@ pub(crate) async fn get_login_types(
     Ok(get_login_types::v3::Response::new(vec![LoginType::Password(PasswordLoginType::new())]))
 }
 
+/// What every body of a log-in has.
+#[derive(Deserialize)]
+struct WithType {
+    #[serde(rename = "type")]
+    login_type: Option<String>,
+}
+
 /// Reads the body itself: ruma's type takes it for granted that there is a `type`, and panics otherwise.
 pub(crate) async fn log_in(app: App, caller: Anybody, request: Request) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let body = read_body(body, BODY_BYTES).await?;
-    match serde_json::from_slice::<serde_json::Value>(&body) {
-        Err(error) => return Err(ApiError::bad_request(ErrorKind::NotJson, error.to_string())),
-        Ok(body) if !body.is_object() => {
-            return Err(ApiError::bad_request(ErrorKind::BadJson, "the body is not an object"));
-        }
-        Ok(body) if !body["type"].is_string() => {
-            return Err(ApiError::bad_request(ErrorKind::MissingParam, "the type of log-in is missing"));
-        }
-        Ok(_) => {}
+    check_object(&body)?;
+    let typed: WithType =
+        serde_json::from_slice(&body).map_err(|error| ApiError::from_json(&error, &body))?;
+    if typed.login_type.is_none() {
+        return Err(ApiError::bad_request(ErrorKind::MissingParam, "the type of log-in is missing"));
     }
     let request: login::v3::Request = parse(parts, &[], &body)?;
     respond(log_in_typed(app, caller, request).await?)
