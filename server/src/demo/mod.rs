@@ -84,15 +84,27 @@ async fn play(
     folder: &Path,
 ) -> Result<ExitCode, Failure> {
     let mut stopped = std::pin::pin!(stop_signal()?);
-    let running = Running::start(config, connections).await.map_err(with_advice)?;
     let screen = Screen::new();
-    let apps = apps(&running)?;
+    // First, for a new store takes a moment.
     welcome(&screen, options, folder);
+    let running = Running::start(config, connections).await.map_err(with_advice)?;
+    let apps = apps(&running)?;
 
-    let libraries = options.clients.as_deref().map(Libraries::find);
+    let conversation = async {
+        let libraries = match options.clients.clone() {
+            // It runs programs, which may take a moment, and nobody has to wait for it who stops the demo.
+            Some(clients) => {
+                let (tell, told) = tokio::sync::oneshot::channel();
+                std::thread::spawn(move || tell.send(Libraries::find(&clients)));
+                Some(told.await?)
+            }
+            None => None,
+        };
+        conversation::hold(&screen, apps.clone(), libraries, folder).await
+    };
     let outcome = tokio::select! {
         () = &mut stopped => None,
-        outcome = conversation::hold(&screen, apps.clone(), libraries, folder) => Some(outcome),
+        outcome = conversation => Some(outcome),
     };
     let code = match &outcome {
         Some(Err(failure)) => {
