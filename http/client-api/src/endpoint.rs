@@ -5,7 +5,7 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use axum::{
     body::Body,
     extract::{FromRequestParts, Path, Request},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use bytes::BytesMut;
 use http::Method;
@@ -182,8 +182,25 @@ pub(crate) fn parse<R: IncomingRequest>(
         check_object(body)?;
     }
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    R::try_from_http_request(http::Request::from_parts(parts, body), &args)
-        .map_err(|error| ApiError::from_parse(&error, body))
+    let attempt =
+        |parts, body: &[u8]| R::try_from_http_request(http::Request::from_parts(parts, body), &args);
+    // Some clients say null where they mean nothing.
+    let without_nulls = without_nulls(body).map(|body| (parts.clone(), body));
+    attempt(parts, body).or_else(|error| {
+        let second = without_nulls.and_then(|(parts, body)| attempt(parts, &body).ok());
+        second.ok_or_else(|| ApiError::from_parse(&error, body))
+    })
+}
+
+/// The object without its members that are null; None if it has none.
+fn without_nulls(body: &[u8]) -> Option<Vec<u8>> {
+    if !body.windows(4).any(|window| window == b"null") {
+        return None;
+    }
+    let mut object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
+    let members = object.len();
+    object.retain(|_, value| !value.is_null());
+    (object.len() < members).then(|| serde_json::to_vec(&object).ok()).flatten()
 }
 
 /// The JSON body of a request that ruma has no type for.
@@ -216,12 +233,6 @@ pub(crate) fn respond(response: impl OutgoingResponse) -> Result<Response, ApiEr
     let response =
         response.try_into_http_response::<BytesMut>().map_err(|error| ApiError::internal(&error))?;
     Ok(response.map(|body| Body::from(body.freeze())))
-}
-
-impl IntoResponse for Box<ApiError> {
-    fn into_response(self) -> Response {
-        (*self).into_response()
-    }
 }
 
 #[cfg(test)]

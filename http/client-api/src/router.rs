@@ -14,7 +14,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 use linkspan_platforms::{Platform, Platforms};
 use ruma::api::error::ErrorKind;
 
-use crate::{App, error::ApiError, routes::endpoints};
+use crate::{App, endpoint::Run, error::ApiError, routes::endpoints};
 
 /// Put into a request's extensions by the listener: where the client is.
 #[derive(Clone, Copy, Debug)]
@@ -36,14 +36,14 @@ pub fn router(app: App) -> Router {
                 let run = run.clone();
                 async move {
                     let answer = match platform_of(&app.platforms, &request) {
-                        Some(platform) => run(app, platform, request).await,
+                        Some(platform) => answer(run, app, platform, request).await,
                         None => Err(unknown_host()),
                     };
                     answer.unwrap_or_else(IntoResponse::into_response)
                 }
             };
             let route = by_path.remove(path).unwrap_or_default();
-            by_path.insert(path, route.merge_method(method, handler));
+            by_path.insert(path, route.merge(on(method, handler)));
         }
     }
     let mut router = Router::new();
@@ -53,21 +53,13 @@ pub fn router(app: App) -> Router {
     router.fallback(unknown_path).layer(middleware::from_fn(add_headers)).with_state(app)
 }
 
-trait MergeMethod {
-    fn merge_method<H, T>(self, method: MethodFilter, handler: H) -> Self
-    where
-        H: axum::handler::Handler<T, App>,
-        T: 'static;
-}
-
-impl MergeMethod for MethodRouter<App> {
-    fn merge_method<H, T>(self, method: MethodFilter, handler: H) -> Self
-    where
-        H: axum::handler::Handler<T, App>,
-        T: 'static,
-    {
-        self.merge(on(method, handler))
+/// Runs an endpoint. What changes something runs to its end even if the client goes away meanwhile:
+/// half of it done would leave memory and disk at odds.
+async fn answer(run: Run, app: App, platform: Arc<Platform>, request: Request) -> Result<Response, ApiError> {
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return run(app, platform, request).await;
     }
+    tokio::spawn(run(app, platform, request)).await.unwrap_or_else(|error| Err(ApiError::internal(&error)))
 }
 
 /// The platform a request is for: its listener's, or the one its `Host` names.

@@ -1,7 +1,7 @@
 //! Upgrading a room: a new one of another version takes its place.
 //! <https://spec.matrix.org/v1.19/client-server-api/#room-upgrades>
 
-use linkspan_domain::{Draft, room_id_is_hash, versions};
+use linkspan_domain::{Draft, versions};
 use linkspan_storage::WriteSet;
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, Int, OwnedRoomId, OwnedUserId, RoomVersionId,
@@ -47,10 +47,9 @@ impl Rooms {
 
         let mut creation_content = self.old_creation_content(room_id).await?;
         let mut predecessor = object([("room_id", text(room_id.as_str()))]);
-        if !room_id_is_hash(&rules) {
-            let last = self.head(room_id).await?.and_then(|head| head.extremities.into_iter().next());
-            predecessor.extend(last.map(|event_id| ("event_id".to_owned(), text(event_id.as_str()))));
-        }
+        // Version 12 needs it no more, but clients of before look for it.
+        let last = self.head(room_id).await?.and_then(|head| head.extremities.into_iter().next());
+        predecessor.extend(last.map(|event_id| ("event_id".to_owned(), text(event_id.as_str()))));
         creation_content.insert("predecessor".into(), CanonicalJsonValue::Object(predecessor));
         let privileged = rules.authorization.explicitly_privilege_room_creators;
         if privileged && !additional_creators.is_empty() {

@@ -66,10 +66,8 @@ impl Sync {
             }
             "leave" | "ban" if is_new && !record.forgotten => {
                 let wanted = ask.since.is_some() || ask.request.filter.room.include_leave;
-                if wanted {
-                    if let Some(room) = self.left_room(ask, room_id, &record).await? {
-                        rooms.leave.insert(room_id.clone(), room);
-                    }
+                if wanted && let Some(room) = self.left_room(ask, room_id, &record).await? {
+                    rooms.leave.insert(room_id.clone(), room);
                 }
             }
             _ => {}
