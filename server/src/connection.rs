@@ -159,7 +159,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_head_that_does_not_end_ends_the_connection() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
-        let mut client = TcpStream::connect(listener.local_addr().expect("it is bound")).await.expect("a client");
+        let mut client =
+            TcpStream::connect(listener.local_addr().expect("it is bound")).await.expect("a client");
         let (stream, peer) = listener.accept().await.expect("it is accepted");
         client.write_all(b"GET / HTTP/1.1\r\nHo").await.expect("it is sent");
         let server = Server { router: Router::new(), platform: None, trusted_proxies: Vec::new() };
