@@ -90,7 +90,7 @@ fn no_request_is_smuggled_in_another() {
 fn a_request_is_for_one_host() {
     let mut spoiler = Spoiler::start();
     let token = spoiler.household.anna.token.clone();
-    let mut ask = |target: &str, hosts: &str| {
+    let ask = |target: &str, hosts: &str| {
         let whoami = format!("GET {target} HTTP/1.1\r\n{hosts}Authorization: Bearer {token}\r\n\r\n");
         statuses(&spoiler.server, whoami.as_bytes(), 1)
     };
