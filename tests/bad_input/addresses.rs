@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use linkspan_client_api::list_endpoints;
 use linkspan_tests::{
+    INSTAGRAM,
     http1::{Answer, Request},
-    program::INSTAGRAM,
     table::table,
 };
 

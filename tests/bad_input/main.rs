@@ -8,9 +8,9 @@ mod fuzz;
 mod wire;
 
 use linkspan_tests::{
+    INSTAGRAM, Server,
     household::{Household, Town},
     http1::{Answer, Request},
-    program::{INSTAGRAM, Server},
     table::Entry,
 };
 

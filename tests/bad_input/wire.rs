@@ -1,9 +1,9 @@
 //! What is hardly HTTP: requests that are cut, slow, doubled or forged on the wire.
 
 use linkspan_tests::{
+    INSTAGRAM, MESSENGER, Server,
     household::full_path,
     http1::{Connection, Request},
-    program::{INSTAGRAM, MESSENGER, Server},
 };
 
 use crate::{Spoiler, problem};
@@ -12,7 +12,7 @@ const VERSIONS: &str = "GET /_matrix/client/versions HTTP/1.1\r\nHost: instagram
 
 /// Statuses of what is answered to bytes, until the server closes, or has answered `most` times.
 fn statuses(server: &Server, bytes: &[u8], most: usize) -> Vec<u16> {
-    let mut connection = Connection::open(&server.address);
+    let mut connection = Connection::open(server.address());
     connection.send(bytes);
     let answers = std::iter::from_fn(|| connection.answer()).take(most);
     answers
@@ -135,7 +135,7 @@ fn the_slow_hold_up_nobody() {
     let mut spoiler = Spoiler::start();
     let token = spoiler.household.anna.token.clone();
     let slow = |bytes: String| {
-        let mut connection = Connection::open(&spoiler.server.address);
+        let mut connection = Connection::open(spoiler.server.address());
         connection.send(bytes.as_bytes());
         connection
     };

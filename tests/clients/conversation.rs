@@ -5,10 +5,11 @@ use std::io::Cursor;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
+use linkspan_tests::{Platform, Server};
+
 use crate::{
     driver::Library,
     person::{Person, Picture},
-    server::{Platform, Server},
 };
 
 const READ: &str = "m.read";
@@ -439,7 +440,7 @@ fn keep_things_private(server: &Server, cast: &Cast, room: &str) {
     at_home.does("logout", json!({}));
     let token = at_home.token.clone();
     let gone = server.get(anna.platform, "/_matrix/client/v3/account/whoami", Some(&token));
-    assert_eq!((gone.status, &gone.body["errcode"]), (401, &json!("M_UNKNOWN_TOKEN")));
+    assert_eq!((gone.status, &gone.json()["errcode"]), (401, &json!("M_UNKNOWN_TOKEN")));
     chloe.reads(room, &answer, None);
     ben.reads(room, &answer, None);
     for person in [ben, chloe] {

@@ -30,7 +30,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::server::built;
+use linkspan_tests::built;
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(30);

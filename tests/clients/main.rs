@@ -7,12 +7,11 @@
 mod conversation;
 mod driver;
 mod person;
-mod server;
 mod walls;
 
 use conversation::Cast;
 use driver::Library::{Js, Nio, Rust};
-use server::{
+use linkspan_tests::{
     Platform::{Instagram, Messenger, Whatsapp},
     Server,
 };

@@ -10,12 +10,9 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{
-    driver::{Driver, Library, Refusal},
-    server::{Platform, Server},
-};
+use linkspan_tests::{PASSWORD, Platform, Server};
 
-const PASSWORD: &str = "correct horse battery staple";
+use crate::driver::{Driver, Library, Refusal};
 
 /// A person and their client.
 pub(crate) struct Person {

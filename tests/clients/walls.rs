@@ -2,11 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::{
-    driver::Library,
-    person::Person,
-    server::{Platform, Server},
-};
+use linkspan_tests::{Platform, Server};
+
+use crate::{driver::Library, person::Person};
 
 const WHO_AM_I: &str = "/_matrix/client/v3/account/whoami";
 
@@ -27,13 +25,12 @@ fn assert_refused(
     with: (u16, &str),
 ) {
     let answer = server.get(platform, path, token);
-    let code = answer.body["errcode"].as_str().unwrap_or_default();
-    assert_eq!((answer.status, code), with, "{platform:?} {path}: {}", answer.body);
+    assert_eq!((answer.status, answer.errcode().as_str()), with, "{platform:?} {path}: {}", answer.text());
 }
 
 fn tokens_are_of_one_platform(server: &Server, anna: &Person) {
     let at_home = server.get(Platform::Instagram, WHO_AM_I, Some(&anna.token));
-    assert_eq!((at_home.status, &at_home.body["user_id"]), (200, &json!(anna.id)));
+    assert_eq!((at_home.status, &at_home.json()["user_id"]), (200, &json!(anna.id)));
     for elsewhere in [Platform::Messenger, Platform::Whatsapp] {
         for path in [WHO_AM_I, "/_matrix/client/v3/sync", "/_matrix/client/v3/joined_rooms"] {
             assert_refused(server, (elsewhere, path), Some(&anna.token), (401, "M_UNKNOWN_TOKEN"));
@@ -60,7 +57,7 @@ fn media_need_a_session(server: &Server, anna: &Person, ben: &Person) {
     for platform in [Platform::Instagram, Platform::Messenger] {
         assert_refused(server, (platform, &new), None, (401, "M_MISSING_TOKEN"));
         let frozen = server.get(platform, &old, None);
-        assert_eq!(frozen.status, 404, "{}", frozen.body);
+        assert_eq!(frozen.status, 404, "{}", frozen.text());
     }
     assert_refused(server, (Platform::Messenger, &new), Some(&anna.token), (401, "M_UNKNOWN_TOKEN"));
     assert_eq!(ben.does("download", json!({ "mxc": mxc }))["data"], "UXVheQ==");

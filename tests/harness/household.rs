@@ -6,8 +6,8 @@ use std::cell::Cell;
 use serde_json::{Value, json};
 
 use crate::{
+    INSTAGRAM, MESSENGER, PASSWORD, Server,
     http1::{Answer, Client, Request},
-    program::{INSTAGRAM, MESSENGER, PASSWORD, Server},
     table::Entry,
 };
 
@@ -57,7 +57,7 @@ impl Town {
     pub fn server() -> Server {
         let more =
             "rate_limits = false\npresence = true\nregistration_shared_secret = 'a long shared secret'";
-        Server::start(more, &[("messenger", "carl")])
+        Server::start_with(more, &[("messenger", "carl")])
     }
 
     /// A town without anybody.
@@ -70,7 +70,7 @@ impl Town {
             device_id: String::new(),
         };
         Self {
-            client: Client::new(&server.address).into(),
+            client: Client::new(server.address()).into(),
             fresh: Cell::new(0),
             ben: nobody.clone(),
             carl: nobody.clone(),

@@ -6,10 +6,9 @@
 pub mod household;
 mod http;
 pub mod http1;
-pub mod program;
 mod server;
 #[path = "../walls/table.rs"]
 pub mod table;
 
 pub use http::{Answer, Body, Http, Lost};
-pub use server::{Platform, Server, built};
+pub use server::{INSTAGRAM, MESSENGER, PASSWORD, Platform, Server, WHATSAPP, built};

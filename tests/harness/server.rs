@@ -1,14 +1,30 @@
-//! The server under test: one process, three platforms, each on a port of its own, over one folder.
+//! The server under test: one process over one folder, three platforms, each on a port of its own and all on
+//! another; a log that is read at the end.
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use tempfile::TempDir;
+
+use crate::http1::{Answer, Connection, Request};
+
+/// The platforms' server names.
+pub const INSTAGRAM: &str = "instagram.localhost";
+/// The second of them.
+pub const MESSENGER: &str = "messenger.localhost";
+/// The third of them.
+pub const WHATSAPP: &str = "whatsapp.localhost";
+
+/// The password of everybody.
+pub const PASSWORD: &str = "correct horse battery staple";
+
+/// No limits, for tests that are not about them.
+const UNLIMITED: &str = "rate_limits = false";
 
 /// A platform of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,13 +44,13 @@ impl Platform {
     /// Its Matrix server name.
     pub fn server_name(self) -> &'static str {
         match self {
-            Self::Instagram => "instagram.localhost",
-            Self::Messenger => "messenger.localhost",
-            Self::Whatsapp => "whatsapp.localhost",
+            Self::Instagram => INSTAGRAM,
+            Self::Messenger => MESSENGER,
+            Self::Whatsapp => WHATSAPP,
         }
     }
 
-    fn settings(self) -> String {
+    fn settings(self, more: &str) -> String {
         let server_name = self.server_name();
         let name = server_name.trim_end_matches(".localhost");
         let identity = match self {
@@ -51,7 +67,7 @@ impl Platform {
             identity = "{identity}"
             registration = "open"
             verify = false
-            rate_limits = false
+            {more}
             "#
         )
     }
@@ -70,21 +86,44 @@ pub fn built(name: &str) -> PathBuf {
 #[derive(Debug)]
 pub struct Server {
     folder: Option<TempDir>,
+    /// Where all platforms are served, told apart by host; another after each start.
+    address: String,
     /// By platform; others after each start.
     addresses: Vec<String>,
     program: Option<Child>,
 }
 
 impl Server {
-    /// Starts it in a new folder, with all three platforms listening.
+    /// Starts it in a new folder, without rate limits.
     pub fn start() -> Self {
+        Self::start_with(UNLIMITED, &[])
+    }
+
+    /// Starts it in a new folder. `more`: further settings of each platform. `administrators`: accounts that
+    /// are made before, each the name of a platform and of a user.
+    pub fn start_with(more: &str, administrators: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let platforms: String = Platform::ALL.into_iter().map(Platform::settings).collect();
-        let config = format!("data = \"data\"\n{platforms}");
+        let platforms: String = Platform::ALL.into_iter().map(|platform| platform.settings(more)).collect();
+        let config = format!("data = \"data\"\nlisten.http = \"127.0.0.1:0\"\n{platforms}");
         fs::write(folder.path().join("linkspan.toml"), config).expect("the configuration is written");
-        let mut server = Self { folder: Some(folder), addresses: Vec::new(), program: None };
+        let mut server =
+            Self { folder: Some(folder), address: String::new(), addresses: Vec::new(), program: None };
+        for (platform, name) in administrators {
+            server.make_administrator(platform, name);
+        }
         server.restart();
         server
+    }
+
+    fn make_administrator(&self, platform: &str, name: &str) {
+        let mut command = self.command("user");
+        let words = ["create", platform, name, "--admin"];
+        let mut child =
+            command.args(words).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it runs");
+        let mut input = child.stdin.take().expect("it is piped");
+        writeln!(input, "{PASSWORD}").expect("the password is read");
+        drop(input);
+        assert!(child.wait().expect("it ends").success(), "{name} could not be made");
     }
 
     fn folder(&self) -> &Path {
@@ -119,14 +158,16 @@ impl Server {
     pub fn restart(&mut self) {
         let mut program = self.spawn();
         let lines = BufReader::new(program.stdout.take().expect("it is piped")).lines();
-        let addresses = lines.take(Platform::ALL.len()).map(|line| {
+        let addresses = lines.take(1 + Platform::ALL.len()).map(|line| {
             let line = line.expect("a line of text");
             let rest = line.strip_prefix("listening on http://").expect("it says where it listens");
             rest.split(' ').next().expect("the address comes first").to_owned()
         });
-        self.addresses = addresses.collect();
+        let mut addresses: Vec<_> = addresses.collect();
         self.program = Some(program);
-        assert_eq!(self.addresses.len(), Platform::ALL.len(), "the server did not start");
+        assert_eq!(addresses.len(), 1 + Platform::ALL.len(), "the server did not start");
+        self.address = addresses.remove(0);
+        self.addresses = addresses;
     }
 
     /// Starts it over the same folder and kills it after a while, whether it listens by then or not.
@@ -145,9 +186,44 @@ impl Server {
         program.wait().expect("it ends");
     }
 
+    /// Where all platforms are served, told apart by host.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Where each platform listens.
     pub fn addresses(&self) -> Vec<String> {
         self.addresses.clone()
+    }
+
+    /// The base of a platform's URLs.
+    pub fn url(&self, platform: Platform) -> String {
+        format!("http://{}", self.addresses[platform as usize])
+    }
+
+    /// Asks a platform without a body, as `token` if there is one.
+    pub fn get(&self, platform: Platform, path: &str, token: Option<&str>) -> Answer {
+        let address = &self.addresses[platform as usize];
+        let mut connection = Connection::open(address);
+        connection.send(&Request::new("GET", path).by(token).to_bytes(address));
+        connection.answer().expect("it answers")
+    }
+
+    /// Lines of the log that say that something went wrong.
+    pub fn complaints(&self) -> Vec<String> {
+        let bad = |line: &String| [" WARN ", "ERROR ", "panicked"].iter().any(|sign| line.contains(sign));
+        self.log().filter(bad).collect()
+    }
+
+    /// Asserts that the server still runs, never panicked, and did not fill its log.
+    #[track_caller]
+    pub fn check_health(&mut self) {
+        let program = self.program.as_mut().expect("it was started");
+        assert!(program.try_wait().expect("it can be asked").is_none(), "the server ended");
+        let complaints = self.complaints();
+        let bad = complaints.iter().filter(|line| line.contains("panicked") || line.contains("ERROR "));
+        assert_eq!(bad.collect::<Vec<_>>(), Vec::<&String>::new());
+        assert!(complaints.len() <= 5, "the log is flooded: {complaints:#?}");
     }
 }
 
@@ -158,6 +234,7 @@ impl Drop for Server {
             let _ = program.wait();
         }
         if std::thread::panicking() {
+            self.complaints().iter().take(20).for_each(|line| eprintln!("server: {line}"));
             let folder = self.folder.take().map(TempDir::keep);
             eprintln!("the server's folder stays: {folder:?}");
         }

@@ -1,9 +1,9 @@
 //! Rate limits: each platform has its own, and says when to come back.
 
 use linkspan_tests::{
+    INSTAGRAM, MESSENGER, Server,
     household::{Person, Town, full_path},
     http1::{Answer, Request},
-    program::{INSTAGRAM, MESSENGER, Server},
 };
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ fn limits_are_each_platforms_own() {
     let limits = format!(
         "[platform.limits]\nmessage = 0.01\nmessage_burst = {BURST}\nlogin = 0.01\nlogin_burst = {BURST}"
     );
-    let mut server = Server::start(&limits, &[]);
+    let mut server = Server::start_with(&limits, &[]);
     let town = Town::strangers(&server);
     let anna = town.register(INSTAGRAM, "anna", "a phone");
     let ben = town.register(INSTAGRAM, "ben", "a phone");

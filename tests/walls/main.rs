@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 
 use linkspan_client_api::{Access, EndpointInfo, list_endpoints};
 use linkspan_tests::{
+    INSTAGRAM, MESSENGER,
     household::{Household, Person, ROOM_SECRET, SECRET, Town, full_path},
     http1::{Answer, Request},
-    program::{INSTAGRAM, MESSENGER},
     table::{Entry, Expected, MISSING_TOKEN, UNKNOWN_TOKEN, table},
 };
 

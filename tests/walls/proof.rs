@@ -1,9 +1,9 @@
 //! Proving more than a token proves, and tokens that are renewed, from outside.
 
 use linkspan_tests::{
+    INSTAGRAM, MESSENGER, PASSWORD,
     household::{Person, Town, full_path},
     http1::{Answer, Request},
-    program::{INSTAGRAM, MESSENGER, PASSWORD},
 };
 use serde_json::{Value, json};
 
