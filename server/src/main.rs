@@ -26,6 +26,10 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Severity};
 
+/// Gives freed memory back to the system, where the C library's keeps what a burst of requests took.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The environment variable that says what is logged, such as `debug` or `info,linkspan_rooms=trace`.
 const LOG: &str = "LINKSPAN_LOG";
 /// At `info` the storage engine tells of every file, and the rules of every event.

@@ -38,13 +38,10 @@ pub struct EmbeddedOptions {
 }
 
 impl EmbeddedOptions {
-    /// What fits a machine with so much memory: an eighth of it for the cache, a thirty-second for
-    /// rows that wait to be written to files.
+    /// What fits a machine with so much memory: a sixteenth of it for the cache. Rows that wait to be written
+    /// to files are read back at the next start, so there are never many.
     pub fn for_memory(bytes: u64) -> Self {
-        Self {
-            cache_bytes: (bytes / 8).clamp(32 * MIB, 4096 * MIB),
-            journal_bytes: (bytes / 32).clamp(64 * MIB, 512 * MIB),
-        }
+        Self { cache_bytes: (bytes / 16).clamp(32 * MIB, 2048 * MIB), journal_bytes: 64 * MIB }
     }
 }
 

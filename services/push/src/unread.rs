@@ -27,7 +27,7 @@ use crate::{
 /// The most events, the newest, that are counted for somebody who has not been counted for.
 const MAX_COUNTED: i64 = 10_000;
 /// The most counted events of a room that are remembered one by one.
-const MAX_REMEMBERED: usize = 10_000;
+const MAX_REMEMBERED: usize = 256;
 /// Events that are read at once.
 const PAGE: usize = 256;
 /// Counts are stored when they have advanced by this many events …

@@ -135,7 +135,7 @@ impl Sync {
             // From here on news wakes us, also what comes while we look.
             let changed = waiter.changed();
             let (response, token) = self.build(request, &waiter, clock()).await?;
-            let asked_for_news = since.is_some() && !request.full_state;
+            let asked_for_news = since.is_some() && !request.full_state && !request.timeout.is_zero();
             let wait = asked_for_news && response.is_empty() && !self.inbox.is_stopping();
             if !wait || tokio::time::timeout_at(deadline, changed).await.is_err() {
                 self.sent_members.finish(device_id, user_id, token);
