@@ -21,9 +21,10 @@ test: test-tools
 	$(CARGO) build --workspace --bins
 	$(CARGO) test --workspace
 
+# What this machine can do, against what is asked: docs/benchmarks.md.
 bench:
 	$(CARGO) build --release --package linkspan --bin linkspan
-	$(CARGO) run --release --package linkspan-bench -- run --linkspan target/release/linkspan
+	$(CARGO) run --release --package linkspan-bench -- run --linkspan target/release/linkspan --out docs/benchmarks.md
 
 lint:
 	$(CARGO) fmt --all --check
