@@ -134,7 +134,8 @@ impl Sync {
         loop {
             // From here on news wakes us, also what comes while we look.
             let changed = waiter.changed();
-            let (response, token) = self.build(request, &waiter, clock()).await?;
+            // Boxed: while the client waits, nothing of what building needs is kept.
+            let (response, token) = Box::pin(self.build(request, &waiter, clock())).await?;
             let asked_for_news = since.is_some() && !request.full_state && !request.timeout.is_zero();
             let wait = asked_for_news && response.is_empty() && !self.inbox.is_stopping();
             if !wait || tokio::time::timeout_at(deadline, changed).await.is_err() {
