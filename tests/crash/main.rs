@@ -185,7 +185,7 @@ async fn all<T>(lanes: Lanes<T>) -> Vec<T> {
 
 /// The tables agree with each other.
 fn audit(server: &Server) {
-    let audit = server.command("audit").output().expect("the program runs");
+    let audit = server.command(&["audit"]).output().expect("the program runs");
     let (told, error) = (String::from_utf8_lossy(&audit.stdout), String::from_utf8_lossy(&audit.stderr));
     assert!(audit.status.success(), "the tables do not agree:\n{told}{error}");
 }

@@ -106,6 +106,7 @@ impl Server {
         let platforms: String = Platform::ALL.into_iter().map(|platform| platform.settings(more)).collect();
         let config = format!("data = \"data\"\nlisten.http = \"127.0.0.1:0\"\n{platforms}");
         fs::write(folder.path().join("linkspan.toml"), config).expect("the configuration is written");
+        File::create(folder.path().join("log")).expect("a log");
         let mut server =
             Self { folder: Some(folder), address: String::new(), addresses: Vec::new(), program: None };
         for (platform, name) in administrators {
@@ -131,16 +132,16 @@ impl Server {
     }
 
     /// A command of the program, on this server's configuration.
-    pub fn command(&self, name: &str) -> Command {
+    pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(built("linkspan"));
-        command.arg(name).arg("--config").arg(self.folder().join("linkspan.toml"));
+        command.args(words).arg("--config").arg(self.folder().join("linkspan.toml"));
         command
     }
 
     fn spawn(&mut self) -> Child {
         assert!(self.program.is_none(), "it runs already");
-        let log = OpenOptions::new().append(true).create(true).open(self.log_path()).expect("a log");
-        let mut command = self.command("serve");
+        let log = OpenOptions::new().append(true).open(self.log_path()).expect("a log");
+        let mut command = self.command(&["serve"]);
         command.env("LINKSPAN_LOG", "warn").stdout(Stdio::piped()).stderr(log);
         command.spawn().expect("the server runs")
     }
