@@ -117,10 +117,8 @@ impl Server {
     }
 
     fn make_administrator(&self, platform: &str, name: &str) {
-        let mut command = self.command("user");
-        let words = ["create", platform, name, "--admin"];
-        let mut child =
-            command.args(words).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it runs");
+        let mut command = self.command(&["user", "create", platform, name, "--admin"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it runs");
         let mut input = child.stdin.take().expect("it is piped");
         writeln!(input, "{PASSWORD}").expect("the password is read");
         drop(input);
