@@ -2,7 +2,7 @@
 
 use std::{fmt, marker::PhantomData, path::Path, sync::Arc};
 
-use tokio::sync::mpsc;
+use tokio::sync::{RwLock, mpsc};
 
 use crate::{
     CommitError, CommitGroup, Key as _, KeyWriter, Position, Prefix, StorageError, StoreStats, Table, Ticket,
@@ -15,6 +15,8 @@ use crate::{
 
 /// How often [`Store::update`] tries again after a conflict.
 const UPDATE_TRIES: usize = 64;
+/// After so many of them, alone.
+const TRIES_TOGETHER: usize = 4;
 
 #[derive(Clone)]
 enum AnyEngine {
@@ -35,6 +37,8 @@ macro_rules! on_engine {
 #[derive(Clone)]
 pub struct Store {
     engine: AnyEngine,
+    /// Held together by updates, and alone by one that has lost too often.
+    updates: Arc<RwLock<()>>,
 }
 
 impl fmt::Debug for Store {
@@ -44,6 +48,10 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
+    fn over(engine: AnyEngine) -> Self {
+        Self { engine, updates: Arc::default() }
+    }
+
     /// Opens or creates the embedded store in the folder `path`, with memory limits that fit this
     /// machine. [`StorageError::InUse`] if another process has it open.
     pub fn open(path: &Path) -> Result<Self, StorageError> {
@@ -52,12 +60,12 @@ impl Store {
 
     /// Opens or creates the embedded store in the folder `path`.
     pub fn open_with(path: &Path, options: EmbeddedOptions) -> Result<Self, StorageError> {
-        Ok(Self { engine: AnyEngine::Embedded(Arc::new(Embedded::open(path, options)?)) })
+        Ok(Self::over(AnyEngine::Embedded(Arc::new(Embedded::open(path, options)?))))
     }
 
     /// A store on the in-memory engine, for tests.
     pub fn in_memory(engine: Arc<Memory>) -> Self {
-        Self { engine: AnyEngine::Memory(engine) }
+        Self::over(AnyEngine::Memory(engine))
     }
 
     /// The value of a key.
@@ -97,18 +105,27 @@ impl Store {
 
     /// Reads, decides and commits: `attempt` returns a write-set and an answer, and is asked again
     /// with fresh reads whenever what it expected has changed meanwhile. The one place of retries.
+    ///
+    /// Who loses a few times in a row, as the slowest of several does, goes on without the others. An attempt
+    /// must not begin an update of its own.
     pub async fn update<A, E, F>(&self, mut attempt: impl FnMut() -> F) -> Result<A, E>
     where
         F: Future<Output = Result<(WriteSet, A), E>>,
         E: From<StorageError>,
     {
         let mut tries = 0;
+        let mut together = Some(self.updates.read().await);
+        let mut alone = None;
         loop {
             let (writes, answer) = attempt().await?;
             match self.commit(writes).await {
                 Ok(_) => return Ok(answer),
                 Err(CommitError::Conflict) if tries < UPDATE_TRIES => tries += 1,
                 Err(error) => return Err(StorageError::from(error).into()),
+            }
+            if tries > TRIES_TOGETHER && alone.is_none() {
+                together.take();
+                alone = Some(self.updates.write().await);
             }
         }
     }
