@@ -60,3 +60,23 @@ async fn typing_is_shown() {
     anna.put(&typing(&bert.user_id), json!({ "typing": true })).await.fails(403, "M_FORBIDDEN");
     bert.put(&typing(&bert.user_id), json!({ "typing": true })).await.fails(403, "M_FORBIDDEN");
 }
+
+#[tokio::test]
+async fn null_means_nothing() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let room = anna.create_room(json!({ "preset": "public_chat" })).await;
+    let event = anna.say(&room, "one").await;
+
+    // As matrix-nio says it of a receipt outside threads.
+    let receipt = format!("/v3/rooms/{room}/receipt/m.read/{event}");
+    anna.post(&receipt, json!({ "thread_id": null })).await.ok();
+    anna.post(&receipt, json!({ "thread_id": 5 })).await.fails(400, "M_BAD_JSON");
+
+    // What people send is theirs, null included.
+    let send = format!("/v3/rooms/{room}/send/org.example/1");
+    let sent = anna.put(&send, json!({ "nothing": null })).await.ok();
+    let sent = sent["event_id"].as_str().expect("an event id").to_owned();
+    let read = anna.get(&format!("/v3/rooms/{room}/event/{sent}")).await.ok();
+    assert_eq!(read["content"], json!({ "nothing": null }));
+}

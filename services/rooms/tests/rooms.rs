@@ -393,3 +393,16 @@ async fn many_reactions_do_not_hide_an_edit() {
     let rendered: Value = serde_json::from_str(rendered.get()).expect("JSON");
     assert_eq!(rendered["unsigned"]["m.relations"]["m.replace"]["event_id"], json!(edit));
 }
+
+#[tokio::test]
+async fn old_transactions_are_forgotten_and_young_ones_kept() {
+    let world = World::new().await;
+    let room_id = Graph::start(&world, &RoomVersionId::V12).await.room_id.clone();
+    let first = send(&world, ALICE, &room_id, json!({ "body": "x" }), "1").await;
+
+    assert_eq!(world.rooms.forget_transactions(6_000).await.expect("looked at"), 0);
+    assert_eq!(send(&world, ALICE, &room_id, json!({ "body": "x" }), "1").await, first);
+
+    assert_eq!(world.rooms.forget_transactions(6_001).await.expect("looked at"), 1);
+    assert_ne!(send(&world, ALICE, &room_id, json!({ "body": "x" }), "1").await, first);
+}
