@@ -10,6 +10,7 @@ use linkspan_accounts::Accounts;
 use linkspan_client_api::App;
 use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
+use linkspan_keys::Keys;
 use linkspan_platforms::Platforms;
 use linkspan_push::{Push, PushSettings};
 use linkspan_rooms::Rooms;
@@ -58,10 +59,11 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
     let settings = PushSettings::new(Arc::new(now_ts));
     let push = Push::open(store.clone(), accounts.clone(), rooms.clone(), settings).await?;
     tasks.spawn(push.clone().follow(store.subscribe()));
-    let sync = Sync::new(rooms.clone(), accounts.clone(), inbox.clone(), push.clone());
+    let keys = Keys::new(store.clone(), accounts.clone(), rooms.clone());
+    let sync = Sync::new(rooms.clone(), accounts.clone(), inbox.clone(), keys.clone(), push.clone());
     let media = media::open(config, store, platforms.clone())?;
     tasks.spawn(media::sweep(media.clone()));
-    let app = App { platforms, accounts, inbox, directory, rooms, push, sync, media };
+    let app = App { platforms, accounts, inbox, directory, rooms, keys, push, sync, media };
     tasks.spawn(forget_idle(app.clone()));
     tasks.spawn(forget_transactions(app.clone()));
     Ok((app, tasks))

@@ -15,6 +15,7 @@ use linkspan_accounts::Accounts;
 use linkspan_client_api::{App, router};
 use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
+use linkspan_keys::Keys;
 use linkspan_media::{Media, MediaStore};
 use linkspan_platforms::{Platforms, Settings};
 use linkspan_push::{Push, PushSettings};
@@ -70,9 +71,10 @@ impl Network {
         let settings = PushSettings::new(Arc::new(now_ts));
         let push =
             Push::open(store.clone(), accounts.clone(), rooms.clone(), settings).await.expect("push opens");
-        let sync = Sync::new(rooms.clone(), accounts.clone(), inbox.clone(), push.clone());
+        let keys = Keys::new(store.clone(), accounts.clone(), rooms.clone());
+    let sync = Sync::new(rooms.clone(), accounts.clone(), inbox.clone(), keys.clone(), push.clone());
         let media = Media::new(store, platforms.clone(), MediaStore::in_memory());
-        let app = App { platforms, accounts, inbox, directory, rooms, push, sync, media };
+        let app = App { platforms, accounts, inbox, directory, rooms, keys, push, sync, media };
         Self { router: router(app.clone()), app }
     }
 

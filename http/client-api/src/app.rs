@@ -8,6 +8,7 @@ use std::{
 use linkspan_accounts::{Accounts, DeviceRemoved};
 use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
+use linkspan_keys::Keys;
 use linkspan_media::Media;
 use linkspan_platforms::Platforms;
 use linkspan_push::Push;
@@ -30,6 +31,8 @@ pub struct App {
     pub directory: Directory,
     /// Rooms.
     pub rooms: Rooms,
+    /// Keys for end-to-end encryption.
+    pub keys: Keys,
     /// Push rules, pushers, unread counts.
     pub push: Push,
     /// What is new for clients.

@@ -10,6 +10,7 @@ use axum::{
 use bytes::BytesMut;
 use http::{StatusCode, header};
 use linkspan_accounts::AccountsError;
+use linkspan_keys::KeysError;
 use linkspan_media::MediaError;
 use linkspan_platforms::Limited;
 use linkspan_push::PushError;
@@ -25,6 +26,11 @@ use ruma::api::{
     },
 };
 use serde::de::IgnoredAny;
+
+/// A kind of error that ruma has no name for.
+pub(crate) fn custom_kind(errcode: &str) -> ErrorKind {
+    serde_json::from_value(serde_json::json!({ "errcode": errcode })).unwrap_or(ErrorKind::Unknown)
+}
 
 /// What a client is told went wrong.
 #[derive(Debug)]
@@ -191,11 +197,29 @@ impl From<PushError> for ApiError {
     }
 }
 
+impl From<KeysError> for ApiError {
+    fn from(error: KeysError) -> Self {
+        let message = error.to_string();
+        match error {
+            KeysError::Invalid(_) => Self::bad_request(ErrorKind::InvalidParam, message),
+            KeysError::BadSignature(_) => {
+                Self::bad_request(custom_kind("M_INVALID_SIGNATURE"), message)
+            }
+            KeysError::NotFound(_) => Self::not_found(message),
+            KeysError::TooLarge(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge, message),
+            KeysError::Accounts(error) => error.into(),
+            KeysError::Rooms(error) => error.into(),
+            KeysError::Storage(error) => error.into(),
+        }
+    }
+}
+
 impl From<SyncError> for ApiError {
     fn from(error: SyncError) -> Self {
         match error {
             SyncError::Rooms(error) => error.into(),
             SyncError::Accounts(error) => error.into(),
+            SyncError::Keys(error) => error.into(),
             SyncError::Push(error) => error.into(),
             SyncError::Storage(error) => error.into(),
         }

@@ -13,6 +13,7 @@ use std::{collections::HashSet, time::Duration};
 
 use linkspan_accounts::{Accounts, AccountsError};
 use linkspan_inbox::{Inbox, SyncToken, Waiter};
+use linkspan_keys::{Keys, KeysError};
 use linkspan_push::{Push, PushError};
 use linkspan_rooms::{EventFilter, Rooms, RoomsError};
 use linkspan_storage::{Position, StorageError};
@@ -32,6 +33,9 @@ pub enum SyncError {
     /// Accounts failed.
     #[error(transparent)]
     Accounts(#[from] AccountsError),
+    /// Keys failed.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// Counting unread messages, or push rules, failed.
     #[error(transparent)]
     Push(#[from] PushError),
@@ -81,6 +85,7 @@ pub struct Sync {
     rooms: Rooms,
     accounts: Accounts,
     inbox: Inbox,
+    keys: Keys,
     push: Push,
     sent_members: std::sync::Arc<members::SentMembers>,
 }
@@ -115,9 +120,9 @@ impl Ask<'_> {
 
 impl Sync {
     /// The syncs over these services.
-    pub fn new(rooms: Rooms, accounts: Accounts, inbox: Inbox, push: Push) -> Self {
+    pub fn new(rooms: Rooms, accounts: Accounts, inbox: Inbox, keys: Keys, push: Push) -> Self {
         let sent_members = std::sync::Arc::new(members::SentMembers::new());
-        Self { rooms, accounts, inbox, push, sent_members }
+        Self { rooms, accounts, inbox, keys, push, sent_members }
     }
 
     /// Answers a sync: at once if there is news, or all is asked for; else when there is, or time is up.

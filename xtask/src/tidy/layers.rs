@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use super::{Problem, Tree, problem};
 
 /// All crates of the layers. Each may use those that stand before it, but see [`APART`].
-const ORDER: [&str; 13] = [
+const ORDER: [&str; 14] = [
     "linkspan-domain",
     "linkspan-storage",
     "linkspan-platforms",
@@ -14,6 +14,7 @@ const ORDER: [&str; 13] = [
     "linkspan-directory",
     "linkspan-media",
     "linkspan-rooms",
+    "linkspan-keys",
     "linkspan-push",
     "linkspan-sync",
     "linkspan-client-api",
