@@ -60,7 +60,8 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
     let push = Push::open(store.clone(), accounts.clone(), rooms.clone(), settings).await?;
     tasks.spawn(push.clone().follow(store.subscribe()));
     let keys = Keys::new(store.clone(), platforms.clone(), accounts.clone(), rooms.clone(), inbox.clone());
-    let sync = Sync::new(rooms.clone(), accounts.clone(), inbox.clone(), keys.clone(), push.clone());
+    let sync =
+        Sync::new(store.clone(), rooms.clone(), accounts.clone(), inbox.clone(), keys.clone(), push.clone());
     let media = media::open(config, store, platforms.clone())?;
     tasks.spawn(media::sweep(media.clone()));
     let app = App { platforms, accounts, inbox, directory, rooms, keys, push, sync, media };

@@ -197,6 +197,14 @@ key! {
     /// A room key in a backup.
     BackedUpKeyKey { user_id: OwnedUserId, version: u64, room_id: OwnedRoomId, session_id: String }
 }
+key! {
+    /// A sliding-sync connection of a device.
+    SlidingConnectionKey { user_id: OwnedUserId, device_id: OwnedDeviceId, conn_id: String }
+}
+key! {
+    /// A room on a sliding-sync connection.
+    SlidingRoomKey { user_id: OwnedUserId, device_id: OwnedDeviceId, conn_id: String, room_id: OwnedRoomId }
+}
 
 catalogue! {
     /// The store's own rows.
@@ -288,6 +296,11 @@ catalogue! {
     82 media MediaUsage "media_usage": UserKey => u64;
     /// Media ids that each user was given and has not used yet.
     83 media PendingMedia "pending_media": UserKey => PendingMediaRecord;
+
+    /// The sliding-sync connections of each device.
+    110 sync SlidingConnections "sliding_connections": SlidingConnectionKey => SlidingConnectionRecord;
+    /// What was sent of each room on a sliding-sync connection.
+    111 sync SlidingRooms "sliding_rooms": SlidingRoomKey => SlidingRoomRecord;
 
     /// The identity keys of devices, as uploaded.
     90 keys DeviceKeys "device_keys": DeviceKey => Json;

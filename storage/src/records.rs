@@ -119,6 +119,27 @@ records! {
         /// JSON, an object.
         device_data: String,
     }
+    /// A sliding-sync connection.
+    SlidingConnectionRecord {
+        /// Tells it from earlier ones of the same name.
+        generation: u64,
+        /// When it was begun, or last taken up after a restart.
+        used_ts: u64,
+    }
+    /// What a device has been sent of a room on a connection. Numbers of places in the order are those of positions.
+    SlidingRoomRecord {
+        generation: u64,
+        /// Of the answer that first had the room.
+        sent_from: u64,
+        /// Of the answer since which every answer has had all news of it; the greatest number: it fell behind.
+        live_from: u64,
+        /// Up to where it was sent when it last fell behind.
+        behind: Option<u64>,
+        /// Numbers of events that a timeline had, with the answer's place.
+        timelines: Vec<(u64, u64)>,
+        /// Hashes of the sets of state that were sent, with the answer's place.
+        states: Vec<(u64, u64)>,
+    }
     /// Where an alias points.
     AliasRecord {
         room_id: OwnedRoomId,

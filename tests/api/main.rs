@@ -13,5 +13,6 @@ mod profile;
 mod receipts;
 mod rooms;
 mod search;
+mod sliding_sync;
 mod spaces;
 mod to_device;

@@ -20,7 +20,7 @@ use linkspan_media::{Media, MediaStore};
 use linkspan_platforms::{Platforms, Settings};
 use linkspan_push::{Push, PushSettings};
 use linkspan_rooms::Rooms;
-use linkspan_storage::{Memory, Store};
+use linkspan_storage::{Memory, Store, WriteSet};
 use linkspan_sync::Sync;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -34,6 +34,7 @@ pub(crate) const WHATSAPP: &str = "whatsapp.localhost";
 #[derive(Clone)]
 pub(crate) struct Network {
     pub(crate) app: App,
+    store: Store,
     router: Router,
 }
 
@@ -57,7 +58,20 @@ pub(crate) struct Answer {
 
 impl Network {
     pub(crate) async fn open() -> Self {
-        let store = Store::in_memory(Memory::new().expect("memory opens"));
+        Self::over(Store::in_memory(Memory::new().expect("memory opens"))).await
+    }
+
+    /// A server started anew over the same store.
+    pub(crate) async fn reopen(&self) -> Self {
+        Self::over(self.store.clone()).await
+    }
+
+    /// Waits until everything that is queued to be written is on disk.
+    pub(crate) async fn flush(&self) {
+        self.store.submit(WriteSet::new()).committed().await.expect("it is written");
+    }
+
+    async fn over(store: Store) -> Self {
         let settings = [INSTAGRAM, MESSENGER, WHATSAPP].map(settings).to_vec();
         let platforms = Arc::new(Platforms::open(&store, settings, now_ts()).await.expect("platforms open"));
         let inbox = Inbox::new(store.clone(), now_ts());
@@ -73,10 +87,17 @@ impl Network {
             Push::open(store.clone(), accounts.clone(), rooms.clone(), settings).await.expect("push opens");
         let keys =
             Keys::new(store.clone(), platforms.clone(), accounts.clone(), rooms.clone(), inbox.clone());
-        let sync = Sync::new(rooms.clone(), accounts.clone(), inbox.clone(), keys.clone(), push.clone());
-        let media = Media::new(store, platforms.clone(), MediaStore::in_memory());
+        let sync = Sync::new(
+            store.clone(),
+            rooms.clone(),
+            accounts.clone(),
+            inbox.clone(),
+            keys.clone(),
+            push.clone(),
+        );
+        let media = Media::new(store.clone(), platforms.clone(), MediaStore::in_memory());
         let app = App { platforms, accounts, inbox, directory, rooms, keys, push, sync, media };
-        Self { router: router(app.clone()), app }
+        Self { router: router(app.clone()), store, app }
     }
 
     /// Registers a user.
@@ -129,6 +150,11 @@ impl Network {
 }
 
 impl Client {
+    /// The same client, which talks to another server.
+    pub(crate) fn on(&self, network: &Network) -> Client {
+        Client { network: network.clone(), ..self.clone() }
+    }
+
     /// Another device of the same user.
     pub(crate) async fn another_device(&self) -> Client {
         let body = json!({

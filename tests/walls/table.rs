@@ -163,8 +163,20 @@ pub fn table() -> Vec<Entry> {
 }
 
 fn server() -> Vec<Entry> {
+    const SLIDING_UNSTABLE: &str = r#"{"lists": {"all": {"ranges": [[0, 99]], "timeline_limit": 20,
+        "required_state": [["*", "*"]]}}, "room_subscriptions": {"{room}": {"timeline_limit": 20,
+        "required_state": [["*", "*"]]}}, "extensions": {"account_data": {"enabled": true},
+        "to_device": {"enabled": true}, "e2ee": {"enabled": true}, "receipts": {"enabled": true}}}"#;
+    const SLIDING: &str = r#"{"lists": {"all": {"timeline_limit": 20, "required_state": {"include": [{}]}}},
+        "room_subscriptions": {"{room}": {"timeline_limit": 20, "required_state": {"include": [{}]}}},
+        "extensions": {"account_data": {"enabled": true}}}"#;
     vec![
         get("sync", "/v3/sync?timeout=0").others(OK).reveals(),
+        post("sliding_sync_unstable", "/unstable/org.matrix.simplified_msc3575/sync")
+            .body(SLIDING_UNSTABLE)
+            .others(OK)
+            .reveals(),
+        post("sliding_sync", "/v4/sync").body(SLIDING).others(OK).reveals(),
         get("get_versions", "/versions").others(OK),
         get("get_capabilities", "/v3/capabilities").others(OK),
         get("get_well_known", "/.well-known/matrix/client").others(OK),

@@ -61,6 +61,7 @@ impl App {
                 }
                 self.inbox.acknowledge_to_device(user_id, device_id, until).await?;
             }
+            self.sync.remove_connections(user_id, device_id).await?;
             self.push.remove_pushers_of_device(user_id, device_id).await?;
             self.accounts.forget_departed(&departed).await?;
         }

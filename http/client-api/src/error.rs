@@ -225,6 +225,8 @@ impl From<KeysError> for ApiError {
 impl From<SyncError> for ApiError {
     fn from(error: SyncError) -> Self {
         match error {
+            SyncError::UnknownPos => Self::bad_request(ErrorKind::UnknownPos, error.to_string()),
+            SyncError::TooMany => Self::invalid_param(error.to_string()),
             SyncError::Rooms(error) => error.into(),
             SyncError::Accounts(error) => error.into(),
             SyncError::Keys(error) => error.into(),

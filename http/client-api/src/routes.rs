@@ -11,7 +11,7 @@ use crate::{
     endpoints::{
         account, account_data, dehydrated_device, devices, directory, discovery, filters, key_backup, keys,
         media, membership, presence, profile, push, read, receipts, registration, report, rooms, search,
-        send, server_info, session, sync, to_device,
+        send, server_info, session, sliding_sync, sync, to_device,
     },
 };
 
@@ -30,6 +30,22 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             Free,
             "client-server-api/#get_matrixclientv3sync",
         ),
+        raw_endpoint(
+            Method::POST,
+            &["/_matrix/client/unstable/org.matrix.simplified_msc3575/sync"],
+            sliding_sync::sliding_sync_unstable,
+            Free,
+            "https://github.com/matrix-org/matrix-spec-proposals/pull/4186",
+        )
+        .may_be_dropped(),
+        raw_endpoint(
+            Method::POST,
+            &["/_matrix/client/v4/sync"],
+            sliding_sync::sliding_sync,
+            Free,
+            "https://github.com/matrix-org/matrix-spec-proposals/pull/4186",
+        )
+        .may_be_dropped(),
         // Discovery
         endpoint(discovery::get_versions, Free, "client-server-api/#get_matrixclientversions"),
         raw_endpoint(

@@ -23,5 +23,6 @@ pub(crate) mod search;
 pub(crate) mod send;
 pub(crate) mod server_info;
 pub(crate) mod session;
+pub(crate) mod sliding_sync;
 pub(crate) mod sync;
 pub(crate) mod to_device;
