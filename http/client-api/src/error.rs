@@ -37,6 +37,8 @@ pub(crate) fn custom_kind(errcode: &str) -> ErrorKind {
 pub(crate) enum ApiError {
     /// A standard error.
     Standard { status: StatusCode, kind: ErrorKind, message: String },
+    /// `M_FORBIDDEN` with the rule that was broken, as a word for programs.
+    Rule { rule: &'static str, message: String },
     /// More authentication is needed.
     Uiaa(Box<UiaaInfo>),
 }
@@ -123,6 +125,13 @@ impl IntoResponse for ApiError {
                 let body = ErrorBody::Standard(StandardErrorBody::new(kind, message));
                 ruma::api::error::Error::new(status, body).try_into_http_response::<BytesMut>()
             }
+            Self::Rule { rule, message } => {
+                let body = serde_json::json!({
+                    "errcode": "M_FORBIDDEN", "error": message, "org.linkspan.rule": rule,
+                });
+                let body = ErrorBody::Json(body);
+                ruma::api::error::Error::new(StatusCode::FORBIDDEN, body).try_into_http_response::<BytesMut>()
+            }
         };
         match response {
             Ok(mut response) => {
@@ -202,9 +211,7 @@ impl From<KeysError> for ApiError {
         let message = error.to_string();
         match error {
             KeysError::Invalid(_) => Self::bad_request(ErrorKind::InvalidParam, message),
-            KeysError::BadSignature(_) => {
-                Self::bad_request(custom_kind("M_INVALID_SIGNATURE"), message)
-            }
+            KeysError::BadSignature(_) => Self::bad_request(custom_kind("M_INVALID_SIGNATURE"), message),
             KeysError::NotFound(_) => Self::not_found(message),
             KeysError::TooLarge(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge, message),
             KeysError::Accounts(error) => error.into(),
@@ -231,6 +238,7 @@ impl From<RoomsError> for ApiError {
         let message = error.to_string();
         match error {
             RoomsError::Forbidden(_) => Self::forbidden(message),
+            RoomsError::Encryption(refusal) => Self::Rule { rule: refusal.rule(), message },
             RoomsError::NotFound(_) => Self::not_found(message),
             RoomsError::Invalid(_) => Self::bad_request(ErrorKind::InvalidParam, message),
             RoomsError::BadJson(_) => Self::bad_request(ErrorKind::BadJson, message),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use linkspan_domain::EncryptionRule;
 use ruma::{OwnedServerName, RoomVersionId};
 use serde::Deserialize;
 
@@ -42,6 +43,17 @@ pub enum Encryption {
     Required,
     /// Must not.
     Forbidden,
+}
+
+impl Encryption {
+    /// The rule that holds in the rooms of a platform's people; None: there is none.
+    pub fn rule(self) -> Option<EncryptionRule> {
+        match self {
+            Self::Optional => None,
+            Self::Required => Some(EncryptionRule::Required),
+            Self::Forbidden => Some(EncryptionRule::Forbidden),
+        }
+    }
 }
 
 fn yes() -> bool {
