@@ -17,7 +17,7 @@ use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_keys::Keys;
 use linkspan_media::{Media, MediaStore};
-use linkspan_platforms::{Platforms, Settings};
+use linkspan_platforms::{Encryption, Platforms, Settings};
 use linkspan_push::{Push, PushSettings};
 use linkspan_rooms::Rooms;
 use linkspan_storage::{Memory, Store};
@@ -57,8 +57,15 @@ pub(crate) struct Answer {
 
 impl Network {
     pub(crate) async fn open() -> Self {
+        Self::with_rules(|_| Encryption::Optional).await
+    }
+
+    /// With what each platform demands of encryption.
+    pub(crate) async fn with_rules(rule: impl Fn(&str) -> Encryption) -> Self {
         let store = Store::in_memory(Memory::new().expect("memory opens"));
-        let settings = [INSTAGRAM, MESSENGER, WHATSAPP].map(settings).to_vec();
+        let settings = [INSTAGRAM, MESSENGER, WHATSAPP]
+            .map(|platform| Settings { encryption: rule(platform), ..settings(platform) })
+            .to_vec();
         let platforms = Arc::new(Platforms::open(&store, settings, now_ts()).await.expect("platforms open"));
         let inbox = Inbox::new(store.clone(), now_ts());
         tokio::spawn(inbox.clone().follow(store.subscribe()));
@@ -109,9 +116,21 @@ impl Network {
         path: &str,
         body: Option<Value>,
     ) -> Answer {
+        self.call_root(platform, token, method, &format!("/_matrix/client{path}"), body).await
+    }
+
+    /// Calls any path.
+    pub(crate) async fn call_root(
+        &self,
+        platform: &str,
+        token: Option<&str>,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Answer {
         let mut request = Request::builder()
             .method(method)
-            .uri(format!("http://{platform}/_matrix/client{path}"))
+            .uri(format!("http://{platform}{path}"))
             .header(header::HOST, platform);
         if let Some(token) = token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
@@ -209,6 +228,17 @@ impl Answer {
     pub(crate) fn ok(self) -> Value {
         assert_eq!(self.status, StatusCode::OK, "{}", self.json);
         self.json
+    }
+
+    /// Asserts that a rule on encryption was broken: which, and what the words name.
+    #[track_caller]
+    pub(crate) fn breaks(self, rule: &str, named: &[&str]) {
+        assert_eq!(text(&self.json["org.linkspan.rule"]), rule, "{}", self.json);
+        let words = text(&self.json["error"]);
+        for name in named {
+            assert!(words.contains(name), "{words:?} does not name {name}");
+        }
+        self.fails(403, "M_FORBIDDEN");
     }
 
     /// Asserts a failure: status and code.

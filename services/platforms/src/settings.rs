@@ -89,7 +89,7 @@ pub struct Settings {
     /// Whether sign-up proves a number or an address.
     #[serde(default = "yes")]
     pub verify: bool,
-    /// Whether messages are encrypted.
+    /// Whether messages are encrypted in the rooms that this platform's people are in, whoever sends them.
     #[serde(default)]
     pub encryption: Encryption,
     /// Of new rooms.
