@@ -164,6 +164,7 @@ async fn what_was_said_in_the_clear_is_not_shown_later() {
     let ivo = network.register(INSTAGRAM, "ivo").await;
     let room = ina.create_room(json!({ "preset": "public_chat" })).await;
     let early = ina.say(&room, "an early word").await;
+    ina.set_state(&room, "m.room.message", said("an early word")).await.ok();
     ina.set_state(&room, "m.room.encryption", on()).await.ok();
     ina.send(&room, "m.room.encrypted", sealed()).await;
     let word = ina.say(&room, "an early word").await;
@@ -172,11 +173,14 @@ async fn what_was_said_in_the_clear_is_not_shown_later() {
     }
     for (who, sees) in [(&ivo, true), (&wanda, false)] {
         assert_eq!(!who.heard(&room).await.is_empty(), sees);
-        let filter = encoded(&json!({ "room": { "timeline": { "limit": 100 } } }).to_string());
-        let synced = who.get(&format!("/v3/sync?filter={filter}")).await.ok();
-        let shown = &synced["rooms"]["join"][&room];
-        assert_eq!(shown.to_string().contains("an early word"), sees, "{shown}");
-        assert!(each(&shown["timeline"]["events"], "type").contains(&"m.room.encrypted".to_owned()));
+        for limit in [1, 100] {
+            let filter = encoded(&json!({ "room": { "timeline": { "limit": limit } } }).to_string());
+            let synced = who.get(&format!("/v3/sync?filter={filter}")).await.ok();
+            let shown = &synced["rooms"]["join"][&room];
+            assert_eq!(shown.to_string().contains("an early word"), sees, "{shown}");
+            let sealed = each(&shown["timeline"]["events"], "type").contains(&"m.room.encrypted".to_owned());
+            assert_eq!(sealed, limit == 100, "{shown}");
+        }
         for event_id in [&early, &word] {
             let event_id = encoded(event_id);
             for path in ["event", "context", "relations"] {
