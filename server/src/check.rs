@@ -194,13 +194,6 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
 fn find_excluding_rules(platforms: &[PlatformEntry], findings: &mut Findings) {
     let with = |rule: Encryption| platforms.iter().filter(move |entry| entry.settings.encryption == rule);
     for requiring in with(Encryption::Required) {
-        // Better a warning too many than an operator who believes in a promise that is not kept.
-        let message = format!(
-            "`encryption` of {} is \"required\", but this release does not enforce it: clients may still send \
-             plain text",
-            requiring.settings.server_name
-        );
-        findings.warning(requiring.line_of("encryption"), message);
         for forbidding in with(Encryption::Forbidden) {
             let message = format!(
                 "people of {} and {} cannot chat with each other: the one requires encryption, the other \

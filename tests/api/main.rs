@@ -2,6 +2,7 @@
 //! a server of its own, in this process, over a store in memory.
 
 mod directory;
+mod encryption_rules;
 mod history;
 mod key_backup;
 mod keys;

@@ -17,7 +17,7 @@ use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_keys::Keys;
 use linkspan_media::{Media, MediaStore};
-use linkspan_platforms::{Platforms, Settings};
+use linkspan_platforms::{Encryption, Platforms, Settings};
 use linkspan_push::{Push, PushSettings};
 use linkspan_rooms::Rooms;
 use linkspan_storage::{Memory, Store, WriteSet};
@@ -58,12 +58,20 @@ pub(crate) struct Answer {
 
 impl Network {
     pub(crate) async fn open() -> Self {
-        Self::over(Store::in_memory(Memory::new().expect("memory opens"))).await
+        Self::with_rules(|_| Encryption::Optional).await
+    }
+
+    /// With what each platform demands of encryption.
+    pub(crate) async fn with_rules(rule: impl Fn(&str) -> Encryption) -> Self {
+        let settings = [INSTAGRAM, MESSENGER, WHATSAPP]
+            .map(|platform| Settings { encryption: rule(platform), ..settings(platform) });
+        Self::over(Store::in_memory(Memory::new().expect("memory opens")), settings.to_vec()).await
     }
 
     /// A server started anew over the same store.
     pub(crate) async fn reopen(&self) -> Self {
-        Self::over(self.store.clone()).await
+        let settings = self.app.platforms.iter().map(|platform| platform.settings.clone()).collect();
+        Self::over(self.store.clone(), settings).await
     }
 
     /// Waits until everything that is queued to be written is on disk.
@@ -71,8 +79,7 @@ impl Network {
         self.store.submit(WriteSet::new()).committed().await.expect("it is written");
     }
 
-    async fn over(store: Store) -> Self {
-        let settings = [INSTAGRAM, MESSENGER, WHATSAPP].map(settings).to_vec();
+    async fn over(store: Store, settings: Vec<Settings>) -> Self {
         let platforms = Arc::new(Platforms::open(&store, settings, now_ts()).await.expect("platforms open"));
         let inbox = Inbox::new(store.clone(), now_ts());
         tokio::spawn(inbox.clone().follow(store.subscribe()));
@@ -131,9 +138,21 @@ impl Network {
         path: &str,
         body: Option<Value>,
     ) -> Answer {
+        self.call_root(platform, token, method, &format!("/_matrix/client{path}"), body).await
+    }
+
+    /// Calls any path.
+    pub(crate) async fn call_root(
+        &self,
+        platform: &str,
+        token: Option<&str>,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Answer {
         let mut request = Request::builder()
             .method(method)
-            .uri(format!("http://{platform}/_matrix/client{path}"))
+            .uri(format!("http://{platform}{path}"))
             .header(header::HOST, platform);
         if let Some(token) = token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
@@ -236,6 +255,17 @@ impl Answer {
     pub(crate) fn ok(self) -> Value {
         assert_eq!(self.status, StatusCode::OK, "{}", self.json);
         self.json
+    }
+
+    /// Asserts that a rule on encryption was broken: which, and what the words name.
+    #[track_caller]
+    pub(crate) fn breaks(self, rule: &str, named: &[&str]) {
+        assert_eq!(text(&self.json["org.linkspan.rule"]), rule, "{}", self.json);
+        let words = text(&self.json["error"]);
+        for name in named {
+            assert!(words.contains(name), "{words:?} does not name {name}");
+        }
+        self.fails(403, "M_FORBIDDEN");
     }
 
     /// Asserts a failure: status and code.

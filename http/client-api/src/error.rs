@@ -37,6 +37,8 @@ pub(crate) fn custom_kind(errcode: &str) -> ErrorKind {
 pub(crate) enum ApiError {
     /// A standard error.
     Standard { status: StatusCode, kind: ErrorKind, message: String },
+    /// `M_FORBIDDEN` with the rule that was broken, as a word for programs.
+    Rule { rule: &'static str, message: String },
     /// More authentication is needed.
     Uiaa(Box<UiaaInfo>),
 }
@@ -126,6 +128,13 @@ impl IntoResponse for ApiError {
             Self::Standard { status, kind, message } => {
                 let body = ErrorBody::Standard(StandardErrorBody::new(kind, message));
                 ruma::api::error::Error::new(status, body).try_into_http_response::<BytesMut>()
+            }
+            Self::Rule { rule, message } => {
+                let body = serde_json::json!({
+                    "errcode": "M_FORBIDDEN", "error": message, "org.linkspan.rule": rule,
+                });
+                let body = ErrorBody::Json(body);
+                ruma::api::error::Error::new(StatusCode::FORBIDDEN, body).try_into_http_response::<BytesMut>()
             }
         };
         match response {
@@ -241,6 +250,7 @@ impl From<RoomsError> for ApiError {
         let message = error.to_string();
         match error {
             RoomsError::Forbidden(_) => Self::forbidden(message),
+            RoomsError::Encryption(refusal) => Self::Rule { rule: refusal.rule(), message },
             RoomsError::NotFound(_) => Self::not_found(message),
             RoomsError::Invalid(_) => Self::bad_request(ErrorKind::InvalidParam, message),
             RoomsError::BadJson(_) => Self::bad_request(ErrorKind::BadJson, message),

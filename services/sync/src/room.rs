@@ -337,7 +337,7 @@ impl Sync {
                 events.extend(self.entry_event(room_id, &entry).await?);
             }
         }
-        events.retain(|pdu| ask.state.matches(pdu));
+        events.retain(|pdu| ask.state.matches(pdu) && !view.hides(pdu));
         if let Some(redundant) = lazy {
             self.add_lazy_members(ask, view, part, whole, redundant, end, &mut events).await?;
         }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use axum::{extract::Request, response::Response};
 use http::{HeaderMap, header};
 use linkspan_domain::versions;
+use linkspan_platforms::Encryption;
 use ruma::api::client::thirdparty::get_protocols;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     App,
@@ -35,7 +36,21 @@ pub(crate) async fn get_capabilities(_: App, caller: User, _: Request) -> Result
 pub(crate) async fn get_well_known(_: App, caller: Anybody, request: Request) -> Result<Response, ApiError> {
     let host = host(request.headers()).unwrap_or(caller.platform.server_name().as_str());
     let base_url = format!("{}://{host}", scheme(request.headers()));
-    Ok(json_answer(&json!({ "m.homeserver": { "base_url": base_url } })))
+    let mut answer = json!({ "m.homeserver": { "base_url": base_url } });
+    if let Some(hint) = encryption_hint(caller.platform.settings.encryption) {
+        answer["io.element.e2ee"] = hint;
+    }
+    Ok(json_answer(&answer))
+}
+
+/// Whether clients are to encrypt new rooms, and whether they may offer it at all. The name is Element's; others
+/// read it too.
+fn encryption_hint(encryption: Encryption) -> Option<Value> {
+    match encryption {
+        Encryption::Optional => None,
+        Encryption::Required => Some(json!({ "default": true, "force_disable": false })),
+        Encryption::Forbidden => Some(json!({ "default": false, "force_disable": true })),
+    }
 }
 
 fn scheme(headers: &HeaderMap) -> &'static str {
