@@ -264,6 +264,17 @@ catalogue! {
     82 media MediaUsage "media_usage": UserKey => u64;
     /// Media ids that each user was given and has not used yet.
     83 media PendingMedia "pending_media": UserKey => PendingMediaRecord;
+
+    /// The OAuth clients of each platform, by id.
+    100 oauth OAuthClients "oauth_clients": PlatformKey => OAuthClientRecord;
+    /// Authorisation codes, by SHA-256 hash.
+    101 oauth AuthorizationCodes "authorization_codes": PlatformHashKey => AuthorizationCodeRecord;
+    /// What devices without a browser wait for, by the SHA-256 hash of their device code.
+    102 oauth DeviceGrants "device_grants": PlatformHashKey => DeviceGrantRecord;
+    /// The device grants (their hashes) by the code that people type.
+    103 oauth UserCodes "user_codes": PlatformKey => UserCodeRecord;
+    /// Who has logged in with a browser, by the SHA-256 hash of the cookie.
+    104 oauth BrowserSessions "browser_sessions": PlatformHashKey => BrowserSessionRecord;
 }
 
 #[cfg(test)]

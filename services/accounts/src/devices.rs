@@ -25,6 +25,8 @@ pub struct DeviceInfo {
     pub last_seen_ts: u64,
     /// From where it last called.
     pub last_seen_ip: Option<String>,
+    /// The OAuth client whose session it is.
+    pub client_id: Option<String>,
 }
 
 /// A device is gone: whoever keeps something for it (keys, pushers, messages) removes that.
@@ -141,5 +143,6 @@ fn info(device_id: OwnedDeviceId, device: DeviceRecord) -> DeviceInfo {
         display_name: device.display_name,
         last_seen_ts: device.last_seen_ts,
         last_seen_ip: device.last_seen_ip,
+        client_id: device.client_id,
     }
 }
