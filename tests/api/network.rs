@@ -17,6 +17,7 @@ use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_keys::Keys;
 use linkspan_media::{Media, MediaStore};
+use linkspan_oauth::OAuth;
 use linkspan_platforms::{Platforms, Settings};
 use linkspan_push::{Push, PushSettings};
 use linkspan_rooms::Rooms;
@@ -34,7 +35,7 @@ pub(crate) const WHATSAPP: &str = "whatsapp.localhost";
 #[derive(Clone)]
 pub(crate) struct Network {
     pub(crate) app: App,
-    router: Router,
+    pub(crate) router: Router,
 }
 
 /// A logged-in client of a user.
@@ -72,10 +73,11 @@ impl Network {
         let push =
             Push::open(store.clone(), accounts.clone(), rooms.clone(), settings).await.expect("push opens");
         let keys = Keys::new(store.clone(), accounts.clone(), rooms.clone());
-    let sync = Sync::new(rooms.clone(), accounts.clone(), inbox.clone(), keys.clone(), push.clone());
+        let sync = Sync::new(rooms.clone(), accounts.clone(), inbox.clone(), keys.clone(), push.clone());
+        let oauth = OAuth::new(store.clone(), accounts.clone());
         let media = Media::new(store, platforms.clone(), MediaStore::in_memory());
-        let app = App { platforms, accounts, inbox, directory, rooms, keys, push, sync, media };
-        Self { router: router(app.clone()), app }
+        let app = App { platforms, accounts, oauth, inbox, directory, rooms, keys, push, sync, media };
+        Self { router: router(app.clone()).merge(linkspan_pages::router(app.clone())), app }
     }
 
     /// Registers a user.

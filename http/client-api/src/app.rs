@@ -10,6 +10,7 @@ use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_keys::Keys;
 use linkspan_media::Media;
+use linkspan_oauth::OAuth;
 use linkspan_platforms::Platforms;
 use linkspan_push::Push;
 use linkspan_rooms::Rooms;
@@ -18,6 +19,11 @@ use ruma::{MilliSecondsSinceUnixEpoch, UInt};
 
 use crate::error::ApiError;
 
+/// What others keep for devices that are gone could not be removed; the log has the cause.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("what was kept for a device could not be removed")]
+pub struct DevicesNotForgotten;
+
 /// Handles on all services; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct App {
@@ -25,6 +31,8 @@ pub struct App {
     pub platforms: Arc<Platforms>,
     /// Accounts, devices, profiles, account data.
     pub accounts: Accounts,
+    /// Logging in by OAuth 2.0.
+    pub oauth: OAuth,
     /// Inboxes.
     pub inbox: Inbox,
     /// Finding people.
@@ -42,6 +50,11 @@ pub struct App {
 }
 
 impl App {
+    /// The same for pages.
+    pub async fn forget_removed(&self, removed: Vec<DeviceRemoved>) -> Result<(), DevicesNotForgotten> {
+        self.forget_devices(removed).await.map_err(|_| DevicesNotForgotten)
+    }
+
     /// Has the other services forget what they keep for devices that are gone.
     pub(crate) async fn forget_devices(&self, removed: Vec<DeviceRemoved>) -> Result<(), ApiError> {
         let now = self.inbox.now().position;
@@ -65,7 +78,7 @@ pub(crate) fn timestamp(ts: u64) -> Option<MilliSecondsSinceUnixEpoch> {
 }
 
 /// Milliseconds since the Unix epoch.
-pub(crate) fn now_ts() -> u64 {
+pub fn now_ts() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

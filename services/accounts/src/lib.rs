@@ -41,14 +41,14 @@ use linkspan_storage::{
 };
 use ruma::{OwnedServerName, OwnedUserId, api::client::uiaa::UiaaInfo};
 
-pub use begin_session::ClientDevice;
 pub use account_data::{AccountDataItem, put_account_data};
-pub use devices::{DeviceInfo, DeviceRemoved};
+pub use begin_session::ClientDevice;
 pub use cross_signing_reset::Proof;
+pub use devices::{DeviceInfo, DeviceRemoved};
 pub use interactive::Purpose;
 pub use list_accounts::AccountInfo;
-pub use log_in_by_token::LoginToken;
 pub use log_in::{Credentials, LoggedIn, NewDevice};
+pub use log_in_by_token::LoginToken;
 pub use openid::OpenIdToken;
 pub use profile::{Profile, check_profile_field};
 pub use refresh::{RefreshOutcome, Refreshed};

@@ -131,7 +131,9 @@ impl OAuth {
             Ok((challenge, Scope::parse(request.scope.as_deref().unwrap_or_default())?))
         })();
         match checked {
-            Ok((code_challenge, scope)) => Ok(Authorisation { client, scope, return_address, code_challenge }),
+            Ok((code_challenge, scope)) => {
+                Ok(Authorisation { client, scope, return_address, code_challenge })
+            }
             Err(error) => Err(Refusal::ToClient(return_address, error)),
         }
     }

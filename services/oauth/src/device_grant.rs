@@ -149,7 +149,8 @@ impl OAuth {
         self.store
             .update(async || {
                 let pending = self.store.get::<DeviceGrants>(&grant.key).await?;
-                let pending = pending.filter(|it| is_pending(it) && now_ts < it.expires_ts).ok_or_else(gone)?;
+                let pending =
+                    pending.filter(|it| is_pending(it) && now_ts < it.expires_ts).ok_or_else(gone)?;
                 let mut writes = WriteSet::new();
                 writes.expect::<DeviceGrants>(&grant.key, &pending);
                 let allowed_by = allowed.then(|| user_id.clone());
@@ -173,8 +174,7 @@ impl OAuth {
         device_code: &str,
     ) -> Result<TokenOutcome, OAuthError> {
         let wrong = || OAuthError::InvalidGrant("the device code is not valid");
-        let key =
-            PlatformHashKey { platform: platform.server_name().clone(), hash: hash_token(device_code) };
+        let key = PlatformHashKey { platform: platform.server_name().clone(), hash: hash_token(device_code) };
         let grant = self.store.get::<DeviceGrants>(&key).await?;
         let grant = grant.filter(|grant| grant.client_id == asker.client_id).ok_or_else(wrong)?;
         if grant.expires_ts <= asker.now_ts {

@@ -3,7 +3,8 @@
 use linkspan_storage::{
     Range, StorageError, Table, WriteSet,
     catalogue::{
-        AuthorizationCodes, BrowserSessions, DeviceGrants, OAuthClients, PlatformHashKey, PlatformKey, UserCodes,
+        AuthorizationCodes, BrowserSessions, DeviceGrants, OAuthClients, PlatformHashKey, PlatformKey,
+        UserCodes,
     },
 };
 use ruma::OwnedServerName;
@@ -20,7 +21,8 @@ const BATCH: usize = 1_000;
 impl OAuth {
     /// Forgets what has expired of a platform.
     pub async fn expire(&self, platform: &OwnedServerName, now_ts: u64) -> Result<(), OAuthError> {
-        self.expire_rows::<AuthorizationCodes>(platform, |code| code.expires_ts + REPLAY_MS <= now_ts).await?;
+        self.expire_rows::<AuthorizationCodes>(platform, |code| code.expires_ts + REPLAY_MS <= now_ts)
+            .await?;
         self.expire_rows::<DeviceGrants>(platform, |grant| grant.expires_ts <= now_ts).await?;
         self.expire_rows::<BrowserSessions>(platform, |session| session.expires_ts <= now_ts).await?;
         let whole = || Range::<UserCodes>::prefix((platform,));

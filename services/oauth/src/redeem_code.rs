@@ -65,7 +65,8 @@ impl OAuth {
     async fn code_was_replayed(&self, code: &AuthorizationCodeRecord) -> Result<TokenOutcome, OAuthError> {
         let device = self.accounts.device(&code.user_id, &code.device_id).await?;
         let its = device.is_some_and(|device| device.client_id.as_deref() == Some(&*code.client_id));
-        let removed = if its { self.accounts.log_out(&code.user_id, &code.device_id).await? } else { Vec::new() };
+        let removed =
+            if its { self.accounts.log_out(&code.user_id, &code.device_id).await? } else { Vec::new() };
         Ok(TokenOutcome::Compromised(removed))
     }
 }

@@ -65,12 +65,7 @@ pub(crate) fn check_common_base(uri: &Url, client_uri: &Url) -> Result<(), &'sta
     Ok(())
 }
 
-fn check_private_scheme(
-    uri: &str,
-    scheme: &str,
-    parsed: &Url,
-    client_uri: &Url,
-) -> Result<(), &'static str> {
+fn check_private_scheme(uri: &str, scheme: &str, parsed: &Url, client_uri: &Url) -> Result<(), &'static str> {
     let host = client_uri.host_str().unwrap_or_default();
     let reversed = host.rsplit('.').collect::<Vec<_>>().join(".");
     let below = scheme.strip_prefix(&reversed).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));

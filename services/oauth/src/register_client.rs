@@ -3,11 +3,7 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#client-registration>
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use linkspan_storage::{
-    Range, WriteSet,
-    catalogue::OAuthClients,
-    records::OAuthClientRecord,
-};
+use linkspan_storage::{Range, WriteSet, catalogue::OAuthClients, records::OAuthClientRecord};
 use ruma::OwnedServerName;
 use sha2::{Digest, Sha256};
 use url::Url;
@@ -142,9 +138,7 @@ fn check_name(name: Option<String>) -> Result<Option<String>, OAuthError> {
     if name.as_ref().is_some_and(|name| name.len() > NAME_BYTES) {
         return Err(OAuthError::InvalidClientMetadata("client_name has at most 255 bytes"));
     }
-    let directing = |character: char| {
-        matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
+    let directing = |character: char| matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
     let plain = name.map(|name| {
         let kept: String =
             name.chars().filter(|&character| !character.is_control() && !directing(character)).collect();

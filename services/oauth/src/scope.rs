@@ -55,7 +55,8 @@ mod tests {
 
     #[test]
     fn one_device_and_the_api_are_asked_for() {
-        let scope = Scope::parse("openid urn:matrix:client:api:* urn:matrix:client:device:ABC").expect("good");
+        let scope =
+            Scope::parse("openid urn:matrix:client:api:* urn:matrix:client:device:ABC").expect("good");
         assert_eq!(scope.device_id, "ABC");
         assert_eq!(scope.granted, "urn:matrix:client:api:* urn:matrix:client:device:ABC");
         let unstable =

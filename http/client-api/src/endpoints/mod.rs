@@ -8,6 +8,8 @@ pub(crate) mod discovery;
 pub(crate) mod filters;
 pub(crate) mod media;
 pub(crate) mod membership;
+pub(crate) mod oauth;
+pub(crate) mod oauth_metadata;
 pub(crate) mod presence;
 pub(crate) mod profile;
 pub(crate) mod push;
