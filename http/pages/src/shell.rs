@@ -106,12 +106,17 @@ pub(crate) fn proof(csrf: &str) -> Markup {
 
 /// Who is logged in, and a way to be somebody else. `next`: where that leads back to.
 pub(crate) fn who(user_id: &str, csrf: &str, next: &str) -> Markup {
+    who_or(user_id, csrf, next, "Not you?")
+}
+
+/// The same with another word for it.
+pub(crate) fn who_or(user_id: &str, csrf: &str, next: &str, log_out: &str) -> Markup {
     html! {
         form.who method="post" action=(log_in::OUT_PATH) {
             (proof(csrf))
             input type="hidden" name="next" value=(next);
             span { "Logged in as " strong { (user_id) } }
-            button.link type="submit" { "Not you?" }
+            button.link type="submit" { (log_out) }
         }
     }
 }

@@ -22,7 +22,7 @@ pub(crate) fn show(visit: &Visit, session: &BrowserSession, error: Option<&str>)
             (password_field("Password", true))
             label.check {
                 input type="checkbox" name="erase" value="yes";
-                " Also forget my name and picture, and hide my messages from people who join later"
+                " Also forget my name and picture"
             }
             button.danger type="submit" { "Deactivate it" }
         }

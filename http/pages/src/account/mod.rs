@@ -12,7 +12,7 @@ use linkspan_oauth::BrowserSession;
 use maud::{Markup, html};
 
 use crate::{
-    shell::{Page, notice, who},
+    shell::{Page, notice, who_or},
     visit::{Shown, Visit, with_value},
 };
 
@@ -43,7 +43,7 @@ async fn overview(visit: &Visit, session: &BrowserSession) -> Shown {
         body: html! {
             h1 { "Your account" }
             (notice(done))
-            (who(session.user_id.as_str(), &visit.csrf(), ACCOUNT_PAGE))
+            (who_or(session.user_id.as_str(), &visit.csrf(), ACCOUNT_PAGE, "Log out"))
             h2 { "Profile" }
             (profile::form(visit, session).await?)
             h2 { "Sessions" }
