@@ -140,6 +140,11 @@ impl Entry {
         Self { free_content: true, ..self }
     }
 
+    /// Whether errors are those of OAuth's RFCs.
+    pub fn is_oauth(&self) -> bool {
+        self.path.starts_with("/_linkspan/oauth2/")
+    }
+
     /// Whether the body is JSON that the endpoint looks at.
     pub fn has_json(&self) -> bool {
         self.content_type == "application/json" && !self.body.is_empty()
