@@ -72,6 +72,13 @@ fn judge_platform(entry: &PlatformEntry, http: Option<SocketAddr>, findings: &mu
             findings.error(entry.line_of("hosts"), message);
         }
     }
+    if let Some(colour) = &settings.colour {
+        let digits = colour.strip_prefix('#').unwrap_or_default();
+        if digits.len() != 6 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            let message = format!("the colour {colour:?} is not written as \"#1f5f8b\"");
+            findings.error(entry.line_of("colour"), message);
+        }
+    }
     if http.is_none() && settings.listen.is_none() {
         let message = format!(
             "nobody can reach {}: it has no `listen` of its own, and [listen] has no `http`",

@@ -297,11 +297,6 @@ catalogue! {
     /// Media ids that each user was given and has not used yet.
     83 media PendingMedia "pending_media": UserKey => PendingMediaRecord;
 
-    /// The sliding-sync connections of each device.
-    110 sync SlidingConnections "sliding_connections": SlidingConnectionKey => SlidingConnectionRecord;
-    /// What was sent of each room on a sliding-sync connection.
-    111 sync SlidingRooms "sliding_rooms": SlidingRoomKey => SlidingRoomRecord;
-
     /// The identity keys of devices, as uploaded.
     90 keys DeviceKeys "device_keys": DeviceKey => Json;
     /// One-time keys that nobody was given yet.
@@ -322,6 +317,22 @@ catalogue! {
     98 keys DehydratedDevices "dehydrated_devices": UserKey => DehydratedDeviceRecord;
     /// Devices that are gone, until the services above have removed what they keep for them.
     99 accounts DepartedDevices "departed_devices": DeviceKey => ();
+
+    /// The OAuth clients of each platform, by id.
+    100 oauth OAuthClients "oauth_clients": PlatformKey => OAuthClientRecord;
+    /// Authorisation codes, by SHA-256 hash.
+    101 oauth AuthorizationCodes "authorization_codes": PlatformHashKey => AuthorizationCodeRecord;
+    /// What devices without a browser wait for, by the SHA-256 hash of their device code.
+    102 oauth DeviceGrants "device_grants": PlatformHashKey => DeviceGrantRecord;
+    /// The device grants (their hashes) by the code that people type.
+    103 oauth UserCodes "user_codes": PlatformKey => UserCodeRecord;
+    /// Who has logged in with a browser, by the SHA-256 hash of the cookie.
+    104 oauth BrowserSessions "browser_sessions": PlatformHashKey => BrowserSessionRecord;
+
+    /// The sliding-sync connections of each device.
+    110 sync SlidingConnections "sliding_connections": SlidingConnectionKey => SlidingConnectionRecord;
+    /// What was sent of each room on a sliding-sync connection.
+    111 sync SlidingRooms "sliding_rooms": SlidingRoomKey => SlidingRoomRecord;
 }
 
 #[cfg(test)]

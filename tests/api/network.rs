@@ -17,6 +17,7 @@ use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_keys::Keys;
 use linkspan_media::{Media, MediaStore};
+use linkspan_oauth::OAuth;
 use linkspan_platforms::{Encryption, Platforms, Settings};
 use linkspan_push::{Push, PushSettings};
 use linkspan_rooms::Rooms;
@@ -35,7 +36,7 @@ pub(crate) const WHATSAPP: &str = "whatsapp.localhost";
 pub(crate) struct Network {
     pub(crate) app: App,
     store: Store,
-    router: Router,
+    pub(crate) router: Router,
 }
 
 /// A logged-in client of a user.
@@ -102,9 +103,11 @@ impl Network {
             keys.clone(),
             push.clone(),
         );
+        let oauth = OAuth::new(store.clone(), accounts.clone());
         let media = Media::new(store.clone(), platforms.clone(), MediaStore::in_memory());
-        let app = App { platforms, accounts, inbox, directory, rooms, keys, push, sync, media };
-        Self { router: router(app.clone()), store, app }
+        let app = App { platforms, accounts, oauth, inbox, directory, rooms, keys, push, sync, media };
+        let router = router(app.clone()).merge(linkspan_pages::router(app.clone()));
+        Self { router, store, app }
     }
 
     /// Registers a user.

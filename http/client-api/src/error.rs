@@ -81,6 +81,17 @@ impl ApiError {
         Self::unauthorized(ErrorKind::UnknownToken(data), "this access token is not valid")
     }
 
+    /// An error of OAuth that its RFCs have no code for: the accounts' refusals, and failures.
+    pub(crate) fn from_oauth(error: &linkspan_oauth::OAuthError) -> Self {
+        use linkspan_accounts::AccountsError::{Deactivated, TooMany};
+        match error {
+            linkspan_oauth::OAuthError::Accounts(error @ (Deactivated | TooMany(_))) => {
+                Self::forbidden(error.to_string())
+            }
+            error => Self::internal(error),
+        }
+    }
+
     /// A body that is not the JSON that was expected.
     pub(crate) fn from_json(error: &serde_json::Error, body: &[u8]) -> Self {
         let message = error.to_string();

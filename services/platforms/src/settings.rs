@@ -89,6 +89,11 @@ pub struct Settings {
     /// Whether sign-up proves a number or an address.
     #[serde(default = "yes")]
     pub verify: bool,
+    /// Whether clients can log in by OAuth 2.0, on the platform's own pages; by password they always can.
+    #[serde(default = "yes")]
+    pub oauth: bool,
+    /// The colour of the platform's pages, as `#rrggbb`; None: one that its name gives.
+    pub colour: Option<String>,
     /// Whether messages are encrypted in the rooms that this platform's people are in, whoever sends them.
     #[serde(default)]
     pub encryption: Encryption,

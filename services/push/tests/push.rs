@@ -112,6 +112,8 @@ impl World {
             refresh_token: None,
             previous_access_token: None,
             previous_refresh_token: None,
+            client_id: None,
+            refresh_family: None,
         };
         writes.put::<Devices>(&device_key(user_id), &device);
         self.store.commit(writes).await.expect("commit");

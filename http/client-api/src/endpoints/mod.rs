@@ -11,6 +11,8 @@ pub(crate) mod key_backup;
 pub(crate) mod keys;
 pub(crate) mod media;
 pub(crate) mod membership;
+pub(crate) mod oauth;
+pub(crate) mod oauth_metadata;
 pub(crate) mod presence;
 pub(crate) mod profile;
 pub(crate) mod push;
