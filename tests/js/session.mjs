@@ -23,7 +23,7 @@ export class Unsupported extends Error {
 }
 
 // Makes the client of a device that the server knows. `lasting`: whether its keys stay when the program ends.
-export async function resume(server, session, { encrypted, lasting }) {
+export async function resume(server, session, { encrypted = false, lasting = false }) {
     const { user_id: userId, device_id: deviceId, access_token: accessToken } = session;
     const { promise, resolve } = Promise.withResolvers();
     client = sdk.createClient({
