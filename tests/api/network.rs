@@ -72,7 +72,7 @@ impl Network {
         let push =
             Push::open(store.clone(), accounts.clone(), rooms.clone(), settings).await.expect("push opens");
         let keys = Keys::new(store.clone(), accounts.clone(), rooms.clone());
-    let sync = Sync::new(rooms.clone(), accounts.clone(), inbox.clone(), keys.clone(), push.clone());
+        let sync = Sync::new(rooms.clone(), accounts.clone(), inbox.clone(), keys.clone(), push.clone());
         let media = Media::new(store, platforms.clone(), MediaStore::in_memory());
         let app = App { platforms, accounts, inbox, directory, rooms, keys, push, sync, media };
         Self { router: router(app.clone()), app }

@@ -202,9 +202,7 @@ impl From<KeysError> for ApiError {
         let message = error.to_string();
         match error {
             KeysError::Invalid(_) => Self::bad_request(ErrorKind::InvalidParam, message),
-            KeysError::BadSignature(_) => {
-                Self::bad_request(custom_kind("M_INVALID_SIGNATURE"), message)
-            }
+            KeysError::BadSignature(_) => Self::bad_request(custom_kind("M_INVALID_SIGNATURE"), message),
             KeysError::NotFound(_) => Self::not_found(message),
             KeysError::TooLarge(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge, message),
             KeysError::Accounts(error) => error.into(),
