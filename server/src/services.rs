@@ -59,11 +59,12 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
     let settings = PushSettings::new(Arc::new(now_ts));
     let push = Push::open(store.clone(), accounts.clone(), rooms.clone(), settings).await?;
     tasks.spawn(push.clone().follow(store.subscribe()));
-    let keys = Keys::new(store.clone(), accounts.clone(), rooms.clone());
+    let keys = Keys::new(store.clone(), platforms.clone(), accounts.clone(), rooms.clone(), inbox.clone());
     let sync = Sync::new(rooms.clone(), accounts.clone(), inbox.clone(), keys.clone(), push.clone());
     let media = media::open(config, store, platforms.clone())?;
     tasks.spawn(media::sweep(media.clone()));
     let app = App { platforms, accounts, inbox, directory, rooms, keys, push, sync, media };
+    app.forget_departed_devices().await?;
     tasks.spawn(forget_idle(app.clone()));
     tasks.spawn(forget_transactions(app.clone()));
     Ok((app, tasks))

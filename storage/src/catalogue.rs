@@ -173,6 +173,30 @@ key! {
     /// A thumbnail; the size in pixels.
     ThumbnailKey { platform: OwnedServerName, media_id: String, width: u32, height: u32, method: String }
 }
+key! {
+    /// A one-time key of a device, in the order in which it was uploaded; `index` within the upload.
+    OneTimeKeyKey { user_id: OwnedUserId, device_id: OwnedDeviceId, algorithm: String, position: Position, index: u32 }
+}
+key! {
+    /// The id under which a device uploaded a one-time key.
+    OneTimeKeyIdKey { user_id: OwnedUserId, device_id: OwnedDeviceId, algorithm: String, key_id: String }
+}
+key! {
+    /// A fallback key of a device.
+    FallbackKeyKey { user_id: OwnedUserId, device_id: OwnedDeviceId, algorithm: String }
+}
+key! {
+    /// A signature on a key of a user: on a device (`target` is its id) or on the master key (its public part).
+    KeySignatureKey { user_id: OwnedUserId, target: String, signer: OwnedUserId, signing_key_id: String }
+}
+key! {
+    /// A version of a user's key backup.
+    KeyBackupKey { user_id: OwnedUserId, version: u64 }
+}
+key! {
+    /// A room key in a backup.
+    BackedUpKeyKey { user_id: OwnedUserId, version: u64, room_id: OwnedRoomId, session_id: String }
+}
 
 catalogue! {
     /// The store's own rows.
@@ -264,6 +288,27 @@ catalogue! {
     82 media MediaUsage "media_usage": UserKey => u64;
     /// Media ids that each user was given and has not used yet.
     83 media PendingMedia "pending_media": UserKey => PendingMediaRecord;
+
+    /// The identity keys of devices, as uploaded.
+    90 keys DeviceKeys "device_keys": DeviceKey => Json;
+    /// One-time keys that nobody was given yet.
+    91 keys OneTimeKeys "one_time_keys": OneTimeKeyKey => OneTimeKeyRecord;
+    /// The ids of all one-time keys that a device ever uploaded, those that were given out too, with hashes of the keys.
+    92 keys OneTimeKeyIds "one_time_key_ids": OneTimeKeyIdKey => OneTimeKeyIdRecord;
+    /// Keys that are given out when one-time keys have run out.
+    93 keys FallbackKeys "fallback_keys": FallbackKeyKey => FallbackKeyRecord;
+    /// Cross-signing keys by usage (`master`, `self_signing`, `user_signing`), as uploaded.
+    94 keys CrossSigningKeys "cross_signing_keys": UserNameKey => Json;
+    /// Signatures that were made after the keys that they are on were uploaded.
+    95 keys KeySignatures "key_signatures": KeySignatureKey => KeySignatureRecord;
+    /// Versions of key backups.
+    96 keys KeyBackups "key_backups": KeyBackupKey => KeyBackupRecord;
+    /// The room keys in backups, encrypted by clients.
+    97 keys BackedUpKeys "backed_up_keys": BackedUpKeyKey => BackedUpKeyRecord;
+    /// Devices that receive while no client is logged in.
+    98 keys DehydratedDevices "dehydrated_devices": UserKey => DehydratedDeviceRecord;
+    /// Devices that are gone, until the services above have removed what they keep for them.
+    99 accounts DepartedDevices "departed_devices": DeviceKey => ();
 }
 
 #[cfg(test)]

@@ -68,6 +68,57 @@ records! {
         /// Set once it was exchanged; a second use while the new access token is unused gives the same pair's successor.
         used: bool,
     }
+    /// A one-time key.
+    OneTimeKeyRecord {
+        /// Its id within the algorithm.
+        key_id: String,
+        /// JSON.
+        key: String,
+    }
+    /// A one-time key id that is used up.
+    OneTimeKeyIdRecord {
+        /// SHA-256 of the key's JSON.
+        hash: [u8; 32],
+    }
+    /// A fallback key.
+    FallbackKeyRecord {
+        key_id: String,
+        /// JSON.
+        key: String,
+        /// Somebody was given it.
+        used: bool,
+    }
+    /// A signature.
+    KeySignatureRecord {
+        /// Unpadded base64.
+        signature: String,
+    }
+    /// A version of a key backup.
+    KeyBackupRecord {
+        algorithm: String,
+        /// JSON, an object.
+        auth_data: String,
+        /// Rises with every change of the keys.
+        etag: u64,
+        /// Keys in it.
+        count: u64,
+        /// It is gone; its number is not used again.
+        deleted: bool,
+    }
+    /// A room key in a backup.
+    BackedUpKeyRecord {
+        first_message_index: u64,
+        forwarded_count: u64,
+        is_verified: bool,
+        /// JSON, an object.
+        session_data: String,
+    }
+    /// A dehydrated device.
+    DehydratedDeviceRecord {
+        device_id: OwnedDeviceId,
+        /// JSON, an object.
+        device_data: String,
+    }
     /// Where an alias points.
     AliasRecord {
         room_id: OwnedRoomId,
@@ -315,13 +366,12 @@ pub enum InboxPointer {
     AccountData(Option<OwnedRoomId>),
     /// A user whose devices or keys have changed.
     DeviceList(OwnedUserId),
-    /// A user with whom no room is shared any more.
-    DeviceListLeft(OwnedUserId),
     /// A changed profile of a user.
     Profile(OwnedUserId),
 }
 
 impl KeyField for InboxPointer {
+    // 4 was in use once.
     fn write(&self, to: &mut KeyWriter) {
         match self {
             Self::Room(room_id) => {
@@ -340,10 +390,6 @@ impl KeyField for InboxPointer {
                 3u8.write(to);
                 user_id.write(to);
             }
-            Self::DeviceListLeft(user_id) => {
-                4u8.write(to);
-                user_id.write(to);
-            }
             Self::Profile(user_id) => {
                 5u8.write(to);
                 user_id.write(to);
@@ -357,7 +403,6 @@ impl KeyField for InboxPointer {
             1 => Self::Receipts(KeyField::read(from)?),
             2 => Self::AccountData(KeyField::read(from)?),
             3 => Self::DeviceList(KeyField::read(from)?),
-            4 => Self::DeviceListLeft(KeyField::read(from)?),
             5 => Self::Profile(KeyField::read(from)?),
             _ => return Err(KeyError("unknown inbox pointer")),
         })

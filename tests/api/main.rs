@@ -3,8 +3,11 @@
 
 mod directory;
 mod history;
+mod key_backup;
+mod keys;
 mod membership;
 mod network;
+mod olm;
 mod presence;
 mod profile;
 mod receipts;

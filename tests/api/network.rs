@@ -71,7 +71,8 @@ impl Network {
         let settings = PushSettings::new(Arc::new(now_ts));
         let push =
             Push::open(store.clone(), accounts.clone(), rooms.clone(), settings).await.expect("push opens");
-        let keys = Keys::new(store.clone(), accounts.clone(), rooms.clone());
+        let keys =
+            Keys::new(store.clone(), platforms.clone(), accounts.clone(), rooms.clone(), inbox.clone());
         let sync = Sync::new(rooms.clone(), accounts.clone(), inbox.clone(), keys.clone(), push.clone());
         let media = Media::new(store, platforms.clone(), MediaStore::in_memory());
         let app = App { platforms, accounts, inbox, directory, rooms, keys, push, sync, media };

@@ -224,6 +224,24 @@ impl Household {
         });
         does("POST", "/v3/pushers/set", pusher);
 
+        let backup = json!({ "algorithm": "org.example", "auth_data": { "secret": SECRET } });
+        does("POST", "/v3/room_keys/version", backup);
+        let key = json!({
+            "first_message_index": 0, "forwarded_count": 0, "is_verified": true,
+            "session_data": { "secret": SECRET },
+        });
+        does("PUT", &format!("/v3/room_keys/keys/{room}/session?version=1"), key);
+        let dream = json!({
+            "device_id": "DREAM",
+            "device_keys": {
+                "user_id": user, "device_id": "DREAM", "keys": {}, "algorithms": [], "signatures": {},
+            },
+            "device_data": {
+                "algorithm": "org.matrix.msc3814.v2", "device_pickle": SECRET, "nonce": "n",
+            },
+        });
+        does("PUT", "/unstable/org.matrix.msc3814.v1/dehydrated_device", dream);
+
         let left_room = text(&does("POST", "/v3/createRoom", json!({}))["room_id"]);
         does("POST", &format!("/v3/rooms/{left_room}/leave"), json!({}));
         let of_fritz =

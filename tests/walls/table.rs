@@ -157,6 +157,7 @@ pub fn table() -> Vec<Entry> {
         reading(),
         finding(),
         media(),
+        keys(),
     ]
     .concat()
 }
@@ -405,5 +406,57 @@ fn media() -> Vec<Entry> {
         get("get_legacy_thumbnail", "/_matrix/media/v3/thumbnail/{media}?width=32&height=32")
             .others(NOT_FOUND)
             .own(NOT_FOUND),
+    ]
+}
+
+fn keys() -> Vec<Entry> {
+    const MISSING_PARAM: Expected = Expected(400, "M_MISSING_PARAM");
+    const VERSION: &str = r#"{"algorithm": "org.example", "auth_data": {}}"#;
+    const KEY: &str =
+        r#"{"first_message_index": 0, "forwarded_count": 0, "is_verified": true, "session_data": {}}"#;
+    const SESSION: &str = "/v3/room_keys/keys/{room}/session?version=1";
+    vec![
+        // What is published is there for anybody to encrypt to.
+        post("upload_keys", "/v3/keys/upload").others(OK),
+        post("get_keys", "/v3/keys/query").body(r#"{"device_keys": {"{user}": []}}"#).others(OK),
+        post("claim_keys", "/v3/keys/claim")
+            .body(r#"{"one_time_keys": {"{user}": {"{device}": "signed_curve25519"}}}"#)
+            .others(OK),
+        get("get_key_changes", "/v3/keys/changes?from=s0_0&to=s0_0").others(OK),
+        post("upload_signing_keys", "/v3/keys/device_signing/upload")
+            .others(MISSING_PARAM)
+            .own(MISSING_PARAM),
+        post("upload_signatures", "/v3/keys/signatures/upload").others(OK),
+        // Others have no backup yet; the last to be called makes one.
+        get("get_latest_backup_info", "/v3/room_keys/version").others(NOT_FOUND).reveals(),
+        get("get_backup_info", "/v3/room_keys/version/1").others(NOT_FOUND).reveals(),
+        put("update_backup_version", "/v3/room_keys/version/1").body(VERSION).others(NOT_FOUND),
+        put("add_backup_keys", "/v3/room_keys/keys?version=1").body(r#"{"rooms": {}}"#).others(NOT_FOUND),
+        put("add_backup_keys_for_room", "/v3/room_keys/keys/{room}?version=1")
+            .body(r#"{"sessions": {}}"#)
+            .others(NOT_FOUND),
+        put("add_backup_keys_for_session", SESSION).body(KEY).others(NOT_FOUND),
+        get("get_backup_keys", "/v3/room_keys/keys?version=1").others(NOT_FOUND).reveals(),
+        get("get_backup_keys_for_room", "/v3/room_keys/keys/{room}?version=1").others(NOT_FOUND).reveals(),
+        get("get_backup_keys_for_session", SESSION).others(NOT_FOUND).reveals(),
+        delete("delete_backup_keys_for_session", SESSION).others(NOT_FOUND),
+        delete("delete_backup_keys_for_room", "/v3/room_keys/keys/{room}?version=1").others(NOT_FOUND),
+        delete("delete_backup_keys", "/v3/room_keys/keys?version=1").others(NOT_FOUND),
+        delete("delete_backup_version", "/v3/room_keys/version/1").others(NOT_FOUND),
+        post("create_backup_version", "/v3/room_keys/version").body(VERSION).others(OK),
+        put("put_dehydrated_device", "/unstable/org.matrix.msc3814.v1/dehydrated_device")
+            .body(
+                r#"{"device_id": "DREAM", "device_keys": {"user_id": "{user}", "device_id": "DREAM", "keys": {},
+                    "algorithms": [], "signatures": {}},
+                    "device_data": {"algorithm": "org.matrix.msc3814.v2", "device_pickle": "p", "nonce": "n"}}"#,
+            )
+            .others(INVALID_PARAM),
+        get("get_dehydrated_device", "/unstable/org.matrix.msc3814.v1/dehydrated_device")
+            .others(NOT_FOUND)
+            .reveals(),
+        post("get_dehydrated_events", "/unstable/org.matrix.msc3814.v1/dehydrated_device/DREAM/events")
+            .others(NOT_FOUND),
+        delete("delete_dehydrated_device", "/unstable/org.matrix.msc3814.v1/dehydrated_device")
+            .others(NOT_FOUND),
     ]
 }

@@ -42,18 +42,27 @@ pub struct App {
 }
 
 impl App {
+    /// Finishes what a stop interrupted: has the other services forget what they keep for devices that are gone.
+    pub async fn forget_departed_devices(&self) -> Result<(), String> {
+        let departed = self.accounts.departed_devices().await.map_err(|error| error.to_string())?;
+        self.forget_devices(departed).await.map_err(|error| format!("{error:?}"))
+    }
+
     /// Has the other services forget what they keep for devices that are gone.
     pub(crate) async fn forget_devices(&self, removed: Vec<DeviceRemoved>) -> Result<(), ApiError> {
         let now = self.inbox.now().position;
-        for DeviceRemoved { user_id, device_id } in removed {
+        for departed in removed {
+            let DeviceRemoved { user_id, device_id } = &departed;
+            self.keys.remove_device(user_id, device_id).await?;
             loop {
-                let (waiting, until) = self.inbox.to_device(&user_id, &device_id, now).await?;
+                let (waiting, until) = self.inbox.to_device(user_id, device_id, now).await?;
                 if waiting.is_empty() {
                     break;
                 }
-                self.inbox.acknowledge_to_device(&user_id, &device_id, until).await?;
+                self.inbox.acknowledge_to_device(user_id, device_id, until).await?;
             }
-            self.push.remove_pushers_of_device(&user_id, &device_id).await?;
+            self.push.remove_pushers_of_device(user_id, device_id).await?;
+            self.accounts.forget_departed(&departed).await?;
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ use ruma::api::{
     client::uiaa::{UiaaInfo, UiaaResponse},
     error::{
         DeserializationError, ErrorBody, ErrorKind, FromHttpRequestError, LimitExceededErrorData, RetryAfter,
-        StandardErrorBody, UnknownTokenErrorData,
+        StandardErrorBody, UnknownTokenErrorData, WrongRoomKeysVersionErrorData,
     },
 };
 use serde::de::IgnoredAny;
@@ -48,6 +48,10 @@ impl ApiError {
 
     pub(crate) fn bad_request(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, kind, message)
+    }
+
+    pub(crate) fn invalid_param(message: impl Into<String>) -> Self {
+        Self::bad_request(ErrorKind::InvalidParam, message)
     }
 
     pub(crate) fn unauthorized(kind: ErrorKind, message: impl Into<String>) -> Self {
@@ -202,6 +206,15 @@ impl From<KeysError> for ApiError {
         let message = error.to_string();
         match error {
             KeysError::Invalid(_) => Self::bad_request(ErrorKind::InvalidParam, message),
+<<<<<<< HEAD
+=======
+            KeysError::Missing(_) => Self::bad_request(ErrorKind::MissingParam, message),
+            KeysError::WrongBackupVersion { current } => {
+                let data = WrongRoomKeysVersionErrorData::new(current.to_string());
+                let kind = ErrorKind::WrongRoomKeysVersion(data);
+                Self::new(StatusCode::FORBIDDEN, kind, message)
+            }
+>>>>>>> main
             KeysError::BadSignature(_) => Self::bad_request(custom_kind("M_INVALID_SIGNATURE"), message),
             KeysError::NotFound(_) => Self::not_found(message),
             KeysError::TooLarge(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge, message),

@@ -9,9 +9,9 @@ use crate::{
     EndpointInfo,
     endpoint::{Endpoint, endpoint, raw_endpoint},
     endpoints::{
-        account, account_data, devices, directory, discovery, filters, media, membership, presence, profile,
-        push, read, receipts, registration, report, rooms, search, send, server_info, session, sync,
-        to_device,
+        account, account_data, dehydrated_device, devices, directory, discovery, filters, key_backup, keys,
+        media, membership, presence, profile, push, read, receipts, registration, report, rooms, search,
+        send, server_info, session, sync, to_device,
     },
 };
 
@@ -444,6 +444,105 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         // Presence
         endpoint(presence::set_presence, Other, "client-server-api/#put_matrixclientv3presenceuseridstatus"),
         endpoint(presence::get_presence, Free, "client-server-api/#get_matrixclientv3presenceuseridstatus"),
+        // Keys
+        endpoint(keys::upload_keys, Other, "client-server-api/#post_matrixclientv3keysupload"),
+        endpoint(keys::get_keys, Other, "client-server-api/#post_matrixclientv3keysquery"),
+        endpoint(keys::claim_keys, Other, "client-server-api/#post_matrixclientv3keysclaim"),
+        endpoint(keys::get_key_changes, Free, "client-server-api/#get_matrixclientv3keyschanges"),
+        endpoint(
+            keys::upload_signing_keys,
+            Other,
+            "client-server-api/#post_matrixclientv3keysdevice_signingupload",
+        ),
+        endpoint(
+            keys::upload_signatures,
+            Other,
+            "client-server-api/#post_matrixclientv3keyssignaturesupload",
+        ),
+        // Key backups
+        endpoint(
+            key_backup::create_backup_version,
+            Other,
+            "client-server-api/#post_matrixclientv3room_keysversion",
+        ),
+        endpoint(
+            key_backup::get_latest_backup_info,
+            Free,
+            "client-server-api/#get_matrixclientv3room_keysversion",
+        ),
+        endpoint(
+            key_backup::get_backup_info,
+            Free,
+            "client-server-api/#get_matrixclientv3room_keysversionversion",
+        ),
+        endpoint(
+            key_backup::update_backup_version,
+            Other,
+            "client-server-api/#put_matrixclientv3room_keysversionversion",
+        ),
+        endpoint(key_backup::add_backup_keys, Other, "client-server-api/#put_matrixclientv3room_keyskeys"),
+        endpoint(
+            key_backup::add_backup_keys_for_room,
+            Other,
+            "client-server-api/#put_matrixclientv3room_keyskeysroomid",
+        ),
+        endpoint(
+            key_backup::add_backup_keys_for_session,
+            Other,
+            "client-server-api/#put_matrixclientv3room_keyskeysroomidsessionid",
+        ),
+        endpoint(key_backup::get_backup_keys, Free, "client-server-api/#get_matrixclientv3room_keyskeys"),
+        endpoint(
+            key_backup::get_backup_keys_for_room,
+            Free,
+            "client-server-api/#get_matrixclientv3room_keyskeysroomid",
+        ),
+        endpoint(
+            key_backup::get_backup_keys_for_session,
+            Free,
+            "client-server-api/#get_matrixclientv3room_keyskeysroomidsessionid",
+        ),
+        endpoint(
+            key_backup::delete_backup_keys_for_session,
+            Other,
+            "client-server-api/#delete_matrixclientv3room_keyskeysroomidsessionid",
+        ),
+        endpoint(
+            key_backup::delete_backup_keys_for_room,
+            Other,
+            "client-server-api/#delete_matrixclientv3room_keyskeysroomid",
+        ),
+        endpoint(
+            key_backup::delete_backup_keys,
+            Other,
+            "client-server-api/#delete_matrixclientv3room_keyskeys",
+        ),
+        endpoint(
+            key_backup::delete_backup_version,
+            Other,
+            "client-server-api/#delete_matrixclientv3room_keysversionversion",
+        ),
+        // Dehydrated devices
+        endpoint(
+            dehydrated_device::put_dehydrated_device,
+            Other,
+            "https://github.com/matrix-org/matrix-spec-proposals/pull/3814",
+        ),
+        endpoint(
+            dehydrated_device::get_dehydrated_device,
+            Free,
+            "https://github.com/matrix-org/matrix-spec-proposals/pull/3814",
+        ),
+        endpoint(
+            dehydrated_device::get_dehydrated_events,
+            Free,
+            "https://github.com/matrix-org/matrix-spec-proposals/pull/3814",
+        ),
+        endpoint(
+            dehydrated_device::delete_dehydrated_device,
+            Other,
+            "https://github.com/matrix-org/matrix-spec-proposals/pull/3814",
+        ),
         // Messages to devices
         endpoint(
             to_device::send_to_device,

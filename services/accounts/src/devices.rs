@@ -2,8 +2,8 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#device-management>
 
 use linkspan_storage::{
-    Range, WriteSet,
-    catalogue::{DeviceKey, Devices},
+    Range, StorageError, WriteSet,
+    catalogue::{DepartedDevices, DeviceKey, Devices},
     records::DeviceRecord,
 };
 use ruma::{OwnedDeviceId, OwnedUserId, api::client::uiaa::AuthData};
@@ -11,7 +11,10 @@ use ruma::{OwnedDeviceId, OwnedUserId, api::client::uiaa::AuthData};
 use crate::{
     Accounts, AccountsError,
     interactive::{PASSWORD_FLOWS, Purpose},
-    log_in::{MAX_DEVICES, check_device_name, delete_tokens, refresh_tokens_of, tokens_of},
+    log_in::{
+        MAX_DEVICES, NewDevice, check_device, check_device_name, delete_tokens, refresh_tokens_of, tokens_of,
+    },
+    token::{hash_token, new_token},
 };
 
 /// A device, as its owner sees it.
@@ -104,8 +107,60 @@ impl Accounts {
         Ok(keys.into_iter().map(|key| key.device_id).collect())
     }
 
-    /// Removes devices with their tokens.
-    pub(crate) async fn remove_devices(
+    /// Makes a device that no client is logged in as; one that is there already stays as it is.
+    pub async fn create_dehydrated_device(
+        &self,
+        user_id: &OwnedUserId,
+        device_id: &OwnedDeviceId,
+        display_name: Option<String>,
+        now_ts: u64,
+    ) -> Result<(), AccountsError> {
+        let device = NewDevice { device_id: Some(device_id.clone()), display_name, ..NewDevice::default() };
+        check_device(&device)?;
+        self.check_device_count(user_id).await?;
+        let key = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
+        self.store
+            .update(async || {
+                let mut writes = WriteSet::new();
+                if !self.store.contains::<Devices>(&key).await? {
+                    let record = DeviceRecord {
+                        display_name: device.display_name.clone(),
+                        created_ts: now_ts,
+                        last_seen_ts: now_ts,
+                        last_seen_ip: None,
+                        // Of a token that nobody has.
+                        access_token: hash_token(&new_token("")),
+                        refresh_token: None,
+                        previous_access_token: None,
+                        previous_refresh_token: None,
+                    };
+                    writes.expect_absent::<Devices>(&key);
+                    writes.put::<Devices>(&key, &record);
+                }
+                Ok::<_, AccountsError>((writes, ()))
+            })
+            .await
+    }
+
+    /// The devices that are gone, but for which others still keep something: a stop came in between.
+    pub async fn departed_devices(&self) -> Result<Vec<DeviceRemoved>, AccountsError> {
+        let keys = self.store.keys::<DepartedDevices>(Range::all()).await?;
+        let removed =
+            keys.into_iter().map(|key| DeviceRemoved { user_id: key.user_id, device_id: key.device_id });
+        Ok(removed.collect())
+    }
+
+    /// Notes that nobody keeps anything for a device that is gone any more.
+    pub async fn forget_departed(&self, device: &DeviceRemoved) -> Result<(), AccountsError> {
+        let key = DeviceKey { user_id: device.user_id.clone(), device_id: device.device_id.clone() };
+        let mut writes = WriteSet::new();
+        writes.delete::<DepartedDevices>(&key);
+        self.store.commit(writes).await.map_err(StorageError::from)?;
+        Ok(())
+    }
+
+    /// Removes devices with their tokens, without asking who wants it.
+    pub async fn remove_devices(
         &self,
         user_id: &OwnedUserId,
         device_ids: &[OwnedDeviceId],
@@ -121,6 +176,7 @@ impl Accounts {
                     if let Some(device) = &device {
                         writes.expect::<Devices>(&key, device);
                         writes.delete::<Devices>(&key);
+                        writes.put::<DepartedDevices>(&key, &());
                         delete_tokens(&mut writes, user_id, tokens_of(device), refresh_tokens_of(device));
                     }
                     Ok::<_, AccountsError>((writes, device))

@@ -128,7 +128,7 @@ impl Accounts {
         Ok(logged_in)
     }
 
-    async fn check_device_count(&self, user_id: &OwnedUserId) -> Result<(), AccountsError> {
+    pub(crate) async fn check_device_count(&self, user_id: &OwnedUserId) -> Result<(), AccountsError> {
         let devices = self.store.keys::<Devices>(Range::prefix((user_id,)).limit(MAX_DEVICES)).await?;
         if devices.len() < MAX_DEVICES { Ok(()) } else { Err(AccountsError::TooMany("devices")) }
     }

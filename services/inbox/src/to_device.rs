@@ -49,7 +49,19 @@ impl Inbox {
         device_id: &OwnedDeviceId,
         until: Position,
     ) -> Result<(Vec<ToDeviceMessage>, Position), StorageError> {
-        let range = Range::<ToDevice>::between((user_id, device_id), (user_id, device_id, &until.next()));
+        self.to_device_after(user_id, device_id, Position::ZERO, until).await
+    }
+
+    /// The same, but only those after `since`.
+    pub async fn to_device_after(
+        &self,
+        user_id: &OwnedUserId,
+        device_id: &OwnedDeviceId,
+        since: Position,
+        until: Position,
+    ) -> Result<(Vec<ToDeviceMessage>, Position), StorageError> {
+        let first = (user_id, device_id, &since.next());
+        let range = Range::<ToDevice>::between(first, (user_id, device_id, &until.next()));
         let rows = self.shared.store.range(range.limit(PAGE + 1)).await?;
         let mut messages: Vec<_> = rows
             .into_iter()

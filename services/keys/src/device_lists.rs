@@ -1,8 +1,15 @@
 //! Whose devices or identity have changed for whom.
 //! <https://spec.matrix.org/v1.19/client-server-api/#tracking-the-device-list-for-a-user>
+//!
+//! A change of keys is told by pointers in inboxes. That people come to share a room, or cease to, is read from the
+//! rooms in which something happened: a join costs nothing for it.
 
-use linkspan_storage::Position;
-use ruma::OwnedUserId;
+use std::collections::{BTreeMap, BTreeSet};
+
+use linkspan_inbox::point;
+use linkspan_rooms::is_present;
+use linkspan_storage::{Position, WriteSet, records::InboxPointer};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 
 use crate::{Keys, Result};
 
@@ -15,13 +22,124 @@ pub struct DeviceListChanges {
     pub left: Vec<OwnedUserId>,
 }
 
+/// What is found out, room by room.
+#[derive(Default)]
+struct Found {
+    changed: BTreeSet<OwnedUserId>,
+    gone: BTreeSet<OwnedUserId>,
+}
+
 impl Keys {
     /// What has changed for a user after `since`.
     pub async fn device_list_changes(
         &self,
-        _user_id: &OwnedUserId,
-        _since: Position,
+        user_id: &OwnedUserId,
+        since: Position,
     ) -> Result<DeviceListChanges> {
-        Ok(DeviceListChanges::default())
+        let mut told = Vec::new();
+        let mut rooms = BTreeSet::new();
+        for (_, pointer) in self.inbox.pointers(user_id, since).await? {
+            match pointer {
+                InboxPointer::DeviceList(other) => told.push(other),
+                InboxPointer::Room(room_id) => drop(rooms.insert(room_id)),
+                _ => {}
+            }
+        }
+        rooms.extend(self.inbox.big_rooms(user_id).await?);
+        self.device_list_changes_in(user_id, since, told, rooms.iter()).await
+    }
+
+    /// The same, for who has read the pointers after `since`: the users told of, and the rooms with events.
+    pub async fn device_list_changes_in(
+        &self,
+        user_id: &OwnedUserId,
+        since: Position,
+        told: Vec<OwnedUserId>,
+        rooms: impl Iterator<Item = &OwnedRoomId>,
+    ) -> Result<DeviceListChanges> {
+        let mut found = Found { changed: told.into_iter().collect(), gone: BTreeSet::new() };
+        for room_id in rooms {
+            self.look_at_members(user_id, room_id, since, &mut found).await?;
+        }
+        found.gone.remove(user_id);
+        let mut left = Vec::new();
+        if !found.gone.is_empty() {
+            let joined: BTreeSet<_> = self.rooms.joined_rooms(user_id).await?.into_iter().collect();
+            for other in found.gone {
+                if !self.is_in_any(&other, &joined).await? {
+                    found.changed.remove(&other);
+                    left.push(other);
+                }
+            }
+        }
+        Ok(DeviceListChanges { changed: found.changed.into_iter().collect(), left })
+    }
+
+    /// Who came to a room or left it, as far as it matters to the user.
+    async fn look_at_members(
+        &self,
+        user_id: &OwnedUserId,
+        room_id: &OwnedRoomId,
+        since: Position,
+        found: &mut Found,
+    ) -> Result<()> {
+        let mut first_changes: BTreeMap<OwnedUserId, OwnedEventId> = BTreeMap::new();
+        for entry in self.rooms.state_changes(room_id, since).await? {
+            if entry.event_type == "m.room.member"
+                && let Ok(member) = OwnedUserId::try_from(entry.state_key)
+            {
+                first_changes.entry(member).or_insert(entry.event_id);
+            }
+        }
+        if first_changes.is_empty() {
+            return Ok(());
+        }
+        let own = self.rooms.membership(room_id, user_id).await?;
+        let is_joined = own.as_deref() == Some("join");
+        if let Some(event_id) = first_changes.remove(user_id) {
+            let before = self.rooms.membership_before(room_id, &event_id, user_id).await?;
+            let was_joined = before.as_deref() == Some("join");
+            if is_joined != was_joined {
+                let people = self.rooms.present_user_ids(room_id).await?;
+                if is_joined { &mut found.changed } else { &mut found.gone }.extend(people);
+            }
+        }
+        for (member, event_id) in first_changes {
+            if !is_joined {
+                break;
+            }
+            let before = self.rooms.membership_before(room_id, &event_id, &member).await?;
+            let now = self.rooms.membership(room_id, &member).await?;
+            let present = |membership: Option<String>| membership.as_deref().is_some_and(is_present);
+            match (present(before), present(now)) {
+                (false, true) => drop(found.changed.insert(member)),
+                (true, false) => drop(found.gone.insert(member)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a user is joined or invited to any of the rooms.
+    async fn is_in_any(&self, user_id: &OwnedUserId, rooms: &BTreeSet<OwnedRoomId>) -> Result<bool> {
+        let memberships = self.rooms.memberships(user_id).await?;
+        let mut present = memberships.into_iter().filter(|(_, stored)| is_present(&stored.value.membership));
+        Ok(present.any(|(room_id, _)| rooms.contains(&room_id)))
+    }
+
+    /// Tells everybody who shares a room with a user, and the user, that the user's devices or identity have changed.
+    pub(crate) async fn tell_sharers(&self, writes: &mut WriteSet, user_id: &OwnedUserId) -> Result<()> {
+        let mut sharers = BTreeSet::from([user_id.clone()]);
+        for (room_id, stored) in self.rooms.memberships(user_id).await? {
+            if is_present(&stored.value.membership)
+                && let Some(room) = self.rooms.find_room(&room_id).await?
+            {
+                sharers.extend(self.rooms.local_members(&room).await?.iter().cloned());
+            }
+        }
+        for sharer in &sharers {
+            point(writes, sharer, InboxPointer::DeviceList(user_id.clone()));
+        }
+        Ok(())
     }
 }

@@ -7,15 +7,32 @@
 //! This crate never sees a secret: backups and dehydrated devices are encrypted by clients. It does not know
 //! what is said in rooms.
 
+mod backup;
+mod claim;
+mod cross_signing;
+mod dehydrated;
+mod device_keys;
 mod device_lists;
 mod one_time_keys;
+mod query;
+mod signed_json;
+
+use std::sync::Arc;
 
 use linkspan_accounts::{Accounts, AccountsError};
+use linkspan_inbox::Inbox;
+use linkspan_platforms::Platforms;
 use linkspan_rooms::{Rooms, RoomsError};
 use linkspan_storage::{StorageError, Store};
 
+pub use backup::{BackedUpKey, BackupState, BackupVersion, Which};
+pub use claim::Wanted;
+pub(crate) use cross_signing::Usage;
+pub use cross_signing::{Identity, SignatureFailures};
+pub use dehydrated::DehydratedDevice;
 pub use device_lists::DeviceListChanges;
-pub use one_time_keys::Remaining;
+pub use one_time_keys::{OneTimeKey, Remaining, Upload};
+pub use query::QueriedKeys;
 
 /// Something about keys failed.
 #[derive(Debug, thiserror::Error)]
@@ -23,12 +40,21 @@ pub enum KeysError {
     /// A value is not what it has to be.
     #[error("{0}")]
     Invalid(String),
+    /// A value that is needed is missing.
+    #[error("{0}")]
+    Missing(&'static str),
     /// A signature is missing or wrong.
     #[error("{0}")]
     BadSignature(String),
     /// There is no such thing.
     #[error("{0}")]
     NotFound(&'static str),
+    /// The backup is not at the version named.
+    #[error("the newest version of the backup is {current}")]
+    WrongBackupVersion {
+        /// The newest version.
+        current: u64,
+    },
     /// More than a limit allows.
     #[error("{0}")]
     TooLarge(String),
@@ -49,13 +75,32 @@ pub(crate) type Result<T> = std::result::Result<T, KeysError>;
 #[derive(Clone, Debug)]
 pub struct Keys {
     store: Store,
+    platforms: Arc<Platforms>,
     accounts: Accounts,
     rooms: Rooms,
+    inbox: Inbox,
+    shared: Arc<Shared>,
+}
+
+/// What is kept in memory only.
+#[derive(Debug)]
+struct Shared {
+    counts: one_time_keys::Counts,
+    /// One-time keys that are being handed out.
+    reserved: claim::ReservedRows,
 }
 
 impl Keys {
     /// The keys in a store.
-    pub fn new(store: Store, accounts: Accounts, rooms: Rooms) -> Self {
-        Self { store, accounts, rooms }
+    pub fn new(
+        store: Store,
+        platforms: Arc<Platforms>,
+        accounts: Accounts,
+        rooms: Rooms,
+        inbox: Inbox,
+    ) -> Self {
+        let shared =
+            Shared { counts: one_time_keys::Counts::new(), reserved: claim::ReservedRows::default() };
+        Self { store, platforms, accounts, rooms, inbox, shared: Arc::new(shared) }
     }
 }

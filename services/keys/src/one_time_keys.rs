@@ -1,11 +1,67 @@
 //! One-time and fallback keys: uploaded by a device, handed out to whoever begins a session with it.
 //! <https://spec.matrix.org/v1.19/client-server-api/#one-time-and-fallback-keys>
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
+use linkspan_storage::{
+    Position, Range, WriteSet,
+    catalogue::{
+        DeviceKey, FallbackKeyKey, FallbackKeys, OneTimeKeyIdKey, OneTimeKeyIds, OneTimeKeyKey, OneTimeKeys,
+    },
+    records::{FallbackKeyRecord, OneTimeKeyIdRecord, OneTimeKeyRecord},
+};
+use quick_cache::sync::Cache;
 use ruma::{OwnedDeviceId, OwnedUserId};
+use sha2::{Digest, Sha256};
 
-use crate::{Keys, Result};
+use crate::{
+    Keys, KeysError, Result,
+    device_keys::fingerprint,
+    signed_json::{ED25519, SignedJson},
+};
+
+/// One-time keys that a device may have waiting.
+const MAX_ONE_TIME_KEYS: usize = 1_000;
+/// Fallback keys that a device may have, one for each algorithm.
+const MAX_FALLBACK_KEYS: usize = 10;
+/// The greatest JSON of a key, in bytes.
+const MAX_JSON_BYTES: usize = 4_096;
+/// The greatest length of an algorithm and of a key's id, in bytes.
+const MAX_NAME_BYTES: usize = 255;
+/// Devices whose counts are kept in memory.
+const CACHED_DEVICES: usize = 100_000;
+/// The algorithm that clients use; it is always counted.
+const SIGNED_CURVE25519: &str = "signed_curve25519";
+/// Algorithms whose keys are signed by their device begin so.
+const SIGNED: &str = "signed_";
+
+/// A key of a device as it is uploaded and handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OneTimeKey {
+    /// Such as `signed_curve25519`.
+    pub algorithm: String,
+    /// Its id within the algorithm.
+    pub key_id: String,
+    /// JSON: an object, or a text for algorithms without signatures.
+    pub json: String,
+}
+
+/// What a device publishes with one request.
+#[derive(Clone, Debug, Default)]
+pub struct Upload {
+    /// Its identity keys, JSON.
+    pub device_keys: Option<String>,
+    /// Keys to be handed out once each.
+    pub one_time_keys: Vec<OneTimeKey>,
+    /// Keys to be handed out when there are no others.
+    pub fallback_keys: Vec<OneTimeKey>,
+}
 
 /// What a device has left for others to begin sessions with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,9 +72,198 @@ pub struct Remaining {
     pub unused_fallback: Vec<String>,
 }
 
+/// Counts in memory.
+#[derive(Debug)]
+pub(crate) struct Counts {
+    cache: Cache<DeviceKey, Arc<Remaining>>,
+    /// Of the newest change: what was counted before it is not kept.
+    changes: AtomicU64,
+}
+
+impl Counts {
+    pub(crate) fn new() -> Self {
+        Self { cache: Cache::new(CACHED_DEVICES), changes: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn forget(&self, device: &DeviceKey) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        self.cache.remove(device);
+    }
+
+    fn keep(&self, device: &DeviceKey, counted: &Arc<Remaining>, changes: u64) {
+        self.cache.insert(device.clone(), counted.clone());
+        if self.changes.load(Ordering::Acquire) != changes {
+            self.cache.remove(device);
+        }
+    }
+}
+
 impl Keys {
+    /// Publishes keys of a device; returns what it has left then. Keys that it uploaded before are passed over,
+    /// also when they were given out since; another key under the same id is refused.
+    pub async fn upload(
+        &self,
+        user_id: &OwnedUserId,
+        device_id: &OwnedDeviceId,
+        upload: &Upload,
+    ) -> Result<Arc<Remaining>> {
+        let device = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
+        if upload.fallback_keys.len() > MAX_FALLBACK_KEYS {
+            return Err(KeysError::TooLarge(format!("more than {MAX_FALLBACK_KEYS} fallback keys")));
+        }
+        let written = self
+            .store
+            .update(async || {
+                let mut writes = WriteSet::new();
+                let device_keys = upload.device_keys.as_deref();
+                let identity = self.put_device_keys(&mut writes, &device, device_keys).await?;
+                let signer = identity.as_ref().and_then(|keys| fingerprint(keys, device_id));
+                self.put_one_time_keys(&mut writes, &device, &upload.one_time_keys, signer).await?;
+                self.put_fallback_keys(&mut writes, &device, &upload.fallback_keys, signer).await?;
+                let written = !writes.is_empty();
+                Ok::<_, KeysError>((writes, written))
+            })
+            .await?;
+        if written {
+            self.shared.counts.forget(&device);
+        }
+        self.remaining(user_id, device_id).await
+    }
+
+    async fn put_one_time_keys(
+        &self,
+        writes: &mut WriteSet,
+        device: &DeviceKey,
+        keys: &[OneTimeKey],
+        signer: Option<&str>,
+    ) -> Result<()> {
+        let DeviceKey { user_id, device_id } = device;
+        let mut added = 0;
+        for key in keys {
+            let OneTimeKey { algorithm, key_id, json } = key.clone();
+            let hash = OneTimeKeyIdRecord { hash: Sha256::digest(&json).into() };
+            let (user_id, device_id) = (user_id.clone(), device_id.clone());
+            let id = OneTimeKeyIdKey {
+                user_id: user_id.clone(),
+                device_id: device_id.clone(),
+                algorithm: algorithm.clone(),
+                key_id: key_id.clone(),
+            };
+            match self.store.get::<OneTimeKeyIds>(&id).await? {
+                Some(known) if known == hash => continue,
+                Some(_) => {
+                    return Err(KeysError::Invalid(format!(
+                        "there was another one-time key {algorithm}:{key_id} of this device"
+                    )));
+                }
+                None => check_key(device, key, signer)?,
+            }
+            writes.expect_absent::<OneTimeKeyIds>(&id);
+            writes.put::<OneTimeKeyIds>(&id, &hash);
+            let position = Position::PENDING;
+            let row = OneTimeKeyKey { user_id, device_id, algorithm, position, index: added };
+            writes.put::<OneTimeKeys>(&row, &OneTimeKeyRecord { key_id, key: json });
+            added += 1;
+        }
+        if added > 0 {
+            let waiting = self.store.keys(Range::<OneTimeKeys>::prefix((user_id, device_id))).await?;
+            if waiting.len() + added as usize > MAX_ONE_TIME_KEYS {
+                return Err(KeysError::TooLarge(format!("more than {MAX_ONE_TIME_KEYS} one-time keys")));
+            }
+        }
+        Ok(())
+    }
+
+    async fn put_fallback_keys(
+        &self,
+        writes: &mut WriteSet,
+        device: &DeviceKey,
+        keys: &[OneTimeKey],
+        signer: Option<&str>,
+    ) -> Result<()> {
+        for key in keys {
+            check_key(device, key, signer)?;
+            let row = fallback_row(device, &key.algorithm);
+            let record = FallbackKeyRecord { key_id: key.key_id.clone(), key: key.json.clone(), used: false };
+            match self.store.get::<FallbackKeys>(&row).await? {
+                Some(known) if (&known.key_id, &known.key) == (&record.key_id, &record.key) => continue,
+                Some(known) => writes.expect::<FallbackKeys>(&row, &known),
+                None => writes.expect_absent::<FallbackKeys>(&row),
+            }
+            writes.put::<FallbackKeys>(&row, &record);
+        }
+        Ok(())
+    }
+
     /// What a device has left.
-    pub async fn remaining(&self, _user_id: &OwnedUserId, _device_id: &OwnedDeviceId) -> Result<Remaining> {
-        Ok(Remaining::default())
+    pub async fn remaining(
+        &self,
+        user_id: &OwnedUserId,
+        device_id: &OwnedDeviceId,
+    ) -> Result<Arc<Remaining>> {
+        let device = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
+        let counts = &self.shared.counts;
+        if let Some(counted) = counts.cache.get(&device) {
+            return Ok(counted);
+        }
+        let changes = counts.changes.load(Ordering::Acquire);
+        let counted = Arc::new(self.count(&device).await?);
+        counts.keep(&device, &counted, changes);
+        Ok(counted)
+    }
+
+    async fn count(&self, device: &DeviceKey) -> Result<Remaining> {
+        let DeviceKey { user_id, device_id } = device;
+        let mut one_time = BTreeMap::from([(SIGNED_CURVE25519.to_owned(), 0)]);
+        for key in self.store.keys(Range::<OneTimeKeys>::prefix((user_id, device_id))).await? {
+            *one_time.entry(key.algorithm).or_default() += 1;
+        }
+        let fallback = self.store.range(Range::<FallbackKeys>::prefix((user_id, device_id))).await?;
+        let unused = fallback.into_iter().filter(|(_, record)| !record.used);
+        Ok(Remaining { one_time, unused_fallback: unused.map(|(row, _)| row.algorithm).collect() })
+    }
+
+    /// Removes what a device that is gone has left.
+    pub(crate) async fn remove_one_time_keys(
+        &self,
+        user_id: &OwnedUserId,
+        device_id: &OwnedDeviceId,
+    ) -> Result<()> {
+        let mut writes = WriteSet::new();
+        for key in self.store.keys(Range::<OneTimeKeys>::prefix((user_id, device_id))).await? {
+            writes.delete::<OneTimeKeys>(&key);
+        }
+        for key in self.store.keys(Range::<FallbackKeys>::prefix((user_id, device_id))).await? {
+            writes.delete::<FallbackKeys>(&key);
+        }
+        if !writes.is_empty() {
+            self.store.commit(writes).await.map_err(linkspan_storage::StorageError::from)?;
+        }
+        let device = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
+        self.shared.counts.forget(&device);
+        Ok(())
+    }
+}
+
+/// Refuses a key that is too large, or that its device should have signed and has not.
+fn check_key(device: &DeviceKey, key: &OneTimeKey, signer: Option<&str>) -> Result<()> {
+    if key.json.len() > MAX_JSON_BYTES || key.algorithm.len().max(key.key_id.len()) > MAX_NAME_BYTES {
+        return Err(KeysError::TooLarge("a key or its id is too long".into()));
+    }
+    if !key.algorithm.starts_with(SIGNED) {
+        return Ok(());
+    }
+    let signer = signer.ok_or_else(|| {
+        KeysError::Invalid("signed keys need the device's own keys first, or in the same request".into())
+    })?;
+    let signed = SignedJson::parse(&key.json)?;
+    signed.check_signature(&device.user_id, &format!("{ED25519}{}", device.device_id), signer)
+}
+
+pub(crate) fn fallback_row(device: &DeviceKey, algorithm: &str) -> FallbackKeyKey {
+    FallbackKeyKey {
+        user_id: device.user_id.clone(),
+        device_id: device.device_id.clone(),
+        algorithm: algorithm.to_owned(),
     }
 }

@@ -45,7 +45,7 @@ pub use create_room::{CreateRoom, InitialState, Preset};
 pub use events::TimelineEvent;
 pub use filter::EventFilter;
 pub use insert::Inserted;
-pub use membership::Removal;
+pub use membership::{Removal, is_present};
 pub use paginate::{Boundary, Context, MAX_RECURSION, Page, RelationQuery};
 pub use public_rooms::{HierarchyPage, HierarchyQuery, HierarchyRoom, RoomPage, RoomQuery, RoomSummary};
 pub use read::JoinedMember;

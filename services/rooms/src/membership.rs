@@ -365,6 +365,11 @@ impl Rooms {
     }
 }
 
+/// Whether who has this membership is joined or invited.
+pub fn is_present(membership: &str) -> bool {
+    matches!(membership, "join" | "invite")
+}
+
 /// Said alike of rooms that do not exist and of rooms that the user is not in.
 pub(crate) fn not_in_room() -> RoomsError {
     RoomsError::Forbidden("you are not in this room".into())

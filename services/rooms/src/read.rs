@@ -6,7 +6,7 @@ use linkspan_domain::SharedPdu;
 use linkspan_storage::{Range, catalogue::Members};
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, events::StateEventType};
 
-use crate::{Reader, Result, Rooms, RoomsError, TimelineEvent, View, view::Standing};
+use crate::{Reader, Result, Rooms, RoomsError, TimelineEvent, View, membership::is_present, view::Standing};
 
 /// A joined member and the profile shown in the room.
 #[derive(Clone, Debug)]
@@ -125,6 +125,13 @@ impl Rooms {
             members.extend(member);
         }
         Ok(members)
+    }
+
+    /// Who is joined to a room or invited: user ids, in the order of platforms and names.
+    pub async fn present_user_ids(&self, room_id: &OwnedRoomId) -> Result<Vec<OwnedUserId>> {
+        let rows = self.store().range::<Members>(Range::prefix((room_id,))).await?;
+        let present = rows.into_iter().filter(|(_, member)| is_present(&member.membership));
+        Ok(present.map(|(key, _)| key.user_id).collect())
     }
 
     /// The joined members of a room: user ids, in the order of platforms and names.

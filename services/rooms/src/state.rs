@@ -320,6 +320,19 @@ impl Rooms {
         Ok(event.and_then(|event| event.membership()))
     }
 
+    /// The membership that a user had before a member event of the user.
+    pub async fn membership_before(
+        &self,
+        room_id: &OwnedRoomId,
+        member_event_id: &OwnedEventId,
+        user_id: &UserId,
+    ) -> Result<Option<String>> {
+        let Some(event) = self.any_event(room_id, member_event_id).await? else { return Ok(None) };
+        let member = StateEventType::RoomMember;
+        let before = self.state_event_in(room_id, event.state_before, &member, user_id.as_str()).await?;
+        Ok(before.and_then(|event| event.membership()))
+    }
+
     /// The history visibility of a room as it is now.
     pub async fn history_visibility(&self, room_id: &OwnedRoomId) -> Result<HistoryVisibility> {
         let event = self.state_event(room_id, &StateEventType::RoomHistoryVisibility, "").await?;

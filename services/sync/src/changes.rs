@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use linkspan_accounts::AccountDataItem;
 use linkspan_inbox::{PresenceState, Waiter};
+use linkspan_keys::DeviceListChanges;
 use linkspan_storage::records::InboxPointer;
 use ruma::{OwnedRoomId, OwnedUserId};
 use serde_json::{json, value::RawValue};
@@ -23,8 +24,8 @@ pub(crate) struct RoomChange {
 pub(crate) struct Changes {
     pub(crate) rooms: BTreeMap<OwnedRoomId, RoomChange>,
     pub(crate) account_data: bool,
+    /// Users whose keys have changed.
     pub(crate) device_lists: Vec<OwnedUserId>,
-    pub(crate) device_lists_left: Vec<OwnedUserId>,
 }
 
 impl Sync {
@@ -53,7 +54,6 @@ impl Sync {
                 }
                 InboxPointer::AccountData(None) => changes.account_data = true,
                 InboxPointer::DeviceList(other) => changes.device_lists.push(other),
-                InboxPointer::DeviceListLeft(other) => changes.device_lists_left.push(other),
                 InboxPointer::Profile(_) => {}
             }
         }
@@ -68,11 +68,19 @@ impl Sync {
         for room_id in &ask.typing {
             changes.rooms.entry(room_id.clone()).or_default();
         }
-        for users in [&mut changes.device_lists, &mut changes.device_lists_left] {
-            users.sort();
-            users.dedup();
-        }
         Ok(changes)
+    }
+
+    /// Whose keys the client has to look up again, or may forget. A first sync looks everybody up anyway.
+    pub(crate) async fn device_list_changes(
+        &self,
+        ask: &Ask<'_>,
+        changes: &Changes,
+    ) -> Result<DeviceListChanges> {
+        let Some(since) = ask.since else { return Ok(DeviceListChanges::default()) };
+        let rooms = changes.rooms.iter().filter(|(_, change)| change.events).map(|(room_id, _)| room_id);
+        let told = changes.device_lists.clone();
+        Ok(self.keys.device_list_changes_in(&ask.request.user_id, since.position, told, rooms).await?)
     }
 
     pub(crate) async fn add_account_data(

@@ -13,7 +13,7 @@ use std::{collections::HashSet, time::Duration};
 
 use linkspan_accounts::{Accounts, AccountsError};
 use linkspan_inbox::{Inbox, SyncToken, Waiter};
-use linkspan_keys::{Keys, KeysError};
+use linkspan_keys::{DeviceListChanges, Keys, KeysError};
 use linkspan_push::{Push, PushError};
 use linkspan_rooms::{EventFilter, Rooms, RoomsError};
 use linkspan_storage::{Position, StorageError};
@@ -185,8 +185,11 @@ impl Sync {
         let changes = self.find_changes(&ask).await?;
         self.add_account_data(&ask, &changes, &mut response).await?;
         self.add_presence(&ask, waiter, &mut response).await?;
-        response.device_lists =
-            DeviceLists { changed: changes.device_lists.clone(), left: changes.device_lists_left.clone() };
+        let DeviceListChanges { changed, left } = self.device_list_changes(&ask, &changes).await?;
+        response.device_lists = DeviceLists { changed, left };
+        let remaining = self.keys.remaining(&request.user_id, &request.device_id).await?;
+        response.device_one_time_keys_count = remaining.one_time.clone();
+        response.device_unused_fallback_key_types = remaining.unused_fallback.clone();
         for (room_id, change) in &changes.rooms {
             if ask.wants_room(room_id) {
                 self.add_room(&ask, room_id, change, &mut response.rooms).await?;

@@ -36,7 +36,9 @@ pub(crate) async fn update_device(
     caller: User,
     request: update_device::v3::Request,
 ) -> Result<update_device::v3::Response, ApiError> {
-    app.accounts.rename_device(&caller.user_id, &request.device_id, request.display_name).await?;
+    let (user_id, device_id) = (&caller.user_id, &request.device_id);
+    app.accounts.rename_device(user_id, device_id, request.display_name).await?;
+    app.keys.device_renamed(user_id, device_id).await?;
     Ok(update_device::v3::Response::new())
 }
 

@@ -2,10 +2,13 @@
 
 pub(crate) mod account;
 pub(crate) mod account_data;
+pub(crate) mod dehydrated_device;
 pub(crate) mod devices;
 pub(crate) mod directory;
 pub(crate) mod discovery;
 pub(crate) mod filters;
+pub(crate) mod key_backup;
+pub(crate) mod keys;
 pub(crate) mod media;
 pub(crate) mod membership;
 pub(crate) mod presence;

@@ -1,0 +1,319 @@
+//! Key backups: room keys that clients keep here, encrypted, for a device that comes later.
+//! <https://spec.matrix.org/v1.19/client-server-api/#server-side-key-backups>
+
+use linkspan_storage::{
+    Range, StorageError, WriteSet,
+    catalogue::{BackedUpKeyKey, BackedUpKeys, KeyBackupKey, KeyBackups},
+    records::{BackedUpKeyRecord, KeyBackupRecord},
+};
+use ruma::{OwnedRoomId, OwnedUserId};
+
+use crate::{Keys, KeysError, Result};
+
+/// The greatest JSON of one key or of a version's data, in bytes.
+const MAX_JSON_BYTES: usize = 65_536;
+/// The greatest length of an algorithm or of a session's id, in bytes.
+const MAX_NAME_BYTES: usize = 255;
+/// Rows that one write-set removes.
+const REMOVE_ROWS: usize = 2_000;
+
+/// A version of a backup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupVersion {
+    /// Its number; the first is 1.
+    pub version: u64,
+    /// Such as `m.megolm_backup.v1.curve25519-aes-sha2`.
+    pub algorithm: String,
+    /// JSON, an object.
+    pub auth_data: String,
+    /// How much is in it.
+    pub state: BackupState,
+}
+
+/// How much is in a backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackupState {
+    /// Another after every change.
+    pub etag: u64,
+    /// Keys.
+    pub count: u64,
+}
+
+/// A room key in a backup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackedUpKey {
+    /// Of which room.
+    pub room_id: OwnedRoomId,
+    /// Of which session.
+    pub session_id: String,
+    /// The first message that it decrypts.
+    pub first_message_index: u64,
+    /// How often it was handed on.
+    pub forwarded_count: u64,
+    /// The device that put it here had it from a verified device.
+    pub is_verified: bool,
+    /// JSON, an object.
+    pub session_data: String,
+}
+
+/// Which keys of a backup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// All.
+    All,
+    /// Those of a room.
+    Room(OwnedRoomId),
+    /// One.
+    Session(OwnedRoomId, String),
+}
+
+impl Which {
+    fn range(&self, user_id: &OwnedUserId, version: u64) -> Range<BackedUpKeys> {
+        match self {
+            Self::All => Range::prefix((user_id, &version)),
+            Self::Room(room_id) => Range::prefix((user_id, &version, room_id)),
+            Self::Session(room_id, session_id) => Range::prefix((user_id, &version, room_id, session_id)),
+        }
+    }
+}
+
+impl Keys {
+    /// Begins a new version of a user's backup; returns its number.
+    pub async fn create_backup(
+        &self,
+        user_id: &OwnedUserId,
+        algorithm: &str,
+        auth_data: &str,
+    ) -> Result<u64> {
+        check_version_data(algorithm, auth_data)?;
+        let created = self.store.update(async || {
+            let newest = self.newest_row(user_id).await?;
+            let version = newest.map_or(0, |(key, _)| key.version) + 1;
+            let key = KeyBackupKey { user_id: user_id.clone(), version };
+            let mut writes = WriteSet::new();
+            writes.expect_absent::<KeyBackups>(&key);
+            writes.put::<KeyBackups>(
+                &key,
+                &KeyBackupRecord {
+                    algorithm: algorithm.to_owned(),
+                    auth_data: auth_data.to_owned(),
+                    etag: 0,
+                    count: 0,
+                    deleted: false,
+                },
+            );
+            Ok::<_, KeysError>((writes, version))
+        });
+        created.await
+    }
+
+    /// A version of a user's backup; the newest if none is named.
+    pub async fn backup(&self, user_id: &OwnedUserId, version: Option<u64>) -> Result<BackupVersion> {
+        let (key, record) = match version {
+            Some(version) => self.version_row(user_id, version).await?,
+            None => self.current_row(user_id).await?.ok_or(NO_BACKUP)?,
+        };
+        let state = BackupState { etag: record.etag, count: record.count };
+        let KeyBackupRecord { algorithm, auth_data, .. } = record;
+        Ok(BackupVersion { version: key.version, algorithm, auth_data, state })
+    }
+
+    /// Changes the data of a version; its algorithm stays.
+    pub async fn update_backup(
+        &self,
+        user_id: &OwnedUserId,
+        version: u64,
+        algorithm: &str,
+        auth_data: &str,
+    ) -> Result<()> {
+        check_version_data(algorithm, auth_data)?;
+        let updated = self.store.update(async || {
+            let (key, record) = self.version_row(user_id, version).await?;
+            if record.algorithm != algorithm {
+                return Err(KeysError::Invalid("the algorithm of a backup does not change".into()));
+            }
+            let mut writes = WriteSet::new();
+            writes.expect::<KeyBackups>(&key, &record);
+            writes.put::<KeyBackups>(&key, &KeyBackupRecord { auth_data: auth_data.to_owned(), ..record });
+            Ok((writes, ()))
+        });
+        updated.await
+    }
+
+    /// Removes a version with its keys.
+    pub async fn delete_backup(&self, user_id: &OwnedUserId, version: u64) -> Result<()> {
+        let deleted = self.store.update(async || {
+            let (key, record) = self.version_row(user_id, version).await?;
+            let mut writes = WriteSet::new();
+            writes.expect::<KeyBackups>(&key, &record);
+            writes.put::<KeyBackups>(&key, &KeyBackupRecord { deleted: true, count: 0, ..record });
+            Ok::<_, KeysError>((writes, ()))
+        });
+        deleted.await?;
+        loop {
+            let range = Which::All.range(user_id, version).limit(REMOVE_ROWS);
+            let keys = self.store.keys(range).await?;
+            if keys.is_empty() {
+                return Ok(());
+            }
+            let mut writes = WriteSet::new();
+            keys.iter().for_each(|key| writes.delete::<BackedUpKeys>(key));
+            self.store.commit(writes).await.map_err(StorageError::from)?;
+        }
+    }
+
+    /// Puts keys into the newest version. A key that is there already is replaced by a better one only.
+    pub async fn back_up(
+        &self,
+        user_id: &OwnedUserId,
+        version: u64,
+        keys: &[BackedUpKey],
+    ) -> Result<BackupState> {
+        if keys
+            .iter()
+            .any(|key| key.session_data.len() > MAX_JSON_BYTES || key.session_id.len() > MAX_NAME_BYTES)
+        {
+            return Err(KeysError::TooLarge("a key or its session's id is too long".into()));
+        }
+        let backed_up = self.store.update(async || {
+            let (backup_key, backup) = self.writable_row(user_id, version).await?;
+            let mut writes = WriteSet::new();
+            let mut added = 0;
+            for key in keys {
+                let row = BackedUpKeyKey {
+                    user_id: user_id.clone(),
+                    version,
+                    room_id: key.room_id.clone(),
+                    session_id: key.session_id.clone(),
+                };
+                let record = key.record();
+                match self.store.get::<BackedUpKeys>(&row).await? {
+                    Some(stored) if !is_better(&record, &stored) => continue,
+                    Some(_) => {}
+                    None => added += 1,
+                }
+                writes.put::<BackedUpKeys>(&row, &record);
+            }
+            Ok::<_, KeysError>(changed(writes, &backup_key, &backup, backup.count + added))
+        });
+        backed_up.await
+    }
+
+    /// Keys of a version.
+    pub async fn backed_up(
+        &self,
+        user_id: &OwnedUserId,
+        version: u64,
+        which: &Which,
+    ) -> Result<Vec<BackedUpKey>> {
+        self.version_row(user_id, version).await?;
+        let rows = self.store.range(which.range(user_id, version)).await?;
+        Ok(rows.into_iter().map(BackedUpKey::from_row).collect())
+    }
+
+    /// Removes keys of the newest version.
+    pub async fn remove_backed_up(
+        &self,
+        user_id: &OwnedUserId,
+        version: u64,
+        which: &Which,
+    ) -> Result<BackupState> {
+        let removed = self.store.update(async || {
+            let (backup_key, backup) = self.writable_row(user_id, version).await?;
+            let mut writes = WriteSet::new();
+            let rows = self.store.keys(which.range(user_id, version)).await?;
+            rows.iter().for_each(|row| writes.delete::<BackedUpKeys>(row));
+            let count = backup.count.saturating_sub(rows.len() as u64);
+            Ok::<_, KeysError>(changed(writes, &backup_key, &backup, count))
+        });
+        removed.await
+    }
+
+    /// The newest version that was ever begun.
+    async fn newest_row(&self, user_id: &OwnedUserId) -> Result<Option<(KeyBackupKey, KeyBackupRecord)>> {
+        let range = Range::<KeyBackups>::prefix((user_id,)).reverse().limit(1);
+        Ok(self.store.range(range).await?.pop())
+    }
+
+    /// The newest version that is there.
+    async fn current_row(&self, user_id: &OwnedUserId) -> Result<Option<(KeyBackupKey, KeyBackupRecord)>> {
+        let rows = self.store.range(Range::<KeyBackups>::prefix((user_id,)).reverse()).await?;
+        Ok(rows.into_iter().find(|(_, record)| !record.deleted))
+    }
+
+    async fn version_row(
+        &self,
+        user_id: &OwnedUserId,
+        version: u64,
+    ) -> Result<(KeyBackupKey, KeyBackupRecord)> {
+        let key = KeyBackupKey { user_id: user_id.clone(), version };
+        let record = self.store.get::<KeyBackups>(&key).await?;
+        Ok((key, record.filter(|record| !record.deleted).ok_or(NO_BACKUP)?))
+    }
+
+    /// The version, if keys may be written to it.
+    async fn writable_row(
+        &self,
+        user_id: &OwnedUserId,
+        version: u64,
+    ) -> Result<(KeyBackupKey, KeyBackupRecord)> {
+        let (key, record) = self.current_row(user_id).await?.ok_or(NO_BACKUP)?;
+        if key.version != version {
+            return Err(KeysError::WrongBackupVersion { current: key.version });
+        }
+        Ok((key, record))
+    }
+}
+
+const NO_BACKUP: KeysError = KeysError::NotFound("there is no such version of a key backup");
+
+impl BackedUpKey {
+    fn record(&self) -> BackedUpKeyRecord {
+        BackedUpKeyRecord {
+            first_message_index: self.first_message_index,
+            forwarded_count: self.forwarded_count,
+            is_verified: self.is_verified,
+            session_data: self.session_data.clone(),
+        }
+    }
+
+    fn from_row((row, record): (BackedUpKeyKey, BackedUpKeyRecord)) -> Self {
+        Self {
+            room_id: row.room_id,
+            session_id: row.session_id,
+            first_message_index: record.first_message_index,
+            forwarded_count: record.forwarded_count,
+            is_verified: record.is_verified,
+            session_data: record.session_data,
+        }
+    }
+}
+
+/// A verified key is better than another, then one that decrypts more, then one that was handed on less.
+fn is_better(new: &BackedUpKeyRecord, old: &BackedUpKeyRecord) -> bool {
+    let rank = |key: &BackedUpKeyRecord| (!key.is_verified, key.first_message_index, key.forwarded_count);
+    rank(new) < rank(old)
+}
+
+/// Adds the version's new count and etag to a write-set, if that changes anything.
+fn changed(
+    mut writes: WriteSet,
+    key: &KeyBackupKey,
+    backup: &KeyBackupRecord,
+    count: u64,
+) -> (WriteSet, BackupState) {
+    let unchanged = writes.is_empty();
+    let etag = backup.etag + u64::from(!unchanged);
+    if !unchanged {
+        writes.expect::<KeyBackups>(key, backup);
+        writes.put::<KeyBackups>(key, &KeyBackupRecord { etag, count, ..backup.clone() });
+    }
+    (writes, BackupState { etag, count })
+}
+
+fn check_version_data(algorithm: &str, auth_data: &str) -> Result<()> {
+    if algorithm.len() > MAX_NAME_BYTES || auth_data.len() > MAX_JSON_BYTES {
+        return Err(KeysError::TooLarge("the algorithm or the data of a backup is too long".into()));
+    }
+    Ok(())
+}

@@ -1,0 +1,378 @@
+//! Cross-signing keys: a user's identity, which signs the user's devices and other users' identities.
+//! <https://spec.matrix.org/v1.19/client-server-api/#cross-signing>
+
+use std::collections::BTreeMap;
+
+use linkspan_storage::{
+    Json, Range, WriteSet,
+    catalogue::{CrossSigningKeys, DeviceKey, KeySignatureKey, KeySignatures, UserNameKey},
+    records::KeySignatureRecord,
+};
+use ruma::OwnedUserId;
+
+use crate::{
+    Keys, KeysError, Result,
+    device_keys::fingerprint,
+    signed_json::{ED25519, SignedJson},
+};
+
+/// The greatest JSON of a key, in bytes.
+const MAX_JSON_BYTES: usize = 16_384;
+/// Keys that one request may sign.
+const MAX_SIGNED: usize = 1_000;
+
+/// What a cross-signing key is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Usage {
+    Master,
+    SelfSigning,
+    UserSigning,
+}
+
+impl Usage {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Master => "master",
+            Self::SelfSigning => "self_signing",
+            Self::UserSigning => "user_signing",
+        }
+    }
+}
+
+/// The cross-signing keys of a user, JSON; those that are None stay as they are.
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    /// The key that stands for the user.
+    pub master_key: Option<String>,
+    /// The key that signs the user's devices.
+    pub self_signing_key: Option<String>,
+    /// The key that signs other users' master keys.
+    pub user_signing_key: Option<String>,
+}
+
+/// Why signatures were not taken, by user and by device or key.
+pub type SignatureFailures = BTreeMap<OwnedUserId, BTreeMap<String, KeysError>>;
+
+impl Keys {
+    /// Whether publishing these keys changes an identity that the user has already, and so has to be proved.
+    pub async fn replaces_identity(&self, user_id: &OwnedUserId, identity: &Identity) -> Result<bool> {
+        if self.cross_signing_key(user_id, Usage::Master).await?.is_none() {
+            return Ok(false);
+        }
+        for (usage, uploaded) in identity.by_usage() {
+            let stored = self.cross_signing_key(user_id, usage).await?;
+            let uploaded = uploaded.map(SignedJson::parse).transpose()?;
+            if let Some(uploaded) = uploaded
+                && !stored.is_some_and(|stored| stored.says_the_same(&uploaded))
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Publishes cross-signing keys of a user, who has proved who it is if that [replaces](Self::replaces_identity) others.
+    pub async fn upload_identity(&self, user_id: &OwnedUserId, identity: &Identity) -> Result<()> {
+        self.store
+            .update(async || {
+                let mut writes = WriteSet::new();
+                let changed = self.put_identity(&mut writes, user_id, identity).await?;
+                if changed {
+                    self.tell_sharers(&mut writes, user_id).await?;
+                }
+                Ok::<_, KeysError>((writes, ()))
+            })
+            .await
+    }
+
+    async fn put_identity(
+        &self,
+        writes: &mut WriteSet,
+        user_id: &OwnedUserId,
+        identity: &Identity,
+    ) -> Result<bool> {
+        let stored_master = self.cross_signing_key(user_id, Usage::Master).await?;
+        let uploaded = identity.master_key.as_deref().map(SignedJson::parse).transpose()?;
+        let master = uploaded.or(stored_master);
+        let master = master.ok_or_else(|| KeysError::Missing("a master key has to come first"))?;
+        let (master_id, master_key) = public_key(&master)?;
+        let mut changed = false;
+        for (usage, json) in identity.by_usage() {
+            let Some(json) = json else { continue };
+            let mut key = self.check_cross_signing_key(user_id, usage, json).await?;
+            match usage {
+                Usage::Master => self.keep_device_signatures(user_id, &mut key).await?,
+                _ => {
+                    key.check_signature(user_id, &master_id, &master_key)?;
+                    key.keep_signatures(|signer, key_id| {
+                        (signer, key_id) == (user_id.as_str(), master_id.as_str())
+                    });
+                }
+            }
+            let row = UserNameKey { user_id: user_id.clone(), name: usage.name().to_owned() };
+            let stored = self.store.get::<CrossSigningKeys>(&row).await?;
+            let new = Json(key.to_json());
+            if stored.as_ref() == Some(&new) {
+                continue;
+            }
+            match &stored {
+                Some(stored) => writes.expect::<CrossSigningKeys>(&row, stored),
+                None => writes.expect_absent::<CrossSigningKeys>(&row),
+            }
+            writes.put::<CrossSigningKeys>(&row, &new);
+            changed = true;
+        }
+        Ok(changed)
+    }
+
+    async fn check_cross_signing_key(
+        &self,
+        user_id: &OwnedUserId,
+        usage: Usage,
+        json: &str,
+    ) -> Result<SignedJson> {
+        if json.len() > MAX_JSON_BYTES {
+            return Err(KeysError::TooLarge(format!("a key has more than {MAX_JSON_BYTES} bytes")));
+        }
+        let key = SignedJson::parse(json)?;
+        if key.text("user_id") != Some(user_id.as_str()) {
+            return Err(KeysError::Invalid("user_id must be the caller's".into()));
+        }
+        let usages = key.array("usage").unwrap_or_default();
+        if !usages.iter().any(|named| named.as_str() == Some(usage.name())) {
+            return Err(KeysError::Invalid(format!("usage does not say {}", usage.name())));
+        }
+        let (key_id, public) = public_key(&key)?;
+        if key_id.strip_prefix(ED25519) != Some(&public) {
+            return Err(KeysError::Invalid("the id of the key is not its public part".into()));
+        }
+        let as_device = DeviceKey { user_id: user_id.clone(), device_id: public.into() };
+        if self.accounts.device(user_id, &as_device.device_id).await?.is_some() {
+            return Err(KeysError::Invalid("the key is the same as the id of a device".into()));
+        }
+        Ok(key)
+    }
+
+    /// Keeps of a master key's signatures those that the user's own devices made.
+    async fn keep_device_signatures(&self, user_id: &OwnedUserId, key: &mut SignedJson) -> Result<()> {
+        let mut signed_by = Vec::new();
+        for (key_id, _) in key.signatures_of(user_id) {
+            if self.is_signed_by_device(user_id, key, key_id).await? {
+                signed_by.push(key_id.to_owned());
+            }
+        }
+        key.keep_signatures(|signer, key_id| {
+            signer == user_id.as_str() && signed_by.iter().any(|own| own == key_id)
+        });
+        Ok(())
+    }
+
+    /// Whether the named key is one of the user's devices, and the signature of it right.
+    async fn is_signed_by_device(
+        &self,
+        user_id: &OwnedUserId,
+        key: &SignedJson,
+        key_id: &str,
+    ) -> Result<bool> {
+        let Some(device_id) = key_id.strip_prefix(ED25519) else { return Ok(false) };
+        let device = DeviceKey { user_id: user_id.clone(), device_id: device_id.into() };
+        let Some(device_keys) = self.signed_device_keys(&device, user_id).await? else { return Ok(false) };
+        let fingerprint = fingerprint(&device_keys, &device.device_id);
+        Ok(fingerprint.is_some_and(|public| key.check_signature(user_id, key_id, public).is_ok()))
+    }
+
+    /// Takes signatures that a user has made on own devices and identity, and on other users' identities. What is
+    /// refused is named in the answer; the rest is taken.
+    pub async fn upload_signatures(
+        &self,
+        signer: &OwnedUserId,
+        signed: &BTreeMap<OwnedUserId, BTreeMap<String, String>>,
+    ) -> Result<SignatureFailures> {
+        if signed.values().map(BTreeMap::len).sum::<usize>() > MAX_SIGNED {
+            return Err(KeysError::TooLarge(format!("more than {MAX_SIGNED} keys")));
+        }
+        self.store
+            .update(async || {
+                let mut writes = WriteSet::new();
+                let mut failures = SignatureFailures::new();
+                for (user_id, objects) in signed {
+                    for (target, json) in objects {
+                        match self.put_signatures(&mut writes, signer, user_id, target, json).await {
+                            Ok(()) => {}
+                            Err(error @ KeysError::Storage(_)) => return Err(error),
+                            Err(error) => {
+                                failures.entry(user_id.clone()).or_default().insert(target.clone(), error);
+                            }
+                        }
+                    }
+                }
+                self.tell_of_signatures(&mut writes, signer, signed).await?;
+                Ok((writes, failures))
+            })
+            .await
+    }
+
+    async fn tell_of_signatures(
+        &self,
+        writes: &mut WriteSet,
+        signer: &OwnedUserId,
+        signed: &BTreeMap<OwnedUserId, BTreeMap<String, String>>,
+    ) -> Result<()> {
+        if writes.is_empty() {
+            return Ok(());
+        }
+        for user_id in signed.keys() {
+            if user_id == signer {
+                self.tell_sharers(writes, signer).await?;
+            } else {
+                // Whom somebody has verified is nobody else's business.
+                let pointer = linkspan_storage::records::InboxPointer::DeviceList(user_id.clone());
+                linkspan_inbox::point(writes, signer, pointer);
+            }
+        }
+        Ok(())
+    }
+
+    async fn put_signatures(
+        &self,
+        writes: &mut WriteSet,
+        signer: &OwnedUserId,
+        user_id: &OwnedUserId,
+        target: &String,
+        json: &str,
+    ) -> Result<()> {
+        let uploaded = SignedJson::parse(json)?;
+        let stored = self.signable_key(user_id, target, signer).await?;
+        let stored = stored.ok_or(KeysError::NotFound("there is no such key"))?;
+        if !stored.says_the_same(&uploaded) {
+            return Err(KeysError::BadSignature("the signed key is not the one that is published".into()));
+        }
+        let mut taken = 0;
+        for (key_id, signature) in uploaded.signatures_of(signer) {
+            if stored.signatures_of(signer).any(|known| known == (key_id, signature)) {
+                taken += 1;
+                continue;
+            }
+            self.check_signer(signer, user_id, target, &uploaded, key_id).await?;
+            let row = KeySignatureKey {
+                user_id: user_id.clone(),
+                target: target.clone(),
+                signer: signer.clone(),
+                signing_key_id: key_id.to_owned(),
+            };
+            writes.put::<KeySignatures>(&row, &KeySignatureRecord { signature: signature.to_owned() });
+            taken += 1;
+        }
+        if taken == 0 {
+            return Err(KeysError::BadSignature("there is no signature of the caller".into()));
+        }
+        Ok(())
+    }
+
+    /// Who may sign what: the self-signing key own devices, own devices the own master key, the user-signing key
+    /// other users' master keys.
+    async fn check_signer(
+        &self,
+        signer: &OwnedUserId,
+        user_id: &OwnedUserId,
+        target: &str,
+        signed: &SignedJson,
+        key_id: &str,
+    ) -> Result<()> {
+        let refused = || KeysError::BadSignature(format!("{key_id} may not sign this key, or has not"));
+        let is_device = signed.text("device_id") == Some(target);
+        if signer == user_id && !is_device {
+            let by_device = self.is_signed_by_device(signer, signed, key_id).await?;
+            return if by_device { Ok(()) } else { Err(refused()) };
+        }
+        let usage = match (signer == user_id, is_device) {
+            (true, _) => Usage::SelfSigning,
+            (false, false) => Usage::UserSigning,
+            (false, true) => return Err(refused()),
+        };
+        let key = self.cross_signing_key(signer, usage).await?.ok_or_else(refused)?;
+        let (own_id, public) = public_key(&key)?;
+        if own_id != key_id {
+            return Err(refused());
+        }
+        signed.check_signature(signer, key_id, &public)
+    }
+
+    /// The device or master key of a user that is signed under this name.
+    async fn signable_key(
+        &self,
+        user_id: &OwnedUserId,
+        target: &String,
+        viewer: &OwnedUserId,
+    ) -> Result<Option<SignedJson>> {
+        let device = DeviceKey { user_id: user_id.clone(), device_id: target.as_str().into() };
+        if let Some(device_keys) = self.signed_device_keys(&device, viewer).await? {
+            return Ok(Some(device_keys));
+        }
+        let master = self.signed_master_key(user_id, viewer).await?;
+        Ok(master.filter(|master| public_key(master).is_ok_and(|(_, public)| public == *target)))
+    }
+
+    /// A user's master key with the signatures that `viewer` may see.
+    pub(crate) async fn signed_master_key(
+        &self,
+        user_id: &OwnedUserId,
+        viewer: &OwnedUserId,
+    ) -> Result<Option<SignedJson>> {
+        let Some(mut key) = self.cross_signing_key(user_id, Usage::Master).await? else { return Ok(None) };
+        let (_, public) = public_key(&key)?;
+        self.add_signatures(&mut key, user_id, &public, viewer).await?;
+        Ok(Some(key))
+    }
+
+    pub(crate) async fn cross_signing_key(
+        &self,
+        user_id: &OwnedUserId,
+        usage: Usage,
+    ) -> Result<Option<SignedJson>> {
+        let row = UserNameKey { user_id: user_id.clone(), name: usage.name().to_owned() };
+        let stored = self.store.get::<CrossSigningKeys>(&row).await?;
+        stored.map(|Json(json)| SignedJson::parse(&json)).transpose()
+    }
+
+    /// The id and the public part of the key that signs a user's devices.
+    pub(crate) async fn self_signing_key(&self, user_id: &OwnedUserId) -> Result<Option<(String, String)>> {
+        let key = self.cross_signing_key(user_id, Usage::SelfSigning).await?;
+        key.map(|key| public_key(&key)).transpose()
+    }
+
+    /// Removes a user's identity: the account is gone.
+    pub async fn remove_identity(&self, user_id: &OwnedUserId) -> Result<()> {
+        let mut writes = WriteSet::new();
+        for key in self.store.keys(Range::<CrossSigningKeys>::prefix((user_id,))).await? {
+            writes.delete::<CrossSigningKeys>(&key);
+        }
+        for key in self.store.keys(Range::<KeySignatures>::prefix((user_id,))).await? {
+            writes.delete::<KeySignatures>(&key);
+        }
+        if !writes.is_empty() {
+            self.tell_sharers(&mut writes, user_id).await?;
+            self.store.commit(writes).await.map_err(linkspan_storage::StorageError::from)?;
+        }
+        Ok(())
+    }
+}
+
+impl Identity {
+    fn by_usage(&self) -> [(Usage, Option<&str>); 3] {
+        [
+            (Usage::Master, self.master_key.as_deref()),
+            (Usage::SelfSigning, self.self_signing_key.as_deref()),
+            (Usage::UserSigning, self.user_signing_key.as_deref()),
+        ]
+    }
+}
+
+/// The id and the public part of the one key that a cross-signing key has.
+fn public_key(key: &SignedJson) -> Result<(String, String)> {
+    let mut keys = key.public_keys().filter(|(key_id, _)| key_id.starts_with(ED25519));
+    match (keys.next(), keys.next()) {
+        (Some((key_id, public)), None) => Ok((key_id.to_owned(), public.to_owned())),
+        _ => Err(KeysError::Invalid("a cross-signing key has one Ed25519 key".into())),
+    }
+}

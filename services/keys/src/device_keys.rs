@@ -1,0 +1,174 @@
+//! The identity keys of devices.
+//! <https://spec.matrix.org/v1.19/client-server-api/#device-keys>
+
+use linkspan_storage::{
+    Json, Range, WriteSet,
+    catalogue::{DeviceKey, DeviceKeys, KeySignatureKey, KeySignatures, OneTimeKeyIds},
+};
+use ruma::{OwnedDeviceId, OwnedUserId};
+
+use crate::{
+    Keys, KeysError, Result,
+    signed_json::{ED25519, SignedJson},
+};
+
+/// Keys that one device may publish.
+const MAX_PUBLIC_KEYS: usize = 20;
+/// The greatest JSON of a device's keys, in bytes.
+const MAX_JSON_BYTES: usize = 16_384;
+/// Rows that one write-set removes.
+const REMOVE_ROWS: usize = 2_000;
+
+impl Keys {
+    /// Puts a device's keys into a write-set, and tells whom they concern; returns them as they will be.
+    pub(crate) async fn put_device_keys(
+        &self,
+        writes: &mut WriteSet,
+        device: &DeviceKey,
+        uploaded: Option<&str>,
+    ) -> Result<Option<SignedJson>> {
+        let stored = self.store.get::<DeviceKeys>(device).await?;
+        let before = stored.as_ref().map(|Json(json)| SignedJson::parse(json)).transpose()?;
+        let Some(uploaded) = uploaded else { return Ok(before) };
+        let keys = self.check_device_keys(device, uploaded).await?;
+        if before.as_ref() == Some(&keys) {
+            return Ok(before);
+        }
+        if let Some(before) = &before {
+            check_same_identity(before, &keys)?;
+        }
+        match &stored {
+            Some(stored) => writes.expect::<DeviceKeys>(device, stored),
+            None => writes.expect_absent::<DeviceKeys>(device),
+        }
+        writes.put::<DeviceKeys>(device, &Json(keys.to_json()));
+        self.tell_sharers(writes, &device.user_id).await?;
+        Ok(Some(keys))
+    }
+
+    /// Refuses keys that are not the device's own, or not signed by it.
+    async fn check_device_keys(&self, device: &DeviceKey, json: &str) -> Result<SignedJson> {
+        if json.len() > MAX_JSON_BYTES {
+            return Err(KeysError::TooLarge(format!("device keys have more than {MAX_JSON_BYTES} bytes")));
+        }
+        let mut keys = SignedJson::parse(json)?;
+        let owner = (keys.text("user_id"), keys.text("device_id"));
+        if owner != (Some(device.user_id.as_str()), Some(device.device_id.as_str())) {
+            return Err(KeysError::Invalid("user_id and device_id must be those of the caller".into()));
+        }
+        let published = keys.object("keys").ok_or_else(|| invalid("keys is not an object"))?.len();
+        if keys.public_keys().count() != published || published > MAX_PUBLIC_KEYS {
+            return Err(invalid("keys maps at most 20 key ids to texts"));
+        }
+        let own = |key_id: &str| key_id.split_once(':').is_some_and(|(_, name)| name == device.device_id);
+        if keys.public_keys().any(|(key_id, _)| !own(key_id)) {
+            return Err(invalid("a key id does not name the device"));
+        }
+        let own_key_id = format!("{ED25519}{}", device.device_id);
+        if let Some(own_key) = fingerprint(&keys, &device.device_id) {
+            keys.check_signature(&device.user_id, &own_key_id, own_key)?;
+        }
+        let identity = self.self_signing_key(&device.user_id).await?;
+        let by_identity =
+            identity.filter(|(key_id, key)| keys.check_signature(&device.user_id, key_id, key).is_ok());
+        keys.keep_signatures(|signer, key_id| {
+            signer == device.user_id.as_str()
+                && (key_id == own_key_id || by_identity.as_ref().is_some_and(|(by, _)| by == key_id))
+        });
+        Ok(keys)
+    }
+
+    /// Removes all keys of a device that is gone, and tells whom it concerns.
+    pub async fn remove_device(&self, user_id: &OwnedUserId, device_id: &OwnedDeviceId) -> Result<()> {
+        let device = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
+        self.remove_one_time_keys(user_id, device_id).await?;
+        self.store
+            .update(async || {
+                let mut writes = WriteSet::new();
+                if let Some(stored) = self.store.get::<DeviceKeys>(&device).await? {
+                    writes.expect::<DeviceKeys>(&device, &stored);
+                    writes.delete::<DeviceKeys>(&device);
+                    self.tell_sharers(&mut writes, user_id).await?;
+                }
+                let signatures = Range::<KeySignatures>::prefix((user_id, &device_id.to_string()));
+                for key in self.store.keys(signatures).await? {
+                    writes.delete::<KeySignatures>(&key);
+                }
+                Ok::<_, KeysError>((writes, ()))
+            })
+            .await?;
+        loop {
+            let ids = Range::<OneTimeKeyIds>::prefix((user_id, device_id)).limit(REMOVE_ROWS);
+            let keys = self.store.keys(ids).await?;
+            if keys.is_empty() {
+                return Ok(());
+            }
+            let mut writes = WriteSet::new();
+            keys.iter().for_each(|key| writes.delete::<OneTimeKeyIds>(key));
+            self.store.commit(writes).await.map_err(linkspan_storage::StorageError::from)?;
+        }
+    }
+
+    /// Has everybody who shares a room with the user look the user's devices up again: a name has changed.
+    pub async fn device_renamed(&self, user_id: &OwnedUserId, device_id: &OwnedDeviceId) -> Result<()> {
+        let device = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
+        if self.store.contains::<DeviceKeys>(&device).await? {
+            let mut writes = WriteSet::new();
+            self.tell_sharers(&mut writes, user_id).await?;
+            self.store.commit(writes).await.map_err(linkspan_storage::StorageError::from)?;
+        }
+        Ok(())
+    }
+
+    /// A device's keys with all signatures that `viewer` may see.
+    pub(crate) async fn signed_device_keys(
+        &self,
+        device: &DeviceKey,
+        viewer: &OwnedUserId,
+    ) -> Result<Option<SignedJson>> {
+        let Some(Json(json)) = self.store.get::<DeviceKeys>(device).await? else { return Ok(None) };
+        let mut keys = SignedJson::parse(&json)?;
+        let target = device.device_id.to_string();
+        self.add_signatures(&mut keys, &device.user_id, &target, viewer).await?;
+        Ok(Some(keys))
+    }
+
+    /// Adds the signatures that were made later: those of the owner, and those of `viewer`.
+    pub(crate) async fn add_signatures(
+        &self,
+        keys: &mut SignedJson,
+        owner: &OwnedUserId,
+        target: &String,
+        viewer: &OwnedUserId,
+    ) -> Result<()> {
+        for signer in [Some(owner), Some(viewer).filter(|viewer| *viewer != owner)].into_iter().flatten() {
+            let range = Range::<KeySignatures>::prefix((owner, target, signer));
+            for (KeySignatureKey { signing_key_id, .. }, record) in self.store.range(range).await? {
+                keys.add_signature(signer, &signing_key_id, &record.signature);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The Ed25519 key of a device.
+pub(crate) fn fingerprint<'a>(keys: &'a SignedJson, device_id: &OwnedDeviceId) -> Option<&'a str> {
+    let own = format!("{ED25519}{device_id}");
+    keys.public_keys().find(|(key_id, _)| *key_id == own).map(|(_, key)| key)
+}
+
+/// Other clients take a device whose identity changes for an attack, so it cannot.
+fn check_same_identity(before: &SignedJson, after: &SignedJson) -> Result<()> {
+    for (key_id, key) in before.public_keys() {
+        if after.public_keys().any(|(other_id, other)| other_id == key_id && other != key) {
+            return Err(KeysError::Invalid(format!(
+                "this device has published another {key_id}; log in as a new device"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn invalid(reason: &str) -> KeysError {
+    KeysError::Invalid(reason.to_owned())
+}
