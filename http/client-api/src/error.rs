@@ -206,15 +206,12 @@ impl From<KeysError> for ApiError {
         let message = error.to_string();
         match error {
             KeysError::Invalid(_) => Self::bad_request(ErrorKind::InvalidParam, message),
-<<<<<<< HEAD
-=======
             KeysError::Missing(_) => Self::bad_request(ErrorKind::MissingParam, message),
             KeysError::WrongBackupVersion { current } => {
                 let data = WrongRoomKeysVersionErrorData::new(current.to_string());
                 let kind = ErrorKind::WrongRoomKeysVersion(data);
                 Self::new(StatusCode::FORBIDDEN, kind, message)
             }
->>>>>>> main
             KeysError::BadSignature(_) => Self::bad_request(custom_kind("M_INVALID_SIGNATURE"), message),
             KeysError::NotFound(_) => Self::not_found(message),
             KeysError::TooLarge(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge, message),
