@@ -129,11 +129,11 @@ impl Person {
         self.driver.wait("every event to be decrypted", |heard| {
             let id = |said: &Value| said["item"]["event_id"].clone();
             let all = || heard.events.iter().filter(|said| !said["item"].is_null());
-            let unread = all().filter(|said| !said["encryption"]["undecryptable"].is_null());
+            let mut unread = all().filter(|said| !said["encryption"]["undecryptable"].is_null());
             let read = |one: &Value| {
                 all().any(|said| said["encryption"]["undecryptable"].is_null() && id(said) == id(one))
             };
-            unread.fold(true, |whole, one| whole && read(one)).then_some(())
+            unread.all(read).then_some(())
         });
     }
 

@@ -1,5 +1,7 @@
 //! People with several devices: how a new one gets at what was said, how a lost one is replaced, and how one is removed.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use linkspan_tests::{
@@ -128,13 +130,16 @@ pub(crate) fn removed_devices(server: &Server) {
     for person in all {
         person.knows_room(&room, &all);
     }
+    // Each says something that all read; the ids of the sessions.
     let sessions = |speakers: &[&Person], readers: &[&Person]| -> Vec<String> {
-        let said: Vec<_> = speakers.iter().map(|speaker| speaker.says(&room, "Hello")).collect();
-        let read = |reader: &Person| -> Vec<String> {
-            let each = said.iter().zip(speakers);
-            each.map(|(text, speaker)| reader.reads_text(&room, text, speaker, "Hello").0).collect()
-        };
-        readers.iter().map(|reader| read(reader)).last().expect("somebody reads")
+        let each = speakers.iter().map(|speaker| {
+            let text = speaker.says(&room, "Hello");
+            let ids: BTreeSet<_> =
+                readers.iter().map(|reader| reader.reads_text(&room, &text, speaker, "Hello").0).collect();
+            assert_eq!(ids.len(), 1, "{ids:?}");
+            ids
+        });
+        each.flatten().collect()
     };
     let left = [&anna, &ben, &chloe];
     let before = sessions(&left, &all);
