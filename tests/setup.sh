@@ -1,8 +1,10 @@
 #!/bin/sh
 # Installs what the tests with client libraries need besides Rust, and builds the driver of matrix-sdk:
 # target/venv (matrix-nio), tests/js/node_modules (matrix-js-sdk), target/node (a Node, if the system's is too old for
-# matrix-js-sdk). `make test` calls it for all of them, `make run` for some: `setup.sh [nio] [js] [rust]`.
+# matrix-js-sdk), and the system's package of Chromium, if there is no browser of that kind.
+# `make test` calls it for all of them, `make run` for some: `setup.sh [nio] [js] [chromium] [rust]`.
 # What is there already is left alone, so it is quick from the second time on.
+# CHROMIUM names a browser that is not in PATH; with CHROMIUM=none, there is none, and what needs it is left out.
 set -eu
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
@@ -52,6 +54,29 @@ js() {
     fi
 }
 
+chromium() {
+    [ "${CHROMIUM:-}" != none ] || return 0
+    for browser in ${CHROMIUM:-chromium chromium-browser google-chrome google-chrome-stable}; do
+        if command -v "$browser" > /dev/null; then return; fi
+    done
+    [ -z "${CHROMIUM:-}" ] || no_chromium "CHROMIUM=$CHROMIUM is no program"
+    command -v apt-get > /dev/null || no_chromium "there is no apt-get here to install it with"
+    as_root=
+    if [ "$(id -u)" -ne 0 ]; then
+        sudo -n true 2> /dev/null || no_chromium "only root can install it"
+        as_root=sudo
+    fi
+    echo "installing Chromium" >&2
+    { $as_root apt-get -qq update && $as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get -qq install --no-install-recommends chromium > /dev/null; } || no_chromium "apt-get could not install it"
+}
+
+no_chromium() {
+    echo "tests/setup.sh: Chromium is needed for the tests with a browser: $1." >&2
+    echo "Install it, or set CHROMIUM to where it is, or CHROMIUM=none to leave those tests out." >&2
+    exit 1
+}
+
 rust() {
     "$cargo" build --quiet --manifest-path tests/rust-client/Cargo.toml --target-dir "$target"
 }
@@ -61,9 +86,10 @@ for wanted in "${@:-all}"; do
     all)
         nio
         js
+        chromium
         rust
         ;;
-    nio | js | rust) $wanted ;;
-    *) echo "usage: tests/setup.sh [nio] [js] [rust]" >&2 && exit 2 ;;
+    nio | js | chromium | rust) $wanted ;;
+    *) echo "usage: tests/setup.sh [nio] [js] [chromium] [rust]" >&2 && exit 2 ;;
     esac
 done

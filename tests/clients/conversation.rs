@@ -370,7 +370,7 @@ fn show_pictures(cast: &Cast, room: &str) {
 }
 
 /// A picture of a red quay, as PNG.
-fn draw(width: u32, height: u32) -> Vec<u8> {
+pub(crate) fn draw(width: u32, height: u32) -> Vec<u8> {
     let picture = image::RgbImage::from_pixel(width, height, image::Rgb([200, 30, 30]));
     let mut bytes = Cursor::new(Vec::new());
     picture.write_to(&mut bytes, image::ImageFormat::Png).expect("it can be written");

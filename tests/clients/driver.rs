@@ -1,20 +1,6 @@
 //! A client library in a process of its own.
 //!
-//! The drivers (tests/rust-client, tests/js/driver.mjs, tests/python/driver.py) read one command per line and write
-//! one reply or event per line, all of them JSON:
-//!
-//! - a command: `{"id": 1, "do": "send_text", "room": "!…", "body": "Hi", "mentions": []}`;
-//! - its reply: `{"id": 1, "ok": …}`, or `{"id": 1, "error": {"code": "M_FORBIDDEN", "message": "…"}}`;
-//! - `{"event": "timeline", "room": "!…", "item": {…}}`: an event of a room's timeline, as it came;
-//! - `{"event": "receipt", "room", "id", "user", "kind", "thread"}`: somebody has read as far as `id`;
-//! - `{"event": "account_data", "type", "content"}`: the person's own data, from any of their devices;
-//! - `{"event": "room", "room": "!…", "state": {…}}`: a room as the library describes it, whenever that changed:
-//!   `membership` (of the person), `inviter`, `name`, `title` (what a list of rooms would show), `topic`, `avatar`,
-//!   `members` (who has joined or is invited: `membership`, `name`, `avatar`), `typing`, `fully_read`,
-//!   `notifications`, `highlights`, `tags`, `account_data`, `successor`; from matrix-js-sdk also `threads`;
-//! - `{"event": "synced"}`: rooms are described as they are after all events so far;
-//! - `{"event": "sync_failed", "message"}`: the library could not go on.
-//!
+//! The drivers read one command per line and write one reply or event per line, as tests/clients/PROTOCOL.md says.
 //! What an event says is waited for; there are no pauses anywhere.
 
 use std::{
@@ -34,6 +20,8 @@ use linkspan_tests::built;
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How often a driver is asked for what it does not tell by itself.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// How much is told of what came before a failure.
 const TOLD: usize = 12;
 /// How much is told of each event, in characters.
@@ -42,8 +30,10 @@ const TOLD_OF_EACH: usize = 600;
 /// A client library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Library {
-    /// matrix-js-sdk.
+    /// matrix-js-sdk in Node.
     Js,
+    /// matrix-js-sdk in Chromium.
+    Chromium,
     /// matrix-nio.
     Nio,
     /// matrix-sdk.
@@ -51,16 +41,27 @@ pub(crate) enum Library {
 }
 
 impl Library {
+    /// matrix-js-sdk in Chromium; in Node where the environment says that there is no Chromium.
+    pub(crate) fn in_browser() -> Self {
+        if std::env::var("CHROMIUM").is_ok_and(|browser| browser == "none") {
+            Self::Js
+        } else {
+            Self::Chromium
+        }
+    }
+
     fn command(self) -> Command {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let target = built("linkspan").ancestors().nth(2).expect("it is in target/PROFILE").to_owned();
+        let node = |script: &str| {
+            let own = target.join("node/node_modules/.bin/node");
+            let mut command = Command::new(if own.exists() { own } else { PathBuf::from("node") });
+            command.arg(root.join(script));
+            command
+        };
         match self {
-            Self::Js => {
-                let own = target.join("node/node_modules/.bin/node");
-                let mut command = Command::new(if own.exists() { own } else { PathBuf::from("node") });
-                command.arg(root.join("js/driver.mjs"));
-                command
-            }
+            Self::Js => node("js/driver.mjs"),
+            Self::Chromium => node("js/chromium.mjs"),
             Self::Nio => {
                 let mut command = Command::new(target.join("venv/bin/python"));
                 command.arg(root.join("python/driver.py"));
@@ -200,6 +201,32 @@ impl Driver {
             }
             heard = news.wait_timeout(heard, left).expect("nobody panics while holding it").0;
         }
+    }
+
+    /// Waits until its session has ended; why it says so.
+    pub(crate) fn wait_for_the_end(&self) -> String {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            if let Some(why) = self.look(|heard| heard.over.clone()) {
+                return why;
+            }
+            assert!(Instant::now() < give_up, "{} goes on", self.name);
+            self.wait_for_news();
+        }
+    }
+
+    /// Asks again and again, whenever something was heard and at times between, until the answer is what it has to be.
+    pub(crate) fn wait_until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
+        let give_up = Instant::now() + PATIENCE;
+        while !is_so() {
+            assert!(Instant::now() < give_up, "{} waited for {what}: too long", self.name);
+            self.wait_for_news();
+        }
+    }
+
+    fn wait_for_news(&self) {
+        let (heard, news) = &*self.heard;
+        drop(news.wait_timeout(lock(heard), ASK_AGAIN).expect("nobody panics while holding it"));
     }
 
     /// Looks at what was heard until now.

@@ -2,15 +2,23 @@
 //!
 //! Three people talk over one server, each with another library, on three platforms or all on one: the same
 //! conversation, so that whatever holds between two platforms holds within one. Each of them sees what the others do,
-//! in order, with the right counts, receipts and typing. `make test` builds what this needs.
+//! in order, with the right counts, receipts and typing. Then with encryption on: every message is read by every device
+//! that it is for, and by no other. `make test` builds what this needs.
 
 mod conversation;
+mod device;
 mod driver;
+mod encrypted;
+mod history;
+mod many_devices;
 mod person;
+mod sliding;
+mod trust;
+mod verifying;
 mod walls;
 
 use conversation::Cast;
-use driver::Library::{Js, Nio, Rust};
+use driver::Library::{self, Js, Nio, Rust};
 use linkspan_tests::{
     Platform::{Instagram, Messenger, Whatsapp},
     Server,
@@ -41,4 +49,54 @@ fn one_platform() {
 fn platforms_are_walls() {
     let server = Server::start();
     walls::all(&server);
+}
+
+#[test]
+fn six_people_encrypt() {
+    let server = Server::start();
+    let clients = [
+        (Instagram, Rust),
+        (Messenger, Nio),
+        (Whatsapp, Js),
+        (Messenger, Library::in_browser()),
+        (Whatsapp, Nio),
+        (Instagram, Rust),
+    ];
+    encrypted::all(&server, clients);
+}
+
+#[test]
+fn people_of_different_platforms_compare_emoji() {
+    let server = Server::start();
+    verifying::all(&server);
+}
+
+#[test]
+fn second_devices_read_everything() {
+    let server = Server::start();
+    many_devices::second_devices(&server);
+}
+
+#[test]
+fn lost_devices_are_replaced_from_the_backup() {
+    let server = Server::start();
+    many_devices::lost_devices(&server);
+}
+
+#[test]
+fn removed_devices_are_out() {
+    let server = Server::start();
+    many_devices::removed_devices(&server);
+}
+
+#[test]
+fn who_comes_late_reads_what_the_room_allows() {
+    let server = Server::start();
+    history::all(&server);
+}
+
+#[test]
+fn sliding_sync_goes_on_over_a_restart() {
+    let mut server = Server::start();
+    sliding::all(&mut server);
 }

@@ -11,6 +11,7 @@ use std::{
 use serde_json::{Value, json};
 
 use linkspan_tests::{PASSWORD, Platform, Server};
+use tempfile::TempDir;
 
 use crate::driver::{Driver, Library, Refusal};
 
@@ -24,7 +25,12 @@ pub(crate) struct Person {
     pub(crate) id: String,
     /// The access token.
     pub(crate) token: String,
-    driver: Driver,
+    /// The id of the device.
+    pub(crate) device: String,
+    pub(crate) driver: Driver,
+    /// What the device keeps on its disk.
+    #[expect(dead_code, reason = "it goes with the person")]
+    folder: TempDir,
     /// How much of what was heard ends with the last event that was seen.
     seen: Cell<usize>,
     /// The same of each person's membership of each room; the place after it.
@@ -52,25 +58,40 @@ fn includes(whole: &Value, part: &Value) -> bool {
 impl Person {
     /// Signs up, and starts to listen.
     pub(crate) fn sign_up(server: &Server, platform: Platform, library: Library, name: &str) -> Self {
-        Self::begin(server, platform, library, name, "register")
+        Self::begin(server, platform, library, (name, "register"), json!({}))
     }
 
     /// Logs in on another device, with any library.
     pub(crate) fn also_on(&self, server: &Server, library: Library) -> Self {
-        Self::begin(server, self.platform, library, &self.name, "login")
+        Self::begin(server, self.platform, library, (&self.name, "login"), json!({}))
     }
 
-    fn begin(server: &Server, platform: Platform, library: Library, name: &str, how: &str) -> Self {
+    /// Begins a session, by `register` or `login` with some more words, and starts to listen.
+    pub(crate) fn begin(
+        server: &Server,
+        platform: Platform,
+        library: Library,
+        (name, how): (&str, &str),
+        more: Value,
+    ) -> Self {
         let driver = Driver::start(library, name);
         let username = name.to_lowercase();
-        let words = json!({ "server": server.url(platform), "username": username, "password": PASSWORD });
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut words = json!({ "server": server.url(platform), "username": username, "password": PASSWORD });
+        if more["encrypted"] == true {
+            words["store"] = json!(folder.path());
+        }
+        for (key, value) in more.as_object().expect("words are an object") {
+            words[key] = value.clone();
+        }
         let session =
             driver.command(how, words).unwrap_or_else(|refusal| panic!("{name} {how}: {refusal:?}"));
         let text = |key: &str| session[key].as_str().expect("a session says who and how").to_owned();
-        let (id, token) = (text("user"), text("token"));
+        let (id, token, device) = (text("user"), text("token"), text("device"));
         assert_eq!(id, format!("@{username}:{}", platform.server_name()));
         let (seen, memberships) = Default::default();
-        let person = Self { name: name.to_owned(), platform, library, id, token, driver, seen, memberships };
+        let name = name.to_owned();
+        let person = Self { name, platform, library, id, token, device, driver, folder, seen, memberships };
         person.does("start", json!({}));
         person
     }
@@ -95,7 +116,7 @@ impl Person {
         }
     }
 
-    fn sends(&self, name: &str, words: Value) -> String {
+    pub(crate) fn sends(&self, name: &str, words: Value) -> String {
         self.does(name, words).as_str().expect("what is sent has an id").to_owned()
     }
 

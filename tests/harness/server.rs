@@ -169,6 +169,16 @@ impl Server {
         self.addresses = addresses;
     }
 
+    /// From now on, it listens at every start where it listens now.
+    pub fn stay(&self) {
+        let path = self.folder().join("linkspan.toml");
+        let mut config = fs::read_to_string(&path).expect("the configuration is there");
+        for address in std::iter::once(&self.address).chain(&self.addresses) {
+            config = config.replacen("\"127.0.0.1:0\"", &format!("\"{address}\""), 1);
+        }
+        fs::write(path, config).expect("the configuration is written");
+    }
+
     /// Starts it over the same folder and kills it after a while, whether it listens by then or not.
     pub async fn stumble(&mut self, after: Duration) {
         let mut program = self.spawn();

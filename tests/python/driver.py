@@ -1,47 +1,39 @@
 """A person who uses matrix-nio: obeys commands on standard input, tells on standard output what the library sees.
 
-The commands and events are those of tests/clients/driver.rs. What matrix-nio has a method for is done by that
+The commands and events are those of tests/clients/PROTOCOL.md. What matrix-nio has a method for is done by that
 method; the few things it has none for go through its own HTTP session.
 """
 
 import asyncio
 import base64
+import inspect
 import io
 import json
+import logging
 import sys
 from urllib.parse import quote
 
 import nio
 from nio.api import RelationshipType
 
+from encryption import Encryption
+from wire import Refused, ok, unsupported, write
+
+# What fails is in the replies.
+logging.disable()
+
 LINE_LIMIT = 16 * 1024 * 1024
 
 
-class Refused(Exception):
-    """The server said no."""
-
-    def __init__(self, code, message):
-        super().__init__(message)
-        self.code = code
-
-
-def ok(response):
-    """The response, unless it is an error."""
-    if isinstance(response, nio.ErrorResponse):
-        raise Refused(response.status_code or "", response.message or str(response))
-    return response
-
-
-def write(line):
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
-
-
-
-class Person:
+class Person(Encryption):
     def __init__(self):
         self.client = None
         self.syncing = None
+        self.server = None
+        self.store = None
+        self.forget_all()
+
+    def forget_all(self):
         self.memberships = {}
         self.inviters = {}
         self.room_account_data = {}
@@ -50,32 +42,55 @@ class Person:
 
     # Sessions
 
-    async def register(self, server, username, password):
-        self.client = nio.AsyncClient(server, username)
+    async def register(self, server, username, password, encrypted=False, store=None, device_name=None, **_):
+        self.connect(server, username, store if encrypted else None)
         # matrix-nio's `register` sends the stage with the first request and keeps the session of the answer.
-        response = ok(await self.client.register(username, password, "nio"))
+        response = ok(await self.client.register(username, password, device_name or "nio"))
         self.client.restore_login(response.user_id, response.device_id, response.access_token)
         return self.session()
 
-    async def login(self, server, username, password):
-        self.client = nio.AsyncClient(server, username)
-        ok(await self.client.login(password, device_name="nio"))
+    async def login(self, server, username, password, encrypted=False, store=None, device_name=None, **_):
+        self.connect(server, username, store if encrypted else None)
+        ok(await self.client.login(password, device_name=device_name or "nio"))
         return self.session()
+
+    def connect(self, server, username, store):
+        """Without a folder for keys, everything is as if there were no encryption."""
+        self.server, self.store = server, store
+        config = nio.AsyncClientConfig(encryption_enabled=store is not None)
+        self.client = nio.AsyncClient(server, username, store_path=store or "", config=config)
 
     def session(self):
         client = self.client
         return {"user": client.user_id, "device": client.device_id, "token": client.access_token}
 
     async def start(self):
+        self.begin_encryption()
         first = asyncio.get_running_loop().create_future()
         self.syncing = asyncio.create_task(self.sync_forever(first))
         await first
         return {}
 
+    async def reload(self):
+        if self.store is None:
+            raise unsupported()
+        old = self.client
+        await self.stop()
+        self.forget_all()
+        self.connect(self.server, old.user, self.store)
+        self.client.restore_login(old.user_id, old.device_id, old.access_token)
+        return await self.start()
+
+    async def stop(self):
+        if self.syncing:
+            self.syncing.cancel()
+        if self.client:
+            await self.client.close()
+
     async def logout(self):
         self.syncing.cancel()
         ok(await self.client.logout())
-        await self.client.close()
+        await self.stop()
         return {}
 
     # What is seen
@@ -88,10 +103,11 @@ class Person:
                 error = Refused(response.status_code or "", response.message)
                 if not first.done():
                     first.set_exception(error)
-                write({"event": "sync_failed", "message": str(response)})
+                write({"event": "sync_failed", "message": f"{error.code} {response.message}".strip()})
                 return
             timeout_ms = 30_000
             self.show(response)
+            await self.send_keys()
             if not first.done():
                 first.set_result(None)
 
@@ -125,7 +141,7 @@ class Person:
 
     def show_timeline(self, room_id, timeline):
         for event in timeline.events:
-            write({"event": "timeline", "room": room_id, "item": event.source})
+            write({"event": "timeline", "room": room_id} | self.undecryptable.describe(event))
 
     def show_ephemeral(self, room_id, ephemeral):
         for event in ephemeral:
@@ -176,6 +192,7 @@ class Person:
             "tags": {tag: (content or {}).get("order") for tag, content in (room.tags or {}).items()},
             "account_data": self.room_account_data.get(room_id, {}),
             "successor": room.replacement_room,
+            "encrypted": room.encrypted,
         }
         return state
 
@@ -202,7 +219,14 @@ class Person:
 
     # Rooms
 
-    async def create_room(self, name, topic, invite, direct, public, space, alias):
+    async def create_room(
+        self, name, topic, invite, direct, public, space, alias, encrypted=False, history_visibility=None
+    ):
+        state = []
+        if encrypted:
+            state.append(nio.EnableEncryptionBuilder().as_dict())
+        if history_visibility:
+            state.append(nio.ChangeHistoryVisibilityBuilder(history_visibility).as_dict())
         response = await self.client.room_create(
             visibility=nio.RoomVisibility.public if public else nio.RoomVisibility.private,
             alias=alias,
@@ -212,6 +236,7 @@ class Person:
             preset=nio.RoomPreset.public_chat if public else nio.RoomPreset.private_chat,
             invite=invite,
             space=space,
+            initial_state=state,
         )
         return ok(response).room_id
 
@@ -273,7 +298,9 @@ class Person:
     # Messages
 
     async def send(self, room, content, type="m.room.message"):
-        return ok(await self.client.room_send(room, type, content)).event_id
+        return ok(
+            await self.client.room_send(room, type, content, ignore_unverified_devices=True)
+        ).event_id
 
     async def send_text(self, room, body, mentions):
         content = {"msgtype": "m.text", "body": body}
@@ -395,14 +422,16 @@ class Person:
         return answer
 
 
-COMMANDS = {name: do for name, do in vars(Person).items() if asyncio.iscoroutinefunction(do)}
+COMMANDS = dict(inspect.getmembers(Person, inspect.iscoroutinefunction))
 
 
 async def obey(person, line):
     command = json.loads(line)
     reply = {"id": command.pop("id")}
-    do = COMMANDS[command.pop("do")]
+    do = COMMANDS.get(command.pop("do"))
     try:
+        if do is None:
+            raise unsupported()
         reply["ok"] = await do(person, **command)
     except Refused as refused:
         reply["error"] = {"code": refused.code, "message": str(refused)}
@@ -418,10 +447,7 @@ async def main():
     person = Person()
     while line := await commands.readline():
         await obey(person, line)
-    if person.syncing:
-        person.syncing.cancel()
-    if person.client:
-        await person.client.close()
+    await person.stop()
 
 
 asyncio.run(main())

@@ -1,8 +1,9 @@
-//! What the person does.
+//! What the person does in rooms and with what is theirs.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use matrix_sdk::{
     Client, Room,
+    attachment::{AttachmentConfig, AttachmentInfo, BaseImageInfo},
     media::{MediaFormat, MediaRequestParameters, MediaThumbnailSettings},
     room::{
         IncludeRelations, MessagesOptions, Receipts, RelationsOptions,
@@ -12,22 +13,22 @@ use matrix_sdk::{
     ruma::{
         OwnedRoomOrAliasId, OwnedServerName, RoomVersionId, UInt,
         api::client::{
-            account::register,
             directory::get_public_rooms_filtered,
             receipt::create_receipt::v3::ReceiptType,
             room::{Visibility, create_room, upgrade_room},
             search::search_events,
             space::get_hierarchy,
-            uiaa::{AuthData, Dummy},
         },
         assign,
         events::{
-            Mentions,
+            AnyInitialStateEvent, InitialStateEvent, Mentions,
             reaction::ReactionEventContent,
             receipt::ReceiptThread,
             relation::Annotation,
             room::{
                 MediaSource,
+                encryption::RoomEncryptionEventContent,
+                history_visibility::RoomHistoryVisibilityEventContent,
                 message::{
                     AddMentions, ReplyWithinThread, RoomMessageEventContent,
                     RoomMessageEventContentWithoutRelation,
@@ -40,23 +41,15 @@ use matrix_sdk::{
     },
 };
 use serde_json::{Value, json, value::to_raw_value};
-use tokio::task::JoinHandle;
 
-use crate::{Command, Refused, seen::Seen};
+use crate::{Command, Refused};
 
-type Answer = Result<Value, Refused>;
+pub(crate) type Answer = Result<Value, Refused>;
 
 /// At most this many people are found at a time.
 const PEOPLE: u64 = 20;
 
-/// Somebody with a session, or before it.
-#[derive(Default)]
-pub(crate) struct Person {
-    client: Option<Client>,
-    syncing: Option<JoinHandle<()>>,
-}
-
-fn done() -> Answer {
+pub(crate) fn done() -> Answer {
     Ok(json!({}))
 }
 
@@ -72,73 +65,8 @@ async fn send(room: &Room, content: RoomMessageEventContent) -> Answer {
     Ok(json!(room.send(content).await?.response.event_id))
 }
 
-impl Person {
-    pub(crate) fn stop(&self) {
-        if let Some(syncing) = &self.syncing {
-            syncing.abort();
-        }
-    }
-
-    pub(crate) async fn obey(&mut self, command: &Command) -> Answer {
-        match command.text("do")? {
-            "register" => self.register(command).await,
-            "login" => self.log_in(command).await,
-            "start" => self.start().await,
-            "logout" => self.log_out().await,
-            name => {
-                let client = self.client.as_ref().ok_or_else(|| Refused::new("not logged in"))?;
-                match with_client(client, name, command).await {
-                    Some(answer) => answer,
-                    None => in_room(client, name, command, &command.room(client)?).await,
-                }
-            }
-        }
-    }
-
-    async fn register(&mut self, command: &Command) -> Answer {
-        let client = Client::builder().homeserver_url(command.text("server")?).build().await?;
-        let request = assign!(register::v3::Request::new(), {
-            username: command.owned("username"),
-            password: command.owned("password"),
-            auth: Some(AuthData::Dummy(Dummy::new())),
-        });
-        client.matrix_auth().register(request).await?;
-        self.session(client)
-    }
-
-    async fn log_in(&mut self, command: &Command) -> Answer {
-        let client = Client::builder().homeserver_url(command.text("server")?).build().await?;
-        let auth = client.matrix_auth();
-        auth.login_username(command.text("username")?, command.text("password")?).send().await?;
-        self.session(client)
-    }
-
-    fn session(&mut self, client: Client) -> Answer {
-        let session =
-            json!({ "user": client.user_id(), "device": client.device_id(), "token": client.access_token() });
-        self.client = Some(client);
-        Ok(session)
-    }
-
-    async fn start(&mut self) -> Answer {
-        let client = self.client.clone().ok_or_else(|| Refused::new("not logged in"))?;
-        let mut seen = Seen::new(client);
-        let next = seen.sync(None).await?;
-        self.syncing = Some(tokio::spawn(seen.sync_forever(next)));
-        done()
-    }
-
-    async fn log_out(&mut self) -> Answer {
-        self.stop();
-        if let Some(client) = self.client.take() {
-            client.logout().await?;
-        }
-        done()
-    }
-}
-
 /// A command that is not about a room that the library knows; None: it is.
-async fn with_client(client: &Client, name: &str, command: &Command) -> Option<Answer> {
+pub(crate) async fn with_client(client: &Client, name: &str, command: &Command) -> Option<Answer> {
     Some(match name {
         "set_display_name" => set_display_name(client, command).await,
         "set_avatar" => set_avatar(client, command).await,
@@ -152,6 +80,7 @@ async fn with_client(client: &Client, name: &str, command: &Command) -> Option<A
         "set_account_data" => set_account_data(client, command).await,
         "upload" => upload(client, command).await,
         "download" => media(client, command, MediaFormat::File).await,
+        "download_encrypted" => download_encrypted(client, command).await,
         "thumbnail" => {
             let (width, height) = (command.number("width").into(), command.number("height").into());
             media(client, command, MediaFormat::Thumbnail(MediaThumbnailSettings::new(width, height))).await
@@ -196,11 +125,25 @@ async fn create_room(client: &Client, command: &Command) -> Answer {
         is_direct: command.yes("direct"),
         name: command.owned("name"),
         topic: command.owned("topic"),
+        initial_state: initial_state(command)?,
         preset: Some(if public { RoomPreset::PublicChat } else { RoomPreset::PrivateChat }),
         room_alias_name: command.owned("alias"),
         visibility: if public { Visibility::Public } else { Visibility::Private },
     });
     Ok(json!(client.create_room(request).await?.room_id()))
+}
+
+fn initial_state(command: &Command) -> Result<Vec<Raw<AnyInitialStateEvent>>, Refused> {
+    let mut state = Vec::new();
+    if command.yes("encrypted") {
+        let content = RoomEncryptionEventContent::with_recommended_defaults();
+        state.push(InitialStateEvent::with_empty_state_key(content).to_raw_any());
+    }
+    if let Some(visibility) = command.optional("history_visibility") {
+        let content = RoomHistoryVisibilityEventContent::new(visibility.into());
+        state.push(InitialStateEvent::with_empty_state_key(content).to_raw_any());
+    }
+    Ok(state)
 }
 
 async fn join(client: &Client, command: &Command) -> Answer {
@@ -256,7 +199,14 @@ async fn media(client: &Client, command: &Command, format: MediaFormat) -> Answe
     Ok(json!({ "data": BASE64_STANDARD.encode(data) }))
 }
 
-async fn in_room(client: &Client, name: &str, command: &Command, room: &Room) -> Answer {
+async fn download_encrypted(client: &Client, command: &Command) -> Answer {
+    let source = MediaSource::Encrypted(serde_json::from_value(command.0["file"].clone())?);
+    let request = MediaRequestParameters { source, format: MediaFormat::File };
+    let data = client.media().get_media_content(&request, false).await?;
+    Ok(json!({ "data": BASE64_STANDARD.encode(data) }))
+}
+
+pub(crate) async fn in_room(client: &Client, name: &str, command: &Command, room: &Room) -> Answer {
     let reason = command.optional("reason");
     match name {
         "leave" => room.leave().await?,
@@ -290,6 +240,7 @@ async fn in_room(client: &Client, name: &str, command: &Command, room: &Room) ->
             let request = upgrade_room::v3::Request::new(room.room_id().to_owned(), version);
             return Ok(json!(client.send(request).await?.replacement_room));
         }
+        "send_picture" => return send_picture(room, command).await,
         "messages" => return messages(room, command).await,
         "relations" => return relations(room, command).await,
         _ => return send_in_room(name, command, room, reason).await,
@@ -302,6 +253,19 @@ async fn receipt(room: &Room, command: &Command) -> Answer {
     let thread = ReceiptThread::try_from(command.optional("thread"))?;
     room.send_single_receipt(kind, thread, command.event("event")?).await?;
     done()
+}
+
+async fn send_picture(room: &Room, command: &Command) -> Answer {
+    let data = BASE64_STANDARD.decode(command.text("data")?)?;
+    let info = assign!(BaseImageInfo::default(), {
+        width: Some(command.number("width").into()),
+        height: Some(command.number("height").into()),
+        size: data.len().try_into().ok(),
+    });
+    let config = AttachmentConfig::new().info(AttachmentInfo::Image(info));
+    let mimetype = command.text("mimetype")?.parse()?;
+    let response = room.send_attachment(command.text("name")?, &mimetype, data, config).await?;
+    Ok(json!(response.event_id))
 }
 
 async fn messages(room: &Room, command: &Command) -> Answer {

@@ -1,16 +1,24 @@
 //! A person who uses matrix-sdk: obeys commands on standard input, tells on standard output what the library sees.
 //!
-//! The commands and events are those of tests/clients/driver.rs. What the library has a method for is done by
+//! The commands and events are those of tests/clients/PROTOCOL.md. What the library has a method for is done by
 //! that method. Standard output is for the protocol alone.
 
 mod commands;
+mod decryption;
+mod devices;
+mod keys;
 mod seen;
+mod session;
+mod sliding;
+mod verification;
 
 use std::{any::Any, io::Write};
 
 use matrix_sdk::{
     Client, HttpError, Room,
-    ruma::{OwnedEventId, OwnedMxcUri, OwnedUserId, RoomId, api::error::ErrorKind},
+    ruma::{
+        OwnedDeviceId, OwnedEventId, OwnedMxcUri, OwnedRoomId, OwnedUserId, RoomId, api::error::ErrorKind,
+    },
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -25,6 +33,11 @@ struct Refused {
 impl Refused {
     fn new(message: impl Into<String>) -> Self {
         Self { code: String::new(), message: message.into() }
+    }
+
+    /// The library has no such thing.
+    fn unsupported(message: impl Into<String>) -> Self {
+        Self { code: "unsupported".to_owned(), message: message.into() }
     }
 }
 
@@ -82,6 +95,14 @@ impl Command {
         Ok(users.map(OwnedUserId::try_from).collect::<Result<_, _>>()?)
     }
 
+    fn device(&self) -> Result<OwnedDeviceId, Refused> {
+        Ok(self.text("device")?.into())
+    }
+
+    fn room_id(&self) -> Result<OwnedRoomId, Refused> {
+        Ok(self.text("room")?.try_into()?)
+    }
+
     fn mxc(&self) -> Result<OwnedMxcUri, Refused> {
         Ok(self.text("mxc")?.into())
     }
@@ -101,7 +122,7 @@ fn write(line: &Value) {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    let mut person = commands::Person::default();
+    let mut person = session::Person::default();
     while let Some(line) = lines.next_line().await? {
         let command = Command(serde_json::from_str(&line)?);
         let id = command.0["id"].clone();
@@ -113,6 +134,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         };
         write(&reply);
     }
-    person.stop();
+    person.stop().await;
     Ok(())
 }

@@ -17,7 +17,7 @@ use matrix_sdk::{
 };
 use serde_json::{Value, json};
 
-use crate::{Refused, write};
+use crate::{Refused, decryption::Undecrypted, devices::Devices, write};
 
 /// How long the server may wait for news.
 const POLL: Duration = Duration::from_secs(30);
@@ -25,15 +25,30 @@ const POLL: Duration = Duration::from_secs(30);
 /// What was told so far.
 pub(crate) struct Seen {
     client: Client,
+    devices: Devices,
+    undecrypted: Undecrypted,
     typing: BTreeMap<OwnedRoomId, Vec<OwnedUserId>>,
     account_data: BTreeMap<OwnedRoomId, BTreeSet<RoomAccountDataEventType>>,
     shown: BTreeMap<OwnedRoomId, Value>,
 }
 
 impl Seen {
-    pub(crate) fn new(client: Client) -> Self {
+    pub(crate) fn new(client: Client, devices: Devices) -> Self {
         let (typing, account_data, shown) = Default::default();
-        Self { client, typing, account_data, shown }
+        let undecrypted = Undecrypted::new(client.clone());
+        Self { client, devices, undecrypted, typing, account_data, shown }
+    }
+
+    pub(crate) fn undecrypted(&self) -> Undecrypted {
+        self.undecrypted.clone()
+    }
+
+    /// Shows what was known before this program began.
+    pub(crate) async fn show_all_rooms(&mut self) -> Result<(), Refused> {
+        for room in self.client.rooms() {
+            self.show_room(&room).await?;
+        }
+        Ok(())
     }
 
     pub(crate) async fn sync_forever(mut self, mut since: String) {
@@ -56,6 +71,8 @@ impl Seen {
         };
         let response = self.client.sync_once(settings).await?;
         self.show(&response).await?;
+        self.devices.tell().await?;
+        self.undecrypted.retry().await?;
         Ok(response.next_batch)
     }
 
@@ -64,7 +81,7 @@ impl Seen {
             let (State::Before(events) | State::After(events)) = &update.state;
             // State is the library's business; that it can be read is ours.
             events.iter().try_for_each(|event| event.deserialize().map(drop))?;
-            show_timeline(room, &update.timeline)?;
+            self.show_timeline(room, &update.timeline).await?;
             for event in &update.ephemeral {
                 self.show_ephemeral(room, event)?;
             }
@@ -74,7 +91,7 @@ impl Seen {
             }
         }
         for (room, update) in &response.rooms.left {
-            show_timeline(room, &update.timeline)?;
+            self.show_timeline(room, &update.timeline).await?;
         }
         for event in &response.account_data {
             let event: Value = event.deserialize_as_unchecked()?;
@@ -86,6 +103,14 @@ impl Seen {
             }
         }
         write(&json!({ "event": "synced" }));
+        Ok(())
+    }
+
+    async fn show_timeline(&self, room: &OwnedRoomId, timeline: &Timeline) -> Result<(), Refused> {
+        for event in &timeline.events {
+            event.raw().deserialize()?;
+            self.undecrypted.show(room, event).await;
+        }
         Ok(())
     }
 
@@ -124,14 +149,6 @@ impl Seen {
         }
         Ok(())
     }
-}
-
-fn show_timeline(room: &OwnedRoomId, timeline: &Timeline) -> Result<(), Refused> {
-    for event in &timeline.events {
-        event.raw().deserialize()?;
-        write(&json!({ "event": "timeline", "room": room, "item": event.raw() }));
-    }
-    Ok(())
 }
 
 fn show_receipts(room: &OwnedRoomId, content: ReceiptEventContent) {
@@ -184,6 +201,7 @@ async fn describe(room: &Room) -> Result<Value, Refused> {
         "notifications": counts.notification_count,
         "highlights": counts.highlight_count,
         "tags": tags,
+        "encrypted": room.encryption_state().is_encrypted(),
         "successor": room.successor_room().map(|successor| successor.room_id),
     }))
 }

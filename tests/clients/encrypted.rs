@@ -1,0 +1,147 @@
+//! Six people talk with encryption on: in pairs, each library with each, and all together.
+
+use std::thread;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::{Value, json};
+
+use linkspan_tests::{Platform, Server};
+
+use crate::{conversation::draw, driver::Library, person::Person};
+
+const NAMES: [&str; 6] = ["Anna", "Ben", "Chloe", "Dan", "Edda", "Fritz"];
+/// Who begins a direct chat with whom: each library with each other, in both directions, and over each pair of platforms.
+const PAIRS: [(usize, usize); 8] = [(0, 1), (1, 2), (2, 5), (5, 4), (4, 3), (3, 0), (2, 4), (3, 5)];
+
+/// Everything, by people who each have this library on this platform.
+pub(crate) fn all(server: &Server, clients: [(Platform, Library); 6]) {
+    let people = sign_up(server, clients);
+    let people: Vec<_> = people.iter().collect();
+    for (a, b) in PAIRS {
+        talk_alone(people[a], people[b]);
+    }
+    let room = people[0].gathers(json!({ "name": "Ferry" }), &people[1..]);
+    everybody_speaks(&people, &room);
+    show_pictures(server, &people, &room);
+    answer_each_other(&people, &room);
+    read(&people, &room);
+    for person in &people {
+        person.has_read_everything();
+        assert_eq!(person.secrets_seen(&room), people[0].secrets_seen(&room), "{}", person.name);
+    }
+    nothing_is_in_clear(server, people[0], &room);
+}
+
+/// Starts their clients at the same time.
+pub(crate) fn sign_up<const N: usize>(server: &Server, clients: [(Platform, Library); N]) -> Vec<Person> {
+    thread::scope(|scope| {
+        let starting = clients.iter().zip(NAMES).map(|(&(platform, library), name)| {
+            scope.spawn(move || Person::with_encryption(server, platform, library, name))
+        });
+        let starting: Vec<_> = starting.collect();
+        starting.into_iter().map(|one| one.join().expect("they sign up")).collect()
+    })
+}
+
+fn talk_alone(a: &Person, b: &Person) {
+    let room = a.gathers(json!({ "direct": true }), &[b]);
+    for (one, other) in [(a, b), (b, a)] {
+        let body = format!("{} to {}", one.name, other.name);
+        let text = one.says(&room, &body);
+        for reader in [other, one] {
+            reader.reads_text(&room, &text, one, &body);
+        }
+    }
+}
+
+fn everybody_speaks(people: &[&Person], room: &str) {
+    for speaker in people {
+        let body = format!("{} speaks", speaker.name);
+        let text = speaker.says(room, &body);
+        for reader in people {
+            reader.reads_text(room, &text, speaker, &body);
+        }
+    }
+}
+
+fn show_pictures(server: &Server, people: &[&Person], room: &str) {
+    let clear = draw(80, 60);
+    let data = BASE64_STANDARD.encode(&clear);
+    // One of each library.
+    for artist in &people[..3] {
+        let picture = artist.sends_picture(room, "quay.png", &data);
+        for viewer in people {
+            let (_, item) = viewer.reads_secret(room, &picture);
+            let content = &item["content"];
+            assert_eq!((&content["msgtype"], &content["url"]), (&json!("m.image"), &Value::Null), "{item}");
+            let seen = viewer.does("download_encrypted", json!({ "file": content["file"] }));
+            assert!(seen["data"] == data, "{} got another picture of {}", viewer.name, artist.name);
+        }
+        let (_, item) = artist.reads_secret(room, &picture);
+        let mxc = item["content"]["file"]["url"].as_str().expect("a file has a URI");
+        let place = mxc.strip_prefix("mxc://").expect("of media");
+        let path = format!("/_matrix/client/v1/media/download/{place}");
+        let stored = server.get(artist.platform, &path, Some(&artist.token));
+        assert_eq!((stored.status, stored.body.len()), (200, clear.len()));
+        assert!(stored.body != clear, "the server has the picture of {} in clear", artist.name);
+    }
+}
+
+fn answer_each_other(people: &[&Person], room: &str) {
+    for (number, asking) in people.iter().enumerate() {
+        let answering = people[(number + 1) % people.len()];
+        let question = asking.says(room, "Ready?");
+        answering.reads_text(room, &question, asking, "Ready?");
+
+        let reply = answering.replies(room, &question, "Soon");
+        for reader in people {
+            let (_, item) = reader.reads_text(room, &reply, answering, "Soon");
+            let relation = &item["content"]["m.relates_to"];
+            assert_eq!(relation["m.in_reply_to"]["event_id"], question.as_str(), "{}: {item}", reader.name);
+        }
+
+        let reaction = asking.reacts(room, &reply, "👍");
+        let edit = answering.edits(room, &reply, "Now");
+        for reader in people {
+            // Reactions are in clear with these libraries: what they relate to has to be known to the server.
+            let (_, item) = reader.opens(room, &reaction);
+            let relation = json!({ "rel_type": "m.annotation", "event_id": reply, "key": "👍" });
+            assert_eq!(item["content"]["m.relates_to"], relation, "{}: {item}", reader.name);
+
+            let (_, item) = reader.reads_secret(room, &edit);
+            assert_eq!(item["content"]["m.new_content"]["body"], "Now", "{}: {item}", reader.name);
+            let relation = &item["content"]["m.relates_to"];
+            assert_eq!(
+                (&relation["rel_type"], &relation["event_id"]),
+                (&json!("m.replace"), &json!(reply)),
+                "{}: {item}",
+                reader.name,
+            );
+        }
+    }
+}
+
+fn read(people: &[&Person], room: &str) {
+    let last = people[0].says(room, "All aboard");
+    for reader in &people[1..] {
+        reader.reads_text(room, &last, people[0], "All aboard");
+        reader.reads(room, &last, None);
+    }
+    for person in people {
+        for reader in &people[1..] {
+            person.sees_receipt(room, &reader.id, &last, "m.read", None);
+        }
+    }
+}
+
+/// What the server has of a room tells nothing of what is said there.
+pub(crate) fn nothing_is_in_clear(server: &Server, member: &Person, room: &str) {
+    let path = format!("/_matrix/client/v3/rooms/{room}/messages?dir=b&limit=200");
+    let stored = server.get(member.platform, &path, Some(&member.token));
+    assert_eq!(stored.status, 200, "{}", stored.text());
+    let stored = stored.json();
+    let events = stored["chunk"].as_array().expect("a page has events");
+    let of_type = |kind: &str| events.iter().filter(|event| event["type"] == kind).count();
+    assert_eq!((of_type("m.room.message"), of_type("m.room.encrypted") > 0), (0, true));
+    assert!(events.iter().all(|event| event["content"]["body"].is_null()), "{stored}");
+}

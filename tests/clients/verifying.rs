@@ -1,0 +1,42 @@
+//! People of different platforms compare emoji.
+
+use serde_json::json;
+
+use linkspan_tests::{
+    Platform::{Instagram, Messenger, Whatsapp},
+    Server,
+};
+
+use crate::{
+    driver::Library::{self, Js, Nio, Rust},
+    encrypted::sign_up,
+    trust::Verification,
+};
+
+/// Each library with each, to a device, and where both libraries can, in a direct chat.
+pub(crate) fn all(server: &Server) {
+    let clients = [
+        (Instagram, Nio),
+        (Messenger, Rust),
+        (Whatsapp, Js),
+        (Instagram, Library::in_browser()),
+        (Whatsapp, Rust),
+    ];
+    let people = sign_up(server, clients);
+    let [anna, ben, chloe, dan, edda] = &people[..] else { unreachable!("five signed up") };
+    for person in people.iter().filter(|person| person.knows_identities()) {
+        person.gets_identity();
+    }
+    for (asking, answering) in [(ben, chloe), (chloe, anna), (anna, ben), (edda, anna), (anna, dan)] {
+        asking.gathers(json!({ "direct": true }), &[answering]);
+        Verification::begin(asking, answering, None).succeed();
+    }
+
+    let room = dan.gathers(json!({ "direct": true }), &[ben]);
+    Verification::begin(dan, ben, Some(&room)).succeed();
+    let room = edda.gathers(json!({ "direct": true }), &[chloe]);
+    Verification::begin(edda, chloe, Some(&room)).fail();
+    Verification::begin(edda, chloe, Some(&room)).succeed();
+    edda.gathers(json!({ "direct": true }), &[dan]);
+    Verification::begin(dan, edda, None).fail();
+}
