@@ -7,7 +7,7 @@ use std::{
 };
 
 use linkspan_domain::versions;
-use linkspan_platforms::{Encryption, Limits, Registration, Settings};
+use linkspan_platforms::{Encryption, Limits, Registration, RtcTransport, Settings};
 
 use crate::config::{Draft, Finding, MEDIA_SECRET_KEY, PlatformEntry, Severity};
 
@@ -78,6 +78,12 @@ fn judge_platform(entry: &PlatformEntry, http: Option<SocketAddr>, findings: &mu
             settings.server_name
         );
         findings.error(entry.line_of("server_name"), message);
+    }
+    for RtcTransport::Livekit { livekit_service_url: url } in &settings.rtc.transports {
+        if !url.starts_with("https://") && !url.starts_with("http://") {
+            let message = format!("`livekit_service_url` {url:?} is not an http:// or https:// URL");
+            findings.error(entry.line_of("rtc"), message);
+        }
     }
     judge_limits(entry, findings);
     judge_openness(entry, http, findings);

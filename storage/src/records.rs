@@ -39,6 +39,12 @@ records! {
         created_ts: u64,
         deactivated: bool,
         admin: bool,
+        /// May only read, leave, and take back what it said.
+        #[serde(default)]
+        suspended: bool,
+        /// May do nothing but log out.
+        #[serde(default)]
+        locked: bool,
     }
     /// A device: one log-in of a user.
     DeviceRecord {

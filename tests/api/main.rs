@@ -2,8 +2,11 @@
 //! a server of its own, in this process, over a store in memory.
 
 mod directory;
+mod features;
 mod history;
+mod invite_permission;
 mod membership;
+mod moderation;
 mod network;
 mod presence;
 mod profile;

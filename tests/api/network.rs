@@ -30,6 +30,9 @@ pub(crate) const INSTAGRAM: &str = "instagram.localhost";
 pub(crate) const MESSENGER: &str = "messenger.localhost";
 pub(crate) const WHATSAPP: &str = "whatsapp.localhost";
 
+/// The password of everybody.
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+
 /// The whole server.
 #[derive(Clone)]
 pub(crate) struct Network {
@@ -72,7 +75,7 @@ impl Network {
         let push =
             Push::open(store.clone(), accounts.clone(), rooms.clone(), settings).await.expect("push opens");
         let keys = Keys::new(store.clone(), accounts.clone(), rooms.clone());
-    let sync = Sync::new(rooms.clone(), accounts.clone(), inbox.clone(), keys.clone(), push.clone());
+        let sync = Sync::new(rooms.clone(), accounts.clone(), inbox.clone(), keys.clone(), push.clone());
         let media = Media::new(store, platforms.clone(), MediaStore::in_memory());
         let app = App { platforms, accounts, inbox, directory, rooms, keys, push, sync, media };
         Self { router: router(app.clone()), app }
@@ -82,11 +85,20 @@ impl Network {
     pub(crate) async fn register(&self, platform: &'static str, name: &str) -> Client {
         let body = json!({
             "username": name,
-            "password": "correct horse battery staple",
+            "password": PASSWORD,
             "auth": { "type": "m.login.dummy" },
         });
         let session = self.call(platform, None, Method::POST, "/v3/register", Some(body)).await.ok();
         self.client(platform, &session)
+    }
+
+    /// Makes an administrator, as an operator does, and logs in.
+    pub(crate) async fn administrator(&self, platform: &'static str, name: &str) -> Client {
+        let server_name = platform.try_into().expect("a server name");
+        let made = self.app.accounts.create_account(&server_name, name, PASSWORD.to_owned(), true, now_ts());
+        let user_id = made.await.expect("it is made").to_string();
+        let client = self.client(platform, &json!({ "user_id": user_id }));
+        client.another_device().await
     }
 
     fn client(&self, platform: &'static str, session: &Value) -> Client {
@@ -100,7 +112,7 @@ impl Network {
         }
     }
 
-    /// Calls a path under `/_matrix/client`.
+    /// Calls a path, which is under `/_matrix/client` unless it begins with `/_matrix/`.
     pub(crate) async fn call(
         &self,
         platform: &str,
@@ -109,9 +121,10 @@ impl Network {
         path: &str,
         body: Option<Value>,
     ) -> Answer {
+        let below = if path.starts_with("/_matrix/") { "" } else { "/_matrix/client" };
         let mut request = Request::builder()
             .method(method)
-            .uri(format!("http://{platform}/_matrix/client{path}"))
+            .uri(format!("http://{platform}{below}{path}"))
             .header(header::HOST, platform);
         if let Some(token) = token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
@@ -130,14 +143,17 @@ impl Network {
 impl Client {
     /// Another device of the same user.
     pub(crate) async fn another_device(&self) -> Client {
+        self.network.client(self.platform, &self.try_log_in().await.ok())
+    }
+
+    /// Tries to log the user in on a new device.
+    pub(crate) async fn try_log_in(&self) -> Answer {
         let body = json!({
             "type": "m.login.password",
             "identifier": { "type": "m.id.user", "user": self.user_id },
-            "password": "correct horse battery staple",
+            "password": PASSWORD,
         });
-        let session =
-            self.network.call(self.platform, None, Method::POST, "/v3/login", Some(body)).await.ok();
-        self.network.client(self.platform, &session)
+        self.network.call(self.platform, None, Method::POST, "/v3/login", Some(body)).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

@@ -115,7 +115,8 @@ fn outsiders<'a>(entry: &Entry, ben: &'a Person, carl: &'a Person) -> Vec<Caller
     ];
     let at_home = at_home.map(|(who, token, expected)| Caller { who, platform: INSTAGRAM, token, expected });
     let token = Some(carl.token.as_str());
-    let abroad = Caller { who: "carl", platform: MESSENGER, token, expected: entry.others };
+    let expected = entry.abroad.unwrap_or(entry.others);
+    let abroad = Caller { who: "carl", platform: MESSENGER, token, expected };
     let at_home = at_home.into_iter().filter(|_| !entry.proof_in_body);
     at_home.chain([abroad]).collect()
 }

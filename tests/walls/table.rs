@@ -55,6 +55,8 @@ pub struct Entry {
     pub own: Expected,
     /// What ben and carl get.
     pub others: Expected,
+    /// What carl gets at his own platform's address, where it is not what ben gets.
+    pub abroad: Option<Expected>,
     /// Anna reads a secret here.
     pub reveals: bool,
     /// Others may learn the id of anna's room here.
@@ -76,6 +78,7 @@ fn entry(method: &'static str, name: &'static str, path: &'static str) -> Entry 
         content_type: "application/json",
         own: OK,
         others: FORBIDDEN,
+        abroad: None,
         reveals: false,
         open: false,
         ends_session: false,
@@ -115,6 +118,10 @@ impl Entry {
 
     fn others(self, others: Expected) -> Self {
         Self { others, ..self }
+    }
+
+    fn abroad(self, abroad: Expected) -> Self {
+        Self { abroad: Some(abroad), ..self }
     }
 
     fn reveals(self) -> Self {
@@ -169,7 +176,17 @@ fn server() -> Vec<Entry> {
         get("get_well_known", "/.well-known/matrix/client").others(OK),
         get("get_support", "/.well-known/matrix/support").others(NOT_FOUND).own(NOT_FOUND),
         get("get_turn_server", "/v3/voip/turnServer").others(OK),
+        get("get_rtc_transports", "/v1/rtc/transports").others(OK),
         get("get_thirdparty_protocols", "/v3/thirdparty/protocols").others(OK),
+        get("get_thirdparty_protocol", "/v3/thirdparty/protocol/irc").others(NOT_FOUND).own(NOT_FOUND),
+        get("get_thirdparty_locations", "/v3/thirdparty/location/irc").others(NOT_FOUND).own(NOT_FOUND),
+        get("get_thirdparty_users", "/v3/thirdparty/user/irc?nick=anna").others(NOT_FOUND).own(NOT_FOUND),
+        get("get_thirdparty_locations_of_alias", "/v3/thirdparty/location?alias={alias}")
+            .others(NOT_FOUND)
+            .own(NOT_FOUND),
+        get("get_thirdparty_users_of_user", "/v3/thirdparty/user?userid={user}")
+            .others(NOT_FOUND)
+            .own(NOT_FOUND),
     ]
 }
 
@@ -217,6 +234,16 @@ fn account() -> Vec<Entry> {
         get("get_3pids", "/v3/account/3pid").others(OK),
         post("request_openid_token", "/v3/user/{user}/openid/request_token"),
         get("get_user_info", "/v3/admin/whois/{user}"),
+        get("get_locked", "/v1/admin/lock/{user}").own(FORBIDDEN).abroad(INVALID_PARAM),
+        put("set_locked", "/v1/admin/lock/{user}")
+            .body(r#"{"locked": true}"#)
+            .own(FORBIDDEN)
+            .abroad(INVALID_PARAM),
+        get("get_suspended", "/v1/admin/suspend/{user}").own(FORBIDDEN).abroad(INVALID_PARAM),
+        put("set_suspended", "/v1/admin/suspend/{user}")
+            .body(r#"{"suspended": true}"#)
+            .own(FORBIDDEN)
+            .abroad(INVALID_PARAM),
         get("get_devices", "/v3/devices").others(OK).reveals(),
         get("get_device", "/v3/devices/{device}").others(NOT_FOUND).reveals(),
         put("update_device", "/v3/devices/{device}").body(r#"{"display_name": "a phone"}"#).others(NOT_FOUND),

@@ -3,6 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, request::Parts};
+use linkspan_accounts::AccountsError;
 use linkspan_platforms::{Platform, RateClass};
 use linkspan_rooms::Reader;
 use ruma::{OwnedDeviceId, OwnedUserId, api::error::ErrorKind};
@@ -87,17 +88,34 @@ impl Caller for User {
     const ACCESS: Access = Access::User;
 
     async fn prove(app: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
+        let AnySession { user, locked } = AnySession::prove(app, head).await?;
+        if locked { Err(AccountsError::Locked.into()) } else { Ok(user) }
+    }
+}
+
+/// As [`User`], but the account may be locked: for logging out.
+#[derive(Clone, Debug)]
+pub(crate) struct AnySession {
+    pub(crate) user: User,
+    locked: bool,
+}
+
+impl Caller for AnySession {
+    const ACCESS: Access = Access::User;
+
+    async fn prove(app: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
         let token = access_token(head.parts)
             .ok_or_else(|| ApiError::unauthorized(ErrorKind::MissingToken, "an access token is needed"))?;
         let session =
             app.accounts.authenticate(head.platform.server_name(), &token, head.address(), now_ts()).await?;
         head.check_rate(Some(&session.user_id))?;
-        Ok(Self {
+        let user = User {
             platform: head.platform.clone(),
             user_id: session.user_id,
             device_id: session.device_id,
             admin: session.admin,
-        })
+        };
+        Ok(Self { user, locked: session.locked })
     }
 }
 

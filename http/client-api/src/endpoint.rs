@@ -8,7 +8,7 @@ use axum::{
     response::Response,
 };
 use bytes::BytesMut;
-use http::Method;
+use http::{Method, Uri};
 use http_body_util::{BodyExt, Limited};
 use linkspan_platforms::{Platform, RateClass};
 use ruma::api::{
@@ -68,6 +68,18 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
+    /// Takes parameters of the query under an earlier name, too: `(earlier, name)`.
+    pub(crate) fn also_named(mut self, names: &'static [(&'static str, &'static str)]) -> Self {
+        let run = self.run;
+        self.run = Arc::new(move |app, platform, mut request: Request| {
+            if let Some(uri) = renamed(request.uri(), names) {
+                *request.uri_mut() = uri;
+            }
+            run(app, platform, request)
+        });
+        self
+    }
+
     /// The same endpoint at one more path.
     pub(crate) fn also_at(mut self, path: &'static str) -> Self {
         self.paths.push(path);
@@ -126,6 +138,23 @@ where
     });
     let path = *paths.last().expect("an endpoint has a path");
     Endpoint { info: info::<F>(method.clone(), path, C::ACCESS, spec), method, paths: paths.to_vec(), run }
+}
+
+/// The address with parameters of its query renamed; None: there are none to rename.
+fn renamed(uri: &Uri, names: &[(&str, &str)]) -> Option<Uri> {
+    let query = uri.query()?;
+    if !names.iter().any(|(earlier, _)| query.contains(earlier)) {
+        return None;
+    }
+    let rename = |pair: &str| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let name = names.iter().find(|(earlier, _)| *earlier == key).map_or(key, |(_, name)| name);
+        format!("{name}={value}")
+    };
+    let query = query.split('&').map(rename).collect::<Vec<_>>().join("&");
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(format!("{}?{query}", uri.path()).parse().ok()?);
+    Uri::from_parts(parts).ok()
 }
 
 fn info<F>(method: Method, path: &'static str, access: Access, spec: &'static str) -> EndpointInfo {

@@ -160,6 +160,8 @@ impl From<AccountsError> for ApiError {
             AccountsError::UnknownToken { soft_logout } => Self::unknown_token(soft_logout),
             AccountsError::Interactive(info) => Self::Uiaa(info),
             AccountsError::Forbidden(_) | AccountsError::TooMany(_) => Self::forbidden(message),
+            AccountsError::Locked => Self::unauthorized(ErrorKind::UserLocked, message),
+            AccountsError::Suspended => Self::new(StatusCode::FORBIDDEN, ErrorKind::UserSuspended, message),
             AccountsError::Deactivated => {
                 Self::new(StatusCode::FORBIDDEN, ErrorKind::UserDeactivated, message)
             }
@@ -202,9 +204,7 @@ impl From<KeysError> for ApiError {
         let message = error.to_string();
         match error {
             KeysError::Invalid(_) => Self::bad_request(ErrorKind::InvalidParam, message),
-            KeysError::BadSignature(_) => {
-                Self::bad_request(custom_kind("M_INVALID_SIGNATURE"), message)
-            }
+            KeysError::BadSignature(_) => Self::bad_request(custom_kind("M_INVALID_SIGNATURE"), message),
             KeysError::NotFound(_) => Self::not_found(message),
             KeysError::TooLarge(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge, message),
             KeysError::Accounts(error) => error.into(),
@@ -241,6 +241,7 @@ impl From<RoomsError> for ApiError {
             RoomsError::AliasInUse => Self::bad_request(ErrorKind::RoomInUse, message),
             RoomsError::BadAlias(_) => Self::bad_request(ErrorKind::BadAlias, message),
             RoomsError::DuplicateAnnotation => Self::bad_request(ErrorKind::DuplicateAnnotation, message),
+            RoomsError::InviteBlocked => Self::new(StatusCode::FORBIDDEN, ErrorKind::InviteBlocked, message),
             RoomsError::InvalidState(_) => Self::bad_request(ErrorKind::InvalidRoomState, message),
             RoomsError::Accounts(error) => error.into(),
             RoomsError::Storage(error) => error.into(),

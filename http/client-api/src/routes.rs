@@ -9,9 +9,9 @@ use crate::{
     EndpointInfo,
     endpoint::{Endpoint, endpoint, raw_endpoint},
     endpoints::{
-        account, account_data, devices, directory, discovery, filters, media, membership, presence, profile,
-        push, read, receipts, registration, report, rooms, search, send, server_info, session, sync,
-        to_device,
+        account, account_data, devices, directory, discovery, filters, media, membership, moderation,
+        presence, profile, push, read, receipts, registration, report, rooms, search, send, server_info,
+        session, sync, thirdparty, to_device,
     },
 };
 
@@ -60,10 +60,46 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             Free,
             "client-server-api/#get_matrixclientv3voipturnserver",
         ),
+        raw_endpoint(
+            Method::GET,
+            &[
+                "/_matrix/client/unstable/org.matrix.msc4143/rtc/transports",
+                "/_matrix/client/v1/rtc/transports",
+            ],
+            server_info::get_rtc_transports,
+            Free,
+            "https://github.com/matrix-org/matrix-spec-proposals/pull/4143",
+        ),
+        // Networks beyond Matrix
         endpoint(
-            server_info::get_thirdparty_protocols,
+            thirdparty::get_thirdparty_protocols,
             Free,
             "client-server-api/#get_matrixclientv3thirdpartyprotocols",
+        ),
+        endpoint(
+            thirdparty::get_thirdparty_protocol,
+            Free,
+            "client-server-api/#get_matrixclientv3thirdpartyprotocolprotocol",
+        ),
+        endpoint(
+            thirdparty::get_thirdparty_locations,
+            Free,
+            "client-server-api/#get_matrixclientv3thirdpartylocationprotocol",
+        ),
+        endpoint(
+            thirdparty::get_thirdparty_users,
+            Free,
+            "client-server-api/#get_matrixclientv3thirdpartyuserprotocol",
+        ),
+        endpoint(
+            thirdparty::get_thirdparty_locations_of_alias,
+            Free,
+            "client-server-api/#get_matrixclientv3thirdpartylocation",
+        ),
+        endpoint(
+            thirdparty::get_thirdparty_users_of_user,
+            Free,
+            "client-server-api/#get_matrixclientv3thirdpartyuser",
         ),
         // Registration
         endpoint(registration::register, Registration, "client-server-api/#post_matrixclientv3register"),
@@ -119,7 +155,12 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             Other,
             "client-server-api/#post_matrixclientv3useruseridopenidrequest_token",
         ),
+        // Administration
         endpoint(account::get_user_info, Free, "client-server-api/#get_matrixclientv3adminwhoisuserid"),
+        endpoint(moderation::get_locked, Free, "client-server-api/#get_matrixclientv1adminlockuserid"),
+        endpoint(moderation::set_locked, Other, "client-server-api/#put_matrixclientv1adminlockuserid"),
+        endpoint(moderation::get_suspended, Free, "client-server-api/#get_matrixclientv1adminsuspenduserid"),
+        endpoint(moderation::set_suspended, Other, "client-server-api/#put_matrixclientv1adminsuspenduserid"),
         // Devices
         endpoint(devices::get_devices, Free, "client-server-api/#get_matrixclientv3devices"),
         endpoint(devices::get_device, Free, "client-server-api/#get_matrixclientv3devicesdeviceid"),
@@ -312,23 +353,41 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             Free,
             "client-server-api/#get_matrixclientv3roomsroomidjoined_members",
         ),
-        endpoint(read::get_messages, Free, "client-server-api/#get_matrixclientv3roomsroomidmessages"),
-        endpoint(read::get_context, Free, "client-server-api/#get_matrixclientv3roomsroomidcontexteventid"),
+        raw_endpoint(
+            Method::GET,
+            &["/_matrix/client/r0/rooms/{room_id}/messages", "/_matrix/client/v3/rooms/{room_id}/messages"],
+            read::get_messages,
+            Free,
+            "client-server-api/#get_matrixclientv3roomsroomidmessages",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &[
+                "/_matrix/client/r0/rooms/{room_id}/context/{event_id}",
+                "/_matrix/client/v3/rooms/{room_id}/context/{event_id}",
+            ],
+            read::get_context,
+            Free,
+            "client-server-api/#get_matrixclientv3roomsroomidcontexteventid",
+        ),
         endpoint(
             read::get_relations,
             Free,
             "client-server-api/#get_matrixclientv1roomsroomidrelationseventid",
-        ),
+        )
+        .also_named(read::EARLIER_RELATIONS_PARAMETERS),
         endpoint(
             read::get_relations_of_type,
             Free,
             "client-server-api/#get_matrixclientv1roomsroomidrelationseventidreltype",
-        ),
+        )
+        .also_named(read::EARLIER_RELATIONS_PARAMETERS),
         endpoint(
             read::get_relations_of_types,
             Free,
             "client-server-api/#get_matrixclientv1roomsroomidrelationseventidreltypeeventtype",
-        ),
+        )
+        .also_named(read::EARLIER_RELATIONS_PARAMETERS),
         endpoint(read::get_threads, Free, "client-server-api/#get_matrixclientv1roomsroomidthreads"),
         endpoint(
             read::get_event_near,
@@ -435,7 +494,12 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         endpoint(search::search, Search, "client-server-api/#post_matrixclientv3search"),
         // Reports
         endpoint(report::report_room, Other, "client-server-api/#post_matrixclientv3roomsroomidreport"),
-        endpoint(
+        raw_endpoint(
+            Method::POST,
+            &[
+                "/_matrix/client/r0/rooms/{room_id}/report/{event_id}",
+                "/_matrix/client/v3/rooms/{room_id}/report/{event_id}",
+            ],
             report::report_event,
             Other,
             "client-server-api/#post_matrixclientv3roomsroomidreporteventid",

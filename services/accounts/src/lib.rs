@@ -17,6 +17,7 @@ mod interactive;
 mod list_accounts;
 mod log_in;
 mod log_out;
+mod moderation;
 mod openid;
 mod password;
 mod profile;
@@ -42,6 +43,7 @@ pub use devices::{DeviceInfo, DeviceRemoved};
 pub use interactive::Purpose;
 pub use list_accounts::AccountInfo;
 pub use log_in::{Credentials, LoggedIn, NewDevice};
+pub use moderation::Restriction;
 pub use openid::OpenIdToken;
 pub use profile::{Profile, check_profile_field};
 pub use refresh::Refreshed;
@@ -65,6 +67,12 @@ pub enum AccountsError {
     /// Refused; the text says why and may be shown to anybody.
     #[error("{0}")]
     Forbidden(&'static str),
+    /// The account is locked.
+    #[error("this account has been locked")]
+    Locked,
+    /// The account is suspended, and this is not among what it may still do.
+    #[error("this account is suspended: it cannot do this")]
+    Suspended,
     /// The account was deactivated.
     #[error("this account has been deactivated")]
     Deactivated,

@@ -136,7 +136,11 @@ impl Accounts {
 
 pub(crate) fn check_active(account: Option<AccountRecord>) -> Result<AccountRecord, AccountsError> {
     let account = account.ok_or(AccountsError::NotFound("account"))?;
-    if account.deactivated { Err(AccountsError::Deactivated) } else { Ok(account) }
+    match account {
+        AccountRecord { deactivated: true, .. } => Err(AccountsError::Deactivated),
+        AccountRecord { locked: true, .. } => Err(AccountsError::Locked),
+        account => Ok(account),
+    }
 }
 
 pub(crate) fn check_device(device: &NewDevice) -> Result<(), AccountsError> {

@@ -127,8 +127,14 @@ impl Accounts {
         now_ts: u64,
     ) -> Result<Registered, AccountsError> {
         let password_hash = Some(self.shared.passwords.hash(account.password).await?);
-        let record =
-            AccountRecord { password_hash, created_ts: now_ts, deactivated: false, admin: account.admin };
+        let record = AccountRecord {
+            password_hash,
+            created_ts: now_ts,
+            deactivated: false,
+            admin: account.admin,
+            suspended: false,
+            locked: false,
+        };
         for _ in 0..TRIES {
             let user_id = match &account.user_id {
                 Some(user_id) => user_id.clone(),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use ruma::{OwnedServerName, RoomVersionId};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// How the people of a platform are known to each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -92,9 +92,32 @@ pub struct Settings {
     /// False: no rate limits at all.
     #[serde(default = "yes")]
     pub rate_limits: bool,
+    /// Where calls of several people meet.
+    #[serde(default)]
+    pub rtc: Rtc,
     /// Single limits.
     #[serde(default)]
     pub limits: Limits,
+}
+
+/// `[platform.rtc]`: calls of several people.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rtc {
+    /// The services that carry sound and picture, the preferred one first.
+    #[serde(default)]
+    pub transports: Vec<RtcTransport>,
+}
+
+/// A service that carries sound and picture, as clients are told of it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+pub enum RtcTransport {
+    /// A LiveKit server.
+    Livekit {
+        /// The URL of the service that gives out its tokens.
+        livekit_service_url: String,
+    },
 }
 
 /// Limits of a platform. Rates are actions per second, with a burst.

@@ -221,6 +221,7 @@ impl Append {
         transaction: Option<Transaction>,
     ) -> Result<SharedPdu> {
         self.check_server_acl(sender).await?;
+        self.rooms.check_may_send(&self.room.id, sender, &draft).await?;
         if draft.redacts.is_some() {
             // The event, and whether it is redacted already, are read from the disk.
             self.settle().await?;

@@ -12,6 +12,7 @@ mod create_room;
 mod events;
 mod filter;
 mod insert;
+mod invite_permission;
 mod membership;
 mod paginate;
 mod presence;
@@ -19,6 +20,7 @@ mod profile;
 mod public_rooms;
 mod read;
 mod receipts;
+mod relation_filter;
 mod render;
 mod report;
 mod room;
@@ -26,6 +28,7 @@ mod search;
 mod send;
 mod send_to_device;
 mod state;
+mod suspension;
 mod transactions;
 mod upgrade;
 mod view;
@@ -50,6 +53,7 @@ pub use paginate::{Boundary, Context, MAX_RECURSION, Page, RelationQuery};
 pub use public_rooms::{HierarchyPage, HierarchyQuery, HierarchyRoom, RoomPage, RoomQuery, RoomSummary};
 pub use read::JoinedMember;
 pub use receipts::{Receipt, ReceiptKind};
+pub use relation_filter::RelationFilter;
 pub use render::{Reader, thread_root};
 pub use report::Reported;
 pub use room::Room;
@@ -88,6 +92,9 @@ pub enum RoomsError {
     /// The same reaction was sent already.
     #[error("you have already sent this annotation")]
     DuplicateAnnotation,
+    /// The user takes no invitations.
+    #[error("this user does not take invitations")]
+    InviteBlocked,
     /// Creating a room with this initial state is impossible.
     #[error("{0}")]
     InvalidState(String),

@@ -199,6 +199,7 @@ impl Rooms {
             return Err(RoomsError::NotFound(format!("there is no user {user_id}")));
         }
         self.check_may_federate(append, user_id).await?;
+        self.check_takes_invites(user_id).await?;
         let mut content = self.member_content(user_id, "invite", reason).await?;
         if is_direct {
             content.insert("is_direct".into(), CanonicalJsonValue::Bool(true));

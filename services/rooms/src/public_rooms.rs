@@ -120,6 +120,7 @@ impl Rooms {
         alias: &OwnedRoomAliasId,
         room_id: &OwnedRoomId,
     ) -> Result<()> {
+        self.shared.accounts.check_not_suspended(user_id).await?;
         self.joined_room(user_id, room_id).await?;
         let mut writes = WriteSet::new();
         self.shared.directory.put_alias(&mut writes, alias, room_id, user_id).await?;

@@ -184,7 +184,8 @@ impl Rooms {
                 if !hosted || !self.shared.accounts.is_active(&user_id).await? {
                     return Err(RoomsError::NotFound(format!("there is no user {user_id}")));
                 }
-                self.check_may_federate(append, &user_id).await
+                self.check_may_federate(append, &user_id).await?;
+                self.check_takes_invites(&user_id).await
             }
             Some("join") if append.membership(&user_id).await?.as_deref() != Some("join") => {
                 // Who may join by being in another room is found out, not believed.

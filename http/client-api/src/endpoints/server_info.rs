@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use axum::{extract::Request, response::Response};
 use http::{HeaderMap, header};
 use linkspan_domain::versions;
-use ruma::api::client::thirdparty::get_protocols;
-use serde_json::json;
+use linkspan_platforms::Platform;
+use serde_json::{Value, json};
 
 use crate::{
     App,
@@ -17,25 +17,51 @@ use crate::{
 
 /// Not ruma's response, which leaves out what has its default value: clients differ in what they take for it.
 pub(crate) async fn get_capabilities(_: App, caller: User, _: Request) -> Result<Response, ApiError> {
+    let mut capabilities = capabilities(&caller.platform);
+    if caller.admin {
+        let moderation = json!({ "lock": true, "suspend": true });
+        capabilities["m.account_moderation"] = moderation.clone();
+        capabilities["uk.timedout.msc4323"] = moderation;
+    }
+    Ok(json_answer(&json!({ "capabilities": capabilities })))
+}
+
+/// What all users of a platform can do.
+fn capabilities(platform: &Platform) -> Value {
     let available: BTreeMap<_, _> =
         versions::SUPPORTED.iter().map(|version| (version.as_str(), "stable")).collect();
-    let default = &caller.platform.settings.room_version;
-    Ok(json_answer(&json!({ "capabilities": {
-        "m.change_password": { "enabled": true },
-        "m.room_versions": { "default": default, "available": available },
-        "m.set_displayname": { "enabled": true },
-        "m.set_avatar_url": { "enabled": true },
-        "m.3pid_changes": { "enabled": false },
-        "m.get_login_token": { "enabled": false },
-        "m.profile_fields": { "enabled": true },
-    } })))
+    let (yes, no) = (json!({ "enabled": true }), json!({ "enabled": false }));
+    json!({
+        "m.change_password": yes,
+        "m.room_versions": { "default": platform.settings.room_version, "available": available },
+        "m.set_displayname": yes,
+        "m.set_avatar_url": yes,
+        "m.3pid_changes": no,
+        "m.get_login_token": no,
+        "m.profile_fields": yes,
+        "uk.tcpip.msc4133.profile_fields": yes,
+        "m.forget_forced_upon_leave": no,
+        "org.matrix.msc4267.forget_forced_upon_leave": no,
+    })
 }
 
 /// The base URL is the one that the request came by: every platform has its own.
 pub(crate) async fn get_well_known(_: App, caller: Anybody, request: Request) -> Result<Response, ApiError> {
     let host = host(request.headers()).unwrap_or(caller.platform.server_name().as_str());
     let base_url = format!("{}://{host}", scheme(request.headers()));
-    Ok(json_answer(&json!({ "m.homeserver": { "base_url": base_url } })))
+    let mut answer = json!({ "m.homeserver": { "base_url": base_url } });
+    let transports = &caller.platform.settings.rtc.transports;
+    if !transports.is_empty() {
+        // Where clients looked before there was an endpoint.
+        answer["org.matrix.msc4143.rtc_foci"] = json!(transports);
+    }
+    Ok(json_answer(&answer))
+}
+
+/// Where calls of several people meet.
+/// <https://github.com/matrix-org/matrix-spec-proposals/pull/4143>
+pub(crate) async fn get_rtc_transports(_: App, caller: User, _: Request) -> Result<Response, ApiError> {
+    Ok(json_answer(&json!({ "rtc_transports": caller.platform.settings.rtc.transports })))
 }
 
 fn scheme(headers: &HeaderMap) -> &'static str {
@@ -56,12 +82,4 @@ pub(crate) async fn get_support(_: App, _: Anybody, _: Request) -> Result<Respon
 
 pub(crate) async fn get_turn_server(_: App, _: User, _: Request) -> Result<Response, ApiError> {
     Ok(json_answer(&json!({})))
-}
-
-pub(crate) async fn get_thirdparty_protocols(
-    _: App,
-    _: User,
-    _: get_protocols::v3::Request,
-) -> Result<get_protocols::v3::Response, ApiError> {
-    Ok(get_protocols::v3::Response::new(BTreeMap::new()))
 }

@@ -27,7 +27,7 @@ use serde::Deserialize;
 use crate::{
     App,
     app::now_ts,
-    caller::{Anybody, User},
+    caller::{AnySession, Anybody, User},
     endpoint::{BODY_BYTES, check_object, parse, read_body, respond},
     error::ApiError,
 };
@@ -117,7 +117,7 @@ pub(crate) async fn refresh_token(
 
 pub(crate) async fn log_out(
     app: App,
-    caller: User,
+    AnySession { user: caller, .. }: AnySession,
     _: logout::v3::Request,
 ) -> Result<logout::v3::Response, ApiError> {
     let removed = app.accounts.log_out(&caller.user_id, &caller.device_id).await?;
@@ -127,7 +127,7 @@ pub(crate) async fn log_out(
 
 pub(crate) async fn log_out_all(
     app: App,
-    caller: User,
+    AnySession { user: caller, .. }: AnySession,
     _: logout_all::v3::Request,
 ) -> Result<logout_all::v3::Response, ApiError> {
     let removed = app.accounts.log_out_all(&caller.user_id, None).await?;
