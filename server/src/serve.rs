@@ -76,8 +76,9 @@ impl Running {
         }
         let (app, background) = services::open(config).await?;
         let inbox = app.inbox.clone();
-        let platforms = app.platforms.clone();
-        let router = linkspan_client_api::router(app).merge(linkspan_pages::router(platforms.clone()));
+        let (platforms, accounts) = (app.platforms.clone(), app.accounts.clone());
+        let router =
+            linkspan_client_api::router(app).merge(linkspan_pages::router(platforms.clone(), accounts));
 
         let (stop, stopping) = watch::channel(());
         let permits = Arc::new(Semaphore::new(asked.min(connections).min(Semaphore::MAX_PERMITS)));

@@ -198,6 +198,13 @@ catalogue! {
     /// Stored filters, as JSON.
     26 accounts Filters "filters": UserNameKey => Json;
 
+    /// The e-mail addresses of each platform's users; never shown to others.
+    27 accounts EmailAddresses "email_addresses": PlatformKey => EmailAddressRecord;
+    /// The e-mail addresses of each user.
+    28 accounts UserEmailAddresses "user_email_addresses": UserNameKey => ();
+    /// E-mail addresses that are being validated, by the session's id.
+    29 accounts EmailValidations "email_validations": PlatformKey => EmailValidationRecord;
+
     /// Words by which users of a platform are found.
     30 directory DirectoryTerms "directory_terms": DirectoryTermKey => ();
     /// Room aliases.

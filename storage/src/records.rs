@@ -61,6 +61,26 @@ records! {
         #[serde(default)]
         previous_refresh_token: Option<[u8; 32]>,
     }
+    /// Whose e-mail address it is.
+    EmailAddressRecord {
+        user_id: OwnedUserId,
+        validated_ts: u64,
+        added_ts: u64,
+    }
+    /// Somebody is asked to show that an e-mail address is theirs.
+    EmailValidationRecord {
+        address: String,
+        /// What for: see services/accounts.
+        purpose: String,
+        client_secret: [u8; 32],
+        /// Of the last mail.
+        send_attempt: u64,
+        /// The hash of the token in the last mail; None: that mail had none.
+        token: Option<[u8; 32]>,
+        next_link: Option<String>,
+        expires_ts: u64,
+        validated_ts: Option<u64>,
+    }
     /// Whose access token it is.
     AccessTokenRecord {
         user_id: OwnedUserId,

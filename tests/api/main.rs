@@ -2,6 +2,7 @@
 //! a server of its own, in this process, over a store in memory.
 
 mod directory;
+mod email;
 mod features;
 mod history;
 mod invite_permission;

@@ -2,16 +2,17 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use axum::{Router, body::Body};
+use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
-use linkspan_accounts::Accounts;
+use linkspan_accounts::{Accounts, Mail, Mailer, Sending};
 use linkspan_client_api::{App, router};
 use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
@@ -23,6 +24,7 @@ use linkspan_rooms::Rooms;
 use linkspan_storage::{Memory, Store};
 use linkspan_sync::Sync;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use tower::ServiceExt;
 
 /// The hosted platforms: their server names.
@@ -30,6 +32,8 @@ pub(crate) const INSTAGRAM: &str = "instagram.localhost";
 pub(crate) const MESSENGER: &str = "messenger.localhost";
 pub(crate) const WHATSAPP: &str = "whatsapp.localhost";
 
+/// What takes longer fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// The password of everybody.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
@@ -37,7 +41,40 @@ pub(crate) const PASSWORD: &str = "correct horse battery staple";
 #[derive(Clone)]
 pub(crate) struct Network {
     pub(crate) app: App,
+    pub(crate) mails: Arc<Mails>,
     router: Router,
+}
+
+/// Keeps mails instead of sending them.
+#[derive(Default)]
+pub(crate) struct Mails {
+    sent: Mutex<Vec<Mail>>,
+    news: Notify,
+}
+
+impl Mailer for Mails {
+    fn send<'a>(&'a self, _: &'a ruma::ServerName, mail: Mail) -> Sending<'a> {
+        self.sent.lock().expect("nobody panicked").push(mail);
+        self.news.notify_one();
+        Box::pin(async { Ok(()) })
+    }
+}
+
+impl Mails {
+    /// The mail with this number, from 0, once it was sent.
+    pub(crate) async fn nth(&self, number: usize) -> Mail {
+        loop {
+            let news = self.news.notified();
+            if let Some(mail) = self.sent.lock().expect("nobody panicked").get(number) {
+                return mail.clone();
+            }
+            tokio::time::timeout(PATIENCE, news).await.expect("a mail comes");
+        }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.sent.lock().expect("nobody panicked").len()
+    }
 }
 
 /// A logged-in client of a user.
@@ -60,14 +97,21 @@ pub(crate) struct Answer {
 
 impl Network {
     pub(crate) async fn open() -> Self {
+        Self::open_with("").await
+    }
+
+    /// `more`: further settings of each platform.
+    pub(crate) async fn open_with(more: &str) -> Self {
         let store = Store::in_memory(Memory::new().expect("memory opens"));
-        let settings = [INSTAGRAM, MESSENGER, WHATSAPP].map(settings).to_vec();
+        let settings = [INSTAGRAM, MESSENGER, WHATSAPP].map(|name| settings(name, more)).to_vec();
         let platforms = Arc::new(Platforms::open(&store, settings, now_ts()).await.expect("platforms open"));
         let inbox = Inbox::new(store.clone(), now_ts());
         tokio::spawn(inbox.clone().follow(store.subscribe()));
         let directory = Directory::new(store.clone(), platforms.clone());
         let found = directory.clone();
+        let mails = Arc::new(Mails::default());
         let accounts = Accounts::new(store.clone())
+            .with_mailer(mails.clone())
             .on_create(move |writes, user_id| found.index_user(writes, user_id, None, None));
         let rooms =
             Rooms::new(store.clone(), platforms.clone(), accounts.clone(), directory.clone(), inbox.clone());
@@ -78,7 +122,8 @@ impl Network {
         let sync = Sync::new(rooms.clone(), accounts.clone(), inbox.clone(), keys.clone(), push.clone());
         let media = Media::new(store, platforms.clone(), MediaStore::in_memory());
         let app = App { platforms, accounts, inbox, directory, rooms, keys, push, sync, media };
-        Self { router: router(app.clone()), app }
+        let pages = linkspan_pages::router(app.platforms.clone(), app.accounts.clone());
+        Self { router: router(app.clone()).merge(pages), mails, app }
     }
 
     /// Registers a user.
@@ -101,7 +146,7 @@ impl Network {
         client.another_device().await
     }
 
-    fn client(&self, platform: &'static str, session: &Value) -> Client {
+    pub(crate) fn client(&self, platform: &'static str, session: &Value) -> Client {
         Client {
             network: self.clone(),
             platform,
@@ -131,12 +176,25 @@ impl Network {
         }
         let body = body.map_or(Body::empty(), |body| Body::from(body.to_string()));
         let request = request.body(body).expect("the request is well formed");
-        let response = self.router.clone().oneshot(request).await.expect("the router answers");
-        let status = response.status();
-        let body = response.into_body().collect().await.expect("the body arrives").to_bytes();
+        let (status, body) = self.send(request).await;
         let json = serde_json::from_slice(&body)
             .unwrap_or_else(|_| panic!("{path} did not answer with JSON: {body:?}"));
         Answer { status, json }
+    }
+
+    async fn send(&self, request: Request<Body>) -> (StatusCode, Bytes) {
+        let response = self.router.clone().oneshot(request).await.expect("the router answers");
+        let status = response.status();
+        (status, response.into_body().collect().await.expect("the body arrives").to_bytes())
+    }
+
+    /// What a browser is shown at an address.
+    pub(crate) async fn browse(&self, method: Method, url: &str) -> (StatusCode, String) {
+        let host = url.split('/').nth(2).expect("a host");
+        let request = Request::builder().method(method).uri(url).header(header::HOST, host);
+        let request = request.body(Body::empty()).expect("the request is well formed");
+        let (status, body) = self.send(request).await;
+        (status, String::from_utf8_lossy(&body).into_owned())
     }
 }
 
@@ -266,11 +324,11 @@ pub(crate) fn encoded(part: &str) -> String {
     part.bytes().map(encode).collect()
 }
 
-fn settings(server_name: &str) -> Settings {
+fn settings(server_name: &str, more: &str) -> Settings {
     let name = server_name.trim_end_matches(".localhost");
     let settings = format!(
         "name = '{name}'\nserver_name = '{server_name}'\nregistration = 'open'\nrate_limits = false\n\
-         presence = {}\nverify = false",
+         presence = {}\nverify = false\n{more}",
         server_name != WHATSAPP
     );
     toml::from_str(&settings).expect("the settings are well formed")

@@ -104,7 +104,7 @@ fn drive(town: &Town, entry: &Entry) -> Vec<String> {
 fn outsiders<'a>(entry: &Entry, ben: &'a Person, carl: &'a Person) -> Vec<Caller<'a>> {
     let (no_token, bad_token) = match endpoint(entry).access {
         Access::Anybody => (entry.others, entry.others),
-        Access::MaybeUser => (entry.others, UNKNOWN_TOKEN),
+        Access::MaybeUser => (entry.nobody.unwrap_or(entry.others), UNKNOWN_TOKEN),
         Access::User => (MISSING_TOKEN, UNKNOWN_TOKEN),
     };
     let at_home = [

@@ -57,6 +57,8 @@ pub struct Entry {
     pub others: Expected,
     /// What carl gets at his own platform's address, where it is not what ben gets.
     pub abroad: Option<Expected>,
+    /// What is answered without a token, where it is not what ben gets.
+    pub nobody: Option<Expected>,
     /// Anna reads a secret here.
     pub reveals: bool,
     /// Others may learn the id of anna's room here.
@@ -79,6 +81,7 @@ fn entry(method: &'static str, name: &'static str, path: &'static str) -> Entry 
         own: OK,
         others: FORBIDDEN,
         abroad: None,
+        nobody: None,
         reveals: false,
         open: false,
         ends_session: false,
@@ -122,6 +125,10 @@ impl Entry {
 
     fn abroad(self, abroad: Expected) -> Self {
         Self { abroad: Some(abroad), ..self }
+    }
+
+    fn nobody(self, nobody: Expected) -> Self {
+        Self { nobody: Some(nobody), ..self }
     }
 
     fn reveals(self) -> Self {
@@ -226,12 +233,50 @@ fn sessions() -> Vec<Entry> {
 }
 
 fn account() -> Vec<Entry> {
+    const DENIED: Expected = Expected(403, "M_THREEPID_DENIED");
+    const NO_SUCH_MEDIUM: Expected = Expected(400, "M_THREEPID_MEDIUM_NOT_SUPPORTED");
+    const EMAIL: &str = r#"{"client_secret": "monkeys", "email": "anna@example.org", "send_attempt": 1}"#;
+    const PHONE: &str = r#"{"client_secret": "monkeys", "country": "DE", "phone_number": "0170 1234567",
+                            "send_attempt": 1}"#;
     vec![
         post("change_password", "/v3/account/password")
             .body(r#"{"new_password": "another {password}", "auth": {auth}}"#)
-            .others(UNPROVEN),
+            .others(UNPROVEN)
+            .nobody(MISSING_TOKEN),
         post("deactivate", "/v3/account/deactivate").body(r#"{"auth": {auth}}"#).others(UNPROVEN),
         get("get_3pids", "/v3/account/3pid").others(OK),
+        // This server sends no mails.
+        post("request_register_token", "/v3/register/email/requestToken")
+            .body(EMAIL)
+            .others(DENIED)
+            .own(DENIED),
+        post("request_password_token", "/v3/account/password/email/requestToken")
+            .body(EMAIL)
+            .others(DENIED)
+            .own(DENIED),
+        post("request_3pid_token", "/v3/account/3pid/email/requestToken")
+            .body(EMAIL)
+            .others(NO_SUCH_MEDIUM)
+            .own(NO_SUCH_MEDIUM),
+        post("request_register_token_by_phone", "/v3/register/msisdn/requestToken")
+            .body(PHONE)
+            .others(DENIED)
+            .own(DENIED),
+        post("request_password_token_by_phone", "/v3/account/password/msisdn/requestToken")
+            .body(PHONE)
+            .others(DENIED)
+            .own(DENIED),
+        post("request_3pid_token_by_phone", "/v3/account/3pid/msisdn/requestToken")
+            .body(PHONE)
+            .others(NO_SUCH_MEDIUM)
+            .own(NO_SUCH_MEDIUM),
+        post("add_3pid", "/v3/account/3pid/add")
+            .body(r#"{"client_secret": "monkeys", "sid": "0", "auth": {auth}}"#)
+            .others(UNPROVEN)
+            .own(Expected(400, "M_THREEPID_AUTH_FAILED")),
+        post("delete_3pid", "/v3/account/3pid/delete")
+            .body(r#"{"medium": "email", "address": "anna@example.org"}"#)
+            .others(OK),
         post("request_openid_token", "/v3/user/{user}/openid/request_token"),
         get("get_user_info", "/v3/admin/whois/{user}"),
         get("get_locked", "/v1/admin/lock/{user}").own(FORBIDDEN).abroad(INVALID_PARAM),

@@ -122,6 +122,7 @@ impl Caller for AnySession {
 /// Anybody, who may have logged in: a token that is given must be right.
 #[derive(Clone, Debug)]
 pub(crate) struct MaybeUser {
+    pub(crate) platform: Arc<Platform>,
     pub(crate) user: Option<User>,
 }
 
@@ -131,9 +132,10 @@ impl Caller for MaybeUser {
     async fn prove(app: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
         if access_token(head.parts).is_none() {
             head.check_rate(None)?;
-            return Ok(Self { user: None });
+            return Ok(Self { platform: head.platform.clone(), user: None });
         }
-        Ok(Self { user: Some(User::prove(app, head).await?) })
+        let user = User::prove(app, head).await?;
+        Ok(Self { platform: head.platform.clone(), user: Some(user) })
     }
 }
 

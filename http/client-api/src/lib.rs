@@ -16,5 +16,6 @@ mod routes;
 
 pub use app::App;
 pub use endpoint::{Access, EndpointInfo};
+pub use endpoints::third_party_ids::EMAIL_PAGE;
 pub use router::{ClientAddress, ListenerPlatform, platform_of, router};
 pub use routes::list_endpoints;

@@ -11,7 +11,7 @@ use crate::{
     endpoints::{
         account, account_data, devices, directory, discovery, filters, media, membership, moderation,
         presence, profile, push, read, receipts, registration, report, rooms, search, send, server_info,
-        session, sync, thirdparty, to_device,
+        session, sync, third_party_ids, thirdparty, to_device,
     },
 };
 
@@ -143,12 +143,64 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         // Accounts
         endpoint(account::change_password, Login, "client-server-api/#post_matrixclientv3accountpassword"),
         endpoint(account::deactivate, Login, "client-server-api/#post_matrixclientv3accountdeactivate"),
+        // E-mail addresses
+        raw_endpoint(
+            Method::POST,
+            &[
+                "/_matrix/client/r0/register/email/requestToken",
+                "/_matrix/client/v3/register/email/requestToken",
+            ],
+            third_party_ids::request_register_token,
+            Registration,
+            "client-server-api/#post_matrixclientv3registeremailrequesttoken",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &[
+                "/_matrix/client/r0/account/password/email/requestToken",
+                "/_matrix/client/v3/account/password/email/requestToken",
+            ],
+            third_party_ids::request_password_token,
+            Login,
+            "client-server-api/#post_matrixclientv3accountpasswordemailrequesttoken",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &[
+                "/_matrix/client/r0/account/3pid/email/requestToken",
+                "/_matrix/client/v3/account/3pid/email/requestToken",
+            ],
+            third_party_ids::request_3pid_token,
+            Login,
+            "client-server-api/#post_matrixclientv3account3pidemailrequesttoken",
+        ),
+        endpoint(
+            third_party_ids::request_register_token_by_phone,
+            Registration,
+            "client-server-api/#post_matrixclientv3registermsisdnrequesttoken",
+        ),
+        endpoint(
+            third_party_ids::request_password_token_by_phone,
+            Login,
+            "client-server-api/#post_matrixclientv3accountpasswordmsisdnrequesttoken",
+        ),
+        endpoint(
+            third_party_ids::request_3pid_token_by_phone,
+            Login,
+            "client-server-api/#post_matrixclientv3account3pidmsisdnrequesttoken",
+        ),
         raw_endpoint(
             Method::GET,
             &["/_matrix/client/r0/account/3pid", "/_matrix/client/v3/account/3pid"],
-            account::get_3pids,
+            third_party_ids::get_3pids,
             Free,
             "client-server-api/#get_matrixclientv3account3pid",
+        ),
+        endpoint(third_party_ids::add_3pid, Login, "client-server-api/#post_matrixclientv3account3pidadd"),
+        endpoint(
+            third_party_ids::delete_3pid,
+            Other,
+            "client-server-api/#post_matrixclientv3account3piddelete",
         ),
         endpoint(
             account::request_openid_token,

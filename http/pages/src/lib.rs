@@ -1,46 +1,124 @@
 //! Pages for people who open a platform's address in a browser.
 //!
-//! One page: what runs here, and how to log in with a Matrix client. Pages are static, load nothing from
-//! elsewhere, run no script, and show only what anybody may know of a platform.
+//! One says what runs here, and how to log in with a Matrix client; the other is opened by links in mails.
+//! They load nothing from elsewhere, run no script, and show only what anybody may know of a platform, or what
+//! the link is good for.
 
+mod email;
 mod html;
 mod landing;
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use axum::{
     Router,
     body::Body,
-    extract::{Request, State},
+    extract::{Query, Request, State},
     response::Response,
     routing::get,
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use linkspan_client_api::platform_of;
-use linkspan_platforms::Platforms;
+use linkspan_accounts::{Accounts, AccountsError};
+use linkspan_client_api::{EMAIL_PAGE, platform_of};
+use linkspan_platforms::{Platform, Platforms};
+use serde::Deserialize;
 
 const STYLE: &str = include_str!("style.css");
 const STYLE_PATH: &str = "/_linkspan/style.css";
 const POLICY: &str =
-    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+const HTML: &str = "text/html; charset=utf-8";
 
-/// Serves `/` of all platforms.
-pub fn router(platforms: Arc<Platforms>) -> Router {
-    Router::new()
-        .route("/", get(get_landing_page))
-        .route(STYLE_PATH, get(async || page(StatusCode::OK, "text/css; charset=utf-8", STYLE.to_owned())))
-        .with_state(platforms)
+/// What pages ask.
+#[derive(Clone)]
+struct Services {
+    platforms: Arc<Platforms>,
+    accounts: Accounts,
 }
 
-async fn get_landing_page(State(platforms): State<Arc<Platforms>>, request: Request) -> Response {
-    const HTML: &str = "text/html; charset=utf-8";
-    match platform_of(&platforms, &request) {
+/// Serves the pages of all platforms.
+pub fn router(platforms: Arc<Platforms>, accounts: Accounts) -> Router {
+    Router::new()
+        .route("/", get(get_landing_page))
+        .route(EMAIL_PAGE, get(ask_to_confirm_email).post(confirm_email))
+        .route(STYLE_PATH, get(async || page(StatusCode::OK, "text/css; charset=utf-8", STYLE.to_owned())))
+        .with_state(Services { platforms, accounts })
+}
+
+async fn get_landing_page(State(services): State<Services>, request: Request) -> Response {
+    match platform_of(&services.platforms, &request) {
         Some(platform) => {
             let address = address(request.headers(), platform.server_name().as_str());
-            page(StatusCode::OK, HTML, landing::landing_page(&platforms, &platform, &address))
+            page(StatusCode::OK, HTML, landing::landing_page(&services.platforms, &platform, &address))
         }
         None => page(StatusCode::NOT_FOUND, HTML, landing::unknown_host_page()),
     }
+}
+
+/// The query of a link in a mail.
+#[derive(Deserialize)]
+struct EmailLink {
+    sid: String,
+    token: String,
+}
+
+/// The platform that a link is for, and what the link says.
+fn email_link(services: &Services, request: &Request) -> Result<(Arc<Platform>, EmailLink), Response> {
+    let platform = platform_of(&services.platforms, request)
+        .ok_or_else(|| page(StatusCode::NOT_FOUND, HTML, landing::unknown_host_page()))?;
+    match Query::<EmailLink>::try_from_uri(request.uri()) {
+        Ok(Query(link)) => Ok((platform, link)),
+        Err(_) => Err(unknown_link(&platform)),
+    }
+}
+
+fn unknown_link(platform: &Platform) -> Response {
+    page(StatusCode::NOT_FOUND, HTML, email::unknown(&platform.settings.name))
+}
+
+async fn ask_to_confirm_email(State(services): State<Services>, request: Request) -> Response {
+    let (platform, link) = match email_link(&services, &request) {
+        Ok(found) => found,
+        Err(refusal) => return refusal,
+    };
+    let EmailLink { sid, token } = link;
+    let found = services.accounts.email_to_validate(platform.server_name(), &sid, &token, now_ts()).await;
+    match found {
+        Ok((purpose, address)) => {
+            page(StatusCode::OK, HTML, email::question(&platform.settings.name, purpose, &address))
+        }
+        Err(error) => failed(&platform, &error),
+    }
+}
+
+async fn confirm_email(State(services): State<Services>, request: Request) -> Response {
+    let (platform, link) = match email_link(&services, &request) {
+        Ok(found) => found,
+        Err(refusal) => return refusal,
+    };
+    let EmailLink { sid, token } = link;
+    match services.accounts.validate_email(platform.server_name(), &sid, &token, now_ts()).await {
+        Ok(next) => page(StatusCode::OK, HTML, email::done(&platform.settings.name, next.as_deref())),
+        Err(error) => failed(&platform, &error),
+    }
+}
+
+fn failed(platform: &Platform, error: &AccountsError) -> Response {
+    match error {
+        AccountsError::NotFound(_) => unknown_link(platform),
+        error => {
+            tracing::error!(%error, "a page failed");
+            page(StatusCode::INTERNAL_SERVER_ERROR, HTML, email::unknown(&platform.settings.name))
+        }
+    }
+}
+
+fn now_ts() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The address that the browser shows for this server, as far as it can be known.
@@ -89,7 +167,8 @@ mod tests {
         let store = Store::in_memory(Memory::new().expect("a store in memory opens"));
         let platforms = Platforms::open(&store, folder.to_vec(), 1).await.expect("the platforms open");
         let request = Request::get(path).header("host", host).body(Body::empty()).expect("a good request");
-        let response = router(Arc::new(platforms)).oneshot(request).await.expect("it never fails");
+        let accounts = Accounts::new(store.clone());
+        let response = router(Arc::new(platforms), accounts).oneshot(request).await.expect("it never fails");
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("the body is whole").to_bytes();
         (parts.status, parts.headers, String::from_utf8(body.to_vec()).expect("it is text"))

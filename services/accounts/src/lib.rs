@@ -11,12 +11,15 @@ mod account_data;
 mod change_password;
 mod deactivate;
 mod devices;
+mod email_addresses;
+mod email_validation;
 mod expiring;
 mod filters;
 mod interactive;
 mod list_accounts;
 mod log_in;
 mod log_out;
+mod mail;
 mod moderation;
 mod openid;
 mod password;
@@ -24,13 +27,14 @@ mod profile;
 mod refresh;
 mod register;
 mod registration_token;
+mod reset_password;
 mod session;
 mod shared_secret;
 mod tags;
 mod token;
 mod username;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use linkspan_storage::records::AccountRecord;
 use linkspan_storage::{
@@ -40,9 +44,12 @@ use ruma::{OwnedServerName, OwnedUserId, api::client::uiaa::UiaaInfo};
 
 pub use account_data::{AccountDataItem, put_account_data};
 pub use devices::{DeviceInfo, DeviceRemoved};
+pub use email_addresses::EmailAddress;
+pub use email_validation::{EmailPurpose, EmailRequest};
 pub use interactive::Purpose;
 pub use list_accounts::AccountInfo;
 pub use log_in::{Credentials, LoggedIn, NewDevice};
+pub use mail::{Mail, Mailer, Sending};
 pub use moderation::Restriction;
 pub use openid::OpenIdToken;
 pub use profile::{Profile, check_profile_field};
@@ -109,6 +116,21 @@ pub enum AccountsError {
     /// The user has as many of these as one may have.
     #[error("there are too many {0}")]
     TooMany(&'static str),
+    /// No mails are sent here, so e-mail addresses cannot be used.
+    #[error("this platform sends no mails")]
+    NoEmail,
+    /// The address belongs to an account already.
+    #[error("this address belongs to an account already")]
+    AddressInUse,
+    /// Nobody has shown yet that the address is theirs.
+    #[error("the address has not been confirmed yet: open the link in the mail")]
+    AddressNotValidated,
+    /// Too many mails to this address, or at this time.
+    #[error("too many mails: try again later")]
+    TooManyMails {
+        /// When.
+        retry_after: Duration,
+    },
     /// Only the server writes this type of account data.
     #[error("this type of account data cannot be set here")]
     ServerControlled,
@@ -129,6 +151,7 @@ pub struct Accounts {
     store: Store,
     shared: Arc<Shared>,
     on_create: Option<Arc<OnCreate>>,
+    mailer: Option<Arc<dyn Mailer>>,
 }
 
 impl fmt::Debug for Accounts {
@@ -145,6 +168,7 @@ struct Shared {
     nonces: expiring::Expiring<OwnedServerName>,
     openid: expiring::Expiring<OwnedUserId>,
     tag_locks: tags::Locks,
+    mails: mail::Outgoing,
 }
 
 impl Accounts {
@@ -157,14 +181,21 @@ impl Accounts {
             nonces: expiring::Expiring::new(1_000),
             openid: expiring::Expiring::new(10_000),
             tag_locks: tags::Locks::new(),
+            mails: mail::Outgoing::new(),
         };
-        Self { store, shared: Arc::new(shared), on_create: None }
+        Self { store, shared: Arc::new(shared), on_create: None, mailer: None }
     }
 
     /// Has `add` add to every write-set that makes an account, so that a service above knows each account
     /// from its first moment. For the wiring, before the accounts are handed out.
     pub fn on_create(mut self, add: impl Fn(&mut WriteSet, &OwnedUserId) + Send + Sync + 'static) -> Self {
         self.on_create = Some(Arc::new(add));
+        self
+    }
+
+    /// Has mails sent by `mailer`. For the wiring, as above.
+    pub fn with_mailer(mut self, mailer: Arc<dyn Mailer>) -> Self {
+        self.mailer = Some(mailer);
         self
     }
 

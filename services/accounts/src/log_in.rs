@@ -11,10 +11,11 @@ use linkspan_storage::{
     },
     records::{AccessTokenRecord, AccountRecord, DeviceRecord, RefreshTokenRecord},
 };
-use ruma::{OwnedDeviceId, OwnedUserId};
+use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId};
 
 use crate::{
     Accounts, AccountsError,
+    email_addresses::check_address,
     token::{TokenHash, hash_token, new_token, random_text},
     username::named_user,
 };
@@ -30,7 +31,7 @@ const DEVICE_NAME_BYTES: usize = 1_024;
 /// What proves who logs in.
 #[derive(Clone)]
 pub struct Credentials {
-    /// A localpart or a whole user id.
+    /// A localpart, a whole user id, or an e-mail address of the user.
     pub user: String,
     /// The password.
     pub password: String,
@@ -73,9 +74,25 @@ impl Accounts {
         device: NewDevice,
         now_ts: u64,
     ) -> Result<LoggedIn, AccountsError> {
-        let user_id = named_user(platform.server_name(), &credentials.user);
+        let user_id = self.find_user(platform.server_name(), &credentials.user).await?;
         let user_id = self.check_credentials(user_id, credentials.password).await?;
         self.start_session(user_id, device, now_ts).await
+    }
+
+    /// The user of a platform whom a name means: a localpart, a whole user id, or an e-mail address.
+    pub(crate) async fn find_user(
+        &self,
+        platform: &OwnedServerName,
+        name: &str,
+    ) -> Result<Option<OwnedUserId>, AccountsError> {
+        // No localpart has an `@`, and every user id begins with one.
+        if name.starts_with('@') || !name.contains('@') {
+            return Ok(named_user(platform, name));
+        }
+        match check_address(name) {
+            Ok(address) => self.owner_of_email(platform, &address).await,
+            Err(_) => Ok(None),
+        }
     }
 
     /// The user, if the password is right.

@@ -1,6 +1,6 @@
 //! What an operator sets for a platform.
 
-use std::net::SocketAddr;
+use std::{fmt, net::SocketAddr};
 
 use ruma::{OwnedServerName, RoomVersionId};
 use serde::{Deserialize, Serialize};
@@ -92,12 +92,31 @@ pub struct Settings {
     /// False: no rate limits at all.
     #[serde(default = "yes")]
     pub rate_limits: bool,
+    /// How mails are sent; None: none are.
+    pub email: Option<Email>,
     /// Where calls of several people meet.
     #[serde(default)]
     pub rtc: Rtc,
     /// Single limits.
     #[serde(default)]
     pub limits: Limits,
+}
+
+/// `[email]`, for all platforms, or `[platform.email]`: how mails are sent.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Email {
+    /// The server that takes mails: an `smtp://` or `smtps://` URL, with user and password if it asks for them.
+    pub smtp: String,
+    /// The sender, an address with or without a name.
+    pub from: String,
+}
+
+impl fmt::Debug for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL may hold a password.
+        f.debug_struct("Email").field("from", &self.from).finish_non_exhaustive()
+    }
 }
 
 /// `[platform.rtc]`: calls of several people.

@@ -22,5 +22,6 @@ pub(crate) mod send;
 pub(crate) mod server_info;
 pub(crate) mod session;
 pub(crate) mod sync;
+pub(crate) mod third_party_ids;
 pub(crate) mod thirdparty;
 pub(crate) mod to_device;

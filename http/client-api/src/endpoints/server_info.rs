@@ -16,8 +16,10 @@ use crate::{
 };
 
 /// Not ruma's response, which leaves out what has its default value: clients differ in what they take for it.
-pub(crate) async fn get_capabilities(_: App, caller: User, _: Request) -> Result<Response, ApiError> {
+pub(crate) async fn get_capabilities(app: App, caller: User, _: Request) -> Result<Response, ApiError> {
     let mut capabilities = capabilities(&caller.platform);
+    let sends_mails = app.accounts.sends_mails(&caller.platform);
+    capabilities["m.3pid_changes"] = json!({ "enabled": sends_mails });
     if caller.admin {
         let moderation = json!({ "lock": true, "suspend": true });
         capabilities["m.account_moderation"] = moderation.clone();
@@ -36,7 +38,6 @@ fn capabilities(platform: &Platform) -> Value {
         "m.room_versions": { "default": platform.settings.room_version, "available": available },
         "m.set_displayname": yes,
         "m.set_avatar_url": yes,
-        "m.3pid_changes": no,
         "m.get_login_token": no,
         "m.profile_fields": yes,
         "uk.tcpip.msc4133.profile_fields": yes,
@@ -62,6 +63,16 @@ pub(crate) async fn get_well_known(_: App, caller: Anybody, request: Request) ->
 /// <https://github.com/matrix-org/matrix-spec-proposals/pull/4143>
 pub(crate) async fn get_rtc_transports(_: App, caller: User, _: Request) -> Result<Response, ApiError> {
     Ok(json_answer(&json!({ "rtc_transports": caller.platform.settings.rtc.transports })))
+}
+
+/// Where a platform is reached, for what is sent to people: by the host of the request only if it is one of
+/// the platform's names, since anybody can write anything there.
+pub(crate) fn base_url(app: &App, platform: &Platform, headers: &HeaderMap) -> String {
+    let is_its_own = |host: &&str| {
+        app.platforms.by_host(host).is_some_and(|found| found.server_name() == platform.server_name())
+    };
+    let host = host(headers).filter(is_its_own).unwrap_or(platform.server_name().as_str());
+    format!("{}://{host}", scheme(headers))
 }
 
 fn scheme(headers: &HeaderMap) -> &'static str {

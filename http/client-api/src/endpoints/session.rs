@@ -90,8 +90,9 @@ fn credentials(login: LoginInfo) -> Result<Credentials, ApiError> {
         #[allow(deprecated)]
         LoginInfo::Password(Password { identifier, password, user, .. }) => match (identifier, user) {
             (Some(UserIdentifier::Matrix(id)), _) => Ok(Credentials { user: id.user, password }),
+            (Some(UserIdentifier::Email(id)), _) => Ok(Credentials { user: id.address, password }),
             (None, Some(user)) => Ok(Credentials { user, password }),
-            (Some(_), _) => Err(ApiError::forbidden("log in with a user id")),
+            (Some(_), _) => Err(ApiError::forbidden("log in with a user id or an e-mail address")),
             (None, None) => Err(ApiError::bad_request(ErrorKind::MissingParam, "the identifier is missing")),
         },
         LoginInfo::ApplicationService(_) => Err(ApiError::bad_request(
