@@ -170,6 +170,10 @@ key! {
     ReportKey { platform: OwnedServerName, position: Position }
 }
 key! {
+    /// A delayed event in the order in which they are due.
+    DelayQueueKey { platform: OwnedServerName, due_ts: u64, delay_id: String }
+}
+key! {
     /// A thumbnail; the size in pixels.
     ThumbnailKey { platform: OwnedServerName, media_id: String, width: u32, height: u32, method: String }
 }
@@ -258,6 +262,11 @@ catalogue! {
     /// Reports of rooms, events and users.
     66 rooms Reports "reports": ReportKey => ReportRecord;
 
+    /// Events that are, or were, to be sent later, by id.
+    68 rooms DelayedEvents "delayed_events": PlatformKey => DelayedEventRecord;
+    /// Those of them that wait, in the order in which they are due.
+    69 rooms DelayedEventQueue "delayed_event_queue": DelayQueueKey => ();
+
     /// Pushers.
     70 push Pushers "pushers": PusherKey => PusherRecord;
     /// Counts of unread messages, as far as they were counted.
@@ -271,6 +280,9 @@ catalogue! {
     82 media MediaUsage "media_usage": UserKey => u64;
     /// Media ids that each user was given and has not used yet.
     83 media PendingMedia "pending_media": UserKey => PendingMediaRecord;
+
+    /// The delayed events of each user.
+    115 rooms UserDelayedEvents "user_delayed_events": UserNameKey => ();
 }
 
 #[cfg(test)]

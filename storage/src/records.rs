@@ -205,6 +205,28 @@ records! {
         score: Option<i64>,
         ts: u64,
     }
+    /// An event that is, or was, to be sent later.
+    DelayedEventRecord {
+        user_id: OwnedUserId,
+        device_id: OwnedDeviceId,
+        room_id: OwnedRoomId,
+        event_type: String,
+        state_key: Option<String>,
+        /// JSON, as the client sent it.
+        content: String,
+        txn_id: Option<String>,
+        delay_ms: u64,
+        /// When it was scheduled, or last restarted.
+        running_since_ts: u64,
+        /// When it was sent, cancelled, or failed.
+        finalised_ts: Option<u64>,
+        /// Whether it was somebody's action that ended it.
+        by_action: bool,
+        /// What it became.
+        event_id: Option<OwnedEventId>,
+        /// Why it could not be sent: code and message.
+        error: Option<(String, String)>,
+    }
     /// A pusher.
     PusherRecord {
         /// The pusher as the client set it, JSON.
@@ -276,7 +298,8 @@ pub struct EventRecord {
     pub state_after: u64,
     /// A set of the `FLAG_` constants.
     pub flags: u8,
-    /// The device that sent it and its transaction id, if it was sent here: "device\0txn".
+    /// The device that sent it and its transaction id, if it was sent here: "device\0txn"; or the id that it had
+    /// while it was delayed: "\0\0delay_id".
     pub sent_by: String,
     /// Its id.
     pub event_id: OwnedEventId,

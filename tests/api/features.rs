@@ -111,6 +111,13 @@ async fn proves(scene: &Scene, feature: &str) -> bool {
                 assert_eq!(found["chunk"][0]["event_id"], *indirect, "{name}");
             }
         }
+        "org.matrix.msc4140" => {
+            let send = format!("/v3/rooms/{room}/send/m.room.message/1?org.matrix.msc4140.delay=3600000");
+            let content = json!({ "msgtype": "m.text", "body": "later" });
+            let delay_id = text(&anna.put(&send, content).await.ok()["delay_id"]);
+            let found = scene.get("/unstable/org.matrix.msc4140/delayed_events").await;
+            assert_eq!(found["delayed_events"][0]["delay_id"], *delay_id);
+        }
         "org.matrix.msc4143" => {
             let found = scene.get("/unstable/org.matrix.msc4143/rtc/transports").await;
             assert_eq!(found, json!({ "rtc_transports": [] }));

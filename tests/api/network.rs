@@ -115,6 +115,7 @@ impl Network {
             .on_create(move |writes, user_id| found.index_user(writes, user_id, None, None));
         let rooms =
             Rooms::new(store.clone(), platforms.clone(), accounts.clone(), directory.clone(), inbox.clone());
+        tokio::spawn(rooms.clone().send_delayed_events(now_ts));
         let settings = PushSettings::new(Arc::new(now_ts));
         let push =
             Push::open(store.clone(), accounts.clone(), rooms.clone(), settings).await.expect("push opens");

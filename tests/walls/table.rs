@@ -398,6 +398,23 @@ fn sending() -> Vec<Entry> {
         put("set_state", "/v3/rooms/{room}/state/org.example.berth/7")
             .body(r#"{"ship": "Vega"}"#)
             .free_content(),
+        put(
+            "schedule_event",
+            "/unstable/org.matrix.msc4140/rooms/{room}/delayed_event/m.room.message/{fresh}",
+        )
+        .body(r#"{"delay": 3600000, "content": {"msgtype": "m.text", "body": "hello"}}"#),
+        get("get_delayed_events", "/unstable/org.matrix.msc4140/delayed_events").others(OK).reveals(),
+        get("get_delayed_event", "/unstable/org.matrix.msc4140/delayed_events/{delayed}")
+            .others(NOT_FOUND)
+            .reveals(),
+        // Who was told the id may act, but only where the event is.
+        post("update_delayed_event", "/unstable/org.matrix.msc4140/delayed_events/{delayed}")
+            .body(r#"{"action": "restart"}"#)
+            .others(OK)
+            .abroad(NOT_FOUND),
+        post("act_on_delayed_event", "/unstable/org.matrix.msc4140/delayed_events/{delayed}/restart")
+            .others(OK)
+            .abroad(NOT_FOUND),
         post("create_receipt", "/v3/rooms/{room}/receipt/m.read/{event}").body(r#"{"thread_id": "main"}"#),
         post("set_read_markers", "/v3/rooms/{room}/read_markers").body(r#"{"m.fully_read": "{event}"}"#),
         put("set_typing", "/v3/rooms/{room}/typing/{user}").body(r#"{"typing": true, "timeout": 1000}"#),

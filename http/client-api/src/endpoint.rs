@@ -68,6 +68,17 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
+    /// Has `other` answer where the query has a parameter.
+    pub(crate) fn with_parameter(mut self, parameter: &'static str, other: Self) -> Self {
+        let (run, with) = (self.run, other.run);
+        self.run = Arc::new(move |app, platform, request: Request| {
+            let query = request.uri().query().unwrap_or_default();
+            let has = query.split('&').any(|pair| pair.split('=').next() == Some(parameter));
+            if has { with(app, platform, request) } else { run(app, platform, request) }
+        });
+        self
+    }
+
     /// Takes parameters of the query under an earlier name, too: `(earlier, name)`.
     pub(crate) fn also_named(mut self, names: &'static [(&'static str, &'static str)]) -> Self {
         let run = self.run;

@@ -37,6 +37,8 @@ pub(crate) fn custom_kind(errcode: &str) -> ErrorKind {
 pub(crate) enum ApiError {
     /// A standard error.
     Standard { status: StatusCode, kind: ErrorKind, message: String },
+    /// An error with fields of its own.
+    Json { status: StatusCode, body: serde_json::Value },
     /// More authentication is needed.
     Uiaa(Box<UiaaInfo>),
 }
@@ -118,6 +120,10 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let delay = self.retry_delay();
         let response = match self {
+            Self::Json { status, body } => {
+                let body = ErrorBody::Json(body);
+                ruma::api::error::Error::new(status, body).try_into_http_response::<BytesMut>()
+            }
             Self::Uiaa(info) => UiaaResponse::AuthResponse(*info).try_into_http_response::<BytesMut>(),
             Self::Standard { status, kind, message } => {
                 let body = ErrorBody::Standard(StandardErrorBody::new(kind, message));
@@ -245,6 +251,18 @@ impl From<RoomsError> for ApiError {
             RoomsError::AliasInUse => Self::bad_request(ErrorKind::RoomInUse, message),
             RoomsError::BadAlias(_) => Self::bad_request(ErrorKind::BadAlias, message),
             RoomsError::DuplicateAnnotation => Self::bad_request(ErrorKind::DuplicateAnnotation, message),
+            RoomsError::DelayTooLong { max_delay_ms } => {
+                // Under the names of the proposal, and under those that clients looked for before.
+                let body = serde_json::json!({
+                    "errcode": "ORG.MATRIX.MSC4140_MAX_DELAY_EXCEEDED",
+                    "error": message,
+                    "org.matrix.msc4140.errcode": "M_MAX_DELAY_EXCEEDED",
+                    "org.matrix.msc4140.max_delay": max_delay_ms,
+                });
+                Self::Json { status: StatusCode::BAD_REQUEST, body }
+            }
+            RoomsError::TooManyDelayed { retry_after } => Limited { retry_after }.into(),
+            RoomsError::Finalised => Self::new(StatusCode::CONFLICT, ErrorKind::Unknown, message),
             RoomsError::InviteBlocked => Self::new(StatusCode::FORBIDDEN, ErrorKind::InviteBlocked, message),
             RoomsError::InvalidState(_) => Self::bad_request(ErrorKind::InvalidRoomState, message),
             RoomsError::Accounts(error) => error.into(),

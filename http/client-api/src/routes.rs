@@ -9,11 +9,13 @@ use crate::{
     EndpointInfo,
     endpoint::{Endpoint, endpoint, raw_endpoint},
     endpoints::{
-        account, account_data, devices, directory, discovery, filters, media, membership, moderation,
-        presence, profile, push, read, receipts, registration, report, rooms, search, send, server_info,
-        session, sync, third_party_ids, thirdparty, to_device,
+        account, account_data, delayed_events, devices, directory, discovery, filters, media, membership,
+        moderation, presence, profile, push, read, receipts, registration, report, rooms, search, send,
+        server_info, session, sync, third_party_ids, thirdparty, to_device,
     },
 };
+
+const MSC4140: &str = "https://github.com/matrix-org/matrix-spec-proposals/pull/4140";
 
 /// All endpoints.
 pub fn list_endpoints() -> Vec<EndpointInfo> {
@@ -372,6 +374,10 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             send::send_message,
             Message,
             "client-server-api/#put_matrixclientv3roomsroomidsendeventtypetxnid",
+        )
+        .with_parameter(
+            delayed_events::DELAY,
+            raw_endpoint(Method::PUT, &[""], delayed_events::delay_message, Message, MSC4140),
         ),
         endpoint(
             send::redact_event,
@@ -386,7 +392,41 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         .also_at("/_matrix/client/r0/rooms/{room_id}/state/{event_type}")
         .also_at("/_matrix/client/r0/rooms/{room_id}/state/{event_type}/")
         .also_at("/_matrix/client/v3/rooms/{room_id}/state/{event_type}")
-        .also_at("/_matrix/client/v3/rooms/{room_id}/state/{event_type}/"),
+        .also_at("/_matrix/client/v3/rooms/{room_id}/state/{event_type}/")
+        .with_parameter(
+            delayed_events::DELAY,
+            raw_endpoint(Method::PUT, &[""], delayed_events::delay_state, Message, MSC4140),
+        ),
+        // Delayed events
+        endpoint(delayed_events::schedule_event, Message, MSC4140),
+        raw_endpoint(
+            Method::GET,
+            &["/_matrix/client/unstable/org.matrix.msc4140/delayed_events/{delay_id}"],
+            delayed_events::get_delayed_event,
+            Free,
+            MSC4140,
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_matrix/client/unstable/org.matrix.msc4140/delayed_events"],
+            delayed_events::get_delayed_events,
+            Other,
+            MSC4140,
+        ),
+        raw_endpoint(
+            Method::POST,
+            &["/_matrix/client/unstable/org.matrix.msc4140/delayed_events/{delay_id}"],
+            delayed_events::update_delayed_event,
+            Other,
+            MSC4140,
+        ),
+        raw_endpoint(
+            Method::POST,
+            &["/_matrix/client/unstable/org.matrix.msc4140/delayed_events/{delay_id}/{action}"],
+            delayed_events::act_on_delayed_event,
+            Other,
+            MSC4140,
+        ),
         // Reading
         endpoint(read::get_event, Free, "client-server-api/#get_matrixclientv3roomsroomideventeventid"),
         endpoint(read::get_state, Free, "client-server-api/#get_matrixclientv3roomsroomidstate"),

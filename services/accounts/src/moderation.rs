@@ -84,6 +84,11 @@ impl Accounts {
         }
     }
 
+    /// Whether an account can be used at all: it is there, and neither deactivated nor locked.
+    pub async fn may_act(&self, user_id: &OwnedUserId) -> Result<bool, AccountsError> {
+        Ok(self.account(user_id).await?.is_some_and(|account| !account.deactivated && !account.locked))
+    }
+
     /// Has all sessions of a user read anew from the store.
     async fn forget_sessions(&self, user_id: &OwnedUserId) -> Result<(), AccountsError> {
         let devices = self.store.range::<Devices>(Range::prefix((user_id,)).limit(MAX_DEVICES)).await?;

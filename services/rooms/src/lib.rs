@@ -9,6 +9,7 @@
 mod append;
 mod audit;
 mod create_room;
+mod delayed_events;
 mod events;
 mod filter;
 mod insert;
@@ -33,7 +34,7 @@ mod transactions;
 mod upgrade;
 mod view;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use dashmap::DashMap;
 use linkspan_accounts::{Accounts, AccountsError};
@@ -45,6 +46,10 @@ use linkspan_storage::{StorageError, Store};
 use ruma::OwnedRoomId;
 
 pub use create_room::{CreateRoom, InitialState, Preset};
+pub use delayed_events::{
+    DelayAction, DelayOrder, DelayQuery, DelayStatus, DelayedEvent, MAX_DELAY_MS, MAX_SCHEDULED,
+    NewDelayedEvent,
+};
 pub use events::TimelineEvent;
 pub use filter::EventFilter;
 pub use insert::Inserted;
@@ -92,6 +97,21 @@ pub enum RoomsError {
     /// The same reaction was sent already.
     #[error("you have already sent this annotation")]
     DuplicateAnnotation,
+    /// An event is to wait for too long.
+    #[error("an event may wait for {max_delay_ms} ms at most")]
+    DelayTooLong {
+        /// The longest delay.
+        max_delay_ms: u64,
+    },
+    /// The user has as many delayed events as one may have, or sends too many.
+    #[error("there are too many delayed events")]
+    TooManyDelayed {
+        /// When there will be room for another.
+        retry_after: Duration,
+    },
+    /// The delayed event was sent or cancelled before.
+    #[error("the delayed event has been sent or cancelled before")]
+    Finalised,
     /// The user takes no invitations.
     #[error("this user does not take invitations")]
     InviteBlocked,
@@ -158,6 +178,7 @@ struct Shared {
     live: DashMap<OwnedRoomId, Arc<Room>>,
     events: events::EventCache,
     deltas: state::DeltaCache,
+    delays: delayed_events::Delays,
 }
 
 impl Rooms {
@@ -178,6 +199,7 @@ impl Rooms {
             live: DashMap::new(),
             events: events::new_cache(),
             deltas: state::new_cache(),
+            delays: delayed_events::Delays::new(),
         };
         Self { shared: Arc::new(shared) }
     }

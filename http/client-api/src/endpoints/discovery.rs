@@ -25,6 +25,7 @@ const FEATURES: &[&str] = &[
     "org.matrix.msc3874",
     "org.matrix.msc3916.stable",
     "org.matrix.msc3981",
+    "org.matrix.msc4140",
     "org.matrix.msc4143",
     "org.matrix.msc4222",
     "org.matrix.msc4380",

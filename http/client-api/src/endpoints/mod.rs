@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod account_data;
+pub(crate) mod delayed_events;
 pub(crate) mod devices;
 pub(crate) mod directory;
 pub(crate) mod discovery;

@@ -6,6 +6,7 @@ use axum::{extract::Request, response::Response};
 use http::{HeaderMap, header};
 use linkspan_domain::versions;
 use linkspan_platforms::Platform;
+use linkspan_rooms::{MAX_DELAY_MS, MAX_SCHEDULED};
 use serde_json::{Value, json};
 
 use crate::{
@@ -41,6 +42,7 @@ fn capabilities(platform: &Platform) -> Value {
         "m.get_login_token": no,
         "m.profile_fields": yes,
         "uk.tcpip.msc4133.profile_fields": yes,
+        "m.delayed_events": { "max_delay_ms": MAX_DELAY_MS, "max_scheduled": MAX_SCHEDULED },
         "m.forget_forced_upon_leave": no,
         "org.matrix.msc4267.forget_forced_upon_leave": no,
     })
