@@ -11,6 +11,7 @@ mod membership;
 mod moderation;
 mod network;
 mod presence;
+mod previews;
 mod profile;
 mod receipts;
 mod rooms;

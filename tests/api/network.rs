@@ -102,6 +102,15 @@ impl Network {
 
     /// `more`: further settings of each platform.
     pub(crate) async fn open_with(more: &str) -> Self {
+        Self::open_settled(more, true).await
+    }
+
+    /// As above, but the machine's own network is out of reach, as it is on real servers.
+    pub(crate) async fn open_closed(more: &str) -> Self {
+        Self::open_settled(more, false).await
+    }
+
+    async fn open_settled(more: &str, preview_private: bool) -> Self {
         let store = Store::in_memory(Memory::new().expect("memory opens"));
         let settings = [INSTAGRAM, MESSENGER, WHATSAPP].map(|name| settings(name, more)).to_vec();
         let platforms = Arc::new(Platforms::open(&store, settings, now_ts()).await.expect("platforms open"));
@@ -121,7 +130,7 @@ impl Network {
             Push::open(store.clone(), accounts.clone(), rooms.clone(), settings).await.expect("push opens");
         let keys = Keys::new(store.clone(), accounts.clone(), rooms.clone());
         let sync = Sync::new(rooms.clone(), accounts.clone(), inbox.clone(), keys.clone(), push.clone());
-        let media = Media::new(store, platforms.clone(), MediaStore::in_memory());
+        let media = Media::new_with(store, platforms.clone(), MediaStore::in_memory(), preview_private);
         let app = App { platforms, accounts, inbox, directory, rooms, keys, push, sync, media };
         let pages = linkspan_pages::router(app.platforms.clone(), app.accounts.clone());
         Self { router: router(app.clone()).merge(pages), mails, app }

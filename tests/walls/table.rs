@@ -486,6 +486,10 @@ fn media() -> Vec<Entry> {
         put("upload_to", "/_matrix/media/v3/upload/{pending}").content(TEXT, "a text"),
         get("get_config", "/v1/media/config").others(OK),
         get("get_legacy_config", "/_matrix/media/v3/config").others(OK),
+        // This server fetches no pages.
+        get("preview_url", "/v1/media/preview_url?url=http%3A%2F%2Fexample.org%2F")
+            .others(NOT_FOUND)
+            .own(NOT_FOUND),
         // Who was given an id may read what it names: ids cannot be guessed.
         get("download", "/v1/media/download/{media}").others(OK),
         get("get_thumbnail", "/v1/media/thumbnail/{media}?width=32&height=32&method=scale").others(OK),

@@ -290,6 +290,8 @@ impl From<MediaError> for ApiError {
                 let kind = ErrorKind::LimitExceeded(LimitExceededErrorData::new());
                 Self::new(StatusCode::TOO_MANY_REQUESTS, kind, message)
             }
+            // Clients show the link alone.
+            MediaError::NoPreview(_) => Self::new(StatusCode::BAD_GATEWAY, ErrorKind::Unknown, message),
             MediaError::CannotThumbnail | MediaError::Interrupted(_) => {
                 Self::bad_request(ErrorKind::Unknown, message)
             }

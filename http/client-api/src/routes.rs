@@ -10,8 +10,8 @@ use crate::{
     endpoint::{Endpoint, endpoint, raw_endpoint},
     endpoints::{
         account, account_data, delayed_events, devices, directory, discovery, filters, media, membership,
-        moderation, presence, profile, push, read, receipts, registration, report, rooms, search, send,
-        server_info, session, sync, third_party_ids, thirdparty, to_device,
+        moderation, presence, previews, profile, push, read, receipts, registration, report, rooms, search,
+        send, server_info, session, sync, third_party_ids, thirdparty, to_device,
     },
 };
 
@@ -532,6 +532,19 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             media::get_legacy_thumbnail,
             Free,
             "client-server-api/#get_matrixmediav3thumbnailservernamemediaid",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &[
+                "/_matrix/client/unstable/org.matrix.msc3916/media/preview_url",
+                "/_matrix/media/r0/preview_url",
+                "/_matrix/media/v1/preview_url",
+                "/_matrix/media/v3/preview_url",
+                "/_matrix/client/v1/media/preview_url",
+            ],
+            previews::preview_url,
+            Search,
+            "client-server-api/#get_matrixclientv1mediapreview_url",
         ),
         // Receipts and typing
         endpoint(

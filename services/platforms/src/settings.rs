@@ -86,6 +86,9 @@ pub struct Settings {
     /// Whether the unauthenticated media paths are served.
     #[serde(default)]
     pub legacy_media: bool,
+    /// Whether the server fetches pages that people link to, to show what they are.
+    #[serde(default)]
+    pub url_previews: bool,
     /// Whether presence is shown.
     #[serde(default)]
     pub presence: bool,

@@ -11,6 +11,7 @@ pub(crate) mod media;
 pub(crate) mod membership;
 pub(crate) mod moderation;
 pub(crate) mod presence;
+pub(crate) mod previews;
 pub(crate) mod profile;
 pub(crate) mod push;
 pub(crate) mod read;
