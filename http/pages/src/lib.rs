@@ -66,12 +66,12 @@ struct EmailLink {
 }
 
 /// The platform that a link is for, and what the link says.
-fn email_link(services: &Services, request: &Request) -> Result<(Arc<Platform>, EmailLink), Response> {
+fn email_link(services: &Services, request: &Request) -> Result<(Arc<Platform>, EmailLink), Box<Response>> {
     let platform = platform_of(&services.platforms, request)
-        .ok_or_else(|| page(StatusCode::NOT_FOUND, HTML, landing::unknown_host_page()))?;
+        .ok_or_else(|| Box::new(page(StatusCode::NOT_FOUND, HTML, landing::unknown_host_page())))?;
     match Query::<EmailLink>::try_from_uri(request.uri()) {
         Ok(Query(link)) => Ok((platform, link)),
-        Err(_) => Err(unknown_link(&platform)),
+        Err(_) => Err(Box::new(unknown_link(&platform))),
     }
 }
 
@@ -82,7 +82,7 @@ fn unknown_link(platform: &Platform) -> Response {
 async fn ask_to_confirm_email(State(services): State<Services>, request: Request) -> Response {
     let (platform, link) = match email_link(&services, &request) {
         Ok(found) => found,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let EmailLink { sid, token } = link;
     let found = services.accounts.email_to_validate(platform.server_name(), &sid, &token, now_ts()).await;
@@ -97,7 +97,7 @@ async fn ask_to_confirm_email(State(services): State<Services>, request: Request
 async fn confirm_email(State(services): State<Services>, request: Request) -> Response {
     let (platform, link) = match email_link(&services, &request) {
         Ok(found) => found,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let EmailLink { sid, token } = link;
     match services.accounts.validate_email(platform.server_name(), &sid, &token, now_ts()).await {

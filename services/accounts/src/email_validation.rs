@@ -46,7 +46,6 @@ impl EmailPurpose {
         }
     }
 
-    /// What happens if the link is opened.
     fn of_name(name: &str) -> Option<Self> {
         [Self::Register, Self::ResetPassword, Self::Add].into_iter().find(|purpose| purpose.name() == name)
     }

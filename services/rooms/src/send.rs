@@ -22,8 +22,10 @@ pub(crate) struct Also<'a> {
     /// The id that the event had while it was delayed.
     pub(crate) delay_id: Option<String>,
     /// Adds rows, given the event's id.
-    pub(crate) write: Box<dyn Fn(&mut WriteSet, &OwnedEventId) + Send + Sync + 'a>,
+    pub(crate) write: Box<Write<'a>>,
 }
+
+type Write<'a> = dyn Fn(&mut WriteSet, &OwnedEventId) + Send + Sync + 'a;
 
 impl Also<'_> {
     pub(crate) fn nothing() -> Self {

@@ -245,8 +245,9 @@ pub(crate) async fn act_on_delayed_event(
     caller: Anybody,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let (mut parts, _) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let args = path_args(&mut parts).await?;
+    read_body(body, BODY_BYTES).await?;
     let [delay_id, name] = &args[..] else { return Err(invalid("an event and an action are needed")) };
     act(&app, &caller, delay_id, action(name)?).await
 }
