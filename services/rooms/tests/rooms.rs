@@ -41,7 +41,14 @@ fn command(version: &RoomVersionId, preset: Preset) -> CreateRoom {
 
 /// Gives a user an account, as invitations need one.
 async fn account(world: &World, user_id: &str) -> OwnedUserId {
-    let record = AccountRecord { password_hash: None, created_ts: 0, deactivated: false, admin: false };
+    let record = AccountRecord {
+        password_hash: None,
+        created_ts: 0,
+        deactivated: false,
+        admin: false,
+        suspended: false,
+        locked: false,
+    };
     let mut writes = WriteSet::new();
     writes.put::<Accounts>(&UserKey { user_id: user(user_id) }, &record);
     world.store.commit(writes).await.expect("written");
