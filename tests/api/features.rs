@@ -253,3 +253,17 @@ async fn no_other_network_is_found() {
     anna.get("/v3/thirdparty/location").await.fails(400, "M_MISSING_PARAM");
     anna.get("/v3/thirdparty/user?userid=anna").await.fails(400, "M_INVALID_PARAM");
 }
+
+#[tokio::test]
+async fn no_rule_is_told_of_what_does_not_work() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    for changed in [false, true] {
+        if changed {
+            let rule = "/v3/pushrules/global/override/.m.rule.suppress_notices/enabled";
+            anna.put(rule, json!({ "enabled": false })).await.ok();
+        }
+        let rules = anna.get("/v3/pushrules/").await.ok();
+        assert!(rules["global"]["underride"].is_array() && !rules.to_string().contains("msc4306"), "{rules}");
+    }
+}
