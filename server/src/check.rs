@@ -72,6 +72,13 @@ fn judge_platform(entry: &PlatformEntry, http: Option<SocketAddr>, findings: &mu
             findings.error(entry.line_of("hosts"), message);
         }
     }
+    if let Some(colour) = &settings.colour {
+        let digits = colour.strip_prefix('#').unwrap_or_default();
+        if digits.len() != 6 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            let message = format!("the colour {colour:?} is not written as \"#1f5f8b\"");
+            findings.error(entry.line_of("colour"), message);
+        }
+    }
     if http.is_none() && settings.listen.is_none() {
         let message = format!(
             "nobody can reach {}: it has no `listen` of its own, and [listen] has no `http`",
@@ -194,13 +201,6 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
 fn find_excluding_rules(platforms: &[PlatformEntry], findings: &mut Findings) {
     let with = |rule: Encryption| platforms.iter().filter(move |entry| entry.settings.encryption == rule);
     for requiring in with(Encryption::Required) {
-        // Better a warning too many than an operator who believes in a promise that is not kept.
-        let message = format!(
-            "`encryption` of {} is \"required\", but this release does not enforce it: clients may still send \
-             plain text",
-            requiring.settings.server_name
-        );
-        findings.warning(requiring.line_of("encryption"), message);
         for forbidding in with(Encryption::Forbidden) {
             let message = format!(
                 "people of {} and {} cannot chat with each other: the one requires encryption, the other \

@@ -197,6 +197,14 @@ key! {
     /// A room key in a backup.
     BackedUpKeyKey { user_id: OwnedUserId, version: u64, room_id: OwnedRoomId, session_id: String }
 }
+key! {
+    /// A sliding-sync connection of a device.
+    SlidingConnectionKey { user_id: OwnedUserId, device_id: OwnedDeviceId, conn_id: String }
+}
+key! {
+    /// A room on a sliding-sync connection.
+    SlidingRoomKey { user_id: OwnedUserId, device_id: OwnedDeviceId, conn_id: String, room_id: OwnedRoomId }
+}
 
 catalogue! {
     /// The store's own rows.
@@ -309,6 +317,22 @@ catalogue! {
     98 keys DehydratedDevices "dehydrated_devices": UserKey => DehydratedDeviceRecord;
     /// Devices that are gone, until the services above have removed what they keep for them.
     99 accounts DepartedDevices "departed_devices": DeviceKey => ();
+
+    /// The OAuth clients of each platform, by id.
+    100 oauth OAuthClients "oauth_clients": PlatformKey => OAuthClientRecord;
+    /// Authorisation codes, by SHA-256 hash.
+    101 oauth AuthorizationCodes "authorization_codes": PlatformHashKey => AuthorizationCodeRecord;
+    /// What devices without a browser wait for, by the SHA-256 hash of their device code.
+    102 oauth DeviceGrants "device_grants": PlatformHashKey => DeviceGrantRecord;
+    /// The device grants (their hashes) by the code that people type.
+    103 oauth UserCodes "user_codes": PlatformKey => UserCodeRecord;
+    /// Who has logged in with a browser, by the SHA-256 hash of the cookie.
+    104 oauth BrowserSessions "browser_sessions": PlatformHashKey => BrowserSessionRecord;
+
+    /// The sliding-sync connections of each device.
+    110 sync SlidingConnections "sliding_connections": SlidingConnectionKey => SlidingConnectionRecord;
+    /// What was sent of each room on a sliding-sync connection.
+    111 sync SlidingRooms "sliding_rooms": SlidingRoomKey => SlidingRoomRecord;
 }
 
 #[cfg(test)]

@@ -17,10 +17,11 @@ use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_keys::Keys;
 use linkspan_media::{Media, MediaStore};
-use linkspan_platforms::{Platforms, Settings};
+use linkspan_oauth::OAuth;
+use linkspan_platforms::{Encryption, Platforms, Settings};
 use linkspan_push::{Push, PushSettings};
 use linkspan_rooms::Rooms;
-use linkspan_storage::{Memory, Store};
+use linkspan_storage::{Memory, Store, WriteSet};
 use linkspan_sync::Sync;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -34,7 +35,8 @@ pub(crate) const WHATSAPP: &str = "whatsapp.localhost";
 #[derive(Clone)]
 pub(crate) struct Network {
     pub(crate) app: App,
-    router: Router,
+    store: Store,
+    pub(crate) router: Router,
 }
 
 /// A logged-in client of a user.
@@ -57,8 +59,28 @@ pub(crate) struct Answer {
 
 impl Network {
     pub(crate) async fn open() -> Self {
-        let store = Store::in_memory(Memory::new().expect("memory opens"));
-        let settings = [INSTAGRAM, MESSENGER, WHATSAPP].map(settings).to_vec();
+        Self::with_rules(|_| Encryption::Optional).await
+    }
+
+    /// With what each platform demands of encryption.
+    pub(crate) async fn with_rules(rule: impl Fn(&str) -> Encryption) -> Self {
+        let settings = [INSTAGRAM, MESSENGER, WHATSAPP]
+            .map(|platform| Settings { encryption: rule(platform), ..settings(platform) });
+        Self::over(Store::in_memory(Memory::new().expect("memory opens")), settings.to_vec()).await
+    }
+
+    /// A server started anew over the same store.
+    pub(crate) async fn reopen(&self) -> Self {
+        let settings = self.app.platforms.iter().map(|platform| platform.settings.clone()).collect();
+        Self::over(self.store.clone(), settings).await
+    }
+
+    /// Waits until everything that is queued to be written is on disk.
+    pub(crate) async fn flush(&self) {
+        self.store.submit(WriteSet::new()).committed().await.expect("it is written");
+    }
+
+    async fn over(store: Store, settings: Vec<Settings>) -> Self {
         let platforms = Arc::new(Platforms::open(&store, settings, now_ts()).await.expect("platforms open"));
         let inbox = Inbox::new(store.clone(), now_ts());
         tokio::spawn(inbox.clone().follow(store.subscribe()));
@@ -73,10 +95,19 @@ impl Network {
             Push::open(store.clone(), accounts.clone(), rooms.clone(), settings).await.expect("push opens");
         let keys =
             Keys::new(store.clone(), platforms.clone(), accounts.clone(), rooms.clone(), inbox.clone());
-        let sync = Sync::new(rooms.clone(), accounts.clone(), inbox.clone(), keys.clone(), push.clone());
-        let media = Media::new(store, platforms.clone(), MediaStore::in_memory());
-        let app = App { platforms, accounts, inbox, directory, rooms, keys, push, sync, media };
-        Self { router: router(app.clone()), app }
+        let sync = Sync::new(
+            store.clone(),
+            rooms.clone(),
+            accounts.clone(),
+            inbox.clone(),
+            keys.clone(),
+            push.clone(),
+        );
+        let oauth = OAuth::new(store.clone(), accounts.clone());
+        let media = Media::new(store.clone(), platforms.clone(), MediaStore::in_memory());
+        let app = App { platforms, accounts, oauth, inbox, directory, rooms, keys, push, sync, media };
+        let router = router(app.clone()).merge(linkspan_pages::router(app.clone()));
+        Self { router, store, app }
     }
 
     /// Registers a user.
@@ -110,9 +141,21 @@ impl Network {
         path: &str,
         body: Option<Value>,
     ) -> Answer {
+        self.call_root(platform, token, method, &format!("/_matrix/client{path}"), body).await
+    }
+
+    /// Calls any path.
+    pub(crate) async fn call_root(
+        &self,
+        platform: &str,
+        token: Option<&str>,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Answer {
         let mut request = Request::builder()
             .method(method)
-            .uri(format!("http://{platform}/_matrix/client{path}"))
+            .uri(format!("http://{platform}{path}"))
             .header(header::HOST, platform);
         if let Some(token) = token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
@@ -129,6 +172,11 @@ impl Network {
 }
 
 impl Client {
+    /// The same client, which talks to another server.
+    pub(crate) fn on(&self, network: &Network) -> Client {
+        Client { network: network.clone(), ..self.clone() }
+    }
+
     /// Another device of the same user.
     pub(crate) async fn another_device(&self) -> Client {
         let body = json!({
@@ -210,6 +258,17 @@ impl Answer {
     pub(crate) fn ok(self) -> Value {
         assert_eq!(self.status, StatusCode::OK, "{}", self.json);
         self.json
+    }
+
+    /// Asserts that a rule on encryption was broken: which, and what the words name.
+    #[track_caller]
+    pub(crate) fn breaks(self, rule: &str, named: &[&str]) {
+        assert_eq!(text(&self.json["org.linkspan.rule"]), rule, "{}", self.json);
+        let words = text(&self.json["error"]);
+        for name in named {
+            assert!(words.contains(name), "{words:?} does not name {name}");
+        }
+        self.fails(403, "M_FORBIDDEN");
     }
 
     /// Asserts a failure: status and code.

@@ -38,6 +38,9 @@ pub const UNKNOWN_TOKEN: Expected = Expected(401, "M_UNKNOWN_TOKEN");
 /// A parameter is wrong.
 pub const INVALID_PARAM: Expected = Expected(400, "M_INVALID_PARAM");
 
+/// What OAuth's bodies are.
+const FORM: &str = "application/x-www-form-urlencoded";
+
 /// An entry of the table.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -137,6 +140,11 @@ impl Entry {
         Self { free_content: true, ..self }
     }
 
+    /// Whether errors are those of OAuth's RFCs.
+    pub fn is_oauth(&self) -> bool {
+        self.path.starts_with("/_linkspan/oauth2/")
+    }
+
     /// Whether the body is JSON that the endpoint looks at.
     pub fn has_json(&self) -> bool {
         self.content_type == "application/json" && !self.body.is_empty()
@@ -163,8 +171,20 @@ pub fn table() -> Vec<Entry> {
 }
 
 fn server() -> Vec<Entry> {
+    const SLIDING_UNSTABLE: &str = r#"{"lists": {"all": {"ranges": [[0, 99]], "timeline_limit": 20,
+        "required_state": [["*", "*"]]}}, "room_subscriptions": {"{room}": {"timeline_limit": 20,
+        "required_state": [["*", "*"]]}}, "extensions": {"account_data": {"enabled": true},
+        "to_device": {"enabled": true}, "e2ee": {"enabled": true}, "receipts": {"enabled": true}}}"#;
+    const SLIDING: &str = r#"{"lists": {"all": {"timeline_limit": 20, "required_state": {"include": [{}]}}},
+        "room_subscriptions": {"{room}": {"timeline_limit": 20, "required_state": {"include": [{}]}}},
+        "extensions": {"account_data": {"enabled": true}}}"#;
     vec![
         get("sync", "/v3/sync?timeout=0").others(OK).reveals(),
+        post("sliding_sync_unstable", "/unstable/org.matrix.simplified_msc3575/sync")
+            .body(SLIDING_UNSTABLE)
+            .others(OK)
+            .reveals(),
+        post("sliding_sync", "/v4/sync").body(SLIDING).others(OK).reveals(),
         get("get_versions", "/versions").others(OK),
         get("get_capabilities", "/v3/capabilities").others(OK),
         get("get_well_known", "/.well-known/matrix/client").others(OK),
@@ -193,6 +213,28 @@ fn sessions() -> Vec<Entry> {
             .others(INVALID_PARAM)
             .own(INVALID_PARAM),
         get("get_login_types", "/v3/login").others(OK),
+        post("get_login_token", "/v1/login/get_token").body(r#"{"auth": {auth}}"#).others(UNPROVEN),
+        get("get_auth_metadata", "/v1/auth_metadata").others(OK),
+        get("get_auth_issuer", "/unstable/org.matrix.msc2965/auth_issuer").others(OK),
+        get("redirect_to_log_in", "/v3/login/sso/redirect?redirectUrl=https://app.example.org/")
+            .own(Expected(302, ""))
+            .others(Expected(302, "")),
+        get("redirect_to_provider", "/v3/login/sso/redirect/none?redirectUrl=https://app.example.org/")
+            .own(NOT_FOUND)
+            .others(NOT_FOUND),
+        post("register_client", "/_linkspan/oauth2/registration")
+            .body(r#"{"client_uri": "https://app.example.org/", "redirect_uris": ["https://app.example.org/"]}"#)
+            .own(Expected(201, ""))
+            .others(Expected(201, "")),
+        post("give_tokens", "/_linkspan/oauth2/token")
+            .content(FORM, "grant_type=refresh_token&client_id=x&refresh_token={refresh_token}")
+            .own(Expected(400, ""))
+            .others(Expected(400, "")),
+        post("revoke_token", "/_linkspan/oauth2/revocation").content(FORM, "token=none").others(OK),
+        post("begin_device_grant", "/_linkspan/oauth2/device_authorization")
+            .content(FORM, "client_id=none&scope=none")
+            .own(Expected(401, ""))
+            .others(Expected(401, "")),
         post("log_in", "/v3/login")
             .body(
                 r#"{"type": "m.login.password", "identifier": {"type": "m.id.user", "user": "{user}"},

@@ -19,9 +19,8 @@ pub(crate) struct RequestHead<'a> {
 }
 
 impl RequestHead<'_> {
-    /// The client's address, as the listener saw it.
     fn address(&self) -> IpAddr {
-        self.parts.extensions.get::<ClientAddress>().map_or(IpAddr::from([0, 0, 0, 0]), |address| address.0)
+        address_of(&self.parts.extensions)
     }
 
     /// Counts the request against the platform's limits; `user_id` when the caller is known.
@@ -34,6 +33,11 @@ impl RequestHead<'_> {
             _ => Ok(limiter.check(self.rate_class, &self.address().to_string())?),
         }
     }
+}
+
+/// A client's address, as the listener saw it.
+pub fn address_of(extensions: &http::Extensions) -> IpAddr {
+    extensions.get::<ClientAddress>().map_or(IpAddr::from([0, 0, 0, 0]), |address| address.0)
 }
 
 /// A level of access, proved from a request's head.
@@ -65,6 +69,8 @@ pub(crate) struct User {
     pub(crate) user_id: OwnedUserId,
     pub(crate) device_id: OwnedDeviceId,
     pub(crate) admin: bool,
+    /// The session is one of the OAuth 2.0 API.
+    pub(crate) oauth: bool,
 }
 
 impl User {
@@ -75,6 +81,19 @@ impl User {
         } else {
             Err(ApiError::forbidden("you can do this for yourself only"))
         }
+    }
+
+    /// Refuses what sessions of the OAuth 2.0 API do on the platform's pages.
+    /// <https://spec.matrix.org/v1.19/client-server-api/#oauth-20-api>
+    pub(crate) fn check_proves_by_password(&self) -> Result<(), ApiError> {
+        if !self.oauth {
+            return Ok(());
+        }
+        Err(ApiError::new(
+            http::StatusCode::NOT_FOUND,
+            ErrorKind::Unrecognized,
+            "this session began by OAuth 2.0: use the platform's page for accounts",
+        ))
     }
 
     /// For whom events are rendered, in answers that are not a sync's.
@@ -97,6 +116,7 @@ impl Caller for User {
             user_id: session.user_id,
             device_id: session.device_id,
             admin: session.admin,
+            oauth: session.oauth,
         })
     }
 }

@@ -65,9 +65,17 @@ pub(crate) struct Endpoint {
     pub(crate) method: Method,
     pub(crate) paths: Vec<&'static str>,
     pub(crate) run: Run,
+    /// It need not run to its end if the client goes away.
+    pub(crate) may_be_dropped: bool,
 }
 
 impl Endpoint {
+    /// Nobody misses the rest of it if the client goes away meanwhile.
+    pub(crate) fn may_be_dropped(mut self) -> Self {
+        self.may_be_dropped = true;
+        self
+    }
+
     /// The same endpoint at one more path.
     pub(crate) fn also_at(mut self, path: &'static str) -> Self {
         self.paths.push(path);
@@ -99,7 +107,13 @@ where
     let paths: Vec<_> = R::PATH_BUILDER.all_paths().collect();
     let path =
         *paths.iter().rfind(|path| path.contains("/v")).or(paths.last()).expect("an endpoint has a path");
-    Endpoint { info: info::<F>(R::METHOD.clone(), path, C::ACCESS, spec), method: R::METHOD, paths, run }
+    Endpoint {
+        info: info::<F>(R::METHOD.clone(), path, C::ACCESS, spec),
+        may_be_dropped: R::METHOD == Method::GET,
+        method: R::METHOD,
+        paths,
+        run,
+    }
 }
 
 /// An endpoint that reads the request and writes the response itself.
@@ -125,7 +139,13 @@ where
         })
     });
     let path = *paths.last().expect("an endpoint has a path");
-    Endpoint { info: info::<F>(method.clone(), path, C::ACCESS, spec), method, paths: paths.to_vec(), run }
+    Endpoint {
+        info: info::<F>(method.clone(), path, C::ACCESS, spec),
+        may_be_dropped: method == Method::GET,
+        method,
+        paths: paths.to_vec(),
+        run,
+    }
 }
 
 fn info<F>(method: Method, path: &'static str, access: Access, spec: &'static str) -> EndpointInfo {

@@ -37,6 +37,8 @@ pub(crate) fn custom_kind(errcode: &str) -> ErrorKind {
 pub(crate) enum ApiError {
     /// A standard error.
     Standard { status: StatusCode, kind: ErrorKind, message: String },
+    /// `M_FORBIDDEN` with the rule that was broken, as a word for programs.
+    Rule { rule: &'static str, message: String },
     /// More authentication is needed.
     Uiaa(Box<UiaaInfo>),
 }
@@ -77,6 +79,17 @@ impl ApiError {
         let mut data = UnknownTokenErrorData::new();
         data.soft_logout = soft;
         Self::unauthorized(ErrorKind::UnknownToken(data), "this access token is not valid")
+    }
+
+    /// An error of OAuth that its RFCs have no code for: the accounts' refusals, and failures.
+    pub(crate) fn from_oauth(error: &linkspan_oauth::OAuthError) -> Self {
+        use linkspan_accounts::AccountsError::{Deactivated, TooMany};
+        match error {
+            linkspan_oauth::OAuthError::Accounts(error @ (Deactivated | TooMany(_))) => {
+                Self::forbidden(error.to_string())
+            }
+            error => Self::internal(error),
+        }
     }
 
     /// A body that is not the JSON that was expected.
@@ -126,6 +139,13 @@ impl IntoResponse for ApiError {
             Self::Standard { status, kind, message } => {
                 let body = ErrorBody::Standard(StandardErrorBody::new(kind, message));
                 ruma::api::error::Error::new(status, body).try_into_http_response::<BytesMut>()
+            }
+            Self::Rule { rule, message } => {
+                let body = serde_json::json!({
+                    "errcode": "M_FORBIDDEN", "error": message, "org.linkspan.rule": rule,
+                });
+                let body = ErrorBody::Json(body);
+                ruma::api::error::Error::new(StatusCode::FORBIDDEN, body).try_into_http_response::<BytesMut>()
             }
         };
         match response {
@@ -225,6 +245,8 @@ impl From<KeysError> for ApiError {
 impl From<SyncError> for ApiError {
     fn from(error: SyncError) -> Self {
         match error {
+            SyncError::UnknownPos => Self::bad_request(ErrorKind::UnknownPos, error.to_string()),
+            SyncError::TooMany => Self::invalid_param(error.to_string()),
             SyncError::Rooms(error) => error.into(),
             SyncError::Accounts(error) => error.into(),
             SyncError::Keys(error) => error.into(),
@@ -239,6 +261,7 @@ impl From<RoomsError> for ApiError {
         let message = error.to_string();
         match error {
             RoomsError::Forbidden(_) => Self::forbidden(message),
+            RoomsError::Encryption(refusal) => Self::Rule { rule: refusal.rule(), message },
             RoomsError::NotFound(_) => Self::not_found(message),
             RoomsError::Invalid(_) => Self::bad_request(ErrorKind::InvalidParam, message),
             RoomsError::BadJson(_) => Self::bad_request(ErrorKind::BadJson, message),

@@ -10,8 +10,8 @@ use crate::{
     endpoint::{Endpoint, endpoint, raw_endpoint},
     endpoints::{
         account, account_data, dehydrated_device, devices, directory, discovery, filters, key_backup, keys,
-        media, membership, presence, profile, push, read, receipts, registration, report, rooms, search,
-        send, server_info, session, sync, to_device,
+        media, membership, oauth, oauth_metadata, presence, profile, push, read, receipts, registration,
+        report, rooms, search, send, server_info, session, sliding_sync, sync, to_device,
     },
 };
 
@@ -30,6 +30,22 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             Free,
             "client-server-api/#get_matrixclientv3sync",
         ),
+        raw_endpoint(
+            Method::POST,
+            &["/_matrix/client/unstable/org.matrix.simplified_msc3575/sync"],
+            sliding_sync::sliding_sync_unstable,
+            Free,
+            "https://github.com/matrix-org/matrix-spec-proposals/pull/4186",
+        )
+        .may_be_dropped(),
+        raw_endpoint(
+            Method::POST,
+            &["/_matrix/client/v4/sync"],
+            sliding_sync::sliding_sync,
+            Free,
+            "https://github.com/matrix-org/matrix-spec-proposals/pull/4186",
+        )
+        .may_be_dropped(),
         // Discovery
         endpoint(discovery::get_versions, Free, "client-server-api/#get_matrixclientversions"),
         raw_endpoint(
@@ -92,7 +108,79 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             "https://element-hq.github.io/synapse/latest/admin_api/register_api.html",
         ),
         // Sessions
-        endpoint(session::get_login_types, Free, "client-server-api/#get_matrixclientv3login"),
+        raw_endpoint(
+            Method::GET,
+            &["/_matrix/client/r0/login", "/_matrix/client/v3/login"],
+            session::get_login_types,
+            Free,
+            "client-server-api/#get_matrixclientv3login",
+        ),
+        endpoint(session::get_login_token, Login, "client-server-api/#post_matrixclientv1loginget_token"),
+        // OAuth 2.0
+        raw_endpoint(
+            Method::GET,
+            &[
+                "/.well-known/oauth-authorization-server",
+                "/.well-known/openid-configuration",
+                "/_matrix/client/unstable/org.matrix.msc2965/auth_metadata",
+                "/_matrix/client/v1/auth_metadata",
+            ],
+            oauth_metadata::get_auth_metadata,
+            Free,
+            "client-server-api/#get_matrixclientv1auth_metadata",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_matrix/client/unstable/org.matrix.msc2965/auth_issuer"],
+            oauth_metadata::get_auth_issuer,
+            Free,
+            "https://github.com/matrix-org/matrix-spec-proposals/pull/2965",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_matrix/client/r0/login/sso/redirect", "/_matrix/client/v3/login/sso/redirect"],
+            oauth_metadata::redirect_to_log_in,
+            Free,
+            "client-server-api/#get_matrixclientv3loginssoredirect",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &[
+                "/_matrix/client/unstable/org.matrix.msc2858/login/sso/redirect/{idp_id}",
+                "/_matrix/client/v3/login/sso/redirect/{idp_id}",
+            ],
+            oauth_metadata::redirect_to_provider,
+            Free,
+            "client-server-api/#get_matrixclientv3loginssoredirectidpid",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &[oauth_metadata::REGISTRATION],
+            oauth::register_client,
+            Registration,
+            "client-server-api/#client-registration",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &[oauth_metadata::TOKEN],
+            oauth::give_tokens,
+            Other,
+            "client-server-api/#grant-types",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &[oauth_metadata::REVOCATION],
+            oauth::revoke_token,
+            Other,
+            "client-server-api/#token-revocation",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &[oauth_metadata::DEVICE_AUTHORIZATION],
+            oauth::begin_device_grant,
+            Login,
+            "client-server-api/#device-authorisation-grant",
+        ),
         raw_endpoint(
             Method::POST,
             &["/_matrix/client/r0/login", "/_matrix/client/v3/login"],

@@ -93,6 +93,30 @@ impl Accounts {
         self.authenticate_interactively(purpose, PASSWORD_FLOWS, auth, now_ts).await.map(|_| ())
     }
 
+    /// As above, for a user whose session is one of the OAuth 2.0 API: who has approved the reset of the
+    /// cross-signing keys on the platform's pages has proved enough. `approval_url`: where that is done.
+    pub(crate) fn prove_approval(
+        &self,
+        purpose: &Purpose,
+        approval_url: &str,
+        auth: Option<&AuthData>,
+        now_ts: u64,
+    ) -> Result<(), AccountsError> {
+        if purpose.user_id.as_ref().is_some_and(|user_id| self.may_reset_cross_signing(user_id, now_ts)) {
+            return Ok(());
+        }
+        let (name, session, gone) = self.interactive_session(purpose, auth, now_ts)?;
+        let unapproved = auth.map(|_| refusal("this has not been approved yet"));
+        let mut info = UiaaInfo::new(vec![AuthFlow::new(vec![AuthType::OAuth])]);
+        let url = serde_json::json!({ "url": approval_url });
+        let params = serde_json::json!({ "m.oauth": url, "org.matrix.cross_signing_reset": url });
+        info.params = serde_json::value::to_raw_value(&params).ok();
+        info.session = Some(name.clone());
+        info.auth_error = gone.or(unapproved).map(Box::new);
+        self.shared.interactive.put(name, session, now_ts + SESSION_MS);
+        Err(AccountsError::Interactive(Box::new(info)))
+    }
+
     /// The session that is gone on with, or a new one.
     fn interactive_session(
         &self,

@@ -8,7 +8,9 @@
 //! learns from [`DeviceRemoved`] what to remove.
 
 mod account_data;
+mod begin_session;
 mod change_password;
+mod cross_signing_reset;
 mod deactivate;
 mod devices;
 mod expiring;
@@ -16,6 +18,7 @@ mod filters;
 mod interactive;
 mod list_accounts;
 mod log_in;
+mod log_in_by_token;
 mod log_out;
 mod openid;
 mod password;
@@ -23,6 +26,7 @@ mod profile;
 mod refresh;
 mod register;
 mod registration_token;
+mod revoke_token;
 mod session;
 mod shared_secret;
 mod tags;
@@ -38,17 +42,21 @@ use linkspan_storage::{
 use ruma::{OwnedServerName, OwnedUserId, api::client::uiaa::UiaaInfo};
 
 pub use account_data::{AccountDataItem, put_account_data};
+pub use begin_session::ClientDevice;
+pub use cross_signing_reset::Proof;
 pub use devices::{DeviceInfo, DeviceRemoved};
 pub use interactive::Purpose;
 pub use list_accounts::AccountInfo;
 pub use log_in::{Credentials, LoggedIn, NewDevice};
+pub use log_in_by_token::LoginToken;
 pub use openid::OpenIdToken;
 pub use profile::{Profile, check_profile_field};
-pub use refresh::Refreshed;
+pub use refresh::{RefreshOutcome, Refreshed};
 pub use register::{Registered, Registration};
 pub use registration_token::RegistrationTokenInfo;
 pub use session::Session;
 pub use shared_secret::SharedSecretRegistration;
+pub use token::{TokenHash, hash_token, new_token, random_text};
 
 /// Something about an account failed.
 #[derive(Debug, thiserror::Error)]
@@ -136,6 +144,8 @@ struct Shared {
     interactive: expiring::Expiring<interactive::Interactive>,
     nonces: expiring::Expiring<OwnedServerName>,
     openid: expiring::Expiring<OwnedUserId>,
+    login_tokens: expiring::Expiring<OwnedUserId>,
+    cross_signing_resets: expiring::Expiring<()>,
     tag_locks: tags::Locks,
 }
 
@@ -148,6 +158,8 @@ impl Accounts {
             interactive: expiring::Expiring::new(10_000),
             nonces: expiring::Expiring::new(1_000),
             openid: expiring::Expiring::new(10_000),
+            login_tokens: expiring::Expiring::new(10_000),
+            cross_signing_resets: expiring::Expiring::new(10_000),
             tag_locks: tags::Locks::new(),
         };
         Self { store, shared: Arc::new(shared), on_create: None }

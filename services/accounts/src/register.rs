@@ -147,7 +147,7 @@ impl Accounts {
             let logged_in = account.device.as_ref().map(|device| {
                 let device_id = device.device_id.clone().unwrap_or_else(new_device_id);
                 let key = DeviceKey { user_id: user_id.clone(), device_id };
-                put_device(&mut writes, &key, None, device, now_ts)
+                put_device(&mut writes, &key, None, device, None, now_ts)
             });
             match self.store.commit(writes).await {
                 Ok(_) => return Ok(Registered { user_id, logged_in }),

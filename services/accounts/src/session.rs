@@ -34,6 +34,8 @@ pub struct Session {
     pub device_id: OwnedDeviceId,
     /// Whether the user administers the platform.
     pub admin: bool,
+    /// Whether the session is one of the OAuth 2.0 API: its user proves things on the platform's pages.
+    pub oauth: bool,
 }
 
 /// A session as it is kept in memory.
@@ -110,7 +112,12 @@ impl Accounts {
             return Err(unknown());
         }
         let cached = Arc::new(Cached {
-            session: Session { user_id: token.user_id, device_id: token.device_id, admin },
+            session: Session {
+                user_id: token.user_id,
+                device_id: token.device_id,
+                admin,
+                oauth: device.client_id.is_some(),
+            },
             expires_ts: token.expires_ts,
             last_seen_ts: AtomicU64::new(device.last_seen_ts),
         });

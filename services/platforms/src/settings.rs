@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use linkspan_domain::EncryptionRule;
 use ruma::{OwnedServerName, RoomVersionId};
 use serde::Deserialize;
 
@@ -44,6 +45,17 @@ pub enum Encryption {
     Forbidden,
 }
 
+impl Encryption {
+    /// The rule that holds in the rooms of a platform's people; None: there is none.
+    pub fn rule(self) -> Option<EncryptionRule> {
+        match self {
+            Self::Optional => None,
+            Self::Required => Some(EncryptionRule::Required),
+            Self::Forbidden => Some(EncryptionRule::Forbidden),
+        }
+    }
+}
+
 fn yes() -> bool {
     true
 }
@@ -77,7 +89,12 @@ pub struct Settings {
     /// Whether sign-up proves a number or an address.
     #[serde(default = "yes")]
     pub verify: bool,
-    /// Whether messages are encrypted.
+    /// Whether clients can log in by OAuth 2.0, on the platform's own pages; by password they always can.
+    #[serde(default = "yes")]
+    pub oauth: bool,
+    /// The colour of the platform's pages, as `#rrggbb`; None: one that its name gives.
+    pub colour: Option<String>,
+    /// Whether messages are encrypted in the rooms that this platform's people are in, whoever sends them.
     #[serde(default)]
     pub encryption: Encryption,
     /// Of new rooms.

@@ -9,6 +9,7 @@
 mod append;
 mod audit;
 mod create_room;
+mod encryption;
 mod events;
 mod filter;
 mod insert;
@@ -35,7 +36,7 @@ use std::sync::Arc;
 use dashmap::DashMap;
 use linkspan_accounts::{Accounts, AccountsError};
 use linkspan_directory::{Directory, DirectoryError};
-use linkspan_domain::{DraftError, Forbidden};
+use linkspan_domain::{DraftError, EncryptionRefusal, Forbidden};
 use linkspan_inbox::Inbox;
 use linkspan_platforms::Platforms;
 use linkspan_storage::{StorageError, Store};
@@ -64,6 +65,9 @@ pub enum RoomsError {
     /// The rules of the room, or of the platform, do not allow it.
     #[error("{0}")]
     Forbidden(String),
+    /// A platform's rule on encryption does not allow it.
+    #[error(transparent)]
+    Encryption(#[from] EncryptionRefusal),
     /// There is no such thing, or the user may not know of it.
     #[error("{0}")]
     NotFound(String),

@@ -171,7 +171,8 @@ impl Rooms {
         let limit = limit.min(MAX_PAGE);
         let (before, after) = self.surroundings(view, &event, limit / 2, limit - limit / 2, keep).await?;
         let last = after.last().unwrap_or(&event);
-        let state = self.state_events_in(&view.room.id, last.state_after).await?;
+        let mut state = self.state_events_in(&view.room.id, last.state_after).await?;
+        state.retain(|event| !view.hides(event));
         Ok(Context {
             start: Boundary(before.last().unwrap_or(&event).seq - 1),
             end: Boundary(last.seq),

@@ -5,12 +5,13 @@ use toml::{Table, Value};
 use super::{Problem, Tree, problem};
 
 /// All crates of the layers. Each may use those that stand before it, but see [`APART`].
-const ORDER: [&str; 14] = [
+const ORDER: [&str; 15] = [
     "linkspan-domain",
     "linkspan-storage",
     "linkspan-platforms",
     "linkspan-inbox",
     "linkspan-accounts",
+    "linkspan-oauth",
     "linkspan-directory",
     "linkspan-media",
     "linkspan-rooms",

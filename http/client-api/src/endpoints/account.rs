@@ -24,6 +24,7 @@ pub(crate) async fn change_password(
     caller: User,
     request: change_password::v3::Request,
 ) -> Result<change_password::v3::Response, ApiError> {
+    caller.check_proves_by_password()?;
     let removed = app
         .accounts
         .change_password(
@@ -44,6 +45,7 @@ pub(crate) async fn deactivate(
     caller: User,
     request: deactivate::v3::Request,
 ) -> Result<deactivate::v3::Response, ApiError> {
+    caller.check_proves_by_password()?;
     app.accounts.check_deactivation(&caller.user_id, request.auth.as_ref(), now_ts()).await?;
     let removed = app.rooms.deactivate_account(&caller.user_id, request.erase, now_ts()).await?;
     app.forget_devices(removed).await?;

@@ -9,11 +9,13 @@ const VERSIONS: [&str; 12] =
     ["v1.1", "v1.2", "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8", "v1.9", "v1.10", "v1.11", "v1.12"];
 
 /// What is implemented beyond these versions, or under an earlier name.
-const FEATURES: [&str; 8] = [
+const FEATURES: [&str; 10] = [
     "org.matrix.msc2946",
     "org.matrix.msc3030",
     "org.matrix.msc3266",
+    "org.matrix.msc3814",
     "org.matrix.msc3916.stable",
+    "org.matrix.simplified_msc3575",
     "uk.half-shot.msc2666.query_mutual_rooms",
     "uk.half-shot.msc2666.query_mutual_rooms.stable",
     "uk.tcpip.msc4133",

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use axum::{extract::Request, response::Response};
 use http::{HeaderMap, header};
 use linkspan_domain::versions;
+use linkspan_platforms::{Encryption, Platform};
 use ruma::api::client::thirdparty::get_protocols;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     App,
@@ -21,21 +22,40 @@ pub(crate) async fn get_capabilities(_: App, caller: User, _: Request) -> Result
         versions::SUPPORTED.iter().map(|version| (version.as_str(), "stable")).collect();
     let default = &caller.platform.settings.room_version;
     Ok(json_answer(&json!({ "capabilities": {
-        "m.change_password": { "enabled": true },
+        "m.change_password": { "enabled": !caller.oauth },
         "m.room_versions": { "default": default, "available": available },
         "m.set_displayname": { "enabled": true },
         "m.set_avatar_url": { "enabled": true },
         "m.3pid_changes": { "enabled": false },
-        "m.get_login_token": { "enabled": false },
+        "m.get_login_token": { "enabled": !caller.oauth },
         "m.profile_fields": { "enabled": true },
     } })))
 }
 
 /// The base URL is the one that the request came by: every platform has its own.
 pub(crate) async fn get_well_known(_: App, caller: Anybody, request: Request) -> Result<Response, ApiError> {
-    let host = host(request.headers()).unwrap_or(caller.platform.server_name().as_str());
-    let base_url = format!("{}://{host}", scheme(request.headers()));
-    Ok(json_answer(&json!({ "m.homeserver": { "base_url": base_url } })))
+    let base_url = base_url(request.headers(), &caller.platform);
+    let mut answer = json!({ "m.homeserver": { "base_url": base_url } });
+    if let Some(hint) = encryption_hint(caller.platform.settings.encryption) {
+        answer["io.element.e2ee"] = hint;
+    }
+    Ok(json_answer(&answer))
+}
+
+/// Whether clients are to encrypt new rooms, and whether they may offer it at all. The name is Element's; others
+/// read it too.
+fn encryption_hint(encryption: Encryption) -> Option<Value> {
+    match encryption {
+        Encryption::Optional => None,
+        Encryption::Required => Some(json!({ "default": true, "force_disable": false })),
+        Encryption::Forbidden => Some(json!({ "default": false, "force_disable": true })),
+    }
+}
+
+/// Where a client reaches a platform, as it came: scheme and host, without a slash at the end.
+pub fn base_url(headers: &HeaderMap, platform: &Platform) -> String {
+    let host = host(headers).unwrap_or(platform.server_name().as_str());
+    format!("{}://{host}", scheme(headers))
 }
 
 fn scheme(headers: &HeaderMap) -> &'static str {
