@@ -5,6 +5,7 @@
 
 mod checks;
 mod journal;
+mod key_claims;
 mod load;
 mod sync;
 
