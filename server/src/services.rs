@@ -19,13 +19,13 @@ use linkspan_storage::{StorageError, Store};
 use linkspan_sync::Sync;
 use tokio::task::JoinSet;
 
-use crate::{Failure, config::Config, media};
+use crate::{Failure, config::Config, mail::SmtpMailer, media};
 
 /// How often what is idle is forgotten.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
-/// How often transaction ids are looked at …
-const TRANSACTION_SWEEP: Duration = Duration::from_secs(6 * 60 * 60);
-/// … and how old they become.
+/// How often what is old is looked for: transaction ids …
+const OLD_SWEEP: Duration = Duration::from_secs(6 * 60 * 60);
+/// … which become so old.
 const TRANSACTION_LIFE_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// How often codes, browsers and clients are looked at that have expired.
@@ -58,6 +58,7 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
     tasks.spawn(inbox.clone().follow(store.subscribe()));
     let directory = Directory::new(store.clone(), platforms.clone());
     let accounts = accounts(store.clone(), directory.clone());
+    let accounts = accounts.with_mailer(Arc::new(SmtpMailer::new(&config.platforms)?));
     let rooms =
         Rooms::new(store.clone(), platforms.clone(), accounts.clone(), directory.clone(), inbox.clone());
     let settings = PushSettings::new(Arc::new(now_ts));
@@ -72,18 +73,25 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
     let app = App { platforms, accounts, oauth, inbox, directory, rooms, keys, push, sync, media };
     app.forget_departed_devices().await?;
     tasks.spawn(forget_idle(app.clone()));
-    tasks.spawn(forget_transactions(app.clone()));
+    tasks.spawn(app.rooms.clone().send_delayed_events(now_ts));
+    tasks.spawn(forget_old(app.clone()));
     tasks.spawn(expire_oauth(app.clone()));
     Ok((app, tasks))
 }
 
-async fn forget_transactions(app: App) {
-    let mut every = tokio::time::interval(TRANSACTION_SWEEP);
+async fn forget_old(app: App) {
+    let mut every = tokio::time::interval(OLD_SWEEP);
     loop {
         every.tick().await;
         if let Err(error) = app.rooms.forget_transactions(now_ts().saturating_sub(TRANSACTION_LIFE_MS)).await
         {
             tracing::warn!(%error, "old transaction ids could not be forgotten");
+        }
+        for platform in app.platforms.iter() {
+            let forgotten = app.accounts.forget_email_validations(platform.server_name(), now_ts()).await;
+            if let Err(error) = forgotten {
+                tracing::warn!(%error, "addresses that nobody has confirmed could not be forgotten");
+            }
         }
     }
 }

@@ -170,6 +170,10 @@ key! {
     ReportKey { platform: OwnedServerName, position: Position }
 }
 key! {
+    /// A delayed event in the order in which they are due.
+    DelayQueueKey { platform: OwnedServerName, due_ts: u64, delay_id: String }
+}
+key! {
     /// A thumbnail; the size in pixels.
     ThumbnailKey { platform: OwnedServerName, media_id: String, width: u32, height: u32, method: String }
 }
@@ -230,6 +234,13 @@ catalogue! {
     /// Stored filters, as JSON.
     26 accounts Filters "filters": UserNameKey => Json;
 
+    /// The e-mail addresses of each platform's users; never shown to others.
+    27 accounts EmailAddresses "email_addresses": PlatformKey => EmailAddressRecord;
+    /// The e-mail addresses of each user.
+    28 accounts UserEmailAddresses "user_email_addresses": UserNameKey => ();
+    /// E-mail addresses that are being validated, by the session's id.
+    29 accounts EmailValidations "email_validations": PlatformKey => EmailValidationRecord;
+
     /// Words by which users of a platform are found.
     30 directory DirectoryTerms "directory_terms": DirectoryTermKey => ();
     /// Room aliases.
@@ -283,6 +294,11 @@ catalogue! {
     /// Reports of rooms, events and users.
     66 rooms Reports "reports": ReportKey => ReportRecord;
 
+    /// Events that are, or were, to be sent later, by id.
+    68 rooms DelayedEvents "delayed_events": PlatformKey => DelayedEventRecord;
+    /// Those of them that wait, in the order in which they are due.
+    69 rooms DelayedEventQueue "delayed_event_queue": DelayQueueKey => ();
+
     /// Pushers.
     70 push Pushers "pushers": PusherKey => PusherRecord;
     /// Counts of unread messages, as far as they were counted.
@@ -333,6 +349,8 @@ catalogue! {
     110 sync SlidingConnections "sliding_connections": SlidingConnectionKey => SlidingConnectionRecord;
     /// What was sent of each room on a sliding-sync connection.
     111 sync SlidingRooms "sliding_rooms": SlidingRoomKey => SlidingRoomRecord;
+    /// The delayed events of each user.
+    115 rooms UserDelayedEvents "user_delayed_events": UserNameKey => ();
 }
 
 #[cfg(test)]

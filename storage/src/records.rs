@@ -39,6 +39,12 @@ records! {
         created_ts: u64,
         deactivated: bool,
         admin: bool,
+        /// May only read, leave, and take back what it said.
+        #[serde(default)]
+        suspended: bool,
+        /// May do nothing but log out.
+        #[serde(default)]
+        locked: bool,
     }
     /// A device: one log-in of a user.
     DeviceRecord {
@@ -60,6 +66,26 @@ records! {
         /// What all refresh tokens of an OAuth session have in common, hashed: a spent one is known by it.
         #[serde(default)]
         refresh_family: Option<[u8; 32]>,
+    }
+    /// Whose e-mail address it is.
+    EmailAddressRecord {
+        user_id: OwnedUserId,
+        validated_ts: u64,
+        added_ts: u64,
+    }
+    /// Somebody is asked to show that an e-mail address is theirs.
+    EmailValidationRecord {
+        address: String,
+        /// What for: see services/accounts.
+        purpose: String,
+        client_secret: [u8; 32],
+        /// Of the last mail.
+        send_attempt: u64,
+        /// The hash of the token in the last mail; None: that mail had none.
+        token: Option<[u8; 32]>,
+        next_link: Option<String>,
+        expires_ts: u64,
+        validated_ts: Option<u64>,
     }
     /// Whose access token it is.
     AccessTokenRecord {
@@ -313,6 +339,28 @@ records! {
         score: Option<i64>,
         ts: u64,
     }
+    /// An event that is, or was, to be sent later.
+    DelayedEventRecord {
+        user_id: OwnedUserId,
+        device_id: OwnedDeviceId,
+        room_id: OwnedRoomId,
+        event_type: String,
+        state_key: Option<String>,
+        /// JSON, as the client sent it.
+        content: String,
+        txn_id: Option<String>,
+        delay_ms: u64,
+        /// When it was scheduled, or last restarted.
+        running_since_ts: u64,
+        /// When it was sent, cancelled, or failed.
+        finalised_ts: Option<u64>,
+        /// Whether it was somebody's action that ended it.
+        by_action: bool,
+        /// What it became.
+        event_id: Option<OwnedEventId>,
+        /// Why it could not be sent: code and message.
+        error: Option<(String, String)>,
+    }
     /// A pusher.
     PusherRecord {
         /// The pusher as the client set it, JSON.
@@ -384,7 +432,8 @@ pub struct EventRecord {
     pub state_after: u64,
     /// A set of the `FLAG_` constants.
     pub flags: u8,
-    /// The device that sent it and its transaction id, if it was sent here: "device\0txn".
+    /// The device that sent it and its transaction id, if it was sent here: "device\0txn"; or the id that it had
+    /// while it was delayed: "\0\0delay_id".
     pub sent_by: String,
     /// Its id.
     pub event_id: OwnedEventId,

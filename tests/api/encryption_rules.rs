@@ -219,8 +219,7 @@ async fn clients_learn_what_new_rooms_are_to_be() {
         (WHATSAPP, json!({ "default": true, "force_disable": false })),
         (MESSENGER, json!({ "default": false, "force_disable": true })),
     ] {
-        let told =
-            network.call_root(platform, None, Method::GET, "/.well-known/matrix/client", None).await.ok();
+        let told = network.call(platform, None, Method::GET, "/.well-known/matrix/client", None).await.ok();
         assert_eq!(told["io.element.e2ee"], hint, "{platform}");
     }
 }

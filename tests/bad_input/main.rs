@@ -15,7 +15,7 @@ use linkspan_tests::{
 };
 
 /// The codes that bad input may get.
-const CODES: [&str; 25] = [
+const CODES: [&str; 29] = [
     "M_BAD_ALIAS",
     "M_BAD_JSON",
     "M_CANNOT_OVERWRITE_MEDIA",
@@ -41,6 +41,10 @@ const CODES: [&str; 25] = [
     "M_UNSUPPORTED_ROOM_VERSION",
     "M_USER_IN_USE",
     "M_WEAK_PASSWORD",
+    "M_LIMIT_EXCEEDED",
+    "M_THREEPID_AUTH_FAILED",
+    "M_THREEPID_MEDIUM_NOT_SUPPORTED",
+    "ORG.MATRIX.MSC4140_MAX_DELAY_EXCEEDED",
 ];
 
 /// The codes of OAuth's RFCs that bad input may get.

@@ -58,6 +58,10 @@ pub struct Entry {
     pub own: Expected,
     /// What ben and carl get.
     pub others: Expected,
+    /// What carl gets at his own platform's address, where it is not what ben gets.
+    pub abroad: Option<Expected>,
+    /// What is answered without a token, where it is not what ben gets.
+    pub nobody: Option<Expected>,
     /// Anna reads a secret here.
     pub reveals: bool,
     /// Others may learn the id of anna's room here.
@@ -79,6 +83,8 @@ fn entry(method: &'static str, name: &'static str, path: &'static str) -> Entry 
         content_type: "application/json",
         own: OK,
         others: FORBIDDEN,
+        abroad: None,
+        nobody: None,
         reveals: false,
         open: false,
         ends_session: false,
@@ -118,6 +124,14 @@ impl Entry {
 
     fn others(self, others: Expected) -> Self {
         Self { others, ..self }
+    }
+
+    fn abroad(self, abroad: Expected) -> Self {
+        Self { abroad: Some(abroad), ..self }
+    }
+
+    fn nobody(self, nobody: Expected) -> Self {
+        Self { nobody: Some(nobody), ..self }
     }
 
     fn reveals(self) -> Self {
@@ -190,7 +204,17 @@ fn server() -> Vec<Entry> {
         get("get_well_known", "/.well-known/matrix/client").others(OK),
         get("get_support", "/.well-known/matrix/support").others(NOT_FOUND).own(NOT_FOUND),
         get("get_turn_server", "/v3/voip/turnServer").others(OK),
+        get("get_rtc_transports", "/v1/rtc/transports").others(OK),
         get("get_thirdparty_protocols", "/v3/thirdparty/protocols").others(OK),
+        get("get_thirdparty_protocol", "/v3/thirdparty/protocol/irc").others(NOT_FOUND).own(NOT_FOUND),
+        get("get_thirdparty_locations", "/v3/thirdparty/location/irc").others(NOT_FOUND).own(NOT_FOUND),
+        get("get_thirdparty_users", "/v3/thirdparty/user/irc?nick=anna").others(NOT_FOUND).own(NOT_FOUND),
+        get("get_thirdparty_locations_of_alias", "/v3/thirdparty/location?alias={alias}")
+            .others(NOT_FOUND)
+            .own(NOT_FOUND),
+        get("get_thirdparty_users_of_user", "/v3/thirdparty/user?userid={user}")
+            .others(NOT_FOUND)
+            .own(NOT_FOUND),
     ]
 }
 
@@ -252,14 +276,62 @@ fn sessions() -> Vec<Entry> {
 }
 
 fn account() -> Vec<Entry> {
+    const DENIED: Expected = Expected(403, "M_THREEPID_DENIED");
+    const NO_SUCH_MEDIUM: Expected = Expected(400, "M_THREEPID_MEDIUM_NOT_SUPPORTED");
+    const EMAIL: &str = r#"{"client_secret": "monkeys", "email": "anna@example.org", "send_attempt": 1}"#;
+    const PHONE: &str = r#"{"client_secret": "monkeys", "country": "DE", "phone_number": "0170 1234567",
+                            "send_attempt": 1}"#;
     vec![
         post("change_password", "/v3/account/password")
             .body(r#"{"new_password": "another {password}", "auth": {auth}}"#)
-            .others(UNPROVEN),
+            .others(UNPROVEN)
+            .nobody(MISSING_TOKEN),
         post("deactivate", "/v3/account/deactivate").body(r#"{"auth": {auth}}"#).others(UNPROVEN),
         get("get_3pids", "/v3/account/3pid").others(OK),
+        // This server sends no mails.
+        post("request_register_token", "/v3/register/email/requestToken")
+            .body(EMAIL)
+            .others(DENIED)
+            .own(DENIED),
+        post("request_password_token", "/v3/account/password/email/requestToken")
+            .body(EMAIL)
+            .others(DENIED)
+            .own(DENIED),
+        post("request_3pid_token", "/v3/account/3pid/email/requestToken")
+            .body(EMAIL)
+            .others(NO_SUCH_MEDIUM)
+            .own(NO_SUCH_MEDIUM),
+        post("request_register_token_by_phone", "/v3/register/msisdn/requestToken")
+            .body(PHONE)
+            .others(DENIED)
+            .own(DENIED),
+        post("request_password_token_by_phone", "/v3/account/password/msisdn/requestToken")
+            .body(PHONE)
+            .others(DENIED)
+            .own(DENIED),
+        post("request_3pid_token_by_phone", "/v3/account/3pid/msisdn/requestToken")
+            .body(PHONE)
+            .others(NO_SUCH_MEDIUM)
+            .own(NO_SUCH_MEDIUM),
+        post("add_3pid", "/v3/account/3pid/add")
+            .body(r#"{"client_secret": "monkeys", "sid": "0", "auth": {auth}}"#)
+            .others(UNPROVEN)
+            .own(Expected(400, "M_THREEPID_AUTH_FAILED")),
+        post("delete_3pid", "/v3/account/3pid/delete")
+            .body(r#"{"medium": "email", "address": "anna@example.org"}"#)
+            .others(OK),
         post("request_openid_token", "/v3/user/{user}/openid/request_token"),
         get("get_user_info", "/v3/admin/whois/{user}"),
+        get("get_locked", "/v1/admin/lock/{user}").own(FORBIDDEN).abroad(INVALID_PARAM),
+        put("set_locked", "/v1/admin/lock/{user}")
+            .body(r#"{"locked": true}"#)
+            .own(FORBIDDEN)
+            .abroad(INVALID_PARAM),
+        get("get_suspended", "/v1/admin/suspend/{user}").own(FORBIDDEN).abroad(INVALID_PARAM),
+        put("set_suspended", "/v1/admin/suspend/{user}")
+            .body(r#"{"suspended": true}"#)
+            .own(FORBIDDEN)
+            .abroad(INVALID_PARAM),
         get("get_devices", "/v3/devices").others(OK).reveals(),
         get("get_device", "/v3/devices/{device}").others(NOT_FOUND).reveals(),
         put("update_device", "/v3/devices/{device}").body(r#"{"display_name": "a phone"}"#).others(NOT_FOUND),
@@ -369,6 +441,23 @@ fn sending() -> Vec<Entry> {
         put("set_state", "/v3/rooms/{room}/state/org.example.berth/7")
             .body(r#"{"ship": "Vega"}"#)
             .free_content(),
+        put(
+            "schedule_event",
+            "/unstable/org.matrix.msc4140/rooms/{room}/delayed_event/m.room.message/{fresh}",
+        )
+        .body(r#"{"delay": 3600000, "content": {"msgtype": "m.text", "body": "hello"}}"#),
+        get("get_delayed_events", "/unstable/org.matrix.msc4140/delayed_events").others(OK).reveals(),
+        get("get_delayed_event", "/unstable/org.matrix.msc4140/delayed_events/{delayed}")
+            .others(NOT_FOUND)
+            .reveals(),
+        // Who was told the id may act, but only where the event is.
+        post("update_delayed_event", "/unstable/org.matrix.msc4140/delayed_events/{delayed}")
+            .body(r#"{"action": "restart"}"#)
+            .others(OK)
+            .abroad(NOT_FOUND),
+        post("act_on_delayed_event", "/unstable/org.matrix.msc4140/delayed_events/{delayed}/restart")
+            .others(OK)
+            .abroad(NOT_FOUND),
         post("create_receipt", "/v3/rooms/{room}/receipt/m.read/{event}").body(r#"{"thread_id": "main"}"#),
         post("set_read_markers", "/v3/rooms/{room}/read_markers").body(r#"{"m.fully_read": "{event}"}"#),
         put("set_typing", "/v3/rooms/{room}/typing/{user}").body(r#"{"typing": true, "timeout": 1000}"#),
@@ -440,6 +529,10 @@ fn media() -> Vec<Entry> {
         put("upload_to", "/_matrix/media/v3/upload/{pending}").content(TEXT, "a text"),
         get("get_config", "/v1/media/config").others(OK),
         get("get_legacy_config", "/_matrix/media/v3/config").others(OK),
+        // This server fetches no pages.
+        get("preview_url", "/v1/media/preview_url?url=http%3A%2F%2Fexample.org%2F")
+            .others(NOT_FOUND)
+            .own(NOT_FOUND),
         // Who was given an id may read what it names: ids cannot be guessed.
         get("download", "/v1/media/download/{media}").others(OK),
         get("get_thumbnail", "/v1/media/thumbnail/{media}?width=32&height=32&method=scale").others(OK),

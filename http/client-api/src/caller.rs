@@ -3,6 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, request::Parts};
+use linkspan_accounts::AccountsError;
 use linkspan_platforms::{Platform, RateClass};
 use linkspan_rooms::Reader;
 use ruma::{OwnedDeviceId, OwnedUserId, api::error::ErrorKind};
@@ -106,24 +107,42 @@ impl Caller for User {
     const ACCESS: Access = Access::User;
 
     async fn prove(app: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
+        let AnySession { user, locked } = AnySession::prove(app, head).await?;
+        if locked { Err(AccountsError::Locked.into()) } else { Ok(user) }
+    }
+}
+
+/// As [`User`], but the account may be locked: for logging out.
+#[derive(Clone, Debug)]
+pub(crate) struct AnySession {
+    pub(crate) user: User,
+    locked: bool,
+}
+
+impl Caller for AnySession {
+    const ACCESS: Access = Access::User;
+
+    async fn prove(app: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
         let token = access_token(head.parts)
             .ok_or_else(|| ApiError::unauthorized(ErrorKind::MissingToken, "an access token is needed"))?;
         let session =
             app.accounts.authenticate(head.platform.server_name(), &token, head.address(), now_ts()).await?;
         head.check_rate(Some(&session.user_id))?;
-        Ok(Self {
+        let user = User {
             platform: head.platform.clone(),
             user_id: session.user_id,
             device_id: session.device_id,
             admin: session.admin,
             oauth: session.oauth,
-        })
+        };
+        Ok(Self { user, locked: session.locked })
     }
 }
 
 /// Anybody, who may have logged in: a token that is given must be right.
 #[derive(Clone, Debug)]
 pub(crate) struct MaybeUser {
+    pub(crate) platform: Arc<Platform>,
     pub(crate) user: Option<User>,
 }
 
@@ -133,9 +152,10 @@ impl Caller for MaybeUser {
     async fn prove(app: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
         if access_token(head.parts).is_none() {
             head.check_rate(None)?;
-            return Ok(Self { user: None });
+            return Ok(Self { platform: head.platform.clone(), user: None });
         }
-        Ok(Self { user: Some(User::prove(app, head).await?) })
+        let user = User::prove(app, head).await?;
+        Ok(Self { platform: head.platform.clone(), user: Some(user) })
     }
 }
 

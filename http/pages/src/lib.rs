@@ -6,6 +6,8 @@
 
 mod account;
 mod authorise;
+mod confirm_email;
+mod email;
 mod html;
 mod landing;
 mod link;
@@ -34,6 +36,8 @@ const STYLE_PATH: &str = "/_linkspan/style.css";
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+const HTML: &str = "text/html; charset=utf-8";
+
 /// Serves the pages of all platforms.
 pub fn router(app: App) -> Router {
     use linkspan_client_api::{ACCOUNT_PAGE, AUTHORIZATION_PAGE, LINK_PAGE, SSO_PAGE};
@@ -52,6 +56,7 @@ pub fn router(app: App) -> Router {
         .route(account::RESET_PATH, form(account::cross_signing::allow))
         .route(account::DEACTIVATE_PATH, form(account::deactivate::deactivate))
         .with_state(app.clone())
+        .merge(confirm_email::router(app.clone()))
         .merge(landing_router(app.platforms))
 }
 
@@ -72,7 +77,6 @@ async fn get_theme(State(platforms): State<Arc<Platforms>>, request: Request) ->
 }
 
 async fn get_landing_page(State(platforms): State<Arc<Platforms>>, request: Request) -> Response {
-    const HTML: &str = "text/html; charset=utf-8";
     match platform_of(&platforms, &request) {
         Some(platform) => {
             let address = address(request.headers(), platform.server_name().as_str());

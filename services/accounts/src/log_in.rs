@@ -11,10 +11,11 @@ use linkspan_storage::{
     },
     records::{AccessTokenRecord, AccountRecord, DeviceRecord, RefreshTokenRecord},
 };
-use ruma::{OwnedDeviceId, OwnedUserId};
+use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId};
 
 use crate::{
     Accounts, AccountsError,
+    email_addresses::check_address,
     token::{TokenHash, hash_token, new_token, random_text},
     username::named_user,
 };
@@ -32,7 +33,7 @@ const DEVICE_NAME_BYTES: usize = 1_024;
 /// What proves who logs in.
 #[derive(Clone)]
 pub struct Credentials {
-    /// A localpart or a whole user id.
+    /// A localpart, a whole user id, or an e-mail address of the user.
     pub user: String,
     /// The password.
     pub password: String,
@@ -86,8 +87,24 @@ impl Accounts {
         platform: &Platform,
         credentials: Credentials,
     ) -> Result<OwnedUserId, AccountsError> {
-        let user_id = named_user(platform.server_name(), &credentials.user);
+        let user_id = self.find_user(platform.server_name(), &credentials.user).await?;
         self.check_credentials(user_id, credentials.password).await
+    }
+
+    /// The user of a platform whom a name means: a localpart, a whole user id, or an e-mail address.
+    pub(crate) async fn find_user(
+        &self,
+        platform: &OwnedServerName,
+        name: &str,
+    ) -> Result<Option<OwnedUserId>, AccountsError> {
+        // No localpart has an `@`, and every user id begins with one.
+        if name.starts_with('@') || !name.contains('@') {
+            return Ok(named_user(platform, name));
+        }
+        match check_address(name) {
+            Ok(address) => self.owner_of_email(platform, &address).await,
+            Err(_) => Ok(None),
+        }
     }
 
     /// The user, if the password is right.
@@ -148,7 +165,11 @@ impl Accounts {
 
 pub(crate) fn check_active(account: Option<AccountRecord>) -> Result<AccountRecord, AccountsError> {
     let account = account.ok_or(AccountsError::NotFound("account"))?;
-    if account.deactivated { Err(AccountsError::Deactivated) } else { Ok(account) }
+    match account {
+        AccountRecord { deactivated: true, .. } => Err(AccountsError::Deactivated),
+        AccountRecord { locked: true, .. } => Err(AccountsError::Locked),
+        account => Ok(account),
+    }
 }
 
 pub(crate) fn check_device(device: &NewDevice) -> Result<(), AccountsError> {

@@ -91,6 +91,9 @@ impl Accounts {
             .update(async || {
                 let key = PlatformHashKey { platform: platform.clone(), hash };
                 let record = self.store.get::<RefreshTokens>(&key).await?.ok_or_else(unknown)?;
+                if self.account(&record.user_id).await?.is_some_and(|account| account.locked) {
+                    return Err(AccountsError::Locked);
+                }
                 let key = DeviceKey { user_id: record.user_id, device_id: record.device_id };
                 let device = self.store.get::<Devices>(&key).await?;
                 let device = device.filter(|device| device.client_id.as_deref() == client_id);

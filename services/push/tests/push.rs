@@ -101,7 +101,14 @@ fn device_id() -> OwnedDeviceId {
 impl World {
     async fn add_user(&self, user_id: &OwnedUserId) {
         let mut writes = WriteSet::new();
-        let account = AccountRecord { password_hash: None, created_ts: 1, deactivated: false, admin: false };
+        let account = AccountRecord {
+            password_hash: None,
+            created_ts: 1,
+            deactivated: false,
+            admin: false,
+            suspended: false,
+            locked: false,
+        };
         writes.put::<AccountsTable>(&UserKey { user_id: user_id.clone() }, &account);
         let device = DeviceRecord {
             display_name: None,

@@ -90,6 +90,8 @@ pub(crate) struct Append {
     threads: HashMap<OwnedEventId, ThreadRecord>,
     /// The events were made elsewhere: what is allowed of them is settled by the graph.
     from_elsewhere: bool,
+    /// The delayed event that is sent.
+    pub(crate) delay_id: Option<String>,
     /// The rows to write; other services may add theirs.
     pub(crate) writes: WriteSet,
 }
@@ -116,6 +118,7 @@ impl Rooms {
             transactions: Vec::new(),
             threads: HashMap::new(),
             from_elsewhere: false,
+            delay_id: None,
             writes: WriteSet::new(),
         })
     }
@@ -225,6 +228,7 @@ impl Append {
         transaction: Option<Transaction>,
     ) -> Result<SharedPdu> {
         self.check_server_acl(sender).await?;
+        self.rooms.check_may_send(&self.room.id, sender, &draft).await?;
         if draft.redacts.is_some() {
             if self.keeps_words_out() {
                 // What it takes away must go; a reason, which anybody could read, must not come.
@@ -295,9 +299,10 @@ impl Append {
             }
             None => state_before,
         };
-        let sent_by = match &transaction {
-            Some(transaction) => format!("{}\0{}", transaction.device_id, transaction.txn_id),
-            None => String::new(),
+        let sent_by = match (&transaction, &self.delay_id) {
+            (Some(transaction), _) => format!("{}\0{}", transaction.device_id, transaction.txn_id),
+            (None, Some(delay_id)) => format!("\0\0{delay_id}"),
+            (None, None) => String::new(),
         };
         if let Some(transaction) = transaction {
             let key = self.transaction_key(&pdu.sender, &transaction);

@@ -104,6 +104,11 @@ impl Rooms {
         {
             unsigned.transaction_id = Some(txn_id.to_owned());
         }
+        if let Some(delay_id) = event.sent_by.strip_prefix("\0\0")
+            && event.pdu.sender == view.user_id
+        {
+            unsigned.delay_id = Some(delay_id.to_owned());
+        }
         if let Some((event_type, state_key)) = event.pdu.state_entry() {
             let replaced =
                 self.state_entry_in(&view.room.id, event.state_before, &event_type, &state_key).await?;

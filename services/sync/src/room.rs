@@ -66,7 +66,11 @@ impl Sync {
                     rooms.join.insert(room_id.clone(), room);
                 }
             }
-            "invite" if is_new && !ask.ignored.contains(&record.sender) => {
+            "invite"
+                if is_new
+                    && !ask.ignored.contains(&record.sender)
+                    && self.rooms.takes_invites(&ask.request.user_id).await? =>
+            {
                 let invite_state = stripped(record);
                 rooms.invite.insert(room_id.clone(), InvitedRoom { invite_state });
             }

@@ -25,7 +25,7 @@ use serde_json::json;
 use crate::{
     App,
     app::now_ts,
-    caller::{Anybody, User},
+    caller::{AnySession, Anybody, User},
     endpoint::{BODY_BYTES, check_object, json_answer, parse, read_body, respond},
     error::ApiError,
 };
@@ -112,8 +112,9 @@ fn credentials(login: LoginInfo) -> Result<Credentials, ApiError> {
         #[allow(deprecated)]
         LoginInfo::Password(Password { identifier, password, user, .. }) => match (identifier, user) {
             (Some(UserIdentifier::Matrix(id)), _) => Ok(Credentials { user: id.user, password }),
+            (Some(UserIdentifier::Email(id)), _) => Ok(Credentials { user: id.address, password }),
             (None, Some(user)) => Ok(Credentials { user, password }),
-            (Some(_), _) => Err(ApiError::forbidden("log in with a user id")),
+            (Some(_), _) => Err(ApiError::forbidden("log in with a user id or an e-mail address")),
             (None, None) => Err(ApiError::bad_request(ErrorKind::MissingParam, "the identifier is missing")),
         },
         LoginInfo::ApplicationService(_) => Err(ApiError::bad_request(
@@ -139,7 +140,7 @@ pub(crate) async fn refresh_token(
 
 pub(crate) async fn log_out(
     app: App,
-    caller: User,
+    AnySession { user: caller, .. }: AnySession,
     _: logout::v3::Request,
 ) -> Result<logout::v3::Response, ApiError> {
     let removed = app.accounts.log_out(&caller.user_id, &caller.device_id).await?;
@@ -149,7 +150,7 @@ pub(crate) async fn log_out(
 
 pub(crate) async fn log_out_all(
     app: App,
-    caller: User,
+    AnySession { user: caller, .. }: AnySession,
     _: logout_all::v3::Request,
 ) -> Result<logout_all::v3::Response, ApiError> {
     let removed = app.accounts.log_out_all(&caller.user_id, None).await?;

@@ -1,7 +1,7 @@
 //! What was said before somebody came, or before there was a rule; and what goes past rooms.
 
 use linkspan_domain::EncryptionRule;
-use linkspan_rooms::{Reader, RelationQuery, Search, SearchKey, Target, ToDeviceMessage};
+use linkspan_rooms::{EventFilter, Reader, RelationQuery, Search, SearchKey, Target, ToDeviceMessage};
 use serde_json::{Value, json};
 
 use crate::saying::bring;
@@ -44,7 +44,10 @@ async fn what_was_said_before_is_kept_from_who_comes_later() {
         let id = user(who);
         let mut view = rooms.view(&id, &scene.room_id).await.expect("a view");
         let mut shown = Vec::new();
-        let everything = rooms.messages(&mut view, None, None, true, 1_000, |_| true).await.expect("a page");
+        let everything = rooms
+            .messages(&mut view, None, None, true, 1_000, &EventFilter::default())
+            .await
+            .expect("a page");
         shown.extend(rooms.render_all(&mut view, &everything.events, reader).await.expect("rendered"));
         let related = RelationQuery { limit: 100, recurse: true, ..RelationQuery::default() };
         let relations = rooms.relations(&mut view, &first, &related).await.expect("relations");
@@ -52,7 +55,8 @@ async fn what_was_said_before_is_kept_from_who_comes_later() {
         let threads = rooms.threads(&mut view, false, None, 100).await.expect("threads");
         assert_eq!(threads.events.len(), if sees { 2 } else { 1 });
         shown.extend(rooms.render_all(&mut view, &threads.events, reader).await.expect("rendered"));
-        let context = rooms.context(&mut view, &first, 100, |_| true).await.expect("a context");
+        let context =
+            rooms.context(&mut view, &first, 100, &EventFilter::default()).await.expect("a context");
         shown.extend(
             rooms
                 .render_all(&mut view, context.before.iter().chain(&context.after), reader)
@@ -65,7 +69,11 @@ async fn what_was_said_before_is_kept_from_who_comes_later() {
         for hidden in [&root, &reply] {
             let got = rooms.get_event(&id, &scene.room_id, hidden, reader).await;
             assert_eq!(got.is_ok(), sees, "{who}: {got:?}");
-            assert_eq!(rooms.context(&mut view, hidden, 10, |_| true).await.is_ok(), sees, "{who}");
+            assert_eq!(
+                rooms.context(&mut view, hidden, 10, &EventFilter::default()).await.is_ok(),
+                sees,
+                "{who}"
+            );
         }
         let entry = rooms.get_state_event(&id, &scene.room_id, &"m.room.message".into(), "").await;
         assert_eq!(entry.is_ok(), sees, "{who}");

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use linkspan_rooms::{CreateRoom, InitialState, Inserted, Preset, RoomsError};
+use linkspan_rooms::{CreateRoom, EventFilter, InitialState, Inserted, Preset, RoomsError};
 use linkspan_storage::{
     WriteSet,
     catalogue::{Accounts, UserKey},
@@ -114,8 +114,14 @@ impl Scene {
     ) -> Self {
         let world = World::of_platforms(platforms).await;
         for user_id in [ALICE, BOB, RITA, ROLF, FINN, FRED] {
-            let record =
-                AccountRecord { password_hash: None, created_ts: 0, deactivated: false, admin: false };
+            let record = AccountRecord {
+                password_hash: None,
+                created_ts: 0,
+                deactivated: false,
+                admin: false,
+                locked: false,
+                suspended: false,
+            };
             let mut writes = WriteSet::new();
             writes.put::<Accounts>(&UserKey { user_id: user(user_id) }, &record);
             world.store.commit(writes).await.expect("written");
@@ -245,8 +251,12 @@ impl Scene {
     /// What a user sees of the timeline.
     pub(crate) async fn seen(&self, reader: &str) -> Vec<linkspan_domain::SharedPdu> {
         let mut view = self.world.rooms.view(&user(reader), &self.room_id).await.expect("a view");
-        let page =
-            self.world.rooms.messages(&mut view, None, None, true, 1_000, |_| true).await.expect("a page");
+        let page = self
+            .world
+            .rooms
+            .messages(&mut view, None, None, true, 1_000, &EventFilter::default())
+            .await
+            .expect("a page");
         page.events.iter().map(|event| event.pdu.clone()).collect()
     }
 }
