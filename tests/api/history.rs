@@ -1,6 +1,8 @@
 //! Reading what happened: pages, context, relations, threads, redactions, by time.
 
-use serde_json::json;
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
 
 use crate::network::{INSTAGRAM, MESSENGER, Network, WHATSAPP, bodies, each, encoded, list, text};
 
@@ -147,4 +149,52 @@ async fn relations_and_threads_are_found() {
     carl.join(&room).await.ok();
     let none = carl.get(&format!("/v1/rooms/{room}/threads?include=participated")).await.ok();
     assert_eq!(list(&none["chunk"]).len(), 0);
+}
+
+/// A room's state after an answer of sync: that before the timeline, and what the timeline changes.
+fn state_after(room: &Value) -> BTreeMap<(String, String), Value> {
+    let events = list(&room["state"]["events"]).iter().chain(list(&room["timeline"]["events"]));
+    let state = events.filter_map(|event| {
+        let state_key = event["state_key"].as_str()?.to_owned();
+        Some(((text(&event["type"]), state_key), event["content"].clone()))
+    });
+    state.collect()
+}
+
+/// State from a past that is hidden has to reach whoever joins: without `m.room.encryption`, a client would go on
+/// in the clear.
+#[tokio::test]
+async fn state_is_told_from_a_past_that_is_not_shown() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let bert = network.register(MESSENGER, "bert").await;
+    let cora = network.register(WHATSAPP, "cora").await;
+    let encryption = json!({ "algorithm": "m.megolm.v1.aes-sha2" });
+    let filter = encoded(&json!({ "room": { "timeline": { "limit": 100 } } }).to_string());
+    for visibility in ["invited", "joined"] {
+        let initial_state = json!([
+            { "type": "m.room.history_visibility", "content": { "history_visibility": visibility } },
+            { "type": "m.room.encryption", "content": encryption },
+        ]);
+        let words = json!({ "preset": "public_chat", "initial_state": initial_state });
+        let room = anna.create_room(words).await;
+        cora.join(&room).await.ok();
+        anna.set_state(&room, "m.room.topic", json!({ "topic": "Old" })).await.ok();
+        anna.say(&room, "before bert").await;
+        anna.set_state(&room, "m.room.topic", json!({ "topic": "New" })).await.ok();
+        let since = text(&bert.get("/v3/sync").await.ok()["next_batch"]);
+        bert.join(&room).await.ok();
+
+        for since in [String::new(), format!("&since={since}")] {
+            let synced = bert.get(&format!("/v3/sync?filter={filter}{since}")).await.ok();
+            let joined = &synced["rooms"]["join"][&room];
+            assert!(bodies(&joined["timeline"]["events"]).is_empty(), "{visibility}: {joined}");
+            let state = state_after(joined);
+            let content = |kind: &str, key: &str| state.get(&(kind.to_owned(), key.to_owned()));
+            assert_eq!(content("m.room.encryption", ""), Some(&encryption), "{visibility}");
+            assert_eq!(content("m.room.topic", ""), Some(&json!({ "topic": "New" })), "{visibility}");
+            assert!(content("m.room.member", cora.user_id.as_str()).is_some(), "{visibility}");
+            assert!(content("m.room.history_visibility", "").is_some(), "{visibility}");
+        }
+    }
 }

@@ -179,7 +179,8 @@ impl Rooms {
     }
 
     async fn visibility_then(&self, view: &mut View, event: &TimelineEvent) -> Result<HistoryVisibility> {
-        if view.visibility_now.1 <= event.seq {
+        // What an event changes itself holds from the next one on.
+        if view.visibility_now.1 < event.seq {
             return Ok(view.visibility_now.0);
         }
         if let Some(visibility) = view.visibility.get(&event.state_before) {

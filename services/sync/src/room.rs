@@ -283,7 +283,7 @@ impl Sync {
                 let shown = wanted
                     && ask.timeline.matches(&event.pdu)
                     && !(ask.ignored.contains(&event.pdu.sender) && event.pdu.state_key.is_none())
-                    && self.rooms.shows(view, &event).await?;
+                    && (self.rooms.shows(view, &event).await? || self.is_in_state(view, &event).await?);
                 if shown && part.events.len() == limit || looked > MAX_LOOK {
                     part.limited = true;
                     break 'look;
@@ -296,6 +296,24 @@ impl Sync {
         }
         part.events.reverse();
         Ok(part)
+    }
+
+    /// Whether the event is in the state that the user may read. Then it is told even from a past that is not
+    /// shown: the state before the timeline does not have it, and nothing else would tell it.
+    async fn is_in_state(&self, view: &View, event: &TimelineEvent) -> Result<bool> {
+        let Some(state_key) = event.pdu.state_key.as_deref().filter(|_| !view.hides(&event.pdu)) else {
+            return Ok(false);
+        };
+        let kind = StateEventType::from(event.pdu.event_type.to_string());
+        let room_id = &view.room.id;
+        let set = match view.standing {
+            Standing::Joined => self.rooms.state_event(room_id, &kind, state_key).await?,
+            Standing::Left { state, .. } => {
+                self.rooms.state_event_in(room_id, state, &kind, state_key).await?
+            }
+            Standing::Outside => None,
+        };
+        Ok(set.is_some_and(|set| set.event_id == event.pdu.event_id))
     }
 
     /// The state events that go with a part of the timeline.
