@@ -16,6 +16,9 @@ pub struct Unsigned {
     /// The sending device's own transaction id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transaction_id: Option<String>,
+    /// The id that the event had while it was delayed.
+    #[serde(rename = "org.matrix.msc4140.delay_id", skip_serializing_if = "Option::is_none")]
+    pub delay_id: Option<String>,
     /// The membership of the user who is told, when the event happened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub membership: Option<String>,

@@ -7,8 +7,10 @@ mod authorization;
 mod client_event;
 mod departure;
 mod draft;
+mod encryption_rule;
 mod pdu;
 mod power;
+mod readable;
 mod redaction;
 mod resolution;
 pub mod versions;
@@ -18,6 +20,10 @@ pub use authorization::{Forbidden, auth_event_keys, authorize, check_auth_events
 pub use client_event::{ClientEvent, Unsigned, stripped_state_event};
 pub use departure::{DepartureError, sign_for_departure};
 pub use draft::{Draft, DraftError, Place, parse_content, room_id_is_hash};
+pub use encryption_rule::{
+    EncryptionRefusal, EncryptionRule, RoomEncryption, RulesPresent, check_event, check_member,
+    check_redacted, check_to_device,
+};
 pub use pdu::{MAX_PDU_BYTES, Pdu, PduError, SharedPdu, StateKey};
 pub use power::PowerLevels;
 pub use redaction::{redact, redacts_through_content};

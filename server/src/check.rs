@@ -7,9 +7,10 @@ use std::{
 };
 
 use linkspan_domain::versions;
-use linkspan_platforms::{Encryption, Limits, Registration, Settings};
+use linkspan_platforms::{Encryption, Limits, Registration, RtcTransport, Settings};
 
 use crate::config::{Draft, Finding, MEDIA_SECRET_KEY, PlatformEntry, Severity};
+use crate::mail;
 
 /// The shortest shared secret that is not warned of, in bytes.
 const SECRET_BYTES: usize = 16;
@@ -26,6 +27,7 @@ pub(crate) fn judge(draft: &Draft) -> Vec<Finding> {
     find_shared_addresses(draft, &mut findings);
     find_excluding_rules(&draft.platforms, &mut findings);
     judge_media(draft, &mut findings);
+    judge_email(draft, &mut findings);
     if draft.listen.max_connections == Some(0) {
         findings.error(draft.listen_line, "max_connections is 0: nobody could connect".into());
     }
@@ -72,12 +74,25 @@ fn judge_platform(entry: &PlatformEntry, http: Option<SocketAddr>, findings: &mu
             findings.error(entry.line_of("hosts"), message);
         }
     }
+    if let Some(colour) = &settings.colour {
+        let digits = colour.strip_prefix('#').unwrap_or_default();
+        if digits.len() != 6 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            let message = format!("the colour {colour:?} is not written as \"#1f5f8b\"");
+            findings.error(entry.line_of("colour"), message);
+        }
+    }
     if http.is_none() && settings.listen.is_none() {
         let message = format!(
             "nobody can reach {}: it has no `listen` of its own, and [listen] has no `http`",
             settings.server_name
         );
         findings.error(entry.line_of("server_name"), message);
+    }
+    for RtcTransport::Livekit { livekit_service_url: url } in &settings.rtc.transports {
+        if !url.starts_with("https://") && !url.starts_with("http://") {
+            let message = format!("`livekit_service_url` {url:?} is not an http:// or https:// URL");
+            findings.error(entry.line_of("rtc"), message);
+        }
     }
     judge_limits(entry, findings);
     judge_openness(entry, http, findings);
@@ -194,13 +209,6 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
 fn find_excluding_rules(platforms: &[PlatformEntry], findings: &mut Findings) {
     let with = |rule: Encryption| platforms.iter().filter(move |entry| entry.settings.encryption == rule);
     for requiring in with(Encryption::Required) {
-        // Better a warning too many than an operator who believes in a promise that is not kept.
-        let message = format!(
-            "`encryption` of {} is \"required\", but this release does not enforce it: clients may still send \
-             plain text",
-            requiring.settings.server_name
-        );
-        findings.warning(requiring.line_of("encryption"), message);
         for forbidding in with(Encryption::Forbidden) {
             let message = format!(
                 "people of {} and {} cannot chat with each other: the one requires encryption, the other \
@@ -228,6 +236,19 @@ fn judge_media(draft: &Draft, findings: &mut Findings) {
         let message =
             format!("[media] has no `secret_key`; it may also come from the environment, {MEDIA_SECRET_KEY}");
         findings.error(draft.media_line, message);
+    }
+}
+
+fn judge_email(draft: &Draft, findings: &mut Findings) {
+    let own = draft
+        .platforms
+        .iter()
+        .filter_map(|entry| Some((entry.settings.email.as_ref()?, entry.line_of("email"))));
+    let shared = draft.email.as_ref().map(|email| (email, draft.email_line));
+    for (email, line) in own.chain(shared) {
+        if let Err(reason) = mail::check(email) {
+            findings.error(line, reason);
+        }
     }
 }
 

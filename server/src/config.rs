@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use linkspan_platforms::Settings;
+use linkspan_platforms::{Email, Settings};
 use serde::{Deserialize, de::DeserializeOwned};
 use toml::{
     Spanned,
@@ -136,6 +136,9 @@ pub(crate) struct Draft {
     pub(crate) platforms: Vec<PlatformEntry>,
     pub(crate) media: Option<MediaBucket>,
     pub(crate) media_line: Option<usize>,
+    /// Of all platforms that have none of their own.
+    pub(crate) email: Option<Email>,
+    pub(crate) email_line: Option<usize>,
 }
 
 impl Config {
@@ -158,6 +161,9 @@ impl Config {
         }
         let mut findings = reader.findings;
         findings.extend(crate::check::judge(&draft));
+        for entry in &mut draft.platforms {
+            entry.settings.email = entry.settings.email.take().or_else(|| draft.email.clone());
+        }
         findings.sort_by_key(|finding| (finding.line.unwrap_or(usize::MAX), finding.severity));
         let good = !findings.iter().any(|finding| finding.severity == Severity::Error);
         let config = draft.data.filter(|_| good).map(|(data, _)| Self {
@@ -203,13 +209,17 @@ impl<'i> Reader<'i> {
                     draft.listen = self.value(value).unwrap_or_default();
                     draft.listen_line = line;
                 }
+                "email" => {
+                    draft.email = self.value(value);
+                    draft.email_line = line;
+                }
                 "media" => {
                     draft.media = self.value(value);
                     draft.media_line = line;
                 }
                 "platform" => draft.platforms = self.platforms(value),
                 other => {
-                    let known = "`data`, `listen`, `media`, `platform`";
+                    let known = "`data`, `email`, `listen`, `media`, `platform`";
                     self.note(Some(key.span()), &format!("unknown field `{other}`, expected one of {known}"));
                 }
             }

@@ -9,6 +9,7 @@ mod config;
 mod connection;
 mod demo;
 mod limits;
+mod mail;
 mod media;
 mod platform_commands;
 mod serve;

@@ -77,7 +77,7 @@ impl Running {
         let (app, background) = services::open(config).await?;
         let inbox = app.inbox.clone();
         let platforms = app.platforms.clone();
-        let router = linkspan_client_api::router(app).merge(linkspan_pages::router(platforms.clone()));
+        let router = linkspan_client_api::router(app.clone()).merge(linkspan_pages::router(app));
 
         let (stop, stopping) = watch::channel(());
         let permits = Arc::new(Semaphore::new(asked.min(connections).min(Semaphore::MAX_PERMITS)));

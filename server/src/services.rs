@@ -11,6 +11,7 @@ use linkspan_client_api::App;
 use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_keys::Keys;
+use linkspan_oauth::OAuth;
 use linkspan_platforms::Platforms;
 use linkspan_push::{Push, PushSettings};
 use linkspan_rooms::Rooms;
@@ -18,14 +19,17 @@ use linkspan_storage::{StorageError, Store};
 use linkspan_sync::Sync;
 use tokio::task::JoinSet;
 
-use crate::{Failure, config::Config, media};
+use crate::{Failure, config::Config, mail::SmtpMailer, media};
 
 /// How often what is idle is forgotten.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
-/// How often transaction ids are looked at …
-const TRANSACTION_SWEEP: Duration = Duration::from_secs(6 * 60 * 60);
-/// … and how old they become.
+/// How often what is old is looked for: transaction ids …
+const OLD_SWEEP: Duration = Duration::from_secs(6 * 60 * 60);
+/// … which become so old.
 const TRANSACTION_LIFE_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// How often codes, browsers and clients are looked at that have expired.
+const OAUTH_SWEEP: Duration = Duration::from_secs(60 * 60);
 
 /// Opens the store of a configuration.
 pub(crate) fn open_store(data: &Path) -> Result<Store, Failure> {
@@ -54,29 +58,52 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
     tasks.spawn(inbox.clone().follow(store.subscribe()));
     let directory = Directory::new(store.clone(), platforms.clone());
     let accounts = accounts(store.clone(), directory.clone());
+    let accounts = accounts.with_mailer(Arc::new(SmtpMailer::new(&config.platforms)?));
     let rooms =
         Rooms::new(store.clone(), platforms.clone(), accounts.clone(), directory.clone(), inbox.clone());
     let settings = PushSettings::new(Arc::new(now_ts));
     let push = Push::open(store.clone(), accounts.clone(), rooms.clone(), settings).await?;
     tasks.spawn(push.clone().follow(store.subscribe()));
     let keys = Keys::new(store.clone(), platforms.clone(), accounts.clone(), rooms.clone(), inbox.clone());
-    let sync = Sync::new(rooms.clone(), accounts.clone(), inbox.clone(), keys.clone(), push.clone());
+    let sync =
+        Sync::new(store.clone(), rooms.clone(), accounts.clone(), inbox.clone(), keys.clone(), push.clone());
+    let oauth = OAuth::new(store.clone(), accounts.clone());
     let media = media::open(config, store, platforms.clone())?;
     tasks.spawn(media::sweep(media.clone()));
-    let app = App { platforms, accounts, inbox, directory, rooms, keys, push, sync, media };
+    let app = App { platforms, accounts, oauth, inbox, directory, rooms, keys, push, sync, media };
     app.forget_departed_devices().await?;
     tasks.spawn(forget_idle(app.clone()));
-    tasks.spawn(forget_transactions(app.clone()));
+    tasks.spawn(app.rooms.clone().send_delayed_events(now_ts));
+    tasks.spawn(forget_old(app.clone()));
+    tasks.spawn(expire_oauth(app.clone()));
     Ok((app, tasks))
 }
 
-async fn forget_transactions(app: App) {
-    let mut every = tokio::time::interval(TRANSACTION_SWEEP);
+async fn forget_old(app: App) {
+    let mut every = tokio::time::interval(OLD_SWEEP);
     loop {
         every.tick().await;
         if let Err(error) = app.rooms.forget_transactions(now_ts().saturating_sub(TRANSACTION_LIFE_MS)).await
         {
             tracing::warn!(%error, "old transaction ids could not be forgotten");
+        }
+        for platform in app.platforms.iter() {
+            let forgotten = app.accounts.forget_email_validations(platform.server_name(), now_ts()).await;
+            if let Err(error) = forgotten {
+                tracing::warn!(%error, "addresses that nobody has confirmed could not be forgotten");
+            }
+        }
+    }
+}
+
+async fn expire_oauth(app: App) {
+    let mut every = tokio::time::interval(OAUTH_SWEEP);
+    loop {
+        every.tick().await;
+        for platform in app.platforms.iter() {
+            if let Err(error) = app.oauth.expire(platform.server_name(), now_ts()).await {
+                tracing::warn!(%error, "what has expired of logging in could not be forgotten");
+            }
         }
     }
 }

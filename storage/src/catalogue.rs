@@ -170,6 +170,10 @@ key! {
     ReportKey { platform: OwnedServerName, position: Position }
 }
 key! {
+    /// A delayed event in the order in which they are due.
+    DelayQueueKey { platform: OwnedServerName, due_ts: u64, delay_id: String }
+}
+key! {
     /// A thumbnail; the size in pixels.
     ThumbnailKey { platform: OwnedServerName, media_id: String, width: u32, height: u32, method: String }
 }
@@ -197,6 +201,14 @@ key! {
     /// A room key in a backup.
     BackedUpKeyKey { user_id: OwnedUserId, version: u64, room_id: OwnedRoomId, session_id: String }
 }
+key! {
+    /// A sliding-sync connection of a device.
+    SlidingConnectionKey { user_id: OwnedUserId, device_id: OwnedDeviceId, conn_id: String }
+}
+key! {
+    /// A room on a sliding-sync connection.
+    SlidingRoomKey { user_id: OwnedUserId, device_id: OwnedDeviceId, conn_id: String, room_id: OwnedRoomId }
+}
 
 catalogue! {
     /// The store's own rows.
@@ -221,6 +233,13 @@ catalogue! {
     25 accounts AccountData "account_data": AccountDataKey => Stamped<Json>;
     /// Stored filters, as JSON.
     26 accounts Filters "filters": UserNameKey => Json;
+
+    /// The e-mail addresses of each platform's users; never shown to others.
+    27 accounts EmailAddresses "email_addresses": PlatformKey => EmailAddressRecord;
+    /// The e-mail addresses of each user.
+    28 accounts UserEmailAddresses "user_email_addresses": UserNameKey => ();
+    /// E-mail addresses that are being validated, by the session's id.
+    29 accounts EmailValidations "email_validations": PlatformKey => EmailValidationRecord;
 
     /// Words by which users of a platform are found.
     30 directory DirectoryTerms "directory_terms": DirectoryTermKey => ();
@@ -275,6 +294,11 @@ catalogue! {
     /// Reports of rooms, events and users.
     66 rooms Reports "reports": ReportKey => ReportRecord;
 
+    /// Events that are, or were, to be sent later, by id.
+    68 rooms DelayedEvents "delayed_events": PlatformKey => DelayedEventRecord;
+    /// Those of them that wait, in the order in which they are due.
+    69 rooms DelayedEventQueue "delayed_event_queue": DelayQueueKey => ();
+
     /// Pushers.
     70 push Pushers "pushers": PusherKey => PusherRecord;
     /// Counts of unread messages, as far as they were counted.
@@ -309,6 +333,24 @@ catalogue! {
     98 keys DehydratedDevices "dehydrated_devices": UserKey => DehydratedDeviceRecord;
     /// Devices that are gone, until the services above have removed what they keep for them.
     99 accounts DepartedDevices "departed_devices": DeviceKey => ();
+
+    /// The OAuth clients of each platform, by id.
+    100 oauth OAuthClients "oauth_clients": PlatformKey => OAuthClientRecord;
+    /// Authorisation codes, by SHA-256 hash.
+    101 oauth AuthorizationCodes "authorization_codes": PlatformHashKey => AuthorizationCodeRecord;
+    /// What devices without a browser wait for, by the SHA-256 hash of their device code.
+    102 oauth DeviceGrants "device_grants": PlatformHashKey => DeviceGrantRecord;
+    /// The device grants (their hashes) by the code that people type.
+    103 oauth UserCodes "user_codes": PlatformKey => UserCodeRecord;
+    /// Who has logged in with a browser, by the SHA-256 hash of the cookie.
+    104 oauth BrowserSessions "browser_sessions": PlatformHashKey => BrowserSessionRecord;
+
+    /// The sliding-sync connections of each device.
+    110 sync SlidingConnections "sliding_connections": SlidingConnectionKey => SlidingConnectionRecord;
+    /// What was sent of each room on a sliding-sync connection.
+    111 sync SlidingRooms "sliding_rooms": SlidingRoomKey => SlidingRoomRecord;
+    /// The delayed events of each user.
+    115 rooms UserDelayedEvents "user_delayed_events": UserNameKey => ();
 }
 
 #[cfg(test)]

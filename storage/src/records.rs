@@ -39,6 +39,12 @@ records! {
         created_ts: u64,
         deactivated: bool,
         admin: bool,
+        /// May only read, leave, and take back what it said.
+        #[serde(default)]
+        suspended: bool,
+        /// May do nothing but log out.
+        #[serde(default)]
+        locked: bool,
     }
     /// A device: one log-in of a user.
     DeviceRecord {
@@ -54,6 +60,32 @@ records! {
         /// The refresh token before the last refresh; it goes with the access token of its time.
         #[serde(default)]
         previous_refresh_token: Option<[u8; 32]>,
+        /// The OAuth client that the session is of; None: it began by logging in directly.
+        #[serde(default)]
+        client_id: Option<String>,
+        /// What all refresh tokens of an OAuth session have in common, hashed: a spent one is known by it.
+        #[serde(default)]
+        refresh_family: Option<[u8; 32]>,
+    }
+    /// Whose e-mail address it is.
+    EmailAddressRecord {
+        user_id: OwnedUserId,
+        validated_ts: u64,
+        added_ts: u64,
+    }
+    /// Somebody is asked to show that an e-mail address is theirs.
+    EmailValidationRecord {
+        address: String,
+        /// What for: see services/accounts.
+        purpose: String,
+        client_secret: [u8; 32],
+        /// Of the last mail.
+        send_attempt: u64,
+        /// The hash of the token in the last mail; None: that mail had none.
+        token: Option<[u8; 32]>,
+        next_link: Option<String>,
+        expires_ts: u64,
+        validated_ts: Option<u64>,
     }
     /// Whose access token it is.
     AccessTokenRecord {
@@ -118,6 +150,83 @@ records! {
         device_id: OwnedDeviceId,
         /// JSON, an object.
         device_data: String,
+    }
+    /// A sliding-sync connection.
+    SlidingConnectionRecord {
+        /// Tells it from earlier ones of the same name.
+        generation: u64,
+        /// When it was begun, or last taken up after a restart.
+        used_ts: u64,
+    }
+    /// What a device has been sent of a room on a connection. Numbers of places in the order are those of positions.
+    SlidingRoomRecord {
+        generation: u64,
+        /// Of the answer that first had the room.
+        sent_from: u64,
+        /// Of the answer since which every answer has had all news of it; the greatest number: it fell behind.
+        live_from: u64,
+        /// Up to where it was sent when it last fell behind.
+        behind: Option<u64>,
+        /// Numbers of events that a timeline had, with the answer's place.
+        timelines: Vec<(u64, u64)>,
+        /// Hashes of the sets of state that were sent, with the answer's place.
+        states: Vec<(u64, u64)>,
+    }
+    /// A client that was registered with a platform.
+    OAuthClientRecord {
+        client_name: Option<String>,
+        client_uri: String,
+        logo_uri: Option<String>,
+        tos_uri: Option<String>,
+        policy_uri: Option<String>,
+        redirect_uris: Vec<String>,
+        grant_types: Vec<String>,
+        /// `web` or `native`.
+        application_type: String,
+        created_ts: u64,
+        /// When somebody last allowed it something, to the day; None: nobody ever did.
+        used_ts: Option<u64>,
+    }
+    /// An authorisation code.
+    AuthorizationCodeRecord {
+        client_id: String,
+        redirect_uri: String,
+        /// S256.
+        code_challenge: String,
+        user_id: OwnedUserId,
+        device_id: OwnedDeviceId,
+        /// As it was granted.
+        scope: String,
+        expires_ts: u64,
+        /// It was exchanged for tokens; whoever comes with it again has stolen it, or was stolen from.
+        redeemed: bool,
+    }
+    /// What a device without a browser waits for.
+    DeviceGrantRecord {
+        client_id: String,
+        device_id: OwnedDeviceId,
+        /// As it will be granted.
+        scope: String,
+        user_code: String,
+        expires_ts: u64,
+        /// Who allowed it.
+        allowed_by: Option<OwnedUserId>,
+        denied: bool,
+    }
+    /// The device grant of a code that people type.
+    UserCodeRecord {
+        /// SHA-256 of its device code.
+        device_code: [u8; 32],
+        expires_ts: u64,
+    }
+    /// Somebody who has logged in to the pages of a platform with a browser.
+    BrowserSessionRecord {
+        user_id: OwnedUserId,
+        /// SHA-256 of the account's password hash: with another password, the session ends.
+        password_stamp: [u8; 32],
+        /// When the password was last proved.
+        proved_ts: u64,
+        expires_ts: u64,
     }
     /// Where an alias points.
     AliasRecord {
@@ -230,6 +339,28 @@ records! {
         score: Option<i64>,
         ts: u64,
     }
+    /// An event that is, or was, to be sent later.
+    DelayedEventRecord {
+        user_id: OwnedUserId,
+        device_id: OwnedDeviceId,
+        room_id: OwnedRoomId,
+        event_type: String,
+        state_key: Option<String>,
+        /// JSON, as the client sent it.
+        content: String,
+        txn_id: Option<String>,
+        delay_ms: u64,
+        /// When it was scheduled, or last restarted.
+        running_since_ts: u64,
+        /// When it was sent, cancelled, or failed.
+        finalised_ts: Option<u64>,
+        /// Whether it was somebody's action that ended it.
+        by_action: bool,
+        /// What it became.
+        event_id: Option<OwnedEventId>,
+        /// Why it could not be sent: code and message.
+        error: Option<(String, String)>,
+    }
     /// A pusher.
     PusherRecord {
         /// The pusher as the client set it, JSON.
@@ -301,7 +432,8 @@ pub struct EventRecord {
     pub state_after: u64,
     /// A set of the `FLAG_` constants.
     pub flags: u8,
-    /// The device that sent it and its transaction id, if it was sent here: "device\0txn".
+    /// The device that sent it and its transaction id, if it was sent here: "device\0txn"; or the id that it had
+    /// while it was delayed: "\0\0delay_id".
     pub sent_by: String,
     /// Its id.
     pub event_id: OwnedEventId,

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::network::{INSTAGRAM, MESSENGER, Network, WHATSAPP, each, encoded, list, text};
+use crate::network::{Client, INSTAGRAM, MESSENGER, Network, WHATSAPP, each, encoded, list, text};
 
 #[tokio::test]
 async fn aliases_are_made_on_ones_own_platform() {
@@ -89,4 +89,36 @@ async fn people_are_found_by_their_names() {
     assert_eq!(found["results"][0]["display_name"], "Captain Iglo");
     assert_eq!(each(&search("bert").await["results"], "user_id"), [bert.user_id.as_str()]);
     assert_eq!(list(&search("nobody").await["results"]).len(), 0);
+}
+
+#[tokio::test]
+async fn a_room_kept_to_its_platform_is_found_there_only() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let neighbour = network.register(INSTAGRAM, "neighbour").await;
+    let bert = network.register(MESSENGER, "bert").await;
+    let room = anna
+        .create_room(json!({
+            "preset": "public_chat", "visibility": "public", "name": "Ours",
+            "creation_content": { "m.federate": false },
+        }))
+        .await;
+    let space = json!({ "preset": "public_chat", "creation_content": { "type": "m.space" } });
+    let space = anna.create_room(space).await;
+    let child = format!("/v3/rooms/{space}/state/m.space.child/{room}");
+    anna.put(&child, json!({ "via": [INSTAGRAM] })).await.ok();
+    let found = async |who: &Client| {
+        let listed = who.get("/v3/publicRooms").await.ok();
+        let searched = who.post("/v3/publicRooms", json!({ "server": INSTAGRAM })).await.ok();
+        let hierarchy = who.get(&format!("/v1/rooms/{space}/hierarchy")).await.ok();
+        let summary = who.get(&format!("/v1/room_summary/{}", encoded(&room))).await.status == 200;
+        let listed = [&listed["chunk"], &searched["chunk"], &hierarchy["rooms"]];
+        let mut found: Vec<_> = listed.iter().map(|rooms| each(rooms, "room_id").contains(&room)).collect();
+        found.push(summary);
+        found
+    };
+    assert_eq!(found(&anna).await, [true, true, true, true]);
+    assert_eq!(found(&neighbour).await, [true, true, true, true]);
+    assert_eq!(found(&bert).await, [false, false, false, false]);
+    bert.join(&room).await.fails(403, "M_FORBIDDEN");
 }

@@ -1,17 +1,28 @@
 //! The client-server API as clients of three platforms see it, a file for each area. Each test has
 //! a server of its own, in this process, over a store in memory.
 
+mod delayed_events;
 mod directory;
+mod email;
+mod encryption_rules;
+mod features;
 mod history;
+mod invite_permission;
 mod key_backup;
 mod keys;
 mod membership;
+mod moderation;
 mod network;
+mod oauth;
+mod oauth_account;
+mod oauth_browser;
 mod olm;
 mod presence;
+mod previews;
 mod profile;
 mod receipts;
 mod rooms;
 mod search;
+mod sliding_sync;
 mod spaces;
 mod to_device;

@@ -2,27 +2,30 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use axum::{Router, body::Body};
+use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
-use linkspan_accounts::Accounts;
+use linkspan_accounts::{Accounts, Mail, Mailer, Sending};
 use linkspan_client_api::{App, router};
 use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_keys::Keys;
 use linkspan_media::{Media, MediaStore};
-use linkspan_platforms::{Platforms, Settings};
+use linkspan_oauth::OAuth;
+use linkspan_platforms::{Encryption, Platforms, Settings};
 use linkspan_push::{Push, PushSettings};
 use linkspan_rooms::Rooms;
-use linkspan_storage::{Memory, Store};
+use linkspan_storage::{Memory, Store, WriteSet};
 use linkspan_sync::Sync;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use tower::ServiceExt;
 
 /// The hosted platforms: their server names.
@@ -30,11 +33,50 @@ pub(crate) const INSTAGRAM: &str = "instagram.localhost";
 pub(crate) const MESSENGER: &str = "messenger.localhost";
 pub(crate) const WHATSAPP: &str = "whatsapp.localhost";
 
+/// What takes longer fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// The password of everybody.
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+
 /// The whole server.
 #[derive(Clone)]
 pub(crate) struct Network {
     pub(crate) app: App,
-    router: Router,
+    pub(crate) mails: Arc<Mails>,
+    store: Store,
+    pub(crate) router: Router,
+}
+
+/// Keeps mails instead of sending them.
+#[derive(Default)]
+pub(crate) struct Mails {
+    sent: Mutex<Vec<Mail>>,
+    news: Notify,
+}
+
+impl Mailer for Mails {
+    fn send<'a>(&'a self, _: &'a ruma::ServerName, mail: Mail) -> Sending<'a> {
+        self.sent.lock().expect("nobody panicked").push(mail);
+        self.news.notify_one();
+        Box::pin(async { Ok(()) })
+    }
+}
+
+impl Mails {
+    /// The mail with this number, from 0, once it was sent.
+    pub(crate) async fn nth(&self, number: usize) -> Mail {
+        loop {
+            let news = self.news.notified();
+            if let Some(mail) = self.sent.lock().expect("nobody panicked").get(number) {
+                return mail.clone();
+            }
+            tokio::time::timeout(PATIENCE, news).await.expect("a mail comes");
+        }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.sent.lock().expect("nobody panicked").len()
+    }
 }
 
 /// A logged-in client of a user.
@@ -57,40 +99,92 @@ pub(crate) struct Answer {
 
 impl Network {
     pub(crate) async fn open() -> Self {
-        let store = Store::in_memory(Memory::new().expect("memory opens"));
-        let settings = [INSTAGRAM, MESSENGER, WHATSAPP].map(settings).to_vec();
+        Self::open_with("").await
+    }
+
+    /// `more`: further settings of each platform.
+    pub(crate) async fn open_with(more: &str) -> Self {
+        Self::over(new_store(), all_settings(more), true).await
+    }
+
+    /// As above, but the machine's own network is out of reach, as it is on real servers.
+    pub(crate) async fn open_closed(more: &str) -> Self {
+        Self::over(new_store(), all_settings(more), false).await
+    }
+
+    /// With what each platform demands of encryption.
+    pub(crate) async fn with_rules(rule: impl Fn(&str) -> Encryption) -> Self {
+        let mut settings = all_settings("");
+        settings.iter_mut().for_each(|one| one.encryption = rule(one.server_name.as_str()));
+        Self::over(new_store(), settings, true).await
+    }
+
+    /// A server started anew over the same store.
+    pub(crate) async fn reopen(&self) -> Self {
+        let settings = self.app.platforms.iter().map(|platform| platform.settings.clone()).collect();
+        Self::over(self.store.clone(), settings, true).await
+    }
+
+    /// Waits until everything that is queued to be written is on disk.
+    pub(crate) async fn flush(&self) {
+        self.store.submit(WriteSet::new()).committed().await.expect("it is written");
+    }
+
+    async fn over(store: Store, settings: Vec<Settings>, preview_private: bool) -> Self {
         let platforms = Arc::new(Platforms::open(&store, settings, now_ts()).await.expect("platforms open"));
         let inbox = Inbox::new(store.clone(), now_ts());
         tokio::spawn(inbox.clone().follow(store.subscribe()));
         let directory = Directory::new(store.clone(), platforms.clone());
         let found = directory.clone();
+        let mails = Arc::new(Mails::default());
         let accounts = Accounts::new(store.clone())
+            .with_mailer(mails.clone())
             .on_create(move |writes, user_id| found.index_user(writes, user_id, None, None));
         let rooms =
             Rooms::new(store.clone(), platforms.clone(), accounts.clone(), directory.clone(), inbox.clone());
+        tokio::spawn(rooms.clone().send_delayed_events(now_ts));
         let settings = PushSettings::new(Arc::new(now_ts));
         let push =
             Push::open(store.clone(), accounts.clone(), rooms.clone(), settings).await.expect("push opens");
         let keys =
             Keys::new(store.clone(), platforms.clone(), accounts.clone(), rooms.clone(), inbox.clone());
-        let sync = Sync::new(rooms.clone(), accounts.clone(), inbox.clone(), keys.clone(), push.clone());
-        let media = Media::new(store, platforms.clone(), MediaStore::in_memory());
-        let app = App { platforms, accounts, inbox, directory, rooms, keys, push, sync, media };
-        Self { router: router(app.clone()), app }
+        let sync = Sync::new(
+            store.clone(),
+            rooms.clone(),
+            accounts.clone(),
+            inbox.clone(),
+            keys.clone(),
+            push.clone(),
+        );
+        let oauth = OAuth::new(store.clone(), accounts.clone());
+        let media =
+            Media::new_with(store.clone(), platforms.clone(), MediaStore::in_memory(), preview_private);
+        let app = App { platforms, accounts, oauth, inbox, directory, rooms, keys, push, sync, media };
+        let router = router(app.clone()).merge(linkspan_pages::router(app.clone()));
+        Self { mails, router, store, app }
     }
 
     /// Registers a user.
     pub(crate) async fn register(&self, platform: &'static str, name: &str) -> Client {
         let body = json!({
             "username": name,
-            "password": "correct horse battery staple",
+            "password": PASSWORD,
             "auth": { "type": "m.login.dummy" },
         });
         let session = self.call(platform, None, Method::POST, "/v3/register", Some(body)).await.ok();
         self.client(platform, &session)
     }
 
-    fn client(&self, platform: &'static str, session: &Value) -> Client {
+    /// Makes an administrator, as an operator does, and logs in.
+    pub(crate) async fn administrator(&self, platform: &'static str, name: &str) -> Client {
+        let server_name = platform.try_into().expect("a server name");
+        let made = self.app.accounts.create_account(&server_name, name, PASSWORD.to_owned(), true, now_ts());
+        let user_id = made.await.expect("it is made").to_string();
+        let client = self.client(platform, &json!({ "user_id": user_id }));
+        client.another_device().await
+    }
+
+    pub(crate) fn client(&self, platform: &'static str, session: &Value) -> Client {
         Client {
             network: self.clone(),
             platform,
@@ -101,7 +195,7 @@ impl Network {
         }
     }
 
-    /// Calls a path under `/_matrix/client`.
+    /// Calls a path, which is under `/_matrix/client` unless it begins with `/_matrix/` or `/.well-known/`.
     pub(crate) async fn call(
         &self,
         platform: &str,
@@ -110,35 +204,58 @@ impl Network {
         path: &str,
         body: Option<Value>,
     ) -> Answer {
+        let is_whole = ["/_matrix/", "/.well-known/"].iter().any(|start| path.starts_with(start));
+        let below = if is_whole { "" } else { "/_matrix/client" };
         let mut request = Request::builder()
             .method(method)
-            .uri(format!("http://{platform}/_matrix/client{path}"))
+            .uri(format!("http://{platform}{below}{path}"))
             .header(header::HOST, platform);
         if let Some(token) = token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
         let body = body.map_or(Body::empty(), |body| Body::from(body.to_string()));
         let request = request.body(body).expect("the request is well formed");
-        let response = self.router.clone().oneshot(request).await.expect("the router answers");
-        let status = response.status();
-        let body = response.into_body().collect().await.expect("the body arrives").to_bytes();
+        let (status, body) = self.send(request).await;
         let json = serde_json::from_slice(&body)
             .unwrap_or_else(|_| panic!("{path} did not answer with JSON: {body:?}"));
         Answer { status, json }
     }
+
+    async fn send(&self, request: Request<Body>) -> (StatusCode, Bytes) {
+        let response = self.router.clone().oneshot(request).await.expect("the router answers");
+        let status = response.status();
+        (status, response.into_body().collect().await.expect("the body arrives").to_bytes())
+    }
+
+    /// What a browser is shown at an address.
+    pub(crate) async fn browse(&self, method: Method, url: &str) -> (StatusCode, String) {
+        let host = url.split('/').nth(2).expect("a host");
+        let request = Request::builder().method(method).uri(url).header(header::HOST, host);
+        let request = request.body(Body::empty()).expect("the request is well formed");
+        let (status, body) = self.send(request).await;
+        (status, String::from_utf8_lossy(&body).into_owned())
+    }
 }
 
 impl Client {
+    /// The same client, which talks to another server.
+    pub(crate) fn on(&self, network: &Network) -> Client {
+        Client { network: network.clone(), ..self.clone() }
+    }
+
     /// Another device of the same user.
     pub(crate) async fn another_device(&self) -> Client {
+        self.network.client(self.platform, &self.try_log_in().await.ok())
+    }
+
+    /// Tries to log the user in on a new device.
+    pub(crate) async fn try_log_in(&self) -> Answer {
         let body = json!({
             "type": "m.login.password",
             "identifier": { "type": "m.id.user", "user": self.user_id },
-            "password": "correct horse battery staple",
+            "password": PASSWORD,
         });
-        let session =
-            self.network.call(self.platform, None, Method::POST, "/v3/login", Some(body)).await.ok();
-        self.network.client(self.platform, &session)
+        self.network.call(self.platform, None, Method::POST, "/v3/login", Some(body)).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -212,6 +329,17 @@ impl Answer {
         self.json
     }
 
+    /// Asserts that a rule on encryption was broken: which, and what the words name.
+    #[track_caller]
+    pub(crate) fn breaks(self, rule: &str, named: &[&str]) {
+        assert_eq!(text(&self.json["org.linkspan.rule"]), rule, "{}", self.json);
+        let words = text(&self.json["error"]);
+        for name in named {
+            assert!(words.contains(name), "{words:?} does not name {name}");
+        }
+        self.fails(403, "M_FORBIDDEN");
+    }
+
     /// Asserts a failure: status and code.
     #[track_caller]
     pub(crate) fn fails(self, status: u16, code: &str) {
@@ -251,11 +379,19 @@ pub(crate) fn encoded(part: &str) -> String {
     part.bytes().map(encode).collect()
 }
 
-fn settings(server_name: &str) -> Settings {
+fn new_store() -> Store {
+    Store::in_memory(Memory::new().expect("memory opens"))
+}
+
+fn all_settings(more: &str) -> Vec<Settings> {
+    [INSTAGRAM, MESSENGER, WHATSAPP].map(|name| settings(name, more)).to_vec()
+}
+
+fn settings(server_name: &str, more: &str) -> Settings {
     let name = server_name.trim_end_matches(".localhost");
     let settings = format!(
         "name = '{name}'\nserver_name = '{server_name}'\nregistration = 'open'\nrate_limits = false\n\
-         presence = {}\nverify = false",
+         presence = {}\nverify = false\n{more}",
         server_name != WHATSAPP
     );
     toml::from_str(&settings).expect("the settings are well formed")

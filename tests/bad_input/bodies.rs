@@ -6,7 +6,7 @@ use linkspan_tests::{
 };
 use serde_json::Value;
 
-use crate::{Spoiler, is, short};
+use crate::{Spoiler, is, refuses, short};
 
 /// How deep is too deep.
 const DEPTH: usize = 100_000;
@@ -55,14 +55,18 @@ fn what_is_no_json_object_is_refused() {
     for entry in entries().iter().filter(|entry| entry.body != "{}") {
         for body in no_json {
             let answer = spoiler.ask(entry, with_body(body));
-            spoiler.judge(&format!("{} {}", entry.name, short(body)), &answer, is(400, "M_NOT_JSON"));
+            spoiler.judge(
+                &format!("{} {}", entry.name, short(body)),
+                &answer,
+                refuses(entry, &["M_NOT_JSON"]),
+            );
         }
         for body in ["[]", "[[]]", "\"x\"", "7", "null", "true", &closed] {
             let answer = spoiler.ask(entry, with_body(body.as_bytes()));
             spoiler.judge(
                 &format!("{} {}", entry.name, short(body.as_bytes())),
                 &answer,
-                is(400, "M_BAD_JSON"),
+                refuses(entry, &["M_BAD_JSON"]),
             );
         }
     }
@@ -90,11 +94,8 @@ fn fields_may_hold_anything() {
                 let what = format!("{} {spoiled}: {}", entry.name, short(value.unwrap_or("-").as_bytes()));
                 // No field is a list of lists.
                 let must_fail = value == Some("[[]]") && !entry.free_content;
-                spoiler.judge(&what, &answer, |answer| {
-                    !must_fail
-                        || (answer.status == 400
-                            && ["M_BAD_JSON", "M_INVALID_PARAM"].contains(&answer.errcode().as_str()))
-                });
+                let refused = refuses(&entry, &["M_BAD_JSON", "M_INVALID_PARAM"]);
+                spoiler.judge(&what, &answer, |answer| !must_fail || refused(answer));
             }
             let twice = format!("{{\"{spoiled}\": 1, {}", &body(Some("1"))[1..]);
             let answer = spoiler.ask(&entry, with_body(twice.as_bytes()));

@@ -15,7 +15,7 @@ use linkspan_tests::{
 };
 
 /// The codes that bad input may get.
-const CODES: [&str; 25] = [
+const CODES: [&str; 29] = [
     "M_BAD_ALIAS",
     "M_BAD_JSON",
     "M_CANNOT_OVERWRITE_MEDIA",
@@ -41,6 +41,20 @@ const CODES: [&str; 25] = [
     "M_UNSUPPORTED_ROOM_VERSION",
     "M_USER_IN_USE",
     "M_WEAK_PASSWORD",
+    "M_LIMIT_EXCEEDED",
+    "M_THREEPID_AUTH_FAILED",
+    "M_THREEPID_MEDIUM_NOT_SUPPORTED",
+    "ORG.MATRIX.MSC4140_MAX_DELAY_EXCEEDED",
+];
+
+/// The codes of OAuth's RFCs that bad input may get.
+const OAUTH_CODES: [&str; 6] = [
+    "invalid_client",
+    "invalid_client_metadata",
+    "invalid_grant",
+    "invalid_redirect_uri",
+    "invalid_request",
+    "unsupported_grant_type",
 ];
 
 /// Someone whose valid calls are spoiled.
@@ -110,6 +124,11 @@ fn problem(answer: &Answer) -> Option<String> {
     if answer.status == 401 && json["flows"].is_array() {
         return None;
     }
+    if json["error_description"].is_string() {
+        let known = json["error"].as_str().is_some_and(|code| OAUTH_CODES.contains(&code));
+        let status = if json["error"] == "invalid_client" { 401 } else { 400 };
+        return (!known || answer.status != status).then(|| "is no error of the RFCs".to_owned());
+    }
     let errcode = json["errcode"].as_str().unwrap_or_default();
     if !CODES.contains(&errcode) || !json["error"].is_string() {
         return Some("is no error of the specification".to_owned());
@@ -120,6 +139,16 @@ fn problem(answer: &Answer) -> Option<String> {
 /// A short form of what may be very long.
 fn short(text: &[u8]) -> String {
     String::from_utf8_lossy(&text[..text.len().min(120)]).into_owned()
+}
+
+/// Whether an answer refuses a body as the endpoint's specification wants it. OAuth takes smaller ones.
+fn refuses(entry: &Entry, errcodes: &'static [&'static str]) -> impl Fn(&Answer) -> bool {
+    let by_rfc = entry.is_oauth();
+    move |answer| match by_rfc {
+        true if answer.status == 413 => answer.errcode() == "M_TOO_LARGE",
+        true => answer.status == 400 && answer.json()["error"] == "invalid_client_metadata",
+        false => answer.status == 400 && errcodes.contains(&answer.errcode().as_str()),
+    }
 }
 
 /// Whether an answer is an error of this status and code.

@@ -207,6 +207,13 @@ impl Household {
         let event = say(&anna, Value::Null);
         say(&town.dora, json!({ "rel_type": "m.thread", "event_id": event }));
 
+        let delayed = "/unstable/org.matrix.msc4140/rooms";
+        let delayed = does(
+            "PUT",
+            &format!("{delayed}/{room}/delayed_event/org.example.later/{}", town.fresh()),
+            json!({ "delay": 3_600_000, "content": { "secret": SECRET } }),
+        );
+
         let secret = json!({ "secret": SECRET });
         does("PUT", &format!("/v3/user/{user}/account_data/org.example.secret"), secret.clone());
         does("PUT", &format!("/v3/user/{user}/rooms/{room}/account_data/org.example.secret"), secret);
@@ -268,6 +275,7 @@ impl Household {
             ("device", anna.device_id.clone()),
             ("room", room.clone()),
             ("event", event),
+            ("delayed", text(&delayed["delay_id"])),
             ("alias", format!("%23quay{number}:{INSTAGRAM}")),
             ("filter", filter),
             ("member", town.dora.user_id.clone()),

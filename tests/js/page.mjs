@@ -15,6 +15,6 @@ globalThis.session = () => ({
     access_token: client.getAccessToken(),
 });
 globalThis.goOn = async (server, session, options) => {
-    await resume(server, session, options);
+    await resume(server, session, { ...options, known: true });
     await start();
 };

@@ -44,6 +44,7 @@ function showSync(state, _, data) {
             client.getRooms().forEach(showRoom);
             write({ event: "synced" });
         });
+        if (crypto()) tell(() => void followDevices().catch(() => {}));
     }
 }
 
@@ -94,6 +95,13 @@ function showDecrypted(event) {
         const { item, encryption } = await read(event);
         write({ event: "decrypted", room: event.getRoomId(), item: withoutRoom(item), encryption });
     });
+}
+
+// Of devices that the library asked for before it began to follow a person's, it tells nothing. And it begins to follow
+// those of a new member while a sync is handled, but does not wait for that before it sends what the sync brings about.
+async function followDevices() {
+    await crypto().outgoingRequestsManager.doProcessOutgoingRequests();
+    await showDevices([...(await crypto().olmMachine.trackedUsers())].map(String));
 }
 
 async function showDevices(users) {

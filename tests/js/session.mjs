@@ -23,7 +23,8 @@ export class Unsupported extends Error {
 }
 
 // Makes the client of a device that the server knows. `lasting`: whether its keys stay when the program ends.
-export async function resume(server, session, { encrypted = false, lasting = false }) {
+// `known`: whether the server has its keys.
+export async function resume(server, session, { encrypted = false, lasting = false, known = false }) {
     const { user_id: userId, device_id: deviceId, access_token: accessToken } = session;
     const { promise, resolve } = Promise.withResolvers();
     client = sdk.createClient({
@@ -35,7 +36,7 @@ export async function resume(server, session, { encrypted = false, lasting = fal
         cryptoCallbacks: { getSecretStorageKey },
         fetchFn: (...request) => noteUpload(request, resolve),
     });
-    keysAreUploaded = encrypted ? promise : undefined;
+    keysAreUploaded = encrypted && !known ? promise : undefined;
     if (encrypted) await client.initRustCrypto({ useIndexedDB: lasting });
     return { user: userId, device: deviceId, token: accessToken };
 }

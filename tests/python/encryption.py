@@ -4,10 +4,25 @@ import base64
 import io
 
 import nio
+from nio.crypto import GroupSessionStore
 from nio.crypto.attachments import decrypt_attachment
 
 from verification import Verifications
 from wire import Refused, ok, unsupported, write
+
+
+add_session = GroupSessionStore.add
+
+
+def add_better_session(store, session):
+    """matrix-nio puts a key that begins later in the place of one that it has; everybody else keeps the better one."""
+    known = store.get(session.room_id, session.sender_key, session.id)
+    if known is not None and known.first_known_index <= session.first_known_index:
+        return False
+    return add_session(store, session)
+
+
+GroupSessionStore.add = add_better_session
 
 
 class Undecryptable:

@@ -104,7 +104,7 @@ fn drive(town: &Town, entry: &Entry) -> Vec<String> {
 fn outsiders<'a>(entry: &Entry, ben: &'a Person, carl: &'a Person) -> Vec<Caller<'a>> {
     let (no_token, bad_token) = match endpoint(entry).access {
         Access::Anybody => (entry.others, entry.others),
-        Access::MaybeUser => (entry.others, UNKNOWN_TOKEN),
+        Access::MaybeUser => (entry.nobody.unwrap_or(entry.others), UNKNOWN_TOKEN),
         Access::User => (MISSING_TOKEN, UNKNOWN_TOKEN),
     };
     let at_home = [
@@ -115,7 +115,8 @@ fn outsiders<'a>(entry: &Entry, ben: &'a Person, carl: &'a Person) -> Vec<Caller
     ];
     let at_home = at_home.map(|(who, token, expected)| Caller { who, platform: INSTAGRAM, token, expected });
     let token = Some(carl.token.as_str());
-    let abroad = Caller { who: "carl", platform: MESSENGER, token, expected: entry.others };
+    let expected = entry.abroad.unwrap_or(entry.others);
+    let abroad = Caller { who: "carl", platform: MESSENGER, token, expected };
     let at_home = at_home.into_iter().filter(|_| !entry.proof_in_body);
     at_home.chain([abroad]).collect()
 }

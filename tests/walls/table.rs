@@ -38,6 +38,9 @@ pub const UNKNOWN_TOKEN: Expected = Expected(401, "M_UNKNOWN_TOKEN");
 /// A parameter is wrong.
 pub const INVALID_PARAM: Expected = Expected(400, "M_INVALID_PARAM");
 
+/// What OAuth's bodies are.
+const FORM: &str = "application/x-www-form-urlencoded";
+
 /// An entry of the table.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -55,6 +58,10 @@ pub struct Entry {
     pub own: Expected,
     /// What ben and carl get.
     pub others: Expected,
+    /// What carl gets at his own platform's address, where it is not what ben gets.
+    pub abroad: Option<Expected>,
+    /// What is answered without a token, where it is not what ben gets.
+    pub nobody: Option<Expected>,
     /// Anna reads a secret here.
     pub reveals: bool,
     /// Others may learn the id of anna's room here.
@@ -76,6 +83,8 @@ fn entry(method: &'static str, name: &'static str, path: &'static str) -> Entry 
         content_type: "application/json",
         own: OK,
         others: FORBIDDEN,
+        abroad: None,
+        nobody: None,
         reveals: false,
         open: false,
         ends_session: false,
@@ -117,6 +126,14 @@ impl Entry {
         Self { others, ..self }
     }
 
+    fn abroad(self, abroad: Expected) -> Self {
+        Self { abroad: Some(abroad), ..self }
+    }
+
+    fn nobody(self, nobody: Expected) -> Self {
+        Self { nobody: Some(nobody), ..self }
+    }
+
     fn reveals(self) -> Self {
         Self { reveals: true, ..self }
     }
@@ -135,6 +152,11 @@ impl Entry {
 
     fn free_content(self) -> Self {
         Self { free_content: true, ..self }
+    }
+
+    /// Whether errors are those of OAuth's RFCs.
+    pub fn is_oauth(&self) -> bool {
+        self.path.starts_with("/_linkspan/oauth2/")
     }
 
     /// Whether the body is JSON that the endpoint looks at.
@@ -163,14 +185,36 @@ pub fn table() -> Vec<Entry> {
 }
 
 fn server() -> Vec<Entry> {
+    const SLIDING_UNSTABLE: &str = r#"{"lists": {"all": {"ranges": [[0, 99]], "timeline_limit": 20,
+        "required_state": [["*", "*"]]}}, "room_subscriptions": {"{room}": {"timeline_limit": 20,
+        "required_state": [["*", "*"]]}}, "extensions": {"account_data": {"enabled": true},
+        "to_device": {"enabled": true}, "e2ee": {"enabled": true}, "receipts": {"enabled": true}}}"#;
+    const SLIDING: &str = r#"{"lists": {"all": {"timeline_limit": 20, "required_state": {"include": [{}]}}},
+        "room_subscriptions": {"{room}": {"timeline_limit": 20, "required_state": {"include": [{}]}}},
+        "extensions": {"account_data": {"enabled": true}}}"#;
     vec![
         get("sync", "/v3/sync?timeout=0").others(OK).reveals(),
+        post("sliding_sync_unstable", "/unstable/org.matrix.simplified_msc3575/sync")
+            .body(SLIDING_UNSTABLE)
+            .others(OK)
+            .reveals(),
+        post("sliding_sync", "/v4/sync").body(SLIDING).others(OK).reveals(),
         get("get_versions", "/versions").others(OK),
         get("get_capabilities", "/v3/capabilities").others(OK),
         get("get_well_known", "/.well-known/matrix/client").others(OK),
         get("get_support", "/.well-known/matrix/support").others(NOT_FOUND).own(NOT_FOUND),
         get("get_turn_server", "/v3/voip/turnServer").others(OK),
+        get("get_rtc_transports", "/v1/rtc/transports").others(OK),
         get("get_thirdparty_protocols", "/v3/thirdparty/protocols").others(OK),
+        get("get_thirdparty_protocol", "/v3/thirdparty/protocol/irc").others(NOT_FOUND).own(NOT_FOUND),
+        get("get_thirdparty_locations", "/v3/thirdparty/location/irc").others(NOT_FOUND).own(NOT_FOUND),
+        get("get_thirdparty_users", "/v3/thirdparty/user/irc?nick=anna").others(NOT_FOUND).own(NOT_FOUND),
+        get("get_thirdparty_locations_of_alias", "/v3/thirdparty/location?alias={alias}")
+            .others(NOT_FOUND)
+            .own(NOT_FOUND),
+        get("get_thirdparty_users_of_user", "/v3/thirdparty/user?userid={user}")
+            .others(NOT_FOUND)
+            .own(NOT_FOUND),
     ]
 }
 
@@ -193,6 +237,28 @@ fn sessions() -> Vec<Entry> {
             .others(INVALID_PARAM)
             .own(INVALID_PARAM),
         get("get_login_types", "/v3/login").others(OK),
+        post("get_login_token", "/v1/login/get_token").body(r#"{"auth": {auth}}"#).others(UNPROVEN),
+        get("get_auth_metadata", "/v1/auth_metadata").others(OK),
+        get("get_auth_issuer", "/unstable/org.matrix.msc2965/auth_issuer").others(OK),
+        get("redirect_to_log_in", "/v3/login/sso/redirect?redirectUrl=https://app.example.org/")
+            .own(Expected(302, ""))
+            .others(Expected(302, "")),
+        get("redirect_to_provider", "/v3/login/sso/redirect/none?redirectUrl=https://app.example.org/")
+            .own(NOT_FOUND)
+            .others(NOT_FOUND),
+        post("register_client", "/_linkspan/oauth2/registration")
+            .body(r#"{"client_uri": "https://app.example.org/", "redirect_uris": ["https://app.example.org/"]}"#)
+            .own(Expected(201, ""))
+            .others(Expected(201, "")),
+        post("give_tokens", "/_linkspan/oauth2/token")
+            .content(FORM, "grant_type=refresh_token&client_id=x&refresh_token={refresh_token}")
+            .own(Expected(400, ""))
+            .others(Expected(400, "")),
+        post("revoke_token", "/_linkspan/oauth2/revocation").content(FORM, "token=none").others(OK),
+        post("begin_device_grant", "/_linkspan/oauth2/device_authorization")
+            .content(FORM, "client_id=none&scope=none")
+            .own(Expected(401, ""))
+            .others(Expected(401, "")),
         post("log_in", "/v3/login")
             .body(
                 r#"{"type": "m.login.password", "identifier": {"type": "m.id.user", "user": "{user}"},
@@ -210,14 +276,62 @@ fn sessions() -> Vec<Entry> {
 }
 
 fn account() -> Vec<Entry> {
+    const DENIED: Expected = Expected(403, "M_THREEPID_DENIED");
+    const NO_SUCH_MEDIUM: Expected = Expected(400, "M_THREEPID_MEDIUM_NOT_SUPPORTED");
+    const EMAIL: &str = r#"{"client_secret": "monkeys", "email": "anna@example.org", "send_attempt": 1}"#;
+    const PHONE: &str = r#"{"client_secret": "monkeys", "country": "DE", "phone_number": "0170 1234567",
+                            "send_attempt": 1}"#;
     vec![
         post("change_password", "/v3/account/password")
             .body(r#"{"new_password": "another {password}", "auth": {auth}}"#)
-            .others(UNPROVEN),
+            .others(UNPROVEN)
+            .nobody(MISSING_TOKEN),
         post("deactivate", "/v3/account/deactivate").body(r#"{"auth": {auth}}"#).others(UNPROVEN),
         get("get_3pids", "/v3/account/3pid").others(OK),
+        // This server sends no mails.
+        post("request_register_token", "/v3/register/email/requestToken")
+            .body(EMAIL)
+            .others(DENIED)
+            .own(DENIED),
+        post("request_password_token", "/v3/account/password/email/requestToken")
+            .body(EMAIL)
+            .others(DENIED)
+            .own(DENIED),
+        post("request_3pid_token", "/v3/account/3pid/email/requestToken")
+            .body(EMAIL)
+            .others(NO_SUCH_MEDIUM)
+            .own(NO_SUCH_MEDIUM),
+        post("request_register_token_by_phone", "/v3/register/msisdn/requestToken")
+            .body(PHONE)
+            .others(DENIED)
+            .own(DENIED),
+        post("request_password_token_by_phone", "/v3/account/password/msisdn/requestToken")
+            .body(PHONE)
+            .others(DENIED)
+            .own(DENIED),
+        post("request_3pid_token_by_phone", "/v3/account/3pid/msisdn/requestToken")
+            .body(PHONE)
+            .others(NO_SUCH_MEDIUM)
+            .own(NO_SUCH_MEDIUM),
+        post("add_3pid", "/v3/account/3pid/add")
+            .body(r#"{"client_secret": "monkeys", "sid": "0", "auth": {auth}}"#)
+            .others(UNPROVEN)
+            .own(Expected(400, "M_THREEPID_AUTH_FAILED")),
+        post("delete_3pid", "/v3/account/3pid/delete")
+            .body(r#"{"medium": "email", "address": "anna@example.org"}"#)
+            .others(OK),
         post("request_openid_token", "/v3/user/{user}/openid/request_token"),
         get("get_user_info", "/v3/admin/whois/{user}"),
+        get("get_locked", "/v1/admin/lock/{user}").own(FORBIDDEN).abroad(INVALID_PARAM),
+        put("set_locked", "/v1/admin/lock/{user}")
+            .body(r#"{"locked": true}"#)
+            .own(FORBIDDEN)
+            .abroad(INVALID_PARAM),
+        get("get_suspended", "/v1/admin/suspend/{user}").own(FORBIDDEN).abroad(INVALID_PARAM),
+        put("set_suspended", "/v1/admin/suspend/{user}")
+            .body(r#"{"suspended": true}"#)
+            .own(FORBIDDEN)
+            .abroad(INVALID_PARAM),
         get("get_devices", "/v3/devices").others(OK).reveals(),
         get("get_device", "/v3/devices/{device}").others(NOT_FOUND).reveals(),
         put("update_device", "/v3/devices/{device}").body(r#"{"display_name": "a phone"}"#).others(NOT_FOUND),
@@ -327,6 +441,23 @@ fn sending() -> Vec<Entry> {
         put("set_state", "/v3/rooms/{room}/state/org.example.berth/7")
             .body(r#"{"ship": "Vega"}"#)
             .free_content(),
+        put(
+            "schedule_event",
+            "/unstable/org.matrix.msc4140/rooms/{room}/delayed_event/m.room.message/{fresh}",
+        )
+        .body(r#"{"delay": 3600000, "content": {"msgtype": "m.text", "body": "hello"}}"#),
+        get("get_delayed_events", "/unstable/org.matrix.msc4140/delayed_events").others(OK).reveals(),
+        get("get_delayed_event", "/unstable/org.matrix.msc4140/delayed_events/{delayed}")
+            .others(NOT_FOUND)
+            .reveals(),
+        // Who was told the id may act, but only where the event is.
+        post("update_delayed_event", "/unstable/org.matrix.msc4140/delayed_events/{delayed}")
+            .body(r#"{"action": "restart"}"#)
+            .others(OK)
+            .abroad(NOT_FOUND),
+        post("act_on_delayed_event", "/unstable/org.matrix.msc4140/delayed_events/{delayed}/restart")
+            .others(OK)
+            .abroad(NOT_FOUND),
         post("create_receipt", "/v3/rooms/{room}/receipt/m.read/{event}").body(r#"{"thread_id": "main"}"#),
         post("set_read_markers", "/v3/rooms/{room}/read_markers").body(r#"{"m.fully_read": "{event}"}"#),
         put("set_typing", "/v3/rooms/{room}/typing/{user}").body(r#"{"typing": true, "timeout": 1000}"#),
@@ -398,6 +529,10 @@ fn media() -> Vec<Entry> {
         put("upload_to", "/_matrix/media/v3/upload/{pending}").content(TEXT, "a text"),
         get("get_config", "/v1/media/config").others(OK),
         get("get_legacy_config", "/_matrix/media/v3/config").others(OK),
+        // This server fetches no pages.
+        get("preview_url", "/v1/media/preview_url?url=http%3A%2F%2Fexample.org%2F")
+            .others(NOT_FOUND)
+            .own(NOT_FOUND),
         // Who was given an id may read what it names: ids cannot be guessed.
         get("download", "/v1/media/download/{media}").others(OK),
         get("get_thumbnail", "/v1/media/thumbnail/{media}?width=32&height=32&method=scale").others(OK),

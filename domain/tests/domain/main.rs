@@ -1,6 +1,7 @@
 //! Events and the rules of rooms, in every room version.
 
 mod departure;
+mod encryption;
 mod events;
 mod fuzz;
 mod rules;

@@ -10,6 +10,7 @@ use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_keys::Keys;
 use linkspan_media::Media;
+use linkspan_oauth::OAuth;
 use linkspan_platforms::Platforms;
 use linkspan_push::Push;
 use linkspan_rooms::Rooms;
@@ -18,6 +19,11 @@ use ruma::{MilliSecondsSinceUnixEpoch, UInt};
 
 use crate::error::ApiError;
 
+/// What others keep for devices that are gone could not be removed; the log has the cause.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("what was kept for a device could not be removed")]
+pub struct DevicesNotForgotten;
+
 /// Handles on all services; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct App {
@@ -25,6 +31,8 @@ pub struct App {
     pub platforms: Arc<Platforms>,
     /// Accounts, devices, profiles, account data.
     pub accounts: Accounts,
+    /// Logging in by OAuth 2.0.
+    pub oauth: OAuth,
     /// Inboxes.
     pub inbox: Inbox,
     /// Finding people.
@@ -43,9 +51,17 @@ pub struct App {
 
 impl App {
     /// Finishes what a stop interrupted: has the other services forget what they keep for devices that are gone.
-    pub async fn forget_departed_devices(&self) -> Result<(), String> {
-        let departed = self.accounts.departed_devices().await.map_err(|error| error.to_string())?;
-        self.forget_devices(departed).await.map_err(|error| format!("{error:?}"))
+    pub async fn forget_departed_devices(&self) -> Result<(), DevicesNotForgotten> {
+        let departed = self.accounts.departed_devices().await.map_err(|error| {
+            tracing::error!(%error, "devices that are gone could not be listed");
+            DevicesNotForgotten
+        })?;
+        self.forget_removed(departed).await
+    }
+
+    /// The same for pages.
+    pub async fn forget_removed(&self, removed: Vec<DeviceRemoved>) -> Result<(), DevicesNotForgotten> {
+        self.forget_devices(removed).await.map_err(|_| DevicesNotForgotten)
     }
 
     /// Has the other services forget what they keep for devices that are gone.
@@ -61,6 +77,7 @@ impl App {
                 }
                 self.inbox.acknowledge_to_device(user_id, device_id, until).await?;
             }
+            self.sync.remove_connections(user_id, device_id).await?;
             self.push.remove_pushers_of_device(user_id, device_id).await?;
             self.accounts.forget_departed(&departed).await?;
         }
@@ -74,7 +91,7 @@ pub(crate) fn timestamp(ts: u64) -> Option<MilliSecondsSinceUnixEpoch> {
 }
 
 /// Milliseconds since the Unix epoch.
-pub(crate) fn now_ts() -> u64 {
+pub fn now_ts() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

@@ -3,6 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, request::Parts};
+use linkspan_accounts::AccountsError;
 use linkspan_platforms::{Platform, RateClass};
 use linkspan_rooms::Reader;
 use ruma::{OwnedDeviceId, OwnedUserId, api::error::ErrorKind};
@@ -19,9 +20,8 @@ pub(crate) struct RequestHead<'a> {
 }
 
 impl RequestHead<'_> {
-    /// The client's address, as the listener saw it.
     fn address(&self) -> IpAddr {
-        self.parts.extensions.get::<ClientAddress>().map_or(IpAddr::from([0, 0, 0, 0]), |address| address.0)
+        address_of(&self.parts.extensions)
     }
 
     /// Counts the request against the platform's limits; `user_id` when the caller is known.
@@ -34,6 +34,11 @@ impl RequestHead<'_> {
             _ => Ok(limiter.check(self.rate_class, &self.address().to_string())?),
         }
     }
+}
+
+/// A client's address, as the listener saw it.
+pub fn address_of(extensions: &http::Extensions) -> IpAddr {
+    extensions.get::<ClientAddress>().map_or(IpAddr::from([0, 0, 0, 0]), |address| address.0)
 }
 
 /// A level of access, proved from a request's head.
@@ -65,6 +70,8 @@ pub(crate) struct User {
     pub(crate) user_id: OwnedUserId,
     pub(crate) device_id: OwnedDeviceId,
     pub(crate) admin: bool,
+    /// The session is one of the OAuth 2.0 API.
+    pub(crate) oauth: bool,
 }
 
 impl User {
@@ -77,6 +84,19 @@ impl User {
         }
     }
 
+    /// Refuses what sessions of the OAuth 2.0 API do on the platform's pages.
+    /// <https://spec.matrix.org/v1.19/client-server-api/#oauth-20-api>
+    pub(crate) fn check_proves_by_password(&self) -> Result<(), ApiError> {
+        if !self.oauth {
+            return Ok(());
+        }
+        Err(ApiError::new(
+            http::StatusCode::NOT_FOUND,
+            ErrorKind::Unrecognized,
+            "this session began by OAuth 2.0: use the platform's page for accounts",
+        ))
+    }
+
     /// For whom events are rendered, in answers that are not a sync's.
     pub(crate) fn reader(&self) -> Reader<'_> {
         Reader { device_id: &self.device_id, now_ts: now_ts(), with_room_id: true }
@@ -87,23 +107,42 @@ impl Caller for User {
     const ACCESS: Access = Access::User;
 
     async fn prove(app: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
+        let AnySession { user, locked } = AnySession::prove(app, head).await?;
+        if locked { Err(AccountsError::Locked.into()) } else { Ok(user) }
+    }
+}
+
+/// As [`User`], but the account may be locked: for logging out.
+#[derive(Clone, Debug)]
+pub(crate) struct AnySession {
+    pub(crate) user: User,
+    locked: bool,
+}
+
+impl Caller for AnySession {
+    const ACCESS: Access = Access::User;
+
+    async fn prove(app: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
         let token = access_token(head.parts)
             .ok_or_else(|| ApiError::unauthorized(ErrorKind::MissingToken, "an access token is needed"))?;
         let session =
             app.accounts.authenticate(head.platform.server_name(), &token, head.address(), now_ts()).await?;
         head.check_rate(Some(&session.user_id))?;
-        Ok(Self {
+        let user = User {
             platform: head.platform.clone(),
             user_id: session.user_id,
             device_id: session.device_id,
             admin: session.admin,
-        })
+            oauth: session.oauth,
+        };
+        Ok(Self { user, locked: session.locked })
     }
 }
 
 /// Anybody, who may have logged in: a token that is given must be right.
 #[derive(Clone, Debug)]
 pub(crate) struct MaybeUser {
+    pub(crate) platform: Arc<Platform>,
     pub(crate) user: Option<User>,
 }
 
@@ -113,9 +152,10 @@ impl Caller for MaybeUser {
     async fn prove(app: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
         if access_token(head.parts).is_none() {
             head.check_rate(None)?;
-            return Ok(Self { user: None });
+            return Ok(Self { platform: head.platform.clone(), user: None });
         }
-        Ok(Self { user: Some(User::prove(app, head).await?) })
+        let user = User::prove(app, head).await?;
+        Ok(Self { platform: head.platform.clone(), user: Some(user) })
     }
 }
 

@@ -8,7 +8,7 @@ use axum::{
     response::Response,
 };
 use bytes::BytesMut;
-use http::Method;
+use http::{Method, Uri};
 use http_body_util::{BodyExt, Limited};
 use linkspan_platforms::{Platform, RateClass};
 use ruma::api::{
@@ -65,9 +65,40 @@ pub(crate) struct Endpoint {
     pub(crate) method: Method,
     pub(crate) paths: Vec<&'static str>,
     pub(crate) run: Run,
+    /// It need not run to its end if the client goes away.
+    pub(crate) may_be_dropped: bool,
 }
 
 impl Endpoint {
+    /// Nobody misses the rest of it if the client goes away meanwhile.
+    pub(crate) fn may_be_dropped(mut self) -> Self {
+        self.may_be_dropped = true;
+        self
+    }
+
+    /// Has `other` answer where the query has a parameter.
+    pub(crate) fn with_parameter(mut self, parameter: &'static str, other: Self) -> Self {
+        let (run, with) = (self.run, other.run);
+        self.run = Arc::new(move |app, platform, request: Request| {
+            let query = request.uri().query().unwrap_or_default();
+            let has = query.split('&').any(|pair| pair.split('=').next() == Some(parameter));
+            if has { with(app, platform, request) } else { run(app, platform, request) }
+        });
+        self
+    }
+
+    /// Takes parameters of the query under an earlier name, too: `(earlier, name)`.
+    pub(crate) fn also_named(mut self, names: &'static [(&'static str, &'static str)]) -> Self {
+        let run = self.run;
+        self.run = Arc::new(move |app, platform, mut request: Request| {
+            if let Some(uri) = renamed(request.uri(), names) {
+                *request.uri_mut() = uri;
+            }
+            run(app, platform, request)
+        });
+        self
+    }
+
     /// The same endpoint at one more path.
     pub(crate) fn also_at(mut self, path: &'static str) -> Self {
         self.paths.push(path);
@@ -99,7 +130,13 @@ where
     let paths: Vec<_> = R::PATH_BUILDER.all_paths().collect();
     let path =
         *paths.iter().rfind(|path| path.contains("/v")).or(paths.last()).expect("an endpoint has a path");
-    Endpoint { info: info::<F>(R::METHOD.clone(), path, C::ACCESS, spec), method: R::METHOD, paths, run }
+    Endpoint {
+        info: info::<F>(R::METHOD.clone(), path, C::ACCESS, spec),
+        may_be_dropped: R::METHOD == Method::GET,
+        method: R::METHOD,
+        paths,
+        run,
+    }
 }
 
 /// An endpoint that reads the request and writes the response itself.
@@ -125,7 +162,30 @@ where
         })
     });
     let path = *paths.last().expect("an endpoint has a path");
-    Endpoint { info: info::<F>(method.clone(), path, C::ACCESS, spec), method, paths: paths.to_vec(), run }
+    Endpoint {
+        info: info::<F>(method.clone(), path, C::ACCESS, spec),
+        may_be_dropped: method == Method::GET,
+        method,
+        paths: paths.to_vec(),
+        run,
+    }
+}
+
+/// The address with parameters of its query renamed; None: there are none to rename.
+fn renamed(uri: &Uri, names: &[(&str, &str)]) -> Option<Uri> {
+    let query = uri.query()?;
+    if !names.iter().any(|(earlier, _)| query.contains(earlier)) {
+        return None;
+    }
+    let rename = |pair: &str| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let name = names.iter().find(|(earlier, _)| *earlier == key).map_or(key, |(_, name)| name);
+        format!("{name}={value}")
+    };
+    let query = query.split('&').map(rename).collect::<Vec<_>>().join("&");
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(format!("{}?{query}", uri.path()).parse().ok()?);
+    Uri::from_parts(parts).ok()
 }
 
 fn info<F>(method: Method, path: &'static str, access: Access, spec: &'static str) -> EndpointInfo {

@@ -37,6 +37,8 @@ pub(crate) fn custom_kind(errcode: &str) -> ErrorKind {
 pub(crate) enum ApiError {
     /// A standard error.
     Standard { status: StatusCode, kind: ErrorKind, message: String },
+    /// An error with fields of its own.
+    Json { status: StatusCode, body: serde_json::Value },
     /// More authentication is needed.
     Uiaa(Box<UiaaInfo>),
 }
@@ -77,6 +79,17 @@ impl ApiError {
         let mut data = UnknownTokenErrorData::new();
         data.soft_logout = soft;
         Self::unauthorized(ErrorKind::UnknownToken(data), "this access token is not valid")
+    }
+
+    /// An error of OAuth that its RFCs have no code for: the accounts' refusals, and failures.
+    pub(crate) fn from_oauth(error: &linkspan_oauth::OAuthError) -> Self {
+        use linkspan_accounts::AccountsError::{Deactivated, TooMany};
+        match error {
+            linkspan_oauth::OAuthError::Accounts(error @ (Deactivated | TooMany(_))) => {
+                Self::forbidden(error.to_string())
+            }
+            error => Self::internal(error),
+        }
     }
 
     /// A body that is not the JSON that was expected.
@@ -122,6 +135,10 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let delay = self.retry_delay();
         let response = match self {
+            Self::Json { status, body } => {
+                let body = ErrorBody::Json(body);
+                ruma::api::error::Error::new(status, body).try_into_http_response::<BytesMut>()
+            }
             Self::Uiaa(info) => UiaaResponse::AuthResponse(*info).try_into_http_response::<BytesMut>(),
             Self::Standard { status, kind, message } => {
                 let body = ErrorBody::Standard(StandardErrorBody::new(kind, message));
@@ -164,6 +181,8 @@ impl From<AccountsError> for ApiError {
             AccountsError::UnknownToken { soft_logout } => Self::unknown_token(soft_logout),
             AccountsError::Interactive(info) => Self::Uiaa(info),
             AccountsError::Forbidden(_) | AccountsError::TooMany(_) => Self::forbidden(message),
+            AccountsError::Locked => Self::unauthorized(ErrorKind::UserLocked, message),
+            AccountsError::Suspended => Self::new(StatusCode::FORBIDDEN, ErrorKind::UserSuspended, message),
             AccountsError::Deactivated => {
                 Self::new(StatusCode::FORBIDDEN, ErrorKind::UserDeactivated, message)
             }
@@ -179,6 +198,10 @@ impl From<AccountsError> for ApiError {
             }
             AccountsError::KeyTooLarge => Self::bad_request(ErrorKind::KeyTooLarge, message),
             AccountsError::ProfileTooLarge => Self::bad_request(ErrorKind::ProfileTooLarge, message),
+            AccountsError::NoEmail => Self::new(StatusCode::FORBIDDEN, ErrorKind::ThreepidDenied, message),
+            AccountsError::AddressInUse => Self::bad_request(ErrorKind::ThreepidInUse, message),
+            AccountsError::AddressNotValidated => Self::bad_request(ErrorKind::ThreepidAuthFailed, message),
+            AccountsError::TooManyMails { retry_after } => Limited { retry_after }.into(),
             AccountsError::ServerControlled => {
                 Self::new(StatusCode::METHOD_NOT_ALLOWED, ErrorKind::BadJson, message)
             }
@@ -225,6 +248,8 @@ impl From<KeysError> for ApiError {
 impl From<SyncError> for ApiError {
     fn from(error: SyncError) -> Self {
         match error {
+            SyncError::UnknownPos => Self::bad_request(ErrorKind::UnknownPos, error.to_string()),
+            SyncError::TooMany => Self::invalid_param(error.to_string()),
             SyncError::Rooms(error) => error.into(),
             SyncError::Accounts(error) => error.into(),
             SyncError::Keys(error) => error.into(),
@@ -239,6 +264,12 @@ impl From<RoomsError> for ApiError {
         let message = error.to_string();
         match error {
             RoomsError::Forbidden(_) => Self::forbidden(message),
+            RoomsError::Encryption(refusal) => {
+                let body = serde_json::json!({
+                    "errcode": "M_FORBIDDEN", "error": message, "org.linkspan.rule": refusal.rule(),
+                });
+                Self::Json { status: StatusCode::FORBIDDEN, body }
+            }
             RoomsError::NotFound(_) => Self::not_found(message),
             RoomsError::Invalid(_) => Self::bad_request(ErrorKind::InvalidParam, message),
             RoomsError::BadJson(_) => Self::bad_request(ErrorKind::BadJson, message),
@@ -249,6 +280,19 @@ impl From<RoomsError> for ApiError {
             RoomsError::AliasInUse => Self::bad_request(ErrorKind::RoomInUse, message),
             RoomsError::BadAlias(_) => Self::bad_request(ErrorKind::BadAlias, message),
             RoomsError::DuplicateAnnotation => Self::bad_request(ErrorKind::DuplicateAnnotation, message),
+            RoomsError::DelayTooLong { max_delay_ms } => {
+                // Under the names of the proposal, and under those that clients looked for before.
+                let body = serde_json::json!({
+                    "errcode": "ORG.MATRIX.MSC4140_MAX_DELAY_EXCEEDED",
+                    "error": message,
+                    "org.matrix.msc4140.errcode": "M_MAX_DELAY_EXCEEDED",
+                    "org.matrix.msc4140.max_delay": max_delay_ms,
+                });
+                Self::Json { status: StatusCode::BAD_REQUEST, body }
+            }
+            RoomsError::TooManyDelayed { retry_after } => Limited { retry_after }.into(),
+            RoomsError::Finalised => Self::new(StatusCode::CONFLICT, ErrorKind::Unknown, message),
+            RoomsError::InviteBlocked => Self::new(StatusCode::FORBIDDEN, ErrorKind::InviteBlocked, message),
             RoomsError::InvalidState(_) => Self::bad_request(ErrorKind::InvalidRoomState, message),
             RoomsError::Accounts(error) => error.into(),
             RoomsError::Storage(error) => error.into(),
@@ -275,6 +319,8 @@ impl From<MediaError> for ApiError {
                 let kind = ErrorKind::LimitExceeded(LimitExceededErrorData::new());
                 Self::new(StatusCode::TOO_MANY_REQUESTS, kind, message)
             }
+            // Clients show the link alone.
+            MediaError::NoPreview(_) => Self::new(StatusCode::BAD_GATEWAY, ErrorKind::Unknown, message),
             MediaError::CannotThumbnail | MediaError::Interrupted(_) => {
                 Self::bad_request(ErrorKind::Unknown, message)
             }

@@ -14,7 +14,13 @@ mod events;
 mod router;
 mod routes;
 
-pub use app::App;
+pub use app::{App, DevicesNotForgotten, now_ts};
+pub use caller::address_of;
 pub use endpoint::{Access, EndpointInfo};
+pub use endpoints::third_party_ids::EMAIL_PAGE;
+pub use endpoints::{
+    oauth_metadata::{ACCOUNT_PAGE, AUTHORIZATION_PAGE, LINK_PAGE, SSO_PAGE, issuer},
+    server_info::base_url,
+};
 pub use router::{ClientAddress, ListenerPlatform, platform_of, router};
 pub use routes::list_endpoints;

@@ -36,7 +36,7 @@ pub fn router(app: App) -> Router {
                 let run = run.clone();
                 async move {
                     let answer = match platform_of(&app.platforms, &request) {
-                        Some(platform) => answer(run, app, platform, request).await,
+                        Some(platform) => answer(run, endpoint.may_be_dropped, app, platform, request).await,
                         None => Err(unknown_host()),
                     };
                     answer.unwrap_or_else(IntoResponse::into_response)
@@ -55,8 +55,14 @@ pub fn router(app: App) -> Router {
 
 /// Runs an endpoint. What changes something runs to its end even if the client goes away meanwhile:
 /// half of it done would leave memory and disk at odds.
-async fn answer(run: Run, app: App, platform: Arc<Platform>, request: Request) -> Result<Response, ApiError> {
-    if matches!(*request.method(), Method::GET | Method::HEAD) {
+async fn answer(
+    run: Run,
+    may_be_dropped: bool,
+    app: App,
+    platform: Arc<Platform>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    if may_be_dropped {
         return run(app, platform, request).await;
     }
     tokio::spawn(run(app, platform, request)).await.unwrap_or_else(|error| Err(ApiError::internal(&error)))

@@ -9,11 +9,14 @@ use crate::{
     EndpointInfo,
     endpoint::{Endpoint, endpoint, raw_endpoint},
     endpoints::{
-        account, account_data, dehydrated_device, devices, directory, discovery, filters, key_backup, keys,
-        media, membership, presence, profile, push, read, receipts, registration, report, rooms, search,
-        send, server_info, session, sync, to_device,
+        account, account_data, dehydrated_device, delayed_events, devices, directory, discovery, filters,
+        key_backup, keys, media, membership, moderation, oauth, oauth_metadata, presence, previews, profile,
+        push, read, receipts, registration, report, rooms, search, send, server_info, session, sliding_sync,
+        sync, third_party_ids, thirdparty, to_device,
     },
 };
+
+const MSC4140: &str = "https://github.com/matrix-org/matrix-spec-proposals/pull/4140";
 
 /// All endpoints.
 pub fn list_endpoints() -> Vec<EndpointInfo> {
@@ -30,6 +33,22 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             Free,
             "client-server-api/#get_matrixclientv3sync",
         ),
+        raw_endpoint(
+            Method::POST,
+            &["/_matrix/client/unstable/org.matrix.simplified_msc3575/sync"],
+            sliding_sync::sliding_sync_unstable,
+            Free,
+            "https://github.com/matrix-org/matrix-spec-proposals/pull/4186",
+        )
+        .may_be_dropped(),
+        raw_endpoint(
+            Method::POST,
+            &["/_matrix/client/v4/sync"],
+            sliding_sync::sliding_sync,
+            Free,
+            "https://github.com/matrix-org/matrix-spec-proposals/pull/4186",
+        )
+        .may_be_dropped(),
         // Discovery
         endpoint(discovery::get_versions, Free, "client-server-api/#get_matrixclientversions"),
         raw_endpoint(
@@ -60,10 +79,46 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             Free,
             "client-server-api/#get_matrixclientv3voipturnserver",
         ),
+        raw_endpoint(
+            Method::GET,
+            &[
+                "/_matrix/client/unstable/org.matrix.msc4143/rtc/transports",
+                "/_matrix/client/v1/rtc/transports",
+            ],
+            server_info::get_rtc_transports,
+            Free,
+            "https://github.com/matrix-org/matrix-spec-proposals/pull/4143",
+        ),
+        // Networks beyond Matrix
         endpoint(
-            server_info::get_thirdparty_protocols,
+            thirdparty::get_thirdparty_protocols,
             Free,
             "client-server-api/#get_matrixclientv3thirdpartyprotocols",
+        ),
+        endpoint(
+            thirdparty::get_thirdparty_protocol,
+            Free,
+            "client-server-api/#get_matrixclientv3thirdpartyprotocolprotocol",
+        ),
+        endpoint(
+            thirdparty::get_thirdparty_locations,
+            Free,
+            "client-server-api/#get_matrixclientv3thirdpartylocationprotocol",
+        ),
+        endpoint(
+            thirdparty::get_thirdparty_users,
+            Free,
+            "client-server-api/#get_matrixclientv3thirdpartyuserprotocol",
+        ),
+        endpoint(
+            thirdparty::get_thirdparty_locations_of_alias,
+            Free,
+            "client-server-api/#get_matrixclientv3thirdpartylocation",
+        ),
+        endpoint(
+            thirdparty::get_thirdparty_users_of_user,
+            Free,
+            "client-server-api/#get_matrixclientv3thirdpartyuser",
         ),
         // Registration
         endpoint(registration::register, Registration, "client-server-api/#post_matrixclientv3register"),
@@ -92,7 +147,79 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             "https://element-hq.github.io/synapse/latest/admin_api/register_api.html",
         ),
         // Sessions
-        endpoint(session::get_login_types, Free, "client-server-api/#get_matrixclientv3login"),
+        raw_endpoint(
+            Method::GET,
+            &["/_matrix/client/r0/login", "/_matrix/client/v3/login"],
+            session::get_login_types,
+            Free,
+            "client-server-api/#get_matrixclientv3login",
+        ),
+        endpoint(session::get_login_token, Login, "client-server-api/#post_matrixclientv1loginget_token"),
+        // OAuth 2.0
+        raw_endpoint(
+            Method::GET,
+            &[
+                "/.well-known/oauth-authorization-server",
+                "/.well-known/openid-configuration",
+                "/_matrix/client/unstable/org.matrix.msc2965/auth_metadata",
+                "/_matrix/client/v1/auth_metadata",
+            ],
+            oauth_metadata::get_auth_metadata,
+            Free,
+            "client-server-api/#get_matrixclientv1auth_metadata",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_matrix/client/unstable/org.matrix.msc2965/auth_issuer"],
+            oauth_metadata::get_auth_issuer,
+            Free,
+            "https://github.com/matrix-org/matrix-spec-proposals/pull/2965",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_matrix/client/r0/login/sso/redirect", "/_matrix/client/v3/login/sso/redirect"],
+            oauth_metadata::redirect_to_log_in,
+            Free,
+            "client-server-api/#get_matrixclientv3loginssoredirect",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &[
+                "/_matrix/client/unstable/org.matrix.msc2858/login/sso/redirect/{idp_id}",
+                "/_matrix/client/v3/login/sso/redirect/{idp_id}",
+            ],
+            oauth_metadata::redirect_to_provider,
+            Free,
+            "client-server-api/#get_matrixclientv3loginssoredirectidpid",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &[oauth_metadata::REGISTRATION],
+            oauth::register_client,
+            Registration,
+            "client-server-api/#client-registration",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &[oauth_metadata::TOKEN],
+            oauth::give_tokens,
+            Other,
+            "client-server-api/#grant-types",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &[oauth_metadata::REVOCATION],
+            oauth::revoke_token,
+            Other,
+            "client-server-api/#token-revocation",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &[oauth_metadata::DEVICE_AUTHORIZATION],
+            oauth::begin_device_grant,
+            Login,
+            "client-server-api/#device-authorisation-grant",
+        ),
         raw_endpoint(
             Method::POST,
             &["/_matrix/client/r0/login", "/_matrix/client/v3/login"],
@@ -107,19 +234,76 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         // Accounts
         endpoint(account::change_password, Login, "client-server-api/#post_matrixclientv3accountpassword"),
         endpoint(account::deactivate, Login, "client-server-api/#post_matrixclientv3accountdeactivate"),
+        // E-mail addresses
+        raw_endpoint(
+            Method::POST,
+            &[
+                "/_matrix/client/r0/register/email/requestToken",
+                "/_matrix/client/v3/register/email/requestToken",
+            ],
+            third_party_ids::request_register_token,
+            Registration,
+            "client-server-api/#post_matrixclientv3registeremailrequesttoken",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &[
+                "/_matrix/client/r0/account/password/email/requestToken",
+                "/_matrix/client/v3/account/password/email/requestToken",
+            ],
+            third_party_ids::request_password_token,
+            Login,
+            "client-server-api/#post_matrixclientv3accountpasswordemailrequesttoken",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &[
+                "/_matrix/client/r0/account/3pid/email/requestToken",
+                "/_matrix/client/v3/account/3pid/email/requestToken",
+            ],
+            third_party_ids::request_3pid_token,
+            Login,
+            "client-server-api/#post_matrixclientv3account3pidemailrequesttoken",
+        ),
+        endpoint(
+            third_party_ids::request_register_token_by_phone,
+            Registration,
+            "client-server-api/#post_matrixclientv3registermsisdnrequesttoken",
+        ),
+        endpoint(
+            third_party_ids::request_password_token_by_phone,
+            Login,
+            "client-server-api/#post_matrixclientv3accountpasswordmsisdnrequesttoken",
+        ),
+        endpoint(
+            third_party_ids::request_3pid_token_by_phone,
+            Login,
+            "client-server-api/#post_matrixclientv3account3pidmsisdnrequesttoken",
+        ),
         raw_endpoint(
             Method::GET,
             &["/_matrix/client/r0/account/3pid", "/_matrix/client/v3/account/3pid"],
-            account::get_3pids,
+            third_party_ids::get_3pids,
             Free,
             "client-server-api/#get_matrixclientv3account3pid",
+        ),
+        endpoint(third_party_ids::add_3pid, Login, "client-server-api/#post_matrixclientv3account3pidadd"),
+        endpoint(
+            third_party_ids::delete_3pid,
+            Other,
+            "client-server-api/#post_matrixclientv3account3piddelete",
         ),
         endpoint(
             account::request_openid_token,
             Other,
             "client-server-api/#post_matrixclientv3useruseridopenidrequest_token",
         ),
+        // Administration
         endpoint(account::get_user_info, Free, "client-server-api/#get_matrixclientv3adminwhoisuserid"),
+        endpoint(moderation::get_locked, Free, "client-server-api/#get_matrixclientv1adminlockuserid"),
+        endpoint(moderation::set_locked, Other, "client-server-api/#put_matrixclientv1adminlockuserid"),
+        endpoint(moderation::get_suspended, Free, "client-server-api/#get_matrixclientv1adminsuspenduserid"),
+        endpoint(moderation::set_suspended, Other, "client-server-api/#put_matrixclientv1adminsuspenduserid"),
         // Devices
         endpoint(devices::get_devices, Free, "client-server-api/#get_matrixclientv3devices"),
         endpoint(devices::get_device, Free, "client-server-api/#get_matrixclientv3devicesdeviceid"),
@@ -279,6 +463,10 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             send::send_message,
             Message,
             "client-server-api/#put_matrixclientv3roomsroomidsendeventtypetxnid",
+        )
+        .with_parameter(
+            delayed_events::DELAY,
+            raw_endpoint(Method::PUT, &[""], delayed_events::delay_message, Message, MSC4140),
         ),
         endpoint(
             send::redact_event,
@@ -293,7 +481,41 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         .also_at("/_matrix/client/r0/rooms/{room_id}/state/{event_type}")
         .also_at("/_matrix/client/r0/rooms/{room_id}/state/{event_type}/")
         .also_at("/_matrix/client/v3/rooms/{room_id}/state/{event_type}")
-        .also_at("/_matrix/client/v3/rooms/{room_id}/state/{event_type}/"),
+        .also_at("/_matrix/client/v3/rooms/{room_id}/state/{event_type}/")
+        .with_parameter(
+            delayed_events::DELAY,
+            raw_endpoint(Method::PUT, &[""], delayed_events::delay_state, Message, MSC4140),
+        ),
+        // Delayed events
+        endpoint(delayed_events::schedule_event, Message, MSC4140),
+        raw_endpoint(
+            Method::GET,
+            &["/_matrix/client/unstable/org.matrix.msc4140/delayed_events/{delay_id}"],
+            delayed_events::get_delayed_event,
+            Free,
+            MSC4140,
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_matrix/client/unstable/org.matrix.msc4140/delayed_events"],
+            delayed_events::get_delayed_events,
+            Other,
+            MSC4140,
+        ),
+        raw_endpoint(
+            Method::POST,
+            &["/_matrix/client/unstable/org.matrix.msc4140/delayed_events/{delay_id}"],
+            delayed_events::update_delayed_event,
+            Other,
+            MSC4140,
+        ),
+        raw_endpoint(
+            Method::POST,
+            &["/_matrix/client/unstable/org.matrix.msc4140/delayed_events/{delay_id}/{action}"],
+            delayed_events::act_on_delayed_event,
+            Other,
+            MSC4140,
+        ),
         // Reading
         endpoint(read::get_event, Free, "client-server-api/#get_matrixclientv3roomsroomideventeventid"),
         endpoint(read::get_state, Free, "client-server-api/#get_matrixclientv3roomsroomidstate"),
@@ -312,23 +534,41 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             Free,
             "client-server-api/#get_matrixclientv3roomsroomidjoined_members",
         ),
-        endpoint(read::get_messages, Free, "client-server-api/#get_matrixclientv3roomsroomidmessages"),
-        endpoint(read::get_context, Free, "client-server-api/#get_matrixclientv3roomsroomidcontexteventid"),
+        raw_endpoint(
+            Method::GET,
+            &["/_matrix/client/r0/rooms/{room_id}/messages", "/_matrix/client/v3/rooms/{room_id}/messages"],
+            read::get_messages,
+            Free,
+            "client-server-api/#get_matrixclientv3roomsroomidmessages",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &[
+                "/_matrix/client/r0/rooms/{room_id}/context/{event_id}",
+                "/_matrix/client/v3/rooms/{room_id}/context/{event_id}",
+            ],
+            read::get_context,
+            Free,
+            "client-server-api/#get_matrixclientv3roomsroomidcontexteventid",
+        ),
         endpoint(
             read::get_relations,
             Free,
             "client-server-api/#get_matrixclientv1roomsroomidrelationseventid",
-        ),
+        )
+        .also_named(read::EARLIER_RELATIONS_PARAMETERS),
         endpoint(
             read::get_relations_of_type,
             Free,
             "client-server-api/#get_matrixclientv1roomsroomidrelationseventidreltype",
-        ),
+        )
+        .also_named(read::EARLIER_RELATIONS_PARAMETERS),
         endpoint(
             read::get_relations_of_types,
             Free,
             "client-server-api/#get_matrixclientv1roomsroomidrelationseventidreltypeeventtype",
-        ),
+        )
+        .also_named(read::EARLIER_RELATIONS_PARAMETERS),
         endpoint(read::get_threads, Free, "client-server-api/#get_matrixclientv1roomsroomidthreads"),
         endpoint(
             read::get_event_near,
@@ -381,6 +621,19 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             media::get_legacy_thumbnail,
             Free,
             "client-server-api/#get_matrixmediav3thumbnailservernamemediaid",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &[
+                "/_matrix/client/unstable/org.matrix.msc3916/media/preview_url",
+                "/_matrix/media/r0/preview_url",
+                "/_matrix/media/v1/preview_url",
+                "/_matrix/media/v3/preview_url",
+                "/_matrix/client/v1/media/preview_url",
+            ],
+            previews::preview_url,
+            Search,
+            "client-server-api/#get_matrixclientv1mediapreview_url",
         ),
         // Receipts and typing
         endpoint(
@@ -435,7 +688,12 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         endpoint(search::search, Search, "client-server-api/#post_matrixclientv3search"),
         // Reports
         endpoint(report::report_room, Other, "client-server-api/#post_matrixclientv3roomsroomidreport"),
-        endpoint(
+        raw_endpoint(
+            Method::POST,
+            &[
+                "/_matrix/client/r0/rooms/{room_id}/report/{event_id}",
+                "/_matrix/client/v3/rooms/{room_id}/report/{event_id}",
+            ],
             report::report_event,
             Other,
             "client-server-api/#post_matrixclientv3roomsroomidreporteventid",
@@ -449,7 +707,12 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         endpoint(keys::get_keys, Other, "client-server-api/#post_matrixclientv3keysquery"),
         endpoint(keys::claim_keys, Other, "client-server-api/#post_matrixclientv3keysclaim"),
         endpoint(keys::get_key_changes, Free, "client-server-api/#get_matrixclientv3keyschanges"),
-        endpoint(
+        raw_endpoint(
+            Method::POST,
+            &[
+                "/_matrix/client/unstable/keys/device_signing/upload",
+                "/_matrix/client/v3/keys/device_signing/upload",
+            ],
             keys::upload_signing_keys,
             Other,
             "client-server-api/#post_matrixclientv3keysdevice_signingupload",

@@ -36,8 +36,9 @@ pub(crate) fn landing_page(platforms: &Platforms, platform: &Platform, address: 
              <dl>\n<dt>Homeserver</dt><dd><code>{address}</code></dd>\n\
              <dt>Your address</dt><dd><code>@{example}:{server}</code>, with your own name</dd>\n</dl>\n\
              <p>{known_by} {registration}</p>\n\
-             <h2>Log in</h2>\n{steps}{limits}\
+             <h2>Log in</h2>\n{account}{steps}{limits}\
              <h2>Whom you can reach</h2>\n{others}",
+            account = account_note(settings.oauth),
             steps = login_steps(&address, example, &server),
             limits = client_limits(&address),
         ),
@@ -47,6 +48,19 @@ pub(crate) fn landing_page(platforms: &Platforms, platform: &Platform, address: 
 /// A host name that means no platform; which there are is nobody's business.
 pub(crate) fn unknown_host_page() -> String {
     document("Linkspan", "<h1>Linkspan</h1>\n<p>No platform is served under this host name.</p>\n")
+}
+
+/// Where the account is managed, if the platform has pages for that.
+fn account_note(oauth: bool) -> String {
+    if !oauth {
+        return String::new();
+    }
+    let (log_in, register) = (crate::log_in::PATH, crate::register::PATH);
+    format!(
+        "<p>Clients that use a browser for it lead you to this platform’s own page; others ask for your password. \
+         Here you can <a href=\"{log_in}\">log in</a> to see your sessions and change your password, or \
+         <a href=\"{register}\">create an account</a>.</p>\n"
+    )
 }
 
 /// All arguments are HTML already.

@@ -1,10 +1,22 @@
-//! Pages for people who open a platform's address in a browser.
+//! Pages for people who open a platform's address in a browser: what runs here, logging in by OAuth 2.0, and
+//! the account.
 //!
-//! One page: what runs here, and how to log in with a Matrix client. Pages are static, load nothing from
-//! elsewhere, run no script, and show only what anybody may know of a platform.
+//! Pages load nothing from elsewhere and run no script. Without a session of the browser they show only what
+//! anybody may know of a platform. They do nothing that a service does not decide.
 
+mod account;
+mod authorise;
+mod confirm_email;
+mod email;
 mod html;
 mod landing;
+mod link;
+mod log_in;
+mod register;
+mod shell;
+mod sso;
+mod theme;
+mod visit;
 
 use std::sync::Arc;
 
@@ -16,7 +28,7 @@ use axum::{
     routing::get,
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use linkspan_client_api::platform_of;
+use linkspan_client_api::{App, platform_of};
 use linkspan_platforms::Platforms;
 
 const STYLE: &str = include_str!("style.css");
@@ -24,16 +36,47 @@ const STYLE_PATH: &str = "/_linkspan/style.css";
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Serves `/` of all platforms.
-pub fn router(platforms: Arc<Platforms>) -> Router {
+const HTML: &str = "text/html; charset=utf-8";
+
+/// Serves the pages of all platforms.
+pub fn router(app: App) -> Router {
+    use linkspan_client_api::{ACCOUNT_PAGE, AUTHORIZATION_PAGE, LINK_PAGE, SSO_PAGE};
+    use visit::{form, page as show};
     Router::new()
+        .route(log_in::PATH, show(log_in::show).merge(form(log_in::log_in)))
+        .route(log_in::OUT_PATH, form(log_in::log_out))
+        .route(register::PATH, show(register::show).merge(form(register::register)))
+        .route(AUTHORIZATION_PAGE, show(authorise::show).merge(form(authorise::answer)))
+        .route(SSO_PAGE, show(sso::show).merge(form(sso::answer)))
+        .route(LINK_PAGE, show(link::show).merge(form(link::answer)))
+        .route(ACCOUNT_PAGE, show(account::show))
+        .route(account::PROFILE_PATH, form(account::profile::rename))
+        .route(account::DEVICE_PATH, form(account::devices::log_out))
+        .route(account::PASSWORD_PATH, show(account::password::show).merge(form(account::password::change)))
+        .route(account::RESET_PATH, form(account::cross_signing::allow))
+        .route(account::DEACTIVATE_PATH, form(account::deactivate::deactivate))
+        .with_state(app.clone())
+        .merge(confirm_email::router(app.clone()))
+        .merge(landing_router(app.platforms))
+}
+
+/// What anybody may know.
+fn landing_router(platforms: Arc<Platforms>) -> Router {
+    Router::new()
+        .route(theme::PATH, get(get_theme))
         .route("/", get(get_landing_page))
         .route(STYLE_PATH, get(async || page(StatusCode::OK, "text/css; charset=utf-8", STYLE.to_owned())))
         .with_state(platforms)
 }
 
+async fn get_theme(State(platforms): State<Arc<Platforms>>, request: Request) -> Response {
+    match platform_of(&platforms, &request) {
+        Some(platform) => page(StatusCode::OK, "text/css; charset=utf-8", theme::style(&platform.settings)),
+        None => page(StatusCode::NOT_FOUND, "text/css; charset=utf-8", String::new()),
+    }
+}
+
 async fn get_landing_page(State(platforms): State<Arc<Platforms>>, request: Request) -> Response {
-    const HTML: &str = "text/html; charset=utf-8";
     match platform_of(&platforms, &request) {
         Some(platform) => {
             let address = address(request.headers(), platform.server_name().as_str());
@@ -89,7 +132,7 @@ mod tests {
         let store = Store::in_memory(Memory::new().expect("a store in memory opens"));
         let platforms = Platforms::open(&store, folder.to_vec(), 1).await.expect("the platforms open");
         let request = Request::get(path).header("host", host).body(Body::empty()).expect("a good request");
-        let response = router(Arc::new(platforms)).oneshot(request).await.expect("it never fails");
+        let response = landing_router(Arc::new(platforms)).oneshot(request).await.expect("it never fails");
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("the body is whole").to_bytes();
         (parts.status, parts.headers, String::from_utf8(body.to_vec()).expect("it is text"))

@@ -34,6 +34,21 @@ impl Accounts {
         if log_out_others { self.log_out_all(user_id, Some(device_id)).await } else { Ok(Vec::new()) }
     }
 
+    /// Changes the password of a user who gives the old one, as a page asks for it; `log_out_devices` removes
+    /// all devices.
+    pub async fn replace_password(
+        &self,
+        user_id: &OwnedUserId,
+        password: String,
+        new_password: String,
+        log_out_devices: bool,
+    ) -> Result<Vec<DeviceRemoved>, AccountsError> {
+        check_password(&new_password)?;
+        self.check_credentials(Some(user_id.clone()), password).await?;
+        self.set_password(user_id, new_password).await?;
+        if log_out_devices { self.log_out_all(user_id, None).await } else { Ok(Vec::new()) }
+    }
+
     /// Sets a password without asking anybody: for operators.
     pub async fn set_password(&self, user_id: &OwnedUserId, password: String) -> Result<(), AccountsError> {
         check_password(&password)?;

@@ -45,6 +45,7 @@ impl Accounts {
             .await?;
         let removed = self.log_out_all(user_id, None).await?;
         self.remove_all::<AccountData>(|| Range::prefix((user_id,))).await?;
+        self.delete_all_emails(user_id).await?;
         self.remove_all::<Filters>(|| Range::prefix((user_id,))).await?;
         if erase {
             self.remove_all::<Profiles>(|| Range::prefix((user_id,))).await?;

@@ -28,6 +28,8 @@ pub struct DeviceInfo {
     pub last_seen_ts: u64,
     /// From where it last called.
     pub last_seen_ip: Option<String>,
+    /// The OAuth client whose session it is.
+    pub client_id: Option<String>,
 }
 
 /// A device is gone: whoever keeps something for it (keys, pushers, messages) removes that.
@@ -133,6 +135,8 @@ impl Accounts {
                         refresh_token: None,
                         previous_access_token: None,
                         previous_refresh_token: None,
+                        client_id: None,
+                        refresh_family: None,
                     };
                     writes.expect_absent::<Devices>(&key);
                     writes.put::<Devices>(&key, &record);
@@ -197,5 +201,6 @@ fn info(device_id: OwnedDeviceId, device: DeviceRecord) -> DeviceInfo {
         display_name: device.display_name,
         last_seen_ts: device.last_seen_ts,
         last_seen_ip: device.last_seen_ip,
+        client_id: device.client_id,
     }
 }

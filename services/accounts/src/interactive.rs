@@ -12,13 +12,17 @@ use ruma::{
     },
 };
 
-use crate::{Accounts, AccountsError, token::new_token, username::named_user};
+use crate::{Accounts, AccountsError, EmailPurpose, email_validation::ValidatedEmail, token::new_token};
 
 /// How long a session lasts, in milliseconds.
 const SESSION_MS: u64 = 15 * 60_000;
 
 /// The stages of who proves a password.
 pub(crate) const PASSWORD_FLOWS: &[&[AuthType]] = &[&[AuthType::Password]];
+
+/// Operations in which an address can be confirmed.
+pub(crate) const REGISTER: &str = "register";
+pub(crate) const RESET_PASSWORD: &str = "reset password";
 
 /// What a session is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +39,15 @@ impl Purpose {
         Self { platform, user_id: Some(user_id.clone()), operation: operation.into() }
     }
 
+    /// What mails to somebody who is not known yet are for, if they are a part of the operation.
+    fn of_mails(&self) -> Option<EmailPurpose> {
+        match (self.operation.as_str(), &self.user_id) {
+            (REGISTER, None) => Some(EmailPurpose::Register),
+            (RESET_PASSWORD, None) => Some(EmailPurpose::ResetPassword),
+            _ => None,
+        }
+    }
+
     /// An operation of somebody who is not known yet.
     pub fn of_platform(platform: &OwnedServerName, operation: impl Into<String>) -> Self {
         Self { platform: platform.clone(), user_id: None, operation: operation.into() }
@@ -47,6 +60,7 @@ pub(crate) struct Interactive {
     purpose: Purpose,
     completed: Vec<AuthType>,
     registration_token: Option<String>,
+    email: Option<ValidatedEmail>,
 }
 
 /// What a complete session has proved.
@@ -54,6 +68,8 @@ pub(crate) struct Interactive {
 pub(crate) struct Proof {
     /// The registration token that was given.
     pub(crate) registration_token: Option<String>,
+    /// The address that was confirmed.
+    pub(crate) email: Option<ValidatedEmail>,
 }
 
 impl Accounts {
@@ -72,7 +88,7 @@ impl Accounts {
         let complete = |flow: &&&[AuthType]| flow.iter().all(|stage| session.completed.contains(stage));
         if refusal.is_none() && flows.iter().any(|flow| complete(&flow)) {
             self.shared.interactive.take(&name, now_ts);
-            return Ok(Proof { registration_token: session.registration_token });
+            return Ok(Proof { registration_token: session.registration_token, email: session.email });
         }
         let mut info = UiaaInfo::new(flows.iter().map(|flow| AuthFlow::new(flow.to_vec())).collect());
         info.completed = session.completed.clone();
@@ -93,6 +109,30 @@ impl Accounts {
         self.authenticate_interactively(purpose, PASSWORD_FLOWS, auth, now_ts).await.map(|_| ())
     }
 
+    /// As above, for a user whose session is one of the OAuth 2.0 API: who has approved the reset of the
+    /// cross-signing keys on the platform's pages has proved enough. `approval_url`: where that is done.
+    pub(crate) fn prove_approval(
+        &self,
+        purpose: &Purpose,
+        approval_url: &str,
+        auth: Option<&AuthData>,
+        now_ts: u64,
+    ) -> Result<(), AccountsError> {
+        if purpose.user_id.as_ref().is_some_and(|user_id| self.may_reset_cross_signing(user_id, now_ts)) {
+            return Ok(());
+        }
+        let (name, session, gone) = self.interactive_session(purpose, auth, now_ts)?;
+        let unapproved = auth.map(|_| refusal("this has not been approved yet"));
+        let mut info = UiaaInfo::new(vec![AuthFlow::new(vec![AuthType::OAuth])]);
+        let url = serde_json::json!({ "url": approval_url });
+        let params = serde_json::json!({ "m.oauth": url, "org.matrix.cross_signing_reset": url });
+        info.params = serde_json::value::to_raw_value(&params).ok();
+        info.session = Some(name.clone());
+        info.auth_error = gone.or(unapproved).map(Box::new);
+        self.shared.interactive.put(name, session, now_ts + SESSION_MS);
+        Err(AccountsError::Interactive(Box::new(info)))
+    }
+
     /// The session that is gone on with, or a new one.
     fn interactive_session(
         &self,
@@ -106,8 +146,12 @@ impl Accounts {
             Some((name, session)) if session.purpose == *purpose => Ok((name.to_owned(), session, None)),
             Some(_) => Err(AccountsError::Forbidden("this authentication was begun for something else")),
             None => {
-                let session =
-                    Interactive { purpose: purpose.clone(), completed: Vec::new(), registration_token: None };
+                let session = Interactive {
+                    purpose: purpose.clone(),
+                    completed: Vec::new(),
+                    registration_token: None,
+                    email: None,
+                };
                 let refusal = name.map(|_| refusal("this authentication has expired; begin again"));
                 Ok((new_token(""), session, refusal))
             }
@@ -132,7 +176,10 @@ impl Accounts {
             AuthData::Dummy(_) => true,
             AuthData::Password(password) => {
                 let user_id = match &password.identifier {
-                    UserIdentifier::Matrix(id) => named_user(&session.purpose.platform, &id.user),
+                    UserIdentifier::Matrix(id) => self.find_user(&session.purpose.platform, &id.user).await?,
+                    UserIdentifier::Email(id) => {
+                        self.find_user(&session.purpose.platform, &id.address).await?
+                    }
                     _ => None,
                 };
                 let user_id = user_id.filter(|user_id| Some(user_id) == session.purpose.user_id.as_ref());
@@ -147,6 +194,21 @@ impl Accounts {
                     self.registration_token_is_valid(&session.purpose.platform, &token.token, now_ts).await?;
                 session.registration_token = valid.then(|| token.token.clone());
                 valid
+            }
+            AuthData::EmailIdentity(email) => {
+                let creds = &email.thirdparty_id_creds;
+                let Some(purpose) = session.purpose.of_mails() else { return Ok(None) };
+                let (sid, secret) = (creds.sid.as_str(), creds.client_secret.as_str());
+                let platform = &session.purpose.platform;
+                match self.validated_email(platform, purpose, sid, secret, now_ts).await {
+                    Ok(email) => session.email = Some(email),
+                    Err(AccountsError::AddressNotValidated) => {
+                        let message = AccountsError::AddressNotValidated.to_string();
+                        return Ok(Some(StandardErrorBody::new(ErrorKind::Unauthorized, message)));
+                    }
+                    Err(error) => return Err(error),
+                }
+                true
             }
             _ => false,
         };

@@ -8,28 +8,37 @@
 //! learns from [`DeviceRemoved`] what to remove.
 
 mod account_data;
+mod begin_session;
 mod change_password;
+mod cross_signing_reset;
 mod deactivate;
 mod devices;
+mod email_addresses;
+mod email_validation;
 mod expiring;
 mod filters;
 mod interactive;
 mod list_accounts;
 mod log_in;
+mod log_in_by_token;
 mod log_out;
+mod mail;
+mod moderation;
 mod openid;
 mod password;
 mod profile;
 mod refresh;
 mod register;
 mod registration_token;
+mod reset_password;
+mod revoke_token;
 mod session;
 mod shared_secret;
 mod tags;
 mod token;
 mod username;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use linkspan_storage::records::AccountRecord;
 use linkspan_storage::{
@@ -38,17 +47,25 @@ use linkspan_storage::{
 use ruma::{OwnedServerName, OwnedUserId, api::client::uiaa::UiaaInfo};
 
 pub use account_data::{AccountDataItem, put_account_data};
+pub use begin_session::ClientDevice;
+pub use cross_signing_reset::Proof;
 pub use devices::{DeviceInfo, DeviceRemoved};
+pub use email_addresses::EmailAddress;
+pub use email_validation::{EmailPurpose, EmailRequest};
 pub use interactive::Purpose;
 pub use list_accounts::AccountInfo;
 pub use log_in::{Credentials, LoggedIn, NewDevice};
+pub use log_in_by_token::LoginToken;
+pub use mail::{Mail, Mailer, Sending};
+pub use moderation::Restriction;
 pub use openid::OpenIdToken;
 pub use profile::{Profile, check_profile_field};
-pub use refresh::Refreshed;
+pub use refresh::{RefreshOutcome, Refreshed};
 pub use register::{Registered, Registration};
 pub use registration_token::RegistrationTokenInfo;
 pub use session::Session;
 pub use shared_secret::SharedSecretRegistration;
+pub use token::{TokenHash, hash_token, new_token, random_text};
 
 /// Something about an account failed.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +82,12 @@ pub enum AccountsError {
     /// Refused; the text says why and may be shown to anybody.
     #[error("{0}")]
     Forbidden(&'static str),
+    /// The account is locked.
+    #[error("this account has been locked")]
+    Locked,
+    /// The account is suspended, and this is not among what it may still do.
+    #[error("this account is suspended: it cannot do this")]
+    Suspended,
     /// The account was deactivated.
     #[error("this account has been deactivated")]
     Deactivated,
@@ -101,6 +124,21 @@ pub enum AccountsError {
     /// The user has as many of these as one may have.
     #[error("there are too many {0}")]
     TooMany(&'static str),
+    /// No mails are sent here, so e-mail addresses cannot be used.
+    #[error("this platform sends no mails")]
+    NoEmail,
+    /// The address belongs to an account already.
+    #[error("this address belongs to an account already")]
+    AddressInUse,
+    /// Nobody has shown yet that the address is theirs.
+    #[error("the address has not been confirmed yet: open the link in the mail")]
+    AddressNotValidated,
+    /// Too many mails to this address, or at this time.
+    #[error("too many mails: try again later")]
+    TooManyMails {
+        /// When.
+        retry_after: Duration,
+    },
     /// Only the server writes this type of account data.
     #[error("this type of account data cannot be set here")]
     ServerControlled,
@@ -121,6 +159,7 @@ pub struct Accounts {
     store: Store,
     shared: Arc<Shared>,
     on_create: Option<Arc<OnCreate>>,
+    mailer: Option<Arc<dyn Mailer>>,
 }
 
 impl fmt::Debug for Accounts {
@@ -136,7 +175,10 @@ struct Shared {
     interactive: expiring::Expiring<interactive::Interactive>,
     nonces: expiring::Expiring<OwnedServerName>,
     openid: expiring::Expiring<OwnedUserId>,
+    login_tokens: expiring::Expiring<OwnedUserId>,
+    cross_signing_resets: expiring::Expiring<()>,
     tag_locks: tags::Locks,
+    mails: mail::Outgoing,
 }
 
 impl Accounts {
@@ -148,15 +190,24 @@ impl Accounts {
             interactive: expiring::Expiring::new(10_000),
             nonces: expiring::Expiring::new(1_000),
             openid: expiring::Expiring::new(10_000),
+            login_tokens: expiring::Expiring::new(10_000),
+            cross_signing_resets: expiring::Expiring::new(10_000),
             tag_locks: tags::Locks::new(),
+            mails: mail::Outgoing::new(),
         };
-        Self { store, shared: Arc::new(shared), on_create: None }
+        Self { store, shared: Arc::new(shared), on_create: None, mailer: None }
     }
 
     /// Has `add` add to every write-set that makes an account, so that a service above knows each account
     /// from its first moment. For the wiring, before the accounts are handed out.
     pub fn on_create(mut self, add: impl Fn(&mut WriteSet, &OwnedUserId) + Send + Sync + 'static) -> Self {
         self.on_create = Some(Arc::new(add));
+        self
+    }
+
+    /// Has mails sent by `mailer`. For the wiring, as above.
+    pub fn with_mailer(mut self, mailer: Arc<dyn Mailer>) -> Self {
+        self.mailer = Some(mailer);
         self
     }
 

@@ -11,16 +11,19 @@ use linkspan_storage::{
     },
     records::{AccessTokenRecord, AccountRecord, DeviceRecord, RefreshTokenRecord},
 };
-use ruma::{OwnedDeviceId, OwnedUserId};
+use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId};
 
 use crate::{
     Accounts, AccountsError,
+    email_addresses::check_address,
     token::{TokenHash, hash_token, new_token, random_text},
     username::named_user,
 };
 
 /// How long an access token lasts that can be refreshed, in milliseconds.
 pub(crate) const ACCESS_TOKEN_MS: u64 = 3_600_000;
+/// The same of an OAuth session: as long as others take for short-lived.
+pub(crate) const OAUTH_ACCESS_TOKEN_MS: u64 = 5 * 60_000;
 /// The greatest number of devices of a user.
 pub(crate) const MAX_DEVICES: usize = 1_000;
 /// The greatest length of a device's id, and of its name, in bytes.
@@ -30,7 +33,7 @@ const DEVICE_NAME_BYTES: usize = 1_024;
 /// What proves who logs in.
 #[derive(Clone)]
 pub struct Credentials {
-    /// A localpart or a whole user id.
+    /// A localpart, a whole user id, or an e-mail address of the user.
     pub user: String,
     /// The password.
     pub password: String,
@@ -73,9 +76,35 @@ impl Accounts {
         device: NewDevice,
         now_ts: u64,
     ) -> Result<LoggedIn, AccountsError> {
-        let user_id = named_user(platform.server_name(), &credentials.user);
-        let user_id = self.check_credentials(user_id, credentials.password).await?;
+        let user_id = self.check_log_in(platform, credentials).await?;
         self.start_session(user_id, device, now_ts).await
+    }
+
+    /// The user whose password it is, without logging anything in. A wrong password and an unknown user look
+    /// the same.
+    pub async fn check_log_in(
+        &self,
+        platform: &Platform,
+        credentials: Credentials,
+    ) -> Result<OwnedUserId, AccountsError> {
+        let user_id = self.find_user(platform.server_name(), &credentials.user).await?;
+        self.check_credentials(user_id, credentials.password).await
+    }
+
+    /// The user of a platform whom a name means: a localpart, a whole user id, or an e-mail address.
+    pub(crate) async fn find_user(
+        &self,
+        platform: &OwnedServerName,
+        name: &str,
+    ) -> Result<Option<OwnedUserId>, AccountsError> {
+        // No localpart has an `@`, and every user id begins with one.
+        if name.starts_with('@') || !name.contains('@') {
+            return Ok(named_user(platform, name));
+        }
+        match check_address(name) {
+            Ok(address) => self.owner_of_email(platform, &address).await,
+            Err(_) => Ok(None),
+        }
     }
 
     /// The user, if the password is right.
@@ -120,7 +149,7 @@ impl Accounts {
                 }
                 let mut writes = WriteSet::new();
                 writes.expect::<AccountsTable>(&user_key, &account);
-                let logged_in = put_device(&mut writes, &key, known.as_ref(), &device, now_ts);
+                let logged_in = put_device(&mut writes, &key, known.as_ref(), &device, None, now_ts);
                 Ok::<_, AccountsError>((writes, (logged_in, known.map(|device| tokens_of(&device)))))
             })
             .await?;
@@ -136,7 +165,11 @@ impl Accounts {
 
 pub(crate) fn check_active(account: Option<AccountRecord>) -> Result<AccountRecord, AccountsError> {
     let account = account.ok_or(AccountsError::NotFound("account"))?;
-    if account.deactivated { Err(AccountsError::Deactivated) } else { Ok(account) }
+    match account {
+        AccountRecord { deactivated: true, .. } => Err(AccountsError::Deactivated),
+        AccountRecord { locked: true, .. } => Err(AccountsError::Locked),
+        account => Ok(account),
+    }
 }
 
 pub(crate) fn check_device(device: &NewDevice) -> Result<(), AccountsError> {
@@ -158,12 +191,13 @@ pub(crate) fn new_device_id() -> OwnedDeviceId {
     random_text(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", 10).into()
 }
 
-/// Writes a device with new tokens in the place of `known`.
+/// Writes a device with new tokens in the place of `known`. `client_id`: the OAuth client whose session it is.
 pub(crate) fn put_device(
     writes: &mut WriteSet,
     key: &DeviceKey,
     known: Option<&DeviceRecord>,
     device: &NewDevice,
+    client_id: Option<&str>,
     now_ts: u64,
 ) -> LoggedIn {
     match known {
@@ -173,8 +207,11 @@ pub(crate) fn put_device(
         }
         None => writes.expect_absent::<Devices>(key),
     }
-    let (access_token, access_hash) = put_access_token(writes, key, device.refreshable, now_ts);
-    let refresh = device.refreshable.then(|| put_refresh_token(writes, key));
+    let expires_in_ms = device.refreshable.then(|| access_token_ms(client_id));
+    let (access_token, access_hash) = put_access_token(writes, key, expires_in_ms, now_ts);
+    let family = client_id.filter(|_| device.refreshable).map(|_| new_token(""));
+    let refresh = device.refreshable.then(|| put_refresh_token(writes, key, family.as_deref()));
+    let refresh_family = family.map(|family| put_refresh_family(writes, key, &family));
     let record = DeviceRecord {
         display_name: known.map_or(device.display_name.clone(), |known| known.display_name.clone()),
         created_ts: known.map_or(now_ts, |known| known.created_ts),
@@ -184,6 +221,8 @@ pub(crate) fn put_device(
         refresh_token: refresh.as_ref().map(|(_, hash)| *hash),
         previous_access_token: None,
         previous_refresh_token: None,
+        client_id: client_id.map(str::to_owned),
+        refresh_family,
     };
     writes.put::<Devices>(key, &record);
     LoggedIn {
@@ -191,7 +230,7 @@ pub(crate) fn put_device(
         device_id: key.device_id.clone(),
         access_token,
         refresh_token: refresh.map(|(token, _)| token),
-        expires_in_ms: device.refreshable.then_some(ACCESS_TOKEN_MS),
+        expires_in_ms,
     }
 }
 
@@ -199,7 +238,7 @@ pub(crate) fn put_device(
 pub(crate) fn put_access_token(
     writes: &mut WriteSet,
     device: &DeviceKey,
-    expires: bool,
+    expires_in_ms: Option<u64>,
     now_ts: u64,
 ) -> (String, TokenHash) {
     let token = new_token("lst_");
@@ -207,15 +246,27 @@ pub(crate) fn put_access_token(
     let record = AccessTokenRecord {
         user_id: device.user_id.clone(),
         device_id: device.device_id.clone(),
-        expires_ts: expires.then_some(now_ts + ACCESS_TOKEN_MS),
+        expires_ts: expires_in_ms.map(|expires_in_ms| now_ts + expires_in_ms),
     };
     writes.put::<AccessTokens>(&token_key(&device.user_id, hash), &record);
     (token, hash)
 }
 
-/// Writes a new refresh token of a device.
-pub(crate) fn put_refresh_token(writes: &mut WriteSet, device: &DeviceKey) -> (String, TokenHash) {
-    let token = new_token("lsr_");
+/// How long an access token of a client lasts that can be refreshed, in milliseconds.
+pub(crate) fn access_token_ms(client_id: Option<&str>) -> u64 {
+    if client_id.is_some() { OAUTH_ACCESS_TOKEN_MS } else { ACCESS_TOKEN_MS }
+}
+
+/// Writes a new refresh token of a device; one of an OAuth session carries its family.
+pub(crate) fn put_refresh_token(
+    writes: &mut WriteSet,
+    device: &DeviceKey,
+    family: Option<&str>,
+) -> (String, TokenHash) {
+    let token = match family {
+        Some(family) => new_token(&format!("lsr_{family}.")),
+        None => new_token("lsr_"),
+    };
     let hash = hash_token(&token);
     let record = RefreshTokenRecord {
         user_id: device.user_id.clone(),
@@ -224,6 +275,18 @@ pub(crate) fn put_refresh_token(writes: &mut WriteSet, device: &DeviceKey) -> (S
     };
     writes.put::<RefreshTokens>(&token_key(&device.user_id, hash), &record);
     (token, hash)
+}
+
+/// Writes the row by which a spent refresh token of a family is known.
+fn put_refresh_family(writes: &mut WriteSet, device: &DeviceKey, family: &str) -> TokenHash {
+    let hash = hash_token(family);
+    let record = RefreshTokenRecord {
+        user_id: device.user_id.clone(),
+        device_id: device.device_id.clone(),
+        used: true,
+    };
+    writes.put::<RefreshTokens>(&token_key(&device.user_id, hash), &record);
+    hash
 }
 
 /// Removes tokens of a user.
@@ -246,9 +309,12 @@ pub(crate) fn tokens_of(device: &DeviceRecord) -> Vec<TokenHash> {
     [Some(device.access_token), device.previous_access_token].into_iter().flatten().collect()
 }
 
-/// All refresh tokens of a device.
+/// All refresh tokens of a device, and what they have in common.
 pub(crate) fn refresh_tokens_of(device: &DeviceRecord) -> Vec<TokenHash> {
-    [device.refresh_token, device.previous_refresh_token].into_iter().flatten().collect()
+    [device.refresh_token, device.previous_refresh_token, device.refresh_family]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 pub(crate) fn token_key(user_id: &OwnedUserId, hash: TokenHash) -> PlatformHashKey {

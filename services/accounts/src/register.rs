@@ -14,7 +14,8 @@ use ruma::{
 
 use crate::{
     Accounts, AccountsError, LoggedIn, NewDevice,
-    interactive::Purpose,
+    email_validation::ValidatedEmail,
+    interactive::{Purpose, REGISTER},
     log_in::{check_device, new_device_id, put_device},
     password::check_password,
     username::{generate, new_user_id, user_id_of},
@@ -51,6 +52,7 @@ pub(crate) struct NewAccount {
     pub(crate) admin: bool,
     pub(crate) device: Option<NewDevice>,
     pub(crate) registration_token: Option<String>,
+    pub(crate) email: Option<ValidatedEmail>,
 }
 
 impl Accounts {
@@ -62,11 +64,7 @@ impl Accounts {
         auth: Option<&AuthData>,
         now_ts: u64,
     ) -> Result<Registered, AccountsError> {
-        let flows: &[&[AuthType]] = match platform.settings.registration {
-            Policy::Open => &[&[AuthType::Dummy]],
-            Policy::Token => &[&[AuthType::RegistrationToken]],
-            Policy::Closed => return Err(AccountsError::Forbidden("registration is closed here")),
-        };
+        let flows = self.registration_flows(platform)?;
         let user_id = match registration.username.filter(|name| !name.is_empty() && takes_names(platform)) {
             Some(name) => Some(self.check_username(platform, &name).await?),
             None => None,
@@ -82,12 +80,13 @@ impl Accounts {
             (None, Some(_)) => return Err(AccountsError::MissingParam("password")),
             (password, _) => password,
         };
-        let purpose = Purpose::of_platform(platform.server_name(), "register");
+        let purpose = Purpose::of_platform(platform.server_name(), REGISTER);
         let proof = self.authenticate_interactively(&purpose, flows, auth, now_ts).await?;
         let password = password.ok_or(AccountsError::MissingParam("password"))?;
         let registration_token = proof.registration_token;
         let device = registration.device;
-        let account = NewAccount { user_id, password, admin: false, device, registration_token };
+        let email = proof.email;
+        let account = NewAccount { user_id, password, admin: false, device, registration_token, email };
         self.put_account(platform.server_name(), account, now_ts).await
     }
 
@@ -115,7 +114,8 @@ impl Accounts {
     ) -> Result<OwnedUserId, AccountsError> {
         check_password(&password)?;
         let user_id = Some(user_id_of(platform, localpart)?);
-        let account = NewAccount { user_id, password, admin, device: None, registration_token: None };
+        let account =
+            NewAccount { user_id, password, admin, device: None, registration_token: None, email: None };
         Ok(self.put_account(platform, account, now_ts).await?.user_id)
     }
 
@@ -127,8 +127,14 @@ impl Accounts {
         now_ts: u64,
     ) -> Result<Registered, AccountsError> {
         let password_hash = Some(self.shared.passwords.hash(account.password).await?);
-        let record =
-            AccountRecord { password_hash, created_ts: now_ts, deactivated: false, admin: account.admin };
+        let record = AccountRecord {
+            password_hash,
+            created_ts: now_ts,
+            deactivated: false,
+            admin: account.admin,
+            suspended: false,
+            locked: false,
+        };
         for _ in 0..TRIES {
             let user_id = match &account.user_id {
                 Some(user_id) => user_id.clone(),
@@ -144,10 +150,13 @@ impl Accounts {
             if let Some(token) = &account.registration_token {
                 self.use_registration_token(&mut writes, platform, token, now_ts).await?;
             }
+            if let Some(email) = &account.email {
+                self.add_email(&mut writes, &user_id, email, now_ts).await?;
+            }
             let logged_in = account.device.as_ref().map(|device| {
                 let device_id = device.device_id.clone().unwrap_or_else(new_device_id);
                 let key = DeviceKey { user_id: user_id.clone(), device_id };
-                put_device(&mut writes, &key, None, device, now_ts)
+                put_device(&mut writes, &key, None, device, None, now_ts)
             });
             match self.store.commit(writes).await {
                 Ok(_) => return Ok(Registered { user_id, logged_in }),
@@ -160,6 +169,28 @@ impl Accounts {
             }
         }
         Err(StorageError::from(CommitError::Conflict).into())
+    }
+}
+
+/// What has to be proved, and what may be, where mails are sent.
+impl Accounts {
+    fn registration_flows(
+        &self,
+        platform: &Platform,
+    ) -> Result<&'static [&'static [AuthType]], AccountsError> {
+        let with_email = self.sends_mails(platform);
+        let must = platform.settings.verify && platform.settings.identity == Identity::Account;
+        match (platform.settings.registration, with_email, must) {
+            (Policy::Closed, ..) => Err(AccountsError::Forbidden("registration is closed here")),
+            (Policy::Open, false, _) => Ok(&[&[AuthType::Dummy]]),
+            (Policy::Open, true, false) => Ok(&[&[AuthType::Dummy], &[AuthType::EmailIdentity]]),
+            (Policy::Open, true, true) => Ok(&[&[AuthType::EmailIdentity]]),
+            (Policy::Token, true, true) => Ok(&[&[AuthType::RegistrationToken, AuthType::EmailIdentity]]),
+            (Policy::Token, true, false) => {
+                Ok(&[&[AuthType::RegistrationToken], &[AuthType::RegistrationToken, AuthType::EmailIdentity]])
+            }
+            (Policy::Token, false, _) => Ok(&[&[AuthType::RegistrationToken]]),
+        }
     }
 }
 

@@ -34,6 +34,10 @@ pub struct Session {
     pub device_id: OwnedDeviceId,
     /// Whether the user administers the platform.
     pub admin: bool,
+    /// Whether the session is one of the OAuth 2.0 API: its user proves things on the platform's pages.
+    pub oauth: bool,
+    /// Whether the account is locked: nothing but logging out may be done with it.
+    pub locked: bool,
 }
 
 /// A session as it is kept in memory.
@@ -101,7 +105,7 @@ impl Accounts {
         let key = PlatformHashKey { platform: platform.clone(), hash };
         let token = self.store.get::<AccessTokens>(&key).await?.ok_or_else(unknown)?;
         let account = self.account(&token.user_id).await?.filter(|account| !account.deactivated);
-        let admin = account.ok_or_else(unknown)?.admin;
+        let account = account.ok_or_else(unknown)?;
         let key = DeviceKey { user_id: token.user_id.clone(), device_id: token.device_id.clone() };
         let device = self.store.get::<Devices>(&key).await?.ok_or_else(unknown)?;
         if device.access_token == hash && device.previous_access_token.is_some() {
@@ -110,7 +114,13 @@ impl Accounts {
             return Err(unknown());
         }
         let cached = Arc::new(Cached {
-            session: Session { user_id: token.user_id, device_id: token.device_id, admin },
+            session: Session {
+                user_id: token.user_id,
+                device_id: token.device_id,
+                oauth: device.client_id.is_some(),
+                admin: account.admin,
+                locked: account.locked,
+            },
             expires_ts: token.expires_ts,
             last_seen_ts: AtomicU64::new(device.last_seen_ts),
         });

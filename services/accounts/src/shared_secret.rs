@@ -60,6 +60,7 @@ impl Accounts {
             admin: registration.admin,
             device: registration.device,
             registration_token: None,
+            email: None,
         };
         self.put_account(platform.server_name(), account, now_ts).await
     }

@@ -26,7 +26,7 @@ pub use ephemeral::{Presence, PresenceState};
 pub use live::{Live, Waiter};
 pub use queue::point;
 pub use to_device::{ToDeviceMessage, send_to_device};
-pub use token::SyncToken;
+pub use token::{BadToken, SyncToken};
 
 /// The inboxes of all hosted users. Clones are the same inboxes.
 #[derive(Clone, Debug)]

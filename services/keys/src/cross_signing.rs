@@ -94,7 +94,7 @@ impl Keys {
         let stored_master = self.cross_signing_key(user_id, Usage::Master).await?;
         let uploaded = identity.master_key.as_deref().map(SignedJson::parse).transpose()?;
         let master = uploaded.or(stored_master);
-        let master = master.ok_or_else(|| KeysError::Missing("a master key has to come first"))?;
+        let master = master.ok_or(KeysError::Missing("a master key has to come first"))?;
         let (master_id, master_key) = public_key(&master)?;
         let mut changed = false;
         for (usage, json) in identity.by_usage() {

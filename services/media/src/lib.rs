@@ -11,6 +11,7 @@ mod id;
 mod leftovers;
 mod objects;
 mod pending;
+mod preview;
 mod resize;
 mod thumbnail;
 mod upload;
@@ -80,6 +81,9 @@ pub enum MediaError {
     /// Too many thumbnails are being made.
     #[error("too many thumbnails are being made; try again")]
     Busy,
+    /// No page can be shown of this address, or none is to be.
+    #[error("{0}")]
+    NoPreview(String),
     /// The content broke off.
     #[error("the upload broke off: {0}")]
     Interrupted(String),
@@ -108,11 +112,23 @@ struct Shared {
     user_locks: Vec<Mutex<()>>,
     thumbnail_workers: Arc<Semaphore>,
     thumbnail_queue: Arc<Semaphore>,
+    previews: preview::Previews,
 }
 
 impl Media {
     /// The media whose records are in `store` and whose content is in `objects`.
     pub fn new(store: Store, platforms: Arc<Platforms>, objects: MediaStore) -> Self {
+        Self::new_with(store, platforms, objects, false)
+    }
+
+    /// As above; `preview_private`: pages of private and local addresses are fetched too. For networks in which
+    /// users are trusted with all that the server reaches.
+    pub fn new_with(
+        store: Store,
+        platforms: Arc<Platforms>,
+        objects: MediaStore,
+        preview_private: bool,
+    ) -> Self {
         let shared = Shared {
             store,
             platforms,
@@ -121,6 +137,7 @@ impl Media {
             user_locks: (0..USER_LOCKS).map(|_| Mutex::new(())).collect(),
             thumbnail_workers: Arc::new(Semaphore::new(THUMBNAIL_WORKERS)),
             thumbnail_queue: Arc::new(Semaphore::new(THUMBNAIL_QUEUE)),
+            previews: preview::Previews::new(preview_private),
         };
         Self { shared: Arc::new(shared) }
     }

@@ -13,7 +13,7 @@ use linkspan_storage::{StorageError, Store};
 use ruma::{OwnedServerName, ServerName, signatures::Ed25519KeyPair};
 
 pub use rate_limit::{Limited, RateClass, RateLimiter};
-pub use settings::{Encryption, Identity, Limits, Registration, Settings};
+pub use settings::{Email, Encryption, Identity, Limits, Registration, Rtc, RtcTransport, Settings};
 
 /// The platforms could not be opened.
 #[derive(Debug, thiserror::Error)]

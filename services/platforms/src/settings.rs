@@ -1,9 +1,10 @@
 //! What an operator sets for a platform.
 
-use std::net::SocketAddr;
+use std::{fmt, net::SocketAddr};
 
+use linkspan_domain::EncryptionRule;
 use ruma::{OwnedServerName, RoomVersionId};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// How the people of a platform are known to each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -44,6 +45,17 @@ pub enum Encryption {
     Forbidden,
 }
 
+impl Encryption {
+    /// The rule that holds in the rooms of a platform's people; None: there is none.
+    pub fn rule(self) -> Option<EncryptionRule> {
+        match self {
+            Self::Optional => None,
+            Self::Required => Some(EncryptionRule::Required),
+            Self::Forbidden => Some(EncryptionRule::Forbidden),
+        }
+    }
+}
+
 fn yes() -> bool {
     true
 }
@@ -77,7 +89,12 @@ pub struct Settings {
     /// Whether sign-up proves a number or an address.
     #[serde(default = "yes")]
     pub verify: bool,
-    /// Whether messages are encrypted.
+    /// Whether clients can log in by OAuth 2.0, on the platform's own pages; by password they always can.
+    #[serde(default = "yes")]
+    pub oauth: bool,
+    /// The colour of the platform's pages, as `#rrggbb`; None: one that its name gives.
+    pub colour: Option<String>,
+    /// Whether messages are encrypted in the rooms that this platform's people are in, whoever sends them.
     #[serde(default)]
     pub encryption: Encryption,
     /// Of new rooms.
@@ -86,15 +103,60 @@ pub struct Settings {
     /// Whether the unauthenticated media paths are served.
     #[serde(default)]
     pub legacy_media: bool,
+    /// Whether the server fetches pages that people link to, to show what they are.
+    #[serde(default)]
+    pub url_previews: bool,
     /// Whether presence is shown.
     #[serde(default)]
     pub presence: bool,
     /// False: no rate limits at all.
     #[serde(default = "yes")]
     pub rate_limits: bool,
+    /// How mails are sent; None: none are.
+    pub email: Option<Email>,
+    /// Where calls of several people meet.
+    #[serde(default)]
+    pub rtc: Rtc,
     /// Single limits.
     #[serde(default)]
     pub limits: Limits,
+}
+
+/// `[email]`, for all platforms, or `[platform.email]`: how mails are sent.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Email {
+    /// The server that takes mails: an `smtp://` or `smtps://` URL, with user and password if it asks for them.
+    pub smtp: String,
+    /// The sender, an address with or without a name.
+    pub from: String,
+}
+
+impl fmt::Debug for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL may hold a password.
+        f.debug_struct("Email").field("from", &self.from).finish_non_exhaustive()
+    }
+}
+
+/// `[platform.rtc]`: calls of several people.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rtc {
+    /// The services that carry sound and picture, the preferred one first.
+    #[serde(default)]
+    pub transports: Vec<RtcTransport>,
+}
+
+/// A service that carries sound and picture, as clients are told of it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+pub enum RtcTransport {
+    /// A LiveKit server.
+    Livekit {
+        /// The URL of the service that gives out its tokens.
+        livekit_service_url: String,
+    },
 }
 
 /// Limits of a platform. Rates are actions per second, with a burst.

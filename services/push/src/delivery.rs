@@ -198,7 +198,7 @@ impl Push {
                     if pusher.failing_since_ts.is_none() {
                         self.note_failing(key, Some(since_ts)).await?;
                     }
-                    if matches!(error, GatewayError::Private | GatewayError::NoClient)
+                    if matches!(error, GatewayError::Outbound(_))
                         || now_ts.saturating_sub(since_ts) >= GIVE_UP_MS
                     {
                         return Ok(false);

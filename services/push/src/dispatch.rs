@@ -190,6 +190,9 @@ impl Push {
         recipients: &mut HashMap<OwnedUserId, (Recipient, Option<String>)>,
     ) -> Result<()> {
         let room_id = &incoming.event.pdu.room_id;
+        if self.rooms().encryption_rule(user_id).is_some_and(|rule| rule.hides(&incoming.event.pdu)) {
+            return Ok(());
+        }
         if !recipients.contains_key(user_id) {
             let recipient = self.recipient(user_id).await?;
             let name = self.asked_name(room_id, &recipient).await?;

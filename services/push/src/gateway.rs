@@ -4,16 +4,10 @@
 //! Users say where gateways are: unless it is allowed, nothing is sent to an address that is not the
 //! public network's, whatever name or redirect leads there.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::Duration,
-};
+use std::time::Duration;
 
-use reqwest::{
-    Url,
-    dns::{Addrs, Name, Resolve, Resolving},
-    redirect::Policy,
-};
+use linkspan_outbound::{Outbound, OutboundError};
+use reqwest::Url;
 use ruma::{EventId, OwnedUserId, RoomId, push::HttpPusherData};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
@@ -28,18 +22,14 @@ const MAX_ANSWER_BYTES: usize = 64 << 10;
 /// Sends to push gateways.
 #[derive(Debug)]
 pub(crate) struct Gateway {
-    /// None on a machine that knows no certificate authorities.
-    client: Option<reqwest::Client>,
-    allow_private: bool,
+    outbound: Outbound,
 }
 
 /// A gateway did not take a notification.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GatewayError {
-    #[error("this machine has no HTTPS client")]
-    NoClient,
-    #[error("the gateway's address is not public")]
-    Private,
+    #[error(transparent)]
+    Outbound(#[from] OutboundError),
     #[error("the gateway answered {0}")]
     Status(u16),
     #[error("the gateway's answer is too long")]
@@ -118,19 +108,7 @@ pub(crate) fn device_data(data: &HttpPusherData) -> Map<String, Value> {
 
 impl Gateway {
     pub(crate) fn new(settings: &PushSettings) -> Self {
-        // Fails if the process has a provider already, which then serves as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let allow_private = settings.allow_private_gateways;
-        let client = reqwest::Client::builder()
-            .timeout(TIMEOUT)
-            .redirect(Policy::none())
-            // A proxy would resolve names itself.
-            .no_proxy()
-            .user_agent(concat!("Linkspan/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(PublicResolver { allow_private })
-            .build()
-            .inspect_err(|error| tracing::error!(%error, "nothing will be sent to push gateways"));
-        Self { client: client.ok(), allow_private }
+        Self { outbound: Outbound::new(TIMEOUT, settings.allow_private_gateways) }
     }
 
     /// Sends a notification; gives the pushkeys that the gateway will never accept again.
@@ -139,10 +117,7 @@ impl Gateway {
         url: &Url,
         notification: &Notification<'_>,
     ) -> Result<Vec<String>, GatewayError> {
-        if !self.allow_private && literal_address(url).is_some_and(|address| !is_public(address)) {
-            return Err(GatewayError::Private);
-        }
-        let client = self.client.as_ref().ok_or(GatewayError::NoClient)?;
+        let client = self.outbound.client_for(url)?;
         let mut response = client.post(url.clone()).json(&Body { notification }).send().await?;
         if !response.status().is_success() {
             return Err(GatewayError::Status(response.status().as_u16()));
@@ -159,74 +134,13 @@ impl Gateway {
     }
 }
 
-/// The address in a URL that needs no resolving.
-fn literal_address(url: &Url) -> Option<IpAddr> {
-    url.host_str()?.trim_matches(['[', ']']).parse().ok()
-}
-
-/// Resolves names to public addresses only.
-struct PublicResolver {
-    allow_private: bool,
-}
-
-impl Resolve for PublicResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let allow_private = self.allow_private;
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let allowed: Vec<SocketAddr> =
-                found.filter(|address| allow_private || is_public(address.ip())).collect();
-            if allowed.is_empty() {
-                return Err("the name has no public address".into());
-            }
-            Ok(Box::new(allowed.into_iter()) as Addrs)
-        })
-    }
-}
-
-/// Whether an address belongs to the public network.
-fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => is_public_v6(address),
-    }
-}
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    !(address.is_private()
-        || address.is_loopback()
-        || address.is_link_local()
-        || address.is_documentation()
-        || address.is_multicast()
-        || a == 0
-        || a >= 240
-        || (a == 100 && (64..128).contains(&b))
-        || (a == 192 && b == 0 && c == 0)
-        || (a == 198 && (18..20).contains(&b)))
-}
-
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    let segments = address.segments();
-    let embedded = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
-    match segments {
-        // Mapped and translated IPv4 addresses are as public as what they embed.
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
-            is_public_v4(embedded(high, low))
-        }
-        [0x2002, high, low, ..] => is_public_v4(embedded(high, low)),
-        // Documentation, Teredo, benchmarks, ORCHID.
-        [0x2001, 0xdb8, ..] | [0x2001, 0..=0x1ff, ..] => false,
-        // Global unicast is 2000::/3; loopback, local and multicast addresses are all outside.
-        [first, ..] => first & 0xe000 == 0x2000,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use super::{Counts, Device, Gateway, GatewayError, Notification, is_public};
+    use linkspan_outbound::OutboundError;
+
+    use super::{Counts, Device, Gateway, GatewayError, Notification};
     use crate::PushSettings;
 
     #[tokio::test]
@@ -253,40 +167,13 @@ mod tests {
             match host {
                 // A name is refused where it is resolved.
                 "localhost" => assert!(matches!(refused, Err(GatewayError::Http(_))), "{host}: {refused:?}"),
-                _ => assert!(matches!(refused, Err(GatewayError::Private)), "{host}: {refused:?}"),
+                _ => assert!(
+                    matches!(refused, Err(GatewayError::Outbound(OutboundError::Private))),
+                    "{host}: {refused:?}"
+                ),
             }
         }
         let called = tokio::time::timeout(std::time::Duration::ZERO, listener.accept()).await;
         assert!(called.is_err(), "nobody has called");
-    }
-
-    #[test]
-    fn special_addresses_are_not_public() {
-        let special = [
-            "127.0.0.1",
-            "10.1.2.3",
-            "172.16.0.1",
-            "192.168.1.1",
-            "169.254.169.254",
-            "0.0.0.0",
-            "100.64.0.1",
-            "224.0.0.1",
-            "255.255.255.255",
-            "::1",
-            "::",
-            "::ffff:127.0.0.1",
-            "64:ff9b::a00:1",
-            "fe80::1",
-            "fd00::1",
-            "ff02::1",
-            "2002:7f00:1::",
-            "2001:db8::1",
-        ];
-        for address in special {
-            assert!(!is_public(address.parse().expect("an address")), "{address}");
-        }
-        for address in ["8.8.8.8", "172.32.0.1", "2606:4700::1111", "::ffff:8.8.8.8"] {
-            assert!(is_public(address.parse().expect("an address")), "{address}");
-        }
     }
 }

@@ -93,13 +93,14 @@ impl Push {
         let from = from.map(parse_place).transpose()?.unwrap_or((u64::MAX, i64::MAX));
         let limit = limit.clamp(1, MAX_LIMIT);
         let recipient = self.recipient(user_id).await?;
+        let rule = self.rooms().encryption_rule(user_id);
         let mut page = NotificationPage { notifications: Vec::new(), next: None };
         let mut walks = self.start_walks(user_id).await?;
         for _ in 0..MAX_SCANNED {
             let Some(mut walk) = walks.pop() else { break };
             let event = walk.next.clone();
             let place = walk.place();
-            if place < from {
+            if place < from && !rule.is_some_and(|rule| rule.hides(&event.pdu)) {
                 if walk.view.is_none() {
                     let name = self.asked_name(&walk.room_id, &recipient).await?;
                     walk.view = self.view_room(user_id, &walk.room_id, name).await?;

@@ -96,7 +96,7 @@ struct IgnoredUsersContent {
 impl Push {
     /// All push rules of a user, those of the server included.
     pub async fn ruleset(&self, user_id: &OwnedUserId) -> Result<Ruleset> {
-        Ok(self.stored_ruleset(user_id).await?.unwrap_or_else(|| Ruleset::server_default(user_id)))
+        Ok(self.stored_ruleset(user_id).await?.unwrap_or_else(|| server_rules(user_id)))
     }
 
     /// The content, JSON, of the user's account data `m.push_rules`; users have it who never changed a rule, too.
@@ -202,7 +202,8 @@ impl Push {
             }
         };
         let mut ruleset = content.global;
-        ruleset.update_with_server_default(Ruleset::server_default(user_id));
+        ruleset.update_with_server_default(server_rules(user_id));
+        ruleset.postcontent.clear();
         Ok(Some(ruleset))
     }
 
@@ -239,6 +240,14 @@ impl Push {
         };
         Ok(Recipient { user_id: user_id.clone(), rules, ignored: Arc::new(ignored) })
     }
+}
+
+/// The rules of the server. Those about subscribed threads (MSC4306) are left out: nobody can subscribe here, and
+/// clients that know the rules would have all threads be silent.
+fn server_rules(user_id: &UserId) -> Ruleset {
+    let mut rules = Ruleset::server_default(user_id);
+    rules.postcontent.clear();
+    rules
 }
 
 fn to_json(global: Ruleset) -> String {

@@ -9,6 +9,7 @@ use std::{
     sync::Arc,
 };
 
+use linkspan_domain::EncryptionRule;
 use linkspan_rooms::TimelineEvent;
 use linkspan_storage::{
     WriteSet,
@@ -214,7 +215,7 @@ impl Counting {
             }
             self.joined = joined;
         }
-        if event.seq <= asked.marks.unthreaded {
+        if event.seq <= asked.marks.unthreaded || asked.rule.is_some_and(|rule| rule.hides(pdu)) {
             return;
         }
         let prepared = PushEvent::new(pdu);
@@ -250,6 +251,8 @@ struct Asked<'a> {
     name: Option<String>,
     facts: &'a RoomFacts,
     marks: &'a ReadMarks,
+    /// What is kept from the user is not counted.
+    rule: Option<EncryptionRule>,
 }
 
 impl Asked<'_> {
@@ -281,7 +284,8 @@ impl Push {
             let recipient = self.recipient(user_id).await?;
             let facts = self.room_facts(room_id, &head).await?;
             let name = self.asked_name(room_id, &recipient).await?;
-            let asked = Asked { recipient: &recipient, name, facts: &facts, marks: &marks };
+            let rule = self.rooms().encryption_rule(user_id);
+            let asked = Asked { recipient: &recipient, name, facts: &facts, marks: &marks, rule };
             self.count_on(room_id, counting, &head, &asked).await?;
             self.recount_cut(room_id, counting, &asked).await?;
         }

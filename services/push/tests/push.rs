@@ -69,12 +69,21 @@ fn push_settings() -> PushSettings {
 }
 
 async fn world() -> World {
-    let store = Store::in_memory(Memory::new().expect("store"));
-    let settings = |name: &str| -> Settings {
-        let text = json!({ "name": name, "server_name": format!("{name}.example") });
+    let world = world_over(Store::in_memory(Memory::new().expect("store")), "optional").await;
+    for user_id in [anna(), ben(), cleo()] {
+        world.add_user(&user_id).await;
+    }
+    world
+}
+
+/// With what the first platform demands of encryption.
+async fn world_over(store: Store, rule: &str) -> World {
+    let settings = |name: &str, rule: &str| -> Settings {
+        let text = json!({ "name": name, "server_name": format!("{name}.example"), "encryption": rule });
         serde_json::from_value(text).expect("settings")
     };
-    let platforms = Platforms::open(&store, vec![settings("a"), settings("b")], 1).await.expect("platforms");
+    let settings = vec![settings("a", rule), settings("b", "optional")];
+    let platforms = Platforms::open(&store, settings, 1).await.expect("platforms");
     let platforms = Arc::new(platforms);
     let accounts = Accounts::new(store.clone());
     let directory = Directory::new(store.clone(), platforms.clone());
@@ -82,11 +91,7 @@ async fn world() -> World {
     let rooms = Rooms::new(store.clone(), platforms, accounts.clone(), directory, inbox);
     let push =
         Push::open(store.clone(), accounts.clone(), rooms.clone(), push_settings()).await.expect("push");
-    let world = World { store, accounts, rooms, push, sent: 0.into() };
-    for user_id in [anna(), ben(), cleo()] {
-        world.add_user(&user_id).await;
-    }
-    world
+    World { store, accounts, rooms, push, sent: 0.into() }
 }
 
 fn device_id() -> OwnedDeviceId {
@@ -96,7 +101,14 @@ fn device_id() -> OwnedDeviceId {
 impl World {
     async fn add_user(&self, user_id: &OwnedUserId) {
         let mut writes = WriteSet::new();
-        let account = AccountRecord { password_hash: None, created_ts: 1, deactivated: false, admin: false };
+        let account = AccountRecord {
+            password_hash: None,
+            created_ts: 1,
+            deactivated: false,
+            admin: false,
+            suspended: false,
+            locked: false,
+        };
         writes.put::<AccountsTable>(&UserKey { user_id: user_id.clone() }, &account);
         let device = DeviceRecord {
             display_name: None,
@@ -107,6 +119,8 @@ impl World {
             refresh_token: None,
             previous_access_token: None,
             previous_refresh_token: None,
+            client_id: None,
+            refresh_family: None,
         };
         writes.put::<Devices>(&device_key(user_id), &device);
         self.store.commit(writes).await.expect("commit");
@@ -620,6 +634,18 @@ async fn notifications_are_listed_newest_first() {
     assert_eq!(page.notifications.len(), 1);
     assert!(!page.notifications[0].read);
     assert!(world.push.notifications(&anna(), Some("x"), 10, true).await.is_err());
+}
+
+#[tokio::test]
+async fn what_a_rule_on_encryption_hides_notifies_nobody() {
+    let world = world().await;
+    let room_id = world.room(&ben(), &[anna()]).await;
+    world.say(&ben(), &room_id, "said when there was no rule").await;
+    assert_eq!(world.unread(&anna(), &room_id).await.0, (1, 0));
+    let world = world_over(world.store.clone(), "required").await;
+    assert_eq!(world.unread(&anna(), &room_id).await.0, (0, 0));
+    let page = world.push.notifications(&anna(), None, 10, false).await.expect("page");
+    assert!(page.notifications.is_empty(), "{page:?}");
 }
 
 // Pushers

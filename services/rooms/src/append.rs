@@ -11,8 +11,8 @@ use std::{
 
 use dashmap::Entry;
 use linkspan_domain::{
-    Draft, Pdu, Place, PowerLevels, SharedPdu, StateKey as StateEntryKey, auth_event_keys, authorize,
-    check_auth_events, redact, stripped_state_event,
+    Draft, Pdu, Place, PowerLevels, RulesPresent, SharedPdu, StateKey as StateEntryKey, auth_event_keys,
+    authorize, check_auth_events, redact, stripped_state_event,
 };
 use linkspan_inbox::point;
 use linkspan_storage::{
@@ -84,10 +84,14 @@ pub(crate) struct Append {
     /// Joined local members as staged.
     members: Arc<Vec<OwnedUserId>>,
     members_changed: bool,
+    /// The rules on encryption that hold, as staged.
+    pub(crate) present: Arc<RulesPresent>,
     transactions: Vec<((OwnedUserId, OwnedDeviceId, String), OwnedEventId)>,
     threads: HashMap<OwnedEventId, ThreadRecord>,
     /// The events were made elsewhere: what is allowed of them is settled by the graph.
     from_elsewhere: bool,
+    /// The delayed event that is sent.
+    pub(crate) delay_id: Option<String>,
     /// The rows to write; other services may add theirs.
     pub(crate) writes: WriteSet,
 }
@@ -95,8 +99,9 @@ pub(crate) struct Append {
 impl Rooms {
     /// Takes the room's writer.
     pub(crate) async fn begin(&self, room: &Arc<Room>, now_ts: u64) -> Result<Append> {
-        let writer = room.writer.clone().lock_owned().await;
+        let mut writer = room.writer.clone().lock_owned().await;
         let members = self.load_local_members(room).await?;
+        let present = self.rules_present(room, &mut writer.rules_present).await?;
         Ok(Append {
             rooms: self.clone(),
             room: room.clone(),
@@ -109,9 +114,11 @@ impl Rooms {
             deltas: Vec::new(),
             members,
             members_changed: false,
+            present,
             transactions: Vec::new(),
             threads: HashMap::new(),
             from_elsewhere: false,
+            delay_id: None,
             writes: WriteSet::new(),
         })
     }
@@ -217,11 +224,16 @@ impl Append {
     pub(crate) async fn stage(
         &mut self,
         sender: &OwnedUserId,
-        draft: Draft,
+        mut draft: Draft,
         transaction: Option<Transaction>,
     ) -> Result<SharedPdu> {
         self.check_server_acl(sender).await?;
+        self.rooms.check_may_send(&self.room.id, sender, &draft).await?;
         if draft.redacts.is_some() {
+            if self.keeps_words_out() {
+                // What it takes away must go; a reason, which anybody could read, must not come.
+                draft.content.clear();
+            }
             // The event, and whether it is redacted already, are read from the disk.
             self.settle().await?;
         }
@@ -256,6 +268,7 @@ impl Append {
         authorize(&rules, &pdu, |event_type, state_key| {
             allowing.get(&(event_type.clone(), state_key.to_owned())).cloned()
         })?;
+        self.check_encryption_rules(&pdu).await?;
         self.accept(pdu.clone(), json, transaction).await?;
         Ok(pdu)
     }
@@ -286,9 +299,10 @@ impl Append {
             }
             None => state_before,
         };
-        let sent_by = match &transaction {
-            Some(transaction) => format!("{}\0{}", transaction.device_id, transaction.txn_id),
-            None => String::new(),
+        let sent_by = match (&transaction, &self.delay_id) {
+            (Some(transaction), _) => format!("{}\0{}", transaction.device_id, transaction.txn_id),
+            (None, Some(delay_id)) => format!("\0\0{delay_id}"),
+            (None, None) => String::new(),
         };
         if let Some(transaction) = transaction {
             let key = self.transaction_key(&pdu.sender, &transaction);
@@ -438,6 +452,7 @@ impl Append {
     async fn remove_membership(&mut self, state_key: &str) -> Result<()> {
         let Ok(user_id) = OwnedUserId::try_from(state_key) else { return Ok(()) };
         let before = self.membership(&user_id).await?.unwrap_or_default();
+        self.note_rule(&user_id, &before, "");
         self.head.joined = self.head.joined.saturating_sub(u64::from(before == "join"));
         self.head.invited = self.head.invited.saturating_sub(u64::from(before == "invite"));
         let room_id = self.room.id.clone();
@@ -466,6 +481,7 @@ impl Append {
         };
         count(&mut self.head.joined, "join");
         count(&mut self.head.invited, "invite");
+        self.note_rule(&user_id, &before, &membership);
         let member = MemberRecord { membership: membership.clone(), event_id: pdu.event_id.clone(), seq };
         let key = RoomUserKey { room_id: self.room.id.clone(), user_id: user_id.clone() };
         self.writes.put::<Members>(&key, &member);
@@ -585,6 +601,10 @@ impl Append {
             }
             return Err(RoomsError::Forbidden("the create event of a room cannot be redacted".into()));
         }
+        match self.check_redacted(&target.pdu) {
+            Err(_) if self.from_elsewhere => return Ok(()),
+            allowed => allowed?,
+        }
         let key = TimelineKey { room_id: self.room.id.clone(), seq: target.seq };
         let Some(mut stored) = self.rooms.store().get::<Timeline>(&key).await? else { return Ok(()) };
         if stored.value.flags & FLAG_REDACTED != 0 {
@@ -649,8 +669,10 @@ impl Append {
         }
 
         let ticket = self.rooms.store().submit(std::mem::take(&mut self.writes));
-        let Self { rooms, room, mut writer, head, state, staged, redacted, deltas, members, .. } = self;
+        let Self { rooms, room, mut writer, head, state, staged, redacted, deltas, members, present, .. } =
+            self;
         writer.stored_head = Some(head.clone());
+        writer.rules_present = Some(present);
         writer.head = head;
         writer.state.extend(state);
         let keys: Vec<_> = self.transactions.iter().map(|(key, _)| key.clone()).collect();

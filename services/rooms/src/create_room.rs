@@ -81,7 +81,7 @@ impl Rooms {
     pub async fn create_room(
         &self,
         creator: &OwnedUserId,
-        command: CreateRoom,
+        mut command: CreateRoom,
         now_ts: u64,
     ) -> Result<OwnedRoomId> {
         if command.invite.len() > MAX_INVITES || command.initial_state.len() > MAX_INITIAL_STATE {
@@ -92,6 +92,7 @@ impl Rooms {
             // Who is invited is decided in one place.
             return Err(RoomsError::InvalidState("memberships are no initial state: use `invite`".into()));
         }
+        self.plan_encryption(creator, &mut command)?;
         let platform = self.platform_of(creator)?;
         let version = command.version.clone().unwrap_or_else(|| platform.settings.room_version.clone());
         let rules =

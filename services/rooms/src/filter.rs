@@ -7,6 +7,8 @@ use ruma::{
     api::client::filter::{RoomEventFilter, UrlFilter},
 };
 
+use crate::RelationFilter;
+
 /// A filter of events.
 #[derive(Clone, Debug, Default)]
 pub struct EventFilter {
@@ -17,6 +19,7 @@ pub struct EventFilter {
     rooms: Option<Vec<OwnedRoomId>>,
     not_rooms: Vec<OwnedRoomId>,
     with_url: Option<bool>,
+    pub(crate) relations: RelationFilter,
 }
 
 impl EventFilter {
@@ -30,7 +33,14 @@ impl EventFilter {
             rooms: filter.rooms.clone(),
             not_rooms: filter.not_rooms.clone(),
             with_url: filter.url_filter.as_ref().map(|filter| *filter == UrlFilter::EventsWithUrl),
+            relations: RelationFilter::default(),
         }
+    }
+
+    /// The filter that also asks for relations.
+    pub fn with_relations(mut self, relations: RelationFilter) -> Self {
+        self.relations = relations;
+        self
     }
 
     /// Whether it lets everything of every room through.
@@ -60,6 +70,7 @@ impl EventFilter {
             && self.senders.as_ref().is_none_or(|senders| senders.contains(&pdu.sender))
             && !self.not_senders.contains(&pdu.sender)
             && self.with_url.is_none_or(|wanted| has_url(pdu) == wanted)
+            && self.relations.matches(pdu)
     }
 }
 

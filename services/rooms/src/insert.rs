@@ -145,6 +145,17 @@ impl Append {
             return Ok(Inserted::SoftFailed(refusal.0));
         }
 
+        match self.check_encryption_rules(&pdu).await {
+            Ok(()) => {}
+            // As with what the room has moved on from: it has its place in the graph, and nobody sees it.
+            Err(RoomsError::Encryption(refusal)) => {
+                self.hide(&pdu, json, (state_before, state_after), FLAG_SOFT_FAILED);
+                self.commit().await?;
+                return Ok(Inserted::SoftFailed(refusal.to_string()));
+            }
+            Err(error) => return Err(error),
+        }
+
         let seq = self.head.seq + 1;
         self.put_event(pdu.clone(), json, seq, (state_before, state_after), String::new()).await?;
         self.head.seq = seq;

@@ -9,9 +9,12 @@
 mod append;
 mod audit;
 mod create_room;
+mod delayed_events;
+mod encryption;
 mod events;
 mod filter;
 mod insert;
+mod invite_permission;
 mod membership;
 mod paginate;
 mod presence;
@@ -19,6 +22,7 @@ mod profile;
 mod public_rooms;
 mod read;
 mod receipts;
+mod relation_filter;
 mod render;
 mod report;
 mod room;
@@ -26,22 +30,27 @@ mod search;
 mod send;
 mod send_to_device;
 mod state;
+mod suspension;
 mod transactions;
 mod upgrade;
 mod view;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use dashmap::DashMap;
 use linkspan_accounts::{Accounts, AccountsError};
 use linkspan_directory::{Directory, DirectoryError};
-use linkspan_domain::{DraftError, Forbidden};
+use linkspan_domain::{DraftError, EncryptionRefusal, Forbidden};
 use linkspan_inbox::Inbox;
 use linkspan_platforms::Platforms;
 use linkspan_storage::{StorageError, Store};
 use ruma::OwnedRoomId;
 
 pub use create_room::{CreateRoom, InitialState, Preset};
+pub use delayed_events::{
+    DelayAction, DelayOrder, DelayQuery, DelayStatus, DelayedEvent, MAX_DELAY_MS, MAX_SCHEDULED,
+    NewDelayedEvent,
+};
 pub use events::TimelineEvent;
 pub use filter::EventFilter;
 pub use insert::Inserted;
@@ -50,6 +59,7 @@ pub use paginate::{Boundary, Context, MAX_RECURSION, Page, RelationQuery};
 pub use public_rooms::{HierarchyPage, HierarchyQuery, HierarchyRoom, RoomPage, RoomQuery, RoomSummary};
 pub use read::JoinedMember;
 pub use receipts::{Receipt, ReceiptKind};
+pub use relation_filter::RelationFilter;
 pub use render::{Reader, thread_root};
 pub use report::Reported;
 pub use room::Room;
@@ -64,6 +74,9 @@ pub enum RoomsError {
     /// The rules of the room, or of the platform, do not allow it.
     #[error("{0}")]
     Forbidden(String),
+    /// A platform's rule on encryption does not allow it.
+    #[error(transparent)]
+    Encryption(#[from] EncryptionRefusal),
     /// There is no such thing, or the user may not know of it.
     #[error("{0}")]
     NotFound(String),
@@ -88,6 +101,24 @@ pub enum RoomsError {
     /// The same reaction was sent already.
     #[error("you have already sent this annotation")]
     DuplicateAnnotation,
+    /// An event is to wait for too long.
+    #[error("an event may wait for {max_delay_ms} ms at most")]
+    DelayTooLong {
+        /// The longest delay.
+        max_delay_ms: u64,
+    },
+    /// The user has as many delayed events as one may have, or sends too many.
+    #[error("there are too many delayed events")]
+    TooManyDelayed {
+        /// When there will be room for another.
+        retry_after: Duration,
+    },
+    /// The delayed event was sent or cancelled before.
+    #[error("the delayed event has been sent or cancelled before")]
+    Finalised,
+    /// The user takes no invitations.
+    #[error("this user does not take invitations")]
+    InviteBlocked,
     /// Creating a room with this initial state is impossible.
     #[error("{0}")]
     InvalidState(String),
@@ -151,6 +182,7 @@ struct Shared {
     live: DashMap<OwnedRoomId, Arc<Room>>,
     events: events::EventCache,
     deltas: state::DeltaCache,
+    delays: delayed_events::Delays,
 }
 
 impl Rooms {
@@ -171,6 +203,7 @@ impl Rooms {
             live: DashMap::new(),
             events: events::new_cache(),
             deltas: state::new_cache(),
+            delays: delayed_events::Delays::new(),
         };
         Self { shared: Arc::new(shared) }
     }

@@ -19,6 +19,7 @@ use serde::Deserialize;
 use crate::{
     Result, Room, Rooms, RoomsError,
     append::{Append, object, text},
+    public_rooms::kept_to,
 };
 
 /// `m.room.join_rules`, as far as joining asks for it.
@@ -199,6 +200,7 @@ impl Rooms {
             return Err(RoomsError::NotFound(format!("there is no user {user_id}")));
         }
         self.check_may_federate(append, user_id).await?;
+        self.check_takes_invites(user_id).await?;
         let mut content = self.member_content(user_id, "invite", reason).await?;
         if is_direct {
             content.insert("is_direct".into(), CanonicalJsonValue::Bool(true));
@@ -211,18 +213,13 @@ impl Rooms {
 
     /// A room that its creator keeps to one server is closed to the other platforms too.
     pub(crate) async fn check_may_federate(&self, append: &mut Append, user_id: &OwnedUserId) -> Result<()> {
-        #[derive(Deserialize)]
-        struct Create {
-            #[serde(rename = "m.federate")]
-            federate: Option<bool>,
-        }
         let create = append.state_event(&StateEventType::RoomCreate, "").await?;
-        let Some(create) = create else { return Ok(()) };
-        let federates = create.content_as::<Create>().and_then(|content| content.federate).unwrap_or(true);
-        if !federates && create.sender.server_name() != user_id.server_name() {
-            return Err(RoomsError::Forbidden("this room is closed to other platforms".into()));
+        match create.as_deref().and_then(kept_to) {
+            Some(server) if server != user_id.server_name() => {
+                Err(RoomsError::Forbidden("this room is closed to other platforms".into()))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Leaves a room, declines an invitation, takes a knock back.

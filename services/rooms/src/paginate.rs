@@ -10,7 +10,7 @@ use linkspan_storage::{
 };
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 
-use crate::{Result, Rooms, RoomsError, TimelineEvent, View, view::Standing};
+use crate::{EventFilter, Result, Rooms, RoomsError, TimelineEvent, View, view::Standing};
 
 /// Events in one page at most.
 const MAX_PAGE: usize = 1_000;
@@ -107,7 +107,7 @@ impl Rooms {
         Ok(low)
     }
 
-    /// A page of a room's history, events that `keep` refuses left out.
+    /// A page of a room's history, events that the filter does not let through left out.
     pub async fn messages(
         &self,
         view: &mut View,
@@ -115,7 +115,7 @@ impl Rooms {
         to: Option<Boundary>,
         forwards: bool,
         limit: usize,
-        keep: impl Fn(&TimelineEvent) -> bool,
+        filter: &EventFilter,
     ) -> Result<Page> {
         let room_id = view.room.id.clone();
         let head = self.head(&room_id).await?.map_or(0, |head| head.seq);
@@ -141,7 +141,7 @@ impl Rooms {
             looked += events.len();
             for event in events {
                 at = if forwards { event.seq } else { event.seq - 1 };
-                if keep(&event) && self.shows(view, &event).await? {
+                if self.keeps(filter, &event).await? && self.shows(view, &event).await? {
                     page.events.push(event);
                     if page.events.len() == limit {
                         finished = false;
@@ -165,13 +165,14 @@ impl Rooms {
         view: &mut View,
         event_id: &OwnedEventId,
         limit: usize,
-        keep: impl Fn(&TimelineEvent) -> bool + Copy,
+        filter: &EventFilter,
     ) -> Result<Context> {
         let event = self.shown_event(view, event_id).await?;
         let limit = limit.min(MAX_PAGE);
-        let (before, after) = self.surroundings(view, &event, limit / 2, limit - limit / 2, keep).await?;
+        let (before, after) = self.surroundings(view, &event, limit / 2, limit - limit / 2, filter).await?;
         let last = after.last().unwrap_or(&event);
-        let state = self.state_events_in(&view.room.id, last.state_after).await?;
+        let mut state = self.state_events_in(&view.room.id, last.state_after).await?;
+        state.retain(|event| !view.hides(event));
         Ok(Context {
             start: Boundary(before.last().unwrap_or(&event).seq - 1),
             end: Boundary(last.seq),
@@ -189,15 +190,15 @@ impl Rooms {
         event: &TimelineEvent,
         before: usize,
         after: usize,
-        keep: impl Fn(&TimelineEvent) -> bool + Copy,
+        filter: &EventFilter,
     ) -> Result<(Vec<Arc<TimelineEvent>>, Vec<Arc<TimelineEvent>>)> {
         let before = match before {
             0 => Page::default(),
-            limit => self.messages(view, Some(Boundary(event.seq - 1)), None, false, limit, keep).await?,
+            limit => self.messages(view, Some(Boundary(event.seq - 1)), None, false, limit, filter).await?,
         };
         let after = match after {
             0 => Page::default(),
-            limit => self.messages(view, Some(Boundary(event.seq)), None, true, limit, keep).await?,
+            limit => self.messages(view, Some(Boundary(event.seq)), None, true, limit, filter).await?,
         };
         Ok((before.events, after.events))
     }
@@ -316,10 +317,11 @@ impl Rooms {
             }
         }
         let not_found = || RoomsError::NotFound("there is no event near that time".into());
-        let page = self.messages(&mut view, Some(Boundary(low)), None, forwards, 1, |_| true).await?;
+        let all = EventFilter::default();
+        let page = self.messages(&mut view, Some(Boundary(low)), None, forwards, 1, &all).await?;
         if !forwards {
             // Events of just that time come after the boundary.
-            let exact = self.messages(&mut view, Some(Boundary(low)), None, true, 1, |_| true).await?;
+            let exact = self.messages(&mut view, Some(Boundary(low)), None, true, 1, &all).await?;
             if let Some(event) =
                 exact.events.into_iter().find(|e| u64::from(e.pdu.origin_server_ts.get()) == ts)
             {

@@ -22,6 +22,7 @@ impl Rooms {
         value: Option<Value>,
         now_ts: u64,
     ) -> Result<()> {
+        self.shared.accounts.check_not_suspended(user_id).await?;
         let before = self.shared.accounts.profile_field(user_id, field).await?;
         if before != value {
             let mut writes = WriteSet::new();

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
 
-use linkspan_domain::HistoryVisibility;
+use linkspan_domain::{HistoryVisibility, Pdu};
 use linkspan_storage::WriteSet;
 use ruma::{
-    OwnedRoomAliasId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomId,
+    OwnedRoomAliasId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, ServerName,
     events::{StateEventType, TimelineEventType},
 };
 use serde::{Deserialize, de::DeserializeOwned};
@@ -36,6 +36,8 @@ pub struct RoomSummary {
     pub room_type: Option<String>,
     pub encryption: Option<String>,
     pub version: String,
+    /// The only server that may know of it, if its creator keeps it to one.
+    pub kept_to: Option<OwnedServerName>,
 }
 
 /// A page of a list of rooms.
@@ -54,6 +56,8 @@ pub struct RoomPage {
 /// What is asked of a list of published rooms.
 #[derive(Clone, Debug, Default)]
 pub struct RoomQuery {
+    /// Who asks: rooms that are kept to another platform are not found.
+    pub asker: Option<OwnedServerName>,
     /// Of this platform only.
     pub platform: Option<OwnedServerName>,
     /// With these words in name, topic or alias.
@@ -120,6 +124,7 @@ impl Rooms {
         alias: &OwnedRoomAliasId,
         room_id: &OwnedRoomId,
     ) -> Result<()> {
+        self.shared.accounts.check_not_suspended(user_id).await?;
         self.joined_room(user_id, room_id).await?;
         let mut writes = WriteSet::new();
         self.shared.directory.put_alias(&mut writes, alias, room_id, user_id).await?;
@@ -240,6 +245,7 @@ impl Rooms {
                 .and_then(|content| content.get(field)?.as_str().map(str::to_owned))
                 .filter(|text| !text.is_empty())
         };
+        let create = self.state_event(room_id, &StateEventType::RoomCreate, "").await?;
         let guest: Option<serde_json::Value> =
             self.state_content(room_id, StateEventType::RoomGuestAccess).await?;
         Ok(Some(RoomSummary {
@@ -263,6 +269,7 @@ impl Rooms {
             room_type: room.record.room_type.clone(),
             encryption: text(self.state_content(room_id, StateEventType::RoomEncryption).await?, "algorithm"),
             version: room.record.version.clone(),
+            kept_to: create.as_deref().and_then(kept_to),
         }))
     }
 
@@ -276,9 +283,10 @@ impl Rooms {
     }
 
     /// What a room shows of itself to a user, and the user's membership; nothing of a room that the
-    /// user could neither see nor join.
+    /// user, or without one somebody on the platform, could neither see nor join.
     pub async fn summary(
         &self,
+        platform: &ServerName,
         user_id: Option<&OwnedUserId>,
         room_id: &OwnedRoomId,
     ) -> Result<(RoomSummary, Option<String>)> {
@@ -288,7 +296,8 @@ impl Rooms {
             Some(user_id) => self.membership(room_id, user_id).await?,
             None => None,
         };
-        if self.is_shown(user_id, &summary, membership.as_deref()).await? {
+        let is_open = summary.kept_to.as_ref().is_none_or(|server| server == platform);
+        if is_open && self.is_shown(user_id, &summary, membership.as_deref()).await? {
             Ok((summary, membership))
         } else {
             Err(not_found())
@@ -319,7 +328,7 @@ impl Rooms {
         root: &OwnedRoomId,
         query: HierarchyQuery,
     ) -> Result<HierarchyPage> {
-        self.summary(Some(user_id), root)
+        self.summary(user_id.server_name(), Some(user_id), root)
             .await
             .map_err(|_| RoomsError::Forbidden("there is no such room, or you may not see it".into()))?;
         let limit = query.limit.clamp(1, MAX_PAGE);
@@ -332,7 +341,9 @@ impl Rooms {
             if !seen.insert(room_id.clone()) || seen.len() > MAX_HIERARCHY {
                 continue;
             }
-            let Ok((summary, _)) = self.summary(Some(user_id), &room_id).await else { continue };
+            let Ok((summary, _)) = self.summary(user_id.server_name(), Some(user_id), &room_id).await else {
+                continue;
+            };
             let is_space = summary.room_type.as_deref() == Some("m.space");
             let children = if is_space {
                 self.space_children(&room_id, query.suggested_only).await?
@@ -412,6 +423,18 @@ impl RoomQuery {
                 .flatten()
                 .any(|text| text.to_lowercase().contains(&words))
         });
-        of_type && found
+        let open = summary.kept_to.as_ref().is_none_or(|server| self.asker.as_ref() == Some(server));
+        of_type && found && open
     }
+}
+
+/// The server of a room's creator, if the room is closed to all others.
+pub(crate) fn kept_to(create: &Pdu) -> Option<OwnedServerName> {
+    #[derive(Deserialize)]
+    struct Create {
+        #[serde(rename = "m.federate")]
+        federate: Option<bool>,
+    }
+    let federates = create.content_as::<Create>().and_then(|content| content.federate).unwrap_or(true);
+    (!federates).then(|| create.sender.server_name().to_owned())
 }

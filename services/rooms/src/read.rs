@@ -43,10 +43,12 @@ impl Rooms {
     /// The state of a room as the user may see it: the current one, or the one when the user left.
     pub async fn get_state(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<Vec<SharedPdu>> {
         let view = self.view(user_id, room_id).await?;
-        match view.standing {
-            Standing::Left { state, .. } => self.state_events_in(room_id, state).await,
-            _ => self.current_state(room_id, None).await,
-        }
+        let mut state = match view.standing {
+            Standing::Left { state, .. } => self.state_events_in(room_id, state).await?,
+            _ => self.current_state(room_id, None).await?,
+        };
+        state.retain(|event| !view.hides(event));
+        Ok(state)
     }
 
     /// An entry of the state of a room as the user may see it.
@@ -64,6 +66,7 @@ impl Rooms {
             }
             _ => self.state_event(room_id, event_type, state_key).await?,
         };
+        let event = event.filter(|event| !view.hides(event));
         event.ok_or_else(|| RoomsError::NotFound("the room's state has no such entry".into()))
     }
 

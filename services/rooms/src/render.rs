@@ -1,5 +1,7 @@
 //! Events as a certain user sees them: with age, transaction id, earlier content and bundled relations.
 
+use std::sync::Arc;
+
 use linkspan_domain::{ClientEvent, Pdu, Unsigned};
 use linkspan_storage::{
     Range,
@@ -70,7 +72,7 @@ impl Rooms {
     pub async fn render_all<'e>(
         &self,
         view: &mut View,
-        events: impl IntoIterator<Item = &'e std::sync::Arc<TimelineEvent>>,
+        events: impl IntoIterator<Item = &'e Arc<TimelineEvent>>,
         reader: Reader<'_>,
     ) -> Result<Vec<Box<RawValue>>> {
         let mut rendered = Vec::new();
@@ -102,6 +104,11 @@ impl Rooms {
         {
             unsigned.transaction_id = Some(txn_id.to_owned());
         }
+        if let Some(delay_id) = event.sent_by.strip_prefix("\0\0")
+            && event.pdu.sender == view.user_id
+        {
+            unsigned.delay_id = Some(delay_id.to_owned());
+        }
         if let Some((event_type, state_key)) = event.pdu.state_entry() {
             let replaced =
                 self.state_entry_in(&view.room.id, event.state_before, &event_type, &state_key).await?;
@@ -114,6 +121,7 @@ impl Rooms {
         }
         if let Some(redacted_by) = &event.pdu.redacted_by
             && let Some(redaction) = self.event(&view.room.id, redacted_by).await?
+            && !view.hides(&redaction.pdu)
         {
             unsigned.redacted_because = Some(write(&redaction.pdu, Unsigned::default(), reader));
         }
@@ -190,6 +198,9 @@ impl Rooms {
         });
         let Some((key, _)) = edit else { return Ok(None) };
         let Some(edit) = self.event_at(&view.room.id, key.seq).await? else { return Ok(None) };
+        if view.hides(&edit.pdu) {
+            return Ok(None);
+        }
         let unsigned = Unsigned { age: Some(age(&edit.pdu, reader.now_ts)), ..Unsigned::default() };
         Ok(Some(write(&edit.pdu, unsigned, reader)))
     }
@@ -202,7 +213,9 @@ impl Rooms {
     ) -> Result<Option<ThreadBundle>> {
         let key = RoomEventKey { room_id: view.room.id.clone(), event_id: root.pdu.event_id.clone() };
         let Some(thread) = self.store().get::<Threads>(&key).await? else { return Ok(None) };
-        let Some(latest) = self.event_at(&view.room.id, thread.latest_seq).await? else { return Ok(None) };
+        let Some(latest) = self.latest_reply(view, &root.pdu.event_id, thread.latest_seq).await? else {
+            return Ok(None);
+        };
         let participated = root.pdu.sender == view.user_id || thread.participants.contains(&view.user_id);
         let mut unsigned = self.unsigned(view, &latest, reader).await?;
         let range = Range::<Relations>::prefix((&view.room.id, &latest.pdu.event_id)).limit(MAX_RELATIONS);
@@ -217,6 +230,29 @@ impl Rooms {
             count: thread.count,
             current_user_participated: participated,
         }))
+    }
+
+    /// The newest reply of a thread that the rule of the user's platform does not hide; `newest`: the last of all.
+    async fn latest_reply(
+        &self,
+        view: &View,
+        root: &OwnedEventId,
+        newest: i64,
+    ) -> Result<Option<Arc<TimelineEvent>>> {
+        let room_id = &view.room.id;
+        let latest = self.event_at(room_id, newest).await?;
+        if latest.as_ref().is_none_or(|latest| !view.hides(&latest.pdu)) {
+            return Ok(latest);
+        }
+        let range = Range::<Relations>::prefix((room_id, root, &"m.thread".to_owned()));
+        for key in self.store().keys(range.reverse().limit(MAX_RELATIONS)).await? {
+            if let Some(reply) = self.event_at(room_id, key.seq).await?
+                && !view.hides(&reply.pdu)
+            {
+                return Ok(Some(reply));
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use linkspan_domain::{SharedPdu, StateKey as StateEntryKey, versions};
+use linkspan_domain::{RulesPresent, SharedPdu, StateKey as StateEntryKey, versions};
 use linkspan_storage::{
     Range, StorageError,
     catalogue::{Members, RoomHeads, RoomKey, Rooms as RoomsTable},
@@ -58,6 +58,8 @@ pub(crate) struct Writer {
     pub(crate) transactions: HashMap<(OwnedUserId, OwnedDeviceId, String), OwnedEventId>,
     /// Threads that may not be on disk as they are here.
     pub(crate) threads: HashMap<OwnedEventId, ThreadRecord>,
+    /// The rules on encryption that hold; loaded when first needed.
+    pub(crate) rules_present: Option<Arc<RulesPresent>>,
 }
 
 impl Room {
@@ -83,6 +85,8 @@ impl Room {
             state: HashMap::new(),
             transactions: HashMap::new(),
             threads: HashMap::new(),
+            // A room that is being created has nobody yet.
+            rules_present: local_members.is_some().then(Arc::default),
         };
         Self {
             id,

@@ -1,7 +1,7 @@
 //! Sending messages and state, and redacting.
 
 use linkspan_domain::{Draft, parse_content};
-use linkspan_storage::{Range, catalogue::Relations};
+use linkspan_storage::{Range, WriteSet, catalogue::Relations};
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, OwnedDeviceId, OwnedEventId, OwnedRoomAliasId, OwnedRoomId,
     OwnedUserId,
@@ -13,6 +13,25 @@ use crate::{
     append::{Append, RelatesTo, Transaction, text},
     membership::not_in_room,
 };
+
+/// The longest transaction id, in bytes.
+const MAX_TXN_ID_BYTES: usize = 255;
+
+/// What is written together with an event that is sent.
+pub(crate) struct Also<'a> {
+    /// The id that the event had while it was delayed.
+    pub(crate) delay_id: Option<String>,
+    /// Adds rows, given the event's id.
+    pub(crate) write: Box<Write<'a>>,
+}
+
+type Write<'a> = dyn Fn(&mut WriteSet, &OwnedEventId) + Send + Sync + 'a;
+
+impl Also<'_> {
+    pub(crate) fn nothing() -> Self {
+        Self { delay_id: None, write: Box::new(|_, _| {}) }
+    }
+}
 
 impl Rooms {
     /// Sends a message-like event; returns its id, the same one for a repeated transaction.
@@ -29,6 +48,23 @@ impl Rooms {
         txn_id: &str,
         now_ts: u64,
     ) -> Result<OwnedEventId> {
+        let transaction = Some(transaction(device_id, txn_id)?);
+        let also = Also::nothing();
+        self.send_message_and(sender, room_id, event_type, content, transaction, also, now_ts).await
+    }
+
+    /// As above, with what is to be written in the same write-set.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
+    pub(crate) async fn send_message_and(
+        &self,
+        sender: &OwnedUserId,
+        room_id: &OwnedRoomId,
+        event_type: &str,
+        content: &str,
+        transaction: Option<Transaction>,
+        also: Also<'_>,
+        now_ts: u64,
+    ) -> Result<OwnedEventId> {
         let content = parse_content(content)?;
         let redacts = match content.get("redacts") {
             Some(CanonicalJsonValue::String(redacts)) if event_type == "m.room.redaction" => Some(
@@ -43,7 +79,7 @@ impl Rooms {
             _ => None,
         };
         let draft = Draft { event_type: event_type.into(), state_key: None, content, redacts };
-        self.send(sender, device_id, room_id, draft, txn_id, now_ts).await
+        self.send(sender, room_id, draft, transaction, also, now_ts).await
     }
 
     /// Redacts an event.
@@ -68,25 +104,24 @@ impl Rooms {
             content,
             redacts: Some(event_id.clone()),
         };
-        self.send(sender, device_id, room_id, draft, txn_id, now_ts).await
+        let transaction = Some(transaction(device_id, txn_id)?);
+        self.send(sender, room_id, draft, transaction, Also::nothing(), now_ts).await
     }
 
     async fn send(
         &self,
         sender: &OwnedUserId,
-        device_id: &OwnedDeviceId,
         room_id: &OwnedRoomId,
         draft: Draft,
-        txn_id: &str,
+        transaction: Option<Transaction>,
+        also: Also<'_>,
         now_ts: u64,
     ) -> Result<OwnedEventId> {
-        if txn_id.len() > 255 {
-            return Err(RoomsError::TooLarge("the transaction id has more than 255 bytes".into()));
-        }
         let room = self.find_room(room_id).await?.ok_or_else(not_in_room)?;
         let mut append = self.begin(&room, now_ts).await?;
-        let transaction = Transaction { device_id: device_id.clone(), txn_id: txn_id.to_owned() };
-        if let Some(event_id) = append.done(sender, &transaction).await? {
+        if let Some(transaction) = &transaction
+            && let Some(event_id) = append.done(sender, transaction).await?
+        {
             return Ok(event_id);
         }
         if append.membership(sender).await?.as_deref() != Some("join") {
@@ -98,7 +133,9 @@ impl Rooms {
             return Err(RoomsError::NotFound("the event to redact is not in this room".into()));
         }
         self.check_annotation(&append, sender, &draft).await?;
-        let event = append.stage(sender, draft, Some(transaction)).await?;
+        append.delay_id = also.delay_id;
+        let event = append.stage(sender, draft, transaction).await?;
+        (also.write)(&mut append.writes, &event.event_id);
         append.commit().await?;
         Ok(event.event_id.clone())
     }
@@ -136,6 +173,22 @@ impl Rooms {
         content: &str,
         now_ts: u64,
     ) -> Result<OwnedEventId> {
+        let also = Also::nothing();
+        self.set_state_and(sender, room_id, event_type, state_key, content, also, now_ts).await
+    }
+
+    /// As above, with what is to be written in the same write-set.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
+    pub(crate) async fn set_state_and(
+        &self,
+        sender: &OwnedUserId,
+        room_id: &OwnedRoomId,
+        event_type: &str,
+        state_key: &str,
+        content: &str,
+        also: Also<'_>,
+        now_ts: u64,
+    ) -> Result<OwnedEventId> {
         let mut content = parse_content(content)?;
         if event_type == "m.room.create" {
             return Err(RoomsError::Forbidden("a room is created once".into()));
@@ -154,7 +207,10 @@ impl Rooms {
             let same = current.sender == *sender
                 && serde_json::to_string(&content).is_ok_and(|content| content == current.content.get());
             if same {
-                append.settle().await?;
+                // In the order of commits this comes after what is queued for the room.
+                let mut writes = WriteSet::new();
+                (also.write)(&mut writes, &current.event_id);
+                self.store().commit(writes).await?;
                 return Ok(current.event_id.clone());
             }
         }
@@ -162,7 +218,9 @@ impl Rooms {
             self.check_member_content(&mut append, state_key, &mut content).await?;
         }
         let draft = Draft::state(event_type.into(), state_key, content);
+        append.delay_id = also.delay_id;
         let event = append.stage(sender, draft, None).await?;
+        (also.write)(&mut append.writes, &event.event_id);
         append.commit().await?;
         Ok(event.event_id.clone())
     }
@@ -184,7 +242,8 @@ impl Rooms {
                 if !hosted || !self.shared.accounts.is_active(&user_id).await? {
                     return Err(RoomsError::NotFound(format!("there is no user {user_id}")));
                 }
-                self.check_may_federate(append, &user_id).await
+                self.check_may_federate(append, &user_id).await?;
+                self.check_takes_invites(&user_id).await
             }
             Some("join") if append.membership(&user_id).await?.as_deref() != Some("join") => {
                 // Who may join by being in another room is found out, not believed.
@@ -229,4 +288,11 @@ impl Rooms {
         }
         Ok(())
     }
+}
+
+fn transaction(device_id: &OwnedDeviceId, txn_id: &str) -> Result<Transaction> {
+    if txn_id.len() > MAX_TXN_ID_BYTES {
+        return Err(RoomsError::TooLarge("the transaction id has more than 255 bytes".into()));
+    }
+    Ok(Transaction { device_id: device_id.clone(), txn_id: txn_id.to_owned() })
 }

@@ -63,6 +63,7 @@ impl Rooms {
         if event_type.len() > MAX_NAME_BYTES || txn_id.len() > MAX_NAME_BYTES {
             return Err(RoomsError::TooLarge("the type or the transaction id is too long".into()));
         }
+        self.check_to_device(sender, event_type, &messages)?;
         let transaction = TransactionKey {
             user_id: sender.clone(),
             device_id: device_id.clone(),

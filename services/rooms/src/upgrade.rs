@@ -71,6 +71,7 @@ impl Rooms {
             }
             initial_state.push(InitialState { event_type, state_key, content });
         }
+        self.keep_encryption(&room, &mut initial_state, now_ts).await?;
         let banned = self.banned_members(room_id).await?;
         let published = self.is_published(&user_id.server_name().to_owned(), room_id).await?;
         let command = CreateRoom {

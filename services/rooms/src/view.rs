@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use linkspan_domain::{HistoryVisibility, Seen};
+use linkspan_domain::{EncryptionRule, HistoryVisibility, Pdu, Seen};
 use linkspan_storage::records::StateEntryRecord;
 use ruma::{OwnedRoomId, OwnedUserId, events::StateEventType};
 
@@ -36,6 +36,8 @@ pub struct View {
     pub user_id: OwnedUserId,
     /// How the user stands to it.
     pub standing: Standing,
+    /// What the user's platform demands of encryption.
+    rule: Option<EncryptionRule>,
     /// By state number.
     visibility: HashMap<u64, HistoryVisibility>,
     membership: HashMap<u64, Option<String>>,
@@ -43,6 +45,13 @@ pub struct View {
     visibility_now: (HistoryVisibility, i64),
     /// The current membership, and the place of the event that set it.
     membership_now: (Option<String>, i64),
+}
+
+impl View {
+    /// Whether the rule of the user's platform keeps an event from the user, wherever it shows up.
+    pub fn hides(&self, pdu: &Pdu) -> bool {
+        self.rule.is_some_and(|rule| rule.hides(pdu))
+    }
 }
 
 impl Rooms {
@@ -72,6 +81,7 @@ impl Rooms {
             room,
             user_id: user_id.clone(),
             standing,
+            rule: self.encryption_rule(user_id),
             visibility: HashMap::new(),
             membership: HashMap::new(),
             visibility_now: (visibility, since(visibility_entry)),
@@ -124,6 +134,9 @@ impl Rooms {
 
     /// Whether the event shows itself to the user.
     pub async fn shows(&self, view: &mut View, event: &TimelineEvent) -> Result<bool> {
+        if view.hides(&event.pdu) {
+            return Ok(false);
+        }
         let joined_since = match view.standing {
             Standing::Joined => true,
             Standing::Left { seq, .. } => {

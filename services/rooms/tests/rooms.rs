@@ -41,7 +41,14 @@ fn command(version: &RoomVersionId, preset: Preset) -> CreateRoom {
 
 /// Gives a user an account, as invitations need one.
 async fn account(world: &World, user_id: &str) -> OwnedUserId {
-    let record = AccountRecord { password_hash: None, created_ts: 0, deactivated: false, admin: false };
+    let record = AccountRecord {
+        password_hash: None,
+        created_ts: 0,
+        deactivated: false,
+        admin: false,
+        suspended: false,
+        locked: false,
+    };
     let mut writes = WriteSet::new();
     writes.put::<Accounts>(&UserKey { user_id: user(user_id) }, &record);
     world.store.commit(writes).await.expect("written");
@@ -198,13 +205,15 @@ async fn a_redaction_that_nobody_waits_for_is_seen_all_the_same() {
     let engine = world.engine.clone();
     let waiting = tokio::task::spawn_blocking(move || {
         held.wait_for_write();
-        drop((held, engine));
+        (held, engine)
     });
     while !waiting.is_finished() {
         assert!(redaction.as_mut().poll(&mut context).is_pending());
         tokio::task::yield_now().await;
     }
     drop(redaction);
+    // Only now the disk goes on.
+    drop(waiting.await.expect("a write came"));
     // What comes later waits for it.
     let last = send(&world, ALICE, &room_id, json!({ "body": "y" }), "3").await;
     assert!(world.rooms.event(&room_id, &last).await.expect("read").is_some());

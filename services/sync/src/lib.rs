@@ -8,6 +8,7 @@ mod changes;
 mod members;
 mod response;
 mod room;
+mod sliding;
 
 use std::{collections::HashSet, time::Duration};
 
@@ -16,10 +17,11 @@ use linkspan_inbox::{Inbox, SyncToken, Waiter};
 use linkspan_keys::{DeviceListChanges, Keys, KeysError};
 use linkspan_push::{Push, PushError};
 use linkspan_rooms::{EventFilter, Rooms, RoomsError};
-use linkspan_storage::{Position, StorageError};
+use linkspan_storage::{Position, StorageError, Store};
 use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId, api::client::filter::FilterDefinition};
 
 pub use response::*;
+pub use sliding::*;
 
 /// How long a client may wait at most.
 const MAX_TIMEOUT: Duration = Duration::from_secs(300);
@@ -27,6 +29,12 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(300);
 /// A sync failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SyncError {
+    /// The token of a connection is not one of this server, or not the newest.
+    #[error("this connection is not known; begin anew")]
+    UnknownPos,
+    /// More lists or subscriptions than a request may have.
+    #[error("a request has at most 100 lists and 100 subscriptions")]
+    TooMany,
     /// Rooms failed.
     #[error(transparent)]
     Rooms(#[from] RoomsError),
@@ -88,6 +96,8 @@ pub struct Sync {
     keys: Keys,
     push: Push,
     sent_members: std::sync::Arc<members::SentMembers>,
+    store: Store,
+    connections: std::sync::Arc<Connections>,
 }
 
 /// A request with what is found out once for all its rooms.
@@ -120,9 +130,10 @@ impl Ask<'_> {
 
 impl Sync {
     /// The syncs over these services.
-    pub fn new(rooms: Rooms, accounts: Accounts, inbox: Inbox, keys: Keys, push: Push) -> Self {
+    pub fn new(store: Store, rooms: Rooms, accounts: Accounts, inbox: Inbox, keys: Keys, push: Push) -> Self {
         let sent_members = std::sync::Arc::new(members::SentMembers::new());
-        Self { rooms, accounts, inbox, keys, push, sent_members }
+        let connections = std::sync::Arc::new(Connections::new());
+        Self { rooms, accounts, inbox, keys, push, sent_members, store, connections }
     }
 
     /// Answers a sync: at once if there is news, or all is asked for; else when there is, or time is up.
@@ -166,19 +177,7 @@ impl Sync {
             // An epoch from the future is from before a clock went back.
             epoch: since.epoch.min(until.epoch),
         });
-        let room_filter = &request.filter.room;
-        let ask = Ask {
-            request,
-            now_ts,
-            since,
-            until,
-            timeline: EventFilter::new(&room_filter.timeline),
-            state: EventFilter::new(&room_filter.state),
-            ephemeral: EventFilter::new(&room_filter.ephemeral),
-            account_data: EventFilter::new(&room_filter.account_data),
-            ignored: self.ignored_users(&request.user_id).await?,
-            typing: since.map(|since| waiter.typing_since(since.epoch)).unwrap_or_default(),
-        };
+        let ask = self.ask(request, since, until, waiter, now_ts).await?;
         let mut response = SyncResponse { next_batch: until.to_string(), ..SyncResponse::default() };
         response.to_device.events =
             messages.into_iter().filter_map(|message| changes::raw(message.json)).collect();
@@ -196,6 +195,30 @@ impl Sync {
             }
         }
         Ok((response, until))
+    }
+
+    /// A request with what is found out once for all its rooms.
+    async fn ask<'a>(
+        &self,
+        request: &'a SyncRequest,
+        since: Option<SyncToken>,
+        until: SyncToken,
+        waiter: &Waiter,
+        now_ts: u64,
+    ) -> Result<Ask<'a>> {
+        let room_filter = &request.filter.room;
+        Ok(Ask {
+            request,
+            now_ts,
+            since,
+            until,
+            timeline: EventFilter::new(&room_filter.timeline),
+            state: EventFilter::new(&room_filter.state),
+            ephemeral: EventFilter::new(&room_filter.ephemeral),
+            account_data: EventFilter::new(&room_filter.account_data),
+            ignored: self.ignored_users(&request.user_id).await?,
+            typing: since.map(|since| waiter.typing_since(since.epoch)).unwrap_or_default(),
+        })
     }
 
     async fn ignored_users(&self, user_id: &OwnedUserId) -> Result<HashSet<OwnedUserId>> {

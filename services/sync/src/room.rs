@@ -25,18 +25,27 @@ use crate::{
 /// Events of a timeline, unless the filter says otherwise.
 const TIMELINE_LIMIT: usize = 10;
 /// Events of a timeline at most.
-const MAX_TIMELINE_LIMIT: usize = 500;
+pub(crate) const MAX_TIMELINE_LIMIT: usize = 500;
 /// Events that are looked at for one timeline: filters may refuse many.
 const MAX_LOOK: usize = 2_000;
 /// Members that name a room without a name.
 const HEROES: usize = 5;
 
 /// The part of a room's timeline that an answer shows.
-struct Part {
-    events: Vec<Arc<TimelineEvent>>,
-    limited: bool,
+pub(crate) struct Part {
+    pub(crate) events: Vec<Arc<TimelineEvent>>,
+    pub(crate) limited: bool,
     /// The place of the first event shown, or of the next to come.
-    first: i64,
+    pub(crate) first: i64,
+}
+
+impl Ask<'_> {
+    /// Events of a timeline that the client wants at most.
+    fn timeline_limit(&self) -> usize {
+        self.request.filter.room.timeline.limit.map_or(TIMELINE_LIMIT, |limit| {
+            usize::try_from(u64::from(limit)).unwrap_or(MAX_TIMELINE_LIMIT).min(MAX_TIMELINE_LIMIT)
+        })
+    }
 }
 
 impl Sync {
@@ -57,7 +66,11 @@ impl Sync {
                     rooms.join.insert(room_id.clone(), room);
                 }
             }
-            "invite" if is_new && !ask.ignored.contains(&record.sender) => {
+            "invite"
+                if is_new
+                    && !ask.ignored.contains(&record.sender)
+                    && self.rooms.takes_invites(&ask.request.user_id).await? =>
+            {
                 let invite_state = stripped(record);
                 rooms.invite.insert(room_id.clone(), InvitedRoom { invite_state });
             }
@@ -99,7 +112,7 @@ impl Sync {
         let mut news = whole;
         if change.events || whole {
             let mut view = self.rooms.view(user_id, room_id).await?;
-            let part = self.part(ask, &mut view, head.seq, since).await?;
+            let part = self.part(ask, &mut view, head.seq, since, ask.timeline_limit()).await?;
             let reader =
                 Reader { device_id: &ask.request.device_id, now_ts: ask.now_ts, with_room_id: false };
             let state = self.state(ask, &view, &part, since, whole).await?;
@@ -188,7 +201,7 @@ impl Sync {
                 };
                 let was_joined = knows_end || before.as_deref() == Some("join");
                 let since = if was_joined { ask.since_position() } else { Position::ZERO };
-                let part = self.part(ask, &mut view, record.seq, since).await?;
+                let part = self.part(ask, &mut view, record.seq, since, ask.timeline_limit()).await?;
                 let mut state = self.state(ask, &view, &part, since, !was_joined).await?;
                 let mut events = self.rooms.render_all(&mut view, &part.events, reader).await?;
                 // A ban after having left, or its end, is the one later event that is told.
@@ -216,7 +229,7 @@ impl Sync {
     }
 
     /// A user's membership as it was at a position.
-    async fn membership_at(
+    pub(crate) async fn membership_at(
         &self,
         room_id: &OwnedRoomId,
         user_id: &OwnedUserId,
@@ -240,10 +253,14 @@ impl Sync {
     }
 
     /// The newest events after `since`, as many as the client wants, that show themselves to the user.
-    async fn part(&self, ask: &Ask<'_>, view: &mut View, head: i64, since: Position) -> Result<Part> {
-        let limit = ask.request.filter.room.timeline.limit.map_or(TIMELINE_LIMIT, |limit| {
-            usize::try_from(u64::from(limit)).unwrap_or(MAX_TIMELINE_LIMIT).min(MAX_TIMELINE_LIMIT)
-        });
+    pub(crate) async fn part(
+        &self,
+        ask: &Ask<'_>,
+        view: &mut View,
+        head: i64,
+        since: Position,
+        limit: usize,
+    ) -> Result<Part> {
         let wanted = ask.timeline.matches_room(&view.room.id);
         let mut part = Part { events: Vec::new(), limited: false, first: head + 1 };
         let mut at = head;
@@ -324,14 +341,18 @@ impl Sync {
                 events.extend(self.entry_event(room_id, &entry).await?);
             }
         }
-        events.retain(|pdu| ask.state.matches(pdu));
+        events.retain(|pdu| ask.state.matches(pdu) && !view.hides(pdu));
         if let Some(redundant) = lazy {
             self.add_lazy_members(ask, view, part, whole, redundant, end, &mut events).await?;
         }
         Ok(events)
     }
 
-    async fn entry_event(&self, room_id: &OwnedRoomId, entry: &StateEntry) -> Result<Option<SharedPdu>> {
+    pub(crate) async fn entry_event(
+        &self,
+        room_id: &OwnedRoomId,
+        entry: &StateEntry,
+    ) -> Result<Option<SharedPdu>> {
         let event = match entry.seq {
             0 => self.rooms.event(room_id, &entry.event_id).await?,
             seq => self.rooms.event_at(room_id, seq).await?,
@@ -431,7 +452,11 @@ impl Sync {
 
     /// The members that name a room which has no name.
     /// <https://spec.matrix.org/v1.19/client-server-api/#calculating-the-display-name-for-a-room>
-    async fn heroes(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<Vec<OwnedUserId>> {
+    pub(crate) async fn heroes(
+        &self,
+        user_id: &OwnedUserId,
+        room_id: &OwnedRoomId,
+    ) -> Result<Vec<OwnedUserId>> {
         for (event_type, field) in
             [(StateEventType::RoomName, "name"), (StateEventType::RoomCanonicalAlias, "alias")]
         {
@@ -447,7 +472,12 @@ impl Sync {
     }
 
     /// The receipts that changed, as one event.
-    async fn receipts(&self, ask: &Ask<'_>, room_id: &OwnedRoomId, since: Position) -> Result<Option<Event>> {
+    pub(crate) async fn receipts(
+        &self,
+        ask: &Ask<'_>,
+        room_id: &OwnedRoomId,
+        since: Position,
+    ) -> Result<Option<Event>> {
         let receipts = self.rooms.receipts_since(&ask.request.user_id, room_id, since).await?;
         if receipts.is_empty() {
             return Ok(None);

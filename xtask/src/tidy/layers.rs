@@ -5,12 +5,14 @@ use toml::{Table, Value};
 use super::{Problem, Tree, problem};
 
 /// All crates of the layers. Each may use those that stand before it, but see [`APART`].
-const ORDER: [&str; 14] = [
+const ORDER: [&str; 16] = [
     "linkspan-domain",
     "linkspan-storage",
+    "linkspan-outbound",
     "linkspan-platforms",
     "linkspan-inbox",
     "linkspan-accounts",
+    "linkspan-oauth",
     "linkspan-directory",
     "linkspan-media",
     "linkspan-rooms",
@@ -47,8 +49,8 @@ const HTTP: [&str; 10] = [
 
 /// Dependencies that only some crates of the services may have, and which.
 const ONLY_IN: [(&str, &[&str]); 2] = [
-    // Push gateways are called by HTTP; buckets are reached through it.
-    ("reqwest", &["linkspan-push", "linkspan-media"]),
+    // Push gateways and pages are called by HTTP; buckets are reached through it.
+    ("reqwest", &["linkspan-outbound", "linkspan-push", "linkspan-media"]),
     ("object_store", &["linkspan-media"]),
 ];
 

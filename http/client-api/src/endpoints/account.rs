@@ -1,40 +1,43 @@
 //! The account as a whole: its password, its end, and who administers it.
 
-use axum::{extract::Request, response::Response};
 use ruma::{
-    api::client::{
-        account::{ThirdPartyIdRemovalStatus, change_password, deactivate, request_openid_token},
-        admin::get_user_info,
+    api::{
+        client::{
+            account::{ThirdPartyIdRemovalStatus, change_password, deactivate, request_openid_token},
+            admin::get_user_info,
+        },
+        error::ErrorKind,
     },
     authentication::TokenType,
 };
-use serde_json::json;
 
 use crate::{
     App,
     app::{now_ts, timestamp},
-    caller::User,
-    endpoint::json_answer,
+    caller::{MaybeUser, User},
     endpoints::session::duration_ms,
     error::ApiError,
 };
 
+/// Without a token, who forgot the password confirms an address instead.
 pub(crate) async fn change_password(
     app: App,
-    caller: User,
+    caller: MaybeUser,
     request: change_password::v3::Request,
 ) -> Result<change_password::v3::Response, ApiError> {
-    let removed = app
-        .accounts
-        .change_password(
-            &caller.user_id,
-            &caller.device_id,
-            request.new_password,
-            request.logout_devices,
-            request.auth.as_ref(),
-            now_ts(),
-        )
-        .await?;
+    let change_password::v3::Request { new_password, logout_devices, auth, .. } = request;
+    let (accounts, auth) = (&app.accounts, auth.as_ref());
+    let removed = match &caller.user {
+        Some(user) => {
+            user.check_proves_by_password()?;
+            let User { user_id, device_id, .. } = user;
+            accounts.change_password(user_id, device_id, new_password, logout_devices, auth, now_ts()).await?
+        }
+        None if accounts.sends_mails(&caller.platform) => {
+            accounts.reset_password(&caller.platform, new_password, logout_devices, auth, now_ts()).await?
+        }
+        None => return Err(ApiError::unauthorized(ErrorKind::MissingToken, "an access token is needed")),
+    };
     app.forget_devices(removed).await?;
     Ok(change_password::v3::Response::new())
 }
@@ -44,15 +47,11 @@ pub(crate) async fn deactivate(
     caller: User,
     request: deactivate::v3::Request,
 ) -> Result<deactivate::v3::Response, ApiError> {
+    caller.check_proves_by_password()?;
     app.accounts.check_deactivation(&caller.user_id, request.auth.as_ref(), now_ts()).await?;
     let removed = app.rooms.deactivate_account(&caller.user_id, request.erase, now_ts()).await?;
     app.forget_devices(removed).await?;
     Ok(deactivate::v3::Response::new(ThirdPartyIdRemovalStatus::Success))
-}
-
-/// Not ruma's response, which leaves an empty list out: clients take the list for granted.
-pub(crate) async fn get_3pids(_: App, _: User, _: Request) -> Result<Response, ApiError> {
-    Ok(json_answer(&json!({ "threepids": [] })))
 }
 
 pub(crate) async fn request_openid_token(

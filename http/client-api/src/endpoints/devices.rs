@@ -47,6 +47,7 @@ pub(crate) async fn delete_device(
     caller: User,
     request: delete_device::v3::Request,
 ) -> Result<delete_device::v3::Response, ApiError> {
+    caller.check_proves_by_password()?;
     let devices = [request.device_id];
     let auth = request.auth.as_ref();
     let removed = app.accounts.delete_devices(&caller.user_id, &devices, auth, now_ts()).await?;
@@ -59,6 +60,7 @@ pub(crate) async fn delete_devices(
     caller: User,
     request: delete_devices::v3::Request,
 ) -> Result<delete_devices::v3::Response, ApiError> {
+    caller.check_proves_by_password()?;
     let auth = request.auth.as_ref();
     let removed = app.accounts.delete_devices(&caller.user_id, &request.devices, auth, now_ts()).await?;
     app.forget_devices(removed).await?;

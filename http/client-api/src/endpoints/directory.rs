@@ -65,10 +65,11 @@ pub(crate) async fn delete_alias(
 
 pub(crate) async fn get_public_rooms(
     app: App,
-    _: Anybody,
+    caller: Anybody,
     request: get_public_rooms::v3::Request,
 ) -> Result<get_public_rooms::v3::Response, ApiError> {
     let query = RoomQuery {
+        asker: Some(caller.platform.server_name().clone()),
         platform: hosted(&app, request.server)?,
         from: offset(request.since.as_deref())?,
         limit: page_limit(request.limit),
@@ -85,7 +86,7 @@ pub(crate) async fn get_public_rooms(
 
 pub(crate) async fn search_public_rooms(
     app: App,
-    _: User,
+    caller: User,
     request: get_public_rooms_filtered::v3::Request,
 ) -> Result<get_public_rooms_filtered::v3::Response, ApiError> {
     let mut response = get_public_rooms_filtered::v3::Response::new();
@@ -96,6 +97,7 @@ pub(crate) async fn search_public_rooms(
     let types = request.filter.room_types.iter().map(|room_type| room_type.as_str().map(str::to_owned));
     let types: Vec<_> = types.collect();
     let query = RoomQuery {
+        asker: Some(caller.platform.server_name().clone()),
         platform: hosted(&app, request.server)?,
         search: request.filter.generic_search_term.filter(|term| !term.is_empty()),
         room_types: (!types.is_empty()).then_some(types),

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use linkspan_accounts::Purpose;
+use axum::{extract::Request, response::Response};
+use linkspan_accounts::{Proof, Purpose};
 use linkspan_inbox::SyncToken;
 use linkspan_keys::{Identity, OneTimeKey, Upload, Wanted};
 use linkspan_platforms::Platforms;
@@ -16,7 +17,14 @@ use ruma::{
 };
 use serde_json::{Value, json, value::RawValue};
 
-use crate::{App, app::now_ts, caller::User, error::ApiError};
+use super::{oauth_metadata::ACCOUNT_PAGE, server_info::base_url};
+use crate::{
+    App,
+    app::now_ts,
+    caller::User,
+    endpoint::{BODY_BYTES, parse, read_body, respond},
+    error::ApiError,
+};
 
 pub(crate) async fn upload_keys(
     app: App,
@@ -94,8 +102,12 @@ pub(crate) async fn get_key_changes(
 pub(crate) async fn upload_signing_keys(
     app: App,
     caller: User,
-    request: upload_signing_keys::v3::Request,
-) -> Result<upload_signing_keys::v3::Response, ApiError> {
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let base_url = base_url(&parts.headers, &caller.platform);
+    let body = read_body(body, BODY_BYTES).await?;
+    let request: upload_signing_keys::v3::Request = parse(parts, &[], &body)?;
     let identity = Identity {
         master_key: request.master_key.map(json_of),
         self_signing_key: request.self_signing_key.map(json_of),
@@ -103,10 +115,13 @@ pub(crate) async fn upload_signing_keys(
     };
     if app.keys.replaces_identity(&caller.user_id, &identity).await? {
         let purpose = Purpose::of_user(&caller.user_id, "upload cross-signing keys");
-        app.accounts.prove_password(&purpose, request.auth.as_ref(), now_ts()).await?;
+        let url = format!("{base_url}{ACCOUNT_PAGE}?action=org.matrix.cross_signing_reset");
+        let proof = if caller.oauth { Proof::Approval { url: &url } } else { Proof::Password };
+        app.accounts.prove_user(&purpose, proof, request.auth.as_ref(), now_ts()).await?;
     }
     app.keys.upload_identity(&caller.user_id, &identity).await?;
-    Ok(upload_signing_keys::v3::Response::new())
+    app.accounts.end_cross_signing_reset(&caller.user_id);
+    respond(upload_signing_keys::v3::Response::new())
 }
 
 pub(crate) async fn upload_signatures(

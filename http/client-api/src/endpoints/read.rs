@@ -3,12 +3,18 @@
 
 use std::sync::Arc;
 
+use axum::{
+    extract::{Query, Request},
+    response::Response,
+};
 use linkspan_domain::SharedPdu;
-use linkspan_rooms::{Boundary, EventFilter, MAX_RECURSION, Page, RelationQuery, Standing, TimelineEvent};
+use linkspan_rooms::{
+    Boundary, EventFilter, MAX_RECURSION, Page, RelationFilter, RelationQuery, Standing, TimelineEvent,
+};
 use ruma::{
     OwnedEventId, OwnedRoomId, UInt,
     api::{
-        Direction,
+        Direction, IncomingRequest,
         client::{
             context::get_context,
             filter::RoomEventFilter,
@@ -26,15 +32,18 @@ use ruma::{
             },
             threads::get_threads::{self, v1::IncludeThreads},
         },
+        error::ErrorKind,
     },
     events::TimelineEventType,
     serde::Raw,
 };
+use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
     App,
     caller::User,
+    endpoint::{check_object, parse, path_args, respond},
     endpoints::rooms::{to_uint, to_usize},
     error::ApiError,
     events::raw_events,
@@ -42,6 +51,10 @@ use crate::{
 
 /// Relations in a page, if the client does not say how many.
 const RELATIONS_PAGE: usize = 30;
+/// Parameters of relations, as clients named them before they were specified.
+pub(crate) const EARLIER_RELATIONS_PARAMETERS: &[(&str, &str)] =
+    &[("org.matrix.msc3715.dir", "dir"), ("org.matrix.msc3981.recurse", "recurse")];
+
 /// Threads in a page, if the client does not say how many.
 const THREADS_PAGE: usize = 30;
 /// Events that the snapshot of a room begins with.
@@ -115,21 +128,16 @@ pub(crate) async fn get_joined_members(
     Ok(joined_members::v3::Response::new(joined.collect()))
 }
 
-pub(crate) async fn get_messages(
-    app: App,
-    caller: User,
-    request: get_message_events::v3::Request,
-) -> Result<get_message_events::v3::Response, ApiError> {
+pub(crate) async fn get_messages(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
+    let (request, relations): (get_message_events::v3::Request, _) = with_relations(request).await?;
     let room_id = &request.room_id;
     let mut view = app.rooms.view(&caller.user_id, room_id).await?;
     let from = boundary(&app, room_id, request.from.as_deref()).await?;
     let to = boundary(&app, room_id, request.to.as_deref()).await?;
     let forwards = request.dir == Direction::Forward;
     let limit = page_limit(request.limit, &request.filter);
-    let filter = EventFilter::new(&request.filter);
-    let open = filter.matches_room(room_id);
-    let keep = |event: &TimelineEvent| open && filter.matches(&event.pdu);
-    let page = app.rooms.messages(&mut view, from, to, forwards, limit, keep).await?;
+    let filter = EventFilter::new(&request.filter).with_relations(relations);
+    let page = app.rooms.messages(&mut view, from, to, forwards, limit, &filter).await?;
     let mut response = get_message_events::v3::Response::new();
     if !request.filter.lazy_load_options.is_disabled() {
         let members = app.rooms.members_of(room_id, &page.events).await?;
@@ -138,21 +146,36 @@ pub(crate) async fn get_messages(
     response.start = request.from.or(page.start.map(|start| start.to_string())).unwrap_or_default();
     response.end = page.end.map(|end| end.to_string());
     response.chunk = raw_events(app.rooms.render_all(&mut view, &page.events, caller.reader()).await?);
-    Ok(response)
+    respond(response)
 }
 
-pub(crate) async fn get_context(
-    app: App,
-    caller: User,
-    request: get_context::v3::Request,
-) -> Result<get_context::v3::Response, ApiError> {
+/// The request with what its filter asks for of relations, which ruma's type leaves out.
+async fn with_relations<R: IncomingRequest>(request: Request) -> Result<(R, RelationFilter), ApiError> {
+    #[derive(Deserialize)]
+    struct WithFilter {
+        filter: Option<String>,
+    }
+    let (mut parts, _) = request.into_parts();
+    let args = path_args(&mut parts).await?;
+    let filter = Query::<WithFilter>::try_from_uri(&parts.uri).ok().and_then(|query| query.0.filter);
+    let relations = match filter {
+        Some(filter) => {
+            check_object(filter.as_bytes())?;
+            serde_json::from_str(&filter)
+                .map_err(|error| ApiError::bad_request(ErrorKind::InvalidParam, error.to_string()))?
+        }
+        None => RelationFilter::default(),
+    };
+    Ok((parse(parts, &args, &[])?, relations))
+}
+
+pub(crate) async fn get_context(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
+    let (request, relations): (get_context::v3::Request, _) = with_relations(request).await?;
     let room_id = &request.room_id;
     let mut view = app.rooms.view(&caller.user_id, room_id).await?;
     let limit = page_limit(request.limit, &request.filter);
-    let filter = EventFilter::new(&request.filter);
-    let open = filter.matches_room(room_id);
-    let keep = |event: &TimelineEvent| open && filter.matches(&event.pdu);
-    let context = app.rooms.context(&mut view, &request.event_id, limit, keep).await?;
+    let filter = EventFilter::new(&request.filter).with_relations(relations);
+    let context = app.rooms.context(&mut view, &request.event_id, limit, &filter).await?;
     let mut state = context.state;
     if !request.filter.lazy_load_options.is_disabled() {
         let shown = context.before.iter().chain([&context.event]).chain(&context.after);
@@ -166,7 +189,7 @@ pub(crate) async fn get_context(
     response.event = Some(Raw::from_json(app.rooms.render(&mut view, &context.event, reader).await?));
     response.events_after = raw_events(app.rooms.render_all(&mut view, &context.after, reader).await?);
     response.state = raw_events(app.rooms.render_state(&state, reader));
-    Ok(response)
+    respond(response)
 }
 
 /// Leaves out of a state the members who sent none of the events.
@@ -331,7 +354,7 @@ pub(crate) async fn get_snapshot(
     let reader = caller.reader();
     let mut view = app.rooms.view(&caller.user_id, room_id).await?;
     let Page { events, start, end } =
-        app.rooms.messages(&mut view, None, None, false, SNAPSHOT_EVENTS, |_| true).await?;
+        app.rooms.messages(&mut view, None, None, false, SNAPSHOT_EVENTS, &EventFilter::default()).await?;
     let state = app.rooms.get_state(&caller.user_id, room_id).await?;
     let mut chunk = app.rooms.render_all(&mut view, &events, reader).await?;
     chunk.reverse();

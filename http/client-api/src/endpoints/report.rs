@@ -1,13 +1,22 @@
 //! Reports of rooms, events and users.
 //! <https://spec.matrix.org/v1.19/client-server-api/#reporting-content>
 
+use axum::{extract::Request, response::Response};
 use linkspan_rooms::Reported;
 use ruma::api::client::{
     reporting::report_user,
     room::{report_content, report_room},
 };
 
-use crate::{App, app::now_ts, caller::User, error::ApiError};
+use serde::Deserialize;
+
+use crate::{
+    App,
+    app::now_ts,
+    caller::User,
+    endpoint::{BODY_BYTES, parse, path_args, read_body, respond},
+    error::ApiError,
+};
 
 pub(crate) async fn report_room(
     app: App,
@@ -19,14 +28,27 @@ pub(crate) async fn report_room(
     Ok(report_room::v3::Response::new())
 }
 
-pub(crate) async fn report_event(
-    app: App,
-    caller: User,
-    request: report_content::v3::Request,
-) -> Result<report_content::v3::Response, ApiError> {
-    let reported = Reported::Event(request.room_id, request.event_id);
-    app.rooms.report(&caller.user_id, reported, request.reason, None, now_ts()).await?;
-    Ok(report_content::v3::Response::new())
+/// What older clients say besides the reason, which ruma's type leaves out.
+#[derive(Default, Deserialize)]
+struct EventReport {
+    reason: Option<String>,
+    /// From -100, the worst, to 0.
+    score: Option<i64>,
+}
+
+pub(crate) async fn report_event(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
+    let (mut parts, body) = request.into_parts();
+    let args = path_args(&mut parts).await?;
+    let body = read_body(body, BODY_BYTES).await?;
+    // Also reads the ids, and refuses what is wrong with the rest.
+    let target: report_content::v3::Request = parse(parts, &args, &body)?;
+    let report: EventReport = match body.is_empty() {
+        true => EventReport::default(),
+        false => serde_json::from_slice(&body).map_err(|error| ApiError::from_json(&error, &body))?,
+    };
+    let reported = Reported::Event(target.room_id, target.event_id);
+    app.rooms.report(&caller.user_id, reported, report.reason, report.score, now_ts()).await?;
+    respond(report_content::v3::Response::new())
 }
 
 pub(crate) async fn report_user(

@@ -137,7 +137,7 @@ pub(crate) async fn get_room_summary(
 ) -> Result<get_summary::v1::Response, ApiError> {
     let room_id = find_room(&app, request.room_id_or_alias).await?;
     let user_id = caller.user.as_ref().map(|user| &user.user_id);
-    let (shown, membership) = app.rooms.summary(user_id, &room_id).await?;
+    let (shown, membership) = app.rooms.summary(caller.platform.server_name(), user_id, &room_id).await?;
     let summary = summary(shown)
         .ok_or_else(|| ApiError::not_found("there is no such room, or it does not show itself"))?;
     let mut response = get_summary::v1::Response::new(summary);

@@ -129,7 +129,7 @@ async fn context(
 ) -> Result<EventContextResult, ApiError> {
     let limit = |limit: UInt| to_usize(limit).min(MAX_CONTEXT);
     let (before, after) = (limit(asked.before_limit), limit(asked.after_limit));
-    let (before, after) = app.rooms.surroundings(view, event, before, after, |_| true).await?;
+    let (before, after) = app.rooms.surroundings(view, event, before, after, &EventFilter::default()).await?;
     let mut context = EventContextResult::new();
     let place = |event: &TimelineEvent, back: i64| linkspan_rooms::Boundary(event.seq - back).to_string();
     context.start = Some(before.last().map_or_else(|| place(event, 1), |first| place(first, 1)));

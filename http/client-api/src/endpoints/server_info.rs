@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use axum::{extract::Request, response::Response};
 use http::{HeaderMap, header};
 use linkspan_domain::versions;
-use ruma::api::client::thirdparty::get_protocols;
-use serde_json::json;
+use linkspan_platforms::{Encryption, Platform};
+use linkspan_rooms::{MAX_DELAY_MS, MAX_SCHEDULED};
+use serde_json::{Value, json};
 
 use crate::{
     App,
@@ -16,26 +17,84 @@ use crate::{
 };
 
 /// Not ruma's response, which leaves out what has its default value: clients differ in what they take for it.
-pub(crate) async fn get_capabilities(_: App, caller: User, _: Request) -> Result<Response, ApiError> {
+pub(crate) async fn get_capabilities(app: App, caller: User, _: Request) -> Result<Response, ApiError> {
+    let mut capabilities = capabilities(&caller);
+    let sends_mails = app.accounts.sends_mails(&caller.platform);
+    capabilities["m.3pid_changes"] = json!({ "enabled": sends_mails });
+    if caller.admin {
+        let moderation = json!({ "lock": true, "suspend": true });
+        capabilities["m.account_moderation"] = moderation.clone();
+        capabilities["uk.timedout.msc4323"] = moderation;
+    }
+    Ok(json_answer(&json!({ "capabilities": capabilities })))
+}
+
+/// What users of a platform can do; what is proved by a password, those cannot who logged in without.
+fn capabilities(caller: &User) -> Value {
+    let platform = &caller.platform;
     let available: BTreeMap<_, _> =
         versions::SUPPORTED.iter().map(|version| (version.as_str(), "stable")).collect();
-    let default = &caller.platform.settings.room_version;
-    Ok(json_answer(&json!({ "capabilities": {
-        "m.change_password": { "enabled": true },
-        "m.room_versions": { "default": default, "available": available },
-        "m.set_displayname": { "enabled": true },
-        "m.set_avatar_url": { "enabled": true },
-        "m.3pid_changes": { "enabled": false },
-        "m.get_login_token": { "enabled": false },
-        "m.profile_fields": { "enabled": true },
-    } })))
+    let (yes, no) = (json!({ "enabled": true }), json!({ "enabled": false }));
+    let by_password = json!({ "enabled": !caller.oauth });
+    json!({
+        "m.change_password": by_password,
+        "m.room_versions": { "default": platform.settings.room_version, "available": available },
+        "m.set_displayname": yes,
+        "m.set_avatar_url": yes,
+        "m.get_login_token": by_password,
+        "m.profile_fields": yes,
+        "uk.tcpip.msc4133.profile_fields": yes,
+        "m.delayed_events": { "max_delay_ms": MAX_DELAY_MS, "max_scheduled": MAX_SCHEDULED },
+        "m.forget_forced_upon_leave": no,
+        "org.matrix.msc4267.forget_forced_upon_leave": no,
+    })
 }
 
 /// The base URL is the one that the request came by: every platform has its own.
 pub(crate) async fn get_well_known(_: App, caller: Anybody, request: Request) -> Result<Response, ApiError> {
-    let host = host(request.headers()).unwrap_or(caller.platform.server_name().as_str());
-    let base_url = format!("{}://{host}", scheme(request.headers()));
-    Ok(json_answer(&json!({ "m.homeserver": { "base_url": base_url } })))
+    let base_url = base_url(request.headers(), &caller.platform);
+    let mut answer = json!({ "m.homeserver": { "base_url": base_url } });
+    if let Some(hint) = encryption_hint(caller.platform.settings.encryption) {
+        answer["io.element.e2ee"] = hint;
+    }
+    let transports = &caller.platform.settings.rtc.transports;
+    if !transports.is_empty() {
+        // Where clients looked before there was an endpoint.
+        answer["org.matrix.msc4143.rtc_foci"] = json!(transports);
+    }
+    Ok(json_answer(&answer))
+}
+
+/// Whether clients are to encrypt new rooms, and whether they may offer it at all. The name is Element's; others
+/// read it too.
+fn encryption_hint(encryption: Encryption) -> Option<Value> {
+    match encryption {
+        Encryption::Optional => None,
+        Encryption::Required => Some(json!({ "default": true, "force_disable": false })),
+        Encryption::Forbidden => Some(json!({ "default": false, "force_disable": true })),
+    }
+}
+
+/// Where a client reaches a platform, as it came: scheme and host, without a slash at the end.
+pub fn base_url(headers: &HeaderMap, platform: &Platform) -> String {
+    let host = host(headers).unwrap_or(platform.server_name().as_str());
+    format!("{}://{host}", scheme(headers))
+}
+
+/// Where calls of several people meet.
+/// <https://github.com/matrix-org/matrix-spec-proposals/pull/4143>
+pub(crate) async fn get_rtc_transports(_: App, caller: User, _: Request) -> Result<Response, ApiError> {
+    Ok(json_answer(&json!({ "rtc_transports": caller.platform.settings.rtc.transports })))
+}
+
+/// Where a platform is reached, for what is sent to people: by the host of the request only if it is one of
+/// the platform's names, since anybody can write anything there.
+pub(crate) fn known_base_url(app: &App, platform: &Platform, headers: &HeaderMap) -> String {
+    let is_its_own = |host: &&str| {
+        app.platforms.by_host(host).is_some_and(|found| found.server_name() == platform.server_name())
+    };
+    let host = host(headers).filter(is_its_own).unwrap_or(platform.server_name().as_str());
+    format!("{}://{host}", scheme(headers))
 }
 
 fn scheme(headers: &HeaderMap) -> &'static str {
@@ -56,12 +115,4 @@ pub(crate) async fn get_support(_: App, _: Anybody, _: Request) -> Result<Respon
 
 pub(crate) async fn get_turn_server(_: App, _: User, _: Request) -> Result<Response, ApiError> {
     Ok(json_answer(&json!({})))
-}
-
-pub(crate) async fn get_thirdparty_protocols(
-    _: App,
-    _: User,
-    _: get_protocols::v3::Request,
-) -> Result<get_protocols::v3::Response, ApiError> {
-    Ok(get_protocols::v3::Response::new(BTreeMap::new()))
 }

@@ -8,10 +8,7 @@ use ruma::api::{
     client::{
         account::whoami,
         session::{
-            get_login_types::{
-                self,
-                v3::{LoginType, PasswordLoginType},
-            },
+            get_login_token,
             login::{
                 self,
                 v3::{LoginInfo, Password},
@@ -23,12 +20,13 @@ use ruma::api::{
     error::ErrorKind,
 };
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::{
     App,
     app::now_ts,
-    caller::{Anybody, User},
-    endpoint::{BODY_BYTES, check_object, parse, read_body, respond},
+    caller::{AnySession, Anybody, User},
+    endpoint::{BODY_BYTES, check_object, json_answer, parse, read_body, respond},
     error::ApiError,
 };
 
@@ -36,12 +34,31 @@ pub(crate) fn duration_ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-pub(crate) async fn get_login_types(
-    _: App,
-    _: Anybody,
-    _: get_login_types::v3::Request,
-) -> Result<get_login_types::v3::Response, ApiError> {
-    Ok(get_login_types::v3::Response::new(vec![LoginType::Password(PasswordLoginType::new())]))
+/// Not ruma's response, which does not know by what older clients learn that the platform prefers OAuth.
+pub(crate) async fn get_login_types(_: App, caller: Anybody, _: Request) -> Result<Response, ApiError> {
+    let mut flows = vec![
+        json!({ "type": "m.login.password" }),
+        json!({ "type": "m.login.token", "get_login_token": true }),
+    ];
+    if caller.platform.settings.oauth {
+        flows.push(json!({
+            "type": "m.login.sso",
+            "identity_providers": [],
+            "oauth_aware_preferred": true,
+            "org.matrix.msc3824.delegated_oidc_compatibility": true,
+        }));
+    }
+    Ok(json_answer(&json!({ "flows": flows })))
+}
+
+pub(crate) async fn get_login_token(
+    app: App,
+    caller: User,
+    request: get_login_token::v1::Request,
+) -> Result<get_login_token::v1::Response, ApiError> {
+    caller.check_proves_by_password()?;
+    let token = app.accounts.prove_login_token(&caller.user_id, request.auth.as_ref(), now_ts()).await?;
+    Ok(get_login_token::v1::Response::new(duration_ms(token.expires_in_ms), token.token))
 }
 
 /// What every body of a log-in has.
@@ -76,8 +93,13 @@ async fn log_in_typed(
         refreshable: request.refresh_token,
         address: Some(caller.address),
     };
-    let credentials = credentials(request.login_info)?;
-    let logged_in = app.accounts.log_in(&caller.platform, credentials, device, now_ts()).await?;
+    let platform = &caller.platform;
+    let logged_in = match request.login_info {
+        LoginInfo::Token(login) => {
+            app.accounts.log_in_by_token(platform, &login.token, device, now_ts()).await?
+        }
+        login => app.accounts.log_in(platform, credentials(login)?, device, now_ts()).await?,
+    };
     let mut response =
         login::v3::Response::new(logged_in.user_id, logged_in.access_token, logged_in.device_id);
     response.refresh_token = logged_in.refresh_token;
@@ -90,8 +112,9 @@ fn credentials(login: LoginInfo) -> Result<Credentials, ApiError> {
         #[allow(deprecated)]
         LoginInfo::Password(Password { identifier, password, user, .. }) => match (identifier, user) {
             (Some(UserIdentifier::Matrix(id)), _) => Ok(Credentials { user: id.user, password }),
+            (Some(UserIdentifier::Email(id)), _) => Ok(Credentials { user: id.address, password }),
             (None, Some(user)) => Ok(Credentials { user, password }),
-            (Some(_), _) => Err(ApiError::forbidden("log in with a user id")),
+            (Some(_), _) => Err(ApiError::forbidden("log in with a user id or an e-mail address")),
             (None, None) => Err(ApiError::bad_request(ErrorKind::MissingParam, "the identifier is missing")),
         },
         LoginInfo::ApplicationService(_) => Err(ApiError::bad_request(
@@ -117,7 +140,7 @@ pub(crate) async fn refresh_token(
 
 pub(crate) async fn log_out(
     app: App,
-    caller: User,
+    AnySession { user: caller, .. }: AnySession,
     _: logout::v3::Request,
 ) -> Result<logout::v3::Response, ApiError> {
     let removed = app.accounts.log_out(&caller.user_id, &caller.device_id).await?;
@@ -127,7 +150,7 @@ pub(crate) async fn log_out(
 
 pub(crate) async fn log_out_all(
     app: App,
-    caller: User,
+    AnySession { user: caller, .. }: AnySession,
     _: logout_all::v3::Request,
 ) -> Result<logout_all::v3::Response, ApiError> {
     let removed = app.accounts.log_out_all(&caller.user_id, None).await?;

@@ -69,6 +69,8 @@ pub struct World {
     pub engine: Arc<Memory>,
     pub store: Store,
     pub rooms: Rooms,
+    /// The hosted platforms and their rule on encryption.
+    platforms: Vec<(&'static str, &'static str)>,
 }
 
 pub fn user(user_id: &str) -> OwnedUserId {
@@ -81,26 +83,38 @@ pub fn object(value: serde_json::Value) -> CanonicalJsonObject {
 
 impl World {
     pub async fn new() -> Self {
-        Self::over(Memory::with_faults(Faults::default()).expect("an engine")).await
+        Self::of_platforms(&[("a.localhost", "optional"), ("b.localhost", "optional")]).await
     }
 
-    async fn over(engine: Arc<Memory>) -> Self {
+    /// With these platforms and their rules on encryption.
+    pub async fn of_platforms(platforms: &[(&'static str, &'static str)]) -> Self {
+        Self::over(Memory::with_faults(Faults::default()).expect("an engine"), platforms).await
+    }
+
+    async fn over(engine: Arc<Memory>, hosted: &[(&'static str, &'static str)]) -> Self {
         let store = Store::in_memory(engine.clone());
-        let settings = ["a.localhost", "b.localhost"].map(|name| {
-            serde_json::from_value(json!({ "name": name, "server_name": name, "rate_limits": false }))
-                .expect("settings")
+        let settings = hosted.iter().map(|(name, rule)| {
+            let settings =
+                json!({ "name": name, "server_name": name, "rate_limits": false, "encryption": rule });
+            serde_json::from_value(settings).expect("settings")
         });
-        let platforms = Arc::new(Platforms::open(&store, settings.into(), 0).await.expect("platforms"));
+        let platforms = Platforms::open(&store, settings.collect(), 0).await.expect("platforms");
+        let platforms = Arc::new(platforms);
         let accounts = Accounts::new(store.clone());
         let directory = Directory::new(store.clone(), platforms.clone());
         let inbox = Inbox::new(store.clone(), 0);
         let rooms = Rooms::new(store.clone(), platforms, accounts, directory, inbox);
-        Self { engine, store, rooms }
+        Self { engine, store, rooms, platforms: hosted.to_vec() }
     }
 
     /// The same store again, as it is on disk now.
     pub async fn copy(&self) -> Self {
-        Self::over(self.engine.image().expect("an engine")).await
+        self.reopen(&self.platforms).await
+    }
+
+    /// The same store again, with other rules.
+    pub async fn reopen(&self, platforms: &[(&'static str, &'static str)]) -> Self {
+        Self::over(self.engine.image().expect("an engine"), platforms).await
     }
 
     /// Runs tasks so far that all that they write waits for the disk, then lets it go on.
@@ -206,7 +220,7 @@ pub struct Graph {
     pub events: HashMap<OwnedEventId, ModelEvent>,
     /// The last event of the room as it was made through the service.
     pub base: OwnedEventId,
-    clock: u64,
+    pub clock: u64,
 }
 
 impl Graph {

@@ -1,0 +1,79 @@
+//! Simplified sliding sync, in the shape that was specified and in the one that clients had before.
+
+mod stable;
+mod unstable;
+
+use axum::{extract::Request, response::Response};
+use linkspan_sync::{Pos, SlidingRequest, SlidingResponse};
+use ruma::presence::PresenceState;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    App,
+    app::now_ts,
+    caller::User,
+    endpoint::{BODY_BYTES, check_object, read_body},
+    error::ApiError,
+    router::json_response,
+};
+
+/// The greatest length of a connection's name and of a list's, in bytes.
+const MAX_NAME_BYTES: usize = 255;
+
+pub(crate) async fn sliding_sync_unstable(
+    app: App,
+    user: User,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let query = unstable::query(request.uri().query().unwrap_or_default())?;
+    let body: unstable::Body = read(request).await?;
+    let txn_id = body.txn_id.clone();
+    note_presence(&app, &user, query.set_presence.as_deref()).await?;
+    let command = body.into_request(&user, query)?;
+    let response = answer(&app, &command).await?;
+    respond(&unstable::Response::new(response, txn_id))
+}
+
+pub(crate) async fn sliding_sync(app: App, user: User, request: Request) -> Result<Response, ApiError> {
+    let body: stable::Body = read(request).await?;
+    note_presence(&app, &user, body.set_presence.as_deref()).await?;
+    let command = body.into_request(&user)?;
+    let response = answer(&app, &command).await?;
+    respond(&stable::Response::new(response))
+}
+
+async fn read<T: DeserializeOwned>(request: Request) -> Result<T, ApiError> {
+    let body = read_body(request.into_body(), BODY_BYTES).await?;
+    check_object(&body)?;
+    serde_json::from_slice(&body).map_err(|error| ApiError::from_json(&error, &body))
+}
+
+async fn answer(app: &App, command: &SlidingRequest) -> Result<SlidingResponse, ApiError> {
+    let names = command.lists.keys().chain([&command.conn_id]);
+    if names.into_iter().any(|name| name.len() > MAX_NAME_BYTES) {
+        return Err(ApiError::invalid_param("the name of a connection or a list is too long"));
+    }
+    Ok(app.sync.sliding_sync(command, now_ts).await?)
+}
+
+async fn note_presence(app: &App, user: &User, state: Option<&str>) -> Result<(), ApiError> {
+    let state = match state.map_or(PresenceState::Online, PresenceState::from) {
+        PresenceState::Online => linkspan_inbox::PresenceState::Online,
+        PresenceState::Unavailable => linkspan_inbox::PresenceState::Unavailable,
+        PresenceState::Offline => linkspan_inbox::PresenceState::Offline,
+        _ => return Err(ApiError::invalid_param("set_presence is online, unavailable or offline")),
+    };
+    if user.platform.settings.presence {
+        app.rooms.note_presence(&user.user_id, state).await?;
+    }
+    Ok(())
+}
+
+/// A token of a connection; any other text is of a connection that is not known.
+fn pos(text: Option<&str>) -> Result<Option<Pos>, ApiError> {
+    text.map(str::parse).transpose().map_err(|_| linkspan_sync::SyncError::UnknownPos.into())
+}
+
+fn respond(body: &impl Serialize) -> Result<Response, ApiError> {
+    Ok(json_response(serde_json::to_vec(body).map_err(|error| ApiError::internal(&error))?))
+}

@@ -1,0 +1,373 @@
+//! The shape that clients had before sliding sync was specified.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use linkspan_sync::{
+    Extensions, Filters, Hero, List, RequiredState, RoomConfig, Scope, SlidingRequest, SlidingResponse,
+    SlidingRoom,
+};
+use ruma::{OwnedRoomId, OwnedUserId};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::pos;
+use crate::{caller::User, error::ApiError};
+
+#[derive(Default)]
+pub(super) struct Query {
+    pos: Option<String>,
+    timeout: Duration,
+    pub(super) set_presence: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Body {
+    pub(super) txn_id: Option<String>,
+    conn_id: Option<String>,
+    #[serde(default)]
+    lists: BTreeMap<String, WireList>,
+    #[serde(default)]
+    room_subscriptions: BTreeMap<OwnedRoomId, WireConfig>,
+    #[serde(default)]
+    extensions: WireExtensions,
+}
+
+#[derive(Deserialize)]
+struct WireList {
+    #[serde(default)]
+    ranges: Vec<(u64, u64)>,
+    #[serde(default)]
+    filters: WireFilters,
+    #[serde(flatten)]
+    config: WireConfig,
+}
+
+#[derive(Deserialize)]
+struct WireConfig {
+    #[serde(default)]
+    required_state: Vec<(String, String)>,
+    timeline_limit: u64,
+}
+
+#[derive(Default, Deserialize)]
+struct WireFilters {
+    is_dm: Option<bool>,
+    is_encrypted: Option<bool>,
+    is_invite: Option<bool>,
+    room_types: Option<Vec<Option<String>>>,
+    #[serde(default)]
+    not_room_types: Vec<Option<String>>,
+    spaces: Option<Vec<OwnedRoomId>>,
+    tags: Option<Vec<String>>,
+    #[serde(default)]
+    not_tags: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+pub(super) struct WireExtensions {
+    #[serde(default)]
+    to_device: WireToDevice,
+    #[serde(default)]
+    e2ee: WireExtension,
+    #[serde(default)]
+    account_data: WireExtension,
+    #[serde(default)]
+    receipts: WireExtension,
+    #[serde(default)]
+    typing: WireExtension,
+}
+
+#[derive(Default, Deserialize)]
+struct WireToDevice {
+    enabled: Option<bool>,
+    since: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct WireExtension {
+    enabled: Option<bool>,
+    lists: Option<Vec<String>>,
+    rooms: Option<Vec<String>>,
+}
+
+/// The query, in which other parameters do not matter.
+pub(super) fn query(text: &str) -> Result<Query, ApiError> {
+    let mut query = Query::default();
+    for (name, value) in form(text) {
+        match name.as_str() {
+            "pos" => query.pos = Some(value),
+            "timeout" => {
+                let timeout = value.parse().map_err(|_| ApiError::invalid_param("timeout is a number"))?;
+                query.timeout = Duration::from_millis(timeout);
+            }
+            "set_presence" => query.set_presence = Some(value),
+            _ => {}
+        }
+    }
+    Ok(query)
+}
+
+fn form(text: &str) -> Vec<(String, String)> {
+    ruma::exports::serde_html_form::from_str(text).unwrap_or_default()
+}
+
+impl Body {
+    pub(super) fn into_request(self, user: &User, query: Query) -> Result<SlidingRequest, ApiError> {
+        let user_id = &user.user_id;
+        let list = |list: WireList| List {
+            ranges: Some(list.ranges),
+            filters: list.filters.into_filters(),
+            config: list.config.into_config(user_id),
+        };
+        Ok(SlidingRequest {
+            user_id: user_id.clone(),
+            device_id: user.device_id.clone(),
+            conn_id: self.conn_id.unwrap_or_default(),
+            pos: pos(query.pos.as_deref())?,
+            timeout: query.timeout,
+            lists: self.lists.into_iter().map(|(name, wanted)| (name, list(wanted))).collect(),
+            subscriptions: self
+                .room_subscriptions
+                .into_iter()
+                .map(|(room_id, config)| (room_id, config.into_config(user_id)))
+                .collect(),
+            extensions: self.extensions.into_extensions()?,
+        })
+    }
+}
+
+impl WireFilters {
+    fn into_filters(self) -> Filters {
+        // Room types that are wanted as an empty list are not wanted at all.
+        let room_types = self.room_types.filter(|types| !types.is_empty());
+        Filters {
+            is_dm: self.is_dm,
+            is_encrypted: self.is_encrypted,
+            is_invited: self.is_invite,
+            room_types,
+            not_room_types: self.not_room_types,
+            spaces: self.spaces,
+            tags: self.tags,
+            not_tags: self.not_tags,
+        }
+    }
+}
+
+impl WireConfig {
+    fn into_config(self, user_id: &OwnedUserId) -> RoomConfig {
+        let mut state = RequiredState::default();
+        for (event_type, state_key) in self.required_state {
+            if state_key == "$LAZY" {
+                state.lazy_members = true;
+                continue;
+            }
+            let any_unless = |text: String| (text != "*").then_some(text);
+            let state_key = if state_key == "$ME" { user_id.to_string() } else { state_key };
+            state.include.push((any_unless(event_type), any_unless(state_key)));
+        }
+        let timeline_limit = usize::try_from(self.timeline_limit).unwrap_or(usize::MAX);
+        RoomConfig { timeline_limit, required_state: vec![state] }
+    }
+}
+
+impl WireExtensions {
+    pub(super) fn into_extensions(self) -> Result<Extensions, ApiError> {
+        let since = self.to_device.since.as_deref().map(str::parse).transpose();
+        let since = since.map_err(|_| ApiError::invalid_param("since is not a token of this server"))?;
+        let is_on = |enabled: Option<bool>| enabled == Some(true);
+        Ok(Extensions {
+            to_device: is_on(self.to_device.enabled).then_some(since),
+            e2ee: is_on(self.e2ee.enabled),
+            account_data: self.account_data.into_scope(),
+            receipts: self.receipts.into_scope(),
+            typing: self.typing.into_scope(),
+        })
+    }
+}
+
+impl WireExtension {
+    fn into_scope(self) -> Option<Scope> {
+        let unless_all = |names: Vec<String>| (!names.iter().any(|name| name == "*")).then_some(names);
+        let rooms = self.rooms.and_then(unless_all);
+        let rooms = rooms.map(|ids| ids.into_iter().filter_map(|id| id.try_into().ok()).collect());
+        (self.enabled == Some(true)).then(|| Scope { lists: self.lists.and_then(unless_all), rooms })
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct Response {
+    pos: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    txn_id: Option<String>,
+    lists: BTreeMap<String, ListAnswer>,
+    rooms: BTreeMap<OwnedRoomId, Room>,
+    extensions: ExtensionAnswers,
+}
+
+#[derive(Serialize)]
+pub(super) struct ListAnswer {
+    count: u64,
+}
+
+#[derive(Serialize)]
+struct Room {
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    initial: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unstable_expanded_timeline: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    avatar: Option<Option<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    heroes: Option<Vec<WireHero>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_dm: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    invite_state: Option<Vec<Box<RawValue>>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    required_state: Vec<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    timeline: Vec<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prev_batch: Option<String>,
+    limited: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    num_live: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    joined_count: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    invited_count: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notification_count: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    highlight_count: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bump_stamp: Option<u64>,
+}
+
+#[derive(Serialize)]
+pub(super) struct WireHero {
+    user_id: OwnedUserId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    displayname: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    avatar_url: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct ExtensionAnswers {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to_device: Option<ToDevice>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    e2ee: Option<E2ee>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account_data: Option<AccountData>,
+    #[serde(skip_serializing_if = "RoomEvents::is_empty")]
+    receipts: RoomEvents,
+    #[serde(skip_serializing_if = "RoomEvents::is_empty")]
+    typing: RoomEvents,
+}
+
+#[derive(Serialize)]
+struct ToDevice {
+    next_batch: String,
+    events: Vec<Box<RawValue>>,
+}
+
+#[derive(Serialize)]
+struct E2ee {
+    device_lists: DeviceLists,
+    device_one_time_keys_count: BTreeMap<String, u64>,
+    device_unused_fallback_key_types: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct DeviceLists {
+    changed: Vec<OwnedUserId>,
+    left: Vec<OwnedUserId>,
+}
+
+#[derive(Serialize)]
+struct AccountData {
+    global: Vec<Box<RawValue>>,
+    rooms: BTreeMap<OwnedRoomId, Vec<Box<RawValue>>>,
+}
+
+#[derive(Serialize)]
+struct RoomEvents {
+    rooms: BTreeMap<OwnedRoomId, Box<RawValue>>,
+}
+
+impl RoomEvents {
+    fn is_empty(&self) -> bool {
+        self.rooms.is_empty()
+    }
+}
+
+impl Response {
+    pub(super) fn new(response: SlidingResponse, txn_id: Option<String>) -> Self {
+        let rooms = response.rooms.into_iter().map(|(room_id, room)| (room_id, Room::new(room)));
+        Self {
+            pos: response.pos.to_string(),
+            txn_id,
+            lists: list_answers(response.lists),
+            rooms: rooms.collect(),
+            extensions: ExtensionAnswers::new(response.extensions),
+        }
+    }
+}
+
+impl Room {
+    fn new(room: SlidingRoom) -> Self {
+        Self {
+            initial: room.initial,
+            unstable_expanded_timeline: room.expanded_timeline,
+            name: room.name.flatten(),
+            avatar: room.avatar,
+            heroes: room.heroes.map(wire_heroes),
+            is_dm: room.is_dm.filter(|is_dm| *is_dm || !room.initial),
+            invite_state: room.stripped_state,
+            required_state: room.required_state,
+            timeline: room.timeline,
+            prev_batch: room.prev_batch,
+            limited: room.limited,
+            num_live: room.num_live,
+            joined_count: room.joined_count,
+            invited_count: room.invited_count,
+            notification_count: room.notification_count,
+            highlight_count: room.highlight_count,
+            bump_stamp: room.bump_stamp,
+        }
+    }
+}
+
+pub(super) fn list_answers(counts: BTreeMap<String, u64>) -> BTreeMap<String, ListAnswer> {
+    counts.into_iter().map(|(name, count)| (name, ListAnswer { count })).collect()
+}
+
+pub(super) fn wire_heroes(heroes: Vec<Hero>) -> Vec<WireHero> {
+    let wire =
+        |hero: Hero| WireHero { user_id: hero.user_id, displayname: hero.name, avatar_url: hero.avatar };
+    heroes.into_iter().map(wire).collect()
+}
+
+impl ExtensionAnswers {
+    pub(super) fn new(news: linkspan_sync::ExtensionNews) -> Self {
+        Self {
+            to_device: news
+                .to_device
+                .map(|news| ToDevice { next_batch: news.next_batch.to_string(), events: news.events }),
+            e2ee: news.e2ee.map(|news| E2ee {
+                device_lists: DeviceLists { changed: news.changed, left: news.left },
+                device_one_time_keys_count: news.one_time_keys,
+                device_unused_fallback_key_types: news.unused_fallback,
+            }),
+            account_data: news
+                .account_data
+                .map(|news| AccountData { global: news.global, rooms: news.rooms }),
+            receipts: RoomEvents { rooms: news.receipts },
+            typing: RoomEvents { rooms: news.typing },
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Asking somebody whether a client may use the account.
+//! <https://spec.matrix.org/v1.19/client-server-api/#authorisation-code-flow>
+
+use http::StatusCode;
+use linkspan_client_api::AUTHORIZATION_PAGE;
+use linkspan_oauth::{Authorisation, AuthorisationRequest, BrowserSession, Client, Refusal};
+use maud::{Markup, html};
+use url::Url;
+
+use crate::{
+    log_in, register,
+    shell::{Page, proof, who},
+    visit::{Shown, Stop, Values, Visit, failed, redirect, refused, with_value},
+};
+
+pub(crate) async fn show(visit: Visit) -> Shown {
+    let asked = check(&visit).await?;
+    let back = format!("{AUTHORIZATION_PAGE}?{}", visit.query.without("prompt"));
+    let prompts: Vec<&str> = visit.query.text("prompt").split(' ').collect();
+    if prompts.contains(&"none") {
+        let location = asked.return_address.with_error(
+            &visit.issuer(),
+            "interaction_required",
+            "the user has to be asked",
+        );
+        return Ok(redirect(&location));
+    }
+    if prompts.contains(&"create") {
+        return Ok(redirect(&with_value(register::PATH, "next", &back)));
+    }
+    let session = match &visit.session {
+        Some(session) if !prompts.contains(&"login") => session.clone(),
+        _ => {
+            let mut location = with_value(log_in::PATH, "next", &back);
+            if let Some(hint) = visit.query.get("login_hint") {
+                location = with_value(&location, "login_hint", hint);
+            }
+            return Ok(redirect(&with_value(&location, "again", "yes")));
+        }
+    };
+    let page = consent(&visit, &asked, &session).await?;
+    visit.show_leading(StatusCode::OK, &page, &source_of(&asked.return_address.redirect_uri))
+}
+
+/// The request in the address, if somebody may be asked about it.
+async fn check(visit: &Visit) -> Result<Authorisation, Stop> {
+    let value = |name: &str| visit.query.owned(name);
+    let request = AuthorisationRequest {
+        client_id: value("client_id"),
+        redirect_uri: value("redirect_uri"),
+        response_type: value("response_type"),
+        response_mode: value("response_mode"),
+        scope: value("scope"),
+        state: value("state"),
+        code_challenge: value("code_challenge"),
+        code_challenge_method: value("code_challenge_method"),
+    };
+    let checked = visit.app.oauth.check_authorisation(visit.platform.server_name(), request).await;
+    match checked {
+        Ok(_) if visit.query.repeats() => Err(refused("The client says something twice.")),
+        Ok(asked) => Ok(asked),
+        Err(Refusal::Here(error)) if error.code().is_none() => Err(failed(error)),
+        Err(Refusal::Here(error)) => {
+            Err(refused(format!("The client asked for something that cannot be answered: {error}.")))
+        }
+        Err(Refusal::ToClient(address, error)) => {
+            let code = error.code().unwrap_or("server_error");
+            Err(Stop::Redirect(address.with_error(&visit.issuer(), code, &error.to_string())))
+        }
+    }
+}
+
+async fn consent(visit: &Visit, asked: &Authorisation, session: &BrowserSession) -> Result<Page, Stop> {
+    let user_id = &session.user_id;
+    let known = visit.app.accounts.device(user_id, &asked.scope.device_id).await.map_err(failed)?;
+    let known = known.map(|device| device.display_name.unwrap_or_else(|| device.device_id.to_string()));
+    let csrf = visit.csrf();
+    let goes_to = place(&asked.return_address.redirect_uri);
+    Ok(Page::card(
+        "Allow access",
+        html! {
+            h1 { "Log in to " (asked.client.name()) "?" }
+            (who(user_id.as_str(), &csrf, &visit.target))
+            (rights(&asked.client))
+            @if let Some(known) = known {
+                p { "It takes the place of your session “" (known) "”." }
+            }
+            form method="post" action=(visit.target) {
+                (proof(&csrf))
+                button type="submit" name="answer" value="allow" { "Allow" }
+                button.second type="submit" name="answer" value="deny" { "Cancel" }
+            }
+            p.aside { "You then go on to " strong { (goes_to) } "." }
+        },
+    ))
+}
+
+/// What a client gets, and who it is.
+pub(crate) fn rights(client: &Client) -> Markup {
+    let metadata = &client.metadata;
+    html! {
+        p { strong { (client.name()) } ", of " strong { (client.host()) } ", wants to use your account. It will:" }
+        ul.rights {
+            li { "see your chats and contacts" }
+            li { "send messages and act in your name" }
+            li { "stand in your list of sessions, where you can log it out" }
+        }
+        @if metadata.tos_uri.is_some() || metadata.policy_uri.is_some() {
+            p.aside {
+                @if let Some(uri) = &metadata.tos_uri {
+                    a href=(uri) rel="noreferrer noopener" target="_blank" { "Terms of service" } " "
+                }
+                @if let Some(uri) = &metadata.policy_uri {
+                    a href=(uri) rel="noreferrer noopener" target="_blank" { "Privacy policy" }
+                }
+            }
+        }
+    }
+}
+
+pub(crate) async fn answer(visit: Visit, form: Values) -> Shown {
+    let asked = check(&visit).await?;
+    let session = visit.session()?;
+    let issuer = visit.issuer();
+    let address = &asked.return_address;
+    if form.text("answer") != "allow" {
+        return Ok(redirect(&address.with_error(&issuer, "access_denied", "the user said no")));
+    }
+    let code = visit.app.oauth.allow(&asked, &session.user_id, visit.now_ts).await.map_err(failed)?;
+    Ok(redirect(&address.with_code(&issuer, &code)))
+}
+
+/// Where an address is, as people know it.
+pub(crate) fn place(uri: &str) -> String {
+    let parsed = Url::parse(uri).ok();
+    let host = parsed.as_ref().and_then(|uri| uri.host_str().map(str::to_owned));
+    match (parsed, host) {
+        (Some(uri), Some(host)) if matches!(uri.scheme(), "http" | "https") => host,
+        (Some(uri), _) => format!("the app “{}” on this device", uri.scheme()),
+        (None, _) => String::new(),
+    }
+}
+
+/// An address as a source of a content security policy: browsers check where a form is redirected to.
+pub(crate) fn source_of(uri: &str) -> String {
+    match Url::parse(uri) {
+        Ok(uri) if matches!(uri.scheme(), "http" | "https") => {
+            // The grammar of policies has no IPv6 addresses.
+            let of_host = uri.host_str().is_some_and(|host| !host.starts_with('['));
+            if of_host { uri.origin().ascii_serialization() } else { format!("{}:", uri.scheme()) }
+        }
+        Ok(uri) => format!("{}:", uri.scheme()),
+        Err(_) => String::new(),
+    }
+}

@@ -1,0 +1,79 @@
+//! Logging a browser in and out.
+
+use linkspan_accounts::{AccountsError, Credentials};
+use linkspan_oauth::OAuthError;
+use linkspan_platforms::{RateClass, Registration};
+use maud::html;
+
+use crate::{
+    register,
+    shell::{Field, Page, display_name, error_notice, password_field, proof},
+    visit::{Shown, Values, Visit, failed, local, redirect, with_value},
+};
+
+pub(crate) const PATH: &str = "/_linkspan/log-in";
+pub(crate) const OUT_PATH: &str = "/_linkspan/log-out";
+
+pub(crate) async fn show(visit: Visit) -> Shown {
+    let next = local(visit.query.get("next"));
+    if visit.session.is_some() && visit.query.get("again").is_none() {
+        return Ok(redirect(&next));
+    }
+    // Clients tell whom they mean as a user id with a scheme.
+    let hint = visit.query.text("login_hint");
+    let user = hint.strip_prefix("mxid:").unwrap_or(hint).to_owned();
+    visit.show(&page(&visit, &next, &user, None))
+}
+
+fn page(visit: &Visit, next: &str, user: &str, error: Option<&str>) -> Page {
+    let name = display_name(&visit.platform);
+    let user_field = Field {
+        label: "User name",
+        name: "user",
+        value: user,
+        kind: "text",
+        autocomplete: "username",
+        focus: user.is_empty(),
+        ..Field::default()
+    };
+    let open = visit.platform.settings.registration != Registration::Closed;
+    Page::card(
+        "Log in",
+        html! {
+            h1 { "Log in to " (name) }
+            (error_notice(error))
+            form method="post" action=(PATH) {
+                (proof(&visit.csrf()))
+                input type="hidden" name="next" value=(next);
+                (user_field.render())
+                (password_field("Password", !user.is_empty()))
+                button type="submit" { "Log in" }
+            }
+            @if open {
+                p.aside { "New here? " a href=(with_value(register::PATH, "next", next)) { "Create an account" } }
+            }
+        },
+    )
+}
+
+pub(crate) async fn log_in(visit: Visit, form: Values) -> Shown {
+    visit.check_rate(RateClass::Login)?;
+    let next = local(form.get("next"));
+    let user = form.text("user").trim().to_owned();
+    let credentials = Credentials { user: user.clone(), password: form.text("password").to_owned() };
+    match visit.app.oauth.log_browser_in(&visit.platform, credentials, visit.now_ts).await {
+        Ok(token) => visit.logged_in(&token, &next),
+        Err(OAuthError::Accounts(AccountsError::Forbidden(_))) => {
+            visit.show_again(&page(&visit, &next, &user, Some("Wrong user name or password.")))
+        }
+        Err(OAuthError::Accounts(error @ AccountsError::Deactivated)) => {
+            visit.show_again(&page(&visit, &next, &user, Some(&error.to_string())))
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+pub(crate) async fn log_out(visit: Visit, form: Values) -> Shown {
+    visit.end_session().await?;
+    Ok(redirect(&with_value(PATH, "next", &local(form.get("next")))))
+}

@@ -1,0 +1,122 @@
+//! What the pages of a platform have in common: the frame, fields, notices.
+
+use linkspan_platforms::Platform;
+use maud::{DOCTYPE, Markup, html};
+
+use crate::{STYLE_PATH, log_in, theme};
+
+/// A page.
+pub(crate) struct Page {
+    pub(crate) title: String,
+    pub(crate) body: Markup,
+    /// Wider, for what is read rather than filled in.
+    pub(crate) wide: bool,
+}
+
+impl Page {
+    /// A page that asks for one thing.
+    pub(crate) fn card(title: impl Into<String>, body: Markup) -> Self {
+        Self { title: title.into(), body, wide: false }
+    }
+
+    pub(crate) fn in_frame(&self, platform: &Platform) -> String {
+        let name = display_name(platform);
+        let initial: String = name.chars().take(1).collect();
+        html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    meta name="robots" content="noindex";
+                    title { (self.title) " · " (name) }
+                    link rel="stylesheet" href=(STYLE_PATH);
+                    link rel="stylesheet" href=(theme::PATH);
+                }
+                body.page {
+                    header.brand {
+                        a href="/" { span.mark aria-hidden="true" { (initial) } span { (name) } }
+                    }
+                    main.card.wide[self.wide] { (self.body) }
+                    footer { (platform.server_name()) }
+                }
+            }
+        }
+        .into_string()
+    }
+}
+
+/// A platform's name as people read it.
+pub(crate) fn display_name(platform: &Platform) -> String {
+    let mut characters = platform.settings.name.chars();
+    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
+}
+
+/// A field of a form.
+#[derive(Default)]
+pub(crate) struct Field<'a> {
+    pub(crate) label: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) value: &'a str,
+    /// `text` or `password`.
+    pub(crate) kind: &'a str,
+    pub(crate) autocomplete: &'a str,
+    pub(crate) hint: Option<&'a str>,
+    pub(crate) focus: bool,
+    pub(crate) optional: bool,
+}
+
+impl Field<'_> {
+    pub(crate) fn render(&self) -> Markup {
+        let hint_id = format!("{}-hint", self.name);
+        html! {
+            div.field {
+                label for=(self.name) { (self.label) }
+                input id=(self.name) name=(self.name) type=(self.kind) value=(self.value) maxlength="1024"
+                    autocomplete=(self.autocomplete) autocapitalize="none" spellcheck="false"
+                    required[!self.optional] autofocus[self.focus]
+                    aria-describedby=[self.hint.map(|_| hint_id.as_str())];
+                @if let Some(hint) = self.hint { p.hint id=(hint_id) { (hint) } }
+            }
+        }
+    }
+}
+
+/// The present password.
+pub(crate) fn password_field(label: &str, focus: bool) -> Markup {
+    let autocomplete = "current-password";
+    Field { label, name: "password", kind: "password", autocomplete, focus, ..Field::default() }.render()
+}
+
+/// What went wrong with a form.
+pub(crate) fn error_notice(error: Option<&str>) -> Markup {
+    html! { @if let Some(error) = error { p.notice.error role="alert" { (error) } } }
+}
+
+/// What went well.
+pub(crate) fn notice(text: Option<&str>) -> Markup {
+    html! { @if let Some(text) = text { p.notice role="status" { (text) } } }
+}
+
+/// Proof that a form is one of ours.
+pub(crate) fn proof(csrf: &str) -> Markup {
+    html! { input type="hidden" name="csrf" value=(csrf); }
+}
+
+/// Who is logged in, and a way to be somebody else. `next`: where that leads back to.
+pub(crate) fn who(user_id: &str, csrf: &str, next: &str) -> Markup {
+    who_or(user_id, csrf, next, "Not you?")
+}
+
+/// The same with another word for it.
+pub(crate) fn who_or(user_id: &str, csrf: &str, next: &str, log_out: &str) -> Markup {
+    html! {
+        form.who method="post" action=(log_in::OUT_PATH) {
+            (proof(csrf))
+            input type="hidden" name="next" value=(next);
+            span { "Logged in as " strong { (user_id) } }
+            button.link type="submit" { (log_out) }
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! A visit to a page: which platform, which browser, who has logged in with it, and what it sends.
+//!
+//! A form is taken only with the proof that a page of ours has put into it: a hash of the browser's cookie.
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    response::Response,
+    routing::{MethodRouter, get, post},
+};
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
+use http_body_util::{BodyExt, Limited};
+use linkspan_accounts::{hash_token, new_token};
+use linkspan_client_api::{App, address_of, base_url, issuer, now_ts, platform_of};
+use linkspan_oauth::BrowserSession;
+use linkspan_platforms::{Platform, RateClass};
+use maud::html;
+use url::form_urlencoded;
+
+use crate::{log_in, shell::Page};
+
+/// The greatest body of a form, in bytes.
+const FORM_BYTES: usize = 64 << 10;
+/// How long a form may take to arrive.
+const FORM_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+/// The longest address of a page, in bytes.
+const TARGET_BYTES: usize = 8 << 10;
+/// How long a cookie is kept, in seconds; its session may end before.
+const COOKIE_SECONDS: u32 = 12 * 3_600;
+
+/// What a page shows instead of itself.
+pub(crate) enum Stop {
+    /// The browser goes there.
+    Redirect(String),
+    /// A page says why.
+    Refused(StatusCode, String),
+    /// The log has the cause.
+    Failed,
+}
+
+pub(crate) type Shown = Result<Response, Stop>;
+
+/// Something failed that the visitor cannot help.
+pub(crate) fn failed(cause: impl std::fmt::Display) -> Stop {
+    tracing::error!(%cause, "a page failed");
+    Stop::Failed
+}
+
+/// What was asked for cannot be done.
+pub(crate) fn refused(why: impl Into<String>) -> Stop {
+    Stop::Refused(StatusCode::BAD_REQUEST, why.into())
+}
+
+/// Names and values of a query or a form.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Values(Vec<(String, String)>);
+
+impl Values {
+    pub(crate) fn parse(text: &[u8]) -> Self {
+        Self(form_urlencoded::parse(text).into_owned().collect())
+    }
+
+    /// The value of a name that is given once, and not empty.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        let mut values = self.0.iter().filter(|(known, _)| known == name);
+        let (_, value) = values.next()?;
+        (values.next().is_none() && !value.is_empty()).then_some(value)
+    }
+
+    pub(crate) fn owned(&self, name: &str) -> Option<String> {
+        self.get(name).map(str::to_owned)
+    }
+
+    pub(crate) fn text(&self, name: &str) -> &str {
+        self.get(name).unwrap_or_default()
+    }
+
+    pub(crate) fn repeats(&self) -> bool {
+        let mut names: Vec<_> = self.0.iter().map(|(name, _)| name).collect();
+        names.sort_unstable();
+        names.windows(2).any(|pair| pair[0] == pair[1])
+    }
+
+    /// The same without a name, as a query.
+    pub(crate) fn without(&self, name: &str) -> String {
+        let kept = self.0.iter().filter(|(known, _)| known != name);
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish()
+    }
+}
+
+/// An address with one more value.
+pub(crate) fn with_value(path: &str, name: &str, value: &str) -> String {
+    let separator = if path.contains('?') { '&' } else { '?' };
+    let pair = form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish();
+    format!("{path}{separator}{pair}")
+}
+
+/// Where a form leads on to: a page of ours.
+pub(crate) fn local(next: Option<&str>) -> String {
+    let ours = |next: &&str| {
+        (next.starts_with("/_linkspan/") || *next == "/link" || next.starts_with("/link?"))
+            && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
+    };
+    next.filter(ours).unwrap_or(linkspan_client_api::ACCOUNT_PAGE).to_owned()
+}
+
+/// A visit.
+pub(crate) struct Visit {
+    pub(crate) app: App,
+    pub(crate) platform: Arc<Platform>,
+    pub(crate) address: IpAddr,
+    /// Scheme and host, as the browser knows them.
+    pub(crate) base_url: String,
+    /// Path and query.
+    pub(crate) target: String,
+    pub(crate) query: Values,
+    pub(crate) session: Option<BrowserSession>,
+    pub(crate) now_ts: u64,
+    /// The value of the cookie.
+    browser: String,
+    /// It has to be set.
+    new_browser: bool,
+}
+
+impl Visit {
+    async fn begin(app: App, platform: Option<Arc<Platform>>, request: &Parts) -> Result<Self, Stop> {
+        let not_found = || Stop::Refused(StatusCode::NOT_FOUND, "There is no such page here.".into());
+        let platform = platform.ok_or_else(not_found)?;
+        if !platform.settings.oauth {
+            return Err(not_found());
+        }
+        let uri = &request.uri;
+        let target = uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
+        if target.len() > TARGET_BYTES {
+            return Err(Stop::Refused(StatusCode::URI_TOO_LONG, "This address is too long.".into()));
+        }
+        let now_ts = now_ts();
+        let base_url = base_url(&request.headers, &platform);
+        let known = cookie(&request.headers, &cookie_name(&platform, &base_url));
+        let session = match &known {
+            Some(token) => app.oauth.browser_session(platform.server_name(), token, now_ts).await,
+            None => Ok(None),
+        };
+        Ok(Self {
+            session: session.map_err(failed)?,
+            query: Values::parse(uri.query().unwrap_or_default().as_bytes()),
+            address: address_of(&request.extensions),
+            new_browser: known.is_none(),
+            browser: known.unwrap_or_else(|| new_token("")),
+            app,
+            platform,
+            base_url,
+            target,
+            now_ts,
+        })
+    }
+
+    /// The form that is sent, if it is one of ours.
+    async fn read_form(&self, parts: &Parts, body: Body) -> Result<Values, Stop> {
+        let site = parts.headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+        let body = tokio::time::timeout(FORM_TIMEOUT, Limited::new(body, FORM_BYTES).collect()).await;
+        let Ok(Ok(body)) = body else { return Err(refused("The form did not arrive.")) };
+        let form = Values::parse(&body.to_bytes());
+        let foreign = !matches!(site, None | Some(b"same-origin" | b"none"));
+        if foreign || self.new_browser || form.text("csrf") != self.csrf() {
+            return Err(Stop::Refused(
+                StatusCode::FORBIDDEN,
+                "This form is too old, or not from here. Go back, load the page again and try once more. \
+                 Cookies must be allowed."
+                    .into(),
+            ));
+        }
+        Ok(form)
+    }
+
+    /// What a form of this browser proves itself with.
+    pub(crate) fn csrf(&self) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(hash_token(&format!("form {}", self.browser)))
+    }
+
+    pub(crate) fn issuer(&self) -> String {
+        issuer(&self.base_url)
+    }
+
+    /// Who has logged in; who has not is sent to do so, and comes back.
+    pub(crate) fn session(&self) -> Result<BrowserSession, Stop> {
+        self.session.clone().ok_or_else(|| Stop::Redirect(with_value(log_in::PATH, "next", &self.target)))
+    }
+
+    /// Counts an attempt at a password or code.
+    pub(crate) fn check_rate(&self, class: RateClass) -> Result<(), Stop> {
+        self.platform.rate_limiter.check(class, &self.address.to_string()).map_err(|limited| {
+            let seconds = limited.retry_after.as_secs() + 1;
+            let why = format!("Too many attempts. Try again in {seconds} seconds.");
+            Stop::Refused(StatusCode::TOO_MANY_REQUESTS, why)
+        })
+    }
+
+    /// Logs the browser in: the page it goes to next.
+    pub(crate) fn logged_in(&self, token: &str, next: &str) -> Shown {
+        let mut response = redirect(next);
+        self.set_cookie(&mut response, token);
+        Ok(response)
+    }
+
+    /// Ends the session of the browser; it gets another cookie.
+    pub(crate) async fn end_session(&self) -> Result<(), Stop> {
+        let platform = self.platform.server_name();
+        self.app.oauth.end_browser_session(platform, &self.browser).await.map_err(failed)
+    }
+
+    /// A page. `leads_to`: where else than here its forms may lead.
+    pub(crate) fn show_leading(&self, status: StatusCode, page: &Page, leads_to: &str) -> Shown {
+        let mut response = document(status, page.in_frame(&self.platform), leads_to);
+        if self.new_browser {
+            self.set_cookie(&mut response, &self.browser);
+        }
+        Ok(response)
+    }
+
+    pub(crate) fn show(&self, page: &Page) -> Shown {
+        self.show_leading(StatusCode::OK, page, "")
+    }
+
+    /// A form again, with what is wrong with it.
+    pub(crate) fn show_again(&self, page: &Page) -> Shown {
+        self.show_leading(StatusCode::UNPROCESSABLE_ENTITY, page, "")
+    }
+
+    fn set_cookie(&self, response: &mut Response, value: &str) {
+        let name = cookie_name(&self.platform, &self.base_url);
+        let secure = if is_secure(&self.base_url) { "; Secure" } else { "" };
+        let cookie =
+            format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={COOKIE_SECONDS}{secure}");
+        if let Ok(cookie) = HeaderValue::try_from(cookie) {
+            response.headers_mut().insert(header::SET_COOKIE, cookie);
+        }
+    }
+}
+
+fn is_secure(base_url: &str) -> bool {
+    base_url.starts_with("https:")
+}
+
+/// Cookies do not tell ports apart, so platforms of one host need names of their own.
+fn cookie_name(platform: &Platform, base_url: &str) -> String {
+    let prefix = if is_secure(base_url) { "__Host-" } else { "" };
+    format!("{prefix}linkspan-{}", platform.settings.name)
+}
+
+fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let (_, value) = pairs.find(|(known, _)| *known == name)?;
+    let of_token = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    ((40..=60).contains(&value.len()) && value.bytes().all(of_token)).then(|| value.to_owned())
+}
+
+/// A page that is looked at.
+pub(crate) fn page<F, Fut>(handler: F) -> MethodRouter<App>
+where
+    F: Fn(Visit) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Shown> + Send + 'static,
+{
+    get(move |State(app): State<App>, request: Request| async move {
+        let platform = platform_of(&app.platforms, &request);
+        let (parts, _) = request.into_parts();
+        let shown = async {
+            let visit = Visit::begin(app, platform.clone(), &parts).await?;
+            handler(visit).await
+        };
+        answer(shown.await, platform)
+    })
+}
+
+/// A form that is sent. What it changes is done to the end even if the browser goes away.
+pub(crate) fn form<F, Fut>(handler: F) -> MethodRouter<App>
+where
+    F: Fn(Visit, Values) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Shown> + Send + 'static,
+{
+    post(move |State(app): State<App>, request: Request| async move {
+        let platform = platform_of(&app.platforms, &request);
+        let (parts, body) = request.into_parts();
+        let of_platform = platform.clone();
+        let shown = tokio::spawn(async move {
+            let visit = Visit::begin(app, of_platform, &parts).await?;
+            let form = visit.read_form(&parts, body).await?;
+            handler(visit, form).await
+        });
+        answer(shown.await.unwrap_or_else(|error| Err(failed(error))), platform)
+    })
+}
+
+fn answer(shown: Shown, platform: Option<Arc<Platform>>) -> Response {
+    let (status, why) = match shown {
+        Ok(response) => return response,
+        Err(Stop::Redirect(location)) => return redirect(&location),
+        Err(Stop::Refused(status, why)) => (status, why),
+        Err(Stop::Failed) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong here. Try again later.".to_owned())
+        }
+    };
+    let page = Page::card("That did not work", html! { h1 { "That did not work" } p { (why) } });
+    match platform {
+        Some(platform) => document(status, page.in_frame(&platform), ""),
+        None => document(status, crate::landing::unknown_host_page(), ""),
+    }
+}
+
+/// Goes to another page, by GET.
+pub(crate) fn redirect(location: &str) -> Response {
+    let mut response = Response::new(Body::empty());
+    match HeaderValue::try_from(location) {
+        Ok(location) => {
+            *response.status_mut() = StatusCode::SEE_OTHER;
+            response.headers_mut().insert(header::LOCATION, location);
+        }
+        Err(_) => *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
+    }
+    let headers = response.headers_mut();
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn document(status: StatusCode, html: String, leads_to: &str) -> Response {
+    let mut response = Response::new(Body::from(html));
+    *response.status_mut() = status;
+    let policy = format!(
+        "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self' {leads_to}; \
+         frame-ancestors 'none'"
+    );
+    let headers = response.headers_mut();
+    if let Ok(policy) = HeaderValue::try_from(policy) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    for (name, value) in [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}

@@ -1,0 +1,166 @@
+//! Sending mails: over SMTP, for each platform by its settings.
+
+use std::{collections::HashMap, time::Duration};
+
+use lettre::{
+    AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
+    message::{Mailbox, header::ContentType},
+};
+use linkspan_accounts::{Mail, Mailer, Sending};
+use linkspan_platforms::{Email, Settings};
+use ruma::{OwnedServerName, ServerName};
+
+use crate::Failure;
+
+/// How long a mail server may take for each step.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Sends the mails of all platforms.
+pub(crate) struct SmtpMailer {
+    outboxes: HashMap<OwnedServerName, Outbox>,
+}
+
+struct Outbox {
+    transport: AsyncSmtpTransport<Tokio1Executor>,
+    from: Mailbox,
+}
+
+impl Outbox {
+    fn new(email: &Email) -> Result<Self, String> {
+        let from = email.from.parse().map_err(|error| format!("`from` of [email] is no address: {error}"))?;
+        let scheme = ["smtp://", "smtps://"].iter().any(|scheme| email.smtp.starts_with(scheme));
+        let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(&email.smtp);
+        match builder {
+            Ok(builder) if scheme => Ok(Self { transport: builder.timeout(Some(TIMEOUT)).build(), from }),
+            // The URL may hold a password: it is not repeated.
+            _ => Err("`smtp` of [email] is not an smtp:// or smtps:// URL".to_owned()),
+        }
+    }
+
+    async fn send(&self, mail: Mail) -> Result<(), String> {
+        let to: Mailbox = mail.to.parse().map_err(|error| format!("{error}"))?;
+        let message = Message::builder()
+            .from(self.from.clone())
+            .to(to)
+            .subject(mail.subject)
+            .header(ContentType::TEXT_PLAIN)
+            .body(mail.text)
+            .map_err(|error| error.to_string())?;
+        self.transport.send(message).await.map(|_| ()).map_err(|error| error.to_string())
+    }
+}
+
+/// Says what is wrong with the settings of mails.
+pub(crate) fn check(email: &Email) -> Result<(), String> {
+    Outbox::new(email).map(|_| ())
+}
+
+impl SmtpMailer {
+    /// For the platforms whose settings say how.
+    pub(crate) fn new(platforms: &[Settings]) -> Result<Self, Failure> {
+        let with_email = platforms.iter().filter_map(|platform| Some((platform, platform.email.as_ref()?)));
+        let outboxes = with_email.map(|(platform, email)| {
+            Outbox::new(email).map(|outbox| (platform.server_name.clone(), outbox)).map_err(Failure::from)
+        });
+        Ok(Self { outboxes: outboxes.collect::<Result<_, _>>()? })
+    }
+}
+
+impl Mailer for SmtpMailer {
+    fn send<'a>(&'a self, platform: &'a ServerName, mail: Mail) -> Sending<'a> {
+        Box::pin(async move {
+            let outbox = self.outboxes.get(platform).ok_or("this platform sends no mails")?;
+            outbox.send(mail).await
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    fn settings(smtp: &str, from: &str) -> Settings {
+        let text =
+            format!("name = 'one'\nserver_name = 'one.localhost'\n[email]\nsmtp = '{smtp}'\nfrom = '{from}'");
+        toml::from_str(&text).expect("settings")
+    }
+
+    /// Takes one mail as SMTP has it (RFC 5321), and gives all that was said.
+    async fn take_mail(listener: TcpListener) -> Vec<String> {
+        let (stream, _) = listener.accept().await.expect("a connection");
+        let (read, mut write) = stream.into_split();
+        let mut lines = BufReader::new(read).lines();
+        let mut heard = Vec::new();
+        let mut in_data = false;
+        write.write_all(b"220 here\r\n").await.expect("it is sent");
+        while let Some(line) = lines.next_line().await.expect("a line") {
+            let verb = line.get(..4).unwrap_or_default().to_ascii_uppercase();
+            let answer = match verb.as_str() {
+                _ if in_data && line == "." => {
+                    in_data = false;
+                    "250 taken\r\n"
+                }
+                _ if in_data => "",
+                "DATA" => {
+                    in_data = true;
+                    "354 go on\r\n"
+                }
+                "QUIT" => "221 bye\r\n",
+                _ => "250 fine\r\n",
+            };
+            heard.push(line);
+            write.write_all(answer.as_bytes()).await.expect("it is sent");
+            if answer.starts_with("250 taken") {
+                break;
+            }
+        }
+        heard
+    }
+
+    #[tokio::test]
+    async fn a_mail_arrives() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("it listens");
+        let port = listener.local_addr().expect("an address").port();
+        let taking = tokio::spawn(take_mail(listener));
+        let platform = settings(&format!("smtp://127.0.0.1:{port}"), "One <robot@one.example>");
+        let mailer = SmtpMailer::new(std::slice::from_ref(&platform)).expect("the settings are good");
+        let mail = Mail {
+            to: "anna@example.org".into(),
+            subject: "Hello".into(),
+            text: "A link: https://one.localhost/x?sid=1&token=abc\n".into(),
+        };
+        mailer.send(&platform.server_name, mail.clone()).await.expect("it is taken");
+        let heard = taking.await.expect("it ends");
+        for expected in [
+            "MAIL FROM:<robot@one.example>",
+            "RCPT TO:<anna@example.org>",
+            "Subject: Hello",
+            "A link: https://one.localhost/x?sid=1&token=abc",
+        ] {
+            assert!(heard.iter().any(|line| line.starts_with(expected)), "{expected}: {heard:#?}");
+        }
+        let elsewhere = ruma::server_name!("two.localhost");
+        mailer.send(elsewhere, mail).await.expect_err("this platform sends none");
+    }
+
+    #[test]
+    fn wrong_settings_are_found() {
+        for (smtp, from) in [
+            ("http://localhost", "a@example.org"),
+            ("localhost:25", "a@example.org"),
+            ("smtp://localhost", "nobody"),
+            ("", ""),
+        ] {
+            let reason = check(settings(smtp, from).email.as_ref().expect("settings"));
+            assert!(reason.is_err(), "{smtp} {from}");
+        }
+        let hidden =
+            check(settings("ftp://user:secret@host", "a@example.org").email.as_ref().expect("settings"));
+        assert!(!hidden.expect_err("no SMTP").contains("secret"));
+    }
+}

@@ -1,0 +1,94 @@
+//! Beginning a session of the OAuth 2.0 API: somebody allowed it, so a device gets tokens.
+//! <https://spec.matrix.org/v1.19/client-server-api/#oauth-20-api>
+
+use std::{collections::HashSet, net::IpAddr};
+
+use linkspan_storage::{
+    Range, WriteSet,
+    catalogue::{Accounts as AccountsTable, DeviceKey, Devices, UserKey},
+};
+use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId};
+
+use crate::{
+    Accounts, AccountsError, LoggedIn, NewDevice,
+    log_in::{check_active, check_device, put_device, tokens_of},
+};
+
+/// Devices that are read at a time.
+const BATCH: usize = 1_000;
+
+/// The device of a session of the OAuth 2.0 API.
+#[derive(Clone, Debug)]
+pub struct ClientDevice {
+    /// The client.
+    pub client_id: String,
+    /// As the client chose it.
+    pub device_id: OwnedDeviceId,
+    /// The name of a new device.
+    pub display_name: Option<String>,
+    /// Where it is.
+    pub address: Option<IpAddr>,
+}
+
+impl Accounts {
+    /// Gives a device of a client new tokens, which can be refreshed with [`Accounts::refresh_session`] only.
+    /// What the session comes from is used up in the same write-set: `from` reads and returns that part of it.
+    pub async fn begin_session<E, F>(
+        &self,
+        user_id: OwnedUserId,
+        device: ClientDevice,
+        now_ts: u64,
+        from: impl Fn() -> F,
+    ) -> Result<LoggedIn, E>
+    where
+        E: From<AccountsError> + From<linkspan_storage::StorageError>,
+        F: Future<Output = Result<WriteSet, E>>,
+    {
+        let key = DeviceKey { user_id: user_id.clone(), device_id: device.device_id.clone() };
+        let client_id = device.client_id;
+        let device = NewDevice {
+            device_id: Some(device.device_id),
+            display_name: device.display_name,
+            refreshable: true,
+            address: device.address,
+        };
+        check_device(&device)?;
+        let user_key = UserKey { user_id: user_id.clone() };
+        let (logged_in, gone) = self
+            .store
+            .update(async || {
+                let mut writes = from().await?;
+                let account = check_active(self.store.get::<AccountsTable>(&user_key).await?)?;
+                let known = self.store.get::<Devices>(&key).await?;
+                if known.is_none() {
+                    self.check_device_count(&user_id).await?;
+                }
+                writes.expect::<AccountsTable>(&user_key, &account);
+                let client_id = Some(client_id.as_str());
+                let logged_in = put_device(&mut writes, &key, known.as_ref(), &device, client_id, now_ts);
+                Ok::<_, E>((writes, (logged_in, known.map(|device| tokens_of(&device)))))
+            })
+            .await?;
+        self.shared.sessions.forget(gone.into_iter().flatten());
+        Ok(logged_in)
+    }
+
+    /// The OAuth clients that have a session on a platform.
+    pub async fn clients_in_use(&self, platform: &OwnedServerName) -> Result<HashSet<String>, AccountsError> {
+        let mut clients = HashSet::new();
+        let mut last: Option<DeviceKey> = None;
+        loop {
+            let mut range = Range::<Devices>::prefix_platform((), platform).limit(BATCH);
+            if let Some(last) = &last {
+                range = range.after(last);
+            }
+            let devices = self.store.range(range).await?;
+            let whole = devices.len() < BATCH;
+            last = devices.last().map(|(key, _)| key.clone());
+            clients.extend(devices.into_iter().filter_map(|(_, device)| device.client_id));
+            if whole {
+                return Ok(clients);
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Login tokens: by one, somebody who has proved to be a user elsewhere logs a client in, once.
+//! <https://spec.matrix.org/v1.19/client-server-api/#token-based-user-login>
+//!
+//! They are kept in memory: they last two minutes.
+
+use linkspan_platforms::Platform;
+use ruma::{OwnedUserId, api::client::uiaa::AuthData};
+
+use crate::{Accounts, AccountsError, LoggedIn, NewDevice, Purpose, token::new_token};
+
+/// How long a login token lasts, in milliseconds.
+const LOGIN_TOKEN_MS: u64 = 120_000;
+
+/// A login token.
+#[derive(Clone)]
+pub struct LoginToken {
+    /// The token.
+    pub token: String,
+    /// How long it lasts, in milliseconds.
+    pub expires_in_ms: u64,
+}
+
+impl Accounts {
+    /// A new token that logs a client of `user_id` in, once.
+    pub fn new_login_token(&self, user_id: &OwnedUserId, now_ts: u64) -> LoginToken {
+        let token = new_token("lsl_");
+        self.shared.login_tokens.put(token.clone(), user_id.clone(), now_ts + LOGIN_TOKEN_MS);
+        LoginToken { token, expires_in_ms: LOGIN_TOKEN_MS }
+    }
+
+    /// The same for a user who proves the password.
+    pub async fn prove_login_token(
+        &self,
+        user_id: &OwnedUserId,
+        auth: Option<&AuthData>,
+        now_ts: u64,
+    ) -> Result<LoginToken, AccountsError> {
+        self.prove_password(&Purpose::of_user(user_id, "get a login token"), auth, now_ts).await?;
+        Ok(self.new_login_token(user_id, now_ts))
+    }
+
+    /// Logs in whom a token of the platform stands for; the token is used up.
+    pub async fn log_in_by_token(
+        &self,
+        platform: &Platform,
+        token: &str,
+        device: NewDevice,
+        now_ts: u64,
+    ) -> Result<LoggedIn, AccountsError> {
+        let tokens = &self.shared.login_tokens;
+        let here = tokens.get(token, now_ts).filter(|user| user.server_name() == *platform.server_name());
+        let user_id = here.and_then(|_| tokens.take(token, now_ts));
+        let user_id = user_id.ok_or(AccountsError::Forbidden("this login token is not valid"))?;
+        self.start_session(user_id, device, now_ts).await
+    }
+}

@@ -1,0 +1,53 @@
+//! Setting a new password without the old one: by an e-mail address of the account.
+//! <https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3accountpassword>
+
+use linkspan_platforms::Platform;
+use linkspan_storage::{
+    WriteSet,
+    catalogue::{Accounts as AccountsTable, UserKey},
+    records::AccountRecord,
+};
+use ruma::api::client::uiaa::{AuthData, AuthType};
+
+use crate::{
+    Accounts, AccountsError, DeviceRemoved,
+    interactive::{Purpose, RESET_PASSWORD},
+    log_in::check_active,
+    password::check_password,
+};
+
+/// The stages of who has no password to prove.
+const EMAIL_FLOWS: &[&[AuthType]] = &[&[AuthType::EmailIdentity]];
+
+impl Accounts {
+    /// Sets the password of who confirms an address of the account; `log_out_others`: removes its devices.
+    pub async fn reset_password(
+        &self,
+        platform: &Platform,
+        new_password: String,
+        log_out_others: bool,
+        auth: Option<&AuthData>,
+        now_ts: u64,
+    ) -> Result<Vec<DeviceRemoved>, AccountsError> {
+        check_password(&new_password)?;
+        let purpose = Purpose::of_platform(platform.server_name(), RESET_PASSWORD);
+        let proof = self.authenticate_interactively(&purpose, EMAIL_FLOWS, auth, now_ts).await?;
+        let email = proof.email.ok_or(AccountsError::AddressNotValidated)?;
+        let owner = self.owner_of_email(platform.server_name(), &email.address).await?;
+        let user_id = owner.ok_or(AccountsError::AddressNotValidated)?;
+        let password_hash = self.shared.passwords.hash(new_password).await?;
+        let key = UserKey { user_id: user_id.clone() };
+        self.store
+            .update(async || {
+                let account = check_active(self.store.get::<AccountsTable>(&key).await?)?;
+                let mut writes = WriteSet::new();
+                writes.expect::<AccountsTable>(&key, &account);
+                let changed = AccountRecord { password_hash: Some(password_hash.clone()), ..account };
+                writes.put::<AccountsTable>(&key, &changed);
+                self.use_up(&mut writes, &email).await?;
+                Ok::<_, AccountsError>((writes, ()))
+            })
+            .await?;
+        if log_out_others { self.log_out_all(&user_id, None).await } else { Ok(Vec::new()) }
+    }
+}

@@ -1,0 +1,181 @@
+//! What a page that somebody links to is: fetched by the server, so that readers do not have to.
+//! <https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1mediapreview_url>
+//!
+//! Previews are kept in memory for a while, each platform's for itself. The picture of a page becomes media of
+//! the user who asked first, and counts as theirs.
+
+mod fetch;
+mod page;
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::stream;
+use image::ImageReader;
+use linkspan_outbound::Outbound;
+use quick_cache::sync::Cache;
+use reqwest::Url;
+use ruma::UserId;
+use serde_json::{Map, Value};
+use tokio::sync::{Mutex, Semaphore};
+
+use crate::{Description, Media, MediaError, preview::fetch::Fetched};
+
+/// How long a fetch may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Fetches at the same time, of all users.
+const FETCHES: usize = 16;
+/// Previews that are kept.
+const CACHED: usize = 2_000;
+/// For how long, in milliseconds: those of pages that were read …
+const FRESH_MS: u64 = 24 * 60 * 60 * 1000;
+/// … and that a page cannot be read.
+const FAILED_MS: u64 = 10 * 60 * 1000;
+/// The longest address, in bytes.
+const URL_BYTES: usize = 2_048;
+/// The greatest page that is read, in bytes; of a greater one the beginning is.
+const PAGE_BYTES: usize = 512 << 10;
+/// The greatest picture, in bytes.
+const PICTURE_BYTES: usize = 5 << 20;
+/// Addresses are spread over so many locks.
+const LOCKS: usize = 64;
+
+type Kept = (u64, Result<Arc<str>, String>);
+
+/// What is known of previews in memory only.
+pub(crate) struct Previews {
+    outbound: Outbound,
+    fetches: Semaphore,
+    kept: Cache<String, Kept>,
+    /// Held while an address is fetched: others who ask for it wait for the same answer.
+    locks: Vec<Mutex<()>>,
+    hasher: RandomState,
+}
+
+impl std::fmt::Debug for Previews {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Previews")
+    }
+}
+
+impl Previews {
+    pub(crate) fn new(allow_private: bool) -> Self {
+        Self {
+            outbound: Outbound::new(TIMEOUT, allow_private),
+            fetches: Semaphore::new(FETCHES),
+            kept: Cache::new(CACHED),
+            locks: (0..LOCKS).map(|_| Mutex::new(())).collect(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    fn get(&self, name: &str, now_ts: u64) -> Option<Result<Arc<str>, MediaError>> {
+        let (expires_ts, kept) = self.kept.get(name)?;
+        (now_ts < expires_ts).then(|| kept.map_err(MediaError::NoPreview))
+    }
+}
+
+impl Media {
+    /// What the page at an address is: a JSON object of OpenGraph's properties.
+    pub async fn preview_url(
+        &self,
+        user_id: &UserId,
+        url: &str,
+        now_ts: u64,
+    ) -> Result<Arc<str>, MediaError> {
+        let platform = self.shared.platforms.get(user_id.server_name()).ok_or(MediaError::NotFound)?;
+        if !platform.settings.url_previews {
+            return Err(MediaError::NotFound);
+        }
+        let no_page = || MediaError::NoPreview("this is not the address of a page".into());
+        let mut url: Url = Some(url)
+            .filter(|url| url.len() <= URL_BYTES)
+            .and_then(|url| url.parse().ok())
+            .ok_or_else(no_page)?;
+        url.set_fragment(None);
+        let previews = &self.shared.previews;
+        let name = format!("{} {url}", user_id.server_name());
+        if let Some(kept) = previews.get(&name, now_ts) {
+            return kept;
+        }
+        let _one = previews.locks[(previews.hasher.hash_one(&name) % LOCKS as u64) as usize].lock().await;
+        if let Some(kept) = previews.get(&name, now_ts) {
+            return kept;
+        }
+        let made = self.make_preview(user_id, url, now_ts).await;
+        match &made {
+            Ok(preview) => previews.kept.insert(name, (now_ts + FRESH_MS, Ok(preview.clone()))),
+            Err(MediaError::NoPreview(reason)) => {
+                previews.kept.insert(name, (now_ts + FAILED_MS, Err(reason.clone())));
+            }
+            // What is wrong with this server is not kept.
+            Err(_) => {}
+        }
+        made
+    }
+
+    async fn make_preview(&self, user_id: &UserId, url: Url, now_ts: u64) -> Result<Arc<str>, MediaError> {
+        let previews = &self.shared.previews;
+        let _permit = previews.fetches.acquire().await.map_err(|_| MediaError::Busy)?;
+        let fetched = fetch::fetch(&previews.outbound, url, PAGE_BYTES, PICTURE_BYTES).await;
+        let mut preview = Map::new();
+        match fetched.map_err(MediaError::NoPreview)? {
+            Fetched::Page { url, html } => {
+                let read = page::read(&html);
+                preview.extend(read.properties.into_iter().map(|(name, text)| (name, Value::String(text))));
+                preview.entry("og:url").or_insert_with(|| Value::String(url.to_string()));
+                let picture = read.picture.and_then(|picture| url.join(&picture).ok());
+                if let Some(picture) = picture {
+                    // A page without its picture is still a page.
+                    if let Ok(Fetched::Picture { content_type, bytes, .. }) =
+                        fetch::fetch(&previews.outbound, picture, 0, PICTURE_BYTES).await
+                    {
+                        self.add_picture(user_id, &mut preview, content_type, bytes, now_ts).await?;
+                    }
+                }
+            }
+            Fetched::Picture { url, content_type, bytes } => {
+                preview.insert("og:url".into(), url.to_string().into());
+                self.add_picture(user_id, &mut preview, content_type, bytes, now_ts).await?;
+            }
+        }
+        Ok(Value::Object(preview).to_string().into())
+    }
+
+    async fn add_picture(
+        &self,
+        user_id: &UserId,
+        preview: &mut Map<String, Value>,
+        content_type: String,
+        bytes: Vec<u8>,
+        now_ts: u64,
+    ) -> Result<(), MediaError> {
+        // What is no picture is not stored, whatever its server says.
+        let reader = ImageReader::new(std::io::Cursor::new(&bytes)).with_guessed_format();
+        let Some((width, height)) = reader.ok().and_then(|reader| reader.into_dimensions().ok()) else {
+            return Ok(());
+        };
+        let size_bytes = bytes.len() as u64;
+        let description = Description {
+            content_type: Some(content_type.clone()),
+            filename: None,
+            size_bytes: Some(size_bytes),
+        };
+        let content = stream::iter([Ok::<_, std::io::Error>(bytes.into())]);
+        let uri = match self.upload(user_id, description, content, now_ts).await {
+            Ok(uri) => uri,
+            // Without room for it there is no picture.
+            Err(MediaError::TooLarge { .. } | MediaError::QuotaExceeded { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        preview.insert("og:image".into(), uri.to_string().into());
+        preview.insert("og:image:type".into(), content_type.into());
+        preview.insert("og:image:width".into(), width.into());
+        preview.insert("og:image:height".into(), height.into());
+        preview.insert("matrix:image:size".into(), size_bytes.into());
+        Ok(())
+    }
+}

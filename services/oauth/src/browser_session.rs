@@ -1,0 +1,101 @@
+//! Browsers in which somebody has logged in to a platform's pages.
+//!
+//! A cookie holds a token; the store holds its hash. A session ends with its time, with the account, and when
+//! the password changes.
+
+use linkspan_accounts::{Credentials, hash_token, new_token};
+use linkspan_platforms::Platform;
+use linkspan_storage::{
+    StorageError, WriteSet,
+    catalogue::{BrowserSessions, PlatformHashKey},
+    records::{AccountRecord, BrowserSessionRecord},
+};
+use ruma::{OwnedServerName, OwnedUserId};
+
+use crate::{OAuth, OAuthError};
+
+/// How long a session lasts, in milliseconds.
+const SESSION_MS: u64 = 12 * 3_600_000;
+/// For how long a proof of the password counts as fresh, in milliseconds.
+const FRESH_MS: u64 = 10 * 60_000;
+
+/// Somebody in a browser.
+#[derive(Clone, Debug)]
+pub struct BrowserSession {
+    /// Who.
+    pub user_id: OwnedUserId,
+    /// Whether the password was proved just now.
+    pub fresh: bool,
+}
+
+impl OAuth {
+    /// Logs a browser in by password; the token for its cookie.
+    pub async fn log_browser_in(
+        &self,
+        platform: &Platform,
+        credentials: Credentials,
+        now_ts: u64,
+    ) -> Result<String, OAuthError> {
+        let user_id = self.accounts.check_log_in(platform, credentials).await?;
+        self.begin_browser_session(&user_id, now_ts).await
+    }
+
+    /// Logs in a browser whose user has proved everything; the token for its cookie.
+    pub async fn begin_browser_session(
+        &self,
+        user_id: &OwnedUserId,
+        now_ts: u64,
+    ) -> Result<String, OAuthError> {
+        let gone = OAuthError::InvalidRequest("this account has no password");
+        let account = self.accounts.account(user_id).await?;
+        let password_stamp = account.as_ref().and_then(stamp).ok_or(gone)?;
+        let token = new_token("lsb_");
+        let expires_ts = now_ts + SESSION_MS;
+        let user_id = user_id.clone();
+        let key = session_key(&user_id.server_name().to_owned(), &token);
+        let record = BrowserSessionRecord { user_id, password_stamp, proved_ts: now_ts, expires_ts };
+        let mut writes = WriteSet::new();
+        writes.put::<BrowserSessions>(&key, &record);
+        self.store.commit(writes).await.map_err(StorageError::from)?;
+        Ok(token)
+    }
+
+    /// Who has logged in to a platform with the token of a cookie; None: nobody, or no longer.
+    pub async fn browser_session(
+        &self,
+        platform: &OwnedServerName,
+        token: &str,
+        now_ts: u64,
+    ) -> Result<Option<BrowserSession>, OAuthError> {
+        let session = self.store.get::<BrowserSessions>(&session_key(platform, token)).await?;
+        let Some(session) = session.filter(|session| now_ts < session.expires_ts) else { return Ok(None) };
+        let account = self.accounts.account(&session.user_id).await?;
+        if account.as_ref().and_then(stamp) != Some(session.password_stamp) {
+            return Ok(None);
+        }
+        let fresh = now_ts.saturating_sub(session.proved_ts) < FRESH_MS;
+        Ok(Some(BrowserSession { user_id: session.user_id, fresh }))
+    }
+
+    /// Logs a browser out.
+    pub async fn end_browser_session(
+        &self,
+        platform: &OwnedServerName,
+        token: &str,
+    ) -> Result<(), OAuthError> {
+        let mut writes = WriteSet::new();
+        writes.delete::<BrowserSessions>(&session_key(platform, token));
+        self.store.commit(writes).await.map_err(StorageError::from)?;
+        Ok(())
+    }
+}
+
+/// What changes when the password does; None: nobody can log in.
+fn stamp(account: &AccountRecord) -> Option<[u8; 32]> {
+    let hash = account.password_hash.as_deref().filter(|_| !account.deactivated)?;
+    Some(hash_token(hash))
+}
+
+fn session_key(platform: &OwnedServerName, token: &str) -> PlatformHashKey {
+    PlatformHashKey { platform: platform.clone(), hash: hash_token(token) }
+}

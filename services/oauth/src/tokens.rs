@@ -1,0 +1,108 @@
+//! What the token endpoint gives: tokens for a code, for what was allowed elsewhere, or for older tokens.
+//! <https://spec.matrix.org/v1.19/client-server-api/#grant-types>
+
+use std::net::IpAddr;
+
+use linkspan_accounts::{AccountsError, DeviceRemoved, LoggedIn, RefreshOutcome};
+use linkspan_platforms::Platform;
+
+use crate::{OAuth, OAuthError, Scope};
+
+/// What a client comes with.
+#[derive(Clone)]
+#[allow(missing_docs)]
+pub enum TokenRequest {
+    /// A code, and that it is the client's.
+    Code { code: String, redirect_uri: String, code_verifier: String },
+    /// A refresh token.
+    Refresh { refresh_token: String },
+    /// A device code.
+    Device { device_code: String },
+}
+
+/// Tokens for a client.
+#[derive(Clone)]
+pub struct Tokens {
+    /// The access token.
+    pub access_token: String,
+    /// The refresh token.
+    pub refresh_token: String,
+    /// How long the access token lasts, in milliseconds.
+    pub expires_in_ms: u64,
+    /// What they are good for.
+    pub scope: String,
+}
+
+/// What a client gets.
+#[derive(Clone)]
+pub enum TokenOutcome {
+    /// Tokens.
+    Tokens(Tokens),
+    /// Nothing: what it came with was used before. What that gave was taken back.
+    Compromised(Vec<DeviceRemoved>),
+}
+
+/// Who asks, from where, and when.
+#[derive(Clone, Copy)]
+pub(crate) struct Asker<'a> {
+    pub(crate) client_id: &'a str,
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) now_ts: u64,
+}
+
+impl OAuth {
+    /// Gives a client of a platform tokens for what it comes with.
+    pub async fn give_tokens(
+        &self,
+        platform: &Platform,
+        client_id: &str,
+        request: TokenRequest,
+        address: Option<IpAddr>,
+        now_ts: u64,
+    ) -> Result<TokenOutcome, OAuthError> {
+        let asker = Asker { client_id, address, now_ts };
+        match request {
+            TokenRequest::Code { code, redirect_uri, code_verifier } => {
+                self.redeem_code(platform, asker, &code, &redirect_uri, &code_verifier).await
+            }
+            TokenRequest::Refresh { refresh_token } => self.refresh(platform, asker, &refresh_token).await,
+            TokenRequest::Device { device_code } => {
+                self.redeem_device_code(platform, asker, &device_code).await
+            }
+        }
+    }
+
+    async fn refresh(
+        &self,
+        platform: &Platform,
+        asker: Asker<'_>,
+        refresh_token: &str,
+    ) -> Result<TokenOutcome, OAuthError> {
+        let server_name = platform.server_name();
+        let refreshed =
+            self.accounts.refresh_session(server_name, asker.client_id, refresh_token, asker.now_ts).await;
+        match refreshed {
+            Ok(RefreshOutcome::Refreshed { tokens, device_id }) => Ok(TokenOutcome::Tokens(Tokens {
+                access_token: tokens.access_token,
+                refresh_token: tokens.refresh_token,
+                expires_in_ms: tokens.expires_in_ms,
+                scope: Scope::of_device(&device_id),
+            })),
+            Ok(RefreshOutcome::Compromised(removed)) => Ok(TokenOutcome::Compromised(removed)),
+            Err(AccountsError::UnknownToken { .. }) => {
+                Err(OAuthError::InvalidGrant("the refresh token is not valid"))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The tokens of a session that has begun.
+pub(crate) fn begun(session: LoggedIn, scope: String) -> TokenOutcome {
+    TokenOutcome::Tokens(Tokens {
+        access_token: session.access_token,
+        refresh_token: session.refresh_token.unwrap_or_default(),
+        expires_in_ms: session.expires_in_ms.unwrap_or_default(),
+        scope,
+    })
+}

@@ -1,0 +1,113 @@
+//! What can be done to an event that waits: restart, cancel, send.
+
+use linkspan_platforms::RateClass;
+use linkspan_storage::{WriteSet, catalogue::DelayedEventQueue, records::DelayedEventRecord};
+use ruma::{OwnedEventId, OwnedServerName};
+
+use super::{due_ts, put_finalised, put_scheduled, queue_key};
+use crate::{Result, Rooms, RoomsError, send::Also};
+
+/// What is done to an event that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DelayAction {
+    /// Its delay begins anew.
+    Restart,
+    /// It is sent at once.
+    Send,
+    /// It is never sent.
+    Cancel,
+}
+
+impl Rooms {
+    /// Acts on a delayed event of a platform. What has happened already succeeds again.
+    pub async fn act_on_delayed_event(
+        &self,
+        platform: &OwnedServerName,
+        delay_id: &str,
+        action: DelayAction,
+        now_ts: u64,
+    ) -> Result<()> {
+        let _lock = self.shared.delays.lock(delay_id).await;
+        let record = self.delayed_event(platform, delay_id).await?;
+        let record = record.ok_or_else(|| RoomsError::NotFound("there is no such delayed event".into()))?;
+        if record.finalised_ts.is_some() {
+            let was_sent = record.event_id.is_some();
+            return match action {
+                DelayAction::Send if was_sent => Ok(()),
+                DelayAction::Cancel if !was_sent => Ok(()),
+                _ => Err(RoomsError::Finalised),
+            };
+        }
+        match action {
+            DelayAction::Restart => self.restart(platform, delay_id, record, now_ts).await,
+            DelayAction::Cancel => {
+                let ended =
+                    DelayedEventRecord { finalised_ts: Some(now_ts), by_action: true, ..record.clone() };
+                let mut writes = WriteSet::new();
+                put_finalised(&mut writes, delay_id, &record, &ended);
+                self.store().commit(writes).await?;
+                Ok(())
+            }
+            // After a failure it goes on waiting.
+            DelayAction::Send => self.send_delayed(delay_id, &record, true, now_ts).await,
+        }
+    }
+
+    async fn restart(
+        &self,
+        platform: &OwnedServerName,
+        delay_id: &str,
+        mut record: DelayedEventRecord,
+        now_ts: u64,
+    ) -> Result<()> {
+        let mut writes = WriteSet::new();
+        writes.delete::<DelayedEventQueue>(&queue_key(platform, delay_id, due_ts(&record)));
+        record.running_since_ts = now_ts;
+        put_scheduled(&mut writes, delay_id, &record);
+        self.store().commit(writes).await?;
+        self.shared.delays.changed.notify_one();
+        Ok(())
+    }
+
+    /// Sends an event as its user would now, and notes in the same write-set that it was sent.
+    pub(super) async fn send_delayed(
+        &self,
+        delay_id: &str,
+        record: &DelayedEventRecord,
+        by_action: bool,
+        now_ts: u64,
+    ) -> Result<()> {
+        let DelayedEventRecord { user_id, room_id, event_type, content, .. } = record;
+        self.check_delayed_sender(record).await?;
+        let also = Also {
+            delay_id: Some(delay_id.to_owned()),
+            write: Box::new(|writes: &mut WriteSet, event_id: &OwnedEventId| {
+                let ended = DelayedEventRecord {
+                    finalised_ts: Some(now_ts),
+                    by_action,
+                    event_id: Some(event_id.clone()),
+                    ..record.clone()
+                };
+                put_finalised(writes, delay_id, record, &ended);
+            }),
+        };
+        match &record.state_key {
+            Some(state_key) => {
+                self.set_state_and(user_id, room_id, event_type, state_key, content, also, now_ts).await?
+            }
+            None => self.send_message_and(user_id, room_id, event_type, content, None, also, now_ts).await?,
+        };
+        Ok(())
+    }
+
+    /// Nobody sends by waiting what they may not send otherwise.
+    async fn check_delayed_sender(&self, record: &DelayedEventRecord) -> Result<()> {
+        if !self.shared.accounts.may_act(&record.user_id).await? {
+            return Err(RoomsError::Forbidden("the account cannot be used".into()));
+        }
+        let limiter = &self.platform_of(&record.user_id)?.rate_limiter;
+        limiter
+            .check(RateClass::Message, record.user_id.as_str())
+            .map_err(|limited| RoomsError::TooManyDelayed { retry_after: limited.retry_after })
+    }
+}

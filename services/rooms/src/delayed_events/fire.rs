@@ -1,0 +1,124 @@
+//! Sending delayed events when their time has come.
+
+use std::time::Duration;
+
+use linkspan_accounts::AccountsError;
+use linkspan_storage::{
+    Range, WriteSet,
+    catalogue::{DelayQueueKey, DelayedEventQueue},
+    records::DelayedEventRecord,
+};
+use tokio::task::JoinSet;
+
+use super::{due_ts, put_finalised, until};
+use crate::{Result, Rooms, RoomsError};
+
+/// Events of a platform that are sent at the same time.
+const BATCH: usize = 64;
+/// How long to wait at most: clocks are set.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+/// How long to wait after the store has failed.
+const AFTER_FAILURE: Duration = Duration::from_secs(5);
+
+impl Rooms {
+    /// Sends delayed events for as long as it runs, none before its time. `clock` says milliseconds since the
+    /// Unix epoch.
+    pub async fn send_delayed_events(self, clock: impl Fn() -> u64) {
+        loop {
+            let wait = match self.send_due(clock()).await {
+                Ok(Some(due_ts)) => until(due_ts, clock()).min(MAX_WAIT),
+                Ok(None) => MAX_WAIT,
+                Err(error) => {
+                    tracing::warn!(%error, "delayed events could not be sent; they are tried again");
+                    AFTER_FAILURE
+                }
+            };
+            // Whoever schedules while nobody listens here is remembered.
+            let _ = tokio::time::timeout(wait, self.shared.delays.changed.notified()).await;
+        }
+    }
+
+    /// Sends what is due; gives when the next is.
+    async fn send_due(&self, now_ts: u64) -> Result<Option<u64>> {
+        let mut next_ts = None;
+        for platform in self.shared.platforms.iter() {
+            loop {
+                let range = Range::<DelayedEventQueue>::prefix((platform.server_name(),)).limit(BATCH);
+                let queued = self.store().keys(range).await?;
+                let waiting = queued.iter().find(|key| key.due_ts > now_ts).map(|key| key.due_ts);
+                let due: Vec<_> = queued.into_iter().filter(|key| key.due_ts <= now_ts).collect();
+                if due.is_empty() {
+                    next_ts = [next_ts, waiting].into_iter().flatten().min();
+                    break;
+                }
+                self.send_all(due, now_ts).await?;
+            }
+        }
+        Ok(next_ts)
+    }
+
+    async fn send_all(&self, due: Vec<DelayQueueKey>, now_ts: u64) -> Result<()> {
+        let mut sending = JoinSet::new();
+        for key in due {
+            let rooms = self.clone();
+            sending.spawn(async move { rooms.fire(key, now_ts).await });
+        }
+        let mut outcome = Ok(());
+        while let Some(fired) = sending.join_next().await {
+            match fired {
+                Ok(fired) => outcome = outcome.and(fired),
+                Err(error) => tracing::error!(%error, "sending a delayed event broke off"),
+            }
+        }
+        outcome
+    }
+
+    /// Sends an event that is due, or notes why it cannot be sent. The error: the store failed.
+    async fn fire(&self, key: DelayQueueKey, now_ts: u64) -> Result<()> {
+        let delay_id = &key.delay_id;
+        let _lock = self.shared.delays.lock(delay_id).await;
+        let record = self.delayed_event(&key.platform, delay_id).await?;
+        let is_due =
+            |record: &DelayedEventRecord| record.finalised_ts.is_none() && due_ts(record) == key.due_ts;
+        let Some(record) = record.filter(is_due) else {
+            // It was restarted, or has ended, since the queue was read.
+            let mut writes = WriteSet::new();
+            writes.delete::<DelayedEventQueue>(&key);
+            self.store().commit(writes).await?;
+            return Ok(());
+        };
+        match self.send_delayed(delay_id, &record, false, now_ts).await {
+            Ok(()) => Ok(()),
+            Err(error @ (RoomsError::Storage(_) | RoomsError::Accounts(AccountsError::Storage(_)))) => {
+                Err(error)
+            }
+            Err(error) => {
+                let ended = DelayedEventRecord {
+                    finalised_ts: Some(now_ts),
+                    error: Some((errcode(&error).to_owned(), error.to_string())),
+                    ..record.clone()
+                };
+                let mut writes = WriteSet::new();
+                put_finalised(&mut writes, delay_id, &record, &ended);
+                self.store().commit(writes).await?;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The code that its user will be told.
+fn errcode(error: &RoomsError) -> &'static str {
+    match error {
+        RoomsError::Forbidden(_) => "M_FORBIDDEN",
+        RoomsError::NotFound(_) => "M_NOT_FOUND",
+        RoomsError::Invalid(_) => "M_INVALID_PARAM",
+        RoomsError::BadJson(_) => "M_BAD_JSON",
+        RoomsError::TooLarge(_) => "M_TOO_LARGE",
+        RoomsError::TooManyDelayed { .. } => "M_LIMIT_EXCEEDED",
+        RoomsError::DuplicateAnnotation => "M_DUPLICATE_ANNOTATION",
+        RoomsError::InviteBlocked => "M_INVITE_BLOCKED",
+        RoomsError::Accounts(AccountsError::Suspended) => "M_USER_SUSPENDED",
+        _ => "M_UNKNOWN",
+    }
+}

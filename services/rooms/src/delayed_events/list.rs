@@ -1,0 +1,106 @@
+//! What a user has scheduled, and how it ended.
+
+use ruma::{OwnedRoomId, OwnedUserId};
+
+use super::DelayedEvent;
+use crate::{Result, Rooms, RoomsError};
+
+/// By which time delayed events are listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DelayOrder {
+    /// When they are, or were, to be sent.
+    #[default]
+    Due,
+    /// When they ended, or are to be sent.
+    Finalised,
+    /// When they were scheduled or restarted.
+    RunningSince,
+}
+
+/// How delayed events stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DelayStatus {
+    /// They wait.
+    Scheduled,
+    /// They were sent, cancelled, or failed.
+    Finalised,
+    /// They were sent.
+    Sent,
+    /// They were cancelled.
+    Cancelled,
+    /// They failed.
+    Failed,
+}
+
+/// Which delayed events are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct DelayQuery {
+    /// By which time.
+    pub order: DelayOrder,
+    /// The latest first.
+    pub backwards: bool,
+    /// Not before this time; backwards: not after it.
+    pub since_ts: u64,
+    /// Those that stand so, in all these ways.
+    pub status: Vec<DelayStatus>,
+    /// Of this room.
+    pub room_id: Option<OwnedRoomId>,
+    /// Of this type.
+    pub event_type: Option<String>,
+    /// Those that ended by somebody's action, or by time.
+    pub by_action: Option<bool>,
+}
+
+impl DelayQuery {
+    fn key(&self, event: &DelayedEvent) -> u64 {
+        match self.order {
+            DelayOrder::Due => event.due_ts(),
+            DelayOrder::Finalised => event.record.finalised_ts.unwrap_or(event.due_ts()),
+            DelayOrder::RunningSince => event.record.running_since_ts,
+        }
+    }
+
+    fn matches(&self, event: &DelayedEvent) -> bool {
+        let record = &event.record;
+        let ended = record.finalised_ts.is_some();
+        let stands = |status: &DelayStatus| match status {
+            DelayStatus::Scheduled => !ended,
+            DelayStatus::Finalised => ended,
+            DelayStatus::Sent => record.event_id.is_some(),
+            DelayStatus::Cancelled => ended && record.event_id.is_none() && record.error.is_none(),
+            DelayStatus::Failed => record.error.is_some(),
+        };
+        let key = self.key(event);
+        self.status.iter().all(stands)
+            && self.room_id.as_ref().is_none_or(|room_id| *room_id == record.room_id)
+            && self.event_type.as_ref().is_none_or(|wanted| *wanted == record.event_type)
+            && self.by_action.is_none_or(|wanted| ended && wanted == record.by_action)
+            && if self.backwards { key <= self.since_ts } else { key >= self.since_ts }
+    }
+}
+
+impl Rooms {
+    /// The delayed events of a user, all in one page: there are never many.
+    pub async fn list_delayed_events(
+        &self,
+        user_id: &OwnedUserId,
+        query: &DelayQuery,
+    ) -> Result<Vec<DelayedEvent>> {
+        let mut events = self.delayed_events_of(user_id).await?;
+        events.retain(|event| query.matches(event));
+        events.sort_by_key(|event| query.key(event));
+        if query.backwards {
+            events.reverse();
+        }
+        Ok(events)
+    }
+
+    /// A delayed event of a user.
+    pub async fn get_delayed_event(&self, user_id: &OwnedUserId, delay_id: &str) -> Result<DelayedEvent> {
+        let record = self.delayed_event(&user_id.server_name().to_owned(), delay_id).await?;
+        let record = record.filter(|record| record.user_id == *user_id);
+        record
+            .map(|record| DelayedEvent { delay_id: delay_id.to_owned(), record })
+            .ok_or_else(|| RoomsError::NotFound("you have no such delayed event".into()))
+    }
+}

@@ -1,0 +1,123 @@
+//! Delayed events: what a user has the server send later, unless it is taken back in time.
+//! <https://github.com/matrix-org/matrix-spec-proposals/pull/4140>
+//!
+//! Who knows the id of one may send, restart or cancel it: that is how the service that carries a call says
+//! that somebody has gone. A sent event and the note that it was sent are one write-set, so none is sent twice.
+
+mod act;
+mod fire;
+mod list;
+mod schedule;
+
+use std::{collections::hash_map::RandomState, hash::BuildHasher, time::Duration};
+
+use linkspan_storage::{
+    WriteSet,
+    catalogue::{
+        DelayQueueKey, DelayedEventQueue, DelayedEvents, PlatformKey, UserDelayedEvents, UserNameKey,
+    },
+    records::DelayedEventRecord,
+};
+use ruma::OwnedServerName;
+use tokio::sync::{Mutex, MutexGuard, Notify};
+
+use crate::{Result, Rooms};
+
+pub use act::DelayAction;
+pub use list::{DelayOrder, DelayQuery, DelayStatus};
+pub use schedule::NewDelayedEvent;
+
+/// The longest delay: 30 days, in milliseconds.
+pub const MAX_DELAY_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+/// The most events of a user that wait.
+pub const MAX_SCHEDULED: usize = 100;
+/// The most events of a user of which it is kept how they ended.
+const MAX_FINALISED: usize = 100;
+/// For how long that is kept, in milliseconds.
+const FINALISED_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+/// Delayed events are spread over so many locks.
+const LOCKS: usize = 64;
+
+/// A delayed event.
+#[derive(Clone, Debug)]
+pub struct DelayedEvent {
+    /// Its id: whoever knows it may act on the event.
+    pub delay_id: String,
+    /// The event, and how it ended if it did.
+    pub record: DelayedEventRecord,
+}
+
+impl DelayedEvent {
+    /// When it is to be sent.
+    pub fn due_ts(&self) -> u64 {
+        due_ts(&self.record)
+    }
+}
+
+fn due_ts(record: &DelayedEventRecord) -> u64 {
+    record.running_since_ts.saturating_add(record.delay_ms)
+}
+
+/// What is known of delayed events in memory only.
+#[derive(Debug)]
+pub(crate) struct Delays {
+    /// Whoever changes a delayed event holds its lock: so it ends once.
+    locks: Vec<Mutex<()>>,
+    hasher: RandomState,
+    /// The first in the queue may be another than before.
+    changed: Notify,
+}
+
+impl Delays {
+    pub(crate) fn new() -> Self {
+        let locks = (0..LOCKS).map(|_| Mutex::new(())).collect();
+        Self { locks, hasher: RandomState::new(), changed: Notify::new() }
+    }
+
+    async fn lock(&self, name: &str) -> MutexGuard<'_, ()> {
+        self.locks[(self.hasher.hash_one(name) % LOCKS as u64) as usize].lock().await
+    }
+}
+
+impl Rooms {
+    async fn delayed_event(
+        &self,
+        platform: &OwnedServerName,
+        id: &str,
+    ) -> Result<Option<DelayedEventRecord>> {
+        Ok(self.store().get::<DelayedEvents>(&event_key(platform, id)).await?)
+    }
+}
+
+fn event_key(platform: &OwnedServerName, delay_id: &str) -> PlatformKey {
+    PlatformKey { platform: platform.clone(), name: delay_id.to_owned() }
+}
+
+fn queue_key(platform: &OwnedServerName, delay_id: &str, due_ts: u64) -> DelayQueueKey {
+    DelayQueueKey { platform: platform.clone(), due_ts, delay_id: delay_id.to_owned() }
+}
+
+/// Writes an event that waits from now on.
+fn put_scheduled(writes: &mut WriteSet, delay_id: &str, record: &DelayedEventRecord) {
+    let platform = record.user_id.server_name().to_owned();
+    writes.put::<DelayedEvents>(&event_key(&platform, delay_id), record);
+    writes.put::<DelayedEventQueue>(&queue_key(&platform, delay_id, due_ts(record)), &());
+    let of_user = UserNameKey { user_id: record.user_id.clone(), name: delay_id.to_owned() };
+    writes.put::<UserDelayedEvents>(&of_user, &());
+}
+
+/// Writes how an event ended.
+fn put_finalised(
+    writes: &mut WriteSet,
+    delay_id: &str,
+    before: &DelayedEventRecord,
+    ended: &DelayedEventRecord,
+) {
+    let platform = before.user_id.server_name().to_owned();
+    writes.put::<DelayedEvents>(&event_key(&platform, delay_id), ended);
+    writes.delete::<DelayedEventQueue>(&queue_key(&platform, delay_id, due_ts(before)));
+}
+
+fn until(due_ts: u64, now_ts: u64) -> Duration {
+    Duration::from_millis(due_ts.saturating_sub(now_ts))
+}

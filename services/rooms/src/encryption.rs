@@ -1,0 +1,200 @@
+//! Where the platforms' rules on encryption are applied: to every event that comes into a room, to rooms that are
+//! created, to what is shown. What the rules are is decided in `domain`.
+//! See docs/decisions/0007-encryption-rules.md.
+
+use std::sync::Arc;
+
+use linkspan_domain::{
+    EncryptionRule, Pdu, RoomEncryption, RulesPresent, check_event, check_member, check_redacted,
+    check_to_device,
+};
+use linkspan_storage::{Range, catalogue::Members};
+use ruma::{
+    OwnedUserId, ServerName, UserId,
+    events::{StateEventType, TimelineEventType},
+};
+
+use crate::{
+    CreateRoom, InitialState, Result, Room, Rooms, ToDeviceMessage,
+    append::{Append, object, text},
+};
+
+const SPACE: &str = "m.space";
+const ENCRYPTION: &str = "m.room.encryption";
+/// The algorithm of rooms that are encrypted without their creator's saying so.
+const ALGORITHM: &str = "m.megolm.v1.aes-sha2";
+
+/// Whether who has this membership counts among the people of a room. Who is invited does: it must not happen that
+/// an invitation that was right cannot be accepted.
+fn is_present(membership: &str) -> bool {
+    matches!(membership, "join" | "invite")
+}
+
+impl Rooms {
+    /// What a user's platform demands of encryption; None: nothing, or it is not hosted.
+    pub fn encryption_rule(&self, user_id: &UserId) -> Option<EncryptionRule> {
+        self.rule_of(user_id.server_name())
+    }
+
+    fn rule_of(&self, platform: &ServerName) -> Option<EncryptionRule> {
+        self.shared.platforms.get(platform)?.settings.encryption.rule()
+    }
+
+    /// The rules that the people of a room bring, as the disk has it.
+    async fn stored_rules(&self, room: &Room) -> Result<RulesPresent> {
+        let mut present = RulesPresent::default();
+        for platform in self.shared.platforms.iter() {
+            let Some(rule) = platform.settings.encryption.rule() else { continue };
+            let range = Range::<Members>::prefix_platform((&room.id,), platform.server_name());
+            let people = self.store().range(range).await?;
+            for _ in people.iter().filter(|(_, member)| is_present(&member.membership)) {
+                present.add(platform.server_name(), rule);
+            }
+        }
+        Ok(present)
+    }
+
+    /// The rules that hold in a room, for who holds the writer. Each append loads them before it changes members, so
+    /// that the disk is complete whenever they are not loaded yet.
+    pub(crate) async fn rules_present(
+        &self,
+        room: &Room,
+        known: &mut Option<Arc<RulesPresent>>,
+    ) -> Result<Arc<RulesPresent>> {
+        if let Some(known) = known {
+            return Ok(known.clone());
+        }
+        let present = Arc::new(self.stored_rules(room).await?);
+        *known = Some(present.clone());
+        Ok(present)
+    }
+
+    fn rules_of<'a>(&self, people: impl Iterator<Item = &'a OwnedUserId>) -> RulesPresent {
+        let mut present = RulesPresent::default();
+        for user_id in people {
+            if let Some(rule) = self.encryption_rule(user_id) {
+                present.add(user_id.server_name(), rule);
+            }
+        }
+        present
+    }
+
+    /// Encrypts the room that is to be created if somebody in it needs that, and refuses it if somebody else cannot
+    /// have that: before anything of it is there.
+    pub(crate) fn plan_encryption(&self, creator: &OwnedUserId, command: &mut CreateRoom) -> Result<()> {
+        let is_space = command.creation_content.get("type").and_then(|kind| kind.as_str()) == Some(SPACE);
+        if is_space {
+            return Ok(());
+        }
+        let present = self.rules_of(std::iter::once(creator).chain(&command.invite));
+        present.check_agree()?;
+        if present.platform_with(EncryptionRule::Required).is_some() {
+            encrypt(&mut command.initial_state);
+        }
+        Ok(())
+    }
+
+    /// Carries encryption over to the room that replaces another, also if that was not encrypted when somebody's
+    /// platform began to require it.
+    pub(crate) async fn keep_encryption(
+        &self,
+        room: &Arc<Room>,
+        initial_state: &mut Vec<InitialState>,
+        now_ts: u64,
+    ) -> Result<()> {
+        let append = self.begin(room, now_ts).await?;
+        let required = append.present.platform_with(EncryptionRule::Required).is_some();
+        if required && !is_space(room) {
+            encrypt(initial_state);
+        }
+        Ok(())
+    }
+
+    /// Messages that belong into a room do not go past it to devices.
+    pub(crate) fn check_to_device(
+        &self,
+        sender: &OwnedUserId,
+        event_type: &str,
+        messages: &[ToDeviceMessage],
+    ) -> Result<()> {
+        let people = std::iter::once(sender).chain(messages.iter().map(|message| &message.user_id));
+        Ok(check_to_device(&self.rules_of(people), event_type)?)
+    }
+}
+
+impl Append {
+    /// Whether the rules of the platforms that are in the room let an event in, which is otherwise allowed.
+    pub(crate) async fn check_encryption_rules(&mut self, pdu: &Pdu) -> Result<()> {
+        check_event(&self.present, pdu)?;
+        if pdu.event_type == TimelineEventType::RoomMember {
+            self.check_newcomer(pdu).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether who comes in, is invited or asks to be is let in. Who is there already may change their profile.
+    async fn check_newcomer(&mut self, pdu: &Pdu) -> Result<()> {
+        let user_id = pdu.state_key.as_deref().and_then(|user_id| OwnedUserId::try_from(user_id).ok());
+        let Some(user_id) = user_id else { return Ok(()) };
+        let Some(rule) = self.rooms.encryption_rule(&user_id) else { return Ok(()) };
+        let membership = pdu.membership().unwrap_or_default();
+        if !is_present(&membership) && membership != "knock" {
+            return Ok(());
+        }
+        let before = self.membership(&user_id).await?.unwrap_or_default();
+        // A space is no place to talk: it need not be encrypted to be one where nothing in the clear is said.
+        if before == "join" || before == membership || self.is_creation() || is_space(&self.room) {
+            return Ok(());
+        }
+        let encryption = self.state_event(&StateEventType::RoomEncryption, "").await?;
+        let encryption = RoomEncryption::of(encryption.as_deref());
+        Ok(check_member(&self.present, encryption, user_id.server_name(), rule)?)
+    }
+
+    /// Whether the creator comes into the room that is being created: what else it will be is planned.
+    fn is_creation(&self) -> bool {
+        self.head.joined == 0 && self.head.seq <= 1
+    }
+
+    /// Whether an event may lose its content.
+    pub(crate) fn check_redacted(&self, target: &Pdu) -> Result<()> {
+        Ok(check_redacted(&self.present, target)?)
+    }
+
+    /// Whether words in the clear are not accepted here.
+    pub(crate) fn keeps_words_out(&self) -> bool {
+        self.present.platform_with(EncryptionRule::Required).is_some()
+    }
+
+    /// Notes the rule that a user brings into the room, or takes out of it.
+    pub(crate) fn note_rule(&mut self, user_id: &UserId, before: &str, now: &str) {
+        let Some(rule) = self.rooms.encryption_rule(user_id) else { return };
+        match (is_present(before), is_present(now)) {
+            (false, true) => Arc::make_mut(&mut self.present).add(user_id.server_name(), rule),
+            (true, false) => Arc::make_mut(&mut self.present).remove(user_id.server_name()),
+            _ => {}
+        }
+    }
+}
+
+fn is_space(room: &Room) -> bool {
+    room.record.room_type.as_deref() == Some(SPACE)
+}
+
+/// Has the state that a room starts with turn encryption on.
+fn encrypt(initial_state: &mut Vec<InitialState>) {
+    let is_encrypted = |state: &InitialState| {
+        state.content.get("algorithm").and_then(|algorithm| algorithm.as_str()) == Some(ALGORITHM)
+    };
+    let given =
+        initial_state.iter_mut().find(|state| state.event_type == ENCRYPTION && state.state_key.is_empty());
+    let content = object([("algorithm", text(ALGORITHM))]);
+    match given {
+        Some(state) if is_encrypted(state) => {}
+        Some(state) => state.content = content,
+        None => {
+            let (event_type, state_key) = (ENCRYPTION.to_owned(), String::new());
+            initial_state.push(InitialState { event_type, state_key, content });
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Platforms that require encryption, or forbid it: every way in which a message or a person can come into a room.
+
+mod anything;
+mod coming;
+mod creating;
+mod earlier;
+mod saying;
+mod scene;
+mod turning;
+#[path = "../world/mod.rs"]
+mod world;

@@ -1,0 +1,303 @@
+//! What a connection has been sent, in memory and on disk.
+//!
+//! Only transitions are written, without waiting for the disk: a room that is sent for the first time, one that falls
+//! behind because it is in no window, one that comes back. What a crash loses of that makes a room be sent again.
+//! Every entry names the answer since which it holds, so that a client whose answer was lost can ask again.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+use linkspan_inbox::SyncToken;
+use linkspan_storage::{
+    Position, Range, WriteSet,
+    catalogue::{SlidingConnectionKey, SlidingConnections, SlidingRoomKey, SlidingRooms},
+    records::{SlidingConnectionRecord, SlidingRoomRecord},
+};
+use quick_cache::sync::Cache;
+use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId};
+use tokio::sync::{Mutex, Notify};
+
+use super::{Pos, RoomConfig, SlidingRequest, room_list::RoomList};
+use crate::{Result, Sync, SyncError};
+
+/// Connections in memory; others are read back when their clients return.
+const CACHED: usize = 20_000;
+/// Connections of a device; the one that was used least lately goes for a new one.
+const MAX_OF_DEVICE: usize = 16;
+/// Configurations that are remembered of a room.
+const MAX_CONFIGS: usize = 8;
+/// The room has news that were not sent.
+const NOT_LIVE: u64 = u64::MAX;
+/// Rows that one write-set removes.
+const REMOVE_ROWS: usize = 2_000;
+
+/// The connections of all devices.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    cache: Cache<SlidingConnectionKey, Arc<Connection>>,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) state: Mutex<ConnectionState>,
+    /// A newer request came in: the older one need not wait any more.
+    pub(crate) superseded: Notify,
+}
+
+#[derive(Debug)]
+pub(crate) struct ConnectionState {
+    pub(crate) key: SlidingConnectionKey,
+    pub(crate) generation: u64,
+    pub(crate) rooms: HashMap<OwnedRoomId, SlidingRoomRecord>,
+    /// The sizes of lists that were told last.
+    pub(crate) counts: BTreeMap<String, u64>,
+    /// The user's rooms, once they were needed.
+    pub(crate) list: Option<RoomList>,
+}
+
+/// What a device has of a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// Nothing.
+    Never,
+    /// Everything up to here.
+    UpTo(Position),
+}
+
+impl Connections {
+    pub(crate) fn new() -> Self {
+        Self { cache: Cache::new(CACHED) }
+    }
+}
+
+impl Sync {
+    /// The connection that a request is on.
+    pub(crate) async fn connection(&self, request: &SlidingRequest, now_ts: u64) -> Result<Arc<Connection>> {
+        let SlidingRequest { user_id, device_id, conn_id, .. } = request;
+        let key = SlidingConnectionKey {
+            user_id: user_id.clone(),
+            device_id: device_id.clone(),
+            conn_id: conn_id.clone(),
+        };
+        let Some(pos) = request.pos else { return self.begin_connection(key, now_ts).await };
+        if pos.token.position > self.inbox.now().position {
+            return Err(SyncError::UnknownPos);
+        }
+        let known = self.connections.cache.get(&key);
+        let connection = match known {
+            Some(connection) => connection,
+            None => self.load_connection(&key, pos).await?,
+        };
+        if connection.state.lock().await.generation != pos.generation {
+            return Err(SyncError::UnknownPos);
+        }
+        Ok(connection)
+    }
+
+    async fn begin_connection(&self, key: SlidingConnectionKey, now_ts: u64) -> Result<Arc<Connection>> {
+        if let Some(old) = self.connections.cache.get(&key) {
+            old.superseded.notify_waiters();
+        }
+        self.remove_rows(&key).await?;
+        self.make_place(&key).await?;
+        let generation = new_generation(&key, now_ts);
+        let record = SlidingConnectionRecord { generation, used_ts: now_ts };
+        let mut writes = WriteSet::new();
+        writes.put::<SlidingConnections>(&key, &record);
+        drop(self.store.submit(writes));
+        Ok(self.keep(key, generation, HashMap::new()))
+    }
+
+    /// Reads a connection back. One that the disk does not know was begun just before a crash: it goes on, and its
+    /// rooms are sent again.
+    async fn load_connection(&self, key: &SlidingConnectionKey, pos: Pos) -> Result<Arc<Connection>> {
+        if !is_of(pos.generation, key) {
+            return Err(SyncError::UnknownPos);
+        }
+        let record = self.store.get::<SlidingConnections>(key).await?;
+        let generation = record.map_or(pos.generation, |record| record.generation);
+        let (user_id, device_id) = (&key.user_id, &key.device_id);
+        let rows =
+            self.store.range(Range::<SlidingRooms>::prefix((user_id, device_id, &key.conn_id))).await?;
+        let of_this = rows.into_iter().filter(|(_, room)| room.generation == generation);
+        let rooms = of_this.map(|(key, room)| (key.room_id, room)).collect();
+        Ok(self.keep(key.clone(), generation, rooms))
+    }
+
+    fn keep(
+        &self,
+        key: SlidingConnectionKey,
+        generation: u64,
+        rooms: HashMap<OwnedRoomId, SlidingRoomRecord>,
+    ) -> Arc<Connection> {
+        let state =
+            ConnectionState { key: key.clone(), generation, rooms, counts: BTreeMap::new(), list: None };
+        let connection = Arc::new(Connection { state: Mutex::new(state), superseded: Notify::new() });
+        self.connections.cache.insert(key, connection.clone());
+        connection
+    }
+
+    /// Has the device's oldest connections go if it has too many.
+    async fn make_place(&self, key: &SlidingConnectionKey) -> Result<()> {
+        let range = Range::<SlidingConnections>::prefix((&key.user_id, &key.device_id));
+        let mut rows = self.store.range(range).await?;
+        rows.retain(|(other, _)| other != key);
+        rows.sort_by_key(|(_, record)| std::cmp::Reverse(record.used_ts));
+        for (oldest, _) in rows.iter().skip(MAX_OF_DEVICE - 1) {
+            self.remove_connection(oldest).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes the connections of a device that is gone.
+    pub async fn remove_connections(&self, user_id: &OwnedUserId, device_id: &OwnedDeviceId) -> Result<()> {
+        let range = Range::<SlidingConnections>::prefix((user_id, device_id));
+        for key in self.store.keys(range).await? {
+            self.remove_connection(&key).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove_connection(&self, key: &SlidingConnectionKey) -> Result<()> {
+        self.connections.cache.remove(key);
+        self.remove_rows(key).await?;
+        let mut writes = WriteSet::new();
+        writes.delete::<SlidingConnections>(key);
+        self.store.commit(writes).await.map_err(linkspan_storage::StorageError::from)?;
+        Ok(())
+    }
+
+    async fn remove_rows(&self, key: &SlidingConnectionKey) -> Result<()> {
+        loop {
+            let range = Range::<SlidingRooms>::prefix((&key.user_id, &key.device_id, &key.conn_id));
+            let rows = self.store.keys(range.limit(REMOVE_ROWS)).await?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            let mut writes = WriteSet::new();
+            rows.iter().for_each(|row| writes.delete::<SlidingRooms>(row));
+            self.store.commit(writes).await.map_err(linkspan_storage::StorageError::from)?;
+        }
+    }
+}
+
+impl ConnectionState {
+    /// What the device has of a room, given the answer it has had last.
+    pub(crate) fn sent(&self, room_id: &OwnedRoomId, told: Position) -> Sent {
+        let Some(room) = self.rooms.get(room_id) else { return Sent::Never };
+        if room.sent_from > told.get() {
+            return Sent::Never;
+        }
+        if room.live_from <= told.get() {
+            return Sent::UpTo(told);
+        }
+        match room.behind {
+            Some(behind) => Sent::UpTo(Position::from_u64(behind).min(told)),
+            None => Sent::Never,
+        }
+    }
+
+    /// How many events of a room's timeline the device has seen as its end.
+    pub(crate) fn timeline_sent(&self, room_id: &OwnedRoomId, told: Position) -> usize {
+        let timelines = self.rooms.get(room_id).map(|room| room.timelines.as_slice()).unwrap_or_default();
+        let known = timelines.iter().filter(|(_, from)| *from <= told.get());
+        known.map(|(limit, _)| usize::try_from(*limit).unwrap_or(usize::MAX)).max().unwrap_or(0)
+    }
+
+    /// Whether the device has been sent the state that a configuration wants.
+    pub(crate) fn state_sent(&self, room_id: &OwnedRoomId, config: &RoomConfig, told: Position) -> bool {
+        let hash = config.state_hash();
+        let states = self.rooms.get(room_id).map(|room| room.states.as_slice()).unwrap_or_default();
+        states.iter().any(|(known, from)| *known == hash && *from <= told.get())
+    }
+
+    /// Notes that an answer has all news of a room up to itself; the row, if that is a transition.
+    /// `gap`: the timeline does not go on from the last one.
+    pub(crate) fn note_sent(
+        &mut self,
+        room_id: &OwnedRoomId,
+        config: &RoomConfig,
+        told: Position,
+        answer: SyncToken,
+        gap: bool,
+    ) -> Option<(SlidingRoomKey, SlidingRoomRecord)> {
+        let at = answer.position.get();
+        let was = self.sent(room_id, told);
+        let (generation, before) = (self.generation, self.rooms.get(room_id).cloned());
+        let mut room = match (&before, was) {
+            (Some(before), Sent::UpTo(_)) => before.clone(),
+            _ => SlidingRoomRecord {
+                generation,
+                sent_from: at,
+                live_from: at,
+                behind: None,
+                timelines: Vec::new(),
+                states: Vec::new(),
+            },
+        };
+        if room.live_from > told.get() {
+            room.live_from = at;
+        }
+        if gap {
+            room.timelines.clear();
+        }
+        let limit = config.timeline_limit as u64;
+        if room.timelines.iter().all(|(known, _)| *known < limit) {
+            remember(&mut room.timelines, limit, at);
+        }
+        let hash = config.state_hash();
+        if room.states.iter().all(|(known, _)| *known != hash) {
+            remember(&mut room.states, hash, at);
+        }
+        (before.as_ref() != Some(&room)).then(|| self.put(room_id, room))
+    }
+
+    /// Notes that an answer leaves out news of a room; the row, if that is a transition.
+    pub(crate) fn note_behind(
+        &mut self,
+        room_id: &OwnedRoomId,
+        told: Position,
+    ) -> Option<(SlidingRoomKey, SlidingRoomRecord)> {
+        let Sent::UpTo(up_to) = self.sent(room_id, told) else { return None };
+        let room = self.rooms.get(room_id).filter(|room| room.live_from != NOT_LIVE).cloned()?;
+        let room = SlidingRoomRecord { live_from: NOT_LIVE, behind: Some(up_to.get()), ..room };
+        Some(self.put(room_id, room))
+    }
+
+    fn put(&mut self, room_id: &OwnedRoomId, room: SlidingRoomRecord) -> (SlidingRoomKey, SlidingRoomRecord) {
+        self.rooms.insert(room_id.clone(), room.clone());
+        let SlidingConnectionKey { user_id, device_id, conn_id } = self.key.clone();
+        (SlidingRoomKey { user_id, device_id, conn_id, room_id: room_id.clone() }, room)
+    }
+}
+
+/// Bits of a generation that say of which connection it is.
+const OWNER_BITS: u32 = 16;
+
+/// A number for a connection: when it was begun, and whose it is.
+fn new_generation(key: &SlidingConnectionKey, now_ts: u64) -> u64 {
+    now_ts << OWNER_BITS | owner(key)
+}
+
+fn is_of(generation: u64, key: &SlidingConnectionKey) -> bool {
+    generation & ((1 << OWNER_BITS) - 1) == owner(key)
+}
+
+fn owner(key: &SlidingConnectionKey) -> u64 {
+    // This hasher has fixed keys.
+    let mut hasher = DefaultHasher::new();
+    (&key.user_id, &key.device_id, &key.conn_id).hash(&mut hasher);
+    hasher.finish() >> (u64::BITS - OWNER_BITS)
+}
+
+/// Adds what holds since an answer, and forgets the oldest if there are too many.
+fn remember(known: &mut Vec<(u64, u64)>, value: u64, at: u64) {
+    known.push((value, at));
+    if known.len() > MAX_CONFIGS {
+        known.remove(0);
+    }
+}

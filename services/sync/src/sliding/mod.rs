@@ -1,0 +1,258 @@
+//! Simplified sliding sync: windows on the user's rooms, over the same inbox as `/sync`.
+//! <https://github.com/matrix-org/matrix-spec-proposals/pull/4186>
+
+mod connection;
+mod extensions;
+mod pos;
+mod request;
+mod response;
+mod room;
+mod room_list;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use linkspan_inbox::{SyncToken, Waiter};
+use linkspan_storage::{Position, WriteSet, catalogue::SlidingRooms};
+use ruma::{OwnedDeviceId, OwnedRoomId, api::client::filter::FilterDefinition};
+
+pub(crate) use connection::Connections;
+pub use pos::Pos;
+pub use request::{Extensions, Filters, List, RequiredState, RoomConfig, Scope, SlidingRequest};
+pub use response::{
+    AccountDataNews, E2eeNews, ExtensionNews, Hero, SlidingResponse, SlidingRoom, ToDeviceNews,
+};
+
+use self::{
+    connection::{ConnectionState, Sent},
+    room_list::UserFacts,
+};
+use crate::{Ask, MAX_TIMEOUT, Result, StateAfter, Sync, SyncError, SyncRequest, changes::Changes};
+
+/// Lists and subscriptions that a request may have.
+const MAX_LISTS: usize = 100;
+
+/// A room that matches a list or a subscription.
+#[derive(Debug, Default)]
+struct Relevant {
+    config: RoomConfig,
+    lists: Vec<String>,
+    is_subscribed: bool,
+}
+
+/// What one answer is built from.
+struct Building<'a> {
+    request: &'a SlidingRequest,
+    ask: Ask<'a>,
+    facts: UserFacts,
+    changes: Changes,
+    relevant: BTreeMap<OwnedRoomId, Relevant>,
+    /// Of relevant rooms that had fallen behind: up to where they were sent.
+    behind: BTreeMap<OwnedRoomId, Position>,
+    /// Rows of the connection that change with the answer.
+    writes: WriteSet,
+}
+
+impl Sync {
+    /// What is new on a connection; waits up to the timeout if nothing is. `clock`: milliseconds since the Unix epoch.
+    pub async fn sliding_sync(
+        &self,
+        request: &SlidingRequest,
+        clock: impl Fn() -> u64,
+    ) -> Result<SlidingResponse> {
+        if request.lists.len() > MAX_LISTS || request.subscriptions.len() > MAX_LISTS {
+            return Err(SyncError::TooMany);
+        }
+        self.acknowledge(request).await?;
+        let connection = self.connection(request, clock()).await?;
+        connection.superseded.notify_waiters();
+        let waiter = self.inbox.waiter(&request.user_id);
+        let (user_id, device_id) = (&request.user_id, request.members_key());
+        let since = request.pos.map(|pos| pos.token);
+        self.sent_members.begin(&device_id, user_id, since.as_ref());
+        let deadline = tokio::time::Instant::now() + request.timeout.min(MAX_TIMEOUT);
+        loop {
+            let changed = waiter.changed();
+            let superseded = connection.superseded.notified();
+            let (response, has_news) = {
+                let mut state = connection.state.lock().await;
+                Box::pin(self.build_sliding(request, &mut state, &waiter, clock())).await?
+            };
+            let may_wait = request.pos.is_some() && !request.timeout.is_zero() && !self.inbox.is_stopping();
+            if has_news || !may_wait {
+                self.sent_members.finish(&device_id, user_id, response.pos.token);
+                return Ok(response);
+            }
+            drop(response);
+            tokio::select! {
+                () = changed => {}
+                // The client has asked anew; nobody waits for this answer.
+                () = superseded => return Ok(self.nothing(request)),
+                () = tokio::time::sleep_until(deadline) => {
+                    let mut state = connection.state.lock().await;
+                    let now = clock();
+                    let (response, _) =
+                        Box::pin(self.build_sliding(request, &mut state, &waiter, now)).await?;
+                    self.sent_members.finish(&device_id, user_id, response.pos.token);
+                    return Ok(response);
+                }
+            }
+        }
+    }
+
+    fn nothing(&self, request: &SlidingRequest) -> SlidingResponse {
+        let pos = request.pos.unwrap_or(Pos { generation: 0, token: self.inbox.now() });
+        SlidingResponse {
+            pos,
+            lists: BTreeMap::new(),
+            rooms: BTreeMap::new(),
+            extensions: ExtensionNews::default(),
+        }
+    }
+
+    /// Builds an answer, and says whether there is anything in it that a client waits for.
+    async fn build_sliding(
+        &self,
+        request: &SlidingRequest,
+        connection: &mut ConnectionState,
+        waiter: &Waiter,
+        now_ts: u64,
+    ) -> Result<(SlidingResponse, bool)> {
+        let until = self.inbox.now();
+        let since = request.pos.map(|pos| SyncToken {
+            position: pos.token.position,
+            // An epoch from the future is from before a clock went back.
+            epoch: pos.token.epoch.min(until.epoch),
+        });
+        let sync_request = plain_request(request, since);
+        let ask = self.ask(&sync_request, since, until, waiter, now_ts).await?;
+        let changes = self.find_changes(&ask).await?;
+        let with_events =
+            changes.rooms.iter().filter(|(_, change)| change.events).map(|(room_id, _)| room_id);
+        let list = match connection.list.take() {
+            Some(mut list) if since.is_some() => {
+                self.update_room_list(&mut list, &request.user_id, with_events).await?;
+                list
+            }
+            _ => self.load_room_list(&request.user_id).await?,
+        };
+        let list = connection.list.insert(list);
+
+        let facts = self.user_facts(&request.user_id).await?;
+        let mut relevant: BTreeMap<OwnedRoomId, Relevant> = BTreeMap::new();
+        let mut counts = BTreeMap::new();
+        for (name, wanted) in &request.lists {
+            let (window, count) = self.window(list, wanted, &request.user_id, &facts).await?;
+            counts.insert(name.clone(), count);
+            for room_id in window {
+                let room = relevant.entry(room_id).or_default();
+                room.config.merge(&wanted.config);
+                room.lists.push(name.clone());
+            }
+        }
+        for (room_id, config) in &request.subscriptions {
+            let room = relevant.entry(room_id.clone()).or_default();
+            room.config.merge(config);
+            room.is_subscribed = true;
+        }
+        let mut building = Building {
+            request,
+            ask,
+            facts,
+            changes,
+            relevant,
+            behind: BTreeMap::new(),
+            writes: WriteSet::new(),
+        };
+        let rooms = self.add_sliding_rooms(&mut building, connection).await?;
+        let extensions = self.extension_news(&building, &rooms).await?;
+        if !building.writes.is_empty() {
+            drop(self.store.submit(building.writes));
+        }
+        let has_news = !rooms.is_empty() || connection.counts != counts || !extensions.is_empty();
+        connection.counts.clone_from(&counts);
+        let pos = Pos { generation: connection.generation, token: until };
+        Ok((SlidingResponse { pos, lists: counts, rooms, extensions }, has_news))
+    }
+
+    async fn add_sliding_rooms(
+        &self,
+        building: &mut Building<'_>,
+        connection: &mut ConnectionState,
+    ) -> Result<BTreeMap<OwnedRoomId, SlidingRoom>> {
+        let told = building.ask.since_position();
+        let answer = building.ask.until;
+        let mut rooms = BTreeMap::new();
+        let left = self.left_rooms(building, connection).await?;
+        for (room_id, relevant) in building.relevant.iter().chain(left.iter()) {
+            let sent = connection.sent(room_id, told);
+            if let Sent::UpTo(up_to) = sent
+                && up_to < told
+            {
+                building.behind.insert(room_id.clone(), up_to);
+            }
+            let timeline_sent = connection.timeline_sent(room_id, told);
+            let state_sent = connection.state_sent(room_id, &relevant.config, told);
+            let known = room::Known { sent, timeline_sent, state_sent };
+            let Some((room, gap)) = self.sliding_room(building, room_id, relevant, known).await? else {
+                continue;
+            };
+            let row = connection.note_sent(room_id, &relevant.config, told, answer, gap);
+            if let Some((key, record)) = row {
+                building.writes.put::<SlidingRooms>(&key, &record);
+            }
+            rooms.extend(room.map(|room| (room_id.clone(), room)));
+        }
+        for (room_id, change) in &building.changes.rooms {
+            if change.events && !building.relevant.contains_key(room_id) && !left.contains_key(room_id) {
+                if let Some((key, record)) = connection.note_behind(room_id, told) {
+                    building.writes.put::<SlidingRooms>(&key, &record);
+                }
+            }
+        }
+        Ok(rooms)
+    }
+
+    /// Rooms that the device was sent and that the user has left since: in no list any more, but told once.
+    async fn left_rooms(
+        &self,
+        building: &Building<'_>,
+        connection: &ConnectionState,
+    ) -> Result<BTreeMap<OwnedRoomId, Relevant>> {
+        let told = building.ask.since_position();
+        let changed = building.changes.rooms.iter().filter(|(_, change)| change.events);
+        let mut left = BTreeMap::new();
+        for room_id in changed.map(|(room_id, _)| room_id).collect::<BTreeSet<_>>() {
+            if building.relevant.contains_key(room_id) || connection.sent(room_id, told) == Sent::Never {
+                continue;
+            }
+            let record = self.rooms.membership_record(&building.request.user_id, room_id).await?;
+            let Some(record) = record else { continue };
+            if matches!(record.value.membership.as_str(), "leave" | "ban") && record.position > told {
+                let config = RoomConfig { timeline_limit: 1, ..RoomConfig::default() };
+                left.insert(room_id.clone(), Relevant { config, ..Relevant::default() });
+            }
+        }
+        Ok(left)
+    }
+}
+
+impl SlidingRequest {
+    /// Under which the members that were sent are remembered: each connection of a device has its own.
+    fn members_key(&self) -> OwnedDeviceId {
+        format!("{}/{}", self.device_id, self.conn_id).into()
+    }
+}
+
+/// The same user's plain sync: what both have in common is found out in the same way.
+fn plain_request(request: &SlidingRequest, since: Option<SyncToken>) -> SyncRequest {
+    SyncRequest {
+        user_id: request.user_id.clone(),
+        device_id: request.device_id.clone(),
+        since,
+        filter: FilterDefinition::default(),
+        full_state: false,
+        timeout: request.timeout,
+        state_after: StateAfter::Stable,
+        presence: false,
+    }
+}

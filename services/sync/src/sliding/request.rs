@@ -1,0 +1,151 @@
+//! What a client asks for on a sliding-sync connection, whatever it looked like on the wire.
+
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
+
+use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId};
+
+use super::Pos;
+
+/// A request on a connection.
+#[derive(Clone, Debug)]
+pub struct SlidingRequest {
+    /// The user.
+    pub user_id: OwnedUserId,
+    /// The device.
+    pub device_id: OwnedDeviceId,
+    /// The name of the connection; may be empty.
+    pub conn_id: String,
+    /// Of the last answer; None: the connection begins.
+    pub pos: Option<Pos>,
+    /// How long it waits for news.
+    pub timeout: Duration,
+    /// Windows on the user's rooms, by name.
+    pub lists: BTreeMap<String, List>,
+    /// Rooms that are wanted wherever they stand.
+    pub subscriptions: BTreeMap<OwnedRoomId, RoomConfig>,
+    /// What else is wanted.
+    pub extensions: Extensions,
+}
+
+/// A window on the user's rooms.
+#[derive(Clone, Debug, Default)]
+pub struct List {
+    /// First and last place, counted from 0; None: all rooms.
+    pub ranges: Option<Vec<(u64, u64)>>,
+    /// Which rooms are in the list.
+    pub filters: Filters,
+    /// What is wanted of each.
+    pub config: RoomConfig,
+}
+
+/// What is wanted of a room.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoomConfig {
+    /// Events of the timeline.
+    pub timeline_limit: usize,
+    /// Of several lists: what any of them wants.
+    pub required_state: Vec<RequiredState>,
+}
+
+/// Which state is wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequiredState {
+    /// Types and state keys; None is any.
+    pub include: Vec<(Option<String>, Option<String>)>,
+    /// The same, of what is not wanted after all.
+    pub exclude: Vec<(Option<String>, Option<String>)>,
+    /// Members are sent as they are needed to show the timeline.
+    pub lazy_members: bool,
+}
+
+/// Which rooms are in a list; what is None or empty does not matter.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Filters {
+    pub is_dm: Option<bool>,
+    pub is_encrypted: Option<bool>,
+    pub is_invited: Option<bool>,
+    /// None stands for rooms without a type.
+    pub room_types: Option<Vec<Option<String>>>,
+    pub not_room_types: Vec<Option<String>>,
+    pub spaces: Option<Vec<OwnedRoomId>>,
+    pub tags: Option<Vec<String>>,
+    pub not_tags: Vec<String>,
+}
+
+/// What is wanted beside rooms.
+#[derive(Clone, Debug, Default)]
+pub struct Extensions {
+    /// Messages to the device: the token of the last ones, if there were any.
+    pub to_device: Option<Option<u64>>,
+    /// Device lists and counts of keys.
+    pub e2ee: bool,
+    /// Account data.
+    pub account_data: Option<Scope>,
+    /// Receipts.
+    pub receipts: Option<Scope>,
+    /// Who types.
+    pub typing: Option<Scope>,
+}
+
+/// For which rooms an extension is wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Scope {
+    /// Those in these lists; None: in any.
+    pub lists: Option<Vec<String>>,
+    /// Those of the subscriptions; None: all.
+    pub rooms: Option<Vec<OwnedRoomId>>,
+}
+
+impl RequiredState {
+    /// Whether an entry of the state is wanted.
+    pub(crate) fn matches(&self, event_type: &str, state_key: &str) -> bool {
+        let is = |pattern: &(Option<String>, Option<String>)| {
+            pattern.0.as_deref().is_none_or(|wanted| wanted == event_type)
+                && pattern.1.as_deref().is_none_or(|wanted| wanted == state_key)
+        };
+        let is_included = |pattern: &&(Option<String>, Option<String>)| {
+            is(pattern) && !(self.lazy_members && event_type == "m.room.member" && pattern.0.is_none())
+        };
+        self.include.iter().any(|pattern| is_included(&pattern)) && !self.exclude.iter().any(is)
+    }
+}
+
+impl RoomConfig {
+    /// Both at once.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.timeline_limit = self.timeline_limit.max(other.timeline_limit);
+        for state in &other.required_state {
+            if !self.required_state.contains(state) {
+                self.required_state.push(state.clone());
+            }
+        }
+        self.required_state.sort();
+    }
+
+    /// Whether an entry of the state is wanted.
+    pub(crate) fn wants(&self, event_type: &str, state_key: &str) -> bool {
+        self.required_state.iter().any(|state| state.matches(event_type, state_key))
+    }
+
+    pub(crate) fn wants_lazy_members(&self) -> bool {
+        self.required_state.iter().any(|state| state.lazy_members)
+    }
+
+    /// The types and keys that any part of it includes.
+    pub(crate) fn patterns(&self) -> impl Iterator<Item = &(Option<String>, Option<String>)> {
+        self.required_state.iter().flat_map(|state| &state.include)
+    }
+
+    /// Tells sets of state from each other, also after a restart.
+    pub(crate) fn state_hash(&self) -> u64 {
+        // This hasher has fixed keys.
+        let mut hasher = DefaultHasher::new();
+        self.required_state.hash(&mut hasher);
+        hasher.finish()
+    }
+}

@@ -1,0 +1,106 @@
+//! What a client is answered on a sliding-sync connection, whatever it will look like on the wire.
+
+use std::collections::BTreeMap;
+
+use ruma::{OwnedRoomId, OwnedUserId};
+
+use super::Pos;
+use crate::Event;
+
+/// An answer.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct SlidingResponse {
+    pub pos: Pos,
+    /// How many rooms each list has.
+    pub lists: BTreeMap<String, u64>,
+    pub rooms: BTreeMap<OwnedRoomId, SlidingRoom>,
+    pub extensions: ExtensionNews,
+}
+
+/// News of a room; what is None has not changed.
+#[derive(Debug, Default)]
+#[allow(missing_docs)]
+pub struct SlidingRoom {
+    /// Everything is told anew.
+    pub initial: bool,
+    /// The timeline has events from before what was sent last.
+    pub expanded_timeline: bool,
+    pub membership: Option<String>,
+    /// The lists that it is in.
+    pub lists: Vec<String>,
+    pub name: Option<Option<String>>,
+    pub avatar: Option<Option<String>>,
+    pub heroes: Option<Vec<Hero>>,
+    pub is_dm: Option<bool>,
+    /// Of a room that the user is invited to or knocks on.
+    pub stripped_state: Option<Vec<Event>>,
+    pub required_state: Vec<Event>,
+    pub timeline: Vec<Event>,
+    pub prev_batch: Option<String>,
+    pub limited: bool,
+    /// Events at the end of the timeline that have just happened.
+    pub num_live: Option<u64>,
+    pub joined_count: Option<u64>,
+    pub invited_count: Option<u64>,
+    pub notification_count: Option<u64>,
+    pub highlight_count: Option<u64>,
+    pub bump_stamp: Option<u64>,
+}
+
+/// Somebody who names a room without a name.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Hero {
+    pub user_id: OwnedUserId,
+    pub name: Option<String>,
+    pub avatar: Option<String>,
+}
+
+/// News beside rooms; what is None was not asked for.
+#[derive(Debug, Default)]
+#[allow(missing_docs)]
+pub struct ExtensionNews {
+    pub to_device: Option<ToDeviceNews>,
+    pub e2ee: Option<E2eeNews>,
+    pub account_data: Option<AccountDataNews>,
+    pub receipts: BTreeMap<OwnedRoomId, Event>,
+    pub typing: BTreeMap<OwnedRoomId, Event>,
+}
+
+/// Messages to the device.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct ToDeviceNews {
+    pub next_batch: u64,
+    pub events: Vec<Event>,
+}
+
+/// Device lists, and what the device has left.
+#[derive(Debug, Default)]
+#[allow(missing_docs)]
+pub struct E2eeNews {
+    pub changed: Vec<OwnedUserId>,
+    pub left: Vec<OwnedUserId>,
+    pub one_time_keys: BTreeMap<String, u64>,
+    pub unused_fallback: Vec<String>,
+}
+
+/// Account data that has changed.
+#[derive(Debug, Default)]
+#[allow(missing_docs)]
+pub struct AccountDataNews {
+    pub global: Vec<Event>,
+    pub rooms: BTreeMap<OwnedRoomId, Vec<Event>>,
+}
+
+impl ExtensionNews {
+    /// Whether there is nothing that a client would want to be woken for.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.to_device.as_ref().is_none_or(|news| news.events.is_empty())
+            && self.e2ee.as_ref().is_none_or(|news| news.changed.is_empty() && news.left.is_empty())
+            && self.account_data.as_ref().is_none_or(|news| news.global.is_empty() && news.rooms.is_empty())
+            && self.receipts.is_empty()
+            && self.typing.is_empty()
+    }
+}

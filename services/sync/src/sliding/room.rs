@@ -1,0 +1,363 @@
+//! One room in an answer.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use linkspan_domain::SharedPdu;
+use linkspan_rooms::{Boundary, Reader, Standing, TimelineEvent, View};
+use linkspan_storage::{Position, Stamped, records::MembershipRecord};
+use ruma::{OwnedRoomId, OwnedUserId, events::StateEventType};
+use serde_json::Value;
+
+use super::{Building, Hero, Relevant, RoomConfig, SlidingRoom, connection::Sent};
+use crate::{
+    Result, Sync,
+    changes::raw,
+    room::{MAX_TIMELINE_LIMIT, Part},
+};
+
+/// Types of events that count as activity.
+const BUMP_TYPES: [&str; 7] = [
+    "m.room.create",
+    "m.room.message",
+    "m.room.encrypted",
+    "m.sticker",
+    "m.call.invite",
+    "m.poll.start",
+    "m.beacon_info",
+];
+/// Events that are looked at for the last activity.
+const BUMP_LOOK: usize = 50;
+
+/// What the device has of a room already.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    pub(super) sent: Sent,
+    pub(super) timeline_sent: usize,
+    pub(super) state_sent: bool,
+}
+
+impl Sync {
+    /// News of a room, if there are any, and whether the timeline has a gap before them. None: the room is not to be
+    /// told of at all.
+    pub(super) async fn sliding_room(
+        &self,
+        building: &Building<'_>,
+        room_id: &OwnedRoomId,
+        relevant: &Relevant,
+        known: Known,
+    ) -> Result<Option<(Option<SlidingRoom>, bool)>> {
+        let told = building.ask.since_position();
+        let is_whole = known.sent == Sent::Never;
+        let change = building.changes.rooms.get(room_id).copied().unwrap_or_default();
+        let expands = known.timeline_sent < relevant.config.timeline_limit.min(MAX_TIMELINE_LIMIT);
+        let is_behind = matches!(known.sent, Sent::UpTo(up_to) if up_to < told);
+        if !(is_whole || is_behind || expands || !known.state_sent || change.events || change.receipts) {
+            return Ok(Some((None, false)));
+        }
+        let record = self.rooms.membership_record(&building.request.user_id, room_id).await?;
+        let Some(stored) = record.filter(|stored| !stored.value.forgotten) else { return Ok(None) };
+        let mut room = match stored.value.membership.as_str() {
+            "invite" | "knock" => {
+                return Ok(Some((stripped_room(&stored, is_whole, told), false)));
+            }
+            "join" => return self.joined(building, room_id, relevant, known).await.map(Some),
+            _ => SlidingRoom::default(),
+        };
+        let gap = self.left(building, room_id, relevant, known, &stored, &mut room).await?;
+        let has_news = is_whole || !room.timeline.is_empty();
+        Ok(Some((has_news.then_some(room), gap)))
+    }
+
+    async fn joined(
+        &self,
+        building: &Building<'_>,
+        room_id: &OwnedRoomId,
+        relevant: &Relevant,
+        known: Known,
+    ) -> Result<(Option<SlidingRoom>, bool)> {
+        let user_id = &building.request.user_id;
+        let config = &relevant.config;
+        let told = building.ask.since_position();
+        let Some(head) = self.rooms.head(room_id).await? else { return Ok((None, false)) };
+        let mut view = self.rooms.view(user_id, room_id).await?;
+        // Who comes back to a room is told all of it.
+        let is_whole = match known.sent {
+            Sent::Never => true,
+            Sent::UpTo(up_to) => {
+                self.membership_at(room_id, user_id, up_to).await?.as_deref() != Some("join")
+            }
+        };
+        let since = match known.sent {
+            Sent::UpTo(up_to) if !is_whole => up_to,
+            _ => Position::ZERO,
+        };
+        let limit = config.timeline_limit.min(MAX_TIMELINE_LIMIT);
+        let expands = !is_whole && known.timeline_sent < limit;
+        let timeline_since = if expands { Position::ZERO } else { since };
+        let part = self.part(&building.ask, &mut view, head.seq, timeline_since, limit).await?;
+        let gap = part.limited && !expands;
+
+        let mut room =
+            SlidingRoom { initial: is_whole, expanded_timeline: expands, ..SlidingRoom::default() };
+        let changed = self.rooms.state_changes(room_id, since).await?;
+        let changed_types: BTreeSet<&str> = changed.iter().map(|entry| entry.event_type.as_str()).collect();
+        let state = self.required_state(building, &view, config, &part, known, is_whole, since).await?;
+        let live = part.events.iter().filter(|event| event.position > told).count() as u64;
+        let is_new = |types: &[&str]| is_whole || types.iter().any(|name| changed_types.contains(name));
+        if is_new(&["m.room.name", "m.room.avatar", "m.room.member", "m.room.canonical_alias"]) {
+            self.describe(building, room_id, &mut room).await?;
+        }
+        if is_new(&["m.room.member"]) {
+            room.joined_count = Some(head.joined);
+            room.invited_count = Some(head.invited);
+        }
+        let reader = reader(building);
+        room.required_state = self.rooms.render_state(&state, reader);
+        room.timeline = self.rooms.render_all(&mut view, &part.events, reader).await?;
+        room.limited = part.limited;
+        room.prev_batch = Some(Boundary(part.first - 1).to_string());
+        room.num_live = Some(if building.ask.since.is_some() { live } else { 0 });
+        room.bump_stamp = self.bump_stamp(room_id, &part, head.seq, is_whole).await?;
+        let unread = self.push.unread(user_id, room_id).await?.total();
+        room.notification_count = Some(unread.notify);
+        room.highlight_count = Some(unread.highlight);
+        if is_whole || building.changes.account_data {
+            room.is_dm = Some(building.facts.direct.contains(room_id));
+        }
+        room.membership = Some("join".to_owned());
+        room.lists.clone_from(&relevant.lists);
+        let has_news = is_whole
+            || !room.timeline.is_empty()
+            || !room.required_state.is_empty()
+            || room.joined_count.is_some()
+            || self.own_receipt_changed(building, room_id).await?;
+        Ok((has_news.then_some(room), gap))
+    }
+
+    /// A room that the user is not in any more; whether the timeline has a gap.
+    async fn left(
+        &self,
+        building: &Building<'_>,
+        room_id: &OwnedRoomId,
+        relevant: &Relevant,
+        known: Known,
+        stored: &Stamped<MembershipRecord>,
+        room: &mut SlidingRoom,
+    ) -> Result<bool> {
+        let told = building.ask.since_position();
+        let since = match known.sent {
+            Sent::Never => Position::ZERO,
+            Sent::UpTo(up_to) => up_to,
+        };
+        room.initial = known.sent == Sent::Never;
+        room.membership = Some(stored.value.membership.clone());
+        room.lists.clone_from(&relevant.lists);
+        room.bump_stamp = Some(stored.position.get());
+        if stored.position <= since {
+            return Ok(false);
+        }
+        let Some(left) = self.rooms.event_at(room_id, stored.value.seq).await? else { return Ok(false) };
+        let reader = reader(building);
+        let view = self.rooms.view(&building.request.user_id, room_id).await.ok();
+        let view = view.filter(|view| matches!(view.standing, Standing::Left { .. }));
+        let Some(mut view) = view else {
+            room.timeline = self.rooms.render_state([&left.pdu], reader);
+            return Ok(false);
+        };
+        let limit = relevant.config.timeline_limit.clamp(1, MAX_TIMELINE_LIMIT);
+        let part = self.part(&building.ask, &mut view, stored.value.seq, since, limit).await?;
+        room.timeline = self.rooms.render_all(&mut view, &part.events, reader).await?;
+        if !part.events.iter().any(|event| event.seq == left.seq) {
+            room.timeline.extend(self.rooms.render_state([&left.pdu], reader));
+        }
+        if relevant.config.wants("m.room.member", building.request.user_id.as_str()) {
+            room.required_state = self.rooms.render_state([&left.pdu], reader);
+        }
+        room.limited = part.limited;
+        room.prev_batch = Some(Boundary(part.first - 1).to_string());
+        room.num_live = Some(part.events.iter().filter(|event| event.position > told).count() as u64);
+        Ok(part.limited)
+    }
+
+    /// The state that the client wants: all of it, or what has changed since it was sent, and the members that speak.
+    #[allow(clippy::too_many_arguments)]
+    async fn required_state(
+        &self,
+        building: &Building<'_>,
+        view: &View,
+        config: &RoomConfig,
+        part: &Part,
+        known: Known,
+        is_whole: bool,
+        since: Position,
+    ) -> Result<Vec<SharedPdu>> {
+        let room_id = &view.room.id;
+        let mut found: Vec<SharedPdu> = Vec::new();
+        if is_whole || !known.state_sent {
+            found = self.all_required_state(room_id, config).await?;
+        } else {
+            let mut newest = std::collections::BTreeMap::new();
+            for entry in self.rooms.state_changes(room_id, since).await? {
+                let lazily =
+                    entry.event_type == "m.room.member" && config.wants_lazy_members() && !part.limited;
+                if lazily || config.wants(&entry.event_type, &entry.state_key) {
+                    newest.insert((entry.event_type.clone(), entry.state_key.clone()), entry);
+                }
+            }
+            for entry in newest.into_values() {
+                found.extend(self.entry_event(room_id, &entry).await?);
+            }
+        }
+        if config.wants_lazy_members() {
+            self.add_speakers(building, room_id, &part.events, &mut found).await?;
+        }
+        Ok(found)
+    }
+
+    async fn all_required_state(&self, room_id: &OwnedRoomId, config: &RoomConfig) -> Result<Vec<SharedPdu>> {
+        let any_type = config.patterns().any(|(event_type, _)| event_type.is_none());
+        let mut found = Vec::new();
+        if any_type {
+            let entries = match config.wants("m.room.member", "*") {
+                true => self.rooms.state_entries(room_id).await?,
+                false => self.rooms.state_entries_without_members(room_id).await?,
+            };
+            for entry in entries.iter().filter(|entry| config.wants(&entry.event_type, &entry.state_key)) {
+                found.extend(self.entry_event(room_id, entry).await?);
+            }
+        }
+        let mut asked: BTreeSet<(&str, Option<&str>)> = BTreeSet::new();
+        for (event_type, state_key) in config.patterns() {
+            let Some(event_type) = event_type else { continue };
+            // Members are not among those above.
+            if (any_type && event_type != "m.room.member")
+                || !asked.insert((event_type, state_key.as_deref()))
+            {
+                continue;
+            }
+            let kind = StateEventType::from(event_type.as_str());
+            match state_key {
+                Some(state_key) => found.extend(self.rooms.state_event(room_id, &kind, state_key).await?),
+                None => found.extend(self.rooms.current_state(room_id, Some(&kind)).await?),
+            }
+        }
+        let mut seen = BTreeSet::new();
+        found.retain(|pdu| {
+            let (kind, key) = (pdu.event_type.to_string(), pdu.state_key.as_deref().unwrap_or_default());
+            config.wants(&kind, key) && seen.insert(pdu.event_id.clone())
+        });
+        Ok(found)
+    }
+
+    /// The members who speak in a timeline, or are spoken of, unless the device has them.
+    async fn add_speakers(
+        &self,
+        building: &Building<'_>,
+        room_id: &OwnedRoomId,
+        events: &[Arc<TimelineEvent>],
+        found: &mut Vec<SharedPdu>,
+    ) -> Result<()> {
+        let request = building.request;
+        let device_id = request.members_key();
+        let mut speakers: BTreeSet<OwnedUserId> =
+            events.iter().map(|event| event.pdu.sender.clone()).collect();
+        let of_members = events.iter().filter(|event| event.pdu.membership().is_some());
+        speakers.extend(
+            of_members.filter_map(|event| OwnedUserId::try_from(event.pdu.state_key.as_deref()?).ok()),
+        );
+        for member in speakers {
+            let kind = StateEventType::RoomMember;
+            let Some(pdu) = self.rooms.state_event(room_id, &kind, member.as_str()).await? else { continue };
+            let is_new =
+                self.sent_members.note(&device_id, &request.user_id, room_id, &member, &pdu.event_id);
+            if is_new && !found.iter().any(|other| other.event_id == pdu.event_id) {
+                found.push(pdu);
+            }
+        }
+        Ok(())
+    }
+
+    /// Name, picture, and who names the room if it has no name.
+    async fn describe(
+        &self,
+        building: &Building<'_>,
+        room_id: &OwnedRoomId,
+        room: &mut SlidingRoom,
+    ) -> Result<()> {
+        let user_id = &building.request.user_id;
+        let text = async |event_type: StateEventType, field: &str| -> Result<Option<String>> {
+            let event = self.rooms.state_event(room_id, &event_type, "").await?;
+            let content: Option<Value> = event.and_then(|event| event.content_as());
+            let text = content.and_then(|content| content.get(field)?.as_str().map(str::to_owned));
+            Ok(text.filter(|text| !text.is_empty()))
+        };
+        let name = text(StateEventType::RoomName, "name").await?;
+        let mut avatar = text(StateEventType::RoomAvatar, "url").await?;
+        let mut heroes = Vec::new();
+        for hero in self.heroes(user_id, room_id).await? {
+            let member = self.rooms.state_event(room_id, &StateEventType::RoomMember, hero.as_str()).await?;
+            let content: Option<Value> = member.and_then(|event| event.content_as());
+            let text = |field: &str| Some(content.as_ref()?.get(field)?.as_str()?.to_owned());
+            heroes.push(Hero { user_id: hero, name: text("displayname"), avatar: text("avatar_url") });
+        }
+        if let [other] = heroes.as_slice()
+            && building.facts.direct.contains(room_id)
+        {
+            avatar = avatar.or_else(|| other.avatar.clone());
+        }
+        room.heroes = (!heroes.is_empty()).then_some(heroes);
+        room.name = Some(name);
+        room.avatar = Some(avatar);
+        Ok(())
+    }
+
+    /// When there was last activity, if the answer shows or should show that.
+    async fn bump_stamp(
+        &self,
+        room_id: &OwnedRoomId,
+        part: &Part,
+        head: i64,
+        is_whole: bool,
+    ) -> Result<Option<u64>> {
+        let bumps = |event: &&Arc<TimelineEvent>| {
+            BUMP_TYPES.iter().any(|kind| event.pdu.event_type.to_string() == *kind)
+        };
+        if let Some(event) = part.events.iter().rev().find(bumps) {
+            return Ok(Some(event.position.get()));
+        }
+        if !is_whole {
+            return Ok(None);
+        }
+        let newest = self.rooms.timeline_back(room_id, head, 0, BUMP_LOOK).await?;
+        let event = newest.iter().find(bumps).or(newest.last());
+        Ok(event.map(|event| event.position.get()))
+    }
+
+    async fn own_receipt_changed(&self, building: &Building<'_>, room_id: &OwnedRoomId) -> Result<bool> {
+        if !building.changes.rooms.get(room_id).is_some_and(|change| change.receipts) {
+            return Ok(false);
+        }
+        let user_id = &building.request.user_id;
+        let receipts = self.rooms.receipts_since(user_id, room_id, building.ask.since_position()).await?;
+        Ok(receipts.iter().any(|receipt| receipt.user_id == *user_id))
+    }
+}
+
+/// A room that the user is invited to or knocks on.
+fn stripped_room(stored: &Stamped<MembershipRecord>, is_whole: bool, told: Position) -> Option<SlidingRoom> {
+    if !is_whole && stored.position <= told {
+        return None;
+    }
+    let record = &stored.value;
+    Some(SlidingRoom {
+        initial: true,
+        membership: Some(record.membership.clone()),
+        stripped_state: Some(record.stripped_state.iter().cloned().filter_map(raw).collect()),
+        bump_stamp: Some(stored.position.get()),
+        ..SlidingRoom::default()
+    })
+}
+
+fn reader<'a>(building: &'a Building<'_>) -> Reader<'a> {
+    Reader { device_id: &building.request.device_id, now_ts: building.ask.now_ts, with_room_id: false }
+}

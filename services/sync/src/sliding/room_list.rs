@@ -1,0 +1,260 @@
+//! The user's rooms in the order of their last events, and which of them are in a list.
+//!
+//! Kept in memory for a connection and brought up to date by what has changed, so that a wake-up does not look at
+//! every room.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, HashMap, HashSet},
+};
+
+use linkspan_storage::{Position, Stamped, records::MembershipRecord};
+use ruma::{OwnedRoomId, OwnedUserId, events::StateEventType};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Filters, List};
+use crate::{Result, Sync};
+
+/// The rooms of a user.
+#[derive(Debug, Default)]
+pub(crate) struct RoomList {
+    rooms: HashMap<OwnedRoomId, Listed>,
+    order: BTreeSet<(Reverse<Position>, OwnedRoomId)>,
+}
+
+/// A room of the list.
+#[derive(Clone, Debug)]
+struct Listed {
+    stamp: Position,
+    is_invite: bool,
+    /// Read when a filter first asks.
+    facts: Option<Facts>,
+}
+
+/// What filters ask of a room.
+#[derive(Clone, Debug)]
+struct Facts {
+    is_encrypted: bool,
+    room_type: Option<String>,
+}
+
+/// What filters ask of the user, read once for a request.
+#[derive(Debug, Default)]
+pub(crate) struct UserFacts {
+    /// The rooms that the user has marked as direct chats.
+    pub(crate) direct: HashSet<OwnedRoomId>,
+}
+
+/// What one request's filters ask beside facts of rooms.
+#[derive(Default)]
+struct FilterFacts {
+    in_spaces: Option<HashSet<OwnedRoomId>>,
+}
+
+impl RoomList {
+    fn set(&mut self, room_id: &OwnedRoomId, listed: Option<Listed>) {
+        if let Some(before) = self.rooms.remove(room_id) {
+            self.order.remove(&(Reverse(before.stamp), room_id.clone()));
+        }
+        if let Some(listed) = listed {
+            self.order.insert((Reverse(listed.stamp), room_id.clone()));
+            self.rooms.insert(room_id.clone(), listed);
+        }
+    }
+}
+
+impl Sync {
+    /// All rooms of a user.
+    pub(crate) async fn load_room_list(&self, user_id: &OwnedUserId) -> Result<RoomList> {
+        let mut list = RoomList::default();
+        for (room_id, stored) in self.rooms.memberships(user_id).await? {
+            let listed = self.listed(user_id, &room_id, &stored).await?;
+            list.set(&room_id, listed);
+        }
+        Ok(list)
+    }
+
+    /// Brings rooms in which something has happened up to date.
+    pub(crate) async fn update_room_list(
+        &self,
+        list: &mut RoomList,
+        user_id: &OwnedUserId,
+        changed: impl Iterator<Item = &OwnedRoomId>,
+    ) -> Result<()> {
+        for room_id in changed {
+            let stored = self.rooms.membership_record(user_id, room_id).await?;
+            let listed = match stored.filter(|stored| !stored.value.forgotten) {
+                Some(stored) => self.listed(user_id, room_id, &stored).await?,
+                None => None,
+            };
+            list.set(room_id, listed);
+        }
+        Ok(())
+    }
+
+    async fn listed(
+        &self,
+        user_id: &OwnedUserId,
+        room_id: &OwnedRoomId,
+        stored: &Stamped<MembershipRecord>,
+    ) -> Result<Option<Listed>> {
+        let record = &stored.value;
+        let (stamp, is_invite) = match record.membership.as_str() {
+            "join" => (self.newest_position(room_id).await?, false),
+            "invite" => (stored.position, true),
+            "knock" => (stored.position, false),
+            // Who has left knows it; who was put out may not.
+            _ if record.sender != *user_id && self.was_joined(user_id, room_id, record).await? => {
+                (stored.position, false)
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(Listed { stamp, is_invite, facts: None }))
+    }
+
+    async fn was_joined(
+        &self,
+        user_id: &OwnedUserId,
+        room_id: &OwnedRoomId,
+        record: &MembershipRecord,
+    ) -> Result<bool> {
+        let before = self.rooms.membership_before(room_id, &record.event_id, user_id).await?;
+        Ok(before.as_deref() == Some("join"))
+    }
+
+    async fn newest_position(&self, room_id: &OwnedRoomId) -> Result<Position> {
+        let head = self.rooms.head(room_id).await?.map_or(0, |head| head.seq);
+        let newest = self.rooms.timeline_back(room_id, head, 0, 1).await?;
+        Ok(newest.first().map_or(Position::ZERO, |event| event.position))
+    }
+
+    /// The rooms of a list in its windows, in order, and how many the list has in all.
+    pub(crate) async fn window(
+        &self,
+        rooms: &mut RoomList,
+        list: &List,
+        user_id: &OwnedUserId,
+        facts: &UserFacts,
+    ) -> Result<(Vec<OwnedRoomId>, u64)> {
+        let wanted = |place: u64| {
+            let ranges = list.ranges.as_ref();
+            ranges.is_none_or(|ranges| ranges.iter().any(|(first, last)| (*first..=*last).contains(&place)))
+        };
+        let mut window = Vec::new();
+        if list.filters.is_everything() {
+            let end = list.ranges.as_ref().map_or(u64::MAX, |ranges| {
+                ranges.iter().map(|(_, last)| last.saturating_add(1)).max().unwrap_or(0)
+            });
+            let places = (0..end).zip(&rooms.order);
+            window.extend(places.filter(|(at, _)| wanted(*at)).map(|(_, (_, room_id))| room_id.clone()));
+            return Ok((window, rooms.order.len() as u64));
+        }
+        let filter_facts = self.filter_facts(&list.filters, user_id).await?;
+        let mut count = 0;
+        let in_order: Vec<_> = rooms.order.iter().map(|(_, room_id)| room_id.clone()).collect();
+        for room_id in in_order {
+            if self.matches(rooms, &room_id, &list.filters, user_id, facts, &filter_facts).await? {
+                if wanted(count) {
+                    window.push(room_id);
+                }
+                count += 1;
+            }
+        }
+        Ok((window, count))
+    }
+
+    async fn filter_facts(&self, filters: &Filters, user_id: &OwnedUserId) -> Result<FilterFacts> {
+        let Some(spaces) = &filters.spaces else { return Ok(FilterFacts::default()) };
+        let mut in_spaces = HashSet::new();
+        for space in spaces {
+            if self.rooms.membership(space, user_id).await?.as_deref() != Some("join") {
+                continue;
+            }
+            for child in self.rooms.current_state(space, Some(&StateEventType::SpaceChild)).await? {
+                let via: Option<Value> = child.content_as();
+                let is_child = via.is_some_and(|content| content.get("via").is_some_and(Value::is_array));
+                let room_id = child.state_key.as_deref().and_then(|id| OwnedRoomId::try_from(id).ok());
+                in_spaces.extend(room_id.filter(|_| is_child));
+            }
+        }
+        Ok(FilterFacts { in_spaces: Some(in_spaces) })
+    }
+
+    async fn matches(
+        &self,
+        rooms: &mut RoomList,
+        room_id: &OwnedRoomId,
+        filters: &Filters,
+        user_id: &OwnedUserId,
+        user_facts: &UserFacts,
+        filter_facts: &FilterFacts,
+    ) -> Result<bool> {
+        let Some(listed) = rooms.rooms.get_mut(room_id) else { return Ok(false) };
+        let unless = |wanted: Option<bool>, is: bool| wanted.is_some_and(|wanted| wanted != is);
+        if unless(filters.is_invited, listed.is_invite)
+            || unless(filters.is_dm, user_facts.direct.contains(room_id))
+            || filter_facts.in_spaces.as_ref().is_some_and(|rooms| !rooms.contains(room_id))
+        {
+            return Ok(false);
+        }
+        if filters.asks_facts() {
+            if listed.facts.is_none() {
+                listed.facts = Some(self.facts(room_id).await?);
+            }
+            let Some(facts) = &listed.facts else { return Ok(false) };
+            if unless(filters.is_encrypted, facts.is_encrypted)
+                || filters.room_types.as_ref().is_some_and(|types| !types.contains(&facts.room_type))
+                || filters.not_room_types.contains(&facts.room_type)
+            {
+                return Ok(false);
+            }
+        }
+        if filters.tags.is_some() || !filters.not_tags.is_empty() {
+            let tags = self.tags(user_id, room_id).await?;
+            let any = |wanted: &[String]| wanted.iter().any(|tag| tags.contains(tag));
+            return Ok(filters.tags.as_ref().is_none_or(|wanted| any(wanted)) && !any(&filters.not_tags));
+        }
+        Ok(true)
+    }
+
+    async fn facts(&self, room_id: &OwnedRoomId) -> Result<Facts> {
+        let encryption = self.rooms.state_event(room_id, &StateEventType::RoomEncryption, "").await?;
+        let create = self.rooms.state_event(room_id, &StateEventType::RoomCreate, "").await?;
+        let create: Option<Value> = create.and_then(|event| event.content_as());
+        let room_type = create.and_then(|content| Some(content.get("type")?.as_str()?.to_owned()));
+        Ok(Facts { is_encrypted: encryption.is_some(), room_type })
+    }
+
+    async fn tags(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<HashSet<String>> {
+        let content = self.accounts.account_data(user_id, Some(room_id), "m.tag").await?;
+        let content = content.and_then(|content| serde_json::from_str::<Value>(&content).ok());
+        let tags = content.as_ref().and_then(|content| content.get("tags")?.as_object());
+        Ok(tags.map(|tags| tags.keys().cloned().collect()).unwrap_or_default())
+    }
+
+    /// What filters, and answers, need to know of the user.
+    pub(crate) async fn user_facts(&self, user_id: &OwnedUserId) -> Result<UserFacts> {
+        #[derive(Deserialize)]
+        struct Direct(HashMap<String, Vec<OwnedRoomId>>);
+        let content = self.accounts.account_data(user_id, None, "m.direct").await?;
+        let content = content.and_then(|content| serde_json::from_str::<Direct>(&content).ok());
+        let direct = content.map(|Direct(rooms)| rooms.into_values().flatten().collect()).unwrap_or_default();
+        Ok(UserFacts { direct })
+    }
+}
+
+impl Filters {
+    fn is_everything(&self) -> bool {
+        !self.asks_facts()
+            && self.is_dm.is_none()
+            && self.is_invited.is_none()
+            && self.spaces.is_none()
+            && self.tags.is_none()
+            && self.not_tags.is_empty()
+    }
+
+    fn asks_facts(&self) -> bool {
+        self.is_encrypted.is_some() || self.room_types.is_some() || !self.not_room_types.is_empty()
+    }
+}

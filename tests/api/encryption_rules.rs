@@ -1,0 +1,225 @@
+//! Platforms that require end-to-end encryption, or forbid it, as clients meet them: what they are told when a rule
+//! is broken, and what they are never shown.
+
+use http::Method;
+use linkspan_platforms::Encryption;
+use serde_json::{Value, json};
+
+use crate::network::{Client, INSTAGRAM, MESSENGER, Network, WHATSAPP, each, encoded, list, text};
+
+const REQUIRED: &str = "encryption_required";
+const FORBIDDEN: &str = "encryption_forbidden";
+const EXCLUDE: &str = "encryption_rules_exclude";
+
+/// Whatsapp requires encryption, messenger forbids it, instagram leaves it to its people.
+async fn open() -> Network {
+    Network::with_rules(|platform| match platform {
+        WHATSAPP => Encryption::Required,
+        MESSENGER => Encryption::Forbidden,
+        _ => Encryption::Optional,
+    })
+    .await
+}
+
+fn on() -> Value {
+    json!({ "algorithm": "m.megolm.v1.aes-sha2" })
+}
+
+fn sealed() -> Value {
+    json!({ "algorithm": "m.megolm.v1.aes-sha2", "ciphertext": "AwgAEnACgAkLmt6qF84IK", "session_id": "X3lUlvLE" })
+}
+
+fn said(words: &str) -> Value {
+    json!({ "msgtype": "m.text", "body": words })
+}
+
+async fn encryption(client: &Client, room: &str) -> Value {
+    client.get(&format!("/v3/rooms/{room}/state/m.room.encryption")).await.json
+}
+
+#[tokio::test]
+async fn who_begins_an_impossible_chat_is_told_at_once() {
+    let network = open().await;
+    let wanda = network.register(WHATSAPP, "wanda").await;
+    let max = network.register(MESSENGER, "max").await;
+    for (from, to) in [(&wanda, &max), (&max, &wanda)] {
+        let chat = json!({ "preset": "trusted_private_chat", "is_direct": true, "invite": [to.user_id] });
+        from.post("/v3/createRoom", chat).await.breaks(EXCLUDE, &[WHATSAPP, MESSENGER]);
+        let room = from.create_room(json!({ "preset": "private_chat" })).await;
+        from.invite(&room, to).await.breaks(EXCLUDE, &[WHATSAPP, MESSENGER]);
+    }
+    // Nothing has come of it.
+    for who in [&wanda, &max] {
+        let synced = who.get("/v3/sync").await.ok();
+        assert!(synced["rooms"]["invite"].as_object().is_none_or(serde_json::Map::is_empty), "{synced}");
+    }
+}
+
+#[tokio::test]
+async fn rooms_are_created_as_the_platform_wants() {
+    let network = open().await;
+    let wanda = network.register(WHATSAPP, "wanda").await;
+    let max = network.register(MESSENGER, "max").await;
+    let ina = network.register(INSTAGRAM, "ina").await;
+    let off = json!([{ "type": "m.room.encryption", "content": {} }]);
+    for body in [json!({}), json!({ "preset": "public_chat" }), json!({ "initial_state": off })] {
+        let room = wanda.create_room(body).await;
+        assert_eq!(encryption(&wanda, &room).await, on());
+    }
+    // Who starts a chat with her starts an encrypted one.
+    let room = ina.create_room(json!({ "is_direct": true, "invite": [wanda.user_id] })).await;
+    assert_eq!(encryption(&ina, &room).await, on());
+    wanda.join(&room).await.ok();
+
+    let room = max.create_room(json!({ "invite": [ina.user_id] })).await;
+    assert_eq!(encryption(&max, &room).await["errcode"], "M_NOT_FOUND");
+    let with = json!({ "initial_state": [{ "type": "m.room.encryption", "content": on() }] });
+    max.post("/v3/createRoom", with.clone()).await.breaks(FORBIDDEN, &[MESSENGER]);
+    let mut with_him = with;
+    with_him["invite"] = json!([max.user_id]);
+    ina.post("/v3/createRoom", with_him).await.breaks(FORBIDDEN, &[MESSENGER]);
+}
+
+#[tokio::test]
+async fn nobody_talks_in_the_clear_with_who_requires_encryption() {
+    let network = open().await;
+    let wanda = network.register(WHATSAPP, "wanda").await;
+    let ina = network.register(INSTAGRAM, "ina").await;
+    let room = ina.create_room(json!({ "invite": [wanda.user_id] })).await;
+    wanda.join(&room).await.ok();
+    for who in [&ina, &wanda] {
+        who.try_send(&room, "m.room.message", said("hello")).await.breaks(REQUIRED, &[WHATSAPP]);
+        who.try_send(&room, "com.example.any", json!({})).await.breaks(REQUIRED, &[WHATSAPP]);
+    }
+    let as_state = format!("/v3/rooms/{room}/state/m.room.message/x");
+    ina.put(&as_state, said("hello")).await.breaks(REQUIRED, &[WHATSAPP]);
+    let mut beside = sealed();
+    beside["body"] = json!("hello");
+    ina.try_send(&room, "m.room.encrypted", beside).await.breaks(REQUIRED, &[WHATSAPP]);
+    ina.set_state(&room, "m.room.encryption", json!({})).await.breaks(REQUIRED, &[WHATSAPP]);
+    let past = json!({ "messages": { wanda.user_id.as_str(): { "*": said("hello") } } });
+    ina.put("/v3/sendToDevice/m.room.message/t1", past).await.breaks(REQUIRED, &[WHATSAPP]);
+
+    // What is sealed passes, with reactions and what runs the room.
+    let event_id = ina.send(&room, "m.room.encrypted", sealed()).await;
+    let react = |key: &str| json!({ "m.relates_to": { "rel_type": "m.annotation", "event_id": event_id, "key": key } });
+    wanda.send(&room, "m.reaction", react("👍")).await;
+    wanda.try_send(&room, "m.reaction", react("see you at eight")).await.breaks(REQUIRED, &[WHATSAPP]);
+    ina.set_state(&room, "m.room.topic", json!({ "topic": "boats" })).await.ok();
+    ina.put(
+        "/v3/profile/{}/displayname".replace("{}", &ina.user_id).as_str(),
+        json!({ "displayname": "Ina" }),
+    )
+    .await
+    .ok();
+    let redact = format!("/v3/rooms/{room}/redact/{}/r1", encoded(&event_id));
+    let redaction = text(&ina.put(&redact, json!({ "reason": "see you at nine" })).await.ok()["event_id"]);
+    let redaction = wanda.get(&format!("/v3/rooms/{room}/event/{}", encoded(&redaction))).await.ok();
+    assert_eq!(redaction["content"], json!({ "redacts": event_id }));
+}
+
+#[tokio::test]
+async fn nobody_encrypts_with_who_forbids_it() {
+    let network = open().await;
+    let max = network.register(MESSENGER, "max").await;
+    let ina = network.register(INSTAGRAM, "ina").await;
+    let room = ina.create_room(json!({ "invite": [max.user_id] })).await;
+    max.join(&room).await.ok();
+    ina.say(&room, "hello").await;
+    for who in [&ina, &max] {
+        who.try_send(&room, "m.room.encrypted", sealed()).await.breaks(FORBIDDEN, &[MESSENGER]);
+    }
+    ina.set_state(&room, "m.room.encryption", on()).await.breaks(FORBIDDEN, &[MESSENGER]);
+    max.leave(&room).await.ok();
+    ina.set_state(&room, "m.room.encryption", on()).await.ok();
+    ina.invite(&room, &max).await.breaks(FORBIDDEN, &[MESSENGER]);
+}
+
+#[tokio::test]
+async fn a_room_in_the_clear_is_closed_to_who_requires_encryption() {
+    let network = open().await;
+    let wanda = network.register(WHATSAPP, "wanda").await;
+    let ina = network.register(INSTAGRAM, "ina").await;
+    let room = ina.create_room(json!({ "preset": "public_chat", "room_alias_name": "pier" })).await;
+    ina.invite(&room, &wanda).await.breaks(REQUIRED, &[WHATSAPP, "not encrypted"]);
+    wanda.join(&room).await.breaks(REQUIRED, &[WHATSAPP]);
+    wanda.join(&format!("#pier:{INSTAGRAM}")).await.breaks(REQUIRED, &[WHATSAPP]);
+    wanda.post(&format!("/v3/rooms/{room}/join"), json!({})).await.breaks(REQUIRED, &[WHATSAPP]);
+    let member = format!("/v3/rooms/{room}/state/m.room.member/{}", wanda.user_id);
+    wanda.put(&member, json!({ "membership": "join" })).await.breaks(REQUIRED, &[WHATSAPP]);
+    ina.put(&member, json!({ "membership": "invite" })).await.breaks(REQUIRED, &[WHATSAPP]);
+    ina.set_state(&room, "m.room.join_rules", json!({ "join_rule": "knock" })).await.ok();
+    wanda.post(&format!("/v3/knock/{room}"), json!({})).await.breaks(REQUIRED, &[WHATSAPP]);
+    ina.set_state(&room, "m.room.encryption", on()).await.ok();
+    wanda.post(&format!("/v3/knock/{room}"), json!({})).await.ok();
+    ina.invite(&room, &wanda).await.ok();
+    wanda.join(&room).await.ok();
+}
+
+#[tokio::test]
+async fn what_was_said_in_the_clear_is_not_shown_later() {
+    let network = open().await;
+    let wanda = network.register(WHATSAPP, "wanda").await;
+    let ina = network.register(INSTAGRAM, "ina").await;
+    let ivo = network.register(INSTAGRAM, "ivo").await;
+    let room = ina.create_room(json!({ "preset": "public_chat" })).await;
+    let early = ina.say(&room, "an early word").await;
+    ina.set_state(&room, "m.room.message", said("an early word")).await.ok();
+    ina.set_state(&room, "m.room.encryption", on()).await.ok();
+    ina.send(&room, "m.room.encrypted", sealed()).await;
+    let word = ina.say(&room, "an early word").await;
+    for who in [&wanda, &ivo] {
+        who.join(&room).await.ok();
+    }
+    for (who, sees) in [(&ivo, true), (&wanda, false)] {
+        assert_eq!(!who.heard(&room).await.is_empty(), sees);
+        for limit in [1, 100] {
+            let filter = encoded(&json!({ "room": { "timeline": { "limit": limit } } }).to_string());
+            let synced = who.get(&format!("/v3/sync?filter={filter}")).await.ok();
+            let shown = &synced["rooms"]["join"][&room];
+            assert_eq!(shown.to_string().contains("an early word"), sees, "{shown}");
+            let sealed = each(&shown["timeline"]["events"], "type").contains(&"m.room.encrypted".to_owned());
+            assert_eq!(sealed, limit == 100, "{shown}");
+        }
+        for event_id in [&early, &word] {
+            let event_id = encoded(event_id);
+            for path in ["event", "context", "relations"] {
+                let prefix = if path == "relations" { "v1" } else { "v3" };
+                let got = who.get(&format!("/{prefix}/rooms/{room}/{path}/{event_id}")).await;
+                assert_eq!(got.status.is_success(), sees, "{path}: {}", got.json);
+            }
+        }
+        let search = json!({ "search_categories": { "room_events": { "search_term": "early" } } });
+        let found = who.post("/v3/search", search).await.ok();
+        let results = list(&found["search_categories"]["room_events"]["results"]).len();
+        assert_eq!(results > 0, sees, "{found}");
+    }
+}
+
+#[tokio::test]
+async fn an_upgraded_room_stays_encrypted() {
+    let network = open().await;
+    let wanda = network.register(WHATSAPP, "wanda").await;
+    let ina = network.register(INSTAGRAM, "ina").await;
+    let body = json!({ "room_version": "11", "preset": "public_chat", "invite": [wanda.user_id] });
+    let room = ina.create_room(body).await;
+    wanda.join(&room).await.ok();
+    let upgraded = ina.post(&format!("/v3/rooms/{room}/upgrade"), json!({ "new_version": "12" })).await.ok();
+    let new = text(&upgraded["replacement_room"]);
+    assert_eq!(encryption(&ina, &new).await, on());
+    wanda.join(&new).await.ok();
+    ina.try_send(&new, "m.room.message", said("hello")).await.breaks(REQUIRED, &[WHATSAPP]);
+}
+
+#[tokio::test]
+async fn clients_learn_what_new_rooms_are_to_be() {
+    let network = open().await;
+    for (platform, hint) in [
+        (INSTAGRAM, Value::Null),
+        (WHATSAPP, json!({ "default": true, "force_disable": false })),
+        (MESSENGER, json!({ "default": false, "force_disable": true })),
+    ] {
+        let told = network.call(platform, None, Method::GET, "/.well-known/matrix/client", None).await.ok();
+        assert_eq!(told["io.element.e2ee"], hint, "{platform}");
+    }
+}

@@ -1,0 +1,269 @@
+//! What the server says it can do, each proved by a request: versions, capabilities, features of proposals.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::network::{Answer, Client, INSTAGRAM, MESSENGER, Network, encoded, list, text};
+
+/// A room of two, with a thread and an edit, in which everything can be tried.
+struct Scene {
+    anna: Client,
+    bert: Client,
+    room: String,
+    root: String,
+    reply: String,
+}
+
+impl Scene {
+    async fn set(network: &Network) -> Self {
+        let anna = network.register(INSTAGRAM, "anna").await;
+        let bert = network.register(MESSENGER, "bert").await;
+        let room = anna.create_room(json!({ "preset": "public_chat" })).await;
+        bert.join(&room).await.ok();
+        let root = anna.say(&room, "root").await;
+        let relation = json!({ "rel_type": "m.thread", "event_id": root });
+        let content = json!({ "msgtype": "m.text", "body": "reply", "m.relates_to": relation });
+        let reply = bert.send(&room, "m.room.message", content).await;
+        Self { anna, bert, room, root, reply }
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        self.anna.get(path).await.ok()
+    }
+
+    /// Events of the room that pass a filter.
+    async fn filtered(&self, filter: Value) -> Vec<String> {
+        let filter = encoded(&filter.to_string());
+        let page = self.get(&format!("/v3/rooms/{}/messages?dir=b&filter={filter}", self.room)).await;
+        list(&page["chunk"]).iter().map(|event| text(&event["event_id"])).collect()
+    }
+}
+
+#[tokio::test]
+async fn every_feature_that_is_advertised_works() {
+    let network = Network::open().await;
+    let scene = Scene::set(&network).await;
+    let versions = scene.get("/versions").await;
+    let features = versions["unstable_features"].as_object().expect("features").clone();
+    let unproved: BTreeSet<_> = {
+        let mut unproved = BTreeSet::new();
+        for (feature, on) in &features {
+            assert_eq!(on, &json!(true), "{feature}");
+            if !proves(&scene, feature).await {
+                unproved.insert(feature.clone());
+            }
+        }
+        unproved
+    };
+    assert_eq!(unproved, BTreeSet::new(), "nothing here shows that these work");
+}
+
+/// Shows that a feature works; false: there is no proof of it here.
+async fn proves(scene: &Scene, feature: &str) -> bool {
+    let Scene { anna, bert, room, root, reply } = scene;
+    match feature {
+        "com.beeper.msc4169" => redaction_by_sending(scene).await,
+        "fi.mau.msc2246" => reserves_media(anna, "/_matrix/media/unstable/fi.mau.msc2246/create").await,
+        "fi.mau.msc2246.stable" => reserves_media(anna, "/_matrix/media/v1/create").await,
+        "org.matrix.msc2946" => {
+            let found = scene.get(&format!("/v1/rooms/{room}/hierarchy")).await;
+            assert_eq!(found["rooms"][0]["room_id"], *room);
+        }
+        "org.matrix.msc3030" => {
+            let path = "/unstable/org.matrix.msc3030/rooms";
+            let found = scene.get(&format!("{path}/{room}/timestamp_to_event?ts=0&dir=f")).await;
+            assert!(found["event_id"].is_string());
+        }
+        "org.matrix.msc3266" => {
+            let found = scene.get(&format!("/unstable/im.nheko.summary/summary/{room}")).await;
+            assert_eq!(found["room_id"], *room);
+        }
+        "org.matrix.msc3391" => {
+            let data = format!("user/{}/account_data/org.example", anna.user_id);
+            anna.put(&format!("/v3/{data}"), json!({ "a": 1 })).await.ok();
+            anna.delete(&format!("/unstable/org.matrix.msc3391/{data}")).await.ok();
+            anna.get(&format!("/v3/{data}")).await.fails(404, "M_NOT_FOUND");
+        }
+        "org.matrix.msc3715.stable" => {
+            for name in ["dir", "org.matrix.msc3715.dir"] {
+                let found = scene.get(&format!("/v1/rooms/{room}/relations/{root}?{name}=f")).await;
+                assert_eq!(found["chunk"][0]["event_id"], *reply);
+            }
+        }
+        "org.matrix.msc3771" => {
+            let path = format!("/v3/rooms/{room}/receipt/m.read/{reply}");
+            anna.post(&path, json!({ "thread_id": root })).await.ok();
+        }
+        "org.matrix.msc3874" => {
+            let of_threads = json!({ "org.matrix.msc3874.rel_types": ["m.thread"] });
+            assert_eq!(scene.filtered(of_threads).await, std::slice::from_ref(reply));
+            let others = json!({ "org.matrix.msc3874.not_rel_types": ["m.thread"] });
+            let others = scene.filtered(others).await;
+            assert!(others.contains(root) && !others.contains(reply));
+        }
+        "org.matrix.msc3916.stable" => drop(scene.get("/v1/media/config").await),
+        "org.matrix.msc3981" => {
+            let relation = json!({ "rel_type": "m.reference", "event_id": reply });
+            let indirect = bert.send(room, "org.example", json!({ "m.relates_to": relation })).await;
+            for name in ["recurse", "org.matrix.msc3981.recurse"] {
+                let found = scene.get(&format!("/v1/rooms/{room}/relations/{root}?{name}=true")).await;
+                assert_eq!(found["chunk"][0]["event_id"], *indirect, "{name}");
+            }
+        }
+        "org.matrix.msc4140" => {
+            let send = format!("/v3/rooms/{room}/send/m.room.message/1?org.matrix.msc4140.delay=3600000");
+            let content = json!({ "msgtype": "m.text", "body": "later" });
+            let delay_id = text(&anna.put(&send, content).await.ok()["delay_id"]);
+            let found = scene.get("/unstable/org.matrix.msc4140/delayed_events").await;
+            assert_eq!(found["delayed_events"][0]["delay_id"], *delay_id);
+        }
+        "org.matrix.msc4143" => {
+            let found = scene.get("/unstable/org.matrix.msc4143/rtc/transports").await;
+            assert_eq!(found, json!({ "rtc_transports": [] }));
+        }
+        "org.matrix.msc4222" => {
+            let answer = scene.get("/v3/sync?org.matrix.msc4222.use_state_after=true").await;
+            let joined = &answer["rooms"]["join"][room];
+            assert!(joined.get("org.matrix.msc4222.state_after").is_some() && joined.get("state").is_none());
+        }
+        "org.matrix.msc4380" => {
+            let content = json!({ "block_all": true });
+            invitations_are_blocked(scene, "org.matrix.msc4380.invite_permission_config", content).await;
+        }
+        "org.matrix.msc4380.stable" => {
+            let content = json!({ "default_action": "block" });
+            invitations_are_blocked(scene, "m.invite_permission_config", content).await;
+        }
+        "uk.half-shot.msc2666.query_mutual_rooms" => {
+            let path = "/unstable/uk.half-shot.msc2666/user/mutual_rooms";
+            let found = scene.get(&format!("{path}?user_id={}", bert.user_id)).await;
+            assert_eq!(found["joined"], json!([room]));
+        }
+        "uk.half-shot.msc2666.query_mutual_rooms.stable" => {
+            let found = scene.get(&format!("/v1/mutual_rooms?user_id={}", bert.user_id)).await;
+            assert_eq!(found["joined"], json!([room]));
+        }
+        "uk.tcpip.msc4133" => keeps_a_field(anna, "/unstable/uk.tcpip.msc4133").await,
+        "uk.tcpip.msc4133.stable" => keeps_a_field(anna, "/v3").await,
+        "uk.timedout.msc4323" => {
+            for what in ["lock", "suspend"] {
+                let path = format!("/unstable/uk.timedout.msc4323/admin/{what}/{}", anna.user_id);
+                anna.get(&path).await.fails(403, "M_FORBIDDEN");
+            }
+        }
+        _ => return false,
+    }
+    true
+}
+
+async fn redaction_by_sending(scene: &Scene) {
+    for version in ["10", "12"] {
+        let room = scene.anna.create_room(json!({ "room_version": version })).await;
+        let event = scene.anna.say(&room, "slip").await;
+        scene.anna.send(&room, "m.room.redaction", json!({ "redacts": event })).await;
+        let event = scene.get(&format!("/v3/rooms/{room}/event/{event}")).await;
+        assert_eq!(event["content"], json!({}), "version {version}");
+    }
+}
+
+async fn reserves_media(anna: &Client, path: &str) {
+    assert!(text(&anna.post(path, json!({})).await.ok()["content_uri"]).starts_with("mxc://"));
+}
+
+async fn keeps_a_field(anna: &Client, below: &str) {
+    let path = format!("{below}/profile/{}/org.example.colour", anna.user_id);
+    anna.put(&path, json!({ "org.example.colour": "green" })).await.ok();
+    assert_eq!(anna.get(&path).await.ok()["org.example.colour"], "green");
+}
+
+async fn invitations_are_blocked(scene: &Scene, event_type: &str, content: Value) {
+    let config = format!("/v3/user/{}/account_data/{event_type}", scene.bert.user_id);
+    let room = scene.anna.create_room(json!({})).await;
+    scene.bert.put(&config, content).await.ok();
+    scene.anna.invite(&room, &scene.bert).await.fails(403, "M_INVITE_BLOCKED");
+    scene.bert.put(&config, json!({})).await.ok();
+    scene.anna.invite(&room, &scene.bert).await.ok();
+}
+
+#[tokio::test]
+async fn events_are_found_by_what_relates_to_them() {
+    let network = Network::open().await;
+    let scene = Scene::set(&network).await;
+    let (root, bert) = (scene.root.clone(), &scene.bert.user_id);
+    for filter in [
+        json!({ "related_by_rel_types": ["m.thread"] }),
+        json!({ "related_by_senders": [bert] }),
+        json!({ "related_by_senders": [bert], "related_by_rel_types": ["m.thread"] }),
+        json!({ "io.element.relation_senders": [bert], "io.element.relation_types": ["m.thread"] }),
+    ] {
+        assert_eq!(scene.filtered(filter.clone()).await, std::slice::from_ref(&root), "{filter}");
+    }
+    let by_anna = json!({ "related_by_senders": [scene.anna.user_id] });
+    assert_eq!(scene.filtered(by_anna).await, Vec::<String>::new());
+    let around = encoded(&json!({ "related_by_rel_types": ["m.replace"] }).to_string());
+    let context = format!("/v3/rooms/{}/context/{}?filter={around}", scene.room, scene.reply);
+    let context = scene.get(&context).await;
+    assert_eq!(context["event"]["event_id"], *scene.reply);
+    assert!(list(&context["events_before"]).is_empty(), "{context}");
+
+    for wrong in [
+        json!({ "related_by_senders": ["bert"] }),
+        json!({ "related_by_senders": "@bert:messenger.localhost" }),
+        json!({ "related_by_rel_types": [7] }),
+        json!({ "org.matrix.msc3874.rel_types": "m.thread" }),
+        json!({ "org.matrix.msc3874.not_rel_types": null }),
+        json!([]),
+    ] {
+        let query = encoded(&wrong.to_string());
+        let answer = scene.anna.get(&format!("/v3/rooms/{}/messages?dir=b&filter={query}", scene.room)).await;
+        assert_eq!(answer.status, 400, "{wrong}: {}", answer.json);
+    }
+}
+
+#[tokio::test]
+async fn capabilities_are_true() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let capabilities = anna.get("/v3/capabilities").await.ok()["capabilities"].clone();
+    let enabled = |name: &str| capabilities[name]["enabled"].clone();
+    assert_eq!(enabled("m.change_password"), true);
+    assert_eq!(enabled("m.set_displayname"), true);
+    assert_eq!(enabled("m.set_avatar_url"), true);
+    assert_eq!(enabled("m.profile_fields"), true);
+    assert_eq!(enabled("m.forget_forced_upon_leave"), false);
+    assert_eq!(capabilities.get("m.account_moderation"), None, "anna administers nothing");
+    let versions = &capabilities["m.room_versions"];
+    assert_eq!(versions["default"], "12");
+    for version in versions["available"].as_object().expect("versions").keys() {
+        let room = anna.create_room(json!({ "room_version": version })).await;
+        anna.say(&room, "it works").await;
+    }
+}
+
+#[tokio::test]
+async fn no_other_network_is_found() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    assert_eq!(anna.get("/v3/thirdparty/protocols").await.ok(), json!({}));
+    for path in ["protocol/irc", "location/irc?channel=a", "user/irc?nick=a"] {
+        let answer: Answer = anna.get(&format!("/v3/thirdparty/{path}")).await;
+        answer.fails(404, "M_NOT_FOUND");
+    }
+    anna.get("/v3/thirdparty/location").await.fails(400, "M_MISSING_PARAM");
+    anna.get("/v3/thirdparty/user?userid=anna").await.fails(400, "M_INVALID_PARAM");
+}
+
+#[tokio::test]
+async fn no_rule_is_told_of_what_does_not_work() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    for changed in [false, true] {
+        if changed {
+            let rule = "/v3/pushrules/global/override/.m.rule.suppress_notices/enabled";
+            anna.put(rule, json!({ "enabled": false })).await.ok();
+        }
+        let rules = anna.get("/v3/pushrules/").await.ok();
+        assert!(rules["global"]["underride"].is_array() && !rules.to_string().contains("msc4306"), "{rules}");
+    }
+}
