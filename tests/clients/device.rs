@@ -65,22 +65,37 @@ impl Person {
         }
     }
 
-    /// Waits until the library would encrypt for this device too.
+    /// Waits until the library would encrypt for this device too. A library that does not follow the person's devices
+    /// yet asks for them when it has something to encrypt.
     pub(crate) fn knows_device(&self, of: &Self) {
-        self.follows_devices(&of.id, |devices| devices.contains(of.device.as_str()));
+        self.follows_devices(of, |devices| {
+            devices.is_none_or(|devices| devices.contains(of.device.as_str()))
+        });
     }
 
-    /// Waits until the library would no longer encrypt for this device.
+    /// Waits until the library knows the device.
+    pub(crate) fn finds_device(&self, of: &Self) {
+        self.follows_devices(of, |devices| {
+            devices.is_some_and(|devices| devices.contains(of.device.as_str()))
+        });
+    }
+
+    /// Waits until the library, which knew the device, would no longer encrypt for it.
     pub(crate) fn forgets_device(&self, of: &Self) {
-        self.follows_devices(&of.id, |devices| !devices.contains(of.device.as_str()));
+        self.follows_devices(of, |devices| {
+            devices.is_some_and(|devices| !devices.contains(of.device.as_str()))
+        });
     }
 
-    fn follows_devices(&self, who: &str, are_right: impl Fn(&BTreeSet<&str>) -> bool) {
-        self.driver.wait(&format!("other devices of {who}"), |heard| {
+    fn follows_devices(&self, of: &Self, are_right: impl Fn(Option<BTreeSet<&str>>) -> bool) {
+        self.driver.wait(&format!("{}'s devices, with {} or without", of.name, of.device), |heard| {
             let mut told = heard.events.iter().rev();
-            let latest = told.find(|said| said["event"] == "devices" && said["user"] == who)?;
-            let devices = latest["devices"].as_array().into_iter().flatten().filter_map(Value::as_str);
-            are_right(&devices.collect()).then_some(())
+            let latest = told.find(|said| said["event"] == "devices" && said["user"] == of.id.as_str());
+            let devices = latest.map(|latest| {
+                let devices = latest["devices"].as_array().into_iter().flatten();
+                devices.filter_map(Value::as_str).collect()
+            });
+            are_right(devices).then_some(())
         });
     }
 
@@ -146,12 +161,15 @@ impl Person {
 
     /// Waits until these events are readable to the library when it looks back.
     pub(crate) fn reads_back(&self, room: &str, events: &[(String, &str)]) {
-        self.driver.wait_until(&format!("{events:?} when looking back"), || {
+        self.driver.wait_until("what was said before", || {
             let all = self.remembers(room);
-            events.iter().all(|(event, body)| {
+            let is_closed = |(event, body): &&(String, &str)| {
                 let found = all.iter().find(|one| one["event_id"] == event.as_str());
-                found.is_some_and(|found| found["content"]["body"] == *body)
-            })
+                found.is_none_or(|found| found["content"]["body"] != *body)
+            };
+            let (event, _) = events.iter().find(is_closed)?;
+            let found = all.iter().find(|one| one["event_id"] == event.as_str());
+            Some(format!("{event} is {found:?}"))
         });
     }
 

@@ -215,11 +215,12 @@ impl Driver {
         }
     }
 
-    /// Asks again and again, whenever something was heard and at times between, until the answer is what it has to be.
-    pub(crate) fn wait_until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
+    /// Asks again and again, whenever something was heard and at times between, until all is well. `is_wrong`: what
+    /// is not.
+    pub(crate) fn wait_until(&self, what: &str, mut is_wrong: impl FnMut() -> Option<String>) {
         let give_up = Instant::now() + PATIENCE;
-        while !is_so() {
-            assert!(Instant::now() < give_up, "{} waited for {what}: too long", self.name);
+        while let Some(wrong) = is_wrong() {
+            assert!(Instant::now() < give_up, "{} waited for {what}: {wrong}", self.name);
             self.wait_for_news();
         }
     }

@@ -43,7 +43,8 @@ pub(crate) fn sign_up<const N: usize>(server: &Server, clients: [(Platform, Libr
     })
 }
 
-fn talk_alone(a: &Person, b: &Person) {
+/// Both say something in a direct chat that the first begins; the chat.
+pub(crate) fn talk_alone(a: &Person, b: &Person) -> String {
     let room = a.gathers(json!({ "direct": true }), &[b]);
     for (one, other) in [(a, b), (b, a)] {
         let body = format!("{} to {}", one.name, other.name);
@@ -52,6 +53,7 @@ fn talk_alone(a: &Person, b: &Person) {
             reader.reads_text(&room, &text, one, &body);
         }
     }
+    room
 }
 
 fn everybody_speaks(people: &[&Person], room: &str) {

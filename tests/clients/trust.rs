@@ -23,7 +23,8 @@ impl Person {
     /// Waits until this device is signed and has all private keys of the identity.
     pub(crate) fn has_whole_identity(&self) {
         self.driver.wait_until("a whole identity", || {
-            self.does("cross_signing", json!({})) == json!({ "private": true, "signed": true })
+            let status = self.does("cross_signing", json!({}));
+            (status != json!({ "private": true, "signed": true })).then(|| status.to_string())
         });
     }
 
@@ -42,7 +43,8 @@ impl Person {
         let identities = self.knows_identities() && other.knows_identities();
         self.driver.wait_until(&format!("trust in {}", other.name), || {
             let trust = self.trust_in(other);
-            trust["device"] == true && (!identities || trust["user"] == true)
+            let is_whole = trust["device"] == true && (!identities || trust["user"] == true);
+            (!is_whole).then(|| trust.to_string())
         });
     }
 
@@ -81,6 +83,7 @@ impl<'a> Verification<'a> {
             Some(room) => json!({ "user": answering.id, "room": room }),
             None => json!({ "user": answering.id, "device": answering.device }),
         };
+        asking.finds_device(answering);
         let flow = asking.sends("verify", words);
         let verification = Self { flow, asking, answering };
         let requested = verification.sees(answering, "requested");

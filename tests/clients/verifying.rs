@@ -1,7 +1,5 @@
 //! People of different platforms compare emoji.
 
-use serde_json::json;
-
 use linkspan_tests::{
     Platform::{Instagram, Messenger, Whatsapp},
     Server,
@@ -9,7 +7,7 @@ use linkspan_tests::{
 
 use crate::{
     driver::Library::{self, Js, Nio, Rust},
-    encrypted::sign_up,
+    encrypted::{sign_up, talk_alone},
     trust::Verification,
 };
 
@@ -28,15 +26,15 @@ pub(crate) fn all(server: &Server) {
         person.gets_identity();
     }
     for (asking, answering) in [(ben, chloe), (chloe, anna), (anna, ben), (edda, anna), (anna, dan)] {
-        asking.gathers(json!({ "direct": true }), &[answering]);
+        talk_alone(asking, answering);
         Verification::begin(asking, answering, None).succeed();
     }
 
-    let room = dan.gathers(json!({ "direct": true }), &[ben]);
+    let room = talk_alone(dan, ben);
     Verification::begin(dan, ben, Some(&room)).succeed();
-    let room = edda.gathers(json!({ "direct": true }), &[chloe]);
+    let room = talk_alone(edda, chloe);
     Verification::begin(edda, chloe, Some(&room)).fail();
     Verification::begin(edda, chloe, Some(&room)).succeed();
-    edda.gathers(json!({ "direct": true }), &[dan]);
+    talk_alone(edda, dan);
     Verification::begin(dan, edda, None).fail();
 }
