@@ -66,6 +66,20 @@ async fn proves(scene: &Scene, feature: &str) -> bool {
         "com.beeper.msc4169" => redaction_by_sending(scene).await,
         "fi.mau.msc2246" => reserves_media(anna, "/_matrix/media/unstable/fi.mau.msc2246/create").await,
         "fi.mau.msc2246.stable" => reserves_media(anna, "/_matrix/media/v1/create").await,
+        "org.matrix.msc3814" => {
+            let path = "/unstable/org.matrix.msc3814.v1/dehydrated_device";
+            let keys = crate::olm::OlmDevice::of(&anna.user_id, "DREAM").device_keys();
+            let data = json!({ "algorithm": "org.matrix.msc3814.v2", "device_pickle": "p", "nonce": "n" });
+            let body = json!({ "device_id": "DREAM", "device_keys": keys, "device_data": data });
+            anna.put(path, body).await.ok();
+            assert_eq!(scene.get(path).await["device_data"], data);
+        }
+        "org.matrix.simplified_msc3575" => {
+            let list = json!({ "ranges": [[0, 9]], "timeline_limit": 1, "required_state": [] });
+            let path = "/unstable/org.matrix.simplified_msc3575/sync";
+            let answer = anna.post(path, json!({ "lists": { "all": list } })).await.ok();
+            assert_eq!(answer["rooms"][room]["initial"], true);
+        }
         "org.matrix.msc2946" => {
             let found = scene.get(&format!("/v1/rooms/{room}/hierarchy")).await;
             assert_eq!(found["rooms"][0]["room_id"], *room);

@@ -12,10 +12,11 @@ use linkspan_tests::{
 use crate::{Spoiler, is, short};
 
 /// Parameters that may be any text: what is there is found, what is not is made.
-const FREE: [&str; 11] = [
+const FREE: [&str; 12] = [
     "{event_type}",
     "{eventType}",
     "{state_key}",
+    "{session_id}",
     "{txn_id}",
     "{tag}",
     "{rule_id}",

@@ -15,7 +15,7 @@ use linkspan_tests::{
 };
 
 /// The codes that bad input may get.
-const CODES: [&str; 29] = [
+const CODES: [&str; 30] = [
     "M_BAD_ALIAS",
     "M_BAD_JSON",
     "M_CANNOT_OVERWRITE_MEDIA",
@@ -41,6 +41,7 @@ const CODES: [&str; 29] = [
     "M_UNSUPPORTED_ROOM_VERSION",
     "M_USER_IN_USE",
     "M_WEAK_PASSWORD",
+    "M_WRONG_ROOM_KEYS_VERSION",
     "M_LIMIT_EXCEEDED",
     "M_THREEPID_AUTH_FAILED",
     "M_THREEPID_MEDIUM_NOT_SUPPORTED",

@@ -59,9 +59,8 @@ async fn no_one_time_key_is_given_out_twice() {
     for number in 0..DEVICES {
         devices.push(register(&http, number).await);
     }
-    let wanted: Arc<Vec<_>> = Arc::new(
-        devices.iter().map(|device| (device.user_id.clone(), device.device_id.clone())).collect(),
-    );
+    let wanted: Arc<Vec<_>> =
+        Arc::new(devices.iter().map(|device| (device.user_id.clone(), device.device_id.clone())).collect());
     let tokens: Arc<Vec<_>> =
         Arc::new(devices.iter().map(|device| (device.platform, device.token.clone())).collect());
 
@@ -130,7 +129,10 @@ async fn check(http: &Http, devices: &mut [Device], mut claimed: Vec<Claimed>, l
             assert!(device.uploaded.contains_key(key_id), "{key_id} was never uploaded");
         }
     }
-    println!("{during} keys claimed under load, {} in all; {missing} gone with {lost} answers", claimed.len());
+    println!(
+        "{during} keys claimed under load, {} in all; {missing} gone with {lost} answers",
+        claimed.len()
+    );
     assert!(missing <= lost, "{missing} keys are gone, and only {lost} answers were lost");
 }
 

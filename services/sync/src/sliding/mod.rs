@@ -203,10 +203,12 @@ impl Sync {
             rooms.extend(room.map(|room| (room_id.clone(), room)));
         }
         for (room_id, change) in &building.changes.rooms {
-            if change.events && !building.relevant.contains_key(room_id) && !left.contains_key(room_id) {
-                if let Some((key, record)) = connection.note_behind(room_id, told) {
-                    building.writes.put::<SlidingRooms>(&key, &record);
-                }
+            let is_told = building.relevant.contains_key(room_id) || left.contains_key(room_id);
+            if change.events
+                && !is_told
+                && let Some((key, record)) = connection.note_behind(room_id, told)
+            {
+                building.writes.put::<SlidingRooms>(&key, &record);
             }
         }
         Ok(rooms)
