@@ -1,4 +1,5 @@
-# What one does with this project. Everything works from a fresh clone with Rust, Python 3 and Node.
+# What one does with this project. Everything works from a fresh clone with Rust, Python 3 and Node;
+# tests/setup.sh installs Chromium where it can.
 # What tests need besides is installed under target/ and tests/js/node_modules.
 
 export CARGO ?= cargo

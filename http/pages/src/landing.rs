@@ -81,17 +81,15 @@ fn login_steps(address: &str, example: &str, server: &str) -> String {
 
 /// What may keep a client from working. The argument is HTML already.
 fn client_limits(address: &str) -> String {
-    let encryption = "<p class=\"note\">There is no end-to-end encryption on this server yet: start chats without \
-                      it. A client may complain that it cannot set encryption up.</p>\n";
     if !address.starts_with("http://") {
-        return encryption.to_owned();
+        return String::new();
     }
     format!(
         "<p class=\"note\">This address begins with <code>http://</code>: type that, too. Clients that are \
          programs of their own reach it. One that runs in a browser and came by <code>https://</code> does so \
          only if the server is on your own machine, and then not in every browser: some ask you first, \
          Safari refuses. A copy of Element Web or Cinny that your machine serves over <code>http://</code> \
-         has no such trouble.</p>\n{encryption}"
+         has no such trouble.</p>\n"
     )
 }
 
