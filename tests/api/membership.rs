@@ -1,4 +1,4 @@
-//! Coming and going: bans, knocks, restricted rooms, forgetting, upgrades.
+//! Coming and going: bans, knocks, restricted rooms, forgetting.
 
 use serde_json::json;
 
@@ -70,31 +70,4 @@ async fn a_restricted_room_lets_members_of_another_in() {
     let member = format!("/v3/rooms/{room}/state/m.room.member/{}", bert.user_id);
     let authorizer = anna.get(&member).await.ok()["join_authorised_via_users_server"].clone();
     assert_eq!(text(&authorizer), anna.user_id);
-}
-
-#[tokio::test]
-async fn an_upgrade_takes_the_alias_along() {
-    let network = Network::open().await;
-    let anna = network.register(INSTAGRAM, "anna").await;
-    let bert = network.register(MESSENGER, "bert").await;
-    let old = anna
-        .create_room(json!({
-            "preset": "public_chat", "room_version": "10", "room_alias_name": "quay", "name": "Quay",
-        }))
-        .await;
-    bert.join(&old).await.ok();
-
-    let upgrade = format!("/v3/rooms/{old}/upgrade");
-    bert.post(&upgrade, json!({ "new_version": "12" })).await.fails(403, "M_FORBIDDEN");
-    anna.post(&upgrade, json!({ "new_version": "99" })).await.fails(400, "M_UNSUPPORTED_ROOM_VERSION");
-    let new = text(&anna.post(&upgrade, json!({ "new_version": "12" })).await.ok()["replacement_room"]);
-
-    let tombstone = bert.get(&format!("/v3/rooms/{old}/state/m.room.tombstone")).await.ok();
-    assert_eq!(text(&tombstone["replacement_room"]), new);
-    let create = anna.get(&format!("/v3/rooms/{new}/state/m.room.create")).await.ok();
-    assert_eq!(text(&create["predecessor"]["room_id"]), old);
-    assert_eq!(anna.get(&format!("/v3/rooms/{new}/state/m.room.name")).await.ok()["name"], "Quay");
-    let joined = bert.join("#quay:instagram.localhost").await.ok();
-    assert_eq!(text(&joined["room_id"]), new);
-    bert.say_fails(&old).await;
 }

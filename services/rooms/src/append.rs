@@ -16,7 +16,7 @@ use linkspan_domain::{
 };
 use linkspan_inbox::point;
 use linkspan_storage::{
-    Notice, Position, Range, Stamped, StorageError, WriteSet,
+    Notice, Position, Range, Stamped, StorageError, Ticket, WriteSet,
     catalogue::{
         BigRooms, CurrentState, EventIds, EventKey, Members, Memberships, RelationKey, Relations,
         RoomEventKey, RoomHeads, RoomKey, RoomUserKey, Rooms as RoomsTable, StateKey, StateLog, StateLogKey,
@@ -657,7 +657,53 @@ impl Append {
     }
 
     /// Queues what was staged, lets the next append in, and waits until it is on disk.
-    pub(crate) async fn commit(mut self) -> Result<Vec<Arc<TimelineEvent>>> {
+    pub(crate) async fn commit(self) -> Result<Vec<Arc<TimelineEvent>>> {
+        let (queued, ticket) = self.queue(WriteSet::new());
+        // What follows the commit must happen even if nobody waits for it any more.
+        let settling = tokio::spawn(async move {
+            match ticket.committed().await {
+                Ok(position) => Ok(queued.land(position).await),
+                Err(error) => {
+                    queued.fail();
+                    Err(error.into())
+                }
+            }
+        });
+        settling.await.map_err(|_| StorageError::Engine("the program is stopping".into()))?
+    }
+
+    /// Does the same with what was staged for two rooms, as one write-set: both or neither.
+    pub(crate) async fn commit_with(self, mut other: Self) -> Result<()> {
+        let writes = other.finish_writes();
+        let (queued, ticket) = self.queue(writes);
+        let other = other.advance();
+        let settling = tokio::spawn(async move {
+            match ticket.committed().await {
+                Ok(position) => {
+                    queued.land(position).await;
+                    other.land(position).await;
+                    Ok(())
+                }
+                Err(error) => {
+                    queued.fail();
+                    other.fail();
+                    Err(error.into())
+                }
+            }
+        });
+        settling.await.map_err(|_| StorageError::Engine("the program is stopping".into()))?
+    }
+
+    /// Queues what was staged, with `more`, and lets the next append in.
+    fn queue(mut self, more: WriteSet) -> (Queued, Ticket) {
+        let mut writes = self.finish_writes();
+        writes.append(more);
+        let ticket = self.rooms.store().submit(writes);
+        (self.advance(), ticket)
+    }
+
+    /// The rows to write, those of the head included.
+    fn finish_writes(&mut self) -> WriteSet {
         let key = RoomKey { room_id: self.room.id.clone() };
         match &self.writer.stored_head {
             Some(head) => self.writes.expect::<RoomHeads>(&key, head),
@@ -667,15 +713,18 @@ impl Append {
         if !self.staged.is_empty() {
             self.tell_members();
         }
+        std::mem::take(&mut self.writes)
+    }
 
-        let ticket = self.rooms.store().submit(std::mem::take(&mut self.writes));
+    /// Takes the room in memory to where it will be on disk, and lets the next append in.
+    fn advance(self) -> Queued {
         let Self { rooms, room, mut writer, head, state, staged, redacted, deltas, members, present, .. } =
             self;
         writer.stored_head = Some(head.clone());
         writer.rules_present = Some(present);
         writer.head = head;
         writer.state.extend(state);
-        let keys: Vec<_> = self.transactions.iter().map(|(key, _)| key.clone()).collect();
+        let transactions = self.transactions.iter().map(|(key, _)| key.clone()).collect();
         writer.transactions.extend(self.transactions);
         let threads = self.threads.clone();
         writer.threads.extend(self.threads);
@@ -686,45 +735,7 @@ impl Append {
             *room.local_members.write() = Some(members);
         }
         drop(writer);
-
-        // What follows the commit must happen even if nobody waits for it any more.
-        let settling = tokio::spawn(async move {
-            let position = match ticket.committed().await {
-                Ok(position) => position,
-                Err(error) => {
-                    // The room in memory is ahead of the disk: the next who asks loads it anew.
-                    rooms.disown(&room);
-                    return Err(error.into());
-                }
-            };
-            if !keys.is_empty() || !threads.is_empty() {
-                let mut writer = room.writer.lock().await;
-                keys.iter().for_each(|key| {
-                    writer.transactions.remove(key);
-                });
-                // A later append may have queued a newer one.
-                writer.threads.retain(|root, thread| threads.get(root) != Some(thread));
-            }
-            for event in redacted {
-                rooms.shared.events.insert((room.id.clone(), event.seq), event);
-            }
-            let committed = |event: &Arc<TimelineEvent>| {
-                Arc::new(TimelineEvent {
-                    seq: event.seq,
-                    position,
-                    state_before: event.state_before,
-                    state_after: event.state_after,
-                    sent_by: event.sent_by.clone(),
-                    pdu: event.pdu.clone(),
-                })
-            };
-            let events: Vec<_> = staged.iter().map(committed).collect();
-            for event in &events {
-                rooms.shared.events.insert((room.id.clone(), event.seq), event.clone());
-            }
-            Ok(events)
-        });
-        settling.await.map_err(|_| StorageError::Engine("the program is stopping".into()))?
+        Queued { rooms, room, staged, redacted, transactions, threads }
     }
 
     /// Points the inboxes of all joined local members at the room, or, in a big room, wakes who watches it.
@@ -746,6 +757,54 @@ impl Append {
         for user_id in self.members.clone().iter() {
             self.point(user_id, InboxPointer::Room(self.room.id.clone()));
         }
+    }
+}
+
+/// What was staged and is on its way to the disk.
+struct Queued {
+    rooms: Rooms,
+    room: Arc<Room>,
+    staged: Vec<Arc<TimelineEvent>>,
+    redacted: Vec<Arc<TimelineEvent>>,
+    transactions: Vec<(OwnedUserId, OwnedDeviceId, String)>,
+    threads: HashMap<OwnedEventId, ThreadRecord>,
+}
+
+impl Queued {
+    /// It is not on disk. The room in memory is ahead of the disk: the next who asks loads it anew.
+    fn fail(self) {
+        self.rooms.disown(&self.room);
+    }
+
+    /// It is on disk; the events.
+    async fn land(self, position: Position) -> Vec<Arc<TimelineEvent>> {
+        let Self { rooms, room, staged, redacted, transactions, threads } = self;
+        if !transactions.is_empty() || !threads.is_empty() {
+            let mut writer = room.writer.lock().await;
+            transactions.iter().for_each(|key| {
+                writer.transactions.remove(key);
+            });
+            // A later append may have queued a newer one.
+            writer.threads.retain(|root, thread| threads.get(root) != Some(thread));
+        }
+        for event in redacted {
+            rooms.shared.events.insert((room.id.clone(), event.seq), event);
+        }
+        let committed = |event: &Arc<TimelineEvent>| {
+            Arc::new(TimelineEvent {
+                seq: event.seq,
+                position,
+                state_before: event.state_before,
+                state_after: event.state_after,
+                sent_by: event.sent_by.clone(),
+                pdu: event.pdu.clone(),
+            })
+        };
+        let events: Vec<_> = staged.iter().map(committed).collect();
+        for event in &events {
+            rooms.shared.events.insert((room.id.clone(), event.seq), event.clone());
+        }
+        events
     }
 }
 

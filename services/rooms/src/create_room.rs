@@ -81,9 +81,34 @@ impl Rooms {
     pub async fn create_room(
         &self,
         creator: &OwnedUserId,
-        mut command: CreateRoom,
+        command: CreateRoom,
         now_ts: u64,
     ) -> Result<OwnedRoomId> {
+        let append = self.stage_room(creator, command, now_ts).await?;
+        let room = append.room.clone();
+        match append.commit().await {
+            Ok(_) => Ok(room.id.clone()),
+            Err(error) => {
+                self.disown(&room);
+                Err(match error {
+                    // Of all that a new room expects, only its alias can be taken meanwhile.
+                    RoomsError::Storage(StorageError::Commit(CommitError::Conflict)) => {
+                        RoomsError::AliasInUse
+                    }
+                    error => error,
+                })
+            }
+        }
+    }
+
+    /// A new room with its first events, of which nothing is written yet. If it is not committed, the room has to
+    /// be disowned.
+    pub(crate) async fn stage_room(
+        &self,
+        creator: &OwnedUserId,
+        mut command: CreateRoom,
+        now_ts: u64,
+    ) -> Result<Append> {
         if command.invite.len() > MAX_INVITES || command.initial_state.len() > MAX_INITIAL_STATE {
             return Err(RoomsError::TooLarge("too many invitations or state events in one request".into()));
         }
@@ -118,8 +143,7 @@ impl Rooms {
         if filled.is_err() {
             self.disown(&room);
         }
-        filled?;
-        Ok(room.id.clone())
+        filled
     }
 
     async fn fill_room(
@@ -130,7 +154,7 @@ impl Rooms {
         command: &CreateRoom,
         alias: Option<&OwnedRoomAliasId>,
         now_ts: u64,
-    ) -> Result<()> {
+    ) -> Result<Append> {
         let mut append = self.begin(room, now_ts).await?;
         let key = RoomKey { room_id: room.id.clone() };
         append.writes.expect_absent::<RoomsTable>(&key);
@@ -142,12 +166,7 @@ impl Rooms {
         if command.published {
             self.shared.directory.publish(&mut append.writes, creator.server_name(), &room.id);
         }
-        append.commit().await.map_err(|error| match error {
-            // Of all that a new room expects, only its alias can be taken meanwhile.
-            RoomsError::Storage(StorageError::Commit(CommitError::Conflict)) => RoomsError::AliasInUse,
-            error => error,
-        })?;
-        Ok(())
+        Ok(append)
     }
 
     fn new_alias(&self, creator: &OwnedUserId, name: &str) -> Result<OwnedRoomAliasId> {

@@ -94,22 +94,6 @@ impl Rooms {
         Ok(())
     }
 
-    /// Carries encryption over to the room that replaces another, also if that was not encrypted when somebody's
-    /// platform began to require it.
-    pub(crate) async fn keep_encryption(
-        &self,
-        room: &Arc<Room>,
-        initial_state: &mut Vec<InitialState>,
-        now_ts: u64,
-    ) -> Result<()> {
-        let append = self.begin(room, now_ts).await?;
-        let required = append.present.platform_with(EncryptionRule::Required).is_some();
-        if required && !is_space(room) {
-            encrypt(initial_state);
-        }
-        Ok(())
-    }
-
     /// Messages that belong into a room do not go past it to devices.
     pub(crate) fn check_to_device(
         &self,
@@ -123,6 +107,15 @@ impl Rooms {
 }
 
 impl Append {
+    /// Carries encryption over to the room that replaces this one, also if this was not encrypted when somebody's
+    /// platform began to require it.
+    pub(crate) fn keep_encryption(&self, initial_state: &mut Vec<InitialState>) {
+        let required = self.present.platform_with(EncryptionRule::Required).is_some();
+        if required && !is_space(&self.room) {
+            encrypt(initial_state);
+        }
+    }
+
     /// Whether the rules of the platforms that are in the room let an event in, which is otherwise allowed.
     pub(crate) async fn check_encryption_rules(&mut self, pdu: &Pdu) -> Result<()> {
         check_event(&self.present, pdu)?;

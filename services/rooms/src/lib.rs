@@ -33,6 +33,7 @@ mod state;
 mod suspension;
 mod transactions;
 mod upgrade;
+mod upgraded_levels;
 mod view;
 
 use std::{sync::Arc, time::Duration};
