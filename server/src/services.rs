@@ -71,7 +71,7 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
     let media = media::open(config, store, platforms.clone())?;
     tasks.spawn(media::sweep(media.clone()));
     let app = App { platforms, accounts, oauth, inbox, directory, rooms, keys, push, sync, media };
-    app.forget_departed_devices().await?;
+    app.finish_interrupted().await?;
     tasks.spawn(forget_idle(app.clone()));
     tasks.spawn(app.rooms.clone().send_delayed_events(now_ts));
     tasks.spawn(forget_old(app.clone()));

@@ -351,6 +351,9 @@ catalogue! {
     111 sync SlidingRooms "sliding_rooms": SlidingRoomKey => SlidingRoomRecord;
     /// The delayed events of each user.
     115 rooms UserDelayedEvents "user_delayed_events": UserNameKey => ();
+
+    /// Accounts that are deactivated and not yet out of everything.
+    130 accounts DepartingAccounts "departing_accounts": UserKey => DepartingAccountRecord;
 }
 
 #[cfg(test)]

@@ -46,6 +46,11 @@ records! {
         #[serde(default)]
         locked: bool,
     }
+    /// What is still to be done for an account that is deactivated.
+    DepartingAccountRecord {
+        /// Its profile goes, too.
+        erase: bool,
+    }
     /// A device: one log-in of a user.
     DeviceRecord {
         display_name: Option<String>,

@@ -22,7 +22,10 @@ use linkspan_oauth::OAuth;
 use linkspan_platforms::{Encryption, Platforms, Settings};
 use linkspan_push::{Push, PushSettings};
 use linkspan_rooms::Rooms;
-use linkspan_storage::{Memory, Store, WriteSet};
+use linkspan_storage::{
+    Memory, Store, WriteSet,
+    catalogue::{Meta, MetaKey},
+};
 use linkspan_sync::Sync;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -112,6 +115,11 @@ impl Network {
         Self::over(new_store(), all_settings(more), false).await
     }
 
+    /// Over a store that the test may crash.
+    pub(crate) async fn over_memory(memory: &Arc<Memory>) -> Self {
+        Self::over(Store::in_memory(memory.clone()), all_settings(""), true).await
+    }
+
     /// With what each platform demands of encryption.
     pub(crate) async fn with_rules(rule: impl Fn(&str) -> Encryption) -> Self {
         let mut settings = all_settings("");
@@ -128,6 +136,14 @@ impl Network {
     /// Waits until everything that is queued to be written is on disk.
     pub(crate) async fn flush(&self) {
         self.store.submit(WriteSet::new()).committed().await.expect("it is written");
+    }
+
+    /// The number of a commit that is newer than all before.
+    pub(crate) async fn newest_commit(&self) -> u64 {
+        let mut writes = WriteSet::new();
+        // There is no such row.
+        writes.delete::<Meta>(&MetaKey { item: u8::MAX });
+        self.store.commit(writes).await.expect("it is written").sequence()
     }
 
     async fn over(store: Store, settings: Vec<Settings>, preview_private: bool) -> Self {

@@ -24,6 +24,11 @@ use crate::error::ApiError;
 #[error("what was kept for a device could not be removed")]
 pub struct DevicesNotForgotten;
 
+/// What a stop interrupted could not be finished; the log has the cause.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("what a stop interrupted could not be finished")]
+pub struct NotFinished;
+
 /// Handles on all services; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct App {
@@ -50,16 +55,21 @@ pub struct App {
 }
 
 impl App {
-    /// Finishes what a stop interrupted: has the other services forget what they keep for devices that are gone.
-    pub async fn forget_departed_devices(&self) -> Result<(), DevicesNotForgotten> {
+    /// Finishes what a stop interrupted: has accounts that are deactivated leave everything, and the other services
+    /// forget what they keep for devices that are gone.
+    pub async fn finish_interrupted(&self) -> Result<(), NotFinished> {
+        self.rooms.finish_deactivations(now_ts()).await.map_err(|error| {
+            tracing::error!(%error, "accounts that are deactivated could not leave everything");
+            NotFinished
+        })?;
         let departed = self.accounts.departed_devices().await.map_err(|error| {
             tracing::error!(%error, "devices that are gone could not be listed");
-            DevicesNotForgotten
+            NotFinished
         })?;
-        self.forget_removed(departed).await
+        self.forget_devices(departed).await.map_err(|_| NotFinished)
     }
 
-    /// The same for pages.
+    /// Has the other services forget what they keep for devices that are gone, for pages.
     pub async fn forget_removed(&self, removed: Vec<DeviceRemoved>) -> Result<(), DevicesNotForgotten> {
         self.forget_devices(removed).await.map_err(|_| DevicesNotForgotten)
     }

@@ -3,8 +3,8 @@
 
 use linkspan_storage::{
     Range, StorageError, Table, WriteSet,
-    catalogue::{AccountData, Accounts as AccountsTable, Filters, Profiles, UserKey},
-    records::AccountRecord,
+    catalogue::{AccountData, Accounts as AccountsTable, DepartingAccounts, Filters, Profiles, UserKey},
+    records::{AccountRecord, DepartingAccountRecord},
 };
 use ruma::{OwnedUserId, api::client::uiaa::AuthData};
 
@@ -14,7 +14,7 @@ use crate::{Accounts, AccountsError, DeviceRemoved, interactive::Purpose};
 const BATCH: usize = 1_000;
 
 impl Accounts {
-    /// Refuses unless the user proves the password; comes before leaving the rooms and [`Self::deactivate`].
+    /// Refuses unless the user proves the password; comes before [`Self::begin_deactivation`].
     pub async fn check_deactivation(
         &self,
         user_id: &OwnedUserId,
@@ -24,9 +24,9 @@ impl Accounts {
         self.prove_password(&Purpose::of_user(user_id, "deactivate"), auth, now_ts).await
     }
 
-    /// Deactivates an account and removes its password, devices, tokens, account data and filters; `erase`:
-    /// its profile, too. Again is the same.
-    pub async fn deactivate(
+    /// Begins to deactivate an account: from now on nobody logs in, and it is to be finished, after a stop too. Its
+    /// devices go at once; those that are gone. `erase`: its profile is to go, too. Again is the same.
+    pub async fn begin_deactivation(
         &self,
         user_id: &OwnedUserId,
         erase: bool,
@@ -36,20 +36,44 @@ impl Accounts {
             .update(async || {
                 let account = self.store.get::<AccountsTable>(&key).await?;
                 let account = account.ok_or(AccountsError::NotFound("account"))?;
+                let before = self.store.get::<DepartingAccounts>(&key).await?;
                 let mut writes = WriteSet::new();
                 writes.expect::<AccountsTable>(&key, &account);
                 let gone = AccountRecord { password_hash: None, deactivated: true, admin: false, ..account };
                 writes.put::<AccountsTable>(&key, &gone);
+                let erase = erase || before.is_some_and(|before| before.erase);
+                writes.put::<DepartingAccounts>(&key, &DepartingAccountRecord { erase });
                 Ok::<_, AccountsError>((writes, ()))
             })
             .await?;
+        self.log_out_all(user_id, None).await
+    }
+
+    /// Accounts that are deactivated and not yet out of everything: a stop came in between.
+    pub async fn departing_accounts(&self) -> Result<Vec<OwnedUserId>, AccountsError> {
+        let keys = self.store.keys::<DepartingAccounts>(Range::all()).await?;
+        Ok(keys.into_iter().map(|key| key.user_id).collect())
+    }
+
+    /// Removes an account's devices, account data, filters and, if it is to be, its profile, once it is out of all
+    /// else. Returns the devices that are gone.
+    pub async fn finish_deactivation(
+        &self,
+        user_id: &OwnedUserId,
+    ) -> Result<Vec<DeviceRemoved>, AccountsError> {
+        let key = UserKey { user_id: user_id.clone() };
+        let departing = self.store.get::<DepartingAccounts>(&key).await?;
+        // Who was logging in when it began may have got a device since.
         let removed = self.log_out_all(user_id, None).await?;
         self.remove_all::<AccountData>(|| Range::prefix((user_id,))).await?;
         self.delete_all_emails(user_id).await?;
         self.remove_all::<Filters>(|| Range::prefix((user_id,))).await?;
-        if erase {
+        if departing.is_some_and(|departing| departing.erase) {
             self.remove_all::<Profiles>(|| Range::prefix((user_id,))).await?;
         }
+        let mut writes = WriteSet::new();
+        writes.delete::<DepartingAccounts>(&key);
+        self.store.commit(writes).await.map_err(StorageError::from)?;
         Ok(removed)
     }
 

@@ -234,11 +234,14 @@ async fn what_ends_a_session_ends_it_at_once() {
     assert!(world.is_known(&anna.access_token).await);
     assert!(world.log_in(&world.open, "anna", PASSWORD, device("TABLET")).await.is_err());
 
-    let removed = accounts.deactivate(&anna.user_id, true).await.expect("deactivated");
+    let removed = accounts.begin_deactivation(&anna.user_id, true).await.expect("begun");
     assert_eq!(removed.len(), 1);
     assert!(!world.is_known(&anna.access_token).await);
     let again = world.log_in(&world.open, "anna", &new_password, device("TABLET")).await;
     assert!(matches!(again, Err(AccountsError::Deactivated)));
+    assert_eq!(accounts.departing_accounts().await.expect("listed"), [anna.user_id.clone()]);
+    assert!(accounts.finish_deactivation(&anna.user_id).await.expect("finished").is_empty());
+    assert_eq!(accounts.departing_accounts().await.expect("listed"), [""; 0]);
     assert!(matches!(world.register("anna").await, Err(AccountsError::UserInUse)));
 }
 
@@ -403,10 +406,10 @@ async fn operators_make_and_list_accounts() {
     assert_eq!(page[1].user_id, "@berta:instagram.localhost");
     let page = accounts.list_accounts(here, Some(&page[1].user_id), 2).await.expect("a page");
     assert_eq!(page.len(), 1);
-    assert!(accounts.deactivate(&page[0].user_id, false).await.expect("disabled").is_empty());
+    assert!(accounts.begin_deactivation(&page[0].user_id, false).await.expect("disabled").is_empty());
     assert!(!accounts.is_active(&page[0].user_id).await.expect("asked"));
     assert!(matches!(
-        accounts.deactivate(&owned_user_id!("@nobody:instagram.localhost"), false).await,
+        accounts.begin_deactivation(&owned_user_id!("@nobody:instagram.localhost"), false).await,
         Err(AccountsError::NotFound(_))
     ));
 }

@@ -76,7 +76,7 @@ impl Rooms {
         Ok(())
     }
 
-    /// Deactivates an account for good: it leaves all rooms, is found no more, and cannot log in.
+    /// Deactivates an account for good: it cannot log in, leaves all rooms, and is found no more.
     /// `erase`: its profile goes, too. Returns the devices that are gone.
     pub async fn deactivate_account(
         &self,
@@ -84,12 +84,26 @@ impl Rooms {
         erase: bool,
         now_ts: u64,
     ) -> Result<Vec<DeviceRemoved>> {
+        let mut removed = self.shared.accounts.begin_deactivation(user_id, erase).await?;
+        removed.extend(self.finish_deactivation(user_id, now_ts).await?);
+        Ok(removed)
+    }
+
+    /// Finishes what a stop interrupted: has accounts that are deactivated leave everything.
+    pub async fn finish_deactivations(&self, now_ts: u64) -> Result<()> {
+        for user_id in self.shared.accounts.departing_accounts().await? {
+            self.finish_deactivation(&user_id, now_ts).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish_deactivation(&self, user_id: &OwnedUserId, now_ts: u64) -> Result<Vec<DeviceRemoved>> {
         self.leave_all(user_id, now_ts).await?;
         let name = self.shared.accounts.profile_field(user_id, "displayname").await?;
         let mut writes = WriteSet::new();
         self.shared.directory.unindex_user(&mut writes, user_id, name.as_ref().and_then(Value::as_str));
         self.store().commit(writes).await?;
-        Ok(self.shared.accounts.deactivate(user_id, erase).await?)
+        Ok(self.shared.accounts.finish_deactivation(user_id).await?)
     }
 
     /// Leaves all rooms, declines all invitations, takes all knocks back.

@@ -57,6 +57,9 @@ impl Sync {
         let record = self.rooms.membership_record(&building.request.user_id, room_id).await?;
         let Some(stored) = record.filter(|stored| !stored.value.forgotten) else { return Ok(None) };
         let mut room = match stored.value.membership.as_str() {
+            "invite" if self.hides_invite(&building.request.user_id, &stored.value).await? => {
+                return Ok(None);
+            }
             "invite" | "knock" => {
                 return Ok(Some((stripped_room(&stored, is_whole, told), false)));
             }
@@ -117,7 +120,7 @@ impl Sync {
         room.limited = part.limited;
         room.prev_batch = Some(Boundary(part.first - 1).to_string());
         room.num_live = Some(if building.ask.since.is_some() { live } else { 0 });
-        room.bump_stamp = self.bump_stamp(room_id, &part, head.seq, is_whole).await?;
+        room.bump_stamp = self.bump_stamp(building, room_id, &part, head.seq, is_whole).await?;
         let unread = self.push.unread(user_id, room_id).await?.total();
         room.notification_count = Some(unread.notify);
         room.highlight_count = Some(unread.highlight);
@@ -314,6 +317,7 @@ impl Sync {
     /// When there was last activity, if the answer shows or should show that.
     async fn bump_stamp(
         &self,
+        building: &Building<'_>,
         room_id: &OwnedRoomId,
         part: &Part,
         head: i64,
@@ -321,6 +325,7 @@ impl Sync {
     ) -> Result<Option<u64>> {
         let bumps = |event: &&Arc<TimelineEvent>| {
             BUMP_TYPES.iter().any(|kind| event.pdu.event_type.to_string() == *kind)
+                && !building.ask.ignored.contains(&event.pdu.sender)
         };
         if let Some(event) = part.events.iter().rev().find(bumps) {
             return Ok(Some(event.position.get()));

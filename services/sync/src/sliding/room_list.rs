@@ -102,6 +102,7 @@ impl Sync {
         let record = &stored.value;
         let (stamp, is_invite) = match record.membership.as_str() {
             "join" => (self.newest_position(room_id).await?, false),
+            "invite" if self.hides_invite(user_id, record).await? => return Ok(None),
             "invite" => (stored.position, true),
             "knock" => (stored.position, false),
             // Who has left knows it; who was put out may not.
@@ -111,6 +112,16 @@ impl Sync {
             _ => return Ok(None),
         };
         Ok(Some(Listed { stamp, is_invite, facts: None }))
+    }
+
+    /// Whether the user does not want to hear of an invitation.
+    pub(super) async fn hides_invite(
+        &self,
+        user_id: &OwnedUserId,
+        record: &MembershipRecord,
+    ) -> Result<bool> {
+        Ok(self.ignored_users(user_id).await?.contains(&record.sender)
+            || !self.rooms.takes_invites(user_id).await?)
     }
 
     async fn was_joined(

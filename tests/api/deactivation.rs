@@ -1,0 +1,134 @@
+//! Accounts that are deactivated: gone from everywhere, also if the server stops in between.
+
+use std::sync::Arc;
+
+use linkspan_storage::{Faults, Memory};
+use serde_json::{Value, json};
+
+use crate::network::{Client, INSTAGRAM, MESSENGER, Network, PASSWORD, list, text};
+
+/// More commits than deactivating the account takes.
+const MANY: u64 = 100;
+
+/// Somebody with something everywhere, and somebody who sees it.
+struct Scene {
+    network: Network,
+    anna: Client,
+    bert: Client,
+    rooms: Vec<String>,
+}
+
+impl Scene {
+    async fn open(memory: &Arc<Memory>) -> Self {
+        let network = Network::over_memory(memory).await;
+        let anna = network.register(INSTAGRAM, "anna").await;
+        let bert = network.register(MESSENGER, "bert").await;
+        anna.put(&format!("/v3/profile/{}/displayname", anna.user_id), json!({ "displayname": "Wharf" }))
+            .await
+            .ok();
+        anna.put(&format!("/v3/user/{}/account_data/org.example", anna.user_id), json!({ "a": 1 }))
+            .await
+            .ok();
+        anna.another_device().await;
+        let mut rooms = Vec::new();
+        for _ in 0..3 {
+            let room = bert.create_room(json!({ "invite": [anna.user_id] })).await;
+            anna.join(&room).await.ok();
+            rooms.push(room);
+        }
+        // An invitation, too.
+        rooms.push(bert.create_room(json!({ "invite": [anna.user_id] })).await);
+        network.flush().await;
+        Self { network, anna, bert, rooms }
+    }
+
+    /// The same over what is on the disk of another store.
+    async fn over(&self, memory: &Arc<Memory>) -> Self {
+        let network = Network::over_memory(memory).await;
+        let (anna, bert) = (self.anna.on(&network), self.bert.on(&network));
+        Self { network, anna, bert, rooms: self.rooms.clone() }
+    }
+
+    async fn deactivate(&self) -> u16 {
+        let identifier = json!({ "type": "m.id.user", "user": self.anna.user_id });
+        let auth = json!({ "type": "m.login.password", "identifier": identifier, "password": PASSWORD });
+        let words = json!({ "auth": auth, "erase": true });
+        self.anna.post("/v3/account/deactivate", words).await.status.as_u16()
+    }
+
+    /// How she is in each room.
+    async fn memberships(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        for room in &self.rooms {
+            let path = format!("/v3/rooms/{room}/state/m.room.member/{}", self.anna.user_id);
+            all.push(text(&self.bert.get(&path).await.ok()["membership"]));
+        }
+        all
+    }
+
+    async fn is_found(&self) -> bool {
+        let found = self.bert.post("/v3/user_directory/search", json!({ "search_term": "wharf" })).await.ok();
+        !list(&found["results"]).is_empty()
+    }
+
+    /// Nothing of her is left.
+    async fn check_gone(&self) {
+        assert_eq!(self.memberships().await, ["leave"; 4]);
+        assert!(!self.is_found().await);
+        let app = &self.network.app;
+        let user_id = self.anna.user_id.as_str().try_into().expect("a user id");
+        assert_eq!(app.accounts.departing_accounts().await.expect("listed"), [""; 0]);
+        assert!(app.accounts.departed_devices().await.expect("listed").is_empty());
+        let data = app.accounts.account_data(&user_id, None, "org.example").await.expect("read");
+        assert_eq!(data, None);
+        let name = app.accounts.profile_field(&user_id, "displayname").await.expect("read");
+        assert_eq!(name, None::<Value>);
+        self.anna.get("/v3/account/whoami").await.fails(401, "M_UNKNOWN_TOKEN");
+    }
+}
+
+#[tokio::test]
+async fn who_is_deactivated_is_gone_from_everywhere() {
+    let memory = Memory::new().expect("memory opens");
+    let scene = Scene::open(&memory).await;
+    assert_eq!(scene.memberships().await, ["join", "join", "join", "invite"]);
+    assert!(scene.is_found().await);
+    assert_eq!(scene.deactivate().await, 200);
+    scene.check_gone().await;
+    scene.anna.try_log_in().await.fails(403, "M_USER_DEACTIVATED");
+}
+
+#[tokio::test]
+async fn a_stop_in_between_is_made_up_for_at_the_next_start() {
+    let memory = Memory::with_faults(Faults::default()).expect("memory opens");
+    let scene = Scene::open(&memory).await;
+    let (mut interrupted, mut begun) = (0, 0);
+    for nth in 1..MANY {
+        let image = memory.image().expect("an image");
+        let at = scene.over(&image).await.network.newest_commit().await + nth;
+        let faults = Faults { seed: nth, crash_at: Some(at), ..Faults::default() };
+        let failing = image.reopen_with(faults).expect("it opens");
+        let status = scene.over(&failing).await.deactivate().await;
+        let again = scene.over(&failing.reopen().expect("it opens")).await;
+        if status == 200 {
+            assert!(interrupted > 5, "it was interrupted {interrupted} times only");
+            assert!(begun > 5, "it had begun {begun} times only");
+            again.check_gone().await;
+            return;
+        }
+        interrupted += 1;
+        again.network.app.finish_interrupted().await.expect("it is finished");
+        match again.anna.try_log_in().await {
+            answer if answer.status.is_success() => {
+                assert_eq!(again.memberships().await, ["join", "join", "join", "invite"]);
+                assert!(again.is_found().await);
+            }
+            answer => {
+                answer.fails(403, "M_USER_DEACTIVATED");
+                again.check_gone().await;
+                begun += 1;
+            }
+        }
+    }
+    panic!("it takes more than {MANY} commits");
+}
