@@ -8,6 +8,7 @@ mod email;
 mod encryption_rules;
 mod features;
 mod history;
+mod ignored;
 mod invite_permission;
 mod key_backup;
 mod keys;

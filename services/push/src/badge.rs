@@ -1,4 +1,4 @@
-//! The badge: in how many rooms something notifying is unread, invitations included.
+//! The badge: in how many rooms something notifying is unread, invitations included, but for those of whom the user ignores.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -64,9 +64,10 @@ impl Push {
 
     async fn count_rooms(&self, user_id: &OwnedUserId, badge: &mut Badge) -> Result<()> {
         badge.rooms.clear();
+        let ignored = self.recipient(user_id).await?.ignored;
         for (room_id, membership) in self.rooms().memberships(user_id).await? {
             let is_unread = match membership.value.membership.as_str() {
-                "invite" => true,
+                "invite" => !ignored.contains(&membership.value.sender),
                 "join" => self.unread(user_id, &room_id).await?.total().notify > 0,
                 _ => false,
             };
@@ -78,9 +79,10 @@ impl Push {
 
     async fn is_unread(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<bool> {
         let membership = self.rooms().membership_record(user_id, room_id).await?;
-        match membership.as_ref().map(|stored| stored.value.membership.as_str()) {
-            Some("invite") => Ok(true),
-            Some("join") => Ok(self.unread(user_id, room_id).await?.total().notify > 0),
+        let Some(membership) = membership.map(|stored| stored.value) else { return Ok(false) };
+        match membership.membership.as_str() {
+            "invite" => Ok(!self.recipient(user_id).await?.ignored.contains(&membership.sender)),
+            "join" => Ok(self.unread(user_id, room_id).await?.total().notify > 0),
             _ => Ok(false),
         }
     }

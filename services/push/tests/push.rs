@@ -806,6 +806,27 @@ async fn gateways_are_told_and_the_badge_follows() {
 }
 
 #[tokio::test]
+async fn gateways_are_not_told_of_the_ignored() {
+    let world = world().await;
+    let mut gateway = TestGateway::start().await;
+    let room_id = world.room(&ben(), &[anna(), cleo()]).await;
+    let of_cleo = world.room(&cleo(), &[]).await;
+    let mut writes = WriteSet::new();
+    let ignored = json!({ "ignored_users": { "@cleo:a.example": {} } }).to_string();
+    put_account_data(&mut writes, &anna(), None, "m.ignored_user_list", ignored);
+    world.store.commit(writes).await.expect("commit");
+    tokio::spawn(world.push.clone().follow(world.store.subscribe()));
+    world.set_pusher(&anna(), &gateway.url, true).await;
+
+    let mention = json!({ "body": "anna", "m.mentions": { "user_ids": [anna()] } });
+    world.send(&cleo(), &room_id, mention).await;
+    world.rooms.invite(&cleo(), &of_cleo, &anna(), None, 1).await.expect("invite");
+    let said = world.say(&ben(), &room_id, "hello").await;
+    let told = gateway.next().await;
+    assert_eq!((&told["event_id"], &told["counts"]["unread"]), (&json!(said), &json!(1)));
+}
+
+#[tokio::test]
 async fn a_failing_gateway_is_tried_again_and_a_rejected_pushkey_goes() {
     let world = world().await;
     let mut gateway = TestGateway::start().await;
