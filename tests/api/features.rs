@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::network::{Answer, Client, INSTAGRAM, MESSENGER, Network, encoded, list, text};
+use crate::network::{Answer, Client, INSTAGRAM, MESSENGER, Network, each, encoded, list, text};
 
 /// A room of two, with a thread and an edit, in which everything can be tried.
 struct Scene {
@@ -233,6 +233,70 @@ async fn events_are_found_by_what_relates_to_them() {
         let answer = scene.anna.get(&format!("/v3/rooms/{}/messages?dir=b&filter={query}", scene.room)).await;
         assert_eq!(answer.status, 400, "{wrong}: {}", answer.json);
     }
+}
+
+/// The events of the room in the timeline of a sync.
+fn synced(sync: &Value, room: &str) -> Vec<String> {
+    each(&sync["rooms"]["join"][room]["timeline"]["events"], "event_id")
+}
+
+#[tokio::test]
+async fn relation_filters_hold_in_syncs_and_searches() {
+    let network = Network::open().await;
+    let scene = Scene::set(&network).await;
+    let Scene { anna, bert, room, root, reply } = &scene;
+    let since = text(&scene.get("/v3/sync").await["next_batch"]);
+    let later = anna.say(room, "root, the second").await;
+    let relation = json!({ "rel_type": "m.reference", "event_id": later });
+    let reference = bert.send(room, "org.example", json!({ "m.relates_to": relation })).await;
+
+    let related = json!({ "related_by_senders": [bert.user_id], "related_by_rel_types": ["m.thread"] });
+    let referred = json!({ "related_by_rel_types": ["m.reference"] });
+    let (timeline, state) = (|filter: &Value| json!({ "room": { "timeline": filter } }), "m.room.create");
+    let sync = async |filter: &str, since: &str| {
+        scene.get(&format!("/v3/sync?filter={}{since}", encoded(filter))).await
+    };
+    let whole = sync(&timeline(&related).to_string(), "").await;
+    assert_eq!(synced(&whole, room), std::slice::from_ref(root));
+    let whole = sync(&timeline(&referred).to_string(), "").await;
+    assert_eq!(synced(&whole, room), std::slice::from_ref(&later));
+    let since = format!("&since={since}");
+    assert_eq!(synced(&sync(&timeline(&related).to_string(), &since).await, room), [""; 0]);
+    let rel_types = json!({ "org.matrix.msc3874.rel_types": ["m.reference"] });
+    assert_eq!(synced(&sync(&timeline(&rel_types).to_string(), &since).await, room), [reference]);
+
+    // A filter that is stored keeps all that it says.
+    let filters = format!("/v3/user/{}/filter", anna.user_id);
+    let stored = json!({ "room": { "timeline": referred, "state": related } });
+    let id = text(&anna.post(&filters, stored.clone()).await.ok()["filter_id"]);
+    assert_eq!(scene.get(&format!("{filters}/{id}")).await, stored);
+    let whole = sync(&id, "").await;
+    assert_eq!(synced(&whole, room), std::slice::from_ref(&later));
+    assert!(list(&whole["rooms"]["join"][room]["state"]["events"]).is_empty(), "{whole}");
+    let open = sync(r#"{"room":{"timeline":{"limit":1}}}"#, "").await;
+    assert!(each(&open["rooms"]["join"][room]["state"]["events"], "type").contains(&state.to_owned()));
+
+    let search = async |filter: &Value| {
+        let criteria = json!({ "search_term": "root", "filter": filter, "order_by": "recent" });
+        let found =
+            anna.post("/v3/search", json!({ "search_categories": { "room_events": criteria } })).await;
+        let results = found.ok()["search_categories"]["room_events"]["results"].take();
+        list(&results).iter().map(|result| text(&result["result"]["event_id"])).collect::<Vec<_>>()
+    };
+    assert_eq!(search(&json!({})).await, [later.clone(), root.clone()]);
+    assert_eq!(search(&related).await, std::slice::from_ref(root));
+    assert_eq!(search(&referred).await, [later]);
+    assert_eq!(search(&json!({ "related_by_senders": [anna.user_id] })).await, [""; 0]);
+    assert_ne!(reply, root);
+
+    let wrong = json!({ "related_by_senders": ["bert"] });
+    let query = encoded(&timeline(&wrong).to_string());
+    anna.get(&format!("/v3/sync?filter={query}")).await.fails(400, "M_INVALID_PARAM");
+    anna.post(&filters, timeline(&wrong)).await.fails(400, "M_INVALID_PARAM");
+    let criteria = json!({ "search_term": "root", "filter": wrong });
+    anna.post("/v3/search", json!({ "search_categories": { "room_events": criteria } }))
+        .await
+        .fails(400, "M_INVALID_PARAM");
 }
 
 #[tokio::test]

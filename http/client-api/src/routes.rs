@@ -386,8 +386,23 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             "client-server-api/#delete_matrixclientv3useruseridroomsroomidtagstag",
         ),
         // Filters
-        endpoint(filters::create_filter, Other, "client-server-api/#post_matrixclientv3useruseridfilter"),
-        endpoint(filters::get_filter, Free, "client-server-api/#get_matrixclientv3useruseridfilterfilterid"),
+        raw_endpoint(
+            Method::POST,
+            &["/_matrix/client/r0/user/{user_id}/filter", "/_matrix/client/v3/user/{user_id}/filter"],
+            filters::create_filter,
+            Other,
+            "client-server-api/#post_matrixclientv3useruseridfilter",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &[
+                "/_matrix/client/r0/user/{user_id}/filter/{filter_id}",
+                "/_matrix/client/v3/user/{user_id}/filter/{filter_id}",
+            ],
+            filters::get_filter,
+            Free,
+            "client-server-api/#get_matrixclientv3useruseridfilterfilterid",
+        ),
         // Push rules
         endpoint(push::get_push_rules, Free, "client-server-api/#get_matrixclientv3pushrules"),
         endpoint(push::get_global_push_rules, Free, "client-server-api/#get_matrixclientv3pushrulesglobal"),
@@ -685,7 +700,13 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             Search,
             "client-server-api/#post_matrixclientv3user_directorysearch",
         ),
-        endpoint(search::search, Search, "client-server-api/#post_matrixclientv3search"),
+        raw_endpoint(
+            Method::POST,
+            &["/_matrix/client/r0/search", "/_matrix/client/v3/search"],
+            search::search,
+            Search,
+            "client-server-api/#post_matrixclientv3search",
+        ),
         // Reports
         endpoint(report::report_room, Other, "client-server-api/#post_matrixclientv3roomsroomidreport"),
         raw_endpoint(

@@ -6,7 +6,7 @@ use linkspan_storage::{
     Json, Range, StorageError, WriteSet,
     catalogue::{Filters, UserNameKey},
 };
-use ruma::{OwnedUserId, api::client::filter::FilterDefinition};
+use ruma::OwnedUserId;
 use sha2::{Digest, Sha256};
 
 use crate::{Accounts, AccountsError};
@@ -19,11 +19,11 @@ const MAX_FILTERS: usize = 1_000;
 const ID_BYTES: usize = 12;
 
 impl Accounts {
-    /// Stores a filter and returns its id.
+    /// Stores a filter, with all of it that is known or not, and returns its id.
     pub async fn create_filter(
         &self,
         user_id: &OwnedUserId,
-        filter: &FilterDefinition,
+        filter: &serde_json::Map<String, serde_json::Value>,
     ) -> Result<String, AccountsError> {
         let json = serde_json::to_string(filter).map_err(|_| AccountsError::NotAnObject)?;
         if json.len() > FILTER_BYTES {
@@ -44,18 +44,9 @@ impl Accounts {
         Ok(id)
     }
 
-    /// The filter with an id.
-    pub async fn filter(
-        &self,
-        user_id: &OwnedUserId,
-        id: &str,
-    ) -> Result<Option<FilterDefinition>, AccountsError> {
+    /// The filter with an id, as JSON.
+    pub async fn filter(&self, user_id: &OwnedUserId, id: &str) -> Result<Option<String>, AccountsError> {
         let key = UserNameKey { user_id: user_id.clone(), name: id.to_owned() };
-        let Some(json) = self.store.get::<Filters>(&key).await? else { return Ok(None) };
-        let damaged = |error: serde_json::Error| StorageError::DamagedValue {
-            table: "filters",
-            reason: error.to_string(),
-        };
-        Ok(Some(serde_json::from_str(&json.0).map_err(damaged)?))
+        Ok(self.store.get::<Filters>(&key).await?.map(|json| json.0))
     }
 }

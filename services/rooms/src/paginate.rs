@@ -141,7 +141,7 @@ impl Rooms {
             looked += events.len();
             for event in events {
                 at = if forwards { event.seq } else { event.seq - 1 };
-                if self.keeps(filter, &event).await? && self.shows(view, &event).await? {
+                if self.keeps(filter, &event.pdu).await? && self.shows(view, &event).await? {
                     page.events.push(event);
                     if page.events.len() == limit {
                         finished = false;

@@ -8,7 +8,7 @@ use linkspan_storage::{Range, catalogue::Relations};
 use ruma::OwnedUserId;
 use serde::Deserialize;
 
-use crate::{EventFilter, Result, Rooms, TimelineEvent, append::relation_of};
+use crate::{EventFilter, Result, Rooms, append::relation_of};
 
 /// Relations of an event that are looked at.
 const MAX_RELATIONS: usize = 1_000;
@@ -49,15 +49,15 @@ impl RelationFilter {
 
 impl Rooms {
     /// Whether a filter lets an event through.
-    pub(crate) async fn keeps(&self, filter: &EventFilter, event: &TimelineEvent) -> Result<bool> {
-        if !filter.matches_room(&event.pdu.room_id) || !filter.matches(&event.pdu) {
+    pub async fn keeps(&self, filter: &EventFilter, event: &Pdu) -> Result<bool> {
+        if !filter.matches_room(&event.room_id) || !filter.matches(event) {
             return Ok(false);
         }
         let wanted = &filter.relations;
         if !wanted.asks_for_relations() {
             return Ok(true);
         }
-        let range = Range::<Relations>::prefix((&event.pdu.room_id, &event.pdu.event_id));
+        let range = Range::<Relations>::prefix((&event.room_id, &event.event_id));
         let relations = self.store().range(range.limit(MAX_RELATIONS)).await?;
         Ok(relations.iter().any(|(key, relation)| {
             wanted.related_by_senders.as_ref().is_none_or(|senders| senders.contains(&relation.sender))

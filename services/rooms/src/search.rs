@@ -16,7 +16,7 @@ use linkspan_storage::{
 use ruma::{OwnedRoomId, OwnedUserId};
 use serde_json::Value;
 
-use crate::{Result, Rooms, TimelineEvent};
+use crate::{EventFilter, Result, Rooms, TimelineEvent};
 
 /// Places of a chunk.
 const CHUNK: i64 = 256;
@@ -72,7 +72,7 @@ impl Rooms {
         &self,
         user_id: &OwnedUserId,
         search: &Search,
-        keep: impl Fn(&TimelineEvent) -> bool,
+        filter: &EventFilter,
     ) -> Result<Found> {
         let wanted: Vec<String> = words(&search.words).into_iter().take(MAX_WORDS).collect();
         let mut rooms = self.joined_rooms(user_id).await?;
@@ -82,7 +82,7 @@ impl Rooms {
         let mut matches = Vec::new();
         if !wanted.is_empty() {
             for room_id in rooms {
-                self.search_room(user_id, &room_id, &wanted, search, &keep, &mut matches).await?;
+                self.search_room(user_id, &room_id, &wanted, search, filter, &mut matches).await?;
             }
         }
         if search.by_rank {
@@ -109,7 +109,7 @@ impl Rooms {
         room_id: &OwnedRoomId,
         wanted: &[String],
         search: &Search,
-        keep: &impl Fn(&TimelineEvent) -> bool,
+        filter: &EventFilter,
         matches: &mut Vec<(f64, Arc<TimelineEvent>)>,
     ) -> Result<()> {
         let mut view = self.view(user_id, room_id).await?;
@@ -123,7 +123,7 @@ impl Rooms {
                     .await?
                 {
                     let Some(rank) = rank(&event.pdu, wanted, &search.keys) else { continue };
-                    if keep(&event) && self.shows(&mut view, &event).await? {
+                    if self.keeps(filter, &event.pdu).await? && self.shows(&mut view, &event).await? {
                         matches.push((rank, event));
                     }
                 }

@@ -16,9 +16,10 @@ use linkspan_accounts::{Accounts, AccountsError};
 use linkspan_inbox::{Inbox, SyncToken, Waiter};
 use linkspan_keys::{DeviceListChanges, Keys, KeysError};
 use linkspan_push::{Push, PushError};
-use linkspan_rooms::{EventFilter, Rooms, RoomsError};
+use linkspan_rooms::{EventFilter, RelationFilter, Rooms, RoomsError};
 use linkspan_storage::{Position, StorageError, Store};
 use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId, api::client::filter::FilterDefinition};
+use serde::Deserialize;
 
 pub use response::*;
 pub use sliding::*;
@@ -66,6 +67,20 @@ pub enum StateAfter {
     Unstable,
 }
 
+/// What a filter asks for of relations, which ruma's type leaves out.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct RelationFilters {
+    room: RoomRelationFilters,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct RoomRelationFilters {
+    timeline: RelationFilter,
+    state: RelationFilter,
+}
+
 /// What a client asks for.
 #[derive(Clone, Debug)]
 pub struct SyncRequest {
@@ -77,6 +92,8 @@ pub struct SyncRequest {
     pub since: Option<SyncToken>,
     /// What it wants to know.
     pub filter: FilterDefinition,
+    /// The part of the filter that asks for relations.
+    pub relations: RelationFilters,
     /// The whole state of all rooms.
     pub full_state: bool,
     /// How long it waits for news.
@@ -206,14 +223,14 @@ impl Sync {
         waiter: &Waiter,
         now_ts: u64,
     ) -> Result<Ask<'a>> {
-        let room_filter = &request.filter.room;
+        let (room_filter, relations) = (&request.filter.room, &request.relations.room);
         Ok(Ask {
             request,
             now_ts,
             since,
             until,
-            timeline: EventFilter::new(&room_filter.timeline),
-            state: EventFilter::new(&room_filter.state),
+            timeline: EventFilter::new(&room_filter.timeline).with_relations(relations.timeline.clone()),
+            state: EventFilter::new(&room_filter.state).with_relations(relations.state.clone()),
             ephemeral: EventFilter::new(&room_filter.ephemeral),
             account_data: EventFilter::new(&room_filter.account_data),
             ignored: self.ignored_users(&request.user_id).await?,

@@ -206,7 +206,7 @@ impl Sync {
                 let mut events = self.rooms.render_all(&mut view, &part.events, reader).await?;
                 // A ban after having left, or its end, is the one later event that is told.
                 let is_told = part.events.iter().any(|event| event.seq == left.seq);
-                if !is_told && ask.timeline.matches(&left.pdu) {
+                if !is_told && self.rooms.keeps(&ask.timeline, &left.pdu).await? {
                     events.extend(self.rooms.render_state([&left.pdu], reader));
                     if ask.request.state_after != StateAfter::No {
                         state.retain(|pdu| {
@@ -281,8 +281,8 @@ impl Sync {
                 }
                 looked += 1;
                 let shown = wanted
-                    && ask.timeline.matches(&event.pdu)
                     && !(ask.ignored.contains(&event.pdu.sender) && event.pdu.state_key.is_none())
+                    && self.rooms.keeps(&ask.timeline, &event.pdu).await?
                     && (self.rooms.shows(view, &event).await? || self.is_in_state(view, &event).await?);
                 if shown && part.events.len() == limit || looked > MAX_LOOK {
                     part.limited = true;
@@ -359,11 +359,16 @@ impl Sync {
                 events.extend(self.entry_event(room_id, &entry).await?);
             }
         }
-        events.retain(|pdu| ask.state.matches(pdu) && !view.hides(pdu));
-        if let Some(redundant) = lazy {
-            self.add_lazy_members(ask, view, part, whole, redundant, end, &mut events).await?;
+        let mut wanted = Vec::with_capacity(events.len());
+        for pdu in events {
+            if !view.hides(&pdu) && self.rooms.keeps(&ask.state, &pdu).await? {
+                wanted.push(pdu);
+            }
         }
-        Ok(events)
+        if let Some(redundant) = lazy {
+            self.add_lazy_members(ask, view, part, whole, redundant, end, &mut wanted).await?;
+        }
+        Ok(wanted)
     }
 
     pub(crate) async fn entry_event(
@@ -446,7 +451,7 @@ impl Sync {
             let Some(pdu) = self.entry_at(view, &entry, part, end).await? else { continue };
             let device_id = &ask.request.device_id;
             let is_new = self.sent_members.note(device_id, &view.user_id, room_id, &member, &pdu.event_id);
-            if (is_new || redundant || whole) && ask.state.matches(&pdu) {
+            if (is_new || redundant || whole) && self.rooms.keeps(&ask.state, &pdu).await? {
                 events.push(pdu);
             }
         }

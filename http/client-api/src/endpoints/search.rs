@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use axum::{extract::Request, response::Response};
 use linkspan_rooms::{EventFilter, Search, SearchKey, TimelineEvent, View};
 use ruma::{
     OwnedRoomId, OwnedUserId, UInt,
@@ -27,7 +28,11 @@ use serde::Deserialize;
 use crate::{
     App,
     caller::User,
-    endpoints::rooms::{offset, offset_token, to_uint, to_usize},
+    endpoint::{BODY_BYTES, parse, read_body, respond},
+    endpoints::{
+        filters::search_relations,
+        rooms::{offset, offset_token, to_uint, to_usize},
+    },
     error::ApiError,
     events::raw_events,
 };
@@ -39,23 +44,24 @@ const MAX_RESULTS: usize = 100;
 /// Events of context on each side of a result at most.
 const MAX_CONTEXT: usize = 20;
 
-pub(crate) async fn search(
-    app: App,
-    caller: User,
-    request: search_events::v3::Request,
-) -> Result<search_events::v3::Response, ApiError> {
+pub(crate) async fn search(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let body = read_body(body, BODY_BYTES).await?;
+    let request: search_events::v3::Request = parse(parts, &[], &body)?;
     let mut categories = ResultCategories::new();
     if let Some(criteria) = request.search_categories.room_events {
+        let filter = EventFilter::new(&criteria.filter).with_relations(search_relations(&body)?);
         categories.room_events =
-            search_room_events(&app, &caller, criteria, request.next_batch.as_deref()).await?;
+            search_room_events(&app, &caller, criteria, &filter, request.next_batch.as_deref()).await?;
     }
-    Ok(search_events::v3::Response::new(categories))
+    respond(search_events::v3::Response::new(categories))
 }
 
 async fn search_room_events(
     app: &App,
     caller: &User,
     criteria: Criteria,
+    filter: &EventFilter,
     from: Option<&str>,
 ) -> Result<ResultRoomEvents, ApiError> {
     let search = Search {
@@ -66,9 +72,7 @@ async fn search_room_events(
         from: offset(from)?,
         limit: criteria.filter.limit.map_or(RESULTS, to_usize).clamp(1, MAX_RESULTS),
     };
-    let filter = EventFilter::new(&criteria.filter);
-    let keep = |event: &TimelineEvent| filter.matches_room(&event.pdu.room_id) && filter.matches(&event.pdu);
-    let found = app.rooms.search(&caller.user_id, &search, keep).await?;
+    let found = app.rooms.search(&caller.user_id, &search, filter).await?;
 
     let mut views = BTreeMap::new();
     let mut results = ResultRoomEvents::new();

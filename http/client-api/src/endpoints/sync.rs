@@ -1,24 +1,30 @@
 //! Sync.
 
-use axum::{extract::Request, response::Response};
+use axum::{
+    extract::{Query, Request},
+    response::Response,
+};
 use linkspan_inbox::SyncToken;
 use linkspan_sync::{StateAfter, SyncRequest};
 use ruma::{
-    api::{
-        IncomingRequestExt,
-        client::{
-            filter::FilterDefinition,
-            sync::sync_events::v3::{Filter, Request as WireRequest},
-        },
-        error::ErrorKind,
-    },
+    api::{IncomingRequestExt, client::sync::sync_events::v3::Request as WireRequest, error::ErrorKind},
     presence::PresenceState,
 };
+use serde::Deserialize;
 
-use crate::{App, app::now_ts, caller::User, error::ApiError, router::json_response};
+use crate::{
+    App, app::now_ts, caller::User, endpoints::filters::sync_filter, error::ApiError, router::json_response,
+};
+
+/// The filter as it stands in the query: ruma's type leaves a part of it out.
+#[derive(Deserialize)]
+struct WithFilter {
+    filter: Option<String>,
+}
 
 pub(crate) async fn sync(app: App, user: User, request: Request) -> Result<Response, ApiError> {
     let (parts, _) = request.into_parts();
+    let wanted = Query::<WithFilter>::try_from_uri(&parts.uri).ok().and_then(|query| query.0.filter);
     let wants_unstable_state_after = parts
         .uri
         .query()
@@ -41,11 +47,13 @@ pub(crate) async fn sync(app: App, user: User, request: Request) -> Result<Respo
         };
         app.rooms.note_presence(&user.user_id, state).await?;
     }
+    let (filter, relations) = sync_filter(&app, &user, wanted.as_deref()).await?;
     let command = SyncRequest {
         user_id: user.user_id.clone(),
         device_id: user.device_id.clone(),
         since,
-        filter: filter(&app, &user, request.filter).await?,
+        filter,
+        relations,
         full_state: request.full_state,
         timeout: request.timeout.unwrap_or_default(),
         state_after: match (request.use_state_after, wants_unstable_state_after) {
@@ -57,16 +65,4 @@ pub(crate) async fn sync(app: App, user: User, request: Request) -> Result<Respo
     };
     let response = app.sync.sync(&command, now_ts).await?;
     Ok(json_response(serde_json::to_vec(&response).map_err(|error| ApiError::internal(&error))?))
-}
-
-async fn filter(app: &App, user: &User, filter: Option<Filter>) -> Result<FilterDefinition, ApiError> {
-    match filter {
-        None => Ok(FilterDefinition::default()),
-        Some(Filter::FilterDefinition(filter)) => Ok(filter),
-        Some(Filter::FilterId(id)) => {
-            let filter = app.accounts.filter(&user.user_id, &id).await?;
-            filter.ok_or_else(|| ApiError::bad_request(ErrorKind::InvalidParam, "there is no such filter"))
-        }
-        Some(_) => Err(ApiError::bad_request(ErrorKind::InvalidParam, "not a filter")),
-    }
 }

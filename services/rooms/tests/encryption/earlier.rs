@@ -85,7 +85,7 @@ async fn what_was_said_before_is_kept_from_who_comes_later() {
             from: 0,
             limit: 100,
         };
-        let found = rooms.search(&id, &search, |_| true).await.expect("found");
+        let found = rooms.search(&id, &search, &EventFilter::default()).await.expect("found");
         assert_eq!(!found.results.is_empty(), sees, "{who}");
         let secrets: Vec<_> = shown.iter().filter(|event| event.get().contains("secret")).collect();
         assert_eq!(!secrets.is_empty(), sees, "{who} is shown {secrets:?}");

@@ -26,7 +26,9 @@ use self::{
     connection::{ConnectionState, Sent},
     room_list::UserFacts,
 };
-use crate::{Ask, MAX_TIMEOUT, Result, StateAfter, Sync, SyncError, SyncRequest, changes::Changes};
+use crate::{
+    Ask, MAX_TIMEOUT, RelationFilters, Result, StateAfter, Sync, SyncError, SyncRequest, changes::Changes,
+};
 
 /// Lists and subscriptions that a request may have.
 const MAX_LISTS: usize = 100;
@@ -252,6 +254,7 @@ fn plain_request(request: &SlidingRequest, since: Option<SyncToken>) -> SyncRequ
         device_id: request.device_id.clone(),
         since,
         filter: FilterDefinition::default(),
+        relations: RelationFilters::default(),
         full_state: false,
         timeout: request.timeout,
         state_after: StateAfter::Stable,
