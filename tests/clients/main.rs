@@ -5,12 +5,14 @@
 //! in order, with the right counts, receipts and typing. Then with encryption on: every message is read by every device
 //! that it is for, and by no other. `make test` builds what this needs.
 
+mod browser;
 mod conversation;
 mod device;
 mod driver;
 mod encrypted;
 mod history;
 mod many_devices;
+mod oauth;
 mod person;
 mod sliding;
 mod trust;
@@ -99,4 +101,10 @@ fn who_comes_late_reads_what_the_room_allows() {
 fn sliding_sync_goes_on_over_a_restart() {
     let mut server = Server::start();
     sliding::all(&mut server);
+}
+
+#[test]
+fn people_log_in_by_their_browsers() {
+    let server = Server::start();
+    oauth::all(&server);
 }

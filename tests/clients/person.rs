@@ -86,9 +86,19 @@ impl Person {
         }
         let session =
             driver.command(how, words).unwrap_or_else(|refusal| panic!("{name} {how}: {refusal:?}"));
+        Self::listening((platform, library, name), driver, folder, &session)
+    }
+
+    /// Somebody whose session has begun; starts to listen.
+    pub(crate) fn listening(
+        (platform, library, name): (Platform, Library, &str),
+        driver: Driver,
+        folder: TempDir,
+        session: &Value,
+    ) -> Self {
         let text = |key: &str| session[key].as_str().expect("a session says who and how").to_owned();
         let (id, token, device) = (text("user"), text("token"), text("device"));
-        assert_eq!(id, format!("@{username}:{}", platform.server_name()));
+        assert_eq!(id, format!("@{}:{}", name.to_lowercase(), platform.server_name()));
         let (seen, memberships) = Default::default();
         let name = name.to_owned();
         let person = Self { name, platform, library, id, token, device, driver, folder, seen, memberships };

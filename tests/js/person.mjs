@@ -7,6 +7,7 @@ import * as sdk from "matrix-js-sdk";
 import { decodeBase64, encodeBase64 } from "matrix-js-sdk/lib/base64.js";
 import * as attachments from "./attachments.mjs";
 import * as encryption from "./encryption.mjs";
+import * as oauth from "./oauth.mjs";
 import { read, start } from "./seen.mjs";
 import { Unsupported, client, crypto, known, resume, sent, unauthenticated, write } from "./session.mjs";
 import * as verification from "./verification.mjs";
@@ -187,6 +188,7 @@ const commands = {
     thumbnail: ({ mxc, width, height }) => fetchMedia(mxc, width, height, "scale"),
 
     ...encryption.commands,
+    ...oauth.commands,
     ...verification.commands,
 };
 

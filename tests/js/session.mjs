@@ -23,8 +23,8 @@ export class Unsupported extends Error {
 }
 
 // Makes the client of a device that the server knows. `lasting`: whether its keys stay when the program ends.
-// `known`: whether the server has its keys.
-export async function resume(server, session, { encrypted = false, lasting = false, known = false }) {
+// `known`: whether the server has its keys. `oauth`: how a session of OAuth 2.0 is refreshed.
+export async function resume(server, session, { encrypted = false, lasting = false, known = false, oauth = {} }) {
     const { user_id: userId, device_id: deviceId, access_token: accessToken } = session;
     const { promise, resolve } = Promise.withResolvers();
     client = sdk.createClient({
@@ -32,6 +32,7 @@ export async function resume(server, session, { encrypted = false, lasting = fal
         userId,
         deviceId,
         accessToken,
+        ...oauth,
         verificationMethods: ["m.sas.v1"],
         cryptoCallbacks: { getSecretStorageKey },
         fetchFn: (...request) => noteUpload(request, resolve),

@@ -7,6 +7,7 @@ mod commands;
 mod decryption;
 mod devices;
 mod keys;
+mod oauth;
 mod seen;
 mod session;
 mod sliding;

@@ -13,7 +13,7 @@ use matrix_sdk::{
         assign,
     },
     sliding_sync::VersionBuilder,
-    store::RoomLoadSettings,
+    utils::UrlOrQuery,
 };
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -22,7 +22,7 @@ use crate::{
     Command, Refused,
     commands::{self, Answer, done},
     devices::Devices,
-    keys,
+    keys, oauth,
     seen::Seen,
     sliding::Sliding,
     verification,
@@ -53,7 +53,10 @@ impl Settings {
             backup_download_strategy: BackupDownloadStrategy::OneShot,
             ..EncryptionSettings::default()
         };
-        let mut builder = Client::builder().homeserver_url(&self.server).with_encryption_settings(encryption);
+        let mut builder = Client::builder()
+            .homeserver_url(&self.server)
+            .with_encryption_settings(encryption)
+            .handle_refresh_tokens();
         if let Some(store) = &self.store {
             builder = builder.sqlite_store(store, None);
         }
@@ -68,6 +71,8 @@ impl Settings {
 #[derive(Default)]
 pub(crate) struct Person {
     session: Option<(Settings, Client)>,
+    /// A session that the person's browser has not allowed yet.
+    asking: Option<(Settings, Client)>,
     sliding: Option<Sliding>,
     tasks: JoinSet<()>,
 }
@@ -84,6 +89,10 @@ impl Person {
         match command.text("do")? {
             "register" => self.register(command).await,
             "login" => self.log_in(command).await,
+            "oauth_begin" => self.begin_oauth(command).await,
+            "oauth_finish" => self.finish_oauth(command).await,
+            "oauth_refresh" => self.refresh().await,
+            "oauth_tokens" => self.tokens(),
             "start" => self.start(false).await,
             "reload" => self.reload().await,
             "logout" => self.log_out().await,
@@ -135,6 +144,32 @@ impl Person {
         self.begin(settings, client).await
     }
 
+    async fn begin_oauth(&mut self, command: &Command) -> Answer {
+        let settings = Settings::new(command)?;
+        let client = settings.client().await?;
+        let page = oauth::begin(&client, command).await?;
+        self.asking = Some((settings, client));
+        Ok(page)
+    }
+
+    async fn finish_oauth(&mut self, command: &Command) -> Answer {
+        let (settings, client) = self.asking.take().ok_or_else(|| Refused::new("nothing was begun"))?;
+        let redirected = command.text("url")?.split_once('?').map_or("", |(_, query)| query);
+        client.oauth().finish_login(UrlOrQuery::Query(redirected.to_owned())).await?;
+        self.begin(settings, client).await
+    }
+
+    async fn refresh(&mut self) -> Answer {
+        let (_, client) = self.session.as_ref().ok_or_else(|| Refused::new("not logged in"))?;
+        client.oauth().refresh_access_token().await?;
+        oauth::tokens(client)
+    }
+
+    fn tokens(&self) -> Answer {
+        let (_, client) = self.session.as_ref().ok_or_else(|| Refused::new("not logged in"))?;
+        oauth::tokens(client)
+    }
+
     async fn begin(&mut self, settings: Settings, client: Client) -> Answer {
         client.encryption().wait_for_e2ee_initialization_tasks().await;
         let session =
@@ -173,10 +208,10 @@ impl Person {
         if settings.store.is_none() {
             return Err(Refused::unsupported("a session without a store ends with the program"));
         }
-        let session = client.matrix_auth().session().ok_or_else(|| Refused::new("not logged in"))?;
+        let session = client.session().ok_or_else(|| Refused::new("not logged in"))?;
         drop(client);
         let client = settings.client().await?;
-        client.matrix_auth().restore_session(session, RoomLoadSettings::default()).await?;
+        client.restore_session(session).await?;
         self.begin(settings, client).await?;
         self.start(true).await
     }
