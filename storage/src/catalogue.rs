@@ -94,6 +94,10 @@ key! {
     DirectoryTermKey { platform: OwnedServerName, term: String, user_id: OwnedUserId }
 }
 key! {
+    /// A redaction at a place of a room's timeline, by what it redacts.
+    RedactionKey { room_id: OwnedRoomId, redacts: OwnedEventId, seq: i64 }
+}
+key! {
     /// A pointer in an inbox.
     InboxKey { user_id: OwnedUserId, position: Position, pointer: InboxPointer }
 }
@@ -354,6 +358,8 @@ catalogue! {
 
     /// Accounts that are deactivated and not yet out of everything.
     130 accounts DepartingAccounts "departing_accounts": UserKey => DepartingAccountRecord;
+    /// Redactions of events that are not known yet, by their places.
+    131 rooms AwaitedRedactions "awaited_redactions": RedactionKey => ();
 }
 
 #[cfg(test)]

@@ -313,7 +313,7 @@ impl Append {
             self.transactions.push((queued, pdu.event_id.clone()));
         }
         let states = (state_before, state_after);
-        self.put_event(pdu.clone(), json, seq, states, sent_by).await?;
+        self.put_event(pdu.clone(), json, seq, states, (0, sent_by)).await?;
         let mut extremities = self.head.extremities.clone();
         extremities.retain(|event_id| !pdu.prev_events.contains(event_id));
         extremities.push(pdu.event_id.clone());
@@ -329,14 +329,14 @@ impl Append {
         json: String,
         seq: i64,
         (state_before, state_after): (u64, u64),
-        sent_by: String,
+        (flags, sent_by): (u8, String),
     ) -> Result<()> {
         let place = EventPlaceRecord::Timeline(self.room.id.clone(), seq);
         self.writes.put::<EventIds>(&EventKey { event_id: pdu.event_id.clone() }, &place);
         let record = EventRecord {
             state_before,
             state_after,
-            flags: 0,
+            flags,
             sent_by: sent_by.clone(),
             event_id: pdu.event_id.clone(),
             pdu: json,
@@ -345,7 +345,7 @@ impl Append {
         self.writes.put::<Timeline>(&key, &Stamped::pending(record));
         self.relate(&pdu, seq).await?;
         if let Some(redacts) = pdu.redacts.clone() {
-            self.redact(&pdu, &redacts).await?;
+            self.redact(&pdu, &redacts, seq).await?;
         }
         self.staged.push(Arc::new(TimelineEvent {
             seq,
@@ -576,32 +576,17 @@ impl Append {
         Ok(thread.unwrap_or(ThreadRecord { latest_seq: 0, count: 0, participants: Vec::new() }))
     }
 
-    /// Takes the content of an event away, if the redaction's sender may do that.
+    /// Takes the content of an event away, if the sender of the redaction, which is at `seq`, may do that.
     /// <https://spec.matrix.org/v1.19/rooms/v12/#handling-redactions>
-    async fn redact(&mut self, redaction: &Pdu, redacts: &OwnedEventId) -> Result<()> {
-        let Some(target) = self.rooms.event(&self.room.id, redacts).await? else { return Ok(()) };
-        // What others sent needs power. Of events made elsewhere it is known only that who may speak for
-        // the sender's server let them pass.
-        let own = match self.from_elsewhere {
-            true => target.pdu.sender.server_name() == redaction.sender.server_name(),
-            false => target.pdu.sender == redaction.sender,
-        };
-        if !own {
-            let levels = self.power_levels().await?;
-            if levels.user(&redaction.sender) < levels.needed_to_redact() {
-                if self.from_elsewhere {
-                    return Ok(());
-                }
-                return Err(RoomsError::Forbidden("you may not redact what others have sent".into()));
-            }
-        }
-        if target.pdu.event_type == TimelineEventType::RoomCreate {
+    async fn redact(&mut self, redaction: &Pdu, redacts: &OwnedEventId, seq: i64) -> Result<()> {
+        let Some(target) = self.rooms.event(&self.room.id, redacts).await? else {
             if self.from_elsewhere {
-                return Ok(());
+                self.await_redacted(redacts, seq);
             }
-            return Err(RoomsError::Forbidden("the create event of a room cannot be redacted".into()));
-        }
-        match self.check_redacted(&target.pdu) {
+            return Ok(());
+        };
+        match self.may_redact(redaction, &target.pdu).await {
+            Err(RoomsError::Storage(error)) => return Err(error.into()),
             Err(_) if self.from_elsewhere => return Ok(()),
             allowed => allowed?,
         }
@@ -626,6 +611,26 @@ impl Append {
         }
         self.redacted.push(redacted);
         Ok(())
+    }
+
+    /// Refuses if a redaction may not take the content of an event.
+    pub(crate) async fn may_redact(&mut self, redaction: &Pdu, target: &Pdu) -> Result<()> {
+        // What others sent needs power. Of events made elsewhere it is known only that who may speak for
+        // the sender's server let them pass.
+        let own = match self.from_elsewhere {
+            true => target.sender.server_name() == redaction.sender.server_name(),
+            false => target.sender == redaction.sender,
+        };
+        if !own {
+            let levels = self.power_levels().await?;
+            if levels.user(&redaction.sender) < levels.needed_to_redact() {
+                return Err(RoomsError::Forbidden("you may not redact what others have sent".into()));
+            }
+        }
+        if target.event_type == TimelineEventType::RoomCreate {
+            return Err(RoomsError::Forbidden("the create event of a room cannot be redacted".into()));
+        }
+        self.check_redacted(target)
     }
 
     async fn unrelate(&mut self, target: &TimelineEvent, relation: RelatesTo) -> Result<()> {

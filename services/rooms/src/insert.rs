@@ -157,7 +157,9 @@ impl Append {
         }
 
         let seq = self.head.seq + 1;
-        self.put_event(pdu.clone(), json, seq, (state_before, state_after), String::new()).await?;
+        let (pdu, json, flags) = self.redacted_on_arrival(pdu, json).await?;
+        let states = (state_before, state_after);
+        self.put_event(pdu.clone(), json, seq, states, (flags, String::new())).await?;
         self.head.seq = seq;
         self.head.depth = self.head.depth.max(pdu.depth);
         let followed = self.followed(&pdu).await?;

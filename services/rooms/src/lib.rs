@@ -8,6 +8,7 @@
 
 mod append;
 mod audit;
+mod awaited_redaction;
 mod create_room;
 mod delayed_events;
 mod encryption;

@@ -6,6 +6,7 @@ mod world;
 use std::collections::HashMap;
 
 use linkspan_rooms::Inserted;
+use linkspan_storage::{Range, catalogue::AwaitedRedactions};
 use ruma::{OwnedEventId, OwnedUserId, RoomVersionId, events::StateEventType};
 use serde_json::json;
 use world::{Graph, Random, State, VERSIONS, World, permutations, user};
@@ -472,5 +473,35 @@ async fn redactions_from_elsewhere_take_effect_or_are_only_events() {
         let gone = world.rooms.event(&graph.room_id, &own).await.expect("read").expect("an event");
         assert_eq!(gone.pdu.content.get(), "{}", "version {version}");
         world.check_tables(&format!("version {version}")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_redaction_that_comes_first_takes_effect_later() {
+    for version in VERSIONS {
+        let world = World::new().await;
+        let mut graph = Graph::start(&world, &version).await;
+        let base = graph.message(ALICE, "base", &[]);
+        // On one fork what is said, on another what takes it away, and something that may not.
+        let own = graph.message(DAVE, "drop", &[&base]);
+        let kept = graph.message(BOB, "keep", &[&own]);
+        let not_allowed = graph.event(DAVE, "m.room.redaction", None, json!({ "redacts": kept }), &[&base]);
+        let allowed = graph.event(DAVE, "m.room.redaction", None, json!({ "redacts": own }), &[&not_allowed]);
+        let order = [base, not_allowed, allowed.clone(), own.clone(), kept.clone()];
+        for event_id in &order {
+            let became = world.insert(&graph, event_id).await;
+            assert!(matches!(became, Inserted::InTimeline(_)), "{version}: {became:?}");
+        }
+        for world in [&world, &world.copy().await] {
+            let event = |event_id| world.rooms.event(&graph.room_id, event_id);
+            let gone = event(&own).await.expect("read").expect("an event");
+            assert_eq!(gone.pdu.content.get(), "{}", "version {version}");
+            assert_eq!(gone.pdu.redacted_by.as_ref(), Some(&allowed), "version {version}");
+            let kept = event(&kept).await.expect("read").expect("an event");
+            assert!(kept.pdu.redacted_by.is_none(), "version {version}");
+            world.check_tables(&format!("version {version}")).await;
+        }
+        let left = world.store.keys::<AwaitedRedactions>(Range::all()).await.expect("read");
+        assert!(left.is_empty(), "{left:?}");
     }
 }
