@@ -84,12 +84,12 @@ fn client_limits(address: &str) -> String {
     if !address.starts_with("http://") {
         return String::new();
     }
-    format!(
+    String::from(
         "<p class=\"note\">This address begins with <code>http://</code>: type that, too. Clients that are \
          programs of their own reach it. One that runs in a browser and came by <code>https://</code> does so \
          only if the server is on your own machine, and then not in every browser: some ask you first, \
          Safari refuses. A copy of Element Web or Cinny that your machine serves over <code>http://</code> \
-         has no such trouble.</p>\n"
+         has no such trouble.</p>\n",
     )
 }
 
