@@ -114,7 +114,7 @@ async fn forget_idle(app: App) {
         every.tick().await;
         app.inbox.forget_idle();
         app.rooms.forget_idle();
-        if let Err(error) = app.rooms.expire_presence().await {
+        if let Err(error) = app.rooms.expire_presence(linkspan_rooms::QUIET).await {
             tracing::warn!(%error, "who has gone quiet could not be shown as away");
         }
         app.platforms.iter().for_each(|platform| platform.rate_limiter.forget_idle());

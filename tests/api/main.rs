@@ -7,6 +7,7 @@ mod directory;
 mod email;
 mod encryption_rules;
 mod features;
+mod gone_clients;
 mod history;
 mod ignored;
 mod invite_permission;

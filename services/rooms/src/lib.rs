@@ -58,6 +58,7 @@ pub use filter::EventFilter;
 pub use insert::Inserted;
 pub use membership::{Removal, is_present};
 pub use paginate::{Boundary, Context, MAX_RECURSION, Page, RelationQuery};
+pub use presence::QUIET;
 pub use public_rooms::{HierarchyPage, HierarchyQuery, HierarchyRoom, RoomPage, RoomQuery, RoomSummary};
 pub use read::JoinedMember;
 pub use receipts::{Receipt, ReceiptKind};

@@ -10,7 +10,7 @@ use crate::{Result, Rooms, RoomsError};
 /// Users who are told at most.
 const MAX_WATCHERS: usize = 2_000;
 /// Who has not synced for so long is away.
-const QUIET: Duration = Duration::from_secs(60);
+pub const QUIET: Duration = Duration::from_secs(60);
 /// A sync that says what is known says it no more often than this.
 const REPEAT_AFTER: Duration = Duration::from_secs(25);
 
@@ -47,9 +47,10 @@ impl Rooms {
         }
     }
 
-    /// Shows users as away whose clients have gone without a word; to be called now and then.
-    pub async fn expire_presence(&self) -> Result<()> {
-        for user_id in self.shared.inbox.quiet_users(QUIET) {
+    /// Shows users as away whose clients have gone without a word for `quiet`, as a rule [`QUIET`]; to be called now
+    /// and then.
+    pub async fn expire_presence(&self, quiet: Duration) -> Result<()> {
+        for user_id in self.shared.inbox.quiet_users(quiet) {
             self.set_presence(&user_id, PresenceState::Offline, None).await?;
         }
         Ok(())
