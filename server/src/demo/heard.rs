@@ -1,6 +1,6 @@
 //! What a person's client has told of, and reading it. Nothing here knows what anybody sent.
 //!
-//! A client tells in lines of JSON, whichever it is; they are described in tests/clients/driver.rs.
+//! A client tells in lines of JSON, whichever it is; they are described in tests/clients/PROTOCOL.md.
 
 use std::{
     collections::BTreeMap,
@@ -58,13 +58,50 @@ impl Heard {
         self.said.push(Said { at: Instant::now(), line });
     }
 
+    /// The line that told of an event of a timeline: where there is one, that with the event as it was before it was
+    /// encrypted.
+    fn told(&self, room: &str, id: &str) -> Option<&Value> {
+        let lines = self.said.iter().map(|said| &said.line);
+        let mut lines = lines.filter(|line| line["room"] == room && line["item"]["event_id"] == id);
+        let first = lines.next()?;
+        Some(lines.find(|line| is_readable(line)).filter(|_| !is_readable(first)).unwrap_or(first))
+    }
+
     /// An event of a timeline.
     pub(crate) fn item(&self, room: &str, id: &str) -> Option<&Value> {
-        let items = self.said.iter().map(|said| &said.line).filter(|line| line["event"] == "timeline");
-        items
-            .filter(|line| line["room"] == room)
-            .map(|line| &line["item"])
-            .find(|item| item["event_id"] == id)
+        self.told(room, id).map(|line| &line["item"])
+    }
+
+    /// Whether an event came encrypted, and was decrypted.
+    pub(crate) fn has_opened(&self, room: &str, id: &str) -> bool {
+        self.told(room, id).is_some_and(|line| is_readable(line) && !line["encryption"].is_null())
+    }
+
+    /// Whether a message of a room came in clear after the first `from` things that were told.
+    pub(crate) fn was_told_in_clear(&self, room: &str, from: usize) -> bool {
+        let mut lines = self.said.iter().skip(from).map(|said| &said.line);
+        lines.any(|line| {
+            let message = line["item"]["type"] == "m.room.message";
+            line["room"] == room && message && line["encryption"].is_null()
+        })
+    }
+
+    /// An event that came encrypted after the first `from` things that were told, and is not decrypted yet.
+    pub(crate) fn closed(&self, from: usize) -> Option<String> {
+        let new =
+            || self.said.iter().skip(from).map(|said| &said.line).filter(|line| !line["item"].is_null());
+        let opened = |closed: &Value| {
+            new().any(|line| line["item"]["event_id"] == closed["item"]["event_id"] && is_readable(line))
+        };
+        let closed = new().find(|line| !is_readable(line) && !opened(line))?;
+        closed["item"]["event_id"].as_str().map(ToOwned::to_owned)
+    }
+
+    /// The devices of somebody for which this person's client would encrypt; None if it does not follow them yet.
+    pub(crate) fn devices(&self, user: &str) -> Option<&Vec<Value>> {
+        let lines = self.said.iter().rev().map(|said| &said.line);
+        let mut lines = lines.filter(|line| line["event"] == "devices" && line["user"] == user);
+        lines.next()?["devices"].as_array()
     }
 
     /// What this person's client calls somebody in a room; the user id if it knows no name.
@@ -89,6 +126,11 @@ impl Heard {
         let found = all.into_iter().find(|line| line["event"] == "account_data" && line["type"] == kind);
         found.and_then(|line| line["content"].as_object()).cloned().unwrap_or_default()
     }
+}
+
+/// Whether what a line tells of can be read: it came in clear, or was decrypted.
+pub(crate) fn is_readable(line: &Value) -> bool {
+    line["encryption"]["undecryptable"].is_null()
 }
 
 /// Waits until `find` finds what it looks for in what was heard.

@@ -1,6 +1,6 @@
 //! Client libraries, each in a process of its own: finding them, starting them, speaking with them.
 //!
-//! A driver reads one command a line and writes one reply or event a line; see tests/clients/driver.rs.
+//! A driver reads one command a line and writes one reply or event a line; see tests/clients/PROTOCOL.md.
 
 use std::{
     fs::File,
@@ -81,7 +81,7 @@ impl Libraries {
         let nio =
             pythons.into_iter().find(|python| nio.exists() && has_nio(python)).map(|python| (python, nio));
         if nio.is_none() {
-            missing.push("matrix-nio: Python 3 with the package matrix-nio".to_owned());
+            missing.push("matrix-nio: Python 3 with the packages matrix-nio and vodozemac".to_owned());
         }
         Self { js, nio, missing }
     }
@@ -114,7 +114,8 @@ fn version(node: &Path) -> Option<u32> {
 fn has_nio(python: &Path) -> bool {
     let mut command = Command::new(python);
     // Importing it would take seconds.
-    let look = "import importlib.util, sys; sys.exit(importlib.util.find_spec('nio') is None)";
+    let look = "import importlib.util, sys; sys.exit(importlib.util.find_spec('nio') is None \
+                or importlib.util.find_spec('vodozemac') is None)";
     command.args(["-c", look]).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }

@@ -17,6 +17,8 @@ use std::{
     process::ExitCode,
 };
 
+use linkspan_platforms::Encryption;
+
 use self::{
     conversation::{App, ROLES},
     library::Libraries,
@@ -88,7 +90,7 @@ async fn play(
     // First, for a new store takes a moment.
     welcome(&screen, options, folder);
     let running = Running::start(config, connections).await.map_err(with_advice)?;
-    let apps = apps(&running)?;
+    let apps = apps(&running, config)?;
 
     let conversation = async {
         let libraries = match options.clients.clone() {
@@ -196,7 +198,7 @@ fn with_advice(failure: Failure) -> Failure {
 }
 
 /// The three platforms and where they listen.
-fn apps(running: &Running) -> Result<[App; 3], Failure> {
+fn apps(running: &Running, config: &Config) -> Result<[App; 3], Failure> {
     let find = |(server_name, style): (&str, &'static str)| -> Result<App, Failure> {
         let own = running.listening.iter().find(|listening| {
             listening.platform.as_ref().is_some_and(|platform| platform.server_name() == server_name)
@@ -205,7 +207,11 @@ fn apps(running: &Running) -> Result<[App; 3], Failure> {
         let address = address.ok_or_else(|| {
             format!("the configuration has no platform {server_name} with a `listen` address, which the demo needs")
         })?;
-        Ok(App { style, address })
+        let mut settings = config.platforms.iter();
+        let requires_encryption = settings.any(|platform| {
+            platform.server_name == server_name && platform.encryption == Encryption::Required
+        });
+        Ok(App { style, address, requires_encryption })
     };
     let [first, second, third] = PLATFORMS;
     Ok([find(first)?, find(second)?, find(third)?])

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     fs::File,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,7 +13,7 @@ use tokio::sync::watch::{self, Ref};
 
 use super::{
     client::BuiltIn,
-    heard::{Heard, Vain, wait},
+    heard::{Heard, Vain, is_readable, wait},
     library::{Driver, Libraries, Library},
 };
 use crate::Failure;
@@ -72,25 +72,34 @@ pub(crate) struct Person {
     pub(crate) id: String,
     /// The access token.
     pub(crate) token: String,
+    /// The id of the device.
+    device: String,
     client: Client,
     heard: Arc<watch::Sender<Heard>>,
+    /// What a library needs to keep the keys of the device; it goes after the library.
+    store: Option<Store>,
 }
 
+/// A folder for the keys of a device, for as long as the session is.
+struct Store(PathBuf);
+
 impl Person {
-    /// Logs in, or registers if there is no such account, and listens.
+    /// Logs in, or registers if there is no such account, and listens. It is a new device each time: sessions end
+    /// with the conversation, and the keys of their devices with them.
     pub(crate) async fn arrive(
         role: Role,
         server: String,
         libraries: &Libraries,
-        logs: &Path,
+        folder: &Path,
     ) -> Result<Self, Failure> {
         if role.library != Library::BuiltIn {
-            let path = logs.join(format!("{}.log", role.username));
+            let path = folder.join(format!("{}.log", role.username));
             let log = File::create(&path).map_err(|error| format!("{}: {error}", path.display()))?;
             let heard = Arc::new(watch::Sender::default());
             if let Some(driver) = libraries.start(role.library, log, heard.clone()) {
+                let store = Some(Store::new(folder.join("devices").join(role.username))?);
                 let client = Client::Library(driver);
-                let person = Self::begin(role, role.library, client, heard, &server).await;
+                let person = Self::begin((role, role.library), client, heard, &server, store).await;
                 match person {
                     // The library does not work here; what it said of that is in its log.
                     Err(Beginning::Dead) => {}
@@ -101,7 +110,7 @@ impl Person {
         }
         let heard = Arc::new(watch::Sender::default());
         let client = Client::BuiltIn(Box::new(BuiltIn::new(heard.clone())));
-        match Self::begin(role, Library::BuiltIn, client, heard, &server).await {
+        match Self::begin((role, Library::BuiltIn), client, heard, &server, None).await {
             Ok(person) => Ok(person),
             Err(Beginning::Dead) => Err(format!("{}'s client has ended", role.name).into()),
             Err(Beginning::Failed(failure)) => Err(failure),
@@ -109,32 +118,45 @@ impl Person {
     }
 
     async fn begin(
-        role: Role,
-        library: Library,
+        (role, library): (Role, Library),
         client: Client,
         heard: Arc<watch::Sender<Heard>>,
         server: &str,
+        store: Option<Store>,
     ) -> Result<Self, Beginning> {
-        let (id, token) = (String::new(), String::new());
-        let mut person = Self { role, library, id, token, client, heard };
-        let words = json!({ "server": server, "username": role.username, "password": PASSWORD });
-        let session = match person.command("register", &words).await {
-            Err(refusal) if refusal.code == "M_USER_IN_USE" => person.does("login", words).await?,
-            Err(_) if person.heard.borrow().over.is_some() => return Err(Beginning::Dead),
-            Err(refusal) => return Err(Beginning::Failed(person.could_not("register", &refusal))),
-            Ok(session) => session,
-        };
+        let (id, token, device) = Default::default();
+        let mut person = Self { role, library, id, token, device, store, client, heard };
+        let session = person.sign_in(server).await?;
         let text = |key: &str| session[key].as_str().unwrap_or_default().to_owned();
-        (person.id, person.token) = (text("user"), text("token"));
+        (person.id, person.token, person.device) = (text("user"), text("token"), text("device"));
         // Who has no name has no profile either, for some clients.
         let profile = person.command("get_profile", &json!({ "user": person.id })).await;
-        if profile.is_ok_and(|profile| profile["name"] == role.display_name) {
-            person.does("start", json!({})).await?;
-            return Ok(person);
+        if !profile.is_ok_and(|profile| profile["name"] == role.display_name) {
+            person.does("set_display_name", json!({ "name": role.display_name })).await?;
         }
-        person.does("set_display_name", json!({ "name": role.display_name })).await?;
         person.does("start", json!({})).await?;
         Ok(person)
+    }
+
+    async fn sign_in(&mut self, server: &str) -> Result<Value, Beginning> {
+        let words = json!({
+            "server": server, "username": self.role.username, "password": PASSWORD,
+            "encrypted": true, "store": self.store.as_ref().map(|store| &store.0), "device_name": "The demo's",
+        });
+        let mut how = "register";
+        let mut session = self.command(how, &words).await;
+        if session.as_ref().is_err_and(|refusal| refusal.code == "M_USER_IN_USE") {
+            how = "login";
+            session = self.command(how, &words).await;
+        }
+        session.map_err(|refusal| {
+            let failure = self.could_not(how, &refusal);
+            if refusal.code.is_empty() && self.library != Library::BuiltIn {
+                tracing::warn!("{failure}");
+                return Beginning::Dead;
+            }
+            Beginning::Failed(failure)
+        })
     }
 
     async fn command(&mut self, name: &str, words: &Value) -> Result<Value, Refusal> {
@@ -181,11 +203,47 @@ impl Person {
         }
     }
 
-    /// Logs out.
+    /// Waits until the client would encrypt for somebody's device, too; false if it takes too long. A client that does
+    /// not follow their devices yet asks for them when it has something to encrypt.
+    pub(crate) async fn knows_device(&self, of: &Self) -> bool {
+        let knows = |heard: &Heard| match heard.devices(&of.id) {
+            Some(devices) => devices.contains(&json!(of.device)).then_some(()),
+            None => Some(()),
+        };
+        wait(&self.heard, PATIENCE, knows).await.is_ok()
+    }
+
+    /// Waits until everything is decrypted that came encrypted after the first `from` things that the client told; an
+    /// event that is not if it takes too long.
+    pub(crate) async fn stays_closed(&self, from: usize) -> Option<String> {
+        let opened = |heard: &Heard| heard.closed(from).is_none().then_some(());
+        let _ = wait(&self.heard, PATIENCE, opened).await;
+        self.heard.borrow().closed(from)
+    }
+
+    /// Logs out, and forgets the keys of the device: the server has forgotten it, too.
     pub(crate) async fn leave(mut self) {
         if let Err(refusal) = self.command("logout", &json!({})).await {
             tracing::debug!(%refusal, "{} could not log out", self.role.name);
         }
+    }
+}
+
+impl Store {
+    /// A folder that is empty: what a demo that was killed has left there is of no use any more.
+    fn new(path: PathBuf) -> Result<Self, Failure> {
+        let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+        match std::fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error).into()),
+            _ => std::fs::create_dir_all(&path).map_err(failed)?,
+        }
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -209,7 +267,7 @@ pub(crate) enum Sign {
     Invitation { room: String },
     /// All of these have joined.
     Members { room: String, users: Vec<String> },
-    /// An event.
+    /// An event that can be read.
     Event { room: String, id: String },
     /// Somebody types.
     Typing { room: String, user: String },
@@ -239,7 +297,7 @@ impl Sign {
             Self::Members { users, .. } => {
                 users.iter().all(|user| state["members"][user]["membership"] == "join")
             }
-            Self::Event { id, .. } => line["item"]["event_id"] == *id,
+            Self::Event { id, .. } => line["item"]["event_id"] == *id && is_readable(line),
             Self::Typing { user, .. } => {
                 state["typing"].as_array().is_some_and(|all| all.contains(&json!(user)))
             }
@@ -266,6 +324,11 @@ mod tests {
         assert!(members.is_in(&told("!a", state("join"))));
         assert!(!members.is_in(&told("!a", state("invite"))));
         assert!(!members.is_in(&told("!other", state("join"))));
+        let event = Sign::Event { room: room.clone(), id: "$d".to_owned() };
+        let mut line = json!({ "event": "timeline", "room": "!a", "item": { "event_id": "$d" } });
+        assert!(event.is_in(&line));
+        line["encryption"] = json!({ "session": "s", "undecryptable": "no session" });
+        assert!(!event.is_in(&line), "nobody can read it");
         assert!(!Sign::Typing { room, user }.is_in(&told("!a", state("join"))));
     }
 }

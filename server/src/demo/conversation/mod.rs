@@ -2,22 +2,24 @@
 //!
 //! What is printed under a step was read from what that person's client received, never from what was sent.
 
+mod apart;
+mod describe;
+mod pictures;
+mod sealed;
+
 use std::{
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use self::describe::{describe, halves, name, plain, soft};
 use super::{
-    client,
-    heard::Heard,
     library::{Libraries, Library},
     person::{PATIENCE, Person, Role, Sign},
-    picture,
     screen::{Line, Look, Screen},
 };
 use crate::Failure;
@@ -29,6 +31,8 @@ pub(crate) struct App {
     pub(crate) style: &'static str,
     /// The base of its URLs.
     pub(crate) address: String,
+    /// Whether it requires encryption of those who talk with its people.
+    pub(crate) requires_encryption: bool,
 }
 
 const ANNA: usize = 0;
@@ -58,8 +62,8 @@ pub(crate) const ROLES: [Role; 6] = [
     role("Emil", "Emil Roth", "u3q8d5w1", 2, Library::BuiltIn),
 ];
 
+const ALL: [usize; 6] = [ANNA, MARCO, BEN, DANA, CLEO, EMIL];
 const GROUP: &str = "Saturday at the harbour";
-const THUMBNAIL: u32 = 96;
 
 /// Lets six people arrive and chat, and prints what each sees.
 pub(crate) async fn hold(
@@ -83,6 +87,10 @@ struct Conversation<'a> {
     steps: usize,
     /// How long each thing took to get to each person.
     delays: Vec<Duration>,
+    /// How many of these were decrypted by that person's device.
+    opened: usize,
+    /// How much everybody had heard when all had come.
+    begun: Vec<usize>,
 }
 
 /// A moment before something happens, and how much everybody had heard until then.
@@ -97,18 +105,8 @@ struct Shown {
     /// None: nothing that takes time to arrive.
     delay: Option<Duration>,
     lines: Vec<Line>,
-}
-
-fn plain(text: impl Into<String>) -> Line {
-    (Look::Plain, text.into())
-}
-
-fn name(text: impl Into<String>) -> Line {
-    (Look::Bold, text.into())
-}
-
-fn soft(text: impl Into<String>) -> Line {
-    (Look::Soft, text.into())
+    /// Whether it came encrypted, and was decrypted.
+    opened: bool,
 }
 
 fn milliseconds(delay: Duration) -> String {
@@ -157,7 +155,8 @@ impl<'a> Conversation<'a> {
         for missing in &libraries.missing {
             screen.say(Look::Soft, &format!("not found: {missing}"));
         }
-        Ok(Self { screen, apps, people, steps: 0, delays: Vec::new() })
+        let begun = people.iter().map(|person| person.heard().said.len()).collect();
+        Ok(Self { screen, apps, people, steps: 0, delays: Vec::new(), opened: 0, begun })
     }
 
     async fn hold(&mut self) -> Result<(), Failure> {
@@ -165,11 +164,13 @@ impl<'a> Conversation<'a> {
         let chat = self.one_to_one().await?;
         self.chat(&chat).await?;
         self.screen.part("A group over all three");
+        self.say_who_requires_encryption();
         let group = self.group().await?;
         self.talk(&group).await?;
         self.screen.part("And yet apart");
         self.tokens().await?;
         self.outsiders(&chat)?;
+        self.all_is_opened().await?;
         self.summary();
         Ok(())
     }
@@ -216,17 +217,20 @@ impl<'a> Conversation<'a> {
         self.step("Ben answers", BEN);
         let answer = self.says(BEN, room, "Nor did I. Harbour on Saturday, with the others?", &BOTH).await?;
         self.step("Anna reads it", ANNA);
-        self.reads(ANNA, room, &answer, &BOTH).await
+        self.reads(ANNA, room, &answer, &BOTH).await?;
+        self.step("Ben sends a picture", BEN);
+        self.shows_picture(BEN, room, &BOTH).await?;
+        Ok(())
     }
 
     // A group
 
     /// The group of all six: the one they have, or a new one.
     async fn group(&mut self) -> Result<String, Failure> {
-        const ALL: [usize; 6] = [ANNA, MARCO, BEN, DANA, CLEO, EMIL];
         let known: Vec<String> = {
             let heard = self.people[DANA].heard();
-            let groups = heard.rooms.iter().filter(|(_, state)| state["name"] == GROUP);
+            let fits = |state: &Value| state["encrypted"] == true || !self.encryption_is_required();
+            let groups = heard.rooms.iter().filter(|(_, state)| state["name"] == GROUP && fits(state));
             groups.map(|(room, _)| room.clone()).collect()
         };
         if let Some(room) = known.into_iter().find(|room| self.are_in(room, &ALL)) {
@@ -258,9 +262,11 @@ impl<'a> Conversation<'a> {
     }
 
     async fn talk(&mut self, room: &str) -> Result<(), Failure> {
-        const ALL: [usize; 6] = [ANNA, MARCO, BEN, DANA, CLEO, EMIL];
+        self.know_all_devices().await?;
         self.step("Dana writes", DANA);
         let plan = self.says(DANA, room, "Saturday at ten, at the old linkspan?", &ALL).await?;
+        self.stored(room, &plan).await?;
+        self.unsealed(room).await?;
         self.step("Cleo starts to type", CLEO);
         self.types(CLEO, room, &ALL).await?;
         self.step("Cleo sends a picture", CLEO);
@@ -285,76 +291,6 @@ impl<'a> Conversation<'a> {
         self.reads(ANNA, room, &edit, &ALL).await
     }
 
-    /// Sends the picture; the others load it. The event.
-    async fn shows_picture(&mut self, who: usize, room: &str, members: &[usize]) -> Result<String, Failure> {
-        let png = picture::draw();
-        let (data, kind, file) = (STANDARD.encode(&png), "image/png", "linkspan.png");
-        let words = json!({ "data": data, "mimetype": kind, "name": file });
-        let mxc = self.people[who].gets("upload", words).await?;
-        let before = self.now();
-        let words = json!({
-            "room": room, "mxc": mxc, "name": file, "mimetype": kind, "size": png.len(),
-            "width": picture::WIDTH, "height": picture::HEIGHT,
-        });
-        let id = self.people[who].gets("send_image", words).await?;
-        let mut shown = self.gather(&before, &self.event(room, &id), &self.others(who, members)).await;
-        for one in shown.iter_mut().filter(|one| one.delay.is_some()) {
-            // The address is the one that arrived.
-            let mxc = self.people[one.who].heard().item(room, &id).map(|item| item["content"]["url"].clone());
-            let person = &mut self.people[one.who];
-            let whole = person.does("download", json!({ "mxc": mxc })).await?;
-            let words = json!({ "mxc": mxc, "width": THUMBNAIL, "height": THUMBNAIL });
-            let small = person.does("thumbnail", words).await?;
-            let (whole, (width, height)) = loaded(&whole)?;
-            let (_, (small_width, small_height)) = loaded(&small)?;
-            if whole != png {
-                return Err(format!("the picture that {} loaded is another", person.role.name).into());
-            }
-            one.lines.push(plain(format!("  {width} × {height}, {:.1} kB", whole.len() as f64 / 1000.0)));
-            one.lines.push(plain(format!("  thumbnail {small_width} × {small_height}")));
-        }
-        self.show(shown, members)?;
-        Ok(id)
-    }
-
-    // Apart
-
-    /// Anna's token is asked for at all three addresses.
-    async fn tokens(&mut self) -> Result<(), Failure> {
-        self.step("Anna's access token is shown to all three", ANNA);
-        let mut columns = self.headings();
-        for (platform, app) in self.apps.iter().enumerate() {
-            let own = platform == self.people[ANNA].role.platform;
-            match client::whoami(&app.address, &self.people[ANNA].token).await {
-                Ok(user) if own => {
-                    columns[platform].push(plain("you are"));
-                    columns[platform].extend(halves(&user).map(plain));
-                }
-                Err(refusal) if !own && refusal.code == "M_UNKNOWN_TOKEN" => {
-                    columns[platform].extend([plain("refused"), soft(refusal.code)]);
-                }
-                Ok(user) => return Err(format!("{} took Anna's token: {user}", app.style).into()),
-                Err(refusal) => return Err(format!("{} answered {refusal}", app.style).into()),
-            }
-        }
-        self.screen.columns(columns);
-        Ok(())
-    }
-
-    /// Those who are not in the chat of Anna and Ben were never told of it.
-    fn outsiders(&mut self, chat: &str) -> Result<(), Failure> {
-        self.step_in("What the others received of Anna and Ben's chat", "all three apps", Look::Plain);
-        let mut columns = self.headings();
-        for person in [MARCO, DANA, CLEO, EMIL].map(|who| &self.people[who]) {
-            if person.heard().knows(chat) {
-                return Err(format!("{} is told of a chat of others", person.role.name).into());
-            }
-            columns[person.role.platform].push(plain(format!("{}: nothing", person.role.name)));
-        }
-        self.screen.columns(columns);
-        Ok(())
-    }
-
     fn summary(&mut self) {
         self.delays.sort();
         let (Some(median), Some(slowest)) = (self.delays.get(self.delays.len() / 2), self.delays.last())
@@ -365,10 +301,12 @@ impl<'a> Conversation<'a> {
         self.screen.say(
             Look::Plain,
             &format!(
-                "{} steps, {} deliveries, and each was seen by everybody it was for. From the moment somebody \
+                "{} steps, {} deliveries, {} of them encrypted, and each was seen by everybody it was for: what \
+                 came encrypted counts once that person's own device has decrypted it. From the moment somebody \
                  acted until another person's client showed it took {} (median), {} at most, both clients included.",
                 self.steps,
                 self.delays.len(),
+                self.opened,
                 milliseconds(*median),
                 milliseconds(*slowest)
             ),
@@ -484,7 +422,8 @@ impl<'a> Conversation<'a> {
                 Some(_) => describe(&person.heard(), sign),
                 None => vec![(Look::Bad, format!("nothing came in {} s", PATIENCE.as_secs()))],
             };
-            all.push(Shown { who, delay, lines });
+            let opened = matches!(sign, Sign::Event { room, id } if person.heard().has_opened(room, id));
+            all.push(Shown { who, delay, lines, opened });
         }
         all
     }
@@ -518,86 +457,10 @@ impl<'a> Conversation<'a> {
         }
         self.screen.columns(columns);
         self.delays.extend(shown.iter().filter_map(|one| one.delay));
+        self.opened += shown.iter().filter(|one| one.opened).count();
         let missing: Vec<_> = shown.iter().filter(|one| one.delay.is_none()).collect();
         let Some(first) = missing.first() else { return Ok(()) };
         Err(format!("{} did not see this in {} s", self.people[first.who].role.name, PATIENCE.as_secs())
             .into())
     }
-}
-
-/// A user id in two lines: they are wider than a column.
-fn halves(user: &str) -> [String; 2] {
-    match user.split_once(':') {
-        Some((localpart, server)) => [localpart.to_owned(), format!(":{server}")],
-        None => [user.to_owned(), String::new()],
-    }
-}
-
-/// The content of media that were loaded, and a picture's size.
-fn loaded(answer: &Value) -> Result<(Vec<u8>, (u32, u32)), Failure> {
-    let data = STANDARD.decode(answer["data"].as_str().unwrap_or_default())?;
-    let size = picture::size(&data).ok_or("what was loaded is no picture")?;
-    Ok((data, size))
-}
-
-/// What somebody's client shows of a sign that it received.
-fn describe(heard: &Heard, sign: &Sign) -> Vec<Line> {
-    match sign {
-        Sign::Invitation { room } => {
-            let state = &heard.rooms[room];
-            let inviter = state["inviter"].as_str().unwrap_or_default();
-            let mut lines = vec![plain("An invitation from"), name(heard.name_of(room, inviter))];
-            lines.extend(state["name"].as_str().map(|title| plain(format!("to “{title}”"))));
-            lines
-        }
-        Sign::Members { room, users } => {
-            let joined = |user: &&String| heard.rooms[room]["members"][user]["membership"] == "join";
-            let names: Vec<_> = users.iter().filter(joined).map(|user| heard.name_of(room, user)).collect();
-            let mut lines = vec![plain(format!("{} people are here:", names.len()))];
-            lines.extend(names.into_iter().map(|one| plain(format!("  {one}"))));
-            lines
-        }
-        Sign::Typing { room, user } => vec![name(heard.name_of(room, user)), soft("  is typing …")],
-        Sign::Receipt { room, id, user } => {
-            let what = heard.item(room, id).map(body).unwrap_or_default();
-            vec![plain(format!("✓ read by {}", heard.name_of(room, user))), soft(format!("  “{what}”"))]
-        }
-        Sign::Event { room, id } => {
-            heard.item(room, id).map(|item| describe_event(heard, room, item)).unwrap_or_default()
-        }
-    }
-}
-
-fn describe_event(heard: &Heard, room: &str, item: &Value) -> Vec<Line> {
-    let content = &item["content"];
-    let sender = heard.name_of(room, item["sender"].as_str().unwrap_or_default());
-    let relation = &content["m.relates_to"];
-    let related =
-        |id: &Value| heard.item(room, id.as_str().unwrap_or_default()).map(body).unwrap_or_default();
-    if let Some(key) = relation["key"].as_str() {
-        return vec![
-            name(sender),
-            plain(format!("  {key} to")),
-            soft(format!("  “{}”", related(&relation["event_id"]))),
-        ];
-    }
-    if relation["rel_type"] == "m.replace" {
-        let was = soft(format!("  was: {}", related(&relation["event_id"])));
-        return vec![name(format!("{sender}, edited")), plain(format!("  {}", body(item))), was];
-    }
-    let mut lines = vec![name(sender)];
-    let replied_to = &relation["m.in_reply_to"]["event_id"];
-    if !replied_to.is_null() {
-        lines.push(soft(format!("  to “{}”", related(replied_to))));
-    }
-    let what = if content["msgtype"] == "m.image" { "picture: " } else { "" };
-    lines.push(plain(format!("  {what}{}", body(item))));
-    lines
-}
-
-/// The text of a message; of an edit, the new one.
-fn body(item: &Value) -> String {
-    let content = &item["content"];
-    let body = content["m.new_content"]["body"].as_str().or(content["body"].as_str());
-    body.unwrap_or_default().to_owned()
 }
