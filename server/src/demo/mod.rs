@@ -20,7 +20,7 @@ use std::{
 use linkspan_platforms::Encryption;
 
 use self::{
-    conversation::{App, ROLES},
+    conversation::{App, ROLES, Recovery},
     library::Libraries,
     person::{PASSWORD, Role},
     screen::{Look, Screen},
@@ -108,20 +108,33 @@ async fn play(
         () = &mut stopped => None,
         outcome = conversation => Some(outcome),
     };
-    let code = match &outcome {
-        Some(Err(failure)) => {
-            screen.say(Look::Bad, &format!("The conversation broke off: {failure}."));
-            ExitCode::FAILURE
-        }
-        _ => ExitCode::SUCCESS,
+    let Some(outcome) = outcome else {
+        running.stop().await;
+        return Ok(ExitCode::SUCCESS);
     };
-    if outcome.is_some() {
-        say_how_to_log_in(&screen, &apps);
-        if !options.once {
-            screen.say(Look::Soft, "Ctrl-C ends the demo.");
-            stopped.await;
-            screen.gap();
+    let (ended, code) = match outcome {
+        Ok(ended) => (Some(ended), ExitCode::SUCCESS),
+        Err(failure) => {
+            screen.say(Look::Bad, &format!("The conversation broke off: {failure}."));
+            (None, ExitCode::FAILURE)
         }
+    };
+    say_how_to_log_in(&screen, &apps);
+    say_what_is_closed(&screen, ended.as_ref().map_or(&[], |ended| &ended.recoveries));
+    if !options.once {
+        screen.say(Look::Soft, "Ctrl-C ends the demo.");
+    }
+    let rest = async {
+        if let Some(ended) = ended {
+            ended.leave().await;
+        }
+        if !options.once {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = &mut stopped => screen.gap(),
+        () = rest => {}
     }
     running.stop().await;
     Ok(code)
@@ -165,6 +178,24 @@ fn say_how_to_log_in(screen: &Screen, apps: &[App; 3]) {
         ]);
     }
     screen.row(&[(Look::Soft, "password", 17), (Look::Plain, PASSWORD, 0)]);
+    screen.gap();
+}
+
+/// Of what was encrypted, what a device can read that logs in now.
+fn say_what_is_closed(screen: &Screen, recoveries: &[Recovery]) {
+    let closed = "What was said encrypted is closed to a device that logs in now: the keys were on the devices of the \
+                  conversation, which have logged out.";
+    if recoveries.is_empty() {
+        screen.say(Look::Plain, &format!("{closed} What is said from now on it can read."));
+    } else {
+        let opened =
+            "A recovery key opens it, which your client asks for when it wants to verify the device.";
+        screen.say(Look::Plain, &format!("{closed} {opened}"));
+        screen.gap();
+    }
+    for Recovery { name, key } in recoveries {
+        screen.row(&[(Look::Soft, &format!("{name}'s key"), 17), (Look::Plain, key, 0)]);
+    }
     screen.gap();
 }
 

@@ -5,6 +5,7 @@
 mod apart;
 mod describe;
 mod pictures;
+mod recovery;
 mod sealed;
 
 use std::{
@@ -15,6 +16,8 @@ use std::{
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+
+pub(crate) use self::recovery::{Ended, Recovery};
 
 use self::describe::{describe, halves, name, plain, soft};
 use super::{
@@ -65,19 +68,22 @@ pub(crate) const ROLES: [Role; 6] = [
 const ALL: [usize; 6] = [ANNA, MARCO, BEN, DANA, CLEO, EMIL];
 const GROUP: &str = "Saturday at the harbour";
 
-/// Lets six people arrive and chat, and prints what each sees.
+/// Lets six people arrive and chat, and prints what each sees. Nobody has left yet when it is over.
 pub(crate) async fn hold(
     screen: &Screen,
     apps: [App; 3],
     libraries: Option<Libraries>,
-    logs: &Path,
-) -> Result<(), Failure> {
-    let mut conversation = Conversation::begin(screen, apps, libraries, logs).await?;
+    folder: &Path,
+) -> Result<Ended, Failure> {
+    let mut conversation = Conversation::begin(screen, apps, libraries, folder).await?;
     let held = conversation.hold().await;
-    for person in conversation.people {
-        person.leave().await;
+    let mut ended = Ended::new(conversation.people);
+    if let Err(failure) = held {
+        ended.leave().await;
+        return Err(failure);
     }
-    held
+    ended.back_up(folder).await;
+    Ok(ended)
 }
 
 struct Conversation<'a> {
@@ -121,15 +127,15 @@ impl<'a> Conversation<'a> {
         screen: &'a Screen,
         apps: [App; 3],
         libraries: Option<Libraries>,
-        logs: &Path,
+        folder: &Path,
     ) -> Result<Self, Failure> {
         let libraries = Arc::new(libraries.unwrap_or_default());
         let mut arriving = JoinSet::new();
         for (at, role) in ROLES.into_iter().enumerate() {
-            let (server, libraries, logs) =
-                (apps[role.platform].address.clone(), libraries.clone(), logs.to_owned());
+            let (server, libraries, folder) =
+                (apps[role.platform].address.clone(), libraries.clone(), folder.to_owned());
             arriving.spawn(async move {
-                let arrived = Person::arrive(role, server, &libraries, &logs).await;
+                let arrived = Person::arrive(role, server, &libraries, &folder).await;
                 (at, arrived.map_err(|failure| failure.to_string()))
             });
         }
