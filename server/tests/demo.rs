@@ -47,6 +47,7 @@ fn everybody_sees_it_on_their_own_platform() {
     assert_eq!(others, "WhatsApp-style nobody is in this chat");
     assert!(chat("Ben starts to type")[0].contains("Ben Adler is typing"));
     assert!(chat("Anna reads it")[1].contains("✓ read by Anna Berg"));
+    assert!(chat("Ben sends a picture")[0].contains("480 × 320, 13.5 kB thumbnail 320 × 213"));
     assert!(chat("Dana looks for “Cleo”")[1].contains("Cleo Lind @u7k2m9x4 :whatsapp.localhost"));
 
     for (at, app) in APPS.into_iter().enumerate() {
@@ -56,25 +57,55 @@ fn everybody_sees_it_on_their_own_platform() {
         };
         sees("Dana makes a group", "An invitation from Dana Novak to “Saturday at the harbour”");
         sees("All five accept", "6 people are here:");
-        sees("Dana writes", "Dana Novak Saturday at ten, at the old linkspan?");
+        sees("All five accept", "🔒 encrypted");
+        sees("Dana writes", "🔒 Dana Novak Saturday at ten, at the old linkspan?");
+        sees("What the server has", "m.room.encrypted Awg");
+        sees("Marco says it with his own client", "🔒 Marco Rossi I bring my camera.");
         sees("Cleo starts to type", "Cleo Lind is typing …");
-        sees("Cleo sends a picture", "Cleo Lind picture: linkspan.png 480 × 320");
-        sees("Emil replies to it", "Emil Roth to “linkspan.png” That is it!");
+        sees("Cleo sends a picture", "🔒 Cleo Lind picture: linkspan.png 480 × 320");
+        sees("Emil replies to it", "🔒 Emil Roth to “linkspan.png” That is it!");
         sees("Marco reacts", "Marco Rossi 👍 to “That is it!");
-        sees("Dana edits her message", "Dana Novak, edited Saturday at eleven");
+        sees("Dana edits her message", "🔒 Dana Novak, edited Saturday at eleven");
         sees("Dana edits her message", "was: Saturday at ten");
         sees("Anna reads everything", "✓ read by Anna Berg “Saturday at eleven");
         let answer = if at == 0 { "you are @anna :instagram.localhost" } else { "refused M_UNKNOWN_TOKEN" };
         sees("Anna's access token", answer);
         sees("What the others received", ": nothing");
     }
+    let tried = chat("Marco tries a client that cannot encrypt");
+    assert!(tried[0].contains("refused M_FORBIDDEN"), "{tried:?}");
+    assert!(tried[0].contains("whatsapp.localhost requires end-to-end encryption"), "{tried:?}");
+    assert!(tried[1].ends_with("Ben: nothing Dana: nothing"), "{tried:?}");
+    assert!(!chat("Marco reacts")[1].contains('🔒') && !ben.contains('🔒'), "these are in clear");
+    // Five messages of the group, each to five people.
+    assert!(printed.contains("58 deliveries, 25 of them encrypted"), "{printed}");
     assert!(printed.lines().all(|line| line.chars().count() <= 80), "{printed}");
     assert!(!printed.contains('\u{1b}'), "no colours where nobody sees them");
 
     let again = once(folder.path());
     assert!(again.contains("Anna and Ben go on in the chat they have."), "{again}");
     assert!(again.contains("All six go on in “Saturday at the harbour”."), "{again}");
-    assert!(column(&again, "Dana edits her message", 2).contains("Saturday at eleven"));
+    assert!(column(&again, "Dana edits her message", 2).contains("🔒 Dana Novak, edited Saturday at eleven"));
+    assert!(again.contains("25 of them encrypted"), "{again}");
+}
+
+#[test]
+fn without_the_rule_it_says_so_and_with_it_again_the_group_is_another() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = include_str!("../src/demo/linkspan.toml");
+    let lax = config.replace(r#""required""#, r#""optional""#);
+    assert_ne!(lax, config);
+    let path = folder.path().join("linkspan.toml");
+    std::fs::write(&path, lax).expect("it is written");
+    let printed = once(folder.path());
+    assert!(printed.contains("No platform requires encryption"), "{printed}");
+    assert!(!printed.contains('🔒') && !printed.contains("cannot encrypt"), "{printed}");
+    assert!(printed.contains("58 deliveries, 0 of them encrypted"), "{printed}");
+
+    std::fs::write(&path, config).expect("it is written");
+    let printed = once(folder.path());
+    assert!(column(&printed, "All five accept", 0).contains("🔒 encrypted"), "{printed}");
+    assert!(printed.contains("25 of them encrypted"), "{printed}");
 }
 
 #[test]

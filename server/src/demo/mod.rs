@@ -183,13 +183,13 @@ fn say_how_to_log_in(screen: &Screen, apps: &[App; 3]) {
 
 /// Of what was encrypted, what a device can read that logs in now.
 fn say_what_is_closed(screen: &Screen, recoveries: &[Recovery]) {
-    let closed = "What was said encrypted is closed to a device that logs in now: the keys were on the devices of the \
-                  conversation, which have logged out.";
+    let closed = "What was said encrypted is closed to a device that logs in now: the keys are on the devices of the \
+                  conversation, which log out.";
     if recoveries.is_empty() {
         screen.say(Look::Plain, &format!("{closed} What is said from now on it can read."));
     } else {
         let opened =
-            "A recovery key opens it, which your client asks for when it wants to verify the device.";
+            "A recovery key opens it, in some seconds: give it to a client that wants to verify itself.";
         screen.say(Look::Plain, &format!("{closed} {opened}"));
         screen.gap();
     }
