@@ -7,6 +7,7 @@
 
 mod browser;
 mod conversation;
+mod demo;
 mod device;
 mod driver;
 mod encrypted;
@@ -107,4 +108,9 @@ fn sliding_sync_goes_on_over_a_restart() {
 fn people_log_in_by_their_browsers() {
     let server = Server::start();
     oauth::all(&server);
+}
+
+#[test]
+fn the_demo_is_encrypted_and_read_again() {
+    demo::twice();
 }
