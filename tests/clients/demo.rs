@@ -44,7 +44,7 @@ impl Demo {
 
     /// Reads on until a line begins so; the words behind.
     fn tells(&mut self, beginning: &str) -> String {
-        while let Some(line) = self.lines.next() {
+        for line in self.lines.by_ref() {
             self.printed.push(line.expect("a line of text"));
             let line = self.printed.last().expect("there is one").trim();
             if let Some(rest) = line.strip_prefix(beginning) {

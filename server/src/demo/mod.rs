@@ -102,7 +102,12 @@ async fn play(
             }
             None => None,
         };
-        conversation::hold(&screen, apps.clone(), libraries, folder).await
+        let mut ended = conversation::hold(&screen, apps.clone(), libraries, folder).await?;
+        // Else nobody can log in afterwards.
+        if !options.once || options.data.is_some() {
+            ended.back_up(folder).await;
+        }
+        Ok::<_, Failure>(ended)
     };
     let outcome = tokio::select! {
         () = &mut stopped => None,

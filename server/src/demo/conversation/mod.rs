@@ -77,13 +77,14 @@ pub(crate) async fn hold(
 ) -> Result<Ended, Failure> {
     let mut conversation = Conversation::begin(screen, apps, libraries, folder).await?;
     let held = conversation.hold().await;
-    let mut ended = Ended::new(conversation.people);
-    if let Err(failure) = held {
-        ended.leave().await;
-        return Err(failure);
+    let ended = Ended::new(conversation.people);
+    match held {
+        Ok(()) => Ok(ended),
+        Err(failure) => {
+            ended.leave().await;
+            Err(failure)
+        }
     }
-    ended.back_up(folder).await;
-    Ok(ended)
 }
 
 struct Conversation<'a> {

@@ -34,7 +34,7 @@ impl Ended {
     }
 
     /// Makes backups for everybody whose library can.
-    pub(super) async fn back_up(&mut self, folder: &Path) {
+    pub(crate) async fn back_up(&mut self, folder: &Path) {
         let folder = folder.join("recovery");
         for person in self.people.iter_mut().filter(|person| person.library == Library::Js) {
             let name = person.role.name;
