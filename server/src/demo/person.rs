@@ -74,8 +74,6 @@ pub(crate) struct Person {
     pub(crate) token: String,
     /// The id of the device.
     device: String,
-    /// Whether the account was made now.
-    pub(crate) is_new: bool,
     client: Client,
     heard: Arc<watch::Sender<Heard>>,
     /// What a library needs to keep the keys of the device; it goes after the library.
@@ -126,8 +124,8 @@ impl Person {
         server: &str,
         store: Option<Store>,
     ) -> Result<Self, Beginning> {
-        let (id, token, device, is_new) = Default::default();
-        let mut person = Self { role, library, id, token, device, is_new, client, heard, store };
+        let (id, token, device) = Default::default();
+        let mut person = Self { role, library, id, token, device, client, heard, store };
         let session = person.sign_in(server).await?;
         let text = |key: &str| session[key].as_str().unwrap_or_default().to_owned();
         (person.id, person.token, person.device) = (text("user"), text("token"), text("device"));
@@ -151,7 +149,6 @@ impl Person {
             how = "login";
             session = self.command(how, &words).await;
         }
-        self.is_new = how == "register";
         session.map_err(|refusal| {
             let failure = self.could_not(how, &refusal);
             if refusal.code.is_empty() && self.library != Library::BuiltIn {

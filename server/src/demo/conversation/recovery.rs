@@ -62,13 +62,14 @@ impl Ended {
     }
 }
 
-/// The key is kept in a file from one demo to the next. None: what an account without one has set up is not ours.
+/// The key is kept in a file from one demo to the next. None: an identity without one was made with another client.
 async fn begin_backup(person: &mut Person, file: PathBuf) -> Result<Option<String>, Failure> {
     if let Ok(key) = std::fs::read_to_string(&file) {
         person.does("recover", json!({ "key": key })).await?;
         return Ok(Some(key));
     }
-    if !person.is_new {
+    let own = json!({ "user": person.id, "device": null });
+    if !person.does("is_verified", own).await?["user"].is_null() {
         return Ok(None);
     }
     person.does("bootstrap_cross_signing", json!({ "password": PASSWORD })).await?;
