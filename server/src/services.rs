@@ -27,6 +27,8 @@ const HOUSEKEEPING: Duration = Duration::from_secs(60);
 const OLD_SWEEP: Duration = Duration::from_secs(6 * 60 * 60);
 /// … which become so old.
 const TRANSACTION_LIFE_MS: u64 = 24 * 60 * 60 * 1000;
+/// … and connections of sliding sync, which nobody has used for so long.
+const CONNECTION_LIFE_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 
 /// How often codes, browsers and clients are looked at that have expired.
 const OAUTH_SWEEP: Duration = Duration::from_secs(60 * 60);
@@ -86,6 +88,9 @@ async fn forget_old(app: App) {
         if let Err(error) = app.rooms.forget_transactions(now_ts().saturating_sub(TRANSACTION_LIFE_MS)).await
         {
             tracing::warn!(%error, "old transaction ids could not be forgotten");
+        }
+        if let Err(error) = app.sync.forget_connections(now_ts().saturating_sub(CONNECTION_LIFE_MS)).await {
+            tracing::warn!(%error, "unused connections of sliding sync could not be forgotten");
         }
         for platform in app.platforms.iter() {
             let forgotten = app.accounts.forget_email_validations(platform.server_name(), now_ts()).await;

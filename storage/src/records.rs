@@ -160,7 +160,7 @@ records! {
     SlidingConnectionRecord {
         /// Tells it from earlier ones of the same name.
         generation: u64,
-        /// When it was begun, or last taken up after a restart.
+        /// When it was last used, to the day; milliseconds since the Unix epoch.
         used_ts: u64,
     }
     /// What a device has been sent of a room on a connection. Numbers of places in the order are those of positions.

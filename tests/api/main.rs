@@ -26,6 +26,7 @@ mod profile;
 mod receipts;
 mod rooms;
 mod search;
+mod sliding_connections;
 mod sliding_sync;
 mod spaces;
 mod to_device;

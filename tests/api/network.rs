@@ -23,7 +23,7 @@ use linkspan_platforms::{Encryption, Platforms, Settings};
 use linkspan_push::{Push, PushSettings};
 use linkspan_rooms::Rooms;
 use linkspan_storage::{
-    Memory, Store, WriteSet,
+    Memory, Range, Store, Table, WriteSet,
     catalogue::{Meta, MetaKey},
 };
 use linkspan_sync::Sync;
@@ -136,6 +136,12 @@ impl Network {
     /// Waits until everything that is queued to be written is on disk.
     pub(crate) async fn flush(&self) {
         self.store.submit(WriteSet::new()).committed().await.expect("it is written");
+    }
+
+    /// How many rows a table has, once everything that is queued is on disk.
+    pub(crate) async fn rows<T: Table>(&self) -> usize {
+        self.flush().await;
+        self.store.keys(Range::<T>::all()).await.expect("it is read").len()
     }
 
     /// The number of a commit that is newer than all before.
@@ -413,7 +419,7 @@ fn settings(server_name: &str, more: &str) -> Settings {
     toml::from_str(&settings).expect("the settings are well formed")
 }
 
-fn now_ts() -> u64 {
+pub(crate) fn now_ts() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970");
     u64::try_from(now.as_millis()).expect("the clock is before the end of time")
 }

@@ -20,7 +20,7 @@ use quick_cache::sync::Cache;
 use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId};
 use tokio::sync::{Mutex, Notify};
 
-use super::{Pos, RoomConfig, SlidingRequest, room_list::RoomList};
+use super::{RoomConfig, SlidingRequest, room_list::RoomList};
 use crate::{Result, Sync, SyncError};
 
 /// Connections in memory; others are read back when their clients return.
@@ -33,6 +33,10 @@ const MAX_CONFIGS: usize = 8;
 const NOT_LIVE: u64 = u64::MAX;
 /// Rows that one write-set removes.
 const REMOVE_ROWS: usize = 2_000;
+/// Connections that are looked at in one go for whether they are still used.
+const PAGE: usize = 500;
+/// How far the time of last use on disk may be behind: writing it with each request would cost too much.
+const USED_EVERY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// The connections of all devices.
 #[derive(Debug)]
@@ -52,6 +56,10 @@ pub(crate) struct Connection {
 pub(crate) struct ConnectionState {
     pub(crate) key: SlidingConnectionKey,
     pub(crate) generation: u64,
+    /// When it was last used, as the disk has it.
+    used_ts: u64,
+    /// It was removed, or begun anew: nothing may be written of it any more.
+    pub(crate) is_gone: bool,
     pub(crate) rooms: HashMap<OwnedRoomId, SlidingRoomRecord>,
     /// The sizes of lists that were told last.
     pub(crate) counts: BTreeMap<String, u64>,
@@ -90,52 +98,65 @@ impl Sync {
         let known = self.connections.cache.get(&key);
         let connection = match known {
             Some(connection) => connection,
-            None => self.load_connection(&key, pos).await?,
+            None => self.load_connection(&key).await?,
         };
-        if connection.state.lock().await.generation != pos.generation {
+        let mut state = connection.state.lock().await;
+        if state.is_gone || state.generation != pos.generation {
             return Err(SyncError::UnknownPos);
         }
+        if now_ts.saturating_sub(state.used_ts) >= USED_EVERY_MS {
+            state.used_ts = now_ts;
+            self.put_connection(&key, state.generation, now_ts);
+        }
+        drop(state);
         Ok(connection)
     }
 
     async fn begin_connection(&self, key: SlidingConnectionKey, now_ts: u64) -> Result<Arc<Connection>> {
         if let Some(old) = self.connections.cache.get(&key) {
-            old.superseded.notify_waiters();
+            old.end().await;
         }
-        self.remove_rows(&key).await?;
+        self.remove_rows(Range::prefix((&key.user_id, &key.device_id, &key.conn_id))).await?;
         self.make_place(&key).await?;
         let generation = new_generation(&key, now_ts);
-        let record = SlidingConnectionRecord { generation, used_ts: now_ts };
-        let mut writes = WriteSet::new();
-        writes.put::<SlidingConnections>(&key, &record);
-        drop(self.store.submit(writes));
-        Ok(self.keep(key, generation, HashMap::new()))
+        self.put_connection(&key, generation, now_ts);
+        Ok(self.keep(key, generation, now_ts, HashMap::new()))
     }
 
-    /// Reads a connection back. One that the disk does not know was begun just before a crash: it goes on, and its
-    /// rooms are sent again.
-    async fn load_connection(&self, key: &SlidingConnectionKey, pos: Pos) -> Result<Arc<Connection>> {
-        if !is_of(pos.generation, key) {
-            return Err(SyncError::UnknownPos);
-        }
+    fn put_connection(&self, key: &SlidingConnectionKey, generation: u64, used_ts: u64) {
+        let mut writes = WriteSet::new();
+        writes.put::<SlidingConnections>(key, &SlidingConnectionRecord { generation, used_ts });
+        drop(self.store.submit(writes));
+    }
+
+    /// Reads a connection back. One that the disk does not know was removed, or begun just before a crash.
+    async fn load_connection(&self, key: &SlidingConnectionKey) -> Result<Arc<Connection>> {
         let record = self.store.get::<SlidingConnections>(key).await?;
-        let generation = record.map_or(pos.generation, |record| record.generation);
+        let SlidingConnectionRecord { generation, used_ts } = record.ok_or(SyncError::UnknownPos)?;
         let (user_id, device_id) = (&key.user_id, &key.device_id);
         let rows =
             self.store.range(Range::<SlidingRooms>::prefix((user_id, device_id, &key.conn_id))).await?;
         let of_this = rows.into_iter().filter(|(_, room)| room.generation == generation);
         let rooms = of_this.map(|(key, room)| (key.room_id, room)).collect();
-        Ok(self.keep(key.clone(), generation, rooms))
+        Ok(self.keep(key.clone(), generation, used_ts, rooms))
     }
 
     fn keep(
         &self,
         key: SlidingConnectionKey,
         generation: u64,
+        used_ts: u64,
         rooms: HashMap<OwnedRoomId, SlidingRoomRecord>,
     ) -> Arc<Connection> {
-        let state =
-            ConnectionState { key: key.clone(), generation, rooms, counts: BTreeMap::new(), list: None };
+        let state = ConnectionState {
+            key: key.clone(),
+            generation,
+            used_ts,
+            is_gone: false,
+            rooms,
+            counts: BTreeMap::new(),
+            list: None,
+        };
         let connection = Arc::new(Connection { state: Mutex::new(state), superseded: Notify::new() });
         self.connections.cache.insert(key, connection.clone());
         connection
@@ -159,22 +180,54 @@ impl Sync {
         for key in self.store.keys(range).await? {
             self.remove_connection(&key).await?;
         }
-        Ok(())
+        // What a crash left of connections that the disk does not know.
+        self.remove_rows(Range::prefix((user_id, device_id))).await
+    }
+
+    /// Removes the connections that were not used since a time, in milliseconds since the Unix epoch; how many.
+    pub async fn forget_connections(&self, before_ts: u64) -> Result<usize> {
+        let mut forgotten = 0;
+        let mut last: Option<SlidingConnectionKey> = None;
+        loop {
+            let range = match &last {
+                Some(key) => Range::<SlidingConnections>::all().after(key),
+                None => Range::all(),
+            };
+            let rows = self.store.range(range.limit(PAGE)).await?;
+            let Some((key, _)) = rows.last() else { return Ok(forgotten) };
+            last = Some(key.clone());
+            for (key, _) in rows.iter().filter(|(_, record)| record.used_ts < before_ts) {
+                if !self.was_used_since(key, before_ts).await {
+                    self.remove_connection(key).await?;
+                    forgotten += 1;
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Whether memory knows of a use that was not on disk yet.
+    async fn was_used_since(&self, key: &SlidingConnectionKey, since_ts: u64) -> bool {
+        match self.connections.cache.get(key) {
+            Some(connection) => connection.state.lock().await.used_ts >= since_ts,
+            None => false,
+        }
     }
 
     async fn remove_connection(&self, key: &SlidingConnectionKey) -> Result<()> {
-        self.connections.cache.remove(key);
-        self.remove_rows(key).await?;
+        if let Some((_, connection)) = self.connections.cache.remove(key) {
+            connection.end().await;
+        }
+        self.remove_rows(Range::prefix((&key.user_id, &key.device_id, &key.conn_id))).await?;
         let mut writes = WriteSet::new();
         writes.delete::<SlidingConnections>(key);
         self.store.commit(writes).await.map_err(linkspan_storage::StorageError::from)?;
         Ok(())
     }
 
-    async fn remove_rows(&self, key: &SlidingConnectionKey) -> Result<()> {
+    async fn remove_rows(&self, rooms: Range<SlidingRooms>) -> Result<()> {
         loop {
-            let range = Range::<SlidingRooms>::prefix((&key.user_id, &key.device_id, &key.conn_id));
-            let rows = self.store.keys(range.limit(REMOVE_ROWS)).await?;
+            let rows = self.store.keys(rooms.clone().limit(REMOVE_ROWS)).await?;
             if rows.is_empty() {
                 return Ok(());
             }
@@ -182,6 +235,14 @@ impl Sync {
             rows.iter().for_each(|row| writes.delete::<SlidingRooms>(row));
             self.store.commit(writes).await.map_err(linkspan_storage::StorageError::from)?;
         }
+    }
+}
+
+impl Connection {
+    /// Has nothing more written of it, and requests on it end.
+    async fn end(&self) {
+        self.state.lock().await.is_gone = true;
+        self.superseded.notify_waiters();
     }
 }
 
@@ -281,10 +342,6 @@ const OWNER_BITS: u32 = 16;
 /// A number for a connection: when it was begun, and whose it is.
 fn new_generation(key: &SlidingConnectionKey, now_ts: u64) -> u64 {
     now_ts << OWNER_BITS | owner(key)
-}
-
-fn is_of(generation: u64, key: &SlidingConnectionKey) -> bool {
-    generation & ((1 << OWNER_BITS) - 1) == owner(key)
 }
 
 fn owner(key: &SlidingConnectionKey) -> u64 {

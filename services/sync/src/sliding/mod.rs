@@ -119,6 +119,9 @@ impl Sync {
         waiter: &Waiter,
         now_ts: u64,
     ) -> Result<(SlidingResponse, bool)> {
+        if connection.is_gone {
+            return Err(SyncError::UnknownPos);
+        }
         let until = self.inbox.now();
         let since = request.pos.map(|pos| SyncToken {
             position: pos.token.position,
