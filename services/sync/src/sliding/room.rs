@@ -131,6 +131,8 @@ impl Sync {
         room.lists.clone_from(&relevant.lists);
         let has_news = is_whole
             || !room.timeline.is_empty()
+            // There are events, though the client wants none of them: counts change, and its timeline ends.
+            || room.limited
             || !room.required_state.is_empty()
             || room.joined_count.is_some()
             || self.own_receipt_changed(building, room_id).await?;
