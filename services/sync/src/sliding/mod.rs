@@ -207,12 +207,10 @@ impl Sync {
             }
             rooms.extend(room.map(|room| (room_id.clone(), room)));
         }
-        for (room_id, change) in &building.changes.rooms {
+        // Not for events only: where a room was left is all that tells which receipts, say, it missed.
+        for room_id in building.changes.rooms.keys().chain(&building.ask.typing) {
             let is_told = building.relevant.contains_key(room_id) || left.contains_key(room_id);
-            if change.events
-                && !is_told
-                && let Some((key, record)) = connection.note_behind(room_id, told)
-            {
+            if !is_told && let Some((key, record)) = connection.note_behind(room_id, told) {
                 building.writes.put::<SlidingRooms>(&key, &record);
             }
         }

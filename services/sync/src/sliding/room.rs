@@ -135,7 +135,7 @@ impl Sync {
             || room.limited
             || !room.required_state.is_empty()
             || room.joined_count.is_some()
-            || self.own_receipt_changed(building, room_id).await?;
+            || self.own_receipt_changed(building, room_id, since).await?;
         Ok((has_news.then_some(room), gap))
     }
 
@@ -340,12 +340,19 @@ impl Sync {
         Ok(event.map(|event| event.position.get()))
     }
 
-    async fn own_receipt_changed(&self, building: &Building<'_>, room_id: &OwnedRoomId) -> Result<bool> {
-        if !building.changes.rooms.get(room_id).is_some_and(|change| change.receipts) {
+    /// Whether the user has read on since the room was sent: its counts have changed.
+    async fn own_receipt_changed(
+        &self,
+        building: &Building<'_>,
+        room_id: &OwnedRoomId,
+        since: Position,
+    ) -> Result<bool> {
+        let changed = building.changes.rooms.get(room_id).is_some_and(|change| change.receipts);
+        if !changed && since >= building.ask.since_position() {
             return Ok(false);
         }
         let user_id = &building.request.user_id;
-        let receipts = self.rooms.receipts_since(user_id, room_id, building.ask.since_position()).await?;
+        let receipts = self.rooms.receipts_since(user_id, room_id, since).await?;
         Ok(receipts.iter().any(|receipt| receipt.user_id == *user_id))
     }
 }
