@@ -163,18 +163,18 @@ records! {
         /// When it was last used, to the day; milliseconds since the Unix epoch.
         used_ts: u64,
     }
-    /// What a device has been sent of a room on a connection. Numbers of places in the order are those of positions.
+    /// What a device has been sent of a room on a connection, by the numbers of the connection's answers.
     SlidingRoomRecord {
         generation: u64,
         /// Of the answer that first had the room.
         sent_from: u64,
         /// Of the answer since which every answer has had all news of it; the greatest number: it fell behind.
         live_from: u64,
-        /// Up to where it was sent when it last fell behind.
+        /// Up to which position it was sent when it last fell behind.
         behind: Option<u64>,
-        /// Numbers of events that a timeline had, with the answer's place.
+        /// Numbers of events that a timeline had, with the answer's number.
         timelines: Vec<(u64, u64)>,
-        /// Hashes of the sets of state that were sent, with the answer's place.
+        /// Hashes of the sets of state that were sent, with the answer's number.
         states: Vec<(u64, u64)>,
     }
     /// A client that was registered with a platform.

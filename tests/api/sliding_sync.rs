@@ -385,7 +385,7 @@ async fn wrong_requests_are_refused() {
     let (anna, ben) = (network.register(INSTAGRAM, "anna").await, network.register(MESSENGER, "ben").await);
     let path = "/unstable/org.matrix.simplified_msc3575/sync";
     let pos = text(&anna.post(path, json!({})).await.ok()["pos"]);
-    for pos in ["nonsense", "s1_1", "s1_1.1", "s99999999999_1.1"] {
+    for pos in ["nonsense", "s1_1", "s1_1.1", "s1_1.1.1", "s99999999999_1.1.1"] {
         anna.post(&format!("{path}?pos={pos}"), json!({})).await.fails(400, "M_UNKNOWN_POS");
     }
     let ask = format!("{path}?pos={pos}");

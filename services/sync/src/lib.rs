@@ -161,7 +161,8 @@ impl Sync {
         if let Some(since) = since {
             self.inbox.acknowledge_to_device(user_id, device_id, since.position).await?;
         }
-        self.sent_members.begin(device_id, user_id, since.as_ref());
+        let token = since.map(|since| since.to_string());
+        self.sent_members.begin(device_id, user_id, token.as_deref());
         let waiter = self.inbox.waiter(user_id);
         let deadline = tokio::time::Instant::now() + request.timeout.min(MAX_TIMEOUT);
         loop {
@@ -172,7 +173,7 @@ impl Sync {
             let asked_for_news = since.is_some() && !request.full_state && !request.timeout.is_zero();
             let wait = asked_for_news && response.is_empty() && !self.inbox.is_stopping();
             if !wait || tokio::time::timeout_at(deadline, changed).await.is_err() {
-                self.sent_members.finish(device_id, user_id, token);
+                self.sent_members.finish(device_id, user_id, token.to_string());
                 return Ok(response);
             }
         }

@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 
-use linkspan_inbox::SyncToken;
 use quick_cache::sync::Cache;
 use ruma::{DeviceId, OwnedEventId, OwnedRoomId, OwnedUserId, UserId};
 
@@ -19,7 +18,7 @@ type Sent = HashMap<(OwnedRoomId, OwnedUserId), OwnedEventId>;
 
 #[derive(Debug)]
 struct Entry {
-    token: Option<SyncToken>,
+    token: Option<String>,
     sent: Sent,
 }
 
@@ -48,16 +47,16 @@ impl SentMembers {
     }
 
     /// A sync begins: forgets everything unless the device has had the last answer.
-    pub(crate) fn begin(&self, device_id: &DeviceId, user_id: &UserId, since: Option<&SyncToken>) {
+    pub(crate) fn begin(&self, device_id: &DeviceId, user_id: &UserId, since: Option<&str>) {
         let entry = self.entry(device_id, user_id);
         let mut entry = entry.lock();
-        if since.is_none() || entry.token.as_ref() != since || entry.sent.len() > EVENTS {
+        if since.is_none() || entry.token.as_deref() != since || entry.sent.len() > EVENTS {
             entry.sent.clear();
         }
     }
 
     /// A sync was answered.
-    pub(crate) fn finish(&self, device_id: &DeviceId, user_id: &UserId, token: SyncToken) {
+    pub(crate) fn finish(&self, device_id: &DeviceId, user_id: &UserId, token: String) {
         self.entry(device_id, user_id).lock().token = Some(token);
     }
 

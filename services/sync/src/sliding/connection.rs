@@ -2,15 +2,18 @@
 //!
 //! Only transitions are written, without waiting for the disk: a room that is sent for the first time, one that falls
 //! behind because it is in no window, one that comes back. What a crash loses of that makes a room be sent again.
-//! Every entry names the answer since which it holds, so that a client whose answer was lost can ask again.
+//! Every entry names the answer since which it holds: when a client asks again because that answer was lost, the entry
+//! is taken back.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use linkspan_inbox::SyncToken;
 use linkspan_storage::{
     Position, Range, WriteSet,
     catalogue::{SlidingConnectionKey, SlidingConnections, SlidingRoomKey, SlidingRooms},
@@ -48,6 +51,8 @@ pub(crate) struct Connections {
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) state: Mutex<ConnectionState>,
+    /// The number of the newest request.
+    newest: AtomicU64,
     /// A newer request came in: the older one need not wait any more.
     pub(crate) superseded: Notify,
 }
@@ -60,7 +65,9 @@ pub(crate) struct ConnectionState {
     used_ts: u64,
     /// It was removed, or begun anew: nothing may be written of it any more.
     pub(crate) is_gone: bool,
-    pub(crate) rooms: HashMap<OwnedRoomId, SlidingRoomRecord>,
+    rooms: HashMap<OwnedRoomId, SlidingRoomRecord>,
+    /// Rooms of which something is noted that the client may not have got.
+    unconfirmed: HashSet<OwnedRoomId>,
     /// The sizes of lists that were told last.
     pub(crate) counts: BTreeMap<String, u64>,
     /// The user's rooms, once they were needed.
@@ -153,11 +160,16 @@ impl Sync {
             generation,
             used_ts,
             is_gone: false,
+            unconfirmed: rooms.keys().cloned().collect(),
             rooms,
             counts: BTreeMap::new(),
             list: None,
         };
-        let connection = Arc::new(Connection { state: Mutex::new(state), superseded: Notify::new() });
+        let connection = Arc::new(Connection {
+            state: Mutex::new(state),
+            newest: AtomicU64::new(0),
+            superseded: Notify::new(),
+        });
         self.connections.cache.insert(key, connection.clone());
         connection
     }
@@ -239,6 +251,17 @@ impl Sync {
 }
 
 impl Connection {
+    /// A request comes in, the newest; its number.
+    pub(crate) fn supersede(&self) -> u64 {
+        let number = self.newest.fetch_add(1, Ordering::Relaxed) + 1;
+        self.superseded.notify_waiters();
+        number
+    }
+
+    pub(crate) fn is_newest(&self, request: u64) -> bool {
+        self.newest.load(Ordering::Relaxed) == request
+    }
+
     /// Has nothing more written of it, and requests on it end.
     async fn end(&self) {
         self.state.lock().await.is_gone = true;
@@ -247,13 +270,32 @@ impl Connection {
 }
 
 impl ConnectionState {
-    /// What the device has of a room, given the answer it has had last.
+    /// Takes back what is noted of answers after the one that the client has had last: they were lost.
+    pub(crate) fn take_back(&mut self, had: u64, writes: &mut WriteSet) {
+        for room_id in std::mem::take(&mut self.unconfirmed) {
+            let Some(before) = self.rooms.get(&room_id) else { continue };
+            if before.sent_from > had {
+                self.rooms.remove(&room_id);
+                writes.delete::<SlidingRooms>(&self.room_key(&room_id));
+                continue;
+            }
+            let mut room = before.clone();
+            if room.live_from > had {
+                room.live_from = NOT_LIVE;
+            }
+            room.timelines.retain(|(_, from)| *from <= had);
+            room.states.retain(|(_, from)| *from <= had);
+            if room != *before {
+                writes.put::<SlidingRooms>(&self.room_key(&room_id), &room);
+                self.rooms.insert(room_id, room);
+            }
+        }
+    }
+
+    /// What the device has of a room, if it has had everything up to a position.
     pub(crate) fn sent(&self, room_id: &OwnedRoomId, told: Position) -> Sent {
         let Some(room) = self.rooms.get(room_id) else { return Sent::Never };
-        if room.sent_from > told.get() {
-            return Sent::Never;
-        }
-        if room.live_from <= told.get() {
+        if room.live_from != NOT_LIVE {
             return Sent::UpTo(told);
         }
         match room.behind {
@@ -263,30 +305,29 @@ impl ConnectionState {
     }
 
     /// How many events of a room's timeline the device has seen as its end.
-    pub(crate) fn timeline_sent(&self, room_id: &OwnedRoomId, told: Position) -> usize {
+    pub(crate) fn timeline_sent(&self, room_id: &OwnedRoomId) -> usize {
         let timelines = self.rooms.get(room_id).map(|room| room.timelines.as_slice()).unwrap_or_default();
-        let known = timelines.iter().filter(|(_, from)| *from <= told.get());
-        known.map(|(limit, _)| usize::try_from(*limit).unwrap_or(usize::MAX)).max().unwrap_or(0)
+        let limits = timelines.iter().map(|(limit, _)| usize::try_from(*limit).unwrap_or(usize::MAX));
+        limits.max().unwrap_or(0)
     }
 
     /// Whether the device has been sent the state that a configuration wants.
-    pub(crate) fn state_sent(&self, room_id: &OwnedRoomId, config: &RoomConfig, told: Position) -> bool {
+    pub(crate) fn state_sent(&self, room_id: &OwnedRoomId, config: &RoomConfig) -> bool {
         let hash = config.state_hash();
         let states = self.rooms.get(room_id).map(|room| room.states.as_slice()).unwrap_or_default();
-        states.iter().any(|(known, from)| *known == hash && *from <= told.get())
+        states.iter().any(|(known, _)| *known == hash)
     }
 
     /// Notes that an answer has all news of a room up to itself; the row, if that is a transition.
-    /// `gap`: the timeline does not go on from the last one.
+    /// `at`: the number of the answer. `gap`: the timeline does not go on from the last one.
     pub(crate) fn note_sent(
         &mut self,
         room_id: &OwnedRoomId,
         config: &RoomConfig,
         told: Position,
-        answer: SyncToken,
+        at: u64,
         gap: bool,
     ) -> Option<(SlidingRoomKey, SlidingRoomRecord)> {
-        let at = answer.position.get();
         let was = self.sent(room_id, told);
         let (generation, before) = (self.generation, self.rooms.get(room_id).cloned());
         let mut room = match (&before, was) {
@@ -300,7 +341,7 @@ impl ConnectionState {
                 states: Vec::new(),
             },
         };
-        if room.live_from > told.get() {
+        if room.live_from == NOT_LIVE {
             room.live_from = at;
         }
         if gap {
@@ -331,8 +372,13 @@ impl ConnectionState {
 
     fn put(&mut self, room_id: &OwnedRoomId, room: SlidingRoomRecord) -> (SlidingRoomKey, SlidingRoomRecord) {
         self.rooms.insert(room_id.clone(), room.clone());
+        self.unconfirmed.insert(room_id.clone());
+        (self.room_key(room_id), room)
+    }
+
+    fn room_key(&self, room_id: &OwnedRoomId) -> SlidingRoomKey {
         let SlidingConnectionKey { user_id, device_id, conn_id } = self.key.clone();
-        (SlidingRoomKey { user_id, device_id, conn_id, room_id: room_id.clone() }, room)
+        SlidingRoomKey { user_id, device_id, conn_id, room_id: room_id.clone() }
     }
 }
 

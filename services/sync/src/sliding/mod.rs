@@ -66,22 +66,26 @@ impl Sync {
         }
         self.acknowledge(request).await?;
         let connection = self.connection(request, clock()).await?;
-        connection.superseded.notify_waiters();
+        let number = connection.supersede();
         let waiter = self.inbox.waiter(&request.user_id);
         let (user_id, device_id) = (&request.user_id, request.members_key());
-        let since = request.pos.map(|pos| pos.token);
-        self.sent_members.begin(&device_id, user_id, since.as_ref());
+        let since = request.pos.map(|pos| pos.to_string());
+        self.sent_members.begin(&device_id, user_id, since.as_deref());
         let deadline = tokio::time::Instant::now() + request.timeout.min(MAX_TIMEOUT);
         loop {
             let changed = waiter.changed();
             let superseded = connection.superseded.notified();
             let (response, has_news) = {
                 let mut state = connection.state.lock().await;
+                // What is noted of the newer request's answer must stay.
+                if !connection.is_newest(number) {
+                    return Ok(self.nothing(request));
+                }
                 Box::pin(self.build_sliding(request, &mut state, &waiter, clock())).await?
             };
             let may_wait = request.pos.is_some() && !request.timeout.is_zero() && !self.inbox.is_stopping();
             if has_news || !may_wait {
-                self.sent_members.finish(&device_id, user_id, response.pos.token);
+                self.sent_members.finish(&device_id, user_id, response.pos.to_string());
                 return Ok(response);
             }
             drop(response);
@@ -91,10 +95,13 @@ impl Sync {
                 () = superseded => return Ok(self.nothing(request)),
                 () = tokio::time::sleep_until(deadline) => {
                     let mut state = connection.state.lock().await;
+                    if !connection.is_newest(number) {
+                        return Ok(self.nothing(request));
+                    }
                     let now = clock();
                     let (response, _) =
                         Box::pin(self.build_sliding(request, &mut state, &waiter, now)).await?;
-                    self.sent_members.finish(&device_id, user_id, response.pos.token);
+                    self.sent_members.finish(&device_id, user_id, response.pos.to_string());
                     return Ok(response);
                 }
             }
@@ -102,7 +109,7 @@ impl Sync {
     }
 
     fn nothing(&self, request: &SlidingRequest) -> SlidingResponse {
-        let pos = request.pos.unwrap_or(Pos { generation: 0, token: self.inbox.now() });
+        let pos = request.pos.unwrap_or(Pos { generation: 0, answer: 0, token: self.inbox.now() });
         SlidingResponse {
             pos,
             lists: BTreeMap::new(),
@@ -122,6 +129,9 @@ impl Sync {
         if connection.is_gone {
             return Err(SyncError::UnknownPos);
         }
+        let had = request.pos.map_or(0, |pos| pos.answer);
+        let mut writes = WriteSet::new();
+        connection.take_back(had, &mut writes);
         let until = self.inbox.now();
         let since = request.pos.map(|pos| SyncToken {
             position: pos.token.position,
@@ -159,15 +169,8 @@ impl Sync {
             room.config.merge(config);
             room.is_subscribed = true;
         }
-        let mut building = Building {
-            request,
-            ask,
-            facts,
-            changes,
-            relevant,
-            behind: BTreeMap::new(),
-            writes: WriteSet::new(),
-        };
+        let mut building =
+            Building { request, ask, facts, changes, relevant, behind: BTreeMap::new(), writes };
         let rooms = self.add_sliding_rooms(&mut building, connection).await?;
         let extensions = self.extension_news(&building, &rooms).await?;
         if !building.writes.is_empty() {
@@ -175,7 +178,7 @@ impl Sync {
         }
         let has_news = !rooms.is_empty() || connection.counts != counts || !extensions.is_empty();
         connection.counts.clone_from(&counts);
-        let pos = Pos { generation: connection.generation, token: until };
+        let pos = Pos { generation: connection.generation, answer: had + 1, token: until };
         Ok((SlidingResponse { pos, lists: counts, rooms, extensions }, has_news))
     }
 
@@ -185,7 +188,7 @@ impl Sync {
         connection: &mut ConnectionState,
     ) -> Result<BTreeMap<OwnedRoomId, SlidingRoom>> {
         let told = building.ask.since_position();
-        let answer = building.ask.until;
+        let answer = building.request.pos.map_or(0, |pos| pos.answer) + 1;
         let mut rooms = BTreeMap::new();
         let left = self.left_rooms(building, connection).await?;
         for (room_id, relevant) in building.relevant.iter().chain(left.iter()) {
@@ -195,8 +198,8 @@ impl Sync {
             {
                 building.behind.insert(room_id.clone(), up_to);
             }
-            let timeline_sent = connection.timeline_sent(room_id, told);
-            let state_sent = connection.state_sent(room_id, &relevant.config, told);
+            let timeline_sent = connection.timeline_sent(room_id);
+            let state_sent = connection.state_sent(room_id, &relevant.config);
             let known = room::Known { sent, timeline_sent, state_sent };
             let Some((room, gap)) = self.sliding_room(building, room_id, relevant, known).await? else {
                 continue;

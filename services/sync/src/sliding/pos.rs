@@ -9,13 +9,15 @@ use linkspan_inbox::{BadToken, SyncToken};
 pub struct Pos {
     /// Which connection of this name.
     pub generation: u64,
+    /// The number of the answer on the connection, from 1.
+    pub answer: u64,
     /// What has been told.
     pub token: SyncToken,
 }
 
 impl fmt::Display for Pos {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.token, self.generation)
+        write!(f, "{}.{}.{}", self.token, self.generation, self.answer)
     }
 }
 
@@ -23,7 +25,9 @@ impl FromStr for Pos {
     type Err = BadToken;
 
     fn from_str(text: &str) -> Result<Self, BadToken> {
-        let (token, generation) = text.split_once('.').ok_or(BadToken)?;
-        Ok(Self { generation: generation.parse().map_err(|_| BadToken)?, token: token.parse()? })
+        let (token, numbers) = text.split_once('.').ok_or(BadToken)?;
+        let (generation, answer) = numbers.split_once('.').ok_or(BadToken)?;
+        let number = |text: &str| text.parse().map_err(|_| BadToken);
+        Ok(Self { generation: number(generation)?, answer: number(answer)?, token: token.parse()? })
     }
 }
