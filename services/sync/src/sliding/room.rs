@@ -55,7 +55,11 @@ impl Sync {
             return Ok(Some((None, false)));
         }
         let record = self.rooms.membership_record(&building.request.user_id, room_id).await?;
-        let Some(stored) = record.filter(|stored| !stored.value.forgotten) else { return Ok(None) };
+        // Of a room that is forgotten, a device that has it learns still that the user has left.
+        let is_to_be_told = |stored: &Stamped<MembershipRecord>| {
+            !stored.value.forgotten || matches!(known.sent, Sent::UpTo(up_to) if stored.position > up_to)
+        };
+        let Some(stored) = record.filter(is_to_be_told) else { return Ok(None) };
         let mut room = match stored.value.membership.as_str() {
             "invite" if self.hides_invite(&building.request.user_id, &stored.value).await? => {
                 return Ok(None);
