@@ -144,7 +144,8 @@ impl Sync {
         let with_events =
             changes.rooms.iter().filter(|(_, change)| change.events).map(|(room_id, _)| room_id);
         let list = match connection.list.take() {
-            Some(mut list) if since.is_some() => {
+            // Who is ignored, and whose invitations are taken, are account data.
+            Some(mut list) if since.is_some() && !changes.account_data => {
                 self.update_room_list(&mut list, &request.user_id, with_events).await?;
                 list
             }
@@ -211,7 +212,7 @@ impl Sync {
             rooms.extend(room.map(|room| (room_id.clone(), room)));
         }
         // Not for events only: where a room was left is all that tells which receipts, say, it missed.
-        for room_id in building.changes.rooms.keys().chain(&building.ask.typing) {
+        for room_id in building.changes.rooms.keys() {
             let is_told = building.relevant.contains_key(room_id) || left.contains_key(room_id);
             if !is_told && let Some((key, record)) = connection.note_behind(room_id, told) {
                 building.writes.put::<SlidingRooms>(&key, &record);
