@@ -23,7 +23,7 @@ use quick_cache::sync::Cache;
 use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId};
 use tokio::sync::{Mutex, Notify};
 
-use super::{RoomConfig, SlidingRequest, room_list::RoomList};
+use super::{RoomConfig, SlidingRequest, room::Told, room_list::RoomList};
 use crate::{Result, Sync, SyncError};
 
 /// Connections in memory; others are read back when their clients return.
@@ -319,14 +319,14 @@ impl ConnectionState {
     }
 
     /// Notes that an answer has all news of a room up to itself; the row, if that is a transition.
-    /// `at`: the number of the answer. `gap`: the timeline does not go on from the last one.
-    pub(crate) fn note_sent(
+    /// `at`: the number of the answer.
+    pub(super) fn note_sent(
         &mut self,
         room_id: &OwnedRoomId,
         config: &RoomConfig,
         told: Position,
         at: u64,
-        gap: bool,
+        news: &Told,
     ) -> Option<(SlidingRoomKey, SlidingRoomRecord)> {
         let was = self.sent(room_id, told);
         let (generation, before) = (self.generation, self.rooms.get(room_id).cloned());
@@ -344,7 +344,7 @@ impl ConnectionState {
         if room.live_from == NOT_LIVE {
             room.live_from = at;
         }
-        if gap {
+        if news.gap {
             room.timelines.clear();
         }
         let limit = config.timeline_limit as u64;
@@ -352,6 +352,10 @@ impl ConnectionState {
             remember(&mut room.timelines, limit, at);
         }
         let hash = config.state_hash();
+        if news.state_changed {
+            // Of another set of state, not all that has changed was wanted now.
+            room.states.retain(|(known, _)| *known == hash);
+        }
         if room.states.iter().all(|(known, _)| *known != hash) {
             remember(&mut room.states, hash, at);
         }

@@ -202,14 +202,12 @@ impl Sync {
             let timeline_sent = connection.timeline_sent(room_id);
             let state_sent = connection.state_sent(room_id, &relevant.config);
             let known = room::Known { sent, timeline_sent, state_sent };
-            let Some((room, gap)) = self.sliding_room(building, room_id, relevant, known).await? else {
-                continue;
-            };
-            let row = connection.note_sent(room_id, &relevant.config, told, answer, gap);
+            let Some(room) = self.sliding_room(building, room_id, relevant, known).await? else { continue };
+            let row = connection.note_sent(room_id, &relevant.config, told, answer, &room);
             if let Some((key, record)) = row {
                 building.writes.put::<SlidingRooms>(&key, &record);
             }
-            rooms.extend(room.map(|room| (room_id.clone(), room)));
+            rooms.extend(room.news.map(|news| (room_id.clone(), news)));
         }
         // Not for events only: where a room was left is all that tells which receipts, say, it missed.
         for room_id in building.changes.rooms.keys() {

@@ -36,23 +36,32 @@ pub(super) struct Known {
     pub(super) state_sent: bool,
 }
 
+/// What an answer has of a room.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) news: Option<SlidingRoom>,
+    /// The timeline does not go on from the last one.
+    pub(super) gap: bool,
+    /// Entries of the state have changed, be they wanted or not.
+    pub(super) state_changed: bool,
+}
+
 impl Sync {
-    /// News of a room, if there are any, and whether the timeline has a gap before them. None: the room is not to be
-    /// told of at all.
+    /// News of a room, if there are any. None: the room is not to be told of at all.
     pub(super) async fn sliding_room(
         &self,
         building: &Building<'_>,
         room_id: &OwnedRoomId,
         relevant: &Relevant,
         known: Known,
-    ) -> Result<Option<(Option<SlidingRoom>, bool)>> {
+    ) -> Result<Option<Told>> {
         let told = building.ask.since_position();
         let is_whole = known.sent == Sent::Never;
         let change = building.changes.rooms.get(room_id).copied().unwrap_or_default();
         let expands = known.timeline_sent < relevant.config.timeline_limit.min(MAX_TIMELINE_LIMIT);
         let is_behind = matches!(known.sent, Sent::UpTo(up_to) if up_to < told);
         if !(is_whole || is_behind || expands || !known.state_sent || change.events || change.receipts) {
-            return Ok(Some((None, false)));
+            return Ok(Some(Told::default()));
         }
         let record = self.rooms.membership_record(&building.request.user_id, room_id).await?;
         // Of a room that is forgotten, a device that has it learns still that the user has left.
@@ -65,14 +74,15 @@ impl Sync {
                 return Ok(None);
             }
             "invite" | "knock" => {
-                return Ok(Some((stripped_room(&stored, is_whole, told), false)));
+                let news = stripped_room(&stored, is_whole, told);
+                return Ok(Some(Told { news, ..Told::default() }));
             }
             "join" => return self.joined(building, room_id, relevant, known).await.map(Some),
             _ => SlidingRoom::default(),
         };
         let gap = self.left(building, room_id, relevant, known, &stored, &mut room).await?;
         let has_news = is_whole || !room.timeline.is_empty();
-        Ok(Some((has_news.then_some(room), gap)))
+        Ok(Some(Told { news: has_news.then_some(room), gap, ..Told::default() }))
     }
 
     async fn joined(
@@ -81,11 +91,11 @@ impl Sync {
         room_id: &OwnedRoomId,
         relevant: &Relevant,
         known: Known,
-    ) -> Result<(Option<SlidingRoom>, bool)> {
+    ) -> Result<Told> {
         let user_id = &building.request.user_id;
         let config = &relevant.config;
         let told = building.ask.since_position();
-        let Some(head) = self.rooms.head(room_id).await? else { return Ok((None, false)) };
+        let Some(head) = self.rooms.head(room_id).await? else { return Ok(Told::default()) };
         let mut view = self.rooms.view(user_id, room_id).await?;
         // Who comes back to a room is told all of it.
         let is_whole = match known.sent {
@@ -140,7 +150,7 @@ impl Sync {
             || !room.required_state.is_empty()
             || room.joined_count.is_some()
             || self.own_receipt_changed(building, room_id, since).await?;
-        Ok((has_news.then_some(room), gap))
+        Ok(Told { news: has_news.then_some(room), gap, state_changed: !changed.is_empty() })
     }
 
     /// A room that the user is not in any more; whether the timeline has a gap.
