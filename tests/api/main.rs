@@ -27,6 +27,7 @@ mod receipts;
 mod rooms;
 mod search;
 mod sliding_connections;
+mod sliding_model;
 mod sliding_sync;
 mod spaces;
 mod to_device;
