@@ -235,6 +235,28 @@ async fn invitations_departures_and_returns_are_told() {
 }
 
 #[tokio::test]
+async fn who_speaks_is_told_again_in_a_room_that_is_told_again() {
+    let network = Network::open().await;
+    let (anna, ben) = (network.register(INSTAGRAM, "anna").await, network.register(MESSENGER, "ben").await);
+    let room = anna.create_room(json!({ "preset": "public_chat" })).await;
+    ben.join(&room).await.ok();
+    let mut connection = Connection::new(&ben, window(9, 1));
+    for words in ["first", "second"] {
+        anna.say(&room, words).await;
+        let answer = connection.next().await;
+        assert_eq!(
+            (&answer["rooms"][&room]["initial"], said(&answer, &room)),
+            (&json!(true), vec![words.into()])
+        );
+        let state = list(&answer["rooms"][&room]["required_state"]).iter();
+        assert!(state.clone().any(|event| event["state_key"] == anna.user_id.as_str()), "{answer}");
+        ben.leave(&room).await.ok();
+        connection.next().await;
+        ben.join(&room).await.ok();
+    }
+}
+
+#[tokio::test]
 async fn filters_choose_rooms() {
     let network = Network::open().await;
     let (anna, ben) = (network.register(INSTAGRAM, "anna").await, network.register(MESSENGER, "ben").await);
