@@ -257,6 +257,23 @@ async fn who_speaks_is_told_again_in_a_room_that_is_told_again() {
 }
 
 #[tokio::test]
+async fn a_room_that_is_forgotten_is_in_no_list() {
+    let network = Network::open().await;
+    let (anna, ben) = (network.register(INSTAGRAM, "anna").await, network.register(MESSENGER, "ben").await);
+    let room = anna.create_room(json!({ "preset": "public_chat" })).await;
+    ben.join(&room).await.ok();
+    let mut connection = Connection::new(&ben, window(9, 1));
+    connection.next().await;
+    anna.post(&format!("/v3/rooms/{room}/kick"), json!({ "user_id": ben.user_id })).await.ok();
+    assert_eq!(connection.next().await["lists"]["all"]["count"], 1);
+    let (answer, _) = tokio::join!(connection.ask(60_000), async {
+        ben.post(&format!("/v3/rooms/{room}/forget"), json!({})).await.ok();
+    });
+    let answer = answer.ok();
+    assert_eq!((&answer["lists"]["all"]["count"], rooms(&answer)), (&json!(0), vec![]));
+}
+
+#[tokio::test]
 async fn filters_choose_rooms() {
     let network = Network::open().await;
     let (anna, ben) = (network.register(INSTAGRAM, "anna").await, network.register(MESSENGER, "ben").await);

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use linkspan_domain::Draft;
+use linkspan_inbox::point;
 use linkspan_platforms::Platform;
 use linkspan_storage::{
     Range, Stamped, WriteSet,
     catalogue::{Memberships, UserRoomKey},
-    records::MembershipRecord,
+    records::{InboxPointer, MembershipRecord},
 };
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, OwnedRoomId, OwnedUserId, UserId,
@@ -317,6 +318,8 @@ impl Rooms {
                     writes.expect::<Memberships>(&key, &stored);
                     stored.value.forgotten = true;
                     writes.put::<Memberships>(&key, &stored);
+                    // Who was put out has the room in lists until then.
+                    point(&mut writes, user_id, InboxPointer::Room(room_id.clone()));
                 }
                 Ok((writes, ()))
             })

@@ -172,10 +172,11 @@ impl Sync {
         room.membership = Some(stored.value.membership.clone());
         room.lists.clone_from(&relevant.lists);
         room.bump_stamp = Some(stored.position.get());
-        if stored.position <= since {
+        let Some(left) = self.rooms.event_at(room_id, stored.value.seq).await? else { return Ok(false) };
+        // The record may be newer: that the room was forgotten is no event.
+        if left.position <= since {
             return Ok(false);
         }
-        let Some(left) = self.rooms.event_at(room_id, stored.value.seq).await? else { return Ok(false) };
         let reader = reader(building);
         let view = self.rooms.view(&building.request.user_id, room_id).await.ok();
         let view = view.filter(|view| matches!(view.standing, Standing::Left { .. }));
