@@ -1,5 +1,6 @@
 //! Simplified sliding sync, in the shape that was specified and in the one that clients had before.
 
+mod shapes;
 mod stable;
 mod unstable;
 

@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use linkspan_sync::{Filters, List, RequiredState, RoomConfig, SlidingRequest, SlidingResponse, SlidingRoom};
+use linkspan_sync::{List, RequiredState, RoomConfig, SlidingRequest, SlidingResponse, SlidingRoom};
 use ruma::OwnedRoomId;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use super::{
     pos,
-    unstable::{ExtensionAnswers, ListAnswer, WireExtensions, WireHero, list_answers, wire_heroes},
+    shapes::{Event, ListAnswer, RoomNews, WireFilters, list_answers},
+    unstable::{ExtensionAnswers, WireExtensions},
 };
 use crate::{caller::User, error::ApiError};
 
@@ -60,20 +60,6 @@ struct WirePattern {
     state_key: Option<String>,
 }
 
-#[derive(Default, Deserialize)]
-struct WireFilters {
-    is_dm: Option<bool>,
-    is_encrypted: Option<bool>,
-    is_invited: Option<bool>,
-    room_types: Option<Vec<Option<String>>>,
-    #[serde(default)]
-    not_room_types: Vec<Option<String>>,
-    spaces: Option<Vec<OwnedRoomId>>,
-    tags: Option<Vec<String>>,
-    #[serde(default)]
-    not_tags: Vec<String>,
-}
-
 impl Body {
     pub(super) fn into_request(self, user: &User) -> Result<SlidingRequest, ApiError> {
         let list = |list: WireList| List {
@@ -92,21 +78,6 @@ impl Body {
             subscriptions: subscriptions.map(|(id, config)| (id, config.into_config())).collect(),
             extensions: self.extensions.into_extensions()?,
         })
-    }
-}
-
-impl WireFilters {
-    fn into_filters(self) -> Filters {
-        Filters {
-            is_dm: self.is_dm,
-            is_encrypted: self.is_encrypted,
-            is_invited: self.is_invited,
-            room_types: self.room_types,
-            not_room_types: self.not_room_types,
-            spaces: self.spaces,
-            tags: self.tags,
-            not_tags: self.not_tags,
-        }
     }
 }
 
@@ -136,8 +107,6 @@ pub(super) struct Response {
 #[derive(Serialize)]
 struct Room {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    initial: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     expanded_timeline: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     membership: Option<String>,
@@ -146,33 +115,11 @@ struct Room {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<Option<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    avatar: Option<Option<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    heroes: Option<Vec<WireHero>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    is_dm: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stripped_state: Option<Vec<Box<RawValue>>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    required_state: Vec<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    timeline: Vec<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    prev_batch: Option<String>,
+    stripped_state: Option<Vec<Event>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     limited: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    num_live: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    joined_count: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    invited_count: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    notification_count: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    highlight_count: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bump_stamp: Option<u64>,
+    #[serde(flatten)]
+    news: RoomNews,
 }
 
 impl Response {
@@ -188,27 +135,15 @@ impl Response {
 }
 
 impl Room {
-    fn new(room: SlidingRoom) -> Self {
+    fn new(mut room: SlidingRoom) -> Self {
         Self {
-            initial: room.initial,
             expanded_timeline: room.expanded_timeline,
-            membership: room.membership,
-            lists: room.lists,
-            name: room.name,
-            avatar: room.avatar,
-            heroes: room.heroes.map(wire_heroes),
-            is_dm: room.is_dm,
-            stripped_state: room.stripped_state,
-            required_state: room.required_state,
-            timeline: room.timeline,
-            prev_batch: room.prev_batch,
+            membership: room.membership.take(),
+            lists: std::mem::take(&mut room.lists),
+            name: room.name.take(),
+            stripped_state: room.stripped_state.take(),
             limited: room.limited,
-            num_live: room.num_live,
-            joined_count: room.joined_count,
-            invited_count: room.invited_count,
-            notification_count: room.notification_count,
-            highlight_count: room.highlight_count,
-            bump_stamp: room.bump_stamp,
+            news: RoomNews::new(room),
         }
     }
 }

@@ -3,14 +3,15 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use linkspan_sync::{
-    Extensions, Filters, Hero, List, RequiredState, RoomConfig, Scope, SlidingRequest, SlidingResponse,
-    SlidingRoom,
+    Extensions, Filters, List, RequiredState, RoomConfig, Scope, SlidingRequest, SlidingResponse, SlidingRoom,
 };
 use ruma::{OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
-use super::pos;
+use super::{
+    pos,
+    shapes::{Event, ListAnswer, RoomNews, WireFilters, list_answers},
+};
 use crate::{caller::User, error::ApiError};
 
 #[derive(Default)]
@@ -47,20 +48,6 @@ struct WireConfig {
     #[serde(default)]
     required_state: Vec<(String, String)>,
     timeline_limit: u64,
-}
-
-#[derive(Default, Deserialize)]
-struct WireFilters {
-    is_dm: Option<bool>,
-    is_encrypted: Option<bool>,
-    is_invite: Option<bool>,
-    room_types: Option<Vec<Option<String>>>,
-    #[serde(default)]
-    not_room_types: Vec<Option<String>>,
-    spaces: Option<Vec<OwnedRoomId>>,
-    tags: Option<Vec<String>>,
-    #[serde(default)]
-    not_tags: Vec<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -116,7 +103,7 @@ impl Body {
         let user_id = &user.user_id;
         let list = |list: WireList| List {
             ranges: Some(list.ranges),
-            filters: list.filters.into_filters(),
+            filters: filters(list.filters),
             config: list.config.into_config(user_id),
         };
         Ok(SlidingRequest {
@@ -136,21 +123,10 @@ impl Body {
     }
 }
 
-impl WireFilters {
-    fn into_filters(self) -> Filters {
-        // Room types that are wanted as an empty list are not wanted at all.
-        let room_types = self.room_types.filter(|types| !types.is_empty());
-        Filters {
-            is_dm: self.is_dm,
-            is_encrypted: self.is_encrypted,
-            is_invited: self.is_invite,
-            room_types,
-            not_room_types: self.not_room_types,
-            spaces: self.spaces,
-            tags: self.tags,
-            not_tags: self.not_tags,
-        }
-    }
+/// Room types that are wanted as an empty list are not wanted at all.
+fn filters(wire: WireFilters) -> Filters {
+    let filters = wire.into_filters();
+    Filters { room_types: filters.room_types.filter(|types| !types.is_empty()), ..filters }
 }
 
 impl WireConfig {
@@ -205,57 +181,6 @@ pub(super) struct Response {
 }
 
 #[derive(Serialize)]
-pub(super) struct ListAnswer {
-    count: u64,
-}
-
-#[derive(Serialize)]
-struct Room {
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    initial: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    unstable_expanded_timeline: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    avatar: Option<Option<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    heroes: Option<Vec<WireHero>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    is_dm: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    invite_state: Option<Vec<Box<RawValue>>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    required_state: Vec<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    timeline: Vec<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    prev_batch: Option<String>,
-    limited: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    num_live: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    joined_count: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    invited_count: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    notification_count: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    highlight_count: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bump_stamp: Option<u64>,
-}
-
-#[derive(Serialize)]
-pub(super) struct WireHero {
-    user_id: OwnedUserId,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    displayname: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    avatar_url: Option<String>,
-}
-
-#[derive(Serialize)]
 pub(super) struct ExtensionAnswers {
     #[serde(skip_serializing_if = "Option::is_none")]
     to_device: Option<ToDevice>,
@@ -272,7 +197,7 @@ pub(super) struct ExtensionAnswers {
 #[derive(Serialize)]
 struct ToDevice {
     next_batch: String,
-    events: Vec<Box<RawValue>>,
+    events: Vec<Event>,
 }
 
 #[derive(Serialize)]
@@ -290,19 +215,32 @@ struct DeviceLists {
 
 #[derive(Serialize)]
 struct AccountData {
-    global: Vec<Box<RawValue>>,
-    rooms: BTreeMap<OwnedRoomId, Vec<Box<RawValue>>>,
+    global: Vec<Event>,
+    rooms: BTreeMap<OwnedRoomId, Vec<Event>>,
 }
 
 #[derive(Serialize)]
 struct RoomEvents {
-    rooms: BTreeMap<OwnedRoomId, Box<RawValue>>,
+    rooms: BTreeMap<OwnedRoomId, Event>,
 }
 
 impl RoomEvents {
     fn is_empty(&self) -> bool {
         self.rooms.is_empty()
     }
+}
+
+#[derive(Serialize)]
+struct Room {
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unstable_expanded_timeline: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    invite_state: Option<Vec<Event>>,
+    limited: bool,
+    #[serde(flatten)]
+    news: RoomNews,
 }
 
 impl Response {
@@ -319,37 +257,16 @@ impl Response {
 }
 
 impl Room {
-    fn new(room: SlidingRoom) -> Self {
+    fn new(mut room: SlidingRoom) -> Self {
+        room.is_dm = room.is_dm.filter(|is_dm| *is_dm || !room.initial);
         Self {
-            initial: room.initial,
             unstable_expanded_timeline: room.expanded_timeline,
-            name: room.name.flatten(),
-            avatar: room.avatar,
-            heroes: room.heroes.map(wire_heroes),
-            is_dm: room.is_dm.filter(|is_dm| *is_dm || !room.initial),
-            invite_state: room.stripped_state,
-            required_state: room.required_state,
-            timeline: room.timeline,
-            prev_batch: room.prev_batch,
+            name: room.name.take().flatten(),
+            invite_state: room.stripped_state.take(),
             limited: room.limited,
-            num_live: room.num_live,
-            joined_count: room.joined_count,
-            invited_count: room.invited_count,
-            notification_count: room.notification_count,
-            highlight_count: room.highlight_count,
-            bump_stamp: room.bump_stamp,
+            news: RoomNews::new(room),
         }
     }
-}
-
-pub(super) fn list_answers(counts: BTreeMap<String, u64>) -> BTreeMap<String, ListAnswer> {
-    counts.into_iter().map(|(name, count)| (name, ListAnswer { count })).collect()
-}
-
-pub(super) fn wire_heroes(heroes: Vec<Hero>) -> Vec<WireHero> {
-    let wire =
-        |hero: Hero| WireHero { user_id: hero.user_id, displayname: hero.name, avatar_url: hero.avatar };
-    heroes.into_iter().map(wire).collect()
 }
 
 impl ExtensionAnswers {
