@@ -1,12 +1,10 @@
-//! What a connection has been sent, in memory and on disk.
+//! Connections, in memory and on disk: how they begin, are taken up again and go.
 //!
 //! Only transitions are written, without waiting for the disk: a room that is sent for the first time, one that falls
 //! behind because it is in no window, one that comes back. What a crash loses of that makes a room be sent again.
-//! Every entry names the answer since which it holds: when a client asks again because that answer was lost, the entry
-//! is taken back.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
     sync::{
         Arc,
@@ -15,25 +13,21 @@ use std::{
 };
 
 use linkspan_storage::{
-    Position, Range, WriteSet,
-    catalogue::{SlidingConnectionKey, SlidingConnections, SlidingRoomKey, SlidingRooms},
+    Range, WriteSet,
+    catalogue::{SlidingConnectionKey, SlidingConnections, SlidingRooms},
     records::{SlidingConnectionRecord, SlidingRoomRecord},
 };
 use quick_cache::sync::Cache;
 use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId};
 use tokio::sync::{Mutex, Notify};
 
-use super::{RoomConfig, SlidingRequest, room::Told, room_list::RoomList};
+use super::{SlidingRequest, sent::ConnectionState};
 use crate::{Result, Sync, SyncError};
 
 /// Connections in memory; others are read back when their clients return.
 const CACHED: usize = 20_000;
 /// Connections of a device; the one that was used least lately goes for a new one.
 const MAX_OF_DEVICE: usize = 16;
-/// Configurations that are remembered of a room.
-const MAX_CONFIGS: usize = 8;
-/// The room has news that were not sent.
-const NOT_LIVE: u64 = u64::MAX;
 /// Rows that one write-set removes.
 const REMOVE_ROWS: usize = 2_000;
 /// Connections that are looked at in one go for whether they are still used.
@@ -55,32 +49,6 @@ pub(crate) struct Connection {
     newest: AtomicU64,
     /// A newer request came in: the older one need not wait any more.
     pub(crate) superseded: Notify,
-}
-
-#[derive(Debug)]
-pub(crate) struct ConnectionState {
-    pub(crate) key: SlidingConnectionKey,
-    pub(crate) generation: u64,
-    /// When it was last used, as the disk has it.
-    used_ts: u64,
-    /// It was removed, or begun anew: nothing may be written of it any more.
-    pub(crate) is_gone: bool,
-    rooms: HashMap<OwnedRoomId, SlidingRoomRecord>,
-    /// Rooms of which something is noted that the client may not have got.
-    unconfirmed: HashSet<OwnedRoomId>,
-    /// The sizes of lists that were told last.
-    pub(crate) counts: BTreeMap<String, u64>,
-    /// The user's rooms, once they were needed.
-    pub(crate) list: Option<RoomList>,
-}
-
-/// What a device has of a room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sent {
-    /// Nothing.
-    Never,
-    /// Everything up to here.
-    UpTo(Position),
 }
 
 impl Connections {
@@ -155,16 +123,7 @@ impl Sync {
         used_ts: u64,
         rooms: HashMap<OwnedRoomId, SlidingRoomRecord>,
     ) -> Arc<Connection> {
-        let state = ConnectionState {
-            key: key.clone(),
-            generation,
-            used_ts,
-            is_gone: false,
-            unconfirmed: rooms.keys().cloned().collect(),
-            rooms,
-            counts: BTreeMap::new(),
-            list: None,
-        };
+        let state = ConnectionState::new(key.clone(), generation, used_ts, rooms);
         let connection = Arc::new(Connection {
             state: Mutex::new(state),
             newest: AtomicU64::new(0),
@@ -269,123 +228,6 @@ impl Connection {
     }
 }
 
-impl ConnectionState {
-    /// Takes back what is noted of answers after the one that the client has had last: they were lost.
-    pub(crate) fn take_back(&mut self, had: u64, writes: &mut WriteSet) {
-        for room_id in std::mem::take(&mut self.unconfirmed) {
-            let Some(before) = self.rooms.get(&room_id) else { continue };
-            if before.sent_from > had {
-                self.rooms.remove(&room_id);
-                writes.delete::<SlidingRooms>(&self.room_key(&room_id));
-                continue;
-            }
-            let mut room = before.clone();
-            if room.live_from > had {
-                room.live_from = NOT_LIVE;
-            }
-            room.timelines.retain(|(_, from)| *from <= had);
-            room.states.retain(|(_, from)| *from <= had);
-            if room != *before {
-                writes.put::<SlidingRooms>(&self.room_key(&room_id), &room);
-                self.rooms.insert(room_id, room);
-            }
-        }
-    }
-
-    /// What the device has of a room, if it has had everything up to a position.
-    pub(crate) fn sent(&self, room_id: &OwnedRoomId, told: Position) -> Sent {
-        let Some(room) = self.rooms.get(room_id) else { return Sent::Never };
-        if room.live_from != NOT_LIVE {
-            return Sent::UpTo(told);
-        }
-        match room.behind {
-            Some(behind) => Sent::UpTo(Position::from_u64(behind).min(told)),
-            None => Sent::Never,
-        }
-    }
-
-    /// How many events of a room's timeline the device has seen as its end.
-    pub(crate) fn timeline_sent(&self, room_id: &OwnedRoomId) -> usize {
-        let timelines = self.rooms.get(room_id).map(|room| room.timelines.as_slice()).unwrap_or_default();
-        let limits = timelines.iter().map(|(limit, _)| usize::try_from(*limit).unwrap_or(usize::MAX));
-        limits.max().unwrap_or(0)
-    }
-
-    /// Whether the device has been sent the state that a configuration wants.
-    pub(crate) fn state_sent(&self, room_id: &OwnedRoomId, config: &RoomConfig) -> bool {
-        let hash = config.state_hash();
-        let states = self.rooms.get(room_id).map(|room| room.states.as_slice()).unwrap_or_default();
-        states.iter().any(|(known, _)| *known == hash)
-    }
-
-    /// Notes that an answer has all news of a room up to itself; the row, if that is a transition.
-    /// `at`: the number of the answer.
-    pub(super) fn note_sent(
-        &mut self,
-        room_id: &OwnedRoomId,
-        config: &RoomConfig,
-        told: Position,
-        at: u64,
-        news: &Told,
-    ) -> Option<(SlidingRoomKey, SlidingRoomRecord)> {
-        let was = self.sent(room_id, told);
-        let (generation, before) = (self.generation, self.rooms.get(room_id).cloned());
-        let mut room = match (&before, was) {
-            (Some(before), Sent::UpTo(_)) => before.clone(),
-            _ => SlidingRoomRecord {
-                generation,
-                sent_from: at,
-                live_from: at,
-                behind: None,
-                timelines: Vec::new(),
-                states: Vec::new(),
-            },
-        };
-        if room.live_from == NOT_LIVE {
-            room.live_from = at;
-        }
-        if news.gap {
-            room.timelines.clear();
-        }
-        let limit = config.timeline_limit as u64;
-        if room.timelines.iter().all(|(known, _)| *known < limit) {
-            remember(&mut room.timelines, limit, at);
-        }
-        let hash = config.state_hash();
-        if news.state_changed {
-            // Of another set of state, not all that has changed was wanted now.
-            room.states.retain(|(known, _)| *known == hash);
-        }
-        if room.states.iter().all(|(known, _)| *known != hash) {
-            remember(&mut room.states, hash, at);
-        }
-        (before.as_ref() != Some(&room)).then(|| self.put(room_id, room))
-    }
-
-    /// Notes that an answer leaves out news of a room; the row, if that is a transition.
-    pub(crate) fn note_behind(
-        &mut self,
-        room_id: &OwnedRoomId,
-        told: Position,
-    ) -> Option<(SlidingRoomKey, SlidingRoomRecord)> {
-        let Sent::UpTo(up_to) = self.sent(room_id, told) else { return None };
-        let room = self.rooms.get(room_id).filter(|room| room.live_from != NOT_LIVE).cloned()?;
-        let room = SlidingRoomRecord { live_from: NOT_LIVE, behind: Some(up_to.get()), ..room };
-        Some(self.put(room_id, room))
-    }
-
-    fn put(&mut self, room_id: &OwnedRoomId, room: SlidingRoomRecord) -> (SlidingRoomKey, SlidingRoomRecord) {
-        self.rooms.insert(room_id.clone(), room.clone());
-        self.unconfirmed.insert(room_id.clone());
-        (self.room_key(room_id), room)
-    }
-
-    fn room_key(&self, room_id: &OwnedRoomId) -> SlidingRoomKey {
-        let SlidingConnectionKey { user_id, device_id, conn_id } = self.key.clone();
-        SlidingRoomKey { user_id, device_id, conn_id, room_id: room_id.clone() }
-    }
-}
-
 /// Bits of a generation that say of which connection it is.
 const OWNER_BITS: u32 = 16;
 
@@ -399,12 +241,4 @@ fn owner(key: &SlidingConnectionKey) -> u64 {
     let mut hasher = DefaultHasher::new();
     (&key.user_id, &key.device_id, &key.conn_id).hash(&mut hasher);
     hasher.finish() >> (u64::BITS - OWNER_BITS)
-}
-
-/// Adds what holds since an answer, and forgets the oldest if there are too many.
-fn remember(known: &mut Vec<(u64, u64)>, value: u64, at: u64) {
-    known.push((value, at));
-    if known.len() > MAX_CONFIGS {
-        known.remove(0);
-    }
 }

@@ -8,6 +8,7 @@ mod request;
 mod response;
 mod room;
 mod room_list;
+mod sent;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,8 +24,8 @@ pub use response::{
 };
 
 use self::{
-    connection::{ConnectionState, Sent},
     room_list::UserFacts,
+    sent::{ConnectionState, Sent},
 };
 use crate::{
     Ask, MAX_TIMEOUT, RelationFilters, Result, StateAfter, Sync, SyncError, SyncRequest, changes::Changes,

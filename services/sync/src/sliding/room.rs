@@ -8,7 +8,7 @@ use linkspan_storage::{Position, Stamped, records::MembershipRecord};
 use ruma::{OwnedRoomId, OwnedUserId, events::StateEventType};
 use serde_json::Value;
 
-use super::{Building, Hero, Relevant, RoomConfig, SlidingRoom, connection::Sent};
+use super::{Building, Hero, Relevant, RoomConfig, SlidingRoom, sent::Sent};
 use crate::{
     Result, Sync,
     changes::raw,
