@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use linkspan_storage::catalogue::{SlidingConnections, SlidingRooms};
+use linkspan_storage::{
+    Faults, Memory,
+    catalogue::{SlidingConnections, SlidingRooms},
+};
 use linkspan_sync::{Extensions, SlidingRequest};
 use serde_json::{Value, json};
 
@@ -85,6 +88,39 @@ async fn a_use_keeps_a_connection() {
         assert_eq!(found.expect("it works"), forgotten, "{days} days");
     }
     assert_eq!(kept(&after).await, (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_left_out_is_on_disk_before_the_answer() {
+    let memory = Memory::with_faults(Faults::default()).expect("memory opens");
+    let network = Network::over_memory(&memory).await;
+    let (anna, ben, room) = two(&network).await;
+    let pos = ask(&ben, "a", None).await.ok()["pos"].clone();
+    // It is in no list any more, and has news.
+    let request = json!({ "conn_id": "a" });
+    let path = format!("/unstable/org.matrix.simplified_msc3575/sync?pos={}", text(&pos));
+    anna.say(&room, "missed").await;
+    network.flush().await;
+
+    let held = memory.hold_disk().expect("there is a disk");
+    let asking = ben.clone();
+    let answer = tokio::spawn(async move { asking.post(&path, request).await });
+    let held = tokio::task::spawn_blocking(move || {
+        held.wait_for_write();
+        held
+    });
+    let held = held.await.expect("a write waits");
+    for _ in 0..50 {
+        anna.get("/v3/account/whoami").await.ok();
+        assert!(!answer.is_finished(), "a crash would lose what the client was told");
+    }
+    drop(held);
+    let pos = answer.await.expect("nobody ends it").ok()["pos"].clone();
+
+    let memory = memory.reopen().expect("memory opens");
+    let after = Network::over_memory(&memory).await;
+    let answer = ask(&ben.on(&after), "a", Some(&pos)).await.ok();
+    assert_eq!(bodies(&answer["rooms"][&room]["timeline"]), ["missed"]);
 }
 
 #[tokio::test]

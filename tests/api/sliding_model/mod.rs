@@ -6,6 +6,7 @@ mod truth;
 mod wants;
 
 use futures_util::FutureExt;
+use linkspan_storage::{Faults, Memory};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use self::{activity::World, follower::Follower, truth::Truth, wants::Shape};
@@ -19,7 +20,8 @@ const SEEDS: &str = "LINKSPAN_SLIDING_SEEDS";
 
 async fn run(seed: u64, log: &mut Vec<String>) {
     let mut rng = StdRng::seed_from_u64(seed);
-    let mut network = Network::open().await;
+    let mut memory = Memory::with_faults(Faults::default()).expect("memory opens");
+    let mut network = Network::over_memory(&memory).await;
     let mut people = Vec::new();
     for (platform, name) in [(INSTAGRAM, "anna"), (MESSENGER, "ben"), (WHATSAPP, "cleo"), (INSTAGRAM, "dora")]
     {
@@ -35,8 +37,9 @@ async fn run(seed: u64, log: &mut Vec<String>) {
             log.push(world.act(&mut rng).await);
         }
         if rng.random_bool(0.1) {
-            log.push("the server starts anew".to_owned());
-            network = network.reopen().await;
+            log.push("the server crashes".to_owned());
+            memory = memory.reopen().expect("memory opens");
+            network = Network::over_memory(&memory).await;
             world.moves_to(&network);
             followers.iter_mut().for_each(|(_, follower)| follower.forget_typing());
             // Who types is told to those only who are connected: everybody is back at once.

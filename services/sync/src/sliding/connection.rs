@@ -1,7 +1,8 @@
 //! Connections, in memory and on disk: how they begin, are taken up again and go.
 //!
-//! Only transitions are written, without waiting for the disk: a room that is sent for the first time, one that falls
-//! behind because it is in no window, one that comes back. What a crash loses of that makes a room be sent again.
+//! Only transitions are written: a room that is sent for the first time, one that falls behind because it is in no
+//! window, one that comes back. They are on disk before the client has the answer, but for those of a first answer:
+//! what a crash loses of that makes rooms be sent again.
 
 use std::{
     collections::HashMap,

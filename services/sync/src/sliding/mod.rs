@@ -13,7 +13,7 @@ mod sent;
 use std::collections::{BTreeMap, BTreeSet};
 
 use linkspan_inbox::{SyncToken, Waiter};
-use linkspan_storage::{Position, WriteSet, catalogue::SlidingRooms};
+use linkspan_storage::{Position, StorageError, WriteSet, catalogue::SlidingRooms};
 use ruma::{OwnedDeviceId, OwnedRoomId, api::client::filter::FilterDefinition};
 
 pub(crate) use connection::Connections;
@@ -176,7 +176,12 @@ impl Sync {
         let rooms = self.add_sliding_rooms(&mut building, connection).await?;
         let extensions = self.extension_news(&building, &rooms).await?;
         if !building.writes.is_empty() {
-            drop(self.store.submit(building.writes));
+            let ticket = self.store.submit(building.writes);
+            // A first answer only adds: what a crash loses of it is sent again. Later ones say that a room has
+            // fallen behind, and so on: a client that has them must not find it otherwise.
+            if since.is_some() {
+                ticket.committed().await.map_err(StorageError::from)?;
+            }
         }
         let has_news = !rooms.is_empty() || connection.counts != counts || !extensions.is_empty();
         connection.counts.clone_from(&counts);
