@@ -14,7 +14,7 @@ const DEVICES: usize = 4_096;
 const EVENTS: usize = 4_096;
 
 type Device = (OwnedUserId, String);
-type Sent = HashMap<(OwnedRoomId, OwnedUserId), OwnedEventId>;
+type Sent = HashMap<OwnedRoomId, HashMap<OwnedUserId, OwnedEventId>>;
 
 #[derive(Debug)]
 struct Entry {
@@ -50,7 +50,8 @@ impl SentMembers {
     pub(crate) fn begin(&self, device_id: &DeviceId, user_id: &UserId, since: Option<&str>) {
         let entry = self.entry(device_id, user_id);
         let mut entry = entry.lock();
-        if since.is_none() || entry.token.as_deref() != since || entry.sent.len() > EVENTS {
+        let events: usize = entry.sent.values().map(HashMap::len).sum();
+        if since.is_none() || entry.token.as_deref() != since || events > EVENTS {
             entry.sent.clear();
         }
     }
@@ -58,6 +59,11 @@ impl SentMembers {
     /// A sync was answered.
     pub(crate) fn finish(&self, device_id: &DeviceId, user_id: &UserId, token: String) {
         self.entry(device_id, user_id).lock().token = Some(token);
+    }
+
+    /// The device begins a room anew, without what it had of it.
+    pub(crate) fn forget_room(&self, device_id: &DeviceId, user_id: &UserId, room_id: &OwnedRoomId) {
+        self.entry(device_id, user_id).lock().sent.remove(room_id);
     }
 
     /// Notes a member event; false if the device has it already.
@@ -70,7 +76,9 @@ impl SentMembers {
         event_id: &OwnedEventId,
     ) -> bool {
         let entry = self.entry(device_id, user_id);
-        let before = entry.lock().sent.insert((room_id.clone(), member.clone()), event_id.clone());
+        let mut entry = entry.lock();
+        let of_room = entry.sent.entry(room_id.clone()).or_default();
+        let before = of_room.insert(member.clone(), event_id.clone());
         before.as_ref() != Some(event_id)
     }
 }

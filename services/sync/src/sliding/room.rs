@@ -213,6 +213,10 @@ impl Sync {
     ) -> Result<Vec<SharedPdu>> {
         let room_id = &view.room.id;
         let mut found: Vec<SharedPdu> = Vec::new();
+        if is_whole {
+            let device_id = building.request.members_key();
+            self.sent_members.forget_room(&device_id, &building.request.user_id, room_id);
+        }
         if is_whole || !known.state_sent {
             found = self.all_required_state(room_id, config).await?;
         } else {
@@ -229,7 +233,7 @@ impl Sync {
             }
         }
         if config.wants_lazy_members() {
-            self.add_speakers(building, room_id, &part.events, is_whole, &mut found).await?;
+            self.add_speakers(building, room_id, &part.events, &mut found).await?;
         }
         Ok(found)
     }
@@ -269,14 +273,12 @@ impl Sync {
         Ok(found)
     }
 
-    /// The members who speak in a timeline, or are spoken of, unless the device has them. It has none if
-    /// the room is told as a whole.
+    /// The members who speak in a timeline, or are spoken of, unless the device has them.
     async fn add_speakers(
         &self,
         building: &Building<'_>,
         room_id: &OwnedRoomId,
         events: &[Arc<TimelineEvent>],
-        is_whole: bool,
         found: &mut Vec<SharedPdu>,
     ) -> Result<()> {
         let request = building.request;
@@ -292,7 +294,7 @@ impl Sync {
             let Some(pdu) = self.rooms.state_event(room_id, &kind, member.as_str()).await? else { continue };
             let is_new =
                 self.sent_members.note(&device_id, &request.user_id, room_id, &member, &pdu.event_id);
-            if (is_new || is_whole) && !found.iter().any(|other| other.event_id == pdu.event_id) {
+            if is_new && !found.iter().any(|other| other.event_id == pdu.event_id) {
                 found.push(pdu);
             }
         }
