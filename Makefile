@@ -22,10 +22,12 @@ test: test-tools
 	$(CARGO) build --workspace --bins
 	$(CARGO) test --workspace
 
-# What this machine can do, against what is asked: docs/benchmarks.md.
+# What this machine can do, against what is asked: docs/benchmarks.md. `make bench ONLY="keys startup"` runs these
+# scenarios alone and `make bench QUICK=1` all of them in a small size; neither writes the page.
 bench:
 	$(CARGO) build --release --package linkspan --bin linkspan
-	$(CARGO) run --release --package linkspan-bench -- run --linkspan target/release/linkspan --out docs/benchmarks.md
+	$(CARGO) run --release --package linkspan-bench -- run --linkspan target/release/linkspan \
+		$(if $(ONLY)$(QUICK),$(ONLY:%=--only %) $(if $(QUICK),--quick),--out docs/benchmarks.md)
 
 lint:
 	$(CARGO) fmt --all --check

@@ -1,10 +1,11 @@
 //! `linkspan-bench`: a load generator for any Matrix server, and the judge of Linkspan's own figures.
 //!
 //! One thread, because it shares the machine with the server it measures. Exit status: 0, or 1 if a message
-//! was lost or doubled, or 2 if a scenario could not be run. Speed alone never fails it.
+//! or key was lost or doubled, or 2 if a scenario could not be run. Speed alone never fails it.
 
 mod client;
 mod load;
+mod olm;
 mod report;
 mod scenarios;
 mod server;
@@ -164,7 +165,7 @@ async fn run(args: RunArgs) -> ExitCode {
         0 if failed => ExitCode::from(2),
         0 => ExitCode::SUCCESS,
         broken => {
-            println!("{broken} messages were lost or came twice.");
+            println!("{broken} messages or keys were lost or came twice.");
             ExitCode::from(1)
         }
     }

@@ -64,9 +64,9 @@ pub(crate) struct Finding {
     pub(crate) rows: Vec<Row>,
     /// How they were measured, and what a reader must know.
     pub(crate) notes: Vec<String>,
-    /// Messages lost.
+    /// Messages or keys lost.
     pub(crate) lost: u64,
-    /// Messages that came twice.
+    /// Messages or keys that came twice.
     pub(crate) duplicated: u64,
     /// Processor time of the measured part and memory at its end, if the process is known.
     pub(crate) server: Option<Usage>,
@@ -114,7 +114,7 @@ const HEAD: [&str; 7] =
     ["scenario", "measured", "figure", "target", "verdict", "server CPU", "server memory"];
 
 impl Report {
-    /// Messages lost or doubled in the whole run.
+    /// Messages and keys lost or doubled in the whole run.
     pub(crate) fn broken(&self) -> u64 {
         self.findings.iter().map(|(_, finding)| finding.lost + finding.duplicated).sum()
     }

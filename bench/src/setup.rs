@@ -84,6 +84,8 @@ pub(crate) struct User {
     pub(crate) platform: Arc<Platform>,
     /// Its Matrix user id, as the server gave it.
     pub(crate) id: String,
+    /// The device that it was registered with.
+    pub(crate) device_id: String,
     token: String,
 }
 
@@ -178,6 +180,7 @@ async fn register(platform: Arc<Platform>, name: String) -> Result<User, BenchEr
     #[derive(Deserialize)]
     struct Registered {
         user_id: String,
+        device_id: String,
         access_token: String,
     }
     #[derive(Deserialize)]
@@ -204,7 +207,8 @@ async fn register(platform: Arc<Platform>, name: String) -> Result<User, BenchEr
         match reply.success() {
             Ok(body) => {
                 let user: Registered = serde_json::from_slice(&body).during("register")?;
-                return Ok(User { platform, id: user.user_id, token: user.access_token });
+                let Registered { user_id: id, device_id, access_token: token } = user;
+                return Ok(User { platform, id, device_id, token });
             }
             Err(error) => be_patient(error, &mut patience).await.during("register")?,
         }
@@ -224,7 +228,11 @@ async fn be_patient(error: CallError, patience: &mut u32) -> Result<(), CallErro
 }
 
 /// A POST of the preparation, with patience.
-async fn post_patiently(client: &mut Client, path: &str, body: &Value) -> Result<bytes::Bytes, CallError> {
+pub(crate) async fn post_patiently(
+    client: &mut Client,
+    path: &str,
+    body: &Value,
+) -> Result<bytes::Bytes, CallError> {
     let mut patience = 0;
     loop {
         match client.post(path, body.to_string()).await {

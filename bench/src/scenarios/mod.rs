@@ -3,6 +3,7 @@
 mod empty_sync;
 mod idle;
 mod initial_sync;
+mod keys;
 mod latency;
 mod one_to_one;
 mod room_10;
@@ -21,8 +22,8 @@ use crate::{
 };
 
 /// Names of all scenarios, in order.
-pub(crate) const NAMES: [&str; 8] =
-    ["one-to-one", "latency", "room-200", "room-10", "empty-sync", "initial-sync", "idle", "startup"];
+pub(crate) const NAMES: [&str; 9] =
+    ["one-to-one", "latency", "room-200", "room-10", "empty-sync", "initial-sync", "idle", "keys", "startup"];
 
 /// Runs the scenario of this name.
 pub(crate) async fn run(name: &str, bench: &mut Bench) -> Result<Finding, BenchError> {
@@ -34,6 +35,7 @@ pub(crate) async fn run(name: &str, bench: &mut Bench) -> Result<Finding, BenchE
         "empty-sync" => empty_sync::run(bench).await,
         "initial-sync" => initial_sync::run(bench).await,
         "idle" => idle::run(bench).await,
+        "keys" => keys::run(bench).await,
         "startup" => startup::run(bench).await,
         other => Err(BenchError::Other(format!("there is no scenario {other:?}"))),
     }

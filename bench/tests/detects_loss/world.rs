@@ -1,11 +1,9 @@
-//! The generator against a small Matrix server in memory that can be told to lose or double a message: it
-//! must notice, and must not cry wolf when a server merely shortens its timelines.
+//! A small Matrix server in memory that can be told to lose or double one thing.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     convert::Infallible,
     net::SocketAddr,
-    process::Output,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -18,9 +16,11 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::watch};
 
-/// What the server does wrong, once, to the message with number [`VICTIM`].
+use crate::keys::KeyStore;
+
+/// What the server does wrong, once, to the message or key with number [`VICTIM`].
 #[derive(Clone, Copy, PartialEq)]
-enum Fault {
+pub(crate) enum Fault {
     None,
     /// One member never gets it.
     Lose,
@@ -28,9 +28,13 @@ enum Fault {
     Double,
     /// It is stored as two events.
     StoreTwice,
+    /// It is handed out to two.
+    HandOutTwice,
+    /// It is handed out to nobody.
+    LoseKey,
 }
 
-const VICTIM: u64 = 40;
+pub(crate) const VICTIM: u64 = 40;
 
 #[derive(Default)]
 struct Room {
@@ -50,9 +54,10 @@ struct State {
     rooms: BTreeMap<String, Room>,
     sent: u64,
     position: u64,
+    keys: KeyStore,
 }
 
-struct World {
+pub(crate) struct World {
     state: Mutex<State>,
     news: watch::Sender<u64>,
     fault: Fault,
@@ -60,10 +65,10 @@ struct World {
     longest_timeline: usize,
 }
 
-type Answer = (StatusCode, Value);
+pub(crate) type Answer = (StatusCode, Value);
 
 impl World {
-    fn new(fault: Fault, longest_timeline: usize) -> Arc<Self> {
+    pub(crate) fn new(fault: Fault, longest_timeline: usize) -> Arc<Self> {
         Arc::new(Self { state: Mutex::default(), news: watch::Sender::new(0), fault, longest_timeline })
     }
 
@@ -111,6 +116,10 @@ impl World {
             ("PUT", ["v3", "rooms", room_id, "send", kind, _]) => self.send(user, room_id, kind, body),
             ("GET", ["v3", "rooms", room_id, "messages"]) => self.messages(user, room_id, &query["from"]),
             ("GET", ["v3", "sync"]) => self.sync(user, query).await,
+            ("POST", ["v3", "keys", action]) => {
+                let mut state = self.state.lock().expect("not poisoned");
+                (StatusCode::OK, state.keys.answer(user, action, body, self.fault))
+            }
             _ => (StatusCode::NOT_FOUND, json!({"errcode": "M_UNRECOGNIZED", "error": "no"})),
         }
     }
@@ -240,7 +249,7 @@ fn decode(text: &str) -> String {
     String::from_utf8(bytes).expect("the generator writes UTF-8")
 }
 
-async fn listen(world: Arc<World>) -> SocketAddr {
+pub(crate) async fn listen(world: Arc<World>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     tokio::spawn(async move {
@@ -259,67 +268,4 @@ async fn listen(world: Arc<World>) -> SocketAddr {
         }
     });
     address
-}
-
-/// Runs the generator in a small size against the world, which stands for two platforms.
-async fn bench(world: Arc<World>, scenarios: &[&'static str]) -> Output {
-    let address = listen(world).await;
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_linkspan-bench"));
-    command.args(["run", "--quick", "--seconds", "1", "--pid", &std::process::id().to_string()]);
-    for name in ["one.localhost", "two.localhost"] {
-        command.args(["--server", &format!("{name}=http://{address}")]);
-    }
-    for scenario in scenarios {
-        command.args(["--only", scenario]);
-    }
-    tokio::task::spawn_blocking(move || command.output())
-        .await
-        .expect("no panic")
-        .expect("the binary was built")
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_sound_server_passes_every_scenario() {
-    let output = bench(World::new(Fault::None, 100), &[]).await;
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    assert!(!said(&output).contains("could not be run"), "{}", said(&output));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lost_message_is_noticed() {
-    let output = bench(World::new(Fault::Lose, 100), &["one-to-one"]).await;
-    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    assert!(said(&output).contains("1 / 0"), "{}", said(&output));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_doubled_message_is_noticed() {
-    let output = bench(World::new(Fault::Double, 100), &["one-to-one"]).await;
-    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    assert!(said(&output).contains("0 / 2"), "both members got it twice: {}", said(&output));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_message_stored_as_two_events_is_noticed() {
-    let output = bench(World::new(Fault::StoreTwice, 100), &["one-to-one"]).await;
-    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    assert!(said(&output).contains("0 / 2"), "both members got it twice: {}", said(&output));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn short_timelines_are_no_loss() {
-    let output = bench(World::new(Fault::None, 1), &["room-10"]).await;
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    assert!(said(&output).contains("timelines were limited"), "{}", said(&output));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_message_lost_in_a_gap_is_noticed() {
-    let output = bench(World::new(Fault::Lose, 1), &["room-10"]).await;
-    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    assert!(said(&output).contains("1 / 0"), "{}", said(&output));
 }
