@@ -2,13 +2,12 @@
 
 use std::time::Instant;
 
-use serde_json::json;
-
+use super::filled_rooms;
 use crate::{
     client::encode,
     load::percentile,
     report::{Finding, Row, grouped, ms},
-    setup::{Bench, BenchError, During, Outline, SETUP_WIDTH, create_room, join_room, send_text, spread},
+    setup::{Bench, BenchError, During, Outline},
 };
 
 /// Messages in each room, all of which fit into the timeline that is asked for.
@@ -19,25 +18,7 @@ const FILTER: &str = r#"{"room":{"timeline":{"limit":20},"state":{"lazy_load_mem
 
 pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
     let count = bench.settings.count(300, 30);
-    let user = bench.fresh_user(0).await?;
-    let friend = bench.fresh_user(1).await?;
-    let body = json!({"preset": "private_chat", "name": "Plans", "invite": [user.id]});
-    let rooms = spread(&friend, SETUP_WIDTH, (0..count).collect(), async |client, _| {
-        create_room(client, &body).await
-    })
-    .await?;
-    spread(&user, SETUP_WIDTH, rooms.clone(), async |client, room| {
-        join_room(client, &room, &friend.platform.server_name).await
-    })
-    .await?;
-    spread(&friend, SETUP_WIDTH, rooms, async |client, room| {
-        for number in 0..MESSAGES {
-            send_text(client, &room, &format!("fill-{number}"), "Shall we take the early boat?").await?;
-        }
-        Ok(())
-    })
-    .await?;
-    bench.stored += (count * MESSAGES) as u64;
+    let user = filled_rooms(bench, count, MESSAGES).await?.reader;
 
     let path = format!("/_matrix/client/v3/sync?timeout=0&filter={}", encode(FILTER));
     let mut client = user.client();

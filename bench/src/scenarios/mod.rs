@@ -8,6 +8,7 @@ mod latency;
 mod one_to_one;
 mod room_10;
 mod room_200;
+mod sliding_sync;
 mod startup;
 
 use std::sync::Arc;
@@ -18,12 +19,22 @@ use serde_json::json;
 use crate::{
     load::{Exchange, ExchangeRoom, Outcome, percentile},
     report::{Finding, Row, grouped, ms},
-    setup::{Bench, BenchError, SETUP_WIDTH, User, create_room, join_room},
+    setup::{Bench, BenchError, SETUP_WIDTH, User, create_room, join_room, send_text, spread},
 };
 
 /// Names of all scenarios, in order.
-pub(crate) const NAMES: [&str; 9] =
-    ["one-to-one", "latency", "room-200", "room-10", "empty-sync", "initial-sync", "idle", "keys", "startup"];
+pub(crate) const NAMES: [&str; 10] = [
+    "one-to-one",
+    "latency",
+    "room-200",
+    "room-10",
+    "empty-sync",
+    "initial-sync",
+    "idle",
+    "keys",
+    "sliding-sync",
+    "startup",
+];
 
 /// Runs the scenario of this name.
 pub(crate) async fn run(name: &str, bench: &mut Bench) -> Result<Finding, BenchError> {
@@ -36,6 +47,7 @@ pub(crate) async fn run(name: &str, bench: &mut Bench) -> Result<Finding, BenchE
         "initial-sync" => initial_sync::run(bench).await,
         "idle" => idle::run(bench).await,
         "keys" => keys::run(bench).await,
+        "sliding-sync" => sliding_sync::run(bench).await,
         "startup" => startup::run(bench).await,
         other => Err(BenchError::Other(format!("there is no scenario {other:?}"))),
     }
@@ -76,6 +88,39 @@ async fn one_room(bench: &mut Bench, members: usize, senders: usize) -> Result<E
         .await?;
     let room = ExchangeRoom { id, members: (0..members).collect(), senders: (0..senders).collect() };
     Ok(Exchange { users, rooms: vec![room] })
+}
+
+/// Rooms with history for someone to sync.
+struct FilledRooms {
+    /// Who is to sync; nothing else is known of them.
+    reader: User,
+    /// Who wrote everything, on another platform if there is one.
+    writer: User,
+    /// The rooms of these two.
+    rooms: Vec<String>,
+}
+
+/// So many rooms of two with so many messages each.
+async fn filled_rooms(bench: &mut Bench, count: usize, messages: usize) -> Result<FilledRooms, BenchError> {
+    let (reader, writer) = (bench.fresh_user(0).await?, bench.fresh_user(1).await?);
+    let body = json!({"preset": "private_chat", "name": "Plans", "invite": [reader.id]});
+    let rooms = spread(&writer, SETUP_WIDTH, (0..count).collect(), async |client, _| {
+        create_room(client, &body).await
+    })
+    .await?;
+    spread(&reader, SETUP_WIDTH, rooms.clone(), async |client, room| {
+        join_room(client, &room, &writer.platform.server_name).await
+    })
+    .await?;
+    spread(&writer, SETUP_WIDTH, rooms.clone(), async |client, room| {
+        for number in 0..messages {
+            send_text(client, &room, &format!("fill-{number}"), "Shall we take the early boat?").await?;
+        }
+        Ok(())
+    })
+    .await?;
+    bench.stored += (count * messages) as u64;
+    Ok(FilledRooms { reader, writer, rooms })
 }
 
 /// What every scenario that sends has in common: loss and doubles as a row, and the generator's own use as a
