@@ -59,6 +59,9 @@ pub(crate) enum CallError {
     /// The body is not what the specification says.
     #[error("unexpected body: {0}")]
     Body(#[from] serde_json::Error),
+    /// The keys that the server gave us are of no use.
+    #[error("cannot encrypt: {0}")]
+    Encrypt(#[from] vodozemac::olm::EncryptionError),
 }
 
 /// One Matrix server name and the address it is reached at.

@@ -25,6 +25,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::{
     client::{CALL_LIMIT, CallError, Client, ErrorCount, encode},
+    encryption::{Encryption, ToDevice},
     server::{self, Usage},
     setup::{Bench, BenchError, During, User, position},
 };
@@ -61,6 +62,8 @@ pub(crate) struct Exchange {
     pub(crate) users: Vec<User>,
     /// The rooms.
     pub(crate) rooms: Vec<ExchangeRoom>,
+    /// Set if messages are encrypted.
+    pub(crate) encryption: Option<Arc<Encryption>>,
 }
 
 /// A room of an [`Exchange`]; users are indices into its list.
@@ -129,6 +132,8 @@ pub(crate) struct Outcome {
     pub(crate) server: Option<Usage>,
     /// Processor time of the generator while the load ran, in milliseconds.
     pub(crate) own_cpu_ms: u64,
+    /// Messages, and keys of messages, that arrived and could not be decrypted.
+    pub(crate) undecrypted: u64,
 }
 
 /// What the tasks of one load share.
@@ -141,11 +146,27 @@ struct Phase {
     delivered: AtomicU64,
     /// Arrivals at anyone, each event once per receiver.
     arrived: AtomicU64,
+    encryption: Option<Arc<Encryption>>,
 }
 
 impl Phase {
     fn now_us(&self) -> u64 {
         self.epoch.elapsed().as_micros() as u64
+    }
+
+    fn undecrypted(&self) -> u64 {
+        self.encryption.as_ref().map_or(0, |encryption| encryption.failed())
+    }
+
+    /// Sender, number and scheduled time of a message of this load that came to a user; nothing for any other
+    /// event.
+    fn read(&self, user: u32, event: &RoomEvent) -> Option<(Origin, u64)> {
+        match &self.encryption {
+            Some(encryption) => {
+                read_message(&self.tag, &encryption.open(user as usize, event.content.get())?)
+            }
+            None => read_message(&self.tag, event.content.get()),
+        }
     }
 }
 
@@ -188,7 +209,9 @@ pub(crate) async fn exchange(
         errors: bench.errors.clone(),
         delivered: AtomicU64::new(0),
         arrived: AtomicU64::new(0),
+        encryption: exchange.encryption.clone(),
     });
+    let failed_before = phase.undecrypted();
     let (records, mut receivers) = start_receivers(&phase, exchange).await?;
     let clients = connect_senders(exchange, bench.settings.in_flight).await?;
     tokio::time::sleep(SETTLE).await;
@@ -231,6 +254,7 @@ pub(crate) async fn exchange(
         records.iter().map(|record| std::mem::take(&mut *record.lock())).collect();
     close_gaps(&phase, exchange, plan.gap_closers, &mut records, &mut outcome).await?;
     compare(exchange, &sent_by_room, records, &mut outcome);
+    outcome.undecrypted = phase.undecrypted() - failed_before;
     outcome.ack_us.sort_unstable();
     outcome.late_us.sort_unstable();
     outcome.latency_us.sort_unstable();
@@ -293,10 +317,11 @@ fn start_senders(
     let mut tasks = Vec::new();
     let mut lanes = Vec::new();
     let until = started + plan.length;
+    let event_type = if exchange.encryption.is_some() { "m.room.encrypted" } else { "m.room.message" };
     for (lane, clients) in clients.into_iter().enumerate() {
         for ((room, user), client) in pairs.iter().zip(clients) {
             let path = format!(
-                "/_matrix/client/v3/rooms/{}/send/m.room.message/{}-",
+                "/_matrix/client/v3/rooms/{}/send/{event_type}/{}-",
                 encode(&exchange.rooms[*room].id),
                 encode(&phase.tag.trim().replace(' ', "-"))
             );
@@ -399,6 +424,10 @@ impl Sender {
             r#"{{"msgtype":"m.text","body":"{}{user} {lane} {number} {at} we meet at the bridge, at nine"}}"#,
             self.phase.tag
         );
+        let body = match &self.phase.encryption {
+            Some(encryption) => encryption.seal(user as usize, &mut self.client, &body).await?,
+            None => body,
+        };
         let answer = self.client.put(&path, body).await?;
         Ok(short_id(&serde_json::from_slice::<Acknowledged>(&answer)?.event_id))
     }
@@ -414,6 +443,8 @@ struct SyncBody<'a> {
     next_batch: Cow<'a, str>,
     #[serde(borrow, default)]
     rooms: SyncRooms<'a>,
+    #[serde(borrow, default)]
+    to_device: ToDevice<'a>,
 }
 
 #[derive(Deserialize, Default)]
@@ -453,9 +484,8 @@ struct MessagesBody<'a> {
     end: Option<String>,
 }
 
-/// Sender, number and scheduled time of a message of this load; nothing for any other event.
-fn read_message(tag: &str, event: &RoomEvent) -> Option<(Origin, u64)> {
-    let text = event.content.get();
+/// Sender, number and scheduled time that stand after the tag, if it is there.
+fn read_message(tag: &str, text: &str) -> Option<(Origin, u64)> {
     let mut words = text[text.find(tag)? + tag.len()..].split(' ');
     let origin = (words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?.parse().ok()?);
     Some((origin, words.next()?.parse().ok()?))
@@ -501,9 +531,12 @@ impl Received {
     ) -> Result<String, CallError> {
         let sync: SyncBody = serde_json::from_slice(body)?;
         self.syncs += 1;
+        if let Some(encryption) = &phase.encryption {
+            encryption.take_keys(user as usize, &sync.to_device);
+        }
         for (room_id, room) in sync.rooms.join {
             for event in &room.timeline.events {
-                let Some((origin, scheduled_us)) = read_message(&phase.tag, event) else { continue };
+                let Some((origin, scheduled_us)) = phase.read(user, event) else { continue };
                 if self.seen.insert(short_id(&event.event_id), origin).is_some() {
                     self.duplicated += 1;
                     continue;
@@ -511,6 +544,8 @@ impl Received {
                 phase.arrived.fetch_add(1, Relaxed);
                 if origin.0 != user {
                     phase.delivered.fetch_add(1, Relaxed);
+                    // A message has arrived when it can be read.
+                    let arrived_us = if phase.encryption.is_some() { phase.now_us() } else { arrived_us };
                     let delay = arrived_us.saturating_sub(scheduled_us);
                     self.latency_us.push(u32::try_from(delay).unwrap_or(u32::MAX));
                 }
@@ -523,7 +558,7 @@ impl Received {
     }
 
     /// Reads back from every gap until a page brings nothing new, and returns how many messages that brought.
-    async fn close_gaps(&mut self, phase: &Phase, client: &mut Client) -> Result<u64, BenchError> {
+    async fn close_gaps(&mut self, phase: &Phase, user: u32, client: &mut Client) -> Result<u64, BenchError> {
         let mut found = 0;
         for (room_id, token) in std::mem::take(&mut self.gaps) {
             let head =
@@ -538,7 +573,7 @@ impl Received {
                 let page: MessagesBody = serde_json::from_slice(&reply).during("messages")?;
                 let before = found;
                 for event in &page.chunk {
-                    if let Some((origin, _)) = read_message(&phase.tag, event)
+                    if let Some((origin, _)) = phase.read(user, event)
                         && self.seen.insert(short_id(&event.event_id), origin).is_none()
                     {
                         found += 1;
@@ -580,9 +615,10 @@ async fn close_gaps(
     outcome: &mut Outcome,
 ) -> Result<(), BenchError> {
     outcome.gaps = records.iter().map(|record| record.gaps.len() as u64).sum();
-    let with_gaps = records.iter_mut().zip(&exchange.users).filter(|(record, _)| !record.gaps.is_empty());
+    let receivers = records.iter_mut().zip(&exchange.users).enumerate();
+    let with_gaps = receivers.filter(|(_, (record, _))| !record.gaps.is_empty());
     let found: Vec<u64> = stream::iter(with_gaps.take(closers))
-        .map(async |(record, user)| record.close_gaps(phase, &mut user.client()).await)
+        .map(async |(index, (record, user))| record.close_gaps(phase, index as u32, &mut user.client()).await)
         .buffered(GAP_WIDTH)
         .try_collect()
         .await?;

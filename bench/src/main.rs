@@ -4,6 +4,7 @@
 //! or key was lost or doubled, or 2 if a scenario could not be run. Speed alone never fails it.
 
 mod client;
+mod encryption;
 mod load;
 mod olm;
 mod report;

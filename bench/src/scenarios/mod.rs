@@ -1,6 +1,7 @@
 //! The scenarios, in the order they run: each a file, each a function from a [`Bench`] to a [`Finding`].
 
 mod empty_sync;
+mod encrypted;
 mod idle;
 mod initial_sync;
 mod keys;
@@ -14,7 +15,7 @@ mod startup;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     load::{Exchange, ExchangeRoom, Outcome, percentile},
@@ -23,7 +24,7 @@ use crate::{
 };
 
 /// Names of all scenarios, in order.
-pub(crate) const NAMES: [&str; 10] = [
+pub(crate) const NAMES: [&str; 11] = [
     "one-to-one",
     "latency",
     "room-200",
@@ -32,6 +33,7 @@ pub(crate) const NAMES: [&str; 10] = [
     "initial-sync",
     "idle",
     "keys",
+    "encrypted",
     "sliding-sync",
     "startup",
 ];
@@ -47,6 +49,7 @@ pub(crate) async fn run(name: &str, bench: &mut Bench) -> Result<Finding, BenchE
         "initial-sync" => initial_sync::run(bench).await,
         "idle" => idle::run(bench).await,
         "keys" => keys::run(bench).await,
+        "encrypted" => encrypted::run(bench).await,
         "sliding-sync" => sliding_sync::run(bench).await,
         "startup" => startup::run(bench).await,
         other => Err(BenchError::Other(format!("there is no scenario {other:?}"))),
@@ -59,9 +62,19 @@ async fn pairs(bench: &mut Bench) -> Result<Arc<Exchange>, BenchError> {
         return Ok(pairs.clone());
     }
     let users = bench.users(bench.settings.count(40, 8)).await?;
+    let pairs = Arc::new(meet_in_pairs(users, json!([])).await?);
+    bench.pairs = Some(pairs.clone());
+    Ok(pairs)
+}
+
+/// Has every two neighbours meet in a room of their own, which begins with this state.
+async fn meet_in_pairs(users: Vec<User>, initial_state: Value) -> Result<Exchange, BenchError> {
     let rooms = stream::iter(users.chunks_exact(2).enumerate())
         .map(async |(index, pair)| {
-            let body = json!({"preset": "trusted_private_chat", "is_direct": true, "invite": [pair[1].id]});
+            let body = json!({
+                "preset": "trusted_private_chat", "is_direct": true, "invite": [pair[1].id],
+                "initial_state": initial_state,
+            });
             let id = create_room(&mut pair[0].client(), &body).await?;
             join_room(&mut pair[1].client(), &id, &pair[0].platform.server_name).await?;
             let both = vec![2 * index, 2 * index + 1];
@@ -70,9 +83,7 @@ async fn pairs(bench: &mut Bench) -> Result<Arc<Exchange>, BenchError> {
         .buffered(SETUP_WIDTH)
         .try_collect()
         .await?;
-    let pairs = Arc::new(Exchange { users, rooms });
-    bench.pairs = Some(pairs.clone());
-    Ok(pairs)
+    Ok(Exchange { users, rooms, encryption: None })
 }
 
 /// One public room with so many members from all platforms, of whom the first send.
@@ -87,7 +98,7 @@ async fn one_room(bench: &mut Bench, members: usize, senders: usize) -> Result<E
         .try_collect::<Vec<()>>()
         .await?;
     let room = ExchangeRoom { id, members: (0..members).collect(), senders: (0..senders).collect() };
-    Ok(Exchange { users, rooms: vec![room] })
+    Ok(Exchange { users, rooms: vec![room], encryption: None })
 }
 
 /// Rooms with history for someone to sync.
@@ -133,6 +144,15 @@ fn finding_of(outcome: &Outcome, mut rows: Vec<Row>) -> Finding {
             .target("0 / 0", intact)
             .always(),
     );
+    let notes = notes_of(outcome);
+    let mut finding =
+        Finding { rows, notes, lost: outcome.missing, duplicated: outcome.duplicated, ..Finding::default() };
+    finding.use_of(outcome.server);
+    finding
+}
+
+/// What a reader must know of a load: how much it was, and what arrived only later.
+fn notes_of(outcome: &Outcome) -> Vec<String> {
     let mut notes = vec![format!(
         "The load lasted {:.1} s: {} messages acknowledged, {} sync responses of {:.1} messages on average. \
          The generator itself used {} ms of processor time.",
@@ -152,10 +172,7 @@ fn finding_of(outcome: &Outcome, mut rows: Vec<Row>) -> Finding {
             outcome.unchecked,
         ));
     }
-    let mut finding =
-        Finding { rows, notes, lost: outcome.missing, duplicated: outcome.duplicated, ..Finding::default() };
-    finding.use_of(outcome.server);
-    finding
+    notes
 }
 
 /// Messages per second of the load.

@@ -84,3 +84,10 @@ async fn a_key_that_nobody_gets_is_noticed() {
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(said(&output).contains("599 of 600"), "{}", said(&output));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encrypted_message_that_cannot_be_read_is_noticed() {
+    let output = bench(World::new(Fault::Garble, 100), &["encrypted"]).await;
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("2 / 0 / 2"), "neither member can read it: {}", said(&output));
+}

@@ -32,6 +32,8 @@ pub(crate) enum Fault {
     HandOutTwice,
     /// It is handed out to nobody.
     LoseKey,
+    /// Its content is another than what was sent.
+    Garble,
 }
 
 pub(crate) const VICTIM: u64 = 40;
@@ -55,6 +57,8 @@ struct State {
     sent: u64,
     position: u64,
     keys: KeyStore,
+    /// To devices, by user: each with its position.
+    to_device: HashMap<String, Vec<(u64, Value)>>,
 }
 
 pub(crate) struct World {
@@ -114,6 +118,7 @@ impl World {
                 (StatusCode::OK, json!({"room_id": room_id}))
             }
             ("PUT", ["v3", "rooms", room_id, "send", kind, _]) => self.send(user, room_id, kind, body),
+            ("PUT", ["v3", "sendToDevice", kind, _]) => self.send_to_device(user, kind, body),
             ("GET", ["v3", "rooms", room_id, "messages"]) => self.messages(user, room_id, &query["from"]),
             ("GET", ["v3", "sync"]) => self.sync(user, query).await,
             ("POST", ["v3", "keys", action]) => {
@@ -153,7 +158,10 @@ impl World {
         state.sent += 1;
         let victim = state.sent == VICTIM;
         let event_id = format!("$event{}", state.sent);
-        let event = json!({"type": kind, "sender": user, "event_id": event_id, "content": content});
+        let mut event = json!({"type": kind, "sender": user, "event_id": event_id, "content": content});
+        if victim && self.fault == Fault::Garble {
+            event["content"]["ciphertext"] = json!("AwgAEnACg");
+        }
         let mut copies = vec![event.clone()];
         if victim && self.fault == Fault::Double {
             copies.push(event.clone());
@@ -172,6 +180,29 @@ impl World {
         }
         self.news.send_replace(state.position);
         (StatusCode::OK, json!({"event_id": event_id}))
+    }
+
+    fn send_to_device(&self, user: &str, kind: &str, body: &Value) -> Answer {
+        let mut state = self.state.lock().expect("not poisoned");
+        state.position += 1;
+        let position = state.position;
+        for (recipient, devices) in body["messages"].as_object().into_iter().flatten() {
+            let contents = devices.as_object().into_iter().flat_map(serde_json::Map::values);
+            let events = contents.map(|content| json!({"type": kind, "sender": user, "content": content}));
+            let events: Vec<_> = events.map(|event| (position, event)).collect();
+            state.to_device.entry(recipient.clone()).or_default().extend(events);
+        }
+        self.news.send_replace(position);
+        (StatusCode::OK, json!({}))
+    }
+
+    /// What came to the user's device between two positions; what came before is forgotten.
+    fn new_to_device(&self, user: &str, since: Option<u64>, until: u64) -> Vec<Value> {
+        let mut state = self.state.lock().expect("not poisoned");
+        let messages = state.to_device.entry(user.to_owned()).or_default();
+        messages.retain(|(position, _)| *position > since.unwrap_or(0));
+        let until_now = messages.iter().filter(|(position, _)| *position <= until);
+        until_now.map(|(_, event)| event.clone()).collect()
     }
 
     /// Five events at a time, so that closing a gap takes several pages.
@@ -196,11 +227,15 @@ impl World {
         loop {
             news.borrow_and_update();
             let (join, position) = self.new_timelines(user, since);
-            let waits = since.is_some() && join.is_empty();
+            let to_device = self.new_to_device(user, since, position);
+            let waits = since.is_some() && join.is_empty() && to_device.is_empty();
             if !waits || tokio::time::timeout_at(deadline, news.changed()).await.is_err() {
                 return (
                     StatusCode::OK,
-                    json!({"next_batch": format!("s{position}"), "rooms": {"join": join}}),
+                    json!({
+                        "next_batch": format!("s{position}"), "rooms": {"join": join},
+                        "to_device": {"events": to_device},
+                    }),
                 );
             }
         }
