@@ -115,6 +115,7 @@ pub struct Sync {
     sent_members: std::sync::Arc<members::SentMembers>,
     store: Store,
     connections: std::sync::Arc<Connections>,
+    room_types: std::sync::Arc<RoomTypes>,
 }
 
 /// A request with what is found out once for all its rooms.
@@ -150,7 +151,8 @@ impl Sync {
     pub fn new(store: Store, rooms: Rooms, accounts: Accounts, inbox: Inbox, keys: Keys, push: Push) -> Self {
         let sent_members = std::sync::Arc::new(members::SentMembers::new());
         let connections = std::sync::Arc::new(Connections::new());
-        Self { rooms, accounts, inbox, keys, push, sent_members, store, connections }
+        let room_types = std::sync::Arc::new(RoomTypes::new());
+        Self { rooms, accounts, inbox, keys, push, sent_members, store, connections, room_types }
     }
 
     /// Answers a sync: at once if there is news, or all is asked for; else when there is, or time is up.

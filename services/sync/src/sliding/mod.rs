@@ -10,7 +10,7 @@ mod room;
 mod room_list;
 mod sent;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use linkspan_inbox::{SyncToken, Waiter};
 use linkspan_storage::{Position, StorageError, WriteSet, catalogue::SlidingRooms};
@@ -22,8 +22,10 @@ pub use request::{Extensions, Filters, List, RequiredState, RoomConfig, Scope, S
 pub use response::{
     AccountDataNews, E2eeNews, ExtensionNews, Hero, SlidingResponse, SlidingRoom, ToDeviceNews,
 };
+pub(crate) use room_list::RoomTypes;
 
 use self::{
+    request::SharedConfig,
     room_list::UserFacts,
     sent::{ConnectionState, Sent},
 };
@@ -35,9 +37,9 @@ use crate::{
 const MAX_LISTS: usize = 100;
 
 /// A room that matches a list or a subscription.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Relevant {
-    config: RoomConfig,
+    config: SharedConfig,
     lists: Vec<String>,
     is_subscribed: bool,
 }
@@ -160,16 +162,13 @@ impl Sync {
         for (name, wanted) in &request.lists {
             let (window, count) = self.window(list, wanted, &request.user_id, &facts).await?;
             counts.insert(name.clone(), count);
+            let config = SharedConfig::from(&wanted.config);
             for room_id in window {
-                let room = relevant.entry(room_id).or_default();
-                room.config.merge(&wanted.config);
-                room.lists.push(name.clone());
+                Relevant::of(&mut relevant, room_id, &config).lists.push(name.clone());
             }
         }
         for (room_id, config) in &request.subscriptions {
-            let room = relevant.entry(room_id.clone()).or_default();
-            room.config.merge(config);
-            room.is_subscribed = true;
+            Relevant::of(&mut relevant, room_id.clone(), &config.into()).is_subscribed = true;
         }
         let mut building =
             Building { request, ask, facts, changes, relevant, behind: BTreeMap::new(), writes };
@@ -242,10 +241,30 @@ impl Sync {
             let Some(record) = record else { continue };
             if matches!(record.value.membership.as_str(), "leave" | "ban") && record.position > told {
                 let config = RoomConfig { timeline_limit: 1, ..RoomConfig::default() };
-                left.insert(room_id.clone(), Relevant { config, ..Relevant::default() });
+                Relevant::of(&mut left, room_id.clone(), &(&config).into());
             }
         }
         Ok(left)
+    }
+}
+
+impl Relevant {
+    /// The entry of a room for which this, too, is wanted.
+    fn of<'a>(
+        all: &'a mut BTreeMap<OwnedRoomId, Self>,
+        room_id: OwnedRoomId,
+        config: &SharedConfig,
+    ) -> &'a mut Self {
+        match all.entry(room_id) {
+            Entry::Occupied(known) => {
+                let known = known.into_mut();
+                known.config.merge(config);
+                known
+            }
+            Entry::Vacant(new) => {
+                new.insert(Self { config: config.clone(), lists: Vec::new(), is_subscribed: false })
+            }
+        }
     }
 }
 

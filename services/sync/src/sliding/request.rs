@@ -3,6 +3,8 @@
 use std::{
     collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
+    ops::Deref,
+    sync::Arc,
     time::Duration,
 };
 
@@ -117,7 +119,7 @@ impl RequiredState {
 
 impl RoomConfig {
     /// Both at once.
-    pub(crate) fn merge(&mut self, other: &Self) {
+    fn merge(&mut self, other: &Self) {
         self.timeline_limit = self.timeline_limit.max(other.timeline_limit);
         for state in &other.required_state {
             if !self.required_state.contains(state) {
@@ -142,10 +144,73 @@ impl RoomConfig {
     }
 
     /// Tells sets of state from each other, also after a restart.
-    pub(crate) fn state_hash(&self) -> u64 {
+    fn state_hash(&self) -> u64 {
         // This hasher has fixed keys.
         let mut hasher = DefaultHasher::new();
         self.required_state.hash(&mut hasher);
         hasher.finish()
+    }
+}
+
+/// A configuration that all rooms of a list share: there may be a thousand of them in every answer.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedConfig(Arc<(RoomConfig, u64)>);
+
+impl SharedConfig {
+    /// The same as [`RoomConfig::state_hash`], found out once.
+    pub(crate) fn state_hash(&self) -> u64 {
+        self.0.1
+    }
+
+    /// Both at once.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        *self = Self::both(self, other);
+    }
+
+    fn both(one: &RoomConfig, other: &RoomConfig) -> Self {
+        let mut config = one.clone();
+        config.merge(other);
+        let state_hash = config.state_hash();
+        Self(Arc::new((config, state_hash)))
+    }
+}
+
+impl From<&RoomConfig> for SharedConfig {
+    fn from(config: &RoomConfig) -> Self {
+        Self::both(&RoomConfig::default(), config)
+    }
+}
+
+impl Deref for SharedConfig {
+    type Target = RoomConfig;
+
+    fn deref(&self) -> &RoomConfig {
+        &self.0.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(event_type: &str, timeline_limit: usize) -> RoomConfig {
+        let include = vec![(Some(event_type.to_owned()), None)];
+        let state = RequiredState { include, ..RequiredState::default() };
+        RoomConfig { timeline_limit, required_state: vec![state.clone(), state] }
+    }
+
+    #[test]
+    fn a_room_of_two_lists_is_wanted_as_both_want_it_whichever_comes_first() {
+        let (one, other) = (config("m.room.name", 1), config("m.room.topic", 5));
+        let (mut first, mut second) = (SharedConfig::from(&one), SharedConfig::from(&other));
+        let alone = first.state_hash();
+        first.merge(&SharedConfig::from(&other));
+        second.merge(&SharedConfig::from(&one));
+        assert_eq!((first.timeline_limit, first.required_state.len()), (5, 2));
+        assert!(first.wants("m.room.name", "") && first.wants("m.room.topic", ""));
+        assert_eq!((&*first, first.state_hash()), (&*second, second.state_hash()));
+        assert_ne!(first.state_hash(), alone, "the state of both is more than that of one");
+        first.merge(&second);
+        assert_eq!(first.state_hash(), second.state_hash(), "nothing was added");
     }
 }

@@ -6,9 +6,11 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
 };
 
 use linkspan_storage::{Position, Stamped, records::MembershipRecord};
+use quick_cache::sync::Cache;
 use ruma::{OwnedRoomId, OwnedUserId, events::StateEventType};
 use serde::Deserialize;
 use serde_json::Value;
@@ -28,15 +30,25 @@ pub(crate) struct RoomList {
 struct Listed {
     stamp: Position,
     is_invite: bool,
-    /// Read when a filter first asks.
-    facts: Option<Facts>,
+    /// Read when a filter first asks, as the next.
+    is_encrypted: Option<bool>,
+    room_type: Option<RoomType>,
 }
 
-/// What filters ask of a room.
-#[derive(Clone, Debug)]
-struct Facts {
-    is_encrypted: bool,
-    room_type: Option<String>,
+/// None: a room that people talk in.
+type RoomType = Option<Arc<str>>;
+
+/// Rooms whose types are kept in memory.
+const CACHED_TYPES: usize = 100_000;
+
+/// The types of rooms, which never change.
+#[derive(Debug)]
+pub(crate) struct RoomTypes(Cache<OwnedRoomId, RoomType>);
+
+impl RoomTypes {
+    pub(crate) fn new() -> Self {
+        Self(Cache::new(CACHED_TYPES))
+    }
 }
 
 /// What filters ask of the user, read once for a request.
@@ -111,7 +123,7 @@ impl Sync {
             }
             _ => return Ok(None),
         };
-        Ok(Some(Listed { stamp, is_invite, facts: None }))
+        Ok(Some(Listed { stamp, is_invite, is_encrypted: None, room_type: None }))
     }
 
     /// Whether the user does not want to hear of an invitation.
@@ -209,15 +221,23 @@ impl Sync {
         {
             return Ok(false);
         }
-        if filters.asks_facts() {
-            if listed.facts.is_none() {
-                listed.facts = Some(self.facts(room_id).await?);
+        if filters.is_encrypted.is_some() {
+            let is_encrypted = match listed.is_encrypted {
+                Some(known) => known,
+                None => *listed.is_encrypted.insert(self.is_encrypted(room_id).await?),
+            };
+            if unless(filters.is_encrypted, is_encrypted) {
+                return Ok(false);
             }
-            let Some(facts) = &listed.facts else { return Ok(false) };
-            if unless(filters.is_encrypted, facts.is_encrypted)
-                || filters.room_types.as_ref().is_some_and(|types| !types.contains(&facts.room_type))
-                || filters.not_room_types.contains(&facts.room_type)
-            {
+        }
+        if filters.asks_type() {
+            let room_type = match &listed.room_type {
+                Some(known) => known,
+                None => listed.room_type.insert(self.room_type(room_id).await?),
+            };
+            let is = |wanted: &Option<String>| wanted.as_deref() == room_type.as_deref();
+            let is_wanted = filters.room_types.as_ref().is_none_or(|types| types.iter().any(is));
+            if !is_wanted || filters.not_room_types.iter().any(is) {
                 return Ok(false);
             }
         }
@@ -229,12 +249,22 @@ impl Sync {
         Ok(true)
     }
 
-    async fn facts(&self, room_id: &OwnedRoomId) -> Result<Facts> {
+    async fn is_encrypted(&self, room_id: &OwnedRoomId) -> Result<bool> {
         let encryption = self.rooms.state_event(room_id, &StateEventType::RoomEncryption, "").await?;
+        Ok(encryption.is_some())
+    }
+
+    async fn room_type(&self, room_id: &OwnedRoomId) -> Result<RoomType> {
+        if let Some(known) = self.room_types.0.get(room_id) {
+            return Ok(known);
+        }
         let create = self.rooms.state_event(room_id, &StateEventType::RoomCreate, "").await?;
-        let create: Option<Value> = create.and_then(|event| event.content_as());
-        let room_type = create.and_then(|content| Some(content.get("type")?.as_str()?.to_owned()));
-        Ok(Facts { is_encrypted: encryption.is_some(), room_type })
+        // A room that is not known yet may still become known.
+        let Some(create) = create else { return Ok(None) };
+        let content: Option<Value> = create.content_as();
+        let room_type: RoomType = content.and_then(|content| Some(content.get("type")?.as_str()?.into()));
+        self.room_types.0.insert(room_id.clone(), room_type.clone());
+        Ok(room_type)
     }
 
     async fn tags(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<HashSet<String>> {
@@ -257,7 +287,8 @@ impl Sync {
 
 impl Filters {
     fn is_everything(&self) -> bool {
-        !self.asks_facts()
+        !self.asks_type()
+            && self.is_encrypted.is_none()
             && self.is_dm.is_none()
             && self.is_invited.is_none()
             && self.spaces.is_none()
@@ -265,7 +296,7 @@ impl Filters {
             && self.not_tags.is_empty()
     }
 
-    fn asks_facts(&self) -> bool {
-        self.is_encrypted.is_some() || self.room_types.is_some() || !self.not_room_types.is_empty()
+    fn asks_type(&self) -> bool {
+        self.room_types.is_some() || !self.not_room_types.is_empty()
     }
 }

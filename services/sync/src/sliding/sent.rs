@@ -12,7 +12,7 @@ use linkspan_storage::{
 };
 use ruma::OwnedRoomId;
 
-use super::{RoomConfig, room::Told, room_list::RoomList};
+use super::{request::SharedConfig, room::Told, room_list::RoomList};
 
 /// Configurations that are remembered of a room.
 const MAX_CONFIGS: usize = 8;
@@ -107,7 +107,7 @@ impl ConnectionState {
     }
 
     /// Whether the device has been sent the state that a configuration wants.
-    pub(crate) fn state_sent(&self, room_id: &OwnedRoomId, config: &RoomConfig) -> bool {
+    pub(crate) fn state_sent(&self, room_id: &OwnedRoomId, config: &SharedConfig) -> bool {
         let hash = config.state_hash();
         let states = self.rooms.get(room_id).map(|room| room.states.as_slice()).unwrap_or_default();
         states.iter().any(|(known, _)| *known == hash)
@@ -118,7 +118,7 @@ impl ConnectionState {
     pub(super) fn note_sent(
         &mut self,
         room_id: &OwnedRoomId,
-        config: &RoomConfig,
+        config: &SharedConfig,
         told: Position,
         at: u64,
         news: &Told,
