@@ -146,6 +146,14 @@ key! {
     RoomEventKey { room_id: OwnedRoomId, event_id: OwnedEventId }
 }
 key! {
+    /// A row of a user about an event.
+    UserRoomEventKey { user_id: OwnedUserId, room_id: OwnedRoomId, event_id: OwnedEventId }
+}
+key! {
+    /// A change of a user's subscription to a thread.
+    ThreadLogKey { user_id: OwnedUserId, position: Position, room_id: OwnedRoomId, root: OwnedEventId }
+}
+key! {
     /// A transaction id, within a device and an endpoint's path (`scope`).
     TransactionKey { user_id: OwnedUserId, device_id: OwnedDeviceId, scope: String, txn_id: String }
 }
@@ -355,6 +363,10 @@ catalogue! {
     111 sync SlidingRooms "sliding_rooms": SlidingRoomKey => SlidingRoomRecord;
     /// The delayed events of each user.
     115 rooms UserDelayedEvents "user_delayed_events": UserNameKey => ();
+    /// The threads to which each user has subscribed, or has not any more.
+    116 push ThreadSubscriptions "thread_subscriptions": UserRoomEventKey => Stamped<ThreadSubscriptionRecord>;
+    /// The same in the order in which they changed; only the newest change of each.
+    117 push ThreadSubscriptionLog "thread_subscription_log": ThreadLogKey => ();
 
     /// Accounts that are deactivated and not yet out of everything.
     130 accounts DepartingAccounts "departing_accounts": UserKey => DepartingAccountRecord;

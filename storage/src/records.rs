@@ -384,6 +384,13 @@ records! {
         /// Thread root, its own read mark, notify, highlight.
         threads: Vec<(OwnedEventId, i64, u64, u64)>,
     }
+    /// How a user stands to a thread.
+    ThreadSubscriptionRecord {
+        /// A client subscribed by itself.
+        automatic: bool,
+        /// The user has ended it: the newest event of the room at that time.
+        ended_at: Option<i64>,
+    }
     /// An upload.
     MediaRecord {
         user_id: OwnedUserId,
@@ -505,6 +512,8 @@ pub enum InboxPointer {
     DeviceList(OwnedUserId),
     /// A changed profile of a user.
     Profile(OwnedUserId),
+    /// Changed subscriptions of the user to threads.
+    ThreadSubscriptions,
 }
 
 impl KeyField for InboxPointer {
@@ -531,6 +540,7 @@ impl KeyField for InboxPointer {
                 5u8.write(to);
                 user_id.write(to);
             }
+            Self::ThreadSubscriptions => 6u8.write(to),
         }
     }
 
@@ -541,6 +551,7 @@ impl KeyField for InboxPointer {
             2 => Self::AccountData(KeyField::read(from)?),
             3 => Self::DeviceList(KeyField::read(from)?),
             5 => Self::Profile(KeyField::read(from)?),
+            6 => Self::ThreadSubscriptions,
             _ => return Err(KeyError("unknown inbox pointer")),
         })
     }

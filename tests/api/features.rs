@@ -141,6 +141,28 @@ async fn proves(scene: &Scene, feature: &str) -> bool {
             let joined = &answer["rooms"]["join"][room];
             assert!(joined.get("org.matrix.msc4222.state_after").is_some() && joined.get("state").is_none());
         }
+        "org.matrix.msc4306" => {
+            let path = format!("/unstable/io.element.msc4306/rooms/{room}/thread/{root}/subscription");
+            anna.put(&path, json!({ "automatic": reply })).await.ok();
+            assert_eq!(scene.get(&path).await, json!({ "automatic": true }));
+            let rules = scene.get("/v3/pushrules/").await["global"]["postcontent"].clone();
+            assert_eq!(list(&rules).len(), 2, "{rules}");
+            anna.delete(&path).await.ok();
+            anna.put(&path, json!({ "automatic": reply }))
+                .await
+                .fails(409, "IO.ELEMENT.MSC4306.M_CONFLICTING_UNSUBSCRIPTION");
+        }
+        "org.matrix.msc4308" => {
+            let path = format!("/unstable/io.element.msc4306/rooms/{room}/thread/{root}/subscription");
+            bert.put(&path, json!({})).await.ok();
+            let extension = "io.element.msc4308.thread_subscriptions";
+            let body = json!({ "extensions": { extension: { "enabled": true } } });
+            let sync = "/unstable/org.matrix.simplified_msc3575/sync";
+            let told = bert.post(sync, body).await.ok()["extensions"][extension].clone();
+            assert_eq!(told["subscribed"][room][root]["automatic"], false);
+            let listed = "/unstable/io.element.msc4308/thread_subscriptions?dir=b";
+            assert_eq!(bert.get(listed).await.ok()["subscribed"], told["subscribed"]);
+        }
         "org.matrix.msc4380" => {
             let content = json!({ "block_all": true });
             invitations_are_blocked(scene, "org.matrix.msc4380.invite_permission_config", content).await;
@@ -333,7 +355,7 @@ async fn no_other_network_is_found() {
 }
 
 #[tokio::test]
-async fn no_rule_is_told_of_what_does_not_work() {
+async fn rules_of_threads_are_for_who_subscribes() {
     let network = Network::open().await;
     let anna = network.register(INSTAGRAM, "anna").await;
     for changed in [false, true] {

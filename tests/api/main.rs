@@ -30,5 +30,6 @@ mod sliding_connections;
 mod sliding_model;
 mod sliding_sync;
 mod spaces;
+mod thread_subscriptions;
 mod to_device;
 mod upgrades;

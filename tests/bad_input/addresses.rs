@@ -132,7 +132,7 @@ fn replace_segment(request: &mut Request, place: usize, segment: &str) {
 }
 
 /// Parameters that the table's paths do without.
-const MORE: [(&str, &[&str]); 18] = [
+const MORE: [(&str, &[&str]); 19] = [
     ("sync", &["since", "filter", "full_state", "set_presence", "use_state_after"]),
     ("register", &["kind"]),
     ("put_push_rule", &["before", "after"]),
@@ -146,6 +146,7 @@ const MORE: [(&str, &[&str]); 18] = [
     ("get_context", &["filter"]),
     ("get_relations", &["from", "to", "dir"]),
     ("get_threads", &["from"]),
+    ("get_thread_subscriptions", &["from", "to"]),
     ("search", &["next_batch"]),
     ("get_public_rooms", &["since", "server"]),
     ("search_public_rooms", &["server"]),
@@ -229,6 +230,10 @@ fn tokens_and_limits_are_checked() {
         ("get_members", "at", "made-up"),
         ("get_relations", "from", "made-up"),
         ("get_threads", "from", "made-up"),
+        ("get_thread_subscriptions", "from", "made-up"),
+        ("get_thread_subscriptions", "to", "made-up"),
+        ("get_thread_subscriptions", "dir", "sideways"),
+        ("get_thread_subscriptions", "limit", "-1"),
         ("get_hierarchy", "from", "made-up"),
         ("get_hierarchy", "max_depth", "-1"),
         ("get_public_rooms", "since", "made-up"),
@@ -250,6 +255,7 @@ fn tokens_and_limits_are_checked() {
         ("get_messages", "limit", "9007199254740991"),
         ("get_context", "limit", "9007199254740991"),
         ("get_threads", "limit", "9007199254740991"),
+        ("get_thread_subscriptions", "limit", "9007199254740991"),
         ("get_hierarchy", "max_depth", "9007199254740991"),
         ("get_public_rooms", "limit", "9007199254740991"),
         ("download", "timeout_ms", "18446744073709551615"),

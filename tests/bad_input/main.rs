@@ -15,7 +15,7 @@ use linkspan_tests::{
 };
 
 /// The codes that bad input may get.
-const CODES: [&str; 30] = [
+const CODES: [&str; 32] = [
     "M_BAD_ALIAS",
     "M_BAD_JSON",
     "M_CANNOT_OVERWRITE_MEDIA",
@@ -46,6 +46,8 @@ const CODES: [&str; 30] = [
     "M_THREEPID_AUTH_FAILED",
     "M_THREEPID_MEDIUM_NOT_SUPPORTED",
     "ORG.MATRIX.MSC4140_MAX_DELAY_EXCEEDED",
+    "IO.ELEMENT.MSC4306.M_CONFLICTING_UNSUBSCRIPTION",
+    "IO.ELEMENT.MSC4306.M_NOT_IN_THREAD",
 ];
 
 /// The codes of OAuth's RFCs that bad input may get.

@@ -207,6 +207,8 @@ impl Household {
         let event = say(&anna, Value::Null);
         say(&town.dora, json!({ "rel_type": "m.thread", "event_id": event }));
 
+        let thread = format!("/unstable/io.element.msc4306/rooms/{room}/thread/{event}/subscription");
+        does("PUT", &thread, json!({}));
         let delayed = "/unstable/org.matrix.msc4140/rooms";
         let delayed = does(
             "PUT",

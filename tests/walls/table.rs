@@ -461,6 +461,18 @@ fn sending() -> Vec<Entry> {
         post("create_receipt", "/v3/rooms/{room}/receipt/m.read/{event}").body(r#"{"thread_id": "main"}"#),
         post("set_read_markers", "/v3/rooms/{room}/read_markers").body(r#"{"m.fully_read": "{event}"}"#),
         put("set_typing", "/v3/rooms/{room}/typing/{user}").body(r#"{"typing": true, "timeout": 1000}"#),
+        get(
+            "get_thread_subscription",
+            "/unstable/io.element.msc4306/rooms/{room}/thread/{event}/subscription",
+        )
+        .others(NOT_FOUND),
+        put("subscribe_thread", "/unstable/io.element.msc4306/rooms/{room}/thread/{event}/subscription")
+            .body(r#"{"automatic": "{event}"}"#)
+            .others(NOT_FOUND),
+        delete("unsubscribe_thread", "/unstable/io.element.msc4306/rooms/{room}/thread/{event}/subscription")
+            .others(NOT_FOUND),
+        get("get_thread_subscriptions", "/unstable/io.element.msc4308/thread_subscriptions?dir=b&limit=5")
+            .others(OK),
         // Devices are written to before a room is shared, too: so is encryption begun.
         put("send_to_device", "/v3/sendToDevice/org.example.hello/{fresh}")
             .body(r#"{"messages": {"{user}": {"*": {"greeting": "hello"}}}}"#)

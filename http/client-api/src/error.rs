@@ -215,6 +215,12 @@ impl From<PushError> for ApiError {
     fn from(error: PushError) -> Self {
         match error {
             PushError::NoSuchRule => Self::not_found(error.to_string()),
+            PushError::NoSuchThread(_) => Self::not_found(error.to_string()),
+            PushError::NotInThread => Self::bad_request(ErrorKind::NotInThread, error.to_string()),
+            PushError::ConflictingUnsubscription => {
+                Self::new(StatusCode::CONFLICT, ErrorKind::ConflictingUnsubscription, error.to_string())
+            }
+            PushError::TooManySubscriptions => Self::forbidden(error.to_string()),
             PushError::Invalid(reason) => Self::bad_request(ErrorKind::InvalidParam, reason),
             PushError::Misplaced(reason) => Self::bad_request(ErrorKind::Unknown, reason),
             PushError::Rooms(error) => Self::internal(&error),

@@ -12,11 +12,12 @@ use crate::{
         account, account_data, dehydrated_device, delayed_events, devices, directory, discovery, filters,
         key_backup, keys, media, membership, moderation, oauth, oauth_metadata, presence, previews, profile,
         push, read, receipts, registration, report, rooms, search, send, server_info, session, sliding_sync,
-        sync, third_party_ids, thirdparty, to_device,
+        sync, third_party_ids, thirdparty, thread_subscriptions, to_device,
     },
 };
 
 const MSC4140: &str = "https://github.com/matrix-org/matrix-spec-proposals/pull/4140";
+const MSC4306: &str = "https://github.com/matrix-org/matrix-spec-proposals/pull/4306";
 
 /// All endpoints.
 pub fn list_endpoints() -> Vec<EndpointInfo> {
@@ -670,6 +671,17 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             receipts::set_typing,
             Other,
             "client-server-api/#put_matrixclientv3roomsroomidtypinguserid",
+        ),
+        // Subscriptions to threads
+        endpoint(thread_subscriptions::get_thread_subscription, Free, MSC4306),
+        endpoint(thread_subscriptions::subscribe_thread, Other, MSC4306),
+        endpoint(thread_subscriptions::unsubscribe_thread, Other, MSC4306),
+        raw_endpoint(
+            Method::GET,
+            &["/_matrix/client/unstable/io.element.msc4308/thread_subscriptions"],
+            thread_subscriptions::get_thread_subscriptions,
+            Free,
+            "https://github.com/matrix-org/matrix-spec-proposals/pull/4308",
         ),
         // Finding rooms and people
         endpoint(directory::get_alias, Free, "client-server-api/#get_matrixclientv3directoryroomroomalias"),

@@ -19,7 +19,7 @@ use serde::Deserialize;
 use tokio::sync::{Notify, mpsc};
 
 use crate::{
-    Evaluation, Push, PushEvent, Recipient, Result,
+    Evaluation, Push, PushEvent, Recipient, Result, UserContext,
     delivery::{EventNotice, tweaks},
     gateway::Details,
     room_facts::RoomFacts,
@@ -199,7 +199,9 @@ impl Push {
             recipients.insert(user_id.clone(), (recipient, name));
         }
         let (recipient, name) = &recipients[user_id];
-        let evaluation = recipient.evaluate(&incoming.prepared, name.as_deref(), incoming.facts.context());
+        let subscribed = self.asked_subscription(recipient, &incoming.event.pdu).await?;
+        let user = UserContext { name: name.as_deref(), subscribed };
+        let evaluation = recipient.evaluate(&incoming.prepared, user, incoming.facts.context());
         let thread = incoming.prepared.thread_root();
         if !evaluation.notify
             || self.has_read(user_id, room_id, thread.as_deref(), incoming.event.seq).await?

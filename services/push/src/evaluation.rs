@@ -24,6 +24,8 @@ pub struct Compiled {
     rules: Vec<Rule>,
     /// A condition asks for the user's display name in the room.
     pub(crate) asks_display_name: bool,
+    /// A condition asks whether the user is subscribed to the event's thread.
+    pub(crate) asks_subscription: bool,
     /// Many users have these very rules.
     shared: bool,
 }
@@ -54,6 +56,8 @@ enum Condition {
     MemberCount(ruma::push::RoomMemberCountIs),
     /// The sender's power is enough to notify with this key.
     SenderMay(String),
+    /// The event is in a thread to which the user is subscribed, or (false) is not.
+    Subscribed(bool),
     /// A kind that is not known here.
     Never,
 }
@@ -116,6 +120,15 @@ pub struct RoomContext<'a> {
     pub member_count: u64,
     /// Who may notify the room.
     pub power_levels: &'a PowerLevels,
+}
+
+/// What rules ask about the user and the event; each is needed only where the rules ask for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UserContext<'a> {
+    /// The user's display name in the room.
+    pub name: Option<&'a str>,
+    /// Whether the user is subscribed to the event's thread; None: it is in none.
+    pub subscribed: Option<bool>,
 }
 
 /// A user whose rules are asked.
@@ -237,6 +250,9 @@ impl Compiled {
             let old = rule.rule_id == ".m.rule.contains_user_name";
             add(rule.enabled, old, vec![Condition::BodyMatches(Glob::new(&rule.pattern))], &rule.actions);
         }
+        for rule in &ruleset.postcontent {
+            add(rule.enabled, false, compile(&rule.conditions), &rule.actions);
+        }
         for rule in &ruleset.room {
             let is_room = Condition::Is(Path::RoomId, rule.rule_id.as_str().into());
             add(rule.enabled, false, vec![is_room], &rule.actions);
@@ -248,15 +264,15 @@ impl Compiled {
         for rule in &ruleset.underride {
             add(rule.enabled, false, compile(&rule.conditions), &rule.actions);
         }
-        let asks_display_name = rules
-            .iter()
-            .any(|rule| rule.conditions.iter().any(|condition| matches!(condition, Condition::DisplayName)));
-        Self { rules, asks_display_name, shared: false }
+        let asks = |what: fn(&Condition) -> bool| rules.iter().any(|rule| rule.conditions.iter().any(what));
+        let asks_display_name = asks(|condition| matches!(condition, Condition::DisplayName));
+        let asks_subscription = asks(|condition| matches!(condition, Condition::Subscribed(_)));
+        Self { rules, asks_display_name, asks_subscription, shared: false }
     }
 
     /// The rules of everybody who has never changed one; `user_id` is anybody.
-    pub(crate) fn shared_default(user_id: &UserId) -> Self {
-        Self { shared: true, ..Self::new(&Ruleset::server_default(user_id), user_id) }
+    pub(crate) fn shared(ruleset: &Ruleset, user_id: &UserId) -> Self {
+        Self { shared: true, ..Self::new(ruleset, user_id) }
     }
 
     /// About what it takes in memory, for one user, in rules.
@@ -287,6 +303,7 @@ impl Condition {
             PushCondition::ContainsDisplayName => Self::DisplayName,
             PushCondition::RoomMemberCount(data) => Self::MemberCount(data.is),
             PushCondition::SenderNotificationPermission(data) => Self::SenderMay(data.key.to_string()),
+            PushCondition::ThreadSubscription(data) => Self::Subscribed(data.subscribed),
             _ => Self::Never,
         }
     }
@@ -295,7 +312,7 @@ impl Condition {
         &self,
         event: &PushEvent<'_>,
         user_id: &UserId,
-        name: Option<&str>,
+        user: UserContext<'_>,
         room: RoomContext<'_>,
     ) -> bool {
         match self {
@@ -307,11 +324,16 @@ impl Condition {
                 event.text(path).is_some_and(|text| text.eq_ignore_ascii_case(user_id.as_str()))
             }
             Self::ContainsMe(path) => event.list(path).iter().any(|value| value == user_id.as_str()),
-            Self::DisplayName => name.zip(event.body()).is_some_and(|(name, body)| contains_name(body, name)),
+            Self::DisplayName => {
+                user.name.zip(event.body()).is_some_and(|(name, body)| contains_name(body, name))
+            }
             Self::MemberCount(is) => is.contains(&UInt::new_saturating(room.member_count)),
             Self::SenderMay(key) => {
                 room.power_levels.user(&event.pdu.sender) >= room.power_levels.needed_to_notify(key)
             }
+            // Whom an encrypted event mentions cannot be seen here: the user's client has to be told of it.
+            Self::Subscribed(false) if event.event_type == "m.room.encrypted" => false,
+            Self::Subscribed(subscribed) => user.subscribed == Some(*subscribed),
             Self::Never => false,
         }
     }
@@ -320,12 +342,10 @@ impl Condition {
 impl Recipient {
     /// What the user's rules say of an event. What the user or somebody whom the user ignores has sent,
     /// and what was redacted, never notifies.
-    ///
-    /// `name`: the user's display name in the room; needed only where the rules ask for it.
     pub fn evaluate(
         &self,
         event: &PushEvent<'_>,
-        name: Option<&str>,
+        user: UserContext<'_>,
         room: RoomContext<'_>,
     ) -> Evaluation<'_> {
         let sender = &event.pdu.sender;
@@ -334,7 +354,7 @@ impl Recipient {
         }
         let applies = |rule: &&Rule| {
             !(rule.unless_mentions && event.has_mentions())
-                && rule.conditions.iter().all(|condition| condition.holds(event, &self.user_id, name, room))
+                && rule.conditions.iter().all(|condition| condition.holds(event, &self.user_id, user, room))
         };
         self.rules.rules.iter().find(applies).map_or(SILENT, |rule| Evaluation {
             notify: rule.notify,

@@ -2,7 +2,8 @@
 //!
 //! Rules are kept as the account data `m.push_rules`, and asked when a user syncs or has a pusher, not
 //! when a message is sent: an append knows nothing of them. Counts of unread events are counted on from
-//! where they were counted to ([`Push::unread`]). One task follows the feed and tells push gateways
+//! where they were counted to ([`Push::unread`]). Which threads a user follows is kept here, since rules ask for it
+//! ([`Push::subscribe_thread`]). One task follows the feed and tells push gateways
 //! ([`Push::follow`]); nothing that it does holds up anybody else.
 //!
 //! This crate writes no event, receipt or membership, and knows no sync response.
@@ -17,6 +18,7 @@ mod notifications;
 mod pushers;
 mod room_facts;
 mod rules;
+mod thread_subscriptions;
 mod unread;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -25,8 +27,9 @@ use linkspan_accounts::{Accounts, AccountsError};
 use linkspan_rooms::{Rooms, RoomsError};
 use linkspan_storage::{CommitError, StorageError, Store};
 
-pub use evaluation::{Compiled, Evaluation, PushEvent, Recipient, RoomContext};
+pub use evaluation::{Compiled, Evaluation, PushEvent, Recipient, RoomContext, UserContext};
 pub use notifications::{Notification, NotificationPage};
+pub use thread_subscriptions::{ThreadChange, ThreadChanges};
 pub use unread::{Unread, UnreadCount};
 
 /// Something about push failed.
@@ -41,6 +44,18 @@ pub enum PushError {
     /// A rule cannot be placed, or its name is reserved for rules of the server.
     #[error("{0}")]
     Misplaced(String),
+    /// There is no such thread, the user may not see it, or is not subscribed to it.
+    #[error("{0}")]
+    NoSuchThread(&'static str),
+    /// What is said to have caused a subscription is not in the thread.
+    #[error("the event is not in this thread")]
+    NotInThread,
+    /// The user has unsubscribed since the event that is said to have caused a subscription.
+    #[error("the user has unsubscribed from this thread since")]
+    ConflictingUnsubscription,
+    /// The user is subscribed to as many threads of a room as one may be.
+    #[error("there are too many subscriptions to threads of this room")]
+    TooManySubscriptions,
     /// Account data or a device could not be read.
     #[error(transparent)]
     Accounts(#[from] AccountsError),

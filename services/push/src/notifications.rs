@@ -7,7 +7,7 @@ use linkspan_rooms::TimelineEvent;
 use ruma::{OwnedRoomId, OwnedUserId, push::Action};
 
 use crate::{
-    Push, PushError, PushEvent, Result,
+    Push, PushError, PushEvent, Result, UserContext,
     room_facts::{ReadMarks, RoomFacts},
 };
 
@@ -110,7 +110,9 @@ impl Push {
                     continue;
                 }
                 let prepared = PushEvent::new(&event.pdu);
-                let evaluation = recipient.evaluate(&prepared, view.name.as_deref(), view.facts.context());
+                let subscribed = self.asked_subscription(&recipient, &event.pdu).await?;
+                let user = UserContext { name: view.name.as_deref(), subscribed };
+                let evaluation = recipient.evaluate(&prepared, user, view.facts.context());
                 if evaluation.notify && (evaluation.highlight || !highlights_only) {
                     let read = event.seq <= view.marks.of(prepared.thread_root().as_deref());
                     let actions = evaluation.actions.to_vec();

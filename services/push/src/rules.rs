@@ -75,8 +75,13 @@ impl Default for RuleCache {
 }
 
 impl RuleCache {
-    async fn lock(&self, user_id: &UserId) -> MutexGuard<'_, ()> {
+    /// Whoever changes rules of a user does it under this.
+    pub(crate) async fn lock(&self, user_id: &UserId) -> MutexGuard<'_, ()> {
         self.locks[(self.hasher.hash_one(user_id) % LOCKS as u64) as usize].lock().await
+    }
+
+    pub(crate) fn forget(&self, user_id: &OwnedUserId) {
+        self.compiled.remove(user_id);
     }
 }
 
@@ -96,7 +101,13 @@ struct IgnoredUsersContent {
 impl Push {
     /// All push rules of a user, those of the server included.
     pub async fn ruleset(&self, user_id: &OwnedUserId) -> Result<Ruleset> {
-        Ok(self.stored_ruleset(user_id).await?.unwrap_or_else(|| server_rules(user_id)))
+        let follows_threads = self.follows_threads(user_id).await?;
+        self.ruleset_with(user_id, follows_threads).await
+    }
+
+    async fn ruleset_with(&self, user_id: &OwnedUserId, follows_threads: bool) -> Result<Ruleset> {
+        let stored = self.stored_ruleset(user_id, follows_threads).await?;
+        Ok(stored.unwrap_or_else(|| server_rules(user_id, follows_threads)))
     }
 
     /// The content, JSON, of the user's account data `m.push_rules`; users have it who never changed a rule, too.
@@ -191,7 +202,14 @@ impl Push {
         Ok(())
     }
 
-    async fn stored_ruleset(&self, user_id: &OwnedUserId) -> Result<Option<Ruleset>> {
+    /// Writes the rules of a user who subscribes to a thread for the first time.
+    pub(crate) async fn put_thread_rules(&self, writes: &mut WriteSet, user_id: &OwnedUserId) -> Result<()> {
+        let content = to_json(self.ruleset_with(user_id, true).await?);
+        put_account_data(writes, user_id, None, PUSH_RULES, content);
+        Ok(())
+    }
+
+    async fn stored_ruleset(&self, user_id: &OwnedUserId, follows_threads: bool) -> Result<Option<Ruleset>> {
         let stored = self.shared.accounts.account_data(user_id, None, PUSH_RULES).await?;
         let Some(stored) = stored else { return Ok(None) };
         let content: PushRulesContent = match serde_json::from_str(&stored) {
@@ -201,10 +219,7 @@ impl Push {
                 return Ok(None);
             }
         };
-        let mut ruleset = content.global;
-        ruleset.update_with_server_default(server_rules(user_id));
-        ruleset.postcontent.clear();
-        Ok(Some(ruleset))
+        Ok(Some(renewed(content.global, server_rules(user_id, follows_threads))))
     }
 
     /// The compiled rules of a user.
@@ -215,10 +230,12 @@ impl Push {
         }
         // A change that is being made ends first: what is kept here must not be older than it.
         let _lock = cache.lock(user_id).await;
-        let compiled = match self.stored_ruleset(user_id).await? {
+        let follows_threads = self.follows_threads(user_id).await?;
+        let compiled = match self.stored_ruleset(user_id, follows_threads).await? {
             Some(ruleset) => Arc::new(Compiled::new(&ruleset, user_id)),
+            None if follows_threads => Arc::new(Compiled::new(&server_rules(user_id, true), user_id)),
             None => {
-                let default = || Arc::new(Compiled::shared_default(user_id));
+                let default = || Arc::new(Compiled::shared(&server_rules(user_id, false), user_id));
                 cache.default.get_or_init(default).clone()
             }
         };
@@ -242,12 +259,31 @@ impl Push {
     }
 }
 
-/// The rules of the server. Those about subscribed threads (MSC4306) are left out: nobody can subscribe here, and
-/// clients that know the rules would have all threads be silent.
-fn server_rules(user_id: &UserId) -> Ruleset {
+/// The rules of the server. Those about threads are for users who have subscribed to one:
+/// docs/decisions/0009-thread-subscriptions.md.
+fn server_rules(user_id: &UserId, follows_threads: bool) -> Ruleset {
     let mut rules = Ruleset::server_default(user_id);
-    rules.postcontent.clear();
+    if !follows_threads {
+        rules.postcontent.clear();
+    }
     rules
+}
+
+/// A user's rules with those of the server as they are now, on or off and with actions as the user had them.
+fn renewed(mut ruleset: Ruleset, mut of_server: Ruleset) -> Ruleset {
+    let before = std::mem::take(&mut ruleset.postcontent);
+    let thread_rules = std::mem::take(&mut of_server.postcontent);
+    ruleset.update_with_server_default(of_server);
+    // ruma leaves this kind out. Users have no rules of their own of it.
+    let as_before = |mut rule: ConditionalPushRule| {
+        if let Some(before) = before.get(rule.rule_id.as_str()) {
+            rule.enabled = before.enabled;
+            rule.actions.clone_from(&before.actions);
+        }
+        rule
+    };
+    ruleset.postcontent = thread_rules.into_iter().map(as_before).collect();
+    ruleset
 }
 
 fn to_json(global: Ruleset) -> String {

@@ -21,7 +21,7 @@ use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, events::TimelineEven
 use tokio::sync::Mutex;
 
 use crate::{
-    Push, PushEvent, Recipient, Result,
+    Push, PushEvent, Recipient, Result, UserContext,
     room_facts::{ReadMarks, RoomFacts},
 };
 
@@ -202,7 +202,8 @@ impl Counting {
     }
 
     /// Counts an event that comes after all that were counted.
-    fn add(&mut self, event: &TimelineEvent, asked: &Asked<'_>) {
+    /// `subscribed`: of [`UserContext`].
+    fn add(&mut self, event: &TimelineEvent, asked: &Asked<'_>, subscribed: Option<bool>) {
         self.counted_to = event.seq;
         let pdu = &event.pdu;
         let user_id = &asked.recipient.user_id;
@@ -229,7 +230,7 @@ impl Counting {
             return;
         }
         if event.seq > asked.marks.of(thread.as_deref()) {
-            let evaluation = asked.evaluate(&prepared);
+            let evaluation = asked.evaluate(&prepared, subscribed);
             if evaluation.0 {
                 let line = self.line(thread);
                 line.events.push_back((event.seq, evaluation.1));
@@ -257,8 +258,9 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     /// Whether the event notifies, and whether it stands out.
-    fn evaluate(&self, event: &PushEvent<'_>) -> (bool, bool) {
-        let evaluation = self.recipient.evaluate(event, self.name.as_deref(), self.facts.context());
+    fn evaluate(&self, event: &PushEvent<'_>, subscribed: Option<bool>) -> (bool, bool) {
+        let user = UserContext { name: self.name.as_deref(), subscribed };
+        let evaluation = self.recipient.evaluate(event, user, self.facts.context());
         (evaluation.notify, evaluation.highlight)
     }
 }
@@ -331,7 +333,8 @@ impl Push {
                 break;
             }
             for event in events {
-                counting.add(&event, asked);
+                let subscribed = self.asked_subscription(asked.recipient, &event.pdu).await?;
+                counting.add(&event, asked, subscribed);
                 if let Some(redacted) = &event.pdu.redacts
                     && let Some(redacted) = self.rooms().event(room_id, redacted).await?
                 {
@@ -364,7 +367,10 @@ impl Push {
                 if events.is_empty() {
                     break;
                 }
-                events.iter().for_each(|event| again.add(event, asked));
+                for event in &events {
+                    let subscribed = self.asked_subscription(asked.recipient, &event.pdu).await?;
+                    again.add(event, asked, subscribed);
+                }
             }
             let events = std::mem::take(&mut again.line(thread.clone()).events);
             let line = counting.line(thread);

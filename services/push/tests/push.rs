@@ -12,7 +12,7 @@ use linkspan_domain::{Pdu, PowerLevels, versions};
 use linkspan_inbox::Inbox;
 use linkspan_platforms::{Platforms, Settings};
 use linkspan_push::{
-    Compiled, Push, PushError, PushEvent, PushSettings, Recipient, RoomContext, UnreadCount,
+    Compiled, Push, PushError, PushEvent, PushSettings, Recipient, RoomContext, UnreadCount, UserContext,
 };
 use linkspan_rooms::{CreateRoom, Preset, ReceiptKind, Rooms};
 use linkspan_storage::{
@@ -268,7 +268,8 @@ fn by_default(member_count: u64, event: &Pdu) -> (bool, bool) {
     let room = RoomContext { member_count, power_levels: &power_levels };
     let recipient = recipient(&Ruleset::server_default(&anna()), &anna());
     let prepared = PushEvent::new(event);
-    let evaluation = recipient.evaluate(&prepared, Some("Anna"), room);
+    let evaluation =
+        recipient.evaluate(&prepared, UserContext { name: Some("Anna"), subscribed: None }, room);
     (evaluation.notify, evaluation.highlight)
 }
 
@@ -317,7 +318,7 @@ fn two_people_alone_hear_a_sound() {
     let prepared = PushEvent::new(&pdu);
     let sounds = |member_count| {
         let room = RoomContext { member_count, power_levels: &power_levels };
-        let evaluation = recipient.evaluate(&prepared, None, room);
+        let evaluation = recipient.evaluate(&prepared, UserContext::default(), room);
         evaluation.actions.iter().any(|action| action.sound().is_some())
     };
     assert!(sounds(2));
@@ -376,7 +377,13 @@ async fn compiled_rules_say_what_ruma_says() {
             for member_count in [2, 3] {
                 let pdu = message(sender, content.clone());
                 let room = RoomContext { member_count, power_levels: &power_levels };
-                let ours = recipient.evaluate(&PushEvent::new(&pdu), Some("Anna"), room).notify;
+                let ours = recipient
+                    .evaluate(
+                        &PushEvent::new(&pdu),
+                        UserContext { name: Some("Anna"), subscribed: None },
+                        room,
+                    )
+                    .notify;
                 let raw = linkspan_domain::ClientEvent::new(&pdu, Default::default()).to_json();
                 let raw: Raw<Value> = Raw::from_json(raw);
                 let ctx = PushConditionRoomCtx::new(

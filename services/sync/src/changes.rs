@@ -24,6 +24,7 @@ pub(crate) struct RoomChange {
 pub(crate) struct Changes {
     pub(crate) rooms: BTreeMap<OwnedRoomId, RoomChange>,
     pub(crate) account_data: bool,
+    pub(crate) thread_subscriptions: bool,
     /// Users whose keys have changed.
     pub(crate) device_lists: Vec<OwnedUserId>,
 }
@@ -35,6 +36,7 @@ impl Sync {
         let all = RoomChange { events: true, receipts: true, account_data: true };
         if ask.since.is_none() || ask.request.full_state {
             changes.account_data = true;
+            changes.thread_subscriptions = true;
             for (room_id, _) in self.rooms.memberships(user_id).await? {
                 changes.rooms.insert(room_id, all);
             }
@@ -54,6 +56,7 @@ impl Sync {
                 }
                 InboxPointer::AccountData(None) => changes.account_data = true,
                 InboxPointer::DeviceList(other) => changes.device_lists.push(other),
+                InboxPointer::ThreadSubscriptions => changes.thread_subscriptions = true,
                 InboxPointer::Profile(_) => {}
             }
         }

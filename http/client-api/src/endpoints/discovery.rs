@@ -29,6 +29,8 @@ const FEATURES: &[&str] = &[
     "org.matrix.msc4140",
     "org.matrix.msc4143",
     "org.matrix.msc4222",
+    "org.matrix.msc4306",
+    "org.matrix.msc4308",
     "org.matrix.msc4380",
     "org.matrix.msc4380.stable",
     "org.matrix.simplified_msc3575",

@@ -32,4 +32,5 @@ pub(crate) mod sliding_sync;
 pub(crate) mod sync;
 pub(crate) mod third_party_ids;
 pub(crate) mod thirdparty;
+pub(crate) mod thread_subscriptions;
 pub(crate) mod to_device;

@@ -82,6 +82,13 @@ impl Sync {
                 }
             }
         }
+        if let Some(limit) = wanted.thread_subscriptions
+            && building.changes.thread_subscriptions
+        {
+            let (after, up_to) = (building.ask.since_position(), building.ask.until.position);
+            news.thread_subscriptions =
+                self.push.thread_changes(&request.user_id, after, up_to, limit).await?;
+        }
         Ok(news)
     }
 

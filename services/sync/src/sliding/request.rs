@@ -92,6 +92,8 @@ pub struct Extensions {
     pub receipts: Option<Scope>,
     /// Who types.
     pub typing: Option<Scope>,
+    /// Subscriptions to threads: how many changes at once.
+    pub thread_subscriptions: Option<usize>,
 }
 
 /// For which rooms an extension is wanted.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use linkspan_push::ThreadChanges;
 use ruma::{OwnedRoomId, OwnedUserId};
 
 use super::Pos;
@@ -66,6 +67,7 @@ pub struct ExtensionNews {
     pub account_data: Option<AccountDataNews>,
     pub receipts: BTreeMap<OwnedRoomId, Event>,
     pub typing: BTreeMap<OwnedRoomId, Event>,
+    pub thread_subscriptions: ThreadChanges,
 }
 
 /// Messages to the device.
@@ -102,5 +104,6 @@ impl ExtensionNews {
             && self.account_data.as_ref().is_none_or(|news| news.global.is_empty() && news.rooms.is_empty())
             && self.receipts.is_empty()
             && self.typing.is_empty()
+            && self.thread_subscriptions == ThreadChanges::default()
     }
 }

@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, time::Duration};
 use linkspan_sync::{
     Extensions, Filters, List, RequiredState, RoomConfig, Scope, SlidingRequest, SlidingResponse, SlidingRoom,
 };
-use ruma::{OwnedRoomId, OwnedUserId};
+use ruma::{OwnedRoomId, OwnedUserId, api::client::sync::sync_events::v5};
 use serde::{Deserialize, Serialize};
 
 use super::{
     pos,
     shapes::{Event, ListAnswer, RoomNews, WireFilters, list_answers},
 };
-use crate::{caller::User, error::ApiError};
+use crate::{caller::User, endpoints::thread_subscriptions, error::ApiError};
 
 #[derive(Default)]
 pub(super) struct Query {
@@ -62,6 +62,14 @@ pub(super) struct WireExtensions {
     receipts: WireExtension,
     #[serde(default)]
     typing: WireExtension,
+    #[serde(default, rename = "io.element.msc4308.thread_subscriptions")]
+    thread_subscriptions: WireThreadSubscriptions,
+}
+
+#[derive(Default, Deserialize)]
+struct WireThreadSubscriptions {
+    enabled: Option<bool>,
+    limit: Option<u64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -157,6 +165,8 @@ impl WireExtensions {
             account_data: self.account_data.into_scope(),
             receipts: self.receipts.into_scope(),
             typing: self.typing.into_scope(),
+            thread_subscriptions: is_on(self.thread_subscriptions.enabled)
+                .then(|| thread_subscriptions::wanted(self.thread_subscriptions.limit)),
         })
     }
 }
@@ -192,6 +202,11 @@ pub(super) struct ExtensionAnswers {
     receipts: RoomEvents,
     #[serde(skip_serializing_if = "RoomEvents::is_empty")]
     typing: RoomEvents,
+    #[serde(
+        rename = "io.element.msc4308.thread_subscriptions",
+        skip_serializing_if = "v5::response::ThreadSubscriptions::is_empty"
+    )]
+    thread_subscriptions: v5::response::ThreadSubscriptions,
 }
 
 #[derive(Serialize)]
@@ -285,6 +300,7 @@ impl ExtensionAnswers {
                 .map(|news| AccountData { global: news.global, rooms: news.rooms }),
             receipts: RoomEvents { rooms: news.receipts },
             typing: RoomEvents { rooms: news.typing },
+            thread_subscriptions: thread_subscriptions::extension_answer(news.thread_subscriptions),
         }
     }
 }
