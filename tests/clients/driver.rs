@@ -217,10 +217,24 @@ impl Driver {
 
     /// Asks again and again, whenever something was heard and at times between, until all is well. `is_wrong`: what
     /// is not.
-    pub(crate) fn wait_until(&self, what: &str, mut is_wrong: impl FnMut() -> Option<String>) {
-        let give_up = Instant::now() + PATIENCE;
-        while let Some(wrong) = is_wrong() {
-            assert!(Instant::now() < give_up, "{} waited for {what}: {wrong}", self.name);
+    pub(crate) fn wait_until(&self, what: &str, is_wrong: impl FnMut() -> Option<String>) {
+        if let Some(wrong) = self.wrong_after(PATIENCE, is_wrong) {
+            panic!("{} waited for {what}: {wrong}", self.name);
+        }
+    }
+
+    /// The same, for so long; what is wrong even then.
+    pub(crate) fn wrong_after(
+        &self,
+        patience: Duration,
+        mut is_wrong: impl FnMut() -> Option<String>,
+    ) -> Option<String> {
+        let give_up = Instant::now() + patience;
+        loop {
+            let wrong = is_wrong()?;
+            if Instant::now() >= give_up {
+                return Some(wrong);
+            }
             self.wait_for_news();
         }
     }

@@ -14,7 +14,6 @@ use linkspan_tests::{
 use crate::{
     driver::Library::{self, Js, Nio, Rust},
     person::Person,
-    trust::Verification,
 };
 
 const WHO_AM_I: &str = "/_matrix/client/v3/account/whoami";
@@ -61,8 +60,7 @@ pub(crate) fn second_devices(server: &Server) {
     ben.does("backed_up", json!({}));
     let bens = ben.on_another_device(server, Rust);
     ben.knows_device(&bens);
-    Verification::begin(&bens, &ben, None).succeed();
-    bens.has_whole_identity();
+    bens.gets_identity_from(&ben);
     bens.reads_back(&room, &said);
 
     // By a file.
