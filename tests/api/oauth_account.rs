@@ -150,13 +150,22 @@ async fn old_clients_log_in_by_a_token() {
     let flows = network.call(INSTAGRAM, None, Method::GET, "/v3/login", None).await.ok();
     let sso =
         flows["flows"].as_array().and_then(|flows| flows.iter().find(|flow| flow["type"] == "m.login.sso"));
-    assert_eq!(sso.expect("there is single sign-on")["oauth_aware_preferred"], true);
+    let sso = sso.expect("there is single sign-on");
+    assert_eq!(sso["oauth_aware_preferred"], true);
+    // Clients draw a button for each of a list, and none for an empty one.
+    assert!(sso.get("identity_providers").is_none(), "{sso}");
 
     let mut browser = Browser::new(&network);
     let uri = encoded("https://old.example/#/login?x=1");
-    let redirect = format!("/_matrix/client/v3/login/sso/redirect?redirectUrl={uri}&action=register");
-    let page = browser.get(INSTAGRAM, &redirect).await;
-    assert_eq!(page.status, 302);
+    let mut page = None;
+    for action in ["org.matrix.msc3824.action=register", "action=register"] {
+        let redirect = format!("/_matrix/client/v3/login/sso/redirect?redirectUrl={uri}&{action}");
+        let redirected = browser.get(INSTAGRAM, &redirect).await;
+        assert_eq!(redirected.status, 302);
+        assert!(redirected.location.ends_with("&action=register"), "{}", redirected.location);
+        page = Some(redirected);
+    }
+    let page = page.expect("there are two names");
     let page = browser.get(INSTAGRAM, &page.location).await;
     assert!(page.location.starts_with("/_linkspan/register?"), "{}", page.location);
     let login = page.location.replace("/register?", "/log-in?");

@@ -135,7 +135,10 @@ pub(crate) fn place(uri: &str) -> String {
     let parsed = Url::parse(uri).ok();
     let host = parsed.as_ref().and_then(|uri| uri.host_str().map(str::to_owned));
     match (parsed, host) {
-        (Some(uri), Some(host)) if matches!(uri.scheme(), "http" | "https") => host,
+        (Some(uri), Some(host)) if matches!(uri.scheme(), "http" | "https") => match uri.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host,
+        },
         (Some(uri), _) => format!("the app “{}” on this device", uri.scheme()),
         (None, _) => String::new(),
     }

@@ -96,6 +96,9 @@ struct SsoQuery {
     #[serde(rename = "redirectUrl")]
     redirect_url: Option<String>,
     action: Option<String>,
+    /// The same, under the name that it had before it was specified.
+    #[serde(rename = "org.matrix.msc3824.action")]
+    unstable_action: Option<String>,
 }
 
 pub(crate) async fn redirect_to_log_in(
@@ -112,7 +115,8 @@ pub(crate) async fn redirect_to_log_in(
         .ok_or_else(|| ApiError::bad_request(ErrorKind::MissingParam, "redirectUrl is missing"))?;
     let mut pairs = form_urlencoded::Serializer::new(String::new());
     pairs.append_pair("redirectUrl", &redirect_url);
-    pairs.extend_pairs(query.action.iter().map(|action| ("action", action.as_str())));
+    let action = query.action.or(query.unstable_action);
+    pairs.extend_pairs(action.iter().map(|action| ("action", action.as_str())));
     let location = HeaderValue::try_from(format!("{SSO_PAGE}?{}", pairs.finish()))
         .map_err(|error| ApiError::internal(&error))?;
     let mut response = Response::new(Body::empty());

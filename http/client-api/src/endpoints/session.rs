@@ -43,7 +43,6 @@ pub(crate) async fn get_login_types(_: App, caller: Anybody, _: Request) -> Resu
     if caller.platform.settings.oauth {
         flows.push(json!({
             "type": "m.login.sso",
-            "identity_providers": [],
             "oauth_aware_preferred": true,
             "org.matrix.msc3824.delegated_oidc_compatibility": true,
         }));
