@@ -71,6 +71,9 @@ records! {
         /// What all refresh tokens of an OAuth session have in common, hashed: a spent one is known by it.
         #[serde(default)]
         refresh_family: Option<[u8; 32]>,
+        /// No client is logged in as it.
+        #[serde(default)]
+        dehydrated: bool,
     }
     /// Whose e-mail address it is.
     EmailAddressRecord {

@@ -1,9 +1,11 @@
 //! `/keys`, as clients with real Olm accounts use it.
 
+use linkspan_storage::catalogue::DehydratedDevices;
 use serde_json::{Value, json};
 
 use crate::{
-    network::{Client, INSTAGRAM, MESSENGER, Network, WHATSAPP, list, text},
+    network::{Client, INSTAGRAM, MESSENGER, Network, PASSWORD, WHATSAPP, list, text},
+    oauth_browser::{Browser, authorise},
     olm::{Identity, OlmDevice, signed},
 };
 
@@ -289,20 +291,32 @@ async fn signatures_are_taken_from_those_who_may_make_them_and_shown_to_whom_the
     assert_eq!(by(&by_carl), Value::Null, "whom anna has verified is not carl's business");
 }
 
+const DEHYDRATED: &str = "/unstable/org.matrix.msc3814.v1/dehydrated_device";
+
+/// The upload of a dehydrated device.
+fn dehydrated(owner: &Client, device_id: &str) -> Value {
+    let mut device = OlmDevice::of(&owner.user_id, device_id);
+    json!({
+        "device_id": device_id, "device_keys": device.device_keys(),
+        "one_time_keys": device.one_time_keys(2), "fallback_keys": device.fallback_key(),
+        "device_data": { "algorithm": "org.matrix.msc3814.v2", "device_pickle": "p", "nonce": "n" },
+    })
+}
+
+/// The body of a proof by password.
+fn proof(user: &Client, asked: &Value) -> Value {
+    json!({
+        "type": "m.login.password", "password": PASSWORD, "session": asked["session"],
+        "identifier": { "type": "m.id.user", "user": user.user_id },
+    })
+}
+
 #[tokio::test]
 async fn a_dehydrated_device_receives_until_another_takes_its_place() {
     let network = Network::open().await;
     let (anna, ben) = (network.register(INSTAGRAM, "anna").await, network.register(MESSENGER, "ben").await);
-    let path = "/unstable/org.matrix.msc3814.v1/dehydrated_device";
-    let put = async |device_id: &str| {
-        let mut device = OlmDevice::of(&anna.user_id, device_id);
-        let body = json!({
-            "device_id": device_id, "device_keys": device.device_keys(),
-            "one_time_keys": device.one_time_keys(2), "fallback_keys": device.fallback_key(),
-            "device_data": { "algorithm": "org.matrix.msc3814.v2", "device_pickle": "p", "nonce": "n" },
-        });
-        anna.put(path, body).await
-    };
+    let path = DEHYDRATED;
+    let put = async |device_id: &str| anna.put(path, dehydrated(&anna, device_id)).await;
     anna.get(path).await.fails(404, "M_NOT_FOUND");
     put("DREAM").await.ok();
     assert_eq!(anna.get(path).await.ok()["device_id"], "DREAM");
@@ -329,4 +343,80 @@ async fn a_dehydrated_device_receives_until_another_takes_its_place() {
     assert_eq!(devices, ["NIGHTMARE"]);
     assert_eq!(anna.delete(path).await.ok()["device_id"], "NIGHTMARE");
     anna.delete(path).await.fails(404, "M_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn a_device_that_a_client_has_logged_in_as_is_never_a_dehydrated_one() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let phone = anna.another_device().await;
+    let put = async |device_id: &str| anna.put(DEHYDRATED, dehydrated(&anna, device_id)).await;
+    let is_none = async |device_id: &str| {
+        anna.get(DEHYDRATED).await.fails(404, "M_NOT_FOUND");
+        anna.post(&format!("{DEHYDRATED}/{device_id}/events"), json!({})).await.fails(404, "M_NOT_FOUND");
+        anna.delete(DEHYDRATED).await.fails(404, "M_NOT_FOUND");
+    };
+    for device in [&anna, &phone] {
+        put(&device.device_id).await.fails(400, "M_INVALID_PARAM");
+        is_none(&device.device_id).await;
+    }
+    let mut forged = dehydrated(&anna, "FORGED");
+    forged["device_keys"]["algorithms"] = json!(["m.none"]);
+    anna.put(DEHYDRATED, forged).await.fails(400, "M_INVALID_SIGNATURE");
+    assert_eq!(
+        list(&anna.get("/v3/devices").await.ok()["devices"]).len(),
+        2,
+        "what is refused leaves nothing"
+    );
+
+    // A client logs in as it: it is a device as any other.
+    put("DREAM").await.ok();
+    let dream = anna.device("DREAM").await;
+    is_none("DREAM").await;
+    put("NIGHTMARE").await.ok();
+    put("DREAM").await.fails(400, "M_INVALID_PARAM");
+    dream.get("/v3/account/whoami").await.ok();
+    assert_eq!(anna.get(DEHYDRATED).await.ok()["device_id"], "NIGHTMARE");
+
+    // It goes in the way of other devices, and its id means nothing any more.
+    let body = json!({ "devices": ["NIGHTMARE"] });
+    let asked = anna.post("/v3/delete_devices", body.clone()).await;
+    let mut proved = body;
+    proved["auth"] = proof(&anna, &asked.json);
+    anna.post("/v3/delete_devices", proved).await.ok();
+    assert_eq!(network.rows::<DehydratedDevices>().await, 0);
+    let nightmare = anna.device("NIGHTMARE").await;
+    is_none("NIGHTMARE").await;
+    nightmare.get("/v3/account/whoami").await.ok();
+}
+
+#[tokio::test]
+async fn nobody_logs_in_as_a_device_whose_keys_are_still_going() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let phone = anna.device("PHONE").await;
+    let user_id = anna.user_id.as_str().try_into().expect("a user id");
+    let upload = async |phone: &Client| {
+        let keys = OlmDevice::new(phone).device_keys();
+        phone.post("/v3/keys/upload", json!({ "device_keys": keys })).await.ok();
+        keys
+    };
+    upload(&phone).await;
+    // The others have not been told yet.
+    let removed = network.app.accounts.log_out(&user_id, &"PHONE".into()).await.expect("it is logged out");
+    assert_eq!(removed.len(), 1);
+    anna.try_log_in_as(Some("PHONE")).await.fails(503, "M_UNKNOWN");
+    anna.put(DEHYDRATED, dehydrated(&anna, "PHONE")).await.fails(503, "M_UNKNOWN");
+    anna.another_device().await;
+    let mut browser = Browser::new(&network);
+    let client = browser.register_client(INSTAGRAM).await;
+    let code = browser.allow(INSTAGRAM, &authorise(&client, "PHONE", &[]), "anna").await;
+    assert_eq!(browser.redeem(INSTAGRAM, &client, &code).await.status, 503);
+
+    network.app.finish_interrupted().await.expect("it is finished");
+    assert_eq!(browser.redeem(INSTAGRAM, &client, &code).await.status, 200, "the code was not used up");
+    let keys = upload(&anna.device("PHONE").await).await;
+    network.app.finish_interrupted().await.expect("there is nothing to finish");
+    let found = anna.post("/v3/keys/query", json!({ "device_keys": { &anna.user_id: [] } })).await.ok();
+    assert_eq!(found["device_keys"][&anna.user_id]["PHONE"]["keys"], keys["keys"]);
 }

@@ -83,11 +83,11 @@ impl ApiError {
 
     /// An error of OAuth that its RFCs have no code for: the accounts' refusals, and failures.
     pub(crate) fn from_oauth(error: &linkspan_oauth::OAuthError) -> Self {
-        use linkspan_accounts::AccountsError::{Deactivated, TooMany};
+        use linkspan_accounts::AccountsError::{Deactivated, DeviceDeparting, TooMany};
+        use linkspan_oauth::OAuthError::Accounts;
         match error {
-            linkspan_oauth::OAuthError::Accounts(error @ (Deactivated | TooMany(_))) => {
-                Self::forbidden(error.to_string())
-            }
+            Accounts(error @ (Deactivated | TooMany(_))) => Self::forbidden(error.to_string()),
+            Accounts(DeviceDeparting) => DeviceDeparting.into(),
             error => Self::internal(error),
         }
     }
@@ -182,6 +182,9 @@ impl From<AccountsError> for ApiError {
             AccountsError::Interactive(info) => Self::Uiaa(info),
             AccountsError::Forbidden(_) | AccountsError::TooMany(_) => Self::forbidden(message),
             AccountsError::Locked => Self::unauthorized(ErrorKind::UserLocked, message),
+            AccountsError::DeviceDeparting => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Unknown, message)
+            }
             AccountsError::Suspended => Self::new(StatusCode::FORBIDDEN, ErrorKind::UserSuspended, message),
             AccountsError::Deactivated => {
                 Self::new(StatusCode::FORBIDDEN, ErrorKind::UserDeactivated, message)

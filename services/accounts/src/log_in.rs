@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use linkspan_platforms::Platform;
 use linkspan_storage::{
-    Range, WriteSet,
+    WriteSet,
     catalogue::{
         AccessTokens, Accounts as AccountsTable, DeviceKey, Devices, PlatformHashKey, RefreshTokens, UserKey,
     },
@@ -144,10 +144,10 @@ impl Accounts {
                 let account = self.store.get::<AccountsTable>(&user_key).await?;
                 let account = check_active(account)?;
                 let known = self.store.get::<Devices>(&key).await?;
-                if known.is_none() {
-                    self.check_device_count(&user_id).await?;
-                }
                 let mut writes = WriteSet::new();
+                if known.is_none() {
+                    self.check_new_device(&mut writes, &key).await?;
+                }
                 writes.expect::<AccountsTable>(&user_key, &account);
                 let logged_in = put_device(&mut writes, &key, known.as_ref(), &device, None, now_ts);
                 Ok::<_, AccountsError>((writes, (logged_in, known.map(|device| tokens_of(&device)))))
@@ -155,11 +155,6 @@ impl Accounts {
             .await?;
         self.shared.sessions.forget(gone.into_iter().flatten());
         Ok(logged_in)
-    }
-
-    pub(crate) async fn check_device_count(&self, user_id: &OwnedUserId) -> Result<(), AccountsError> {
-        let devices = self.store.keys::<Devices>(Range::prefix((user_id,)).limit(MAX_DEVICES)).await?;
-        if devices.len() < MAX_DEVICES { Ok(()) } else { Err(AccountsError::TooMany("devices")) }
     }
 }
 
@@ -223,6 +218,7 @@ pub(crate) fn put_device(
         previous_refresh_token: None,
         client_id: client_id.map(str::to_owned),
         refresh_family,
+        dehydrated: false,
     };
     writes.put::<Devices>(key, &record);
     LoggedIn {

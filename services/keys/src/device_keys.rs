@@ -90,6 +90,7 @@ impl Keys {
                     writes.delete::<DeviceKeys>(&device);
                     self.tell_sharers(&mut writes, user_id).await?;
                 }
+                self.forget_dehydrated(&mut writes, &device).await?;
                 let signatures = Range::<KeySignatures>::prefix((user_id, &device_id.to_string()));
                 for key in self.store.keys(signatures).await? {
                     writes.delete::<KeySignatures>(&key);

@@ -108,18 +108,11 @@ impl Keys {
         upload: &Upload,
     ) -> Result<Arc<Remaining>> {
         let device = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
-        if upload.fallback_keys.len() > MAX_FALLBACK_KEYS {
-            return Err(KeysError::TooLarge(format!("more than {MAX_FALLBACK_KEYS} fallback keys")));
-        }
         let written = self
             .store
             .update(async || {
                 let mut writes = WriteSet::new();
-                let device_keys = upload.device_keys.as_deref();
-                let identity = self.put_device_keys(&mut writes, &device, device_keys).await?;
-                let signer = identity.as_ref().and_then(|keys| fingerprint(keys, device_id));
-                self.put_one_time_keys(&mut writes, &device, &upload.one_time_keys, signer).await?;
-                self.put_fallback_keys(&mut writes, &device, &upload.fallback_keys, signer).await?;
+                self.put_upload(&mut writes, &device, upload).await?;
                 let written = !writes.is_empty();
                 Ok::<_, KeysError>((writes, written))
             })
@@ -128,6 +121,19 @@ impl Keys {
             self.shared.counts.forget(&device);
         }
         self.remaining(user_id, device_id).await
+    }
+
+    /// Puts what a device publishes into a write-set.
+    pub(crate) async fn put_upload(
+        &self,
+        writes: &mut WriteSet,
+        device: &DeviceKey,
+        upload: &Upload,
+    ) -> Result<()> {
+        let identity = self.put_device_keys(writes, device, upload.device_keys.as_deref()).await?;
+        let signer = identity.as_ref().and_then(|keys| fingerprint(keys, &device.device_id));
+        self.put_one_time_keys(writes, device, &upload.one_time_keys, signer).await?;
+        self.put_fallback_keys(writes, device, &upload.fallback_keys, signer).await
     }
 
     async fn put_one_time_keys(
@@ -181,6 +187,9 @@ impl Keys {
         keys: &[OneTimeKey],
         signer: Option<&str>,
     ) -> Result<()> {
+        if keys.len() > MAX_FALLBACK_KEYS {
+            return Err(KeysError::TooLarge(format!("more than {MAX_FALLBACK_KEYS} fallback keys")));
+        }
         for key in keys {
             check_key(device, key, signer)?;
             let row = fallback_row(device, &key.algorithm);
