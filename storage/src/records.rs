@@ -127,6 +127,9 @@ records! {
         key: String,
         /// Somebody was given it.
         used: bool,
+        /// SHA-256 of the JSON of keys whose place it took, the newest last.
+        #[serde(default)]
+        replaced: Vec<[u8; 32]>,
     }
     /// A signature.
     KeySignatureRecord {

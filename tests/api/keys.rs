@@ -391,6 +391,165 @@ async fn a_device_that_a_client_has_logged_in_as_is_never_a_dehydrated_one() {
 }
 
 #[tokio::test]
+async fn device_keys_are_whole_and_stay_as_they_are() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let device = OlmDevice::new(&anna);
+    let (ed25519, curve25519) =
+        (format!("ed25519:{}", anna.device_id), format!("curve25519:{}", anna.device_id));
+    let upload = async |keys: &Value| {
+        let mut body = device.device_keys();
+        body["keys"] = keys.clone();
+        body["signatures"] = json!({});
+        anna.post("/v3/keys/upload", json!({ "device_keys": device.sign(body) })).await
+    };
+    let whole = device.device_keys()["keys"].clone();
+    upload(&json!({})).await.fails(400, "M_INVALID_PARAM");
+    for key_id in [&ed25519, &curve25519] {
+        let padded = format!("{}=", text(&whole[key_id]));
+        for bad in [Value::Null, json!(padded), json!("c2hvcnQ"), json!("no base64!"), json!("")] {
+            let mut keys = whole.clone();
+            match &bad {
+                Value::Null => drop(keys.as_object_mut().expect("keys").remove(key_id)),
+                bad => keys[key_id] = bad.clone(),
+            }
+            upload(&keys).await.fails(400, "M_INVALID_PARAM");
+        }
+    }
+    let found = anna.post("/v3/keys/query", json!({ "device_keys": { &anna.user_id: [] } })).await.ok();
+    assert_eq!(found["device_keys"][&anna.user_id], json!({}), "nothing is published");
+    let mut unsigned = device.device_keys();
+    unsigned["signatures"] = json!({});
+    anna.post("/v3/keys/upload", json!({ "device_keys": unsigned })).await.fails(400, "M_INVALID_SIGNATURE");
+
+    let mut more = whole.clone();
+    more[format!("org.example:{}", anna.device_id)] = "a key".into();
+    upload(&more).await.ok();
+    upload(&whole).await.fails(400, "M_INVALID_PARAM");
+    let another = OlmDevice::new(&anna).device_keys();
+    anna.post("/v3/keys/upload", json!({ "device_keys": another })).await.fails(400, "M_INVALID_PARAM");
+    upload(&more).await.ok();
+}
+
+#[tokio::test]
+async fn no_device_has_the_name_of_a_cross_signing_key() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let identity = Identity::new(&anna);
+    anna.post("/v3/keys/device_signing/upload", identity.upload()).await.ok();
+    for key in [&identity.master, &identity.self_signing, &identity.user_signing] {
+        let name = key.public_key().to_base64();
+        let body = dehydrated(&anna, &name);
+        anna.put(DEHYDRATED, body).await.fails(400, "M_INVALID_PARAM");
+        let confusing = anna.device(&name).await;
+        let keys = json!({ "device_keys": OlmDevice::new(&confusing).device_keys() });
+        confusing.post("/v3/keys/upload", keys).await.fails(400, "M_INVALID_PARAM");
+    }
+    // Nor the other way round.
+    let other = Identity::new(&anna);
+    anna.device(&other.master_name()).await;
+    let asked = anna.post("/v3/keys/device_signing/upload", other.upload()).await;
+    let mut proved = other.upload();
+    proved["auth"] = proof(&anna, &asked.json);
+    anna.post("/v3/keys/device_signing/upload", proved).await.fails(400, "M_INVALID_PARAM");
+}
+
+#[tokio::test]
+async fn of_identities_that_come_at_once_one_is_free() {
+    let network = Network::open().await;
+    for number in 0..5 {
+        let anna = network.register(INSTAGRAM, &format!("anna{number}")).await;
+        let uploads = (0..8).map(|_| {
+            let (anna, body) = (anna.clone(), Identity::new(&anna).upload());
+            async move { anna.post("/v3/keys/device_signing/upload", body).await.status.as_u16() }
+        });
+        let mut statuses = futures_util::future::join_all(uploads).await;
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 401, 401, 401, 401, 401, 401, 401]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_key_is_not_published_as_one() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let mut device = OlmDevice::new(&anna);
+    let identity = Identity::new(&anna);
+    let padded = format!("{}=", identity.master_name());
+    for public in ["c2hvcnQ", "no base64!", "", &padded] {
+        let key = |usage: &str| {
+            let keys = json!({ format!("ed25519:{public}"): public });
+            json!({ "user_id": anna.user_id, "usage": [usage], "keys": keys })
+        };
+        let of_master = |usage: &str| signed(key(usage), &anna.user_id, &identity.master);
+        for (name, key) in [
+            ("master_key", key("master")),
+            ("self_signing_key", of_master("self_signing")),
+            ("user_signing_key", of_master("user_signing")),
+        ] {
+            let mut body = json!({ "master_key": identity.upload()["master_key"] });
+            body[name] = key;
+            anna.post("/v3/keys/device_signing/upload", body).await.fails(400, "M_INVALID_PARAM");
+        }
+    }
+
+    let upload = async |body: Value| anna.post("/v3/keys/upload", body).await;
+    upload(json!({ "device_keys": device.device_keys() })).await.ok();
+    for bad in ["c2hvcnQ", "no base64!", "", &padded] {
+        let key = device.sign(json!({ "key": bad }));
+        for field in ["one_time_keys", "fallback_keys"] {
+            upload(json!({ field: { "signed_curve25519:AAAAAA": key } })).await.fails(400, "M_INVALID_PARAM");
+            upload(json!({ field: { "curve25519:AAAAAA": bad } })).await.fails(400, "M_INVALID_PARAM");
+        }
+    }
+    let unnamed = device.sign(json!({ "k": device.device_keys()["keys"] }));
+    upload(json!({ "one_time_keys": { "signed_curve25519:AAAAAA": unnamed } }))
+        .await
+        .fails(400, "M_INVALID_PARAM");
+    upload(json!({ "one_time_keys": device.one_time_keys(1) })).await.ok();
+}
+
+#[tokio::test]
+async fn a_fallback_key_that_was_replaced_does_not_come_back() {
+    let network = Network::open().await;
+    let (anna, ben) = (network.register(INSTAGRAM, "anna").await, network.register(MESSENGER, "ben").await);
+    let mut device = OlmDevice::new(&anna);
+    anna.post("/v3/keys/upload", json!({ "device_keys": device.device_keys() })).await.ok();
+    let upload = async |key: &Value| anna.post("/v3/keys/upload", json!({ "fallback_keys": key })).await;
+    let claim = async || {
+        let wanted = json!({ "one_time_keys": { &anna.user_id: { &anna.device_id: "signed_curve25519" } } });
+        ben.post("/v3/keys/claim", wanted).await.ok()["one_time_keys"][&anna.user_id][&anna.device_id].clone()
+    };
+    let unused =
+        async || anna.get("/v3/sync?timeout=0").await.ok()["device_unused_fallback_key_types"].clone();
+
+    let keys: Vec<_> = (0..40).map(|_| device.fallback_key()).collect();
+    for key in &keys[..3] {
+        upload(key).await.ok();
+        assert_eq!(unused().await, json!(["signed_curve25519"]));
+        assert_eq!(claim().await, *key);
+    }
+    for key in &keys[..3] {
+        upload(key).await.ok();
+        assert_eq!((unused().await, claim().await), (json!([]), keys[2].clone()));
+    }
+    // Those of long ago are forgotten.
+    for key in &keys[3..] {
+        upload(key).await.ok();
+    }
+    for key in &keys[8..39] {
+        upload(key).await.ok();
+        assert_eq!(claim().await, keys[39]);
+    }
+    upload(&keys[0]).await.ok();
+    assert_eq!(claim().await, keys[0]);
+
+    let mut two = keys[1].clone();
+    two.as_object_mut().expect("keys").extend(keys[2].as_object().cloned().expect("keys"));
+    upload(&two).await.fails(400, "M_INVALID_PARAM");
+}
+
+#[tokio::test]
 async fn nobody_logs_in_as_a_device_whose_keys_are_still_going() {
     let network = Network::open().await;
     let anna = network.register(INSTAGRAM, "anna").await;

@@ -245,6 +245,7 @@ impl From<KeysError> for ApiError {
                 Self::new(StatusCode::FORBIDDEN, kind, message)
             }
             KeysError::BadSignature(_) => Self::bad_request(custom_kind("M_INVALID_SIGNATURE"), message),
+            KeysError::ReplacesIdentity => Self::forbidden(message),
             KeysError::NotFound(_) => Self::not_found(message),
             KeysError::TooLarge(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge, message),
             KeysError::Accounts(error) => error.into(),
