@@ -83,10 +83,11 @@ impl ApiError {
 
     /// An error of OAuth that its RFCs have no code for: the accounts' refusals, and failures.
     pub(crate) fn from_oauth(error: &linkspan_oauth::OAuthError) -> Self {
-        use linkspan_accounts::AccountsError::{Deactivated, DeviceDeparting, TooMany};
+        use linkspan_accounts::AccountsError::{Deactivated, DeviceDeparting, Locked, TooMany};
         use linkspan_oauth::OAuthError::Accounts;
         match error {
             Accounts(error @ (Deactivated | TooMany(_))) => Self::forbidden(error.to_string()),
+            Accounts(Locked) => Locked.into(),
             Accounts(DeviceDeparting) => DeviceDeparting.into(),
             error => Self::internal(error),
         }

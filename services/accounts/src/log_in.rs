@@ -118,10 +118,12 @@ impl Accounts {
             None => None,
         };
         let deactivated = account.as_ref().is_some_and(|account| account.deactivated);
+        let locked = account.as_ref().is_some_and(|account| account.locked);
         let hash = account.and_then(|account| account.password_hash);
         let right = self.shared.passwords.verify(password, hash).await?;
         match user_id {
             _ if deactivated => Err(AccountsError::Deactivated),
+            Some(_) if right && locked => Err(AccountsError::Locked),
             Some(user_id) if right => Ok(user_id),
             _ => Err(AccountsError::Forbidden("wrong user name or password")),
         }
