@@ -1,13 +1,19 @@
 //! `/keys`, as clients with real Olm accounts use it.
 
+use hmac::{Hmac, Mac};
+use http::Method;
 use linkspan_storage::catalogue::DehydratedDevices;
 use serde_json::{Value, json};
+use sha1::Sha1;
 
 use crate::{
-    network::{Client, INSTAGRAM, MESSENGER, Network, PASSWORD, WHATSAPP, list, text},
+    network::{Client, INSTAGRAM, MESSENGER, Network, PASSWORD, WHATSAPP, each, list, text},
     oauth_browser::{Browser, authorise},
     olm::{Identity, OlmDevice, signed},
 };
+
+/// With this, operators make accounts.
+const SHARED_SECRET: &str = "a long shared secret";
 
 #[tokio::test]
 async fn a_device_publishes_keys_and_each_one_time_key_is_given_out_once() {
@@ -578,4 +584,72 @@ async fn nobody_logs_in_as_a_device_whose_keys_are_still_going() {
     network.app.finish_interrupted().await.expect("there is nothing to finish");
     let found = anna.post("/v3/keys/query", json!({ "device_keys": { &anna.user_id: [] } })).await.ok();
     assert_eq!(found["device_keys"][&anna.user_id]["PHONE"]["keys"], keys["keys"]);
+}
+
+/// Makes an account with a device as tools for operators do.
+async fn by_shared_secret(network: &Network, name: &str) -> Client {
+    let path = "/_synapse/admin/v1/register";
+    let nonce = text(&network.call(MESSENGER, None, Method::GET, path, None).await.ok()["nonce"]);
+    let mut mac = Hmac::<Sha1>::new_from_slice(SHARED_SECRET.as_bytes()).expect("any length will do");
+    mac.update([nonce.as_str(), name, PASSWORD, "notadmin"].join("\0").as_bytes());
+    let mac: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let body = json!({ "nonce": nonce, "username": name, "password": PASSWORD, "mac": mac });
+    let made = network.call(MESSENGER, None, Method::POST, path, Some(body)).await.ok();
+    network.client(MESSENGER, &made)
+}
+
+/// Whoever makes a device in somebody's name, in whatever way: everybody learns of it who would encrypt for it.
+#[tokio::test]
+async fn no_device_comes_unseen() {
+    let network = Network::open_with(&format!("registration_shared_secret = '{SHARED_SECRET}'")).await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let ben = by_shared_secret(&network, "ben").await;
+    let room = anna.create_room(json!({ "invite": [ben.user_id] })).await;
+    ben.join(&room).await.ok();
+    let mut since = text(&anna.get("/v3/sync?timeout=0").await.ok()["next_batch"]);
+    let mut since_ben = text(&ben.get("/v3/sync?timeout=0").await.ok()["next_batch"]);
+
+    let by_token = async || {
+        let asked = ben.post("/v1/login/get_token", json!({})).await;
+        let token = ben.post("/v1/login/get_token", json!({ "auth": proof(&ben, &asked.json) })).await.ok();
+        let body = json!({ "type": "m.login.token", "token": token["login_token"] });
+        network.client(
+            MESSENGER,
+            &network.call(MESSENGER, None, Method::POST, "/v3/login", Some(body)).await.ok(),
+        )
+    };
+    let by_oauth = async || {
+        let (_, tokens) = Browser::new(&network).session(MESSENGER, "ben", "OAUTH").await;
+        let session = json!({
+            "access_token": tokens["access_token"], "user_id": ben.user_id, "device_id": "OAUTH",
+        });
+        network.client(MESSENGER, &session)
+    };
+    let again = async || {
+        ben.device("AGAIN").await.post("/v3/logout", json!({})).await.ok();
+        ben.device("AGAIN").await
+    };
+    let devices = [
+        ("by shared secret", ben.clone()),
+        ("by password", ben.another_device().await),
+        ("by a login token", by_token().await),
+        ("by OAuth", by_oauth().await),
+        ("with an id that is used again", again().await),
+    ];
+    assert_eq!(changes(&anna, &mut since).await, (vec![], vec![]), "none of them can read anything yet");
+    changes(&ben, &mut since_ben).await;
+    let of_ben = [ben.user_id.clone()];
+    for (how, device) in devices {
+        let own = each(&ben.get("/v3/devices").await.ok()["devices"], "device_id");
+        assert!(own.contains(&device.device_id), "{how}: {own:?}");
+        let keys = OlmDevice::new(&device).device_keys();
+        device.post("/v3/keys/upload", json!({ "device_keys": keys })).await.ok();
+        assert_eq!(changes(&anna, &mut since).await.0, of_ben, "{how}");
+        assert_eq!(changes(&ben, &mut since_ben).await.0, of_ben, "{how}");
+        let found = anna.post("/v3/keys/query", json!({ "device_keys": { &ben.user_id: [] } })).await.ok();
+        assert_eq!(found["device_keys"][&ben.user_id][&device.device_id]["keys"], keys["keys"], "{how}");
+    }
+    // A dehydrated device needs no client.
+    ben.put(DEHYDRATED, dehydrated(&ben, "DREAM")).await.ok();
+    assert_eq!(changes(&anna, &mut since).await.0, of_ben);
 }

@@ -217,7 +217,7 @@ impl Network {
         }
     }
 
-    /// Calls a path, which is under `/_matrix/client` unless it begins with `/_matrix/` or `/.well-known/`.
+    /// Calls a path, which is under `/_matrix/client` unless it is one of the others, as `/_matrix/media`.
     pub(crate) async fn call(
         &self,
         platform: &str,
@@ -227,7 +227,7 @@ impl Network {
         body: Option<Value>,
     ) -> Answer {
         let is_whole =
-            ["/_matrix/", "/.well-known/"].iter().any(|start| path.starts_with(start));
+            ["/_matrix/", "/_synapse/", "/.well-known/"].iter().any(|start| path.starts_with(start));
         let below = if is_whole { "" } else { "/_matrix/client" };
         let mut request = Request::builder()
             .method(method)
