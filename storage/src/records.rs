@@ -71,6 +71,9 @@ records! {
         /// What all refresh tokens of an OAuth session have in common, hashed: a spent one is known by it.
         #[serde(default)]
         refresh_family: Option<[u8; 32]>,
+        /// No client is logged in as it.
+        #[serde(default)]
+        dehydrated: bool,
     }
     /// Whose e-mail address it is.
     EmailAddressRecord {
@@ -124,6 +127,9 @@ records! {
         key: String,
         /// Somebody was given it.
         used: bool,
+        /// SHA-256 of the JSON of keys whose place it took, the newest last.
+        #[serde(default)]
+        replaced: Vec<[u8; 32]>,
     }
     /// A signature.
     KeySignatureRecord {

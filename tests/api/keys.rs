@@ -1,11 +1,19 @@
 //! `/keys`, as clients with real Olm accounts use it.
 
+use hmac::{Hmac, Mac};
+use http::Method;
+use linkspan_storage::catalogue::DehydratedDevices;
 use serde_json::{Value, json};
+use sha1::Sha1;
 
 use crate::{
-    network::{Client, INSTAGRAM, MESSENGER, Network, WHATSAPP, list, text},
+    network::{Client, INSTAGRAM, MESSENGER, Network, PASSWORD, WHATSAPP, each, list, text},
+    oauth_browser::{Browser, authorise},
     olm::{Identity, OlmDevice, signed},
 };
+
+/// With this, operators make accounts.
+const SHARED_SECRET: &str = "a long shared secret";
 
 #[tokio::test]
 async fn a_device_publishes_keys_and_each_one_time_key_is_given_out_once() {
@@ -289,20 +297,32 @@ async fn signatures_are_taken_from_those_who_may_make_them_and_shown_to_whom_the
     assert_eq!(by(&by_carl), Value::Null, "whom anna has verified is not carl's business");
 }
 
+const DEHYDRATED: &str = "/unstable/org.matrix.msc3814.v1/dehydrated_device";
+
+/// The upload of a dehydrated device.
+fn dehydrated(owner: &Client, device_id: &str) -> Value {
+    let mut device = OlmDevice::of(&owner.user_id, device_id);
+    json!({
+        "device_id": device_id, "device_keys": device.device_keys(),
+        "one_time_keys": device.one_time_keys(2), "fallback_keys": device.fallback_key(),
+        "device_data": { "algorithm": "org.matrix.msc3814.v2", "device_pickle": "p", "nonce": "n" },
+    })
+}
+
+/// The body of a proof by password.
+fn proof(user: &Client, asked: &Value) -> Value {
+    json!({
+        "type": "m.login.password", "password": PASSWORD, "session": asked["session"],
+        "identifier": { "type": "m.id.user", "user": user.user_id },
+    })
+}
+
 #[tokio::test]
 async fn a_dehydrated_device_receives_until_another_takes_its_place() {
     let network = Network::open().await;
     let (anna, ben) = (network.register(INSTAGRAM, "anna").await, network.register(MESSENGER, "ben").await);
-    let path = "/unstable/org.matrix.msc3814.v1/dehydrated_device";
-    let put = async |device_id: &str| {
-        let mut device = OlmDevice::of(&anna.user_id, device_id);
-        let body = json!({
-            "device_id": device_id, "device_keys": device.device_keys(),
-            "one_time_keys": device.one_time_keys(2), "fallback_keys": device.fallback_key(),
-            "device_data": { "algorithm": "org.matrix.msc3814.v2", "device_pickle": "p", "nonce": "n" },
-        });
-        anna.put(path, body).await
-    };
+    let path = DEHYDRATED;
+    let put = async |device_id: &str| anna.put(path, dehydrated(&anna, device_id)).await;
     anna.get(path).await.fails(404, "M_NOT_FOUND");
     put("DREAM").await.ok();
     assert_eq!(anna.get(path).await.ok()["device_id"], "DREAM");
@@ -329,4 +349,307 @@ async fn a_dehydrated_device_receives_until_another_takes_its_place() {
     assert_eq!(devices, ["NIGHTMARE"]);
     assert_eq!(anna.delete(path).await.ok()["device_id"], "NIGHTMARE");
     anna.delete(path).await.fails(404, "M_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn a_device_that_a_client_has_logged_in_as_is_never_a_dehydrated_one() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let phone = anna.another_device().await;
+    let put = async |device_id: &str| anna.put(DEHYDRATED, dehydrated(&anna, device_id)).await;
+    let is_none = async |device_id: &str| {
+        anna.get(DEHYDRATED).await.fails(404, "M_NOT_FOUND");
+        anna.post(&format!("{DEHYDRATED}/{device_id}/events"), json!({})).await.fails(404, "M_NOT_FOUND");
+        anna.delete(DEHYDRATED).await.fails(404, "M_NOT_FOUND");
+    };
+    for device in [&anna, &phone] {
+        put(&device.device_id).await.fails(400, "M_INVALID_PARAM");
+        is_none(&device.device_id).await;
+    }
+    let mut forged = dehydrated(&anna, "FORGED");
+    forged["device_keys"]["algorithms"] = json!(["m.none"]);
+    anna.put(DEHYDRATED, forged).await.fails(400, "M_INVALID_SIGNATURE");
+    assert_eq!(
+        list(&anna.get("/v3/devices").await.ok()["devices"]).len(),
+        2,
+        "what is refused leaves nothing"
+    );
+
+    // A client logs in as it: it is a device as any other.
+    put("DREAM").await.ok();
+    let dream = anna.device("DREAM").await;
+    is_none("DREAM").await;
+    put("NIGHTMARE").await.ok();
+    put("DREAM").await.fails(400, "M_INVALID_PARAM");
+    dream.get("/v3/account/whoami").await.ok();
+    assert_eq!(anna.get(DEHYDRATED).await.ok()["device_id"], "NIGHTMARE");
+
+    // It goes in the way of other devices, and its id means nothing any more.
+    let body = json!({ "devices": ["NIGHTMARE"] });
+    let asked = anna.post("/v3/delete_devices", body.clone()).await;
+    let mut proved = body;
+    proved["auth"] = proof(&anna, &asked.json);
+    anna.post("/v3/delete_devices", proved).await.ok();
+    assert_eq!(network.rows::<DehydratedDevices>().await, 0);
+    let nightmare = anna.device("NIGHTMARE").await;
+    is_none("NIGHTMARE").await;
+    nightmare.get("/v3/account/whoami").await.ok();
+}
+
+#[tokio::test]
+async fn device_keys_are_whole_and_stay_as_they_are() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let device = OlmDevice::new(&anna);
+    let (ed25519, curve25519) =
+        (format!("ed25519:{}", anna.device_id), format!("curve25519:{}", anna.device_id));
+    let upload = async |keys: &Value| {
+        let mut body = device.device_keys();
+        body["keys"] = keys.clone();
+        body["signatures"] = json!({});
+        anna.post("/v3/keys/upload", json!({ "device_keys": device.sign(body) })).await
+    };
+    let whole = device.device_keys()["keys"].clone();
+    upload(&json!({})).await.fails(400, "M_INVALID_PARAM");
+    for key_id in [&ed25519, &curve25519] {
+        let padded = format!("{}=", text(&whole[key_id]));
+        for bad in [Value::Null, json!(padded), json!("c2hvcnQ"), json!("no base64!"), json!("")] {
+            let mut keys = whole.clone();
+            match &bad {
+                Value::Null => drop(keys.as_object_mut().expect("keys").remove(key_id)),
+                bad => keys[key_id] = bad.clone(),
+            }
+            upload(&keys).await.fails(400, "M_INVALID_PARAM");
+        }
+    }
+    let found = anna.post("/v3/keys/query", json!({ "device_keys": { &anna.user_id: [] } })).await.ok();
+    assert_eq!(found["device_keys"][&anna.user_id], json!({}), "nothing is published");
+    let mut unsigned = device.device_keys();
+    unsigned["signatures"] = json!({});
+    anna.post("/v3/keys/upload", json!({ "device_keys": unsigned })).await.fails(400, "M_INVALID_SIGNATURE");
+
+    let mut more = whole.clone();
+    more[format!("org.example:{}", anna.device_id)] = "a key".into();
+    upload(&more).await.ok();
+    upload(&whole).await.fails(400, "M_INVALID_PARAM");
+    let another = OlmDevice::new(&anna).device_keys();
+    anna.post("/v3/keys/upload", json!({ "device_keys": another })).await.fails(400, "M_INVALID_PARAM");
+    upload(&more).await.ok();
+}
+
+#[tokio::test]
+async fn no_device_has_the_name_of_a_cross_signing_key() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let identity = Identity::new(&anna);
+    anna.post("/v3/keys/device_signing/upload", identity.upload()).await.ok();
+    for key in [&identity.master, &identity.self_signing, &identity.user_signing] {
+        let name = key.public_key().to_base64();
+        let body = dehydrated(&anna, &name);
+        anna.put(DEHYDRATED, body).await.fails(400, "M_INVALID_PARAM");
+        let confusing = anna.device(&name).await;
+        let keys = json!({ "device_keys": OlmDevice::new(&confusing).device_keys() });
+        confusing.post("/v3/keys/upload", keys).await.fails(400, "M_INVALID_PARAM");
+    }
+    // Nor the other way round.
+    let other = Identity::new(&anna);
+    anna.device(&other.master_name()).await;
+    let asked = anna.post("/v3/keys/device_signing/upload", other.upload()).await;
+    let mut proved = other.upload();
+    proved["auth"] = proof(&anna, &asked.json);
+    anna.post("/v3/keys/device_signing/upload", proved).await.fails(400, "M_INVALID_PARAM");
+}
+
+#[tokio::test]
+async fn of_identities_that_come_at_once_one_is_free() {
+    let network = Network::open().await;
+    for number in 0..5 {
+        let anna = network.register(INSTAGRAM, &format!("anna{number}")).await;
+        let uploads = (0..8).map(|_| {
+            let (anna, body) = (anna.clone(), Identity::new(&anna).upload());
+            async move { anna.post("/v3/keys/device_signing/upload", body).await.status.as_u16() }
+        });
+        let mut statuses = futures_util::future::join_all(uploads).await;
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 401, 401, 401, 401, 401, 401, 401]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_key_is_not_published_as_one() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let mut device = OlmDevice::new(&anna);
+    let identity = Identity::new(&anna);
+    let padded = format!("{}=", identity.master_name());
+    for public in ["c2hvcnQ", "no base64!", "", &padded] {
+        let key = |usage: &str| {
+            let keys = json!({ format!("ed25519:{public}"): public });
+            json!({ "user_id": anna.user_id, "usage": [usage], "keys": keys })
+        };
+        let of_master = |usage: &str| signed(key(usage), &anna.user_id, &identity.master);
+        for (name, key) in [
+            ("master_key", key("master")),
+            ("self_signing_key", of_master("self_signing")),
+            ("user_signing_key", of_master("user_signing")),
+        ] {
+            let mut body = json!({ "master_key": identity.upload()["master_key"] });
+            body[name] = key;
+            anna.post("/v3/keys/device_signing/upload", body).await.fails(400, "M_INVALID_PARAM");
+        }
+    }
+
+    let upload = async |body: Value| anna.post("/v3/keys/upload", body).await;
+    upload(json!({ "device_keys": device.device_keys() })).await.ok();
+    for bad in ["c2hvcnQ", "no base64!", "", &padded] {
+        let key = device.sign(json!({ "key": bad }));
+        for field in ["one_time_keys", "fallback_keys"] {
+            upload(json!({ field: { "signed_curve25519:AAAAAA": key } })).await.fails(400, "M_INVALID_PARAM");
+            upload(json!({ field: { "curve25519:AAAAAA": bad } })).await.fails(400, "M_INVALID_PARAM");
+        }
+    }
+    let unnamed = device.sign(json!({ "k": device.device_keys()["keys"] }));
+    upload(json!({ "one_time_keys": { "signed_curve25519:AAAAAA": unnamed } }))
+        .await
+        .fails(400, "M_INVALID_PARAM");
+    upload(json!({ "one_time_keys": device.one_time_keys(1) })).await.ok();
+}
+
+#[tokio::test]
+async fn a_fallback_key_that_was_replaced_does_not_come_back() {
+    let network = Network::open().await;
+    let (anna, ben) = (network.register(INSTAGRAM, "anna").await, network.register(MESSENGER, "ben").await);
+    let mut device = OlmDevice::new(&anna);
+    anna.post("/v3/keys/upload", json!({ "device_keys": device.device_keys() })).await.ok();
+    let upload = async |key: &Value| anna.post("/v3/keys/upload", json!({ "fallback_keys": key })).await;
+    let claim = async || {
+        let wanted = json!({ "one_time_keys": { &anna.user_id: { &anna.device_id: "signed_curve25519" } } });
+        ben.post("/v3/keys/claim", wanted).await.ok()["one_time_keys"][&anna.user_id][&anna.device_id].clone()
+    };
+    let unused =
+        async || anna.get("/v3/sync?timeout=0").await.ok()["device_unused_fallback_key_types"].clone();
+
+    let keys: Vec<_> = (0..40).map(|_| device.fallback_key()).collect();
+    for key in &keys[..3] {
+        upload(key).await.ok();
+        assert_eq!(unused().await, json!(["signed_curve25519"]));
+        assert_eq!(claim().await, *key);
+    }
+    for key in &keys[..3] {
+        upload(key).await.ok();
+        assert_eq!((unused().await, claim().await), (json!([]), keys[2].clone()));
+    }
+    // Those of long ago are forgotten.
+    for key in &keys[3..] {
+        upload(key).await.ok();
+    }
+    for key in &keys[8..39] {
+        upload(key).await.ok();
+        assert_eq!(claim().await, keys[39]);
+    }
+    upload(&keys[0]).await.ok();
+    assert_eq!(claim().await, keys[0]);
+
+    let mut two = keys[1].clone();
+    two.as_object_mut().expect("keys").extend(keys[2].as_object().cloned().expect("keys"));
+    upload(&two).await.fails(400, "M_INVALID_PARAM");
+}
+
+#[tokio::test]
+async fn nobody_logs_in_as_a_device_whose_keys_are_still_going() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let phone = anna.device("PHONE").await;
+    let user_id = anna.user_id.as_str().try_into().expect("a user id");
+    let upload = async |phone: &Client| {
+        let keys = OlmDevice::new(phone).device_keys();
+        phone.post("/v3/keys/upload", json!({ "device_keys": keys })).await.ok();
+        keys
+    };
+    upload(&phone).await;
+    // The others have not been told yet.
+    let removed = network.app.accounts.log_out(&user_id, &"PHONE".into()).await.expect("it is logged out");
+    assert_eq!(removed.len(), 1);
+    anna.try_log_in_as(Some("PHONE")).await.fails(503, "M_UNKNOWN");
+    anna.put(DEHYDRATED, dehydrated(&anna, "PHONE")).await.fails(503, "M_UNKNOWN");
+    anna.another_device().await;
+    let mut browser = Browser::new(&network);
+    let client = browser.register_client(INSTAGRAM).await;
+    let code = browser.allow(INSTAGRAM, &authorise(&client, "PHONE", &[]), "anna").await;
+    assert_eq!(browser.redeem(INSTAGRAM, &client, &code).await.status, 503);
+
+    network.app.finish_interrupted().await.expect("it is finished");
+    assert_eq!(browser.redeem(INSTAGRAM, &client, &code).await.status, 200, "the code was not used up");
+    let keys = upload(&anna.device("PHONE").await).await;
+    network.app.finish_interrupted().await.expect("there is nothing to finish");
+    let found = anna.post("/v3/keys/query", json!({ "device_keys": { &anna.user_id: [] } })).await.ok();
+    assert_eq!(found["device_keys"][&anna.user_id]["PHONE"]["keys"], keys["keys"]);
+}
+
+/// Makes an account with a device as tools for operators do.
+async fn by_shared_secret(network: &Network, name: &str) -> Client {
+    let path = "/_synapse/admin/v1/register";
+    let nonce = text(&network.call(MESSENGER, None, Method::GET, path, None).await.ok()["nonce"]);
+    let mut mac = Hmac::<Sha1>::new_from_slice(SHARED_SECRET.as_bytes()).expect("any length will do");
+    mac.update([nonce.as_str(), name, PASSWORD, "notadmin"].join("\0").as_bytes());
+    let mac: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let body = json!({ "nonce": nonce, "username": name, "password": PASSWORD, "mac": mac });
+    let made = network.call(MESSENGER, None, Method::POST, path, Some(body)).await.ok();
+    network.client(MESSENGER, &made)
+}
+
+/// Whoever makes a device in somebody's name, in whatever way: everybody learns of it who would encrypt for it.
+#[tokio::test]
+async fn no_device_comes_unseen() {
+    let network = Network::open_with(&format!("registration_shared_secret = '{SHARED_SECRET}'")).await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let ben = by_shared_secret(&network, "ben").await;
+    let room = anna.create_room(json!({ "invite": [ben.user_id] })).await;
+    ben.join(&room).await.ok();
+    let mut since = text(&anna.get("/v3/sync?timeout=0").await.ok()["next_batch"]);
+    let mut since_ben = text(&ben.get("/v3/sync?timeout=0").await.ok()["next_batch"]);
+
+    let by_token = async || {
+        let asked = ben.post("/v1/login/get_token", json!({})).await;
+        let token = ben.post("/v1/login/get_token", json!({ "auth": proof(&ben, &asked.json) })).await.ok();
+        let body = json!({ "type": "m.login.token", "token": token["login_token"] });
+        network.client(
+            MESSENGER,
+            &network.call(MESSENGER, None, Method::POST, "/v3/login", Some(body)).await.ok(),
+        )
+    };
+    let by_oauth = async || {
+        let (_, tokens) = Browser::new(&network).session(MESSENGER, "ben", "OAUTH").await;
+        let session = json!({
+            "access_token": tokens["access_token"], "user_id": ben.user_id, "device_id": "OAUTH",
+        });
+        network.client(MESSENGER, &session)
+    };
+    let again = async || {
+        ben.device("AGAIN").await.post("/v3/logout", json!({})).await.ok();
+        ben.device("AGAIN").await
+    };
+    let devices = [
+        ("by shared secret", ben.clone()),
+        ("by password", ben.another_device().await),
+        ("by a login token", by_token().await),
+        ("by OAuth", by_oauth().await),
+        ("with an id that is used again", again().await),
+    ];
+    assert_eq!(changes(&anna, &mut since).await, (vec![], vec![]), "none of them can read anything yet");
+    changes(&ben, &mut since_ben).await;
+    let of_ben = [ben.user_id.clone()];
+    for (how, device) in devices {
+        let own = each(&ben.get("/v3/devices").await.ok()["devices"], "device_id");
+        assert!(own.contains(&device.device_id), "{how}: {own:?}");
+        let keys = OlmDevice::new(&device).device_keys();
+        device.post("/v3/keys/upload", json!({ "device_keys": keys })).await.ok();
+        assert_eq!(changes(&anna, &mut since).await.0, of_ben, "{how}");
+        assert_eq!(changes(&ben, &mut since_ben).await.0, of_ben, "{how}");
+        let found = anna.post("/v3/keys/query", json!({ "device_keys": { &ben.user_id: [] } })).await.ok();
+        assert_eq!(found["device_keys"][&ben.user_id][&device.device_id]["keys"], keys["keys"], "{how}");
+    }
+    // A dehydrated device needs no client.
+    ben.put(DEHYDRATED, dehydrated(&ben, "DREAM")).await.ok();
+    assert_eq!(changes(&anna, &mut since).await.0, of_ben);
 }

@@ -2,7 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::network::{Client, INSTAGRAM, MESSENGER, Network, each, text};
+use crate::{
+    network::{Client, INSTAGRAM, MESSENGER, Network, PASSWORD, each, text},
+    oauth_browser::{Browser, authorise},
+};
+
+const ACCOUNT: &str = "/_linkspan/account";
+const LOG_IN: &str = "/_linkspan/log-in";
 
 fn path(what: &str, user: &Client) -> String {
     format!("/v1/admin/{what}/{}", user.user_id)
@@ -38,6 +44,59 @@ async fn a_locked_account_can_only_log_out() {
     phone.get("/v3/account/whoami").await.fails(401, "M_UNKNOWN_TOKEN");
     anna.post("/v3/logout/all", json!({})).await.ok();
     anna.get("/v3/account/whoami").await.fails(401, "M_UNKNOWN_TOKEN");
+}
+
+#[tokio::test]
+async fn a_locked_account_does_nothing_on_the_pages_either() {
+    let network = Network::open().await;
+    let admin = network.administrator(INSTAGRAM, "admin").await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let mut browser = Browser::new(&network);
+    browser.log_in(INSTAGRAM, LOG_IN, "anna").await;
+    let client = browser.register_client(INSTAGRAM).await;
+    let code = browser.allow(INSTAGRAM, &authorise(&client, "PHONE", &[]), "anna").await;
+    let account = browser.get(INSTAGRAM, ACCOUNT).await;
+    assert_eq!(account.status, 200);
+    let lock = async |locked: bool| {
+        admin.put(&path("lock", &anna), json!({ "locked": locked })).await.ok();
+    };
+
+    lock(true).await;
+    assert_eq!(browser.get(INSTAGRAM, ACCOUNT).await.status, 303);
+    let device_id = anna.device_id.as_str();
+    let new_password =
+        [("password", PASSWORD), ("new_password", "another one"), ("new_password2", "another one")];
+    for (page, values) in [
+        ("profile", &[("name", "Anna again")][..]),
+        ("password", &new_password),
+        ("device", &[("device_id", device_id)]),
+        ("deactivate", &[("password", PASSWORD)]),
+        ("reset-encryption", &[]),
+    ] {
+        let answer = browser.fill(INSTAGRAM, &account, &format!("{ACCOUNT}/{page}"), values).await;
+        assert!(answer.status == 303 && answer.location.starts_with(LOG_IN), "{page}: {answer:?}");
+    }
+    let user_id = anna.user_id.as_str().try_into().expect("a user id");
+    assert!(!network.app.accounts.may_reset_cross_signing(&user_id, linkspan_client_api::now_ts()));
+    assert_eq!(browser.redeem(INSTAGRAM, &client, &code).await.status, 401);
+    let mut other = Browser::new(&network);
+    for (password, why) in [(PASSWORD, "locked"), ("a wrong one", "Wrong user name or password")] {
+        let page = other.get(INSTAGRAM, LOG_IN).await;
+        let page = other.fill(INSTAGRAM, &page, LOG_IN, &[("user", "anna"), ("password", password)]).await;
+        assert!(page.status == 422 && page.text.contains(why), "{}", page.text);
+    }
+
+    // Nothing has changed, and who had logged in goes on.
+    lock(false).await;
+    anna.get("/v3/account/whoami").await.ok();
+    anna.try_log_in().await.ok();
+    let page = browser.get(INSTAGRAM, ACCOUNT).await;
+    assert!(page.status == 200 && !page.text.contains("Anna again"), "{}", page.text);
+
+    lock(true).await;
+    browser.fill(INSTAGRAM, &account, "/_linkspan/log-out", &[]).await;
+    lock(false).await;
+    assert_eq!(browser.get(INSTAGRAM, ACCOUNT).await.status, 303, "logging out works all the same");
 }
 
 #[tokio::test]

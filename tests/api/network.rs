@@ -217,7 +217,7 @@ impl Network {
         }
     }
 
-    /// Calls a path, which is under `/_matrix/client` unless it begins with `/_matrix/` or `/.well-known/`.
+    /// Calls a path, which is under `/_matrix/client` unless it is one of the others, as `/_matrix/media`.
     pub(crate) async fn call(
         &self,
         platform: &str,
@@ -226,7 +226,8 @@ impl Network {
         path: &str,
         body: Option<Value>,
     ) -> Answer {
-        let is_whole = ["/_matrix/", "/.well-known/"].iter().any(|start| path.starts_with(start));
+        let is_whole =
+            ["/_matrix/", "/_synapse/", "/.well-known/"].iter().any(|start| path.starts_with(start));
         let below = if is_whole { "" } else { "/_matrix/client" };
         let mut request = Request::builder()
             .method(method)
@@ -270,12 +271,23 @@ impl Client {
         self.network.client(self.platform, &self.try_log_in().await.ok())
     }
 
+    /// A device of the same user with a certain id, which is logged in anew.
+    pub(crate) async fn device(&self, device_id: &str) -> Client {
+        self.network.client(self.platform, &self.try_log_in_as(Some(device_id)).await.ok())
+    }
+
     /// Tries to log the user in on a new device.
     pub(crate) async fn try_log_in(&self) -> Answer {
+        self.try_log_in_as(None).await
+    }
+
+    /// Tries to log the user in on the device of an id.
+    pub(crate) async fn try_log_in_as(&self, device_id: Option<&str>) -> Answer {
         let body = json!({
             "type": "m.login.password",
             "identifier": { "type": "m.id.user", "user": self.user_id },
             "password": PASSWORD,
+            "device_id": device_id,
         });
         self.network.call(self.platform, None, Method::POST, "/v3/login", Some(body)).await
     }

@@ -97,6 +97,7 @@ async fn only_good_requests_reach_the_user() {
     network.register(INSTAGRAM, "anna").await;
     let mut browser = Browser::new(&network);
     let client = browser.register_client(INSTAGRAM).await;
+    browser.log_in(INSTAGRAM, "/_linkspan/log-in", "anna").await;
     // Nobody is sent anywhere unless it is known that the address is the client's.
     for (name, value) in [
         ("client_id", "another"),
@@ -121,7 +122,13 @@ async fn only_good_requests_reach_the_user() {
         ("scope", "urn:matrix:client:api:*", "invalid_scope"),
         ("prompt", "none", "interaction_required"),
     ] {
-        let page = browser.get(INSTAGRAM, &authorise(&client, "PHONE", &[(name, value)])).await;
+        let path = authorise(&client, "PHONE", &[(name, value)]);
+        // A link alone leads nobody to a site that anybody may have registered.
+        let page = Browser::new(&network).get(INSTAGRAM, &path).await;
+        assert_eq!((page.status, &*page.location), (400, ""), "{name} {value}");
+        let link = format!("<a href=\"{}", CALLBACK.replace('&', "&amp;"));
+        assert!(page.text.contains(&link) && page.text.contains("app.example.org"), "{}", page.text);
+        let page = browser.get(INSTAGRAM, &path).await;
         assert!(page.location.starts_with(CALLBACK), "{name} {value}: {}", page.location);
         assert_eq!(page.answer()["error"], error, "{name} {value}");
         assert_eq!(page.answer()["state"], "a state & more");

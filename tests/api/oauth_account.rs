@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     network::{INSTAGRAM, MESSENGER, Network, encoded, text},
     oauth_browser::{Browser, PASSWORD},
+    olm::Identity,
 };
 
 const ACCOUNT: &str = "/_linkspan/account";
@@ -141,6 +142,49 @@ async fn the_reset_of_keys_is_approved_on_the_page() {
     assert_eq!(prove(Some(&auth)).await, None);
     accounts.end_cross_signing_reset(&user_id);
     assert!(prove(None).await.is_some(), "an approval is used up");
+}
+
+#[tokio::test]
+async fn a_session_of_oauth_replaces_keys_once_for_each_approval() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let mut browser = Browser::new(&network);
+    let (_, tokens) = browser.session(INSTAGRAM, "anna", "PHONE").await;
+    let session = json!({
+        "access_token": tokens["access_token"], "user_id": anna.user_id, "device_id": "PHONE",
+    });
+    let phone = network.client(INSTAGRAM, &session);
+    let upload = async |body: Value| phone.post("/v3/keys/device_signing/upload", body).await;
+    let published = async || {
+        let wanted = json!({ "device_keys": { &anna.user_id: [] } });
+        anna.post("/v3/keys/query", wanted).await.ok()["master_keys"][&anna.user_id]["keys"].clone()
+    };
+    let [first, second, third] = [0, 1, 2].map(|_| Identity::new(&phone).upload());
+    upload(first.clone()).await.ok();
+
+    let url = format!("http://{INSTAGRAM}{ACCOUNT}?action=org.matrix.cross_signing_reset");
+    let asked = upload(second.clone()).await;
+    assert_eq!((asked.status.as_u16(), &asked.json["flows"]), (401, &json!([{ "stages": ["m.oauth"] }])));
+    assert_eq!(asked.json["params"]["m.oauth"]["url"], url);
+    let mut again = second.clone();
+    again["auth"] = json!({ "session": asked.json["session"] });
+    assert_eq!(upload(again.clone()).await.status, 401, "nobody has approved it");
+    let mut by_password = second.clone();
+    by_password["auth"] = json!({
+        "type": "m.login.password", "password": PASSWORD, "session": asked.json["session"],
+        "identifier": { "type": "m.id.user", "user": "anna" },
+    });
+    assert_eq!(upload(by_password).await.status, 401);
+    assert_eq!(published().await, first["master_key"]["keys"]);
+
+    let path = url.strip_prefix(&format!("http://{INSTAGRAM}")).expect("a page of the platform");
+    let page = browser.get(INSTAGRAM, path).await;
+    assert_eq!(browser.fill(INSTAGRAM, &page, "/_linkspan/account/reset-encryption", &[]).await.status, 200);
+    upload(first.clone()).await.ok();
+    upload(again).await.ok();
+    assert_eq!(published().await, second["master_key"]["keys"]);
+    assert_eq!(upload(third).await.status, 401, "the approval is used up");
+    assert_eq!(published().await, second["master_key"]["keys"]);
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! A one-time key is given out once: many claim at the same time, devices upload again what they uploaded before, and
-//! the server is killed in between.
+//! A one-time key is given out once, and a fallback key when there are no others: many claim at the same time, devices
+//! upload again what they uploaded before, and the server is killed in between. All keys are signed, as clients do it.
 //!
 //! `LINKSPAN_CRASH_SEED` chooses the moments and who claims what.
 
@@ -13,7 +13,7 @@ use std::{
 };
 
 use http::Method;
-use linkspan_tests::{Answer, Body, Http, Platform, Server};
+use linkspan_tests::{Answer, Body, Http, Platform, Server, olm::OlmDevice};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ use crate::setting;
 /// How often the server is killed.
 const KILLS: usize = 10;
 /// Claims that are acknowledged before it ends.
-const CLAIMS: usize = 5_000;
+const CLAIMS: usize = 2_000;
 /// Devices, spread over the platforms.
 const DEVICES: usize = 12;
 /// Who claims at the same time.
@@ -31,7 +31,7 @@ const CLAIMERS: usize = 24;
 const UPLOAD: usize = 50;
 /// Keys that a device has waiting before it uploads more.
 const LOW: u64 = 60;
-const ALGORITHM: &str = "curve25519";
+const ALGORITHM: &str = "signed_curve25519";
 
 /// A device whose keys are claimed, as it sees itself.
 struct Device {
@@ -39,14 +39,17 @@ struct Device {
     user_id: String,
     device_id: String,
     token: String,
-    /// Everything it has uploaded, or tried to: key ids and keys.
-    uploaded: BTreeMap<String, String>,
+    olm: OlmDevice,
+    /// Everything it has uploaded, or tried to, in that order: key ids and keys.
+    uploaded: Vec<(String, Value)>,
     /// Uploads that were acknowledged.
     acknowledged: BTreeSet<String>,
+    /// The fallback key that it has: an object of one key, as it was uploaded.
+    fallback: Value,
 }
 
 /// A key that somebody was given: of which device, and which.
-type Claimed = (usize, String);
+type Claimed = (usize, String, Value);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_one_time_key_is_given_out_twice() {
@@ -93,47 +96,103 @@ async fn no_one_time_key_is_given_out_twice() {
         server.restart();
         http.moved(server.addresses());
     }
-    check(&http, &mut devices, claimed, lost.load(Ordering::Relaxed)).await;
+    let lost = lost.load(Ordering::Relaxed);
+    let (fallback, claimed): (Vec<_>, Vec<_>) = claimed.into_iter().partition(|(_, _, key)| is_fallback(key));
+    check_unused(&http, &devices, &fallback, lost).await;
+    check(&http, &mut devices, claimed, lost).await;
+    check_fallback(&http, &mut server, &mut devices).await;
     server.kill();
     for line in server.log() {
         assert!(!line.contains("ERROR") && !line.contains("panicked"), "the server says: {line}");
     }
 }
 
-/// Everything is accounted for: each key was given out once at most, and none is lost but with an answer.
+/// A fallback key that somebody was given is in use, after all the kills as well.
+async fn check_unused(http: &Http, devices: &[Device], fallback: &[Claimed], lost: usize) {
+    for (number, device) in devices.iter().enumerate() {
+        let given: Vec<_> = fallback.iter().filter(|(of, ..)| *of == number).collect();
+        for (_, key_id, key) in &given {
+            assert_eq!(json!({ key_id: key }), device.fallback, "another fallback key");
+        }
+        let unused = has_unused_fallback(http, device).await;
+        assert!(given.is_empty() || !unused, "the fallback key of {} was given out", device.user_id);
+        assert!(!given.is_empty() || unused || lost > 0, "nobody was given the one of {}", device.user_id);
+    }
+    println!("{} times a fallback key was given under load", fallback.len());
+}
+
+/// Everything is accounted for: each key was given out once at most, and none is lost but with an answer. The fallback
+/// key comes when all others are gone.
 async fn check(http: &Http, devices: &mut [Device], mut claimed: Vec<Claimed>, lost: usize) {
     let during = claimed.len();
     for (number, device) in devices.iter().enumerate() {
         // What it uploaded before it uploads again: nothing of it comes back.
-        let all: Value = device.uploaded.iter().map(|(id, key)| (id.clone(), json!(key))).collect();
+        let all: Value = device.uploaded.iter().cloned().collect();
         let before = count(http, device).await;
         let unheard = device.uploaded.len() - device.acknowledged.len();
-        let counts = upload(http, device, all).await.expect("the server is up");
+        let counts = upload(http, device, json!({ "one_time_keys": all })).await.expect("the server is up");
         assert_eq!(counts.status, 200, "{}", counts.json());
         let left = count(http, device).await;
         assert!(left >= before && left - before <= unheard as u64, "keys came back: {before}, then {left}");
-        let mut drained = 0;
-        while let Some(key_id) = claim(http, device, (device.platform, &device.token)).await {
-            claimed.push((number, key_id));
-            drained += 1;
+        for _ in 0..left {
+            let (key_id, key) = claim(http, device).await;
+            assert!(!is_fallback(&key), "there are one-time keys of {} left", device.user_id);
+            claimed.push((number, key_id, key));
         }
-        assert_eq!(drained, left, "the count of {} is wrong", device.user_id);
         assert_eq!(count(http, device).await, 0);
+        let (key_id, key) = claim(http, device).await;
+        assert_eq!(json!({ key_id: key }), device.fallback, "the one-time keys are out");
     }
-    let distinct: BTreeSet<_> = claimed.iter().cloned().collect();
+    let distinct: BTreeSet<_> = claimed.iter().map(|(number, key_id, _)| (*number, key_id)).collect();
     assert_eq!(distinct.len(), claimed.len(), "a key was given out twice");
     let mut missing = 0;
-    for (number, device) in devices.iter().enumerate() {
-        missing += device.uploaded.keys().filter(|id| !distinct.contains(&(number, (*id).clone()))).count();
-        for (_, key_id) in distinct.iter().filter(|(of, _)| *of == number) {
-            assert!(device.uploaded.contains_key(key_id), "{key_id} was never uploaded");
-        }
+    let uploaded: Vec<BTreeMap<_, _>> =
+        devices.iter().map(|it| it.uploaded.iter().cloned().collect()).collect();
+    for (number, keys) in uploaded.iter().enumerate() {
+        missing += keys.keys().filter(|id| !distinct.contains(&(number, *id))).count();
+    }
+    for (number, key_id, key) in &claimed {
+        assert_eq!(uploaded[*number].get(key_id), Some(key), "{key_id} was never uploaded");
     }
     println!(
         "{during} keys claimed under load, {} in all; {missing} gone with {lost} answers",
         claimed.len()
     );
     assert!(missing <= lost, "{missing} keys are gone, and only {lost} answers were lost");
+}
+
+/// That a fallback key is in use, and that another has taken its place, is on disk when it is answered.
+async fn check_fallback(http: &Http, server: &mut Server, devices: &mut [Device]) {
+    let mut anew = || {
+        server.kill();
+        server.restart();
+        http.moved(server.addresses());
+    };
+    anew();
+    let mut replaced = Vec::new();
+    for device in devices.iter_mut() {
+        assert!(!has_unused_fallback(http, device).await, "it was given out before the kill");
+        replaced.push(std::mem::replace(&mut device.fallback, device.olm.fallback_key()));
+        assert_eq!(upload_fallback(http, device, &device.fallback).await, 200);
+    }
+    anew();
+    for (device, replaced) in devices.iter().zip(&replaced) {
+        assert!(has_unused_fallback(http, device).await, "it was uploaded before the kill");
+        assert_eq!(upload_fallback(http, device, replaced).await, 200);
+        let (key_id, key) = claim(http, device).await;
+        assert_eq!(json!({ key_id: key }), device.fallback);
+    }
+    anew();
+    for (device, replaced) in devices.iter().zip(&replaced) {
+        for again in [replaced, &device.fallback] {
+            assert_eq!(upload_fallback(http, device, again).await, 200);
+            assert!(!has_unused_fallback(http, device).await, "what comes again is not new");
+        }
+    }
+}
+
+fn is_fallback(key: &Value) -> bool {
+    key["fallback"] == true
 }
 
 async fn register(http: &Http, number: usize) -> Device {
@@ -146,14 +205,22 @@ async fn register(http: &Http, number: usize) -> Device {
     let answer = http.call(Method::POST, platform, path, None, Body::Json(body)).await;
     let session = answer.expect("the server is up").json();
     let text = |field: &str| session[field].as_str().expect("a session").to_owned();
-    Device {
+    let mut olm = OlmDevice::of(&text("user_id"), &text("device_id"));
+    let fallback = olm.fallback_key();
+    let device = Device {
         platform,
         user_id: text("user_id"),
         device_id: text("device_id"),
         token: text("access_token"),
-        uploaded: BTreeMap::new(),
+        olm,
+        uploaded: Vec::new(),
         acknowledged: BTreeSet::new(),
-    }
+        fallback,
+    };
+    let keys = json!({ "device_keys": device.olm.device_keys(), "fallback_keys": device.fallback });
+    let answer = upload(http, &device, keys).await.expect("the server is up");
+    assert_eq!(answer.status, 200, "{}", answer.json());
+    device
 }
 
 /// Claims keys of one device or of several; returns those that it was told.
@@ -189,7 +256,7 @@ async fn claim_until_killed(
         for number in devices {
             let (user_id, device_id) = &wanted[number];
             let keys = found["one_time_keys"][user_id][device_id].as_object().cloned();
-            claimed.extend(keys.unwrap_or_default().into_iter().map(|(key_id, _)| (number, key_id)));
+            claimed.extend(keys.unwrap_or_default().into_iter().map(|(key_id, key)| (number, key_id, key)));
         }
     }
 }
@@ -207,14 +274,16 @@ async fn upload_until_killed(http: Http, mut device: Device, seed: u64) -> Devic
         }
         let first = device.uploaded.len();
         let fresh = if again { 0 } else { UPLOAD };
-        for number in first..first + fresh {
-            device.uploaded.insert(format!("{ALGORITHM}:{number:06}"), format!("key{number}"));
+        if fresh > 0 {
+            let keys = device.olm.one_time_keys(fresh);
+            device.uploaded.extend(keys.as_object().cloned().expect("keys"));
         }
         // Among them are keys whose upload was never answered, and keys that were given out long ago.
         let from = if again { rng.random_range(0..=first) } else { first.saturating_sub(UPLOAD / 2) };
-        let part: Vec<_> = device.uploaded.iter().skip(from).take(2 * UPLOAD).collect();
-        let ids: Vec<_> = part.iter().map(|(id, _)| (*id).clone()).collect();
-        let body: Value = part.into_iter().map(|(id, key)| (id.clone(), json!(key))).collect();
+        let part: Vec<_> = device.uploaded.iter().skip(from).take(2 * UPLOAD).cloned().collect();
+        let ids: Vec<_> = part.iter().map(|(id, _)| id.clone()).collect();
+        let keys: Value = part.into_iter().collect();
+        let body = json!({ "one_time_keys": keys, "fallback_keys": device.fallback });
         let Ok(answer) = upload(&http, &device, body).await else { return device };
         assert_eq!(answer.status, 200, "{}", answer.json());
         device.acknowledged.extend(ids);
@@ -222,30 +291,44 @@ async fn upload_until_killed(http: Http, mut device: Device, seed: u64) -> Devic
 }
 
 async fn upload(http: &Http, device: &Device, keys: Value) -> Result<Answer, linkspan_tests::Lost> {
-    let body = Body::Json(json!({ "one_time_keys": keys }));
+    let body = Body::Json(keys);
     let path = "/_matrix/client/v3/keys/upload";
     http.call(Method::POST, device.platform, path, Some(&device.token), body).await
+}
+
+async fn upload_fallback(http: &Http, device: &Device, key: &Value) -> u16 {
+    upload(http, device, json!({ "fallback_keys": key })).await.expect("the server is up").status
+}
+
+async fn sync(http: &Http, device: &Device) -> Value {
+    let path = "/_matrix/client/v3/sync?timeout=0";
+    let synced = http.call(Method::GET, device.platform, path, Some(&device.token), Body::Empty).await;
+    synced.expect("the server is up").json()
 }
 
 /// How many keys a device has left, which sync and upload say alike.
 async fn count(http: &Http, device: &Device) -> u64 {
     let counts = upload(http, device, json!({})).await.expect("the server is up").json();
     let uploaded = counts["one_time_key_counts"][ALGORITHM].as_u64().unwrap_or(0);
-    let path = "/_matrix/client/v3/sync?timeout=0";
-    let synced = http.call(Method::GET, device.platform, path, Some(&device.token), Body::Empty).await;
-    let synced = synced.expect("the server is up").json();
+    let synced = sync(http, device).await;
     assert_eq!(synced["device_one_time_keys_count"][ALGORITHM].as_u64().unwrap_or(0), uploaded);
     uploaded
 }
 
-/// One key of a device; None: it has none left.
-async fn claim(http: &Http, device: &Device, (platform, token): (Platform, &str)) -> Option<String> {
+async fn has_unused_fallback(http: &Http, device: &Device) -> bool {
+    let unused = sync(http, device).await["device_unused_fallback_key_types"].clone();
+    assert!(unused == json!([]) || unused == json!([ALGORITHM]), "{unused}");
+    unused != json!([])
+}
+
+/// One key of a device, as its user is given it.
+async fn claim(http: &Http, device: &Device) -> (String, Value) {
     let body = json!({ "one_time_keys": { &device.user_id: { &device.device_id: ALGORITHM } } });
     let path = "/_matrix/client/v3/keys/claim";
-    let answer = http.call(Method::POST, platform, path, Some(token), Body::Json(body)).await;
+    let answer = http.call(Method::POST, device.platform, path, Some(&device.token), Body::Json(body)).await;
     let answer = answer.expect("the server is up");
     assert_eq!(answer.status, 200, "{}", answer.json());
     let found = answer.json();
-    let keys = found["one_time_keys"][&device.user_id][&device.device_id].as_object()?.clone();
-    keys.into_iter().next().map(|(key_id, _)| key_id)
+    let keys = found["one_time_keys"][&device.user_id][&device.device_id].as_object().cloned();
+    keys.and_then(|keys| keys.into_iter().next()).expect("there is a fallback key at least")
 }

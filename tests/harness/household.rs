@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     INSTAGRAM, MESSENGER, PASSWORD, Server,
     http1::{Answer, Client, Request},
+    olm::OlmDevice,
     table::Entry,
 };
 
@@ -240,11 +241,10 @@ impl Household {
             "session_data": { "secret": SECRET },
         });
         does("PUT", &format!("/v3/room_keys/keys/{room}/session?version=1"), key);
+        let dream_keys = OlmDevice::of(&user, "DREAM").device_keys();
         let dream = json!({
             "device_id": "DREAM",
-            "device_keys": {
-                "user_id": user, "device_id": "DREAM", "keys": {}, "algorithms": [], "signatures": {},
-            },
+            "device_keys": dream_keys,
             "device_data": {
                 "algorithm": "org.matrix.msc3814.v2", "device_pickle": SECRET, "nonce": "n",
             },
@@ -275,6 +275,7 @@ impl Household {
             ("refresh_token", anna.refresh_token.clone()),
             ("auth", auth.to_string()),
             ("device", anna.device_id.clone()),
+            ("dream", dream_keys.to_string()),
             ("room", room.clone()),
             ("event", event),
             ("delayed", text(&delayed["delay_id"])),

@@ -1,11 +1,12 @@
 //! What black-box tests share: the server as a program of its own, which may be killed, requests to it, people
-//! with secrets, and the table of how every endpoint is called.
+//! with secrets, their keys, and the table of how every endpoint is called.
 //!
 //! It must not know what a test is about, and asks the server nothing but over HTTP.
 
 pub mod household;
 mod http;
 pub mod http1;
+pub mod olm;
 mod server;
 #[path = "../walls/table.rs"]
 pub mod table;

@@ -593,8 +593,7 @@ fn keys() -> Vec<Entry> {
         post("create_backup_version", "/v3/room_keys/version").body(VERSION).others(OK),
         put("put_dehydrated_device", "/unstable/org.matrix.msc3814.v1/dehydrated_device")
             .body(
-                r#"{"device_id": "DREAM", "device_keys": {"user_id": "{user}", "device_id": "DREAM", "keys": {},
-                    "algorithms": [], "signatures": {}},
+                r#"{"device_id": "DREAM", "device_keys": {dream},
                     "device_data": {"algorithm": "org.matrix.msc3814.v2", "device_pickle": "p", "nonce": "n"}}"#,
             )
             .others(INVALID_PARAM),

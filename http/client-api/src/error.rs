@@ -83,11 +83,12 @@ impl ApiError {
 
     /// An error of OAuth that its RFCs have no code for: the accounts' refusals, and failures.
     pub(crate) fn from_oauth(error: &linkspan_oauth::OAuthError) -> Self {
-        use linkspan_accounts::AccountsError::{Deactivated, TooMany};
+        use linkspan_accounts::AccountsError::{Deactivated, DeviceDeparting, Locked, TooMany};
+        use linkspan_oauth::OAuthError::Accounts;
         match error {
-            linkspan_oauth::OAuthError::Accounts(error @ (Deactivated | TooMany(_))) => {
-                Self::forbidden(error.to_string())
-            }
+            Accounts(error @ (Deactivated | TooMany(_))) => Self::forbidden(error.to_string()),
+            Accounts(Locked) => Locked.into(),
+            Accounts(DeviceDeparting) => DeviceDeparting.into(),
             error => Self::internal(error),
         }
     }
@@ -182,6 +183,9 @@ impl From<AccountsError> for ApiError {
             AccountsError::Interactive(info) => Self::Uiaa(info),
             AccountsError::Forbidden(_) | AccountsError::TooMany(_) => Self::forbidden(message),
             AccountsError::Locked => Self::unauthorized(ErrorKind::UserLocked, message),
+            AccountsError::DeviceDeparting => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Unknown, message)
+            }
             AccountsError::Suspended => Self::new(StatusCode::FORBIDDEN, ErrorKind::UserSuspended, message),
             AccountsError::Deactivated => {
                 Self::new(StatusCode::FORBIDDEN, ErrorKind::UserDeactivated, message)
@@ -242,6 +246,7 @@ impl From<KeysError> for ApiError {
                 Self::new(StatusCode::FORBIDDEN, kind, message)
             }
             KeysError::BadSignature(_) => Self::bad_request(custom_kind("M_INVALID_SIGNATURE"), message),
+            KeysError::ReplacesIdentity => Self::forbidden(message),
             KeysError::NotFound(_) => Self::not_found(message),
             KeysError::TooLarge(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge, message),
             KeysError::Accounts(error) => error.into(),

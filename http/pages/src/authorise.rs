@@ -3,7 +3,7 @@
 
 use http::StatusCode;
 use linkspan_client_api::AUTHORIZATION_PAGE;
-use linkspan_oauth::{Authorisation, AuthorisationRequest, BrowserSession, Client, Refusal};
+use linkspan_oauth::{Authorisation, AuthorisationRequest, BrowserSession, Client, Refusal, ReturnAddress};
 use maud::{Markup, html};
 use url::Url;
 
@@ -18,12 +18,8 @@ pub(crate) async fn show(visit: Visit) -> Shown {
     let back = format!("{AUTHORIZATION_PAGE}?{}", visit.query.without("prompt"));
     let prompts: Vec<&str> = visit.query.text("prompt").split(' ').collect();
     if prompts.contains(&"none") {
-        let location = asked.return_address.with_error(
-            &visit.issuer(),
-            "interaction_required",
-            "the user has to be asked",
-        );
-        return Ok(redirect(&location));
+        let address = &asked.return_address;
+        return Err(tell_client(&visit, address, "interaction_required", "the user has to be asked"));
     }
     if prompts.contains(&"create") {
         return Ok(redirect(&with_value(register::PATH, "next", &back)));
@@ -65,8 +61,29 @@ async fn check(visit: &Visit) -> Result<Authorisation, Stop> {
         }
         Err(Refusal::ToClient(address, error)) => {
             let code = error.code().unwrap_or("server_error");
-            Err(Stop::Redirect(address.with_error(&visit.issuer(), code, &error.to_string())))
+            Err(tell_client(visit, &address, code, &error.to_string()))
         }
+    }
+}
+
+/// Has the browser go back to the client with an error. Anybody may register a client, and lead people here by a link:
+/// who has not logged in here is asked first (RFC 9700, section 4.11.2).
+fn tell_client(visit: &Visit, address: &ReturnAddress, code: &str, description: &str) -> Stop {
+    let location = address.with_error(&visit.issuer(), code, description);
+    if visit.session.is_some() {
+        return Stop::Redirect(location);
+    }
+    let page = Page::card(
+        "That did not work",
+        html! {
+            h1 { "That did not work" }
+            p { "The client asked for something that cannot be answered: " (description) "." }
+            p.aside { a href=(location) rel="noreferrer noopener" { "Go back to " (place(&address.redirect_uri)) } }
+        },
+    );
+    match visit.show_leading(StatusCode::BAD_REQUEST, &page, "") {
+        Ok(response) => Stop::Instead(Box::new(response)),
+        Err(stop) => stop,
     }
 }
 

@@ -66,7 +66,7 @@ pub(crate) async fn log_in(visit: Visit, form: Values) -> Shown {
         Err(OAuthError::Accounts(AccountsError::Forbidden(_))) => {
             visit.show_again(&page(&visit, &next, &user, Some("Wrong user name or password.")))
         }
-        Err(OAuthError::Accounts(error @ AccountsError::Deactivated)) => {
+        Err(OAuthError::Accounts(error @ (AccountsError::Deactivated | AccountsError::Locked))) => {
             visit.show_again(&page(&visit, &next, &user, Some(&error.to_string())))
         }
         Err(error) => Err(failed(error)),

@@ -37,6 +37,8 @@ pub(crate) enum Stop {
     Redirect(String),
     /// A page says why.
     Refused(StatusCode, String),
+    /// Another page.
+    Instead(Box<Response>),
     /// The log has the cause.
     Failed,
 }
@@ -299,6 +301,7 @@ fn answer(shown: Shown, platform: Option<Arc<Platform>>) -> Response {
     let (status, why) = match shown {
         Ok(response) => return response,
         Err(Stop::Redirect(location)) => return redirect(&location),
+        Err(Stop::Instead(response)) => return *response,
         Err(Stop::Refused(status, why)) => (status, why),
         Err(Stop::Failed) => {
             (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong here. Try again later.".to_owned())

@@ -61,7 +61,7 @@ impl Accounts {
                 let account = check_active(self.store.get::<AccountsTable>(&user_key).await?)?;
                 let known = self.store.get::<Devices>(&key).await?;
                 if known.is_none() {
-                    self.check_device_count(&user_id).await?;
+                    self.check_new_device(&mut writes, &key).await?;
                 }
                 writes.expect::<AccountsTable>(&user_key, &account);
                 let client_id = Some(client_id.as_str());

@@ -3,7 +3,7 @@
 
 use linkspan_storage::{
     Range, StorageError, WriteSet,
-    catalogue::{DepartedDevices, DeviceKey, Devices},
+    catalogue::{Accounts as AccountsTable, DepartedDevices, DeviceKey, Devices, UserKey},
     records::DeviceRecord,
 };
 use ruma::{OwnedDeviceId, OwnedUserId, api::client::uiaa::AuthData};
@@ -12,7 +12,8 @@ use crate::{
     Accounts, AccountsError,
     interactive::{PASSWORD_FLOWS, Purpose},
     log_in::{
-        MAX_DEVICES, NewDevice, check_device, check_device_name, delete_tokens, refresh_tokens_of, tokens_of,
+        MAX_DEVICES, NewDevice, check_active, check_device, check_device_name, delete_tokens,
+        refresh_tokens_of, tokens_of,
     },
     token::{hash_token, new_token},
 };
@@ -109,41 +110,82 @@ impl Accounts {
         Ok(keys.into_iter().map(|key| key.device_id).collect())
     }
 
-    /// Makes a device that no client is logged in as; one that is there already stays as it is.
-    pub async fn create_dehydrated_device(
+    /// Puts a device that no client is logged in as into a write-set. One that is there already stays as it is; a device
+    /// that a client has logged in as is refused.
+    pub async fn put_dehydrated_device(
+        &self,
+        writes: &mut WriteSet,
+        user_id: &OwnedUserId,
+        device: &NewDevice,
+        now_ts: u64,
+    ) -> Result<(), AccountsError> {
+        check_device(device)?;
+        let user_key = UserKey { user_id: user_id.clone() };
+        let account = check_active(self.store.get::<AccountsTable>(&user_key).await?)?;
+        writes.expect::<AccountsTable>(&user_key, &account);
+        let device_id = device.device_id.clone().ok_or(AccountsError::MissingParam("device_id"))?;
+        let key = DeviceKey { user_id: user_id.clone(), device_id };
+        match self.store.get::<Devices>(&key).await? {
+            Some(known) if known.dehydrated => writes.expect::<Devices>(&key, &known),
+            Some(_) => return Err(AccountsError::InvalidParam("a client has logged in as this device")),
+            None => {
+                self.check_new_device(writes, &key).await?;
+                let record = DeviceRecord {
+                    display_name: device.display_name.clone(),
+                    created_ts: now_ts,
+                    last_seen_ts: now_ts,
+                    last_seen_ip: None,
+                    // Of a token that nobody has.
+                    access_token: hash_token(&new_token("")),
+                    refresh_token: None,
+                    previous_access_token: None,
+                    previous_refresh_token: None,
+                    client_id: None,
+                    refresh_family: None,
+                    dehydrated: true,
+                };
+                writes.expect_absent::<Devices>(&key);
+                writes.put::<Devices>(&key, &record);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there is such a device of a user, and no client has ever logged in as it.
+    pub async fn is_dehydrated(
         &self,
         user_id: &OwnedUserId,
         device_id: &OwnedDeviceId,
-        display_name: Option<String>,
-        now_ts: u64,
-    ) -> Result<(), AccountsError> {
-        let device = NewDevice { device_id: Some(device_id.clone()), display_name, ..NewDevice::default() };
-        check_device(&device)?;
-        self.check_device_count(user_id).await?;
+    ) -> Result<bool, AccountsError> {
         let key = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
-        self.store
-            .update(async || {
-                let mut writes = WriteSet::new();
-                if !self.store.contains::<Devices>(&key).await? {
-                    let record = DeviceRecord {
-                        display_name: device.display_name.clone(),
-                        created_ts: now_ts,
-                        last_seen_ts: now_ts,
-                        last_seen_ip: None,
-                        // Of a token that nobody has.
-                        access_token: hash_token(&new_token("")),
-                        refresh_token: None,
-                        previous_access_token: None,
-                        previous_refresh_token: None,
-                        client_id: None,
-                        refresh_family: None,
-                    };
-                    writes.expect_absent::<Devices>(&key);
-                    writes.put::<Devices>(&key, &record);
-                }
-                Ok::<_, AccountsError>((writes, ()))
-            })
-            .await
+        Ok(self.store.get::<Devices>(&key).await?.is_some_and(|device| device.dehydrated))
+    }
+
+    /// Removes a device, unless a client has logged in as it.
+    pub async fn remove_dehydrated_device(
+        &self,
+        user_id: &OwnedUserId,
+        device_id: &OwnedDeviceId,
+    ) -> Result<Option<DeviceRemoved>, AccountsError> {
+        self.remove_device_if(user_id, device_id, |device| device.dehydrated).await
+    }
+
+    /// Refuses if a user cannot have one more device, or not this one yet, and has a write-set hold only while that
+    /// stays so: who keeps something for the one that had the id before is still removing it.
+    pub(crate) async fn check_new_device(
+        &self,
+        writes: &mut WriteSet,
+        key: &DeviceKey,
+    ) -> Result<(), AccountsError> {
+        let devices = self.store.keys::<Devices>(Range::prefix((&key.user_id,)).limit(MAX_DEVICES)).await?;
+        if devices.len() >= MAX_DEVICES {
+            return Err(AccountsError::TooMany("devices"));
+        }
+        if self.store.contains::<DepartedDevices>(key).await? {
+            return Err(AccountsError::DeviceDeparting);
+        }
+        writes.expect_absent::<DepartedDevices>(key);
+        Ok(())
     }
 
     /// The devices that are gone, but for which others still keep something: a stop came in between.
@@ -171,27 +213,36 @@ impl Accounts {
     ) -> Result<Vec<DeviceRemoved>, AccountsError> {
         let mut all_removed = Vec::new();
         for device_id in device_ids {
-            let key = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
-            let removed = self
-                .store
-                .update(async || {
-                    let mut writes = WriteSet::new();
-                    let device = self.store.get::<Devices>(&key).await?;
-                    if let Some(device) = &device {
-                        writes.expect::<Devices>(&key, device);
-                        writes.delete::<Devices>(&key);
-                        writes.put::<DepartedDevices>(&key, &());
-                        delete_tokens(&mut writes, user_id, tokens_of(device), refresh_tokens_of(device));
-                    }
-                    Ok::<_, AccountsError>((writes, device))
-                })
-                .await?;
-            if let Some(device) = removed {
-                self.shared.sessions.forget(tokens_of(&device));
-                all_removed.push(DeviceRemoved { user_id: key.user_id, device_id: key.device_id });
-            }
+            all_removed.extend(self.remove_device_if(user_id, device_id, |_| true).await?);
         }
         Ok(all_removed)
+    }
+
+    async fn remove_device_if(
+        &self,
+        user_id: &OwnedUserId,
+        device_id: &OwnedDeviceId,
+        wanted: impl Fn(&DeviceRecord) -> bool,
+    ) -> Result<Option<DeviceRemoved>, AccountsError> {
+        let key = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
+        let removed = self
+            .store
+            .update(async || {
+                let mut writes = WriteSet::new();
+                let device = self.store.get::<Devices>(&key).await?.filter(&wanted);
+                if let Some(device) = &device {
+                    writes.expect::<Devices>(&key, device);
+                    writes.delete::<Devices>(&key);
+                    writes.put::<DepartedDevices>(&key, &());
+                    delete_tokens(&mut writes, user_id, tokens_of(device), refresh_tokens_of(device));
+                }
+                Ok::<_, AccountsError>((writes, device))
+            })
+            .await?;
+        Ok(removed.map(|device| {
+            self.shared.sessions.forget(tokens_of(&device));
+            DeviceRemoved { user_id: key.user_id, device_id: key.device_id }
+        }))
     }
 }
 

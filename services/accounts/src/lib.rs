@@ -91,6 +91,9 @@ pub enum AccountsError {
     /// The account was deactivated.
     #[error("this account has been deactivated")]
     Deactivated,
+    /// What was kept for a device that is gone is just being removed, so nobody can log in as it yet.
+    #[error("what is left of the device that had this id is being removed: try again")]
+    DeviceDeparting,
     /// The name is not one that an account of this platform can have.
     #[error("{0}")]
     InvalidUsername(&'static str),

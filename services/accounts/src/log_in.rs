@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use linkspan_platforms::Platform;
 use linkspan_storage::{
-    Range, WriteSet,
+    WriteSet,
     catalogue::{
         AccessTokens, Accounts as AccountsTable, DeviceKey, Devices, PlatformHashKey, RefreshTokens, UserKey,
     },
@@ -118,10 +118,12 @@ impl Accounts {
             None => None,
         };
         let deactivated = account.as_ref().is_some_and(|account| account.deactivated);
+        let locked = account.as_ref().is_some_and(|account| account.locked);
         let hash = account.and_then(|account| account.password_hash);
         let right = self.shared.passwords.verify(password, hash).await?;
         match user_id {
             _ if deactivated => Err(AccountsError::Deactivated),
+            Some(_) if right && locked => Err(AccountsError::Locked),
             Some(user_id) if right => Ok(user_id),
             _ => Err(AccountsError::Forbidden("wrong user name or password")),
         }
@@ -144,10 +146,10 @@ impl Accounts {
                 let account = self.store.get::<AccountsTable>(&user_key).await?;
                 let account = check_active(account)?;
                 let known = self.store.get::<Devices>(&key).await?;
-                if known.is_none() {
-                    self.check_device_count(&user_id).await?;
-                }
                 let mut writes = WriteSet::new();
+                if known.is_none() {
+                    self.check_new_device(&mut writes, &key).await?;
+                }
                 writes.expect::<AccountsTable>(&user_key, &account);
                 let logged_in = put_device(&mut writes, &key, known.as_ref(), &device, None, now_ts);
                 Ok::<_, AccountsError>((writes, (logged_in, known.map(|device| tokens_of(&device)))))
@@ -155,11 +157,6 @@ impl Accounts {
             .await?;
         self.shared.sessions.forget(gone.into_iter().flatten());
         Ok(logged_in)
-    }
-
-    pub(crate) async fn check_device_count(&self, user_id: &OwnedUserId) -> Result<(), AccountsError> {
-        let devices = self.store.keys::<Devices>(Range::prefix((user_id,)).limit(MAX_DEVICES)).await?;
-        if devices.len() < MAX_DEVICES { Ok(()) } else { Err(AccountsError::TooMany("devices")) }
     }
 }
 
@@ -223,6 +220,7 @@ pub(crate) fn put_device(
         previous_refresh_token: None,
         client_id: client_id.map(str::to_owned),
         refresh_family,
+        dehydrated: false,
     };
     writes.put::<Devices>(key, &record);
     LoggedIn {

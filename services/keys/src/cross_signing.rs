@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use linkspan_storage::{
     Json, Range, WriteSet,
-    catalogue::{CrossSigningKeys, DeviceKey, KeySignatureKey, KeySignatures, UserNameKey},
+    catalogue::{CrossSigningKeys, DeviceKey, Devices, KeySignatureKey, KeySignatures, UserNameKey},
     records::KeySignatureRecord,
 };
 use ruma::OwnedUserId;
@@ -13,7 +13,7 @@ use ruma::OwnedUserId;
 use crate::{
     Keys, KeysError, Result,
     device_keys::fingerprint,
-    signed_json::{ED25519, SignedJson},
+    signed_json::{ED25519, SignedJson, is_public_key},
 };
 
 /// The greatest JSON of a key, in bytes.
@@ -55,7 +55,7 @@ pub type SignatureFailures = BTreeMap<OwnedUserId, BTreeMap<String, KeysError>>;
 
 impl Keys {
     /// Whether publishing these keys changes an identity that the user has already, and so has to be proved.
-    pub async fn replaces_identity(&self, user_id: &OwnedUserId, identity: &Identity) -> Result<bool> {
+    async fn replaces_identity(&self, user_id: &OwnedUserId, identity: &Identity) -> Result<bool> {
         if self.cross_signing_key(user_id, Usage::Master).await?.is_none() {
             return Ok(false);
         }
@@ -71,10 +71,19 @@ impl Keys {
         Ok(false)
     }
 
-    /// Publishes cross-signing keys of a user, who has proved who it is if that [replaces](Self::replaces_identity) others.
-    pub async fn upload_identity(&self, user_id: &OwnedUserId, identity: &Identity) -> Result<()> {
+    /// Publishes cross-signing keys of a user. Refuses with [`KeysError::ReplacesIdentity`] if that changes an identity
+    /// that the user has already, unless the user has proved who it is.
+    pub async fn upload_identity(
+        &self,
+        user_id: &OwnedUserId,
+        identity: &Identity,
+        proved: bool,
+    ) -> Result<()> {
         self.store
             .update(async || {
+                if !proved && self.replaces_identity(user_id, identity).await? {
+                    return Err(KeysError::ReplacesIdentity);
+                }
                 let mut writes = WriteSet::new();
                 let changed = self.put_identity(&mut writes, user_id, identity).await?;
                 if changed {
@@ -91,15 +100,21 @@ impl Keys {
         user_id: &OwnedUserId,
         identity: &Identity,
     ) -> Result<bool> {
-        let stored_master = self.cross_signing_key(user_id, Usage::Master).await?;
-        let uploaded = identity.master_key.as_deref().map(SignedJson::parse).transpose()?;
-        let master = uploaded.or(stored_master);
-        let master = master.ok_or(KeysError::Missing("a master key has to come first"))?;
+        let master = match identity.master_key.as_deref() {
+            Some(uploaded) => SignedJson::parse(uploaded)?,
+            None => {
+                let row = identity_row(user_id, Usage::Master);
+                let stored = self.store.get::<CrossSigningKeys>(&row).await?;
+                let stored = stored.ok_or(KeysError::Missing("a master key has to come first"))?;
+                writes.expect::<CrossSigningKeys>(&row, &stored);
+                SignedJson::parse(&stored.0)?
+            }
+        };
         let (master_id, master_key) = public_key(&master)?;
         let mut changed = false;
         for (usage, json) in identity.by_usage() {
             let Some(json) = json else { continue };
-            let mut key = self.check_cross_signing_key(user_id, usage, json).await?;
+            let mut key = self.check_cross_signing_key(writes, user_id, usage, json).await?;
             match usage {
                 Usage::Master => self.keep_device_signatures(user_id, &mut key).await?,
                 _ => {
@@ -109,7 +124,7 @@ impl Keys {
                     });
                 }
             }
-            let row = UserNameKey { user_id: user_id.clone(), name: usage.name().to_owned() };
+            let row = identity_row(user_id, usage);
             let stored = self.store.get::<CrossSigningKeys>(&row).await?;
             let new = Json(key.to_json());
             if stored.as_ref() == Some(&new) {
@@ -127,6 +142,7 @@ impl Keys {
 
     async fn check_cross_signing_key(
         &self,
+        writes: &mut WriteSet,
         user_id: &OwnedUserId,
         usage: Usage,
         json: &str,
@@ -143,14 +159,29 @@ impl Keys {
             return Err(KeysError::Invalid(format!("usage does not say {}", usage.name())));
         }
         let (key_id, public) = public_key(&key)?;
-        if key_id.strip_prefix(ED25519) != Some(&public) {
+        if key_id.strip_prefix(ED25519) != Some(&public) || !is_public_key(&public) {
             return Err(KeysError::Invalid("the id of the key is not its public part".into()));
         }
         let as_device = DeviceKey { user_id: user_id.clone(), device_id: public.into() };
         if self.accounts.device(user_id, &as_device.device_id).await?.is_some() {
             return Err(KeysError::Invalid("the key is the same as the id of a device".into()));
         }
+        writes.expect_absent::<Devices>(&as_device);
         Ok(key)
+    }
+
+    /// Refuses a device whose id is a cross-signing key of its user: a signature names either in the same way.
+    pub(crate) async fn check_no_identity(&self, device: &DeviceKey) -> Result<()> {
+        for usage in [Usage::Master, Usage::SelfSigning, Usage::UserSigning] {
+            let key = self.cross_signing_key(&device.user_id, usage).await?;
+            let public = key.map(|key| public_key(&key)).transpose()?.map(|(_, public)| public);
+            if public.is_some_and(|public| device.device_id == *public) {
+                return Err(KeysError::Invalid(
+                    "the id of the device is the same as a cross-signing key".into(),
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Keeps of a master key's signatures those that the user's own devices made.
@@ -330,8 +361,7 @@ impl Keys {
         user_id: &OwnedUserId,
         usage: Usage,
     ) -> Result<Option<SignedJson>> {
-        let row = UserNameKey { user_id: user_id.clone(), name: usage.name().to_owned() };
-        let stored = self.store.get::<CrossSigningKeys>(&row).await?;
+        let stored = self.store.get::<CrossSigningKeys>(&identity_row(user_id, usage)).await?;
         stored.map(|Json(json)| SignedJson::parse(&json)).transpose()
     }
 
@@ -366,6 +396,10 @@ impl Identity {
             (Usage::UserSigning, self.user_signing_key.as_deref()),
         ]
     }
+}
+
+fn identity_row(user_id: &OwnedUserId, usage: Usage) -> UserNameKey {
+    UserNameKey { user_id: user_id.clone(), name: usage.name().to_owned() }
 }
 
 /// The id and the public part of the one key that a cross-signing key has.

@@ -2,11 +2,11 @@
 //! log-in takes up.
 //! <https://github.com/matrix-org/matrix-spec-proposals/pull/3814>
 
-use linkspan_accounts::DeviceRemoved;
+use linkspan_accounts::{DeviceRemoved, NewDevice};
 use linkspan_inbox::ToDeviceMessage;
 use linkspan_storage::{
     Position, WriteSet,
-    catalogue::{DehydratedDevices, UserKey},
+    catalogue::{DehydratedDevices, DeviceKey, UserKey},
     records::DehydratedDeviceRecord,
 };
 use ruma::{OwnedDeviceId, OwnedUserId};
@@ -26,7 +26,8 @@ pub struct DehydratedDevice {
 }
 
 impl Keys {
-    /// Puts a dehydrated device in the place of the one that the user has; returns the devices that are gone for it.
+    /// Puts a dehydrated device in the place of the one that the user has; returns the one that is gone for it. A device
+    /// that a client has logged in as never becomes one.
     pub async fn put_dehydrated_device(
         &self,
         user_id: &OwnedUserId,
@@ -34,29 +35,37 @@ impl Keys {
         display_name: Option<String>,
         upload: &Upload,
         now_ts: u64,
-    ) -> Result<Vec<DeviceRemoved>> {
+    ) -> Result<Option<DeviceRemoved>> {
         if device.device_data.len() > MAX_JSON_BYTES {
             return Err(KeysError::TooLarge(format!("device_data has more than {MAX_JSON_BYTES} bytes")));
         }
         if upload.device_keys.is_none() {
             return Err(KeysError::Missing("device_keys are needed"));
         }
-        let mut replaced = self.dehydrated_device(user_id).await?;
-        if replaced.as_ref().is_some_and(|old| old.device_id == device.device_id) {
-            replaced = None;
-        }
-        self.accounts.create_dehydrated_device(user_id, &device.device_id, display_name, now_ts).await?;
-        self.upload(user_id, &device.device_id, upload).await?;
-        let mut writes = WriteSet::new();
-        let record = DehydratedDeviceRecord {
-            device_id: device.device_id.clone(),
-            device_data: device.device_data.clone(),
-        };
-        writes.put::<DehydratedDevices>(&UserKey { user_id: user_id.clone() }, &record);
-        self.store.commit(writes).await.map_err(linkspan_storage::StorageError::from)?;
-        match replaced {
-            Some(old) => Ok(self.accounts.remove_devices(user_id, &[old.device_id]).await?),
-            None => Ok(Vec::new()),
+        let DehydratedDevice { device_id, device_data } = device.clone();
+        let key = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
+        let row = UserKey { user_id: user_id.clone() };
+        let record = DehydratedDeviceRecord { device_id: device_id.clone(), device_data };
+        let new = NewDevice { device_id: Some(device_id.clone()), display_name, ..NewDevice::default() };
+        let before = self
+            .store
+            .update(async || {
+                let mut writes = WriteSet::new();
+                self.accounts.put_dehydrated_device(&mut writes, user_id, &new, now_ts).await?;
+                self.put_upload(&mut writes, &key, upload).await?;
+                let before = self.store.get::<DehydratedDevices>(&row).await?;
+                match &before {
+                    Some(before) => writes.expect::<DehydratedDevices>(&row, before),
+                    None => writes.expect_absent::<DehydratedDevices>(&row),
+                }
+                writes.put::<DehydratedDevices>(&row, &record);
+                Ok::<_, KeysError>((writes, before))
+            })
+            .await?;
+        self.shared.counts.forget(&key);
+        match before.filter(|before| before.device_id != device_id) {
+            Some(before) => Ok(self.accounts.remove_dehydrated_device(user_id, &before.device_id).await?),
+            None => Ok(None),
         }
     }
 
@@ -65,19 +74,28 @@ impl Keys {
         let row = UserKey { user_id: user_id.clone() };
         let stored = self.store.get::<DehydratedDevices>(&row).await?;
         let Some(DehydratedDeviceRecord { device_id, device_data }) = stored else { return Ok(None) };
-        // Its owner may have removed it as any other device.
-        let exists = self.accounts.device(user_id, &device_id).await?.is_some();
-        Ok(exists.then_some(DehydratedDevice { device_id, device_data }))
+        // A client may have logged in as it since, and what is removed is gone before this row is.
+        let is_dehydrated = self.accounts.is_dehydrated(user_id, &device_id).await?;
+        Ok(is_dehydrated.then_some(DehydratedDevice { device_id, device_data }))
     }
 
     /// Removes the user's dehydrated device; None: there is none.
     pub async fn delete_dehydrated_device(&self, user_id: &OwnedUserId) -> Result<Option<DeviceRemoved>> {
-        let Some(device) = self.dehydrated_device(user_id).await? else { return Ok(None) };
-        let removed = self.accounts.remove_devices(user_id, &[device.device_id]).await?;
-        let mut writes = WriteSet::new();
-        writes.delete::<DehydratedDevices>(&UserKey { user_id: user_id.clone() });
-        self.store.commit(writes).await.map_err(linkspan_storage::StorageError::from)?;
-        Ok(removed.into_iter().next())
+        match self.dehydrated_device(user_id).await? {
+            Some(device) => Ok(self.accounts.remove_dehydrated_device(user_id, &device.device_id).await?),
+            None => Ok(None),
+        }
+    }
+
+    /// Has a device that is gone count as dehydrated no longer.
+    pub(crate) async fn forget_dehydrated(&self, writes: &mut WriteSet, device: &DeviceKey) -> Result<()> {
+        let row = UserKey { user_id: device.user_id.clone() };
+        let stored = self.store.get::<DehydratedDevices>(&row).await?;
+        if let Some(stored) = stored.filter(|stored| stored.device_id == device.device_id) {
+            writes.expect::<DehydratedDevices>(&row, &stored);
+            writes.delete::<DehydratedDevices>(&row);
+        }
+        Ok(())
     }
 
     /// The messages for the dehydrated device after `since`, oldest first, and up to where that is all. They stay until

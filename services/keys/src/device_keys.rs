@@ -9,7 +9,7 @@ use ruma::{OwnedDeviceId, OwnedUserId};
 
 use crate::{
     Keys, KeysError, Result,
-    signed_json::{ED25519, SignedJson},
+    signed_json::{CURVE25519, ED25519, SignedJson, is_public_key},
 };
 
 /// Keys that one device may publish.
@@ -65,9 +65,14 @@ impl Keys {
             return Err(invalid("a key id does not name the device"));
         }
         let own_key_id = format!("{ED25519}{}", device.device_id);
-        if let Some(own_key) = fingerprint(&keys, &device.device_id) {
-            keys.check_signature(&device.user_id, &own_key_id, own_key)?;
+        let own_key = keys.public_key(&own_key_id).filter(|key| is_public_key(key));
+        let own_key = own_key.ok_or_else(|| invalid("there is no Ed25519 key of the device"))?;
+        let agreement_key = keys.public_key(&format!("{CURVE25519}{}", device.device_id));
+        if !agreement_key.is_some_and(is_public_key) {
+            return Err(invalid("there is no Curve25519 key of the device"));
         }
+        keys.check_signature(&device.user_id, &own_key_id, own_key)?;
+        self.check_no_identity(device).await?;
         let identity = self.self_signing_key(&device.user_id).await?;
         let by_identity =
             identity.filter(|(key_id, key)| keys.check_signature(&device.user_id, key_id, key).is_ok());
@@ -90,6 +95,7 @@ impl Keys {
                     writes.delete::<DeviceKeys>(&device);
                     self.tell_sharers(&mut writes, user_id).await?;
                 }
+                self.forget_dehydrated(&mut writes, &device).await?;
                 let signatures = Range::<KeySignatures>::prefix((user_id, &device_id.to_string()));
                 for key in self.store.keys(signatures).await? {
                     writes.delete::<KeySignatures>(&key);
@@ -153,14 +159,13 @@ impl Keys {
 
 /// The Ed25519 key of a device.
 pub(crate) fn fingerprint<'a>(keys: &'a SignedJson, device_id: &OwnedDeviceId) -> Option<&'a str> {
-    let own = format!("{ED25519}{device_id}");
-    keys.public_keys().find(|(key_id, _)| *key_id == own).map(|(_, key)| key)
+    keys.public_key(&format!("{ED25519}{device_id}"))
 }
 
 /// Other clients take a device whose identity changes for an attack, so it cannot.
 fn check_same_identity(before: &SignedJson, after: &SignedJson) -> Result<()> {
     for (key_id, key) in before.public_keys() {
-        if after.public_keys().any(|(other_id, other)| other_id == key_id && other != key) {
+        if after.public_key(key_id) != Some(key) {
             return Err(KeysError::Invalid(format!(
                 "this device has published another {key_id}; log in as a new device"
             )));

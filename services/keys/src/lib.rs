@@ -46,6 +46,9 @@ pub enum KeysError {
     /// A signature is missing or wrong.
     #[error("{0}")]
     BadSignature(String),
+    /// The user has another identity already: to replace it, more has to be proved.
+    #[error("this replaces the cross-signing keys of the account")]
+    ReplacesIdentity,
     /// There is no such thing.
     #[error("{0}")]
     NotFound(&'static str),

@@ -2,7 +2,7 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#one-time-and-fallback-keys>
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -23,13 +23,16 @@ use sha2::{Digest, Sha256};
 use crate::{
     Keys, KeysError, Result,
     device_keys::fingerprint,
-    signed_json::{ED25519, SignedJson},
+    signed_json::{ED25519, SignedJson, is_public_key},
 };
 
 /// One-time keys that a device may have waiting.
 const MAX_ONE_TIME_KEYS: usize = 1_000;
 /// Fallback keys that a device may have, one for each algorithm.
 const MAX_FALLBACK_KEYS: usize = 10;
+/// Fallback keys that are remembered when others have taken their place: what is uploaded again, because its answer
+/// got lost, is mostly the last one.
+const REMEMBERED_FALLBACK_KEYS: usize = 32;
 /// The greatest JSON of a key, in bytes.
 const MAX_JSON_BYTES: usize = 4_096;
 /// The greatest length of an algorithm and of a key's id, in bytes.
@@ -38,6 +41,8 @@ const MAX_NAME_BYTES: usize = 255;
 const CACHED_DEVICES: usize = 100_000;
 /// The algorithm that clients use; it is always counted.
 const SIGNED_CURVE25519: &str = "signed_curve25519";
+/// The same without signatures.
+const CURVE25519: &str = "curve25519";
 /// Algorithms whose keys are signed by their device begin so.
 const SIGNED: &str = "signed_";
 
@@ -108,18 +113,11 @@ impl Keys {
         upload: &Upload,
     ) -> Result<Arc<Remaining>> {
         let device = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
-        if upload.fallback_keys.len() > MAX_FALLBACK_KEYS {
-            return Err(KeysError::TooLarge(format!("more than {MAX_FALLBACK_KEYS} fallback keys")));
-        }
         let written = self
             .store
             .update(async || {
                 let mut writes = WriteSet::new();
-                let device_keys = upload.device_keys.as_deref();
-                let identity = self.put_device_keys(&mut writes, &device, device_keys).await?;
-                let signer = identity.as_ref().and_then(|keys| fingerprint(keys, device_id));
-                self.put_one_time_keys(&mut writes, &device, &upload.one_time_keys, signer).await?;
-                self.put_fallback_keys(&mut writes, &device, &upload.fallback_keys, signer).await?;
+                self.put_upload(&mut writes, &device, upload).await?;
                 let written = !writes.is_empty();
                 Ok::<_, KeysError>((writes, written))
             })
@@ -128,6 +126,19 @@ impl Keys {
             self.shared.counts.forget(&device);
         }
         self.remaining(user_id, device_id).await
+    }
+
+    /// Puts what a device publishes into a write-set.
+    pub(crate) async fn put_upload(
+        &self,
+        writes: &mut WriteSet,
+        device: &DeviceKey,
+        upload: &Upload,
+    ) -> Result<()> {
+        let identity = self.put_device_keys(writes, device, upload.device_keys.as_deref()).await?;
+        let signer = identity.as_ref().and_then(|keys| fingerprint(keys, &device.device_id));
+        self.put_one_time_keys(writes, device, &upload.one_time_keys, signer).await?;
+        self.put_fallback_keys(writes, device, &upload.fallback_keys, signer).await
     }
 
     async fn put_one_time_keys(
@@ -141,7 +152,7 @@ impl Keys {
         let mut added = 0;
         for key in keys {
             let OneTimeKey { algorithm, key_id, json } = key.clone();
-            let hash = OneTimeKeyIdRecord { hash: Sha256::digest(&json).into() };
+            let hash = OneTimeKeyIdRecord { hash: hash_of(&json) };
             let (user_id, device_id) = (user_id.clone(), device_id.clone());
             let id = OneTimeKeyIdKey {
                 user_id: user_id.clone(),
@@ -181,15 +192,30 @@ impl Keys {
         keys: &[OneTimeKey],
         signer: Option<&str>,
     ) -> Result<()> {
+        if keys.len() > MAX_FALLBACK_KEYS {
+            return Err(KeysError::TooLarge(format!("more than {MAX_FALLBACK_KEYS} fallback keys")));
+        }
+        let algorithms: BTreeSet<_> = keys.iter().map(|key| &key.algorithm).collect();
+        if algorithms.len() < keys.len() {
+            return Err(KeysError::Invalid("there is one fallback key for each algorithm".into()));
+        }
         for key in keys {
             check_key(device, key, signer)?;
             let row = fallback_row(device, &key.algorithm);
-            let record = FallbackKeyRecord { key_id: key.key_id.clone(), key: key.json.clone(), used: false };
+            let mut replaced = Vec::new();
             match self.store.get::<FallbackKeys>(&row).await? {
-                Some(known) if (&known.key_id, &known.key) == (&record.key_id, &record.key) => continue,
-                Some(known) => writes.expect::<FallbackKeys>(&row, &known),
+                Some(known) if (&known.key_id, &known.key) == (&key.key_id, &key.json) => continue,
+                Some(known) if known.replaced.contains(&hash_of(&key.json)) => continue,
+                Some(known) => {
+                    writes.expect::<FallbackKeys>(&row, &known);
+                    let too_old = (known.replaced.len() + 1).saturating_sub(REMEMBERED_FALLBACK_KEYS);
+                    replaced.extend_from_slice(&known.replaced[too_old..]);
+                    replaced.push(hash_of(&known.key));
+                }
                 None => writes.expect_absent::<FallbackKeys>(&row),
             }
+            let (key_id, json) = (key.key_id.clone(), key.json.clone());
+            let record = FallbackKeyRecord { key_id, key: json, used: false, replaced };
             writes.put::<FallbackKeys>(&row, &record);
         }
         Ok(())
@@ -245,19 +271,34 @@ impl Keys {
     }
 }
 
-/// Refuses a key that is too large, or that its device should have signed and has not.
+fn hash_of(json: &str) -> [u8; 32] {
+    Sha256::digest(json).into()
+}
+
+/// Refuses a key that is too large, that is none, or that its device should have signed and has not.
 fn check_key(device: &DeviceKey, key: &OneTimeKey, signer: Option<&str>) -> Result<()> {
     if key.json.len() > MAX_JSON_BYTES || key.algorithm.len().max(key.key_id.len()) > MAX_NAME_BYTES {
         return Err(KeysError::TooLarge("a key or its id is too long".into()));
     }
     if !key.algorithm.starts_with(SIGNED) {
-        return Ok(());
+        let text = serde_json::from_str::<String>(&key.json).ok();
+        return match &*key.algorithm {
+            CURVE25519 if !text.is_some_and(|text| is_public_key(&text)) => Err(not_a_key(key)),
+            _ => Ok(()),
+        };
     }
     let signer = signer.ok_or_else(|| {
         KeysError::Invalid("signed keys need the device's own keys first, or in the same request".into())
     })?;
     let signed = SignedJson::parse(&key.json)?;
+    if key.algorithm == SIGNED_CURVE25519 && !signed.text("key").is_some_and(is_public_key) {
+        return Err(not_a_key(key));
+    }
     signed.check_signature(&device.user_id, &format!("{ED25519}{}", device.device_id), signer)
+}
+
+fn not_a_key(key: &OneTimeKey) -> KeysError {
+    KeysError::Invalid(format!("{}:{} is not a Curve25519 key", key.algorithm, key.key_id))
 }
 
 pub(crate) fn fallback_row(device: &DeviceKey, algorithm: &str) -> FallbackKeyKey {

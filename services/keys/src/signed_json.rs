@@ -13,6 +13,17 @@ use crate::{KeysError, Result};
 /// The algorithm of every signature there is, as key ids begin.
 pub(crate) const ED25519: &str = "ed25519:";
 
+/// The algorithm of the keys with which devices agree on others, as their ids begin.
+pub(crate) const CURVE25519: &str = "curve25519:";
+/// The length of a public key of either algorithm, in bytes.
+const PUBLIC_KEY_BYTES: usize = 32;
+
+/// Whether a text is a public key, in the one way to write it: unpadded Base64.
+pub(crate) fn is_public_key(text: &str) -> bool {
+    let key: Option<Base64> = Base64::parse(text).ok();
+    key.is_some_and(|key| key.as_bytes().len() == PUBLIC_KEY_BYTES && key.encode() == text)
+}
+
 /// An object that may be signed.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SignedJson(CanonicalJsonObject);
@@ -41,6 +52,11 @@ impl SignedJson {
     pub(crate) fn public_keys(&self) -> impl Iterator<Item = (&str, &str)> {
         let keys = self.object("keys").into_iter().flatten();
         keys.filter_map(|(key_id, key)| Some((key_id.as_str(), key.as_str()?)))
+    }
+
+    /// The key that it publishes under an id.
+    pub(crate) fn public_key(&self, key_id: &str) -> Option<&str> {
+        self.object("keys")?.get(key_id)?.as_str()
     }
 
     /// The signatures of a user, with the ids of the keys that made them.

@@ -1,7 +1,7 @@
 //! Browsers in which somebody has logged in to a platform's pages.
 //!
 //! A cookie holds a token; the store holds its hash. A session ends with its time, with the account, and when
-//! the password changes.
+//! the password changes. While the account is locked, there is none.
 
 use linkspan_accounts::{Credentials, hash_token, new_token};
 use linkspan_platforms::Platform;
@@ -90,9 +90,10 @@ impl OAuth {
     }
 }
 
-/// What changes when the password does; None: nobody can log in.
+/// What changes when the password does; None: nobody can log in, or act here.
 fn stamp(account: &AccountRecord) -> Option<[u8; 32]> {
-    let hash = account.password_hash.as_deref().filter(|_| !account.deactivated)?;
+    let may_act = !account.deactivated && !account.locked;
+    let hash = account.password_hash.as_deref().filter(|_| may_act)?;
     Some(hash_token(hash))
 }
 

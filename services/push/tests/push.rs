@@ -121,6 +121,7 @@ impl World {
             previous_refresh_token: None,
             client_id: None,
             refresh_family: None,
+            dehydrated: false,
         };
         writes.put::<Devices>(&device_key(user_id), &device);
         self.store.commit(writes).await.expect("commit");

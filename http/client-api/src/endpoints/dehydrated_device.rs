@@ -35,7 +35,7 @@ pub(crate) async fn put_dehydrated_device(
         DehydratedDevice { device_id: request.device_id.clone(), device_data: json_of(request.device_data) };
     let name = request.initial_device_display_name;
     let removed = app.keys.put_dehydrated_device(&caller.user_id, &device, name, &upload, now_ts()).await?;
-    app.forget_devices(removed).await?;
+    app.forget_devices(removed.into_iter().collect()).await?;
     Ok(put_dehydrated_device::unstable::Response::new(request.device_id))
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::{extract::Request, response::Response};
 use linkspan_accounts::{Proof, Purpose};
 use linkspan_inbox::SyncToken;
-use linkspan_keys::{Identity, OneTimeKey, Upload, Wanted};
+use linkspan_keys::{Identity, KeysError, OneTimeKey, Upload, Wanted};
 use linkspan_platforms::Platforms;
 use ruma::{
     OneTimeKeyAlgorithm, OneTimeKeyName, OwnedOneTimeKeyId, OwnedServerName, OwnedUserId, UInt,
@@ -113,14 +113,17 @@ pub(crate) async fn upload_signing_keys(
         self_signing_key: request.self_signing_key.map(json_of),
         user_signing_key: request.user_signing_key.map(json_of),
     };
-    if app.keys.replaces_identity(&caller.user_id, &identity).await? {
+    let uploaded = app.keys.upload_identity(&caller.user_id, &identity, false).await;
+    if let Err(KeysError::ReplacesIdentity) = uploaded {
         let purpose = Purpose::of_user(&caller.user_id, "upload cross-signing keys");
         let url = format!("{base_url}{ACCOUNT_PAGE}?action=org.matrix.cross_signing_reset");
         let proof = if caller.oauth { Proof::Approval { url: &url } } else { Proof::Password };
         app.accounts.prove_user(&purpose, proof, request.auth.as_ref(), now_ts()).await?;
+        app.keys.upload_identity(&caller.user_id, &identity, true).await?;
+        app.accounts.end_cross_signing_reset(&caller.user_id);
+    } else {
+        uploaded?;
     }
-    app.keys.upload_identity(&caller.user_id, &identity).await?;
-    app.accounts.end_cross_signing_reset(&caller.user_id);
     respond(upload_signing_keys::v3::Response::new())
 }
 
