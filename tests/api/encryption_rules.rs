@@ -119,6 +119,32 @@ async fn nobody_talks_in_the_clear_with_who_requires_encryption() {
 }
 
 #[tokio::test]
+async fn receipts_tell_no_words() {
+    let network = open().await;
+    let wanda = network.register(WHATSAPP, "wanda").await;
+    let ina = network.register(INSTAGRAM, "ina").await;
+    let room = ina.create_room(json!({ "invite": [wanda.user_id] })).await;
+    wanda.join(&room).await.ok();
+    let root = ina.send(&room, "m.room.encrypted", sealed()).await;
+    let mut reply = sealed();
+    reply["m.relates_to"] = json!({ "rel_type": "m.thread", "event_id": root });
+    let reply = wanda.send(&room, "m.room.encrypted", reply).await;
+    for kind in ["m.read", "m.read.private"] {
+        let path = format!("/v3/rooms/{room}/receipt/{kind}/{}", encoded(&reply));
+        for thread in
+            ["$see you at eight", "see you at eight", "$SeeYouAtEight", "", reply.trim_start_matches('$')]
+        {
+            ina.post(&path, json!({ "thread_id": thread })).await.fails(400, "M_INVALID_PARAM");
+        }
+        for thread in ["main", &root] {
+            ina.post(&path, json!({ "thread_id": thread })).await.ok();
+        }
+    }
+    let told = wanda.get("/v3/sync").await.ok()["rooms"]["join"][&room]["ephemeral"].to_string();
+    assert!(told.contains(&root) && !told.to_lowercase().contains("eight"), "{told}");
+}
+
+#[tokio::test]
 async fn nobody_encrypts_with_who_forbids_it() {
     let network = open().await;
     let max = network.register(MESSENGER, "max").await;
