@@ -3,6 +3,7 @@
 
 use http::Method;
 use linkspan_platforms::Encryption;
+use linkspan_tests::sealed as fake;
 use serde_json::{Value, json};
 
 use crate::network::{Client, INSTAGRAM, MESSENGER, Network, WHATSAPP, each, encoded, list, text};
@@ -26,7 +27,7 @@ fn on() -> Value {
 }
 
 fn sealed() -> Value {
-    json!({ "algorithm": "m.megolm.v1.aes-sha2", "ciphertext": "AwgAEnACgAkLmt6qF84IK", "session_id": "X3lUlvLE" })
+    fake::to_room()
 }
 
 fn said(words: &str) -> Value {
@@ -100,10 +101,24 @@ async fn nobody_talks_in_the_clear_with_who_requires_encryption() {
     let past = json!({ "messages": { wanda.user_id.as_str(): { "*": said("hello") } } });
     ina.put("/v3/sendToDevice/m.room.message/t1", past).await.breaks(REQUIRED, &[WHATSAPP]);
 
+    for (field, text) in [
+        ("ciphertext", "see you at eight"),
+        ("ciphertext", "SeeYouAtEight"),
+        ("ciphertext", "AwgAEnACgAkLmt6qF84IK"),
+        ("session_id", "SeeYouAtEight"),
+        ("sender_key", "SeeYouAtEight"),
+        ("device_id", "see you at eight"),
+    ] {
+        let mut bogus = sealed();
+        bogus[field] = json!(text);
+        ina.try_send(&room, "m.room.encrypted", bogus).await.breaks(REQUIRED, &[WHATSAPP, "no ciphertext"]);
+    }
+
     // What is sealed passes, with reactions and what runs the room.
     let event_id = ina.send(&room, "m.room.encrypted", sealed()).await;
     let react = |key: &str| json!({ "m.relates_to": { "rel_type": "m.annotation", "event_id": event_id, "key": key } });
     wanda.send(&room, "m.reaction", react("👍")).await;
+    wanda.try_send(&room, "m.reaction", react("a")).await.breaks(REQUIRED, &[WHATSAPP]);
     wanda.try_send(&room, "m.reaction", react("see you at eight")).await.breaks(REQUIRED, &[WHATSAPP]);
     ina.set_state(&room, "m.room.topic", json!({ "topic": "boats" })).await.ok();
     ina.put(
@@ -142,6 +157,32 @@ async fn receipts_tell_no_words() {
     }
     let told = wanda.get("/v3/sync").await.ok()["rooms"]["join"][&room]["ephemeral"].to_string();
     assert!(told.contains(&root) && !told.to_lowercase().contains("eight"), "{told}");
+}
+
+#[tokio::test]
+async fn what_goes_from_device_to_device_is_made_by_olm_or_goes_in_the_clear() {
+    let network = open().await;
+    let wanda = network.register(WHATSAPP, "wanda").await;
+    let max = network.register(MESSENGER, "max").await;
+    let ina = network.register(INSTAGRAM, "ina").await;
+    let send = async |from: &Client, to: &Client, event_type: &str, content: Value| {
+        let path = format!("/v3/sendToDevice/{event_type}/{}", from.next_transaction());
+        from.put(&path, json!({ "messages": { &to.user_id: { "*": content } } })).await
+    };
+    for (from, to) in [(&ina, &wanda), (&wanda, &ina), (&wanda, &wanda)] {
+        send(from, to, "m.room.encrypted", fake::to_device()).await.ok();
+        for content in [said("hello"), json!({}), sealed()] {
+            send(from, to, "m.room.encrypted", content).await.breaks(REQUIRED, &[WHATSAPP]);
+        }
+    }
+    let news = list(&wanda.get("/v3/sync").await.ok()["to_device"]["events"]).len();
+    assert_eq!(news, 2);
+    for (from, to) in [(&ina, &max), (&max, &ina)] {
+        send(from, to, "m.room.encrypted", fake::to_device()).await.breaks(FORBIDDEN, &[MESSENGER]);
+        send(from, to, "m.key.verification.request", json!({ "from_device": "X" })).await.ok();
+        send(from, to, "m.room_key_request", json!({ "action": "request" })).await.ok();
+    }
+    send(&max, &max, "m.room.encrypted", fake::to_device()).await.ok();
 }
 
 #[tokio::test]

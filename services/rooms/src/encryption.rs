@@ -101,8 +101,11 @@ impl Rooms {
         event_type: &str,
         messages: &[ToDeviceMessage],
     ) -> Result<()> {
-        let people = std::iter::once(sender).chain(messages.iter().map(|message| &message.user_id));
-        Ok(check_to_device(&self.rules_of(people), event_type)?)
+        for ToDeviceMessage { user_id, content, .. } in messages {
+            let present = self.rules_of([sender, user_id].into_iter());
+            check_to_device(&present, event_type, content, user_id == sender)?;
+        }
+        Ok(())
     }
 }
 

@@ -48,6 +48,11 @@ pub(crate) fn sayings(target: &OwnedEventId) -> Vec<(&'static str, Value, Kind, 
     edit["m.relates_to"] = json!({ "rel_type": "m.replace", "event_id": target });
     let mut smuggled = edit.clone();
     smuggled["m.relates_to"]["m.new_content"] = said("hello");
+    let with = |field: &str, text: &str| {
+        let mut content = sealed();
+        content[field] = json!(text);
+        content
+    };
     let reaction =
         |key: &str| json!({ "m.relates_to": { "rel_type": "m.annotation", "event_id": target, "key": key } });
     vec![
@@ -63,7 +68,12 @@ pub(crate) fn sayings(target: &OwnedEventId) -> Vec<(&'static str, Value, Kind, 
         ("m.room.encrypted", beside, Kind::Both, true),
         ("m.room.encrypted", smuggled, Kind::Both, true),
         ("m.room.encrypted", json!({ "body": "hello" }), Kind::Both, true),
+        ("m.room.encrypted", with("ciphertext", "SeeYouAtEight"), Kind::Both, true),
+        ("m.room.encrypted", with("ciphertext", "AwgAEnACgAkLmt6qF84IK"), Kind::Both, true),
+        ("m.room.encrypted", with("session_id", "SeeYouAtEight"), Kind::Both, true),
+        ("m.room.encrypted", with("sender_key", "SeeYouAtEight"), Kind::Both, true),
         ("m.reaction", reaction("👍"), Kind::Service, true),
+        ("m.reaction", reaction("a"), Kind::Readable, true),
         ("m.reaction", reaction("see you at eight"), Kind::Readable, true),
     ]
 }

@@ -54,7 +54,7 @@ pub(crate) fn algorithm() -> Value {
 }
 
 pub(crate) fn sealed() -> Value {
-    json!({ "algorithm": "m.megolm.v1.aes-sha2", "ciphertext": "AwgAEnACgAkLmt6qF84IK", "session_id": "X3lUlvLE" })
+    crate::sealed::to_room()
 }
 
 pub(crate) fn said(words: &str) -> Value {
