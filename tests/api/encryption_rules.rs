@@ -186,6 +186,44 @@ async fn what_goes_from_device_to_device_is_made_by_olm_or_goes_in_the_clear() {
 }
 
 #[tokio::test]
+async fn nothing_in_the_clear_waits_to_be_sent() {
+    let network = open().await;
+    let wanda = network.register(WHATSAPP, "wanda").await;
+    let max = network.register(MESSENGER, "max").await;
+    let ina = network.register(INSTAGRAM, "ina").await;
+    let below = "/unstable/org.matrix.msc4140";
+    for (other, content, event_type, rule, platform) in [
+        (&wanda, said("hello"), "m.room.message", REQUIRED, WHATSAPP),
+        (&max, sealed(), "m.room.encrypted", FORBIDDEN, MESSENGER),
+    ] {
+        let room = ina.create_room(json!({ "invite": [other.user_id] })).await;
+        other.join(&room).await.ok();
+        for who in [&ina, other] {
+            let delay = "org.matrix.msc4140.delay=3600000";
+            let message = format!("/v3/rooms/{room}/send/{event_type}/{}?{delay}", who.next_transaction());
+            who.put(&message, content.clone()).await.breaks(rule, &[platform]);
+            let state = format!("/v3/rooms/{room}/state/{event_type}/x?{delay}");
+            who.put(&state, content.clone()).await.breaks(rule, &[platform]);
+            let transaction = who.next_transaction();
+            let own = format!("{below}/rooms/{room}/delayed_event/{event_type}/{transaction}");
+            let body = json!({ "delay": 3_600_000, "content": content });
+            who.put(&own, body).await.breaks(rule, &[platform]);
+            let kept = who.get(&format!("{below}/delayed_events?status=scheduled")).await.ok();
+            assert_eq!(list(&kept["delayed_events"]).len(), 0, "{kept}");
+        }
+        // What runs the room waits as ever.
+        let state = format!("/v3/rooms/{room}/state/org.matrix.msc3401.call.member/_{}_D", ina.user_id);
+        ina.put(&format!("{state}?org.matrix.msc4140.delay=3600000"), json!({})).await.ok();
+        for event in list(&ina.get(&format!("{below}/delayed_events")).await.ok()["delayed_events"]) {
+            let path = format!("{below}/delayed_events/{}/cancel", text(&event["delay_id"]));
+            ina.post(&path, json!({})).await.ok();
+        }
+        let ended = ina.get(&format!("{below}/delayed_events?status=scheduled")).await.ok();
+        assert_eq!(list(&ended["delayed_events"]).len(), 0, "{ended}");
+    }
+}
+
+#[tokio::test]
 async fn nobody_encrypts_with_who_forbids_it() {
     let network = open().await;
     let max = network.register(MESSENGER, "max").await;

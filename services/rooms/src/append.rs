@@ -73,7 +73,7 @@ pub(crate) struct Append {
     pub(crate) rooms: Rooms,
     pub(crate) room: Arc<Room>,
     writer: OwnedMutexGuard<Writer>,
-    now: MilliSecondsSinceUnixEpoch,
+    pub(crate) now: MilliSecondsSinceUnixEpoch,
     pub(crate) head: RoomHeadRecord,
     /// Entries of the state as staged, over the writer's.
     state: HashMap<StateEntryKey, Option<SharedPdu>>,

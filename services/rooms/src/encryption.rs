@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use linkspan_domain::{
-    EncryptionRule, Pdu, RoomEncryption, RulesPresent, check_event, check_member, check_redacted,
-    check_to_device,
+    Draft, EncryptionRule, Pdu, Place, RoomEncryption, RulesPresent, check_event, check_member,
+    check_redacted, check_to_device,
 };
 use linkspan_storage::{Range, catalogue::Members};
 use ruma::{
@@ -106,6 +106,19 @@ impl Rooms {
             check_to_device(&present, event_type, content, user_id == sender)?;
         }
         Ok(())
+    }
+
+    /// Whether an event that is to be sent later could be sent now: until then it is kept as it is.
+    pub(crate) async fn check_later(
+        &self,
+        room: &Arc<Room>,
+        sender: &OwnedUserId,
+        draft: Draft,
+        now_ts: u64,
+    ) -> Result<()> {
+        let mut append = self.begin(room, now_ts).await?;
+        let (pdu, _) = draft.into_pdu(&room.rules, Some(&room.id), sender, append.now, Place::default())?;
+        append.check_encryption_rules(&pdu).await
     }
 }
 

@@ -1,5 +1,6 @@
 //! Every way in which something is said.
 
+use linkspan_rooms::DelayAction;
 use ruma::{OwnedEventId, events::StateEventType};
 use serde_json::{Value, json};
 
@@ -35,10 +36,19 @@ pub(crate) enum Way {
     /// Made elsewhere, before anybody with a rule was there; it comes only now.
     ElsewhereBefore,
     StateElsewhere,
+    Later,
+    StateLater,
 }
 
-pub(crate) const WAYS: [Way; 5] =
-    [Way::Send, Way::State, Way::Elsewhere, Way::ElsewhereBefore, Way::StateElsewhere];
+pub(crate) const WAYS: [Way; 7] = [
+    Way::Send,
+    Way::State,
+    Way::Elsewhere,
+    Way::ElsewhereBefore,
+    Way::StateElsewhere,
+    Way::Later,
+    Way::StateLater,
+];
 
 /// What is said, and whether it is a message as state too.
 pub(crate) fn sayings(target: &OwnedEventId) -> Vec<(&'static str, Value, Kind, bool)> {
@@ -113,7 +123,7 @@ async fn every_way_of_saying_something() {
             for way in WAYS {
                 let context = format!("{who} {how}: {event_type} {content} by {way:?}");
                 let key = format!("{number}{way:?}");
-                let in_state = matches!(way, Way::State | Way::StateElsewhere);
+                let in_state = matches!(way, Way::State | Way::StateElsewhere | Way::StateLater);
                 let got = match way {
                     Way::Send => outcome(scene.send(ALICE, event_type, content.clone()).await, &context),
                     Way::State => {
@@ -123,6 +133,12 @@ async fn every_way_of_saying_something() {
                     Way::ElsewhereBefore => scene.inserted(event_type, None, content.clone(), true).await,
                     Way::StateElsewhere => {
                         scene.inserted(event_type, Some(&key), content.clone(), false).await
+                    }
+                    Way::Later => {
+                        outcome(scene.later(ALICE, event_type, None, content.clone()).await, &context)
+                    }
+                    Way::StateLater => {
+                        outcome(scene.later(ALICE, event_type, Some(&key), content.clone()).await, &context)
                     }
                 };
                 let kind = if in_state && !as_state { Kind::Service } else { kind };
@@ -134,6 +150,34 @@ async fn every_way_of_saying_something() {
             scene.world.copy().await.head(&scene.room_id).await,
             scene.world.head(&scene.room_id).await
         );
+    }
+}
+
+#[tokio::test]
+async fn what_was_scheduled_before_somebody_came_is_not_sent() {
+    for (state_key, kind) in [(None, "a message"), (Some("x"), "state")] {
+        let mut scene = Scene::open(&PLATFORMS, true, "public").await;
+        let scheduled = scene.later(ALICE, "m.room.message", state_key, said("hello")).await;
+        let delay_id = scheduled.expect("nobody is there yet who minds");
+        bring(&scene, RITA, "invited").await;
+        let rooms = &scene.world.rooms;
+        let (platform, now) = (user(ALICE).server_name().to_owned(), scene.now());
+        let sent = rooms.act_on_delayed_event(&platform, &delay_id, DelayAction::Send, now);
+        assert_eq!(outcome(sent.await, kind), Err(REQUIRED), "{kind}");
+        // Nor when its time has come.
+        let clock = now + 2_000_000;
+        let sending = tokio::spawn(rooms.clone().send_delayed_events(move || clock));
+        let record = loop {
+            let event = rooms.get_delayed_event(&user(ALICE), &delay_id).await.expect("it is known");
+            if event.record.finalised_ts.is_some() {
+                break event.record;
+            }
+            tokio::task::yield_now().await;
+        };
+        sending.abort();
+        assert_eq!(record.event_id, None, "{kind}");
+        let (code, words) = record.error.expect("an error");
+        assert!(code == "M_FORBIDDEN" && words.contains("requires end-to-end encryption"), "{code} {words}");
     }
 }
 
