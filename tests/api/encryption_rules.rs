@@ -224,6 +224,26 @@ async fn nothing_in_the_clear_waits_to_be_sent() {
 }
 
 #[tokio::test]
+async fn a_room_does_not_begin_with_a_message() {
+    let network = open().await;
+    let wanda = network.register(WHATSAPP, "wanda").await;
+    let max = network.register(MESSENGER, "max").await;
+    let ina = network.register(INSTAGRAM, "ina").await;
+    for (other, event_type, content, rule, platform) in [
+        (&wanda, "m.room.message", said("hello"), REQUIRED, WHATSAPP),
+        (&max, "m.room.encrypted", sealed(), FORBIDDEN, MESSENGER),
+    ] {
+        for who in [&ina, other] {
+            let begins = json!([{ "type": event_type, "state_key": "x", "content": content }]);
+            let body = json!({ "invite": [other.user_id], "initial_state": begins });
+            who.post("/v3/createRoom", body).await.breaks(rule, &[platform]);
+        }
+        let synced = other.get("/v3/sync").await.ok();
+        assert!(synced["rooms"]["invite"].as_object().is_none_or(serde_json::Map::is_empty), "{synced}");
+    }
+}
+
+#[tokio::test]
 async fn nobody_encrypts_with_who_forbids_it() {
     let network = open().await;
     let max = network.register(MESSENGER, "max").await;

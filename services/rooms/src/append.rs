@@ -77,7 +77,7 @@ pub(crate) struct Append {
     pub(crate) head: RoomHeadRecord,
     /// Entries of the state as staged, over the writer's.
     state: HashMap<StateEntryKey, Option<SharedPdu>>,
-    staged: Vec<Arc<TimelineEvent>>,
+    pub(crate) staged: Vec<Arc<TimelineEvent>>,
     /// Events that a staged redaction takes the content of.
     redacted: Vec<Arc<TimelineEvent>>,
     deltas: Vec<(u64, StateDeltaRecord)>,

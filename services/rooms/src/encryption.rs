@@ -141,6 +141,11 @@ impl Append {
         Ok(())
     }
 
+    /// Whether all that was staged is right for those who were invited after it.
+    pub(crate) fn check_staged(&self) -> Result<()> {
+        Ok(self.staged.iter().try_for_each(|event| check_event(&self.present, &event.pdu))?)
+    }
+
     /// Whether who comes in, is invited or asks to be is let in. Who is there already may change their profile.
     async fn check_newcomer(&mut self, pdu: &Pdu) -> Result<()> {
         let user_id = pdu.state_key.as_deref().and_then(|user_id| OwnedUserId::try_from(user_id).ok());
