@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use linkspan_domain::{
-    Draft, EncryptionRule, Pdu, Place, RoomEncryption, RulesPresent, check_event, check_member,
-    check_redacted, check_to_device,
+    Draft, EncryptionRule, Pdu, Place, RoomEncryption, RulesPresent, SharedPdu, StateKey, check_event,
+    check_member, check_redacted, check_to_device,
 };
 use linkspan_storage::{Range, catalogue::Members};
 use ruma::{
@@ -15,7 +15,7 @@ use ruma::{
 };
 
 use crate::{
-    CreateRoom, InitialState, Result, Room, Rooms, ToDeviceMessage,
+    CreateRoom, InitialState, Result, Room, Rooms, RoomsError, ToDeviceMessage,
     append::{Append, object, text},
 };
 
@@ -144,6 +144,23 @@ impl Append {
     /// Whether all that was staged is right for those who were invited after it.
     pub(crate) fn check_staged(&self) -> Result<()> {
         Ok(self.staged.iter().try_for_each(|event| check_event(&self.present, &event.pdu))?)
+    }
+
+    /// Whether an entry of the state may become another, or nothing, because states were resolved: what was refused
+    /// when it came does not come into force by what follows it.
+    pub(crate) async fn may_become(&mut self, entry: &StateKey, event: Option<&SharedPdu>) -> Result<bool> {
+        let checked = match event {
+            Some(pdu) => self.check_encryption_rules(pdu).await,
+            None => match self.state_event(&entry.0, &entry.1).await? {
+                Some(current) => self.check_redacted(&current),
+                None => Ok(()),
+            },
+        };
+        match checked {
+            Ok(()) => Ok(true),
+            Err(RoomsError::Encryption(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether who comes in, is invited or asks to be is let in. Who is there already may change their profile.
