@@ -131,58 +131,11 @@ async fn nobody_talks_in_the_clear_with_who_requires_encryption() {
     let redaction = text(&ina.put(&redact, json!({ "reason": "see you at nine" })).await.ok()["event_id"]);
     let redaction = wanda.get(&format!("/v3/rooms/{room}/event/{}", encoded(&redaction))).await.ok();
     assert_eq!(redaction["content"], json!({ "redacts": event_id }));
-}
-
-#[tokio::test]
-async fn receipts_tell_no_words() {
-    let network = open().await;
-    let wanda = network.register(WHATSAPP, "wanda").await;
-    let ina = network.register(INSTAGRAM, "ina").await;
-    let room = ina.create_room(json!({ "invite": [wanda.user_id] })).await;
-    wanda.join(&room).await.ok();
-    let root = ina.send(&room, "m.room.encrypted", sealed()).await;
-    let mut reply = sealed();
-    reply["m.relates_to"] = json!({ "rel_type": "m.thread", "event_id": root });
-    let reply = wanda.send(&room, "m.room.encrypted", reply).await;
-    for kind in ["m.read", "m.read.private"] {
-        let path = format!("/v3/rooms/{room}/receipt/{kind}/{}", encoded(&reply));
-        for thread in
-            ["$see you at eight", "see you at eight", "$SeeYouAtEight", "", reply.trim_start_matches('$')]
-        {
-            ina.post(&path, json!({ "thread_id": thread })).await.fails(400, "M_INVALID_PARAM");
-        }
-        for thread in ["main", &root] {
-            ina.post(&path, json!({ "thread_id": thread })).await.ok();
-        }
-    }
-    let told = wanda.get("/v3/sync").await.ok()["rooms"]["join"][&room]["ephemeral"].to_string();
-    assert!(told.contains(&root) && !told.to_lowercase().contains("eight"), "{told}");
-}
-
-#[tokio::test]
-async fn what_goes_from_device_to_device_is_made_by_olm_or_goes_in_the_clear() {
-    let network = open().await;
-    let wanda = network.register(WHATSAPP, "wanda").await;
-    let max = network.register(MESSENGER, "max").await;
-    let ina = network.register(INSTAGRAM, "ina").await;
-    let send = async |from: &Client, to: &Client, event_type: &str, content: Value| {
-        let path = format!("/v3/sendToDevice/{event_type}/{}", from.next_transaction());
-        from.put(&path, json!({ "messages": { &to.user_id: { "*": content } } })).await
-    };
-    for (from, to) in [(&ina, &wanda), (&wanda, &ina), (&wanda, &wanda)] {
-        send(from, to, "m.room.encrypted", fake::to_device()).await.ok();
-        for content in [said("hello"), json!({}), sealed()] {
-            send(from, to, "m.room.encrypted", content).await.breaks(REQUIRED, &[WHATSAPP]);
-        }
-    }
-    let news = list(&wanda.get("/v3/sync").await.ok()["to_device"]["events"]).len();
-    assert_eq!(news, 2);
-    for (from, to) in [(&ina, &max), (&max, &ina)] {
-        send(from, to, "m.room.encrypted", fake::to_device()).await.breaks(FORBIDDEN, &[MESSENGER]);
-        send(from, to, "m.key.verification.request", json!({ "from_device": "X" })).await.ok();
-        send(from, to, "m.room_key_request", json!({ "action": "request" })).await.ok();
-    }
-    send(&max, &max, "m.room.encrypted", fake::to_device()).await.ok();
+    let kick = json!({ "user_id": wanda.user_id, "reason": "see you at nine" });
+    ina.post(&format!("/v3/rooms/{room}/kick"), kick).await.ok();
+    let member = format!("/v3/rooms/{room}/state/m.room.member/{}", wanda.user_id);
+    let kicked = ina.get(&member).await.ok();
+    assert_eq!((&kicked["membership"], kicked.get("reason")), (&json!("leave"), None), "{kicked}");
 }
 
 #[tokio::test]
@@ -224,6 +177,32 @@ async fn nothing_in_the_clear_waits_to_be_sent() {
 }
 
 #[tokio::test]
+async fn receipts_tell_no_words() {
+    let network = open().await;
+    let wanda = network.register(WHATSAPP, "wanda").await;
+    let ina = network.register(INSTAGRAM, "ina").await;
+    let room = ina.create_room(json!({ "invite": [wanda.user_id] })).await;
+    wanda.join(&room).await.ok();
+    let root = ina.send(&room, "m.room.encrypted", sealed()).await;
+    let mut reply = sealed();
+    reply["m.relates_to"] = json!({ "rel_type": "m.thread", "event_id": root });
+    let reply = wanda.send(&room, "m.room.encrypted", reply).await;
+    for kind in ["m.read", "m.read.private"] {
+        let path = format!("/v3/rooms/{room}/receipt/{kind}/{}", encoded(&reply));
+        for thread in
+            ["$see you at eight", "see you at eight", "$SeeYouAtEight", "", reply.trim_start_matches('$')]
+        {
+            ina.post(&path, json!({ "thread_id": thread })).await.fails(400, "M_INVALID_PARAM");
+        }
+        for thread in ["main", &root] {
+            ina.post(&path, json!({ "thread_id": thread })).await.ok();
+        }
+    }
+    let told = wanda.get("/v3/sync").await.ok()["rooms"]["join"][&room]["ephemeral"].to_string();
+    assert!(told.contains(&root) && !told.to_lowercase().contains("eight"), "{told}");
+}
+
+#[tokio::test]
 async fn a_room_does_not_begin_with_a_message() {
     let network = open().await;
     let wanda = network.register(WHATSAPP, "wanda").await;
@@ -241,6 +220,32 @@ async fn a_room_does_not_begin_with_a_message() {
         let synced = other.get("/v3/sync").await.ok();
         assert!(synced["rooms"]["invite"].as_object().is_none_or(serde_json::Map::is_empty), "{synced}");
     }
+}
+
+#[tokio::test]
+async fn what_goes_from_device_to_device_is_made_by_olm_or_goes_in_the_clear() {
+    let network = open().await;
+    let wanda = network.register(WHATSAPP, "wanda").await;
+    let max = network.register(MESSENGER, "max").await;
+    let ina = network.register(INSTAGRAM, "ina").await;
+    let send = async |from: &Client, to: &Client, event_type: &str, content: Value| {
+        let path = format!("/v3/sendToDevice/{event_type}/{}", from.next_transaction());
+        from.put(&path, json!({ "messages": { &to.user_id: { "*": content } } })).await
+    };
+    for (from, to) in [(&ina, &wanda), (&wanda, &ina), (&wanda, &wanda)] {
+        send(from, to, "m.room.encrypted", fake::to_device()).await.ok();
+        for content in [said("hello"), json!({}), sealed()] {
+            send(from, to, "m.room.encrypted", content).await.breaks(REQUIRED, &[WHATSAPP]);
+        }
+    }
+    let news = list(&wanda.get("/v3/sync").await.ok()["to_device"]["events"]).len();
+    assert_eq!(news, 2);
+    for (from, to) in [(&ina, &max), (&max, &ina)] {
+        send(from, to, "m.room.encrypted", fake::to_device()).await.breaks(FORBIDDEN, &[MESSENGER]);
+        send(from, to, "m.key.verification.request", json!({ "from_device": "X" })).await.ok();
+        send(from, to, "m.room_key_request", json!({ "action": "request" })).await.ok();
+    }
+    send(&max, &max, "m.room.encrypted", fake::to_device()).await.ok();
 }
 
 #[tokio::test]

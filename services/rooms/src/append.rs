@@ -229,11 +229,8 @@ impl Append {
     ) -> Result<SharedPdu> {
         self.check_server_acl(sender).await?;
         self.rooms.check_may_send(&self.room.id, sender, &draft).await?;
+        self.keep_words_out(&mut draft);
         if draft.redacts.is_some() {
-            if self.keeps_words_out() {
-                // What it takes away must go; a reason, which anybody could read, must not come.
-                draft.content.clear();
-            }
             // The event, and whether it is redacted already, are read from the disk.
             self.settle().await?;
         }

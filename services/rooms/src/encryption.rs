@@ -192,9 +192,25 @@ impl Append {
         Ok(check_redacted(&self.present, target)?)
     }
 
-    /// Whether words in the clear are not accepted here.
-    pub(crate) fn keeps_words_out(&self) -> bool {
-        self.present.platform_with(EncryptionRule::Required).is_some()
+    /// Takes reasons, which anybody could read, out of redactions and memberships where words in the clear are not
+    /// accepted. What they do stands.
+    pub(crate) fn keep_words_out(&self, draft: &mut Draft) {
+        let is_member = draft.event_type == TimelineEventType::RoomMember;
+        if draft.redacts.is_none() && !is_member {
+            return;
+        }
+        // Who comes in is not there yet.
+        let whose =
+            draft.state_key.as_deref().filter(|_| is_member).and_then(|id| <&UserId>::try_from(id).ok());
+        let rule = whose.and_then(|user_id| self.rooms.encryption_rule(user_id));
+        let here = self.present.platform_with(EncryptionRule::Required).is_some();
+        if !here && rule != Some(EncryptionRule::Required) {
+            return;
+        }
+        match is_member {
+            true => drop(draft.content.remove("reason")),
+            false => draft.content.clear(),
+        }
     }
 
     /// Notes the rule that a user brings into the room, or takes out of it.

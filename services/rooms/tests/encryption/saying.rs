@@ -1,6 +1,6 @@
 //! Every way in which something is said.
 
-use linkspan_rooms::DelayAction;
+use linkspan_rooms::{DelayAction, Removal};
 use ruma::{OwnedEventId, events::StateEventType};
 use serde_json::{Value, json};
 
@@ -179,6 +179,36 @@ async fn what_was_scheduled_before_somebody_came_is_not_sent() {
         let (code, words) = record.error.expect("an error");
         assert!(code == "M_FORBIDDEN" && words.contains("requires end-to-end encryption"), "{code} {words}");
     }
+}
+
+#[tokio::test]
+async fn reasons_are_kept_out_with_the_words() {
+    const REASON: Option<&str> = Some("see you at eight");
+    for (who, how) in [(BOB, "never there"), (FINN, "joined"), (RITA, "joined"), (RITA, "invited")] {
+        let scene = Scene::open(&PLATFORMS, who == RITA, "public").await;
+        bring(&scene, who, how).await;
+        let rooms = scene.world.rooms.clone();
+        let (alice, bob, room_id) = (user(ALICE), user(BOB), scene.room_id.clone());
+        let ban = json!({ "membership": "ban", "reason": "see you at eight" });
+        rooms.leave_room(&bob, &room_id, REASON, scene.now()).await.expect("left");
+        rooms.invite(&alice, &room_id, &bob, REASON, scene.now()).await.expect("invited");
+        rooms.join_room(&bob, &room_id, REASON, scene.now()).await.expect("joined");
+        for removal in [Removal::Kick, Removal::Ban, Removal::Unban] {
+            let done = rooms.remove_member(removal, &alice, &room_id, &bob, REASON, scene.now());
+            done.await.expect("removed");
+        }
+        scene.set(ALICE, "m.room.member", BOB, ban).await.expect("banned");
+        let seen = scene.seen(ALICE).await;
+        let said = seen.iter().filter(|pdu| pdu.content.get().contains("eight")).count();
+        assert_eq!(said, if who == RITA { 0 } else { 7 }, "{who} {how}");
+        scene.world.check_tables(who).await;
+    }
+    // Who is invited brings the rule, also to what asks them in, and what they decline with.
+    let scene = Scene::open(&PLATFORMS, true, "public").await;
+    let (rooms, room_id, rita) = (&scene.world.rooms, &scene.room_id, user(RITA));
+    rooms.invite(&user(BOB), room_id, &rita, REASON, scene.now()).await.expect("invited");
+    rooms.leave_room(&rita, room_id, REASON, scene.now()).await.expect("declined");
+    assert!(scene.seen(ALICE).await.iter().all(|pdu| !pdu.content.get().contains("eight")));
 }
 
 #[tokio::test]
