@@ -9,16 +9,18 @@ use ruma::{
     events::{StateEventType, TimelineEventType},
 };
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use crate::{
     Pdu,
-    readable::{can_be_read, is_encrypted, is_message_type},
+    readable::{can_be_read, has_ciphertext, is_encrypted, is_message_type, is_sealed_for_devices},
 };
 
 /// The algorithms that encrypt the messages of rooms.
 /// <https://spec.matrix.org/v1.19/client-server-api/#mroomencryption>
 pub(crate) const ROOM_ALGORITHMS: [&str; 1] = ["m.megolm.v1.aes-sha2"];
+/// The type of encrypted messages, in rooms and to devices.
+const ENCRYPTED: &str = "m.room.encrypted";
 
 /// What a platform demands of the messages in the rooms that its people are in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,9 +137,19 @@ pub enum EncryptionRefusal {
         "{0} requires end-to-end encryption: a reaction, which is not encrypted, can be no more than an emoji"
     )]
     WordsInReaction(OwnedServerName),
+    /// An encrypted message to devices that no device made.
+    #[error(
+        "{0} requires end-to-end encryption: this encrypted message to devices has something to read in it"
+    )]
+    BesideOlm(OwnedServerName),
     /// An encrypted message.
     #[error("{0} forbids end-to-end encryption: in rooms with its people no encrypted messages are accepted")]
     Encrypted(OwnedServerName),
+    /// An encrypted message to somebody else's devices.
+    #[error(
+        "{0} forbids end-to-end encryption: its people and others send each other's devices nothing encrypted"
+    )]
+    EncryptedToDevices(OwnedServerName),
     /// Encryption is turned on.
     #[error("{0} forbids end-to-end encryption: it cannot be turned on in a room with its people")]
     TurnedOn(OwnedServerName),
@@ -172,9 +184,12 @@ impl EncryptionRefusal {
             Self::Readable(_)
             | Self::BesideCiphertext(_)
             | Self::WordsInReaction(_)
+            | Self::BesideOlm(_)
             | Self::TurnedOff(_)
             | Self::RoomReadable(_) => "encryption_required",
-            Self::Encrypted(_) | Self::TurnedOn(_) | Self::RoomEncrypted(_) => "encryption_forbidden",
+            Self::Encrypted(_) | Self::EncryptedToDevices(_) | Self::TurnedOn(_) | Self::RoomEncrypted(_) => {
+                "encryption_forbidden"
+            }
             Self::Excluding { .. } => "encryption_rules_exclude",
         }
     }
@@ -248,14 +263,31 @@ pub fn check_redacted(present: &RulesPresent, target: &Pdu) -> Result<(), Encryp
     }
 }
 
-/// Whether a message to devices of people with these rules is one that belongs, encrypted, into a room. What
-/// devices tell each other to agree on keys is none.
-pub fn check_to_device(present: &RulesPresent, event_type: &str) -> Result<(), EncryptionRefusal> {
-    let said = is_message_type(event_type)
-        && event_type != "m.room.encrypted"
-        && !event_type.starts_with("m.key.verification.");
-    match present.platform_with(EncryptionRule::Required) {
-        Some(platform) if said => Err(EncryptionRefusal::Readable(platform.clone())),
+/// Whether a message may go to devices from and to people with these rules.
+///
+/// What belongs, encrypted, into a room does not go past it; what devices tell each other to agree on keys does. Who
+/// forbids encryption has no key to share with others: only a user's own devices hand secrets on.
+pub fn check_to_device(
+    present: &RulesPresent,
+    event_type: &str,
+    content: &RawValue,
+    to_own_devices: bool,
+) -> Result<(), EncryptionRefusal> {
+    let encrypted = event_type == ENCRYPTED;
+    if let Some(platform) = present.platform_with(EncryptionRule::Required) {
+        let said =
+            is_message_type(event_type) && !encrypted && !event_type.starts_with("m.key.verification.");
+        if said {
+            return Err(EncryptionRefusal::Readable(platform.clone()));
+        }
+        if encrypted && !is_sealed_for_devices(content) {
+            return Err(EncryptionRefusal::BesideOlm(platform.clone()));
+        }
+    }
+    match present.platform_with(EncryptionRule::Forbidden) {
+        Some(platform) if !to_own_devices && (encrypted || has_ciphertext(content)) => {
+            Err(EncryptionRefusal::EncryptedToDevices(platform.clone()))
+        }
         _ => Ok(()),
     }
 }

@@ -4,9 +4,11 @@
 //! rule needs to know (events, states) is handed in.
 
 mod authorization;
+mod ciphertext;
 mod client_event;
 mod departure;
 mod draft;
+mod emoji;
 mod encryption_rule;
 mod pdu;
 mod power;

@@ -3,18 +3,26 @@
 //! What is not known to be encrypted counts as readable, so that a new type of message cannot slip through. Only the
 //! shape of an encrypted message can be checked: whether its ciphertext is one, nobody without the key can tell.
 
+use std::{borrow::Cow, collections::BTreeMap};
+
 use ruma::{OwnedUserId, events::TimelineEventType};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Number, value::RawValue};
 
-use crate::{Pdu, encryption_rule::ROOM_ALGORITHMS};
+use crate::{
+    Pdu,
+    ciphertext::{is_key, is_megolm_message, is_olm_message},
+    emoji::is_emoji,
+    encryption_rule::ROOM_ALGORITHMS,
+};
 
-/// The longest key of a reaction, in bytes: emoji of several people with colours of skin have 35.
-const MAX_REACTION_BYTES: usize = 64;
-/// The longest id of an event, in bytes: a hash has 44.
-const MAX_EVENT_ID_BYTES: usize = 64;
-/// The longest name in the clear (of a session, a device, a key, a type), in bytes.
-const MAX_NAME_BYTES: usize = 255;
+/// The algorithm that encrypts what goes from device to device.
+/// <https://spec.matrix.org/v1.19/client-server-api/#molmv1curve25519-aes-sha2>
+const DEVICE_ALGORITHM: &str = "m.olm.v1.curve25519-aes-sha2";
+/// The length of an event's id, in bytes: that of a hash, in all versions of rooms that are hosted.
+const EVENT_ID_BYTES: usize = 44;
+/// The longest name in the clear (of a device, a message, a type of relation), in bytes.
+const MAX_NAME_BYTES: usize = 64;
 /// The most users whom a message mentions in the clear.
 const MAX_MENTIONS: usize = 100;
 
@@ -90,29 +98,35 @@ pub(crate) fn can_be_read(pdu: &Pdu) -> bool {
 
 /// Whether an event is an encrypted message.
 pub(crate) fn is_encrypted(pdu: &Pdu) -> bool {
+    pdu.event_type == TimelineEventType::RoomEncrypted || has_ciphertext(&pdu.content)
+}
+
+/// Whether a content has the field that ciphertext is in.
+pub(crate) fn has_ciphertext(content: &RawValue) -> bool {
     #[derive(Deserialize)]
     struct Content {
         ciphertext: Option<IgnoredAny>,
     }
-    match pdu.event_type {
-        TimelineEventType::RoomEncrypted => true,
-        _ => {
-            pdu.content.get().contains("\"ciphertext\"")
-                && pdu.content_as::<Content>().is_some_and(|content| content.ciphertext.is_some())
-        }
-    }
+    content.get().contains("\"ciphertext\"")
+        && serde_json::from_str(content.get()).is_ok_and(|content: Content| content.ciphertext.is_some())
 }
+
+/// Text that is not copied where JSON has it as it is.
+#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// An encrypted message: ciphertext, and around it only what is needed to find the key, or to count relations.
 /// <https://spec.matrix.org/v1.19/client-server-api/#mroomencrypted>
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Sealed {
-    algorithm: String,
-    ciphertext: String,
-    session_id: Option<String>,
-    sender_key: Option<String>,
-    device_id: Option<String>,
+struct Sealed<'a> {
+    #[serde(borrow)]
+    algorithm: Text<'a>,
+    ciphertext: Text<'a>,
+    session_id: Text<'a>,
+    sender_key: Option<Text<'a>>,
+    device_id: Option<Text<'a>>,
     #[serde(rename = "m.relates_to")]
     relates_to: Option<Relation>,
     /// Bridges say in the clear whom they mention.
@@ -122,6 +136,28 @@ struct Sealed {
     #[serde(rename = "io.element.performance_metrics")]
     #[expect(dead_code, reason = "its shape is all there is to know")]
     performance: Option<Performance>,
+}
+
+/// An encrypted message to devices: ciphertext for each, by its key, and the number that some clients give it.
+/// <https://spec.matrix.org/v1.19/client-server-api/#molmv1curve25519-aes-sha2>
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SealedForDevices<'a> {
+    #[serde(borrow)]
+    algorithm: Text<'a>,
+    sender_key: Text<'a>,
+    ciphertext: BTreeMap<Text<'a>, SealedForDevice<'a>>,
+    #[serde(rename = "org.matrix.msgid")]
+    message_id: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SealedForDevice<'a> {
+    #[serde(rename = "type")]
+    kind: u8,
+    #[serde(borrow)]
+    body: Text<'a>,
 }
 
 #[derive(Deserialize)]
@@ -175,14 +211,25 @@ struct Redaction {
 }
 
 fn is_sealed(content: &RawValue) -> bool {
-    let Ok(sealed) = serde_json::from_str::<Sealed>(content.get()) else { return false };
-    let names = [&sealed.session_id, &sealed.sender_key, &sealed.device_id];
-    ROOM_ALGORITHMS.contains(&sealed.algorithm.as_str())
-        && !sealed.ciphertext.is_empty()
-        && is_solid(&sealed.ciphertext)
-        && names.into_iter().flatten().all(|name| name.len() <= MAX_NAME_BYTES && is_solid(name))
+    let Ok(sealed) = serde_json::from_str::<Sealed<'_>>(content.get()) else { return false };
+    ROOM_ALGORITHMS.contains(&&*sealed.algorithm.0)
+        && is_megolm_message(&sealed.ciphertext.0)
+        && is_key(&sealed.session_id.0)
+        && sealed.sender_key.is_none_or(|key| is_key(&key.0))
+        && sealed.device_id.is_none_or(|device_id| is_name(&device_id.0))
         && sealed.relates_to.as_ref().is_none_or(Relation::is_wordless)
         && sealed.mentions.is_none_or(|mentions| mentions.user_ids.len() <= MAX_MENTIONS)
+}
+
+/// Whether the content of a message to devices has nothing to read in it.
+pub(crate) fn is_sealed_for_devices(content: &RawValue) -> bool {
+    let Ok(sealed) = serde_json::from_str::<SealedForDevices<'_>>(content.get()) else { return false };
+    let is_sealed = |one: &SealedForDevice<'_>| one.kind <= 1 && is_olm_message(&one.body.0, one.kind == 0);
+    sealed.algorithm.0 == DEVICE_ALGORITHM
+        && is_key(&sealed.sender_key.0)
+        && !sealed.ciphertext.is_empty()
+        && sealed.ciphertext.iter().all(|(key, one)| is_key(&key.0) && is_sealed(one))
+        && sealed.message_id.is_none_or(|message_id| is_name(&message_id.0))
 }
 
 fn is_emoji_only(content: &RawValue) -> bool {
@@ -203,25 +250,19 @@ fn is_wordless_redaction(content: &RawValue) -> bool {
 impl Relation {
     fn is_wordless(&self) -> bool {
         let replied = self.in_reply_to.as_ref().map(|reply| &reply.event_id);
-        self.rel_type.as_ref().is_none_or(|rel_type| rel_type.len() <= MAX_NAME_BYTES && is_solid(rel_type))
+        self.rel_type.as_deref().is_none_or(is_name)
             && self.event_id.iter().chain(replied).all(|event_id| is_event_id(event_id))
             && self.key.as_deref().is_none_or(is_emoji)
     }
 }
 
 fn is_event_id(text: &str) -> bool {
-    text.starts_with('$') && text.len() <= MAX_EVENT_ID_BYTES && is_solid(text)
+    let is_of_hash = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    text.len() == EVENT_ID_BYTES && text.starts_with('$') && text.bytes().skip(1).all(is_of_hash)
 }
 
-/// Short, and with one letter or digit at most: some emoji are made of one. A word is none, nor is the address of a
-/// picture.
-fn is_emoji(key: &str) -> bool {
-    !key.is_empty()
-        && key.len() <= MAX_REACTION_BYTES
-        && key.chars().filter(|character| character.is_alphanumeric()).count() <= 1
-}
-
-/// Encoded bytes and names are; a sentence is not.
-fn is_solid(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_graphic())
+/// A name that programs give: short, and of letters, digits and few other characters. A sentence is none.
+fn is_name(text: &str) -> bool {
+    let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=:".contains(&byte);
+    text.len() <= MAX_NAME_BYTES && text.bytes().all(is_of_name)
 }

@@ -3,6 +3,7 @@
 
 use http::Method;
 use linkspan_platforms::Encryption;
+use linkspan_tests::sealed as fake;
 use serde_json::{Value, json};
 
 use crate::network::{Client, INSTAGRAM, MESSENGER, Network, WHATSAPP, each, encoded, list, text};
@@ -26,7 +27,7 @@ fn on() -> Value {
 }
 
 fn sealed() -> Value {
-    json!({ "algorithm": "m.megolm.v1.aes-sha2", "ciphertext": "AwgAEnACgAkLmt6qF84IK", "session_id": "X3lUlvLE" })
+    fake::to_room()
 }
 
 fn said(words: &str) -> Value {
@@ -100,10 +101,24 @@ async fn nobody_talks_in_the_clear_with_who_requires_encryption() {
     let past = json!({ "messages": { wanda.user_id.as_str(): { "*": said("hello") } } });
     ina.put("/v3/sendToDevice/m.room.message/t1", past).await.breaks(REQUIRED, &[WHATSAPP]);
 
+    for (field, text) in [
+        ("ciphertext", "see you at eight"),
+        ("ciphertext", "SeeYouAtEight"),
+        ("ciphertext", "AwgAEnACgAkLmt6qF84IK"),
+        ("session_id", "SeeYouAtEight"),
+        ("sender_key", "SeeYouAtEight"),
+        ("device_id", "see you at eight"),
+    ] {
+        let mut bogus = sealed();
+        bogus[field] = json!(text);
+        ina.try_send(&room, "m.room.encrypted", bogus).await.breaks(REQUIRED, &[WHATSAPP, "no ciphertext"]);
+    }
+
     // What is sealed passes, with reactions and what runs the room.
     let event_id = ina.send(&room, "m.room.encrypted", sealed()).await;
     let react = |key: &str| json!({ "m.relates_to": { "rel_type": "m.annotation", "event_id": event_id, "key": key } });
     wanda.send(&room, "m.reaction", react("👍")).await;
+    wanda.try_send(&room, "m.reaction", react("a")).await.breaks(REQUIRED, &[WHATSAPP]);
     wanda.try_send(&room, "m.reaction", react("see you at eight")).await.breaks(REQUIRED, &[WHATSAPP]);
     ina.set_state(&room, "m.room.topic", json!({ "topic": "boats" })).await.ok();
     ina.put(
@@ -116,6 +131,121 @@ async fn nobody_talks_in_the_clear_with_who_requires_encryption() {
     let redaction = text(&ina.put(&redact, json!({ "reason": "see you at nine" })).await.ok()["event_id"]);
     let redaction = wanda.get(&format!("/v3/rooms/{room}/event/{}", encoded(&redaction))).await.ok();
     assert_eq!(redaction["content"], json!({ "redacts": event_id }));
+    let kick = json!({ "user_id": wanda.user_id, "reason": "see you at nine" });
+    ina.post(&format!("/v3/rooms/{room}/kick"), kick).await.ok();
+    let member = format!("/v3/rooms/{room}/state/m.room.member/{}", wanda.user_id);
+    let kicked = ina.get(&member).await.ok();
+    assert_eq!((&kicked["membership"], kicked.get("reason")), (&json!("leave"), None), "{kicked}");
+}
+
+#[tokio::test]
+async fn nothing_in_the_clear_waits_to_be_sent() {
+    let network = open().await;
+    let wanda = network.register(WHATSAPP, "wanda").await;
+    let max = network.register(MESSENGER, "max").await;
+    let ina = network.register(INSTAGRAM, "ina").await;
+    let below = "/unstable/org.matrix.msc4140";
+    for (other, content, event_type, rule, platform) in [
+        (&wanda, said("hello"), "m.room.message", REQUIRED, WHATSAPP),
+        (&max, sealed(), "m.room.encrypted", FORBIDDEN, MESSENGER),
+    ] {
+        let room = ina.create_room(json!({ "invite": [other.user_id] })).await;
+        other.join(&room).await.ok();
+        for who in [&ina, other] {
+            let delay = "org.matrix.msc4140.delay=3600000";
+            let message = format!("/v3/rooms/{room}/send/{event_type}/{}?{delay}", who.next_transaction());
+            who.put(&message, content.clone()).await.breaks(rule, &[platform]);
+            let state = format!("/v3/rooms/{room}/state/{event_type}/x?{delay}");
+            who.put(&state, content.clone()).await.breaks(rule, &[platform]);
+            let transaction = who.next_transaction();
+            let own = format!("{below}/rooms/{room}/delayed_event/{event_type}/{transaction}");
+            let body = json!({ "delay": 3_600_000, "content": content });
+            who.put(&own, body).await.breaks(rule, &[platform]);
+            let kept = who.get(&format!("{below}/delayed_events?status=scheduled")).await.ok();
+            assert_eq!(list(&kept["delayed_events"]).len(), 0, "{kept}");
+        }
+        // What runs the room waits as ever.
+        let state = format!("/v3/rooms/{room}/state/org.matrix.msc3401.call.member/_{}_D", ina.user_id);
+        ina.put(&format!("{state}?org.matrix.msc4140.delay=3600000"), json!({})).await.ok();
+        for event in list(&ina.get(&format!("{below}/delayed_events")).await.ok()["delayed_events"]) {
+            let path = format!("{below}/delayed_events/{}/cancel", text(&event["delay_id"]));
+            ina.post(&path, json!({})).await.ok();
+        }
+        let ended = ina.get(&format!("{below}/delayed_events?status=scheduled")).await.ok();
+        assert_eq!(list(&ended["delayed_events"]).len(), 0, "{ended}");
+    }
+}
+
+#[tokio::test]
+async fn receipts_tell_no_words() {
+    let network = open().await;
+    let wanda = network.register(WHATSAPP, "wanda").await;
+    let ina = network.register(INSTAGRAM, "ina").await;
+    let room = ina.create_room(json!({ "invite": [wanda.user_id] })).await;
+    wanda.join(&room).await.ok();
+    let root = ina.send(&room, "m.room.encrypted", sealed()).await;
+    let mut reply = sealed();
+    reply["m.relates_to"] = json!({ "rel_type": "m.thread", "event_id": root });
+    let reply = wanda.send(&room, "m.room.encrypted", reply).await;
+    for kind in ["m.read", "m.read.private"] {
+        let path = format!("/v3/rooms/{room}/receipt/{kind}/{}", encoded(&reply));
+        for thread in
+            ["$see you at eight", "see you at eight", "$SeeYouAtEight", "", reply.trim_start_matches('$')]
+        {
+            ina.post(&path, json!({ "thread_id": thread })).await.fails(400, "M_INVALID_PARAM");
+        }
+        for thread in ["main", &root] {
+            ina.post(&path, json!({ "thread_id": thread })).await.ok();
+        }
+    }
+    let told = wanda.get("/v3/sync").await.ok()["rooms"]["join"][&room]["ephemeral"].to_string();
+    assert!(told.contains(&root) && !told.to_lowercase().contains("eight"), "{told}");
+}
+
+#[tokio::test]
+async fn a_room_does_not_begin_with_a_message() {
+    let network = open().await;
+    let wanda = network.register(WHATSAPP, "wanda").await;
+    let max = network.register(MESSENGER, "max").await;
+    let ina = network.register(INSTAGRAM, "ina").await;
+    for (other, event_type, content, rule, platform) in [
+        (&wanda, "m.room.message", said("hello"), REQUIRED, WHATSAPP),
+        (&max, "m.room.encrypted", sealed(), FORBIDDEN, MESSENGER),
+    ] {
+        for who in [&ina, other] {
+            let begins = json!([{ "type": event_type, "state_key": "x", "content": content }]);
+            let body = json!({ "invite": [other.user_id], "initial_state": begins });
+            who.post("/v3/createRoom", body).await.breaks(rule, &[platform]);
+        }
+        let synced = other.get("/v3/sync").await.ok();
+        assert!(synced["rooms"]["invite"].as_object().is_none_or(serde_json::Map::is_empty), "{synced}");
+    }
+}
+
+#[tokio::test]
+async fn what_goes_from_device_to_device_is_made_by_olm_or_goes_in_the_clear() {
+    let network = open().await;
+    let wanda = network.register(WHATSAPP, "wanda").await;
+    let max = network.register(MESSENGER, "max").await;
+    let ina = network.register(INSTAGRAM, "ina").await;
+    let send = async |from: &Client, to: &Client, event_type: &str, content: Value| {
+        let path = format!("/v3/sendToDevice/{event_type}/{}", from.next_transaction());
+        from.put(&path, json!({ "messages": { &to.user_id: { "*": content } } })).await
+    };
+    for (from, to) in [(&ina, &wanda), (&wanda, &ina), (&wanda, &wanda)] {
+        send(from, to, "m.room.encrypted", fake::to_device()).await.ok();
+        for content in [said("hello"), json!({}), sealed()] {
+            send(from, to, "m.room.encrypted", content).await.breaks(REQUIRED, &[WHATSAPP]);
+        }
+    }
+    let news = list(&wanda.get("/v3/sync").await.ok()["to_device"]["events"]).len();
+    assert_eq!(news, 2);
+    for (from, to) in [(&ina, &max), (&max, &ina)] {
+        send(from, to, "m.room.encrypted", fake::to_device()).await.breaks(FORBIDDEN, &[MESSENGER]);
+        send(from, to, "m.key.verification.request", json!({ "from_device": "X" })).await.ok();
+        send(from, to, "m.room_key_request", json!({ "action": "request" })).await.ok();
+    }
+    send(&max, &max, "m.room.encrypted", fake::to_device()).await.ok();
 }
 
 #[tokio::test]

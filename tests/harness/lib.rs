@@ -7,6 +7,7 @@ pub mod household;
 mod http;
 pub mod http1;
 pub mod olm;
+pub mod sealed;
 mod server;
 #[path = "../walls/table.rs"]
 pub mod table;

@@ -7,7 +7,7 @@ use linkspan_domain::{
 use ruma::{OwnedServerName, RoomVersionId, ServerName};
 use serde_json::{Value, json};
 
-use crate::{ALICE, Maker};
+use crate::{ALICE, Maker, sealed as fake};
 
 const EVENT: &str = "$Rqnc-F-dvnEYJTyHq_iKxU2bZ1CI92-kuZq3a5lr5Zg";
 
@@ -24,9 +24,10 @@ fn rules(rules: &[(&str, EncryptionRule)]) -> RulesPresent {
 }
 
 fn sealed() -> Value {
-    json!({ "algorithm": "m.megolm.v1.aes-sha2", "ciphertext": "AwgAEnACgAkLmt6qF84IK++J7UDH2Za1YVchHyprqTqsg",
-            "device_id": "RJYKSTBOIE", "sender_key": "IlRMeOPX2e0MurIyfWEucYBRVOEEUMrOHqn/8mLqMjA",
-            "session_id": "X3lUlvLELLYxeTx4yOVu6UDpasGEVO0Jbu+QFnm0cKQ" })
+    let mut content = fake::to_room();
+    content["device_id"] = json!("RJYKSTBOIE");
+    content["sender_key"] = json!("IlRMeOPX2e0MurIyfWEucYBRVOEEUMrOHqn/8mLqMjA");
+    content
 }
 
 /// The encrypted message with another field.
@@ -64,6 +65,7 @@ fn messages() -> Vec<(&'static str, Value, Is)> {
         json!({ "rel_type": "m.replace", "event_id": EVENT, "m.new_content": { "body": "hello" } });
     let sentence = json!({ "rel_type": "see you at eight", "event_id": EVENT });
     let named = json!({ "rel_type": "m.reference", "event_id": "$see you at eight" });
+    let tagged = json!({ "rel_type": "m.reference", "event_id": "$SeeYouAtEight" });
     let keyed = json!({ "rel_type": "m.annotation", "event_id": EVENT, "key": "see you at eight" });
     let mut all = in_the_clear;
     all.extend([
@@ -74,11 +76,9 @@ fn messages() -> Vec<(&'static str, Value, Is)> {
         ("m.room.message", json!({ "body": "x", "ciphertext": "AwgA" }), Is::Both),
         // Ciphertext with what belongs around it.
         ("m.room.encrypted", sealed(), Is::Sealed),
-        (
-            "m.room.encrypted",
-            json!({ "algorithm": "m.megolm.v1.aes-sha2", "ciphertext": "AwgA" }),
-            Is::Sealed,
-        ),
+        ("m.room.encrypted", fake::to_room(), Is::Sealed),
+        ("m.room.encrypted", with("device_id", Value::Null), Is::Sealed),
+        ("m.room.encrypted", with("device_id", json!("kYp2/V+x7_-.~")), Is::Sealed),
         ("m.room.encrypted", with("m.relates_to", plan), Is::Sealed),
         (
             "m.room.encrypted",
@@ -99,6 +99,21 @@ fn messages() -> Vec<(&'static str, Value, Is)> {
         ("m.room.encrypted", with("com.example.note", json!("hello")), Is::Both),
         ("m.room.encrypted", with("ciphertext", json!("see you at eight")), Is::Both),
         ("m.room.encrypted", with("ciphertext", json!("")), Is::Both),
+        ("m.room.encrypted", with("ciphertext", json!("AwgAEnACgAkLmt6qF84IK")), Is::Both),
+        ("m.room.encrypted", with("ciphertext", json!("hello")), Is::Both),
+        ("m.room.encrypted", with("ciphertext", json!("SeeYouAtEight".repeat(20))), Is::Both),
+        ("m.room.encrypted", with("ciphertext", json!(format!("{}=", fake::megolm()))), Is::Both),
+        ("m.room.encrypted", with("ciphertext", json!(format!("{}AAAA", fake::megolm()))), Is::Both),
+        ("m.room.encrypted", with("ciphertext", fake::olm_body(true)["body"].clone()), Is::Both),
+        (
+            "m.room.encrypted",
+            json!({ "algorithm": "m.megolm.v1.aes-sha2", "ciphertext": fake::megolm() }),
+            Is::Both,
+        ),
+        ("m.room.encrypted", with("session_id", Value::Null), Is::Both),
+        ("m.room.encrypted", with("session_id", json!("hello")), Is::Both),
+        ("m.room.encrypted", with("sender_key", json!("hello")), Is::Both),
+        ("m.room.encrypted", with("device_id", json!("see you at eight")), Is::Both),
         ("m.room.encrypted", with("ciphertext", json!({ "body": "hello" })), Is::Both),
         ("m.room.encrypted", with("ciphertext", Value::Null), Is::Both),
         ("m.room.encrypted", with("algorithm", json!("m.none")), Is::Both),
@@ -108,17 +123,29 @@ fn messages() -> Vec<(&'static str, Value, Is)> {
         ("m.room.encrypted", with("m.relates_to", smuggled), Is::Both),
         ("m.room.encrypted", with("m.relates_to", sentence), Is::Both),
         ("m.room.encrypted", with("m.relates_to", named), Is::Both),
+        ("m.room.encrypted", with("m.relates_to", tagged), Is::Both),
         ("m.room.encrypted", with("m.relates_to", keyed), Is::Both),
         ("m.room.encrypted", with("m.mentions", json!({ "user_ids": ["not a user"] })), Is::Both),
         ("m.room.encrypted", with("io.element.performance_metrics", json!({ "note": "x" })), Is::Both),
     ]);
-    for emoji in ["👍", "👍️", "👨🏿‍❤️‍💋‍👨🏿", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "1️⃣", "🅰️", "ℹ️", "❤️", ":)", "+1"]
+    for emoji in ["👍", "👍️", "👨🏿‍❤️‍💋‍👨🏿", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "1️⃣", "🅰️", "ℹ️", "❤️"]
     {
         all.push(("m.reaction", reaction(emoji), Is::Service));
     }
-    for words in
-        ["", "ok", "see you at eight", "привет", "你好", "0171", "mxc://a.example/picture", &"!".repeat(65)]
-    {
+    for words in [
+        "",
+        "ok",
+        "a",
+        "👍👍",
+        ":)",
+        "+1",
+        "see you at eight",
+        "привет",
+        "你好",
+        "0171",
+        "mxc://a.example/picture",
+        &"!".repeat(65),
+    ] {
         all.push(("m.reaction", reaction(words), Is::Readable));
     }
     let mut more = reaction("👍");
@@ -284,10 +311,14 @@ fn redactions_are_taken_and_their_words_hidden() {
     }
 }
 
+fn raw(content: &Value) -> Box<serde_json::value::RawValue> {
+    serde_json::value::to_raw_value(content).expect("JSON")
+}
+
 #[test]
 fn messages_do_not_go_past_rooms_to_devices() {
+    let keys = raw(&json!({ "action": "request" }));
     for (event_type, taken) in [
-        ("m.room.encrypted", true),
         ("m.room_key_request", true),
         ("m.key.verification.request", true),
         ("m.dummy", true),
@@ -296,8 +327,89 @@ fn messages_do_not_go_past_rooms_to_devices() {
         ("m.room.message", false),
         ("m.poll.start", false),
     ] {
-        let checked = check_to_device(&present_alone(EncryptionRule::Required), event_type);
-        assert_eq!(checked.is_ok(), taken, "{event_type}");
-        assert_eq!(check_to_device(&RulesPresent::default(), event_type), Ok(()));
+        let required = present_alone(EncryptionRule::Required);
+        assert_eq!(check_to_device(&required, event_type, &keys, false).is_ok(), taken, "{event_type}");
+        for present in [RulesPresent::default(), present_alone(EncryptionRule::Forbidden)] {
+            assert_eq!(check_to_device(&present, event_type, &keys, false), Ok(()), "{event_type}");
+        }
+    }
+}
+
+#[test]
+fn what_is_encrypted_to_devices_is_made_by_olm() {
+    let with = |field: &str, value: Value| {
+        let mut content = fake::to_device();
+        content[field] = value;
+        content
+    };
+    let one = |key: &str, body: Value| with("ciphertext", json!({ key: body }));
+    let key = fake::key(7);
+    for content in [
+        fake::to_device(),
+        one(&key, fake::olm_body(false)),
+        with("ciphertext", json!({ &key: fake::olm_body(true), fake::key(8): fake::olm_body(false) })),
+        with("org.matrix.msgid", json!("3d5f6a1e-bc7c-4f4e-9d8d-0d4cf0a4a4f5")),
+    ] {
+        let required = present_alone(EncryptionRule::Required);
+        assert_eq!(
+            check_to_device(&required, "m.room.encrypted", &raw(&content), false),
+            Ok(()),
+            "{content}"
+        );
+    }
+    for content in [
+        json!({}),
+        json!({ "body": "hello" }),
+        fake::to_room(),
+        with("body", json!("hello")),
+        with("algorithm", json!("m.megolm.v1.aes-sha2")),
+        with("algorithm", json!("m.none")),
+        with("sender_key", json!("hello")),
+        with("sender_key", Value::Null),
+        with("org.matrix.msgid", json!("see you at eight")),
+        with("ciphertext", json!("hello")),
+        with("ciphertext", json!({})),
+        one("hello", fake::olm_body(true)),
+        one(&key, json!({ "type": 0, "body": "hello" })),
+        one(&key, json!({ "type": 1, "body": "hello" })),
+        one(&key, json!({ "type": 1, "body": fake::olm_body(true)["body"] })),
+        one(&key, json!({ "type": 0, "body": fake::olm_body(false)["body"] })),
+        one(&key, json!({ "type": 2, "body": fake::olm_body(false)["body"] })),
+        one(&key, json!({ "type": "hello", "body": fake::olm_body(false)["body"] })),
+        one(&key, json!({ "type": 0, "body": fake::olm_body(true)["body"], "note": "hello" })),
+        with(
+            "ciphertext",
+            json!({ &key: fake::olm_body(true), fake::key(8): { "type": 0, "body": "hello" } }),
+        ),
+    ] {
+        let required = present_alone(EncryptionRule::Required);
+        let refused = check_to_device(&required, "m.room.encrypted", &raw(&content), false);
+        assert_eq!(refused, Err(Refusal::BesideOlm(platform("x.example"))), "{content}");
+        assert_eq!(
+            check_to_device(&required, "m.room.encrypted", &raw(&content), true),
+            refused,
+            "{content}"
+        );
+    }
+}
+
+#[test]
+fn who_forbids_encryption_shares_no_keys() {
+    let forbidden = present_alone(EncryptionRule::Forbidden);
+    for (event_type, content) in [
+        ("m.room.encrypted", fake::to_device()),
+        ("m.room.encrypted", json!({})),
+        ("com.example.any", json!({ "ciphertext": "AwgA" })),
+    ] {
+        let refused = check_to_device(&forbidden, event_type, &raw(&content), false);
+        assert_eq!(
+            refused,
+            Err(Refusal::EncryptedToDevices(platform("x.example"))),
+            "{event_type} {content}"
+        );
+        assert_eq!(refused.map_err(|refusal| refusal.rule()), Err("encryption_forbidden"));
+        // One's own devices hand on what they know.
+        assert_eq!(check_to_device(&forbidden, event_type, &raw(&content), true), Ok(()));
+        assert_eq!(check_to_device(&RulesPresent::default(), event_type, &raw(&content), false), Ok(()));
     }
 }

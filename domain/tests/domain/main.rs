@@ -5,6 +5,8 @@ mod encryption;
 mod events;
 mod fuzz;
 mod rules;
+#[path = "../../../tests/harness/sealed.rs"]
+mod sealed;
 
 use std::sync::Arc;
 

@@ -73,11 +73,11 @@ pub(crate) struct Append {
     pub(crate) rooms: Rooms,
     pub(crate) room: Arc<Room>,
     writer: OwnedMutexGuard<Writer>,
-    now: MilliSecondsSinceUnixEpoch,
+    pub(crate) now: MilliSecondsSinceUnixEpoch,
     pub(crate) head: RoomHeadRecord,
     /// Entries of the state as staged, over the writer's.
     state: HashMap<StateEntryKey, Option<SharedPdu>>,
-    staged: Vec<Arc<TimelineEvent>>,
+    pub(crate) staged: Vec<Arc<TimelineEvent>>,
     /// Events that a staged redaction takes the content of.
     redacted: Vec<Arc<TimelineEvent>>,
     deltas: Vec<(u64, StateDeltaRecord)>,
@@ -229,11 +229,8 @@ impl Append {
     ) -> Result<SharedPdu> {
         self.check_server_acl(sender).await?;
         self.rooms.check_may_send(&self.room.id, sender, &draft).await?;
+        self.keep_words_out(&mut draft);
         if draft.redacts.is_some() {
-            if self.keeps_words_out() {
-                // What it takes away must go; a reason, which anybody could read, must not come.
-                draft.content.clear();
-            }
             // The event, and whether it is redacted already, are read from the disk.
             self.settle().await?;
         }

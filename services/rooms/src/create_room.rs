@@ -259,7 +259,7 @@ impl Rooms {
                 self.stage_invite(append, creator, user_id, None, command.is_direct).await?;
             }
         }
-        Ok(())
+        append.check_staged()
     }
 }
 

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use linkspan_domain::{
-    EncryptionRule, Pdu, RoomEncryption, RulesPresent, check_event, check_member, check_redacted,
-    check_to_device,
+    Draft, EncryptionRule, Pdu, Place, RoomEncryption, RulesPresent, SharedPdu, StateKey, check_event,
+    check_member, check_redacted, check_to_device,
 };
 use linkspan_storage::{Range, catalogue::Members};
 use ruma::{
@@ -15,7 +15,7 @@ use ruma::{
 };
 
 use crate::{
-    CreateRoom, InitialState, Result, Room, Rooms, ToDeviceMessage,
+    CreateRoom, InitialState, Result, Room, Rooms, RoomsError, ToDeviceMessage,
     append::{Append, object, text},
 };
 
@@ -101,8 +101,24 @@ impl Rooms {
         event_type: &str,
         messages: &[ToDeviceMessage],
     ) -> Result<()> {
-        let people = std::iter::once(sender).chain(messages.iter().map(|message| &message.user_id));
-        Ok(check_to_device(&self.rules_of(people), event_type)?)
+        for ToDeviceMessage { user_id, content, .. } in messages {
+            let present = self.rules_of([sender, user_id].into_iter());
+            check_to_device(&present, event_type, content, user_id == sender)?;
+        }
+        Ok(())
+    }
+
+    /// Whether an event that is to be sent later could be sent now: until then it is kept as it is.
+    pub(crate) async fn check_later(
+        &self,
+        room: &Arc<Room>,
+        sender: &OwnedUserId,
+        draft: Draft,
+        now_ts: u64,
+    ) -> Result<()> {
+        let mut append = self.begin(room, now_ts).await?;
+        let (pdu, _) = draft.into_pdu(&room.rules, Some(&room.id), sender, append.now, Place::default())?;
+        append.check_encryption_rules(&pdu).await
     }
 }
 
@@ -123,6 +139,28 @@ impl Append {
             self.check_newcomer(pdu).await?;
         }
         Ok(())
+    }
+
+    /// Whether all that was staged is right for those who were invited after it.
+    pub(crate) fn check_staged(&self) -> Result<()> {
+        Ok(self.staged.iter().try_for_each(|event| check_event(&self.present, &event.pdu))?)
+    }
+
+    /// Whether an entry of the state may become another, or nothing, because states were resolved: what was refused
+    /// when it came does not come into force by what follows it.
+    pub(crate) async fn may_become(&mut self, entry: &StateKey, event: Option<&SharedPdu>) -> Result<bool> {
+        let checked = match event {
+            Some(pdu) => self.check_encryption_rules(pdu).await,
+            None => match self.state_event(&entry.0, &entry.1).await? {
+                Some(current) => self.check_redacted(&current),
+                None => Ok(()),
+            },
+        };
+        match checked {
+            Ok(()) => Ok(true),
+            Err(RoomsError::Encryption(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether who comes in, is invited or asks to be is let in. Who is there already may change their profile.
@@ -154,9 +192,25 @@ impl Append {
         Ok(check_redacted(&self.present, target)?)
     }
 
-    /// Whether words in the clear are not accepted here.
-    pub(crate) fn keeps_words_out(&self) -> bool {
-        self.present.platform_with(EncryptionRule::Required).is_some()
+    /// Takes reasons, which anybody could read, out of redactions and memberships where words in the clear are not
+    /// accepted. What they do stands.
+    pub(crate) fn keep_words_out(&self, draft: &mut Draft) {
+        let is_member = draft.event_type == TimelineEventType::RoomMember;
+        if draft.redacts.is_none() && !is_member {
+            return;
+        }
+        // Who comes in is not there yet.
+        let whose =
+            draft.state_key.as_deref().filter(|_| is_member).and_then(|id| <&UserId>::try_from(id).ok());
+        let rule = whose.and_then(|user_id| self.rooms.encryption_rule(user_id));
+        let here = self.present.platform_with(EncryptionRule::Required).is_some();
+        if !here && rule != Some(EncryptionRule::Required) {
+            return;
+        }
+        match is_member {
+            true => drop(draft.content.remove("reason")),
+            false => draft.content.clear(),
+        }
     }
 
     /// Notes the rule that a user brings into the room, or takes out of it.

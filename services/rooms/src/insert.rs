@@ -275,7 +275,7 @@ impl Append {
         Ok(self.rooms.any_event(&self.room.id, event_id).await?.map(|event| event.pdu.clone()))
     }
 
-    /// Makes a state the current one, entry by entry.
+    /// Makes a state the current one, entry by entry; where a rule on encryption is against it, the entry stays.
     async fn move_current_state(
         &mut self,
         current: StateMap,
@@ -284,21 +284,31 @@ impl Append {
         inserted_seq: i64,
     ) -> Result<()> {
         let new = self.rooms.state_map_staged(self, new_state).await?;
-        for (event_type, state_key, event_id) in difference(&current, &new) {
-            let entry = (event_type.as_str().into(), state_key);
-            match event_id {
-                None => self.set_entry(entry, None).await?,
-                Some(event_id) if event_id == inserted.event_id => {
-                    self.set_entry(entry, Some((inserted, inserted_seq))).await?;
-                }
+        let changes = difference(&current, &new);
+        let (count, mut kept) = (changes.len(), Vec::new());
+        for (event_type, state_key, event_id) in changes {
+            let entry: StateEntryKey = (event_type.as_str().into(), state_key);
+            let event = match event_id {
+                None => None,
+                Some(event_id) if event_id == inserted.event_id => Some((inserted.clone(), inserted_seq)),
                 Some(event_id) => {
                     let event = self.rooms.any_event(&self.room.id, &event_id).await?;
                     let event = event.ok_or_else(|| damaged("an event of the state is missing"))?;
-                    self.set_entry(entry, Some((&event.pdu, event.seq))).await?;
+                    Some((event.pdu.clone(), event.seq))
                 }
+            };
+            let is_inserted = event.as_ref().is_some_and(|(pdu, _)| pdu.event_id == inserted.event_id);
+            if is_inserted || self.may_become(&entry, event.as_ref().map(|(pdu, _)| pdu)).await? {
+                self.set_entry(entry, event.as_ref().map(|(pdu, seq)| (pdu, *seq))).await?;
+            } else {
+                kept.push((event_type, entry.1.clone(), current.get(&entry).cloned()));
             }
         }
-        self.head.state_id = new_state;
+        if kept.is_empty() {
+            self.head.state_id = new_state;
+        } else if kept.len() < count {
+            self.head.state_id = self.new_state(new_state, kept).await?;
+        }
         Ok(())
     }
 

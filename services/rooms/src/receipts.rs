@@ -13,10 +13,17 @@ use linkspan_storage::{
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, Room, Rooms, RoomsError};
+use crate::{Result, Room, Rooms, RoomsError, TimelineEvent, append::relation_of};
 
 /// How long somebody counts as typing at most.
 const MAX_TYPING: Duration = Duration::from_secs(120);
+
+/// The threads of a room of which it is kept how far a user has read them; the least far are forgotten.
+const MAX_THREADS: usize = 1_000;
+/// How many relations lead from an event to the root of its thread at most: from a reaction to a reply, to the root.
+const MAX_STEPS: usize = 3;
+/// What stands for the timeline outside threads in place of a root.
+const MAIN: &str = "main";
 
 /// The account data that holds a user's fully-read marker.
 const FULLY_READ: &str = "m.fully_read";
@@ -53,8 +60,13 @@ impl ReceiptKind {
     }
 }
 
+/// Whether a receipt is of a thread, not of the main timeline or of the whole room.
+fn is_of_thread(thread: &str) -> bool {
+    !matches!(thread, "" | MAIN)
+}
+
 impl Rooms {
-    /// Notes that a user has read up to an event. One that goes back is ignored.
+    /// Notes that a user has read up to an event, which is in `thread`. One that goes back is ignored.
     pub async fn set_receipt(
         &self,
         user_id: &OwnedUserId,
@@ -66,7 +78,9 @@ impl Rooms {
     ) -> Result<()> {
         let room = self.joined_room(user_id, room_id).await?;
         let event = self.event(room_id, event_id).await?;
-        let seq = event.ok_or_else(|| RoomsError::NotFound("the event is not in this room".into()))?.seq;
+        let event = event.ok_or_else(|| RoomsError::NotFound("the event is not in this room".into()))?;
+        self.check_thread(&event, thread).await?;
+        let seq = event.seq;
         let members = match kind {
             ReceiptKind::Public if !room.is_big() => self.local_members(&room).await?,
             _ => Arc::new(vec![user_id.clone()]),
@@ -94,7 +108,10 @@ impl Rooms {
                         writes.expect::<Receipts>(&key, &before);
                         writes.delete::<ReceiptLog>(&log_key(before.position));
                     }
-                    None => writes.expect_absent::<Receipts>(&key),
+                    None => {
+                        writes.expect_absent::<Receipts>(&key);
+                        self.forget_threads(&mut writes, &key).await?;
+                    }
                 }
                 writes.put::<ReceiptLog>(&log_key(Position::PENDING), &receipt);
                 writes.put::<Receipts>(&key, &Stamped::pending(receipt.clone()));
@@ -107,6 +124,53 @@ impl Rooms {
                 Ok((writes, ()))
             })
             .await
+    }
+
+    /// Everybody in the room is told of the thread: it is the event's, and no text of the reader's.
+    /// <https://spec.matrix.org/v1.19/client-server-api/#threaded-read-receipts>
+    async fn check_thread(&self, event: &Arc<TimelineEvent>, thread: &str) -> Result<()> {
+        if !is_of_thread(thread) {
+            return Ok(());
+        }
+        let room_id = &event.pdu.room_id;
+        let mut event = event.clone();
+        for _ in 0..=MAX_STEPS {
+            if event.pdu.event_id == thread {
+                return Ok(());
+            }
+            let parent = match relation_of(&event.pdu) {
+                Some(relation) => Some(relation.event_id),
+                // What was redacted no longer says of which thread it was.
+                None if event.pdu.redacted_by.is_some() => thread.try_into().ok(),
+                None => None,
+            };
+            let Some(parent) = parent else { break };
+            let Some(parent) = self.event(room_id, &parent).await? else { break };
+            event = parent;
+        }
+        Err(RoomsError::Invalid(
+            "a thread's id is `main` or the root of the thread that the event is in".into(),
+        ))
+    }
+
+    /// Makes room for the receipt of another thread.
+    async fn forget_threads(&self, writes: &mut WriteSet, new: &ReceiptKey) -> Result<()> {
+        if !is_of_thread(&new.thread) {
+            return Ok(());
+        }
+        let rows = self.store().range::<Receipts>(Range::prefix((&new.room_id, &new.user_id))).await?;
+        let of_threads =
+            rows.into_iter().filter(|(key, _)| key.kind == new.kind && is_of_thread(&key.thread));
+        let mut of_threads: Vec<_> = of_threads.collect();
+        of_threads.sort_by_key(|(_, receipt)| std::cmp::Reverse(receipt.value.seq));
+        for (key, receipt) in of_threads.into_iter().skip(MAX_THREADS - 1) {
+            writes.expect::<Receipts>(&key, &receipt);
+            writes.delete::<Receipts>(&key);
+            let ReceiptKey { room_id, user_id, kind, thread } = key;
+            let position = receipt.position;
+            writes.delete::<ReceiptLog>(&ReceiptLogKey { room_id, position, user_id, kind, thread });
+        }
+        Ok(())
     }
 
     /// Moves the marker up to which a user has read a room in full. One that goes back is ignored.

@@ -2,11 +2,11 @@
 
 mod world;
 
-use linkspan_rooms::{CreateRoom, InitialState, Inserted, Preset, Reader, Removal, RoomsError};
+use linkspan_rooms::{CreateRoom, InitialState, Inserted, Preset, Reader, ReceiptKind, Removal, RoomsError};
 use linkspan_storage::{
-    Range, WriteSet,
-    catalogue::{Accounts, Threads, UserKey},
-    records::AccountRecord,
+    Position, Range, Stamped, WriteSet,
+    catalogue::{Accounts, ReceiptKey, ReceiptLog, ReceiptLogKey, Receipts, Threads, UserKey},
+    records::{AccountRecord, ReceiptRecord},
 };
 use ruma::{
     CanonicalJsonObject, OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId,
@@ -359,6 +359,103 @@ async fn receipts_at_once_leave_one_row_and_never_go_back() {
     assert_eq!(own.len(), 1);
     assert_eq!(own[0].event_id, events[5]);
     world.check_tables("receipts").await;
+}
+
+/// A message, with a relation or without.
+async fn related(world: &World, room_id: &OwnedRoomId, to: Option<(&str, &OwnedEventId)>) -> OwnedEventId {
+    let mut content = json!({ "msgtype": "m.text", "body": "x" });
+    if let Some((rel_type, event_id)) = to {
+        content["m.relates_to"] = json!({ "rel_type": rel_type, "event_id": event_id, "key": "x" });
+    }
+    let txn = world.head(room_id).await.seq.to_string();
+    send(world, ALICE, room_id, content, &txn).await
+}
+
+#[tokio::test]
+async fn a_receipt_is_of_the_thread_that_its_event_is_in() {
+    let world = World::new().await;
+    let room_id = Graph::start(&world, &RoomVersionId::V12).await.room_id;
+    let elsewhere = Graph::start(&world, &RoomVersionId::V11).await;
+    let root = related(&world, &room_id, None).await;
+    let other = related(&world, &room_id, None).await;
+    let reply = related(&world, &room_id, Some(("m.thread", &root))).await;
+    let edit = related(&world, &room_id, Some(("m.replace", &reply))).await;
+    let reaction = related(&world, &room_id, Some(("m.annotation", &edit))).await;
+    let redacted = related(&world, &room_id, Some(("m.thread", &root))).await;
+    let (alice, own) = (user(ALICE), device());
+    let redact = world.rooms.redact_event(&alice, &own, &room_id, &redacted, None, "r", 6_000);
+    redact.await.expect("redacted");
+    // It relates to an event that is not there.
+    let unknown = "$Rqnc-F-dvnEYJTyHq_iKxU2bZ1CI92-kuZq3a5lr5Zg";
+    let astray = related(&world, &room_id, Some(("m.thread", &unknown.try_into().expect("an id")))).await;
+    for (event_id, thread, taken) in [
+        (&root, "", true),
+        (&root, "main", true),
+        (&root, root.as_str(), true),
+        (&reply, "main", true),
+        (&reply, root.as_str(), true),
+        (&edit, root.as_str(), true),
+        (&reaction, root.as_str(), true),
+        (&redacted, root.as_str(), true),
+        (&other, other.as_str(), true),
+        (&other, root.as_str(), false),
+        (&root, reply.as_str(), false),
+        (&reply, other.as_str(), false),
+        (&other, "$see you at eight", false),
+        (&other, "see you at eight", false),
+        (&redacted, "$see you at eight", false),
+        (&redacted, unknown, false),
+        (&redacted, elsewhere.base.as_str(), false),
+        (&astray, unknown, false),
+        (&astray, "main", true),
+    ] {
+        for kind in [ReceiptKind::Public, ReceiptKind::Private] {
+            let set = world.rooms.set_receipt(&user(BOB), &room_id, kind, thread, event_id, 7_000).await;
+            match set {
+                Ok(()) => assert!(taken, "{event_id} in {thread}"),
+                Err(RoomsError::Invalid(_)) => assert!(!taken, "{event_id} in {thread}"),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    world.check_tables("receipts of threads").await;
+}
+
+#[tokio::test]
+async fn of_very_many_threads_those_read_long_ago_are_forgotten() {
+    let world = World::new().await;
+    let room_id = Graph::start(&world, &RoomVersionId::V12).await.room_id;
+    let event_id = related(&world, &room_id, None).await;
+    let set = |thread: String| {
+        let (rooms, room_id, event_id) = (world.rooms.clone(), room_id.clone(), event_id.clone());
+        async move {
+            let kind = ReceiptKind::Public;
+            rooms.set_receipt(&user(BOB), &room_id, kind, &thread, &event_id, 7_000).await.expect("set");
+        }
+    };
+    set(String::new()).await;
+    set("main".to_owned()).await;
+    // Rows as receipts of other threads leave them.
+    let mut writes = WriteSet::new();
+    for number in 1..=1_000 {
+        let (user_id, thread, kind) = (user(BOB), format!("${number}"), 0);
+        let seq = -number;
+        let receipt = ReceiptRecord { event_id: event_id.clone(), seq, ts: 0 };
+        let key = ReceiptKey { room_id: room_id.clone(), user_id, kind, thread };
+        writes.put::<Receipts>(&key, &Stamped::pending(receipt.clone()));
+        let ReceiptKey { room_id, user_id, kind, thread } = key;
+        let position = Position::PENDING;
+        writes.put::<ReceiptLog>(&ReceiptLogKey { room_id, position, user_id, kind, thread }, &receipt);
+    }
+    world.store.commit(writes).await.expect("written");
+    set(event_id.to_string()).await;
+    let own = world.rooms.own_receipts(&user(BOB), &room_id).await.expect("read");
+    let threads: Vec<_> = own.iter().map(|receipt| receipt.thread.as_str()).collect();
+    assert_eq!(threads.len(), 1_002);
+    assert!(["", "main", "$999", event_id.as_str()].iter().all(|thread| threads.contains(thread)));
+    assert!(!threads.contains(&"$1000"));
+    let told = world.rooms.receipts_since(&user(ALICE), &room_id, Position::ZERO).await.expect("read");
+    assert_eq!(told.len(), 1_002);
 }
 
 #[tokio::test]

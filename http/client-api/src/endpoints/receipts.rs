@@ -36,10 +36,7 @@ pub(crate) async fn create_receipt(
 ) -> Result<create_receipt::v3::Response, ApiError> {
     let (room_id, event_id) = (&request.room_id, &request.event_id);
     let thread = match request.thread.as_str() {
-        Some("") => return Err(invalid("a thread's id is `main` or an event's")),
-        Some(thread) if thread != "main" && !thread.starts_with('$') => {
-            return Err(invalid("a thread's id is `main` or an event's"));
-        }
+        Some("") => return Err(invalid("a thread's id is not empty")),
         thread => thread.unwrap_or_default(),
     };
     let kind = match request.receipt_type {

@@ -1,14 +1,14 @@
 //! Scheduling an event, within limits.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use linkspan_domain::parse_content;
+use linkspan_domain::{Draft, parse_content};
 use linkspan_storage::{
     Range, WriteSet,
     catalogue::{DelayedEvents, UserDelayedEvents, UserNameKey},
     records::DelayedEventRecord,
 };
 use rand::RngCore as _;
-use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId};
+use ruma::{CanonicalJsonObject, OwnedDeviceId, OwnedRoomId, OwnedUserId};
 
 use super::{
     DelayedEvent, FINALISED_MS, MAX_DELAY_MS, MAX_FINALISED, MAX_SCHEDULED, event_key, put_scheduled, until,
@@ -38,7 +38,8 @@ pub struct NewDelayedEvent {
 }
 
 impl Rooms {
-    /// Schedules an event; gives its id. Whether it may be sent is asked when it is.
+    /// Schedules an event; gives its id. Whether it may be sent is asked when it is, but for the rules on encryption,
+    /// which are asked now too: what they are against is not kept.
     pub async fn schedule_event(
         &self,
         user_id: &OwnedUserId,
@@ -46,7 +47,7 @@ impl Rooms {
         event: NewDelayedEvent,
         now_ts: u64,
     ) -> Result<String> {
-        check(&event)?;
+        let content = check(&event)?;
         let _lock = self.shared.delays.lock(user_id.as_str()).await;
         let known = self.delayed_events_of(user_id).await?;
         if let Some(txn_id) = &event.txn_id {
@@ -64,6 +65,10 @@ impl Rooms {
         }
         self.shared.accounts.check_not_suspended(user_id).await?;
         check_count(&known, now_ts)?;
+        let room = self.find_room(&event.room_id).await?.ok_or_else(not_in_room)?;
+        let event_type = event.event_type.as_str().into();
+        let draft = Draft { event_type, state_key: event.state_key.clone(), content, redacts: None };
+        self.check_later(&room, user_id, draft, now_ts).await?;
         let delay_id = new_delay_id();
         let record = DelayedEventRecord {
             user_id: user_id.clone(),
@@ -100,7 +105,8 @@ impl Rooms {
     }
 }
 
-fn check(event: &NewDelayedEvent) -> Result<()> {
+/// The content, parsed, of an event that is within the limits.
+fn check(event: &NewDelayedEvent) -> Result<CanonicalJsonObject> {
     if event.delay_ms == 0 {
         return Err(RoomsError::Invalid("`delay` is a number of milliseconds above 0".into()));
     }
@@ -116,8 +122,7 @@ fn check(event: &NewDelayedEvent) -> Result<()> {
     if event.content.len() > CONTENT_BYTES {
         return Err(RoomsError::TooLarge(format!("the content has more than {CONTENT_BYTES} bytes")));
     }
-    parse_content(&event.content)?;
-    Ok(())
+    Ok(parse_content(&event.content)?)
 }
 
 fn check_count(known: &[DelayedEvent], now_ts: u64) -> Result<()> {

@@ -1,5 +1,6 @@
 //! Every way in which somebody comes in.
 
+use linkspan_rooms::Inserted;
 use serde_json::json;
 
 use crate::scene::*;
@@ -120,6 +121,65 @@ async fn every_way_of_coming_in() {
                 .await
                 .expect("back");
             scene.world.check_tables(&context).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_refused_does_not_come_with_what_follows_it() {
+    for (encrypted, who, event_type, key, content) in [
+        (false, None, "m.room.member", RITA, json!({ "membership": "invite" })),
+        (true, None, "m.room.member", FINN, json!({ "membership": "invite" })),
+        (true, Some(RITA), "m.room.member", FINN, json!({ "membership": "invite" })),
+        (true, Some(RITA), "m.room.message", "x", said("hello")),
+        (true, Some(RITA), "m.room.encryption", "", json!({})),
+        (false, Some(FINN), "m.room.encryption", "", algorithm()),
+        (false, Some(FINN), "m.room.encrypted", "x", sealed()),
+    ] {
+        // With another change of the state that follows it, which is taken, and without.
+        for topic in [None, Some("m.room.topic")] {
+            let context = format!("{event_type} {key} with {who:?}, then {topic:?}");
+            let mut scene = Scene::open(&PLATFORMS, encrypted, "public").await;
+            if let Some(who) = who {
+                scene.world.rooms.join_room(&user(who), &scene.room_id, None, 4_000).await.expect("joined");
+            }
+            let before = scene.world.current(&scene.room_id).await;
+            let mut graph = scene.graph().await;
+            graph.clock = scene.now();
+            let refused = graph.event(CAROL, event_type, Some(key), content.clone(), &[]);
+            let became = scene.world.insert(&graph, &refused).await;
+            assert!(matches!(became, Inserted::SoftFailed(_)), "{context}: {became:?}");
+            let mut last = refused;
+            for emoji in ["👍", "👎", "🎉"] {
+                let relation = json!({ "rel_type": "m.annotation", "event_id": scene.before, "key": emoji });
+                let (event_type, key, content) = match topic {
+                    Some(topic) => (topic, Some(""), json!({ "topic": emoji })),
+                    None => ("m.reaction", None, json!({ "m.relates_to": relation })),
+                };
+                last = graph.event(CAROL, event_type, key, content, &[&last]);
+                let became = scene.world.insert(&graph, &last).await;
+                assert!(matches!(became, Inserted::InTimeline(_)), "{context}: {became:?}");
+                scene.world.check_tables(&context).await;
+                let mut current = scene.world.current(&scene.room_id).await;
+                if let Some(topic) = topic {
+                    assert_eq!(
+                        current.remove(&(topic.into(), String::new())),
+                        Some(last.clone()),
+                        "{context}"
+                    );
+                }
+                assert_eq!(current, before, "{context}");
+            }
+            // Nor with what is sent here, or after the room is loaded anew.
+            scene.set(ALICE, "m.room.name", "", json!({ "name": "a name" })).await.expect("set");
+            scene.world = scene.world.copy().await;
+            let mut current = scene.world.current(&scene.room_id).await;
+            current.retain(|entry, _| before.contains_key(entry));
+            assert_eq!(current, before, "{context}");
+            scene.world.check_tables(&context).await;
+            if who.is_none() {
+                scene.send(ALICE, "m.room.message", said("hello")).await.expect("nobody came who minds");
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::saying::bring;
 use crate::scene::*;
-use crate::world::user;
+use crate::world::{object, user};
 
 #[tokio::test]
 async fn every_way_of_creating_a_room() {
@@ -74,12 +74,36 @@ async fn every_way_of_creating_a_room() {
 
 #[tokio::test]
 async fn a_message_cannot_be_smuggled_in_with_a_room() {
-    for (event_type, content) in [("m.room.message", said("hello")), ("com.example.note", said("hello"))] {
-        let scene = Scene::open(&PLATFORMS, false, "public").await;
-        let mut command = command(Preset::PrivateChat);
-        command.initial_state.push(state(event_type, content));
-        let made = scene.world.rooms.create_room(&user(RITA), command, 7_000).await;
-        assert_eq!(outcome(made, event_type), Err(REQUIRED));
+    let hello = [("m.room.message", said("hello")), ("com.example.note", said("hello"))];
+    let closed = [("m.room.encrypted", sealed())];
+    let cases: [(&str, &[&str], &[_], Outcome); 8] = [
+        (RITA, &[], &hello, Err(REQUIRED)),
+        (RITA, &[BOB], &hello, Err(REQUIRED)),
+        (ALICE, &[RITA], &hello, Err(REQUIRED)),
+        (ALICE, &[BOB, RITA], &hello, Err(REQUIRED)),
+        (ALICE, &[BOB], &hello, Ok(())),
+        (FINN, &[], &closed, Err(FORBIDDEN)),
+        (ALICE, &[BOB, FINN], &closed, Err(FORBIDDEN)),
+        (ALICE, &[BOB], &closed, Ok(())),
+    ];
+    for (creator, invited, contents, expected) in cases {
+        for (event_type, content) in contents {
+            for kind in [None, Some("m.space")] {
+                let context = format!("{creator} with {invited:?}: {event_type} in {kind:?}");
+                let scene = Scene::open(&PLATFORMS, false, "public").await;
+                let mut command = command(Preset::PrivateChat);
+                command.creation_content =
+                    kind.map_or_else(CanonicalJsonObject::new, |kind| object(json!({ "type": kind })));
+                command.invite = invited.iter().map(|user_id| user(user_id)).collect();
+                command.initial_state.push(state(event_type, content.clone()));
+                let before = scene.world.rooms.memberships(&user(RITA)).await.expect("read").len();
+                let made = scene.world.rooms.create_room(&user(creator), command, 7_000).await;
+                assert_eq!(outcome(made, &context), expected, "{context}");
+                let after = scene.world.rooms.memberships(&user(RITA)).await.expect("read").len();
+                assert_eq!(before, after, "{context}");
+                scene.world.check_tables(&context).await;
+            }
+        }
     }
 }
 

@@ -127,23 +127,38 @@ async fn a_rule_that_is_new_holds_for_who_is_there_already() {
 #[tokio::test]
 async fn to_devices_nothing_goes_that_belongs_into_a_room() {
     let scene = Scene::open(&PLATFORMS, true, "public").await;
-    let to = |who: &str| ToDeviceMessage {
+    let to = |who: &str, content: &Value| ToDeviceMessage {
         user_id: user(who),
         target: Target::AllDevices,
-        content: serde_json::value::to_raw_value(&said("hello")).expect("JSON"),
+        content: serde_json::value::to_raw_value(content).expect("JSON"),
     };
-    for (sender, target, event_type, expected) in [
-        (ALICE, BOB, "m.room.message", Ok(())),
-        (ALICE, RITA, "m.room.message", Err(REQUIRED)),
-        (RITA, ALICE, "m.room.message", Err(REQUIRED)),
-        (ALICE, RITA, "m.room.encrypted", Ok(())),
-        (ALICE, RITA, "m.key.verification.request", Ok(())),
-        (ALICE, FINN, "m.room.message", Ok(())),
+    let (olm, hello) = (crate::sealed::to_device(), said("hello"));
+    for (sender, target, event_type, content, expected) in [
+        (ALICE, BOB, "m.room.message", &hello, Ok(())),
+        (ALICE, RITA, "m.room.message", &hello, Err(REQUIRED)),
+        (RITA, ALICE, "m.room.message", &hello, Err(REQUIRED)),
+        (ALICE, BOB, "m.room.encrypted", &hello, Ok(())),
+        (ALICE, RITA, "m.room.encrypted", &olm, Ok(())),
+        (RITA, RITA, "m.room.encrypted", &olm, Ok(())),
+        (ALICE, RITA, "m.room.encrypted", &hello, Err(REQUIRED)),
+        (ALICE, RITA, "m.room.encrypted", &sealed(), Err(REQUIRED)),
+        (RITA, RITA, "m.room.encrypted", &hello, Err(REQUIRED)),
+        (ALICE, RITA, "m.key.verification.request", &hello, Ok(())),
+        (ALICE, FINN, "m.room.message", &hello, Ok(())),
+        (ALICE, FINN, "m.room.encrypted", &olm, Err(FORBIDDEN)),
+        (FRED, FINN, "m.room.encrypted", &olm, Err(FORBIDDEN)),
+        (FINN, FINN, "m.room.encrypted", &olm, Ok(())),
+        (FRED, FINN, "m.key.verification.request", &hello, Ok(())),
+        (FINN, ALICE, "m.room_key_request", &hello, Ok(())),
     ] {
-        let context = format!("{sender} to {target}: {event_type}");
+        let context = format!("{sender} to {target}: {event_type} {content}");
         let (sender_id, own) = (user(sender), device());
-        let messages = vec![to(BOB), to(target)];
-        let sent = scene.world.rooms.send_to_device(&sender_id, &own, event_type, &context, messages, 6_000);
+        let mut messages = vec![to(target, content)];
+        if sender == ALICE {
+            messages.insert(0, to(BOB, content));
+        }
+        let sent =
+            scene.world.rooms.send_to_device(&sender_id, &own, event_type, &context[..40], messages, 6_000);
         assert_eq!(outcome(sent.await, &context), expected, "{context}");
     }
 }

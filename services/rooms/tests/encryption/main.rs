@@ -6,6 +6,8 @@ mod creating;
 mod earlier;
 mod saying;
 mod scene;
+#[path = "../../../../tests/harness/sealed.rs"]
+mod sealed;
 mod turning;
 #[path = "../world/mod.rs"]
 mod world;

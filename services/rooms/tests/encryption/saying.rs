@@ -1,5 +1,6 @@
 //! Every way in which something is said.
 
+use linkspan_rooms::{DelayAction, Removal};
 use ruma::{OwnedEventId, events::StateEventType};
 use serde_json::{Value, json};
 
@@ -35,10 +36,19 @@ pub(crate) enum Way {
     /// Made elsewhere, before anybody with a rule was there; it comes only now.
     ElsewhereBefore,
     StateElsewhere,
+    Later,
+    StateLater,
 }
 
-pub(crate) const WAYS: [Way; 5] =
-    [Way::Send, Way::State, Way::Elsewhere, Way::ElsewhereBefore, Way::StateElsewhere];
+pub(crate) const WAYS: [Way; 7] = [
+    Way::Send,
+    Way::State,
+    Way::Elsewhere,
+    Way::ElsewhereBefore,
+    Way::StateElsewhere,
+    Way::Later,
+    Way::StateLater,
+];
 
 /// What is said, and whether it is a message as state too.
 pub(crate) fn sayings(target: &OwnedEventId) -> Vec<(&'static str, Value, Kind, bool)> {
@@ -48,6 +58,11 @@ pub(crate) fn sayings(target: &OwnedEventId) -> Vec<(&'static str, Value, Kind, 
     edit["m.relates_to"] = json!({ "rel_type": "m.replace", "event_id": target });
     let mut smuggled = edit.clone();
     smuggled["m.relates_to"]["m.new_content"] = said("hello");
+    let with = |field: &str, text: &str| {
+        let mut content = sealed();
+        content[field] = json!(text);
+        content
+    };
     let reaction =
         |key: &str| json!({ "m.relates_to": { "rel_type": "m.annotation", "event_id": target, "key": key } });
     vec![
@@ -63,7 +78,12 @@ pub(crate) fn sayings(target: &OwnedEventId) -> Vec<(&'static str, Value, Kind, 
         ("m.room.encrypted", beside, Kind::Both, true),
         ("m.room.encrypted", smuggled, Kind::Both, true),
         ("m.room.encrypted", json!({ "body": "hello" }), Kind::Both, true),
+        ("m.room.encrypted", with("ciphertext", "SeeYouAtEight"), Kind::Both, true),
+        ("m.room.encrypted", with("ciphertext", "AwgAEnACgAkLmt6qF84IK"), Kind::Both, true),
+        ("m.room.encrypted", with("session_id", "SeeYouAtEight"), Kind::Both, true),
+        ("m.room.encrypted", with("sender_key", "SeeYouAtEight"), Kind::Both, true),
         ("m.reaction", reaction("👍"), Kind::Service, true),
+        ("m.reaction", reaction("a"), Kind::Readable, true),
         ("m.reaction", reaction("see you at eight"), Kind::Readable, true),
     ]
 }
@@ -103,7 +123,7 @@ async fn every_way_of_saying_something() {
             for way in WAYS {
                 let context = format!("{who} {how}: {event_type} {content} by {way:?}");
                 let key = format!("{number}{way:?}");
-                let in_state = matches!(way, Way::State | Way::StateElsewhere);
+                let in_state = matches!(way, Way::State | Way::StateElsewhere | Way::StateLater);
                 let got = match way {
                     Way::Send => outcome(scene.send(ALICE, event_type, content.clone()).await, &context),
                     Way::State => {
@@ -113,6 +133,12 @@ async fn every_way_of_saying_something() {
                     Way::ElsewhereBefore => scene.inserted(event_type, None, content.clone(), true).await,
                     Way::StateElsewhere => {
                         scene.inserted(event_type, Some(&key), content.clone(), false).await
+                    }
+                    Way::Later => {
+                        outcome(scene.later(ALICE, event_type, None, content.clone()).await, &context)
+                    }
+                    Way::StateLater => {
+                        outcome(scene.later(ALICE, event_type, Some(&key), content.clone()).await, &context)
                     }
                 };
                 let kind = if in_state && !as_state { Kind::Service } else { kind };
@@ -125,6 +151,64 @@ async fn every_way_of_saying_something() {
             scene.world.head(&scene.room_id).await
         );
     }
+}
+
+#[tokio::test]
+async fn what_was_scheduled_before_somebody_came_is_not_sent() {
+    for (state_key, kind) in [(None, "a message"), (Some("x"), "state")] {
+        let mut scene = Scene::open(&PLATFORMS, true, "public").await;
+        let scheduled = scene.later(ALICE, "m.room.message", state_key, said("hello")).await;
+        let delay_id = scheduled.expect("nobody is there yet who minds");
+        bring(&scene, RITA, "invited").await;
+        let rooms = &scene.world.rooms;
+        let (platform, now) = (user(ALICE).server_name().to_owned(), scene.now());
+        let sent = rooms.act_on_delayed_event(&platform, &delay_id, DelayAction::Send, now);
+        assert_eq!(outcome(sent.await, kind), Err(REQUIRED), "{kind}");
+        // Nor when its time has come.
+        let clock = now + 2_000_000;
+        let sending = tokio::spawn(rooms.clone().send_delayed_events(move || clock));
+        let record = loop {
+            let event = rooms.get_delayed_event(&user(ALICE), &delay_id).await.expect("it is known");
+            if event.record.finalised_ts.is_some() {
+                break event.record;
+            }
+            tokio::task::yield_now().await;
+        };
+        sending.abort();
+        assert_eq!(record.event_id, None, "{kind}");
+        let (code, words) = record.error.expect("an error");
+        assert!(code == "M_FORBIDDEN" && words.contains("requires end-to-end encryption"), "{code} {words}");
+    }
+}
+
+#[tokio::test]
+async fn reasons_are_kept_out_with_the_words() {
+    const REASON: Option<&str> = Some("see you at eight");
+    for (who, how) in [(BOB, "never there"), (FINN, "joined"), (RITA, "joined"), (RITA, "invited")] {
+        let scene = Scene::open(&PLATFORMS, who == RITA, "public").await;
+        bring(&scene, who, how).await;
+        let rooms = scene.world.rooms.clone();
+        let (alice, bob, room_id) = (user(ALICE), user(BOB), scene.room_id.clone());
+        let ban = json!({ "membership": "ban", "reason": "see you at eight" });
+        rooms.leave_room(&bob, &room_id, REASON, scene.now()).await.expect("left");
+        rooms.invite(&alice, &room_id, &bob, REASON, scene.now()).await.expect("invited");
+        rooms.join_room(&bob, &room_id, REASON, scene.now()).await.expect("joined");
+        for removal in [Removal::Kick, Removal::Ban, Removal::Unban] {
+            let done = rooms.remove_member(removal, &alice, &room_id, &bob, REASON, scene.now());
+            done.await.expect("removed");
+        }
+        scene.set(ALICE, "m.room.member", BOB, ban).await.expect("banned");
+        let seen = scene.seen(ALICE).await;
+        let said = seen.iter().filter(|pdu| pdu.content.get().contains("eight")).count();
+        assert_eq!(said, if who == RITA { 0 } else { 7 }, "{who} {how}");
+        scene.world.check_tables(who).await;
+    }
+    // Who is invited brings the rule, also to what asks them in, and what they decline with.
+    let scene = Scene::open(&PLATFORMS, true, "public").await;
+    let (rooms, room_id, rita) = (&scene.world.rooms, &scene.room_id, user(RITA));
+    rooms.invite(&user(BOB), room_id, &rita, REASON, scene.now()).await.expect("invited");
+    rooms.leave_room(&rita, room_id, REASON, scene.now()).await.expect("declined");
+    assert!(scene.seen(ALICE).await.iter().all(|pdu| !pdu.content.get().contains("eight")));
 }
 
 #[tokio::test]

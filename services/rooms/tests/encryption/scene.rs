@@ -2,7 +2,9 @@
 
 use std::cell::Cell;
 
-use linkspan_rooms::{CreateRoom, EventFilter, InitialState, Inserted, Preset, RoomsError};
+use linkspan_rooms::{
+    CreateRoom, DelayQuery, EventFilter, InitialState, Inserted, NewDelayedEvent, Preset, RoomsError,
+};
 use linkspan_storage::{
     WriteSet,
     catalogue::{Accounts, UserKey},
@@ -54,7 +56,7 @@ pub(crate) fn algorithm() -> Value {
 }
 
 pub(crate) fn sealed() -> Value {
-    json!({ "algorithm": "m.megolm.v1.aes-sha2", "ciphertext": "AwgAEnACgAkLmt6qF84IK", "session_id": "X3lUlvLE" })
+    crate::sealed::to_room()
 }
 
 pub(crate) fn said(words: &str) -> Value {
@@ -175,6 +177,31 @@ impl Scene {
         let (sender, content, txn_id) = (user(sender), content.to_string(), format!("t{}", self.count));
         let rooms = &self.world.rooms;
         rooms.send_message(&sender, &device(), &self.room_id, event_type, &content, &txn_id, self.now()).await
+    }
+
+    /// Schedules what somebody says; what is refused is not kept.
+    pub(crate) async fn later(
+        &mut self,
+        sender: &str,
+        event_type: &str,
+        state_key: Option<&str>,
+        content: Value,
+    ) -> Result<String, RoomsError> {
+        self.count += 1;
+        let event = NewDelayedEvent {
+            room_id: self.room_id.clone(),
+            event_type: event_type.to_owned(),
+            state_key: state_key.map(str::to_owned),
+            content: content.to_string(),
+            delay_ms: 1_000_000,
+            txn_id: Some(format!("t{}", self.count)),
+        };
+        let (rooms, sender) = (&self.world.rooms, user(sender));
+        let before = rooms.list_delayed_events(&sender, &DelayQuery::default()).await?.len();
+        let scheduled = rooms.schedule_event(&sender, &device(), event, self.now()).await;
+        let after = rooms.list_delayed_events(&sender, &DelayQuery::default()).await?.len();
+        assert_eq!(after - before, usize::from(scheduled.is_ok()), "{event_type} {content}");
+        scheduled
     }
 
     pub(crate) async fn set(
