@@ -29,6 +29,8 @@ const DEVICES: usize = 12;
 const CLAIMERS: usize = 24;
 /// Keys of one upload.
 const UPLOAD: usize = 50;
+/// Keys that the server takes at once.
+const MOST_KEYS: usize = 1_000;
 /// Keys that a device has waiting before it uploads more.
 const LOW: u64 = 60;
 const ALGORITHM: &str = "signed_curve25519";
@@ -127,11 +129,14 @@ async fn check(http: &Http, devices: &mut [Device], mut claimed: Vec<Claimed>, l
     let during = claimed.len();
     for (number, device) in devices.iter().enumerate() {
         // What it uploaded before it uploads again: nothing of it comes back.
-        let all: Value = device.uploaded.iter().cloned().collect();
+        let all = device.uploaded.clone();
         let before = count(http, device).await;
         let unheard = device.uploaded.len() - device.acknowledged.len();
-        let counts = upload(http, device, json!({ "one_time_keys": all })).await.expect("the server is up");
-        assert_eq!(counts.status, 200, "{}", counts.json());
+        for some in all.chunks(MOST_KEYS) {
+            let keys: Value = some.iter().cloned().collect();
+            let counts = upload(http, device, json!({ "one_time_keys": keys })).await.expect("the server is up");
+            assert_eq!(counts.status, 200, "{}", counts.json());
+        }
         let left = count(http, device).await;
         assert!(left >= before && left - before <= unheard as u64, "keys came back: {before}, then {left}");
         for _ in 0..left {
