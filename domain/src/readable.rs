@@ -7,14 +7,14 @@ use ruma::{OwnedUserId, events::TimelineEventType};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Number, value::RawValue};
 
-use crate::{Pdu, encryption_rule::ROOM_ALGORITHMS};
+use crate::{Pdu, encryption_rule::ROOM_ALGORITHMS, verification::is_wordless_step};
 
 /// The longest key of a reaction, in bytes: emoji of several people with colours of skin have 35.
 const MAX_REACTION_BYTES: usize = 64;
 /// The longest id of an event, in bytes: a hash has 44.
 const MAX_EVENT_ID_BYTES: usize = 64;
 /// The longest name in the clear (of a session, a device, a key, a type), in bytes.
-const MAX_NAME_BYTES: usize = 255;
+pub(crate) const MAX_NAME_BYTES: usize = 255;
 /// The most users whom a message mentions in the clear.
 const MAX_MENTIONS: usize = 100;
 
@@ -81,6 +81,7 @@ pub(crate) fn can_be_read(pdu: &Pdu) -> bool {
         TimelineEventType::RoomEncrypted => is_sealed(&pdu.content),
         TimelineEventType::Reaction => is_emoji_only(&pdu.content),
         TimelineEventType::RoomRedaction => is_wordless_redaction(&pdu.content),
+        _ if is_wordless_step(&pdu.event_type, &pdu.content) => true,
         // Empty or not, what is shown of it is a message.
         _ => return true,
     };
@@ -126,7 +127,7 @@ struct Sealed {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Relation {
+pub(crate) struct Relation {
     rel_type: Option<String>,
     event_id: Option<String>,
     key: Option<String>,
@@ -201,7 +202,12 @@ fn is_wordless_redaction(content: &RawValue) -> bool {
 }
 
 impl Relation {
-    fn is_wordless(&self) -> bool {
+    /// Whether it says to which event another belongs.
+    pub(crate) fn is_reference(&self) -> bool {
+        self.rel_type.as_deref() == Some("m.reference") && self.event_id.is_some()
+    }
+
+    pub(crate) fn is_wordless(&self) -> bool {
         let replied = self.in_reply_to.as_ref().map(|reply| &reply.event_id);
         self.rel_type.as_ref().is_none_or(|rel_type| rel_type.len() <= MAX_NAME_BYTES && is_solid(rel_type))
             && self.event_id.iter().chain(replied).all(|event_id| is_event_id(event_id))
@@ -222,6 +228,6 @@ fn is_emoji(key: &str) -> bool {
 }
 
 /// Encoded bytes and names are; a sentence is not.
-fn is_solid(text: &str) -> bool {
+pub(crate) fn is_solid(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -12,7 +12,7 @@ use std::{
 use dashmap::Entry;
 use linkspan_domain::{
     Draft, Pdu, Place, PowerLevels, RulesPresent, SharedPdu, StateKey as StateEntryKey, auth_event_keys,
-    authorize, check_auth_events, redact, stripped_state_event,
+    authorize, check_auth_events, redact, stripped_state_event, take_words_out,
 };
 use linkspan_inbox::point;
 use linkspan_storage::{
@@ -229,6 +229,9 @@ impl Append {
     ) -> Result<SharedPdu> {
         self.check_server_acl(sender).await?;
         self.rooms.check_may_send(&self.room.id, sender, &draft).await?;
+        if self.keeps_words_out() {
+            take_words_out(&mut draft);
+        }
         if draft.redacts.is_some() {
             if self.keeps_words_out() {
                 // What it takes away must go; a reason, which anybody could read, must not come.
