@@ -6,6 +6,7 @@
 //! message is read by every device that it is for, and by no other. `make test` builds what this needs.
 
 mod browser;
+mod closing;
 mod conversation;
 mod demo;
 mod device;
@@ -66,6 +67,14 @@ fn six_people_encrypt() {
         (Instagram, Sliding),
     ];
     encrypted::all(&server, clients);
+}
+
+#[test]
+fn a_browser_that_closes_its_database_is_reloaded() {
+    if Library::in_browser() == Library::Chromium {
+        let server = Server::start_requiring_encryption(Whatsapp);
+        closing::all(&server);
+    }
 }
 
 #[test]
