@@ -15,6 +15,7 @@ mod power;
 mod readable;
 mod redaction;
 mod resolution;
+mod verification;
 pub mod versions;
 mod visibility;
 
@@ -30,4 +31,5 @@ pub use pdu::{MAX_PDU_BYTES, Pdu, PduError, SharedPdu, StateKey};
 pub use power::PowerLevels;
 pub use redaction::{redact, redacts_through_content};
 pub use resolution::{Arena, ResolveError, resolve};
+pub use verification::take_words_out;
 pub use visibility::{HistoryVisibility, Seen};

@@ -14,6 +14,7 @@ use crate::{
     ciphertext::{is_key, is_megolm_message, is_olm_message},
     emoji::is_emoji,
     encryption_rule::ROOM_ALGORITHMS,
+    verification::is_wordless_step,
 };
 
 /// The algorithm that encrypts what goes from device to device.
@@ -89,6 +90,7 @@ pub(crate) fn can_be_read(pdu: &Pdu) -> bool {
         TimelineEventType::RoomEncrypted => is_sealed(&pdu.content),
         TimelineEventType::Reaction => is_emoji_only(&pdu.content),
         TimelineEventType::RoomRedaction => is_wordless_redaction(&pdu.content),
+        _ if is_wordless_step(&pdu.event_type, &pdu.content) => true,
         // Empty or not, what is shown of it is a message.
         _ => return true,
     };
@@ -162,7 +164,7 @@ struct SealedForDevice<'a> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Relation {
+pub(crate) struct Relation {
     rel_type: Option<String>,
     event_id: Option<String>,
     key: Option<String>,
@@ -248,7 +250,12 @@ fn is_wordless_redaction(content: &RawValue) -> bool {
 }
 
 impl Relation {
-    fn is_wordless(&self) -> bool {
+    /// Whether it says to which event another belongs.
+    pub(crate) fn is_reference(&self) -> bool {
+        self.rel_type.as_deref() == Some("m.reference") && self.event_id.is_some()
+    }
+
+    pub(crate) fn is_wordless(&self) -> bool {
         let replied = self.in_reply_to.as_ref().map(|reply| &reply.event_id);
         self.rel_type.as_deref().is_none_or(is_name)
             && self.event_id.iter().chain(replied).all(|event_id| is_event_id(event_id))

@@ -7,13 +7,15 @@ use std::{
 };
 
 use linkspan_domain::versions;
-use linkspan_platforms::{Encryption, Limits, Registration, RtcTransport, Settings};
+use linkspan_platforms::{Contact, Encryption, Limits, Registration, RtcTransport, Settings};
 
 use crate::config::{Draft, Finding, MEDIA_SECRET_KEY, PlatformEntry, Severity};
 use crate::mail;
 
 /// The shortest shared secret that is not warned of, in bytes.
 const SECRET_BYTES: usize = 16;
+/// What the specification knows people to be asked for.
+const ROLES: [&str; 4] = ["m.role.admin", "m.role.dpo", "m.role.moderator", "m.role.security"];
 /// The longest short name of a platform, in bytes.
 const NAME_BYTES: usize = 32;
 
@@ -89,13 +91,44 @@ fn judge_platform(entry: &PlatformEntry, http: Option<SocketAddr>, findings: &mu
         findings.error(entry.line_of("server_name"), message);
     }
     for RtcTransport::Livekit { livekit_service_url: url } in &settings.rtc.transports {
-        if !url.starts_with("https://") && !url.starts_with("http://") {
+        if !is_web_address(url) {
             let message = format!("`livekit_service_url` {url:?} is not an http:// or https:// URL");
             findings.error(entry.line_of("rtc"), message);
         }
     }
+    judge_support(entry, findings);
     judge_limits(entry, findings);
     judge_openness(entry, http, findings);
+}
+
+fn is_web_address(url: &str) -> bool {
+    ["https://", "http://"].iter().any(|scheme| url.len() > scheme.len() && url.starts_with(scheme))
+}
+
+fn judge_support(entry: &PlatformEntry, findings: &mut Findings) {
+    let line = entry.line_of("support");
+    let support = &entry.settings.support;
+    for Contact { role, matrix_id, email_address } in &support.contacts {
+        let is_own = !role.starts_with("m.") && role.contains('.');
+        if !is_own && !ROLES.contains(&role.as_str()) {
+            let known = ROLES.join(", ");
+            let message = format!(
+                "the role {role:?} of a contact is none of {known}, nor a name of your own such as \
+                 \"org.example.role\""
+            );
+            findings.error(line, message);
+        }
+        if matrix_id.is_none() && email_address.is_none() {
+            findings
+                .error(line, format!("a contact of role {role:?} has no `matrix_id` and no `email_address`"));
+        }
+        if let Some(address) = email_address.as_ref().filter(|address| !mail::is_address(address)) {
+            findings.error(line, format!("`email_address` {address:?} of a contact is no e-mail address"));
+        }
+    }
+    if let Some(page) = support.support_page.as_ref().filter(|page| !is_web_address(page)) {
+        findings.error(line, format!("`support_page` {page:?} is not an http:// or https:// URL"));
+    }
 }
 
 fn judge_limits(entry: &PlatformEntry, findings: &mut Findings) {
@@ -226,8 +259,7 @@ fn judge_media(draft: &Draft, findings: &mut Findings) {
         findings.error(draft.media_line, "`bucket` of [media] is empty".into());
     }
     if let Some(endpoint) = &media.endpoint
-        && !endpoint.starts_with("https://")
-        && !endpoint.starts_with("http://")
+        && !is_web_address(endpoint)
     {
         findings
             .error(draft.media_line, format!("`endpoint` {endpoint:?} is not an http:// or https:// URL"));
@@ -292,6 +324,7 @@ mod tests {
     #[test]
     fn errors_are_found() {
         let two = |more: &str| platform("a", "") + &platform("b", more);
+        let contact = |contact: &str| platform("a", &format!("support.contacts = [{{ {contact} }}]"));
         for (text, words) in [
             (String::new(), "there is no platform"),
             (platform("a", "") + &platform("a", ""), "two platforms have the name"),
@@ -302,6 +335,11 @@ mod tests {
             (two("listen = \"0.0.0.0:8008\""), "has taken"),
             (two("room_version = \"5\""), "not supported"),
             (two("limits.message = -1.0"), "actions per second"),
+            (two("support.support_page = \"help\""), "`support_page`"),
+            (contact("role = \"admin\", email_address = \"a@b.example\""), "the role \"admin\""),
+            (contact("role = \"m.role.admin\""), "no `matrix_id` and no `email_address`"),
+            (contact("role = \"m.role.admin\", email_address = \"A <a@b.example>\""), "no e-mail address"),
+            (contact("role = \"m.role.admin\", matrix_id = \"anna\""), "leading sigil"),
             (platform("a", "").replace("\"a\"", "\"A b\""), "characters a-z"),
             (platform("a", "") + "[media]\nbucket = \"b\"\naccess_key = \"k\"", "no `secret_key`"),
             (
@@ -325,6 +363,17 @@ mod tests {
         ] {
             assert_finds(&text, Severity::Warning, words);
         }
+    }
+
+    #[test]
+    fn contacts_that_can_be_reached_are_good() {
+        let contacts = "support.support_page = \"https://a.example/help\"\nsupport.contacts = [
+            { role = \"m.role.admin\", matrix_id = \"@anna:a.localhost\" },
+            { role = \"org.example.press\", email_address = \"press@a.example\" },
+        ]";
+        let text = platform("a", &format!("listen = \"127.0.0.1:0\"\n{contacts}"));
+        let found = findings(&format!("data = \"linkspan-test-data\"\n{text}"), Severity::Error);
+        assert_eq!(found, Vec::<String>::new());
     }
 
     #[test]

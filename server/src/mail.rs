@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use lettre::{
-    AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
+    Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
     message::{Mailbox, header::ContentType},
 };
 use linkspan_accounts::{Mail, Mailer, Sending};
@@ -53,6 +53,11 @@ impl Outbox {
 /// Says what is wrong with the settings of mails.
 pub(crate) fn check(email: &Email) -> Result<(), String> {
     Outbox::new(email).map(|_| ())
+}
+
+/// Whether mails can be sent to this: an address alone, without a name.
+pub(crate) fn is_address(text: &str) -> bool {
+    text.parse::<Address>().is_ok()
 }
 
 impl SmtpMailer {

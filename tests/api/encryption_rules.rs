@@ -342,6 +342,31 @@ async fn an_upgraded_room_stays_encrypted() {
 }
 
 #[tokio::test]
+async fn verification_in_a_room_loses_its_words() {
+    let network = open().await;
+    let wanda = network.register(WHATSAPP, "wanda").await;
+    let ina = network.register(INSTAGRAM, "ina").await;
+    let igor = network.register(INSTAGRAM, "igor").await;
+    for (other, keeps) in [(&wanda, false), (&igor, true)] {
+        let room = ina.create_room(json!({ "is_direct": true, "invite": [other.user_id] })).await;
+        other.join(&room).await.ok();
+        let asked = json!({
+            "msgtype": "m.key.verification.request", "from_device": "X", "methods": ["m.sas.v1"],
+            "to": other.user_id, "body": "Ina wants to verify",
+        });
+        let request = ina.send(&room, "m.room.message", asked).await;
+        let relation = json!({ "rel_type": "m.reference", "event_id": request });
+        let step = json!({ "code": "m.user", "reason": "No time", "m.relates_to": relation });
+        let cancel = other.send(&room, "m.key.verification.cancel", step).await;
+        for (event, name, words) in [(request, "body", "Ina wants to verify"), (cancel, "reason", "No time")]
+        {
+            let shown = other.get(&format!("/v3/rooms/{room}/event/{event}")).await.ok();
+            assert_eq!(shown["content"][name], if keeps { words } else { "" }, "{shown}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn clients_learn_what_new_rooms_are_to_be() {
     let network = open().await;
     for (platform, hint) in [

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::network::{Answer, Client, INSTAGRAM, MESSENGER, Network, each, encoded, list, text};
@@ -366,4 +367,39 @@ async fn rules_of_threads_are_for_who_subscribes() {
         let rules = anna.get("/v3/pushrules/").await.ok();
         assert!(rules["global"]["underride"].is_array() && !rules.to_string().contains("msc4306"), "{rules}");
     }
+}
+
+#[tokio::test]
+async fn who_answers_for_a_platform_is_told() {
+    let ask = async |network: &Network, platform| {
+        network.call(platform, None, Method::GET, "/.well-known/matrix/support", None).await
+    };
+    let network = Network::open().await;
+    ask(&network, INSTAGRAM).await.fails(404, "M_NOT_FOUND");
+
+    let settings = r#"
+        [support]
+        support_page = "https://help.example/"
+        [[support.contacts]]
+        role = "m.role.admin"
+        matrix_id = "@anna:instagram.localhost"
+        [[support.contacts]]
+        role = "m.role.security"
+        email_address = "security@help.example"
+    "#;
+    let network = Network::with_settings_of(INSTAGRAM, settings).await;
+    let told = json!({
+        "support_page": "https://help.example/",
+        "contacts": [
+            { "role": "m.role.admin", "matrix_id": "@anna:instagram.localhost" },
+            { "role": "m.role.security", "email_address": "security@help.example" },
+        ],
+    });
+    assert_eq!(ask(&network, INSTAGRAM).await.ok(), told);
+    // It is a platform's own.
+    ask(&network, MESSENGER).await.fails(404, "M_NOT_FOUND");
+
+    let page = r#"support.support_page = "https://help.example/""#;
+    let network = Network::with_settings_of(MESSENGER, page).await;
+    assert_eq!(ask(&network, MESSENGER).await.ok(), json!({ "support_page": "https://help.example/" }));
 }

@@ -342,6 +342,17 @@ async fn a_dehydrated_device_receives_until_another_takes_its_place() {
     }
     assert_eq!(numbers, Vec::from_iter(0..120));
 
+    // The same as newer clients ask for it.
+    let (mut numbers, mut from) = (Vec::new(), Some(String::new()));
+    while let Some(batch) = from {
+        let page = anna.get(&format!("{path}/DREAM/events{batch}")).await.ok();
+        let events = list(&page["events"]);
+        numbers.extend(events.iter().map(|event| event["content"]["number"].as_i64().expect("a number")));
+        from = page["next_batch"].as_str().map(|batch| format!("?from={batch}"));
+    }
+    assert_eq!(numbers, Vec::from_iter(0..120));
+    anna.get(&format!("{path}/DREAM/events?from=x")).await.fails(400, "M_INVALID_PARAM");
+
     put("NIGHTMARE").await.ok();
     anna.post(&format!("{path}/DREAM/events"), json!({})).await.fails(404, "M_NOT_FOUND");
     let found = ben.post("/v3/keys/query", json!({ "device_keys": { &anna.user_id: [] } })).await.ok();

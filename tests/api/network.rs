@@ -105,6 +105,17 @@ impl Network {
         Self::open_with("").await
     }
 
+    /// `more`: further settings of one platform.
+    pub(crate) async fn with_settings_of(platform: &str, more: &str) -> Self {
+        let more = |name| if name == platform { more } else { "" };
+        Self::over(
+            new_store(),
+            [INSTAGRAM, MESSENGER, WHATSAPP].map(|name| settings(name, more(name))).to_vec(),
+            true,
+        )
+        .await
+    }
+
     /// `more`: further settings of each platform.
     pub(crate) async fn open_with(more: &str) -> Self {
         Self::over(new_store(), all_settings(more), true).await

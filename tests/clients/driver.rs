@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use linkspan_tests::built;
 
 /// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a driver is asked for what it does not tell by itself.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// How much is told of what came before a failure.
@@ -38,6 +38,8 @@ pub(crate) enum Library {
     Nio,
     /// matrix-sdk.
     Rust,
+    /// matrix-sdk with matrix-sdk-ui, over sliding sync.
+    Sliding,
 }
 
 impl Library {
@@ -67,7 +69,7 @@ impl Library {
                 command.arg(root.join("python/driver.py"));
                 command
             }
-            Self::Rust => Command::new(built("linkspan-rust-client")),
+            Self::Rust | Self::Sliding => Command::new(built("linkspan-rust-client")),
         }
     }
 }

@@ -5,9 +5,18 @@ use std::thread;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
-use linkspan_tests::{Platform, Server};
+use linkspan_tests::{
+    Platform::{self, Instagram, Whatsapp},
+    Server,
+    http1::{Client, Request},
+};
 
-use crate::{conversation::draw, driver::Library, person::Person};
+use crate::{
+    conversation::draw,
+    driver::Library::{self, Js, Nio, Sliding},
+    person::Person,
+    sliding::nothing_is_lost,
+};
 
 const NAMES: [&str; 6] = ["Anna", "Ben", "Chloe", "Dan", "Edda", "Fritz"];
 /// Who begins a direct chat with whom: each library with each other, in both directions, and over each pair of platforms.
@@ -21,15 +30,47 @@ pub(crate) fn all(server: &Server, clients: [(Platform, Library); 6]) {
         talk_alone(people[a], people[b]);
     }
     let room = people[0].gathers(json!({ "name": "Ferry" }), &people[1..]);
-    everybody_speaks(&people, &room);
-    show_pictures(server, &people, &room);
-    answer_each_other(&people, &room);
-    read(&people, &room);
+    talk_about_everything(server, &people, &room);
+    for person in people.iter().filter(|person| person.library == Sliding) {
+        nothing_is_lost(server, person, &room);
+    }
     for person in &people {
         person.has_read_everything();
         assert_eq!(person.secrets_seen(&room), people[0].secrets_seen(&room), "{}", person.name);
     }
     nothing_is_in_clear(server, (people[0].platform, &people[0].token), &room);
+    who_cannot_encrypt_is_refused(server, &people);
+}
+
+/// Where somebody's platform requires encryption, a client without it can come and read what is there, but not say
+/// anything.
+fn who_cannot_encrypt_is_refused(server: &Server, people: &[&Person]) {
+    let strict = people.iter().find(|person| person.platform == Whatsapp).expect("somebody is there");
+    // matrix-sdk always encrypts.
+    for (library, name) in [(Nio, "Gina"), (Js, "Hugo")] {
+        let guest = Person::sign_up(server, Instagram, library, name);
+        // The server encrypts the room, though nobody asked for it.
+        let room = guest.creates_room(json!({ "invite": [strict.id] }));
+        strict.comes(&room);
+        strict.finds(&room, &json!({ "membership": "join", "encrypted": true }));
+        let path = format!("/_matrix/client/v3/rooms/{room}/send/m.room.message/1");
+        let words = json!({ "msgtype": "m.text", "body": "In the clear" }).to_string();
+        let request = Request::new("PUT", path).by(Some(&guest.token)).json(words);
+        let answer = Client::new(server.address()).ask(Instagram.server_name(), &request).expect("an answer");
+        assert_eq!((answer.status, answer.errcode().as_str()), (403, "M_FORBIDDEN"), "{}", answer.text());
+        assert_eq!(answer.json()["org.linkspan.rule"], "encryption_required");
+        let words = json!({ "room": room, "body": "In the clear", "mentions": [] });
+        let refusal = guest.tries("send_text", words).expect_err("it is readable");
+        eprintln!("{library:?}: {refusal:?}");
+    }
+}
+
+/// Texts, pictures, replies, reactions, edits and receipts, of everybody to everybody.
+pub(crate) fn talk_about_everything(server: &Server, people: &[&Person], room: &str) {
+    everybody_speaks(people, room);
+    show_pictures(server, people, room);
+    answer_each_other(people, room);
+    read(people, room);
 }
 
 /// Starts their clients at the same time.
@@ -78,6 +119,9 @@ fn show_pictures(server: &Server, people: &[&Person], room: &str) {
             assert_eq!((&content["msgtype"], &content["url"]), (&json!("m.image"), &Value::Null), "{item}");
             let seen = viewer.does("download_encrypted", json!({ "file": content["file"] }));
             assert!(seen["data"] == data, "{} got another picture of {}", viewer.name, artist.name);
+            if viewer.library == Sliding {
+                viewer.shows_item(room, &picture, &json!({ "kind": "picture", "body": "quay.png" }));
+            }
         }
         let (_, item) = artist.reads_secret(room, &picture);
         let mxc = item["content"]["file"]["url"].as_str().expect("a file has a URI");
@@ -119,6 +163,12 @@ fn answer_each_other(people: &[&Person], room: &str) {
                 "{}: {item}",
                 reader.name,
             );
+            if reader.library == Sliding {
+                let whole = json!({
+                    "body": "Now", "edited": true, "reply_to": question, "reactions": { "👍": [asking.id] },
+                });
+                reader.shows_item(room, &reply, &whole);
+            }
         }
     }
 }
@@ -132,6 +182,9 @@ fn read(people: &[&Person], room: &str) {
     for person in people {
         for reader in &people[1..] {
             person.sees_receipt(room, &reader.id, &last, "m.read", None);
+            if person.library == Sliding && person.id != reader.id {
+                person.shows_reader(room, &last, reader);
+            }
         }
     }
 }

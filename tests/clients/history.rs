@@ -8,7 +8,7 @@ use linkspan_tests::{
 };
 
 use crate::{
-    driver::Library::{Js, Nio, Rust},
+    driver::Library::{Js, Nio, Rust, Sliding},
     person::Person,
 };
 
@@ -18,7 +18,7 @@ pub(crate) fn all(server: &Server) {
     let ben = Person::with_encryption(server, Instagram, Js, "Ben");
     let chloe = Person::with_encryption(server, Messenger, Js, "Chloe");
     let dan = Person::with_encryption(server, Messenger, Nio, "Dan");
-    let edda = Person::with_encryption(server, Instagram, Rust, "Edda");
+    let edda = Person::with_encryption(server, Instagram, Sliding, "Edda");
     // The keys of what was said before are given to signed devices only.
     for person in [&anna, &ben, &chloe, &edda] {
         person.gets_identity();

@@ -12,7 +12,7 @@ use linkspan_tests::{
 };
 
 use crate::{
-    driver::Library::{self, Js, Nio, Rust},
+    driver::Library::{self, Js, Nio, Rust, Sliding},
     person::Person,
 };
 
@@ -39,7 +39,7 @@ fn recovery_key(person: &Person) -> String {
 
 /// Three people talk, each gets another device in another way, and all six read everything.
 pub(crate) fn second_devices(server: &Server) {
-    let anna = Person::with_encryption(server, Instagram, Rust, "Anna");
+    let anna = Person::with_encryption(server, Instagram, Sliding, "Anna");
     let ben = Person::with_encryption(server, Messenger, Js, "Ben");
     let chloe = Person::with_encryption(server, Whatsapp, Nio, "Chloe");
     anna.gets_identity();
@@ -87,7 +87,7 @@ pub(crate) fn lost_devices(server: &Server) {
     let anna = Person::with_encryption(server, Whatsapp, Rust, "Anna");
     let ben = Person::with_encryption(server, Instagram, Js, "Ben");
     let chloe = Person::with_encryption(server, Messenger, Nio, "Chloe");
-    for (library, person) in [(Js, anna), (Rust, ben)] {
+    for (library, person) in [(Js, anna), (Sliding, ben)] {
         person.gets_identity();
         let key = recovery_key(&person);
         let room = chloe.gathers(json!({ "direct": true }), &[&person]);
@@ -111,8 +111,34 @@ pub(crate) fn lost_devices(server: &Server) {
 
         // It goes on, and so does the backup.
         chloe.knows_device(&new);
+        new.knows_room(&room, &[&new, &chloe]);
         talk(&[&new, &chloe], &room);
         new.does("backed_up", json!({}));
+    }
+}
+
+/// What is said while somebody has no device is read by their next one, from the dehydrated device that they left.
+pub(crate) fn dehydrated_devices(server: &Server) {
+    let mut anna = Person::with_encryption(server, Instagram, Js, "Anna");
+    let ben = Person::with_encryption(server, Whatsapp, Rust, "Ben");
+    anna.gets_identity();
+    let key = recovery_key(&anna);
+    let room = ben.gathers(json!({ "direct": true }), &[&anna]);
+    for body in ["Are you there?", "And now?"] {
+        ben.finds_device(&anna);
+        anna.does("dehydrate", json!({}));
+        anna.does("logout", json!({}));
+        ben.forgets_device(&anna);
+        let missed = [(ben.says(&room, body), body)];
+
+        anna = anna.on_another_device(server, Js);
+        anna.does("recover", json!({ "key": key }));
+        let closed = anna.remembers(&room);
+        let is_closed =
+            |event: &Value| event["event_id"] == missed[0].0 && event["type"] == "m.room.encrypted";
+        assert!(closed.iter().any(is_closed), "no key is needed, or nothing is there: {closed:?}");
+        anna.does("dehydrate", json!({}));
+        anna.reads_back(&room, &missed);
     }
 }
 
@@ -123,7 +149,7 @@ pub(crate) fn removed_devices(server: &Server) {
     let chloe = Person::with_encryption(server, Instagram, Nio, "Chloe");
     anna.gets_identity();
     let room = ben.gathers(json!({ "name": "Lost and found" }), &[&anna, &chloe]);
-    let phone = anna.on_another_device(server, Rust);
+    let phone = anna.on_another_device(server, Sliding);
     let all = [&anna, &ben, &chloe, &phone];
     for person in all {
         person.knows_room(&room, &all);
@@ -143,12 +169,12 @@ pub(crate) fn removed_devices(server: &Server) {
     let before = sessions(&left, &all);
 
     let devices = anna.does("devices", json!({}));
-    let named =
-        |device: &Person| {
-            devices.as_array().into_iter().flatten().any(|one| {
-                one["device"] == device.device.as_str() && one["name"].as_str() == Some("Anna's Rust")
-            })
-        };
+    let named = |device: &Person| {
+        devices.as_array().into_iter().flatten().any(|one| {
+            let name = format!("Anna's {:?}", device.library);
+            one["device"] == device.device.as_str() && one["name"] == name
+        })
+    };
     assert!(named(&anna) && named(&phone), "{devices}");
     let words = json!({ "device": phone.device, "password": "wrong" });
     assert!(anna.tries("delete_device", words).is_err(), "any password will do");

@@ -81,6 +81,9 @@ impl Person {
         if more["encrypted"] == true {
             words["store"] = json!(folder.path());
         }
+        if library == Library::Sliding {
+            words["sync"] = json!("sliding");
+        }
         for (key, value) in more.as_object().expect("words are an object") {
             words[key] = value.clone();
         }

@@ -1,23 +1,28 @@
-//! Two people on two platforms with matrix-sdk-ui over sliding sync: the list of rooms and the timelines are right, and
-//! go on after the server was killed and started again.
+//! People with matrix-sdk-ui over sliding sync: the list of rooms and the timelines are right, and go on after the server
+//! was killed and started again, for two of them and for a group with people of other libraries.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
 use linkspan_tests::{
-    Platform::{Messenger, Whatsapp},
+    Platform::{Instagram, Messenger, Whatsapp},
     Server,
 };
 
-use crate::{conversation::draw, person::Person};
+use crate::{
+    conversation::draw,
+    driver::Library::{Js, Nio, Sliding},
+    encrypted::{sign_up, talk_about_everything},
+    person::Person,
+};
 
 /// What is asked for at a time when looking back; more than the rooms have.
 const PAGE: u32 = 50;
 
 /// Everything.
 pub(crate) fn all(server: &mut Server) {
-    let anna = Person::by_sliding_sync(server, Messenger, "Anna");
-    let ben = Person::by_sliding_sync(server, Whatsapp, "Ben");
+    let anna = Person::with_encryption(server, Messenger, Sliding, "Anna");
+    let ben = Person::with_encryption(server, Whatsapp, Sliding, "Ben");
     let rooms = ["One", "Two", "Three"].map(|name| begin(&ben, &anna, name));
     see_what_is_new(&anna, &ben, &rooms);
     let both = [&anna, &ben];
@@ -27,6 +32,40 @@ pub(crate) fn all(server: &mut Server) {
     read_and_count(&anna, &ben, &rooms);
     for person in both {
         nothing_is_lost(server, person, &rooms[0]);
+    }
+}
+
+/// A group with people of other libraries goes on over a restart of the server, and so do backups of its keys.
+pub(crate) fn group(server: &mut Server) {
+    let clients = [(Messenger, Sliding), (Instagram, Js), (Messenger, Nio), (Whatsapp, Sliding)];
+    let people = sign_up(server, clients);
+    let people: Vec<_> = people.iter().collect();
+    let (anna, dan) = (people[0], people[3]);
+    anna.gets_identity();
+    let key = anna.does("enable_recovery", json!({}))["key"].take();
+    let room = anna.gathers(json!({ "name": "Ferry" }), &people[1..]);
+    talk_about_everything(server, &people, &room);
+    anna.does("backed_up", json!({}));
+
+    server.stay();
+    server.kill();
+    for person in [anna, dan] {
+        person.is_offline();
+    }
+    server.restart();
+    talk_about_everything(server, &people, &room);
+
+    anna.does("backed_up", json!({}));
+    let annas = anna.on_another_device(server, Sliding);
+    annas.does("recover", json!({ "key": key }));
+    annas.has_whole_identity();
+    let all: Vec<_> = people.iter().copied().chain([&annas]).collect();
+    for person in &all {
+        person.knows_room(&room, &all);
+    }
+    talk_about_everything(server, &all, &room);
+    for person in [anna, dan, &annas] {
+        nothing_is_lost(server, person, &room);
     }
 }
 
@@ -54,14 +93,30 @@ impl Person {
     }
 
     /// Waits until one item is so.
-    fn shows_item(&self, room: &str, event: &str, expected: &Value) {
+    pub(crate) fn shows_item(&self, room: &str, event: &str, expected: &Value) {
         self.shows(room, &format!("{event} to be {expected}"), |items| {
             let item = items.iter().find(|item| item["id"] == event)?;
             expected.as_object()?.iter().all(|(key, part)| item[key] == *part).then_some(())
         });
     }
 
-    fn opens_room(&self, room: &str) {
+    /// Waits until the timeline shows that somebody has read as far as there.
+    pub(crate) fn shows_reader(&self, room: &str, event: &str, reader: &Self) {
+        self.shows(room, &format!("a receipt of {}", reader.name), |items| {
+            let item = items.iter().find(|item| item["id"] == event)?;
+            item["read_by"].as_array()?.contains(&json!(reader.id)).then_some(())
+        });
+    }
+
+    fn is_offline(&self) {
+        self.driver.wait("to be offline", |heard| {
+            let mut told = heard.events.iter().rev();
+            (told.find(|said| said["event"] == "service")?["state"] == "offline").then_some(())
+        });
+    }
+
+    /// Opens the room, with all that is in it.
+    pub(crate) fn opens_room(&self, room: &str) {
         self.does("open_room", json!({ "room": room }));
         while self.does("paginate", json!({ "room": room, "count": PAGE })) != true {}
     }
@@ -132,10 +187,7 @@ fn talk([anna, ben]: [&Person; 2], room: &str) {
         let text = speaker.says(room, "Hello");
         all_show(&text, json!({ "kind": "text", "body": "Hello", "sender": speaker.id }));
         listener.reads(room, &text, None);
-        speaker.shows(room, "a receipt", |items| {
-            let item = items.iter().find(|item| item["id"] == text.as_str())?;
-            item["read_by"].as_array()?.contains(&json!(listener.id)).then_some(())
-        });
+        speaker.shows_reader(room, &text, listener);
         listener.reacts(room, &text, "👍");
         all_show(&text, json!({ "reactions": { "👍": [listener.id] } }));
         let reply = listener.replies(room, &text, "Hi");
@@ -177,10 +229,7 @@ fn restart(server: &mut Server, [anna, ben]: [&Person; 2], room: &str) {
         person.shows(room, &body, |items| {
             items.iter().find(|item| item["body"] == body && item["id"].is_null()).map(drop)
         });
-        person.driver.wait("to be offline", |heard| {
-            let mut told = heard.events.iter().filter(|said| said["event"] == "service");
-            told.any(|said| said["state"] == "offline").then_some(())
-        });
+        person.is_offline();
     }
     server.restart();
     for person in [anna, ben] {
@@ -201,7 +250,7 @@ fn restart(server: &mut Server, [anna, ben]: [&Person; 2], room: &str) {
 }
 
 /// The timeline has each message of the room once, in the server's order and decrypted, and no error was shown.
-fn nothing_is_lost(server: &Server, person: &Person, room: &str) {
+pub(crate) fn nothing_is_lost(server: &Server, person: &Person, room: &str) {
     let path = format!("/_matrix/client/v3/rooms/{room}/messages?dir=f&limit=200");
     let stored = server.get(person.platform, &path, Some(&person.token)).json();
     let messages = stored["chunk"].as_array().expect("a page has events").iter();

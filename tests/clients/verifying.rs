@@ -6,7 +6,7 @@ use linkspan_tests::{
 };
 
 use crate::{
-    driver::Library::{self, Js, Nio, Rust},
+    driver::Library::{self, Js, Nio, Rust, Sliding},
     encrypted::{sign_up, talk_alone},
     trust::Verification,
 };
@@ -18,7 +18,7 @@ pub(crate) fn all(server: &Server) {
         (Messenger, Rust),
         (Whatsapp, Js),
         (Instagram, Library::in_browser()),
-        (Whatsapp, Rust),
+        (Whatsapp, Sliding),
     ];
     let people = sign_up(server, clients);
     let [anna, ben, chloe, dan, edda] = &people[..] else { unreachable!("five signed up") };

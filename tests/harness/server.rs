@@ -99,11 +99,21 @@ impl Server {
         Self::start_with(UNLIMITED, &[])
     }
 
+    /// Starts it in a new folder, without rate limits. In rooms with people of `strict` all has to be encrypted.
+    pub fn start_requiring_encryption(strict: Platform) -> Self {
+        let rule = |platform| if platform == strict { "encryption = 'required'" } else { "" };
+        Self::start_in_a_folder(|platform| platform.settings(&[UNLIMITED, rule(platform)].join("\n")), &[])
+    }
+
     /// Starts it in a new folder. `more`: further settings of each platform. `administrators`: accounts that
     /// are made before, each the name of a platform and of a user.
     pub fn start_with(more: &str, administrators: &[(&str, &str)]) -> Self {
+        Self::start_in_a_folder(|platform| platform.settings(more), administrators)
+    }
+
+    fn start_in_a_folder(settings: impl Fn(Platform) -> String, administrators: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let platforms: String = Platform::ALL.into_iter().map(|platform| platform.settings(more)).collect();
+        let platforms: String = Platform::ALL.into_iter().map(settings).collect();
         let config = format!("data = \"data\"\nlisten.http = \"127.0.0.1:0\"\n{platforms}");
         fs::write(folder.path().join("linkspan.toml"), config).expect("the configuration is written");
         File::create(folder.path().join("log")).expect("a log");

@@ -1,7 +1,9 @@
 // A person who uses matrix-js-sdk in Chromium: carries lines between standard input and output and a page.
 //
 // The page is page.mjs with the library, bundled when this starts. Its browser keeps everything in the folder of the
-// device, so a reload is a new browser over the same folder. It ends with this program, however that ends.
+// device, so a reload is a new browser over the same folder. It ends with this program, however that ends. If the browser
+// closes a database of the page (closing.mjs), this program does what a person would do: it reloads, and does what was
+// under way again if nothing of it was done.
 
 import { existsSync } from "node:fs";
 import * as fs from "node:fs/promises";
@@ -12,12 +14,22 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import puppeteer from "puppeteer-core";
+import { Told } from "./told.mjs";
 
 const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 const WASM = "matrix_sdk_crypto_wasm_bg.wasm";
+// More than any room of the tests has.
+const WHOLE_ROOM = 1000;
+// What is sent before something is encrypted, and by itself; to send it again does no harm.
+const PREPARATIONS = [
+    /\/keys\/(query|claim|upload)$/,
+    /\/sendToDevice\/m\.room\.encrypted\//,
+    /\/user\/[^/]*\/filter$/,
+    /\/room_keys\/keys$/,
+];
 
 const here = (name) => fileURLToPath(new URL(name, import.meta.url));
-const write = (line) => process.stdout.write(line + "\n");
+const write = (line) => process.stdout.write(JSON.stringify(line) + "\n");
 
 function findBrowser() {
     if (process.env.CHROMIUM) return process.env.CHROMIUM;
@@ -64,36 +76,116 @@ async function open(url, folder) {
     });
     const [page] = await browser.pages();
     const session = await page.createCDPSession();
-    session.on("Runtime.bindingCalled", ({ name, payload }) => name === "tell" && write(payload));
+    const loss = Promise.withResolvers();
+    const bindings = { tell, loseDatabase: loss.resolve };
+    session.on("Runtime.bindingCalled", ({ name, payload }) => bindings[name]?.(payload));
     await session.send("Runtime.enable");
-    await session.send("Runtime.addBinding", { name: "tell" });
+    for (const name of Object.keys(bindings)) await session.send("Runtime.addBinding", { name });
     await page.exposeFunction("readKeys", ({ path }) => fs.readFile(path, "utf8"));
     await page.exposeFunction("writeKeys", ({ path, text }) => fs.writeFile(path, text));
+    await page.exposeFunction("closeDatabases", closeDatabases);
     await page.goto(url);
     await page.evaluate((module) => import(module), `${url}page.js`);
-    return { browser, page };
+    const opened = { browser, page, loss: loss.promise };
+    // Nobody may be waiting for a command: what is said meanwhile is to be seen all the same.
+    loss.promise.then(() => inTurn(() => replace(opened)));
+    return opened;
 }
 
 let url;
 let running;
 let person;
+// Whether a page syncs already that goes on for another.
+let goesOn = false;
+// The command under way that was not answered yet.
+let pending;
+const told = new Told();
+
+// A line of the page.
+function tell(text) {
+    const line = told.pass(JSON.parse(text));
+    if (line && !line.event && line.id === pending?.id) pending = undefined;
+    if (line) write(line);
+}
+
+// Commands, and replacing a page, one after the other.
+let turn = Promise.resolve();
+function inTurn(step) {
+    turn = turn.then(step);
+    return turn;
+}
 
 // Begins again as the same device, over the same folder.
-async function reload() {
+async function reload(limit) {
     const session = await running.page.evaluate(() => globalThis.session());
+    if (!session) throw new Error("there is no session yet");
     await running.browser.close();
     running = await open(url, person.store);
-    await running.page.evaluate((...all) => globalThis.goOn(...all), person.server, session, options(person));
+    const more = { ...options(person), limit };
+    const going = running.page.evaluate((...all) => globalThis.goOn(...all), person.server, session, more);
+    await Promise.race([going, running.loss]);
+}
+
+// Lets another page go on for one that has lost a database.
+async function replace(page) {
+    if (running !== page) return;
+    goesOn = true;
+    told.beginAgain();
+    try {
+        await reload(WHOLE_ROOM);
+        write({ event: "reloaded", why: "the browser closed a database" });
+    } catch (error) {
+        write({ event: "sync_failed", message: `the browser closed a database, and then: ${error?.message ?? error}` });
+    }
 }
 
 const options = ({ encrypted = false }) => ({ encrypted, lasting: true });
 
+// Closes the databases of the page as the browser itself does when it has to.
+async function closeDatabases() {
+    const page = await running.browser.newPage();
+    await page.goto("chrome://indexeddb-internals/");
+    const button = await page.waitForSelector(">>> .force-close");
+    await button.evaluate((button) => button.click());
+    await running.loss;
+    await page.close();
+}
+
+const commands = {
+    reload: () => reload(),
+    close_databases({ at, after = false }) {
+        if (!at) return closeDatabases();
+        return running.page.evaluate((...all) => globalThis.closeAt(...all), at, after);
+    },
+};
+
+// Lets the page do it; whether it is done, or could not be.
+async function letPageObey(line) {
+    const { page, loss } = running;
+    await Promise.race([page.evaluate((line) => globalThis.obey(line), line), loss]);
+    // A page that has lost its database may have told its answer just before.
+    return !pending;
+}
+
+// Does a command again whose page has lost its database, if it is certain that it had no effect.
+async function goOnWith({ id, do: name }, line) {
+    const sent = await running.page.evaluate(() => globalThis.sentSoFar());
+    const effects = sent.filter((one) => !PREPARATIONS.some((harmless) => harmless.test(one)));
+    await replace(running);
+    if (name === "start") return write({ id, ok: {} });
+    if (effects.length) throw new Error(`the browser closed a database: ${name} may be done, or not: ${effects}`);
+    if (!(await letPageObey(line))) throw new Error(`the browser closed a database twice, and ${name} is not done`);
+}
+
 async function obey(line) {
-    const { id, do: name, ...rest } = JSON.parse(line);
+    const command = JSON.parse(line);
+    const { id, do: name, ...rest } = command;
+    pending = command;
     try {
-        if (name === "reload") {
-            await reload();
-            return write(JSON.stringify({ id, ok: {} }));
+        if (name === "start" && goesOn) return write({ id, ok: {} });
+        if (commands[name]) {
+            await commands[name](rest);
+            return write({ id, ok: {} });
         }
         if (name === "register" || name === "login") {
             url ??= await serve();
@@ -101,14 +193,16 @@ async function obey(line) {
             running ??= await open(url, rest.store);
             line = JSON.stringify({ id, do: name, ...rest, ...options(rest) });
         }
-        await running.page.evaluate((line) => globalThis.obey(line), line);
+        if (!(await letPageObey(line))) await goOnWith(command, line);
     } catch (error) {
-        write(JSON.stringify({ id, error: { code: "", message: String(error?.message ?? error) } }));
+        write({ id, error: { code: "", message: String(error?.message ?? error) } });
+    } finally {
+        pending = undefined;
     }
 }
 
 for await (const line of createInterface({ input: process.stdin })) {
-    await obey(line);
+    await inTurn(() => obey(line));
 }
 await running?.browser.close();
 process.exit(0);

@@ -67,6 +67,19 @@ async function importKeys({ path, passphrase }) {
     await crypto().importRoomKeysAsJson(OlmMachine.decryptExportedRoomKeys(text, passphrase));
 }
 
+// Takes first what came for the dehydrated device that is there, then makes another. The library only tells if it could
+// not do the first.
+async function dehydrate() {
+    let keys = null;
+    const failure = Promise.withResolvers();
+    const progress = (roomKeys) => (keys = roomKeys);
+    client.on(CryptoEvent.RehydrationProgress, progress);
+    client.on(CryptoEvent.RehydrationError, (message) => failure.reject(new Error(message)));
+    await Promise.race([crypto().startDehydration(), failure.promise]);
+    client.off(CryptoEvent.RehydrationProgress, progress);
+    return { keys };
+}
+
 export const commands = {
     bootstrap_cross_signing: ({ password }) =>
         crypto().bootstrapCrossSigning({
@@ -77,6 +90,7 @@ export const commands = {
     enable_recovery: enableRecovery,
     backed_up: backedUp,
     recover,
+    dehydrate,
     backup: async () => ({ version: await crypto().getActiveSessionBackupVersion() }),
     async devices() {
         const { devices } = await client.getDevices();

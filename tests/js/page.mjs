@@ -1,20 +1,32 @@
 // A person who uses matrix-js-sdk in a page: what chromium.mjs calls, and the other way round.
 
+import { beginCommand, closeAt, hasLostDatabase, sentSoFar, watch } from "./closing.mjs";
 import { start } from "./seen.mjs";
 import { obey } from "./person.mjs";
-import { client, connect, resume } from "./session.mjs";
+import { client, connect, hasUploadedKeys, resume } from "./session.mjs";
 
-// `tell`, `readKeys` and `writeKeys` are of chromium.mjs.
-connect((line) => globalThis.tell(JSON.stringify(line)), { read: globalThis.readKeys, write: globalThis.writeKeys });
+// `tell`, `loseDatabase`, `closeDatabases`, `readKeys` and `writeKeys` are of chromium.mjs.
+watch(() => globalThis.loseDatabase(""));
+const tell = (line) => {
+    if (!hasLostDatabase()) globalThis.tell(JSON.stringify(line));
+};
+connect(tell, { read: globalThis.readKeys, write: globalThis.writeKeys });
 
-globalThis.obey = obey;
+globalThis.obey = (line) => {
+    beginCommand();
+    return obey(line);
+};
+globalThis.sentSoFar = sentSoFar;
+globalThis.closeAt = closeAt;
 // What lets the next page go on as the same device.
-globalThis.session = () => ({
-    user_id: client.getUserId(),
-    device_id: client.getDeviceId(),
-    access_token: client.getAccessToken(),
-});
-globalThis.goOn = async (server, session, options) => {
-    await resume(server, session, { ...options, known: true });
-    await start();
+globalThis.session = () =>
+    client && {
+        user_id: client.getUserId(),
+        device_id: client.getDeviceId(),
+        access_token: client.getAccessToken(),
+        known: hasUploadedKeys(),
+    };
+globalThis.goOn = async (server, { known, ...session }, { limit, ...options }) => {
+    await resume(server, session, { ...options, known });
+    await start(limit);
 };

@@ -50,7 +50,7 @@ const commands = {
         const request = { type: "m.login.password", identifier, password, initial_device_display_name };
         return resume(server, await unauthenticated(server).loginRequest(request), options);
     },
-    start,
+    start: () => start(),
     reload() {
         throw new Unsupported("in Node, keys do not outlast the program");
     },

@@ -12,7 +12,8 @@ const shown = new Map();
 const devices = new Map();
 const undecryptable = new Set();
 
-export async function start() {
+// `limit`: how many events of each room are asked for at first.
+export async function start(limit) {
     client.on(ClientEvent.Event, (event) => {
         // Of state, this event of the library also tells what was never in a timeline.
         if (event.getRoomId() && event.getId() && !event.isState()) showTimeline(event, event.getRoomId());
@@ -30,7 +31,7 @@ export async function start() {
         client.on(CryptoEvent.DevicesUpdated, showDevices);
         followVerifications();
     }
-    await startSync();
+    await startSync(limit);
     if (crypto()) await showDevices([client.getUserId()]);
     return {};
 }

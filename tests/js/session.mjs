@@ -10,6 +10,7 @@ export let files;
 export const secretStorage = { key: undefined };
 
 let keysAreUploaded;
+export const hasUploadedKeys = () => keysAreUploaded === undefined;
 
 export function connect(told, machine) {
     write = told;
@@ -53,14 +54,17 @@ async function noteUpload([url, options], uploaded) {
     return response;
 }
 
+// How many events of each room are asked for at first.
+const ROOM_EVENTS = 20;
+
 // Starts to sync.
-export async function startSync() {
+export async function startSync(initialSyncLimit = ROOM_EVENTS) {
     const prepared = Promise.withResolvers();
     client.on(sdk.ClientEvent.Sync, (state, _, data) => {
         if (state === "ERROR") prepared.reject(data?.error);
         else if (state === "PREPARED") prepared.resolve();
     });
-    await client.startClient({ initialSyncLimit: 20, threadSupport: true, lazyLoadMembers: true });
+    await client.startClient({ initialSyncLimit, threadSupport: true, lazyLoadMembers: true });
     await prepared.promise;
     await keysAreUploaded;
     keysAreUploaded = undefined;

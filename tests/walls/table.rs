@@ -600,7 +600,9 @@ fn keys() -> Vec<Entry> {
         get("get_dehydrated_device", "/unstable/org.matrix.msc3814.v1/dehydrated_device")
             .others(NOT_FOUND)
             .reveals(),
-        post("get_dehydrated_events", "/unstable/org.matrix.msc3814.v1/dehydrated_device/DREAM/events")
+        get("get_dehydrated_events", "/unstable/org.matrix.msc3814.v1/dehydrated_device/DREAM/events")
+            .others(NOT_FOUND),
+        post("get_dehydrated_events_by_post", "/unstable/org.matrix.msc3814.v1/dehydrated_device/DREAM/events")
             .others(NOT_FOUND),
         delete("delete_dehydrated_device", "/unstable/org.matrix.msc3814.v1/dehydrated_device")
             .others(NOT_FOUND),

@@ -41,6 +41,18 @@ fn reaction(key: &str) -> Value {
     json!({ "m.relates_to": { "rel_type": "m.annotation", "event_id": EVENT, "key": key } })
 }
 
+/// A step of a verification.
+fn step(mut content: Value) -> Value {
+    content["m.relates_to"] = json!({ "rel_type": "m.reference", "event_id": EVENT });
+    content
+}
+
+/// A message that asks to verify.
+fn asked(body: &str) -> Value {
+    json!({ "msgtype": "m.key.verification.request", "from_device": "X", "methods": ["m.sas.v1"], "to": ALICE,
+            "body": body })
+}
+
 /// What the events of a case are: not readable, readable, and whether they are encrypted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Is {
@@ -72,7 +84,29 @@ fn messages() -> Vec<(&'static str, Value, Is)> {
         ("m.room.message", json!({}), Is::Readable),
         ("com.example.new", json!({ "body": "hello" }), Is::Readable),
         ("com.example.new", json!({}), Is::Readable),
+        // Steps of a verification have no words, and say what they belong to.
         ("m.key.verification.start", json!({ "from_device": "X" }), Is::Readable),
+        (
+            "m.key.verification.ready",
+            step(json!({ "from_device": "X", "methods": ["m.sas.v1"] })),
+            Is::Service,
+        ),
+        (
+            "m.key.verification.mac",
+            step(json!({ "keys": "c+4", "mac": { "ed25519:X": "a/1" } })),
+            Is::Service,
+        ),
+        ("m.key.verification.done", step(json!({})), Is::Service),
+        ("m.key.verification.cancel", step(json!({ "code": "m.user", "reason": "" })), Is::Service),
+        ("m.key.verification.cancel", step(json!({ "code": "m.user", "reason": "at eight" })), Is::Readable),
+        ("m.key.verification.ready", step(json!({ "methods": ["see you at eight"] })), Is::Readable),
+        ("m.key.verification.ready", step(json!({ "methods": vec!["x"; 33] })), Is::Readable),
+        ("m.key.verification.mac", step(json!({ "mac": { "see you at eight": "a" } })), Is::Readable),
+        ("m.key.verification.mac", step(json!({ "mac": { "a": { "b": "c" } } })), Is::Readable),
+        ("m.key.verification.done", step(json!({ "note": "x" })), Is::Readable),
+        ("m.key.verification.done", step(json!({ "msgtype": "m.text", "body": "" })), Is::Readable),
+        ("m.room.message", asked(""), Is::Service),
+        ("m.room.message", asked("see you at eight"), Is::Readable),
         ("m.room.message", json!({ "body": "x", "ciphertext": "AwgA" }), Is::Both),
         // Ciphertext with what belongs around it.
         ("m.room.encrypted", sealed(), Is::Sealed),

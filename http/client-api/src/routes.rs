@@ -829,8 +829,15 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             Free,
             "https://github.com/matrix-org/matrix-spec-proposals/pull/3814",
         ),
-        endpoint(
+        raw_endpoint(
+            Method::GET,
+            &["/_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device/{device_id}/events"],
             dehydrated_device::get_dehydrated_events,
+            Free,
+            "https://github.com/matrix-org/matrix-spec-proposals/pull/3814",
+        ),
+        endpoint(
+            dehydrated_device::get_dehydrated_events_by_post,
             Free,
             "https://github.com/matrix-org/matrix-spec-proposals/pull/3814",
         ),

@@ -13,7 +13,9 @@ use linkspan_storage::{StorageError, Store};
 use ruma::{OwnedServerName, ServerName, signatures::Ed25519KeyPair};
 
 pub use rate_limit::{Limited, RateClass, RateLimiter};
-pub use settings::{Email, Encryption, Identity, Limits, Registration, Rtc, RtcTransport, Settings};
+pub use settings::{
+    Contact, Email, Encryption, Identity, Limits, Registration, Rtc, RtcTransport, Settings, Support,
+};
 
 /// The platforms could not be opened.
 #[derive(Debug, thiserror::Error)]

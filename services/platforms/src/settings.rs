@@ -3,7 +3,7 @@
 use std::{fmt, net::SocketAddr};
 
 use linkspan_domain::EncryptionRule;
-use ruma::{OwnedServerName, RoomVersionId};
+use ruma::{OwnedServerName, OwnedUserId, RoomVersionId};
 use serde::{Deserialize, Serialize};
 
 /// How the people of a platform are known to each other.
@@ -117,6 +117,9 @@ pub struct Settings {
     /// Where calls of several people meet.
     #[serde(default)]
     pub rtc: Rtc,
+    /// Whom people, and administrators of other servers, can turn to.
+    #[serde(default)]
+    pub support: Support,
     /// Single limits.
     #[serde(default)]
     pub limits: Limits,
@@ -157,6 +160,40 @@ pub enum RtcTransport {
         /// The URL of the service that gives out its tokens.
         livekit_service_url: String,
     },
+}
+
+/// `[platform.support]`, in the shape in which anybody is told of it.
+/// <https://spec.matrix.org/v1.19/client-server-api/#getwell-knownmatrixsupport>
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Support {
+    /// People, each with at least one way to reach them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contacts: Vec<Contact>,
+    /// The URL of a page for people who need help.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub support_page: Option<String>,
+}
+
+impl Support {
+    /// Whether there is nobody to turn to.
+    pub fn is_empty(&self) -> bool {
+        self.contacts.is_empty() && self.support_page.is_none()
+    }
+}
+
+/// Somebody who can be turned to.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contact {
+    /// What for: `m.role.admin`, `m.role.security`, or a name with a domain in front.
+    pub role: String,
+    /// Their Matrix account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matrix_id: Option<OwnedUserId>,
+    /// Their e-mail address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email_address: Option<String>,
 }
 
 /// Limits of a platform. Rates are actions per second, with a burst.

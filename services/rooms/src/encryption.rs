@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use linkspan_domain::{
     Draft, EncryptionRule, Pdu, Place, RoomEncryption, RulesPresent, SharedPdu, StateKey, check_event,
-    check_member, check_redacted, check_to_device,
+    check_member, check_redacted, check_to_device, take_words_out,
 };
 use linkspan_storage::{Range, catalogue::Members};
 use ruma::{
@@ -193,8 +193,12 @@ impl Append {
     }
 
     /// Takes reasons, which anybody could read, out of redactions and memberships where words in the clear are not
-    /// accepted. What they do stands.
+    /// accepted, and what steps of a verification say to people. What they do stands.
     pub(crate) fn keep_words_out(&self, draft: &mut Draft) {
+        let here = self.present.platform_with(EncryptionRule::Required).is_some();
+        if here {
+            take_words_out(draft);
+        }
         let is_member = draft.event_type == TimelineEventType::RoomMember;
         if draft.redacts.is_none() && !is_member {
             return;
@@ -203,7 +207,6 @@ impl Append {
         let whose =
             draft.state_key.as_deref().filter(|_| is_member).and_then(|id| <&UserId>::try_from(id).ok());
         let rule = whose.and_then(|user_id| self.rooms.encryption_rule(user_id));
-        let here = self.present.platform_with(EncryptionRule::Required).is_some();
         if !here && rule != Some(EncryptionRule::Required) {
             return;
         }

@@ -66,7 +66,8 @@ impl Undecrypted {
     }
 }
 
-fn described(kind: &str, room: &OwnedRoomId, event: &TimelineEvent) -> Value {
+/// A line that tells of an event.
+pub(crate) fn described(kind: &str, room: &OwnedRoomId, event: &TimelineEvent) -> Value {
     let mut line = json!({ "event": kind, "room": room, "item": event.raw() });
     match &event.kind {
         TimelineEventKind::PlainText { .. } => {}

@@ -47,7 +47,9 @@ impl Devices {
             let all = encryption.get_user_devices(&user).await?;
             let mut ids: Vec<_> = all.keys().map(ToOwned::to_owned).collect();
             ids.sort();
-            if told.get(&user) != Some(&ids) {
+            // Those whose devices were never asked for have none, as far as the library knows.
+            let is_known = !ids.is_empty() || told.contains_key(&user);
+            if is_known && told.get(&user) != Some(&ids) {
                 write(&json!({ "event": "devices", "user": user, "devices": ids }));
                 told.insert(user, ids);
             }

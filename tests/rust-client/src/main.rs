@@ -11,6 +11,7 @@ mod oauth;
 mod seen;
 mod session;
 mod sliding;
+mod sliding_events;
 mod verification;
 
 use std::{any::Any, io::Write};

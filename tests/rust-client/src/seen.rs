@@ -13,9 +13,13 @@ use matrix_sdk::{
         events::{AnySyncEphemeralRoomEvent, RoomAccountDataEventType, receipt::ReceiptEventContent},
         serde::Raw,
     },
-    sync::{State, SyncResponse, Timeline},
+    sync::{RoomUpdates, State, SyncResponse, Timeline},
 };
 use serde_json::{Value, json};
+use tokio::sync::{
+    broadcast::{Receiver, error::RecvError},
+    mpsc::UnboundedReceiver,
+};
 
 use crate::{Refused, decryption::Undecrypted, devices::Devices, write};
 
@@ -71,24 +75,36 @@ impl Seen {
         };
         let response = self.client.sync_once(settings).await?;
         self.show(&response).await?;
-        self.devices.tell().await?;
         self.undecrypted.retry().await?;
         Ok(response.next_batch)
     }
 
+    /// Tells what sliding sync brings, but for timelines, which are told of rooms that are open. `opened`: rooms whose
+    /// members are known by now.
+    pub(crate) async fn follow_sliding(
+        mut self,
+        mut updates: Receiver<RoomUpdates>,
+        mut opened: UnboundedReceiver<Room>,
+    ) {
+        loop {
+            let shown = tokio::select! {
+                Some(room) = opened.recv() => self.show_room(&room).await,
+                update = updates.recv() => match update {
+                    Ok(updates) => self.show_rooms(&updates).await,
+                    Err(RecvError::Lagged(_)) => self.show_all_rooms().await,
+                    Err(RecvError::Closed) => return,
+                },
+            };
+            if let Err(Refused { code, message }) = shown {
+                write(&json!({ "event": "sync_failed", "message": format!("{code} {message}") }));
+                return;
+            }
+        }
+    }
+
     async fn show(&mut self, response: &SyncResponse) -> Result<(), Refused> {
         for (room, update) in &response.rooms.joined {
-            let (State::Before(events) | State::After(events)) = &update.state;
-            // State is the library's business; that it can be read is ours.
-            events.iter().try_for_each(|event| event.deserialize().map(drop))?;
             self.show_timeline(room, &update.timeline).await?;
-            for event in &update.ephemeral {
-                self.show_ephemeral(room, event)?;
-            }
-            for event in &update.account_data {
-                let kind = event.deserialize()?.event_type();
-                self.account_data.entry(room.clone()).or_default().insert(kind);
-            }
         }
         for (room, update) in &response.rooms.left {
             self.show_timeline(room, &update.timeline).await?;
@@ -97,13 +113,29 @@ impl Seen {
             let event: Value = event.deserialize_as_unchecked()?;
             write(&json!({ "event": "account_data", "type": event["type"], "content": event["content"] }));
         }
-        for room in response.rooms.iter_all_room_ids() {
+        self.show_rooms(&response.rooms).await
+    }
+
+    async fn show_rooms(&mut self, rooms: &RoomUpdates) -> Result<(), Refused> {
+        for (room, update) in &rooms.joined {
+            let (State::Before(events) | State::After(events)) = &update.state;
+            // State is the library's business; that it can be read is ours.
+            events.iter().try_for_each(|event| event.deserialize().map(drop))?;
+            for event in &update.ephemeral {
+                self.show_ephemeral(room, event)?;
+            }
+            for event in &update.account_data {
+                let kind = event.deserialize()?.event_type();
+                self.account_data.entry(room.clone()).or_default().insert(kind);
+            }
+        }
+        for room in rooms.iter_all_room_ids() {
             if let Some(room) = self.client.get_room(room) {
                 self.show_room(&room).await?;
             }
         }
         write(&json!({ "event": "synced" }));
-        Ok(())
+        self.devices.tell().await
     }
 
     async fn show_timeline(&self, room: &OwnedRoomId, timeline: &Timeline) -> Result<(), Refused> {

@@ -1,7 +1,8 @@
 //! The person's session: how it begins, goes on after a restart of the program, and ends.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, pin::pin};
 
+use futures_util::StreamExt;
 use matrix_sdk::{
     Client,
     encryption::{BackupDownloadStrategy, EncryptionSettings},
@@ -16,7 +17,7 @@ use matrix_sdk::{
     utils::UrlOrQuery,
 };
 use serde_json::json;
-use tokio::task::JoinSet;
+use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::{
     Command, Refused,
@@ -185,10 +186,18 @@ impl Person {
             verification::listen(&client);
             self.tasks.spawn(devices.clone().follow().await?);
         }
+        let mut seen = Seen::new(client.clone(), devices);
         if settings.sliding {
-            self.sliding = Some(Sliding::start(&client).await?);
+            let mut news = pin!(client.encryption().devices_stream().await?);
+            let updates = client.subscribe_to_all_room_updates();
+            let (open, opened) = mpsc::unbounded_channel();
+            self.sliding = Some(Sliding::start(&client, open).await?);
+            self.tasks.spawn(seen.follow_sliding(updates, opened));
+            // Of a device the library hears when its keys are uploaded, its own included.
+            while let Err(refused) = keys::check_uploaded(&client).await {
+                news.next().await.ok_or(refused)?;
+            }
         } else {
-            let mut seen = Seen::new(client.clone(), devices);
             let next = seen.sync(None).await?;
             if again {
                 seen.show_all_rooms().await?;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, pin::pin, sync::Arc};
 
 use futures_util::StreamExt;
 use matrix_sdk::{
-    Client, Room,
+    Client, Room, SessionChange,
     ruma::{
         OwnedRoomId,
         events::room::{
@@ -23,12 +23,15 @@ use matrix_sdk_ui::{
     },
 };
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use tokio::{
+    sync::{broadcast::Receiver, mpsc::UnboundedSender},
+    task::JoinSet,
+};
 
 use crate::{
     Command, Refused,
     commands::{Answer, done},
-    write,
+    sliding_events, write,
 };
 
 /// More rooms than anybody here has.
@@ -38,22 +41,25 @@ const ROOMS: usize = 100;
 pub(crate) struct Sliding {
     service: SyncService,
     open: BTreeMap<OwnedRoomId, Arc<Timeline>>,
+    /// Where it is told that a room is open, and who is in it.
+    opened: UnboundedSender<Room>,
     tasks: JoinSet<()>,
 }
 
 impl Sliding {
-    pub(crate) async fn start(client: &Client) -> Result<Self, Refused> {
+    pub(crate) async fn start(client: &Client, opened: UnboundedSender<Room>) -> Result<Self, Refused> {
         let service = SyncService::builder(client.clone()).with_offline_mode().build().await?;
         let list = service.room_list_service().all_rooms().await?;
         let mut loading = list.loading_state();
         let mut tasks = JoinSet::new();
         tasks.spawn(tell_states(client.clone(), service.state()));
         tasks.spawn(tell_list(list));
+        tasks.spawn(tell_the_end(client.subscribe_to_session_changes()));
         service.start().await;
         while matches!(loading.get(), RoomListLoadingState::NotLoaded) {
             loading.next().await.ok_or_else(|| Refused::new("the list of rooms is gone"))?;
         }
-        Ok(Self { service, open: BTreeMap::new(), tasks })
+        Ok(Self { service, open: BTreeMap::new(), opened, tasks })
     }
 
     pub(crate) async fn stop(&mut self) {
@@ -74,12 +80,20 @@ impl Sliding {
     async fn open_room(&mut self, client: &Client, command: &Command) -> Answer {
         let room = command.room(client)?;
         let id = room.room_id().to_owned();
-        self.service.room_list_service().subscribe_to_rooms(&[&id]).await;
+        if self.open.contains_key(&id) {
+            return done();
+        }
         let builder = room.timeline_builder();
         let builder = builder.track_read_marker_and_receipts(TimelineReadReceiptTracking::MessageLikeEvents);
         let timeline = Arc::new(builder.build().await?);
         self.tasks.spawn(tell_items(id.clone(), timeline.clone()));
-        self.open.insert(id, timeline);
+        self.tasks.spawn(sliding_events::follow(&room).await?);
+        self.open.insert(id, timeline.clone());
+        // A subscription replaces those before.
+        let all: Vec<_> = self.open.keys().map(AsRef::as_ref).collect();
+        self.service.room_list_service().subscribe_to_rooms(&all).await;
+        timeline.fetch_members().await;
+        let _ = self.opened.send(room);
         done()
     }
 
@@ -114,6 +128,15 @@ async fn tell_states(client: Client, mut states: impl futures_util::Stream<Item 
         if matches!(state, State::Running) {
             // What could not be sent waits for the client to say that there is a network again.
             client.send_queue().set_enabled(true).await;
+        }
+    }
+}
+
+/// The service takes a refused token for a network that is gone.
+async fn tell_the_end(mut changes: Receiver<SessionChange>) {
+    while let Ok(change) = changes.recv().await {
+        if let SessionChange::UnknownToken(_) = change {
+            write(&json!({ "event": "sync_failed", "message": "M_UNKNOWN_TOKEN" }));
         }
     }
 }

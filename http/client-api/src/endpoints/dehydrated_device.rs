@@ -1,19 +1,26 @@
 //! Dehydrated devices.
 
+use axum::{
+    extract::{Query, Request},
+    response::Response,
+};
 use linkspan_keys::{DehydratedDevice, Upload};
 use linkspan_storage::Position;
 use ruma::{
+    OwnedDeviceId,
     api::client::dehydrated_device::{
         delete_dehydrated_device, get_dehydrated_device, get_events, put_dehydrated_device,
     },
     serde::Raw,
 };
-use serde_json::value::RawValue;
+use serde::Deserialize;
+use serde_json::{json, value::RawValue};
 
 use crate::{
     App,
     app::now_ts,
     caller::User,
+    endpoint::{json_answer, path_args},
     endpoints::keys::{json_of, one_time_keys},
     error::ApiError,
 };
@@ -61,15 +68,50 @@ pub(crate) async fn delete_dehydrated_device(
     Ok(delete_dehydrated_device::unstable::Response::new(device_id))
 }
 
+/// The query of [`get_dehydrated_events`].
+#[derive(Deserialize)]
+struct EventsQuery {
+    from: Option<String>,
+}
+
 pub(crate) async fn get_dehydrated_events(
+    app: App,
+    caller: User,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (mut parts, _) = request.into_parts();
+    let args = path_args(&mut parts).await?;
+    let query = Query::<EventsQuery>::try_from_uri(&parts.uri);
+    let Query(query) = query.map_err(|error| ApiError::invalid_param(&error.body_text()))?;
+    let device_id = OwnedDeviceId::from(args.concat());
+    let page = events_after(&app, &caller, &device_id, query.from.as_deref()).await?;
+    let mut answer = json!({ "events": page.events });
+    // Clients read on until there is none.
+    if !page.events.is_empty() {
+        answer["next_batch"] = json!(page.next_batch);
+    }
+    Ok(json_answer(&answer))
+}
+
+/// The same as older clients ask for it, who read on until a page is empty.
+pub(crate) async fn get_dehydrated_events_by_post(
     app: App,
     caller: User,
     request: get_events::unstable::Request,
 ) -> Result<get_events::unstable::Response, ApiError> {
-    let since = request.next_batch.as_deref().map_or(Ok(0), str::parse);
-    let since = since.map_err(|_| ApiError::invalid_param("next_batch is not one of this server"))?;
+    events_after(&app, &caller, &request.device_id, request.next_batch.as_deref()).await
+}
+
+async fn events_after(
+    app: &App,
+    caller: &User,
+    device_id: &OwnedDeviceId,
+    batch: Option<&str>,
+) -> Result<get_events::unstable::Response, ApiError> {
+    let since = batch.map_or(Ok(0), str::parse);
+    let since = since.map_err(|_| ApiError::invalid_param("this is no batch of this server"))?;
     let since = Position::from_u64(since);
-    let (messages, until) = app.keys.dehydrated_messages(&caller.user_id, &request.device_id, since).await?;
+    let (messages, until) = app.keys.dehydrated_messages(&caller.user_id, device_id, since).await?;
     let events = messages.into_iter().filter_map(|message| RawValue::from_string(message.json).ok());
     let mut response = get_events::unstable::Response::new(events.map(Raw::from_json).collect());
     response.next_batch = Some(until.to_string());

@@ -109,8 +109,12 @@ fn host(headers: &HeaderMap) -> Option<&str> {
     (!host.is_empty() && host.bytes().all(allowed)).then_some(host)
 }
 
-pub(crate) async fn get_support(_: App, _: Anybody, _: Request) -> Result<Response, ApiError> {
-    Err(ApiError::not_found("no contact is configured for this platform"))
+pub(crate) async fn get_support(_: App, caller: Anybody, _: Request) -> Result<Response, ApiError> {
+    let support = &caller.platform.settings.support;
+    if support.is_empty() {
+        return Err(ApiError::not_found("no contact is configured for this platform"));
+    }
+    Ok(json_answer(&json!(support)))
 }
 
 pub(crate) async fn get_turn_server(_: App, _: User, _: Request) -> Result<Response, ApiError> {
