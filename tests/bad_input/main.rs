@@ -15,7 +15,7 @@ use linkspan_tests::{
 };
 
 /// The codes that bad input may get.
-const CODES: [&str; 32] = [
+const CODES: [&str; 33] = [
     "M_BAD_ALIAS",
     "M_BAD_JSON",
     "M_CANNOT_OVERWRITE_MEDIA",
@@ -25,6 +25,7 @@ const CODES: [&str; 32] = [
     "M_APPSERVICE_LOGIN_UNSUPPORTED",
     "M_INVALID_PARAM",
     "M_INVALID_ROOM_STATE",
+    "M_INVALID_SIGNATURE",
     "M_INVALID_USERNAME",
     "M_KEY_TOO_LARGE",
     "M_MISSING_PARAM",
