@@ -1,14 +1,19 @@
 //! Making an event: from what a client asks for to a hashed PDU with its id.
 
+use base64::{
+    Engine as _,
+    prelude::{BASE64_STANDARD_NO_PAD as STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD},
+};
 use ruma::{
-    CanonicalJsonObject, CanonicalJsonValue, Int, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId,
-    OwnedUserId,
+    CanonicalJsonObject, CanonicalJsonValue, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId,
+    OwnedUserId, UInt,
+    canonical_json::redact_content_in_place,
     events::TimelineEventType,
     room_version_rules::{RoomIdFormatVersion, RoomVersionRules},
-    signatures::{add_content_hash_to_event, reference_hash},
 };
+use sha2::{Digest, Sha256};
 
-use crate::{MAX_PDU_BYTES, Pdu, redacts_through_content};
+use crate::{MAX_PDU_BYTES, Pdu, pdu::redacts_of_content, redacts_through_content};
 
 /// The longest type and state key, in bytes.
 /// <https://spec.matrix.org/v1.19/client-server-api/#size-limits>
@@ -85,36 +90,84 @@ impl Draft {
         place: Place,
     ) -> Result<(Pdu, String), DraftError> {
         let Self { event_type, state_key, mut content, redacts } = self;
-        check_id("type", &event_type.to_string())?;
+        let event_type = event_type.to_string();
+        check_id("type", &event_type)?;
         if let Some(state_key) = &state_key {
             check_id("state_key", state_key)?;
         }
-        let text = CanonicalJsonValue::String;
-        let ids = |ids: &[OwnedEventId]| {
-            CanonicalJsonValue::Array(ids.iter().map(|id| text(id.to_string())).collect())
-        };
-        let mut object = CanonicalJsonObject::new();
-        if let Some(redacts) = &redacts {
-            if redacts_through_content(rules) {
-                content.insert("redacts".into(), text(redacts.to_string()));
-            } else {
-                object.insert("redacts".into(), text(redacts.to_string()));
-            }
+        let redacts_through_content = redacts_through_content(rules);
+        if let Some(redacts) = redacts.as_ref().filter(|_| redacts_through_content) {
+            content.insert("redacts".into(), CanonicalJsonValue::String(redacts.to_string()));
         }
-        object.insert("auth_events".into(), ids(&place.auth_events));
-        object.insert("content".into(), CanonicalJsonValue::Object(content));
-        object.insert("depth".into(), integer(place.depth));
-        object.insert("origin_server_ts".into(), integer(origin_server_ts.get().into()));
-        object.insert("prev_events".into(), ids(&place.prev_events));
+        let malformed = |error: serde_json::Error| DraftError::Malformed(error.to_string());
+        let whole = serde_json::value::to_raw_value(&content).map_err(malformed)?;
+        redact_content_in_place(&mut content, &rules.redaction, &event_type);
+        let kept = serde_json::to_string(&content).map_err(malformed)?;
+
+        let mut before_content = String::from("{\"auth_events\":");
+        write_json(&mut before_content, &place.auth_events);
+        before_content.push_str(",\"content\":");
+        let depth = format!(",\"depth\":{}", integer(place.depth));
+        let mut before_redacts = format!(",\"origin_server_ts\":{},\"prev_events\":", origin_server_ts.get());
+        write_json(&mut before_redacts, &place.prev_events);
+        let mut redacts_field = String::new();
+        if let Some(redacts) = redacts.as_ref().filter(|_| !redacts_through_content) {
+            redacts_field.push_str(",\"redacts\":");
+            write_json(&mut redacts_field, redacts);
+        }
+        let mut end = String::new();
         if let Some(room_id) = room_id {
-            object.insert("room_id".into(), text(room_id.to_string()));
+            end.push_str(",\"room_id\":");
+            write_json(&mut end, room_id);
         }
-        object.insert("sender".into(), text(sender.to_string()));
-        if let Some(state_key) = state_key {
-            object.insert("state_key".into(), text(state_key));
+        end.push_str(",\"sender\":");
+        write_json(&mut end, sender);
+        if let Some(state_key) = &state_key {
+            end.push_str(",\"state_key\":");
+            write_json(&mut end, state_key);
         }
-        object.insert("type".into(), text(event_type.to_string()));
-        finish(object, rules)
+        end.push_str(",\"type\":");
+        write_json(&mut end, &event_type);
+        end.push('}');
+
+        let content_hash =
+            sha256(&[&before_content, whole.get(), &depth, &before_redacts, &redacts_field, &end]);
+        let hashes = format!(",\"hashes\":{{\"sha256\":\"{}\"}}", STANDARD_NO_PAD.encode(content_hash));
+        // A redaction keeps all that stands around the content, but not `redacts`.
+        let reference_hash = sha256(&[&before_content, &kept, &depth, &hashes, &before_redacts, &end]);
+        let json =
+            [&before_content, whole.get(), &depth, &hashes, &before_redacts, &redacts_field, &end].concat();
+        // Leave room for the signature that is added when the event leaves for another server.
+        if json.len() + SIGNATURE_BYTES > MAX_PDU_BYTES {
+            return Err(DraftError::TooLarge(format!("the event has more than {MAX_PDU_BYTES} bytes")));
+        }
+        let hash = URL_SAFE_NO_PAD.encode(reference_hash);
+        let event_id: OwnedEventId = format!("${hash}").try_into().expect("a hash after `$` is an event id");
+        let room_id = match room_id {
+            Some(room_id) => room_id.clone(),
+            None => format!("!{hash}").try_into().expect("a hash after `!` is a room id"),
+        };
+        let event_type = TimelineEventType::from(event_type);
+        let redacts = match event_type {
+            TimelineEventType::RoomRedaction => redacts.or_else(|| redacts_of_content(&whole)),
+            _ => None,
+        };
+        let pdu = Pdu {
+            event_id,
+            room_id,
+            sender: sender.clone(),
+            origin_server_ts,
+            event_type,
+            state_key,
+            content: whole,
+            prev_events: place.prev_events,
+            auth_events: place.auth_events,
+            depth: place.depth,
+            redacts,
+            redacted_by: None,
+            rejected: false,
+        };
+        Ok((pdu, json))
     }
 }
 
@@ -146,20 +199,6 @@ fn is_deeper(value: &serde_json::Value, depth: usize) -> bool {
     }
 }
 
-fn finish(mut object: CanonicalJsonObject, rules: &RoomVersionRules) -> Result<(Pdu, String), DraftError> {
-    let hashing = |error: ruma::signatures::JsonError| DraftError::TooLarge(error.to_string());
-    add_content_hash_to_event(&mut object).map_err(hashing)?;
-    let hash = reference_hash(&object, rules).map_err(hashing)?;
-    let json = serde_json::to_string(&object).map_err(|error| DraftError::Malformed(error.to_string()))?;
-    // Leave room for the signature that is added when the event leaves for another server.
-    if json.len() + SIGNATURE_BYTES > MAX_PDU_BYTES {
-        return Err(DraftError::TooLarge(format!("the event has more than {MAX_PDU_BYTES} bytes")));
-    }
-    let event_id = format!("${hash}").try_into().expect("a hash after `$` is an event id");
-    let pdu = Pdu::from_stored(event_id, &json).map_err(|error| DraftError::Malformed(error.to_string()))?;
-    Ok((pdu, json))
-}
-
 /// Bytes that `"signatures":{"SERVER":{"ed25519:KEY":"…"}},` takes at most.
 const SIGNATURE_BYTES: usize = 512;
 
@@ -170,6 +209,17 @@ fn check_id(field: &str, value: &str) -> Result<(), DraftError> {
     Ok(())
 }
 
-fn integer(value: u64) -> CanonicalJsonValue {
-    CanonicalJsonValue::Integer(i64::try_from(value).ok().and_then(Int::new).unwrap_or(Int::MAX))
+/// The greatest integer of canonical JSON stands for any that is greater.
+fn integer(value: u64) -> u64 {
+    value.min(UInt::MAX.into())
+}
+
+fn write_json(to: &mut String, value: &(impl serde::Serialize + ?Sized)) {
+    to.push_str(&serde_json::to_string(value).expect("ids and strings are JSON"));
+}
+
+fn sha256(parts: &[&str]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    parts.iter().for_each(|part| hash.update(part));
+    hash.finalize().into()
 }

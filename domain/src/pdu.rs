@@ -85,7 +85,7 @@ struct RedactionContent {
     redacts: Option<OwnedEventId>,
 }
 
-fn redacts_of_content(content: &RawValue) -> Option<OwnedEventId> {
+pub(crate) fn redacts_of_content(content: &RawValue) -> Option<OwnedEventId> {
     serde_json::from_str::<RedactionContent>(content.get()).ok().and_then(|content| content.redacts)
 }
 

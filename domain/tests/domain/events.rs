@@ -101,6 +101,14 @@ fn what_is_accepted_can_be_redacted_however_deep_it_is() {
     assert!(accepted > 0, "no depth is accepted");
 }
 
+/// The content hash of an event is the one that others find.
+fn check_content_hash(json: &str) {
+    let object: CanonicalJsonObject = serde_json::from_str(json).expect("JSON");
+    let found = content_hash(&object).expect("a hash").encode();
+    let value: Value = serde_json::from_str(json).expect("JSON");
+    assert_eq!(value["hashes"], json!({ "sha256": found }), "{json}");
+}
+
 #[test]
 fn what_is_made_here_is_the_same_event_elsewhere() {
     for version in versions::SUPPORTED {
@@ -120,6 +128,7 @@ fn what_is_made_here_is_the_same_event_elsewhere() {
             assert_eq!(stored.content.get(), pdu.content.get());
             let object: CanonicalJsonObject = serde_json::from_str(&json).expect("JSON");
             assert_eq!(serde_json::to_string(&object).expect("JSON"), json, "it is canonical as it is");
+            check_content_hash(&json);
         }
     }
 }
@@ -155,7 +164,9 @@ fn a_redaction_names_its_target_where_the_version_says() {
         let made = draft.into_pdu(&rules, Some(&maker.room_id), &user(ALICE), at(9), place);
         let (pdu, json) = made.expect("an event");
         assert_eq!(pdu.redacts.as_ref(), Some(&target));
-        assert_eq!(received(&json, &rules).expect("an event").redacts.as_ref(), Some(&target));
+        let other = received(&json, &rules).expect("an event");
+        assert_eq!((other.redacts.as_ref(), &other.event_id), (Some(&target), &pdu.event_id));
+        check_content_hash(&json);
         let value: Value = serde_json::from_str(&json).expect("JSON");
         let in_content = matches!(version.as_str(), "11" | "12");
         assert_eq!(value["content"].get("redacts").is_some(), in_content);
