@@ -12,11 +12,12 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, co
 use tokio::sync::mpsc;
 
 use crate::{
-    CommitGroup, MAX_KEY_BYTES, Position, RawBytes, StorageError, StoreStats, Table, TableId, TableStats,
-    Ticket,
+    CommitGroup, Listener, MAX_KEY_BYTES, Position, RawBytes, StorageError, StoreStats, Table, TableId,
+    TableStats, Ticket,
     catalogue::{self, *},
     engine::{Engine, RawRange, RawRow, RawWriteSet},
     group_commit::{AppliedChange, Backend, GroupCommit},
+    row_cache::RowCache,
     torn_journal::cut_torn_batch,
 };
 
@@ -75,6 +76,7 @@ struct Tree {
     database: Database,
     /// By table number.
     keyspaces: Vec<Option<Keyspace>>,
+    rows: RowCache,
 }
 
 impl std::fmt::Debug for Tree {
@@ -112,7 +114,7 @@ impl Embedded {
             let keyspace = database.keyspace(table.name, || keyspace_options(table.id))?;
             keyspaces[usize::from(table.id.0)] = Some(keyspace);
         }
-        let tree = Arc::new(Tree { database, keyspaces });
+        let tree = Arc::new(Tree { database, keyspaces, rows: RowCache::new() });
         Ok(Self { commits: GroupCommit::start(tree.clone())?, tree })
     }
 }
@@ -190,19 +192,29 @@ impl Backend for Tree {
         if key.len() > MAX_KEY_BYTES {
             return Ok(None);
         }
-        Ok(self.database.snapshot().get(self.keyspace(table), key)?.map(RawBytes))
+        let read = || Ok(self.database.snapshot().get(self.keyspace(table), key)?.map(RawBytes));
+        if RowCache::keeps(table) { self.rows.get(table, key, read) } else { read() }
     }
 
     fn apply(&self, changes: Vec<AppliedChange>, _: Position) -> Result<(), String> {
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
-        for change in changes {
-            let keyspace = self.keyspace(change.table);
-            match change.value {
-                Some(value) => batch.insert(keyspace, change.key, value),
-                None => batch.remove(keyspace, change.key),
+        let mut kept = Vec::new();
+        for AppliedChange { table, key, value } in changes {
+            let keyspace = self.keyspace(table);
+            let (key, value) = (fjall::Slice::from(key), value.map(fjall::Slice::from));
+            if RowCache::keeps(table) {
+                kept.push((table, key.clone(), value.clone()));
+            }
+            match value {
+                Some(value) => batch.insert(keyspace, key, value),
+                None => batch.remove(keyspace, key),
             }
         }
-        batch.commit().map_err(|error| error.to_string())
+        batch.commit().map_err(|error| error.to_string())?;
+        for (table, key, value) in kept {
+            self.rows.change(table, &key, value.map(RawBytes));
+        }
+        Ok(())
     }
 }
 
@@ -235,6 +247,10 @@ impl Engine for Embedded {
 
     fn subscribe(&self) -> mpsc::UnboundedReceiver<CommitGroup> {
         self.commits.subscribe()
+    }
+
+    fn listen(&self, listener: Listener) {
+        self.commits.listen(listener);
     }
 
     fn position(&self) -> Position {

@@ -14,7 +14,7 @@ use std::{ops::Deref, sync::Arc};
 use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{KeyError, Position};
+use crate::{KeyError, Position, records::InboxPointer};
 
 /// The longest key that can be stored, in bytes. Set by what an index of PostgreSQL holds.
 pub const MAX_KEY_BYTES: usize = 2048;
@@ -104,13 +104,17 @@ pub(crate) struct Change {
     /// None deletes.
     pub(crate) value: Option<Vec<u8>>,
     pub(crate) value_stamp: Option<usize>,
+    /// Of changes of one disk sync whose keys differ in their stamps only, the last stands for all.
+    pub(crate) newest_only: bool,
 }
 
 /// Whom a commit concerns; carried by the feed, not stored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Notice {
     /// A user's inbox got a pointer.
-    User(OwnedUserId),
+    Inbox(OwnedUserId, InboxPointer),
+    /// Which rooms of a user are read instead of fanned out to has changed.
+    BigRooms(OwnedUserId),
     /// A device's queue of to-device messages grew.
     Device(OwnedUserId, OwnedDeviceId),
     /// A room's timeline grew.
@@ -136,6 +140,10 @@ pub struct Committed {
 
 /// The commits of one disk sync, in order.
 pub type CommitGroup = Arc<[Committed]>;
+
+/// Hears of commits that are on disk before anybody can read them, group by group and in order, on the thread that
+/// commits: it must be quick, and may not wait. What it remembers is never older than what can be read.
+pub type Listener = Arc<dyn Fn(&CommitGroup) + Send + Sync>;
 
 /// The outcome of a submitted write-set, once it is known.
 #[derive(Debug)]
@@ -232,6 +240,9 @@ pub trait Engine: Send + Sync + 'static {
     /// The feed of commits from now on. What is not received stays in memory, so a subscriber must
     /// read, or drop the receiver.
     fn subscribe(&self) -> mpsc::UnboundedReceiver<CommitGroup>;
+
+    /// Tells a listener of all commits from now on.
+    fn listen(&self, listener: Listener);
 
     /// The newest position that is durable and readable.
     fn position(&self) -> Position;

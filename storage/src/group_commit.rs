@@ -3,7 +3,7 @@
 //! disk is the backend's affair.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -16,8 +16,8 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    CommitError, CommitGroup, Committed, MAX_KEY_BYTES, MAX_VALUE_BYTES, Notice, Position, RawBytes,
-    StorageError, TableId, Ticket,
+    CommitError, CommitGroup, Committed, Listener, MAX_KEY_BYTES, MAX_VALUE_BYTES, Notice, Position,
+    RawBytes, StorageError, TableId, Ticket,
     catalogue::{META_POSITION_KEY, Meta},
     engine::{Change, Expectation, RawWriteSet},
     table::Table,
@@ -49,6 +49,7 @@ pub(crate) struct AppliedChange {
 
 type Reply = oneshot::Sender<Result<Position, CommitError>>;
 type Subscribers = Mutex<Vec<mpsc::UnboundedSender<CommitGroup>>>;
+type Listeners = Mutex<Vec<Listener>>;
 
 struct Submission {
     writes: RawWriteSet,
@@ -65,13 +66,19 @@ struct Accepted {
 }
 
 /// The queue in front of a backend, and the thread that empties it.
-#[derive(Debug)]
 pub(crate) struct GroupCommit {
     queue: Mutex<Option<Sender<Submission>>>,
     waiting: Arc<AtomicUsize>,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
     published: Arc<AtomicU64>,
     subscribers: Arc<Subscribers>,
+    listeners: Arc<Listeners>,
+}
+
+impl std::fmt::Debug for GroupCommit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("GroupCommit")
+    }
 }
 
 impl std::fmt::Debug for Submission {
@@ -88,6 +95,7 @@ impl GroupCommit {
         let waiting = Arc::<AtomicUsize>::default();
         let published = Arc::new(AtomicU64::new(position.get()));
         let subscribers = Arc::<Subscribers>::default();
+        let listeners = Arc::<Listeners>::default();
         let mut committer = Committer {
             backend,
             position,
@@ -95,6 +103,7 @@ impl GroupCommit {
             waiting: waiting.clone(),
             published: published.clone(),
             subscribers: subscribers.clone(),
+            listeners: listeners.clone(),
         };
         let thread = thread::Builder::new()
             .name("group-commit".into())
@@ -106,6 +115,7 @@ impl GroupCommit {
             thread: Mutex::new(Some(thread)),
             published,
             subscribers,
+            listeners,
         })
     }
 
@@ -142,6 +152,10 @@ impl GroupCommit {
         receiver
     }
 
+    pub(crate) fn listen(&self, listener: Listener) {
+        self.listeners.lock().push(listener);
+    }
+
     pub(crate) fn position(&self) -> Position {
         Position::from_u64(self.published.load(Ordering::Acquire))
     }
@@ -175,6 +189,7 @@ struct Committer<B> {
     waiting: Arc<AtomicUsize>,
     published: Arc<AtomicU64>,
     subscribers: Arc<Subscribers>,
+    listeners: Arc<Listeners>,
 }
 
 impl<B: Backend> Committer<B> {
@@ -209,7 +224,7 @@ impl<B: Backend> Committer<B> {
                 self.position = self.position.next();
             }
             for change in writes.changes {
-                changes.push(stamp(change, self.position));
+                changes.add(change, self.position);
             }
             accepted.push(Accepted { position: self.position, is_commit, notices: writes.notices, reply });
         }
@@ -271,16 +286,23 @@ impl<B: Backend> Committer<B> {
     }
 
     fn publish(&self, accepted: Vec<Accepted>) {
-        self.published.store(self.position.get(), Ordering::Release);
         let mut committed = Vec::with_capacity(accepted.len());
+        let mut replies = Vec::with_capacity(accepted.len());
         for Accepted { position, is_commit, notices, reply } in accepted {
-            let _ = reply.send(Ok(position));
+            replies.push((reply, position));
             if is_commit {
                 committed.push(Committed { position, notices });
             }
         }
-        if !committed.is_empty() {
-            let group: CommitGroup = committed.into();
+        let group: CommitGroup = committed.into();
+        if !group.is_empty() {
+            self.listeners.lock().iter().for_each(|listener| listener(&group));
+        }
+        self.published.store(self.position.get(), Ordering::Release);
+        for (reply, position) in replies {
+            let _ = reply.send(Ok(position));
+        }
+        if !group.is_empty() {
             self.subscribers.lock().retain(|subscriber| subscriber.send(group.clone()).is_ok());
         }
     }
@@ -293,6 +315,9 @@ struct Changes<'a> {
     expected: HashMap<(TableId, &'a [u8]), usize>,
     /// Which change is the newest of an expected key.
     newest: Vec<Option<usize>>,
+    /// Which change stands for all whose keys differ in their stamps only; the keys are not stamped.
+    stamped: HashMap<(TableId, Vec<u8>), usize>,
+    is_shared: bool,
 }
 
 impl<'a> Changes<'a> {
@@ -307,7 +332,22 @@ impl<'a> Changes<'a> {
             }
         }
         let newest = vec![None; expected.len()];
-        Self { list: Vec::new(), expected, newest }
+        let is_shared = expectations.len() > 1;
+        Self { list: Vec::new(), expected, newest, stamped: HashMap::new(), is_shared }
+    }
+
+    /// Adds a change of the write-set at a position.
+    fn add(&mut self, change: Change, position: Position) {
+        if !(change.newest_only && self.is_shared) {
+            return self.push(stamp(change, position));
+        }
+        match self.stamped.entry((change.table, change.key.clone())) {
+            Entry::Occupied(earlier) => self.list[*earlier.get()] = stamp(change, position),
+            Entry::Vacant(first) => {
+                first.insert(self.list.len());
+                self.list.push(stamp(change, position));
+            }
+        }
     }
 
     fn newest(&self, table: TableId, key: &[u8]) -> Option<&AppliedChange> {
@@ -330,7 +370,7 @@ impl<'a> Changes<'a> {
 }
 
 fn stamp(change: Change, position: Position) -> AppliedChange {
-    let Change { table, mut key, key_stamp, mut value, value_stamp } = change;
+    let Change { table, mut key, key_stamp, mut value, value_stamp, .. } = change;
     let bytes = position.get().to_be_bytes();
     if let Some(at) = key_stamp {
         key[at..at + 8].copy_from_slice(&bytes);

@@ -27,6 +27,10 @@ pub struct KeyWriter {
 }
 
 impl KeyWriter {
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), stamp: None }
+    }
+
     fn str(&mut self, value: &str) {
         self.text_start(value);
         self.bytes.extend_from_slice(&[0, 1]);

@@ -13,11 +13,13 @@
 pub mod catalogue;
 mod embedded;
 mod engine;
+mod finish;
 mod group_commit;
 mod key;
 mod memory;
 mod position;
 pub mod records;
+mod row_cache;
 mod store;
 mod table;
 mod torn_journal;
@@ -25,9 +27,10 @@ mod write_set;
 
 pub use embedded::{Embedded, EmbeddedOptions};
 pub use engine::{
-    CommitError, CommitGroup, Committed, Engine, MAX_KEY_BYTES, MAX_VALUE_BYTES, Notice, RawBytes, RawRange,
-    RawRow, RawWriteSet, StorageError, StoreStats, TableId, TableStats, Ticket,
+    CommitError, CommitGroup, Committed, Engine, Listener, MAX_KEY_BYTES, MAX_VALUE_BYTES, Notice, RawBytes,
+    RawRange, RawRow, RawWriteSet, StorageError, StoreStats, TableId, TableStats, Ticket,
 };
+pub use finish::Finish;
 pub use key::{Key, KeyError, KeyField, KeyReader, KeyWriter, Prefix};
 pub use memory::{Faults, HeldDisk, Memory};
 pub use position::Position;

@@ -16,7 +16,8 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use crate::{
-    CommitGroup, Position, RawBytes, StorageError, StoreStats, TableId, TableStats, Ticket, catalogue,
+    CommitGroup, Listener, Position, RawBytes, StorageError, StoreStats, TableId, TableStats, Ticket,
+    catalogue,
     engine::{Engine, RawRange, RawRow, RawWriteSet},
     group_commit::{AppliedChange, Backend, GroupCommit},
 };
@@ -347,6 +348,10 @@ impl Engine for Memory {
 
     fn subscribe(&self) -> mpsc::UnboundedReceiver<CommitGroup> {
         self.commits.subscribe()
+    }
+
+    fn listen(&self, listener: Listener) {
+        self.commits.listen(listener);
     }
 
     fn position(&self) -> Position {

@@ -5,8 +5,8 @@ use std::{fmt, marker::PhantomData, path::Path, sync::Arc};
 use tokio::sync::{RwLock, mpsc};
 
 use crate::{
-    CommitError, CommitGroup, Key as _, KeyWriter, Position, Prefix, StorageError, StoreStats, Table, Ticket,
-    WriteSet,
+    CommitError, CommitGroup, Key as _, KeyWriter, Listener, Position, Prefix, StorageError, StoreStats,
+    Table, Ticket, WriteSet,
     embedded::{Embedded, EmbeddedOptions},
     engine::{Engine, MAX_KEY_BYTES, RawRange},
     memory::Memory,
@@ -134,6 +134,11 @@ impl Store {
     /// read, or drop the receiver.
     pub fn subscribe(&self) -> mpsc::UnboundedReceiver<CommitGroup> {
         on_engine!(self, engine => engine.subscribe())
+    }
+
+    /// Tells a listener of all commits from now on; see [`Listener`].
+    pub fn listen(&self, listener: Listener) {
+        on_engine!(self, engine => engine.listen(listener));
     }
 
     /// The newest position that is durable and readable.

@@ -88,14 +88,19 @@ impl<V: Value> Value for Stamped<V> {
     }
 }
 
+/// Most keys are not longer …
+const USUAL_KEY_BYTES: usize = 112;
+/// … nor most values: growing a buffer step by step would cost more than filling it.
+const USUAL_VALUE_BYTES: usize = 256;
+
 pub(crate) fn encode_key<T: Table>(key: &T::Key) -> KeyWriter {
-    let mut writer = KeyWriter::default();
+    let mut writer = KeyWriter::with_capacity(USUAL_KEY_BYTES);
     key.write(&mut writer);
     writer
 }
 
 pub(crate) fn encode_value<T: Table>(value: &T::Value) -> Vec<u8> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(USUAL_VALUE_BYTES);
     value.write(&mut bytes);
     bytes
 }

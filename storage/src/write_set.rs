@@ -45,6 +45,16 @@ impl WriteSet {
 
     /// Writes a row, replacing an earlier one.
     pub fn put<T: Table>(&mut self, key: &T::Key, value: &T::Value) {
+        self.put_row::<T>(key, value, false);
+    }
+
+    /// Writes a row whose key holds a pending position, for a reader who needs only the newest of the rows
+    /// that are the same but for the position: of those that share a disk sync, the last is written alone.
+    pub fn put_newest<T: Table>(&mut self, key: &T::Key, value: &T::Value) {
+        self.put_row::<T>(key, value, true);
+    }
+
+    fn put_row<T: Table>(&mut self, key: &T::Key, value: &T::Value, newest_only: bool) {
         let writer = encode_key::<T>(key);
         self.raw.changes.push(Change {
             table: T::ID,
@@ -52,13 +62,21 @@ impl WriteSet {
             key_stamp: writer.stamp,
             value: Some(encode_value::<T>(value)),
             value_stamp: T::Value::STAMPED.then_some(0),
+            newest_only,
         });
     }
 
     /// Removes a row, if there is one.
     pub fn delete<T: Table>(&mut self, key: &T::Key) {
         let key = encode_key::<T>(key).bytes;
-        self.raw.changes.push(Change { table: T::ID, key, key_stamp: None, value: None, value_stamp: None });
+        self.raw.changes.push(Change {
+            table: T::ID,
+            key,
+            key_stamp: None,
+            value: None,
+            value_stamp: None,
+            newest_only: false,
+        });
     }
 
     /// Has the feed tell of the commit, once however often it is said.

@@ -126,6 +126,8 @@ macro_rules! conformance_tests {
                 readers_see_all_of_a_write_set_or_nothing
                 the_feed_tells_of_every_commit_in_order
                 a_write_set_tells_each_once
+                of_rows_that_share_a_sync_the_newest_stands_for_all
+                listeners_hear_of_what_can_be_read
                 a_check_without_changes_takes_no_position
                 what_is_too_long_is_refused
                 what_is_acknowledged_is_on_disk
@@ -177,6 +179,11 @@ fn put(key: &UserNameKey, value: &str) -> WriteSet {
 }
 
 /// The names of the rows of a range.
+/// That a pointer came into somebody's inbox.
+fn pointer(name: &str) -> Notice {
+    Notice::Inbox(user(name), InboxPointer::AccountData(None))
+}
+
 async fn names(store: &Store, range: Range<Filters>) -> String {
     let keys = store.keys(range.clone()).await.unwrap();
     let rows = store.range(range).await.unwrap();
@@ -328,7 +335,7 @@ async fn a_conflict_writes_nothing(rig: impl Rig) {
     for expect in expectations {
         let mut writes = put(&key, "3");
         writes.put::<MediaUsage>(&counter("anna"), &3);
-        writes.notify(Notice::User(user("anna")));
+        writes.notify(pointer("anna"));
         writes.expect::<Filters>(&key, &json("1"));
         expect(&mut writes, &key);
         assert!(matches!(store.commit(writes).await, Err(CommitError::Conflict)));
@@ -550,7 +557,7 @@ async fn the_feed_tells_of_every_commit_in_order(rig: impl Rig) {
                 for n in 0..COMMITS {
                     let name = format!("{task}-{n}");
                     let mut writes = put(&row("anna", &name), "{}");
-                    writes.notify(Notice::User(user(&name)));
+                    writes.notify(pointer(&name));
                     own.push((store.commit(writes).await.unwrap(), user(&name)));
                 }
                 own
@@ -565,7 +572,7 @@ async fn the_feed_tells_of_every_commit_in_order(rig: impl Rig) {
         let mut told = Vec::new();
         while told.len() < acknowledged.len() {
             for committed in feed.recv().await.unwrap().iter() {
-                let [Notice::User(user_id)] = &committed.notices[..] else { panic!("{committed:?}") };
+                let [Notice::Inbox(user_id, _)] = &committed.notices[..] else { panic!("{committed:?}") };
                 assert!(store.position() >= committed.position, "told of what is not readable");
                 told.push((committed.position, user_id.clone()));
             }
@@ -580,8 +587,7 @@ async fn a_write_set_tells_each_once(rig: impl Rig) {
     let store = rig.store();
     let mut feed = store.subscribe();
     let mut writes = put(&row("anna", "a"), "{}");
-    let notices =
-        [Notice::Room(room("r")), Notice::User(user("bert")), Notice::Device(user("bert"), "PHONE".into())];
+    let notices = [Notice::Room(room("r")), pointer("bert"), Notice::Device(user("bert"), "PHONE".into())];
     for notice in notices.iter().chain(&notices) {
         writes.notify(notice.clone());
     }
@@ -590,6 +596,61 @@ async fn a_write_set_tells_each_once(rig: impl Rig) {
     writes.append(more);
     store.commit(writes).await.unwrap();
     assert_eq!(feed.recv().await.unwrap()[0].notices, notices);
+}
+
+async fn of_rows_that_share_a_sync_the_newest_stands_for_all(rig: impl Rig) {
+    let store = rig.store();
+    let pointer = |room_id| InboxPointer::Room(room(room_id));
+    let tickets: Vec<_> = (0..60)
+        .map(|n| {
+            let mut writes = WriteSet::new();
+            for pointer in [pointer("busy"), pointer(if n % 20 == 0 { "calm" } else { "busy" })] {
+                let key = InboxKey { user_id: user("anna"), position: Position::PENDING, pointer };
+                writes.put_newest::<Inbox>(&key, &());
+            }
+            store.submit(writes)
+        })
+        .collect();
+    let mut committed = Vec::new();
+    for ticket in tickets {
+        committed.push(ticket.committed().await.unwrap());
+    }
+    let keys = store.keys::<Inbox>(Range::prefix((&user("anna"),))).await.unwrap();
+    // Whatever was read up to, what is newer is still pointed at.
+    for (busy, since) in committed.iter().enumerate() {
+        let newer: BTreeSet<_> = keys
+            .iter()
+            .filter(|key| key.position > *since)
+            .map(|key| key.pointer == pointer("calm"))
+            .collect();
+        assert_eq!(newer.contains(&false), busy < 59, "the busy room, after {busy}");
+        assert_eq!(newer.contains(&true), busy < 40, "the calm room, after {busy}");
+    }
+}
+
+async fn listeners_hear_of_what_can_be_read(rig: impl Rig) {
+    let store = rig.store();
+    let heard = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let hearing = heard.clone();
+    store.listen(Arc::new(move |group| {
+        for committed in group.iter() {
+            let before = hearing.swap(committed.position.get(), std::sync::atomic::Ordering::SeqCst);
+            assert!(before < committed.position.get(), "out of order");
+        }
+    }));
+    for round in 0..20 {
+        let tickets: Vec<_> =
+            (0..5).map(|n| store.submit(put(&row("anna", &n.to_string()), &round.to_string()))).collect();
+        for ticket in tickets {
+            let position = ticket.committed().await.unwrap();
+            let readable = store.position();
+            let heard = heard.load(std::sync::atomic::Ordering::SeqCst);
+            assert!(
+                heard >= position.get() && heard >= readable.get(),
+                "somebody read before it was heard of"
+            );
+        }
+    }
 }
 
 async fn a_check_without_changes_takes_no_position(rig: impl Rig) {
@@ -605,7 +666,7 @@ async fn a_check_without_changes_takes_no_position(rig: impl Rig) {
     assert!(matches!(store.commit(writes).await, Err(CommitError::Conflict)));
     // News without changes is a commit.
     let mut writes = WriteSet::new();
-    writes.notify(Notice::User(user("anna")));
+    writes.notify(pointer("anna"));
     assert_eq!(store.commit(writes).await.unwrap(), position.next());
     assert_eq!(feed.recv().await.unwrap()[0].position, position);
     assert_eq!(feed.recv().await.unwrap()[0].position, position.next());

@@ -7,14 +7,18 @@
 //! This crate does not know what events, rooms or accounts are.
 
 mod ephemeral;
+mod known;
 mod live;
 mod queue;
 mod to_device;
 mod token;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use dashmap::DashMap;
@@ -45,6 +49,8 @@ struct Shared {
     presence: DashMap<OwnedUserId, ephemeral::PresenceEntry>,
     /// Pointers that came in since an inbox was last trimmed.
     untrimmed: DashMap<OwnedUserId, u32>,
+    /// The newest commit that was heard of; it may not be readable yet.
+    heard: AtomicU64,
     /// Of the newest change of typing or presence; starts from the clock, so that it rises over restarts.
     epoch: AtomicU64,
     /// Nobody is to wait any more.
@@ -54,8 +60,10 @@ struct Shared {
 impl Inbox {
     /// The inboxes over a store; `now_ts` in milliseconds since the Unix epoch.
     pub fn new(store: Store, now_ts: u64) -> Self {
+        let heard = AtomicU64::new(store.position().get());
         let shared = Shared {
             store,
+            heard,
             live: DashMap::new(),
             watchers: DashMap::new(),
             typing: DashMap::new(),
@@ -64,26 +72,35 @@ impl Inbox {
             epoch: AtomicU64::new(now_ts * 1000),
             stopping: AtomicBool::new(false),
         };
-        Self { shared: Arc::new(shared) }
+        let inbox = Self { shared: Arc::new(shared) };
+        // The store must not keep itself alive.
+        let weak = Arc::downgrade(&inbox.shared);
+        inbox.shared.store.listen(Arc::new(move |group| {
+            if let Some(shared) = weak.upgrade() {
+                Self { shared }.hear_early(group);
+            }
+        }));
+        inbox
     }
 
     /// Follows the feed of commits and wakes those whom they concern, until the store is gone.
     pub async fn follow(self, mut feed: mpsc::UnboundedReceiver<CommitGroup>) {
         while let Some(group) = feed.recv().await {
-            for committed in group.iter() {
-                for notice in &committed.notices {
-                    self.hear(notice);
-                }
-            }
+            let mut heard = HashSet::new();
+            // Commits of a busy room concern the same people again and again.
+            let notices = group.iter().flat_map(|committed| &committed.notices);
+            notices.filter(|notice| heard.insert(*notice)).for_each(|notice| self.hear(notice));
         }
     }
 
     fn hear(&self, notice: &Notice) {
         match notice {
-            Notice::User(user_id) => {
+            Notice::Inbox(user_id, _) => {
                 self.wake(user_id);
                 self.count_pointer(user_id);
             }
+            // Nobody waits for that alone.
+            Notice::BigRooms(_) => {}
             Notice::Device(user_id, _) => self.wake(user_id),
             Notice::Room(room_id) => {
                 if let Some(watchers) = self.shared.watchers.get(room_id) {

@@ -2,23 +2,25 @@
 
 use std::{
     collections::HashMap,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
+use linkspan_storage::{CommitGroup, Committed, Notice, Position};
 use parking_lot::Mutex;
 use ruma::{OwnedRoomId, OwnedUserId};
 use tokio::sync::Notify;
 
-use crate::Inbox;
+use crate::{Inbox, known::Known};
 
 /// How long a user counts as connected after the last sync.
 const LINGER: Duration = Duration::from_secs(300);
 
 /// A connected user.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Live {
     changed: Notify,
+    pub(crate) known: Mutex<Known>,
     state: Mutex<LiveState>,
 }
 
@@ -33,6 +35,11 @@ struct LiveState {
 }
 
 impl Live {
+    /// Nothing is known of what was committed up to `heard`.
+    fn new(heard: Position) -> Self {
+        Self { changed: Notify::new(), known: Mutex::new(Known::new(heard)), state: Mutex::default() }
+    }
+
     /// Wakes who waits for news of the user.
     pub(crate) fn wake(&self) {
         self.changed.notify_waiters();
@@ -67,12 +74,52 @@ impl Waiter {
 impl Inbox {
     /// Marks a user as connected.
     pub fn waiter(&self, user_id: &OwnedUserId) -> Waiter {
-        let live = match self.shared.live.get(user_id) {
-            Some(live) => live.clone(),
-            None => self.shared.live.entry(user_id.clone()).or_default().clone(),
-        };
+        let live = self.live(user_id);
         live.state.lock().last_seen = Some(Instant::now());
         Waiter { live }
+    }
+
+    /// What is in memory of a user; of whoever was not connected, that begins here.
+    pub(crate) fn live(&self, user_id: &OwnedUserId) -> Arc<Live> {
+        if let Some(live) = self.shared.live.get(user_id) {
+            return live.clone();
+        }
+        // Under the lock of the entry: what is heard after this finds it.
+        self.shared.live.entry(user_id.clone()).or_insert_with(|| Arc::new(Live::new(self.heard()))).clone()
+    }
+
+    /// Hears of commits, before anybody can read them.
+    pub(crate) fn hear_early(&self, group: &CommitGroup) {
+        let Some(last) = group.last() else { return };
+        // First: who begins to remember from here on misses at most what it knows to have missed.
+        self.shared.heard.store(last.position.get(), Ordering::SeqCst);
+        for Committed { position, notices } in group.iter() {
+            for notice in notices {
+                let (Notice::Inbox(user_id, _) | Notice::Device(user_id, _) | Notice::BigRooms(user_id)) =
+                    notice
+                else {
+                    continue;
+                };
+                let Some(live) = self.shared.live.get(user_id) else { continue };
+                let mut known = live.known.lock();
+                match notice {
+                    Notice::Inbox(_, pointer) => known.hear_pointer(*position, pointer),
+                    Notice::Device(_, device_id) => known.hear_message(*position, device_id),
+                    Notice::BigRooms(_) => known.hear_big_rooms(*position),
+                    Notice::Room(_) => {}
+                }
+            }
+        }
+    }
+
+    /// Up to where was heard.
+    pub(crate) fn heard(&self) -> Position {
+        Position::from_u64(self.shared.heard.load(Ordering::SeqCst))
+    }
+
+    /// A position: since then, no account data of the user's own has changed that can be read now.
+    pub fn account_data_changed(&self, user_id: &OwnedUserId) -> Position {
+        self.live(user_id).known.lock().account_data_changed()
     }
 
     /// When a client of the user last began a sync, or now if one waits; None: long ago.

@@ -1,6 +1,6 @@
 //! The stored queue: writing pointers, reading them from a token, and keeping it short.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use linkspan_storage::{
     Notice, Position, Range, StorageError, WriteSet,
@@ -18,9 +18,9 @@ const TRIM_ROWS: usize = 16_384;
 
 /// Puts a pointer into a user's inbox, at the position of the commit.
 pub fn point(writes: &mut WriteSet, user_id: &OwnedUserId, pointer: InboxPointer) {
+    writes.notify(Notice::Inbox(user_id.clone(), pointer.clone()));
     let key = InboxKey { user_id: user_id.clone(), position: Position::PENDING, pointer };
-    writes.put::<InboxTable>(&key, &());
-    writes.notify(Notice::User(user_id.clone()));
+    writes.put_newest::<InboxTable>(&key, &());
 }
 
 impl Inbox {
@@ -30,15 +30,25 @@ impl Inbox {
         user_id: &OwnedUserId,
         since: Position,
     ) -> Result<Vec<(Position, InboxPointer)>, StorageError> {
+        if let Some(pointers) = self.live(user_id).known.lock().pointers(since) {
+            return Ok(pointers);
+        }
         let range = Range::<InboxTable>::between((user_id, &since.next()), (user_id, &Position::PENDING));
         let keys = self.shared.store.keys(range).await?;
         Ok(keys.into_iter().map(|key| (key.position, key.pointer)).collect())
     }
 
     /// The rooms of a user that are read instead of fanned out to.
-    pub async fn big_rooms(&self, user_id: &OwnedUserId) -> Result<Vec<OwnedRoomId>, StorageError> {
+    pub async fn big_rooms(&self, user_id: &OwnedUserId) -> Result<Arc<[OwnedRoomId]>, StorageError> {
+        let live = self.live(user_id);
+        if let Some(rooms) = live.known.lock().big_rooms() {
+            return Ok(rooms);
+        }
+        let at = self.shared.store.position();
         let keys = self.shared.store.keys::<BigRooms>(Range::prefix((user_id,))).await?;
-        Ok(keys.into_iter().map(|key: UserRoomKey| key.room_id).collect())
+        let rooms = keys.into_iter().map(|key: UserRoomKey| key.room_id).collect();
+        live.known.lock().found_big_rooms(at, &rooms);
+        Ok(rooms)
     }
 
     /// Counts a new pointer; when many have come, removes those that newer ones stand for.

@@ -49,7 +49,15 @@ impl Inbox {
         device_id: &OwnedDeviceId,
         until: Position,
     ) -> Result<(Vec<ToDeviceMessage>, Position), StorageError> {
-        self.to_device_after(user_id, device_id, Position::ZERO, until).await
+        let live = self.live(user_id);
+        if live.known.lock().is_queue_empty(device_id, self.heard()) {
+            return Ok((Vec::new(), until));
+        }
+        let found = self.to_device_after(user_id, device_id, Position::ZERO, until).await?;
+        if found.0.is_empty() {
+            live.known.lock().found_queue_empty(device_id, until);
+        }
+        Ok(found)
     }
 
     /// The same, but only those after `since`.
@@ -88,6 +96,9 @@ impl Inbox {
         device_id: &OwnedDeviceId,
         position: Position,
     ) -> Result<(), StorageError> {
+        if self.live(user_id).known.lock().is_queue_empty(device_id, self.heard()) {
+            return Ok(());
+        }
         let range = Range::<ToDevice>::between((user_id, device_id), (user_id, device_id, &position.next()));
         let keys = self.shared.store.keys(range.limit(ACKNOWLEDGE_ROWS)).await?;
         if keys.is_empty() {

@@ -45,7 +45,7 @@ impl Keys {
                 _ => {}
             }
         }
-        rooms.extend(self.inbox.big_rooms(user_id).await?);
+        rooms.extend(self.inbox.big_rooms(user_id).await?.iter().cloned());
         self.device_list_changes_in(user_id, since, told, rooms.iter()).await
     }
 

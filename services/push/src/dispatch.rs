@@ -104,11 +104,11 @@ impl Push {
                 dispatch.rooms.lock().entry(room_id.clone()).or_insert(position);
                 dispatch.rooms_changed.notify_one();
             }
-            Notice::User(user_id) if self.shared.pushers.has(user_id) => {
+            Notice::Inbox(user_id, _) if self.shared.pushers.has(user_id) => {
                 dispatch.readers.lock().insert(user_id.clone());
                 dispatch.readers_changed.notify_one();
             }
-            Notice::User(_) | Notice::Device(..) => {}
+            Notice::Inbox(..) | Notice::BigRooms(_) | Notice::Device(..) => {}
         }
     }
 

@@ -3,7 +3,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use linkspan_domain::PowerLevels;
-use linkspan_storage::records::RoomHeadRecord;
+use linkspan_rooms::{Receipt, Room};
+use linkspan_storage::{Position, records::RoomHeadRecord};
 use ruma::{EventId, OwnedRoomId, OwnedUserId, UserId, events::StateEventType};
 use serde::Deserialize;
 
@@ -41,6 +42,19 @@ pub(crate) struct ReadMarks {
 }
 
 impl ReadMarks {
+    fn of_receipts(receipts: Vec<Receipt>) -> Self {
+        let mut marks = Self::default();
+        for receipt in receipts {
+            let mark = match receipt.thread.as_str() {
+                "" => &mut marks.unthreaded,
+                "main" => &mut marks.main,
+                _ => marks.threads.entry(receipt.thread).or_default(),
+            };
+            *mark = receipt.seq.max(*mark);
+        }
+        marks
+    }
+
     /// Up to where the main timeline (None) or a thread is read.
     pub(crate) fn of(&self, thread: Option<&EventId>) -> i64 {
         let own = match thread {
@@ -59,7 +73,7 @@ struct Named {
 impl Push {
     pub(crate) async fn room_facts(&self, room_id: &OwnedRoomId, head: &RoomHeadRecord) -> Result<RoomFacts> {
         let room = self.rooms().room(room_id).await?;
-        let power_levels = Arc::new(self.rooms().power_levels(&room).await?);
+        let power_levels = self.rooms().power_levels(&room).await?;
         Ok(RoomFacts { member_count: head.joined, power_levels })
     }
 
@@ -86,16 +100,17 @@ impl Push {
     }
 
     pub(crate) async fn read_marks(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<ReadMarks> {
-        let mut marks = ReadMarks::default();
-        for receipt in self.rooms().own_receipts(user_id, room_id).await? {
-            let mark = match receipt.thread.as_str() {
-                "" => &mut marks.unthreaded,
-                "main" => &mut marks.main,
-                _ => marks.threads.entry(receipt.thread).or_default(),
-            };
-            *mark = receipt.seq.max(*mark);
-        }
-        Ok(marks)
+        Ok(ReadMarks::of_receipts(self.rooms().own_receipts(user_id, room_id).await?))
+    }
+
+    /// The same, and up to where in the order of commits they are known.
+    pub(crate) async fn read_marks_until(
+        &self,
+        user_id: &OwnedUserId,
+        room: &Room,
+    ) -> Result<(Position, Arc<ReadMarks>)> {
+        let (receipts, until) = self.rooms().own_receipts_until(user_id, room).await?;
+        Ok((until, Arc::new(ReadMarks::of_receipts(receipts))))
     }
 
     /// The place of the event by which a user, who is in the room, joined it.

@@ -12,7 +12,7 @@ use std::{
 use linkspan_domain::EncryptionRule;
 use linkspan_rooms::TimelineEvent;
 use linkspan_storage::{
-    WriteSet,
+    Position, WriteSet,
     catalogue::{UnreadCounts, UserRoomKey},
     records::{RoomHeadRecord, UnreadCountsRecord},
 };
@@ -82,6 +82,8 @@ pub(crate) struct Counting {
     joined: bool,
     stored_to: i64,
     stored_ts: u64,
+    /// Up to where the user has read, as of a position in the order of commits.
+    marks: Option<(Position, Arc<ReadMarks>)>,
 }
 
 /// The unread events of the main timeline or of a thread.
@@ -147,6 +149,7 @@ impl Counting {
             joined: true,
             stored_to: from,
             stored_ts: 0,
+            marks: None,
         }
     }
 
@@ -269,26 +272,43 @@ impl Push {
     /// The unread events of a room, up to its newest, that notify a user who is in it.
     pub async fn unread(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<Unread> {
         let Some(head) = self.rooms().head(room_id).await? else { return Ok(Unread::default()) };
+        self.unread_at(user_id, room_id, &head).await
+    }
+
+    /// The same, for who has the room's head.
+    pub async fn unread_at(
+        &self,
+        user_id: &OwnedUserId,
+        room_id: &OwnedRoomId,
+        head: &RoomHeadRecord,
+    ) -> Result<Unread> {
+        let room = self.rooms().room(room_id).await?;
         let cache_key = (user_id.clone(), room_id.clone());
         let slot = self
             .shared
             .unread
             .get_or_insert_with(&cache_key, || Ok::<_, crate::PushError>(Arc::default()))?;
         let mut slot = slot.lock().await;
-        let marks = self.read_marks(user_id, room_id).await?;
+        let known = slot.as_ref().and_then(|counting| counting.marks.clone());
+        let known = known.filter(|(until, _)| self.rooms().receipts_are_unchanged(&room, *until));
+        let (until, marks) = match known {
+            Some(known) => known,
+            None => self.read_marks_until(user_id, &room).await?,
+        };
         if slot.is_none() {
-            *slot = Some(self.start_counting(user_id, room_id, &marks, &head).await?);
+            *slot = Some(self.start_counting(user_id, room_id, &marks, head).await?);
         }
         let counting = slot.as_mut().expect("was just set");
+        counting.marks = Some((until, marks.clone()));
         if counting.counted_to < head.seq
             || counting.lines().any(|(thread, line)| line.is_cut_by(marks.of(thread)))
         {
             let recipient = self.recipient(user_id).await?;
-            let facts = self.room_facts(room_id, &head).await?;
+            let facts = self.room_facts(room_id, head).await?;
             let name = self.asked_name(room_id, &recipient).await?;
             let rule = self.rooms().encryption_rule(user_id);
             let asked = Asked { recipient: &recipient, name, facts: &facts, marks: &marks, rule };
-            self.count_on(room_id, counting, &head, &asked).await?;
+            self.count_on(room_id, counting, head, &asked).await?;
             self.recount_cut(room_id, counting, &asked).await?;
         }
         counting.lines().for_each(|(thread, line)| line.read(marks.of(thread)));

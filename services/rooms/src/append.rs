@@ -16,7 +16,7 @@ use linkspan_domain::{
 };
 use linkspan_inbox::point;
 use linkspan_storage::{
-    Notice, Position, Range, Stamped, StorageError, Ticket, WriteSet,
+    Finish, Notice, Position, Range, Stamped, Ticket, WriteSet,
     catalogue::{
         BigRooms, CurrentState, EventIds, EventKey, Members, Memberships, RelationKey, Relations,
         RoomEventKey, RoomHeads, RoomKey, RoomUserKey, Rooms as RoomsTable, StateKey, StateLog, StateLogKey,
@@ -37,8 +37,10 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::{
     Result, Room, Rooms, RoomsError, TimelineEvent,
+    permits::{Asked, Permits},
     room::{BIG_ROOM_MEMBERS, Writer, damaged},
     state::{chain_length, put_delta},
+    unchanged::Changing,
 };
 
 /// Events that an event follows at most.
@@ -88,6 +90,8 @@ pub(crate) struct Append {
     pub(crate) present: Arc<RulesPresent>,
     transactions: Vec<((OwnedUserId, OwnedDeviceId, String), OwnedEventId)>,
     threads: HashMap<OwnedEventId, ThreadRecord>,
+    /// What changes of the room with what is staged.
+    changing: Vec<Changing>,
     /// The events were made elsewhere: what is allowed of them is settled by the graph.
     from_elsewhere: bool,
     /// The delayed event that is sent.
@@ -117,6 +121,7 @@ impl Rooms {
             present,
             transactions: Vec::new(),
             threads: HashMap::new(),
+            changing: Vec::new(),
             from_elsewhere: false,
             delay_id: None,
             writes: WriteSet::new(),
@@ -227,47 +232,97 @@ impl Append {
         mut draft: Draft,
         transaction: Option<Transaction>,
     ) -> Result<SharedPdu> {
-        self.check_server_acl(sender).await?;
         self.rooms.check_may_send(&self.room.id, sender, &draft).await?;
         self.keep_words_out(&mut draft);
         if draft.redacts.is_some() {
             // The event, and whether it is redacted already, are read from the disk.
             self.settle().await?;
         }
-        let raw_content = serde_json::value::to_raw_value(&draft.content)
-            .map_err(|error| RoomsError::BadJson(error.to_string()))?;
-        let rules = self.room.rules.clone();
-        let auth_keys =
-            auth_event_keys(&rules, &draft.event_type, sender, draft.state_key.as_deref(), &raw_content)?;
-        let is_create = draft.event_type == TimelineEventType::RoomCreate;
-        let mut allowing: HashMap<StateEntryKey, SharedPdu> = HashMap::new();
-        let mut auth_events = Vec::new();
-        for (event_type, state_key) in auth_keys {
-            if let Some(event) = self.state_event(&event_type, &state_key).await? {
-                auth_events.push(event.event_id.clone());
-                allowing.insert((event_type, state_key), event);
-            }
-        }
-        if let Some(create) = self.state_event(&StateEventType::RoomCreate, "").await? {
-            allowing.insert((StateEventType::RoomCreate, String::new()), create);
-        }
-        // The newest ends; an event may not follow more.
-        let ends = &self.head.extremities;
-        let prev_events = ends[ends.len().saturating_sub(MAX_PREV_EVENTS)..].to_vec();
-        let place = Place { prev_events, auth_events, depth: self.head.depth + 1 };
-        let hash_names_room = is_create && linkspan_domain::room_id_is_hash(&rules);
-        let room_id = (!hash_names_room).then_some(&self.room.id);
-        let (pdu, json) = draft.into_pdu(&rules, room_id, sender, self.now, place)?;
-        let pdu = Arc::new(pdu);
-        if is_create {
-            check_auth_events(&rules, &pdu, |_| None)?;
-        }
-        authorize(&rules, &pdu, |event_type, state_key| {
-            allowing.get(&(event_type.clone(), state_key.to_owned())).cloned()
-        })?;
+        let (pdu, json) = match self.permit(sender, &draft) {
+            Some(auth_events) => self.make(sender, draft, auth_events)?,
+            None => self.make_if_allowed(sender, draft).await?,
+        };
         self.check_encryption_rules(&pdu).await?;
         self.accept(pdu.clone(), json, transaction).await?;
         Ok(pdu)
+    }
+
+    /// The events that allow a message, if such a message of its sender was allowed in this very state before.
+    pub(crate) fn permit(&self, sender: &OwnedUserId, draft: &Draft) -> Option<Vec<OwnedEventId>> {
+        self.state.is_empty().then(|| self.writer.permits.get(&Asked::of(sender, draft)?)).flatten()
+    }
+
+    /// Makes an event if the state as staged allows it.
+    async fn make_if_allowed(&mut self, sender: &OwnedUserId, draft: Draft) -> Result<(SharedPdu, String)> {
+        self.check_server_acl(sender).await?;
+        let asked = Asked::of(sender, &draft);
+        let allowing = self.allowing_events(sender, &draft).await?;
+        let auth_events = allowing.iter().map(|(_, event)| event.event_id.clone()).collect();
+        let (pdu, json) = self.make(sender, draft, auth_events)?;
+        self.authorize(&pdu, allowing).await?;
+        // Only what the state says that the next append will find.
+        if let Some(asked) = asked.filter(|_| self.state.is_empty()) {
+            self.writer.permits.note(asked, &pdu.auth_events);
+        }
+        Ok((pdu, json))
+    }
+
+    /// The events of the state, as staged, that allow or forbid what is drafted.
+    async fn allowing_events(
+        &mut self,
+        sender: &OwnedUserId,
+        draft: &Draft,
+    ) -> Result<Vec<(StateEntryKey, SharedPdu)>> {
+        let content = serde_json::value::to_raw_value(&draft.content)
+            .map_err(|error| RoomsError::BadJson(error.to_string()))?;
+        let state_key = draft.state_key.as_deref();
+        let keys = auth_event_keys(&self.room.rules, &draft.event_type, sender, state_key, &content)?;
+        let mut allowing = Vec::with_capacity(keys.len());
+        for (event_type, state_key) in keys {
+            if let Some(event) = self.state_event(&event_type, &state_key).await? {
+                allowing.push(((event_type, state_key), event));
+            }
+        }
+        Ok(allowing)
+    }
+
+    /// Makes the event that follows the newest ends of the room.
+    fn make(
+        &self,
+        sender: &OwnedUserId,
+        draft: Draft,
+        auth_events: Vec<OwnedEventId>,
+    ) -> Result<(SharedPdu, String)> {
+        let rules = &self.room.rules;
+        // An event may not follow more.
+        let ends = &self.head.extremities;
+        let prev_events = ends[ends.len().saturating_sub(MAX_PREV_EVENTS)..].to_vec();
+        let place = Place { prev_events, auth_events, depth: self.head.depth + 1 };
+        let is_create = draft.event_type == TimelineEventType::RoomCreate;
+        let hash_names_room = is_create && linkspan_domain::room_id_is_hash(rules);
+        let room_id = (!hash_names_room).then_some(&self.room.id);
+        let (pdu, json) = draft.into_pdu(rules, room_id, sender, self.now, place)?;
+        Ok((Arc::new(pdu), json))
+    }
+
+    /// Checks an event against the state as staged; `allowing`: those of its entries that matter.
+    async fn authorize(
+        &mut self,
+        pdu: &SharedPdu,
+        mut allowing: Vec<(StateEntryKey, SharedPdu)>,
+    ) -> Result<()> {
+        // In version 12 it is no auth event, but the rules ask for it all the same.
+        if let Some(create) = self.state_event(&StateEventType::RoomCreate, "").await? {
+            allowing.push(((StateEventType::RoomCreate, String::new()), create));
+        }
+        if pdu.event_type == TimelineEventType::RoomCreate {
+            check_auth_events(&self.room.rules, pdu, |_| None)?;
+        }
+        authorize(&self.room.rules, pdu, |event_type, state_key| {
+            let entry = allowing.iter().find(|((of_type, key), _)| of_type == event_type && key == state_key);
+            entry.map(|(_, event)| event.clone())
+        })?;
+        Ok(())
     }
 
     /// Servers of a room keep out whom its access list denies; so do hosted platforms among themselves.
@@ -457,7 +512,7 @@ impl Append {
         if self.rooms.shared.platforms.hosts(user_id.server_name()) {
             let key = UserRoomKey { user_id: user_id.clone(), room_id: room_id.clone() };
             self.writes.delete::<Memberships>(&key);
-            self.writes.delete::<BigRooms>(&key);
+            self.list_as_big(&key, false);
             self.point(&user_id, InboxPointer::Room(room_id));
             Arc::make_mut(&mut self.members).retain(|member| *member != user_id);
             self.members_changed = true;
@@ -504,15 +559,24 @@ impl Append {
             Arc::make_mut(&mut self.members).push(user_id.clone());
             self.members_changed = true;
             if self.room.is_big() {
-                self.writes.put::<BigRooms>(&key, &());
+                self.list_as_big(&key, true);
             }
         }
         if before == "join" && membership != "join" {
             Arc::make_mut(&mut self.members).retain(|member| *member != user_id);
             self.members_changed = true;
-            self.writes.delete::<BigRooms>(&key);
+            self.list_as_big(&key, false);
         }
         Ok(())
+    }
+
+    /// Lists the room among a user's rooms that are read instead of fanned out to, or takes it off the list.
+    fn list_as_big(&mut self, key: &UserRoomKey, is_listed: bool) {
+        match is_listed {
+            true => self.writes.put::<BigRooms>(key, &()),
+            false => self.writes.delete::<BigRooms>(key),
+        }
+        self.writes.notify(Notice::BigRooms(key.user_id.clone()));
     }
 
     fn point(&mut self, user_id: &OwnedUserId, pointer: InboxPointer) {
@@ -559,6 +623,7 @@ impl Append {
             key,
         };
         self.writes.put::<Relations>(&relation_key, &record);
+        self.changing.push(self.room.relations.change(self.rooms.store()));
         Ok(())
     }
 
@@ -643,6 +708,7 @@ impl Append {
             self.threads.insert(parent.clone(), thread);
         }
         let room_id = self.room.id.clone();
+        self.changing.push(self.room.relations.change(self.rooms.store()));
         self.writes.delete::<Relations>(&RelationKey { room_id, parent, rel_type, seq: target.seq });
         Ok(())
     }
@@ -662,7 +728,7 @@ impl Append {
     pub(crate) async fn commit(self) -> Result<Vec<Arc<TimelineEvent>>> {
         let (queued, ticket) = self.queue(WriteSet::new());
         // What follows the commit must happen even if nobody waits for it any more.
-        let settling = tokio::spawn(async move {
+        Finish::new(async move {
             match ticket.committed().await {
                 Ok(position) => Ok(queued.land(position).await),
                 Err(error) => {
@@ -670,8 +736,8 @@ impl Append {
                     Err(error.into())
                 }
             }
-        });
-        settling.await.map_err(|_| StorageError::Engine("the program is stopping".into()))?
+        })
+        .await
     }
 
     /// Does the same with what was staged for two rooms, as one write-set: both or neither.
@@ -679,7 +745,7 @@ impl Append {
         let writes = other.finish_writes();
         let (queued, ticket) = self.queue(writes);
         let other = other.advance();
-        let settling = tokio::spawn(async move {
+        Finish::new(async move {
             match ticket.committed().await {
                 Ok(position) => {
                     queued.land(position).await;
@@ -692,8 +758,8 @@ impl Append {
                     Err(error.into())
                 }
             }
-        });
-        settling.await.map_err(|_| StorageError::Engine("the program is stopping".into()))?
+        })
+        .await
     }
 
     /// Queues what was staged, with `more`, and lets the next append in.
@@ -706,6 +772,9 @@ impl Append {
 
     /// The rows to write, those of the head included.
     fn finish_writes(&mut self) -> WriteSet {
+        if !self.state.is_empty() {
+            self.changing.push(self.room.state.change(self.rooms.store()));
+        }
         let key = RoomKey { room_id: self.room.id.clone() };
         match &self.writer.stored_head {
             Some(head) => self.writes.expect::<RoomHeads>(&key, head),
@@ -722,6 +791,9 @@ impl Append {
     fn advance(self) -> Queued {
         let Self { rooms, room, mut writer, head, state, staged, redacted, deltas, members, present, .. } =
             self;
+        if !state.is_empty() {
+            writer.permits = Permits::default();
+        }
         writer.stored_head = Some(head.clone());
         writer.rules_present = Some(present);
         writer.head = head;
@@ -737,7 +809,7 @@ impl Append {
             *room.local_members.write() = Some(members);
         }
         drop(writer);
-        Queued { rooms, room, staged, redacted, transactions, threads }
+        Queued { rooms, room, staged, redacted, transactions, threads, _changing: self.changing }
     }
 
     /// Points the inboxes of all joined local members at the room, or, in a big room, wakes who watches it.
@@ -750,9 +822,9 @@ impl Append {
             let mut record = self.room.record.clone();
             record.big = true;
             self.writes.put::<RoomsTable>(&RoomKey { room_id: self.room.id.clone() }, &record);
-            for user_id in &*self.members {
+            for user_id in self.members.clone().iter() {
                 let key = UserRoomKey { user_id: user_id.clone(), room_id: self.room.id.clone() };
-                self.writes.put::<BigRooms>(&key, &());
+                self.list_as_big(&key, true);
             }
             self.room.big.store(true, Ordering::Release);
         }
@@ -770,6 +842,7 @@ struct Queued {
     redacted: Vec<Arc<TimelineEvent>>,
     transactions: Vec<(OwnedUserId, OwnedDeviceId, String)>,
     threads: HashMap<OwnedEventId, ThreadRecord>,
+    _changing: Vec<Changing>,
 }
 
 impl Queued {
@@ -780,7 +853,7 @@ impl Queued {
 
     /// It is on disk; the events.
     async fn land(self, position: Position) -> Vec<Arc<TimelineEvent>> {
-        let Self { rooms, room, staged, redacted, transactions, threads } = self;
+        let Self { rooms, room, staged, redacted, transactions, threads, _changing } = self;
         if !transactions.is_empty() || !threads.is_empty() {
             let mut writer = room.writer.lock().await;
             transactions.iter().for_each(|key| {

@@ -203,7 +203,8 @@ impl Rooms {
             room_type,
             big: false,
         };
-        Ok(Arc::new(Room::new(event.room_id, version, rules, record, None, Some(Arc::default()))))
+        let (nobody, now) = (Some(Arc::default()), self.store().position());
+        Ok(Arc::new(Room::new(event.room_id, version, rules, record, None, nobody, now)))
     }
 
     async fn stage_first_events(

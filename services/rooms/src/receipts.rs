@@ -99,6 +99,7 @@ impl Rooms {
             thread: thread.to_owned(),
         };
         let receipt = ReceiptRecord { event_id: event_id.clone(), seq, ts: now_ts };
+        let _changing = room.receipts.change(self.store());
         self.store()
             .update(async || {
                 let mut writes = WriteSet::new();
@@ -211,6 +212,9 @@ impl Rooms {
         since: Position,
     ) -> Result<Vec<Receipt>> {
         let range = Range::<ReceiptLog>::between((room_id, &since.next()), (room_id, &Position::PENDING));
+        if self.find_room(room_id).await?.is_some_and(|room| room.receipts.since(since)) {
+            return Ok(Vec::new());
+        }
         let rows = self.store().range(range).await?;
         let told = rows.into_iter().filter(|(key, _)| key.kind == 0 || key.user_id == *user_id);
         Ok(told
@@ -265,8 +269,27 @@ impl Rooms {
         self.receipts_changed_since(&room.id, since).await
     }
 
+    /// Whether it is known that no receipt of a room changed after `since`, without looking for one.
+    pub fn receipts_are_unchanged(&self, room: &Room, since: Position) -> bool {
+        room.receipts.since(since)
+    }
+
+    /// A user's own receipts in a room, and up to where in the order of commits they are known to be all.
+    pub async fn own_receipts_until(
+        &self,
+        user_id: &OwnedUserId,
+        room: &Room,
+    ) -> Result<(Vec<Receipt>, Position)> {
+        let until = self.store().position();
+        let receipts = self.own_receipts(user_id, &room.id).await?;
+        Ok((receipts, until))
+    }
+
     /// Whether any receipt of a room changed after `since`.
     pub async fn receipts_changed_since(&self, room_id: &OwnedRoomId, since: Position) -> Result<bool> {
+        if self.find_room(room_id).await?.is_some_and(|room| room.receipts.since(since)) {
+            return Ok(false);
+        }
         let range = Range::<ReceiptLog>::between((room_id, &since.next()), (room_id, &Position::PENDING));
         Ok(!self.store().keys(range.limit(1)).await?.is_empty())
     }

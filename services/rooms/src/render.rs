@@ -139,6 +139,11 @@ impl Rooms {
         if event.pdu.state_key.is_some() || event.pdu.redacted_by.is_some() {
             return Ok(None);
         }
+        // What was made here was not known to anybody before.
+        let is_made_here = !event.sent_by.is_empty();
+        if is_made_here && view.room.relations.since(event.position) {
+            return Ok(None);
+        }
         let range = Range::<Relations>::prefix((&view.room.id, &event.pdu.event_id)).limit(MAX_RELATIONS);
         let mut relations = self.store().range(range).await?;
         if relations.is_empty() {

@@ -9,9 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use linkspan_domain::{RulesPresent, SharedPdu, StateKey as StateEntryKey, versions};
+use linkspan_domain::{PowerLevels, RulesPresent, SharedPdu, StateKey as StateEntryKey, versions};
 use linkspan_storage::{
-    Range, StorageError,
+    Position, Range, StorageError,
     catalogue::{Members, RoomHeads, RoomKey, Rooms as RoomsTable},
     records::{RoomHeadRecord, RoomRecord, ThreadRecord},
 };
@@ -21,7 +21,7 @@ use ruma::{
     room_version_rules::RoomVersionRules,
 };
 
-use crate::{Result, Rooms, RoomsError};
+use crate::{Result, Rooms, RoomsError, permits::Permits, unchanged::Unchanged};
 
 /// With more joined local members than this, a room is read instead of fanned out to.
 pub(crate) const BIG_ROOM_MEMBERS: usize = 100;
@@ -43,6 +43,14 @@ pub struct Room {
     pub(crate) writer: Arc<tokio::sync::Mutex<Writer>>,
     /// Joined members of hosted platforms; loaded when first needed.
     pub(crate) local_members: RwLock<Option<Arc<Vec<OwnedUserId>>>>,
+    /// The power levels, and the event that they were read from.
+    pub(crate) power_levels: Mutex<Option<(SharedPdu, Arc<PowerLevels>)>>,
+    /// Of its current state.
+    pub(crate) state: Arc<Unchanged>,
+    /// Of its receipts.
+    pub(crate) receipts: Arc<Unchanged>,
+    /// Of the relations between its events.
+    pub(crate) relations: Arc<Unchanged>,
     last_used: Mutex<Instant>,
 }
 
@@ -60,9 +68,12 @@ pub(crate) struct Writer {
     pub(crate) threads: HashMap<OwnedEventId, ThreadRecord>,
     /// The rules on encryption that hold; loaded when first needed.
     pub(crate) rules_present: Option<Arc<RulesPresent>>,
+    /// Messages that the current state was found to allow.
+    pub(crate) permits: Permits,
 }
 
 impl Room {
+    /// `now`: the newest position that can be read.
     pub(crate) fn new(
         id: OwnedRoomId,
         version: RoomVersionId,
@@ -70,6 +81,7 @@ impl Room {
         record: RoomRecord,
         head: Option<RoomHeadRecord>,
         local_members: Option<Arc<Vec<OwnedUserId>>>,
+        now: Position,
     ) -> Self {
         let writer = Writer {
             head: head.clone().unwrap_or(RoomHeadRecord {
@@ -87,6 +99,7 @@ impl Room {
             threads: HashMap::new(),
             // A room that is being created has nobody yet.
             rules_present: local_members.is_some().then(Arc::default),
+            permits: Permits::default(),
         };
         Self {
             id,
@@ -96,6 +109,10 @@ impl Room {
             record,
             writer: Arc::new(tokio::sync::Mutex::new(writer)),
             local_members: RwLock::new(local_members),
+            power_levels: Mutex::new(None),
+            state: Arc::new(Unchanged::new(now)),
+            receipts: Arc::new(Unchanged::new(now)),
+            relations: Arc::new(Unchanged::new(now)),
             last_used: Mutex::new(Instant::now()),
         }
     }
@@ -114,12 +131,13 @@ impl Rooms {
             return Ok(Some(room.clone()));
         }
         let key = RoomKey { room_id: room_id.clone() };
+        let now = self.store().position();
         let Some(record) = self.store().get::<RoomsTable>(&key).await? else { return Ok(None) };
         let head = self.store().get::<RoomHeads>(&key).await?;
         let version: RoomVersionId =
             record.version.as_str().try_into().map_err(|_| damaged("room version"))?;
         let rules = versions::rules(&version).ok_or_else(|| damaged("room version"))?;
-        let room = Arc::new(Room::new(room_id.clone(), version, rules, record, head, None));
+        let room = Arc::new(Room::new(room_id.clone(), version, rules, record, head, None, now));
         // Whoever comes first wins: there must be one writer.
         Ok(Some(self.shared.live.entry(room_id.clone()).or_insert(room).clone()))
     }

@@ -14,7 +14,7 @@ use linkspan_storage::{
 use quick_cache::sync::Cache;
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, UserId, events::StateEventType};
 
-use crate::{Result, Room, Rooms, append::Append, room::damaged};
+use crate::{Result, Room, Rooms, TimelineEvent, append::Append, room::damaged};
 
 pub(crate) type DeltaCache = Cache<(OwnedRoomId, u64), Arc<StateDeltaRecord>>;
 
@@ -90,12 +90,20 @@ impl Rooms {
         room_id: &OwnedRoomId,
         entry: &StateEntryRecord,
     ) -> Result<Option<SharedPdu>> {
-        let Some(event_id) = &entry.event_id else { return Ok(None) };
-        let event = match entry.seq {
-            0 => self.any_event(room_id, event_id).await?,
-            seq => self.event_at(room_id, seq).await?,
-        };
-        Ok(event.map(|event| event.pdu.clone()))
+        Ok(self.timeline_event_of(room_id, entry).await?.map(|event| event.pdu.clone()))
+    }
+
+    /// The event of an entry of the state, with what is known of its place.
+    pub(crate) async fn timeline_event_of(
+        &self,
+        room_id: &OwnedRoomId,
+        entry: &StateEntryRecord,
+    ) -> Result<Option<Arc<TimelineEvent>>> {
+        match (&entry.event_id, entry.seq) {
+            (None, _) => Ok(None),
+            (Some(event_id), 0) => self.any_event(room_id, event_id).await,
+            (Some(_), seq) => self.event_at(room_id, seq).await,
+        }
     }
 
     /// The whole current state of a room, or all of one type.
@@ -171,6 +179,9 @@ impl Rooms {
 
     /// The changes of a room's current state after a position, oldest first.
     pub async fn state_changes(&self, room_id: &OwnedRoomId, since: Position) -> Result<Vec<StateEntry>> {
+        if self.find_room(room_id).await?.is_some_and(|room| room.state.since(since)) {
+            return Ok(Vec::new());
+        }
         let range = Range::<StateLog>::between((room_id, &since.next()), (room_id, &Position::PENDING));
         let rows = self.store().range(range).await?;
         Ok(rows
@@ -307,11 +318,18 @@ impl Rooms {
     }
 
     /// The power levels of a room as they are now.
-    pub async fn power_levels(&self, room: &Room) -> Result<PowerLevels> {
+    pub async fn power_levels(&self, room: &Room) -> Result<Arc<PowerLevels>> {
+        let event = self.state_event(&room.id, &StateEventType::RoomPowerLevels, "").await?;
+        if let (Some(event), Some((read, levels))) = (&event, &*room.power_levels.lock())
+            && Arc::ptr_eq(event, read)
+        {
+            return Ok(levels.clone());
+        }
         let create = self.state_event(&room.id, &StateEventType::RoomCreate, "").await?;
         let create = create.ok_or_else(|| damaged("a room without a create event"))?;
-        let levels = self.state_event(&room.id, &StateEventType::RoomPowerLevels, "").await?;
-        Ok(PowerLevels::new(&room.rules, &create, levels.as_deref()))
+        let levels = Arc::new(PowerLevels::new(&room.rules, &create, event.as_deref()));
+        *room.power_levels.lock() = event.map(|event| (event, levels.clone()));
+        Ok(levels)
     }
 
     /// A user's membership of a room as it is now: `join`, `invite`…; None: never a member.

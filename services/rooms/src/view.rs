@@ -59,10 +59,10 @@ impl Rooms {
     pub async fn view(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<View> {
         let room = self.find_room(room_id).await?.ok_or_else(not_in_room)?;
         let entry = self.state_entry(room_id, &StateEventType::RoomMember, user_id.as_str()).await?;
-        let mut event = None;
-        if let Some(event_id) = entry.as_ref().and_then(|entry| entry.event_id.as_ref()) {
-            event = self.any_event(room_id, event_id).await?;
-        }
+        let event = match &entry {
+            Some(entry) => self.timeline_event_of(room_id, entry).await?,
+            None => None,
+        };
         let membership = event.as_ref().and_then(|event| event.pdu.membership());
         let visibility_entry = self.state_entry(room_id, &StateEventType::RoomHistoryVisibility, "").await?;
         let visibility = match &visibility_entry {

@@ -255,6 +255,46 @@ async fn a_restricted_room_lets_in_members_of_the_other_room_alone() {
 }
 
 #[tokio::test]
+async fn who_was_allowed_to_send_is_asked_again_when_the_state_is_another() {
+    let world = World::new().await;
+    let alice = account(&world, ALICE).await;
+    let bob = account(&world, BOB).await;
+    let room = command(&RoomVersionId::V12, Preset::PublicChat);
+    let room = world.rooms.create_room(&alice, room, 1).await.expect("a room");
+    world.rooms.join_room(&bob, &room, None, 2).await.expect("joined");
+    let set = async |kind: &str, content: &Value| {
+        let content = content.to_string();
+        world.rooms.set_state(&alice, &room, kind, "", &content, 3).await.expect("set")
+    };
+    let mut number = 0;
+    let mut may_send = async || {
+        number += 1;
+        let (txn, device) = (format!("t{number}"), device());
+        let sent = world.rooms.send_message(&bob, &device, &room, "m.room.message", "{}", &txn, 4).await;
+        assert!(matches!(sent, Ok(_) | Err(RoomsError::Forbidden(_))), "{sent:?}");
+        sent.is_ok()
+    };
+    let levels = |events_default: i64| json!({ "events_default": events_default, "users": { BOB: 10 } });
+    assert!(may_send().await && may_send().await);
+    set("m.room.server_acl", &json!({ "allow": ["*"], "deny": ["b.localhost"] })).await;
+    assert!(!may_send().await, "his server is kept out");
+    set("m.room.server_acl", &json!({ "allow": ["*"] })).await;
+    assert!(may_send().await);
+    set("m.room.power_levels", &levels(20)).await;
+    assert!(!may_send().await, "he has too little power");
+    let lowered = set("m.room.power_levels", &levels(10)).await;
+    assert!(may_send().await);
+    // What is redacted keeps levels, and the state its number: the question is asked anew all the same.
+    let (device, txn) = (device(), "redact");
+    world.rooms.redact_event(&alice, &device, &room, &lowered, None, txn, 5).await.expect("redacted");
+    assert!(may_send().await);
+    world.rooms.remove_member(Removal::Kick, &alice, &room, &bob, None, 6).await.expect("kicked");
+    assert!(!may_send().await, "he is not there");
+    world.rooms.join_room(&bob, &room, None, 7).await.expect("joined");
+    assert!(may_send().await);
+}
+
+#[tokio::test]
 async fn nobody_becomes_a_member_by_initial_state() {
     let world = World::new().await;
     let mut command = command(&RoomVersionId::V12, Preset::PrivateChat);

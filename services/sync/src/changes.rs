@@ -60,10 +60,10 @@ impl Sync {
                 InboxPointer::Profile(_) => {}
             }
         }
-        for room_id in big_rooms {
-            let Some(room) = self.rooms.find_room(&room_id).await? else { continue };
+        for room_id in big_rooms.iter() {
+            let Some(room) = self.rooms.find_room(room_id).await? else { continue };
             if self.rooms.room_changed_since(&room, since.position).await? {
-                let change = changes.rooms.entry(room_id).or_default();
+                let change = changes.rooms.entry(room_id.clone()).or_default();
                 change.events = true;
                 change.receipts = true;
             }

@@ -10,7 +10,7 @@ mod response;
 mod room;
 mod sliding;
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use linkspan_accounts::{Accounts, AccountsError};
 use linkspan_inbox::{Inbox, SyncToken, Waiter};
@@ -18,6 +18,7 @@ use linkspan_keys::{DeviceListChanges, Keys, KeysError};
 use linkspan_push::{Push, PushError};
 use linkspan_rooms::{EventFilter, RelationFilter, Rooms, RoomsError};
 use linkspan_storage::{Position, StorageError, Store};
+use quick_cache::sync::Cache;
 use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId, api::client::filter::FilterDefinition};
 use serde::Deserialize;
 
@@ -26,6 +27,8 @@ pub use sliding::*;
 
 /// How long a client may wait at most.
 const MAX_TIMEOUT: Duration = Duration::from_secs(300);
+/// Users of whom it is kept whom they ignore.
+const CACHED_USERS: usize = 100_000;
 
 /// A sync failed.
 #[derive(Debug, thiserror::Error)]
@@ -112,11 +115,15 @@ pub struct Sync {
     inbox: Inbox,
     keys: Keys,
     push: Push,
-    sent_members: std::sync::Arc<members::SentMembers>,
+    sent_members: Arc<members::SentMembers>,
     store: Store,
-    connections: std::sync::Arc<Connections>,
-    room_types: std::sync::Arc<RoomTypes>,
+    connections: Arc<Connections>,
+    room_types: Arc<RoomTypes>,
+    ignored: Arc<IgnoredUsers>,
 }
+
+/// Whom users ignore, as of a position in the order of commits.
+type IgnoredUsers = Cache<OwnedUserId, (Position, Arc<HashSet<OwnedUserId>>)>;
 
 /// A request with what is found out once for all its rooms.
 pub(crate) struct Ask<'a> {
@@ -128,7 +135,7 @@ pub(crate) struct Ask<'a> {
     state: EventFilter,
     ephemeral: EventFilter,
     account_data: EventFilter,
-    ignored: HashSet<OwnedUserId>,
+    ignored: Arc<HashSet<OwnedUserId>>,
     /// Rooms in which who types has changed.
     typing: Vec<OwnedRoomId>,
 }
@@ -149,10 +156,11 @@ impl Ask<'_> {
 impl Sync {
     /// The syncs over these services.
     pub fn new(store: Store, rooms: Rooms, accounts: Accounts, inbox: Inbox, keys: Keys, push: Push) -> Self {
-        let sent_members = std::sync::Arc::new(members::SentMembers::new());
-        let connections = std::sync::Arc::new(Connections::new());
-        let room_types = std::sync::Arc::new(RoomTypes::new());
-        Self { rooms, accounts, inbox, keys, push, sent_members, store, connections, room_types }
+        let sent_members = Arc::new(members::SentMembers::new());
+        let connections = Arc::new(Connections::new());
+        let room_types = Arc::new(RoomTypes::new());
+        let ignored = Arc::new(Cache::new(CACHED_USERS));
+        Self { rooms, accounts, inbox, keys, push, sent_members, store, connections, room_types, ignored }
     }
 
     /// Answers a sync: at once if there is news, or all is asked for; else when there is, or time is up.
@@ -241,13 +249,24 @@ impl Sync {
         })
     }
 
-    async fn ignored_users(&self, user_id: &OwnedUserId) -> Result<HashSet<OwnedUserId>> {
+    pub(crate) async fn ignored_users(&self, user_id: &OwnedUserId) -> Result<Arc<HashSet<OwnedUserId>>> {
         #[derive(serde::Deserialize)]
         struct Content {
             ignored_users: std::collections::HashMap<OwnedUserId, serde::de::IgnoredAny>,
         }
+        let changed = self.inbox.account_data_changed(user_id);
+        if let Some((at, ignored)) = self.ignored.get(user_id)
+            && at >= changed
+        {
+            return Ok(ignored);
+        }
+        let at = self.store.position();
         let content = self.accounts.account_data(user_id, None, "m.ignored_user_list").await?;
         let content = content.and_then(|content| serde_json::from_str::<Content>(&content).ok());
-        Ok(content.map(|content| content.ignored_users.into_keys().collect()).unwrap_or_default())
+        let ignored: HashSet<_> =
+            content.into_iter().flat_map(|content| content.ignored_users.into_keys()).collect();
+        let ignored = Arc::new(ignored);
+        self.ignored.insert(user_id.clone(), (at, ignored.clone()));
+        Ok(ignored)
     }
 }

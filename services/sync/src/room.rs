@@ -8,7 +8,10 @@ use std::{
 use linkspan_domain::SharedPdu;
 use linkspan_push::UnreadCount;
 use linkspan_rooms::{Boundary, Reader, ReceiptKind, Standing, StateEntry, TimelineEvent, View};
-use linkspan_storage::{Position, Stamped, records::MembershipRecord};
+use linkspan_storage::{
+    Position, Stamped,
+    records::{MembershipRecord, RoomHeadRecord},
+};
 use ruma::{
     OwnedRoomId, OwnedUserId,
     api::client::filter::LazyLoadOptions,
@@ -26,6 +29,8 @@ use crate::{
 const TIMELINE_LIMIT: usize = 10;
 /// Events of a timeline at most.
 pub(crate) const MAX_TIMELINE_LIMIT: usize = 500;
+/// Events that are read at once.
+const MAX_PAGE: usize = 64;
 /// Events that are looked at for one timeline: filters may refuse many.
 const MAX_LOOK: usize = 2_000;
 /// Members that name a room without a name.
@@ -153,12 +158,18 @@ impl Sync {
         if !news {
             return Ok(None);
         }
-        self.count_unread(ask, room_id, &mut room).await?;
+        self.count_unread(ask, room_id, &head, &mut room).await?;
         Ok(Some(room))
     }
 
-    async fn count_unread(&self, ask: &Ask<'_>, room_id: &OwnedRoomId, room: &mut JoinedRoom) -> Result<()> {
-        let unread = self.push.unread(&ask.request.user_id, room_id).await?;
+    async fn count_unread(
+        &self,
+        ask: &Ask<'_>,
+        room_id: &OwnedRoomId,
+        head: &RoomHeadRecord,
+        room: &mut JoinedRoom,
+    ) -> Result<()> {
+        let unread = self.push.unread_at(&ask.request.user_id, room_id, head).await?;
         let counts = |count: UnreadCount| UnreadCounts {
             notification_count: count.notify,
             highlight_count: count.highlight,
@@ -265,11 +276,14 @@ impl Sync {
         let mut part = Part { events: Vec::new(), limited: false, first: head + 1 };
         let mut at = head;
         let mut looked = 0;
+        // Mostly a few events are new; the more there are, the more are read at once.
+        let mut page_size = 4;
         'look: while at > 0 {
-            let page = self.rooms.timeline_back(&view.room.id.clone(), at, 0, (limit + 1).min(64)).await?;
+            let page = self.rooms.timeline_back(&view.room.id, at, 0, page_size.min(limit + 1)).await?;
             if page.is_empty() {
                 break;
             }
+            page_size = (page_size * 2).min(MAX_PAGE);
             for event in page {
                 at = event.seq - 1;
                 if event.position > ask.until.position {
