@@ -1,6 +1,7 @@
 //! One connection: HTTP/1.1 over TCP, cheap while idle. TLS and HTTP/2 are a proxy's work.
 
 use std::{
+    convert::Infallible,
     net::{IpAddr, SocketAddr},
     sync::{
         Arc,
@@ -9,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, response::Response};
+use axum::{body::Body, response::Response};
 use hyper::{
     Request, StatusCode,
     body::Incoming,
@@ -18,10 +19,9 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use linkspan_client_api::{ClientAddress, ListenerPlatform};
+use linkspan_client_api::{Api, ClientAddress, ListenerPlatform};
 use linkspan_platforms::Platform;
 use tokio::{net::TcpStream, sync::watch};
-use tower::ServiceExt;
 
 /// How long the head of a request may take to arrive. The same clock runs while a connection is idle
 /// between two requests, so it must not be shorter than what clients and proxies keep connections for.
@@ -32,7 +32,7 @@ const HEAD_BYTES: usize = 64 << 10;
 /// What is served on a listener.
 #[derive(Debug)]
 pub(crate) struct Server {
-    pub(crate) router: Router,
+    pub(crate) api: Arc<Api>,
     /// The listener is this platform's alone.
     pub(crate) platform: Option<Arc<Platform>>,
     /// Besides those on this machine.
@@ -45,44 +45,12 @@ impl Server {
         &self,
         stream: TcpStream,
         peer: SocketAddr,
-        mut stopping: watch::Receiver<()>,
+        stopping: watch::Receiver<()>,
     ) {
-        // Without it, small answers wait for the acknowledgement of earlier ones.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY could not be set");
-        }
-        let asked = AtomicBool::new(false);
-        let service = service_fn(|request| {
-            asked.store(true, Ordering::Relaxed);
-            self.answer(peer, request)
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .max_buf_size(HEAD_BYTES)
-            .serve_connection(TokioIo::new(stream), service);
-        let mut connection = std::pin::pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            _ = stopping.changed() => {
-                // hyper would wait for the first request.
-                if !asked.load(Ordering::Relaxed) {
-                    return;
-                }
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%error, %peer, "a connection broke off");
-        }
+        serve(stream, peer, stopping, |request| self.answer(peer, request)).await;
     }
 
-    async fn answer(
-        &self,
-        peer: SocketAddr,
-        request: Request<Incoming>,
-    ) -> Result<Response, std::convert::Infallible> {
+    async fn answer(&self, peer: SocketAddr, request: Request<Incoming>) -> Result<Response, Infallible> {
         // Whoever stands before us may have believed another one: RFC 9112, section 3.2.
         if request.headers().get_all(header::HOST).iter().count() > 1 {
             let mut refusal = Response::default();
@@ -95,7 +63,48 @@ impl Server {
         if let Some(platform) = &self.platform {
             request.extensions_mut().insert(ListenerPlatform(platform.clone()));
         }
-        self.router.clone().oneshot(request).await
+        Ok(self.api.answer(request).await)
+    }
+}
+
+async fn serve<F>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    mut stopping: watch::Receiver<()>,
+    answer: impl Fn(Request<Incoming>) -> F,
+) where
+    F: Future<Output = Result<Response, Infallible>>,
+{
+    // Without it, small answers wait for the acknowledgement of earlier ones.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY could not be set");
+    }
+    let asked = AtomicBool::new(false);
+    let service = service_fn(|request| {
+        asked.store(true, Ordering::Relaxed);
+        answer(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // Answers are mostly small: copying one costs less than telling the system of its pieces.
+        .writev(false)
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = stopping.changed() => {
+            // hyper would wait for the first request.
+            if !asked.load(Ordering::Relaxed) {
+                return;
+            }
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, %peer, "a connection broke off");
     }
 }
 
@@ -163,9 +172,8 @@ mod tests {
             TcpStream::connect(listener.local_addr().expect("it is bound")).await.expect("a client");
         let (stream, peer) = listener.accept().await.expect("it is accepted");
         client.write_all(b"GET / HTTP/1.1\r\nHo").await.expect("it is sent");
-        let server = Server { router: Router::new(), platform: None, trusted_proxies: Vec::new() };
         let (_stop, stopping) = watch::channel(());
-        server.connection(stream, peer, stopping).await;
+        serve(stream, peer, stopping, async |_| Ok(Response::default())).await;
         let mut answer = Vec::new();
         client.read_to_end(&mut answer).await.expect("it is over");
         assert_eq!(answer, b"");

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Router;
+use linkspan_client_api::Api;
 use linkspan_inbox::Inbox;
 use linkspan_platforms::{Platform, Platforms};
 use tokio::{
@@ -77,7 +77,7 @@ impl Running {
         let (app, background) = services::open(config).await?;
         let inbox = app.inbox.clone();
         let platforms = app.platforms.clone();
-        let router = linkspan_client_api::router(app.clone()).merge(linkspan_pages::router(app));
+        let api = Arc::new(Api::new(app.clone(), linkspan_pages::router(app)));
 
         let (stop, stopping) = watch::channel(());
         let permits = Arc::new(Semaphore::new(asked.min(connections).min(Semaphore::MAX_PERMITS)));
@@ -86,7 +86,7 @@ impl Running {
         for (listener, platform, names) in bind(config, &platforms).await? {
             let address = listener.local_addr()?;
             listening.push(Listening { address, platform: platform.clone(), names });
-            let server = server(&router, platform, config);
+            let server = server(&api, platform, config);
             listeners.spawn(accept(listener, Arc::new(server), permits.clone(), stopping.clone()));
         }
         Ok(Self { listening, inbox, listeners, stop, background })
@@ -107,8 +107,8 @@ impl Running {
     }
 }
 
-fn server(router: &Router, platform: Option<Arc<Platform>>, config: &Config) -> Server {
-    Server { router: router.clone(), platform, trusted_proxies: config.listen.trusted_proxies.clone() }
+fn server(api: &Arc<Api>, platform: Option<Arc<Platform>>, config: &Config) -> Server {
+    Server { api: api.clone(), platform, trusted_proxies: config.listen.trusted_proxies.clone() }
 }
 
 /// A listener, the platform that it is for alone, and the names of all that are reached there.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use linkspan_accounts::Accounts;
-use linkspan_client_api::App;
+use linkspan_client_api::{App, Services};
 use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_keys::Keys;
@@ -72,7 +72,8 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
     let oauth = OAuth::new(store.clone(), accounts.clone());
     let media = media::open(config, store, platforms.clone())?;
     tasks.spawn(media::sweep(media.clone()));
-    let app = App { platforms, accounts, oauth, inbox, directory, rooms, keys, push, sync, media };
+    let services = Services { platforms, accounts, oauth, inbox, directory, rooms, keys, push, sync, media };
+    let app = App::from(services);
     app.finish_interrupted().await?;
     tasks.spawn(forget_idle(app.clone()));
     tasks.spawn(app.rooms.clone().send_delayed_events(now_ts));

@@ -8,12 +8,12 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use axum::{Router, body::Body};
+use axum::body::Body;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use linkspan_accounts::{Accounts, Mail, Mailer, Sending};
-use linkspan_client_api::{App, router};
+use linkspan_client_api::{Api, App, Services};
 use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_keys::Keys;
@@ -29,7 +29,6 @@ use linkspan_storage::{
 use linkspan_sync::Sync;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
-use tower::ServiceExt;
 
 /// The hosted platforms: their server names.
 pub(crate) const INSTAGRAM: &str = "instagram.localhost";
@@ -47,7 +46,7 @@ pub(crate) struct Network {
     pub(crate) app: App,
     pub(crate) mails: Arc<Mails>,
     store: Store,
-    pub(crate) router: Router,
+    pub(crate) api: Arc<Api>,
 }
 
 /// Keeps mails instead of sending them.
@@ -192,9 +191,11 @@ impl Network {
         let oauth = OAuth::new(store.clone(), accounts.clone());
         let media =
             Media::new_with(store.clone(), platforms.clone(), MediaStore::in_memory(), preview_private);
-        let app = App { platforms, accounts, oauth, inbox, directory, rooms, keys, push, sync, media };
-        let router = router(app.clone()).merge(linkspan_pages::router(app.clone()));
-        Self { mails, router, store, app }
+        let services =
+            Services { platforms, accounts, oauth, inbox, directory, rooms, keys, push, sync, media };
+        let app = App::from(services);
+        let api = Arc::new(Api::new(app.clone(), linkspan_pages::router(app.clone())));
+        Self { mails, api, store, app }
     }
 
     /// Registers a user.
@@ -256,7 +257,7 @@ impl Network {
     }
 
     async fn send(&self, request: Request<Body>) -> (StatusCode, Bytes) {
-        let response = self.router.clone().oneshot(request).await.expect("the router answers");
+        let response = self.api.answer(request).await;
         let status = response.status();
         (status, response.into_body().collect().await.expect("the body arrives").to_bytes())
     }

@@ -73,8 +73,7 @@ impl Browser {
             request = request.header(header::COOKIE, cookie);
         }
         let request = request.body(Body::from(body)).expect("the request is well formed");
-        let answer = tower::ServiceExt::oneshot(self.network.router.clone(), request).await;
-        let answer = answer.expect("the router answers");
+        let answer = self.network.api.answer(request).await;
         let value = |name: header::HeaderName| {
             let value = answer.headers().get(name).map(|value| value.to_str().expect("a header is text"));
             value.unwrap_or_default().to_owned()

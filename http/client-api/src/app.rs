@@ -1,6 +1,7 @@
 //! What endpoints call: the services.
 
 use std::{
+    ops::Deref,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -29,9 +30,9 @@ pub struct DevicesNotForgotten;
 #[error("what a stop interrupted could not be finished")]
 pub struct NotFinished;
 
-/// Handles on all services; cheap to clone.
-#[derive(Clone, Debug)]
-pub struct App {
+/// Handles on all services.
+#[derive(Debug)]
+pub struct Services {
     /// The hosted platforms.
     pub platforms: Arc<Platforms>,
     /// Accounts, devices, profiles, account data.
@@ -52,6 +53,24 @@ pub struct App {
     pub sync: Sync,
     /// Uploads, downloads, thumbnails.
     pub media: Media,
+}
+
+/// All services, as endpoints get them: cheap to clone.
+#[derive(Clone, Debug)]
+pub struct App(Arc<Services>);
+
+impl From<Services> for App {
+    fn from(services: Services) -> Self {
+        Self(Arc::new(services))
+    }
+}
+
+impl Deref for App {
+    type Target = Services;
+
+    fn deref(&self) -> &Services {
+        &self.0
+    }
 }
 
 impl App {

@@ -1,16 +1,13 @@
 //! What an endpoint is, and how its function becomes a route.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{borrow::Cow, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use axum::{
-    body::Body,
-    extract::{FromRequestParts, Path, Request},
-    response::Response,
-};
+use axum::{body::Body, extract::Request, response::Response};
 use bytes::BytesMut;
 use http::{Method, Uri};
 use http_body_util::{BodyExt, Limited};
 use linkspan_platforms::{Platform, RateClass};
+use percent_encoding::percent_decode_str;
 use ruma::api::{
     IncomingRequest, IncomingRequestExt, OutgoingResponse, OutgoingResponseExt, error::ErrorKind,
     path_builder::PathBuilder,
@@ -60,6 +57,7 @@ pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Response, ApiError>>
 pub(crate) type Run = Arc<dyn Fn(App, Arc<Platform>, Request) -> Answer + Send + Sync>;
 
 /// An endpoint with what it takes to serve it.
+#[derive(Clone)]
 pub(crate) struct Endpoint {
     pub(crate) info: EndpointInfo,
     pub(crate) method: Method,
@@ -120,7 +118,7 @@ where
             let (mut parts, body) = request.into_parts();
             let head = RequestHead { platform: &platform, parts: &parts, rate_class };
             let caller = C::prove(&app, &head).await?;
-            let path_args = path_args(&mut parts).await?;
+            let path_args = path_args(&mut parts)?;
             let body = read_body(body, BODY_BYTES).await?;
             let request = parse::<R>(parts, &path_args, &body)?;
             let response = function(app, caller, request).await?;
@@ -201,12 +199,19 @@ fn info<F>(method: Method, path: &'static str, access: Access, spec: &'static st
     EndpointInfo { name, method, path, access, spec }
 }
 
+/// The parameters in the path as they stand there; the router puts them into a request's extensions.
+#[derive(Clone, Debug)]
+pub(crate) struct PathArgs(pub(crate) Vec<String>);
+
 /// The parameters in the path, percent-decoded.
-pub(crate) async fn path_args(parts: &mut http::request::Parts) -> Result<Vec<String>, ApiError> {
-    let Path(args) = Path::<Vec<String>>::from_request_parts(parts, &())
-        .await
-        .map_err(|error| ApiError::bad_request(ErrorKind::InvalidParam, error.body_text()))?;
-    Ok(args)
+pub(crate) fn path_args(parts: &mut http::request::Parts) -> Result<Vec<String>, ApiError> {
+    let PathArgs(args) = parts.extensions.remove().unwrap_or(PathArgs(Vec::new()));
+    let decode = |arg: String| match percent_decode_str(&arg).decode_utf8() {
+        Ok(Cow::Borrowed(_)) => Ok(arg),
+        Ok(Cow::Owned(decoded)) => Ok(decoded),
+        Err(_) => Err(ApiError::bad_request(ErrorKind::InvalidParam, "the path is not UTF-8")),
+    };
+    args.into_iter().map(decode).collect()
 }
 
 /// The whole body, at most `limit` bytes of it.

@@ -14,7 +14,7 @@ mod events;
 mod router;
 mod routes;
 
-pub use app::{App, DevicesNotForgotten, now_ts};
+pub use app::{App, DevicesNotForgotten, Services, now_ts};
 pub use caller::address_of;
 pub use endpoint::{Access, EndpointInfo};
 pub use endpoints::third_party_ids::EMAIL_PAGE;
@@ -22,5 +22,5 @@ pub use endpoints::{
     oauth_metadata::{ACCOUNT_PAGE, AUTHORIZATION_PAGE, LINK_PAGE, SSO_PAGE, issuer},
     server_info::base_url,
 };
-pub use router::{ClientAddress, ListenerPlatform, platform_of, router};
+pub use router::{Api, ClientAddress, ListenerPlatform, platform_of};
 pub use routes::list_endpoints;

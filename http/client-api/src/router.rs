@@ -1,20 +1,26 @@
-//! The router: from the table of endpoints to an axum service, for all platforms.
+//! The router: from the table of endpoints to what answers a request, for all platforms.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, fmt, net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
     Router,
     body::Body,
-    extract::{Request, State},
-    middleware::{self, Next},
+    extract::Request,
     response::{IntoResponse, Response},
-    routing::{MethodFilter, MethodRouter, on},
 };
+use futures_util::FutureExt;
 use http::{HeaderValue, Method, StatusCode, header};
 use linkspan_platforms::{Platform, Platforms};
+use linkspan_storage::Finish;
 use ruma::api::error::ErrorKind;
+use tower::ServiceExt;
 
-use crate::{App, endpoint::Run, error::ApiError, routes::endpoints};
+use crate::{
+    App,
+    endpoint::{Endpoint, PathArgs},
+    error::ApiError,
+    routes::endpoints,
+};
 
 /// Put into a request's extensions by the listener: where the client is.
 #[derive(Clone, Copy, Debug)]
@@ -24,48 +30,79 @@ pub struct ClientAddress(pub IpAddr);
 #[derive(Clone, Debug)]
 pub struct ListenerPlatform(pub Arc<Platform>);
 
-/// Serves the client-server API of all platforms.
-pub fn router(app: App) -> Router {
-    // An endpoint of several methods on one path is several rows of the table.
-    let mut by_path: BTreeMap<&'static str, MethodRouter<App>> = BTreeMap::new();
-    for endpoint in endpoints() {
-        let Ok(method) = MethodFilter::try_from(endpoint.method.clone()) else { continue };
-        for path in endpoint.paths {
-            let run = endpoint.run.clone();
-            let handler = move |State(app): State<App>, request: Request| {
-                let run = run.clone();
-                async move {
-                    let answer = match platform_of(&app.platforms, &request) {
-                        Some(platform) => answer(run, endpoint.may_be_dropped, app, platform, request).await,
-                        None => Err(unknown_host()),
-                    };
-                    answer.unwrap_or_else(IntoResponse::into_response)
-                }
-            };
-            let route = by_path.remove(path).unwrap_or_default();
-            by_path.insert(path, route.merge(on(method, handler)));
+/// The client-server API of all platforms, and beside it whatever else is served under their names.
+///
+/// axum finds a handler through a chain of services and boxes; every request of the API pays for it, so they are
+/// found here.
+pub struct Api {
+    app: App,
+    paths: matchit::Router<Vec<Endpoint>>,
+    /// Answers what is no path of the API.
+    others: Router,
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Api")
+    }
+}
+
+impl Api {
+    /// The API over the services; `others` has further paths.
+    pub fn new(app: App, others: Router) -> Self {
+        // An endpoint of several methods on one path is several rows of the table.
+        let mut by_path: BTreeMap<&'static str, Vec<Endpoint>> = BTreeMap::new();
+        for endpoint in endpoints() {
+            for path in &endpoint.paths {
+                by_path.entry(path).or_default().push(endpoint.clone());
+            }
         }
+        let mut paths = matchit::Router::new();
+        for (path, endpoints) in by_path {
+            paths.insert(path, endpoints).expect("no two paths of the table are in each other's way");
+        }
+        Self { app, paths, others: others.fallback(unknown_path) }
     }
-    let mut router = Router::new();
-    for (path, route) in by_path {
-        router = router.route(path, route.fallback(unknown_method));
+
+    /// Answers a request.
+    pub async fn answer(&self, mut request: Request) -> Response {
+        let Ok(found) = self.paths.at(request.uri().path()) else {
+            let Ok(response) = self.others.clone().oneshot(request).await;
+            return response;
+        };
+        if request.method() == Method::OPTIONS {
+            return with_headers(StatusCode::NO_CONTENT.into_response());
+        }
+        // What is asked for the head of is got, and hyper leaves the body out.
+        let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+        let Some(endpoint) = found.value.iter().find(|endpoint| endpoint.method == *method) else {
+            return with_headers(unknown_method().into_response());
+        };
+        let args = found.params.iter().map(|(_, arg)| arg.to_owned()).collect();
+        request.extensions_mut().insert(PathArgs(args));
+        let answer = match platform_of(&self.app.platforms, &request) {
+            Some(platform) => run(endpoint, self.app.clone(), platform, request).await,
+            None => Err(unknown_host()),
+        };
+        with_headers(answer.unwrap_or_else(IntoResponse::into_response))
     }
-    router.fallback(unknown_path).layer(middleware::from_fn(add_headers)).with_state(app)
 }
 
 /// Runs an endpoint. What changes something runs to its end even if the client goes away meanwhile:
 /// half of it done would leave memory and disk at odds.
-async fn answer(
-    run: Run,
-    may_be_dropped: bool,
+async fn run(
+    endpoint: &Endpoint,
     app: App,
     platform: Arc<Platform>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    if may_be_dropped {
-        return run(app, platform, request).await;
-    }
-    tokio::spawn(run(app, platform, request)).await.unwrap_or_else(|error| Err(ApiError::internal(&error)))
+    let answer = (endpoint.run)(app, platform, request);
+    // A bug is one request's bad luck, not that of the others on its connection.
+    let answer = match endpoint.may_be_dropped {
+        true => AssertUnwindSafe(answer).catch_unwind().await,
+        false => AssertUnwindSafe(Finish::from(answer)).catch_unwind().await,
+    };
+    answer.unwrap_or_else(|_| Err(ApiError::internal(&"the endpoint panicked")))
 }
 
 /// The platform a request is for: its listener's, or the one its `Host` names.
@@ -85,22 +122,21 @@ fn unknown_host() -> ApiError {
     ApiError::not_found("no platform is served under this host name")
 }
 
-async fn unknown_path() -> ApiError {
-    ApiError::new(StatusCode::NOT_FOUND, ErrorKind::Unrecognized, "no such endpoint")
+async fn unknown_path(request: Request) -> Response {
+    if request.method() == Method::OPTIONS {
+        return with_headers(StatusCode::NO_CONTENT.into_response());
+    }
+    let error = ApiError::new(StatusCode::NOT_FOUND, ErrorKind::Unrecognized, "no such endpoint");
+    with_headers(error.into_response())
 }
 
-async fn unknown_method() -> ApiError {
+fn unknown_method() -> ApiError {
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, ErrorKind::Unrecognized, "no such method here")
 }
 
-/// Cross-origin access for web clients, on every response, and an answer to every preflight.
+/// Cross-origin access for web clients, on every response.
 /// <https://spec.matrix.org/v1.19/client-server-api/#web-browser-clients>
-async fn add_headers(request: Request, next: Next) -> Response {
-    let mut response = if request.method() == Method::OPTIONS {
-        StatusCode::NO_CONTENT.into_response()
-    } else {
-        next.run(request).await
-    };
+fn with_headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
     let fixed = |value: &'static str| HeaderValue::from_static(value);
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, fixed("*"));

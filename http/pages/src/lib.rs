@@ -57,7 +57,7 @@ pub fn router(app: App) -> Router {
         .route(account::DEACTIVATE_PATH, form(account::deactivate::deactivate))
         .with_state(app.clone())
         .merge(confirm_email::router(app.clone()))
-        .merge(landing_router(app.platforms))
+        .merge(landing_router(app.platforms.clone()))
 }
 
 /// What anybody may know.

@@ -108,7 +108,7 @@ pub(crate) async fn delete_room_account_data(
 }
 
 async fn args<const N: usize>(request: Request) -> Result<[String; N], ApiError> {
-    let args = path_args(&mut request.into_parts().0).await?;
+    let args = path_args(&mut request.into_parts().0)?;
     args.try_into().map_err(|_| ApiError::not_found("no such endpoint"))
 }
 

@@ -80,7 +80,7 @@ pub(crate) async fn get_dehydrated_events(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (mut parts, _) = request.into_parts();
-    let args = path_args(&mut parts).await?;
+    let args = path_args(&mut parts)?;
     let query = Query::<EventsQuery>::try_from_uri(&parts.uri);
     let Query(query) = query.map_err(|error| ApiError::invalid_param(&error.body_text()))?;
     let device_id = OwnedDeviceId::from(args.concat());

@@ -42,7 +42,7 @@ async fn with_delay<R: IncomingRequest>(request: Request) -> Result<(R, u64), Ap
     let (mut parts, body) = request.into_parts();
     let delay = Query::<Delay>::try_from_uri(&parts.uri);
     let Query(Delay { delay_ms }) = delay.map_err(|error| invalid(&error.body_text()))?;
-    let args = path_args(&mut parts).await?;
+    let args = path_args(&mut parts)?;
     let body = read_body(body, BODY_BYTES).await?;
     Ok((parse(parts, &args, &body)?, delay_ms))
 }
@@ -130,7 +130,7 @@ pub(crate) async fn get_delayed_event(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (mut parts, _) = request.into_parts();
-    let args = path_args(&mut parts).await?;
+    let args = path_args(&mut parts)?;
     let delay_id = args.first().map(String::as_str).unwrap_or_default();
     Ok(json_answer(&shown(app.rooms.get_delayed_event(&caller.user_id, delay_id).await?)))
 }
@@ -234,7 +234,7 @@ pub(crate) async fn update_delayed_event(
         action: String,
     }
     let (mut parts, body) = request.into_parts();
-    let args = path_args(&mut parts).await?;
+    let args = path_args(&mut parts)?;
     let body: Body = read_json(Request::from_parts(parts, body)).await?;
     let delay_id = args.first().map(String::as_str).unwrap_or_default();
     act(&app, &caller, delay_id, action(&body.action)?).await
@@ -246,7 +246,7 @@ pub(crate) async fn act_on_delayed_event(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
-    let args = path_args(&mut parts).await?;
+    let args = path_args(&mut parts)?;
     read_body(body, BODY_BYTES).await?;
     let [delay_id, name] = &args[..] else { return Err(invalid("an event and an action are needed")) };
     act(&app, &caller, delay_id, action(name)?).await

@@ -19,7 +19,7 @@ use crate::{
 
 pub(crate) async fn create_filter(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
-    let args = path_args(&mut parts).await?;
+    let args = path_args(&mut parts)?;
     let body = read_body(body, BODY_BYTES).await?;
     let request: create_filter::v3::Request = parse(parts, &args, &body)?;
     caller.check_is(&request.user_id)?;
@@ -30,7 +30,7 @@ pub(crate) async fn create_filter(app: App, caller: User, request: Request) -> R
 
 pub(crate) async fn get_filter(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
     let (mut parts, _) = request.into_parts();
-    let args = path_args(&mut parts).await?;
+    let args = path_args(&mut parts)?;
     let request: get_filter::v3::Request = parse(parts, &args, &[])?;
     caller.check_is(&request.user_id)?;
     let filter = app.accounts.filter(&caller.user_id, &request.filter_id).await?;

@@ -218,7 +218,7 @@ struct MediaAddress {
 
 impl MediaAddress {
     async fn of(parts: &mut Parts) -> Result<Self, ApiError> {
-        let mut args = path_args(parts).await?.into_iter();
+        let mut args = path_args(parts)?.into_iter();
         let server_name = args.next().unwrap_or_default();
         let server_name = ServerName::parse(server_name)
             .map_err(|error| ApiError::bad_request(ErrorKind::InvalidParam, error.to_string()))?;

@@ -51,7 +51,7 @@ pub(crate) async fn set_profile_field(
 ) -> Result<Response, ApiError> {
     let invalid = |message: &str| ApiError::bad_request(ErrorKind::InvalidParam, message);
     let (mut parts, body) = request.into_parts();
-    let args = path_args(&mut parts).await?;
+    let args = path_args(&mut parts)?;
     let [user_id, field] = &args[..] else { return Err(invalid("a user and a field are needed")) };
     caller.check_is(&UserId::parse(user_id).map_err(|_| invalid("this is no user id"))?)?;
     let mut content: Map<String, Value> = read_json(Request::from_parts(parts, body)).await?;

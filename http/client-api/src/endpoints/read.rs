@@ -156,7 +156,7 @@ async fn with_relations<R: IncomingRequest>(request: Request) -> Result<(R, Rela
         filter: Option<String>,
     }
     let (mut parts, _) = request.into_parts();
-    let args = path_args(&mut parts).await?;
+    let args = path_args(&mut parts)?;
     let filter = Query::<WithFilter>::try_from_uri(&parts.uri).ok().and_then(|query| query.0.filter);
     let relations = match filter {
         Some(filter) => {

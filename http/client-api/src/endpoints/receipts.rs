@@ -84,7 +84,7 @@ pub(crate) async fn set_typing(app: App, caller: User, request: Request) -> Resu
         timeout: Option<u64>,
     }
     let (mut parts, body) = request.into_parts();
-    let args = path_args(&mut parts).await?;
+    let args = path_args(&mut parts)?;
     let [room_id, user_id] = &args[..] else { return Err(invalid("a room and a user are needed")) };
     let room_id = RoomId::parse(room_id).map_err(|_| invalid("this is no room id"))?;
     let user_id = UserId::parse(user_id).map_err(|_| invalid("this is no user id"))?;

@@ -38,7 +38,7 @@ struct EventReport {
 
 pub(crate) async fn report_event(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
-    let args = path_args(&mut parts).await?;
+    let args = path_args(&mut parts)?;
     let body = read_body(body, BODY_BYTES).await?;
     // Also reads the ids, and refuses what is wrong with the rest.
     let target: report_content::v3::Request = parse(parts, &args, &body)?;

@@ -46,7 +46,7 @@ fn no_such_medium(medium: &str) -> ApiError {
 /// The headers, which the link is made from, and the typed request.
 async fn with_headers<R: IncomingRequest>(request: Request) -> Result<(HeaderMap, R), ApiError> {
     let (mut parts, body) = request.into_parts();
-    let args = path_args(&mut parts).await?;
+    let args = path_args(&mut parts)?;
     let body = read_body(body, BODY_BYTES).await?;
     Ok((parts.headers.clone(), parse(parts, &args, &body)?))
 }
