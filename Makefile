@@ -6,7 +6,7 @@ export CARGO ?= cargo
 export PYTHON ?= python3
 export NPM ?= npm
 
-.PHONY: run test bench lint test-tools
+.PHONY: run test bench bench-micro lint test-tools
 .DEFAULT_GOAL := run
 
 # Six people chat over three platforms, which then stay up: http://127.0.0.1:8101, :8102 and :8103.
@@ -23,11 +23,17 @@ test: test-tools
 	$(CARGO) test --workspace
 
 # What this machine can do, against what is asked: docs/benchmarks.md. `make bench ONLY="keys startup"` runs these
-# scenarios alone and `make bench QUICK=1` all of them in a small size; neither writes the page.
+# scenarios alone and `make bench QUICK=1` all of them in a small size; neither writes the page. Two scenarios
+# run only when they are named: soak, for ten minutes, and growth, which fills a store with a million messages.
 bench:
 	$(CARGO) build --release --package linkspan --bin linkspan
 	$(CARGO) run --release --package linkspan-bench -- run --linkspan target/release/linkspan \
 		$(if $(ONLY)$(QUICK),$(ONLY:%=--only %) $(if $(QUICK),--quick),--out docs/benchmarks.md)
+
+# What single steps cost, by criterion, against the last time: making, allowing and storing an event.
+# `make bench-micro ONLY="inbox"` runs those whose name holds this.
+bench-micro:
+	$(CARGO) bench --package linkspan-microbench -- $(if $(ONLY),"$(ONLY)")
 
 lint:
 	$(CARGO) fmt --all --check

@@ -34,9 +34,10 @@ use crate::{
 const POLL_TIMEOUT_MS: u64 = 30_000;
 /// A long poll that takes longer than this has failed.
 const POLL_LIMIT: Duration = Duration::from_secs(60);
-/// The receivers' filter: long timelines, so that a busy room needs no paging; nothing that is not measured.
+/// The receivers' filter: timelines as long as Linkspan gives them, so that a busy room needs no paging: 500
+/// messages are 60 ms of a room with 8,000 a second. Nothing that is not measured.
 const FILTER: &str =
-    r#"{"presence":{"types":[]},"room":{"timeline":{"limit":100},"state":{"lazy_load_members":true}}}"#;
+    r#"{"presence":{"types":[]},"room":{"timeline":{"limit":500},"state":{"lazy_load_members":true}}}"#;
 /// From the receivers' first poll to the first message.
 const SETTLE: Duration = Duration::from_millis(300);
 /// Draining ends when nothing has arrived for this long …
@@ -197,11 +198,22 @@ fn short_id(event_id: &str) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(event_id)
 }
 
-/// Runs the load, waits for the last arrivals, closes gaps, and compares.
+/// Runs the load with as many sends in flight as the run's settings say; see [`exchange_with`].
 pub(crate) async fn exchange(
     bench: &mut Bench,
     exchange: &Exchange,
     plan: &Plan,
+) -> Result<Outcome, BenchError> {
+    exchange_with(bench, exchange, plan, bench.settings.in_flight).await
+}
+
+/// Runs the load with so many sends in flight for each sender, waits for the last arrivals, closes gaps, and
+/// compares.
+pub(crate) async fn exchange_with(
+    bench: &mut Bench,
+    exchange: &Exchange,
+    plan: &Plan,
+    in_flight: usize,
 ) -> Result<Outcome, BenchError> {
     let phase = Arc::new(Phase {
         tag: format!("bench {} ", bench.new_name()),
@@ -213,7 +225,7 @@ pub(crate) async fn exchange(
     });
     let failed_before = phase.undecrypted();
     let (records, mut receivers) = start_receivers(&phase, exchange).await?;
-    let clients = connect_senders(exchange, bench.settings.in_flight).await?;
+    let clients = connect_senders(exchange, in_flight).await?;
     tokio::time::sleep(SETTLE).await;
 
     let own_before = server::usage(std::process::id()).unwrap_or_default();

@@ -25,7 +25,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     client::Platform,
     report::Report,
-    scenarios::NAMES,
+    scenarios::{LONG, NAMES},
     server::{Server, disk_sync_us, raise_open_files},
     setup::{Bench, BenchError, Settings},
 };
@@ -60,7 +60,7 @@ struct RunArgs {
     /// Write a page in Markdown as well.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Only this scenario; may be repeated.
+    /// Only this scenario; may be repeated [default: all but soak and growth, which take long].
     #[arg(long, value_name = "NAME", value_parser = NAMES)]
     only: Vec<String>,
     /// Small counts and short loads, to see that everything works.
@@ -123,7 +123,10 @@ async fn run(args: RunArgs) -> ExitCode {
     let out = args.out.clone();
     let names: Vec<&str> = NAMES
         .into_iter()
-        .filter(|name| args.only.is_empty() || args.only.iter().any(|only| only == name))
+        .filter(|name| match args.only.is_empty() {
+            true => !LONG.contains(name),
+            false => args.only.iter().any(|only| only == name),
+        })
         .collect();
     let (mut bench, mut report) = match prepare(args).await {
         Ok(ready) => ready,

@@ -14,6 +14,30 @@ pub(crate) struct Row {
     target: String,
     met: Option<bool>,
     always: bool,
+    measure: Option<Measure>,
+}
+
+/// A figure as a number, to be compared with the same figure of another time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Measure {
+    /// More is better.
+    Rate(f64),
+    /// Less is better.
+    Cost(f64),
+}
+
+impl Measure {
+    /// How many times worse this is than it was before.
+    pub(crate) fn worse_than(self, before: Self) -> f64 {
+        self.cost() / before.cost()
+    }
+
+    fn cost(self) -> f64 {
+        match self {
+            Self::Rate(rate) => rate.recip(),
+            Self::Cost(cost) => cost,
+        }
+    }
 }
 
 impl Row {
@@ -25,6 +49,7 @@ impl Row {
             target: "–".to_owned(),
             met: None,
             always: false,
+            measure: None,
         }
     }
 
@@ -45,6 +70,17 @@ impl Row {
     pub(crate) fn always(mut self) -> Self {
         self.always = true;
         self
+    }
+
+    /// Is compared when the store has grown.
+    pub(crate) fn compared(mut self, measure: Measure) -> Self {
+        self.measure = Some(measure);
+        self
+    }
+
+    /// What it measures, what came out, and the number that is compared, if one is.
+    pub(crate) fn comparison(&self) -> Option<(&str, &str, Measure)> {
+        Some((&self.measured, &self.figure, self.measure?))
     }
 
     fn verdict(&self, quick: bool) -> &'static str {
@@ -310,6 +346,12 @@ mod tests {
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(20_000), "20,000");
         assert_eq!(grouped(1_234_567), "1,234,567");
+    }
+
+    #[test]
+    fn slower_and_fewer_are_both_worse() {
+        assert_eq!(Measure::Rate(500.0).worse_than(Measure::Rate(1000.0)), 2.0);
+        assert_eq!(Measure::Cost(500.0).worse_than(Measure::Cost(1000.0)), 0.5);
     }
 
     #[test]

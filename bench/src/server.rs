@@ -6,6 +6,7 @@ use std::{
     fs::{self, File},
     io::{self, Write},
     net::{SocketAddr, TcpListener},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -27,6 +28,11 @@ const PLATFORMS: [(&str, &str, &str); 3] = [
     ("messenger", "messenger.localhost", "account"),
     ("whatsapp", "whatsapp.localhost", "phone"),
 ];
+
+/// What `st_blocks` counts in.
+const BLOCK_BYTES: u64 = 512;
+/// How the files of Linkspan's journals end.
+const JOURNAL: &str = "jnl";
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +72,35 @@ impl Server {
         let mut server = Self { program: program.to_owned(), folder, child, platforms };
         server.wait_until_up().await?;
         Ok(server)
+    }
+
+    /// Another process of the same program, on new data beside this one's.
+    pub(crate) async fn start_another(&self) -> Result<Self, ServerError> {
+        let parent = self.folder.path().parent().unwrap_or(self.folder.path());
+        Self::start(&self.program, parent).await
+    }
+
+    /// What its data take on the disk, in bytes; journals stand for themselves.
+    pub(crate) fn data_size(&self) -> io::Result<DataSize> {
+        let mut size = DataSize::default();
+        let mut folders = vec![self.folder.path().join("data")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder)? {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    folders.push(entry.path());
+                    continue;
+                }
+                // A file that a compaction has just replaced.
+                let Ok(file) = entry.metadata() else { continue };
+                let bytes = file.blocks() * BLOCK_BYTES;
+                size.all_bytes += bytes;
+                if entry.path().extension().is_some_and(|extension| extension == JOURNAL) {
+                    size.journal_bytes += bytes;
+                }
+            }
+        }
+        Ok(size)
     }
 
     /// The platforms it hosts.
@@ -180,6 +215,32 @@ pub(crate) fn usage(pid: u32) -> Option<Usage> {
         cpu_ms: ticks * 1000 / rustix::param::clock_ticks_per_second().max(1),
         rss_bytes: pages * rustix::param::page_size() as u64,
     })
+}
+
+/// How much a server's data take on the disk.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct DataSize {
+    /// Bytes of all files.
+    pub(crate) all_bytes: u64,
+    /// Bytes of the journals among them, whose rows wait in memory to be written to tables.
+    pub(crate) journal_bytes: u64,
+}
+
+/// The processor time of all threads of a process that have not ended, in microseconds: finer than
+/// [`usage`], whose clock ticks a hundred times a second.
+pub(crate) fn thread_time_us(pid: u32) -> Option<u64> {
+    let mut nanos = 0;
+    for thread in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
+        let text = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        nanos += text.split_whitespace().next()?.parse::<u64>().ok()?;
+    }
+    Some(nanos / 1000)
+}
+
+/// What a process has had written to the disk, in bytes; nothing if the system does not say.
+pub(crate) fn written_bytes(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("write_bytes:"))?.trim().parse().ok()
 }
 
 /// The median time of a small write made durable in `folder`, in microseconds: what one disk sync costs here.

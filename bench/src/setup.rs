@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use crate::{
     client::{CALL_LIMIT, CallError, Client, ErrorCount, Platform, encode},
     load::Exchange,
-    server::{Server, ServerError, Usage, usage},
+    scenarios::{CrowdedRooms, FilledRooms},
+    server::{Server, ServerError, Usage, thread_time_us, usage},
 };
 
 /// Registrations that run at the same time: passwords are slow to hash by design.
@@ -23,6 +24,8 @@ const REGISTER_WIDTH: usize = 4;
 pub(crate) const SETUP_WIDTH: usize = 8;
 /// How often a refused preparation is tried again when the server asks for patience.
 const MAX_PATIENCE: u32 = 20;
+/// What the server still does for a request after its answer is done within this time.
+const QUIET: Duration = Duration::from_millis(2);
 
 /// A filter for syncs that only fetch a position: one event per room, members on demand.
 pub(crate) const POSITION_FILTER: &str =
@@ -112,6 +115,10 @@ pub(crate) struct Bench {
     pub(crate) stored: u64,
     /// Rooms of two, made once and used by several scenarios.
     pub(crate) pairs: Option<Arc<Exchange>>,
+    /// Very many rooms of one user, made once.
+    pub(crate) many_rooms: Option<Arc<FilledRooms>>,
+    /// Rooms with many members, made once.
+    pub(crate) crowded_rooms: Option<Arc<CrowdedRooms>>,
     pid: Option<u32>,
     run: String,
     names: u32,
@@ -135,6 +142,8 @@ impl Bench {
             epoch: Instant::now(),
             stored: 0,
             pairs: None,
+            many_rooms: None,
+            crowded_rooms: None,
             pid,
             run,
             names: 0,
@@ -142,9 +151,39 @@ impl Bench {
         }
     }
 
+    /// A run of the same size against another process of the server we started, on new data. None if we
+    /// started none.
+    pub(crate) async fn on_fresh_server(&self) -> Result<Option<Self>, BenchError> {
+        let Some(server) = &self.server else { return Ok(None) };
+        let server = server.start_another().await?;
+        let platforms = server.platforms().to_vec();
+        let mut bench = Self::new(platforms, Some(server), None, self.settings.clone(), self.run.clone());
+        bench.errors = self.errors.clone();
+        Ok(Some(bench))
+    }
+
+    /// The server's process, if it is known.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.server.as_ref().map(Server::pid).or(self.pid)
+    }
+
     /// What the server has used so far, if its process is known.
     pub(crate) fn usage(&self) -> Option<Usage> {
-        usage(self.server.as_ref().map(Server::pid).or(self.pid)?)
+        usage(self.pid()?)
+    }
+
+    /// Does some work while nothing else goes on, and tells the processor time that it took the server, in
+    /// microseconds, if that is known.
+    pub(crate) async fn server_time_of<T>(&self, work: impl Future<Output = T>) -> (T, Option<u32>) {
+        tokio::time::sleep(QUIET).await;
+        let before = self.pid().and_then(thread_time_us);
+        let answer = work.await;
+        // What the server still does when its answer has been read belongs to it.
+        tokio::time::sleep(QUIET).await;
+        let after = self.pid().and_then(thread_time_us);
+        // A thread that ended takes its time away; such a sample says nothing.
+        let took = before.zip(after).and_then(|(before, after)| after.checked_sub(before));
+        (answer, took.and_then(|micros| u32::try_from(micros).ok()))
     }
 
     /// A word that was not used before, in this run or another.
@@ -304,12 +343,15 @@ pub(crate) struct OutlineRooms {
 pub(crate) struct OutlineRoom {
     /// Its timeline.
     #[serde(default)]
-    pub(crate) timeline: OutlineTimeline,
+    pub(crate) timeline: OutlineEvents,
+    /// Its state.
+    #[serde(default)]
+    pub(crate) state: OutlineEvents,
 }
 
-/// A timeline whose events are only counted.
+/// Events that are only counted.
 #[derive(Debug, Default, Deserialize)]
-pub(crate) struct OutlineTimeline {
+pub(crate) struct OutlineEvents {
     /// One entry per event.
     #[serde(default)]
     pub(crate) events: Vec<serde::de::IgnoredAny>,

@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr},
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -13,7 +14,9 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use http::Method;
 use serde::Deserialize;
+use tokio::task::JoinSet;
 
+use super::settle;
 use crate::{
     client::{Client, ErrorCount, encode},
     report::{Finding, Row, grouped},
@@ -21,10 +24,10 @@ use crate::{
     setup::{Bench, BenchError, During, SETUP_WIDTH, User, position},
 };
 
-/// Clients wanted.
+/// Users, each with a client.
+const USERS: usize = 5_000;
+/// Clients wanted in the end: further ones of the same users.
 const CLIENTS: usize = 20_000;
-/// Long polls of one user.
-const POLLS_PER_USER: usize = 20;
 /// Files besides the connections: few for us, many for the tables of a server, which has the same limit.
 const SPARE_FILES: u64 = 1_200;
 /// Connections from one local address: below the number of ports that systems give out by default.
@@ -36,10 +39,9 @@ const POLL_TIMEOUT_MS: u64 = 300_000;
 const POLL_LIMIT: Duration = Duration::from_secs(330);
 /// How long rest is measured.
 const REST_SECONDS: usize = 10;
-/// Rest has begun when the server used less than this in a second …
-const AT_REST_CPU_MS: u64 = 30;
-/// … or after so many seconds.
-const SETTLE_SECONDS: usize = 30;
+/// What a client of a user of its own may cost, in KiB.
+const CLIENT_TARGET_KIB: f64 = 15.0;
+const KIB: f64 = 1024.0;
 const GIB: f64 = (1024 * 1024 * 1024) as f64;
 
 struct Poller {
@@ -75,7 +77,11 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
     let allowed = raise_open_files().saturating_sub(SPARE_FILES) as usize;
     let wanted = bench.settings.count(CLIENTS, 200);
     let clients = wanted.min(allowed);
-    let users = bench.users(clients.div_ceil(POLLS_PER_USER)).await?;
+    let users = bench.users(clients.min(bench.settings.count(USERS, 50))).await?;
+    // What earlier scenarios left in the server's memory would hide what clients need.
+    if let Some(server) = bench.server.as_mut() {
+        server.kill_and_restart().await?;
+    }
     let positions: Vec<(User, String)> = stream::iter(users)
         .map(async |user| {
             let since = position(&mut user.client()).await?;
@@ -84,45 +90,42 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
         .buffered(SETUP_WIDTH)
         .try_collect()
         .await?;
+    let mut opening = Opening { positions, answers: Arc::default(), tasks: JoinSet::new() };
     settle(bench).await;
     let before = bench.usage();
-
-    let answers = Arc::new(AtomicU64::new(0));
-    let opened: Vec<Poller> = stream::iter(0..clients)
-        .map(|index| {
-            let (user, since) = &positions[index % positions.len()];
-            let client = user.client().bound_to(source(user, index));
-            let (since, answers, errors) = (since.clone(), answers.clone(), bench.errors.clone());
-            async move {
-                let mut poller = Poller { client, since, answers, errors };
-                poller.client.connect().await.during("open an idle connection")?;
-                Ok::<_, BenchError>(poller)
-            }
-        })
-        .buffered(OPEN_WIDTH)
-        .try_collect()
-        .await?;
-    let mut tasks = tokio::task::JoinSet::new();
-    for poller in opened {
-        tasks.spawn(poller.run());
-    }
+    let users = opening.positions.len();
+    opening.open(bench, 0..users).await?;
     settle(bench).await;
-    let (at_rest, answers_before) = (bench.usage(), answers.load(Relaxed));
+    let one_each = bench.usage();
+    opening.open(bench, users..clients).await?;
+    settle(bench).await;
+    let (at_rest, answers_before) = (bench.usage(), opening.answers.load(Relaxed));
     let rest = bench.settings.count(REST_SECONDS, 1);
     tokio::time::sleep(Duration::from_secs(rest as u64)).await;
     let after = bench.usage();
-    let answered = answers.load(Relaxed) - answers_before;
-    tasks.shutdown().await;
+    let answered = opening.answers.load(Relaxed) - answers_before;
+    opening.tasks.shutdown().await;
 
-    let mut finding =
-        Finding { rows: rows(clients, wanted, rest, before, at_rest, after), ..Finding::default() };
+    let counts = Counts { users, clients, wanted, rest };
+    let mut finding = Finding {
+        rows: match (before, one_each, at_rest, after) {
+            (Some(before), Some(one_each), Some(at_rest), Some(after)) => {
+                rows(&counts, before, one_each, at_rest, after)
+            }
+            _ => vec![
+                Row::new("clients waiting").figure(grouped(clients as u64)),
+                Row::new("server memory").figure("not known (--pid is missing)".to_owned()),
+            ],
+        },
+        ..Finding::default()
+    };
     finding.use_since(at_rest, after);
     finding.describe(format!(
-        "{} connections, each with a long poll open, {POLLS_PER_USER} for each of {} users. {answered} \
-         polls were answered during the {rest} s of rest. Memory includes what earlier scenarios left in \
-         the server's caches.",
+        "First {} connections, each of another user and with a long poll open; then {} of the same users. \
+         {answered} polls were answered during the {rest} s of rest. The server has been restarted just \
+         before, and every user has asked for a position once.",
+        grouped(users as u64),
         grouped(clients as u64),
-        grouped(positions.len() as u64),
     ));
     if clients < wanted {
         finding.notes.push(format!(
@@ -135,6 +138,38 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
     Ok(finding)
 }
 
+/// The clients that wait.
+struct Opening {
+    /// The users and where their syncs stand.
+    positions: Vec<(User, String)>,
+    answers: Arc<AtomicU64>,
+    tasks: JoinSet<()>,
+}
+
+impl Opening {
+    /// Has the clients with these numbers wait as well; the users take turns.
+    async fn open(&mut self, bench: &Bench, numbers: Range<usize>) -> Result<(), BenchError> {
+        let pollers: Vec<Poller> = stream::iter(numbers)
+            .map(|index| {
+                let (user, since) = &self.positions[index % self.positions.len()];
+                let client = user.client().bound_to(source(user, index));
+                let (since, answers, errors) = (since.clone(), self.answers.clone(), bench.errors.clone());
+                async move {
+                    let mut poller = Poller { client, since, answers, errors };
+                    poller.client.connect().await.during("open an idle connection")?;
+                    Ok::<_, BenchError>(poller)
+                }
+            })
+            .buffered(OPEN_WIDTH)
+            .try_collect()
+            .await?;
+        for poller in pollers {
+            self.tasks.spawn(poller.run());
+        }
+        Ok(())
+    }
+}
+
 /// A local address for the connection with this number; none if the server is not on this machine.
 fn source(user: &User, index: usize) -> Option<IpAddr> {
     let low = u8::try_from(2 + index / PER_SOURCE).ok()?;
@@ -144,38 +179,23 @@ fn source(user: &User, index: usize) -> Option<IpAddr> {
     }
 }
 
-/// Waits until the server is at rest.
-async fn settle(bench: &Bench) {
-    let mut last = bench.usage();
-    for second in 0..bench.settings.count(SETTLE_SECONDS, 2) {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let now = bench.usage();
-        match last.zip(now) {
-            Some((last, now)) if now.cpu_ms.saturating_sub(last.cpu_ms) >= AT_REST_CPU_MS => {}
-            Some(_) => return,
-            // A server that cannot be watched gets a few seconds.
-            None if second >= 2 => return,
-            None => {}
-        }
-        last = now;
-    }
-}
-
-fn rows(
+struct Counts {
+    users: usize,
     clients: usize,
     wanted: usize,
+    /// Seconds of rest.
     rest: usize,
-    before: Option<Usage>,
-    at_rest: Option<Usage>,
-    after: Option<Usage>,
-) -> Vec<Row> {
-    let (Some(before), Some(at_rest), Some(after)) = (before, at_rest, after) else {
-        return vec![
-            Row::new("clients waiting").figure(grouped(clients as u64)),
-            Row::new("server memory").figure("not known (--pid is missing)".to_owned()),
-        ];
+}
+
+/// The figures from the memory without clients, with one for each user, and with all; the last two after one
+/// another.
+fn rows(counts: &Counts, before: Usage, one_each: Usage, at_rest: Usage, after: Usage) -> Vec<Row> {
+    let &Counts { users, clients, wanted, rest } = counts;
+    let growth = |from: Usage, to: Usage, clients: usize| {
+        to.rss_bytes.saturating_sub(from.rss_bytes) as f64 / clients.max(1) as f64
     };
-    let per_client = after.rss_bytes.saturating_sub(before.rss_bytes) as f64 / clients.max(1) as f64;
+    let per_user = growth(before, one_each, users) / KIB;
+    let per_client = growth(one_each, after, clients - users);
     let full = after.rss_bytes as f64 + per_client * (wanted - clients) as f64;
     let measured = if clients < wanted {
         format!(
@@ -187,9 +207,13 @@ fn rows(
         format!("server memory with {} clients", grouped(clients as u64))
     };
     vec![
-        Row::new(&measured).figure(format!("{:.2} GiB", full / GIB)).target("< 1 GiB", full < GIB),
+        Row::new(&format!("growth per client, {} of a user each", grouped(users as u64)))
+            .figure(format!("{per_user:.1} KiB"))
+            .target("< 15 KiB", per_user < CLIENT_TARGET_KIB),
+        Row::new("growth per further client of the same users")
+            .figure(format!("{:.1} KiB", per_client / KIB)),
         Row::new("server memory without them").figure(format!("{:.2} GiB", before.rss_bytes as f64 / GIB)),
-        Row::new("growth per client").figure(format!("{:.1} kB", per_client / 1000.0)),
+        Row::new(&measured).figure(format!("{:.2} GiB", full / GIB)),
         Row::new(&format!("server processor time in {rest} s of rest"))
             .figure(format!("{} ms", after.cpu_ms.saturating_sub(at_rest.cpu_ms))),
     ]

@@ -1,42 +1,74 @@
 //! The scenarios, in the order they run: each a file, each a function from a [`Bench`] to a [`Finding`].
 
+mod disk;
 mod empty_sync;
 mod encrypted;
+mod growth;
 mod idle;
+mod incremental_sync;
 mod initial_sync;
 mod keys;
 mod latency;
+mod memory;
 mod one_to_one;
 mod room_10;
 mod room_200;
+mod room_300;
+mod room_5000;
 mod sliding_sync;
+mod soak;
 mod startup;
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
 use crate::{
-    load::{Exchange, ExchangeRoom, Outcome, percentile},
-    report::{Finding, Row, grouped, ms},
+    client::Client,
+    load::{Exchange, ExchangeRoom, Outcome, Pace, Plan, exchange, percentile},
+    report::{Finding, Measure, Row, grouped, ms},
     setup::{Bench, BenchError, SETUP_WIDTH, User, create_room, join_room, send_text, spread},
 };
 
 /// Names of all scenarios, in order.
-pub(crate) const NAMES: [&str; 11] = [
+pub(crate) const NAMES: [&str; 18] = [
+    "memory",
     "one-to-one",
     "latency",
     "room-200",
     "room-10",
+    "room-300",
+    "room-5000",
+    "idle",
     "empty-sync",
     "initial-sync",
-    "idle",
     "keys",
     "encrypted",
     "sliding-sync",
+    "incremental-sync",
+    "disk",
     "startup",
+    "soak",
+    "growth",
 ];
+
+/// Those among them that run only when they are named, because they take many minutes.
+pub(crate) const LONG: [&str; 2] = ["soak", "growth"];
+
+/// Joins of rooms by id that run at the same time.
+const JOIN_WIDTH: usize = 16;
+/// Messages in each of the rooms that are made to be synced.
+const MESSAGES: usize = 20;
+/// How long [`fill`] writes before it looks how much there is.
+const FILL_STEP: Duration = Duration::from_secs(5);
+/// A server is at rest when it used less than this in a second …
+const AT_REST_CPU_MS: u64 = 30;
+/// … or after so many seconds.
+const SETTLE_SECONDS: usize = 30;
 
 /// Runs the scenario of this name.
 pub(crate) async fn run(name: &str, bench: &mut Bench) -> Result<Finding, BenchError> {
@@ -52,6 +84,13 @@ pub(crate) async fn run(name: &str, bench: &mut Bench) -> Result<Finding, BenchE
         "encrypted" => encrypted::run(bench).await,
         "sliding-sync" => sliding_sync::run(bench).await,
         "startup" => startup::run(bench).await,
+        "memory" => memory::run(bench).await,
+        "room-300" => room_300::run(bench).await,
+        "room-5000" => room_5000::run(bench).await,
+        "incremental-sync" => incremental_sync::run(bench).await,
+        "disk" => disk::run(bench).await,
+        "soak" => soak::run(bench).await,
+        "growth" => growth::run(bench).await,
         other => Err(BenchError::Other(format!("there is no scenario {other:?}"))),
     }
 }
@@ -94,7 +133,7 @@ async fn one_room(bench: &mut Bench, members: usize, senders: usize) -> Result<E
     let via = &users[0].platform.server_name;
     stream::iter(&users[1..])
         .map(async |user: &User| join_room(&mut user.client(), &id, via).await)
-        .buffered(SETUP_WIDTH)
+        .buffer_unordered(JOIN_WIDTH)
         .try_collect::<Vec<()>>()
         .await?;
     let room = ExchangeRoom { id, members: (0..members).collect(), senders: (0..senders).collect() };
@@ -102,7 +141,7 @@ async fn one_room(bench: &mut Bench, members: usize, senders: usize) -> Result<E
 }
 
 /// Rooms with history for someone to sync.
-struct FilledRooms {
+pub(crate) struct FilledRooms {
     /// Who is to sync; nothing else is known of them.
     reader: User,
     /// Who wrote everything, on another platform if there is one.
@@ -111,8 +150,12 @@ struct FilledRooms {
     rooms: Vec<String>,
 }
 
-/// So many rooms of two with so many messages each.
-async fn filled_rooms(bench: &mut Bench, count: usize, messages: usize) -> Result<FilledRooms, BenchError> {
+/// A thousand rooms of two with [`MESSAGES`] messages each; made once per run.
+async fn many_rooms(bench: &mut Bench) -> Result<Arc<FilledRooms>, BenchError> {
+    if let Some(filled) = &bench.many_rooms {
+        return Ok(filled.clone());
+    }
+    let count = bench.settings.count(1000, 50);
     let (reader, writer) = (bench.fresh_user(0).await?, bench.fresh_user(1).await?);
     let body = json!({"preset": "private_chat", "name": "Plans", "invite": [reader.id]});
     let rooms = spread(&writer, SETUP_WIDTH, (0..count).collect(), async |client, _| {
@@ -123,15 +166,121 @@ async fn filled_rooms(bench: &mut Bench, count: usize, messages: usize) -> Resul
         join_room(client, &room, &writer.platform.server_name).await
     })
     .await?;
-    spread(&writer, SETUP_WIDTH, rooms.clone(), async |client, room| {
-        for number in 0..messages {
-            send_text(client, &room, &format!("fill-{number}"), "Shall we take the early boat?").await?;
+    spread(&writer, SETUP_WIDTH, rooms.clone(), async |client, room| write_history(client, &room).await)
+        .await?;
+    bench.stored += (count * MESSAGES) as u64;
+    let filled = Arc::new(FilledRooms { reader, writer, rooms });
+    bench.many_rooms = Some(filled.clone());
+    Ok(filled)
+}
+
+async fn write_history(client: &mut Client, room: &str) -> Result<(), BenchError> {
+    for number in 0..MESSAGES {
+        send_text(client, room, &format!("fill-{number}"), "Shall we take the early boat?").await?;
+    }
+    Ok(())
+}
+
+/// Rooms that very many are in, for someone to sync.
+pub(crate) struct CrowdedRooms {
+    /// Who is to sync; in these rooms only.
+    reader: User,
+    rooms: Vec<String>,
+    /// Joined members of each, the reader among them.
+    members: usize,
+    /// How long it took to make them.
+    set_up: Duration,
+}
+
+/// 300 public rooms, all with the same 300 members of all platforms, and then [`MESSAGES`] messages in each;
+/// made once per run.
+async fn crowded_rooms(bench: &mut Bench) -> Result<Arc<CrowdedRooms>, BenchError> {
+    if let Some(crowded) = &bench.crowded_rooms {
+        return Ok(crowded.clone());
+    }
+    let (count, members) = (bench.settings.count(300, 30), bench.settings.count(300, 12));
+    let reader = bench.fresh_user(0).await?;
+    let mut users = bench.users(members - 1).await?;
+    users.push(reader.clone());
+    let started = Instant::now();
+    let body = json!({"preset": "public_chat", "name": "The whole town"});
+    // The platforms take turns in making rooms, and so in being asked for them.
+    let owners: Vec<&User> = users[..members - 1].iter().cycle().take(count).collect();
+    let rooms: Vec<String> = stream::iter(&owners)
+        .map(async |owner| create_room(&mut owner.client(), &body).await)
+        .buffered(SETUP_WIDTH)
+        .try_collect()
+        .await?;
+    stream::iter(users.iter().enumerate())
+        .map(async |(index, user)| {
+            let mut client = user.client();
+            // Everybody begins with another room, so that few wait for each other.
+            for room in (0..count).map(|step| (index + step) % count) {
+                if owners[room].id != user.id {
+                    join_room(&mut client, &rooms[room], &owners[room].platform.server_name).await?;
+                }
+            }
+            Ok::<_, BenchError>(())
+        })
+        .buffer_unordered(JOIN_WIDTH)
+        .try_collect::<Vec<()>>()
+        .await?;
+    stream::iter(owners.iter().zip(&rooms))
+        .map(async |(owner, room)| write_history(&mut owner.client(), room).await)
+        .buffer_unordered(JOIN_WIDTH)
+        .try_collect::<Vec<()>>()
+        .await?;
+    bench.stored += (count * MESSAGES) as u64;
+    let set_up = started.elapsed();
+    let crowded = Arc::new(CrowdedRooms { reader, rooms, members, set_up });
+    bench.crowded_rooms = Some(crowded.clone());
+    Ok(crowded)
+}
+
+/// Has people write, here and there in turn, until the run has stored so many messages or the time is over;
+/// what is lost or comes twice is added to the finding.
+async fn fill(
+    bench: &mut Bench,
+    exchanges: &[Exchange],
+    wanted: u64,
+    limit: Duration,
+    finding: &mut Finding,
+) -> Result<(), BenchError> {
+    let until = Instant::now() + limit;
+    let plan = Plan { pace: Pace::FlatOut, length: FILL_STEP, gap_closers: usize::MAX };
+    for place in exchanges.iter().cycle() {
+        if bench.stored >= wanted || Instant::now() >= until {
+            break;
         }
-        Ok(())
-    })
-    .await?;
-    bench.stored += (count * messages) as u64;
-    Ok(FilledRooms { reader, writer, rooms })
+        let outcome = exchange(bench, place, &plan).await?;
+        finding.lost += outcome.missing;
+        finding.duplicated += outcome.duplicated;
+    }
+    Ok(())
+}
+
+/// Waits until the server is at rest.
+async fn settle(bench: &Bench) {
+    let mut last = bench.usage();
+    for second in 0..bench.settings.count(SETTLE_SECONDS, 2) {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let now = bench.usage();
+        match last.zip(now) {
+            Some((last, now)) if now.cpu_ms.saturating_sub(last.cpu_ms) >= AT_REST_CPU_MS => {}
+            Some(_) => return,
+            // A server that cannot be watched gets a few seconds.
+            None if second >= 2 => return,
+            None => {}
+        }
+        last = now;
+    }
+}
+
+/// The finding of a scenario that needs a process of ours.
+fn only_with_own_server() -> Finding {
+    let mut finding = Finding::not_run();
+    finding.describe("Not run: the server was not started by the generator (--linkspan).".to_owned());
+    finding
 }
 
 /// What every scenario that sends has in common: loss and doubles as a row, and the generator's own use as a
@@ -182,7 +331,7 @@ fn per_second(count: u64, outcome: &Outcome) -> f64 {
 
 /// The row of a rate with its target in messages per second.
 fn rate_row(measured: &str, rate: f64, target: Option<u64>) -> Row {
-    let row = Row::new(measured).figure(format!("{} /s", grouped(rate as u64)));
+    let row = Row::new(measured).figure(format!("{} /s", grouped(rate as u64))).compared(Measure::Rate(rate));
     match target {
         Some(target) => row.target(&format!("≥ {} /s", grouped(target)), rate >= target as f64),
         None => row,
@@ -191,6 +340,11 @@ fn rate_row(measured: &str, rate: f64, target: Option<u64>) -> Row {
 
 /// The row of acknowledgement times.
 fn ack_row(outcome: &Outcome) -> Row {
+    ack_row_of("send to acknowledgement", outcome)
+}
+
+/// The same where there are several.
+fn ack_row_of(measured: &str, outcome: &Outcome) -> Row {
     let (p50, p99) = (percentile(&outcome.ack_us, 0.5), percentile(&outcome.ack_us, 0.99));
-    Row::new("send to acknowledgement, p50 / p99").figure(format!("{} / {}", ms(p50), ms(p99)))
+    Row::new(&format!("{measured}, p50 / p99")).figure(format!("{} / {}", ms(p50), ms(p99)))
 }

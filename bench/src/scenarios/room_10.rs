@@ -12,13 +12,14 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
     let plan = Plan { pace: Pace::FlatOut, length: bench.settings.load, gap_closers: usize::MAX };
     let outcome = exchange(bench, &room, &plan).await?;
     let rows = vec![
-        rate_row("acknowledged messages", per_second(outcome.acked, &outcome), None),
+        rate_row("acknowledged messages", per_second(outcome.acked, &outcome), Some(8_000)),
         rate_row("deliveries", per_second(outcome.delivered, &outcome), None),
         ack_row(&outcome),
     ];
     let mut finding = finding_of(&outcome, rows);
     finding.describe(format!(
-        "One room, 10 members on all platforms, each with {} sends open and one long poll.",
+        "One room, 10 members on all platforms, each with {} sends open and one long poll, which asks for \
+         timelines of up to 500 messages.",
         bench.settings.in_flight,
     ));
     Ok(finding)

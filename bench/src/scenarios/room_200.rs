@@ -19,7 +19,7 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
         rate_row(
             "deliveries, counted at the receivers",
             per_second(outcome.delivered, &outcome),
-            Some(20_000),
+            Some(60_000),
         ),
         rate_row("acknowledged messages", per_second(outcome.acked, &outcome), None),
         ack_row(&outcome),

@@ -10,16 +10,14 @@ use std::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{FilledRooms, filled_rooms};
+use super::{FilledRooms, MESSAGES, incremental_sync::server_row, many_rooms};
 use crate::{
     client::{Client, encode},
     load::percentile,
-    report::{Finding, Row, grouped, ms},
+    report::{Finding, Measure, Row, grouped, ms},
     setup::{Bench, BenchError, During, send_text},
 };
 
-/// Messages in each room.
-const MESSAGES: usize = 20;
 /// Rooms of the first window.
 const FIRST: usize = 20;
 /// By so many rooms the window grows.
@@ -66,6 +64,8 @@ struct Samples {
     measured: String,
     took_us: Vec<u32>,
     size: usize,
+    /// What they cost the server, in microseconds of processor time, where that was measured.
+    server_us: Vec<u32>,
     /// Answers that did not hold what they should.
     wrong: u64,
 }
@@ -124,7 +124,7 @@ impl Connection {
 
 impl Samples {
     fn new(measured: impl Into<String>) -> Self {
-        Self { measured: measured.into(), took_us: Vec::new(), size: 0, wrong: 0 }
+        Self { measured: measured.into(), took_us: Vec::new(), size: 0, server_us: Vec::new(), wrong: 0 }
     }
 
     fn expect(&mut self, right: bool) {
@@ -135,7 +135,8 @@ impl Samples {
         self.took_us.sort_unstable();
         let (p50, p99) = (percentile(&self.took_us, 0.5), percentile(&self.took_us, 0.99));
         let row = Row::new(&format!("{}, p50 / p99", self.measured));
-        (row.figure(format!("{} / {}", ms(p50), ms(p99))), p99)
+        let row = row.figure(format!("{} / {}", ms(p50), ms(p99)));
+        (row.compared(Measure::Cost(p50.into())), p99)
     }
 }
 
@@ -146,8 +147,7 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
             .describe("Not run: the server does not say that it has org.matrix.simplified_msc3575.".into());
         return Ok(finding);
     }
-    let count = bench.settings.count(1000, 50);
-    let filled = filled_rooms(bench, count, MESSAGES).await?;
+    let filled = many_rooms(bench).await?;
     let before = bench.usage();
     let first = first_windows(bench, &filled).await?;
     let (grown, whole, mut connection) = grow(bench, &filled).await?;
@@ -159,13 +159,14 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
     }
     let mut finding = finding([first, grown, whole, news, empty]);
     finding.use_since(before, bench.usage());
-    finding.notes.insert(0, format!(
-        "Someone in {} rooms of two with {MESSAGES} messages each, one request after the other and none that \
-         waits: a list with a timeline of 1 event, fifteen kinds of state with members loaded lazily, heroes, \
-         and the extensions for account data, receipts and typing. First windows are each of a new connection \
-         id; the window then grows by {STEP} rooms to all of them. A new message is asked for when the \
-         server acknowledged it to its sender.",
-        grouped(count as u64),
+    finding.describe(format!(
+        "Someone in {} rooms of two with at least {MESSAGES} messages each, one request after the other and \
+         none that waits: a list with a timeline of 1 event, fifteen kinds of state with members loaded \
+         lazily, heroes, and the extensions for account data, receipts and typing. First windows are each of \
+         a new connection id; the window then grows by {STEP} rooms to all of them. A new message is asked \
+         for when the server acknowledged it to its sender; the server's processor time for it is measured as \
+         in incremental-sync.",
+        grouped(filled.rooms.len() as u64),
     ));
     Ok(finding)
 }
@@ -226,7 +227,9 @@ async fn follow(
     let (name, messages) = (bench.new_name(), bench.settings.count(500, 50));
     for (number, room) in filled.rooms.iter().cycle().step_by(7).take(messages).enumerate() {
         let event_id = send_text(&mut writer, room, &format!("{name}-{number}"), "On my way").await?;
-        let mut answer = connection.next(&mut samples).await?;
+        let (answer, server_us) = bench.server_time_of(connection.next(&mut samples)).await;
+        let mut answer = answer?;
+        samples.server_us.extend(server_us);
         let told = answer
             .rooms
             .remove(room)
@@ -244,6 +247,9 @@ fn finding(all: [Samples; 5]) -> Finding {
         let (row, p99) = samples.row();
         let row = if at == 0 { row.target("< 15 ms", p99 < FIRST_TARGET_US) } else { row };
         finding.rows.push(row);
+        if !samples.server_us.is_empty() {
+            finding.rows.push(server_row(&format!("server CPU, {}", samples.measured), &samples.server_us));
+        }
         if samples.size > 0 {
             finding.notes.push(format!(
                 "{}: {} times, the largest answer {:.1} kB.",

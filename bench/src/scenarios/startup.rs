@@ -3,10 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::pairs;
+use super::{fill, only_with_own_server, pairs};
 use crate::{
     client::encode,
-    load::{Pace, Plan, exchange},
     report::{Finding, Row, grouped},
     setup::{Bench, BenchError, During, Outline, position, send_text},
 };
@@ -21,24 +20,12 @@ const ONE_SECOND: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
     if bench.server.is_none() {
-        let mut finding = Finding::not_run();
-        finding.describe("Not run: the server was not started by the generator (--linkspan).".to_owned());
-        return Ok(finding);
+        return Ok(only_with_own_server());
     }
     let pairs = pairs(bench).await?;
     let wanted = bench.settings.count(EVENTS, 3000) as u64;
-    let until = Instant::now() + FILL_LIMIT;
-    let (mut lost, mut duplicated) = (0, 0);
-    while bench.stored < wanted && Instant::now() < until {
-        let before = bench.stored;
-        let plan = Plan { pace: Pace::FlatOut, length: Duration::from_secs(5), gap_closers: usize::MAX };
-        let outcome = exchange(bench, &pairs, &plan).await?;
-        lost += outcome.missing;
-        duplicated += outcome.duplicated;
-        if bench.stored == before {
-            break;
-        }
-    }
+    let mut finding = Finding::default();
+    fill(bench, std::slice::from_ref(&*pairs), wanted, FILL_LIMIT, &mut finding).await?;
 
     let user = &pairs.users[0];
     let since = position(&mut user.client()).await?;
@@ -71,21 +58,17 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
             gone += 1;
         }
     }
-    let mut finding = Finding {
-        rows: vec![
-            Row::new("start to the first answer").figure(seconds(up)).target("< 1 s", up < ONE_SECOND),
-            Row::new("start to an existing user's sync")
-                .figure(seconds(synced))
-                .target("< 1 s", synced < ONE_SECOND),
-            Row::new("acknowledged just before the kill, gone after it")
-                .figure(format!("{gone} of {LAST_WORDS}"))
-                .target("0", gone == 0)
-                .always(),
-        ],
-        lost: lost + gone,
-        duplicated,
-        ..Finding::default()
-    };
+    finding.rows = vec![
+        Row::new("start to the first answer").figure(seconds(up)).target("< 1 s", up < ONE_SECOND),
+        Row::new("start to an existing user's sync")
+            .figure(seconds(synced))
+            .target("< 1 s", synced < ONE_SECOND),
+        Row::new("acknowledged just before the kill, gone after it")
+            .figure(format!("{gone} of {LAST_WORDS}"))
+            .target("0", gone == 0)
+            .always(),
+    ];
+    finding.lost += gone;
     finding.use_of(bench.usage());
     finding.describe(format!(
         "The server is killed (SIGKILL) with {} messages stored besides rooms and memberships, and started \

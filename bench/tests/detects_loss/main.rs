@@ -34,6 +34,14 @@ async fn a_sound_server_passes_every_scenario() {
     let output = bench(World::new(Fault::None, 100), &[]).await;
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert!(!said(&output).contains("could not be run"), "{}", said(&output));
+    assert!(!said(&output).contains("running soak"), "{}", said(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_scenario_runs_when_it_is_named() {
+    let output = bench(World::new(Fault::None, 100), &["soak"]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("memory gained in a minute"), "{}", said(&output));
 }
 
 #[tokio::test(flavor = "multi_thread")]
