@@ -82,7 +82,7 @@ pub(crate) async fn get_dehydrated_events(
     let (mut parts, _) = request.into_parts();
     let args = path_args(&mut parts)?;
     let query = Query::<EventsQuery>::try_from_uri(&parts.uri);
-    let Query(query) = query.map_err(|error| ApiError::invalid_param(&error.body_text()))?;
+    let Query(query) = query.map_err(|error| ApiError::invalid_param(error.body_text()))?;
     let device_id = OwnedDeviceId::from(args.concat());
     let page = events_after(&app, &caller, &device_id, query.from.as_deref()).await?;
     let mut answer = json!({ "events": page.events });
