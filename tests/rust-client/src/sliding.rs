@@ -24,7 +24,10 @@ use matrix_sdk_ui::{
 };
 use serde_json::{Value, json};
 use tokio::{
-    sync::{broadcast::Receiver, mpsc::UnboundedSender},
+    sync::{
+        broadcast::{Receiver, error::RecvError},
+        mpsc::UnboundedSender,
+    },
     task::JoinSet,
 };
 
@@ -134,9 +137,14 @@ async fn tell_states(client: Client, mut states: impl futures_util::Stream<Item 
 
 /// The service takes a refused token for a network that is gone.
 async fn tell_the_end(mut changes: Receiver<SessionChange>) {
-    while let Ok(change) = changes.recv().await {
-        if let SessionChange::UnknownToken(_) = change {
-            write(&json!({ "event": "sync_failed", "message": "M_UNKNOWN_TOKEN" }));
+    loop {
+        match changes.recv().await {
+            Ok(SessionChange::UnknownToken(_)) => {
+                write(&json!({ "event": "sync_failed", "message": "M_UNKNOWN_TOKEN" }));
+            }
+            // The library tells of each request that failed, and keeps the last only: it tells again.
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
         }
     }
 }
