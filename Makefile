@@ -6,7 +6,7 @@ export CARGO ?= cargo
 export PYTHON ?= python3
 export NPM ?= npm
 
-.PHONY: run test bench lint test-tools
+.PHONY: run test bench bench-peers lint test-tools
 .DEFAULT_GOAL := run
 
 # Six people chat over three platforms, which then stay up: http://127.0.0.1:8101, :8102 and :8103.
@@ -28,6 +28,14 @@ bench:
 	$(CARGO) build --release --package linkspan --bin linkspan
 	$(CARGO) run --release --package linkspan-bench -- run --linkspan target/release/linkspan \
 		$(if $(ONLY)$(QUICK),$(ONLY:%=--only %) $(if $(QUICK),--quick),--out docs/benchmarks.md)
+
+# The same load on Synapse, ejabberd and Prosody, and how Linkspan compares: docs/benchmarks-peers.md. Installing them
+# takes Debian and root; what is not there is reported as not run. ONLY and QUICK as above.
+bench-peers:
+	bench/peers/setup.sh
+	$(CARGO) build --release --package linkspan --bin linkspan
+	$(CARGO) run --release --package linkspan-bench -- peers --linkspan target/release/linkspan \
+		--venv target/peers/venv $(if $(ONLY)$(QUICK),$(ONLY:%=--only %) $(if $(QUICK),--quick),--out docs/benchmarks-peers.md)
 
 lint:
 	$(CARGO) fmt --all --check

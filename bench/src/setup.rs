@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::{
     client::{CALL_LIMIT, CallError, Client, ErrorCount, Platform, encode},
     load::Exchange,
-    server::{Server, ServerError, Usage, usage},
+    server::{Server, ServerError, Usage, usage, usage_of_trees},
 };
 
 /// Registrations that run at the same time: passwords are slow to hash by design.
@@ -98,7 +98,7 @@ impl User {
 
 /// One run against one set of platforms.
 pub(crate) struct Bench {
-    /// The platforms under load; at least one.
+    /// The platforms under load; none if it is not a Matrix server.
     pub(crate) platforms: Vec<Arc<Platform>>,
     /// Set if we started the server.
     pub(crate) server: Option<Server>,
@@ -112,7 +112,7 @@ pub(crate) struct Bench {
     pub(crate) stored: u64,
     /// Rooms of two, made once and used by several scenarios.
     pub(crate) pairs: Option<Arc<Exchange>>,
-    pid: Option<u32>,
+    processes: Vec<u32>,
     run: String,
     names: u32,
     users: Vec<User>,
@@ -123,7 +123,7 @@ impl Bench {
     pub(crate) fn new(
         platforms: Vec<Arc<Platform>>,
         server: Option<Server>,
-        pid: Option<u32>,
+        processes: Vec<u32>,
         settings: Settings,
         run: String,
     ) -> Self {
@@ -135,16 +135,20 @@ impl Bench {
             epoch: Instant::now(),
             stored: 0,
             pairs: None,
-            pid,
+            processes,
             run,
             names: 0,
             users: Vec::new(),
         }
     }
 
-    /// What the server has used so far, if its process is known.
+    /// What the server has used so far, if its processes are known.
     pub(crate) fn usage(&self) -> Option<Usage> {
-        usage(self.server.as_ref().map(Server::pid).or(self.pid)?)
+        match &self.server {
+            Some(server) => usage(server.pid()),
+            None if self.processes.is_empty() => None,
+            None => usage_of_trees(&self.processes),
+        }
     }
 
     /// A word that was not used before, in this run or another.
