@@ -6,7 +6,7 @@ export CARGO ?= cargo
 export PYTHON ?= python3
 export NPM ?= npm
 
-.PHONY: run test bench bench-micro lint test-tools
+.PHONY: run test bench bench-micro bench-peers lint test-tools
 .DEFAULT_GOAL := run
 
 # Six people chat over three platforms, which then stay up: http://127.0.0.1:8101, :8102 and :8103.
@@ -34,6 +34,14 @@ bench:
 # `make bench-micro ONLY="inbox"` runs those whose name holds this.
 bench-micro:
 	$(CARGO) bench --package linkspan-microbench -- $(if $(ONLY),"$(ONLY)")
+
+# The same load on Synapse, ejabberd and Prosody, and how Linkspan compares: docs/benchmarks-peers.md. Installing them
+# takes Debian and root; what is not there is reported as not run. ONLY and QUICK as above.
+bench-peers:
+	bench/peers/setup.sh
+	$(CARGO) build --release --package linkspan --bin linkspan
+	$(CARGO) run --release --package linkspan-bench -- peers --linkspan target/release/linkspan \
+		--venv target/peers/venv $(if $(ONLY)$(QUICK),$(ONLY:%=--only %) $(if $(QUICK),--quick),--out docs/benchmarks-peers.md)
 
 lint:
 	$(CARGO) fmt --all --check

@@ -59,6 +59,9 @@ pub(crate) enum CallError {
     /// The body is not what the specification says.
     #[error("unexpected body: {0}")]
     Body(#[from] serde_json::Error),
+    /// A stream of XMPP ended, or the server refused something on it.
+    #[error("the stream failed: {0}")]
+    Stream(String),
     /// The keys that the server gave us are of no use.
     #[error("cannot encrypt: {0}")]
     Encrypt(#[from] vodozemac::olm::EncryptionError),

@@ -133,26 +133,58 @@ pub(crate) struct Outcome {
     pub(crate) server: Option<Usage>,
     /// Processor time of the generator while the load ran, in milliseconds.
     pub(crate) own_cpu_ms: u64,
+    /// The part of the machine's processors that others than server and generator used while the load ran.
+    pub(crate) others: Option<f64>,
     /// Messages, and keys of messages, that arrived and could not be decrypted.
     pub(crate) undecrypted: u64,
 }
 
 /// What the tasks of one load share.
-struct Phase {
+pub(crate) struct Phase {
     /// Starts every message of this load, and of no other.
     tag: String,
     epoch: Instant,
-    errors: Arc<ErrorCount>,
+    /// Errors of calls under load.
+    pub(crate) errors: Arc<ErrorCount>,
     /// Arrivals at others than the sender.
     delivered: AtomicU64,
-    /// Arrivals at anyone, each event once per receiver.
+    /// Arrivals at anyone, each message once per receiver.
     arrived: AtomicU64,
     encryption: Option<Arc<Encryption>>,
 }
 
 impl Phase {
-    fn now_us(&self) -> u64 {
+    /// A load that begins.
+    pub(crate) fn new(bench: &mut Bench, encryption: Option<Arc<Encryption>>) -> Arc<Self> {
+        Arc::new(Self {
+            tag: format!("bench {} ", bench.new_name()),
+            epoch: bench.epoch,
+            errors: bench.errors.clone(),
+            delivered: AtomicU64::new(0),
+            arrived: AtomicU64::new(0),
+            encryption,
+        })
+    }
+
+    /// Microseconds since the run began.
+    pub(crate) fn now_us(&self) -> u64 {
         self.epoch.elapsed().as_micros() as u64
+    }
+
+    /// The text of a message, which tells where it comes from and when it was due.
+    pub(crate) fn text(&self, (user, lane, number): Origin, scheduled: Instant) -> String {
+        let at = scheduled.saturating_duration_since(self.epoch).as_micros();
+        format!("{}{user} {lane} {number} {at} we meet at the bridge, at nine", self.tag)
+    }
+
+    /// The start of transaction ids of this load.
+    pub(crate) fn name(&self) -> String {
+        self.tag.trim().replace(' ', "-")
+    }
+
+    /// Origin and scheduled time of a text of this load; nothing for any other text.
+    pub(crate) fn origin(&self, text: &str) -> Option<(Origin, u64)> {
+        read_message(&self.tag, text)
     }
 
     fn undecrypted(&self) -> u64 {
@@ -163,10 +195,8 @@ impl Phase {
     /// event.
     fn read(&self, user: u32, event: &RoomEvent) -> Option<(Origin, u64)> {
         match &self.encryption {
-            Some(encryption) => {
-                read_message(&self.tag, &encryption.open(user as usize, event.content.get())?)
-            }
-            None => read_message(&self.tag, event.content.get()),
+            Some(encryption) => self.origin(&encryption.open(user as usize, event.content.get())?),
+            None => self.origin(event.content.get()),
         }
     }
 }
@@ -180,11 +210,11 @@ struct Sent {
 }
 
 /// Sender (user, lane) and number of a message.
-type Origin = (u32, u32, u32);
+pub(crate) type Origin = (u32, u32, u32);
 
 /// A receiver's own record.
 #[derive(Default)]
-struct Received {
+pub(crate) struct Received {
     seen: HashMap<u64, Origin, BuildHasherDefault<DefaultHasher>>,
     latency_us: Vec<u32>,
     duplicated: u64,
@@ -193,9 +223,19 @@ struct Received {
     syncs: u64,
 }
 
-/// An event id, short. Two of a million share one with a chance of 1 in 30 million.
-fn short_id(event_id: &str) -> u64 {
+/// A message's id, short. Two of a million share one with a chance of 1 in 30 million.
+pub(crate) fn short_id(event_id: &str) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(event_id)
+}
+
+/// One of the sends that a sender has open at the same time.
+pub(crate) trait Lane: Send + 'static {
+    /// Sends a message and waits until it is acknowledged; returns its short id, which receivers see as well.
+    fn send(
+        &mut self,
+        number: u32,
+        scheduled: Instant,
+    ) -> impl Future<Output = Result<u64, CallError>> + Send;
 }
 
 /// Runs the load with as many sends in flight as the run's settings say; see [`exchange_with`].
@@ -215,25 +255,36 @@ pub(crate) async fn exchange_with(
     plan: &Plan,
     in_flight: usize,
 ) -> Result<Outcome, BenchError> {
-    let phase = Arc::new(Phase {
-        tag: format!("bench {} ", bench.new_name()),
-        epoch: bench.epoch,
-        errors: bench.errors.clone(),
-        delivered: AtomicU64::new(0),
-        arrived: AtomicU64::new(0),
-        encryption: exchange.encryption.clone(),
-    });
+    let phase = Phase::new(bench, exchange.encryption.clone());
     let failed_before = phase.undecrypted();
     let (records, mut receivers) = start_receivers(&phase, exchange).await?;
-    let clients = connect_senders(exchange, in_flight).await?;
-    tokio::time::sleep(SETTLE).await;
+    let lanes = connect_senders(&phase, exchange, in_flight).await?;
+    let (mut outcome, sent_by_room) = send_and_drain(bench, &phase, &exchange.rooms, plan, lanes).await?;
+    receivers.shutdown().await;
+    let mut records = take_records(&records);
+    close_gaps(&phase, exchange, plan.gap_closers, &mut records, &mut outcome).await?;
+    compare(&exchange.rooms, &sent_by_room, records, &mut outcome);
+    outcome.undecrypted = phase.undecrypted() - failed_before;
+    Ok(outcome)
+}
 
+/// Lets every lane send into its room (an index), and waits until all has arrived or nothing does any more.
+/// Returns the outcome as far as the senders know it, and the ids that were acknowledged in each room.
+pub(crate) async fn send_and_drain<L: Lane>(
+    bench: &mut Bench,
+    phase: &Arc<Phase>,
+    rooms: &[ExchangeRoom],
+    plan: &Plan,
+    lanes: Vec<(usize, L)>,
+) -> Result<(Outcome, Vec<Vec<u64>>), BenchError> {
+    tokio::time::sleep(SETTLE).await;
     let own_before = server::usage(std::process::id()).unwrap_or_default();
     let server_before = bench.usage();
+    let machine_before = server::machine_cpu_ms();
     let started = Instant::now();
-    let senders = start_senders(&phase, exchange, plan, clients, started);
+    let senders = start_lanes(phase, plan, lanes, started);
     let mut outcome = Outcome { due: u64::from(due_messages(plan)), ..Outcome::default() };
-    let mut sent_by_room: Vec<Vec<u64>> = vec![Vec::new(); exchange.rooms.len()];
+    let mut sent_by_room: Vec<Vec<u64>> = vec![Vec::new(); rooms.len()];
     for (room, sender) in senders {
         let sent = sender.await.map_err(|error| BenchError::Other(format!("a sender failed: {error}")))?;
         outcome.acked += sent.ids.len() as u64;
@@ -249,31 +300,31 @@ pub(crate) async fn exchange_with(
     });
     outcome.own_cpu_ms =
         server::usage(std::process::id()).unwrap_or_default().cpu_ms.saturating_sub(own_before.cpu_ms);
+    let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
+    let all_ms = outcome.elapsed.as_millis() as f64 * processors as f64;
+    let machine = machine_before.zip(server::machine_cpu_ms());
+    outcome.others = machine.zip(outcome.server).map(|((before, after), server)| {
+        let others_ms = after.saturating_sub(before).saturating_sub(server.cpu_ms + outcome.own_cpu_ms);
+        others_ms as f64 / all_ms.max(1.0)
+    });
     bench.stored += outcome.acked;
     if outcome.acked == 0 {
         return Err(BenchError::Other("no message was acknowledged".to_owned()));
     }
-
-    let expected = exchange
-        .rooms
-        .iter()
-        .zip(&sent_by_room)
-        .map(|(room, sent)| room.members.len() * sent.len())
-        .sum::<usize>();
-    drain(&phase, expected as u64).await;
-    receivers.shutdown().await;
-    let mut records: Vec<Received> =
-        records.iter().map(|record| std::mem::take(&mut *record.lock())).collect();
-    close_gaps(&phase, exchange, plan.gap_closers, &mut records, &mut outcome).await?;
-    compare(exchange, &sent_by_room, records, &mut outcome);
-    outcome.undecrypted = phase.undecrypted() - failed_before;
+    let expected = rooms.iter().zip(&sent_by_room).map(|(room, sent)| room.members.len() * sent.len());
+    drain(phase, expected.sum::<usize>() as u64).await;
     outcome.ack_us.sort_unstable();
     outcome.late_us.sort_unstable();
-    outcome.latency_us.sort_unstable();
-    Ok(outcome)
+    Ok((outcome, sent_by_room))
 }
 
-type Records = Vec<Arc<Mutex<Received>>>;
+/// Each receiver's record, in the order of the users.
+pub(crate) type Records = Vec<Arc<Mutex<Received>>>;
+
+/// What the receivers have so far; they start again with nothing.
+pub(crate) fn take_records(records: &Records) -> Vec<Received> {
+    records.iter().map(|record| std::mem::take(&mut *record.lock())).collect()
+}
 
 async fn start_receivers(
     phase: &Arc<Phase>,
@@ -302,56 +353,53 @@ fn senders_of(exchange: &Exchange) -> Vec<(usize, usize)> {
     rooms.flat_map(|(room, entry)| entry.senders.iter().map(move |user| (room, *user))).collect()
 }
 
-/// For each lane a client of every sender, connected already: opening connections is not what is measured.
-async fn connect_senders(exchange: &Exchange, in_flight: usize) -> Result<Vec<Vec<Client>>, BenchError> {
+/// The lanes of all senders, connected already: opening connections is not what is measured. Neighbours are
+/// different users.
+async fn connect_senders(
+    phase: &Arc<Phase>,
+    exchange: &Exchange,
+    in_flight: usize,
+) -> Result<Vec<(usize, Sender)>, BenchError> {
+    let event_type = if exchange.encryption.is_some() { "m.room.encrypted" } else { "m.room.message" };
     let mut lanes = Vec::new();
-    for _ in 0..in_flight {
-        let mut clients = Vec::new();
-        for (_, user) in senders_of(exchange) {
+    for lane in 0..in_flight as u32 {
+        for (room, user) in senders_of(exchange) {
             let mut client = exchange.users[user].client();
             client.connect().await.during("connect a sender")?;
-            clients.push(client);
+            let path = format!(
+                "/_matrix/client/v3/rooms/{}/send/{event_type}/{}-",
+                encode(&exchange.rooms[room].id),
+                encode(&phase.name())
+            );
+            lanes.push((room, Sender { phase: phase.clone(), client, path, user: user as u32, lane }));
         }
-        lanes.push(clients);
     }
     Ok(lanes)
 }
 
-/// Every sender with its lanes; neighbours in time are different users.
-fn start_senders(
+/// Starts all lanes; what is due goes to them in turn.
+fn start_lanes<L: Lane>(
     phase: &Arc<Phase>,
-    exchange: &Exchange,
     plan: &Plan,
-    clients: Vec<Vec<Client>>,
+    lanes: Vec<(usize, L)>,
     started: Instant,
 ) -> Vec<(usize, tokio::task::JoinHandle<Sent>)> {
-    let pairs = senders_of(exchange);
     let mut tasks = Vec::new();
-    let mut lanes = Vec::new();
+    let mut schedules = Vec::new();
     let until = started + plan.length;
-    let event_type = if exchange.encryption.is_some() { "m.room.encrypted" } else { "m.room.message" };
-    for (lane, clients) in clients.into_iter().enumerate() {
-        for ((room, user), client) in pairs.iter().zip(clients) {
-            let path = format!(
-                "/_matrix/client/v3/rooms/{}/send/{event_type}/{}-",
-                encode(&exchange.rooms[*room].id),
-                encode(&phase.tag.trim().replace(' ', "-"))
-            );
-            let (user, lane) = (*user as u32, lane as u32);
-            let sender = Sender { phase: phase.clone(), client, path, user, lane };
-            let due = matches!(plan.pace, Pace::Rate(_)).then(|| {
-                // Holds at most the messages of the whole plan.
-                let (lane, due) = mpsc::unbounded_channel();
-                lanes.push(lane);
-                due
-            });
-            tasks.push((*room, tokio::spawn(sender.run(due, until))));
-        }
+    for (room, lane) in lanes {
+        let due = matches!(plan.pace, Pace::Rate(_)).then(|| {
+            // Holds at most the messages of the whole plan.
+            let (schedule, due) = mpsc::unbounded_channel();
+            schedules.push(schedule);
+            due
+        });
+        tasks.push((room, tokio::spawn(run_lane(phase.clone(), lane, due, until))));
     }
     if let Pace::Rate(rate) = plan.pace {
         let count = due_messages(plan);
         let step = Duration::from_secs_f64(1.0 / rate);
-        std::thread::spawn(move || keep_time(started, step, count, &lanes));
+        std::thread::spawn(move || keep_time(started, step, count, &schedules));
     }
     tasks
 }
@@ -386,43 +434,48 @@ struct Sender {
     lane: u32,
 }
 
-impl Sender {
-    /// Sends when told to until nobody tells any more, or without pause until the end.
-    async fn run(mut self, mut due: Option<mpsc::UnboundedReceiver<Instant>>, until: Instant) -> Sent {
-        let mut sent = Sent::default();
-        let mut errors_in_a_row = 0;
-        for number in 0_u32.. {
-            let (scheduled, latest) = match &mut due {
-                Some(due) => match due.recv().await {
-                    Some(scheduled) => (scheduled, until + OVERRUN_LIMIT),
-                    None => break,
-                },
-                None => (Instant::now(), until),
-            };
-            if Instant::now() >= latest {
-                break;
+/// Sends when told to until nobody tells any more, or without pause until the end.
+async fn run_lane(
+    phase: Arc<Phase>,
+    mut lane: impl Lane,
+    mut due: Option<mpsc::UnboundedReceiver<Instant>>,
+    until: Instant,
+) -> Sent {
+    let mut sent = Sent::default();
+    let mut errors_in_a_row = 0;
+    for number in 0_u32.. {
+        let (scheduled, latest) = match &mut due {
+            Some(due) => match due.recv().await {
+                Some(scheduled) => (scheduled, until + OVERRUN_LIMIT),
+                None => break,
+            },
+            None => (Instant::now(), until),
+        };
+        if Instant::now() >= latest {
+            break;
+        }
+        let started = Instant::now();
+        match lane.send(number, scheduled).await {
+            Ok(id) => {
+                errors_in_a_row = 0;
+                sent.ids.push(id);
+                sent.ack_us.push(clamp_us(started.elapsed()));
+                sent.late_us.push(clamp_us(started.saturating_duration_since(scheduled)));
             }
-            let started = Instant::now();
-            match self.send(number, scheduled).await {
-                Ok(id) => {
-                    errors_in_a_row = 0;
-                    sent.ids.push(id);
-                    sent.ack_us.push(clamp_us(started.elapsed()));
-                    sent.late_us.push(clamp_us(started.saturating_duration_since(scheduled)));
+            Err(error) => {
+                phase.errors.note("send", &error);
+                errors_in_a_row += 1;
+                if errors_in_a_row >= MAX_ERRORS_IN_A_ROW {
+                    break;
                 }
-                Err(error) => {
-                    self.phase.errors.note("send", &error);
-                    errors_in_a_row += 1;
-                    if errors_in_a_row >= MAX_ERRORS_IN_A_ROW {
-                        break;
-                    }
-                    tokio::time::sleep(ERROR_PAUSE).await;
-                }
+                tokio::time::sleep(ERROR_PAUSE).await;
             }
         }
-        sent
     }
+    sent
+}
 
+impl Lane for Sender {
     async fn send(&mut self, number: u32, scheduled: Instant) -> Result<u64, CallError> {
         #[derive(Deserialize)]
         struct Acknowledged<'a> {
@@ -430,12 +483,9 @@ impl Sender {
             event_id: Cow<'a, str>,
         }
         let (user, lane) = (self.user, self.lane);
-        let at = scheduled.saturating_duration_since(self.phase.epoch).as_micros();
         let path = format!("{}{user}.{lane}.{number}", self.path);
-        let body = format!(
-            r#"{{"msgtype":"m.text","body":"{}{user} {lane} {number} {at} we meet at the bridge, at nine"}}"#,
-            self.phase.tag
-        );
+        let text = self.phase.text((user, lane, number), scheduled);
+        let body = format!(r#"{{"msgtype":"m.text","body":"{text}"}}"#);
         let body = match &self.phase.encryption {
             Some(encryption) => encryption.seal(user as usize, &mut self.client, &body).await?,
             None => body,
@@ -549,24 +599,36 @@ impl Received {
         for (room_id, room) in sync.rooms.join {
             for event in &room.timeline.events {
                 let Some((origin, scheduled_us)) = phase.read(user, event) else { continue };
-                if self.seen.insert(short_id(&event.event_id), origin).is_some() {
-                    self.duplicated += 1;
-                    continue;
-                }
-                phase.arrived.fetch_add(1, Relaxed);
-                if origin.0 != user {
-                    phase.delivered.fetch_add(1, Relaxed);
-                    // A message has arrived when it can be read.
-                    let arrived_us = if phase.encryption.is_some() { phase.now_us() } else { arrived_us };
-                    let delay = arrived_us.saturating_sub(scheduled_us);
-                    self.latency_us.push(u32::try_from(delay).unwrap_or(u32::MAX));
-                }
+                // A message has arrived when it can be read.
+                let arrived_us = if phase.encryption.is_some() { phase.now_us() } else { arrived_us };
+                self.enter(phase, user, short_id(&event.event_id), (origin, scheduled_us), arrived_us);
             }
             if let (true, Some(token)) = (room.timeline.limited, room.timeline.prev_batch) {
                 self.gaps.push((room_id, token));
             }
         }
         Ok(sync.next_batch.into_owned())
+    }
+
+    /// Enters a message with its id, origin and scheduled time that arrived at this user.
+    pub(crate) fn enter(
+        &mut self,
+        phase: &Phase,
+        user: u32,
+        id: u64,
+        (origin, scheduled_us): (Origin, u64),
+        arrived_us: u64,
+    ) {
+        if self.seen.insert(id, origin).is_some() {
+            self.duplicated += 1;
+            return;
+        }
+        phase.arrived.fetch_add(1, Relaxed);
+        if origin.0 != user {
+            phase.delivered.fetch_add(1, Relaxed);
+            let delay = arrived_us.saturating_sub(scheduled_us);
+            self.latency_us.push(u32::try_from(delay).unwrap_or(u32::MAX));
+        }
     }
 
     /// Reads back from every gap until a page brings nothing new, and returns how many messages that brought.
@@ -639,9 +701,14 @@ async fn close_gaps(
 }
 
 /// Holds what was acknowledged against what arrived.
-fn compare(exchange: &Exchange, sent_by_room: &[Vec<u64>], records: Vec<Received>, outcome: &mut Outcome) {
+pub(crate) fn compare(
+    rooms: &[ExchangeRoom],
+    sent_by_room: &[Vec<u64>],
+    records: Vec<Received>,
+    outcome: &mut Outcome,
+) {
     outcome.unchecked = records.iter().filter(|record| !record.gaps.is_empty()).count() as u64;
-    for (room, sent) in exchange.rooms.iter().zip(sent_by_room) {
+    for (room, sent) in rooms.iter().zip(sent_by_room) {
         for member in room.members.iter().filter(|member| records[**member].gaps.is_empty()) {
             let seen = &records[*member].seen;
             outcome.missing += sent.iter().filter(|id| !seen.contains_key(id)).count() as u64;
@@ -658,6 +725,7 @@ fn compare(exchange: &Exchange, sent_by_room: &[Vec<u64>], records: Vec<Received
         outcome.latency_us.extend(record.latency_us);
         outcome.syncs += record.syncs;
     }
+    outcome.latency_us.sort_unstable();
 }
 
 /// The value below which this part of the sorted samples lies; 0 if there are none.

@@ -7,6 +7,7 @@ mod client;
 mod encryption;
 mod load;
 mod olm;
+mod peers;
 mod report;
 mod scenarios;
 mod server;
@@ -24,6 +25,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     client::Platform,
+    peers::PeersArgs,
     report::Report,
     scenarios::{LONG, NAMES},
     server::{Server, disk_sync_us, raise_open_files},
@@ -42,6 +44,8 @@ struct Cli {
 enum Command {
     /// Run the scenarios.
     Run(RunArgs),
+    /// Run the same load on Linkspan and on other servers, one after the other.
+    Peers(PeersArgs),
     /// List the scenarios.
     List,
 }
@@ -54,9 +58,10 @@ struct RunArgs {
     /// A platform of a running server, repeated for each: its server name and where it is reached.
     #[arg(long, value_name = "NAME=http://HOST:PORT", value_parser = Platform::parse)]
     server: Vec<Platform>,
-    /// The running server's process, to measure its processor time and memory.
+    /// A process of the running server, to measure its processor time and memory with its children's; may be
+    /// repeated.
     #[arg(long, conflicts_with = "linkspan")]
-    pid: Option<u32>,
+    pid: Vec<u32>,
     /// Write a page in Markdown as well.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -79,13 +84,7 @@ struct RunArgs {
 }
 
 fn main() -> ExitCode {
-    let args = match Cli::parse().command {
-        Command::List => {
-            NAMES.iter().for_each(|name| println!("{name}"));
-            return ExitCode::SUCCESS;
-        }
-        Command::Run(args) => args,
-    };
+    let command = Cli::parse().command;
     // The server inherits the limit, and needs a file for each idle client as we do.
     raise_open_files();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -95,9 +94,19 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let work = async {
+        match command {
+            Command::List => {
+                NAMES.iter().for_each(|name| println!("{name}"));
+                ExitCode::SUCCESS
+            }
+            Command::Run(args) => run(args).await,
+            Command::Peers(args) => peers::run(args).await,
+        }
+    };
     runtime.block_on(async {
         tokio::select! {
-            code = run(args) => code,
+            code = work => code,
             // Dropping the run ends the server it started.
             () = told_to_stop() => ExitCode::from(130),
         }
@@ -199,10 +208,13 @@ async fn prepare(args: RunArgs) -> Result<(Bench, Report), BenchError> {
             (None, platforms)
         }
     };
+    Ok((Bench::new(platforms, server, args.pid, settings, run_name()), report))
+}
+
+/// Short, and different for runs against the same server.
+fn run_name() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    // Short, and different for runs against the same server.
-    let run = format!("b{:x}p{:x}", now.as_secs(), std::process::id());
-    Ok((Bench::new(platforms, server, args.pid, settings, run), report))
+    format!("b{:x}p{:x}", now.as_secs(), std::process::id())
 }
 
 /// The program's name and, if the path tells it, its build profile.

@@ -4,7 +4,8 @@ use std::{fs, process::Command, time::Duration, time::SystemTime, time::UNIX_EPO
 
 use crate::server::Usage;
 
-const MIB: u64 = 1024 * 1024;
+/// Bytes of a MiB.
+pub(crate) const MIB: u64 = 1024 * 1024;
 
 /// One figure.
 #[derive(Debug, Clone)]
@@ -165,11 +166,16 @@ impl Report {
 
     /// The page for the documentation.
     pub(crate) fn markdown(&self) -> String {
-        let mut page =
-            String::from("# Benchmarks\n\nWritten by `make bench` (the crate `bench/`); do not edit.\n\n");
-        for (name, value) in self.circumstances() {
+        let mut page = String::from("# Benchmarks\n\n");
+        page.push_str(&fill(
+            "Written by `make bench` (the crate `bench/`); do not edit. The same load on other servers: \
+             [peers](benchmarks-peers.md).",
+        ));
+        page.push('\n');
+        for (name, value) in circumstances(self.disk_sync_us) {
             page.push_str(&format!("- {name}: {value}\n"));
         }
+        page.push_str(&format!("- under load: {}\n", self.subject));
         if self.quick {
             page.push_str(
                 "\n**A quick run with small counts: its figures say nothing about the targets.**\n",
@@ -194,21 +200,19 @@ impl Report {
         }
         page
     }
+}
 
-    fn circumstances(&self) -> Vec<(&'static str, String)> {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let mut all = vec![("date", date(since_epoch.as_secs())), ("machine", machine())];
-        if let Some(micros) = self.disk_sync_us {
-            all.push((
-                "one disk sync of 4 KiB where the data lies, median",
-                format!("{} µs", grouped(micros)),
-            ));
-        }
-        all.push(("commit", commit().unwrap_or_else(|| "unknown".to_owned())));
-        all.push(("under load", self.subject.clone()));
-        all.push(("load generator", format!("linkspan-bench, {} build", profile())));
-        all
+/// When, where and on what a run was made.
+pub(crate) fn circumstances(disk_sync_us: Option<u64>) -> Vec<(&'static str, String)> {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let mut all = vec![("date", date(since_epoch.as_secs())), ("machine", machine())];
+    if let Some(micros) = disk_sync_us {
+        let name = "one disk sync of 4 KiB where the data lies, median";
+        all.push((name, format!("{} µs", grouped(micros))));
     }
+    all.push(("commit", commit().unwrap_or_else(|| "unknown".to_owned())));
+    all.push(("load generator", format!("linkspan-bench, {} build", profile())));
+    all
 }
 
 fn finding_cells(name: &str, finding: &Finding, quick: bool) -> Vec<[String; 7]> {
@@ -253,7 +257,7 @@ pub(crate) fn terminal(name: &str, finding: &Finding, quick: bool) -> String {
 }
 
 /// A paragraph broken into lines.
-fn fill(text: &str) -> String {
+pub(crate) fn fill(text: &str) -> String {
     let mut lines = String::new();
     let mut width = 0;
     for word in text.split_whitespace() {

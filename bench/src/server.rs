@@ -3,6 +3,7 @@
 //! It only ever ends the child that it started itself.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{self, Write},
     net::{SocketAddr, TcpListener},
@@ -167,7 +168,7 @@ fn spawn(program: &Path, folder: &Path) -> io::Result<Child> {
 }
 
 /// Addresses nobody listens on at this moment; all are held until the last is found, so they differ.
-fn free_addresses(count: usize) -> io::Result<Vec<SocketAddr>> {
+pub(crate) fn free_addresses(count: usize) -> io::Result<Vec<SocketAddr>> {
     let held = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<io::Result<Vec<_>>>()?;
     held.iter().map(TcpListener::local_addr).collect()
 }
@@ -206,14 +207,10 @@ pub(crate) struct Usage {
 
 /// Reads `/proc/PID`; nothing if there is no such process.
 pub(crate) fn usage(pid: u32) -> Option<Usage> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the program's name in brackets and may itself hold spaces and brackets.
-    let fields: Vec<&str> = stat.get(stat.rfind(')')? + 1..)?.split_whitespace().collect();
-    let ticks = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
-    let pages = fields.get(21)?.parse::<u64>().ok()?;
+    let ticks = stat_field(pid, USER)? + stat_field(pid, SYSTEM)?;
     Some(Usage {
         cpu_ms: ticks * 1000 / rustix::param::clock_ticks_per_second().max(1),
-        rss_bytes: pages * rustix::param::page_size() as u64,
+        rss_bytes: stat_field(pid, PAGES)? * rustix::param::page_size() as u64,
     })
 }
 
@@ -243,6 +240,64 @@ pub(crate) fn written_bytes(pid: u32) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("write_bytes:"))?.trim().parse().ok()
 }
 
+/// What these processes and all that come from them have used so far; nothing if one of them is gone. Memory
+/// that processes share is counted once, where the system tells how much it is.
+pub(crate) fn usage_of_trees(roots: &[u32]) -> Option<Usage> {
+    let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for entry in fs::read_dir("/proc").ok()?.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        // It may have ended just now.
+        let Some(parent) = stat_field(pid, PARENT) else { continue };
+        children.entry(parent as u32).or_default().push(pid);
+    }
+    let mut total = Usage::default();
+    let mut left = roots.to_vec();
+    while let Some(pid) = left.pop() {
+        let Some(own) = usage(pid) else {
+            if roots.contains(&pid) {
+                return None;
+            }
+            continue;
+        };
+        // Children that have ended are part of what their parent used.
+        let ended = stat_field(pid, ENDED_USER)? + stat_field(pid, ENDED_SYSTEM)?;
+        total.cpu_ms += own.cpu_ms + ended * 1000 / rustix::param::clock_ticks_per_second().max(1);
+        total.rss_bytes += share_of_memory(pid).unwrap_or(own.rss_bytes);
+        left.extend(children.remove(&pid).unwrap_or_default());
+    }
+    Some(total)
+}
+
+/// Fields of `/proc/PID/stat` behind the program's name.
+const PARENT: usize = 1;
+const USER: usize = 11;
+const SYSTEM: usize = 12;
+const ENDED_USER: usize = 13;
+const ENDED_SYSTEM: usize = 14;
+const PAGES: usize = 21;
+
+fn stat_field(pid: u32, field: usize) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the program's name in brackets and may itself hold spaces and brackets.
+    stat.get(stat.rfind(')')? + 1..)?.split_whitespace().nth(field)?.parse().ok()
+}
+
+/// Processor time of everything on this machine since it started, in milliseconds, with what its host took.
+pub(crate) fn machine_cpu_ms() -> Option<u64> {
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let fields: Vec<u64> =
+        stat.lines().next()?.split_whitespace().skip(1).map_while(|f| f.parse().ok()).collect();
+    // user, nice, system, (idle, iowait,) irq, softirq, steal
+    let busy = fields.iter().take(8).enumerate().filter(|(index, _)| !matches!(index, 3 | 4));
+    Some(busy.map(|(_, ticks)| ticks).sum::<u64>() * 1000 / rustix::param::clock_ticks_per_second().max(1))
+}
+
+fn share_of_memory(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
+}
+
 /// The median time of a small write made durable in `folder`, in microseconds: what one disk sync costs here.
 pub(crate) fn disk_sync_us(folder: &Path) -> io::Result<u64> {
     let mut file = tempfile::tempfile_in(folder)?;
@@ -268,4 +323,27 @@ pub(crate) fn raise_open_files() -> u64 {
         let _ = setrlimit(Resource::Nofile, limit);
     }
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_tree_has_the_memory_of_its_children_and_is_gone_with_its_root() {
+        let mut shell =
+            Command::new("sh").args(["-c", "sleep 60 & echo; wait"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = [0];
+        io::Read::read_exact(shell.stdout.as_mut().unwrap(), &mut line).unwrap();
+        let alone = share_of_memory(shell.id()).unwrap();
+        let tree = usage_of_trees(&[shell.id()]).unwrap();
+        assert!(tree.rss_bytes > alone, "{} and {alone}", tree.rss_bytes);
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", shell.id())).unwrap();
+        let child = children.trim().parse().ok().and_then(rustix::process::Pid::from_raw).unwrap();
+        rustix::process::kill_process(child, rustix::process::Signal::TERM).unwrap();
+        shell.wait().unwrap();
+        assert!(usage_of_trees(&[shell.id()]).is_none());
+    }
 }

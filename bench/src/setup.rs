@@ -15,7 +15,7 @@ use crate::{
     client::{CALL_LIMIT, CallError, Client, ErrorCount, Platform, encode},
     load::Exchange,
     scenarios::{CrowdedRooms, FilledRooms},
-    server::{Server, ServerError, Usage, thread_time_us, usage},
+    server::{Server, ServerError, Usage, thread_time_us, usage, usage_of_trees},
 };
 
 /// Registrations that run at the same time: passwords are slow to hash by design.
@@ -101,7 +101,7 @@ impl User {
 
 /// One run against one set of platforms.
 pub(crate) struct Bench {
-    /// The platforms under load; at least one.
+    /// The platforms under load; none if it is not a Matrix server.
     pub(crate) platforms: Vec<Arc<Platform>>,
     /// Set if we started the server.
     pub(crate) server: Option<Server>,
@@ -119,7 +119,7 @@ pub(crate) struct Bench {
     pub(crate) many_rooms: Option<Arc<FilledRooms>>,
     /// Rooms with many members, made once.
     pub(crate) crowded_rooms: Option<Arc<CrowdedRooms>>,
-    pid: Option<u32>,
+    processes: Vec<u32>,
     run: String,
     names: u32,
     users: Vec<User>,
@@ -130,7 +130,7 @@ impl Bench {
     pub(crate) fn new(
         platforms: Vec<Arc<Platform>>,
         server: Option<Server>,
-        pid: Option<u32>,
+        processes: Vec<u32>,
         settings: Settings,
         run: String,
     ) -> Self {
@@ -144,7 +144,7 @@ impl Bench {
             pairs: None,
             many_rooms: None,
             crowded_rooms: None,
-            pid,
+            processes,
             run,
             names: 0,
             users: Vec::new(),
@@ -157,19 +157,24 @@ impl Bench {
         let Some(server) = &self.server else { return Ok(None) };
         let server = server.start_another().await?;
         let platforms = server.platforms().to_vec();
-        let mut bench = Self::new(platforms, Some(server), None, self.settings.clone(), self.run.clone());
+        let mut bench =
+            Self::new(platforms, Some(server), Vec::new(), self.settings.clone(), self.run.clone());
         bench.errors = self.errors.clone();
         Ok(Some(bench))
     }
 
     /// The server's process, if it is known.
     pub(crate) fn pid(&self) -> Option<u32> {
-        self.server.as_ref().map(Server::pid).or(self.pid)
+        self.server.as_ref().map(Server::pid).or(self.processes.first().copied())
     }
 
-    /// What the server has used so far, if its process is known.
+    /// What the server has used so far, if its processes are known.
     pub(crate) fn usage(&self) -> Option<Usage> {
-        usage(self.pid()?)
+        match &self.server {
+            Some(server) => usage(server.pid()),
+            None if self.processes.is_empty() => None,
+            None => usage_of_trees(&self.processes),
+        }
     }
 
     /// Does some work while nothing else goes on, and tells the processor time that it took the server, in

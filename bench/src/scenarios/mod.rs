@@ -31,7 +31,7 @@ use crate::{
     client::Client,
     load::{Exchange, ExchangeRoom, Outcome, Pace, Plan, exchange, percentile},
     report::{Finding, Measure, Row, grouped, ms},
-    setup::{Bench, BenchError, SETUP_WIDTH, User, create_room, join_room, send_text, spread},
+    setup::{Bench, BenchError, SETUP_WIDTH, Settings, User, create_room, join_room, send_text, spread},
 };
 
 /// Names of all scenarios, in order.
@@ -100,10 +100,20 @@ async fn pairs(bench: &mut Bench) -> Result<Arc<Exchange>, BenchError> {
     if let Some(pairs) = &bench.pairs {
         return Ok(pairs.clone());
     }
-    let users = bench.users(bench.settings.count(40, 8)).await?;
-    let pairs = Arc::new(meet_in_pairs(users, json!([])).await?);
+    let pairs = Arc::new(new_pairs(bench).await?);
     bench.pairs = Some(pairs.clone());
     Ok(pairs)
+}
+
+/// The first users of the run in rooms of two.
+pub(crate) async fn new_pairs(bench: &mut Bench) -> Result<Exchange, BenchError> {
+    let users = bench.users(people_in_pairs(&bench.settings)).await?;
+    meet_in_pairs(users, json!([])).await
+}
+
+/// How many people write to each other in pairs.
+pub(crate) fn people_in_pairs(settings: &Settings) -> usize {
+    settings.count(40, 8)
 }
 
 /// Has every two neighbours meet in a room of their own, which begins with this state.
@@ -325,7 +335,7 @@ fn notes_of(outcome: &Outcome) -> Vec<String> {
 }
 
 /// Messages per second of the load.
-fn per_second(count: u64, outcome: &Outcome) -> f64 {
+pub(crate) fn per_second(count: u64, outcome: &Outcome) -> f64 {
     count as f64 / outcome.elapsed.as_secs_f64().max(0.001)
 }
 
