@@ -211,6 +211,8 @@ impl Backend for Tree {
             }
         }
         batch.commit().map_err(|error| error.to_string())?;
+        // Heads last: who sees a new one sees what it stands for.
+        kept.sort_by_key(|(table, ..)| *table == RoomHeads::ID);
         for (table, key, value) in kept {
             self.rows.change(table, &key, value.map(RawBytes));
         }

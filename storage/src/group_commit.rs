@@ -166,7 +166,10 @@ impl GroupCommit {
 impl Drop for GroupCommit {
     fn drop(&mut self) {
         self.queue.lock().take();
-        if let Some(thread) = self.thread.lock().take() {
+        // A listener may hold the last handle on the store: then this is that thread, which ends by itself.
+        if let Some(thread) = self.thread.lock().take()
+            && thread.thread().id() != thread::current().id()
+        {
             let _ = thread.join();
         }
     }

@@ -90,7 +90,8 @@ impl RowCache {
         match self.0.get_value_or_guard(&row_key, Some(Duration::ZERO)) {
             GuardResult::Value(value) => Ok(value),
             GuardResult::Guard(guard) => {
-                let value = read()?;
+                // What is read may be a part of a block, all of which it would keep in memory.
+                let value = read()?.map(|value| RawBytes::from(&*value));
                 // Refused if the row was changed since the guard was made.
                 let _ = guard.insert(value.clone());
                 Ok(value)
@@ -102,6 +103,8 @@ impl RowCache {
 
     /// A commit has changed a row; it is on disk.
     pub(crate) fn change(&self, table: TableId, key: &[u8], value: Option<RawBytes>) {
+        // What somebody is just reading is not kept, even if the new value is too large to take its place.
+        self.0.remove(&RowKeyRef { table, key });
         self.0.insert(RowKey { table, key: key.into() }, value);
     }
 }
@@ -140,6 +143,14 @@ mod tests {
         });
         assert_eq!(read, value("old"));
         assert_eq!(get(&cache, || unreachable!("it is kept")), value("new"));
+        let cache = RowCache::new();
+        let huge = "x".repeat(CACHE_BYTES as usize);
+        let read = get(&cache, || {
+            cache.change(RoomHeads::ID, KEY, value(&huge));
+            value("old")
+        });
+        assert_eq!(read, value("old"));
+        assert_eq!(get(&cache, || value("read again")), value("read again"), "it is too large to be kept");
         // Nor does a reader who is still reading keep others from it.
         let cache = RowCache::new();
         get(&cache, || {

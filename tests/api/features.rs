@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use http::Method;
+use axum::body::Body;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 use crate::network::{Answer, Client, INSTAGRAM, MESSENGER, Network, each, encoded, list, text};
@@ -402,4 +404,32 @@ async fn who_answers_for_a_platform_is_told() {
     let page = r#"support.support_page = "https://help.example/""#;
     let network = Network::with_settings_of(MESSENGER, page).await;
     assert_eq!(ask(&network, MESSENGER).await.ok(), json!({ "support_page": "https://help.example/" }));
+}
+
+/// <https://spec.matrix.org/v1.19/client-server-api/#web-browser-clients>
+#[tokio::test]
+async fn browsers_may_ask_from_elsewhere_and_for_heads() {
+    let network = Network::open().await;
+    let ask = async |method: Method, path: &str| {
+        let request = Request::builder().method(method).uri(path).header(header::HOST, INSTAGRAM);
+        network.api.answer(request.body(Body::empty()).expect("a request")).await
+    };
+    let versions = "/_matrix/client/versions";
+    for path in [versions, "/_matrix/client/v3/rooms/!a%2Fb:c/send/x/1", "/_matrix/nothing"] {
+        let answer = ask(Method::OPTIONS, path).await;
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT, "{path}");
+        assert_eq!(answer.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+    }
+    assert_eq!(ask(Method::HEAD, versions).await.status(), StatusCode::OK);
+    for (method, path, status) in [
+        (Method::DELETE, versions, StatusCode::METHOD_NOT_ALLOWED),
+        (Method::GET, "/_matrix/nothing", StatusCode::NOT_FOUND),
+    ] {
+        let answer = ask(method, path).await;
+        assert_eq!(answer.status(), status, "{path}");
+        assert_eq!(answer.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+        let body = answer.into_body().collect().await.expect("a body").to_bytes();
+        let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!(body["errcode"], "M_UNRECOGNIZED");
+    }
 }

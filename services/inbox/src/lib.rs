@@ -103,9 +103,9 @@ impl Inbox {
             Notice::BigRooms(_) => {}
             Notice::Device(user_id, _) => self.wake(user_id),
             Notice::Room(room_id) => {
-                if let Some(watchers) = self.shared.watchers.get(room_id) {
-                    watchers.iter().for_each(|user_id| self.wake(user_id));
-                }
+                // Nobody is woken with the list locked: whoever watches anew waits for it.
+                let watchers = self.shared.watchers.get(room_id).map(|watchers| watchers.clone());
+                watchers.iter().flatten().for_each(|user_id| self.wake(user_id));
             }
         }
     }

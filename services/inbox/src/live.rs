@@ -139,7 +139,10 @@ impl Inbox {
         for room_id in rooms {
             if !state.watched.contains(room_id) {
                 state.watched.push(room_id.clone());
-                self.shared.watchers.entry(room_id.clone()).or_default().push(user_id.clone());
+                let mut watchers = self.shared.watchers.entry(room_id.clone()).or_default();
+                if !watchers.contains(user_id) {
+                    watchers.push(user_id.clone());
+                }
             }
         }
     }
@@ -169,17 +172,23 @@ impl Inbox {
         let now = Instant::now();
         let mut left = Vec::new();
         self.shared.live.retain(|user_id, live| {
-            // A waiter holds the other reference.
+            // A waiter holds the other reference. So does whoever has the state locked: nobody is waited for here,
+            // where all who look for a user would have to wait too.
+            if Arc::strong_count(live) > 1 {
+                return true;
+            }
             let state = live.state.lock();
-            let idle = Arc::strong_count(live) == 1
-                && state.last_seen.is_none_or(|seen| now.duration_since(seen) > LINGER);
+            let idle = state.last_seen.is_none_or(|seen| now.duration_since(seen) > LINGER);
             if idle {
                 left.extend(state.watched.iter().map(|room_id| (room_id.clone(), user_id.clone())));
             }
             !idle
         });
         for (room_id, user_id) in left {
-            if let Some(mut watchers) = self.shared.watchers.get_mut(&room_id) {
+            if let Some(mut watchers) = self.shared.watchers.get_mut(&room_id)
+                // Who is back by now watches, or will.
+                && !self.shared.live.contains_key(&user_id)
+            {
                 watchers.retain(|watcher| *watcher != user_id);
             }
         }

@@ -13,6 +13,9 @@ use crate::{Push, Recipient, Result, RoomContext};
 /// How many changes of a profile are looked through for the event by which a user joined.
 const MAX_PROFILE_CHANGES: usize = 50;
 
+/// Threads of a room whose marks are kept; of somebody who reads more, they are read each time.
+const MAX_KEPT_THREADS: usize = 64;
+
 /// What rules want to know of a room as it is now.
 #[derive(Clone, Debug)]
 pub(crate) struct RoomFacts {
@@ -42,6 +45,11 @@ pub(crate) struct ReadMarks {
 }
 
 impl ReadMarks {
+    /// Whether they are worth keeping in memory.
+    pub(crate) fn are_few(&self) -> bool {
+        self.threads.len() <= MAX_KEPT_THREADS
+    }
+
     fn of_receipts(receipts: Vec<Receipt>) -> Self {
         let mut marks = Self::default();
         for receipt in receipts {

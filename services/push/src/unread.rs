@@ -299,7 +299,7 @@ impl Push {
             *slot = Some(self.start_counting(user_id, room_id, &marks, head).await?);
         }
         let counting = slot.as_mut().expect("was just set");
-        counting.marks = Some((until, marks.clone()));
+        counting.marks = marks.are_few().then(|| (until, marks.clone()));
         if counting.counted_to < head.seq
             || counting.lines().any(|(thread, line)| line.is_cut_by(marks.of(thread)))
         {

@@ -623,7 +623,7 @@ impl Append {
             key,
         };
         self.writes.put::<Relations>(&relation_key, &record);
-        self.changing.push(self.room.relations.change(self.rooms.store()));
+        self.changing.push(self.room.unchanged.relations.change(self.rooms.store()));
         Ok(())
     }
 
@@ -708,7 +708,7 @@ impl Append {
             self.threads.insert(parent.clone(), thread);
         }
         let room_id = self.room.id.clone();
-        self.changing.push(self.room.relations.change(self.rooms.store()));
+        self.changing.push(self.room.unchanged.relations.change(self.rooms.store()));
         self.writes.delete::<Relations>(&RelationKey { room_id, parent, rel_type, seq: target.seq });
         Ok(())
     }
@@ -773,7 +773,7 @@ impl Append {
     /// The rows to write, those of the head included.
     fn finish_writes(&mut self) -> WriteSet {
         if !self.state.is_empty() {
-            self.changing.push(self.room.state.change(self.rooms.store()));
+            self.changing.push(self.room.unchanged.state.change(self.rooms.store()));
         }
         let key = RoomKey { room_id: self.room.id.clone() };
         match &self.writer.stored_head {
@@ -848,6 +848,7 @@ struct Queued {
 impl Queued {
     /// It is not on disk. The room in memory is ahead of the disk: the next who asks loads it anew.
     fn fail(self) {
+        self.rooms.shared.disowned.insert(self.room.id.clone(), self.room.unchanged.clone());
         self.rooms.disown(&self.room);
     }
 

@@ -20,6 +20,7 @@ use ruma::{
 use crate::{
     Result, Room, Rooms, RoomsError,
     append::{Append, object, text},
+    unchanged::RoomUnchanged,
 };
 
 /// Invitations in one request.
@@ -203,8 +204,8 @@ impl Rooms {
             room_type,
             big: false,
         };
-        let (nobody, now) = (Some(Arc::default()), self.store().position());
-        Ok(Arc::new(Room::new(event.room_id, version, rules, record, None, nobody, now)))
+        let (nobody, unchanged) = (Some(Arc::default()), RoomUnchanged::new(self.store().position()));
+        Ok(Arc::new(Room::new(event.room_id, version, rules, record, None, nobody, unchanged)))
     }
 
     async fn stage_first_events(

@@ -185,6 +185,8 @@ struct Shared {
     inbox: Inbox,
     /// Rooms that are, or were lately, used.
     live: DashMap<OwnedRoomId, Arc<Room>>,
+    /// What was known of rooms whose commit failed, and which were taken out of use for it.
+    disowned: DashMap<OwnedRoomId, unchanged::RoomUnchanged>,
     events: events::EventCache,
     deltas: state::DeltaCache,
     delays: delayed_events::Delays,
@@ -206,6 +208,7 @@ impl Rooms {
             directory,
             inbox,
             live: DashMap::new(),
+            disowned: DashMap::new(),
             events: events::new_cache(),
             deltas: state::new_cache(),
             delays: delayed_events::Delays::new(),

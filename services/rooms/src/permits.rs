@@ -1,5 +1,5 @@
 //! Who was found to be allowed to send which messages. Whether a message is allowed depends on its sender, its
-//! type and the state, and not on what it says: as long as the state stays, one answer is good for all.
+//! type and the state, and for most types not on what it says: as long as the state stays, one answer is good for all.
 //! <https://spec.matrix.org/v1.19/rooms/v12/#authorization-rules>
 
 use std::collections::HashMap;
@@ -10,7 +10,8 @@ use ruma::{OwnedEventId, OwnedUserId, events::TimelineEventType};
 /// How many answers a room in use keeps.
 const MAX_PERMITS: usize = 1_000;
 
-/// A message of a type by a sender. There is none of what its content has a say in: state, redactions.
+/// A message of a type by a sender. There is none of what its content has a say in: state, redactions, and types of
+/// state, which the rules look into even where an event has no state key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Asked {
     sender: OwnedUserId,
@@ -19,9 +20,15 @@ pub(crate) struct Asked {
 
 impl Asked {
     pub(crate) fn of(sender: &OwnedUserId, draft: &Draft) -> Option<Self> {
-        let is_message = draft.state_key.is_none()
-            && draft.redacts.is_none()
-            && draft.event_type != TimelineEventType::RoomRedaction;
+        let has_rules = matches!(
+            draft.event_type,
+            TimelineEventType::RoomCreate
+                | TimelineEventType::RoomMember
+                | TimelineEventType::RoomPowerLevels
+                | TimelineEventType::RoomRedaction
+                | TimelineEventType::RoomThirdPartyInvite
+        );
+        let is_message = draft.state_key.is_none() && draft.redacts.is_none() && !has_rules;
         is_message.then(|| Self { sender: sender.clone(), event_type: draft.event_type.clone() })
     }
 }

@@ -99,7 +99,7 @@ impl Rooms {
             thread: thread.to_owned(),
         };
         let receipt = ReceiptRecord { event_id: event_id.clone(), seq, ts: now_ts };
-        let _changing = room.receipts.change(self.store());
+        let _changing = room.unchanged.receipts.change(self.store());
         self.store()
             .update(async || {
                 let mut writes = WriteSet::new();
@@ -212,7 +212,7 @@ impl Rooms {
         since: Position,
     ) -> Result<Vec<Receipt>> {
         let range = Range::<ReceiptLog>::between((room_id, &since.next()), (room_id, &Position::PENDING));
-        if self.find_room(room_id).await?.is_some_and(|room| room.receipts.since(since)) {
+        if self.find_room(room_id).await?.is_some_and(|room| room.unchanged.receipts.since(since)) {
             return Ok(Vec::new());
         }
         let rows = self.store().range(range).await?;
@@ -271,7 +271,7 @@ impl Rooms {
 
     /// Whether it is known that no receipt of a room changed after `since`, without looking for one.
     pub fn receipts_are_unchanged(&self, room: &Room, since: Position) -> bool {
-        room.receipts.since(since)
+        room.unchanged.receipts.since(since)
     }
 
     /// A user's own receipts in a room, and up to where in the order of commits they are known to be all.
@@ -287,7 +287,7 @@ impl Rooms {
 
     /// Whether any receipt of a room changed after `since`.
     pub async fn receipts_changed_since(&self, room_id: &OwnedRoomId, since: Position) -> Result<bool> {
-        if self.find_room(room_id).await?.is_some_and(|room| room.receipts.since(since)) {
+        if self.find_room(room_id).await?.is_some_and(|room| room.unchanged.receipts.since(since)) {
             return Ok(false);
         }
         let range = Range::<ReceiptLog>::between((room_id, &since.next()), (room_id, &Position::PENDING));

@@ -141,7 +141,7 @@ impl Rooms {
         }
         // What was made here was not known to anybody before.
         let is_made_here = !event.sent_by.is_empty();
-        if is_made_here && view.room.relations.since(event.position) {
+        if is_made_here && view.room.unchanged.relations.since(event.position) {
             return Ok(None);
         }
         let range = Range::<Relations>::prefix((&view.room.id, &event.pdu.event_id)).limit(MAX_RELATIONS);

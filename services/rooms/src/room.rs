@@ -11,7 +11,7 @@ use std::{
 
 use linkspan_domain::{PowerLevels, RulesPresent, SharedPdu, StateKey as StateEntryKey, versions};
 use linkspan_storage::{
-    Position, Range, StorageError,
+    Range, StorageError,
     catalogue::{Members, RoomHeads, RoomKey, Rooms as RoomsTable},
     records::{RoomHeadRecord, RoomRecord, ThreadRecord},
 };
@@ -21,7 +21,7 @@ use ruma::{
     room_version_rules::RoomVersionRules,
 };
 
-use crate::{Result, Rooms, RoomsError, permits::Permits, unchanged::Unchanged};
+use crate::{Result, Rooms, RoomsError, permits::Permits, unchanged::RoomUnchanged};
 
 /// With more joined local members than this, a room is read instead of fanned out to.
 pub(crate) const BIG_ROOM_MEMBERS: usize = 100;
@@ -45,12 +45,7 @@ pub struct Room {
     pub(crate) local_members: RwLock<Option<Arc<Vec<OwnedUserId>>>>,
     /// The power levels, and the event that they were read from.
     pub(crate) power_levels: Mutex<Option<(SharedPdu, Arc<PowerLevels>)>>,
-    /// Of its current state.
-    pub(crate) state: Arc<Unchanged>,
-    /// Of its receipts.
-    pub(crate) receipts: Arc<Unchanged>,
-    /// Of the relations between its events.
-    pub(crate) relations: Arc<Unchanged>,
+    pub(crate) unchanged: RoomUnchanged,
     last_used: Mutex<Instant>,
 }
 
@@ -73,7 +68,6 @@ pub(crate) struct Writer {
 }
 
 impl Room {
-    /// `now`: the newest position that can be read.
     pub(crate) fn new(
         id: OwnedRoomId,
         version: RoomVersionId,
@@ -81,7 +75,7 @@ impl Room {
         record: RoomRecord,
         head: Option<RoomHeadRecord>,
         local_members: Option<Arc<Vec<OwnedUserId>>>,
-        now: Position,
+        unchanged: RoomUnchanged,
     ) -> Self {
         let writer = Writer {
             head: head.clone().unwrap_or(RoomHeadRecord {
@@ -110,9 +104,7 @@ impl Room {
             writer: Arc::new(tokio::sync::Mutex::new(writer)),
             local_members: RwLock::new(local_members),
             power_levels: Mutex::new(None),
-            state: Arc::new(Unchanged::new(now)),
-            receipts: Arc::new(Unchanged::new(now)),
-            relations: Arc::new(Unchanged::new(now)),
+            unchanged,
             last_used: Mutex::new(Instant::now()),
         }
     }
@@ -131,13 +123,15 @@ impl Rooms {
             return Ok(Some(room.clone()));
         }
         let key = RoomKey { room_id: room_id.clone() };
-        let now = self.store().position();
+        // Changes may still be on their way that began with the room as it was in memory before.
+        let disowned = self.shared.disowned.get(room_id).map(|unchanged| unchanged.clone());
+        let unchanged = disowned.unwrap_or_else(|| RoomUnchanged::new(self.store().position()));
         let Some(record) = self.store().get::<RoomsTable>(&key).await? else { return Ok(None) };
         let head = self.store().get::<RoomHeads>(&key).await?;
         let version: RoomVersionId =
             record.version.as_str().try_into().map_err(|_| damaged("room version"))?;
         let rules = versions::rules(&version).ok_or_else(|| damaged("room version"))?;
-        let room = Arc::new(Room::new(room_id.clone(), version, rules, record, head, None, now));
+        let room = Arc::new(Room::new(room_id.clone(), version, rules, record, head, None, unchanged));
         // Whoever comes first wins: there must be one writer.
         Ok(Some(self.shared.live.entry(room_id.clone()).or_insert(room).clone()))
     }

@@ -179,7 +179,7 @@ impl Rooms {
 
     /// The changes of a room's current state after a position, oldest first.
     pub async fn state_changes(&self, room_id: &OwnedRoomId, since: Position) -> Result<Vec<StateEntry>> {
-        if self.find_room(room_id).await?.is_some_and(|room| room.state.since(since)) {
+        if self.find_room(room_id).await?.is_some_and(|room| room.unchanged.state.since(since)) {
             return Ok(Vec::new());
         }
         let range = Range::<StateLog>::between((room_id, &since.next()), (room_id, &Position::PENDING));

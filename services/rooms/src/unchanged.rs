@@ -35,6 +35,25 @@ impl Unchanged {
     }
 }
 
+/// What is known of a room.
+#[derive(Clone, Debug)]
+pub(crate) struct RoomUnchanged {
+    /// Of its current state.
+    pub(crate) state: Arc<Unchanged>,
+    /// Of its receipts.
+    pub(crate) receipts: Arc<Unchanged>,
+    /// Of the relations between its events.
+    pub(crate) relations: Arc<Unchanged>,
+}
+
+impl RoomUnchanged {
+    /// Of a room that nobody is changing.
+    pub(crate) fn new(now: Position) -> Self {
+        let unchanged = || Arc::new(Unchanged::new(now));
+        Self { state: unchanged(), receipts: unchanged(), relations: unchanged() }
+    }
+}
+
 /// A change on its way to the disk.
 #[derive(Debug)]
 pub(crate) struct Changing {

@@ -294,6 +294,32 @@ async fn who_was_allowed_to_send_is_asked_again_when_the_state_is_another() {
     assert!(may_send().await);
 }
 
+/// The rules look into power levels even where they are no state.
+#[tokio::test]
+async fn a_message_that_the_rules_look_into_is_asked_about_each_time() {
+    for version in VERSIONS {
+        let world = World::new().await;
+        let alice = account(&world, ALICE).await;
+        let bob = account(&world, BOB).await;
+        let room = world.rooms.create_room(&alice, command(&version, Preset::PublicChat), 1).await;
+        let room = room.expect("a room");
+        world.rooms.join_room(&bob, &room, None, 2).await.expect("joined");
+        let levels = world.rooms.get_state_event(&bob, &room, &StateEventType::RoomPowerLevels, "").await;
+        let levels: Value = serde_json::from_str(levels.expect("levels").content.get()).expect("JSON");
+        let send = async |content: Value, txn: &str| {
+            let (device, content) = (device(), content.to_string());
+            world.rooms.send_message(&bob, &device, &room, "m.room.power_levels", &content, txn, 3).await
+        };
+        let mut raised = levels.clone();
+        raised["users"][BOB] = json!(1000);
+        let before = send(raised.clone(), "1").await;
+        let same = send(levels, "2").await;
+        let after = send(raised, "3").await;
+        assert_eq!(before.is_ok(), after.is_ok(), "{version:?}: {before:?}, {same:?}, {after:?}");
+        assert!(matches!(after, Err(RoomsError::Forbidden(_))), "{version:?}: {after:?}");
+    }
+}
+
 #[tokio::test]
 async fn nobody_becomes_a_member_by_initial_state() {
     let world = World::new().await;

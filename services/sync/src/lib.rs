@@ -29,6 +29,8 @@ pub use sliding::*;
 const MAX_TIMEOUT: Duration = Duration::from_secs(300);
 /// Users of whom it is kept whom they ignore.
 const CACHED_USERS: usize = 100_000;
+/// Longer lists are read each time.
+const MAX_KEPT_IGNORED: usize = 100;
 
 /// A sync failed.
 #[derive(Debug, thiserror::Error)]
@@ -266,7 +268,9 @@ impl Sync {
         let ignored: HashSet<_> =
             content.into_iter().flat_map(|content| content.ignored_users.into_keys()).collect();
         let ignored = Arc::new(ignored);
-        self.ignored.insert(user_id.clone(), (at, ignored.clone()));
+        if ignored.len() <= MAX_KEPT_IGNORED {
+            self.ignored.insert(user_id.clone(), (at, ignored.clone()));
+        }
         Ok(ignored)
     }
 }
