@@ -38,6 +38,14 @@ impl WriteSet {
         self.expect_raw::<T>(key, None);
     }
 
+    /// Refuse the commit unless `key` holds what was read of it.
+    pub fn expect_read<T: Table>(&mut self, key: &T::Key, read: Option<&T::Value>) {
+        match read {
+            Some(value) => self.expect::<T>(key, value),
+            None => self.expect_absent::<T>(key),
+        }
+    }
+
     fn expect_raw<T: Table>(&mut self, key: &T::Key, value: Option<Vec<u8>>) {
         let key = encode_key::<T>(key).bytes;
         self.raw.expectations.push(Expectation { table: T::ID, key, value, written_anew: written_anew::<T> });

@@ -54,23 +54,6 @@ pub struct Identity {
 pub type SignatureFailures = BTreeMap<OwnedUserId, BTreeMap<String, KeysError>>;
 
 impl Keys {
-    /// Whether publishing these keys changes an identity that the user has already, and so has to be proved.
-    async fn replaces_identity(&self, user_id: &OwnedUserId, identity: &Identity) -> Result<bool> {
-        if self.cross_signing_key(user_id, Usage::Master).await?.is_none() {
-            return Ok(false);
-        }
-        for (usage, uploaded) in identity.by_usage() {
-            let stored = self.cross_signing_key(user_id, usage).await?;
-            let uploaded = uploaded.map(SignedJson::parse).transpose()?;
-            if let Some(uploaded) = uploaded
-                && !stored.is_some_and(|stored| stored.says_the_same(&uploaded))
-            {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
     /// Publishes cross-signing keys of a user. Refuses with [`KeysError::ReplacesIdentity`] if that changes an identity
     /// that the user has already, unless the user has proved who it is.
     pub async fn upload_identity(
@@ -81,11 +64,8 @@ impl Keys {
     ) -> Result<()> {
         self.store
             .update(async || {
-                if !proved && self.replaces_identity(user_id, identity).await? {
-                    return Err(KeysError::ReplacesIdentity);
-                }
                 let mut writes = WriteSet::new();
-                let changed = self.put_identity(&mut writes, user_id, identity).await?;
+                let changed = self.put_identity(&mut writes, user_id, identity, proved).await?;
                 if changed {
                     self.tell_sharers(&mut writes, user_id).await?;
                 }
@@ -99,22 +79,33 @@ impl Keys {
         writes: &mut WriteSet,
         user_id: &OwnedUserId,
         identity: &Identity,
+        proved: bool,
     ) -> Result<bool> {
-        let master = match identity.master_key.as_deref() {
-            Some(uploaded) => SignedJson::parse(uploaded)?,
-            None => {
-                let row = identity_row(user_id, Usage::Master);
-                let stored = self.store.get::<CrossSigningKeys>(&row).await?;
-                let stored = stored.ok_or(KeysError::Missing("a master key has to come first"))?;
-                writes.expect::<CrossSigningKeys>(&row, &stored);
-                SignedJson::parse(&stored.0)?
-            }
+        let row = identity_row(user_id, Usage::Master);
+        let stored_master = self.store.get::<CrossSigningKeys>(&row).await?;
+        writes.expect_read::<CrossSigningKeys>(&row, stored_master.as_ref());
+        let master = match (identity.master_key.as_deref(), &stored_master) {
+            (Some(uploaded), _) => SignedJson::parse(uploaded)?,
+            (None, Some(stored)) => SignedJson::parse(&stored.0)?,
+            (None, None) => return Err(KeysError::Missing("a master key has to come first")),
         };
         let (master_id, master_key) = public_key(&master)?;
         let mut changed = false;
         for (usage, json) in identity.by_usage() {
             let Some(json) = json else { continue };
             let mut key = self.check_cross_signing_key(writes, user_id, usage, json).await?;
+            let row = identity_row(user_id, usage);
+            let stored = match usage {
+                Usage::Master => stored_master.clone(),
+                Usage::SelfSigning | Usage::UserSigning => self.store.get::<CrossSigningKeys>(&row).await?,
+            };
+            // Judged by the rows that the commit expects, so that of two who come at once one has to prove it.
+            if stored_master.is_some() && !proved {
+                let known = stored.as_ref().map(|Json(json)| SignedJson::parse(json)).transpose()?;
+                if !known.is_some_and(|known| known.says_the_same(&key)) {
+                    return Err(KeysError::ReplacesIdentity);
+                }
+            }
             match usage {
                 Usage::Master => self.keep_device_signatures(user_id, &mut key).await?,
                 _ => {
@@ -124,16 +115,11 @@ impl Keys {
                     });
                 }
             }
-            let row = identity_row(user_id, usage);
-            let stored = self.store.get::<CrossSigningKeys>(&row).await?;
             let new = Json(key.to_json());
             if stored.as_ref() == Some(&new) {
                 continue;
             }
-            match &stored {
-                Some(stored) => writes.expect::<CrossSigningKeys>(&row, stored),
-                None => writes.expect_absent::<CrossSigningKeys>(&row),
-            }
+            writes.expect_read::<CrossSigningKeys>(&row, stored.as_ref());
             writes.put::<CrossSigningKeys>(&row, &new);
             changed = true;
         }

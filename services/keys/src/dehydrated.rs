@@ -54,10 +54,7 @@ impl Keys {
                 self.accounts.put_dehydrated_device(&mut writes, user_id, &new, now_ts).await?;
                 self.put_upload(&mut writes, &key, upload).await?;
                 let before = self.store.get::<DehydratedDevices>(&row).await?;
-                match &before {
-                    Some(before) => writes.expect::<DehydratedDevices>(&row, before),
-                    None => writes.expect_absent::<DehydratedDevices>(&row),
-                }
+                writes.expect_read::<DehydratedDevices>(&row, before.as_ref());
                 writes.put::<DehydratedDevices>(&row, &record);
                 Ok::<_, KeysError>((writes, before))
             })

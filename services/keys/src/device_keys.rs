@@ -37,10 +37,7 @@ impl Keys {
         if let Some(before) = &before {
             check_same_identity(before, &keys)?;
         }
-        match &stored {
-            Some(stored) => writes.expect::<DeviceKeys>(device, stored),
-            None => writes.expect_absent::<DeviceKeys>(device),
-        }
+        writes.expect_read::<DeviceKeys>(device, stored.as_ref());
         writes.put::<DeviceKeys>(device, &Json(keys.to_json()));
         self.tell_sharers(writes, &device.user_id).await?;
         Ok(Some(keys))

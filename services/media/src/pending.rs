@@ -92,10 +92,7 @@ impl Media {
     ) -> Result<PendingMediaRecord, MediaError> {
         let key = UserKey { user_id };
         let pending = self.shared.store.get::<PendingMedia>(&key).await?;
-        match &pending {
-            Some(pending) => writes.expect::<PendingMedia>(&key, pending),
-            None => writes.expect_absent::<PendingMedia>(&key),
-        }
+        writes.expect_read::<PendingMedia>(&key, pending.as_ref());
         Ok(pending.unwrap_or(PendingMediaRecord { ids: Vec::new() }))
     }
 }

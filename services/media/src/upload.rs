@@ -165,10 +165,7 @@ impl Media {
         if now_used_bytes > quota_bytes {
             return Err(MediaError::QuotaExceeded { quota_bytes });
         }
-        match used_bytes {
-            Some(used_bytes) => writes.expect::<MediaUsage>(&usage_key, &used_bytes),
-            None => writes.expect_absent::<MediaUsage>(&usage_key),
-        }
+        writes.expect_read::<MediaUsage>(&usage_key, used_bytes.as_ref());
         writes.put::<MediaUsage>(&usage_key, &now_used_bytes);
         let record = MediaRecord {
             user_id: upload.user_id.clone(),

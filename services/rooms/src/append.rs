@@ -776,10 +776,7 @@ impl Append {
             self.changing.push(self.room.unchanged.state.change(self.rooms.store()));
         }
         let key = RoomKey { room_id: self.room.id.clone() };
-        match &self.writer.stored_head {
-            Some(head) => self.writes.expect::<RoomHeads>(&key, head),
-            None => self.writes.expect_absent::<RoomHeads>(&key),
-        }
+        self.writes.expect_read::<RoomHeads>(&key, self.writer.stored_head.as_ref());
         self.writes.put::<RoomHeads>(&key, &self.head);
         if !self.staged.is_empty() {
             self.tell_members();
