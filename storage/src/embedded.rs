@@ -28,13 +28,18 @@ const BUSY_MEMTABLE_BYTES: u64 = 16 * MIB;
 /// The same for all others; together they bound what a start has to replay.
 const MEMTABLE_BYTES: u64 = 4 * MIB;
 
+/// Threads that write memory tables to files and merge files. The first of them leaves merging to the others, and asks
+/// again and again who could while all of them are at it, so there are more than there is such work at a time.
+const UPKEEP_THREADS: usize = 4;
+
 /// What the embedded engine may use of the machine. Limits, not reservations: an idle store takes a few
 /// MiB whatever they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EmbeddedOptions {
     /// Of blocks that were read.
     pub cache_bytes: u64,
-    /// Of journals on disk, whose rows are all in memory as well; at least 64 MiB.
+    /// Of journals on disk, whose rows are all in memory as well; at least 64 MiB. When they are full, all tables
+    /// with rows in the oldest one write files at the same time, which commits wait for.
     pub journal_bytes: u64,
 }
 
@@ -42,7 +47,7 @@ impl EmbeddedOptions {
     /// What fits a machine with so much memory: a sixteenth of it for the cache. Rows that wait to be written
     /// to files are read back at the next start, so there are never many.
     pub fn for_memory(bytes: u64) -> Self {
-        Self { cache_bytes: (bytes / 16).clamp(32 * MIB, 2048 * MIB), journal_bytes: 64 * MIB }
+        Self { cache_bytes: (bytes / 16).clamp(32 * MIB, 2048 * MIB), journal_bytes: 128 * MIB }
     }
 }
 
@@ -99,6 +104,7 @@ impl Embedded {
             Database::builder(path)
                 .cache_size(options.cache_bytes)
                 .max_journaling_size(options.journal_bytes.max(64 * MIB))
+                .worker_threads(UPKEEP_THREADS)
                 // Every batch says itself how durable it is.
                 .manual_journal_persist(true)
                 .open()

@@ -10,6 +10,7 @@ use std::{
         mpsc::{Receiver, Sender, channel},
     },
     thread,
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -25,6 +26,12 @@ use crate::{
 
 /// How many write-sets share a disk sync at most.
 const GROUP_LIMIT: usize = 512;
+
+/// From so many write-sets in the group before, more are on their way: the next group waits for them.
+const GROUP_SIBLINGS: usize = 4;
+
+/// How long it waits. A disk sync, and what follows it, costs as much for one write-set as for many.
+const GROUP_DELAY: Duration = Duration::from_millis(1);
 
 /// How many write-sets may wait for their group.
 const QUEUE_LIMIT: usize = 1 << 16;
@@ -197,10 +204,15 @@ struct Committer<B> {
 
 impl<B: Backend> Committer<B> {
     fn run(&mut self, submissions: &Receiver<Submission>) {
+        let mut before = 0;
         while let Ok(first) = submissions.recv() {
+            if before >= GROUP_SIBLINGS {
+                thread::sleep(GROUP_DELAY);
+            }
             let mut group = vec![first];
             group.extend(submissions.try_iter().take(GROUP_LIMIT - 1));
-            self.waiting.fetch_sub(group.len(), Ordering::Relaxed);
+            before = group.len();
+            self.waiting.fetch_sub(before, Ordering::Relaxed);
             self.commit_group(group);
         }
     }

@@ -8,8 +8,10 @@ use ruma::{OwnedDeviceId, OwnedRoomId};
 
 /// Pointers of a user that are remembered.
 const MAX_TAIL: usize = 128;
-/// How many of the newest pointers are looked at for one that a new one stands for.
-const LOOK_BACK: usize = 8;
+/// Rows that one write-set trims.
+const TRIM_ROWS: usize = 128;
+/// Pointers that may come in with no earlier one to the same known, before all that are stored are looked through.
+const MAX_STRAYS: u32 = 256;
 /// Devices of a user whose queues are known.
 const MAX_DEVICES: usize = 32;
 
@@ -19,6 +21,10 @@ pub(crate) struct Known {
     /// All pointers after it are in the tail.
     complete_after: Position,
     tail: VecDeque<(Position, InboxPointer)>,
+    /// Rows that newer ones stand for and that are still stored.
+    outdated: Vec<(Position, InboxPointer)>,
+    /// Pointers that came in and may stand for rows that are not known.
+    strays: u32,
     devices: Vec<DeviceQueue>,
     /// When it may last have changed which rooms of the user are big.
     big_rooms_changed: Position,
@@ -26,6 +32,15 @@ pub(crate) struct Known {
     big_rooms: Option<(Position, Arc<[OwnedRoomId]>)>,
     /// When the user's own account data may last have changed.
     account_data_changed: Position,
+}
+
+/// What is to be removed of a stored inbox.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Trim {
+    /// These rows.
+    Rows(Vec<(Position, InboxPointer)>),
+    /// Whatever newer rows stand for: it has to be found.
+    All,
 }
 
 #[derive(Debug)]
@@ -43,6 +58,8 @@ impl Known {
         Self {
             complete_after: heard,
             tail: VecDeque::new(),
+            outdated: Vec::new(),
+            strays: 0,
             devices: Vec::new(),
             big_rooms_changed: heard,
             big_rooms: None,
@@ -50,13 +67,17 @@ impl Known {
         }
     }
 
-    pub(crate) fn hear_pointer(&mut self, position: Position, pointer: &InboxPointer) {
+    /// `group`: where the group of commits begins. Of a pointer in it, no earlier row of the group is stored.
+    pub(crate) fn hear_pointer(&mut self, position: Position, pointer: &InboxPointer, group: Position) {
         if *pointer == InboxPointer::AccountData(None) {
             self.account_data_changed = position;
         }
-        let mut newest = self.tail.iter().rev().take(LOOK_BACK);
-        if let Some(back) = newest.position(|(_, earlier)| earlier == pointer) {
-            self.tail.remove(self.tail.len() - 1 - back);
+        match self.tail.iter().rposition(|(_, earlier)| earlier == pointer) {
+            Some(at) => {
+                let earlier = self.tail.remove(at);
+                self.outdated.extend(earlier.filter(|(earlier, _)| *earlier < group));
+            }
+            None => self.strays += 1,
         }
         self.tail.push_back((position, pointer.clone()));
         if self.tail.len() > MAX_TAIL
@@ -64,6 +85,16 @@ impl Known {
         {
             self.complete_after = forgotten;
         }
+    }
+
+    /// What is to be removed, once that is worth a write.
+    pub(crate) fn trim(&mut self) -> Option<Trim> {
+        if self.strays >= MAX_STRAYS {
+            self.strays = 0;
+            self.outdated.clear();
+            return Some(Trim::All);
+        }
+        (self.outdated.len() >= TRIM_ROWS).then(|| Trim::Rows(std::mem::take(&mut self.outdated)))
     }
 
     /// The pointers after a position, in order; None: not all of them are known.
@@ -135,9 +166,9 @@ mod tests {
     #[test]
     fn pointers_are_told_from_where_all_are_known() {
         let mut known = Known::new(at(10));
-        known.hear_pointer(at(11), &room("a"));
-        known.hear_pointer(at(12), &room("b"));
-        known.hear_pointer(at(13), &room("a"));
+        known.hear_pointer(at(11), &room("a"), at(11));
+        known.hear_pointer(at(12), &room("b"), at(12));
+        known.hear_pointer(at(13), &room("a"), at(13));
         assert_eq!(known.pointers(at(9)), None);
         assert_eq!(known.pointers(at(10)), Some(vec![(at(12), room("b")), (at(13), room("a"))]));
         assert_eq!(known.pointers(at(12)), Some(vec![(at(13), room("a"))]));
@@ -149,11 +180,37 @@ mod tests {
         let mut known = Known::new(at(0));
         let rooms: Vec<_> = (0..200).map(|number| room(&number.to_string())).collect();
         for (position, pointer) in (1..).zip(&rooms) {
-            known.hear_pointer(at(position), pointer);
+            known.hear_pointer(at(position), pointer, at(position));
         }
         let forgotten = at((rooms.len() - MAX_TAIL) as u64);
         assert_eq!(known.pointers(Position::from_u64(forgotten.get() - 1)), None);
         assert_eq!(known.pointers(forgotten).expect("all are known").len(), MAX_TAIL);
+    }
+
+    #[test]
+    fn rows_that_newer_ones_stand_for_are_removed_and_no_others() {
+        let mut known = Known::new(at(0));
+        let rows = TRIM_ROWS as u64;
+        for position in 1..=rows + 1 {
+            assert_eq!(known.trim(), None);
+            known.hear_pointer(at(position), &room("a"), at(position));
+            // In the same group as the one to "a" of before, which therefore is not stored.
+            known.hear_pointer(at(position), &room("b"), at(1));
+        }
+        let Some(Trim::Rows(removed)) = known.trim() else { panic!("there is enough to remove") };
+        assert_eq!(removed, (1..=rows).map(|position| (at(position), room("a"))).collect::<Vec<_>>());
+        assert_eq!(known.trim(), None);
+    }
+
+    #[test]
+    fn all_is_looked_through_when_many_have_come_of_which_nothing_was_known() {
+        let mut known = Known::new(at(0));
+        for number in 1..=MAX_STRAYS {
+            assert_eq!(known.trim(), None);
+            known.hear_pointer(at(number.into()), &room(&number.to_string()), at(number.into()));
+        }
+        assert_eq!(known.trim(), Some(Trim::All));
+        assert_eq!(known.trim(), None);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use dashmap::DashMap;
@@ -31,6 +32,11 @@ pub use live::{Live, Waiter};
 pub use queue::point;
 pub use to_device::{ToDeviceMessage, send_to_device};
 pub use token::{BadToken, SyncToken};
+
+/// From so many commits at once, more are on their way that concern the same people …
+const BUSY_COMMITS: usize = 4;
+/// … so they are woken for all of them that come in this time: an answer with several events costs as much as one with one.
+const WAKE_DELAY: Duration = Duration::from_millis(1);
 
 /// The inboxes of all hosted users. Clones are the same inboxes.
 #[derive(Clone, Debug)]
@@ -47,7 +53,7 @@ struct Shared {
     watchers: DashMap<OwnedRoomId, Vec<OwnedUserId>>,
     typing: DashMap<OwnedRoomId, ephemeral::TypingRoom>,
     presence: DashMap<OwnedUserId, ephemeral::PresenceEntry>,
-    /// Pointers that came in since an inbox was last trimmed.
+    /// Pointers that came in since the inbox of somebody who is not connected was last trimmed.
     untrimmed: DashMap<OwnedUserId, u32>,
     /// The newest commit that was heard of; it may not be readable yet.
     heard: AtomicU64,
@@ -85,11 +91,22 @@ impl Inbox {
 
     /// Follows the feed of commits and wakes those whom they concern, until the store is gone.
     pub async fn follow(self, mut feed: mpsc::UnboundedReceiver<CommitGroup>) {
+        let mut groups = Vec::new();
         while let Some(group) = feed.recv().await {
+            let is_busy = group.len() >= BUSY_COMMITS;
+            groups.push(group);
+            if is_busy {
+                tokio::time::sleep(WAKE_DELAY).await;
+                while let Ok(group) = feed.try_recv() {
+                    groups.push(group);
+                }
+            }
             let mut heard = HashSet::new();
             // Commits of a busy room concern the same people again and again.
-            let notices = group.iter().flat_map(|committed| &committed.notices);
+            let notices =
+                groups.iter().flat_map(|group| group.iter()).flat_map(|committed| &committed.notices);
             notices.filter(|notice| heard.insert(*notice)).for_each(|notice| self.hear(notice));
+            groups.clear();
         }
     }
 
@@ -97,7 +114,7 @@ impl Inbox {
         match notice {
             Notice::Inbox(user_id, _) => {
                 self.wake(user_id);
-                self.count_pointer(user_id);
+                self.trim_if_due(user_id);
             }
             // Nobody waits for that alone.
             Notice::BigRooms(_) => {}

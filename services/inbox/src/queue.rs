@@ -9,9 +9,9 @@ use linkspan_storage::{
 };
 use ruma::{OwnedRoomId, OwnedUserId};
 
-use crate::Inbox;
+use crate::{Inbox, known::Trim};
 
-/// Pointers that may come in before older ones to the same things are removed.
+/// Pointers that may come in for who is not connected before older ones to the same things are removed.
 const TRIM_AFTER: u32 = 256;
 /// Rows that one trim looks at.
 const TRIM_ROWS: usize = 16_384;
@@ -51,35 +51,53 @@ impl Inbox {
         Ok(rooms)
     }
 
-    /// Counts a new pointer; when many have come, removes those that newer ones stand for.
-    pub(crate) fn count_pointer(&self, user_id: &OwnedUserId) {
-        let due = match self.shared.untrimmed.get_mut(user_id) {
-            Some(mut count) => {
-                *count += 1;
-                let due = *count >= TRIM_AFTER;
-                if due {
-                    *count = 0;
-                }
-                due
-            }
-            None => {
-                self.shared.untrimmed.insert(user_id.clone(), 1);
-                false
-            }
+    /// A pointer has come in: removes those that newer ones stand for, once that is worth it.
+    pub(crate) fn trim_if_due(&self, user_id: &OwnedUserId) {
+        let due = match self.shared.live.get(user_id) {
+            Some(live) => live.known.lock().trim(),
+            None => self.count_unheard(user_id).then_some(Trim::All),
         };
-        if due {
-            let (inbox, user_id) = (self.clone(), user_id.clone());
-            tokio::spawn(async move {
-                if let Err(error) = inbox.trim(&user_id).await {
-                    tracing::warn!(%error, %user_id, "an inbox could not be trimmed");
-                }
-            });
+        let Some(trim) = due else { return };
+        let (inbox, user_id) = (self.clone(), user_id.clone());
+        tokio::spawn(async move {
+            let trimmed = match trim {
+                Trim::All => inbox.trim_all(&user_id).await,
+                Trim::Rows(rows) => inbox.trim_rows(&user_id, rows).await,
+            };
+            if let Err(error) = trimmed {
+                tracing::warn!(%error, %user_id, "an inbox could not be trimmed");
+            }
+        });
+    }
+
+    /// Counts a pointer to somebody who is not connected; whether many have come.
+    fn count_unheard(&self, user_id: &OwnedUserId) -> bool {
+        let mut count = self.shared.untrimmed.entry(user_id.clone()).or_insert(0);
+        *count += 1;
+        let many = *count >= TRIM_AFTER;
+        if many {
+            *count = 0;
         }
+        many
+    }
+
+    /// Removes rows that newer ones stand for.
+    async fn trim_rows(
+        &self,
+        user_id: &OwnedUserId,
+        rows: Vec<(Position, InboxPointer)>,
+    ) -> Result<(), StorageError> {
+        let mut writes = WriteSet::new();
+        for (position, pointer) in rows {
+            writes.delete::<InboxTable>(&InboxKey { user_id: user_id.clone(), position, pointer });
+        }
+        self.shared.store.commit(writes).await?;
+        Ok(())
     }
 
     /// Removes every pointer to which a newer one of the same kind exists: a sync from any token
     /// still meets the newer one.
-    async fn trim(&self, user_id: &OwnedUserId) -> Result<(), StorageError> {
+    async fn trim_all(&self, user_id: &OwnedUserId) -> Result<(), StorageError> {
         let range = Range::<InboxTable>::prefix((user_id,)).reverse().limit(TRIM_ROWS);
         let mut seen = HashSet::new();
         let mut writes = WriteSet::new();

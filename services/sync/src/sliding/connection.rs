@@ -40,6 +40,8 @@ const USED_EVERY_MS: u64 = 24 * 60 * 60 * 1000;
 #[derive(Debug)]
 pub(crate) struct Connections {
     cache: Cache<SlidingConnectionKey, Arc<Connection>>,
+    /// When the newest was begun, in milliseconds since the Unix epoch; no two at the same time.
+    newest_ts: AtomicU64,
 }
 
 /// A connection.
@@ -54,7 +56,15 @@ pub(crate) struct Connection {
 
 impl Connections {
     pub(crate) fn new() -> Self {
-        Self { cache: Cache::new(CACHED) }
+        Self { cache: Cache::new(CACHED), newest_ts: AtomicU64::new(0) }
+    }
+
+    /// A number for a connection: when it was begun, and whose it is.
+    fn new_generation(&self, key: &SlidingConnectionKey, now_ts: u64) -> u64 {
+        let after = |newest: u64| Some(now_ts.max(newest + 1));
+        let before =
+            self.newest_ts.fetch_update(Ordering::AcqRel, Ordering::Acquire, after).unwrap_or_default();
+        now_ts.max(before + 1) << OWNER_BITS | owner(key)
     }
 }
 
@@ -94,7 +104,7 @@ impl Sync {
         }
         self.remove_rows(Range::prefix((&key.user_id, &key.device_id, &key.conn_id))).await?;
         self.make_place(&key).await?;
-        let generation = new_generation(&key, now_ts);
+        let generation = self.connections.new_generation(&key, now_ts);
         self.put_connection(&key, generation, now_ts);
         Ok(self.keep(key, generation, now_ts, HashMap::new()))
     }
@@ -231,11 +241,6 @@ impl Connection {
 
 /// Bits of a generation that say of which connection it is.
 const OWNER_BITS: u32 = 16;
-
-/// A number for a connection: when it was begun, and whose it is.
-fn new_generation(key: &SlidingConnectionKey, now_ts: u64) -> u64 {
-    now_ts << OWNER_BITS | owner(key)
-}
 
 fn owner(key: &SlidingConnectionKey) -> u64 {
     // This hasher has fixed keys.
