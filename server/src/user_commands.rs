@@ -88,7 +88,7 @@ async fn disable(at: &OnPlatform, name: &str) -> Result<(), Failure> {
     let platform = find_platform(&config, &at.platform)?;
     let user_id = OwnedUserId::try_from(format!("@{name}:{platform}"))?;
     let (app, _tasks) = services::open(&config).await?;
-    let devices = app.rooms.deactivate_account(&user_id, false, services::now_ts()).await?;
+    let devices = app.rooms.deactivate_account(&user_id, None, false, services::now_ts()).await?;
     println!("{user_id} is disabled, {} logged out", crate::counted(devices.len(), "device"));
     Ok(())
 }

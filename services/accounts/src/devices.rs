@@ -10,7 +10,7 @@ use ruma::{OwnedDeviceId, OwnedUserId, api::client::uiaa::AuthData};
 
 use crate::{
     Accounts, AccountsError,
-    interactive::{PASSWORD_FLOWS, Purpose},
+    interactive::Purpose,
     log_in::{
         MAX_DEVICES, NewDevice, check_active, check_device, check_device_name, delete_tokens,
         refresh_tokens_of, tokens_of,
@@ -98,7 +98,7 @@ impl Accounts {
             return Err(AccountsError::TooLarge("the list of devices"));
         }
         let purpose = Purpose::of_user(user_id, format!("delete devices {}", names.join("\0")));
-        self.authenticate_interactively(&purpose, PASSWORD_FLOWS, auth, now_ts).await?;
+        self.prove_password(&purpose, auth, now_ts).await?;
         self.remove_devices(user_id, device_ids).await
     }
 

@@ -48,7 +48,7 @@ use ruma::{OwnedServerName, OwnedUserId, api::client::uiaa::UiaaInfo};
 
 pub use account_data::{AccountDataItem, put_account_data};
 pub use begin_session::ClientDevice;
-pub use cross_signing_reset::Proof;
+pub use cross_signing_reset::{Approval, Proof};
 pub use devices::{DeviceInfo, DeviceRemoved};
 pub use email_addresses::EmailAddress;
 pub use email_validation::{EmailPurpose, EmailRequest};
@@ -59,6 +59,7 @@ pub use log_in_by_token::LoginToken;
 pub use mail::{Mail, Mailer, Sending};
 pub use moderation::Restriction;
 pub use openid::OpenIdToken;
+pub use password::{PasswordStamp, ProvedUser};
 pub use profile::{Profile, check_profile_field};
 pub use refresh::{RefreshOutcome, Refreshed};
 pub use register::{Registered, Registration};
@@ -178,8 +179,8 @@ struct Shared {
     interactive: expiring::Expiring<interactive::Interactive>,
     nonces: expiring::Expiring<OwnedServerName>,
     openid: expiring::Expiring<OwnedUserId>,
-    login_tokens: expiring::Expiring<OwnedUserId>,
-    cross_signing_resets: expiring::Expiring<()>,
+    login_tokens: expiring::Expiring<ProvedUser>,
+    cross_signing_resets: expiring::Expiring<Approval>,
     tag_locks: tags::Locks,
     mails: mail::Outgoing,
 }

@@ -3,8 +3,8 @@
 use std::{net::IpAddr, sync::Arc};
 
 use linkspan_accounts::{
-    Accounts, AccountsError, Credentials, LoggedIn, NewDevice, Registered, Registration,
-    SharedSecretRegistration, put_account_data,
+    Accounts, AccountsError, Credentials, LoggedIn, NewDevice, PasswordStamp, Proof, Purpose, Registered,
+    Registration, SharedSecretRegistration, put_account_data,
 };
 use linkspan_platforms::{Platform, Platforms};
 use linkspan_storage::{Memory, Position, Store, WriteSet};
@@ -234,7 +234,7 @@ async fn what_ends_a_session_ends_it_at_once() {
     assert!(world.is_known(&anna.access_token).await);
     assert!(world.log_in(&world.open, "anna", PASSWORD, device("TABLET")).await.is_err());
 
-    let removed = accounts.begin_deactivation(&anna.user_id, true).await.expect("begun");
+    let removed = accounts.begin_deactivation(&anna.user_id, None, true).await.expect("begun");
     assert_eq!(removed.len(), 1);
     assert!(!world.is_known(&anna.access_token).await);
     let again = world.log_in(&world.open, "anna", &new_password, device("TABLET")).await;
@@ -243,6 +243,31 @@ async fn what_ends_a_session_ends_it_at_once() {
     assert!(accounts.finish_deactivation(&anna.user_id).await.expect("finished").is_empty());
     assert_eq!(accounts.departing_accounts().await.expect("listed"), [""; 0]);
     assert!(matches!(world.register("anna").await, Err(AccountsError::UserInUse)));
+}
+
+#[tokio::test]
+async fn what_a_password_has_allowed_ends_with_it() {
+    let world = world().await;
+    let accounts = &world.accounts;
+    let anna = world.user("anna").await.user_id;
+    let purpose = Purpose::of_user(&anna, "upload cross-signing keys");
+    let take = async || accounts.prove_user(&purpose, Proof::Approval { url: "" }, None, NOW).await;
+    let log_in =
+        async |token: &str| accounts.log_in_by_token(&world.open, token, NewDevice::default(), NOW).await;
+    for password in ["another horse", "a third horse"] {
+        let stamp = PasswordStamp::of(&accounts.account(&anna).await.expect("read").expect("an account"));
+        let token = accounts.new_login_token(&anna, stamp, NOW).token;
+        log_in(&token).await.expect("logged in");
+        let token = accounts.new_login_token(&anna, stamp, NOW).token;
+        accounts.allow_cross_signing_reset(&anna, stamp, NOW);
+        let approval = take().await.expect("approved").expect("an approval");
+        interactive(take().await);
+        accounts.give_back_approval(approval);
+
+        accounts.set_password(&anna, password.into()).await.expect("set");
+        assert!(matches!(log_in(&token).await, Err(AccountsError::Forbidden(_))));
+        interactive(take().await);
+    }
 }
 
 #[tokio::test]
@@ -406,10 +431,10 @@ async fn operators_make_and_list_accounts() {
     assert_eq!(page[1].user_id, "@berta:instagram.localhost");
     let page = accounts.list_accounts(here, Some(&page[1].user_id), 2).await.expect("a page");
     assert_eq!(page.len(), 1);
-    assert!(accounts.begin_deactivation(&page[0].user_id, false).await.expect("disabled").is_empty());
+    assert!(accounts.begin_deactivation(&page[0].user_id, None, false).await.expect("disabled").is_empty());
     assert!(!accounts.is_active(&page[0].user_id).await.expect("asked"));
     assert!(matches!(
-        accounts.begin_deactivation(&owned_user_id!("@nobody:instagram.localhost"), false).await,
+        accounts.begin_deactivation(&owned_user_id!("@nobody:instagram.localhost"), None, false).await,
         Err(AccountsError::NotFound(_))
     ));
 }

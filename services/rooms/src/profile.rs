@@ -1,6 +1,6 @@
 //! What a changed profile, or an account that goes, means in rooms.
 
-use linkspan_accounts::DeviceRemoved;
+use linkspan_accounts::{DeviceRemoved, PasswordStamp};
 use linkspan_domain::Draft;
 use linkspan_inbox::point;
 use linkspan_storage::{WriteSet, records::InboxPointer};
@@ -77,14 +77,16 @@ impl Rooms {
     }
 
     /// Deactivates an account for good: it cannot log in, leaves all rooms, and is found no more.
-    /// `erase`: its profile goes, too. Returns the devices that are gone.
+    /// `proved`: of the password that the user has proved; None: an operator asks. `erase`: its profile goes, too.
+    /// Returns the devices that are gone.
     pub async fn deactivate_account(
         &self,
         user_id: &OwnedUserId,
+        proved: Option<PasswordStamp>,
         erase: bool,
         now_ts: u64,
     ) -> Result<Vec<DeviceRemoved>> {
-        let mut removed = self.shared.accounts.begin_deactivation(user_id, erase).await?;
+        let mut removed = self.shared.accounts.begin_deactivation(user_id, proved, erase).await?;
         removed.extend(self.finish_deactivation(user_id, now_ts).await?);
         Ok(removed)
     }
