@@ -58,7 +58,15 @@ impl OAuth {
         let user_id = record.user_id.clone();
         let user = ProvedUser { user_id, password_stamp: PasswordStamp(record.password_stamp) };
         let begin = self.accounts.begin_session(user, device, asker.now_ts, use_up);
-        Ok(begun(begin.await.map_err(refused)?, record.scope))
+        let error = match begin.await {
+            Ok(session) => return Ok(begun(session, record.scope)),
+            Err(error) => refused(error),
+        };
+        // Whoever was a moment later than another is a second one all the same.
+        match self.store.get::<AuthorizationCodes>(&key).await?.filter(|code| code.redeemed) {
+            Some(code) => self.code_was_replayed(&code).await,
+            None => Err(error),
+        }
     }
 
     /// Either the client or whoever comes now has stolen the code: nobody keeps what it gave.
