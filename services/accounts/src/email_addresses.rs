@@ -159,7 +159,7 @@ impl Accounts {
     }
 }
 
-fn email_key(platform: &ServerName, address: &str) -> PlatformKey {
+pub(crate) fn email_key(platform: &ServerName, address: &str) -> PlatformKey {
     PlatformKey { platform: platform.to_owned(), name: address.to_owned() }
 }
 
