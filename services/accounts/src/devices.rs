@@ -60,6 +60,21 @@ impl Accounts {
         Ok(self.store.get::<Devices>(&key).await?.map(|device| info(key.device_id, device)))
     }
 
+    /// Refuses, as if its token were unknown, if a device is gone, and has a write-set hold only while it is there:
+    /// nothing is kept for a device that was forgotten.
+    pub async fn expect_device(
+        &self,
+        writes: &mut WriteSet,
+        user_id: &OwnedUserId,
+        device_id: &OwnedDeviceId,
+    ) -> Result<(), AccountsError> {
+        let key = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
+        let device = self.store.get::<Devices>(&key).await?;
+        let device = device.ok_or(AccountsError::UnknownToken { soft_logout: false })?;
+        writes.expect::<Devices>(&key, &device);
+        Ok(())
+    }
+
     /// Gives a device another name; None leaves it as it is.
     pub async fn rename_device(
         &self,

@@ -220,6 +220,21 @@ impl Accounts {
         Ok(self.store.get::<AccountsTable>(&UserKey { user_id: user_id.clone() }).await?)
     }
 
+    /// Refuses if the account of a user is deactivated, and has a write-set hold only while it stays as it is: so that
+    /// nothing comes to be that deactivating the account has looked for and not found. None: there never was one.
+    pub async fn expect_active(
+        &self,
+        writes: &mut WriteSet,
+        user_id: &OwnedUserId,
+    ) -> Result<Option<AccountRecord>, AccountsError> {
+        let account = self.account(user_id).await?;
+        if account.as_ref().is_some_and(|account| account.deactivated) {
+            return Err(AccountsError::Deactivated);
+        }
+        writes.expect_read::<AccountsTable>(&UserKey { user_id: user_id.clone() }, account.as_ref());
+        Ok(account)
+    }
+
     /// Whether a user has an account that is not deactivated.
     pub async fn is_active(&self, user_id: &OwnedUserId) -> Result<bool, AccountsError> {
         Ok(self.account(user_id).await?.is_some_and(|account| !account.deactivated))
