@@ -37,16 +37,17 @@ pub(crate) async fn deactivate(visit: Visit, form: Values) -> Shown {
     visit.check_rate(RateClass::Login)?;
     let user = session.user_id.to_string();
     let credentials = Credentials { user, password: form.text("password").to_owned() };
-    let user = match visit.app.accounts.check_log_in(&visit.platform, credentials).await {
-        Ok(user) => user,
+    let (accounts, erase) = (&visit.app.accounts, form.get("erase").is_some());
+    let begun = async {
+        let user = accounts.check_log_in(&visit.platform, credentials).await?;
+        accounts.begin_deactivation(&user.user_id, Some(user.password_stamp), erase).await
+    };
+    let removed = match begun.await {
+        Ok(removed) => removed,
         Err(AccountsError::Forbidden(_)) => return show(&visit, &session, Some("The password is wrong.")),
         Err(error) => return Err(failed(error)),
     };
-    let (rooms, erase) = (&visit.app.rooms, form.get("erase").is_some());
-    let removed =
-        rooms.deactivate_account(&user.user_id, Some(user.password_stamp), erase, visit.now_ts).await;
-    let removed = removed.map_err(failed)?;
-    visit.app.forget_removed(removed).await.map_err(failed)?;
+    visit.app.finish_begun_deactivation(&session.user_id, removed).await.map_err(failed)?;
     visit.end_session().await?;
     let body = html! { h1 { "Your account is gone" } p { "All its sessions are logged out." } };
     visit.show(&Page::card("Your account is gone", body))
