@@ -47,7 +47,7 @@ pub(crate) fn open_store(data: &Path) -> Result<Store, Failure> {
 
 /// Accounts, new ones of which are found in the directory.
 pub(crate) fn accounts(store: Store, directory: Directory) -> Accounts {
-    Accounts::new(store).on_create(move |writes, user_id| directory.index_user(writes, user_id, None, None))
+    Accounts::new(store).on_create(move |writes, user_id| directory.index_new_user(writes, user_id))
 }
 
 /// Opens everything a configuration asks for. The background tasks end when the set is dropped.

@@ -88,8 +88,10 @@ async fn disable(at: &OnPlatform, name: &str) -> Result<(), Failure> {
     let platform = find_platform(&config, &at.platform)?;
     let user_id = OwnedUserId::try_from(format!("@{name}:{platform}"))?;
     let (app, _tasks) = services::open(&config).await?;
-    let devices = app.rooms.deactivate_account(&user_id, false, services::now_ts()).await?;
-    println!("{user_id} is disabled, {} logged out", crate::counted(devices.len(), "device"));
+    let removed = app.accounts.begin_deactivation(&user_id, None, false).await?;
+    let devices = crate::counted(removed.len(), "device");
+    app.finish_begun_deactivation(&user_id, removed).await?;
+    println!("{user_id} is disabled, {devices} logged out");
     Ok(())
 }
 

@@ -211,6 +211,10 @@ records! {
         expires_ts: u64,
         /// It was exchanged for tokens; whoever comes with it again has stolen it, or was stolen from.
         redeemed: bool,
+        /// SHA-256 of the hash of the password that the user had proved; None: the account has none. With another
+        /// password, the code is worth nothing.
+        #[serde(default)]
+        password_stamp: Option<[u8; 32]>,
     }
     /// What a device without a browser waits for.
     DeviceGrantRecord {
@@ -223,6 +227,9 @@ records! {
         /// Who allowed it.
         allowed_by: Option<OwnedUserId>,
         denied: bool,
+        /// SHA-256 of the hash of the password that who allowed it had proved, as of a code.
+        #[serde(default)]
+        password_stamp: Option<[u8; 32]>,
     }
     /// The device grant of a code that people type.
     UserCodeRecord {

@@ -2,13 +2,29 @@
 
 use std::sync::Arc;
 
+use linkspan_accounts::AccountsError;
+use linkspan_client_api::now_ts;
+use linkspan_keys::KeysError;
+use linkspan_rooms::RoomsError;
 use linkspan_storage::{Faults, Memory};
+use ruma::OwnedUserId;
 use serde_json::{Value, json};
 
-use crate::network::{Client, INSTAGRAM, MESSENGER, Network, PASSWORD, list, text};
+use crate::{
+    network::{Client, INSTAGRAM, MESSENGER, Network, PASSWORD, list, text},
+    olm::Identity,
+};
 
 /// More commits than deactivating the account takes.
 const MANY: u64 = 100;
+
+fn pusher(pushkey: &str) -> Value {
+    json!({
+        "pushkey": pushkey, "kind": "http", "app_id": "org.example", "app_display_name": "Example",
+        "device_display_name": "phone", "lang": "en",
+        "data": { "url": "https://push.example.org/_matrix/push/v1/notify" },
+    })
+}
 
 /// Somebody with something everywhere, and somebody who sees it.
 struct Scene {
@@ -29,6 +45,8 @@ impl Scene {
         anna.put(&format!("/v3/user/{}/account_data/org.example", anna.user_id), json!({ "a": 1 }))
             .await
             .ok();
+        anna.post("/v3/keys/device_signing/upload", Identity::new(&anna).upload()).await.ok();
+        anna.post("/v3/pushers/set", pusher("anna")).await.ok();
         anna.another_device().await;
         let mut rooms = Vec::new();
         for _ in 0..3 {
@@ -83,6 +101,10 @@ impl Scene {
         assert_eq!(data, None);
         let name = app.accounts.profile_field(&user_id, "displayname").await.expect("read");
         assert_eq!(name, None::<Value>);
+        assert_eq!(app.push.pushers(&user_id).await.expect("read").len(), 0);
+        let wanted = json!({ "device_keys": { &self.anna.user_id: [] } });
+        let keys = self.bert.post("/v3/keys/query", wanted).await.ok();
+        assert_eq!(keys["master_keys"][&self.anna.user_id], Value::Null);
         self.anna.get("/v3/account/whoami").await.fails(401, "M_UNKNOWN_TOKEN");
     }
 }
@@ -96,6 +118,39 @@ async fn who_is_deactivated_is_gone_from_everywhere() {
     assert_eq!(scene.deactivate().await, 200);
     scene.check_gone().await;
     scene.anna.try_log_in().await.fails(403, "M_USER_DEACTIVATED");
+}
+
+#[tokio::test]
+async fn who_is_deactivated_comes_into_nothing_any_more() {
+    let memory = Memory::new().expect("memory opens");
+    let Scene { network, anna, bert, .. } = Scene::open(&memory).await;
+    let open = bert.create_room(json!({ "preset": "public_chat" })).await;
+    network.flush().await;
+    let user_id: OwnedUserId = anna.user_id.as_str().try_into().expect("a user id");
+    let (room_id, device_id) = (open.as_str().try_into().expect("a room id"), anna.device_id.as_str().into());
+    let identity = Identity::new(&anna).upload();
+    let app = &network.app;
+    app.accounts.begin_deactivation(&user_id, None, true).await.expect("begun");
+
+    // Requests that had proved their token before.
+    let refused = |error: AccountsError| assert!(matches!(error, AccountsError::Deactivated), "{error}");
+    let of_rooms = |answer: Result<(), RoomsError>| match answer {
+        Err(RoomsError::Accounts(error)) => refused(error),
+        answer => panic!("{answer:?}"),
+    };
+    of_rooms(app.rooms.join_room(&user_id, &room_id, None, now_ts()).await);
+    of_rooms(app.rooms.set_profile_field(&user_id, "displayname", Some(json!("Pier")), now_ts()).await);
+    bert.invite(&open, &anna).await.fails(404, "M_NOT_FOUND");
+    let identity = linkspan_keys::Identity {
+        master_key: Some(identity["master_key"].to_string()),
+        ..Default::default()
+    };
+    match app.keys.upload_identity(&user_id, &identity, true).await {
+        Err(KeysError::Accounts(error)) => refused(error),
+        answer => panic!("{answer:?}"),
+    }
+    let uploaded = app.keys.upload(&user_id, &device_id, &linkspan_keys::Upload::default()).await;
+    assert!(matches!(uploaded, Err(KeysError::Accounts(AccountsError::UnknownToken { .. }))), "{uploaded:?}");
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! E-mail addresses: registering with one, adding and removing them, logging in by them, new passwords.
 
 use http::Method;
+use linkspan_accounts::AccountsError;
+use linkspan_client_api::now_ts;
 use serde_json::{Value, json};
 
 use crate::network::{Answer, Client, INSTAGRAM, MESSENGER, Network, PASSWORD, list, text};
@@ -153,6 +155,25 @@ async fn who_forgot_the_password_sets_another() {
     log_in(&network, INSTAGRAM, "anna@example.org", PASSWORD).await.fails(403, "M_FORBIDDEN");
     log_in(&network, INSTAGRAM, "anna@example.org", NEW_PASSWORD).await.ok();
     assert_eq!(reset(Value::Null).await.status, 401, "a session is used once");
+}
+
+#[tokio::test]
+async fn an_address_that_is_removed_meanwhile_resets_nothing() {
+    let network = Network::open_with(WITH_MAILS).await;
+    let anna = register(&network, "anna", "anna@example.org").await;
+    let sid = ask(&network, "account/password", "anna@example.org").await;
+    confirm(&network, 1).await;
+    let (accounts, user_id) = (&network.app.accounts, anna.user_id.as_str().try_into().expect("a user id"));
+    let platform =
+        network.app.platforms.iter().find(|it| it.server_name() == INSTAGRAM).expect("it is there");
+    let auth = serde_json::from_value(email_auth(&sid, &Value::Null)).expect("it is well formed");
+    let reset = accounts.reset_password(platform, NEW_PASSWORD.into(), true, Some(&auth), now_ts());
+    let mut reset = std::pin::pin!(reset);
+    // As far as to where the new password is hashed.
+    tokio::select! { biased; _ = &mut reset => panic!("it takes longer"), () = async {} => {} }
+    accounts.delete_email_address(&user_id, "anna@example.org").await.expect("removed");
+    assert!(matches!(reset.await, Err(AccountsError::AddressNotValidated)));
+    log_in(&network, INSTAGRAM, "anna", PASSWORD).await.ok();
 }
 
 #[tokio::test]

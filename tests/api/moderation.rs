@@ -77,7 +77,9 @@ async fn a_locked_account_does_nothing_on_the_pages_either() {
         assert!(answer.status == 303 && answer.location.starts_with(LOG_IN), "{page}: {answer:?}");
     }
     let user_id = anna.user_id.as_str().try_into().expect("a user id");
-    assert!(!network.app.accounts.may_reset_cross_signing(&user_id, linkspan_client_api::now_ts()));
+    let purpose = linkspan_accounts::Purpose::of_user(&user_id, "replace the cross-signing keys");
+    let (proof, now_ts) = (linkspan_accounts::Proof::Approval { url: "" }, linkspan_client_api::now_ts());
+    assert!(network.app.accounts.prove_user(&purpose, proof, None, now_ts).await.is_err(), "none was given");
     assert_eq!(browser.redeem(INSTAGRAM, &client, &code).await.status, 401);
     let mut other = Browser::new(&network);
     for (password, why) in [(PASSWORD, "locked"), ("a wrong one", "Wrong user name or password")] {

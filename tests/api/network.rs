@@ -171,7 +171,7 @@ impl Network {
         let mails = Arc::new(Mails::default());
         let accounts = Accounts::new(store.clone())
             .with_mailer(mails.clone())
-            .on_create(move |writes, user_id| found.index_user(writes, user_id, None, None));
+            .on_create(move |writes, user_id| found.index_new_user(writes, user_id));
         let rooms =
             Rooms::new(store.clone(), platforms.clone(), accounts.clone(), directory.clone(), inbox.clone());
         tokio::spawn(rooms.clone().send_delayed_events(now_ts));

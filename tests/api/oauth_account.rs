@@ -121,7 +121,10 @@ async fn the_reset_of_keys_is_approved_on_the_page() {
     let prove = async |auth: Option<&AuthData>| {
         let now_ts = linkspan_client_api::now_ts();
         match accounts.prove_user(&purpose, Proof::Approval { url: &url }, auth, now_ts).await {
-            Ok(()) => None,
+            Ok(approval) => {
+                assert!(approval.is_some());
+                None
+            }
             Err(AccountsError::Interactive(info)) => Some(serde_json::to_value(&info).expect("JSON")),
             Err(error) => panic!("{error}"),
         }
@@ -140,7 +143,6 @@ async fn the_reset_of_keys_is_approved_on_the_page() {
     assert!(prove(Some(&auth)).await.is_some());
     assert_eq!(browser.fill(INSTAGRAM, &page, path, &[]).await.status, 200);
     assert_eq!(prove(Some(&auth)).await, None);
-    accounts.end_cross_signing_reset(&user_id);
     assert!(prove(None).await.is_some(), "an approval is used up");
 }
 
@@ -181,6 +183,9 @@ async fn a_session_of_oauth_replaces_keys_once_for_each_approval() {
     let page = browser.get(INSTAGRAM, path).await;
     assert_eq!(browser.fill(INSTAGRAM, &page, "/_linkspan/account/reset-encryption", &[]).await.status, 200);
     upload(first.clone()).await.ok();
+    let mut broken = again.clone();
+    broken["self_signing_key"]["user_id"] = json!("@bert:instagram.localhost");
+    upload(broken).await.fails(400, "M_INVALID_PARAM");
     upload(again).await.ok();
     assert_eq!(published().await, second["master_key"]["keys"]);
     assert_eq!(upload(third).await.status, 401, "the approval is used up");

@@ -16,7 +16,7 @@ use linkspan_platforms::Platforms;
 use linkspan_push::Push;
 use linkspan_rooms::Rooms;
 use linkspan_sync::Sync;
-use ruma::{MilliSecondsSinceUnixEpoch, UInt};
+use ruma::{MilliSecondsSinceUnixEpoch, OwnedUserId, UInt};
 
 use crate::error::ApiError;
 
@@ -77,15 +77,41 @@ impl App {
     /// Finishes what a stop interrupted: has accounts that are deactivated leave everything, and the other services
     /// forget what they keep for devices that are gone.
     pub async fn finish_interrupted(&self) -> Result<(), NotFinished> {
-        self.rooms.finish_deactivations(now_ts()).await.map_err(|error| {
-            tracing::error!(%error, "accounts that are deactivated could not leave everything");
+        let departing = self.accounts.departing_accounts().await.map_err(|error| {
+            tracing::error!(%error, "accounts that are deactivated could not be listed");
             NotFinished
         })?;
+        for user_id in departing {
+            self.finish_begun_deactivation(&user_id, Vec::new()).await?;
+        }
         let departed = self.accounts.departed_devices().await.map_err(|error| {
             tracing::error!(%error, "devices that are gone could not be listed");
             NotFinished
         })?;
         self.forget_devices(departed).await.map_err(|_| NotFinished)
+    }
+
+    /// Has an account that is deactivated leave everything, and the other services forget what they keep of it and of
+    /// its devices. `removed`: those that are gone already. The account itself comes last, so that a stop in between is
+    /// made up for.
+    pub(crate) async fn finish_deactivation(
+        &self,
+        user_id: &OwnedUserId,
+        mut removed: Vec<DeviceRemoved>,
+    ) -> Result<(), ApiError> {
+        self.keys.remove_identity(user_id).await?;
+        self.push.remove_pushers_of_user(user_id).await?;
+        removed.extend(self.rooms.finish_deactivation(user_id, now_ts()).await?);
+        self.forget_devices(removed).await
+    }
+
+    /// The same, for pages and operators.
+    pub async fn finish_begun_deactivation(
+        &self,
+        user_id: &OwnedUserId,
+        removed: Vec<DeviceRemoved>,
+    ) -> Result<(), NotFinished> {
+        self.finish_deactivation(user_id, removed).await.map_err(|_| NotFinished)
     }
 
     /// Has the other services forget what they keep for devices that are gone, for pages.

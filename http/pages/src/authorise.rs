@@ -143,7 +143,8 @@ pub(crate) async fn answer(visit: Visit, form: Values) -> Shown {
     if form.text("answer") != "allow" {
         return Ok(redirect(&address.with_error(&issuer, "access_denied", "the user said no")));
     }
-    let code = visit.app.oauth.allow(&asked, &session.user_id, visit.now_ts).await.map_err(failed)?;
+    let code = visit.app.oauth.allow(&asked, &session.user_id, session.password_stamp, visit.now_ts).await;
+    let code = code.map_err(failed)?;
     Ok(redirect(&address.with_code(&issuer, &code)))
 }
 

@@ -74,7 +74,8 @@ pub(crate) async fn answer(visit: Visit, form: Values) -> Shown {
         return visit.show_again(&ask(Some(WRONG)));
     };
     let allowed = form.text("answer") == "allow";
-    match visit.app.oauth.answer_grant(&grant, &session.user_id, allowed, visit.now_ts).await {
+    let (user_id, password_stamp) = (&session.user_id, session.password_stamp);
+    match visit.app.oauth.answer_grant(&grant, user_id, password_stamp, allowed, visit.now_ts).await {
         Ok(()) => {}
         Err(OAuthError::InvalidRequest(_)) => return visit.show_again(&ask(Some(WRONG))),
         Err(error) => return Err(failed(error)),

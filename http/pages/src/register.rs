@@ -93,7 +93,8 @@ pub(crate) async fn register(visit: Visit, form: Values) -> Shown {
     let registered = visit.app.accounts.register(&visit.platform, account, Some(&auth), visit.now_ts).await;
     let why = match registered {
         Ok(registered) => {
-            let session = visit.app.oauth.begin_browser_session(&registered.user_id, visit.now_ts).await;
+            let (user_id, password_stamp) = (&registered.user_id, registered.password_stamp);
+            let session = visit.app.oauth.begin_browser_session(user_id, password_stamp, visit.now_ts).await;
             return visit.logged_in(&session.map_err(failed)?, &next);
         }
         Err(AccountsError::Interactive(_)) if visit.platform.settings.registration == Registration::Token => {

@@ -48,7 +48,7 @@ pub(crate) async fn show(visit: Visit) -> Shown {
 pub(crate) async fn answer(visit: Visit, _: Values) -> Shown {
     let mut uri = redirect_uri(&visit)?;
     let session = visit.session()?;
-    let token = visit.app.accounts.new_login_token(&session.user_id, visit.now_ts);
+    let token = visit.app.accounts.new_login_token(&session.user_id, session.password_stamp, visit.now_ts);
     uri.query_pairs_mut().append_pair("loginToken", &token.token);
     Ok(redirect(uri.as_str()))
 }

@@ -3,7 +3,7 @@
 
 use linkspan_inbox::point;
 use linkspan_storage::{
-    Json, Position, Range, Stamped, StorageError, WriteSet,
+    Json, Position, Range, Stamped, WriteSet,
     catalogue::{AccountData, AccountDataKey},
     records::InboxPointer,
 };
@@ -111,11 +111,15 @@ impl Accounts {
         event_type: &str,
         content: String,
     ) -> Result<(), AccountsError> {
-        self.check_account_data_count(user_id, room_id, event_type).await?;
-        let mut writes = WriteSet::new();
-        put_account_data(&mut writes, user_id, room_id, event_type, content);
-        self.store.commit(writes).await.map_err(StorageError::from)?;
-        Ok(())
+        self.store
+            .update(async || {
+                self.check_account_data_count(user_id, room_id, event_type).await?;
+                let mut writes = WriteSet::new();
+                self.expect_active(&mut writes, user_id).await?;
+                put_account_data(&mut writes, user_id, room_id, event_type, content.clone());
+                Ok((writes, ()))
+            })
+            .await
     }
 
     async fn check_account_data_count(

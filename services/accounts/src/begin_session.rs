@@ -7,10 +7,10 @@ use linkspan_storage::{
     Range, WriteSet,
     catalogue::{Accounts as AccountsTable, DeviceKey, Devices, UserKey},
 };
-use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId};
+use ruma::{OwnedDeviceId, OwnedServerName};
 
 use crate::{
-    Accounts, AccountsError, LoggedIn, NewDevice,
+    Accounts, AccountsError, LoggedIn, NewDevice, ProvedUser,
     log_in::{check_active, check_device, put_device, tokens_of},
 };
 
@@ -31,11 +31,12 @@ pub struct ClientDevice {
 }
 
 impl Accounts {
-    /// Gives a device of a client new tokens, which can be refreshed with [`Accounts::refresh_session`] only.
+    /// Gives a device of a client new tokens, which can be refreshed with [`Accounts::refresh_session`] only. Refuses
+    /// with [`AccountsError::Forbidden`] if `user` has proved it by a password that was changed since.
     /// What the session comes from is used up in the same write-set: `from` reads and returns that part of it.
     pub async fn begin_session<E, F>(
         &self,
-        user_id: OwnedUserId,
+        user: ProvedUser,
         device: ClientDevice,
         now_ts: u64,
         from: impl Fn() -> F,
@@ -44,6 +45,7 @@ impl Accounts {
         E: From<AccountsError> + From<linkspan_storage::StorageError>,
         F: Future<Output = Result<WriteSet, E>>,
     {
+        let ProvedUser { user_id, password_stamp } = user;
         let key = DeviceKey { user_id: user_id.clone(), device_id: device.device_id.clone() };
         let client_id = device.client_id;
         let device = NewDevice {
@@ -59,6 +61,7 @@ impl Accounts {
             .update(async || {
                 let mut writes = from().await?;
                 let account = check_active(self.store.get::<AccountsTable>(&user_key).await?)?;
+                password_stamp.check(&account)?;
                 let known = self.store.get::<Devices>(&key).await?;
                 if known.is_none() {
                     self.check_new_device(&mut writes, &key).await?;

@@ -10,9 +10,9 @@ use ruma::{OwnedDeviceId, OwnedUserId, api::client::uiaa::AuthData};
 
 use crate::{
     Accounts, AccountsError, DeviceRemoved,
-    interactive::{PASSWORD_FLOWS, Purpose},
+    interactive::Purpose,
     log_in::check_active,
-    password::check_password,
+    password::{PasswordStamp, check_password},
 };
 
 impl Accounts {
@@ -29,39 +29,53 @@ impl Accounts {
     ) -> Result<Vec<DeviceRemoved>, AccountsError> {
         check_password(&new_password)?;
         let purpose = Purpose::of_user(user_id, "change password");
-        self.authenticate_interactively(&purpose, PASSWORD_FLOWS, auth, now_ts).await?;
-        self.set_password(user_id, new_password).await?;
+        let proved = self.prove_password(&purpose, auth, now_ts).await?;
+        self.put_password(user_id, new_password, Some(proved)).await?;
         if log_out_others { self.log_out_all(user_id, Some(device_id)).await } else { Ok(Vec::new()) }
     }
 
     /// Changes the password of a user who gives the old one, as a page asks for it; `log_out_devices` removes
-    /// all devices.
+    /// all devices. Returns the stamp of the new one, and the devices that are gone.
     pub async fn replace_password(
         &self,
         user_id: &OwnedUserId,
         password: String,
         new_password: String,
         log_out_devices: bool,
-    ) -> Result<Vec<DeviceRemoved>, AccountsError> {
+    ) -> Result<(PasswordStamp, Vec<DeviceRemoved>), AccountsError> {
         check_password(&new_password)?;
-        self.check_credentials(Some(user_id.clone()), password).await?;
-        self.set_password(user_id, new_password).await?;
-        if log_out_devices { self.log_out_all(user_id, None).await } else { Ok(Vec::new()) }
+        let proved = self.check_credentials(Some(user_id.clone()), password).await?.password_stamp;
+        let changed = self.put_password(user_id, new_password, Some(proved)).await?;
+        let removed = if log_out_devices { self.log_out_all(user_id, None).await? } else { Vec::new() };
+        Ok((changed, removed))
     }
 
     /// Sets a password without asking anybody: for operators.
     pub async fn set_password(&self, user_id: &OwnedUserId, password: String) -> Result<(), AccountsError> {
         check_password(&password)?;
+        self.put_password(user_id, password, None).await.map(|_| ())
+    }
+
+    /// Writes a password; returns its stamp. `proved`: of the one that the user has proved, if somebody asked for it.
+    pub(crate) async fn put_password(
+        &self,
+        user_id: &OwnedUserId,
+        password: String,
+        proved: Option<PasswordStamp>,
+    ) -> Result<PasswordStamp, AccountsError> {
         let password_hash = self.shared.passwords.hash(password).await?;
         let key = UserKey { user_id: user_id.clone() };
         self.store
             .update(async || {
                 let account = check_active(self.store.get::<AccountsTable>(&key).await?)?;
+                if let Some(proved) = proved {
+                    proved.check(&account)?;
+                }
                 let mut writes = WriteSet::new();
                 writes.expect::<AccountsTable>(&key, &account);
                 let changed = AccountRecord { password_hash: Some(password_hash.clone()), ..account };
                 writes.put::<AccountsTable>(&key, &changed);
-                Ok((writes, ()))
+                Ok((writes, PasswordStamp::of(&changed)))
             })
             .await
     }

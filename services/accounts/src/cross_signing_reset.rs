@@ -1,14 +1,21 @@
 //! Approving, on a page of the platform, that the cross-signing keys are replaced.
 //! <https://spec.matrix.org/v1.19/client-server-api/#oauth-authentication>
 //!
-//! An approval is kept in memory: it lasts some minutes, and can be given again.
+//! An approval is kept in memory: it lasts some minutes, is good for one replacement, and can be given again.
 
 use ruma::{OwnedUserId, api::client::uiaa::AuthData};
 
-use crate::{Accounts, AccountsError, Purpose};
+use crate::{Accounts, AccountsError, PasswordStamp, ProvedUser, Purpose};
 
 /// How long an approval lasts, in milliseconds.
 const APPROVAL_MS: u64 = 10 * 60_000;
+
+/// An approval: whoever has it may replace the keys once.
+#[derive(Clone, Debug)]
+pub struct Approval {
+    by: ProvedUser,
+    expires_ts: u64,
+}
 
 /// How a user proves to be the user.
 #[derive(Clone, Copy, Debug)]
@@ -23,32 +30,51 @@ pub enum Proof<'a> {
 }
 
 impl Accounts {
-    /// Allows a user to replace the cross-signing keys, for some minutes.
-    pub fn allow_cross_signing_reset(&self, user_id: &OwnedUserId, now_ts: u64) {
-        self.shared.cross_signing_resets.put(user_id.to_string(), (), now_ts + APPROVAL_MS);
+    /// Allows a user to replace the cross-signing keys, for some minutes and while the password is the one by which
+    /// that was proved.
+    pub fn allow_cross_signing_reset(
+        &self,
+        user_id: &OwnedUserId,
+        password_stamp: PasswordStamp,
+        now_ts: u64,
+    ) {
+        let by = ProvedUser { user_id: user_id.clone(), password_stamp };
+        self.give_back_approval(Approval { by, expires_ts: now_ts + APPROVAL_MS });
     }
 
-    /// Whether a user may replace the cross-signing keys without further proof.
-    pub fn may_reset_cross_signing(&self, user_id: &OwnedUserId, now_ts: u64) -> bool {
-        self.shared.cross_signing_resets.get(user_id.as_str(), now_ts).is_some()
+    /// Takes the approval of a user; of several who want it, one gets it.
+    pub(crate) async fn take_approval(
+        &self,
+        user_id: &OwnedUserId,
+        now_ts: u64,
+    ) -> Result<Option<Approval>, AccountsError> {
+        let Some(approval) = self.shared.cross_signing_resets.take(user_id.as_str(), now_ts) else {
+            return Ok(None);
+        };
+        let account = self.account(user_id).await?;
+        Ok(account
+            .filter(|account| approval.by.password_stamp == PasswordStamp::of(account))
+            .map(|_| approval))
     }
 
-    /// The keys were replaced: the approval is used up.
-    pub fn end_cross_signing_reset(&self, user_id: &OwnedUserId) {
-        self.shared.cross_signing_resets.take(user_id.as_str(), 0);
+    /// The keys were not replaced after all: the approval is good as before.
+    pub fn give_back_approval(&self, approval: Approval) {
+        let Approval { by, expires_ts } = &approval;
+        self.shared.cross_signing_resets.put(by.user_id.to_string(), approval.clone(), *expires_ts);
     }
 
-    /// Refuses with [`AccountsError::Interactive`] until the user of `purpose` has proved it in this way.
+    /// Refuses with [`AccountsError::Interactive`] until the user of `purpose` has proved it in this way. An approval
+    /// is used up, and returned to be given back if what it was for fails.
     pub async fn prove_user(
         &self,
         purpose: &Purpose,
         proof: Proof<'_>,
         auth: Option<&AuthData>,
         now_ts: u64,
-    ) -> Result<(), AccountsError> {
+    ) -> Result<Option<Approval>, AccountsError> {
         match proof {
-            Proof::Password => self.prove_password(purpose, auth, now_ts).await,
-            Proof::Approval { url } => self.prove_approval(purpose, url, auth, now_ts),
+            Proof::Password => self.prove_password(purpose, auth, now_ts).await.map(|_| None),
+            Proof::Approval { url } => self.prove_approval(purpose, url, auth, now_ts).await.map(Some),
         }
     }
 }

@@ -8,27 +8,30 @@ use linkspan_storage::{
 };
 use ruma::{OwnedUserId, api::client::uiaa::AuthData};
 
-use crate::{Accounts, AccountsError, DeviceRemoved, interactive::Purpose};
+use crate::{Accounts, AccountsError, DeviceRemoved, PasswordStamp, interactive::Purpose};
 
 /// Rows that one commit removes.
 const BATCH: usize = 1_000;
 
 impl Accounts {
-    /// Refuses unless the user proves the password; comes before [`Self::begin_deactivation`].
+    /// Refuses unless the user proves the password; comes before [`Self::begin_deactivation`], which has to be told
+    /// of which password that was.
     pub async fn check_deactivation(
         &self,
         user_id: &OwnedUserId,
         auth: Option<&AuthData>,
         now_ts: u64,
-    ) -> Result<(), AccountsError> {
+    ) -> Result<PasswordStamp, AccountsError> {
         self.prove_password(&Purpose::of_user(user_id, "deactivate"), auth, now_ts).await
     }
 
     /// Begins to deactivate an account: from now on nobody logs in, and it is to be finished, after a stop too. Its
-    /// devices go at once; those that are gone. `erase`: its profile is to go, too. Again is the same.
+    /// devices go at once; those that are gone. `proved`: of the password that the user has proved; None: an operator
+    /// asks. `erase`: its profile is to go, too. Again is the same.
     pub async fn begin_deactivation(
         &self,
         user_id: &OwnedUserId,
+        proved: Option<PasswordStamp>,
         erase: bool,
     ) -> Result<Vec<DeviceRemoved>, AccountsError> {
         let key = UserKey { user_id: user_id.clone() };
@@ -36,6 +39,9 @@ impl Accounts {
             .update(async || {
                 let account = self.store.get::<AccountsTable>(&key).await?;
                 let account = account.ok_or(AccountsError::NotFound("account"))?;
+                if let Some(proved) = proved.filter(|_| !account.deactivated) {
+                    proved.check(&account)?;
+                }
                 let before = self.store.get::<DepartingAccounts>(&key).await?;
                 let mut writes = WriteSet::new();
                 writes.expect::<AccountsTable>(&key, &account);

@@ -10,7 +10,7 @@ use ruma::{OwnedDeviceId, OwnedUserId, api::client::uiaa::AuthData};
 
 use crate::{
     Accounts, AccountsError,
-    interactive::{PASSWORD_FLOWS, Purpose},
+    interactive::Purpose,
     log_in::{
         MAX_DEVICES, NewDevice, check_active, check_device, check_device_name, delete_tokens,
         refresh_tokens_of, tokens_of,
@@ -60,6 +60,21 @@ impl Accounts {
         Ok(self.store.get::<Devices>(&key).await?.map(|device| info(key.device_id, device)))
     }
 
+    /// Refuses, as if its token were unknown, if a device is gone, and has a write-set hold only while it is there:
+    /// nothing is kept for a device that was forgotten.
+    pub async fn expect_device(
+        &self,
+        writes: &mut WriteSet,
+        user_id: &OwnedUserId,
+        device_id: &OwnedDeviceId,
+    ) -> Result<(), AccountsError> {
+        let key = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
+        let device = self.store.get::<Devices>(&key).await?;
+        let device = device.ok_or(AccountsError::UnknownToken { soft_logout: false })?;
+        writes.expect::<Devices>(&key, &device);
+        Ok(())
+    }
+
     /// Gives a device another name; None leaves it as it is.
     pub async fn rename_device(
         &self,
@@ -98,7 +113,7 @@ impl Accounts {
             return Err(AccountsError::TooLarge("the list of devices"));
         }
         let purpose = Purpose::of_user(user_id, format!("delete devices {}", names.join("\0")));
-        self.authenticate_interactively(&purpose, PASSWORD_FLOWS, auth, now_ts).await?;
+        self.prove_password(&purpose, auth, now_ts).await?;
         self.remove_devices(user_id, device_ids).await
     }
 

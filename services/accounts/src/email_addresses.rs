@@ -76,17 +76,20 @@ impl Accounts {
         auth: Option<&AuthData>,
         now_ts: u64,
     ) -> Result<(), AccountsError> {
-        self.prove_password(&Purpose::of_user(user_id, "add an address"), auth, now_ts).await?;
+        let proved = self.prove_password(&Purpose::of_user(user_id, "add an address"), auth, now_ts).await?;
         let platform = user_id.server_name().to_owned();
         self.store
             .update(async || {
+                let mut writes = WriteSet::new();
+                if let Some(account) = self.expect_active(&mut writes, user_id).await? {
+                    proved.check(&account)?;
+                }
                 let email =
                     self.validated_email(&platform, EmailPurpose::Add, sid, client_secret, now_ts).await?;
                 let range = Range::<UserEmailAddresses>::prefix((user_id,)).limit(MAX_ADDRESSES);
                 if self.store.keys(range).await?.len() >= MAX_ADDRESSES {
                     return Err(AccountsError::TooMany("e-mail addresses"));
                 }
-                let mut writes = WriteSet::new();
                 self.add_email(&mut writes, user_id, &email, now_ts).await?;
                 Ok((writes, ()))
             })
@@ -159,7 +162,7 @@ impl Accounts {
     }
 }
 
-fn email_key(platform: &ServerName, address: &str) -> PlatformKey {
+pub(crate) fn email_key(platform: &ServerName, address: &str) -> PlatformKey {
     PlatformKey { platform: platform.to_owned(), name: address.to_owned() }
 }
 

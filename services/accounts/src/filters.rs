@@ -3,7 +3,7 @@
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use linkspan_storage::{
-    Json, Range, StorageError, WriteSet,
+    Json, Range, WriteSet,
     catalogue::{Filters, UserNameKey},
 };
 use ruma::OwnedUserId;
@@ -34,13 +34,19 @@ impl Accounts {
         if self.store.contains::<Filters>(&key).await? {
             return Ok(id);
         }
-        let filters = self.store.keys::<Filters>(Range::prefix((user_id,)).limit(MAX_FILTERS)).await?;
-        if filters.len() >= MAX_FILTERS {
-            return Err(AccountsError::TooMany("filters"));
-        }
-        let mut writes = WriteSet::new();
-        writes.put::<Filters>(&key, &Json(json));
-        self.store.commit(writes).await.map_err(StorageError::from)?;
+        self.store
+            .update(async || {
+                let filters =
+                    self.store.keys::<Filters>(Range::prefix((user_id,)).limit(MAX_FILTERS)).await?;
+                if filters.len() >= MAX_FILTERS {
+                    return Err(AccountsError::TooMany("filters"));
+                }
+                let mut writes = WriteSet::new();
+                self.expect_active(&mut writes, user_id).await?;
+                writes.put::<Filters>(&key, &Json(json.clone()));
+                Ok((writes, ()))
+            })
+            .await?;
         Ok(id)
     }
 

@@ -12,13 +12,16 @@ use ruma::{
     },
 };
 
-use crate::{Accounts, AccountsError, EmailPurpose, email_validation::ValidatedEmail, token::new_token};
+use crate::{
+    Accounts, AccountsError, Approval, EmailPurpose, PasswordStamp, email_validation::ValidatedEmail,
+    password::WRONG, token::new_token,
+};
 
 /// How long a session lasts, in milliseconds.
 const SESSION_MS: u64 = 15 * 60_000;
 
 /// The stages of who proves a password.
-pub(crate) const PASSWORD_FLOWS: &[&[AuthType]] = &[&[AuthType::Password]];
+const PASSWORD_FLOWS: &[&[AuthType]] = &[&[AuthType::Password]];
 
 /// Operations in which an address can be confirmed.
 pub(crate) const REGISTER: &str = "register";
@@ -59,6 +62,7 @@ impl Purpose {
 pub(crate) struct Interactive {
     purpose: Purpose,
     completed: Vec<AuthType>,
+    password_stamp: Option<PasswordStamp>,
     registration_token: Option<String>,
     email: Option<ValidatedEmail>,
 }
@@ -66,6 +70,8 @@ pub(crate) struct Interactive {
 /// What a complete session has proved.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Proof {
+    /// Of the password that was given.
+    pub(crate) password_stamp: Option<PasswordStamp>,
     /// The registration token that was given.
     pub(crate) registration_token: Option<String>,
     /// The address that was confirmed.
@@ -88,7 +94,8 @@ impl Accounts {
         let complete = |flow: &&&[AuthType]| flow.iter().all(|stage| session.completed.contains(stage));
         if refusal.is_none() && flows.iter().any(|flow| complete(&flow)) {
             self.shared.interactive.take(&name, now_ts);
-            return Ok(Proof { registration_token: session.registration_token, email: session.email });
+            let Interactive { password_stamp, registration_token, email, .. } = session;
+            return Ok(Proof { password_stamp, registration_token, email });
         }
         let mut info = UiaaInfo::new(flows.iter().map(|flow| AuthFlow::new(flow.to_vec())).collect());
         info.completed = session.completed.clone();
@@ -105,21 +112,25 @@ impl Accounts {
         purpose: &Purpose,
         auth: Option<&AuthData>,
         now_ts: u64,
-    ) -> Result<(), AccountsError> {
-        self.authenticate_interactively(purpose, PASSWORD_FLOWS, auth, now_ts).await.map(|_| ())
+    ) -> Result<PasswordStamp, AccountsError> {
+        let proof = self.authenticate_interactively(purpose, PASSWORD_FLOWS, auth, now_ts).await?;
+        proof.password_stamp.ok_or(WRONG)
     }
 
     /// As above, for a user whose session is one of the OAuth 2.0 API: who has approved the reset of the
-    /// cross-signing keys on the platform's pages has proved enough. `approval_url`: where that is done.
-    pub(crate) fn prove_approval(
+    /// cross-signing keys on the platform's pages has proved enough. The approval is used up. `approval_url`: where
+    /// that is done.
+    pub(crate) async fn prove_approval(
         &self,
         purpose: &Purpose,
         approval_url: &str,
         auth: Option<&AuthData>,
         now_ts: u64,
-    ) -> Result<(), AccountsError> {
-        if purpose.user_id.as_ref().is_some_and(|user_id| self.may_reset_cross_signing(user_id, now_ts)) {
-            return Ok(());
+    ) -> Result<Approval, AccountsError> {
+        if let Some(user_id) = &purpose.user_id
+            && let Some(approval) = self.take_approval(user_id, now_ts).await?
+        {
+            return Ok(approval);
         }
         let (name, session, gone) = self.interactive_session(purpose, auth, now_ts)?;
         let unapproved = auth.map(|_| refusal("this has not been approved yet"));
@@ -149,6 +160,7 @@ impl Accounts {
                 let session = Interactive {
                     purpose: purpose.clone(),
                     completed: Vec::new(),
+                    password_stamp: None,
                     registration_token: None,
                     email: None,
                 };
@@ -184,7 +196,10 @@ impl Accounts {
                 };
                 let user_id = user_id.filter(|user_id| Some(user_id) == session.purpose.user_id.as_ref());
                 match self.check_credentials(user_id, password.password.clone()).await {
-                    Ok(_) => true,
+                    Ok(user) => {
+                        session.password_stamp = Some(user.password_stamp);
+                        true
+                    }
                     Err(AccountsError::Forbidden(_) | AccountsError::Deactivated) => false,
                     Err(error) => return Err(error),
                 }

@@ -48,7 +48,7 @@ use ruma::{OwnedServerName, OwnedUserId, api::client::uiaa::UiaaInfo};
 
 pub use account_data::{AccountDataItem, put_account_data};
 pub use begin_session::ClientDevice;
-pub use cross_signing_reset::Proof;
+pub use cross_signing_reset::{Approval, Proof};
 pub use devices::{DeviceInfo, DeviceRemoved};
 pub use email_addresses::EmailAddress;
 pub use email_validation::{EmailPurpose, EmailRequest};
@@ -59,6 +59,7 @@ pub use log_in_by_token::LoginToken;
 pub use mail::{Mail, Mailer, Sending};
 pub use moderation::Restriction;
 pub use openid::OpenIdToken;
+pub use password::{PasswordStamp, ProvedUser};
 pub use profile::{Profile, check_profile_field};
 pub use refresh::{RefreshOutcome, Refreshed};
 pub use register::{Registered, Registration};
@@ -178,8 +179,8 @@ struct Shared {
     interactive: expiring::Expiring<interactive::Interactive>,
     nonces: expiring::Expiring<OwnedServerName>,
     openid: expiring::Expiring<OwnedUserId>,
-    login_tokens: expiring::Expiring<OwnedUserId>,
-    cross_signing_resets: expiring::Expiring<()>,
+    login_tokens: expiring::Expiring<ProvedUser>,
+    cross_signing_resets: expiring::Expiring<Approval>,
     tag_locks: tags::Locks,
     mails: mail::Outgoing,
 }
@@ -217,6 +218,21 @@ impl Accounts {
     /// The account of a user; None: there never was one.
     pub async fn account(&self, user_id: &OwnedUserId) -> Result<Option<AccountRecord>, AccountsError> {
         Ok(self.store.get::<AccountsTable>(&UserKey { user_id: user_id.clone() }).await?)
+    }
+
+    /// Refuses if the account of a user is deactivated, and has a write-set hold only while it stays as it is: so that
+    /// nothing comes to be that deactivating the account has looked for and not found. None: there never was one.
+    pub async fn expect_active(
+        &self,
+        writes: &mut WriteSet,
+        user_id: &OwnedUserId,
+    ) -> Result<Option<AccountRecord>, AccountsError> {
+        let account = self.account(user_id).await?;
+        if account.as_ref().is_some_and(|account| account.deactivated) {
+            return Err(AccountsError::Deactivated);
+        }
+        writes.expect_read::<AccountsTable>(&UserKey { user_id: user_id.clone() }, account.as_ref());
+        Ok(account)
     }
 
     /// Whether a user has an account that is not deactivated.

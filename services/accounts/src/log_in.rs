@@ -16,6 +16,7 @@ use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId};
 use crate::{
     Accounts, AccountsError,
     email_addresses::check_address,
+    password::{PasswordStamp, ProvedUser, WRONG},
     token::{TokenHash, hash_token, new_token, random_text},
     username::named_user,
 };
@@ -76,8 +77,8 @@ impl Accounts {
         device: NewDevice,
         now_ts: u64,
     ) -> Result<LoggedIn, AccountsError> {
-        let user_id = self.check_log_in(platform, credentials).await?;
-        self.start_session(user_id, device, now_ts).await
+        let user = self.check_log_in(platform, credentials).await?;
+        self.start_session(user, device, now_ts).await
     }
 
     /// The user whose password it is, without logging anything in. A wrong password and an unknown user look
@@ -86,7 +87,7 @@ impl Accounts {
         &self,
         platform: &Platform,
         credentials: Credentials,
-    ) -> Result<OwnedUserId, AccountsError> {
+    ) -> Result<ProvedUser, AccountsError> {
         let user_id = self.find_user(platform.server_name(), &credentials.user).await?;
         self.check_credentials(user_id, credentials.password).await
     }
@@ -112,31 +113,34 @@ impl Accounts {
         &self,
         user_id: Option<OwnedUserId>,
         password: String,
-    ) -> Result<OwnedUserId, AccountsError> {
+    ) -> Result<ProvedUser, AccountsError> {
         let account = match &user_id {
             Some(user_id) => self.account(user_id).await?,
             None => None,
         };
         let deactivated = account.as_ref().is_some_and(|account| account.deactivated);
         let locked = account.as_ref().is_some_and(|account| account.locked);
+        let password_stamp = account.as_ref().map(PasswordStamp::of);
         let hash = account.and_then(|account| account.password_hash);
         let right = self.shared.passwords.verify(password, hash).await?;
-        match user_id {
+        match user_id.zip(password_stamp) {
             _ if deactivated => Err(AccountsError::Deactivated),
             Some(_) if right && locked => Err(AccountsError::Locked),
-            Some(user_id) if right => Ok(user_id),
-            _ => Err(AccountsError::Forbidden("wrong user name or password")),
+            Some((user_id, password_stamp)) if right => Ok(ProvedUser { user_id, password_stamp }),
+            _ => Err(WRONG),
         }
     }
 
-    /// Gives a device of an account new tokens; those it had are gone.
+    /// Gives a device of an account new tokens; those it had are gone. Refuses who has proved to be the user by a
+    /// password that was changed since.
     pub(crate) async fn start_session(
         &self,
-        user_id: OwnedUserId,
+        user: ProvedUser,
         device: NewDevice,
         now_ts: u64,
     ) -> Result<LoggedIn, AccountsError> {
         check_device(&device)?;
+        let ProvedUser { user_id, password_stamp } = user;
         let user_key = UserKey { user_id: user_id.clone() };
         let device_id = device.device_id.clone().unwrap_or_else(new_device_id);
         let key = DeviceKey { user_id: user_id.clone(), device_id };
@@ -145,6 +149,7 @@ impl Accounts {
             .update(async || {
                 let account = self.store.get::<AccountsTable>(&user_key).await?;
                 let account = check_active(account)?;
+                password_stamp.check(&account)?;
                 let known = self.store.get::<Devices>(&key).await?;
                 let mut writes = WriteSet::new();
                 if known.is_none() {
@@ -317,4 +322,42 @@ pub(crate) fn refresh_tokens_of(device: &DeviceRecord) -> Vec<TokenHash> {
 
 pub(crate) fn token_key(user_id: &OwnedUserId, hash: TokenHash) -> PlatformHashKey {
     PlatformHashKey { platform: user_id.server_name().to_owned(), hash }
+}
+
+#[cfg(test)]
+mod tests {
+    use linkspan_storage::{Memory, Store};
+    use ruma::owned_server_name;
+
+    use crate::{Accounts, AccountsError, NewDevice, Restriction};
+
+    const NOW: u64 = 1_700_000_000_000;
+    const OLD: &str = "correct horse";
+    const NEW: &str = "another horse";
+
+    #[tokio::test]
+    async fn a_password_that_is_changed_meanwhile_proves_nothing() {
+        let accounts = Accounts::new(Store::in_memory(Memory::new().expect("an engine")));
+        let here = owned_server_name!("instagram.localhost");
+        let anna = accounts.create_account(&here, "anna", OLD.into(), false, NOW).await.expect("an account");
+        let prove = async |password: &str| {
+            accounts.check_credentials(Some(anna.clone()), password.into()).await.expect("it is right")
+        };
+        let (first, second) = (prove(OLD).await, prove(OLD).await);
+        accounts.put_password(&anna, NEW.into(), Some(first.password_stamp)).await.expect("changed");
+
+        let again = accounts.put_password(&anna, "a third horse".into(), Some(second.password_stamp)).await;
+        assert!(matches!(again, Err(AccountsError::Forbidden(_))));
+        let gone = accounts.begin_deactivation(&anna, Some(second.password_stamp), true).await;
+        assert!(matches!(gone, Err(AccountsError::Forbidden(_))));
+        let late = accounts.start_session(second, NewDevice::default(), NOW).await;
+        assert!(matches!(late, Err(AccountsError::Forbidden(_))));
+        assert!(accounts.devices(&anna).await.expect("listed").is_empty());
+
+        // Whatever else changes of the account changes nothing of what the password has proved.
+        let admin = accounts.create_account(&here, "admin", OLD.into(), true, NOW).await.expect("an account");
+        let third = prove(NEW).await;
+        accounts.set_restricted(&admin, &anna, Restriction::Suspended, true).await.expect("suspended");
+        accounts.start_session(third, NewDevice::default(), NOW).await.expect("logged in");
+    }
 }

@@ -6,10 +6,14 @@
 use linkspan_platforms::Platform;
 use ruma::{OwnedUserId, api::client::uiaa::AuthData};
 
-use crate::{Accounts, AccountsError, LoggedIn, NewDevice, Purpose, token::new_token};
+use crate::{
+    Accounts, AccountsError, LoggedIn, NewDevice, PasswordStamp, ProvedUser, Purpose, token::new_token,
+};
 
 /// How long a login token lasts, in milliseconds.
 const LOGIN_TOKEN_MS: u64 = 120_000;
+
+const WRONG_TOKEN: AccountsError = AccountsError::Forbidden("this login token is not valid");
 
 /// A login token.
 #[derive(Clone)]
@@ -21,10 +25,17 @@ pub struct LoginToken {
 }
 
 impl Accounts {
-    /// A new token that logs a client of `user_id` in, once.
-    pub fn new_login_token(&self, user_id: &OwnedUserId, now_ts: u64) -> LoginToken {
+    /// A new token that logs a client of `user_id` in, once, and only while the password is the one by which that
+    /// was proved.
+    pub fn new_login_token(
+        &self,
+        user_id: &OwnedUserId,
+        password_stamp: PasswordStamp,
+        now_ts: u64,
+    ) -> LoginToken {
         let token = new_token("lsl_");
-        self.shared.login_tokens.put(token.clone(), user_id.clone(), now_ts + LOGIN_TOKEN_MS);
+        let user = ProvedUser { user_id: user_id.clone(), password_stamp };
+        self.shared.login_tokens.put(token.clone(), user, now_ts + LOGIN_TOKEN_MS);
         LoginToken { token, expires_in_ms: LOGIN_TOKEN_MS }
     }
 
@@ -35,8 +46,9 @@ impl Accounts {
         auth: Option<&AuthData>,
         now_ts: u64,
     ) -> Result<LoginToken, AccountsError> {
-        self.prove_password(&Purpose::of_user(user_id, "get a login token"), auth, now_ts).await?;
-        Ok(self.new_login_token(user_id, now_ts))
+        let purpose = Purpose::of_user(user_id, "get a login token");
+        let password_stamp = self.prove_password(&purpose, auth, now_ts).await?;
+        Ok(self.new_login_token(user_id, password_stamp, now_ts))
     }
 
     /// Logs in whom a token of the platform stands for; the token is used up.
@@ -48,9 +60,10 @@ impl Accounts {
         now_ts: u64,
     ) -> Result<LoggedIn, AccountsError> {
         let tokens = &self.shared.login_tokens;
-        let here = tokens.get(token, now_ts).filter(|user| user.server_name() == *platform.server_name());
-        let user_id = here.and_then(|_| tokens.take(token, now_ts));
-        let user_id = user_id.ok_or(AccountsError::Forbidden("this login token is not valid"))?;
-        self.start_session(user_id, device, now_ts).await
+        let is_here = |user: &ProvedUser| user.user_id.server_name() == *platform.server_name();
+        let here = tokens.get(token, now_ts).filter(is_here);
+        let user = here.and_then(|_| tokens.take(token, now_ts)).ok_or(WRONG_TOKEN)?;
+        let started = self.start_session(user, device, now_ts).await;
+        started.map_err(|error| if let AccountsError::Forbidden(_) = error { WRONG_TOKEN } else { error })
     }
 }

@@ -8,10 +8,7 @@ use linkspan_storage::{
 };
 use ruma::OwnedUserId;
 
-use crate::{
-    Accounts, AccountsError,
-    log_in::{MAX_DEVICES, tokens_of},
-};
+use crate::{Accounts, AccountsError, log_in::tokens_of};
 
 /// What is taken from an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +88,8 @@ impl Accounts {
 
     /// Has all sessions of a user read anew from the store.
     async fn forget_sessions(&self, user_id: &OwnedUserId) -> Result<(), AccountsError> {
-        let devices = self.store.range::<Devices>(Range::prefix((user_id,)).limit(MAX_DEVICES)).await?;
+        // All of them: users who log in at once may have some more than one may have.
+        let devices = self.store.range::<Devices>(Range::prefix((user_id,))).await?;
         self.shared.sessions.forget(devices.iter().flat_map(|(_, device)| tokens_of(device)));
         Ok(())
     }

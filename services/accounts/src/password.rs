@@ -6,9 +6,14 @@ use argon2::{
     Algorithm, Argon2, Params, Version,
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
 };
+use linkspan_storage::records::AccountRecord;
+use ruma::OwnedUserId;
 use tokio::sync::{OnceCell, Semaphore};
 
-use crate::AccountsError;
+use crate::{
+    AccountsError,
+    token::{TokenHash, hash_token},
+};
 
 /// The least number of characters.
 const MIN_CHARS: usize = 8;
@@ -19,6 +24,35 @@ const MAX_BYTES: usize = 1024;
 const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
+
+/// Said alike of a wrong password, of one that was right until now, and of a user who does not exist.
+pub(crate) const WRONG: AccountsError = AccountsError::Forbidden("wrong user name or password");
+
+/// What changes when the password of an account does: what the old one has proved counts no longer. SHA-256 of the
+/// password's hash; None: there is no password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PasswordStamp(pub Option<TokenHash>);
+
+impl PasswordStamp {
+    /// That of an account as it is now.
+    pub fn of(account: &AccountRecord) -> Self {
+        Self(account.password_hash.as_deref().map(hash_token))
+    }
+
+    /// Refuses what was proved by a password that is not the account's any more.
+    pub(crate) fn check(self, account: &AccountRecord) -> Result<(), AccountsError> {
+        if self == Self::of(account) { Ok(()) } else { Err(WRONG) }
+    }
+}
+
+/// Who has proved to be a user, and by which password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProvedUser {
+    /// The user.
+    pub user_id: OwnedUserId,
+    /// Of the password at that time.
+    pub password_stamp: PasswordStamp,
+}
 
 /// Refuses passwords that are too easy to guess, or no passwords at all.
 pub(crate) fn check_password(password: &str) -> Result<(), AccountsError> {

@@ -17,7 +17,7 @@ use crate::{
     email_validation::ValidatedEmail,
     interactive::{Purpose, REGISTER},
     log_in::{check_device, new_device_id, put_device},
-    password::check_password,
+    password::{PasswordStamp, check_password},
     username::{generate, new_user_id, user_id_of},
 };
 
@@ -40,6 +40,8 @@ pub struct Registration {
 pub struct Registered {
     /// The user.
     pub user_id: OwnedUserId,
+    /// Of the password.
+    pub password_stamp: PasswordStamp,
     /// The device, if one was to be logged in.
     pub logged_in: Option<LoggedIn>,
 }
@@ -159,7 +161,10 @@ impl Accounts {
                 put_device(&mut writes, &key, None, device, None, now_ts)
             });
             match self.store.commit(writes).await {
-                Ok(_) => return Ok(Registered { user_id, logged_in }),
+                Ok(_) => {
+                    let password_stamp = PasswordStamp::of(&record);
+                    return Ok(Registered { user_id, password_stamp, logged_in });
+                }
                 Err(CommitError::Conflict) => {
                     if account.user_id.is_some() && self.account(&user_id).await?.is_some() {
                         return Err(AccountsError::UserInUse);

@@ -4,13 +4,14 @@
 use linkspan_platforms::Platform;
 use linkspan_storage::{
     WriteSet,
-    catalogue::{Accounts as AccountsTable, UserKey},
+    catalogue::{Accounts as AccountsTable, EmailAddresses, UserKey},
     records::AccountRecord,
 };
 use ruma::api::client::uiaa::{AuthData, AuthType};
 
 use crate::{
     Accounts, AccountsError, DeviceRemoved,
+    email_addresses::email_key,
     interactive::{Purpose, RESET_PASSWORD},
     log_in::check_active,
     password::check_password,
@@ -33,19 +34,22 @@ impl Accounts {
         let purpose = Purpose::of_platform(platform.server_name(), RESET_PASSWORD);
         let proof = self.authenticate_interactively(&purpose, EMAIL_FLOWS, auth, now_ts).await?;
         let email = proof.email.ok_or(AccountsError::AddressNotValidated)?;
-        let owner = self.owner_of_email(platform.server_name(), &email.address).await?;
-        let user_id = owner.ok_or(AccountsError::AddressNotValidated)?;
+        let address = email_key(platform.server_name(), &email.address);
         let password_hash = self.shared.passwords.hash(new_password).await?;
-        let key = UserKey { user_id: user_id.clone() };
-        self.store
+        let user_id = self
+            .store
             .update(async || {
-                let account = check_active(self.store.get::<AccountsTable>(&key).await?)?;
+                let owner = self.store.get::<EmailAddresses>(&address).await?;
+                let owner = owner.ok_or(AccountsError::AddressNotValidated)?;
                 let mut writes = WriteSet::new();
+                writes.expect::<EmailAddresses>(&address, &owner);
+                let key = UserKey { user_id: owner.user_id };
+                let account = check_active(self.store.get::<AccountsTable>(&key).await?)?;
                 writes.expect::<AccountsTable>(&key, &account);
                 let changed = AccountRecord { password_hash: Some(password_hash.clone()), ..account };
                 writes.put::<AccountsTable>(&key, &changed);
                 self.use_up(&mut writes, &email).await?;
-                Ok::<_, AccountsError>((writes, ()))
+                Ok::<_, AccountsError>((writes, key.user_id))
             })
             .await?;
         if log_out_others { self.log_out_all(&user_id, None).await } else { Ok(Vec::new()) }

@@ -3,11 +3,15 @@
 use std::{net::IpAddr, sync::Arc};
 
 use linkspan_accounts::{
-    Accounts, AccountsError, Credentials, LoggedIn, NewDevice, Registered, Registration,
-    SharedSecretRegistration, put_account_data,
+    Accounts, AccountsError, Credentials, LoggedIn, NewDevice, PasswordStamp, Proof, Purpose, Registered,
+    Registration, Restriction, SharedSecretRegistration, hash_token, put_account_data,
 };
 use linkspan_platforms::{Platform, Platforms};
-use linkspan_storage::{Memory, Position, Store, WriteSet};
+use linkspan_storage::{
+    CommitError, Memory, Position, Store, WriteSet,
+    catalogue::{AccessTokens, DeviceKey, Devices, PlatformHashKey},
+    records::{AccessTokenRecord, DeviceRecord},
+};
 use ruma::{
     OwnedDeviceId, OwnedServerName, OwnedUserId,
     api::client::uiaa::{AuthData, AuthType, Dummy, Password, RegistrationToken, UiaaInfo, UserIdentifier},
@@ -234,7 +238,7 @@ async fn what_ends_a_session_ends_it_at_once() {
     assert!(world.is_known(&anna.access_token).await);
     assert!(world.log_in(&world.open, "anna", PASSWORD, device("TABLET")).await.is_err());
 
-    let removed = accounts.begin_deactivation(&anna.user_id, true).await.expect("begun");
+    let removed = accounts.begin_deactivation(&anna.user_id, None, true).await.expect("begun");
     assert_eq!(removed.len(), 1);
     assert!(!world.is_known(&anna.access_token).await);
     let again = world.log_in(&world.open, "anna", &new_password, device("TABLET")).await;
@@ -243,6 +247,86 @@ async fn what_ends_a_session_ends_it_at_once() {
     assert!(accounts.finish_deactivation(&anna.user_id).await.expect("finished").is_empty());
     assert_eq!(accounts.departing_accounts().await.expect("listed"), [""; 0]);
     assert!(matches!(world.register("anna").await, Err(AccountsError::UserInUse)));
+}
+
+#[tokio::test]
+async fn what_a_password_has_allowed_ends_with_it() {
+    let world = world().await;
+    let accounts = &world.accounts;
+    let anna = world.user("anna").await.user_id;
+    let purpose = Purpose::of_user(&anna, "upload cross-signing keys");
+    let take = async || accounts.prove_user(&purpose, Proof::Approval { url: "" }, None, NOW).await;
+    let log_in =
+        async |token: &str| accounts.log_in_by_token(&world.open, token, NewDevice::default(), NOW).await;
+    for password in ["another horse", "a third horse"] {
+        let stamp = PasswordStamp::of(&accounts.account(&anna).await.expect("read").expect("an account"));
+        let token = accounts.new_login_token(&anna, stamp, NOW).token;
+        log_in(&token).await.expect("logged in");
+        let token = accounts.new_login_token(&anna, stamp, NOW).token;
+        accounts.allow_cross_signing_reset(&anna, stamp, NOW);
+        let approval = take().await.expect("approved").expect("an approval");
+        interactive(take().await);
+        accounts.give_back_approval(approval);
+
+        accounts.set_password(&anna, password.into()).await.expect("set");
+        assert!(matches!(log_in(&token).await, Err(AccountsError::Forbidden(_))));
+        interactive(take().await);
+    }
+}
+
+#[tokio::test]
+async fn all_sessions_hear_of_a_lock_however_many_there_are() {
+    let world = world().await;
+    let accounts = &world.accounts;
+    let here = world.open.server_name();
+    let admin = accounts.create_account(here, "admin", PASSWORD.into(), true, NOW).await.expect("an account");
+    let first = world.log_in(&world.open, "admin", PASSWORD, NewDevice::default()).await.expect("logged in");
+    let anna = accounts.create_account(here, "anna", PASSWORD.into(), false, NOW).await.expect("an account");
+    // As those have who log in at once; this is the last of them.
+    let key = |device_id: String| DeviceKey { user_id: anna.clone(), device_id: device_id.into() };
+    let of_admin = DeviceKey { user_id: admin.clone(), device_id: first.device_id };
+    let device = world.store.get::<Devices>(&of_admin).await.expect("read").expect("a device");
+    let mut writes = WriteSet::new();
+    (0..1_000).for_each(|number| writes.put::<Devices>(&key(format!("D{number:04}")), &device));
+    let token_hash = hash_token("the last token");
+    writes.put::<Devices>(&key("LAST".into()), &DeviceRecord { access_token: token_hash, ..device });
+    let token = AccessTokenRecord { user_id: anna.clone(), device_id: "LAST".into(), expires_ts: None };
+    writes.put::<AccessTokens>(&PlatformHashKey { platform: here.clone(), hash: token_hash }, &token);
+    world.store.commit(writes).await.expect("written");
+
+    let is_locked = async || {
+        let session = accounts.authenticate(here, "the last token", HERE, NOW).await;
+        session.expect("known").locked
+    };
+    for locked in [false, true] {
+        accounts.set_restricted(&admin, &anna, Restriction::Locked, locked).await.expect("changed");
+        assert_eq!(is_locked().await, locked);
+    }
+}
+
+#[tokio::test]
+async fn nothing_comes_to_an_account_that_is_deactivated() {
+    let world = world().await;
+    let accounts = &world.accounts;
+    let anna = world.user("anna").await;
+    let filter = json!({}).as_object().cloned().expect("an object");
+    let data = RawValue::from_string("{}".into()).expect("JSON");
+    // What one was about to write.
+    let (mut of_account, mut of_device) = (WriteSet::new(), WriteSet::new());
+    accounts.expect_active(&mut of_account, &anna.user_id).await.expect("active");
+    accounts.expect_device(&mut of_device, &anna.user_id, &anna.device_id).await.expect("there");
+    accounts.begin_deactivation(&anna.user_id, None, false).await.expect("begun");
+
+    for writes in [of_account, of_device] {
+        assert!(matches!(world.store.commit(writes).await, Err(CommitError::Conflict)));
+    }
+    let mut writes = WriteSet::new();
+    let late = accounts.expect_device(&mut writes, &anna.user_id, &anna.device_id).await;
+    assert!(matches!(late, Err(AccountsError::UnknownToken { soft_logout: false })));
+    let late = accounts.set_account_data(&anna.user_id, None, "org.example", &data).await;
+    assert!(matches!(late, Err(AccountsError::Deactivated)));
+    let late = accounts.create_filter(&anna.user_id, &filter).await;
+    assert!(matches!(late, Err(AccountsError::Deactivated)));
 }
 
 #[tokio::test]
@@ -406,10 +490,10 @@ async fn operators_make_and_list_accounts() {
     assert_eq!(page[1].user_id, "@berta:instagram.localhost");
     let page = accounts.list_accounts(here, Some(&page[1].user_id), 2).await.expect("a page");
     assert_eq!(page.len(), 1);
-    assert!(accounts.begin_deactivation(&page[0].user_id, false).await.expect("disabled").is_empty());
+    assert!(accounts.begin_deactivation(&page[0].user_id, None, false).await.expect("disabled").is_empty());
     assert!(!accounts.is_active(&page[0].user_id).await.expect("asked"));
     assert!(matches!(
-        accounts.begin_deactivation(&owned_user_id!("@nobody:instagram.localhost"), false).await,
+        accounts.begin_deactivation(&owned_user_id!("@nobody:instagram.localhost"), None, false).await,
         Err(AccountsError::NotFound(_))
     ));
 }

@@ -23,33 +23,39 @@ const RESULTS: usize = 100;
 const QUERY_WORDS: usize = 8;
 
 impl Directory {
-    /// Lets a user be found, after registration and after every change of the display name.
-    /// `old_displayname` is what the directory was told last, None at first.
-    pub fn index_user(
+    /// Lets a user who has just registered be found.
+    pub fn index_new_user(&self, writes: &mut WriteSet, user_id: &UserId) {
+        put_words(writes, user_id, self.words_of(user_id, None));
+    }
+
+    /// Has a user be found by another display name than before. The write-set holds only while nobody else changes by
+    /// what the user is found.
+    pub async fn index_user(
         &self,
         writes: &mut WriteSet,
         user_id: &UserId,
-        old_displayname: Option<&str>,
-        new_displayname: Option<&str>,
-    ) {
-        let old = self.words_of(user_id, old_displayname);
-        let new = self.words_of(user_id, new_displayname);
-        for word in old.difference(&new) {
-            writes.delete::<DirectoryTerms>(&term_key(user_id, word));
-        }
-        for word in &new {
-            writes.put::<DirectoryTerms>(&term_key(user_id, word), &());
-        }
-        let record = DirectoryUserRecord { words: new.into_iter().collect() };
-        writes.put::<DirectoryUsers>(&UserKey { user_id: user_id.to_owned() }, &record);
+        displayname: Option<&str>,
+    ) -> Result<(), StorageError> {
+        self.take_words(writes, user_id).await?;
+        put_words(writes, user_id, self.words_of(user_id, displayname));
+        Ok(())
     }
 
-    /// Lets a user be found no more: the account was deactivated.
-    pub fn unindex_user(&self, writes: &mut WriteSet, user_id: &UserId, displayname: Option<&str>) {
-        for word in self.words_of(user_id, displayname) {
+    /// Lets a user be found no more: the account was deactivated. The write-set holds as above.
+    pub async fn unindex_user(&self, writes: &mut WriteSet, user_id: &UserId) -> Result<(), StorageError> {
+        self.take_words(writes, user_id).await?;
+        writes.delete::<DirectoryUsers>(&user_key(user_id));
+        Ok(())
+    }
+
+    /// Removes the words by which a user is found now.
+    async fn take_words(&self, writes: &mut WriteSet, user_id: &UserId) -> Result<(), StorageError> {
+        let known = self.store.get::<DirectoryUsers>(&user_key(user_id)).await?;
+        writes.expect_read::<DirectoryUsers>(&user_key(user_id), known.as_ref());
+        for word in known.into_iter().flat_map(|known| known.words) {
             writes.delete::<DirectoryTerms>(&term_key(user_id, &word));
         }
-        writes.delete::<DirectoryUsers>(&UserKey { user_id: user_id.to_owned() });
+        Ok(())
     }
 
     /// Searches the people of all hosted platforms: those with a word for each word of `term` that
@@ -142,6 +148,19 @@ impl Directory {
     fn is_known_by_number(&self, platform: &ServerName) -> bool {
         self.platforms.get(platform).is_some_and(|platform| platform.settings.identity == Identity::Phone)
     }
+}
+
+/// Has a user be found by words, and by no others: those of before are gone.
+fn put_words(writes: &mut WriteSet, user_id: &UserId, words: BTreeSet<String>) {
+    for word in &words {
+        writes.put::<DirectoryTerms>(&term_key(user_id, word), &());
+    }
+    let record = DirectoryUserRecord { words: words.into_iter().collect() };
+    writes.put::<DirectoryUsers>(&user_key(user_id), &record);
+}
+
+fn user_key(user_id: &UserId) -> UserKey {
+    UserKey { user_id: user_id.to_owned() }
 }
 
 fn query_words(term: &str) -> Vec<String> {

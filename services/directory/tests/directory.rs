@@ -31,9 +31,9 @@ async fn world() -> World {
 }
 
 impl World {
-    async fn index(&self, user_id: &UserId, old: Option<&str>, new: Option<&str>) {
+    async fn index(&self, user_id: &UserId, displayname: Option<&str>) {
         let mut writes = WriteSet::new();
-        self.directory.index_user(&mut writes, user_id, old, new);
+        self.directory.index_user(&mut writes, user_id, displayname).await.expect("read");
         self.store.commit(writes).await.expect("commit");
     }
 
@@ -48,8 +48,8 @@ async fn people_of_all_platforms_are_found_by_prefixes_of_words() {
     let world = world().await;
     let anna = user_id!("@anna.k:insta.example");
     let zoe = user_id!("@u1:phones.example");
-    world.index(anna, None, Some("Anna Kovács")).await;
-    world.index(zoe, None, Some("Zoë Kovacs")).await;
+    world.index(anna, Some("Anna Kovács")).await;
+    world.index(zoe, Some("Zoë Kovacs")).await;
 
     assert_eq!(world.search("KOV").await, [anna, zoe]);
     assert_eq!(world.search("kovács an").await, [anna]);
@@ -65,7 +65,7 @@ async fn people_of_all_platforms_are_found_by_prefixes_of_words() {
 async fn nobody_is_found_by_a_number() {
     let world = world().await;
     let zoe = user_id!("@4917012345:phones.example");
-    world.index(zoe, None, Some("Zoe +49 170 12345")).await;
+    world.index(zoe, Some("Zoe +49 170 12345")).await;
 
     for term in ["4917012345", "49 170", "12345", "@4917012345"] {
         assert_eq!(world.search(term).await, [""; 0], "{term}");
@@ -77,24 +77,42 @@ async fn nobody_is_found_by_a_number() {
 async fn a_changed_name_replaces_the_old_words() {
     let world = world().await;
     let anna = user_id!("@anna:insta.example");
-    world.index(anna, None, Some("Old Anna")).await;
-    world.index(anna, Some("Old Anna"), Some("New Anna")).await;
+    world.index(anna, Some("Old Anna")).await;
+    world.index(anna, Some("New Anna")).await;
 
     assert_eq!(world.search("old").await, [""; 0]);
     assert_eq!(world.search("new anna").await, [anna]);
 
-    world.index(anna, Some("New Anna"), None).await;
+    world.index(anna, None).await;
     assert_eq!(world.search("new").await, [""; 0]);
     assert_eq!(world.search("anna").await, [anna]);
+}
+
+#[tokio::test]
+async fn of_two_names_at_once_one_is_left() {
+    let world = world().await;
+    let anna = user_id!("@anna:insta.example");
+    let mut writes = WriteSet::new();
+    world.directory.index_new_user(&mut writes, anna);
+    world.store.commit(writes).await.expect("commit");
+    let (mut one, mut other) = (WriteSet::new(), WriteSet::new());
+    world.directory.index_user(&mut one, anna, Some("One")).await.expect("read");
+    world.directory.index_user(&mut other, anna, Some("Other")).await.expect("read");
+    world.store.commit(one).await.expect("commit");
+    assert!(matches!(world.store.commit(other).await, Err(CommitError::Conflict)));
+
+    world.index(anna, Some("Other")).await;
+    assert_eq!(world.search("one").await, [""; 0]);
+    assert_eq!(world.search("other").await, [anna]);
 }
 
 #[tokio::test]
 async fn an_unindexed_user_is_gone() {
     let world = world().await;
     let anna = user_id!("@anna:insta.example");
-    world.index(anna, None, Some("Anna K")).await;
+    world.index(anna, Some("Anna K")).await;
     let mut writes = WriteSet::new();
-    world.directory.unindex_user(&mut writes, anna, Some("Anna K"));
+    world.directory.unindex_user(&mut writes, anna).await.expect("read");
     world.store.commit(writes).await.expect("commit");
 
     for term in ["anna", "k", "@anna:insta.example"] {
@@ -108,9 +126,9 @@ async fn the_best_come_first() {
     let exact = user_id!("@sam:insta.example");
     let near = user_id!("@zed:messenger.example");
     let far = user_id!("@abel:insta.example");
-    world.index(far, None, Some("Samuel")).await;
-    world.index(near, None, Some("Samantha")).await;
-    world.index(exact, None, None).await;
+    world.index(far, Some("Samuel")).await;
+    world.index(near, Some("Samantha")).await;
+    world.index(exact, None).await;
 
     assert_eq!(world.search("Sam").await, [exact, near, far]);
     let searcher = user_id!("@searcher:messenger.example");

@@ -65,6 +65,7 @@ impl Keys {
         self.store
             .update(async || {
                 let mut writes = WriteSet::new();
+                self.accounts.expect_active(&mut writes, user_id).await?;
                 let changed = self.put_identity(&mut writes, user_id, identity, proved).await?;
                 if changed {
                     self.tell_sharers(&mut writes, user_id).await?;
@@ -156,10 +157,14 @@ impl Keys {
         Ok(key)
     }
 
-    /// Refuses a device whose id is a cross-signing key of its user: a signature names either in the same way.
-    pub(crate) async fn check_no_identity(&self, device: &DeviceKey) -> Result<()> {
+    /// Refuses a device whose id is a cross-signing key of its user: a signature names either in the same way. Has a
+    /// write-set hold only while these keys stay as they are.
+    pub(crate) async fn check_no_identity(&self, writes: &mut WriteSet, device: &DeviceKey) -> Result<()> {
         for usage in [Usage::Master, Usage::SelfSigning, Usage::UserSigning] {
-            let key = self.cross_signing_key(&device.user_id, usage).await?;
+            let row = identity_row(&device.user_id, usage);
+            let stored = self.store.get::<CrossSigningKeys>(&row).await?;
+            writes.expect_read::<CrossSigningKeys>(&row, stored.as_ref());
+            let key = stored.map(|Json(json)| SignedJson::parse(&json)).transpose()?;
             let public = key.map(|key| public_key(&key)).transpose()?.map(|(_, public)| public);
             if public.is_some_and(|public| device.device_id == *public) {
                 return Err(KeysError::Invalid(
@@ -211,6 +216,7 @@ impl Keys {
         self.store
             .update(async || {
                 let mut writes = WriteSet::new();
+                self.accounts.expect_active(&mut writes, signer).await?;
                 let mut failures = SignatureFailures::new();
                 for (user_id, objects) in signed {
                     for (target, json) in objects {

@@ -30,7 +30,7 @@ impl Keys {
         let stored = self.store.get::<DeviceKeys>(device).await?;
         let before = stored.as_ref().map(|Json(json)| SignedJson::parse(json)).transpose()?;
         let Some(uploaded) = uploaded else { return Ok(before) };
-        let keys = self.check_device_keys(device, uploaded).await?;
+        let keys = self.check_device_keys(writes, device, uploaded).await?;
         if before.as_ref() == Some(&keys) {
             return Ok(before);
         }
@@ -44,7 +44,12 @@ impl Keys {
     }
 
     /// Refuses keys that are not the device's own, or not signed by it.
-    async fn check_device_keys(&self, device: &DeviceKey, json: &str) -> Result<SignedJson> {
+    async fn check_device_keys(
+        &self,
+        writes: &mut WriteSet,
+        device: &DeviceKey,
+        json: &str,
+    ) -> Result<SignedJson> {
         if json.len() > MAX_JSON_BYTES {
             return Err(KeysError::TooLarge(format!("device keys have more than {MAX_JSON_BYTES} bytes")));
         }
@@ -69,7 +74,7 @@ impl Keys {
             return Err(invalid("there is no Curve25519 key of the device"));
         }
         keys.check_signature(&device.user_id, &own_key_id, own_key)?;
-        self.check_no_identity(device).await?;
+        self.check_no_identity(writes, device).await?;
         let identity = self.self_signing_key(&device.user_id).await?;
         let by_identity =
             identity.filter(|(key_id, key)| keys.check_signature(&device.user_id, key_id, key).is_ok());

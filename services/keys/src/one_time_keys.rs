@@ -105,7 +105,7 @@ impl Counts {
 
 impl Keys {
     /// Publishes keys of a device; returns what it has left then. Keys that it uploaded before are passed over,
-    /// also when they were given out since; another key under the same id is refused.
+    /// also when they were given out since; another key under the same id is refused. So is a device that is gone.
     pub async fn upload(
         &self,
         user_id: &OwnedUserId,
@@ -117,6 +117,7 @@ impl Keys {
             .store
             .update(async || {
                 let mut writes = WriteSet::new();
+                self.accounts.expect_device(&mut writes, user_id, device_id).await?;
                 self.put_upload(&mut writes, &device, upload).await?;
                 let written = !writes.is_empty();
                 Ok::<_, KeysError>((writes, written))

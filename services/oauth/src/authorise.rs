@@ -3,7 +3,7 @@
 //!
 //! Nothing is stored before somebody allows something: the request is in the address of the page.
 
-use linkspan_accounts::{hash_token, new_token};
+use linkspan_accounts::{PasswordStamp, hash_token, new_token};
 use linkspan_storage::{
     StorageError, WriteSet,
     catalogue::{AuthorizationCodes, OAuthClients, PlatformHashKey},
@@ -138,11 +138,13 @@ impl OAuth {
         }
     }
 
-    /// The user allows it: the code that the client gets.
+    /// The user allows it: the code that the client gets. It is worth nothing with another password than the one by
+    /// which the user was proved.
     pub async fn allow(
         &self,
         authorisation: &Authorisation,
         user_id: &OwnedUserId,
+        password_stamp: PasswordStamp,
         now_ts: u64,
     ) -> Result<String, OAuthError> {
         let platform = user_id.server_name().to_owned();
@@ -156,6 +158,7 @@ impl OAuth {
             scope: authorisation.scope.granted.clone(),
             expires_ts: now_ts + CODE_MS,
             redeemed: false,
+            password_stamp: password_stamp.0,
         };
         let mut writes = WriteSet::new();
         let key = PlatformHashKey { platform: platform.clone(), hash: hash_token(&code) };

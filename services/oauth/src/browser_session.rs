@@ -3,7 +3,7 @@
 //! A cookie holds a token; the store holds its hash. A session ends with its time, with the account, and when
 //! the password changes. While the account is locked, there is none.
 
-use linkspan_accounts::{Credentials, hash_token, new_token};
+use linkspan_accounts::{Credentials, PasswordStamp, hash_token, new_token};
 use linkspan_platforms::Platform;
 use linkspan_storage::{
     StorageError, WriteSet,
@@ -24,6 +24,8 @@ const FRESH_MS: u64 = 10 * 60_000;
 pub struct BrowserSession {
     /// Who.
     pub user_id: OwnedUserId,
+    /// Of the password that was proved.
+    pub password_stamp: PasswordStamp,
     /// Whether the password was proved just now.
     pub fresh: bool,
 }
@@ -36,19 +38,20 @@ impl OAuth {
         credentials: Credentials,
         now_ts: u64,
     ) -> Result<String, OAuthError> {
-        let user_id = self.accounts.check_log_in(platform, credentials).await?;
-        self.begin_browser_session(&user_id, now_ts).await
+        let user = self.accounts.check_log_in(platform, credentials).await?;
+        self.begin_browser_session(&user.user_id, user.password_stamp, now_ts).await
     }
 
-    /// Logs in a browser whose user has proved everything; the token for its cookie.
+    /// Logs in a browser whose user has proved everything; the token for its cookie. With another password than the
+    /// one that was proved, it is not logged in.
     pub async fn begin_browser_session(
         &self,
         user_id: &OwnedUserId,
+        password_stamp: PasswordStamp,
         now_ts: u64,
     ) -> Result<String, OAuthError> {
         let gone = OAuthError::InvalidRequest("this account has no password");
-        let account = self.accounts.account(user_id).await?;
-        let password_stamp = account.as_ref().and_then(stamp).ok_or(gone)?;
+        let password_stamp = password_stamp.0.ok_or(gone)?;
         let token = new_token("lsb_");
         let expires_ts = now_ts + SESSION_MS;
         let user_id = user_id.clone();
@@ -70,11 +73,13 @@ impl OAuth {
         let session = self.store.get::<BrowserSessions>(&session_key(platform, token)).await?;
         let Some(session) = session.filter(|session| now_ts < session.expires_ts) else { return Ok(None) };
         let account = self.accounts.account(&session.user_id).await?;
-        if account.as_ref().and_then(stamp) != Some(session.password_stamp) {
+        let password_stamp = PasswordStamp(Some(session.password_stamp));
+        if !account.is_some_and(|account| may_act(&account) && PasswordStamp::of(&account) == password_stamp)
+        {
             return Ok(None);
         }
         let fresh = now_ts.saturating_sub(session.proved_ts) < FRESH_MS;
-        Ok(Some(BrowserSession { user_id: session.user_id, fresh }))
+        Ok(Some(BrowserSession { user_id: session.user_id, password_stamp, fresh }))
     }
 
     /// Logs a browser out.
@@ -90,11 +95,8 @@ impl OAuth {
     }
 }
 
-/// What changes when the password does; None: nobody can log in, or act here.
-fn stamp(account: &AccountRecord) -> Option<[u8; 32]> {
-    let may_act = !account.deactivated && !account.locked;
-    let hash = account.password_hash.as_deref().filter(|_| may_act)?;
-    Some(hash_token(hash))
+fn may_act(account: &AccountRecord) -> bool {
+    !account.deactivated && !account.locked
 }
 
 fn session_key(platform: &OwnedServerName, token: &str) -> PlatformHashKey {

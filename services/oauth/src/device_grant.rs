@@ -1,7 +1,9 @@
 //! Devices without a browser: they show a code, which somebody types into a browser elsewhere.
 //! <https://spec.matrix.org/v1.19/client-server-api/#device-authorisation-flow>
 
-use linkspan_accounts::{ClientDevice, TokenHash, hash_token, new_token, random_text};
+use linkspan_accounts::{
+    ClientDevice, PasswordStamp, ProvedUser, TokenHash, hash_token, new_token, random_text,
+};
 use linkspan_platforms::Platform;
 use linkspan_storage::{
     StorageError, WriteSet,
@@ -14,7 +16,7 @@ use ruma::{OwnedServerName, OwnedUserId};
 use crate::{
     Client, OAuth, OAuthError, Scope, TokenOutcome,
     client::DEVICE_CODE,
-    tokens::{Asker, begun},
+    tokens::{Asker, begun, refused},
 };
 
 /// How long people have to type the code, in milliseconds.
@@ -101,6 +103,7 @@ impl OAuth {
                     expires_ts,
                     allowed_by: None,
                     denied: false,
+                    password_stamp: None,
                 };
                 let mut writes = WriteSet::new();
                 let user_code = user_code_key(platform, &letters);
@@ -137,11 +140,13 @@ impl OAuth {
         Ok(client.map(|client| PendingGrant { client, user_code: shown(&letters), key }))
     }
 
-    /// The user allows or denies what a device waits for. Only the first answer counts.
+    /// The user allows or denies what a device waits for. Only the first answer counts, and what is allowed only
+    /// while the password is the one by which the user was proved.
     pub async fn answer_grant(
         &self,
         grant: &PendingGrant,
         user_id: &OwnedUserId,
+        password_stamp: PasswordStamp,
         allowed: bool,
         now_ts: u64,
     ) -> Result<(), OAuthError> {
@@ -155,7 +160,8 @@ impl OAuth {
                 writes.expect::<DeviceGrants>(&grant.key, &pending);
                 let allowed_by = allowed.then(|| user_id.clone());
                 let letters = pending.user_code.clone();
-                let answered = DeviceGrantRecord { allowed_by, denied: !allowed, ..pending };
+                let password_stamp = password_stamp.0;
+                let answered = DeviceGrantRecord { allowed_by, denied: !allowed, password_stamp, ..pending };
                 writes.put::<DeviceGrants>(&grant.key, &answered);
                 writes.delete::<UserCodes>(&user_code_key(&grant.key.platform, &letters));
                 Ok::<_, OAuthError>((writes, ()))
@@ -202,8 +208,9 @@ impl OAuth {
             writes.delete::<DeviceGrants>(&key);
             Ok::<_, OAuthError>(writes)
         };
-        let begin = self.accounts.begin_session(user_id, device, asker.now_ts, use_up);
-        Ok(begun(begin.await?, grant.scope))
+        let user = ProvedUser { user_id, password_stamp: PasswordStamp(grant.password_stamp) };
+        let begin = self.accounts.begin_session(user, device, asker.now_ts, use_up);
+        Ok(begun(begin.await.map_err(refused)?, grant.scope))
     }
 }
 

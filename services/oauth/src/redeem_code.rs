@@ -2,7 +2,7 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#authorisation-code-grant>
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use linkspan_accounts::{ClientDevice, hash_token};
+use linkspan_accounts::{ClientDevice, PasswordStamp, ProvedUser, hash_token};
 use linkspan_platforms::Platform;
 use linkspan_storage::{
     WriteSet,
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     OAuth, OAuthError, TokenOutcome,
-    tokens::{Asker, begun},
+    tokens::{Asker, begun, refused},
 };
 
 const WRONG: OAuthError = OAuthError::InvalidGrant("the code is not valid");
@@ -56,8 +56,17 @@ impl OAuth {
             Ok::<_, OAuthError>(writes)
         };
         let user_id = record.user_id.clone();
-        let begin = self.accounts.begin_session(user_id, device, asker.now_ts, use_up);
-        Ok(begun(begin.await?, record.scope))
+        let user = ProvedUser { user_id, password_stamp: PasswordStamp(record.password_stamp) };
+        let begin = self.accounts.begin_session(user, device, asker.now_ts, use_up);
+        let error = match begin.await {
+            Ok(session) => return Ok(begun(session, record.scope)),
+            Err(error) => refused(error),
+        };
+        // Whoever was a moment later than another is a second one all the same.
+        match self.store.get::<AuthorizationCodes>(&key).await?.filter(|code| code.redeemed) {
+            Some(code) => self.code_was_replayed(&code).await,
+            None => Err(error),
+        }
     }
 
     /// Either the client or whoever comes now has stolen the code: nobody keeps what it gave.

@@ -106,3 +106,13 @@ pub(crate) fn begun(session: LoggedIn, scope: String) -> TokenOutcome {
         scope,
     })
 }
+
+/// Why none began: what was allowed by a password that was changed since is not allowed any more.
+pub(crate) fn refused(error: OAuthError) -> OAuthError {
+    match error {
+        OAuthError::Accounts(AccountsError::Forbidden(_)) => {
+            OAuthError::InvalidGrant("the password was changed since this was allowed")
+        }
+        error => error,
+    }
+}

@@ -114,7 +114,7 @@ impl Push {
     }
 
     /// Sets a pusher of a device. Unless `append`, other users of the platform lose theirs with the same
-    /// application and pushkey: the same app is now somebody else's.
+    /// application and pushkey: the same app is now somebody else's. A device that is gone sets none.
     pub async fn set_pusher(
         &self,
         user_id: &OwnedUserId,
@@ -124,18 +124,25 @@ impl Push {
     ) -> Result<()> {
         let json = check_pusher(&pusher)?;
         let key = pusher_key(user_id, &pusher.ids);
-        let owned = self.store().keys::<Pushers>(Range::prefix((user_id,)).limit(MAX_PUSHERS)).await?;
-        if owned.len() >= MAX_PUSHERS && !owned.contains(&key) {
-            return Err(PushError::Invalid(format!("a user may have {MAX_PUSHERS} pushers")));
-        }
-        let mut writes = WriteSet::new();
-        let others = if append { Vec::new() } else { self.same_pushkey(&key) };
-        for other in &others {
-            writes.delete::<Pushers>(other);
-        }
         let record = PusherRecord { json, device_id: device_id.to_owned(), failing_since_ts: None };
-        writes.put::<Pushers>(&key, &record);
-        self.store().commit(writes).await?;
+        let others = self
+            .store()
+            .update(async || {
+                let owned =
+                    self.store().keys::<Pushers>(Range::prefix((user_id,)).limit(MAX_PUSHERS)).await?;
+                if owned.len() >= MAX_PUSHERS && !owned.contains(&key) {
+                    return Err(PushError::Invalid(format!("a user may have {MAX_PUSHERS} pushers")));
+                }
+                let mut writes = WriteSet::new();
+                self.shared.accounts.expect_device(&mut writes, user_id, &record.device_id).await?;
+                let others = if append { Vec::new() } else { self.same_pushkey(&key) };
+                for other in &others {
+                    writes.delete::<Pushers>(other);
+                }
+                writes.put::<Pushers>(&key, &record);
+                Ok((writes, others))
+            })
+            .await?;
         self.forget_pushers(&others);
         self.shared.deliveries.forget(&key);
         self.shared.pushers.add(&key);

@@ -233,6 +233,9 @@ impl Append {
         transaction: Option<Transaction>,
     ) -> Result<SharedPdu> {
         self.rooms.check_may_send(&self.room.id, sender, &draft).await?;
+        if draft.event_type == TimelineEventType::RoomMember {
+            self.expect_active_member(&draft).await?;
+        }
         self.keep_words_out(&mut draft);
         if draft.redacts.is_some() {
             // The event, and whether it is redacted already, are read from the disk.
@@ -245,6 +248,20 @@ impl Append {
         self.check_encryption_rules(&pdu).await?;
         self.accept(pdu.clone(), json, transaction).await?;
         Ok(pdu)
+    }
+
+    /// Whoever deactivates an account leaves the rooms that the account is in then: it comes into no other any more.
+    async fn expect_active_member(&mut self, draft: &Draft) -> Result<()> {
+        let membership = draft.content.get("membership").and_then(CanonicalJsonValue::as_str);
+        let user_id = draft.state_key.as_deref().and_then(|user_id| OwnedUserId::try_from(user_id).ok());
+        let Some(user_id) = user_id.filter(|_| matches!(membership, Some("join" | "invite" | "knock")))
+        else {
+            return Ok(());
+        };
+        if self.rooms.shared.platforms.hosts(user_id.server_name()) {
+            self.rooms.shared.accounts.expect_active(&mut self.writes, &user_id).await?;
+        }
+        Ok(())
     }
 
     /// The events that allow a message, if such a message of its sender was allowed in this very state before.

@@ -10,7 +10,7 @@ use ruma::{
 };
 use serde_json::Value;
 
-use crate::{Result, Rooms, append::text};
+use crate::{Result, Rooms, RoomsError, append::text};
 
 impl Rooms {
     /// Sets or removes a field of a user's profile; the name and the picture change in all rooms too.
@@ -23,20 +23,22 @@ impl Rooms {
         now_ts: u64,
     ) -> Result<()> {
         self.shared.accounts.check_not_suspended(user_id).await?;
-        let before = self.shared.accounts.profile_field(user_id, field).await?;
-        if before != value {
-            let mut writes = WriteSet::new();
-            self.shared.accounts.put_profile_field(&mut writes, user_id, field, value.as_ref()).await?;
-            if field == "displayname" {
-                let name = |value: &Option<Value>| {
-                    value.as_ref().and_then(|value| value.as_str().map(str::to_owned))
-                };
-                let (old, new) = (name(&before), name(&value));
-                self.shared.directory.index_user(&mut writes, user_id, old.as_deref(), new.as_deref());
-            }
-            point(&mut writes, user_id, InboxPointer::Profile(user_id.clone()));
-            self.store().commit(writes).await?;
-        }
+        self.store()
+            .update(async || {
+                let mut writes = WriteSet::new();
+                if self.shared.accounts.profile_field(user_id, field).await? == value {
+                    return Ok((writes, ()));
+                }
+                self.shared.accounts.expect_active(&mut writes, user_id).await?;
+                self.shared.accounts.put_profile_field(&mut writes, user_id, field, value.as_ref()).await?;
+                if field == "displayname" {
+                    let name = value.as_ref().and_then(Value::as_str);
+                    self.shared.directory.index_user(&mut writes, user_id, name).await?;
+                }
+                point(&mut writes, user_id, InboxPointer::Profile(user_id.clone()));
+                Ok::<_, RoomsError>((writes, ()))
+            })
+            .await?;
         // Rooms follow one by one: who asks again, after a stop in between, has the others follow.
         if matches!(field, "displayname" | "avatar_url") {
             for room_id in self.joined_rooms(user_id).await? {
@@ -52,6 +54,9 @@ impl Rooms {
     async fn update_member(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId, now_ts: u64) -> Result<()> {
         let room = self.joined_room(user_id, room_id).await?;
         let mut append = self.begin(&room, now_ts).await?;
+        if append.membership(user_id).await?.as_deref() != Some("join") {
+            return append.settle().await;
+        }
         let current = append.state_event(&StateEventType::RoomMember, user_id.as_str()).await?;
         let current = current.and_then(|event| linkspan_domain::parse_content(event.content.get()).ok());
         let current = current.unwrap_or_default();
@@ -76,33 +81,22 @@ impl Rooms {
         Ok(())
     }
 
-    /// Deactivates an account for good: it cannot log in, leaves all rooms, and is found no more.
-    /// `erase`: its profile goes, too. Returns the devices that are gone.
-    pub async fn deactivate_account(
+    /// Finishes what [`linkspan_accounts::Accounts::begin_deactivation`] has begun, once nobody else keeps anything of
+    /// the account: it leaves all rooms and is found no more, and what is left of it goes. Returns the devices that
+    /// are gone.
+    pub async fn finish_deactivation(
         &self,
         user_id: &OwnedUserId,
-        erase: bool,
         now_ts: u64,
     ) -> Result<Vec<DeviceRemoved>> {
-        let mut removed = self.shared.accounts.begin_deactivation(user_id, erase).await?;
-        removed.extend(self.finish_deactivation(user_id, now_ts).await?);
-        Ok(removed)
-    }
-
-    /// Finishes what a stop interrupted: has accounts that are deactivated leave everything.
-    pub async fn finish_deactivations(&self, now_ts: u64) -> Result<()> {
-        for user_id in self.shared.accounts.departing_accounts().await? {
-            self.finish_deactivation(&user_id, now_ts).await?;
-        }
-        Ok(())
-    }
-
-    async fn finish_deactivation(&self, user_id: &OwnedUserId, now_ts: u64) -> Result<Vec<DeviceRemoved>> {
         self.leave_all(user_id, now_ts).await?;
-        let name = self.shared.accounts.profile_field(user_id, "displayname").await?;
-        let mut writes = WriteSet::new();
-        self.shared.directory.unindex_user(&mut writes, user_id, name.as_ref().and_then(Value::as_str));
-        self.store().commit(writes).await?;
+        self.store()
+            .update(async || {
+                let mut writes = WriteSet::new();
+                self.shared.directory.unindex_user(&mut writes, user_id).await?;
+                Ok::<_, RoomsError>((writes, ()))
+            })
+            .await?;
         Ok(self.shared.accounts.finish_deactivation(user_id).await?)
     }
 

@@ -48,9 +48,10 @@ pub(crate) async fn deactivate(
     request: deactivate::v3::Request,
 ) -> Result<deactivate::v3::Response, ApiError> {
     caller.check_proves_by_password()?;
-    app.accounts.check_deactivation(&caller.user_id, request.auth.as_ref(), now_ts()).await?;
-    let removed = app.rooms.deactivate_account(&caller.user_id, request.erase, now_ts()).await?;
-    app.forget_devices(removed).await?;
+    let (user_id, auth) = (&caller.user_id, request.auth.as_ref());
+    let proved = app.accounts.check_deactivation(user_id, auth, now_ts()).await?;
+    let removed = app.accounts.begin_deactivation(user_id, Some(proved), request.erase).await?;
+    app.finish_deactivation(user_id, removed).await?;
     Ok(deactivate::v3::Response::new(ThirdPartyIdRemovalStatus::Success))
 }
 

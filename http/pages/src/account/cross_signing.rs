@@ -52,7 +52,7 @@ pub(crate) async fn allow(visit: Visit, _: Values) -> Shown {
     if check_fresh(&session).is_err() {
         return Ok(redirect(&action(ACTION)));
     }
-    visit.app.accounts.allow_cross_signing_reset(&session.user_id, visit.now_ts);
+    visit.app.accounts.allow_cross_signing_reset(&session.user_id, session.password_stamp, visit.now_ts);
     let body = html! {
         h1 { "Go back to your client" }
         p { "For the next ten minutes it may reset the encryption of your account. You can close this page." }

@@ -37,15 +37,17 @@ pub(crate) async fn deactivate(visit: Visit, form: Values) -> Shown {
     visit.check_rate(RateClass::Login)?;
     let user = session.user_id.to_string();
     let credentials = Credentials { user, password: form.text("password").to_owned() };
-    match visit.app.accounts.check_log_in(&visit.platform, credentials).await {
-        Ok(_) => {}
+    let (accounts, erase) = (&visit.app.accounts, form.get("erase").is_some());
+    let begun = async {
+        let user = accounts.check_log_in(&visit.platform, credentials).await?;
+        accounts.begin_deactivation(&user.user_id, Some(user.password_stamp), erase).await
+    };
+    let removed = match begun.await {
+        Ok(removed) => removed,
         Err(AccountsError::Forbidden(_)) => return show(&visit, &session, Some("The password is wrong.")),
         Err(error) => return Err(failed(error)),
-    }
-    let erase = form.get("erase").is_some();
-    let rooms = &visit.app.rooms;
-    let removed = rooms.deactivate_account(&session.user_id, erase, visit.now_ts).await.map_err(failed)?;
-    visit.app.forget_removed(removed).await.map_err(failed)?;
+    };
+    visit.app.finish_begun_deactivation(&session.user_id, removed).await.map_err(failed)?;
     visit.end_session().await?;
     let body = html! { h1 { "Your account is gone" } p { "All its sessions are logged out." } };
     visit.show(&Page::card("Your account is gone", body))

@@ -51,8 +51,12 @@ pub(crate) async fn change(visit: Visit, form: Values) -> Shown {
         return visit.show_again(&page(&visit, Some("The two new passwords are not the same.")));
     }
     let log_out = form.get("log_out").is_some();
-    match visit.app.accounts.replace_password(&session.user_id, old, new, log_out).await {
-        Ok(removed) => visit.app.forget_removed(removed).await.map_err(failed)?,
+    let password_stamp = match visit.app.accounts.replace_password(&session.user_id, old, new, log_out).await
+    {
+        Ok((password_stamp, removed)) => {
+            visit.app.forget_removed(removed).await.map_err(failed)?;
+            password_stamp
+        }
         Err(AccountsError::Forbidden(_)) => {
             return visit.show_again(&page(&visit, Some("The present password is wrong.")));
         }
@@ -60,8 +64,8 @@ pub(crate) async fn change(visit: Visit, form: Values) -> Shown {
             return visit.show_again(&page(&visit, Some(&sentence(&error.to_string()))));
         }
         Err(error) => return Err(failed(error)),
-    }
+    };
     // With the password, the sessions of all browsers ended; this one has just proved itself.
-    let token = visit.app.oauth.begin_browser_session(&session.user_id, visit.now_ts).await;
+    let token = visit.app.oauth.begin_browser_session(&session.user_id, password_stamp, visit.now_ts).await;
     visit.logged_in(&token.map_err(failed)?, &with_value(ACCOUNT_PAGE, "done", "password"))
 }
