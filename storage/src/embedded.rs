@@ -8,7 +8,10 @@ use std::{
     sync::Arc,
 };
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, config::FilterPolicy};
+use fjall::{
+    Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, compaction::Leveled,
+    config::FilterPolicy,
+};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -27,6 +30,10 @@ const MIB: u64 = 1 << 20;
 const BUSY_MEMTABLE_BYTES: u64 = 16 * MIB;
 /// The same for all others; together they bound what a start has to replay.
 const MEMTABLE_BYTES: u64 = 4 * MIB;
+
+/// Of a file that merging writes. Its last file is finished and synced while readers and commits of the table wait, so
+/// it must be small.
+const FILE_BYTES: u64 = 8 * MIB;
 
 /// Threads that write memory tables to files and merge files. The first of them leaves merging to the others, and asks
 /// again and again who could while all of them are at it, so there are more than there is such work at a time.
@@ -166,7 +173,8 @@ fn clear_unfinished_creation(path: &Path) -> Result<(), StorageError> {
 /// How a table is kept on disk. fjall keeps these options with the keyspace: a change here is for
 /// stores that are made after it.
 fn keyspace_options(table: TableId) -> KeyspaceCreateOptions {
-    let options = KeyspaceCreateOptions::default();
+    let compaction = Leveled::default().with_table_target_size(FILE_BYTES);
+    let options = KeyspaceCreateOptions::default().compaction_strategy(Arc::new(compaction));
     let options = match table {
         Timeline::ID | EventIds::ID | Inbox::ID | CurrentState::ID | StateDeltas::ID | ReceiptLog::ID => {
             options.max_memtable_size(BUSY_MEMTABLE_BYTES)
