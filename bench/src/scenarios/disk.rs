@@ -39,12 +39,12 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
     let events_mb = outcome.acked as f64 * event_bytes / MB;
     let stored_mb = data_after.all_bytes.saturating_sub(data_before.all_bytes) as f64 / MB;
     let journals_mb = data_after.journal_bytes.saturating_sub(data_before.journal_bytes) as f64 / MB;
-    let stored = stored_mb / events_mb;
+    let tables = (stored_mb - journals_mb) / events_mb;
     let mut rows = vec![
-        Row::new("stored for each byte of event JSON")
-            .figure(format!("{stored:.2} B"))
-            .target("< 2.5 B", stored < STORED_TARGET),
-        Row::new("of it in journals").figure(format!("{:.2} B", journals_mb / events_mb)),
+        Row::new("stored in tables for each byte of event JSON")
+            .figure(format!("{tables:.2} B"))
+            .target("< 2.5 B", tables < STORED_TARGET),
+        Row::new("journals, which have a greatest size").figure(format!("{journals_mb:.0} MB")),
     ];
     // A file system in memory writes nothing.
     let written_mb = written_before.zip(written_after).map(|(before, after)| (after - before) as f64 / MB);
@@ -58,8 +58,9 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
          tables and compacts them as it always does. An event's JSON is what another server would be given, \
          unsigned: {event_bytes:.0} bytes on average, {events_mb:.0} MB in all. Stored is what all files of \
          the data folder have grown by, {stored_mb:.0} MB, so with the indices, inboxes, unread counts and \
-         transactions of these messages, and with {journals_mb:.0} MB of journals, which do not grow with \
-         the messages. Written is what the system has written to the disk for the process.",
+         transactions of these messages; {journals_mb:.0} MB of it are journals, which are compared with \
+         nothing: they hold what is to be replayed at a start and do not grow with the messages. Written is \
+         what the system has written to the disk for the process.",
     ));
     Ok(finding)
 }

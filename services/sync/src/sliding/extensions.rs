@@ -73,10 +73,13 @@ impl Sync {
         }
         if let Some(scope) = &wanted.typing {
             for InScope { room_id, is_whole, since } in in_scope(building, scope, rooms) {
-                let typing = self.inbox.typing(room_id);
                 let is_behind = !is_whole && since < building.ask.since_position();
                 let changed = is_behind || building.ask.typing.contains(room_id);
-                if changed || (is_whole && !typing.is_empty()) {
+                if !changed && !is_whole {
+                    continue;
+                }
+                let typing = self.inbox.typing(room_id);
+                if changed || !typing.is_empty() {
                     let event = json!({ "type": "m.typing", "content": { "user_ids": typing } });
                     news.typing.extend(raw(event.to_string()).map(|event| (room_id.clone(), event)));
                 }

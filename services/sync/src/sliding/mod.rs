@@ -198,6 +198,11 @@ impl Sync {
         let mut rooms = BTreeMap::new();
         let left = self.left_rooms(building, connection).await?;
         for (room_id, relevant) in building.relevant.iter().chain(left.iter()) {
+            // Of most rooms there is nothing to tell, and nothing to note.
+            if !building.changes.rooms.contains_key(room_id) && connection.has_all(room_id, &relevant.config)
+            {
+                continue;
+            }
             let sent = connection.sent(room_id, told);
             if let Sent::UpTo(up_to) = sent
                 && up_to < told

@@ -175,11 +175,11 @@ impl Sync {
         }
         let filter_facts = self.filter_facts(&list.filters, user_id).await?;
         let mut count = 0;
-        let in_order: Vec<_> = rooms.order.iter().map(|(_, room_id)| room_id.clone()).collect();
-        for room_id in in_order {
-            if self.matches(rooms, &room_id, &list.filters, user_id, facts, &filter_facts).await? {
+        for (_, room_id) in &rooms.order {
+            let Some(listed) = rooms.rooms.get_mut(room_id) else { continue };
+            if self.matches(listed, room_id, &list.filters, user_id, facts, &filter_facts).await? {
                 if wanted(count) {
-                    window.push(room_id);
+                    window.push(room_id.clone());
                 }
                 count += 1;
             }
@@ -206,14 +206,13 @@ impl Sync {
 
     async fn matches(
         &self,
-        rooms: &mut RoomList,
+        listed: &mut Listed,
         room_id: &OwnedRoomId,
         filters: &Filters,
         user_id: &OwnedUserId,
         user_facts: &UserFacts,
         filter_facts: &FilterFacts,
     ) -> Result<bool> {
-        let Some(listed) = rooms.rooms.get_mut(room_id) else { return Ok(false) };
         let unless = |wanted: Option<bool>, is: bool| wanted.is_some_and(|wanted| wanted != is);
         if unless(filters.is_invited, listed.is_invite)
             || unless(filters.is_dm, user_facts.direct.contains(room_id))

@@ -113,6 +113,14 @@ impl ConnectionState {
         states.iter().any(|(known, _)| *known == hash)
     }
 
+    /// Whether the device has all that a configuration wants of a room, up to the answer that it has had last.
+    pub(crate) fn has_all(&self, room_id: &OwnedRoomId, config: &SharedConfig) -> bool {
+        let Some(room) = self.rooms.get(room_id) else { return false };
+        room.live_from != NOT_LIVE
+            && room.timelines.iter().any(|(limit, _)| *limit >= config.timeline_limit as u64)
+            && room.states.iter().any(|(known, _)| *known == config.state_hash())
+    }
+
     /// Notes that an answer has all news of a room up to itself; the row, if that is a transition.
     /// `at`: the number of the answer.
     pub(super) fn note_sent(
