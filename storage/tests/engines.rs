@@ -7,7 +7,8 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex, mpsc},
+    time::Duration,
 };
 
 use linkspan_storage::{
@@ -735,6 +736,30 @@ async fn stats_count_rows(rig: impl Rig) {
     assert_eq!(stats.position, position);
     let rows = |name| stats.tables.iter().find(|table| table.name == name).unwrap().rows;
     assert_eq!((rows("filters"), rows("profiles")), (7, 0));
+}
+
+#[tokio::test]
+async fn the_last_handle_may_go_on_the_thread_that_commits() {
+    let folder = TempDir::new().unwrap();
+    for round in 0..3 {
+        let store = Store::open(folder.path()).unwrap();
+        let (held, (let_go, wait)) = (Mutex::new(Some(store.clone())), mpsc::channel());
+        let wait = Mutex::new(wait);
+        store.listen(Arc::new(move |_| {
+            wait.lock().unwrap().recv().unwrap();
+            held.lock().unwrap().take();
+        }));
+        let ticket = store.submit(put(&row("anna", &round.to_string()), &round.to_string()));
+        drop(store);
+        let_go.send(()).unwrap();
+        ticket.committed().await.unwrap();
+        // The thread ends by itself, and the folder is free then.
+        while let Err(StorageError::InUse(_)) = Store::open(folder.path()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!(names(&store, Range::all()).await, "012");
 }
 
 #[tokio::test]

@@ -150,7 +150,7 @@ impl Inbox {
 
 #[cfg(test)]
 mod tests {
-    use linkspan_storage::Memory;
+    use linkspan_storage::{Memory, Position, records::InboxPointer};
 
     use super::*;
 
@@ -165,5 +165,51 @@ mod tests {
         inbox.stop_waiting();
         changed.await;
         assert!(inbox.is_stopping());
+    }
+
+    /// Users who are forgotten and remembered again while pointers come in see all of them, in order.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+    async fn nothing_is_missed_while_users_are_forgotten() {
+        let store = Store::in_memory(Memory::new().expect("a store in memory opens"));
+        let inbox = Inbox::new(store.clone(), 1);
+        let user_id: ruma::OwnedUserId = "@anna:one.localhost".try_into().expect("a user id");
+        let pointer = |number: u32| {
+            let room_id = format!("!{number}:one.localhost").try_into().expect("a room id");
+            InboxPointer::Room(room_id)
+        };
+        let done = Arc::new(AtomicBool::new(false));
+        let forget = tokio::spawn({
+            let (inbox, done) = (inbox.clone(), done.clone());
+            async move {
+                while !done.load(Ordering::Relaxed) {
+                    inbox.forget_idle();
+                    tokio::task::yield_now().await;
+                }
+            }
+        });
+        let look = tokio::spawn({
+            let (inbox, done, user_id) = (inbox.clone(), done.clone(), user_id.clone());
+            async move {
+                while !done.load(Ordering::Relaxed) {
+                    let from = Position::from_u64(inbox.now().position.get().saturating_sub(20));
+                    let pointers = inbox.pointers(&user_id, from).await.expect("they are read");
+                    let positions: Vec<u64> = pointers.iter().map(|(position, _)| position.get()).collect();
+                    let all = positions.iter().zip(from.get() + 1..).all(|(is, should)| *is == should);
+                    assert!(all, "{positions:?} after {from:?}");
+                    tokio::task::yield_now().await;
+                }
+            }
+        });
+        for number in 0..3_000 {
+            let mut writes = linkspan_storage::WriteSet::new();
+            point(&mut writes, &user_id, pointer(number));
+            let position = store.commit(writes).await.expect("it is committed");
+            let before = Position::from_u64(position.get() - 1);
+            let found = inbox.pointers(&user_id, before).await.expect("they are read");
+            assert_eq!(found, [(position, pointer(number))]);
+        }
+        done.store(true, Ordering::Relaxed);
+        forget.await.expect("it ends");
+        look.await.expect("nothing was missed");
     }
 }
