@@ -179,12 +179,12 @@ fn put(key: &UserNameKey, value: &str) -> WriteSet {
     writes
 }
 
-/// The names of the rows of a range.
 /// That a pointer came into somebody's inbox.
 fn pointer(name: &str) -> Notice {
     Notice::Inbox(user(name), InboxPointer::AccountData(None))
 }
 
+/// The names of the rows of a range.
 async fn names(store: &Store, range: Range<Filters>) -> String {
     let keys = store.keys(range.clone()).await.unwrap();
     let rows = store.range(range).await.unwrap();
