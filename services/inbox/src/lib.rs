@@ -49,8 +49,8 @@ struct Shared {
     store: Store,
     /// Users whose clients are, or were lately, connected.
     live: DashMap<OwnedUserId, Arc<Live>>,
-    /// Connected users by big room.
-    watchers: DashMap<OwnedRoomId, Vec<OwnedUserId>>,
+    /// Big rooms that connected users are in.
+    watched: DashMap<OwnedRoomId, live::Watched>,
     typing: DashMap<OwnedRoomId, ephemeral::TypingRoom>,
     presence: DashMap<OwnedUserId, ephemeral::PresenceEntry>,
     /// Pointers that came in since the inbox of somebody who is not connected was last trimmed.
@@ -71,7 +71,7 @@ impl Inbox {
             store,
             heard,
             live: DashMap::new(),
-            watchers: DashMap::new(),
+            watched: DashMap::new(),
             typing: DashMap::new(),
             presence: DashMap::new(),
             untrimmed: DashMap::new(),
@@ -121,7 +121,7 @@ impl Inbox {
             Notice::Device(user_id, _) => self.wake(user_id),
             Notice::Room(room_id) => {
                 // Nobody is woken with the list locked: whoever watches anew waits for it.
-                let watchers = self.shared.watchers.get(room_id).map(|watchers| watchers.clone());
+                let watchers = self.shared.watched.get(room_id).map(|watched| watched.watchers.clone());
                 watchers.iter().flatten().for_each(|user_id| self.wake(user_id));
             }
         }
@@ -211,5 +211,36 @@ mod tests {
         done.store(true, Ordering::Relaxed);
         forget.await.expect("it ends");
         look.await.expect("nothing was missed");
+    }
+
+    #[tokio::test]
+    async fn big_rooms_that_changed_are_told_and_those_that_were_left_are_not_watched() {
+        let store = Store::in_memory(Memory::new().expect("a store in memory opens"));
+        let inbox = Inbox::new(store.clone(), 1);
+        let anna: ruma::OwnedUserId = "@anna:one.localhost".try_into().expect("a user id");
+        let room = |name: &str| OwnedRoomId::try_from(format!("!{name}:one.localhost")).expect("a room id");
+        let write = async |name: &str| {
+            let mut writes = linkspan_storage::WriteSet::new();
+            writes.notify(Notice::Room(room(name)));
+            store.commit(writes).await.expect("it is committed")
+        };
+        let before = write("a").await;
+        let rooms: Arc<[OwnedRoomId]> = Arc::from([room("a"), room("b")]);
+        // What was before may have been missed.
+        let nowhere = inbox.changed_big_rooms(&anna, &rooms, Position::ZERO);
+        assert_eq!(nowhere, [room("a"), room("b")]);
+        assert!(inbox.changed_big_rooms(&anna, &rooms, before).is_empty());
+        let changed = write("b").await;
+        write("c").await;
+        assert_eq!(inbox.changed_big_rooms(&anna, &rooms, before), [room("b")]);
+        assert!(inbox.changed_big_rooms(&anna, &rooms, changed).is_empty());
+
+        let fewer: Arc<[OwnedRoomId]> = Arc::from([room("b")]);
+        assert_eq!(inbox.changed_big_rooms(&anna, &fewer, before), [room("b")]);
+        let watched =
+            |name: &str| inbox.shared.watched.get(&room(name)).map(|watched| watched.watchers.len());
+        assert_eq!((watched("a"), watched("b"), watched("c")), (Some(0), Some(1), None));
+        inbox.forget_idle();
+        assert!(inbox.shared.watched.is_empty());
     }
 }

@@ -1,8 +1,11 @@
 //! Users whose clients are connected: who waits, and what ephemeral news each has.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, atomic::Ordering},
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -31,7 +34,16 @@ struct LiveState {
     typing: HashMap<OwnedRoomId, u64>,
     /// Users whose presence has changed, with the epoch.
     presence: HashMap<OwnedUserId, u64>,
-    watched: Vec<OwnedRoomId>,
+    /// Big rooms, as they were listed last, and when each of them may last have changed.
+    watching: Option<(Arc<[OwnedRoomId]>, Vec<Arc<AtomicU64>>)>,
+}
+
+/// A big room that connected users are in.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(crate) watchers: Vec<OwnedUserId>,
+    /// The position at which it may last have changed.
+    changed: Arc<AtomicU64>,
 }
 
 impl Live {
@@ -95,10 +107,16 @@ impl Inbox {
         self.shared.heard.store(last.position.get(), Ordering::SeqCst);
         for Committed { position, notices } in group.iter() {
             for notice in notices {
-                let (Notice::Inbox(user_id, _) | Notice::Device(user_id, _) | Notice::BigRooms(user_id)) =
-                    notice
-                else {
-                    continue;
+                let user_id = match notice {
+                    Notice::Inbox(user_id, _) | Notice::Device(user_id, _) | Notice::BigRooms(user_id) => {
+                        user_id
+                    }
+                    Notice::Room(room_id) => {
+                        if let Some(watched) = self.shared.watched.get(room_id) {
+                            watched.changed.fetch_max(position.get(), Ordering::SeqCst);
+                        }
+                        continue;
+                    }
                 };
                 let Some(live) = self.shared.live.get(user_id) else { continue };
                 let mut known = live.known.lock();
@@ -132,18 +150,48 @@ impl Inbox {
         state.last_seen
     }
 
-    /// Wakes the user when one of these rooms grows; for rooms that are not fanned out to.
-    pub fn watch_rooms(&self, user_id: &OwnedUserId, rooms: &[OwnedRoomId]) {
-        let Some(live) = self.shared.live.get(user_id).map(|live| live.clone()) else { return };
+    /// Which of a user's big rooms, as they were listed last, may have changed after `since`. From now on the user is
+    /// woken when one of them changes.
+    pub fn changed_big_rooms(
+        &self,
+        user_id: &OwnedUserId,
+        rooms: &Arc<[OwnedRoomId]>,
+        since: Position,
+    ) -> Vec<OwnedRoomId> {
+        let live = self.live(user_id);
         let mut state = live.state.lock();
-        for room_id in rooms {
-            if !state.watched.contains(room_id) {
-                state.watched.push(room_id.clone());
-                let mut watchers = self.shared.watchers.entry(room_id.clone()).or_default();
-                if !watchers.contains(user_id) {
-                    watchers.push(user_id.clone());
+        let marks = match &state.watching {
+            Some((watching, marks)) if Arc::ptr_eq(watching, rooms) => marks,
+            _ => {
+                let marks = rooms.iter().map(|room_id| self.watch(user_id, room_id)).collect();
+                if let Some((before, _)) = state.watching.take() {
+                    let rooms: HashSet<_> = rooms.iter().collect();
+                    let left = before.iter().filter(|room_id| !rooms.contains(room_id));
+                    left.for_each(|room_id| self.unwatch(user_id, room_id));
                 }
+                &state.watching.insert((rooms.clone(), marks)).1
             }
+        };
+        let changed = rooms.iter().zip(marks).filter(|(_, mark)| mark.load(Ordering::SeqCst) > since.get());
+        changed.map(|(room_id, _)| room_id.clone()).collect()
+    }
+
+    /// When a room that a user watches from now on may last have changed.
+    fn watch(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Arc<AtomicU64> {
+        // Under the lock of the entry: what is heard after this finds it.
+        let mut watched = self.shared.watched.entry(room_id.clone()).or_insert_with(|| Watched {
+            watchers: Vec::new(),
+            changed: Arc::new(AtomicU64::new(self.heard().get())),
+        });
+        if !watched.watchers.contains(user_id) {
+            watched.watchers.push(user_id.clone());
+        }
+        watched.changed.clone()
+    }
+
+    fn unwatch(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) {
+        if let Some(mut watched) = self.shared.watched.get_mut(room_id) {
+            watched.watchers.retain(|watcher| watcher != user_id);
         }
     }
 
@@ -180,18 +228,19 @@ impl Inbox {
             let state = live.state.lock();
             let idle = state.last_seen.is_none_or(|seen| now.duration_since(seen) > LINGER);
             if idle {
-                left.extend(state.watched.iter().map(|room_id| (room_id.clone(), user_id.clone())));
+                let rooms = state.watching.iter().flat_map(|(rooms, _)| rooms.iter());
+                left.extend(rooms.map(|room_id| (room_id.clone(), user_id.clone())));
             }
             !idle
         });
         for (room_id, user_id) in left {
-            if let Some(mut watchers) = self.shared.watchers.get_mut(&room_id)
+            if let Some(mut watched) = self.shared.watched.get_mut(&room_id)
                 // Who is back by now watches, or will.
                 && !self.shared.live.contains_key(&user_id)
             {
-                watchers.retain(|watcher| *watcher != user_id);
+                watched.watchers.retain(|watcher| *watcher != user_id);
             }
         }
-        self.shared.watchers.retain(|_, watchers| !watchers.is_empty());
+        self.shared.watched.retain(|_, watched| !watched.watchers.is_empty());
     }
 }

@@ -42,7 +42,7 @@ impl Sync {
             }
         }
         let big_rooms = self.inbox.big_rooms(user_id).await?;
-        self.inbox.watch_rooms(user_id, &big_rooms);
+        let changed_rooms = self.inbox.changed_big_rooms(user_id, &big_rooms, ask.since_position());
         let Some(since) = ask.since else { return Ok(changes) };
 
         // Pointers after `until` count as well: when the inbox was trimmed meanwhile, they stand for
@@ -60,10 +60,10 @@ impl Sync {
                 InboxPointer::Profile(_) => {}
             }
         }
-        for room_id in big_rooms.iter() {
-            let Some(room) = self.rooms.find_room(room_id).await? else { continue };
+        for room_id in changed_rooms {
+            let Some(room) = self.rooms.find_room(&room_id).await? else { continue };
             if self.rooms.room_changed_since(&room, since.position).await? {
-                let change = changes.rooms.entry(room_id.clone()).or_default();
+                let change = changes.rooms.entry(room_id).or_default();
                 change.events = true;
                 change.receipts = true;
             }
