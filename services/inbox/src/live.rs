@@ -34,9 +34,11 @@ struct LiveState {
     typing: HashMap<OwnedRoomId, u64>,
     /// Users whose presence has changed, with the epoch.
     presence: HashMap<OwnedUserId, u64>,
-    /// Big rooms, as they were listed last, and when each of them may last have changed.
-    watching: Option<(Arc<[OwnedRoomId]>, Vec<Arc<AtomicU64>>)>,
+    watching: Option<Watching>,
 }
+
+/// Big rooms, as they were listed last, and when each of them may last have changed.
+type Watching = (Arc<[OwnedRoomId]>, Vec<Arc<AtomicU64>>);
 
 /// A big room that connected users are in.
 #[derive(Debug)]
