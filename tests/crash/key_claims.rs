@@ -87,6 +87,7 @@ async fn no_one_time_key_is_given_out_twice() {
         let uploaders: Vec<_> = uploaders.collect();
         tokio::time::sleep(Duration::from_millis(rng.random_range(100..900))).await;
         server.kill();
+        http.gone();
         killed += 1;
         for claimer in claimers {
             claimed.extend(claimer.await.expect("a claimer found something wrong"));

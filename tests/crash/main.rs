@@ -155,6 +155,7 @@ async fn run_until_killed(
     let delay_ms = if is_early { rng.random_range(0..60) } else { rng.random_range(200..1_300) };
     tokio::time::sleep(Duration::from_millis(delay_ms)).await;
     server.kill();
+    world.http.gone();
     Journal {
         messages: all(messages).await,
         settings: all(settings).await,

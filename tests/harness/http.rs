@@ -13,11 +13,14 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use serde_json::Value;
+use tokio::sync::watch;
 
 use crate::Platform;
 
 /// A server that has not answered by then hangs.
 const HANGS: Duration = Duration::from_secs(60);
+/// What a server sent before it was gone has been read by then.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// The server went away before it answered.
 #[derive(Clone, Copy, Debug)]
@@ -55,18 +58,25 @@ impl Answer {
 pub struct Http {
     client: Client<HttpConnector, Full<Bytes>>,
     addresses: Arc<RwLock<Vec<String>>>,
+    is_gone: watch::Sender<bool>,
 }
 
 impl Http {
     /// A client of the server whose platforms listen at `addresses`.
     pub fn new(addresses: Vec<String>) -> Self {
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Self { client, addresses: Arc::new(RwLock::new(addresses)) }
+        Self { client, addresses: Arc::new(RwLock::new(addresses)), is_gone: watch::Sender::new(false) }
+    }
+
+    /// Says that the server was killed: who still waits for an answer will get none.
+    pub fn gone(&self) {
+        self.is_gone.send_replace(true);
     }
 
     /// Goes on with a server that listens elsewhere.
     pub fn moved(&self, addresses: Vec<String>) {
         *self.addresses.write().unwrap_or_else(PoisonError::into_inner) = addresses;
+        self.is_gone.send_replace(false);
     }
 
     /// A request to `path`, with its query, as who has `token`.
@@ -97,9 +107,31 @@ impl Http {
             let bytes = response.into_body().collect().await.map_err(|_| Lost)?.to_bytes();
             Ok(Answer { status, bytes })
         };
-        match tokio::time::timeout(HANGS, answered).await {
-            Ok(outcome) => outcome,
-            Err(_) => panic!("no answer within {HANGS:?}: {path}"),
+        let mut is_gone = self.is_gone.subscribe();
+        let gone = async {
+            // It ends with an error if nobody can say so any more, which nobody waits for then.
+            let _ = is_gone.wait_for(|is_gone| *is_gone).await;
+            tokio::time::sleep(LAST_ANSWERS).await;
+        };
+        tokio::select! {
+            biased;
+            outcome = answered => outcome,
+            // Seen once: the client library waited on although the server had ended.
+            () = gone => {
+                println!("no end of the connection to a server that is gone: {path}\n{}", sockets(&address));
+                Err(Lost)
+            }
+            () = tokio::time::sleep(HANGS) => {
+                panic!("no answer within {HANGS:?}: {path}\n{}", sockets(&address))
+            }
         }
     }
+}
+
+/// What the system knows of connections to an address, for finding out why one hangs.
+fn sockets(address: &str) -> String {
+    let port = address.rsplit(':').next().and_then(|port| port.parse::<u16>().ok()).unwrap_or_default();
+    let port = format!(":{port:04X} ");
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    table.lines().filter(|line| line.contains(&port)).collect::<Vec<_>>().join("\n")
 }
