@@ -9,6 +9,7 @@
 mod ephemeral;
 mod known;
 mod live;
+mod pace;
 mod queue;
 mod to_device;
 mod token;
@@ -19,11 +20,11 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use dashmap::DashMap;
 use linkspan_storage::{CommitGroup, Notice, Store};
+use pace::Pace;
 use ruma::{OwnedRoomId, OwnedUserId};
 use tokio::sync::mpsc;
 
@@ -32,11 +33,6 @@ pub use live::{Live, Waiter};
 pub use queue::point;
 pub use to_device::{ToDeviceMessage, send_to_device};
 pub use token::{BadToken, SyncToken};
-
-/// From so many commits at once, more are on their way that concern the same people …
-const BUSY_COMMITS: usize = 4;
-/// … so they are woken for all of them that come in this time: an answer with several events costs as much as one with one.
-const WAKE_DELAY: Duration = Duration::from_millis(1);
 
 /// The inboxes of all hosted users. Clones are the same inboxes.
 #[derive(Clone, Debug)]
@@ -61,6 +57,7 @@ struct Shared {
     epoch: AtomicU64,
     /// Nobody is to wait any more.
     stopping: AtomicBool,
+    pace: Pace,
 }
 
 impl Inbox {
@@ -77,6 +74,7 @@ impl Inbox {
             untrimmed: DashMap::new(),
             epoch: AtomicU64::new(now_ts * 1000),
             stopping: AtomicBool::new(false),
+            pace: Pace::new(),
         };
         let inbox = Self { shared: Arc::new(shared) };
         // The store must not keep itself alive.
@@ -91,22 +89,11 @@ impl Inbox {
 
     /// Follows the feed of commits and wakes those whom they concern, until the store is gone.
     pub async fn follow(self, mut feed: mpsc::UnboundedReceiver<CommitGroup>) {
-        let mut groups = Vec::new();
         while let Some(group) = feed.recv().await {
-            let is_busy = group.len() >= BUSY_COMMITS;
-            groups.push(group);
-            if is_busy {
-                tokio::time::sleep(WAKE_DELAY).await;
-                while let Ok(group) = feed.try_recv() {
-                    groups.push(group);
-                }
-            }
             let mut heard = HashSet::new();
             // Commits of a busy room concern the same people again and again.
-            let notices =
-                groups.iter().flat_map(|group| group.iter()).flat_map(|committed| &committed.notices);
+            let notices = group.iter().flat_map(|committed| &committed.notices);
             notices.filter(|notice| heard.insert(*notice)).for_each(|notice| self.hear(notice));
-            groups.clear();
         }
     }
 
@@ -125,6 +112,12 @@ impl Inbox {
                 watchers.iter().flatten().for_each(|user_id| self.wake(user_id));
             }
         }
+    }
+
+    /// Lets news gather for some milliseconds if much is being committed; else returns at once. For syncs, before they
+    /// look for news.
+    pub async fn gather(&self) {
+        self.shared.pace.gather().await;
     }
 
     /// Wakes everybody who waits, for good: the server is about to stop.

@@ -105,6 +105,7 @@ impl Inbox {
     /// Hears of commits, before anybody can read them.
     pub(crate) fn hear_early(&self, group: &CommitGroup) {
         let (Some(first), Some(last)) = (group.first(), group.last()) else { return };
+        self.shared.pace.hear(group.len());
         // First: who begins to remember from here on misses at most what it knows to have missed.
         self.shared.heard.store(last.position.get(), Ordering::SeqCst);
         for Committed { position, notices } in group.iter() {

@@ -177,12 +177,15 @@ impl Sync {
         self.sent_members.begin(device_id, user_id, token.as_deref());
         let waiter = self.inbox.waiter(user_id);
         let deadline = tokio::time::Instant::now() + request.timeout.min(MAX_TIMEOUT);
+        let asked_for_news = since.is_some() && !request.full_state && !request.timeout.is_zero();
+        if asked_for_news {
+            self.inbox.gather().await;
+        }
         loop {
             // From here on news wakes us, also what comes while we look.
             let changed = waiter.changed();
             // Boxed: while the client waits, nothing of what building needs is kept.
             let (response, token) = Box::pin(self.build(request, &waiter, clock())).await?;
-            let asked_for_news = since.is_some() && !request.full_state && !request.timeout.is_zero();
             let wait = asked_for_news && response.is_empty() && !self.inbox.is_stopping();
             if !wait || tokio::time::timeout_at(deadline, changed).await.is_err() {
                 self.sent_members.finish(device_id, user_id, token.to_string());

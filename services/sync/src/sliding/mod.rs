@@ -75,6 +75,10 @@ impl Sync {
         let since = request.pos.map(|pos| pos.to_string());
         self.sent_members.begin(&device_id, user_id, since.as_deref());
         let deadline = tokio::time::Instant::now() + request.timeout.min(MAX_TIMEOUT);
+        let asked_for_news = request.pos.is_some() && !request.timeout.is_zero();
+        if asked_for_news {
+            self.inbox.gather().await;
+        }
         loop {
             let changed = waiter.changed();
             let superseded = connection.superseded.notified();
@@ -86,7 +90,7 @@ impl Sync {
                 }
                 Box::pin(self.build_sliding(request, &mut state, &waiter, clock())).await?
             };
-            let may_wait = request.pos.is_some() && !request.timeout.is_zero() && !self.inbox.is_stopping();
+            let may_wait = asked_for_news && !self.inbox.is_stopping();
             if has_news || !may_wait {
                 self.sent_members.finish(&device_id, user_id, response.pos.to_string());
                 return Ok(response);
