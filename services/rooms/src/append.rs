@@ -16,7 +16,7 @@ use linkspan_domain::{
 };
 use linkspan_inbox::point;
 use linkspan_storage::{
-    Finish, Notice, Position, Range, Stamped, Ticket, WriteSet,
+    CommitError, Finish, Notice, Position, Range, Stamped, StorageError, Ticket, WriteSet,
     catalogue::{
         BigRooms, CurrentState, EventIds, EventKey, Members, Memberships, RelationKey, Relations,
         RoomEventKey, RoomHeads, RoomKey, RoomUserKey, Rooms as RoomsTable, StateKey, StateLog, StateLogKey,
@@ -48,6 +48,8 @@ use crate::{
 const MAX_PREV_EVENTS: usize = 20;
 /// The longest type of a relation that is noted, in bytes.
 const MAX_REL_TYPE_BYTES: usize = 255;
+/// How often something is tried that others come in between.
+const TRIES: usize = 5;
 
 /// State shown to those who are invited or knock.
 /// <https://spec.matrix.org/v1.19/client-server-api/#stripped-state>
@@ -68,6 +70,21 @@ const STRIPPED_TYPES: [StateEventType; 9] = [
 pub(crate) struct Transaction {
     pub(crate) device_id: OwnedDeviceId,
     pub(crate) txn_id: String,
+}
+
+/// Does something anew that was not committed because what it expects has changed meanwhile: the account of who joins,
+/// or what was queued for the room before it.
+pub(crate) async fn again<A, F>(mut attempt: impl FnMut() -> F) -> Result<A>
+where
+    F: Future<Output = Result<A>>,
+{
+    for _ in 1..TRIES {
+        match attempt().await {
+            Err(RoomsError::Storage(StorageError::Commit(CommitError::Conflict))) => {}
+            outcome => return outcome,
+        }
+    }
+    attempt().await
 }
 
 /// Events on their way into a room.

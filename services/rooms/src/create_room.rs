@@ -19,7 +19,7 @@ use ruma::{
 
 use crate::{
     Result, Room, Rooms, RoomsError,
-    append::{Append, object, text},
+    append::{Append, again, object, text},
     unchanged::RoomUnchanged,
 };
 
@@ -86,18 +86,21 @@ impl Rooms {
         now_ts: u64,
     ) -> Result<OwnedRoomId> {
         let alias = command.alias_name.as_ref().map(|name| self.new_alias(creator, name)).transpose()?;
-        let append = self.stage_room(creator, command, now_ts).await?;
-        let room = append.room.clone();
-        let Err(error) = append.commit().await else { return Ok(room.id.clone()) };
-        self.disown(&room);
-        // Of all that a new room expects, its alias can be taken meanwhile, and the accounts of its members can change.
-        if let RoomsError::Storage(StorageError::Commit(CommitError::Conflict)) = error
-            && let Some(alias) = alias
-            && self.shared.directory.resolve_alias(&alias).await?.is_some()
-        {
-            return Err(RoomsError::AliasInUse);
-        }
-        Err(error)
+        again(async || {
+            let append = self.stage_room(creator, command.clone(), now_ts).await?;
+            let room = append.room.clone();
+            let Err(error) = append.commit().await else { return Ok(room.id.clone()) };
+            self.disown(&room);
+            // Of all that a new room expects, its alias can be taken meanwhile, and the accounts of its members can change.
+            if let RoomsError::Storage(StorageError::Commit(CommitError::Conflict)) = error
+                && let Some(alias) = &alias
+                && self.shared.directory.resolve_alias(alias).await?.is_some()
+            {
+                return Err(RoomsError::AliasInUse);
+            }
+            Err(error)
+        })
+        .await
     }
 
     /// A new room with its first events, of which nothing is written yet. If it is not committed, the room has to

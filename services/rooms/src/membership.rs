@@ -19,7 +19,7 @@ use serde::Deserialize;
 
 use crate::{
     Result, Room, Rooms, RoomsError,
-    append::{Append, object, text},
+    append::{Append, again, object, text},
     public_rooms::kept_to,
 };
 
@@ -100,19 +100,22 @@ impl Rooms {
         reason: Option<&str>,
         now_ts: u64,
     ) -> Result<()> {
-        let room = self.room(room_id).await?;
-        let mut append = self.begin(&room, now_ts).await?;
-        let before = append.membership(user_id).await?;
-        if before.as_deref() == Some("join") {
-            return append.settle().await;
-        }
-        let mut content = self.member_content(user_id, "join", reason).await?;
-        self.authorize_restricted_join(&mut append, user_id, &mut content).await?;
-        append
-            .stage(user_id, Draft::state(TimelineEventType::RoomMember, user_id.as_str(), content), None)
-            .await?;
-        append.commit().await?;
-        Ok(())
+        again(async || {
+            let room = self.room(room_id).await?;
+            let mut append = self.begin(&room, now_ts).await?;
+            let before = append.membership(user_id).await?;
+            if before.as_deref() == Some("join") {
+                return append.settle().await;
+            }
+            let mut content = self.member_content(user_id, "join", reason).await?;
+            self.authorize_restricted_join(&mut append, user_id, &mut content).await?;
+            append
+                .stage(user_id, Draft::state(TimelineEventType::RoomMember, user_id.as_str(), content), None)
+                .await?;
+            append.commit().await?;
+            Ok(())
+        })
+        .await
     }
 
     /// Adds what a join needs in a restricted room to who was not invited.
@@ -175,11 +178,14 @@ impl Rooms {
         reason: Option<&str>,
         now_ts: u64,
     ) -> Result<()> {
-        let room = self.joined_room(sender, room_id).await?;
-        let mut append = self.begin(&room, now_ts).await?;
-        self.stage_invite(&mut append, sender, user_id, reason, false).await?;
-        append.commit().await?;
-        Ok(())
+        again(async || {
+            let room = self.joined_room(sender, room_id).await?;
+            let mut append = self.begin(&room, now_ts).await?;
+            self.stage_invite(&mut append, sender, user_id, reason, false).await?;
+            append.commit().await?;
+            Ok(())
+        })
+        .await
     }
 
     /// The one place where an invitation is decided.
@@ -231,16 +237,19 @@ impl Rooms {
         reason: Option<&str>,
         now_ts: u64,
     ) -> Result<()> {
-        let room = self.room(room_id).await?;
-        let mut append = self.begin(&room, now_ts).await?;
-        match append.membership(user_id).await?.as_deref() {
-            Some("join" | "invite" | "knock") => {}
-            Some("leave") => return append.settle().await,
-            _ => return Err(RoomsError::Forbidden("you are not in this room".into())),
-        }
-        self.stage_membership(&mut append, user_id, user_id, "leave", reason).await?;
-        append.commit().await?;
-        Ok(())
+        again(async || {
+            let room = self.room(room_id).await?;
+            let mut append = self.begin(&room, now_ts).await?;
+            match append.membership(user_id).await?.as_deref() {
+                Some("join" | "invite" | "knock") => {}
+                Some("leave") => return append.settle().await,
+                _ => return Err(RoomsError::Forbidden("you are not in this room".into())),
+            }
+            self.stage_membership(&mut append, user_id, user_id, "leave", reason).await?;
+            append.commit().await?;
+            Ok(())
+        })
+        .await
     }
 
     /// Removes a user from a room, bans a user, or lifts a ban.
@@ -253,18 +262,23 @@ impl Rooms {
         reason: Option<&str>,
         now_ts: u64,
     ) -> Result<()> {
-        let room = self.joined_room(sender, room_id).await?;
-        let mut append = self.begin(&room, now_ts).await?;
-        let before = append.membership(user_id).await?;
-        let membership = match (removal, before.as_deref()) {
-            (Removal::Kick, Some("join" | "invite" | "knock")) | (Removal::Unban, Some("ban")) => "leave",
-            (Removal::Ban, _) => "ban",
-            (Removal::Kick, _) => return Err(RoomsError::Forbidden("the user is not in this room".into())),
-            (Removal::Unban, _) => return Err(RoomsError::Forbidden("the user is not banned".into())),
-        };
-        self.stage_membership(&mut append, sender, user_id, membership, reason).await?;
-        append.commit().await?;
-        Ok(())
+        again(async || {
+            let room = self.joined_room(sender, room_id).await?;
+            let mut append = self.begin(&room, now_ts).await?;
+            let before = append.membership(user_id).await?;
+            let membership = match (removal, before.as_deref()) {
+                (Removal::Kick, Some("join" | "invite" | "knock")) | (Removal::Unban, Some("ban")) => "leave",
+                (Removal::Ban, _) => "ban",
+                (Removal::Kick, _) => {
+                    return Err(RoomsError::Forbidden("the user is not in this room".into()));
+                }
+                (Removal::Unban, _) => return Err(RoomsError::Forbidden("the user is not banned".into())),
+            };
+            self.stage_membership(&mut append, sender, user_id, membership, reason).await?;
+            append.commit().await?;
+            Ok(())
+        })
+        .await
     }
 
     /// Asks to be invited.
@@ -275,14 +289,17 @@ impl Rooms {
         reason: Option<&str>,
         now_ts: u64,
     ) -> Result<()> {
-        let room = self.room(room_id).await?;
-        let mut append = self.begin(&room, now_ts).await?;
-        if append.membership(user_id).await?.as_deref() == Some("knock") {
-            return append.settle().await;
-        }
-        self.stage_membership(&mut append, user_id, user_id, "knock", reason).await?;
-        append.commit().await?;
-        Ok(())
+        again(async || {
+            let room = self.room(room_id).await?;
+            let mut append = self.begin(&room, now_ts).await?;
+            if append.membership(user_id).await?.as_deref() == Some("knock") {
+                return append.settle().await;
+            }
+            self.stage_membership(&mut append, user_id, user_id, "knock", reason).await?;
+            append.commit().await?;
+            Ok(())
+        })
+        .await
     }
 
     async fn stage_membership(

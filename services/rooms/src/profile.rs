@@ -10,7 +10,10 @@ use ruma::{
 };
 use serde_json::Value;
 
-use crate::{Result, Rooms, RoomsError, append::text};
+use crate::{
+    Result, Rooms, RoomsError,
+    append::{again, text},
+};
 
 impl Rooms {
     /// Sets or removes a field of a user's profile; the name and the picture change in all rooms too.
@@ -52,33 +55,36 @@ impl Rooms {
     }
 
     async fn update_member(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId, now_ts: u64) -> Result<()> {
-        let room = self.joined_room(user_id, room_id).await?;
-        let mut append = self.begin(&room, now_ts).await?;
-        if append.membership(user_id).await?.as_deref() != Some("join") {
-            return append.settle().await;
-        }
-        let current = append.state_event(&StateEventType::RoomMember, user_id.as_str()).await?;
-        let current = current.and_then(|event| linkspan_domain::parse_content(event.content.get()).ok());
-        let current = current.unwrap_or_default();
-        let mut content = current.clone();
-        content.insert("membership".into(), text("join"));
-        content.remove("reason");
-        for field in ["displayname", "avatar_url"] {
-            match self.shared.accounts.profile_field(user_id, field).await? {
-                Some(Value::String(value)) => content.insert(field.to_owned(), text(value)),
-                _ => content.remove(field),
-            };
-        }
-        if content == current {
-            return append.settle().await;
-        }
-        // In a restricted room a member who changes no membership needs no authorizer.
-        content.remove("join_authorised_via_users_server");
-        append
-            .stage(user_id, Draft::state(TimelineEventType::RoomMember, user_id.as_str(), content), None)
-            .await?;
-        append.commit().await?;
-        Ok(())
+        again(async || {
+            let room = self.joined_room(user_id, room_id).await?;
+            let mut append = self.begin(&room, now_ts).await?;
+            if append.membership(user_id).await?.as_deref() != Some("join") {
+                return append.settle().await;
+            }
+            let current = append.state_event(&StateEventType::RoomMember, user_id.as_str()).await?;
+            let current = current.and_then(|event| linkspan_domain::parse_content(event.content.get()).ok());
+            let current = current.unwrap_or_default();
+            let mut content = current.clone();
+            content.insert("membership".into(), text("join"));
+            content.remove("reason");
+            for field in ["displayname", "avatar_url"] {
+                match self.shared.accounts.profile_field(user_id, field).await? {
+                    Some(Value::String(value)) => content.insert(field.to_owned(), text(value)),
+                    _ => content.remove(field),
+                };
+            }
+            if content == current {
+                return append.settle().await;
+            }
+            // In a restricted room a member who changes no membership needs no authorizer.
+            content.remove("join_authorised_via_users_server");
+            append
+                .stage(user_id, Draft::state(TimelineEventType::RoomMember, user_id.as_str(), content), None)
+                .await?;
+            append.commit().await?;
+            Ok(())
+        })
+        .await
     }
 
     /// Finishes what [`linkspan_accounts::Accounts::begin_deactivation`] has begun, once nobody else keeps anything of

@@ -10,7 +10,7 @@ use ruma::{
 
 use crate::{
     Result, Rooms, RoomsError,
-    append::{Append, RelatesTo, Transaction, text},
+    append::{Append, RelatesTo, Transaction, again, text},
     membership::not_in_room,
 };
 
@@ -117,28 +117,31 @@ impl Rooms {
         also: Also<'_>,
         now_ts: u64,
     ) -> Result<OwnedEventId> {
-        let room = self.find_room(room_id).await?.ok_or_else(not_in_room)?;
-        let mut append = self.begin(&room, now_ts).await?;
-        if let Some(transaction) = &transaction
-            && let Some(event_id) = append.done(sender, transaction).await?
-        {
-            return Ok(event_id);
-        }
-        let is_permitted = append.permit(sender, &draft).is_some();
-        if !is_permitted && append.membership(sender).await?.as_deref() != Some("join") {
-            return Err(not_in_room());
-        }
-        if let Some(redacts) = &draft.redacts
-            && self.event(room_id, redacts).await?.is_none()
-        {
-            return Err(RoomsError::NotFound("the event to redact is not in this room".into()));
-        }
-        self.check_annotation(&append, sender, &draft).await?;
-        append.delay_id = also.delay_id;
-        let event = append.stage(sender, draft, transaction).await?;
-        (also.write)(&mut append.writes, &event.event_id);
-        append.commit().await?;
-        Ok(event.event_id.clone())
+        again(async || {
+            let room = self.find_room(room_id).await?.ok_or_else(not_in_room)?;
+            let mut append = self.begin(&room, now_ts).await?;
+            if let Some(transaction) = &transaction
+                && let Some(event_id) = append.done(sender, transaction).await?
+            {
+                return Ok(event_id);
+            }
+            let is_permitted = append.permit(sender, &draft).is_some();
+            if !is_permitted && append.membership(sender).await?.as_deref() != Some("join") {
+                return Err(not_in_room());
+            }
+            if let Some(redacts) = &draft.redacts
+                && self.event(room_id, redacts).await?.is_none()
+            {
+                return Err(RoomsError::NotFound("the event to redact is not in this room".into()));
+            }
+            self.check_annotation(&append, sender, &draft).await?;
+            append.delay_id = also.delay_id.clone();
+            let event = append.stage(sender, draft.clone(), transaction.clone()).await?;
+            (also.write)(&mut append.writes, &event.event_id);
+            append.commit().await?;
+            Ok(event.event_id.clone())
+        })
+        .await
     }
 
     /// The same annotation of the same user counts once.
@@ -190,40 +193,44 @@ impl Rooms {
         also: Also<'_>,
         now_ts: u64,
     ) -> Result<OwnedEventId> {
-        let mut content = parse_content(content)?;
+        let content = parse_content(content)?;
         if event_type == "m.room.create" {
             return Err(RoomsError::Forbidden("a room is created once".into()));
         }
         if event_type == "m.room.canonical_alias" {
             self.check_canonical_alias(room_id, &content).await?;
         }
-        let room = self.find_room(room_id).await?.ok_or_else(not_in_room)?;
-        let mut append = self.begin(&room, now_ts).await?;
-        let is_member = event_type == "m.room.member";
-        if !is_member && append.membership(sender).await?.as_deref() != Some("join") {
-            return Err(not_in_room());
-        }
-        let state_type = StateEventType::from(event_type);
-        if let Some(current) = append.state_event(&state_type, state_key).await? {
-            let same = current.sender == *sender
-                && serde_json::to_string(&content).is_ok_and(|content| content == current.content.get());
-            if same {
-                // In the order of commits this comes after what is queued for the room.
-                let mut writes = WriteSet::new();
-                (also.write)(&mut writes, &current.event_id);
-                self.store().commit(writes).await?;
-                return Ok(current.event_id.clone());
+        again(async || {
+            let room = self.find_room(room_id).await?.ok_or_else(not_in_room)?;
+            let mut append = self.begin(&room, now_ts).await?;
+            let mut content = content.clone();
+            let is_member = event_type == "m.room.member";
+            if !is_member && append.membership(sender).await?.as_deref() != Some("join") {
+                return Err(not_in_room());
             }
-        }
-        if is_member {
-            self.check_member_content(&mut append, state_key, &mut content).await?;
-        }
-        let draft = Draft::state(event_type.into(), state_key, content);
-        append.delay_id = also.delay_id;
-        let event = append.stage(sender, draft, None).await?;
-        (also.write)(&mut append.writes, &event.event_id);
-        append.commit().await?;
-        Ok(event.event_id.clone())
+            let state_type = StateEventType::from(event_type);
+            if let Some(current) = append.state_event(&state_type, state_key).await? {
+                let same = current.sender == *sender
+                    && serde_json::to_string(&content).is_ok_and(|content| content == current.content.get());
+                if same {
+                    // In the order of commits this comes after what is queued for the room.
+                    let mut writes = WriteSet::new();
+                    (also.write)(&mut writes, &current.event_id);
+                    self.store().commit(writes).await?;
+                    return Ok(current.event_id.clone());
+                }
+            }
+            if is_member {
+                self.check_member_content(&mut append, state_key, &mut content).await?;
+            }
+            let draft = Draft::state(event_type.into(), state_key, content);
+            append.delay_id = also.delay_id.clone();
+            let event = append.stage(sender, draft, None).await?;
+            (also.write)(&mut append.writes, &event.event_id);
+            append.commit().await?;
+            Ok(event.event_id.clone())
+        })
+        .await
     }
 
     /// A membership that is set as state is decided where every membership is.

@@ -2,9 +2,11 @@
 
 mod world;
 
+use std::pin::Pin;
+
 use linkspan_rooms::{CreateRoom, InitialState, Inserted, Preset, Reader, ReceiptKind, Removal, RoomsError};
 use linkspan_storage::{
-    Position, Range, Stamped, WriteSet,
+    Position, Range, Stamped, Store, WriteSet,
     catalogue::{Accounts, ReceiptKey, ReceiptLog, ReceiptLogKey, Receipts, Threads, UserKey},
     records::{AccountRecord, ReceiptRecord},
 };
@@ -41,18 +43,22 @@ fn command(version: &RoomVersionId, preset: Preset) -> CreateRoom {
 
 /// Gives a user an account, as invitations need one.
 async fn account(world: &World, user_id: &str) -> OwnedUserId {
+    put_account(&world.store, user(user_id), 0).await;
+    user(user_id)
+}
+
+async fn put_account(store: &Store, user_id: OwnedUserId, created_ts: u64) {
     let record = AccountRecord {
         password_hash: None,
-        created_ts: 0,
+        created_ts,
         deactivated: false,
         admin: false,
         suspended: false,
         locked: false,
     };
     let mut writes = WriteSet::new();
-    writes.put::<Accounts>(&UserKey { user_id: user(user_id) }, &record);
-    world.store.commit(writes).await.expect("written");
-    user(user_id)
+    writes.put::<Accounts>(&UserKey { user_id }, &record);
+    store.commit(writes).await.expect("written");
 }
 
 async fn send(world: &World, sender: &str, room_id: &OwnedRoomId, content: Value, txn: &str) -> OwnedEventId {
@@ -252,6 +258,44 @@ async fn a_restricted_room_lets_in_members_of_the_other_room_alone() {
     world.rooms.join_room(&eve, &space, None, 8).await.expect("joined");
     world.rooms.set_state(&eve, &room, "m.room.member", eve.as_str(), &claim, 9).await.expect("joined");
     world.check_tables("three members").await;
+}
+
+/// What is queued for a room stands and falls with what is queued before it.
+#[tokio::test]
+async fn an_account_that_changes_meanwhile_keeps_nobody_out_and_no_message_back() {
+    let world = World::new().await;
+    let (alice, bob) = (account(&world, ALICE).await, account(&world, BOB).await);
+    let room = command(&RoomVersionId::V12, Preset::PublicChat);
+    let room = world.rooms.create_room(&alice, room, 1).await.expect("a room");
+    type Task = Pin<Box<dyn Future<Output = Result<(), RoomsError>> + Send>>;
+    let change: Task = Box::pin({
+        let (store, bob) = (world.store.clone(), bob.clone());
+        async move {
+            put_account(&store, bob, 1).await;
+            Ok(())
+        }
+    });
+    let join: Task = Box::pin({
+        let (rooms, bob, room) = (world.rooms.clone(), bob.clone(), room.clone());
+        async move { rooms.join_room(&bob, &room, None, 2).await }
+    });
+    let say: Task = Box::pin({
+        let (rooms, alice, room, device) = (world.rooms.clone(), alice.clone(), room.clone(), device());
+        async move {
+            let sent = rooms.send_message(&alice, &device, &room, "m.room.message", "{}", "t", 3);
+            sent.await.map(|_| ())
+        }
+    });
+    let chat: Task = Box::pin({
+        let (rooms, alice, bob) = (world.rooms.clone(), alice.clone(), bob.clone());
+        let room = CreateRoom { invite: vec![bob], ..command(&RoomVersionId::V12, Preset::PrivateChat) };
+        async move { rooms.create_room(&alice, room, 4).await.map(|_| ()) }
+    });
+    for outcome in world.at_once([change, join, say, chat]).await {
+        outcome.expect("it is done");
+    }
+    assert_eq!(world.members(&room).await.get(&bob).map(String::as_str), Some("join"));
+    world.check_tables("a changed account").await;
 }
 
 #[tokio::test]
