@@ -6,11 +6,12 @@ use linkspan_accounts::AccountsError;
 use linkspan_client_api::now_ts;
 use linkspan_keys::KeysError;
 use linkspan_rooms::RoomsError;
-use linkspan_storage::{Faults, Memory};
+use linkspan_storage::{Faults, Memory, Range, catalogue::BackedUpKeys};
 use ruma::OwnedUserId;
 use serde_json::{Value, json};
 
 use crate::{
+    key_backup,
     network::{Client, INSTAGRAM, MESSENGER, Network, PASSWORD, list, text},
     olm::Identity,
 };
@@ -47,6 +48,9 @@ impl Scene {
             .ok();
         anna.post("/v3/keys/device_signing/upload", Identity::new(&anna).upload()).await.ok();
         anna.post("/v3/pushers/set", pusher("anna")).await.ok();
+        let version = key_backup::begin(&anna).await;
+        let path = format!("/v3/room_keys/keys/!room:instagram.localhost/one?version={version}");
+        anna.put(&path, key_backup::key(0, true, "secret")).await.ok();
         anna.another_device().await;
         let mut rooms = Vec::new();
         for _ in 0..3 {
@@ -94,7 +98,7 @@ impl Scene {
         assert_eq!(self.memberships().await, ["leave"; 4]);
         assert!(!self.is_found().await);
         let app = &self.network.app;
-        let user_id = self.anna.user_id.as_str().try_into().expect("a user id");
+        let user_id: OwnedUserId = self.anna.user_id.as_str().try_into().expect("a user id");
         assert_eq!(app.accounts.departing_accounts().await.expect("listed"), [""; 0]);
         assert!(app.accounts.departed_devices().await.expect("listed").is_empty());
         let data = app.accounts.account_data(&user_id, None, "org.example").await.expect("read");
@@ -102,6 +106,10 @@ impl Scene {
         let name = app.accounts.profile_field(&user_id, "displayname").await.expect("read");
         assert_eq!(name, None::<Value>);
         assert_eq!(app.push.pushers(&user_id).await.expect("read").len(), 0);
+        let backup = app.keys.backup(&user_id, None).await;
+        assert!(matches!(backup, Err(KeysError::NotFound(_))), "{backup:?}");
+        let range = Range::<BackedUpKeys>::prefix((&user_id,));
+        assert!(self.network.store.keys(range).await.expect("read").is_empty());
         let wanted = json!({ "device_keys": { &self.anna.user_id: [] } });
         let keys = self.bert.post("/v3/keys/query", wanted).await.ok();
         assert_eq!(keys["master_keys"][&self.anna.user_id], Value::Null);
@@ -145,6 +153,10 @@ async fn who_is_deactivated_comes_into_nothing_any_more() {
         master_key: Some(identity["master_key"].to_string()),
         ..Default::default()
     };
+    match app.keys.create_backup(&user_id, "m.megolm_backup.v1.curve25519-aes-sha2", "{}").await {
+        Err(KeysError::Accounts(error)) => refused(error),
+        answer => panic!("{answer:?}"),
+    }
     match app.keys.upload_identity(&user_id, &identity, true).await {
         Err(KeysError::Accounts(error)) => refused(error),
         answer => panic!("{answer:?}"),

@@ -6,14 +6,14 @@ use crate::network::{Client, INSTAGRAM, Network, WHATSAPP, text};
 
 const ROOM: &str = "!room:instagram.localhost";
 
-fn key(first_message_index: u64, is_verified: bool, data: &str) -> Value {
+pub(crate) fn key(first_message_index: u64, is_verified: bool, data: &str) -> Value {
     json!({
         "first_message_index": first_message_index, "forwarded_count": 0, "is_verified": is_verified,
         "session_data": { "ciphertext": data },
     })
 }
 
-async fn begin(client: &Client) -> String {
+pub(crate) async fn begin(client: &Client) -> String {
     let body = json!({ "algorithm": "m.megolm_backup.v1.curve25519-aes-sha2", "auth_data": {
         "public_key": "abcdefg", "signatures": {},
     } });

@@ -45,7 +45,7 @@ pub(crate) const PASSWORD: &str = "correct horse battery staple";
 pub(crate) struct Network {
     pub(crate) app: App,
     pub(crate) mails: Arc<Mails>,
-    store: Store,
+    pub(crate) store: Store,
     pub(crate) api: Arc<Api>,
 }
 

@@ -100,6 +100,7 @@ impl App {
         mut removed: Vec<DeviceRemoved>,
     ) -> Result<(), ApiError> {
         self.keys.remove_identity(user_id).await?;
+        self.keys.remove_backups(user_id).await?;
         self.push.remove_pushers_of_user(user_id).await?;
         removed.extend(self.rooms.finish_deactivation(user_id, now_ts()).await?);
         self.forget_devices(removed).await

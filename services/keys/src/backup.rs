@@ -91,6 +91,7 @@ impl Keys {
             let version = newest.map_or(0, |(key, _)| key.version) + 1;
             let key = KeyBackupKey { user_id: user_id.clone(), version };
             let mut writes = WriteSet::new();
+            self.accounts.expect_active(&mut writes, user_id).await?;
             writes.expect_absent::<KeyBackups>(&key);
             writes.put::<KeyBackups>(
                 &key,
@@ -150,9 +151,22 @@ impl Keys {
             Ok::<_, KeysError>((writes, ()))
         });
         deleted.await?;
+        self.remove_keys(|| Which::All.range(user_id, version)).await
+    }
+
+    /// Removes all versions with their keys: the account is gone.
+    pub async fn remove_backups(&self, user_id: &OwnedUserId) -> Result<()> {
+        let mut writes = WriteSet::new();
+        for version in self.store.keys(Range::<KeyBackups>::prefix((user_id,))).await? {
+            writes.delete::<KeyBackups>(&version);
+        }
+        self.store.commit(writes).await.map_err(StorageError::from)?;
+        self.remove_keys(|| Range::prefix((user_id,))).await
+    }
+
+    async fn remove_keys(&self, range: impl Fn() -> Range<BackedUpKeys>) -> Result<()> {
         loop {
-            let range = Which::All.range(user_id, version).limit(REMOVE_ROWS);
-            let keys = self.store.keys(range).await?;
+            let keys = self.store.keys(range().limit(REMOVE_ROWS)).await?;
             if keys.is_empty() {
                 return Ok(());
             }
