@@ -23,12 +23,14 @@ test: test-tools
 	$(CARGO) test --workspace
 
 # What this machine can do, against what is asked: docs/benchmarks.md. `make bench ONLY="keys startup"` runs these
-# scenarios alone and `make bench QUICK=1` all of them in a small size; neither writes the page. Two scenarios
-# run only when they are named: soak, for ten minutes, and growth, which fills a store with a million messages.
+# scenarios alone and `make bench QUICK=1` all of them in a small size; neither writes the page, nor any other than
+# OUT=page. Two scenarios run only when they are named, and have docs/benchmarks-long.md: soak, for ten minutes, and
+# growth, which fills a store with a million messages.
+bench: OUT ?= $(if $(ONLY)$(QUICK),,docs/benchmarks.md)
 bench:
 	$(CARGO) build --release --package linkspan --bin linkspan
 	$(CARGO) run --release --package linkspan-bench -- run --linkspan target/release/linkspan \
-		$(if $(ONLY)$(QUICK),$(ONLY:%=--only %) $(if $(QUICK),--quick),--out docs/benchmarks.md)
+		$(ONLY:%=--only %) $(if $(QUICK),--quick) $(if $(OUT),--out $(OUT))
 
 # What single steps cost, by criterion, against the last time: making, allowing and storing an event.
 # `make bench-micro ONLY="inbox"` runs those whose name holds this.
