@@ -267,6 +267,17 @@ impl Append {
         Ok(pdu)
     }
 
+    /// Stages a user's membership, as `sender` sets it.
+    pub(crate) async fn stage_member(
+        &mut self,
+        sender: &OwnedUserId,
+        user_id: &OwnedUserId,
+        content: CanonicalJsonObject,
+    ) -> Result<()> {
+        let draft = Draft::state(TimelineEventType::RoomMember, user_id.as_str(), content);
+        self.stage(sender, draft, None).await.map(|_| ())
+    }
+
     /// Whoever deactivates an account leaves the rooms that the account is in then: it comes into no other any more.
     async fn expect_active_member(&mut self, draft: &Draft) -> Result<()> {
         let membership = draft.content.get("membership").and_then(CanonicalJsonValue::as_str);

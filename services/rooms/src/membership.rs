@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use linkspan_domain::Draft;
 use linkspan_inbox::point;
 use linkspan_platforms::Platform;
 use linkspan_storage::{
@@ -12,8 +11,7 @@ use linkspan_storage::{
     records::{InboxPointer, MembershipRecord},
 };
 use ruma::{
-    CanonicalJsonObject, CanonicalJsonValue, OwnedRoomId, OwnedUserId, UserId,
-    events::{StateEventType, TimelineEventType},
+    CanonicalJsonObject, CanonicalJsonValue, OwnedRoomId, OwnedUserId, UserId, events::StateEventType,
 };
 use serde::Deserialize;
 
@@ -109,9 +107,7 @@ impl Rooms {
             }
             let mut content = self.member_content(user_id, "join", reason).await?;
             self.authorize_restricted_join(&mut append, user_id, &mut content).await?;
-            append
-                .stage(user_id, Draft::state(TimelineEventType::RoomMember, user_id.as_str(), content), None)
-                .await?;
+            append.stage_member(user_id, user_id, content).await?;
             append.commit().await?;
             Ok(())
         })
@@ -212,10 +208,7 @@ impl Rooms {
         if is_direct {
             content.insert("is_direct".into(), CanonicalJsonValue::Bool(true));
         }
-        append
-            .stage(sender, Draft::state(TimelineEventType::RoomMember, user_id.as_str(), content), None)
-            .await?;
-        Ok(())
+        append.stage_member(sender, user_id, content).await
     }
 
     /// A room that its creator keeps to one server is closed to the other platforms too.
@@ -311,10 +304,7 @@ impl Rooms {
         reason: Option<&str>,
     ) -> Result<()> {
         let content = self.member_content(user_id, membership, reason).await?;
-        append
-            .stage(sender, Draft::state(TimelineEventType::RoomMember, user_id.as_str(), content), None)
-            .await?;
-        Ok(())
+        append.stage_member(sender, user_id, content).await
     }
 
     /// Forgets a room that the user has left.

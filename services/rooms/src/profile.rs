@@ -1,13 +1,9 @@
 //! What a changed profile, or an account that goes, means in rooms.
 
 use linkspan_accounts::DeviceRemoved;
-use linkspan_domain::Draft;
 use linkspan_inbox::point;
 use linkspan_storage::{WriteSet, records::InboxPointer};
-use ruma::{
-    OwnedRoomId, OwnedUserId,
-    events::{StateEventType, TimelineEventType},
-};
+use ruma::{OwnedRoomId, OwnedUserId, events::StateEventType};
 use serde_json::Value;
 
 use crate::{
@@ -78,9 +74,7 @@ impl Rooms {
             }
             // In a restricted room a member who changes no membership needs no authorizer.
             content.remove("join_authorised_via_users_server");
-            append
-                .stage(user_id, Draft::state(TimelineEventType::RoomMember, user_id.as_str(), content), None)
-                .await?;
+            append.stage_member(user_id, user_id, content).await?;
             append.commit().await?;
             Ok(())
         })
