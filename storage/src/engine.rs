@@ -104,8 +104,8 @@ pub(crate) struct Change {
     /// None deletes.
     pub(crate) value: Option<Vec<u8>>,
     pub(crate) value_stamp: Option<usize>,
-    /// Of changes of one disk sync whose keys differ in their stamps only, the last stands for all.
-    pub(crate) newest_only: bool,
+    /// The stamp of the key is the era of the commit, and the first change of an era stands for all.
+    pub(crate) once_in_era: bool,
 }
 
 /// Whom a commit concerns; carried by the feed, not stored.

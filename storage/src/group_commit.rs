@@ -3,7 +3,7 @@
 //! disk is the backend's affair.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -34,6 +34,9 @@ const GROUP_SIBLINGS: usize = 4;
 /// How often it looks whether they are there, and how often at most. The system adds some 60 µs to each time.
 const GROUP_STEP: Duration = Duration::from_micros(125);
 const GROUP_STEPS: usize = 6;
+
+/// Rows that are written once in an era and of which it is remembered that they were.
+const ERA_KEYS: usize = 1 << 15;
 
 /// How many write-sets may wait for their group.
 const QUEUE_LIMIT: usize = 1 << 16;
@@ -108,6 +111,7 @@ impl GroupCommit {
         let mut committer = Committer {
             backend,
             position,
+            era: EraKeys::default(),
             poisoned: None,
             waiting: waiting.clone(),
             published: published.clone(),
@@ -197,6 +201,7 @@ fn stored_position(backend: &impl Backend) -> Result<Position, StorageError> {
 struct Committer<B> {
     backend: Arc<B>,
     position: Position,
+    era: EraKeys,
     poisoned: Option<Arc<str>>,
     waiting: Arc<AtomicUsize>,
     published: Arc<AtomicU64>,
@@ -251,7 +256,9 @@ impl<B: Backend> Committer<B> {
                 self.position = self.position.next();
             }
             for change in writes.changes {
-                changes.add(change, self.position);
+                if !change.once_in_era || self.era.is_first(&change, self.position) {
+                    changes.push(stamp(change, self.position));
+                }
             }
             accepted.push(Accepted { position: self.position, is_commit, notices: writes.notices, reply });
         }
@@ -342,9 +349,6 @@ struct Changes<'a> {
     expected: HashMap<(TableId, &'a [u8]), usize>,
     /// Which change is the newest of an expected key.
     newest: Vec<Option<usize>>,
-    /// Which change stands for all whose keys differ in their stamps only; the keys are not stamped.
-    stamped: HashMap<(TableId, Vec<u8>), usize>,
-    is_shared: bool,
 }
 
 impl<'a> Changes<'a> {
@@ -359,22 +363,7 @@ impl<'a> Changes<'a> {
             }
         }
         let newest = vec![None; expected.len()];
-        let is_shared = expectations.len() > 1;
-        Self { list: Vec::new(), expected, newest, stamped: HashMap::new(), is_shared }
-    }
-
-    /// Adds a change of the write-set at a position.
-    fn add(&mut self, change: Change, position: Position) {
-        if !(change.newest_only && self.is_shared) {
-            return self.push(stamp(change, position));
-        }
-        match self.stamped.entry((change.table, change.key.clone())) {
-            Entry::Occupied(earlier) => self.list[*earlier.get()] = stamp(change, position),
-            Entry::Vacant(first) => {
-                first.insert(self.list.len());
-                self.list.push(stamp(change, position));
-            }
-        }
+        Self { list: Vec::new(), expected, newest }
     }
 
     fn newest(&self, table: TableId, key: &[u8]) -> Option<&AppliedChange> {
@@ -396,10 +385,37 @@ impl<'a> Changes<'a> {
     }
 }
 
+/// Rows that were written in the present era, and need not be again. What is forgotten is written once more, in
+/// the same place.
+#[derive(Default)]
+struct EraKeys {
+    era: Position,
+    /// Without stamps.
+    keys: HashMap<TableId, HashSet<Vec<u8>>>,
+    count: usize,
+}
+
+impl EraKeys {
+    /// Whether the row is not known to be written in the era of `position`.
+    fn is_first(&mut self, change: &Change, position: Position) -> bool {
+        if self.era != position.era() || self.count >= ERA_KEYS {
+            *self = Self { era: position.era(), ..Self::default() };
+        }
+        let keys = self.keys.entry(change.table).or_default();
+        let is_first = !keys.contains(&change.key);
+        if is_first {
+            keys.insert(change.key.clone());
+            self.count += 1;
+        }
+        is_first
+    }
+}
+
 fn stamp(change: Change, position: Position) -> AppliedChange {
-    let Change { table, mut key, key_stamp, mut value, value_stamp, .. } = change;
+    let Change { table, mut key, key_stamp, mut value, value_stamp, once_in_era } = change;
     let bytes = position.get().to_be_bytes();
     if let Some(at) = key_stamp {
+        let bytes = if once_in_era { position.era().get().to_be_bytes() } else { bytes };
         key[at..at + 8].copy_from_slice(&bytes);
     }
     if let (Some(at), Some(value)) = (value_stamp, &mut value) {

@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// Positions in an era; a power of two.
+const ERA: u64 = 1 << 14;
+
 /// The place of a commit in the order of all commits: the node that made it (top 8 bits) and its
 /// sequence number on that node (low 56 bits). Positions of one node rise with every commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -28,6 +31,11 @@ impl Position {
     /// The position that `get` gave the number of.
     pub fn from_u64(value: u64) -> Self {
         Self(value)
+    }
+
+    /// The first position of its era: 16,384 positions of a node that some rows do not tell apart.
+    pub fn era(self) -> Self {
+        Self(self.0 & !(ERA - 1))
     }
 
     /// The sequence number on its node; that of the first commit is 1.

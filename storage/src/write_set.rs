@@ -56,13 +56,14 @@ impl WriteSet {
         self.put_row::<T>(key, value, false);
     }
 
-    /// Writes a row whose key holds a pending position, for a reader who needs only the newest of the rows
-    /// that are the same but for the position: of those that share a disk sync, the last is written alone.
-    pub fn put_newest<T: Table>(&mut self, key: &T::Key, value: &T::Value) {
+    /// Writes a row whose key holds a pending position, which becomes the [era](Position::era) of the commit: what is
+    /// put again in the same era costs nothing. Who looks for what came after a position looks from its era on, and
+    /// may find what came before it.
+    pub fn put_once_in_era<T: Table>(&mut self, key: &T::Key, value: &T::Value) {
         self.put_row::<T>(key, value, true);
     }
 
-    fn put_row<T: Table>(&mut self, key: &T::Key, value: &T::Value, newest_only: bool) {
+    fn put_row<T: Table>(&mut self, key: &T::Key, value: &T::Value, once_in_era: bool) {
         let writer = encode_key::<T>(key);
         self.raw.changes.push(Change {
             table: T::ID,
@@ -70,7 +71,7 @@ impl WriteSet {
             key_stamp: writer.stamp,
             value: Some(encode_value::<T>(value)),
             value_stamp: T::Value::STAMPED.then_some(0),
-            newest_only,
+            once_in_era,
         });
     }
 
@@ -83,7 +84,7 @@ impl WriteSet {
             key_stamp: None,
             value: None,
             value_stamp: None,
-            newest_only: false,
+            once_in_era: false,
         });
     }
 

@@ -3,7 +3,7 @@
 use linkspan_rooms::ReceiptKind;
 use serde_json::json;
 
-use crate::network::{INSTAGRAM, MESSENGER, Network};
+use crate::network::{Client, INSTAGRAM, MESSENGER, Network};
 
 #[tokio::test]
 async fn what_was_read_is_noted() {
@@ -42,6 +42,47 @@ async fn what_was_read_is_noted() {
     let marker = format!("/v3/user/{}/rooms/{room}/account_data/m.fully_read", bert.user_id);
     assert_eq!(bert.get(&marker).await.ok(), json!({ "event_id": second }), "it does not go back");
     anna.get(&marker).await.fails(403, "M_FORBIDDEN");
+}
+
+#[tokio::test]
+async fn after_a_restart_a_sync_tells_what_is_new_and_nothing_else() {
+    let network = Network::open().await;
+    let (anna, bert) = (network.register(INSTAGRAM, "anna").await, network.register(MESSENGER, "bert").await);
+    let room = anna.create_room(json!({ "preset": "public_chat" })).await;
+    bert.join(&room).await.ok();
+    let words = anna.say(&room, "before").await;
+    let read = |kind: &str| format!("/v3/rooms/{room}/receipt/{kind}/{words}");
+    bert.post(&read("m.read"), json!({})).await.ok();
+    let since = async |of: &Client| {
+        let sync = of.get("/v3/sync?timeout=0").await.ok();
+        sync["next_batch"].as_str().expect("a token").to_owned()
+    };
+    let (annas, berts) = (since(&anna).await, since(&bert).await);
+    network.flush().await;
+
+    let after = network.reopen().await;
+    let (anna, bert) = (anna.on(&after), bert.on(&after));
+    let news = async |of: &Client, since: &str| {
+        let sync = of.get(&format!("/v3/sync?timeout=0&since={since}")).await.ok();
+        (sync["rooms"]["join"].clone(), sync["next_batch"].as_str().expect("a token").to_owned())
+    };
+    let (told, annas) = news(&anna, &annas).await;
+    assert!(told.as_object().is_none_or(|rooms| rooms.is_empty()), "it was all told before: {told}");
+    // Of the one who has synced since, and of the one who has not.
+    anna.say(&room, "after").await;
+    bert.post(&read("m.read.private"), json!({})).await.ok();
+    for (of, since) in [(&anna, &annas), (&bert, &berts)] {
+        let (told, _) = news(of, since).await;
+        let events = told[&room]["timeline"]["events"].as_array().expect("events");
+        assert_eq!(events.len(), 1, "{told}");
+        assert_eq!(events[0]["content"]["body"], "after");
+        let receipts = told[&room]["ephemeral"]["events"].as_array().map_or(0, Vec::len);
+        assert_eq!(
+            receipts,
+            usize::from(of.user_id == bert.user_id),
+            "a private receipt is for its user: {told}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ use std::{collections::VecDeque, sync::Arc};
 use linkspan_storage::{Position, records::InboxPointer};
 use ruma::{OwnedDeviceId, OwnedRoomId};
 
+use crate::queue::row_position;
+
 /// Pointers of a user that are remembered.
 const MAX_TAIL: usize = 128;
 /// Rows that one write-set trims.
@@ -67,15 +69,15 @@ impl Known {
         }
     }
 
-    /// `group`: where the group of commits begins. Of a pointer in it, no earlier row of the group is stored.
-    pub(crate) fn hear_pointer(&mut self, position: Position, pointer: &InboxPointer, group: Position) {
+    pub(crate) fn hear_pointer(&mut self, position: Position, pointer: &InboxPointer) {
         if *pointer == InboxPointer::AccountData(None) {
             self.account_data_changed = position;
         }
         match self.tail.iter().rposition(|(_, earlier)| earlier == pointer) {
             Some(at) => {
-                let earlier = self.tail.remove(at);
-                self.outdated.extend(earlier.filter(|(earlier, _)| *earlier < group));
+                let earlier = self.tail.remove(at).map(|(position, _)| row_position(position, pointer));
+                let outdated = earlier.filter(|earlier| *earlier < row_position(position, pointer));
+                self.outdated.extend(outdated.map(|row| (row, pointer.clone())));
             }
             None => self.strays += 1,
         }
@@ -98,9 +100,9 @@ impl Known {
     }
 
     /// The pointers after a position, in order; None: not all of them are known.
-    pub(crate) fn pointers(&self, since: Position) -> Option<Vec<(Position, InboxPointer)>> {
-        let newer = || self.tail.iter().filter(|(position, _)| *position > since).cloned().collect();
-        (since >= self.complete_after).then(newer)
+    pub(crate) fn pointers(&self, since: Position) -> Option<Vec<InboxPointer>> {
+        let newer = self.tail.iter().filter(|(position, _)| *position > since);
+        (since >= self.complete_after).then(|| newer.map(|(_, pointer)| pointer.clone()).collect())
     }
 
     pub(crate) fn hear_message(&mut self, position: Position, device_id: &OwnedDeviceId) {
@@ -166,12 +168,12 @@ mod tests {
     #[test]
     fn pointers_are_told_from_where_all_are_known() {
         let mut known = Known::new(at(10));
-        known.hear_pointer(at(11), &room("a"), at(11));
-        known.hear_pointer(at(12), &room("b"), at(12));
-        known.hear_pointer(at(13), &room("a"), at(13));
+        known.hear_pointer(at(11), &room("a"));
+        known.hear_pointer(at(12), &room("b"));
+        known.hear_pointer(at(13), &room("a"));
         assert_eq!(known.pointers(at(9)), None);
-        assert_eq!(known.pointers(at(10)), Some(vec![(at(12), room("b")), (at(13), room("a"))]));
-        assert_eq!(known.pointers(at(12)), Some(vec![(at(13), room("a"))]));
+        assert_eq!(known.pointers(at(10)), Some(vec![room("b"), room("a")]));
+        assert_eq!(known.pointers(at(12)), Some(vec![room("a")]));
         assert_eq!(known.pointers(at(13)), Some(Vec::new()));
     }
 
@@ -180,7 +182,7 @@ mod tests {
         let mut known = Known::new(at(0));
         let rooms: Vec<_> = (0..200).map(|number| room(&number.to_string())).collect();
         for (position, pointer) in (1..).zip(&rooms) {
-            known.hear_pointer(at(position), pointer, at(position));
+            known.hear_pointer(at(position), pointer);
         }
         let forgotten = at((rooms.len() - MAX_TAIL) as u64);
         assert_eq!(known.pointers(Position::from_u64(forgotten.get() - 1)), None);
@@ -190,16 +192,25 @@ mod tests {
     #[test]
     fn rows_that_newer_ones_stand_for_are_removed_and_no_others() {
         let mut known = Known::new(at(0));
+        let profile = InboxPointer::Profile("@bert:one.localhost".try_into().expect("a user id"));
         let rows = TRIM_ROWS as u64;
         for position in 1..=rows + 1 {
             assert_eq!(known.trim(), None);
-            known.hear_pointer(at(position), &room("a"), at(position));
-            // In the same group as the one to "a" of before, which therefore is not stored.
-            known.hear_pointer(at(position), &room("b"), at(1));
+            known.hear_pointer(at(position), &profile);
+            // In the same era as the one of before: both are one row.
+            known.hear_pointer(at(position), &room("a"));
         }
         let Some(Trim::Rows(removed)) = known.trim() else { panic!("there is enough to remove") };
-        assert_eq!(removed, (1..=rows).map(|position| (at(position), room("a"))).collect::<Vec<_>>());
-        assert_eq!(known.trim(), None);
+        assert_eq!(removed, (1..=rows).map(|position| (at(position), profile.clone())).collect::<Vec<_>>());
+        let mut next = at(rows + 1);
+        for _ in 0..rows {
+            assert_eq!(known.trim(), None);
+            next = Position::from_u64(next.get() + (1 << 14));
+            known.hear_pointer(next, &room("a"));
+        }
+        let Some(Trim::Rows(removed)) = known.trim() else { panic!("there is enough to remove") };
+        assert_eq!(removed.len(), TRIM_ROWS);
+        assert!(removed.iter().all(|(position, _)| *position == position.era() && *position < next.era()));
     }
 
     #[test]
@@ -207,7 +218,7 @@ mod tests {
         let mut known = Known::new(at(0));
         for number in 1..=MAX_STRAYS {
             assert_eq!(known.trim(), None);
-            known.hear_pointer(at(number.into()), &room(&number.to_string()), at(number.into()));
+            known.hear_pointer(at(number.into()), &room(&number.to_string()));
         }
         assert_eq!(known.trim(), Some(Trim::All));
         assert_eq!(known.trim(), None);

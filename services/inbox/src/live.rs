@@ -104,7 +104,7 @@ impl Inbox {
 
     /// Hears of commits, before anybody can read them.
     pub(crate) fn hear_early(&self, group: &CommitGroup) {
-        let (Some(first), Some(last)) = (group.first(), group.last()) else { return };
+        let Some(last) = group.last() else { return };
         self.shared.pace.hear(group.len());
         // First: who begins to remember from here on misses at most what it knows to have missed.
         self.shared.heard.store(last.position.get(), Ordering::SeqCst);
@@ -124,7 +124,7 @@ impl Inbox {
                 let Some(live) = self.shared.live.get(user_id) else { continue };
                 let mut known = live.known.lock();
                 match notice {
-                    Notice::Inbox(_, pointer) => known.hear_pointer(*position, pointer, first.position),
+                    Notice::Inbox(_, pointer) => known.hear_pointer(*position, pointer),
                     Notice::Device(_, device_id) => known.hear_message(*position, device_id),
                     Notice::BigRooms(_) => known.hear_big_rooms(*position),
                     Notice::Room(_) => {}

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use linkspan_storage::{
-    Notice, Position, Range, StorageError, WriteSet,
+    Notice, Position, Range, StorageError, Store, WriteSet,
     catalogue::{BigRooms, Inbox as InboxTable, InboxKey, UserRoomKey},
     records::InboxPointer,
 };
@@ -16,26 +16,52 @@ const TRIM_AFTER: u32 = 256;
 /// Rows that one trim looks at.
 const TRIM_ROWS: usize = 16_384;
 
-/// Puts a pointer into a user's inbox, at the position of the commit.
+/// Puts a pointer into a user's inbox, at the position of the commit or its era.
 pub fn point(writes: &mut WriteSet, user_id: &OwnedUserId, pointer: InboxPointer) {
     writes.notify(Notice::Inbox(user_id.clone(), pointer.clone()));
+    let by_era = is_by_era(&pointer);
     let key = InboxKey { user_id: user_id.clone(), position: Position::PENDING, pointer };
-    writes.put_newest::<InboxTable>(&key, &());
+    if by_era {
+        writes.put_once_in_era::<InboxTable>(&key, &());
+    } else {
+        writes.put::<InboxTable>(&key, &());
+    }
+}
+
+/// Whether the row of a pointer says only in which era there is news: who looks finds out what of it is new.
+fn is_by_era(pointer: &InboxPointer) -> bool {
+    matches!(pointer, InboxPointer::Room(_) | InboxPointer::Receipts(_))
+}
+
+/// Where the row stands of a pointer that came in at a position.
+pub(crate) fn row_position(position: Position, pointer: &InboxPointer) -> Position {
+    if is_by_era(pointer) { position.era() } else { position }
+}
+
+/// What the pointers at and after `from` point at, as they are stored.
+pub async fn stored_pointers(
+    store: &Store,
+    user_id: &OwnedUserId,
+    from: Position,
+) -> Result<Vec<InboxPointer>, StorageError> {
+    let range = Range::<InboxTable>::between((user_id, &from.era()), (user_id, &Position::PENDING));
+    let may_be_new = |key: &InboxKey| key.position >= from || is_by_era(&key.pointer);
+    let keys = store.keys(range).await?.into_iter().filter(may_be_new);
+    Ok(keys.map(|key| key.pointer).collect())
 }
 
 impl Inbox {
-    /// What the pointers after `since` point at, in order, each with its position.
+    /// What the pointers after `since` point at, some perhaps repeatedly. Rooms and receipts among them may
+    /// have no news: those of users who were not connected are known by their [era](Position::era) only.
     pub async fn pointers(
         &self,
         user_id: &OwnedUserId,
         since: Position,
-    ) -> Result<Vec<(Position, InboxPointer)>, StorageError> {
+    ) -> Result<Vec<InboxPointer>, StorageError> {
         if let Some(pointers) = self.live(user_id).known.lock().pointers(since) {
             return Ok(pointers);
         }
-        let range = Range::<InboxTable>::between((user_id, &since.next()), (user_id, &Position::PENDING));
-        let keys = self.shared.store.keys(range).await?;
-        Ok(keys.into_iter().map(|key| (key.position, key.pointer)).collect())
+        stored_pointers(&self.shared.store, user_id, since.next()).await
     }
 
     /// The rooms of a user that are read instead of fanned out to.

@@ -38,7 +38,7 @@ impl Keys {
     ) -> Result<DeviceListChanges> {
         let mut told = Vec::new();
         let mut rooms = BTreeSet::new();
-        for (_, pointer) in self.inbox.pointers(user_id, since).await? {
+        for pointer in self.inbox.pointers(user_id, since).await? {
             match pointer {
                 InboxPointer::DeviceList(other) => told.push(other),
                 InboxPointer::Room(room_id) => drop(rooms.insert(room_id)),

@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use linkspan_domain::{Pdu, versions};
+use linkspan_inbox::stored_pointers;
 use linkspan_storage::{
     Position, Range, Store,
     catalogue::{
-        BigRooms, CurrentState, EventIds, EventKey, HiddenEvents, Inbox, Members, Memberships, ReceiptLog,
+        BigRooms, CurrentState, EventIds, EventKey, HiddenEvents, Members, Memberships, ReceiptLog,
         ReceiptLogKey, Receipts, Relations, RoomEventKey, RoomHeads, RoomKey, RoomUserKey,
         Rooms as RoomsTable, StateDeltas, StateLog, Threads, Timeline, TimelineKey, Transactions,
         UserRoomKey,
@@ -150,9 +151,8 @@ impl Rooms {
                 .check(listed, || format!("{room_id}: it is big, but not among the big rooms of {user_id}"));
             return Ok(());
         }
-        let range = Range::<Inbox>::between((user_id, &newest), (user_id, &Position::PENDING));
-        let pointed = self.store().keys(range).await?;
-        let pointed = pointed.iter().any(|key| key.pointer == InboxPointer::Room(room_id.clone()));
+        let pointers = stored_pointers(self.store(), user_id, newest).await?;
+        let pointed = pointers.contains(&InboxPointer::Room(room_id.clone()));
         findings.check(pointed, || {
             format!(
                 "{room_id}: the inbox of {user_id} has no pointer at or after the newest event ({newest})"

@@ -47,7 +47,7 @@ impl Sync {
 
         // Pointers after `until` count as well: when the inbox was trimmed meanwhile, they stand for
         // older ones.
-        for (_, pointer) in self.inbox.pointers(user_id, since.position).await? {
+        for pointer in self.inbox.pointers(user_id, since.position).await? {
             match pointer {
                 InboxPointer::Room(room_id) => changes.rooms.entry(room_id).or_default().events = true,
                 InboxPointer::Receipts(room_id) => changes.rooms.entry(room_id).or_default().receipts = true,

@@ -154,8 +154,9 @@ impl Sync {
                 }
             }
         }
-        news |= !room.ephemeral.events.is_empty() || !room.account_data.events.is_empty() || change.receipts;
-        if !news {
+        news |= !room.ephemeral.events.is_empty() || !room.account_data.events.is_empty();
+        // Of receipts that are not told, the client is told the counts.
+        if !news && !(change.receipts && self.rooms.receipts_changed_since(room_id, receipts_since).await?) {
             return Ok(None);
         }
         self.count_unread(ask, room_id, &head, &mut room).await?;
