@@ -58,6 +58,8 @@ async fn after_a_restart_a_sync_tells_what_is_new_and_nothing_else() {
         sync["next_batch"].as_str().expect("a token").to_owned()
     };
     let (annas, berts) = (since(&anna).await, since(&bert).await);
+    // Else the server knew that nothing was committed since.
+    network.register(MESSENGER, "ben").await;
     network.flush().await;
 
     let after = network.reopen().await;

@@ -156,7 +156,10 @@ impl Sync {
         }
         news |= !room.ephemeral.events.is_empty() || !room.account_data.events.is_empty();
         // Of receipts that are not told, the client is told the counts.
-        if !news && !(change.receipts && self.rooms.receipts_changed_since(room_id, receipts_since).await?) {
+        if !news && change.receipts {
+            news = self.rooms.receipts_changed_since(room_id, receipts_since).await?;
+        }
+        if !news {
             return Ok(None);
         }
         self.count_unread(ask, room_id, &head, &mut room).await?;
