@@ -18,7 +18,7 @@ use linkspan_rooms::Rooms;
 use linkspan_sync::Sync;
 use ruma::{MilliSecondsSinceUnixEpoch, OwnedUserId, UInt};
 
-use crate::error::ApiError;
+use crate::{endpoints::filters::SyncFilters, error::ApiError};
 
 /// What others keep for devices that are gone could not be removed; the log has the cause.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -57,11 +57,17 @@ pub struct Services {
 
 /// All services, as endpoints get them: cheap to clone.
 #[derive(Clone, Debug)]
-pub struct App(Arc<Services>);
+pub struct App(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    services: Services,
+    sync_filters: SyncFilters,
+}
 
 impl From<Services> for App {
     fn from(services: Services) -> Self {
-        Self(Arc::new(services))
+        Self(Arc::new(Shared { services, sync_filters: SyncFilters::new() }))
     }
 }
 
@@ -69,7 +75,13 @@ impl Deref for App {
     type Target = Services;
 
     fn deref(&self) -> &Services {
-        &self.0
+        &self.0.services
+    }
+}
+
+impl App {
+    pub(crate) fn sync_filters(&self) -> &SyncFilters {
+        &self.0.sync_filters
     }
 }
 

@@ -95,7 +95,7 @@ impl Sync {
         if !changes.account_data {
             return Ok(());
         }
-        let filter = &ask.request.filter.account_data;
+        let filter = &ask.filter.definition.account_data;
         let wanted = |item: &AccountDataItem| {
             filter.types.as_ref().is_none_or(|types| types.contains(&item.event_type))
                 && !filter.not_types.contains(&item.event_type)

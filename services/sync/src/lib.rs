@@ -5,6 +5,7 @@
 //! inbox's wake-ups. This crate writes nothing but acknowledgements of to-device messages.
 
 mod changes;
+mod filter;
 mod members;
 mod response;
 mod room;
@@ -16,12 +17,12 @@ use linkspan_accounts::{Accounts, AccountsError};
 use linkspan_inbox::{Inbox, SyncToken, Waiter};
 use linkspan_keys::{DeviceListChanges, Keys, KeysError};
 use linkspan_push::{Push, PushError};
-use linkspan_rooms::{EventFilter, RelationFilter, Rooms, RoomsError};
+use linkspan_rooms::{Rooms, RoomsError};
 use linkspan_storage::{Position, StorageError, Store};
 use quick_cache::sync::Cache;
-use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId, api::client::filter::FilterDefinition};
-use serde::Deserialize;
+use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId};
 
+pub use filter::{RelationFilters, SyncFilter};
 pub use response::*;
 pub use sliding::*;
 
@@ -72,20 +73,6 @@ pub enum StateAfter {
     Unstable,
 }
 
-/// What a filter asks for of relations, which ruma's type leaves out.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct RelationFilters {
-    room: RoomRelationFilters,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct RoomRelationFilters {
-    timeline: RelationFilter,
-    state: RelationFilter,
-}
-
 /// What a client asks for.
 #[derive(Clone, Debug)]
 pub struct SyncRequest {
@@ -96,9 +83,7 @@ pub struct SyncRequest {
     /// The token of the last answer; None: everything.
     pub since: Option<SyncToken>,
     /// What it wants to know.
-    pub filter: FilterDefinition,
-    /// The part of the filter that asks for relations.
-    pub relations: RelationFilters,
+    pub filter: Arc<SyncFilter>,
     /// The whole state of all rooms.
     pub full_state: bool,
     /// How long it waits for news.
@@ -133,10 +118,7 @@ pub(crate) struct Ask<'a> {
     now_ts: u64,
     since: Option<SyncToken>,
     until: SyncToken,
-    timeline: EventFilter,
-    state: EventFilter,
-    ephemeral: EventFilter,
-    account_data: EventFilter,
+    filter: &'a SyncFilter,
     ignored: Arc<HashSet<OwnedUserId>>,
     /// Rooms in which who types has changed.
     typing: Vec<OwnedRoomId>,
@@ -149,7 +131,7 @@ impl Ask<'_> {
     }
 
     fn wants_room(&self, room_id: &OwnedRoomId) -> bool {
-        let filter = &self.request.filter.room;
+        let filter = &self.filter.definition.room;
         filter.rooms.as_ref().is_none_or(|rooms| rooms.contains(room_id))
             && !filter.not_rooms.contains(room_id)
     }
@@ -239,16 +221,12 @@ impl Sync {
         waiter: &Waiter,
         now_ts: u64,
     ) -> Result<Ask<'a>> {
-        let (room_filter, relations) = (&request.filter.room, &request.relations.room);
         Ok(Ask {
             request,
             now_ts,
             since,
             until,
-            timeline: EventFilter::new(&room_filter.timeline).with_relations(relations.timeline.clone()),
-            state: EventFilter::new(&room_filter.state).with_relations(relations.state.clone()),
-            ephemeral: EventFilter::new(&room_filter.ephemeral),
-            account_data: EventFilter::new(&room_filter.account_data),
+            filter: &request.filter,
             ignored: self.ignored_users(&request.user_id).await?,
             typing: since.map(|since| waiter.typing_since(since.epoch)).unwrap_or_default(),
         })

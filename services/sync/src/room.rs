@@ -47,7 +47,7 @@ pub(crate) struct Part {
 impl Ask<'_> {
     /// Events of a timeline that the client wants at most.
     fn timeline_limit(&self) -> usize {
-        self.request.filter.room.timeline.limit.map_or(TIMELINE_LIMIT, |limit| {
+        self.filter.definition.room.timeline.limit.map_or(TIMELINE_LIMIT, |limit| {
             usize::try_from(u64::from(limit)).unwrap_or(MAX_TIMELINE_LIMIT).min(MAX_TIMELINE_LIMIT)
         })
     }
@@ -83,7 +83,7 @@ impl Sync {
                 rooms.knock.insert(room_id.clone(), KnockedRoom { knock_state: stripped(record) });
             }
             "leave" | "ban" if is_new && !record.forgotten => {
-                let wanted = ask.since.is_some() || ask.request.filter.room.include_leave;
+                let wanted = ask.since.is_some() || ask.filter.definition.room.include_leave;
                 if wanted && let Some(room) = self.left_room(ask, room_id, &record).await? {
                     rooms.leave.insert(room_id.clone(), room);
                 }
@@ -136,20 +136,20 @@ impl Sync {
             };
         }
         let receipts_since = if whole { Position::ZERO } else { since };
-        if (change.receipts || whole) && ask.ephemeral.matches_type("m.receipt") {
+        if (change.receipts || whole) && ask.filter.ephemeral.matches_type("m.receipt") {
             room.ephemeral.events.extend(self.receipts(ask, room_id, receipts_since).await?);
         }
-        if (whole || ask.typing.contains(room_id)) && ask.ephemeral.matches_type("m.typing") {
+        if (whole || ask.typing.contains(room_id)) && ask.filter.ephemeral.matches_type("m.typing") {
             let typing = self.inbox.typing(room_id);
             if !whole || !typing.is_empty() {
                 let event = json!({ "type": "m.typing", "content": { "user_ids": typing } });
                 room.ephemeral.events.extend(raw(event.to_string()));
             }
         }
-        if (change.account_data || whole) && ask.account_data.matches_room(room_id) {
+        if (change.account_data || whole) && ask.filter.account_data.matches_room(room_id) {
             for item in self.accounts.list_account_data(user_id, Some(room_id)).await? {
                 let wanted = if whole { !item.deleted } else { is_news(ask, &item) };
-                if wanted && ask.account_data.matches_type(&item.event_type) {
+                if wanted && ask.filter.account_data.matches_type(&item.event_type) {
                     room.account_data.events.push(account_data_json(&item));
                 }
             }
@@ -178,7 +178,7 @@ impl Sync {
             notification_count: count.notify,
             highlight_count: count.highlight,
         };
-        if ask.request.filter.room.timeline.unread_thread_notifications {
+        if ask.filter.definition.room.timeline.unread_thread_notifications {
             room.unread_notifications = counts(unread.main);
             let threads = unread.threads.into_iter();
             room.unread_thread_notifications = threads.map(|(root, count)| (root, counts(count))).collect();
@@ -221,7 +221,7 @@ impl Sync {
                 let mut events = self.rooms.render_all(&mut view, &part.events, reader).await?;
                 // A ban after having left, or its end, is the one later event that is told.
                 let is_told = part.events.iter().any(|event| event.seq == left.seq);
-                if !is_told && self.rooms.keeps(&ask.timeline, &left.pdu).await? {
+                if !is_told && self.rooms.keeps(&ask.filter.timeline, &left.pdu).await? {
                     events.extend(self.rooms.render_state([&left.pdu], reader));
                     if ask.request.state_after != StateAfter::No {
                         state.retain(|pdu| {
@@ -276,7 +276,7 @@ impl Sync {
         since: Position,
         limit: usize,
     ) -> Result<Part> {
-        let wanted = ask.timeline.matches_room(&view.room.id);
+        let wanted = ask.filter.timeline.matches_room(&view.room.id);
         let mut part = Part { events: Vec::new(), limited: false, first: head + 1 };
         let mut at = head;
         let mut looked = 0;
@@ -300,7 +300,7 @@ impl Sync {
                 looked += 1;
                 let shown = wanted
                     && !(ask.ignored.contains(&event.pdu.sender) && event.pdu.state_key.is_none())
-                    && self.rooms.keeps(&ask.timeline, &event.pdu).await?
+                    && self.rooms.keeps(&ask.filter.timeline, &event.pdu).await?
                     && (self.rooms.shows(view, &event).await? || self.is_in_state(view, &event).await?);
                 if shown && part.events.len() == limit || looked > MAX_LOOK {
                     part.limited = true;
@@ -344,11 +344,11 @@ impl Sync {
         whole: bool,
     ) -> Result<Vec<SharedPdu>> {
         let room_id = &view.room.id;
-        if !ask.state.matches_room(room_id) {
+        if !ask.filter.state.matches_room(room_id) {
             return Ok(Vec::new());
         }
         let after = ask.request.state_after != StateAfter::No;
-        let lazy = match ask.request.filter.room.state.lazy_load_options {
+        let lazy = match ask.filter.definition.room.state.lazy_load_options {
             LazyLoadOptions::Enabled { include_redundant_members } => Some(include_redundant_members),
             _ => None,
         };
@@ -379,7 +379,7 @@ impl Sync {
         }
         let mut wanted = Vec::with_capacity(events.len());
         for pdu in events {
-            if !view.hides(&pdu) && self.rooms.keeps(&ask.state, &pdu).await? {
+            if !view.hides(&pdu) && self.rooms.keeps(&ask.filter.state, &pdu).await? {
                 wanted.push(pdu);
             }
         }
@@ -469,7 +469,7 @@ impl Sync {
             let Some(pdu) = self.entry_at(view, &entry, part, end).await? else { continue };
             let device_id = &ask.request.device_id;
             let is_new = self.sent_members.note(device_id, &view.user_id, room_id, &member, &pdu.event_id);
-            if (is_new || redundant || whole) && self.rooms.keeps(&ask.state, &pdu).await? {
+            if (is_new || redundant || whole) && self.rooms.keeps(&ask.filter.state, &pdu).await? {
                 events.push(pdu);
             }
         }

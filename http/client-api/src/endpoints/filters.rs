@@ -1,10 +1,13 @@
 //! Stored filters.
 
+use std::sync::Arc;
+
 use axum::{extract::Request, response::Response};
 use linkspan_rooms::RelationFilter;
-use linkspan_sync::RelationFilters;
+use linkspan_sync::{RelationFilters, SyncFilter};
+use quick_cache::sync::Cache;
 use ruma::api::{
-    client::filter::{FilterDefinition, create_filter, get_filter},
+    client::filter::{create_filter, get_filter},
     error::ErrorKind,
 };
 use serde::{Deserialize, de::DeserializeOwned};
@@ -16,6 +19,10 @@ use crate::{
     error::ApiError,
     router::json_response,
 };
+
+/// Parsed filters that are kept, and the longest of them.
+const KEPT_FILTERS: usize = 2_000;
+const MAX_KEPT_FILTER_BYTES: usize = 4 << 10;
 
 pub(crate) async fn create_filter(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
@@ -38,21 +45,43 @@ pub(crate) async fn get_filter(app: App, caller: User, request: Request) -> Resu
     Ok(json_response(filter.into_bytes()))
 }
 
+/// Filters that were parsed lately: clients send the same with every sync. A stored one never changes.
+#[derive(Debug)]
+pub(crate) struct SyncFilters(Cache<String, Arc<SyncFilter>>);
+
+impl SyncFilters {
+    pub(crate) fn new() -> Self {
+        Self(Cache::new(KEPT_FILTERS))
+    }
+}
+
 /// The filter of a sync: None, JSON, or the id of one that is stored.
 pub(crate) async fn sync_filter(
     app: &App,
     user: &User,
-    filter: Option<&str>,
-) -> Result<(FilterDefinition, RelationFilters), ApiError> {
-    let Some(filter) = filter else { return Ok(Default::default()) };
-    let json = if filter.starts_with('{') {
-        check_object(filter.as_bytes())?;
-        filter.to_owned()
-    } else {
-        let stored = app.accounts.filter(&user.user_id, filter).await?;
-        stored.ok_or_else(|| ApiError::bad_request(ErrorKind::InvalidParam, "there is no such filter"))?
+    filter: Option<String>,
+) -> Result<Arc<SyncFilter>, ApiError> {
+    let Some(filter) = filter else { return Ok(Arc::default()) };
+    let is_json = filter.starts_with('{');
+    let key = if is_json { filter } else { format!("{} {filter}", user.user_id) };
+    if let Some(parsed) = app.sync_filters().0.get(&key) {
+        return Ok(parsed);
+    }
+    let stored = match key.split_once(' ') {
+        Some((_, id)) if !is_json => {
+            let stored = app.accounts.filter(&user.user_id, id).await?;
+            let missing = || ApiError::bad_request(ErrorKind::InvalidParam, "there is no such filter");
+            Some(stored.ok_or_else(missing)?)
+        }
+        _ => None,
     };
-    Ok((part_of(json.as_bytes())?, part_of(json.as_bytes())?))
+    let json = stored.as_ref().unwrap_or(&key).as_bytes();
+    check_object(json)?;
+    let parsed = Arc::new(SyncFilter::new(part_of(json)?, part_of(json)?));
+    if json.len() <= MAX_KEPT_FILTER_BYTES {
+        app.sync_filters().0.insert(key, parsed.clone());
+    }
+    Ok(parsed)
 }
 
 /// What the filter of a search asks for of relations, in the body of the request.

@@ -10,11 +10,14 @@ mod room;
 mod room_list;
 mod sent;
 
-use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
+use std::{
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    sync::Arc,
+};
 
 use linkspan_inbox::{SyncToken, Waiter};
 use linkspan_storage::{Position, StorageError, WriteSet, catalogue::SlidingRooms};
-use ruma::{OwnedDeviceId, OwnedRoomId, api::client::filter::FilterDefinition};
+use ruma::{OwnedDeviceId, OwnedRoomId};
 
 pub(crate) use connection::Connections;
 pub use pos::Pos;
@@ -29,9 +32,7 @@ use self::{
     room_list::UserFacts,
     sent::{ConnectionState, Sent},
 };
-use crate::{
-    Ask, MAX_TIMEOUT, RelationFilters, Result, StateAfter, Sync, SyncError, SyncRequest, changes::Changes,
-};
+use crate::{Ask, MAX_TIMEOUT, Result, StateAfter, Sync, SyncError, SyncRequest, changes::Changes};
 
 /// Lists and subscriptions that a request may have.
 const MAX_LISTS: usize = 100;
@@ -290,8 +291,7 @@ fn plain_request(request: &SlidingRequest, since: Option<SyncToken>) -> SyncRequ
         user_id: request.user_id.clone(),
         device_id: request.device_id.clone(),
         since,
-        filter: FilterDefinition::default(),
-        relations: RelationFilters::default(),
+        filter: Arc::default(),
         full_state: false,
         timeout: request.timeout,
         state_after: StateAfter::Stable,
