@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use axum::{body::Body, response::Response};
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
 use hyper::{
     Request, StatusCode,
     body::Incoming,
@@ -50,20 +53,28 @@ impl Server {
         serve(stream, peer, stopping, |request| self.answer(peer, request)).await;
     }
 
-    async fn answer(&self, peer: SocketAddr, request: Request<Incoming>) -> Result<Response, Infallible> {
+    fn answer(
+        &self,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response, Infallible>> + use<> {
         // Whoever stands before us may have believed another one: RFC 9112, section 3.2.
-        if request.headers().get_all(header::HOST).iter().count() > 1 {
-            let mut refusal = Response::default();
-            *refusal.status_mut() = StatusCode::BAD_REQUEST;
-            return Ok(refusal);
+        let several_hosts = request.headers().get_all(header::HOST).iter().count() > 1;
+        let answer = (!several_hosts).then(|| {
+            let mut request = request.map(Body::new);
+            let address = client_address(peer.ip(), request.headers(), &self.trusted_proxies);
+            request.extensions_mut().insert(ClientAddress(address));
+            if let Some(platform) = &self.platform {
+                request.extensions_mut().insert(ListenerPlatform(platform.clone()));
+            }
+            self.api.answer(request)
+        });
+        async move {
+            match answer {
+                Some(answer) => Ok(answer.await),
+                None => Ok(StatusCode::BAD_REQUEST.into_response()),
+            }
         }
-        let mut request = request.map(Body::new);
-        let address = client_address(peer.ip(), request.headers(), &self.trusted_proxies);
-        request.extensions_mut().insert(ClientAddress(address));
-        if let Some(platform) = &self.platform {
-            request.extensions_mut().insert(ListenerPlatform(platform.clone()));
-        }
-        Ok(self.api.answer(request).await)
     }
 }
 

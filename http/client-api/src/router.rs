@@ -8,7 +8,7 @@ use axum::{
     extract::Request,
     response::{IntoResponse, Response},
 };
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::BoxFuture};
 use http::{HeaderValue, Method, StatusCode, header};
 use linkspan_platforms::{Platform, Platforms};
 use linkspan_storage::Finish;
@@ -17,7 +17,7 @@ use tower::ServiceExt;
 
 use crate::{
     App,
-    endpoint::{Endpoint, PathArgs},
+    endpoint::{Answer, Endpoint, PathArgs},
     error::ApiError,
     routes::endpoints,
 };
@@ -64,41 +64,56 @@ impl Api {
         Self { app, paths, others: others.fallback(unknown_path) }
     }
 
-    /// Answers a request.
-    pub async fn answer(&self, mut request: Request) -> Response {
+    /// Answers a request. What is awaited is small: a connection holds it while its client waits for news.
+    pub fn answer(&self, request: Request) -> impl Future<Output = Response> + Send + use<> {
+        let begun = self.begin(request);
+        async move {
+            match begun {
+                Begun::Answered(response) => with_headers(response),
+                Begun::Endpoint { answer, may_be_dropped } => {
+                    let answer = run(answer, may_be_dropped).await;
+                    with_headers(answer.unwrap_or_else(IntoResponse::into_response))
+                }
+                Begun::Other(answer) => answer.await,
+            }
+        }
+    }
+
+    fn begin(&self, mut request: Request) -> Begun {
         let Ok(found) = self.paths.at(request.uri().path()) else {
-            let Ok(response) = self.others.clone().oneshot(request).await;
-            return response;
+            let answer = self.others.clone().oneshot(request);
+            return Begun::Other(answer.map(|Ok(response)| response).boxed());
         };
         if request.method() == Method::OPTIONS {
-            return with_headers(StatusCode::NO_CONTENT.into_response());
+            return Begun::Answered(StatusCode::NO_CONTENT.into_response());
         }
         // What is asked for the head of is got, and hyper leaves the body out.
         let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
         let Some(endpoint) = found.value.iter().find(|endpoint| endpoint.method == *method) else {
-            return with_headers(unknown_method().into_response());
+            return Begun::Answered(unknown_method().into_response());
         };
         let args = found.params.iter().map(|(_, arg)| arg.to_owned()).collect();
         request.extensions_mut().insert(PathArgs(args));
-        let answer = match platform_of(&self.app.platforms, &request) {
-            Some(platform) => run(endpoint, self.app.clone(), platform, request).await,
-            None => Err(unknown_host()),
+        let Some(platform) = platform_of(&self.app.platforms, &request) else {
+            return Begun::Answered(unknown_host().into_response());
         };
-        with_headers(answer.unwrap_or_else(IntoResponse::into_response))
+        let answer = (endpoint.run)(self.app.clone(), platform, request);
+        Begun::Endpoint { answer, may_be_dropped: endpoint.may_be_dropped }
     }
+}
+
+/// A request for which it is known what answers it.
+enum Begun {
+    Answered(Response),
+    Endpoint { answer: Answer, may_be_dropped: bool },
+    Other(BoxFuture<'static, Response>),
 }
 
 /// Runs an endpoint. What changes something runs to its end even if the client goes away meanwhile:
 /// half of it done would leave memory and disk at odds.
-async fn run(
-    endpoint: &Endpoint,
-    app: App,
-    platform: Arc<Platform>,
-    request: Request,
-) -> Result<Response, ApiError> {
-    let answer = (endpoint.run)(app, platform, request);
+async fn run(answer: Answer, may_be_dropped: bool) -> Result<Response, ApiError> {
     // A bug is one request's bad luck, not that of the others on its connection.
-    let answer = match endpoint.may_be_dropped {
+    let answer = match may_be_dropped {
         true => AssertUnwindSafe(answer).catch_unwind().await,
         false => AssertUnwindSafe(Finish::from(answer)).catch_unwind().await,
     };

@@ -34,9 +34,10 @@ struct SyncQuery {
 }
 
 pub(crate) async fn sync(app: App, user: User, request: Request) -> Result<Response, ApiError> {
-    let (parts, _) = request.into_parts();
-    let Query(query) = Query::<SyncQuery>::try_from_uri(&parts.uri)
+    let Query(query) = Query::<SyncQuery>::try_from_uri(request.uri())
         .map_err(|error| ApiError::bad_request(ErrorKind::InvalidParam, error.body_text()))?;
+    // It would hold the buffer that it was read to for as long as the client waits.
+    drop(request);
     let since = match &query.since {
         Some(since) => Some(since.parse::<SyncToken>().map_err(|_| {
             ApiError::bad_request(ErrorKind::InvalidParam, "`since` is not a token of this server")
