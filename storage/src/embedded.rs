@@ -27,9 +27,9 @@ use crate::{
 const MIB: u64 = 1 << 20;
 
 /// How much a table that is written all the time collects in memory before it writes a file.
-const BUSY_MEMTABLE_BYTES: u64 = 32 * MIB;
+const BUSY_MEMTABLE_BYTES: u64 = 16 * MIB;
 /// The same for all others. What a start has to replay is bounded by the journals.
-const MEMTABLE_BYTES: u64 = 8 * MIB;
+const MEMTABLE_BYTES: u64 = 4 * MIB;
 
 /// Of a file that merging writes. Its last file is finished and synced while readers and commits of the table wait, so
 /// it must be small.

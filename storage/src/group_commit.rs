@@ -415,8 +415,8 @@ fn stamp(change: Change, position: Position) -> AppliedChange {
     let Change { table, mut key, key_stamp, mut value, value_stamp, once_in_era } = change;
     let bytes = position.get().to_be_bytes();
     if let Some(at) = key_stamp {
-        let bytes = if once_in_era { position.era().get().to_be_bytes() } else { bytes };
-        key[at..at + 8].copy_from_slice(&bytes);
+        let in_key = if once_in_era { position.era() } else { position };
+        key[at..at + 8].copy_from_slice(&in_key.get().to_be_bytes());
     }
     if let (Some(at), Some(value)) = (value_stamp, &mut value) {
         // A value written again with the position it already has keeps it.
@@ -425,4 +425,28 @@ fn stamp(change: Change, position: Position) -> AppliedChange {
         }
     }
     AppliedChange { table, key, value }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_first_in_each_era_and_once_it_is_forgotten() {
+        let change = |number: usize| Change {
+            table: Meta::ID,
+            key: number.to_be_bytes().to_vec(),
+            key_stamp: None,
+            value: None,
+            value_stamp: None,
+            once_in_era: true,
+        };
+        let mut era = EraKeys::default();
+        let (one, later) = (Position::from_u64(1), Position::from_u64(1 << 20));
+        assert!(era.is_first(&change(0), one));
+        assert!(!era.is_first(&change(0), one.next()));
+        assert!(era.is_first(&change(0), later));
+        assert!((1..ERA_KEYS).all(|number| era.is_first(&change(number), later)));
+        assert!(era.is_first(&change(0), later), "there were too many others");
+    }
 }

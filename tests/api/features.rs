@@ -295,8 +295,12 @@ async fn relation_filters_hold_in_syncs_and_searches() {
     let stored = json!({ "room": { "timeline": referred, "state": related } });
     let id = text(&anna.post(&filters, stored.clone()).await.ok()["filter_id"]);
     assert_eq!(scene.get(&format!("{filters}/{id}")).await, stored);
+    for _ in ["parsed", "remembered"] {
+        let whole = sync(&id, "").await;
+        assert_eq!(synced(&whole, room), std::slice::from_ref(&later));
+    }
+    bert.get(&format!("/v3/sync?filter={id}")).await.fails(400, "M_INVALID_PARAM");
     let whole = sync(&id, "").await;
-    assert_eq!(synced(&whole, room), std::slice::from_ref(&later));
     assert!(list(&whole["rooms"]["join"][room]["state"]["events"]).is_empty(), "{whole}");
     let open = sync(r#"{"room":{"timeline":{"limit":1}}}"#, "").await;
     assert!(each(&open["rooms"]["join"][room]["state"]["events"], "type").contains(&state.to_owned()));

@@ -13,7 +13,7 @@ const MAX_TAIL: usize = 128;
 /// Rows that one write-set trims.
 const TRIM_ROWS: usize = 128;
 /// Pointers that may come in with no earlier one to the same known, before all that are stored are looked through.
-const MAX_STRAYS: u32 = 256;
+const MAX_STRAYS: u32 = 1_024;
 /// Devices of a user whose queues are known.
 const MAX_DEVICES: usize = 32;
 

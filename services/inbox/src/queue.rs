@@ -12,7 +12,7 @@ use ruma::{OwnedRoomId, OwnedUserId};
 use crate::{Inbox, known::Trim};
 
 /// Pointers that may come in for who is not connected before older ones to the same things are removed.
-const TRIM_AFTER: u32 = 256;
+const TRIM_AFTER: u32 = 1_024;
 /// Rows that one trim looks at.
 const TRIM_ROWS: usize = 16_384;
 
