@@ -58,7 +58,7 @@ impl WriteSet {
 
     /// Writes a row whose key holds a pending position, which becomes the [era](Position::era) of the commit: what is
     /// put again in the same era costs nothing. Who looks for what came after a position looks from its era on, and
-    /// may find what came before it.
+    /// may find what came before it. Such a row must not be deleted in its era: it would not be written again.
     pub fn put_once_in_era<T: Table>(&mut self, key: &T::Key, value: &T::Value) {
         self.put_row::<T>(key, value, true);
     }
