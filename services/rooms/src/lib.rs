@@ -13,6 +13,7 @@ mod create_room;
 mod delayed_events;
 mod encryption;
 mod events;
+mod federation_format;
 mod filter;
 mod insert;
 mod invite_permission;
