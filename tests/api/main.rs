@@ -1,6 +1,7 @@
 //! The client-server API as clients of three platforms see it, a file for each area. Each test has
 //! a server of its own, in this process, over a store in memory.
 
+mod answered_first;
 mod deactivation;
 mod delayed_events;
 mod directory;
@@ -24,6 +25,7 @@ mod presence;
 mod previews;
 mod profile;
 mod receipts;
+mod revoked;
 mod rooms;
 mod search;
 mod sliding_connections;
