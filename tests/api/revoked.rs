@@ -167,8 +167,10 @@ async fn whoever_waits_with_tokens_that_were_replaced_keeps_the_device() {
         let path = "/v3/refresh";
         let tokens = scene.network.call(INSTAGRAM, None, http::Method::POST, path, Some(body)).await.ok();
         // The old token goes when the new one is used.
-        let device = Client { token: text(&tokens["access_token"]), ..scene.waiting.clone() };
-        device.get("/v3/account/whoami").await.ok();
+        let token = text(&tokens["access_token"]);
+        let whoami =
+            scene.network.call(INSTAGRAM, Some(&token), http::Method::GET, "/v3/account/whoami", None);
+        whoami.await.ok();
     };
     scene.ends(true, refresh).await;
 }

@@ -162,6 +162,11 @@ impl Inbox {
         state.unanswered.push(request.clone());
     }
 
+    /// The same of the request that the present task runs a part of, for what is never stored.
+    pub(crate) fn note_current_request(&self) {
+        Unanswered::current().iter().for_each(|request| self.note_unanswered(request));
+    }
+
     /// Up to where was heard.
     pub(crate) fn heard(&self) -> Position {
         Position::from_u64(self.shared.heard.load(Ordering::SeqCst))
