@@ -140,7 +140,7 @@ impl Sync {
             room.ephemeral.events.extend(self.receipts(ask, room_id, receipts_since).await?);
         }
         if (whole || ask.typing.contains(room_id)) && ask.filter.ephemeral.matches_type("m.typing") {
-            let typing = self.inbox.typing(room_id);
+            let typing = self.typing(ask, room_id);
             if !whole || !typing.is_empty() {
                 let event = json!({ "type": "m.typing", "content": { "user_ids": typing } });
                 room.ephemeral.events.extend(raw(event.to_string()));
@@ -155,9 +155,10 @@ impl Sync {
             }
         }
         news |= !room.ephemeral.events.is_empty() || !room.account_data.events.is_empty();
-        // Of receipts that are not told, the client is told the counts.
+        // Of receipts that are not told, the client is told the counts, which its user's own change.
         if !news && change.receipts {
-            news = self.rooms.receipts_changed_since(room_id, receipts_since).await?;
+            let receipts = self.rooms.receipts_since(user_id, room_id, receipts_since).await?;
+            news = receipts.iter().any(|receipt| receipt.user_id == *user_id);
         }
         if !news {
             return Ok(None);
@@ -519,15 +520,16 @@ impl Sync {
         room_id: &OwnedRoomId,
         since: Position,
     ) -> Result<Option<Event>> {
-        let receipts = self.rooms.receipts_since(&ask.request.user_id, room_id, since).await?;
+        let mut receipts = self.rooms.receipts_since(&ask.request.user_id, room_id, since).await?;
+        receipts.retain(|receipt| !ask.ignored.contains(&receipt.user_id));
         if receipts.is_empty() {
             return Ok(None);
         }
+        // An event has one receipt of a user: that of the whole room comes last, and so in the place of a thread's
+        // (MSC4102).
+        receipts.sort_by_key(|receipt| receipt.thread.is_empty());
         let mut content = json!({});
         for receipt in receipts {
-            if ask.ignored.contains(&receipt.user_id) {
-                continue;
-            }
             let kind = match receipt.kind {
                 ReceiptKind::Public => "m.read",
                 ReceiptKind::Private => "m.read.private",
