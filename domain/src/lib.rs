@@ -29,7 +29,7 @@ pub use encryption_rule::{
 };
 pub use pdu::{MAX_PDU_BYTES, Pdu, PduError, SharedPdu, StateKey};
 pub use power::PowerLevels;
-pub use redaction::{redact, redacts_through_content};
+pub use redaction::{redact, redacts_through_content, without_content};
 pub use resolution::{Arena, ResolveError, resolve};
 pub use verification::take_words_out;
 pub use visibility::{HistoryVisibility, Seen};

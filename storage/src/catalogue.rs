@@ -372,6 +372,8 @@ catalogue! {
     130 accounts DepartingAccounts "departing_accounts": UserKey => DepartingAccountRecord;
     /// Redactions of events that are not known yet, by their places.
     131 rooms AwaitedRedactions "awaited_redactions": RedactionKey => ();
+    /// Accounts whose users wanted what they said to be erased; the position says since when it is.
+    134 accounts ErasedAccounts "erased_accounts": UserKey => Stamped<()>;
 }
 
 #[cfg(test)]

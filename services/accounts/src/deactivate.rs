@@ -27,7 +27,7 @@ impl Accounts {
 
     /// Begins to deactivate an account: from now on nobody logs in, and it is to be finished, after a stop too. Its
     /// devices go at once; those that are gone. `proved`: of the password that the user has proved; None: an operator
-    /// asks. `erase`: its profile is to go, too. Again is the same.
+    /// asks. `erase`: its profile is to go, too, and what it said is not for those who come later. Again is the same.
     pub async fn begin_deactivation(
         &self,
         user_id: &OwnedUserId,
@@ -49,9 +49,13 @@ impl Accounts {
                 writes.put::<AccountsTable>(&key, &gone);
                 let erase = erase || before.is_some_and(|before| before.erase);
                 writes.put::<DepartingAccounts>(&key, &DepartingAccountRecord { erase });
+                if erase {
+                    self.put_erasure(&mut writes, &key).await?;
+                }
                 Ok::<_, AccountsError>((writes, ()))
             })
             .await?;
+        self.note_erasure(&key).await?;
         self.log_out_all(user_id, None).await
     }
 

@@ -15,6 +15,7 @@ mod deactivate;
 mod devices;
 mod email_addresses;
 mod email_validation;
+mod erasure;
 mod expiring;
 mod filters;
 mod interactive;
@@ -52,6 +53,7 @@ pub use cross_signing_reset::{Approval, Proof};
 pub use devices::{DeviceInfo, DeviceRemoved};
 pub use email_addresses::EmailAddress;
 pub use email_validation::{EmailPurpose, EmailRequest};
+pub use erasure::Erasures;
 pub use interactive::Purpose;
 pub use list_accounts::AccountInfo;
 pub use log_in::{Credentials, LoggedIn, NewDevice};
@@ -183,6 +185,8 @@ struct Shared {
     cross_signing_resets: expiring::Expiring<Approval>,
     tag_locks: tags::Locks,
     mails: mail::Outgoing,
+    /// Loaded when first needed.
+    erasures: tokio::sync::OnceCell<Arc<Erasures>>,
 }
 
 impl Accounts {
@@ -198,6 +202,7 @@ impl Accounts {
             cross_signing_resets: expiring::Expiring::new(10_000),
             tag_locks: tags::Locks::new(),
             mails: mail::Outgoing::new(),
+            erasures: tokio::sync::OnceCell::new(),
         };
         Self { store, shared: Arc::new(shared), on_create: None, mailer: None }
     }

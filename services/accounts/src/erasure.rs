@@ -1,0 +1,75 @@
+//! Accounts whose users wanted what they said to be erased, and since when it is.
+//!
+//! What that means for events is the rooms service's part.
+//! <https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3accountdeactivate>
+
+use std::{collections::HashMap, sync::Arc};
+
+use linkspan_storage::{
+    Position, Range, Stamped, WriteSet,
+    catalogue::{ErasedAccounts, UserKey},
+};
+use parking_lot::RwLock;
+use ruma::{OwnedUserId, UserId};
+
+use crate::{Accounts, AccountsError};
+
+/// Rows that are read at once.
+const PAGE: usize = 1_000;
+
+/// Who was erased, and at which position in the order of commits.
+///
+/// All of them are kept in memory, about a hundred bytes each: whoever renders an event asks for its sender, and nobody
+/// may read the disk for that.
+#[derive(Debug, Default)]
+pub struct Erasures(RwLock<HashMap<OwnedUserId, Position>>);
+
+impl Erasures {
+    /// The position at which a user's account was erased; None: it was not.
+    pub fn erased_at(&self, user_id: &UserId) -> Option<Position> {
+        self.0.read().get(user_id).copied()
+    }
+}
+
+impl Accounts {
+    /// The accounts that were erased: those of now, and those that will be.
+    pub async fn erasures(&self) -> Result<&Arc<Erasures>, AccountsError> {
+        self.shared.erasures.get_or_try_init(|| self.load_erasures()).await
+    }
+
+    async fn load_erasures(&self) -> Result<Arc<Erasures>, AccountsError> {
+        let mut erased = HashMap::new();
+        let mut range = Range::<ErasedAccounts>::all();
+        loop {
+            let rows = self.store.range(range.limit(PAGE)).await?;
+            let is_last = rows.len() < PAGE;
+            let last = rows.last().map(|(key, _)| key.clone());
+            erased.extend(rows.into_iter().map(|(key, stamp)| (key.user_id, stamp.position)));
+            match last.filter(|_| !is_last) {
+                Some(last) => range = Range::all().after(&last),
+                None => return Ok(Arc::new(Erasures(RwLock::new(erased)))),
+            }
+        }
+    }
+
+    /// Erases an account; one that was erased before stays so since then.
+    pub(crate) async fn put_erasure(
+        &self,
+        writes: &mut WriteSet,
+        key: &UserKey,
+    ) -> Result<(), AccountsError> {
+        if self.store.get::<ErasedAccounts>(key).await?.is_none() {
+            writes.expect_absent::<ErasedAccounts>(key);
+            writes.put::<ErasedAccounts>(key, &Stamped::pending(()));
+        }
+        Ok(())
+    }
+
+    /// Notes in memory that an account was erased, once that is on disk.
+    pub(crate) async fn note_erasure(&self, key: &UserKey) -> Result<(), AccountsError> {
+        if let Some(stamp) = self.store.get::<ErasedAccounts>(key).await? {
+            self.erasures().await?.0.write().insert(key.user_id.clone(), stamp.position);
+        }
+        Ok(())
+    }
+}
