@@ -328,7 +328,8 @@ records! {
     ThreadRecord {
         latest_seq: i64,
         count: u64,
-        participants: Vec<OwnedUserId>,
+        /// Who has replied, and how often.
+        participants: Vec<(OwnedUserId, u64)>,
     }
     /// What a transaction made.
     TransactionRecord {

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::network::{Client, INSTAGRAM, MESSENGER, Network, bodies, each, list};
+use crate::network::{Client, INSTAGRAM, MESSENGER, Network, bodies, each, encoded, list};
 
 async fn ignore(who: &Client, ignored: &[&Client]) {
     let users: serde_json::Map<_, _> =
@@ -58,5 +58,161 @@ async fn the_ignored_are_not_heard_of() {
             .collect();
         assert_eq!(each(&json!(notified), "event_id"), [heard]);
         carl.leave(&room).await.ok();
+    }
+}
+
+/// A room with threads of Anna, of Bert whom she ignores, and of Carl.
+struct Threads {
+    room: String,
+    root: String,
+    good: String,
+    /// Only Bert replied.
+    lonely: String,
+    /// What Bert said: messages, replies, a reference.
+    by_bert: Vec<String>,
+    of_bert: String,
+}
+
+impl Threads {
+    async fn spin(anna: &Client, bert: &Client, carl: &Client) -> Self {
+        let related = |body: &str, rel_type: &str, parent: &str| {
+            let relates_to = json!({ "rel_type": rel_type, "event_id": parent });
+            json!({ "msgtype": "m.text", "body": body, "m.relates_to": relates_to })
+        };
+        let room = anna.create_room(json!({ "preset": "public_chat" })).await;
+        bert.join(&room).await.ok();
+        carl.join(&room).await.ok();
+        let root = anna.say(&room, "good root").await;
+        let lonely = anna.say(&room, "lonely root").await;
+        let of_bert = bert.say(&room, "nasty root").await;
+        let message = "m.room.message";
+        let good = carl.send(&room, message, related("good", "m.thread", &root)).await;
+        carl.send(&room, message, related("good answer", "m.thread", &of_bert)).await;
+        let by_bert = vec![
+            bert.send(&room, message, related("nasty", "m.thread", &root)).await,
+            bert.send(&room, message, related("nasty", "m.thread", &lonely)).await,
+            bert.send(&room, message, related("nasty", "m.reference", &root)).await,
+            bert.say(&room, "nasty").await,
+        ];
+        bert.put(
+            &format!("/v3/rooms/{room}/state/m.room.member/{}", bert.user_id),
+            json!({ "membership": "join", "displayname": "Bert" }),
+        )
+        .await
+        .ok();
+        Self { room, root, good, lonely, by_bert, of_bert }
+    }
+
+    fn paths(&self) -> Vec<String> {
+        let room = &self.room;
+        let mut paths = vec![
+            format!("/v3/rooms/{room}/messages?dir=b&limit=100"),
+            format!("/v3/rooms/{room}/messages?dir=f&limit=100"),
+            format!("/v3/rooms/{room}/initialSync"),
+            format!("/v1/rooms/{room}/threads"),
+            "/v3/sync".to_owned(),
+        ];
+        for event in [&self.root, &self.lonely] {
+            paths.push(format!("/v3/rooms/{room}/event/{event}"));
+            paths.push(format!("/v3/rooms/{room}/context/{event}?limit=100"));
+            paths.push(format!("/v1/rooms/{room}/relations/{event}"));
+            paths.push(format!("/v1/rooms/{room}/relations/{event}/m.thread"));
+        }
+        paths
+    }
+
+    async fn search(&self, who: &Client, words: &str) -> Value {
+        let context = json!({ "before_limit": 20, "after_limit": 20 });
+        let criteria = json!({ "search_term": words, "event_context": context });
+        let search = json!({ "search_categories": { "room_events": criteria } });
+        who.post("/v3/search", search).await.ok()["search_categories"]["room_events"].clone()
+    }
+}
+
+#[tokio::test]
+async fn the_ignored_come_through_by_no_endpoint() {
+    let network = Network::open().await;
+    for platform in [MESSENGER, INSTAGRAM] {
+        let anna = network.register(INSTAGRAM, &format!("anna-{platform}")).await;
+        let bert = network.register(platform, &format!("bert-{platform}")).await;
+        let carl = network.register(platform, &format!("carl-{platform}")).await;
+        let threads = Threads::spin(&anna, &bert, &carl).await;
+        let room = &threads.room;
+        let thread = async || {
+            let event = anna.get(&format!("/v3/rooms/{room}/event/{}", threads.root)).await.ok();
+            let bundle = &event["unsigned"]["m.relations"];
+            let thread = &bundle["m.thread"];
+            assert_eq!(bundle["m.reference"].is_null(), thread["count"] == 1, "{bundle}");
+            (thread["count"].as_u64(), each(&json!([thread["latest_event"]]), "event_id").remove(0))
+        };
+        assert_eq!(thread().await, (Some(2), threads.by_bert[0].clone()));
+        // Whoever ignores themselves by mistake still hears themselves.
+        ignore(&anna, &[&bert, &anna]).await;
+        assert_eq!(thread().await, (Some(1), threads.good.clone()));
+        for path in threads.paths() {
+            let answer = anna.get(&path).await.ok();
+            let answer = answer.to_string();
+            assert!(!answer.contains("nasty"), "{path}: {answer}");
+            for event in &threads.by_bert {
+                assert!(!answer.contains(event.as_str()), "{path} names {event}: {answer}");
+            }
+        }
+        let roots = anna.get(&format!("/v1/rooms/{room}/threads")).await.ok();
+        assert_eq!(each(&roots["chunk"], "event_id"), [threads.root.as_str()]);
+        let lonely = anna.get(&format!("/v3/rooms/{room}/event/{}", threads.lonely)).await.ok();
+        assert_eq!(lonely["unsigned"]["m.relations"], Value::Null);
+        for path in ["event", "context"] {
+            let path = format!("/v3/rooms/{room}/{path}/{}", threads.by_bert[0]);
+            anna.get(&path).await.fails(404, "M_NOT_FOUND");
+        }
+        // What Carl says in Bert's thread is still found.
+        let replies = anna.get(&format!("/v1/rooms/{room}/relations/{}", threads.of_bert)).await.ok();
+        assert_eq!(bodies(&replies["chunk"]), ["good answer"]);
+        assert!(list(&threads.search(&anna, "nasty").await["results"]).is_empty());
+        let found = threads.search(&anna, "good").await;
+        assert_eq!(list(&found["results"]).len(), 3);
+        assert!(!found.to_string().contains("nasty"), "{found}");
+        let filter = json!({ "related_by_senders": [bert.user_id] }).to_string();
+        let path = format!("/v3/rooms/{room}/messages?dir=b&filter={}", encoded(&filter));
+        assert!(list(&anna.get(&path).await.ok()["chunk"]).is_empty());
+        let seen = sliding(&anna).await["rooms"][room].to_string();
+        assert!(!seen.contains("nasty"), "{seen}");
+        // State is told, and what is ignored can be reported.
+        let history = anna.get(&format!("/v3/rooms/{room}/messages?dir=b&limit=100")).await.ok();
+        let of_bert = list(&history["chunk"]).iter().filter(|event| event["sender"] == bert.user_id.as_str());
+        assert_eq!(of_bert.count(), 2, "his joining and his name: {history}");
+        let report = format!("/v3/rooms/{room}/report/{}", threads.by_bert[0]);
+        anna.post(&report, json!({ "reason": "nasty" })).await.ok();
+        // Nobody else is concerned, and a list that has changed holds at once.
+        assert!(carl.heard(room).await.contains(&"nasty".to_owned()));
+        ignore(&anna, &[]).await;
+        assert_eq!(thread().await, (Some(2), threads.by_bert[0].clone()));
+        assert!(anna.heard(room).await.contains(&"nasty".to_owned()));
+        let again = anna.on(&network.reopen().await);
+        ignore(&again, &[&carl]).await;
+        assert!(!again.heard(room).await.contains(&"good".to_owned()));
+    }
+}
+
+/// A client takes an event for redacted by `redacted_because` alone; the words of the ignored are left out.
+#[tokio::test]
+async fn what_the_ignored_redacted_is_told_without_their_reason() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    for platform in [MESSENGER, INSTAGRAM] {
+        let bert = network.register(platform, "bert").await;
+        for version in ["6", "12"] {
+            let words = json!({ "preset": "public_chat", "room_version": version });
+            let room = bert.create_room(words).await;
+            anna.join(&room).await.ok();
+            let event = anna.say(&room, "slip").await;
+            let path = format!("/v3/rooms/{room}/redact/{event}/{}", bert.next_transaction());
+            bert.put(&path, json!({ "reason": "nasty" })).await.ok();
+            ignore(&anna, &[&bert]).await;
+            let event = anna.get(&format!("/v3/rooms/{room}/event/{event}")).await.ok();
+            let because = &event["unsigned"]["redacted_because"];
+            assert_eq!(because["type"], "m.room.redaction");
+            assert_eq!(because["content"]["reason"], Value::Null);
+        }
     }
 }

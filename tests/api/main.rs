@@ -1,13 +1,16 @@
 //! The client-server API as clients of three platforms see it, a file for each area. Each test has
 //! a server of its own, in this process, over a store in memory.
 
+mod bundles;
 mod deactivation;
 mod delayed_events;
 mod directory;
 mod email;
 mod encryption_rules;
+mod erasure;
 mod features;
 mod gone_clients;
+mod gone_members;
 mod history;
 mod ignored;
 mod invite_permission;

@@ -2,7 +2,6 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#push-rules-api>
 
 use std::{
-    collections::HashSet,
     hash::{BuildHasher, RandomState},
     sync::{Arc, OnceLock},
 };
@@ -24,8 +23,6 @@ use crate::{Compiled, Push, PushError, Recipient, Result, glob::Glob};
 
 /// The account data that rules are kept as.
 const PUSH_RULES: &str = "m.push_rules";
-/// The account data that says whom the user ignores.
-const IGNORED_USERS: &str = "m.ignored_user_list";
 /// The most bytes of a rule's id.
 const MAX_RULE_ID_BYTES: usize = 255;
 /// The most bytes of a pattern or of the path of a property.
@@ -90,12 +87,6 @@ impl RuleCache {
 struct PushRulesContent {
     #[serde(default)]
     global: Ruleset,
-}
-
-#[derive(Deserialize)]
-struct IgnoredUsersContent {
-    #[serde(default)]
-    ignored_users: std::collections::HashMap<String, serde::de::IgnoredAny>,
 }
 
 impl Push {
@@ -246,15 +237,7 @@ impl Push {
     /// A user with rules and the list of ignored users, to be asked about events.
     pub async fn recipient(&self, user_id: &OwnedUserId) -> Result<Recipient> {
         let rules = self.compiled_rules(user_id).await?;
-        let ignored = match self.shared.accounts.account_data(user_id, None, IGNORED_USERS).await? {
-            Some(stored) => serde_json::from_str::<IgnoredUsersContent>(&stored)
-                .map(|content| {
-                    let users = content.ignored_users.into_keys();
-                    users.filter_map(|user_id| user_id.try_into().ok()).collect::<HashSet<_>>()
-                })
-                .unwrap_or_default(),
-            None => HashSet::new(),
-        };
+        let ignored = self.shared.accounts.ignored_users(user_id).await?;
         Ok(Recipient { user_id: user_id.clone(), rules, ignored: Arc::new(ignored) })
     }
 }

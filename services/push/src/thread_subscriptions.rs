@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use linkspan_domain::Pdu;
 use linkspan_inbox::point;
-use linkspan_rooms::{RoomsError, Standing, TimelineEvent, View, thread_root};
+use linkspan_rooms::{RoomsError, Standing, TimelineEvent, View, can_root_thread, thread_root};
 use linkspan_storage::{
     Position, Range, Stamped, WriteSet,
     catalogue::{ThreadLogKey, ThreadSubscriptionLog, ThreadSubscriptions, UserRoomEventKey},
@@ -163,7 +163,7 @@ impl Push {
             error => error.into(),
         })?;
         let root = self.seen(&mut view, root).await?.ok_or(NO_SUCH_THREAD)?;
-        if root.pdu.state_key.is_some() || thread_root(&root.pdu).is_some() {
+        if root.pdu.state_key.is_some() || !can_root_thread(&root.pdu) {
             return Err(NO_SUCH_THREAD);
         }
         Ok(view)
@@ -171,7 +171,7 @@ impl Push {
 
     async fn seen(&self, view: &mut View, event_id: &OwnedEventId) -> Result<Option<Arc<TimelineEvent>>> {
         let Some(event) = self.rooms().event(&view.room.id, event_id).await? else { return Ok(None) };
-        Ok(self.rooms().shows(view, &event).await?.then_some(event))
+        Ok(self.rooms().may_see(view, &event).await?.then_some(event))
     }
 
     /// The place of an event of a thread, the root included.

@@ -37,6 +37,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::{
     Result, Room, Rooms, RoomsError, TimelineEvent,
+    bundle::can_root_thread,
     permits::{Asked, Permits},
     room::{BIG_ROOM_MEMBERS, Writer, damaged},
     state::{chain_length, put_delta},
@@ -652,10 +653,14 @@ impl Append {
         if rel_type == "m.thread" {
             let thread_key = RoomEventKey { room_id: self.room.id.clone(), event_id: parent.clone() };
             let mut thread = self.thread(&thread_key).await?;
+            if thread.count == 0 && !self.from_elsewhere {
+                self.check_thread_root(&parent).await?;
+            }
             thread.latest_seq = seq;
             thread.count += 1;
-            if !thread.participants.contains(&pdu.sender) {
-                thread.participants.push(pdu.sender.clone());
+            match thread.participants.iter_mut().find(|(sender, _)| *sender == pdu.sender) {
+                Some((_, replies)) => *replies += 1,
+                None => thread.participants.push((pdu.sender.clone(), 1)),
             }
             self.writes.put::<Threads>(&thread_key, &thread);
             self.threads.insert(parent.clone(), thread);
@@ -670,6 +675,15 @@ impl Append {
         self.writes.put::<Relations>(&relation_key, &record);
         self.changing.push(self.room.unchanged.relations.change(self.rooms.store()));
         Ok(())
+    }
+
+    /// Refuses to start a thread at what relates to another event.
+    /// <https://spec.matrix.org/v1.19/client-server-api/#validation-of-mthread-relationships>
+    async fn check_thread_root(&self, root: &OwnedEventId) -> Result<()> {
+        match self.rooms.event(&self.room.id, root).await? {
+            Some(root) if !can_root_thread(&root.pdu) => Err(RoomsError::NoThreadRoot),
+            _ => Ok(()),
+        }
     }
 
     /// A thread as staged.
@@ -746,6 +760,12 @@ impl Append {
             let key = RoomEventKey { room_id: self.room.id.clone(), event_id: parent.clone() };
             let mut thread = self.thread(&key).await?;
             thread.count = thread.count.saturating_sub(1);
+            if let Some((_, replies)) =
+                thread.participants.iter_mut().find(|(sender, _)| *sender == target.pdu.sender)
+            {
+                *replies = replies.saturating_sub(1);
+            }
+            thread.participants.retain(|(_, replies)| *replies > 0);
             if thread.latest_seq == target.seq {
                 thread.latest_seq = self.reply_before(&key, target.seq).await?;
             }

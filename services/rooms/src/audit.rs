@@ -493,7 +493,7 @@ impl RoomAudit<'_> {
     }
 
     async fn relations(&mut self) -> Result<()> {
-        let mut replies: HashMap<OwnedEventId, (u64, i64)> = HashMap::new();
+        let mut replies: HashMap<OwnedEventId, Replies> = HashMap::new();
         for (key, relation) in self.store.range::<Relations>(Range::prefix((self.room_id,))).await? {
             let of_event = self.relations.remove(&key.seq);
             let placed = self.events.get(&relation.event_id) == Some(&key.seq);
@@ -502,22 +502,25 @@ impl RoomAudit<'_> {
                 format!("{} does not relate to {} by {:?}", relation.event_id, key.parent, key.rel_type)
             });
             if key.rel_type == "m.thread" {
-                let (count, latest) = replies.entry(key.parent).or_default();
-                *count += 1;
-                *latest = (*latest).max(key.seq);
+                let replies = replies.entry(key.parent).or_default();
+                *replies.by_sender.entry(relation.sender).or_default() += 1;
+                replies.latest_seq = replies.latest_seq.max(key.seq);
             }
         }
         for (seq, (parent, rel_type)) in std::mem::take(&mut self.relations) {
             self.find(format!("the relation {rel_type:?} of event {seq} to {parent} is not noted"));
         }
         for (key, thread) in self.store.range::<Threads>(Range::prefix((self.room_id,))).await? {
-            let (count, latest) = replies.remove(&key.event_id).unwrap_or_default();
-            let same = (thread.count, thread.latest_seq) == (count, latest);
+            let Replies { by_sender, latest_seq: latest } = replies.remove(&key.event_id).unwrap_or_default();
+            let count: u64 = by_sender.values().sum();
+            let told_senders: BTreeMap<_, _> = thread.participants.into_iter().collect();
+            let same = (thread.count, thread.latest_seq, &told_senders) == (count, latest, &by_sender);
             self.check(same, || {
                 let (told, told_latest) = (thread.count, thread.latest_seq);
                 let root = key.event_id;
                 format!(
-                    "thread {root} has {count} replies up to {latest}, it says {told} up to {told_latest}"
+                    "thread {root} has {count} replies up to {latest}, it says {told} up to {told_latest}; \
+                     they are by {by_sender:?}, it says {told_senders:?}"
                 )
             });
         }
@@ -548,6 +551,13 @@ impl RoomAudit<'_> {
         self.check(logged == 0, || format!("{logged} receipts in the log are not the newest of their kind"));
         Ok(())
     }
+}
+
+/// The replies of a thread: how many each sender has sent, and where the newest is.
+#[derive(Debug, Default)]
+struct Replies {
+    by_sender: BTreeMap<OwnedUserId, u64>,
+    latest_seq: i64,
 }
 
 /// What the events of a room name.

@@ -9,11 +9,14 @@
 mod append;
 mod audit;
 mod awaited_redaction;
+mod bundle;
 mod create_room;
 mod delayed_events;
 mod encryption;
+mod erasure;
 mod events;
 mod filter;
+mod ignored;
 mod insert;
 mod invite_permission;
 mod membership;
@@ -50,6 +53,7 @@ use linkspan_platforms::Platforms;
 use linkspan_storage::{StorageError, Store};
 use ruma::OwnedRoomId;
 
+pub use bundle::{can_root_thread, thread_root};
 pub use create_room::{CreateRoom, InitialState, Preset};
 pub use delayed_events::{
     DelayAction, DelayOrder, DelayQuery, DelayStatus, DelayedEvent, MAX_DELAY_MS, MAX_SCHEDULED,
@@ -65,7 +69,7 @@ pub use public_rooms::{HierarchyPage, HierarchyQuery, HierarchyRoom, RoomPage, R
 pub use read::JoinedMember;
 pub use receipts::{Receipt, ReceiptKind};
 pub use relation_filter::RelationFilter;
-pub use render::{Reader, thread_root};
+pub use render::Reader;
 pub use report::Reported;
 pub use room::Room;
 pub use search::{Found, Search, SearchKey};
@@ -124,6 +128,9 @@ pub enum RoomsError {
     /// The user takes no invitations.
     #[error("this user does not take invitations")]
     InviteBlocked,
+    /// The event relates to another one already, so it can be no thread root.
+    #[error("a thread cannot start at an event that relates to another event")]
+    NoThreadRoot,
     /// Creating a room with this initial state is impossible.
     #[error("{0}")]
     InvalidState(String),
@@ -190,6 +197,7 @@ struct Shared {
     events: events::EventCache,
     deltas: state::DeltaCache,
     delays: delayed_events::Delays,
+    ignored: ignored::IgnoredCache,
 }
 
 impl Rooms {
@@ -212,6 +220,7 @@ impl Rooms {
             events: events::new_cache(),
             deltas: state::new_cache(),
             delays: delayed_events::Delays::new(),
+            ignored: ignored::new_cache(),
         };
         Self { shared: Arc::new(shared) }
     }

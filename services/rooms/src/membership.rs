@@ -353,6 +353,11 @@ impl Rooms {
         Ok(self.store().get::<Memberships>(&key).await?)
     }
 
+    /// Whether a user has left a room and forgotten it since.
+    pub(crate) async fn has_forgotten(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<bool> {
+        Ok(self.membership_record(user_id, room_id).await?.is_some_and(|stored| stored.value.forgotten))
+    }
+
     /// The rooms that a hosted user is joined to.
     pub async fn joined_rooms(&self, user_id: &OwnedUserId) -> Result<Vec<OwnedRoomId>> {
         let memberships = self.memberships(user_id).await?;

@@ -1,16 +1,17 @@
 //! Walking through a room's history: messages, context, relations, threads, by time.
 
-use std::{str::FromStr, sync::Arc};
+use std::{cmp::Ordering, collections::BinaryHeap, str::FromStr, sync::Arc};
 
 use linkspan_domain::SharedPdu;
 use linkspan_inbox::SyncToken;
 use linkspan_storage::{
     Position, Range,
-    catalogue::{Relations, Threads},
+    catalogue::{Relations, RoomEventKey, Threads},
+    records::ThreadRecord,
 };
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 
-use crate::{EventFilter, Result, Rooms, RoomsError, TimelineEvent, View, view::Standing};
+use crate::{EventFilter, Result, Rooms, RoomsError, TimelineEvent, View};
 
 /// Events in one page at most.
 const MAX_PAGE: usize = 1_000;
@@ -85,6 +86,42 @@ pub struct RelationQuery {
     pub limit: usize,
 }
 
+/// A thread that may be listed, in the order of its newest reply. As long as nobody has looked at it, that is the
+/// newest of all replies; the user may see an earlier one as the newest.
+struct FoundThread {
+    latest_seq: i64,
+    /// Some once it was looked at.
+    root: Option<Arc<TimelineEvent>>,
+    key: RoomEventKey,
+    record: ThreadRecord,
+}
+
+impl FoundThread {
+    fn unseen((key, record): (RoomEventKey, ThreadRecord)) -> Self {
+        Self { latest_seq: record.latest_seq, root: None, key, record }
+    }
+}
+
+impl Ord for FoundThread {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.latest_seq.cmp(&other.latest_seq)
+    }
+}
+
+impl PartialOrd for FoundThread {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for FoundThread {
+    fn eq(&self, other: &Self) -> bool {
+        self.latest_seq == other.latest_seq
+    }
+}
+
+impl Eq for FoundThread {}
+
 impl Rooms {
     /// The boundary that a token stands for: one of this service's, or a sync token.
     pub async fn boundary(&self, room_id: &OwnedRoomId, token: &str) -> Result<Boundary> {
@@ -119,10 +156,7 @@ impl Rooms {
     ) -> Result<Page> {
         let room_id = view.room.id.clone();
         let head = self.head(&room_id).await?.map_or(0, |head| head.seq);
-        let last = match view.standing {
-            Standing::Left { seq, .. } => seq,
-            _ => head,
-        };
+        let last = head.min(view.last_seq());
         let limit = limit.clamp(1, MAX_PAGE);
         let start = from.unwrap_or(Boundary(if forwards { 0 } else { last }));
         let mut at = start.0.clamp(0, last);
@@ -141,7 +175,7 @@ impl Rooms {
             looked += events.len();
             for event in events {
                 at = if forwards { event.seq } else { event.seq - 1 };
-                if self.keeps(filter, &event.pdu).await? && self.shows(view, &event).await? {
+                if self.keeps(view, filter, &event.pdu).await? && self.shows(view, &event).await? {
                     page.events.push(event);
                     if page.events.len() == limit {
                         finished = false;
@@ -171,8 +205,8 @@ impl Rooms {
         let limit = limit.min(MAX_PAGE);
         let (before, after) = self.surroundings(view, &event, limit / 2, limit - limit / 2, filter).await?;
         let last = after.last().unwrap_or(&event);
-        let mut state = self.state_events_in(&view.room.id, last.state_after).await?;
-        state.retain(|event| !view.hides(event));
+        let state = self.state_events_in(&view.room.id, last.state_after).await?;
+        let state = self.state_for(view, state).await?;
         Ok(Context {
             start: Boundary(before.last().unwrap_or(&event).seq - 1),
             end: Boundary(last.seq),
@@ -211,7 +245,8 @@ impl Rooms {
         parent: &OwnedEventId,
         query: &RelationQuery,
     ) -> Result<Page> {
-        self.shown_event(view, parent).await?;
+        // Also what others say of an event by somebody whom the user ignores is read.
+        self.visible_event(view, parent).await?;
         let mut found = self.related(view, parent, query.rel_type.as_deref()).await?;
         if query.recurse {
             let mut layer: Vec<_> = found.iter().map(|event| event.pdu.event_id.clone()).collect();
@@ -259,11 +294,7 @@ impl Rooms {
         let keys = self.store().keys(range.limit(MAX_LOOK)).await?;
         let mut events = Vec::new();
         for key in keys {
-            if let Some(event) = self.event_at(&view.room.id.clone(), key.seq).await?
-                && self.shows(view, &event).await?
-            {
-                events.push(event);
-            }
+            events.extend(self.shown_child(view, key.seq).await?);
         }
         Ok(events)
     }
@@ -278,23 +309,42 @@ impl Rooms {
         limit: usize,
     ) -> Result<Page> {
         let room_id = view.room.id.clone();
-        let mut threads = self.store().range::<Threads>(Range::prefix((&room_id,))).await?;
-        threads.retain(|(_, thread)| thread.count > 0 && from.is_none_or(|from| thread.latest_seq <= from.0));
-        threads.sort_by_key(|(_, thread)| std::cmp::Reverse(thread.latest_seq));
+        let threads = self.store().range::<Threads>(Range::prefix((&room_id,))).await?;
+        let mut found: BinaryHeap<_> = threads.into_iter().map(FoundThread::unseen).collect();
         let limit = limit.clamp(1, MAX_PAGE);
         let mut page = Page { start: from, ..Page::default() };
-        for (key, thread) in threads {
+        while let Some(mut thread) = found.pop() {
+            let Some(root) = thread.root.take() else {
+                found.extend(self.look_at_thread(view, thread, participated, from).await?);
+                continue;
+            };
             if page.events.len() == limit {
                 page.end = Some(Boundary(thread.latest_seq));
                 break;
             }
-            let Some(root) = self.event(&room_id, &key.event_id).await? else { continue };
-            let takes_part = root.pdu.sender == view.user_id || thread.participants.contains(&view.user_id);
-            if (!participated || takes_part) && self.shows(view, &root).await? {
-                page.events.push(root);
-            }
+            page.events.push(root);
         }
         Ok(page)
+    }
+
+    /// A thread as the user sees it; None: it is not to be listed.
+    async fn look_at_thread(
+        &self,
+        view: &mut View,
+        thread: FoundThread,
+        participated: bool,
+        from: Option<Boundary>,
+    ) -> Result<Option<FoundThread>> {
+        let FoundThread { key, record, .. } = thread;
+        let Some(root) = self.event(&key.room_id, &key.event_id).await? else { return Ok(None) };
+        if !self.shows(view, &root).await? {
+            return Ok(None);
+        }
+        let Some(seen) = self.thread_for(view, &root, &record).await? else { return Ok(None) };
+        let latest_seq = seen.latest.seq;
+        let is_wanted =
+            (!participated || seen.has_participated) && from.is_none_or(|from| latest_seq <= from.0);
+        Ok(is_wanted.then_some(FoundThread { latest_seq, root: Some(root), key, record }))
     }
 
     /// The event nearest to a time: the first not before it, or the last not after it.

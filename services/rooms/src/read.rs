@@ -4,9 +4,13 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use linkspan_domain::SharedPdu;
 use linkspan_storage::{Range, catalogue::Members};
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, events::StateEventType};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, UserId, events::StateEventType};
 
-use crate::{Reader, Result, Rooms, RoomsError, TimelineEvent, View, membership::is_present, view::Standing};
+use crate::{
+    Reader, Result, Rooms, RoomsError, TimelineEvent, View,
+    membership::{is_present, not_in_room},
+    state::EMPTY_STATE,
+};
 
 /// A joined member and the profile shown in the room.
 #[derive(Clone, Debug)]
@@ -28,27 +32,22 @@ impl Rooms {
         event_id: &OwnedEventId,
         reader: Reader<'_>,
     ) -> Result<Box<serde_json::value::RawValue>> {
-        let not_found = || RoomsError::NotFound("there is no such event, or you may not see it".into());
         let mut view = self.view(user_id, room_id).await.map_err(|error| match error {
-            RoomsError::Forbidden(_) => not_found(),
+            RoomsError::Forbidden(_) => no_such_event(),
             error => error,
         })?;
-        let event = self.event(room_id, event_id).await?.ok_or_else(not_found)?;
-        if !self.shows(&mut view, &event).await? {
-            return Err(not_found());
-        }
+        let event = self.shown_event(&mut view, event_id).await?;
         self.render(&mut view, &event, reader).await
     }
 
     /// The state of a room as the user may see it: the current one, or the one when the user left.
     pub async fn get_state(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<Vec<SharedPdu>> {
-        let view = self.view(user_id, room_id).await?;
-        let mut state = match view.standing {
-            Standing::Left { state, .. } => self.state_events_in(room_id, state).await?,
-            _ => self.current_state(room_id, None).await?,
+        let mut view = self.view(user_id, room_id).await?;
+        let state = match view.end() {
+            Some((_, state)) => self.state_events_in(room_id, state).await?,
+            None => self.current_state(room_id, None).await?,
         };
-        state.retain(|event| !view.hides(event));
-        Ok(state)
+        self.state_for(&mut view, state).await
     }
 
     /// An entry of the state of a room as the user may see it.
@@ -59,14 +58,12 @@ impl Rooms {
         event_type: &StateEventType,
         state_key: &str,
     ) -> Result<SharedPdu> {
-        let view = self.view(user_id, room_id).await?;
-        let event = match view.standing {
-            Standing::Left { state, .. } => {
-                self.state_event_in(room_id, state, event_type, state_key).await?
-            }
-            _ => self.state_event(room_id, event_type, state_key).await?,
+        let mut view = self.view(user_id, room_id).await?;
+        let event = match view.end() {
+            Some((_, state)) => self.state_event_in(room_id, state, event_type, state_key).await?,
+            None => self.state_event(room_id, event_type, state_key).await?,
         };
-        let event = event.filter(|event| !view.hides(event));
+        let event = self.state_for(&mut view, event.into_iter().collect()).await?.pop();
         event.ok_or_else(|| RoomsError::NotFound("the room's state has no such entry".into()))
     }
 
@@ -79,12 +76,13 @@ impl Rooms {
         membership: Option<&str>,
         not_membership: Option<&str>,
     ) -> Result<Vec<SharedPdu>> {
-        let view = self.view(user_id, room_id).await?;
-        let state = match (view.standing, at) {
-            (Standing::Left { seq, state }, Some(at)) if at >= seq => Some(state),
-            (Standing::Left { state, .. }, None) => Some(state),
+        let mut view = self.view(user_id, room_id).await?;
+        let state = match (view.end(), at) {
+            (Some((seq, state)), at) if at.is_none_or(|at| at >= seq) => Some(state),
             (_, Some(at)) => {
-                self.timeline_back(room_id, at, 0, 1).await?.first().map(|event| event.state_after)
+                let newest = self.timeline_back(room_id, at, 0, 1).await?;
+                // Before its first event nobody was in the room.
+                Some(newest.first().map_or(EMPTY_STATE, |event| event.state_after))
             }
             _ => None,
         };
@@ -98,27 +96,27 @@ impl Rooms {
                 && membership.is_none_or(|wanted| is.as_deref() == Some(wanted))
                 && not_membership.is_none_or(|unwanted| is.as_deref() != Some(unwanted))
         });
-        Ok(events)
+        self.state_for(&mut view, events).await
     }
 
-    /// The joined members of a room that the user is joined to.
+    /// The joined members of a room that the user is joined to, or that shows itself to everybody.
     pub async fn get_joined_members(
         &self,
         user_id: &OwnedUserId,
         room_id: &OwnedRoomId,
     ) -> Result<Vec<JoinedMember>> {
-        self.joined_room(user_id, room_id).await?;
+        let view = self.view(user_id, room_id).await?;
+        if view.end().is_some() {
+            return Err(not_in_room());
+        }
         let members = self.current_state(room_id, Some(&StateEventType::RoomMember)).await?;
         let joined = members.iter().filter(|event| event.membership().as_deref() == Some("join"));
         Ok(joined.filter_map(joined_member).collect())
     }
 
     /// The member events of those who sent the events, as they were when the newest of these happened.
-    pub async fn members_of(
-        &self,
-        room_id: &OwnedRoomId,
-        events: &[Arc<TimelineEvent>],
-    ) -> Result<Vec<SharedPdu>> {
+    pub async fn members_of(&self, view: &mut View, events: &[Arc<TimelineEvent>]) -> Result<Vec<SharedPdu>> {
+        let room_id = &view.room.id.clone();
         let Some(newest) = events.iter().max_by_key(|event| event.seq) else { return Ok(Vec::new()) };
         let senders: BTreeSet<_> = events.iter().map(|event| event.pdu.sender.as_str()).collect();
         let mut members = Vec::new();
@@ -127,7 +125,17 @@ impl Rooms {
                 self.state_event_in(room_id, newest.state_after, &StateEventType::RoomMember, sender).await?;
             members.extend(member);
         }
-        Ok(members)
+        self.state_for(view, members).await
+    }
+
+    /// The member event of somebody in a room, as the user is given it.
+    pub async fn member_for(&self, view: &mut View, member: &UserId) -> Result<Option<SharedPdu>> {
+        let kind = StateEventType::RoomMember;
+        let event = match view.end() {
+            Some((_, state)) => self.state_event_in(&view.room.id, state, &kind, member.as_str()).await?,
+            None => self.state_event(&view.room.id, &kind, member.as_str()).await?,
+        };
+        Ok(self.state_for(view, event.into_iter().collect()).await?.pop())
     }
 
     /// Who is joined to a room or invited: user ids, in the order of platforms and names.
@@ -150,10 +158,24 @@ impl Rooms {
         view: &mut View,
         event_id: &OwnedEventId,
     ) -> Result<Arc<TimelineEvent>> {
-        let not_found = || RoomsError::NotFound("there is no such event, or you may not see it".into());
-        let event = self.event(&view.room.id.clone(), event_id).await?.ok_or_else(not_found)?;
-        if self.shows(view, &event).await? { Ok(event) } else { Err(not_found()) }
+        let event = self.visible_event(view, event_id).await?;
+        if view.ignores(&event.pdu) { Err(no_such_event()) } else { Ok(event) }
     }
+
+    /// An event of the room that the user may see, also one that the user ignores.
+    pub(crate) async fn visible_event(
+        &self,
+        view: &mut View,
+        event_id: &OwnedEventId,
+    ) -> Result<Arc<TimelineEvent>> {
+        let event = self.event(&view.room.id.clone(), event_id).await?.ok_or_else(no_such_event)?;
+        if self.may_see(view, &event).await? { Ok(event) } else { Err(no_such_event()) }
+    }
+}
+
+/// Said alike of events that do not exist and of events that the user may not see.
+pub(crate) fn no_such_event() -> RoomsError {
+    RoomsError::NotFound("there is no such event, or you may not see it".into())
 }
 
 fn joined_member(event: &SharedPdu) -> Option<JoinedMember> {

@@ -4,11 +4,15 @@
 //! <https://github.com/matrix-org/matrix-spec-proposals/pull/3874>
 
 use linkspan_domain::Pdu;
-use linkspan_storage::{Range, catalogue::Relations};
+use linkspan_storage::{
+    Range,
+    catalogue::{RelationKey, Relations},
+    records::RelationRecord,
+};
 use ruma::OwnedUserId;
 use serde::Deserialize;
 
-use crate::{EventFilter, Result, Rooms, append::relation_of};
+use crate::{EventFilter, Result, Rooms, View, append::relation_of};
 
 /// Relations of an event that are looked at.
 const MAX_RELATIONS: usize = 1_000;
@@ -48,8 +52,8 @@ impl RelationFilter {
 }
 
 impl Rooms {
-    /// Whether a filter lets an event through.
-    pub async fn keeps(&self, filter: &EventFilter, event: &Pdu) -> Result<bool> {
+    /// Whether a filter lets an event through to the user. What the user may not see of its relations does not count.
+    pub async fn keeps(&self, view: &mut View, filter: &EventFilter, event: &Pdu) -> Result<bool> {
         if !filter.matches_room(&event.room_id) || !filter.matches(event) {
             return Ok(false);
         }
@@ -59,9 +63,16 @@ impl Rooms {
         }
         let range = Range::<Relations>::prefix((&event.room_id, &event.event_id));
         let relations = self.store().range(range.limit(MAX_RELATIONS)).await?;
-        Ok(relations.iter().any(|(key, relation)| {
+        let is_wanted = |(key, relation): &&(RelationKey, RelationRecord)| {
             wanted.related_by_senders.as_ref().is_none_or(|senders| senders.contains(&relation.sender))
                 && wanted.related_by_rel_types.as_ref().is_none_or(|types| types.contains(&key.rel_type))
-        }))
+        };
+        for (key, relation) in relations.iter().filter(is_wanted) {
+            // Where the event itself is would have to be looked up: taken for the first, nothing is taken for granted.
+            if self.shows_relation(view, 0, key, relation).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }

@@ -7,7 +7,7 @@ use linkspan_storage::{
 };
 use ruma::{OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId};
 
-use crate::{Result, Rooms, RoomsError};
+use crate::{Result, Rooms, RoomsError, read::no_such_event};
 
 /// The longest reason, in bytes.
 const MAX_REASON_BYTES: usize = 4_096;
@@ -42,10 +42,9 @@ impl Rooms {
                 (Some(room_id), None, None)
             }
             Reported::Event(room_id, event_id) => {
-                let not_found =
-                    || RoomsError::NotFound("there is no such event, or you may not see it".into());
-                let mut view = self.view(reporter, &room_id).await.map_err(|_| not_found())?;
-                self.shown_event(&mut view, &event_id).await?;
+                let mut view = self.view(reporter, &room_id).await.map_err(|_| no_such_event())?;
+                // Whoever ignores somebody may still report what that somebody said.
+                self.visible_event(&mut view, &event_id).await?;
                 (Some(room_id), Some(event_id), None)
             }
             Reported::User(user_id) => {

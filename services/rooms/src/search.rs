@@ -123,7 +123,10 @@ impl Rooms {
                     .await?
                 {
                     let Some(rank) = rank(&event.pdu, wanted, &search.keys) else { continue };
-                    if self.keeps(filter, &event.pdu).await? && self.shows(&mut view, &event).await? {
+                    let is_found = self.keeps(&mut view, filter, &event.pdu).await?
+                        && self.shows(&mut view, &event).await?
+                        && self.is_whole(&mut view, &event).await?;
+                    if is_found {
                         matches.push((rank, event));
                     }
                 }

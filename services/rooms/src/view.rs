@@ -1,10 +1,14 @@
 //! What a user may see of a room.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
+use linkspan_accounts::Erasures;
 use linkspan_domain::{EncryptionRule, HistoryVisibility, Pdu, Seen};
 use linkspan_storage::records::StateEntryRecord;
-use ruma::{OwnedRoomId, OwnedUserId, events::StateEventType};
+use ruma::{OwnedRoomId, OwnedUserId, UserId, events::StateEventType};
 
 use crate::{Result, Room, Rooms, TimelineEvent, membership::not_in_room};
 
@@ -23,7 +27,7 @@ pub enum Standing {
         /// The state after it.
         state: u64,
     },
-    /// Never joined, but the room shows itself to everybody.
+    /// Never joined, as far as the user wants to remember, but the room shows itself to everybody.
     Outside,
 }
 
@@ -38,6 +42,12 @@ pub struct View {
     pub standing: Standing,
     /// What the user's platform demands of encryption.
     rule: Option<EncryptionRule>,
+    /// The user has left the room and forgotten it: nothing is known any more of the time in it.
+    is_forgotten: bool,
+    ignored: Arc<HashSet<OwnedUserId>>,
+    pub(crate) erasures: Arc<Erasures>,
+    /// By erased sender: the last place up to which the user is given what the sender said.
+    pub(crate) whole_until: HashMap<OwnedUserId, i64>,
     /// By state number.
     visibility: HashMap<u64, HistoryVisibility>,
     membership: HashMap<u64, Option<String>>,
@@ -51,6 +61,58 @@ impl View {
     /// Whether the rule of the user's platform keeps an event from the user, wherever it shows up.
     pub fn hides(&self, pdu: &Pdu) -> bool {
         self.rule.is_some_and(|rule| rule.hides(pdu))
+    }
+
+    /// Whether the user ignores what an event says. State is told, whoever set it.
+    /// <https://spec.matrix.org/v1.19/client-server-api/#ignoring-users>
+    pub(crate) fn ignores(&self, pdu: &Pdu) -> bool {
+        pdu.state_key.is_none() && self.ignored.contains(&pdu.sender)
+    }
+
+    /// Whether the user has left the room and forgotten it.
+    pub(crate) fn is_forgotten(&self) -> bool {
+        self.is_forgotten
+    }
+
+    /// Where the view of a user who has left ends: the place of the event by which the user left, and the state after
+    /// it. None: it does not end, because the user is there or the room shows itself to everybody.
+    pub(crate) fn end(&self) -> Option<(i64, u64)> {
+        match self.standing {
+            Standing::Left { seq, state } if !self.is_world_readable() => Some((seq, state)),
+            _ => None,
+        }
+    }
+
+    /// The last place that the user may see.
+    pub(crate) fn last_seq(&self) -> i64 {
+        self.end().map_or(i64::MAX, |(seq, _)| seq)
+    }
+
+    fn is_world_readable(&self) -> bool {
+        self.visibility_now.0 == HistoryVisibility::WorldReadable
+    }
+
+    /// Whether it is known without looking that the user may see all events after an event that the user sees, up to
+    /// the end of the view.
+    pub(crate) fn sees_all_after(&self, seq: i64) -> bool {
+        let (visibility, set_at) = self.visibility_now;
+        let is_shown = match visibility {
+            HistoryVisibility::WorldReadable => true,
+            HistoryVisibility::Shared => self.standing != Standing::Outside,
+            HistoryVisibility::Invited | HistoryVisibility::Joined => false,
+        };
+        let was_there = self.standing == Standing::Joined && self.membership_now.1 <= seq;
+        self.rule.is_none() && (was_there || (is_shown && set_at <= seq))
+    }
+
+    /// Whether an event by `sender` that relates to an event that the user sees is shown to the user as related to
+    /// it; None: it has to be looked at.
+    pub(crate) fn shows_related(&self, parent_seq: i64, seq: i64, sender: &UserId) -> Option<bool> {
+        if self.ignored.contains(sender) || seq > self.last_seq() {
+            return Some(false);
+        }
+        let is_known = self.sees_all_after(parent_seq) && self.erasures.erased_at(sender).is_none();
+        is_known.then_some(true)
     }
 }
 
@@ -69,7 +131,10 @@ impl Rooms {
             Some(entry) => HistoryVisibility::of(self.entry_event(room_id, entry).await?.as_deref()),
             None => HistoryVisibility::default(),
         };
+        let has_gone = matches!(membership.as_deref(), Some("leave" | "ban"));
+        let is_forgotten = has_gone && self.has_forgotten(user_id, room_id).await?;
         let standing = match (membership.as_deref(), &event) {
+            _ if is_forgotten => outside(visibility)?,
             (Some("join"), _) => Standing::Joined,
             (Some("leave" | "ban"), Some(gone)) => match self.last_left(&room, user_id, gone).await? {
                 Some(left) => Standing::Left { seq: left.seq, state: left.state_after },
@@ -82,16 +147,20 @@ impl Rooms {
             user_id: user_id.clone(),
             standing,
             rule: self.encryption_rule(user_id),
+            is_forgotten,
+            ignored: self.ignored_users(user_id).await?,
+            erasures: self.shared.accounts.erasures().await?.clone(),
+            whole_until: HashMap::new(),
             visibility: HashMap::new(),
             membership: HashMap::new(),
             visibility_now: (visibility, since(visibility_entry)),
-            membership_now: (membership, since(entry)),
+            membership_now: if is_forgotten { (None, 0) } else { (membership, since(entry)) },
         })
     }
 
     /// The event that ended the user's last time in the room; None: the user was never in it. Bans,
     /// invitations and the like may have followed.
-    async fn last_left(
+    pub(crate) async fn last_left(
         &self,
         room: &Room,
         user_id: &OwnedUserId,
@@ -132,20 +201,22 @@ impl Rooms {
         Ok(membership)
     }
 
-    /// Whether the event shows itself to the user.
+    /// Whether the event shows itself to the user, who ignores what certain others say.
     pub async fn shows(&self, view: &mut View, event: &TimelineEvent) -> Result<bool> {
+        Ok(!view.ignores(&event.pdu) && self.may_see(view, event).await?)
+    }
+
+    /// Whether the user may see the event, also one that the user ignores.
+    pub async fn may_see(&self, view: &mut View, event: &TimelineEvent) -> Result<bool> {
         if view.hides(&event.pdu) {
             return Ok(false);
         }
         let joined_since = match view.standing {
             Standing::Joined => true,
-            Standing::Left { seq, .. } => {
-                if event.seq > seq {
-                    return Ok(false);
-                }
-                true
-            }
-            Standing::Outside => false,
+            Standing::Left { seq, .. } if event.seq <= seq => true,
+            Standing::Left { .. } if !view.is_world_readable() => return Ok(false),
+            // What came after is shown as it is to strangers.
+            Standing::Left { .. } | Standing::Outside => false,
         };
         let visibility = self.visibility_then(view, event).await?;
         let settled = match visibility {
@@ -167,7 +238,7 @@ impl Rooms {
         if event.pdu.is_state(&StateEventType::RoomHistoryVisibility, "") {
             return Ok(shows(HistoryVisibility::of(Some(&event.pdu)), membership.as_deref()));
         }
-        if event.pdu.is_state(&StateEventType::RoomMember, view.user_id.as_str()) {
+        if event.pdu.is_state(&StateEventType::RoomMember, view.user_id.as_str()) && !view.is_forgotten {
             let member = StateEventType::RoomMember;
             let room_id = &view.room.id;
             let before =

@@ -221,6 +221,12 @@ async fn a_wrong_row_is_found_in_every_table() {
         Some(Change::Put(changed))
     })
     .await;
+    damage::<Threads>(&world, "who replied", |thread| {
+        let mut changed = thread.clone();
+        changed.participants.clear();
+        Some(Change::Put(changed))
+    })
+    .await;
     damage::<Threads>(&world, "newest reply", |thread| {
         let mut changed = thread.clone();
         changed.latest_seq += 1;

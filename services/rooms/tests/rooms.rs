@@ -601,7 +601,8 @@ async fn many_reactions_do_not_hide_an_edit() {
         writes.put::<linkspan_storage::catalogue::Relations>(&key, &row);
     }
     world.store.commit(writes).await.expect("written");
-    let edit = json!({ "body": "e", "m.relates_to": { "rel_type": "m.replace", "event_id": event_id } });
+    let relates_to = json!({ "rel_type": "m.replace", "event_id": event_id });
+    let edit = json!({ "body": "e", "m.new_content": { "body": "e" }, "m.relates_to": relates_to });
     let edit = send(&world, ALICE, &room_id, edit, "2").await;
     let device = device();
     let reader = Reader { device_id: &device, now_ts: 9_000, with_room_id: true };
@@ -621,4 +622,35 @@ async fn old_transactions_are_forgotten_and_young_ones_kept() {
 
     assert_eq!(world.rooms.forget_transactions(6_001).await.expect("looked at"), 1);
     assert_ne!(send(&world, ALICE, &room_id, json!({ "body": "x" }), "1").await, first);
+}
+
+/// Other servers may let threads start anywhere; what comes from them is taken, but makes no thread.
+#[tokio::test]
+async fn a_thread_from_elsewhere_that_starts_at_a_reply_is_none() {
+    for version in VERSIONS {
+        let world = World::new().await;
+        let mut graph = Graph::start(&world, &version).await;
+        let root = graph.message(ALICE, "root", &[]);
+        let in_thread = |parent: &OwnedEventId| {
+            let relates_to = json!({ "rel_type": "m.thread", "event_id": parent });
+            json!({ "msgtype": "m.text", "body": "reply", "m.relates_to": relates_to })
+        };
+        let reply = graph.event(CAROL, "m.room.message", None, in_thread(&root), &[&root]);
+        let nested = graph.event(CAROL, "m.room.message", None, in_thread(&reply), &[&reply]);
+        let became = world.insert_all(&graph, &[root.clone(), reply.clone(), nested]).await;
+        assert!(became.values().all(|it| matches!(it, Inserted::InTimeline(_))), "{version}: {became:?}");
+        let (rooms, room_id) = (&world.rooms, &graph.room_id);
+        let mut view = rooms.view(&user(BOB), room_id).await.expect("a view");
+        let threads = rooms.threads(&mut view, false, None, 10).await.expect("read");
+        let roots: Vec<_> = threads.events.iter().map(|event| event.pdu.event_id.clone()).collect();
+        assert_eq!(roots, std::slice::from_ref(&root), "version {version}");
+        let device = device();
+        let reader = Reader { device_id: &device, now_ts: 9_000, with_room_id: true };
+        for (event_id, count) in [(&root, json!(1)), (&reply, Value::Null)] {
+            let event = rooms.get_event(&user(BOB), room_id, event_id, reader).await.expect("an event");
+            let event: Value = serde_json::from_str(event.get()).expect("JSON");
+            assert_eq!(event["unsigned"]["m.relations"]["m.thread"]["count"], count, "version {version}");
+        }
+        world.check_tables(&format!("version {version}")).await;
+    }
 }

@@ -19,7 +19,6 @@ use linkspan_keys::{DeviceListChanges, Keys, KeysError};
 use linkspan_push::{Push, PushError};
 use linkspan_rooms::{Rooms, RoomsError};
 use linkspan_storage::{Position, StorageError, Store};
-use quick_cache::sync::Cache;
 use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId};
 
 pub use filter::{RelationFilters, SyncFilter};
@@ -28,10 +27,6 @@ pub use sliding::*;
 
 /// How long a client may wait at most.
 const MAX_TIMEOUT: Duration = Duration::from_secs(300);
-/// Users of whom it is kept whom they ignore.
-const CACHED_USERS: usize = 100_000;
-/// Longer lists are read each time.
-const MAX_KEPT_IGNORED: usize = 100;
 
 /// A sync failed.
 #[derive(Debug, thiserror::Error)]
@@ -106,11 +101,7 @@ pub struct Sync {
     store: Store,
     connections: Arc<Connections>,
     room_types: Arc<RoomTypes>,
-    ignored: Arc<IgnoredUsers>,
 }
-
-/// Whom users ignore, as of a position in the order of commits.
-type IgnoredUsers = Cache<OwnedUserId, (Position, Arc<HashSet<OwnedUserId>>)>;
 
 /// A request with what is found out once for all its rooms.
 pub(crate) struct Ask<'a> {
@@ -143,8 +134,7 @@ impl Sync {
         let sent_members = Arc::new(members::SentMembers::new());
         let connections = Arc::new(Connections::new());
         let room_types = Arc::new(RoomTypes::new());
-        let ignored = Arc::new(Cache::new(CACHED_USERS));
-        Self { rooms, accounts, inbox, keys, push, sent_members, store, connections, room_types, ignored }
+        Self { rooms, accounts, inbox, keys, push, sent_members, store, connections, room_types }
     }
 
     /// Answers a sync: at once if there is news, or all is asked for; else when there is, or time is up.
@@ -227,31 +217,8 @@ impl Sync {
             since,
             until,
             filter: &request.filter,
-            ignored: self.ignored_users(&request.user_id).await?,
+            ignored: self.rooms.ignored_users(&request.user_id).await?,
             typing: since.map(|since| waiter.typing_since(since.epoch)).unwrap_or_default(),
         })
-    }
-
-    pub(crate) async fn ignored_users(&self, user_id: &OwnedUserId) -> Result<Arc<HashSet<OwnedUserId>>> {
-        #[derive(serde::Deserialize)]
-        struct Content {
-            ignored_users: std::collections::HashMap<OwnedUserId, serde::de::IgnoredAny>,
-        }
-        let changed = self.inbox.account_data_changed(user_id);
-        if let Some((at, ignored)) = self.ignored.get(user_id)
-            && at >= changed
-        {
-            return Ok(ignored);
-        }
-        let at = self.store.position();
-        let content = self.accounts.account_data(user_id, None, "m.ignored_user_list").await?;
-        let content = content.and_then(|content| serde_json::from_str::<Content>(&content).ok());
-        let ignored: HashSet<_> =
-            content.into_iter().flat_map(|content| content.ignored_users.into_keys()).collect();
-        let ignored = Arc::new(ignored);
-        if ignored.len() <= MAX_KEPT_IGNORED {
-            self.ignored.insert(user_id.clone(), (at, ignored.clone()));
-        }
-        Ok(ignored)
     }
 }

@@ -120,7 +120,7 @@ impl Sync {
             let part = self.part(ask, &mut view, head.seq, since, ask.timeline_limit()).await?;
             let reader =
                 Reader { device_id: &ask.request.device_id, now_ts: ask.now_ts, with_room_id: false };
-            let state = self.state(ask, &view, &part, since, whole).await?;
+            let state = self.state(ask, &mut view, &part, since, whole).await?;
             let names_changed = whole
                 || part.events.iter().any(|event| event.pdu.event_type == TimelineEventType::RoomMember)
                 || state.iter().any(|pdu| pdu.event_type == TimelineEventType::RoomMember);
@@ -217,11 +217,11 @@ impl Sync {
                 let was_joined = knows_end || before.as_deref() == Some("join");
                 let since = if was_joined { ask.since_position() } else { Position::ZERO };
                 let part = self.part(ask, &mut view, record.seq, since, ask.timeline_limit()).await?;
-                let mut state = self.state(ask, &view, &part, since, !was_joined).await?;
+                let mut state = self.state(ask, &mut view, &part, since, !was_joined).await?;
                 let mut events = self.rooms.render_all(&mut view, &part.events, reader).await?;
                 // A ban after having left, or its end, is the one later event that is told.
                 let is_told = part.events.iter().any(|event| event.seq == left.seq);
-                if !is_told && self.rooms.keeps(&ask.filter.timeline, &left.pdu).await? {
+                if !is_told && self.rooms.keeps(&mut view, &ask.filter.timeline, &left.pdu).await? {
                     events.extend(self.rooms.render_state([&left.pdu], reader));
                     if ask.request.state_after != StateAfter::No {
                         state.retain(|pdu| {
@@ -299,8 +299,7 @@ impl Sync {
                 }
                 looked += 1;
                 let shown = wanted
-                    && !(ask.ignored.contains(&event.pdu.sender) && event.pdu.state_key.is_none())
-                    && self.rooms.keeps(&ask.filter.timeline, &event.pdu).await?
+                    && self.rooms.keeps(view, &ask.filter.timeline, &event.pdu).await?
                     && (self.rooms.shows(view, &event).await? || self.is_in_state(view, &event).await?);
                 if shown && part.events.len() == limit || looked > MAX_LOOK {
                     part.limited = true;
@@ -338,12 +337,12 @@ impl Sync {
     async fn state(
         &self,
         ask: &Ask<'_>,
-        view: &View,
+        view: &mut View,
         part: &Part,
         since: Position,
         whole: bool,
     ) -> Result<Vec<SharedPdu>> {
-        let room_id = &view.room.id;
+        let room_id = &view.room.id.clone();
         if !ask.filter.state.matches_room(room_id) {
             return Ok(Vec::new());
         }
@@ -379,14 +378,14 @@ impl Sync {
         }
         let mut wanted = Vec::with_capacity(events.len());
         for pdu in events {
-            if !view.hides(&pdu) && self.rooms.keeps(&ask.filter.state, &pdu).await? {
+            if self.rooms.keeps(view, &ask.filter.state, &pdu).await? {
                 wanted.push(pdu);
             }
         }
         if let Some(redundant) = lazy {
             self.add_lazy_members(ask, view, part, whole, redundant, end, &mut wanted).await?;
         }
-        Ok(wanted)
+        Ok(self.rooms.state_for(view, wanted).await?)
     }
 
     pub(crate) async fn entry_event(
@@ -429,14 +428,14 @@ impl Sync {
     async fn add_lazy_members(
         &self,
         ask: &Ask<'_>,
-        view: &View,
+        view: &mut View,
         part: &Part,
         whole: bool,
         redundant: bool,
         end: i64,
         events: &mut Vec<SharedPdu>,
     ) -> Result<()> {
-        let room_id = &view.room.id;
+        let room_id = &view.room.id.clone();
         let mut wanted: HashSet<OwnedUserId> =
             part.events.iter().map(|event| event.pdu.sender.clone()).collect();
         if whole {
@@ -469,7 +468,7 @@ impl Sync {
             let Some(pdu) = self.entry_at(view, &entry, part, end).await? else { continue };
             let device_id = &ask.request.device_id;
             let is_new = self.sent_members.note(device_id, &view.user_id, room_id, &member, &pdu.event_id);
-            if (is_new || redundant || whole) && self.rooms.keeps(&ask.filter.state, &pdu).await? {
+            if (is_new || redundant || whole) && self.rooms.keeps(view, &ask.filter.state, &pdu).await? {
                 events.push(pdu);
             }
         }

@@ -9,7 +9,7 @@ use std::{
 use axum::{extract::Request, response::Response};
 use linkspan_rooms::{EventFilter, Search, SearchKey, TimelineEvent, View};
 use ruma::{
-    OwnedRoomId, OwnedUserId, UInt,
+    OwnedUserId, UInt,
     api::{
         client::search::search_events::{
             self,
@@ -20,7 +20,6 @@ use ruma::{
         },
         error::ErrorKind,
     },
-    events::StateEventType,
     serde::Raw,
 };
 use serde::Deserialize;
@@ -141,7 +140,7 @@ async fn context(
     if asked.include_profile {
         let senders = before.iter().chain(&after).map(|event| event.pdu.sender.clone());
         let senders = senders.chain([event.pdu.sender.clone()]).collect();
-        context.profile_info = profiles(app, &view.room.id, senders).await?;
+        context.profile_info = profiles(app, view, senders).await?;
     }
     context.events_before = raw_events(app.rooms.render_all(view, &before, caller.reader()).await?);
     context.events_after = raw_events(app.rooms.render_all(view, &after, caller.reader()).await?);
@@ -151,7 +150,7 @@ async fn context(
 /// Names and pictures, as the room shows them.
 async fn profiles(
     app: &App,
-    room_id: &OwnedRoomId,
+    view: &mut View,
     users: BTreeSet<OwnedUserId>,
 ) -> Result<BTreeMap<OwnedUserId, UserProfile>, ApiError> {
     #[derive(Default, Deserialize)]
@@ -161,7 +160,7 @@ async fn profiles(
     }
     let mut profiles = BTreeMap::new();
     for user_id in users {
-        let member = app.rooms.state_event(room_id, &StateEventType::RoomMember, user_id.as_str()).await?;
+        let member = app.rooms.member_for(view, &user_id).await?;
         let content: Content = member.and_then(|member| member.content_as()).unwrap_or_default();
         let mut profile = UserProfile::new();
         profile.displayname = content.displayname;

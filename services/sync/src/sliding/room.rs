@@ -118,11 +118,11 @@ impl Sync {
             SlidingRoom { initial: is_whole, expanded_timeline: expands, ..SlidingRoom::default() };
         let changed = self.rooms.state_changes(room_id, since).await?;
         let changed_types: BTreeSet<&str> = changed.iter().map(|entry| entry.event_type.as_str()).collect();
-        let state = self.required_state(building, &view, config, &part, known, is_whole, since).await?;
+        let state = self.required_state(building, &mut view, config, &part, known, is_whole, since).await?;
         let live = part.events.iter().filter(|event| event.position > told).count() as u64;
         let is_new = |types: &[&str]| is_whole || types.iter().any(|name| changed_types.contains(name));
         if is_new(&["m.room.name", "m.room.avatar", "m.room.member", "m.room.canonical_alias"]) {
-            self.describe(building, room_id, &mut room).await?;
+            self.describe(building, &mut view, &mut room).await?;
         }
         if is_new(&["m.room.member"]) {
             room.joined_count = Some(head.joined);
@@ -204,14 +204,14 @@ impl Sync {
     async fn required_state(
         &self,
         building: &Building<'_>,
-        view: &View,
+        view: &mut View,
         config: &RoomConfig,
         part: &Part,
         known: Known,
         is_whole: bool,
         since: Position,
     ) -> Result<Vec<SharedPdu>> {
-        let room_id = &view.room.id;
+        let room_id = &view.room.id.clone();
         let mut found: Vec<SharedPdu> = Vec::new();
         if is_whole {
             let device_id = building.request.members_key();
@@ -235,7 +235,7 @@ impl Sync {
         if config.wants_lazy_members() {
             self.add_speakers(building, room_id, &part.events, &mut found).await?;
         }
-        Ok(found)
+        Ok(self.rooms.state_for(view, found).await?)
     }
 
     async fn all_required_state(&self, room_id: &OwnedRoomId, config: &RoomConfig) -> Result<Vec<SharedPdu>> {
@@ -302,13 +302,9 @@ impl Sync {
     }
 
     /// Name, picture, and who names the room if it has no name.
-    async fn describe(
-        &self,
-        building: &Building<'_>,
-        room_id: &OwnedRoomId,
-        room: &mut SlidingRoom,
-    ) -> Result<()> {
+    async fn describe(&self, building: &Building<'_>, view: &mut View, room: &mut SlidingRoom) -> Result<()> {
         let user_id = &building.request.user_id;
+        let room_id = &view.room.id.clone();
         let text = async |event_type: StateEventType, field: &str| -> Result<Option<String>> {
             let event = self.rooms.state_event(room_id, &event_type, "").await?;
             let content: Option<Value> = event.and_then(|event| event.content_as());
@@ -319,7 +315,7 @@ impl Sync {
         let mut avatar = text(StateEventType::RoomAvatar, "url").await?;
         let mut heroes = Vec::new();
         for hero in self.heroes(user_id, room_id).await? {
-            let member = self.rooms.state_event(room_id, &StateEventType::RoomMember, hero.as_str()).await?;
+            let member = self.rooms.member_for(view, &hero).await?;
             let content: Option<Value> = member.and_then(|event| event.content_as());
             let text = |field: &str| Some(content.as_ref()?.get(field)?.as_str()?.to_owned());
             heroes.push(Hero { user_id: hero, name: text("displayname"), avatar: text("avatar_url") });

@@ -132,7 +132,7 @@ impl Sync {
         user_id: &OwnedUserId,
         record: &MembershipRecord,
     ) -> Result<bool> {
-        Ok(self.ignored_users(user_id).await?.contains(&record.sender)
+        Ok(self.rooms.ignored_users(user_id).await?.contains(&record.sender)
             || !self.rooms.takes_invites(user_id).await?)
     }
 
