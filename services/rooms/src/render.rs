@@ -273,7 +273,7 @@ fn write(pdu: &Pdu, unsigned: Unsigned, reader: Reader<'_>) -> Box<RawValue> {
     }
 }
 
-/// Whether the event is of a thread, and of which.
+/// Of which thread the event is a reply, by its own relation; for what relates to a reply see [`Rooms::thread_of`].
 pub fn thread_root(pdu: &Pdu) -> Option<OwnedEventId> {
     if pdu.event_type == TimelineEventType::RoomMember {
         return None;
