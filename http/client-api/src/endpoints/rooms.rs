@@ -29,7 +29,7 @@ use crate::{
     App,
     app::now_ts,
     caller::{MaybeUser, User},
-    endpoints::membership::find_room,
+    endpoints::{membership::find_room, paged_list::PagedList},
     error::ApiError,
     events::raw_events,
 };
@@ -150,15 +150,16 @@ pub(crate) async fn get_hierarchy(
     caller: User,
     request: get_hierarchy::v1::Request,
 ) -> Result<get_hierarchy::v1::Response, ApiError> {
+    let list = PagedList::of((&request.room_id, request.suggested_only, request.max_depth));
     let query = HierarchyQuery {
         suggested_only: request.suggested_only,
         max_depth: request.max_depth.map(to_usize),
-        from: offset(request.from.as_deref())?,
+        from: list.place(request.from.as_deref())?.unwrap_or(0),
         limit: request.limit.map_or(HIERARCHY_PAGE, to_usize),
     };
     let page = app.rooms.hierarchy(&caller.user_id, &request.room_id, query).await?;
     let mut response = get_hierarchy::v1::Response::new();
-    response.next_batch = page.next.map(offset_token);
+    response.next_batch = page.next.map(|next| list.token(next));
     response.rooms = page
         .rooms
         .into_iter()
@@ -230,16 +231,4 @@ pub(crate) fn to_usize(number: UInt) -> usize {
 /// A count for the wire.
 pub(crate) fn to_uint(count: usize) -> UInt {
     UInt::new_saturating(u64::try_from(count).unwrap_or(u64::MAX))
-}
-
-/// How many entries of a list a page token skips.
-pub(crate) fn offset(token: Option<&str>) -> Result<usize, ApiError> {
-    let Some(token) = token else { return Ok(0) };
-    let offset = token.strip_prefix('p').and_then(|offset| offset.parse().ok());
-    offset.ok_or_else(|| ApiError::bad_request(ErrorKind::InvalidParam, "this is not a page token"))
-}
-
-/// The token of the page that skips so many entries of a list.
-pub(crate) fn offset_token(offset: usize) -> String {
-    format!("p{offset}")
 }
