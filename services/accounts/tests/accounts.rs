@@ -310,7 +310,7 @@ async fn nothing_comes_to_an_account_that_is_deactivated() {
     let accounts = &world.accounts;
     let anna = world.user("anna").await;
     let filter = json!({}).as_object().cloned().expect("an object");
-    let data = RawValue::from_string("{}".into()).expect("JSON");
+    let data = RawValue::from_string(r#"{"a":1}"#.into()).expect("JSON");
     // What one was about to write.
     let (mut of_account, mut of_device) = (WriteSet::new(), WriteSet::new());
     accounts.expect_active(&mut of_account, &anna.user_id).await.expect("active");

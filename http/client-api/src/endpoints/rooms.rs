@@ -155,7 +155,7 @@ pub(crate) async fn get_hierarchy(
         suggested_only: request.suggested_only,
         max_depth: request.max_depth.map(to_usize),
         from: list.place(request.from.as_deref())?.unwrap_or(0),
-        limit: request.limit.map_or(HIERARCHY_PAGE, to_usize),
+        limit: page_size(request.limit, HIERARCHY_PAGE)?,
     };
     let page = app.rooms.hierarchy(&caller.user_id, &request.room_id, query).await?;
     let mut response = get_hierarchy::v1::Response::new();
@@ -180,6 +180,7 @@ pub(crate) async fn get_mutual_rooms(
         let message = "the rooms that you have in common with yourself are all of your rooms";
         return Err(ApiError::bad_request(ErrorKind::InvalidParam, message));
     }
+    check_no_page(request.from.as_deref())?;
     let rooms = app.rooms.mutual_rooms(&caller.user_id, &request.user_id).await?;
     Ok(get_mutual_rooms::v1::Response::new(to_uint(rooms.len()), rooms))
 }
@@ -190,8 +191,17 @@ pub(crate) async fn get_mutual_rooms_unstable(
     caller: User,
     request: get_mutual_rooms::unstable::Request,
 ) -> Result<get_mutual_rooms::unstable::Response, ApiError> {
+    check_no_page(request.from.as_deref())?;
     let rooms = app.rooms.mutual_rooms(&caller.user_id, &request.user_id).await?;
     Ok(get_mutual_rooms::unstable::Response::new(rooms))
+}
+
+/// Mutual rooms are told all at once, so no token is one of a page of theirs.
+fn check_no_page(from: Option<&str>) -> Result<(), ApiError> {
+    match from {
+        Some(_) => Err(ApiError::invalid_param("this list has one page only")),
+        None => Ok(()),
+    }
 }
 
 /// What a room shows of itself; None of a room without an id.
@@ -226,6 +236,14 @@ pub(crate) fn summary(shown: Shown) -> Option<RoomSummary> {
 /// A number from the wire, for what has limits of its own.
 pub(crate) fn to_usize(number: UInt) -> usize {
     usize::try_from(u64::from(number)).unwrap_or(usize::MAX)
+}
+
+/// How many entries a page has at most, where the specification wants a number greater than zero.
+pub(crate) fn page_size(limit: Option<UInt>, unless_said: usize) -> Result<usize, ApiError> {
+    match limit {
+        Some(UInt::MIN) => Err(ApiError::invalid_param("limit is greater than zero")),
+        limit => Ok(limit.map_or(unless_said, to_usize)),
+    }
 }
 
 /// A count for the wire.
