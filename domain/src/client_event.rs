@@ -1,11 +1,13 @@
 //! Events in the format for clients.
 //! <https://spec.matrix.org/v1.19/client-server-api/#room-event-format>
 
+use std::borrow::Cow;
+
 use ruma::{EventId, OwnedEventId, RoomId};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::Pdu;
+use crate::{Pdu, pdu::redacts_of_content};
 
 /// What a server says of an event beside the event itself.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -39,7 +41,7 @@ pub struct Unsigned {
 /// An event in the format for clients, borrowed from a PDU.
 #[derive(Debug, Serialize)]
 pub struct ClientEvent<'a> {
-    content: &'a RawValue,
+    content: Cow<'a, RawValue>,
     event_id: &'a EventId,
     origin_server_ts: u64,
     /// Sync leaves it out.
@@ -56,10 +58,12 @@ pub struct ClientEvent<'a> {
 }
 
 impl<'a> ClientEvent<'a> {
-    /// The event with its room's id.
+    /// The event with its room's id. A redaction names what it redacts in both places where clients look for it,
+    /// whichever of them its room version has.
+    /// <https://spec.matrix.org/v1.19/rooms/v11/#moving-the-redacts-property-of-mroomredaction-events-to-a-content-property>
     pub fn new(pdu: &'a Pdu, unsigned: Unsigned) -> Self {
         Self {
-            content: &pdu.content,
+            content: content_for_clients(pdu),
             event_id: &pdu.event_id,
             origin_server_ts: pdu.origin_server_ts.get().into(),
             room_id: Some(&pdu.room_id),
@@ -80,6 +84,18 @@ impl<'a> ClientEvent<'a> {
     pub fn to_json(&self) -> Box<RawValue> {
         serde_json::value::to_raw_value(self).expect("an event is JSON")
     }
+}
+
+fn content_for_clients(pdu: &Pdu) -> Cow<'_, RawValue> {
+    pdu.redacts
+        .as_ref()
+        .filter(|redacts| redacts_of_content(&pdu.content).as_ref() != Some(*redacts))
+        .and_then(|redacts| {
+            let mut content: serde_json::Map<String, serde_json::Value> = pdu.content_as()?;
+            content.insert("redacts".to_owned(), redacts.as_str().into());
+            serde_json::value::to_raw_value(&content).ok()
+        })
+        .map_or(Cow::Borrowed(&*pdu.content), Cow::Owned)
 }
 
 /// A state event as those see it who are not in the room.

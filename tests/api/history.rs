@@ -198,3 +198,26 @@ async fn state_is_told_from_a_past_that_is_not_shown() {
         }
     }
 }
+
+/// Clients look for it in one place or the other, whatever version the room has.
+#[tokio::test]
+async fn redactions_name_what_they_redact_in_both_places() {
+    let network = Network::open().await;
+    let (anna, bert) = (network.register(INSTAGRAM, "anna").await, network.register(MESSENGER, "bert").await);
+    for version in ["6", "9", "10", "11", "12"] {
+        let room = anna.create_room(json!({ "preset": "public_chat", "room_version": version })).await;
+        bert.join(&room).await.ok();
+        let said = anna.say(&room, "regret").await;
+        let redact = format!("/v3/rooms/{room}/redact/{said}/{}", anna.next_transaction());
+        let redaction = text(&anna.put(&redact, json!({ "reason": "typo" })).await.ok()["event_id"]);
+        let content = json!({ "redacts": said, "reason": "typo" });
+        let event = |id: &str| format!("/v3/rooms/{room}/event/{id}");
+        let alone = bert.get(&event(&redaction)).await.ok();
+        let because = bert.get(&event(&said)).await.ok()["unsigned"]["redacted_because"].clone();
+        let sync = bert.get("/v3/sync").await.ok()["rooms"]["join"][&room]["timeline"]["events"].clone();
+        let synced = list(&sync).last().expect("an event").clone();
+        for told in [alone, because, synced] {
+            assert_eq!((&told["redacts"], &told["content"]), (&json!(said), &content), "version {version}");
+        }
+    }
+}

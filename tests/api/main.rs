@@ -23,6 +23,7 @@ mod oauth;
 mod oauth_account;
 mod oauth_browser;
 mod olm;
+mod pages;
 mod presence;
 mod previews;
 mod profile;

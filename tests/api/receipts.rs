@@ -3,7 +3,7 @@
 use linkspan_rooms::ReceiptKind;
 use serde_json::json;
 
-use crate::network::{Client, INSTAGRAM, MESSENGER, Network};
+use crate::network::{Client, INSTAGRAM, MESSENGER, Network, encoded};
 
 #[tokio::test]
 async fn what_was_read_is_noted() {
@@ -122,4 +122,43 @@ async fn null_means_nothing() {
     let sent = sent["event_id"].as_str().expect("an event id").to_owned();
     let read = anna.get(&format!("/v3/rooms/{room}/event/{sent}")).await.ok();
     assert_eq!(read["content"], json!({ "nothing": null }));
+}
+
+/// <https://spec.matrix.org/v1.19/client-server-api/#threaded-read-receipts>
+#[tokio::test]
+async fn a_receipt_of_a_thread_clears_what_hangs_on_its_replies() {
+    let network = Network::open().await;
+    let (anna, bert) = (network.register(INSTAGRAM, "anna").await, network.register(MESSENGER, "bert").await);
+    let room = anna.create_room(json!({ "preset": "public_chat" })).await;
+    bert.join(&room).await.ok();
+    let related = async |rel_type: &str, event: &str| {
+        let relation = json!({ "rel_type": rel_type, "event_id": event });
+        let mentions = json!({ "user_ids": [bert.user_id] });
+        let content = json!({ "body": "x", "m.mentions": mentions, "m.relates_to": relation });
+        anna.send(&room, "m.room.message", content).await
+    };
+    let root = anna.say(&room, "root").await;
+    let reply = related("m.thread", &root).await;
+    let receipt = |event: &str| format!("/v3/rooms/{room}/receipt/m.read/{event}");
+    bert.post(&receipt(&root), json!({ "thread_id": "main" })).await.ok();
+    bert.post(&receipt(&reply), json!({ "thread_id": root })).await.ok();
+    let edit = related("m.replace", &reply).await;
+    let reference = related("m.reference", &edit).await;
+
+    let filter = encoded(r#"{"room":{"timeline":{"unread_thread_notifications":true}}}"#);
+    let counts = async |of: &Client| {
+        let sync = of.get(&format!("/v3/sync?timeout=0&filter={filter}")).await.ok();
+        let told = &sync["rooms"]["join"][&room];
+        let main = told["unread_notifications"]["notification_count"].as_u64();
+        let thread = told["unread_thread_notifications"][&root]["notification_count"].as_u64();
+        let sliding = json!({ "lists": {}, "room_subscriptions":
+            { &room: { "timeline_limit": 1, "required_state": [] } } });
+        let sliding = of.post("/unstable/org.matrix.simplified_msc3575/sync?timeout=0", sliding).await.ok();
+        (main, thread, sliding["rooms"][&room]["notification_count"].as_u64())
+    };
+    assert_eq!(counts(&bert).await, (Some(0), Some(2), Some(2)));
+    let after = network.reopen().await;
+    assert_eq!(counts(&bert.on(&after)).await, (Some(0), Some(2), Some(2)), "after a restart");
+    bert.post(&receipt(&reference), json!({ "thread_id": root })).await.ok();
+    assert_eq!(counts(&bert).await, (Some(0), None, Some(0)));
 }

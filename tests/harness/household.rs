@@ -206,7 +206,7 @@ impl Household {
             text(&town.does(who, "PUT", &path, &content)["event_id"])
         };
         let event = say(&anna, Value::Null);
-        say(&town.dora, json!({ "rel_type": "m.thread", "event_id": event }));
+        let reply = say(&town.dora, json!({ "rel_type": "m.thread", "event_id": event }));
 
         let thread = format!("/unstable/io.element.msc4306/rooms/{room}/thread/{event}/subscription");
         does("PUT", &thread, json!({}));
@@ -278,6 +278,7 @@ impl Household {
             ("dream", dream_keys.to_string()),
             ("room", room.clone()),
             ("event", event),
+            ("reply", reply),
             ("delayed", text(&delayed["delay_id"])),
             ("alias", format!("%23quay{number}:{INSTAGRAM}")),
             ("filter", filter),

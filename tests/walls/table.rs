@@ -467,7 +467,7 @@ fn sending() -> Vec<Entry> {
         )
         .others(NOT_FOUND),
         put("subscribe_thread", "/unstable/io.element.msc4306/rooms/{room}/thread/{event}/subscription")
-            .body(r#"{"automatic": "{event}"}"#)
+            .body(r#"{"automatic": "{reply}"}"#)
             .others(NOT_FOUND),
         delete("unsubscribe_thread", "/unstable/io.element.msc4306/rooms/{room}/thread/{event}/subscription")
             .others(NOT_FOUND),

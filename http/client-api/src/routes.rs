@@ -357,7 +357,10 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         ),
         raw_endpoint(
             Method::DELETE,
-            &["/_matrix/client/unstable/org.matrix.msc3391/user/{user_id}/account_data/{event_type}"],
+            &[
+                "/_matrix/client/v3/user/{user_id}/account_data/{event_type}",
+                "/_matrix/client/unstable/org.matrix.msc3391/user/{user_id}/account_data/{event_type}",
+            ],
             account_data::delete_global_account_data,
             Other,
             "https://github.com/matrix-org/matrix-spec-proposals/pull/3391",
@@ -365,6 +368,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         raw_endpoint(
             Method::DELETE,
             &[
+                "/_matrix/client/v3/user/{user_id}/rooms/{room_id}/account_data/{event_type}",
                 "/_matrix/client/unstable/org.matrix.msc3391/user/{user_id}/rooms/{room_id}/account_data/{event_type}",
             ],
             account_data::delete_room_account_data,

@@ -91,7 +91,7 @@ impl Accounts {
         Ok(rows.into_iter().map(|(key, entry)| item(key, entry)).collect())
     }
 
-    /// Sets an entry for a client.
+    /// Sets an entry for a client. Empty content deletes it (MSC3391).
     pub async fn set_account_data(
         &self,
         user_id: &OwnedUserId,
@@ -106,10 +106,13 @@ impl Accounts {
         if !content.get().starts_with('{') {
             return Err(AccountsError::NotAnObject);
         }
+        if is_empty_object(content) {
+            return self.delete_account_data(user_id, room_id, event_type).await;
+        }
         self.write_account_data(user_id, room_id, event_type, content.get().to_owned()).await
     }
 
-    /// Deletes an entry for a client; false: there was none.
+    /// Deletes an entry for a client, if there is one.
     pub async fn delete_account_data(
         &self,
         user_id: &OwnedUserId,
@@ -156,6 +159,12 @@ impl Accounts {
             || self.store.keys::<AccountData>(all).await?.len() >= MAX_ENTRIES;
         if full { Err(AccountsError::TooMany("entries of account data")) } else { Ok(()) }
     }
+}
+
+/// `{}`, with whatever blanks there are.
+fn is_empty_object(json: &RawValue) -> bool {
+    let inside = json.get().strip_prefix('{').and_then(|json| json.strip_suffix('}'));
+    inside.is_some_and(|inside| inside.trim().is_empty())
 }
 
 fn check_type(event_type: &str) -> Result<(), AccountsError> {

@@ -310,7 +310,7 @@ async fn nothing_comes_to_an_account_that_is_deactivated() {
     let accounts = &world.accounts;
     let anna = world.user("anna").await;
     let filter = json!({}).as_object().cloned().expect("an object");
-    let data = RawValue::from_string("{}".into()).expect("JSON");
+    let data = RawValue::from_string(r#"{"a":1}"#.into()).expect("JSON");
     // What one was about to write.
     let (mut of_account, mut of_device) = (WriteSet::new(), WriteSet::new());
     accounts.expect_active(&mut of_account, &anna.user_id).await.expect("active");
@@ -509,7 +509,7 @@ async fn account_data_is_kept_told_of_and_deleted() {
     let before = world.store.position();
 
     accounts.set_account_data(&anna, None, "org.example", &raw(r#"{"a":1}"#)).await.expect("set");
-    accounts.set_account_data(&anna, Some(&room), "org.example", &raw("{}")).await.expect("set");
+    accounts.set_account_data(&anna, Some(&room), "org.example", &raw(r#"{"b":2}"#)).await.expect("set");
     assert_eq!(
         accounts.account_data(&anna, None, "org.example").await.expect("got").as_deref(),
         Some(r#"{"a":1}"#)
@@ -522,6 +522,15 @@ async fn account_data_is_kept_told_of_and_deleted() {
     assert_eq!(accounts.account_data(&anna, None, "org.example").await.expect("got"), None);
     let listed = accounts.list_account_data(&anna, None).await.expect("listed");
     assert!(listed[0].deleted && listed[0].content == "{}" && listed[0].position > Position::ZERO);
+
+    // Empty content means the same, and there is nothing to tell of what never was.
+    for empty in ["{}", "{ \n}"] {
+        accounts.set_account_data(&anna, Some(&room), "org.example", &raw(empty)).await.expect("deleted");
+        accounts.set_account_data(&anna, None, "org.never", &raw(empty)).await.expect("nothing to do");
+    }
+    let listed = accounts.list_account_data(&anna, Some(&room)).await.expect("listed");
+    assert!(listed.len() == 1 && listed[0].deleted && listed[0].content == "{}");
+    assert_eq!(accounts.list_account_data(&anna, None).await.expect("listed").len(), 1);
 
     let list = accounts.set_account_data(&anna, None, "org.example", &raw("[]")).await;
     assert!(matches!(list, Err(AccountsError::NotAnObject)));

@@ -199,12 +199,11 @@ impl Push {
             recipients.insert(user_id.clone(), (recipient, name));
         }
         let (recipient, name) = &recipients[user_id];
-        let subscribed = self.asked_subscription(recipient, &incoming.event.pdu).await?;
-        let user = UserContext { name: name.as_deref(), subscribed };
+        let place = self.thread_place(recipient, incoming.event).await?;
+        let user = UserContext { name: name.as_deref(), subscribed: place.subscribed };
         let evaluation = recipient.evaluate(&incoming.prepared, user, incoming.facts.context());
-        let thread = incoming.prepared.thread_root();
         if !evaluation.notify
-            || self.has_read(user_id, room_id, thread.as_deref(), incoming.event.seq).await?
+            || self.has_read(user_id, room_id, place.root.as_deref(), incoming.event.seq).await?
         {
             return Ok(());
         }

@@ -11,7 +11,7 @@ use std::{
 
 use linkspan_domain::{Pdu, PowerLevels};
 use ruma::{
-    OwnedEventId, OwnedUserId, UInt, UserId,
+    OwnedUserId, UInt, UserId,
     push::{Action, PushCondition, Ruleset, ScalarJsonValue},
 };
 use serde_json::Value;
@@ -160,15 +160,6 @@ impl<'a> PushEvent<'a> {
     pub fn new(pdu: &'a Pdu) -> Self {
         let content = serde_json::from_str(pdu.content.get()).unwrap_or(Value::Null);
         Self { pdu, event_type: pdu.event_type.to_string(), content, body: OnceLock::new() }
-    }
-
-    /// The root of the thread that the event is in.
-    pub fn thread_root(&self) -> Option<OwnedEventId> {
-        let relation = self.content.get("m.relates_to")?;
-        if relation.get("rel_type")? != "m.thread" {
-            return None;
-        }
-        relation.get("event_id")?.as_str()?.try_into().ok()
     }
 
     fn value(&self, keys: &[String]) -> Option<&Value> {

@@ -110,11 +110,11 @@ impl Push {
                     continue;
                 }
                 let prepared = PushEvent::new(&event.pdu);
-                let subscribed = self.asked_subscription(&recipient, &event.pdu).await?;
-                let user = UserContext { name: view.name.as_deref(), subscribed };
+                let thread = self.thread_place(&recipient, &event).await?;
+                let user = UserContext { name: view.name.as_deref(), subscribed: thread.subscribed };
                 let evaluation = recipient.evaluate(&prepared, user, view.facts.context());
                 if evaluation.notify && (evaluation.highlight || !highlights_only) {
-                    let read = event.seq <= view.marks.of(prepared.thread_root().as_deref());
+                    let read = event.seq <= view.marks.of(thread.root.as_deref());
                     let actions = evaluation.actions.to_vec();
                     page.notifications.push(Notification { event: event.clone(), actions, read });
                     if page.notifications.len() == limit {

@@ -7,9 +7,8 @@
 
 use std::sync::Arc;
 
-use linkspan_domain::Pdu;
 use linkspan_inbox::point;
-use linkspan_rooms::{RoomsError, Standing, TimelineEvent, View, can_root_thread, thread_root};
+use linkspan_rooms::{RoomsError, Standing, TimelineEvent, View, can_root_thread};
 use linkspan_storage::{
     Position, Range, Stamped, WriteSet,
     catalogue::{ThreadLogKey, ThreadSubscriptionLog, ThreadSubscriptions, UserRoomEventKey},
@@ -47,6 +46,15 @@ pub struct ThreadChanges {
     pub changes: Vec<ThreadChange>,
     /// There are more, up to here.
     pub older: Option<Position>,
+}
+
+/// How an event and a user stand to a thread.
+#[derive(Debug)]
+pub(crate) struct ThreadPlace {
+    /// The root of the thread that the event is in; None: it is in the main timeline.
+    pub(crate) root: Option<OwnedEventId>,
+    /// Whether the user is subscribed to the thread; None: there is none, or the user's rules do not ask.
+    pub(crate) subscribed: Option<bool>,
 }
 
 impl Push {
@@ -140,15 +148,22 @@ impl Push {
         Ok(!self.store().keys(range).await?.is_empty())
     }
 
-    /// Whether a user is subscribed to the thread of an event; None: it is in none, or the user's rules do not ask.
-    pub(crate) async fn asked_subscription(&self, recipient: &Recipient, pdu: &Pdu) -> Result<Option<bool>> {
-        if !recipient.rules.asks_subscription {
-            return Ok(None);
-        }
-        let Some(root) = thread_root(pdu) else { return Ok(None) };
-        let key = key(&recipient.user_id, &pdu.room_id, &root);
-        let stored = self.store().get::<ThreadSubscriptions>(&key).await?;
-        Ok(Some(stored.is_some_and(|stored| stored.value.ended_at.is_none())))
+    /// The thread that an event is in, and how the user stands to it.
+    pub(crate) async fn thread_place(
+        &self,
+        recipient: &Recipient,
+        event: &TimelineEvent,
+    ) -> Result<ThreadPlace> {
+        let root = self.rooms().thread_of(event).await?;
+        let subscribed = match &root {
+            Some(root) if recipient.rules.asks_subscription => {
+                let key = key(&recipient.user_id, &event.pdu.room_id, root);
+                let stored = self.store().get::<ThreadSubscriptions>(&key).await?;
+                Some(stored.is_some_and(|stored| stored.value.ended_at.is_none()))
+            }
+            _ => None,
+        };
+        Ok(ThreadPlace { root, subscribed })
     }
 
     /// The user's view of a room with an event that the user sees and that is the root of a thread, or can be.
@@ -174,10 +189,10 @@ impl Push {
         Ok(self.rooms().may_see(view, &event).await?.then_some(event))
     }
 
-    /// The place of an event of a thread, the root included.
+    /// The place of an event that is in a thread; its root is not.
     async fn cause_at(&self, view: &mut View, root: &OwnedEventId, cause: &OwnedEventId) -> Result<i64> {
         let event = self.seen(view, cause).await?.ok_or(PushError::NotInThread)?;
-        let is_in_thread = cause == root || thread_root(&event.pdu).as_ref() == Some(root);
+        let is_in_thread = self.rooms().thread_of(&event).await?.as_ref() == Some(root);
         is_in_thread.then_some(event.seq).ok_or(PushError::NotInThread)
     }
 

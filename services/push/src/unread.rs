@@ -23,6 +23,7 @@ use tokio::sync::Mutex;
 use crate::{
     Push, PushEvent, Recipient, Result, UserContext,
     room_facts::{ReadMarks, RoomFacts},
+    thread_subscriptions::ThreadPlace,
 };
 
 /// The most events, the newest, that are counted for somebody who has not been counted for.
@@ -205,8 +206,7 @@ impl Counting {
     }
 
     /// Counts an event that comes after all that were counted.
-    /// `subscribed`: of [`UserContext`].
-    fn add(&mut self, event: &TimelineEvent, asked: &Asked<'_>, subscribed: Option<bool>) {
+    fn add(&mut self, event: &TimelineEvent, asked: &Asked<'_>, place: ThreadPlace) {
         self.counted_to = event.seq;
         let pdu = &event.pdu;
         let user_id = &asked.recipient.user_id;
@@ -222,8 +222,7 @@ impl Counting {
         if event.seq <= asked.marks.unthreaded || asked.rule.is_some_and(|rule| rule.hides(pdu)) {
             return;
         }
-        let prepared = PushEvent::new(pdu);
-        let thread = prepared.thread_root();
+        let ThreadPlace { root: thread, subscribed } = place;
         if pdu.sender == *user_id && pdu.state_key.is_none() {
             // Who answers has read.
             match thread {
@@ -233,7 +232,7 @@ impl Counting {
             return;
         }
         if event.seq > asked.marks.of(thread.as_deref()) {
-            let evaluation = asked.evaluate(&prepared, subscribed);
+            let evaluation = asked.evaluate(&PushEvent::new(pdu), subscribed);
             if evaluation.0 {
                 let line = self.line(thread);
                 line.events.push_back((event.seq, evaluation.1));
@@ -353,8 +352,8 @@ impl Push {
                 break;
             }
             for event in events {
-                let subscribed = self.asked_subscription(asked.recipient, &event.pdu).await?;
-                counting.add(&event, asked, subscribed);
+                let place = self.thread_place(asked.recipient, &event).await?;
+                counting.add(&event, asked, place);
                 if let Some(redacted) = &event.pdu.redacts
                     && let Some(redacted) = self.rooms().event(room_id, redacted).await?
                 {
@@ -388,8 +387,8 @@ impl Push {
                     break;
                 }
                 for event in &events {
-                    let subscribed = self.asked_subscription(asked.recipient, &event.pdu).await?;
-                    again.add(event, asked, subscribed);
+                    let place = self.thread_place(asked.recipient, event).await?;
+                    again.add(event, asked, place);
                 }
             }
             let events = std::mem::take(&mut again.line(thread.clone()).events);

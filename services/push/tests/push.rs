@@ -556,6 +556,44 @@ async fn threads_count_for_themselves() {
     assert_eq!(world.unread(&anna(), &room_id).await, ((0, 0), vec![]), "an answer reads its thread");
 }
 
+/// <https://spec.matrix.org/v1.19/client-server-api/#threaded-read-receipts>
+#[tokio::test]
+async fn what_hangs_on_a_reply_counts_in_its_thread() {
+    let world = world().await;
+    let room_id = world.room(&ben(), &[anna(), cleo()]).await;
+    let root = world.say(&ben(), &room_id, "root").await;
+    let reply = world.say_in_thread(&ben(), &room_id, &root, json!({ "body": "reply" })).await;
+    let related = async |rel_type: &str, event_id: &OwnedEventId| {
+        let relation = json!({ "rel_type": rel_type, "event_id": event_id });
+        let content =
+            json!({ "body": "x", "m.mentions": { "user_ids": [anna()] }, "m.relates_to": relation });
+        world.send(&ben(), &room_id, content).await
+    };
+    world.read(&anna(), &room_id, "", &reply).await;
+    let edit = related("m.replace", &reply).await;
+    let reference = related("m.reference", &edit).await;
+    assert_eq!(world.unread(&anna(), &room_id).await, ((0, 0), vec![(2, 2)]));
+    // One relation more than are followed, and a relation to the root itself.
+    related("m.reference", &reference).await;
+    related("m.reference", &root).await;
+    assert_eq!(world.unread(&anna(), &room_id).await, ((2, 2), vec![(2, 2)]));
+    let listed = world.push.notifications(&anna(), None, 10, false).await.expect("notifications");
+    assert_eq!(listed.notifications.iter().filter(|one| !one.read).count(), 4);
+
+    world.read(&anna(), &room_id, root.as_str(), &edit).await;
+    assert_eq!(world.unread(&anna(), &room_id).await, ((2, 2), vec![(1, 1)]));
+    world.read(&anna(), &room_id, root.as_str(), &reference).await;
+    assert_eq!(world.unread(&anna(), &room_id).await, ((2, 2), vec![]), "a receipt of the thread clears it");
+    let listed = world.push.notifications(&anna(), None, 10, false).await.expect("notifications");
+    assert_eq!(listed.notifications.iter().filter(|one| !one.read).count(), 2);
+
+    // Who reacts to a reply has read the thread, and not the main timeline.
+    related("m.reference", &reply).await;
+    let relation = json!({ "rel_type": "m.annotation", "event_id": reply, "key": "👍" });
+    world.send(&anna(), &room_id, json!({ "body": "x", "m.relates_to": relation })).await;
+    assert_eq!(world.unread(&anna(), &room_id).await, ((2, 2), vec![]));
+}
+
 #[tokio::test]
 async fn the_ignored_and_the_redacted_do_not_count() {
     let world = world().await;

@@ -6,7 +6,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, OnceLock, atomic::Ordering},
 };
 
 use dashmap::Entry;
@@ -452,6 +452,7 @@ impl Append {
             state_after,
             sent_by,
             pdu,
+            thread: OnceLock::new(),
         }));
         Ok(())
     }
@@ -936,6 +937,7 @@ impl Queued {
                 state_after: event.state_after,
                 sent_by: event.sent_by.clone(),
                 pdu: event.pdu.clone(),
+                thread: OnceLock::new(),
             })
         };
         let events: Vec<_> = staged.iter().map(committed).collect();

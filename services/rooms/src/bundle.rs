@@ -274,14 +274,6 @@ fn has_new_content(edit: &Pdu) -> bool {
     edit.event_type == TimelineEventType::RoomEncrypted || edit.content_as::<Content>().is_some()
 }
 
-/// Whether the event is of a thread, and of which.
-pub fn thread_root(pdu: &Pdu) -> Option<OwnedEventId> {
-    if pdu.event_type == TimelineEventType::RoomMember {
-        return None;
-    }
-    relation_of(pdu).filter(|relation| relation.rel_type == "m.thread").map(|relation| relation.event_id)
-}
-
 /// Whether a thread can start at the event: it must not relate to another. A rich reply does not.
 /// <https://spec.matrix.org/v1.19/client-server-api/#threading>
 pub fn can_root_thread(pdu: &Pdu) -> bool {

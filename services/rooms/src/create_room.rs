@@ -20,6 +20,7 @@ use ruma::{
 use crate::{
     Result, Room, Rooms, RoomsError,
     append::{Append, again, object, text},
+    topic::topic_content,
     unchanged::RoomUnchanged,
 };
 
@@ -248,12 +249,11 @@ impl Rooms {
                 .await?;
         }
         let names = [
-            (TimelineEventType::RoomName, "name", &command.name),
-            (TimelineEventType::RoomTopic, "topic", &command.topic),
+            (TimelineEventType::RoomName, command.name.as_ref().map(|name| object([("name", text(name))]))),
+            (TimelineEventType::RoomTopic, command.topic.as_deref().map(topic_content)),
         ];
-        for (event_type, field, value) in names {
-            if let Some(value) = value {
-                let content = object([(field, text(value.clone()))]);
+        for (event_type, content) in names {
+            if let Some(content) = content {
                 append.stage(creator, Draft::state(event_type, "", content), None).await?;
             }
         }

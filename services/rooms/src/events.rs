@@ -1,6 +1,6 @@
 //! Reading events: by place, by id, by range; parsed once and kept in a cache.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use linkspan_domain::{Pdu, SharedPdu};
 use linkspan_storage::{
@@ -11,12 +11,18 @@ use linkspan_storage::{
 use quick_cache::{Weighter, sync::Cache};
 use ruma::{OwnedEventId, OwnedRoomId};
 
-use crate::{Result, Rooms};
+use crate::{
+    Result, Rooms,
+    append::{RelatesTo, relation_of},
+};
 
 /// Bytes of events that are kept parsed.
 const CACHE_BYTES: u64 = 96 << 20;
 /// About how many events that is.
 const CACHE_EVENTS: usize = 96 << 10;
+/// How many relations lead from an event to the root of its thread at most: from a reaction to an edit, to the reply,
+/// to the root.
+pub(crate) const MAX_THREAD_STEPS: usize = 3;
 
 /// An event of a room's timeline.
 #[derive(Debug)]
@@ -33,6 +39,8 @@ pub struct TimelineEvent {
     pub sent_by: String,
     /// The event.
     pub pdu: SharedPdu,
+    /// The root of the thread that it is in, once somebody has asked.
+    pub(crate) thread: OnceLock<Option<OwnedEventId>>,
 }
 
 #[derive(Clone, Debug)]
@@ -63,6 +71,7 @@ impl TimelineEvent {
             state_after: record.state_after,
             sent_by: record.sent_by,
             pdu: Arc::new(pdu),
+            thread: OnceLock::new(),
         })
     }
 }
@@ -111,6 +120,29 @@ impl Rooms {
             }
             _ => Ok(None),
         }
+    }
+
+    /// The root of the thread that an event is in: of its own, or of what it relates to, as an edit of a reply does.
+    /// <https://spec.matrix.org/v1.19/client-server-api/#threaded-read-receipts>
+    pub async fn thread_of(&self, event: &TimelineEvent) -> Result<Option<OwnedEventId>> {
+        if let Some(thread) = event.thread.get() {
+            return Ok(thread.clone());
+        }
+        let thread = self.find_thread(&event.pdu).await?;
+        Ok(event.thread.get_or_init(|| thread).clone())
+    }
+
+    async fn find_thread(&self, pdu: &Pdu) -> Result<Option<OwnedEventId>> {
+        let mut relation = relation_of(pdu);
+        for _ in 1..MAX_THREAD_STEPS {
+            let Some(RelatesTo { rel_type, event_id, .. }) = relation else { return Ok(None) };
+            if rel_type == "m.thread" {
+                return Ok(Some(event_id));
+            }
+            let Some(parent) = self.event(&pdu.room_id, &event_id).await? else { return Ok(None) };
+            relation = relation_of(&parent.pdu);
+        }
+        Ok(relation.filter(|relation| relation.rel_type == "m.thread").map(|relation| relation.event_id))
     }
 
     /// The event with this id, hidden ones included.

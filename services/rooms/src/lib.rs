@@ -36,6 +36,7 @@ mod send;
 mod send_to_device;
 mod state;
 mod suspension;
+mod topic;
 mod transactions;
 mod unchanged;
 mod upgrade;
@@ -53,7 +54,7 @@ use linkspan_platforms::Platforms;
 use linkspan_storage::{StorageError, Store};
 use ruma::OwnedRoomId;
 
-pub use bundle::{can_root_thread, thread_root};
+pub use bundle::can_root_thread;
 pub use create_room::{CreateRoom, InitialState, Preset};
 pub use delayed_events::{
     DelayAction, DelayOrder, DelayQuery, DelayStatus, DelayedEvent, MAX_DELAY_MS, MAX_SCHEDULED,
@@ -72,7 +73,7 @@ pub use relation_filter::RelationFilter;
 pub use render::Reader;
 pub use report::Reported;
 pub use room::Room;
-pub use search::{Found, Search, SearchKey};
+pub use search::{Found, Search, SearchKey, SearchPlace};
 pub use send_to_device::{Target, ToDeviceMessage};
 pub use state::StateEntry;
 pub use view::{Standing, View};

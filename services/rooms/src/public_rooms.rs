@@ -10,7 +10,7 @@ use ruma::{
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::{Result, Rooms, RoomsError, membership::JoinRules};
+use crate::{Result, Rooms, RoomsError, membership::JoinRules, topic::plain_topic};
 
 /// Rooms in one page at most.
 const MAX_PAGE: usize = 500;
@@ -248,6 +248,7 @@ impl Rooms {
         let create = self.state_event(room_id, &StateEventType::RoomCreate, "").await?;
         let guest: Option<serde_json::Value> =
             self.state_content(room_id, StateEventType::RoomGuestAccess).await?;
+        let topic: Option<serde_json::Value> = self.state_content(room_id, StateEventType::RoomTopic).await?;
         Ok(Some(RoomSummary {
             room_id: Some(room_id.clone()),
             canonical_alias: text(
@@ -255,7 +256,7 @@ impl Rooms {
                 "alias",
             ),
             name: text(self.state_content(room_id, StateEventType::RoomName).await?, "name"),
-            topic: text(self.state_content(room_id, StateEventType::RoomTopic).await?, "topic"),
+            topic: topic.as_ref().and_then(plain_topic).filter(|topic| !topic.is_empty()).map(str::to_owned),
             avatar_url: text(self.state_content(room_id, StateEventType::RoomAvatar).await?, "url"),
             joined: head.joined,
             world_readable: self.history_visibility(room_id).await? == HistoryVisibility::WorldReadable,

@@ -13,15 +13,13 @@ use linkspan_storage::{
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, Room, Rooms, RoomsError, TimelineEvent, append::relation_of};
+use crate::{Result, Room, Rooms, RoomsError, TimelineEvent, append::relation_of, events::MAX_THREAD_STEPS};
 
 /// How long somebody counts as typing at most.
 const MAX_TYPING: Duration = Duration::from_secs(120);
 
 /// The threads of a room of which it is kept how far a user has read them; the least far are forgotten.
 const MAX_THREADS: usize = 1_000;
-/// How many relations lead from an event to the root of its thread at most: from a reaction to a reply, to the root.
-const MAX_STEPS: usize = 3;
 /// What stands for the timeline outside threads in place of a root.
 const MAIN: &str = "main";
 
@@ -135,7 +133,7 @@ impl Rooms {
         }
         let room_id = &event.pdu.room_id;
         let mut event = event.clone();
-        for _ in 0..=MAX_STEPS {
+        for _ in 0..=MAX_THREAD_STEPS {
             if event.pdu.event_id == thread {
                 return Ok(());
             }

@@ -5,25 +5,35 @@
 //! looks at the events of those that may match.
 //! <https://spec.matrix.org/v1.19/client-server-api/#server-side-search>
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, HashMap},
+    fmt,
+    str::FromStr,
+    sync::Arc,
+};
 
 use linkspan_domain::Pdu;
 use linkspan_storage::{
-    WriteSet,
+    Position, WriteSet,
     catalogue::{SearchChunks, TimelineKey},
     records::SearchChunkRecord,
 };
 use ruma::{OwnedRoomId, OwnedUserId};
 use serde_json::Value;
 
-use crate::{EventFilter, Result, Rooms, TimelineEvent};
+use crate::{EventFilter, Result, Rooms, RoomsError, TimelineEvent, View, topic::represented};
 
 /// Places of a chunk.
 const CHUNK: i64 = 256;
 /// Words of a search that count.
 const MAX_WORDS: usize = 16;
-/// Matches that are collected at most.
+/// The newest matches that are collected for one page.
 const MAX_MATCHES: usize = 500;
+/// Chunks that one search asks for its words at most, and …
+const MAX_CHUNKS: usize = 4_096;
+/// … events that it looks at, before it answers with what it has found so far.
+const MAX_LOOKED: usize = 100_000;
 
 /// What is searched for.
 #[derive(Clone, Debug)]
@@ -36,14 +46,14 @@ pub struct Search {
     pub keys: Vec<SearchKey>,
     /// Best first instead of newest first.
     pub by_rank: bool,
-    /// Skip so many.
-    pub from: usize,
-    /// At most so many.
+    /// From where an earlier page ended.
+    pub from: Option<SearchPlace>,
+    /// At most so many, and at least one.
     pub limit: usize,
 }
 
 /// Where words are searched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SearchKey {
     /// `content.body` of messages.
     Body,
@@ -60,14 +70,169 @@ pub struct Found {
     pub results: Vec<(f64, Arc<TimelineEvent>)>,
     /// How many there are in all, as far as was looked.
     pub total: usize,
-    /// How many to skip for the next page; None: there is none.
-    pub next: Option<usize>,
+    /// Where the next page begins; None: there is none.
+    pub next: Option<SearchPlace>,
     /// The words that were searched for.
     pub words: Vec<String>,
 }
 
+/// Where an event is among those of all rooms. Two rooms have events of one commit only where one of them is
+/// upgraded to the other, and none of these events is searched in both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    position: Position,
+    seq: i64,
+}
+
+/// Between two results of a search. What is said or redacted meanwhile does not move it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SearchPlace {
+    /// Only what is before this place is searched.
+    before: Place,
+    /// How many results were found after that place.
+    passed: usize,
+    /// Of the best matches that are before that place, those after this one follow.
+    after: Option<Rank>,
+}
+
+/// How well an event matches; the best is the least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    /// How many words it has.
+    words: usize,
+    newest_first: Reverse<Place>,
+}
+
+impl fmt::Display for SearchPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { before, passed, after } = self;
+        write!(f, "{}.{}.{passed}", before.position.get(), before.seq)?;
+        match after {
+            Some(Rank { words, newest_first: Reverse(place) }) => {
+                write!(f, ".{words}.{}.{}", place.position.get(), place.seq)
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl FromStr for SearchPlace {
+    type Err = RoomsError;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let parts: Vec<_> = text.split('.').collect();
+        let place = |position: &str, seq: &str| {
+            Some(Place { position: Position::from_u64(position.parse().ok()?), seq: seq.parse().ok()? })
+        };
+        let start = |position, seq, passed: &str, after| {
+            Some(Self { before: place(position, seq)?, passed: passed.parse().ok()?, after })
+        };
+        let parsed = match parts[..] {
+            [position, seq, passed] => start(position, seq, passed, None),
+            [position, seq, passed, words, last_position, last_seq] => {
+                place(last_position, last_seq).zip(words.parse().ok()).and_then(|(last, words)| {
+                    start(position, seq, passed, Some(Rank { words, newest_first: Reverse(last) }))
+                })
+            }
+            _ => None,
+        };
+        parsed.ok_or_else(|| RoomsError::Invalid("this is no token of a search".into()))
+    }
+}
+
+/// An event that matches.
+#[derive(Debug)]
+struct Match {
+    event: Arc<TimelineEvent>,
+    /// How many words it has.
+    words: usize,
+}
+
+impl Match {
+    fn place(&self) -> Place {
+        place(&self.event)
+    }
+
+    fn rank(&self) -> Rank {
+        Rank { words: self.words, newest_first: Reverse(self.place()) }
+    }
+}
+
+fn place(event: &TimelineEvent) -> Place {
+    Place { position: event.position, seq: event.seq }
+}
+
+/// The newest matches before a place, newest first.
+#[derive(Debug, Default)]
+struct Batch {
+    matches: Vec<Match>,
+    /// Before what older ones are, if there may be any.
+    next: Option<Place>,
+}
+
+impl Batch {
+    fn add(&mut self, more: Vec<Match>) {
+        if more.is_empty() {
+            return;
+        }
+        self.matches.extend(more);
+        self.matches.sort_by_key(|found| Reverse(found.place()));
+        if self.matches.len() > MAX_MATCHES {
+            self.matches.truncate(MAX_MATCHES);
+            self.next = self.matches.last().map(Match::place);
+        }
+    }
+
+    /// Whether there are as many matches as can be, and nothing up to `newest` comes before any of them.
+    fn is_full(&self, newest: Place) -> bool {
+        self.matches.len() == MAX_MATCHES && self.matches.last().is_some_and(|last| last.place() > newest)
+    }
+
+    /// Leaves out what is as old as events that nobody has looked at.
+    fn end_above(&mut self, newest: Place) {
+        self.matches.retain(|found| found.place() > newest);
+        self.next = Some(Place { seq: newest.seq + 1, ..newest });
+    }
+
+    /// A page in the order of time.
+    fn by_time(mut self, limit: usize, passed: usize) -> (Vec<Match>, Option<SearchPlace>) {
+        if self.matches.len() > limit {
+            self.matches.truncate(limit);
+            self.next = self.matches.last().map(Match::place);
+        }
+        let passed = passed + self.matches.len();
+        (self.matches, self.next.map(|before| SearchPlace { before, passed, after: None }))
+    }
+
+    /// A page with the best first.
+    fn by_rank(mut self, limit: usize, from: SearchPlace) -> (Vec<Match>, Option<SearchPlace>) {
+        let passed = from.passed + self.matches.len();
+        self.matches.sort_by_key(Match::rank);
+        self.matches.retain(|found| from.after.is_none_or(|last| found.rank() > last));
+        let next = if self.matches.len() > limit {
+            self.matches.truncate(limit);
+            self.matches.last().map(|last| SearchPlace { after: Some(last.rank()), ..from })
+        } else {
+            self.next.map(|before| SearchPlace { before, passed, after: None })
+        };
+        (self.matches, next)
+    }
+}
+
+/// A search of one user.
+struct Searching<'a> {
+    user_id: &'a OwnedUserId,
+    words: &'a [String],
+    keys: &'a [SearchKey],
+    filter: &'a EventFilter,
+    before: Place,
+    /// Of the rooms in which something matches.
+    views: HashMap<OwnedRoomId, View>,
+}
+
 impl Rooms {
-    /// Searches the messages of the rooms that a user is joined to.
+    /// Searches the messages of the rooms that a user is joined to. Of very many matches the newest are ranked first, and
+    /// older ones follow in later pages.
     pub async fn search(
         &self,
         user_id: &OwnedUserId,
@@ -75,65 +240,106 @@ impl Rooms {
         filter: &EventFilter,
     ) -> Result<Found> {
         let wanted: Vec<String> = words(&search.words).into_iter().take(MAX_WORDS).collect();
+        let now = Place { position: self.store().position().next(), seq: 0 };
+        let from = search.from.unwrap_or(SearchPlace { before: now, passed: 0, after: None });
+        if wanted.is_empty() {
+            return Ok(Found { results: Vec::new(), total: 0, next: None, words: wanted });
+        }
         let mut rooms = self.joined_rooms(user_id).await?;
         if let Some(only) = &search.rooms {
             rooms.retain(|room_id| only.contains(room_id));
         }
-        let mut matches = Vec::new();
-        if !wanted.is_empty() {
-            for room_id in rooms {
-                self.search_room(user_id, &room_id, &wanted, search, filter, &mut matches).await?;
-            }
-        }
-        if search.by_rank {
-            matches.sort_by(|a: &(f64, Arc<TimelineEvent>), b| {
-                b.0.total_cmp(&a.0).then(b.1.position.cmp(&a.1.position))
-            });
-        } else {
-            matches.sort_by_key(|(_, event)| std::cmp::Reverse(event.position));
-        }
-        let total = matches.len();
-        let results: Vec<_> = matches.into_iter().skip(search.from).take(search.limit).collect();
-        let reached = search.from + results.len();
-        Ok(Found {
-            next: (reached < total && !results.is_empty()).then_some(reached),
-            results,
-            total,
-            words: wanted,
-        })
+        let mut searching = Searching {
+            user_id,
+            words: &wanted,
+            keys: &search.keys,
+            filter,
+            before: from.before,
+            views: HashMap::new(),
+        };
+        let batch = self.newest_matches(&mut searching, rooms).await?;
+        let total = from.passed + batch.matches.len();
+        let limit = search.limit.max(1);
+        let (page, next) = match search.by_rank {
+            true => batch.by_rank(limit, from),
+            false => batch.by_time(limit, from.passed),
+        };
+        let share = |found: Match| (wanted.len() as f64 / found.words.max(1) as f64, found.event);
+        Ok(Found { results: page.into_iter().map(share).collect(), total, next, words: wanted })
     }
 
-    async fn search_room(
-        &self,
-        user_id: &OwnedUserId,
-        room_id: &OwnedRoomId,
-        wanted: &[String],
-        search: &Search,
-        filter: &EventFilter,
-        matches: &mut Vec<(f64, Arc<TimelineEvent>)>,
-    ) -> Result<()> {
-        let mut view = self.view(user_id, room_id).await?;
-        let head = self.head(room_id).await?.map_or(0, |head| head.seq);
-        let mut chunk = head / CHUNK;
-        while chunk >= 0 && matches.len() < MAX_MATCHES {
-            let first = chunk * CHUNK;
-            if self.chunk_may_match(room_id, first, head, wanted).await? {
-                for event in self
-                    .timeline_back(room_id, (first + CHUNK - 1).min(head), first - 1, CHUNK as usize)
-                    .await?
-                {
-                    let Some(rank) = rank(&event.pdu, wanted, &search.keys) else { continue };
-                    let is_found = self.keeps(&mut view, filter, &event.pdu).await?
-                        && self.shows(&mut view, &event).await?
-                        && self.is_whole(&mut view, &event).await?;
-                    if is_found {
-                        matches.push((rank, event));
-                    }
-                }
-            }
-            chunk -= 1;
+    /// Walks back through all rooms at once, a chunk at a time, always in the room with the newest event that was not
+    /// looked at.
+    async fn newest_matches(&self, searching: &mut Searching<'_>, rooms: Vec<OwnedRoomId>) -> Result<Batch> {
+        let mut batch = Batch::default();
+        let mut walks = BTreeSet::new();
+        for room_id in rooms {
+            let last = self.last_before(&room_id, searching.before).await?;
+            walks.extend(self.newest_place(&room_id, last).await?.map(|newest| (newest, room_id)));
         }
-        Ok(())
+        let (mut chunks, mut looked) = (0, 0);
+        while let Some((newest, room_id)) = walks.pop_last() {
+            if batch.is_full(newest) {
+                batch.next = batch.matches.last().map(Match::place);
+                break;
+            }
+            if chunks == MAX_CHUNKS || looked >= MAX_LOOKED {
+                batch.end_above(newest);
+                break;
+            }
+            let first = newest.seq.div_euclid(CHUNK) * CHUNK;
+            let head = self.head(&room_id).await?.map_or(0, |head| head.seq);
+            if self.chunk_may_match(&room_id, first, head, searching.words).await? {
+                let events = self.timeline_back(&room_id, newest.seq, first - 1, CHUNK as usize).await?;
+                looked += events.len();
+                batch.add(self.matches_among(searching, &room_id, events).await?);
+            }
+            chunks += 1;
+            walks.extend(self.newest_place(&room_id, first - 1).await?.map(|newest| (newest, room_id)));
+        }
+        Ok(batch)
+    }
+
+    /// The last place of a room's timeline that may be before a place among all rooms.
+    async fn last_before(&self, room_id: &OwnedRoomId, before: Place) -> Result<i64> {
+        let head = self.head(room_id).await?.map_or(0, |head| head.seq);
+        let newest = self.newest_place(room_id, head).await?;
+        match newest.is_some_and(|newest| newest >= before) {
+            true => self.seq_at(room_id, before.position).await,
+            false => Ok(head),
+        }
+    }
+
+    /// The place, among all rooms, of the newest event of a room that is not after `last`.
+    async fn newest_place(&self, room_id: &OwnedRoomId, last: i64) -> Result<Option<Place>> {
+        let newest = self.timeline_back(room_id, last, 0, 1).await?;
+        Ok(newest.first().map(|event| place(event)))
+    }
+
+    async fn matches_among(
+        &self,
+        searching: &mut Searching<'_>,
+        room_id: &OwnedRoomId,
+        events: Vec<Arc<TimelineEvent>>,
+    ) -> Result<Vec<Match>> {
+        let mut matches = Vec::new();
+        for event in events {
+            if place(&event) >= searching.before {
+                continue;
+            }
+            let Some(words) = matching_words(&event.pdu, searching.words, searching.keys) else { continue };
+            if !searching.views.contains_key(room_id) {
+                searching.views.insert(room_id.clone(), self.view(searching.user_id, room_id).await?);
+            }
+            let Some(view) = searching.views.get_mut(room_id) else { continue };
+            let is_found = self.keeps(view, searching.filter, &event.pdu).await?
+                && self.shows(view, &event).await?
+                && self.is_whole(view, &event).await?;
+            if is_found {
+                matches.push(Match { event, words });
+            }
+        }
+        Ok(matches)
     }
 
     /// Whether the chunk from this place on has all words, or is not full yet.
@@ -175,17 +381,17 @@ fn searchable(pdu: &Pdu) -> Vec<(SearchKey, String)> {
         "m.room.topic" => (SearchKey::Topic, "topic"),
         _ => return Vec::new(),
     };
-    let content: Option<Value> = pdu.content_as();
-    let text = content.and_then(|content| content.get(field)?.as_str().map(str::to_owned));
-    text.map(|text| (key, text)).into_iter().collect()
+    let Some(content) = pdu.content_as::<Value>() else { return Vec::new() };
+    let plain = content.get(field).and_then(Value::as_str);
+    let topic = represented(&content).filter(|_| key == SearchKey::Topic);
+    plain.into_iter().chain(topic).map(|text| (key, text.to_owned())).collect()
 }
 
-/// How well an event matches: the share of its words that were searched for; None: not at all.
-fn rank(pdu: &Pdu, wanted: &[String], keys: &[SearchKey]) -> Option<f64> {
+/// How many words the text of an event has in which all wanted ones are: the fewer, the better it matches.
+fn matching_words(pdu: &Pdu, wanted: &[String], keys: &[SearchKey]) -> Option<usize> {
     searchable(pdu).into_iter().filter(|(key, _)| keys.contains(key)).find_map(|(_, text)| {
         let found = words(&text);
-        let all = wanted.iter().all(|word| found.contains(word));
-        all.then(|| wanted.len() as f64 / found.len().max(1) as f64)
+        wanted.iter().all(|word| found.contains(word)).then_some(found.len())
     })
 }
 

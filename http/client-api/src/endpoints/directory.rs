@@ -23,7 +23,10 @@ use serde_json::Value;
 use crate::{
     App,
     caller::{Anybody, User},
-    endpoints::rooms::{offset, offset_token, summary, to_uint, to_usize},
+    endpoints::{
+        paged_list::PagedList,
+        rooms::{summary, to_uint, to_usize},
+    },
     error::ApiError,
 };
 
@@ -68,18 +71,19 @@ pub(crate) async fn get_public_rooms(
     caller: Anybody,
     request: get_public_rooms::v3::Request,
 ) -> Result<get_public_rooms::v3::Response, ApiError> {
-    let query = RoomQuery {
+    let mut query = RoomQuery {
         asker: Some(caller.platform.server_name().clone()),
         platform: hosted(&app, request.server)?,
-        from: offset(request.since.as_deref())?,
         limit: page_limit(request.limit),
         ..RoomQuery::default()
     };
+    let list = room_list(&query);
+    query.from = list.place(request.since.as_deref())?.unwrap_or(0);
     let page = app.rooms.published_rooms(&query).await?;
     let mut response = get_public_rooms::v3::Response::new(Vec::new());
     response.total_room_count_estimate = Some(to_uint(page.total));
-    response.next_batch = page.next.map(offset_token);
-    response.prev_batch = page.previous.map(offset_token);
+    response.next_batch = page.next.map(|next| list.token(next));
+    response.prev_batch = page.previous.map(|previous| list.token(previous));
     response.chunk = chunk(page);
     Ok(response)
 }
@@ -96,20 +100,26 @@ pub(crate) async fn search_public_rooms(
     }
     let types = request.filter.room_types.iter().map(|room_type| room_type.as_str().map(str::to_owned));
     let types: Vec<_> = types.collect();
-    let query = RoomQuery {
+    let mut query = RoomQuery {
         asker: Some(caller.platform.server_name().clone()),
         platform: hosted(&app, request.server)?,
         search: request.filter.generic_search_term.filter(|term| !term.is_empty()),
         room_types: (!types.is_empty()).then_some(types),
-        from: offset(request.since.as_deref())?,
+        from: 0,
         limit: page_limit(request.limit),
     };
+    let list = room_list(&query);
+    query.from = list.place(request.since.as_deref())?.unwrap_or(0);
     let page = app.rooms.published_rooms(&query).await?;
     response.total_room_count_estimate = Some(to_uint(page.total));
-    response.next_batch = page.next.map(offset_token);
-    response.prev_batch = page.previous.map(offset_token);
+    response.next_batch = page.next.map(|next| list.token(next));
+    response.prev_batch = page.previous.map(|previous| list.token(previous));
     response.chunk = chunk(page);
     Ok(response)
+}
+
+fn room_list(query: &RoomQuery) -> PagedList {
+    PagedList::of((&query.platform, &query.search, &query.room_types))
 }
 
 /// The platform whose list is asked for; None: the lists of all.

@@ -15,6 +15,7 @@ pub(crate) mod membership;
 pub(crate) mod moderation;
 pub(crate) mod oauth;
 pub(crate) mod oauth_metadata;
+pub(crate) mod paged_list;
 pub(crate) mod presence;
 pub(crate) mod previews;
 pub(crate) mod profile;

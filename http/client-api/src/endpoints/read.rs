@@ -44,7 +44,7 @@ use crate::{
     App,
     caller::User,
     endpoint::{check_object, parse, path_args, respond},
-    endpoints::rooms::{to_uint, to_usize},
+    endpoints::rooms::{page_size, to_uint, to_usize},
     error::ApiError,
     events::raw_events,
 };
@@ -324,7 +324,7 @@ pub(crate) async fn get_threads(
     let mut view = app.rooms.view(&caller.user_id, &request.room_id).await?;
     let participated = request.include == IncludeThreads::Participated;
     let from = boundary(&app, &request.room_id, request.from.as_deref()).await?;
-    let limit = request.limit.map_or(THREADS_PAGE, to_usize);
+    let limit = page_size(request.limit, THREADS_PAGE)?;
     let page = app.rooms.threads(&mut view, participated, from, limit).await?;
     let roots = app.rooms.render_all(&mut view, &page.events, caller.reader()).await?;
     let mut response = get_threads::v1::Response::new(raw_events(roots));

@@ -29,7 +29,7 @@ use crate::{
     App,
     app::now_ts,
     caller::{MaybeUser, User},
-    endpoints::membership::find_room,
+    endpoints::{membership::find_room, paged_list::PagedList},
     error::ApiError,
     events::raw_events,
 };
@@ -150,15 +150,16 @@ pub(crate) async fn get_hierarchy(
     caller: User,
     request: get_hierarchy::v1::Request,
 ) -> Result<get_hierarchy::v1::Response, ApiError> {
+    let list = PagedList::of((&request.room_id, request.suggested_only, request.max_depth));
     let query = HierarchyQuery {
         suggested_only: request.suggested_only,
         max_depth: request.max_depth.map(to_usize),
-        from: offset(request.from.as_deref())?,
-        limit: request.limit.map_or(HIERARCHY_PAGE, to_usize),
+        from: list.place(request.from.as_deref())?.unwrap_or(0),
+        limit: page_size(request.limit, HIERARCHY_PAGE)?,
     };
     let page = app.rooms.hierarchy(&caller.user_id, &request.room_id, query).await?;
     let mut response = get_hierarchy::v1::Response::new();
-    response.next_batch = page.next.map(offset_token);
+    response.next_batch = page.next.map(|next| list.token(next));
     response.rooms = page
         .rooms
         .into_iter()
@@ -179,6 +180,7 @@ pub(crate) async fn get_mutual_rooms(
         let message = "the rooms that you have in common with yourself are all of your rooms";
         return Err(ApiError::bad_request(ErrorKind::InvalidParam, message));
     }
+    check_no_page(request.from.as_deref())?;
     let rooms = app.rooms.mutual_rooms(&caller.user_id, &request.user_id).await?;
     Ok(get_mutual_rooms::v1::Response::new(to_uint(rooms.len()), rooms))
 }
@@ -189,8 +191,17 @@ pub(crate) async fn get_mutual_rooms_unstable(
     caller: User,
     request: get_mutual_rooms::unstable::Request,
 ) -> Result<get_mutual_rooms::unstable::Response, ApiError> {
+    check_no_page(request.from.as_deref())?;
     let rooms = app.rooms.mutual_rooms(&caller.user_id, &request.user_id).await?;
     Ok(get_mutual_rooms::unstable::Response::new(rooms))
+}
+
+/// Mutual rooms are told all at once, so no token is one of a page of theirs.
+fn check_no_page(from: Option<&str>) -> Result<(), ApiError> {
+    match from {
+        Some(_) => Err(ApiError::invalid_param("this list has one page only")),
+        None => Ok(()),
+    }
 }
 
 /// What a room shows of itself; None of a room without an id.
@@ -227,19 +238,15 @@ pub(crate) fn to_usize(number: UInt) -> usize {
     usize::try_from(u64::from(number)).unwrap_or(usize::MAX)
 }
 
+/// How many entries a page has at most, where the specification wants a number greater than zero.
+pub(crate) fn page_size(limit: Option<UInt>, unless_said: usize) -> Result<usize, ApiError> {
+    match limit {
+        Some(UInt::MIN) => Err(ApiError::invalid_param("limit is greater than zero")),
+        limit => Ok(limit.map_or(unless_said, to_usize)),
+    }
+}
+
 /// A count for the wire.
 pub(crate) fn to_uint(count: usize) -> UInt {
     UInt::new_saturating(u64::try_from(count).unwrap_or(u64::MAX))
-}
-
-/// How many entries of a list a page token skips.
-pub(crate) fn offset(token: Option<&str>) -> Result<usize, ApiError> {
-    let Some(token) = token else { return Ok(0) };
-    let offset = token.strip_prefix('p').and_then(|offset| offset.parse().ok());
-    offset.ok_or_else(|| ApiError::bad_request(ErrorKind::InvalidParam, "this is not a page token"))
-}
-
-/// The token of the page that skips so many entries of a list.
-pub(crate) fn offset_token(offset: usize) -> String {
-    format!("p{offset}")
 }

@@ -30,7 +30,8 @@ use crate::{
     endpoint::{BODY_BYTES, parse, read_body, respond},
     endpoints::{
         filters::search_relations,
-        rooms::{offset, offset_token, to_uint, to_usize},
+        paged_list::PagedList,
+        rooms::{to_uint, to_usize},
     },
     error::ApiError,
     events::raw_events,
@@ -63,14 +64,16 @@ async fn search_room_events(
     filter: &EventFilter,
     from: Option<&str>,
 ) -> Result<ResultRoomEvents, ApiError> {
-    let search = Search {
+    let mut search = Search {
         words: criteria.search_term,
         rooms: criteria.filter.rooms.clone(),
         keys: keys(criteria.keys.as_deref())?,
-        by_rank: !matches!(criteria.order_by, Some(OrderBy::Recent)),
-        from: offset(from)?,
+        by_rank: is_by_rank(criteria.order_by.as_ref())?,
+        from: None,
         limit: criteria.filter.limit.map_or(RESULTS, to_usize).clamp(1, MAX_RESULTS),
     };
+    let list = PagedList::of((&search.words, &search.rooms, &search.keys, search.by_rank));
+    search.from = list.place(from)?;
     let found = app.rooms.search(&caller.user_id, &search, filter).await?;
 
     let mut views = BTreeMap::new();
@@ -107,9 +110,17 @@ async fn search_room_events(
         }
     }
     results.count = Some(to_uint(found.total));
-    results.next_batch = found.next.map(offset_token);
+    results.next_batch = found.next.map(|next| list.token(next));
     results.highlights = found.words;
     Ok(results)
+}
+
+fn is_by_rank(order: Option<&OrderBy>) -> Result<bool, ApiError> {
+    match order {
+        None | Some(OrderBy::Rank) => Ok(true),
+        Some(OrderBy::Recent) => Ok(false),
+        Some(_) => Err(ApiError::invalid_param("results are in the order of rank or of time (recent)")),
+    }
 }
 
 fn keys(keys: Option<&[SearchKeys]>) -> Result<Vec<SearchKey>, ApiError> {

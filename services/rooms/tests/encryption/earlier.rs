@@ -82,7 +82,7 @@ async fn what_was_said_before_is_kept_from_who_comes_later() {
             rooms: None,
             keys: vec![SearchKey::Body],
             by_rank: false,
-            from: 0,
+            from: None,
             limit: 100,
         };
         let found = rooms.search(&id, &search, &EventFilter::default()).await.expect("found");
