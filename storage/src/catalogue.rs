@@ -154,8 +154,15 @@ key! {
     ThreadLogKey { user_id: OwnedUserId, position: Position, room_id: OwnedRoomId, root: OwnedEventId }
 }
 key! {
-    /// A transaction id, within a device and an endpoint's path (`scope`).
-    TransactionKey { user_id: OwnedUserId, device_id: OwnedDeviceId, scope: String, txn_id: String }
+    /// A transaction id, within what its scope is: a device, and the path of the request. The path is told by its
+    /// room, and by the endpoint with what else stands in it, as `send/m.room.message`.
+    TransactionKey {
+        user_id: OwnedUserId,
+        device_id: OwnedDeviceId,
+        room_id: Option<OwnedRoomId>,
+        endpoint: String,
+        txn_id: String,
+    }
 }
 key! {
     /// A receipt. `kind` is 0 for public, 1 for private; `thread` is empty for an unthreaded one.

@@ -367,6 +367,8 @@ records! {
         state_key: Option<String>,
         /// JSON, as the client sent it.
         content: String,
+        /// The endpoint that scheduled it: a transaction id counts within it.
+        endpoint: String,
         txn_id: Option<String>,
         delay_ms: u64,
         /// When it was scheduled, or last restarted.

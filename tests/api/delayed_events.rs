@@ -151,6 +151,35 @@ async fn a_redaction_can_wait_and_a_transaction_counts_once() {
 }
 
 #[tokio::test]
+async fn a_transaction_counts_within_the_path_by_which_an_event_is_delayed() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let [room, other] = [anna.create_room(json!({})).await, anna.create_room(json!({})).await];
+    let by_send = async |room: &str, kind: &str| {
+        let path = format!("/v3/rooms/{room}/send/{kind}/tx?org.matrix.msc4140.delay={HOUR}");
+        anna.put(&path, json!({})).await
+    };
+    let by_delay = async |room: &str, kind: &str| {
+        let path = format!("{BELOW}/rooms/{room}/delayed_event/{kind}/tx");
+        anna.put(&path, json!({ "delay": HOUR, "content": {} })).await
+    };
+    let mut made = Vec::new();
+    for _ in 0..2 {
+        for (room, kind) in [(&room, "org.example.a"), (&room, "org.example.b"), (&other, "org.example.a")] {
+            made.push(text(&by_send(room, kind).await.ok()["delay_id"]));
+            made.push(text(&by_delay(room, kind).await.ok()["delay_id"]));
+        }
+    }
+    assert_eq!(made[..6], made[6..], "the same path again");
+    made.sort();
+    made.dedup();
+    assert_eq!(made.len(), 6, "six paths");
+    // What is sent at once is another request than what is sent later.
+    let sent = anna.put(&format!("/v3/rooms/{room}/send/org.example.a/tx"), json!({})).await.ok();
+    assert!(sent["event_id"].is_string(), "{sent}");
+}
+
+#[tokio::test]
 async fn delayed_events_are_their_users_and_their_platforms() {
     let network = Network::open().await;
     let anna = network.register(INSTAGRAM, "anna").await;

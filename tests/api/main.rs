@@ -36,4 +36,5 @@ mod sliding_sync;
 mod spaces;
 mod thread_subscriptions;
 mod to_device;
+mod transactions;
 mod upgrades;

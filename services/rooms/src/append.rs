@@ -66,10 +66,13 @@ const STRIPPED_TYPES: [StateEventType; 9] = [
     StateEventType::SpaceParent,
 ];
 
-/// A request that must have its effect once only: the device, and the id that it gave.
+/// A request that must have its effect once only: the device, the path without its room, and the id that it gave.
+/// <https://spec.matrix.org/v1.19/client-server-api/#transaction-identifiers>
 #[derive(Clone, Debug)]
 pub(crate) struct Transaction {
     pub(crate) device_id: OwnedDeviceId,
+    /// The endpoint with what else stands in its path: the event type, or the event that is redacted.
+    pub(crate) endpoint: String,
     pub(crate) txn_id: String,
 }
 
@@ -106,7 +109,7 @@ pub(crate) struct Append {
     members_changed: bool,
     /// The rules on encryption that hold, as staged.
     pub(crate) present: Arc<RulesPresent>,
-    transactions: Vec<((OwnedUserId, OwnedDeviceId, String), OwnedEventId)>,
+    transactions: Vec<(TransactionKey, OwnedEventId)>,
     threads: HashMap<OwnedEventId, ThreadRecord>,
     /// What changes of the room with what is staged.
     changing: Vec<Changing>,
@@ -225,12 +228,11 @@ impl Append {
         user_id: &OwnedUserId,
         transaction: &Transaction,
     ) -> Result<Option<OwnedEventId>> {
-        let queued = (user_id.clone(), transaction.device_id.clone(), transaction.txn_id.clone());
-        if let Some(event_id) = self.writer.transactions.get(&queued) {
+        let key = self.transaction_key(user_id, transaction);
+        if let Some(event_id) = self.writer.transactions.get(&key) {
             self.settle().await?;
             return Ok(Some(event_id.clone()));
         }
-        let key = self.transaction_key(user_id, transaction);
         Ok(self.rooms.store().get::<Transactions>(&key).await?.and_then(|done| done.event_id))
     }
 
@@ -238,7 +240,8 @@ impl Append {
         TransactionKey {
             user_id: user_id.clone(),
             device_id: transaction.device_id.clone(),
-            scope: self.room.id.to_string(),
+            room_id: Some(self.room.id.clone()),
+            endpoint: transaction.endpoint.clone(),
             txn_id: transaction.txn_id.clone(),
         }
     }
@@ -407,8 +410,7 @@ impl Append {
             let ts = self.now.get().into();
             let done = TransactionRecord { event_id: Some(pdu.event_id.clone()), ts };
             self.writes.put::<Transactions>(&key, &done);
-            let queued = (pdu.sender.clone(), transaction.device_id, transaction.txn_id);
-            self.transactions.push((queued, pdu.event_id.clone()));
+            self.transactions.push((key, pdu.event_id.clone()));
         }
         let states = (state_before, state_after);
         self.put_event(pdu.clone(), json, seq, states, (0, sent_by)).await?;
@@ -903,7 +905,7 @@ struct Queued {
     room: Arc<Room>,
     staged: Vec<Arc<TimelineEvent>>,
     redacted: Vec<Arc<TimelineEvent>>,
-    transactions: Vec<(OwnedUserId, OwnedDeviceId, String)>,
+    transactions: Vec<TransactionKey>,
     threads: HashMap<OwnedEventId, ThreadRecord>,
     _changing: Vec<Changing>,
 }

@@ -12,14 +12,11 @@ use std::{
 use linkspan_domain::{PowerLevels, RulesPresent, SharedPdu, StateKey as StateEntryKey, versions};
 use linkspan_storage::{
     Range, StorageError,
-    catalogue::{Members, RoomHeads, RoomKey, Rooms as RoomsTable},
+    catalogue::{Members, RoomHeads, RoomKey, Rooms as RoomsTable, TransactionKey},
     records::{RoomHeadRecord, RoomRecord, ThreadRecord},
 };
 use parking_lot::{Mutex, RwLock};
-use ruma::{
-    OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId,
-    room_version_rules::RoomVersionRules,
-};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId, room_version_rules::RoomVersionRules};
 
 use crate::{Result, Rooms, RoomsError, permits::Permits, unchanged::RoomUnchanged};
 
@@ -58,7 +55,7 @@ pub(crate) struct Writer {
     /// Entries of the current state that were read or changed; None is absent. Never ahead of `head`.
     pub(crate) state: HashMap<StateEntryKey, Option<SharedPdu>>,
     /// Transactions that may not be on disk yet.
-    pub(crate) transactions: HashMap<(OwnedUserId, OwnedDeviceId, String), OwnedEventId>,
+    pub(crate) transactions: HashMap<TransactionKey, OwnedEventId>,
     /// Threads that may not be on disk as they are here.
     pub(crate) threads: HashMap<OwnedEventId, ThreadRecord>,
     /// The rules on encryption that hold; loaded when first needed.

@@ -48,7 +48,7 @@ impl Rooms {
         txn_id: &str,
         now_ts: u64,
     ) -> Result<OwnedEventId> {
-        let transaction = Some(transaction(device_id, txn_id)?);
+        let transaction = Some(transaction(device_id, format!("send/{event_type}"), txn_id)?);
         let also = Also::nothing();
         self.send_message_and(sender, room_id, event_type, content, transaction, also, now_ts).await
     }
@@ -104,7 +104,7 @@ impl Rooms {
             content,
             redacts: Some(event_id.clone()),
         };
-        let transaction = Some(transaction(device_id, txn_id)?);
+        let transaction = Some(transaction(device_id, format!("redact/{event_id}"), txn_id)?);
         self.send(sender, room_id, draft, transaction, Also::nothing(), now_ts).await
     }
 
@@ -298,9 +298,9 @@ impl Rooms {
     }
 }
 
-fn transaction(device_id: &OwnedDeviceId, txn_id: &str) -> Result<Transaction> {
+fn transaction(device_id: &OwnedDeviceId, endpoint: String, txn_id: &str) -> Result<Transaction> {
     if txn_id.len() > MAX_TXN_ID_BYTES {
         return Err(RoomsError::TooLarge("the transaction id has more than 255 bytes".into()));
     }
-    Ok(Transaction { device_id: device_id.clone(), txn_id: txn_id.to_owned() })
+    Ok(Transaction { device_id: device_id.clone(), endpoint, txn_id: txn_id.to_owned() })
 }

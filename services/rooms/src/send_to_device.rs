@@ -67,7 +67,8 @@ impl Rooms {
         let transaction = TransactionKey {
             user_id: sender.clone(),
             device_id: device_id.clone(),
-            scope: format!("to-device/{event_type}"),
+            room_id: None,
+            endpoint: format!("sendToDevice/{event_type}"),
             txn_id: txn_id.to_owned(),
         };
         if self.store().contains::<Transactions>(&transaction).await? {

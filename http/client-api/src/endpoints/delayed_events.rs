@@ -60,6 +60,7 @@ pub(crate) async fn delay_message(app: App, caller: User, request: Request) -> R
         state_key: None,
         content: request.body.json().get().to_owned(),
         delay_ms,
+        endpoint: "send",
         txn_id: Some(request.txn_id.to_string()),
     };
     schedule(&app, &caller, event).await
@@ -73,6 +74,7 @@ pub(crate) async fn delay_state(app: App, caller: User, request: Request) -> Res
         state_key: Some(request.state_key),
         content: request.body.json().get().to_owned(),
         delay_ms,
+        endpoint: "state",
         txn_id: None,
     };
     schedule(&app, &caller, event).await
@@ -89,6 +91,7 @@ pub(crate) async fn schedule_event(
         state_key: request.state_key,
         content: request.content.json().get().to_owned(),
         delay_ms: u64::try_from(request.delay.as_millis()).unwrap_or(u64::MAX),
+        endpoint: "delayed_event",
         txn_id: Some(request.txn_id.to_string()),
     };
     let delay_id = app.rooms.schedule_event(&caller.user_id, &caller.device_id, event, now_ts()).await?;

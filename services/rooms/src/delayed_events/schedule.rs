@@ -33,7 +33,9 @@ pub struct NewDelayedEvent {
     pub content: String,
     /// After so long, in milliseconds.
     pub delay_ms: u64,
-    /// The same one of the same device means the same delayed event.
+    /// The endpoint that schedules it, as it is named in its path.
+    pub endpoint: &'static str,
+    /// The same one of the same device means the same delayed event, for one path: endpoint, room and type.
     pub txn_id: Option<String>,
 }
 
@@ -54,7 +56,9 @@ impl Rooms {
             let same = |known: &&DelayedEvent| {
                 known.record.txn_id.as_ref() == Some(txn_id)
                     && known.record.device_id == *device_id
+                    && known.record.endpoint == event.endpoint
                     && known.record.room_id == event.room_id
+                    && known.record.event_type == event.event_type
             };
             if let Some(known) = known.iter().find(same) {
                 return Ok(known.delay_id.clone());
@@ -77,6 +81,7 @@ impl Rooms {
             event_type: event.event_type,
             state_key: event.state_key,
             content: event.content,
+            endpoint: event.endpoint.to_owned(),
             txn_id: event.txn_id,
             delay_ms: event.delay_ms,
             running_since_ts: now_ts,

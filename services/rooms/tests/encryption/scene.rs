@@ -194,6 +194,7 @@ impl Scene {
             state_key: state_key.map(str::to_owned),
             content: content.to_string(),
             delay_ms: 1_000_000,
+            endpoint: "delayed_event",
             txn_id: Some(format!("t{}", self.count)),
         };
         let (rooms, sender) = (&self.world.rooms, user(sender));
