@@ -16,6 +16,7 @@ mod events;
 mod filter;
 mod insert;
 mod invite_permission;
+mod member_changes;
 mod membership;
 mod paginate;
 mod permits;
@@ -58,6 +59,7 @@ pub use delayed_events::{
 pub use events::TimelineEvent;
 pub use filter::EventFilter;
 pub use insert::Inserted;
+pub use member_changes::MemberChanges;
 pub use membership::{Removal, is_present};
 pub use paginate::{Boundary, Context, MAX_RECURSION, Page, RelationQuery};
 pub use presence::QUIET;
