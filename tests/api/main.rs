@@ -3,6 +3,8 @@
 
 mod deactivation;
 mod delayed_events;
+mod depth;
+mod device_lists;
 mod directory;
 mod email;
 mod encryption_rules;
@@ -12,6 +14,7 @@ mod history;
 mod ignored;
 mod invite_permission;
 mod key_backup;
+mod key_uploads;
 mod keys;
 mod membership;
 mod moderation;
@@ -20,6 +23,7 @@ mod oauth;
 mod oauth_account;
 mod oauth_browser;
 mod olm;
+mod password_guesses;
 mod presence;
 mod previews;
 mod profile;
