@@ -101,6 +101,16 @@ async fn an_account_is_made_with_an_address_and_found_by_it() {
     let named = json!({ "type": "m.login.password", "password": PASSWORD,
         "identifier": { "type": "m.id.user", "user": "anna@example.org" } });
     assert_eq!(post(&network, INSTAGRAM, "/v3/login", named).await.ok()["user_id"], anna.user_id);
+    // So it was said before there were identifiers.
+    let deprecated = |medium: &str, address: &str| {
+        let body =
+            json!({ "type": "m.login.password", "password": PASSWORD, "medium": medium, "address": address });
+        post(&network, INSTAGRAM, "/v3/login", body)
+    };
+    assert_eq!(deprecated("email", "ANNA@example.org").await.ok()["user_id"], anna.user_id);
+    deprecated("email", "nobody@example.org").await.fails(403, "M_FORBIDDEN");
+    deprecated("email", "anna").await.fails(403, "M_FORBIDDEN");
+    deprecated("msisdn", "4912345678").await.fails(403, "M_FORBIDDEN");
     log_in(&network, INSTAGRAM, "anna@example.org", "a wrong one").await.fails(403, "M_FORBIDDEN");
     log_in(&network, INSTAGRAM, "nobody@example.org", PASSWORD).await.fails(403, "M_FORBIDDEN");
     log_in(&network, MESSENGER, "anna@example.org", PASSWORD).await.fails(403, "M_FORBIDDEN");

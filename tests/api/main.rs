@@ -24,6 +24,7 @@ mod presence;
 mod previews;
 mod profile;
 mod receipts;
+mod room_creation;
 mod rooms;
 mod search;
 mod sliding_connections;
