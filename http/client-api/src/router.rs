@@ -48,7 +48,7 @@ impl fmt::Debug for Api {
 }
 
 impl Api {
-    /// The API over the services; `others` has further paths.
+    /// The API over the services; `others` answers what is no path of the API.
     pub fn new(app: App, others: Router) -> Self {
         // An endpoint of several methods on one path is several rows of the table.
         let mut by_path: BTreeMap<&'static str, Vec<Endpoint>> = BTreeMap::new();
@@ -61,7 +61,7 @@ impl Api {
         for (path, endpoints) in by_path {
             paths.insert(path, endpoints).expect("no two paths of the table are in each other's way");
         }
-        Self { app, paths, others: others.fallback(unknown_path) }
+        Self { app, paths, others }
     }
 
     /// Answers a request. What is awaited is small: a connection holds it while its client waits for news.
@@ -90,7 +90,7 @@ impl Api {
         // What is asked for the head of is got, and hyper leaves the body out.
         let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
         let Some(endpoint) = found.value.iter().find(|endpoint| endpoint.method == *method) else {
-            return Begun::Answered(unknown_method().into_response());
+            return Begun::Answered(method_not_allowed().into_response());
         };
         let args = found.params.iter().map(|(_, arg)| arg.to_owned()).collect();
         request.extensions_mut().insert(PathArgs(args));
@@ -137,16 +137,27 @@ fn unknown_host() -> ApiError {
     ApiError::not_found("no platform is served under this host name")
 }
 
-async fn unknown_path(request: Request) -> Response {
-    if request.method() == Method::OPTIONS {
-        return with_headers(StatusCode::NO_CONTENT.into_response());
-    }
+/// The answer to a request for a path that does not exist.
+pub fn unknown_path(method: &Method) -> Response {
     let error = ApiError::new(StatusCode::NOT_FOUND, ErrorKind::Unrecognized, "no such endpoint");
-    with_headers(error.into_response())
+    unanswered(method, error)
 }
 
-fn unknown_method() -> ApiError {
+/// The answer to a request whose path exists, but not with this method.
+pub fn unknown_method(method: &Method) -> Response {
+    unanswered(method, method_not_allowed())
+}
+
+fn method_not_allowed() -> ApiError {
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, ErrorKind::Unrecognized, "no such method here")
+}
+
+fn unanswered(method: &Method, error: ApiError) -> Response {
+    let response = match *method {
+        Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
+        _ => error.into_response(),
+    };
+    with_headers(response)
 }
 
 /// Cross-origin access for web clients, on every response.

@@ -68,6 +68,15 @@ pub struct EmailRequest {
     pub page: String,
 }
 
+/// How far somebody has come who asked for a mail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmailProgress {
+    /// The session's id.
+    pub sid: String,
+    /// Whether the link in the mail was opened, and confirmed.
+    pub is_validated: bool,
+}
+
 /// An address that was validated, and the session in which.
 #[derive(Clone, Debug)]
 pub(crate) struct ValidatedEmail {
@@ -89,7 +98,7 @@ impl Accounts {
             return Err(AccountsError::NoEmail);
         }
         let address = check_address(&request.address)?;
-        let key = session_key(platform.server_name(), &request, &address);
+        let key = session_key(platform.server_name(), request.purpose, &address, &request.client_secret);
         let known = self.store.get::<EmailValidations>(&key).await?;
         let known = known.filter(|known| known.expires_ts > now_ts);
         if known
@@ -120,9 +129,25 @@ impl Accounts {
             })
             .await?;
         let link = token.map(|token| format!("{}?sid={}&token={token}", request.page, key.name));
-        let mail = write_mail(&platform.settings.name, request.purpose, address, link.as_deref());
+        let mail = write_mail(&platform.settings.display_name(), request.purpose, address, link.as_deref());
         self.send_mail(platform.server_name(), mail)?;
         Ok(key.name)
+    }
+
+    /// How far the session of this request has come; None: nobody has asked with this secret, or it has expired.
+    pub async fn email_progress(
+        &self,
+        platform: &OwnedServerName,
+        purpose: EmailPurpose,
+        address: &str,
+        client_secret: &str,
+        now_ts: u64,
+    ) -> Result<Option<EmailProgress>, AccountsError> {
+        let Ok(address) = check_address(address) else { return Ok(None) };
+        let key = session_key(platform, purpose, &address, client_secret);
+        let record = self.store.get::<EmailValidations>(&key).await?;
+        let record = record.filter(|record| record.expires_ts > now_ts);
+        Ok(record.map(|record| EmailProgress { sid: key.name, is_validated: record.validated_ts.is_some() }))
     }
 
     /// Takes the token of a mail; gives where to go on. Again is the same.
@@ -216,9 +241,14 @@ impl Accounts {
 }
 
 /// The same request has the same session.
-fn session_key(platform: &OwnedServerName, request: &EmailRequest, address: &str) -> PlatformKey {
+fn session_key(
+    platform: &OwnedServerName,
+    purpose: EmailPurpose,
+    address: &str,
+    client_secret: &str,
+) -> PlatformKey {
     let mut hash = Sha256::new();
-    for part in [request.purpose.name(), address, &request.client_secret] {
+    for part in [purpose.name(), address, client_secret] {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
@@ -232,35 +262,45 @@ fn is_web_link(link: &str) -> bool {
 
 /// `link` is None if there is nothing to confirm.
 fn write_mail(platform: &str, purpose: EmailPurpose, to: String, link: Option<&str>) -> Mail {
-    let ignore = "If it was not you who asked for this, do nothing: without the link nothing happens.";
     let (subject, text) = match (purpose, link) {
         (EmailPurpose::Register, Some(link)) => (
-            format!("Your new account on {platform}"),
-            format!("To make an account on {platform} with this address, open\n\n{link}\n\n{ignore}\n"),
+            format!("Confirm your e-mail address for {platform}"),
+            format!(
+                "Hello,\n\nto finish signing up for {platform}, please confirm your e-mail address:\n\n{link}\n\n\
+                 The link works for one hour. If you did not sign up for {platform}, you can ignore this e-mail.\n"
+            ),
         ),
         (EmailPurpose::Add, Some(link)) => (
-            format!("Your address on {platform}"),
-            format!("To add this address to your account on {platform}, open\n\n{link}\n\n{ignore}\n"),
+            format!("Confirm your e-mail address for {platform}"),
+            format!(
+                "Hello,\n\nto add this e-mail address to your account on {platform}, please confirm it:\n\n\
+                 {link}\n\n\
+                 The link works for one hour. If you did not ask for this, you can ignore this e-mail.\n"
+            ),
         ),
         (EmailPurpose::ResetPassword, Some(link)) => (
-            format!("A new password on {platform}"),
+            format!("Reset your password for {platform}"),
             format!(
-                "Somebody wants to set a new password for your account on {platform}. Only if that is you, \
-                 open\n\n{link}\n\n{ignore}\n"
+                "Hello,\n\nsomebody asked to reset the password of your account on {platform}. If it was you, \
+                 choose a new one here:\n\n{link}\n\n\
+                 The link works for one hour. If it was not you, you can ignore this e-mail: your password stays \
+                 as it is.\n"
             ),
         ),
         (EmailPurpose::ResetPassword, None) => (
-            format!("There is no account with this address on {platform}"),
+            format!("No account on {platform} has this e-mail address"),
             format!(
-                "Somebody wanted to set a new password on {platform}, but no account there has this \
-                 address. If that was you, try another address.\n"
+                "Hello,\n\nsomebody asked to reset a password on {platform}, but no account there has this e-mail \
+                 address. If it was you, try another address that you may have signed up with. If it was not \
+                 you, you can ignore this e-mail.\n"
             ),
         ),
         (EmailPurpose::Register | EmailPurpose::Add, None) => (
-            format!("This address is in use on {platform}"),
+            format!("This e-mail address is already in use on {platform}"),
             format!(
-                "Somebody wanted to use this address for an account on {platform}, but an account there \
-                 has it already. If that was you, log in to it; you can set a new password.\n"
+                "Hello,\n\nsomebody wanted to use this e-mail address on {platform}, but it already belongs to an \
+                 account there. If it was you, log in to that account; if you have forgotten its password, you \
+                 can reset it. If it was not you, you can ignore this e-mail.\n"
             ),
         ),
     };

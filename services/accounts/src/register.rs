@@ -179,12 +179,17 @@ impl Accounts {
 
 /// What has to be proved, and what may be, where mails are sent.
 impl Accounts {
+    /// Whether everybody who registers on a platform confirms an e-mail address.
+    pub fn registration_needs_email(&self, platform: &Platform) -> bool {
+        self.sends_mails(platform) && needs_email(platform)
+    }
+
     fn registration_flows(
         &self,
         platform: &Platform,
     ) -> Result<&'static [&'static [AuthType]], AccountsError> {
         let with_email = self.sends_mails(platform);
-        let must = platform.settings.verify && platform.settings.identity == Identity::Account;
+        let must = needs_email(platform);
         match (platform.settings.registration, with_email, must) {
             (Policy::Closed, ..) => Err(AccountsError::Forbidden("registration is closed here")),
             (Policy::Open, false, _) => Ok(&[&[AuthType::Dummy]]),
@@ -199,7 +204,12 @@ impl Accounts {
     }
 }
 
-/// Where people are known by phone number and prove it, names are generated.
-fn takes_names(platform: &Platform) -> bool {
+fn needs_email(platform: &Platform) -> bool {
+    platform.settings.verify && platform.settings.identity == Identity::Account
+}
+
+/// Whether who registers on a platform chooses a user name. Where people are known by phone number and prove it, names
+/// are generated.
+pub fn takes_names(platform: &Platform) -> bool {
     platform.settings.identity != Identity::Phone || !platform.settings.verify
 }

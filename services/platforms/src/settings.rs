@@ -125,6 +125,14 @@ pub struct Settings {
     pub limits: Limits,
 }
 
+impl Settings {
+    /// The platform's name as people read it.
+    pub fn display_name(&self) -> String {
+        let mut characters = self.name.chars();
+        characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
+    }
+}
+
 /// `[email]`, for all platforms, or `[platform.email]`: how mails are sent.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
