@@ -17,6 +17,13 @@ fn edit(body: &str, parent: &str) -> Value {
     content
 }
 
+/// A public room of this version, made by the first of them, with both in it.
+async fn room_of_both(creator: &Client, other: &Client, version: &str) -> String {
+    let room = creator.create_room(json!({ "preset": "public_chat", "room_version": version })).await;
+    other.join(&room).await.ok();
+    room
+}
+
 async fn reply(who: &Client, room: &str, root: &str, body: &str) -> String {
     who.send(room, "m.room.message", related(body, "m.thread", root)).await
 }
@@ -166,9 +173,7 @@ async fn who_has_taken_back_the_only_reply_takes_no_part() {
     let anna = network.register(INSTAGRAM, "anna").await;
     let ben = network.register(MESSENGER, "ben").await;
     for version in ["6", "11", "12"] {
-        let words = json!({ "preset": "public_chat", "room_version": version });
-        let room = anna.create_room(words).await;
-        ben.join(&room).await.ok();
+        let room = room_of_both(&anna, &ben, version).await;
         let root = anna.say(&room, "root").await;
         reply(&anna, &room, &root, "hers").await;
         let first = reply(&ben, &room, &root, "first").await;
@@ -196,9 +201,7 @@ async fn what_relates_to_another_event_roots_no_thread() {
     let anna = network.register(INSTAGRAM, "anna").await;
     let ben = network.register(MESSENGER, "ben").await;
     for version in ["6", "12"] {
-        let words = json!({ "preset": "public_chat", "room_version": version });
-        let room = anna.create_room(words).await;
-        ben.join(&room).await.ok();
+        let room = room_of_both(&anna, &ben, version).await;
         let root = anna.say(&room, "root").await;
         let reaction =
             json!({ "m.relates_to": { "rel_type": "m.annotation", "event_id": root, "key": "⛴" } });
@@ -232,9 +235,7 @@ async fn only_valid_edits_are_bundled() {
     let anna = network.register(INSTAGRAM, "anna").await;
     let ben = network.register(MESSENGER, "ben").await;
     for version in ["6", "12"] {
-        let words = json!({ "preset": "public_chat", "room_version": version });
-        let room = anna.create_room(words).await;
-        ben.join(&room).await.ok();
+        let room = room_of_both(&anna, &ben, version).await;
         let event = anna.say(&room, "before").await;
         let first = anna.send(&room, "m.room.message", edit("after", &event)).await;
         // Without `m.new_content`, by somebody else, of another type.
