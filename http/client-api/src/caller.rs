@@ -3,10 +3,13 @@
 use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, request::Parts};
-use linkspan_accounts::AccountsError;
+use linkspan_accounts::{AccountsError, Attempt};
 use linkspan_platforms::{Platform, RateClass};
 use linkspan_rooms::Reader;
-use ruma::{OwnedDeviceId, OwnedUserId, api::error::ErrorKind};
+use ruma::{
+    OwnedDeviceId, OwnedUserId,
+    api::{client::uiaa::AuthData, error::ErrorKind},
+};
 
 use crate::{App, app::now_ts, endpoint::Access, error::ApiError, router::ClientAddress};
 
@@ -72,6 +75,7 @@ pub(crate) struct User {
     pub(crate) admin: bool,
     /// The session is one of the OAuth 2.0 API.
     pub(crate) oauth: bool,
+    pub(crate) address: IpAddr,
 }
 
 impl User {
@@ -95,6 +99,11 @@ impl User {
             ErrorKind::Unrecognized,
             "this session began by OAuth 2.0: use the platform's page for accounts",
         ))
+    }
+
+    /// What the caller gives to prove who it is.
+    pub(crate) fn attempt<'a>(&'a self, auth: Option<&'a AuthData>) -> Attempt<'a> {
+        Attempt { auth, platform: &self.platform, address: self.address }
     }
 
     /// For whom events are rendered, in answers that are not a sync's.
@@ -134,6 +143,7 @@ impl Caller for AnySession {
             device_id: session.device_id,
             admin: session.admin,
             oauth: session.oauth,
+            address: head.address(),
         };
         Ok(Self { user, locked: session.locked })
     }

@@ -13,8 +13,8 @@ use ruma::{
 };
 
 use crate::{
-    Accounts, AccountsError, Approval, EmailPurpose, PasswordStamp, email_validation::ValidatedEmail,
-    password::WRONG, token::new_token,
+    Accounts, AccountsError, Approval, Attempt, EmailPurpose, PasswordStamp,
+    email_validation::ValidatedEmail, password::WRONG, token::new_token,
 };
 
 /// How long a session lasts, in milliseconds.
@@ -106,13 +106,17 @@ impl Accounts {
         Err(AccountsError::Interactive(Box::new(info)))
     }
 
-    /// As above, for a user who proves the password.
+    /// As above, for a user who proves the password: how often that may be tried is limited.
     pub async fn prove_password(
         &self,
         purpose: &Purpose,
-        auth: Option<&AuthData>,
+        attempt: Attempt<'_>,
         now_ts: u64,
     ) -> Result<PasswordStamp, AccountsError> {
+        let auth = attempt.auth;
+        if let (Some(AuthData::Password(_)), Some(user_id)) = (auth, &purpose.user_id) {
+            attempt.count(user_id)?;
+        }
         let proof = self.authenticate_interactively(purpose, PASSWORD_FLOWS, auth, now_ts).await?;
         proof.password_stamp.ok_or(WRONG)
     }

@@ -15,6 +15,7 @@ use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId};
 
 use crate::{
     Accounts, AccountsError,
+    attempts::{count_of_stranger, count_of_user},
     email_addresses::check_address,
     password::{PasswordStamp, ProvedUser, WRONG},
     token::{TokenHash, hash_token, new_token, random_text},
@@ -89,7 +90,19 @@ impl Accounts {
         credentials: Credentials,
     ) -> Result<ProvedUser, AccountsError> {
         let user_id = self.find_user(platform.server_name(), &credentials.user).await?;
+        count_of_stranger(platform, user_id.as_ref(), &credentials.user)?;
         self.check_credentials(user_id, credentials.password).await
+    }
+
+    /// Refuses unless it is the password of a user who is logged in in a browser; its stamp.
+    pub async fn check_own_password(
+        &self,
+        platform: &Platform,
+        user_id: &OwnedUserId,
+        password: String,
+    ) -> Result<PasswordStamp, AccountsError> {
+        count_of_user(platform, user_id)?;
+        Ok(self.check_credentials(Some(user_id.clone()), password).await?.password_stamp)
     }
 
     /// The user of a platform whom a name means: a localpart, a whole user id, or an e-mail address.

@@ -13,7 +13,7 @@ pub enum RateClass {
     Free,
     /// Sending to a room.
     Message,
-    /// Logging in, and proving a password otherwise. By address.
+    /// Logging in, and proving a password otherwise. By address, and by account.
     Login,
     /// Registering. By address.
     Registration,
@@ -72,7 +72,7 @@ impl RateLimiter {
         Self { classes: classes.unwrap_or_default() }
     }
 
-    /// Counts an action of `who` (a user id, or a client's address), or refuses it.
+    /// Counts an action of `who` (a user id, a client's address, an account that is aimed at), or refuses it.
     pub fn check(&self, class: RateClass, who: &str) -> Result<(), Limited> {
         let Some(limiter) = self.classes.get(&class) else { return Ok(()) };
         limiter.check_key(&who.to_owned()).map_err(|refusal| Limited {

@@ -1,0 +1,302 @@
+//! What becomes of keys as they are uploaded: when two are the same, which signatures stay, how what is malformed is
+//! refused.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    key_backup::begin,
+    keys::{DEHYDRATED, dehydrated, proof},
+    network::{Client, INSTAGRAM, MESSENGER, Network},
+    olm::{Identity, OlmDevice, signed},
+};
+
+/// The same keys, written in other ways: other order, blanks, a further signature, words of others.
+fn other_ways(owner: &Client, keys: &Value) -> Vec<String> {
+    let of = |change: &dyn Fn(&mut Value)| {
+        let mut keys = keys.clone();
+        keys.as_object_mut().expect("keys").values_mut().for_each(change);
+        keys
+    };
+    let user_id = owner.user_id.clone();
+    let further = of(&|key| key["signatures"][&user_id]["ed25519:OTHER"] = json!("c2lnbmF0dXJl"));
+    let of_another = of(&|key| key["signatures"]["@x:x.localhost"] = json!({ "ed25519:X": "c2lnbmF0dXJl" }));
+    let unsigned = of(&|key| key["unsigned"] = json!({ "age": 7 }));
+    let backwards = keys.as_object().expect("keys").iter().map(|(id, key)| {
+        let fields = key.as_object().expect("an object").iter().rev();
+        let fields: Vec<_> = fields.map(|(name, value)| format!("{name:?} :\n {value}")).collect();
+        format!("{id:?}: {{ {} }}", fields.join(" , "))
+    });
+    let backwards = format!("{{ {} }}", backwards.collect::<Vec<_>>().join(","));
+    vec![backwards, further.to_string(), of_another.to_string(), unsigned.to_string()]
+}
+
+async fn upload_raw(network: &Network, who: &Client, field: &str, keys: &str) -> Value {
+    let body = format!("{{\"{field}\": {keys}}}");
+    network.call_with(INSTAGRAM, Some(&who.token), Method::POST, "/v3/keys/upload", body).await.ok()
+}
+
+async fn claim(by: &Client, of: &Client) -> Value {
+    let wanted = json!({ "one_time_keys": { &of.user_id: { &of.device_id: "signed_curve25519" } } });
+    by.post("/v3/keys/claim", wanted).await.ok()["one_time_keys"][&of.user_id][&of.device_id].clone()
+}
+
+#[tokio::test]
+async fn a_one_time_key_is_the_same_however_it_is_written() {
+    let network = Network::open().await;
+    let (anna, ben) = (network.register(INSTAGRAM, "anna").await, network.register(MESSENGER, "ben").await);
+    let mut device = OlmDevice::new(&anna);
+    anna.post("/v3/keys/upload", json!({ "device_keys": device.device_keys() })).await.ok();
+    let keys = device.one_time_keys(1);
+    anna.post("/v3/keys/upload", json!({ "one_time_keys": keys })).await.ok();
+    let ways = other_ways(&anna, &keys);
+    for way in &ways {
+        let counts = upload_raw(&network, &anna, "one_time_keys", way).await;
+        assert_eq!(counts["one_time_key_counts"]["signed_curve25519"], 1, "{way}");
+    }
+    assert_eq!(claim(&ben, &anna).await, keys, "as it was uploaded first");
+    for way in &ways {
+        let counts = upload_raw(&network, &anna, "one_time_keys", way).await;
+        assert_eq!(counts["one_time_key_counts"]["signed_curve25519"], 0, "it was given out: {way}");
+    }
+    // Another key is another key.
+    let mut other = keys.clone();
+    let fresh = device.one_time_keys(1);
+    let fresh = fresh.as_object().expect("keys").values().next().expect("a key");
+    other.as_object_mut().expect("keys").values_mut().for_each(|key| *key = fresh.clone());
+    anna.post("/v3/keys/upload", json!({ "one_time_keys": other })).await.fails(400, "M_INVALID_PARAM");
+}
+
+#[tokio::test]
+async fn a_used_fallback_key_stays_used_however_it_is_written() {
+    let network = Network::open().await;
+    let (anna, ben) = (network.register(INSTAGRAM, "anna").await, network.register(MESSENGER, "ben").await);
+    let mut device = OlmDevice::new(&anna);
+    let unused =
+        async || anna.get("/v3/sync?timeout=0").await.ok()["device_unused_fallback_key_types"].clone();
+    anna.post("/v3/keys/upload", json!({ "device_keys": device.device_keys() })).await.ok();
+    let (first, second) = (device.fallback_key(), device.fallback_key());
+    for key in [&first, &second] {
+        anna.post("/v3/keys/upload", json!({ "fallback_keys": key })).await.ok();
+        assert_eq!(unused().await, json!(["signed_curve25519"]));
+        assert_eq!(claim(&ben, &anna).await, *key);
+        assert_eq!(unused().await, json!([]));
+        for way in other_ways(&anna, key) {
+            upload_raw(&network, &anna, "fallback_keys", &way).await;
+            assert_eq!(unused().await, json!([]), "{way}");
+        }
+    }
+    for way in other_ways(&anna, &first) {
+        upload_raw(&network, &anna, "fallback_keys", &way).await;
+        assert_eq!((unused().await, claim(&ben, &anna).await), (json!([]), second.clone()), "{way}");
+    }
+}
+
+/// The object with signatures that the server cannot check: of an algorithm and of a key that it does not know.
+fn with_strange_signatures(mut object: Value, owner: &Client) -> Value {
+    object["signatures"][&owner.user_id]["org.example.pq:KEY"] = json!("any text");
+    object["signatures"][&owner.user_id]["ed25519:UNKNOWN"] = json!("c2lnbmF0dXJl");
+    object
+}
+
+async fn queried(by: &Client, of: &Client) -> Value {
+    by.post("/v3/keys/query", json!({ "device_keys": { &of.user_id: [] } })).await.ok()
+}
+
+#[tokio::test]
+async fn no_signature_is_stripped_of_an_identity() {
+    let network = Network::open().await;
+    let (anna, ben) = (network.register(INSTAGRAM, "anna").await, network.register(MESSENGER, "ben").await);
+    let (identity, device) = (Identity::new(&anna), OlmDevice::new(&anna));
+    anna.post("/v3/keys/upload", json!({ "device_keys": device.device_keys() })).await.ok();
+    let mut body = identity.upload();
+    for name in ["master_key", "self_signing_key", "user_signing_key"] {
+        let by_itself = match name {
+            "master_key" => &identity.master,
+            "self_signing_key" => &identity.self_signing,
+            _ => &identity.user_signing,
+        };
+        let key = signed(body[name].clone(), &anna.user_id, by_itself);
+        body[name] = with_strange_signatures(device.sign(key), &anna);
+    }
+    anna.post("/v3/keys/device_signing/upload", body.clone()).await.ok();
+    let master = &body["master_key"]["signatures"][&anna.user_id];
+    assert_eq!(master.as_object().map(serde_json::Map::len), Some(4), "{master}");
+    let check = async || {
+        for who in [&anna, &ben] {
+            let found = queried(who, &anna).await;
+            assert_eq!(found["master_keys"][&anna.user_id], body["master_key"]);
+            assert_eq!(found["self_signing_keys"][&anna.user_id], body["self_signing_key"]);
+        }
+        assert_eq!(queried(&anna, &anna).await["user_signing_keys"][&anna.user_id], body["user_signing_key"]);
+    };
+    check().await;
+
+    // The same again with fewer takes none away, and is nobody's business.
+    anna.post("/v3/keys/device_signing/upload", identity.upload()).await.ok();
+    check().await;
+    // Keys of others are verified as before.
+    let mut forged = Identity::new(&anna).upload();
+    forged["master_key"] = body["master_key"].clone();
+    let asked = anna.post("/v3/keys/device_signing/upload", forged.clone()).await;
+    forged["auth"] = proof(&anna, &asked.json);
+    anna.post("/v3/keys/device_signing/upload", forged).await.fails(400, "M_INVALID_SIGNATURE");
+    check().await;
+}
+
+#[tokio::test]
+async fn no_signature_is_stripped_of_a_device() {
+    let network = Network::open().await;
+    let (anna, ben) = (network.register(INSTAGRAM, "anna").await, network.register(MESSENGER, "ben").await);
+    let device = OlmDevice::new(&anna);
+    let keys = with_strange_signatures(device.device_keys(), &anna);
+    for _ in 0..2 {
+        anna.post("/v3/keys/upload", json!({ "device_keys": keys })).await.ok();
+        assert_eq!(queried(&ben, &anna).await["device_keys"][&anna.user_id][&anna.device_id], keys);
+        anna.post("/v3/keys/upload", json!({ "device_keys": device.device_keys() })).await.ok();
+        assert_eq!(queried(&ben, &anna).await["device_keys"][&anna.user_id][&anna.device_id], keys);
+    }
+}
+
+#[tokio::test]
+async fn later_signatures_are_kept_as_they_come() {
+    let network = Network::open().await;
+    let (anna, ben) = (network.register(INSTAGRAM, "anna").await, network.register(MESSENGER, "ben").await);
+    let (identity, device) = (Identity::new(&anna), OlmDevice::new(&anna));
+    anna.post("/v3/keys/upload", json!({ "device_keys": device.device_keys() })).await.ok();
+    anna.post("/v3/keys/device_signing/upload", identity.upload()).await.ok();
+    let with_unknown_algorithm = |mut object: Value| {
+        object["signatures"][&anna.user_id]["org.example.pq:KEY"] = json!("any text");
+        object
+    };
+    let sign = async |target: &str, object: &Value| {
+        let body = json!({ &anna.user_id: { target: object } });
+        anna.post("/v3/keys/signatures/upload", body).await.ok()["failures"].clone()
+    };
+    let master = signed(identity.upload()["master_key"].clone(), &anna.user_id, &identity.master);
+    let master = with_unknown_algorithm(device.sign(master));
+    assert_eq!(sign(&identity.master_name(), &master).await, Value::Null);
+    let of_device = signed(device.device_keys(), &anna.user_id, &identity.self_signing);
+    let of_device = with_unknown_algorithm(of_device);
+    assert_eq!(sign(&anna.device_id, &of_device).await, Value::Null);
+    let found = queried(&ben, &anna).await;
+    assert_eq!(found["master_keys"][&anna.user_id], master);
+    assert_eq!(found["device_keys"][&anna.user_id][&anna.device_id], of_device);
+    // They are all known by now.
+    assert_eq!(sign(&identity.master_name(), &master).await, Value::Null);
+
+    // What can be checked is, and what cannot has a limit.
+    let mut wrong = identity.upload()["master_key"].clone();
+    let key_id = format!("ed25519:{}", identity.master_name());
+    wrong["signatures"][&anna.user_id][key_id] = of_device["signatures"][&anna.user_id]
+        [format!("ed25519:{}", identity.self_signing.public_key().to_base64())]
+    .clone();
+    let failures = sign(&identity.master_name(), &wrong).await;
+    assert_eq!(failures[&anna.user_id][identity.master_name()]["errcode"], "M_INVALID_SIGNATURE");
+    let mut many = identity.upload()["master_key"].clone();
+    for number in 0..100 {
+        many["signatures"][&anna.user_id][format!("org.example.pq:{number}")] = json!("any text");
+    }
+    let failures = sign(&identity.master_name(), &many).await;
+    assert_eq!(failures[&anna.user_id][identity.master_name()]["errcode"], "M_TOO_LARGE");
+    assert_eq!(queried(&ben, &anna).await["master_keys"][&anna.user_id], master);
+}
+
+/// Bodies that are JSON and not what the endpoint takes.
+fn malformed(anna: &Client, device: &OlmDevice, version: &str) -> Vec<(Method, String, Value)> {
+    let (put, post) = (Method::PUT, Method::POST);
+    let (user_id, device_id) = (&anna.user_id, &anna.device_id);
+    let without = |field: &str| {
+        let mut keys = device.device_keys();
+        keys.as_object_mut().expect("keys").remove(field);
+        device.sign(keys)
+    };
+    let identity = Identity::new(anna).upload();
+    let mut usage = identity["master_key"].clone();
+    usage["usage"] = json!("master");
+    let mut float = device.device_keys();
+    float["more"] = json!(1.5);
+    let one_time = |key: Value| json!({ "one_time_keys": { "signed_curve25519:AAAAAA": key } });
+    let backup = format!("/v3/room_keys/keys/!r:x.localhost/s?version={version}");
+    let upload = |body: Value| (post.clone(), "/v3/keys/upload".to_owned(), body);
+    let identify = |body: Value| (post.clone(), "/v3/keys/device_signing/upload".to_owned(), body);
+    let dream_with = |field: &str, value: Value| {
+        let mut body = dehydrated(anna, "DREAM");
+        body[field] = value;
+        body
+    };
+    let dehydrate = |body: Value| (put.clone(), DEHYDRATED.to_owned(), body);
+    vec![
+        upload(json!({ "device_keys": 1 })),
+        upload(json!({ "device_keys": [] })),
+        upload(json!({ "device_keys": "keys" })),
+        upload(json!({ "device_keys": {} })),
+        upload(json!({ "device_keys": float })),
+        upload(json!({ "device_keys": without("user_id") })),
+        upload(json!({ "device_keys": without("device_id") })),
+        upload(json!({ "device_keys": without("keys") })),
+        upload(json!({ "one_time_keys": 1 })),
+        upload(json!({ "one_time_keys": { "nocolon": {} } })),
+        upload(one_time(json!(1))),
+        upload(one_time(json!([]))),
+        upload(one_time(device.sign(json!({ "key": 1 })))),
+        upload(one_time(device.sign(json!({})))),
+        upload(json!({ "one_time_keys": { "curve25519:AAAAAA": 1 } })),
+        upload(json!({ "fallback_keys": [] })),
+        upload(json!({ "fallback_keys": { "signed_curve25519:AAAAAA": 1 } })),
+        identify(json!({ "master_key": 1 })),
+        identify(json!({ "master_key": {} })),
+        identify(json!({ "master_key": usage })),
+        identify(json!({ "master_key": { "user_id": user_id, "usage": ["master"], "keys": {} } })),
+        identify(
+            json!({ "master_key": { "user_id": user_id, "usage": ["master"], "keys": { "ed25519:a": "b" } } }),
+        ),
+        identify(json!({ "master_key": { "usage": ["master"], "keys": identity["master_key"]["keys"] } })),
+        (post.clone(), "/v3/keys/signatures/upload".into(), json!({ user_id: 1 })),
+        (post.clone(), "/v3/keys/signatures/upload".into(), json!({ "nobody": {} })),
+        (post.clone(), "/v3/keys/query".into(), json!({ "device_keys": 1 })),
+        (post.clone(), "/v3/keys/query".into(), json!({ "device_keys": { "nobody": [] } })),
+        (post.clone(), "/v3/keys/query".into(), json!({ "device_keys": { user_id: device_id } })),
+        (post.clone(), "/v3/keys/claim".into(), json!({ "one_time_keys": { user_id: { device_id: 1 } } })),
+        (post.clone(), "/v3/keys/claim".into(), json!({ "one_time_keys": [] })),
+        (post, "/v3/room_keys/version".into(), json!({ "algorithm": 1, "auth_data": {} })),
+        (
+            put.clone(),
+            format!("/v3/room_keys/version/{version}"),
+            json!({ "algorithm": "x", "auth_data": 1 }),
+        ),
+        (
+            put.clone(),
+            backup.clone(),
+            json!({ "first_message_index": "x", "forwarded_count": 0, "is_verified": true, "session_data": {} }),
+        ),
+        (
+            put.clone(),
+            backup,
+            json!({ "first_message_index": 0, "forwarded_count": 0, "is_verified": true, "session_data": 1 }),
+        ),
+        dehydrate(dream_with("device_id", json!(1))),
+        dehydrate(dream_with("device_data", json!(1))),
+        dehydrate(dream_with("device_keys", json!({}))),
+    ]
+}
+
+#[tokio::test]
+async fn what_is_malformed_is_bad_json_at_every_endpoint_for_keys() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let version = begin(&anna).await;
+    let device = OlmDevice::new(&anna);
+    for published in [false, true] {
+        for (method, path, body) in malformed(&anna, &device, &version) {
+            let text = body.to_string();
+            let answer = network.call_with(INSTAGRAM, Some(&anna.token), method, &path, text).await;
+            let got = (answer.status.as_u16(), answer.json["errcode"].as_str().unwrap_or_default());
+            assert_eq!(got, (400, "M_BAD_JSON"), "{path} {body} (keys: {published}): {}", answer.json);
+        }
+        anna.post("/v3/keys/upload", json!({ "device_keys": device.device_keys() })).await.ok();
+    }
+    // What is well formed and not the caller's is something else.
+    let other = OlmDevice::of("@other:instagram.localhost", &anna.device_id).device_keys();
+    anna.post("/v3/keys/upload", json!({ "device_keys": other })).await.fails(400, "M_INVALID_PARAM");
+}
