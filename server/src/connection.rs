@@ -16,8 +16,7 @@ use axum::{
 };
 use hyper::{
     Request, StatusCode,
-    body::Incoming,
-    header::{self, HeaderMap},
+    header::{self, HeaderMap, HeaderValue},
     server::conn::http1,
     service::service_fn,
 };
@@ -25,6 +24,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use linkspan_client_api::{Api, ClientAddress, ListenerPlatform};
 use linkspan_platforms::Platform;
 use tokio::{net::TcpStream, sync::watch};
+
+use crate::unread_body::{self, WatchedBody};
 
 /// How long the head of a request may take to arrive. The same clock runs while a connection is idle
 /// between two requests, so it must not be shorter than what clients and proxies keep connections for.
@@ -56,8 +57,8 @@ impl Server {
     fn answer(
         &self,
         peer: SocketAddr,
-        request: Request<Incoming>,
-    ) -> impl Future<Output = Result<Response, Infallible>> + use<> {
+        request: Request<WatchedBody>,
+    ) -> impl Future<Output = Response> + use<> {
         // Whoever stands before us may have believed another one: RFC 9112, section 3.2.
         let several_hosts = request.headers().get_all(header::HOST).iter().count() > 1;
         let answer = (!several_hosts).then(|| {
@@ -71,51 +72,65 @@ impl Server {
         });
         async move {
             match answer {
-                Some(answer) => Ok(answer.await),
-                None => Ok(StatusCode::BAD_REQUEST.into_response()),
+                Some(answer) => answer.await,
+                None => StatusCode::BAD_REQUEST.into_response(),
             }
         }
     }
 }
 
 async fn serve<F>(
-    stream: TcpStream,
+    mut stream: TcpStream,
     peer: SocketAddr,
     mut stopping: watch::Receiver<()>,
-    answer: impl Fn(Request<Incoming>) -> F,
+    answer: impl Fn(Request<WatchedBody>) -> F,
 ) where
-    F: Future<Output = Result<Response, Infallible>>,
+    F: Future<Output = Response>,
 {
     // Without it, small answers wait for the acknowledgement of earlier ones.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
-    let asked = AtomicBool::new(false);
+    let (asked, cut_off) = (AtomicBool::new(false), AtomicBool::new(false));
     let service = service_fn(|request| {
         asked.store(true, Ordering::Relaxed);
-        answer(request)
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        // Answers are mostly small: copying one costs less than telling the system of its pieces.
-        .writev(false)
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        _ = stopping.changed() => {
-            // hyper would wait for the first request.
-            if !asked.load(Ordering::Relaxed) {
-                return;
+        let (request, unread) = unread_body::watch(request);
+        let (answer, cut_off) = (answer(request), &cut_off);
+        async move {
+            let mut response = answer.await;
+            if !unread.read_rest().await {
+                cut_off.store(true, Ordering::Relaxed);
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            connection.as_mut().graceful_shutdown();
-            connection.await
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let ended = {
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            // Answers are mostly small: copying one costs less than telling the system of its pieces.
+            .writev(false)
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(HEAD_BYTES)
+            .serve_connection(TokioIo::new(&mut stream), service);
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            ended = connection.as_mut() => ended,
+            _ = stopping.changed() => {
+                // hyper would wait for the first request.
+                if !asked.load(Ordering::Relaxed) {
+                    return;
+                }
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%error, %peer, "a connection broke off");
+    }
+    if cut_off.load(Ordering::Relaxed) {
+        unread_body::linger(&mut stream).await;
     }
 }
 
@@ -176,6 +191,64 @@ mod tests {
         assert_eq!(address("127.0.0.1", &[], &[]), "127.0.0.1");
     }
 
+    /// What comes back for bytes on a connection on which every request is refused before its body is read.
+    async fn refused(bytes: &[u8]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let mut client =
+            TcpStream::connect(listener.local_addr().expect("it is bound")).await.expect("a client");
+        let (stream, peer) = listener.accept().await.expect("it is accepted");
+        let (_stop, stopping) = watch::channel(());
+        let served = serve(stream, peer, stopping, async |_| StatusCode::UNAUTHORIZED.into_response());
+        let asked = async {
+            client.write_all(bytes).await.expect("it is sent");
+            let mut answers = String::new();
+            client.read_to_string(&mut answers).await.expect("the connection ends well");
+            answers
+        };
+        tokio::join!(served, asked).1
+    }
+
+    fn post(body: &str) -> String {
+        format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    }
+
+    #[tokio::test]
+    async fn a_connection_outlives_requests_that_are_refused_unread() {
+        // More than one read takes.
+        let large = post(&"a".repeat(60 << 10));
+        let pieces = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+        let last = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        let answers = refused([&large, pieces, &post(""), &post("{}"), last].concat().as_bytes()).await;
+        assert_eq!(answers.matches("HTTP/1.1 401").count(), 5, "{answers}");
+        assert_eq!(answers.matches("connection: close").count(), 1, "{answers}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_cannot_go_on_says_so() {
+        let too_large = post(&"a".repeat(16 << 20));
+        let unasked = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
+        for request in [too_large.as_str(), unasked] {
+            let answers = refused(request.as_bytes()).await;
+            assert!(answers.starts_with("HTTP/1.1 401"), "{answers}");
+            assert!(answers.contains("connection: close"), "{answers}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_end_holds_up_no_answer() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let mut client =
+            TcpStream::connect(listener.local_addr().expect("it is bound")).await.expect("a client");
+        let (stream, peer) = listener.accept().await.expect("it is accepted");
+        let half = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n12";
+        client.write_all(half.as_bytes()).await.expect("it is sent");
+        let (_stop, stopping) = watch::channel(());
+        serve(stream, peer, stopping, async |_| StatusCode::UNAUTHORIZED.into_response()).await;
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.expect("it is over");
+        assert!(answer.starts_with("HTTP/1.1 401") && answer.contains("connection: close"), "{answer}");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_head_that_does_not_end_ends_the_connection() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
@@ -184,7 +257,7 @@ mod tests {
         let (stream, peer) = listener.accept().await.expect("it is accepted");
         client.write_all(b"GET / HTTP/1.1\r\nHo").await.expect("it is sent");
         let (_stop, stopping) = watch::channel(());
-        serve(stream, peer, stopping, async |_| Ok(Response::default())).await;
+        serve(stream, peer, stopping, async |_| Response::default()).await;
         let mut answer = Vec::new();
         client.read_to_end(&mut answer).await.expect("it is over");
         assert_eq!(answer, b"");

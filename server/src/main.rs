@@ -14,6 +14,7 @@ mod media;
 mod platform_commands;
 mod serve;
 mod services;
+mod unread_body;
 mod user_commands;
 
 use std::{

@@ -5,6 +5,7 @@ use linkspan_tests::{
     household::full_path,
     http1::{Connection, Request},
 };
+use serde_json::json;
 
 use crate::{Spoiler, problem};
 
@@ -127,6 +128,50 @@ fn requests_follow_each_other_on_a_connection() {
     let awaited = "POST /_matrix/client/v3/login HTTP/1.1\r\nHost: instagram.localhost\r\n\
                    Expect: 100-continue\r\nContent-Length: 2\r\n\r\n{}";
     assert_eq!(statuses(server, awaited.as_bytes(), 1), [400]);
+    spoiler.server.check_health();
+}
+
+#[test]
+fn a_connection_goes_on_after_requests_that_are_refused_unread() {
+    let mut spoiler = Spoiler::start();
+    let server = &spoiler.server;
+    let token = spoiler.household.anna.token.clone();
+    // More than one read takes.
+    let body = json!({ "msgtype": "m.text", "body": "a".repeat(60_000) }).to_string();
+    let message = full_path("/v3/rooms/!room/send/m.room.message/1");
+    let put = |token: Option<&str>| Request::new("PUT", &message).by(token).json(&body);
+    let cases = [
+        (INSTAGRAM, put(None), 401),
+        (INSTAGRAM, put(Some("made up")), 401),
+        (MESSENGER, put(Some(&token)), 401),
+        ("elsewhere.localhost", put(Some(&token)), 404),
+        (INSTAGRAM, Request::new("PUT", "/_matrix/nowhere").json(&body), 404),
+        (INSTAGRAM, Request::new("DELETE", &message).json(&body), 405),
+    ];
+    let mut connection = Connection::open(server.address());
+    for (host, request, status) in cases {
+        // As many clients do, first the head and then the body.
+        let bytes = request.to_bytes(host);
+        let (head, body) = bytes.split_at(bytes.len() - body.len());
+        connection.send(head);
+        connection.send(body);
+        let answer = connection.answer().expect("the connection is still there");
+        assert_eq!((answer.status, answer.header("connection")), (status, None), "{}", answer.text());
+    }
+    // Where the rest is too much, the client gets the answer and is told that the connection ends with it.
+    let upload = |token: &str| {
+        let mut request = Request::new("POST", full_path("/_matrix/media/v3/upload")).by(Some(token));
+        request.body = vec![0; 8 << 20];
+        request
+    };
+    let too_large = Request::new("PUT", &message).by(Some(&token)).json("a".repeat(8 << 20));
+    for (request, status) in [(upload("made up"), 401), (too_large, 413)] {
+        let mut connection = Connection::open(server.address());
+        connection.send(&request.to_bytes(INSTAGRAM));
+        let answer = connection.answer().expect("the answer arrives");
+        assert_eq!((answer.status, answer.header("connection")), (status, Some("close")));
+        assert!(connection.answer().is_none());
+    }
     spoiler.server.check_health();
 }
 
