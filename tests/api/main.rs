@@ -16,6 +16,7 @@ mod ignored;
 mod invite_permission;
 mod key_backup;
 mod keys;
+mod legacy_media;
 mod membership;
 mod moderation;
 mod network;

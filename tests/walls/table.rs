@@ -549,10 +549,10 @@ fn media() -> Vec<Entry> {
         get("download", "/v1/media/download/{media}").others(OK),
         get("get_thumbnail", "/v1/media/thumbnail/{media}?width=32&height=32&method=scale").others(OK),
         // Without a token, never.
-        get("download_legacy", "/_matrix/media/v3/download/{media}").others(NOT_FOUND).own(NOT_FOUND),
+        get("download_legacy", "/_matrix/media/v3/download/{media}").others(OK).nobody(NOT_FOUND),
         get("get_legacy_thumbnail", "/_matrix/media/v3/thumbnail/{media}?width=32&height=32")
-            .others(NOT_FOUND)
-            .own(NOT_FOUND),
+            .others(OK)
+            .nobody(NOT_FOUND),
     ]
 }
 

@@ -100,7 +100,7 @@ pub struct Settings {
     /// Of new rooms.
     #[serde(default = "default_room_version")]
     pub room_version: RoomVersionId,
-    /// Whether the unauthenticated media paths are served.
+    /// Whether the media paths from before authenticated media are served without an access token.
     #[serde(default)]
     pub legacy_media: bool,
     /// Whether the server fetches pages that people link to, to show what they are.

@@ -23,7 +23,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use crate::{
     App,
     app::now_ts,
-    caller::{Anybody, User},
+    caller::{MaybeUser, User},
     endpoint::{path_args, respond},
     error::ApiError,
     router::json_response,
@@ -153,10 +153,11 @@ pub(crate) async fn get_thumbnail(app: App, _: User, request: Request) -> Result
     send_thumbnail(&app, address, &parts).await
 }
 
-/// Without authentication, as it was before version 1.11: only where the media's platform allows it.
+/// At the paths from before version 1.11, which asked for no authentication. Some clients send their token there,
+/// and get what they get elsewhere; without a token, media are served only where their platform allows it.
 pub(crate) async fn download_legacy(
     app: App,
-    caller: Anybody,
+    caller: MaybeUser,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (mut parts, _) = request.into_parts();
@@ -165,10 +166,10 @@ pub(crate) async fn download_legacy(
     send_original(&app, address, &parts).await
 }
 
-/// Without authentication, as [`download_legacy`].
+/// As [`download_legacy`].
 pub(crate) async fn get_legacy_thumbnail(
     app: App,
-    caller: Anybody,
+    caller: MaybeUser,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (mut parts, _) = request.into_parts();
@@ -177,12 +178,15 @@ pub(crate) async fn get_legacy_thumbnail(
     send_thumbnail(&app, address, &parts).await
 }
 
-fn check_legacy(app: &App, caller: &Anybody, address: &MediaAddress, uri: &Uri) -> Result<(), ApiError> {
+fn check_legacy(app: &App, caller: &MaybeUser, address: &MediaAddress, uri: &Uri) -> Result<(), ApiError> {
     let query: DownloadQuery = query(uri)?;
     // To this platform the others are remote servers.
-    let is_asked = query.allow_remote != Some(false) || address.server_name == *caller.platform.server_name();
+    let is_remote = address.server_name != *caller.platform.server_name();
+    if is_remote && query.allow_remote == Some(false) {
+        return Err(ApiError::not_found("this would be fetched from another server"));
+    }
     let platform = app.platforms.get(&address.server_name);
-    if is_asked && platform.is_some_and(|platform| platform.settings.legacy_media) {
+    if caller.user.is_some() || platform.is_some_and(|platform| platform.settings.legacy_media) {
         Ok(())
     } else {
         Err(ApiError::not_found("media are served to authenticated users only"))
