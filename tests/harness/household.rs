@@ -265,6 +265,7 @@ impl Household {
         let pending = does("POST", "/_matrix/media/v1/create", json!({}));
         let place = |uri: &Value| text(uri).trim_start_matches("mxc://").to_owned();
 
+        let openid = does("POST", &format!("/v3/user/{user}/openid/request_token"), json!({}));
         let auth = json!({
             "type": "m.login.password", "password": PASSWORD,
             "identifier": { "type": "m.id.user", "user": user },
@@ -274,6 +275,7 @@ impl Household {
             ("password", PASSWORD.to_owned()),
             ("refresh_token", anna.refresh_token.clone()),
             ("auth", auth.to_string()),
+            ("openid", text(&openid["access_token"])),
             ("device", anna.device_id.clone()),
             ("dream", dream_keys.to_string()),
             ("room", room.clone()),

@@ -68,7 +68,7 @@ pub struct Entry {
     pub open: bool,
     /// Who calls it is logged out.
     pub ends_session: bool,
-    /// The body is the proof: who sends it is anna, except on another platform.
+    /// The body or the query is the proof: who sends it is anna, except on another platform.
     pub proof_in_body: bool,
     /// The body is content that may be any JSON object.
     pub free_content: bool,
@@ -321,6 +321,9 @@ fn account() -> Vec<Entry> {
             .body(r#"{"medium": "email", "address": "anna@example.org"}"#)
             .others(OK),
         post("request_openid_token", "/v3/user/{user}/openid/request_token"),
+        get("get_openid_user", "/_matrix/federation/v1/openid/userinfo?access_token={openid}")
+            .others(UNKNOWN_TOKEN)
+            .proof_in_body(),
         get("get_user_info", "/v3/admin/whois/{user}"),
         get("get_locked", "/v1/admin/lock/{user}").own(FORBIDDEN).abroad(INVALID_PARAM),
         put("set_locked", "/v1/admin/lock/{user}")

@@ -299,6 +299,13 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             Other,
             "client-server-api/#post_matrixclientv3useruseridopenidrequest_token",
         ),
+        raw_endpoint(
+            Method::GET,
+            &["/_matrix/federation/v1/openid/userinfo"],
+            account::get_openid_user,
+            Free,
+            "server-server-api/#get_matrixfederationv1openiduserinfo",
+        ),
         // Administration
         endpoint(account::get_user_info, Free, "client-server-api/#get_matrixclientv3adminwhoisuserid"),
         endpoint(moderation::get_locked, Free, "client-server-api/#get_matrixclientv1adminlockuserid"),

@@ -3,7 +3,7 @@
 
 use ruma::{OwnedServerName, OwnedUserId};
 
-use crate::{Accounts, token::new_token};
+use crate::{Accounts, AccountsError, token::new_token};
 
 /// How long a token lasts, in milliseconds.
 const OPENID_MS: u64 = 3_600_000;
@@ -25,8 +25,44 @@ impl Accounts {
         OpenIdToken { token, expires_in_ms: OPENID_MS }
     }
 
-    /// The user of `platform` whose token it is.
-    pub fn openid_user(&self, platform: &OwnedServerName, token: &str, now_ts: u64) -> Option<OwnedUserId> {
-        self.shared.openid.get(token, now_ts).filter(|user_id| user_id.server_name() == *platform)
+    /// The user of `platform` whose token it is; None: it has expired, or is none of this platform's.
+    pub async fn openid_user(
+        &self,
+        platform: &OwnedServerName,
+        token: &str,
+        now_ts: u64,
+    ) -> Result<Option<OwnedUserId>, AccountsError> {
+        let user_id = self.shared.openid.get(token, now_ts);
+        match user_id.filter(|user_id| user_id.server_name() == *platform) {
+            Some(user_id) if self.is_active(&user_id).await? => Ok(Some(user_id)),
+            _ => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use linkspan_storage::{Memory, Store};
+    use ruma::owned_server_name;
+
+    use super::OPENID_MS;
+    use crate::Accounts;
+
+    const NOW: u64 = 1_700_000_000_000;
+
+    #[tokio::test]
+    async fn a_token_is_good_on_its_platform_for_its_time_while_the_account_lasts() {
+        let accounts = Accounts::new(Store::in_memory(Memory::new().expect("an engine")));
+        let (here, there) = (owned_server_name!("here.localhost"), owned_server_name!("there.localhost"));
+        let password = "correct horse".to_owned();
+        let anna = accounts.create_account(&here, "anna", password, false, NOW).await.expect("an account");
+        let token = accounts.new_openid_token(&anna, NOW).token;
+        let user =
+            async |platform, now_ts| accounts.openid_user(platform, &token, now_ts).await.expect("asked");
+        assert_eq!(user(&here, NOW + OPENID_MS - 1).await, Some(anna.clone()));
+        assert_eq!(user(&here, NOW + OPENID_MS).await, None);
+        assert_eq!(user(&there, NOW).await, None);
+        accounts.begin_deactivation(&anna, None, false).await.expect("deactivated");
+        assert_eq!(user(&here, NOW).await, None);
     }
 }

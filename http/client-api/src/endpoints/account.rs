@@ -1,5 +1,9 @@
 //! The account as a whole: its password, its end, and who administers it.
 
+use axum::{
+    extract::{Query, Request},
+    response::Response,
+};
 use ruma::{
     api::{
         client::{
@@ -10,11 +14,14 @@ use ruma::{
     },
     authentication::TokenType,
 };
+use serde::Deserialize;
+use serde_json::json;
 
 use crate::{
     App,
     app::{now_ts, timestamp},
-    caller::{MaybeUser, User},
+    caller::{Anybody, MaybeUser, User},
+    endpoint::json_answer,
     endpoints::session::duration_ms,
     error::ApiError,
 };
@@ -68,6 +75,27 @@ pub(crate) async fn request_openid_token(
         caller.platform.server_name().clone(),
         duration_ms(token.expires_in_ms),
     ))
+}
+
+#[derive(Deserialize)]
+struct OpenIdQuery {
+    access_token: Option<String>,
+}
+
+/// Says whose OpenID token it is. Whoever was shown the token asks this of the token's platform.
+pub(crate) async fn get_openid_user(
+    app: App,
+    caller: Anybody,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let Query(query) = Query::<OpenIdQuery>::try_from_uri(request.uri())
+        .map_err(|error| ApiError::invalid_param(error.body_text()))?;
+    let token = query
+        .access_token
+        .ok_or_else(|| ApiError::unauthorized(ErrorKind::MissingToken, "an OpenID token is needed"))?;
+    let user_id = app.accounts.openid_user(caller.platform.server_name(), &token, now_ts()).await?;
+    let user_id = user_id.ok_or_else(|| ApiError::unknown_token(false))?;
+    Ok(json_answer(&json!({ "sub": user_id })))
 }
 
 /// For the user, and for administrators of the user's platform.
