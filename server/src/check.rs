@@ -23,11 +23,12 @@ const NAME_BYTES: usize = 32;
 pub(crate) fn judge(draft: &Draft) -> Vec<Finding> {
     let mut findings = Findings(Vec::new());
     for entry in &draft.platforms {
-        judge_platform(entry, draft.listen.http, &mut findings);
+        judge_platform(entry, draft, &mut findings);
     }
     find_shared_names(&draft.platforms, &mut findings);
     find_shared_addresses(draft, &mut findings);
     find_excluding_rules(&draft.platforms, &mut findings);
+    find_served_though_retired(draft, &mut findings);
     judge_media(draft, &mut findings);
     judge_email(draft, &mut findings);
     if draft.listen.max_connections == Some(0) {
@@ -53,11 +54,12 @@ impl Findings {
     }
 }
 
-fn judge_platform(entry: &PlatformEntry, http: Option<SocketAddr>, findings: &mut Findings) {
-    let settings = &entry.settings;
+fn judge_platform(entry: &PlatformEntry, draft: &Draft, findings: &mut Findings) {
+    let (settings, http) = (&entry.settings, draft.listen.http);
     let name = &settings.name;
     let name_byte = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
-    if name.is_empty() || name.len() > NAME_BYTES || !name.bytes().all(name_byte) {
+    let is_name = (1..=NAME_BYTES).contains(&name.len()) && name.bytes().all(name_byte);
+    if entry.was_read("name") && !is_name {
         let message =
             format!("the name {name:?} is not 1 to {NAME_BYTES} of the characters a-z, 0-9, - and _");
         findings.error(entry.line_of("name"), message);
@@ -66,7 +68,7 @@ fn judge_platform(entry: &PlatformEntry, http: Option<SocketAddr>, findings: &mu
         let known: Vec<_> = versions::SUPPORTED.iter().map(ToString::to_string).collect();
         let version = &settings.room_version;
         let message =
-            format!("room version {version:?} is not supported; supported are {}", known.join(", "));
+            format!("room version \"{version}\" is not supported; supported are {}", known.join(", "));
         findings.error(entry.line_of("room_version"), message);
     }
     for host in &settings.hosts {
@@ -83,10 +85,11 @@ fn judge_platform(entry: &PlatformEntry, http: Option<SocketAddr>, findings: &mu
             findings.error(entry.line_of("colour"), message);
         }
     }
-    if http.is_none() && settings.listen.is_none() {
+    let may_listen = draft.listen_is_wrong || !entry.was_read("listen");
+    if http.is_none() && settings.listen.is_none() && !may_listen {
         let message = format!(
             "nobody can reach {}: it has no `listen` of its own, and [listen] has no `http`",
-            settings.server_name
+            title(entry)
         );
         findings.error(entry.line_of("server_name"), message);
     }
@@ -99,6 +102,15 @@ fn judge_platform(entry: &PlatformEntry, http: Option<SocketAddr>, findings: &mu
     judge_support(entry, findings);
     judge_limits(entry, findings);
     judge_openness(entry, http, findings);
+}
+
+/// What a platform is called in findings.
+fn title(entry: &PlatformEntry) -> String {
+    match (entry.was_read("server_name"), entry.was_read("name")) {
+        (true, _) => entry.settings.server_name.to_string(),
+        (false, true) => format!("the platform {:?}", entry.settings.name),
+        (false, false) => "this platform".to_owned(),
+    }
 }
 
 fn is_web_address(url: &str) -> bool {
@@ -132,16 +144,17 @@ fn judge_support(entry: &PlatformEntry, findings: &mut Findings) {
 }
 
 fn judge_limits(entry: &PlatformEntry, findings: &mut Findings) {
-    let line = entry.line_of("limits");
+    let line_of = |name: &str| entry.line_of(&format!("limits.{name}"));
     let Limits { upload_bytes, media_quota_bytes, .. } = entry.settings.limits;
     for (name, rate, burst) in rates(&entry.settings.limits) {
         if rate.is_nan() || rate < 0.0 {
-            findings
-                .error(line, format!("the limit `{name}` is {rate}; it is a number of actions per second"));
+            let message = format!("the limit `{name}` is {rate}; it is a number of actions per second");
+            findings.error(line_of(name), message);
         } else if rate == 0.0 {
-            findings.warning(line, format!("the limit `{name}` is 0, which means no limit"));
+            findings.warning(line_of(name), format!("the limit `{name}` is 0, which means no limit"));
         }
         if burst == 0 {
+            let line = line_of(&format!("{name}_burst"));
             findings.warning(line, format!("the limit `{name}_burst` is 0, which is taken for 1"));
         }
     }
@@ -150,7 +163,7 @@ fn judge_limits(entry: &PlatformEntry, findings: &mut Findings) {
             "an upload may be greater (`upload_bytes` {upload_bytes}) than what a user may store \
              (`media_quota_bytes` {media_quota_bytes})"
         );
-        findings.warning(line, message);
+        findings.warning(line_of("upload_bytes"), message);
     }
 }
 
@@ -176,7 +189,7 @@ fn judge_openness(entry: &PlatformEntry, http: Option<SocketAddr>, findings: &mu
         let message = format!(
             "`registration_shared_secret` has fewer than {SECRET_BYTES} characters: who guesses it makes \
              administrators of {}",
-            settings.server_name
+            title(entry)
         );
         findings.warning(entry.line_of("registration_shared_secret"), message);
     }
@@ -184,7 +197,7 @@ fn judge_openness(entry: &PlatformEntry, http: Option<SocketAddr>, findings: &mu
     if public && settings.registration == Registration::Open && !settings.rate_limits {
         let message = format!(
             "anybody can register on {} as often as they like: registration is open and `rate_limits` is false",
-            settings.server_name
+            title(entry)
         );
         findings.warning(entry.line_of("registration"), message);
     }
@@ -212,7 +225,8 @@ fn find_shared_names(platforms: &[PlatformEntry], findings: &mut Findings) {
                 continue;
             }
             let key = if host == server_name { "server_name" } else { "hosts" };
-            let message = format!("the host {host:?} means both {:?} and {:?}", other.name, settings.name);
+            let (one, two) = (&other.server_name, &settings.server_name);
+            let message = format!("the host {host:?} means both {one} and {two}");
             findings.error(entry.line_of(key), message);
         }
     }
@@ -246,9 +260,19 @@ fn find_excluding_rules(platforms: &[PlatformEntry], findings: &mut Findings) {
             let message = format!(
                 "people of {} and {} cannot chat with each other: the one requires encryption, the other \
                  forbids it",
-                requiring.settings.server_name, forbidding.settings.server_name
+                title(requiring),
+                title(forbidding)
             );
             findings.warning(forbidding.line_of("encryption"), message);
+        }
+    }
+}
+
+fn find_served_though_retired(draft: &Draft, findings: &mut Findings) {
+    for name in &draft.retired {
+        if draft.platforms.iter().any(|entry| entry.settings.server_name == *name) {
+            let message = format!("{name} is in `retired`, but a [[platform]] has it as `server_name`");
+            findings.error(draft.retired_line, message);
         }
     }
 }
@@ -264,7 +288,7 @@ fn judge_media(draft: &Draft, findings: &mut Findings) {
         findings
             .error(draft.media_line, format!("`endpoint` {endpoint:?} is not an http:// or https:// URL"));
     }
-    if media.secret_key.is_empty() {
+    if media.secret_key.is_empty() && !draft.media_is_wrong {
         let message =
             format!("[media] has no `secret_key`; it may also come from the environment, {MEDIA_SECRET_KEY}");
         findings.error(draft.media_line, message);
@@ -272,15 +296,13 @@ fn judge_media(draft: &Draft, findings: &mut Findings) {
 }
 
 fn judge_email(draft: &Draft, findings: &mut Findings) {
-    let own = draft
-        .platforms
-        .iter()
-        .filter_map(|entry| Some((entry.settings.email.as_ref()?, entry.line_of("email"))));
-    let shared = draft.email.as_ref().map(|email| (email, draft.email_line));
-    for (email, line) in own.chain(shared) {
-        if let Err(reason) = mail::check(email) {
-            findings.error(line, reason);
+    for entry in &draft.platforms {
+        for (key, reason) in entry.settings.email.iter().flat_map(mail::check) {
+            findings.error(entry.line_of(&format!("email.{key}")), format!("[platform.email]: {reason}"));
         }
+    }
+    for (_, reason) in draft.email.iter().flat_map(mail::check) {
+        findings.error(draft.email_line, format!("[email]: {reason}"));
     }
 }
 
@@ -333,13 +355,14 @@ mod tests {
             (two("hosts = [\"https://b.localhost\"]"), "not a host name"),
             (two("listen = \"127.0.0.1:8008\""), "has taken"),
             (two("listen = \"0.0.0.0:8008\""), "has taken"),
-            (two("room_version = \"5\""), "not supported"),
+            (two("room_version = \"5\""), "room version \"5\" is not supported"),
+            (two("email = { smtp = \"x\", from = \"y\" }"), "[platform.email]: `from`"),
             (two("limits.message = -1.0"), "actions per second"),
             (two("support.support_page = \"help\""), "`support_page`"),
             (contact("role = \"admin\", email_address = \"a@b.example\""), "the role \"admin\""),
             (contact("role = \"m.role.admin\""), "no `matrix_id` and no `email_address`"),
             (contact("role = \"m.role.admin\", email_address = \"A <a@b.example>\""), "no e-mail address"),
-            (contact("role = \"m.role.admin\", matrix_id = \"anna\""), "leading sigil"),
+            (contact("role = \"m.role.admin\", matrix_id = \"anna\""), "@anna:photos.example"),
             (platform("a", "").replace("\"a\"", "\"A b\""), "characters a-z"),
             (platform("a", "") + "[media]\nbucket = \"b\"\naccess_key = \"k\"", "no `secret_key`"),
             (
@@ -348,6 +371,38 @@ mod tests {
             ),
         ] {
             assert_finds(&text, Severity::Error, words);
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_read_hides_nothing_else() {
+        let text =
+            "data = \"linkspan-test-data\"\nretired = [\"two.localhost\"]\n[[platform]]\ncolour = \"red\"
+hosts = \"x\"\nroom_version = \"99\"\n[platform.email]\nsmtp = \"x\"\nfrom = \"y\"\n[[platform]]
+name = \"two\"\nserver_name = \"two.localhost\"\nlisten = \"here\"\n[platform.limits]\nmessage = -1.0\n[media]
+endpoint = \"x\"\n";
+        let reading = Config::parse(text, &std::env::temp_dir(), None);
+        let errors: Vec<_> = reading.findings.iter().map(ToString::to_string).collect();
+        let expected = [
+            (2, "two.localhost is in `retired`"),
+            (3, "`name` is missing"),
+            (3, "`server_name` is missing"),
+            (3, "nobody can reach this platform"),
+            (4, "the colour \"red\""),
+            (5, "`hosts`: this is text \"x\", but should be a list"),
+            (6, "room version \"99\" is not supported"),
+            (8, "[platform.email]: `smtp`"),
+            (9, "[platform.email]: `from`"),
+            (13, "`listen`"),
+            (15, "the limit `message` is -1"),
+            (16, "`bucket` is missing"),
+            (16, "`access_key` is missing"),
+            (16, "`endpoint` \"x\""),
+        ];
+        assert_eq!(errors.len(), expected.len(), "{errors:#?}");
+        for (error, (line, words)) in errors.iter().zip(expected) {
+            let start = format!("error, line {line}: {words}");
+            assert!(error.starts_with(&start), "{error:?} does not start with {start:?}");
         }
     }
 

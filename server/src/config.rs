@@ -5,7 +5,8 @@
 //! files of configuration and the environment.
 
 use std::{
-    collections::BTreeMap,
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     net::{IpAddr, SocketAddr},
     ops::Range,
@@ -13,6 +14,7 @@ use std::{
 };
 
 use linkspan_platforms::{Email, Settings};
+use ruma::OwnedServerName;
 use serde::{Deserialize, de::DeserializeOwned};
 use toml::{
     Spanned,
@@ -29,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) data: PathBuf,
     pub(crate) listen: Listen,
     pub(crate) platforms: Vec<Settings>,
+    /// Platforms that were taken out for good: their accounts stay in the store, and nobody can log in to them.
+    pub(crate) retired: Vec<OwnedServerName>,
     /// Media go to a bucket instead of the data folder.
     pub(crate) media: Option<MediaBucket>,
 }
@@ -118,12 +122,21 @@ pub(crate) struct PlatformEntry {
     pub(crate) settings: Settings,
     line: usize,
     lines: BTreeMap<String, usize>,
+    /// Keys in which something could not be read. What stands for them in `settings` is not the operator's.
+    set_aside: BTreeSet<String>,
 }
 
 impl PlatformEntry {
-    /// Where a key stands; where the platform begins if it is not given.
+    /// Where a key stands, which may be one of a table in it, as `limits.message`. If it is not given: where its
+    /// table begins, or the platform.
     pub(crate) fn line_of(&self, key: &str) -> Option<usize> {
-        Some(*self.lines.get(key).unwrap_or(&self.line))
+        let outer = key.split('.').next().unwrap_or(key);
+        Some(*self.lines.get(key).or(self.lines.get(outer)).unwrap_or(&self.line))
+    }
+
+    /// Whether what stands under a key was read, so that it can be judged.
+    pub(crate) fn was_read(&self, key: &str) -> bool {
+        !self.set_aside.contains(key)
     }
 }
 
@@ -133,9 +146,15 @@ pub(crate) struct Draft {
     pub(crate) data: Option<(PathBuf, Option<usize>)>,
     pub(crate) listen: Listen,
     pub(crate) listen_line: Option<usize>,
+    /// Something in `[listen]` could not be read.
+    pub(crate) listen_is_wrong: bool,
     pub(crate) platforms: Vec<PlatformEntry>,
+    pub(crate) retired: Vec<OwnedServerName>,
+    pub(crate) retired_line: Option<usize>,
     pub(crate) media: Option<MediaBucket>,
     pub(crate) media_line: Option<usize>,
+    /// Something in `[media]` could not be read.
+    pub(crate) media_is_wrong: bool,
     /// Of all platforms that have none of their own.
     pub(crate) email: Option<Email>,
     pub(crate) email_line: Option<usize>,
@@ -170,6 +189,7 @@ impl Config {
             data,
             listen: draft.listen,
             platforms: draft.platforms.into_iter().map(|entry| entry.settings).collect(),
+            retired: draft.retired,
             media: draft.media,
         });
         Reading { config, findings }
@@ -206,7 +226,9 @@ impl<'i> Reader<'i> {
             match &**key.get_ref() {
                 "data" => draft.data = self.value::<PathBuf>(value).map(|data| (data, line)),
                 "listen" => {
-                    draft.listen = self.value(value).unwrap_or_default();
+                    let (listen, set_aside) = self.value_in_part(value).unzip();
+                    draft.listen = listen.unwrap_or_default();
+                    draft.listen_is_wrong = set_aside.is_none_or(|set_aside| !set_aside.is_empty());
                     draft.listen_line = line;
                 }
                 "email" => {
@@ -214,12 +236,18 @@ impl<'i> Reader<'i> {
                     draft.email_line = line;
                 }
                 "media" => {
-                    draft.media = self.value(value);
+                    let (media, set_aside) = self.value_in_part(value).unzip();
+                    draft.media = media;
+                    draft.media_is_wrong = set_aside.is_none_or(|set_aside| !set_aside.is_empty());
                     draft.media_line = line;
+                }
+                "retired" => {
+                    draft.retired = self.value(value).unwrap_or_default();
+                    draft.retired_line = line;
                 }
                 "platform" => draft.platforms = self.platforms(value),
                 other => {
-                    let known = "`data`, `email`, `listen`, `media`, `platform`";
+                    let known = "`data`, `email`, `listen`, `media`, `platform`, `retired`";
                     self.note(Some(key.span()), &format!("unknown field `{other}`, expected one of {known}"));
                 }
             }
@@ -236,42 +264,83 @@ impl<'i> Reader<'i> {
         let mut entries = Vec::new();
         for value in array {
             let line = self.line(value.span());
-            let lines = value.get_ref().as_table().map_or_else(BTreeMap::new, |table| {
-                table.keys().map(|key| (key.get_ref().to_string(), self.line(key.span()))).collect()
-            });
-            if let Some(settings) = self.value(value) {
-                entries.push(PlatformEntry { settings, line, lines });
+            let lines = self.lines_of(value.get_ref());
+            if let Some((settings, set_aside)) = self.value_in_part(value) {
+                entries.push(PlatformEntry { settings, line, lines, set_aside });
             }
         }
         entries
     }
 
+    /// Where each key of a table stands. Keys of the tables in it are written `table.key`.
+    fn lines_of(&self, value: &DeValue<'_>) -> BTreeMap<String, usize> {
+        let mut lines = BTreeMap::new();
+        for (key, value) in value.as_table().into_iter().flatten() {
+            let name = key.get_ref();
+            lines.insert(name.to_string(), self.line(key.span()));
+            let inner = value.get_ref().as_table().into_iter().flatten();
+            lines.extend(
+                inner.map(|(inner, _)| (format!("{name}.{}", inner.get_ref()), self.line(inner.span()))),
+            );
+        }
+        lines
+    }
+
     /// A value of the type; None, with findings, if anything in it is wrong.
-    fn value<T: DeserializeOwned>(&mut self, mut value: Spanned<DeValue<'i>>) -> Option<T> {
-        let mut removed: Vec<String> = Vec::new();
+    fn value<T: DeserializeOwned>(&mut self, value: Spanned<DeValue<'i>>) -> Option<T> {
+        self.value_in_part(value).filter(|(_, set_aside)| set_aside.is_empty()).map(|(read, _)| read)
+    }
+
+    /// A value of the type without what is wrong in it, and the keys under which something was; all that is wrong
+    /// becomes findings. None: there is nothing to judge.
+    fn value_in_part<T: DeserializeOwned>(
+        &mut self,
+        mut value: Spanned<DeValue<'i>>,
+    ) -> Option<(T, BTreeSet<String>)> {
+        let (mut set_aside, mut removed, mut stood_in) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         loop {
             let error = match T::deserialize(ValueDeserializer::from(value.clone())) {
-                Ok(read) => return removed.is_empty().then_some(read),
+                Ok(read) => return Some((read, set_aside)),
                 Err(error) => error,
             };
-            let missing =
-                error.message().strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
-            if let Some(missing) = missing {
-                if !removed.iter().any(|name| name == missing) {
-                    self.note(error.span().or(Some(value.span())), error.message());
-                }
-                return None;
-            }
-            let name = error.span().and_then(|span| remove_at(value.get_mut(), &span));
-            let message = match &name {
-                Some(name) if !error.message().contains(&format!("`{name}`")) => {
-                    format!("`{name}`: {}", error.message())
-                }
-                _ => error.message().to_owned(),
+            let span = error.span().unwrap_or(value.span());
+            let missing = missing_field(error.message());
+            let place = remove_at(value.get_mut(), &span);
+            let message = match (&missing, &place) {
+                (Some(missing), Some(place)) => format!("`{missing}` is missing in `{}`", place.key),
+                (Some(missing), None) => format!("`{missing}` is missing"),
+                (None, Some(place)) => in_words(&place.key, error.message()),
+                (None, None) => plain(error.message()),
             };
-            self.note(error.span().or(Some(value.span())), &message);
-            removed.push(name?);
+            // A key that was wrong is missing once it is removed.
+            if missing.as_ref().is_none_or(|missing| !removed.contains(missing)) {
+                self.note(Some(span), &message);
+            }
+            match (missing, place) {
+                (_, Some(Place { key, outermost })) => {
+                    removed.insert(key);
+                    set_aside.insert(outermost);
+                }
+                // With something in its place, what else is wrong is found, too.
+                (Some(missing), None) if stood_in.insert(missing.clone()) => {
+                    self.stand_in(&mut value, &missing)?;
+                    set_aside.insert(missing);
+                }
+                _ => return None,
+            }
         }
+    }
+
+    /// Puts a text in the place of a required value.
+    fn stand_in(&self, value: &mut Spanned<DeValue<'i>>, key: &str) -> Option<()> {
+        let text = format!("line-{}.invalid", self.line(value.span()));
+        let DeValue::Table(table) = value.get_mut() else { return None };
+        let nowhere = 0..0;
+        table.insert(
+            Spanned::new(nowhere.clone(), Cow::Owned(key.to_owned())),
+            Spanned::new(nowhere, DeValue::String(Cow::Owned(text))),
+        );
+        Some(())
     }
 
     fn note(&mut self, span: Option<Range<usize>>, message: &str) {
@@ -286,21 +355,69 @@ impl<'i> Reader<'i> {
     }
 }
 
+/// The name of a required field, if an error says that it is missing.
+fn missing_field(message: &str) -> Option<String> {
+    Some(message.strip_prefix("missing field `")?.split('`').next()?.to_owned())
+}
+
+/// An error about a key, which may be named in it already.
+fn in_words(key: &str, message: &str) -> String {
+    let message = plain(message);
+    if message.contains(&format!("`{key}`")) { message } else { format!("`{key}`: {message}") }
+}
+
+/// An error without the words of the programming language.
+fn plain(message: &str) -> String {
+    const WORDS: [(&str, &str); 20] = [
+        ("invalid type: string", "this is text"),
+        ("invalid type: sequence", "this is a list"),
+        ("invalid type: map", "this is a table"),
+        ("invalid type: integer", "this is"),
+        ("invalid type: floating point", "this is"),
+        ("invalid type: boolean", "this is"),
+        ("invalid value: string", "this is text"),
+        ("invalid value: integer", "this is"),
+        ("invalid length 0", "this is an empty list"),
+        ("unknown variant ", "there is no "),
+        ("unknown field ", "there is no setting "),
+        ("expected one of ", "only "),
+        ("expected u32", "but should be a whole number from 0 to 4294967295"),
+        ("expected u64", "but should be a whole number from 0"),
+        ("expected f64", "but should be a number"),
+        ("expected path string", "but should be the path of a folder, in quotes"),
+        ("expected a sequence", "but should be a list in square brackets"),
+        ("expected a boolean", "but should be true or false"),
+        ("expected a string", "but should be text in quotes"),
+        ("leading sigil is incorrect or missing", "an account is written as \"@anna:photos.example\""),
+    ];
+    // What follows is the name of a type.
+    if let Some((start, _)) = message.split_once("expected struct ") {
+        return plain(start) + "but should be a table of settings";
+    }
+    WORDS.into_iter().fold(message.to_owned(), |text, (from, to)| text.replace(from, to))
+}
+
+/// Where an entry was: its key, and the key of the outermost table that it was in, or its own.
+struct Place {
+    key: String,
+    outermost: String,
+}
+
 /// Takes out the innermost entry whose key or value is at `span`, and says which.
-fn remove_at(value: &mut DeValue<'_>, span: &Range<usize>) -> Option<String> {
+fn remove_at(value: &mut DeValue<'_>, span: &Range<usize>) -> Option<Place> {
     let DeValue::Table(table) = value else { return None };
-    for (_, inner) in table.iter_mut() {
-        if let Some(name) = remove_at(inner.get_mut(), span) {
-            return Some(name);
+    for (key, inner) in table.iter_mut() {
+        if let Some(place) = remove_at(inner.get_mut(), span) {
+            return Some(Place { outermost: key.get_ref().to_string(), ..place });
         }
     }
     let at = |of: Range<usize>| of.start <= span.start && span.end <= of.end;
-    let name = table
+    let key = table
         .iter()
         .find(|(key, value)| at(key.span()) || at(value.span()))
         .map(|(key, _)| key.get_ref().to_string())?;
-    table.remove(name.as_str());
-    Some(name)
+    table.remove(key.as_str());
+    Some(Place { outermost: key.clone(), key })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use lettre::{
     Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
     message::{Mailbox, header::ContentType},
+    transport::smtp::AsyncSmtpTransportBuilder,
 };
 use linkspan_accounts::{Mail, Mailer, Sending};
 use linkspan_platforms::{Email, Settings};
@@ -27,14 +28,8 @@ struct Outbox {
 
 impl Outbox {
     fn new(email: &Email) -> Result<Self, String> {
-        let from = email.from.parse().map_err(|error| format!("`from` of [email] is no address: {error}"))?;
-        let scheme = ["smtp://", "smtps://"].iter().any(|scheme| email.smtp.starts_with(scheme));
-        let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(&email.smtp);
-        match builder {
-            Ok(builder) if scheme => Ok(Self { transport: builder.timeout(Some(TIMEOUT)).build(), from }),
-            // The URL may hold a password: it is not repeated.
-            _ => Err("`smtp` of [email] is not an smtp:// or smtps:// URL".to_owned()),
-        }
+        let builder = transport(&email.smtp)?;
+        Ok(Self { transport: builder.timeout(Some(TIMEOUT)).build(), from: sender(&email.from)? })
     }
 
     async fn send(&self, mail: Mail) -> Result<(), String> {
@@ -50,9 +45,22 @@ impl Outbox {
     }
 }
 
-/// Says what is wrong with the settings of mails.
-pub(crate) fn check(email: &Email) -> Result<(), String> {
-    Outbox::new(email).map(|_| ())
+fn transport(smtp: &str) -> Result<AsyncSmtpTransportBuilder, String> {
+    let scheme = ["smtp://", "smtps://"].iter().any(|scheme| smtp.starts_with(scheme));
+    let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(smtp).ok().filter(|_| scheme);
+    // The URL may hold a password: it is not repeated.
+    builder.ok_or_else(|| "`smtp` is not an smtp:// or smtps:// URL".to_owned())
+}
+
+fn sender(from: &str) -> Result<Mailbox, String> {
+    let explain = |_| format!("`from` {from:?} is not an e-mail address, with or without a name before it");
+    from.parse().map_err(explain)
+}
+
+/// What is wrong with the settings of mails: each with the key that it is about.
+pub(crate) fn check(email: &Email) -> impl Iterator<Item = (&'static str, String)> {
+    let wrong = [("smtp", transport(&email.smtp).err()), ("from", sender(&email.from).err())];
+    wrong.into_iter().filter_map(|(key, reason)| Some((key, reason?)))
 }
 
 /// Whether mails can be sent to this: an address alone, without a name.
@@ -155,17 +163,18 @@ mod tests {
 
     #[test]
     fn wrong_settings_are_found() {
-        for (smtp, from) in [
-            ("http://localhost", "a@example.org"),
-            ("localhost:25", "a@example.org"),
-            ("smtp://localhost", "nobody"),
-            ("", ""),
-        ] {
-            let reason = check(settings(smtp, from).email.as_ref().expect("settings"));
-            assert!(reason.is_err(), "{smtp} {from}");
+        let keys = |smtp, from| {
+            let settings = settings(smtp, from);
+            check(settings.email.as_ref().expect("settings")).map(|(key, _)| key).collect::<Vec<_>>()
+        };
+        assert_eq!(keys("smtp://localhost", "One <a@example.org>"), Vec::<&str>::new());
+        assert_eq!(keys("http://localhost", "a@example.org"), ["smtp"]);
+        assert_eq!(keys("localhost:25", "a@example.org"), ["smtp"]);
+        assert_eq!(keys("smtp://localhost", "nobody"), ["from"]);
+        assert_eq!(keys("", ""), ["smtp", "from"]);
+        let hidden = settings("ftp://user:secret@host", "a@example.org");
+        for (_, reason) in check(hidden.email.as_ref().expect("settings")) {
+            assert!(!reason.contains("secret"), "{reason}");
         }
-        let hidden =
-            check(settings("ftp://user:secret@host", "a@example.org").email.as_ref().expect("settings"));
-        assert!(!hidden.expect_err("no SMTP").contains("secret"));
     }
 }

@@ -11,9 +11,12 @@ mod demo;
 mod limits;
 mod mail;
 mod media;
+mod on_platform;
 mod platform_commands;
 mod serve;
 mod services;
+mod stored;
+mod token_commands;
 mod unread_body;
 mod user_commands;
 
@@ -62,6 +65,9 @@ enum Command {
     /// Create, list or disable accounts, while the server is stopped.
     #[command(subcommand)]
     User(user_commands::UserCommand),
+    /// Create, list or delete registration tokens, while the server is stopped.
+    #[command(subcommand)]
+    Token(token_commands::TokenCommand),
 }
 
 #[derive(Debug, clap::Args)]
@@ -109,6 +115,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Demo(options) => return demo::run(options),
         Command::Platform(command) => platform_commands::run(command)?,
         Command::User(command) => user_commands::run(command)?,
+        Command::Token(command) => token_commands::run(command)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -120,6 +127,14 @@ fn check_config(path: &Path) -> Result<ExitCode, Failure> {
         println!("{}: {finding}", path.display());
     }
     let Some(config) = reading.config else { return Ok(ExitCode::FAILURE) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let stored = runtime.block_on(stored::judge(&config))?;
+    for finding in &stored {
+        println!("{}: {finding}", path.display());
+    }
+    if stored.iter().any(|finding| finding.severity == Severity::Error) {
+        return Ok(ExitCode::FAILURE);
+    }
     let names: Vec<_> = config.platforms.iter().map(|platform| platform.server_name.as_str()).collect();
     println!(
         "configuration is good: {} ({}), data in {}",

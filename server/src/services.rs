@@ -1,7 +1,7 @@
 //! Opening the store and the services over it, and what they need done in the background.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -19,7 +19,7 @@ use linkspan_storage::{StorageError, Store};
 use linkspan_sync::Sync;
 use tokio::task::JoinSet;
 
-use crate::{Failure, config::Config, mail::SmtpMailer, media};
+use crate::{Failure, config::Config, mail::SmtpMailer, media, stored};
 
 /// How often what is idle is forgotten.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
@@ -33,16 +33,23 @@ const CONNECTION_LIFE_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 /// How often codes, browsers and clients are looked at that have expired.
 const OAUTH_SWEEP: Duration = Duration::from_secs(60 * 60);
 
-/// Opens the store of a configuration.
-pub(crate) fn open_store(data: &Path) -> Result<Store, Failure> {
-    let folder = data.join("store");
+/// Where the store is in the data folder.
+pub(crate) fn store_folder(data: &Path) -> PathBuf {
+    data.join("store")
+}
+
+/// Opens the store of a configuration. Refuses if it has accounts that the configuration puts out of reach.
+pub(crate) async fn open_store(config: &Config) -> Result<Store, Failure> {
+    let folder = store_folder(&config.data);
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    Store::open(&folder).map_err(|error| match error {
+    let store = Store::open(&folder).map_err(|error| match error {
         StorageError::InUse(_) => {
-            format!("{} is in use by a running server; stop it first", data.display()).into()
+            format!("{} is in use by a running server; stop it first", config.data.display())
         }
-        error => format!("the store in {} cannot be opened: {error}", folder.display()).into(),
-    })
+        error => format!("the store in {} cannot be opened: {error}", folder.display()),
+    })?;
+    stored::check_served(&store, config).await?;
+    Ok(store)
 }
 
 /// Accounts, new ones of which are found in the directory.
@@ -52,7 +59,7 @@ pub(crate) fn accounts(store: Store, directory: Directory) -> Accounts {
 
 /// Opens everything a configuration asks for. The background tasks end when the set is dropped.
 pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure> {
-    let store = open_store(&config.data)?;
+    let store = open_store(config).await?;
     let started_ts = now_ts();
     let platforms = Arc::new(Platforms::open(&store, config.platforms.clone(), started_ts).await?);
     let inbox = Inbox::new(store.clone(), started_ts);

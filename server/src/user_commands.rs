@@ -1,17 +1,11 @@
 //! The commands `user create`, `user list` and `user disable`: they work on the store of a server that is
 //! stopped.
 
-use std::{
-    io::{BufRead, IsTerminal},
-    sync::Arc,
-};
+use std::io::{BufRead, IsTerminal};
 
-use linkspan_accounts::Accounts;
-use linkspan_directory::Directory;
-use linkspan_platforms::Platforms;
-use ruma::{OwnedServerName, OwnedUserId};
+use ruma::OwnedUserId;
 
-use crate::{ConfigPath, Failure, config::Config, read_config, services};
+use crate::{Failure, on_platform::OnPlatform, services};
 
 /// Accounts that are listed with one read.
 const PAGE: usize = 1000;
@@ -39,14 +33,6 @@ pub(crate) enum UserCommand {
     },
 }
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct OnPlatform {
-    #[command(flatten)]
-    config: ConfigPath,
-    /// The platform's name or server name.
-    platform: String,
-}
-
 pub(crate) fn run(command: UserCommand) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -59,7 +45,7 @@ pub(crate) fn run(command: UserCommand) -> Result<(), Failure> {
 }
 
 async fn create(at: &OnPlatform, name: &str, admin: bool) -> Result<(), Failure> {
-    let (accounts, platform) = open(at).await?;
+    let (accounts, platform) = at.open().await?;
     let password = read_password()?;
     let user_id = accounts.create_account(&platform, name, password, admin, services::now_ts()).await?;
     println!("{user_id}");
@@ -67,7 +53,7 @@ async fn create(at: &OnPlatform, name: &str, admin: bool) -> Result<(), Failure>
 }
 
 async fn list(at: &OnPlatform) -> Result<(), Failure> {
-    let (accounts, platform) = open(at).await?;
+    let (accounts, platform) = at.open().await?;
     let mut after = None;
     loop {
         let page = accounts.list_accounts(&platform, after.as_ref(), PAGE).await?;
@@ -84,8 +70,7 @@ async fn list(at: &OnPlatform) -> Result<(), Failure> {
 }
 
 async fn disable(at: &OnPlatform, name: &str) -> Result<(), Failure> {
-    let config = read_config(&at.config.config)?;
-    let platform = find_platform(&config, &at.platform)?;
+    let (config, platform) = at.find()?;
     let user_id = OwnedUserId::try_from(format!("@{name}:{platform}"))?;
     let (app, _tasks) = services::open(&config).await?;
     let removed = app.accounts.begin_deactivation(&user_id, None, false).await?;
@@ -93,23 +78,6 @@ async fn disable(at: &OnPlatform, name: &str) -> Result<(), Failure> {
     app.finish_begun_deactivation(&user_id, removed).await?;
     println!("{user_id} is disabled, {devices} logged out");
     Ok(())
-}
-
-async fn open(at: &OnPlatform) -> Result<(Accounts, OwnedServerName), Failure> {
-    let config = read_config(&at.config.config)?;
-    let platform = find_platform(&config, &at.platform)?;
-    let store = services::open_store(&config.data)?;
-    let platforms = Platforms::open(&store, config.platforms, services::now_ts()).await?;
-    let directory = Directory::new(store.clone(), Arc::new(platforms));
-    Ok((services::accounts(store, directory), platform))
-}
-
-fn find_platform(config: &Config, wanted: &str) -> Result<OwnedServerName, Failure> {
-    let found = config.platforms.iter().find(|it| it.name == wanted || it.server_name.as_str() == wanted);
-    found.map(|platform| platform.server_name.clone()).ok_or_else(|| {
-        let names: Vec<_> = config.platforms.iter().map(|platform| platform.name.as_str()).collect();
-        format!("there is no platform {wanted:?}; there are {}", names.join(", ")).into()
-    })
 }
 
 /// One line of standard input: arguments can be seen by everybody on the machine.
@@ -121,21 +89,4 @@ fn read_password() -> Result<String, Failure> {
     std::io::stdin().lock().read_line(&mut line)?;
     let password = line.trim_end_matches(['\r', '\n']);
     if password.is_empty() { Err("no password on standard input".into()) } else { Ok(password.to_owned()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_platform_is_found_by_both_its_names() {
-        let text = "data = \"d\"\nlisten.http = \"127.0.0.1:8008\"\n[[platform]]\nname = \"one\"\n\
-            server_name = \"one.localhost\"\n";
-        let config = Config::parse(text, &std::env::temp_dir(), None).config.expect("it is good");
-        for wanted in ["one", "one.localhost"] {
-            assert_eq!(find_platform(&config, wanted).expect("it is found"), "one.localhost");
-        }
-        let failure = find_platform(&config, "two").expect_err("there is none");
-        assert!(failure.to_string().contains("there are one"), "{failure}");
-    }
 }

@@ -98,6 +98,16 @@ fn get(address: &str, host: &str, path: &str) -> String {
     answer
 }
 
+fn register(address: &str, name: &str, auth: &str) -> String {
+    let body = format!(r#"{{"username": "{name}", "password": "a long password", "auth": {auth}}}"#);
+    let mut stream = TcpStream::connect(address).expect("somebody listens");
+    let head = "POST /_matrix/client/v3/register HTTP/1.1\r\nHost: two.localhost\r\nConnection: close";
+    write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).expect("it is sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer of text");
+    answer
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -149,6 +159,71 @@ fn accounts_are_made_while_the_server_is_stopped_only() {
     assert!(program.run(&["user", "disable", "two", "ben"], "").status.success());
     let listed = program.run(&["user", "list", "two"], "");
     assert_eq!(text(&listed.stdout), "@ben:two.localhost\tdisabled\n");
+}
+
+#[test]
+fn people_register_with_the_tokens_that_an_operator_makes() {
+    let mut program = Program::with_config(&format!("{CONFIG}registration = \"token\"\n"));
+    assert!(text(&program.run(&["check"], "").stdout).contains("linkspan token create two"));
+    let made = program.run(&["token", "create", "two", "welcome", "--uses", "1", "--valid-for", "7d"], "");
+    assert_eq!(text(&made.stdout), "welcome\n", "{}", text(&made.stderr));
+    let random = text(&program.run(&["token", "create", "two"], "").stdout);
+    assert_eq!(random.trim().len(), 16, "{random}");
+    assert!(!program.run(&["token", "create", "two", "welcome"], "").status.success(), "it exists");
+    assert!(!program.run(&["token", "create", "two", "--valid-for", "soon"], "").status.success());
+    let check = text(&program.run(&["check"], "").stdout);
+    assert!(!check.contains("linkspan token create"), "{check}");
+
+    let address = program.serve().remove(1);
+    let auth = |token: &str| format!(r#"{{"type": "m.login.registration_token", "token": "{token}"}}"#);
+    let dummy = register(&address, "dora", r#"{"type": "m.login.dummy"}"#);
+    assert!(dummy.starts_with("HTTP/1.1 401") && dummy.contains("m.login.registration_token"), "{dummy}");
+    assert!(register(&address, "dora", &auth("made-up")).starts_with("HTTP/1.1 401"));
+    let dora = register(&address, "dora", &auth("welcome"));
+    assert!(dora.starts_with("HTTP/1.1 200") && dora.contains("@dora:two.localhost"), "{dora}");
+    assert!(register(&address, "emil", &auth("welcome")).starts_with("HTTP/1.1 401"), "it is used up");
+    assert!(program.stop());
+
+    let listed = text(&program.run(&["token", "list", "two"], "").stdout);
+    assert!(listed.contains("welcome\tused 1 of 1 use\texpires in 6 days\n"), "{listed}");
+    assert!(listed.contains(&format!("{}\tused 0\tno expiry\n", random.trim())), "{listed}");
+    assert_eq!(text(&program.run(&["token", "list", "one"], "").stdout), "");
+    assert!(program.run(&["token", "delete", "two", random.trim()], "").status.success());
+    assert!(!program.run(&["token", "delete", "two", random.trim()], "").status.success(), "it is gone");
+}
+
+#[test]
+fn a_platform_with_accounts_is_not_lost_by_mistake() {
+    let mut program = Program::with_config(CONFIG);
+    assert!(program.run(&["user", "create", "two", "ben"], "a long password\n").status.success());
+    program.serve();
+    let check = program.run(&["check"], "");
+    assert!(check.status.success() && text(&check.stdout).contains("in use by a running server"));
+    assert!(program.stop());
+
+    // Platform one has no accounts: its name may still change.
+    let renamed = CONFIG.replace("one.localhost", "uno.localhost");
+    fs::write(program.config(), &renamed).expect("the configuration is written");
+    assert!(program.run(&["check"], "").status.success());
+    let lost = renamed.replace("two.localhost", "due.localhost");
+    fs::write(program.config(), &lost).expect("the configuration is written");
+    let check = program.run(&["check"], "");
+    assert_eq!(check.status.code(), Some(1));
+    assert!(text(&check.stdout).contains("accounts of two.localhost"), "{}", text(&check.stdout));
+    for words in [&["serve"][..], &["user", "create", "two", "carl"], &["token", "create", "two"]] {
+        let refused = program.run(words, "a long password\n");
+        assert!(!refused.status.success());
+        assert!(text(&refused.stderr).contains("accounts of two.localhost"), "{}", text(&refused.stderr));
+    }
+
+    let meant = format!("retired = [\"two.localhost\"]\n{lost}");
+    fs::write(program.config(), &meant).expect("the configuration is written");
+    assert!(program.run(&["check"], "").status.success());
+    program.serve();
+    assert!(program.stop());
+    // What is in the store has not changed: it can be put back.
+    fs::write(program.config(), CONFIG).expect("the configuration is written");
+    assert_eq!(text(&program.run(&["user", "list", "two"], "").stdout), "@ben:two.localhost\n");
 }
 
 #[test]

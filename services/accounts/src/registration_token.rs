@@ -27,6 +27,14 @@ pub struct RegistrationTokenInfo {
     pub expires_ts: Option<u64>,
 }
 
+impl RegistrationTokenInfo {
+    /// Whether somebody could register with it now.
+    pub fn is_valid(&self, now_ts: u64) -> bool {
+        self.uses_allowed.is_none_or(|allowed| self.completed < allowed)
+            && self.expires_ts.is_none_or(|expires_ts| now_ts < expires_ts)
+    }
+}
+
 impl Accounts {
     /// Makes a registration token; without `token` a random one. Refuses one that exists.
     pub async fn create_registration_token(
@@ -102,7 +110,7 @@ impl Accounts {
         }
         let key = PlatformKey { platform: platform.clone(), name: token.to_owned() };
         let record = self.store.get::<RegistrationTokens>(&key).await?;
-        Ok(record.is_some_and(|record| is_valid(&record, now_ts)))
+        Ok(record.is_some_and(|record| info(token.to_owned(), record).is_valid(now_ts)))
     }
 
     /// Counts a use of a token in `writes`, or refuses.
@@ -115,7 +123,9 @@ impl Accounts {
     ) -> Result<(), AccountsError> {
         let key = PlatformKey { platform: platform.clone(), name: token.to_owned() };
         let record = self.store.get::<RegistrationTokens>(&key).await?;
-        let Some(record) = record.filter(|record| is_valid(record, now_ts)) else {
+        let is_valid =
+            |record: &RegistrationTokenRecord| info(token.to_owned(), record.clone()).is_valid(now_ts);
+        let Some(record) = record.filter(is_valid) else {
             return Err(AccountsError::Forbidden("this registration token is not valid any more"));
         };
         writes.expect::<RegistrationTokens>(&key, &record);
@@ -128,11 +138,6 @@ impl Accounts {
 fn is_token(token: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
     (1..=TOKEN_BYTES).contains(&token.len()) && token.bytes().all(allowed)
-}
-
-fn is_valid(record: &RegistrationTokenRecord, now_ts: u64) -> bool {
-    record.uses_allowed.is_none_or(|allowed| record.completed < allowed)
-        && record.expires_ts.is_none_or(|expires_ts| now_ts < expires_ts)
 }
 
 fn info(token: String, record: RegistrationTokenRecord) -> RegistrationTokenInfo {

@@ -76,6 +76,11 @@ impl Platforms {
         Ok(all)
     }
 
+    /// The server names of all platforms that were ever opened over this store, configured now or not.
+    pub async fn list_stored(store: &Store) -> Result<Vec<OwnedServerName>, PlatformsError> {
+        signing_key::list_platforms(store).await
+    }
+
     fn add(&mut self, platform: Arc<Platform>) -> Result<(), PlatformsError> {
         let server_name = platform.server_name().clone();
         if self.by_server_name.insert(server_name.clone(), platform.clone()).is_some() {

@@ -36,3 +36,11 @@ pub(crate) async fn open(
         reason: error.to_string(),
     })
 }
+
+/// The server names that have a signing key: a platform gets one when it is first opened.
+pub(crate) async fn list_platforms(store: &Store) -> Result<Vec<OwnedServerName>, PlatformsError> {
+    let keys = store.keys::<SigningKeys>(Range::all()).await?;
+    let mut names: Vec<_> = keys.into_iter().map(|key| key.platform).collect();
+    names.dedup();
+    Ok(names)
+}
