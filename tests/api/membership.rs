@@ -1,8 +1,8 @@
 //! Coming and going: bans, knocks, restricted rooms, forgetting.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::network::{INSTAGRAM, MESSENGER, Network, WHATSAPP, text};
+use crate::network::{INSTAGRAM, MESSENGER, Network, WHATSAPP, list, text};
 
 #[tokio::test]
 async fn who_is_banned_stays_out() {
@@ -70,4 +70,55 @@ async fn a_restricted_room_lets_members_of_another_in() {
     let member = format!("/v3/rooms/{room}/state/m.room.member/{}", bert.user_id);
     let authorizer = anna.get(&member).await.ok()["join_authorised_via_users_server"].clone();
     assert_eq!(text(&authorizer), anna.user_id);
+}
+
+#[tokio::test]
+async fn a_leave_is_told_once_though_the_room_was_forgotten_first() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let bert = network.register(MESSENGER, "bert").await;
+    let other = bert.another_device().await;
+    let open_room = anna.create_room(json!({ "preset": "public_chat" })).await;
+    let kicked = anna.create_room(json!({ "preset": "public_chat" })).await;
+    let declined = anna.create_room(json!({ "invite": [bert.user_id] })).await;
+    let invited = anna.create_room(json!({ "invite": [bert.user_id] })).await;
+    for room in [&open_room, &kicked] {
+        bert.join(room).await.ok();
+        anna.say(room, "hello").await;
+    }
+    let before = text(&other.get("/v3/sync").await.ok()["next_batch"]);
+    anna.post(&format!("/v3/rooms/{kicked}/kick"), json!({ "user_id": bert.user_id })).await.ok();
+    for room in [&open_room, &declined, &invited] {
+        bert.leave(room).await.ok();
+    }
+    let left = [&open_room, &kicked, &declined, &invited];
+    for room in left {
+        bert.post(&format!("/v3/rooms/{room}/forget"), json!({})).await.ok();
+    }
+    anna.invite(&invited, &bert).await.ok();
+
+    for since in [format!("since={before}"), format!("since={before}&full_state=true")] {
+        let answer = other.get(&format!("/v3/sync?{since}")).await.ok();
+        for room in [&open_room, &kicked, &declined] {
+            let events = list(&answer["rooms"]["leave"][room]["timeline"]["events"]);
+            let last = events.last().unwrap_or_else(|| panic!("{room} is not told as left: {answer}"));
+            assert_eq!(last["content"]["membership"], "leave");
+            assert_eq!(text(&last["state_key"]), bert.user_id);
+        }
+        let invitation = &answer["rooms"]["invite"][&invited]["invite_state"]["events"];
+        assert!(!list(invitation).is_empty(), "the new invitation: {answer}");
+        let since = text(&answer["next_batch"]);
+        let after = other.get(&format!("/v3/sync?since={since}")).await.ok();
+        assert_eq!(after["rooms"], Value::Null, "it is told once");
+    }
+    let include_leave = "%7B%22room%22:%7B%22include_leave%22:true%7D%7D";
+    let fresh = other.get(&format!("/v3/sync?filter={include_leave}")).await.ok();
+    assert_eq!(fresh["rooms"]["leave"], Value::Null, "it is forgotten: {fresh}");
+
+    // Who knows already that the room was left is told nothing more when it is forgotten.
+    bert.leave(&invited).await.ok();
+    let known = text(&other.get("/v3/sync").await.ok()["next_batch"]);
+    bert.post(&format!("/v3/rooms/{invited}/forget"), json!({})).await.ok();
+    let after = other.get(&format!("/v3/sync?since={known}")).await.ok();
+    assert_eq!(after["rooms"], Value::Null);
 }

@@ -3,8 +3,8 @@
 
 use linkspan_domain::Pdu;
 use ruma::{
-    OwnedRoomId, OwnedUserId, RoomId,
-    api::client::filter::{RoomEventFilter, UrlFilter},
+    OwnedRoomId, OwnedUserId, RoomId, UserId,
+    api::client::filter::{Filter, RoomEventFilter, UrlFilter},
 };
 
 use crate::RelationFilter;
@@ -37,6 +37,17 @@ impl EventFilter {
         }
     }
 
+    /// From a filter of what lies outside rooms: presence, or the user's account data.
+    pub fn outside_rooms(filter: &Filter) -> Self {
+        Self {
+            types: filter.types.clone(),
+            not_types: filter.not_types.clone(),
+            senders: filter.senders.clone(),
+            not_senders: filter.not_senders.clone(),
+            ..Self::default()
+        }
+    }
+
     /// The filter that also asks for relations.
     pub fn with_relations(mut self, relations: RelationFilter) -> Self {
         self.relations = relations;
@@ -52,6 +63,11 @@ impl EventFilter {
             && self.with_url.is_none()
     }
 
+    /// Whether it lets nothing through, whatever the event.
+    pub fn is_closed(&self) -> bool {
+        self.types.as_ref().is_some_and(Vec::is_empty) || self.senders.as_ref().is_some_and(Vec::is_empty)
+    }
+
     /// Whether it lets events of the room through.
     pub fn matches_room(&self, room_id: &RoomId) -> bool {
         self.rooms.as_ref().is_none_or(|rooms| rooms.iter().any(|room| room == room_id))
@@ -64,11 +80,16 @@ impl EventFilter {
         self.types.as_ref().is_none_or(|types| any(types)) && !any(&self.not_types)
     }
 
+    /// Whether it lets things of this user through.
+    pub fn matches_sender(&self, user_id: &UserId) -> bool {
+        let is_one_of = |users: &[OwnedUserId]| users.iter().any(|user| user == user_id);
+        self.senders.as_ref().is_none_or(|senders| is_one_of(senders)) && !is_one_of(&self.not_senders)
+    }
+
     /// Whether it lets an event of a room that it lets through itself through.
     pub fn matches(&self, pdu: &Pdu) -> bool {
         self.matches_type(&pdu.event_type.to_string())
-            && self.senders.as_ref().is_none_or(|senders| senders.contains(&pdu.sender))
-            && !self.not_senders.contains(&pdu.sender)
+            && self.matches_sender(&pdu.sender)
             && self.with_url.is_none_or(|wanted| has_url(pdu) == wanted)
             && self.relations.matches(pdu)
     }

@@ -114,16 +114,19 @@ impl Rooms {
         Ok(joined.filter_map(joined_member).collect())
     }
 
-    /// The member events of those who sent the events, as they were when the newest of these happened.
-    pub async fn members_of(&self, view: &mut View, events: &[Arc<TimelineEvent>]) -> Result<Vec<SharedPdu>> {
+    /// The memberships of those who sent the events of a page, for a client that walks through it: each as it was
+    /// where the walk meets the member first.
+    pub async fn members_of(
+        &self,
+        view: &mut View,
+        events: &[Arc<TimelineEvent>],
+        forwards: bool,
+    ) -> Result<Vec<SharedPdu>> {
         let room_id = &view.room.id.clone();
-        let Some(newest) = events.iter().max_by_key(|event| event.seq) else { return Ok(Vec::new()) };
-        let senders: BTreeSet<_> = events.iter().map(|event| event.pdu.sender.as_str()).collect();
+        let mut seen = BTreeSet::new();
         let mut members = Vec::new();
-        for sender in senders {
-            let member =
-                self.state_event_in(room_id, newest.state_after, &StateEventType::RoomMember, sender).await?;
-            members.extend(member);
+        for event in events.iter().filter(|event| seen.insert(event.pdu.sender.as_str())) {
+            members.extend(self.member_met_at(room_id, event, forwards).await?);
         }
         self.state_for(view, members).await
     }
@@ -136,6 +139,23 @@ impl Rooms {
             None => self.state_event(&view.room.id, &kind, member.as_str()).await?,
         };
         Ok(self.state_for(view, event.into_iter().collect()).await?.pop())
+    }
+
+    /// The membership of an event's sender before the event if the walk goes forwards, after it if it goes back.
+    async fn member_met_at(
+        &self,
+        room_id: &OwnedRoomId,
+        event: &TimelineEvent,
+        forwards: bool,
+    ) -> Result<Option<SharedPdu>> {
+        let (member, sender) = (StateEventType::RoomMember, event.pdu.sender.as_str());
+        if forwards
+            && let Some(before) = self.state_event_in(room_id, event.state_before, &member, sender).await?
+        {
+            return Ok(Some(before));
+        }
+        // Who comes into the room with the event was nothing before it.
+        self.state_event_in(room_id, event.state_after, &member, sender).await
     }
 
     /// Who is joined to a room or invited: user ids, in the order of platforms and names.

@@ -92,23 +92,20 @@ impl Sync {
         changes: &Changes,
         response: &mut SyncResponse,
     ) -> Result<()> {
-        if !changes.account_data {
+        let filter = &ask.filter.account_data;
+        // Account data says of itself no sender: it is the user who has written it.
+        if !changes.account_data || !filter.matches_sender(&ask.request.user_id) {
             return Ok(());
         }
-        let filter = &ask.filter.definition.account_data;
-        let wanted = |item: &AccountDataItem| {
-            filter.types.as_ref().is_none_or(|types| types.contains(&item.event_type))
-                && !filter.not_types.contains(&item.event_type)
-        };
         let items = self.accounts.list_account_data(&ask.request.user_id, None).await?;
         let mut has_push_rules = false;
         for item in items {
             has_push_rules |= item.event_type == "m.push_rules";
-            if is_news(ask, &item) && wanted(&item) {
+            if is_news(ask, &item) && filter.matches_type(&item.event_type) {
                 response.account_data.events.push(self.account_data_event(ask, &item).await?);
             }
         }
-        if ask.since.is_none() && !has_push_rules {
+        if ask.since.is_none() && !has_push_rules && filter.matches_type("m.push_rules") {
             response.account_data.events.extend(self.push_rules_event(ask).await?);
         }
         Ok(())
@@ -133,14 +130,15 @@ impl Sync {
         waiter: &Waiter,
         response: &mut SyncResponse,
     ) -> Result<()> {
-        if !ask.request.presence {
+        let filter = &ask.filter.presence;
+        if !ask.request.presence || !filter.matches_type("m.presence") {
             return Ok(());
         }
         let users = match ask.since {
             Some(since) => waiter.presence_since(since.epoch),
             None => self.rooms.known_people(&ask.request.user_id).await?,
         };
-        for user_id in users {
+        for user_id in users.into_iter().filter(|user_id| filter.matches_sender(user_id)) {
             let Some(presence) = self.inbox.presence(&user_id) else { continue };
             let state = match presence.state {
                 PresenceState::Online => "online",
@@ -158,6 +156,7 @@ impl Sync {
             let event = json!({ "type": "m.presence", "sender": user_id, "content": content });
             response.presence.events.extend(raw(event.to_string()));
         }
+        response.presence.events.truncate(ask.filter.presence_limit());
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#filtering>
 
 use linkspan_rooms::{EventFilter, RelationFilter};
-use ruma::api::client::filter::FilterDefinition;
+use ruma::{RoomId, api::client::filter::FilterDefinition};
 use serde::Deserialize;
 
 /// What a filter asks for of relations, which ruma's type leaves out.
@@ -23,10 +23,13 @@ struct RoomRelationFilters {
 #[derive(Clone, Debug, Default)]
 pub struct SyncFilter {
     pub(crate) definition: FilterDefinition,
+    pub(crate) presence: EventFilter,
+    /// Of the user, not of rooms.
+    pub(crate) account_data: EventFilter,
     pub(crate) timeline: EventFilter,
     pub(crate) state: EventFilter,
     pub(crate) ephemeral: EventFilter,
-    pub(crate) account_data: EventFilter,
+    pub(crate) room_account_data: EventFilter,
 }
 
 impl SyncFilter {
@@ -34,11 +37,24 @@ impl SyncFilter {
     pub fn new(definition: FilterDefinition, relations: RelationFilters) -> Self {
         let room = &definition.room;
         Self {
+            presence: EventFilter::outside_rooms(&definition.presence),
+            account_data: EventFilter::outside_rooms(&definition.account_data),
             timeline: EventFilter::new(&room.timeline).with_relations(relations.room.timeline),
             state: EventFilter::new(&room.state).with_relations(relations.room.state),
             ephemeral: EventFilter::new(&room.ephemeral),
-            account_data: EventFilter::new(&room.account_data),
+            room_account_data: EventFilter::new(&room.account_data),
             definition,
         }
+    }
+
+    /// Whether it lets something of a room that is no event of its history through.
+    pub(crate) fn wants_ephemeral(&self, room_id: &RoomId, event_type: &str) -> bool {
+        self.ephemeral.matches_room(room_id) && self.ephemeral.matches_type(event_type)
+    }
+
+    /// How many people's presence is told at most.
+    pub(crate) fn presence_limit(&self) -> usize {
+        let limit = self.definition.presence.limit;
+        limit.map_or(usize::MAX, |limit| usize::try_from(u64::from(limit)).unwrap_or(usize::MAX))
     }
 }

@@ -1,13 +1,13 @@
 //! One room in an answer.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
 use linkspan_domain::SharedPdu;
 use linkspan_push::UnreadCount;
-use linkspan_rooms::{Boundary, Reader, ReceiptKind, Standing, StateEntry, TimelineEvent, View};
+use linkspan_rooms::{Boundary, EventFilter, Reader, ReceiptKind, Standing, StateEntry, TimelineEvent, View};
 use linkspan_storage::{
     Position, Stamped,
     records::{MembershipRecord, RoomHeadRecord},
@@ -40,8 +40,85 @@ const HEROES: usize = 5;
 pub(crate) struct Part {
     pub(crate) events: Vec<Arc<TimelineEvent>>,
     pub(crate) limited: bool,
-    /// The place of the first event shown, or of the next to come.
+    /// The place of the first event that was looked at, or of the next to come.
     pub(crate) first: i64,
+    /// The place of the last event that the answer knows of.
+    pub(crate) last: i64,
+}
+
+/// A moment in a room's history.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    /// After the event at this place.
+    place: i64,
+    /// The number of the state at that time, if it need not be looked up.
+    state: Option<u64>,
+}
+
+impl Moment {
+    fn before(event: &TimelineEvent) -> Self {
+        Self { place: event.seq - 1, state: Some(event.state_before) }
+    }
+}
+
+/// As of when the entries of a room's state are told beside a part of its timeline.
+struct Moments<'a> {
+    /// Before the timeline.
+    start: Moment,
+    /// After the timeline.
+    end: Moment,
+    /// The keys of the state that the client takes from the timeline, by type.
+    shown: HashMap<String, HashSet<&'a str>>,
+}
+
+impl<'a> Moments<'a> {
+    fn new(view: &View, part: &'a Part, state_after: StateAfter) -> Self {
+        let end = match view.standing {
+            Standing::Left { seq, state } if seq <= part.last => Moment { place: seq, state: Some(state) },
+            _ => Moment { place: part.last, state: None },
+        };
+        let start = part.events.first().map_or(end, |event| Moment::before(event));
+        let mut shown: HashMap<String, HashSet<&str>> = HashMap::new();
+        if state_after == StateAfter::No {
+            for event in &part.events {
+                if let Some(state_key) = event.pdu.state_key.as_deref() {
+                    shown.entry(event.pdu.event_type.to_string()).or_default().insert(state_key);
+                }
+            }
+        }
+        Self { start, end, shown }
+    }
+
+    /// What the timeline shows is told as it was before; what it does not show is told nowhere else, and so as it is.
+    fn of(&self, event_type: &str, state_key: &str) -> Moment {
+        let is_shown = self.shown.get(event_type).is_some_and(|keys| keys.contains(state_key));
+        if is_shown { self.start } else { self.end }
+    }
+
+    fn of_entry(&self, entry: &StateEntry) -> Moment {
+        self.of(&entry.event_type, &entry.state_key)
+    }
+
+    /// Those whose memberships a client needs to show the timeline, each as it was when they first speak. Who is
+    /// spoken of by an earlier event of the timeline is known from there.
+    fn of_speakers(&self, part: &Part) -> BTreeMap<OwnedUserId, Moment> {
+        let members = self.shown.get("m.room.member");
+        let mut known = HashSet::new();
+        let mut speakers = BTreeMap::new();
+        for event in &part.events {
+            let sender = &event.pdu.sender;
+            if !known.contains(sender.as_str()) && !speakers.contains_key(sender) {
+                let is_shown = members.is_some_and(|members| members.contains(sender.as_str()));
+                speakers.insert(sender.clone(), if is_shown { Moment::before(event) } else { self.end });
+            }
+            if let Some(member) = event.pdu.state_key.as_deref()
+                && members.is_some_and(|members| members.contains(member))
+            {
+                known.insert(member);
+            }
+        }
+        speakers
+    }
 }
 
 impl Ask<'_> {
@@ -82,8 +159,9 @@ impl Sync {
             "knock" if is_new => {
                 rooms.knock.insert(room_id.clone(), KnockedRoom { knock_state: stripped(record) });
             }
-            "leave" | "ban" if is_new && !record.forgotten => {
-                let wanted = ask.since.is_some() || ask.filter.definition.room.include_leave;
+            "leave" | "ban" if is_new => {
+                let is_told_whole = ask.filter.definition.room.include_leave && !record.forgotten;
+                let wanted = ask.since.is_some() || is_told_whole;
                 if wanted && let Some(room) = self.left_room(ask, room_id, &record).await? {
                     rooms.leave.insert(room_id.clone(), room);
                 }
@@ -136,28 +214,29 @@ impl Sync {
             };
         }
         let receipts_since = if whole { Position::ZERO } else { since };
-        if (change.receipts || whole) && ask.filter.ephemeral.matches_type("m.receipt") {
+        if (change.receipts || whole) && ask.filter.wants_ephemeral(room_id, "m.receipt") {
             room.ephemeral.events.extend(self.receipts(ask, room_id, receipts_since).await?);
         }
-        if (whole || ask.typing.contains(room_id)) && ask.filter.ephemeral.matches_type("m.typing") {
+        if (whole || ask.typing.contains(room_id)) && ask.filter.wants_ephemeral(room_id, "m.typing") {
             let typing = self.inbox.typing(room_id);
             if !whole || !typing.is_empty() {
                 let event = json!({ "type": "m.typing", "content": { "user_ids": typing } });
                 room.ephemeral.events.extend(raw(event.to_string()));
             }
         }
-        if (change.account_data || whole) && ask.filter.account_data.matches_room(room_id) {
+        let filter = &ask.filter.room_account_data;
+        if (change.account_data || whole) && filter.matches_room(room_id) && filter.matches_sender(user_id) {
             for item in self.accounts.list_account_data(user_id, Some(room_id)).await? {
                 let wanted = if whole { !item.deleted } else { is_news(ask, &item) };
-                if wanted && ask.filter.account_data.matches_type(&item.event_type) {
+                if wanted && filter.matches_type(&item.event_type) {
                     room.account_data.events.push(account_data_json(&item));
                 }
             }
         }
         news |= !room.ephemeral.events.is_empty() || !room.account_data.events.is_empty();
-        // Of receipts that are not told, the client is told the counts.
+        // Though the client wants no receipts, it is told what is still unread after the user's own.
         if !news && change.receipts {
-            news = self.rooms.receipts_changed_since(room_id, receipts_since).await?;
+            news = self.has_read_on(user_id, room_id, receipts_since).await?;
         }
         if !news {
             return Ok(None);
@@ -195,52 +274,58 @@ impl Sync {
         record: &MembershipRecord,
     ) -> Result<Option<LeftRoom>> {
         let user_id = &ask.request.user_id;
-        let reader = Reader { device_id: &ask.request.device_id, now_ts: ask.now_ts, with_room_id: false };
         let Some(left) = self.rooms.event_at(room_id, record.seq).await? else { return Ok(None) };
-        let mut room = LeftRoom::default();
-        let before = match ask.since {
-            Some(since) => self.membership_at(room_id, user_id, since.position).await?,
-            None => None,
-        };
-        let view = self.rooms.view(user_id, room_id).await.ok();
-        let view = view.filter(|view| matches!(view.standing, Standing::Left { .. }));
-        match view {
-            Some(mut view) => {
-                // Who had left at the token knows how it ended.
-                let knows_end = match (ask.since, view.standing) {
-                    (Some(since), Standing::Left { seq, .. }) => {
-                        let end = self.rooms.event_at(room_id, seq).await?;
-                        end.is_some_and(|end| end.position <= since.position)
-                    }
-                    _ => false,
-                };
-                let was_joined = knows_end || before.as_deref() == Some("join");
-                let since = if was_joined { ask.since_position() } else { Position::ZERO };
-                let part = self.part(ask, &mut view, record.seq, since, ask.timeline_limit()).await?;
-                let mut state = self.state(ask, &mut view, &part, since, !was_joined).await?;
-                let mut events = self.rooms.render_all(&mut view, &part.events, reader).await?;
-                // A ban after having left, or its end, is the one later event that is told.
-                let is_told = part.events.iter().any(|event| event.seq == left.seq);
-                if !is_told && self.rooms.keeps(&mut view, &ask.filter.timeline, &left.pdu).await? {
-                    events.extend(self.rooms.render_state([&left.pdu], reader));
-                    if ask.request.state_after != StateAfter::No {
-                        state.retain(|pdu| {
-                            pdu.event_type != left.pdu.event_type || pdu.state_key != left.pdu.state_key
-                        });
-                        state.push(left.pdu.clone());
-                    }
-                }
-                room.state = state_change(ask, self.rooms.render_state(&state, reader));
-                room.timeline = Timeline {
-                    events,
-                    limited: part.limited,
-                    prev_batch: Some(Boundary(part.first - 1).to_string()),
-                };
-            }
-            // Declined, or taken back: the user has never seen the room and learns only that.
-            None => room.timeline.events = self.rooms.render_state([&left.pdu], reader),
+        // That the room was forgotten is news for nobody who knows already that it was left.
+        if record.forgotten && left.position <= ask.since_position() {
+            return Ok(None);
         }
-        Ok(Some(room))
+        let reader = Reader { device_id: &ask.request.device_id, now_ts: ask.now_ts, with_room_id: false };
+        let limit = ask.timeline_limit();
+        let passes = |filter: &EventFilter| filter.matches_room(room_id) && filter.matches(&left.pdu);
+        let in_timeline = limit > 0 && passes(&ask.filter.timeline);
+        let mut timeline = Timeline::default();
+        let mut state = Vec::new();
+        let mut is_shown = false;
+        let view = self.rooms.view(user_id, room_id).await.ok();
+        // Who declined, or whose invitation was taken back, has never seen the room and learns only that.
+        if let Some(mut view) = view
+            && let Standing::Left { seq: end, .. } = view.standing
+        {
+            let was_joined = self.knew_room(ask, room_id, end).await?;
+            let since = if was_joined { ask.since_position() } else { Position::ZERO };
+            // A ban after having left, or its end, is the one later event that is told.
+            let is_later = left.seq > end && in_timeline;
+            let part = self.part(ask, &mut view, record.seq, since, limit - usize::from(is_later)).await?;
+            is_shown = part.events.iter().any(|event| event.seq == left.seq);
+            state = self.state(ask, &mut view, &part, since, !was_joined).await?;
+            timeline = Timeline {
+                events: self.rooms.render_all(&mut view, &part.events, reader).await?,
+                limited: part.limited,
+                prev_batch: Some(Boundary(part.first - 1).to_string()),
+            };
+        }
+        if !is_shown && in_timeline {
+            timeline.events.extend(self.rooms.render_state([&left.pdu], reader));
+        }
+        let in_state = !in_timeline || ask.request.state_after != StateAfter::No;
+        if !is_shown && in_state && passes(&ask.filter.state) {
+            state.retain(|pdu| pdu.state_entry() != left.pdu.state_entry());
+            state.push(left.pdu.clone());
+        }
+        let state = state_change(ask, self.rooms.render_state(&state, reader));
+        Ok(Some(LeftRoom { state, timeline, account_data: Events::default() }))
+    }
+
+    /// Whether a client knows a room, which the user has left with the event at the place `end`: the user was joined
+    /// at the token, or the client was told then how it ended.
+    async fn knew_room(&self, ask: &Ask<'_>, room_id: &OwnedRoomId, end: i64) -> Result<bool> {
+        let Some(since) = ask.since else { return Ok(false) };
+        let end = self.rooms.event_at(room_id, end).await?;
+        if end.is_some_and(|end| end.position <= since.position) {
+            return Ok(true);
+        }
+        let before = self.membership_at(room_id, &ask.request.user_id, since.position).await?;
+        Ok(before.as_deref() == Some("join"))
     }
 
     /// A user's membership as it was at a position.
@@ -276,8 +361,9 @@ impl Sync {
         since: Position,
         limit: usize,
     ) -> Result<Part> {
-        let wanted = ask.filter.timeline.matches_room(&view.room.id);
-        let mut part = Part { events: Vec::new(), limited: false, first: head + 1 };
+        let filter = &ask.filter.timeline;
+        let wanted = filter.matches_room(&view.room.id) && !filter.is_closed();
+        let mut part = Part { events: Vec::new(), limited: false, first: head + 1, last: head };
         let mut at = head;
         let mut looked = 0;
         // Mostly a few events are new; the more there are, the more are read at once.
@@ -292,14 +378,14 @@ impl Sync {
                 at = event.seq - 1;
                 if event.position > ask.until.position {
                     part.first = event.seq;
+                    part.last = event.seq - 1;
                     continue;
                 }
-                if event.position <= since {
+                if !wanted || event.position <= since {
                     break 'look;
                 }
                 looked += 1;
-                let shown = wanted
-                    && self.rooms.keeps(view, &ask.filter.timeline, &event.pdu).await?
+                let shown = self.rooms.keeps(view, &ask.filter.timeline, &event.pdu).await?
                     && (self.rooms.shows(view, &event).await? || self.is_in_state(view, &event).await?);
                 if shown && part.events.len() == limit || looked > MAX_LOOK {
                     part.limited = true;
@@ -333,7 +419,8 @@ impl Sync {
         Ok(set.is_some_and(|set| set.event_id == event.pdu.event_id))
     }
 
-    /// The state events that go with a part of the timeline.
+    /// The state events that go with a part of the timeline. Together with those that the part shows they are the
+    /// whole state, or all that has changed of it, also where the filter has dropped events of the timeline.
     async fn state(
         &self,
         ask: &Ask<'_>,
@@ -346,30 +433,24 @@ impl Sync {
         if !ask.filter.state.matches_room(room_id) {
             return Ok(Vec::new());
         }
-        let after = ask.request.state_after != StateAfter::No;
         let lazy = match ask.filter.definition.room.state.lazy_load_options {
             LazyLoadOptions::Enabled { include_redundant_members } => Some(include_redundant_members),
             _ => None,
         };
-        let mut entries = match (whole, lazy) {
+        let entries = match (whole, lazy) {
             (true, Some(_)) => self.rooms.state_entries_without_members(room_id).await?,
             (true, None) => self.rooms.state_entries(room_id).await?,
             (false, _) => self.rooms.state_changes(room_id, since).await?,
         };
-        let last = match view.standing {
-            Standing::Left { seq, .. } => seq,
-            _ => i64::MAX,
-        };
-        // As the state was before the first event of the timeline, or after the last one.
-        let end = if after { last } else { part.first - 1 };
+        let moments = Moments::new(view, part, ask.request.state_after);
         let mut events = Vec::new();
         if whole {
-            for entry in &mut entries {
-                events.extend(self.entry_at(view, entry, part, end).await?);
+            for entry in &entries {
+                events.extend(self.entry_at(room_id, entry, moments.of_entry(entry)).await?);
             }
         } else {
             let mut newest: BTreeMap<(String, String), StateEntry> = BTreeMap::new();
-            for entry in entries.into_iter().filter(|entry| entry.seq <= end) {
+            for entry in entries.into_iter().filter(|entry| entry.seq <= moments.of_entry(entry).place) {
                 newest.insert((entry.event_type.clone(), entry.state_key.clone()), entry);
             }
             for entry in newest.into_values() {
@@ -383,7 +464,7 @@ impl Sync {
             }
         }
         if let Some(redundant) = lazy {
-            self.add_lazy_members(ask, view, part, whole, redundant, end, &mut wanted).await?;
+            self.add_lazy_members(ask, view, part, &moments, whole, redundant, &mut wanted).await?;
         }
         Ok(self.rooms.state_for(view, wanted).await?)
     }
@@ -400,27 +481,25 @@ impl Sync {
         Ok(event.map(|event| event.pdu.clone()))
     }
 
-    /// An entry of the current state as it was after the event at the place `end`.
+    /// An entry of the current state as it was at a moment.
     async fn entry_at(
         &self,
-        view: &View,
+        room_id: &OwnedRoomId,
         entry: &StateEntry,
-        part: &Part,
-        end: i64,
+        moment: Moment,
     ) -> Result<Option<SharedPdu>> {
-        if entry.seq <= end {
-            return self.entry_event(&view.room.id, entry).await;
+        if entry.seq <= moment.place {
+            return self.entry_event(room_id, entry).await;
         }
-        let state = match (view.standing, part.events.first()) {
-            (Standing::Left { state, .. }, None) => state,
-            (_, Some(first)) if first.seq > end => first.state_before,
-            (_, _) => match self.rooms.timeline_back(&view.room.id, end, 0, 1).await?.first() {
+        let state = match moment.state {
+            Some(state) => state,
+            None => match self.rooms.timeline_back(room_id, moment.place, 0, 1).await?.first() {
                 Some(event) => event.state_after,
                 None => return Ok(None),
             },
         };
         let event_type = StateEventType::from(entry.event_type.as_str());
-        Ok(self.rooms.state_event_in(&view.room.id, state, &event_type, &entry.state_key).await?)
+        Ok(self.rooms.state_event_in(room_id, state, &event_type, &entry.state_key).await?)
     }
 
     /// The memberships that lazy loading needs: of who speaks in the timeline, of who names the room.
@@ -430,17 +509,19 @@ impl Sync {
         ask: &Ask<'_>,
         view: &mut View,
         part: &Part,
+        moments: &Moments<'_>,
         whole: bool,
         redundant: bool,
-        end: i64,
         events: &mut Vec<SharedPdu>,
     ) -> Result<()> {
         let room_id = &view.room.id.clone();
-        let mut wanted: HashSet<OwnedUserId> =
-            part.events.iter().map(|event| event.pdu.sender.clone()).collect();
+        let mut wanted = moments.of_speakers(part);
         if whole {
-            wanted.insert(view.user_id.clone());
-            wanted.extend(self.heroes(&view.user_id, room_id).await?);
+            for member in self.heroes(&view.user_id, room_id).await?.into_iter().chain([view.user_id.clone()])
+            {
+                let moment = moments.of("m.room.member", member.as_str());
+                wanted.entry(member).or_insert(moment);
+            }
         }
         for pdu in events.iter().filter(|pdu| pdu.event_type == TimelineEventType::RoomMember) {
             if let Some(member) = pdu.state_key.as_deref().and_then(|id| OwnedUserId::try_from(id).ok()) {
@@ -449,23 +530,11 @@ impl Sync {
                 wanted.remove(&member);
             }
         }
-        // Memberships that the timeline itself shows need not be told, unless the client takes no state from there.
-        if ask.request.state_after == StateAfter::No {
-            let own = |event: &&Arc<TimelineEvent>| {
-                event.pdu.event_type == TimelineEventType::RoomMember
-                    && event.pdu.state_key.as_deref() == Some(event.pdu.sender.as_str())
-            };
-            for event in part.events.iter().filter(own) {
-                wanted.remove(&event.pdu.sender);
-            }
-        }
-        let mut wanted: Vec<_> = wanted.into_iter().collect();
-        wanted.sort();
-        for member in wanted {
+        for (member, moment) in wanted {
             let kind = StateEventType::RoomMember;
             let current = self.rooms.current_entry(room_id, &kind, member.as_str()).await?;
             let Some(entry) = current else { continue };
-            let Some(pdu) = self.entry_at(view, &entry, part, end).await? else { continue };
+            let Some(pdu) = self.entry_at(room_id, &entry, moment).await? else { continue };
             let device_id = &ask.request.device_id;
             let is_new = self.sent_members.note(device_id, &view.user_id, room_id, &member, &pdu.event_id);
             if (is_new || redundant || whole) && self.rooms.keeps(view, &ask.filter.state, &pdu).await? {
@@ -511,6 +580,17 @@ impl Sync {
         Ok(self.rooms.heroes(room_id, user_id, HEROES).await?)
     }
 
+    /// Whether the user has read on in a room: then its counts have changed.
+    pub(crate) async fn has_read_on(
+        &self,
+        user_id: &OwnedUserId,
+        room_id: &OwnedRoomId,
+        since: Position,
+    ) -> Result<bool> {
+        let receipts = self.rooms.receipts_since(user_id, room_id, since).await?;
+        Ok(receipts.iter().any(|receipt| receipt.user_id == *user_id))
+    }
+
     /// The receipts that changed, as one event.
     pub(crate) async fn receipts(
         &self,
@@ -519,12 +599,10 @@ impl Sync {
         since: Position,
     ) -> Result<Option<Event>> {
         let receipts = self.rooms.receipts_since(&ask.request.user_id, room_id, since).await?;
-        if receipts.is_empty() {
-            return Ok(None);
-        }
         let mut content = json!({});
         for receipt in receipts {
-            if ask.ignored.contains(&receipt.user_id) {
+            let is_wanted = ask.filter.ephemeral.matches_sender(&receipt.user_id);
+            if !is_wanted || ask.ignored.contains(&receipt.user_id) {
                 continue;
             }
             let kind = match receipt.kind {
@@ -536,6 +614,9 @@ impl Sync {
                 value["thread_id"] = receipt.thread.into();
             }
             content[receipt.event_id.as_str()][kind][receipt.user_id.as_str()] = value;
+        }
+        if content == json!({}) {
+            return Ok(None);
         }
         Ok(raw(json!({ "type": "m.receipt", "content": content }).to_string()))
     }

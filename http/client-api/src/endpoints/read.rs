@@ -140,7 +140,7 @@ pub(crate) async fn get_messages(app: App, caller: User, request: Request) -> Re
     let page = app.rooms.messages(&mut view, from, to, forwards, limit, &filter).await?;
     let mut response = get_message_events::v3::Response::new();
     if !request.filter.lazy_load_options.is_disabled() {
-        let members = app.rooms.members_of(&mut view, &page.events).await?;
+        let members = app.rooms.members_of(&mut view, &page.events, forwards).await?;
         response.state = raw_events(app.rooms.render_state(&members, caller.reader()));
     }
     response.start = request.from.or(page.start.map(|start| start.to_string())).unwrap_or_default();

@@ -366,9 +366,7 @@ impl Sync {
         if !changed && since >= building.ask.since_position() {
             return Ok(false);
         }
-        let user_id = &building.request.user_id;
-        let receipts = self.rooms.receipts_since(user_id, room_id, since).await?;
-        Ok(receipts.iter().any(|receipt| receipt.user_id == *user_id))
+        self.has_read_on(&building.request.user_id, room_id, since).await
     }
 }
 

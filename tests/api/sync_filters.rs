@@ -1,0 +1,340 @@
+//! Filters of sync: what they drop, what they must not drop, and that nobody is woken for what they drop.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::network::{Client, INSTAGRAM, MESSENGER, Network, bodies, each, encoded, list, text};
+
+/// The ids of events by type and state key.
+type State = BTreeMap<(String, String), String>;
+
+async fn sync(client: &Client, filter: &Value, more: &str) -> Value {
+    let filter = encoded(&filter.to_string());
+    client.get(&format!("/v3/sync?filter={filter}{more}")).await.ok()
+}
+
+/// The names of the state in an answer, by the parameter that asks for it.
+const SHAPES: [(&str, &str); 3] = [
+    ("", "state"),
+    ("&use_state_after=true", "state_after"),
+    ("&org.matrix.msc4222.use_state_after=true", "org.matrix.msc4222.state_after"),
+];
+
+/// Takes the state of a room from an answer, as a client does.
+fn take_state(state: &mut State, room: &Value, name: &str) {
+    let timeline = if name == "state" { list(&room["timeline"]["events"]) } else { &[] };
+    for event in list(&room[name]["events"]).iter().chain(timeline) {
+        if let Some(state_key) = event["state_key"].as_str() {
+            state.insert((text(&event["type"]), state_key.to_owned()), text(&event["event_id"]));
+        }
+    }
+}
+
+async fn state_of(client: &Client, room: &str) -> State {
+    let mut state = State::new();
+    let events = client.get(&format!("/v3/rooms/{room}/state")).await.ok();
+    take_state(&mut state, &json!({ "state": { "events": events } }), "state");
+    state
+}
+
+/// Filters of the timeline that drop events of the state.
+fn dropping_filters(room: &str, ben: &Client) -> Vec<Value> {
+    vec![
+        json!({ "types": ["m.room.message"] }),
+        json!({ "types": [] }),
+        json!({ "not_types": ["m.room.*"] }),
+        json!({ "not_types": ["m.room.topic", "m.room.create"] }),
+        json!({ "rooms": [] }),
+        json!({ "not_rooms": [room] }),
+        json!({ "senders": [ben.user_id] }),
+        json!({ "not_senders": [ben.user_id] }),
+        json!({ "contains_url": true }),
+        json!({ "limit": 0 }),
+        json!({ "limit": 1, "types": ["m.room.message", "m.room.name"] }),
+        json!({}),
+    ]
+}
+
+#[tokio::test]
+async fn state_is_whole_whatever_the_filter_of_the_timeline_drops() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let ben = network.register(MESSENGER, "ben").await;
+    let words = json!({ "preset": "public_chat", "name": "Quay", "topic": "Ships" });
+    let room = anna.create_room(words).await;
+    ben.join(&room).await.ok();
+    ben.say(&room, "hello").await;
+
+    for timeline in dropping_filters(&room, &ben) {
+        for (more, name) in SHAPES {
+            let filter = json!({ "room": { "timeline": timeline } });
+            let case = format!("{timeline}, {name}");
+            let first = sync(&anna, &filter, more).await;
+            let mut state = State::new();
+            take_state(&mut state, &first["rooms"]["join"][&room], name);
+            assert_eq!(state, state_of(&anna, &room).await, "first: {case}");
+
+            ben.say(&room, "before").await;
+            anna.set_state(&room, "m.room.topic", json!({ "topic": case })).await.ok();
+            let displayname = json!({ "displayname": case });
+            ben.put(&format!("/v3/profile/{}/displayname", ben.user_id), displayname).await.ok();
+            ben.say(&room, "between").await;
+            anna.set_state(&room, "m.room.name", json!({ "name": case })).await.ok();
+            anna.say(&room, "after").await;
+            let since = format!("{more}&since={}", text(&first["next_batch"]));
+            let later = sync(&anna, &filter, &since).await;
+            take_state(&mut state, &later["rooms"]["join"][&room], name);
+            assert_eq!(state, state_of(&anna, &room).await, "later: {case}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_state_of_a_room_that_was_left_is_whole_too() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let ben = network.register(MESSENGER, "ben").await;
+    let room = anna.create_room(json!({ "preset": "public_chat", "name": "Quay" })).await;
+    for timeline in dropping_filters(&room, &anna) {
+        for (more, name) in SHAPES {
+            let filter = json!({ "room": { "timeline": timeline, "include_leave": true } });
+            let case = format!("{timeline}, {name}");
+            ben.join(&room).await.ok();
+            let joined = sync(&ben, &filter, more).await;
+            let mut state = State::new();
+            take_state(&mut state, &joined["rooms"]["join"][&room], name);
+            anna.set_state(&room, "m.room.topic", json!({ "topic": case })).await.ok();
+            ben.leave(&room).await.ok();
+            let truth = state_of(&ben, &room).await;
+            let since = format!("{more}&since={}", text(&joined["next_batch"]));
+            take_state(&mut state, &sync(&ben, &filter, &since).await["rooms"]["leave"][&room], name);
+            assert_eq!(state, truth, "later: {case}");
+            let mut state = State::new();
+            take_state(&mut state, &sync(&ben, &filter, more).await["rooms"]["leave"][&room], name);
+            assert_eq!(state, truth, "first: {case}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_timeline_has_no_more_events_than_its_limit_in_joined_and_left_rooms() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let ben = network.register(MESSENGER, "ben").await;
+    let joined = anna.create_room(json!({ "preset": "public_chat" })).await;
+    let left = anna.create_room(json!({ "preset": "public_chat" })).await;
+    let banned = anna.create_room(json!({ "preset": "public_chat" })).await;
+    for room in [&joined, &left, &banned] {
+        ben.join(room).await.ok();
+        ben.say(room, "hello").await;
+    }
+    ben.leave(&left).await.ok();
+    ben.leave(&banned).await.ok();
+    anna.post(&format!("/v3/rooms/{banned}/ban"), json!({ "user_id": ben.user_id })).await.ok();
+    let declined = anna.create_room(json!({ "invite": [ben.user_id] })).await;
+    ben.leave(&declined).await.ok();
+
+    for limit in 0..3 {
+        for (more, name) in SHAPES {
+            let filter = json!({ "room": { "include_leave": true, "timeline": { "limit": limit } } });
+            let rooms = sync(&ben, &filter, more).await["rooms"].clone();
+            for (kind, room) in [("join", &joined), ("leave", &left), ("leave", &banned)] {
+                let room = &rooms[kind][room];
+                assert_eq!(list(&room["timeline"]["events"]).len(), limit, "{kind} {limit} {name}: {room}");
+                assert_eq!(room["timeline"]["limited"], true, "{kind} {limit} {name}");
+            }
+            for (room, membership) in [(&left, "leave"), (&banned, "ban"), (&declined, "leave")] {
+                let mut state = State::new();
+                take_state(&mut state, &rooms["leave"][room], name);
+                let own = state.get(&("m.room.member".to_owned(), ben.user_id.clone()));
+                let events =
+                    [&rooms["leave"][room][name]["events"], &rooms["leave"][room]["timeline"]["events"]];
+                let mut events = events.into_iter().flat_map(list);
+                let own = events.find(|event| Some(&text(&event["event_id"])) == own);
+                let own = own.map(|event| text(&event["content"]["membership"]));
+                assert_eq!(own.as_deref(), Some(membership), "{limit} {name}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn account_data_is_filtered() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let room = anna.create_room(json!({})).await;
+    let user = anna.user_id.clone();
+    for kind in ["com.example.one", "com.example.two", "org.other"] {
+        for within in [String::new(), format!("/rooms/{room}")] {
+            anna.put(&format!("/v3/user/{user}{within}/account_data/{kind}"), json!({})).await.ok();
+        }
+    }
+    let all = ["com.example.one", "com.example.two", "m.push_rules", "org.other"].as_slice();
+    let cases = [
+        (json!({}), all),
+        (json!({ "types": ["com.example.one"] }), &all[..1]),
+        (json!({ "types": ["com.example.*"] }), &all[..2]),
+        (json!({ "types": ["*"] }), all),
+        (json!({ "types": [] }), &[]),
+        (json!({ "not_types": ["com.example.*"] }), &all[2..]),
+        (json!({ "not_types": ["m.push_rules", "org.*"] }), &all[..2]),
+        (json!({ "not_types": ["*"] }), &[]),
+        (json!({ "senders": [user] }), all),
+        (json!({ "senders": ["@ben:messenger.localhost"] }), &[]),
+        (json!({ "senders": [] }), &[]),
+        (json!({ "not_senders": [user] }), &[]),
+    ];
+    for (filter, wanted) in cases {
+        let answer = sync(&anna, &json!({ "account_data": filter }), "").await;
+        let mut kinds = each(&answer["account_data"]["events"], "type");
+        kinds.sort();
+        assert_eq!(kinds, wanted, "{filter}");
+        let answer = sync(&anna, &json!({ "room": { "account_data": filter } }), "").await;
+        let mut kinds = each(&answer["rooms"]["join"][&room]["account_data"]["events"], "type");
+        kinds.sort();
+        let wanted: Vec<_> = wanted.iter().filter(|kind| **kind != "m.push_rules").collect();
+        assert_eq!(kinds.iter().collect::<Vec<_>>(), wanted, "of the room: {filter}");
+    }
+    for filter in [json!({ "rooms": [] }), json!({ "not_rooms": [room] })] {
+        let answer = sync(&anna, &json!({ "room": { "account_data": filter } }), "").await;
+        assert!(list(&answer["rooms"]["join"][&room]["account_data"]["events"]).is_empty(), "{filter}");
+    }
+}
+
+#[tokio::test]
+async fn presence_is_filtered() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let room = anna.create_room(json!({ "preset": "public_chat" })).await;
+    let mut others = Vec::new();
+    for (platform, name) in [(MESSENGER, "ben"), (INSTAGRAM, "carl")] {
+        let other = network.register(platform, name).await;
+        other.join(&room).await.ok();
+        let status = format!("/v3/presence/{}/status", other.user_id);
+        other.put(&status, json!({ "presence": "online", "status_msg": name })).await.ok();
+        others.push(other.user_id);
+    }
+    let (ben, carl) = (others[0].as_str(), others[1].as_str());
+    let of_others = |answer: Value| {
+        let mut senders = each(&answer["presence"]["events"], "sender");
+        senders.retain(|sender| *sender != anna.user_id);
+        senders.sort();
+        senders
+    };
+    for (filter, wanted) in [
+        (json!({}), vec![ben, carl]),
+        (json!({ "types": ["m.presence"] }), vec![ben, carl]),
+        (json!({ "types": ["m.*"] }), vec![ben, carl]),
+        (json!({ "types": [] }), vec![]),
+        (json!({ "types": ["m.room.message"] }), vec![]),
+        (json!({ "not_types": ["m.presence"] }), vec![]),
+        (json!({ "not_types": ["*"] }), vec![]),
+        (json!({ "senders": [ben] }), vec![ben]),
+        (json!({ "not_senders": [ben] }), vec![carl]),
+        (json!({ "senders": [ben, carl], "not_senders": [ben] }), vec![carl]),
+        (json!({ "limit": 0 }), vec![]),
+    ] {
+        let mut wanted = wanted;
+        wanted.sort_unstable();
+        assert_eq!(of_others(sync(&anna, &json!({ "presence": filter }), "").await), wanted, "{filter}");
+    }
+    let two = json!({ "presence": { "senders": [ben, carl], "limit": 1 } });
+    assert_eq!(of_others(sync(&anna, &two, "").await).len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_beside_the_history_of_a_room_is_filtered() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let ben = network.register(MESSENGER, "ben").await;
+    let room = anna.create_room(json!({ "preset": "public_chat" })).await;
+    ben.join(&room).await.ok();
+    let event = anna.say(&room, "hello").await;
+    ben.post(&format!("/v3/rooms/{room}/receipt/m.read/{event}"), json!({})).await.ok();
+    let typing = json!({ "typing": true, "timeout": 60_000 });
+    ben.put(&format!("/v3/rooms/{room}/typing/{}", ben.user_id), typing).await.ok();
+
+    for (filter, wanted) in [
+        (json!({}), vec!["m.receipt", "m.typing"]),
+        (json!({ "types": ["m.typing"] }), vec!["m.typing"]),
+        (json!({ "types": [] }), vec![]),
+        (json!({ "not_types": ["m.receipt"] }), vec!["m.typing"]),
+        (json!({ "not_types": ["m.*"] }), vec![]),
+        (json!({ "rooms": [room] }), vec!["m.receipt", "m.typing"]),
+        (json!({ "rooms": ["!other:messenger.localhost"] }), vec![]),
+        (json!({ "rooms": [] }), vec![]),
+        (json!({ "not_rooms": [room] }), vec![]),
+        (json!({ "types": ["m.receipt"], "senders": [ben.user_id] }), vec!["m.receipt"]),
+        (json!({ "types": ["m.receipt"], "not_senders": [ben.user_id] }), vec![]),
+    ] {
+        let answer = sync(&anna, &json!({ "room": { "ephemeral": filter } }), "").await;
+        let mut kinds = each(&answer["rooms"]["join"][&room]["ephemeral"]["events"], "type");
+        kinds.sort();
+        assert_eq!(kinds, wanted, "{filter}");
+    }
+}
+
+/// The client waits on when something happens that its filter drops, and is answered with what it wants.
+#[tokio::test]
+async fn nobody_is_woken_by_what_the_filter_drops() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let ben = network.register(MESSENGER, "ben").await;
+    let room = anna.create_room(json!({ "preset": "public_chat" })).await;
+    let other = anna.create_room(json!({ "preset": "public_chat" })).await;
+    ben.join(&room).await.ok();
+    ben.join(&other).await.ok();
+    let event = ben.say(&room, "hello").await;
+    let quiet = json!({
+        "presence": { "not_types": ["*"] },
+        "account_data": { "not_types": ["*"] },
+        "room": {
+            "not_rooms": [other],
+            "timeline": { "types": ["m.room.message"] },
+            "state": { "types": [] },
+            "ephemeral": { "types": [] },
+            "account_data": { "types": [] },
+        },
+    });
+    let since = |answer: &Value| format!("&since={}", text(&answer["next_batch"]));
+    let mut seen = since(&sync(&anna, &json!({}), "").await);
+    let before = since(&sync(&anna, &quiet, "").await);
+
+    let noise = async {
+        let ben_is = |path: &str| format!("/v3/{path}/{}", ben.user_id);
+        let status = json!({ "presence": "unavailable" });
+        ben.put(&format!("{}/status", ben_is("presence")), status).await.ok();
+        let typing = json!({ "typing": true, "timeout": 60_000 });
+        ben.put(&ben_is(&format!("rooms/{room}/typing")), typing).await.ok();
+        ben.post(&format!("/v3/rooms/{room}/receipt/m.read/{event}"), json!({})).await.ok();
+        ben.send(&room, "org.example.other", json!({})).await;
+        anna.set_state(&room, "m.room.topic", json!({ "topic": "noise" })).await.ok();
+        let user = &anna.user_id;
+        anna.put(&format!("/v3/user/{user}/account_data/org.example"), json!({ "n": 1 })).await.ok();
+        let own = format!("/v3/user/{user}/rooms/{room}/account_data/org.example");
+        anna.put(&own, json!({ "n": 1 })).await.ok();
+        ben.say(&other, "elsewhere").await;
+        // Who wants all of it has been woken: so would be the one who does not.
+        while !seen.is_empty() {
+            let answer = sync(&anna, &json!({}), &format!("{seen}&timeout=60000")).await;
+            let is_last = bodies(&answer["rooms"]["join"][&other]["timeline"]["events"]) == ["elsewhere"];
+            seen = if is_last { String::new() } else { since(&answer) };
+        }
+        let unheard = sync(&anna, &quiet, &before).await;
+        assert_eq!((&unheard["rooms"], &unheard["presence"]), (&Value::Null, &Value::Null), "{unheard}");
+        assert_eq!(unheard["account_data"], Value::Null);
+        ben.say(&room, "wanted").await;
+    };
+    let waiting = format!("{before}&timeout=60000");
+    let (answer, ()) = tokio::join!(sync(&anna, &quiet, &waiting), noise);
+    assert_eq!(bodies(&answer["rooms"]["join"][&room]["timeline"]["events"]), ["wanted"], "{answer}");
+
+    // The user's own receipt is told as a count, though the client wants no receipts.
+    let own = format!("/v3/rooms/{room}/receipt/m.read/{event}");
+    let elsewhere = anna.another_device().await;
+    elsewhere.post(&own, json!({})).await.ok();
+    let counted = sync(&anna, &quiet, &since(&answer)).await;
+    let counts = &counted["rooms"]["join"][&room]["unread_notifications"];
+    assert_eq!(counts["notification_count"], 1, "only what came after it is unread: {counted}");
+}
