@@ -1,6 +1,9 @@
 //! Simplified sliding sync.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use serde_json::{Value, json};
 
@@ -216,7 +219,7 @@ async fn invitations_departures_and_returns_are_told() {
     ben.leave(&room).await.ok();
     anna.say(&room, "he is gone").await;
     let answer = connection.next().await;
-    assert_eq!(answer["lists"]["all"]["count"], 0);
+    assert_eq!(answer["lists"]["all"]["count"], 1, "the connection has shown it");
     let events = list(&answer["rooms"][&room]["timeline"]);
     assert_eq!(events.last().expect("an event")["content"]["membership"], "leave");
     assert!(!said(&answer, &room).contains(&"he is gone".to_owned()));
@@ -271,6 +274,178 @@ async fn a_room_that_is_forgotten_is_in_no_list() {
     });
     let answer = answer.ok();
     assert_eq!((&answer["lists"]["all"]["count"], rooms(&answer)), (&json!(0), vec![]));
+}
+
+/// The user's own membership, as an answer of any shape has it in the state that is required of a room.
+fn own_membership(answer: &Value, room: &str, client: &Client) -> Option<String> {
+    let mut events = list(&answer["rooms"][room]["required_state"]).iter();
+    let own = events
+        .find(|event| event["type"] == "m.room.member" && event["state_key"] == client.user_id.as_str());
+    own.map(|event| text(&event["content"]["membership"]))
+}
+
+/// How the two shapes ask for nothing but the user's own membership, by name or as that of who is spoken of.
+fn own_members_on_wire(user_id: &str) -> [(&'static str, Value); 4] {
+    let include = json!([{ "type": "m.room.member", "state_key": user_id }]);
+    [
+        ("unstable", json!([["m.room.member", "$ME"]])),
+        ("unstable", json!([["m.room.member", "$LAZY"]])),
+        ("stable", json!({ "include": include })),
+        ("stable", json!({ "lazy_members": true })),
+    ]
+}
+
+/// The next answer on a connection in one of the shapes.
+async fn next_in(client: &Client, shape: &str, body: &Value, pos: &mut Option<String>) -> Value {
+    let mut body = body.clone();
+    let answer = if shape == "stable" {
+        pos.iter().for_each(|pos| body["pos"] = json!(pos));
+        client.post("/v4/sync", body).await.ok()
+    } else {
+        let query = pos.iter().map(|pos| format!("?pos={pos}")).collect::<String>();
+        client.post(&format!("/unstable/org.matrix.simplified_msc3575/sync{query}"), body).await.ok()
+    };
+    *pos = Some(text(&answer["pos"]));
+    answer
+}
+
+#[tokio::test]
+async fn a_leave_comes_with_the_own_membership_and_the_room_stays_in_its_list() {
+    let network = Network::open().await;
+    let (anna, ben) = (network.register(INSTAGRAM, "anna").await, network.register(MESSENGER, "ben").await);
+    let seen_before = anna.create_room(json!({ "preset": "public_chat" })).await;
+    ben.join(&seen_before).await.ok();
+    ben.leave(&seen_before).await.ok();
+    for (number, (shape, required_state)) in own_members_on_wire(&ben.user_id).into_iter().enumerate() {
+        let case = format!("{shape} {required_state}");
+        let room = anna.create_room(json!({ "preset": "public_chat" })).await;
+        ben.join(&room).await.ok();
+        anna.say(&room, "hello").await;
+        let declined = anna.create_room(json!({ "invite": [ben.user_id] })).await;
+        let forgotten = anna.create_room(json!({ "invite": [ben.user_id] })).await;
+        let mut list = json!({ "timeline_limit": 1, "required_state": required_state });
+        match shape {
+            "stable" => list["range"] = json!([0, 9]),
+            _ => list["ranges"] = json!([[0, 9]]),
+        }
+        let body = json!({ "conn_id": format!("c{number}"), "lists": { "all": list } });
+        let mut pos = None;
+        let first = next_in(&ben, shape, &body, &mut pos).await;
+        assert_eq!(first["lists"]["all"]["count"], 3, "{case}");
+
+        for left in [&room, &declined, &forgotten] {
+            ben.leave(left).await.ok();
+        }
+        ben.post(&format!("/v3/rooms/{forgotten}/forget"), json!({})).await.ok();
+        // An answer that gets lost is given again.
+        for _ in 0..2 {
+            let answer = next_in(&ben, shape, &body, &mut pos.clone()).await;
+            assert_eq!(answer["lists"]["all"]["count"], 3, "{case}");
+            for left in [&room, &declined, &forgotten] {
+                assert_eq!(own_membership(&answer, left, &ben).as_deref(), Some("leave"), "{case}: {answer}");
+                if shape == "stable" {
+                    assert_eq!(answer["rooms"][left]["membership"], "leave", "{case}");
+                    assert_eq!(answer["rooms"][left]["lists"], json!(["all"]), "{case}");
+                }
+            }
+        }
+        next_in(&ben, shape, &body, &mut pos).await;
+        let quiet = next_in(&ben, shape, &body, &mut pos).await;
+        assert_eq!(quiet["lists"]["all"]["count"], 2, "only what is forgotten is gone: {case}");
+        assert_eq!(rooms(&quiet), Vec::<String>::new(), "{case}");
+
+        // Of what is account data the list is made anew, and has the same rooms.
+        let data = format!("/v3/user/{}/account_data/org.example", ben.user_id);
+        ben.put(&data, json!({ "number": number })).await.ok();
+        let again = next_in(&ben, shape, &body, &mut pos).await;
+        assert_eq!(again["lists"]["all"]["count"], 2, "{case}");
+
+        let fresh = next_in(&ben, shape, &body, &mut None).await;
+        assert_eq!(fresh["lists"]["all"]["count"], 0, "a new connection has not shown them: {case}");
+    }
+}
+
+#[tokio::test]
+async fn a_leave_is_told_with_the_own_membership_though_no_list_has_the_room_any_more() {
+    let network = Network::open().await;
+    let (anna, ben) = (network.register(INSTAGRAM, "anna").await, network.register(MESSENGER, "ben").await);
+    let joined = anna.create_room(json!({ "preset": "public_chat" })).await;
+    ben.join(&joined).await.ok();
+    let invited = anna.create_room(json!({ "invite": [ben.user_id] })).await;
+    for (number, (shape, required_state)) in own_members_on_wire(&ben.user_id).into_iter().enumerate() {
+        let config = json!({ "timeline_limit": 1, "required_state": required_state });
+        let mut list = config.clone();
+        match shape {
+            "stable" => (list["range"], list["filters"]) = (json!([0, 9]), json!({ "is_invited": true })),
+            _ => (list["ranges"], list["filters"]) = (json!([[0, 9]]), json!({ "is_invite": true })),
+        }
+        let mut body = json!({
+            "conn_id": format!("c{number}"), "lists": { "invited": list },
+            "room_subscriptions": { &joined: config },
+        });
+        let mut pos = None;
+        let first = next_in(&ben, shape, &body, &mut pos).await;
+        assert_eq!(rooms(&first).len(), 2, "{first}");
+        body["room_subscriptions"] = json!({});
+        ben.leave(&joined).await.ok();
+        ben.leave(&invited).await.ok();
+        let answer = next_in(&ben, shape, &body, &mut pos).await;
+        for room in [&joined, &invited] {
+            assert_eq!(own_membership(&answer, room, &ben).as_deref(), Some("leave"), "{shape}: {answer}");
+        }
+        assert_eq!(answer["lists"]["invited"]["count"], 0);
+        ben.join(&joined).await.ok();
+        anna.invite(&invited, &ben).await.ok();
+    }
+}
+
+#[tokio::test]
+async fn who_has_left_is_told_the_state_up_to_then_and_nothing_that_others_do() {
+    let network = Network::open().await;
+    let (anna, ben) = (network.register(INSTAGRAM, "anna").await, network.register(MESSENGER, "ben").await);
+    let carl = network.register(WHATSAPP, "carl").await;
+    let room = anna.create_room(json!({ "preset": "public_chat", "topic": "Old" })).await;
+    ben.join(&room).await.ok();
+    let required_state = json!([["m.room.topic", ""], ["m.room.member", "$LAZY"]]);
+    let list = json!({ "ranges": [[0, 9]], "timeline_limit": 10, "required_state": required_state });
+    let on = json!({ "enabled": true });
+    let extensions = json!({ "receipts": on, "typing": on });
+    let mut connection = Connection::new(&ben, json!({ "lists": { "all": list }, "extensions": extensions }));
+    connection.next().await;
+    carl.join(&room).await.ok();
+    let event = carl.say(&room, "hello").await;
+    carl.leave(&room).await.ok();
+    anna.set_state(&room, "m.room.topic", json!({ "topic": "New" })).await.ok();
+    ben.leave(&room).await.ok();
+    anna.set_state(&room, "m.room.topic", json!({ "topic": "Secret" })).await.ok();
+    anna.post(&format!("/v3/rooms/{room}/receipt/m.read/{event}"), json!({})).await.ok();
+    let typing = json!({ "typing": true, "timeout": 60_000 });
+    anna.put(&format!("/v3/rooms/{room}/typing/{}", anna.user_id), typing).await.ok();
+
+    let answer = connection.next().await;
+    let state = list_of_state(&answer["rooms"][&room]["required_state"]);
+    let content = |kind: &str, key: &str| state.get(&(kind.to_owned(), key.to_owned())).cloned();
+    assert_eq!(content("m.room.topic", ""), Some(json!({ "topic": "New" })), "{answer}");
+    let carl_then = content("m.room.member", &carl.user_id).expect("who spoke and left is told of");
+    assert_eq!(carl_then["membership"], "leave");
+    assert_eq!(said(&answer, &room), ["hello"]);
+    assert_eq!(answer["extensions"]["receipts"], Value::Null, "{answer}");
+    assert_eq!(answer["extensions"]["typing"], Value::Null, "{answer}");
+
+    // More is asked of a room that was left: it is as it was then.
+    let wanted =
+        json!({ "timeline_limit": 1, "required_state": [["m.room.topic", ""], ["m.room.create", "*"]] });
+    connection.request["room_subscriptions"] = json!({ &room: wanted });
+    let answer = connection.next().await;
+    let state = list_of_state(&answer["rooms"][&room]["required_state"]);
+    assert_eq!(state.get(&("m.room.topic".to_owned(), String::new())), Some(&json!({ "topic": "New" })));
+    assert!(state.contains_key(&("m.room.create".to_owned(), String::new())), "{answer}");
+}
+
+/// Contents by type and state key.
+fn list_of_state(events: &Value) -> BTreeMap<(String, String), Value> {
+    let entry = |event: &Value| ((text(&event["type"]), text(&event["state_key"])), event["content"].clone());
+    list(events).iter().map(entry).collect()
 }
 
 #[tokio::test]

@@ -146,7 +146,7 @@ impl Rooms {
     }
 
     /// The event with this id, hidden ones included.
-    pub(crate) async fn any_event(
+    pub async fn any_event(
         &self,
         room_id: &OwnedRoomId,
         event_id: &OwnedEventId,

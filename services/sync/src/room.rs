@@ -408,15 +408,25 @@ impl Sync {
             return Ok(false);
         };
         let kind = StateEventType::from(event.pdu.event_type.to_string());
-        let room_id = &view.room.id;
-        let set = match view.standing {
-            Standing::Joined => self.rooms.state_event(room_id, &kind, state_key).await?,
-            Standing::Left { state, .. } => {
-                self.rooms.state_event_in(room_id, state, &kind, state_key).await?
-            }
-            Standing::Outside => None,
-        };
+        let set = self.state_seen(view, &kind, state_key).await?;
         Ok(set.is_some_and(|set| set.event_id == event.pdu.event_id))
+    }
+
+    /// An entry of the state that the user may read: the current one, or that with which the user left.
+    pub(crate) async fn state_seen(
+        &self,
+        view: &View,
+        kind: &StateEventType,
+        state_key: &str,
+    ) -> Result<Option<SharedPdu>> {
+        let room_id = &view.room.id;
+        match view.standing {
+            Standing::Joined => Ok(self.rooms.state_event(room_id, kind, state_key).await?),
+            Standing::Left { state, .. } => {
+                Ok(self.rooms.state_event_in(room_id, state, kind, state_key).await?)
+            }
+            Standing::Outside => Ok(None),
+        }
     }
 
     /// The state events that go with a part of the timeline. Together with those that the part shows they are the

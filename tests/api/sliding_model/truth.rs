@@ -6,10 +6,13 @@ use serde_json::{Value, json};
 
 use super::{
     activity::World,
-    follower::{Entry, Follower, Receipts, Room, entry, receipts, typing},
+    follower::{Entry, Follower, Receipts, Room, entries, entry, receipts, typing},
     wants::{List, Shape},
 };
 use crate::network::{Client, list, text};
+
+/// A window in which no room stands.
+const NO_PLACES: [u64; 2] = [1_000_000, 1_000_000];
 
 /// What is so for a user.
 pub(super) struct Truth<'a> {
@@ -23,20 +26,31 @@ pub(super) struct Truth<'a> {
 
 impl<'a> Truth<'a> {
     pub(super) async fn read(world: &'a World, client: &'a Client, follower: &Follower) -> Self {
-        let mut body = follower.wants.on_wire(Shape::Stable, &client.user_id);
-        body["conn_id"] = json!("fresh");
-        let fresh = client.post("/v4/sync", body).await.ok();
         let filter = "%7B%22room%22:%7B%22include_leave%22:true%7D%7D";
         let plain = client.get(&format!("/v3/sync?filter={filter}")).await.ok();
-        Self { world, client, plain, fresh }
+        let mut truth = Self { world, client, plain, fresh: Value::Null };
+        let mut body = follower.wants.on_wire(Shape::Stable, &client.user_id);
+        body["conn_id"] = json!("fresh");
+        for (name, wanted) in &follower.wants.lists {
+            // The places of rooms that a new connection does not know may be taken from any others.
+            let taken = truth.count_left(follower, wanted).await;
+            body["lists"][*name]["range"] = match wanted.last.checked_sub(taken) {
+                Some(last) => json!([0, last]),
+                None => json!(NO_PLACES),
+            };
+        }
+        truth.fresh = client.post("/v4/sync", body).await.ok();
+        truth
     }
 
     /// Fails unless the follower has what is so.
     pub(super) async fn check(&self, follower: &Follower) {
         for (name, wanted) in &follower.wants.lists {
             let count = follower.counts.get(*name).unwrap_or(&Value::Null);
-            assert_eq!(*count, self.count(wanted).await, "how many rooms {name} has: {:?}", wanted.filters);
-            assert_eq!(*count, self.fresh["lists"][name]["count"], "{name}, newly told");
+            let new = self.count(wanted).await;
+            let all = new + self.count_left(follower, wanted).await;
+            assert_eq!(*count, json!(all), "how many rooms {name} has: {:?}", wanted.filters);
+            assert_eq!(self.fresh["lists"][name]["count"], json!(new), "{name}, newly told");
         }
         for event in list(&self.plain["account_data"]["events"]) {
             let kind = text(&event["type"]);
@@ -67,36 +81,47 @@ impl<'a> Truth<'a> {
         !is_member && !self.world.ignored(&self.client.user_id).is_empty()
     }
 
-    /// How many rooms a list has.
-    async fn count(&self, wanted: &List) -> Value {
-        let rooms = &self.plain["rooms"];
-        let direct = self.plain["account_data"]["events"].as_array().into_iter().flatten();
-        let direct =
-            direct.filter(|event| event["type"] == "m.direct").map(|event| event["content"].to_string());
-        let direct: String = direct.collect();
+    /// How many rooms a list of a new connection has.
+    async fn count(&self, wanted: &List) -> u64 {
         let mut count = 0;
         for kind in ["join", "invite", "leave"] {
-            for (room_id, room) in rooms[kind].as_object().into_iter().flatten() {
-                if kind == "leave" && !self.was_put_out(room) {
-                    continue;
-                }
-                let mut matches = true;
-                for (filter, value) in &wanted.filters {
-                    matches &= match *filter {
-                        "is_dm" => *value == direct.contains(&format!("\"{room_id}\"")),
-                        "is_invite" => *value == (kind == "invite"),
-                        "spaces" => self.is_in_spaces(room_id, value).await,
-                        "tags" => self.is_favourite(room_id).await,
-                        "not_tags" => !self.is_favourite(room_id).await,
-                        "room_types" => self.world.is_space(room_id),
-                        "not_room_types" => !self.world.is_space(room_id),
-                        other => panic!("no such filter: {other}"),
-                    };
-                }
-                count += u64::from(matches);
+            for (room_id, room) in entries(&self.plain["rooms"][kind]) {
+                let is_listed = kind != "leave" || self.was_put_out(room);
+                count += u64::from(is_listed && self.matches(kind, room_id, wanted).await);
             }
         }
-        json!(count)
+        count
+    }
+
+    /// How many rooms a list has beside these: those that the client has seen, and that the user has left.
+    async fn count_left(&self, follower: &Follower, wanted: &List) -> u64 {
+        let mut count = 0;
+        for (room_id, room) in entries(&self.plain["rooms"]["leave"]) {
+            let is_listed = !self.was_put_out(room) && follower.rooms.contains_key(room_id);
+            count += u64::from(is_listed && self.matches("leave", room_id, wanted).await);
+        }
+        count
+    }
+
+    async fn matches(&self, kind: &str, room_id: &str, wanted: &List) -> bool {
+        let events = list(&self.plain["account_data"]["events"]).iter();
+        let direct =
+            events.filter(|event| event["type"] == "m.direct").map(|event| event["content"].to_string());
+        let direct: String = direct.collect();
+        let mut matches = true;
+        for (filter, value) in &wanted.filters {
+            matches &= match *filter {
+                "is_dm" => *value == direct.contains(&format!("\"{room_id}\"")),
+                "is_invite" => *value == (kind == "invite"),
+                "spaces" => self.is_in_spaces(room_id, value).await,
+                "tags" => self.is_favourite(room_id).await,
+                "not_tags" => !self.is_favourite(room_id).await,
+                "room_types" => self.world.is_space(room_id),
+                "not_room_types" => !self.world.is_space(room_id),
+                other => panic!("no such filter: {other}"),
+            };
+        }
+        matches
     }
 
     /// Whether the user has left the room by another's doing.

@@ -20,6 +20,8 @@ struct InScope<'a> {
     room_id: &'a OwnedRoomId,
     /// It is sent whole.
     is_whole: bool,
+    /// The user is in it: of other rooms nothing is told that those in it do.
+    is_joined: bool,
     /// Up to where it was sent before.
     since: Position,
 }
@@ -63,7 +65,8 @@ impl Sync {
             news.account_data = Some(self.account_data_news(building, scope, rooms).await?);
         }
         if let Some(scope) = &wanted.receipts {
-            for InScope { room_id, since, .. } in in_scope(building, scope, rooms) {
+            let joined = in_scope(building, scope, rooms).filter(|room| room.is_joined);
+            for InScope { room_id, since, .. } in joined {
                 let changed = building.changes.rooms.get(room_id).is_some_and(|change| change.receipts);
                 if changed || since < building.ask.since_position() {
                     let receipts = self.receipts(&building.ask, room_id, since).await?;
@@ -72,7 +75,8 @@ impl Sync {
             }
         }
         if let Some(scope) = &wanted.typing {
-            for InScope { room_id, is_whole, since } in in_scope(building, scope, rooms) {
+            let joined = in_scope(building, scope, rooms).filter(|room| room.is_joined);
+            for InScope { room_id, is_whole, since, .. } in joined {
                 let is_behind = !is_whole && since < building.ask.since_position();
                 let changed = is_behind || building.ask.typing.contains(room_id);
                 if !changed && !is_whole {
@@ -105,7 +109,7 @@ impl Sync {
         let mut plain = SyncResponse::default();
         self.add_account_data(&building.ask, &building.changes, &mut plain).await?;
         let mut news = AccountDataNews { global: plain.account_data.events, rooms: BTreeMap::new() };
-        for InScope { room_id, is_whole, since } in in_scope(building, scope, rooms) {
+        for InScope { room_id, is_whole, since, .. } in in_scope(building, scope, rooms) {
             let changed = building.changes.rooms.get(room_id).is_some_and(|change| change.account_data);
             if !is_whole && !changed && since == building.ask.since_position() {
                 continue;
@@ -140,10 +144,11 @@ fn in_scope<'a>(
         listed || subscribed
     };
     let wanted = building.relevant.iter().filter(move |(room_id, relevant)| is_wanted(room_id, relevant));
-    wanted.map(|(room_id, _)| {
+    wanted.map(|(room_id, relevant)| {
         let is_whole = rooms.get(room_id).is_some_and(|room| room.initial);
         let told = building.ask.since_position();
         let since = building.behind.get(room_id).copied().unwrap_or(told);
-        InScope { room_id, is_whole, since: if is_whole { Position::ZERO } else { since } }
+        let since = if is_whole { Position::ZERO } else { since };
+        InScope { room_id, is_whole, is_joined: relevant.is_joined, since }
     })
 }

@@ -43,6 +43,7 @@ struct Relevant {
     config: SharedConfig,
     lists: Vec<String>,
     is_subscribed: bool,
+    is_joined: bool,
 }
 
 /// What one answer is built from.
@@ -151,14 +152,15 @@ impl Sync {
         let changes = self.find_changes(&ask).await?;
         let with_events =
             changes.rooms.iter().filter(|(_, change)| change.events).map(|(room_id, _)| room_id);
-        let list = match connection.list.take() {
+        let told = ask.since_position();
+        let mut list = match connection.list.take() {
             // Who is ignored, and whose invitations are taken, are account data.
-            Some(mut list) if since.is_some() && !changes.account_data => {
-                self.update_room_list(&mut list, &request.user_id, with_events).await?;
-                list
-            }
-            _ => self.load_room_list(&request.user_id).await?,
+            Some(list) if since.is_some() && !changes.account_data => list,
+            _ => self.load_room_list(connection, &request.user_id, told).await?,
         };
+        if since.is_some() {
+            self.update_room_list(&mut list, connection, &request.user_id, with_events, told).await?;
+        }
         let list = connection.list.insert(list);
 
         let facts = self.user_facts(&request.user_id).await?;
@@ -174,6 +176,9 @@ impl Sync {
         }
         for (room_id, config) in &request.subscriptions {
             Relevant::of(&mut relevant, room_id.clone(), &config.into()).is_subscribed = true;
+        }
+        for (room_id, relevant) in &mut relevant {
+            relevant.is_joined = list.is_joined(room_id);
         }
         let mut building =
             Building { request, ask, facts, changes, relevant, behind: BTreeMap::new(), writes };
@@ -218,6 +223,11 @@ impl Sync {
             let state_sent = connection.state_sent(room_id, &relevant.config);
             let known = room::Known { sent, timeline_sent, state_sent };
             let Some(room) = self.sliding_room(building, room_id, relevant, known).await? else { continue };
+            if sent == Sent::Never
+                && let Some(list) = &mut connection.list
+            {
+                list.note_shown(room_id);
+            }
             let row = connection.note_sent(room_id, &relevant.config, told, answer, &room);
             if let Some((key, record)) = row {
                 building.writes.put::<SlidingRooms>(&key, &record);
@@ -234,7 +244,8 @@ impl Sync {
         Ok(rooms)
     }
 
-    /// Rooms that the device was sent and that the user has left since: in no list any more, but told once.
+    /// Rooms that the device was sent and that the user has left since, and that are in no window: told once, with
+    /// the user's own membership if that is wanted of any room.
     async fn left_rooms(
         &self,
         building: &Building<'_>,
@@ -243,6 +254,7 @@ impl Sync {
         let told = building.ask.since_position();
         let changed = building.changes.rooms.iter().filter(|(_, change)| change.events);
         let mut left = BTreeMap::new();
+        let config = SharedConfig::from(&building.request.config_of_end());
         for room_id in changed.map(|(room_id, _)| room_id).collect::<BTreeSet<_>>() {
             if building.relevant.contains_key(room_id) || connection.sent(room_id, told) == Sent::Never {
                 continue;
@@ -250,8 +262,7 @@ impl Sync {
             let record = self.rooms.membership_record(&building.request.user_id, room_id).await?;
             let Some(record) = record else { continue };
             if matches!(record.value.membership.as_str(), "leave" | "ban") && record.position > told {
-                let config = RoomConfig { timeline_limit: 1, ..RoomConfig::default() };
-                Relevant::of(&mut left, room_id.clone(), &(&config).into());
+                Relevant::of(&mut left, room_id.clone(), &config);
             }
         }
         Ok(left)
@@ -272,7 +283,8 @@ impl Relevant {
                 known
             }
             Entry::Vacant(new) => {
-                new.insert(Self { config: config.clone(), lists: Vec::new(), is_subscribed: false })
+                let (config, lists) = (config.clone(), Vec::new());
+                new.insert(Self { config, lists, is_subscribed: false, is_joined: false })
             }
         }
     }

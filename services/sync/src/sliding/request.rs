@@ -105,6 +105,20 @@ pub struct Scope {
     pub rooms: Option<Vec<OwnedRoomId>>,
 }
 
+impl SlidingRequest {
+    /// What is told of a room that is left and in no window.
+    pub(super) fn config_of_end(&self) -> RoomConfig {
+        let configs = self.lists.values().map(|list| &list.config).chain(self.subscriptions.values());
+        let own = (Some("m.room.member".to_owned()), Some(self.user_id.to_string()));
+        let include = match configs.into_iter().any(|config| config.wants_own_membership(&self.user_id)) {
+            true => vec![own],
+            false => Vec::new(),
+        };
+        let required_state = vec![RequiredState { include, ..RequiredState::default() }];
+        RoomConfig { timeline_limit: 1, required_state }
+    }
+}
+
 impl RequiredState {
     /// Whether an entry of the state is wanted.
     pub(crate) fn matches(&self, event_type: &str, state_key: &str) -> bool {
@@ -134,6 +148,11 @@ impl RoomConfig {
     /// Whether an entry of the state is wanted.
     pub(crate) fn wants(&self, event_type: &str, state_key: &str) -> bool {
         self.required_state.iter().any(|state| state.matches(event_type, state_key))
+    }
+
+    /// Whether the user's own membership is wanted where it ends: by name, or as that of who is spoken of.
+    pub(crate) fn wants_own_membership(&self, user_id: &OwnedUserId) -> bool {
+        self.wants_lazy_members() || self.wants("m.room.member", user_id.as_str())
     }
 
     pub(crate) fn wants_lazy_members(&self) -> bool {

@@ -1,6 +1,9 @@
 //! One room in an answer.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use linkspan_domain::SharedPdu;
 use linkspan_rooms::{Boundary, Reader, Standing, TimelineEvent, View};
@@ -69,20 +72,15 @@ impl Sync {
             !stored.value.forgotten || matches!(known.sent, Sent::UpTo(up_to) if stored.position > up_to)
         };
         let Some(stored) = record.filter(is_to_be_told) else { return Ok(None) };
-        let mut room = match stored.value.membership.as_str() {
-            "invite" if self.hides_invite(&building.request.user_id, &stored.value).await? => {
-                return Ok(None);
-            }
+        match stored.value.membership.as_str() {
+            "invite" if self.hides_invite(&building.request.user_id, &stored.value).await? => Ok(None),
             "invite" | "knock" => {
                 let news = stripped_room(&stored, is_whole, told);
-                return Ok(Some(Told { news, ..Told::default() }));
+                Ok(Some(Told { news, ..Told::default() }))
             }
-            "join" => return self.joined(building, room_id, relevant, known).await.map(Some),
-            _ => SlidingRoom::default(),
-        };
-        let gap = self.left(building, room_id, relevant, known, &stored, &mut room).await?;
-        let has_news = is_whole || !room.timeline.is_empty();
-        Ok(Some(Told { news: has_news.then_some(room), gap, ..Told::default() }))
+            "join" => self.joined(building, room_id, relevant, known).await.map(Some),
+            _ => self.left(building, room_id, relevant, known, &stored.value).await.map(Some),
+        }
     }
 
     async fn joined(
@@ -153,50 +151,60 @@ impl Sync {
         Ok(Told { news: has_news.then_some(room), gap, state_changed: !changed.is_empty() })
     }
 
-    /// A room that the user is not in any more; whether the timeline has a gap.
+    /// A room that the user is not in any more, as it was when the user left.
     async fn left(
         &self,
         building: &Building<'_>,
         room_id: &OwnedRoomId,
         relevant: &Relevant,
         known: Known,
-        stored: &Stamped<MembershipRecord>,
-        room: &mut SlidingRoom,
-    ) -> Result<bool> {
-        let told = building.ask.since_position();
+        record: &MembershipRecord,
+    ) -> Result<Told> {
+        let (user_id, config) = (&building.request.user_id, &relevant.config);
+        let is_whole = known.sent == Sent::Never;
         let since = match known.sent {
             Sent::Never => Position::ZERO,
             Sent::UpTo(up_to) => up_to,
         };
-        room.initial = known.sent == Sent::Never;
-        room.membership = Some(stored.value.membership.clone());
-        room.lists.clone_from(&relevant.lists);
-        room.bump_stamp = Some(stored.position.get());
-        let Some(left) = self.rooms.event_at(room_id, stored.value.seq).await? else { return Ok(false) };
+        let Some(left) = self.rooms.event_at(room_id, record.seq).await? else { return Ok(Told::default()) };
         // The record may be newer: that the room was forgotten is no event.
-        if left.position <= since {
-            return Ok(false);
+        let is_new = left.position > since;
+        if !is_new && known.state_sent {
+            return Ok(Told::default());
         }
-        let reader = reader(building);
-        let view = self.rooms.view(&building.request.user_id, room_id).await.ok();
-        let view = view.filter(|view| matches!(view.standing, Standing::Left { .. }));
-        let Some(mut view) = view else {
-            room.timeline = self.rooms.render_state([&left.pdu], reader);
-            return Ok(false);
+        let mut room = SlidingRoom {
+            initial: is_whole,
+            membership: Some(record.membership.clone()),
+            lists: relevant.lists.clone(),
+            bump_stamp: Some(left.position.get()),
+            ..SlidingRoom::default()
         };
-        let limit = relevant.config.timeline_limit.clamp(1, MAX_TIMELINE_LIMIT);
-        let part = self.part(&building.ask, &mut view, stored.value.seq, since, limit).await?;
-        room.timeline = self.rooms.render_all(&mut view, &part.events, reader).await?;
-        if !part.events.iter().any(|event| event.seq == left.seq) {
+        let reader = reader(building);
+        let mut state = Vec::new();
+        let mut is_shown = !is_new;
+        let view = self.rooms.view(user_id, room_id).await.ok();
+        // Who declined, or whose invitation was taken back, has never seen the room and learns only that.
+        if let Some(mut view) = view.filter(|view| matches!(view.standing, Standing::Left { .. })) {
+            let limit = config.timeline_limit.clamp(1, MAX_TIMELINE_LIMIT);
+            let part = self.part(&building.ask, &mut view, record.seq, since, limit).await?;
+            is_shown |= part.events.iter().any(|event| event.seq == left.seq);
+            state = self.required_state(building, &view, config, &part, known, is_whole, since).await?;
+            room.timeline = self.rooms.render_all(&mut view, &part.events, reader).await?;
+            room.limited = part.limited;
+            room.prev_batch = Some(Boundary(part.first - 1).to_string());
+            let told = building.ask.since_position();
+            room.num_live = Some(part.events.iter().filter(|event| event.position > told).count() as u64);
+        }
+        if !is_shown {
             room.timeline.extend(self.rooms.render_state([&left.pdu], reader));
         }
-        if relevant.config.wants("m.room.member", building.request.user_id.as_str()) {
-            room.required_state = self.rooms.render_state([&left.pdu], reader);
+        if config.wants_own_membership(user_id) {
+            state.retain(|pdu| pdu.state_entry() != left.pdu.state_entry());
+            state.push(left.pdu.clone());
         }
-        room.limited = part.limited;
-        room.prev_batch = Some(Boundary(part.first - 1).to_string());
-        room.num_live = Some(part.events.iter().filter(|event| event.position > told).count() as u64);
-        Ok(part.limited)
+        room.required_state = self.rooms.render_state(&state, reader);
+        let has_news = is_whole || !room.timeline.is_empty() || !room.required_state.is_empty();
+        Ok(Told { gap: room.limited, news: has_news.then_some(room), state_changed: is_new })
     }
 
     /// The state that the client wants: all of it, or what has changed since it was sent, and the members that speak.
@@ -218,10 +226,15 @@ impl Sync {
             self.sent_members.forget_room(&device_id, &building.request.user_id, room_id);
         }
         if is_whole || !known.state_sent {
-            found = self.all_required_state(room_id, config).await?;
+            found = self.all_required_state(view, config).await?;
         } else {
-            let mut newest = std::collections::BTreeMap::new();
-            for entry in self.rooms.state_changes(room_id, since).await? {
+            let last = match view.standing {
+                Standing::Left { seq, .. } => seq,
+                _ => i64::MAX,
+            };
+            let changes = self.rooms.state_changes(room_id, since).await?;
+            let mut newest = BTreeMap::new();
+            for entry in changes.into_iter().filter(|entry| entry.seq <= last) {
                 let lazily =
                     entry.event_type == "m.room.member" && config.wants_lazy_members() && !part.limited;
                 if lazily || config.wants(&entry.event_type, &entry.state_key) {
@@ -233,12 +246,16 @@ impl Sync {
             }
         }
         if config.wants_lazy_members() {
-            self.add_speakers(building, room_id, &part.events, &mut found).await?;
+            self.add_speakers(building, view, &part.events, &mut found).await?;
         }
         Ok(self.rooms.state_for(view, found).await?)
     }
 
-    async fn all_required_state(&self, room_id: &OwnedRoomId, config: &RoomConfig) -> Result<Vec<SharedPdu>> {
+    async fn all_required_state(&self, view: &View, config: &RoomConfig) -> Result<Vec<SharedPdu>> {
+        let room_id = &view.room.id;
+        if let Standing::Left { state, .. } = view.standing {
+            return self.required_state_in(room_id, state, config).await;
+        }
         let any_type = config.patterns().any(|(event_type, _)| event_type.is_none());
         let mut found = Vec::new();
         if any_type {
@@ -273,11 +290,37 @@ impl Sync {
         Ok(found)
     }
 
+    /// What is wanted of the state with this number.
+    async fn required_state_in(
+        &self,
+        room_id: &OwnedRoomId,
+        state: u64,
+        config: &RoomConfig,
+    ) -> Result<Vec<SharedPdu>> {
+        let mut found = Vec::new();
+        if config.patterns().all(|(event_type, state_key)| event_type.is_some() && state_key.is_some()) {
+            let named: BTreeSet<_> =
+                config.patterns().filter_map(|(kind, key)| kind.as_ref().zip(key.as_ref())).collect();
+            for (kind, key) in named.into_iter().filter(|(kind, key)| config.wants(kind, key)) {
+                let event_type = StateEventType::from(kind.as_str());
+                found.extend(self.rooms.state_event_in(room_id, state, &event_type, key).await?);
+            }
+            return Ok(found);
+        }
+        for ((kind, key), event_id) in self.rooms.state_map(room_id, state).await? {
+            if config.wants(&kind.to_string(), &key) {
+                let event = self.rooms.any_event(room_id, &event_id).await?;
+                found.extend(event.map(|event| event.pdu.clone()));
+            }
+        }
+        Ok(found)
+    }
+
     /// The members who speak in a timeline, or are spoken of, unless the device has them.
     async fn add_speakers(
         &self,
         building: &Building<'_>,
-        room_id: &OwnedRoomId,
+        view: &View,
         events: &[Arc<TimelineEvent>],
         found: &mut Vec<SharedPdu>,
     ) -> Result<()> {
@@ -291,7 +334,8 @@ impl Sync {
         );
         for member in speakers {
             let kind = StateEventType::RoomMember;
-            let Some(pdu) = self.rooms.state_event(room_id, &kind, member.as_str()).await? else { continue };
+            let Some(pdu) = self.state_seen(view, &kind, member.as_str()).await? else { continue };
+            let room_id = &view.room.id;
             let is_new =
                 self.sent_members.note(&device_id, &request.user_id, room_id, &member, &pdu.event_id);
             if is_new && !found.iter().any(|other| other.event_id == pdu.event_id) {

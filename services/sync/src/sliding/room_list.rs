@@ -15,7 +15,10 @@ use ruma::{OwnedRoomId, OwnedUserId, events::StateEventType};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Filters, List};
+use super::{
+    Filters, List,
+    sent::{ConnectionState, Sent},
+};
 use crate::{Result, Sync};
 
 /// The rooms of a user.
@@ -23,12 +26,15 @@ use crate::{Result, Sync};
 pub(crate) struct RoomList {
     rooms: HashMap<OwnedRoomId, Listed>,
     order: BTreeSet<(Reverse<Position>, OwnedRoomId)>,
+    /// Rooms that may belong here, or not any more, once the client has the answer that is being built.
+    look_again: HashSet<OwnedRoomId>,
 }
 
 /// A room of the list.
 #[derive(Clone, Debug)]
 struct Listed {
     stamp: Position,
+    is_joined: bool,
     is_invite: bool,
     /// Read when a filter first asks, as the next.
     is_encrypted: Option<bool>,
@@ -74,56 +80,104 @@ impl RoomList {
             self.rooms.insert(room_id.clone(), listed);
         }
     }
+
+    /// Whether the user is joined to a room.
+    pub(super) fn is_joined(&self, room_id: &OwnedRoomId) -> bool {
+        self.rooms.get(room_id).is_some_and(|listed| listed.is_joined)
+    }
+
+    /// An answer shows a room for the first time. If the user has left it, it is in the list from now on.
+    pub(super) fn note_shown(&mut self, room_id: &OwnedRoomId) {
+        if !self.rooms.contains_key(room_id) {
+            self.look_again.insert(room_id.clone());
+        }
+    }
 }
 
 impl Sync {
-    /// All rooms of a user.
-    pub(crate) async fn load_room_list(&self, user_id: &OwnedUserId) -> Result<RoomList> {
+    /// All rooms of a user that are in the list of a connection, which was answered up to `told`.
+    pub(super) async fn load_room_list(
+        &self,
+        connection: &ConnectionState,
+        user_id: &OwnedUserId,
+        told: Position,
+    ) -> Result<RoomList> {
         let mut list = RoomList::default();
         for (room_id, stored) in self.rooms.memberships(user_id).await? {
-            let listed = self.listed(user_id, &room_id, &stored).await?;
+            let listed = self.listed(connection, user_id, &room_id, &stored, told).await?;
             list.set(&room_id, listed);
         }
         Ok(list)
     }
 
     /// Brings rooms in which something has happened up to date.
-    pub(crate) async fn update_room_list(
+    pub(super) async fn update_room_list(
         &self,
         list: &mut RoomList,
+        connection: &ConnectionState,
         user_id: &OwnedUserId,
         changed: impl Iterator<Item = &OwnedRoomId>,
+        told: Position,
     ) -> Result<()> {
-        for room_id in changed {
-            let stored = self.rooms.membership_record(user_id, room_id).await?;
-            let listed = match stored.filter(|stored| !stored.value.forgotten) {
-                Some(stored) => self.listed(user_id, room_id, &stored).await?,
+        let mut rooms = std::mem::take(&mut list.look_again);
+        rooms.extend(changed.cloned());
+        for room_id in rooms {
+            let stored = self.rooms.membership_record(user_id, &room_id).await?;
+            let listed = match &stored {
+                Some(stored) => self.listed(connection, user_id, &room_id, stored, told).await?,
                 None => None,
             };
-            list.set(room_id, listed);
+            // It is there for as long as its end is not told.
+            if listed.is_some() && stored.is_some_and(|stored| stored.value.forgotten) {
+                list.look_again.insert(room_id.clone());
+            }
+            list.set(&room_id, listed);
         }
         Ok(())
     }
 
     async fn listed(
         &self,
+        connection: &ConnectionState,
         user_id: &OwnedUserId,
         room_id: &OwnedRoomId,
         stored: &Stamped<MembershipRecord>,
+        told: Position,
     ) -> Result<Option<Listed>> {
         let record = &stored.value;
-        let (stamp, is_invite) = match record.membership.as_str() {
-            "join" => (self.newest_position(room_id).await?, false),
+        let membership = record.membership.as_str();
+        let stamp = match membership {
+            "join" => self.newest_position(room_id).await?,
             "invite" if self.hides_invite(user_id, record).await? => return Ok(None),
-            "invite" => (stored.position, true),
-            "knock" => (stored.position, false),
+            "invite" | "knock" => stored.position,
+            _ if connection.sent(room_id, told) != Sent::Never => {
+                if record.forgotten && self.is_end_told(room_id, record, told).await? {
+                    return Ok(None);
+                }
+                stored.position
+            }
             // Who has left knows it; who was put out may not.
-            _ if record.sender != *user_id && self.was_joined(user_id, room_id, record).await? => {
-                (stored.position, false)
+            _ if !record.forgotten
+                && record.sender != *user_id
+                && self.was_joined(user_id, room_id, record).await? =>
+            {
+                stored.position
             }
             _ => return Ok(None),
         };
-        Ok(Some(Listed { stamp, is_invite, is_encrypted: None, room_type: None }))
+        let (is_joined, is_invite) = (membership == "join", membership == "invite");
+        Ok(Some(Listed { stamp, is_joined, is_invite, is_encrypted: None, room_type: None }))
+    }
+
+    /// Whether it was told how the user's membership ended.
+    async fn is_end_told(
+        &self,
+        room_id: &OwnedRoomId,
+        record: &MembershipRecord,
+        told: Position,
+    ) -> Result<bool> {
+        let end = self.rooms.event_at(room_id, record.seq).await?;
+        Ok(end.is_none_or(|end| end.position <= told))
     }
 
     /// Whether the user does not want to hear of an invitation.
