@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use ruma::{
+    CanonicalJsonObject, RoomVersionId,
+    serde::Base64,
+    signatures::{PublicKeyMap, PublicKeySet, Verified, verify_event},
+};
 use serde_json::{Value, json};
 
-use crate::network::{Client, INSTAGRAM, MESSENGER, Network, bodies, each, encoded, list, text};
+use crate::network::{Client, INSTAGRAM, MESSENGER, Network, WHATSAPP, bodies, each, encoded, list, text};
 
 /// The ids of events by type and state key.
 type State = BTreeMap<(String, String), String>;
@@ -337,4 +342,100 @@ async fn nobody_is_woken_by_what_the_filter_drops() {
     let counted = sync(&anna, &quiet, &since(&answer)).await;
     let counts = &counted["rooms"]["join"][&room]["unread_notifications"];
     assert_eq!(counts["notification_count"], 1, "only what came after it is unread: {counted}");
+}
+
+#[tokio::test]
+async fn events_have_the_fields_that_are_asked_for() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let room = anna.create_room(json!({ "name": "Quay" })).await;
+    let content = json!({ "body": "b", "msgtype": "m.text", "org.example.x": { "y": 1, "z": 2 } });
+    anna.send(&room, "m.room.message", content.clone()).await;
+    let timeline = json!({ "limit": 1 });
+    let state = json!({ "types": ["m.room.name"] });
+    for (fields, event, name) in [
+        (json!(["content.body"]), json!({ "content": { "body": "b" } }), json!({})),
+        (
+            json!(["type", "state_key"]),
+            json!({ "type": "m.room.message" }),
+            json!({ "type": "m.room.name", "state_key": "" }),
+        ),
+        (
+            json!(["content.org\\.example\\.x.y"]),
+            json!({ "content": { "org.example.x": { "y": 1 } } }),
+            json!({}),
+        ),
+        (json!(["content"]), json!({ "content": content }), json!({ "content": { "name": "Quay" } })),
+    ] {
+        let filter = json!({ "event_fields": fields, "room": { "timeline": timeline, "state": state } });
+        let joined = sync(&anna, &filter, "").await["rooms"]["join"][&room].clone();
+        assert_eq!(joined["timeline"]["events"], json!([event]), "{fields}");
+        assert_eq!(joined["state"]["events"], json!([name]), "{fields}");
+    }
+    let all = sync(&anna, &json!({ "event_fields": [] }), "").await["rooms"]["join"][&room].clone();
+    assert!(each(&all["timeline"]["events"], "event_id").iter().all(|id| id.starts_with('$')), "{all}");
+}
+
+/// Fails unless an event is one that another server would take.
+fn check_exchanged(network: &Network, event: &Value, version: &RoomVersionId) {
+    let mut keys = PublicKeyMap::new();
+    for platform in network.app.platforms.iter() {
+        let key = &platform.signing_key;
+        let name = format!("ed25519:{}", key.version());
+        let of_platform = PublicKeySet::from([(name, Base64::new(key.public_key().to_vec()))]);
+        keys.insert(platform.server_name().to_string(), of_platform);
+    }
+    let mut pdu: CanonicalJsonObject = serde_json::from_value(event.clone()).expect("canonical JSON");
+    assert!(pdu.remove("event_id").is_some(), "{event}");
+    let rules = version.rules().expect("a version that is known");
+    // What was redacted keeps the hash of the content that it had.
+    let is_redacted = event["unsigned"]["redacted_because"].is_object();
+    let expected = if is_redacted { Verified::Signatures } else { Verified::All };
+    assert_eq!(verify_event(&keys, &pdu, &rules).expect("signed"), expected, "{event}");
+    let hash = ruma::signatures::reference_hash(&pdu, &rules).expect("hashed");
+    assert_eq!(text(&event["event_id"]), format!("${hash}"));
+    assert!(event["depth"].is_u64() && event["auth_events"].is_array() && event["prev_events"].is_array());
+    assert!(event["unsigned"]["age"].is_u64(), "{event}");
+}
+
+#[tokio::test]
+async fn events_are_given_in_the_format_of_servers() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let ben = network.register(WHATSAPP, "ben").await;
+    for version in [RoomVersionId::V6, RoomVersionId::V10, RoomVersionId::V11, RoomVersionId::V12] {
+        let words = json!({ "preset": "public_chat", "room_version": version, "topic": "Ships" });
+        let room = anna.create_room(words).await;
+        ben.join(&room).await.ok();
+        let slip = ben.say(&room, "a slip").await;
+        let event = ben.say(&room, "hello").await;
+        anna.put(&format!("/v3/rooms/{room}/redact/{slip}/{version}"), json!({})).await.ok();
+        let mut seen = Vec::new();
+        for limit in [3, 100] {
+            let timeline = json!({ "limit": limit });
+            let filter = json!({ "event_format": "federation", "room": { "timeline": timeline } });
+            for (more, name) in SHAPES {
+                let joined = sync(&anna, &filter, more).await["rooms"]["join"][&room].clone();
+                seen.extend(
+                    list(&joined["timeline"]["events"]).iter().chain(list(&joined[name]["events"])).cloned(),
+                );
+            }
+        }
+        let filter = json!({ "event_format": "federation", "lazy_load_members": true }).to_string();
+        let filter = encoded(&filter);
+        let path = format!("/v3/rooms/{room}/messages?dir=b&limit=100&filter={filter}");
+        let page = anna.get(&path).await.ok();
+        seen.extend(list(&page["chunk"]).iter().chain(list(&page["state"])).cloned());
+        let context = anna.get(&format!("/v3/rooms/{room}/context/{event}?filter={filter}")).await.ok();
+        for part in ["events_before", "events_after", "state"] {
+            seen.extend(list(&context[part]).iter().cloned());
+        }
+        seen.push(context["event"].clone());
+        seen.iter().for_each(|event| check_exchanged(&network, event, &version));
+        let redacted = seen.iter().find(|event| event["event_id"] == slip.as_str()).expect("it is there");
+        assert_eq!(redacted["content"], json!({}));
+        assert!(redacted["unsigned"]["redacted_because"].is_object(), "{redacted}");
+    }
+    let plain = sync(&anna, &json!({ "event_format": "client" }), "").await.to_string();
+    assert!(!plain.contains("auth_events"), "{plain}");
 }

@@ -15,6 +15,7 @@ mod delayed_events;
 mod encryption;
 mod erasure;
 mod events;
+mod federation_format;
 mod filter;
 mod ignored;
 mod insert;

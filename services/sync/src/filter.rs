@@ -5,6 +5,8 @@ use linkspan_rooms::{EventFilter, RelationFilter};
 use ruma::{RoomId, api::client::filter::FilterDefinition};
 use serde::Deserialize;
 
+use crate::format::EventFields;
+
 /// What a filter asks for of relations, which ruma's type leaves out.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -23,6 +25,8 @@ struct RoomRelationFilters {
 #[derive(Clone, Debug, Default)]
 pub struct SyncFilter {
     pub(crate) definition: FilterDefinition,
+    /// None: all of them.
+    pub(crate) fields: Option<EventFields>,
     pub(crate) presence: EventFilter,
     /// Of the user, not of rooms.
     pub(crate) account_data: EventFilter,
@@ -36,7 +40,9 @@ impl SyncFilter {
     /// From the filter that a client sent, in its two parts.
     pub fn new(definition: FilterDefinition, relations: RelationFilters) -> Self {
         let room = &definition.room;
+        let fields = definition.event_fields.as_deref().filter(|fields| !fields.is_empty());
         Self {
+            fields: fields.map(EventFields::new),
             presence: EventFilter::outside_rooms(&definition.presence),
             account_data: EventFilter::outside_rooms(&definition.account_data),
             timeline: EventFilter::new(&room.timeline).with_relations(relations.room.timeline),

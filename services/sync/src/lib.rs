@@ -6,6 +6,7 @@
 
 mod changes;
 mod filter;
+mod format;
 mod members;
 mod response;
 mod room;

@@ -206,9 +206,11 @@ impl Sync {
             if names_changed {
                 room.summary = self.summary(user_id, room_id, head.joined, head.invited).await?;
             }
-            room.state = state_change(ask, self.rooms.render_state(&state, reader));
+            let state = self.formatted(ask, room_id, self.rooms.render_state(&state, reader)).await?;
+            room.state = state_change(ask, state);
+            let events = self.rooms.render_all(&mut view, &part.events, reader).await?;
             room.timeline = Timeline {
-                events: self.rooms.render_all(&mut view, &part.events, reader).await?,
+                events: self.formatted(ask, room_id, events).await?,
                 limited: part.limited,
                 prev_batch: Some(Boundary(part.first - 1).to_string()),
             };
@@ -312,7 +314,9 @@ impl Sync {
             state.retain(|pdu| pdu.state_entry() != left.pdu.state_entry());
             state.push(left.pdu.clone());
         }
-        let state = state_change(ask, self.rooms.render_state(&state, reader));
+        let state = self.formatted(ask, room_id, self.rooms.render_state(&state, reader)).await?;
+        let state = state_change(ask, state);
+        timeline.events = self.formatted(ask, room_id, timeline.events).await?;
         Ok(Some(LeftRoom { state, timeline, account_data: Events::default() }))
     }
 

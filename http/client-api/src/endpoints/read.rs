@@ -17,7 +17,7 @@ use ruma::{
         Direction, IncomingRequest,
         client::{
             context::get_context,
-            filter::RoomEventFilter,
+            filter::{EventFormat, RoomEventFilter},
             membership::{get_member_events, joined_members},
             message::get_message_events,
             peeking::get_current_state,
@@ -38,7 +38,7 @@ use ruma::{
     serde::Raw,
 };
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{json, value::RawValue};
 
 use crate::{
     App,
@@ -129,28 +129,53 @@ pub(crate) async fn get_joined_members(
 }
 
 pub(crate) async fn get_messages(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
-    let (request, relations): (get_message_events::v3::Request, _) = with_relations(request).await?;
+    let (request, more): (get_message_events::v3::Request, _) = with_more_filter(request).await?;
     let room_id = &request.room_id;
     let mut view = app.rooms.view(&caller.user_id, room_id).await?;
     let from = boundary(&app, room_id, request.from.as_deref()).await?;
     let to = boundary(&app, room_id, request.to.as_deref()).await?;
     let forwards = request.dir == Direction::Forward;
     let limit = page_limit(request.limit, &request.filter);
-    let filter = EventFilter::new(&request.filter).with_relations(relations);
+    let filter = EventFilter::new(&request.filter).with_relations(more.relations);
     let page = app.rooms.messages(&mut view, from, to, forwards, limit, &filter).await?;
     let mut response = get_message_events::v3::Response::new();
     if !request.filter.lazy_load_options.is_disabled() {
         let members = app.rooms.members_of(&mut view, &page.events, forwards).await?;
-        response.state = raw_events(app.rooms.render_state(&members, caller.reader()));
+        let members = app.rooms.render_state(&members, caller.reader());
+        response.state = raw_events(formatted(&app, &more.event_format, room_id, members).await?);
     }
     response.start = request.from.or(page.start.map(|start| start.to_string())).unwrap_or_default();
     response.end = page.end.map(|end| end.to_string());
-    response.chunk = raw_events(app.rooms.render_all(&mut view, &page.events, caller.reader()).await?);
+    let chunk = app.rooms.render_all(&mut view, &page.events, caller.reader()).await?;
+    response.chunk = raw_events(formatted(&app, &more.event_format, room_id, chunk).await?);
     respond(response)
 }
 
-/// The request with what its filter asks for of relations, which ruma's type leaves out.
-async fn with_relations<R: IncomingRequest>(request: Request) -> Result<(R, RelationFilter), ApiError> {
+/// The parts of a filter that ruma's type leaves out.
+#[derive(Default, Deserialize)]
+struct MoreFilter {
+    #[serde(flatten)]
+    relations: RelationFilter,
+    /// Only filters of syncs are specified to have it; clients ask for it here as well.
+    #[serde(default)]
+    event_format: EventFormat,
+}
+
+/// Rendered events in the format that the client wants.
+async fn formatted(
+    app: &App,
+    format: &EventFormat,
+    room_id: &OwnedRoomId,
+    events: Vec<Box<RawValue>>,
+) -> Result<Vec<Box<RawValue>>, ApiError> {
+    match format {
+        EventFormat::Federation => Ok(app.rooms.in_federation_format(room_id, events).await?),
+        _ => Ok(events),
+    }
+}
+
+/// The request with the parts of its filter that ruma's type leaves out.
+async fn with_more_filter<R: IncomingRequest>(request: Request) -> Result<(R, MoreFilter), ApiError> {
     #[derive(Deserialize)]
     struct WithFilter {
         filter: Option<String>,
@@ -158,23 +183,23 @@ async fn with_relations<R: IncomingRequest>(request: Request) -> Result<(R, Rela
     let (mut parts, _) = request.into_parts();
     let args = path_args(&mut parts)?;
     let filter = Query::<WithFilter>::try_from_uri(&parts.uri).ok().and_then(|query| query.0.filter);
-    let relations = match filter {
+    let more = match filter {
         Some(filter) => {
             check_object(filter.as_bytes())?;
             serde_json::from_str(&filter)
                 .map_err(|error| ApiError::bad_request(ErrorKind::InvalidParam, error.to_string()))?
         }
-        None => RelationFilter::default(),
+        None => MoreFilter::default(),
     };
-    Ok((parse(parts, &args, &[])?, relations))
+    Ok((parse(parts, &args, &[])?, more))
 }
 
 pub(crate) async fn get_context(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
-    let (request, relations): (get_context::v3::Request, _) = with_relations(request).await?;
+    let (request, more): (get_context::v3::Request, _) = with_more_filter(request).await?;
     let room_id = &request.room_id;
     let mut view = app.rooms.view(&caller.user_id, room_id).await?;
     let limit = page_limit(request.limit, &request.filter);
-    let filter = EventFilter::new(&request.filter).with_relations(relations);
+    let filter = EventFilter::new(&request.filter).with_relations(more.relations);
     let context = app.rooms.context(&mut view, &request.event_id, limit, &filter).await?;
     let mut state = context.state;
     if !request.filter.lazy_load_options.is_disabled() {
@@ -185,10 +210,14 @@ pub(crate) async fn get_context(app: App, caller: User, request: Request) -> Res
     let mut response = get_context::v3::Response::new();
     response.start = Some(context.start.to_string());
     response.end = Some(context.end.to_string());
-    response.events_before = raw_events(app.rooms.render_all(&mut view, &context.before, reader).await?);
-    response.event = Some(Raw::from_json(app.rooms.render(&mut view, &context.event, reader).await?));
-    response.events_after = raw_events(app.rooms.render_all(&mut view, &context.after, reader).await?);
-    response.state = raw_events(app.rooms.render_state(&state, reader));
+    let in_format = async |events| formatted(&app, &more.event_format, room_id, events).await;
+    let before = app.rooms.render_all(&mut view, &context.before, reader).await?;
+    response.events_before = raw_events(in_format(before).await?);
+    let event = app.rooms.render(&mut view, &context.event, reader).await?;
+    response.event = raw_events(in_format(vec![event]).await?).pop();
+    let after = app.rooms.render_all(&mut view, &context.after, reader).await?;
+    response.events_after = raw_events(in_format(after).await?);
+    response.state = raw_events(in_format(app.rooms.render_state(&state, reader)).await?);
     respond(response)
 }
 

@@ -188,7 +188,7 @@ impl Sync {
             let limit = config.timeline_limit.clamp(1, MAX_TIMELINE_LIMIT);
             let part = self.part(&building.ask, &mut view, record.seq, since, limit).await?;
             is_shown |= part.events.iter().any(|event| event.seq == left.seq);
-            state = self.required_state(building, &view, config, &part, known, is_whole, since).await?;
+            state = self.required_state(building, &mut view, config, &part, known, is_whole, since).await?;
             room.timeline = self.rooms.render_all(&mut view, &part.events, reader).await?;
             room.limited = part.limited;
             room.prev_batch = Some(Boundary(part.first - 1).to_string());
