@@ -132,7 +132,7 @@ async fn many_who_claim_at_once_get_different_keys() {
 }
 
 /// What a sync says of device lists, after `since`.
-async fn changes(client: &Client, since: &mut String) -> (Vec<String>, Vec<String>) {
+pub(crate) async fn changes(client: &Client, since: &mut String) -> (Vec<String>, Vec<String>) {
     let path = format!("/v3/sync?timeout=0&since={since}");
     let sync = client.get(&path).await.ok();
     let next = text(&sync["next_batch"]);
@@ -310,7 +310,7 @@ fn dehydrated(owner: &Client, device_id: &str) -> Value {
 }
 
 /// The body of a proof by password.
-fn proof(user: &Client, asked: &Value) -> Value {
+pub(crate) fn proof(user: &Client, asked: &Value) -> Value {
     json!({
         "type": "m.login.password", "password": PASSWORD, "session": asked["session"],
         "identifier": { "type": "m.id.user", "user": user.user_id },

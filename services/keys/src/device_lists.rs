@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use linkspan_inbox::point;
-use linkspan_rooms::is_present;
+use linkspan_rooms::{MemberChanges, is_present};
 use linkspan_storage::{Position, WriteSet, records::InboxPointer};
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
+use ruma::{OwnedRoomId, OwnedUserId};
 
 use crate::{Keys, Result};
 
@@ -26,7 +26,32 @@ pub struct DeviceListChanges {
 #[derive(Default)]
 struct Found {
     changed: BTreeSet<OwnedUserId>,
-    gone: BTreeSet<OwnedUserId>,
+    /// People with whom a room is not shared now in which they or the user came or went; with whether it was shared
+    /// before.
+    apart: BTreeMap<OwnedUserId, bool>,
+}
+
+/// How somebody was in a room since a token. Who comes back counts as new: while they were away, changes of keys were
+/// not told.
+#[derive(Clone, Copy)]
+struct Stay {
+    before: bool,
+    now: bool,
+    throughout: bool,
+}
+
+impl Stay {
+    const THROUGHOUT: Self = Self { before: true, now: true, throughout: true };
+
+    fn of(changes: &MemberChanges, counts: impl Fn(&str) -> bool) -> Self {
+        let counts = |membership: &Option<String>| membership.as_deref().is_some_and(&counts);
+        let before = counts(&changes.before);
+        Self {
+            before,
+            now: changes.after.last().map_or(before, &counts),
+            throughout: before && changes.after.iter().all(counts),
+        }
+    }
 }
 
 impl Keys {
@@ -57,18 +82,17 @@ impl Keys {
         told: Vec<OwnedUserId>,
         rooms: impl Iterator<Item = &OwnedRoomId>,
     ) -> Result<DeviceListChanges> {
-        let mut found = Found { changed: told.into_iter().collect(), gone: BTreeSet::new() };
+        let mut found = Found { changed: told.into_iter().collect(), apart: BTreeMap::new() };
         for room_id in rooms {
             self.look_at_members(user_id, room_id, since, &mut found).await?;
         }
-        found.gone.remove(user_id);
         let mut left = Vec::new();
-        if !found.gone.is_empty() {
+        if !found.apart.is_empty() {
             let joined: BTreeSet<_> = self.rooms.joined_rooms(user_id).await?.into_iter().collect();
-            for other in found.gone {
+            for (other, shared_before) in found.apart {
                 if !self.is_in_any(&other, &joined).await? {
                     found.changed.remove(&other);
-                    left.push(other);
+                    left.extend(shared_before.then_some(other));
                 }
             }
         }
@@ -83,38 +107,31 @@ impl Keys {
         since: Position,
         found: &mut Found,
     ) -> Result<()> {
-        let mut first_changes: BTreeMap<OwnedUserId, OwnedEventId> = BTreeMap::new();
-        for entry in self.rooms.state_changes(room_id, since).await? {
-            if entry.event_type == "m.room.member"
-                && let Ok(member) = OwnedUserId::try_from(entry.state_key)
-            {
-                first_changes.entry(member).or_insert(entry.event_id);
-            }
-        }
-        if first_changes.is_empty() {
+        let mut changes = self.rooms.member_changes(room_id, since).await?;
+        if changes.is_empty() {
             return Ok(());
         }
-        let own = self.rooms.membership(room_id, user_id).await?;
-        let is_joined = own.as_deref() == Some("join");
-        if let Some(event_id) = first_changes.remove(user_id) {
-            let before = self.rooms.membership_before(room_id, &event_id, user_id).await?;
-            let was_joined = before.as_deref() == Some("join");
-            if is_joined != was_joined {
-                let people = self.rooms.present_user_ids(room_id).await?;
-                if is_joined { &mut found.changed } else { &mut found.gone }.extend(people);
+        let own = match changes.remove(user_id) {
+            Some(changes) => Stay::of(&changes, |membership| membership == "join"),
+            None if self.rooms.membership(room_id, user_id).await?.as_deref() == Some("join") => {
+                Stay::THROUGHOUT
             }
+            None => return Ok(()),
+        };
+        let mut others: BTreeMap<_, _> =
+            changes.into_iter().map(|(other, changes)| (other, Stay::of(&changes, is_present))).collect();
+        if !own.throughout {
+            for other in self.rooms.present_user_ids(room_id).await? {
+                others.entry(other).or_insert(Stay::THROUGHOUT);
+            }
+            others.remove(user_id);
         }
-        for (member, event_id) in first_changes {
-            if !is_joined {
-                break;
-            }
-            let before = self.rooms.membership_before(room_id, &event_id, &member).await?;
-            let now = self.rooms.membership(room_id, &member).await?;
-            let present = |membership: Option<String>| membership.as_deref().is_some_and(is_present);
-            match (present(before), present(now)) {
-                (false, true) => drop(found.changed.insert(member)),
-                (true, false) => drop(found.gone.insert(member)),
-                _ => {}
+        for (other, stay) in others {
+            let shared_now = own.now && stay.now;
+            if !shared_now {
+                *found.apart.entry(other).or_default() |= own.before && stay.before;
+            } else if !(own.throughout && stay.throughout) {
+                found.changed.insert(other);
             }
         }
         Ok(())

@@ -20,6 +20,7 @@ mod filter;
 mod ignored;
 mod insert;
 mod invite_permission;
+mod member_changes;
 mod membership;
 mod paginate;
 mod permits;
@@ -64,6 +65,7 @@ pub use delayed_events::{
 pub use events::TimelineEvent;
 pub use filter::EventFilter;
 pub use insert::Inserted;
+pub use member_changes::MemberChanges;
 pub use membership::{Removal, is_present};
 pub use paginate::{Boundary, Context, MAX_RECURSION, Page, RelationQuery};
 pub use presence::QUIET;

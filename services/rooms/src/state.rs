@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc};
 use linkspan_domain::{HistoryVisibility, PowerLevels, SharedPdu, StateKey as StateEntryKey};
 use linkspan_storage::{
     Position, Range, WriteSet,
-    catalogue::{CurrentState, Members, StateDeltas, StateIdKey, StateKey, StateLog},
+    catalogue::{CurrentState, Members, StateDeltas, StateIdKey, StateKey, StateLog, StateLogKey},
     records::{StateDeltaRecord, StateEntryRecord},
 };
 use quick_cache::sync::Cache;
@@ -179,11 +179,7 @@ impl Rooms {
 
     /// The changes of a room's current state after a position, oldest first.
     pub async fn state_changes(&self, room_id: &OwnedRoomId, since: Position) -> Result<Vec<StateEntry>> {
-        if self.find_room(room_id).await?.is_some_and(|room| room.unchanged.state.since(since)) {
-            return Ok(Vec::new());
-        }
-        let range = Range::<StateLog>::between((room_id, &since.next()), (room_id, &Position::PENDING));
-        let rows = self.store().range(range).await?;
+        let rows = self.state_log(room_id, since).await?;
         Ok(rows
             .into_iter()
             .filter_map(|(key, record)| {
@@ -195,6 +191,19 @@ impl Rooms {
                 })
             })
             .collect())
+    }
+
+    /// The same as it is stored: with entries that state resolution took away, which have no event.
+    pub(crate) async fn state_log(
+        &self,
+        room_id: &OwnedRoomId,
+        since: Position,
+    ) -> Result<Vec<(StateLogKey, StateEntryRecord)>> {
+        if self.find_room(room_id).await?.is_some_and(|room| room.unchanged.state.since(since)) {
+            return Ok(Vec::new());
+        }
+        let range = Range::<StateLog>::between((room_id, &since.next()), (room_id, &Position::PENDING));
+        Ok(self.store().range(range).await?)
     }
 
     async fn delta(&self, room_id: &OwnedRoomId, state_id: u64) -> Result<Arc<StateDeltaRecord>> {
