@@ -19,8 +19,9 @@ use crate::{MAX_PDU_BYTES, Pdu, pdu::redacts_of_content, redacts_through_content
 /// <https://spec.matrix.org/v1.19/client-server-api/#size-limits>
 const MAX_ID_BYTES: usize = 255;
 
-/// Objects and lists in each other, of a content. Parsers stop at 128, with all that is around it.
-const MAX_DEPTH: usize = 100;
+/// Objects and lists in each other, of a content and of whatever else is kept and given to others. Parsers stop at 128,
+/// with all that is around it.
+pub const MAX_DEPTH: usize = 100;
 
 /// An event could not be made.
 #[derive(Debug, thiserror::Error)]

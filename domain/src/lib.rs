@@ -22,7 +22,7 @@ mod visibility;
 pub use authorization::{Forbidden, auth_event_keys, authorize, check_auth_events};
 pub use client_event::{ClientEvent, Unsigned, stripped_state_event};
 pub use departure::{DepartureError, sign_for_departure};
-pub use draft::{Draft, DraftError, Place, parse_content, room_id_is_hash};
+pub use draft::{Draft, DraftError, MAX_DEPTH, Place, parse_content, room_id_is_hash};
 pub use encryption_rule::{
     EncryptionRefusal, EncryptionRule, RoomEncryption, RulesPresent, check_event, check_member,
     check_redacted, check_to_device,

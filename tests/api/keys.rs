@@ -297,10 +297,10 @@ async fn signatures_are_taken_from_those_who_may_make_them_and_shown_to_whom_the
     assert_eq!(by(&by_carl), Value::Null, "whom anna has verified is not carl's business");
 }
 
-const DEHYDRATED: &str = "/unstable/org.matrix.msc3814.v1/dehydrated_device";
+pub(crate) const DEHYDRATED: &str = "/unstable/org.matrix.msc3814.v1/dehydrated_device";
 
 /// The upload of a dehydrated device.
-fn dehydrated(owner: &Client, device_id: &str) -> Value {
+pub(crate) fn dehydrated(owner: &Client, device_id: &str) -> Value {
     let mut device = OlmDevice::of(&owner.user_id, device_id);
     json!({
         "device_id": device_id, "device_keys": device.device_keys(),

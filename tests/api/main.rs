@@ -4,6 +4,7 @@
 mod bundles;
 mod deactivation;
 mod delayed_events;
+mod depth;
 mod device_lists;
 mod directory;
 mod email;

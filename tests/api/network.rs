@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use linkspan_accounts::{Accounts, Mail, Mailer, Sending};
-use linkspan_client_api::{Api, App, Services};
+use linkspan_client_api::{Api, App, ClientAddress, Services};
 use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_keys::Keys;
@@ -137,6 +137,21 @@ impl Network {
         Self::over(new_store(), settings, true).await
     }
 
+    /// With rate limits on each platform; `limits`: those that differ from what they are by themselves.
+    pub(crate) async fn with_limits(limits: &str) -> Self {
+        let mut settings = all_settings(&format!("[limits]\n{limits}"));
+        settings.iter_mut().for_each(|one| one.rate_limits = true);
+        Self::over(new_store(), settings, true).await
+    }
+
+    /// A server started anew over the same store, whose platforms demand something else of encryption.
+    pub(crate) async fn reopen_with_rules(&self, rule: impl Fn(&str) -> Encryption) -> Self {
+        let mut settings: Vec<_> =
+            self.app.platforms.iter().map(|platform| platform.settings.clone()).collect();
+        settings.iter_mut().for_each(|one| one.encryption = rule(one.server_name.as_str()));
+        Self::over(self.store.clone(), settings, true).await
+    }
+
     /// A server started anew over the same store.
     pub(crate) async fn reopen(&self) -> Self {
         let settings = self.app.platforms.iter().map(|platform| platform.settings.clone()).collect();
@@ -238,18 +253,38 @@ impl Network {
         path: &str,
         body: Option<Value>,
     ) -> Answer {
-        let is_whole =
-            ["/_matrix/", "/_synapse/", "/.well-known/"].iter().any(|start| path.starts_with(start));
-        let below = if is_whole { "" } else { "/_matrix/client" };
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("http://{platform}{below}{path}"))
-            .header(header::HOST, platform);
-        if let Some(token) = token {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
-        }
-        let body = body.map_or(Body::empty(), |body| Body::from(body.to_string()));
-        let request = request.body(body).expect("the request is well formed");
+        let body = body.map_or_else(String::new, |body| body.to_string());
+        self.call_with(platform, token, method, path, body).await
+    }
+
+    /// The same with a body as it is sent.
+    pub(crate) async fn call_with(
+        &self,
+        platform: &str,
+        token: Option<&str>,
+        method: Method,
+        path: &str,
+        body: String,
+    ) -> Answer {
+        self.answer(request(platform, token, method, path, body), path).await
+    }
+
+    /// The same from an address.
+    pub(crate) async fn call_from(
+        &self,
+        address: [u8; 4],
+        platform: &str,
+        token: Option<&str>,
+        method: Method,
+        path: &str,
+        body: Value,
+    ) -> Answer {
+        let mut request = request(platform, token, method, path, body.to_string());
+        request.extensions_mut().insert(ClientAddress(address.into()));
+        self.answer(request, path).await
+    }
+
+    async fn answer(&self, request: Request<Body>, path: &str) -> Answer {
         let (status, body) = self.send(request).await;
         let json = serde_json::from_slice(&body)
             .unwrap_or_else(|_| panic!("{path} did not answer with JSON: {body:?}"));
@@ -392,6 +427,22 @@ impl Answer {
         let got = (self.status.as_u16(), text(&self.json["errcode"]));
         assert_eq!(got, (status, code.to_owned()), "{}", self.json);
     }
+}
+
+/// A request to a platform; the path is under `/_matrix/client` unless it is one of the others.
+fn request(platform: &str, token: Option<&str>, method: Method, path: &str, body: String) -> Request<Body> {
+    let is_whole = ["/_matrix/", "/_synapse/", "/_linkspan/", "/.well-known/"]
+        .iter()
+        .any(|start| path.starts_with(start));
+    let below = if is_whole { "" } else { "/_matrix/client" };
+    let mut request = Request::builder()
+        .method(method)
+        .uri(format!("http://{platform}{below}{path}"))
+        .header(header::HOST, platform);
+    if let Some(token) = token {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    request.body(Body::from(body)).expect("the request is well formed")
 }
 
 /// The bodies of the messages among events.

@@ -6,6 +6,7 @@ use axum::{body::Body, extract::Request, response::Response};
 use bytes::BytesMut;
 use http::{Method, Uri};
 use http_body_util::{BodyExt, Limited};
+use linkspan_domain::MAX_DEPTH;
 use linkspan_platforms::{Platform, RateClass};
 use percent_encoding::percent_decode_str;
 use ruma::api::{
@@ -275,17 +276,49 @@ pub(crate) async fn read_json<T: serde::de::DeserializeOwned>(request: Request) 
     serde_json::from_slice(&body).map_err(|error| ApiError::from_json(&error, &body))
 }
 
-/// Refuses a body that is not a JSON object. serde by itself takes lists for structs, and what it skips it
-/// does not look at.
+/// Refuses a body that is not a JSON object, or one that is nested so deep that those who are given what is in it could
+/// not read it. serde by itself takes lists for structs, and what it skips it does not look at.
 pub(crate) fn check_object(body: &[u8]) -> Result<(), ApiError> {
     let not_json =
         |error: &dyn std::fmt::Display| ApiError::bad_request(ErrorKind::NotJson, error.to_string());
     let text = std::str::from_utf8(body).map_err(|error| not_json(&error))?;
     serde_json::from_str::<IgnoredAny>(text).map_err(|error| not_json(&error))?;
-    if text.trim_start().starts_with('{') {
-        Ok(())
-    } else {
-        Err(ApiError::bad_request(ErrorKind::BadJson, "the body is not an object"))
+    if !text.trim_start().starts_with('{') {
+        return Err(ApiError::bad_request(ErrorKind::BadJson, "the body is not an object"));
+    }
+    if depth_of(text) > 1 + MAX_DEPTH {
+        let message = format!("the body has more than {MAX_DEPTH} objects and lists in each other");
+        return Err(ApiError::bad_request(ErrorKind::BadJson, message));
+    }
+    Ok(())
+}
+
+/// How many objects and lists are in each other, at most, in a text that is JSON.
+fn depth_of(json: &str) -> usize {
+    let (mut open, mut deepest) = (0_usize, 0);
+    let mut bytes = json.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => skip_string(&mut bytes),
+            b'{' | b'[' => {
+                open += 1;
+                deepest = deepest.max(open);
+            }
+            b'}' | b']' => open = open.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// Goes on after the end of a JSON string whose beginning was read.
+fn skip_string(bytes: &mut std::str::Bytes<'_>) {
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => drop(bytes.next()),
+            b'"' => return,
+            _ => {}
+        }
     }
 }
 
@@ -322,6 +355,19 @@ mod tests {
         );
         assert_eq!(refused(Body::from("eleven byte")).await, StatusCode::PAYLOAD_TOO_LARGE);
         assert_eq!(read_body(Body::from("ten  bytes"), 10).await.expect("it fits"), "ten  bytes");
+    }
+
+    #[test]
+    fn depth_is_counted_outside_of_strings() {
+        for (json, depth) in [
+            ("{}", 1),
+            (r#"{"a": [[], {"b": []}], "c": [[]]}"#, 4),
+            (r#"{"[[[\\\"[[": "{{\\"}"#, 1),
+            (r#"{"a\\\\": [[]]}"#, 3),
+            (r#"{"\u005b": "[é["}"#, 1),
+        ] {
+            assert_eq!(depth_of(json), depth, "{json}");
+        }
     }
 
     #[test]

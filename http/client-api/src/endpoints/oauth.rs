@@ -19,7 +19,7 @@ use crate::{
     App,
     app::now_ts,
     caller::Anybody,
-    endpoint::{json_answer, read_body},
+    endpoint::{check_object, json_answer, read_body},
     error::ApiError,
 };
 
@@ -50,10 +50,12 @@ pub(crate) async fn register_client(
     check_oauth(&caller.platform)?;
     let base = base_url(request.headers(), &caller.platform);
     let body = read_body(request.into_body(), FORM_BYTES).await?;
-    let Ok(Value::Object(object)) = serde_json::from_slice(&body) else {
-        return refusal(&OAuthError::InvalidClientMetadata("the body is not a JSON object"));
-    };
-    let Ok(metadata) = serde_json::from_value::<Metadata>(Value::Object(object)) else {
+    if check_object(&body).is_err() {
+        return refusal(&OAuthError::InvalidClientMetadata(
+            "the body is not a JSON object, or nested too deep",
+        ));
+    }
+    let Ok(metadata) = serde_json::from_slice::<Metadata>(&body) else {
         return refusal(&OAuthError::InvalidClientMetadata("a value is not of its type"));
     };
     let client = NewClient {
