@@ -14,6 +14,7 @@ use serde_json::{Value, value::RawValue};
 use crate::{
     Pdu,
     readable::{can_be_read, has_ciphertext, is_encrypted, is_message_type, is_sealed_for_devices},
+    verification::is_step_between_devices,
 };
 
 /// The algorithms that encrypt the messages of rooms.
@@ -275,8 +276,7 @@ pub fn check_to_device(
 ) -> Result<(), EncryptionRefusal> {
     let encrypted = event_type == ENCRYPTED;
     if let Some(platform) = present.platform_with(EncryptionRule::Required) {
-        let said =
-            is_message_type(event_type) && !encrypted && !event_type.starts_with("m.key.verification.");
+        let said = is_message_type(event_type) && !encrypted && !is_step_between_devices(event_type);
         if said {
             return Err(EncryptionRefusal::Readable(platform.clone()));
         }

@@ -12,9 +12,18 @@ use serde_json::{Value, value::RawValue};
 
 use crate::{Draft, readable::Relation};
 
-const PREFIX: &str = "m.key.verification.";
-/// The type of message that asks somebody to verify.
+/// What asks somebody to verify: in a room a kind of message, to devices a type.
 const REQUEST: &str = "m.key.verification.request";
+/// The types of the steps that follow. There are no others: the end of a type could be a sentence as well.
+const STEPS: [&str; 7] = [
+    "m.key.verification.accept",
+    "m.key.verification.cancel",
+    "m.key.verification.done",
+    "m.key.verification.key",
+    "m.key.verification.mac",
+    "m.key.verification.ready",
+    "m.key.verification.start",
+];
 /// The longest key, hash, id or name, in bytes.
 const MAX_WORD_BYTES: usize = 255;
 /// The most entries of a list or a map; there is one for each key or method.
@@ -63,7 +72,7 @@ pub(crate) fn is_wordless_step(event_type: &TimelineEventType, content: &RawValu
         // All but the request say what they belong to.
         _ => {
             let belongs = step.relates_to.as_ref().is_some_and(Relation::is_reference);
-            event_type.to_string().starts_with(PREFIX) && step.msgtype.is_none() && belongs
+            STEPS.contains(&event_type.to_string().as_str()) && step.msgtype.is_none() && belongs
         }
     };
     is_step
@@ -71,6 +80,11 @@ pub(crate) fn is_wordless_step(event_type: &TimelineEventType, content: &RawValu
         && step.body.is_none_or(|body| body.is_empty())
         && step.reason.is_none_or(|reason| reason.is_empty())
         && step.fields.iter().all(|(name, value)| FIELDS.contains(&name.as_str()) && is_wordless_value(value))
+}
+
+/// Whether messages of a type go from device to device to verify one another.
+pub(crate) fn is_step_between_devices(event_type: &str) -> bool {
+    event_type == REQUEST || STEPS.contains(&event_type)
 }
 
 /// Encoded bytes, ids and names are; a sentence is not.

@@ -6,7 +6,10 @@ use linkspan_platforms::Encryption;
 use linkspan_tests::sealed as fake;
 use serde_json::{Value, json};
 
-use crate::network::{Client, INSTAGRAM, MESSENGER, Network, WHATSAPP, each, encoded, list, text};
+use crate::{
+    keys::{DEHYDRATED, dehydrated},
+    network::{Client, INSTAGRAM, MESSENGER, Network, WHATSAPP, each, encoded, list, text},
+};
 
 const REQUIRED: &str = "encryption_required";
 const FORBIDDEN: &str = "encryption_forbidden";
@@ -377,4 +380,94 @@ async fn clients_learn_what_new_rooms_are_to_be() {
         let told = network.call(platform, None, Method::GET, "/.well-known/matrix/client", None).await.ok();
         assert_eq!(told["io.element.e2ee"], hint, "{platform}");
     }
+}
+
+#[tokio::test]
+async fn a_step_of_a_verification_is_one_of_those_there_are() {
+    let network = open().await;
+    let wanda = network.register(WHATSAPP, "wanda").await;
+    let ina = network.register(INSTAGRAM, "ina").await;
+    let room = ina.create_room(json!({ "invite": [wanda.user_id] })).await;
+    wanda.join(&room).await.ok();
+    let asked = json!({
+        "msgtype": "m.key.verification.request", "from_device": "X", "methods": ["m.sas.v1"], "to": wanda.user_id,
+    });
+    let request = ina.send(&room, "m.room.message", asked).await;
+    let step = json!({ "m.relates_to": { "rel_type": "m.reference", "event_id": request } });
+    let to_device =
+        |who: &Client| json!({ "messages": { &who.user_id: { "*": { "transaction_id": "t" } } } });
+    for words in ["see-you-at-eight", "see%20you%20at%20eight", "done.at-eight", "Done", ""] {
+        let event_type = format!("m.key.verification.{words}");
+        for (from, to) in [(&ina, &wanda), (&wanda, &ina)] {
+            from.try_send(&room, &event_type, step.clone()).await.breaks(REQUIRED, &[WHATSAPP]);
+            let path = format!("/v3/sendToDevice/{event_type}/{}", from.next_transaction());
+            from.put(&path, to_device(to)).await.breaks(REQUIRED, &[WHATSAPP]);
+        }
+    }
+    for known in ["ready", "start", "accept", "key", "mac", "done", "cancel"] {
+        let event_type = format!("m.key.verification.{known}");
+        wanda.send(&room, &event_type, step.clone()).await;
+        let path = format!("/v3/sendToDevice/{event_type}/{}", ina.next_transaction());
+        ina.put(&path, to_device(&wanda)).await.ok();
+    }
+    ina.put("/v3/sendToDevice/m.key.verification.request/t1", to_device(&wanda)).await.ok();
+    assert_eq!(list(&wanda.get("/v3/sync").await.ok()["to_device"]["events"]).len(), 8);
+}
+
+#[tokio::test]
+async fn what_waits_for_devices_is_held_against_the_rules_of_today() {
+    let network = Network::with_rules(|_| Encryption::Optional).await;
+    let wanda = network.register(WHATSAPP, "wanda").await;
+    let willa = network.register(WHATSAPP, "willa").await;
+    let ina = network.register(INSTAGRAM, "ina").await;
+    let max = network.register(MESSENGER, "max").await;
+    wanda.put(DEHYDRATED, dehydrated(&wanda, "DREAM")).await.ok();
+    let send = async |from: &Client, to: &Client, event_type: &str, content: Value| {
+        let path = format!("/v3/sendToDevice/{event_type}/{}", from.next_transaction());
+        from.put(&path, json!({ "messages": { &to.user_id: { "*": content } } })).await.ok();
+    };
+    for (from, to) in [(&ina, &wanda), (&willa, &wanda), (&wanda, &ina), (&ina, &max)] {
+        send(from, to, "m.room.message", said("in the clear")).await;
+        send(from, to, "m.key.verification.see-you-at-eight", json!({})).await;
+        send(from, to, "m.room.encrypted", said("not encrypted at all")).await;
+        send(from, to, "m.room_key_request", json!({ "action": "request" })).await;
+        send(from, to, "m.room.encrypted", fake::to_device()).await;
+    }
+    // Each platform now has the rule that its name stands for in the other tests.
+    let network = network
+        .reopen_with_rules(|platform| match platform {
+            WHATSAPP => Encryption::Required,
+            MESSENGER => Encryption::Forbidden,
+            _ => Encryption::Optional,
+        })
+        .await;
+    let kinds = |events: &Value| {
+        let mut kinds = each(events, "type");
+        kinds.sort();
+        kinds
+    };
+    let sliding = async |who: &Client| {
+        let path = "/unstable/org.matrix.simplified_msc3575/sync?timeout=0";
+        let asked = json!({ "lists": {}, "extensions": { "to_device": { "enabled": true } } });
+        kinds(&who.on(&network).post(path, asked).await.ok()["extensions"]["to_device"]["events"])
+    };
+    let plain = async |who: &Client| {
+        let synced = who.on(&network).get("/v3/sync").await.ok();
+        kinds(&synced["to_device"]["events"])
+    };
+    let sealed_only = ["m.room.encrypted", "m.room_key_request"];
+    for (who, expected) in [
+        (&wanda, [sealed_only, sealed_only].concat()),
+        (&ina, sealed_only.to_vec()),
+        (&max, vec!["m.key.verification.see-you-at-eight", "m.room.message", "m.room_key_request"]),
+    ] {
+        let mut expected = expected;
+        expected.sort_unstable();
+        assert_eq!(sliding(who).await, expected, "sliding sync of {}", who.user_id);
+        assert_eq!(plain(who).await, expected, "sync of {}", who.user_id);
+    }
+    let page = wanda.on(&network).post(&format!("{DEHYDRATED}/DREAM/events"), json!({})).await.ok();
+    let mut expected = [sealed_only, sealed_only].concat();
+    expected.sort_unstable();
+    assert_eq!(kinds(&page["events"]), expected, "the dehydrated device");
 }

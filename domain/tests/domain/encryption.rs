@@ -104,6 +104,10 @@ fn messages() -> Vec<(&'static str, Value, Is)> {
         ("m.key.verification.mac", step(json!({ "mac": { "see you at eight": "a" } })), Is::Readable),
         ("m.key.verification.mac", step(json!({ "mac": { "a": { "b": "c" } } })), Is::Readable),
         ("m.key.verification.done", step(json!({ "note": "x" })), Is::Readable),
+        ("m.key.verification.see-you-at-eight", step(json!({})), Is::Readable),
+        ("m.key.verification.", step(json!({})), Is::Readable),
+        // In a room it is a message.
+        ("m.key.verification.request", step(json!({})), Is::Readable),
         ("m.key.verification.done", step(json!({ "msgtype": "m.text", "body": "" })), Is::Readable),
         ("m.room.message", asked(""), Is::Service),
         ("m.room.message", asked("see you at eight"), Is::Readable),
@@ -355,6 +359,9 @@ fn messages_do_not_go_past_rooms_to_devices() {
     for (event_type, taken) in [
         ("m.room_key_request", true),
         ("m.key.verification.request", true),
+        ("m.key.verification.mac", true),
+        ("m.key.verification.see-you-at-eight", false),
+        ("m.key.verification.", false),
         ("m.dummy", true),
         ("m.secret.request", true),
         ("com.example.any", true),

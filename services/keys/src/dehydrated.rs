@@ -108,6 +108,6 @@ impl Keys {
             return Err(KeysError::NotFound("there is no such dehydrated device"));
         }
         let now = self.inbox.now().position;
-        Ok(self.inbox.to_device_after(user_id, device_id, since, now).await?)
+        Ok(self.rooms.to_device_after(user_id, device_id, since, now).await?)
     }
 }

@@ -69,7 +69,12 @@ impl Rooms {
         Ok(present)
     }
 
-    fn rules_of<'a>(&self, people: impl Iterator<Item = &'a OwnedUserId>) -> RulesPresent {
+    /// Whether any hosted platform demands something of encryption.
+    pub(crate) fn has_encryption_rules(&self) -> bool {
+        self.shared.platforms.iter().any(|platform| platform.settings.encryption.rule().is_some())
+    }
+
+    pub(crate) fn rules_of<'a>(&self, people: impl Iterator<Item = &'a OwnedUserId>) -> RulesPresent {
         let mut present = RulesPresent::default();
         for user_id in people {
             if let Some(rule) = self.encryption_rule(user_id) {

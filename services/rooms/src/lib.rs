@@ -29,6 +29,7 @@ mod profile;
 mod public_rooms;
 mod read;
 mod receipts;
+mod receive_to_device;
 mod relation_filter;
 mod render;
 mod report;

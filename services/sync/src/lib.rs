@@ -175,7 +175,7 @@ impl Sync {
     ) -> Result<(SyncResponse, SyncToken)> {
         let mut until = self.inbox.now();
         let (messages, complete) =
-            self.inbox.to_device(&request.user_id, &request.device_id, until.position).await?;
+            self.rooms.to_device(&request.user_id, &request.device_id, until.position).await?;
         // What a token acknowledges must all have been handed over.
         until.position = complete;
         let since = request.since.map(|since| SyncToken {

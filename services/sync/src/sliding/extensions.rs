@@ -47,7 +47,7 @@ impl Sync {
         if wanted.to_device.is_some() {
             let until = building.ask.until.position;
             let (user_id, device_id) = (&request.user_id, &request.device_id);
-            let (messages, complete) = self.inbox.to_device(user_id, device_id, until).await?;
+            let (messages, complete) = self.rooms.to_device(user_id, device_id, until).await?;
             let events = messages.into_iter().filter_map(|message| raw(message.json)).collect();
             news.to_device = Some(ToDeviceNews { next_batch: complete.get(), events });
         }

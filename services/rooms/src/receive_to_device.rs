@@ -1,0 +1,76 @@
+//! Messages that wait for devices, as far as the platforms' rules on encryption of today let them through: a message may
+//! have been queued before a rule.
+//! <https://spec.matrix.org/v1.19/client-server-api/#receiving-to-device-messages>
+
+use linkspan_domain::check_to_device;
+use linkspan_inbox::ToDeviceMessage;
+use linkspan_storage::Position;
+use ruma::{OwnedDeviceId, OwnedUserId};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::{Result, Rooms};
+
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(borrow)]
+    content: &'a RawValue,
+    sender: OwnedUserId,
+    #[serde(rename = "type")]
+    event_type: String,
+}
+
+impl Rooms {
+    /// The messages that wait for a device, up to `until`, oldest first. The second value is the position up to which the
+    /// answer is complete: less than `until` if there are more.
+    pub async fn to_device(
+        &self,
+        user_id: &OwnedUserId,
+        device_id: &OwnedDeviceId,
+        until: Position,
+    ) -> Result<(Vec<ToDeviceMessage>, Position)> {
+        let (messages, complete) = self.shared.inbox.to_device(user_id, device_id, until).await?;
+        let messages = self.keep_allowed(user_id, messages);
+        if messages.is_empty() && complete < until {
+            return self.to_device_after(user_id, device_id, complete, until).await;
+        }
+        Ok((messages, complete))
+    }
+
+    /// The same, but only those after `since`.
+    pub async fn to_device_after(
+        &self,
+        user_id: &OwnedUserId,
+        device_id: &OwnedDeviceId,
+        mut since: Position,
+        until: Position,
+    ) -> Result<(Vec<ToDeviceMessage>, Position)> {
+        loop {
+            let page = self.shared.inbox.to_device_after(user_id, device_id, since, until).await?;
+            let (messages, complete) = page;
+            let messages = self.keep_allowed(user_id, messages);
+            // Whoever is handed nothing waits for more: what there is has to come before that.
+            if !messages.is_empty() || complete >= until {
+                return Ok((messages, complete));
+            }
+            since = complete;
+        }
+    }
+
+    fn keep_allowed(
+        &self,
+        user_id: &OwnedUserId,
+        mut messages: Vec<ToDeviceMessage>,
+    ) -> Vec<ToDeviceMessage> {
+        if !messages.is_empty() && self.has_encryption_rules() {
+            messages.retain(|message| self.may_receive(user_id, &message.json));
+        }
+        messages
+    }
+
+    fn may_receive(&self, user_id: &OwnedUserId, json: &str) -> bool {
+        let Ok(Event { content, sender, event_type }) = serde_json::from_str(json) else { return false };
+        let present = self.rules_of([&sender, user_id].into_iter());
+        check_to_device(&present, &event_type, content, sender == *user_id).is_ok()
+    }
+}
