@@ -2,11 +2,14 @@
 
 use std::{
     convert::Infallible,
+    io,
     net::{IpAddr, SocketAddr},
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -23,7 +26,13 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use linkspan_client_api::{Api, ClientAddress, ListenerPlatform};
 use linkspan_platforms::Platform;
-use tokio::{net::TcpStream, sync::watch};
+use linkspan_storage::AnswerSent;
+use parking_lot::Mutex;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    sync::watch,
+};
 
 use crate::unread_body::{self, WatchedBody};
 
@@ -79,6 +88,44 @@ impl Server {
     }
 }
 
+/// A stream that lets go of an answer's [`AnswerSent`] once the answer has been written to it.
+struct Sending<S> {
+    stream: S,
+    /// Of the answer that hyper has last, or is about to write.
+    answer: Arc<Mutex<Option<AnswerSent>>>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Sending<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Sending<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    /// hyper flushes when it has written all that it has.
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = std::task::ready!(Pin::new(&mut self.stream).poll_flush(context));
+        drop(self.answer.lock().take());
+        Poll::Ready(flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
 async fn serve<F>(
     mut stream: TcpStream,
     peer: SocketAddr,
@@ -92,27 +139,30 @@ async fn serve<F>(
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
     let (asked, cut_off) = (AtomicBool::new(false), AtomicBool::new(false));
+    let sending = Arc::<Mutex<Option<AnswerSent>>>::default();
     let service = service_fn(|request| {
         asked.store(true, Ordering::Relaxed);
         let (request, unread) = unread_body::watch(request);
-        let (answer, cut_off) = (answer(request), &cut_off);
+        let (answer, sending, cut_off) = (answer(request), &sending, &cut_off);
         async move {
             let mut response = answer.await;
             if !unread.read_rest().await {
                 cut_off.store(true, Ordering::Relaxed);
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
+            *sending.lock() = response.extensions_mut().remove();
             Ok::<_, Infallible>(response)
         }
     });
     let ended = {
+        let stream = Sending { stream: &mut stream, answer: sending.clone() };
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             // Answers are mostly small: copying one costs less than telling the system of its pieces.
             .writev(false)
             .header_read_timeout(HEAD_TIMEOUT)
             .max_buf_size(HEAD_BYTES)
-            .serve_connection(TokioIo::new(&mut stream), service);
+            .serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         tokio::select! {
             ended = connection.as_mut() => ended,

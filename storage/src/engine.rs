@@ -14,7 +14,7 @@ use std::{ops::Deref, sync::Arc};
 use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{KeyError, Position, records::InboxPointer};
+use crate::{KeyError, Position, Unanswered, records::InboxPointer};
 
 /// The longest key that can be stored, in bytes. Set by what an index of PostgreSQL holds.
 pub const MAX_KEY_BYTES: usize = 2048;
@@ -119,6 +119,8 @@ pub enum Notice {
     Device(OwnedUserId, OwnedDeviceId),
     /// A room's timeline grew.
     Room(OwnedRoomId),
+    /// A user's session ended, or may do less than before: the hash of its access token.
+    Session(OwnedUserId, [u8; 32]),
 }
 
 /// Changes that happen together or not at all.
@@ -127,6 +129,7 @@ pub struct RawWriteSet {
     pub(crate) expectations: Vec<Expectation>,
     pub(crate) changes: Vec<Change>,
     pub(crate) notices: Vec<Notice>,
+    pub(crate) request: Option<Unanswered>,
 }
 
 /// One commit, as the feed tells of it.
@@ -136,6 +139,8 @@ pub struct Committed {
     pub position: Position,
     /// Whom it concerns.
     pub notices: Vec<Notice>,
+    /// The request that it is a part of.
+    pub request: Option<Unanswered>,
 }
 
 /// The commits of one disk sync, in order.

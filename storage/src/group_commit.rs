@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     CommitError, CommitGroup, Committed, Listener, MAX_KEY_BYTES, MAX_VALUE_BYTES, Notice, Position,
-    RawBytes, StorageError, TableId, Ticket,
+    RawBytes, StorageError, TableId, Ticket, Unanswered,
     catalogue::{META_POSITION_KEY, Meta},
     engine::{Change, Expectation, RawWriteSet},
     table::Table,
@@ -74,6 +74,7 @@ struct Accepted {
     /// It has a position of its own, of which the feed tells.
     is_commit: bool,
     notices: Vec<Notice>,
+    request: Option<Unanswered>,
     reply: Reply,
 }
 
@@ -242,7 +243,7 @@ impl<B: Backend> Committer<B> {
         // They are told when the group is on disk: whoever reads again after a conflict must see what
         // the conflict was with, or would come too late for ever.
         let mut refused = Vec::new();
-        for (Submission { writes, reply }, expectations) in group.into_iter().zip(&expectations) {
+        for (Submission { mut writes, reply }, expectations) in group.into_iter().zip(&expectations) {
             let verdict = match &self.poisoned {
                 Some(reason) => Err(CommitError::Poisoned(reason.clone())),
                 None => self.check_expectations(expectations, &changes),
@@ -255,12 +256,13 @@ impl<B: Backend> Committer<B> {
             if is_commit {
                 self.position = self.position.next();
             }
-            for change in writes.changes {
+            for change in std::mem::take(&mut writes.changes) {
                 if !change.once_in_era || self.era.is_first(&change, self.position) {
                     changes.push(stamp(change, self.position));
                 }
             }
-            accepted.push(Accepted { position: self.position, is_commit, notices: writes.notices, reply });
+            let RawWriteSet { notices, request, .. } = writes;
+            accepted.push(Accepted { position: self.position, is_commit, notices, request, reply });
         }
         // Write-sets that only check something need no disk.
         let is_written = accepted.iter().any(|accepted| accepted.is_commit);
@@ -322,10 +324,10 @@ impl<B: Backend> Committer<B> {
     fn publish(&self, accepted: Vec<Accepted>) {
         let mut committed = Vec::with_capacity(accepted.len());
         let mut replies = Vec::with_capacity(accepted.len());
-        for Accepted { position, is_commit, notices, reply } in accepted {
+        for Accepted { position, is_commit, notices, request, reply } in accepted {
             replies.push((reply, position));
             if is_commit {
-                committed.push(Committed { position, notices });
+                committed.push(Committed { position, notices, request });
             }
         }
         let group: CommitGroup = committed.into();

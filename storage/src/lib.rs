@@ -23,6 +23,7 @@ mod row_cache;
 mod store;
 mod table;
 mod torn_journal;
+mod unanswered;
 mod write_set;
 
 pub use embedded::{Embedded, EmbeddedOptions};
@@ -36,4 +37,5 @@ pub use memory::{Faults, HeldDisk, Memory};
 pub use position::Position;
 pub use store::{Range, Store};
 pub use table::{Json, Record, Stamped, Table, Value};
+pub use unanswered::{AnswerPending, AnswerSent, Unanswered, answer_pending};
 pub use write_set::WriteSet;

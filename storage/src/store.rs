@@ -6,7 +6,7 @@ use tokio::sync::{RwLock, mpsc};
 
 use crate::{
     CommitError, CommitGroup, Key as _, KeyWriter, Listener, Position, Prefix, StorageError, StoreStats,
-    Table, Ticket, WriteSet,
+    Table, Ticket, Unanswered, WriteSet,
     embedded::{Embedded, EmbeddedOptions},
     engine::{Engine, MAX_KEY_BYTES, RawRange},
     memory::Memory,
@@ -95,7 +95,9 @@ impl Store {
 
     /// Queues a write-set; its place in the order of commits is settled when this returns.
     pub fn submit(&self, writes: WriteSet) -> Ticket {
-        on_engine!(self, engine => engine.submit(writes.into_raw()))
+        let mut writes = writes.into_raw();
+        writes.request = Unanswered::current();
+        on_engine!(self, engine => engine.submit(writes))
     }
 
     /// Writes, and returns once it is on disk.

@@ -2,6 +2,7 @@
 //! a server of its own, in this process, over a store in memory.
 
 mod bundles;
+mod answered_first;
 mod deactivation;
 mod delayed_events;
 mod depth;
@@ -32,6 +33,7 @@ mod presence;
 mod previews;
 mod profile;
 mod receipts;
+mod revoked;
 mod rooms;
 mod search;
 mod sliding_connections;

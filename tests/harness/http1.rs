@@ -128,6 +128,20 @@ impl Connection {
         }
     }
 
+    /// Waits until something has come that was not taken yet.
+    #[track_caller]
+    pub fn wait_for_bytes(&mut self) {
+        assert!(!self.received.is_empty() || self.more(), "the server closed the connection");
+    }
+
+    /// Whether something has come that was not taken yet.
+    pub fn has_bytes(&self) -> bool {
+        self.stream.set_nonblocking(true).expect("a socket need not block");
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).expect("a socket may block");
+        !self.received.is_empty() || peeked.is_ok_and(|bytes| bytes > 0)
+    }
+
     /// The next answer; None: the server closed the connection.
     #[track_caller]
     pub fn answer(&mut self) -> Option<Answer> {

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, request::Parts};
-use linkspan_accounts::AccountsError;
+use linkspan_accounts::{AccountsError, TokenHash};
 use linkspan_platforms::{Platform, RateClass};
 use linkspan_rooms::Reader;
 use ruma::{OwnedDeviceId, OwnedUserId, api::error::ErrorKind};
@@ -44,6 +44,8 @@ pub fn address_of(extensions: &http::Extensions) -> IpAddr {
 /// A level of access, proved from a request's head.
 pub(crate) trait Caller: Sized + Send + Sync {
     const ACCESS: Access;
+    /// The user, where one has logged in.
+    fn user_id(&self) -> Option<&OwnedUserId>;
     fn prove(app: &App, head: &RequestHead<'_>) -> impl Future<Output = Result<Self, ApiError>> + Send;
 }
 
@@ -57,6 +59,10 @@ pub(crate) struct Anybody {
 impl Caller for Anybody {
     const ACCESS: Access = Access::Anybody;
 
+    fn user_id(&self) -> Option<&OwnedUserId> {
+        None
+    }
+
     async fn prove(_: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
         head.check_rate(None)?;
         Ok(Self { platform: head.platform.clone(), address: head.address() })
@@ -69,6 +75,8 @@ pub(crate) struct User {
     pub(crate) platform: Arc<Platform>,
     pub(crate) user_id: OwnedUserId,
     pub(crate) device_id: OwnedDeviceId,
+    /// The hash of the access token.
+    pub(crate) token: TokenHash,
     pub(crate) admin: bool,
     /// The session is one of the OAuth 2.0 API.
     pub(crate) oauth: bool,
@@ -82,6 +90,11 @@ impl User {
         } else {
             Err(ApiError::forbidden("you can do this for yourself only"))
         }
+    }
+
+    /// Refuses, after having waited for something, if the session has been ended meanwhile.
+    pub(crate) async fn check_still_holds(&self, app: &App) -> Result<(), ApiError> {
+        Ok(app.accounts.check_session(&self.user_id, &self.device_id, self.token).await?)
     }
 
     /// Refuses what sessions of the OAuth 2.0 API do on the platform's pages.
@@ -106,6 +119,10 @@ impl User {
 impl Caller for User {
     const ACCESS: Access = Access::User;
 
+    fn user_id(&self) -> Option<&OwnedUserId> {
+        Some(&self.user_id)
+    }
+
     async fn prove(app: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
         let AnySession { user, locked } = AnySession::prove(app, head).await?;
         if locked { Err(AccountsError::Locked.into()) } else { Ok(user) }
@@ -122,6 +139,10 @@ pub(crate) struct AnySession {
 impl Caller for AnySession {
     const ACCESS: Access = Access::User;
 
+    fn user_id(&self) -> Option<&OwnedUserId> {
+        self.user.user_id()
+    }
+
     async fn prove(app: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
         let token = access_token(head.parts)
             .ok_or_else(|| ApiError::unauthorized(ErrorKind::MissingToken, "an access token is needed"))?;
@@ -132,6 +153,7 @@ impl Caller for AnySession {
             platform: head.platform.clone(),
             user_id: session.user_id,
             device_id: session.device_id,
+            token: session.token,
             admin: session.admin,
             oauth: session.oauth,
         };
@@ -148,6 +170,10 @@ pub(crate) struct MaybeUser {
 
 impl Caller for MaybeUser {
     const ACCESS: Access = Access::MaybeUser;
+
+    fn user_id(&self) -> Option<&OwnedUserId> {
+        self.user.as_ref()?.user_id()
+    }
 
     async fn prove(app: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
         if access_token(head.parts).is_none() {

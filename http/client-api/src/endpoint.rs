@@ -8,6 +8,7 @@ use http::{Method, Uri};
 use http_body_util::{BodyExt, Limited};
 use linkspan_domain::MAX_DEPTH;
 use linkspan_platforms::{Platform, RateClass};
+use linkspan_storage::{AnswerPending, Unanswered};
 use percent_encoding::percent_decode_str;
 use ruma::api::{
     IncomingRequest, IncomingRequestExt, OutgoingResponse, OutgoingResponseExt, error::ErrorKind,
@@ -119,10 +120,11 @@ where
             let (mut parts, body) = request.into_parts();
             let head = RequestHead { platform: &platform, parts: &parts, rate_class };
             let caller = C::prove(&app, &head).await?;
+            let request_of_caller = unanswered(&mut parts, &caller);
             let path_args = path_args(&mut parts)?;
             let body = read_body(body, BODY_BYTES).await?;
             let request = parse::<R>(parts, &path_args, &body)?;
-            let response = function(app, caller, request).await?;
+            let response = run_for(request_of_caller, function(app, caller, request)).await?;
             respond(response)
         })
     });
@@ -154,10 +156,11 @@ where
     let run: Run = Arc::new(move |app, platform, request| {
         let function = function.clone();
         Box::pin(async move {
-            let (parts, body) = request.into_parts();
+            let (mut parts, body) = request.into_parts();
             let head = RequestHead { platform: &platform, parts: &parts, rate_class };
             let caller = C::prove(&app, &head).await?;
-            function(app, caller, Request::from_parts(parts, body)).await
+            let request_of_caller = unanswered(&mut parts, &caller);
+            run_for(request_of_caller, function(app, caller, Request::from_parts(parts, body))).await
         })
     });
     let path = *paths.last().expect("an endpoint has a path");
@@ -167,6 +170,20 @@ where
         method,
         paths: paths.to_vec(),
         run,
+    }
+}
+
+/// The request as what it commits is to carry it; None: it is not one that writes on behalf of a user.
+fn unanswered(parts: &mut http::request::Parts, caller: &impl Caller) -> Option<Unanswered> {
+    let answer = parts.extensions.remove::<AnswerPending>()?;
+    Some(Unanswered::new(caller.user_id()?.clone(), answer))
+}
+
+/// Runs an endpoint's function as a part of a request.
+async fn run_for<T>(request: Option<Unanswered>, function: impl Future<Output = T>) -> T {
+    match request {
+        Some(request) => request.run(function).await,
+        None => function.await,
     }
 }
 

@@ -11,7 +11,7 @@ use axum::{
 use futures_util::{FutureExt, future::BoxFuture};
 use http::{HeaderValue, Method, StatusCode, header};
 use linkspan_platforms::{Platform, Platforms};
-use linkspan_storage::Finish;
+use linkspan_storage::{AnswerSent, Finish, answer_pending};
 use ruma::api::error::ErrorKind;
 use tower::ServiceExt;
 
@@ -65,14 +65,19 @@ impl Api {
     }
 
     /// Answers a request. What is awaited is small: a connection holds it while its client waits for news.
+    ///
+    /// The answer may have an [`AnswerSent`] among its extensions: the user's other requests are told of what this one
+    /// did when the last clone of that is dropped, which is to be when the answer has been sent.
     pub fn answer(&self, request: Request) -> impl Future<Output = Response> + Send + use<> {
         let begun = self.begin(request);
         async move {
             match begun {
                 Begun::Answered(response) => with_headers(response),
-                Begun::Endpoint { answer, may_be_dropped } => {
-                    let answer = run(answer, may_be_dropped).await;
-                    with_headers(answer.unwrap_or_else(IntoResponse::into_response))
+                Begun::Endpoint { answer, sent } => {
+                    let answer = run(answer, sent.is_none()).await;
+                    let mut response = with_headers(answer.unwrap_or_else(IntoResponse::into_response));
+                    sent.and_then(|sent| response.extensions_mut().insert(sent));
+                    response
                 }
                 Begun::Other(answer) => answer.await,
             }
@@ -97,15 +102,23 @@ impl Api {
         let Some(platform) = platform_of(&self.app.platforms, &request) else {
             return Begun::Answered(unknown_host().into_response());
         };
-        let answer = (endpoint.run)(self.app.clone(), platform, request);
-        Begun::Endpoint { answer, may_be_dropped: endpoint.may_be_dropped }
+        let sent = (!endpoint.may_be_dropped).then(|| {
+            let (sent, pending) = answer_pending();
+            request.extensions_mut().insert(pending);
+            sent
+        });
+        Begun::Endpoint { answer: (endpoint.run)(self.app.clone(), platform, request), sent }
     }
 }
 
 /// A request for which it is known what answers it.
 enum Begun {
     Answered(Response),
-    Endpoint { answer: Answer, may_be_dropped: bool },
+    /// `sent`: for an endpoint that changes something.
+    Endpoint {
+        answer: Answer,
+        sent: Option<AnswerSent>,
+    },
     Other(BoxFuture<'static, Response>),
 }
 

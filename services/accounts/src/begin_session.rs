@@ -11,7 +11,7 @@ use ruma::{OwnedDeviceId, OwnedServerName};
 
 use crate::{
     Accounts, AccountsError, LoggedIn, NewDevice, ProvedUser,
-    log_in::{check_active, check_device, put_device, tokens_of},
+    log_in::{check_active, check_device, put_device},
 };
 
 /// Devices that are read at a time.
@@ -56,8 +56,7 @@ impl Accounts {
         };
         check_device(&device)?;
         let user_key = UserKey { user_id: user_id.clone() };
-        let (logged_in, gone) = self
-            .store
+        self.store
             .update(async || {
                 let mut writes = from().await?;
                 let account = check_active(self.store.get::<AccountsTable>(&user_key).await?)?;
@@ -69,11 +68,9 @@ impl Accounts {
                 writes.expect::<AccountsTable>(&user_key, &account);
                 let client_id = Some(client_id.as_str());
                 let logged_in = put_device(&mut writes, &key, known.as_ref(), &device, client_id, now_ts);
-                Ok::<_, E>((writes, (logged_in, known.map(|device| tokens_of(&device)))))
+                Ok((writes, logged_in))
             })
-            .await?;
-        self.shared.sessions.forget(gone.into_iter().flatten());
-        Ok(logged_in)
+            .await
     }
 
     /// The OAuth clients that have a session on a platform.

@@ -240,8 +240,7 @@ impl Accounts {
         wanted: impl Fn(&DeviceRecord) -> bool,
     ) -> Result<Option<DeviceRemoved>, AccountsError> {
         let key = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
-        let removed = self
-            .store
+        self.store
             .update(async || {
                 let mut writes = WriteSet::new();
                 let device = self.store.get::<Devices>(&key).await?.filter(&wanted);
@@ -251,13 +250,11 @@ impl Accounts {
                     writes.put::<DepartedDevices>(&key, &());
                     delete_tokens(&mut writes, user_id, tokens_of(device), refresh_tokens_of(device));
                 }
-                Ok::<_, AccountsError>((writes, device))
+                let removed =
+                    device.map(|_| DeviceRemoved { user_id: user_id.clone(), device_id: device_id.clone() });
+                Ok((writes, removed))
             })
-            .await?;
-        Ok(removed.map(|device| {
-            self.shared.sessions.forget(tokens_of(&device));
-            DeviceRemoved { user_id: key.user_id, device_id: key.device_id }
-        }))
+            .await
     }
 }
 

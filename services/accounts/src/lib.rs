@@ -204,7 +204,15 @@ impl Accounts {
             mails: mail::Outgoing::new(),
             erasures: tokio::sync::OnceCell::new(),
         };
-        Self { store, shared: Arc::new(shared), on_create: None, mailer: None }
+        let shared = Arc::new(shared);
+        // The store must not keep the accounts alive, nor they themselves by it.
+        let weak = Arc::downgrade(&shared);
+        store.listen(Arc::new(move |group| {
+            if let Some(shared) = weak.upgrade() {
+                shared.sessions.hear(group);
+            }
+        }));
+        Self { store, shared, on_create: None, mailer: None }
     }
 
     /// Has `add` add to every write-set that makes an account, so that a service above knows each account

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use linkspan_platforms::Platform;
 use linkspan_storage::{
-    WriteSet,
+    Notice, WriteSet,
     catalogue::{
         AccessTokens, Accounts as AccountsTable, DeviceKey, Devices, PlatformHashKey, RefreshTokens, UserKey,
     },
@@ -144,8 +144,7 @@ impl Accounts {
         let user_key = UserKey { user_id: user_id.clone() };
         let device_id = device.device_id.clone().unwrap_or_else(new_device_id);
         let key = DeviceKey { user_id: user_id.clone(), device_id };
-        let (logged_in, gone) = self
-            .store
+        self.store
             .update(async || {
                 let account = self.store.get::<AccountsTable>(&user_key).await?;
                 let account = check_active(account)?;
@@ -157,11 +156,9 @@ impl Accounts {
                 }
                 writes.expect::<AccountsTable>(&user_key, &account);
                 let logged_in = put_device(&mut writes, &key, known.as_ref(), &device, None, now_ts);
-                Ok::<_, AccountsError>((writes, (logged_in, known.map(|device| tokens_of(&device)))))
+                Ok((writes, logged_in))
             })
-            .await?;
-        self.shared.sessions.forget(gone.into_iter().flatten());
-        Ok(logged_in)
+            .await
     }
 }
 
@@ -292,7 +289,7 @@ fn put_refresh_family(writes: &mut WriteSet, device: &DeviceKey, family: &str) -
     hash
 }
 
-/// Removes tokens of a user.
+/// Removes tokens of a user: whoever waits with one of them hears of it.
 pub(crate) fn delete_tokens(
     writes: &mut WriteSet,
     user_id: &OwnedUserId,
@@ -301,6 +298,7 @@ pub(crate) fn delete_tokens(
 ) {
     for hash in access {
         writes.delete::<AccessTokens>(&token_key(user_id, hash));
+        writes.notify(Notice::Session(user_id.clone(), hash));
     }
     for hash in refresh {
         writes.delete::<RefreshTokens>(&token_key(user_id, hash));

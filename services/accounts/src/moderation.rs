@@ -2,7 +2,7 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#account-moderation>
 
 use linkspan_storage::{
-    Range, WriteSet,
+    Notice, Range, WriteSet,
     catalogue::{Accounts as AccountsTable, Devices, UserKey},
     records::AccountRecord,
 };
@@ -67,10 +67,10 @@ impl Accounts {
                     Restriction::Suspended => changed.suspended = restricted,
                 }
                 writes.put::<AccountsTable>(&key, &changed);
+                self.tell_sessions(&mut writes, user_id).await?;
                 Ok((writes, ()))
             })
-            .await?;
-        self.forget_sessions(user_id).await
+            .await
     }
 
     /// Refuses if the account is suspended, for what a suspended account cannot do.
@@ -86,11 +86,13 @@ impl Accounts {
         Ok(self.account(user_id).await?.is_some_and(|account| !account.deactivated && !account.locked))
     }
 
-    /// Has all sessions of a user read anew from the store.
-    async fn forget_sessions(&self, user_id: &OwnedUserId) -> Result<(), AccountsError> {
+    /// Has a write-set tell that all sessions of a user have changed.
+    async fn tell_sessions(&self, writes: &mut WriteSet, user_id: &OwnedUserId) -> Result<(), AccountsError> {
         // All of them: users who log in at once may have some more than one may have.
         let devices = self.store.range::<Devices>(Range::prefix((user_id,))).await?;
-        self.shared.sessions.forget(devices.iter().flat_map(|(_, device)| tokens_of(device)));
+        for token in devices.iter().flat_map(|(_, device)| tokens_of(device)) {
+            writes.notify(Notice::Session(user_id.clone(), token));
+        }
         Ok(())
     }
 

@@ -86,8 +86,7 @@ impl Accounts {
     ) -> Result<(Refreshed, OwnedDeviceId), AccountsError> {
         let hash = hash_token(token);
         let unknown = || AccountsError::UnknownToken { soft_logout: false };
-        let (refreshed, device_id, gone) = self
-            .store
+        self.store
             .update(async || {
                 let key = PlatformHashKey { platform: platform.clone(), hash };
                 let record = self.store.get::<RefreshTokens>(&key).await?.ok_or_else(unknown)?;
@@ -99,12 +98,10 @@ impl Accounts {
                 let device = device.filter(|device| device.client_id.as_deref() == client_id);
                 let device = device.ok_or_else(unknown)?;
                 let exchanged = exchange(&key, &device, (token, hash), now_ts);
-                let (writes, refreshed, gone) = exchanged.ok_or_else(unknown)?;
-                Ok::<_, AccountsError>((writes, (refreshed, key.device_id, gone)))
+                let (writes, refreshed) = exchanged.ok_or_else(unknown)?;
+                Ok((writes, (refreshed, key.device_id)))
             })
-            .await?;
-        self.shared.sessions.forget(gone);
-        Ok((refreshed, device_id))
+            .await
     }
 
     /// Ends the session that a spent refresh token was of.
@@ -134,28 +131,25 @@ fn family_of(token: &str) -> Option<&str> {
     Some(token.strip_prefix("lsr_")?.split_once('.')?.0)
 }
 
-/// What exchanging a token writes, what it gives, and the access token that goes; None: it is none of the
-/// device's refresh tokens any more.
+/// What exchanging a token writes, and what it gives; None: it is none of the device's refresh tokens any more.
 fn exchange(
     key: &DeviceKey,
     device: &DeviceRecord,
     (token, hash): (&str, TokenHash),
     now_ts: u64,
-) -> Option<(WriteSet, Refreshed, Option<TokenHash>)> {
+) -> Option<(WriteSet, Refreshed)> {
     let mut writes = WriteSet::new();
     let mut next = device.clone();
-    let gone = if device.refresh_token == Some(hash) {
+    if device.refresh_token == Some(hash) {
         // That the client has this token shows that it has the access token, too.
         delete_tokens(&mut writes, &key.user_id, device.previous_access_token, device.previous_refresh_token);
         next.previous_access_token = Some(device.access_token);
         next.previous_refresh_token = Some(hash);
-        device.previous_access_token
     } else if device.previous_refresh_token == Some(hash) {
         delete_tokens(&mut writes, &key.user_id, [device.access_token], device.refresh_token);
-        Some(device.access_token)
     } else {
         return None;
-    };
+    }
     let expires_in_ms = access_token_ms(device.client_id.as_deref());
     let (access_token, access_hash) = put_access_token(&mut writes, key, Some(expires_in_ms), now_ts);
     let family = family_of(token).filter(|_| device.refresh_family.is_some());
@@ -167,5 +161,5 @@ fn exchange(
     writes.put::<RefreshTokens>(&token_key(&key.user_id, hash), &used);
     writes.expect::<Devices>(key, device);
     writes.put::<Devices>(key, &next);
-    Some((writes, Refreshed { access_token, refresh_token, expires_in_ms }, gone))
+    Some((writes, Refreshed { access_token, refresh_token, expires_in_ms }))
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use linkspan_storage::{
-    WriteSet,
+    CommitGroup, Notice, WriteSet,
     catalogue::{AccessTokens, DeviceKey, Devices, PlatformHashKey},
 };
 use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId};
@@ -32,6 +32,8 @@ pub struct Session {
     pub user_id: OwnedUserId,
     /// The device.
     pub device_id: OwnedDeviceId,
+    /// The hash of the access token: whoever waits asks with it again ([`Accounts::check_session`]).
+    pub token: TokenHash,
     /// Whether the user administers the platform.
     pub admin: bool,
     /// Whether the session is one of the OAuth 2.0 API: its user proves things on the platform's pages.
@@ -60,11 +62,14 @@ impl Cache {
         Self { sessions: quick_cache::sync::Cache::new(CACHED), forgotten: AtomicU64::new(0) }
     }
 
-    /// Forgets tokens that a commit has removed or changed.
-    pub(crate) fn forget(&self, tokens: impl IntoIterator<Item = TokenHash>) {
-        self.forgotten.fetch_add(1, Ordering::SeqCst);
-        for token in tokens {
-            self.sessions.remove(&token);
+    /// Hears of commits: forgets the sessions that they end or change. These can be read as they are now already, and
+    /// nobody has been told of it yet.
+    pub(crate) fn hear(&self, group: &CommitGroup) {
+        for notice in group.iter().flat_map(|committed| &committed.notices) {
+            if let Notice::Session(_, token) = notice {
+                self.forgotten.fetch_add(1, Ordering::SeqCst);
+                self.sessions.remove(token);
+            }
         }
     }
 }
@@ -80,11 +85,7 @@ impl Accounts {
         address: IpAddr,
         now_ts: u64,
     ) -> Result<Session, AccountsError> {
-        let hash = hash_token(token);
-        let cached = match self.shared.sessions.sessions.get(&hash) {
-            Some(cached) => cached,
-            None => self.load_session(platform, hash).await?,
-        };
+        let cached = self.session(platform, hash_token(token)).await?;
         if cached.session.user_id.server_name() != *platform {
             return Err(AccountsError::UnknownToken { soft_logout: false });
         }
@@ -93,6 +94,37 @@ impl Accounts {
         }
         self.see(&cached, address, now_ts);
         Ok(cached.session.clone())
+    }
+
+    /// Refuses if a session that was proved has been ended since, or its account is locked: for who waits on its behalf.
+    /// A token that has merely run out was good when the request came.
+    pub async fn check_session(
+        &self,
+        user_id: &OwnedUserId,
+        device_id: &OwnedDeviceId,
+        token: TokenHash,
+    ) -> Result<(), AccountsError> {
+        match self.session(&user_id.server_name().to_owned(), token).await {
+            Ok(cached) if cached.session.locked => Err(AccountsError::Locked),
+            Ok(_) => Ok(()),
+            // A device that goes on with other tokens need not forget what it keeps.
+            Err(AccountsError::UnknownToken { .. }) => {
+                let soft_logout = self.device(user_id, device_id).await?.is_some();
+                Err(AccountsError::UnknownToken { soft_logout })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn session(
+        &self,
+        platform: &OwnedServerName,
+        hash: TokenHash,
+    ) -> Result<Arc<Cached>, AccountsError> {
+        match self.shared.sessions.sessions.get(&hash) {
+            Some(cached) => Ok(cached),
+            None => self.load_session(platform, hash).await,
+        }
     }
 
     async fn load_session(
@@ -117,6 +149,7 @@ impl Accounts {
             session: Session {
                 user_id: token.user_id,
                 device_id: token.device_id,
+                token: hash,
                 oauth: device.client_id.is_some(),
                 admin: account.admin,
                 locked: account.locked,
@@ -133,13 +166,12 @@ impl Accounts {
 
     /// The new access token is used, so its client has it: the tokens before the refresh go.
     async fn settle_refresh(&self, key: &DeviceKey, hash: TokenHash) -> Result<(), AccountsError> {
-        let gone = self
-            .store
+        self.store
             .update(async || {
                 let mut writes = WriteSet::new();
-                let Some(device) = self.store.get::<Devices>(key).await? else { return Ok((writes, None)) };
+                let Some(device) = self.store.get::<Devices>(key).await? else { return Ok((writes, ())) };
                 if device.access_token != hash {
-                    return Ok((writes, None));
+                    return Ok((writes, ()));
                 }
                 let mut settled = device.clone();
                 let gone = settled.previous_access_token.take();
@@ -147,11 +179,9 @@ impl Accounts {
                 delete_tokens(&mut writes, &key.user_id, gone, refresh);
                 writes.expect::<Devices>(key, &device);
                 writes.put::<Devices>(key, &settled);
-                Ok::<_, AccountsError>((writes, gone))
+                Ok((writes, ()))
             })
-            .await?;
-        self.shared.sessions.forget(gone);
-        Ok(())
+            .await
     }
 
     fn see(&self, cached: &Arc<Cached>, address: IpAddr, now_ts: u64) {

@@ -60,6 +60,7 @@ impl Inbox {
             }
         };
         if changed {
+            self.note_current_request();
             let epoch = self.next_epoch();
             members.iter().for_each(|member| self.tell_typing(member, room_id, epoch));
         }
@@ -117,6 +118,7 @@ impl Inbox {
             changed
         };
         if changed {
+            self.note_current_request();
             let epoch = self.next_epoch();
             watchers.iter().for_each(|watcher| self.tell_presence(watcher, user_id, epoch));
         }

@@ -105,7 +105,8 @@ impl Inbox {
             }
             // Nobody waits for that alone.
             Notice::BigRooms(_) => {}
-            Notice::Device(user_id, _) => self.wake(user_id),
+            // Whoever waits asks anew whether its session holds.
+            Notice::Device(user_id, _) | Notice::Session(user_id, _) => self.wake(user_id),
             Notice::Room(room_id) => {
                 // Nobody is woken with the list locked: whoever watches anew waits for it.
                 let watchers = self.shared.watched.get(room_id).map(|watched| watched.watchers.clone());

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use linkspan_storage::{CommitGroup, Committed, Notice, Position};
+use linkspan_storage::{CommitGroup, Committed, Notice, Position, Unanswered};
 use parking_lot::Mutex;
 use ruma::{OwnedRoomId, OwnedUserId};
 use tokio::sync::Notify;
@@ -34,6 +34,8 @@ struct LiveState {
     typing: HashMap<OwnedRoomId, u64>,
     /// Users whose presence has changed, with the epoch.
     presence: HashMap<OwnedUserId, u64>,
+    /// The user's own requests that have written something and may not have been answered.
+    unanswered: Vec<Unanswered>,
     watching: Option<Watching>,
 }
 
@@ -85,6 +87,22 @@ impl Waiter {
     }
 }
 
+impl Waiter {
+    /// Waits until the user's own requests that have written something have been answered, but not long. For who is
+    /// about to tell a device of the user: clients expect to learn from the answer what they did, and only then from
+    /// a sync. Whoever else is told waits for nobody.
+    pub async fn own_requests_answered(&self) {
+        let unanswered = {
+            let mut state = self.live.state.lock();
+            state.unanswered.retain(|request| !request.is_over());
+            state.unanswered.clone()
+        };
+        for request in unanswered {
+            request.over().await;
+        }
+    }
+}
+
 impl Inbox {
     /// Marks a user as connected.
     pub fn waiter(&self, user_id: &OwnedUserId) -> Waiter {
@@ -108,7 +126,8 @@ impl Inbox {
         self.shared.pace.hear(group.len());
         // First: who begins to remember from here on misses at most what it knows to have missed.
         self.shared.heard.store(last.position.get(), Ordering::SeqCst);
-        for Committed { position, notices } in group.iter() {
+        for Committed { position, notices, request } in group.iter() {
+            request.iter().for_each(|request| self.note_unanswered(request));
             for notice in notices {
                 let user_id = match notice {
                     Notice::Inbox(user_id, _) | Notice::Device(user_id, _) | Notice::BigRooms(user_id) => {
@@ -120,6 +139,7 @@ impl Inbox {
                         }
                         continue;
                     }
+                    Notice::Session(..) => continue,
                 };
                 let Some(live) = self.shared.live.get(user_id) else { continue };
                 let mut known = live.known.lock();
@@ -127,10 +147,24 @@ impl Inbox {
                     Notice::Inbox(_, pointer) => known.hear_pointer(*position, pointer),
                     Notice::Device(_, device_id) => known.hear_message(*position, device_id),
                     Notice::BigRooms(_) => known.hear_big_rooms(*position),
-                    Notice::Room(_) => {}
+                    Notice::Room(_) | Notice::Session(..) => {}
                 }
             }
         }
+    }
+
+    /// A request has written something, which a sync of its user may tell.
+    pub(crate) fn note_unanswered(&self, request: &Unanswered) {
+        request.note_written();
+        let Some(live) = self.shared.live.get(request.user_id()) else { return };
+        let mut state = live.state.lock();
+        state.unanswered.retain(|other| !other.is_over() && !other.is_same(request));
+        state.unanswered.push(request.clone());
+    }
+
+    /// The same of the request that the present task runs a part of, for what is never stored.
+    pub(crate) fn note_current_request(&self) {
+        Unanswered::current().iter().for_each(|request| self.note_unanswered(request));
     }
 
     /// Up to where was heard.

@@ -108,7 +108,7 @@ impl Push {
                 dispatch.readers.lock().insert(user_id.clone());
                 dispatch.readers_changed.notify_one();
             }
-            Notice::Inbox(..) | Notice::BigRooms(_) | Notice::Device(..) => {}
+            Notice::Inbox(..) | Notice::BigRooms(_) | Notice::Device(..) | Notice::Session(..) => {}
         }
     }
 

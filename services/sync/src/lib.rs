@@ -14,7 +14,7 @@ mod sliding;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use linkspan_accounts::{Accounts, AccountsError};
+use linkspan_accounts::{Accounts, AccountsError, TokenHash};
 use linkspan_inbox::{Inbox, SyncToken, Waiter};
 use linkspan_keys::{DeviceListChanges, Keys, KeysError};
 use linkspan_push::{Push, PushError};
@@ -76,6 +76,8 @@ pub struct SyncRequest {
     pub user_id: OwnedUserId,
     /// The device.
     pub device_id: OwnedDeviceId,
+    /// The hash of the access token: the request is good for as long as its session is.
+    pub session: TokenHash,
     /// The token of the last answer; None: everything.
     pub since: Option<SyncToken>,
     /// What it wants to know.
@@ -142,13 +144,26 @@ impl Sync {
     ///
     /// `clock` says milliseconds since the Unix epoch.
     pub async fn sync(&self, request: &SyncRequest, clock: impl Fn() -> u64) -> Result<SyncResponse> {
-        let SyncRequest { user_id, device_id, since, .. } = request;
+        let SyncRequest { user_id, device_id, session, .. } = request;
+        let waiter = self.inbox.waiter(user_id);
+        let response = self.wait_for_news(request, &waiter, clock).await;
+        waiter.own_requests_answered().await;
+        self.accounts.check_session(user_id, device_id, *session).await?;
+        response
+    }
+
+    async fn wait_for_news(
+        &self,
+        request: &SyncRequest,
+        waiter: &Waiter,
+        clock: impl Fn() -> u64,
+    ) -> Result<SyncResponse> {
+        let SyncRequest { user_id, device_id, session, since, .. } = request;
         if let Some(since) = since {
             self.inbox.acknowledge_to_device(user_id, device_id, since.position).await?;
         }
         let token = since.map(|since| since.to_string());
         self.sent_members.begin(device_id, user_id, token.as_deref());
-        let waiter = self.inbox.waiter(user_id);
         let deadline = tokio::time::Instant::now() + request.timeout.min(MAX_TIMEOUT);
         let asked_for_news = since.is_some() && !request.full_state && !request.timeout.is_zero();
         if asked_for_news {
@@ -158,8 +173,11 @@ impl Sync {
             // From here on news wakes us, also what comes while we look.
             let changed = waiter.changed();
             // Boxed: while the client waits, nothing of what building needs is kept.
-            let (response, token) = Box::pin(self.build(request, &waiter, clock())).await?;
-            let wait = asked_for_news && response.is_empty() && !self.inbox.is_stopping();
+            let (response, token) = Box::pin(self.build(request, waiter, clock())).await?;
+            let wait = asked_for_news
+                && response.is_empty()
+                && !self.inbox.is_stopping()
+                && self.accounts.check_session(user_id, device_id, *session).await.is_ok();
             if !wait || tokio::time::timeout_at(deadline, changed).await.is_err() {
                 self.sent_members.finish(device_id, user_id, token.to_string());
                 return Ok(response);

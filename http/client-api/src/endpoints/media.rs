@@ -141,16 +141,21 @@ pub(crate) async fn get_legacy_config(
     Ok(media::get_media_config::v3::Response::new(UInt::new_saturating(limit)))
 }
 
-pub(crate) async fn download(app: App, _: User, request: Request) -> Result<Response, ApiError> {
+pub(crate) async fn download(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
     let (mut parts, _) = request.into_parts();
     let address = MediaAddress::of(&mut parts).await?;
-    send_original(&app, address, &parts).await
+    let answer = send_original(&app, address, &parts).await;
+    // It may have waited for an upload.
+    caller.check_still_holds(&app).await?;
+    answer
 }
 
-pub(crate) async fn get_thumbnail(app: App, _: User, request: Request) -> Result<Response, ApiError> {
+pub(crate) async fn get_thumbnail(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
     let (mut parts, _) = request.into_parts();
     let address = MediaAddress::of(&mut parts).await?;
-    send_thumbnail(&app, address, &parts).await
+    let answer = send_thumbnail(&app, address, &parts).await;
+    caller.check_still_holds(&app).await?;
+    answer
 }
 
 /// At the paths from before version 1.11, which asked for no authentication. Some clients send their token there,

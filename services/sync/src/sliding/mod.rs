@@ -66,13 +66,25 @@ impl Sync {
         request: &SlidingRequest,
         clock: impl Fn() -> u64,
     ) -> Result<SlidingResponse> {
+        let waiter = self.inbox.waiter(&request.user_id);
+        let response = self.wait_for_sliding_news(request, &waiter, clock).await;
+        waiter.own_requests_answered().await;
+        self.accounts.check_session(&request.user_id, &request.device_id, request.session).await?;
+        response
+    }
+
+    async fn wait_for_sliding_news(
+        &self,
+        request: &SlidingRequest,
+        waiter: &Waiter,
+        clock: impl Fn() -> u64,
+    ) -> Result<SlidingResponse> {
         if request.lists.len() > MAX_LISTS || request.subscriptions.len() > MAX_LISTS {
             return Err(SyncError::TooMany);
         }
         self.acknowledge(request).await?;
         let connection = self.connection(request, clock()).await?;
         let number = connection.supersede();
-        let waiter = self.inbox.waiter(&request.user_id);
         let (user_id, device_id) = (&request.user_id, request.members_key());
         let since = request.pos.map(|pos| pos.to_string());
         self.sent_members.begin(&device_id, user_id, since.as_deref());
@@ -90,9 +102,12 @@ impl Sync {
                 if !connection.is_newest(number) {
                     return Ok(self.nothing(request));
                 }
-                Box::pin(self.build_sliding(request, &mut state, &waiter, clock())).await?
+                Box::pin(self.build_sliding(request, &mut state, waiter, clock())).await?
             };
-            let may_wait = asked_for_news && !self.inbox.is_stopping();
+            let session = request.session;
+            let may_wait = asked_for_news
+                && !self.inbox.is_stopping()
+                && self.accounts.check_session(user_id, &request.device_id, session).await.is_ok();
             if has_news || !may_wait {
                 self.sent_members.finish(&device_id, user_id, response.pos.to_string());
                 return Ok(response);
@@ -109,7 +124,7 @@ impl Sync {
                     }
                     let now = clock();
                     let (response, _) =
-                        Box::pin(self.build_sliding(request, &mut state, &waiter, now)).await?;
+                        Box::pin(self.build_sliding(request, &mut state, waiter, now)).await?;
                     self.sent_members.finish(&device_id, user_id, response.pos.to_string());
                     return Ok(response);
                 }
@@ -302,6 +317,7 @@ fn plain_request(request: &SlidingRequest, since: Option<SyncToken>) -> SyncRequ
     SyncRequest {
         user_id: request.user_id.clone(),
         device_id: request.device_id.clone(),
+        session: request.session,
         since,
         filter: Arc::default(),
         full_state: false,

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use linkspan_accounts::TokenHash;
 use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId};
 
 use super::Pos;
@@ -19,6 +20,8 @@ pub struct SlidingRequest {
     pub user_id: OwnedUserId,
     /// The device.
     pub device_id: OwnedDeviceId,
+    /// The hash of the access token: the request is good for as long as its session is.
+    pub session: TokenHash,
     /// The name of the connection; may be empty.
     pub conn_id: String,
     /// Of the last answer; None: the connection begins.

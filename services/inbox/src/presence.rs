@@ -1,0 +1,211 @@
+//! Presence: in memory only. Each device of a user has a state of its own, and the user is shown in the best of them.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use ruma::{OwnedDeviceId, OwnedUserId};
+
+use crate::Inbox;
+
+/// What a user is doing; the best comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PresenceState {
+    /// At the client.
+    Online,
+    /// At the client, but not using it.
+    Unavailable,
+    /// Away.
+    Offline,
+}
+
+/// A user's presence.
+#[derive(Clone, Debug)]
+pub struct Presence {
+    /// What the user is doing.
+    pub state: PresenceState,
+    /// The user's own words.
+    pub status_msg: Option<String>,
+    /// Since the user was last active.
+    pub last_active_ago: Duration,
+}
+
+/// A user, of whom a device has ever said what it is in.
+#[derive(Debug)]
+pub(crate) struct PresentUser {
+    devices: BTreeMap<OwnedDeviceId, PresentDevice>,
+    /// The best state of the devices, as it was told.
+    state: PresenceState,
+    status_msg: Option<String>,
+    last_active: Instant,
+}
+
+#[derive(Debug)]
+struct PresentDevice {
+    state: PresenceState,
+    last_seen: Instant,
+    /// Requests that wait for news.
+    syncs: u32,
+}
+
+impl Default for PresentUser {
+    fn default() -> Self {
+        Self {
+            devices: BTreeMap::new(),
+            state: PresenceState::Offline,
+            status_msg: None,
+            last_active: Instant::now(),
+        }
+    }
+}
+
+impl PresentUser {
+    fn set_device(&mut self, device_id: &OwnedDeviceId, state: PresenceState) -> &mut PresentDevice {
+        let last_seen = Instant::now();
+        let device = self.devices.entry(device_id.clone());
+        let device = device.or_insert(PresentDevice { state, last_seen, syncs: 0 });
+        (device.state, device.last_seen) = (state, last_seen);
+        device
+    }
+
+    fn forget_quiet_devices(&mut self, quiet: Duration) {
+        self.devices.retain(|_, device| device.syncs > 0 || device.last_seen.elapsed() <= quiet);
+    }
+
+    /// Shows the user in the best state; whether it differs from before.
+    fn update(&mut self) -> bool {
+        let best = self.devices.values().map(|device| device.state).min();
+        let best = best.unwrap_or(PresenceState::Offline);
+        std::mem::replace(&mut self.state, best) != best
+    }
+}
+
+/// A device that waits for news, and does not count as quiet before this is dropped.
+#[derive(Debug)]
+#[must_use = "the device counts as waiting until this is dropped"]
+pub struct WaitingDevice {
+    inbox: Inbox,
+    user_id: OwnedUserId,
+    device_id: OwnedDeviceId,
+}
+
+impl Drop for WaitingDevice {
+    fn drop(&mut self) {
+        let user = self.inbox.shared.presence.get_mut(&self.user_id);
+        if let Some(mut user) = user
+            && let Some(device) = user.devices.get_mut(&self.device_id)
+        {
+            device.syncs -= 1;
+            device.last_seen = Instant::now();
+        }
+    }
+}
+
+impl Inbox {
+    /// Sets what a device of a user is in, and the user's words; whether others see a difference.
+    pub fn set_presence(
+        &self,
+        user_id: &OwnedUserId,
+        device_id: &OwnedDeviceId,
+        state: PresenceState,
+        status_msg: Option<String>,
+    ) -> bool {
+        let mut user = self.shared.presence.entry(user_id.clone()).or_default();
+        user.last_active = Instant::now();
+        user.set_device(device_id, state);
+        let has_new_words = user.status_msg != status_msg;
+        user.status_msg = status_msg;
+        user.update() || has_new_words
+    }
+
+    /// Sets what a device of a user is in while it waits for news, and for a while after; whether others see a
+    /// difference.
+    pub fn begin_waiting(
+        &self,
+        user_id: &OwnedUserId,
+        device_id: &OwnedDeviceId,
+        state: PresenceState,
+    ) -> (WaitingDevice, bool) {
+        let mut user = self.shared.presence.entry(user_id.clone()).or_default();
+        if state == PresenceState::Online {
+            user.last_active = Instant::now();
+        }
+        user.set_device(device_id, state).syncs += 1;
+        let waiting =
+            WaitingDevice { inbox: self.clone(), user_id: user_id.clone(), device_id: device_id.clone() };
+        (waiting, user.update())
+    }
+
+    /// Forgets the devices that have neither waited nor said anything for `quiet`; the users who are shown otherwise
+    /// since.
+    pub fn expire_presence(&self, quiet: Duration) -> Vec<OwnedUserId> {
+        let mut changed = Vec::new();
+        for mut user in self.shared.presence.iter_mut() {
+            user.forget_quiet_devices(quiet);
+            if user.update() {
+                changed.push(user.key().clone());
+            }
+        }
+        changed
+    }
+
+    /// Tells `watchers` that a user's presence has changed.
+    pub fn tell_presence(&self, user_id: &OwnedUserId, watchers: &[OwnedUserId]) {
+        self.note_current_request();
+        let epoch = self.next_epoch();
+        watchers.iter().for_each(|watcher| self.note_presence(watcher, user_id, epoch));
+    }
+
+    /// A user's presence; None if it was never set since the start.
+    pub fn presence(&self, user_id: &OwnedUserId) -> Option<Presence> {
+        self.shared.presence.get(user_id).map(|user| Presence {
+            state: user.state,
+            status_msg: user.status_msg.clone(),
+            last_active_ago: user.last_active.elapsed(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use linkspan_storage::{Memory, Store};
+
+    use super::*;
+
+    #[test]
+    fn a_user_is_shown_in_the_best_state_of_all_devices() {
+        let inbox = Inbox::new(Store::in_memory(Memory::new().expect("a store in memory opens")), 1);
+        let anna: OwnedUserId = "@anna:one.localhost".try_into().expect("a user id");
+        let (phone, laptop): (OwnedDeviceId, OwnedDeviceId) = ("PHONE".into(), "LAPTOP".into());
+        let shown = || inbox.presence(&anna).expect("she has said something").state;
+
+        let (waiting, changed) = inbox.begin_waiting(&anna, &phone, PresenceState::Unavailable);
+        assert!(changed);
+        assert!(inbox.set_presence(&anna, &laptop, PresenceState::Online, None));
+        assert_eq!(shown(), PresenceState::Online);
+        let (again, changed) = inbox.begin_waiting(&anna, &phone, PresenceState::Unavailable);
+        assert!(!changed, "another device is still online");
+
+        assert_eq!(inbox.expire_presence(Duration::ZERO), [anna.clone()]);
+        assert_eq!(shown(), PresenceState::Unavailable, "the one that waits is not quiet");
+        drop(waiting);
+        assert!(inbox.expire_presence(Duration::ZERO).is_empty(), "it waits with another request");
+        drop(again);
+        assert!(inbox.expire_presence(Duration::from_secs(60)).is_empty(), "it waited just now");
+        assert_eq!(inbox.expire_presence(Duration::ZERO), [anna.clone()]);
+        assert_eq!(shown(), PresenceState::Offline);
+    }
+
+    #[test]
+    fn new_words_are_a_difference() {
+        let inbox = Inbox::new(Store::in_memory(Memory::new().expect("a store in memory opens")), 1);
+        let anna: OwnedUserId = "@anna:one.localhost".try_into().expect("a user id");
+        let set = |words: &str| {
+            inbox.set_presence(&anna, &"PHONE".into(), PresenceState::Online, Some(words.to_owned()))
+        };
+        assert!(set("At sea"));
+        assert!(!set("At sea"));
+        assert!(set("In the port"));
+    }
+}

@@ -1,0 +1,35 @@
+//! Access lists of servers: hosted platforms keep each other out as servers do.
+//! <https://spec.matrix.org/v1.19/client-server-api/#server-access-control-lists-acls-for-rooms>
+
+use linkspan_domain::SharedPdu;
+use linkspan_inbox::Audience;
+use ruma::{
+    OwnedUserId, UserId,
+    events::{StateEventType, room::server_acl::RoomServerAclEventContent},
+};
+
+use crate::{Result, Room, Rooms};
+
+/// Whether an access list, if there is one, denies a user's platform.
+pub(crate) fn denies(acl: Option<&SharedPdu>, user_id: &UserId) -> bool {
+    let acl = acl.and_then(|event| event.content_as::<RoomServerAclEventContent>());
+    acl.is_some_and(|acl| !acl.is_allowed(user_id.server_name()))
+}
+
+impl Rooms {
+    /// Who of a room's hosted members is told what a user reads and types: a server takes that from no server that the
+    /// room's access list denies.
+    pub(crate) async fn audience(
+        &self,
+        room: &Room,
+        user_id: &OwnedUserId,
+        members: &[OwnedUserId],
+    ) -> Result<Audience> {
+        let of_one_platform = members.iter().all(|member| member.server_name() == user_id.server_name());
+        if of_one_platform {
+            return Ok(Audience::Everybody);
+        }
+        let acl = self.state_event(&room.id, &StateEventType::RoomServerAcl, "").await?;
+        Ok(if denies(acl.as_ref(), user_id) { Audience::OwnPlatform } else { Audience::Everybody })
+    }
+}
