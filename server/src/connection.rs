@@ -91,7 +91,7 @@ impl Server {
 /// A stream that lets go of an answer's [`AnswerSent`] once the answer has been written to it.
 struct Sending<S> {
     stream: S,
-    /// Of the answer that hyper has last, or is about to write.
+    /// The one of the newest answer, until that is written.
     answer: Arc<Mutex<Option<AnswerSent>>>,
 }
 

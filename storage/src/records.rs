@@ -342,6 +342,9 @@ records! {
         event_id: OwnedEventId,
         seq: i64,
         ts: u64,
+        /// The room's access list denied the user's platform: others do not take it from there.
+        #[serde(default)]
+        own_platform: bool,
     }
     /// The words of a chunk of a room's timeline.
     SearchChunkRecord {

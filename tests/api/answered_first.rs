@@ -75,7 +75,7 @@ impl Scene {
             (
                 "PUT",
                 format!("/v3/rooms/{room}/typing/{user}"),
-                json!({ "typing": round % 2 == 0, "timeout": 120_000 }),
+                json!({ "typing": round.is_multiple_of(2), "timeout": 120_000 }),
             ),
             ("PUT", format!("/v3/user/{user}/account_data/org.example"), json!({ "number": number })),
             ("PUT", format!("/v3/user/{user}/rooms/{room}/tags/u.{number}"), json!({})),

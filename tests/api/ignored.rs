@@ -3,7 +3,10 @@
 
 use serde_json::{Value, json};
 
-use crate::network::{Client, INSTAGRAM, MESSENGER, Network, bodies, each, encoded, list};
+use crate::{
+    network::{Client, INSTAGRAM, MESSENGER, Network, bodies, each, encoded, list},
+    receipts::{Told, told},
+};
 
 async fn ignore(who: &Client, ignored: &[&Client]) {
     let users: serde_json::Map<_, _> =
@@ -214,5 +217,44 @@ async fn what_the_ignored_redacted_is_told_without_their_reason() {
             assert_eq!(because["type"], "m.room.redaction");
             assert_eq!(because["content"]["reason"], Value::Null);
         }
+    }
+}
+
+#[tokio::test]
+async fn the_ignored_are_not_seen_typing_or_reading() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    for platform in [MESSENGER, INSTAGRAM] {
+        let bert = network.register(platform, "bert").await;
+        let carl = network.register(platform, "carl").await;
+        let room = carl.create_room(json!({ "preset": "public_chat" })).await;
+        anna.join(&room).await.ok();
+        bert.join(&room).await.ok();
+        let words = carl.say(&room, "words").await;
+        ignore(&anna, &[&bert]).await;
+        let act = async |who: &Client, types: bool| {
+            let typing = format!("/v3/rooms/{room}/typing/{}", who.user_id);
+            who.put(&typing, json!({ "typing": types })).await.ok();
+            who.post(&format!("/v3/rooms/{room}/receipt/m.read/{words}"), json!({})).await.ok();
+        };
+        let is_nothing = |told: &Told| {
+            let of_sliding = [&told.typing[1], &told.receipts[1]];
+            told.room.is_null() && of_sliding.iter().all(|content| content.is_null())
+        };
+        let before = told(&anna, &room, None).await;
+        act(&bert, true).await;
+        let before = told(&anna, &room, Some(&before)).await;
+        assert!(is_nothing(&before), "there is nothing to wake anybody for");
+        act(&carl, true).await;
+        let news = told(&anna, &room, Some(&before)).await;
+        for told in [&news, &told(&anna, &room, None).await] {
+            for (typing, receipts) in told.typing.iter().zip(&told.receipts) {
+                assert_eq!(*typing, json!({ "user_ids": [carl.user_id] }));
+                let readers = receipts[&words]["m.read"].as_object().expect("receipts");
+                assert_eq!(readers.keys().collect::<Vec<_>>(), [&carl.user_id]);
+            }
+        }
+        act(&bert, false).await;
+        assert!(is_nothing(&told(&anna, &room, Some(&news)).await), "nor when he stops");
     }
 }

@@ -1,8 +1,8 @@
 //! The client-server API as clients of three platforms see it, a file for each area. Each test has
 //! a server of its own, in this process, over a store in memory.
 
-mod bundles;
 mod answered_first;
+mod bundles;
 mod deactivation;
 mod delayed_events;
 mod depth;

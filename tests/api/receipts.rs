@@ -1,9 +1,9 @@
 //! Receipts, read markers, typing.
 
 use linkspan_rooms::ReceiptKind;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::network::{Client, INSTAGRAM, MESSENGER, Network, encoded};
+use crate::network::{Client, INSTAGRAM, MESSENGER, Network, encoded, list, text};
 
 #[tokio::test]
 async fn what_was_read_is_noted() {
@@ -97,9 +97,10 @@ async fn typing_is_shown() {
     let room_id = room.as_str().try_into().expect("a room id");
 
     anna.put(&typing(&anna.user_id), json!({ "typing": true })).await.ok();
-    assert_eq!(network.app.inbox.typing(&room_id), [anna.user_id.as_str()]);
+    let reader: ruma::OwnedUserId = anna.user_id.as_str().try_into().expect("a user id");
+    assert_eq!(network.app.inbox.typing(&room_id, &reader), [anna.user_id.as_str()]);
     anna.put(&typing(&anna.user_id), json!({ "typing": false })).await.ok();
-    assert!(network.app.inbox.typing(&room_id).is_empty());
+    assert!(network.app.inbox.typing(&room_id, &reader).is_empty());
     anna.put(&typing(&bert.user_id), json!({ "typing": true })).await.fails(403, "M_FORBIDDEN");
     bert.put(&typing(&bert.user_id), json!({ "typing": true })).await.fails(403, "M_FORBIDDEN");
 }
@@ -161,4 +162,120 @@ async fn a_receipt_of_a_thread_clears_what_hangs_on_its_replies() {
     assert_eq!(counts(&bert.on(&after)).await, (Some(0), Some(2), Some(2)), "after a restart");
     bert.post(&receipt(&reference), json!({ "thread_id": root })).await.ok();
     assert_eq!(counts(&bert).await, (Some(0), None, Some(0)));
+}
+
+/// The contents of `m.typing` and `m.receipt` of a room: by a sync and by a sliding sync.
+#[derive(Clone)]
+pub(crate) struct Told {
+    pub(crate) typing: [Value; 2],
+    pub(crate) receipts: [Value; 2],
+    /// What else a sync told.
+    pub(crate) room: Value,
+    since: String,
+    connection: (String, String),
+}
+
+/// What somebody is told now: since `before`, or from the start.
+pub(crate) async fn told(of: &Client, room: &str, before: Option<&Told>) -> Told {
+    let since = before.map(|before| format!("?since={}", before.since)).unwrap_or_default();
+    let sync = of.get(&format!("/v3/sync{since}")).await.ok();
+    let joined = sync["rooms"]["join"][room].clone();
+    let event = |event_type: &str| {
+        let events = list(&joined["ephemeral"]["events"]);
+        let event = events.iter().find(|event| event["type"] == event_type);
+        event.map_or(Value::Null, |event| event["content"].clone())
+    };
+    let connection = before.map(|before| before.connection.clone());
+    let (conn_id, pos) = connection.unwrap_or_else(|| (format!("c{}", of.next_transaction()), String::new()));
+    let query = if pos.is_empty() { pos } else { format!("?pos={pos}") };
+    let on = json!({ "enabled": true });
+    let all = json!({ "ranges": [[0, 9]], "timeline_limit": 1, "required_state": [] });
+    let body = json!({
+        "conn_id": conn_id, "lists": { "all": all }, "extensions": { "typing": on, "receipts": on },
+    });
+    let sliding = of.post(&format!("/unstable/org.matrix.simplified_msc3575/sync{query}"), body).await.ok();
+    let extension = |name: &str| sliding["extensions"][name]["rooms"][room]["content"].clone();
+    Told {
+        typing: [event("m.typing"), extension("typing")],
+        receipts: [event("m.receipt"), extension("receipts")],
+        room: joined,
+        since: text(&sync["next_batch"]),
+        connection: (conn_id, text(&sliding["pos"])),
+    }
+}
+
+#[tokio::test]
+async fn who_the_access_list_denies_is_seen_on_the_own_platform_only() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let bert = network.register(MESSENGER, "bert").await;
+    let ben = network.register(MESSENGER, "ben").await;
+    let room = anna.create_room(json!({ "preset": "public_chat" })).await;
+    bert.join(&room).await.ok();
+    ben.join(&room).await.ok();
+    let first = anna.say(&room, "one").await;
+    let second = anna.say(&room, "two").await;
+    let acl = async |deny: &[&str]| {
+        anna.set_state(&room, "m.room.server_acl", json!({ "allow": ["*"], "deny": deny })).await.ok();
+    };
+    let act = async |who: &Client, event: &str| {
+        let typing = format!("/v3/rooms/{room}/typing/{}", who.user_id);
+        who.put(&typing, json!({ "typing": true })).await.ok();
+        who.post(&format!("/v3/rooms/{room}/receipt/m.read/{event}"), json!({})).await.ok();
+    };
+    acl(&[MESSENGER]).await;
+    let (annas, bens) = (told(&anna, &room, None).await, told(&ben, &room, None).await);
+    act(&bert, &first).await;
+    for before in [Some(&bens), None] {
+        let told = told(&ben, &room, before).await;
+        for (typing, receipts) in told.typing.iter().zip(&told.receipts) {
+            assert_eq!(*typing, json!({ "user_ids": [bert.user_id] }));
+            assert_ne!(receipts[&first]["m.read"][&bert.user_id], Value::Null);
+        }
+    }
+    for before in [Some(&annas), None] {
+        let told = told(&anna, &room, before).await;
+        let all = told.typing.iter().chain(&told.receipts);
+        assert!(!all.into_iter().any(|content| content.to_string().contains(&bert.user_id)));
+    }
+    // The list denies what comes from a platform, not what goes there.
+    act(&anna, &second).await;
+    let bens_news = told(&ben, &room, Some(&bens)).await;
+    assert_ne!(bens_news.receipts[0][&second]["m.read"][&anna.user_id], Value::Null);
+    assert!(bens_news.typing[0].to_string().contains(&anna.user_id));
+
+    acl(&[]).await;
+    let annas = told(&anna, &room, Some(&annas)).await;
+    act(&bert, &second).await;
+    for before in [Some(&annas), None] {
+        let told = told(&anna, &room, before).await;
+        for receipts in &told.receipts {
+            assert_ne!(receipts[&second]["m.read"][&bert.user_id], Value::Null);
+        }
+    }
+}
+
+/// <https://github.com/matrix-org/matrix-spec-proposals/pull/4102>
+#[tokio::test]
+async fn a_receipt_of_the_whole_room_stands_for_that_of_a_thread() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let bert = network.register(MESSENGER, "bert").await;
+    let room = anna.create_room(json!({ "preset": "public_chat" })).await;
+    bert.join(&room).await.ok();
+    let bodies = [json!({}), json!({ "thread_id": "main" })];
+    for order in [[0, 1], [1, 0]] {
+        let event = anna.say(&room, "words").await;
+        let before = told(&anna, &room, None).await;
+        for index in order {
+            let path = format!("/v3/rooms/{room}/receipt/m.read/{event}");
+            bert.post(&path, bodies[index].clone()).await.ok();
+        }
+        for since in [Some(&before), None] {
+            for receipts in told(&anna, &room, since).await.receipts {
+                let receipt = receipts[&event]["m.read"][&bert.user_id].as_object().expect("a receipt");
+                assert!(!receipt.contains_key("thread_id"), "{order:?}: {receipt:?}");
+            }
+        }
+    }
 }

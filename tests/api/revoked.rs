@@ -103,6 +103,15 @@ async fn logging_out_ends_what_waits() {
 }
 
 #[tokio::test]
+async fn whoever_waits_is_woken_though_there_is_no_news() {
+    let scene = Scene::open().await;
+    let log_out = async { drop(scene.waiting.post("/v3/logout", json!({})).await.ok()) };
+    for answer in scene.while_waiting(log_out).await {
+        answer.fails(401, "M_UNKNOWN_TOKEN");
+    }
+}
+
+#[tokio::test]
 async fn deleting_a_device_ends_what_waits() {
     let auth = |scene: &Scene| json!({ "auth": auth(&scene.anna), "devices": ["WAITING"] });
     let scene = Scene::open().await;

@@ -172,7 +172,9 @@ async fn account_data_is_filtered() {
     let user = anna.user_id.clone();
     for kind in ["com.example.one", "com.example.two", "org.other"] {
         for within in [String::new(), format!("/rooms/{room}")] {
-            anna.put(&format!("/v3/user/{user}{within}/account_data/{kind}"), json!({ "some": 1 })).await.ok();
+            anna.put(&format!("/v3/user/{user}{within}/account_data/{kind}"), json!({ "some": 1 }))
+                .await
+                .ok();
         }
     }
     let all = ["com.example.one", "com.example.two", "m.push_rules", "org.other"].as_slice();

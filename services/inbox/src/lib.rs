@@ -6,13 +6,14 @@
 //!
 //! This crate does not know what events, rooms or accounts are.
 
-mod ephemeral;
 mod known;
 mod live;
 mod pace;
+mod presence;
 mod queue;
 mod to_device;
 mod token;
+mod typing;
 
 use std::{
     collections::HashSet,
@@ -28,11 +29,12 @@ use pace::Pace;
 use ruma::{OwnedRoomId, OwnedUserId};
 use tokio::sync::mpsc;
 
-pub use ephemeral::{Presence, PresenceState};
 pub use live::{Live, Waiter};
+pub use presence::{Presence, PresenceState, WaitingDevice};
 pub use queue::{point, stored_pointers};
 pub use to_device::{ToDeviceMessage, send_to_device};
 pub use token::{BadToken, SyncToken};
+pub use typing::Audience;
 
 /// The inboxes of all hosted users. Clones are the same inboxes.
 #[derive(Clone, Debug)]
@@ -47,8 +49,8 @@ struct Shared {
     live: DashMap<OwnedUserId, Arc<Live>>,
     /// Big rooms that connected users are in.
     watched: DashMap<OwnedRoomId, live::Watched>,
-    typing: DashMap<OwnedRoomId, ephemeral::TypingRoom>,
-    presence: DashMap<OwnedUserId, ephemeral::PresenceEntry>,
+    typing: DashMap<OwnedRoomId, typing::TypingRoom>,
+    presence: DashMap<OwnedUserId, presence::PresentUser>,
     /// Pointers that came in since the inbox of somebody who is not connected was last trimmed.
     untrimmed: DashMap<OwnedUserId, u32>,
     /// The newest commit that was heard of; it may not be readable yet.

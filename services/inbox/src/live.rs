@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use crate::{Inbox, known::Known};
 
 /// How long a user counts as connected after the last sync.
-const LINGER: Duration = Duration::from_secs(300);
+pub(crate) const LINGER: Duration = Duration::from_secs(300);
 
 /// A connected user.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub struct Live {
     changed: Notify,
     pub(crate) known: Mutex<Known>,
     state: Mutex<LiveState>,
+    /// Whose presence changed up to this epoch is not known.
+    begun: u64,
 }
 
 #[derive(Debug, Default)]
@@ -51,9 +53,10 @@ pub(crate) struct Watched {
 }
 
 impl Live {
-    /// Nothing is known of what was committed up to `heard`.
-    fn new(heard: Position) -> Self {
-        Self { changed: Notify::new(), known: Mutex::new(Known::new(heard)), state: Mutex::default() }
+    /// Nothing is known of what was committed up to `heard`, and of whose presence changed up to the epoch `begun`.
+    fn new(heard: Position, begun: u64) -> Self {
+        let known = Mutex::new(Known::new(heard));
+        Self { changed: Notify::new(), known, state: Mutex::default(), begun }
     }
 
     /// Wakes who waits for news of the user.
@@ -80,10 +83,11 @@ impl Waiter {
         state.typing.iter().filter(|&(_, &at)| at > epoch).map(|(room_id, _)| room_id.clone()).collect()
     }
 
-    /// Users whose presence has changed since the epoch.
-    pub fn presence_since(&self, epoch: u64) -> Vec<OwnedUserId> {
+    /// Users whose presence has changed since the epoch; None: that is too long ago to be known.
+    pub fn presence_since(&self, epoch: u64) -> Option<Vec<OwnedUserId>> {
         let state = self.live.state.lock();
-        state.presence.iter().filter(|&(_, &at)| at > epoch).map(|(user_id, _)| user_id.clone()).collect()
+        let newer = state.presence.iter().filter(|&(_, &at)| at > epoch);
+        (epoch >= self.live.begun).then(|| newer.map(|(user_id, _)| user_id.clone()).collect())
     }
 }
 
@@ -117,7 +121,8 @@ impl Inbox {
             return live.clone();
         }
         // Under the lock of the entry: what is heard after this finds it.
-        self.shared.live.entry(user_id.clone()).or_insert_with(|| Arc::new(Live::new(self.heard()))).clone()
+        let new = || Arc::new(Live::new(self.heard(), self.now().epoch));
+        self.shared.live.entry(user_id.clone()).or_insert_with(new).clone()
     }
 
     /// Hears of commits, before anybody can read them.
@@ -175,16 +180,6 @@ impl Inbox {
     /// A position: since then, no account data of the user's own has changed that can be read now.
     pub fn account_data_changed(&self, user_id: &OwnedUserId) -> Position {
         self.live(user_id).known.lock().account_data_changed()
-    }
-
-    /// When a client of the user last began a sync, or now if one waits; None: long ago.
-    pub(crate) fn last_seen(&self, user_id: &OwnedUserId) -> Option<Instant> {
-        let live = self.shared.live.get(user_id)?;
-        if Arc::strong_count(&live) > 1 {
-            return Some(Instant::now());
-        }
-        let state = live.state.lock();
-        state.last_seen
     }
 
     /// Which of a user's big rooms, as they were listed last, may have changed after `since`. From now on the user is
@@ -245,7 +240,7 @@ impl Inbox {
         }
     }
 
-    pub(crate) fn tell_presence(&self, user_id: &OwnedUserId, of: &OwnedUserId, epoch: u64) {
+    pub(crate) fn note_presence(&self, user_id: &OwnedUserId, of: &OwnedUserId, epoch: u64) {
         if let Some(live) = self.shared.live.get(user_id) {
             live.state.lock().presence.insert(of.clone(), epoch);
             live.changed.notify_waiters();
@@ -279,5 +274,6 @@ impl Inbox {
             }
         }
         self.shared.watched.retain(|_, watched| !watched.watchers.is_empty());
+        self.forget_quiet_rooms();
     }
 }

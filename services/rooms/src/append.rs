@@ -30,7 +30,7 @@ use linkspan_storage::{
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, MilliSecondsSinceUnixEpoch, OwnedDeviceId, OwnedEventId,
     OwnedUserId, UInt,
-    events::{StateEventType, TimelineEventType, room::server_acl::RoomServerAclEventContent},
+    events::{StateEventType, TimelineEventType},
 };
 use serde::Deserialize;
 use tokio::sync::OwnedMutexGuard;
@@ -40,6 +40,7 @@ use crate::{
     bundle::can_root_thread,
     permits::{Asked, Permits},
     room::{BIG_ROOM_MEMBERS, Writer, damaged},
+    server_acl::denies,
     state::{chain_length, put_delta},
     unchanged::Changing,
 };
@@ -378,14 +379,11 @@ impl Append {
     /// <https://spec.matrix.org/v1.19/client-server-api/#server-access-control-lists-acls-for-rooms>
     async fn check_server_acl(&mut self, sender: &OwnedUserId) -> Result<()> {
         let acl = self.state_event(&StateEventType::RoomServerAcl, "").await?;
-        let acl = acl.as_ref().and_then(|event| event.content_as::<RoomServerAclEventContent>());
-        match acl {
-            Some(acl) if !acl.is_allowed(sender.server_name()) => Err(RoomsError::Forbidden(format!(
-                "this room's server access list denies {}",
-                sender.server_name()
-            ))),
-            _ => Ok(()),
+        if !denies(acl.as_ref(), sender) {
+            return Ok(());
         }
+        let platform = sender.server_name();
+        Err(RoomsError::Forbidden(format!("this room's server access list denies {platform}")))
     }
 
     /// Puts an allowed event at the end of the room.

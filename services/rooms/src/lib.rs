@@ -37,6 +37,7 @@ mod room;
 mod search;
 mod send;
 mod send_to_device;
+mod server_acl;
 mod state;
 mod suspension;
 mod topic;

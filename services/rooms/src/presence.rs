@@ -2,56 +2,72 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use linkspan_inbox::PresenceState;
-use ruma::OwnedUserId;
+use linkspan_inbox::{PresenceState, WaitingDevice};
+use ruma::{OwnedDeviceId, OwnedUserId};
 
 use crate::{Result, Rooms, RoomsError};
 
 /// Users who are told at most.
 const MAX_WATCHERS: usize = 2_000;
-/// Who has not synced for so long is away.
+/// A device that has not synced for so long does not count.
 pub const QUIET: Duration = Duration::from_secs(60);
-/// A sync that says what is known says it no more often than this.
-const REPEAT_AFTER: Duration = Duration::from_secs(25);
 
 /// The longest status message, in bytes.
 const MAX_STATUS_BYTES: usize = 1_024;
 
 impl Rooms {
-    /// Sets a user's presence and tells those who share a room and whose platform shows presence.
-    /// `status_msg` None keeps the old one.
+    /// Sets the presence of a user's device, and the user's words.
+    /// <https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3presenceuseridstatus>
     pub async fn set_presence(
         &self,
         user_id: &OwnedUserId,
+        device_id: &OwnedDeviceId,
         state: PresenceState,
-        status_msg: Option<Option<String>>,
+        status_msg: Option<String>,
     ) -> Result<()> {
-        if status_msg.iter().flatten().any(|words| words.len() > MAX_STATUS_BYTES) {
+        if status_msg.iter().any(|words| words.len() > MAX_STATUS_BYTES) {
             return Err(RoomsError::TooLarge(format!("the status has more than {MAX_STATUS_BYTES} bytes")));
         }
+        if self.shared.inbox.set_presence(user_id, device_id, state, status_msg) {
+            self.tell_presence(user_id).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells those who share a room with a user, and whose platform shows presence, that the user's has changed.
+    async fn tell_presence(&self, user_id: &OwnedUserId) -> Result<()> {
         let mut watchers = self.known_people(user_id).await?;
         let shows = |platform: &ruma::ServerName| {
             self.shared.platforms.get(platform).is_some_and(|platform| platform.settings.presence)
         };
         watchers.retain(|watcher| shows(watcher.server_name()));
-        self.shared.inbox.set_presence(user_id, state, status_msg, &watchers);
+        self.shared.inbox.tell_presence(user_id, &watchers);
         Ok(())
     }
 
-    /// Notes what a sync says of its user's presence; cheap when that is known.
-    pub async fn note_presence(&self, user_id: &OwnedUserId, state: PresenceState) -> Result<()> {
-        let known = self.shared.inbox.presence(user_id);
-        match known {
-            Some(known) if known.state == state && known.last_active_ago < REPEAT_AFTER => Ok(()),
-            _ => self.set_presence(user_id, state, None).await,
+    /// Notes the presence of a device that begins to wait for news. Offline says that it is not to be noted.
+    /// <https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3sync>
+    pub async fn begin_waiting(
+        &self,
+        user_id: &OwnedUserId,
+        device_id: &OwnedDeviceId,
+        state: PresenceState,
+    ) -> Result<Option<WaitingDevice>> {
+        if state == PresenceState::Offline {
+            return Ok(None);
         }
+        let (waiting, changed) = self.shared.inbox.begin_waiting(user_id, device_id, state);
+        if changed {
+            self.tell_presence(user_id).await?;
+        }
+        Ok(Some(waiting))
     }
 
-    /// Shows users as away whose clients have gone without a word for `quiet`, as a rule [`QUIET`]; to be called now
-    /// and then.
+    /// Has devices that have gone without a word for `quiet`, as a rule [`QUIET`], count no longer; to be called now and
+    /// then.
     pub async fn expire_presence(&self, quiet: Duration) -> Result<()> {
-        for user_id in self.shared.inbox.quiet_users(quiet) {
-            self.set_presence(&user_id, PresenceState::Offline, None).await?;
+        for user_id in self.shared.inbox.expire_presence(quiet) {
+            self.tell_presence(&user_id).await?;
         }
         Ok(())
     }

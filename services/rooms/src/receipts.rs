@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use linkspan_accounts::put_account_data;
-use linkspan_inbox::point;
+use linkspan_inbox::{Audience, point};
 use linkspan_storage::{
     Notice, Position, Range, Stamped, WriteSet,
     catalogue::{ReceiptKey, ReceiptLog, ReceiptLogKey, Receipts},
@@ -80,9 +80,16 @@ impl Rooms {
         self.check_thread(&event, thread).await?;
         let seq = event.seq;
         let members = match kind {
-            ReceiptKind::Public if !room.is_big() => self.local_members(&room).await?,
-            _ => Arc::new(vec![user_id.clone()]),
+            ReceiptKind::Public => self.local_members(&room).await?,
+            ReceiptKind::Private => Arc::new(vec![user_id.clone()]),
         };
+        let audience = self.audience(&room, user_id, &members).await?;
+        // The members of a big room look there for themselves.
+        let is_pointed = |member: &&OwnedUserId| match room.is_big() {
+            true => *member == user_id,
+            false => audience.has(member, user_id),
+        };
+        let told: Vec<_> = members.iter().filter(is_pointed).collect();
         let key = ReceiptKey {
             room_id: room_id.clone(),
             user_id: user_id.clone(),
@@ -96,7 +103,8 @@ impl Rooms {
             kind: kind as u8,
             thread: thread.to_owned(),
         };
-        let receipt = ReceiptRecord { event_id: event_id.clone(), seq, ts: now_ts };
+        let own_platform = audience == Audience::OwnPlatform;
+        let receipt = ReceiptRecord { event_id: event_id.clone(), seq, ts: now_ts, own_platform };
         let _changing = room.unchanged.receipts.change(self.store());
         self.store()
             .update(async || {
@@ -114,7 +122,7 @@ impl Rooms {
                 }
                 writes.put::<ReceiptLog>(&log_key(Position::PENDING), &receipt);
                 writes.put::<Receipts>(&key, &Stamped::pending(receipt.clone()));
-                for member in members.iter() {
+                for member in &told {
                     point(&mut writes, member, InboxPointer::Receipts(room_id.clone()));
                 }
                 if room.is_big() {
@@ -214,7 +222,11 @@ impl Rooms {
             return Ok(Vec::new());
         }
         let rows = self.store().range(range).await?;
-        let told = rows.into_iter().filter(|(key, _)| key.kind == 0 || key.user_id == *user_id);
+        let is_told = |key: &ReceiptLogKey, receipt: &ReceiptRecord| {
+            let audience = if receipt.own_platform { Audience::OwnPlatform } else { Audience::Everybody };
+            key.user_id == *user_id || (key.kind == 0 && audience.has(user_id, &key.user_id))
+        };
+        let told = rows.into_iter().filter(|(key, receipt)| is_told(key, receipt));
         Ok(told
             .map(|(key, receipt)| Receipt {
                 user_id: key.user_id,
@@ -253,7 +265,8 @@ impl Rooms {
         let room = self.joined_room(user_id, room_id).await?;
         let members = self.local_members(&room).await?;
         let timeout = timeout.map(|timeout| timeout.min(MAX_TYPING));
-        self.shared.inbox.set_typing(room_id, user_id, timeout, &members);
+        let audience = self.audience(&room, user_id, &members).await?;
+        self.shared.inbox.set_typing(room_id, user_id, timeout, audience, &members);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! What has changed for a user since the token, and what of it lies outside rooms.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use linkspan_accounts::AccountDataItem;
 use linkspan_inbox::{PresenceState, Waiter};
@@ -10,6 +10,9 @@ use ruma::{OwnedRoomId, OwnedUserId};
 use serde_json::{json, value::RawValue};
 
 use crate::{Ask, Event, Result, Sync, SyncResponse};
+
+/// People of a room whose presence is told to who joins it, at most.
+const MAX_ACQUAINTANCES: usize = 2_000;
 
 /// What may have changed in a room.
 #[derive(Clone, Copy, Debug, Default)]
@@ -128,15 +131,17 @@ impl Sync {
         &self,
         ask: &Ask<'_>,
         waiter: &Waiter,
+        changes: &Changes,
         response: &mut SyncResponse,
     ) -> Result<()> {
         let filter = &ask.filter.presence;
         if !ask.request.presence || !filter.matches_type("m.presence") {
             return Ok(());
         }
-        let users = match ask.since {
-            Some(since) => waiter.presence_since(since.epoch),
-            None => self.rooms.known_people(&ask.request.user_id).await?,
+        let changed = ask.since.and_then(|since| waiter.presence_since(since.epoch));
+        let users: BTreeSet<_> = match changed {
+            Some(changed) => changed.into_iter().chain(self.new_acquaintances(ask, changes).await?).collect(),
+            None => self.rooms.known_people(&ask.request.user_id).await?.into_iter().collect(),
         };
         for user_id in users.into_iter().filter(|user_id| filter.matches_sender(user_id)) {
             let Some(presence) = self.inbox.presence(&user_id) else { continue };
@@ -158,6 +163,38 @@ impl Sync {
         }
         response.presence.events.truncate(ask.filter.presence_limit());
         Ok(())
+    }
+}
+
+impl Sync {
+    /// Users with whom the user may have come to share a room since the token.
+    async fn new_acquaintances(&self, ask: &Ask<'_>, changes: &Changes) -> Result<BTreeSet<OwnedUserId>> {
+        let (own, since) = (&ask.request.user_id, ask.since_position());
+        let mut people = BTreeSet::new();
+        for (room_id, _) in changes.rooms.iter().filter(|(_, change)| change.events) {
+            let entries = self.rooms.state_changes(room_id, since).await?.into_iter();
+            let changed: HashSet<_> = entries
+                .filter(|entry| entry.event_type == "m.room.member")
+                .filter_map(|entry| OwnedUserId::try_from(entry.state_key).ok())
+                .collect();
+            if changed.is_empty() || self.rooms.membership(room_id, own).await?.as_deref() != Some("join") {
+                continue;
+            }
+            let Some(room) = self.rooms.find_room(room_id).await? else { continue };
+            let members = self.rooms.local_members(&room).await?;
+            let is_new = changed.contains(own)
+                && self.membership_at(room_id, own, since).await?.as_deref() != Some("join");
+            let met = members.iter().filter(|member| is_new || changed.contains(*member));
+            people.extend(met.take(MAX_ACQUAINTANCES).cloned());
+        }
+        Ok(people)
+    }
+
+    /// Who types in a room, as far as the user is told.
+    pub(crate) fn typing(&self, ask: &Ask<'_>, room_id: &OwnedRoomId) -> Vec<OwnedUserId> {
+        let mut typing = self.inbox.typing(room_id, &ask.request.user_id);
+        typing.retain(|user_id| !ask.ignored.contains(user_id));
+        typing
     }
 }
 

@@ -207,7 +207,7 @@ impl Sync {
             messages.into_iter().filter_map(|message| changes::raw(message.json)).collect();
         let changes = self.find_changes(&ask).await?;
         self.add_account_data(&ask, &changes, &mut response).await?;
-        self.add_presence(&ask, waiter, &mut response).await?;
+        self.add_presence(&ask, waiter, &changes, &mut response).await?;
         let DeviceListChanges { changed, left } = self.device_list_changes(&ask, &changes).await?;
         response.device_lists = DeviceLists { changed, left };
         let remaining = self.keys.remaining(&request.user_id, &request.device_id).await?;
@@ -230,14 +230,11 @@ impl Sync {
         waiter: &Waiter,
         now_ts: u64,
     ) -> Result<Ask<'a>> {
-        Ok(Ask {
-            request,
-            now_ts,
-            since,
-            until,
-            filter: &request.filter,
-            ignored: self.rooms.ignored_users(&request.user_id).await?,
-            typing: since.map(|since| waiter.typing_since(since.epoch)).unwrap_or_default(),
-        })
+        let ignored = self.rooms.ignored_users(&request.user_id).await?;
+        let mut typing = since.map(|since| waiter.typing_since(since.epoch)).unwrap_or_default();
+        if let Some(since) = since.filter(|_| !ignored.is_empty()) {
+            typing.retain(|room_id| self.inbox.typing_changed_besides(&ignored, room_id, since.epoch));
+        }
+        Ok(Ask { request, now_ts, since, until, filter: &request.filter, ignored, typing })
     }
 }

@@ -220,7 +220,7 @@ impl Sync {
             room.ephemeral.events.extend(self.receipts(ask, room_id, receipts_since).await?);
         }
         if (whole || ask.typing.contains(room_id)) && ask.filter.wants_ephemeral(room_id, "m.typing") {
-            let typing = self.inbox.typing(room_id);
+            let typing = self.typing(ask, room_id);
             if !whole || !typing.is_empty() {
                 let event = json!({ "type": "m.typing", "content": { "user_ids": typing } });
                 room.ephemeral.events.extend(raw(event.to_string()));
@@ -612,13 +612,18 @@ impl Sync {
         room_id: &OwnedRoomId,
         since: Position,
     ) -> Result<Option<Event>> {
-        let receipts = self.rooms.receipts_since(&ask.request.user_id, room_id, since).await?;
+        let mut receipts = self.rooms.receipts_since(&ask.request.user_id, room_id, since).await?;
+        receipts.retain(|receipt| {
+            ask.filter.ephemeral.matches_sender(&receipt.user_id) && !ask.ignored.contains(&receipt.user_id)
+        });
+        if receipts.is_empty() {
+            return Ok(None);
+        }
+        // An event has one receipt of a user: that of the whole room comes last, and so in the place of a thread's
+        // (MSC4102).
+        receipts.sort_by_key(|receipt| receipt.thread.is_empty());
         let mut content = json!({});
         for receipt in receipts {
-            let is_wanted = ask.filter.ephemeral.matches_sender(&receipt.user_id);
-            if !is_wanted || ask.ignored.contains(&receipt.user_id) {
-                continue;
-            }
             let kind = match receipt.kind {
                 ReceiptKind::Public => "m.read",
                 ReceiptKind::Private => "m.read.private",
@@ -628,9 +633,6 @@ impl Sync {
                 value["thread_id"] = receipt.thread.into();
             }
             content[receipt.event_id.as_str()][kind][receipt.user_id.as_str()] = value;
-        }
-        if content == json!({}) {
-            return Ok(None);
         }
         Ok(raw(json!({ "type": "m.receipt", "content": content }).to_string()))
     }

@@ -31,7 +31,7 @@ pub(crate) async fn set_presence(
         _ => return Err(ApiError::bad_request(ErrorKind::InvalidParam, "there is no such presence")),
     };
     if caller.platform.settings.presence {
-        app.rooms.set_presence(&caller.user_id, state, Some(request.status_msg)).await?;
+        app.rooms.set_presence(&caller.user_id, &caller.device_id, state, request.status_msg).await?;
     }
     Ok(set_presence::v3::Response::new())
 }

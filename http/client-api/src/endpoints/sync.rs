@@ -45,14 +45,15 @@ pub(crate) async fn sync(app: App, user: User, request: Request) -> Result<Respo
         None => None,
     };
     let presence = user.platform.settings.presence;
-    if presence {
-        let state = match query.set_presence {
-            PresenceState::Offline => linkspan_inbox::PresenceState::Offline,
-            PresenceState::Unavailable => linkspan_inbox::PresenceState::Unavailable,
-            _ => linkspan_inbox::PresenceState::Online,
-        };
-        app.rooms.note_presence(&user.user_id, state).await?;
-    }
+    let state = match query.set_presence {
+        PresenceState::Offline => linkspan_inbox::PresenceState::Offline,
+        PresenceState::Unavailable => linkspan_inbox::PresenceState::Unavailable,
+        _ => linkspan_inbox::PresenceState::Online,
+    };
+    let _waiting = match presence {
+        true => app.rooms.begin_waiting(&user.user_id, &user.device_id, state).await?,
+        false => None,
+    };
     let command = SyncRequest {
         user_id: user.user_id.clone(),
         device_id: user.device_id.clone(),

@@ -82,7 +82,7 @@ impl Sync {
                 if !changed && !is_whole {
                     continue;
                 }
-                let typing = self.inbox.typing(room_id);
+                let typing = self.typing(&building.ask, room_id);
                 if changed || !typing.is_empty() {
                     let event = json!({ "type": "m.typing", "content": { "user_ids": typing } });
                     news.typing.extend(raw(event.to_string()).map(|event| (room_id.clone(), event)));

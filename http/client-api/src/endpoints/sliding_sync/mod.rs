@@ -5,6 +5,7 @@ mod stable;
 mod unstable;
 
 use axum::{extract::Request, response::Response};
+use linkspan_inbox::WaitingDevice;
 use linkspan_sync::{Pos, SlidingRequest, SlidingResponse};
 use ruma::presence::PresenceState;
 use serde::{Serialize, de::DeserializeOwned};
@@ -29,7 +30,7 @@ pub(crate) async fn sliding_sync_unstable(
     let query = unstable::query(request.uri().query().unwrap_or_default())?;
     let body: unstable::Body = read(request).await?;
     let txn_id = body.txn_id.clone();
-    note_presence(&app, &user, query.set_presence.as_deref()).await?;
+    let _waiting = begin_waiting(&app, &user, query.set_presence.as_deref()).await?;
     let command = body.into_request(&user, query)?;
     let response = answer(&app, &command).await?;
     respond(&unstable::Response::new(response, txn_id))
@@ -37,7 +38,7 @@ pub(crate) async fn sliding_sync_unstable(
 
 pub(crate) async fn sliding_sync(app: App, user: User, request: Request) -> Result<Response, ApiError> {
     let body: stable::Body = read(request).await?;
-    note_presence(&app, &user, body.set_presence.as_deref()).await?;
+    let _waiting = begin_waiting(&app, &user, body.set_presence.as_deref()).await?;
     let command = body.into_request(&user)?;
     let response = answer(&app, &command).await?;
     respond(&stable::Response::new(response))
@@ -57,17 +58,21 @@ async fn answer(app: &App, command: &SlidingRequest) -> Result<SlidingResponse, 
     Ok(app.sync.sliding_sync(command, now_ts).await?)
 }
 
-async fn note_presence(app: &App, user: &User, state: Option<&str>) -> Result<(), ApiError> {
+async fn begin_waiting(
+    app: &App,
+    user: &User,
+    state: Option<&str>,
+) -> Result<Option<WaitingDevice>, ApiError> {
     let state = match state.map_or(PresenceState::Online, PresenceState::from) {
         PresenceState::Online => linkspan_inbox::PresenceState::Online,
         PresenceState::Unavailable => linkspan_inbox::PresenceState::Unavailable,
         PresenceState::Offline => linkspan_inbox::PresenceState::Offline,
         _ => return Err(ApiError::invalid_param("set_presence is online, unavailable or offline")),
     };
-    if user.platform.settings.presence {
-        app.rooms.note_presence(&user.user_id, state).await?;
+    if !user.platform.settings.presence {
+        return Ok(None);
     }
-    Ok(())
+    Ok(app.rooms.begin_waiting(&user.user_id, &user.device_id, state).await?)
 }
 
 /// A token of a connection; any other text is of a connection that is not known.
