@@ -141,6 +141,7 @@ async fn a_receipt_of_a_thread_clears_what_hangs_on_its_replies() {
     let root = anna.say(&room, "root").await;
     let reply = related("m.thread", &root).await;
     let receipt = |event: &str| format!("/v3/rooms/{room}/receipt/m.read/{event}");
+    bert.post(&receipt(&reply), json!({ "thread_id": "main" })).await.fails(400, "M_INVALID_PARAM");
     bert.post(&receipt(&root), json!({ "thread_id": "main" })).await.ok();
     bert.post(&receipt(&reply), json!({ "thread_id": root })).await.ok();
     let edit = related("m.replace", &reply).await;

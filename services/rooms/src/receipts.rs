@@ -79,17 +79,12 @@ impl Rooms {
         let event = event.ok_or_else(|| RoomsError::NotFound("the event is not in this room".into()))?;
         self.check_thread(&event, thread).await?;
         let seq = event.seq;
-        let members = match kind {
-            ReceiptKind::Public => self.local_members(&room).await?,
-            ReceiptKind::Private => Arc::new(vec![user_id.clone()]),
-        };
-        let audience = self.audience(&room, user_id, &members).await?;
         // The members of a big room look there for themselves.
-        let is_pointed = |member: &&OwnedUserId| match room.is_big() {
-            true => *member == user_id,
-            false => audience.has(member, user_id),
+        let members = match kind {
+            ReceiptKind::Public if !room.is_big() => self.local_members(&room).await?,
+            _ => Arc::new(vec![user_id.clone()]),
         };
-        let told: Vec<_> = members.iter().filter(is_pointed).collect();
+        let audience = self.audience(room_id, user_id).await?;
         let key = ReceiptKey {
             room_id: room_id.clone(),
             user_id: user_id.clone(),
@@ -122,7 +117,7 @@ impl Rooms {
                 }
                 writes.put::<ReceiptLog>(&log_key(Position::PENDING), &receipt);
                 writes.put::<Receipts>(&key, &Stamped::pending(receipt.clone()));
-                for member in &told {
+                for member in members.iter().filter(|member| audience.has(member, user_id)) {
                     point(&mut writes, member, InboxPointer::Receipts(room_id.clone()));
                 }
                 if room.is_big() {
@@ -136,6 +131,9 @@ impl Rooms {
     /// Everybody in the room is told of the thread: it is the event's, and no text of the reader's.
     /// <https://spec.matrix.org/v1.19/client-server-api/#threaded-read-receipts>
     async fn check_thread(&self, event: &Arc<TimelineEvent>, thread: &str) -> Result<()> {
+        if thread == MAIN && relation_of(&event.pdu).is_some_and(|relation| relation.rel_type == "m.thread") {
+            return Err(RoomsError::Invalid("the event is in a thread, and not in the main timeline".into()));
+        }
         if !is_of_thread(thread) {
             return Ok(());
         }
@@ -265,7 +263,7 @@ impl Rooms {
         let room = self.joined_room(user_id, room_id).await?;
         let members = self.local_members(&room).await?;
         let timeout = timeout.map(|timeout| timeout.min(MAX_TYPING));
-        let audience = self.audience(&room, user_id, &members).await?;
+        let audience = self.audience(room_id, user_id).await?;
         self.shared.inbox.set_typing(room_id, user_id, timeout, audience, &members);
         Ok(())
     }

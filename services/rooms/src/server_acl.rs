@@ -4,11 +4,11 @@
 use linkspan_domain::SharedPdu;
 use linkspan_inbox::Audience;
 use ruma::{
-    OwnedUserId, UserId,
+    OwnedRoomId, UserId,
     events::{StateEventType, room::server_acl::RoomServerAclEventContent},
 };
 
-use crate::{Result, Room, Rooms};
+use crate::{Result, Rooms};
 
 /// Whether an access list, if there is one, denies a user's platform.
 pub(crate) fn denies(acl: Option<&SharedPdu>, user_id: &UserId) -> bool {
@@ -19,17 +19,8 @@ pub(crate) fn denies(acl: Option<&SharedPdu>, user_id: &UserId) -> bool {
 impl Rooms {
     /// Who of a room's hosted members is told what a user reads and types: a server takes that from no server that the
     /// room's access list denies.
-    pub(crate) async fn audience(
-        &self,
-        room: &Room,
-        user_id: &OwnedUserId,
-        members: &[OwnedUserId],
-    ) -> Result<Audience> {
-        let of_one_platform = members.iter().all(|member| member.server_name() == user_id.server_name());
-        if of_one_platform {
-            return Ok(Audience::Everybody);
-        }
-        let acl = self.state_event(&room.id, &StateEventType::RoomServerAcl, "").await?;
+    pub(crate) async fn audience(&self, room_id: &OwnedRoomId, user_id: &UserId) -> Result<Audience> {
+        let acl = self.state_event(room_id, &StateEventType::RoomServerAcl, "").await?;
         Ok(if denies(acl.as_ref(), user_id) { Audience::OwnPlatform } else { Audience::Everybody })
     }
 }
