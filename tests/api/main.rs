@@ -29,6 +29,7 @@ mod oauth_account;
 mod oauth_browser;
 mod olm;
 mod pages;
+mod password_guesses;
 mod presence;
 mod previews;
 mod profile;

@@ -12,7 +12,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
-use linkspan_accounts::{Accounts, Mail, Mailer, Sending};
+use linkspan_accounts::{Accounts, Attempt, Mail, Mailer, Sending};
 use linkspan_client_api::{Api, App, ClientAddress, Services};
 use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
@@ -27,6 +27,7 @@ use linkspan_storage::{
     catalogue::{Meta, MetaKey},
 };
 use linkspan_sync::Sync;
+use ruma::{ServerName, api::client::uiaa::AuthData};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -161,6 +162,13 @@ impl Network {
     /// Waits until everything that is queued to be written is on disk.
     pub(crate) async fn flush(&self) {
         self.store.submit(WriteSet::new()).committed().await.expect("it is written");
+    }
+
+    /// What somebody of a platform gives to prove who it is.
+    pub(crate) fn attempt<'a>(&'a self, platform: &str, auth: Option<&'a AuthData>) -> Attempt<'a> {
+        let name: &ServerName = platform.try_into().expect("a server name");
+        let platform = self.app.platforms.get(name).expect("it is hosted");
+        Attempt { auth, platform, address: [127, 0, 0, 1].into() }
     }
 
     /// How many rows a table has, once everything that is queued is on disk.

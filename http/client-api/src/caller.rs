@@ -3,10 +3,13 @@
 use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, request::Parts};
-use linkspan_accounts::{AccountsError, TokenHash};
+use linkspan_accounts::{AccountsError, Attempt, TokenHash};
 use linkspan_platforms::{Platform, RateClass};
 use linkspan_rooms::Reader;
-use ruma::{OwnedDeviceId, OwnedUserId, api::error::ErrorKind};
+use ruma::{
+    OwnedDeviceId, OwnedUserId,
+    api::{client::uiaa::AuthData, error::ErrorKind},
+};
 
 use crate::{App, app::now_ts, endpoint::Access, error::ApiError, router::ClientAddress};
 
@@ -80,6 +83,7 @@ pub(crate) struct User {
     pub(crate) admin: bool,
     /// The session is one of the OAuth 2.0 API.
     pub(crate) oauth: bool,
+    pub(crate) address: IpAddr,
 }
 
 impl User {
@@ -108,6 +112,11 @@ impl User {
             ErrorKind::Unrecognized,
             "this session began by OAuth 2.0: use the platform's page for accounts",
         ))
+    }
+
+    /// What the caller gives to prove who it is.
+    pub(crate) fn attempt<'a>(&'a self, auth: Option<&'a AuthData>) -> Attempt<'a> {
+        Attempt { auth, platform: &self.platform, address: self.address }
     }
 
     /// For whom events are rendered, in answers that are not a sync's.
@@ -156,6 +165,7 @@ impl Caller for AnySession {
             token: session.token,
             admin: session.admin,
             oauth: session.oauth,
+            address: head.address(),
         };
         Ok(Self { user, locked: session.locked })
     }

@@ -206,6 +206,7 @@ impl From<AccountsError> for ApiError {
             AccountsError::AddressInUse => Self::bad_request(ErrorKind::ThreepidInUse, message),
             AccountsError::AddressNotValidated => Self::bad_request(ErrorKind::ThreepidAuthFailed, message),
             AccountsError::TooManyMails { retry_after } => Limited { retry_after }.into(),
+            AccountsError::Limited(limited) => limited.into(),
             AccountsError::ServerControlled => {
                 Self::new(StatusCode::METHOD_NOT_ALLOWED, ErrorKind::BadJson, message)
             }

@@ -155,7 +155,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             Free,
             "client-server-api/#get_matrixclientv3login",
         ),
-        endpoint(session::get_login_token, Login, "client-server-api/#post_matrixclientv1loginget_token"),
+        endpoint(session::get_login_token, Other, "client-server-api/#post_matrixclientv1loginget_token"),
         // OAuth 2.0
         raw_endpoint(
             Method::GET,
@@ -233,8 +233,8 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         endpoint(session::log_out_all, Free, "client-server-api/#post_matrixclientv3logoutall"),
         endpoint(session::whoami, Free, "client-server-api/#get_matrixclientv3accountwhoami"),
         // Accounts
-        endpoint(account::change_password, Login, "client-server-api/#post_matrixclientv3accountpassword"),
-        endpoint(account::deactivate, Login, "client-server-api/#post_matrixclientv3accountdeactivate"),
+        endpoint(account::change_password, Other, "client-server-api/#post_matrixclientv3accountpassword"),
+        endpoint(account::deactivate, Other, "client-server-api/#post_matrixclientv3accountdeactivate"),
         // E-mail addresses
         raw_endpoint(
             Method::POST,
@@ -288,7 +288,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             Free,
             "client-server-api/#get_matrixclientv3account3pid",
         ),
-        endpoint(third_party_ids::add_3pid, Login, "client-server-api/#post_matrixclientv3account3pidadd"),
+        endpoint(third_party_ids::add_3pid, Other, "client-server-api/#post_matrixclientv3account3pidadd"),
         endpoint(
             third_party_ids::delete_3pid,
             Other,
@@ -316,8 +316,8 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         endpoint(devices::get_devices, Free, "client-server-api/#get_matrixclientv3devices"),
         endpoint(devices::get_device, Free, "client-server-api/#get_matrixclientv3devicesdeviceid"),
         endpoint(devices::update_device, Other, "client-server-api/#put_matrixclientv3devicesdeviceid"),
-        endpoint(devices::delete_device, Login, "client-server-api/#delete_matrixclientv3devicesdeviceid"),
-        endpoint(devices::delete_devices, Login, "client-server-api/#post_matrixclientv3delete_devices"),
+        endpoint(devices::delete_device, Other, "client-server-api/#delete_matrixclientv3devicesdeviceid"),
+        endpoint(devices::delete_devices, Other, "client-server-api/#post_matrixclientv3delete_devices"),
         // Profiles
         endpoint(profile::get_profile, Free, "client-server-api/#get_matrixclientv3profileuserid"),
         endpoint(

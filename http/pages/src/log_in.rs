@@ -8,7 +8,7 @@ use maud::html;
 use crate::{
     register,
     shell::{Field, Page, display_name, error_notice, password_field, proof},
-    visit::{Shown, Values, Visit, failed, local, redirect, with_value},
+    visit::{Shown, Values, Visit, failed, local, redirect, too_many, with_value},
 };
 
 pub(crate) const PATH: &str = "/_linkspan/log-in";
@@ -69,6 +69,7 @@ pub(crate) async fn log_in(visit: Visit, form: Values) -> Shown {
         Err(OAuthError::Accounts(error @ (AccountsError::Deactivated | AccountsError::Locked))) => {
             visit.show_again(&page(&visit, &next, &user, Some(&error.to_string())))
         }
+        Err(OAuthError::Accounts(AccountsError::Limited(limited))) => Err(too_many(limited)),
         Err(error) => Err(failed(error)),
     }
 }

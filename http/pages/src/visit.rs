@@ -16,7 +16,7 @@ use http_body_util::{BodyExt, Limited};
 use linkspan_accounts::{hash_token, new_token};
 use linkspan_client_api::{App, address_of, base_url, issuer, now_ts, platform_of};
 use linkspan_oauth::BrowserSession;
-use linkspan_platforms::{Platform, RateClass};
+use linkspan_platforms::{self as platforms, Platform, RateClass};
 use maud::html;
 use url::form_urlencoded;
 
@@ -49,6 +49,13 @@ pub(crate) type Shown = Result<Response, Stop>;
 pub(crate) fn failed(cause: impl std::fmt::Display) -> Stop {
     tracing::error!(%cause, "a page failed");
     Stop::Failed
+}
+
+/// Too much was tried.
+pub(crate) fn too_many(limited: platforms::Limited) -> Stop {
+    let seconds = limited.retry_after.as_secs() + 1;
+    let why = format!("Too many attempts. Try again in {seconds} seconds.");
+    Stop::Refused(StatusCode::TOO_MANY_REQUESTS, why)
 }
 
 /// What was asked for cannot be done.
@@ -194,11 +201,7 @@ impl Visit {
 
     /// Counts an attempt at a password or code.
     pub(crate) fn check_rate(&self, class: RateClass) -> Result<(), Stop> {
-        self.platform.rate_limiter.check(class, &self.address.to_string()).map_err(|limited| {
-            let seconds = limited.retry_after.as_secs() + 1;
-            let why = format!("Too many attempts. Try again in {seconds} seconds.");
-            Stop::Refused(StatusCode::TOO_MANY_REQUESTS, why)
-        })
+        self.platform.rate_limiter.check(class, &self.address.to_string()).map_err(too_many)
     }
 
     /// Logs the browser in: the page it goes to next.

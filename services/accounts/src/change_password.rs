@@ -1,15 +1,16 @@
 //! Changing the password.
 //! <https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3accountpassword>
 
+use linkspan_platforms::Platform;
 use linkspan_storage::{
     WriteSet,
     catalogue::{Accounts as AccountsTable, UserKey},
     records::AccountRecord,
 };
-use ruma::{OwnedDeviceId, OwnedUserId, api::client::uiaa::AuthData};
+use ruma::{OwnedDeviceId, OwnedUserId};
 
 use crate::{
-    Accounts, AccountsError, DeviceRemoved,
+    Accounts, AccountsError, Attempt, DeviceRemoved,
     interactive::Purpose,
     log_in::check_active,
     password::{PasswordStamp, check_password},
@@ -24,12 +25,12 @@ impl Accounts {
         device_id: &OwnedDeviceId,
         new_password: String,
         log_out_others: bool,
-        auth: Option<&AuthData>,
+        attempt: Attempt<'_>,
         now_ts: u64,
     ) -> Result<Vec<DeviceRemoved>, AccountsError> {
         check_password(&new_password)?;
         let purpose = Purpose::of_user(user_id, "change password");
-        let proved = self.prove_password(&purpose, auth, now_ts).await?;
+        let proved = self.prove_password(&purpose, attempt, now_ts).await?;
         self.put_password(user_id, new_password, Some(proved)).await?;
         if log_out_others { self.log_out_all(user_id, Some(device_id)).await } else { Ok(Vec::new()) }
     }
@@ -38,13 +39,14 @@ impl Accounts {
     /// all devices. Returns the stamp of the new one, and the devices that are gone.
     pub async fn replace_password(
         &self,
+        platform: &Platform,
         user_id: &OwnedUserId,
         password: String,
         new_password: String,
         log_out_devices: bool,
     ) -> Result<(PasswordStamp, Vec<DeviceRemoved>), AccountsError> {
         check_password(&new_password)?;
-        let proved = self.check_credentials(Some(user_id.clone()), password).await?.password_stamp;
+        let proved = self.check_own_password(platform, user_id, password).await?;
         let changed = self.put_password(user_id, new_password, Some(proved)).await?;
         let removed = if log_out_devices { self.log_out_all(user_id, None).await? } else { Vec::new() };
         Ok((changed, removed))

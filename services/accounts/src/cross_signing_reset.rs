@@ -3,9 +3,9 @@
 //!
 //! An approval is kept in memory: it lasts some minutes, is good for one replacement, and can be given again.
 
-use ruma::{OwnedUserId, api::client::uiaa::AuthData};
+use ruma::OwnedUserId;
 
-use crate::{Accounts, AccountsError, PasswordStamp, ProvedUser, Purpose};
+use crate::{Accounts, AccountsError, Attempt, PasswordStamp, ProvedUser, Purpose};
 
 /// How long an approval lasts, in milliseconds.
 const APPROVAL_MS: u64 = 10 * 60_000;
@@ -69,12 +69,14 @@ impl Accounts {
         &self,
         purpose: &Purpose,
         proof: Proof<'_>,
-        auth: Option<&AuthData>,
+        attempt: Attempt<'_>,
         now_ts: u64,
     ) -> Result<Option<Approval>, AccountsError> {
         match proof {
-            Proof::Password => self.prove_password(purpose, auth, now_ts).await.map(|_| None),
-            Proof::Approval { url } => self.prove_approval(purpose, url, auth, now_ts).await.map(Some),
+            Proof::Password => self.prove_password(purpose, attempt, now_ts).await.map(|_| None),
+            Proof::Approval { url } => {
+                self.prove_approval(purpose, url, attempt.auth, now_ts).await.map(Some)
+            }
         }
     }
 }

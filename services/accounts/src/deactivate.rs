@@ -6,9 +6,9 @@ use linkspan_storage::{
     catalogue::{AccountData, Accounts as AccountsTable, DepartingAccounts, Filters, Profiles, UserKey},
     records::{AccountRecord, DepartingAccountRecord},
 };
-use ruma::{OwnedUserId, api::client::uiaa::AuthData};
+use ruma::OwnedUserId;
 
-use crate::{Accounts, AccountsError, DeviceRemoved, PasswordStamp, interactive::Purpose};
+use crate::{Accounts, AccountsError, Attempt, DeviceRemoved, PasswordStamp, interactive::Purpose};
 
 /// Rows that one commit removes.
 const BATCH: usize = 1_000;
@@ -19,10 +19,10 @@ impl Accounts {
     pub async fn check_deactivation(
         &self,
         user_id: &OwnedUserId,
-        auth: Option<&AuthData>,
+        attempt: Attempt<'_>,
         now_ts: u64,
     ) -> Result<PasswordStamp, AccountsError> {
-        self.prove_password(&Purpose::of_user(user_id, "deactivate"), auth, now_ts).await
+        self.prove_password(&Purpose::of_user(user_id, "deactivate"), attempt, now_ts).await
     }
 
     /// Begins to deactivate an account: from now on nobody logs in, and it is to be finished, after a stop too. Its

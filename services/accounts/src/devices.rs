@@ -6,10 +6,10 @@ use linkspan_storage::{
     catalogue::{Accounts as AccountsTable, DepartedDevices, DeviceKey, Devices, UserKey},
     records::DeviceRecord,
 };
-use ruma::{OwnedDeviceId, OwnedUserId, api::client::uiaa::AuthData};
+use ruma::{OwnedDeviceId, OwnedUserId};
 
 use crate::{
-    Accounts, AccountsError,
+    Accounts, AccountsError, Attempt,
     interactive::Purpose,
     log_in::{
         MAX_DEVICES, NewDevice, check_active, check_device, check_device_name, delete_tokens,
@@ -103,7 +103,7 @@ impl Accounts {
         &self,
         user_id: &OwnedUserId,
         device_ids: &[OwnedDeviceId],
-        auth: Option<&AuthData>,
+        attempt: Attempt<'_>,
         now_ts: u64,
     ) -> Result<Vec<DeviceRemoved>, AccountsError> {
         let mut names: Vec<&str> = device_ids.iter().map(|id| id.as_str()).collect();
@@ -113,7 +113,7 @@ impl Accounts {
             return Err(AccountsError::TooLarge("the list of devices"));
         }
         let purpose = Purpose::of_user(user_id, format!("delete devices {}", names.join("\0")));
-        self.prove_password(&purpose, auth, now_ts).await?;
+        self.prove_password(&purpose, attempt, now_ts).await?;
         self.remove_devices(user_id, device_ids).await
     }
 

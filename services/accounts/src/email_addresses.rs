@@ -6,9 +6,11 @@ use linkspan_storage::{
     catalogue::{EmailAddresses, EmailValidations, PlatformKey, UserEmailAddresses, UserNameKey},
     records::EmailAddressRecord,
 };
-use ruma::{OwnedServerName, OwnedUserId, ServerName, api::client::uiaa::AuthData};
+use ruma::{OwnedServerName, OwnedUserId, ServerName};
 
-use crate::{Accounts, AccountsError, EmailPurpose, email_validation::ValidatedEmail, interactive::Purpose};
+use crate::{
+    Accounts, AccountsError, Attempt, EmailPurpose, email_validation::ValidatedEmail, interactive::Purpose,
+};
 
 /// The most addresses of a user.
 const MAX_ADDRESSES: usize = 20;
@@ -73,10 +75,11 @@ impl Accounts {
         &self,
         user_id: &OwnedUserId,
         (sid, client_secret): (&str, &str),
-        auth: Option<&AuthData>,
+        attempt: Attempt<'_>,
         now_ts: u64,
     ) -> Result<(), AccountsError> {
-        let proved = self.prove_password(&Purpose::of_user(user_id, "add an address"), auth, now_ts).await?;
+        let purpose = Purpose::of_user(user_id, "add an address");
+        let proved = self.prove_password(&purpose, attempt, now_ts).await?;
         let platform = user_id.server_name().to_owned();
         self.store
             .update(async || {

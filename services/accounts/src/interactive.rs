@@ -13,8 +13,8 @@ use ruma::{
 };
 
 use crate::{
-    Accounts, AccountsError, Approval, EmailPurpose, PasswordStamp, email_validation::ValidatedEmail,
-    password::WRONG, token::new_token,
+    Accounts, AccountsError, Approval, Attempt, EmailPurpose, PasswordStamp,
+    email_validation::ValidatedEmail, password::WRONG, token::new_token,
 };
 
 /// How long a session lasts, in milliseconds.
@@ -106,14 +106,20 @@ impl Accounts {
         Err(AccountsError::Interactive(Box::new(info)))
     }
 
-    /// As above, for a user who proves the password.
+    /// As above, for a user who proves the password. How often that may be tried is limited.
     pub async fn prove_password(
         &self,
         purpose: &Purpose,
-        auth: Option<&AuthData>,
+        attempt: Attempt<'_>,
         now_ts: u64,
     ) -> Result<PasswordStamp, AccountsError> {
-        let proof = self.authenticate_interactively(purpose, PASSWORD_FLOWS, auth, now_ts).await?;
+        let prove = self.authenticate_interactively(purpose, PASSWORD_FLOWS, attempt.auth, now_ts);
+        let proof = match (attempt.auth, &purpose.user_id) {
+            (Some(AuthData::Password(_)), Some(user_id)) => {
+                attempt.count(user_id)?.unless_right(prove).await?
+            }
+            _ => prove.await?,
+        };
         proof.password_stamp.ok_or(WRONG)
     }
 

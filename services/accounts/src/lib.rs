@@ -8,6 +8,7 @@
 //! learns from [`DeviceRemoved`] what to remove.
 
 mod account_data;
+mod attempts;
 mod begin_session;
 mod change_password;
 mod cross_signing_reset;
@@ -41,6 +42,7 @@ mod username;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use linkspan_platforms::Limited;
 use linkspan_storage::records::AccountRecord;
 use linkspan_storage::{
     StorageError, Store, WriteSet, catalogue::Accounts as AccountsTable, catalogue::UserKey,
@@ -48,6 +50,7 @@ use linkspan_storage::{
 use ruma::{OwnedServerName, OwnedUserId, api::client::uiaa::UiaaInfo};
 
 pub use account_data::{AccountDataItem, put_account_data};
+pub use attempts::Attempt;
 pub use begin_session::ClientDevice;
 pub use cross_signing_reset::{Approval, Proof};
 pub use devices::{DeviceInfo, DeviceRemoved};
@@ -145,6 +148,9 @@ pub enum AccountsError {
         /// When.
         retry_after: Duration,
     },
+    /// Too many passwords were tried for this account, or from this address.
+    #[error(transparent)]
+    Limited(#[from] Limited),
     /// Only the server writes this type of account data.
     #[error("this type of account data cannot be set here")]
     ServerControlled,

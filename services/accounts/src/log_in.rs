@@ -15,6 +15,7 @@ use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId};
 
 use crate::{
     Accounts, AccountsError,
+    attempts::{count_of_stranger, count_of_user},
     email_addresses::check_address,
     password::{PasswordStamp, ProvedUser, WRONG},
     token::{TokenHash, hash_token, new_token, random_text},
@@ -82,14 +83,26 @@ impl Accounts {
     }
 
     /// The user whose password it is, without logging anything in. A wrong password and an unknown user look
-    /// the same.
+    /// the same. How often it may be tried for an account is limited; the caller has counted the address.
     pub async fn check_log_in(
         &self,
         platform: &Platform,
         credentials: Credentials,
     ) -> Result<ProvedUser, AccountsError> {
         let user_id = self.find_user(platform.server_name(), &credentials.user).await?;
-        self.check_credentials(user_id, credentials.password).await
+        let counted = count_of_stranger(platform, user_id.as_ref(), &credentials.user)?;
+        counted.unless_right(self.check_credentials(user_id, credentials.password)).await
+    }
+
+    /// Refuses unless it is the password of a user who is logged in in a browser; its stamp. Limited as above.
+    pub async fn check_own_password(
+        &self,
+        platform: &Platform,
+        user_id: &OwnedUserId,
+        password: String,
+    ) -> Result<PasswordStamp, AccountsError> {
+        let proof = self.check_credentials(Some(user_id.clone()), password);
+        Ok(count_of_user(platform, user_id)?.unless_right(proof).await?.password_stamp)
     }
 
     /// The user of a platform whom a name means: a localpart, a whole user id, or an e-mail address.

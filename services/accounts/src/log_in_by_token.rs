@@ -4,10 +4,11 @@
 //! They are kept in memory: they last two minutes.
 
 use linkspan_platforms::Platform;
-use ruma::{OwnedUserId, api::client::uiaa::AuthData};
+use ruma::OwnedUserId;
 
 use crate::{
-    Accounts, AccountsError, LoggedIn, NewDevice, PasswordStamp, ProvedUser, Purpose, token::new_token,
+    Accounts, AccountsError, Attempt, LoggedIn, NewDevice, PasswordStamp, ProvedUser, Purpose,
+    token::new_token,
 };
 
 /// How long a login token lasts, in milliseconds.
@@ -43,11 +44,11 @@ impl Accounts {
     pub async fn prove_login_token(
         &self,
         user_id: &OwnedUserId,
-        auth: Option<&AuthData>,
+        attempt: Attempt<'_>,
         now_ts: u64,
     ) -> Result<LoginToken, AccountsError> {
         let purpose = Purpose::of_user(user_id, "get a login token");
-        let password_stamp = self.prove_password(&purpose, auth, now_ts).await?;
+        let password_stamp = self.prove_password(&purpose, attempt, now_ts).await?;
         Ok(self.new_login_token(user_id, password_stamp, now_ts))
     }
 

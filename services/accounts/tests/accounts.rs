@@ -3,8 +3,8 @@
 use std::{net::IpAddr, sync::Arc};
 
 use linkspan_accounts::{
-    Accounts, AccountsError, Credentials, LoggedIn, NewDevice, PasswordStamp, Proof, Purpose, Registered,
-    Registration, Restriction, SharedSecretRegistration, hash_token, put_account_data,
+    Accounts, AccountsError, Attempt, Credentials, LoggedIn, NewDevice, PasswordStamp, Proof, Purpose,
+    Registered, Registration, Restriction, SharedSecretRegistration, hash_token, put_account_data,
 };
 use linkspan_platforms::{Platform, Platforms};
 use linkspan_storage::{
@@ -58,6 +58,10 @@ impl World {
 
     async fn user(&self, name: &str) -> LoggedIn {
         self.register(name).await.expect("registered").logged_in.expect("logged in")
+    }
+
+    fn attempt<'a>(&'a self, auth: Option<&'a AuthData>) -> Attempt<'a> {
+        Attempt { auth, platform: &self.open, address: HERE }
     }
 
     async fn log_in(
@@ -230,7 +234,14 @@ async fn what_ends_a_session_ends_it_at_once() {
     let new_password = "another horse".to_owned();
     let right = password_auth(&anna.user_id, PASSWORD, None);
     let removed = accounts
-        .change_password(&anna.user_id, &anna.device_id, new_password.clone(), true, Some(&right), NOW)
+        .change_password(
+            &anna.user_id,
+            &anna.device_id,
+            new_password.clone(),
+            true,
+            world.attempt(Some(&right)),
+            NOW,
+        )
         .await
         .expect("changed");
     assert_eq!(removed.len(), 1);
@@ -255,7 +266,8 @@ async fn what_a_password_has_allowed_ends_with_it() {
     let accounts = &world.accounts;
     let anna = world.user("anna").await.user_id;
     let purpose = Purpose::of_user(&anna, "upload cross-signing keys");
-    let take = async || accounts.prove_user(&purpose, Proof::Approval { url: "" }, None, NOW).await;
+    let take =
+        async || accounts.prove_user(&purpose, Proof::Approval { url: "" }, world.attempt(None), NOW).await;
     let log_in =
         async |token: &str| accounts.log_in_by_token(&world.open, token, NewDevice::default(), NOW).await;
     for password in ["another horse", "a third horse"] {
@@ -379,43 +391,54 @@ async fn an_interactive_session_is_for_what_it_was_begun_for() {
     let phone = world.log_in(&world.open, "anna", PASSWORD, device("PHONE")).await.expect("logged in");
     let (phone_id, tablet_id) = (vec![phone.device_id.clone()], vec![owned_device_id!("TABLET")]);
 
-    let asked = interactive(accounts.delete_devices(&anna.user_id, &phone_id, None, NOW).await);
+    let asked =
+        interactive(accounts.delete_devices(&anna.user_id, &phone_id, world.attempt(None), NOW).await);
     let right = password_auth(&anna.user_id, PASSWORD, asked.session.clone());
-    let other_device = accounts.delete_devices(&anna.user_id, &tablet_id, Some(&right), NOW).await;
+    let other_device =
+        accounts.delete_devices(&anna.user_id, &tablet_id, world.attempt(Some(&right)), NOW).await;
     assert!(matches!(other_device, Err(AccountsError::Forbidden(_))));
-    let other_user = accounts.delete_devices(&berta.user_id, &phone_id, Some(&right), NOW).await;
+    let other_user =
+        accounts.delete_devices(&berta.user_id, &phone_id, world.attempt(Some(&right)), NOW).await;
     assert!(matches!(other_user, Err(AccountsError::Forbidden(_))));
-    let other_operation = accounts.check_deactivation(&anna.user_id, Some(&right), NOW).await;
+    let other_operation = accounts.check_deactivation(&anna.user_id, world.attempt(Some(&right)), NOW).await;
     assert!(matches!(other_operation, Err(AccountsError::Forbidden(_))));
 
     let wrong = password_auth(&anna.user_id, "wrong horse", asked.session.clone());
-    let wrong = interactive(accounts.delete_devices(&anna.user_id, &phone_id, Some(&wrong), NOW).await);
+    let wrong = interactive(
+        accounts.delete_devices(&anna.user_id, &phone_id, world.attempt(Some(&wrong)), NOW).await,
+    );
     assert_eq!(wrong.session, asked.session);
     assert!(wrong.auth_error.is_some() && wrong.completed.is_empty());
     // Berta's right password proves nothing about Anna.
     let bertas = password_auth(&berta.user_id, PASSWORD, asked.session.clone());
-    let bertas = accounts.delete_devices(&anna.user_id, &phone_id, Some(&bertas), NOW).await;
+    let bertas = accounts.delete_devices(&anna.user_id, &phone_id, world.attempt(Some(&bertas)), NOW).await;
     assert!(interactive(bertas).auth_error.is_some());
     // Nor is a stage of another flow enough.
     let dummy = AuthData::Dummy(Dummy::new());
     assert!(
-        interactive(accounts.delete_devices(&anna.user_id, &phone_id, Some(&dummy), NOW).await)
-            .auth_error
-            .is_some()
+        interactive(
+            accounts.delete_devices(&anna.user_id, &phone_id, world.attempt(Some(&dummy)), NOW).await
+        )
+        .auth_error
+        .is_some()
     );
 
-    let expired = accounts.delete_devices(&anna.user_id, &phone_id, Some(&right), NOW + 3_600_000).await;
+    let expired =
+        accounts.delete_devices(&anna.user_id, &phone_id, world.attempt(Some(&right)), NOW + 3_600_000).await;
     assert_ne!(interactive(expired).session, asked.session);
     assert!(world.is_known(&phone.access_token).await);
-    let asked = interactive(accounts.delete_devices(&anna.user_id, &phone_id, None, NOW).await);
+    let asked =
+        interactive(accounts.delete_devices(&anna.user_id, &phone_id, world.attempt(None), NOW).await);
     let right = password_auth(&anna.user_id, PASSWORD, asked.session);
-    let removed =
-        accounts.delete_devices(&anna.user_id, &phone_id, Some(&right), NOW).await.expect("deleted");
+    let removed = accounts
+        .delete_devices(&anna.user_id, &phone_id, world.attempt(Some(&right)), NOW)
+        .await
+        .expect("deleted");
     assert_eq!(removed.len(), 1);
     assert!(!world.is_known(&phone.access_token).await);
     // The session has ended: it does not prove anything a second time.
     let done = AuthData::fallback_acknowledgement(right.session().expect("a session").to_owned());
-    let again = accounts.delete_devices(&anna.user_id, &phone_id, Some(&done), NOW);
+    let again = accounts.delete_devices(&anna.user_id, &phone_id, world.attempt(Some(&done)), NOW);
     assert!(interactive(again.await).completed.is_empty());
 }
 

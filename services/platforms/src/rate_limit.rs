@@ -1,8 +1,12 @@
 //! Rate limits of a platform: a bucket for each class of action and each who acts.
 
-use std::{collections::HashMap, fmt, num::NonZeroU32, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    time::{Duration, Instant},
+};
 
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter as Governor, clock::Clock};
+use parking_lot::Mutex;
 
 use crate::Limits;
 
@@ -13,7 +17,7 @@ pub enum RateClass {
     Free,
     /// Sending to a room.
     Message,
-    /// Logging in, and proving a password otherwise. By address.
+    /// Logging in, and proving a password otherwise. By address, and by account.
     Login,
     /// Registering. By address.
     Registration,
@@ -41,7 +45,8 @@ pub struct Limited {
 
 /// The buckets of one platform.
 pub struct RateLimiter {
-    classes: HashMap<RateClass, DefaultKeyedRateLimiter<String>>,
+    classes: HashMap<RateClass, Buckets>,
+    started: Instant,
 }
 
 impl fmt::Debug for RateLimiter {
@@ -66,30 +71,133 @@ impl RateLimiter {
                 (RateClass::Other, limits.other, limits.other_burst),
             ]
             .into_iter()
-            .filter_map(|(class, rate, burst)| Some((class, Governor::keyed(quota(rate, burst)?))))
+            .filter_map(|(class, rate, burst)| Some((class, Buckets::new(rate, burst)?)))
             .collect()
         });
-        Self { classes: classes.unwrap_or_default() }
+        Self { classes: classes.unwrap_or_default(), started: Instant::now() }
     }
 
-    /// Counts an action of `who` (a user id, or a client's address), or refuses it.
+    /// Counts an action of `who` (a user id, a client's address, an account that is aimed at), or refuses it.
     pub fn check(&self, class: RateClass, who: &str) -> Result<(), Limited> {
-        let Some(limiter) = self.classes.get(&class) else { return Ok(()) };
-        limiter.check_key(&who.to_owned()).map_err(|refusal| Limited {
-            retry_after: refusal.wait_time_from(governor::clock::DefaultClock::default().now()),
-        })
+        let Some(buckets) = self.classes.get(&class) else { return Ok(()) };
+        buckets.take(who, self.started.elapsed())
+    }
+
+    /// Takes back one action that was counted and turned out not to matter.
+    pub fn give_back(&self, class: RateClass, who: &str) {
+        if let Some(buckets) = self.classes.get(&class) {
+            buckets.give_back(who);
+        }
     }
 
     /// Forgets those who have not acted for long; to be called now and then.
     pub fn forget_idle(&self) {
-        for limiter in self.classes.values() {
-            limiter.retain_recent();
+        for buckets in self.classes.values() {
+            buckets.forget_full(self.started.elapsed());
         }
     }
 }
 
-/// None: no limit (a rate of zero or less, or one that is no number).
-fn quota(rate: f64, burst: u32) -> Option<Quota> {
-    let period = Duration::try_from_secs_f64(1.0 / rate).ok().filter(|period| !period.is_zero())?;
-    Some(Quota::with_period(period)?.allow_burst(NonZeroU32::new(burst.max(1))?))
+/// The buckets of one class. A full one lets as many actions through at once as its burst; an action's room comes back
+/// with time. Times count from the start of the limiter.
+struct Buckets {
+    /// How long the room for one action takes to come back.
+    period: Duration,
+    /// How long a bucket takes from empty to full.
+    burst: Duration,
+    /// When each bucket will be full; those that are not named are full.
+    full_at: Mutex<HashMap<String, Duration>>,
+}
+
+impl Buckets {
+    /// None: no limit (a rate of zero or less, or one that is no number).
+    fn new(rate: f64, burst: u32) -> Option<Self> {
+        let period = Duration::try_from_secs_f64(1.0 / rate).ok().filter(|period| !period.is_zero())?;
+        let burst = period.saturating_mul(burst.max(1));
+        Some(Self { period, burst, full_at: Mutex::default() })
+    }
+
+    fn take(&self, who: &str, now: Duration) -> Result<(), Limited> {
+        let mut full_at = self.full_at.lock();
+        let known = full_at.get_mut(who);
+        let before = known.as_deref().copied().unwrap_or_default().max(now);
+        let after = before.saturating_add(self.period);
+        let retry_after = (after - now).saturating_sub(self.burst);
+        if !retry_after.is_zero() {
+            return Err(Limited { retry_after });
+        }
+        match known {
+            Some(known) => *known = after,
+            None => drop(full_at.insert(who.to_owned(), after)),
+        }
+        Ok(())
+    }
+
+    fn give_back(&self, who: &str) {
+        if let Some(full_at) = self.full_at.lock().get_mut(who) {
+            *full_at = full_at.saturating_sub(self.period);
+        }
+    }
+
+    fn forget_full(&self, now: Duration) {
+        let mut full_at = self.full_at.lock();
+        full_at.retain(|_, full_at| *full_at > now);
+        full_at.shrink_to_fit();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_bucket_has_room_for_a_burst_and_then_for_one_with_each_period() {
+        let buckets = Buckets::new(0.5, 3).expect("a limit");
+        let take = |who: &str, now: u64| {
+            buckets.take(who, seconds(now)).map_err(|limited| limited.retry_after.as_secs())
+        };
+        assert_eq!([0, 0, 0, 0].map(|now| take("anna", now)), [Ok(()), Ok(()), Ok(()), Err(2)]);
+        assert_eq!(take("ben", 0), Ok(()), "everybody has a bucket of their own");
+        assert_eq!([1, 2, 2, 3].map(|now| take("anna", now)), [Err(1), Ok(()), Err(2), Err(1)]);
+        // Room is saved up to the burst, and no further.
+        assert_eq!([99, 99, 99, 99].map(|now| take("anna", now)), [Ok(()), Ok(()), Ok(()), Err(2)]);
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again() {
+        let buckets = Buckets::new(0.5, 1).expect("a limit");
+        let take = |now: u64| buckets.take("anna", seconds(now)).is_ok();
+        assert_eq!((take(0), take(0)), (true, false));
+        buckets.give_back("anna");
+        assert_eq!((take(0), take(0)), (true, false));
+        // Nothing is saved by giving back what has come back with time.
+        buckets.give_back("anna");
+        buckets.give_back("anna");
+        assert_eq!((take(9), take(9)), (true, false));
+        buckets.give_back("ben");
+        assert_eq!(buckets.full_at.lock().len(), 1, "who took nothing gives nothing back");
+    }
+
+    #[test]
+    fn full_buckets_are_forgotten() {
+        let buckets = Buckets::new(0.5, 2).expect("a limit");
+        for (who, now) in [("anna", 0), ("ben", 1), ("ben", 1)] {
+            buckets.take(who, seconds(now)).expect("there is room");
+        }
+        buckets.forget_full(seconds(2));
+        assert_eq!(buckets.full_at.lock().keys().collect::<Vec<_>>(), ["ben"]);
+    }
+
+    #[test]
+    fn rates_that_are_none_limit_nothing() {
+        for rate in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert!(Buckets::new(rate, 1).is_none(), "{rate}");
+        }
+        let slowest = Buckets::new(f64::MIN_POSITIVE.max(1e-19), u32::MAX).expect("a limit");
+        assert!(slowest.take("anna", seconds(1)).is_ok());
+    }
 }

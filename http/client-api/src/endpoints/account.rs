@@ -38,7 +38,10 @@ pub(crate) async fn change_password(
         Some(user) => {
             user.check_proves_by_password()?;
             let User { user_id, device_id, .. } = user;
-            accounts.change_password(user_id, device_id, new_password, logout_devices, auth, now_ts()).await?
+            let (attempt, now_ts) = (user.attempt(auth), now_ts());
+            accounts
+                .change_password(user_id, device_id, new_password, logout_devices, attempt, now_ts)
+                .await?
         }
         None if accounts.sends_mails(&caller.platform) => {
             accounts.reset_password(&caller.platform, new_password, logout_devices, auth, now_ts()).await?
@@ -55,8 +58,8 @@ pub(crate) async fn deactivate(
     request: deactivate::v3::Request,
 ) -> Result<deactivate::v3::Response, ApiError> {
     caller.check_proves_by_password()?;
-    let (user_id, auth) = (&caller.user_id, request.auth.as_ref());
-    let proved = app.accounts.check_deactivation(user_id, auth, now_ts()).await?;
+    let (user_id, attempt) = (&caller.user_id, caller.attempt(request.auth.as_ref()));
+    let proved = app.accounts.check_deactivation(user_id, attempt, now_ts()).await?;
     let removed = app.accounts.begin_deactivation(user_id, Some(proved), request.erase).await?;
     app.finish_deactivation(user_id, removed).await?;
     Ok(deactivate::v3::Response::new(ThirdPartyIdRemovalStatus::Success))

@@ -49,8 +49,8 @@ pub(crate) async fn delete_device(
 ) -> Result<delete_device::v3::Response, ApiError> {
     caller.check_proves_by_password()?;
     let devices = [request.device_id];
-    let auth = request.auth.as_ref();
-    let removed = app.accounts.delete_devices(&caller.user_id, &devices, auth, now_ts()).await?;
+    let attempt = caller.attempt(request.auth.as_ref());
+    let removed = app.accounts.delete_devices(&caller.user_id, &devices, attempt, now_ts()).await?;
     app.forget_devices(removed).await?;
     Ok(delete_device::v3::Response::new())
 }
@@ -61,8 +61,8 @@ pub(crate) async fn delete_devices(
     request: delete_devices::v3::Request,
 ) -> Result<delete_devices::v3::Response, ApiError> {
     caller.check_proves_by_password()?;
-    let auth = request.auth.as_ref();
-    let removed = app.accounts.delete_devices(&caller.user_id, &request.devices, auth, now_ts()).await?;
+    let attempt = caller.attempt(request.auth.as_ref());
+    let removed = app.accounts.delete_devices(&caller.user_id, &request.devices, attempt, now_ts()).await?;
     app.forget_devices(removed).await?;
     Ok(delete_devices::v3::Response::new())
 }

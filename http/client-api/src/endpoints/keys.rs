@@ -118,7 +118,8 @@ pub(crate) async fn upload_signing_keys(
         let purpose = Purpose::of_user(&caller.user_id, "upload cross-signing keys");
         let url = format!("{base_url}{ACCOUNT_PAGE}?action=org.matrix.cross_signing_reset");
         let proof = if caller.oauth { Proof::Approval { url: &url } } else { Proof::Password };
-        let approval = app.accounts.prove_user(&purpose, proof, request.auth.as_ref(), now_ts()).await?;
+        let attempt = caller.attempt(request.auth.as_ref());
+        let approval = app.accounts.prove_user(&purpose, proof, attempt, now_ts()).await?;
         let replaced = app.keys.upload_identity(&caller.user_id, &identity, true).await;
         if let (Err(_), Some(approval)) = (&replaced, approval) {
             app.accounts.give_back_approval(approval);

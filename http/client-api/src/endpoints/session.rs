@@ -56,7 +56,8 @@ pub(crate) async fn get_login_token(
     request: get_login_token::v1::Request,
 ) -> Result<get_login_token::v1::Response, ApiError> {
     caller.check_proves_by_password()?;
-    let token = app.accounts.prove_login_token(&caller.user_id, request.auth.as_ref(), now_ts()).await?;
+    let attempt = caller.attempt(request.auth.as_ref());
+    let token = app.accounts.prove_login_token(&caller.user_id, attempt, now_ts()).await?;
     Ok(get_login_token::v1::Response::new(duration_ms(token.expires_in_ms), token.token))
 }
 

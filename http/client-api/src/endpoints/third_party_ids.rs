@@ -157,7 +157,8 @@ pub(crate) async fn add_3pid(
     request: add_3pid::v3::Request,
 ) -> Result<add_3pid::v3::Response, ApiError> {
     let session = (request.sid.as_str(), request.client_secret.as_str());
-    app.accounts.add_email_address(&caller.user_id, session, request.auth.as_ref(), now_ts()).await?;
+    let attempt = caller.attempt(request.auth.as_ref());
+    app.accounts.add_email_address(&caller.user_id, session, attempt, now_ts()).await?;
     Ok(add_3pid::v3::Response::new())
 }
 

@@ -1,6 +1,6 @@
 //! Deactivating the account.
 
-use linkspan_accounts::{AccountsError, Credentials};
+use linkspan_accounts::AccountsError;
 use linkspan_oauth::BrowserSession;
 use linkspan_platforms::RateClass;
 use maud::html;
@@ -8,7 +8,7 @@ use maud::html;
 use super::{DEACTIVATE_PATH, back};
 use crate::{
     shell::{Page, error_notice, password_field, proof},
-    visit::{Shown, Values, Visit, failed},
+    visit::{Shown, Values, Visit, failed, too_many},
 };
 
 pub(crate) fn show(visit: &Visit, session: &BrowserSession, error: Option<&str>) -> Shown {
@@ -35,16 +35,16 @@ pub(crate) fn show(visit: &Visit, session: &BrowserSession, error: Option<&str>)
 pub(crate) async fn deactivate(visit: Visit, form: Values) -> Shown {
     let session = visit.session()?;
     visit.check_rate(RateClass::Login)?;
-    let user = session.user_id.to_string();
-    let credentials = Credentials { user, password: form.text("password").to_owned() };
+    let password = form.text("password").to_owned();
     let (accounts, erase) = (&visit.app.accounts, form.get("erase").is_some());
     let begun = async {
-        let user = accounts.check_log_in(&visit.platform, credentials).await?;
-        accounts.begin_deactivation(&user.user_id, Some(user.password_stamp), erase).await
+        let proved = accounts.check_own_password(&visit.platform, &session.user_id, password).await?;
+        accounts.begin_deactivation(&session.user_id, Some(proved), erase).await
     };
     let removed = match begun.await {
         Ok(removed) => removed,
         Err(AccountsError::Forbidden(_)) => return show(&visit, &session, Some("The password is wrong.")),
+        Err(AccountsError::Limited(limited)) => return Err(too_many(limited)),
         Err(error) => return Err(failed(error)),
     };
     visit.app.finish_begun_deactivation(&session.user_id, removed).await.map_err(failed)?;

@@ -9,7 +9,7 @@ use super::{PASSWORD_PATH, back};
 use crate::{
     register::sentence,
     shell::{Field, Page, error_notice, password_field, proof},
-    visit::{Shown, Values, Visit, failed, with_value},
+    visit::{Shown, Values, Visit, failed, too_many, with_value},
 };
 
 pub(crate) async fn show(visit: Visit) -> Shown {
@@ -51,8 +51,9 @@ pub(crate) async fn change(visit: Visit, form: Values) -> Shown {
         return visit.show_again(&page(&visit, Some("The two new passwords are not the same.")));
     }
     let log_out = form.get("log_out").is_some();
-    let password_stamp = match visit.app.accounts.replace_password(&session.user_id, old, new, log_out).await
-    {
+    let (accounts, platform) = (&visit.app.accounts, &visit.platform);
+    let replaced = accounts.replace_password(platform, &session.user_id, old, new, log_out).await;
+    let password_stamp = match replaced {
         Ok((password_stamp, removed)) => {
             visit.app.forget_removed(removed).await.map_err(failed)?;
             password_stamp
@@ -60,6 +61,7 @@ pub(crate) async fn change(visit: Visit, form: Values) -> Shown {
         Err(AccountsError::Forbidden(_)) => {
             return visit.show_again(&page(&visit, Some("The present password is wrong.")));
         }
+        Err(AccountsError::Limited(limited)) => return Err(too_many(limited)),
         Err(error @ AccountsError::WeakPassword(_)) => {
             return visit.show_again(&page(&visit, Some(&sentence(&error.to_string()))));
         }

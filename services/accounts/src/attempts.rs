@@ -1,0 +1,111 @@
+//! Attempts at passwords: wherever one is checked, that counts as logging in, for the account and for the address.
+//!
+//! Only wrong passwords count: what a right one took is given back. Guesses of those who are logged in count for all
+//! others too. Guesses of strangers do not count for those who are logged in, so that nobody can keep somebody else
+//! from changing the password or removing a device.
+
+use std::net::IpAddr;
+
+use linkspan_platforms::{Limited, Platform, RateClass, RateLimiter};
+use ruma::{OwnedUserId, api::client::uiaa::AuthData};
+
+use crate::AccountsError;
+
+/// The longest name that attempts are counted by, in bytes: no account has a longer one.
+const MAX_NAME_BYTES: usize = 255;
+
+/// What somebody who is logged in gives to prove who it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// A stage of user-interactive authentication; None: the stages are asked for.
+    pub auth: Option<&'a AuthData>,
+    /// Where the account is.
+    pub platform: &'a Platform,
+    /// Where the attempt comes from.
+    pub address: IpAddr,
+}
+
+impl<'a> Attempt<'a> {
+    /// Counts a password that a user gives.
+    pub(crate) fn count(&self, user_id: &OwnedUserId) -> Result<Counted<'a>, Limited> {
+        let mut counted = Counted::nothing(self.platform);
+        counted.take(self.address.to_string())?;
+        counted.take_for_user(user_id)?;
+        Ok(counted)
+    }
+}
+
+/// Counts a password that is given by a user who is logged in, and whose address was counted before.
+pub(crate) fn count_of_user<'a>(
+    platform: &'a Platform,
+    user_id: &OwnedUserId,
+) -> Result<Counted<'a>, Limited> {
+    let mut counted = Counted::nothing(platform);
+    counted.take_for_user(user_id)?;
+    Ok(counted)
+}
+
+/// Counts a password that is given by a stranger, whose address was counted before. `user_id`: whom the name means.
+/// Names that nobody has count as well, so that they look like those that somebody has.
+pub(crate) fn count_of_stranger<'a>(
+    platform: &'a Platform,
+    user_id: Option<&OwnedUserId>,
+    name: &str,
+) -> Result<Counted<'a>, Limited> {
+    let mut counted = Counted::nothing(platform);
+    match user_id {
+        Some(user_id) => counted.take(of_account(user_id))?,
+        None if name.len() <= MAX_NAME_BYTES => counted.take(format!("name {}", name.to_lowercase()))?,
+        None => {}
+    }
+    Ok(counted)
+}
+
+fn of_account(user_id: &OwnedUserId) -> String {
+    format!("account {user_id}")
+}
+
+/// What an attempt has taken of the limits.
+pub(crate) struct Counted<'a> {
+    limiter: &'a RateLimiter,
+    taken: Vec<String>,
+}
+
+impl<'a> Counted<'a> {
+    fn nothing(platform: &'a Platform) -> Self {
+        Self { limiter: &platform.rate_limiter, taken: Vec::new() }
+    }
+
+    /// What `proof` comes to. If it succeeds, the password was right, and nothing was taken.
+    pub(crate) async fn unless_right<T>(
+        mut self,
+        proof: impl Future<Output = Result<T, AccountsError>>,
+    ) -> Result<T, AccountsError> {
+        let proved = proof.await;
+        if proved.is_ok() {
+            self.give_back();
+        }
+        proved
+    }
+
+    /// Counts for one who is limited. Who is refused has taken nothing from anybody.
+    fn take(&mut self, who: String) -> Result<(), Limited> {
+        self.limiter.check(RateClass::Login, &who).inspect_err(|_| self.give_back())?;
+        self.taken.push(who);
+        Ok(())
+    }
+
+    /// Counts for a user who is logged in. Strangers are limited by it too, but the user is not limited by strangers.
+    fn take_for_user(&mut self, user_id: &OwnedUserId) -> Result<(), Limited> {
+        self.take(format!("sessions of {user_id}"))?;
+        let account = of_account(user_id);
+        if self.limiter.check(RateClass::Login, &account).is_ok() {
+            self.taken.push(account);
+        }
+        Ok(())
+    }
+
+    fn give_back(&mut self) {
+        self.taken.drain(..).for_each(|who| self.limiter.give_back(RateClass::Login, &who));
+    }
+}
