@@ -117,7 +117,7 @@ records! {
     }
     /// A one-time key id that is used up.
     OneTimeKeyIdRecord {
-        /// SHA-256 of the key's JSON.
+        /// SHA-256 of what the key says: its canonical JSON without signatures.
         hash: [u8; 32],
     }
     /// A fallback key.
@@ -127,7 +127,7 @@ records! {
         key: String,
         /// Somebody was given it.
         used: bool,
-        /// SHA-256 of the JSON of keys whose place it took, the newest last.
+        /// SHA-256 of what the keys say whose place it took, the newest last.
         #[serde(default)]
         replaced: Vec<[u8; 32]>,
     }

@@ -18,6 +18,7 @@ mod history;
 mod ignored;
 mod invite_permission;
 mod key_backup;
+mod key_uploads;
 mod keys;
 mod lazy_members;
 mod legacy_media;

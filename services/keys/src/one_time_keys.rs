@@ -153,7 +153,8 @@ impl Keys {
         let mut added = 0;
         for key in keys {
             let OneTimeKey { algorithm, key_id, json } = key.clone();
-            let hash = OneTimeKeyIdRecord { hash: hash_of(&json) };
+            check_key(device, key, signer)?;
+            let hash = OneTimeKeyIdRecord { hash: hash_of(&json)? };
             let (user_id, device_id) = (user_id.clone(), device_id.clone());
             let id = OneTimeKeyIdKey {
                 user_id: user_id.clone(),
@@ -168,9 +169,8 @@ impl Keys {
                         "there was another one-time key {algorithm}:{key_id} of this device"
                     )));
                 }
-                None => check_key(device, key, signer)?,
+                None => writes.expect_absent::<OneTimeKeyIds>(&id),
             }
-            writes.expect_absent::<OneTimeKeyIds>(&id);
             writes.put::<OneTimeKeyIds>(&id, &hash);
             let position = Position::PENDING;
             let row = OneTimeKeyKey { user_id, device_id, algorithm, position, index: added };
@@ -202,16 +202,19 @@ impl Keys {
         }
         for key in keys {
             check_key(device, key, signer)?;
+            let hash = hash_of(&key.json)?;
             let row = fallback_row(device, &key.algorithm);
             let mut replaced = Vec::new();
             match self.store.get::<FallbackKeys>(&row).await? {
-                Some(known) if (&known.key_id, &known.key) == (&key.key_id, &key.json) => continue,
-                Some(known) if known.replaced.contains(&hash_of(&key.json)) => continue,
                 Some(known) => {
+                    let known_hash = hash_of(&known.key)?;
+                    if known_hash == hash || known.replaced.contains(&hash) {
+                        continue;
+                    }
                     writes.expect::<FallbackKeys>(&row, &known);
                     let too_old = (known.replaced.len() + 1).saturating_sub(REMEMBERED_FALLBACK_KEYS);
                     replaced.extend_from_slice(&known.replaced[too_old..]);
-                    replaced.push(hash_of(&known.key));
+                    replaced.push(known_hash);
                 }
                 None => writes.expect_absent::<FallbackKeys>(&row),
             }
@@ -272,8 +275,14 @@ impl Keys {
     }
 }
 
-fn hash_of(json: &str) -> [u8; 32] {
-    Sha256::digest(json).into()
+/// The hash of what a key says. Two keys with the same hash are the same key, however they are written and whoever else
+/// has signed them.
+fn hash_of(json: &str) -> Result<[u8; 32]> {
+    let said = match serde_json::from_str::<String>(json) {
+        Ok(text) => serde_json::Value::from(text).to_string(),
+        Err(_) => SignedJson::parse(json)?.said(),
+    };
+    Ok(Sha256::digest(said).into())
 }
 
 /// Refuses a key that is too large, that is none, or that its device should have signed and has not.

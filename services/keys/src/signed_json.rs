@@ -80,7 +80,7 @@ impl SignedJson {
         let wrong = || KeysError::BadSignature(format!("the signature of {key_id} is wrong"));
         let signature: Base64 = Base64::parse(signature).map_err(|_| wrong())?;
         let public_key: Base64 = Base64::parse(public_key).map_err(|_| wrong())?;
-        let signed = to_canonical_json_string_for_signing(&self.0).map_err(|_| wrong())?;
+        let signed = self.said();
         let algorithm = SigningKeyAlgorithm::Ed25519;
         verify_canonical_json_bytes(
             &algorithm,
@@ -91,10 +91,14 @@ impl SignedJson {
         .map_err(|_| wrong())
     }
 
+    /// What its owner says and others sign: all but `signatures` and `unsigned`, in the one way to write it.
+    pub(crate) fn said(&self) -> String {
+        to_canonical_json_string_for_signing(&self.0).expect("canonical JSON can be signed")
+    }
+
     /// Whether it says the same as another: all but who has signed it.
     pub(crate) fn says_the_same(&self, other: &Self) -> bool {
-        let said = |signed: &Self| to_canonical_json_string_for_signing(&signed.0).ok();
-        said(self) == said(other)
+        self.said() == other.said()
     }
 
     /// Without what its owner does not say (`unsigned`), and with those signatures only that are wanted.
