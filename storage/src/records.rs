@@ -133,7 +133,7 @@ records! {
     }
     /// A signature.
     KeySignatureRecord {
-        /// Unpadded base64.
+        /// As it was uploaded: unpadded base64, if the server knows the algorithm.
         signature: String,
     }
     /// A version of a key backup.

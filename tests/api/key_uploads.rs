@@ -1,11 +1,12 @@
-//! What becomes of keys as they are uploaded: when two are the same.
+//! What becomes of keys as they are uploaded: when two are the same, and which signatures stay.
 
 use http::Method;
 use serde_json::{Value, json};
 
 use crate::{
+    keys::proof,
     network::{Client, INSTAGRAM, MESSENGER, Network, text},
-    olm::OlmDevice,
+    olm::{Identity, OlmDevice, signed},
 };
 
 /// The same keys, written in other ways: other order, blanks, a further signature, words of others.
@@ -96,4 +97,143 @@ async fn a_used_fallback_key_stays_used_however_it_is_written() {
         upload_raw(&network, &anna, "fallback_keys", &way).await;
         assert_eq!((unused().await, claim(&ben, &anna).await), (json!([]), second.clone()), "{way}");
     }
+}
+
+/// The object with signatures that the server cannot check: of an algorithm and of a key that it does not know.
+fn with_strange_signatures(mut object: Value, owner: &Client) -> Value {
+    object["signatures"][&owner.user_id]["org.example.pq:KEY"] = json!("any text");
+    object["signatures"][&owner.user_id]["ed25519:UNKNOWN"] = json!("c2lnbmF0dXJl");
+    object
+}
+
+async fn queried(by: &Client, of: &Client) -> Value {
+    by.post("/v3/keys/query", json!({ "device_keys": { &of.user_id: [] } })).await.ok()
+}
+
+#[tokio::test]
+async fn no_signature_is_stripped_of_an_identity() {
+    let network = Network::open().await;
+    let (anna, ben) = (network.register(INSTAGRAM, "anna").await, network.register(MESSENGER, "ben").await);
+    let (identity, device) = (Identity::new(&anna), OlmDevice::new(&anna));
+    anna.post("/v3/keys/upload", json!({ "device_keys": device.device_keys() })).await.ok();
+    let mut body = identity.upload();
+    for name in ["master_key", "self_signing_key", "user_signing_key"] {
+        let by_itself = match name {
+            "master_key" => &identity.master,
+            "self_signing_key" => &identity.self_signing,
+            _ => &identity.user_signing,
+        };
+        let key = signed(body[name].clone(), &anna.user_id, by_itself);
+        body[name] = with_strange_signatures(device.sign(key), &anna);
+    }
+    anna.post("/v3/keys/device_signing/upload", body.clone()).await.ok();
+    let master = &body["master_key"]["signatures"][&anna.user_id];
+    assert_eq!(master.as_object().map(serde_json::Map::len), Some(4), "{master}");
+    let check = async || {
+        for who in [&anna, &ben] {
+            let found = queried(who, &anna).await;
+            assert_eq!(found["master_keys"][&anna.user_id], body["master_key"]);
+            assert_eq!(found["self_signing_keys"][&anna.user_id], body["self_signing_key"]);
+        }
+        assert_eq!(queried(&anna, &anna).await["user_signing_keys"][&anna.user_id], body["user_signing_key"]);
+    };
+    check().await;
+
+    // The same again with fewer takes none away.
+    anna.post("/v3/keys/device_signing/upload", identity.upload()).await.ok();
+    check().await;
+    // Who signs what is checked as before.
+    let mut forged = Identity::new(&anna).upload();
+    forged["master_key"] = body["master_key"].clone();
+    let asked = anna.post("/v3/keys/device_signing/upload", forged.clone()).await;
+    forged["auth"] = proof(&anna, &asked.json);
+    anna.post("/v3/keys/device_signing/upload", forged).await.fails(400, "M_INVALID_SIGNATURE");
+    check().await;
+}
+
+#[tokio::test]
+async fn signatures_of_others_are_shown_to_their_makers_and_to_the_owner() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let (ben, carl) = (network.register(MESSENGER, "ben").await, network.register(INSTAGRAM, "carl").await);
+    let (identity, of_ben) = (Identity::new(&anna), Identity::new(&ben));
+    let device = OlmDevice::new(&anna);
+    let by_ben = |key: Value| signed(key, &ben.user_id, &of_ben.user_signing);
+    let device_keys = by_ben(device.device_keys());
+    anna.post("/v3/keys/upload", json!({ "device_keys": device_keys })).await.ok();
+    let mut body = identity.upload();
+    for name in ["master_key", "self_signing_key", "user_signing_key"] {
+        body[name] = by_ben(body[name].clone());
+    }
+    anna.post("/v3/keys/device_signing/upload", body.clone()).await.ok();
+    for (who, sees) in [(&anna, true), (&ben, true), (&carl, false)] {
+        let found = queried(who, &anna).await;
+        let shown = |key: &Value| key["signatures"][&ben.user_id].is_object();
+        assert_eq!(shown(&found["master_keys"][&anna.user_id]), sees, "{}", who.user_id);
+        assert_eq!(shown(&found["self_signing_keys"][&anna.user_id]), sees, "{}", who.user_id);
+        assert_eq!(shown(&found["device_keys"][&anna.user_id][&anna.device_id]), sees, "{}", who.user_id);
+        let of_anna = found["user_signing_keys"][&anna.user_id].clone();
+        assert_eq!(
+            of_anna,
+            if who.user_id == anna.user_id { body["user_signing_key"].clone() } else { Value::Null }
+        );
+    }
+}
+
+#[tokio::test]
+async fn no_signature_is_stripped_of_a_device() {
+    let network = Network::open().await;
+    let (anna, ben) = (network.register(INSTAGRAM, "anna").await, network.register(MESSENGER, "ben").await);
+    let device = OlmDevice::new(&anna);
+    let keys = with_strange_signatures(device.device_keys(), &anna);
+    for _ in 0..2 {
+        anna.post("/v3/keys/upload", json!({ "device_keys": keys })).await.ok();
+        assert_eq!(queried(&ben, &anna).await["device_keys"][&anna.user_id][&anna.device_id], keys);
+        anna.post("/v3/keys/upload", json!({ "device_keys": device.device_keys() })).await.ok();
+        assert_eq!(queried(&ben, &anna).await["device_keys"][&anna.user_id][&anna.device_id], keys);
+    }
+}
+
+#[tokio::test]
+async fn later_signatures_are_kept_as_they_come() {
+    let network = Network::open().await;
+    let (anna, ben) = (network.register(INSTAGRAM, "anna").await, network.register(MESSENGER, "ben").await);
+    let (identity, device) = (Identity::new(&anna), OlmDevice::new(&anna));
+    anna.post("/v3/keys/upload", json!({ "device_keys": device.device_keys() })).await.ok();
+    anna.post("/v3/keys/device_signing/upload", identity.upload()).await.ok();
+    let with_unknown_algorithm = |mut object: Value| {
+        object["signatures"][&anna.user_id]["org.example.pq:KEY"] = json!("any text");
+        object
+    };
+    let sign = async |target: &str, object: &Value| {
+        let body = json!({ &anna.user_id: { target: object } });
+        anna.post("/v3/keys/signatures/upload", body).await.ok()["failures"].clone()
+    };
+    let master = signed(identity.upload()["master_key"].clone(), &anna.user_id, &identity.master);
+    let master = with_unknown_algorithm(device.sign(master));
+    assert_eq!(sign(&identity.master_name(), &master).await, Value::Null);
+    let of_device = signed(device.device_keys(), &anna.user_id, &identity.self_signing);
+    let of_device = with_unknown_algorithm(of_device);
+    assert_eq!(sign(&anna.device_id, &of_device).await, Value::Null);
+    let found = queried(&ben, &anna).await;
+    assert_eq!(found["master_keys"][&anna.user_id], master);
+    assert_eq!(found["device_keys"][&anna.user_id][&anna.device_id], of_device);
+    // They are all known by now.
+    assert_eq!(sign(&identity.master_name(), &master).await, Value::Null);
+
+    // What can be checked is, and what cannot has a limit.
+    let mut wrong = identity.upload()["master_key"].clone();
+    let key_id = format!("ed25519:{}", identity.master_name());
+    wrong["signatures"][&anna.user_id][key_id] = of_device["signatures"][&anna.user_id]
+        [format!("ed25519:{}", identity.self_signing.public_key().to_base64())]
+    .clone();
+    let failures = sign(&identity.master_name(), &wrong).await;
+    assert_eq!(failures[&anna.user_id][identity.master_name()]["errcode"], "M_INVALID_SIGNATURE");
+    let mut many = identity.upload()["master_key"].clone();
+    for number in 0..100 {
+        many["signatures"][&anna.user_id][format!("org.example.pq:{number}")] = json!("any text".repeat(40));
+    }
+    let failures = sign(&identity.master_name(), &many).await;
+    assert_eq!(failures[&anna.user_id][identity.master_name()]["errcode"], "M_TOO_LARGE");
+    assert_eq!(queried(&ben, &anna).await["master_keys"][&anna.user_id], master);
 }

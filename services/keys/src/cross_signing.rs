@@ -16,8 +16,6 @@ use crate::{
     signed_json::{ED25519, SignedJson, is_public_key},
 };
 
-/// The greatest JSON of a key, in bytes.
-const MAX_JSON_BYTES: usize = 16_384;
 /// Keys that one request may sign.
 const MAX_SIGNED: usize = 1_000;
 
@@ -100,22 +98,19 @@ impl Keys {
                 Usage::Master => stored_master.clone(),
                 Usage::SelfSigning | Usage::UserSigning => self.store.get::<CrossSigningKeys>(&row).await?,
             };
+            let known = stored.as_ref().map(|Json(json)| SignedJson::parse(json)).transpose()?;
+            let known = known.filter(|known| known.says_the_same(&key));
             // Judged by the rows that the commit expects, so that of two who come at once one has to prove it.
-            if stored_master.is_some() && !proved {
-                let known = stored.as_ref().map(|Json(json)| SignedJson::parse(json)).transpose()?;
-                if !known.is_some_and(|known| known.says_the_same(&key)) {
-                    return Err(KeysError::ReplacesIdentity);
-                }
+            if stored_master.is_some() && !proved && known.is_none() {
+                return Err(KeysError::ReplacesIdentity);
             }
-            match usage {
-                Usage::Master => self.keep_device_signatures(user_id, &mut key).await?,
-                _ => {
-                    key.check_signature(user_id, &master_id, &master_key)?;
-                    key.keep_signatures(|signer, key_id| {
-                        (signer, key_id) == (user_id.as_str(), master_id.as_str())
-                    });
-                }
+            if usage != Usage::Master {
+                key.check_signature(user_id, &master_id, &master_key)?;
             }
+            if let Some(known) = &known {
+                key.add_signatures_of(known);
+            }
+            key.check_size()?;
             let new = Json(key.to_json());
             if stored.as_ref() == Some(&new) {
                 continue;
@@ -134,10 +129,7 @@ impl Keys {
         usage: Usage,
         json: &str,
     ) -> Result<SignedJson> {
-        if json.len() > MAX_JSON_BYTES {
-            return Err(KeysError::TooLarge(format!("a key has more than {MAX_JSON_BYTES} bytes")));
-        }
-        let key = SignedJson::parse(json)?;
+        let key = SignedJson::parse_upload(json)?;
         if key.text("user_id") != Some(user_id.as_str()) {
             return Err(KeysError::Invalid("user_id must be the caller's".into()));
         }
@@ -172,20 +164,6 @@ impl Keys {
                 ));
             }
         }
-        Ok(())
-    }
-
-    /// Keeps of a master key's signatures those that the user's own devices made.
-    async fn keep_device_signatures(&self, user_id: &OwnedUserId, key: &mut SignedJson) -> Result<()> {
-        let mut signed_by = Vec::new();
-        for (key_id, _) in key.signatures_of(user_id) {
-            if self.is_signed_by_device(user_id, key, key_id).await? {
-                signed_by.push(key_id.to_owned());
-            }
-        }
-        key.keep_signatures(|signer, key_id| {
-            signer == user_id.as_str() && signed_by.iter().any(|own| own == key_id)
-        });
         Ok(())
     }
 
@@ -264,19 +242,27 @@ impl Keys {
         target: &String,
         json: &str,
     ) -> Result<()> {
-        let uploaded = SignedJson::parse(json)?;
+        let uploaded = SignedJson::parse_upload(json)?;
         let stored = self.signable_key(user_id, target, signer).await?;
         let stored = stored.ok_or(KeysError::NotFound("there is no such key"))?;
         if !stored.says_the_same(&uploaded) {
             return Err(KeysError::BadSignature("the signed key is not the one that is published".into()));
         }
-        let mut taken = 0;
+        if uploaded.signatures_of(signer).next().is_none() {
+            return Err(KeysError::BadSignature("there is no signature of the caller".into()));
+        }
+        let mut signed = stored.clone();
         for (key_id, signature) in uploaded.signatures_of(signer) {
+            if stored.signatures_of(signer).all(|known| known != (key_id, signature)) {
+                self.check_signer(signer, user_id, target, &uploaded, key_id).await?;
+                signed.add_signature(signer, key_id, signature);
+            }
+        }
+        signed.check_size()?;
+        for (key_id, signature) in signed.signatures_of(signer) {
             if stored.signatures_of(signer).any(|known| known == (key_id, signature)) {
-                taken += 1;
                 continue;
             }
-            self.check_signer(signer, user_id, target, &uploaded, key_id).await?;
             let row = KeySignatureKey {
                 user_id: user_id.clone(),
                 target: target.clone(),
@@ -284,16 +270,13 @@ impl Keys {
                 signing_key_id: key_id.to_owned(),
             };
             writes.put::<KeySignatures>(&row, &KeySignatureRecord { signature: signature.to_owned() });
-            taken += 1;
-        }
-        if taken == 0 {
-            return Err(KeysError::BadSignature("there is no signature of the caller".into()));
         }
         Ok(())
     }
 
-    /// Who may sign what: the self-signing key own devices, own devices the own master key, the user-signing key
-    /// other users' master keys.
+    /// Who may sign what: the self-signing key own devices, own devices and itself the own master key, the user-signing
+    /// key other users' master keys. Signatures by algorithms that the server does not know are left to the clients
+    /// that know them.
     async fn check_signer(
         &self,
         signer: &OwnedUserId,
@@ -304,14 +287,20 @@ impl Keys {
     ) -> Result<()> {
         let refused = || KeysError::BadSignature(format!("{key_id} may not sign this key, or has not"));
         let is_device = signed.text("device_id") == Some(target);
-        if signer == user_id && !is_device {
-            let by_device = self.is_signed_by_device(signer, signed, key_id).await?;
-            return if by_device { Ok(()) } else { Err(refused()) };
+        let is_own = signer == user_id;
+        if is_device && !is_own {
+            return Err(refused());
         }
-        let usage = match (signer == user_id, is_device) {
-            (true, _) => Usage::SelfSigning,
-            (false, false) => Usage::UserSigning,
-            (false, true) => return Err(refused()),
+        if !key_id.starts_with(ED25519) {
+            return Ok(());
+        }
+        if is_own && !is_device && self.is_signed_by_device(signer, signed, key_id).await? {
+            return Ok(());
+        }
+        let usage = match (is_own, is_device) {
+            (true, true) => Usage::SelfSigning,
+            (true, false) => Usage::Master,
+            (false, _) => Usage::UserSigning,
         };
         let key = self.cross_signing_key(signer, usage).await?.ok_or_else(refused)?;
         let (own_id, public) = public_key(&key)?;
@@ -344,7 +333,7 @@ impl Keys {
     ) -> Result<Option<SignedJson>> {
         let Some(mut key) = self.cross_signing_key(user_id, Usage::Master).await? else { return Ok(None) };
         let (_, public) = public_key(&key)?;
-        self.add_signatures(&mut key, user_id, &public, viewer).await?;
+        self.show_signatures(&mut key, user_id, &public, viewer).await?;
         Ok(Some(key))
     }
 
@@ -355,12 +344,6 @@ impl Keys {
     ) -> Result<Option<SignedJson>> {
         let stored = self.store.get::<CrossSigningKeys>(&identity_row(user_id, usage)).await?;
         stored.map(|Json(json)| SignedJson::parse(&json)).transpose()
-    }
-
-    /// The id and the public part of the key that signs a user's devices.
-    pub(crate) async fn self_signing_key(&self, user_id: &OwnedUserId) -> Result<Option<(String, String)>> {
-        let key = self.cross_signing_key(user_id, Usage::SelfSigning).await?;
-        key.map(|key| public_key(&key)).transpose()
     }
 
     /// Removes a user's identity: the account is gone.

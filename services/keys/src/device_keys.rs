@@ -14,8 +14,6 @@ use crate::{
 
 /// Keys that one device may publish.
 const MAX_PUBLIC_KEYS: usize = 20;
-/// The greatest JSON of a device's keys, in bytes.
-const MAX_JSON_BYTES: usize = 16_384;
 /// Rows that one write-set removes.
 const REMOVE_ROWS: usize = 2_000;
 
@@ -30,14 +28,18 @@ impl Keys {
         let stored = self.store.get::<DeviceKeys>(device).await?;
         let before = stored.as_ref().map(|Json(json)| SignedJson::parse(json)).transpose()?;
         let Some(uploaded) = uploaded else { return Ok(before) };
-        let keys = self.check_device_keys(writes, device, uploaded).await?;
+        let mut keys = self.check_device_keys(writes, device, uploaded).await?;
+        if let Some(before) = &before {
+            check_same_identity(before, &keys)?;
+            if before.says_the_same(&keys) {
+                keys.add_signatures_of(before);
+            }
+        }
         if before.as_ref() == Some(&keys) {
             return Ok(before);
         }
-        if let Some(before) = &before {
-            check_same_identity(before, &keys)?;
-        }
         writes.expect_read::<DeviceKeys>(device, stored.as_ref());
+        keys.check_size()?;
         writes.put::<DeviceKeys>(device, &Json(keys.to_json()));
         self.tell_sharers(writes, &device.user_id).await?;
         Ok(Some(keys))
@@ -50,10 +52,7 @@ impl Keys {
         device: &DeviceKey,
         json: &str,
     ) -> Result<SignedJson> {
-        if json.len() > MAX_JSON_BYTES {
-            return Err(KeysError::TooLarge(format!("device keys have more than {MAX_JSON_BYTES} bytes")));
-        }
-        let mut keys = SignedJson::parse(json)?;
+        let keys = SignedJson::parse_upload(json)?;
         let owner = (keys.text("user_id"), keys.text("device_id"));
         if owner != (Some(device.user_id.as_str()), Some(device.device_id.as_str())) {
             return Err(KeysError::Invalid("user_id and device_id must be those of the caller".into()));
@@ -75,13 +74,6 @@ impl Keys {
         }
         keys.check_signature(&device.user_id, &own_key_id, own_key)?;
         self.check_no_identity(writes, device).await?;
-        let identity = self.self_signing_key(&device.user_id).await?;
-        let by_identity =
-            identity.filter(|(key_id, key)| keys.check_signature(&device.user_id, key_id, key).is_ok());
-        keys.keep_signatures(|signer, key_id| {
-            signer == device.user_id.as_str()
-                && (key_id == own_key_id || by_identity.as_ref().is_some_and(|(by, _)| by == key_id))
-        });
         Ok(keys)
     }
 
@@ -137,18 +129,19 @@ impl Keys {
         let Some(Json(json)) = self.store.get::<DeviceKeys>(device).await? else { return Ok(None) };
         let mut keys = SignedJson::parse(&json)?;
         let target = device.device_id.to_string();
-        self.add_signatures(&mut keys, &device.user_id, &target, viewer).await?;
+        self.show_signatures(&mut keys, &device.user_id, &target, viewer).await?;
         Ok(Some(keys))
     }
 
-    /// Adds the signatures that were made later: those of the owner, and those of `viewer`.
-    pub(crate) async fn add_signatures(
+    /// Shows the signatures that `viewer` may see, with those that were made later by the owner and by `viewer`.
+    pub(crate) async fn show_signatures(
         &self,
         keys: &mut SignedJson,
         owner: &OwnedUserId,
         target: &String,
         viewer: &OwnedUserId,
     ) -> Result<()> {
+        keys.hide_signatures(owner, viewer);
         for signer in [Some(owner), Some(viewer).filter(|viewer| *viewer != owner)].into_iter().flatten() {
             let range = Range::<KeySignatures>::prefix((owner, target, signer));
             for (KeySignatureKey { signing_key_id, .. }, record) in self.store.range(range).await? {

@@ -43,7 +43,8 @@ impl Keys {
             if let Some(key) = self.signed_master_key(user_id, asker).await? {
                 found.master_keys.insert(user_id.clone(), key.to_json());
             }
-            if let Some(key) = self.cross_signing_key(user_id, Usage::SelfSigning).await? {
+            if let Some(mut key) = self.cross_signing_key(user_id, Usage::SelfSigning).await? {
+                key.hide_signatures(user_id, asker);
                 found.self_signing_keys.insert(user_id.clone(), key.to_json());
             }
             if user_id == asker

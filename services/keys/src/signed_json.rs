@@ -24,6 +24,9 @@ pub(crate) fn is_public_key(text: &str) -> bool {
     key.is_some_and(|key| key.as_bytes().len() == PUBLIC_KEY_BYTES && key.encode() == text)
 }
 
+/// The greatest JSON of a key of a device or of a user with its signatures, in bytes.
+const MAX_JSON_BYTES: usize = 16_384;
+
 /// An object that may be signed.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SignedJson(CanonicalJsonObject);
@@ -34,6 +37,25 @@ impl SignedJson {
         let object = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(json).ok();
         let object = object.and_then(|object| try_from_json_map(object).ok());
         object.map(Self).ok_or_else(|| KeysError::Invalid("a key is not a canonical JSON object".into()))
+    }
+
+    /// Reads a key of a device or of a user as it is uploaded: without what its owner does not say about itself
+    /// (`unsigned`), and with all its signatures, whether the server can check them or not.
+    pub(crate) fn parse_upload(json: &str) -> Result<Self> {
+        check_size(json)?;
+        let mut uploaded = Self::parse(json)?;
+        uploaded.0.remove("unsigned");
+        let are_texts = |of_signer: &CanonicalJsonValue| {
+            of_signer.as_object().is_some_and(|texts| texts.values().all(|text| text.as_str().is_some()))
+        };
+        let are_signatures = |signatures: &CanonicalJsonValue| {
+            signatures.as_object().is_some_and(|signatures| signatures.values().all(are_texts))
+        };
+        if uploaded.0.get("signatures").is_none_or(are_signatures) {
+            Ok(uploaded)
+        } else {
+            Err(KeysError::Invalid("signatures are texts by user and by key".into()))
+        }
     }
 
     pub(crate) fn text(&self, field: &str) -> Option<&str> {
@@ -101,27 +123,41 @@ impl SignedJson {
         self.said() == other.said()
     }
 
-    /// Without what its owner does not say (`unsigned`), and with those signatures only that are wanted.
-    pub(crate) fn keep_signatures(&mut self, wanted: impl Fn(&str, &str) -> bool) {
-        self.0.remove("unsigned");
-        let Some(CanonicalJsonValue::Object(signatures)) = self.0.get_mut("signatures") else { return };
-        for (user_id, of_user) in signatures.iter_mut() {
-            if let CanonicalJsonValue::Object(of_user) = of_user {
-                of_user.retain(|key_id, _| wanted(user_id, key_id));
+    /// Takes over the signatures of an earlier version that says the same, where this one has none by the same key.
+    pub(crate) fn add_signatures_of(&mut self, earlier: &Self) {
+        for (signer, of_signer) in earlier.object("signatures").into_iter().flatten() {
+            for (key_id, signature) in of_signer.as_object().into_iter().flatten() {
+                if let Some(known) = self.signatures_mut(signer) {
+                    known.entry(key_id.clone()).or_insert_with(|| signature.clone());
+                }
             }
         }
-        signatures.retain(|_, of_user| of_user.as_object().is_some_and(|of_user| !of_user.is_empty()));
+    }
+
+    /// Removes the signatures that `viewer` may not see: those of other users, unless `viewer` owns the key or has made
+    /// them. Whom somebody has verified is nobody else's business.
+    /// <https://spec.matrix.org/v1.19/client-server-api/#key-and-signature-security>
+    pub(crate) fn hide_signatures(&mut self, owner: &OwnedUserId, viewer: &OwnedUserId) {
+        if owner == viewer {
+            return;
+        }
+        if let Some(CanonicalJsonValue::Object(signatures)) = self.0.get_mut("signatures") {
+            signatures.retain(|signer, _| [owner, viewer].iter().any(|shown| *shown == signer));
+        }
     }
 
     /// Adds a signature that was made later.
     pub(crate) fn add_signature(&mut self, signer: &OwnedUserId, key_id: &str, signature: &str) {
-        let empty = || CanonicalJsonValue::Object(CanonicalJsonObject::new());
-        let signatures = self.0.entry("signatures".to_owned()).or_insert_with(empty);
-        let CanonicalJsonValue::Object(signatures) = signatures else { return };
-        let of_signer = signatures.entry(signer.to_string()).or_insert_with(empty);
-        if let CanonicalJsonValue::Object(of_signer) = of_signer {
+        if let Some(of_signer) = self.signatures_mut(signer.as_str()) {
             of_signer.insert(key_id.to_owned(), CanonicalJsonValue::String(signature.to_owned()));
         }
+    }
+
+    /// The signatures of a user, to be added to.
+    fn signatures_mut(&mut self, signer: &str) -> Option<&mut CanonicalJsonObject> {
+        let empty = || CanonicalJsonValue::Object(CanonicalJsonObject::new());
+        let signatures = self.0.entry("signatures".to_owned()).or_insert_with(empty).as_object_mut()?;
+        signatures.entry(signer.to_owned()).or_insert_with(empty).as_object_mut()
     }
 
     /// Says what its owner does not say about itself.
@@ -130,8 +166,22 @@ impl SignedJson {
         self.0.insert("unsigned".to_owned(), CanonicalJsonValue::Object(unsigned));
     }
 
+    /// Refuses what has grown too large to be given to everybody who asks.
+    pub(crate) fn check_size(&self) -> Result<()> {
+        check_size(&self.to_json())
+    }
+
     /// As JSON.
     pub(crate) fn to_json(&self) -> String {
         serde_json::to_string(&self.0).expect("canonical JSON is JSON")
     }
+}
+
+fn check_size(json: &str) -> Result<()> {
+    if json.len() > MAX_JSON_BYTES {
+        return Err(KeysError::TooLarge(format!(
+            "a key with its signatures has more than {MAX_JSON_BYTES} bytes"
+        )));
+    }
+    Ok(())
 }

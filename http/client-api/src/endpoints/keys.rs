@@ -141,15 +141,18 @@ pub(crate) async fn upload_signatures(
     };
     let signed = request.signed_keys.into_iter().map(|(user_id, keys)| (user_id, objects(keys))).collect();
     let refused = app.keys.upload_signatures(&caller.user_id, &signed).await?;
-    let failure = |error: linkspan_keys::KeysError| json!({ "errcode": "M_INVALID_SIGNATURE", "error": error.to_string() });
     let mut response = upload_signatures::v3::Response::new();
     for (user_id, errors) in refused {
-        let errors = errors
-            .into_iter()
-            .filter_map(|(name, error)| Some((name, serde_json::from_value(failure(error)).ok()?)));
+        let errors = errors.into_iter().filter_map(|(name, error)| Some((name, failure(error)?)));
         response.failures.insert(user_id, errors.collect());
     }
     Ok(response)
+}
+
+/// Why the signatures of one key were not taken.
+fn failure(error: KeysError) -> Option<upload_signatures::v3::Failure> {
+    let ApiError::Standard { kind, message, .. } = error.into() else { return None };
+    serde_json::from_value(json!({ "errcode": kind.errcode(), "error": message })).ok()
 }
 
 /// Keys of a request as the service has them.
