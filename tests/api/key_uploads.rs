@@ -1,10 +1,12 @@
-//! What becomes of keys as they are uploaded: when two are the same, and which signatures stay.
+//! What becomes of keys as they are uploaded: when two are the same, which signatures stay, how what is malformed is
+//! refused.
 
 use http::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    keys::proof,
+    key_backup::begin,
+    keys::{DEHYDRATED, dehydrated, proof},
     network::{Client, INSTAGRAM, MESSENGER, Network, text},
     olm::{Identity, OlmDevice, signed},
 };
@@ -236,4 +238,197 @@ async fn later_signatures_are_kept_as_they_come() {
     let failures = sign(&identity.master_name(), &many).await;
     assert_eq!(failures[&anna.user_id][identity.master_name()]["errcode"], "M_TOO_LARGE");
     assert_eq!(queried(&ben, &anna).await["master_keys"][&anna.user_id], master);
+}
+
+/// Requests whose bodies are JSON and not what the endpoint takes.
+fn malformed(anna: &Client, device: &OlmDevice, version: &str) -> Vec<(Method, String, Value)> {
+    let backup = |below: &str| format!("/v3/room_keys/keys{below}?version={version}");
+    let user_id = &anna.user_id;
+    let versions = ["auth_data", "algorithm"].map(|field| {
+        let mut data = json!({ "algorithm": "x", "auth_data": {} });
+        data[field] = json!(1);
+        data
+    });
+    let rooms = [
+        json!({ "rooms": [] }),
+        json!({ "rooms": { "no room": { "sessions": {} } } }),
+        json!({ "rooms": { "!r:x.localhost": { "sessions": { "s": 1 } } } }),
+    ];
+    let all: [(_, String, Vec<Value>); 11] = [
+        (Method::POST, "/v3/keys/upload".into(), malformed_device_keys(anna, device)),
+        (Method::POST, "/v3/keys/upload".into(), malformed_one_time_keys(device)),
+        (Method::POST, "/v3/keys/device_signing/upload".into(), malformed_identities(anna)),
+        (
+            Method::POST,
+            "/v3/keys/signatures/upload".into(),
+            vec![
+                json!({ "nobody": {} }),
+                json!({ user_id: 1 }),
+                json!({ user_id: { "DEVICE": 1 } }),
+                json!({ user_id: { "DEVICE": { "number": 1.5 } } }),
+            ],
+        ),
+        (
+            Method::POST,
+            "/v3/keys/query".into(),
+            vec![
+                json!({ "device_keys": 1 }),
+                json!({ "device_keys": { "nobody": [] } }),
+                json!({ "device_keys": { user_id: "DEVICE" } }),
+            ],
+        ),
+        (
+            Method::POST,
+            "/v3/keys/claim".into(),
+            vec![json!({ "one_time_keys": [] }), json!({ "one_time_keys": { user_id: { "DEVICE": 1 } } })],
+        ),
+        (Method::POST, "/v3/room_keys/version".into(), versions.to_vec()),
+        (Method::PUT, format!("/v3/room_keys/version/{version}"), versions.to_vec()),
+        (Method::PUT, backup(""), rooms.to_vec()),
+        (
+            Method::PUT,
+            backup("/!r:x.localhost"),
+            vec![json!({ "sessions": 1 }), json!({ "sessions": { "s": {} } })],
+        ),
+        (Method::PUT, backup("/!r:x.localhost/s"), malformed_backed_up_keys()),
+    ];
+    let dehydrated = (Method::PUT, DEHYDRATED.to_owned(), malformed_dehydrated_devices(anna));
+    let each = |(method, path, bodies): (Method, String, Vec<Value>)| {
+        bodies.into_iter().map(move |body| (method.clone(), path.clone(), body))
+    };
+    all.into_iter().chain([dehydrated]).flat_map(each).collect()
+}
+
+fn malformed_device_keys(anna: &Client, device: &OlmDevice) -> Vec<Value> {
+    let (user_id, device_id) = (&anna.user_id, &anna.device_id);
+    let with = |field: &str, value: Option<Value>| {
+        let mut keys = device.device_keys();
+        keys.as_object_mut().expect("keys").retain(|name, _| name != "signatures" && name != field);
+        if let Some(value) = value {
+            keys[field] = value;
+        }
+        if field == "signatures" { keys } else { device.sign(keys) }
+    };
+    let mut float = device.device_keys();
+    float["more"] = json!(1.5);
+    let keys = [
+        json!(1),
+        json!([]),
+        json!("keys"),
+        json!({}),
+        float,
+        with("user_id", None),
+        with("device_id", None),
+        with("keys", None),
+        with("algorithms", None),
+        with("user_id", Some(json!(1))),
+        with("keys", Some(json!([]))),
+        with("algorithms", Some(json!("m.olm"))),
+        with("algorithms", Some(json!([1]))),
+        with("signatures", Some(json!("text"))),
+        with("signatures", Some(json!({ user_id: "text" }))),
+        with("signatures", Some(json!({ user_id: { "ed25519:KEY": 1 } }))),
+        OlmDevice::of("@other:instagram.localhost", device_id).device_keys(),
+        OlmDevice::of(user_id, "OTHER").device_keys(),
+    ];
+    keys.map(|keys| json!({ "device_keys": keys })).to_vec()
+}
+
+fn malformed_one_time_keys(device: &OlmDevice) -> Vec<Value> {
+    let keys = [
+        json!(1),
+        json!([]),
+        json!({ "nocolon": {} }),
+        json!({ "curve25519:AAAAAA": 1 }),
+        json!({ "curve25519:AAAAAA": "no key" }),
+        json!({ "signed_curve25519:AAAAAA": 1 }),
+        json!({ "signed_curve25519:AAAAAA": [] }),
+        json!({ "signed_curve25519:AAAAAA": device.sign(json!({})) }),
+        json!({ "signed_curve25519:AAAAAA": device.sign(json!({ "key": 1 })) }),
+        json!({ "org.example:AAAAAA": 1 }),
+        json!({ "org.example:AAAAAA": { "number": 1.5 } }),
+    ];
+    let both = |keys: &Value| [json!({ "one_time_keys": keys }), json!({ "fallback_keys": keys })];
+    keys.iter().flat_map(both).collect()
+}
+
+fn malformed_identities(anna: &Client) -> Vec<Value> {
+    let master = Identity::new(anna).upload()["master_key"].clone();
+    let with = |field: &str, value: Value| {
+        let mut key = master.clone();
+        key[field] = value;
+        key
+    };
+    let keys = [
+        json!(1),
+        json!({}),
+        with("usage", json!("master")),
+        with("usage", json!([])),
+        with("keys", json!({})),
+        with("keys", json!({ "ed25519:a": "b" })),
+        with("user_id", json!(1)),
+        with("user_id", json!("@other:instagram.localhost")),
+        with("signatures", json!([])),
+    ];
+    keys.map(|key| json!({ "master_key": key })).to_vec()
+}
+
+fn malformed_backed_up_keys() -> Vec<Value> {
+    let with = |field: &str, value: Value| {
+        let mut key = json!({
+            "first_message_index": 0, "forwarded_count": 0, "is_verified": true, "session_data": {},
+        });
+        key[field] = value;
+        key
+    };
+    vec![
+        with("first_message_index", json!("x")),
+        with("forwarded_count", json!(-1)),
+        with("is_verified", json!(1)),
+        with("session_data", json!(1)),
+        json!({ "session_data": {} }),
+    ]
+}
+
+fn malformed_dehydrated_devices(anna: &Client) -> Vec<Value> {
+    let with = |field: &str, value: Value| {
+        let mut body = dehydrated(anna, "DREAM");
+        body[field] = value;
+        body
+    };
+    vec![
+        with("device_id", json!(1)),
+        with("device_id", json!("OTHER")),
+        with("device_data", json!(1)),
+        with("device_keys", json!({})),
+    ]
+}
+
+#[tokio::test]
+async fn what_is_malformed_is_bad_json_at_every_endpoint_for_keys() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let version = begin(&anna).await;
+    let device = OlmDevice::new(&anna);
+    for published in [false, true] {
+        for (method, path, body) in malformed(&anna, &device, &version) {
+            let text = body.to_string();
+            let answer = network.call_with(INSTAGRAM, Some(&anna.token), method, &path, text).await;
+            let got = (answer.status.as_u16(), answer.json["errcode"].as_str().unwrap_or_default());
+            assert_eq!(got, (400, "M_BAD_JSON"), "{path} {body} (keys: {published}): {}", answer.json);
+        }
+        anna.post("/v3/keys/upload", json!({ "device_keys": device.device_keys() })).await.ok();
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_json_is_told_so_at_every_endpoint_for_keys() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let version = begin(&anna).await;
+    for (method, path, _) in malformed(&anna, &OlmDevice::new(&anna), &version) {
+        let body = "{\"device_keys\": ".to_owned();
+        let answer = network.call_with(INSTAGRAM, Some(&anna.token), method, &path, body).await;
+        answer.fails(400, "M_NOT_JSON");
+    }
 }

@@ -79,7 +79,7 @@ async fn keys_that_are_not_the_devices_own_or_wrongly_signed_are_refused() {
     upload(json!({ "one_time_keys": device.one_time_keys(1) })).await.fails(400, "M_INVALID_PARAM");
     for other in [&ben, &second] {
         let foreign = OlmDevice::new(other).device_keys();
-        upload(json!({ "device_keys": foreign })).await.fails(400, "M_INVALID_PARAM");
+        upload(json!({ "device_keys": foreign })).await.fails(400, "M_BAD_JSON");
     }
     let mut changed = own.clone();
     changed["algorithms"] = json!(["m.none"]);
@@ -93,8 +93,9 @@ async fn keys_that_are_not_the_devices_own_or_wrongly_signed_are_refused() {
     let forged = OlmDevice::new(&anna).one_time_keys(1);
     upload(json!({ "one_time_keys": forged })).await.fails(400, "M_INVALID_SIGNATURE");
     upload(json!({ "one_time_keys": one_time.clone() })).await.ok();
+    let another = text(&own["keys"][format!("curve25519:{}", anna.device_id)]);
     for key in one_time.as_object_mut().expect("keys").values_mut() {
-        *key = device.sign(json!({ "key": "another" }));
+        *key = device.sign(json!({ "key": another }));
     }
     upload(json!({ "one_time_keys": one_time })).await.fails(400, "M_INVALID_PARAM");
     upload(json!({ "device_keys": OlmDevice::new(&anna).device_keys() })).await.fails(400, "M_INVALID_PARAM");
@@ -213,7 +214,7 @@ async fn an_identity_is_published_once_freely_and_then_only_with_a_proof() {
     let without_master = json!({ "self_signing_key": identity.upload()["self_signing_key"] });
     upload(without_master).await.fails(400, "M_MISSING_PARAM");
     let of_ben = Identity::new(&ben).upload();
-    upload(of_ben).await.fails(400, "M_INVALID_PARAM");
+    upload(of_ben).await.fails(400, "M_BAD_JSON");
     upload(identity.upload()).await.ok();
     upload(identity.upload()).await.ok();
 
@@ -421,7 +422,7 @@ async fn device_keys_are_whole_and_stay_as_they_are() {
         anna.post("/v3/keys/upload", json!({ "device_keys": device.sign(body) })).await
     };
     let whole = device.device_keys()["keys"].clone();
-    upload(&json!({})).await.fails(400, "M_INVALID_PARAM");
+    upload(&json!({})).await.fails(400, "M_BAD_JSON");
     for key_id in [&ed25519, &curve25519] {
         let padded = format!("{}=", text(&whole[key_id]));
         for bad in [Value::Null, json!(padded), json!("c2hvcnQ"), json!("no base64!"), json!("")] {
@@ -430,7 +431,7 @@ async fn device_keys_are_whole_and_stay_as_they_are() {
                 Value::Null => drop(keys.as_object_mut().expect("keys").remove(key_id)),
                 bad => keys[key_id] = bad.clone(),
             }
-            upload(&keys).await.fails(400, "M_INVALID_PARAM");
+            upload(&keys).await.fails(400, "M_BAD_JSON");
         }
     }
     let found = anna.post("/v3/keys/query", json!({ "device_keys": { &anna.user_id: [] } })).await.ok();
@@ -468,7 +469,7 @@ async fn no_device_has_the_name_of_a_cross_signing_key() {
     let asked = anna.post("/v3/keys/device_signing/upload", other.upload()).await;
     let mut proved = other.upload();
     proved["auth"] = proof(&anna, &asked.json);
-    anna.post("/v3/keys/device_signing/upload", proved).await.fails(400, "M_INVALID_PARAM");
+    anna.post("/v3/keys/device_signing/upload", proved).await.fails(403, "M_FORBIDDEN");
 }
 
 #[tokio::test]
@@ -506,7 +507,7 @@ async fn what_is_no_key_is_not_published_as_one() {
         ] {
             let mut body = json!({ "master_key": identity.upload()["master_key"] });
             body[name] = key;
-            anna.post("/v3/keys/device_signing/upload", body).await.fails(400, "M_INVALID_PARAM");
+            anna.post("/v3/keys/device_signing/upload", body).await.fails(400, "M_BAD_JSON");
         }
     }
 
@@ -515,14 +516,14 @@ async fn what_is_no_key_is_not_published_as_one() {
     for bad in ["c2hvcnQ", "no base64!", "", &padded] {
         let key = device.sign(json!({ "key": bad }));
         for field in ["one_time_keys", "fallback_keys"] {
-            upload(json!({ field: { "signed_curve25519:AAAAAA": key } })).await.fails(400, "M_INVALID_PARAM");
-            upload(json!({ field: { "curve25519:AAAAAA": bad } })).await.fails(400, "M_INVALID_PARAM");
+            upload(json!({ field: { "signed_curve25519:AAAAAA": key } })).await.fails(400, "M_BAD_JSON");
+            upload(json!({ field: { "curve25519:AAAAAA": bad } })).await.fails(400, "M_BAD_JSON");
         }
     }
     let unnamed = device.sign(json!({ "k": device.device_keys()["keys"] }));
     upload(json!({ "one_time_keys": { "signed_curve25519:AAAAAA": unnamed } }))
         .await
-        .fails(400, "M_INVALID_PARAM");
+        .fails(400, "M_BAD_JSON");
     upload(json!({ "one_time_keys": device.one_time_keys(1) })).await.ok();
 }
 
@@ -563,7 +564,7 @@ async fn a_fallback_key_that_was_replaced_does_not_come_back() {
 
     let mut two = keys[1].clone();
     two.as_object_mut().expect("keys").extend(keys[2].as_object().cloned().expect("keys"));
-    upload(&two).await.fails(400, "M_INVALID_PARAM");
+    upload(&two).await.fails(400, "M_BAD_JSON");
 }
 
 #[tokio::test]

@@ -186,7 +186,7 @@ async fn a_session_of_oauth_replaces_keys_once_for_each_approval() {
     upload(first.clone()).await.ok();
     let mut broken = again.clone();
     broken["self_signing_key"]["user_id"] = json!("@bert:instagram.localhost");
-    upload(broken).await.fails(400, "M_INVALID_PARAM");
+    upload(broken).await.fails(400, "M_BAD_JSON");
     upload(again).await.ok();
     assert_eq!(published().await, second["master_key"]["keys"]);
     assert_eq!(upload(third).await.status, 401, "the approval is used up");

@@ -239,7 +239,9 @@ impl From<KeysError> for ApiError {
     fn from(error: KeysError) -> Self {
         let message = error.to_string();
         match error {
+            KeysError::BadJson(_) => Self::bad_request(ErrorKind::BadJson, message),
             KeysError::Invalid(_) => Self::bad_request(ErrorKind::InvalidParam, message),
+            KeysError::NamedLikeDevice => Self::forbidden(message),
             KeysError::Missing(_) => Self::bad_request(ErrorKind::MissingParam, message),
             KeysError::WrongBackupVersion { current } => {
                 let data = WrongRoomKeysVersionErrorData::new(current.to_string());

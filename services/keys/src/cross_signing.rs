@@ -131,19 +131,19 @@ impl Keys {
     ) -> Result<SignedJson> {
         let key = SignedJson::parse_upload(json)?;
         if key.text("user_id") != Some(user_id.as_str()) {
-            return Err(KeysError::Invalid("user_id must be the caller's".into()));
+            return Err(KeysError::BadJson("user_id must be the caller's".into()));
         }
         let usages = key.array("usage").unwrap_or_default();
         if !usages.iter().any(|named| named.as_str() == Some(usage.name())) {
-            return Err(KeysError::Invalid(format!("usage does not say {}", usage.name())));
+            return Err(KeysError::BadJson(format!("usage does not say {}", usage.name())));
         }
         let (key_id, public) = public_key(&key)?;
         if key_id.strip_prefix(ED25519) != Some(&public) || !is_public_key(&public) {
-            return Err(KeysError::Invalid("the id of the key is not its public part".into()));
+            return Err(KeysError::BadJson("the id of the key is not its public part".into()));
         }
         let as_device = DeviceKey { user_id: user_id.clone(), device_id: public.into() };
         if self.accounts.device(user_id, &as_device.device_id).await?.is_some() {
-            return Err(KeysError::Invalid("the key is the same as the id of a device".into()));
+            return Err(KeysError::NamedLikeDevice);
         }
         writes.expect_absent::<Devices>(&as_device);
         Ok(key)
@@ -182,7 +182,7 @@ impl Keys {
     }
 
     /// Takes signatures that a user has made on own devices and identity, and on other users' identities. What is
-    /// refused is named in the answer; the rest is taken.
+    /// refused is named in the answer; the rest is taken. If anything is no signed object, nothing is taken.
     pub async fn upload_signatures(
         &self,
         signer: &OwnedUserId,
@@ -200,7 +200,9 @@ impl Keys {
                     for (target, json) in objects {
                         match self.put_signatures(&mut writes, signer, user_id, target, json).await {
                             Ok(()) => {}
-                            Err(error @ KeysError::Storage(_)) => return Err(error),
+                            Err(error @ (KeysError::Storage(_) | KeysError::BadJson(_))) => {
+                                return Err(error);
+                            }
                             Err(error) => {
                                 failures.entry(user_id.clone()).or_default().insert(target.clone(), error);
                             }
@@ -382,6 +384,6 @@ fn public_key(key: &SignedJson) -> Result<(String, String)> {
     let mut keys = key.public_keys().filter(|(key_id, _)| key_id.starts_with(ED25519));
     match (keys.next(), keys.next()) {
         (Some((key_id, public)), None) => Ok((key_id.to_owned(), public.to_owned())),
-        _ => Err(KeysError::Invalid("a cross-signing key has one Ed25519 key".into())),
+        _ => Err(KeysError::BadJson("a cross-signing key has one Ed25519 key".into())),
     }
 }

@@ -55,22 +55,25 @@ impl Keys {
         let keys = SignedJson::parse_upload(json)?;
         let owner = (keys.text("user_id"), keys.text("device_id"));
         if owner != (Some(device.user_id.as_str()), Some(device.device_id.as_str())) {
-            return Err(KeysError::Invalid("user_id and device_id must be those of the caller".into()));
+            return Err(KeysError::BadJson("user_id and device_id must be those of the caller".into()));
         }
-        let published = keys.object("keys").ok_or_else(|| invalid("keys is not an object"))?.len();
+        let algorithms =
+            keys.array("algorithms").filter(|names| names.iter().all(|name| name.as_str().is_some()));
+        algorithms.ok_or_else(|| bad_json("algorithms is not a list of texts"))?;
+        let published = keys.object("keys").ok_or_else(|| bad_json("keys is not an object"))?.len();
         if keys.public_keys().count() != published || published > MAX_PUBLIC_KEYS {
-            return Err(invalid("keys maps at most 20 key ids to texts"));
+            return Err(bad_json("keys maps at most 20 key ids to texts"));
         }
         let own = |key_id: &str| key_id.split_once(':').is_some_and(|(_, name)| name == device.device_id);
         if keys.public_keys().any(|(key_id, _)| !own(key_id)) {
-            return Err(invalid("a key id does not name the device"));
+            return Err(bad_json("a key id does not name the device"));
         }
         let own_key_id = format!("{ED25519}{}", device.device_id);
         let own_key = keys.public_key(&own_key_id).filter(|key| is_public_key(key));
-        let own_key = own_key.ok_or_else(|| invalid("there is no Ed25519 key of the device"))?;
+        let own_key = own_key.ok_or_else(|| bad_json("there is no Ed25519 key of the device"))?;
         let agreement_key = keys.public_key(&format!("{CURVE25519}{}", device.device_id));
         if !agreement_key.is_some_and(is_public_key) {
-            return Err(invalid("there is no Curve25519 key of the device"));
+            return Err(bad_json("there is no Curve25519 key of the device"));
         }
         keys.check_signature(&device.user_id, &own_key_id, own_key)?;
         self.check_no_identity(writes, device).await?;
@@ -169,6 +172,6 @@ fn check_same_identity(before: &SignedJson, after: &SignedJson) -> Result<()> {
     Ok(())
 }
 
-fn invalid(reason: &str) -> KeysError {
-    KeysError::Invalid(reason.to_owned())
+fn bad_json(reason: &str) -> KeysError {
+    KeysError::BadJson(reason.to_owned())
 }

@@ -37,9 +37,15 @@ pub use query::QueriedKeys;
 /// Something about keys failed.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
-    /// A value is not what it has to be.
+    /// What was sent is not of the shape that it must have, or contradicts itself or its sender.
+    #[error("{0}")]
+    BadJson(String),
+    /// A value does not fit what is there already.
     #[error("{0}")]
     Invalid(String),
+    /// A cross-signing key has the name of a device.
+    #[error("the key is the same as the id of a device")]
+    NamedLikeDevice,
     /// A value that is needed is missing.
     #[error("{0}")]
     Missing(&'static str),

@@ -198,7 +198,7 @@ impl Keys {
         }
         let algorithms: BTreeSet<_> = keys.iter().map(|key| &key.algorithm).collect();
         if algorithms.len() < keys.len() {
-            return Err(KeysError::Invalid("there is one fallback key for each algorithm".into()));
+            return Err(KeysError::BadJson("there is one fallback key for each algorithm".into()));
         }
         for key in keys {
             check_key(device, key, signer)?;
@@ -297,18 +297,18 @@ fn check_key(device: &DeviceKey, key: &OneTimeKey, signer: Option<&str>) -> Resu
             _ => Ok(()),
         };
     }
-    let signer = signer.ok_or_else(|| {
-        KeysError::Invalid("signed keys need the device's own keys first, or in the same request".into())
-    })?;
     let signed = SignedJson::parse(&key.json)?;
     if key.algorithm == SIGNED_CURVE25519 && !signed.text("key").is_some_and(is_public_key) {
         return Err(not_a_key(key));
     }
+    let signer = signer.ok_or_else(|| {
+        KeysError::Invalid("signed keys need the device's own keys first, or in the same request".into())
+    })?;
     signed.check_signature(&device.user_id, &format!("{ED25519}{}", device.device_id), signer)
 }
 
 fn not_a_key(key: &OneTimeKey) -> KeysError {
-    KeysError::Invalid(format!("{}:{} is not a Curve25519 key", key.algorithm, key.key_id))
+    KeysError::BadJson(format!("{}:{} is not a Curve25519 key", key.algorithm, key.key_id))
 }
 
 pub(crate) fn fallback_row(device: &DeviceKey, algorithm: &str) -> FallbackKeyKey {

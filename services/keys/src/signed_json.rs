@@ -36,7 +36,7 @@ impl SignedJson {
     pub(crate) fn parse(json: &str) -> Result<Self> {
         let object = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(json).ok();
         let object = object.and_then(|object| try_from_json_map(object).ok());
-        object.map(Self).ok_or_else(|| KeysError::Invalid("a key is not a canonical JSON object".into()))
+        object.map(Self).ok_or_else(|| KeysError::BadJson("a key is not a canonical JSON object".into()))
     }
 
     /// Reads a key of a device or of a user as it is uploaded: without what its owner does not say about itself
@@ -54,7 +54,7 @@ impl SignedJson {
         if uploaded.0.get("signatures").is_none_or(are_signatures) {
             Ok(uploaded)
         } else {
-            Err(KeysError::Invalid("signatures are texts by user and by key".into()))
+            Err(KeysError::BadJson("signatures are texts by user and by key".into()))
         }
     }
 

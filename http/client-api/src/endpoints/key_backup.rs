@@ -5,11 +5,15 @@ use std::collections::BTreeMap;
 use linkspan_keys::{BackedUpKey, BackupVersion, Which};
 use ruma::{
     OwnedRoomId,
-    api::client::backup::{
-        KeyBackupData, RoomKeyBackup, add_backup_keys, add_backup_keys_for_room, add_backup_keys_for_session,
-        create_backup_version, delete_backup_keys, delete_backup_keys_for_room,
-        delete_backup_keys_for_session, delete_backup_version, get_backup_info, get_backup_keys,
-        get_backup_keys_for_room, get_backup_keys_for_session, get_latest_backup_info, update_backup_version,
+    api::{
+        client::backup::{
+            KeyBackupData, RoomKeyBackup, add_backup_keys, add_backup_keys_for_room,
+            add_backup_keys_for_session, create_backup_version, delete_backup_keys,
+            delete_backup_keys_for_room, delete_backup_keys_for_session, delete_backup_version,
+            get_backup_info, get_backup_keys, get_backup_keys_for_room, get_backup_keys_for_session,
+            get_latest_backup_info, update_backup_version,
+        },
+        error::ErrorKind,
     },
     serde::Raw,
 };
@@ -217,9 +221,8 @@ fn add_room(
 }
 
 fn key(room_id: &OwnedRoomId, session_id: &str, raw: &Raw<KeyBackupData>) -> Result<BackedUpKey, ApiError> {
-    let json = raw.json().get();
-    let data: KeyData =
-        serde_json::from_str(json).map_err(|error| ApiError::from_json(&error, json.as_bytes()))?;
+    let bad_json = |error: serde_json::Error| ApiError::bad_request(ErrorKind::BadJson, error.to_string());
+    let data: KeyData = serde_json::from_str(raw.json().get()).map_err(bad_json)?;
     check_is_object(&data.session_data)?;
     Ok(BackedUpKey {
         room_id: room_id.clone(),
@@ -251,5 +254,5 @@ fn check_is_object(json: &RawValue) -> Result<(), ApiError> {
     if json.get().starts_with('{') {
         return Ok(());
     }
-    Err(ApiError::bad_request(ruma::api::error::ErrorKind::BadJson, "auth_data and session_data are objects"))
+    Err(ApiError::bad_request(ErrorKind::BadJson, "auth_data and session_data are objects"))
 }
