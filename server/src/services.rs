@@ -72,6 +72,7 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
         Rooms::new(store.clone(), platforms.clone(), accounts.clone(), directory.clone(), inbox.clone());
     let settings = PushSettings::new(Arc::new(now_ts));
     let push = Push::open(store.clone(), accounts.clone(), rooms.clone(), settings).await?;
+    rooms.set_room_settings(Arc::new(push.room_rules()));
     tasks.spawn(push.clone().follow(store.subscribe()));
     let keys = Keys::new(store.clone(), platforms.clone(), accounts.clone(), rooms.clone(), inbox.clone());
     let sync =

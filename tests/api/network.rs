@@ -201,6 +201,7 @@ impl Network {
         let settings = PushSettings::new(Arc::new(now_ts));
         let push =
             Push::open(store.clone(), accounts.clone(), rooms.clone(), settings).await.expect("push opens");
+        rooms.set_room_settings(Arc::new(push.room_rules()));
         let keys =
             Keys::new(store.clone(), platforms.clone(), accounts.clone(), rooms.clone(), inbox.clone());
         let sync = Sync::new(

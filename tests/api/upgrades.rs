@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::network::{Client, INSTAGRAM, MESSENGER, Network, list, text};
+use crate::network::{Client, INSTAGRAM, MESSENGER, Network, WHATSAPP, each, encoded, list, text};
 
 #[tokio::test]
 async fn an_upgrade_takes_the_alias_along() {
@@ -99,29 +99,32 @@ async fn a_refused_upgrade_leaves_nothing_behind() {
     let network = Network::open().await;
     let anna = network.register(INSTAGRAM, "anna").await;
     let bert = network.register(MESSENGER, "bert").await;
-    // Bert may put a tombstone; in the new room, he could not set what the old one has.
+    // Bert has the power for a tombstone, but the room keeps his platform out. A banned person makes no creator.
     for (version, to) in [("11", "10"), ("12", "11")] {
         let room = anna
             .create_room(json!({
                 "preset": "public_chat", "room_version": version, "room_alias_name": format!("quay{version}"),
-                "power_level_content_override": {
-                    "users": match version { "12" => json!({}), _ => json!({ &anna.user_id: 100 }) },
-                    "events": { "m.room.tombstone": 0, "m.room.topic": 100 },
-                },
-                "topic": "Ships",
+                "power_level_content_override": { "events": { "m.room.tombstone": 0 } }, "topic": "Ships",
             }))
             .await;
         bert.join(&room).await.ok();
-        let before = bert.get("/v3/joined_rooms").await.ok();
+        anna.set_state(&room, "m.room.server_acl", json!({ "allow": [INSTAGRAM] })).await.ok();
+        let carl = json!({ "user_id": "@carl:whatsapp.localhost" });
+        anna.post(&format!("/v3/rooms/{room}/ban"), carl).await.ok();
+        let before = [bert.get("/v3/joined_rooms").await.ok(), anna.get("/v3/joined_rooms").await.ok()];
+        let path = format!("/v3/rooms/{room}/upgrade");
         let words = json!({ "new_version": to });
-        bert.post(&format!("/v3/rooms/{room}/upgrade"), words.clone()).await.fails(403, "M_FORBIDDEN");
-        assert_eq!(bert.get("/v3/joined_rooms").await.ok(), before);
+        bert.post(&path, words.clone()).await.fails(403, "M_FORBIDDEN");
+        let of_carl = json!({ "new_version": "12", "additional_creators": ["@carl:whatsapp.localhost"] });
+        anna.post(&path, of_carl).await.fails(400, "M_INVALID_PARAM");
+        let after = [bert.get("/v3/joined_rooms").await.ok(), anna.get("/v3/joined_rooms").await.ok()];
+        assert_eq!(after, before);
         anna.get(&format!("/v3/rooms/{room}/state/m.room.tombstone")).await.fails(404, "M_NOT_FOUND");
         let alias = format!("/v3/directory/room/%23quay{version}:{INSTAGRAM}");
         assert_eq!(text(&bert.get(&alias).await.ok()["room_id"]), room);
 
         // The room goes on, and who has the power can still upgrade it.
-        bert.say(&room, "Hello").await;
+        anna.say(&room, "Hello").await;
         let new = upgrade(&anna, &room, words, &[]).await;
         assert_eq!(text(&bert.get(&alias).await.ok()["room_id"]), new);
         let canonical = state(&anna, &new, "m.room.canonical_alias").await;
@@ -131,4 +134,318 @@ async fn a_refused_upgrade_leaves_nothing_behind() {
         let kinds: Vec<_> = list(&chunk["chunk"]).iter().map(|event| text(&event["type"])).collect();
         assert_eq!(kinds, ["m.room.power_levels", "m.room.canonical_alias", "m.room.tombstone"]);
     }
+}
+
+/// What only administrators may do where a moderator may put a tombstone.
+fn levels_of_a_moderator(users: &Value) -> Value {
+    json!({
+        "users": users, "ban": 70,
+        "events": {
+            "m.room.tombstone": 50, "m.room.power_levels": 100, "m.room.history_visibility": 100,
+            "m.room.encryption": 100, "m.room.server_acl": 100, "m.room.topic": 90,
+            "m.room.canonical_alias": 80,
+        },
+    })
+}
+
+#[tokio::test]
+async fn a_moderator_who_may_put_a_tombstone_upgrades_to_every_version() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let bert = network.register(MESSENGER, "bert").await;
+    let dora = network.register(INSTAGRAM, "dora").await;
+    for (number, (from, to)) in
+        [("11", "6"), ("6", "9"), ("9", "10"), ("10", "11"), ("12", "11"), ("10", "12")]
+            .into_iter()
+            .enumerate()
+    {
+        let users = match from {
+            "12" => json!({ &bert.user_id: 50 }),
+            _ => json!({ &anna.user_id: 100, &bert.user_id: 50 }),
+        };
+        let room = anna
+            .create_room(json!({
+                "room_version": from, "preset": "public_chat", "topic": "Ships",
+                "room_alias_name": format!("mod{number}"),
+                "power_level_content_override": levels_of_a_moderator(&users),
+                "initial_state": [{ "type": "m.room.server_acl", "content": { "allow": ["*"] } }],
+            }))
+            .await;
+        bert.join(&room).await.ok();
+        anna.post(&format!("/v3/rooms/{room}/ban"), json!({ "user_id": dora.user_id, "reason": "noise" }))
+            .await
+            .ok();
+        let before = state(&anna, &room, "m.room.power_levels").await;
+        let new = upgrade(&bert, &room, json!({ "new_version": to }), &[&anna]).await;
+
+        // All goes along, and nobody has gained a level by it.
+        for event_type in
+            ["m.room.history_visibility", "m.room.server_acl", "m.room.topic", "m.room.join_rules"]
+        {
+            let [then, now] = [state(&anna, &room, event_type).await, state(&anna, &new, event_type).await];
+            assert_eq!(then, now, "{from} to {to}: {event_type}");
+        }
+        let alias = format!("#mod{number}:{INSTAGRAM}");
+        assert_eq!(state(&anna, &new, "m.room.canonical_alias").await["alias"], *alias);
+        let levels = state(&anna, &new, "m.room.power_levels").await;
+        let expected = match (from, to) {
+            ("12", _) => json!({ &anna.user_id: 100, &bert.user_id: 50 }),
+            // Who makes a room of this version needs no level.
+            (_, "12") => json!({ &anna.user_id: 100 }),
+            _ => users.clone(),
+        };
+        assert_eq!(levels["users"], expected, "{from} to {to}");
+        assert_eq!((&levels["ban"], &levels["events"]["m.room.topic"]), (&json!(70), &json!(90)));
+        assert_eq!(
+            state(&anna, &room, "m.room.power_levels").await,
+            before,
+            "the moderator may not change it"
+        );
+        if to != "12" {
+            let weak = bert.set_state(&new, "m.room.topic", json!({ "topic": "Mine" })).await;
+            weak.fails(403, "M_FORBIDDEN");
+        }
+        anna.set_state(&new, "m.room.topic", json!({ "topic": "Tides" })).await.ok();
+        let banned = format!("/v3/rooms/{new}/state/m.room.member/{}", dora.user_id);
+        let banned = anna.get(&banned).await.ok();
+        assert_eq!((&banned["membership"], &banned["reason"]), (&json!("ban"), &json!("noise")));
+        dora.join(&new).await.fails(403, "M_FORBIDDEN");
+    }
+}
+
+#[tokio::test]
+async fn levels_as_text_become_numbers_where_they_must_be() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let levels = json!({
+        "users": { &anna.user_id: "500", "@bert:messenger.localhost": " 300 " }, "ban": "70", "kick": "+60",
+        "events": { "m.room.name": "250" }, "notifications": { "room": "20" },
+    });
+    for to in ["9", "10", "11"] {
+        let words = json!({ "room_version": "9", "power_level_content_override": levels });
+        let room = anna.create_room(words).await;
+        let new = upgrade(&anna, &room, json!({ "new_version": to }), &[]).await;
+        let now = state(&anna, &new, "m.room.power_levels").await;
+        let expected = json!({ &anna.user_id: 500, "@bert:messenger.localhost": 300 });
+        assert_eq!((&now["users"], &now["ban"], &now["kick"]), (&expected, &json!(70), &json!(60)), "{to}");
+        assert_eq!((&now["events"]["m.room.name"], &now["notifications"]["room"]), (&json!(250), &json!(20)));
+    }
+}
+
+#[tokio::test]
+async fn an_old_room_is_closed_and_to_nobody_opened() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let bert = network.register(MESSENGER, "bert").await;
+    let cases = [
+        (json!({}), (50, 50)),
+        (json!({ "users_default": 10 }), (50, 50)),
+        (json!({ "users_default": 60 }), (61, 61)),
+        (json!({ "users_default": 50 }), (51, 51)),
+        (json!({ "events_default": 75, "invite": 90 }), (75, 90)),
+        (json!({ "events_default": 20, "invite": 55, "users_default": 5 }), (50, 55)),
+    ];
+    for (version, (levels, expected)) in cases.iter().flat_map(|case| [("11", case), ("12", case)]) {
+        let words = json!({
+            "room_version": version, "preset": "public_chat", "power_level_content_override": levels,
+        });
+        let room = anna.create_room(words).await;
+        bert.join(&room).await.ok();
+        upgrade(&anna, &room, json!({ "new_version": "12" }), &[]).await;
+        let now = state(&anna, &room, "m.room.power_levels").await;
+        let closed = (now["events_default"].as_i64(), now["invite"].as_i64());
+        assert_eq!(closed, (Some(expected.0), Some(expected.1)), "{version}: {levels}");
+        bert.say_fails(&room).await;
+        anna.say(&room, "Follow me").await;
+    }
+}
+
+#[tokio::test]
+async fn a_large_space_is_upgraded_with_all_its_children() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let space = json!({ "room_version": "11", "creation_content": { "type": "m.space" } });
+    let space = anna.create_room(space).await;
+    let child = |number: usize| format!("!child{number:04}:{INSTAGRAM}");
+    for number in 0..1_000 {
+        let path = format!("/v3/rooms/{space}/state/m.space.child/{}", child(number));
+        anna.put(&path, json!({ "via": [INSTAGRAM], "order": format!("{number:04}") })).await.ok();
+    }
+    for gone in [7, 8] {
+        let path = format!("/v3/rooms/{space}/state/m.space.child/{}", child(gone));
+        anna.put(&path, if gone == 7 { json!({}) } else { json!({ "via": [] }) }).await.ok();
+    }
+    for to in ["11", "12"] {
+        // Each upgrade replaces what the last one made.
+        let room = if to == "11" {
+            space.clone()
+        } else {
+            text(&state(&anna, &space, "m.room.tombstone").await["replacement_room"])
+        };
+        let new = upgrade(&anna, &room, json!({ "new_version": to }), &[]).await;
+        assert_eq!(state(&anna, &new, "m.room.create").await["type"], "m.space");
+        let now = anna.get(&format!("/v3/rooms/{new}/state")).await.ok();
+        let kept: Vec<_> = list(&now).iter().filter(|event| event["type"] == "m.space.child").collect();
+        assert_eq!(kept.len(), 998, "those that were removed stay away");
+        let last = anna.get(&format!("/v3/rooms/{new}/state/m.space.child/{}", child(999))).await.ok();
+        assert_eq!(last, json!({ "via": [INSTAGRAM], "order": "0999" }));
+    }
+}
+
+#[tokio::test]
+async fn lists_and_aliases_of_all_platforms_name_the_new_room() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let bert = network.register(MESSENGER, "bert").await;
+    let carl = network.register(WHATSAPP, "carl").await;
+    let room = anna
+        .create_room(json!({
+            "room_version": "11", "preset": "public_chat",
+            "power_level_content_override": { "users": { &anna.user_id: 100, &bert.user_id: 100 } },
+        }))
+        .await;
+    for follower in [&bert, &carl] {
+        follower.join(&room).await.ok();
+    }
+    // Bert's platform lists it; that of Anna, who upgrades, does not.
+    let listing = |room: &str| format!("/v3/directory/list/room/{room}");
+    bert.put(&listing(&room), json!({ "visibility": "public" })).await.ok();
+    let aliases = ["#main:instagram.localhost", "#second:messenger.localhost", "#third:whatsapp.localhost"];
+    let path = |alias: &str| format!("/v3/directory/room/{}", encoded(alias));
+    for (who, alias) in [&anna, &bert, &carl].into_iter().zip(aliases) {
+        who.put(&path(alias), json!({ "room_id": room })).await.ok();
+    }
+    let canonical = json!({ "alias": aliases[0], "alt_aliases": aliases[1..] });
+    anna.set_state(&room, "m.room.canonical_alias", canonical.clone()).await.ok();
+    let new = upgrade(&anna, &room, json!({ "new_version": "12" }), &[]).await;
+
+    for alias in aliases {
+        assert_eq!(text(&anna.get(&path(alias)).await.ok()["room_id"]), new);
+    }
+    assert_eq!(state(&anna, &new, "m.room.canonical_alias").await, canonical);
+    assert_eq!(bert.get(&listing(&new)).await.ok()["visibility"], "public");
+    assert_eq!(bert.get(&listing(&room)).await.ok()["visibility"], "private");
+    assert_eq!(anna.get(&listing(&new)).await.ok()["visibility"], "private", "it never was there");
+    assert_eq!(each(&carl.get("/v3/publicRooms").await.ok()["chunk"], "room_id"), [new]);
+}
+
+/// What somebody has set about a room: tags, push rules, whom one talks to there.
+async fn settle_in(who: &Client, room: &str, with: &str) {
+    let user = &who.user_id;
+    who.put(&format!("/v3/user/{user}/rooms/{room}/tags/m.favourite"), json!({ "order": 0.5 })).await.ok();
+    who.put(&format!("/v3/pushrules/global/room/{room}"), json!({ "actions": ["notify"] })).await.ok();
+    let muted = json!([{ "kind": "event_match", "key": "room_id", "pattern": room }]);
+    let muted = json!({ "actions": [], "conditions": muted });
+    who.put(&format!("/v3/pushrules/global/override/{room}"), muted.clone()).await.ok();
+    who.put("/v3/pushrules/global/override/mute", muted).await.ok();
+    who.put("/v3/pushrules/global/room/!else:instagram.localhost", json!({ "actions": [] })).await.ok();
+    who.put(&format!("/v3/pushrules/global/room/{room}/enabled"), json!({ "enabled": false })).await.ok();
+    let direct = json!({ with: [room, "!else:instagram.localhost"], "@else:instagram.localhost": [] });
+    who.put(&format!("/v3/user/{user}/account_data/m.direct"), direct).await.ok();
+}
+
+/// Asserts that what was set about the old room holds for the new one too, once.
+async fn has_settled(who: &Client, old: &str, new: &str, with: &str) {
+    let user = &who.user_id;
+    let tags = who.get(&format!("/v3/user/{user}/rooms/{new}/tags")).await.ok();
+    assert_eq!(tags["tags"], json!({ "m.favourite": { "order": 0.5 } }));
+    let rules = who.get("/v3/pushrules/").await.ok()["global"].clone();
+    let of_room = |kind: &str| {
+        let named = list(&rules[kind]).iter().filter(|rule| rule.to_string().contains(new));
+        named.cloned().collect::<Vec<_>>()
+    };
+    let room_rule = json!({ "actions": ["notify"], "default": false, "enabled": false, "rule_id": new });
+    assert_eq!(of_room("room"), [room_rule]);
+    let muting = of_room("override");
+    assert_eq!(muting.len(), 2, "{muting:?}");
+    for rule in &muting {
+        let here = json!([{ "kind": "event_match", "key": "room_id", "pattern": new }]);
+        assert_eq!((&rule["conditions"], &rule["actions"]), (&here, &json!([])));
+    }
+    assert!(muting.iter().any(|rule| rule["rule_id"] == *new));
+    let direct = who.get(&format!("/v3/user/{user}/account_data/m.direct")).await.ok();
+    let expected = json!({ with: [old, "!else:instagram.localhost", new], "@else:instagram.localhost": [] });
+    assert_eq!(direct, expected);
+    assert_eq!(rules["room"].as_array().map(Vec::len), Some(3), "{rules}");
+}
+
+#[tokio::test]
+async fn what_people_set_about_a_room_goes_along_with_them() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let bert = network.register(MESSENGER, "bert").await;
+    let carl = network.register(WHATSAPP, "carl").await;
+    let dora = network.register(INSTAGRAM, "dora").await;
+    for version in ["11", "12"] {
+        let room = anna.create_room(json!({ "room_version": "11", "preset": "public_chat" })).await;
+        for who in [&anna, &bert, &carl] {
+            who.join(&room).await.ok();
+            settle_in(who, &room, &dora.user_id).await;
+        }
+        let since = text(&bert.get("/v3/sync").await.ok()["next_batch"]);
+        let new = upgrade(&anna, &room, json!({ "new_version": version }), &[]).await;
+        has_settled(&anna, &room, &new, &dora.user_id).await;
+
+        // By whichever way somebody comes in.
+        bert.join(&new).await.ok();
+        let member = format!("/v3/rooms/{new}/state/m.room.member/{}", carl.user_id);
+        carl.put(&member, json!({ "membership": "join" })).await.ok();
+        for who in [&bert, &carl] {
+            has_settled(who, &room, &new, &dora.user_id).await;
+        }
+        let news = bert.get(&format!("/v3/sync?since={since}")).await.ok();
+        assert_eq!(each(&news["rooms"]["join"][&new]["account_data"]["events"], "type"), ["m.tag"]);
+        let kinds = each(&news["account_data"]["events"], "type");
+        assert!(
+            ["m.direct", "m.push_rules"].iter().all(|kind| kinds.contains(&(*kind).to_owned())),
+            "{news}"
+        );
+
+        // Who was never in the old room brings nothing, and who comes back finds what they left.
+        dora.join(&new).await.ok();
+        dora.get(&format!("/v3/user/{}/account_data/m.direct", dora.user_id)).await.fails(404, "M_NOT_FOUND");
+        bert.delete(&format!("/v3/user/{}/rooms/{new}/tags/m.favourite", bert.user_id)).await.ok();
+        bert.leave(&new).await.ok();
+        bert.join(&new).await.ok();
+        let tags = bert.get(&format!("/v3/user/{}/rooms/{new}/tags", bert.user_id)).await.ok();
+        assert_eq!(tags["tags"], json!({}));
+        for who in [&anna, &bert, &carl] {
+            for name in [&room, &new] {
+                who.delete(&format!("/v3/pushrules/global/room/{name}")).await.ok();
+                who.delete(&format!("/v3/pushrules/global/override/{name}")).await.ok();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_room_that_only_claims_to_replace_another_gets_nothing() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let mallory = network.register(MESSENGER, "mallory").await;
+    let room = anna.create_room(json!({ "room_version": "11" })).await;
+    settle_in(&anna, &room, "@else:instagram.localhost").await;
+    let claims = json!({ "predecessor": { "room_id": room, "event_id": "$x" } });
+    let claims = json!({ "preset": "public_chat", "creation_content": claims });
+    let trap = mallory.create_room(claims).await;
+    anna.join(&trap).await.ok();
+    let tags = anna.get(&format!("/v3/user/{}/rooms/{trap}/tags", anna.user_id)).await.ok();
+    assert_eq!(tags["tags"], json!({}));
+    anna.get(&format!("/v3/pushrules/global/room/{trap}")).await.fails(404, "M_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn push_rules_that_go_along_count_at_once() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let bert = network.register(MESSENGER, "bert").await;
+    let room = anna.create_room(json!({ "room_version": "11", "preset": "public_chat" })).await;
+    bert.join(&room).await.ok();
+    bert.put(&format!("/v3/pushrules/global/room/{room}"), json!({ "actions": [] })).await.ok();
+    let since = text(&bert.get("/v3/sync").await.ok()["next_batch"]);
+    let new = upgrade(&anna, &room, json!({ "new_version": "12" }), &[&bert]).await;
+    let from = text(&bert.get(&format!("/v3/sync?since={since}")).await.ok()["next_batch"]);
+    anna.say(&new, "Does it ring?").await;
+    let news = bert.get(&format!("/v3/sync?since={from}")).await.ok();
+    assert_eq!(news["rooms"]["join"][&new]["unread_notifications"]["notification_count"], 0);
 }

@@ -144,6 +144,37 @@ impl Accounts {
             .await
     }
 
+    /// Changes an entry to what `change` makes of it; None leaves it as it is. `change` gets its content, `{}` if it was
+    /// deleted, and None if there never was one.
+    pub(crate) async fn change_account_data(
+        &self,
+        user_id: &OwnedUserId,
+        room_id: Option<&OwnedRoomId>,
+        event_type: &str,
+        change: impl Fn(Option<&str>) -> Option<String>,
+    ) -> Result<(), AccountsError> {
+        let key = key(user_id, room_id, event_type);
+        self.store
+            .update(async || {
+                let mut writes = WriteSet::new();
+                let before = self.store.get::<AccountData>(&key).await?;
+                let content = before.as_ref().map(|before| match before.value.0.as_str() {
+                    DELETED => "{}",
+                    content => content,
+                });
+                let Some(after) = change(content) else { return Ok((writes, ())) };
+                if after.len() > CONTENT_BYTES {
+                    return Err(AccountsError::TooLarge("the content"));
+                }
+                self.check_account_data_count(user_id, room_id, event_type).await?;
+                self.expect_active(&mut writes, user_id).await?;
+                writes.expect_read::<AccountData>(&key, before.as_ref());
+                put_account_data(&mut writes, user_id, room_id, event_type, after);
+                Ok((writes, ()))
+            })
+            .await
+    }
+
     async fn check_account_data_count(
         &self,
         user_id: &OwnedUserId,

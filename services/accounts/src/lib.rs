@@ -14,6 +14,7 @@ mod change_password;
 mod cross_signing_reset;
 mod deactivate;
 mod devices;
+mod direct_chats;
 mod email_addresses;
 mod email_validation;
 mod erasure;

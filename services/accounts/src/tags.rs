@@ -79,6 +79,19 @@ impl Accounts {
         }
     }
 
+    /// Gives a room the tags of another, unless it has or had some of its own.
+    pub async fn copy_tags(
+        &self,
+        user_id: &OwnedUserId,
+        from: &OwnedRoomId,
+        to: &OwnedRoomId,
+    ) -> Result<(), AccountsError> {
+        let _turn = self.shared.tag_locks.lock(user_id).await;
+        let Some(tags) = self.account_data(user_id, Some(from), TYPE).await? else { return Ok(()) };
+        let copy = |before: Option<&str>| before.is_none().then(|| tags.clone());
+        self.change_account_data(user_id, Some(to), TYPE, copy).await
+    }
+
     async fn write_tags(
         &self,
         user_id: &OwnedUserId,

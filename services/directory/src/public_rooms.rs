@@ -22,6 +22,22 @@ impl Directory {
         writes.delete::<PublicRooms>(&key(platform, room_id));
     }
 
+    /// Has every platform that lists a room list the one that replaces it instead.
+    pub async fn move_listings(
+        &self,
+        writes: &mut WriteSet,
+        from: &RoomId,
+        to: &RoomId,
+    ) -> Result<(), StorageError> {
+        for platform in self.platforms.iter() {
+            if self.is_published(platform.server_name(), from).await? {
+                self.unpublish(writes, platform.server_name(), from);
+                self.publish(writes, platform.server_name(), to);
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a platform lists a room.
     pub async fn is_published(&self, platform: &ServerName, room_id: &RoomId) -> Result<bool, StorageError> {
         self.store.contains::<PublicRooms>(&key(platform, room_id)).await

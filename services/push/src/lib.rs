@@ -17,6 +17,7 @@ mod glob;
 mod notifications;
 mod pushers;
 mod room_facts;
+mod room_rules;
 mod rules;
 mod thread_subscriptions;
 mod unread;
@@ -29,6 +30,7 @@ use linkspan_storage::{CommitError, StorageError, Store};
 
 pub use evaluation::{Compiled, Evaluation, PushEvent, Recipient, RoomContext, UserContext};
 pub use notifications::{Notification, NotificationPage};
+pub use room_rules::RoomRules;
 pub use thread_subscriptions::{ThreadChange, ThreadChanges};
 pub use unread::{Unread, UnreadCount};
 

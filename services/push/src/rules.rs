@@ -171,7 +171,7 @@ impl Push {
         .await
     }
 
-    async fn change_rules(
+    pub(crate) async fn change_rules(
         &self,
         user_id: &OwnedUserId,
         change: impl FnOnce(&mut Ruleset) -> Result<()>,
@@ -285,9 +285,7 @@ fn check_rule(rule: &NewPushRule) -> Result<()> {
     if rule_id.starts_with('.') {
         return Err(PushError::Misplaced("rule ids that start with a dot belong to the server".into()));
     }
-    let id_is_fine =
-        !rule_id.is_empty() && rule_id.len() <= MAX_RULE_ID_BYTES && !rule_id.contains(['/', '\\']);
-    if !id_is_fine {
+    if !is_possible_rule_id(rule_id) {
         return Err(PushError::Invalid("this is not a possible id of a push rule".into()));
     }
     match rule {
@@ -303,6 +301,10 @@ fn check_rule(rule: &NewPushRule) -> Result<()> {
         NewPushRule::Sender(rule) => check_actions(&rule.actions),
         _ => Err(PushError::Invalid("unknown kind of push rule".into())),
     }
+}
+
+pub(crate) fn is_possible_rule_id(rule_id: &str) -> bool {
+    !rule_id.is_empty() && rule_id.len() <= MAX_RULE_ID_BYTES && !rule_id.contains(['/', '\\'])
 }
 
 fn check_conditions(conditions: &[PushCondition]) -> Result<()> {

@@ -108,6 +108,8 @@ pub(crate) struct Append {
     /// Joined local members as staged.
     members: Arc<Vec<OwnedUserId>>,
     members_changed: bool,
+    /// Hosted users who come in, and the membership that each had before.
+    pub(crate) newcomers: Vec<(OwnedUserId, Option<OwnedEventId>)>,
     /// The rules on encryption that hold, as staged.
     pub(crate) present: Arc<RulesPresent>,
     transactions: Vec<(TransactionKey, OwnedEventId)>,
@@ -140,6 +142,7 @@ impl Rooms {
             deltas: Vec::new(),
             members,
             members_changed: false,
+            newcomers: Vec::new(),
             present,
             transactions: Vec::new(),
             threads: HashMap::new(),
@@ -573,7 +576,8 @@ impl Append {
             .as_deref()
             .and_then(|user_id| user_id.try_into().ok())
             .ok_or_else(|| RoomsError::Invalid("the state key of a membership is a user id".into()))?;
-        let before = self.membership(&user_id).await?.unwrap_or_default();
+        let earlier = self.state_event(&StateEventType::RoomMember, user_id.as_str()).await?;
+        let before = earlier.as_ref().and_then(|event| event.membership()).unwrap_or_default();
         let membership = pdu.membership().unwrap_or_default();
         let count = |counter: &mut u64, kind: &str| {
             *counter = counter.saturating_sub(u64::from(before == kind)) + u64::from(membership == kind);
@@ -605,6 +609,7 @@ impl Append {
         if before != "join" && membership == "join" {
             Arc::make_mut(&mut self.members).push(user_id.clone());
             self.members_changed = true;
+            self.newcomers.push((user_id.clone(), earlier.map(|event| event.event_id.clone())));
             if self.room.is_big() {
                 self.list_as_big(&key, true);
             }
@@ -791,7 +796,11 @@ impl Append {
     }
 
     /// Queues what was staged, lets the next append in, and waits until it is on disk.
-    pub(crate) async fn commit(self) -> Result<Vec<Arc<TimelineEvent>>> {
+    pub(crate) async fn commit(mut self) -> Result<Vec<Arc<TimelineEvent>>> {
+        if !self.newcomers.is_empty() {
+            // Sending a message should not have to make room for it.
+            Box::pin(self.bring_room_settings()).await?;
+        }
         let (queued, ticket) = self.queue(WriteSet::new());
         // What follows the commit must happen even if nobody waits for it any more.
         Finish::new(async move {

@@ -106,7 +106,7 @@ impl Rooms {
 
     /// A new room with its first events, of which nothing is written yet. If it is not committed, the room has to
     /// be disowned.
-    pub(crate) async fn stage_room(
+    async fn stage_room(
         &self,
         creator: &OwnedUserId,
         mut command: CreateRoom,
@@ -123,53 +123,82 @@ impl Rooms {
         self.plan_encryption(creator, &mut command)?;
         let platform = self.platform_of(creator)?;
         let version = command.version.clone().unwrap_or_else(|| platform.settings.room_version.clone());
-        let rules =
-            versions::rules(&version).ok_or_else(|| RoomsError::UnsupportedVersion(version.to_string()))?;
+        let alias = command.alias_name.as_ref().map(|name| self.new_alias(creator, name)).transpose()?;
+        let content = creation_content(&command, &rules_of(&version)?);
+        let mut append = self.begin_room(creator, &version, content, now_ts).await?;
+        if let Err(error) = self.fill_room(&mut append, creator, &command, alias.as_ref()).await {
+            self.disown(&append.room);
+            return Err(error);
+        }
+        Ok(append)
+    }
+
+    /// A new room with nothing but its creator, of which nothing is written yet. If it is not committed, the room has
+    /// to be disowned.
+    ///
+    /// `content`: fields of the create event beside those that the version asks for.
+    pub(crate) async fn begin_room(
+        &self,
+        creator: &OwnedUserId,
+        version: &RoomVersionId,
+        content: CanonicalJsonObject,
+        now_ts: u64,
+    ) -> Result<Append> {
+        let rules = rules_of(version)?;
         let create = Draft::state(
             TimelineEventType::RoomCreate,
             "",
-            create_content(&command, creator, &version, &rules),
+            create_content(content, creator, version, &rules),
         );
-        let alias = command.alias_name.as_ref().map(|name| self.new_alias(creator, name)).transpose()?;
-
         let mut created_ts = now_ts;
         let room = loop {
-            let room =
-                self.new_room(creator, &command, version.clone(), rules.clone(), &create, created_ts)?;
+            let room = self.new_room(creator, version.clone(), rules.clone(), &create, created_ts)?;
             if self.adopt(&room).await? {
                 break room;
             }
             // The same create event twice, as two alike rooms in one millisecond would have, is one room.
             created_ts += 1;
         };
-        let filled = self.fill_room(&room, creator, create, &command, alias.as_ref(), created_ts).await;
-        if filled.is_err() {
+        let begun = self.stage_creator(&room, creator, create, created_ts).await;
+        if begun.is_err() {
             self.disown(&room);
         }
-        filled
+        begun
     }
 
-    async fn fill_room(
+    async fn stage_creator(
         &self,
         room: &Arc<Room>,
         creator: &OwnedUserId,
         create: Draft,
-        command: &CreateRoom,
-        alias: Option<&OwnedRoomAliasId>,
         now_ts: u64,
     ) -> Result<Append> {
         let mut append = self.begin(room, now_ts).await?;
         let key = RoomKey { room_id: room.id.clone() };
         append.writes.expect_absent::<RoomsTable>(&key);
         append.writes.put::<RoomsTable>(&key, &room.record);
-        self.stage_first_events(&mut append, creator, create, command, alias).await?;
+        append.stage(creator, create, None).await?;
+        let join = self.member_content(creator, "join", None).await?;
+        append.stage_member(creator, creator, join).await?;
+        Ok(append)
+    }
+
+    async fn fill_room(
+        &self,
+        append: &mut Append,
+        creator: &OwnedUserId,
+        command: &CreateRoom,
+        alias: Option<&OwnedRoomAliasId>,
+    ) -> Result<()> {
+        self.stage_first_events(append, creator, command, alias).await?;
+        let room_id = append.room.id.clone();
         if let Some(alias) = alias {
-            self.shared.directory.put_alias(&mut append.writes, alias, &room.id, creator).await?;
+            self.shared.directory.put_alias(&mut append.writes, alias, &room_id, creator).await?;
         }
         if command.published {
-            self.shared.directory.publish(&mut append.writes, creator.server_name(), &room.id);
+            self.shared.directory.publish(&mut append.writes, creator.server_name(), &room_id);
         }
-        Ok(append)
+        Ok(())
     }
 
     fn new_alias(&self, creator: &OwnedUserId, name: &str) -> Result<OwnedRoomAliasId> {
@@ -184,7 +213,6 @@ impl Rooms {
     fn new_room(
         &self,
         creator: &OwnedUserId,
-        command: &CreateRoom,
         version: RoomVersionId,
         rules: RoomVersionRules,
         create: &Draft,
@@ -194,7 +222,7 @@ impl Rooms {
         let now = MilliSecondsSinceUnixEpoch(UInt::try_from(now_ts).unwrap_or(UInt::MAX));
         let place = Place { depth: 1, ..Place::default() };
         let (event, _) = create.clone().into_pdu(&rules, chosen.as_ref(), creator, now, place)?;
-        let room_type = match command.creation_content.get("type") {
+        let room_type = match create.content.get("type") {
             Some(CanonicalJsonValue::String(room_type)) => Some(room_type.clone()),
             _ => None,
         };
@@ -214,16 +242,9 @@ impl Rooms {
         &self,
         append: &mut Append,
         creator: &OwnedUserId,
-        create: Draft,
         command: &CreateRoom,
         alias: Option<&OwnedRoomAliasId>,
     ) -> Result<()> {
-        append.stage(creator, create, None).await?;
-        let join = self.member_content(creator, "join", None).await?;
-        append
-            .stage(creator, Draft::state(TimelineEventType::RoomMember, creator.as_str(), join), None)
-            .await?;
-
         for (event_type, content) in first_state(command, creator, &append.room.rules, alias) {
             let given = |state: &&InitialState| {
                 state.event_type == event_type.to_string() && state.state_key.is_empty()
@@ -266,19 +287,29 @@ impl Rooms {
     }
 }
 
+pub(crate) fn rules_of(version: &RoomVersionId) -> Result<RoomVersionRules> {
+    versions::rules(version).ok_or_else(|| RoomsError::UnsupportedVersion(version.to_string()))
+}
+
+/// The content of a create event, with what the version asks for.
 fn create_content(
-    command: &CreateRoom,
+    mut content: CanonicalJsonObject,
     creator: &OwnedUserId,
     version: &RoomVersionId,
     rules: &RoomVersionRules,
 ) -> CanonicalJsonObject {
-    let mut content = command.creation_content.clone();
     content.insert("room_version".into(), text(version.as_str()));
     if rules.authorization.use_room_create_sender {
         content.remove("creator");
     } else {
         content.insert("creator".into(), text(creator.as_str()));
     }
+    content
+}
+
+/// What the create event is to say of the room. In a trusted private chat all have the creator's power.
+fn creation_content(command: &CreateRoom, rules: &RoomVersionRules) -> CanonicalJsonObject {
+    let mut content = command.creation_content.clone();
     if rules.authorization.explicitly_privilege_room_creators && command.preset == Preset::TrustedPrivateChat
     {
         let mut creators = match content.remove("additional_creators") {

@@ -17,6 +17,7 @@ mod erasure;
 mod events;
 mod federation_format;
 mod filter;
+mod follow_upgrade;
 mod ignored;
 mod insert;
 mod invite_permission;
@@ -47,7 +48,10 @@ mod upgrade;
 mod upgraded_levels;
 mod view;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use dashmap::DashMap;
 use linkspan_accounts::{Accounts, AccountsError};
@@ -66,6 +70,7 @@ pub use delayed_events::{
 };
 pub use events::TimelineEvent;
 pub use filter::EventFilter;
+pub use follow_upgrade::{Copying, RoomSettings};
 pub use insert::Inserted;
 pub use member_changes::MemberChanges;
 pub use membership::{Removal, is_present};
@@ -204,6 +209,8 @@ struct Shared {
     deltas: state::DeltaCache,
     delays: delayed_events::Delays,
     ignored: ignored::IgnoredCache,
+    /// What services above keep about users in rooms.
+    room_settings: OnceLock<Arc<dyn RoomSettings>>,
 }
 
 impl Rooms {
@@ -227,6 +234,7 @@ impl Rooms {
             deltas: state::new_cache(),
             delays: delayed_events::Delays::new(),
             ignored: ignored::new_cache(),
+            room_settings: OnceLock::new(),
         };
         Self { shared: Arc::new(shared) }
     }

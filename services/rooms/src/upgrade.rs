@@ -1,21 +1,29 @@
 //! Upgrading a room: a new one of another version takes its place.
 //! <https://spec.matrix.org/v1.19/client-server-api/#room-upgrades>
 
-use linkspan_domain::{Draft, versions};
+use linkspan_domain::{Draft, SharedPdu, parse_content};
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomVersionId,
     events::{StateEventType, TimelineEventType},
-    room_version_rules::RoomVersionRules,
+    room_version_rules::{AuthorizationRules, RoomVersionRules},
 };
 
 use crate::{
-    CreateRoom, InitialState, Preset, Result, Rooms, RoomsError,
-    append::{Append, object, text},
-    upgraded_levels::{close_to_talk, give_creators_a_level, privilege_creators},
+    InitialState, Result, Rooms, RoomsError,
+    append::{Append, again, object, text},
+    create_room::rules_of,
+    upgraded_levels::{
+        close_to_talk, give_creators_a_level, keep_upgrades_to_creators, levels_to_numbers,
+        privilege_creators,
+    },
 };
 
-/// State that the new room takes over.
-const TAKEN_OVER: [&str; 10] = [
+/// Events that the new room takes over, bans included: so many that no space or ban list in use reaches it. They are
+/// one write-set, which is in memory for a moment.
+const MAX_TAKEN_OVER: usize = 10_000;
+
+/// State that the new room takes over as it is. Power levels come last, and differ.
+const TAKEN_OVER: [&str; 9] = [
     "m.room.server_acl",
     "m.room.encryption",
     "m.room.name",
@@ -24,9 +32,9 @@ const TAKEN_OVER: [&str; 10] = [
     "m.room.guest_access",
     "m.room.history_visibility",
     "m.room.join_rules",
-    "m.room.power_levels",
-    "m.space.child",
+    SPACE_CHILD,
 ];
+const SPACE_CHILD: &str = "m.space.child";
 
 /// What a room is replaced by.
 struct Upgrade<'a> {
@@ -36,129 +44,185 @@ struct Upgrade<'a> {
     additional_creators: Vec<OwnedUserId>,
 }
 
+/// Somebody who is banned, with the reason.
+type Ban = (OwnedUserId, Option<String>);
+
 impl Rooms {
     /// Replaces a room by a new one of another version; returns the new room's id. Both happen in one commit: what
     /// is refused in either room leaves nothing behind.
+    ///
+    /// `additional_creators` are ignored by versions that know none.
     pub async fn upgrade_room(
         &self,
         user_id: &OwnedUserId,
         room_id: &OwnedRoomId,
         version: RoomVersionId,
-        additional_creators: Vec<OwnedUserId>,
+        mut additional_creators: Vec<OwnedUserId>,
         now_ts: u64,
     ) -> Result<OwnedRoomId> {
-        let rules =
-            versions::rules(&version).ok_or_else(|| RoomsError::UnsupportedVersion(version.to_string()))?;
+        let rules = rules_of(&version)?;
+        if !rules.authorization.explicitly_privilege_room_creators {
+            additional_creators.clear();
+        }
         let upgrade = Upgrade { user_id, version, rules, additional_creators };
-        let room = self.joined_room(user_id, room_id).await?;
+        let new_room_id = again(async || self.replace_room(room_id, &upgrade, now_ts).await).await?;
+        // Nobody else is in the new room yet, so nothing there can come before this.
+        self.copy_room_settings(user_id, room_id, &new_room_id).await;
+        Ok(new_room_id)
+    }
+
+    async fn replace_room(
+        &self,
+        room_id: &OwnedRoomId,
+        upgrade: &Upgrade<'_>,
+        now_ts: u64,
+    ) -> Result<OwnedRoomId> {
+        let room = self.joined_room(upgrade.user_id, room_id).await?;
         let mut old = self.begin(&room, now_ts).await?;
         // The state is read from the disk.
         old.settle().await?;
         let levels = old.power_levels().await?;
-        if levels.user(user_id) < levels.needed_for_event("m.room.tombstone", true) {
+        if levels.user(upgrade.user_id) < levels.needed_for_event("m.room.tombstone", true) {
             return Err(RoomsError::Forbidden("you may not upgrade this room".into()));
         }
-        let banned = self.banned_members(room_id).await?;
-        let command = self.successor(&mut old, &upgrade, &banned).await?;
-        let new = self.stage_room(user_id, command, now_ts).await?;
+        let content = creation_content(&mut old, upgrade).await?;
+        let new = self.begin_room(upgrade.user_id, &upgrade.version, content, now_ts).await?;
         let new_room = new.room.clone();
-        let replaced = self.replace(old, new, user_id, &banned).await;
-        if replaced.is_err() {
+        if let Err(error) = self.move_over(old, new, upgrade).await {
             self.disown(&new_room);
+            return Err(error);
         }
-        replaced?;
         Ok(new_room.id.clone())
     }
 
-    /// What the room that takes the old one's place is to be.
-    async fn successor(
-        &self,
-        old: &mut Append,
-        upgrade: &Upgrade<'_>,
-        banned: &[(OwnedUserId, Option<String>)],
-    ) -> Result<CreateRoom> {
-        let room_id = &old.room.id.clone();
-        let mut initial_state = Vec::new();
-        for event in self.current_state(room_id, None).await? {
-            let event_type = event.event_type.to_string();
-            let Some(state_key) = event.state_key.clone() else { continue };
-            if !TAKEN_OVER.contains(&event_type.as_str()) {
-                continue;
-            }
-            let Ok(mut content) = linkspan_domain::parse_content(event.content.get()) else { continue };
-            if event_type == "m.room.power_levels" {
-                adapt_power_levels(&mut content, old, upgrade, banned).await?;
-            }
-            initial_state.push(InitialState { event_type, state_key, content });
-        }
-        old.keep_encryption(&mut initial_state);
-        let platform = upgrade.user_id.server_name().to_owned();
-        Ok(CreateRoom {
-            version: Some(upgrade.version.clone()),
-            preset: Preset::PrivateChat,
-            published: self.is_published(&platform, room_id).await?,
-            alias_name: None,
-            name: None,
-            topic: None,
-            invite: Vec::new(),
-            is_direct: false,
-            initial_state,
-            creation_content: creation_content(old, upgrade).await?,
-            power_levels: CanonicalJsonObject::new(),
-        })
-    }
+    /// Takes over into the new room what it is to have, closes the old one, and commits both.
+    async fn move_over(&self, mut old: Append, mut new: Append, upgrade: &Upgrade<'_>) -> Result<()> {
+        let (user_id, old_id, new_id) = (upgrade.user_id, old.room.id.clone(), new.room.id.clone());
+        let aliases = self.shared.directory.aliases_of(&old_id).await?;
+        let canonical_alias = moved_canonical_alias(&mut old, &aliases).await?;
+        self.fill_successor(&mut old, &mut new, upgrade, canonical_alias.clone()).await?;
 
-    async fn banned_members(&self, room_id: &OwnedRoomId) -> Result<Vec<(OwnedUserId, Option<String>)>> {
-        #[derive(serde::Deserialize)]
-        struct Content {
-            reason: Option<String>,
-        }
-        let members = self.current_state(room_id, Some(&StateEventType::RoomMember)).await?;
-        let banned = members.into_iter().filter(|member| member.membership().as_deref() == Some("ban"));
-        Ok(banned
-            .filter_map(|member| {
-                let reason = member.content_as::<Content>().and_then(|content| content.reason);
-                Some((member.state_key.as_deref()?.try_into().ok()?, reason))
-            })
-            .collect())
-    }
-
-    /// Puts the tombstone, carries bans, aliases and the listing over, closes the old room to talk, and commits
-    /// both rooms.
-    async fn replace(
-        &self,
-        mut old: Append,
-        mut new: Append,
-        user_id: &OwnedUserId,
-        banned: &[(OwnedUserId, Option<String>)],
-    ) -> Result<()> {
-        let (room_id, new_room_id) = (old.room.id.clone(), new.room.id.clone());
-        for (banned, reason) in banned {
-            let content = self.member_content(banned, "ban", reason.as_deref()).await?;
-            let draft = Draft::state(TimelineEventType::RoomMember, banned.as_str(), content);
-            new.stage(user_id, draft, None).await?;
-        }
         let tombstone = object([
             ("body", text("This room has been replaced")),
-            ("replacement_room", text(new_room_id.as_str())),
+            ("replacement_room", text(new_id.as_str())),
         ]);
         old.stage(user_id, Draft::state(TimelineEventType::RoomTombstone, "", tombstone), None).await?;
-        let moved = self.shared.directory.aliases_of(&room_id).await?;
-        self.shared.directory.move_aliases(&mut old.writes, &room_id, &new_room_id).await?;
-        self.shared.directory.unpublish(&mut old.writes, user_id.server_name(), &room_id);
-        move_canonical_alias(&mut old, &mut new, user_id, &moved).await?;
-        let levels = content_of(&mut old, &StateEventType::RoomPowerLevels).await?;
-        if let Some(mut levels) = levels {
-            close_to_talk(&mut levels);
-            may_fail(&mut old, user_id, TimelineEventType::RoomPowerLevels, levels).await?;
+        self.shared.directory.move_aliases(&mut old.writes, &old_id, &new_id).await?;
+        self.shared.directory.move_listings(&mut old.writes, &old_id, &new_id).await?;
+        if canonical_alias.is_some() {
+            let none = CanonicalJsonObject::new();
+            stage_if_allowed(&mut old, user_id, TimelineEventType::RoomCanonicalAlias, none).await?;
+        }
+        if let Some(levels) = content_of(&mut old, &StateEventType::RoomPowerLevels).await? {
+            let mut closed = levels.clone();
+            close_to_talk(&mut closed);
+            if closed != levels {
+                stage_if_allowed(&mut old, user_id, TimelineEventType::RoomPowerLevels, closed).await?;
+            }
         }
         old.commit_with(new).await
+    }
+
+    /// Stages what the new room takes over. Until it has power levels its creator may do everything, whatever power the
+    /// same user has in the old room: so these come last.
+    async fn fill_successor(
+        &self,
+        old: &mut Append,
+        new: &mut Append,
+        upgrade: &Upgrade<'_>,
+        canonical_alias: Option<CanonicalJsonObject>,
+    ) -> Result<()> {
+        let user_id = upgrade.user_id;
+        let current = self.current_state(&old.room.id, None).await?;
+        let banned = banned_members(&current);
+        check_not_banned(&upgrade.additional_creators, &banned)?;
+        let mut state = state_taken_over(&current, &upgrade.rules.authorization);
+        old.keep_encryption(&mut state);
+        if state.len() + banned.len() > MAX_TAKEN_OVER {
+            return Err(RoomsError::TooLarge("the room has too much state and too many bans".into()));
+        }
+        for InitialState { event_type, state_key, content } in state {
+            new.stage(user_id, Draft::state(event_type.as_str().into(), state_key, content), None).await?;
+        }
+        if let Some(content) = canonical_alias {
+            let draft = Draft::state(TimelineEventType::RoomCanonicalAlias, "", content);
+            new.stage(user_id, draft, None).await?;
+        }
+        for (banned, reason) in &banned {
+            let content = self.member_content(banned, "ban", reason.as_deref()).await?;
+            new.stage_member(user_id, banned, content).await?;
+        }
+        if let Some(mut levels) = content_of(old, &StateEventType::RoomPowerLevels).await? {
+            adapt_power_levels(&mut levels, old, upgrade, &banned).await?;
+            let draft = Draft::state(TimelineEventType::RoomPowerLevels, "", levels);
+            new.stage(user_id, draft, None).await?;
+        }
+        new.check_staged()
+    }
+}
+
+fn state_taken_over(current: &[SharedPdu], rules: &AuthorizationRules) -> Vec<InitialState> {
+    let mut taken_over = Vec::new();
+    for event in current {
+        let event_type = event.event_type.to_string();
+        let Some(state_key) = event.state_key.clone() else { continue };
+        let Ok(mut content) = parse_content(event.content.get()) else { continue };
+        if !TAKEN_OVER.contains(&event_type.as_str()) || is_no_child(&event_type, &content) {
+            continue;
+        }
+        if event_type == "m.room.join_rules" {
+            adapt_join_rule(&mut content, rules);
+        }
+        taken_over.push(InitialState { event_type, state_key, content });
+    }
+    taken_over
+}
+
+fn banned_members(current: &[SharedPdu]) -> Vec<Ban> {
+    #[derive(serde::Deserialize)]
+    struct Content {
+        reason: Option<String>,
+    }
+    let members = current.iter().filter(|event| event.event_type == TimelineEventType::RoomMember);
+    let banned = members.filter(|member| member.membership().as_deref() == Some("ban"));
+    banned
+        .filter_map(|member| {
+            let reason = member.content_as::<Content>().and_then(|content| content.reason);
+            Some((member.state_key.as_deref()?.try_into().ok()?, reason))
+        })
+        .collect()
+}
+
+/// A child without servers to join it by was removed from its space.
+fn is_no_child(event_type: &str, content: &CanonicalJsonObject) -> bool {
+    let via = content.get("via").and_then(CanonicalJsonValue::as_array);
+    event_type == SPACE_CHILD && via.is_none_or(|via| via.is_empty())
+}
+
+/// A join rule that a version does not know lets nobody in, not even who is invited: a stricter one that it knows
+/// stands in.
+fn adapt_join_rule(content: &mut CanonicalJsonObject, rules: &AuthorizationRules) {
+    let known = match content.get("join_rule").and_then(CanonicalJsonValue::as_str) {
+        Some("knock_restricted") if rules.knock_restricted_join_rule => return,
+        Some("knock_restricted" | "restricted") if rules.restricted_join_rule => "restricted",
+        Some("knock") if rules.knocking => return,
+        Some("knock_restricted" | "restricted" | "knock") => "invite",
+        _ => return,
+    };
+    content.insert("join_rule".into(), text(known));
+}
+
+/// A creator cannot be banned.
+fn check_not_banned(creators: &[OwnedUserId], banned: &[Ban]) -> Result<()> {
+    match creators.iter().find(|creator| banned.iter().any(|(user_id, _)| user_id == *creator)) {
+        Some(creator) => Err(RoomsError::Invalid(format!("{creator} is banned, and cannot be a creator"))),
+        None => Ok(()),
     }
 }
 
 async fn content_of(append: &mut Append, event_type: &StateEventType) -> Result<Option<CanonicalJsonObject>> {
     let event = append.state_event(event_type, "").await?;
-    Ok(event.and_then(|event| linkspan_domain::parse_content(event.content.get()).ok()))
+    Ok(event.and_then(|event| parse_content(event.content.get()).ok()))
 }
 
 /// The content of the new room's create event.
@@ -173,24 +237,29 @@ async fn creation_content(old: &mut Append, upgrade: &Upgrade<'_>) -> Result<Can
     predecessor.extend(last.map(|event_id| ("event_id".to_owned(), text(event_id.as_str()))));
     content.insert("predecessor".into(), CanonicalJsonValue::Object(predecessor));
     let creators = &upgrade.additional_creators;
-    if upgrade.rules.authorization.explicitly_privilege_room_creators && !creators.is_empty() {
+    if !creators.is_empty() {
         let creators = creators.iter().map(|creator| text(creator.as_str())).collect();
         content.insert("additional_creators".into(), CanonicalJsonValue::Array(creators));
     }
     Ok(content)
 }
 
-/// Versions differ in how they tell of a creator's power: some have no level for it. Who is banned keeps no level.
+/// Versions differ in how they tell of a creator's power, and in what a level may be. Who is banned keeps no level.
 async fn adapt_power_levels(
     content: &mut CanonicalJsonObject,
     old: &mut Append,
     upgrade: &Upgrade<'_>,
-    banned: &[(OwnedUserId, Option<String>)],
+    banned: &[Ban],
 ) -> Result<()> {
-    if upgrade.rules.authorization.explicitly_privilege_room_creators {
+    levels_to_numbers(content);
+    let privileges = |rules: &RoomVersionRules| rules.authorization.explicitly_privilege_room_creators;
+    match (privileges(&old.room.rules), privileges(&upgrade.rules)) {
+        (true, false) => give_creators_a_level(content, creators(old).await?.iter()),
+        (false, true) => keep_upgrades_to_creators(content),
+        _ => {}
+    }
+    if privileges(&upgrade.rules) {
         privilege_creators(content, std::iter::once(upgrade.user_id).chain(&upgrade.additional_creators));
-    } else if old.room.rules.authorization.explicitly_privilege_room_creators {
-        give_creators_a_level(content, creators(old).await?.iter());
     }
     if let Some(CanonicalJsonValue::Object(users)) = content.get_mut("users") {
         banned.iter().for_each(|(user_id, _)| drop(users.remove(user_id.as_str())));
@@ -212,15 +281,13 @@ async fn creators(append: &mut Append) -> Result<Vec<OwnedUserId>> {
     Ok(std::iter::once(create.sender.clone()).chain(additional.unwrap_or_default()).collect())
 }
 
-/// The aliases that lead to the new room now are named there, and no longer in the old one.
-async fn move_canonical_alias(
+/// The canonical alias that the new room takes over: of those that the old one has, what leads to it from now on.
+async fn moved_canonical_alias(
     old: &mut Append,
-    new: &mut Append,
-    user_id: &OwnedUserId,
     moved: &[OwnedRoomAliasId],
-) -> Result<()> {
+) -> Result<Option<CanonicalJsonObject>> {
     let Some(mut content) = content_of(old, &StateEventType::RoomCanonicalAlias).await? else {
-        return Ok(());
+        return Ok(None);
     };
     let leads_there = |alias: &CanonicalJsonValue| moved.iter().any(|it| alias.as_str() == Some(it.as_str()));
     if !content.get("alias").is_some_and(leads_there) {
@@ -229,15 +296,11 @@ async fn move_canonical_alias(
     if let Some(CanonicalJsonValue::Array(others)) = content.get_mut("alt_aliases") {
         others.retain(leads_there);
     }
-    if content.is_empty() {
-        return Ok(());
-    }
-    may_fail(new, user_id, TimelineEventType::RoomCanonicalAlias, content).await?;
-    may_fail(old, user_id, TimelineEventType::RoomCanonicalAlias, CanonicalJsonObject::new()).await
+    Ok(Some(content).filter(|content| !content.is_empty()))
 }
 
 /// Stages state that the user may lack the power for: the upgrade stands without it.
-async fn may_fail(
+async fn stage_if_allowed(
     append: &mut Append,
     user_id: &OwnedUserId,
     event_type: TimelineEventType,
@@ -247,7 +310,7 @@ async fn may_fail(
     match append.stage(user_id, draft, None).await {
         Err(RoomsError::Storage(error)) => Err(error.into()),
         Err(error) => {
-            tracing::info!(%error, room_id = %append.room.id, "an upgrade goes without some state");
+            tracing::info!(%error, room_id = %append.room.id, "an upgraded room keeps some state");
             Ok(())
         }
         Ok(_) => Ok(()),

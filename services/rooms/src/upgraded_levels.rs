@@ -1,14 +1,38 @@
-//! Power levels of a room that is upgraded: what stands for a creator's power differs between versions.
+//! Power levels of a room that is upgraded: what stands for a creator's power differs between versions, as does what
+//! a level may be.
 //! <https://spec.matrix.org/v1.19/rooms/v12/#room-creators>
 
 use ruma::{CanonicalJsonObject, CanonicalJsonValue, Int, OwnedUserId};
 
 /// What the creator of a room has where versions do not privilege creators.
 const CREATOR: i64 = 100;
-/// What upgrading needs where they do, which only they have.
+/// What upgrading needs at least where they do. Nobody but they has it, unless somebody is given it.
 const TOMBSTONE: i64 = 150;
+/// What a room that was replaced needs at least to say something in it, or to invite.
+const CLOSED: i64 = 50;
 
-/// Creators have no level of their own, and only they may upgrade.
+/// Fields that are a level.
+const LEVELS: [&str; 7] =
+    ["ban", "events_default", "invite", "kick", "redact", "state_default", "users_default"];
+/// Fields that hold levels.
+const MAPS: [&str; 3] = ["events", "notifications", "users"];
+
+/// Makes numbers of levels as text, which versions before 10 take. What is no level counted for nothing, and goes.
+pub(crate) fn levels_to_numbers(content: &mut CanonicalJsonObject) {
+    for field in LEVELS {
+        if let Some(value) = content.remove(field) {
+            content.extend(number(&value).map(|number| (field.to_owned(), level(number))));
+        }
+    }
+    for field in MAPS {
+        if let Some(CanonicalJsonValue::Object(levels)) = content.remove(field) {
+            let levels = levels.into_iter().filter_map(|(key, value)| Some((key, level(number(&value)?))));
+            content.insert(field.to_owned(), CanonicalJsonValue::Object(levels.collect()));
+        }
+    }
+}
+
+/// Creators have no level of their own: they stand above all.
 pub(crate) fn privilege_creators<'a>(
     content: &mut CanonicalJsonObject,
     creators: impl Iterator<Item = &'a OwnedUserId>,
@@ -16,9 +40,14 @@ pub(crate) fn privilege_creators<'a>(
     if let Some(CanonicalJsonValue::Object(users)) = content.get_mut("users") {
         creators.for_each(|creator| drop(users.remove(creator.as_str())));
     }
+}
+
+/// Who upgrades a room stands above all in the new one. In a room of a version that did not know that, nobody decided
+/// who may: only creators may from now on.
+pub(crate) fn keep_upgrades_to_creators(content: &mut CanonicalJsonObject) {
     let events = content.entry("events".to_owned()).or_insert_with(|| CanonicalJsonObject::new().into());
     if let CanonicalJsonValue::Object(events) = events {
-        events.insert("m.room.tombstone".into(), level(TOMBSTONE));
+        raise(events, "m.room.tombstone", 0, TOMBSTONE);
     }
 }
 
@@ -34,20 +63,37 @@ pub(crate) fn give_creators_a_level<'a>(
     }
 }
 
-/// Lets only those talk in a room, and invite into it, who have more than others.
+/// Lets only those send something into a room, and invite into it, who have more than others. No level gets lower, and
+/// no type of event is left with a level of its own that is open to all.
 pub(crate) fn close_to_talk(content: &mut CanonicalJsonObject) {
-    let default = content.get("users_default").and_then(number).unwrap_or(0);
-    let closed = level(default.saturating_add(50).max(50));
-    content.insert("events_default".into(), closed.clone());
-    content.insert("invite".into(), closed);
+    let users_default = content.get("users_default").and_then(number).unwrap_or(0);
+    let closed = users_default.saturating_add(1).max(CLOSED);
+    raise(content, "events_default", 0, closed);
+    raise(content, "state_default", CLOSED, closed);
+    raise(content, "invite", 0, closed);
+    if let Some(CanonicalJsonValue::Object(events)) = content.get_mut("events") {
+        let types: Vec<_> = events.keys().cloned().collect();
+        types.iter().for_each(|event_type| raise(events, event_type, 0, closed));
+    }
+}
+
+/// Makes a level at least `least`; `default`: what it is where nothing says so.
+fn raise(levels: &mut CanonicalJsonObject, field: &str, default: i64, least: i64) {
+    if levels.get(field).and_then(number).unwrap_or(default) < least {
+        levels.insert(field.to_owned(), level(least));
+    }
 }
 
 fn level(level: i64) -> CanonicalJsonValue {
     CanonicalJsonValue::Integer(Int::new_saturating(level))
 }
 
+/// A level: a number, or, as versions before 10 take it, a number as text.
 fn number(value: &CanonicalJsonValue) -> Option<i64> {
-    value.as_integer().map(i64::from)
+    match value {
+        CanonicalJsonValue::String(text) => text.trim().parse().ok(),
+        value => value.as_integer().map(i64::from),
+    }
 }
 
 /// The highest level in a field, or in the fields of a field.
@@ -63,7 +109,10 @@ mod tests {
     use ruma::{CanonicalJsonObject, OwnedUserId, owned_user_id};
     use serde_json::{Value, json};
 
-    use super::{give_creators_a_level, privilege_creators};
+    use super::{
+        close_to_talk, give_creators_a_level, keep_upgrades_to_creators, levels_to_numbers,
+        privilege_creators,
+    };
 
     fn changed(content: Value, change: impl Fn(&mut CanonicalJsonObject)) -> Value {
         let mut content = serde_json::from_value(content).expect("an object");
@@ -89,7 +138,50 @@ mod tests {
     fn creators_have_no_level_where_they_need_none() {
         let privilege = |content: &mut CanonicalJsonObject| privilege_creators(content, creators().iter());
         let levels = json!({ "users": { "@anna:a.example": 100, "@cleo:a.example": 50 } });
-        let expected = json!({ "users": { "@cleo:a.example": 50 }, "events": { "m.room.tombstone": 150 } });
-        assert_eq!(changed(levels, privilege), expected);
+        assert_eq!(changed(levels, privilege), json!({ "users": { "@cleo:a.example": 50 } }));
+    }
+
+    #[test]
+    fn what_upgrading_needs_is_raised_only() {
+        for (before, after) in [
+            (json!({}), 150),
+            (json!({ "events": { "m.room.tombstone": 50 } }), 150),
+            (json!({ "events": { "m.room.tombstone": 200 } }), 200),
+        ] {
+            assert_eq!(changed(before, keep_upgrades_to_creators)["events"]["m.room.tombstone"], after);
+        }
+    }
+
+    #[test]
+    fn levels_become_numbers_or_go() {
+        let levels = json!({
+            "ban": " 70 ", "kick": "much", "invite": null, "redact": 5, "users": { "@cleo:a.example": "+7" },
+            "events": { "m.room.name": "x", "m.room.topic": 3 }, "notifications": [], "other": "1",
+        });
+        let expected = json!({
+            "ban": 70, "redact": 5, "users": { "@cleo:a.example": 7 }, "events": { "m.room.topic": 3 },
+            "other": "1",
+        });
+        assert_eq!(changed(levels, levels_to_numbers), expected);
+    }
+
+    #[test]
+    fn a_room_is_closed_by_raising_levels() {
+        for (before, after) in [
+            (json!({}), json!({ "events_default": 50, "invite": 50 })),
+            (
+                json!({ "users_default": "60", "events": { "m.room.message": 0, "m.room.name": 90 } }),
+                json!({
+                    "users_default": "60", "events_default": 61, "state_default": 61, "invite": 61,
+                    "events": { "m.room.message": 61, "m.room.name": 90 },
+                }),
+            ),
+            (
+                json!({ "events_default": "75", "state_default": 0, "invite": 90 }),
+                json!({ "events_default": "75", "state_default": 50, "invite": 90 }),
+            ),
+        ] {
+            assert_eq!(changed(before, close_to_talk), after);
+        }
     }
 }
