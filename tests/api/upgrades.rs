@@ -214,7 +214,7 @@ async fn a_moderator_who_may_put_a_tombstone_upgrades_to_every_version() {
 }
 
 #[tokio::test]
-async fn levels_as_text_become_numbers_where_they_must_be() {
+async fn levels_as_text_become_numbers() {
     let network = Network::open().await;
     let anna = network.register(INSTAGRAM, "anna").await;
     let levels = json!({
@@ -233,7 +233,7 @@ async fn levels_as_text_become_numbers_where_they_must_be() {
 }
 
 #[tokio::test]
-async fn an_old_room_is_closed_and_to_nobody_opened() {
+async fn an_old_room_is_closed_and_no_level_is_lowered() {
     let network = Network::open().await;
     let anna = network.register(INSTAGRAM, "anna").await;
     let bert = network.register(MESSENGER, "bert").await;
@@ -257,6 +257,91 @@ async fn an_old_room_is_closed_and_to_nobody_opened() {
         assert_eq!(closed, (Some(expected.0), Some(expected.1)), "{version}: {levels}");
         bert.say_fails(&room).await;
         anna.say(&room, "Follow me").await;
+    }
+}
+
+#[tokio::test]
+async fn what_the_old_room_let_everybody_send_is_closed_too() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let bert = network.register(MESSENGER, "bert").await;
+    let open = json!({
+        "events": { "m.room.message": 0, "m.room.topic": 0, "com.example.vote": 10 }, "state_default": 0,
+        "users_default": 10,
+    });
+    let open_by_text = json!({
+        "events": { "m.room.message": "0", "m.room.topic": "0", "com.example.vote": "10" },
+        "state_default": "0", "users_default": "10",
+    });
+    for (version, levels) in [("9", &open_by_text), ("9", &open), ("11", &open), ("12", &open)] {
+        let words = json!({
+            "room_version": version, "preset": "public_chat", "power_level_content_override": levels,
+        });
+        let room = anna.create_room(words).await;
+        bert.join(&room).await.ok();
+        let topic = json!({ "topic": "Mine" });
+        bert.say(&room, "Hello").await;
+        bert.send(&room, "com.example.vote", json!({})).await;
+        bert.set_state(&room, "m.room.topic", topic.clone()).await.ok();
+        bert.set_state(&room, "com.example.note", json!({})).await.ok();
+        let new = upgrade(&anna, &room, json!({ "new_version": "12" }), &[&bert]).await;
+
+        bert.say_fails(&room).await;
+        bert.try_send(&room, "com.example.vote", json!({})).await.fails(403, "M_FORBIDDEN");
+        bert.set_state(&room, "m.room.topic", json!({ "topic": "Still" })).await.fails(403, "M_FORBIDDEN");
+        bert.set_state(&room, "com.example.note", json!({ "a": 1 })).await.fails(403, "M_FORBIDDEN");
+        bert.leave(&room).await.ok();
+        // The new room is as open as the old one was.
+        bert.say(&new, "Hello").await;
+        bert.set_state(&new, "m.room.topic", topic).await.ok();
+    }
+}
+
+#[tokio::test]
+async fn who_may_upgrade_next_stays_as_it_was_decided() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    for (version, tombstone, expected) in
+        [("11", 50, 150), ("11", 200, 200), ("12", 50, 50), ("12", 200, 200)]
+    {
+        let levels = json!({ "events": { "m.room.tombstone": tombstone }, "users": {} });
+        let levels = match version {
+            "12" => levels,
+            _ => json!({ "events": levels["events"], "users": { &anna.user_id: 200 } }),
+        };
+        let words = json!({ "room_version": version, "power_level_content_override": levels });
+        let room = anna.create_room(words).await;
+        let new = upgrade(&anna, &room, json!({ "new_version": "12" }), &[]).await;
+        let levels = state(&anna, &new, "m.room.power_levels").await;
+        assert_eq!(levels["events"]["m.room.tombstone"], expected, "{version}: {tombstone}");
+    }
+}
+
+#[tokio::test]
+async fn a_join_rule_that_the_version_does_not_know_becomes_a_stricter_one() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let bert = network.register(MESSENGER, "bert").await;
+    for (from, rule, to, expected) in [
+        ("10", "knock_restricted", "11", "knock_restricted"),
+        ("10", "knock_restricted", "9", "restricted"),
+        ("10", "knock_restricted", "7", "invite"),
+        ("10", "knock", "7", "knock"),
+        ("10", "knock", "6", "invite"),
+        ("8", "restricted", "9", "restricted"),
+        ("8", "restricted", "7", "invite"),
+        ("12", "private", "6", "private"),
+    ] {
+        let rules = json!({ "join_rule": rule, "allow": [] });
+        let rules = json!([{ "type": "m.room.join_rules", "content": rules }]);
+        let room = anna.create_room(json!({ "room_version": from, "initial_state": rules })).await;
+        let new = upgrade(&anna, &room, json!({ "new_version": to }), &[]).await;
+        assert_eq!(state(&anna, &new, "m.room.join_rules").await["join_rule"], expected, "{from} to {to}");
+        // Nobody can come in by a rule that means nothing, as it was before.
+        if rule != "private" {
+            anna.invite(&new, &bert).await.ok();
+            bert.join(&new).await.ok();
+        }
     }
 }
 
@@ -416,6 +501,67 @@ async fn what_people_set_about_a_room_goes_along_with_them() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn settings_find_the_new_room_whenever_somebody_follows() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let bert = network.register(MESSENGER, "bert").await;
+    let carl = network.register(WHATSAPP, "carl").await;
+    let dora = network.register(INSTAGRAM, "dora").await;
+    let room = anna.create_room(json!({ "room_version": "11", "preset": "public_chat" })).await;
+    for who in [&bert, &carl, &dora] {
+        who.join(&room).await.ok();
+        settle_in(who, &room, &anna.user_id).await;
+    }
+    // Bert has left before it is upgraded; Dora has left and forgotten it.
+    bert.leave(&room).await.ok();
+    dora.leave(&room).await.ok();
+    dora.post(&format!("/v3/rooms/{room}/forget"), json!({})).await.ok();
+    let second = upgrade(&anna, &room, json!({ "new_version": "10" }), &[]).await;
+    let third = upgrade(&anna, &second, json!({ "new_version": "12" }), &[]).await;
+
+    let network = network.reopen().await;
+    let [anna, bert, carl, dora] = [&anna, &bert, &carl, &dora].map(|who| who.on(&network));
+    // An invitation that was declined is no visit, and all were in none of the rooms between.
+    for who in [&bert, &dora] {
+        anna.invite(&third, who).await.ok();
+        who.leave(&third).await.ok();
+    }
+    anna.invite(&third, &carl).await.ok();
+    for who in [&bert, &carl, &dora] {
+        who.join(&third).await.ok();
+    }
+    for who in [&bert, &carl] {
+        has_settled(who, &room, &third, &anna.user_id).await;
+    }
+    let tags = dora.get(&format!("/v3/user/{}/rooms/{third}/tags", dora.user_id)).await.ok();
+    assert_eq!(tags["tags"], json!({}));
+    dora.get(&format!("/v3/pushrules/global/room/{third}")).await.fails(404, "M_NOT_FOUND");
+
+    // What somebody gave up in the new room stays away, also if they come back by an invitation.
+    carl.delete(&format!("/v3/pushrules/global/room/{third}")).await.ok();
+    carl.leave(&third).await.ok();
+    anna.invite(&third, &carl).await.ok();
+    carl.join(&third).await.ok();
+    carl.get(&format!("/v3/pushrules/global/room/{third}")).await.fails(404, "M_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn tags_that_the_new_room_has_already_stay() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let bert = network.register(MESSENGER, "bert").await;
+    let room = anna.create_room(json!({ "room_version": "11", "preset": "public_chat" })).await;
+    bert.join(&room).await.ok();
+    settle_in(&bert, &room, &anna.user_id).await;
+    let new = upgrade(&anna, &room, json!({ "new_version": "12" }), &[]).await;
+    let tags = format!("/v3/user/{}/rooms/{new}/tags", bert.user_id);
+    bert.put(&format!("{tags}/m.lowpriority"), json!({})).await.ok();
+    bert.join(&new).await.ok();
+    assert_eq!(bert.get(&tags).await.ok()["tags"], json!({ "m.lowpriority": {} }));
+    bert.get(&format!("/v3/pushrules/global/room/{new}")).await.ok();
 }
 
 #[tokio::test]

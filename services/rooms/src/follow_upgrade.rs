@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::{Result, Rooms, append::Append};
 
-/// Rooms that replaced one another, through which a user follows who was in none of those between.
+/// How many upgrades of a room a user may have missed and still find their settings.
 const MAX_UPGRADES: usize = 20;
 /// Earlier memberships of a user that are looked at.
 const MAX_MEMBERSHIPS: usize = 100;
@@ -33,7 +33,6 @@ impl Rooms {
     /// Has the settings that a service above keeps go along with who follows an upgrade. For the wiring: the first
     /// call counts.
     pub fn set_room_settings(&self, room_settings: Arc<dyn RoomSettings>) {
-        // Whoever was first stays.
         drop(self.shared.room_settings.set(room_settings));
     }
 
@@ -59,8 +58,8 @@ impl Rooms {
         }
     }
 
-    /// The room that a room replaces: named by its create event, and itself naming the room in a tombstone, so that
-    /// nobody can claim it alone.
+    /// The room that a room replaces. Its create event names the earlier room; the tombstone there has to name it in
+    /// turn, since anybody can create a room that claims to replace another.
     async fn replaced_by(&self, room_id: &OwnedRoomId, create: &Pdu) -> Result<Option<OwnedRoomId>> {
         #[derive(Deserialize)]
         struct Create {
@@ -81,7 +80,7 @@ impl Rooms {
         Ok(is_replaced.then_some(predecessor.room_id))
     }
 
-    /// The newest of the rooms before this one that the user has been in.
+    /// The newest room that a user has been in, of the one that was replaced and those that it replaced itself.
     async fn room_left_behind(
         &self,
         user_id: &OwnedUserId,
@@ -112,7 +111,7 @@ impl Rooms {
         }
     }
 
-    /// Whether a membership of a user, or one before it, is that of a member.
+    /// Whether a user was joined to a room with this membership event, or with one before it.
     async fn has_joined(
         &self,
         user_id: &OwnedUserId,

@@ -18,8 +18,8 @@ use crate::{
     },
 };
 
-/// Events that the new room takes over, bans included: so many that no space or ban list in use reaches it. They are
-/// one write-set, which is in memory for a moment.
+/// The most events that the new room takes over, bans included. No space and no list of bans in use is so long; all of
+/// them are in memory until they are written at once.
 const MAX_TAKEN_OVER: usize = 10_000;
 
 /// State that the new room takes over as it is. Power levels come last, and differ.
@@ -193,14 +193,14 @@ fn banned_members(current: &[SharedPdu]) -> Vec<Ban> {
         .collect()
 }
 
-/// A child without servers to join it by was removed from its space.
+/// Whether this says that a room is no longer in a space: it names no servers to join the room by.
 fn is_no_child(event_type: &str, content: &CanonicalJsonObject) -> bool {
     let via = content.get("via").and_then(CanonicalJsonValue::as_array);
     event_type == SPACE_CHILD && via.is_none_or(|via| via.is_empty())
 }
 
-/// A join rule that a version does not know lets nobody in, not even who is invited: a stricter one that it knows
-/// stands in.
+/// Replaces a join rule that the version does not know, which would let nobody in, not even those who are invited, by
+/// a stricter one that it knows.
 fn adapt_join_rule(content: &mut CanonicalJsonObject, rules: &AuthorizationRules) {
     let known = match content.get("join_rule").and_then(CanonicalJsonValue::as_str) {
         Some("knock_restricted") if rules.knock_restricted_join_rule => return,
@@ -281,7 +281,7 @@ async fn creators(append: &mut Append) -> Result<Vec<OwnedUserId>> {
     Ok(std::iter::once(create.sender.clone()).chain(additional.unwrap_or_default()).collect())
 }
 
-/// The canonical alias that the new room takes over: of those that the old one has, what leads to it from now on.
+/// The content of `m.room.canonical_alias` for the new room: those of the old room's aliases that move there.
 async fn moved_canonical_alias(
     old: &mut Append,
     moved: &[OwnedRoomAliasId],

@@ -6,9 +6,9 @@ use ruma::{CanonicalJsonObject, CanonicalJsonValue, Int, OwnedUserId};
 
 /// What the creator of a room has where versions do not privilege creators.
 const CREATOR: i64 = 100;
-/// What upgrading needs at least where they do. Nobody but they has it, unless somebody is given it.
+/// What upgrading a room needs at least where they do: more than anybody but a creator has by default.
 const TOMBSTONE: i64 = 150;
-/// What a room that was replaced needs at least to say something in it, or to invite.
+/// What it needs at least to say something in a room that was replaced, or to invite into it.
 const CLOSED: i64 = 50;
 
 /// Fields that are a level.
@@ -42,8 +42,8 @@ pub(crate) fn privilege_creators<'a>(
     }
 }
 
-/// Who upgrades a room stands above all in the new one. In a room of a version that did not know that, nobody decided
-/// who may: only creators may from now on.
+/// Whoever upgrades a room becomes a creator of the new one, and creators stand above all. Levels from a version without
+/// that were not chosen with it in mind: only creators may upgrade the new room until they decide otherwise.
 pub(crate) fn keep_upgrades_to_creators(content: &mut CanonicalJsonObject) {
     let events = content.entry("events".to_owned()).or_insert_with(|| CanonicalJsonObject::new().into());
     if let CanonicalJsonValue::Object(events) = events {
@@ -63,8 +63,8 @@ pub(crate) fn give_creators_a_level<'a>(
     }
 }
 
-/// Lets only those send something into a room, and invite into it, who have more than others. No level gets lower, and
-/// no type of event is left with a level of its own that is open to all.
+/// Lets only users with more than the default level send events into a room and invite into it. State and types of
+/// events with a level of their own are closed as well: the room would stay open by them. No level gets lower.
 pub(crate) fn close_to_talk(content: &mut CanonicalJsonObject) {
     let users_default = content.get("users_default").and_then(number).unwrap_or(0);
     let closed = users_default.saturating_add(1).max(CLOSED);
