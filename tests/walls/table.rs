@@ -35,6 +35,8 @@ pub const UNPROVEN: Expected = Expected(401, "M_FORBIDDEN");
 pub const MISSING_TOKEN: Expected = Expected(401, "M_MISSING_TOKEN");
 /// A token that is worth nothing here.
 pub const UNKNOWN_TOKEN: Expected = Expected(401, "M_UNKNOWN_TOKEN");
+/// A body says what cannot be.
+pub const BAD_JSON: Expected = Expected(400, "M_BAD_JSON");
 /// A parameter is wrong.
 pub const INVALID_PARAM: Expected = Expected(400, "M_INVALID_PARAM");
 
@@ -599,7 +601,7 @@ fn keys() -> Vec<Entry> {
                 r#"{"device_id": "DREAM", "device_keys": {dream},
                     "device_data": {"algorithm": "org.matrix.msc3814.v2", "device_pickle": "p", "nonce": "n"}}"#,
             )
-            .others(INVALID_PARAM),
+            .others(BAD_JSON),
         get("get_dehydrated_device", "/unstable/org.matrix.msc3814.v1/dehydrated_device")
             .others(NOT_FOUND)
             .reveals(),
