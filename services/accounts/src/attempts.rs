@@ -1,8 +1,8 @@
 //! Attempts at passwords: wherever one is checked, that counts as logging in, for the account and for the address.
 //!
-//! Only wrong passwords count: what a right one took is given back. Guesses of those who are logged in count for all
-//! others too. Guesses of strangers do not count for those who are logged in, so that nobody can keep somebody else
-//! from changing the password or removing a device.
+//! Only wrong passwords count: what a right one took is given back. Guesses by somebody who is logged in also limit
+//! strangers. Guesses by strangers do not limit those who are logged in: otherwise anybody could keep others from
+//! changing their password or removing a device. This file decides no password; it only counts.
 
 use std::net::IpAddr;
 

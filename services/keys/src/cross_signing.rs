@@ -92,26 +92,22 @@ impl Keys {
         let mut changed = false;
         for (usage, json) in identity.by_usage() {
             let Some(json) = json else { continue };
-            let mut key = self.check_cross_signing_key(writes, user_id, usage, json).await?;
+            let key = self.check_cross_signing_key(writes, user_id, usage, json).await?;
             let row = identity_row(user_id, usage);
             let stored = match usage {
                 Usage::Master => stored_master.clone(),
                 Usage::SelfSigning | Usage::UserSigning => self.store.get::<CrossSigningKeys>(&row).await?,
             };
             let known = stored.as_ref().map(|Json(json)| SignedJson::parse(json)).transpose()?;
-            let known = known.filter(|known| known.says_the_same(&key));
+            let stays = known.as_ref().is_some_and(|known| known.says_the_same(&key));
             // Judged by the rows that the commit expects, so that of two who come at once one has to prove it.
-            if stored_master.is_some() && !proved && known.is_none() {
+            if stored_master.is_some() && !proved && !stays {
                 return Err(KeysError::ReplacesIdentity);
             }
             if usage != Usage::Master {
                 key.check_signature(user_id, &master_id, &master_key)?;
             }
-            if let Some(known) = &known {
-                key.add_signatures_of(known);
-            }
-            key.check_size()?;
-            let new = Json(key.to_json());
+            let new = Json(key.with_signatures_of(known.as_ref())?.to_json());
             if stored.as_ref() == Some(&new) {
                 continue;
             }
@@ -253,18 +249,15 @@ impl Keys {
         if uploaded.signatures_of(signer).next().is_none() {
             return Err(KeysError::BadSignature("there is no signature of the caller".into()));
         }
+        let is_new = |signature: &(&str, &str)| stored.signatures_of(signer).all(|known| known != *signature);
+        let new: Vec<_> = uploaded.signatures_of(signer).filter(is_new).collect();
         let mut signed = stored.clone();
-        for (key_id, signature) in uploaded.signatures_of(signer) {
-            if stored.signatures_of(signer).all(|known| known != (key_id, signature)) {
-                self.check_signer(signer, user_id, target, &uploaded, key_id).await?;
-                signed.add_signature(signer, key_id, signature);
-            }
+        for (key_id, signature) in &new {
+            self.check_signer(signer, user_id, target, &uploaded, key_id).await?;
+            signed.add_signature(signer, key_id, signature);
         }
         signed.check_size()?;
-        for (key_id, signature) in signed.signatures_of(signer) {
-            if stored.signatures_of(signer).any(|known| known == (key_id, signature)) {
-                continue;
-            }
+        for (key_id, signature) in new {
             let row = KeySignatureKey {
                 user_id: user_id.clone(),
                 target: target.clone(),

@@ -28,18 +28,15 @@ impl Keys {
         let stored = self.store.get::<DeviceKeys>(device).await?;
         let before = stored.as_ref().map(|Json(json)| SignedJson::parse(json)).transpose()?;
         let Some(uploaded) = uploaded else { return Ok(before) };
-        let mut keys = self.check_device_keys(writes, device, uploaded).await?;
+        let keys = self.check_device_keys(writes, device, uploaded).await?;
         if let Some(before) = &before {
             check_same_identity(before, &keys)?;
-            if before.says_the_same(&keys) {
-                keys.add_signatures_of(before);
-            }
         }
+        let keys = keys.with_signatures_of(before.as_ref())?;
         if before.as_ref() == Some(&keys) {
             return Ok(before);
         }
         writes.expect_read::<DeviceKeys>(device, stored.as_ref());
-        keys.check_size()?;
         writes.put::<DeviceKeys>(device, &Json(keys.to_json()));
         self.tell_sharers(writes, &device.user_id).await?;
         Ok(Some(keys))

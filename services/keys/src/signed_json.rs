@@ -123,15 +123,21 @@ impl SignedJson {
         self.said() == other.said()
     }
 
-    /// Takes over the signatures of an earlier version that says the same, where this one has none by the same key.
-    pub(crate) fn add_signatures_of(&mut self, earlier: &Self) {
-        for (signer, of_signer) in earlier.object("signatures").into_iter().flatten() {
+    /// The key as it is to be stored in the place of `earlier`. An earlier version that says the same leaves its signatures,
+    /// where there is none by the same key.
+    pub(crate) fn with_signatures_of(mut self, earlier: Option<&Self>) -> Result<Self> {
+        let earlier = earlier.filter(|earlier| earlier.says_the_same(&self));
+        for (signer, of_signer) in
+            earlier.and_then(|earlier| earlier.object("signatures")).into_iter().flatten()
+        {
             for (key_id, signature) in of_signer.as_object().into_iter().flatten() {
                 if let Some(known) = self.signatures_mut(signer) {
                     known.entry(key_id.clone()).or_insert_with(|| signature.clone());
                 }
             }
         }
+        self.check_size()?;
+        Ok(self)
     }
 
     /// Removes the signatures that `viewer` may not see: those of other users, unless `viewer` owns the key or has made
