@@ -293,7 +293,7 @@ impl From<RoomsError> for ApiError {
             }
             RoomsError::AliasInUse => Self::bad_request(ErrorKind::RoomInUse, message),
             RoomsError::BadAlias(_) => Self::bad_request(ErrorKind::BadAlias, message),
-            RoomsError::NoThreadRoot => Self::bad_request(ErrorKind::Unknown, message),
+            RoomsError::NoThreadRoot | RoomsError::NotLeft => Self::bad_request(ErrorKind::Unknown, message),
             RoomsError::DuplicateAnnotation => Self::bad_request(ErrorKind::DuplicateAnnotation, message),
             RoomsError::DelayTooLong { max_delay_ms } => {
                 // Under the names of the proposal, and under those that clients looked for before.

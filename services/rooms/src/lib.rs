@@ -140,6 +140,9 @@ pub enum RoomsError {
     #[error("this user does not take invitations")]
     InviteBlocked,
     /// The event relates to another one already, so it can be no thread root.
+    /// A room cannot be forgotten before it is left.
+    #[error("you have not left this room")]
+    NotLeft,
     #[error("a thread cannot start at an event that relates to another event")]
     NoThreadRoot,
     /// Creating a room with this initial state is impossible.

@@ -317,7 +317,7 @@ impl Rooms {
                 };
                 match stored.value.membership.as_str() {
                     "leave" | "ban" => {}
-                    _ => return Err(RoomsError::Invalid(format!("you have not left {room_id}"))),
+                    _ => return Err(RoomsError::NotLeft),
                 }
                 let mut writes = WriteSet::new();
                 if !stored.value.forgotten {
