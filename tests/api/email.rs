@@ -101,6 +101,27 @@ async fn an_account_is_made_with_an_address_and_found_by_it() {
     let named = json!({ "type": "m.login.password", "password": PASSWORD,
         "identifier": { "type": "m.id.user", "user": "anna@example.org" } });
     assert_eq!(post(&network, INSTAGRAM, "/v3/login", named).await.ok()["user_id"], anna.user_id);
+    // So it was said before there were identifiers.
+    let deprecated = |medium: &str, address: &str| {
+        let body =
+            json!({ "type": "m.login.password", "password": PASSWORD, "medium": medium, "address": address });
+        post(&network, INSTAGRAM, "/v3/login", body)
+    };
+    assert_eq!(deprecated("email", "ANNA@example.org").await.ok()["user_id"], anna.user_id);
+    deprecated("email", "nobody@example.org").await.fails(403, "M_FORBIDDEN");
+    // A user name is no address, neither to log in nor to prove who one is.
+    let prove = |address: &str| {
+        let identifier = json!({ "type": "m.id.thirdparty", "medium": "email", "address": address });
+        let auth = json!({ "type": "m.login.password", "identifier": identifier, "password": PASSWORD });
+        anna.post("/v3/delete_devices", json!({ "devices": ["NONE"], "auth": auth }))
+    };
+    for name in ["anna", &anna.user_id] {
+        deprecated("email", name).await.fails(403, "M_FORBIDDEN");
+        log_in(&network, INSTAGRAM, name, PASSWORD).await.fails(403, "M_FORBIDDEN");
+        assert_eq!(prove(name).await.status, 401, "{name}");
+    }
+    prove("anna@example.org").await.ok();
+    deprecated("msisdn", "4912345678").await.fails(403, "M_FORBIDDEN");
     log_in(&network, INSTAGRAM, "anna@example.org", "a wrong one").await.fails(403, "M_FORBIDDEN");
     log_in(&network, INSTAGRAM, "nobody@example.org", PASSWORD).await.fails(403, "M_FORBIDDEN");
     log_in(&network, MESSENGER, "anna@example.org", PASSWORD).await.fails(403, "M_FORBIDDEN");
@@ -173,7 +194,7 @@ async fn an_address_that_is_removed_meanwhile_resets_nothing() {
     tokio::select! { biased; _ = &mut reset => panic!("it takes longer"), () = async {} => {} }
     accounts.delete_email_address(&user_id, "anna@example.org").await.expect("removed");
     assert!(matches!(reset.await, Err(AccountsError::AddressNotValidated)));
-    log_in(&network, INSTAGRAM, "anna", PASSWORD).await.ok();
+    post(&network, INSTAGRAM, "/v3/login", password_auth(&anna)).await.ok();
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Logging a browser in and out.
 
-use linkspan_accounts::{AccountsError, Credentials};
+use linkspan_accounts::{AccountsError, Credentials, Identifier};
 use linkspan_oauth::OAuthError;
 use linkspan_platforms::{RateClass, Registration};
 use maud::html;
@@ -60,7 +60,8 @@ pub(crate) async fn log_in(visit: Visit, form: Values) -> Shown {
     visit.check_rate(RateClass::Login)?;
     let next = local(form.get("next"));
     let user = form.text("user").trim().to_owned();
-    let credentials = Credentials { user: user.clone(), password: form.text("password").to_owned() };
+    let identifier = Identifier::Name(user.clone());
+    let credentials = Credentials { identifier, password: form.text("password").to_owned() };
     match visit.app.oauth.log_browser_in(&visit.platform, credentials, visit.now_ts).await {
         Ok(token) => visit.logged_in(&token, &next),
         Err(OAuthError::Accounts(AccountsError::Forbidden(_))) => {

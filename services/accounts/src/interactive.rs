@@ -13,7 +13,7 @@ use ruma::{
 };
 
 use crate::{
-    Accounts, AccountsError, Approval, Attempt, EmailPurpose, PasswordStamp,
+    Accounts, AccountsError, Approval, Attempt, EmailPurpose, Identifier, PasswordStamp,
     email_validation::ValidatedEmail, password::WRONG, token::new_token,
 };
 
@@ -193,12 +193,14 @@ impl Accounts {
         let passed = match auth {
             AuthData::Dummy(_) => true,
             AuthData::Password(password) => {
-                let user_id = match &password.identifier {
-                    UserIdentifier::Matrix(id) => self.find_user(&session.purpose.platform, &id.user).await?,
-                    UserIdentifier::Email(id) => {
-                        self.find_user(&session.purpose.platform, &id.address).await?
-                    }
+                let identifier = match &password.identifier {
+                    UserIdentifier::Matrix(id) => Some(Identifier::Name(id.user.clone())),
+                    UserIdentifier::Email(id) => Some(Identifier::Email(id.address.clone())),
                     _ => None,
+                };
+                let user_id = match identifier {
+                    Some(identifier) => self.find_user(&session.purpose.platform, &identifier).await?,
+                    None => None,
                 };
                 let user_id = user_id.filter(|user_id| Some(user_id) == session.purpose.user_id.as_ref());
                 match self.check_credentials(user_id, password.password.clone()).await {

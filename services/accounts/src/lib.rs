@@ -60,7 +60,7 @@ pub use email_validation::{EmailPurpose, EmailRequest};
 pub use erasure::Erasures;
 pub use interactive::Purpose;
 pub use list_accounts::AccountInfo;
-pub use log_in::{Credentials, LoggedIn, NewDevice};
+pub use log_in::{Credentials, Identifier, LoggedIn, NewDevice};
 pub use log_in_by_token::LoginToken;
 pub use mail::{Mail, Mailer, Sending};
 pub use moderation::Restriction;

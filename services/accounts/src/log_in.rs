@@ -32,11 +32,29 @@ pub(crate) const MAX_DEVICES: usize = 1_000;
 const DEVICE_ID_BYTES: usize = 255;
 const DEVICE_NAME_BYTES: usize = 1_024;
 
+/// Whom somebody says they are.
+#[derive(Clone, Debug)]
+pub enum Identifier {
+    /// What people type: a localpart, a whole user id, or an e-mail address.
+    Name(String),
+    /// An e-mail address, and nothing else.
+    Email(String),
+}
+
+impl Identifier {
+    /// What was typed.
+    pub(crate) fn as_str(&self) -> &str {
+        match self {
+            Self::Name(text) | Self::Email(text) => text,
+        }
+    }
+}
+
 /// What proves who logs in.
 #[derive(Clone)]
 pub struct Credentials {
-    /// A localpart, a whole user id, or an e-mail address of the user.
-    pub user: String,
+    /// Who it is.
+    pub identifier: Identifier,
     /// The password.
     pub password: String,
 }
@@ -89,8 +107,8 @@ impl Accounts {
         platform: &Platform,
         credentials: Credentials,
     ) -> Result<ProvedUser, AccountsError> {
-        let user_id = self.find_user(platform.server_name(), &credentials.user).await?;
-        let counted = count_of_stranger(platform, user_id.as_ref(), &credentials.user)?;
+        let user_id = self.find_user(platform.server_name(), &credentials.identifier).await?;
+        let counted = count_of_stranger(platform, user_id.as_ref(), credentials.identifier.as_str())?;
         counted.unless_right(self.check_credentials(user_id, credentials.password)).await
     }
 
@@ -105,19 +123,21 @@ impl Accounts {
         Ok(count_of_user(platform, user_id)?.unless_right(proof).await?.password_stamp)
     }
 
-    /// The user of a platform whom a name means: a localpart, a whole user id, or an e-mail address.
+    /// The user of a platform who is meant.
     pub(crate) async fn find_user(
         &self,
         platform: &OwnedServerName,
-        name: &str,
+        identifier: &Identifier,
     ) -> Result<Option<OwnedUserId>, AccountsError> {
-        // No localpart has an `@`, and every user id begins with one.
-        if name.starts_with('@') || !name.contains('@') {
-            return Ok(named_user(platform, name));
-        }
-        match check_address(name) {
-            Ok(address) => self.owner_of_email(platform, &address).await,
-            Err(_) => Ok(None),
+        match identifier {
+            // No localpart has an `@`, and every user id begins with one.
+            Identifier::Name(name) if name.starts_with('@') || !name.contains('@') => {
+                Ok(named_user(platform, name))
+            }
+            Identifier::Name(address) | Identifier::Email(address) => match check_address(address) {
+                Ok(address) => self.owner_of_email(platform, &address).await,
+                Err(_) => Ok(None),
+            },
         }
     }
 

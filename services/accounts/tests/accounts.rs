@@ -3,8 +3,8 @@
 use std::{net::IpAddr, sync::Arc};
 
 use linkspan_accounts::{
-    Accounts, AccountsError, Attempt, Credentials, LoggedIn, NewDevice, PasswordStamp, Proof, Purpose,
-    Registered, Registration, Restriction, SharedSecretRegistration, hash_token, put_account_data,
+    Accounts, AccountsError, Attempt, Credentials, Identifier, LoggedIn, NewDevice, PasswordStamp, Proof,
+    Purpose, Registered, Registration, Restriction, SharedSecretRegistration, hash_token, put_account_data,
 };
 use linkspan_platforms::{Platform, Platforms};
 use linkspan_storage::{
@@ -71,7 +71,8 @@ impl World {
         password: &str,
         device: NewDevice,
     ) -> Result<LoggedIn, AccountsError> {
-        let credentials = Credentials { user: user.to_owned(), password: password.to_owned() };
+        let credentials =
+            Credentials { identifier: Identifier::Name(user.to_owned()), password: password.to_owned() };
         self.accounts.log_in(platform, credentials, device, NOW).await
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use linkspan_accounts::{Accounts, Credentials, PasswordStamp};
+use linkspan_accounts::{Accounts, Credentials, Identifier, PasswordStamp};
 use linkspan_oauth::{AuthorisationRequest, NewClient, OAuth, OAuthError, TokenOutcome, TokenRequest};
 use linkspan_platforms::{Platform, Platforms};
 use linkspan_storage::{Memory, Store};
@@ -154,7 +154,8 @@ async fn a_browser_is_logged_in_until_its_time_or_the_password_ends() {
     let world = world().await;
     let name = world.platform.server_name();
     let log_in = async || {
-        let credentials = Credentials { user: "anna".into(), password: PASSWORD.into() };
+        let credentials =
+            Credentials { identifier: Identifier::Name("anna".into()), password: PASSWORD.into() };
         world.oauth.log_browser_in(&world.platform, credentials, NOW).await.expect("logged in")
     };
     let token = log_in().await;

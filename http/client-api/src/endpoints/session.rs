@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::{extract::Request, response::Response};
-use linkspan_accounts::{Credentials, NewDevice};
+use linkspan_accounts::{Credentials, Identifier, NewDevice};
 use ruma::api::{
     client::{
         account::whoami,
@@ -15,7 +15,7 @@ use ruma::api::{
             },
             logout, logout_all, refresh_token,
         },
-        uiaa::UserIdentifier,
+        uiaa::{MatrixUserIdentifier, UserIdentifier},
     },
     error::ErrorKind,
 };
@@ -109,19 +109,30 @@ async fn log_in_typed(
 
 fn credentials(login: LoginInfo) -> Result<Credentials, ApiError> {
     match login {
-        #[allow(deprecated)]
-        LoginInfo::Password(Password { identifier, password, user, .. }) => match (identifier, user) {
-            (Some(UserIdentifier::Matrix(id)), _) => Ok(Credentials { user: id.user, password }),
-            (Some(UserIdentifier::Email(id)), _) => Ok(Credentials { user: id.address, password }),
-            (None, Some(user)) => Ok(Credentials { user, password }),
-            (Some(_), _) => Err(ApiError::forbidden("log in with a user id or an e-mail address")),
-            (None, None) => Err(ApiError::bad_request(ErrorKind::MissingParam, "the identifier is missing")),
-        },
+        LoginInfo::Password(login) => {
+            let password = login.password.clone();
+            Ok(Credentials { identifier: identifier(login)?, password })
+        }
         LoginInfo::ApplicationService(_) => Err(ApiError::bad_request(
             ErrorKind::AppserviceLoginUnsupported,
             "application services cannot log in",
         )),
         _ => Err(ApiError::bad_request(ErrorKind::Unknown, "this type of log-in is not supported")),
+    }
+}
+
+/// Who logs in by password, also as it was said before there were identifiers: as `user`, or as `medium` and `address`.
+#[allow(deprecated)]
+fn identifier(login: Password) -> Result<Identifier, ApiError> {
+    let user = login.user.map(|user| UserIdentifier::Matrix(MatrixUserIdentifier::new(user)));
+    let third_party = login.medium.zip(login.address);
+    let third_party =
+        third_party.map(|(medium, address)| UserIdentifier::third_party_id(medium.into(), address));
+    match login.identifier.or(user).or(third_party) {
+        Some(UserIdentifier::Matrix(id)) => Ok(Identifier::Name(id.user)),
+        Some(UserIdentifier::Email(id)) => Ok(Identifier::Email(id.address)),
+        Some(_) => Err(ApiError::forbidden("log in with a user id or an e-mail address")),
+        None => Err(ApiError::bad_request(ErrorKind::MissingParam, "the identifier is missing")),
     }
 }
 
