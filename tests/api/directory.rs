@@ -34,6 +34,61 @@ async fn aliases_are_made_on_ones_own_platform() {
 }
 
 #[tokio::test]
+async fn a_room_does_not_call_itself_by_an_alias_that_is_gone() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let bert = network.register(MESSENGER, "bert").await;
+    let room = anna.create_room(json!({ "preset": "public_chat", "room_alias_name": "pier" })).await;
+    bert.join(&room).await.ok();
+    let [pier, mole, dock] =
+        ["#pier:instagram.localhost", "#mole:instagram.localhost", "#dock:messenger.localhost"];
+    let path = |alias: &str| format!("/v3/directory/room/{}", encoded(alias));
+    anna.put(&path(mole), json!({ "room_id": room })).await.ok();
+    bert.put(&path(dock), json!({ "room_id": room })).await.ok();
+    let canonical = json!({ "alias": pier, "alt_aliases": [mole, dock], "org.example.note": 1 });
+    anna.set_state(&room, "m.room.canonical_alias", canonical.clone()).await.ok();
+    let named = format!("/v3/rooms/{room}/state/m.room.canonical_alias?format=event");
+
+    // Who may remove the alias and not change the room's state removes the alias only.
+    bert.delete(&path(dock)).await.ok();
+    anna.get(&path(dock)).await.fails(404, "M_NOT_FOUND");
+    assert_eq!(anna.get(&named).await.ok()["content"], canonical);
+
+    anna.delete(&path(mole)).await.ok();
+    let without_mole = json!({ "alias": pier, "alt_aliases": [dock], "org.example.note": 1 });
+    let event = bert.get(&named).await.ok();
+    assert_eq!((&event["content"], &event["sender"]), (&without_mole, &json!(anna.user_id)));
+    anna.delete(&path(pier)).await.ok();
+    let without_pier = json!({ "alt_aliases": [dock], "org.example.note": 1 });
+    let event = bert.get(&named).await.ok();
+    assert_eq!(event["content"], without_pier);
+
+    // An alias that the room does not name changes nothing.
+    anna.put(&path(mole), json!({ "room_id": room })).await.ok();
+    anna.delete(&path(mole)).await.ok();
+    assert_eq!(bert.get(&named).await.ok()["event_id"], event["event_id"]);
+    // Nor does who is not in the room any more.
+    anna.put(&path(mole), json!({ "room_id": room })).await.ok();
+    anna.set_state(&room, "m.room.canonical_alias", json!({ "alt_aliases": [mole] })).await.ok();
+    anna.leave(&room).await.ok();
+    anna.delete(&path(mole)).await.ok();
+    assert_eq!(bert.get(&named).await.ok()["content"], json!({ "alt_aliases": [mole] }));
+}
+
+#[tokio::test]
+async fn the_last_alias_takes_the_whole_name_along() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let room = anna.create_room(json!({ "room_alias_name": "pier" })).await;
+    let alias = "#pier:instagram.localhost";
+    let canonical = json!({ "alias": alias, "alt_aliases": [alias] });
+    anna.set_state(&room, "m.room.canonical_alias", canonical).await.ok();
+    anna.delete(&format!("/v3/directory/room/{}", encoded(alias))).await.ok();
+    let named = anna.get(&format!("/v3/rooms/{room}/state/m.room.canonical_alias")).await.ok();
+    assert_eq!(named, json!({}));
+}
+
+#[tokio::test]
 async fn public_rooms_of_all_platforms_are_listed() {
     let network = Network::open().await;
     let anna = network.register(INSTAGRAM, "anna").await;

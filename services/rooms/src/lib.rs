@@ -12,6 +12,7 @@ mod awaited_redaction;
 mod bundle;
 mod create_room;
 mod delayed_events;
+mod delete_alias;
 mod encryption;
 mod erasure;
 mod events;

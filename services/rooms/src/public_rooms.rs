@@ -134,37 +134,6 @@ impl Rooms {
         }
     }
 
-    fn check_own_alias(&self, user_id: &OwnedUserId, alias: &OwnedRoomAliasId) -> Result<()> {
-        if alias.server_name() == user_id.server_name() {
-            Ok(())
-        } else {
-            Err(RoomsError::Forbidden("aliases can be made on your own platform only".into()))
-        }
-    }
-
-    /// Removes an alias: who made it, or who may set the room's canonical alias.
-    pub async fn delete_alias(
-        &self,
-        user_id: &OwnedUserId,
-        admin: bool,
-        alias: &OwnedRoomAliasId,
-    ) -> Result<()> {
-        self.check_own_alias(user_id, alias)?;
-        let record = self.shared.directory.resolve_alias(alias).await?;
-        let record = record.ok_or_else(|| RoomsError::NotFound(format!("there is no room {alias}")))?;
-        if record.creator != *user_id && !admin {
-            let room = self.joined_room(user_id, &record.room_id).await?;
-            let levels = self.power_levels(&room).await?;
-            if levels.user(user_id) < levels.needed_for_event("m.room.canonical_alias", true) {
-                return Err(RoomsError::Forbidden("you may not remove this alias".into()));
-            }
-        }
-        let mut writes = WriteSet::new();
-        self.shared.directory.delete_alias(&mut writes, alias).await?;
-        self.store().commit(writes).await?;
-        Ok(())
-    }
-
     /// The aliases of a room that are on the user's platform.
     pub async fn aliases(
         &self,

@@ -22,6 +22,7 @@ use serde_json::Value;
 
 use crate::{
     App,
+    app::now_ts,
     caller::{Anybody, User},
     endpoints::{
         paged_list::PagedList,
@@ -62,7 +63,7 @@ pub(crate) async fn delete_alias(
     caller: User,
     request: delete_alias::v3::Request,
 ) -> Result<delete_alias::v3::Response, ApiError> {
-    app.rooms.delete_alias(&caller.user_id, caller.admin, &request.room_alias).await?;
+    app.rooms.delete_alias(&caller.user_id, caller.admin, &request.room_alias, now_ts()).await?;
     Ok(delete_alias::v3::Response::new())
 }
 
