@@ -8,14 +8,15 @@ use ruma::{
 };
 use serde_json::value::RawValue;
 
-use crate::{SharedPdu, StateKey};
+use crate::{Malformed, SharedPdu, StateKey};
 
 /// The rules do not allow an event; says why, in words for the sender.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Forbidden(pub String);
 
-/// The entries of the state that allow (or forbid) an event, by which its `auth_events` are chosen.
+/// The entries of the state that allow (or forbid) an event, by which its `auth_events` are chosen. Fails for a
+/// membership that does not have the form of one.
 /// <https://spec.matrix.org/v1.19/server-server-api/#auth-events-selection>
 pub fn auth_event_keys(
     rules: &RoomVersionRules,
@@ -23,8 +24,8 @@ pub fn auth_event_keys(
     sender: &ruma::UserId,
     state_key: Option<&str>,
     content: &RawValue,
-) -> Result<Vec<StateKey>, Forbidden> {
-    auth_types_for_event(event_type, sender, state_key, content, &rules.authorization).map_err(Forbidden)
+) -> Result<Vec<StateKey>, Malformed> {
+    auth_types_for_event(event_type, sender, state_key, content, &rules.authorization).map_err(Malformed)
 }
 
 /// Checks an event against a state of its room.

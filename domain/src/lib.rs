@@ -10,6 +10,7 @@ mod departure;
 mod draft;
 mod emoji;
 mod encryption_rule;
+mod form;
 mod pdu;
 mod power;
 mod readable;
@@ -27,6 +28,7 @@ pub use encryption_rule::{
     EncryptionRefusal, EncryptionRule, RoomEncryption, RulesPresent, check_event, check_member,
     check_redacted, check_to_device,
 };
+pub use form::{Malformed, check_form};
 pub use pdu::{MAX_PDU_BYTES, Pdu, PduError, SharedPdu, StateKey};
 pub use power::PowerLevels;
 pub use redaction::{redact, redacts_through_content, without_content};

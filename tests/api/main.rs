@@ -36,6 +36,7 @@ mod previews;
 mod profile;
 mod receipts;
 mod revoked;
+mod room_creation;
 mod rooms;
 mod search;
 mod sliding_connections;

@@ -1,8 +1,8 @@
 //! Whatever comes in, nothing panics. The seed is `LINKSPAN_TEST_SEED`, or fixed.
 
 use linkspan_domain::{
-    HistoryVisibility, Pdu, PowerLevels, auth_event_keys, authorize, check_auth_events, parse_content,
-    redact, sign_for_departure, versions,
+    HistoryVisibility, Pdu, PowerLevels, auth_event_keys, authorize, check_auth_events, check_form,
+    parse_content, redact, sign_for_departure, versions,
 };
 use ruma::{CanonicalJsonObject, OwnedEventId, room_version_rules::RoomVersionRules};
 use serde_json::{Value, json};
@@ -263,6 +263,10 @@ fn authorisation_never_panics_and_agrees_with_itself() {
             let by_form = check_auth_events(&rules, &event, fetch);
             if keys.is_ok() && event_type != "m.room.create" {
                 by_form.expect("chosen auth events are the right ones");
+            }
+            if by_all.is_ok() && event_type != "m.room.create" {
+                check_form(&rules, &event, &maker.create)
+                    .expect("what is allowed has the form that is asked for");
             }
             if by_all.is_ok() {
                 counts.0 += 1

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use linkspan_domain::{
     Arena, HistoryVisibility, PowerLevels, Seen, SharedPdu, StateKey, auth_event_keys, authorize,
-    check_auth_events, resolve, versions,
+    check_auth_events, check_form, resolve, versions,
 };
 use ruma::{OwnedEventId, RoomVersionId, events::StateEventType};
 use serde_json::{Value, json, value::to_raw_value};
@@ -39,6 +39,56 @@ fn who_may_make_a_create_event_differs_by_version() {
         assert!(passes(with(json!([BOB]))));
         assert_eq!(passes(with(json!(["not a user id"]))), number < 12, "{version}");
         assert_eq!(passes(with(json!("@b:c"))), number < 12, "{version}");
+    }
+}
+
+#[test]
+fn what_no_sender_is_allowed_has_no_form() {
+    for version in versions::SUPPORTED {
+        let rules = versions::rules(&version).expect("rules");
+        let number: u32 = version.as_str().parse().expect("a number");
+        let content = json!({ "room_version": version, "creator": ALICE, "additional_creators": [BOB] });
+        let mut maker = Maker::new(rules.clone(), content.clone());
+        let create = maker.create.clone();
+        assert!(check_form(&rules, &create, &create).is_ok());
+        for (field, value) in [("m.federate", json!("no")), ("additional_creators", json!(5))] {
+            let mut content = content.clone();
+            content[field] = value;
+            let made = Maker::new(rules.clone(), content).create;
+            let passes = field == "additional_creators" && number < 12;
+            assert_eq!(check_form(&rules, &made, &made).is_ok(), passes, "{version}: {field}");
+        }
+        let mut passes = |event_type: &str, key: Option<&str>, content: Value| {
+            let (event, _) = maker.make(BOB, event_type, key, content, &[]);
+            check_form(&rules, &event, &create).is_ok()
+        };
+        assert!(!passes("m.room.create", Some(""), content));
+
+        let member = |membership: &str| json!({ "membership": membership });
+        for membership in ["join", "invite", "leave", "ban"] {
+            assert!(passes("m.room.member", Some(ALICE), member(membership)));
+            assert!(!passes("m.room.member", Some("alice"), member(membership)));
+            assert!(!passes("m.room.member", None, member(membership)));
+        }
+        assert_eq!(passes("m.room.member", Some(ALICE), member("knock")), number >= 7, "{version}");
+        assert!(!passes("m.room.member", Some(ALICE), member("guest")));
+        assert!(!passes("m.room.member", Some(ALICE), json!({})));
+
+        let mut levels = |content: Value| passes("m.room.power_levels", Some(""), content);
+        assert!(levels(
+            json!({ "users": { "@c:d": 5 }, "events": { "x": 1 }, "notifications": { "room": 2 } })
+        ));
+        assert_eq!(levels(json!({ "kick": "5", "users": { "@c:d": "5" } })), number < 10, "{version}");
+        for creator in [ALICE, BOB] {
+            assert_eq!(levels(json!({ "users": { creator: 100 } })), number < 12, "{version}");
+        }
+        for field in
+            ["users_default", "events_default", "state_default", "ban", "redact", "kick", "invite", "events"]
+        {
+            assert!(!levels(json!({ field: "high" })), "{version}: {field}");
+        }
+        // What no rule asks for may be anything.
+        assert!(passes("org.example.levels", Some(""), json!({ "users": 5 })));
     }
 }
 

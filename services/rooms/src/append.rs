@@ -12,7 +12,7 @@ use std::{
 use dashmap::Entry;
 use linkspan_domain::{
     Draft, Pdu, Place, PowerLevels, RulesPresent, SharedPdu, StateKey as StateEntryKey, auth_event_keys,
-    authorize, check_auth_events, redact, stripped_state_event,
+    authorize, check_form, redact, stripped_state_event,
 };
 use linkspan_inbox::point;
 use linkspan_storage::{
@@ -312,7 +312,9 @@ impl Append {
         let allowing = self.allowing_events(sender, &draft).await?;
         let auth_events = allowing.iter().map(|(_, event)| event.event_id.clone()).collect();
         let (pdu, json) = self.make(sender, draft, auth_events)?;
-        self.authorize(&pdu, allowing).await?;
+        let create = self.state_event(&StateEventType::RoomCreate, "").await?;
+        check_form(&self.room.rules, &pdu, create.as_ref().unwrap_or(&pdu))?;
+        self.authorize(&pdu, allowing, create)?;
         // Only what the state says that the next append will find.
         if let Some(asked) = asked.filter(|_| self.state.is_empty()) {
             self.writer.permits.note(asked, &pdu.auth_events);
@@ -358,19 +360,15 @@ impl Append {
         Ok((Arc::new(pdu), json))
     }
 
-    /// Checks an event against the state as staged; `allowing`: those of its entries that matter.
-    async fn authorize(
-        &mut self,
+    /// Checks an event against the state as staged: its create event, and those of its entries that matter.
+    fn authorize(
+        &self,
         pdu: &SharedPdu,
         mut allowing: Vec<(StateEntryKey, SharedPdu)>,
+        create: Option<SharedPdu>,
     ) -> Result<()> {
         // In version 12 it is no auth event, but the rules ask for it all the same.
-        if let Some(create) = self.state_event(&StateEventType::RoomCreate, "").await? {
-            allowing.push(((StateEventType::RoomCreate, String::new()), create));
-        }
-        if pdu.event_type == TimelineEventType::RoomCreate {
-            check_auth_events(&self.room.rules, pdu, |_| None)?;
-        }
+        allowing.extend(create.map(|create| ((StateEventType::RoomCreate, String::new()), create)));
         authorize(&self.room.rules, pdu, |event_type, state_key| {
             let entry = allowing.iter().find(|((of_type, key), _)| of_type == event_type && key == state_key);
             entry.map(|(_, event)| event.clone())

@@ -88,9 +88,10 @@ impl Rooms {
     ) -> Result<OwnedRoomId> {
         let alias = command.alias_name.as_ref().map(|name| self.new_alias(creator, name)).transpose()?;
         again(async || {
-            let append = self.stage_room(creator, command.clone(), now_ts).await?;
+            let append = self.stage_room(creator, command.clone(), now_ts).await.map_err(impossible)?;
             let room = append.room.clone();
-            let Err(error) = append.commit().await else { return Ok(room.id.clone()) };
+            let created = self.invite_and_commit(append, creator, &command).await;
+            let Err(error) = created else { return Ok(room.id.clone()) };
             self.disown(&room);
             // Of all that a new room expects, its alias can be taken meanwhile, and the accounts of its members can change.
             if let RoomsError::Storage(StorageError::Commit(CommitError::Conflict)) = error
@@ -104,7 +105,7 @@ impl Rooms {
         .await
     }
 
-    /// A new room with its first events, of which nothing is written yet. If it is not committed, the room has to
+    /// A new room with its first state, of which nothing is written yet. If it is not committed, the room has to
     /// be disowned.
     async fn stage_room(
         &self,
@@ -166,6 +167,22 @@ impl Rooms {
         begun
     }
 
+    async fn invite_and_commit(
+        &self,
+        mut append: Append,
+        creator: &OwnedUserId,
+        command: &CreateRoom,
+    ) -> Result<()> {
+        for user_id in command.invite.iter().filter(|user_id| *user_id != creator) {
+            let content = self.invitation(&mut append, user_id, None, command.is_direct).await?;
+            append.stage_member(creator, user_id, content).await.map_err(impossible)?;
+        }
+        // The state was staged before the rules of those who are invited held.
+        append.check_staged()?;
+        append.commit().await?;
+        Ok(())
+    }
+
     async fn stage_creator(
         &self,
         room: &Arc<Room>,
@@ -177,7 +194,7 @@ impl Rooms {
         let key = RoomKey { room_id: room.id.clone() };
         append.writes.expect_absent::<RoomsTable>(&key);
         append.writes.put::<RoomsTable>(&key, &room.record);
-        append.stage(creator, create, None).await?;
+        append.stage(creator, create, None).await.map_err(impossible)?;
         let join = self.member_content(creator, "join", None).await?;
         append.stage_member(creator, creator, join).await?;
         Ok(append)
@@ -253,7 +270,7 @@ impl Rooms {
                 Some(state) => state.content.clone(),
                 None => content,
             };
-            append.stage(creator, Draft::state(event_type, "", content), None).await?;
+            stage_state(append, creator, event_type, "", content).await?;
         }
         for state in &command.initial_state {
             let event_type = StateEventType::from(state.event_type.as_str());
@@ -261,13 +278,7 @@ impl Rooms {
                 continue;
             }
             let event_type = TimelineEventType::from(state.event_type.as_str());
-            append
-                .stage(
-                    creator,
-                    Draft::state(event_type, state.state_key.clone(), state.content.clone()),
-                    None,
-                )
-                .await?;
+            stage_state(append, creator, event_type, &state.state_key, state.content.clone()).await?;
         }
         let names = [
             (TimelineEventType::RoomName, command.name.as_ref().map(|name| object([("name", text(name))]))),
@@ -275,15 +286,30 @@ impl Rooms {
         ];
         for (event_type, content) in names {
             if let Some(content) = content {
-                append.stage(creator, Draft::state(event_type, "", content), None).await?;
-            }
-        }
-        for user_id in &command.invite {
-            if user_id != creator {
-                self.stage_invite(append, creator, user_id, None, command.is_direct).await?;
+                stage_state(append, creator, event_type, "", content).await?;
             }
         }
         append.check_staged()
+    }
+}
+
+/// Stages state that the room starts with.
+async fn stage_state(
+    append: &mut Append,
+    creator: &OwnedUserId,
+    event_type: TimelineEventType,
+    state_key: &str,
+    content: CanonicalJsonObject,
+) -> Result<()> {
+    let draft = Draft::state(event_type, state_key, content);
+    append.stage(creator, draft, None).await.map(|_| ())
+}
+
+/// Whoever creates a room could have asked for another one: that it cannot be as it is wanted is the request's fault.
+fn impossible(error: RoomsError) -> RoomsError {
+    match error {
+        RoomsError::Forbidden(reason) | RoomsError::BadJson(reason) => RoomsError::InvalidState(reason),
+        error => error,
     }
 }
 
@@ -312,19 +338,22 @@ fn creation_content(command: &CreateRoom, rules: &RoomVersionRules) -> Canonical
     let mut content = command.creation_content.clone();
     if rules.authorization.explicitly_privilege_room_creators && command.preset == Preset::TrustedPrivateChat
     {
-        let mut creators = match content.remove("additional_creators") {
-            Some(CanonicalJsonValue::Array(creators)) => creators,
-            _ => Vec::new(),
-        };
-        for user_id in &command.invite {
-            let user_id = text(user_id.as_str());
-            if !creators.contains(&user_id) {
-                creators.push(user_id);
-            }
-        }
-        content.insert("additional_creators".into(), CanonicalJsonValue::Array(creators));
+        add_creators(&mut content, &command.invite);
     }
     content
+}
+
+/// Makes further users creators. What is no list is left as it is, for the rules to refuse.
+fn add_creators(content: &mut CanonicalJsonObject, users: &[OwnedUserId]) {
+    let none = || CanonicalJsonValue::Array(Vec::new());
+    let creators = content.entry("additional_creators".into()).or_insert_with(none);
+    let CanonicalJsonValue::Array(creators) = creators else { return };
+    for user_id in users {
+        let user_id = text(user_id.as_str());
+        if !creators.contains(&user_id) {
+            creators.push(user_id);
+        }
+    }
 }
 
 /// The state of the preset, in the order in which it has to come.

@@ -197,7 +197,7 @@ impl Append {
         );
         let mut keys = match keys {
             Ok(keys) => keys,
-            Err(refusal) => return Ok(Err(refusal)),
+            Err(malformed) => return Ok(Err(malformed.into())),
         };
         keys.push((ruma::events::StateEventType::RoomCreate, String::new()));
         let mut loaded = HashMap::new();

@@ -57,7 +57,7 @@ use std::{
 use dashmap::DashMap;
 use linkspan_accounts::{Accounts, AccountsError};
 use linkspan_directory::{Directory, DirectoryError};
-use linkspan_domain::{DraftError, EncryptionRefusal, Forbidden};
+use linkspan_domain::{DraftError, EncryptionRefusal, Forbidden, Malformed};
 use linkspan_inbox::Inbox;
 use linkspan_platforms::Platforms;
 use linkspan_storage::{StorageError, Store};
@@ -104,7 +104,7 @@ pub enum RoomsError {
     /// A parameter makes no sense.
     #[error("{0}")]
     Invalid(String),
-    /// JSON that is no event, or not canonical.
+    /// JSON that is no event, or not canonical, or has a form that the rules of its room never allow.
     #[error("{0}")]
     BadJson(String),
     /// An event, or a field of it, is too large.
@@ -140,10 +140,10 @@ pub enum RoomsError {
     /// The user takes no invitations.
     #[error("this user does not take invitations")]
     InviteBlocked,
-    /// The event relates to another one already, so it can be no thread root.
     /// A room cannot be forgotten before it is left.
     #[error("you have not left this room")]
     NotLeft,
+    /// The event relates to another one already, so it can be no thread root.
     #[error("a thread cannot start at an event that relates to another event")]
     NoThreadRoot,
     /// Creating a room with this initial state is impossible.
@@ -160,6 +160,12 @@ pub enum RoomsError {
 impl From<Forbidden> for RoomsError {
     fn from(error: Forbidden) -> Self {
         Self::Forbidden(error.0)
+    }
+}
+
+impl From<Malformed> for RoomsError {
+    fn from(error: Malformed) -> Self {
+        Self::BadJson(error.0)
     }
 }
 

@@ -177,22 +177,22 @@ impl Rooms {
         again(async || {
             let room = self.joined_room(sender, room_id).await?;
             let mut append = self.begin(&room, now_ts).await?;
-            self.stage_invite(&mut append, sender, user_id, reason, false).await?;
+            let content = self.invitation(&mut append, user_id, reason, false).await?;
+            append.stage_member(sender, user_id, content).await?;
             append.commit().await?;
             Ok(())
         })
         .await
     }
 
-    /// The one place where an invitation is decided.
-    pub(crate) async fn stage_invite(
+    /// The one place where it is decided whether a user can be invited; gives the content of the invitation.
+    pub(crate) async fn invitation(
         &self,
         append: &mut Append,
-        sender: &OwnedUserId,
         user_id: &OwnedUserId,
         reason: Option<&str>,
         is_direct: bool,
-    ) -> Result<()> {
+    ) -> Result<CanonicalJsonObject> {
         if !self.shared.platforms.hosts(user_id.server_name()) {
             return Err(RoomsError::Forbidden(format!(
                 "{} cannot be reached: outside servers are not connected",
@@ -208,7 +208,7 @@ impl Rooms {
         if is_direct {
             content.insert("is_direct".into(), CanonicalJsonValue::Bool(true));
         }
-        append.stage_member(sender, user_id, content).await
+        Ok(content)
     }
 
     /// A room that its creator keeps to one server is closed to the other platforms too.
@@ -287,6 +287,9 @@ impl Rooms {
             let mut append = self.begin(&room, now_ts).await?;
             if append.membership(user_id).await?.as_deref() == Some("knock") {
                 return append.settle().await;
+            }
+            if !room.rules.authorization.knocking {
+                return Err(RoomsError::Forbidden("rooms of this version know no knocking".into()));
             }
             self.stage_membership(&mut append, user_id, user_id, "knock", reason).await?;
             append.commit().await?;

@@ -195,7 +195,8 @@ impl Rooms {
     ) -> Result<OwnedEventId> {
         let content = parse_content(content)?;
         if event_type == "m.room.create" {
-            return Err(RoomsError::Forbidden("a room is created once".into()));
+            // Not even what it says already can be set.
+            return Err(RoomsError::BadJson("a room is created once".into()));
         }
         if event_type == "m.room.canonical_alias" {
             self.check_canonical_alias(room_id, &content).await?;
