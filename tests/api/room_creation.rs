@@ -176,3 +176,28 @@ async fn a_room_whose_creator_could_not_make_it_is_refused() {
     anna.post("/v3/createRoom", closed).await.fails(403, "M_FORBIDDEN");
     anna.get("/v3/directory/room/%23quay:instagram.localhost").await.fails(404, "M_NOT_FOUND");
 }
+
+#[tokio::test]
+async fn a_version_that_is_none_is_not_supported() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let room = anna.create_room(json!({})).await;
+    let versions = [
+        json!("99"),
+        json!(""),
+        json!("eleven\n"),
+        json!("1"),
+        json!("x".repeat(300)),
+        json!(12),
+        json!(1.5),
+    ];
+    for version in versions.into_iter().chain([json!(true), json!([]), json!(["12"]), json!({})]) {
+        let create = anna.post("/v3/createRoom", json!({ "room_version": version })).await;
+        create.fails(400, "M_UNSUPPORTED_ROOM_VERSION");
+        let upgrade =
+            anna.post(&format!("/v3/rooms/{room}/upgrade"), json!({ "new_version": version })).await;
+        upgrade.fails(400, "M_UNSUPPORTED_ROOM_VERSION");
+    }
+    anna.post("/v3/createRoom", json!({ "room_version": null })).await.ok();
+    anna.post(&format!("/v3/rooms/{room}/upgrade"), json!({})).await.fails(400, "M_MISSING_PARAM");
+}

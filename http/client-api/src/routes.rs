@@ -454,8 +454,20 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         endpoint(push::set_pusher, Other, "client-server-api/#post_matrixclientv3pushersset"),
         endpoint(push::get_notifications, Free, "client-server-api/#get_matrixclientv3notifications"),
         // Rooms
-        endpoint(rooms::create_room, CreateRoom, "client-server-api/#post_matrixclientv3createroom"),
-        endpoint(rooms::upgrade_room, CreateRoom, "client-server-api/#post_matrixclientv3roomsroomidupgrade"),
+        raw_endpoint(
+            Method::POST,
+            &["/_matrix/client/r0/createRoom", "/_matrix/client/v3/createRoom"],
+            rooms::create_room,
+            CreateRoom,
+            "client-server-api/#post_matrixclientv3createroom",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &["/_matrix/client/r0/rooms/{room_id}/upgrade", "/_matrix/client/v3/rooms/{room_id}/upgrade"],
+            rooms::upgrade_room,
+            CreateRoom,
+            "client-server-api/#post_matrixclientv3roomsroomidupgrade",
+        ),
         endpoint(rooms::get_joined_rooms, Free, "client-server-api/#get_matrixclientv3joined_rooms"),
         endpoint(rooms::get_aliases, Free, "client-server-api/#get_matrixclientv3roomsroomidaliases"),
         endpoint(

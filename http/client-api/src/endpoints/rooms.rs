@@ -1,12 +1,14 @@
 //! Creating, upgrading and listing rooms, and what rooms show of themselves.
 //! <https://spec.matrix.org/v1.19/client-server-api/#rooms-1>
 
+use axum::{extract::Request, response::Response};
 use http::StatusCode;
 use linkspan_domain::parse_content;
 use linkspan_rooms::{CreateRoom, HierarchyQuery, InitialState, Preset, RoomSummary as Shown, RoomsError};
 use ruma::{
-    CanonicalJsonObject, UInt,
+    CanonicalJsonObject, RoomVersionId, UInt,
     api::{
+        IncomingRequest,
         client::{
             membership::{get_mutual_rooms, joined_rooms},
             room::{
@@ -23,12 +25,13 @@ use ruma::{
     serde::Raw,
 };
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
     App,
     app::now_ts,
     caller::{MaybeUser, User},
+    endpoint::{BODY_BYTES, parse, path_args, read_body, respond},
     endpoints::{membership::find_room, paged_list::PagedList},
     error::ApiError,
     events::raw_events,
@@ -36,14 +39,35 @@ use crate::{
 
 /// Rooms in a page of a space's hierarchy, if the client does not say how many.
 const HIERARCHY_PAGE: usize = 50;
+/// As much of an unknown version is repeated in the refusal, in characters: the names of versions are not longer.
+const VERSION_CHARS: usize = 32;
 
-pub(crate) async fn create_room(
-    app: App,
-    caller: User,
-    request: create_room::v3::Request,
-) -> Result<create_room::v3::Response, ApiError> {
+pub(crate) async fn create_room(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
+    let request: create_room::v3::Request = read_with_version(request, "room_version").await?;
     let room_id = app.rooms.create_room(&caller.user_id, create_command(request)?, now_ts()).await?;
-    Ok(create_room::v3::Response::new(room_id))
+    respond(create_room::v3::Response::new(room_id))
+}
+
+/// Reads a request that names a room version in a field of its body. What cannot be the name of a version is a version
+/// that is not supported, too: ruma's type would have it that the JSON is malformed.
+async fn read_with_version<R: IncomingRequest>(request: Request, field: &str) -> Result<R, ApiError> {
+    let (mut parts, body) = request.into_parts();
+    let args = path_args(&mut parts)?;
+    let body = read_body(body, BODY_BYTES).await?;
+    check_version(&body, field)?;
+    parse(parts, &args, &body)
+}
+
+fn check_version(body: &[u8], field: &str) -> Result<(), ApiError> {
+    let fields: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
+    match fields.get(field) {
+        None | Some(Value::Null) => Ok(()),
+        Some(version) if RoomVersionId::deserialize(version).is_ok() => Ok(()),
+        Some(version) => {
+            let named = version.to_string().chars().take(VERSION_CHARS).collect();
+            Err(RoomsError::UnsupportedVersion(named).into())
+        }
+    }
 }
 
 fn create_command(request: create_room::v3::Request) -> Result<CreateRoom, ApiError> {
@@ -99,11 +123,8 @@ fn initial_state(event: &Raw<AnyInitialStateEvent>) -> Result<InitialState, ApiE
     })
 }
 
-pub(crate) async fn upgrade_room(
-    app: App,
-    caller: User,
-    request: upgrade_room::v3::Request,
-) -> Result<upgrade_room::v3::Response, ApiError> {
+pub(crate) async fn upgrade_room(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
+    let request: upgrade_room::v3::Request = read_with_version(request, "new_version").await?;
     let upgraded = app.rooms.upgrade_room(
         &caller.user_id,
         &request.room_id,
@@ -111,7 +132,7 @@ pub(crate) async fn upgrade_room(
         request.additional_creators,
         now_ts(),
     );
-    Ok(upgrade_room::v3::Response::new(upgraded.await?))
+    respond(upgrade_room::v3::Response::new(upgraded.await?))
 }
 
 pub(crate) async fn get_joined_rooms(
