@@ -46,9 +46,9 @@ async fn full_world() -> World {
             .await
             .expect("redacted");
     }
-    for event in [&root, &second] {
+    for (event, thread) in [(&root, "main"), (&second, root.as_str())] {
         for kind in [ReceiptKind::Public, ReceiptKind::Private] {
-            world.rooms.set_receipt(&bob, &room_id, kind, "main", event, 7_000).await.expect("a receipt");
+            world.rooms.set_receipt(&bob, &room_id, kind, thread, event, 7_000).await.expect("a receipt");
         }
     }
     let refused = graph.topic("@dave:far.example", "no", &[]);
