@@ -573,11 +573,16 @@ async fn a_room_that_only_claims_to_replace_another_gets_nothing() {
     settle_in(&anna, &room, "@else:instagram.localhost").await;
     let claims = json!({ "predecessor": { "room_id": room, "event_id": "$x" } });
     let claims = json!({ "preset": "public_chat", "creation_content": claims });
-    let trap = mallory.create_room(claims).await;
-    anna.join(&trap).await.ok();
-    let tags = anna.get(&format!("/v3/user/{}/rooms/{trap}/tags", anna.user_id)).await.ok();
-    assert_eq!(tags["tags"], json!({}));
-    anna.get(&format!("/v3/pushrules/global/room/{trap}")).await.fails(404, "M_NOT_FOUND");
+    for is_replaced in [false, true] {
+        if is_replaced {
+            upgrade(&anna, &room, json!({ "new_version": "12" }), &[]).await;
+        }
+        let trap = mallory.create_room(claims.clone()).await;
+        anna.join(&trap).await.ok();
+        let tags = anna.get(&format!("/v3/user/{}/rooms/{trap}/tags", anna.user_id)).await.ok();
+        assert_eq!(tags["tags"], json!({}));
+        anna.get(&format!("/v3/pushrules/global/room/{trap}")).await.fails(404, "M_NOT_FOUND");
+    }
 }
 
 #[tokio::test]
