@@ -201,6 +201,13 @@ fn judge_openness(entry: &PlatformEntry, http: Option<SocketAddr>, findings: &mu
         );
         findings.warning(entry.line_of("registration"), message);
     }
+    if public && settings.guests && !settings.rate_limits {
+        let message = format!(
+            "anybody can become a guest of {} as often as they like: `guests` is true and `rate_limits` is false",
+            title(entry)
+        );
+        findings.warning(entry.line_of("guests"), message);
+    }
 }
 
 fn find_shared_names(platforms: &[PlatformEntry], findings: &mut Findings) {
@@ -410,10 +417,12 @@ endpoint = \"x\"\n";
     fn warnings_are_found() {
         let rules = platform("a", "encryption = \"required\"") + &platform("b", "encryption = \"forbidden\"");
         let open = "listen = \"0.0.0.0:8009\"\nregistration = \"open\"\nrate_limits = false";
+        let guests = "listen = \"0.0.0.0:8009\"\nguests = true\nrate_limits = false";
         for (text, words) in [
             (rules, "cannot chat with each other"),
             (platform("a", "registration_shared_secret = \"short\""), "guesses"),
             (platform("a", open), "anybody can register"),
+            (platform("a", guests), "anybody can become a guest"),
             (platform("a", "limits.upload_bytes = 10\nlimits.media_quota_bytes = 5"), "may be greater"),
         ] {
             assert_finds(&text, Severity::Warning, words);

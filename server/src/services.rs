@@ -85,6 +85,7 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
     app.finish_interrupted().await?;
     tasks.spawn(forget_idle(app.clone()));
     tasks.spawn(app.rooms.clone().send_delayed_events(now_ts));
+    tasks.spawn(app.rooms.clone().keep_guests_out(now_ts));
     tasks.spawn(forget_old(app.clone()));
     tasks.spawn(expire_oauth(app.clone()));
     Ok((app, tasks))

@@ -59,8 +59,9 @@ async fn list(at: &OnPlatform) -> Result<(), Failure> {
         let page = accounts.list_accounts(&platform, after.as_ref(), PAGE).await?;
         for account in &page {
             let admin = if account.admin { "\tadmin" } else { "" };
+            let guest = if account.guest { "\tguest" } else { "" };
             let disabled = if account.deactivated { "\tdisabled" } else { "" };
-            println!("{}{admin}{disabled}", account.user_id);
+            println!("{}{admin}{guest}{disabled}", account.user_id);
         }
         match page.last() {
             Some(last) if page.len() == PAGE => after = Some(last.user_id.clone()),

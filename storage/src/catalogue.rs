@@ -370,6 +370,8 @@ catalogue! {
     111 sync SlidingRooms "sliding_rooms": SlidingRoomKey => SlidingRoomRecord;
     /// The delayed events of each user.
     115 rooms UserDelayedEvents "user_delayed_events": UserNameKey => ();
+    /// Rooms that guests may no longer join, until the guests who are in them have been removed.
+    118 rooms ClosedToGuests "closed_to_guests": RoomKey => ();
     /// The threads to which each user has subscribed, or has not any more.
     116 push ThreadSubscriptions "thread_subscriptions": UserRoomEventKey => Stamped<ThreadSubscriptionRecord>;
     /// The same in the order in which they changed; only the newest change of each.

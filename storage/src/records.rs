@@ -45,6 +45,9 @@ records! {
         /// May do nothing but log out.
         #[serde(default)]
         locked: bool,
+        /// Its user has not registered, and may do only what guests may.
+        #[serde(default)]
+        guest: bool,
     }
     /// What is still to be done for an account that is deactivated.
     DepartingAccountRecord {

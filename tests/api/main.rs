@@ -14,6 +14,7 @@ mod erasure;
 mod features;
 mod gone_clients;
 mod gone_members;
+mod guests;
 mod history;
 mod ignored;
 mod invite_permission;

@@ -133,8 +133,13 @@ impl Network {
 
     /// With what each platform demands of encryption.
     pub(crate) async fn with_rules(rule: impl Fn(&str) -> Encryption) -> Self {
+        Self::changed(|one| one.encryption = rule(one.server_name.as_str())).await
+    }
+
+    /// With the settings of each platform changed.
+    pub(crate) async fn changed(change: impl Fn(&mut Settings)) -> Self {
         let mut settings = all_settings("");
-        settings.iter_mut().for_each(|one| one.encryption = rule(one.server_name.as_str()));
+        settings.iter_mut().for_each(change);
         Self::over(new_store(), settings, true).await
     }
 
@@ -155,7 +160,14 @@ impl Network {
 
     /// A server started anew over the same store.
     pub(crate) async fn reopen(&self) -> Self {
-        let settings = self.app.platforms.iter().map(|platform| platform.settings.clone()).collect();
+        self.reopen_changed(|_| ()).await
+    }
+
+    /// A server started anew over the same store, with the settings of each platform changed.
+    pub(crate) async fn reopen_changed(&self, change: impl Fn(&mut Settings)) -> Self {
+        let settings = self.app.platforms.iter().map(|platform| platform.settings.clone());
+        let mut settings: Vec<_> = settings.collect();
+        settings.iter_mut().for_each(change);
         Self::over(self.store.clone(), settings, true).await
     }
 
@@ -198,6 +210,7 @@ impl Network {
         let rooms =
             Rooms::new(store.clone(), platforms.clone(), accounts.clone(), directory.clone(), inbox.clone());
         tokio::spawn(rooms.clone().send_delayed_events(now_ts));
+        tokio::spawn(rooms.clone().keep_guests_out(now_ts));
         let settings = PushSettings::new(Arc::new(now_ts));
         let push =
             Push::open(store.clone(), accounts.clone(), rooms.clone(), settings).await.expect("push opens");
@@ -231,6 +244,15 @@ impl Network {
         });
         let session = self.call(platform, None, Method::POST, "/v3/register", Some(body)).await.ok();
         self.client(platform, &session)
+    }
+
+    /// Lets a guest in.
+    pub(crate) async fn guest(&self, platform: &'static str) -> Client {
+        self.client(platform, &self.try_guest(platform, json!({})).await.ok())
+    }
+
+    pub(crate) async fn try_guest(&self, platform: &str, body: Value) -> Answer {
+        self.call(platform, None, Method::POST, "/v3/register?kind=guest", Some(body)).await
     }
 
     /// Makes an administrator, as an operator does, and logs in.

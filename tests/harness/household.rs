@@ -51,13 +51,14 @@ pub struct Town {
     pub fritz: Person,
     /// Of another platform: can be invited.
     pub gina: Person,
+    /// Guests of anna's platform and of the other.
+    pub guests: [Person; 2],
 }
 
 impl Town {
     /// How a server is started for a town: further settings, and administrators.
     pub fn server() -> Server {
-        let more =
-            "rate_limits = false\npresence = true\nregistration_shared_secret = 'a long shared secret'";
+        let more = "rate_limits = false\npresence = true\nguests = true\nregistration_shared_secret = 'a long shared secret'";
         Server::start_with(more, &[("messenger", "carl")])
     }
 
@@ -77,7 +78,8 @@ impl Town {
             carl: nobody.clone(),
             dora: nobody.clone(),
             fritz: nobody.clone(),
-            gina: nobody,
+            gina: nobody.clone(),
+            guests: [nobody.clone(), nobody],
         }
     }
 
@@ -89,6 +91,7 @@ impl Town {
         town.dora = town.register(MESSENGER, "dora", "a phone");
         town.fritz = town.register(INSTAGRAM, "fritz", "a phone");
         town.gina = town.register(MESSENGER, "gina", "a phone");
+        town.guests = [town.guest(INSTAGRAM), town.guest(MESSENGER)];
         town
     }
 
@@ -140,6 +143,13 @@ impl Town {
     #[track_caller]
     pub fn newcomer(&self, platform: &'static str) -> Person {
         self.register(platform, &format!("newcomer{}", self.fresh()), "a phone")
+    }
+
+    /// Lets a guest in.
+    #[track_caller]
+    pub fn guest(&self, platform: &'static str) -> Person {
+        let request = Request::new("POST", full_path("/v3/register?kind=guest")).json("{}".to_owned());
+        Person::new(platform, &self.call(platform, &request))
     }
 
     /// Logs a user in on a new device.

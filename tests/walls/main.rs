@@ -11,7 +11,7 @@ use linkspan_tests::{
     INSTAGRAM, MESSENGER,
     household::{Household, Person, ROOM_SECRET, SECRET, Town, full_path},
     http1::{Answer, Request},
-    table::{Entry, Expected, MISSING_TOKEN, UNKNOWN_TOKEN, table},
+    table::{Entry, Expected, MISSING_TOKEN, NOT_FOR_GUESTS, UNKNOWN_TOKEN, table},
 };
 
 #[test]
@@ -70,7 +70,11 @@ fn drive(town: &Town, entry: &Entry) -> Vec<String> {
         true => (town.newcomer(INSTAGRAM), town.newcomer(MESSENGER)),
         false => (town.ben.clone(), town.carl.clone()),
     };
-    let outsiders = outsiders(entry, &ben, &carl);
+    let guests = match entry.ends_session {
+        true => [town.guest(INSTAGRAM), town.guest(MESSENGER)],
+        false => town.guests.clone(),
+    };
+    let outsiders = outsiders(entry, &ben, &carl).into_iter().chain(guest_callers(entry, &guests));
     let mut failures = Vec::new();
     for caller in outsiders {
         let answer = ask(town, &household, entry, caller.platform, caller.token);
@@ -118,6 +122,23 @@ fn outsiders<'a>(entry: &Entry, ben: &'a Person, carl: &'a Person) -> Vec<Caller
     let expected = entry.abroad.unwrap_or(entry.others);
     let abroad = Caller { who: "carl", platform: MESSENGER, token, expected };
     let at_home = at_home.into_iter().filter(|_| !entry.proof_in_body);
+    at_home.chain([abroad]).collect()
+}
+
+/// A guest is a stranger to whom less is open.
+fn guest_callers<'a>(entry: &Entry, guests: &'a [Person; 2]) -> Vec<Caller<'a>> {
+    let info = endpoint(entry);
+    let stranger = |who, platform, expected| {
+        let token = Some(guests[usize::from(platform == MESSENGER)].token.as_str());
+        let expected = match info.access {
+            Access::User | Access::MaybeUser if !info.open_to_guests => NOT_FOR_GUESTS,
+            _ => entry.guests.unwrap_or(expected),
+        };
+        Caller { who, platform, token, expected }
+    };
+    let at_home = stranger("a guest", INSTAGRAM, entry.others);
+    let abroad = stranger("a guest of another platform", MESSENGER, entry.abroad.unwrap_or(entry.others));
+    let at_home = Some(at_home).into_iter().filter(|_| !entry.proof_in_body);
     at_home.chain([abroad]).collect()
 }
 

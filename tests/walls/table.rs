@@ -10,6 +10,7 @@
 //! | carl of Messenger, at Instagram's address | the same: his token is worth nothing here |
 //! | ben of Instagram, a neighbour | `others` |
 //! | carl, an administrator of Messenger, at Messenger's address | `others` |
+//! | a guest of each platform, at its address | `others`, or 403 `M_GUEST_ACCESS_FORBIDDEN` |
 //!
 //! and none of them ever reads either, nor, unless the entry says `open`, the id of anna's room.
 //! `others(OK)` without `open` means: they get their own, or what says nothing of anna. Then comes anna
@@ -29,6 +30,8 @@ pub const OK: Expected = Expected(200, "");
 pub const FORBIDDEN: Expected = Expected(403, "M_FORBIDDEN");
 /// There is no such thing, or you may not know.
 pub const NOT_FOUND: Expected = Expected(404, "M_NOT_FOUND");
+/// Guests may not do this.
+pub const NOT_FOR_GUESTS: Expected = Expected(403, "M_GUEST_ACCESS_FORBIDDEN");
 /// The password that should prove who you are is not yours.
 pub const UNPROVEN: Expected = Expected(401, "M_FORBIDDEN");
 /// No token.
@@ -64,6 +67,8 @@ pub struct Entry {
     pub abroad: Option<Expected>,
     /// What is answered without a token, where it is not what ben gets.
     pub nobody: Option<Expected>,
+    /// What guests get, where they may call it and it is not what ben gets.
+    pub guests: Option<Expected>,
     /// Anna reads a secret here.
     pub reveals: bool,
     /// Others may learn the id of anna's room here.
@@ -87,6 +92,7 @@ fn entry(method: &'static str, name: &'static str, path: &'static str) -> Entry 
         others: FORBIDDEN,
         abroad: None,
         nobody: None,
+        guests: None,
         reveals: false,
         open: false,
         ends_session: false,
@@ -134,6 +140,10 @@ impl Entry {
 
     fn nobody(self, nobody: Expected) -> Self {
         Self { nobody: Some(nobody), ..self }
+    }
+
+    fn guests(self, guests: Expected) -> Self {
+        Self { guests: Some(guests), ..self }
     }
 
     fn reveals(self) -> Self {

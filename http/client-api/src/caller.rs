@@ -11,7 +11,13 @@ use ruma::{
     api::{client::uiaa::AuthData, error::ErrorKind},
 };
 
-use crate::{App, app::now_ts, endpoint::Access, error::ApiError, router::ClientAddress};
+use crate::{
+    App,
+    app::now_ts,
+    endpoint::{Access, OpenToGuests},
+    error::ApiError,
+    router::ClientAddress,
+};
 
 /// What is known of a request before its body is read.
 #[derive(Debug)]
@@ -25,6 +31,18 @@ pub(crate) struct RequestHead<'a> {
 impl RequestHead<'_> {
     fn address(&self) -> IpAddr {
         address_of(&self.parts.extensions)
+    }
+
+    /// Refuses guests where they may not call, and everywhere if their platform has no guests any more.
+    /// <https://spec.matrix.org/v1.19/client-server-api/#guest-access>
+    fn check_open_to_guests(&self) -> Result<(), ApiError> {
+        if !self.platform.settings.guests {
+            return Err(AccountsError::Guest("there are no guests here any more").into());
+        }
+        match self.parts.extensions.get::<OpenToGuests>() {
+            Some(OpenToGuests) => Ok(()),
+            None => Err(AccountsError::Guest("guests cannot do this: register first").into()),
+        }
     }
 
     /// Counts the request against the platform's limits; `user_id` when the caller is known.
@@ -84,6 +102,8 @@ pub(crate) struct User {
     /// The session is one of the OAuth 2.0 API.
     pub(crate) oauth: bool,
     pub(crate) address: IpAddr,
+    /// A guest, who calls an endpoint that is open to guests.
+    pub(crate) guest: bool,
 }
 
 impl User {
@@ -158,6 +178,9 @@ impl Caller for AnySession {
         let session =
             app.accounts.authenticate(head.platform.server_name(), &token, head.address(), now_ts()).await?;
         head.check_rate(Some(&session.user_id))?;
+        if session.guest {
+            head.check_open_to_guests()?;
+        }
         let user = User {
             platform: head.platform.clone(),
             user_id: session.user_id,
@@ -166,6 +189,7 @@ impl Caller for AnySession {
             admin: session.admin,
             oauth: session.oauth,
             address: head.address(),
+            guest: session.guest,
         };
         Ok(Self { user, locked: session.locked })
     }

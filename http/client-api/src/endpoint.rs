@@ -51,9 +51,15 @@ pub struct EndpointInfo {
     pub path: &'static str,
     /// Who may call it.
     pub access: Access,
+    /// Whether guests may call it where a user may.
+    pub open_to_guests: bool,
     /// The section of the specification.
     pub spec: &'static str,
 }
+
+/// Stands in the extensions of a request to an endpoint that is open to guests.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpenToGuests;
 
 pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Response, ApiError>> + Send>>;
 pub(crate) type Run = Arc<dyn Fn(App, Arc<Platform>, Request) -> Answer + Send + Sync>;
@@ -73,6 +79,18 @@ impl Endpoint {
     /// Nobody misses the rest of it if the client goes away meanwhile.
     pub(crate) fn may_be_dropped(mut self) -> Self {
         self.may_be_dropped = true;
+        self
+    }
+
+    /// Lets guests call it, too. What answers instead of it because of [`Self::with_parameter`] stays closed to them if
+    /// that comes after.
+    pub(crate) fn open_to_guests(mut self) -> Self {
+        let run = self.run;
+        self.run = Arc::new(move |app, platform, mut request: Request| {
+            request.extensions_mut().insert(OpenToGuests);
+            run(app, platform, request)
+        });
+        self.info.open_to_guests = true;
         self
     }
 
@@ -214,7 +232,7 @@ fn info<F>(method: Method, path: &'static str, access: Access, spec: &'static st
         Method::DELETE => "DELETE",
         _ => "OTHER",
     };
-    EndpointInfo { name, method, path, access, spec }
+    EndpointInfo { name, method, path, access, open_to_guests: false, spec }
 }
 
 /// The parameters in the path as they stand there; the router puts them into a request's extensions.

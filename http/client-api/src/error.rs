@@ -186,6 +186,9 @@ impl From<AccountsError> for ApiError {
             AccountsError::DeviceDeparting => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Unknown, message)
             }
+            AccountsError::Guest(_) => {
+                Self::new(StatusCode::FORBIDDEN, ErrorKind::GuestAccessForbidden, message)
+            }
             AccountsError::Suspended => Self::new(StatusCode::FORBIDDEN, ErrorKind::UserSuspended, message),
             AccountsError::Deactivated => {
                 Self::new(StatusCode::FORBIDDEN, ErrorKind::UserDeactivated, message)

@@ -33,7 +33,8 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             sync::sync,
             Free,
             "client-server-api/#get_matrixclientv3sync",
-        ),
+        )
+        .open_to_guests(),
         raw_endpoint(
             Method::POST,
             &["/_matrix/client/unstable/org.matrix.simplified_msc3575/sync"],
@@ -41,6 +42,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             Free,
             "https://github.com/matrix-org/matrix-spec-proposals/pull/4186",
         )
+        .open_to_guests()
         .may_be_dropped(),
         raw_endpoint(
             Method::POST,
@@ -49,6 +51,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             Free,
             "https://github.com/matrix-org/matrix-spec-proposals/pull/4186",
         )
+        .open_to_guests()
         .may_be_dropped(),
         // Discovery
         endpoint(discovery::get_versions, Free, "client-server-api/#get_matrixclientversions"),
@@ -58,7 +61,8 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             server_info::get_capabilities,
             Free,
             "client-server-api/#get_matrixclientv3capabilities",
-        ),
+        )
+        .open_to_guests(),
         raw_endpoint(
             Method::GET,
             &["/.well-known/matrix/client"],
@@ -229,9 +233,10 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             "client-server-api/#post_matrixclientv3login",
         ),
         endpoint(session::refresh_token, Other, "client-server-api/#post_matrixclientv3refresh"),
-        endpoint(session::log_out, Free, "client-server-api/#post_matrixclientv3logout"),
+        endpoint(session::log_out, Free, "client-server-api/#post_matrixclientv3logout").open_to_guests(),
         endpoint(session::log_out_all, Free, "client-server-api/#post_matrixclientv3logoutall"),
-        endpoint(session::whoami, Free, "client-server-api/#get_matrixclientv3accountwhoami"),
+        endpoint(session::whoami, Free, "client-server-api/#get_matrixclientv3accountwhoami")
+            .open_to_guests(),
         // Accounts
         endpoint(account::change_password, Other, "client-server-api/#post_matrixclientv3accountpassword"),
         endpoint(account::deactivate, Other, "client-server-api/#post_matrixclientv3accountdeactivate"),
@@ -313,9 +318,11 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         endpoint(moderation::get_suspended, Free, "client-server-api/#get_matrixclientv1adminsuspenduserid"),
         endpoint(moderation::set_suspended, Other, "client-server-api/#put_matrixclientv1adminsuspenduserid"),
         // Devices
-        endpoint(devices::get_devices, Free, "client-server-api/#get_matrixclientv3devices"),
-        endpoint(devices::get_device, Free, "client-server-api/#get_matrixclientv3devicesdeviceid"),
-        endpoint(devices::update_device, Other, "client-server-api/#put_matrixclientv3devicesdeviceid"),
+        endpoint(devices::get_devices, Free, "client-server-api/#get_matrixclientv3devices").open_to_guests(),
+        endpoint(devices::get_device, Free, "client-server-api/#get_matrixclientv3devicesdeviceid")
+            .open_to_guests(),
+        endpoint(devices::update_device, Other, "client-server-api/#put_matrixclientv3devicesdeviceid")
+            .open_to_guests(),
         endpoint(devices::delete_device, Other, "client-server-api/#delete_matrixclientv3devicesdeviceid"),
         endpoint(devices::delete_devices, Other, "client-server-api/#post_matrixclientv3delete_devices"),
         // Profiles
@@ -335,12 +342,14 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             profile::set_profile_field,
             Other,
             "client-server-api/#put_matrixclientv3profileuseridkeyname",
-        ),
+        )
+        .open_to_guests(),
         endpoint(
             profile::delete_profile_field,
             Other,
             "client-server-api/#delete_matrixclientv3profileuseridkeyname",
-        ),
+        )
+        .open_to_guests(),
         // Account data
         endpoint(
             account_data::get_global_account_data,
@@ -404,7 +413,8 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             filters::create_filter,
             Other,
             "client-server-api/#post_matrixclientv3useruseridfilter",
-        ),
+        )
+        .open_to_guests(),
         raw_endpoint(
             Method::GET,
             &[
@@ -414,7 +424,8 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             filters::get_filter,
             Free,
             "client-server-api/#get_matrixclientv3useruseridfilterfilterid",
-        ),
+        )
+        .open_to_guests(),
         // Push rules
         endpoint(push::get_push_rules, Free, "client-server-api/#get_matrixclientv3pushrules"),
         endpoint(push::get_global_push_rules, Free, "client-server-api/#get_matrixclientv3pushrulesglobal"),
@@ -484,14 +495,17 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             "https://github.com/matrix-org/matrix-spec-proposals/pull/2666",
         ),
         // Membership
-        endpoint(membership::join_room, Join, "client-server-api/#post_matrixclientv3roomsroomidjoin"),
+        endpoint(membership::join_room, Join, "client-server-api/#post_matrixclientv3roomsroomidjoin")
+            .open_to_guests(),
         endpoint(
             membership::join_room_or_alias,
             Join,
             "client-server-api/#post_matrixclientv3joinroomidoralias",
-        ),
+        )
+        .open_to_guests(),
         endpoint(membership::invite_user, Invite, "client-server-api/#post_matrixclientv3roomsroomidinvite"),
-        endpoint(membership::leave_room, Other, "client-server-api/#post_matrixclientv3roomsroomidleave"),
+        endpoint(membership::leave_room, Other, "client-server-api/#post_matrixclientv3roomsroomidleave")
+            .open_to_guests(),
         endpoint(membership::forget_room, Other, "client-server-api/#post_matrixclientv3roomsroomidforget"),
         endpoint(membership::kick_user, Other, "client-server-api/#post_matrixclientv3roomsroomidkick"),
         endpoint(membership::ban_user, Other, "client-server-api/#post_matrixclientv3roomsroomidban"),
@@ -503,6 +517,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             Message,
             "client-server-api/#put_matrixclientv3roomsroomidsendeventtypetxnid",
         )
+        .open_to_guests()
         .with_parameter(
             delayed_events::DELAY,
             raw_endpoint(Method::PUT, &[""], delayed_events::delay_message, Message, MSC4140),
@@ -517,6 +532,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             Other,
             "client-server-api/#put_matrixclientv3roomsroomidstateeventtypestatekey",
         )
+        .open_to_guests()
         .also_at("/_matrix/client/r0/rooms/{room_id}/state/{event_type}")
         .also_at("/_matrix/client/r0/rooms/{room_id}/state/{event_type}/")
         .also_at("/_matrix/client/v3/rooms/{room_id}/state/{event_type}")
@@ -556,18 +572,22 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             MSC4140,
         ),
         // Reading
-        endpoint(read::get_event, Free, "client-server-api/#get_matrixclientv3roomsroomideventeventid"),
-        endpoint(read::get_state, Free, "client-server-api/#get_matrixclientv3roomsroomidstate"),
+        endpoint(read::get_event, Free, "client-server-api/#get_matrixclientv3roomsroomideventeventid")
+            .open_to_guests(),
+        endpoint(read::get_state, Free, "client-server-api/#get_matrixclientv3roomsroomidstate")
+            .open_to_guests(),
         endpoint(
             read::get_state_event,
             Free,
             "client-server-api/#get_matrixclientv3roomsroomidstateeventtypestatekey",
         )
+        .open_to_guests()
         .also_at("/_matrix/client/r0/rooms/{room_id}/state/{event_type}")
         .also_at("/_matrix/client/r0/rooms/{room_id}/state/{event_type}/")
         .also_at("/_matrix/client/v3/rooms/{room_id}/state/{event_type}")
         .also_at("/_matrix/client/v3/rooms/{room_id}/state/{event_type}/"),
-        endpoint(read::get_members, Free, "client-server-api/#get_matrixclientv3roomsroomidmembers"),
+        endpoint(read::get_members, Free, "client-server-api/#get_matrixclientv3roomsroomidmembers")
+            .open_to_guests(),
         endpoint(
             read::get_joined_members,
             Free,
@@ -579,7 +599,8 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             read::get_messages,
             Free,
             "client-server-api/#get_matrixclientv3roomsroomidmessages",
-        ),
+        )
+        .open_to_guests(),
         raw_endpoint(
             Method::GET,
             &[
@@ -589,7 +610,8 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             read::get_context,
             Free,
             "client-server-api/#get_matrixclientv3roomsroomidcontexteventid",
-        ),
+        )
+        .open_to_guests(),
         endpoint(
             read::get_relations,
             Free,
@@ -614,7 +636,8 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             Free,
             "client-server-api/#get_matrixclientv1roomsroomidtimestamp_to_event",
         ),
-        endpoint(read::get_snapshot, Free, "client-server-api/#get_matrixclientv3roomsroomidinitialsync"),
+        endpoint(read::get_snapshot, Free, "client-server-api/#get_matrixclientv3roomsroomidinitialsync")
+            .open_to_guests(),
         // Media
         raw_endpoint(
             Method::POST,
@@ -639,14 +662,16 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             media::download,
             Free,
             "client-server-api/#get_matrixclientv1mediadownloadservernamemediaid",
-        ),
+        )
+        .open_to_guests(),
         raw_endpoint(
             Method::GET,
             media::THUMBNAIL_PATHS,
             media::get_thumbnail,
             Free,
             "client-server-api/#get_matrixclientv1mediathumbnailservernamemediaid",
-        ),
+        )
+        .open_to_guests(),
         raw_endpoint(
             Method::GET,
             media::LEGACY_DOWNLOAD_PATHS,
@@ -759,9 +784,10 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         endpoint(presence::set_presence, Other, "client-server-api/#put_matrixclientv3presenceuseridstatus"),
         endpoint(presence::get_presence, Free, "client-server-api/#get_matrixclientv3presenceuseridstatus"),
         // Keys
-        endpoint(keys::upload_keys, Other, "client-server-api/#post_matrixclientv3keysupload"),
-        endpoint(keys::get_keys, Other, "client-server-api/#post_matrixclientv3keysquery"),
-        endpoint(keys::claim_keys, Other, "client-server-api/#post_matrixclientv3keysclaim"),
+        endpoint(keys::upload_keys, Other, "client-server-api/#post_matrixclientv3keysupload")
+            .open_to_guests(),
+        endpoint(keys::get_keys, Other, "client-server-api/#post_matrixclientv3keysquery").open_to_guests(),
+        endpoint(keys::claim_keys, Other, "client-server-api/#post_matrixclientv3keysclaim").open_to_guests(),
         endpoint(keys::get_key_changes, Free, "client-server-api/#get_matrixclientv3keyschanges"),
         raw_endpoint(
             Method::POST,
@@ -874,7 +900,8 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             to_device::send_to_device,
             Message,
             "client-server-api/#put_matrixclientv3sendtodeviceeventtypetxnid",
-        ),
+        )
+        .open_to_guests(),
     ]
 }
 
@@ -884,7 +911,56 @@ mod tests {
 
     use axum::{Router, routing::get};
 
-    use super::endpoints;
+    use super::{endpoints, list_endpoints};
+
+    /// What the specification opens to guests, but for `/events`, which is not served.
+    /// <https://spec.matrix.org/v1.19/client-server-api/#guest-access>
+    const OPEN_TO_GUESTS: [(&str, &str); 24] = [
+        ("GET", "/_matrix/client/v3/rooms/{room_id}/state"),
+        ("GET", "/_matrix/client/v3/rooms/{room_id}/context/{event_id}"),
+        ("GET", "/_matrix/client/v3/rooms/{room_id}/event/{event_id}"),
+        ("GET", "/_matrix/client/v3/rooms/{room_id}/state/{event_type}/{state_key}"),
+        ("GET", "/_matrix/client/v3/rooms/{room_id}/messages"),
+        ("GET", "/_matrix/client/v3/rooms/{room_id}/members"),
+        ("GET", "/_matrix/client/v3/rooms/{room_id}/initialSync"),
+        ("GET", "/_matrix/client/v3/sync"),
+        ("GET", "/_matrix/client/v1/media/download/{server_name}/{media_id}"),
+        ("GET", "/_matrix/client/v1/media/thumbnail/{server_name}/{media_id}"),
+        ("POST", "/_matrix/client/v3/rooms/{room_id}/join"),
+        ("POST", "/_matrix/client/v3/rooms/{room_id}/leave"),
+        ("PUT", "/_matrix/client/v3/rooms/{room_id}/send/{event_type}/{txn_id}"),
+        ("PUT", "/_matrix/client/v3/rooms/{room_id}/state/{event_type}/{state_key}"),
+        ("PUT", "/_matrix/client/v3/sendToDevice/{event_type}/{txn_id}"),
+        ("PUT", "/_matrix/client/v3/profile/{user_id}/{field}"),
+        ("DELETE", "/_matrix/client/v3/profile/{user_id}/{field}"),
+        ("GET", "/_matrix/client/v3/devices"),
+        ("GET", "/_matrix/client/v3/devices/{device_id}"),
+        ("PUT", "/_matrix/client/v3/devices/{device_id}"),
+        ("GET", "/_matrix/client/v3/account/whoami"),
+        ("POST", "/_matrix/client/v3/keys/upload"),
+        ("POST", "/_matrix/client/v3/keys/query"),
+        ("POST", "/_matrix/client/v3/keys/claim"),
+    ];
+    /// What clients need besides to join by a link, to sync, and to end their session. All of it is about the guest
+    /// alone, or is what another endpoint opens to guests anyway.
+    const NEEDED_BY_GUESTS: [(&str, &str); 7] = [
+        ("POST", "/_matrix/client/v3/join/{room_id_or_alias}"),
+        ("POST", "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync"),
+        ("POST", "/_matrix/client/v4/sync"),
+        ("POST", "/_matrix/client/v3/user/{user_id}/filter"),
+        ("GET", "/_matrix/client/v3/user/{user_id}/filter/{filter_id}"),
+        ("GET", "/_matrix/client/v3/capabilities"),
+        ("POST", "/_matrix/client/v3/logout"),
+    ];
+
+    #[test]
+    fn guests_may_call_what_the_specification_lists_and_what_their_clients_need() {
+        let open = list_endpoints().into_iter().filter(|info| info.open_to_guests);
+        let open: BTreeSet<_> = open.map(|info| (info.method, info.path)).collect();
+        let expected: BTreeSet<_> = OPEN_TO_GUESTS.into_iter().chain(NEEDED_BY_GUESTS).collect();
+        assert_eq!(open.difference(&expected).collect::<Vec<_>>(), Vec::<&(&str, &str)>::new(), "open");
+        assert_eq!(expected.difference(&open).collect::<Vec<_>>(), Vec::<&(&str, &str)>::new(), "closed");
+    }
 
     #[test]
     fn every_method_of_a_path_is_listed_once_and_paths_do_not_conflict() {

@@ -89,7 +89,8 @@ pub(crate) async fn register(visit: Visit, form: Values) -> Shown {
         }
         _ => AuthData::Dummy(Dummy::new()),
     };
-    let account = NewAccount { username: Some(user.clone()), password: Some(password), device: None };
+    let account =
+        NewAccount { username: Some(user.clone()), password: Some(password), ..NewAccount::default() };
     let registered = visit.app.accounts.register(&visit.platform, account, Some(&auth), visit.now_ts).await;
     let why = match registered {
         Ok(registered) => {

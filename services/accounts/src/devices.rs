@@ -245,10 +245,7 @@ impl Accounts {
                 let mut writes = WriteSet::new();
                 let device = self.store.get::<Devices>(&key).await?.filter(&wanted);
                 if let Some(device) = &device {
-                    writes.expect::<Devices>(&key, device);
-                    writes.delete::<Devices>(&key);
-                    writes.put::<DepartedDevices>(&key, &());
-                    delete_tokens(&mut writes, user_id, tokens_of(device), refresh_tokens_of(device));
+                    delete_device(&mut writes, &key, device);
                 }
                 let removed =
                     device.map(|_| DeviceRemoved { user_id: user_id.clone(), device_id: device_id.clone() });
@@ -256,6 +253,14 @@ impl Accounts {
             })
             .await
     }
+}
+
+/// Removes a device with its tokens.
+pub(crate) fn delete_device(writes: &mut WriteSet, key: &DeviceKey, device: &DeviceRecord) {
+    writes.expect::<Devices>(key, device);
+    writes.delete::<Devices>(key);
+    writes.put::<DepartedDevices>(key, &());
+    delete_tokens(writes, &key.user_id, tokens_of(device), refresh_tokens_of(device));
 }
 
 fn info(device_id: OwnedDeviceId, device: DeviceRecord) -> DeviceInfo {

@@ -20,6 +20,7 @@ mod email_validation;
 mod erasure;
 mod expiring;
 mod filters;
+mod guests;
 mod interactive;
 mod list_accounts;
 mod log_in;
@@ -95,6 +96,9 @@ pub enum AccountsError {
     /// The account is suspended, and this is not among what it may still do.
     #[error("this account is suspended: it cannot do this")]
     Suspended,
+    /// Guests may not do this; the text says why and may be shown to anybody.
+    #[error("{0}")]
+    Guest(&'static str),
     /// The account was deactivated.
     #[error("this account has been deactivated")]
     Deactivated,

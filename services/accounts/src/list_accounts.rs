@@ -20,6 +20,8 @@ pub struct AccountInfo {
     pub deactivated: bool,
     /// Whether it administers the platform.
     pub admin: bool,
+    /// Whether it is a guest's.
+    pub guest: bool,
 }
 
 impl Accounts {
@@ -40,6 +42,7 @@ impl Accounts {
             created_ts: account.created_ts,
             deactivated: account.deactivated,
             admin: account.admin,
+            guest: account.guest,
         };
         Ok(rows.into_iter().map(info).collect())
     }

@@ -13,7 +13,7 @@ use ruma::{
 };
 
 use crate::{
-    Accounts, AccountsError, LoggedIn, NewDevice,
+    Accounts, AccountsError, DeviceRemoved, LoggedIn, NewDevice,
     email_validation::ValidatedEmail,
     interactive::{Purpose, REGISTER},
     log_in::{check_device, new_device_id, put_device},
@@ -33,6 +33,8 @@ pub struct Registration {
     pub password: Option<String>,
     /// The device to log in; None: none.
     pub device: Option<NewDevice>,
+    /// The access token of a guest who is to become this user; `username` is then the guest's localpart.
+    pub guest_access_token: Option<String>,
 }
 
 /// A new account.
@@ -44,14 +46,18 @@ pub struct Registered {
     pub password_stamp: PasswordStamp,
     /// The device, if one was to be logged in.
     pub logged_in: Option<LoggedIn>,
+    /// The device that a guest had who has become this user.
+    pub removed: Option<DeviceRemoved>,
 }
 
 /// An account that may be made: everything was proved.
 pub(crate) struct NewAccount {
     /// None: a name is generated.
     pub(crate) user_id: Option<OwnedUserId>,
-    pub(crate) password: String,
+    /// None: nobody logs in by password.
+    pub(crate) password: Option<String>,
     pub(crate) admin: bool,
+    pub(crate) guest: bool,
     pub(crate) device: Option<NewDevice>,
     pub(crate) registration_token: Option<String>,
     pub(crate) email: Option<ValidatedEmail>,
@@ -67,9 +73,17 @@ impl Accounts {
         now_ts: u64,
     ) -> Result<Registered, AccountsError> {
         let flows = self.registration_flows(platform)?;
-        let user_id = match registration.username.filter(|name| !name.is_empty() && takes_names(platform)) {
-            Some(name) => Some(self.check_username(platform, &name).await?),
+        let guest = match &registration.guest_access_token {
+            Some(token) => {
+                Some(self.guest_to_upgrade(platform, token, registration.username.as_deref()).await?)
+            }
             None => None,
+        };
+        let username = registration.username.filter(|name| !name.is_empty() && takes_names(platform));
+        let user_id = match (&guest, username) {
+            (Some(guest), _) => Some(guest.user_id.clone()),
+            (None, Some(name)) => Some(self.check_username(platform, &name).await?),
+            (None, None) => None,
         };
         if let Some(password) = &registration.password {
             check_password(password)?;
@@ -84,12 +98,19 @@ impl Accounts {
         };
         let purpose = Purpose::of_platform(platform.server_name(), REGISTER);
         let proof = self.authenticate_interactively(&purpose, flows, auth, now_ts).await?;
-        let password = password.ok_or(AccountsError::MissingParam("password"))?;
-        let registration_token = proof.registration_token;
-        let device = registration.device;
-        let email = proof.email;
-        let account = NewAccount { user_id, password, admin: false, device, registration_token, email };
-        self.put_account(platform.server_name(), account, now_ts).await
+        let account = NewAccount {
+            user_id,
+            password: Some(password.ok_or(AccountsError::MissingParam("password"))?),
+            admin: false,
+            guest: false,
+            device: registration.device,
+            registration_token: proof.registration_token,
+            email: proof.email,
+        };
+        match guest {
+            Some(guest) => self.upgrade_guest(&guest, account, now_ts).await,
+            None => self.put_account(platform.server_name(), account, now_ts).await,
+        }
     }
 
     /// Refuses a name that a new account of a platform cannot have.
@@ -116,8 +137,15 @@ impl Accounts {
     ) -> Result<OwnedUserId, AccountsError> {
         check_password(&password)?;
         let user_id = Some(user_id_of(platform, localpart)?);
-        let account =
-            NewAccount { user_id, password, admin, device: None, registration_token: None, email: None };
+        let account = NewAccount {
+            user_id,
+            password: Some(password),
+            admin,
+            guest: false,
+            device: None,
+            registration_token: None,
+            email: None,
+        };
         Ok(self.put_account(platform, account, now_ts).await?.user_id)
     }
 
@@ -128,14 +156,14 @@ impl Accounts {
         account: NewAccount,
         now_ts: u64,
     ) -> Result<Registered, AccountsError> {
-        let password_hash = Some(self.shared.passwords.hash(account.password).await?);
         let record = AccountRecord {
-            password_hash,
+            password_hash: self.hash_password(account.password.clone()).await?,
             created_ts: now_ts,
             deactivated: false,
             admin: account.admin,
             suspended: false,
             locked: false,
+            guest: account.guest,
         };
         for _ in 0..TRIES {
             let user_id = match &account.user_id {
@@ -149,12 +177,7 @@ impl Accounts {
             if let Some(add) = &self.on_create {
                 add(&mut writes, &user_id);
             }
-            if let Some(token) = &account.registration_token {
-                self.use_registration_token(&mut writes, platform, token, now_ts).await?;
-            }
-            if let Some(email) = &account.email {
-                self.add_email(&mut writes, &user_id, email, now_ts).await?;
-            }
+            self.use_proofs(&mut writes, &user_id, &account, now_ts).await?;
             let logged_in = account.device.as_ref().map(|device| {
                 let device_id = device.device_id.clone().unwrap_or_else(new_device_id);
                 let key = DeviceKey { user_id: user_id.clone(), device_id };
@@ -163,7 +186,7 @@ impl Accounts {
             match self.store.commit(writes).await {
                 Ok(_) => {
                     let password_stamp = PasswordStamp::of(&record);
-                    return Ok(Registered { user_id, password_stamp, logged_in });
+                    return Ok(Registered { user_id, password_stamp, logged_in, removed: None });
                 }
                 Err(CommitError::Conflict) => {
                     if account.user_id.is_some() && self.account(&user_id).await?.is_some() {
@@ -174,6 +197,36 @@ impl Accounts {
             }
         }
         Err(StorageError::from(CommitError::Conflict).into())
+    }
+}
+
+impl Accounts {
+    pub(crate) async fn hash_password(
+        &self,
+        password: Option<String>,
+    ) -> Result<Option<String>, AccountsError> {
+        match password {
+            Some(password) => Ok(Some(self.shared.passwords.hash(password).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Uses up what was proved to register: the registration token, the e-mail address.
+    pub(crate) async fn use_proofs(
+        &self,
+        writes: &mut WriteSet,
+        user_id: &OwnedUserId,
+        account: &NewAccount,
+        now_ts: u64,
+    ) -> Result<(), AccountsError> {
+        if let Some(token) = &account.registration_token {
+            let platform = user_id.server_name().to_owned();
+            self.use_registration_token(writes, &platform, token, now_ts).await?;
+        }
+        if let Some(email) = &account.email {
+            self.add_email(writes, user_id, email, now_ts).await?;
+        }
+        Ok(())
     }
 }
 

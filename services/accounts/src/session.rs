@@ -40,6 +40,8 @@ pub struct Session {
     pub oauth: bool,
     /// Whether the account is locked: nothing but logging out may be done with it.
     pub locked: bool,
+    /// Whether the user is a guest.
+    pub guest: bool,
 }
 
 /// A session as it is kept in memory.
@@ -127,6 +129,15 @@ impl Accounts {
         }
     }
 
+    /// Whom an access token of a platform stands for, without its device counting as seen.
+    pub(crate) async fn session_of_token(
+        &self,
+        platform: &OwnedServerName,
+        token: &str,
+    ) -> Result<Session, AccountsError> {
+        Ok(self.load_session(platform, hash_token(token)).await?.session.clone())
+    }
+
     async fn load_session(
         &self,
         platform: &OwnedServerName,
@@ -153,6 +164,7 @@ impl Accounts {
                 oauth: device.client_id.is_some(),
                 admin: account.admin,
                 locked: account.locked,
+                guest: account.guest,
             },
             expires_ts: token.expires_ts,
             last_seen_ts: AtomicU64::new(device.last_seen_ts),

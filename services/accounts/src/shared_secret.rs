@@ -56,8 +56,9 @@ impl Accounts {
         check_password(&registration.password)?;
         let account = NewAccount {
             user_id: Some(user_id_of(platform.server_name(), &registration.username)?),
-            password: registration.password,
+            password: Some(registration.password),
             admin: registration.admin,
+            guest: false,
             device: registration.device,
             registration_token: None,
             email: None,

@@ -52,6 +52,7 @@ impl World {
             username: Some(name.to_owned()),
             password: Some(PASSWORD.to_owned()),
             device: Some(NewDevice::default()),
+            ..Registration::default()
         };
         self.accounts.register(&self.open, registration, Some(&AuthData::Dummy(Dummy::new())), NOW).await
     }
@@ -130,7 +131,7 @@ async fn registration_goes_by_the_platforms_rule() {
     let world = world().await;
     let accounts = &world.accounts;
     let platform = world.by_token.server_name();
-    let registration = || Registration { username: None, password: Some(PASSWORD.to_owned()), device: None };
+    let registration = || Registration { password: Some(PASSWORD.to_owned()), ..Registration::default() };
     let info = interactive(accounts.register(&world.by_token, registration(), None, NOW).await);
     assert_eq!(info.flows[0].stages, [AuthType::RegistrationToken]);
 
@@ -159,7 +160,7 @@ async fn where_people_are_known_by_phone_names_mean_nothing() {
     let registration = Registration {
         username: Some("+491701234567".into()),
         password: Some(PASSWORD.into()),
-        device: None,
+        ..Registration::default()
     };
     let dummy = AuthData::Dummy(Dummy::new());
     let registered = world.accounts.register(&world.by_phone, registration, Some(&dummy), NOW).await;

@@ -83,6 +83,11 @@ pub struct Settings {
     /// Who may register.
     #[serde(default)]
     pub registration: Registration,
+    /// Whether people may use the platform as guests, without registering. Guests prove nothing, whatever registration
+    /// asks for; they may do what the specification lists, and join the rooms that allow guests.
+    /// <https://spec.matrix.org/v1.19/client-server-api/#guest-access>
+    #[serde(default)]
+    pub guests: bool,
     /// The secret of the admin registration API; empty: there is none.
     #[serde(default)]
     pub registration_shared_secret: String,

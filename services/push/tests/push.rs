@@ -108,6 +108,7 @@ impl World {
             admin: false,
             suspended: false,
             locked: false,
+            guest: false,
         };
         writes.put::<AccountsTable>(&UserKey { user_id: user_id.clone() }, &account);
         let device = DeviceRecord {

@@ -10,6 +10,7 @@ use std::{
 };
 
 use dashmap::Entry;
+use linkspan_accounts::AccountsError;
 use linkspan_domain::{
     Draft, Pdu, Place, PowerLevels, RulesPresent, SharedPdu, StateKey as StateEntryKey, auth_event_keys,
     authorize, check_form, redact, stripped_state_event,
@@ -106,7 +107,7 @@ pub(crate) struct Append {
     redacted: Vec<Arc<TimelineEvent>>,
     deltas: Vec<(u64, StateDeltaRecord)>,
     /// Joined local members as staged.
-    members: Arc<Vec<OwnedUserId>>,
+    pub(crate) members: Arc<Vec<OwnedUserId>>,
     members_changed: bool,
     /// Hosted users who come in, and the membership that each had before.
     pub(crate) newcomers: Vec<(OwnedUserId, Option<OwnedEventId>)>,
@@ -118,6 +119,8 @@ pub(crate) struct Append {
     changing: Vec<Changing>,
     /// The events were made elsewhere: what is allowed of them is settled by the graph.
     from_elsewhere: bool,
+    /// Guests have to leave the room.
+    pub(crate) closes_to_guests: bool,
     /// The delayed event that is sent.
     pub(crate) delay_id: Option<String>,
     /// The rows to write; other services may add theirs.
@@ -148,6 +151,7 @@ impl Rooms {
             threads: HashMap::new(),
             changing: Vec::new(),
             from_elsewhere: false,
+            closes_to_guests: false,
             delay_id: None,
             writes: WriteSet::new(),
         })
@@ -259,7 +263,7 @@ impl Append {
     ) -> Result<SharedPdu> {
         self.rooms.check_may_send(&self.room.id, sender, &draft).await?;
         if draft.event_type == TimelineEventType::RoomMember {
-            self.expect_active_member(&draft).await?;
+            self.check_member_account(sender, &draft).await?;
         }
         self.keep_words_out(&mut draft);
         if draft.redacts.is_some() {
@@ -287,17 +291,24 @@ impl Append {
     }
 
     /// Whoever deactivates an account leaves the rooms that the account is in then: it comes into no other any more.
-    async fn expect_active_member(&mut self, draft: &Draft) -> Result<()> {
+    /// Guests come only where they may, and bring nobody.
+    async fn check_member_account(&mut self, sender: &OwnedUserId, draft: &Draft) -> Result<()> {
         let membership = draft.content.get("membership").and_then(CanonicalJsonValue::as_str);
         let user_id = draft.state_key.as_deref().and_then(|user_id| OwnedUserId::try_from(user_id).ok());
-        let Some(user_id) = user_id.filter(|_| matches!(membership, Some("join" | "invite" | "knock")))
-        else {
+        let (Some(membership @ ("join" | "invite" | "knock")), Some(user_id)) = (membership, user_id) else {
             return Ok(());
         };
-        if self.rooms.shared.platforms.hosts(user_id.server_name()) {
-            self.rooms.shared.accounts.expect_active(&mut self.writes, &user_id).await?;
+        let accounts = &self.rooms.shared.accounts;
+        if membership == "invite" && accounts.is_guest(sender).await? {
+            return Err(AccountsError::Guest("guests cannot invite anybody").into());
         }
-        Ok(())
+        if !self.rooms.shared.platforms.hosts(user_id.server_name()) {
+            return Ok(());
+        }
+        match accounts.expect_active(&mut self.writes, &user_id).await? {
+            Some(account) if account.guest => self.check_guest_membership(membership).await,
+            _ => Ok(()),
+        }
     }
 
     /// The events that allow a message, if such a message of its sender was allowed in this very state before.
@@ -469,6 +480,9 @@ impl Append {
                 Some((pdu, seq)) => self.change_membership(pdu, seq).await?,
                 None => self.remove_membership(&entry.1).await?,
             }
+        }
+        if entry.0 == StateEventType::RoomGuestAccess && entry.1.is_empty() {
+            self.note_guest_access(event.map(|(pdu, _)| pdu)).await?;
         }
         let (event_type, state_key) = (entry.0.to_string(), entry.1.clone());
         let key = StateKey {
@@ -731,6 +745,9 @@ impl Append {
         if let Some(entry) = redacted.pdu.state_entry() {
             let current = self.state_event(&entry.0, &entry.1).await?;
             if current.is_some_and(|current| current.event_id == redacted.pdu.event_id) {
+                if entry.0 == StateEventType::RoomGuestAccess && entry.1.is_empty() {
+                    self.note_guest_access(Some(&redacted.pdu)).await?;
+                }
                 self.state.insert(entry, Some(redacted.pdu.clone()));
             }
         }
@@ -879,7 +896,8 @@ impl Append {
             *room.local_members.write() = Some(members);
         }
         drop(writer);
-        Queued { rooms, room, staged, redacted, transactions, threads, _changing: self.changing }
+        let (closes_to_guests, _changing) = (self.closes_to_guests, self.changing);
+        Queued { rooms, room, staged, redacted, transactions, threads, closes_to_guests, _changing }
     }
 
     /// Points the inboxes of all joined local members at the room, or, in a big room, wakes who watches it.
@@ -912,6 +930,7 @@ struct Queued {
     redacted: Vec<Arc<TimelineEvent>>,
     transactions: Vec<TransactionKey>,
     threads: HashMap<OwnedEventId, ThreadRecord>,
+    closes_to_guests: bool,
     _changing: Vec<Changing>,
 }
 
@@ -924,7 +943,10 @@ impl Queued {
 
     /// It is on disk; the events.
     async fn land(self, position: Position) -> Vec<Arc<TimelineEvent>> {
-        let Self { rooms, room, staged, redacted, transactions, threads, _changing } = self;
+        let Self { rooms, room, staged, redacted, transactions, threads, closes_to_guests, _changing } = self;
+        if closes_to_guests {
+            rooms.shared.closed_to_guests.notify_one();
+        }
         if !transactions.is_empty() || !threads.is_empty() {
             let mut writer = room.writer.lock().await;
             transactions.iter().for_each(|key| {

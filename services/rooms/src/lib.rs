@@ -19,6 +19,7 @@ mod events;
 mod federation_format;
 mod filter;
 mod follow_upgrade;
+mod guests;
 mod ignored;
 mod insert;
 mod invite_permission;
@@ -62,6 +63,7 @@ use linkspan_inbox::Inbox;
 use linkspan_platforms::Platforms;
 use linkspan_storage::{StorageError, Store};
 use ruma::OwnedRoomId;
+use tokio::sync::Notify;
 
 pub use bundle::can_root_thread;
 pub use create_room::{CreateRoom, InitialState, Preset};
@@ -221,6 +223,8 @@ struct Shared {
     ignored: ignored::IgnoredCache,
     /// What services above keep about users in rooms.
     room_settings: OnceLock<Arc<dyn RoomSettings>>,
+    /// Some room was closed to guests.
+    closed_to_guests: Notify,
 }
 
 impl Rooms {
@@ -245,6 +249,7 @@ impl Rooms {
             delays: delayed_events::Delays::new(),
             ignored: ignored::new_cache(),
             room_settings: OnceLock::new(),
+            closed_to_guests: Notify::new(),
         };
         Self { shared: Arc::new(shared) }
     }

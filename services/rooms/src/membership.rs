@@ -298,7 +298,7 @@ impl Rooms {
         .await
     }
 
-    async fn stage_membership(
+    pub(crate) async fn stage_membership(
         &self,
         append: &mut Append,
         sender: &OwnedUserId,

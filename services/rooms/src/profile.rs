@@ -1,6 +1,6 @@
 //! What a changed profile, or an account that goes, means in rooms.
 
-use linkspan_accounts::DeviceRemoved;
+use linkspan_accounts::{AccountsError, DeviceRemoved};
 use linkspan_inbox::point;
 use linkspan_storage::{WriteSet, records::InboxPointer};
 use ruma::{OwnedRoomId, OwnedUserId, events::StateEventType};
@@ -25,10 +25,13 @@ impl Rooms {
         self.store()
             .update(async || {
                 let mut writes = WriteSet::new();
+                let account = self.shared.accounts.expect_active(&mut writes, user_id).await?;
+                if field != "displayname" && account.is_some_and(|account| account.guest) {
+                    return Err(AccountsError::Guest("guests can set their display name only").into());
+                }
                 if self.shared.accounts.profile_field(user_id, field).await? == value {
                     return Ok((writes, ()));
                 }
-                self.shared.accounts.expect_active(&mut writes, user_id).await?;
                 self.shared.accounts.put_profile_field(&mut writes, user_id, field, value.as_ref()).await?;
                 if field == "displayname" {
                     let name = value.as_ref().and_then(Value::as_str);

@@ -55,6 +55,7 @@ async fn put_account(store: &Store, user_id: OwnedUserId, created_ts: u64) {
         admin: false,
         suspended: false,
         locked: false,
+        guest: false,
     };
     let mut writes = WriteSet::new();
     writes.put::<Accounts>(&UserKey { user_id }, &record);

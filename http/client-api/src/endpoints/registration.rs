@@ -1,7 +1,7 @@
 //! Registration, by people and by operators' tools.
 
 use axum::{extract::Request, response::Response};
-use linkspan_accounts::{NewDevice, Registration, SharedSecretRegistration};
+use linkspan_accounts::{NewDevice, Registered, Registration, SharedSecretRegistration};
 use ruma::{
     OwnedDeviceId,
     api::{
@@ -29,6 +29,12 @@ pub(crate) async fn register(
     caller: Anybody,
     request: register::v3::Request,
 ) -> Result<register::v3::Response, ApiError> {
+    if request.kind == RegistrationKind::Guest {
+        let name = request.initial_device_display_name;
+        let registered =
+            app.accounts.register_guest(&caller.platform, name, caller.address, now_ts()).await?;
+        return Ok(response_to(registered));
+    }
     check_kind(&request)?;
     let device = (!request.inhibit_login).then_some(NewDevice {
         device_id: request.device_id,
@@ -36,9 +42,19 @@ pub(crate) async fn register(
         refreshable: request.refresh_token,
         address: Some(caller.address),
     });
-    let registration = Registration { username: request.username, password: request.password, device };
-    let registered =
+    let registration = Registration {
+        username: request.username,
+        password: request.password,
+        device,
+        guest_access_token: request.guest_access_token,
+    };
+    let mut registered =
         app.accounts.register(&caller.platform, registration, request.auth.as_ref(), now_ts()).await?;
+    app.forget_devices(Vec::from_iter(registered.removed.take())).await?;
+    Ok(response_to(registered))
+}
+
+fn response_to(registered: Registered) -> register::v3::Response {
     let mut response = register::v3::Response::new(registered.user_id);
     if let Some(logged_in) = registered.logged_in {
         response.access_token = Some(logged_in.access_token);
@@ -46,16 +62,11 @@ pub(crate) async fn register(
         response.refresh_token = logged_in.refresh_token;
         response.expires_in = logged_in.expires_in_ms.map(duration_ms);
     }
-    Ok(response)
+    response
 }
 
 fn check_kind(request: &register::v3::Request) -> Result<(), ApiError> {
     match (&request.kind, &request.login_type) {
-        (RegistrationKind::Guest, _) => Err(ApiError::new(
-            http::StatusCode::FORBIDDEN,
-            ErrorKind::GuestAccessForbidden,
-            "there are no guests here",
-        )),
         (RegistrationKind::User, None) => Ok(()),
         (RegistrationKind::User, Some(LoginType::ApplicationService)) => Err(ApiError::bad_request(
             ErrorKind::AppserviceLoginUnsupported,

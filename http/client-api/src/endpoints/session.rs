@@ -174,7 +174,7 @@ pub(crate) async fn whoami(
     caller: User,
     _: whoami::v3::Request,
 ) -> Result<whoami::v3::Response, ApiError> {
-    let mut response = whoami::v3::Response::new(caller.user_id, false);
+    let mut response = whoami::v3::Response::new(caller.user_id, caller.guest);
     response.device_id = Some(caller.device_id);
     Ok(response)
 }

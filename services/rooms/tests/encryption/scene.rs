@@ -122,6 +122,7 @@ impl Scene {
                 deactivated: false,
                 admin: false,
                 locked: false,
+                guest: false,
                 suspended: false,
             };
             let mut writes = WriteSet::new();
