@@ -100,8 +100,13 @@ fn get(address: &str, host: &str, path: &str) -> String {
 
 fn register(address: &str, name: &str, auth: &str) -> String {
     let body = format!(r#"{{"username": "{name}", "password": "a long password", "auth": {auth}}}"#);
+    post_register(address, "", &body)
+}
+
+fn post_register(address: &str, query: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("somebody listens");
-    let head = "POST /_matrix/client/v3/register HTTP/1.1\r\nHost: two.localhost\r\nConnection: close";
+    let path = format!("/_matrix/client/v3/register{query}");
+    let head = format!("POST {path} HTTP/1.1\r\nHost: two.localhost\r\nConnection: close");
     write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).expect("it is sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer of text");
@@ -190,6 +195,18 @@ fn people_register_with_the_tokens_that_an_operator_makes() {
     assert_eq!(text(&program.run(&["token", "list", "one"], "").stdout), "");
     assert!(program.run(&["token", "delete", "two", random.trim()], "").status.success());
     assert!(!program.run(&["token", "delete", "two", random.trim()], "").status.success(), "it is gone");
+}
+
+#[test]
+fn an_operator_sees_who_is_a_guest() {
+    let mut program = Program::with_config(&format!("{CONFIG}guests = true\n"));
+    let address = program.serve().remove(1);
+    let guest = post_register(&address, "?kind=guest", "{}");
+    assert!(guest.starts_with("HTTP/1.1 200"), "{guest}");
+    assert!(program.stop());
+    let listed = text(&program.run(&["user", "list", "two"], "").stdout);
+    let user_id = listed.trim_end().strip_suffix("\tguest").expect("it says so");
+    assert!(guest.contains(&format!("\"{user_id}\"")), "{listed} {guest}");
 }
 
 #[test]

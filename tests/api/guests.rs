@@ -182,6 +182,14 @@ async fn guests_do_not_knock_and_bring_nobody() {
     guest.invite(&room, &bert).await.fails(403, REFUSED);
     guest.put(&member(&room, &bert), json!({ "membership": "invite" })).await.fails(403, REFUSED);
     guest.post("/v3/createRoom", json!({})).await.fails(403, REFUSED);
+    // They may say something now, but have nothing sent later.
+    guest.say(&room, "Hello").await;
+    let later = "org.matrix.msc4140.delay=60000";
+    let words = json!({ "msgtype": "m.text", "body": "Hello" });
+    let message = format!("/v3/rooms/{room}/send/m.room.message/later?{later}");
+    guest.put(&message, words).await.fails(403, REFUSED);
+    let topic = format!("/v3/rooms/{room}/state/m.room.topic?{later}");
+    guest.put(&topic, json!({ "topic": "Later" })).await.fails(403, REFUSED);
 }
 
 #[tokio::test]
@@ -371,12 +379,12 @@ async fn rules_on_encryption_hold_for_guests() {
     let anna = network.register(INSTAGRAM, "anna").await;
     let guest = network.guest(WHATSAPP).await;
     let clear = public_room(&anna, "can_join").await;
-    guest.join(&clear).await.fails(403, "M_FORBIDDEN");
+    guest.join(&clear).await.breaks("encryption_required", &[WHATSAPP]);
     let encryption = json!({ "algorithm": "m.megolm.v1.aes-sha2" });
     let state = json!([{ "type": "m.room.encryption", "content": encryption }]);
     let room = anna.create_room(json!({ "initial_state": state })).await;
     anna.invite(&room, &guest).await.ok();
     guest.join(&room).await.ok();
     let words = json!({ "msgtype": "m.text", "body": "Hello" });
-    guest.try_send(&room, "m.room.message", words).await.breaks("required", &[WHATSAPP]);
+    guest.try_send(&room, "m.room.message", words).await.breaks("encryption_required", &[WHATSAPP]);
 }

@@ -132,7 +132,7 @@ fn guest_callers<'a>(entry: &Entry, guests: &'a [Person; 2]) -> Vec<Caller<'a>> 
         let token = Some(guests[usize::from(platform == MESSENGER)].token.as_str());
         let expected = match info.access {
             Access::User | Access::MaybeUser if !info.open_to_guests => NOT_FOR_GUESTS,
-            _ => entry.guests.unwrap_or(expected),
+            _ => expected,
         };
         Caller { who, platform, token, expected }
     };

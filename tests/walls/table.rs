@@ -67,8 +67,6 @@ pub struct Entry {
     pub abroad: Option<Expected>,
     /// What is answered without a token, where it is not what ben gets.
     pub nobody: Option<Expected>,
-    /// What guests get, where they may call it and it is not what ben gets.
-    pub guests: Option<Expected>,
     /// Anna reads a secret here.
     pub reveals: bool,
     /// Others may learn the id of anna's room here.
@@ -92,7 +90,6 @@ fn entry(method: &'static str, name: &'static str, path: &'static str) -> Entry 
         others: FORBIDDEN,
         abroad: None,
         nobody: None,
-        guests: None,
         reveals: false,
         open: false,
         ends_session: false,
@@ -140,10 +137,6 @@ impl Entry {
 
     fn nobody(self, nobody: Expected) -> Self {
         Self { nobody: Some(nobody), ..self }
-    }
-
-    fn guests(self, guests: Expected) -> Self {
-        Self { guests: Some(guests), ..self }
     }
 
     fn reveals(self) -> Self {
