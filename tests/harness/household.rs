@@ -148,7 +148,7 @@ impl Town {
     /// Lets a guest in.
     #[track_caller]
     pub fn guest(&self, platform: &'static str) -> Person {
-        let request = Request::new("POST", full_path("/v3/register?kind=guest")).json("{}".to_owned());
+        let request = Request::new("POST", full_path("/v3/register?kind=guest")).json("{}");
         Person::new(platform, &self.call(platform, &request))
     }
 
