@@ -17,7 +17,7 @@ use ruma::OwnedUserId;
 use crate::{
     Accounts, AccountsError, DeviceRemoved, NewDevice, Registered, Session,
     devices::delete_device,
-    log_in::{check_active, check_device, new_device_id, put_device, tokens_of},
+    log_in::{check_active, check_device, new_device_id, put_device},
     password::PasswordStamp,
     register::NewAccount,
 };
@@ -90,8 +90,7 @@ impl Accounts {
         let user_id = &guest.user_id;
         let user_key = UserKey { user_id: user_id.clone() };
         let old_key = DeviceKey { user_id: user_id.clone(), device_id: guest.device_id.clone() };
-        let (registered, gone) = self
-            .store
+        self.store
             .update(async || {
                 let before = check_active(self.store.get::<AccountsTable>(&user_key).await?)?;
                 let old_device = self.store.get::<Devices>(&old_key).await?.filter(|_| before.guest);
@@ -125,10 +124,8 @@ impl Accounts {
                         device_id: guest.device_id.clone(),
                     }),
                 };
-                Ok::<_, AccountsError>((writes, (registered, tokens_of(&old_device))))
+                Ok((writes, registered))
             })
-            .await?;
-        self.shared.sessions.forget(gone);
-        Ok(registered)
+            .await
     }
 }

@@ -135,7 +135,7 @@ impl Accounts {
         platform: &OwnedServerName,
         token: &str,
     ) -> Result<Session, AccountsError> {
-        Ok(self.load_session(platform, hash_token(token)).await?.session.clone())
+        Ok(self.session(platform, hash_token(token)).await?.session.clone())
     }
 
     async fn load_session(
