@@ -88,9 +88,6 @@ impl Accounts {
         now_ts: u64,
     ) -> Result<Session, AccountsError> {
         let cached = self.session(platform, hash_token(token)).await?;
-        if cached.session.user_id.server_name() != *platform {
-            return Err(AccountsError::UnknownToken { soft_logout: false });
-        }
         if cached.expires_ts.is_some_and(|expires_ts| expires_ts <= now_ts) {
             return Err(AccountsError::UnknownToken { soft_logout: true });
         }
@@ -118,12 +115,16 @@ impl Accounts {
         }
     }
 
+    /// A token of another platform is unknown.
     async fn session(
         &self,
         platform: &OwnedServerName,
         hash: TokenHash,
     ) -> Result<Arc<Cached>, AccountsError> {
         match self.shared.sessions.sessions.get(&hash) {
+            Some(cached) if cached.session.user_id.server_name() != *platform => {
+                Err(AccountsError::UnknownToken { soft_logout: false })
+            }
             Some(cached) => Ok(cached),
             None => self.load_session(platform, hash).await,
         }
