@@ -5,7 +5,10 @@ use linkspan_accounts::AccountsError;
 use linkspan_client_api::now_ts;
 use serde_json::{Value, json};
 
-use crate::network::{Answer, Client, INSTAGRAM, MESSENGER, Network, PASSWORD, list, text};
+use crate::{
+    network::{Answer, Client, INSTAGRAM, MESSENGER, Network, PASSWORD, list, text},
+    oauth_browser::Browser,
+};
 
 const WITH_MAILS: &str = "email = { smtp = 'smtp://localhost', from = 'robot@example.org' }";
 const NEW_PASSWORD: &str = "another battery staple";
@@ -315,4 +318,15 @@ async fn who_goes_frees_the_address() {
     anna.post("/v3/account/deactivate", json!({ "auth": password_auth(&anna) })).await.ok();
     let second = register(&network, "second", "anna@example.org").await;
     assert_eq!(addresses(&second).await, ["anna@example.org"]);
+}
+
+#[tokio::test]
+async fn the_page_of_a_mail_may_send_its_own_form() {
+    let network = Network::open_with(WITH_MAILS).await;
+    ask(&network, "register", "anna@example.org").await;
+    let link = link(&network, 0).await;
+    let path = link.strip_prefix(&format!("http://{INSTAGRAM}")).expect("it leads to the platform");
+    let page = Browser::new(&network).get(INSTAGRAM, path).await;
+    assert!(page.text.contains("<form"), "{}", page.text);
+    assert!(page.policy.contains("form-action 'self'"), "{}", page.policy);
 }

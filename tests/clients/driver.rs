@@ -53,25 +53,33 @@ impl Library {
     }
 
     fn command(self) -> Command {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let target = built("linkspan").ancestors().nth(2).expect("it is in target/PROFILE").to_owned();
-        let node = |script: &str| {
-            let own = target.join("node/node_modules/.bin/node");
-            let mut command = Command::new(if own.exists() { own } else { PathBuf::from("node") });
-            command.arg(root.join(script));
-            command
-        };
         match self {
             Self::Js => node("js/driver.mjs"),
             Self::Chromium => node("js/chromium.mjs"),
             Self::Nio => {
-                let mut command = Command::new(target.join("venv/bin/python"));
-                command.arg(root.join("python/driver.py"));
+                let mut command = Command::new(target().join("venv/bin/python"));
+                command.arg(root().join("python/driver.py"));
                 command
             }
             Self::Rust | Self::Sliding => Command::new(built("linkspan-rust-client")),
         }
     }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn target() -> PathBuf {
+    built("linkspan").ancestors().nth(2).expect("it is in target/PROFILE").to_owned()
+}
+
+/// A script for Node.
+fn node(script: &str) -> Command {
+    let own = target().join("node/node_modules/.bin/node");
+    let mut command = Command::new(if own.exists() { own } else { PathBuf::from("node") });
+    command.arg(root().join(script));
+    command
 }
 
 /// Why the server refused a command.
@@ -133,7 +141,15 @@ fn hear(heard: &mut Heard, line: &str) {
 impl Driver {
     /// Starts a library for somebody.
     pub(crate) fn start(library: Library, name: &str) -> Self {
-        let mut command = library.command();
+        Self::run(library.command(), format!("{name} ({library:?})"))
+    }
+
+    /// Starts Chromium for somebody who visits pages.
+    pub(crate) fn start_browser(name: &str) -> Self {
+        Self::run(node("js/pages.mjs"), format!("{name} (pages)"))
+    }
+
+    fn run(mut command: Command, name: String) -> Self {
         let mut program = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -151,13 +167,7 @@ impl Driver {
             hearing.1.notify_all();
         });
         let commands = program.stdin.take();
-        Self {
-            name: format!("{name} ({library:?})"),
-            program,
-            commands: RefCell::new(commands),
-            last_id: Cell::new(0),
-            heard,
-        }
+        Self { name, program, commands: RefCell::new(commands), last_id: Cell::new(0), heard }
     }
 
     /// Does something, and waits until it is done or refused.

@@ -3,7 +3,8 @@
 //! Three people talk over one server, each with another library, on three platforms or all on one: the same
 //! conversation, so that whatever holds between two platforms holds within one. Each of them sees what the others do,
 //! in order, with the right counts, receipts and typing. Then with encryption on, where one platform requires it: every
-//! message is read by every device that it is for, and by no other. `make test` builds what this needs.
+//! message is read by every device that it is for, and by no other. And people use the pages of a platform in Chromium.
+//! `make test` builds what this needs.
 
 mod browser;
 mod closing;
@@ -13,8 +14,10 @@ mod device;
 mod driver;
 mod encrypted;
 mod history;
+mod mailbox;
 mod many_devices;
 mod oauth;
+mod pages;
 mod person;
 mod sliding;
 mod trust;
@@ -134,4 +137,11 @@ fn people_log_in_by_their_browsers() {
 #[test]
 fn the_demo_is_encrypted_and_read_again() {
     demo::twice();
+}
+
+#[test]
+fn people_use_the_pages_in_a_browser() {
+    if Library::in_browser() == Library::Chromium {
+        pages::all();
+    }
 }

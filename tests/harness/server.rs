@@ -50,6 +50,7 @@ impl Platform {
         }
     }
 
+    /// `more`: further settings. Nothing is proved at sign-up, unless they say something else.
     fn settings(self, more: &str) -> String {
         let server_name = self.server_name();
         let name = server_name.trim_end_matches(".localhost");
@@ -58,6 +59,7 @@ impl Platform {
             Self::Messenger => "account",
             Self::Whatsapp => "phone",
         };
+        let verify = if more.contains("verify =") { "" } else { "verify = false" };
         format!(
             r#"
             [[platform]]
@@ -66,7 +68,7 @@ impl Platform {
             listen = "127.0.0.1:0"
             identity = "{identity}"
             registration = "open"
-            verify = false
+            {verify}
             {more}
             "#
         )

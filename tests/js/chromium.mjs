@@ -5,7 +5,6 @@
 // closes a database of the page (closing.mjs), this program does what a person would do: it reloads, and does what was
 // under way again if nothing of it was done.
 
-import { existsSync } from "node:fs";
 import * as fs from "node:fs/promises";
 import { createServer } from "node:http";
 import { once } from "node:events";
@@ -13,10 +12,9 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-import puppeteer from "puppeteer-core";
+import { launch } from "./launch.mjs";
 import { Told } from "./told.mjs";
 
-const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 const WASM = "matrix_sdk_crypto_wasm_bg.wasm";
 // More than any room of the tests has.
 const WHOLE_ROOM = 1000;
@@ -30,14 +28,6 @@ const PREPARATIONS = [
 
 const here = (name) => fileURLToPath(new URL(name, import.meta.url));
 const write = (line) => process.stdout.write(JSON.stringify(line) + "\n");
-
-function findBrowser() {
-    if (process.env.CHROMIUM) return process.env.CHROMIUM;
-    const folders = process.env.PATH.split(path.delimiter);
-    const found = folders.flatMap((folder) => NAMES.map((name) => path.join(folder, name))).find(existsSync);
-    if (!found) throw new Error("there is no Chromium: install it, or say in CHROMIUM where it is");
-    return found;
-}
 
 // Serves the page from this machine: only there does a browser let it encrypt without TLS.
 async function serve() {
@@ -67,13 +57,7 @@ async function serve() {
 }
 
 async function open(url, folder) {
-    const browser = await puppeteer.launch({
-        executablePath: findBrowser(),
-        pipe: true,
-        userDataDir: folder && path.join(folder, "profile"),
-        // A sandbox cannot be had by root, who runs tests in containers.
-        args: ["--no-proxy-server", "--disable-dev-shm-usage", ...(process.getuid() === 0 ? ["--no-sandbox"] : [])],
-    });
+    const browser = await launch(folder && path.join(folder, "profile"));
     const [page] = await browser.pages();
     const session = await page.createCDPSession();
     const loss = Promise.withResolvers();

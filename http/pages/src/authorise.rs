@@ -9,8 +9,9 @@ use url::Url;
 
 use crate::{
     log_in, register,
+    response::redirect,
     shell::{Page, proof, who},
-    visit::{Shown, Stop, Values, Visit, failed, redirect, refused, with_value},
+    visit::{Shown, Stop, Values, Visit, failed, refused, with_value},
 };
 
 pub(crate) async fn show(visit: Visit) -> Shown {

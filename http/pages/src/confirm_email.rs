@@ -14,7 +14,7 @@ use linkspan_client_api::{App, EMAIL_PAGE, now_ts, platform_of};
 use linkspan_platforms::Platform;
 use serde::Deserialize;
 
-use crate::{HTML, email, landing, page};
+use crate::{email, landing, response::html};
 
 /// The query of a link in a mail.
 #[derive(Deserialize)]
@@ -31,7 +31,7 @@ pub(crate) fn router(app: App) -> Router {
 /// The platform that a link is for, and what the link says.
 fn email_link(app: &App, request: &Request) -> Result<(Arc<Platform>, EmailLink), Box<Response>> {
     let platform = platform_of(&app.platforms, request)
-        .ok_or_else(|| Box::new(page(StatusCode::NOT_FOUND, HTML, landing::unknown_host_page())))?;
+        .ok_or_else(|| Box::new(html(StatusCode::NOT_FOUND, landing::unknown_host_page(), "")))?;
     match Query::<EmailLink>::try_from_uri(request.uri()) {
         Ok(Query(link)) => Ok((platform, link)),
         Err(_) => Err(Box::new(unknown_link(&platform))),
@@ -39,7 +39,7 @@ fn email_link(app: &App, request: &Request) -> Result<(Arc<Platform>, EmailLink)
 }
 
 fn unknown_link(platform: &Platform) -> Response {
-    page(StatusCode::NOT_FOUND, HTML, email::unknown(&platform.settings.name))
+    html(StatusCode::NOT_FOUND, email::unknown(&platform.settings.name), "")
 }
 
 async fn ask(State(app): State<App>, request: Request) -> Response {
@@ -50,7 +50,7 @@ async fn ask(State(app): State<App>, request: Request) -> Response {
     let EmailLink { sid, token } = link;
     match app.accounts.email_to_validate(platform.server_name(), &sid, &token, now_ts()).await {
         Ok((purpose, address)) => {
-            page(StatusCode::OK, HTML, email::question(&platform.settings.name, purpose, &address))
+            html(StatusCode::OK, email::question(&platform.settings.name, purpose, &address), "")
         }
         Err(error) => failed(&platform, &error),
     }
@@ -63,7 +63,7 @@ async fn confirm(State(app): State<App>, request: Request) -> Response {
     };
     let EmailLink { sid, token } = link;
     match app.accounts.validate_email(platform.server_name(), &sid, &token, now_ts()).await {
-        Ok(next) => page(StatusCode::OK, HTML, email::done(&platform.settings.name, next.as_deref())),
+        Ok(next) => html(StatusCode::OK, email::done(&platform.settings.name, next.as_deref()), ""),
         Err(error) => failed(&platform, &error),
     }
 }
@@ -73,7 +73,7 @@ fn failed(platform: &Platform, error: &AccountsError) -> Response {
         AccountsError::NotFound(_) => unknown_link(platform),
         error => {
             tracing::error!(%error, "a page failed");
-            page(StatusCode::INTERNAL_SERVER_ERROR, HTML, email::unknown(&platform.settings.name))
+            html(StatusCode::INTERNAL_SERVER_ERROR, email::unknown(&platform.settings.name), "")
         }
     }
 }

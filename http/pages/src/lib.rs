@@ -13,6 +13,7 @@ mod landing;
 mod link;
 mod log_in;
 mod register;
+mod response;
 mod shell;
 mod sso;
 mod theme;
@@ -22,7 +23,6 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    body::Body,
     extract::{Request, State},
     response::Response,
     routing::get,
@@ -33,10 +33,6 @@ use linkspan_platforms::Platforms;
 
 const STYLE: &str = include_str!("style.css");
 const STYLE_PATH: &str = "/_linkspan/style.css";
-const POLICY: &str =
-    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
-const HTML: &str = "text/html; charset=utf-8";
 
 /// Serves the pages of all platforms.
 pub fn router(app: App) -> Router {
@@ -65,14 +61,14 @@ fn landing_router(platforms: Arc<Platforms>) -> Router {
     Router::new()
         .route(theme::PATH, get(get_theme))
         .route("/", get(get_landing_page))
-        .route(STYLE_PATH, get(async || page(StatusCode::OK, "text/css; charset=utf-8", STYLE.to_owned())))
+        .route(STYLE_PATH, get(async || response::style_sheet(StatusCode::OK, STYLE.to_owned())))
         .with_state(platforms)
 }
 
 async fn get_theme(State(platforms): State<Arc<Platforms>>, request: Request) -> Response {
     match platform_of(&platforms, &request) {
-        Some(platform) => page(StatusCode::OK, "text/css; charset=utf-8", theme::style(&platform.settings)),
-        None => page(StatusCode::NOT_FOUND, "text/css; charset=utf-8", String::new()),
+        Some(platform) => response::style_sheet(StatusCode::OK, theme::style(&platform.settings)),
+        None => response::style_sheet(StatusCode::NOT_FOUND, String::new()),
     }
 }
 
@@ -80,9 +76,9 @@ async fn get_landing_page(State(platforms): State<Arc<Platforms>>, request: Requ
     match platform_of(&platforms, &request) {
         Some(platform) => {
             let address = address(request.headers(), platform.server_name().as_str());
-            page(StatusCode::OK, HTML, landing::landing_page(&platforms, &platform, &address))
+            response::html(StatusCode::OK, landing::landing_page(&platforms, &platform, &address), "")
         }
-        None => page(StatusCode::NOT_FOUND, HTML, landing::unknown_host_page()),
+        None => response::html(StatusCode::NOT_FOUND, landing::unknown_host_page(), ""),
     }
 }
 
@@ -97,24 +93,9 @@ fn address(headers: &HeaderMap, server_name: &str) -> String {
     format!("{scheme}://{}", text(header::HOST).unwrap_or(server_name))
 }
 
-fn page(status: StatusCode, content_type: &'static str, body: String) -> Response {
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    for (name, value) in [
-        (header::CONTENT_TYPE, content_type),
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::CACHE_CONTROL, "no-cache"),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    response
-}
-
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
     use http_body_util::BodyExt;
     use linkspan_storage::{Memory, Store};
     use tower::ServiceExt;

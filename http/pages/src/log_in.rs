@@ -7,8 +7,9 @@ use maud::html;
 
 use crate::{
     register,
+    response::redirect,
     shell::{Field, Page, display_name, error_notice, password_field, proof},
-    visit::{Shown, Values, Visit, failed, local, redirect, too_many, with_value},
+    visit::{Shown, Values, Visit, failed, local, too_many, with_value},
 };
 
 pub(crate) const PATH: &str = "/_linkspan/log-in";

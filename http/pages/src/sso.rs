@@ -9,8 +9,9 @@ use url::Url;
 use crate::{
     authorise::{place, source_of},
     log_in, register,
+    response::redirect,
     shell::{Page, proof, who},
-    visit::{Shown, Stop, Values, Visit, redirect, refused, with_value},
+    visit::{Shown, Stop, Values, Visit, refused, with_value},
 };
 
 /// The longest address that is gone back to, in bytes.

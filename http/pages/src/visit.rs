@@ -20,7 +20,11 @@ use linkspan_platforms::{self as platforms, Platform, RateClass};
 use maud::html;
 use url::form_urlencoded;
 
-use crate::{log_in, shell::Page};
+use crate::{
+    landing, log_in,
+    response::{self, redirect},
+    shell::Page,
+};
 
 /// The greatest body of a form, in bytes.
 const FORM_BYTES: usize = 64 << 10;
@@ -219,7 +223,7 @@ impl Visit {
 
     /// A page. `leads_to`: where else than here its forms may lead.
     pub(crate) fn show_leading(&self, status: StatusCode, page: &Page, leads_to: &str) -> Shown {
-        let mut response = document(status, page.in_frame(&self.platform), leads_to);
+        let mut response = response::html(status, page.in_frame(&self.platform), leads_to);
         if self.new_browser {
             self.set_cookie(&mut response, &self.browser);
         }
@@ -312,46 +316,7 @@ fn answer(shown: Shown, platform: Option<Arc<Platform>>) -> Response {
     };
     let page = Page::card("That did not work", html! { h1 { "That did not work" } p { (why) } });
     match platform {
-        Some(platform) => document(status, page.in_frame(&platform), ""),
-        None => document(status, crate::landing::unknown_host_page(), ""),
+        Some(platform) => response::html(status, page.in_frame(&platform), ""),
+        None => response::html(status, landing::unknown_host_page(), ""),
     }
-}
-
-/// Goes to another page, by GET.
-pub(crate) fn redirect(location: &str) -> Response {
-    let mut response = Response::new(Body::empty());
-    match HeaderValue::try_from(location) {
-        Ok(location) => {
-            *response.status_mut() = StatusCode::SEE_OTHER;
-            response.headers_mut().insert(header::LOCATION, location);
-        }
-        Err(_) => *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
-    }
-    let headers = response.headers_mut();
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-fn document(status: StatusCode, html: String, leads_to: &str) -> Response {
-    let mut response = Response::new(Body::from(html));
-    *response.status_mut() = status;
-    let policy = format!(
-        "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self' {leads_to}; \
-         frame-ancestors 'none'"
-    );
-    let headers = response.headers_mut();
-    if let Ok(policy) = HeaderValue::try_from(policy) {
-        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
-    }
-    for (name, value) in [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::CACHE_CONTROL, "no-store"),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    response
 }

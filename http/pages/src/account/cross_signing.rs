@@ -7,8 +7,9 @@ use maud::html;
 use super::{RESET_PATH, action, back};
 use crate::{
     log_in,
+    response::redirect,
     shell::{Page, proof, who},
-    visit::{Shown, Stop, Values, Visit, redirect, with_value},
+    visit::{Shown, Stop, Values, Visit, with_value},
 };
 
 const ACTION: &str = "org.matrix.cross_signing_reset";

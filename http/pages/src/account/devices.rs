@@ -8,8 +8,9 @@ use ruma::OwnedDeviceId;
 
 use super::{DEVICE_PATH, action, back};
 use crate::{
+    response::redirect,
     shell::{Page, notice, proof},
-    visit::{Shown, Stop, Values, Visit, failed, redirect, with_value},
+    visit::{Shown, Stop, Values, Visit, failed, with_value},
 };
 
 pub(crate) async fn list(visit: &Visit, session: &BrowserSession) -> Shown {

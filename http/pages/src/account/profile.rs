@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use super::PROFILE_PATH;
 use crate::{
+    response::redirect,
     shell::{Field, proof},
-    visit::{Shown, Stop, Values, Visit, failed, redirect, refused, with_value},
+    visit::{Shown, Stop, Values, Visit, failed, refused, with_value},
 };
 
 /// The longest name that this page sets, in bytes.
