@@ -8,6 +8,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
 
 fn demo(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_linkspan"));
@@ -118,32 +119,65 @@ fn afterwards_it_serves_until_it_is_stopped_and_leaves_nothing() {
     let mut lines = output.lines().map(|line| line.expect("a line of text"));
     let told: Vec<_> = lines.by_ref().take_while(|line| !line.contains("Ctrl-C")).collect();
 
-    let login = told.iter().rfind(|line| line.contains("Messenger-style")).expect("it says where to log in");
-    let words: Vec<_> = login.split_whitespace().collect();
-    let [_, address, ben, dana] = words[..] else { panic!("an address and two names: {login}") };
-    assert_eq!((ben, dana), ("ben,", "dana"));
     let password =
         told.iter().find_map(|line| line.trim().strip_prefix("password")).expect("a password").trim();
-    let body = format!(
-        r#"{{"type":"m.login.password","identifier":{{"type":"m.id.user","user":"dana"}},"password":"{password}"}}"#
-    );
-    let mut stream = TcpStream::connect(&address["http://".len()..]).expect("it listens");
-    write!(
-        stream,
-        "POST /_matrix/client/v3/login HTTP/1.1\r\nHost: messenger.localhost\r\nContent-Length: {}\r\n\
-         Connection: close\r\n\r\n{body}",
-        body.len()
-    )
-    .expect("it is sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer of text");
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let [anna, ben] = [("Instagram-style", "anna"), ("Messenger-style", "ben")].map(|(app, user)| {
+        let login = told.iter().rfind(|line| line.contains(app)).expect("it says where to log in");
+        let words: Vec<_> = login.split_whitespace().collect();
+        let [_, address, ..] = words[..] else { panic!("an address: {login}") };
+        assert!(login.contains(user), "{login}");
+        LoggedIn::new(address, user, password)
+    });
+    let rooms = anna.direct_chats_with(&ben);
+    assert_eq!(rooms.as_array().map(Vec::len), Some(1), "{rooms}");
+    assert_eq!(ben.direct_chats_with(&anna), rooms, "both have the chat under direct messages");
 
     let pid = i32::try_from(program.id()).ok().and_then(Pid::from_raw).expect("a process id");
     kill_process(pid, Signal::INT).expect("it runs");
     assert!(program.wait().expect("it ends").success());
     let left = folder.path().read_dir().expect("the folder is there").count();
     assert_eq!(left, 0, "what it kept for the time being is gone");
+}
+
+/// A client of somebody who chatted in the demo.
+struct LoggedIn {
+    address: String,
+    user_id: String,
+    token: String,
+}
+
+impl LoggedIn {
+    fn new(address: &str, user: &str, password: &str) -> Self {
+        let identifier = json!({ "type": "m.id.user", "user": user });
+        let body = json!({ "type": "m.login.password", "identifier": identifier, "password": password });
+        let session = ask(address, "POST", "/login", "", &body.to_string());
+        let text = |key: &str| session[key].as_str().unwrap_or_else(|| panic!("{session}")).to_owned();
+        Self { address: address.to_owned(), user_id: text("user_id"), token: text("access_token") }
+    }
+
+    /// The rooms that this person's clients show as direct messages with another.
+    fn direct_chats_with(&self, other: &Self) -> Value {
+        let path = format!("/user/{}/account_data/m.direct", self.user_id);
+        ask(&self.address, "GET", &path, &self.token, "")[&other.user_id].clone()
+    }
+}
+
+/// Asks the client-server API of a platform; what it answers if all is well.
+fn ask(address: &str, method: &str, path: &str, token: &str, body: &str) -> Value {
+    let host = &address["http://".len()..];
+    let mut stream = TcpStream::connect(host).expect("it listens");
+    write!(
+        stream,
+        "{method} /_matrix/client/v3{path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("it is sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer of text");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
+    let (_, json) = answer.split_once("\r\n\r\n").expect("an answer has a body");
+    serde_json::from_str(json).unwrap_or_else(|_| panic!("no JSON: {answer}"))
 }
 
 #[test]

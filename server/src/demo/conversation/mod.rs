@@ -187,7 +187,7 @@ impl<'a> Conversation<'a> {
     /// The chat of Anna and Ben: the one they have, or a new one.
     async fn one_to_one(&mut self) -> Result<String, Failure> {
         let ben = self.people[BEN].id.clone();
-        let mut chats = self.people[ANNA].heard().account_data("m.direct");
+        let chats = self.people[ANNA].heard().account_data("m.direct");
         let known =
             chats.get(&ben).and_then(|rooms| rooms.as_array()?.last()?.as_str()).map(ToOwned::to_owned);
         if let Some(room) = known.filter(|room| self.are_in(room, &[ANNA, BEN])) {
@@ -203,15 +203,23 @@ impl<'a> Conversation<'a> {
             "alias": null,
         });
         let room = self.people[ANNA].gets("create_room", words).await?;
-        chats.insert(ben, json!([room]));
-        // How clients remember which of their rooms are chats of two.
-        self.people[ANNA].does("set_account_data", json!({ "type": "m.direct", "content": chats })).await?;
+        self.marks_as_direct(ANNA, BEN, &room).await?;
         self.all_see(before, Sign::Invitation { room: room.clone() }, &[ANNA, BEN], &[BEN]).await?;
         self.step("Ben accepts", BEN);
         let before = self.now();
         self.people[BEN].does("join", json!({ "room": room })).await?;
+        self.marks_as_direct(BEN, ANNA, &room).await?;
         self.all_see(before, self.members(&room, &[ANNA, BEN]), &[ANNA, BEN], &[ANNA]).await?;
         Ok(room)
+    }
+
+    /// Has the clients of somebody show a room among direct messages. Each person's clients remember that by
+    /// themselves, for who invites and for who is invited.
+    async fn marks_as_direct(&mut self, who: usize, other: usize, room: &str) -> Result<(), Failure> {
+        let mut chats = self.people[who].heard().account_data("m.direct");
+        chats.insert(self.people[other].id.clone(), json!([room]));
+        let words = json!({ "type": "m.direct", "content": chats });
+        self.people[who].does("set_account_data", words).await.map(|_| ())
     }
 
     async fn chat(&mut self, room: &str) -> Result<(), Failure> {
