@@ -49,3 +49,4 @@ mod thread_subscriptions;
 mod to_device;
 mod transactions;
 mod upgrades;
+mod web_pages;

@@ -517,9 +517,13 @@ fn all_settings(more: &str) -> Vec<Settings> {
 
 fn settings(server_name: &str, more: &str) -> Settings {
     let name = server_name.trim_end_matches(".localhost");
+    let set = |key: &str, value: &str| match more.contains(&format!("{key} =")) {
+        true => String::new(),
+        false => format!("{key} = {value}\n"),
+    };
+    let usual = [set("rate_limits", "false"), set("verify", "false")].concat();
     let settings = format!(
-        "name = '{name}'\nserver_name = '{server_name}'\nregistration = 'open'\nrate_limits = false\n\
-         presence = {}\nverify = false\n{more}",
+        "name = '{name}'\nserver_name = '{server_name}'\nregistration = 'open'\npresence = {}\n{usual}{more}",
         server_name != WHATSAPP
     );
     toml::from_str(&settings).expect("the settings are well formed")

@@ -143,7 +143,7 @@ async fn only_good_requests_reach_the_user() {
     let page = browser.get(INSTAGRAM, &authorise(&client, "PHONE", &[("prompt", "create")])).await;
     assert!(page.location.starts_with("/_linkspan/register?next="), "{}", page.location);
     let page = browser.get(INSTAGRAM, &page.location).await;
-    let values = [("user", "Zoe"), ("password", "long enough"), ("password2", "long enough")];
+    let values = [("user", "Zoe"), ("new_password", "long enough"), ("new_password2", "long enough")];
     let page = browser.fill(INSTAGRAM, &page, "/_linkspan/register", &values).await;
     assert!(page.location.contains("authorize?") && !page.location.contains("prompt"), "{}", page.location);
     assert!(browser.get(INSTAGRAM, &page.location).await.text.contains(&format!("@zoe:{INSTAGRAM}")));

@@ -26,13 +26,13 @@ async fn sessions_are_seen_and_ended() {
     assert!(list.contains("PHONE") && list.contains(&anna.device_id), "{list}");
     let page =
         browser.get(INSTAGRAM, &format!("{ACCOUNT}?action=org.matrix.session_end&device_id=PHONE")).await;
-    assert!(page.text.contains("A &lt;b&gt;client&lt;/b&gt;, example.org"), "{}", page.text);
+    assert!(page.text.contains("Web app (A &lt;b&gt;client&lt;/b&gt;, example.org)"), "{}", page.text);
     let page = browser.fill(INSTAGRAM, &page, "/_linkspan/account/device", &[("device_id", "PHONE")]).await;
     assert_eq!(page.status, 303);
     browser.refresh(INSTAGRAM, &client, &text(&tokens["refresh_token"])).await.refused(400, "invalid_grant");
     let page =
         browser.get(INSTAGRAM, &format!("{ACCOUNT}?action=org.matrix.device_view&device_id=PHONE")).await;
-    assert!(page.text.contains("No such session"));
+    assert!(page.text.contains("Session not found"));
     anna.get("/v3/account/whoami").await.ok();
 }
 

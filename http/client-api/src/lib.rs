@@ -20,7 +20,7 @@ pub use endpoint::{Access, EndpointInfo};
 pub use endpoints::third_party_ids::EMAIL_PAGE;
 pub use endpoints::{
     oauth_metadata::{ACCOUNT_PAGE, AUTHORIZATION_PAGE, LINK_PAGE, SSO_PAGE, issuer},
-    server_info::base_url,
+    server_info::{base_url, known_base_url},
 };
-pub use router::{Api, ClientAddress, ListenerPlatform, platform_of};
+pub use router::{Api, ClientAddress, ListenerPlatform, platform_of, unknown_method, unknown_path};
 pub use routes::list_endpoints;

@@ -48,7 +48,7 @@ impl fmt::Debug for Api {
 }
 
 impl Api {
-    /// The API over the services; `others` has further paths.
+    /// The API over the services; `others` answers all other paths, those that there are not included.
     pub fn new(app: App, others: Router) -> Self {
         // An endpoint of several methods on one path is several rows of the table.
         let mut by_path: BTreeMap<&'static str, Vec<Endpoint>> = BTreeMap::new();
@@ -61,7 +61,7 @@ impl Api {
         for (path, endpoints) in by_path {
             paths.insert(path, endpoints).expect("no two paths of the table are in each other's way");
         }
-        Self { app, paths, others: others.fallback(unknown_path) }
+        Self { app, paths, others }
     }
 
     /// Answers a request. What is awaited is small: a connection holds it while its client waits for news.
@@ -95,7 +95,7 @@ impl Api {
         // What is asked for the head of is got, and hyper leaves the body out.
         let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
         let Some(endpoint) = found.value.iter().find(|endpoint| endpoint.method == *method) else {
-            return Begun::Answered(unknown_method().into_response());
+            return Begun::Answered(no_method().into_response());
         };
         let args = found.params.iter().map(|(_, arg)| arg.to_owned()).collect();
         request.extensions_mut().insert(PathArgs(args));
@@ -150,7 +150,8 @@ fn unknown_host() -> ApiError {
     ApiError::not_found("no platform is served under this host name")
 }
 
-async fn unknown_path(request: Request) -> Response {
+/// Answers a path that there is not.
+pub async fn unknown_path(request: Request) -> Response {
     if request.method() == Method::OPTIONS {
         return with_headers(StatusCode::NO_CONTENT.into_response());
     }
@@ -158,7 +159,12 @@ async fn unknown_path(request: Request) -> Response {
     with_headers(error.into_response())
 }
 
-fn unknown_method() -> ApiError {
+/// Answers a method that a path has not.
+pub async fn unknown_method(_: Request) -> Response {
+    with_headers(no_method().into_response())
+}
+
+fn no_method() -> ApiError {
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, ErrorKind::Unrecognized, "no such method here")
 }
 

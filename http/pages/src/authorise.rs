@@ -20,7 +20,12 @@ pub(crate) async fn show(visit: Visit) -> Shown {
     let prompts: Vec<&str> = visit.query.text("prompt").split(' ').collect();
     if prompts.contains(&"none") {
         let address = &asked.return_address;
-        return Err(tell_client(&visit, address, "interaction_required", "the user has to be asked"));
+        return Err(tell_client(
+            &visit,
+            address,
+            "interaction_required",
+            "the user has to log in or to agree first",
+        ));
     }
     if prompts.contains(&"create") {
         return Ok(redirect(&with_value(register::PATH, "next", &back)));
@@ -54,12 +59,14 @@ async fn check(visit: &Visit) -> Result<Authorisation, Stop> {
     };
     let checked = visit.app.oauth.check_authorisation(visit.platform.server_name(), request).await;
     match checked {
-        Ok(_) if visit.query.repeats() => Err(refused("The client says something twice.")),
+        Ok(_) if visit.query.repeats() => Err(refused(
+            "The app sent us a request that says something twice. Go back to the app and try again.",
+        )),
         Ok(asked) => Ok(asked),
         Err(Refusal::Here(error)) if error.code().is_none() => Err(failed(error)),
-        Err(Refusal::Here(error)) => {
-            Err(refused(format!("The client asked for something that cannot be answered: {error}.")))
-        }
+        Err(Refusal::Here(error)) => Err(refused(format!(
+            "The app that sent you here made a mistake: {error}. Go back and try again."
+        ))),
         Err(Refusal::ToClient(address, error)) => {
             let code = error.code().unwrap_or("server_error");
             Err(tell_client(visit, &address, code, &error.to_string()))
@@ -75,10 +82,10 @@ fn tell_client(visit: &Visit, address: &ReturnAddress, code: &str, description: 
         return Stop::Redirect(location);
     }
     let page = Page::card(
-        "That did not work",
+        "That didn't work",
         html! {
-            h1 { "That did not work" }
-            p { "The client asked for something that cannot be answered: " (description) "." }
+            h1 { "That didn't work" }
+            p { "The app that sent you here made a mistake: " (description) "." }
             p.aside { a href=(location) rel="noreferrer noopener" { "Go back to " (place(&address.redirect_uri)) } }
         },
     );
@@ -94,42 +101,49 @@ async fn consent(visit: &Visit, asked: &Authorisation, session: &BrowserSession)
     let known = known.map(|device| device.display_name.unwrap_or_else(|| device.device_id.to_string()));
     let csrf = visit.csrf();
     let goes_to = place(&asked.return_address.redirect_uri);
+    let platform = visit.platform.display_name();
     Ok(Page::card(
         "Allow access",
         html! {
-            h1 { "Log in to " (asked.client.name()) "?" }
+            h1 { "Allow " (asked.client.name()) " to use your " (platform) " account?" }
             (who(user_id.as_str(), &csrf, &visit.target))
             (rights(&asked.client))
             @if let Some(known) = known {
-                p { "It takes the place of your session “" (known) "”." }
+                p { "Your session “" (known) "” will continue in this app." }
             }
             form method="post" action=(visit.target) {
                 (proof(&csrf))
                 button type="submit" name="answer" value="allow" { "Allow" }
                 button.second type="submit" name="answer" value="deny" { "Cancel" }
             }
-            p.aside { "You then go on to " strong { (goes_to) } "." }
+            p.aside { "You'll be taken to " strong { (goes_to) } "." }
         },
     ))
 }
 
 /// What a client gets, and who it is.
 pub(crate) fn rights(client: &Client) -> Markup {
-    let metadata = &client.metadata;
     html! {
-        p { strong { (client.name()) } ", of " strong { (client.host()) } ", wants to use your account. It will:" }
+        p { strong { (client.name()) } " (" (client.host()) ") will be able to:" }
         ul.rights {
             li { "see your chats and contacts" }
-            li { "send messages and act in your name" }
-            li { "stand in your list of sessions, where you can log it out" }
+            li { "send messages and make changes as you" }
         }
-        @if metadata.tos_uri.is_some() || metadata.policy_uri.is_some() {
-            p.aside {
-                @if let Some(uri) = &metadata.tos_uri {
-                    a href=(uri) rel="noreferrer noopener" target="_blank" { "Terms of service" } " "
-                }
-                @if let Some(uri) = &metadata.policy_uri {
-                    a href=(uri) rel="noreferrer noopener" target="_blank" { "Privacy policy" }
+        p.hint { "Only allow apps that you trust. You can log this app out at any time on your account page." }
+        (policies(client))
+    }
+}
+
+/// Links to what a client says of itself.
+fn policies(client: &Client) -> Markup {
+    let metadata = &client.metadata;
+    let links = [("Terms of service", &metadata.tos_uri), ("Privacy policy", &metadata.policy_uri)];
+    let links: Vec<_> = links.into_iter().filter_map(|(name, uri)| Some((name, uri.as_ref()?))).collect();
+    html! {
+        @if !links.is_empty() {
+            ul.policies {
+                @for (name, uri) in links {
+                    li { a href=(uri) rel="noreferrer noopener" target="_blank" { (name) } }
                 }
             }
         }
@@ -142,7 +156,7 @@ pub(crate) async fn answer(visit: Visit, form: Values) -> Shown {
     let issuer = visit.issuer();
     let address = &asked.return_address;
     if form.text("answer") != "allow" {
-        return Ok(redirect(&address.with_error(&issuer, "access_denied", "the user said no")));
+        return Ok(redirect(&address.with_error(&issuer, "access_denied", "the user cancelled the request")));
     }
     let code = visit.app.oauth.allow(&asked, &session.user_id, session.password_stamp, visit.now_ts).await;
     let code = code.map_err(failed)?;

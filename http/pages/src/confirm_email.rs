@@ -1,79 +1,109 @@
-//! Opening a link in a mail, and confirming what it is about.
+//! Opening a link in a mail that an app has asked for, and confirming what it is about.
+//!
+//! The page asks, and only then confirms: programs open links, too.
 
 use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{Query, Request, State},
+    extract::{Request, State},
     response::Response,
     routing::get,
 };
 use http::StatusCode;
-use linkspan_accounts::AccountsError;
+use linkspan_accounts::{AccountsError, EmailLink, EmailLinkToken, EmailPurpose};
 use linkspan_client_api::{App, EMAIL_PAGE, now_ts, platform_of};
 use linkspan_platforms::Platform;
-use serde::Deserialize;
+use maud::html;
 
-use crate::{email, landing, response::html};
+use crate::{
+    mailed_link::{token_in, used_up_page},
+    response,
+    shell::Page,
+    trouble,
+    visit::{Stop, Values, failed},
+};
 
-/// The query of a link in a mail.
-#[derive(Deserialize)]
-struct EmailLink {
-    sid: String,
-    token: String,
-}
-
-/// The page that links in mails open.
+/// The page that such links open.
 pub(crate) fn router(app: App) -> Router {
     Router::new().route(EMAIL_PAGE, get(ask).post(confirm)).with_state(app)
 }
 
-/// The platform that a link is for, and what the link says.
-fn email_link(app: &App, request: &Request) -> Result<(Arc<Platform>, EmailLink), Box<Response>> {
-    let platform = platform_of(&app.platforms, request)
-        .ok_or_else(|| Box::new(html(StatusCode::NOT_FOUND, landing::unknown_host_page(), "")))?;
-    match Query::<EmailLink>::try_from_uri(request.uri()) {
-        Ok(Query(link)) => Ok((platform, link)),
-        Err(_) => Err(Box::new(unknown_link(&platform))),
-    }
-}
-
-fn unknown_link(platform: &Platform) -> Response {
-    html(StatusCode::NOT_FOUND, email::unknown(&platform.settings.name), "")
-}
-
 async fn ask(State(app): State<App>, request: Request) -> Response {
-    let (platform, link) = match email_link(&app, &request) {
-        Ok(found) => found,
-        Err(refusal) => return *refusal,
+    let platform = platform_of(&app.platforms, &request);
+    let opened = opened(platform.as_ref(), &request);
+    let shown = async {
+        let (platform, link) = opened?;
+        let found = app.accounts.email_link(platform.server_name(), &link, now_ts()).await;
+        Ok(show(&platform, StatusCode::OK, &question(&found.map_err(|error| gone(&platform, error))?)))
     };
-    let EmailLink { sid, token } = link;
-    match app.accounts.email_to_validate(platform.server_name(), &sid, &token, now_ts()).await {
-        Ok((purpose, address)) => {
-            html(StatusCode::OK, email::question(&platform.settings.name, purpose, &address), "")
-        }
-        Err(error) => failed(&platform, &error),
-    }
+    shown.await.unwrap_or_else(|stop| trouble::answer(stop, platform.as_deref()))
 }
 
 async fn confirm(State(app): State<App>, request: Request) -> Response {
-    let (platform, link) = match email_link(&app, &request) {
-        Ok(found) => found,
-        Err(refusal) => return *refusal,
+    let platform = platform_of(&app.platforms, &request);
+    let opened = opened(platform.as_ref(), &request);
+    let shown = async {
+        let (platform, EmailLinkToken { sid, token }) = opened?;
+        let next = app.accounts.validate_email(platform.server_name(), &sid, &token, now_ts()).await;
+        let next = next.map_err(|error| gone(&platform, error))?;
+        Ok(show(&platform, StatusCode::OK, &done(next.as_deref())))
     };
-    let EmailLink { sid, token } = link;
-    match app.accounts.validate_email(platform.server_name(), &sid, &token, now_ts()).await {
-        Ok(next) => html(StatusCode::OK, email::done(&platform.settings.name, next.as_deref()), ""),
-        Err(error) => failed(&platform, &error),
+    shown.await.unwrap_or_else(|stop| trouble::answer(stop, platform.as_deref()))
+}
+
+/// The platform that a link is for, and what the link has in it.
+fn opened(
+    platform: Option<&Arc<Platform>>,
+    request: &Request,
+) -> Result<(Arc<Platform>, EmailLinkToken), Stop> {
+    let platform = platform.ok_or(Stop::NotFound)?;
+    let values = Values::parse(request.uri().query().unwrap_or_default().as_bytes());
+    let link = token_in(&values).ok_or_else(|| gone(platform, AccountsError::NotFound("link")))?;
+    Ok((platform.clone(), link))
+}
+
+fn gone(platform: &Platform, error: AccountsError) -> Stop {
+    match error {
+        AccountsError::NotFound(_) => {
+            Stop::Instead(Box::new(show(platform, StatusCode::NOT_FOUND, &used_up_page(None))))
+        }
+        error => failed(error),
     }
 }
 
-fn failed(platform: &Platform, error: &AccountsError) -> Response {
-    match error {
-        AccountsError::NotFound(_) => unknown_link(platform),
-        error => {
-            tracing::error!(%error, "a page failed");
-            html(StatusCode::INTERNAL_SERVER_ERROR, email::unknown(&platform.settings.name), "")
-        }
-    }
+fn show(platform: &Platform, status: StatusCode, page: &Page) -> Response {
+    response::html(status, page.in_frame(platform), "")
+}
+
+/// The form goes to the address that the page has.
+fn question(link: &EmailLink) -> Page {
+    let what = match link.purpose {
+        EmailPurpose::Register => "Confirm this address to create your account:",
+        EmailPurpose::ResetPassword => "Confirm this address to reset the password of your account:",
+        EmailPurpose::Add => "Confirm this address to add it to your account:",
+    };
+    Page::card(
+        "Confirm your email address",
+        html! {
+            h1 { "Confirm your email address" }
+            p { (what) " " strong { (link.address) } }
+            form method="post" { button type="submit" { "Confirm" } }
+            p.aside { "Didn't ask for this? Just close this page." }
+        },
+    )
+}
+
+/// `next_link`: where the app wants its user to go on.
+fn done(next_link: Option<&str>) -> Page {
+    Page::card(
+        "Email address confirmed",
+        html! {
+            h1 { "Your email address is confirmed" }
+            p { "Go back to your app to continue. You can close this page." }
+            @if let Some(link) = next_link {
+                p.aside { "Or continue at " a href=(link) rel="noreferrer" { (link) } }
+            }
+        },
+    )
 }

@@ -1,106 +1,146 @@
 //! The page at `/`.
 
 use linkspan_platforms::{Identity, Platform, Platforms, Registration};
+use maud::{DOCTYPE, Markup, html};
 
-use crate::html::{document, escape};
+use crate::{STYLE_PATH, log_in, register};
 
 /// What runs here and how to log in. `address`: the homeserver's URL.
 pub(crate) fn landing_page(platforms: &Platforms, platform: &Platform, address: &str) -> String {
     let settings = &platform.settings;
-    let (name, server, address) =
-        (escape(&settings.name), escape(settings.server_name.as_str()), escape(address));
+    let (name, server) = (platform.display_name(), settings.server_name.as_str());
     let example = match settings.identity {
         Identity::Handle => "anna",
         Identity::Phone => "u7k2m9x4",
         Identity::Account => "anna.berg",
     };
-    let known_by = match settings.identity {
-        Identity::Handle => "People here are known by a public @handle.",
-        Identity::Phone => {
-            "People here are known by their phone number; the name of the account holds no number."
+    let body = html! {
+        h1 { (name) }
+        p.lead {
+            "Chat on " (name) " with any app for " a href="https://matrix.org" { "Matrix" } ". Pick one that you \
+             like, and enter this server when you log in:"
         }
-        Identity::Account => "People here have an account with a name and an e-mail address.",
+        dl {
+            dt { "Server (“homeserver” in many apps)" } dd { code { (address) } }
+            dt { "Your Matrix address" } dd { code { "@" (example) ":" (server) } ", with your own username" }
+        }
+        p { (known_by(settings.identity)) " " (registration(&name, settings.registration)) }
+        @if settings.oauth { (account_links(settings.registration)) }
+        h2 { "Log in with your app" }
+        (login_steps(address, example, server))
+        @if address.starts_with("http://") { (plain_http_note()) }
+        h2 { "Who you can chat with" }
+        (list_others(platforms, platform, &name))
     };
-    let registration = match settings.registration {
-        Registration::Open => "Registration is open: “create account” of your client works.",
-        Registration::Token => "To register you need a registration token from the operator.",
-        Registration::Closed => "Registration is closed; the operator makes the accounts.",
-    };
-    let others = list_others(platforms, platform);
-    document(
-        &settings.name,
-        &format!(
-            "<h1>{name}</h1>\n\
-             <p class=\"lead\">A chat platform, and a <a href=\"https://matrix.org\">Matrix</a> server run by \
-             Linkspan. There is no app to open here: log in with the Matrix client you like.</p>\n\
-             <dl>\n<dt>Homeserver</dt><dd><code>{address}</code></dd>\n\
-             <dt>Your address</dt><dd><code>@{example}:{server}</code>, with your own name</dd>\n</dl>\n\
-             <p>{known_by} {registration}</p>\n\
-             <h2>Log in</h2>\n{account}{steps}{limits}\
-             <h2>Whom you can reach</h2>\n{others}",
-            account = account_note(settings.oauth),
-            steps = login_steps(&address, example, &server),
-            limits = client_limits(&address),
-        ),
-    )
+    document(&name, &body)
 }
 
 /// A host name that means no platform; which there are is nobody's business.
 pub(crate) fn unknown_host_page() -> String {
-    document("Linkspan", "<h1>Linkspan</h1>\n<p>No platform is served under this host name.</p>\n")
+    let body = html! {
+        h1 { "Nothing here" }
+        p { "There is no chat service at this address. Check it for typing errors." }
+    };
+    document("Nothing here", &body)
+}
+
+fn document(title: &str, body: &Markup) -> String {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) }
+                link rel="stylesheet" href=(STYLE_PATH);
+            }
+            body { main { (body) } }
+        }
+    }
+    .into_string()
+}
+
+fn known_by(identity: Identity) -> &'static str {
+    match identity {
+        Identity::Handle => "People here are known by a public @handle.",
+        Identity::Phone => {
+            "People here are known by their phone number, which their Matrix address doesn't show."
+        }
+        Identity::Account => "People here have an account with a name and an email address.",
+    }
+}
+
+fn registration(name: &str, rule: Registration) -> String {
+    match rule {
+        Registration::Open => "Everybody can create an account, in an app or on this site.".to_owned(),
+        Registration::Token => {
+            format!("To create an account, you need a registration token from the people who run {name}.")
+        }
+        Registration::Closed => format!("Accounts are made by the people who run {name}."),
+    }
 }
 
 /// Where the account is managed, if the platform has pages for that.
-fn account_note(oauth: bool) -> String {
-    if !oauth {
-        return String::new();
+fn account_links(rule: Registration) -> Markup {
+    html! {
+        p {
+            a href=(log_in::PATH) { "Log in here" } " to manage your account: your sessions, your name and your \
+             password."
+            @if rule != Registration::Closed {
+                " Or " a href=(register::PATH) { "create an account" } "."
+            }
+        }
     }
-    let (log_in, register) = (crate::log_in::PATH, crate::register::PATH);
-    format!(
-        "<p>Clients that use a browser for it lead you to this platform’s own page; others ask for your password. \
-         Here you can <a href=\"{log_in}\">log in</a> to see your sessions and change your password, or \
-         <a href=\"{register}\">create an account</a>.</p>\n"
-    )
 }
 
-/// All arguments are HTML already.
-fn login_steps(address: &str, example: &str, server: &str) -> String {
-    format!(
-        "<dl>\n\
-         <dt>Element, on the desktop or on the web</dt><dd>Sign in → <b>Edit</b>, beside the homeserver → \
-         <b>Other homeserver</b> → <code>{address}</code></dd>\n\
-         <dt>FluffyChat</dt><dd>Choose another homeserver → <code>{address}</code></dd>\n\
-         <dt>Cinny</dt><dd>Put <code>{address}</code> into the homeserver field of the log-in page.</dd>\n\
-         <dt>nheko</dt><dd>Matrix ID <code>@{example}:{server}</code>; in the field for the homeserver, which \
-         appears then, <code>{address}</code></dd>\n\
-         <dt>iamb</dt><dd>In a profile of its configuration:<br><code>user_id = \"@{example}:{server}\"</code><br>\
-         <code>url = \"{address}\"</code></dd>\n\
-         </dl>\n"
-    )
+fn login_steps(address: &str, example: &str, server: &str) -> Markup {
+    let server_address = html! { code { (address) } };
+    let user_id = format!("@{example}:{server}");
+    html! {
+        dl {
+            dt { "Element, on the desktop or on the web" }
+            dd { "Choose Sign in → " b { "Edit" } ", next to the homeserver → " b { "Other homeserver" } " → " (server_address) }
+            dt { "FluffyChat" }
+            dd { "Choose another homeserver → " (server_address) }
+            dt { "Cinny" }
+            dd { "Enter " (server_address) " as the homeserver on the log-in page." }
+            dt { "nheko" }
+            dd { "Enter " code { (user_id) } " as the Matrix ID, and " (server_address) " as the homeserver when it asks." }
+            dt { "iamb" }
+            dd {
+                "In a profile of its configuration:" br;
+                code { "user_id = \"" (user_id) "\"" } br;
+                code { "url = \"" (address) "\"" }
+            }
+        }
+    }
 }
 
-/// What may keep a client from working. The argument is HTML already.
-fn client_limits(address: &str) -> String {
-    if !address.starts_with("http://") {
-        return String::new();
+/// What may keep an app from working.
+fn plain_http_note() -> Markup {
+    html! {
+        p.note {
+            "The address of this server begins with " code { "http://" } ": type that, too. Apps that you've installed \
+             can use it. Apps that run in a browser and come from an " code { "https://" } " address often can't: some \
+             browsers ask you first, and Safari refuses. A copy of Element Web or Cinny that your own machine serves \
+             over " code { "http://" } " works."
+        }
     }
-    String::from(
-        "<p class=\"note\">This address begins with <code>http://</code>: type that, too. Clients that are \
-         programs of their own reach it. One that runs in a browser and came by <code>https://</code> does so \
-         only if the server is on your own machine, and then not in every browser: some ask you first, \
-         Safari refuses. A copy of Element Web or Cinny that your machine serves over <code>http://</code> \
-         has no such trouble.</p>\n",
-    )
 }
 
-fn list_others(platforms: &Platforms, platform: &Platform) -> String {
-    let mut items = String::new();
-    for other in platforms.iter().filter(|other| other.server_name() != platform.server_name()) {
-        let (name, server) = (escape(&other.settings.name), escape(other.server_name().as_str()));
-        items.push_str(&format!("<li>{name}: <code>@name:{server}</code></li>\n"));
+fn list_others(platforms: &Platforms, platform: &Platform, name: &str) -> Markup {
+    let others: Vec<_> =
+        platforms.iter().filter(|other| other.server_name() != platform.server_name()).collect();
+    if others.is_empty() {
+        return html! { p { "Everybody on " (name) "." } };
     }
-    if items.is_empty() {
-        return "<p>People of this platform.</p>\n".to_owned();
+    html! {
+        p { "Everybody on " (name) ", and everybody on these services. You don't need an account there:" }
+        ul {
+            @for other in others {
+                li { (other.display_name()) ": " code { "@username:" (other.server_name()) } }
+            }
+        }
     }
-    format!("<p>People of this platform, and of these, without an account there:</p>\n<ul>\n{items}</ul>\n")
 }

@@ -7,17 +7,20 @@
 mod account;
 mod authorise;
 mod confirm_email;
-mod email;
-mod html;
+mod destination;
+mod forgot_password;
 mod landing;
 mod link;
 mod log_in;
+mod mailed_link;
 mod register;
 mod response;
 mod shell;
 mod sso;
 mod theme;
+mod trouble;
 mod visit;
+mod words;
 
 use std::sync::Arc;
 
@@ -34,26 +37,52 @@ use linkspan_platforms::Platforms;
 const STYLE: &str = include_str!("style.css");
 const STYLE_PATH: &str = "/_linkspan/style.css";
 
-/// Serves the pages of all platforms.
+/// Serves the pages of all platforms, and answers what is at no address.
 pub fn router(app: App) -> Router {
-    use linkspan_client_api::{ACCOUNT_PAGE, AUTHORIZATION_PAGE, LINK_PAGE, SSO_PAGE};
-    use visit::{form, page as show};
+    let (no_page, no_method) = (app.clone(), app.clone());
+    form_router(app.clone())
+        .merge(account_router(app.clone()))
+        .merge(confirm_email::router(app.clone()))
+        .merge(landing_router(app.platforms.clone()))
+        .fallback(move |request: Request| trouble::no_page(no_page.clone(), request))
+        .method_not_allowed_fallback(move |request: Request| trouble::no_method(no_method.clone(), request))
+}
+
+/// Logging in, signing up, and allowing apps.
+fn form_router(app: App) -> Router {
+    use linkspan_client_api::{AUTHORIZATION_PAGE, LINK_PAGE, SSO_PAGE};
+    use visit::{form, form_of, page as show};
     Router::new()
         .route(log_in::PATH, show(log_in::show).merge(form(log_in::log_in)))
-        .route(log_in::OUT_PATH, form(log_in::log_out))
+        .route(log_in::OUT_PATH, form_of(log_in::PATH, log_in::log_out))
         .route(register::PATH, show(register::show).merge(form(register::register)))
+        .route(forgot_password::PATH, show(forgot_password::show).merge(form(forgot_password::send)))
+        .route(
+            forgot_password::NEW_PATH,
+            show(forgot_password::show_new).merge(form(forgot_password::set_new)),
+        )
         .route(AUTHORIZATION_PAGE, show(authorise::show).merge(form(authorise::answer)))
         .route(SSO_PAGE, show(sso::show).merge(form(sso::answer)))
         .route(LINK_PAGE, show(link::show).merge(form(link::answer)))
+        .with_state(app)
+}
+
+/// The account.
+fn account_router(app: App) -> Router {
+    use account::{cross_signing, deactivate, devices, emails, password, profile};
+    use linkspan_client_api::ACCOUNT_PAGE;
+    use visit::{form, form_of, page as show};
+    Router::new()
         .route(ACCOUNT_PAGE, show(account::show))
-        .route(account::PROFILE_PATH, form(account::profile::rename))
-        .route(account::DEVICE_PATH, form(account::devices::log_out))
-        .route(account::PASSWORD_PATH, show(account::password::show).merge(form(account::password::change)))
-        .route(account::RESET_PATH, form(account::cross_signing::allow))
-        .route(account::DEACTIVATE_PATH, form(account::deactivate::deactivate))
-        .with_state(app.clone())
-        .merge(confirm_email::router(app.clone()))
-        .merge(landing_router(app.platforms.clone()))
+        .route(account::PROFILE_PATH, form_of(ACCOUNT_PAGE, profile::rename))
+        .route(account::DEVICE_PATH, form_of(account::action(devices::LIST), devices::log_out))
+        .route(account::PASSWORD_PATH, show(password::show).merge(form(password::change)))
+        .route(account::RESET_PATH, form_of(account::action(cross_signing::ACTION), cross_signing::allow))
+        .route(account::DEACTIVATE_PATH, form_of(account::action(deactivate::ACTION), deactivate::deactivate))
+        .route(emails::ADD_PATH, show(emails::show_add).merge(form(emails::send)))
+        .route(emails::CONFIRM_PATH, show(emails::show_confirm).merge(form(emails::confirm)))
+        .route(emails::REMOVE_PATH, form_of(ACCOUNT_PAGE, emails::remove))
+        .with_state(app)
 }
 
 /// What anybody may know.
@@ -125,10 +154,10 @@ mod tests {
         assert_eq!(status, StatusCode::OK);
         assert!(headers[header::CONTENT_SECURITY_POLICY].to_str().is_ok_and(|it| it.contains("'none'")));
         assert!(
-            page.contains("<h1>phone-app</h1>") && page.contains("http://phone.localhost:8008"),
+            page.contains("<h1>Phone-app</h1>") && page.contains("http://phone.localhost:8008"),
             "{page}"
         );
-        assert!(page.contains("handle-app") && page.contains("account-app"), "{page}");
+        assert!(page.contains("Handle-app") && page.contains("Account-app"), "{page}");
     }
 
     #[tokio::test]

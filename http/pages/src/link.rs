@@ -20,10 +20,10 @@ pub(crate) async fn show(visit: Visit) -> Shown {
     let page = Page::card(
         "Allow access",
         html! {
-            h1 { "Log in to " (grant.client.name()) "?" }
+            h1 { "Allow " (grant.client.name()) " to use your " (visit.platform.display_name()) " account?" }
             (who(session.user_id.as_str(), &csrf, &visit.target))
-            p { "Your device shows the code " strong.code { (grant.user_code) } ". Allow this only if you are looking \
-                 at it: nobody else should have sent you here." }
+            p { "Your device should show the code " strong.code { (grant.user_code) } ". If somebody else sent you \
+                 this code or a link to this page, press Cancel." }
             (rights(&grant.client))
             form method="post" action=(LINK_PAGE) {
                 (proof(&csrf))
@@ -36,7 +36,7 @@ pub(crate) async fn show(visit: Visit) -> Shown {
     visit.show(&page)
 }
 
-const WRONG: &str = "There is no such code, or it has expired. Look at your device again.";
+const WRONG: &str = "That code is wrong or has expired. Check your device and try again.";
 
 fn ask(error: Option<&str>) -> Page {
     let field = Field {
@@ -44,7 +44,7 @@ fn ask(error: Option<&str>) -> Page {
         name: "user_code",
         kind: "text",
         autocomplete: "off",
-        hint: Some("Eight letters, as your device shows them."),
+        hint: Some("The 8 letters that your device shows."),
         focus: true,
         ..Field::default()
     };
@@ -52,6 +52,7 @@ fn ask(error: Option<&str>) -> Page {
         "Connect a device",
         html! {
             h1 { "Connect a device" }
+            p { "Enter the code that you see on the device." }
             (error_notice(error))
             form method="get" action=(LINK_PAGE) {
                 (field.render())
@@ -63,7 +64,7 @@ fn ask(error: Option<&str>) -> Page {
 
 /// Codes are short: how often one may try is limited.
 async fn find(visit: &Visit, typed: &str) -> Result<Option<PendingGrant>, Stop> {
-    visit.check_rate(RateClass::Login)?;
+    visit.check_rate(RateClass::Login, LINK_PAGE)?;
     let platform = visit.platform.server_name();
     visit.app.oauth.pending_grant(platform, typed, visit.now_ts).await.map_err(failed)
 }
@@ -82,9 +83,9 @@ pub(crate) async fn answer(visit: Visit, form: Values) -> Shown {
     }
     let (title, text) = match allowed {
         true => {
-            ("Done", "Go on on your device: it is logged in within some seconds. You can close this page.")
+            ("You're all set", "Your device will be logged in within a few seconds. You can close this page.")
         }
-        false => ("Cancelled", "The device was not logged in. You can close this page."),
+        false => ("Cancelled", "The device has not been logged in. You can close this page."),
     };
     visit.show(&Page::card(title, html! { h1 { (title) } p { (text) } }))
 }

@@ -6,10 +6,11 @@ use linkspan_platforms::{RateClass, Registration};
 use maud::html;
 
 use crate::{
-    register,
+    destination, forgot_password, register,
     response::redirect,
-    shell::{Field, Page, display_name, error_notice, password_field, proof},
-    visit::{Shown, Values, Visit, failed, local, too_many, with_value},
+    shell::{Field, Page, error_notice, password_field, proof},
+    visit::{Shown, Stop, Values, Visit, failed, local, too_many, with_value},
+    words::sentence,
 };
 
 pub(crate) const PATH: &str = "/_linkspan/log-in";
@@ -23,13 +24,14 @@ pub(crate) async fn show(visit: Visit) -> Shown {
     // Clients tell whom they mean as a user id with a scheme.
     let hint = visit.query.text("login_hint");
     let user = hint.strip_prefix("mxid:").unwrap_or(hint).to_owned();
-    visit.show(&page(&visit, &next, &user, None))
+    visit.show(&page(&visit, &next, &user, None).await?)
 }
 
-fn page(visit: &Visit, next: &str, user: &str, error: Option<&str>) -> Page {
-    let name = display_name(&visit.platform);
+async fn page(visit: &Visit, next: &str, user: &str, error: Option<&str>) -> Result<Page, Stop> {
+    let where_to = destination::describe(visit, next).await?;
+    let mails = visit.app.accounts.sends_mails(&visit.platform);
     let user_field = Field {
-        label: "User name",
+        label: if mails { "Username or email address" } else { "Username" },
         name: "user",
         value: user,
         kind: "text",
@@ -38,42 +40,48 @@ fn page(visit: &Visit, next: &str, user: &str, error: Option<&str>) -> Page {
         ..Field::default()
     };
     let open = visit.platform.settings.registration != Registration::Closed;
-    Page::card(
+    Ok(Page::card(
         "Log in",
         html! {
-            h1 { "Log in to " (name) }
+            h1 { "Log in to " (visit.platform.display_name()) }
+            (where_to)
             (error_notice(error))
             form method="post" action=(PATH) {
                 (proof(&visit.csrf()))
                 input type="hidden" name="next" value=(next);
                 (user_field.render())
                 (password_field("Password", !user.is_empty()))
+                @if mails {
+                    p.beside { a href=(with_value(forgot_password::PATH, "next", next)) { "Forgot password?" } }
+                }
                 button type="submit" { "Log in" }
             }
             @if open {
                 p.aside { "New here? " a href=(with_value(register::PATH, "next", next)) { "Create an account" } }
             }
         },
-    )
+    ))
 }
 
 pub(crate) async fn log_in(visit: Visit, form: Values) -> Shown {
-    visit.check_rate(RateClass::Login)?;
     let next = local(form.get("next"));
+    let back = with_value(PATH, "next", &next);
+    visit.check_rate(RateClass::Login, &back)?;
     let user = form.text("user").trim().to_owned();
     let identifier = Identifier::Name(user.clone());
     let credentials = Credentials { identifier, password: form.text("password").to_owned() };
-    match visit.app.oauth.log_browser_in(&visit.platform, credentials, visit.now_ts).await {
-        Ok(token) => visit.logged_in(&token, &next),
+    let error = match visit.app.oauth.log_browser_in(&visit.platform, credentials, visit.now_ts).await {
+        Ok(token) => return visit.logged_in(&token, &next),
         Err(OAuthError::Accounts(AccountsError::Forbidden(_))) => {
-            visit.show_again(&page(&visit, &next, &user, Some("Wrong user name or password.")))
+            "Wrong username or password. Please try again.".to_owned()
         }
         Err(OAuthError::Accounts(error @ (AccountsError::Deactivated | AccountsError::Locked))) => {
-            visit.show_again(&page(&visit, &next, &user, Some(&error.to_string())))
+            sentence(&error.to_string())
         }
-        Err(OAuthError::Accounts(AccountsError::Limited(limited))) => Err(too_many(limited)),
-        Err(error) => Err(failed(error)),
-    }
+        Err(OAuthError::Accounts(AccountsError::Limited(limited))) => return Err(too_many(limited, back)),
+        Err(error) => return Err(failed(error)),
+    };
+    visit.show_again(&page(&visit, &next, &user, Some(&error)).await?)
 }
 
 pub(crate) async fn log_out(visit: Visit, form: Values) -> Shown {

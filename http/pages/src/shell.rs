@@ -20,7 +20,7 @@ impl Page {
     }
 
     pub(crate) fn in_frame(&self, platform: &Platform) -> String {
-        let name = display_name(platform);
+        let name = platform.display_name();
         let initial: String = name.chars().take(1).collect();
         html! {
             (DOCTYPE)
@@ -47,19 +47,13 @@ impl Page {
     }
 }
 
-/// A platform's name as people read it.
-pub(crate) fn display_name(platform: &Platform) -> String {
-    let mut characters = platform.settings.name.chars();
-    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
-}
-
 /// A field of a form.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Field<'a> {
     pub(crate) label: &'a str,
     pub(crate) name: &'a str,
     pub(crate) value: &'a str,
-    /// `text` or `password`.
+    /// `text`, `email` or `password`.
     pub(crate) kind: &'a str,
     pub(crate) autocomplete: &'a str,
     pub(crate) hint: Option<&'a str>,
@@ -83,10 +77,25 @@ impl Field<'_> {
     }
 }
 
-/// The present password.
+/// The password that the account has.
 pub(crate) fn password_field(label: &str, focus: bool) -> Markup {
     let autocomplete = "current-password";
     Field { label, name: "password", kind: "password", autocomplete, focus, ..Field::default() }.render()
+}
+
+/// A new password, twice: nobody sees what they type.
+pub(crate) fn new_password_fields(label: &str, focus: bool) -> Markup {
+    let new = Field { kind: "password", autocomplete: "new-password", ..Field::default() };
+    let first = Field { label, name: "new_password", hint: Some("At least 8 characters."), focus, ..new };
+    let again = format!("Confirm {}", label.to_lowercase());
+    let second = Field { label: &again, name: "new_password2", hint: None, focus: false, ..first };
+    html! { (first.render()) (second.render()) }
+}
+
+/// An email address.
+pub(crate) fn email_field(value: &str) -> Field<'_> {
+    let (name, kind) = ("email", "email");
+    Field { label: "Email address", name, kind, value, autocomplete: "email", ..Field::default() }
 }
 
 /// What went wrong with a form.
@@ -106,7 +115,7 @@ pub(crate) fn proof(csrf: &str) -> Markup {
 
 /// Who is logged in, and a way to be somebody else. `next`: where that leads back to.
 pub(crate) fn who(user_id: &str, csrf: &str, next: &str) -> Markup {
-    who_or(user_id, csrf, next, "Not you?")
+    who_or(user_id, csrf, next, "Use another account")
 }
 
 /// The same with another word for it.

@@ -32,15 +32,16 @@ pub(crate) async fn show(visit: Visit) -> Shown {
     let page = Page::card(
         "Log in",
         html! {
-            h1 { "Go on to " (place) "?" }
+            h1 { "Log in to " (place) "?" }
             (who(session.user_id.as_str(), &csrf, &visit.target))
-            p { "Whoever runs " strong { (place) } " will be logged in with your account, and can read and write \
-                 everything in it. Go on only if you came from there and trust it." }
+            p { "You're about to log in to " strong { (place) } " with your " (visit.platform.display_name()) " \
+                 account. It will be able to read your chats, and to send messages as you." }
+            p.hint { "Only continue if you came from there and trust it." }
             form method="post" action=(visit.target) {
                 (proof(&csrf))
-                button type="submit" { "Go on" }
+                button type="submit" { "Continue" }
             }
-            p.aside { a href=(linkspan_client_api::ACCOUNT_PAGE) { "No, to my account" } }
+            p.aside { a href=(linkspan_client_api::ACCOUNT_PAGE) { "Cancel" } }
         },
     );
     visit.show_leading(StatusCode::OK, &page, &source_of(uri.as_str()))
@@ -55,7 +56,8 @@ pub(crate) async fn answer(visit: Visit, _: Values) -> Shown {
 }
 
 fn redirect_uri(visit: &Visit) -> Result<Url, Stop> {
-    let wrong = || refused("The client gave no address that one could come back to.");
+    let wrong =
+        || refused("The app that sent you here didn't say where to return to. Go back to it and try again.");
     let text = visit.query.get("redirectUrl").ok_or_else(wrong)?;
     if text.len() > REDIRECT_BYTES || text.chars().any(char::is_control) {
         return Err(wrong());

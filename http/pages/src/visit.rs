@@ -2,7 +2,7 @@
 //!
 //! A form is taken only with the proof that a page of ours has put into it: a hash of the browser's cookie.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -13,23 +13,23 @@ use axum::{
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, Limited};
-use linkspan_accounts::{hash_token, new_token};
-use linkspan_client_api::{App, address_of, base_url, issuer, now_ts, platform_of};
+use linkspan_accounts::{ProvedUser, hash_token, new_token};
+use linkspan_client_api::{App, address_of, base_url, issuer, known_base_url, now_ts, platform_of};
 use linkspan_oauth::BrowserSession;
 use linkspan_platforms::{self as platforms, Platform, RateClass};
-use maud::html;
 use url::form_urlencoded;
 
 use crate::{
-    landing, log_in,
+    log_in,
     response::{self, redirect},
     shell::Page,
+    trouble,
 };
 
 /// The greatest body of a form, in bytes.
 const FORM_BYTES: usize = 64 << 10;
 /// How long a form may take to arrive.
-const FORM_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+const FORM_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest address of a page, in bytes.
 const TARGET_BYTES: usize = 8 << 10;
 /// How long a cookie is kept, in seconds; its session may end before.
@@ -39,6 +39,12 @@ const COOKIE_SECONDS: u32 = 12 * 3_600;
 pub(crate) enum Stop {
     /// The browser goes there.
     Redirect(String),
+    /// There is no such page.
+    NotFound,
+    /// A form was not one that this browser got from here just now.
+    Expired,
+    /// Too many attempts. `back`: where to try again.
+    Limited { wait: Duration, back: String },
     /// A page says why.
     Refused(StatusCode, String),
     /// Another page.
@@ -55,11 +61,9 @@ pub(crate) fn failed(cause: impl std::fmt::Display) -> Stop {
     Stop::Failed
 }
 
-/// Too much was tried.
-pub(crate) fn too_many(limited: platforms::Limited) -> Stop {
-    let seconds = limited.retry_after.as_secs() + 1;
-    let why = format!("Too many attempts. Try again in {seconds} seconds.");
-    Stop::Refused(StatusCode::TOO_MANY_REQUESTS, why)
+/// Too much was tried. `back`: where to try again.
+pub(crate) fn too_many(limited: platforms::Limited, back: impl Into<String>) -> Stop {
+    Stop::Limited { wait: limited.retry_after, back: back.into() }
 }
 
 /// What was asked for cannot be done.
@@ -127,6 +131,8 @@ pub(crate) struct Visit {
     pub(crate) address: IpAddr,
     /// Scheme and host, as the browser knows them.
     pub(crate) base_url: String,
+    /// The same for what is mailed: with a host that is known to be the platform's.
+    pub(crate) known_base_url: String,
     /// Path and query.
     pub(crate) target: String,
     pub(crate) query: Values,
@@ -140,18 +146,15 @@ pub(crate) struct Visit {
 
 impl Visit {
     async fn begin(app: App, platform: Option<Arc<Platform>>, request: &Parts) -> Result<Self, Stop> {
-        let not_found = || Stop::Refused(StatusCode::NOT_FOUND, "There is no such page here.".into());
-        let platform = platform.ok_or_else(not_found)?;
-        if !platform.settings.oauth {
-            return Err(not_found());
-        }
+        let platform = platform.filter(|platform| platform.settings.oauth).ok_or(Stop::NotFound)?;
         let uri = &request.uri;
         let target = uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
         if target.len() > TARGET_BYTES {
-            return Err(Stop::Refused(StatusCode::URI_TOO_LONG, "This address is too long.".into()));
+            return Err(Stop::Refused(StatusCode::URI_TOO_LONG, "This address is too long for us.".into()));
         }
         let now_ts = now_ts();
         let base_url = base_url(&request.headers, &platform);
+        let known_base_url = known_base_url(&app, &platform, &request.headers);
         let known = cookie(&request.headers, &cookie_name(&platform, &base_url));
         let session = match &known {
             Some(token) => app.oauth.browser_session(platform.server_name(), token, now_ts).await,
@@ -166,6 +169,7 @@ impl Visit {
             app,
             platform,
             base_url,
+            known_base_url,
             target,
             now_ts,
         })
@@ -175,16 +179,13 @@ impl Visit {
     async fn read_form(&self, parts: &Parts, body: Body) -> Result<Values, Stop> {
         let site = parts.headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
         let body = tokio::time::timeout(FORM_TIMEOUT, Limited::new(body, FORM_BYTES).collect()).await;
-        let Ok(Ok(body)) = body else { return Err(refused("The form did not arrive.")) };
+        let Ok(Ok(body)) = body else {
+            return Err(refused("We didn't receive all of the form. Please try again."));
+        };
         let form = Values::parse(&body.to_bytes());
         let foreign = !matches!(site, None | Some(b"same-origin" | b"none"));
         if foreign || self.new_browser || form.text("csrf") != self.csrf() {
-            return Err(Stop::Refused(
-                StatusCode::FORBIDDEN,
-                "This form is too old, or not from here. Go back, load the page again and try once more. \
-                 Cookies must be allowed."
-                    .into(),
-            ));
+            return Err(Stop::Expired);
         }
         Ok(form)
     }
@@ -192,6 +193,11 @@ impl Visit {
     /// What a form of this browser proves itself with.
     pub(crate) fn csrf(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(hash_token(&format!("form {}", self.browser)))
+    }
+
+    /// What a mail that this browser asks for is known by: nobody else can say it.
+    pub(crate) fn mail_secret(&self) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(hash_token(&format!("mail {}", self.browser)))
     }
 
     pub(crate) fn issuer(&self) -> String {
@@ -203,9 +209,27 @@ impl Visit {
         self.session.clone().ok_or_else(|| Stop::Redirect(with_value(log_in::PATH, "next", &self.target)))
     }
 
-    /// Counts an attempt at a password or code.
-    pub(crate) fn check_rate(&self, class: RateClass) -> Result<(), Stop> {
-        self.platform.rate_limiter.check(class, &self.address.to_string()).map_err(too_many)
+    /// Counts an attempt at what is limited. `back`: where to try again.
+    pub(crate) fn check_rate(&self, class: RateClass, back: impl Into<String>) -> Result<(), Stop> {
+        let counted = self.platform.rate_limiter.check(class, &self.address.to_string());
+        counted.map_err(|limited| too_many(limited, back))
+    }
+
+    /// Logs in the browser of somebody who has proved everything, and goes to the next page.
+    pub(crate) async fn log_in(&self, user: &ProvedUser, next: &str) -> Shown {
+        self.logged_in(&self.begin_session(user).await?, next)
+    }
+
+    /// The same, with a page of its own.
+    pub(crate) async fn log_in_showing(&self, user: &ProvedUser, page: &Page) -> Shown {
+        let mut response = self.show(page)?;
+        self.set_cookie(&mut response, &self.begin_session(user).await?);
+        Ok(response)
+    }
+
+    async fn begin_session(&self, user: &ProvedUser) -> Result<String, Stop> {
+        let begun = self.app.oauth.begin_browser_session(&user.user_id, user.password_stamp, self.now_ts);
+        begun.await.map_err(failed)
     }
 
     /// Logs the browser in: the page it goes to next.
@@ -285,6 +309,16 @@ where
     })
 }
 
+/// A form that another page has: whoever opens its address, as browsers show it after an error, is led to that page.
+pub(crate) fn form_of<F, Fut>(page: impl Into<String>, handler: F) -> MethodRouter<App>
+where
+    F: Fn(Visit, Values) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Shown> + Send + 'static,
+{
+    let page: String = page.into();
+    form(handler).get(async move || redirect(&page))
+}
+
 /// A form that is sent. What it changes is done to the end even if the browser goes away.
 pub(crate) fn form<F, Fut>(handler: F) -> MethodRouter<App>
 where
@@ -305,18 +339,5 @@ where
 }
 
 fn answer(shown: Shown, platform: Option<Arc<Platform>>) -> Response {
-    let (status, why) = match shown {
-        Ok(response) => return response,
-        Err(Stop::Redirect(location)) => return redirect(&location),
-        Err(Stop::Instead(response)) => return *response,
-        Err(Stop::Refused(status, why)) => (status, why),
-        Err(Stop::Failed) => {
-            (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong here. Try again later.".to_owned())
-        }
-    };
-    let page = Page::card("That did not work", html! { h1 { "That did not work" } p { (why) } });
-    match platform {
-        Some(platform) => response::html(status, page.in_frame(&platform), ""),
-        None => response::html(status, landing::unknown_host_page(), ""),
-    }
+    shown.unwrap_or_else(|stop| trouble::answer(stop, platform.as_deref()))
 }

@@ -25,6 +25,8 @@ pub struct DeviceInfo {
     pub device_id: OwnedDeviceId,
     /// Its name.
     pub display_name: Option<String>,
+    /// When it logged in for the first time.
+    pub created_ts: u64,
     /// When it last called, to the minute.
     pub last_seen_ts: u64,
     /// From where it last called.
@@ -267,6 +269,7 @@ fn info(device_id: OwnedDeviceId, device: DeviceRecord) -> DeviceInfo {
     DeviceInfo {
         device_id,
         display_name: device.display_name,
+        created_ts: device.created_ts,
         last_seen_ts: device.last_seen_ts,
         last_seen_ip: device.last_seen_ip,
         client_id: device.client_id,

@@ -1,6 +1,7 @@
 //! The e-mail addresses of accounts. They belong to a platform's account, and nobody else learns them.
 //! <https://spec.matrix.org/v1.19/client-server-api/#adding-account-administrative-contact-information>
 
+use linkspan_platforms::Platform;
 use linkspan_storage::{
     Range, WriteSet,
     catalogue::{EmailAddresses, EmailValidations, PlatformKey, UserEmailAddresses, UserNameKey},
@@ -9,7 +10,8 @@ use linkspan_storage::{
 use ruma::{OwnedServerName, OwnedUserId, ServerName};
 
 use crate::{
-    Accounts, AccountsError, Attempt, EmailPurpose, email_validation::ValidatedEmail, interactive::Purpose,
+    Accounts, AccountsError, Attempt, EmailLinkToken, EmailPurpose, EmailRequest, PasswordStamp, ProvedUser,
+    email_validation::ValidatedEmail, interactive::Purpose,
 };
 
 /// The most addresses of a user.
@@ -30,7 +32,7 @@ pub struct EmailAddress {
 }
 
 /// An address as it is compared: in small letters. Refuses what is none.
-pub(crate) fn check_address(address: &str) -> Result<String, AccountsError> {
+pub fn check_address(address: &str) -> Result<String, AccountsError> {
     let wrong = || AccountsError::InvalidParam("this is not an e-mail address");
     let (local, domain) = address.rsplit_once('@').ok_or_else(wrong)?;
     let atom = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&byte);
@@ -81,19 +83,62 @@ impl Accounts {
         let purpose = Purpose::of_user(user_id, "add an address");
         let proved = self.prove_password(&purpose, attempt, now_ts).await?;
         let platform = user_id.server_name().to_owned();
+        let email = self.validated_email(&platform, EmailPurpose::Add, sid, client_secret, now_ts).await?;
+        self.put_email(user_id, proved, &email, now_ts).await
+    }
+
+    /// Sends a mail with a link by which this user, who has just proved the password, can add an address. `page`: what
+    /// the link opens, as in [`EmailRequest`].
+    pub async fn request_email_address(
+        &self,
+        platform: &Platform,
+        user: &ProvedUser,
+        address: String,
+        page: String,
+        now_ts: u64,
+    ) -> Result<(), AccountsError> {
+        let client_secret = secret_of(user)?;
+        let purpose = EmailPurpose::Add;
+        let request =
+            EmailRequest { purpose, address, client_secret, send_attempt: now_ts, next_link: None, page };
+        self.request_email_validation(platform, request, now_ts).await.map(|_| ())
+    }
+
+    /// Adds the address that a link was sent to, which the same user has asked for. Nobody can have another add an
+    /// address by sending them a link.
+    pub async fn add_email_address_by_link(
+        &self,
+        user: &ProvedUser,
+        link: &EmailLinkToken,
+        now_ts: u64,
+    ) -> Result<(), AccountsError> {
+        let platform = user.user_id.server_name().to_owned();
+        if !self.email_link(&platform, link, now_ts).await?.was_asked_for_with(&secret_of(user)?) {
+            return Err(AccountsError::Forbidden("this link was sent for another account"));
+        }
+        let email = self.email_of_link(&platform, EmailPurpose::Add, link, now_ts).await?;
+        self.put_email(&user.user_id, user.password_stamp, &email, now_ts).await
+    }
+
+    /// Adds an address that was validated. `proved`: of the password that the user has proved.
+    async fn put_email(
+        &self,
+        user_id: &OwnedUserId,
+        proved: PasswordStamp,
+        email: &ValidatedEmail,
+        now_ts: u64,
+    ) -> Result<(), AccountsError> {
         self.store
             .update(async || {
                 let mut writes = WriteSet::new();
                 if let Some(account) = self.expect_active(&mut writes, user_id).await? {
                     proved.check(&account)?;
                 }
-                let email =
-                    self.validated_email(&platform, EmailPurpose::Add, sid, client_secret, now_ts).await?;
                 let range = Range::<UserEmailAddresses>::prefix((user_id,)).limit(MAX_ADDRESSES);
                 if self.store.keys(range).await?.len() >= MAX_ADDRESSES {
                     return Err(AccountsError::TooMany("e-mail addresses"));
                 }
-                self.add_email(&mut writes, user_id, &email, now_ts).await?;
+                self.add_email(&mut writes, user_id, email, now_ts).await?;
                 Ok((writes, ()))
             })
             .await
@@ -163,6 +208,14 @@ impl Accounts {
         }
         Ok(())
     }
+}
+
+/// What a link that a user asks for is known by. It is the same in all browsers of the user, and nobody can guess it:
+/// the stamp of a password leaves the server nowhere.
+fn secret_of(user: &ProvedUser) -> Result<String, AccountsError> {
+    let stamp = user.password_stamp.0.ok_or(AccountsError::Forbidden("this account has no password"))?;
+    let stamp: String = stamp.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("{} {stamp}", user.user_id))
 }
 
 pub(crate) fn email_key(platform: &ServerName, address: &str) -> PlatformKey {

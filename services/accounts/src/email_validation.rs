@@ -10,19 +10,21 @@ use linkspan_storage::{
     catalogue::{EmailValidations, PlatformKey},
     records::EmailValidationRecord,
 };
-use ruma::OwnedServerName;
+use ruma::{OwnedServerName, OwnedUserId};
 use sha2::{Digest, Sha256};
 
 use crate::{
     Accounts, AccountsError, Mail,
     email_addresses::check_address,
-    token::{hash_token, new_token},
+    token::{TokenHash, hash_token, new_token},
 };
 
 /// How long a session lasts after its last mail, and after it was validated, in milliseconds.
 const SESSION_MS: u64 = 3_600_000;
 /// The longest link that the page shows, in bytes.
 const NEXT_LINK_BYTES: usize = 2_048;
+/// The longest id of a session, in bytes: none is longer.
+const SESSION_ID_BYTES: usize = 64;
 /// Sessions that are looked at in one sweep.
 const SWEEP: usize = 10_000;
 
@@ -68,6 +70,34 @@ pub struct EmailRequest {
     pub page: String,
 }
 
+/// What the link of a mail has in it.
+#[derive(Clone)]
+pub struct EmailLinkToken {
+    /// The session.
+    pub sid: String,
+    /// The token, which only the mail has.
+    pub token: String,
+}
+
+/// The link of a mail that is still good for something.
+#[derive(Clone, Debug)]
+pub struct EmailLink {
+    /// What it is for.
+    pub purpose: EmailPurpose,
+    /// The address that it was sent to.
+    pub address: String,
+    /// Where to go on after that.
+    pub next_link: Option<String>,
+    client_secret: TokenHash,
+}
+
+impl EmailLink {
+    /// Whether the mail was asked for with this secret.
+    pub fn was_asked_for_with(&self, client_secret: &str) -> bool {
+        self.client_secret == hash_token(client_secret)
+    }
+}
+
 /// An address that was validated, and the session in which.
 #[derive(Clone, Debug)]
 pub(crate) struct ValidatedEmail {
@@ -99,9 +129,10 @@ impl Accounts {
             return Ok(key.name);
         }
         self.count_mail(platform.server_name(), &address, now_ts)?;
-        let is_owned = self.owner_of_email(platform.server_name(), &address).await?.is_some();
+        let owner = self.owner_of_email(platform.server_name(), &address).await?;
         // Else there is nothing to confirm; the mail says why.
-        let token = (is_owned == (request.purpose == EmailPurpose::ResetPassword)).then(|| new_token(""));
+        let has_link = owner.is_some() == (request.purpose == EmailPurpose::ResetPassword);
+        let token = has_link.then(|| new_token(""));
         let record = EmailValidationRecord {
             address: address.clone(),
             purpose: request.purpose.name().to_owned(),
@@ -120,7 +151,8 @@ impl Accounts {
             })
             .await?;
         let link = token.map(|token| format!("{}?sid={}&token={token}", request.page, key.name));
-        let mail = write_mail(&platform.settings.name, request.purpose, address, link.as_deref());
+        let text = write_mail(&platform.display_name(), request.purpose, owner.as_ref(), link.as_deref());
+        let mail = Mail { to: address, ..text };
         self.send_mail(platform.server_name(), mail)?;
         Ok(key.name)
     }
@@ -133,7 +165,7 @@ impl Accounts {
         token: &str,
         now_ts: u64,
     ) -> Result<Option<String>, AccountsError> {
-        let key = PlatformKey { platform: platform.clone(), name: sid.to_owned() };
+        let key = key_of(platform, sid)?;
         self.store
             .update(async || {
                 let mut record = self.matching_session(&key, token, now_ts).await?;
@@ -150,18 +182,34 @@ impl Accounts {
             .await
     }
 
-    /// What a token of a mail is for, and for which address, before it is taken.
-    pub async fn email_to_validate(
+    /// What the link of a mail is for, before it is used.
+    pub async fn email_link(
         &self,
         platform: &OwnedServerName,
-        sid: &str,
-        token: &str,
+        link: &EmailLinkToken,
         now_ts: u64,
-    ) -> Result<(EmailPurpose, String), AccountsError> {
-        let key = PlatformKey { platform: platform.clone(), name: sid.to_owned() };
-        let record = self.matching_session(&key, token, now_ts).await?;
-        let purpose = EmailPurpose::of_name(&record.purpose).ok_or(AccountsError::NotFound("session"))?;
-        Ok((purpose, record.address))
+    ) -> Result<EmailLink, AccountsError> {
+        let record = self.matching_session(&key_of(platform, &link.sid)?, &link.token, now_ts).await?;
+        let purpose = EmailPurpose::of_name(&record.purpose).ok_or(GONE)?;
+        let EmailValidationRecord { address, next_link, client_secret, .. } = record;
+        Ok(EmailLink { purpose, address, next_link, client_secret })
+    }
+
+    /// The address that whoever has the link of a mail has shown to be theirs by that alone.
+    pub(crate) async fn email_of_link(
+        &self,
+        platform: &OwnedServerName,
+        purpose: EmailPurpose,
+        link: &EmailLinkToken,
+        now_ts: u64,
+    ) -> Result<ValidatedEmail, AccountsError> {
+        let session = key_of(platform, &link.sid)?;
+        let record = self.matching_session(&session, &link.token, now_ts).await?;
+        if record.purpose != purpose.name() {
+            return Err(GONE);
+        }
+        let validated_ts = record.validated_ts.unwrap_or(now_ts);
+        Ok(ValidatedEmail { address: record.address.clone(), validated_ts, session, record })
     }
 
     async fn matching_session(
@@ -173,7 +221,7 @@ impl Accounts {
         let record = self.store.get::<EmailValidations>(key).await?;
         record
             .filter(|record| record.expires_ts > now_ts && record.token == Some(hash_token(token)))
-            .ok_or(AccountsError::NotFound("session"))
+            .ok_or(GONE)
     }
 
     /// The address that a session has validated.
@@ -185,7 +233,7 @@ impl Accounts {
         client_secret: &str,
         now_ts: u64,
     ) -> Result<ValidatedEmail, AccountsError> {
-        let session = PlatformKey { platform: platform.clone(), name: sid.to_owned() };
+        let session = key_of(platform, sid).map_err(|_| AccountsError::AddressNotValidated)?;
         let record = self.store.get::<EmailValidations>(&session).await?;
         let record = record.filter(|record| {
             record.expires_ts > now_ts
@@ -215,6 +263,17 @@ impl Accounts {
     }
 }
 
+/// There is no such session, or none any more.
+const GONE: AccountsError = AccountsError::NotFound("session");
+
+/// Where a session is kept. The store would refuse a key that is much longer than any.
+fn key_of(platform: &OwnedServerName, sid: &str) -> Result<PlatformKey, AccountsError> {
+    if sid.len() > SESSION_ID_BYTES {
+        return Err(GONE);
+    }
+    Ok(PlatformKey { platform: platform.clone(), name: sid.to_owned() })
+}
+
 /// The same request has the same session.
 fn session_key(platform: &OwnedServerName, request: &EmailRequest, address: &str) -> PlatformKey {
     let mut hash = Sha256::new();
@@ -230,39 +289,50 @@ fn is_web_link(link: &str) -> bool {
     link.len() <= NEXT_LINK_BYTES && (link.starts_with("https://") || link.starts_with("http://"))
 }
 
-/// `link` is None if there is nothing to confirm.
-fn write_mail(platform: &str, purpose: EmailPurpose, to: String, link: Option<&str>) -> Mail {
-    let ignore = "If it was not you who asked for this, do nothing: without the link nothing happens.";
+/// What a mail says; to whom it goes is left open. `owner`: whose address it is; `link`: None if there is nothing to
+/// confirm.
+fn write_mail(
+    platform: &str,
+    purpose: EmailPurpose,
+    owner: Option<&OwnedUserId>,
+    link: Option<&str>,
+) -> Mail {
+    let account = owner.map_or_else(|| "your account".to_owned(), |owner| format!("your account {owner}"));
+    let lasts = "The link works once, within an hour.";
+    let ignore = "If you didn't ask for this, you can ignore this mail: nothing changes.";
     let (subject, text) = match (purpose, link) {
         (EmailPurpose::Register, Some(link)) => (
-            format!("Your new account on {platform}"),
-            format!("To make an account on {platform} with this address, open\n\n{link}\n\n{ignore}\n"),
+            format!("Confirm your email address for {platform}"),
+            format!("To create your account on {platform}, open\n\n{link}\n\n{lasts} {ignore}\n"),
         ),
         (EmailPurpose::Add, Some(link)) => (
-            format!("Your address on {platform}"),
-            format!("To add this address to your account on {platform}, open\n\n{link}\n\n{ignore}\n"),
+            format!("Confirm your email address for {platform}"),
+            format!(
+                "To add this address to your account on {platform}, open\n\n{link}\n\n{lasts} {ignore}\n"
+            ),
         ),
         (EmailPurpose::ResetPassword, Some(link)) => (
-            format!("A new password on {platform}"),
+            format!("Reset your password on {platform}"),
             format!(
-                "Somebody wants to set a new password for your account on {platform}. Only if that is you, \
-                 open\n\n{link}\n\n{ignore}\n"
+                "Somebody asked to reset the password of {account}. If it was you, open\n\n{link}\n\n\
+                 and choose a new one. {lasts} {ignore}\n"
             ),
         ),
         (EmailPurpose::ResetPassword, None) => (
             format!("There is no account with this address on {platform}"),
             format!(
-                "Somebody wanted to set a new password on {platform}, but no account there has this \
-                 address. If that was you, try another address.\n"
+                "Somebody asked to reset a password on {platform}, but no account there has this address. \
+                 If it was you, try another address. If it wasn't, you can ignore this mail.\n"
             ),
         ),
         (EmailPurpose::Register | EmailPurpose::Add, None) => (
-            format!("This address is in use on {platform}"),
+            format!("This address is already in use on {platform}"),
             format!(
                 "Somebody wanted to use this address for an account on {platform}, but an account there \
-                 has it already. If that was you, log in to it; you can set a new password.\n"
+                 has it already. If it was you, log in to that account; if you forgot the password, you can \
+                 reset it. If it wasn't you, you can ignore this mail.\n"
             ),
         ),
     };
-    Mail { to, subject, text }
+    Mail { to: String::new(), subject, text }
 }

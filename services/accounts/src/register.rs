@@ -24,6 +24,28 @@ use crate::{
 /// How often a commit is tried that collides with others: of generated names, or on a registration token.
 const TRIES: usize = 16;
 
+/// What a platform asks of people who make an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RegistrationSteps {
+    /// Whether they choose their name; else one is made up.
+    pub name: bool,
+    /// Whether they need a registration token.
+    pub token: bool,
+    /// Whether they give an e-mail address.
+    pub email: EmailStep,
+}
+
+/// Whether an e-mail address is a part of registering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EmailStep {
+    /// No mails are sent.
+    None,
+    /// Who wants to gives one.
+    Optional,
+    /// Everybody confirms one.
+    Required,
+}
+
 /// What somebody who registers asks for.
 #[derive(Clone, Default)]
 pub struct Registration {
@@ -72,18 +94,16 @@ impl Accounts {
         auth: Option<&AuthData>,
         now_ts: u64,
     ) -> Result<Registered, AccountsError> {
-        let flows = self.registration_flows(platform)?;
+        let flows = registration_flows(self.registration_steps(platform)?);
         let guest = match &registration.guest_access_token {
             Some(token) => {
                 Some(self.guest_to_upgrade(platform, token, registration.username.as_deref()).await?)
             }
             None => None,
         };
-        let username = registration.username.filter(|name| !name.is_empty() && takes_names(platform));
-        let user_id = match (&guest, username) {
-            (Some(guest), _) => Some(guest.user_id.clone()),
-            (None, Some(name)) => Some(self.check_username(platform, &name).await?),
-            (None, None) => None,
+        let user_id = match &guest {
+            Some(guest) => Some(guest.user_id.clone()),
+            None => self.wanted_name(platform, registration.username).await?,
         };
         if let Some(password) = &registration.password {
             check_password(password)?;
@@ -110,6 +130,34 @@ impl Accounts {
         match guest {
             Some(guest) => self.upgrade_guest(&guest, account, now_ts).await,
             None => self.put_account(platform.server_name(), account, now_ts).await,
+        }
+    }
+
+    /// What a platform asks of people who make an account; refuses where nobody can.
+    pub fn registration_steps(&self, platform: &Platform) -> Result<RegistrationSteps, AccountsError> {
+        let must = platform.settings.verify && platform.settings.identity == Identity::Account;
+        let email = match (self.sends_mails(platform), must) {
+            (false, _) => EmailStep::None,
+            (true, false) => EmailStep::Optional,
+            (true, true) => EmailStep::Required,
+        };
+        let token = match platform.settings.registration {
+            Policy::Closed => return Err(AccountsError::Forbidden("registration is closed here")),
+            Policy::Open => false,
+            Policy::Token => true,
+        };
+        Ok(RegistrationSteps { name: takes_names(platform), token, email })
+    }
+
+    /// The user id that somebody wants and can have; None: one is made up.
+    pub(crate) async fn wanted_name(
+        &self,
+        platform: &Platform,
+        name: Option<String>,
+    ) -> Result<Option<OwnedUserId>, AccountsError> {
+        match name.filter(|name| !name.is_empty() && takes_names(platform)) {
+            Some(name) => Ok(Some(self.check_username(platform, &name).await?)),
+            None => Ok(None),
         }
     }
 
@@ -230,25 +278,17 @@ impl Accounts {
     }
 }
 
-/// What has to be proved, and what may be, where mails are sent.
-impl Accounts {
-    fn registration_flows(
-        &self,
-        platform: &Platform,
-    ) -> Result<&'static [&'static [AuthType]], AccountsError> {
-        let with_email = self.sends_mails(platform);
-        let must = platform.settings.verify && platform.settings.identity == Identity::Account;
-        match (platform.settings.registration, with_email, must) {
-            (Policy::Closed, ..) => Err(AccountsError::Forbidden("registration is closed here")),
-            (Policy::Open, false, _) => Ok(&[&[AuthType::Dummy]]),
-            (Policy::Open, true, false) => Ok(&[&[AuthType::Dummy], &[AuthType::EmailIdentity]]),
-            (Policy::Open, true, true) => Ok(&[&[AuthType::EmailIdentity]]),
-            (Policy::Token, true, true) => Ok(&[&[AuthType::RegistrationToken, AuthType::EmailIdentity]]),
-            (Policy::Token, true, false) => {
-                Ok(&[&[AuthType::RegistrationToken], &[AuthType::RegistrationToken, AuthType::EmailIdentity]])
-            }
-            (Policy::Token, false, _) => Ok(&[&[AuthType::RegistrationToken]]),
+/// The stages of a registration, and what may be left out where mails are sent.
+fn registration_flows(steps: RegistrationSteps) -> &'static [&'static [AuthType]] {
+    match (steps.token, steps.email) {
+        (false, EmailStep::None) => &[&[AuthType::Dummy]],
+        (false, EmailStep::Optional) => &[&[AuthType::Dummy], &[AuthType::EmailIdentity]],
+        (false, EmailStep::Required) => &[&[AuthType::EmailIdentity]],
+        (true, EmailStep::None) => &[&[AuthType::RegistrationToken]],
+        (true, EmailStep::Optional) => {
+            &[&[AuthType::RegistrationToken], &[AuthType::RegistrationToken, AuthType::EmailIdentity]]
         }
+        (true, EmailStep::Required) => &[&[AuthType::RegistrationToken, AuthType::EmailIdentity]],
     }
 }
 

@@ -52,6 +52,12 @@ impl Platform {
     pub fn server_name(&self) -> &OwnedServerName {
         &self.settings.server_name
     }
+
+    /// Its name as people read it: with a capital letter.
+    pub fn display_name(&self) -> String {
+        let mut characters = self.settings.name.chars();
+        characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
+    }
 }
 
 /// All hosted platforms.

@@ -89,7 +89,7 @@ pub(crate) async fn get_rtc_transports(_: App, caller: User, _: Request) -> Resu
 
 /// Where a platform is reached, for what is sent to people: by the host of the request only if it is one of
 /// the platform's names, since anybody can write anything there.
-pub(crate) fn known_base_url(app: &App, platform: &Platform, headers: &HeaderMap) -> String {
+pub fn known_base_url(app: &App, platform: &Platform, headers: &HeaderMap) -> String {
     let is_its_own = |host: &&str| {
         app.platforms.by_host(host).is_some_and(|found| found.server_name() == platform.server_name())
     };

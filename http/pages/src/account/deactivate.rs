@@ -5,26 +5,28 @@ use linkspan_oauth::BrowserSession;
 use linkspan_platforms::RateClass;
 use maud::html;
 
-use super::{DEACTIVATE_PATH, back};
+use super::{DEACTIVATE_PATH, action, back};
 use crate::{
     shell::{Page, error_notice, password_field, proof},
     visit::{Shown, Values, Visit, failed, too_many},
 };
 
+pub(crate) const ACTION: &str = "org.matrix.account_deactivate";
+
 pub(crate) fn show(visit: &Visit, session: &BrowserSession, error: Option<&str>) -> Shown {
     let body = html! {
         h1 { "Deactivate your account?" }
         (error_notice(error))
-        p { strong { (session.user_id) } " will be gone for good: it leaves all rooms, nobody can log in to it again, \
-             and its name is never given to another." }
+        p { "You can't undo this. " strong { (session.user_id) } " will leave all chats, nobody can log in to it \
+             again, and nobody else can ever use this name." }
         form method="post" action=(DEACTIVATE_PATH) {
             (proof(&visit.csrf()))
             (password_field("Password", true))
             label.check {
                 input type="checkbox" name="erase" value="yes";
-                " Also forget my name and picture"
+                " Delete my name and picture, too, and hide my messages from people who join later"
             }
-            button.danger type="submit" { "Deactivate it" }
+            button.danger type="submit" { "Deactivate account" }
         }
         (back())
     };
@@ -34,7 +36,7 @@ pub(crate) fn show(visit: &Visit, session: &BrowserSession, error: Option<&str>)
 
 pub(crate) async fn deactivate(visit: Visit, form: Values) -> Shown {
     let session = visit.session()?;
-    visit.check_rate(RateClass::Login)?;
+    visit.check_rate(RateClass::Login, action(ACTION))?;
     let password = form.text("password").to_owned();
     let (accounts, erase) = (&visit.app.accounts, form.get("erase").is_some());
     let begun = async {
@@ -43,12 +45,14 @@ pub(crate) async fn deactivate(visit: Visit, form: Values) -> Shown {
     };
     let removed = match begun.await {
         Ok(removed) => removed,
-        Err(AccountsError::Forbidden(_)) => return show(&visit, &session, Some("The password is wrong.")),
-        Err(AccountsError::Limited(limited)) => return Err(too_many(limited)),
+        Err(AccountsError::Forbidden(_)) => {
+            return show(&visit, &session, Some("Wrong password. Please try again."));
+        }
+        Err(AccountsError::Limited(limited)) => return Err(too_many(limited, action(ACTION))),
         Err(error) => return Err(failed(error)),
     };
     visit.app.finish_begun_deactivation(&session.user_id, removed).await.map_err(failed)?;
     visit.end_session().await?;
-    let body = html! { h1 { "Your account is gone" } p { "All its sessions are logged out." } };
-    visit.show(&Page::card("Your account is gone", body))
+    let body = html! { h1 { "Your account is deactivated" } p { "You've been logged out everywhere. You can close this page." } };
+    visit.show(&Page::card("Your account is deactivated", body))
 }

@@ -4,6 +4,7 @@
 pub(crate) mod cross_signing;
 pub(crate) mod deactivate;
 pub(crate) mod devices;
+pub(crate) mod emails;
 pub(crate) mod password;
 pub(crate) mod profile;
 
@@ -12,8 +13,9 @@ use linkspan_oauth::BrowserSession;
 use maud::{Markup, html};
 
 use crate::{
+    log_in,
     shell::{Page, notice, who_or},
-    visit::{Shown, Visit, with_value},
+    visit::{Shown, Stop, Visit, with_value},
 };
 
 pub(crate) const PROFILE_PATH: &str = "/_linkspan/account/profile";
@@ -26,11 +28,11 @@ pub(crate) const DEACTIVATE_PATH: &str = "/_linkspan/account/deactivate";
 pub(crate) async fn show(visit: Visit) -> Shown {
     let session = visit.session()?;
     match visit.query.text("action") {
-        "org.matrix.devices_list" | "org.matrix.sessions_list" => devices::list(&visit, &session).await,
+        devices::LIST | "org.matrix.sessions_list" => devices::list(&visit, &session).await,
         "org.matrix.device_view" | "org.matrix.session_view" => devices::view(&visit, &session).await,
         "org.matrix.device_delete" | "org.matrix.session_end" => devices::view(&visit, &session).await,
-        "org.matrix.cross_signing_reset" => cross_signing::show(&visit, &session),
-        "org.matrix.account_deactivate" => deactivate::show(&visit, &session, None),
+        cross_signing::ACTION => cross_signing::show(&visit, &session),
+        deactivate::ACTION => deactivate::show(&visit, &session, None),
         _ => overview(&visit, &session).await,
     }
 }
@@ -46,13 +48,14 @@ async fn overview(visit: &Visit, session: &BrowserSession) -> Shown {
             (who_or(session.user_id.as_str(), &visit.csrf(), ACCOUNT_PAGE, "Log out"))
             h2 { "Profile" }
             (profile::form(visit, session).await?)
-            h2 { "Sessions" }
+            (emails::section(visit, session).await?)
+            h2 { "Your sessions" }
             (devices::rows(visit, session).await?)
             h2 { "Security" }
             ul.links {
-                li { a href=(PASSWORD_PATH) { "Change the password" } }
-                li { a href=(action("org.matrix.cross_signing_reset")) { "Reset the encryption of your account" } }
-                li { a href=(action("org.matrix.account_deactivate")) { "Deactivate the account" } }
+                li { a href=(PASSWORD_PATH) { "Change your password" } }
+                li { a href=(action(cross_signing::ACTION)) { "Reset your encryption keys" } }
+                li { a href=(action(deactivate::ACTION)) { "Deactivate your account" } }
             }
         },
     };
@@ -62,15 +65,28 @@ async fn overview(visit: &Visit, session: &BrowserSession) -> Shown {
 /// What was done, by the name of it in the address.
 fn told(done: &str) -> Option<&'static str> {
     Some(match done {
-        "profile" => "Your name is changed.",
-        "password" => "Your password is changed.",
-        "device" => "The session is logged out.",
+        "profile" => "Your display name has been saved.",
+        "password" => "Your password has been changed.",
+        "device" => "The session has been logged out.",
+        "email-added" => "The email address has been added.",
+        "email-removed" => "The email address has been removed.",
         _ => return None,
     })
 }
 
 pub(crate) fn action(name: &str) -> String {
     with_value(ACCOUNT_PAGE, "action", name)
+}
+
+/// Whoever finds a browser logged in must not take the account over: the password was proved just now. Else it is asked
+/// for, and `back` is shown after that.
+fn check_fresh(session: &BrowserSession, back: &str) -> Result<(), Stop> {
+    if session.fresh {
+        return Ok(());
+    }
+    let log_in = with_value(log_in::PATH, "next", back);
+    let log_in = with_value(&log_in, "login_hint", session.user_id.as_str());
+    Err(Stop::Redirect(with_value(&log_in, "again", "yes")))
 }
 
 /// The way back from a single matter.

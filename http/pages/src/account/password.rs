@@ -7,9 +7,9 @@ use maud::html;
 
 use super::{PASSWORD_PATH, back};
 use crate::{
-    register::sentence,
-    shell::{Field, Page, error_notice, password_field, proof},
+    shell::{Page, error_notice, new_password_fields, password_field, proof},
     visit::{Shown, Values, Visit, failed, too_many, with_value},
+    words::sentence,
 };
 
 pub(crate) async fn show(visit: Visit) -> Shown {
@@ -18,25 +18,20 @@ pub(crate) async fn show(visit: Visit) -> Shown {
 }
 
 fn page(visit: &Visit, error: Option<&str>) -> Page {
-    let new = |label, name, hint| {
-        let autocomplete = "new-password";
-        Field { label, name, kind: "password", autocomplete, hint, ..Field::default() }.render()
-    };
     Page::card(
-        "Change the password",
+        "Change your password",
         html! {
-            h1 { "Change the password" }
+            h1 { "Change your password" }
             (error_notice(error))
             form method="post" action=(PASSWORD_PATH) {
                 (proof(&visit.csrf()))
-                (password_field("Present password", true))
-                (new("New password", "new_password", Some("At least 8 characters.")))
-                (new("The new password again", "new_password2", None))
+                (password_field("Current password", true))
+                (new_password_fields("New password", false))
                 label.check {
                     input type="checkbox" name="log_out" value="yes";
-                    " Log all sessions out"
+                    " Log out of all apps"
                 }
-                button type="submit" { "Change it" }
+                button type="submit" { "Change password" }
             }
             (back())
         },
@@ -45,10 +40,10 @@ fn page(visit: &Visit, error: Option<&str>) -> Page {
 
 pub(crate) async fn change(visit: Visit, form: Values) -> Shown {
     let session = visit.session()?;
-    visit.check_rate(RateClass::Login)?;
+    visit.check_rate(RateClass::Login, PASSWORD_PATH)?;
     let (old, new) = (form.text("password").to_owned(), form.text("new_password").to_owned());
     if new != form.text("new_password2") {
-        return visit.show_again(&page(&visit, Some("The two new passwords are not the same.")));
+        return visit.show_again(&page(&visit, Some("The two new passwords don't match.")));
     }
     let log_out = form.get("log_out").is_some();
     let (accounts, platform) = (&visit.app.accounts, &visit.platform);
@@ -59,9 +54,9 @@ pub(crate) async fn change(visit: Visit, form: Values) -> Shown {
             password_stamp
         }
         Err(AccountsError::Forbidden(_)) => {
-            return visit.show_again(&page(&visit, Some("The present password is wrong.")));
+            return visit.show_again(&page(&visit, Some("The current password is wrong.")));
         }
-        Err(AccountsError::Limited(limited)) => return Err(too_many(limited)),
+        Err(AccountsError::Limited(limited)) => return Err(too_many(limited, PASSWORD_PATH)),
         Err(error @ AccountsError::WeakPassword(_)) => {
             return visit.show_again(&page(&visit, Some(&sentence(&error.to_string()))));
         }

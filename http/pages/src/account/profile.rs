@@ -19,7 +19,7 @@ const NAME_BYTES: usize = 255;
 pub(crate) async fn form(visit: &Visit, session: &BrowserSession) -> Result<Markup, Stop> {
     let name = visit.app.accounts.profile_field(&session.user_id, "displayname").await.map_err(failed)?;
     let field = Field {
-        label: "Name that others see",
+        label: "Display name",
         name: "name",
         value: name.as_ref().and_then(Value::as_str).unwrap_or_default(),
         kind: "text",
@@ -38,10 +38,10 @@ pub(crate) async fn form(visit: &Visit, session: &BrowserSession) -> Result<Mark
 
 pub(crate) async fn rename(visit: Visit, form: Values) -> Shown {
     let session = visit.session()?;
-    visit.check_rate(RateClass::Other)?;
+    visit.check_rate(RateClass::Other, ACCOUNT_PAGE)?;
     let name = form.text("name").trim();
     if name.len() > NAME_BYTES {
-        return Err(refused("This name is too long."));
+        return Err(refused("This name is too long. Please choose a shorter one."));
     }
     let name = (!name.is_empty()).then(|| Value::from(name));
     let rooms = &visit.app.rooms;

@@ -1,0 +1,121 @@
+//! Links that pages have mailed to people: sending them, and taking them when they are opened.
+//!
+//! Whoever has such a link has the mail, and needs no more to go on, in whichever browser. Only the browser that asked
+//! for it is led on to where it wanted to go.
+
+use linkspan_accounts::{AccountsError, EmailLink, EmailLinkToken, EmailPurpose, EmailRequest};
+use linkspan_client_api::ACCOUNT_PAGE;
+use maud::{Markup, html};
+use url::{Position, Url};
+
+use crate::{
+    shell::{Page, proof},
+    visit::{Shown, Stop, Values, Visit, failed, local, with_value},
+};
+
+/// What a link has in it, from an address or a form.
+pub(crate) fn token_in(values: &Values) -> Option<EmailLinkToken> {
+    Some(EmailLinkToken { sid: values.owned("sid")?, token: values.owned("token")? })
+}
+
+/// Keeps it in a form.
+pub(crate) fn hidden(link: &EmailLinkToken) -> Markup {
+    html! {
+        input type="hidden" name="sid" value=(link.sid);
+        input type="hidden" name="token" value=(link.token);
+    }
+}
+
+/// Mails a link to `page`, a path of ours, to an address; `next`: where this browser wants to go on.
+pub(crate) async fn send(
+    visit: &Visit,
+    purpose: EmailPurpose,
+    address: &str,
+    page: &str,
+    next: &str,
+) -> Result<(), Stop> {
+    let request = EmailRequest {
+        purpose,
+        address: address.to_owned(),
+        client_secret: visit.mail_secret(),
+        send_attempt: visit.now_ts,
+        next_link: Some(format!("{}{next}", visit.known_base_url)),
+        page: format!("{}{page}", visit.known_base_url),
+    };
+    let sent = visit.app.accounts.request_email_validation(&visit.platform, request, visit.now_ts).await;
+    sent.map(|_| ()).map_err(|error| not_sent(error, &with_value(page, "next", next)))
+}
+
+/// Why no mail was sent. `back`: where to try again.
+pub(crate) fn not_sent(error: AccountsError, back: &str) -> Stop {
+    match error {
+        AccountsError::TooManyMails { retry_after } => {
+            Stop::Limited { wait: retry_after, back: back.to_owned() }
+        }
+        AccountsError::NoEmail => Stop::NotFound,
+        error => failed(error),
+    }
+}
+
+/// What a link is for, if it is good for this; else a page says that it is not. `again`: where to get another.
+pub(crate) async fn open(
+    visit: &Visit,
+    link: &EmailLinkToken,
+    purpose: EmailPurpose,
+    again: &str,
+) -> Result<EmailLink, Stop> {
+    match visit.app.accounts.email_link(visit.platform.server_name(), link, visit.now_ts).await {
+        Ok(found) if found.purpose == purpose => Ok(found),
+        Ok(_) | Err(AccountsError::NotFound(_)) => Err(used_up(visit, again)),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// The link was used, or is too old.
+pub(crate) fn used_up(visit: &Visit, again: &str) -> Stop {
+    match visit.show_again(&used_up_page(Some(again))) {
+        Ok(response) => Stop::Instead(Box::new(response)),
+        Err(stop) => stop,
+    }
+}
+
+/// As above. `again`: where to get another link, if these pages have sent it.
+pub(crate) fn used_up_page(again: Option<&str>) -> Page {
+    let title = "This link doesn't work any more";
+    Page::card(
+        title,
+        html! {
+            h1 { (title) }
+            p { "Links in our mails work once, and only the newest one does. After an hour they expire." }
+            @match again {
+                Some(again) => p.aside { a href=(again) { "Get a new link" } },
+                None => p { "Go back to your app to get a new one." },
+            }
+        },
+    )
+}
+
+/// Where to go on after a link was used: where the browser wanted to go that asked for it, and elsewhere to the account.
+pub(crate) fn next(visit: &Visit, link: &EmailLink) -> String {
+    let wanted = link.next_link.as_deref().filter(|_| link.was_asked_for_with(&visit.mail_secret()));
+    let wanted = wanted.and_then(|wanted| Url::parse(wanted).ok());
+    wanted.map_or_else(|| ACCOUNT_PAGE.to_owned(), |wanted| local(Some(&wanted[Position::BeforePath..])))
+}
+
+/// Says that a mail is on its way, whether there is anything in it or not. `form`: where it was asked for, and is again.
+pub(crate) fn show_sent(visit: &Visit, address: &str, form: &str, next: &str, aside: Markup) -> Shown {
+    let body = html! {
+        h1 { "Check your email" }
+        p { "We've sent a mail to " strong { (address) } ". Open the link in it to continue." }
+        p.hint { "Nothing there? It can take a minute, and it may be in your spam folder." }
+        form method="post" action=(form) {
+            (proof(&visit.csrf()))
+            input type="hidden" name="next" value=(next);
+            input type="hidden" name="email" value=(address);
+            button.second type="submit" { "Send it again" }
+        }
+        p.aside { a href=(with_value(form, "next", next)) { "Use a different address" } }
+        (aside)
+    };
+    visit.show(&Page::card("Check your email", body))
+}
