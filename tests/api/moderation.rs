@@ -83,7 +83,7 @@ async fn a_locked_account_does_nothing_on_the_pages_either() {
     assert!(proved.await.is_err(), "none was given");
     assert_eq!(browser.redeem(INSTAGRAM, &client, &code).await.status, 401);
     let mut other = Browser::new(&network);
-    for (password, why) in [(PASSWORD, "locked"), ("a wrong one", "Wrong user name or password")] {
+    for (password, why) in [(PASSWORD, "locked"), ("a wrong one", "Wrong username or password")] {
         let page = other.get(INSTAGRAM, LOG_IN).await;
         let page = other.fill(INSTAGRAM, &page, LOG_IN, &[("user", "anna"), ("password", password)]).await;
         assert!(page.status == 422 && page.text.contains(why), "{}", page.text);

@@ -139,7 +139,7 @@ async fn details(visit: &Visit, steps: RegistrationSteps, form: Form<'_>) -> Res
                 @if let Some(link) = form.link { (mailed_link::hidden(link)) }
                 @if steps.name { (user.render()) }
                 @if steps.email == EmailStep::Optional { (email.render()) }
-                (new_password_fields("Password", !steps.name))
+                (new_password_fields("Password", !steps.name && steps.email != EmailStep::Optional))
                 @if steps.token { (token.render()) }
                 button type="submit" { "Create account" }
             }

@@ -105,8 +105,8 @@ pub(crate) async fn view(visit: &Visit, session: &BrowserSession) -> Shown {
         h1 { (name(&device)) }
         dl {
             dt { "App" } dd { (kind(app_of(&device, &apps))) }
-            dt { "Last active" } dd { (ago(visit.now_ts, device.last_seen_ts)) }
-            dt { "Logged in" } dd { (ago(visit.now_ts, device.created_ts)) }
+            dt { "Last active" } dd.time { (ago(visit.now_ts, device.last_seen_ts)) }
+            dt { "Logged in" } dd.time { (ago(visit.now_ts, device.created_ts)) }
             @if let Some(address) = &device.last_seen_ip { dt { "IP address" } dd { (address) } }
             dt { "Session ID" } dd { code { (device.device_id) } }
         }
