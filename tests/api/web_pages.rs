@@ -104,6 +104,23 @@ async fn an_account_is_made_by_mail_and_its_app_is_gone_on_to() {
 }
 
 #[tokio::test]
+async fn single_sign_on_is_gone_on_to_as_well() {
+    let network = open(true).await;
+    let mut browser = Browser::new(&network);
+    // As long as it may be.
+    let uri = format!("https://old.example/?{}", "%20".repeat(600));
+    let redirect = format!("/_linkspan/sso?action=register&redirectUrl={}", encoded(&uri));
+    let page = browser.get(INSTAGRAM, &redirect).await;
+    assert!(page.location.starts_with(REGISTER), "{}", page.location);
+    let sent = ask(&mut browser, &page.location, "anna@example.org").await;
+    assert!(sent.text.contains("Check your email"), "{}", sent.text);
+    let page = browser.get(INSTAGRAM, &link(&network, 0).await).await;
+    let done = fill(&mut browser, &page, REGISTER, &[("user", "anna"), NEW[0], NEW[1]]).await;
+    assert!(done.location.starts_with("/_linkspan/sso?redirectUrl="), "{} {}", done.location, done.text);
+    assert!(browser.get(INSTAGRAM, &done.location).await.text.contains("Log in to old.example?"));
+}
+
+#[tokio::test]
 async fn a_link_works_in_another_browser_but_leads_that_one_nowhere_else() {
     let network = open(true).await;
     let mut first = Browser::new(&network);

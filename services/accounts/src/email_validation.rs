@@ -21,8 +21,8 @@ use crate::{
 
 /// How long a session lasts after its last mail, and after it was validated, in milliseconds.
 const SESSION_MS: u64 = 3_600_000;
-/// The longest link that the page shows, in bytes.
-const NEXT_LINK_BYTES: usize = 2_048;
+/// The longest link to where somebody goes on, in bytes: requests of apps that are in it are long.
+const NEXT_LINK_BYTES: usize = 8 << 10;
 /// The longest id of a session, in bytes: none is longer.
 const SESSION_ID_BYTES: usize = 64;
 /// Sessions that are looked at in one sweep.
