@@ -94,9 +94,9 @@ async fn an_account_is_made_by_mail_and_its_app_is_gone_on_to() {
     assert!(logs_in(&network, "anna@example.org", NEW[0].1).await);
 
     // The link is used up, and an address has one account.
-    assert_eq!(browser.get(INSTAGRAM, &path).await.status, 422);
+    assert_eq!(browser.get(INSTAGRAM, &path).await.status, 404);
     let again = [("user", "second"), NEW[0], NEW[1]];
-    assert_eq!(fill(&mut before, &page, REGISTER, &again).await.status, 422);
+    assert_eq!(fill(&mut before, &page, REGISTER, &again).await.status, 404);
     assert!(!logs_in(&network, "second", NEW[0].1).await);
     let told = ask(&mut Browser::new(&network), REGISTER, "anna@example.org").await;
     assert!(told.text.contains("Check your email"), "only the mail tells: {}", told.text);
@@ -147,7 +147,7 @@ async fn without_the_mail_there_is_no_account() {
     let user = [("user", "anna"), ("email", "anna@example.org"), NEW[0], NEW[1]];
     browser.fill(INSTAGRAM, &page, REGISTER, &user).await;
     let forged = [("sid", "x"), ("token", "y"), ("user", "anna"), NEW[0], NEW[1]];
-    assert_eq!(browser.fill(INSTAGRAM, &page, REGISTER, &forged).await.status, 422);
+    assert_eq!(browser.fill(INSTAGRAM, &page, REGISTER, &forged).await.status, 404);
     assert!(!logs_in(&network, "anna", NEW[0].1).await);
 }
 
@@ -218,8 +218,8 @@ async fn who_forgot_the_password_chooses_another_by_mail() {
     assert_eq!(browser.get(INSTAGRAM, &done.location).await.status, 200);
     assert!(logs_in(&network, "anna", NEW[0].1).await && !logs_in(&network, "anna", PASSWORD).await);
     app.get("/v3/account/whoami").await.fails(401, "M_UNKNOWN_TOKEN");
-    assert_eq!(browser.get(INSTAGRAM, &path).await.status, 422, "the link works once");
-    assert_eq!(fill(&mut before, &page, NEW_PASSWORD, &NEW).await.status, 422);
+    assert_eq!(browser.get(INSTAGRAM, &path).await.status, 404, "the link works once");
+    assert_eq!(fill(&mut before, &page, NEW_PASSWORD, &NEW).await.status, 404);
 }
 
 #[tokio::test]
@@ -235,7 +235,7 @@ async fn a_link_is_good_for_one_purpose_and_on_one_platform() {
     {
         let mut browser = browser.clone();
         let shown = browser.get(platform, &format!("{page}?{query}")).await;
-        assert_eq!(shown.status, 422, "{platform} {page}: {}", shown.text);
+        assert_eq!(shown.status, 404, "{platform} {page}: {}", shown.text);
     }
 }
 
@@ -267,7 +267,7 @@ async fn addresses_are_added_and_removed_on_the_account_page() {
     let account = browser.get(INSTAGRAM, ACCOUNT).await;
     assert!(account.text.contains("anna@example.org"), "{}", account.text);
     assert!(logs_in(&network, "anna@example.org", PASSWORD).await);
-    assert_eq!(fill(&mut phone, &page, CONFIRM_EMAIL, &[]).await.status, 422, "once");
+    assert_eq!(fill(&mut phone, &page, CONFIRM_EMAIL, &[]).await.status, 404, "once");
 
     let remove = "/_linkspan/account/remove-email";
     let address = [("email", "anna@example.org")];

@@ -3,6 +3,7 @@
 //! Whoever has such a link has the mail, and needs no more to go on, in whichever browser. Only the browser that asked
 //! for it is led on to where it wanted to go.
 
+use http::StatusCode;
 use linkspan_accounts::{AccountsError, EmailLink, EmailLinkToken, EmailPurpose, EmailRequest};
 use linkspan_client_api::ACCOUNT_PAGE;
 use maud::{Markup, html};
@@ -73,7 +74,7 @@ pub(crate) async fn open(
 
 /// The link was used, or is too old.
 pub(crate) fn used_up(visit: &Visit, again: &str) -> Stop {
-    match visit.show_again(&used_up_page(Some(again))) {
+    match visit.show_leading(StatusCode::NOT_FOUND, &used_up_page(Some(again)), "") {
         Ok(response) => Stop::Instead(Box::new(response)),
         Err(stop) => stop,
     }
