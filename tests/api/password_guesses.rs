@@ -169,7 +169,7 @@ async fn pages_count_in_the_same_way() {
     let values = [("user", "anna"), ("password", PASSWORD)];
     let answer = browser.fill(INSTAGRAM, &page, path, &values).await;
     assert_eq!(answer.status, 429, "{}", answer.text);
-    assert!(answer.text.contains("Try again in"), "{}", answer.text);
+    assert!(answer.text.contains("Please wait"), "{}", answer.text);
 
     // On the pages for accounts it is the account of who is logged in that counts.
     for (path, shown) in [
