@@ -13,7 +13,7 @@ use ruma::OwnedUserId;
 use tokio::{sync::watch, time::Instant};
 
 /// How long after its first write a request is waited for. Nearly all are answered within a millisecond of it.
-const PATIENCE: Duration = Duration::from_millis(250);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 tokio::task_local! {
     static CURRENT: Unanswered;

@@ -209,6 +209,10 @@ async fn a_token_of_one_list_is_none_of_another() {
     search("lamp", "recent", &next).await.ok();
     search("lamp", "rank", &next).await.fails(400, "M_INVALID_PARAM");
     search("rope", "recent", &next).await.fails(400, "M_INVALID_PARAM");
+    let filter = json!({ "limit": 1, "senders": [anna.user_id] });
+    let events = json!({ "search_term": "lamp", "order_by": "recent", "filter": filter });
+    let body = json!({ "search_categories": { "room_events": events } });
+    anna.post(&format!("/v3/search?{next}"), body).await.fails(400, "M_INVALID_PARAM");
     search("lamp", "alphabet", "").await.fails(400, "M_INVALID_PARAM");
 }
 

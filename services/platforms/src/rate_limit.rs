@@ -10,6 +10,9 @@ use parking_lot::Mutex;
 
 use crate::Limits;
 
+/// Buckets that are kept for one class: strangers choose some of their names.
+const MAX_BUCKETS: usize = 1 << 18;
+
 /// Classes of actions that share a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RateClass {
@@ -128,7 +131,12 @@ impl Buckets {
         }
         match known {
             Some(known) => *known = after,
-            None => drop(full_at.insert(who.to_owned(), after)),
+            None => {
+                if full_at.len() >= MAX_BUCKETS {
+                    forget_fuller_half(&mut full_at);
+                }
+                full_at.insert(who.to_owned(), after);
+            }
         }
         Ok(())
     }
@@ -144,6 +152,15 @@ impl Buckets {
         full_at.retain(|_, full_at| *full_at > now);
         full_at.shrink_to_fit();
     }
+}
+
+/// Makes room in a map that is full: those who have taken least begin anew.
+fn forget_fuller_half(full_at: &mut HashMap<String, Duration>) {
+    let mut times: Vec<_> = full_at.values().copied().collect();
+    let middle = times.len() / 2;
+    let (_, median, _) = times.select_nth_unstable(middle);
+    let median = *median;
+    full_at.retain(|_, full_at| *full_at > median);
 }
 
 #[cfg(test)]
@@ -190,6 +207,20 @@ mod tests {
         }
         buckets.forget_full(seconds(2));
         assert_eq!(buckets.full_at.lock().keys().collect::<Vec<_>>(), ["ben"]);
+    }
+
+    #[test]
+    fn of_very_many_those_who_have_taken_least_are_forgotten() {
+        let buckets = Buckets::new(0.001, 2).expect("a limit");
+        for _ in 0..2 {
+            buckets.take("anna", seconds(0)).expect("there is room");
+        }
+        for name in 0..MAX_BUCKETS {
+            buckets.take(&name.to_string(), seconds(0)).expect("there is room");
+        }
+        let kept = buckets.full_at.lock().len();
+        assert!(kept <= MAX_BUCKETS, "{kept}");
+        assert!(buckets.take("anna", seconds(0)).is_err(), "who has taken most is remembered");
     }
 
     #[test]

@@ -128,21 +128,18 @@ impl Rooms {
         if let Some(thread) = event.thread.get() {
             return Ok(thread.clone());
         }
-        let thread = self.find_thread(&event.pdu).await?;
-        Ok(event.thread.get_or_init(|| thread).clone())
-    }
-
-    async fn find_thread(&self, pdu: &Pdu) -> Result<Option<OwnedEventId>> {
-        let mut relation = relation_of(pdu);
+        let mut relation = relation_of(&event.pdu);
         for _ in 1..MAX_THREAD_STEPS {
-            let Some(RelatesTo { rel_type, event_id, .. }) = relation else { return Ok(None) };
+            let Some(RelatesTo { rel_type, event_id, .. }) = &relation else { break };
             if rel_type == "m.thread" {
-                return Ok(Some(event_id));
+                break;
             }
-            let Some(parent) = self.event(&pdu.room_id, &event_id).await? else { return Ok(None) };
+            // This is not kept: what the event relates to may come later.
+            let Some(parent) = self.event(&event.pdu.room_id, event_id).await? else { return Ok(None) };
             relation = relation_of(&parent.pdu);
         }
-        Ok(relation.filter(|relation| relation.rel_type == "m.thread").map(|relation| relation.event_id))
+        let thread = relation.filter(|relation| relation.rel_type == "m.thread");
+        Ok(event.thread.get_or_init(|| thread.map(|relation| relation.event_id)).clone())
     }
 
     /// The event with this id, hidden ones included.

@@ -10,7 +10,7 @@ use ruma::{
 use crate::RelationFilter;
 
 /// A filter of events.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct EventFilter {
     types: Option<Vec<String>>,
     not_types: Vec<String>,

@@ -130,6 +130,8 @@ impl Rooms {
 
     /// Everybody in the room is told of the thread: it is the event's, and no text of the reader's.
     /// <https://spec.matrix.org/v1.19/client-server-api/#threaded-read-receipts>
+    ///
+    /// What hangs on a reply, as a reaction does, may be read in either: clients do not always know where it belongs.
     async fn check_thread(&self, event: &Arc<TimelineEvent>, thread: &str) -> Result<()> {
         if thread == MAIN && relation_of(&event.pdu).is_some_and(|relation| relation.rel_type == "m.thread") {
             return Err(RoomsError::Invalid("the event is in a thread, and not in the main timeline".into()));

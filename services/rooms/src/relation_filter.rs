@@ -18,7 +18,7 @@ use crate::{EventFilter, Result, Rooms, View, append::relation_of};
 const MAX_RELATIONS: usize = 1_000;
 
 /// The part of a filter that ruma's type leaves out.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Hash)]
 #[serde(default)]
 pub struct RelationFilter {
     /// Events to which one of these users has related an event.

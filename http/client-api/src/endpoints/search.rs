@@ -72,7 +72,7 @@ async fn search_room_events(
         from: None,
         limit: criteria.filter.limit.map_or(RESULTS, to_usize).clamp(1, MAX_RESULTS),
     };
-    let list = PagedList::of((&search.words, &search.rooms, &search.keys, search.by_rank));
+    let list = PagedList::of((&search.words, &search.rooms, &search.keys, search.by_rank, filter));
     search.from = list.place(from)?;
     let found = app.rooms.search(&caller.user_id, &search, filter).await?;
 
