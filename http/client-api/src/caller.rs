@@ -52,7 +52,7 @@ impl RequestHead<'_> {
         match user_id {
             _ if self.rate_class == RateClass::Free => Ok(()),
             Some(user_id) if !by_address => Ok(limiter.check(self.rate_class, user_id.as_str())?),
-            _ => Ok(limiter.check(self.rate_class, &self.address().to_string())?),
+            _ => Ok(limiter.check_address(self.rate_class, self.address())?),
         }
     }
 }

@@ -211,7 +211,7 @@ impl Visit {
 
     /// Counts an attempt at what is limited. `back`: where to try again.
     pub(crate) fn check_rate(&self, class: RateClass, back: impl Into<String>) -> Result<(), Stop> {
-        let counted = self.platform.rate_limiter.check(class, &self.address.to_string());
+        let counted = self.platform.rate_limiter.check_address(class, self.address);
         counted.map_err(|limited| too_many(limited, back))
     }
 

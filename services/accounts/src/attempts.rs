@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use linkspan_platforms::{Limited, Platform, RateClass, RateLimiter};
+use linkspan_platforms::{Limited, Platform, RateClass, RateLimiter, network_of};
 use ruma::{OwnedUserId, api::client::uiaa::AuthData};
 
 use crate::AccountsError;
@@ -29,7 +29,7 @@ impl<'a> Attempt<'a> {
     /// Counts a password that a user gives.
     pub(crate) fn count(&self, user_id: &OwnedUserId) -> Result<Counted<'a>, Limited> {
         let mut counted = Counted::nothing(self.platform);
-        counted.take(self.address.to_string())?;
+        counted.take(network_of(self.address))?;
         counted.take_for_user(user_id)?;
         Ok(counted)
     }

@@ -12,7 +12,7 @@ use std::{collections::HashMap, sync::Arc};
 use linkspan_storage::{StorageError, Store};
 use ruma::{OwnedServerName, ServerName, signatures::Ed25519KeyPair};
 
-pub use rate_limit::{Limited, RateClass, RateLimiter};
+pub use rate_limit::{Limited, RateClass, RateLimiter, network_of};
 pub use settings::{
     Contact, Email, Encryption, Identity, Limits, Registration, Rtc, RtcTransport, Settings, Support,
 };

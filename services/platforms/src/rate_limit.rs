@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
+    net::{IpAddr, Ipv6Addr},
     time::{Duration, Instant},
 };
 
@@ -86,6 +87,11 @@ impl RateLimiter {
         buckets.take(who, self.started.elapsed())
     }
 
+    /// The same for a client's address. Who has one address of IPv6 has a whole network of them, which counts as one.
+    pub fn check_address(&self, class: RateClass, address: IpAddr) -> Result<(), Limited> {
+        self.check(class, &network_of(address))
+    }
+
     /// Takes back one action that was counted and turned out not to matter.
     pub fn give_back(&self, class: RateClass, who: &str) {
         if let Some(buckets) = self.classes.get(&class) {
@@ -97,6 +103,17 @@ impl RateLimiter {
     pub fn forget_idle(&self) {
         for buckets in self.classes.values() {
             buckets.forget_full(self.started.elapsed());
+        }
+    }
+}
+
+/// What an address is counted by: itself, or the first 64 bits of an address of IPv6.
+pub fn network_of(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let network = address.to_bits() >> 64 << 64;
+            format!("{}/64", Ipv6Addr::from_bits(network))
         }
     }
 }
@@ -197,6 +214,15 @@ mod tests {
         assert_eq!((take(9), take(9)), (true, false));
         buckets.give_back("ben");
         assert_eq!(buckets.full_at.lock().len(), 1, "who took nothing gives nothing back");
+    }
+
+    #[test]
+    fn a_network_of_ipv6_counts_as_one_client() {
+        let network = |address: &str| network_of(address.parse().expect("an address"));
+        assert_eq!(network("192.0.2.7"), "192.0.2.7");
+        assert_eq!(network("::ffff:192.0.2.7"), "192.0.2.7");
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
+        assert_ne!(network("2001:db8:1:3::1"), network("2001:db8:1:2::1"));
     }
 
     #[test]
