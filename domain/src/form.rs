@@ -1,4 +1,4 @@
-//! What the rules ask of an event's own form: whoever sends an event that lacks it, no room ever allows it.
+//! Checks an event's own form. An event that fails is never allowed, whoever sends it.
 
 use ruma::{
     UserId,

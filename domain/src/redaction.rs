@@ -27,7 +27,7 @@ pub fn redact(json: &str, rules: &RoomVersionRules, redacted_by: &EventId) -> Re
     serde_json::to_string(&object).map_err(|error| malformed(&error))
 }
 
-/// The event as it would be with its content redacted; that nobody redacted it stays true of it.
+/// A copy of the event with its content redacted. The copy does not count as a redacted event.
 /// <https://spec.matrix.org/v1.19/rooms/v12/#redactions>
 pub fn without_content(pdu: &Pdu, rules: &RoomVersionRules) -> Result<Pdu, PduError> {
     let malformed = |error: &dyn std::fmt::Display| PduError(error.to_string());

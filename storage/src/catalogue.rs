@@ -154,8 +154,8 @@ key! {
     ThreadLogKey { user_id: OwnedUserId, position: Position, room_id: OwnedRoomId, root: OwnedEventId }
 }
 key! {
-    /// A transaction id, within what its scope is: a device, and the path of the request. The path is told by its
-    /// room, and by the endpoint with what else stands in it, as `send/m.room.message`.
+    /// A transaction id. It counts within one device and one path: the room, and the endpoint with its other
+    /// parameters, such as `send/m.room.message`.
     TransactionKey {
         user_id: OwnedUserId,
         device_id: OwnedDeviceId,

@@ -146,8 +146,9 @@ pub struct Committed {
 /// The commits of one disk sync, in order.
 pub type CommitGroup = Arc<[Committed]>;
 
-/// Hears of commits that are on disk before anybody can read them, group by group and in order, on the thread that
-/// commits: it must be quick, and may not wait. What it remembers is never older than what can be read.
+/// Hears of commits that are on disk, before their position is published. Their rows can already be read.
+///
+/// It is called group by group and in order, on the thread that commits: it must be quick, and may not wait.
 pub type Listener = Arc<dyn Fn(&CommitGroup) + Send + Sync>;
 
 /// The outcome of a submitted write-set, once it is known.

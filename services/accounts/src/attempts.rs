@@ -76,8 +76,8 @@ impl<'a> Counted<'a> {
         Self { limiter: &platform.rate_limiter, taken: Vec::new() }
     }
 
-    /// What `proof` comes to. If it succeeds, the password was right, and nothing was taken.
-    pub(crate) async fn unless_right<T>(
+    /// Runs `proof`. If it succeeds, the attempt is not counted.
+    pub(crate) async fn give_back_if_right<T>(
         mut self,
         proof: impl Future<Output = Result<T, AccountsError>>,
     ) -> Result<T, AccountsError> {

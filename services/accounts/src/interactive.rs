@@ -116,7 +116,7 @@ impl Accounts {
         let prove = self.authenticate_interactively(purpose, PASSWORD_FLOWS, attempt.auth, now_ts);
         let proof = match (attempt.auth, &purpose.user_id) {
             (Some(AuthData::Password(_)), Some(user_id)) => {
-                attempt.count(user_id)?.unless_right(prove).await?
+                attempt.count(user_id)?.give_back_if_right(prove).await?
             }
             _ => prove.await?,
         };

@@ -109,7 +109,7 @@ impl Accounts {
     ) -> Result<ProvedUser, AccountsError> {
         let user_id = self.find_user(platform.server_name(), &credentials.identifier).await?;
         let counted = count_of_stranger(platform, user_id.as_ref(), credentials.identifier.as_str())?;
-        counted.unless_right(self.check_credentials(user_id, credentials.password)).await
+        counted.give_back_if_right(self.check_credentials(user_id, credentials.password)).await
     }
 
     /// Refuses unless it is the password of a user who is logged in in a browser; its stamp. Limited as above.
@@ -120,7 +120,7 @@ impl Accounts {
         password: String,
     ) -> Result<PasswordStamp, AccountsError> {
         let proof = self.check_credentials(Some(user_id.clone()), password);
-        Ok(count_of_user(platform, user_id)?.unless_right(proof).await?.password_stamp)
+        Ok(count_of_user(platform, user_id)?.give_back_if_right(proof).await?.password_stamp)
     }
 
     /// The user of a platform who is meant.

@@ -31,7 +31,7 @@ pub struct Presence {
     pub last_active_ago: Duration,
 }
 
-/// A user, of whom a device has ever said what it is in.
+/// A user whose presence was set at least once.
 #[derive(Debug)]
 pub(crate) struct PresentUser {
     devices: BTreeMap<OwnedDeviceId, PresentDevice>,
@@ -73,7 +73,7 @@ impl PresentUser {
         self.devices.retain(|_, device| device.syncs > 0 || device.last_seen.elapsed() <= quiet);
     }
 
-    /// Shows the user in the best state; whether it differs from before.
+    /// Shows the user in the best state. Returns whether that is another than before.
     fn update(&mut self) -> bool {
         let best = self.devices.values().map(|device| device.state).min();
         let best = best.unwrap_or(PresenceState::Offline);
@@ -103,7 +103,7 @@ impl Drop for WaitingDevice {
 }
 
 impl Inbox {
-    /// Sets what a device of a user is in, and the user's words; whether others see a difference.
+    /// Sets a device's presence and the user's status message. Returns whether others see a change.
     pub fn set_presence(
         &self,
         user_id: &OwnedUserId,
@@ -119,8 +119,7 @@ impl Inbox {
         user.update() || has_new_words
     }
 
-    /// Sets what a device of a user is in while it waits for news, and for a while after; whether others see a
-    /// difference.
+    /// Sets a device's presence while it waits for news, and for a while after. Returns whether others see a change.
     pub fn begin_waiting(
         &self,
         user_id: &OwnedUserId,
@@ -187,13 +186,13 @@ mod tests {
         let (again, changed) = inbox.begin_waiting(&anna, &phone, PresenceState::Unavailable);
         assert!(!changed, "another device is still online");
 
-        assert_eq!(inbox.expire_presence(Duration::ZERO), [anna.clone()]);
+        assert_eq!(inbox.expire_presence(Duration::ZERO), std::slice::from_ref(&anna));
         assert_eq!(shown(), PresenceState::Unavailable, "the one that waits is not quiet");
         drop(waiting);
         assert!(inbox.expire_presence(Duration::ZERO).is_empty(), "it waits with another request");
         drop(again);
         assert!(inbox.expire_presence(Duration::from_secs(60)).is_empty(), "it waited just now");
-        assert_eq!(inbox.expire_presence(Duration::ZERO), [anna.clone()]);
+        assert_eq!(inbox.expire_presence(Duration::ZERO), std::slice::from_ref(&anna));
         assert_eq!(shown(), PresenceState::Offline);
     }
 

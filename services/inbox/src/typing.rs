@@ -9,7 +9,7 @@ use ruma::{OwnedRoomId, OwnedUserId, UserId};
 
 use crate::{Inbox, live::LINGER};
 
-/// Of so many people in a room it is remembered that they began to type or stopped.
+/// Typing changes that are remembered per room.
 const MAX_CHANGES: usize = 32;
 
 /// Who is told what somebody does in a room.

@@ -30,9 +30,9 @@ const CHUNK: i64 = 256;
 const MAX_WORDS: usize = 16;
 /// The newest matches that are collected for one page.
 const MAX_MATCHES: usize = 500;
-/// Chunks that one search asks for its words at most, and …
+/// Chunks that one search checks at most.
 const MAX_CHUNKS: usize = 4_096;
-/// … events that it looks at, before it answers with what it has found so far.
+/// A search that has read so many events answers with what it has found.
 const MAX_LOOKED: usize = 100_000;
 
 /// What is searched for.

@@ -26,7 +26,7 @@ use crate::{Result, Sync};
 pub(crate) struct RoomList {
     rooms: HashMap<OwnedRoomId, Listed>,
     order: BTreeSet<(Reverse<Position>, OwnedRoomId)>,
-    /// Rooms that may belong here, or not any more, once the client has the answer that is being built.
+    /// Rooms to look up again at the next request: the answer being built may add or remove them.
     look_again: HashSet<OwnedRoomId>,
 }
 
@@ -127,7 +127,7 @@ impl Sync {
                 Some(stored) => self.listed(connection, user_id, &room_id, stored, told).await?,
                 None => None,
             };
-            // It is there for as long as its end is not told.
+            // A forgotten room stays until the client has been told that the user left.
             if listed.is_some() && stored.is_some_and(|stored| stored.value.forgotten) {
                 list.look_again.insert(room_id.clone());
             }
@@ -156,7 +156,7 @@ impl Sync {
                 }
                 stored.position
             }
-            // Who has left knows it; who was put out may not.
+            // Whoever left by themselves knows it. A kicked or banned user may not.
             _ if !record.forgotten
                 && record.sender != *user_id
                 && self.was_joined(user_id, room_id, record).await? =>
