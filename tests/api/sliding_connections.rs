@@ -74,7 +74,7 @@ async fn a_use_keeps_a_connection() {
     let request = SlidingRequest {
         user_id: ben.user_id.as_str().try_into().expect("a user id"),
         device_id: ben.device_id.as_str().into(),
-        session: hash_token(&ben.token),
+        token_hash: hash_token(&ben.token),
         conn_id: "old".to_owned(),
         pos: Some(text(&answer["pos"]).parse().expect("a token")),
         timeout: Duration::ZERO,

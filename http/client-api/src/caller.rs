@@ -97,7 +97,7 @@ pub(crate) struct User {
     pub(crate) user_id: OwnedUserId,
     pub(crate) device_id: OwnedDeviceId,
     /// The hash of the access token.
-    pub(crate) token: TokenHash,
+    pub(crate) token_hash: TokenHash,
     pub(crate) admin: bool,
     /// The session is one of the OAuth 2.0 API.
     pub(crate) oauth: bool,
@@ -118,7 +118,7 @@ impl User {
 
     /// Refuses, after having waited for something, if the session has been ended meanwhile.
     pub(crate) async fn check_still_holds(&self, app: &App) -> Result<(), ApiError> {
-        Ok(app.accounts.check_session(&self.user_id, &self.device_id, self.token).await?)
+        Ok(app.accounts.check_session(&self.user_id, &self.device_id, self.token_hash).await?)
     }
 
     /// Refuses what sessions of the OAuth 2.0 API do on the platform's pages.
@@ -185,7 +185,7 @@ impl Caller for AnySession {
             platform: head.platform.clone(),
             user_id: session.user_id,
             device_id: session.device_id,
-            token: session.token,
+            token_hash: session.token_hash,
             admin: session.admin,
             oauth: session.oauth,
             address: head.address(),

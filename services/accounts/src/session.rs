@@ -33,7 +33,7 @@ pub struct Session {
     /// The device.
     pub device_id: OwnedDeviceId,
     /// The hash of the access token: whoever waits asks with it again ([`Accounts::check_session`]).
-    pub token: TokenHash,
+    pub token_hash: TokenHash,
     /// Whether the user administers the platform.
     pub admin: bool,
     /// Whether the session is one of the OAuth 2.0 API: its user proves things on the platform's pages.
@@ -68,9 +68,9 @@ impl Cache {
     /// nobody has been told of it yet.
     pub(crate) fn hear(&self, group: &CommitGroup) {
         for notice in group.iter().flat_map(|committed| &committed.notices) {
-            if let Notice::Session(_, token) = notice {
+            if let Notice::Session(_, token_hash) = notice {
                 self.forgotten.fetch_add(1, Ordering::SeqCst);
-                self.sessions.remove(token);
+                self.sessions.remove(token_hash);
             }
         }
     }
@@ -101,9 +101,9 @@ impl Accounts {
         &self,
         user_id: &OwnedUserId,
         device_id: &OwnedDeviceId,
-        token: TokenHash,
+        token_hash: TokenHash,
     ) -> Result<(), AccountsError> {
-        match self.session(&user_id.server_name().to_owned(), token).await {
+        match self.session(&user_id.server_name().to_owned(), token_hash).await {
             Ok(cached) if cached.session.locked => Err(AccountsError::Locked),
             Ok(_) => Ok(()),
             // A device that goes on with other tokens need not forget what it keeps.
@@ -119,14 +119,14 @@ impl Accounts {
     async fn session(
         &self,
         platform: &OwnedServerName,
-        hash: TokenHash,
+        token_hash: TokenHash,
     ) -> Result<Arc<Cached>, AccountsError> {
-        match self.shared.sessions.sessions.get(&hash) {
+        match self.shared.sessions.sessions.get(&token_hash) {
             Some(cached) if cached.session.user_id.server_name() != *platform => {
                 Err(AccountsError::UnknownToken { soft_logout: false })
             }
             Some(cached) => Ok(cached),
-            None => self.load_session(platform, hash).await,
+            None => self.load_session(platform, token_hash).await,
         }
     }
 
@@ -142,26 +142,26 @@ impl Accounts {
     async fn load_session(
         &self,
         platform: &OwnedServerName,
-        hash: TokenHash,
+        token_hash: TokenHash,
     ) -> Result<Arc<Cached>, AccountsError> {
         let unknown = || AccountsError::UnknownToken { soft_logout: false };
         let forgotten = self.shared.sessions.forgotten.load(Ordering::SeqCst);
-        let key = PlatformHashKey { platform: platform.clone(), hash };
+        let key = PlatformHashKey { platform: platform.clone(), hash: token_hash };
         let token = self.store.get::<AccessTokens>(&key).await?.ok_or_else(unknown)?;
         let account = self.account(&token.user_id).await?.filter(|account| !account.deactivated);
         let account = account.ok_or_else(unknown)?;
         let key = DeviceKey { user_id: token.user_id.clone(), device_id: token.device_id.clone() };
         let device = self.store.get::<Devices>(&key).await?.ok_or_else(unknown)?;
-        if device.access_token == hash && device.previous_access_token.is_some() {
-            self.settle_refresh(&key, hash).await?;
-        } else if device.access_token != hash && device.previous_access_token != Some(hash) {
+        if device.access_token == token_hash && device.previous_access_token.is_some() {
+            self.settle_refresh(&key, token_hash).await?;
+        } else if device.access_token != token_hash && device.previous_access_token != Some(token_hash) {
             return Err(unknown());
         }
         let cached = Arc::new(Cached {
             session: Session {
                 user_id: token.user_id,
                 device_id: token.device_id,
-                token: hash,
+                token_hash,
                 oauth: device.client_id.is_some(),
                 admin: account.admin,
                 locked: account.locked,
@@ -170,20 +170,20 @@ impl Accounts {
             expires_ts: token.expires_ts,
             last_seen_ts: AtomicU64::new(device.last_seen_ts),
         });
-        self.shared.sessions.sessions.insert(hash, cached.clone());
+        self.shared.sessions.sessions.insert(token_hash, cached.clone());
         if self.shared.sessions.forgotten.load(Ordering::SeqCst) != forgotten {
-            self.shared.sessions.sessions.remove(&hash);
+            self.shared.sessions.sessions.remove(&token_hash);
         }
         Ok(cached)
     }
 
     /// The new access token is used, so its client has it: the tokens before the refresh go.
-    async fn settle_refresh(&self, key: &DeviceKey, hash: TokenHash) -> Result<(), AccountsError> {
+    async fn settle_refresh(&self, key: &DeviceKey, token_hash: TokenHash) -> Result<(), AccountsError> {
         self.store
             .update(async || {
                 let mut writes = WriteSet::new();
                 let Some(device) = self.store.get::<Devices>(key).await? else { return Ok((writes, ())) };
-                if device.access_token != hash {
+                if device.access_token != token_hash {
                     return Ok((writes, ()));
                 }
                 let mut settled = device.clone();

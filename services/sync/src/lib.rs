@@ -77,7 +77,7 @@ pub struct SyncRequest {
     /// The device.
     pub device_id: OwnedDeviceId,
     /// The hash of the access token: the request is good for as long as its session is.
-    pub session: TokenHash,
+    pub token_hash: TokenHash,
     /// The token of the last answer; None: everything.
     pub since: Option<SyncToken>,
     /// What it wants to know.
@@ -144,11 +144,11 @@ impl Sync {
     ///
     /// `clock` says milliseconds since the Unix epoch.
     pub async fn sync(&self, request: &SyncRequest, clock: impl Fn() -> u64) -> Result<SyncResponse> {
-        let SyncRequest { user_id, device_id, session, .. } = request;
+        let SyncRequest { user_id, device_id, token_hash, .. } = request;
         let waiter = self.inbox.waiter(user_id);
         let response = self.wait_for_news(request, &waiter, clock).await;
         waiter.own_requests_answered().await;
-        self.accounts.check_session(user_id, device_id, *session).await?;
+        self.accounts.check_session(user_id, device_id, *token_hash).await?;
         response
     }
 
@@ -158,7 +158,7 @@ impl Sync {
         waiter: &Waiter,
         clock: impl Fn() -> u64,
     ) -> Result<SyncResponse> {
-        let SyncRequest { user_id, device_id, session, since, .. } = request;
+        let SyncRequest { user_id, device_id, token_hash, since, .. } = request;
         if let Some(since) = since {
             self.inbox.acknowledge_to_device(user_id, device_id, since.position).await?;
         }
@@ -177,7 +177,7 @@ impl Sync {
             let wait = asked_for_news
                 && response.is_empty()
                 && !self.inbox.is_stopping()
-                && self.accounts.check_session(user_id, device_id, *session).await.is_ok();
+                && self.accounts.check_session(user_id, device_id, *token_hash).await.is_ok();
             if !wait || tokio::time::timeout_at(deadline, changed).await.is_err() {
                 self.sent_members.finish(device_id, user_id, token.to_string());
                 return Ok(response);

@@ -57,7 +57,7 @@ pub(crate) async fn sync(app: App, user: User, request: Request) -> Result<Respo
     let command = SyncRequest {
         user_id: user.user_id.clone(),
         device_id: user.device_id.clone(),
-        session: user.token,
+        token_hash: user.token_hash,
         since,
         filter: sync_filter(&app, &user, query.filter).await?,
         full_state: query.full_state,

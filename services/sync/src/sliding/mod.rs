@@ -69,7 +69,7 @@ impl Sync {
         let waiter = self.inbox.waiter(&request.user_id);
         let response = self.wait_for_sliding_news(request, &waiter, clock).await;
         waiter.own_requests_answered().await;
-        self.accounts.check_session(&request.user_id, &request.device_id, request.session).await?;
+        self.accounts.check_session(&request.user_id, &request.device_id, request.token_hash).await?;
         response
     }
 
@@ -104,10 +104,10 @@ impl Sync {
                 }
                 Box::pin(self.build_sliding(request, &mut state, waiter, clock())).await?
             };
-            let session = request.session;
+            let token_hash = request.token_hash;
             let may_wait = asked_for_news
                 && !self.inbox.is_stopping()
-                && self.accounts.check_session(user_id, &request.device_id, session).await.is_ok();
+                && self.accounts.check_session(user_id, &request.device_id, token_hash).await.is_ok();
             if has_news || !may_wait {
                 self.sent_members.finish(&device_id, user_id, response.pos.to_string());
                 return Ok(response);
@@ -317,7 +317,7 @@ fn plain_request(request: &SlidingRequest, since: Option<SyncToken>) -> SyncRequ
     SyncRequest {
         user_id: request.user_id.clone(),
         device_id: request.device_id.clone(),
-        session: request.session,
+        token_hash: request.token_hash,
         since,
         filter: Arc::default(),
         full_state: false,

@@ -21,7 +21,7 @@ pub struct SlidingRequest {
     /// The device.
     pub device_id: OwnedDeviceId,
     /// The hash of the access token: the request is good for as long as its session is.
-    pub session: TokenHash,
+    pub token_hash: TokenHash,
     /// The name of the connection; may be empty.
     pub conn_id: String,
     /// Of the last answer; None: the connection begins.

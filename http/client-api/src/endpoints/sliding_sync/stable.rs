@@ -71,7 +71,7 @@ impl Body {
         Ok(SlidingRequest {
             user_id: user.user_id.clone(),
             device_id: user.device_id.clone(),
-            session: user.token,
+            token_hash: user.token_hash,
             conn_id: self.conn_id.unwrap_or_default(),
             pos: pos(self.pos.as_deref())?,
             timeout: Duration::from_millis(self.timeout),

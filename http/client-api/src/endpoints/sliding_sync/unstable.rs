@@ -117,7 +117,7 @@ impl Body {
         Ok(SlidingRequest {
             user_id: user_id.clone(),
             device_id: user.device_id.clone(),
-            session: user.token,
+            token_hash: user.token_hash,
             conn_id: self.conn_id.unwrap_or_default(),
             pos: pos(query.pos.as_deref())?,
             timeout: query.timeout,
