@@ -154,6 +154,24 @@ async fn a_sync_that_says_offline_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_presence_that_there_is_not_is_refused() {
+    let network = Network::open().await;
+    for platform in [INSTAGRAM, WHATSAPP] {
+        let client = network.register(platform, "anna").await;
+        let asleep = json!({ "presence": "asleep" });
+        let answers = [
+            client.put(&format!("/v3/presence/{}/status", client.user_id), asleep).await,
+            client.get("/v3/sync?set_presence=asleep").await,
+            client.post("/unstable/org.matrix.simplified_msc3575/sync?set_presence=asleep", json!({})).await,
+            client.post("/v4/sync", json!({ "set_presence": "asleep" })).await,
+        ];
+        for answer in answers {
+            answer.fails(400, "M_INVALID_PARAM");
+        }
+    }
+}
+
+#[tokio::test]
 async fn who_comes_to_share_a_room_is_told_of_presence() {
     let network = Network::open().await;
     let anna = network.register(INSTAGRAM, "anna").await;

@@ -3,13 +3,10 @@
 
 use std::time::Duration;
 
-use linkspan_inbox::PresenceState as State;
+use linkspan_inbox::{PresenceState as State, WaitingDevice};
 use ruma::{
     OwnedUserId,
-    api::{
-        client::presence::{get_presence, set_presence},
-        error::ErrorKind,
-    },
+    api::client::presence::{get_presence, set_presence},
     presence::PresenceState,
 };
 
@@ -24,16 +21,34 @@ pub(crate) async fn set_presence(
     request: set_presence::v3::Request,
 ) -> Result<set_presence::v3::Response, ApiError> {
     caller.check_is(&request.user_id)?;
-    let state = match request.presence {
-        PresenceState::Online => State::Online,
-        PresenceState::Unavailable => State::Unavailable,
-        PresenceState::Offline => State::Offline,
-        _ => return Err(ApiError::bad_request(ErrorKind::InvalidParam, "there is no such presence")),
-    };
+    let state = known_state(&request.presence)?;
     if caller.platform.settings.presence {
         app.rooms.set_presence(&caller.user_id, &caller.device_id, state, request.status_msg).await?;
     }
     Ok(set_presence::v3::Response::new())
+}
+
+/// Sets the presence of the device for as long as its sync waits: to online, unless the sync says otherwise.
+pub(crate) async fn begin_waiting(
+    app: &App,
+    caller: &User,
+    set_presence: Option<&PresenceState>,
+) -> Result<Option<WaitingDevice>, ApiError> {
+    let state = set_presence.map_or(Ok(State::Online), known_state)?;
+    if !caller.platform.settings.presence {
+        return Ok(None);
+    }
+    Ok(app.rooms.begin_waiting(&caller.user_id, &caller.device_id, state).await?)
+}
+
+/// Refuses what is no presence of the specification.
+fn known_state(state: &PresenceState) -> Result<State, ApiError> {
+    match state {
+        PresenceState::Online => Ok(State::Online),
+        PresenceState::Unavailable => Ok(State::Unavailable),
+        PresenceState::Offline => Ok(State::Offline),
+        _ => Err(ApiError::invalid_param("a presence is `online`, `unavailable` or `offline`")),
+    }
 }
 
 pub(crate) async fn get_presence(

@@ -12,7 +12,12 @@ use ruma::{api::error::ErrorKind, presence::PresenceState};
 use serde::Deserialize;
 
 use crate::{
-    App, app::now_ts, caller::User, endpoints::filters::sync_filter, error::ApiError, router::json_response,
+    App,
+    app::now_ts,
+    caller::User,
+    endpoints::{filters::sync_filter, presence::begin_waiting},
+    error::ApiError,
+    router::json_response,
 };
 
 /// The query. ruma's type of it parses filters, which are kept parsed, and leaves parts of them out.
@@ -22,8 +27,7 @@ struct SyncQuery {
     since: Option<String>,
     #[serde(default)]
     full_state: bool,
-    #[serde(default)]
-    set_presence: PresenceState,
+    set_presence: Option<PresenceState>,
     /// In milliseconds.
     #[serde(default)]
     timeout: u64,
@@ -44,16 +48,7 @@ pub(crate) async fn sync(app: App, user: User, request: Request) -> Result<Respo
         })?),
         None => None,
     };
-    let presence = user.platform.settings.presence;
-    let state = match query.set_presence {
-        PresenceState::Offline => linkspan_inbox::PresenceState::Offline,
-        PresenceState::Unavailable => linkspan_inbox::PresenceState::Unavailable,
-        _ => linkspan_inbox::PresenceState::Online,
-    };
-    let _waiting = match presence {
-        true => app.rooms.begin_waiting(&user.user_id, &user.device_id, state).await?,
-        false => None,
-    };
+    let _waiting = begin_waiting(&app, &user, query.set_presence.as_ref()).await?;
     let command = SyncRequest {
         user_id: user.user_id.clone(),
         device_id: user.device_id.clone(),
@@ -67,7 +62,7 @@ pub(crate) async fn sync(app: App, user: User, request: Request) -> Result<Respo
             (_, true) => StateAfter::Unstable,
             _ => StateAfter::No,
         },
-        presence,
+        presence: user.platform.settings.presence,
     };
     let response = app.sync.sync(&command, now_ts).await?;
     Ok(json_response(serde_json::to_vec(&response).map_err(|error| ApiError::internal(&error))?))

@@ -5,9 +5,7 @@ mod stable;
 mod unstable;
 
 use axum::{extract::Request, response::Response};
-use linkspan_inbox::WaitingDevice;
 use linkspan_sync::{Pos, SlidingRequest, SlidingResponse};
-use ruma::presence::PresenceState;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -15,6 +13,7 @@ use crate::{
     app::now_ts,
     caller::User,
     endpoint::{BODY_BYTES, check_object, read_body},
+    endpoints::presence::begin_waiting,
     error::ApiError,
     router::json_response,
 };
@@ -30,7 +29,7 @@ pub(crate) async fn sliding_sync_unstable(
     let query = unstable::query(request.uri().query().unwrap_or_default())?;
     let body: unstable::Body = read(request).await?;
     let txn_id = body.txn_id.clone();
-    let _waiting = begin_waiting(&app, &user, query.set_presence.as_deref()).await?;
+    let _waiting = begin_waiting(&app, &user, query.set_presence.as_ref()).await?;
     let command = body.into_request(&user, query)?;
     let response = answer(&app, &command).await?;
     respond(&unstable::Response::new(response, txn_id))
@@ -38,7 +37,7 @@ pub(crate) async fn sliding_sync_unstable(
 
 pub(crate) async fn sliding_sync(app: App, user: User, request: Request) -> Result<Response, ApiError> {
     let body: stable::Body = read(request).await?;
-    let _waiting = begin_waiting(&app, &user, body.set_presence.as_deref()).await?;
+    let _waiting = begin_waiting(&app, &user, body.set_presence.as_ref()).await?;
     let command = body.into_request(&user)?;
     let response = answer(&app, &command).await?;
     respond(&stable::Response::new(response))
@@ -56,23 +55,6 @@ async fn answer(app: &App, command: &SlidingRequest) -> Result<SlidingResponse, 
         return Err(ApiError::invalid_param("the name of a connection or a list is too long"));
     }
     Ok(app.sync.sliding_sync(command, now_ts).await?)
-}
-
-async fn begin_waiting(
-    app: &App,
-    user: &User,
-    state: Option<&str>,
-) -> Result<Option<WaitingDevice>, ApiError> {
-    let state = match state.map_or(PresenceState::Online, PresenceState::from) {
-        PresenceState::Online => linkspan_inbox::PresenceState::Online,
-        PresenceState::Unavailable => linkspan_inbox::PresenceState::Unavailable,
-        PresenceState::Offline => linkspan_inbox::PresenceState::Offline,
-        _ => return Err(ApiError::invalid_param("set_presence is online, unavailable or offline")),
-    };
-    if !user.platform.settings.presence {
-        return Ok(None);
-    }
-    Ok(app.rooms.begin_waiting(&user.user_id, &user.device_id, state).await?)
 }
 
 /// A token of a connection; any other text is of a connection that is not known.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use linkspan_sync::{List, RequiredState, RoomConfig, SlidingRequest, SlidingResponse, SlidingRoom};
-use ruma::OwnedRoomId;
+use ruma::{OwnedRoomId, presence::PresenceState};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -19,7 +19,7 @@ pub(super) struct Body {
     pos: Option<String>,
     #[serde(default)]
     timeout: u64,
-    pub(super) set_presence: Option<String>,
+    pub(super) set_presence: Option<PresenceState>,
     #[serde(default)]
     lists: BTreeMap<String, WireList>,
     #[serde(default)]

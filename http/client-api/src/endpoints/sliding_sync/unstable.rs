@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use linkspan_sync::{
     Extensions, Filters, List, RequiredState, RoomConfig, Scope, SlidingRequest, SlidingResponse, SlidingRoom,
 };
-use ruma::{OwnedRoomId, OwnedUserId, api::client::sync::sync_events::v5};
+use ruma::{OwnedRoomId, OwnedUserId, api::client::sync::sync_events::v5, presence::PresenceState};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -18,7 +18,7 @@ use crate::{caller::User, endpoints::thread_subscriptions, error::ApiError};
 pub(super) struct Query {
     pos: Option<String>,
     timeout: Duration,
-    pub(super) set_presence: Option<String>,
+    pub(super) set_presence: Option<PresenceState>,
 }
 
 #[derive(Deserialize)]
@@ -95,7 +95,7 @@ pub(super) fn query(text: &str) -> Result<Query, ApiError> {
                 let timeout = value.parse().map_err(|_| ApiError::invalid_param("timeout is a number"))?;
                 query.timeout = Duration::from_millis(timeout);
             }
-            "set_presence" => query.set_presence = Some(value),
+            "set_presence" => query.set_presence = Some(value.into()),
             _ => {}
         }
     }
