@@ -29,7 +29,7 @@ const AFTER_FAILURE: Duration = Duration::from_secs(10);
 const REASON: &str = "guests may no longer be in this room";
 
 /// Whether a room with this `m.room.guest_access` lets guests join.
-fn lets_guests_join(guest_access: Option<&Pdu>) -> bool {
+pub(crate) fn lets_guests_join(guest_access: Option<&Pdu>) -> bool {
     #[derive(Deserialize)]
     struct Content {
         guest_access: String,

@@ -10,7 +10,7 @@ use ruma::{
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::{Result, Rooms, RoomsError, membership::JoinRules, topic::plain_topic};
+use crate::{Result, Rooms, RoomsError, guests::lets_guests_join, membership::JoinRules, topic::plain_topic};
 
 /// Rooms in one page at most.
 const MAX_PAGE: usize = 500;
@@ -215,8 +215,7 @@ impl Rooms {
                 .filter(|text| !text.is_empty())
         };
         let create = self.state_event(room_id, &StateEventType::RoomCreate, "").await?;
-        let guest: Option<serde_json::Value> =
-            self.state_content(room_id, StateEventType::RoomGuestAccess).await?;
+        let guest_access = self.state_event(room_id, &StateEventType::RoomGuestAccess, "").await?;
         let topic: Option<serde_json::Value> = self.state_content(room_id, StateEventType::RoomTopic).await?;
         Ok(Some(RoomSummary {
             room_id: Some(room_id.clone()),
@@ -229,7 +228,7 @@ impl Rooms {
             avatar_url: text(self.state_content(room_id, StateEventType::RoomAvatar).await?, "url"),
             joined: head.joined,
             world_readable: self.history_visibility(room_id).await? == HistoryVisibility::WorldReadable,
-            guest_can_join: text(guest, "guest_access").as_deref() == Some("can_join"),
+            guest_can_join: lets_guests_join(guest_access.as_deref()),
             allowed_room_ids: if join_rules.is_restricted() {
                 join_rules.allowed_rooms()
             } else {
