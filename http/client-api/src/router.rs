@@ -73,8 +73,8 @@ impl Api {
         async move {
             match begun {
                 Begun::Answered(response) => with_headers(response),
-                Begun::Endpoint { answer, sent } => {
-                    let answer = run(answer, sent.is_none()).await;
+                Begun::Endpoint { answer, may_be_dropped, sent } => {
+                    let answer = run(answer, may_be_dropped).await;
                     let mut response = with_headers(answer.unwrap_or_else(IntoResponse::into_response));
                     sent.and_then(|sent| response.extensions_mut().insert(sent));
                     response
@@ -102,12 +102,14 @@ impl Api {
         let Some(platform) = platform_of(&self.app.platforms, &request) else {
             return Begun::Answered(unknown_host().into_response());
         };
-        let sent = (!endpoint.may_be_dropped).then(|| {
+        let may_be_dropped = endpoint.may_be_dropped;
+        let sent = (!may_be_dropped).then(|| {
             let (sent, pending) = answer_pending();
             request.extensions_mut().insert(pending);
             sent
         });
-        Begun::Endpoint { answer: (endpoint.run)(self.app.clone(), platform, request), sent }
+        let answer = (endpoint.run)(self.app.clone(), platform, request);
+        Begun::Endpoint { answer, may_be_dropped, sent }
     }
 }
 
@@ -117,6 +119,7 @@ enum Begun {
     /// `sent`: for an endpoint that changes something.
     Endpoint {
         answer: Answer,
+        may_be_dropped: bool,
         sent: Option<AnswerSent>,
     },
     Other(BoxFuture<'static, Response>),
