@@ -63,6 +63,7 @@ impl Moment {
 
 /// As of when the entries of a room's state are told beside a part of its timeline.
 struct Moments<'a> {
+    part: &'a Part,
     /// Before the timeline.
     start: Moment,
     /// After the timeline.
@@ -86,7 +87,7 @@ impl<'a> Moments<'a> {
                 }
             }
         }
-        Self { start, end, shown }
+        Self { part, start, end, shown }
     }
 
     /// What the timeline shows is told as it was before; what it does not show is told nowhere else, and so as it is.
@@ -101,11 +102,11 @@ impl<'a> Moments<'a> {
 
     /// Those whose memberships a client needs to show the timeline, each as it was when they first speak. Who is
     /// spoken of by an earlier event of the timeline is known from there.
-    fn of_speakers(&self, part: &Part) -> BTreeMap<OwnedUserId, Moment> {
+    fn of_speakers(&self) -> BTreeMap<OwnedUserId, Moment> {
         let members = self.shown.get("m.room.member");
         let mut known = HashSet::new();
         let mut speakers = BTreeMap::new();
-        for event in &part.events {
+        for event in &self.part.events {
             let sender = &event.pdu.sender;
             if !known.contains(sender.as_str()) && !speakers.contains_key(sender) {
                 let is_shown = members.is_some_and(|members| members.contains(sender.as_str()));
@@ -478,7 +479,7 @@ impl Sync {
             }
         }
         if let Some(redundant) = lazy {
-            self.add_lazy_members(ask, view, part, &moments, whole, redundant, &mut wanted).await?;
+            self.add_lazy_members(ask, view, &moments, whole, redundant, &mut wanted).await?;
         }
         Ok(self.rooms.state_for(view, wanted).await?)
     }
@@ -517,19 +518,17 @@ impl Sync {
     }
 
     /// The memberships that lazy loading needs: of who speaks in the timeline, of who names the room.
-    #[allow(clippy::too_many_arguments)]
     async fn add_lazy_members(
         &self,
         ask: &Ask<'_>,
         view: &mut View,
-        part: &Part,
         moments: &Moments<'_>,
         whole: bool,
         redundant: bool,
         events: &mut Vec<SharedPdu>,
     ) -> Result<()> {
         let room_id = &view.room.id.clone();
-        let mut wanted = moments.of_speakers(part);
+        let mut wanted = moments.of_speakers();
         if whole {
             for member in self.heroes(&view.user_id, room_id).await?.into_iter().chain([view.user_id.clone()])
             {

@@ -39,6 +39,21 @@ pub(super) struct Known {
     pub(super) state_sent: bool,
 }
 
+impl Known {
+    /// Whether the device has nothing of the room that still counts, and is told all of it.
+    fn is_nothing(self) -> bool {
+        self.sent == Sent::Never
+    }
+
+    /// Commits up to here were told before.
+    fn since(self) -> Position {
+        match self.sent {
+            Sent::Never => Position::ZERO,
+            Sent::UpTo(up_to) => up_to,
+        }
+    }
+}
+
 /// What an answer has of a room.
 #[derive(Debug, Default)]
 pub(super) struct Told {
@@ -59,7 +74,7 @@ impl Sync {
         known: Known,
     ) -> Result<Option<Told>> {
         let told = building.ask.since_position();
-        let is_whole = known.sent == Sent::Never;
+        let is_whole = known.is_nothing();
         let change = building.changes.rooms.get(room_id).copied().unwrap_or_default();
         let expands = known.timeline_sent < relevant.config.timeline_limit.min(MAX_TIMELINE_LIMIT);
         let is_behind = matches!(known.sent, Sent::UpTo(up_to) if up_to < told);
@@ -96,16 +111,10 @@ impl Sync {
         let Some(head) = self.rooms.head(room_id).await? else { return Ok(Told::default()) };
         let mut view = self.rooms.view(user_id, room_id).await?;
         // Who comes back to a room is told all of it.
-        let is_whole = match known.sent {
-            Sent::Never => true,
-            Sent::UpTo(up_to) => {
-                self.membership_at(room_id, user_id, up_to).await?.as_deref() != Some("join")
-            }
-        };
-        let since = match known.sent {
-            Sent::UpTo(up_to) if !is_whole => up_to,
-            _ => Position::ZERO,
-        };
+        let is_back = !known.is_nothing()
+            && self.membership_at(room_id, user_id, known.since()).await?.as_deref() != Some("join");
+        let known = if is_back { Known { sent: Sent::Never, ..known } } else { known };
+        let (is_whole, since) = (known.is_nothing(), known.since());
         let limit = config.timeline_limit.min(MAX_TIMELINE_LIMIT);
         let expands = !is_whole && known.timeline_sent < limit;
         let timeline_since = if expands { Position::ZERO } else { since };
@@ -116,7 +125,7 @@ impl Sync {
             SlidingRoom { initial: is_whole, expanded_timeline: expands, ..SlidingRoom::default() };
         let changed = self.rooms.state_changes(room_id, since).await?;
         let changed_types: BTreeSet<&str> = changed.iter().map(|entry| entry.event_type.as_str()).collect();
-        let state = self.required_state(building, &mut view, config, &part, known, is_whole, since).await?;
+        let state = self.required_state(building, &mut view, config, &part, known).await?;
         let live = part.events.iter().filter(|event| event.position > told).count() as u64;
         let is_new = |types: &[&str]| is_whole || types.iter().any(|name| changed_types.contains(name));
         if is_new(&["m.room.name", "m.room.avatar", "m.room.member", "m.room.canonical_alias"]) {
@@ -161,11 +170,7 @@ impl Sync {
         record: &MembershipRecord,
     ) -> Result<Told> {
         let (user_id, config) = (&building.request.user_id, &relevant.config);
-        let is_whole = known.sent == Sent::Never;
-        let since = match known.sent {
-            Sent::Never => Position::ZERO,
-            Sent::UpTo(up_to) => up_to,
-        };
+        let (is_whole, since) = (known.is_nothing(), known.since());
         let Some(left) = self.rooms.event_at(room_id, record.seq).await? else { return Ok(Told::default()) };
         // The record may be newer: that the room was forgotten is no event.
         let is_new = left.position > since;
@@ -188,7 +193,7 @@ impl Sync {
             let limit = config.timeline_limit.clamp(1, MAX_TIMELINE_LIMIT);
             let part = self.part(&building.ask, &mut view, record.seq, since, limit).await?;
             is_shown |= part.events.iter().any(|event| event.seq == left.seq);
-            state = self.required_state(building, &mut view, config, &part, known, is_whole, since).await?;
+            state = self.required_state(building, &mut view, config, &part, known).await?;
             room.timeline = self.rooms.render_all(&mut view, &part.events, reader).await?;
             room.limited = part.limited;
             room.prev_batch = Some(Boundary(part.first - 1).to_string());
@@ -208,7 +213,6 @@ impl Sync {
     }
 
     /// The state that the client wants: all of it, or what has changed since it was sent, and the members that speak.
-    #[allow(clippy::too_many_arguments)]
     async fn required_state(
         &self,
         building: &Building<'_>,
@@ -216,23 +220,21 @@ impl Sync {
         config: &RoomConfig,
         part: &Part,
         known: Known,
-        is_whole: bool,
-        since: Position,
     ) -> Result<Vec<SharedPdu>> {
         let room_id = &view.room.id.clone();
         let mut found: Vec<SharedPdu> = Vec::new();
-        if is_whole {
+        if known.is_nothing() {
             let device_id = building.request.members_key();
             self.sent_members.forget_room(&device_id, &building.request.user_id, room_id);
         }
-        if is_whole || !known.state_sent {
+        if known.is_nothing() || !known.state_sent {
             found = self.all_required_state(view, config).await?;
         } else {
             let last = match view.standing {
                 Standing::Left { seq, .. } => seq,
                 _ => i64::MAX,
             };
-            let changes = self.rooms.state_changes(room_id, since).await?;
+            let changes = self.rooms.state_changes(room_id, known.since()).await?;
             let mut newest = BTreeMap::new();
             for entry in changes.into_iter().filter(|entry| entry.seq <= last) {
                 let lazily =
