@@ -152,10 +152,7 @@ impl Network {
 
     /// A server started anew over the same store, whose platforms demand something else of encryption.
     pub(crate) async fn reopen_with_rules(&self, rule: impl Fn(&str) -> Encryption) -> Self {
-        let mut settings: Vec<_> =
-            self.app.platforms.iter().map(|platform| platform.settings.clone()).collect();
-        settings.iter_mut().for_each(|one| one.encryption = rule(one.server_name.as_str()));
-        Self::over(self.store.clone(), settings, true).await
+        self.reopen_changed(|one| one.encryption = rule(one.server_name.as_str())).await
     }
 
     /// A server started anew over the same store.
