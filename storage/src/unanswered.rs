@@ -5,12 +5,15 @@
 //! answers reach clients is not known here.
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use ruma::OwnedUserId;
-use tokio::{sync::watch, time::Instant};
+use tokio::{sync::Notify, time::Instant};
 
 /// How long after its first write a request is waited for. Nearly all are answered within a millisecond of it.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -19,18 +22,42 @@ tokio::task_local! {
     static CURRENT: Unanswered;
 }
 
-/// Is dropped when an answer has been sent, or will not be.
-#[derive(Clone, Debug)]
-pub struct AnswerSent(#[allow(dead_code, reason = "it matters when it is dropped")] Arc<watch::Sender<()>>);
+#[derive(Debug, Default)]
+struct Answer {
+    /// How many can still say that it has been sent.
+    holders: AtomicUsize,
+    is_sent: AtomicBool,
+    sent: Notify,
+}
+
+/// Says, when the last clone is dropped, that an answer has been sent, or will not be.
+#[derive(Debug)]
+pub struct AnswerSent(Arc<Answer>);
+
+impl Clone for AnswerSent {
+    fn clone(&self) -> Self {
+        self.0.holders.fetch_add(1, Ordering::Relaxed);
+        Self(self.0.clone())
+    }
+}
+
+impl Drop for AnswerSent {
+    fn drop(&mut self) {
+        if self.0.holders.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.is_sent.store(true, Ordering::Release);
+            self.0.sent.notify_waiters();
+        }
+    }
+}
 
 /// Learns when an answer has been sent.
 #[derive(Clone, Debug)]
-pub struct AnswerPending(watch::Receiver<()>);
+pub struct AnswerPending(Arc<Answer>);
 
 /// Both ends of an answer that is to be sent.
 pub fn answer_pending() -> (AnswerSent, AnswerPending) {
-    let (sent, pending) = watch::channel(());
-    (AnswerSent(Arc::new(sent)), AnswerPending(pending))
+    let answer = Arc::new(Answer { holders: AtomicUsize::new(1), ..Answer::default() });
+    (AnswerSent(answer.clone()), AnswerPending(answer))
 }
 
 /// A request of a user that has not been answered. Clones are the same request.
@@ -52,8 +79,9 @@ impl Unanswered {
     }
 
     /// Runs a part of the request: what it commits carries the request.
-    pub async fn run<T>(self, part: impl Future<Output = T>) -> T {
-        CURRENT.scope(self, part).await
+    // Not an async function: that would hold the part twice, and every request would move more memory.
+    pub fn run<F: Future>(self, part: F) -> impl Future<Output = F::Output> {
+        CURRENT.scope(self, part)
     }
 
     /// The request that the present task runs a part of.
@@ -78,14 +106,17 @@ impl Unanswered {
 
     /// Whether it need not be waited for.
     pub fn is_over(&self) -> bool {
-        self.0.answer.0.has_changed().is_err() || self.deadline() <= Instant::now()
+        self.0.answer.0.is_sent.load(Ordering::Acquire) || self.deadline() <= Instant::now()
     }
 
     /// Waits until the request has been answered, but not long: some write much before they are answered.
     pub async fn over(&self) {
-        let mut answer = self.0.answer.0.clone();
-        // An error says that the other end was dropped.
-        let _ = tokio::time::timeout_at(self.deadline(), answer.changed()).await;
+        // From here on it is heard of, also if it is sent before it is waited for.
+        let sent = self.0.answer.0.sent.notified();
+        if !self.is_over() {
+            // An error says that it has taken too long.
+            let _ = tokio::time::timeout_at(self.deadline(), sent).await;
+        }
     }
 
     fn deadline(&self) -> Instant {

@@ -4,6 +4,7 @@ use std::{borrow::Cow, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{body::Body, extract::Request, response::Response};
 use bytes::BytesMut;
+use futures_util::future::Either;
 use http::{Method, Uri};
 use http_body_util::{BodyExt, Limited};
 use linkspan_domain::MAX_DEPTH;
@@ -198,10 +199,10 @@ fn unanswered(parts: &mut http::request::Parts, caller: &impl Caller) -> Option<
 }
 
 /// Runs an endpoint's function as a part of a request.
-async fn run_for<T>(request: Option<Unanswered>, function: impl Future<Output = T>) -> T {
+fn run_for<F: Future>(request: Option<Unanswered>, function: F) -> impl Future<Output = F::Output> {
     match request {
-        Some(request) => request.run(function).await,
-        None => function.await,
+        Some(request) => Either::Left(request.run(function)),
+        None => Either::Right(function),
     }
 }
 
