@@ -292,7 +292,7 @@ impl Network {
         token: Option<&str>,
         method: Method,
         path: &str,
-        body: String,
+        body: impl Into<Body>,
     ) -> Answer {
         self.answer(request(platform, token, method, path, body), path).await
     }
@@ -458,7 +458,13 @@ impl Answer {
 }
 
 /// A request to a platform; the path is under `/_matrix/client` unless it is one of the others.
-fn request(platform: &str, token: Option<&str>, method: Method, path: &str, body: String) -> Request<Body> {
+fn request(
+    platform: &str,
+    token: Option<&str>,
+    method: Method,
+    path: &str,
+    body: impl Into<Body>,
+) -> Request<Body> {
     let is_whole = ["/_matrix/", "/_synapse/", "/_linkspan/", "/.well-known/"]
         .iter()
         .any(|start| path.starts_with(start));
@@ -470,7 +476,7 @@ fn request(platform: &str, token: Option<&str>, method: Method, path: &str, body
     if let Some(token) = token {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     }
-    request.body(Body::from(body)).expect("the request is well formed")
+    request.body(body.into()).expect("the request is well formed")
 }
 
 /// The bodies of the messages among events.

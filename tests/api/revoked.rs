@@ -1,6 +1,11 @@
 //! Sessions that end while a client waits: it is told at once, and learns nothing more.
 //! <https://spec.matrix.org/v1.19/client-server-api/#client-authentication>
 
+use std::convert::Infallible;
+
+use axum::body::Body;
+use futures_util::stream;
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::{
@@ -220,4 +225,22 @@ async fn media_that_come_after_the_session_are_not_handed_out() {
     };
     let (answer, ()) = tokio::join!(scene.waiting.get(&download), upload);
     answer.fails(401, "M_UNKNOWN_TOKEN");
+}
+
+#[tokio::test]
+async fn a_body_that_comes_after_the_session_is_not_taken() {
+    let scene = Scene::open().await;
+    let app = scene.network.app.clone();
+    let (user_id, device_id) = (scene.anna.user_id.clone(), scene.waiting.device_id.clone());
+    // Whoever reads it finds that the device was logged out before.
+    let body = Body::from_stream(stream::once(async move {
+        let user_id = user_id.as_str().try_into().expect("a user id");
+        app.accounts.log_out(&user_id, &device_id.as_str().into()).await.expect("logged out");
+        Ok::<_, Infallible>(json!({ "body": "late" }).to_string())
+    }));
+    let path = format!("/v3/rooms/{}/send/m.room.message/late", scene.room);
+    let token = Some(scene.waiting.token.as_str());
+    let answer = scene.network.call_with(INSTAGRAM, token, Method::PUT, &path, body).await;
+    answer.fails(401, "M_UNKNOWN_TOKEN");
+    assert!(!scene.bert.heard(&scene.room).await.contains(&"late".to_owned()));
 }

@@ -68,6 +68,10 @@ pub(crate) trait Caller: Sized + Send + Sync {
     /// The user, where one has logged in.
     fn user_id(&self) -> Option<&OwnedUserId>;
     fn prove(app: &App, head: &RequestHead<'_>) -> impl Future<Output = Result<Self, ApiError>> + Send;
+    /// Refuses, after having waited for something, if the session has been ended meanwhile.
+    fn check_still_holds(&self, _: &App) -> impl Future<Output = Result<(), ApiError>> + Send {
+        async { Ok(()) }
+    }
 }
 
 /// Anybody; only the platform that was addressed is known.
@@ -116,11 +120,6 @@ impl User {
         }
     }
 
-    /// Refuses, after having waited for something, if the session has been ended meanwhile.
-    pub(crate) async fn check_still_holds(&self, app: &App) -> Result<(), ApiError> {
-        Ok(app.accounts.check_session(&self.user_id, &self.device_id, self.token_hash).await?)
-    }
-
     /// Refuses what sessions of the OAuth 2.0 API do on the platform's pages.
     /// <https://spec.matrix.org/v1.19/client-server-api/#oauth-20-api>
     pub(crate) fn check_proves_by_password(&self) -> Result<(), ApiError> {
@@ -155,6 +154,10 @@ impl Caller for User {
     async fn prove(app: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
         let AnySession { user, locked } = AnySession::prove(app, head).await?;
         if locked { Err(AccountsError::Locked.into()) } else { Ok(user) }
+    }
+
+    async fn check_still_holds(&self, app: &App) -> Result<(), ApiError> {
+        Ok(app.accounts.check_session(&self.user_id, &self.device_id, self.token_hash).await?)
     }
 }
 
@@ -216,6 +219,13 @@ impl Caller for MaybeUser {
         }
         let user = User::prove(app, head).await?;
         Ok(Self { platform: head.platform.clone(), user: Some(user) })
+    }
+
+    async fn check_still_holds(&self, app: &App) -> Result<(), ApiError> {
+        match &self.user {
+            Some(user) => user.check_still_holds(app).await,
+            None => Ok(()),
+        }
     }
 }
 

@@ -142,6 +142,10 @@ where
             let request_of_caller = unanswered(&mut parts, &caller);
             let path_args = path_args(&mut parts)?;
             let body = read_body(body, BODY_BYTES).await?;
+            if !body.is_empty() {
+                // Whoever sends it slowly may have been logged out since.
+                caller.check_still_holds(&app).await?;
+            }
             let request = parse::<R>(parts, &path_args, &body)?;
             let response = run_for(request_of_caller, function(app, caller, request)).await?;
             respond(response)

@@ -9,6 +9,12 @@ use ruma::{OwnedDeviceId, OwnedUserId};
 
 use crate::Inbox;
 
+/// How often others are told at most, within [`CHANGES_PERIOD`], that a user is shown in another state: each time wakes
+/// all who share a room with the user. What is held back is told by [`Inbox::expire_presence`].
+const MAX_CHANGES: u32 = 10;
+/// The period in which changes are counted.
+const CHANGES_PERIOD: Duration = Duration::from_secs(10);
+
 /// What a user is doing; the best comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PresenceState {
@@ -39,6 +45,9 @@ pub(crate) struct PresentUser {
     state: PresenceState,
     status_msg: Option<String>,
     last_active: Instant,
+    /// Changes of the state since `counting_since`.
+    changes: u32,
+    counting_since: Instant,
 }
 
 #[derive(Debug)]
@@ -56,6 +65,8 @@ impl Default for PresentUser {
             state: PresenceState::Offline,
             status_msg: None,
             last_active: Instant::now(),
+            changes: 0,
+            counting_since: Instant::now(),
         }
     }
 }
@@ -73,11 +84,23 @@ impl PresentUser {
         self.devices.retain(|_, device| device.syncs > 0 || device.last_seen.elapsed() <= quiet);
     }
 
-    /// Shows the user in the best state. Returns whether that is another than before.
+    /// Shows the user in the best state, unless that has changed too often lately. Returns whether it is another than
+    /// before.
     fn update(&mut self) -> bool {
         let best = self.devices.values().map(|device| device.state).min();
         let best = best.unwrap_or(PresenceState::Offline);
-        std::mem::replace(&mut self.state, best) != best
+        if best == self.state {
+            return false;
+        }
+        if self.counting_since.elapsed() > CHANGES_PERIOD {
+            (self.changes, self.counting_since) = (0, Instant::now());
+        }
+        self.changes += 1;
+        let is_told = self.changes <= MAX_CHANGES;
+        if is_told {
+            self.state = best;
+        }
+        is_told
     }
 }
 
@@ -194,6 +217,16 @@ mod tests {
         assert!(inbox.expire_presence(Duration::from_secs(60)).is_empty(), "it waited just now");
         assert_eq!(inbox.expire_presence(Duration::ZERO), std::slice::from_ref(&anna));
         assert_eq!(shown(), PresenceState::Offline);
+    }
+
+    #[test]
+    fn a_state_that_changes_all_the_time_is_told_now_and_then() {
+        let inbox = Inbox::new(Store::in_memory(Memory::new().expect("a store in memory opens")), 1);
+        let (anna, phone): (OwnedUserId, OwnedDeviceId) =
+            ("@anna:one.localhost".try_into().expect("a user id"), "PHONE".into());
+        let states = [PresenceState::Online, PresenceState::Unavailable].into_iter().cycle();
+        let told = states.take(1_000).filter(|state| inbox.begin_waiting(&anna, &phone, *state).1).count();
+        assert_eq!(told, MAX_CHANGES as usize);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use crate::{
     App,
     app::now_ts,
-    caller::{MaybeUser, User},
+    caller::{Caller, MaybeUser, User},
     endpoint::{path_args, respond},
     error::ApiError,
     router::json_response,
