@@ -600,3 +600,51 @@ async fn push_rules_that_go_along_count_at_once() {
     let news = bert.get(&format!("/v3/sync?since={from}")).await.ok();
     assert_eq!(news["rooms"]["join"][&new]["unread_notifications"]["notification_count"], 0);
 }
+
+#[tokio::test]
+async fn a_room_is_replaced_once_whoever_asks_at_the_same_time() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let bert = network.register(MESSENGER, "bert").await;
+    let levels = json!({ "users": { &anna.user_id: 100, &bert.user_id: 100 } });
+    let old = anna
+        .create_room(json!({
+            "preset": "public_chat", "room_version": "10", "room_alias_name": "quay",
+            "power_level_content_override": levels,
+        }))
+        .await;
+    bert.join(&old).await.ok();
+    let path = format!("/v3/rooms/{old}/upgrade");
+    let words = json!({ "new_version": "12" });
+    let answers = tokio::join!(anna.post(&path, words.clone()), bert.post(&path, words.clone()));
+    let (done, refused) = match answers {
+        (first, second) if first.status.is_success() => (first, second),
+        (first, second) => (second, first),
+    };
+    let new = text(&done.ok()["replacement_room"]);
+    refused.fails(400, "M_BAD_STATE");
+    for again in [&anna, &bert] {
+        again.post(&path, words.clone()).await.fails(400, "M_BAD_STATE");
+    }
+    assert_eq!(text(&state(&anna, &old, "m.room.tombstone").await["replacement_room"]), new);
+    let alias = anna.get("/v3/directory/room/%23quay:instagram.localhost").await.ok();
+    assert_eq!(text(&alias["room_id"]), new);
+    let after = network.reopen().await;
+    anna.on(&after).post(&path, words).await.fails(400, "M_BAD_STATE");
+}
+
+#[tokio::test]
+async fn a_room_whose_tombstone_leads_nowhere_is_upgraded() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let words = json!({ "new_version": "12" });
+    let old = anna.create_room(json!({ "preset": "public_chat", "room_version": "11" })).await;
+    for tombstone in [json!({ "body": "closed" }), json!({ "replacement_room": "!gone:elsewhere.example" })] {
+        anna.set_state(&old, "m.room.tombstone", tombstone).await.ok();
+    }
+    let first = upgrade(&anna, &old, words.clone(), &[]).await;
+    anna.leave(&first).await.ok();
+    let second = upgrade(&anna, &old, words, &[]).await;
+    assert_ne!(first, second);
+    assert_eq!(text(&state(&anna, &old, "m.room.tombstone").await["replacement_room"]), second);
+}

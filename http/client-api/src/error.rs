@@ -295,6 +295,7 @@ impl From<RoomsError> for ApiError {
                 Self::bad_request(ErrorKind::UnsupportedRoomVersion, message)
             }
             RoomsError::AliasInUse => Self::bad_request(ErrorKind::RoomInUse, message),
+            RoomsError::Replaced { .. } => Self::bad_request(ErrorKind::BadState, message),
             RoomsError::BadAlias(_) => Self::bad_request(ErrorKind::BadAlias, message),
             RoomsError::NoThreadRoot | RoomsError::NotLeft => Self::bad_request(ErrorKind::Unknown, message),
             RoomsError::DuplicateAnnotation => Self::bad_request(ErrorKind::DuplicateAnnotation, message),

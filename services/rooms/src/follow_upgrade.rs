@@ -29,6 +29,15 @@ pub trait RoomSettings: fmt::Debug + Send + Sync {
     ) -> Copying<'a>;
 }
 
+/// The room that a tombstone names in place of its own.
+pub(crate) fn replacement_of(tombstone: &Pdu) -> Option<OwnedRoomId> {
+    #[derive(Deserialize)]
+    struct Content {
+        replacement_room: OwnedRoomId,
+    }
+    tombstone.content_as::<Content>().map(|content| content.replacement_room)
+}
+
 impl Rooms {
     /// Has the settings that a service above keeps go along with who follows an upgrade. For the wiring: the first
     /// call counts.
@@ -69,14 +78,10 @@ impl Rooms {
         struct Predecessor {
             room_id: OwnedRoomId,
         }
-        #[derive(Deserialize)]
-        struct Tombstone {
-            replacement_room: OwnedRoomId,
-        }
         let Some(Create { predecessor }) = create.content_as() else { return Ok(None) };
         let tombstone = self.state_event(&predecessor.room_id, &StateEventType::RoomTombstone, "").await?;
-        let tombstone = tombstone.and_then(|event| event.content_as::<Tombstone>());
-        let is_replaced = tombstone.is_some_and(|tombstone| tombstone.replacement_room == *room_id);
+        let replacement = tombstone.and_then(|event| replacement_of(&event));
+        let is_replaced = replacement.as_ref() == Some(room_id);
         Ok(is_replaced.then_some(predecessor.room_id))
     }
 

@@ -118,6 +118,12 @@ pub enum RoomsError {
     /// The alias is taken.
     #[error("the room alias is in use")]
     AliasInUse,
+    /// The room has been replaced already.
+    #[error("this room has been replaced by {by} already")]
+    Replaced {
+        /// The room that took its place.
+        by: OwnedRoomId,
+    },
     /// A canonical alias does not point at the room.
     #[error("{0}")]
     BadAlias(String),

@@ -167,6 +167,17 @@ impl Rooms {
         Ok(found)
     }
 
+    /// Whether hosted users are joined, as it is on disk: for who holds the writer of another room, and can therefore
+    /// not wait for this one's.
+    pub(crate) async fn has_stored_members(&self, room: &Room) -> Result<bool> {
+        for platform in self.shared.platforms.iter() {
+            if !self.members_of_platform(room, platform.server_name()).await?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     async fn members_of_platform(
         &self,
         room: &Room,

@@ -12,6 +12,7 @@ use crate::{
     InitialState, Result, Rooms, RoomsError,
     append::{Append, again, object, text},
     create_room::rules_of,
+    follow_upgrade::replacement_of,
     upgraded_levels::{
         close_to_talk, give_creators_a_level, keep_upgrades_to_creators, levels_to_numbers,
         privilege_creators,
@@ -85,6 +86,7 @@ impl Rooms {
         if levels.user(upgrade.user_id) < levels.needed_for_event("m.room.tombstone", true) {
             return Err(RoomsError::Forbidden("you may not upgrade this room".into()));
         }
+        self.check_not_replaced(&mut old).await?;
         let content = creation_content(&mut old, upgrade).await?;
         let new = self.begin_room(upgrade.user_id, &upgrade.version, content, now_ts).await?;
         let new_room = new.room.clone();
@@ -95,18 +97,28 @@ impl Rooms {
         Ok(new_room.id.clone())
     }
 
+    /// Refuses to replace a room once more while somebody is in the room that its tombstone names. Aliases, listings and
+    /// those who follow have gone there; another tombstone would lead everybody else to another room. The specification
+    /// leaves this open. A tombstone that names no room here, or one that everybody has left, leads nobody anywhere:
+    /// the room can then be upgraded again.
+    async fn check_not_replaced(&self, old: &mut Append) -> Result<()> {
+        let tombstone = old.state_event(&StateEventType::RoomTombstone, "").await?;
+        let Some(new_id) = tombstone.and_then(|event| replacement_of(&event)) else { return Ok(()) };
+        let Some(new) = self.find_room(&new_id).await? else { return Ok(()) };
+        if self.has_stored_members(&new).await? { Err(RoomsError::Replaced { by: new_id }) } else { Ok(()) }
+    }
+
     /// Takes over into the new room what it is to have, closes the old one, and commits both.
     async fn move_over(&self, mut old: Append, mut new: Append, upgrade: &Upgrade<'_>) -> Result<()> {
         let (user_id, old_id, new_id) = (upgrade.user_id, old.room.id.clone(), new.room.id.clone());
         let aliases = self.shared.directory.aliases_of(&old_id).await?;
         let canonical_alias = moved_canonical_alias(&mut old, &aliases).await?;
-        self.fill_successor(&mut old, &mut new, upgrade, canonical_alias.clone()).await?;
-
         let tombstone = object([
             ("body", text("This room has been replaced")),
             ("replacement_room", text(new_id.as_str())),
         ]);
         old.stage(user_id, Draft::state(TimelineEventType::RoomTombstone, "", tombstone), None).await?;
+        self.fill_successor(&mut old, &mut new, upgrade, canonical_alias.clone()).await?;
         self.shared.directory.move_aliases(&mut old.writes, &old_id, &new_id).await?;
         self.shared.directory.move_listings(&mut old.writes, &old_id, &new_id).await?;
         if canonical_alias.is_some() {
