@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::network::{INSTAGRAM, MESSENGER, Network, WHATSAPP, list, text};
+use crate::network::{INSTAGRAM, MESSENGER, Network, PASSWORD, WHATSAPP, list, text};
 
 #[tokio::test]
 async fn who_is_banned_stays_out() {
@@ -30,6 +30,89 @@ async fn who_is_banned_stays_out() {
     bert.post(&format!("/v3/rooms/{room}/forget"), json!({})).await.fails(400, "M_UNKNOWN");
     bert.leave(&room).await.ok();
     bert.post(&format!("/v3/rooms/{room}/forget"), json!({})).await.ok();
+}
+
+#[tokio::test]
+async fn who_is_denied_by_the_access_list_can_leave_and_decline_but_nothing_else() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let bert = network.register(MESSENGER, "bert").await;
+    let dora = network.register(MESSENGER, "dora").await;
+    let room = anna.create_room(json!({ "preset": "private_chat", "room_version": "11" })).await;
+    let membership = async |of: &str| {
+        let path = format!("/v3/rooms/{room}/state/m.room.member/{of}");
+        text(&anna.get(&path).await.ok()["membership"])
+    };
+    for guest in [&bert, &dora] {
+        anna.invite(&room, guest).await.ok();
+    }
+    bert.join(&room).await.ok();
+    let levels = json!({ "users": { &anna.user_id: 100, &bert.user_id: 50 } });
+    anna.set_state(&room, "m.room.power_levels", levels).await.ok();
+    let denied = json!({ "allow": ["*"], "deny": [MESSENGER] });
+    anna.set_state(&room, "m.room.server_acl", denied).await.ok();
+
+    bert.say_fails(&room).await;
+    dora.join(&room).await.fails(403, "M_FORBIDDEN");
+    let of_dora = json!({ "user_id": dora.user_id });
+    bert.post(&format!("/v3/rooms/{room}/kick"), of_dora).await.fails(403, "M_FORBIDDEN");
+    assert_eq!(
+        (membership(&bert.user_id).await, membership(&dora.user_id).await),
+        ("join".into(), "invite".into())
+    );
+    bert.leave(&room).await.ok();
+    dora.leave(&room).await.ok();
+    assert_eq!(
+        (membership(&bert.user_id).await, membership(&dora.user_id).await),
+        ("leave".into(), "leave".into())
+    );
+    anna.say(&room, "they are gone").await;
+    assert!(!bert.get("/v3/sync").await.ok().to_string().contains("they are gone"));
+}
+
+#[tokio::test]
+async fn who_is_denied_by_the_access_list_leaves_by_deactivating_the_account() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let bert = network.register(MESSENGER, "bert").await;
+    let room = anna.create_room(json!({ "preset": "public_chat" })).await;
+    bert.join(&room).await.ok();
+    anna.set_state(&room, "m.room.server_acl", json!({ "allow": [INSTAGRAM] })).await.ok();
+    let auth = json!({
+        "type": "m.login.password", "password": PASSWORD,
+        "identifier": { "type": "m.id.user", "user": bert.user_id },
+    });
+    bert.post("/v3/account/deactivate", json!({ "auth": auth })).await.ok();
+    let members = anna.get(&format!("/v3/rooms/{room}/joined_members")).await.ok();
+    assert_eq!(members["joined"].as_object().map(serde_json::Map::len), Some(1), "{members}");
+}
+
+#[tokio::test]
+async fn nobody_shuts_out_the_own_platform() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let bert = network.register(MESSENGER, "bert").await;
+    let room = anna.create_room(json!({ "preset": "public_chat", "room_version": "11" })).await;
+    bert.join(&room).await.ok();
+    let levels = json!({ "users": { &anna.user_id: 100, &bert.user_id: 100 } });
+    anna.set_state(&room, "m.room.power_levels", levels).await.ok();
+    for denies_anna in [
+        json!({ "allow": ["*"], "deny": [INSTAGRAM] }),
+        json!({ "allow": ["*"], "deny": ["*.localhost"] }),
+        json!({ "allow": [MESSENGER] }),
+        json!({}),
+    ] {
+        anna.set_state(&room, "m.room.server_acl", denies_anna.clone()).await.fails(400, "M_BAD_JSON");
+        let state = json!([{ "type": "m.room.server_acl", "content": denies_anna }]);
+        let words = json!({ "initial_state": state });
+        anna.post("/v3/createRoom", words).await.fails(400, "M_INVALID_ROOM_STATE");
+    }
+    anna.get(&format!("/v3/rooms/{room}/state/m.room.server_acl")).await.fails(404, "M_NOT_FOUND");
+    // Under another state key it is no access list. That of another platform may deny anna's.
+    let keyed = format!("/v3/rooms/{room}/state/m.room.server_acl/other");
+    anna.put(&keyed, json!({ "allow": [] })).await.ok();
+    bert.set_state(&room, "m.room.server_acl", json!({ "allow": [MESSENGER] })).await.ok();
+    anna.say_fails(&room).await;
 }
 
 #[tokio::test]

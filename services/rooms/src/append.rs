@@ -41,7 +41,7 @@ use crate::{
     bundle::can_root_thread,
     permits::{Asked, Permits},
     room::{BIG_ROOM_MEMBERS, Writer, damaged},
-    server_acl::denies,
+    server_acl::{denies, is_own_leave, shuts_out_its_sender},
     state::{chain_length, put_delta},
     unchanged::Changing,
 };
@@ -318,7 +318,7 @@ impl Append {
 
     /// Makes an event if the state as staged allows it.
     async fn make_if_allowed(&mut self, sender: &OwnedUserId, draft: Draft) -> Result<(SharedPdu, String)> {
-        self.check_server_acl(sender).await?;
+        self.check_server_acl(sender, &draft).await?;
         let asked = Asked::of(sender, &draft);
         let allowing = self.allowing_events(sender, &draft).await?;
         let auth_events = allowing.iter().map(|(_, event)| event.event_id.clone()).collect();
@@ -387,14 +387,19 @@ impl Append {
         Ok(())
     }
 
-    /// Servers of a room keep out whom its access list denies; so do hosted platforms among themselves.
+    /// Servers of a room keep out whom its access list denies; so do hosted platforms among themselves. Everybody may
+    /// leave all the same, as a server lets its own users leave whatever other servers make of it: whoever could not
+    /// would go on receiving what is written there. Nobody may shut out the own platform.
     /// <https://spec.matrix.org/v1.19/client-server-api/#server-access-control-lists-acls-for-rooms>
-    async fn check_server_acl(&mut self, sender: &OwnedUserId) -> Result<()> {
+    async fn check_server_acl(&mut self, sender: &OwnedUserId, draft: &Draft) -> Result<()> {
+        let platform = sender.server_name();
+        if shuts_out_its_sender(draft, sender) {
+            return Err(RoomsError::BadJson(format!("this access list denies your own server, {platform}")));
+        }
         let acl = self.state_event(&StateEventType::RoomServerAcl, "").await?;
-        if !denies(acl.as_ref(), sender) {
+        if !denies(acl.as_ref(), sender) || is_own_leave(draft, sender) {
             return Ok(());
         }
-        let platform = sender.server_name();
         Err(RoomsError::Forbidden(format!("this room's server access list denies {platform}")))
     }
 

@@ -1,11 +1,11 @@
 //! Access lists of servers: hosted platforms keep each other out as servers do.
 //! <https://spec.matrix.org/v1.19/client-server-api/#server-access-control-lists-acls-for-rooms>
 
-use linkspan_domain::SharedPdu;
+use linkspan_domain::{Draft, SharedPdu};
 use linkspan_inbox::Audience;
 use ruma::{
-    OwnedRoomId, UserId,
-    events::{StateEventType, room::server_acl::RoomServerAclEventContent},
+    CanonicalJsonValue, OwnedRoomId, UserId,
+    events::{StateEventType, TimelineEventType, room::server_acl::RoomServerAclEventContent},
 };
 
 use crate::{Result, Rooms};
@@ -14,6 +14,24 @@ use crate::{Result, Rooms};
 pub(crate) fn denies(acl: Option<&SharedPdu>, user_id: &UserId) -> bool {
     let acl = acl.and_then(|event| event.content_as::<RoomServerAclEventContent>());
     acl.is_some_and(|acl| !acl.is_allowed(user_id.server_name()))
+}
+
+/// Whether an event would be an access list that denies its sender's platform. Nobody there could take it back.
+pub(crate) fn shuts_out_its_sender(draft: &Draft, sender: &UserId) -> bool {
+    if draft.event_type != TimelineEventType::RoomServerAcl || draft.state_key.as_deref() != Some("") {
+        return false;
+    }
+    let content = serde_json::to_value(&draft.content);
+    let acl = content.and_then(serde_json::from_value::<RoomServerAclEventContent>);
+    acl.is_ok_and(|acl| !acl.is_allowed(sender.server_name()))
+}
+
+/// Whether a user leaves, or declines an invitation.
+pub(crate) fn is_own_leave(draft: &Draft, sender: &UserId) -> bool {
+    let membership = draft.content.get("membership").and_then(CanonicalJsonValue::as_str);
+    draft.event_type == TimelineEventType::RoomMember
+        && draft.state_key.as_deref() == Some(sender.as_str())
+        && membership == Some("leave")
 }
 
 impl Rooms {
