@@ -160,6 +160,13 @@ impl Network {
         self.reopen_changed(|_| ()).await
     }
 
+    /// A server started anew over the same store, which hosts a platform no more.
+    pub(crate) async fn reopen_without(&self, platform: &str) -> Self {
+        let hosted = self.app.platforms.iter().filter(|hosted| hosted.server_name() != platform);
+        let settings = hosted.map(|platform| platform.settings.clone()).collect();
+        Self::over(self.store.clone(), settings, true).await
+    }
+
     /// A server started anew over the same store, with the settings of each platform changed.
     pub(crate) async fn reopen_changed(&self, change: impl Fn(&mut Settings)) -> Self {
         let settings = self.app.platforms.iter().map(|platform| platform.settings.clone());

@@ -441,3 +441,20 @@ async fn events_are_given_in_the_format_of_servers() {
     let plain = sync(&anna, &json!({ "event_format": "client" }), "").await.to_string();
     assert!(!plain.contains("auth_events"), "{plain}");
 }
+
+#[tokio::test]
+async fn what_a_platform_that_is_gone_has_sent_is_given_without_its_signature() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let ben = network.register(WHATSAPP, "ben").await;
+    let room = anna.create_room(json!({ "preset": "public_chat" })).await;
+    ben.join(&room).await.ok();
+    let (of_anna, of_ben) = (anna.say(&room, "hello").await, ben.say(&room, "goodbye").await);
+    let anna = anna.on(&network.reopen_without(WHATSAPP).await);
+    let synced = sync(&anna, &json!({ "event_format": "federation" }), "").await;
+    let events = list(&synced["rooms"]["join"][&room]["timeline"]["events"]);
+    let found = |id: &str| events.iter().find(|event| event["event_id"] == id).expect("it is there");
+    assert!(found(&of_anna)["signatures"][INSTAGRAM].is_object());
+    assert_eq!(found(&of_ben)["signatures"], json!({}));
+    assert!(found(&of_ben)["hashes"]["sha256"].is_string());
+}
