@@ -368,6 +368,18 @@ async fn guests_are_shut_out_where_there_are_none_any_more() {
 }
 
 #[tokio::test]
+async fn guests_can_log_out_where_there_are_none_any_more() {
+    let network = with_guests().await;
+    let guests = [network.guest(INSTAGRAM).await, network.guest(INSTAGRAM).await];
+    let network = network.reopen_changed(|one| one.guests = false).await;
+    for (guest, path) in guests.iter().zip(["/v3/logout", "/v3/logout/all"]) {
+        let guest = guest.on(&network);
+        guest.post(path, json!({})).await.ok();
+        guest.get("/v3/sync").await.fails(401, "M_UNKNOWN_TOKEN");
+    }
+}
+
+#[tokio::test]
 async fn rules_on_encryption_hold_for_guests() {
     let network = Network::changed(|one| {
         one.guests = true;

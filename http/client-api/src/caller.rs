@@ -153,6 +153,9 @@ impl Caller for User {
 
     async fn prove(app: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
         let AnySession { user, locked } = AnySession::prove(app, head).await?;
+        if user.guest {
+            head.check_open_to_guests()?;
+        }
         if locked { Err(AccountsError::Locked.into()) } else { Ok(user) }
     }
 
@@ -161,7 +164,8 @@ impl Caller for User {
     }
 }
 
-/// As [`User`], but the account may be locked: for logging out.
+/// As [`User`], but the account may be locked, or a guest's on a platform that has no guests any more: for logging
+/// out, which everybody may always do.
 #[derive(Clone, Debug)]
 pub(crate) struct AnySession {
     pub(crate) user: User,
@@ -181,9 +185,6 @@ impl Caller for AnySession {
         let session =
             app.accounts.authenticate(head.platform.server_name(), &token, head.address(), now_ts()).await?;
         head.check_rate(Some(&session.user_id))?;
-        if session.guest {
-            head.check_open_to_guests()?;
-        }
         let user = User {
             platform: head.platform.clone(),
             user_id: session.user_id,

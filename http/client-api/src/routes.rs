@@ -234,7 +234,8 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         ),
         endpoint(session::refresh_token, Other, "client-server-api/#post_matrixclientv3refresh"),
         endpoint(session::log_out, Free, "client-server-api/#post_matrixclientv3logout").open_to_guests(),
-        endpoint(session::log_out_all, Free, "client-server-api/#post_matrixclientv3logoutall"),
+        endpoint(session::log_out_all, Free, "client-server-api/#post_matrixclientv3logoutall")
+            .open_to_guests(),
         endpoint(session::whoami, Free, "client-server-api/#get_matrixclientv3accountwhoami")
             .open_to_guests(),
         // Accounts
@@ -943,7 +944,7 @@ mod tests {
     ];
     /// What clients need besides to join by a link, to sync, and to end their session. All of it is about the guest
     /// alone, or is what another endpoint opens to guests anyway.
-    const NEEDED_BY_GUESTS: [(&str, &str); 7] = [
+    const NEEDED_BY_GUESTS: [(&str, &str); 8] = [
         ("POST", "/_matrix/client/v3/join/{room_id_or_alias}"),
         ("POST", "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync"),
         ("POST", "/_matrix/client/v4/sync"),
@@ -951,6 +952,7 @@ mod tests {
         ("GET", "/_matrix/client/v3/user/{user_id}/filter/{filter_id}"),
         ("GET", "/_matrix/client/v3/capabilities"),
         ("POST", "/_matrix/client/v3/logout"),
+        ("POST", "/_matrix/client/v3/logout/all"),
     ];
 
     #[test]
