@@ -133,7 +133,10 @@ impl Rooms {
     ///
     /// What hangs on a reply, as a reaction does, may be read in either: clients do not always know where it belongs.
     async fn check_thread(&self, event: &Arc<TimelineEvent>, thread: &str) -> Result<()> {
-        if thread == MAIN && relation_of(&event.pdu).is_some_and(|relation| relation.rel_type == "m.thread") {
+        if thread == MAIN
+            && let Some(relation) = relation_of(&event.pdu).filter(|relation| relation.rel_type == "m.thread")
+            && self.event(&event.pdu.room_id, &relation.event_id).await?.is_some()
+        {
             return Err(RoomsError::Invalid("the event is in a thread, and not in the main timeline".into()));
         }
         if !is_of_thread(thread) {

@@ -503,7 +503,7 @@ async fn a_receipt_is_of_the_thread_that_its_event_is_in() {
         (&root, "", true),
         (&root, "main", true),
         (&root, root.as_str(), true),
-        (&reply, "main", true),
+        (&reply, "main", false),
         (&reply, root.as_str(), true),
         (&edit, root.as_str(), true),
         (&reaction, root.as_str(), true),
