@@ -2,7 +2,7 @@
 
 mod world;
 
-use linkspan_rooms::{CreateRoom, Preset, ReceiptKind};
+use linkspan_rooms::{Preset, ReceiptKind};
 use linkspan_storage::{
     Range, Store, Table, WriteSet,
     catalogue::{
@@ -11,9 +11,9 @@ use linkspan_storage::{
     },
     records::{FLAG_REDACTED, InboxPointer},
 };
-use ruma::{CanonicalJsonObject, OwnedDeviceId, RoomVersionId};
+use ruma::{OwnedDeviceId, RoomVersionId};
 use serde_json::json;
-use world::{Graph, World, user};
+use world::{Graph, World, room_of, user};
 
 const ALICE: &str = "@alice:a.localhost";
 const BOB: &str = "@bob:b.localhost";
@@ -288,19 +288,7 @@ async fn rooms_made_alike_at_once_are_different_rooms() {
     let mut tasks = Vec::<std::pin::Pin<Box<dyn Future<Output = _> + Send>>>::new();
     for _ in 0..8 {
         let rooms = world.rooms.clone();
-        let command = CreateRoom {
-            version: Some(RoomVersionId::V12),
-            preset: Preset::PrivateChat,
-            published: false,
-            alias_name: None,
-            name: None,
-            topic: None,
-            invite: Vec::new(),
-            is_direct: false,
-            initial_state: Vec::new(),
-            creation_content: CanonicalJsonObject::new(),
-            power_levels: CanonicalJsonObject::new(),
-        };
+        let command = room_of(Some(RoomVersionId::V12), Preset::PrivateChat);
         tasks.push(Box::pin(async move {
             rooms.create_room(&user(ALICE), command, 1_000).await.expect("a room")
         }));

@@ -2,14 +2,14 @@
 
 mod world;
 
-use linkspan_rooms::{CreateRoom, Preset};
+use linkspan_rooms::Preset;
 use linkspan_storage::{
     Range, WriteSet,
     catalogue::{Accounts, ClosedToGuests, UserKey},
     records::AccountRecord,
 };
-use ruma::{CanonicalJsonObject, OwnedRoomId, OwnedUserId};
-use world::{World, user};
+use ruma::{OwnedRoomId, OwnedUserId};
+use world::{World, room_of, user};
 
 const ALICE: &str = "@alice:a.localhost";
 const BOB: &str = "@bob:b.localhost";
@@ -36,19 +36,7 @@ async fn account(world: &World, user_id: &str, guest: bool) -> OwnedUserId {
 async fn full_room(world: &World) -> OwnedRoomId {
     let alice = account(world, ALICE, false).await;
     let bob = account(world, BOB, false).await;
-    let command = CreateRoom {
-        version: None,
-        preset: Preset::PublicChat,
-        published: false,
-        alias_name: None,
-        name: None,
-        topic: None,
-        invite: Vec::new(),
-        is_direct: false,
-        initial_state: Vec::new(),
-        creation_content: CanonicalJsonObject::new(),
-        power_levels: CanonicalJsonObject::new(),
-    };
+    let command = room_of(None, Preset::PublicChat);
     let room_id = world.rooms.create_room(&alice, command, 1).await.expect("a room");
     set_guest_access(world, &room_id, "can_join").await;
     world.rooms.join_room(&bob, &room_id, None, 3).await.expect("joined");

@@ -15,7 +15,7 @@ use ruma::{
     events::StateEventType,
 };
 use serde_json::{Value, json};
-use world::{Graph, Random, VERSIONS, World, object, user};
+use world::{Graph, Random, VERSIONS, World, object, room_of, user};
 
 const ALICE: &str = "@alice:a.localhost";
 const BOB: &str = "@bob:b.localhost";
@@ -26,19 +26,7 @@ fn device() -> OwnedDeviceId {
 }
 
 fn command(version: &RoomVersionId, preset: Preset) -> CreateRoom {
-    CreateRoom {
-        version: Some(version.clone()),
-        preset,
-        published: false,
-        alias_name: None,
-        name: None,
-        topic: None,
-        invite: Vec::new(),
-        is_direct: false,
-        initial_state: Vec::new(),
-        creation_content: CanonicalJsonObject::new(),
-        power_levels: CanonicalJsonObject::new(),
-    }
+    room_of(Some(version.clone()), preset)
 }
 
 /// Gives a user an account, as invitations need one.

@@ -10,12 +10,10 @@ use linkspan_storage::{
     catalogue::{Accounts, UserKey},
     records::AccountRecord,
 };
-use ruma::{
-    CanonicalJsonObject, OwnedDeviceId, OwnedEventId, OwnedRoomId, RoomVersionId, events::StateEventType,
-};
+use ruma::{OwnedDeviceId, OwnedEventId, OwnedRoomId, RoomVersionId, events::StateEventType};
 use serde_json::{Value, json};
 
-use crate::world::{Graph, World, object, user};
+use crate::world::{Graph, World, object, room_of, user};
 
 pub(crate) const ALICE: &str = "@alice:a.localhost";
 pub(crate) const BOB: &str = "@bob:b.localhost";
@@ -69,17 +67,8 @@ pub(crate) fn state(event_type: &str, content: Value) -> InitialState {
 
 pub(crate) fn command(preset: Preset) -> CreateRoom {
     CreateRoom {
-        version: None,
-        preset,
-        published: false,
-        alias_name: None,
-        name: None,
-        topic: None,
-        invite: Vec::new(),
-        is_direct: false,
-        initial_state: Vec::new(),
-        creation_content: CanonicalJsonObject::new(),
         power_levels: object(json!({ "state_default": 0, "invite": 0, "events": {} })),
+        ..room_of(None, preset)
     }
 }
 

@@ -77,6 +77,23 @@ pub fn user(user_id: &str) -> OwnedUserId {
     user_id.try_into().expect("a user id")
 }
 
+/// What is asked for to create a room, of the platform's version unless another is given.
+pub fn room_of(version: Option<RoomVersionId>, preset: Preset) -> CreateRoom {
+    CreateRoom {
+        version,
+        preset,
+        published: false,
+        alias_name: None,
+        name: None,
+        topic: None,
+        invite: Vec::new(),
+        is_direct: false,
+        initial_state: Vec::new(),
+        creation_content: CanonicalJsonObject::new(),
+        power_levels: CanonicalJsonObject::new(),
+    }
+}
+
 pub fn object(value: serde_json::Value) -> CanonicalJsonObject {
     serde_json::from_value(value).expect("canonical JSON")
 }
@@ -228,17 +245,9 @@ impl Graph {
     /// of whom bob and carol have power 50; and its model.
     pub async fn start(world: &World, version: &RoomVersionId) -> Self {
         let command = CreateRoom {
-            version: Some(version.clone()),
-            preset: Preset::PublicChat,
-            published: false,
-            alias_name: None,
             name: Some("forks".into()),
             topic: Some("first".into()),
-            invite: Vec::new(),
-            is_direct: false,
-            initial_state: Vec::new(),
-            creation_content: CanonicalJsonObject::new(),
-            power_levels: CanonicalJsonObject::new(),
+            ..room_of(Some(version.clone()), Preset::PublicChat)
         };
         let alice = user("@alice:a.localhost");
         let room_id = world.rooms.create_room(&alice, command, 1_000).await.expect("a room");
