@@ -7,7 +7,6 @@ mod audit_command;
 mod check;
 mod config;
 mod connection;
-mod demo;
 mod limits;
 mod mail;
 mod media;
@@ -39,7 +38,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const LOG: &str = "LINKSPAN_LOG";
 /// At `info` the storage engine tells of every file, and the rules of every event.
 const LOG_DEFAULT: &str = "info,fjall=warn,lsm_tree=warn,ruma_state_res=warn";
-const LOG_DEMO: &str = "warn";
 
 /// A Matrix homeserver for several chat platforms in one process.
 #[derive(Debug, Parser)]
@@ -52,13 +50,11 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve all platforms of a configuration.
-    Serve(ConfigPath),
+    Serve(serve::Options),
     /// Say everything that is wrong with a configuration.
     Check(ConfigPath),
     /// Say where the stored tables contradict each other, while the server is stopped.
     Audit(ConfigPath),
-    /// Serve three example platforms on this machine, and let people of all three chat.
-    Demo(demo::Options),
     /// List or add platforms.
     #[command(subcommand)]
     Platform(platform_commands::PlatformCommand),
@@ -82,9 +78,7 @@ type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    // The demo's page is for people: it tells by itself what matters.
-    let quiet = matches!(arguments.command, Command::Demo(_));
-    if let Err(failure) = start_log(if quiet { LOG_DEMO } else { LOG_DEFAULT }) {
+    if let Err(failure) = start_log() {
         eprintln!("linkspan: {LOG} is not understood: {failure}");
         return ExitCode::FAILURE;
     }
@@ -97,8 +91,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn start_log(default: &str) -> Result<(), Failure> {
-    let filter = std::env::var(LOG).unwrap_or_else(|_| default.to_owned());
+fn start_log() -> Result<(), Failure> {
+    let filter = std::env::var(LOG).unwrap_or_else(|_| LOG_DEFAULT.to_owned());
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::builder().parse(filter)?)
         .with_ansi(std::io::stderr().is_terminal())
@@ -109,10 +103,9 @@ fn start_log(default: &str) -> Result<(), Failure> {
 
 fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
-        Command::Serve(path) => serve::serve(read_config(&path.config)?)?,
+        Command::Serve(options) => serve::serve(&options)?,
         Command::Check(path) => return check_config(&path.config),
         Command::Audit(path) => return audit_command::run(&read_config(&path.config)?),
-        Command::Demo(options) => return demo::run(options),
         Command::Platform(command) => platform_commands::run(command)?,
         Command::User(command) => user_commands::run(command)?,
         Command::Token(command) => token_commands::run(command)?,

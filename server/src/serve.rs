@@ -1,6 +1,6 @@
 //! The command `serve`: listeners, and stopping without losing an answer.
 
-use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
 
 use linkspan_client_api::Api;
 use linkspan_inbox::Inbox;
@@ -8,19 +8,30 @@ use linkspan_platforms::{Platform, Platforms};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    sync::{Semaphore, watch},
+    sync::{Semaphore, oneshot, watch},
     task::JoinSet,
 };
 
-use crate::{Failure, config::Config, connection::Server, limits, services};
+use crate::{ConfigPath, Failure, config::Config, connection::Server, limits, read_config, services};
 
 /// How long requests may go on after the signal to stop.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 /// How long accepting rests when the system has no more files to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What `serve` is asked for.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    config: ConfigPath,
+    /// Stop also when standard input ends, which it does when the program that started this one is gone.
+    #[arg(long)]
+    stop_with_stdin: bool,
+}
+
 /// Serves until SIGTERM or SIGINT.
-pub(crate) fn serve(config: Config) -> Result<(), Failure> {
+pub(crate) fn serve(options: &Options) -> Result<(), Failure> {
+    let config = read_config(&options.config.config)?;
     let connections = limits::raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -30,16 +41,19 @@ pub(crate) fn serve(config: Config) -> Result<(), Failure> {
         for listening in &running.listening {
             println!("listening on http://{} for {}", listening.address, listening.names);
         }
-        stopped.await;
+        tokio::select! {
+            () = stopped => {}
+            () = end_of_input(), if options.stop_with_stdin => {}
+        }
         running.stop().await;
         Ok(())
     })
 }
 
 /// A server that listens. It has to be stopped; dropping it cuts requests off.
-pub(crate) struct Running {
+struct Running {
     /// First the one for all platforms, if there is one.
-    pub(crate) listening: Vec<Listening>,
+    listening: Vec<Listening>,
     inbox: Inbox,
     listeners: JoinSet<()>,
     stop: watch::Sender<()>,
@@ -47,29 +61,15 @@ pub(crate) struct Running {
 }
 
 /// Where a server listens.
-pub(crate) struct Listening {
-    pub(crate) address: SocketAddr,
-    /// The platform that it is for alone.
-    pub(crate) platform: Option<Arc<Platform>>,
+struct Listening {
+    address: SocketAddr,
     /// The server names of all platforms that are reached there.
     names: String,
 }
 
-/// Another program listens there.
-#[derive(Debug)]
-pub(crate) struct PortTaken(SocketAddr);
-
-impl fmt::Display for PortTaken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot listen on {}: port {} is taken by another program", self.0, self.0.port())
-    }
-}
-
-impl std::error::Error for PortTaken {}
-
 impl Running {
     /// Opens the store and listens everywhere; at most so many connections at a time.
-    pub(crate) async fn start(config: &Config, connections: usize) -> Result<Self, Failure> {
+    async fn start(config: &Config, connections: usize) -> Result<Self, Failure> {
         let asked = config.listen.max_connections.map_or(usize::MAX, |asked| asked as usize);
         if asked != usize::MAX && asked > connections {
             tracing::warn!(asked, allowed = connections, "the limit of open files allows fewer connections");
@@ -84,8 +84,7 @@ impl Running {
         let mut listeners = JoinSet::new();
         let mut listening = Vec::new();
         for (listener, platform, names) in bind(config, &platforms).await? {
-            let address = listener.local_addr()?;
-            listening.push(Listening { address, platform: platform.clone(), names });
+            listening.push(Listening { address: listener.local_addr()?, names });
             let server = server(&api, platform, config);
             listeners.spawn(accept(listener, Arc::new(server), permits.clone(), stopping.clone()));
         }
@@ -93,7 +92,7 @@ impl Running {
     }
 
     /// Answers the requests that are under way, and ends.
-    pub(crate) async fn stop(self) {
+    async fn stop(self) {
         tracing::info!("stopping");
         // Long polls answer at once; connections end after the request they are in.
         self.inbox.stop_waiting();
@@ -131,7 +130,9 @@ async fn bind(config: &Config, platforms: &Platforms) -> Result<Vec<Bound>, Fail
 
 async fn bind_one(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => PortTaken(address).into(),
+        io::ErrorKind::AddrInUse => {
+            format!("cannot listen on {address}: port {} is taken by another program", address.port()).into()
+        }
         _ => format!("cannot listen on {address}: {error}").into(),
     })
 }
@@ -168,7 +169,7 @@ async fn accept(
 }
 
 /// Ready once the program is asked to stop. From the call on it is no longer simply killed.
-pub(crate) fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {
@@ -176,4 +177,15 @@ pub(crate) fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
             _ = interrupt.recv() => {}
         }
     })
+}
+
+/// Ready once standard input has ended.
+async fn end_of_input() {
+    let (ended, told) = oneshot::channel::<()>();
+    // It is a thread of its own, because the runtime would not end before a read of its own has.
+    thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        drop(ended);
+    });
+    let _ = told.await;
 }

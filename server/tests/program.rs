@@ -148,6 +148,19 @@ fn connections_that_ask_nothing_do_not_hold_up_the_end() {
 }
 
 #[test]
+fn it_serves_until_its_input_ends_if_it_is_told_so() {
+    let program = Program::with_config(CONFIG);
+    let mut command = program.command(&["serve", "--stop-with-stdin"]);
+    let mut server = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program runs");
+    let mut lines = BufReader::new(server.stdout.take().expect("it is piped")).lines();
+    let line = lines.next().expect("it says where it listens").expect("a line of text");
+    let address = line.split(['/', ' ']).nth(4).expect("an address");
+    assert!(get(address, "one.localhost", "/").starts_with("HTTP/1.1 200 "), "the input is open");
+    drop(server.stdin.take());
+    assert!(server.wait().expect("it ends").success());
+}
+
+#[test]
 fn accounts_are_made_while_the_server_is_stopped_only() {
     let mut program = Program::with_config(CONFIG);
     let made = program.run(&["user", "create", "two", "ben", "--admin"], "a long password\n");

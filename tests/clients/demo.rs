@@ -34,8 +34,9 @@ struct Demo {
 
 impl Demo {
     fn start(data: &Path, words: &[&str]) -> Self {
-        let mut command = Command::new(built("linkspan"));
-        command.args(["demo", "--ports-from", "0", "--clients", env!("CARGO_MANIFEST_DIR"), "--data"]);
+        let mut command = Command::new(built("linkspan-demo"));
+        command.arg("--linkspan").arg(built("linkspan"));
+        command.args(["--ports-from", "0", "--clients", env!("CARGO_MANIFEST_DIR"), "--data"]);
         command.arg(data).args(words).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut program = command.spawn().expect("the program runs");
         let lines = BufReader::new(program.stdout.take().expect("it is piped")).lines();

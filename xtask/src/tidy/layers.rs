@@ -28,7 +28,7 @@ const ORDER: [&str; 16] = [
 const APART: [(&str, &str); 1] = [("linkspan-storage", "linkspan-domain")];
 
 /// Folders of crates outside the layers: they speak to the server from outside, or look at its sources.
-const OUTSIDE: [&str; 3] = ["bench/", "tests/", "xtask/"];
+const OUTSIDE: [&str; 4] = ["bench/", "demo/", "tests/", "xtask/"];
 
 /// The last crate that must not know HTTP.
 const LAST_SERVICE: &str = "linkspan-sync";

@@ -10,7 +10,7 @@ use super::{
     device::{Device, Peer},
     http::{Http, escape},
 };
-use crate::demo::person::Refusal;
+use crate::person::Refusal;
 
 /// The content of the `m.room.encrypted` that stands for a message. All devices of who is in the room have its key
 /// then; they are asked for each time, so that nobody is forgotten who came a moment ago.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::device::Device;
-use crate::demo::heard::Heard;
+use crate::heard::Heard;
 
 /// How many events that stay closed are tried again when keys come; older ones are given up.
 const CLOSED: usize = 100;

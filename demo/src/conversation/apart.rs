@@ -4,10 +4,7 @@ use super::{
     ANNA, CLEO, Conversation, DANA, EMIL, MARCO,
     describe::{halves, plain, soft},
 };
-use crate::{
-    Failure,
-    demo::{client::Plain, screen::Look},
-};
+use crate::{Failure, client::Plain, screen::Look};
 
 impl Conversation<'_> {
     /// Anna's token is asked for at all three addresses.

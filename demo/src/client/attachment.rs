@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use vodozemac::{base64_decode, base64_encode};
 
-use crate::demo::person::Refusal;
+use crate::person::Refusal;
 
 /// What is to be uploaded, and the message's `file`, which has no `url` yet.
 pub(super) fn encrypt(mut data: Vec<u8>) -> (Vec<u8>, Value) {

@@ -4,10 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::{Conversation, describe::plain};
-use crate::{
-    Failure,
-    demo::{picture, screen::Line},
-};
+use crate::{Failure, picture, screen::Line};
 
 /// The side of a square in which thumbnails are to fit, in pixels.
 const THUMBNAIL: u32 = 96;

@@ -9,10 +9,8 @@ use tokio::task::JoinSet;
 
 use crate::{
     Failure,
-    demo::{
-        library::Library,
-        person::{PASSWORD, Person},
-    },
+    library::Library,
+    person::{PASSWORD, Person},
 };
 
 /// Whose keys are in a backup, and what opens it: a recovery key as people write it down.

@@ -1,18 +1,29 @@
 //! The demo as its reader meets it: what each person saw on each platform, and what stays afterwards.
+//!
+//! The people of these tests use the client that is built in; `tests/clients` has those with libraries.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     path::Path,
     process::{Command, Output, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
+use linkspan_tests::built;
+
+/// The configuration that the demo writes.
+const CONFIG: &str = include_str!("../../demo/src/linkspan.toml");
+
 fn demo(words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_linkspan"));
-    command.arg("demo").args(words).stdin(Stdio::null()).env_remove("LINKSPAN_LOG");
+    let mut command = Command::new(built("linkspan-demo"));
+    command.arg("--linkspan").arg(built("linkspan")).args(words);
+    command.stdin(Stdio::null()).env_remove("LINKSPAN_LOG");
     command
 }
 
@@ -93,9 +104,8 @@ fn everybody_sees_it_on_their_own_platform() {
 #[test]
 fn without_the_rule_it_says_so_and_with_it_again_the_group_is_another() {
     let folder = tempfile::tempdir().expect("a folder");
-    let config = include_str!("../src/demo/linkspan.toml");
-    let lax = config.replace(r#""required""#, r#""optional""#);
-    assert_ne!(lax, config);
+    let lax = CONFIG.replace(r#""required""#, r#""optional""#);
+    assert_ne!(lax, CONFIG);
     let path = folder.path().join("linkspan.toml");
     std::fs::write(&path, lax).expect("it is written");
     let printed = once(folder.path());
@@ -103,7 +113,7 @@ fn without_the_rule_it_says_so_and_with_it_again_the_group_is_another() {
     assert!(!printed.contains('🔒') && !printed.contains("cannot encrypt"), "{printed}");
     assert!(printed.contains("58 deliveries, 0 of them encrypted"), "{printed}");
 
-    std::fs::write(&path, config).expect("it is written");
+    std::fs::write(&path, CONFIG).expect("it is written");
     let printed = once(folder.path());
     assert!(column(&printed, "All five accept", 0).contains("🔒 encrypted"), "{printed}");
     assert!(printed.contains("25 of them encrypted"), "{printed}");
@@ -137,6 +147,35 @@ fn afterwards_it_serves_until_it_is_stopped_and_leaves_nothing() {
     assert!(program.wait().expect("it ends").success());
     let left = folder.path().read_dir().expect("the folder is there").count();
     assert_eq!(left, 0, "what it kept for the time being is gone");
+}
+
+#[test]
+fn its_server_ends_also_when_the_demo_is_killed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = demo(&["--ports-from", "0"]);
+    command.env("TMPDIR", folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut program = command.spawn().expect("the program runs");
+    let mut lines = BufReader::new(program.stdout.take().expect("it is piped")).lines();
+    let chats = lines.any(|line| line.expect("a line of text").contains("Six people"));
+    assert!(chats, "the server has answered");
+    program.kill().expect("it runs");
+    // The server has the same standard error, so this pipe ends when both have ended.
+    let mut errors = program.stderr.take().expect("it is piped");
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || tell.send(errors.read_to_end(&mut Vec::new())));
+    let ended = told.recv_timeout(Duration::from_secs(60)).expect("the server has ended");
+    ended.expect("the pipe can be read");
+    program.wait().expect("it has ended");
+}
+
+#[test]
+fn nothing_is_wrong_with_its_configuration() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("linkspan.toml");
+    std::fs::write(&path, CONFIG).expect("it is written");
+    let checked = Command::new(built("linkspan")).arg("check").arg("--config").arg(path).output();
+    let said = String::from_utf8(checked.expect("the program runs").stdout).expect("it is text");
+    assert!(said.starts_with("configuration is good: 3 platforms"), "{said}");
 }
 
 /// A client of somebody who chatted in the demo.

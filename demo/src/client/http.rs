@@ -9,7 +9,7 @@ use hyper_util::{
 };
 use serde_json::Value;
 
-use crate::demo::person::Refusal;
+use crate::person::Refusal;
 
 /// The greatest answer that is read, in bytes.
 const ANSWER_BYTES: usize = 64 << 20;

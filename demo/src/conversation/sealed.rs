@@ -6,11 +6,9 @@ use super::{
 };
 use crate::{
     Failure,
-    demo::{
-        client::Plain,
-        person::{Person, Refusal},
-        screen::Look,
-    },
+    client::Plain,
+    person::{Person, Refusal},
+    screen::Look,
 };
 
 /// What Marco says, first by a client that cannot encrypt.

@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use ruma::canonical_json::try_from_json_map;
 use serde_json::{Map, Value, json};
 use vodozemac::{
     Curve25519PublicKey, Ed25519PublicKey, Ed25519Signature, base64_decode, base64_encode,
@@ -14,7 +13,7 @@ use vodozemac::{
     olm::{self, Account, OlmMessage, Session},
 };
 
-use crate::demo::person::Refusal;
+use crate::person::Refusal;
 
 pub(super) const OLM: &str = "m.olm.v1.curve25519-aes-sha2";
 pub(super) const MEGOLM: &str = "m.megolm.v1.aes-sha2";
@@ -77,12 +76,13 @@ impl Peer {
     }
 }
 
-/// The canonical form of an object without what is not signed.
+/// The canonical form of an object, without the members that are not signed: the members of a [`Value`] are sorted,
+/// and keys of devices have no fractions in them.
 fn to_sign(object: &Value) -> Option<String> {
     let mut object = object.as_object()?.clone();
     object.remove("signatures");
     object.remove("unsigned");
-    serde_json::to_string(&try_from_json_map(object).ok()?).ok()
+    serde_json::to_string(&object).ok()
 }
 
 impl Device {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::demo::{
+use crate::{
     heard::Heard,
     person::Sign,
     screen::{Line, Look},

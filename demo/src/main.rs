@@ -1,39 +1,41 @@
-//! The command `demo`: three platforms on this machine that stand in for the three kinds, and six people who chat
-//! over all of them with real clients.
+//! The demo: three platforms on this machine that stand in for the three kinds, and six people who chat over all of
+//! them with real clients.
 //!
-//! The people reach the server as anybody would, over HTTP; nothing here looks into it.
+//! It starts the program `linkspan`, and the people reach that as anybody would, over HTTP; nothing here looks into it.
 
 mod client;
+mod config;
 mod conversation;
 mod heard;
 mod library;
 mod person;
 mod picture;
 mod screen;
+mod server;
 
 use std::{
-    net::SocketAddr,
+    io::IsTerminal,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use linkspan_platforms::Encryption;
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
 
 use self::{
+    config::Config,
     conversation::{App, ROLES, Recovery},
     library::Libraries,
     person::{PASSWORD, Role},
     screen::{Look, Screen},
-};
-use crate::{
-    Failure,
-    config::Config,
-    limits, read_config,
-    serve::{PortTaken, Running, stop_signal},
+    server::Server,
 };
 
-/// The configuration, to be read by people too.
-const CONFIG: &str = include_str!("linkspan.toml");
+/// The environment variable that says what the demo and its server log.
+const LOG: &str = "LINKSPAN_LOG";
+/// The demo's page is for people, and tells by itself what matters.
+const LOG_DEFAULT: &str = "warn";
 
 /// The platforms of the conversation, and what they are called in it.
 const PLATFORMS: [(&str, &str); 3] = [
@@ -42,9 +44,10 @@ const PLATFORMS: [(&str, &str); 3] = [
     ("whatsapp.localhost", "WhatsApp-style"),
 ];
 
-/// What `demo` is asked for.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Options {
+/// Serve three example platforms on this machine, and let people of all three chat.
+#[derive(Debug, Parser)]
+#[command(name = "linkspan-demo", version)]
+struct Options {
     /// Where to keep the data; without it they are gone when the demo ends.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -52,6 +55,9 @@ pub(crate) struct Options {
     /// client that is built in.
     #[arg(long, value_name = "DIR")]
     clients: Option<PathBuf>,
+    /// The program `linkspan`; without it, the one in the folder of this program.
+    #[arg(long, value_name = "FILE")]
+    linkspan: Option<PathBuf>,
     /// Listen on this port and the next three instead of 8008 and 8101 to 8103; 0: on any that are free.
     #[arg(long, value_name = "PORT")]
     ports_from: Option<u16>,
@@ -60,8 +66,29 @@ pub(crate) struct Options {
     once: bool,
 }
 
+/// The demo failed, in words for who tries it.
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    match start_log().and_then(|()| run(&Options::parse())) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("linkspan-demo: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_log() -> Result<(), Failure> {
+    let filter = std::env::var(LOG).unwrap_or_else(|_| LOG_DEFAULT.to_owned());
+    let filter = EnvFilter::builder().parse(filter).map_err(|error| format!("{LOG}: {error}"))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter);
+    log.with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).init();
+    Ok(())
+}
+
 /// Serves the demo, and lets its people chat.
-pub(crate) fn run(options: Options) -> Result<ExitCode, Failure> {
+fn run(options: &Options) -> Result<ExitCode, Failure> {
     let temporary;
     let folder = match &options.data {
         Some(folder) => folder.as_path(),
@@ -70,27 +97,19 @@ pub(crate) fn run(options: Options) -> Result<ExitCode, Failure> {
             temporary.path()
         }
     };
-    let mut config = read_config(&write_config(folder)?)?;
-    if let Some(first) = options.ports_from {
-        listen_from(&mut config, first)?;
-    }
-    let connections = limits::raise_open_files();
+    let config = Config::in_folder(folder, options.ports_from)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(play(&config, connections, &options, folder))
+    runtime.block_on(play(&config, options, folder))
 }
 
-async fn play(
-    config: &Config,
-    connections: usize,
-    options: &Options,
-    folder: &Path,
-) -> Result<ExitCode, Failure> {
+async fn play(config: &Config, options: &Options, folder: &Path) -> Result<ExitCode, Failure> {
     let mut stopped = std::pin::pin!(stop_signal()?);
     let screen = Screen::new();
     // First, for a new store takes a moment.
     welcome(&screen, options, folder);
-    let running = Running::start(config, connections).await.map_err(with_advice)?;
-    let apps = apps(&running, config)?;
+    let linkspan = options.linkspan.clone().map_or_else(server::beside, Ok)?;
+    let mut server = Server::start(&linkspan, &config.path)?;
+    let apps = apps(&mut server, config).await?;
 
     let conversation = async {
         let libraries = match options.clients.clone() {
@@ -113,10 +132,7 @@ async fn play(
         () = &mut stopped => None,
         outcome = conversation => Some(outcome),
     };
-    let Some(outcome) = outcome else {
-        running.stop().await;
-        return Ok(ExitCode::SUCCESS);
-    };
+    let Some(outcome) = outcome else { return Ok(ExitCode::SUCCESS) };
     let (ended, code) = match outcome {
         Ok(ended) => (Some(ended), ExitCode::SUCCESS),
         Err(failure) => {
@@ -140,8 +156,8 @@ async fn play(
     tokio::select! {
         () = &mut stopped => screen.gap(),
         () = rest => {}
+        () = server.ended() => return Err("the server has ended".into()),
     }
-    running.stop().await;
     Ok(code)
 }
 
@@ -204,92 +220,26 @@ fn say_what_is_closed(screen: &Screen, recoveries: &[Recovery]) {
     screen.gap();
 }
 
-/// Writes the configuration unless there is one: who changed it wants it so.
-fn write_config(folder: &Path) -> Result<PathBuf, Failure> {
-    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    let path = folder.join("linkspan.toml");
-    if !path.exists() {
-        std::fs::write(&path, CONFIG).map_err(failed)?;
-    }
-    Ok(path)
+/// The three platforms, as soon as the server listens at their addresses.
+async fn apps(server: &mut Server, config: &Config) -> Result<[App; 3], Failure> {
+    let server_names = PLATFORMS.map(|(server_name, _)| server_name);
+    let [first, second, third] = server_names.map(|server_name| config.requires_encryption(server_name));
+    let encrypted = [first?, second?, third?];
+    let urls = server.urls(server_names).await?;
+    Ok([0, 1, 2].map(|at| App {
+        style: PLATFORMS[at].1,
+        address: urls[at].clone(),
+        requires_encryption: encrypted[at],
+    }))
 }
 
-/// Moves the listeners to this port and the next ones, in their order; 0: to any.
-fn listen_from(config: &mut Config, first: u16) -> Result<(), Failure> {
-    let platforms = config.platforms.iter_mut().filter_map(|platform| platform.listen.as_mut());
-    for (at, address) in config.listen.http.iter_mut().chain(platforms).enumerate() {
-        let port = u16::try_from(at).ok().and_then(|at| first.checked_add(at));
-        let port = if first == 0 { Some(0) } else { port };
-        address.set_port(port.ok_or_else(|| format!("--ports-from {first}: there are not so many ports"))?);
-    }
-    Ok(())
-}
-
-fn with_advice(failure: Failure) -> Failure {
-    match failure.downcast_ref::<PortTaken>() {
-        Some(taken) => format!("{taken}; `--ports-from 9000` makes the demo use others").into(),
-        None => failure,
-    }
-}
-
-/// The three platforms and where they listen.
-fn apps(running: &Running, config: &Config) -> Result<[App; 3], Failure> {
-    let find = |(server_name, style): (&str, &'static str)| -> Result<App, Failure> {
-        let own = running.listening.iter().find(|listening| {
-            listening.platform.as_ref().is_some_and(|platform| platform.server_name() == server_name)
-        });
-        let address = own.map(|listening| url(listening.address));
-        let address = address.ok_or_else(|| {
-            format!("the configuration has no platform {server_name} with a `listen` address, which the demo needs")
-        })?;
-        let mut settings = config.platforms.iter();
-        let requires_encryption = settings.any(|platform| {
-            platform.server_name == server_name && platform.encryption == Encryption::Required
-        });
-        Ok(App { style, address, requires_encryption })
-    };
-    let [first, second, third] = PLATFORMS;
-    Ok([find(first)?, find(second)?, find(third)?])
-}
-
-/// How this machine reaches an address.
-fn url(mut address: SocketAddr) -> String {
-    if address.ip().is_unspecified() {
-        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
-    }
-    format!("http://{address}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config() -> Config {
-        let reading = Config::parse(CONFIG, &std::env::temp_dir(), None);
-        assert!(reading.findings.is_empty(), "{:?}", reading.findings);
-        reading.config.expect("the configuration is good")
-    }
-
-    #[test]
-    fn the_demo_has_a_configuration_in_which_nothing_is_found() {
-        let config = config();
-        let names: Vec<_> = config.platforms.iter().map(|platform| platform.server_name.as_str()).collect();
-        assert_eq!(names, PLATFORMS.map(|(name, _)| name));
-    }
-
-    #[test]
-    fn ports_follow_each_other() {
-        let mut config = config();
-        let ports = |config: &Config| -> Vec<u16> {
-            let platforms = config.platforms.iter().filter_map(|platform| platform.listen);
-            config.listen.http.into_iter().chain(platforms).map(|address| address.port()).collect()
-        };
-        assert_eq!(ports(&config), [8008, 8101, 8102, 8103]);
-        listen_from(&mut config, 9000).expect("there are enough");
-        assert_eq!(ports(&config), [9000, 9001, 9002, 9003]);
-        listen_from(&mut config, 0).expect("there are always");
-        assert_eq!(ports(&config), [0; 4]);
-        assert!(listen_from(&mut config, 65_534).is_err());
-    }
+/// Ready once the demo is asked to stop. From the call on it is no longer simply killed.
+fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
