@@ -3,6 +3,7 @@
 //!
 //! It must not know what a test is about, and asks the server nothing but over HTTP.
 
+mod built;
 pub mod household;
 mod http;
 pub mod http1;
@@ -12,5 +13,6 @@ mod server;
 #[path = "../walls/table.rs"]
 pub mod table;
 
+pub use built::built;
 pub use http::{Answer, Body, Http, Lost};
-pub use server::{INSTAGRAM, MESSENGER, PASSWORD, Platform, Server, WHATSAPP, built};
+pub use server::{INSTAGRAM, MESSENGER, PASSWORD, Platform, Server, WHATSAPP};

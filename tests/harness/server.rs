@@ -11,7 +11,10 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::http1::{Answer, Connection, Request};
+use crate::{
+    built,
+    http1::{Answer, Connection, Request},
+};
 
 /// The platforms' server names.
 pub const INSTAGRAM: &str = "instagram.localhost";
@@ -73,15 +76,6 @@ impl Platform {
             "#
         )
     }
-}
-
-/// Where the programs of this build are.
-pub fn built(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("this test is a program");
-    let folder = test.ancestors().nth(2).expect("tests are built in target/PROFILE/deps");
-    let program = folder.join(name);
-    assert!(program.exists(), "{} is not built: run `make test`, which builds it", program.display());
-    program
 }
 
 /// A server with a folder of its own; both go with the test, but after a failure the folder stays.
