@@ -51,6 +51,7 @@ lint:
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --manifest-path tests/rust-client/Cargo.toml --target-dir target -- -D warnings
 	$(CARGO) xtask tidy
+	$(CARGO) xtask features
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; \
 	else echo "cargo-deny is not installed: licences and advisories were not checked"; fi
 

@@ -1,6 +1,6 @@
 //! `/keys`, as clients with real Olm accounts use it.
 
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, KeyInit, Mac};
 use http::Method;
 use linkspan_storage::catalogue::DehydratedDevices;
 use serde_json::{Value, json};

@@ -14,7 +14,7 @@ use std::{
 
 use http::Method;
 use linkspan_tests::{Answer, Body, Http, Platform, Server, olm::OlmDevice};
-use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Value, json};
 
 use crate::setting;

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use http::Method;
 use linkspan_tests::{Answer, Body, Lost, Platform};
-use rand::{Rng, SeedableRng, rngs::StdRng};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 
 use crate::journal::{Counter, Created, Membership, Newcomer, Person, Receipt, Send, Sent, ToDevice, World};

@@ -17,7 +17,7 @@ use std::{
 
 use http::Method;
 use linkspan_tests::{Body, Http, Platform, Server};
-use rand::{Rng, SeedableRng, rngs::StdRng};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::json;
 use tokio::{sync::Mutex, task::JoinSet};
 

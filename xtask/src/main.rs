@@ -1,5 +1,6 @@
-//! Tasks of the project that are programs: `cargo xtask tidy`.
+//! Tasks of the project that are programs: `cargo xtask tidy` and `cargo xtask features`.
 
+mod features;
 mod tidy;
 
 use std::process::ExitCode;
@@ -8,8 +9,9 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["tidy"] => tidy::run(),
+        ["features"] => features::run(),
         _ => {
-            eprintln!("usage: cargo xtask tidy");
+            eprintln!("usage: cargo xtask tidy | features");
             ExitCode::FAILURE
         }
     }

@@ -1,7 +1,7 @@
 //! The registration API of Synapse's tools: who knows the platform's shared secret makes accounts.
 //! <https://element-hq.github.io/synapse/latest/admin_api/register_api.html>
 
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, KeyInit, Mac};
 use linkspan_platforms::Platform;
 use sha1::Sha1;
 

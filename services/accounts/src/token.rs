@@ -1,7 +1,7 @@
 //! Random names: tokens, sessions, devices. Of tokens only the SHA-256 hash is ever stored.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use rand::{Rng as _, RngCore as _};
+use rand::{Rng as _, RngExt as _};
 use sha2::{Digest, Sha256};
 
 /// The SHA-256 hash of a token.

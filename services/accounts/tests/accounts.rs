@@ -495,7 +495,7 @@ async fn who_knows_the_shared_secret_makes_accounts() {
 }
 
 fn mac(secret: &str, parts: &[&str]) -> String {
-    use hmac::Mac;
+    use hmac::{KeyInit, Mac};
     let mut mac = hmac::Hmac::<sha1::Sha1>::new_from_slice(secret.as_bytes()).expect("a key");
     mac.update(parts.join("\0").as_bytes());
     mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()

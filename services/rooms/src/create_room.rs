@@ -9,7 +9,7 @@ use linkspan_storage::{
     catalogue::{RoomKey, Rooms as RoomsTable},
     records::RoomRecord,
 };
-use rand::{Rng, distr::Alphanumeric};
+use rand::{RngExt as _, distr::Alphanumeric};
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, Int, MilliSecondsSinceUnixEpoch, OwnedRoomAliasId, OwnedRoomId,
     OwnedUserId, RoomVersionId, UInt,

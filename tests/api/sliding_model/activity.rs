@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
+use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Value, json};
 
 use crate::network::{Answer, Client, INSTAGRAM, Network, list, text};

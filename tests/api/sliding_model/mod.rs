@@ -7,7 +7,7 @@ mod wants;
 
 use futures_util::FutureExt;
 use linkspan_storage::{Faults, Memory};
-use rand::{Rng, SeedableRng, rngs::StdRng};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use self::{activity::World, follower::Follower, truth::Truth, wants::Shape};
 use crate::network::{INSTAGRAM, MESSENGER, Network, WHATSAPP, now_ts};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
+use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Value, json};
 
 /// How requests and answers look.
@@ -161,7 +161,7 @@ fn random_filters(rng: &mut StdRng, rooms: &[String]) -> BTreeMap<&'static str, 
     match rng.random_range(0..12) {
         0 => filters.insert("is_dm", json!(rng.random_bool(0.5))),
         1 => filters.insert("is_invite", json!(rng.random_bool(0.5))),
-        2 => filters.insert("spaces", json!(rooms.choose_multiple(rng, 2).collect::<Vec<_>>())),
+        2 => filters.insert("spaces", json!(rooms.sample(rng, 2).collect::<Vec<_>>())),
         3 => filters.insert("tags", json!(["m.favourite"])),
         4 => filters.insert("not_tags", json!(["m.favourite"])),
         5 => filters.insert("room_types", json!(["m.space"])),

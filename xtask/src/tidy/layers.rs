@@ -27,8 +27,11 @@ const ORDER: [&str; 16] = [
 /// Crates that may not use each other, although the order would let one.
 const APART: [(&str, &str); 1] = [("linkspan-storage", "linkspan-domain")];
 
-/// Folders of crates outside the layers: they speak to the server from outside, or look at its sources.
-const OUTSIDE: [&str; 4] = ["bench/", "demo/", "tests/", "xtask/"];
+/// Folders of crates outside the layers: they speak to the server from outside, look at its sources, or have no code.
+const OUTSIDE: [&str; 5] = ["bench/", "demo/", "features/", "tests/", "xtask/"];
+
+/// The crate without code, which any may name: what it depends on cannot be used through it.
+const FEATURES: &str = "linkspan-features";
 
 /// The last crate that must not know HTTP.
 const LAST_SERVICE: &str = "linkspan-sync";
@@ -106,6 +109,9 @@ fn renamed(key: &str, value: &Value) -> String {
 
 /// Why a crate may not have a dependency.
 fn refusal(name: &str, dependency: &str) -> Option<String> {
+    if dependency == FEATURES {
+        return None;
+    }
     if dependency.starts_with(ORDER[ORDER.len() - 1]) && place(dependency).is_none() {
         return Some(format!("{name} uses {dependency}, which stands outside the layers"));
     }
@@ -172,6 +178,7 @@ mod tests {
             ("linkspan-rooms", "[dependencies]\nlinkspan-domain.workspace = true\ntokio = \"1\""),
             ("linkspan-push", "[dependencies]\nreqwest = \"1\""),
             ("linkspan-rooms", "[dev-dependencies]\naxum = \"1\""),
+            ("linkspan-domain", "[dependencies]\nlinkspan-features = { path = \"x\" }"),
             ("linkspan-client-api", "[dependencies]\naxum = \"1\"\nlinkspan-sync.workspace = true"),
         ] {
             assert_eq!(problems(name, dependencies), Vec::<String>::new(), "{name}: {dependencies}");

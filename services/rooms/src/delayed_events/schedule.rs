@@ -7,7 +7,7 @@ use linkspan_storage::{
     catalogue::{DelayedEvents, UserDelayedEvents, UserNameKey},
     records::DelayedEventRecord,
 };
-use rand::RngCore as _;
+use rand::Rng as _;
 use ruma::{CanonicalJsonObject, OwnedDeviceId, OwnedRoomId, OwnedUserId};
 
 use super::{
