@@ -1,4 +1,5 @@
-//! The configuration of the demo's server. It is written to the folder of the data, where people may change it.
+//! The configuration of the demo's server. It is written to the folder of the data, where people may change
+//! it.
 
 use std::{
     fs,
@@ -26,8 +27,8 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Reads the configuration of a folder, and writes it before if there is none: who changed it wants it so.
-    /// With `ports_from`, the server listens on that port and the next ones; 0: on any.
+    /// Reads the configuration of a folder, and writes it before if there is none: who changed it wants it
+    /// so. With `ports_from`, the server listens on that port and the next ones; 0: on any.
     pub(crate) fn in_folder(folder: &Path, ports_from: Option<u16>) -> Result<Self, Failure> {
         fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
         let mut path = folder.join(FILE);
@@ -44,8 +45,8 @@ impl Config {
         Ok(Self { path, table })
     }
 
-    /// Whether a platform requires encryption of those who talk with its people. The demo needs it to have an address
-    /// of its own.
+    /// Whether a platform requires encryption of those who talk with its people. The demo needs it to have an
+    /// address of its own.
     pub(crate) fn requires_encryption(&self, server_name: &str) -> Result<bool, Failure> {
         let mut platforms = self.table.get("platform").and_then(Value::as_array).into_iter().flatten();
         let found = platforms.find(|platform| text(platform, "server_name") == Some(server_name));

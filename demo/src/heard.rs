@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 /// One thing that a client told.
 pub(crate) struct Said {
-    /// When it reached this program.
+    /// The time at which it reached this program.
     pub(crate) at: Instant,
     pub(crate) line: Value,
 }
@@ -23,7 +23,7 @@ pub(crate) struct Heard {
     pub(crate) said: Vec<Said>,
     /// The latest description of each room.
     pub(crate) rooms: BTreeMap<String, Value>,
-    /// Answers to commands, until they are taken.
+    /// The answers to commands that nobody has taken yet, by the id of the command.
     pub(crate) replies: BTreeMap<u64, Value>,
     /// Why the client tells nothing any more.
     pub(crate) over: Option<String>,
@@ -39,7 +39,7 @@ pub(crate) enum Vain {
 }
 
 impl Heard {
-    /// Takes in a line.
+    /// Takes in a line that the client has written.
     pub(crate) fn hear(&mut self, line: Value) {
         match line["event"].as_str() {
             None => {
@@ -58,8 +58,8 @@ impl Heard {
         self.said.push(Said { at: Instant::now(), line });
     }
 
-    /// The line that told of an event of a timeline: where there is one, that with the event as it was before it was
-    /// encrypted.
+    /// The line that told of an event of a timeline. If one line told of it encrypted and another decrypted,
+    /// this is the decrypted one.
     fn told(&self, room: &str, id: &str) -> Option<&Value> {
         let lines = self.said.iter().map(|said| &said.line);
         let mut lines = lines.filter(|line| line["room"] == room && line["item"]["event_id"] == id);
@@ -67,7 +67,7 @@ impl Heard {
         Some(lines.find(|line| is_readable(line)).filter(|_| !is_readable(first)).unwrap_or(first))
     }
 
-    /// An event of a timeline.
+    /// An event of a timeline, as the client told of it.
     pub(crate) fn item(&self, room: &str, id: &str) -> Option<&Value> {
         self.told(room, id).map(|line| &line["item"])
     }
@@ -97,7 +97,8 @@ impl Heard {
         closed["item"]["event_id"].as_str().map(ToOwned::to_owned)
     }
 
-    /// The devices of somebody for which this person's client would encrypt; None if it does not follow them yet.
+    /// The devices of somebody for which this person's client would encrypt; None if it does not follow them
+    /// yet.
     pub(crate) fn devices(&self, user: &str) -> Option<&Vec<Value>> {
         let lines = self.said.iter().rev().map(|said| &said.line);
         let mut lines = lines.filter(|line| line["event"] == "devices" && line["user"] == user);

@@ -1,4 +1,4 @@
-//! Client libraries, each in a process of its own: finding them, starting them, speaking with them.
+//! Finds client libraries, starts each in a process of its own, and speaks with them.
 //!
 //! A driver reads one command a line and writes one reply or event a line; see tests/clients/PROTOCOL.md.
 
@@ -29,11 +29,11 @@ const NODE: u32 = 22;
 /// Who speaks Matrix for a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Library {
-    /// matrix-js-sdk.
+    /// This person uses matrix-js-sdk.
     Js,
-    /// matrix-nio.
+    /// This person uses matrix-nio.
     Nio,
-    /// The client of the demo itself.
+    /// This person uses the client of the demo itself.
     BuiltIn,
 }
 
@@ -50,7 +50,7 @@ impl Library {
 /// The libraries that are there.
 #[derive(Debug, Default)]
 pub(crate) struct Libraries {
-    /// The program that runs a driver, and the driver.
+    /// The program that runs the driver of matrix-js-sdk, and the driver; `nio` is the same for matrix-nio.
     js: Option<(PathBuf, PathBuf)>,
     nio: Option<(PathBuf, PathBuf)>,
     /// What is missing, in words for people.
@@ -86,7 +86,7 @@ impl Libraries {
         Self { js, nio, missing }
     }
 
-    /// Starts a library; None if it is not there. What it logs goes to a file.
+    /// Starts a library, which logs to this file. The answer is None if the library is not there.
     pub(crate) fn start(
         &self,
         library: Library,
@@ -105,7 +105,7 @@ impl Libraries {
     }
 }
 
-/// The major version of Node; None if it does not run.
+/// The major version of Node, or None if it does not run.
 fn version(node: &Path) -> Option<u32> {
     let output = Command::new(node).arg("--version").stderr(Stdio::null()).output().ok()?;
     String::from_utf8(output.stdout).ok()?.strip_prefix('v')?.split('.').next()?.parse().ok()
@@ -156,7 +156,7 @@ impl Driver {
         Ok(Self { program, commands: Some(commands), last_id: 0, heard })
     }
 
-    /// Does what a command says; the answer.
+    /// Has the library do what a command says, and returns its answer.
     pub(crate) async fn command(&mut self, name: &str, words: &Value) -> Result<Value, Refusal> {
         self.last_id += 1;
         let id = self.last_id;

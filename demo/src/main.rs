@@ -1,7 +1,8 @@
-//! The demo: three platforms on this machine that stand in for the three kinds, and six people who chat over all of
-//! them with real clients.
+//! The demo: three platforms on this machine that stand in for the three kinds, and six people who chat over
+//! all of them with real clients.
 //!
-//! It starts the program `linkspan`, and the people reach that as anybody would, over HTTP; nothing here looks into it.
+//! It starts the program `linkspan`, and the people reach that as anybody would, over HTTP; nothing here
+//! looks into it.
 
 mod client;
 mod config;
@@ -34,7 +35,7 @@ use self::{
 
 /// The environment variable that says what the demo and its server log.
 const LOG: &str = "LINKSPAN_LOG";
-/// The demo's page is for people, and tells by itself what matters.
+/// Little is logged unless it is asked for, because what the demo prints is for people and says what matters.
 const LOG_DEFAULT: &str = "warn";
 
 /// The platforms of the conversation, and what they are called in it.
@@ -51,8 +52,8 @@ struct Options {
     /// Where to keep the data; without it they are gone when the demo ends.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// The folder with the drivers of client libraries, `tests` in the sources; without it everybody uses a small
-    /// client that is built in.
+    /// The folder with the drivers of client libraries, `tests` in the sources; without it everybody uses a
+    /// small client that is built in.
     #[arg(long, value_name = "DIR")]
     clients: Option<PathBuf>,
     /// The program `linkspan`; without it, the one in the folder of this program.
@@ -202,7 +203,7 @@ fn say_how_to_log_in(screen: &Screen, apps: &[App; 3]) {
     screen.gap();
 }
 
-/// Of what was encrypted, what a device can read that logs in now.
+/// Says which of the encrypted messages a device can read that logs in now.
 fn say_what_is_closed(screen: &Screen, recoveries: &[Recovery]) {
     let closed = "What was said encrypted is closed to a device that logs in now: the keys are on the devices of the \
                   conversation, which log out.";

@@ -26,13 +26,13 @@ pub(crate) const PASSWORD: &str = "open-the-linkspan";
 /// Why a command was not done.
 #[derive(Debug)]
 pub(crate) struct Refusal {
-    /// The server's `errcode`; empty if the client itself gave up.
+    /// The `errcode` of the server's answer. It is empty if the client itself gave up.
     pub(crate) code: String,
     pub(crate) message: String,
 }
 
 impl Refusal {
-    /// The client's own.
+    /// A refusal that comes from the client and not from the server.
     pub(crate) fn own(why: impl fmt::Display) -> Self {
         Self { code: String::new(), message: why.to_string() }
     }
@@ -55,7 +55,7 @@ pub(crate) struct Role {
     pub(crate) username: &'static str,
     /// Their platform, as a place in the list of platforms.
     pub(crate) platform: usize,
-    /// What they would use, were it there.
+    /// The library that they use if it is installed.
     pub(crate) library: Library,
 }
 
@@ -76,16 +76,16 @@ pub(crate) struct Person {
     device: String,
     client: Client,
     heard: Arc<watch::Sender<Heard>>,
-    /// What a library needs to keep the keys of the device; it goes after the library.
+    /// The folder in which a library keeps the keys of the device. It is removed after the library has ended.
     store: Option<Store>,
 }
 
-/// A folder for the keys of a device, for as long as the session is.
+/// A folder for the keys of a device, which is there for as long as the session is.
 struct Store(PathBuf);
 
 impl Person {
-    /// Logs in, or registers if there is no such account, and listens. It is a new device each time: sessions end
-    /// with the conversation, and the keys of their devices with them.
+    /// Logs in, or registers if there is no such account, and listens. It is a new device each time: sessions
+    /// end with the conversation, and the keys of their devices with them.
     pub(crate) async fn arrive(
         role: Role,
         server: String,
@@ -187,7 +187,8 @@ impl Person {
         self.heard.borrow()
     }
 
-    /// When `sign` showed after the first `from` things that the client told; None if it takes too long.
+    /// The time at which the client told of `sign`, the first `from` things that it told left out; None if it
+    /// does not within [`PATIENCE`].
     pub(crate) async fn sees(&self, from: usize, sign: &Sign) -> Option<Instant> {
         let find = |heard: &Heard| {
             let new = heard.said.get(from..).unwrap_or_default();
@@ -203,8 +204,8 @@ impl Person {
         }
     }
 
-    /// Waits until the client would encrypt for somebody's device, too; false if it takes too long. A client that does
-    /// not follow their devices yet asks for them when it has something to encrypt.
+    /// Waits until the client would encrypt for somebody's device, too, and returns whether it does. A client
+    /// that does not follow their devices yet asks for them when it has something to encrypt.
     pub(crate) async fn knows_device(&self, of: &Self) -> bool {
         let knows = |heard: &Heard| match heard.devices(&of.id) {
             Some(devices) => devices.contains(&json!(of.device)).then_some(()),
@@ -213,8 +214,8 @@ impl Person {
         wait(&self.heard, PATIENCE, knows).await.is_ok()
     }
 
-    /// Waits until everything is decrypted that came encrypted after the first `from` things that the client told; an
-    /// event that is not if it takes too long.
+    /// Waits until everything is decrypted that came encrypted after the first `from` things that the client
+    /// told. If that takes too long, it returns an event that is not.
     pub(crate) async fn stays_closed(&self, from: usize) -> Option<String> {
         let opened = |heard: &Heard| heard.closed(from).is_none().then_some(());
         let _ = wait(&self.heard, PATIENCE, opened).await;
@@ -230,7 +231,7 @@ impl Person {
 }
 
 impl Store {
-    /// A folder that is empty: what a demo that was killed has left there is of no use any more.
+    /// Makes the folder, and empties it: what a demo that was killed has left there is of no use any more.
     fn new(path: PathBuf) -> Result<Self, Failure> {
         let failed = |error: std::io::Error| format!("{}: {error}", path.display());
         match std::fs::remove_dir_all(&path) {
@@ -265,11 +266,11 @@ impl From<Failure> for Beginning {
 pub(crate) enum Sign {
     /// An invitation to a room.
     Invitation { room: String },
-    /// All of these have joined.
+    /// All of these people have joined the room.
     Members { room: String, users: Vec<String> },
     /// An event that can be read.
     Event { room: String, id: String },
-    /// Somebody types.
+    /// Somebody types in the room.
     Typing { room: String, user: String },
     /// Somebody has read as far as an event.
     Receipt { room: String, id: String, user: String },

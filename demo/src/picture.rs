@@ -15,7 +15,8 @@ fn mix(from: [f32; 3], to: [f32; 3], part: f32) -> [f32; 3] {
     [0, 1, 2].map(|at| from[at] + (to[at] - from[at]) * part)
 }
 
-/// A morning over the water with a linkspan, its ramp half lowered; both coordinates from 0 to 1.
+/// The colour of a point of the picture: a morning over the water, and a linkspan whose ramp is half lowered.
+/// Both coordinates go from 0 to 1.
 fn colour(x: f32, y: f32) -> [f32; 3] {
     const SKY: [[f32; 3]; 2] = [[52.0, 84.0, 140.0], [250.0, 198.0, 150.0]];
     const WATER: [[f32; 3]; 2] = [[214.0, 158.0, 132.0], [28.0, 52.0, 86.0]];
@@ -44,7 +45,7 @@ fn colour(x: f32, y: f32) -> [f32; 3] {
     mix([255.0, 240.0, 206.0], sky, (distance - 0.075) / 0.012)
 }
 
-/// The picture as PNG.
+/// Draws the picture, as PNG.
 pub(crate) fn draw() -> Vec<u8> {
     let picture = RgbImage::from_fn(WIDTH, HEIGHT, |x, y| {
         Rgb(colour(x as f32 / WIDTH as f32, y as f32 / HEIGHT as f32).map(|value| value as u8))
@@ -54,7 +55,7 @@ pub(crate) fn draw() -> Vec<u8> {
     png.into_inner()
 }
 
-/// Width and height of a picture in pixels; None if it is none.
+/// The width and height of a picture in pixels, or None if the data are no picture.
 pub(crate) fn size(picture: &[u8]) -> Option<(u32, u32)> {
     image::load_from_memory(picture).ok().map(|picture| (picture.width(), picture.height()))
 }

@@ -1,12 +1,13 @@
-//! What the demo prints: at most 80 columns, colours on a terminal only, nothing that was received unfiltered.
+//! What the demo prints: at most 80 columns, colours on a terminal only, nothing that was received
+//! unfiltered.
 
 use std::io::{IsTerminal, Write};
 
-/// Columns of the terminal that are used.
+/// How many columns of the terminal are used.
 const WIDTH: usize = 80;
-/// From one of the three columns to the next.
+/// How far it is from the start of one of the three columns to the next.
 const COLUMN: usize = 26;
-/// Of the text in a column.
+/// How wide the text in one of the three columns is.
 const TEXT: usize = 23;
 
 /// How a text looks.
@@ -15,7 +16,7 @@ pub(crate) enum Look {
     Plain,
     Bold,
     Soft,
-    /// The colour of a platform, by its place.
+    /// The colour of a platform, which is named by its place in the list of platforms.
     Platform(usize),
     Bad,
 }
@@ -34,10 +35,10 @@ impl Look {
     }
 }
 
-/// A line, longer than a column perhaps.
+/// A line of text, which may be longer than a column is wide.
 pub(crate) type Line = (Look, String);
 
-/// Standard output. Who closes it wants to read no more; the demo goes on.
+/// Standard output. If it is closed, nobody wants to read any more, and the demo goes on.
 pub(crate) struct Screen {
     colours: bool,
 }
@@ -66,20 +67,20 @@ impl Screen {
         self.print("");
     }
 
-    /// A line of text, indented; long ones go on below.
+    /// Prints a text, indented. A long one takes several lines.
     pub(crate) fn say(&self, look: Look, text: &str) {
         for line in wrap(text, WIDTH - 4) {
             self.print(&format!("  {}", self.paint(look, &line)));
         }
     }
 
-    /// A line of cells, each with its width.
+    /// Prints a line of cells, each of which has its width.
     pub(crate) fn row(&self, cells: &[(Look, &str, usize)]) {
         let cells = cells.iter().map(|(look, text, width)| self.cell(*look, &clean(text), *width));
         self.print(&format!("  {}", cells.collect::<String>()));
     }
 
-    /// The name of a part of the conversation.
+    /// Prints the name of a part of the conversation.
     pub(crate) fn part(&self, title: &str) {
         let rule = "─".repeat(WIDTH - 6 - width(title));
         self.print("");
@@ -87,7 +88,7 @@ impl Screen {
         self.print("");
     }
 
-    /// Who does what, and in which app.
+    /// Prints who does what, and in which app.
     pub(crate) fn step(&self, number: usize, title: &str, app: &str, look: Look) {
         let number = format!("{number:>2}");
         let space = " ".repeat((WIDTH - 1).saturating_sub(6 + width(title) + width(app)).max(2));
@@ -95,7 +96,7 @@ impl Screen {
         self.print(&format!("  {}  {title}{space}{app}", self.paint(Look::Soft, &number)));
     }
 
-    /// Three columns, the first line of each its heading.
+    /// Prints three columns. The first line of each is its heading.
     pub(crate) fn columns(&self, columns: [Vec<Line>; 3]) {
         let columns = columns.map(|lines| {
             let wrapped = lines.iter().flat_map(|(look, text)| {
@@ -124,12 +125,12 @@ impl Screen {
     }
 }
 
-/// Without what would move the cursor or change colours: names and texts are other people's.
+/// The text without what would move the cursor or change colours, because names and texts are other people's.
 fn clean(text: &str) -> String {
     text.chars().map(|one| if one.is_control() { ' ' } else { one }).collect()
 }
 
-/// How many columns of a terminal a text takes; near enough for names, texts and emoji.
+/// How many columns of a terminal a text takes. It is near enough for names, texts and emoji.
 fn width(text: &str) -> usize {
     let wide = |one: char| {
         matches!(u32::from(one), 0x1100..=0x115f | 0x2e80..=0xa4cf | 0xac00..=0xd7a3
@@ -139,7 +140,8 @@ fn width(text: &str) -> usize {
     text.chars().map(|one| if none(one) { 0 } else { 1 + usize::from(wide(one)) }).sum()
 }
 
-/// Lines of at most `limit` columns, broken between words where that is possible. The indentation stays.
+/// Breaks a text into lines of at most `limit` columns, between words where that is possible. Every line has
+/// the indentation of the text.
 fn wrap(text: &str, limit: usize) -> Vec<String> {
     let text = clean(text);
     let indentation =

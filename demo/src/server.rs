@@ -1,4 +1,5 @@
-//! The server on which the people chat: the program `linkspan` in a process of its own, which ends with the demo.
+//! The server on which the people chat: the program `linkspan` in a process of its own, which ends with the
+//! demo.
 
 use std::{
     collections::BTreeMap,
@@ -14,8 +15,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::{Failure, LOG, LOG_DEFAULT};
 
-/// A server that runs. It stops when this is dropped, and also when the demo is killed: it serves for as long as its
-/// standard input is open, and the other end of that is here.
+/// A server that runs. It stops when this is dropped, and also when the demo is killed: it serves for as long
+/// as its standard input is open, and the other end of that is here.
 pub(crate) struct Server {
     program: Child,
     /// The lines that it prints. They end when it ends.
@@ -45,8 +46,8 @@ impl Server {
         Ok(Self { program, lines })
     }
 
-    /// The URL of each of these platforms, as soon as the server listens there. Each has to have an address that is
-    /// for it alone.
+    /// The URL of each of these platforms, as soon as the server listens there. Each has to have an address
+    /// that is for it alone.
     pub(crate) async fn urls(&mut self, server_names: [&str; 3]) -> Result<[String; 3], Failure> {
         let mut found = BTreeMap::new();
         loop {

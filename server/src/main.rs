@@ -36,7 +36,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The environment variable that says what is logged, such as `debug` or `info,linkspan_rooms=trace`.
 const LOG: &str = "LINKSPAN_LOG";
-/// At `info` the storage engine tells of every file, and the rules of every event.
+/// What is logged if nothing else is asked for. At `info` the storage engine would tell of every file, and
+/// the rules of every event.
 const LOG_DEFAULT: &str = "info,fjall=warn,lsm_tree=warn,ruma_state_res=warn";
 
 /// A Matrix homeserver for several chat platforms in one process.
@@ -113,7 +114,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says all findings; the exit code tells whether the server would start.
+/// Prints all findings. The exit code tells whether the server would start.
 fn check_config(path: &Path) -> Result<ExitCode, Failure> {
     let reading = read(path)?;
     for finding in &reading.findings {
@@ -138,7 +139,7 @@ fn check_config(path: &Path) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A configuration that the server can start with; warnings go to the log.
+/// Reads a configuration that the server can start with. Warnings go to the log.
 fn read_config(path: &Path) -> Result<Config, Failure> {
     let reading = read(path)?;
     for finding in reading.findings.iter().filter(|finding| finding.severity == Severity::Warning) {

@@ -1,4 +1,4 @@
-//! The command `serve`: listeners, and stopping without losing an answer.
+//! The command `serve`: it listens, and it stops without losing an answer.
 
 use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
 
@@ -52,7 +52,7 @@ pub(crate) fn serve(options: &Options) -> Result<(), Failure> {
 
 /// A server that listens. It has to be stopped; dropping it cuts requests off.
 struct Running {
-    /// First the one for all platforms, if there is one.
+    /// All places where it listens. If there is one for all platforms, it is the first.
     listening: Vec<Listening>,
     inbox: Inbox,
     listeners: JoinSet<()>,
@@ -68,7 +68,7 @@ struct Listening {
 }
 
 impl Running {
-    /// Opens the store and listens everywhere; at most so many connections at a time.
+    /// Opens the store and listens everywhere. It takes at most so many connections at a time.
     async fn start(config: &Config, connections: usize) -> Result<Self, Failure> {
         let asked = config.listen.max_connections.map_or(usize::MAX, |asked| asked as usize);
         if asked != usize::MAX && asked > connections {
@@ -168,7 +168,8 @@ async fn accept(
     }
 }
 
-/// Ready once the program is asked to stop. From the call on it is no longer simply killed.
+/// A future that is ready once the program is asked to stop. From the call on, a signal does not simply kill
+/// it.
 fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
@@ -179,7 +180,7 @@ fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
     })
 }
 
-/// Ready once standard input has ended.
+/// Waits until standard input has ended.
 async fn end_of_input() {
     let (ended, told) = oneshot::channel::<()>();
     // It is a thread of its own, because the runtime would not end before a read of its own has.

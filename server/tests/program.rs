@@ -56,7 +56,7 @@ impl Program {
         child.wait_with_output().expect("the program ends")
     }
 
-    /// Starts the server; the addresses it says it listens on.
+    /// Starts the server, and returns the addresses where it says that it listens.
     fn serve(&mut self) -> Vec<String> {
         let mut command = self.command(&["serve"]);
         let mut child =
@@ -72,7 +72,7 @@ impl Program {
             .collect()
     }
 
-    /// Asks the server to stop; whether it ended well.
+    /// Asks the server to stop, and returns whether it ended well.
     fn stop(&mut self) -> bool {
         let mut server = self.server.take().expect("it was started");
         let pid = i32::try_from(server.id()).ok().and_then(Pid::from_raw).expect("a process id");

@@ -1,4 +1,5 @@
-//! The demo with client libraries: they read what others encrypt, and leave keys with which another device reads it.
+//! The demo with client libraries: they read what others encrypt, and leave keys with which another device
+//! reads it.
 
 use std::{
     io::{BufRead, BufReader, Lines},
@@ -43,7 +44,7 @@ impl Demo {
         Self { program, lines, printed: Vec::new() }
     }
 
-    /// Reads on until a line begins so; the words behind.
+    /// Reads on until a line begins so, and returns the rest of the line.
     fn tells(&mut self, beginning: &str) -> String {
         for line in self.lines.by_ref() {
             self.printed.push(line.expect("a line of text"));
@@ -69,7 +70,7 @@ impl Drop for Demo {
     }
 }
 
-/// Twice on the same data; then somebody reads both conversations with another client.
+/// The demo runs twice on the same data, and then somebody reads both conversations with another client.
 pub(crate) fn twice() {
     let data = tempfile::tempdir().expect("a folder");
     let mut first = Demo::start(data.path(), &["--once"]);

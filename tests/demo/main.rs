@@ -201,7 +201,7 @@ impl LoggedIn {
     }
 }
 
-/// Asks the client-server API of a platform; what it answers if all is well.
+/// Asks the client-server API of a platform, and returns the answer, which has to be a good one.
 fn ask(address: &str, method: &str, path: &str, token: &str, body: &str) -> Value {
     let host = &address["http://".len()..];
     let mut stream = TcpStream::connect(host).expect("it listens");

@@ -8,7 +8,8 @@ use std::{
     time::SystemTime,
 };
 
-/// The programs that were found to be current. Each is looked at once, for sources may change while tests run.
+/// The programs that were found to be current. Each is looked at once, for sources may change while tests
+/// run.
 static CURRENT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 /// Where a program of this build is.
@@ -35,8 +36,9 @@ pub fn built(name: &str) -> PathBuf {
 
 fn why_not_current(program: &Path) -> Option<String> {
     let Some(built) = modified(program) else { return Some("is not built".to_owned()) };
-    // Cargo writes beside each program of what sources it was made. It does not name manifests there, and they are
-    // not looked at: most changes of them concern other programs, and then Cargo would build nothing anew.
+    // Cargo writes beside each program of what sources it was made. It does not name manifests there, and
+    // they are not looked at: most changes of them concern other programs, and then Cargo would build nothing
+    // anew.
     let made_of = fs::read_to_string(program.with_extension("d")).expect("cargo wrote what it is made of");
     let changed = changed_source(&made_of, built, modified)?;
     Some(format!("is older than its source {}", changed.display()))

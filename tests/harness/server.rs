@@ -1,5 +1,5 @@
-//! The server under test: one process over one folder, three platforms, each on a port of its own and all on
-//! another; a log that is read at the end.
+//! The server under test, which is one process over one folder. It has three platforms, each on a port of its
+//! own and all on another, and a log that is read at the end.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -16,27 +16,27 @@ use crate::{
     http1::{Answer, Connection, Request},
 };
 
-/// The platforms' server names.
+/// The server name of the first platform.
 pub const INSTAGRAM: &str = "instagram.localhost";
-/// The second of them.
+/// The server name of the second platform.
 pub const MESSENGER: &str = "messenger.localhost";
-/// The third of them.
+/// The server name of the third platform.
 pub const WHATSAPP: &str = "whatsapp.localhost";
 
 /// The password of everybody.
 pub const PASSWORD: &str = "correct horse battery staple";
 
-/// No limits, for tests that are not about them.
+/// A setting by which there are no rate limits, for tests that are not about them.
 const UNLIMITED: &str = "rate_limits = false";
 
 /// A platform of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Platform {
-    /// Known by handles.
+    /// Its people are known by handles.
     Instagram,
-    /// Known by accounts.
+    /// Its people are known by accounts.
     Messenger,
-    /// Known by phone numbers.
+    /// Its people are known by phone numbers.
     Whatsapp,
 }
 
@@ -53,7 +53,8 @@ impl Platform {
         }
     }
 
-    /// `more`: further settings. Nothing is proved at sign-up, unless they say something else.
+    /// Its part of the configuration, with the further settings `more`. Nothing is proved at sign-up, unless
+    /// they say something else.
     fn settings(self, more: &str) -> String {
         let server_name = self.server_name();
         let name = server_name.trim_end_matches(".localhost");
@@ -78,13 +79,13 @@ impl Platform {
     }
 }
 
-/// A server with a folder of its own; both go with the test, but after a failure the folder stays.
+/// A server with a folder of its own. Both go with the test, but after a failure the folder stays.
 #[derive(Debug)]
 pub struct Server {
     folder: Option<TempDir>,
-    /// Where all platforms are served, told apart by host; another after each start.
+    /// The address at which all platforms are served, told apart by host. It is another after each start.
     address: String,
-    /// By platform; others after each start.
+    /// The address of each platform. They are others after each start.
     addresses: Vec<String>,
     program: Option<Child>,
 }
@@ -95,14 +96,15 @@ impl Server {
         Self::start_with(UNLIMITED, &[])
     }
 
-    /// Starts it in a new folder, without rate limits. In rooms with people of `strict` all has to be encrypted.
+    /// Starts it in a new folder, without rate limits. In rooms with people of `strict` all has to be
+    /// encrypted.
     pub fn start_requiring_encryption(strict: Platform) -> Self {
         let rule = |platform| if platform == strict { "encryption = 'required'" } else { "" };
         Self::start_in_a_folder(|platform| platform.settings(&[UNLIMITED, rule(platform)].join("\n")), &[])
     }
 
-    /// Starts it in a new folder. `more`: further settings of each platform. `administrators`: accounts that
-    /// are made before, each the name of a platform and of a user.
+    /// Starts it in a new folder. Each platform has the further settings `more`. The accounts of
+    /// `administrators`, which are names of a platform and of a user, are made before.
     pub fn start_with(more: &str, administrators: &[(&str, &str)]) -> Self {
         Self::start_in_a_folder(|platform| platform.settings(more), administrators)
     }
@@ -224,7 +226,7 @@ impl Server {
         connection.answer().expect("it answers")
     }
 
-    /// Lines of the log that say that something went wrong.
+    /// The lines of the log that say that something went wrong.
     pub fn complaints(&self) -> Vec<String> {
         let bad = |line: &String| [" WARN ", "ERROR ", "panicked"].iter().any(|sign| line.contains(sign));
         self.log().filter(bad).collect()

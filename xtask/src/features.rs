@@ -1,14 +1,16 @@
-//! `cargo xtask features`: whether the crates of others are built with the same features, whichever packages are chosen.
+//! `cargo xtask features`: whether the crates of others are built with the same features, whichever packages
+//! are chosen.
 //!
-//! Where they are not, choosing a package compiles them anew, and everything that uses them. It is put right by a line
-//! in `features/Cargo.toml`.
+//! Where they are not, choosing a package compiles them anew, and everything that uses them. It is put right
+//! by a line in `features/Cargo.toml`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     process::{Command, ExitCode},
 };
 
-/// Which dependencies Cargo is asked for: all; and those without macros, which may have features of their own.
+/// Which dependencies Cargo is asked for: all; and those without macros, which may have features of their
+/// own.
 const EDGES: [&str; 2] = ["normal,build", "normal,no-proc-macro"];
 /// The package that has features of its own: it is built before all others, and with few crates.
 const APART: &str = "xtask";

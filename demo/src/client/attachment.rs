@@ -13,7 +13,7 @@ use vodozemac::{base64_decode, base64_encode};
 
 use crate::person::Refusal;
 
-/// What is to be uploaded, and the message's `file`, which has no `url` yet.
+/// Encrypts a file. Returns what is to be uploaded, and the message's `file`, which has no `url` yet.
 pub(super) fn encrypt(mut data: Vec<u8>) -> (Vec<u8>, Value) {
     let key: [u8; 32] = rand::random();
     let mut counter = [0; 16];
@@ -29,7 +29,7 @@ pub(super) fn encrypt(mut data: Vec<u8>) -> (Vec<u8>, Value) {
     (data, file)
 }
 
-/// What was uploaded, as it was before.
+/// Decrypts a file that was downloaded, by the `file` of the message that came with it.
 pub(super) fn decrypt(mut data: Vec<u8>, file: &Value) -> Result<Vec<u8>, Refusal> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let hash = base64_decode(text(&file["hashes"]["sha256"])).map_err(Refusal::own)?;

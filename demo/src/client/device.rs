@@ -1,5 +1,5 @@
-//! The keys of the built-in client's device: what it gives to the server of them, whom it gives the keys of rooms, and
-//! what it can open. Nothing here speaks with anybody.
+//! The keys of the built-in client's device: what it gives to the server of them, whom it gives the keys of
+//! rooms, and what it can open. Nothing here speaks with anybody.
 //!
 //! The device lasts as long as its session, which is one conversation, so its keys are never written down.
 //! <https://spec.matrix.org/v1.19/client-server-api/#end-to-end-encryption>
@@ -25,27 +25,27 @@ pub(super) struct Device {
     user: String,
     id: String,
     account: Account,
-    /// With other devices, by their key; the latest last.
+    /// The sessions with other devices, by the key of the device. The latest comes last.
     sessions: HashMap<Curve25519PublicKey, Vec<Session>>,
-    /// For what is sent, by room.
+    /// The sessions for what this device sends, by room.
     sending: HashMap<String, Sending>,
-    /// For what is received, by room and session id.
+    /// The sessions for what this device receives, by room and session id.
     receiving: HashMap<(String, String), Receiving>,
 }
 
 struct Sending {
     session: GroupSession,
-    /// Who has its key.
+    /// The devices that have the key of the session, as user id and device id.
     shared: BTreeSet<(String, String)>,
 }
 
 struct Receiving {
     session: InboundGroupSession,
-    /// Whose messages it opens.
+    /// The user whose messages it opens.
     sender: String,
 }
 
-/// A device of somebody else. It has signed its keys itself; nobody has compared them.
+/// A device of somebody else. It has signed its keys itself, but nobody has compared them.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     pub(super) user: String,
@@ -55,7 +55,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// From what the server has of a device; None if it is not what it claims to be.
+    /// Reads what the server has of a device. The answer is None if it is not what it claims to be.
     fn read(user: &str, id: &str, keys: &Value) -> Option<Self> {
         let key = |kind: &str| keys["keys"][format!("{kind}:{id}")].as_str();
         let curve25519 = Curve25519PublicKey::from_base64(key("curve25519")?).ok()?;
@@ -76,8 +76,8 @@ impl Peer {
     }
 }
 
-/// The canonical form of an object, without the members that are not signed: the members of a [`Value`] are sorted,
-/// and keys of devices have no fractions in them.
+/// The canonical form of an object, without the members that are not signed: the members of a [`Value`] are
+/// sorted, and keys of devices have no fractions in them.
 fn to_sign(object: &Value) -> Option<String> {
     let mut object = object.as_object()?.clone();
     object.remove("signatures");
@@ -138,7 +138,7 @@ impl Device {
         (self.user.clone(), self.id.clone())
     }
 
-    /// Who of these devices, which are all there are in a room, lacks the key of what is said there next.
+    /// Which of these devices, which are all that a room has, lack the key of what is said there next.
     pub(super) fn newcomers(&mut self, room: &str, peers: &[Peer]) -> Vec<Peer> {
         let there: BTreeSet<_> = peers.iter().map(Peer::name).collect();
         // Who has gone is not to read on.
@@ -165,7 +165,8 @@ impl Device {
         self.receiving.entry(name).or_insert(Receiving { session, sender: sender.to_owned() });
     }
 
-    /// The body of a claim of keys of all these devices with which there is no session; None if there is one with all.
+    /// The body of a claim of keys of all these devices with which there is no session, or None if there is
+    /// one with all.
     pub(super) fn claim(&self, peers: &[Peer]) -> Option<Value> {
         let mut claim = Map::new();
         for peer in peers.iter().filter(|peer| !self.sessions.contains_key(&peer.curve25519)) {
@@ -189,8 +190,8 @@ impl Device {
         }
     }
 
-    /// The key of what is said in a room next, for each of these devices with which there is a session: messages to
-    /// devices.
+    /// The messages to devices that give the key of what is said in a room next to each of these devices with
+    /// which there is a session.
     pub(super) fn share(&mut self, room: &str, peers: &[Peer]) -> Result<Value, Refusal> {
         let sending = self.sending.get(room).ok_or_else(|| Refusal::own("there is no key to share"))?;
         let session = &sending.session;
@@ -224,7 +225,7 @@ impl Device {
         Ok(Some(json!({ "algorithm": OLM, "sender_key": sender_key, "ciphertext": ciphertext })))
     }
 
-    /// These messages were sent: who is in them has the room's key.
+    /// Notes that these messages were sent, so that whom they are for has the room's key.
     pub(super) fn has_shared(&mut self, room: &str, messages: &Value) {
         let Some(sending) = self.sending.get_mut(room) else { return };
         for (user, devices) in messages.as_object().into_iter().flatten() {
@@ -252,7 +253,7 @@ impl Device {
         Ok(sealed)
     }
 
-    /// Takes in a message to this device; whether it brought the key of a room.
+    /// Takes in a message to this device, and returns whether it brought the key of a room.
     pub(super) fn receive(&mut self, event: &Value) -> bool {
         let Some(plain) = self.unseal(event) else { return false };
         let own = self.account.ed25519_key().to_base64();
@@ -292,7 +293,7 @@ impl Device {
         serde_json::from_slice(&created.plaintext).ok()
     }
 
-    /// An event of a room as it was before it was sealed; or why it stays closed.
+    /// An event of a room as it was before it was sealed, or the reason why it stays closed.
     pub(super) fn open(&mut self, room: &str, event: &Value) -> Result<Value, String> {
         let content = &event["content"];
         let text = |key: &str| content[key].as_str().unwrap_or_default();
@@ -324,7 +325,7 @@ mod tests {
 
     const ROOM: &str = "!quay";
 
-    /// Two devices, as they see each other by what the server was given.
+    /// Makes two devices, each with what it sees of the other by what the server was given.
     fn two() -> ((Device, Vec<Peer>), (Device, Vec<Peer>)) {
         let mut anna = Device::new("@anna:a".to_owned(), "A".to_owned());
         let mut ben = Device::new("@ben:b".to_owned(), "B".to_owned());
@@ -340,7 +341,7 @@ mod tests {
         ((anna, ben_is), (ben, anna_is))
     }
 
-    /// Anna gives Ben the key; the message to his device.
+    /// Anna gives Ben the key. Returns the message to his device.
     fn gives(anna: &mut Device, ben_is: &[Peer]) -> Value {
         let newcomers = anna.newcomers(ROOM, ben_is);
         let messages = anna.share(ROOM, &newcomers).expect("it can be shared");

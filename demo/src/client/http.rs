@@ -1,4 +1,4 @@
-//! Requests of the built-in client: JSON over HTTP.
+//! The requests of the built-in client, which are JSON over HTTP.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -16,7 +16,7 @@ const ANSWER_BYTES: usize = 64 << 20;
 /// How long the server may wait with an answer to a sync, in milliseconds.
 const SYNC_TIMEOUT_MS: u64 = 30_000;
 
-/// Requests to one address, as somebody once there is a token.
+/// Sends requests to one address. Once there is a token they are those of its owner.
 #[derive(Clone)]
 pub(super) struct Http {
     client: Client<HttpConnector, Full<Bytes>>,
@@ -28,7 +28,7 @@ pub(super) fn text(words: &Value, key: &str) -> String {
     words[key].as_str().unwrap_or_default().to_owned()
 }
 
-/// A part of a path, with what has a meaning in paths escaped.
+/// A part of a path, in which everything is escaped that has a meaning in paths.
 pub(super) fn part(words: &Value, key: &str) -> String {
     escape(words[key].as_str().unwrap_or_default())
 }
@@ -46,7 +46,7 @@ impl Http {
         Self { client: Client::builder(TokioExecutor::new()).build_http(), server, token: None }
     }
 
-    /// The content type and body of an answer.
+    /// Sends a request, and returns the content type and body of the answer.
     pub(super) async fn send(
         &self,
         method: Method,
@@ -82,7 +82,7 @@ impl Http {
         self.json(Method::POST, path, body).await
     }
 
-    /// Somebody's media: what kind they are, and the data.
+    /// Loads somebody's media, and returns their content type and data.
     pub(super) async fn media(&self, mxc: &str, kind: &str) -> Result<(String, Bytes), Refusal> {
         let place = mxc.strip_prefix("mxc://").unwrap_or_default();
         let place = place.split('/').map(escape).collect::<Vec<_>>().join("/");

@@ -1,5 +1,6 @@
-//! A small Matrix client: plain JSON over HTTP, like any client's, and it obeys the commands of the drivers of client
-//! libraries. It encrypts as they do. It knows an address, a name and a password, and nothing of the server behind them.
+//! A small Matrix client: plain JSON over HTTP, like any client's, and it obeys the commands of the drivers
+//! of client libraries. It encrypts as they do. It knows an address, a name and a password, and nothing of
+//! the server behind them.
 
 mod attachment;
 mod device;
@@ -42,13 +43,13 @@ impl Plain {
         Self(http)
     }
 
-    /// Whose token this is, as the platform at the address says.
+    /// The user id of the owner of the token, as the platform at the address says it.
     pub(crate) async fn whoami(&self) -> Result<String, Refusal> {
         let answer = self.0.json(Method::GET, "/account/whoami", Value::Null).await?;
         Ok(text(&answer, "user_id"))
     }
 
-    /// Says something in a room, encrypted or not; the event.
+    /// Says something in a room, encrypted or not, and returns the event.
     pub(crate) async fn says(&self, room: &str, body: &str) -> Result<String, Refusal> {
         let path = format!("/rooms/{}/send/m.room.message/plain", escape(room));
         let answer = self.0.json(Method::PUT, &path, message(body)).await?;
@@ -73,7 +74,7 @@ impl BuiltIn {
         Self { http, user, device, heard, syncing: None, transactions: 0 }
     }
 
-    /// Does what a command says; the answer.
+    /// Does what a command says, and returns the answer.
     pub(crate) async fn command(&mut self, name: &str, words: &Value) -> Result<Value, Refusal> {
         let http = self.http.clone();
         let (room, event, user) = (part(words, "room"), part(words, "event"), part(words, "user"));
@@ -180,7 +181,7 @@ impl BuiltIn {
         self.heard.borrow().rooms.get(room).is_some_and(|state| state["encrypted"] == true)
     }
 
-    /// Sends to the room that a command names, encrypted if the room is; reactions never are.
+    /// Sends to the room that a command names. It is encrypted if the room is, except for reactions.
     async fn send(&mut self, words: &Value, kind: &str, content: Value) -> Result<Value, Refusal> {
         let room = text(words, "room");
         let (kind, content) = if self.is_encrypted(&room) && kind != "m.reaction" {
@@ -210,7 +211,7 @@ impl BuiltIn {
         self.send(words, "m.room.message", content).await
     }
 
-    /// The address of what was uploaded.
+    /// Uploads data, and returns their address.
     async fn upload(&self, query: &str, mimetype: &str, data: Vec<u8>) -> Result<Value, Refusal> {
         let path = format!("/media/v3/upload{query}");
         let (_, answer) = self.http.send(Method::POST, &path, mimetype, data).await?;
@@ -218,7 +219,8 @@ impl BuiltIn {
         Ok(answer["content_uri"].take())
     }
 
-    /// Gives the device's keys; then everything there is already, and from then on what is new.
+    /// Gives the server the device's keys. Then it tells of everything there is already, and from then on of
+    /// what is new.
     async fn start(&mut self) -> Result<Value, Refusal> {
         let keys = self.device.lock().upload();
         self.http.post("/keys/upload", keys).await?;

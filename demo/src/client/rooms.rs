@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::device::Device;
 use crate::heard::Heard;
 
-/// How many events that stay closed are tried again when keys come; older ones are given up.
+/// How many events that stay closed are tried again when keys come. Older ones are given up.
 const CLOSED: usize = 100;
 
 /// The rooms as the syncs describe them.
@@ -17,7 +17,7 @@ pub(super) struct Rooms {
     user: String,
     device: Arc<Mutex<Device>>,
     states: BTreeMap<String, Value>,
-    /// Events that could not be opened yet, and their rooms.
+    /// The events that could not be opened yet, and their rooms.
     closed: Vec<(String, Value)>,
 }
 
@@ -70,7 +70,7 @@ impl Rooms {
         heard.send_modify(|heard| lines.into_iter().for_each(|line| heard.hear(line)));
     }
 
-    /// Takes in the keys that came; what they open.
+    /// Takes in the keys that came, and tells of the events that they open.
     fn take_keys(&mut self, answer: &Value) -> Vec<Value> {
         let mut device = self.device.lock();
         let taken = list(answer, "to_device").filter(|event| device.receive(event)).count();

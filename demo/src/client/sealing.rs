@@ -12,8 +12,8 @@ use super::{
 };
 use crate::person::Refusal;
 
-/// The content of the `m.room.encrypted` that stands for a message. All devices of who is in the room have its key
-/// then; they are asked for each time, so that nobody is forgotten who came a moment ago.
+/// The content of the `m.room.encrypted` that stands for a message. All devices of who is in the room have
+/// its key then; they are asked for each time, so that nobody is forgotten who came a moment ago.
 pub(super) async fn seal(
     http: &Http,
     device: &Arc<Mutex<Device>>,

@@ -8,7 +8,7 @@ use crate::{
     screen::{Line, Look},
 };
 
-/// Of what came encrypted, and was decrypted by the person's own device.
+/// The sign of what came encrypted, and was decrypted by the person's own device.
 pub(super) const LOCK: char = '🔒';
 
 pub(super) fn plain(text: impl Into<String>) -> Line {
@@ -23,7 +23,7 @@ pub(super) fn soft(text: impl Into<String>) -> Line {
     (Look::Soft, text.into())
 }
 
-/// A user id in two lines: they are wider than a column.
+/// A user id in two lines, because it is wider than a column.
 pub(super) fn halves(user: &str) -> [String; 2] {
     match user.split_once(':') {
         Some((localpart, server)) => [localpart.to_owned(), format!(":{server}")],
@@ -94,7 +94,7 @@ fn describe_event(heard: &Heard, room: &str, item: &Value) -> Vec<Line> {
     lines
 }
 
-/// The text of a message; of an edit, the new one.
+/// The text of a message. Of an edit, it is the new text.
 fn body(item: &Value) -> String {
     let content = &item["content"];
     let body = content["m.new_content"]["body"].as_str().or(content["body"].as_str());

@@ -109,7 +109,7 @@ struct Moment {
 /// What one person's client showed.
 struct Shown {
     who: usize,
-    /// None: nothing that takes time to arrive.
+    /// How long it took to arrive. It is None for what does not have to.
     delay: Option<Duration>,
     lines: Vec<Line>,
     /// Whether it came encrypted, and was decrypted.
@@ -184,7 +184,7 @@ impl<'a> Conversation<'a> {
 
     // Two people
 
-    /// The chat of Anna and Ben: the one they have, or a new one.
+    /// The chat of Anna and Ben, which is the one they have, or a new one.
     async fn one_to_one(&mut self) -> Result<String, Failure> {
         let ben = self.people[BEN].id.clone();
         let chats = self.people[ANNA].heard().account_data("m.direct");
@@ -240,7 +240,7 @@ impl<'a> Conversation<'a> {
 
     // A group
 
-    /// The group of all six: the one they have, or a new one.
+    /// The group of all six, which is the one they have, or a new one.
     async fn group(&mut self) -> Result<String, Failure> {
         let known: Vec<String> = {
             let heard = self.people[DANA].heard();
@@ -330,7 +330,7 @@ impl<'a> Conversation<'a> {
 
     // What people do
 
-    /// Somebody looks for a name, and finds whom they look for; the user id that was found.
+    /// Somebody looks for a name and finds whom they look for. Returns the user id that was found.
     async fn finds(&mut self, who: usize, term: &str, whom: usize) -> Result<String, Failure> {
         self.step(&format!("{} looks for “{term}”", self.people[who].role.name), who);
         let found = self.people[who].does("find_people", json!({ "term": term })).await?;
@@ -447,7 +447,7 @@ impl<'a> Conversation<'a> {
         [0, 1, 2].map(|platform| vec![(Look::Platform(platform), self.apps[platform].style.to_owned())])
     }
 
-    /// Prints what everybody saw, by platform; people who saw the same stand together.
+    /// Prints what everybody saw, by platform. People who saw the same stand together.
     fn show(&mut self, shown: Vec<Shown>, members: &[usize]) -> Result<(), Failure> {
         let mut columns = self.headings();
         for (platform, column) in columns.iter_mut().enumerate() {

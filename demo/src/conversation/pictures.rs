@@ -10,7 +10,7 @@ use crate::{Failure, picture, screen::Line};
 const THUMBNAIL: u32 = 96;
 
 impl Conversation<'_> {
-    /// Sends the picture; the others load it. The event.
+    /// Somebody sends the picture, and the others load it. Returns the event.
     pub(super) async fn shows_picture(
         &mut self,
         who: usize,
@@ -34,7 +34,8 @@ impl Conversation<'_> {
         Ok(id)
     }
 
-    /// Loads the picture of a message, and says what it is. The server makes smaller ones of what it can read.
+    /// Loads the picture of a message, and says what it is. The server makes smaller ones of what it can
+    /// read.
     async fn loads(&mut self, who: usize, content: &Value, sent: &[u8]) -> Result<Vec<Line>, Failure> {
         let person = &mut self.people[who];
         let (mxc, file) = (&content["url"], &content["file"]);

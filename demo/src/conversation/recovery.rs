@@ -1,5 +1,6 @@
-//! What is left of the keys when the devices of the conversation log out: a backup, for who has a library that knows
-//! backups. The key that opens it is shown to who tries the demo, so that another client can read what was said.
+//! What is left of the keys when the devices of the conversation log out: a backup, for who has a library
+//! that knows backups. The key that opens it is shown to who tries the demo, so that another client can read
+//! what was said.
 
 use std::path::{Path, PathBuf};
 
@@ -60,7 +61,8 @@ impl Ended {
     }
 }
 
-/// The key is kept in a file from one demo to the next. None: an identity without one was made with another client.
+/// The key is kept in a file from one demo to the next. The answer is None if there is no key, because the
+/// person has set up their identity with another client.
 async fn begin_backup(person: &mut Person, file: PathBuf) -> Result<Option<String>, Failure> {
     if let Ok(key) = std::fs::read_to_string(&file) {
         person.does("recover", json!({ "key": key })).await?;

@@ -24,16 +24,16 @@ pub struct SharedSecretRegistration {
     pub password: String,
     /// Whether the account administers the platform.
     pub admin: bool,
-    /// Part of what is proved; otherwise without meaning here.
+    /// It is a part of what is proved, and has no other meaning here.
     pub user_type: Option<String>,
-    /// HMAC-SHA1 over all the above, hexadecimal.
+    /// The HMAC-SHA1 over all the above, in hexadecimal.
     pub mac: String,
-    /// The device to log in; None: none.
+    /// The device to log in, if there is to be one.
     pub device: Option<NewDevice>,
 }
 
 impl Accounts {
-    /// A nonce for one registration; None where there is no shared secret.
+    /// A nonce for one registration, or None where there is no shared secret.
     pub fn new_registration_nonce(&self, platform: &Platform, now_ts: u64) -> Option<String> {
         secret(platform)?;
         let nonce = new_token("");

@@ -1,4 +1,4 @@
-//! Random names: tokens, sessions, devices. Of tokens only the SHA-256 hash is ever stored.
+//! Makes the random names of tokens, sessions and devices. Of tokens only the SHA-256 hash is ever stored.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use rand::{Rng as _, RngExt as _};
@@ -12,7 +12,7 @@ pub fn hash_token(token: &str) -> TokenHash {
     Sha256::digest(token).into()
 }
 
-/// A token of 32 random bytes; the prefix tells people who find one what it is.
+/// A token of 32 random bytes. The prefix tells people who find one what it is.
 pub fn new_token(prefix: &str) -> String {
     let mut bytes = [0; 32];
     rand::rng().fill_bytes(&mut bytes);
