@@ -2,8 +2,8 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#authorisation-code-flow>
 
 use http::StatusCode;
-use linkspan_client_api::AUTHORIZATION_PAGE;
 use linkspan_oauth::{Authorisation, AuthorisationRequest, BrowserSession, Client, Refusal, ReturnAddress};
+use linkspan_wire::AUTHORIZATION_PAGE;
 use maud::{Markup, html};
 use url::Url;
 

@@ -12,8 +12,8 @@ use axum::{
 };
 use http::StatusCode;
 use linkspan_accounts::{AccountsError, EmailLink, EmailLinkToken, EmailPurpose};
-use linkspan_client_api::{App, EMAIL_PAGE, now_ts, platform_of};
 use linkspan_platforms::Platform;
+use linkspan_wire::{App, EMAIL_PAGE, now_ts, platform_of};
 use maud::html;
 
 use crate::{

@@ -1,6 +1,6 @@
 //! Where somebody is led after logging in, so that the page can say for which app that is.
 
-use linkspan_client_api::{AUTHORIZATION_PAGE, LINK_PAGE, SSO_PAGE};
+use linkspan_wire::{AUTHORIZATION_PAGE, LINK_PAGE, SSO_PAGE};
 use maud::{Markup, html};
 
 use crate::{

@@ -1,9 +1,9 @@
 //! Typing the code that a device without a browser shows.
 //! <https://spec.matrix.org/v1.19/client-server-api/#device-authorisation-flow>
 
-use linkspan_client_api::LINK_PAGE;
 use linkspan_oauth::{OAuthError, PendingGrant};
 use linkspan_platforms::RateClass;
+use linkspan_wire::LINK_PAGE;
 use maud::html;
 
 use crate::{

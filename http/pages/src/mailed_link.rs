@@ -5,7 +5,7 @@
 
 use http::StatusCode;
 use linkspan_accounts::{AccountsError, EmailLink, EmailLinkToken, EmailPurpose, EmailRequest};
-use linkspan_client_api::ACCOUNT_PAGE;
+use linkspan_wire::ACCOUNT_PAGE;
 use maud::{Markup, html};
 use url::{Position, Url};
 

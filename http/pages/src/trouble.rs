@@ -2,8 +2,8 @@
 
 use axum::{extract::Request, response::Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use linkspan_client_api::{ACCOUNT_PAGE, App, platform_of, unknown_method, unknown_path};
 use linkspan_platforms::Platform;
+use linkspan_wire::{ACCOUNT_PAGE, App, platform_of, unknown_method, unknown_path};
 use maud::{Markup, html};
 
 use crate::{landing, response, shell::Page, visit::Stop, words};

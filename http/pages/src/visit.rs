@@ -12,11 +12,12 @@ use axum::{
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
-use http_body_util::{BodyExt, Limited};
 use linkspan_accounts::{ProvedUser, hash_token, new_token};
-use linkspan_client_api::{App, address_of, base_url, issuer, known_base_url, now_ts, platform_of};
 use linkspan_oauth::BrowserSession;
 use linkspan_platforms::{self as platforms, Platform, RateClass};
+use linkspan_wire::{
+    ACCOUNT_PAGE, App, address_of, base_url, issuer, known_base_url, now_ts, platform_of, read_body,
+};
 use url::form_urlencoded;
 
 use crate::{
@@ -28,8 +29,6 @@ use crate::{
 
 /// The greatest body of a form, in bytes.
 const FORM_BYTES: usize = 64 << 10;
-/// How long a form may take to arrive.
-const FORM_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest address of a page, in bytes.
 const TARGET_BYTES: usize = 8 << 10;
 /// How long a cookie is kept, in seconds; its session may end before.
@@ -121,7 +120,7 @@ pub(crate) fn local(next: Option<&str>) -> String {
         (next.starts_with("/_linkspan/") || *next == "/link" || next.starts_with("/link?"))
             && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
     };
-    next.filter(ours).unwrap_or(linkspan_client_api::ACCOUNT_PAGE).to_owned()
+    next.filter(ours).unwrap_or(ACCOUNT_PAGE).to_owned()
 }
 
 /// A visit.
@@ -178,11 +177,9 @@ impl Visit {
     /// The form that is sent, if it is one of ours.
     async fn read_form(&self, parts: &Parts, body: Body) -> Result<Values, Stop> {
         let site = parts.headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
-        let body = tokio::time::timeout(FORM_TIMEOUT, Limited::new(body, FORM_BYTES).collect()).await;
-        let Ok(Ok(body)) = body else {
-            return Err(refused("We didn't receive all of the form. Please try again."));
-        };
-        let form = Values::parse(&body.to_bytes());
+        let body = read_body(body, FORM_BYTES).await;
+        let body = body.map_err(|_| refused("We didn't receive all of the form. Please try again."))?;
+        let form = Values::parse(&body);
         let foreign = !matches!(site, None | Some(b"same-origin" | b"none"));
         if foreign || self.new_browser || form.text("csrf") != self.csrf() {
             return Err(Stop::Expired);

@@ -1,11 +1,9 @@
 //! Events that are sent later, unless they are taken back in time.
 //! <https://github.com/matrix-org/matrix-spec-proposals/pull/4140>
 
-use axum::{
-    extract::{Query, Request},
-    response::Response,
-};
+use axum::response::Response;
 use linkspan_rooms::{DelayAction, DelayOrder, DelayQuery, DelayStatus, DelayedEvent, NewDelayedEvent};
+use linkspan_wire::{Anybody, ApiError, App, User, WholeRequest, json_answer, now_ts};
 use ruma::{
     OwnedRoomId,
     api::{
@@ -17,14 +15,6 @@ use ruma::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{
-    App,
-    app::now_ts,
-    caller::{Anybody, User},
-    endpoint::{BODY_BYTES, json_answer, parse, path_args, read_body, read_json},
-    error::ApiError,
-};
-
 /// The parameter of `/send` and `/state` by which an event is delayed.
 pub(crate) const DELAY: &str = "org.matrix.msc4140.delay";
 
@@ -33,18 +23,14 @@ fn invalid(message: &str) -> ApiError {
 }
 
 /// The typed request, and the delay in its query.
-async fn with_delay<R: IncomingRequest>(request: Request) -> Result<(R, u64), ApiError> {
+fn with_delay<R: IncomingRequest>(request: WholeRequest) -> Result<(R, u64), ApiError> {
     #[derive(Deserialize)]
     struct Delay {
         #[serde(rename = "org.matrix.msc4140.delay")]
         delay_ms: u64,
     }
-    let (mut parts, body) = request.into_parts();
-    let delay = Query::<Delay>::try_from_uri(&parts.uri);
-    let Query(Delay { delay_ms }) = delay.map_err(|error| invalid(&error.body_text()))?;
-    let args = path_args(&mut parts)?;
-    let body = read_body(body, BODY_BYTES).await?;
-    Ok((parse(parts, &args, &body)?, delay_ms))
+    let Delay { delay_ms } = request.query()?;
+    Ok((request.parse()?, delay_ms))
 }
 
 async fn schedule(app: &App, caller: &User, event: NewDelayedEvent) -> Result<Response, ApiError> {
@@ -52,8 +38,12 @@ async fn schedule(app: &App, caller: &User, event: NewDelayedEvent) -> Result<Re
     Ok(json_answer(&json!({ "delay_id": delay_id })))
 }
 
-pub(crate) async fn delay_message(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
-    let (request, delay_ms): (send_message_event::v3::Request, _) = with_delay(request).await?;
+pub(crate) async fn delay_message(
+    app: App,
+    caller: User,
+    request: WholeRequest,
+) -> Result<Response, ApiError> {
+    let (request, delay_ms): (send_message_event::v3::Request, _) = with_delay(request)?;
     let event = NewDelayedEvent {
         room_id: request.room_id,
         event_type: request.event_type.to_string(),
@@ -66,8 +56,8 @@ pub(crate) async fn delay_message(app: App, caller: User, request: Request) -> R
     schedule(&app, &caller, event).await
 }
 
-pub(crate) async fn delay_state(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
-    let (request, delay_ms): (send_state_event::v3::Request, _) = with_delay(request).await?;
+pub(crate) async fn delay_state(app: App, caller: User, request: WholeRequest) -> Result<Response, ApiError> {
+    let (request, delay_ms): (send_state_event::v3::Request, _) = with_delay(request)?;
     let event = NewDelayedEvent {
         room_id: request.room_id,
         event_type: request.event_type.to_string(),
@@ -130,11 +120,9 @@ fn shown(event: DelayedEvent) -> Value {
 pub(crate) async fn get_delayed_event(
     app: App,
     caller: User,
-    request: Request,
+    request: WholeRequest,
 ) -> Result<Response, ApiError> {
-    let (mut parts, _) = request.into_parts();
-    let args = path_args(&mut parts)?;
-    let delay_id = args.first().map(String::as_str).unwrap_or_default();
+    let delay_id = request.args.first().map(String::as_str).unwrap_or_default();
     Ok(json_answer(&shown(app.rooms.get_delayed_event(&caller.user_id, delay_id).await?)))
 }
 
@@ -203,10 +191,9 @@ const OVERDUE_MS: u64 = 60_000;
 pub(crate) async fn get_delayed_events(
     app: App,
     caller: User,
-    request: Request,
+    request: WholeRequest,
 ) -> Result<Response, ApiError> {
-    let query = Query::<ListQuery>::try_from_uri(request.uri());
-    let Query(query) = query.map_err(|error| invalid(&error.body_text()))?;
+    let query: ListQuery = request.query()?;
     let events = app.rooms.list_delayed_events(&caller.user_id, &query.read()?).await?;
     let events: Vec<_> = events.into_iter().map(shown).collect();
     Ok(json_answer(&json!({ "delayed_events": events })))
@@ -230,27 +217,24 @@ async fn act(app: &App, caller: &Anybody, delay_id: &str, action: DelayAction) -
 pub(crate) async fn update_delayed_event(
     app: App,
     caller: Anybody,
-    request: Request,
+    request: WholeRequest,
 ) -> Result<Response, ApiError> {
     #[derive(Deserialize)]
     struct Body {
         action: String,
     }
-    let (mut parts, body) = request.into_parts();
-    let args = path_args(&mut parts)?;
-    let body: Body = read_json(Request::from_parts(parts, body)).await?;
-    let delay_id = args.first().map(String::as_str).unwrap_or_default();
+    let body: Body = request.json()?;
+    let delay_id = request.args.first().map(String::as_str).unwrap_or_default();
     act(&app, &caller, delay_id, action(&body.action)?).await
 }
 
 pub(crate) async fn act_on_delayed_event(
     app: App,
     caller: Anybody,
-    request: Request,
+    request: WholeRequest,
 ) -> Result<Response, ApiError> {
-    let (mut parts, body) = request.into_parts();
-    let args = path_args(&mut parts)?;
-    read_body(body, BODY_BYTES).await?;
-    let [delay_id, name] = &args[..] else { return Err(invalid("an event and an action are needed")) };
+    let [delay_id, name] = &request.args[..] else {
+        return Err(invalid("an event and an action are needed"));
+    };
     act(&app, &caller, delay_id, action(name)?).await
 }

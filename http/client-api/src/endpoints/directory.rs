@@ -3,6 +3,7 @@
 
 use http::StatusCode;
 use linkspan_rooms::{RoomPage, RoomQuery, RoomsError};
+use linkspan_wire::{Anybody, ApiError, App, User, now_ts};
 use ruma::{
     OwnedServerName, UInt,
     api::{
@@ -20,15 +21,9 @@ use ruma::{
 };
 use serde_json::Value;
 
-use crate::{
-    App,
-    app::now_ts,
-    caller::{Anybody, User},
-    endpoints::{
-        paged_list::PagedList,
-        rooms::{summary, to_uint, to_usize},
-    },
-    error::ApiError,
+use crate::endpoints::{
+    paged_list::PagedList,
+    rooms::{summary, to_uint, to_usize},
 };
 
 /// Public rooms in a page, if the client does not say how many.

@@ -1,8 +1,7 @@
 //! What this server can do.
 
+use linkspan_wire::{Anybody, ApiError, App};
 use ruma::api::client::discovery::get_supported_versions;
-
-use crate::{App, caller::Anybody, error::ApiError};
 
 /// The versions of the specification that are implemented.
 const VERSIONS: [&str; 19] = [

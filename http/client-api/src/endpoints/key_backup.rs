@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use linkspan_keys::{BackedUpKey, BackupVersion, Which};
+use linkspan_wire::{ApiError, App, User};
 use ruma::{
     OwnedRoomId,
     api::{
@@ -20,7 +21,7 @@ use ruma::{
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{App, caller::User, endpoints::keys::uint, error::ApiError};
+use crate::endpoints::keys::uint;
 
 /// What a version is made of.
 #[derive(Deserialize, Serialize)]

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use axum::{extract::Request, response::Response};
+use axum::response::Response;
 use linkspan_accounts::{Proof, Purpose};
 use linkspan_inbox::SyncToken;
 use linkspan_keys::{Identity, KeysError, OneTimeKey, Upload, Wanted};
 use linkspan_platforms::Platforms;
+use linkspan_wire::{ACCOUNT_PAGE, ApiError, App, User, WholeRequest, base_url, now_ts, respond};
 use ruma::{
     OneTimeKeyAlgorithm, OneTimeKeyName, OwnedOneTimeKeyId, OwnedServerName, OwnedUserId, UInt,
     api::client::keys::{
@@ -16,15 +17,6 @@ use ruma::{
     serde::Raw,
 };
 use serde_json::{Value, json, value::RawValue};
-
-use super::{oauth_metadata::ACCOUNT_PAGE, server_info::base_url};
-use crate::{
-    App,
-    app::now_ts,
-    caller::User,
-    endpoint::{BODY_BYTES, parse, read_body, respond},
-    error::ApiError,
-};
 
 pub(crate) async fn upload_keys(
     app: App,
@@ -102,12 +94,10 @@ pub(crate) async fn get_key_changes(
 pub(crate) async fn upload_signing_keys(
     app: App,
     caller: User,
-    request: Request,
+    request: WholeRequest,
 ) -> Result<Response, ApiError> {
-    let (parts, body) = request.into_parts();
-    let base_url = base_url(&parts.headers, &caller.platform);
-    let body = read_body(body, BODY_BYTES).await?;
-    let request: upload_signing_keys::v3::Request = parse(parts, &[], &body)?;
+    let base_url = base_url(&request.parts.headers, &caller.platform);
+    let request: upload_signing_keys::v3::Request = request.parse()?;
     let identity = Identity {
         master_key: request.master_key.map(json_of),
         self_signing_key: request.self_signing_key.map(json_of),

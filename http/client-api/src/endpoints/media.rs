@@ -4,12 +4,15 @@ use std::{ops::Range, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
-    extract::{Query, Request},
+    extract::Request,
     response::Response,
 };
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts};
 use linkspan_media::{Description, MediaFile, ThumbnailMethod, ThumbnailRequest, clean_filename};
+use linkspan_wire::{
+    ApiError, App, MaybeUser, User, WholeRequest, json_response, now_ts, parse_query, path_args, respond,
+};
 use ruma::{
     MilliSecondsSinceUnixEpoch, OwnedServerName, ServerName, UInt,
     api::{
@@ -18,16 +21,7 @@ use ruma::{
     },
     http_headers::{ContentDisposition, ContentDispositionType},
 };
-use serde::{Deserialize, de::DeserializeOwned};
-
-use crate::{
-    App,
-    app::now_ts,
-    caller::{Caller, MaybeUser, User},
-    endpoint::{path_args, respond},
-    error::ApiError,
-    router::json_response,
-};
+use serde::Deserialize;
 
 pub(crate) const UPLOAD_PATHS: &[&str] =
     &["/_matrix/media/r0/upload", "/_matrix/media/v1/upload", "/_matrix/media/v3/upload"];
@@ -115,7 +109,7 @@ pub(crate) async fn create_media(
 
 pub(crate) async fn upload_to(app: App, user: User, request: Request) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
-    let address = MediaAddress::of(&mut parts).await?;
+    let address = MediaAddress::of(path_args(&mut parts)?)?;
     let description = description(&parts)?;
     let place = (&*address.server_name, address.media_id.as_str());
     app.media.upload_to(&user.user_id, place, description, content(body), now_ts()).await?;
@@ -141,18 +135,22 @@ pub(crate) async fn get_legacy_config(
     Ok(media::get_media_config::v3::Response::new(UInt::new_saturating(limit)))
 }
 
-pub(crate) async fn download(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
-    let (mut parts, _) = request.into_parts();
-    let address = MediaAddress::of(&mut parts).await?;
+pub(crate) async fn download(app: App, caller: User, request: WholeRequest) -> Result<Response, ApiError> {
+    let WholeRequest { parts, args, .. } = request;
+    let address = MediaAddress::of(args)?;
     let answer = send_original(&app, address, &parts).await;
     // It may have waited for an upload.
     caller.check_still_holds(&app).await?;
     answer
 }
 
-pub(crate) async fn get_thumbnail(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
-    let (mut parts, _) = request.into_parts();
-    let address = MediaAddress::of(&mut parts).await?;
+pub(crate) async fn get_thumbnail(
+    app: App,
+    caller: User,
+    request: WholeRequest,
+) -> Result<Response, ApiError> {
+    let WholeRequest { parts, args, .. } = request;
+    let address = MediaAddress::of(args)?;
     let answer = send_thumbnail(&app, address, &parts).await;
     caller.check_still_holds(&app).await?;
     answer
@@ -163,10 +161,10 @@ pub(crate) async fn get_thumbnail(app: App, caller: User, request: Request) -> R
 pub(crate) async fn download_legacy(
     app: App,
     caller: MaybeUser,
-    request: Request,
+    request: WholeRequest,
 ) -> Result<Response, ApiError> {
-    let (mut parts, _) = request.into_parts();
-    let address = MediaAddress::of(&mut parts).await?;
+    let WholeRequest { parts, args, .. } = request;
+    let address = MediaAddress::of(args)?;
     check_legacy(&app, &caller, &address, &parts.uri)?;
     send_original(&app, address, &parts).await
 }
@@ -175,16 +173,16 @@ pub(crate) async fn download_legacy(
 pub(crate) async fn get_legacy_thumbnail(
     app: App,
     caller: MaybeUser,
-    request: Request,
+    request: WholeRequest,
 ) -> Result<Response, ApiError> {
-    let (mut parts, _) = request.into_parts();
-    let address = MediaAddress::of(&mut parts).await?;
+    let WholeRequest { parts, args, .. } = request;
+    let address = MediaAddress::of(args)?;
     check_legacy(&app, &caller, &address, &parts.uri)?;
     send_thumbnail(&app, address, &parts).await
 }
 
 fn check_legacy(app: &App, caller: &MaybeUser, address: &MediaAddress, uri: &Uri) -> Result<(), ApiError> {
-    let query: DownloadQuery = query(uri)?;
+    let query: DownloadQuery = parse_query(uri)?;
     // To this platform the others are remote servers.
     let is_remote = address.server_name != *caller.platform.server_name();
     if is_remote && query.allow_remote == Some(false) {
@@ -199,7 +197,7 @@ fn check_legacy(app: &App, caller: &MaybeUser, address: &MediaAddress, uri: &Uri
 }
 
 async fn send_original(app: &App, address: MediaAddress, parts: &Parts) -> Result<Response, ApiError> {
-    let query: DownloadQuery = query(&parts.uri)?;
+    let query: DownloadQuery = parse_query(&parts.uri)?;
     let MediaAddress { server_name, media_id, filename } = address;
     let mut file = app.media.open(&server_name, &media_id, query.wait(), now_ts()).await?;
     if let Some(filename) = filename.as_deref().and_then(clean_filename) {
@@ -209,8 +207,8 @@ async fn send_original(app: &App, address: MediaAddress, parts: &Parts) -> Resul
 }
 
 async fn send_thumbnail(app: &App, address: MediaAddress, parts: &Parts) -> Result<Response, ApiError> {
-    let wait = query::<DownloadQuery>(&parts.uri)?.wait();
-    let wanted = query::<ThumbnailQuery>(&parts.uri)?.into_request()?;
+    let wait = parse_query::<DownloadQuery>(&parts.uri)?.wait();
+    let wanted = parse_query::<ThumbnailQuery>(&parts.uri)?.into_request()?;
     let MediaAddress { server_name, media_id, .. } = address;
     let file = app.media.thumbnail(&server_name, &media_id, wanted, wait, now_ts()).await?;
     send(&file, &parts.method, &parts.headers).await
@@ -226,8 +224,8 @@ struct MediaAddress {
 }
 
 impl MediaAddress {
-    async fn of(parts: &mut Parts) -> Result<Self, ApiError> {
-        let mut args = path_args(parts)?.into_iter();
+    fn of(args: Vec<String>) -> Result<Self, ApiError> {
+        let mut args = args.into_iter();
         let server_name = args.next().unwrap_or_default();
         let server_name = ServerName::parse(server_name)
             .map_err(|error| ApiError::bad_request(ErrorKind::InvalidParam, error.to_string()))?;
@@ -274,17 +272,11 @@ impl ThumbnailQuery {
     }
 }
 
-fn query<Q: DeserializeOwned>(uri: &Uri) -> Result<Q, ApiError> {
-    let Query(query) = Query::try_from_uri(uri)
-        .map_err(|error| ApiError::bad_request(ErrorKind::InvalidParam, error.body_text()))?;
-    Ok(query)
-}
-
 fn description(parts: &Parts) -> Result<Description, ApiError> {
     let header = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     Ok(Description {
         content_type: header(header::CONTENT_TYPE).map(str::to_owned),
-        filename: query::<UploadQuery>(&parts.uri)?.filename,
+        filename: parse_query::<UploadQuery>(&parts.uri)?.filename,
         size_bytes: header(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()),
     })
 }

@@ -7,21 +7,14 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use linkspan_oauth::{Client, NewClient, OAuthError, TokenOutcome, TokenRequest, Tokens, is_loopback};
+use linkspan_wire::{
+    Anybody, ApiError, App, LINK_PAGE, base_url, check_object, json_answer, now_ts, read_body,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::{
-    oauth_metadata::{LINK_PAGE, check_oauth},
-    server_info::base_url,
-};
-use crate::{
-    App,
-    app::now_ts,
-    caller::Anybody,
-    endpoint::{check_object, json_answer, read_body},
-    error::ApiError,
-};
+use super::oauth_metadata::check_oauth;
 
 /// The greatest body of these requests, in bytes.
 const FORM_BYTES: usize = 64 << 10;

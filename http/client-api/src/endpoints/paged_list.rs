@@ -1,12 +1,11 @@
 //! Tokens of the pages of a list: where a page begins, and of which list it is.
 
+use linkspan_wire::ApiError;
 use std::{
     fmt::Display,
     hash::{DefaultHasher, Hash, Hasher},
     str::FromStr,
 };
-
-use crate::error::ApiError;
 
 /// Separates where a page begins from the list that it is of.
 const SEPARATOR: char = '~';

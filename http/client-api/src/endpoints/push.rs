@@ -3,6 +3,7 @@
 
 use linkspan_domain::{ClientEvent, Unsigned};
 use linkspan_push::Notification;
+use linkspan_wire::{ApiError, App, User};
 use ruma::{
     api::client::push::{
         delete_pushrule, get_notifications, get_pushers, get_pushrule, get_pushrule_actions,
@@ -13,8 +14,6 @@ use ruma::{
     serde::Raw,
 };
 use set_pusher::v3::PusherAction;
-
-use crate::{App, caller::User, error::ApiError};
 
 /// Notifications of a page, unless the client says how many.
 const DEFAULT_LIMIT: usize = 20;

@@ -3,14 +3,12 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{Query, Request},
-    response::Response,
-};
+use axum::response::Response;
 use linkspan_domain::SharedPdu;
 use linkspan_rooms::{
     Boundary, EventFilter, MAX_RECURSION, Page, RelationFilter, RelationQuery, Standing, TimelineEvent,
 };
+use linkspan_wire::{ApiError, App, User, WholeRequest, check_object, respond};
 use ruma::{
     OwnedEventId, OwnedRoomId, UInt,
     api::{
@@ -41,11 +39,7 @@ use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
 use crate::{
-    App,
-    caller::User,
-    endpoint::{check_object, parse, path_args, respond},
     endpoints::rooms::{page_size, to_uint, to_usize},
-    error::ApiError,
     events::raw_events,
 };
 
@@ -128,8 +122,12 @@ pub(crate) async fn get_joined_members(
     Ok(joined_members::v3::Response::new(joined.collect()))
 }
 
-pub(crate) async fn get_messages(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
-    let (request, more): (get_message_events::v3::Request, _) = with_more_filter(request).await?;
+pub(crate) async fn get_messages(
+    app: App,
+    caller: User,
+    request: WholeRequest,
+) -> Result<Response, ApiError> {
+    let (request, more): (get_message_events::v3::Request, _) = with_more_filter(request)?;
     let room_id = &request.room_id;
     let mut view = app.rooms.view(&caller.user_id, room_id).await?;
     let from = boundary(&app, room_id, request.from.as_deref()).await?;
@@ -175,14 +173,12 @@ async fn formatted(
 }
 
 /// The request with the parts of its filter that ruma's type leaves out.
-async fn with_more_filter<R: IncomingRequest>(request: Request) -> Result<(R, MoreFilter), ApiError> {
+fn with_more_filter<R: IncomingRequest>(request: WholeRequest) -> Result<(R, MoreFilter), ApiError> {
     #[derive(Deserialize)]
     struct WithFilter {
         filter: Option<String>,
     }
-    let (mut parts, _) = request.into_parts();
-    let args = path_args(&mut parts)?;
-    let filter = Query::<WithFilter>::try_from_uri(&parts.uri).ok().and_then(|query| query.0.filter);
+    let filter = request.query::<WithFilter>().ok().and_then(|query| query.filter);
     let more = match filter {
         Some(filter) => {
             check_object(filter.as_bytes())?;
@@ -191,11 +187,11 @@ async fn with_more_filter<R: IncomingRequest>(request: Request) -> Result<(R, Mo
         }
         None => MoreFilter::default(),
     };
-    Ok((parse(parts, &args, &[])?, more))
+    Ok((request.parse()?, more))
 }
 
-pub(crate) async fn get_context(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
-    let (request, more): (get_context::v3::Request, _) = with_more_filter(request).await?;
+pub(crate) async fn get_context(app: App, caller: User, request: WholeRequest) -> Result<Response, ApiError> {
+    let (request, more): (get_context::v3::Request, _) = with_more_filter(request)?;
     let room_id = &request.room_id;
     let mut view = app.rooms.view(&caller.user_id, room_id).await?;
     let limit = page_limit(request.limit, &request.filter);

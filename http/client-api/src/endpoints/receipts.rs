@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use axum::{extract::Request, response::Response};
+use axum::response::Response;
 use linkspan_rooms::ReceiptKind;
+use linkspan_wire::{ApiError, App, User, WholeRequest, json_answer, now_ts};
 use ruma::{
     RoomId, UserId,
     api::{
@@ -17,14 +18,6 @@ use ruma::{
 };
 use serde::Deserialize;
 use serde_json::json;
-
-use crate::{
-    App,
-    app::now_ts,
-    caller::User,
-    endpoint::{json_answer, path_args, read_json},
-    error::ApiError,
-};
 
 /// How long somebody types who does not say how long.
 const TYPING: Duration = Duration::from_secs(30);
@@ -77,19 +70,17 @@ pub(crate) async fn set_read_markers(
 }
 
 /// Whether a user types. ruma insists on a timeout, which the specification does not.
-pub(crate) async fn set_typing(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
+pub(crate) async fn set_typing(app: App, caller: User, request: WholeRequest) -> Result<Response, ApiError> {
     #[derive(Deserialize)]
     struct Typing {
         typing: bool,
         timeout: Option<u64>,
     }
-    let (mut parts, body) = request.into_parts();
-    let args = path_args(&mut parts)?;
-    let [room_id, user_id] = &args[..] else { return Err(invalid("a room and a user are needed")) };
+    let [room_id, user_id] = &request.args[..] else { return Err(invalid("a room and a user are needed")) };
     let room_id = RoomId::parse(room_id).map_err(|_| invalid("this is no room id"))?;
     let user_id = UserId::parse(user_id).map_err(|_| invalid("this is no user id"))?;
     caller.check_is(&user_id)?;
-    let state: Typing = read_json(Request::from_parts(parts, body)).await?;
+    let state: Typing = request.json()?;
     let timeout = state.typing.then(|| state.timeout.map_or(TYPING, Duration::from_millis));
     app.rooms.set_typing(&caller.user_id, &room_id, timeout).await?;
     Ok(json_answer(&json!({})))

@@ -1,10 +1,11 @@
 //! Creating, upgrading and listing rooms, and what rooms show of themselves.
 //! <https://spec.matrix.org/v1.19/client-server-api/#rooms-1>
 
-use axum::{extract::Request, response::Response};
+use axum::response::Response;
 use http::StatusCode;
 use linkspan_domain::parse_content;
 use linkspan_rooms::{CreateRoom, HierarchyQuery, InitialState, Preset, RoomSummary as Shown, RoomsError};
+use linkspan_wire::{ApiError, App, MaybeUser, User, WholeRequest, now_ts, respond};
 use ruma::{
     CanonicalJsonObject, RoomVersionId, UInt,
     api::{
@@ -28,12 +29,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
-    App,
-    app::now_ts,
-    caller::{MaybeUser, User},
-    endpoint::{BODY_BYTES, parse, path_args, read_body, respond},
     endpoints::{membership::find_room, paged_list::PagedList},
-    error::ApiError,
     events::raw_events,
 };
 
@@ -42,20 +38,17 @@ const HIERARCHY_PAGE: usize = 50;
 /// As much of an unknown version is repeated in the refusal, in characters: the names of versions are not longer.
 const VERSION_CHARS: usize = 32;
 
-pub(crate) async fn create_room(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
-    let request: create_room::v3::Request = read_with_version(request, "room_version").await?;
+pub(crate) async fn create_room(app: App, caller: User, request: WholeRequest) -> Result<Response, ApiError> {
+    let request: create_room::v3::Request = read_with_version(request, "room_version")?;
     let room_id = app.rooms.create_room(&caller.user_id, create_command(request)?, now_ts()).await?;
     respond(create_room::v3::Response::new(room_id))
 }
 
 /// Reads a request that names a room version in a field of its body. What cannot be the name of a version is a version
 /// that is not supported, too: ruma's type would have it that the JSON is malformed.
-async fn read_with_version<R: IncomingRequest>(request: Request, field: &str) -> Result<R, ApiError> {
-    let (mut parts, body) = request.into_parts();
-    let args = path_args(&mut parts)?;
-    let body = read_body(body, BODY_BYTES).await?;
-    check_version(&body, field)?;
-    parse(parts, &args, &body)
+fn read_with_version<R: IncomingRequest>(request: WholeRequest, field: &str) -> Result<R, ApiError> {
+    check_version(&request.body, field)?;
+    request.parse()
 }
 
 fn check_version(body: &[u8], field: &str) -> Result<(), ApiError> {
@@ -123,8 +116,12 @@ fn initial_state(event: &Raw<AnyInitialStateEvent>) -> Result<InitialState, ApiE
     })
 }
 
-pub(crate) async fn upgrade_room(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
-    let request: upgrade_room::v3::Request = read_with_version(request, "new_version").await?;
+pub(crate) async fn upgrade_room(
+    app: App,
+    caller: User,
+    request: WholeRequest,
+) -> Result<Response, ApiError> {
+    let request: upgrade_room::v3::Request = read_with_version(request, "new_version")?;
     let upgraded = app.rooms.upgrade_room(
         &caller.user_id,
         &request.room_id,

@@ -6,8 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use axum::{extract::Request, response::Response};
+use axum::response::Response;
 use linkspan_rooms::{EventFilter, Search, SearchKey, TimelineEvent, View};
+use linkspan_wire::{ApiError, App, User, WholeRequest, respond};
 use ruma::{
     OwnedUserId, UInt,
     api::{
@@ -25,15 +26,11 @@ use ruma::{
 use serde::Deserialize;
 
 use crate::{
-    App,
-    caller::User,
-    endpoint::{BODY_BYTES, parse, read_body, respond},
     endpoints::{
         filters::search_relations,
         paged_list::PagedList,
         rooms::{to_uint, to_usize},
     },
-    error::ApiError,
     events::raw_events,
 };
 
@@ -44,10 +41,9 @@ const MAX_RESULTS: usize = 100;
 /// Events of context on each side of a result at most.
 const MAX_CONTEXT: usize = 20;
 
-pub(crate) async fn search(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
-    let (parts, body) = request.into_parts();
-    let body = read_body(body, BODY_BYTES).await?;
-    let request: search_events::v3::Request = parse(parts, &[], &body)?;
+pub(crate) async fn search(app: App, caller: User, request: WholeRequest) -> Result<Response, ApiError> {
+    let body = request.body.clone();
+    let request: search_events::v3::Request = request.parse()?;
     let mut categories = ResultCategories::new();
     if let Some(criteria) = request.search_categories.room_events {
         let filter = EventFilter::new(&criteria.filter).with_relations(search_relations(&body)?);

@@ -2,23 +2,14 @@
 
 use std::time::Duration;
 
-use axum::{
-    extract::{Query, Request},
-    response::Response,
-};
+use axum::response::Response;
 use linkspan_inbox::SyncToken;
 use linkspan_sync::{StateAfter, SyncRequest};
+use linkspan_wire::{ApiError, App, User, WholeRequest, json_response, now_ts};
 use ruma::{api::error::ErrorKind, presence::PresenceState};
 use serde::Deserialize;
 
-use crate::{
-    App,
-    app::now_ts,
-    caller::User,
-    endpoints::{filters::sync_filter, presence::begin_waiting},
-    error::ApiError,
-    router::json_response,
-};
+use crate::endpoints::{filters::sync_filter, presence::begin_waiting};
 
 /// The query. ruma's type of it parses filters, which are kept parsed, and leaves parts of them out.
 #[derive(Deserialize)]
@@ -37,9 +28,8 @@ struct SyncQuery {
     use_state_after_unstable: bool,
 }
 
-pub(crate) async fn sync(app: App, user: User, request: Request) -> Result<Response, ApiError> {
-    let Query(query) = Query::<SyncQuery>::try_from_uri(request.uri())
-        .map_err(|error| ApiError::bad_request(ErrorKind::InvalidParam, error.body_text()))?;
+pub(crate) async fn sync(app: App, user: User, request: WholeRequest) -> Result<Response, ApiError> {
+    let query: SyncQuery = request.query()?;
     // It would hold the buffer that it was read to for as long as the client waits.
     drop(request);
     let since = match &query.since {

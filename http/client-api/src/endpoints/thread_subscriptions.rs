@@ -4,13 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use axum::{
-    extract::{Query, Request},
-    response::Response,
-};
+use axum::response::Response;
 use linkspan_push::{ThreadChange, ThreadChanges};
 use linkspan_storage::Position;
 use linkspan_sync::Pos;
+use linkspan_wire::{ApiError, App, User, WholeRequest, respond};
 use ruma::{
     OwnedEventId, OwnedRoomId, UInt,
     api::{
@@ -28,8 +26,6 @@ use ruma::{
     },
 };
 use serde::Deserialize;
-
-use crate::{App, caller::User, endpoint::respond, error::ApiError};
 
 /// Changes that are told at once, unless the client says how many.
 pub(crate) const DEFAULT_LIMIT: usize = 100;
@@ -79,10 +75,9 @@ struct ChangesQuery {
 pub(crate) async fn get_thread_subscriptions(
     app: App,
     caller: User,
-    request: Request,
+    request: WholeRequest,
 ) -> Result<Response, ApiError> {
-    let Query(query) = Query::<ChangesQuery>::try_from_uri(request.uri())
-        .map_err(|error| ApiError::invalid_param(error.body_text()))?;
+    let query: ChangesQuery = request.query()?;
     match query.dir.as_deref() {
         Some("b") => {}
         Some(_) => return Err(ApiError::invalid_param("dir is always b")),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use linkspan_accounts::DeviceInfo;
-use linkspan_client_api::ACCOUNT_PAGE;
 use linkspan_oauth::{BrowserSession, Client};
+use linkspan_wire::ACCOUNT_PAGE;
 use maud::{Markup, html};
 use ruma::OwnedDeviceId;
 

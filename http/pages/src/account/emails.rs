@@ -3,9 +3,9 @@
 //! With an address one can set a new password, so adding one takes the password, and a link that was mailed to it.
 
 use linkspan_accounts::{AccountsError, EmailPurpose, ProvedUser, check_address};
-use linkspan_client_api::ACCOUNT_PAGE;
 use linkspan_oauth::BrowserSession;
 use linkspan_platforms::RateClass;
+use linkspan_wire::ACCOUNT_PAGE;
 use maud::{Markup, html};
 
 use super::{back, check_fresh};

@@ -8,8 +8,8 @@ pub(crate) mod emails;
 pub(crate) mod password;
 pub(crate) mod profile;
 
-use linkspan_client_api::ACCOUNT_PAGE;
 use linkspan_oauth::BrowserSession;
+use linkspan_wire::ACCOUNT_PAGE;
 use maud::{Markup, html};
 
 use crate::{

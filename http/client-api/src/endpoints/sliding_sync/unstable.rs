@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use linkspan_sync::{
     Extensions, Filters, List, RequiredState, RoomConfig, Scope, SlidingRequest, SlidingResponse, SlidingRoom,
 };
+use linkspan_wire::{ApiError, User};
 use ruma::{OwnedRoomId, OwnedUserId, api::client::sync::sync_events::v5, presence::PresenceState};
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,7 @@ use super::{
     pos,
     shapes::{Event, ListAnswer, RoomNews, WireFilters, list_answers},
 };
-use crate::{caller::User, endpoints::thread_subscriptions, error::ApiError};
+use crate::endpoints::thread_subscriptions;
 
 #[derive(Default)]
 pub(super) struct Query {

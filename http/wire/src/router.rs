@@ -1,10 +1,9 @@
-//! The router: from the table of endpoints to what answers a request, for all platforms.
+//! The router: from the tables of endpoints to what answers a request, for all platforms.
 
 use std::{collections::BTreeMap, fmt, net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
     Router,
-    body::Body,
     extract::Request,
     response::{IntoResponse, Response},
 };
@@ -16,10 +15,9 @@ use ruma::api::error::ErrorKind;
 use tower::ServiceExt;
 
 use crate::{
-    App,
-    endpoint::{Answer, Endpoint, PathArgs},
-    error::ApiError,
-    routes::endpoints,
+    ApiError, App,
+    body::PathArgs,
+    endpoint::{Answer, Endpoint},
 };
 
 /// Put into a request's extensions by the listener: where the client is.
@@ -30,14 +28,14 @@ pub struct ClientAddress(pub IpAddr);
 #[derive(Clone, Debug)]
 pub struct ListenerPlatform(pub Arc<Platform>);
 
-/// The client-server API of all platforms, and beside it whatever else is served under their names.
+/// The APIs of all platforms, and beside them whatever else is served under their names.
 ///
-/// axum finds a handler through a chain of services and boxes; every request of the API pays for it, so they are
-/// found here.
+/// axum finds a handler through a chain of services and boxes. Every request of an API would pay for it, so endpoints
+/// are found here.
 pub struct Api {
     app: App,
     paths: matchit::Router<Vec<Endpoint>>,
-    /// Answers what is no path of the API.
+    /// Answers what is no path of an API.
     others: Router,
 }
 
@@ -48,20 +46,10 @@ impl fmt::Debug for Api {
 }
 
 impl Api {
-    /// The API over the services; `others` answers all other paths, those that there are not included.
-    pub fn new(app: App, others: Router) -> Self {
-        // An endpoint of several methods on one path is several rows of the table.
-        let mut by_path: BTreeMap<&'static str, Vec<Endpoint>> = BTreeMap::new();
-        for endpoint in endpoints() {
-            for path in &endpoint.paths {
-                by_path.entry(path).or_default().push(endpoint.clone());
-            }
-        }
-        let mut paths = matchit::Router::new();
-        for (path, endpoints) in by_path {
-            paths.insert(path, endpoints).expect("no two paths of the table are in each other's way");
-        }
-        Self { app, paths, others }
+    /// The APIs whose tables these are, over the services. `others` answers all other paths, those that there are not
+    /// included.
+    pub fn new(app: App, tables: impl IntoIterator<Item = Vec<Endpoint>>, others: Router) -> Self {
+        Self { app, paths: by_path(tables), others }
     }
 
     /// Answers a request. What is awaited is small: a connection holds it while its client waits for news.
@@ -111,6 +99,24 @@ impl Api {
         let answer = (endpoint.run)(self.app.clone(), platform, request);
         Begun::Endpoint { answer, may_be_dropped, sent }
     }
+}
+
+/// All endpoints by their paths, of which two tables may share one with different methods.
+fn by_path(tables: impl IntoIterator<Item = Vec<Endpoint>>) -> matchit::Router<Vec<Endpoint>> {
+    let mut by_path: BTreeMap<&'static str, Vec<Endpoint>> = BTreeMap::new();
+    for endpoint in tables.into_iter().flatten() {
+        for path in &endpoint.paths {
+            let known = by_path.entry(path).or_default();
+            let is_new = known.iter().all(|other| other.method != endpoint.method);
+            assert!(is_new, "{} {path} is in the tables twice", endpoint.method);
+            known.push(endpoint.clone());
+        }
+    }
+    let mut paths = matchit::Router::new();
+    for (path, endpoints) in by_path {
+        paths.insert(path, endpoints).expect("no two paths of the tables are in each other's way");
+    }
+    paths
 }
 
 /// A request for which it is known what answers it.
@@ -183,12 +189,5 @@ fn with_headers(mut response: Response) -> Response {
         fixed("X-Requested-With, Content-Type, Authorization, If-Match, If-None-Match, Range"),
     );
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, fixed("ETag, Retry-After, Content-Range"));
-    response
-}
-
-/// A JSON body with its content type.
-pub(crate) fn json_response(body: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(body));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
