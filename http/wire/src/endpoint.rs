@@ -1,9 +1,14 @@
 //! What an endpoint is, and how its function becomes a route.
 
-use std::{any::type_name, fmt, future::Future, pin::Pin, sync::Arc};
+use std::{
+    any::type_name,
+    fmt,
+    future::Future,
+    pin::{Pin, pin},
+    sync::Arc,
+};
 
 use axum::{extract::Request, response::Response};
-use futures_util::future::Either;
 use http::{Method, Uri, request::Parts};
 use linkspan_platforms::{Platform, RateClass};
 use linkspan_storage::{AnswerPending, Unanswered};
@@ -69,6 +74,29 @@ impl fmt::Debug for Endpoint {
 }
 
 impl Endpoint {
+    /// `function` is the whole name of the type of its function.
+    fn new(
+        function: &'static str,
+        method: Method,
+        paths: Vec<&'static str>,
+        access: Access,
+        spec: &'static str,
+        run: Run,
+    ) -> Self {
+        let name = function.rsplit("::").find(|part| *part != "{{closure}}").unwrap_or(function);
+        let stable = paths.iter().rfind(|path| path.contains("/v"));
+        let path = *stable.or(paths.last()).expect("an endpoint has a path");
+        let named = match method {
+            Method::GET => "GET",
+            Method::PUT => "PUT",
+            Method::POST => "POST",
+            Method::DELETE => "DELETE",
+            _ => "OTHER",
+        };
+        let info = EndpointInfo { name, method: named, path, access, open_to_guests: false, spec };
+        Self { info, may_be_dropped: method == Method::GET, method, paths, run }
+    }
+
     /// Nobody misses the rest of it if the client goes away meanwhile.
     pub fn may_be_dropped(mut self) -> Self {
         self.may_be_dropped = true;
@@ -131,14 +159,12 @@ where
             let Admitted { caller, request, unanswered } =
                 admit(&app, &platform, request, rate_class).await?;
             let request = request.parse::<R>()?;
-            respond(run_for(unanswered, function(app, caller, request)).await?)
+            let answer = async { respond(function(app, caller, request).await?) };
+            run_for(unanswered, pin!(answer)).await
         })
     });
-    let paths: Vec<_> = R::PATH_BUILDER.all_paths().collect();
-    let path =
-        *paths.iter().rfind(|path| path.contains("/v")).or(paths.last()).expect("an endpoint has a path");
-    let info = info(type_name::<F>(), &R::METHOD, path, C::ACCESS, spec);
-    Endpoint { info, may_be_dropped: R::METHOD == Method::GET, method: R::METHOD, paths, run }
+    let paths = R::PATH_BUILDER.all_paths().collect();
+    Endpoint::new(type_name::<F>(), R::METHOD, paths, C::ACCESS, spec, run)
 }
 
 /// An endpoint that ruma has no type for, or not for all of it.
@@ -159,10 +185,10 @@ where
         Box::pin(async move {
             let Admitted { caller, request, unanswered } =
                 admit(&app, &platform, request, rate_class).await?;
-            run_for(unanswered, function(app, caller, request)).await
+            run_for(unanswered, pin!(function(app, caller, request))).await
         })
     });
-    without_type::<C, F>(method, paths, run, spec)
+    Endpoint::new(type_name::<F>(), method, paths.to_vec(), C::ACCESS, spec, run)
 }
 
 /// An endpoint that reads the body itself: as a stream, or up to a limit of its own. Its caller is one that the head
@@ -183,24 +209,13 @@ where
         let function = function.clone();
         Box::pin(async move {
             let (mut parts, body) = request.into_parts();
-            let head = RequestHead { platform: &platform, parts: &parts, rate_class };
-            let caller = C::claim(&app, &head).await?;
+            let caller =
+                C::claim(&app, &RequestHead { platform: &platform, parts: &parts, rate_class }).await?;
             let unanswered = unanswered(&mut parts, &caller);
-            run_for(unanswered, function(app, caller, Request::from_parts(parts, body))).await
+            run_for(unanswered, pin!(function(app, caller, Request::from_parts(parts, body)))).await
         })
     });
-    without_type::<C, F>(method, paths, run, spec)
-}
-
-fn without_type<C: Caller, F>(
-    method: Method,
-    paths: &[&'static str],
-    run: Run,
-    spec: &'static str,
-) -> Endpoint {
-    let path = *paths.last().expect("an endpoint has a path");
-    let info = info(type_name::<F>(), &method, path, C::ACCESS, spec);
-    Endpoint { info, may_be_dropped: method == Method::GET, method, paths: paths.to_vec(), run }
+    Endpoint::new(type_name::<F>(), method, paths.to_vec(), C::ACCESS, spec, run)
 }
 
 /// A request whose caller is proved and whose body has been read.
@@ -232,11 +247,15 @@ fn unanswered(parts: &mut Parts, caller: &impl Caller) -> Option<Unanswered> {
     Some(Unanswered::new(caller.user_id()?.clone(), answer))
 }
 
-/// Runs an endpoint's function as a part of a request.
-fn run_for<F: Future>(request: Option<Unanswered>, function: F) -> impl Future<Output = F::Output> {
+/// Runs an endpoint's function as a part of a request. It does not know the type of the function, for the same reason
+/// as [`admit`].
+async fn run_for(
+    request: Option<Unanswered>,
+    function: Pin<&mut (dyn Future<Output = Result<Response, ApiError>> + Send)>,
+) -> Result<Response, ApiError> {
     match request {
-        Some(request) => Either::Left(request.run(function)),
-        None => Either::Right(function),
+        Some(request) => request.run(function).await,
+        None => function.await,
     }
 }
 
@@ -255,23 +274,4 @@ fn renamed(uri: &Uri, names: &[(&str, &str)]) -> Option<Uri> {
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(format!("{}?{query}", uri.path()).parse().ok()?);
     Uri::from_parts(parts).ok()
-}
-
-/// What the table says of an endpoint. `function` is the whole name of its function's type.
-fn info(
-    function: &'static str,
-    method: &Method,
-    path: &'static str,
-    access: Access,
-    spec: &'static str,
-) -> EndpointInfo {
-    let name = function.rsplit("::").find(|part| *part != "{{closure}}").unwrap_or(function);
-    let method = match *method {
-        Method::GET => "GET",
-        Method::PUT => "PUT",
-        Method::POST => "POST",
-        Method::DELETE => "DELETE",
-        _ => "OTHER",
-    };
-    EndpointInfo { name, method, path, access, open_to_guests: false, spec }
 }
