@@ -938,8 +938,8 @@ mod tests {
         ("POST", "/_matrix/client/v3/keys/query"),
         ("POST", "/_matrix/client/v3/keys/claim"),
     ];
-    /// What clients need besides to join by a link, to sync, and to end their session. All of it is about the guest
-    /// alone, or is what another endpoint opens to guests anyway.
+    /// What clients need besides, to join by a link, to sync, and to end their session. All of it is about
+    /// the guest alone, or another endpoint opens the same to guests anyway.
     const NEEDED_BY_GUESTS: [(&str, &str); 8] = [
         ("POST", "/_matrix/client/v3/join/{room_id_or_alias}"),
         ("POST", "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync"),

@@ -37,7 +37,7 @@ use linkspan_wire::{App, base_url, platform_of};
 const STYLE: &str = include_str!("style.css");
 const STYLE_PATH: &str = "/_linkspan/style.css";
 
-/// Serves the pages of all platforms, and answers what is at no address.
+/// Serves the pages of all platforms, and answers where there is nothing at an address.
 pub fn router(app: App) -> Router {
     let (no_page, no_method) = (app.clone(), app.clone());
     form_router(app.clone())
@@ -48,7 +48,7 @@ pub fn router(app: App) -> Router {
         .method_not_allowed_fallback(move |request: Request| trouble::no_method(no_method.clone(), request))
 }
 
-/// Logging in, signing up, and allowing apps.
+/// Serves the pages for logging in, signing up, and allowing apps.
 fn form_router(app: App) -> Router {
     use linkspan_wire::{AUTHORIZATION_PAGE, LINK_PAGE, SSO_PAGE};
     use visit::{form, form_of, page as show};
@@ -67,7 +67,7 @@ fn form_router(app: App) -> Router {
         .with_state(app)
 }
 
-/// The account.
+/// Serves the pages about the account.
 fn account_router(app: App) -> Router {
     use account::{cross_signing, deactivate, devices, emails, password, profile};
     use linkspan_wire::ACCOUNT_PAGE;
@@ -85,7 +85,7 @@ fn account_router(app: App) -> Router {
         .with_state(app)
 }
 
-/// What anybody may know.
+/// Serves what anybody may know of a platform.
 fn landing_router(platforms: Arc<Platforms>) -> Router {
     Router::new()
         .route(theme::PATH, get(get_theme))

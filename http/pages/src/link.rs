@@ -62,7 +62,7 @@ fn ask(error: Option<&str>) -> Page {
     )
 }
 
-/// Codes are short: how often one may try is limited.
+/// Looks for the device that shows a code. Codes are short, so how often one may try is limited.
 async fn find(visit: &Visit, typed: &str) -> Result<Option<PendingGrant>, Stop> {
     visit.check_rate(RateClass::Login, LINK_PAGE)?;
     let platform = visit.platform.server_name();

@@ -1,4 +1,4 @@
-//! Logging in clients that know single sign-on but not OAuth 2.0: they get a login token.
+//! Logging in clients that know single sign-on but not OAuth 2.0, and so get a login token.
 //! <https://spec.matrix.org/v1.19/client-server-api/#sso-client-loginauthentication>
 
 use http::StatusCode;

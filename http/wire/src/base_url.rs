@@ -11,8 +11,8 @@ pub fn base_url(headers: &HeaderMap, platform: &Platform) -> String {
     format!("{}://{host}", scheme(headers))
 }
 
-/// Where a platform is reached, for what is sent to people. The host of the request counts only if it is one of the
-/// platform's names, since anybody can write anything there.
+/// Where a platform is reached, for what is sent to people. The host of the request counts only if it is one
+/// of the platform's names, since anybody can write anything there.
 pub fn known_base_url(app: &App, platform: &Platform, headers: &HeaderMap) -> String {
     let is_its_own = |host: &&str| {
         app.platforms.by_host(host).is_some_and(|found| found.server_name() == platform.server_name())

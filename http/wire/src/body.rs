@@ -106,7 +106,7 @@ fn json_of<'a>(method: &Method, body: &'a [u8]) -> Result<&'a [u8], ApiError> {
     Ok(body)
 }
 
-/// The object without its members that are null; None if it has none.
+/// The object without its members that are null, or `None` if it has none of these.
 fn without_nulls(body: &[u8]) -> Option<Vec<u8>> {
     if !body.windows(4).any(|window| window == b"null") {
         return None;
@@ -124,8 +124,8 @@ pub fn parse_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, ApiError> {
     Ok(query)
 }
 
-/// Refuses a body that is not a JSON object, or one that is nested so deep that those who are given what is in it could
-/// not read it. serde by itself takes lists for structs, and what it skips it does not look at.
+/// Refuses a body that is not a JSON object, or one that is nested so deep that those who are given what is
+/// in it could not read it. serde by itself takes lists for structs, and what it skips it does not look at.
 pub fn check_object(body: &[u8]) -> Result<(), ApiError> {
     let not_json =
         |error: &dyn std::fmt::Display| ApiError::bad_request(ErrorKind::NotJson, error.to_string());

@@ -1,4 +1,4 @@
-//! Who calls: one type for each level of access, proved before an endpoint runs.
+//! Who calls. There is a type for each kind of caller, which is proved before an endpoint runs.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -42,7 +42,8 @@ impl RequestHead<'_> {
         }
     }
 
-    /// Counts the request against the platform's limits: on the user, or on the address while nobody is known.
+    /// Counts the request against the platform's limits: on the user, or on the address while nobody is
+    /// known.
     pub fn check_rate(&self, user_id: Option<&OwnedUserId>) -> Result<(), ApiError> {
         let limiter = &self.platform.rate_limiter;
         let by_address = matches!(self.rate_class, RateClass::Login | RateClass::Registration);
@@ -59,12 +60,12 @@ pub fn address_of(extensions: &http::Extensions) -> IpAddr {
     extensions.get::<ClientAddress>().map_or(IpAddr::from([0, 0, 0, 0]), |address| address.0)
 }
 
-/// Who calls an endpoint. A value of such a type is the proof, so an endpoint's function gets one only once all of it
-/// was seen.
+/// Who calls an endpoint. A value of such a type is the proof, so an endpoint's function gets one only once
+/// all of it was seen.
 ///
-/// Proving has two steps. The first sees the head of a request, and refuses before anything is read of its body. The
-/// second has the whole body: some proofs cover it, as the signatures of servers do, and others must be looked at once
-/// more because the body took its time.
+/// Proving has two steps. The first sees the head of a request, and refuses before anything is read of its
+/// body. The second has the whole body: some proofs cover it, as the signatures of servers do, and others
+/// must be looked at once more because the body took its time.
 pub trait Caller: Sized + Send + Sync {
     /// The level of access that the table lists.
     const ACCESS: Access;
@@ -86,7 +87,7 @@ pub trait Caller: Sized + Send + Sync {
     ) -> impl Future<Output = Result<Self, ApiError>> + Send;
 }
 
-/// Anybody; only the platform that was addressed is known.
+/// Anybody. Only the platform that was addressed is known.
 #[derive(Clone, Debug)]
 pub struct Anybody {
     /// The platform that was addressed.
@@ -167,7 +168,7 @@ impl User {
         Attempt { auth, platform: &self.platform, address: self.address }
     }
 
-    /// For whom events are rendered, in answers that are not a sync's.
+    /// For whom events are rendered in answers that are not a sync's.
     pub fn reader(&self) -> Reader<'_> {
         Reader { device_id: &self.device_id, now_ts: now_ts(), with_room_id: true }
     }
@@ -198,8 +199,8 @@ impl Caller for User {
     }
 }
 
-/// As [`User`], but the account may be locked, or a guest's on a platform that has no guests any more: for logging
-/// out, which everybody may always do.
+/// A user like [`User`], whose account may be locked, or a guest's on a platform that has no guests any more.
+/// It is for logging out, which everybody may always do.
 #[derive(Clone, Debug)]
 pub struct AnySession {
     /// Whose session it is.
@@ -239,7 +240,7 @@ impl Caller for AnySession {
     }
 }
 
-/// Anybody, who may have logged in: a token that is given must be right.
+/// Anybody, who may have logged in. A token that is given must be right.
 #[derive(Clone, Debug)]
 pub struct MaybeUser {
     /// The platform that was addressed.
@@ -275,7 +276,7 @@ impl Caller for MaybeUser {
     }
 }
 
-/// The access token: `Authorization: Bearer`, or the query parameter that old clients use.
+/// The access token, which is in `Authorization: Bearer` or in the query parameter that old clients use.
 fn access_token(parts: &Parts) -> Option<String> {
     bearer(&parts.headers).or_else(|| {
         let query = parts.uri.query()?;

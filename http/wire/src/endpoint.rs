@@ -25,20 +25,20 @@ use crate::{
 pub enum Access {
     /// Anybody.
     Anybody,
-    /// Anybody; a valid access token shows more.
+    /// Anybody, but a valid access token shows more.
     MaybeUser,
-    /// Who has an access token of the platform that is addressed.
+    /// Whoever has an access token of the platform that is addressed.
     User,
 }
 
 /// An endpoint, as the table lists it.
 #[derive(Clone, Copy, Debug)]
 pub struct EndpointInfo {
-    /// The function.
+    /// The name of its function.
     pub name: &'static str,
-    /// HTTP method.
+    /// The HTTP method.
     pub method: &'static str,
-    /// One of its paths, the newest stable one where there is one; `{name}` stands for a parameter.
+    /// One of its paths, and the newest stable one if there is one. `{name}` stands for a parameter.
     pub path: &'static str,
     /// Who may call it.
     pub access: Access,
@@ -97,14 +97,14 @@ impl Endpoint {
         Self { info, may_be_dropped: method == Method::GET, method, paths, run }
     }
 
-    /// Nobody misses the rest of it if the client goes away meanwhile.
+    /// Says that nobody misses the rest of it if the client goes away meanwhile.
     pub fn may_be_dropped(mut self) -> Self {
         self.may_be_dropped = true;
         self
     }
 
-    /// Lets guests call it, too. What answers instead of it because of [`Self::with_parameter`] stays closed to them if
-    /// that comes after.
+    /// Lets guests call it, too. What answers instead of it because of [`Self::with_parameter`] stays closed
+    /// to them if that comes after.
     pub fn open_to_guests(mut self) -> Self {
         let run = self.run;
         self.run = Arc::new(move |app, platform, mut request: Request| {
@@ -138,7 +138,7 @@ impl Endpoint {
         self
     }
 
-    /// The same endpoint at one more path.
+    /// Serves the endpoint at one more path.
     pub fn also_at(mut self, path: &'static str) -> Self {
         self.paths.push(path);
         self
@@ -191,8 +191,8 @@ where
     Endpoint::new(type_name::<F>(), method, paths.to_vec(), C::ACCESS, spec, run)
 }
 
-/// An endpoint that reads the body itself: as a stream, or up to a limit of its own. Its caller is one that the head
-/// alone proves.
+/// An endpoint that reads the body itself: as a stream, or up to a limit of its own. Its caller is one that
+/// the head alone proves.
 pub fn streaming_endpoint<C, F, Fut>(
     method: Method,
     paths: &[&'static str],
@@ -225,8 +225,8 @@ struct Admitted<C> {
     unanswered: Option<Unanswered>,
 }
 
-/// Proves the caller of a request and reads its body. It knows nothing of the endpoint, so that the compiler makes it
-/// once for each type of caller, and not for each endpoint.
+/// Proves the caller of a request and reads its body. It knows nothing of the endpoint, so that the compiler
+/// makes it once for each type of caller, and not for each endpoint.
 async fn admit<C: Caller>(
     app: &App,
     platform: &Arc<Platform>,
@@ -241,14 +241,14 @@ async fn admit<C: Caller>(
     Ok(Admitted { caller, request, unanswered })
 }
 
-/// The request as what it commits is to carry it; None: it is not one that writes on behalf of a user.
+/// The request, as its commits are to carry it, or `None` if it does not write on behalf of a user.
 fn unanswered(parts: &mut Parts, caller: &impl Caller) -> Option<Unanswered> {
     let answer = parts.extensions.remove::<AnswerPending>()?;
     Some(Unanswered::new(caller.user_id()?.clone(), answer))
 }
 
-/// Runs an endpoint's function as a part of a request. It does not know the type of the function, for the same reason
-/// as [`admit`].
+/// Runs an endpoint's function as a part of a request. It does not know the type of the function, for the
+/// same reason as [`admit`].
 async fn run_for(
     request: Option<Unanswered>,
     function: Pin<&mut (dyn Future<Output = Result<Response, ApiError>> + Send)>,
@@ -259,7 +259,7 @@ async fn run_for(
     }
 }
 
-/// The address with parameters of its query renamed; None: there are none to rename.
+/// The address with parameters of its query renamed, or `None` if there are none to rename.
 fn renamed(uri: &Uri, names: &[(&str, &str)]) -> Option<Uri> {
     let query = uri.query()?;
     if !names.iter().any(|(earlier, _)| query.contains(earlier)) {

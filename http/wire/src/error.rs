@@ -1,4 +1,4 @@
-//! Errors on the wire: every service's errors are mapped to the specification's codes here.
+//! Errors on the wire. Every service's errors are mapped to the specification's codes here.
 //! <https://spec.matrix.org/v1.19/client-server-api/#standard-error-response>
 
 use std::time::Duration;
@@ -86,20 +86,21 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, ErrorKind::NotFound, message)
     }
 
-    /// The client learns nothing of the cause; the log does.
+    /// An error of which the client learns nothing, and the log has the cause.
     pub fn internal(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(%cause, "a request failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorKind::Unknown, "internal server error")
     }
 
-    /// A token that is not, or no longer, valid. `soft`: refreshing or logging in again keeps the device.
+    /// A token that is not valid, or not any more. `soft` says that refreshing or logging in again keeps the
+    /// device.
     pub fn unknown_token(soft: bool) -> Self {
         let mut data = UnknownTokenErrorData::new();
         data.soft_logout = soft;
         Self::unauthorized(ErrorKind::UnknownToken(data), "this access token is not valid")
     }
 
-    /// An error of OAuth that its RFCs have no code for: the accounts' refusals, and failures.
+    /// An error of OAuth that its RFCs have no code for, which is a refusal of the accounts or a failure.
     pub fn from_oauth(error: &linkspan_oauth::OAuthError) -> Self {
         use linkspan_accounts::AccountsError::{Deactivated, DeviceDeparting, Locked, TooMany};
         use linkspan_oauth::OAuthError::Accounts;
@@ -122,7 +123,7 @@ impl ApiError {
         Self::bad_request(kind, message)
     }
 
-    /// A request that ruma could not parse. `body` tells JSON errors from others.
+    /// A request that ruma could not parse. Its body tells errors of JSON from others.
     pub fn from_parse(error: &FromHttpRequestError, body: &[u8]) -> Self {
         let message = error.to_string();
         match error {
@@ -134,7 +135,7 @@ impl ApiError {
             {
                 Self::bad_request(ErrorKind::MissingParam, message)
             }
-            _ => Self::bad_request(ErrorKind::InvalidParam, message),
+            _ => Self::invalid_param(message),
         }
     }
 }
@@ -215,7 +216,7 @@ impl From<AccountsError> for ApiError {
             AccountsError::UserInUse => Self::bad_request(ErrorKind::UserInUse, message),
             AccountsError::WeakPassword(_) => Self::bad_request(ErrorKind::WeakPassword, message),
             AccountsError::NotFound(_) => Self::not_found(message),
-            AccountsError::InvalidParam(_) => Self::bad_request(ErrorKind::InvalidParam, message),
+            AccountsError::InvalidParam(_) => Self::invalid_param(message),
             AccountsError::MissingParam(_) => Self::bad_request(ErrorKind::MissingParam, message),
             AccountsError::NotAnObject => Self::bad_request(ErrorKind::BadJson, message),
             AccountsError::TooLarge(_) => {
@@ -247,7 +248,7 @@ impl From<PushError> for ApiError {
                 Self::new(StatusCode::CONFLICT, ErrorKind::ConflictingUnsubscription, error.to_string())
             }
             PushError::TooManySubscriptions => Self::forbidden(error.to_string()),
-            PushError::Invalid(reason) => Self::bad_request(ErrorKind::InvalidParam, reason),
+            PushError::Invalid(reason) => Self::invalid_param(reason),
             PushError::Misplaced(reason) => Self::bad_request(ErrorKind::Unknown, reason),
             PushError::Rooms(error) => Self::internal(&error),
             PushError::Accounts(error) => error.into(),
@@ -261,7 +262,7 @@ impl From<KeysError> for ApiError {
         let message = error.to_string();
         match error {
             KeysError::BadJson(_) => Self::bad_request(ErrorKind::BadJson, message),
-            KeysError::Invalid(_) => Self::bad_request(ErrorKind::InvalidParam, message),
+            KeysError::Invalid(_) => Self::invalid_param(message),
             KeysError::NamedLikeDevice => Self::forbidden(message),
             KeysError::Missing(_) => Self::bad_request(ErrorKind::MissingParam, message),
             KeysError::WrongBackupVersion { current } => {
@@ -306,7 +307,7 @@ impl From<RoomsError> for ApiError {
                 Self::Json { status: StatusCode::FORBIDDEN, body }
             }
             RoomsError::NotFound(_) => Self::not_found(message),
-            RoomsError::Invalid(_) => Self::bad_request(ErrorKind::InvalidParam, message),
+            RoomsError::Invalid(_) => Self::invalid_param(message),
             RoomsError::BadJson(_) => Self::bad_request(ErrorKind::BadJson, message),
             RoomsError::TooLarge(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge, message),
             RoomsError::UnsupportedVersion(_) => {

@@ -1,10 +1,12 @@
-//! What every API over HTTP has in common: the table of endpoints and the router that is made from it, proving who
-//! calls, reading and limiting bodies, errors, the platform that a request is for, base URLs, and the clock.
+//! What every API over HTTP has in common: the table of endpoints and the router that is made from it,
+//! proving who calls, reading and limiting bodies, errors, the platform that a request is for, base URLs, and
+//! the clock.
 //!
-//! An API is a list of [`Endpoint`]s, and [`Api`] serves any number of such lists. All APIs call the same services,
-//! so there is one [`App`] for all of them and no type parameter for it. All APIs speak the error format of Matrix,
-//! so [`ApiError`] and the one file that turns the services' errors into it are here: Rust lets nobody but the crate
-//! of the type write these conversions. That is why this crate stands above the services.
+//! An API is a list of [`Endpoint`]s, and [`Api`] serves any number of such lists. All APIs call the same
+//! services, so there is one [`App`] for all of them and no type parameter for it. All APIs speak the error
+//! format of Matrix, so [`ApiError`] and the one file that turns the services' errors into it are here: Rust
+//! lets nobody but the crate of the type write these conversions. That is why this crate stands above the
+//! services.
 //!
 //! It has no endpoint of its own, opens no transaction and decides no rule.
 

@@ -20,18 +20,18 @@ use crate::{
     endpoint::{Answer, Endpoint},
 };
 
-/// Put into a request's extensions by the listener: where the client is.
+/// Where the client is. The listener puts it into a request's extensions.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientAddress(pub IpAddr);
 
-/// Put into a request's extensions by a listener that is one platform's alone.
+/// The platform that a listener is for alone, which puts it into a request's extensions.
 #[derive(Clone, Debug)]
 pub struct ListenerPlatform(pub Arc<Platform>);
 
 /// The APIs of all platforms, and beside them whatever else is served under their names.
 ///
-/// axum finds a handler through a chain of services and boxes. Every request of an API would pay for it, so endpoints
-/// are found here.
+/// axum finds a handler through a chain of services and boxes. Every request of an API would pay for it, so
+/// endpoints are found here.
 pub struct Api {
     app: App,
     paths: matchit::Router<Vec<Endpoint>>,
@@ -46,16 +46,19 @@ impl fmt::Debug for Api {
 }
 
 impl Api {
-    /// The APIs whose tables these are, over the services. `others` answers all other paths, those that there are not
-    /// included.
+    /// The APIs whose tables these are, over the services. `others` answers all other paths, those that there
+    /// are not included.
     pub fn new(app: App, tables: impl IntoIterator<Item = Vec<Endpoint>>, others: Router) -> Self {
         Self { app, paths: by_path(tables), others }
     }
 
     /// Answers a request. What is awaited is small: a connection holds it while its client waits for news.
     ///
-    /// The answer may have an [`AnswerSent`] among its extensions: the user's other requests are told of what this one
-    /// did when the last clone of that is dropped, which is to be when the answer has been sent.
+    /// The answer may have an [`AnswerSent`] among its extensions: the user's other requests are told of what
+    /// this one did when the last clone of that is dropped, which is to be when the answer has been sent.
+    ///
+    /// The body of the request may not have been read to its end. What is left of it is the concern of whoever
+    /// serves the connection.
     pub fn answer(&self, request: Request) -> impl Future<Output = Response> + Send + use<> {
         let begun = self.begin(request);
         async move {
@@ -122,7 +125,7 @@ fn by_path(tables: impl IntoIterator<Item = Vec<Endpoint>>) -> matchit::Router<V
 /// A request for which it is known what answers it.
 enum Begun {
     Answered(Response),
-    /// `sent`: for an endpoint that changes something.
+    /// `sent` is there for an endpoint that changes something.
     Endpoint {
         answer: Answer,
         may_be_dropped: bool,
@@ -142,7 +145,7 @@ async fn run(answer: Answer, may_be_dropped: bool) -> Result<Response, ApiError>
     answer.unwrap_or_else(|_| Err(ApiError::internal(&"the endpoint panicked")))
 }
 
-/// The platform a request is for: its listener's, or the one its `Host` names.
+/// The platform that a request is for, which is its listener's or the one that its `Host` names.
 pub fn platform_of(platforms: &Platforms, request: &Request) -> Option<Arc<Platform>> {
     if let Some(ListenerPlatform(platform)) = request.extensions().get() {
         return Some(platform.clone());
@@ -159,7 +162,7 @@ fn unknown_host() -> ApiError {
     ApiError::not_found("no platform is served under this host name")
 }
 
-/// Answers a path that there is not.
+/// Answers where there is no such path.
 pub async fn unknown_path(request: Request) -> Response {
     if request.method() == Method::OPTIONS {
         return with_headers(StatusCode::NO_CONTENT.into_response());
@@ -168,7 +171,7 @@ pub async fn unknown_path(request: Request) -> Response {
     with_headers(error.into_response())
 }
 
-/// Answers a method that a path has not.
+/// Answers where a path has no such method.
 pub async fn unknown_method(_: Request) -> Response {
     with_headers(no_method().into_response())
 }
@@ -177,7 +180,7 @@ fn no_method() -> ApiError {
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, ErrorKind::Unrecognized, "no such method here")
 }
 
-/// Cross-origin access for web clients, on every response.
+/// Adds the headers that let web clients of every origin read an answer.
 /// <https://spec.matrix.org/v1.19/client-server-api/#web-browser-clients>
 fn with_headers(mut response: Response) -> Response {
     let headers = response.headers_mut();

@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::endpoints::session::duration_ms;
 
-/// Without a token, who forgot the password confirms an address instead.
+/// Sets a new password. Somebody who has forgotten the old one has no token, and confirms an address instead.
 pub(crate) async fn change_password(
     app: App,
     caller: MaybeUser,
@@ -90,7 +90,7 @@ pub(crate) async fn get_openid_user(
     Ok(json_answer(&json!({ "sub": user_id })))
 }
 
-/// For the user, and for administrators of the user's platform.
+/// Tells where an account was used. The user may ask this, and so may administrators of the user's platform.
 pub(crate) async fn get_user_info(
     app: App,
     caller: User,

@@ -5,15 +5,11 @@ use linkspan_accounts::AccountsError;
 use linkspan_wire::{ApiError, App, User, WholeRequest, json_answer};
 use ruma::{
     OwnedRoomId, OwnedUserId, RoomId, UserId,
-    api::{
-        client::{
-            config::{
-                get_global_account_data, get_room_account_data, set_global_account_data,
-                set_room_account_data,
-            },
-            tag::{create_tag, delete_tag, get_tags},
+    api::client::{
+        config::{
+            get_global_account_data, get_room_account_data, set_global_account_data, set_room_account_data,
         },
-        error::ErrorKind,
+        tag::{create_tag, delete_tag, get_tags},
     },
     serde::Raw,
 };
@@ -76,7 +72,7 @@ pub(crate) async fn set_room_account_data(
     Ok(set_room_account_data::v3::Response::new())
 }
 
-/// MSC3391, outside rooms.
+/// Deletes account data that is not about a room, as MSC3391 proposes.
 pub(crate) async fn delete_global_account_data(
     app: App,
     caller: User,
@@ -88,7 +84,7 @@ pub(crate) async fn delete_global_account_data(
     Ok(json_answer(&json!({})))
 }
 
-/// MSC3391, in a room.
+/// Deletes account data about a room, as MSC3391 proposes.
 pub(crate) async fn delete_room_account_data(
     app: App,
     caller: User,
@@ -110,7 +106,7 @@ fn parse_user_id(id: &str) -> Result<OwnedUserId, ApiError> {
 }
 
 fn not_an_id() -> ApiError {
-    ApiError::bad_request(ErrorKind::InvalidParam, "the path holds something that is not an id")
+    ApiError::invalid_param("the path holds something that is not an id")
 }
 
 pub(crate) async fn get_tags(

@@ -81,7 +81,7 @@ pub(crate) async fn get_dehydrated_events(
     Ok(json_answer(&answer))
 }
 
-/// The same as older clients ask for it, who read on until a page is empty.
+/// Answers older clients, which ask by POST and read on until a page is empty.
 pub(crate) async fn get_dehydrated_events_by_post(
     app: App,
     caller: User,

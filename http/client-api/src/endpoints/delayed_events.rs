@@ -9,7 +9,6 @@ use ruma::{
     api::{
         IncomingRequest,
         client::{delayed_events::send_delayed_event, message::send_message_event, state::send_state_event},
-        error::ErrorKind,
     },
 };
 use serde::Deserialize;
@@ -19,7 +18,7 @@ use serde_json::{Value, json};
 pub(crate) const DELAY: &str = "org.matrix.msc4140.delay";
 
 fn invalid(message: &str) -> ApiError {
-    ApiError::bad_request(ErrorKind::InvalidParam, message)
+    ApiError::invalid_param(message)
 }
 
 /// The typed request, and the delay in its query.
@@ -88,7 +87,7 @@ pub(crate) async fn schedule_event(
     Ok(send_delayed_event::unstable::Response::new(delay_id))
 }
 
-/// An event as its user is shown it, under the names of the proposal, and those it had before.
+/// Shows an event to its user, under the names of the proposal and under those that these fields had before.
 fn shown(event: DelayedEvent) -> Value {
     let DelayedEvent { delay_id, record } = event;
     let content: Value = serde_json::from_str(&record.content).unwrap_or_default();
@@ -116,7 +115,8 @@ fn shown(event: DelayedEvent) -> Value {
     shown
 }
 
-/// Not ruma's response, which has only the earlier one of two names for when the event ended.
+/// Does not answer with ruma's response, which has only the earlier one of two names for when the event
+/// ended.
 pub(crate) async fn get_delayed_event(
     app: App,
     caller: User,
@@ -126,7 +126,7 @@ pub(crate) async fn get_delayed_event(
     Ok(json_answer(&shown(app.rooms.get_delayed_event(&caller.user_id, delay_id).await?)))
 }
 
-/// The query of a list.
+/// The query of [`get_delayed_events`].
 #[derive(Deserialize)]
 struct ListQuery {
     order_by: Option<String>,
@@ -185,7 +185,7 @@ impl ListQuery {
     }
 }
 
-/// What should have been sent no longer ago than this is still listed as to come, in milliseconds.
+/// How long an event that should have been sent is still listed among those to come, in milliseconds.
 const OVERDUE_MS: u64 = 60_000;
 
 pub(crate) async fn get_delayed_events(
@@ -213,7 +213,7 @@ async fn act(app: &App, caller: &Anybody, delay_id: &str, action: DelayAction) -
     Ok(json_answer(&json!({})))
 }
 
-/// The action is in the body: so it was before it came into the path.
+/// Takes the action from the body, where it stood before it came into the path.
 pub(crate) async fn update_delayed_event(
     app: App,
     caller: Anybody,

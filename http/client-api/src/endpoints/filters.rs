@@ -6,10 +6,7 @@ use axum::response::Response;
 use linkspan_rooms::RelationFilter;
 use linkspan_sync::{RelationFilters, SyncFilter};
 use linkspan_wire::{ApiError, App, User, WholeRequest, check_object, json_response, respond};
-use ruma::api::{
-    client::filter::{create_filter, get_filter},
-    error::ErrorKind,
-};
+use ruma::api::client::filter::{create_filter, get_filter};
 use serde::{Deserialize, de::DeserializeOwned};
 
 pub(crate) async fn create_filter(
@@ -33,7 +30,7 @@ pub(crate) async fn get_filter(app: App, caller: User, request: WholeRequest) ->
     Ok(json_response(filter.into_bytes()))
 }
 
-/// The filter of a sync: None, JSON, or the id of one that is stored.
+/// The filter of a sync, which names none, is JSON itself, or is the id of one that is stored.
 pub(crate) async fn sync_filter(
     app: &App,
     user: &User,
@@ -48,7 +45,7 @@ pub(crate) async fn sync_filter(
     let stored = match key.split_once(' ') {
         Some((_, id)) if !is_json => {
             let stored = app.accounts.filter(&user.user_id, id).await?;
-            let missing = || ApiError::bad_request(ErrorKind::InvalidParam, "there is no such filter");
+            let missing = || ApiError::invalid_param("there is no such filter");
             Some(stored.ok_or_else(missing)?)
         }
         _ => None,
@@ -83,6 +80,5 @@ pub(crate) fn search_relations(body: &[u8]) -> Result<RelationFilter, ApiError> 
 }
 
 fn part_of<T: DeserializeOwned>(json: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(json)
-        .map_err(|error| ApiError::bad_request(ErrorKind::InvalidParam, error.to_string()))
+    serde_json::from_slice(json).map_err(|error| ApiError::invalid_param(error.to_string()))
 }

@@ -23,14 +23,14 @@ use serde_json::value::RawValue;
 
 use crate::endpoints::keys::uint;
 
-/// What a version is made of.
+/// What a version of a key backup is made of.
 #[derive(Deserialize, Serialize)]
 struct VersionData {
     algorithm: String,
     auth_data: Box<RawValue>,
 }
 
-/// A key on the wire.
+/// A key of a room as it stands in requests and answers.
 #[derive(Deserialize, Serialize)]
 struct KeyData {
     first_message_index: u64,

@@ -1,4 +1,4 @@
-//! Keys for end-to-end encryption: of devices and users.
+//! The keys of devices and users for end-to-end encryption.
 
 use std::collections::BTreeMap;
 
@@ -145,7 +145,7 @@ fn failure(error: KeysError) -> Option<upload_signatures::v3::Failure> {
     serde_json::from_value(json!({ "errcode": kind.errcode(), "error": message })).ok()
 }
 
-/// Keys of a request as the service has them.
+/// The keys of a request as the service takes them.
 pub(crate) fn one_time_keys(
     keys: BTreeMap<OwnedOneTimeKeyId, Raw<encryption::OneTimeKey>>,
 ) -> Vec<OneTimeKey> {
@@ -170,7 +170,7 @@ fn raw_keys<T>(keys: BTreeMap<OwnedUserId, String>) -> BTreeMap<OwnedUserId, Raw
     keys.into_iter().filter_map(|(user_id, key)| Some((user_id, raw(key)?))).collect()
 }
 
-/// The servers that are not hosted here, and so were not asked.
+/// Says which servers are not hosted here, and so were not asked.
 fn failures<'a>(
     platforms: &Platforms,
     users: impl Iterator<Item = &'a OwnedUserId>,

@@ -1,4 +1,4 @@
-//! Media: uploads, downloads, thumbnails. Contents are streamed, never held as a whole.
+//! Uploads, downloads and thumbnails of media. Contents are streamed, and never held as a whole.
 
 use std::{ops::Range, time::Duration};
 
@@ -58,7 +58,7 @@ const PAUSE: Duration = Duration::from_secs(30);
 /// How long a download waits for a content that has not come yet, unless the client says otherwise.
 const WAIT_MS: u64 = 20_000;
 
-/// The types that browsers may show by themselves; others are offered for saving only.
+/// The types that browsers may show by themselves. Contents of other types are offered for saving only.
 /// <https://spec.matrix.org/v1.19/client-server-api/#serving-inline-content>
 const INLINE_TYPES: [&str; 26] = [
     "text/css",
@@ -156,8 +156,9 @@ pub(crate) async fn get_thumbnail(
     answer
 }
 
-/// At the paths from before version 1.11, which asked for no authentication. Some clients send their token there,
-/// and get what they get elsewhere; without a token, media are served only where their platform allows it.
+/// Sends a content at the paths from before version 1.11, which asked for no authentication. Some clients
+/// send their token there, and get what they get elsewhere. Without a token, media are served only where
+/// their platform allows it.
 pub(crate) async fn download_legacy(
     app: App,
     caller: MaybeUser,
@@ -169,7 +170,7 @@ pub(crate) async fn download_legacy(
     send_original(&app, address, &parts).await
 }
 
-/// As [`download_legacy`].
+/// Sends a thumbnail at the same old paths, under the same conditions as [`download_legacy`].
 pub(crate) async fn get_legacy_thumbnail(
     app: App,
     caller: MaybeUser,
@@ -216,7 +217,7 @@ async fn send_thumbnail(app: &App, address: MediaAddress, parts: &Parts) -> Resu
 
 // What comes in
 
-/// What the path says.
+/// The content that a path names.
 struct MediaAddress {
     server_name: OwnedServerName,
     media_id: String,
@@ -227,8 +228,8 @@ impl MediaAddress {
     fn of(args: Vec<String>) -> Result<Self, ApiError> {
         let mut args = args.into_iter();
         let server_name = args.next().unwrap_or_default();
-        let server_name = ServerName::parse(server_name)
-            .map_err(|error| ApiError::bad_request(ErrorKind::InvalidParam, error.to_string()))?;
+        let server_name =
+            ServerName::parse(server_name).map_err(|error| ApiError::invalid_param(error.to_string()))?;
         Ok(Self { server_name, media_id: args.next().unwrap_or_default(), filename: args.next() })
     }
 }
@@ -250,7 +251,7 @@ impl DownloadQuery {
     }
 }
 
-/// `animated` is not looked at: a still thumbnail is always allowed.
+/// The query of a thumbnail. It has no `animated`: a still thumbnail is always allowed.
 #[derive(Deserialize)]
 struct ThumbnailQuery {
     width: Option<u64>,
@@ -296,7 +297,7 @@ fn content(body: Body) -> impl Stream<Item = Result<Bytes, String>> + Send + 'st
 
 // What goes out
 
-/// Answers with a content: the whole, a range, or that the client has it already.
+/// Answers with the whole content or a range of it, or says that the client has it already.
 async fn send(file: &MediaFile, method: &Method, headers: &HeaderMap) -> Result<Response, ApiError> {
     let etag = format!("\"{}\"", file.tag);
     let size = file.size_bytes;
@@ -384,8 +385,8 @@ enum Asked {
     Unsatisfiable,
 }
 
-/// The part that is asked for. What is malformed, of another unit or of several parts means the whole.
-/// RFC 9110, section 14.2.
+/// The part that is asked for. A range that is malformed, of another unit or of several parts means the whole
+/// (RFC 9110, section 14.2).
 fn asked_range(headers: &HeaderMap, etag: &str, size: u64) -> Asked {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     if headers.contains_key(header::IF_RANGE) && text(header::IF_RANGE) != Some(etag) {

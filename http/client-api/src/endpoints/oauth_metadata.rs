@@ -1,4 +1,5 @@
-//! Where a platform's OAuth 2.0 server has what, and the way there for clients that know single sign-on only.
+//! Where the endpoints and pages of a platform's OAuth 2.0 server are, and the way there for clients that
+//! know only single sign-on.
 //! <https://spec.matrix.org/v1.19/client-server-api/#server-metadata-discovery>
 
 use axum::{body::Body, response::Response};
@@ -18,7 +19,7 @@ pub(crate) const TOKEN: &str = "/_linkspan/oauth2/token";
 pub(crate) const REVOCATION: &str = "/_linkspan/oauth2/revocation";
 pub(crate) const DEVICE_AUTHORIZATION: &str = "/_linkspan/oauth2/device_authorization";
 
-/// What the page for accounts can be opened for; the last lines are names from before they were specified.
+/// What the page for accounts can be opened for. The last lines are names from before they were specified.
 const ACTIONS: [&str; 9] = [
     "org.matrix.profile",
     "org.matrix.devices_list",
@@ -111,7 +112,7 @@ pub(crate) async fn redirect_to_log_in(
     Ok(response)
 }
 
-/// There is one provider, which has no id.
+/// Refuses every provider that has an id: there is only one, which has none.
 pub(crate) async fn redirect_to_provider(_: App, _: Anybody, _: WholeRequest) -> Result<Response, ApiError> {
     Err(ApiError::not_found("there is no such identity provider"))
 }

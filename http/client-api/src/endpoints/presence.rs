@@ -11,7 +11,7 @@ use ruma::{
     presence::PresenceState,
 };
 
-/// Who was active within this time is active now.
+/// How long ago somebody may have been active and still counts as active now.
 const ACTIVE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn set_presence(

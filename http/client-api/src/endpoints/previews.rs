@@ -1,4 +1,4 @@
-//! What pages that people link to are.
+//! Previews of the pages that people link to.
 //! <https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1mediapreview_url>
 
 use axum::{extract::Query, response::Response};
@@ -6,7 +6,8 @@ use linkspan_wire::{ApiError, App, User, WholeRequest, json_response, now_ts};
 use ruma::api::error::ErrorKind;
 use serde::Deserialize;
 
-/// `ts`, for which version of the page is wanted, is no promise, and not kept here.
+/// The query. It has no `ts`, which asks for a version of the page: the specification promises none, and none
+/// are kept.
 #[derive(Deserialize)]
 struct Page {
     url: String,

@@ -42,7 +42,7 @@ pub(crate) async fn set_profile_field(
     caller: User,
     request: WholeRequest,
 ) -> Result<Response, ApiError> {
-    let invalid = |message: &str| ApiError::bad_request(ErrorKind::InvalidParam, message);
+    let invalid = |message: &str| ApiError::invalid_param(message);
     let [user_id, field] = &request.args[..] else { return Err(invalid("a user and a field are needed")) };
     caller.check_is(&UserId::parse(user_id).map_err(|_| invalid("this is no user id"))?)?;
     let mut content: Map<String, Value> = request.json()?;

@@ -15,7 +15,7 @@ use ruma::{
 };
 use set_pusher::v3::PusherAction;
 
-/// Notifications of a page, unless the client says how many.
+/// How many notifications a page has if the client does not say it.
 const DEFAULT_LIMIT: usize = 20;
 
 pub(crate) async fn get_push_rules(

@@ -30,7 +30,6 @@ use ruma::{
             },
             threads::get_threads::{self, v1::IncludeThreads},
         },
-        error::ErrorKind,
     },
     events::TimelineEventType,
     serde::Raw,
@@ -43,15 +42,15 @@ use crate::{
     events::raw_events,
 };
 
-/// Relations in a page, if the client does not say how many.
+/// How many relations a page has if the client does not say it.
 const RELATIONS_PAGE: usize = 30;
-/// Parameters of relations, as clients named them before they were specified.
+/// The parameters of relations by the names that they had before they were specified.
 pub(crate) const EARLIER_RELATIONS_PARAMETERS: &[(&str, &str)] =
     &[("org.matrix.msc3715.dir", "dir"), ("org.matrix.msc3981.recurse", "recurse")];
 
-/// Threads in a page, if the client does not say how many.
+/// How many threads a page has if the client does not say it.
 const THREADS_PAGE: usize = 30;
-/// Events that the snapshot of a room begins with.
+/// How many events the snapshot of a room has.
 const SNAPSHOT_EVENTS: usize = 20;
 
 pub(crate) async fn get_event(
@@ -154,12 +153,12 @@ pub(crate) async fn get_messages(
 struct MoreFilter {
     #[serde(flatten)]
     relations: RelationFilter,
-    /// Only filters of syncs are specified to have it; clients ask for it here as well.
+    /// The specification has this in filters of syncs only, but clients ask for it here as well.
     #[serde(default)]
     event_format: EventFormat,
 }
 
-/// Rendered events in the format that the client wants.
+/// Brings rendered events into the format that the client wants.
 async fn formatted(
     app: &App,
     format: &EventFormat,
@@ -172,7 +171,7 @@ async fn formatted(
     }
 }
 
-/// The request with the parts of its filter that ruma's type leaves out.
+/// Reads a request, and the parts of its filter that ruma's type leaves out.
 fn with_more_filter<R: IncomingRequest>(request: WholeRequest) -> Result<(R, MoreFilter), ApiError> {
     #[derive(Deserialize)]
     struct WithFilter {
@@ -182,8 +181,7 @@ fn with_more_filter<R: IncomingRequest>(request: WholeRequest) -> Result<(R, Mor
     let more = match filter {
         Some(filter) => {
             check_object(filter.as_bytes())?;
-            serde_json::from_str(&filter)
-                .map_err(|error| ApiError::bad_request(ErrorKind::InvalidParam, error.to_string()))?
+            serde_json::from_str(&filter).map_err(|error| ApiError::invalid_param(error.to_string()))?
         }
         None => MoreFilter::default(),
     };
@@ -311,7 +309,7 @@ struct Relations {
     recurse: bool,
 }
 
-/// What they answer.
+/// What the three endpoints for relations answer.
 struct FoundRelations<T> {
     chunk: Vec<Raw<T>>,
     next_batch: Option<String>,

@@ -8,18 +8,15 @@ use linkspan_rooms::ReceiptKind;
 use linkspan_wire::{ApiError, App, User, WholeRequest, json_answer, now_ts};
 use ruma::{
     RoomId, UserId,
-    api::{
-        client::{
-            read_marker::set_read_marker,
-            receipt::create_receipt::{self, v3::ReceiptType},
-        },
-        error::ErrorKind,
+    api::client::{
+        read_marker::set_read_marker,
+        receipt::create_receipt::{self, v3::ReceiptType},
     },
 };
 use serde::Deserialize;
 use serde_json::json;
 
-/// How long somebody types who does not say how long.
+/// How long somebody types if the client does not say it.
 const TYPING: Duration = Duration::from_secs(30);
 
 pub(crate) async fn create_receipt(
@@ -47,7 +44,7 @@ pub(crate) async fn create_receipt(
 }
 
 fn invalid(message: &str) -> ApiError {
-    ApiError::bad_request(ErrorKind::InvalidParam, message)
+    ApiError::invalid_param(message)
 }
 
 pub(crate) async fn set_read_markers(
@@ -69,7 +66,7 @@ pub(crate) async fn set_read_markers(
     Ok(set_read_marker::v3::Response::new())
 }
 
-/// Whether a user types. ruma insists on a timeout, which the specification does not.
+/// Notes whether a user types. It is not ruma's request, which insists on a timeout.
 pub(crate) async fn set_typing(app: App, caller: User, request: WholeRequest) -> Result<Response, ApiError> {
     #[derive(Deserialize)]
     struct Typing {

@@ -1,4 +1,4 @@
-//! Registration, by people and by operators' tools.
+//! Registering accounts, by people and by operators' tools.
 
 use axum::response::Response;
 use linkspan_accounts::{NewDevice, Registered, Registration, SharedSecretRegistration};
@@ -66,7 +66,7 @@ fn check_kind(request: &register::v3::Request) -> Result<(), ApiError> {
             ErrorKind::AppserviceLoginUnsupported,
             "application services cannot register",
         )),
-        _ => Err(ApiError::bad_request(ErrorKind::InvalidParam, "unknown kind of registration")),
+        _ => Err(ApiError::invalid_param("unknown kind of registration")),
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) async fn report_room(
 #[derive(Default, Deserialize)]
 struct EventReport {
     reason: Option<String>,
-    /// From -100, the worst, to 0.
+    /// How bad the event is, from -100, the worst, to 0.
     score: Option<i64>,
 }
 

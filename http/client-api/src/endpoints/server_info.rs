@@ -9,7 +9,8 @@ use linkspan_rooms::{MAX_DELAY_MS, MAX_SCHEDULED};
 use linkspan_wire::{Anybody, ApiError, App, User, WholeRequest, base_url, json_answer};
 use serde_json::{Value, json};
 
-/// Not ruma's response, which leaves out what has its default value: clients differ in what they take for it.
+/// Does not answer with ruma's response, which leaves out what has its default value: clients differ in what
+/// they take for the default.
 pub(crate) async fn get_capabilities(app: App, caller: User, _: WholeRequest) -> Result<Response, ApiError> {
     let mut capabilities = capabilities(&caller);
     let sends_mails = app.accounts.sends_mails(&caller.platform);
@@ -22,7 +23,7 @@ pub(crate) async fn get_capabilities(app: App, caller: User, _: WholeRequest) ->
     Ok(json_answer(&json!({ "capabilities": capabilities })))
 }
 
-/// What users of a platform can do; what is proved by a password, those cannot who logged in without.
+/// What users of a platform can do. Who logged in without a password cannot do what is proved by one.
 fn capabilities(caller: &User) -> Value {
     let platform = &caller.platform;
     let available: BTreeMap<_, _> =
@@ -43,7 +44,7 @@ fn capabilities(caller: &User) -> Value {
     })
 }
 
-/// The base URL is the one that the request came by: every platform has its own.
+/// Tells clients the base URL that the request came by: every platform has its own.
 pub(crate) async fn get_well_known(
     _: App,
     caller: Anybody,
@@ -62,8 +63,8 @@ pub(crate) async fn get_well_known(
     Ok(json_answer(&answer))
 }
 
-/// Whether clients are to encrypt new rooms, and whether they may offer it at all. The name is Element's; others
-/// read it too.
+/// Whether clients are to encrypt new rooms, and whether they may offer it at all. The name is Element's;
+/// others read it too.
 fn encryption_hint(encryption: Encryption) -> Option<Value> {
     match encryption {
         Encryption::Optional => None,
@@ -72,7 +73,7 @@ fn encryption_hint(encryption: Encryption) -> Option<Value> {
     }
 }
 
-/// Where calls of several people meet.
+/// Tells where calls of several people meet.
 /// <https://github.com/matrix-org/matrix-spec-proposals/pull/4143>
 pub(crate) async fn get_rtc_transports(_: App, caller: User, _: WholeRequest) -> Result<Response, ApiError> {
     Ok(json_answer(&json!({ "rtc_transports": caller.platform.settings.rtc.transports })))

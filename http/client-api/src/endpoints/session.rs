@@ -27,7 +27,8 @@ pub(crate) fn duration_ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// Not ruma's response, which does not know by what older clients learn that the platform prefers OAuth.
+/// Does not answer with ruma's response, which lacks what tells older clients that the platform prefers
+/// OAuth.
 pub(crate) async fn get_login_types(_: App, caller: Anybody, _: WholeRequest) -> Result<Response, ApiError> {
     let mut flows = vec![
         json!({ "type": "m.login.password" }),
@@ -54,14 +55,14 @@ pub(crate) async fn get_login_token(
     Ok(get_login_token::v1::Response::new(duration_ms(token.expires_in_ms), token.token))
 }
 
-/// What every body of a log-in has.
+/// What every body of a log-in has to have.
 #[derive(Deserialize)]
 struct WithType {
     #[serde(rename = "type")]
     login_type: Option<String>,
 }
 
-/// Reads the body itself: ruma's type takes it for granted that there is a `type`, and panics otherwise.
+/// Looks for a `type` before ruma does, which takes it for granted and panics otherwise.
 pub(crate) async fn log_in(app: App, caller: Anybody, request: WholeRequest) -> Result<Response, ApiError> {
     let typed: WithType = request.json()?;
     if typed.login_type.is_none() {
@@ -109,7 +110,8 @@ fn credentials(login: LoginInfo) -> Result<Credentials, ApiError> {
     }
 }
 
-/// Who logs in by password, also as it was said before there were identifiers: as `user`, or as `medium` and `address`.
+/// Who logs in by password. Before there were identifiers this was said by `user`, or by `medium` and
+/// `address`.
 #[allow(deprecated)]
 fn identifier(login: Password) -> Result<Identifier, ApiError> {
     let user = login.user.map(|user| UserIdentifier::Matrix(MatrixUserIdentifier::new(user)));

@@ -1,4 +1,4 @@
-//! Sync.
+//! Telling clients what is new: `GET /sync`.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use axum::response::Response;
 use linkspan_inbox::SyncToken;
 use linkspan_sync::{StateAfter, SyncRequest};
 use linkspan_wire::{ApiError, App, User, WholeRequest, json_response, now_ts};
-use ruma::{api::error::ErrorKind, presence::PresenceState};
+use ruma::presence::PresenceState;
 use serde::Deserialize;
 
 use crate::endpoints::{filters::sync_filter, presence::begin_waiting};
 
-/// The query. ruma's type of it parses filters, which are kept parsed, and leaves parts of them out.
+/// The query. It is not ruma's type, which parses filters anew each time, and leaves parts of them out.
 #[derive(Deserialize)]
 struct SyncQuery {
     filter: Option<String>,
@@ -19,7 +19,7 @@ struct SyncQuery {
     #[serde(default)]
     full_state: bool,
     set_presence: Option<PresenceState>,
-    /// In milliseconds.
+    /// How long the client waits for news, in milliseconds.
     #[serde(default)]
     timeout: u64,
     #[serde(default)]
@@ -33,9 +33,11 @@ pub(crate) async fn sync(app: App, user: User, request: WholeRequest) -> Result<
     // It would hold the buffer that it was read to for as long as the client waits.
     drop(request);
     let since = match &query.since {
-        Some(since) => Some(since.parse::<SyncToken>().map_err(|_| {
-            ApiError::bad_request(ErrorKind::InvalidParam, "`since` is not a token of this server")
-        })?),
+        Some(since) => Some(
+            since
+                .parse::<SyncToken>()
+                .map_err(|_| ApiError::invalid_param("`since` is not a token of this server"))?,
+        ),
         None => None,
     };
     let _waiting = begin_waiting(&app, &user, query.set_presence.as_ref()).await?;

@@ -34,12 +34,12 @@ fn no_such_medium(medium: &str) -> ApiError {
     ApiError::bad_request(ErrorKind::ThreepidMediumNotSupported, message)
 }
 
-/// The headers, which the link is made from, and the typed request.
+/// Reads a request, and the headers that the link in the mail is made from.
 fn with_headers<R: IncomingRequest>(request: WholeRequest) -> Result<(HeaderMap, R), ApiError> {
     Ok((request.parts.headers.clone(), request.parse()?))
 }
 
-/// The session in which an address is confirmed.
+/// Sends the mail that confirms an address. Returns the session in which it is confirmed.
 async fn send_token(
     app: &App,
     platform: &Platform,
@@ -125,7 +125,7 @@ pub(crate) async fn request_3pid_token_by_phone(
     Err(no_such_medium("phone numbers"))
 }
 
-/// Not ruma's response, which leaves an empty list out: clients take the list for granted.
+/// Does not answer with ruma's response, which leaves an empty list out: clients take the list for granted.
 pub(crate) async fn get_3pids(app: App, caller: User, _: WholeRequest) -> Result<Response, ApiError> {
     let addresses = app.accounts.email_addresses(&caller.user_id).await?;
     let threepids = addresses.into_iter().map(|email| {
@@ -150,7 +150,7 @@ pub(crate) async fn add_3pid(
     Ok(add_3pid::v3::Response::new())
 }
 
-/// Nothing was ever told to an identity server, so nothing has to be taken back there.
+/// Takes nothing back from an identity server, because nothing was ever told to one.
 pub(crate) async fn delete_3pid(
     app: App,
     caller: User,
@@ -159,7 +159,7 @@ pub(crate) async fn delete_3pid(
     match request.medium {
         Medium::Email => app.accounts.delete_email_address(&caller.user_id, &request.address).await?,
         Medium::Msisdn => {}
-        _ => return Err(ApiError::bad_request(ErrorKind::InvalidParam, "unknown medium")),
+        _ => return Err(ApiError::invalid_param("unknown medium")),
     }
     Ok(delete_3pid::v3::Response::new(ThirdPartyIdRemovalStatus::Success))
 }

@@ -27,10 +27,10 @@ use ruma::{
 };
 use serde::Deserialize;
 
-/// Changes that are told at once, unless the client says how many.
+/// How many changes are told at once if the client does not say it.
 pub(crate) const DEFAULT_LIMIT: usize = 100;
 
-/// By room and root.
+/// Something about threads, by their rooms and roots.
 type ByThread<T> = BTreeMap<OwnedRoomId, BTreeMap<OwnedEventId, T>>;
 
 pub(crate) async fn get_thread_subscription(
@@ -63,7 +63,7 @@ pub(crate) async fn unsubscribe_thread(
     Ok(unsubscribe_thread::unstable::Response::new())
 }
 
-/// Not ruma's request, which keeps the direction to itself.
+/// The query. It is not ruma's request, which keeps the direction to itself.
 #[derive(Deserialize)]
 struct ChangesQuery {
     dir: Option<String>,
@@ -109,7 +109,7 @@ pub(crate) fn wanted(limit: Option<u64>) -> usize {
     limit.map_or(DEFAULT_LIMIT, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
-/// What a sliding sync tells.
+/// What a sliding sync tells of subscriptions.
 pub(crate) fn extension_answer(news: ThreadChanges) -> v5::response::ThreadSubscriptions {
     let mut answer = v5::response::ThreadSubscriptions::default();
     answer.prev_batch = news.older.map(|older| older.to_string());

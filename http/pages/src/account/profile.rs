@@ -1,4 +1,4 @@
-//! The display name.
+//! Showing and changing the display name.
 
 use linkspan_oauth::BrowserSession;
 use linkspan_platforms::RateClass;

@@ -47,7 +47,7 @@ async fn answer(app: &App, command: &SlidingRequest) -> Result<SlidingResponse, 
     Ok(app.sync.sliding_sync(command, now_ts).await?)
 }
 
-/// A token of a connection; any other text is of a connection that is not known.
+/// Reads the token of a connection. Any other text counts as the token of a connection that is not known.
 fn pos(text: Option<&str>) -> Result<Option<Pos>, ApiError> {
     text.map(str::parse).transpose().map_err(|_| linkspan_sync::SyncError::UnknownPos.into())
 }

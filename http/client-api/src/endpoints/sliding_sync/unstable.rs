@@ -86,7 +86,7 @@ struct WireExtension {
     rooms: Option<Vec<String>>,
 }
 
-/// The query, in which other parameters do not matter.
+/// Reads the query. Parameters that are not known do not matter.
 pub(super) fn query(text: &str) -> Result<Query, ApiError> {
     let mut query = Query::default();
     for (name, value) in form(text) {
@@ -133,7 +133,7 @@ impl Body {
     }
 }
 
-/// Room types that are wanted as an empty list are not wanted at all.
+/// Takes an empty list of room types for none.
 fn filters(wire: WireFilters) -> Filters {
     let filters = wire.into_filters();
     Filters { room_types: filters.room_types.filter(|types| !types.is_empty()), ..filters }
