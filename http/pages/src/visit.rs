@@ -11,6 +11,7 @@ use axum::{
     routing::{MethodRouter, get, post},
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use cookie::{Cookie, SameSite};
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use linkspan_accounts::{ProvedUser, hash_token, new_token};
 use linkspan_oauth::BrowserSession;
@@ -31,8 +32,8 @@ use crate::{
 const FORM_BYTES: usize = 64 << 10;
 /// The longest address of a page, in bytes.
 const TARGET_BYTES: usize = 8 << 10;
-/// How long a cookie is kept, in seconds; its session may end before.
-const COOKIE_SECONDS: u32 = 12 * 3_600;
+/// How long a browser keeps a cookie. Its session may end before.
+const COOKIE_LIFE: cookie::time::Duration = cookie::time::Duration::hours(12);
 
 /// What a page shows instead of itself.
 pub(crate) enum Stop {
@@ -261,11 +262,13 @@ impl Visit {
     }
 
     fn set_cookie(&self, response: &mut Response, value: &str) {
-        let name = cookie_name(&self.platform, &self.base_url);
-        let secure = if is_secure(&self.base_url) { "; Secure" } else { "" };
-        let cookie =
-            format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={COOKIE_SECONDS}{secure}");
-        if let Ok(cookie) = HeaderValue::try_from(cookie) {
+        let cookie = Cookie::build((cookie_name(&self.platform, &self.base_url), value))
+            .path("/")
+            .http_only(true)
+            .same_site(SameSite::Lax)
+            .max_age(COOKIE_LIFE)
+            .secure(is_secure(&self.base_url));
+        if let Ok(cookie) = HeaderValue::try_from(cookie.to_string()) {
             response.headers_mut().insert(header::SET_COOKIE, cookie);
         }
     }
@@ -284,8 +287,8 @@ fn cookie_name(platform: &Platform, base_url: &str) -> String {
 
 fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let (_, value) = pairs.find(|(known, _)| *known == name)?;
+    let value = lines.flat_map(Cookie::split_parse).flatten().find(|cookie| cookie.name() == name)?;
+    let value = value.value();
     let of_token = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     ((40..=60).contains(&value.len()) && value.bytes().all(of_token)).then(|| value.to_owned())
 }
