@@ -194,3 +194,28 @@ fn with_headers(mut response: Response) -> Response {
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, fixed("ETag, Retry-After, Content-Range"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use linkspan_platforms::RateClass::Free;
+
+    use super::*;
+    use crate::{Anybody, WholeRequest, raw_endpoint};
+
+    fn table(method: Method, path: &'static str) -> Vec<Endpoint> {
+        let nothing = async |_: App, _: Anybody, _: WholeRequest| Ok(Response::default());
+        vec![raw_endpoint(method, &[path], nothing, Free, "")]
+    }
+
+    #[test]
+    fn tables_may_share_a_path() {
+        let paths = by_path([table(Method::GET, "/a/{b}"), table(Method::PUT, "/a/{b}")]);
+        assert_eq!(paths.at("/a/c").expect("it is there").value.len(), 2);
+    }
+
+    #[test]
+    #[should_panic(expected = "GET /a is in the tables twice")]
+    fn tables_do_not_share_a_method_of_a_path() {
+        by_path([table(Method::GET, "/a"), table(Method::GET, "/a")]);
+    }
+}
