@@ -27,7 +27,7 @@ pub(crate) fn run(config: &Config) -> Result<ExitCode, Failure> {
 
 async fn find(config: &Config) -> Result<Vec<String>, Failure> {
     let store = services::open_store(config).await?;
-    let now_ts = services::now_ts();
+    let now_ts = linkspan_wire::now_ts();
     let platforms = Arc::new(Platforms::open(&store, config.platforms.clone(), now_ts).await?);
     let directory = Directory::new(store.clone(), platforms.clone());
     let inbox = Inbox::new(store.clone(), now_ts);

@@ -24,9 +24,9 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use linkspan_client_api::{Api, ClientAddress, ListenerPlatform};
 use linkspan_platforms::Platform;
 use linkspan_storage::AnswerSent;
+use linkspan_wire::{Api, ClientAddress, ListenerPlatform};
 use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},

@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 use linkspan_media::{Media, MediaStore, S3Settings};
 use linkspan_platforms::Platforms;
 use linkspan_storage::Store;
+use linkspan_wire::now_ts;
 
 use crate::{
     Failure,
     config::{Config, MediaBucket},
-    services::now_ts,
 };
 
 /// How often what crashes have left is looked for, the first time at the start.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use linkspan_accounts::Accounts;
 use linkspan_directory::Directory;
 use linkspan_platforms::Platforms;
+use linkspan_wire::now_ts;
 use ruma::OwnedServerName;
 
 use crate::{ConfigPath, Failure, config::Config, read_config, services};
@@ -30,7 +31,7 @@ impl OnPlatform {
     pub(crate) async fn open(&self) -> Result<(Accounts, OwnedServerName), Failure> {
         let (config, platform) = self.find()?;
         let store = services::open_store(&config).await?;
-        let platforms = Platforms::open(&store, config.platforms, services::now_ts()).await?;
+        let platforms = Platforms::open(&store, config.platforms, now_ts()).await?;
         let directory = Directory::new(store.clone(), Arc::new(platforms));
         Ok((services::accounts(store, directory), platform))
     }

@@ -2,9 +2,9 @@
 
 use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
 
-use linkspan_client_api::Api;
 use linkspan_inbox::Inbox;
 use linkspan_platforms::{Platform, Platforms};
+use linkspan_wire::Api;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -77,7 +77,8 @@ impl Running {
         let (app, background) = services::open(config).await?;
         let inbox = app.inbox.clone();
         let platforms = app.platforms.clone();
-        let api = Arc::new(Api::new(app.clone(), linkspan_pages::router(app)));
+        let api =
+            Arc::new(Api::new(app.clone(), [linkspan_client_api::endpoints()], linkspan_pages::router(app)));
 
         let (stop, stopping) = watch::channel(());
         let permits = Arc::new(Semaphore::new(asked.min(connections).min(Semaphore::MAX_PERMITS)));

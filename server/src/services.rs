@@ -3,11 +3,10 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use linkspan_accounts::Accounts;
-use linkspan_client_api::{App, Services};
 use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_keys::Keys;
@@ -17,6 +16,7 @@ use linkspan_push::{Push, PushSettings};
 use linkspan_rooms::Rooms;
 use linkspan_storage::{StorageError, Store};
 use linkspan_sync::Sync;
+use linkspan_wire::{App, Services, now_ts};
 use tokio::task::JoinSet;
 
 use crate::{Failure, config::Config, mail::SmtpMailer, media, stored};
@@ -134,10 +134,4 @@ async fn forget_idle(app: App) {
         }
         app.platforms.iter().for_each(|platform| platform.rate_limiter.forget_idle());
     }
-}
-
-/// Milliseconds since the Unix epoch.
-pub(crate) fn now_ts() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

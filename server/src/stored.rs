@@ -9,12 +9,13 @@ use std::os::unix::fs::MetadataExt;
 use linkspan_accounts::{Accounts, RegistrationTokenInfo};
 use linkspan_platforms::{Platforms, Registration, Settings};
 use linkspan_storage::{StorageError, Store};
+use linkspan_wire::now_ts;
 use ruma::OwnedServerName;
 
 use crate::{
     Failure,
     config::{Config, Finding, Severity},
-    services::{now_ts, store_folder},
+    services::store_folder,
 };
 
 /// Registration tokens that are read to find one that is still valid.

@@ -2,8 +2,9 @@
 //! is stopped.
 
 use linkspan_accounts::RegistrationTokenInfo;
+use linkspan_wire::now_ts;
 
-use crate::{Failure, counted, on_platform::OnPlatform, services::now_ts};
+use crate::{Failure, counted, on_platform::OnPlatform};
 
 /// Tokens that are listed with one read.
 const PAGE: usize = 1000;

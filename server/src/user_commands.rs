@@ -1,6 +1,7 @@
 //! The commands `user create`, `user list` and `user disable`: they work on the store of a server that is
 //! stopped.
 
+use linkspan_wire::now_ts;
 use std::io::{BufRead, IsTerminal};
 
 use ruma::OwnedUserId;
@@ -47,7 +48,7 @@ pub(crate) fn run(command: UserCommand) -> Result<(), Failure> {
 async fn create(at: &OnPlatform, name: &str, admin: bool) -> Result<(), Failure> {
     let (accounts, platform) = at.open().await?;
     let password = read_password()?;
-    let user_id = accounts.create_account(&platform, name, password, admin, services::now_ts()).await?;
+    let user_id = accounts.create_account(&platform, name, password, admin, now_ts()).await?;
     println!("{user_id}");
     Ok(())
 }

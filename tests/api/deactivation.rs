@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use linkspan_accounts::AccountsError;
-use linkspan_client_api::now_ts;
 use linkspan_keys::KeysError;
 use linkspan_rooms::RoomsError;
 use linkspan_storage::{Faults, Memory, Range, catalogue::BackedUpKeys};
+use linkspan_wire::now_ts;
 use ruma::OwnedUserId;
 use serde_json::{Value, json};
 

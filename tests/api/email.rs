@@ -2,7 +2,7 @@
 
 use http::Method;
 use linkspan_accounts::AccountsError;
-use linkspan_client_api::now_ts;
+use linkspan_wire::now_ts;
 use serde_json::{Value, json};
 
 use crate::{

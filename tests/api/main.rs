@@ -40,6 +40,7 @@ mod revoked;
 mod room_creation;
 mod rooms;
 mod search;
+mod signed_callers;
 mod sliding_connections;
 mod sliding_model;
 mod sliding_sync;

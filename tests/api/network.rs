@@ -5,7 +5,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use axum::body::Body;
@@ -13,7 +13,6 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use linkspan_accounts::{Accounts, Attempt, Mail, Mailer, Sending};
-use linkspan_client_api::{Api, App, ClientAddress, Services};
 use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_keys::Keys;
@@ -27,6 +26,7 @@ use linkspan_storage::{
     catalogue::{Meta, MetaKey},
 };
 use linkspan_sync::Sync;
+use linkspan_wire::{Api, App, ClientAddress, Services, now_ts};
 use ruma::{ServerName, api::client::uiaa::AuthData};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -235,7 +235,11 @@ impl Network {
         let services =
             Services { platforms, accounts, oauth, inbox, directory, rooms, keys, push, sync, media };
         let app = App::from(services);
-        let api = Arc::new(Api::new(app.clone(), linkspan_pages::router(app.clone())));
+        let api = Arc::new(Api::new(
+            app.clone(),
+            [linkspan_client_api::endpoints()],
+            linkspan_pages::router(app.clone()),
+        ));
         Self { mails, api, store, app }
     }
 
@@ -537,11 +541,6 @@ fn settings(server_name: &str, more: &str) -> Settings {
         server_name != WHATSAPP
     );
     toml::from_str(&settings).expect("the settings are well formed")
-}
-
-pub(crate) fn now_ts() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970");
-    u64::try_from(now.as_millis()).expect("the clock is before the end of time")
 }
 
 impl Client {

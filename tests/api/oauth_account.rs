@@ -119,7 +119,7 @@ async fn the_reset_of_keys_is_approved_on_the_page() {
     let purpose = Purpose::of_user(&user_id, "replace the cross-signing keys");
     let url = format!("http://{INSTAGRAM}{ACCOUNT}?action=org.matrix.cross_signing_reset");
     let prove = async |auth: Option<&AuthData>| {
-        let now_ts = linkspan_client_api::now_ts();
+        let now_ts = linkspan_wire::now_ts();
         let attempt = network.attempt(INSTAGRAM, auth);
         match accounts.prove_user(&purpose, Proof::Approval { url: &url }, attempt, now_ts).await {
             Ok(approval) => {

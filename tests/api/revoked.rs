@@ -230,17 +230,29 @@ async fn media_that_come_after_the_session_are_not_handed_out() {
 #[tokio::test]
 async fn a_body_that_comes_after_the_session_is_not_taken() {
     let scene = Scene::open().await;
+    let path = format!("/v3/rooms/{}/send/m.room.message/late", scene.room);
+    refuses_late_body(&scene, &path, json!({ "body": "late" })).await;
+    assert!(!scene.bert.heard(&scene.room).await.contains(&"late".to_owned()));
+
+    // An endpoint that ruma has no type for.
+    let scene = Scene::open().await;
+    let path = format!("/v3/profile/{}/displayname", scene.anna.user_id);
+    refuses_late_body(&scene, &path, json!({ "displayname": "late" })).await;
+    let profile = scene.bert.get(&format!("/v3/profile/{}", scene.anna.user_id)).await.ok();
+    assert_ne!(profile["displayname"], "late");
+}
+
+/// Logs a device out while the body of its request is on its way.
+async fn refuses_late_body(scene: &Scene, path: &str, body: Value) {
     let app = scene.network.app.clone();
     let (user_id, device_id) = (scene.anna.user_id.clone(), scene.waiting.device_id.clone());
     // Whoever reads it finds that the device was logged out before.
-    let body = Body::from_stream(stream::once(async move {
+    let late = Body::from_stream(stream::once(async move {
         let user_id = user_id.as_str().try_into().expect("a user id");
         app.accounts.log_out(&user_id, &device_id.as_str().into()).await.expect("logged out");
-        Ok::<_, Infallible>(json!({ "body": "late" }).to_string())
+        Ok::<_, Infallible>(body.to_string())
     }));
-    let path = format!("/v3/rooms/{}/send/m.room.message/late", scene.room);
     let token = Some(scene.waiting.token.as_str());
-    let answer = scene.network.call_with(INSTAGRAM, token, Method::PUT, &path, body).await;
+    let answer = scene.network.call_with(INSTAGRAM, token, Method::PUT, path, late).await;
     answer.fails(401, "M_UNKNOWN_TOKEN");
-    assert!(!scene.bert.heard(&scene.room).await.contains(&"late".to_owned()));
 }

@@ -8,9 +8,10 @@ use linkspan_storage::{
     catalogue::{SlidingConnections, SlidingRooms},
 };
 use linkspan_sync::{Extensions, SlidingRequest};
+use linkspan_wire::now_ts;
 use serde_json::{Value, json};
 
-use crate::network::{Answer, Client, INSTAGRAM, MESSENGER, Network, bodies, now_ts, text};
+use crate::network::{Answer, Client, INSTAGRAM, MESSENGER, Network, bodies, text};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 

@@ -147,6 +147,10 @@ fn a_connection_goes_on_after_requests_that_are_refused_unread() {
         ("elsewhere.localhost", put(Some(&token)), 404),
         (INSTAGRAM, Request::new("PUT", "/_matrix/nowhere").json(&body), 404),
         (INSTAGRAM, Request::new("DELETE", &message).json(&body), 405),
+        // Pages.
+        ("elsewhere.localhost", Request::new("POST", "/_linkspan/log-in").json(&body), 404),
+        (INSTAGRAM, Request::new("POST", "/_linkspan/email").json(&body), 404),
+        (INSTAGRAM, Request::new("POST", "/").json(&body), 405),
     ];
     let mut connection = Connection::open(server.address());
     for (host, request, status) in cases {

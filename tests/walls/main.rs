@@ -6,13 +6,14 @@ mod proof;
 
 use std::collections::BTreeSet;
 
-use linkspan_client_api::{Access, EndpointInfo, list_endpoints};
+use linkspan_client_api::list_endpoints;
 use linkspan_tests::{
     INSTAGRAM, MESSENGER,
     household::{Household, Person, ROOM_SECRET, SECRET, Town, full_path},
     http1::{Answer, Request},
     table::{Entry, Expected, MISSING_TOKEN, NOT_FOR_GUESTS, UNKNOWN_TOKEN, table},
 };
+use linkspan_wire::{Access, EndpointInfo};
 
 #[test]
 fn every_endpoint_is_in_the_table() {

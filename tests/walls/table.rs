@@ -364,14 +364,8 @@ fn account_data() -> Vec<Entry> {
         put("set_global_account_data", GLOBAL).body(r#"{"key": "value"}"#).free_content(),
         get("get_room_account_data", OF_ROOM).reveals(),
         put("set_room_account_data", OF_ROOM).body(r#"{"key": "value"}"#).free_content(),
-        delete(
-            "delete_global_account_data",
-            "/unstable/org.matrix.msc3391/user/{user}/account_data/org.example.secret",
-        ),
-        delete(
-            "delete_room_account_data",
-            "/unstable/org.matrix.msc3391/user/{user}/rooms/{room}/account_data/org.example.secret",
-        ),
+        delete("delete_global_account_data", "/v3/user/{user}/account_data/org.example.secret"),
+        delete("delete_room_account_data", "/v3/user/{user}/rooms/{room}/account_data/org.example.secret"),
         get("get_tags", "/v3/user/{user}/rooms/{room}/tags").reveals(),
         put("create_tag", TAG).body(r#"{"order": 0.5}"#),
         delete("delete_tag", TAG),

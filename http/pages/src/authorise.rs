@@ -2,8 +2,8 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#authorisation-code-flow>
 
 use http::StatusCode;
-use linkspan_client_api::AUTHORIZATION_PAGE;
 use linkspan_oauth::{Authorisation, AuthorisationRequest, BrowserSession, Client, Refusal, ReturnAddress};
+use linkspan_wire::AUTHORIZATION_PAGE;
 use maud::{Markup, html};
 use url::Url;
 
@@ -44,7 +44,7 @@ pub(crate) async fn show(visit: Visit) -> Shown {
     visit.show_leading(StatusCode::OK, &page, &source_of(&asked.return_address.redirect_uri))
 }
 
-/// The request in the address, if somebody may be asked about it.
+/// Reads the request in the address, if somebody may be asked about it.
 async fn check(visit: &Visit) -> Result<Authorisation, Stop> {
     let value = |name: &str| visit.query.owned(name);
     let request = AuthorisationRequest {
@@ -74,8 +74,8 @@ async fn check(visit: &Visit) -> Result<Authorisation, Stop> {
     }
 }
 
-/// Has the browser go back to the client with an error. Anybody may register a client, and lead people here by a link:
-/// who has not logged in here is asked first (RFC 9700, section 4.11.2).
+/// Sends the browser back to the client with an error. Anybody may register a client, and lead people here by
+/// a link, so somebody who has not logged in here is asked first (RFC 9700, section 4.11.2).
 fn tell_client(visit: &Visit, address: &ReturnAddress, code: &str, description: &str) -> Stop {
     let location = address.with_error(&visit.issuer(), code, description);
     if visit.session.is_some() {
@@ -121,7 +121,7 @@ async fn consent(visit: &Visit, asked: &Authorisation, session: &BrowserSession)
     ))
 }
 
-/// What a client gets, and who it is.
+/// Shows what a client gets, and who it is.
 pub(crate) fn rights(client: &Client) -> Markup {
     html! {
         p { strong { (client.name()) } " (" (client.host()) ") will be able to:" }
@@ -163,7 +163,7 @@ pub(crate) async fn answer(visit: Visit, form: Values) -> Shown {
     Ok(redirect(&address.with_code(&issuer, &code)))
 }
 
-/// Where an address is, as people know it.
+/// The place of an address, as people know it.
 pub(crate) fn place(uri: &str) -> String {
     let parsed = Url::parse(uri).ok();
     let host = parsed.as_ref().and_then(|uri| uri.host_str().map(str::to_owned));
@@ -177,7 +177,7 @@ pub(crate) fn place(uri: &str) -> String {
     }
 }
 
-/// An address as a source of a content security policy: browsers check where a form is redirected to.
+/// An address as a source of a content security policy, because browsers check where a form is redirected to.
 pub(crate) fn source_of(uri: &str) -> String {
     match Url::parse(uri) {
         Ok(uri) if matches!(uri.scheme(), "http" | "https") => {

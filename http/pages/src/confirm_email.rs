@@ -12,8 +12,8 @@ use axum::{
 };
 use http::StatusCode;
 use linkspan_accounts::{AccountsError, EmailLink, EmailLinkToken, EmailPurpose};
-use linkspan_client_api::{App, EMAIL_PAGE, now_ts, platform_of};
 use linkspan_platforms::Platform;
+use linkspan_wire::{App, EMAIL_PAGE, now_ts, platform_of};
 use maud::html;
 
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
     visit::{Stop, Values, failed},
 };
 
-/// The page that such links open.
+/// Serves the page that such links open.
 pub(crate) fn router(app: App) -> Router {
     Router::new().route(EMAIL_PAGE, get(ask).post(confirm)).with_state(app)
 }
@@ -76,7 +76,7 @@ fn show(platform: &Platform, status: StatusCode, page: &Page) -> Response {
     response::html(status, page.in_frame(platform), "")
 }
 
-/// The form goes to the address that the page has.
+/// Asks whether to confirm. The form goes to the address of the page itself.
 fn question(link: &EmailLink) -> Page {
     let what = match link.purpose {
         EmailPurpose::Register => "Confirm this address to create your account:",
@@ -94,7 +94,7 @@ fn question(link: &EmailLink) -> Page {
     )
 }
 
-/// `next_link`: where the app wants its user to go on.
+/// Says that the address is confirmed. `next_link` is where the app wants its user to go on.
 fn done(next_link: Option<&str>) -> Page {
     Page::card(
         "Email address confirmed",

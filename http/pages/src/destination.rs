@@ -1,6 +1,6 @@
 //! Where somebody is led after logging in, so that the page can say for which app that is.
 
-use linkspan_client_api::{AUTHORIZATION_PAGE, LINK_PAGE, SSO_PAGE};
+use linkspan_wire::{AUTHORIZATION_PAGE, LINK_PAGE, SSO_PAGE};
 use maud::{Markup, html};
 
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     visit::{Stop, Values, Visit, failed},
 };
 
-/// Says where `next`, an address of ours, leads to; nothing if it is one of the account's pages.
+/// Says where `next`, an address of ours, leads to. It says nothing if that is one of the account's pages.
 pub(crate) async fn describe(visit: &Visit, next: &str) -> Result<Markup, Stop> {
     let (path, query) = next.split_once('?').unwrap_or((next, ""));
     let query = Values::parse(query.as_bytes());
@@ -23,7 +23,7 @@ pub(crate) async fn describe(visit: &Visit, next: &str) -> Result<Markup, Stop> 
     })
 }
 
-/// Anybody can register a client under any name: its host is said, too.
+/// Names a client. Anybody can register one under any name, so its host is said, too.
 async fn client(visit: &Visit, client_id: &str) -> Result<Markup, Stop> {
     let client = visit.app.oauth.client(visit.platform.server_name(), client_id).await.map_err(failed)?;
     Ok(match client {

@@ -1,4 +1,4 @@
-//! Who forgot the password gets a mail with a link, and chooses another.
+//! Whoever has forgotten the password gets a mail with a link, and chooses another.
 //!
 //! The page says the same whether the address belongs to an account or not: only the mail tells.
 
@@ -13,9 +13,9 @@ use crate::{
     words::sentence,
 };
 
-/// Where the mail is asked for.
+/// The page where the mail is asked for.
 pub(crate) const PATH: &str = "/_linkspan/forgot-password";
-/// What the link in it opens.
+/// The page that the link in the mail opens.
 pub(crate) const NEW_PATH: &str = "/_linkspan/new-password";
 
 const PURPOSE: EmailPurpose = EmailPurpose::ResetPassword;

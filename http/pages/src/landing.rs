@@ -5,7 +5,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use crate::{STYLE_PATH, log_in, register};
 
-/// What runs here and how to log in. `address`: the homeserver's URL.
+/// Says what runs here and how to log in. `address` is the homeserver's URL.
 pub(crate) fn landing_page(platforms: &Platforms, platform: &Platform, address: &str) -> String {
     let settings = &platform.settings;
     let (name, server) = (platform.display_name(), settings.server_name.as_str());
@@ -35,7 +35,7 @@ pub(crate) fn landing_page(platforms: &Platforms, platform: &Platform, address: 
     document(&name, &body)
 }
 
-/// A host name that means no platform; which there are is nobody's business.
+/// Says that a host name means no platform. Which platforms there are is nobody's business.
 pub(crate) fn unknown_host_page() -> String {
     let body = html! {
         h1 { "Nothing here" }
@@ -81,7 +81,7 @@ fn registration(name: &str, rule: Registration) -> String {
     }
 }
 
-/// Where the account is managed, if the platform has pages for that.
+/// Says where the account is managed, if the platform has pages for that.
 fn account_links(rule: Registration) -> Markup {
     html! {
         p {
@@ -117,7 +117,7 @@ fn login_steps(address: &str, example: &str, server: &str) -> Markup {
     }
 }
 
-/// What may keep an app from working.
+/// Says what may keep an app from working.
 fn plain_http_note() -> Markup {
     html! {
         p.note {

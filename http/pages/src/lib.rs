@@ -30,14 +30,14 @@ use axum::{
     response::Response,
     routing::get,
 };
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use linkspan_client_api::{App, platform_of};
+use http::StatusCode;
 use linkspan_platforms::Platforms;
+use linkspan_wire::{App, base_url, platform_of};
 
 const STYLE: &str = include_str!("style.css");
 const STYLE_PATH: &str = "/_linkspan/style.css";
 
-/// Serves the pages of all platforms, and answers what is at no address.
+/// Serves the pages of all platforms, and answers where there is nothing at an address.
 pub fn router(app: App) -> Router {
     let (no_page, no_method) = (app.clone(), app.clone());
     form_router(app.clone())
@@ -48,9 +48,9 @@ pub fn router(app: App) -> Router {
         .method_not_allowed_fallback(move |request: Request| trouble::no_method(no_method.clone(), request))
 }
 
-/// Logging in, signing up, and allowing apps.
+/// Serves the pages for logging in, signing up, and allowing apps.
 fn form_router(app: App) -> Router {
-    use linkspan_client_api::{AUTHORIZATION_PAGE, LINK_PAGE, SSO_PAGE};
+    use linkspan_wire::{AUTHORIZATION_PAGE, LINK_PAGE, SSO_PAGE};
     use visit::{form, form_of, page as show};
     Router::new()
         .route(log_in::PATH, show(log_in::show).merge(form(log_in::log_in)))
@@ -67,10 +67,10 @@ fn form_router(app: App) -> Router {
         .with_state(app)
 }
 
-/// The account.
+/// Serves the pages about the account.
 fn account_router(app: App) -> Router {
     use account::{cross_signing, deactivate, devices, emails, password, profile};
-    use linkspan_client_api::ACCOUNT_PAGE;
+    use linkspan_wire::ACCOUNT_PAGE;
     use visit::{form, form_of, page as show};
     Router::new()
         .route(ACCOUNT_PAGE, show(account::show))
@@ -85,7 +85,7 @@ fn account_router(app: App) -> Router {
         .with_state(app)
 }
 
-/// What anybody may know.
+/// Serves what anybody may know of a platform.
 fn landing_router(platforms: Arc<Platforms>) -> Router {
     Router::new()
         .route(theme::PATH, get(get_theme))
@@ -104,27 +104,17 @@ async fn get_theme(State(platforms): State<Arc<Platforms>>, request: Request) ->
 async fn get_landing_page(State(platforms): State<Arc<Platforms>>, request: Request) -> Response {
     match platform_of(&platforms, &request) {
         Some(platform) => {
-            let address = address(request.headers(), platform.server_name().as_str());
+            let address = base_url(request.headers(), &platform);
             response::html(StatusCode::OK, landing::landing_page(&platforms, &platform, &address), "")
         }
         None => response::html(StatusCode::NOT_FOUND, landing::unknown_host_page(), ""),
     }
 }
 
-/// The address that the browser shows for this server, as far as it can be known.
-fn address(headers: &HeaderMap, server_name: &str) -> String {
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    let scheme = if text(header::HeaderName::from_static("x-forwarded-proto")) == Some("https") {
-        "https"
-    } else {
-        "http"
-    };
-    format!("{scheme}://{}", text(header::HOST).unwrap_or(server_name))
-}
-
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
+    use http::{HeaderMap, header};
     use http_body_util::BodyExt;
     use linkspan_storage::{Memory, Store};
     use tower::ServiceExt;

@@ -1,9 +1,9 @@
 //! Typing the code that a device without a browser shows.
 //! <https://spec.matrix.org/v1.19/client-server-api/#device-authorisation-flow>
 
-use linkspan_client_api::LINK_PAGE;
 use linkspan_oauth::{OAuthError, PendingGrant};
 use linkspan_platforms::RateClass;
+use linkspan_wire::LINK_PAGE;
 use maud::html;
 
 use crate::{
@@ -62,7 +62,7 @@ fn ask(error: Option<&str>) -> Page {
     )
 }
 
-/// Codes are short: how often one may try is limited.
+/// Looks for the device that shows a code. Codes are short, so how often one may try is limited.
 async fn find(visit: &Visit, typed: &str) -> Result<Option<PendingGrant>, Stop> {
     visit.check_rate(RateClass::Login, LINK_PAGE)?;
     let platform = visit.platform.server_name();

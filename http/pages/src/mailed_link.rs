@@ -1,11 +1,11 @@
 //! Links that pages have mailed to people: sending them, and taking them when they are opened.
 //!
-//! Whoever has such a link has the mail, and needs no more to go on, in whichever browser. Only the browser that asked
-//! for it is led on to where it wanted to go.
+//! Whoever has such a link has the mail, and needs no more to go on, in whichever browser. Only the browser
+//! that asked for it is led on to where it wanted to go.
 
 use http::StatusCode;
 use linkspan_accounts::{AccountsError, EmailLink, EmailLinkToken, EmailPurpose, EmailRequest};
-use linkspan_client_api::ACCOUNT_PAGE;
+use linkspan_wire::ACCOUNT_PAGE;
 use maud::{Markup, html};
 use url::{Position, Url};
 
@@ -19,7 +19,7 @@ pub(crate) fn token_in(values: &Values) -> Option<EmailLinkToken> {
     Some(EmailLinkToken { sid: values.owned("sid")?, token: values.owned("token")? })
 }
 
-/// Keeps it in a form.
+/// Keeps what a link has in it in a form.
 pub(crate) fn hidden(link: &EmailLinkToken) -> Markup {
     html! {
         input type="hidden" name="sid" value=(link.sid);
@@ -27,7 +27,7 @@ pub(crate) fn hidden(link: &EmailLinkToken) -> Markup {
     }
 }
 
-/// Mails a link to `page`, a path of ours, to an address; `next`: where this browser wants to go on.
+/// Mails an address a link to `page`, which is a path of ours. `next` is where this browser wants to go on.
 pub(crate) async fn send(
     visit: &Visit,
     purpose: EmailPurpose,
@@ -47,7 +47,7 @@ pub(crate) async fn send(
     sent.map(|_| ()).map_err(|error| not_sent(error, &with_value(page, "next", next)))
 }
 
-/// Why no mail was sent. `back`: where to try again.
+/// Says why no mail was sent. `back` is where to try again.
 pub(crate) fn not_sent(error: AccountsError, back: &str) -> Stop {
     match error {
         AccountsError::TooManyMails { retry_after } => {
@@ -58,7 +58,8 @@ pub(crate) fn not_sent(error: AccountsError, back: &str) -> Stop {
     }
 }
 
-/// What a link is for, if it is good for this; else a page says that it is not. `again`: where to get another.
+/// Opens a link if it is good for this purpose. Otherwise a page says that it is not, and `again` is where
+/// the visitor can get another.
 pub(crate) async fn open(
     visit: &Visit,
     link: &EmailLinkToken,
@@ -72,7 +73,7 @@ pub(crate) async fn open(
     }
 }
 
-/// The link was used, or is too old.
+/// Says that a link was used already, or is too old. `again` is where to get another.
 pub(crate) fn used_up(visit: &Visit, again: &str) -> Stop {
     match visit.show_leading(StatusCode::NOT_FOUND, &used_up_page(Some(again)), "") {
         Ok(response) => Stop::Instead(Box::new(response)),
@@ -80,7 +81,7 @@ pub(crate) fn used_up(visit: &Visit, again: &str) -> Stop {
     }
 }
 
-/// As above. `again`: where to get another link, if these pages have sent it.
+/// The page that says so. `again` is where to get another link, if these pages have sent this one.
 pub(crate) fn used_up_page(again: Option<&str>) -> Page {
     let title = "This link doesn't work any more";
     Page::card(
@@ -96,14 +97,16 @@ pub(crate) fn used_up_page(again: Option<&str>) -> Page {
     )
 }
 
-/// Where to go on after a link was used: where the browser wanted to go that asked for it, and elsewhere to the account.
+/// Where to go on after a link was used. The browser that asked for it goes where it wanted to, others to the
+/// account.
 pub(crate) fn next(visit: &Visit, link: &EmailLink) -> String {
     let wanted = link.next_link.as_deref().filter(|_| link.was_asked_for_with(&visit.mail_secret()));
     let wanted = wanted.and_then(|wanted| Url::parse(wanted).ok());
     wanted.map_or_else(|| ACCOUNT_PAGE.to_owned(), |wanted| local(Some(&wanted[Position::BeforePath..])))
 }
 
-/// Says that a mail is on its way, whether there is anything in it or not. `form`: where it was asked for, and is again.
+/// Says that a mail is on its way, whether one was sent or not. `form` is where it was asked for, and can be
+/// again.
 pub(crate) fn show_sent(visit: &Visit, address: &str, form: &str, next: &str, aside: Markup) -> Shown {
     let body = html! {
         h1 { "Check your email" }

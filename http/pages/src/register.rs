@@ -205,7 +205,7 @@ async fn create(
     visit.show_again(&details(visit, steps, shown).await?)
 }
 
-/// Where to try again with the form.
+/// The address where to try again with the form.
 fn back_to_form(link: Option<&EmailLinkToken>, next: &str) -> String {
     match link {
         Some(link) => with_value(&with_value(PATH, "sid", &link.sid), "token", &link.token),
@@ -253,7 +253,8 @@ async fn sign_up(
     }
 }
 
-/// Has the address of a new account confirmed. The account is there without it, too, and its page can send another mail.
+/// Mails the address of a new account, to have it confirmed. The account exists without that, and its page
+/// can send another mail.
 async fn mail_address(visit: &Visit, registered: &Registered, address: &str) {
     let page = format!("{}{CONFIRM_PATH}", visit.known_base_url);
     let user = proved(registered);
@@ -269,7 +270,7 @@ fn proved(registered: &Registered) -> ProvedUser {
     ProvedUser { user_id: registered.user_id.clone(), password_stamp: registered.password_stamp }
 }
 
-/// Goes on; who has not chosen the name of the account is told it first.
+/// Goes on. Whoever did not choose the name of the account is told it first.
 async fn welcome(visit: &Visit, steps: RegistrationSteps, registered: &Registered, next: &str) -> Shown {
     let user = proved(registered);
     match steps.name {

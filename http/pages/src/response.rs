@@ -5,7 +5,8 @@
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header};
 
-/// A page. Its forms may lead to this host and to `leads_to`, sources of a content security policy.
+/// Sends a page. Its forms may lead to this host and to `leads_to`, which are sources of a content security
+/// policy.
 pub(crate) fn html(status: StatusCode, html: String, leads_to: &str) -> Response {
     let policy = format!(
         "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self' {leads_to}; \
@@ -20,12 +21,12 @@ pub(crate) fn html(status: StatusCode, html: String, leads_to: &str) -> Response
     response
 }
 
-/// A style sheet of the pages.
+/// Sends a style sheet of the pages.
 pub(crate) fn style_sheet(status: StatusCode, text: String) -> Response {
     answer(status, "text/css; charset=utf-8", "no-cache", text)
 }
 
-/// Goes to another page, by GET.
+/// Sends the browser to another page, by GET.
 pub(crate) fn redirect(location: &str) -> Response {
     let mut response = Response::new(Body::empty());
     match HeaderValue::try_from(location) {

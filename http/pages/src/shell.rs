@@ -5,11 +5,11 @@ use maud::{DOCTYPE, Markup, html};
 
 use crate::{STYLE_PATH, log_in, theme};
 
-/// A page.
+/// A page in the frame of its platform.
 pub(crate) struct Page {
     pub(crate) title: String,
     pub(crate) body: Markup,
-    /// Wider, for what is read rather than filled in.
+    /// Whether the page is wider, because it is read rather than filled in.
     pub(crate) wide: bool,
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct Field<'a> {
     pub(crate) label: &'a str,
     pub(crate) name: &'a str,
     pub(crate) value: &'a str,
-    /// `text`, `email` or `password`.
+    /// The type of the field in HTML: `text`, `email` or `password`.
     pub(crate) kind: &'a str,
     pub(crate) autocomplete: &'a str,
     pub(crate) hint: Option<&'a str>,
@@ -77,13 +77,13 @@ impl Field<'_> {
     }
 }
 
-/// The password that the account has.
+/// A field for the password that the account has.
 pub(crate) fn password_field(label: &str, focus: bool) -> Markup {
     let autocomplete = "current-password";
     Field { label, name: "password", kind: "password", autocomplete, focus, ..Field::default() }.render()
 }
 
-/// A new password, twice: nobody sees what they type.
+/// Two fields for a new password, because nobody sees what they type.
 pub(crate) fn new_password_fields(label: &str, focus: bool) -> Markup {
     let new = Field { kind: "password", autocomplete: "new-password", ..Field::default() };
     let first = Field { label, name: "new_password", hint: Some("At least 8 characters."), focus, ..new };
@@ -92,33 +92,33 @@ pub(crate) fn new_password_fields(label: &str, focus: bool) -> Markup {
     html! { (first.render()) (second.render()) }
 }
 
-/// An email address.
+/// A field for an email address.
 pub(crate) fn email_field(value: &str) -> Field<'_> {
     let (name, kind) = ("email", "email");
     Field { label: "Email address", name, kind, value, autocomplete: "email", ..Field::default() }
 }
 
-/// What went wrong with a form.
+/// A notice of what went wrong with a form.
 pub(crate) fn error_notice(error: Option<&str>) -> Markup {
     html! { @if let Some(error) = error { p.notice.error role="alert" { (error) } } }
 }
 
-/// What went well.
+/// A notice of what went well.
 pub(crate) fn notice(text: Option<&str>) -> Markup {
     html! { @if let Some(text) = text { p.notice role="status" { (text) } } }
 }
 
-/// Proof that a form is one of ours.
+/// The hidden field that proves that a form is one of ours.
 pub(crate) fn proof(csrf: &str) -> Markup {
     html! { input type="hidden" name="csrf" value=(csrf); }
 }
 
-/// Who is logged in, and a way to be somebody else. `next`: where that leads back to.
+/// Says who is logged in, and offers to be somebody else. `next` is where that leads back to.
 pub(crate) fn who(user_id: &str, csrf: &str, next: &str) -> Markup {
     who_or(user_id, csrf, next, "Use another account")
 }
 
-/// The same with another word for it.
+/// The same as [`who`], with another text on the button.
 pub(crate) fn who_or(user_id: &str, csrf: &str, next: &str, log_out: &str) -> Markup {
     html! {
         form.who method="post" action=(log_in::OUT_PATH) {

@@ -1,8 +1,8 @@
-//! Logging in clients that know single sign-on but not OAuth 2.0: they get a login token.
+//! Logging in clients that know single sign-on but not OAuth 2.0, and so get a login token.
 //! <https://spec.matrix.org/v1.19/client-server-api/#sso-client-loginauthentication>
 
 use http::StatusCode;
-use linkspan_client_api::SSO_PAGE;
+use linkspan_wire::SSO_PAGE;
 use maud::html;
 use url::Url;
 
@@ -41,7 +41,7 @@ pub(crate) async fn show(visit: Visit) -> Shown {
                 (proof(&csrf))
                 button type="submit" { "Continue" }
             }
-            p.aside { a href=(linkspan_client_api::ACCOUNT_PAGE) { "Cancel" } }
+            p.aside { a href=(linkspan_wire::ACCOUNT_PAGE) { "Cancel" } }
         },
     );
     visit.show_leading(StatusCode::OK, &page, &source_of(uri.as_str()))

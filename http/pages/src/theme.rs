@@ -1,8 +1,8 @@
-//! A platform's own colours: as configured, or as its name gives them.
+//! A platform's own colours, which are configured or made from its name.
 
 use linkspan_platforms::Settings;
 
-/// Where the colours are served.
+/// The path where the colours are served.
 pub(crate) const PATH: &str = "/_linkspan/theme.css";
 
 /// The colours as a style sheet.
@@ -21,7 +21,7 @@ pub(crate) fn style(settings: &Settings) -> String {
     )
 }
 
-/// `#rrggbb`.
+/// A colour as style sheets have it: `#rrggbb`.
 pub(crate) fn parse(colour: &str) -> Option<[u8; 3]> {
     let digits = colour.strip_prefix('#').filter(|digits| digits.len() == 6 && digits.is_ascii())?;
     let part = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).ok();
@@ -54,7 +54,7 @@ fn from_hue(hue: f64) -> [u8; 3] {
     }
 }
 
-/// Relative luminance, as WCAG 2 defines it.
+/// The relative luminance of a colour, as WCAG 2 defines it.
 fn luminance(colour: [u8; 3]) -> f64 {
     let [red, green, blue] = colour.map(|part| {
         let part = f64::from(part) / 255.0;

@@ -1,14 +1,14 @@
-//! What people see instead of a page: why, and a way on.
+//! What people see instead of a page: the reason, and a way on.
 
 use axum::{extract::Request, response::Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use linkspan_client_api::{ACCOUNT_PAGE, App, platform_of, unknown_method, unknown_path};
 use linkspan_platforms::Platform;
+use linkspan_wire::{ACCOUNT_PAGE, App, platform_of, unknown_method, unknown_path};
 use maud::{Markup, html};
 
 use crate::{landing, response, shell::Page, visit::Stop, words};
 
-/// Paths that programs ask for; they get the answers that programs understand.
+/// Beginnings of paths that programs ask for, which get answers that programs understand.
 const OF_PROGRAMS: [&str; 3] = ["/_matrix/", "/_synapse/", "/.well-known/"];
 
 /// Answers a request for a page with what came instead of it.
@@ -59,7 +59,7 @@ fn explain(stop: &Stop, platform: &Platform) -> Response {
     response
 }
 
-/// Ways on for whoever has lost the way.
+/// Links for whoever has lost the way.
 fn home(platform: &Platform) -> Markup {
     html! {
         ul.ways {
@@ -69,7 +69,7 @@ fn home(platform: &Platform) -> Markup {
     }
 }
 
-/// Answers what is at no address. People who look for a page get one.
+/// Answers where there is nothing at an address. People who look for a page get one.
 pub(crate) async fn no_page(app: App, request: Request) -> Response {
     if !wants_page(&request) {
         return unknown_path(request).await;
@@ -77,7 +77,7 @@ pub(crate) async fn no_page(app: App, request: Request) -> Response {
     answer(Stop::NotFound, platform_of(&app.platforms, &request).as_deref())
 }
 
-/// Answers a method that an address has not.
+/// Answers where an address has no such method.
 pub(crate) async fn no_method(app: App, request: Request) -> Response {
     if !wants_page(&request) {
         return unknown_method(request).await;
@@ -92,7 +92,7 @@ fn wants_page(request: &Request) -> bool {
     !of_programs && takes_html(request.headers())
 }
 
-/// Browsers say that they want HTML before all else; programs that take anything do not name it.
+/// Whether HTML is wanted. Browsers name it, and programs that take anything do not.
 fn takes_html(headers: &HeaderMap) -> bool {
     let mut accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     accepted.any(|value| value.split(',').any(|kind| kind.trim().starts_with("text/html")))

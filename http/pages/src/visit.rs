@@ -1,4 +1,4 @@
-//! A visit to a page: which platform, which browser, who has logged in with it, and what it sends.
+//! A visit to a page: the platform, the browser, who has logged in with it, and what it sends.
 //!
 //! A form is taken only with the proof that a page of ours has put into it: a hash of the browser's cookie.
 
@@ -11,12 +11,14 @@ use axum::{
     routing::{MethodRouter, get, post},
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use cookie::{Cookie, SameSite};
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
-use http_body_util::{BodyExt, Limited};
 use linkspan_accounts::{ProvedUser, hash_token, new_token};
-use linkspan_client_api::{App, address_of, base_url, issuer, known_base_url, now_ts, platform_of};
 use linkspan_oauth::BrowserSession;
 use linkspan_platforms::{self as platforms, Platform, RateClass};
+use linkspan_wire::{
+    ACCOUNT_PAGE, App, address_of, base_url, issuer, known_base_url, now_ts, platform_of, read_body,
+};
 use url::form_urlencoded;
 
 use crate::{
@@ -28,45 +30,43 @@ use crate::{
 
 /// The greatest body of a form, in bytes.
 const FORM_BYTES: usize = 64 << 10;
-/// How long a form may take to arrive.
-const FORM_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest address of a page, in bytes.
 const TARGET_BYTES: usize = 8 << 10;
-/// How long a cookie is kept, in seconds; its session may end before.
-const COOKIE_SECONDS: u32 = 12 * 3_600;
+/// How long a browser keeps a cookie. Its session may end before.
+const COOKIE_LIFE: cookie::time::Duration = cookie::time::Duration::hours(12);
 
 /// What a page shows instead of itself.
 pub(crate) enum Stop {
     /// The browser goes there.
     Redirect(String),
-    /// There is no such page.
+    /// A page says that there is nothing here.
     NotFound,
-    /// A form was not one that this browser got from here just now.
+    /// A page says that the form is not one that this browser got from here just now.
     Expired,
-    /// Too many attempts. `back`: where to try again.
+    /// A page says that there were too many attempts. `back` is where to try again.
     Limited { wait: Duration, back: String },
     /// A page says why.
     Refused(StatusCode, String),
-    /// Another page.
+    /// Another page is shown.
     Instead(Box<Response>),
-    /// The log has the cause.
+    /// A page says that something failed, and the log has the cause.
     Failed,
 }
 
 pub(crate) type Shown = Result<Response, Stop>;
 
-/// Something failed that the visitor cannot help.
+/// Says that something failed that the visitor cannot help.
 pub(crate) fn failed(cause: impl std::fmt::Display) -> Stop {
     tracing::error!(%cause, "a page failed");
     Stop::Failed
 }
 
-/// Too much was tried. `back`: where to try again.
+/// Says that too much was tried. `back` is where to try again.
 pub(crate) fn too_many(limited: platforms::Limited, back: impl Into<String>) -> Stop {
     Stop::Limited { wait: limited.retry_after, back: back.into() }
 }
 
-/// What was asked for cannot be done.
+/// Says why it cannot be done what was asked for.
 pub(crate) fn refused(why: impl Into<String>) -> Stop {
     Stop::Refused(StatusCode::BAD_REQUEST, why.into())
 }
@@ -80,7 +80,7 @@ impl Values {
         Self(form_urlencoded::parse(text).into_owned().collect())
     }
 
-    /// The value of a name that is given once, and not empty.
+    /// The value of a name, if that is given once and is not empty.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let mut values = self.0.iter().filter(|(known, _)| known == name);
         let (_, value) = values.next()?;
@@ -101,7 +101,7 @@ impl Values {
         names.windows(2).any(|pair| pair[0] == pair[1])
     }
 
-    /// The same without a name, as a query.
+    /// All values but that of a name, as a query.
     pub(crate) fn without(&self, name: &str) -> String {
         let kept = self.0.iter().filter(|(known, _)| known != name);
         form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish()
@@ -115,32 +115,32 @@ pub(crate) fn with_value(path: &str, name: &str, value: &str) -> String {
     format!("{path}{separator}{pair}")
 }
 
-/// Where a form leads on to: a page of ours.
+/// Where a form leads on to, which is always a page of ours.
 pub(crate) fn local(next: Option<&str>) -> String {
     let ours = |next: &&str| {
         (next.starts_with("/_linkspan/") || *next == "/link" || next.starts_with("/link?"))
             && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
     };
-    next.filter(ours).unwrap_or(linkspan_client_api::ACCOUNT_PAGE).to_owned()
+    next.filter(ours).unwrap_or(ACCOUNT_PAGE).to_owned()
 }
 
-/// A visit.
+/// A visit to a page, as far as its head tells.
 pub(crate) struct Visit {
     pub(crate) app: App,
     pub(crate) platform: Arc<Platform>,
     pub(crate) address: IpAddr,
-    /// Scheme and host, as the browser knows them.
+    /// Where the browser reached the platform: scheme and host.
     pub(crate) base_url: String,
-    /// The same for what is mailed: with a host that is known to be the platform's.
+    /// The same for what is mailed, with a host that is known to be the platform's.
     pub(crate) known_base_url: String,
-    /// Path and query.
+    /// Path and query of the page.
     pub(crate) target: String,
     pub(crate) query: Values,
     pub(crate) session: Option<BrowserSession>,
     pub(crate) now_ts: u64,
     /// The value of the cookie.
     browser: String,
-    /// It has to be set.
+    /// Whether the browser has no cookie yet.
     new_browser: bool,
 }
 
@@ -175,14 +175,12 @@ impl Visit {
         })
     }
 
-    /// The form that is sent, if it is one of ours.
+    /// Reads the form that is sent, if it is one of ours.
     async fn read_form(&self, parts: &Parts, body: Body) -> Result<Values, Stop> {
         let site = parts.headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
-        let body = tokio::time::timeout(FORM_TIMEOUT, Limited::new(body, FORM_BYTES).collect()).await;
-        let Ok(Ok(body)) = body else {
-            return Err(refused("We didn't receive all of the form. Please try again."));
-        };
-        let form = Values::parse(&body.to_bytes());
+        let body = read_body(body, FORM_BYTES).await;
+        let body = body.map_err(|_| refused("We didn't receive all of the form. Please try again."))?;
+        let form = Values::parse(&body);
         let foreign = !matches!(site, None | Some(b"same-origin" | b"none"));
         if foreign || self.new_browser || form.text("csrf") != self.csrf() {
             return Err(Stop::Expired);
@@ -195,7 +193,7 @@ impl Visit {
         BASE64_URL_SAFE_NO_PAD.encode(hash_token(&format!("form {}", self.browser)))
     }
 
-    /// What a mail that this browser asks for is known by: nobody else can say it.
+    /// What a mail that this browser asks for is known by. Nobody else can say it.
     pub(crate) fn mail_secret(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(hash_token(&format!("mail {}", self.browser)))
     }
@@ -204,12 +202,12 @@ impl Visit {
         issuer(&self.base_url)
     }
 
-    /// Who has logged in; who has not is sent to do so, and comes back.
+    /// The session of whoever has logged in. Others are sent to log in, and come back.
     pub(crate) fn session(&self) -> Result<BrowserSession, Stop> {
         self.session.clone().ok_or_else(|| Stop::Redirect(with_value(log_in::PATH, "next", &self.target)))
     }
 
-    /// Counts an attempt at what is limited. `back`: where to try again.
+    /// Counts an attempt at something that is limited. `back` is where to try again.
     pub(crate) fn check_rate(&self, class: RateClass, back: impl Into<String>) -> Result<(), Stop> {
         let counted = self.platform.rate_limiter.check_address(class, self.address);
         counted.map_err(|limited| too_many(limited, back))
@@ -220,7 +218,7 @@ impl Visit {
         self.logged_in(&self.begin_session(user).await?, next)
     }
 
-    /// The same, with a page of its own.
+    /// Logs in the browser of somebody who has proved everything, and shows a page.
     pub(crate) async fn log_in_showing(&self, user: &ProvedUser, page: &Page) -> Shown {
         let mut response = self.show(page)?;
         self.set_cookie(&mut response, &self.begin_session(user).await?);
@@ -232,20 +230,20 @@ impl Visit {
         begun.await.map_err(failed)
     }
 
-    /// Logs the browser in: the page it goes to next.
+    /// Gives the browser the token of its new session, and sends it to the next page.
     pub(crate) fn logged_in(&self, token: &str, next: &str) -> Shown {
         let mut response = redirect(next);
         self.set_cookie(&mut response, token);
         Ok(response)
     }
 
-    /// Ends the session of the browser; it gets another cookie.
+    /// Ends the session of the browser, which gets another cookie.
     pub(crate) async fn end_session(&self) -> Result<(), Stop> {
         let platform = self.platform.server_name();
         self.app.oauth.end_browser_session(platform, &self.browser).await.map_err(failed)
     }
 
-    /// A page. `leads_to`: where else than here its forms may lead.
+    /// Shows a page. `leads_to` is where else than here its forms may lead.
     pub(crate) fn show_leading(&self, status: StatusCode, page: &Page, leads_to: &str) -> Shown {
         let mut response = response::html(status, page.in_frame(&self.platform), leads_to);
         if self.new_browser {
@@ -258,17 +256,19 @@ impl Visit {
         self.show_leading(StatusCode::OK, page, "")
     }
 
-    /// A form again, with what is wrong with it.
+    /// Shows a form again, with what is wrong with it.
     pub(crate) fn show_again(&self, page: &Page) -> Shown {
         self.show_leading(StatusCode::UNPROCESSABLE_ENTITY, page, "")
     }
 
     fn set_cookie(&self, response: &mut Response, value: &str) {
-        let name = cookie_name(&self.platform, &self.base_url);
-        let secure = if is_secure(&self.base_url) { "; Secure" } else { "" };
-        let cookie =
-            format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={COOKIE_SECONDS}{secure}");
-        if let Ok(cookie) = HeaderValue::try_from(cookie) {
+        let cookie = Cookie::build((cookie_name(&self.platform, &self.base_url), value))
+            .path("/")
+            .http_only(true)
+            .same_site(SameSite::Lax)
+            .max_age(COOKIE_LIFE)
+            .secure(is_secure(&self.base_url));
+        if let Ok(cookie) = HeaderValue::try_from(cookie.to_string()) {
             response.headers_mut().insert(header::SET_COOKIE, cookie);
         }
     }
@@ -278,7 +278,8 @@ fn is_secure(base_url: &str) -> bool {
     base_url.starts_with("https:")
 }
 
-/// Cookies do not tell ports apart, so platforms of one host need names of their own.
+/// The name of a platform's cookie. Cookies do not tell ports apart, so platforms of one host need different
+/// names.
 fn cookie_name(platform: &Platform, base_url: &str) -> String {
     let prefix = if is_secure(base_url) { "__Host-" } else { "" };
     format!("{prefix}linkspan-{}", platform.settings.name)
@@ -286,13 +287,13 @@ fn cookie_name(platform: &Platform, base_url: &str) -> String {
 
 fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let (_, value) = pairs.find(|(known, _)| *known == name)?;
+    let value = lines.flat_map(Cookie::split_parse).flatten().find(|cookie| cookie.name() == name)?;
+    let value = value.value();
     let of_token = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     ((40..=60).contains(&value.len()) && value.bytes().all(of_token)).then(|| value.to_owned())
 }
 
-/// A page that is looked at.
+/// Serves a page that is looked at.
 pub(crate) fn page<F, Fut>(handler: F) -> MethodRouter<App>
 where
     F: Fn(Visit) -> Fut + Clone + Send + Sync + 'static,
@@ -309,7 +310,8 @@ where
     })
 }
 
-/// A form that another page has: whoever opens its address, as browsers show it after an error, is led to that page.
+/// Serves a form that stands on another page. Browsers show its address after an error, and whoever opens
+/// that is led to the page.
 pub(crate) fn form_of<F, Fut>(page: impl Into<String>, handler: F) -> MethodRouter<App>
 where
     F: Fn(Visit, Values) -> Fut + Clone + Send + Sync + 'static,
@@ -319,7 +321,7 @@ where
     form(handler).get(async move || redirect(&page))
 }
 
-/// A form that is sent. What it changes is done to the end even if the browser goes away.
+/// Takes a form that is sent. What it changes is done to the end even if the browser goes away.
 pub(crate) fn form<F, Fut>(handler: F) -> MethodRouter<App>
 where
     F: Fn(Visit, Values) -> Fut + Clone + Send + Sync + 'static,

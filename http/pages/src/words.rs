@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// A number of things.
+/// A number of things, in the singular or the plural.
 fn count(number: u64, one: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {one}{plural}")
@@ -28,7 +28,7 @@ pub(crate) fn ago(now_ts: u64, then_ts: u64) -> String {
     }
 }
 
-/// A reason as a sentence.
+/// Makes a sentence of a reason.
 pub(crate) fn sentence(reason: &str) -> String {
     let mut characters = reason.chars();
     let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();

@@ -1,11 +1,19 @@
 //! Filters of syncs, ready to be asked.
 //! <https://spec.matrix.org/v1.19/client-server-api/#filtering>
 
+use std::sync::Arc;
+
 use linkspan_rooms::{EventFilter, RelationFilter};
+use quick_cache::sync::Cache;
 use ruma::{RoomId, api::client::filter::FilterDefinition};
 use serde::Deserialize;
 
 use crate::format::EventFields;
+
+/// How many parsed filters are kept.
+const KEPT_FILTERS: usize = 2_000;
+/// The longest filter that is kept, in bytes of JSON.
+const MAX_KEPT_FILTER_BYTES: usize = 4 << 10;
 
 /// What a filter asks for of relations, which ruma's type leaves out.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -62,5 +70,28 @@ impl SyncFilter {
     pub(crate) fn presence_limit(&self) -> usize {
         let limit = self.definition.presence.limit;
         limit.map_or(usize::MAX, |limit| usize::try_from(u64::from(limit)).unwrap_or(usize::MAX))
+    }
+}
+
+/// Filters that were parsed lately, by what names them: clients send the same one with every sync. What a name stands
+/// for never changes.
+#[derive(Debug)]
+pub struct ParsedFilters(Cache<String, Arc<SyncFilter>>);
+
+impl ParsedFilters {
+    pub(crate) fn new() -> Self {
+        Self(Cache::new(KEPT_FILTERS))
+    }
+
+    /// The filter of a name, if it was parsed lately.
+    pub fn get(&self, name: &str) -> Option<Arc<SyncFilter>> {
+        self.0.get(name)
+    }
+
+    /// Keeps a filter that was parsed from `json_bytes` bytes of JSON, unless it is long.
+    pub fn keep(&self, name: String, filter: Arc<SyncFilter>, json_bytes: usize) {
+        if json_bytes <= MAX_KEPT_FILTER_BYTES {
+            self.0.insert(name, filter);
+        }
     }
 }

@@ -22,7 +22,7 @@ use linkspan_rooms::{Rooms, RoomsError};
 use linkspan_storage::{Position, StorageError, Store};
 use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId};
 
-pub use filter::{RelationFilters, SyncFilter};
+pub use filter::{ParsedFilters, RelationFilters, SyncFilter};
 pub use response::*;
 pub use sliding::*;
 
@@ -104,6 +104,7 @@ pub struct Sync {
     store: Store,
     connections: Arc<Connections>,
     room_types: Arc<RoomTypes>,
+    parsed_filters: Arc<ParsedFilters>,
 }
 
 /// A request with what is found out once for all its rooms.
@@ -137,7 +138,24 @@ impl Sync {
         let sent_members = Arc::new(members::SentMembers::new());
         let connections = Arc::new(Connections::new());
         let room_types = Arc::new(RoomTypes::new());
-        Self { rooms, accounts, inbox, keys, push, sent_members, store, connections, room_types }
+        let parsed_filters = Arc::new(ParsedFilters::new());
+        Self {
+            rooms,
+            accounts,
+            inbox,
+            keys,
+            push,
+            sent_members,
+            store,
+            connections,
+            room_types,
+            parsed_filters,
+        }
+    }
+
+    /// The filters of syncs that were parsed lately.
+    pub fn parsed_filters(&self) -> &ParsedFilters {
+        &self.parsed_filters
     }
 
     /// Answers a sync: at once if there is news, or all is asked for; else when there is, or time is up.

@@ -7,10 +7,11 @@ mod wants;
 
 use futures_util::FutureExt;
 use linkspan_storage::{Faults, Memory};
+use linkspan_wire::now_ts;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use self::{activity::World, follower::Follower, truth::Truth, wants::Shape};
-use crate::network::{INSTAGRAM, MESSENGER, Network, WHATSAPP, now_ts};
+use crate::network::{INSTAGRAM, MESSENGER, Network, WHATSAPP};
 
 /// What is done, and checked, with each seed.
 const ROUNDS: usize = 14;

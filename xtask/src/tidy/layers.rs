@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use super::{Problem, Tree, problem};
 
 /// All crates of the layers. Each may use those that stand before it, but see [`APART`].
-const ORDER: [&str; 16] = [
+const ORDER: [&str; 17] = [
     "linkspan-domain",
     "linkspan-storage",
     "linkspan-outbound",
@@ -19,6 +19,7 @@ const ORDER: [&str; 16] = [
     "linkspan-keys",
     "linkspan-push",
     "linkspan-sync",
+    "linkspan-wire",
     "linkspan-client-api",
     "linkspan-pages",
     "linkspan",

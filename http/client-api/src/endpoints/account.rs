@@ -1,9 +1,7 @@
 //! The account as a whole: its password, its end, and who administers it.
 
-use axum::{
-    extract::{Query, Request},
-    response::Response,
-};
+use axum::response::Response;
+use linkspan_wire::{Anybody, ApiError, App, MaybeUser, User, WholeRequest, json_answer, now_ts, timestamp};
 use ruma::{
     api::{
         client::{
@@ -17,16 +15,9 @@ use ruma::{
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::{
-    App,
-    app::{now_ts, timestamp},
-    caller::{Anybody, MaybeUser, User},
-    endpoint::json_answer,
-    endpoints::session::duration_ms,
-    error::ApiError,
-};
+use crate::endpoints::session::duration_ms;
 
-/// Without a token, who forgot the password confirms an address instead.
+/// Sets a new password. Somebody who has forgotten the old one has no token, and confirms an address instead.
 pub(crate) async fn change_password(
     app: App,
     caller: MaybeUser,
@@ -89,19 +80,17 @@ struct OpenIdQuery {
 pub(crate) async fn get_openid_user(
     app: App,
     caller: Anybody,
-    request: Request,
+    request: WholeRequest,
 ) -> Result<Response, ApiError> {
-    let Query(query) = Query::<OpenIdQuery>::try_from_uri(request.uri())
-        .map_err(|error| ApiError::invalid_param(error.body_text()))?;
-    let token = query
-        .access_token
+    let OpenIdQuery { access_token } = request.query()?;
+    let token = access_token
         .ok_or_else(|| ApiError::unauthorized(ErrorKind::MissingToken, "an OpenID token is needed"))?;
     let user_id = app.accounts.openid_user(caller.platform.server_name(), &token, now_ts()).await?;
     let user_id = user_id.ok_or_else(|| ApiError::unknown_token(false))?;
     Ok(json_answer(&json!({ "sub": user_id })))
 }
 
-/// For the user, and for administrators of the user's platform.
+/// Tells where an account was used. The user may ask this, and so may administrators of the user's platform.
 pub(crate) async fn get_user_info(
     app: App,
     caller: User,

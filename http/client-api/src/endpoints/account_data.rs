@@ -1,29 +1,19 @@
 //! The caller's account data and tags.
 
-use axum::{extract::Request, response::Response};
+use axum::response::Response;
 use linkspan_accounts::AccountsError;
+use linkspan_wire::{ApiError, App, User, WholeRequest, json_answer};
 use ruma::{
     OwnedRoomId, OwnedUserId, RoomId, UserId,
-    api::{
-        client::{
-            config::{
-                get_global_account_data, get_room_account_data, set_global_account_data,
-                set_room_account_data,
-            },
-            tag::{create_tag, delete_tag, get_tags},
+    api::client::{
+        config::{
+            get_global_account_data, get_room_account_data, set_global_account_data, set_room_account_data,
         },
-        error::ErrorKind,
+        tag::{create_tag, delete_tag, get_tags},
     },
     serde::Raw,
 };
 use serde_json::{json, value::RawValue};
-
-use crate::{
-    App,
-    caller::User,
-    endpoint::{json_answer, path_args},
-    error::ApiError,
-};
 
 pub(crate) async fn get_global_account_data(
     app: App,
@@ -82,34 +72,33 @@ pub(crate) async fn set_room_account_data(
     Ok(set_room_account_data::v3::Response::new())
 }
 
-/// MSC3391, outside rooms.
+/// Deletes account data that is not about a room, as MSC3391 proposes.
 pub(crate) async fn delete_global_account_data(
     app: App,
     caller: User,
-    request: Request,
+    request: WholeRequest,
 ) -> Result<Response, ApiError> {
-    let [user_id, event_type] = args(request).await?;
+    let [user_id, event_type] = args(request)?;
     caller.check_is(&parse_user_id(&user_id)?)?;
     app.accounts.delete_account_data(&caller.user_id, None, &event_type).await?;
     Ok(json_answer(&json!({})))
 }
 
-/// MSC3391, in a room.
+/// Deletes account data about a room, as MSC3391 proposes.
 pub(crate) async fn delete_room_account_data(
     app: App,
     caller: User,
-    request: Request,
+    request: WholeRequest,
 ) -> Result<Response, ApiError> {
-    let [user_id, room_id, event_type] = args(request).await?;
+    let [user_id, room_id, event_type] = args(request)?;
     caller.check_is(&parse_user_id(&user_id)?)?;
     let room_id = RoomId::parse(&room_id).map_err(|_| not_an_id())?;
     app.accounts.delete_account_data(&caller.user_id, Some(&room_id), &event_type).await?;
     Ok(json_answer(&json!({})))
 }
 
-async fn args<const N: usize>(request: Request) -> Result<[String; N], ApiError> {
-    let args = path_args(&mut request.into_parts().0)?;
-    args.try_into().map_err(|_| ApiError::not_found("no such endpoint"))
+fn args<const N: usize>(request: WholeRequest) -> Result<[String; N], ApiError> {
+    request.args.try_into().map_err(|_| ApiError::not_found("no such endpoint"))
 }
 
 fn parse_user_id(id: &str) -> Result<OwnedUserId, ApiError> {
@@ -117,7 +106,7 @@ fn parse_user_id(id: &str) -> Result<OwnedUserId, ApiError> {
 }
 
 fn not_an_id() -> ApiError {
-    ApiError::bad_request(ErrorKind::InvalidParam, "the path holds something that is not an id")
+    ApiError::invalid_param("the path holds something that is not an id")
 }
 
 pub(crate) async fn get_tags(

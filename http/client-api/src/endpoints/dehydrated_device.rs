@@ -1,11 +1,9 @@
 //! Dehydrated devices.
 
-use axum::{
-    extract::{Query, Request},
-    response::Response,
-};
+use axum::response::Response;
 use linkspan_keys::{DehydratedDevice, Upload};
 use linkspan_storage::Position;
+use linkspan_wire::{ApiError, App, User, WholeRequest, json_answer, now_ts};
 use ruma::{
     OwnedDeviceId,
     api::client::dehydrated_device::{
@@ -16,14 +14,7 @@ use ruma::{
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
-use crate::{
-    App,
-    app::now_ts,
-    caller::User,
-    endpoint::{json_answer, path_args},
-    endpoints::keys::{json_of, one_time_keys},
-    error::ApiError,
-};
+use crate::endpoints::keys::{json_of, one_time_keys};
 
 pub(crate) async fn put_dehydrated_device(
     app: App,
@@ -77,13 +68,10 @@ struct EventsQuery {
 pub(crate) async fn get_dehydrated_events(
     app: App,
     caller: User,
-    request: Request,
+    request: WholeRequest,
 ) -> Result<Response, ApiError> {
-    let (mut parts, _) = request.into_parts();
-    let args = path_args(&mut parts)?;
-    let query = Query::<EventsQuery>::try_from_uri(&parts.uri);
-    let Query(query) = query.map_err(|error| ApiError::invalid_param(error.body_text()))?;
-    let device_id = OwnedDeviceId::from(args.concat());
+    let query: EventsQuery = request.query()?;
+    let device_id = OwnedDeviceId::from(request.args.concat());
     let page = events_after(&app, &caller, &device_id, query.from.as_deref()).await?;
     let mut answer = json!({ "events": page.events });
     // Clients read on until there is none.
@@ -93,7 +81,7 @@ pub(crate) async fn get_dehydrated_events(
     Ok(json_answer(&answer))
 }
 
-/// The same as older clients ask for it, who read on until a page is empty.
+/// Answers older clients, which ask by POST and read on until a page is empty.
 pub(crate) async fn get_dehydrated_events_by_post(
     app: App,
     caller: User,

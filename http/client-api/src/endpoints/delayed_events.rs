@@ -1,50 +1,35 @@
 //! Events that are sent later, unless they are taken back in time.
 //! <https://github.com/matrix-org/matrix-spec-proposals/pull/4140>
 
-use axum::{
-    extract::{Query, Request},
-    response::Response,
-};
+use axum::response::Response;
 use linkspan_rooms::{DelayAction, DelayOrder, DelayQuery, DelayStatus, DelayedEvent, NewDelayedEvent};
+use linkspan_wire::{Anybody, ApiError, App, User, WholeRequest, json_answer, now_ts};
 use ruma::{
     OwnedRoomId,
     api::{
         IncomingRequest,
         client::{delayed_events::send_delayed_event, message::send_message_event, state::send_state_event},
-        error::ErrorKind,
     },
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{
-    App,
-    app::now_ts,
-    caller::{Anybody, User},
-    endpoint::{BODY_BYTES, json_answer, parse, path_args, read_body, read_json},
-    error::ApiError,
-};
-
 /// The parameter of `/send` and `/state` by which an event is delayed.
 pub(crate) const DELAY: &str = "org.matrix.msc4140.delay";
 
 fn invalid(message: &str) -> ApiError {
-    ApiError::bad_request(ErrorKind::InvalidParam, message)
+    ApiError::invalid_param(message)
 }
 
 /// The typed request, and the delay in its query.
-async fn with_delay<R: IncomingRequest>(request: Request) -> Result<(R, u64), ApiError> {
+fn with_delay<R: IncomingRequest>(request: WholeRequest) -> Result<(R, u64), ApiError> {
     #[derive(Deserialize)]
     struct Delay {
         #[serde(rename = "org.matrix.msc4140.delay")]
         delay_ms: u64,
     }
-    let (mut parts, body) = request.into_parts();
-    let delay = Query::<Delay>::try_from_uri(&parts.uri);
-    let Query(Delay { delay_ms }) = delay.map_err(|error| invalid(&error.body_text()))?;
-    let args = path_args(&mut parts)?;
-    let body = read_body(body, BODY_BYTES).await?;
-    Ok((parse(parts, &args, &body)?, delay_ms))
+    let Delay { delay_ms } = request.query()?;
+    Ok((request.parse()?, delay_ms))
 }
 
 async fn schedule(app: &App, caller: &User, event: NewDelayedEvent) -> Result<Response, ApiError> {
@@ -52,8 +37,12 @@ async fn schedule(app: &App, caller: &User, event: NewDelayedEvent) -> Result<Re
     Ok(json_answer(&json!({ "delay_id": delay_id })))
 }
 
-pub(crate) async fn delay_message(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
-    let (request, delay_ms): (send_message_event::v3::Request, _) = with_delay(request).await?;
+pub(crate) async fn delay_message(
+    app: App,
+    caller: User,
+    request: WholeRequest,
+) -> Result<Response, ApiError> {
+    let (request, delay_ms): (send_message_event::v3::Request, _) = with_delay(request)?;
     let event = NewDelayedEvent {
         room_id: request.room_id,
         event_type: request.event_type.to_string(),
@@ -66,8 +55,8 @@ pub(crate) async fn delay_message(app: App, caller: User, request: Request) -> R
     schedule(&app, &caller, event).await
 }
 
-pub(crate) async fn delay_state(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
-    let (request, delay_ms): (send_state_event::v3::Request, _) = with_delay(request).await?;
+pub(crate) async fn delay_state(app: App, caller: User, request: WholeRequest) -> Result<Response, ApiError> {
+    let (request, delay_ms): (send_state_event::v3::Request, _) = with_delay(request)?;
     let event = NewDelayedEvent {
         room_id: request.room_id,
         event_type: request.event_type.to_string(),
@@ -98,7 +87,7 @@ pub(crate) async fn schedule_event(
     Ok(send_delayed_event::unstable::Response::new(delay_id))
 }
 
-/// An event as its user is shown it, under the names of the proposal, and those it had before.
+/// Shows an event to its user, under the names of the proposal and under those that these fields had before.
 fn shown(event: DelayedEvent) -> Value {
     let DelayedEvent { delay_id, record } = event;
     let content: Value = serde_json::from_str(&record.content).unwrap_or_default();
@@ -126,19 +115,18 @@ fn shown(event: DelayedEvent) -> Value {
     shown
 }
 
-/// Not ruma's response, which has only the earlier one of two names for when the event ended.
+/// Does not answer with ruma's response, which has only the earlier one of two names for when the event
+/// ended.
 pub(crate) async fn get_delayed_event(
     app: App,
     caller: User,
-    request: Request,
+    request: WholeRequest,
 ) -> Result<Response, ApiError> {
-    let (mut parts, _) = request.into_parts();
-    let args = path_args(&mut parts)?;
-    let delay_id = args.first().map(String::as_str).unwrap_or_default();
+    let delay_id = request.args.first().map(String::as_str).unwrap_or_default();
     Ok(json_answer(&shown(app.rooms.get_delayed_event(&caller.user_id, delay_id).await?)))
 }
 
-/// The query of a list.
+/// The query of [`get_delayed_events`].
 #[derive(Deserialize)]
 struct ListQuery {
     order_by: Option<String>,
@@ -197,16 +185,15 @@ impl ListQuery {
     }
 }
 
-/// What should have been sent no longer ago than this is still listed as to come, in milliseconds.
+/// How long an event that should have been sent is still listed among those to come, in milliseconds.
 const OVERDUE_MS: u64 = 60_000;
 
 pub(crate) async fn get_delayed_events(
     app: App,
     caller: User,
-    request: Request,
+    request: WholeRequest,
 ) -> Result<Response, ApiError> {
-    let query = Query::<ListQuery>::try_from_uri(request.uri());
-    let Query(query) = query.map_err(|error| invalid(&error.body_text()))?;
+    let query: ListQuery = request.query()?;
     let events = app.rooms.list_delayed_events(&caller.user_id, &query.read()?).await?;
     let events: Vec<_> = events.into_iter().map(shown).collect();
     Ok(json_answer(&json!({ "delayed_events": events })))
@@ -226,31 +213,28 @@ async fn act(app: &App, caller: &Anybody, delay_id: &str, action: DelayAction) -
     Ok(json_answer(&json!({})))
 }
 
-/// The action is in the body: so it was before it came into the path.
+/// Takes the action from the body, where it stood before it came into the path.
 pub(crate) async fn update_delayed_event(
     app: App,
     caller: Anybody,
-    request: Request,
+    request: WholeRequest,
 ) -> Result<Response, ApiError> {
     #[derive(Deserialize)]
     struct Body {
         action: String,
     }
-    let (mut parts, body) = request.into_parts();
-    let args = path_args(&mut parts)?;
-    let body: Body = read_json(Request::from_parts(parts, body)).await?;
-    let delay_id = args.first().map(String::as_str).unwrap_or_default();
+    let body: Body = request.json()?;
+    let delay_id = request.args.first().map(String::as_str).unwrap_or_default();
     act(&app, &caller, delay_id, action(&body.action)?).await
 }
 
 pub(crate) async fn act_on_delayed_event(
     app: App,
     caller: Anybody,
-    request: Request,
+    request: WholeRequest,
 ) -> Result<Response, ApiError> {
-    let (mut parts, body) = request.into_parts();
-    let args = path_args(&mut parts)?;
-    read_body(body, BODY_BYTES).await?;
-    let [delay_id, name] = &args[..] else { return Err(invalid("an event and an action are needed")) };
+    let [delay_id, name] = &request.args[..] else {
+        return Err(invalid("an event and an action are needed"));
+    };
     act(&app, &caller, delay_id, action(name)?).await
 }

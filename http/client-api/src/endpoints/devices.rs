@@ -1,15 +1,9 @@
 //! The caller's devices.
 
 use linkspan_accounts::DeviceInfo;
+use linkspan_wire::{ApiError, App, User, now_ts, timestamp};
 use ruma::api::client::device::{
     Device, delete_device, delete_devices, get_device, get_devices, update_device,
-};
-
-use crate::{
-    App,
-    app::{now_ts, timestamp},
-    caller::User,
-    error::ApiError,
 };
 
 pub(crate) async fn get_devices(

@@ -3,6 +3,7 @@
 
 use http::StatusCode;
 use linkspan_rooms::{RoomPage, RoomQuery, RoomsError};
+use linkspan_wire::{Anybody, ApiError, App, User, now_ts};
 use ruma::{
     OwnedServerName, UInt,
     api::{
@@ -20,18 +21,12 @@ use ruma::{
 };
 use serde_json::Value;
 
-use crate::{
-    App,
-    app::now_ts,
-    caller::{Anybody, User},
-    endpoints::{
-        paged_list::PagedList,
-        rooms::{summary, to_uint, to_usize},
-    },
-    error::ApiError,
+use crate::endpoints::{
+    paged_list::PagedList,
+    rooms::{summary, to_uint, to_usize},
 };
 
-/// Public rooms in a page, if the client does not say how many.
+/// How many public rooms a page has if the client does not say it.
 const ROOMS_PAGE: usize = 100;
 
 pub(crate) async fn get_alias(
@@ -123,7 +118,7 @@ fn room_list(query: &RoomQuery) -> PagedList {
     PagedList::of((&query.platform, &query.search, &query.room_types))
 }
 
-/// The platform whose list is asked for; None: the lists of all.
+/// The platform whose list is asked for, or `None` if the lists of all are.
 fn hosted(app: &App, server: Option<OwnedServerName>) -> Result<Option<OwnedServerName>, ApiError> {
     match server {
         Some(server) if !app.platforms.hosts(&server) => {
@@ -159,7 +154,7 @@ pub(crate) async fn set_room_visibility(
     let published = match request.visibility {
         Visibility::Public => true,
         Visibility::Private => false,
-        _ => return Err(ApiError::bad_request(ErrorKind::InvalidParam, "there is no such visibility")),
+        _ => return Err(ApiError::invalid_param("there is no such visibility")),
     };
     app.rooms.set_published(&caller.user_id, &request.room_id, published).await?;
     Ok(set_room_visibility::v3::Response::new())

@@ -1,8 +1,7 @@
 //! What this server can do.
 
+use linkspan_wire::{Anybody, ApiError, App};
 use ruma::api::client::discovery::get_supported_versions;
-
-use crate::{App, caller::Anybody, error::ApiError};
 
 /// The versions of the specification that are implemented.
 const VERSIONS: [&str; 19] = [
@@ -10,7 +9,7 @@ const VERSIONS: [&str; 19] = [
     "v1.13", "v1.14", "v1.15", "v1.16", "v1.17", "v1.18", "v1.19",
 ];
 
-/// What is implemented beyond these versions, or under an earlier name. For each there is a request in the
+/// What is implemented beyond these versions, or under an earlier name. A request for each of them is in the
 /// tests that shows it: `tests/api/features.rs`.
 const FEATURES: &[&str] = &[
     "com.beeper.msc4169",

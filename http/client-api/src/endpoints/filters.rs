@@ -2,60 +2,35 @@
 
 use std::sync::Arc;
 
-use axum::{extract::Request, response::Response};
+use axum::response::Response;
 use linkspan_rooms::RelationFilter;
 use linkspan_sync::{RelationFilters, SyncFilter};
-use quick_cache::sync::Cache;
-use ruma::api::{
-    client::filter::{create_filter, get_filter},
-    error::ErrorKind,
-};
+use linkspan_wire::{ApiError, App, User, WholeRequest, check_object, json_response, respond};
+use ruma::api::client::filter::{create_filter, get_filter};
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::{
-    App,
-    caller::User,
-    endpoint::{BODY_BYTES, check_object, parse, path_args, read_body, respond},
-    error::ApiError,
-    router::json_response,
-};
-
-/// Parsed filters that are kept, and the longest of them.
-const KEPT_FILTERS: usize = 2_000;
-const MAX_KEPT_FILTER_BYTES: usize = 4 << 10;
-
-pub(crate) async fn create_filter(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
-    let (mut parts, body) = request.into_parts();
-    let args = path_args(&mut parts)?;
-    let body = read_body(body, BODY_BYTES).await?;
-    let request: create_filter::v3::Request = parse(parts, &args, &body)?;
+pub(crate) async fn create_filter(
+    app: App,
+    caller: User,
+    request: WholeRequest,
+) -> Result<Response, ApiError> {
+    let body = request.body.clone();
+    let request: create_filter::v3::Request = request.parse()?;
     caller.check_is(&request.user_id)?;
     let _: RelationFilters = part_of(&body)?;
     let id = app.accounts.create_filter(&caller.user_id, &part_of(&body)?).await?;
     respond(create_filter::v3::Response::new(id))
 }
 
-pub(crate) async fn get_filter(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
-    let (mut parts, _) = request.into_parts();
-    let args = path_args(&mut parts)?;
-    let request: get_filter::v3::Request = parse(parts, &args, &[])?;
+pub(crate) async fn get_filter(app: App, caller: User, request: WholeRequest) -> Result<Response, ApiError> {
+    let request: get_filter::v3::Request = request.parse()?;
     caller.check_is(&request.user_id)?;
     let filter = app.accounts.filter(&caller.user_id, &request.filter_id).await?;
     let filter = filter.ok_or_else(|| ApiError::not_found("you have no such filter"))?;
     Ok(json_response(filter.into_bytes()))
 }
 
-/// Filters that were parsed lately: clients send the same with every sync. A stored one never changes.
-#[derive(Debug)]
-pub(crate) struct SyncFilters(Cache<String, Arc<SyncFilter>>);
-
-impl SyncFilters {
-    pub(crate) fn new() -> Self {
-        Self(Cache::new(KEPT_FILTERS))
-    }
-}
-
-/// The filter of a sync: None, JSON, or the id of one that is stored.
+/// The filter of a sync, which names none, is JSON itself, or is the id of one that is stored.
 pub(crate) async fn sync_filter(
     app: &App,
     user: &User,
@@ -64,13 +39,13 @@ pub(crate) async fn sync_filter(
     let Some(filter) = filter else { return Ok(Arc::default()) };
     let is_json = filter.starts_with('{');
     let key = if is_json { filter } else { format!("{} {filter}", user.user_id) };
-    if let Some(parsed) = app.sync_filters().0.get(&key) {
+    if let Some(parsed) = app.sync.parsed_filters().get(&key) {
         return Ok(parsed);
     }
     let stored = match key.split_once(' ') {
         Some((_, id)) if !is_json => {
             let stored = app.accounts.filter(&user.user_id, id).await?;
-            let missing = || ApiError::bad_request(ErrorKind::InvalidParam, "there is no such filter");
+            let missing = || ApiError::invalid_param("there is no such filter");
             Some(stored.ok_or_else(missing)?)
         }
         _ => None,
@@ -78,9 +53,8 @@ pub(crate) async fn sync_filter(
     let json = stored.as_ref().unwrap_or(&key).as_bytes();
     check_object(json)?;
     let parsed = Arc::new(SyncFilter::new(part_of(json)?, part_of(json)?));
-    if json.len() <= MAX_KEPT_FILTER_BYTES {
-        app.sync_filters().0.insert(key, parsed.clone());
-    }
+    let json_bytes = json.len();
+    app.sync.parsed_filters().keep(key, parsed.clone(), json_bytes);
     Ok(parsed)
 }
 
@@ -106,6 +80,5 @@ pub(crate) fn search_relations(body: &[u8]) -> Result<RelationFilter, ApiError> 
 }
 
 fn part_of<T: DeserializeOwned>(json: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(json)
-        .map_err(|error| ApiError::bad_request(ErrorKind::InvalidParam, error.to_string()))
+    serde_json::from_slice(json).map_err(|error| ApiError::invalid_param(error.to_string()))
 }

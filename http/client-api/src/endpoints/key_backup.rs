@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use linkspan_keys::{BackedUpKey, BackupVersion, Which};
+use linkspan_wire::{ApiError, App, User};
 use ruma::{
     OwnedRoomId,
     api::{
@@ -20,16 +21,16 @@ use ruma::{
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{App, caller::User, endpoints::keys::uint, error::ApiError};
+use crate::endpoints::keys::uint;
 
-/// What a version is made of.
+/// What a version of a key backup is made of.
 #[derive(Deserialize, Serialize)]
 struct VersionData {
     algorithm: String,
     auth_data: Box<RawValue>,
 }
 
-/// A key on the wire.
+/// A key of a room as it stands in requests and answers.
 #[derive(Deserialize, Serialize)]
 struct KeyData {
     first_message_index: u64,

@@ -1,12 +1,13 @@
-//! Keys for end-to-end encryption: of devices and users.
+//! The keys of devices and users for end-to-end encryption.
 
 use std::collections::BTreeMap;
 
-use axum::{extract::Request, response::Response};
+use axum::response::Response;
 use linkspan_accounts::{Proof, Purpose};
 use linkspan_inbox::SyncToken;
 use linkspan_keys::{Identity, KeysError, OneTimeKey, Upload, Wanted};
 use linkspan_platforms::Platforms;
+use linkspan_wire::{ACCOUNT_PAGE, ApiError, App, User, WholeRequest, base_url, now_ts, respond};
 use ruma::{
     OneTimeKeyAlgorithm, OneTimeKeyName, OwnedOneTimeKeyId, OwnedServerName, OwnedUserId, UInt,
     api::client::keys::{
@@ -16,15 +17,6 @@ use ruma::{
     serde::Raw,
 };
 use serde_json::{Value, json, value::RawValue};
-
-use super::{oauth_metadata::ACCOUNT_PAGE, server_info::base_url};
-use crate::{
-    App,
-    app::now_ts,
-    caller::User,
-    endpoint::{BODY_BYTES, parse, read_body, respond},
-    error::ApiError,
-};
 
 pub(crate) async fn upload_keys(
     app: App,
@@ -102,12 +94,10 @@ pub(crate) async fn get_key_changes(
 pub(crate) async fn upload_signing_keys(
     app: App,
     caller: User,
-    request: Request,
+    request: WholeRequest,
 ) -> Result<Response, ApiError> {
-    let (parts, body) = request.into_parts();
-    let base_url = base_url(&parts.headers, &caller.platform);
-    let body = read_body(body, BODY_BYTES).await?;
-    let request: upload_signing_keys::v3::Request = parse(parts, &[], &body)?;
+    let base_url = base_url(&request.parts.headers, &caller.platform);
+    let request: upload_signing_keys::v3::Request = request.parse()?;
     let identity = Identity {
         master_key: request.master_key.map(json_of),
         self_signing_key: request.self_signing_key.map(json_of),
@@ -155,7 +145,7 @@ fn failure(error: KeysError) -> Option<upload_signatures::v3::Failure> {
     serde_json::from_value(json!({ "errcode": kind.errcode(), "error": message })).ok()
 }
 
-/// Keys of a request as the service has them.
+/// The keys of a request as the service takes them.
 pub(crate) fn one_time_keys(
     keys: BTreeMap<OwnedOneTimeKeyId, Raw<encryption::OneTimeKey>>,
 ) -> Vec<OneTimeKey> {
@@ -180,7 +170,7 @@ fn raw_keys<T>(keys: BTreeMap<OwnedUserId, String>) -> BTreeMap<OwnedUserId, Raw
     keys.into_iter().filter_map(|(user_id, key)| Some((user_id, raw(key)?))).collect()
 }
 
-/// The servers that are not hosted here, and so were not asked.
+/// Says which servers are not hosted here, and so were not asked.
 fn failures<'a>(
     platforms: &Platforms,
     users: impl Iterator<Item = &'a OwnedUserId>,

@@ -1,15 +1,18 @@
-//! Media: uploads, downloads, thumbnails. Contents are streamed, never held as a whole.
+//! Uploads, downloads and thumbnails of media. Contents are streamed, and never held as a whole.
 
 use std::{ops::Range, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
-    extract::{Query, Request},
+    extract::Request,
     response::Response,
 };
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts};
 use linkspan_media::{Description, MediaFile, ThumbnailMethod, ThumbnailRequest, clean_filename};
+use linkspan_wire::{
+    ApiError, App, MaybeUser, User, WholeRequest, json_response, now_ts, parse_query, path_args, respond,
+};
 use ruma::{
     MilliSecondsSinceUnixEpoch, OwnedServerName, ServerName, UInt,
     api::{
@@ -18,16 +21,7 @@ use ruma::{
     },
     http_headers::{ContentDisposition, ContentDispositionType},
 };
-use serde::{Deserialize, de::DeserializeOwned};
-
-use crate::{
-    App,
-    app::now_ts,
-    caller::{Caller, MaybeUser, User},
-    endpoint::{path_args, respond},
-    error::ApiError,
-    router::json_response,
-};
+use serde::Deserialize;
 
 pub(crate) const UPLOAD_PATHS: &[&str] =
     &["/_matrix/media/r0/upload", "/_matrix/media/v1/upload", "/_matrix/media/v3/upload"];
@@ -64,7 +58,7 @@ const PAUSE: Duration = Duration::from_secs(30);
 /// How long a download waits for a content that has not come yet, unless the client says otherwise.
 const WAIT_MS: u64 = 20_000;
 
-/// The types that browsers may show by themselves; others are offered for saving only.
+/// The types that browsers may show by themselves. Contents of other types are offered for saving only.
 /// <https://spec.matrix.org/v1.19/client-server-api/#serving-inline-content>
 const INLINE_TYPES: [&str; 26] = [
     "text/css",
@@ -115,7 +109,7 @@ pub(crate) async fn create_media(
 
 pub(crate) async fn upload_to(app: App, user: User, request: Request) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
-    let address = MediaAddress::of(&mut parts).await?;
+    let address = MediaAddress::of(path_args(&mut parts)?)?;
     let description = description(&parts)?;
     let place = (&*address.server_name, address.media_id.as_str());
     app.media.upload_to(&user.user_id, place, description, content(body), now_ts()).await?;
@@ -141,50 +135,55 @@ pub(crate) async fn get_legacy_config(
     Ok(media::get_media_config::v3::Response::new(UInt::new_saturating(limit)))
 }
 
-pub(crate) async fn download(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
-    let (mut parts, _) = request.into_parts();
-    let address = MediaAddress::of(&mut parts).await?;
+pub(crate) async fn download(app: App, caller: User, request: WholeRequest) -> Result<Response, ApiError> {
+    let WholeRequest { parts, args, .. } = request;
+    let address = MediaAddress::of(args)?;
     let answer = send_original(&app, address, &parts).await;
     // It may have waited for an upload.
     caller.check_still_holds(&app).await?;
     answer
 }
 
-pub(crate) async fn get_thumbnail(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
-    let (mut parts, _) = request.into_parts();
-    let address = MediaAddress::of(&mut parts).await?;
+pub(crate) async fn get_thumbnail(
+    app: App,
+    caller: User,
+    request: WholeRequest,
+) -> Result<Response, ApiError> {
+    let WholeRequest { parts, args, .. } = request;
+    let address = MediaAddress::of(args)?;
     let answer = send_thumbnail(&app, address, &parts).await;
     caller.check_still_holds(&app).await?;
     answer
 }
 
-/// At the paths from before version 1.11, which asked for no authentication. Some clients send their token there,
-/// and get what they get elsewhere; without a token, media are served only where their platform allows it.
+/// Sends a content at the paths from before version 1.11, which asked for no authentication. Some clients
+/// send their token there, and get what they get elsewhere. Without a token, media are served only where
+/// their platform allows it.
 pub(crate) async fn download_legacy(
     app: App,
     caller: MaybeUser,
-    request: Request,
+    request: WholeRequest,
 ) -> Result<Response, ApiError> {
-    let (mut parts, _) = request.into_parts();
-    let address = MediaAddress::of(&mut parts).await?;
+    let WholeRequest { parts, args, .. } = request;
+    let address = MediaAddress::of(args)?;
     check_legacy(&app, &caller, &address, &parts.uri)?;
     send_original(&app, address, &parts).await
 }
 
-/// As [`download_legacy`].
+/// Sends a thumbnail at the same old paths, under the same conditions as [`download_legacy`].
 pub(crate) async fn get_legacy_thumbnail(
     app: App,
     caller: MaybeUser,
-    request: Request,
+    request: WholeRequest,
 ) -> Result<Response, ApiError> {
-    let (mut parts, _) = request.into_parts();
-    let address = MediaAddress::of(&mut parts).await?;
+    let WholeRequest { parts, args, .. } = request;
+    let address = MediaAddress::of(args)?;
     check_legacy(&app, &caller, &address, &parts.uri)?;
     send_thumbnail(&app, address, &parts).await
 }
 
 fn check_legacy(app: &App, caller: &MaybeUser, address: &MediaAddress, uri: &Uri) -> Result<(), ApiError> {
-    let query: DownloadQuery = query(uri)?;
+    let query: DownloadQuery = parse_query(uri)?;
     // To this platform the others are remote servers.
     let is_remote = address.server_name != *caller.platform.server_name();
     if is_remote && query.allow_remote == Some(false) {
@@ -199,7 +198,7 @@ fn check_legacy(app: &App, caller: &MaybeUser, address: &MediaAddress, uri: &Uri
 }
 
 async fn send_original(app: &App, address: MediaAddress, parts: &Parts) -> Result<Response, ApiError> {
-    let query: DownloadQuery = query(&parts.uri)?;
+    let query: DownloadQuery = parse_query(&parts.uri)?;
     let MediaAddress { server_name, media_id, filename } = address;
     let mut file = app.media.open(&server_name, &media_id, query.wait(), now_ts()).await?;
     if let Some(filename) = filename.as_deref().and_then(clean_filename) {
@@ -209,8 +208,8 @@ async fn send_original(app: &App, address: MediaAddress, parts: &Parts) -> Resul
 }
 
 async fn send_thumbnail(app: &App, address: MediaAddress, parts: &Parts) -> Result<Response, ApiError> {
-    let wait = query::<DownloadQuery>(&parts.uri)?.wait();
-    let wanted = query::<ThumbnailQuery>(&parts.uri)?.into_request()?;
+    let wait = parse_query::<DownloadQuery>(&parts.uri)?.wait();
+    let wanted = parse_query::<ThumbnailQuery>(&parts.uri)?.into_request()?;
     let MediaAddress { server_name, media_id, .. } = address;
     let file = app.media.thumbnail(&server_name, &media_id, wanted, wait, now_ts()).await?;
     send(&file, &parts.method, &parts.headers).await
@@ -218,7 +217,7 @@ async fn send_thumbnail(app: &App, address: MediaAddress, parts: &Parts) -> Resu
 
 // What comes in
 
-/// What the path says.
+/// The content that a path names.
 struct MediaAddress {
     server_name: OwnedServerName,
     media_id: String,
@@ -226,11 +225,11 @@ struct MediaAddress {
 }
 
 impl MediaAddress {
-    async fn of(parts: &mut Parts) -> Result<Self, ApiError> {
-        let mut args = path_args(parts)?.into_iter();
+    fn of(args: Vec<String>) -> Result<Self, ApiError> {
+        let mut args = args.into_iter();
         let server_name = args.next().unwrap_or_default();
-        let server_name = ServerName::parse(server_name)
-            .map_err(|error| ApiError::bad_request(ErrorKind::InvalidParam, error.to_string()))?;
+        let server_name =
+            ServerName::parse(server_name).map_err(|error| ApiError::invalid_param(error.to_string()))?;
         Ok(Self { server_name, media_id: args.next().unwrap_or_default(), filename: args.next() })
     }
 }
@@ -252,7 +251,7 @@ impl DownloadQuery {
     }
 }
 
-/// `animated` is not looked at: a still thumbnail is always allowed.
+/// The query of a thumbnail. It has no `animated`: a still thumbnail is always allowed.
 #[derive(Deserialize)]
 struct ThumbnailQuery {
     width: Option<u64>,
@@ -274,17 +273,11 @@ impl ThumbnailQuery {
     }
 }
 
-fn query<Q: DeserializeOwned>(uri: &Uri) -> Result<Q, ApiError> {
-    let Query(query) = Query::try_from_uri(uri)
-        .map_err(|error| ApiError::bad_request(ErrorKind::InvalidParam, error.body_text()))?;
-    Ok(query)
-}
-
 fn description(parts: &Parts) -> Result<Description, ApiError> {
     let header = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     Ok(Description {
         content_type: header(header::CONTENT_TYPE).map(str::to_owned),
-        filename: query::<UploadQuery>(&parts.uri)?.filename,
+        filename: parse_query::<UploadQuery>(&parts.uri)?.filename,
         size_bytes: header(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()),
     })
 }
@@ -304,7 +297,7 @@ fn content(body: Body) -> impl Stream<Item = Result<Bytes, String>> + Send + 'st
 
 // What goes out
 
-/// Answers with a content: the whole, a range, or that the client has it already.
+/// Answers with the whole content or a range of it, or says that the client has it already.
 async fn send(file: &MediaFile, method: &Method, headers: &HeaderMap) -> Result<Response, ApiError> {
     let etag = format!("\"{}\"", file.tag);
     let size = file.size_bytes;
@@ -392,8 +385,8 @@ enum Asked {
     Unsatisfiable,
 }
 
-/// The part that is asked for. What is malformed, of another unit or of several parts means the whole.
-/// RFC 9110, section 14.2.
+/// The part that is asked for. A range that is malformed, of another unit or of several parts means the whole
+/// (RFC 9110, section 14.2).
 fn asked_range(headers: &HeaderMap, etag: &str, size: u64) -> Asked {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     if headers.contains_key(header::IF_RANGE) && text(header::IF_RANGE) != Some(etag) {

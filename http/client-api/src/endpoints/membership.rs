@@ -3,6 +3,7 @@
 
 use http::StatusCode;
 use linkspan_rooms::Removal;
+use linkspan_wire::{ApiError, App, User, now_ts};
 use ruma::{
     OwnedRoomId, OwnedRoomOrAliasId,
     api::{
@@ -17,8 +18,6 @@ use ruma::{
         error::ErrorKind,
     },
 };
-
-use crate::{App, app::now_ts, caller::User, error::ApiError};
 
 /// The room that an id or an alias names.
 pub(crate) async fn find_room(

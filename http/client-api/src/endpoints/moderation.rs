@@ -2,9 +2,8 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#account-moderation>
 
 use linkspan_accounts::Restriction;
+use linkspan_wire::{ApiError, App, User};
 use ruma::api::client::admin::{is_user_locked, is_user_suspended, lock_user, suspend_user};
-
-use crate::{App, caller::User, error::ApiError};
 
 pub(crate) async fn get_locked(
     app: App,

@@ -7,21 +7,14 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use linkspan_oauth::{Client, NewClient, OAuthError, TokenOutcome, TokenRequest, Tokens, is_loopback};
+use linkspan_wire::{
+    Anybody, ApiError, App, LINK_PAGE, base_url, check_object, json_answer, now_ts, read_body,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::{
-    oauth_metadata::{LINK_PAGE, check_oauth},
-    server_info::base_url,
-};
-use crate::{
-    App,
-    app::now_ts,
-    caller::Anybody,
-    endpoint::{check_object, json_answer, read_body},
-    error::ApiError,
-};
+use super::oauth_metadata::check_oauth;
 
 /// The greatest body of these requests, in bytes.
 const FORM_BYTES: usize = 64 << 10;
@@ -164,7 +157,7 @@ fn tokens_to_wire(tokens: &Tokens) -> Value {
     })
 }
 
-/// Whoever has a token may end its session, whatever client it is: so found tokens can be made worthless.
+/// Ends the session of a token, whichever client asks: so whoever finds a token can make it worthless.
 pub(crate) async fn revoke_token(app: App, caller: Anybody, request: Request) -> Result<Response, ApiError> {
     check_oauth(&caller.platform)?;
     let form = match Form::read(request).await? {
@@ -212,7 +205,7 @@ pub(crate) async fn begin_device_grant(
     }
 }
 
-/// The values of a form, each given once.
+/// The values of a form, in which each name is given once.
 struct Form(Vec<(String, String)>);
 
 impl Form {
@@ -233,7 +226,7 @@ impl Form {
         })
     }
 
-    /// A parameter; an empty one counts as missing: RFC 6749, section 3.2.
+    /// The value of a parameter. An empty one counts as missing (RFC 6749, section 3.2).
     fn required(&self, name: &str, missing: &'static str) -> Result<&str, OAuthError> {
         let found = self.0.iter().find(|(known, value)| known == name && !value.is_empty());
         found.map(|(_, value)| value.as_str()).ok_or(OAuthError::InvalidRequest(missing))
@@ -246,7 +239,7 @@ fn is_form(headers: &HeaderMap) -> bool {
     essence.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
-/// An error as its RFC has it; what is nobody's fault but ours is none of them.
+/// Answers with an error of the RFCs. What is nobody's fault but ours is none of these.
 fn refusal(error: &OAuthError) -> Result<Response, ApiError> {
     let Some(code) = error.code() else { return Err(ApiError::from_oauth(error)) };
     let answer = error_answer(code, &error.to_string());
@@ -266,7 +259,7 @@ fn with_status(status: StatusCode, response: Response) -> Response {
     (status, response).into_response()
 }
 
-/// Tokens are nothing for caches.
+/// Keeps an answer out of caches, because it has tokens in it.
 fn not_stored(mut response: Response) -> Response {
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

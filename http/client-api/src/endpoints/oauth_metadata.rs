@@ -1,35 +1,25 @@
-//! Where a platform's OAuth 2.0 server has what, and the way there for clients that know single sign-on only.
+//! Where the endpoints and pages of a platform's OAuth 2.0 server are, and the way there for clients that
+//! know only single sign-on.
 //! <https://spec.matrix.org/v1.19/client-server-api/#server-metadata-discovery>
 
-use axum::{
-    body::Body,
-    extract::{Query, Request},
-    response::Response,
-};
+use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header};
 use linkspan_platforms::Platform;
+use linkspan_wire::{
+    ACCOUNT_PAGE, AUTHORIZATION_PAGE, Anybody, ApiError, App, SSO_PAGE, WholeRequest, base_url, issuer,
+    json_answer,
+};
 use ruma::api::error::ErrorKind;
 use serde::Deserialize;
 use serde_json::json;
 use url::form_urlencoded;
 
-use super::server_info::base_url;
-use crate::{App, caller::Anybody, endpoint::json_answer, error::ApiError};
-
 pub(crate) const REGISTRATION: &str = "/_linkspan/oauth2/registration";
 pub(crate) const TOKEN: &str = "/_linkspan/oauth2/token";
 pub(crate) const REVOCATION: &str = "/_linkspan/oauth2/revocation";
 pub(crate) const DEVICE_AUTHORIZATION: &str = "/_linkspan/oauth2/device_authorization";
-/// The page where people allow a client something.
-pub const AUTHORIZATION_PAGE: &str = "/_linkspan/oauth2/authorize";
-/// The page where people type the code of a device.
-pub const LINK_PAGE: &str = "/link";
-/// The page where people manage their account.
-pub const ACCOUNT_PAGE: &str = "/_linkspan/account";
-/// The page that sends people back with a login token.
-pub const SSO_PAGE: &str = "/_linkspan/sso";
 
-/// What the page for accounts can be opened for; the last lines are names from before they were specified.
+/// What the page for accounts can be opened for. The last lines are names from before they were specified.
 const ACTIONS: [&str; 9] = [
     "org.matrix.profile",
     "org.matrix.devices_list",
@@ -42,11 +32,6 @@ const ACTIONS: [&str; 9] = [
     "org.matrix.session_end",
 ];
 
-/// The issuer, as clients reach it.
-pub fn issuer(base_url: &str) -> String {
-    format!("{base_url}/")
-}
-
 /// Refuses where the platform has no OAuth 2.0.
 pub(crate) fn check_oauth(platform: &Platform) -> Result<(), ApiError> {
     if platform.settings.oauth {
@@ -58,10 +43,10 @@ pub(crate) fn check_oauth(platform: &Platform) -> Result<(), ApiError> {
 pub(crate) async fn get_auth_metadata(
     _: App,
     caller: Anybody,
-    request: Request,
+    request: WholeRequest,
 ) -> Result<Response, ApiError> {
     check_oauth(&caller.platform)?;
-    let base = base_url(request.headers(), &caller.platform);
+    let base = base_url(&request.parts.headers, &caller.platform);
     let at = |path: &str| format!("{base}{path}");
     Ok(json_answer(&json!({
         "issuer": issuer(&base),
@@ -85,9 +70,13 @@ pub(crate) async fn get_auth_metadata(
     })))
 }
 
-pub(crate) async fn get_auth_issuer(_: App, caller: Anybody, request: Request) -> Result<Response, ApiError> {
+pub(crate) async fn get_auth_issuer(
+    _: App,
+    caller: Anybody,
+    request: WholeRequest,
+) -> Result<Response, ApiError> {
     check_oauth(&caller.platform)?;
-    Ok(json_answer(&json!({ "issuer": issuer(&base_url(request.headers(), &caller.platform)) })))
+    Ok(json_answer(&json!({ "issuer": issuer(&base_url(&request.parts.headers, &caller.platform)) })))
 }
 
 /// What a client that knows single sign-on asks.
@@ -104,12 +93,10 @@ struct SsoQuery {
 pub(crate) async fn redirect_to_log_in(
     _: App,
     caller: Anybody,
-    request: Request,
+    request: WholeRequest,
 ) -> Result<Response, ApiError> {
     check_oauth(&caller.platform)?;
-    let invalid = |message: String| ApiError::bad_request(ErrorKind::InvalidParam, message);
-    let Query(query) =
-        Query::<SsoQuery>::try_from_uri(request.uri()).map_err(|error| invalid(error.body_text()))?;
+    let query: SsoQuery = request.query()?;
     let redirect_url = query
         .redirect_url
         .ok_or_else(|| ApiError::bad_request(ErrorKind::MissingParam, "redirectUrl is missing"))?;
@@ -125,7 +112,7 @@ pub(crate) async fn redirect_to_log_in(
     Ok(response)
 }
 
-/// There is one provider, which has no id.
-pub(crate) async fn redirect_to_provider(_: App, _: Anybody, _: Request) -> Result<Response, ApiError> {
+/// Refuses every provider that has an id: there is only one, which has none.
+pub(crate) async fn redirect_to_provider(_: App, _: Anybody, _: WholeRequest) -> Result<Response, ApiError> {
     Err(ApiError::not_found("there is no such identity provider"))
 }

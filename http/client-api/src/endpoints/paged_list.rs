@@ -1,20 +1,21 @@
 //! Tokens of the pages of a list: where a page begins, and of which list it is.
 
+use linkspan_wire::ApiError;
 use std::{
     fmt::Display,
     hash::{DefaultHasher, Hash, Hasher},
     str::FromStr,
 };
 
-use crate::error::ApiError;
-
-/// Separates where a page begins from the list that it is of.
+/// What stands in a token between the place where a page begins and the list that it is a page of.
 const SEPARATOR: char = '~';
 
-/// A list that somebody pages through. Asked for otherwise it is another list, and its pages begin elsewhere.
+/// A list that somebody pages through. Who asks for something else asks for another list, whose pages begin
+/// elsewhere.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PagedList {
-    /// Of what was asked for. The hash may change with the program: its tokens live no longer than a conversation.
+    /// A hash of what was asked for. It may change with the program: tokens live no longer than a
+    /// conversation.
     fingerprint: u64,
 }
 
@@ -26,7 +27,7 @@ impl PagedList {
         Self { fingerprint: hasher.finish() }
     }
 
-    /// Where the page begins that a token names; None: at the beginning, without a token.
+    /// The place where the page begins that a token names, or `None` without a token.
     pub(crate) fn place<T: FromStr>(self, token: Option<&str>) -> Result<Option<T>, ApiError> {
         let Some(token) = token else { return Ok(None) };
         let unknown = || ApiError::invalid_param("this is no token of a page");

@@ -4,15 +4,14 @@
 use std::time::Duration;
 
 use linkspan_inbox::{PresenceState as State, WaitingDevice};
+use linkspan_wire::{ApiError, App, User};
 use ruma::{
     OwnedUserId,
     api::client::presence::{get_presence, set_presence},
     presence::PresenceState,
 };
 
-use crate::{App, caller::User, error::ApiError};
-
-/// Who was active within this time is active now.
+/// How long ago somebody may have been active and still counts as active now.
 const ACTIVE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn set_presence(

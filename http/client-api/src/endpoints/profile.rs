@@ -1,7 +1,8 @@
 //! Profiles. Setting a field changes the member events of rooms, too.
 //! <https://spec.matrix.org/v1.19/client-server-api/#profiles>
 
-use axum::{extract::Request, response::Response};
+use axum::response::Response;
+use linkspan_wire::{Anybody, ApiError, App, User, WholeRequest, json_answer, now_ts};
 use ruma::{
     UserId,
     api::{
@@ -10,14 +11,6 @@ use ruma::{
     },
 };
 use serde_json::{Map, Value, json};
-
-use crate::{
-    App,
-    app::now_ts,
-    caller::{Anybody, User},
-    endpoint::{json_answer, path_args, read_json},
-    error::ApiError,
-};
 
 pub(crate) async fn get_profile(
     app: App,
@@ -47,14 +40,12 @@ pub(crate) async fn get_profile_field(
 pub(crate) async fn set_profile_field(
     app: App,
     caller: User,
-    request: Request,
+    request: WholeRequest,
 ) -> Result<Response, ApiError> {
-    let invalid = |message: &str| ApiError::bad_request(ErrorKind::InvalidParam, message);
-    let (mut parts, body) = request.into_parts();
-    let args = path_args(&mut parts)?;
-    let [user_id, field] = &args[..] else { return Err(invalid("a user and a field are needed")) };
+    let invalid = |message: &str| ApiError::invalid_param(message);
+    let [user_id, field] = &request.args[..] else { return Err(invalid("a user and a field are needed")) };
     caller.check_is(&UserId::parse(user_id).map_err(|_| invalid("this is no user id"))?)?;
-    let mut content: Map<String, Value> = read_json(Request::from_parts(parts, body)).await?;
+    let mut content: Map<String, Value> = request.json()?;
     let value = match (content.remove(field), field.as_str()) {
         (None | Some(Value::Null), "displayname" | "avatar_url") => None,
         (None, _) => {

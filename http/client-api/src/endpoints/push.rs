@@ -3,6 +3,7 @@
 
 use linkspan_domain::{ClientEvent, Unsigned};
 use linkspan_push::Notification;
+use linkspan_wire::{ApiError, App, User};
 use ruma::{
     api::client::push::{
         delete_pushrule, get_notifications, get_pushers, get_pushrule, get_pushrule_actions,
@@ -14,9 +15,7 @@ use ruma::{
 };
 use set_pusher::v3::PusherAction;
 
-use crate::{App, caller::User, error::ApiError};
-
-/// Notifications of a page, unless the client says how many.
+/// How many notifications a page has if the client does not say it.
 const DEFAULT_LIMIT: usize = 20;
 
 pub(crate) async fn get_push_rules(

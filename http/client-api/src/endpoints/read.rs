@@ -3,14 +3,12 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{Query, Request},
-    response::Response,
-};
+use axum::response::Response;
 use linkspan_domain::SharedPdu;
 use linkspan_rooms::{
     Boundary, EventFilter, MAX_RECURSION, Page, RelationFilter, RelationQuery, Standing, TimelineEvent,
 };
+use linkspan_wire::{ApiError, App, User, WholeRequest, check_object, respond};
 use ruma::{
     OwnedEventId, OwnedRoomId, UInt,
     api::{
@@ -32,7 +30,6 @@ use ruma::{
             },
             threads::get_threads::{self, v1::IncludeThreads},
         },
-        error::ErrorKind,
     },
     events::TimelineEventType,
     serde::Raw,
@@ -41,23 +38,19 @@ use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
 use crate::{
-    App,
-    caller::User,
-    endpoint::{check_object, parse, path_args, respond},
     endpoints::rooms::{page_size, to_uint, to_usize},
-    error::ApiError,
     events::raw_events,
 };
 
-/// Relations in a page, if the client does not say how many.
+/// How many relations a page has if the client does not say it.
 const RELATIONS_PAGE: usize = 30;
-/// Parameters of relations, as clients named them before they were specified.
+/// The parameters of relations by the names that they had before they were specified.
 pub(crate) const EARLIER_RELATIONS_PARAMETERS: &[(&str, &str)] =
     &[("org.matrix.msc3715.dir", "dir"), ("org.matrix.msc3981.recurse", "recurse")];
 
-/// Threads in a page, if the client does not say how many.
+/// How many threads a page has if the client does not say it.
 const THREADS_PAGE: usize = 30;
-/// Events that the snapshot of a room begins with.
+/// How many events the snapshot of a room has.
 const SNAPSHOT_EVENTS: usize = 20;
 
 pub(crate) async fn get_event(
@@ -128,8 +121,12 @@ pub(crate) async fn get_joined_members(
     Ok(joined_members::v3::Response::new(joined.collect()))
 }
 
-pub(crate) async fn get_messages(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
-    let (request, more): (get_message_events::v3::Request, _) = with_more_filter(request).await?;
+pub(crate) async fn get_messages(
+    app: App,
+    caller: User,
+    request: WholeRequest,
+) -> Result<Response, ApiError> {
+    let (request, more): (get_message_events::v3::Request, _) = with_more_filter(request)?;
     let room_id = &request.room_id;
     let mut view = app.rooms.view(&caller.user_id, room_id).await?;
     let from = boundary(&app, room_id, request.from.as_deref()).await?;
@@ -156,12 +153,12 @@ pub(crate) async fn get_messages(app: App, caller: User, request: Request) -> Re
 struct MoreFilter {
     #[serde(flatten)]
     relations: RelationFilter,
-    /// Only filters of syncs are specified to have it; clients ask for it here as well.
+    /// The specification has this in filters of syncs only, but clients ask for it here as well.
     #[serde(default)]
     event_format: EventFormat,
 }
 
-/// Rendered events in the format that the client wants.
+/// Brings rendered events into the format that the client wants.
 async fn formatted(
     app: &App,
     format: &EventFormat,
@@ -174,28 +171,25 @@ async fn formatted(
     }
 }
 
-/// The request with the parts of its filter that ruma's type leaves out.
-async fn with_more_filter<R: IncomingRequest>(request: Request) -> Result<(R, MoreFilter), ApiError> {
+/// Reads a request, and the parts of its filter that ruma's type leaves out.
+fn with_more_filter<R: IncomingRequest>(request: WholeRequest) -> Result<(R, MoreFilter), ApiError> {
     #[derive(Deserialize)]
     struct WithFilter {
         filter: Option<String>,
     }
-    let (mut parts, _) = request.into_parts();
-    let args = path_args(&mut parts)?;
-    let filter = Query::<WithFilter>::try_from_uri(&parts.uri).ok().and_then(|query| query.0.filter);
+    let filter = request.query::<WithFilter>().ok().and_then(|query| query.filter);
     let more = match filter {
         Some(filter) => {
             check_object(filter.as_bytes())?;
-            serde_json::from_str(&filter)
-                .map_err(|error| ApiError::bad_request(ErrorKind::InvalidParam, error.to_string()))?
+            serde_json::from_str(&filter).map_err(|error| ApiError::invalid_param(error.to_string()))?
         }
         None => MoreFilter::default(),
     };
-    Ok((parse(parts, &args, &[])?, more))
+    Ok((request.parse()?, more))
 }
 
-pub(crate) async fn get_context(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
-    let (request, more): (get_context::v3::Request, _) = with_more_filter(request).await?;
+pub(crate) async fn get_context(app: App, caller: User, request: WholeRequest) -> Result<Response, ApiError> {
+    let (request, more): (get_context::v3::Request, _) = with_more_filter(request)?;
     let room_id = &request.room_id;
     let mut view = app.rooms.view(&caller.user_id, room_id).await?;
     let limit = page_limit(request.limit, &request.filter);
@@ -315,7 +309,7 @@ struct Relations {
     recurse: bool,
 }
 
-/// What they answer.
+/// What the three endpoints for relations answer.
 struct FoundRelations<T> {
     chunk: Vec<Raw<T>>,
     next_batch: Option<String>,

@@ -3,30 +3,20 @@
 
 use std::time::Duration;
 
-use axum::{extract::Request, response::Response};
+use axum::response::Response;
 use linkspan_rooms::ReceiptKind;
+use linkspan_wire::{ApiError, App, User, WholeRequest, json_answer, now_ts};
 use ruma::{
     RoomId, UserId,
-    api::{
-        client::{
-            read_marker::set_read_marker,
-            receipt::create_receipt::{self, v3::ReceiptType},
-        },
-        error::ErrorKind,
+    api::client::{
+        read_marker::set_read_marker,
+        receipt::create_receipt::{self, v3::ReceiptType},
     },
 };
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::{
-    App,
-    app::now_ts,
-    caller::User,
-    endpoint::{json_answer, path_args, read_json},
-    error::ApiError,
-};
-
-/// How long somebody types who does not say how long.
+/// How long somebody types if the client does not say it.
 const TYPING: Duration = Duration::from_secs(30);
 
 pub(crate) async fn create_receipt(
@@ -54,7 +44,7 @@ pub(crate) async fn create_receipt(
 }
 
 fn invalid(message: &str) -> ApiError {
-    ApiError::bad_request(ErrorKind::InvalidParam, message)
+    ApiError::invalid_param(message)
 }
 
 pub(crate) async fn set_read_markers(
@@ -76,20 +66,18 @@ pub(crate) async fn set_read_markers(
     Ok(set_read_marker::v3::Response::new())
 }
 
-/// Whether a user types. ruma insists on a timeout, which the specification does not.
-pub(crate) async fn set_typing(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
+/// Notes whether a user types. It is not ruma's request, which insists on a timeout.
+pub(crate) async fn set_typing(app: App, caller: User, request: WholeRequest) -> Result<Response, ApiError> {
     #[derive(Deserialize)]
     struct Typing {
         typing: bool,
         timeout: Option<u64>,
     }
-    let (mut parts, body) = request.into_parts();
-    let args = path_args(&mut parts)?;
-    let [room_id, user_id] = &args[..] else { return Err(invalid("a room and a user are needed")) };
+    let [room_id, user_id] = &request.args[..] else { return Err(invalid("a room and a user are needed")) };
     let room_id = RoomId::parse(room_id).map_err(|_| invalid("this is no room id"))?;
     let user_id = UserId::parse(user_id).map_err(|_| invalid("this is no user id"))?;
     caller.check_is(&user_id)?;
-    let state: Typing = read_json(Request::from_parts(parts, body)).await?;
+    let state: Typing = request.json()?;
     let timeout = state.typing.then(|| state.timeout.map_or(TYPING, Duration::from_millis));
     app.rooms.set_typing(&caller.user_id, &room_id, timeout).await?;
     Ok(json_answer(&json!({})))

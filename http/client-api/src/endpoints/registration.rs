@@ -1,7 +1,8 @@
-//! Registration, by people and by operators' tools.
+//! Registering accounts, by people and by operators' tools.
 
-use axum::{extract::Request, response::Response};
+use axum::response::Response;
 use linkspan_accounts::{NewDevice, Registered, Registration, SharedSecretRegistration};
+use linkspan_wire::{Anybody, ApiError, App, WholeRequest, json_answer, now_ts};
 use ruma::{
     OwnedDeviceId,
     api::{
@@ -15,14 +16,7 @@ use ruma::{
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::{
-    App,
-    app::now_ts,
-    caller::Anybody,
-    endpoint::{json_answer, read_json},
-    endpoints::session::duration_ms,
-    error::ApiError,
-};
+use crate::endpoints::session::duration_ms;
 
 pub(crate) async fn register(
     app: App,
@@ -72,7 +66,7 @@ fn check_kind(request: &register::v3::Request) -> Result<(), ApiError> {
             ErrorKind::AppserviceLoginUnsupported,
             "application services cannot register",
         )),
-        _ => Err(ApiError::bad_request(ErrorKind::InvalidParam, "unknown kind of registration")),
+        _ => Err(ApiError::invalid_param("unknown kind of registration")),
     }
 }
 
@@ -98,7 +92,7 @@ pub(crate) async fn check_registration_token(
 pub(crate) async fn get_registration_nonce(
     app: App,
     caller: Anybody,
-    _: Request,
+    _: WholeRequest,
 ) -> Result<Response, ApiError> {
     let nonce = app.accounts.new_registration_nonce(&caller.platform, now_ts());
     Ok(json_answer(&json!({ "nonce": nonce.ok_or_else(no_shared_secret)? })))
@@ -123,12 +117,12 @@ struct SharedSecretBody {
 pub(crate) async fn register_by_shared_secret(
     app: App,
     caller: Anybody,
-    request: Request,
+    request: WholeRequest,
 ) -> Result<Response, ApiError> {
     if caller.platform.settings.registration_shared_secret.is_empty() {
         return Err(no_shared_secret());
     }
-    let body: SharedSecretBody = read_json(request).await?;
+    let body: SharedSecretBody = request.json()?;
     let device = (!body.inhibit_login).then_some(NewDevice {
         device_id: body.device_id,
         display_name: body.initial_device_display_name,

@@ -1,22 +1,15 @@
 //! Reports of rooms, events and users.
 //! <https://spec.matrix.org/v1.19/client-server-api/#reporting-content>
 
-use axum::{extract::Request, response::Response};
+use axum::response::Response;
 use linkspan_rooms::Reported;
 use ruma::api::client::{
     reporting::report_user,
     room::{report_content, report_room},
 };
 
+use linkspan_wire::{ApiError, App, User, WholeRequest, now_ts, respond};
 use serde::Deserialize;
-
-use crate::{
-    App,
-    app::now_ts,
-    caller::User,
-    endpoint::{BODY_BYTES, parse, path_args, read_body, respond},
-    error::ApiError,
-};
 
 pub(crate) async fn report_room(
     app: App,
@@ -32,16 +25,18 @@ pub(crate) async fn report_room(
 #[derive(Default, Deserialize)]
 struct EventReport {
     reason: Option<String>,
-    /// From -100, the worst, to 0.
+    /// How bad the event is, from -100, the worst, to 0.
     score: Option<i64>,
 }
 
-pub(crate) async fn report_event(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
-    let (mut parts, body) = request.into_parts();
-    let args = path_args(&mut parts)?;
-    let body = read_body(body, BODY_BYTES).await?;
+pub(crate) async fn report_event(
+    app: App,
+    caller: User,
+    request: WholeRequest,
+) -> Result<Response, ApiError> {
+    let body = request.body.clone();
     // Also reads the ids, and refuses what is wrong with the rest.
-    let target: report_content::v3::Request = parse(parts, &args, &body)?;
+    let target: report_content::v3::Request = request.parse()?;
     let report: EventReport = match body.is_empty() {
         true => EventReport::default(),
         false => serde_json::from_slice(&body).map_err(|error| ApiError::from_json(&error, &body))?,

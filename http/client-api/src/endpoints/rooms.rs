@@ -1,10 +1,11 @@
 //! Creating, upgrading and listing rooms, and what rooms show of themselves.
 //! <https://spec.matrix.org/v1.19/client-server-api/#rooms-1>
 
-use axum::{extract::Request, response::Response};
+use axum::response::Response;
 use http::StatusCode;
 use linkspan_domain::parse_content;
 use linkspan_rooms::{CreateRoom, HierarchyQuery, InitialState, Preset, RoomSummary as Shown, RoomsError};
+use linkspan_wire::{ApiError, App, MaybeUser, User, WholeRequest, now_ts, respond};
 use ruma::{
     CanonicalJsonObject, RoomVersionId, UInt,
     api::{
@@ -28,34 +29,26 @@ use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
-    App,
-    app::now_ts,
-    caller::{MaybeUser, User},
-    endpoint::{BODY_BYTES, parse, path_args, read_body, respond},
     endpoints::{membership::find_room, paged_list::PagedList},
-    error::ApiError,
     events::raw_events,
 };
 
-/// Rooms in a page of a space's hierarchy, if the client does not say how many.
+/// How many rooms a page of a space's hierarchy has if the client does not say it.
 const HIERARCHY_PAGE: usize = 50;
-/// As much of an unknown version is repeated in the refusal, in characters: the names of versions are not longer.
+/// How much of an unknown version the refusal repeats, in characters. The names of versions are not longer.
 const VERSION_CHARS: usize = 32;
 
-pub(crate) async fn create_room(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
-    let request: create_room::v3::Request = read_with_version(request, "room_version").await?;
+pub(crate) async fn create_room(app: App, caller: User, request: WholeRequest) -> Result<Response, ApiError> {
+    let request: create_room::v3::Request = read_with_version(request, "room_version")?;
     let room_id = app.rooms.create_room(&caller.user_id, create_command(request)?, now_ts()).await?;
     respond(create_room::v3::Response::new(room_id))
 }
 
-/// Reads a request that names a room version in a field of its body. What cannot be the name of a version is a version
-/// that is not supported, too: ruma's type would have it that the JSON is malformed.
-async fn read_with_version<R: IncomingRequest>(request: Request, field: &str) -> Result<R, ApiError> {
-    let (mut parts, body) = request.into_parts();
-    let args = path_args(&mut parts)?;
-    let body = read_body(body, BODY_BYTES).await?;
-    check_version(&body, field)?;
-    parse(parts, &args, &body)
+/// Reads a request that names a room version in a field of its body. What cannot be the name of a version is
+/// a version that is not supported, too: ruma's type would have it that the JSON is malformed.
+fn read_with_version<R: IncomingRequest>(request: WholeRequest, field: &str) -> Result<R, ApiError> {
+    check_version(&request.body, field)?;
+    request.parse()
 }
 
 fn check_version(body: &[u8], field: &str) -> Result<(), ApiError> {
@@ -80,7 +73,7 @@ fn create_command(request: create_room::v3::Request) -> Result<CreateRoom, ApiEr
         Some(RoomPreset::PublicChat) => Preset::PublicChat,
         Some(RoomPreset::PrivateChat) => Preset::PrivateChat,
         Some(RoomPreset::TrustedPrivateChat) => Preset::TrustedPrivateChat,
-        Some(_) => return Err(ApiError::bad_request(ErrorKind::InvalidParam, "there is no such preset")),
+        Some(_) => return Err(ApiError::invalid_param("there is no such preset")),
         None if published => Preset::PublicChat,
         None => Preset::PrivateChat,
     };
@@ -123,8 +116,12 @@ fn initial_state(event: &Raw<AnyInitialStateEvent>) -> Result<InitialState, ApiE
     })
 }
 
-pub(crate) async fn upgrade_room(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
-    let request: upgrade_room::v3::Request = read_with_version(request, "new_version").await?;
+pub(crate) async fn upgrade_room(
+    app: App,
+    caller: User,
+    request: WholeRequest,
+) -> Result<Response, ApiError> {
+    let request: upgrade_room::v3::Request = read_with_version(request, "new_version")?;
     let upgraded = app.rooms.upgrade_room(
         &caller.user_id,
         &request.room_id,
@@ -199,14 +196,14 @@ pub(crate) async fn get_mutual_rooms(
 ) -> Result<get_mutual_rooms::v1::Response, ApiError> {
     if caller.user_id == request.user_id {
         let message = "the rooms that you have in common with yourself are all of your rooms";
-        return Err(ApiError::bad_request(ErrorKind::InvalidParam, message));
+        return Err(ApiError::invalid_param(message));
     }
     check_no_page(request.from.as_deref())?;
     let rooms = app.rooms.mutual_rooms(&caller.user_id, &request.user_id).await?;
     Ok(get_mutual_rooms::v1::Response::new(to_uint(rooms.len()), rooms))
 }
 
-/// The earlier form of the same.
+/// Answers the earlier form of the same request.
 pub(crate) async fn get_mutual_rooms_unstable(
     app: App,
     caller: User,
@@ -217,7 +214,7 @@ pub(crate) async fn get_mutual_rooms_unstable(
     Ok(get_mutual_rooms::unstable::Response::new(rooms))
 }
 
-/// Mutual rooms are told all at once, so no token is one of a page of theirs.
+/// Tells all mutual rooms at once, so no token is one of a page of theirs.
 fn check_no_page(from: Option<&str>) -> Result<(), ApiError> {
     match from {
         Some(_) => Err(ApiError::invalid_param("this list has one page only")),
@@ -225,7 +222,7 @@ fn check_no_page(from: Option<&str>) -> Result<(), ApiError> {
     }
 }
 
-/// What a room shows of itself; None of a room without an id.
+/// What a room shows of itself, or `None` if the room has no id.
 pub(crate) fn summary(shown: Shown) -> Option<RoomSummary> {
     let allowed = shown.allowed_room_ids;
     let join_rule = match shown.join_rule.as_str() {
@@ -254,7 +251,7 @@ pub(crate) fn summary(shown: Shown) -> Option<RoomSummary> {
     Some(summary)
 }
 
-/// A number from the wire, for what has limits of its own.
+/// A number of a request, for a service that has limits of its own.
 pub(crate) fn to_usize(number: UInt) -> usize {
     usize::try_from(u64::from(number)).unwrap_or(usize::MAX)
 }
@@ -267,7 +264,7 @@ pub(crate) fn page_size(limit: Option<UInt>, unless_said: usize) -> Result<usize
     }
 }
 
-/// A count for the wire.
+/// A count as answers have it.
 pub(crate) fn to_uint(count: usize) -> UInt {
     UInt::new_saturating(u64::try_from(count).unwrap_or(u64::MAX))
 }

@@ -6,48 +6,41 @@ use std::{
     sync::Arc,
 };
 
-use axum::{extract::Request, response::Response};
+use axum::response::Response;
 use linkspan_rooms::{EventFilter, Search, SearchKey, TimelineEvent, View};
+use linkspan_wire::{ApiError, App, User, WholeRequest, respond};
 use ruma::{
     OwnedUserId, UInt,
-    api::{
-        client::search::search_events::{
-            self,
-            v3::{
-                Criteria, EventContext, EventContextResult, GroupingKey, OrderBy, ResultCategories,
-                ResultGroup, ResultGroupMap, ResultRoomEvents, SearchKeys, SearchResult, UserProfile,
-            },
+    api::client::search::search_events::{
+        self,
+        v3::{
+            Criteria, EventContext, EventContextResult, GroupingKey, OrderBy, ResultCategories, ResultGroup,
+            ResultGroupMap, ResultRoomEvents, SearchKeys, SearchResult, UserProfile,
         },
-        error::ErrorKind,
     },
     serde::Raw,
 };
 use serde::Deserialize;
 
 use crate::{
-    App,
-    caller::User,
-    endpoint::{BODY_BYTES, parse, read_body, respond},
     endpoints::{
         filters::search_relations,
         paged_list::PagedList,
         rooms::{to_uint, to_usize},
     },
-    error::ApiError,
     events::raw_events,
 };
 
-/// Results in a page, if the client does not say how many.
+/// How many results a page has if the client does not say it.
 const RESULTS: usize = 10;
-/// Results in a page at most.
+/// How many results a page has at most.
 const MAX_RESULTS: usize = 100;
-/// Events of context on each side of a result at most.
+/// How many events of context there are at most on each side of a result.
 const MAX_CONTEXT: usize = 20;
 
-pub(crate) async fn search(app: App, caller: User, request: Request) -> Result<Response, ApiError> {
-    let (parts, body) = request.into_parts();
-    let body = read_body(body, BODY_BYTES).await?;
-    let request: search_events::v3::Request = parse(parts, &[], &body)?;
+pub(crate) async fn search(app: App, caller: User, request: WholeRequest) -> Result<Response, ApiError> {
+    let body = request.body.clone();
+    let request: search_events::v3::Request = request.parse()?;
     let mut categories = ResultCategories::new();
     if let Some(criteria) = request.search_categories.room_events {
         let filter = EventFilter::new(&criteria.filter).with_relations(search_relations(&body)?);
@@ -129,7 +122,7 @@ fn keys(keys: Option<&[SearchKeys]>) -> Result<Vec<SearchKey>, ApiError> {
         SearchKeys::ContentBody => Ok(SearchKey::Body),
         SearchKeys::ContentName => Ok(SearchKey::Name),
         SearchKeys::ContentTopic => Ok(SearchKey::Topic),
-        _ => Err(ApiError::bad_request(ErrorKind::InvalidParam, "this key cannot be searched")),
+        _ => Err(ApiError::invalid_param("this key cannot be searched")),
     });
     keys.collect()
 }
@@ -158,7 +151,7 @@ async fn context(
     Ok(context)
 }
 
-/// Names and pictures, as the room shows them.
+/// Names and pictures of users, as the room shows them.
 async fn profiles(
     app: &App,
     view: &mut View,
@@ -181,7 +174,7 @@ async fn profiles(
     Ok(profiles)
 }
 
-/// The results by something they have in common, in the order of each group's first result.
+/// Groups the results by something they have in common. The groups stand in the order of their first results.
 fn groups<K: Ord>(
     results: &[(f64, Arc<TimelineEvent>)],
     key: impl Fn(&TimelineEvent) -> K,

@@ -1,9 +1,8 @@
 //! Sending messages and state, and redacting.
 //! <https://spec.matrix.org/v1.19/client-server-api/#sending-events-to-a-room>
 
+use linkspan_wire::{ApiError, App, User, now_ts};
 use ruma::api::client::{message::send_message_event, redact::redact_event, state::send_state_event};
-
-use crate::{App, app::now_ts, caller::User, error::ApiError};
 
 pub(crate) async fn send_message(
     app: App,

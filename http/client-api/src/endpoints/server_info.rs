@@ -2,22 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use axum::{extract::Request, response::Response};
-use http::{HeaderMap, header};
+use axum::response::Response;
 use linkspan_domain::versions;
-use linkspan_platforms::{Encryption, Platform};
+use linkspan_platforms::Encryption;
 use linkspan_rooms::{MAX_DELAY_MS, MAX_SCHEDULED};
+use linkspan_wire::{Anybody, ApiError, App, User, WholeRequest, base_url, json_answer};
 use serde_json::{Value, json};
 
-use crate::{
-    App,
-    caller::{Anybody, User},
-    endpoint::json_answer,
-    error::ApiError,
-};
-
-/// Not ruma's response, which leaves out what has its default value: clients differ in what they take for it.
-pub(crate) async fn get_capabilities(app: App, caller: User, _: Request) -> Result<Response, ApiError> {
+/// Does not answer with ruma's response, which leaves out what has its default value: clients differ in what
+/// they take for the default.
+pub(crate) async fn get_capabilities(app: App, caller: User, _: WholeRequest) -> Result<Response, ApiError> {
     let mut capabilities = capabilities(&caller);
     let sends_mails = app.accounts.sends_mails(&caller.platform);
     capabilities["m.3pid_changes"] = json!({ "enabled": sends_mails });
@@ -29,7 +23,7 @@ pub(crate) async fn get_capabilities(app: App, caller: User, _: Request) -> Resu
     Ok(json_answer(&json!({ "capabilities": capabilities })))
 }
 
-/// What users of a platform can do; what is proved by a password, those cannot who logged in without.
+/// What users of a platform can do. Who logged in without a password cannot do what is proved by one.
 fn capabilities(caller: &User) -> Value {
     let platform = &caller.platform;
     let available: BTreeMap<_, _> =
@@ -50,9 +44,13 @@ fn capabilities(caller: &User) -> Value {
     })
 }
 
-/// The base URL is the one that the request came by: every platform has its own.
-pub(crate) async fn get_well_known(_: App, caller: Anybody, request: Request) -> Result<Response, ApiError> {
-    let base_url = base_url(request.headers(), &caller.platform);
+/// Tells clients the base URL that the request came by: every platform has its own.
+pub(crate) async fn get_well_known(
+    _: App,
+    caller: Anybody,
+    request: WholeRequest,
+) -> Result<Response, ApiError> {
+    let base_url = base_url(&request.parts.headers, &caller.platform);
     let mut answer = json!({ "m.homeserver": { "base_url": base_url } });
     if let Some(hint) = encryption_hint(caller.platform.settings.encryption) {
         answer["io.element.e2ee"] = hint;
@@ -65,8 +63,8 @@ pub(crate) async fn get_well_known(_: App, caller: Anybody, request: Request) ->
     Ok(json_answer(&answer))
 }
 
-/// Whether clients are to encrypt new rooms, and whether they may offer it at all. The name is Element's; others
-/// read it too.
+/// Whether clients are to encrypt new rooms, and whether they may offer it at all. The name is Element's;
+/// others read it too.
 fn encryption_hint(encryption: Encryption) -> Option<Value> {
     match encryption {
         Encryption::Optional => None,
@@ -75,41 +73,13 @@ fn encryption_hint(encryption: Encryption) -> Option<Value> {
     }
 }
 
-/// Where a client reaches a platform, as it came: scheme and host, without a slash at the end.
-pub fn base_url(headers: &HeaderMap, platform: &Platform) -> String {
-    let host = host(headers).unwrap_or(platform.server_name().as_str());
-    format!("{}://{host}", scheme(headers))
-}
-
-/// Where calls of several people meet.
+/// Tells where calls of several people meet.
 /// <https://github.com/matrix-org/matrix-spec-proposals/pull/4143>
-pub(crate) async fn get_rtc_transports(_: App, caller: User, _: Request) -> Result<Response, ApiError> {
+pub(crate) async fn get_rtc_transports(_: App, caller: User, _: WholeRequest) -> Result<Response, ApiError> {
     Ok(json_answer(&json!({ "rtc_transports": caller.platform.settings.rtc.transports })))
 }
 
-/// Where a platform is reached, for what is sent to people: by the host of the request only if it is one of
-/// the platform's names, since anybody can write anything there.
-pub fn known_base_url(app: &App, platform: &Platform, headers: &HeaderMap) -> String {
-    let is_its_own = |host: &&str| {
-        app.platforms.by_host(host).is_some_and(|found| found.server_name() == platform.server_name())
-    };
-    let host = host(headers).filter(is_its_own).unwrap_or(platform.server_name().as_str());
-    format!("{}://{host}", scheme(headers))
-}
-
-fn scheme(headers: &HeaderMap) -> &'static str {
-    let https = headers.get("x-forwarded-proto").is_some_and(|scheme| scheme.as_bytes() == b"https");
-    if https { "https" } else { "http" }
-}
-
-/// The host as the client named it, if it looks like one.
-fn host(headers: &HeaderMap) -> Option<&str> {
-    let host = headers.get(header::HOST)?.to_str().ok()?;
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
-    (!host.is_empty() && host.bytes().all(allowed)).then_some(host)
-}
-
-pub(crate) async fn get_support(_: App, caller: Anybody, _: Request) -> Result<Response, ApiError> {
+pub(crate) async fn get_support(_: App, caller: Anybody, _: WholeRequest) -> Result<Response, ApiError> {
     let support = &caller.platform.settings.support;
     if support.is_empty() {
         return Err(ApiError::not_found("no contact is configured for this platform"));
@@ -117,6 +87,6 @@ pub(crate) async fn get_support(_: App, caller: Anybody, _: Request) -> Result<R
     Ok(json_answer(&json!(support)))
 }
 
-pub(crate) async fn get_turn_server(_: App, _: User, _: Request) -> Result<Response, ApiError> {
+pub(crate) async fn get_turn_server(_: App, _: User, _: WholeRequest) -> Result<Response, ApiError> {
     Ok(json_answer(&json!({})))
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use axum::{extract::Request, response::Response};
+use axum::response::Response;
 use linkspan_accounts::{Credentials, Identifier, NewDevice};
+use linkspan_wire::{AnySession, Anybody, ApiError, App, User, WholeRequest, json_answer, now_ts, respond};
 use ruma::api::{
     client::{
         account::whoami,
@@ -22,20 +23,13 @@ use ruma::api::{
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::{
-    App,
-    app::now_ts,
-    caller::{AnySession, Anybody, User},
-    endpoint::{BODY_BYTES, check_object, json_answer, parse, read_body, respond},
-    error::ApiError,
-};
-
 pub(crate) fn duration_ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// Not ruma's response, which does not know by what older clients learn that the platform prefers OAuth.
-pub(crate) async fn get_login_types(_: App, caller: Anybody, _: Request) -> Result<Response, ApiError> {
+/// Does not answer with ruma's response, which lacks what tells older clients that the platform prefers
+/// OAuth.
+pub(crate) async fn get_login_types(_: App, caller: Anybody, _: WholeRequest) -> Result<Response, ApiError> {
     let mut flows = vec![
         json!({ "type": "m.login.password" }),
         json!({ "type": "m.login.token", "get_login_token": true }),
@@ -61,25 +55,20 @@ pub(crate) async fn get_login_token(
     Ok(get_login_token::v1::Response::new(duration_ms(token.expires_in_ms), token.token))
 }
 
-/// What every body of a log-in has.
+/// What every body of a log-in has to have.
 #[derive(Deserialize)]
 struct WithType {
     #[serde(rename = "type")]
     login_type: Option<String>,
 }
 
-/// Reads the body itself: ruma's type takes it for granted that there is a `type`, and panics otherwise.
-pub(crate) async fn log_in(app: App, caller: Anybody, request: Request) -> Result<Response, ApiError> {
-    let (parts, body) = request.into_parts();
-    let body = read_body(body, BODY_BYTES).await?;
-    check_object(&body)?;
-    let typed: WithType =
-        serde_json::from_slice(&body).map_err(|error| ApiError::from_json(&error, &body))?;
+/// Looks for a `type` before ruma does, which takes it for granted and panics otherwise.
+pub(crate) async fn log_in(app: App, caller: Anybody, request: WholeRequest) -> Result<Response, ApiError> {
+    let typed: WithType = request.json()?;
     if typed.login_type.is_none() {
         return Err(ApiError::bad_request(ErrorKind::MissingParam, "the type of log-in is missing"));
     }
-    let request: login::v3::Request = parse(parts, &[], &body)?;
-    respond(log_in_typed(app, caller, request).await?)
+    respond(log_in_typed(app, caller, request.parse()?).await?)
 }
 
 async fn log_in_typed(
@@ -121,7 +110,8 @@ fn credentials(login: LoginInfo) -> Result<Credentials, ApiError> {
     }
 }
 
-/// Who logs in by password, also as it was said before there were identifiers: as `user`, or as `medium` and `address`.
+/// Who logs in by password. Before there were identifiers this was said by `user`, or by `medium` and
+/// `address`.
 #[allow(deprecated)]
 fn identifier(login: Password) -> Result<Identifier, ApiError> {
     let user = login.user.map(|user| UserIdentifier::Matrix(MatrixUserIdentifier::new(user)));

@@ -1,26 +1,17 @@
-//! Sync.
+//! Telling clients what is new: `GET /sync`.
 
 use std::time::Duration;
 
-use axum::{
-    extract::{Query, Request},
-    response::Response,
-};
+use axum::response::Response;
 use linkspan_inbox::SyncToken;
 use linkspan_sync::{StateAfter, SyncRequest};
-use ruma::{api::error::ErrorKind, presence::PresenceState};
+use linkspan_wire::{ApiError, App, User, WholeRequest, json_response, now_ts};
+use ruma::presence::PresenceState;
 use serde::Deserialize;
 
-use crate::{
-    App,
-    app::now_ts,
-    caller::User,
-    endpoints::{filters::sync_filter, presence::begin_waiting},
-    error::ApiError,
-    router::json_response,
-};
+use crate::endpoints::{filters::sync_filter, presence::begin_waiting};
 
-/// The query. ruma's type of it parses filters, which are kept parsed, and leaves parts of them out.
+/// The query. It is not ruma's type, which parses filters anew each time, and leaves parts of them out.
 #[derive(Deserialize)]
 struct SyncQuery {
     filter: Option<String>,
@@ -28,7 +19,7 @@ struct SyncQuery {
     #[serde(default)]
     full_state: bool,
     set_presence: Option<PresenceState>,
-    /// In milliseconds.
+    /// How long the client waits for news, in milliseconds.
     #[serde(default)]
     timeout: u64,
     #[serde(default)]
@@ -37,15 +28,16 @@ struct SyncQuery {
     use_state_after_unstable: bool,
 }
 
-pub(crate) async fn sync(app: App, user: User, request: Request) -> Result<Response, ApiError> {
-    let Query(query) = Query::<SyncQuery>::try_from_uri(request.uri())
-        .map_err(|error| ApiError::bad_request(ErrorKind::InvalidParam, error.body_text()))?;
+pub(crate) async fn sync(app: App, user: User, request: WholeRequest) -> Result<Response, ApiError> {
+    let query: SyncQuery = request.query()?;
     // It would hold the buffer that it was read to for as long as the client waits.
     drop(request);
     let since = match &query.since {
-        Some(since) => Some(since.parse::<SyncToken>().map_err(|_| {
-            ApiError::bad_request(ErrorKind::InvalidParam, "`since` is not a token of this server")
-        })?),
+        Some(since) => Some(
+            since
+                .parse::<SyncToken>()
+                .map_err(|_| ApiError::invalid_param("`since` is not a token of this server"))?,
+        ),
         None => None,
     };
     let _waiting = begin_waiting(&app, &user, query.set_presence.as_ref()).await?;

@@ -1,10 +1,13 @@
 //! E-mail addresses of accounts, and confirming them. Phone numbers are not supported.
 //! <https://spec.matrix.org/v1.19/client-server-api/#adding-account-administrative-contact-information>
 
-use axum::{extract::Request, response::Response};
+use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use linkspan_accounts::{EmailPurpose, EmailRequest};
 use linkspan_platforms::Platform;
+use linkspan_wire::{
+    Anybody, ApiError, App, EMAIL_PAGE, User, WholeRequest, json_answer, known_base_url, now_ts, respond,
+};
 use ruma::{
     OwnedSessionId,
     api::{
@@ -21,18 +24,6 @@ use ruma::{
 };
 use serde_json::json;
 
-use crate::{
-    App,
-    app::now_ts,
-    caller::{Anybody, User},
-    endpoint::{BODY_BYTES, json_answer, parse, path_args, read_body, respond},
-    endpoints::server_info::known_base_url,
-    error::ApiError,
-};
-
-/// The page that links in mails open; its query has `sid` and `token`.
-pub const EMAIL_PAGE: &str = "/_linkspan/email";
-
 fn denied() -> ApiError {
     let message = "phone numbers are not supported here";
     ApiError::new(StatusCode::FORBIDDEN, ErrorKind::ThreepidDenied, message)
@@ -43,15 +34,12 @@ fn no_such_medium(medium: &str) -> ApiError {
     ApiError::bad_request(ErrorKind::ThreepidMediumNotSupported, message)
 }
 
-/// The headers, which the link is made from, and the typed request.
-async fn with_headers<R: IncomingRequest>(request: Request) -> Result<(HeaderMap, R), ApiError> {
-    let (mut parts, body) = request.into_parts();
-    let args = path_args(&mut parts)?;
-    let body = read_body(body, BODY_BYTES).await?;
-    Ok((parts.headers.clone(), parse(parts, &args, &body)?))
+/// Reads a request, and the headers that the link in the mail is made from.
+fn with_headers<R: IncomingRequest>(request: WholeRequest) -> Result<(HeaderMap, R), ApiError> {
+    Ok((request.parts.headers.clone(), request.parse()?))
 }
 
-/// The session in which an address is confirmed.
+/// Sends the mail that confirms an address. Returns the session in which it is confirmed.
 async fn send_token(
     app: &App,
     platform: &Platform,
@@ -80,10 +68,10 @@ macro_rules! email_request {
 pub(crate) async fn request_register_token(
     app: App,
     caller: Anybody,
-    request: Request,
+    request: WholeRequest,
 ) -> Result<Response, ApiError> {
     use request_registration_token_via_email::v3;
-    let (headers, request): (_, v3::Request) = with_headers(request).await?;
+    let (headers, request): (_, v3::Request) = with_headers(request)?;
     let request = email_request!(EmailPurpose::Register, request);
     respond(v3::Response::new(send_token(&app, &caller.platform, &headers, request).await?))
 }
@@ -91,10 +79,10 @@ pub(crate) async fn request_register_token(
 pub(crate) async fn request_password_token(
     app: App,
     caller: Anybody,
-    request: Request,
+    request: WholeRequest,
 ) -> Result<Response, ApiError> {
     use request_password_change_token_via_email::v3;
-    let (headers, request): (_, v3::Request) = with_headers(request).await?;
+    let (headers, request): (_, v3::Request) = with_headers(request)?;
     let request = email_request!(EmailPurpose::ResetPassword, request);
     respond(v3::Response::new(send_token(&app, &caller.platform, &headers, request).await?))
 }
@@ -102,10 +90,10 @@ pub(crate) async fn request_password_token(
 pub(crate) async fn request_3pid_token(
     app: App,
     caller: Anybody,
-    request: Request,
+    request: WholeRequest,
 ) -> Result<Response, ApiError> {
     use request_3pid_management_token_via_email::v3;
-    let (headers, request): (_, v3::Request) = with_headers(request).await?;
+    let (headers, request): (_, v3::Request) = with_headers(request)?;
     if !app.accounts.sends_mails(&caller.platform) {
         return Err(no_such_medium("e-mail addresses"));
     }
@@ -137,8 +125,8 @@ pub(crate) async fn request_3pid_token_by_phone(
     Err(no_such_medium("phone numbers"))
 }
 
-/// Not ruma's response, which leaves an empty list out: clients take the list for granted.
-pub(crate) async fn get_3pids(app: App, caller: User, _: Request) -> Result<Response, ApiError> {
+/// Does not answer with ruma's response, which leaves an empty list out: clients take the list for granted.
+pub(crate) async fn get_3pids(app: App, caller: User, _: WholeRequest) -> Result<Response, ApiError> {
     let addresses = app.accounts.email_addresses(&caller.user_id).await?;
     let threepids = addresses.into_iter().map(|email| {
         json!({
@@ -162,7 +150,7 @@ pub(crate) async fn add_3pid(
     Ok(add_3pid::v3::Response::new())
 }
 
-/// Nothing was ever told to an identity server, so nothing has to be taken back there.
+/// Takes nothing back from an identity server, because nothing was ever told to one.
 pub(crate) async fn delete_3pid(
     app: App,
     caller: User,
@@ -171,7 +159,7 @@ pub(crate) async fn delete_3pid(
     match request.medium {
         Medium::Email => app.accounts.delete_email_address(&caller.user_id, &request.address).await?,
         Medium::Msisdn => {}
-        _ => return Err(ApiError::bad_request(ErrorKind::InvalidParam, "unknown medium")),
+        _ => return Err(ApiError::invalid_param("unknown medium")),
     }
     Ok(delete_3pid::v3::Response::new(ThirdPartyIdRemovalStatus::Success))
 }

@@ -3,12 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use linkspan_wire::{ApiError, App, User};
 use ruma::api::client::thirdparty::{
     get_location_for_protocol, get_location_for_room_alias, get_protocol, get_protocols,
     get_user_for_protocol, get_user_for_user_id,
 };
-
-use crate::{App, caller::User, error::ApiError};
 
 fn no_such_protocol() -> ApiError {
     ApiError::not_found("no network of this protocol is connected")

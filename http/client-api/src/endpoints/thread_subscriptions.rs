@@ -4,13 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use axum::{
-    extract::{Query, Request},
-    response::Response,
-};
+use axum::response::Response;
 use linkspan_push::{ThreadChange, ThreadChanges};
 use linkspan_storage::Position;
 use linkspan_sync::Pos;
+use linkspan_wire::{ApiError, App, User, WholeRequest, respond};
 use ruma::{
     OwnedEventId, OwnedRoomId, UInt,
     api::{
@@ -29,12 +27,10 @@ use ruma::{
 };
 use serde::Deserialize;
 
-use crate::{App, caller::User, endpoint::respond, error::ApiError};
-
-/// Changes that are told at once, unless the client says how many.
+/// How many changes are told at once if the client does not say it.
 pub(crate) const DEFAULT_LIMIT: usize = 100;
 
-/// By room and root.
+/// Something about threads, by their rooms and roots.
 type ByThread<T> = BTreeMap<OwnedRoomId, BTreeMap<OwnedEventId, T>>;
 
 pub(crate) async fn get_thread_subscription(
@@ -67,7 +63,7 @@ pub(crate) async fn unsubscribe_thread(
     Ok(unsubscribe_thread::unstable::Response::new())
 }
 
-/// Not ruma's request, which keeps the direction to itself.
+/// The query. It is not ruma's request, which keeps the direction to itself.
 #[derive(Deserialize)]
 struct ChangesQuery {
     dir: Option<String>,
@@ -79,10 +75,9 @@ struct ChangesQuery {
 pub(crate) async fn get_thread_subscriptions(
     app: App,
     caller: User,
-    request: Request,
+    request: WholeRequest,
 ) -> Result<Response, ApiError> {
-    let Query(query) = Query::<ChangesQuery>::try_from_uri(request.uri())
-        .map_err(|error| ApiError::invalid_param(error.body_text()))?;
+    let query: ChangesQuery = request.query()?;
     match query.dir.as_deref() {
         Some("b") => {}
         Some(_) => return Err(ApiError::invalid_param("dir is always b")),
@@ -114,7 +109,7 @@ pub(crate) fn wanted(limit: Option<u64>) -> usize {
     limit.map_or(DEFAULT_LIMIT, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
-/// What a sliding sync tells.
+/// What a sliding sync tells of subscriptions.
 pub(crate) fn extension_answer(news: ThreadChanges) -> v5::response::ThreadSubscriptions {
     let mut answer = v5::response::ThreadSubscriptions::default();
     answer.prev_batch = news.older.map(|older| older.to_string());

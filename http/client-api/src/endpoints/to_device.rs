@@ -2,9 +2,8 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#send-to-device-messaging>
 
 use linkspan_rooms::{Target, ToDeviceMessage};
+use linkspan_wire::{ApiError, App, User, now_ts};
 use ruma::{api::client::to_device::send_event_to_device, to_device::DeviceIdOrAllDevices};
-
-use crate::{App, app::now_ts, caller::User, error::ApiError};
 
 pub(crate) async fn send_to_device(
     app: App,

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use linkspan_accounts::DeviceInfo;
-use linkspan_client_api::ACCOUNT_PAGE;
 use linkspan_oauth::{BrowserSession, Client};
+use linkspan_wire::ACCOUNT_PAGE;
 use maud::{Markup, html};
 use ruma::OwnedDeviceId;
 
@@ -42,7 +42,7 @@ pub(crate) async fn rows(visit: &Visit, session: &BrowserSession) -> Result<Mark
     })
 }
 
-/// What tells a session from others, also from those of the same app.
+/// Shows what tells a session from others, also from those of the same app.
 fn row(visit: &Visit, device: &DeviceInfo, apps: &Apps) -> Markup {
     let address = with_value(&action("org.matrix.device_view"), "device_id", device.device_id.as_str());
     let app = app_of(device, apps);
@@ -76,7 +76,7 @@ fn app_of<'a>(device: &DeviceInfo, apps: &'a Apps) -> Option<&'a Client> {
     device.client_id.as_ref().and_then(|id| apps.get(id))
 }
 
-/// The kind of app that a session is of. Of apps that log in by themselves, no more is known than the session's name.
+/// Shows which app a session is of. Of an app that logs in by itself nothing is known but the session's name.
 fn kind(app: Option<&Client>) -> Markup {
     html! {
         @match app {

@@ -1,11 +1,12 @@
 //! The email addresses of the account: seeing, adding and removing them.
 //!
-//! With an address one can set a new password, so adding one takes the password, and a link that was mailed to it.
+//! With an address one can set a new password, so adding one takes the password, and a link that was mailed
+//! to it.
 
 use linkspan_accounts::{AccountsError, EmailPurpose, ProvedUser, check_address};
-use linkspan_client_api::ACCOUNT_PAGE;
 use linkspan_oauth::BrowserSession;
 use linkspan_platforms::RateClass;
+use linkspan_wire::ACCOUNT_PAGE;
 use maud::{Markup, html};
 
 use super::{back, check_fresh};
@@ -17,13 +18,13 @@ use crate::{
     words::sentence,
 };
 
-/// Where a mail is asked for.
+/// The page where a mail is asked for.
 pub(crate) const ADD_PATH: &str = "/_linkspan/account/add-email";
-/// What the link in it opens.
+/// The page that the link in the mail opens.
 pub(crate) const CONFIRM_PATH: &str = "/_linkspan/account/confirm-email";
 pub(crate) const REMOVE_PATH: &str = "/_linkspan/account/remove-email";
 
-/// The part of the account's page about them; nothing where there are none and no mails are sent.
+/// The part of the account's page about addresses. It is empty where there are none and no mails are sent.
 pub(crate) async fn section(visit: &Visit, session: &BrowserSession) -> Result<Markup, Stop> {
     let addresses = visit.app.accounts.email_addresses(&session.user_id).await.map_err(failed)?;
     let mails = visit.app.accounts.sends_mails(&visit.platform);

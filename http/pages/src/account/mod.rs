@@ -8,8 +8,8 @@ pub(crate) mod emails;
 pub(crate) mod password;
 pub(crate) mod profile;
 
-use linkspan_client_api::ACCOUNT_PAGE;
 use linkspan_oauth::BrowserSession;
+use linkspan_wire::ACCOUNT_PAGE;
 use maud::{Markup, html};
 
 use crate::{
@@ -62,7 +62,7 @@ async fn overview(visit: &Visit, session: &BrowserSession) -> Shown {
     visit.show(&page)
 }
 
-/// What was done, by the name of it in the address.
+/// Says what was done, by the name that it has in the address.
 fn told(done: &str) -> Option<&'static str> {
     Some(match done {
         "profile" => "Your display name has been saved.",
@@ -78,8 +78,8 @@ pub(crate) fn action(name: &str) -> String {
     with_value(ACCOUNT_PAGE, "action", name)
 }
 
-/// Whoever finds a browser logged in must not take the account over: the password was proved just now. Else it is asked
-/// for, and `back` is shown after that.
+/// Requires that the password was proved just now: whoever finds a browser logged in must not take the
+/// account over. Otherwise it is asked for, and `back` is shown after that.
 fn check_fresh(session: &BrowserSession, back: &str) -> Result<(), Stop> {
     if session.fresh {
         return Ok(());
@@ -89,7 +89,7 @@ fn check_fresh(session: &BrowserSession, back: &str) -> Result<(), Stop> {
     Err(Stop::Redirect(with_value(&log_in, "again", "yes")))
 }
 
-/// The way back from a single matter.
+/// A link back from a single matter.
 fn back() -> Markup {
     html! { p.aside { a href=(ACCOUNT_PAGE) { "Back to your account" } } }
 }

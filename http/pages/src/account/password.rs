@@ -1,8 +1,8 @@
 //! Changing the password.
 
 use linkspan_accounts::AccountsError;
-use linkspan_client_api::ACCOUNT_PAGE;
 use linkspan_platforms::RateClass;
+use linkspan_wire::ACCOUNT_PAGE;
 use maud::html;
 
 use super::{PASSWORD_PATH, back};

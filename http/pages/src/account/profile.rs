@@ -1,8 +1,8 @@
-//! The display name.
+//! Showing and changing the display name.
 
-use linkspan_client_api::ACCOUNT_PAGE;
 use linkspan_oauth::BrowserSession;
 use linkspan_platforms::RateClass;
+use linkspan_wire::ACCOUNT_PAGE;
 use maud::{Markup, html};
 use serde_json::Value;
 

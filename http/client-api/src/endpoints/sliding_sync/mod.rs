@@ -4,19 +4,12 @@ mod shapes;
 mod stable;
 mod unstable;
 
-use axum::{extract::Request, response::Response};
+use axum::response::Response;
 use linkspan_sync::{Pos, SlidingRequest, SlidingResponse};
-use serde::{Serialize, de::DeserializeOwned};
+use linkspan_wire::{ApiError, App, User, WholeRequest, json_response, now_ts};
+use serde::Serialize;
 
-use crate::{
-    App,
-    app::now_ts,
-    caller::User,
-    endpoint::{BODY_BYTES, check_object, read_body},
-    endpoints::presence::begin_waiting,
-    error::ApiError,
-    router::json_response,
-};
+use crate::endpoints::presence::begin_waiting;
 
 /// The greatest length of a connection's name and of a list's, in bytes.
 const MAX_NAME_BYTES: usize = 255;
@@ -24,10 +17,12 @@ const MAX_NAME_BYTES: usize = 255;
 pub(crate) async fn sliding_sync_unstable(
     app: App,
     user: User,
-    request: Request,
+    request: WholeRequest,
 ) -> Result<Response, ApiError> {
-    let query = unstable::query(request.uri().query().unwrap_or_default())?;
-    let body: unstable::Body = read(request).await?;
+    let query = unstable::query(request.parts.uri.query().unwrap_or_default())?;
+    let body: unstable::Body = request.json()?;
+    // It would hold the buffer that it was read to for as long as the client waits.
+    drop(request);
     let txn_id = body.txn_id.clone();
     let _waiting = begin_waiting(&app, &user, query.set_presence.as_ref()).await?;
     let command = body.into_request(&user, query)?;
@@ -35,18 +30,13 @@ pub(crate) async fn sliding_sync_unstable(
     respond(&unstable::Response::new(response, txn_id))
 }
 
-pub(crate) async fn sliding_sync(app: App, user: User, request: Request) -> Result<Response, ApiError> {
-    let body: stable::Body = read(request).await?;
+pub(crate) async fn sliding_sync(app: App, user: User, request: WholeRequest) -> Result<Response, ApiError> {
+    let body: stable::Body = request.json()?;
+    drop(request);
     let _waiting = begin_waiting(&app, &user, body.set_presence.as_ref()).await?;
     let command = body.into_request(&user)?;
     let response = answer(&app, &command).await?;
     respond(&stable::Response::new(response))
-}
-
-async fn read<T: DeserializeOwned>(request: Request) -> Result<T, ApiError> {
-    let body = read_body(request.into_body(), BODY_BYTES).await?;
-    check_object(&body)?;
-    serde_json::from_slice(&body).map_err(|error| ApiError::from_json(&error, &body))
 }
 
 async fn answer(app: &App, command: &SlidingRequest) -> Result<SlidingResponse, ApiError> {
@@ -57,7 +47,7 @@ async fn answer(app: &App, command: &SlidingRequest) -> Result<SlidingResponse, 
     Ok(app.sync.sliding_sync(command, now_ts).await?)
 }
 
-/// A token of a connection; any other text is of a connection that is not known.
+/// Reads the token of a connection. Any other text counts as the token of a connection that is not known.
 fn pos(text: Option<&str>) -> Result<Option<Pos>, ApiError> {
     text.map(str::parse).transpose().map_err(|_| linkspan_sync::SyncError::UnknownPos.into())
 }

@@ -1,4 +1,4 @@
-//! What both shapes have in common.
+//! What both shapes of sliding sync have in common.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ pub(super) struct ListAnswer {
     count: u64,
 }
 
-/// The part of a room's news that is called the same in both.
+/// The part of a room's news that has the same names in both shapes.
 #[derive(Serialize)]
 pub(super) struct RoomNews {
     #[serde(skip_serializing_if = "std::ops::Not::not")]

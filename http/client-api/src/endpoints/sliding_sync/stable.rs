@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use linkspan_sync::{List, RequiredState, RoomConfig, SlidingRequest, SlidingResponse, SlidingRoom};
+use linkspan_wire::{ApiError, User};
 use ruma::{OwnedRoomId, presence::PresenceState};
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,6 @@ use super::{
     shapes::{Event, ListAnswer, RoomNews, WireFilters, list_answers},
     unstable::{ExtensionAnswers, WireExtensions},
 };
-use crate::{caller::User, error::ApiError};
 
 #[derive(Deserialize)]
 pub(super) struct Body {

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use linkspan_sync::{
     Extensions, Filters, List, RequiredState, RoomConfig, Scope, SlidingRequest, SlidingResponse, SlidingRoom,
 };
+use linkspan_wire::{ApiError, User};
 use ruma::{OwnedRoomId, OwnedUserId, api::client::sync::sync_events::v5, presence::PresenceState};
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,7 @@ use super::{
     pos,
     shapes::{Event, ListAnswer, RoomNews, WireFilters, list_answers},
 };
-use crate::{caller::User, endpoints::thread_subscriptions, error::ApiError};
+use crate::endpoints::thread_subscriptions;
 
 #[derive(Default)]
 pub(super) struct Query {
@@ -85,7 +86,7 @@ struct WireExtension {
     rooms: Option<Vec<String>>,
 }
 
-/// The query, in which other parameters do not matter.
+/// Reads the query. Parameters that are not known do not matter.
 pub(super) fn query(text: &str) -> Result<Query, ApiError> {
     let mut query = Query::default();
     for (name, value) in form(text) {
@@ -132,7 +133,7 @@ impl Body {
     }
 }
 
-/// Room types that are wanted as an empty list are not wanted at all.
+/// Takes an empty list of room types for none.
 fn filters(wire: WireFilters) -> Filters {
     let filters = wire.into_filters();
     Filters { room_types: filters.room_types.filter(|types| !types.is_empty()), ..filters }

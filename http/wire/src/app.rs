@@ -1,10 +1,6 @@
 //! What endpoints call: the services.
 
-use std::{
-    ops::Deref,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{ops::Deref, sync::Arc};
 
 use linkspan_accounts::{Accounts, DeviceRemoved};
 use linkspan_directory::Directory;
@@ -16,9 +12,9 @@ use linkspan_platforms::Platforms;
 use linkspan_push::Push;
 use linkspan_rooms::Rooms;
 use linkspan_sync::Sync;
-use ruma::{MilliSecondsSinceUnixEpoch, OwnedUserId, UInt};
+use ruma::OwnedUserId;
 
-use crate::{endpoints::filters::SyncFilters, error::ApiError};
+use crate::{clock::now_ts, error::ApiError};
 
 /// What others keep for devices that are gone could not be removed; the log has the cause.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -55,19 +51,13 @@ pub struct Services {
     pub media: Media,
 }
 
-/// All services, as endpoints get them: cheap to clone.
+/// All services, as endpoints get them. It is cheap to clone.
 #[derive(Clone, Debug)]
-pub struct App(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    services: Services,
-    sync_filters: SyncFilters,
-}
+pub struct App(Arc<Services>);
 
 impl From<Services> for App {
     fn from(services: Services) -> Self {
-        Self(Arc::new(Shared { services, sync_filters: SyncFilters::new() }))
+        Self(Arc::new(services))
     }
 }
 
@@ -75,13 +65,7 @@ impl Deref for App {
     type Target = Services;
 
     fn deref(&self) -> &Services {
-        &self.0.services
-    }
-}
-
-impl App {
-    pub(crate) fn sync_filters(&self) -> &SyncFilters {
-        &self.0.sync_filters
+        &self.0
     }
 }
 
@@ -106,7 +90,7 @@ impl App {
     /// Has an account that is deactivated leave everything, and the other services forget what they keep of it and of
     /// its devices. `removed`: those that are gone already. The account itself comes last, so that a stop in between is
     /// made up for.
-    pub(crate) async fn finish_deactivation(
+    pub async fn finish_deactivation(
         &self,
         user_id: &OwnedUserId,
         mut removed: Vec<DeviceRemoved>,
@@ -133,7 +117,7 @@ impl App {
     }
 
     /// Has the other services forget what they keep for devices that are gone.
-    pub(crate) async fn forget_devices(&self, removed: Vec<DeviceRemoved>) -> Result<(), ApiError> {
+    pub async fn forget_devices(&self, removed: Vec<DeviceRemoved>) -> Result<(), ApiError> {
         let now = self.inbox.now().position;
         for departed in removed {
             let DeviceRemoved { user_id, device_id } = &departed;
@@ -151,15 +135,4 @@ impl App {
         }
         Ok(())
     }
-}
-
-/// A time of a record, as ruma has it; None: later than any time on the wire.
-pub(crate) fn timestamp(ts: u64) -> Option<MilliSecondsSinceUnixEpoch> {
-    UInt::new(ts).map(MilliSecondsSinceUnixEpoch)
-}
-
-/// Milliseconds since the Unix epoch.
-pub fn now_ts() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

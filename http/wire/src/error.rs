@@ -1,4 +1,4 @@
-//! Errors on the wire: every service's errors are mapped to the specification's codes here.
+//! Errors on the wire. Every service's errors are mapped to the specification's codes here.
 //! <https://spec.matrix.org/v1.19/client-server-api/#standard-error-response>
 
 use std::time::Duration;
@@ -28,61 +28,80 @@ use ruma::api::{
 use serde::de::IgnoredAny;
 
 /// A kind of error that ruma has no name for.
-pub(crate) fn custom_kind(errcode: &str) -> ErrorKind {
+fn custom_kind(errcode: &str) -> ErrorKind {
     serde_json::from_value(serde_json::json!({ "errcode": errcode })).unwrap_or(ErrorKind::Unknown)
 }
 
 /// What a client is told went wrong.
 #[derive(Debug)]
-pub(crate) enum ApiError {
+pub enum ApiError {
     /// A standard error.
-    Standard { status: StatusCode, kind: ErrorKind, message: String },
+    Standard {
+        /// The status of the answer.
+        status: StatusCode,
+        /// The code, and what fields belong to it.
+        kind: ErrorKind,
+        /// A sentence for people.
+        message: String,
+    },
     /// An error with fields of its own.
-    Json { status: StatusCode, body: serde_json::Value },
+    Json {
+        /// The status of the answer.
+        status: StatusCode,
+        /// The whole body.
+        body: serde_json::Value,
+    },
     /// More authentication is needed.
     Uiaa(Box<UiaaInfo>),
 }
 
 impl ApiError {
-    pub(crate) fn new(status: StatusCode, kind: ErrorKind, message: impl Into<String>) -> Self {
+    /// A standard error.
+    pub fn new(status: StatusCode, kind: ErrorKind, message: impl Into<String>) -> Self {
         Self::Standard { status, kind, message: message.into() }
     }
 
-    pub(crate) fn bad_request(kind: ErrorKind, message: impl Into<String>) -> Self {
+    /// An error whose status is 400.
+    pub fn bad_request(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, kind, message)
     }
 
-    pub(crate) fn invalid_param(message: impl Into<String>) -> Self {
+    /// An error whose status is 400 and whose code is `M_INVALID_PARAM`.
+    pub fn invalid_param(message: impl Into<String>) -> Self {
         Self::bad_request(ErrorKind::InvalidParam, message)
     }
 
-    pub(crate) fn unauthorized(kind: ErrorKind, message: impl Into<String>) -> Self {
+    /// An error whose status is 401.
+    pub fn unauthorized(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, kind, message)
     }
 
-    pub(crate) fn forbidden(message: impl Into<String>) -> Self {
+    /// An error whose status is 403 and whose code is `M_FORBIDDEN`.
+    pub fn forbidden(message: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, ErrorKind::Forbidden, message)
     }
 
-    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+    /// An error whose status is 404 and whose code is `M_NOT_FOUND`.
+    pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, ErrorKind::NotFound, message)
     }
 
-    /// The client learns nothing of the cause; the log does.
-    pub(crate) fn internal(cause: &dyn std::fmt::Display) -> Self {
+    /// An error of which the client learns nothing, and the log has the cause.
+    pub fn internal(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(%cause, "a request failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorKind::Unknown, "internal server error")
     }
 
-    /// A token that is not, or no longer, valid. `soft`: refreshing or logging in again keeps the device.
-    pub(crate) fn unknown_token(soft: bool) -> Self {
+    /// A token that is not valid, or not any more. `soft` says that refreshing or logging in again keeps the
+    /// device.
+    pub fn unknown_token(soft: bool) -> Self {
         let mut data = UnknownTokenErrorData::new();
         data.soft_logout = soft;
         Self::unauthorized(ErrorKind::UnknownToken(data), "this access token is not valid")
     }
 
-    /// An error of OAuth that its RFCs have no code for: the accounts' refusals, and failures.
-    pub(crate) fn from_oauth(error: &linkspan_oauth::OAuthError) -> Self {
+    /// An error of OAuth that its RFCs have no code for, which is a refusal of the accounts or a failure.
+    pub fn from_oauth(error: &linkspan_oauth::OAuthError) -> Self {
         use linkspan_accounts::AccountsError::{Deactivated, DeviceDeparting, Locked, TooMany};
         use linkspan_oauth::OAuthError::Accounts;
         match error {
@@ -94,7 +113,7 @@ impl ApiError {
     }
 
     /// A body that is not the JSON that was expected.
-    pub(crate) fn from_json(error: &serde_json::Error, body: &[u8]) -> Self {
+    pub fn from_json(error: &serde_json::Error, body: &[u8]) -> Self {
         let message = error.to_string();
         let kind = match serde_json::from_slice::<IgnoredAny>(body) {
             Err(_) => ErrorKind::NotJson,
@@ -104,8 +123,8 @@ impl ApiError {
         Self::bad_request(kind, message)
     }
 
-    /// A request that ruma could not parse. `body` tells JSON errors from others.
-    pub(crate) fn from_parse(error: &FromHttpRequestError, body: &[u8]) -> Self {
+    /// A request that ruma could not parse. Its body tells errors of JSON from others.
+    pub fn from_parse(error: &FromHttpRequestError, body: &[u8]) -> Self {
         let message = error.to_string();
         match error {
             FromHttpRequestError::Deserialization(DeserializationError::Json(error)) => {
@@ -116,7 +135,7 @@ impl ApiError {
             {
                 Self::bad_request(ErrorKind::MissingParam, message)
             }
-            _ => Self::bad_request(ErrorKind::InvalidParam, message),
+            _ => Self::invalid_param(message),
         }
     }
 }
@@ -197,7 +216,7 @@ impl From<AccountsError> for ApiError {
             AccountsError::UserInUse => Self::bad_request(ErrorKind::UserInUse, message),
             AccountsError::WeakPassword(_) => Self::bad_request(ErrorKind::WeakPassword, message),
             AccountsError::NotFound(_) => Self::not_found(message),
-            AccountsError::InvalidParam(_) => Self::bad_request(ErrorKind::InvalidParam, message),
+            AccountsError::InvalidParam(_) => Self::invalid_param(message),
             AccountsError::MissingParam(_) => Self::bad_request(ErrorKind::MissingParam, message),
             AccountsError::NotAnObject => Self::bad_request(ErrorKind::BadJson, message),
             AccountsError::TooLarge(_) => {
@@ -229,7 +248,7 @@ impl From<PushError> for ApiError {
                 Self::new(StatusCode::CONFLICT, ErrorKind::ConflictingUnsubscription, error.to_string())
             }
             PushError::TooManySubscriptions => Self::forbidden(error.to_string()),
-            PushError::Invalid(reason) => Self::bad_request(ErrorKind::InvalidParam, reason),
+            PushError::Invalid(reason) => Self::invalid_param(reason),
             PushError::Misplaced(reason) => Self::bad_request(ErrorKind::Unknown, reason),
             PushError::Rooms(error) => Self::internal(&error),
             PushError::Accounts(error) => error.into(),
@@ -243,7 +262,7 @@ impl From<KeysError> for ApiError {
         let message = error.to_string();
         match error {
             KeysError::BadJson(_) => Self::bad_request(ErrorKind::BadJson, message),
-            KeysError::Invalid(_) => Self::bad_request(ErrorKind::InvalidParam, message),
+            KeysError::Invalid(_) => Self::invalid_param(message),
             KeysError::NamedLikeDevice => Self::forbidden(message),
             KeysError::Missing(_) => Self::bad_request(ErrorKind::MissingParam, message),
             KeysError::WrongBackupVersion { current } => {
@@ -288,7 +307,7 @@ impl From<RoomsError> for ApiError {
                 Self::Json { status: StatusCode::FORBIDDEN, body }
             }
             RoomsError::NotFound(_) => Self::not_found(message),
-            RoomsError::Invalid(_) => Self::bad_request(ErrorKind::InvalidParam, message),
+            RoomsError::Invalid(_) => Self::invalid_param(message),
             RoomsError::BadJson(_) => Self::bad_request(ErrorKind::BadJson, message),
             RoomsError::TooLarge(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge, message),
             RoomsError::UnsupportedVersion(_) => {

@@ -1,10 +1,9 @@
-//! The router: from the table of endpoints to what answers a request, for all platforms.
+//! The router: from the tables of endpoints to what answers a request, for all platforms.
 
 use std::{collections::BTreeMap, fmt, net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
     Router,
-    body::Body,
     extract::Request,
     response::{IntoResponse, Response},
 };
@@ -16,28 +15,27 @@ use ruma::api::error::ErrorKind;
 use tower::ServiceExt;
 
 use crate::{
-    App,
-    endpoint::{Answer, Endpoint, PathArgs},
-    error::ApiError,
-    routes::endpoints,
+    ApiError, App,
+    body::PathArgs,
+    endpoint::{Answer, Endpoint},
 };
 
-/// Put into a request's extensions by the listener: where the client is.
+/// Where the client is. The listener puts it into a request's extensions.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientAddress(pub IpAddr);
 
-/// Put into a request's extensions by a listener that is one platform's alone.
+/// The platform that a listener is for alone, which puts it into a request's extensions.
 #[derive(Clone, Debug)]
 pub struct ListenerPlatform(pub Arc<Platform>);
 
-/// The client-server API of all platforms, and beside it whatever else is served under their names.
+/// The APIs of all platforms, and beside them whatever else is served under their names.
 ///
-/// axum finds a handler through a chain of services and boxes; every request of the API pays for it, so they are
-/// found here.
+/// axum finds a handler through a chain of services and boxes. Every request of an API would pay for it, so
+/// endpoints are found here.
 pub struct Api {
     app: App,
     paths: matchit::Router<Vec<Endpoint>>,
-    /// Answers what is no path of the API.
+    /// Answers what is no path of an API.
     others: Router,
 }
 
@@ -48,26 +46,19 @@ impl fmt::Debug for Api {
 }
 
 impl Api {
-    /// The API over the services; `others` answers all other paths, those that there are not included.
-    pub fn new(app: App, others: Router) -> Self {
-        // An endpoint of several methods on one path is several rows of the table.
-        let mut by_path: BTreeMap<&'static str, Vec<Endpoint>> = BTreeMap::new();
-        for endpoint in endpoints() {
-            for path in &endpoint.paths {
-                by_path.entry(path).or_default().push(endpoint.clone());
-            }
-        }
-        let mut paths = matchit::Router::new();
-        for (path, endpoints) in by_path {
-            paths.insert(path, endpoints).expect("no two paths of the table are in each other's way");
-        }
-        Self { app, paths, others }
+    /// The APIs whose tables these are, over the services. `others` answers all other paths, those that there
+    /// are not included.
+    pub fn new(app: App, tables: impl IntoIterator<Item = Vec<Endpoint>>, others: Router) -> Self {
+        Self { app, paths: by_path(tables), others }
     }
 
     /// Answers a request. What is awaited is small: a connection holds it while its client waits for news.
     ///
-    /// The answer may have an [`AnswerSent`] among its extensions: the user's other requests are told of what this one
-    /// did when the last clone of that is dropped, which is to be when the answer has been sent.
+    /// The answer may have an [`AnswerSent`] among its extensions: the user's other requests are told of what
+    /// this one did when the last clone of that is dropped, which is to be when the answer has been sent.
+    ///
+    /// The body of the request may not have been read to its end. What is left of it is the concern of whoever
+    /// serves the connection.
     pub fn answer(&self, request: Request) -> impl Future<Output = Response> + Send + use<> {
         let begun = self.begin(request);
         async move {
@@ -113,10 +104,28 @@ impl Api {
     }
 }
 
+/// All endpoints by their paths, of which two tables may share one with different methods.
+fn by_path(tables: impl IntoIterator<Item = Vec<Endpoint>>) -> matchit::Router<Vec<Endpoint>> {
+    let mut by_path: BTreeMap<&'static str, Vec<Endpoint>> = BTreeMap::new();
+    for endpoint in tables.into_iter().flatten() {
+        for path in &endpoint.paths {
+            let known = by_path.entry(path).or_default();
+            let is_new = known.iter().all(|other| other.method != endpoint.method);
+            assert!(is_new, "{} {path} is in the tables twice", endpoint.method);
+            known.push(endpoint.clone());
+        }
+    }
+    let mut paths = matchit::Router::new();
+    for (path, endpoints) in by_path {
+        paths.insert(path, endpoints).expect("no two paths of the tables are in each other's way");
+    }
+    paths
+}
+
 /// A request for which it is known what answers it.
 enum Begun {
     Answered(Response),
-    /// `sent`: for an endpoint that changes something.
+    /// `sent` is there for an endpoint that changes something.
     Endpoint {
         answer: Answer,
         may_be_dropped: bool,
@@ -136,7 +145,7 @@ async fn run(answer: Answer, may_be_dropped: bool) -> Result<Response, ApiError>
     answer.unwrap_or_else(|_| Err(ApiError::internal(&"the endpoint panicked")))
 }
 
-/// The platform a request is for: its listener's, or the one its `Host` names.
+/// The platform that a request is for, which is its listener's or the one that its `Host` names.
 pub fn platform_of(platforms: &Platforms, request: &Request) -> Option<Arc<Platform>> {
     if let Some(ListenerPlatform(platform)) = request.extensions().get() {
         return Some(platform.clone());
@@ -153,7 +162,7 @@ fn unknown_host() -> ApiError {
     ApiError::not_found("no platform is served under this host name")
 }
 
-/// Answers a path that there is not.
+/// Answers where there is no such path.
 pub async fn unknown_path(request: Request) -> Response {
     if request.method() == Method::OPTIONS {
         return with_headers(StatusCode::NO_CONTENT.into_response());
@@ -162,7 +171,7 @@ pub async fn unknown_path(request: Request) -> Response {
     with_headers(error.into_response())
 }
 
-/// Answers a method that a path has not.
+/// Answers where a path has no such method.
 pub async fn unknown_method(_: Request) -> Response {
     with_headers(no_method().into_response())
 }
@@ -171,7 +180,7 @@ fn no_method() -> ApiError {
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, ErrorKind::Unrecognized, "no such method here")
 }
 
-/// Cross-origin access for web clients, on every response.
+/// Adds the headers that let web clients of every origin read an answer.
 /// <https://spec.matrix.org/v1.19/client-server-api/#web-browser-clients>
 fn with_headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
@@ -186,9 +195,27 @@ fn with_headers(mut response: Response) -> Response {
     response
 }
 
-/// A JSON body with its content type.
-pub(crate) fn json_response(body: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(body));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+#[cfg(test)]
+mod tests {
+    use linkspan_platforms::RateClass::Free;
+
+    use super::*;
+    use crate::{Anybody, WholeRequest, raw_endpoint};
+
+    fn table(method: Method, path: &'static str) -> Vec<Endpoint> {
+        let nothing = async |_: App, _: Anybody, _: WholeRequest| Ok(Response::default());
+        vec![raw_endpoint(method, &[path], nothing, Free, "")]
+    }
+
+    #[test]
+    fn tables_may_share_a_path() {
+        let paths = by_path([table(Method::GET, "/a/{b}"), table(Method::PUT, "/a/{b}")]);
+        assert_eq!(paths.at("/a/c").expect("it is there").value.len(), 2);
+    }
+
+    #[test]
+    #[should_panic(expected = "GET /a is in the tables twice")]
+    fn tables_do_not_share_a_method_of_a_path() {
+        by_path([table(Method::GET, "/a"), table(Method::GET, "/a")]);
+    }
 }

@@ -1,4 +1,4 @@
-//! Who calls: one type for each level of access, proved before an endpoint runs.
+//! Who calls. There is a type for each kind of caller, which is proved before an endpoint runs.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -11,25 +11,22 @@ use ruma::{
     api::{client::uiaa::AuthData, error::ErrorKind},
 };
 
-use crate::{
-    App,
-    app::now_ts,
-    endpoint::{Access, OpenToGuests},
-    error::ApiError,
-    router::ClientAddress,
-};
+use crate::{ApiError, App, ClientAddress, clock::now_ts, endpoint::Access, endpoint::OpenToGuests};
 
 /// What is known of a request before its body is read.
 #[derive(Debug)]
-pub(crate) struct RequestHead<'a> {
+pub struct RequestHead<'a> {
     /// The platform that was addressed.
-    pub(crate) platform: &'a Arc<Platform>,
-    pub(crate) parts: &'a Parts,
-    pub(crate) rate_class: RateClass,
+    pub platform: &'a Arc<Platform>,
+    /// Method, address, headers and extensions.
+    pub parts: &'a Parts,
+    /// How the endpoint counts against the platform's rate limits.
+    pub rate_class: RateClass,
 }
 
 impl RequestHead<'_> {
-    fn address(&self) -> IpAddr {
+    /// The client's address, as the listener saw it.
+    pub fn address(&self) -> IpAddr {
         address_of(&self.parts.extensions)
     }
 
@@ -45,8 +42,9 @@ impl RequestHead<'_> {
         }
     }
 
-    /// Counts the request against the platform's limits; `user_id` when the caller is known.
-    fn check_rate(&self, user_id: Option<&OwnedUserId>) -> Result<(), ApiError> {
+    /// Counts the request against the platform's limits: on the user, or on the address while nobody is
+    /// known.
+    pub fn check_rate(&self, user_id: Option<&OwnedUserId>) -> Result<(), ApiError> {
         let limiter = &self.platform.rate_limiter;
         let by_address = matches!(self.rate_class, RateClass::Login | RateClass::Registration);
         match user_id {
@@ -62,57 +60,84 @@ pub fn address_of(extensions: &http::Extensions) -> IpAddr {
     extensions.get::<ClientAddress>().map_or(IpAddr::from([0, 0, 0, 0]), |address| address.0)
 }
 
-/// A level of access, proved from a request's head.
-pub(crate) trait Caller: Sized + Send + Sync {
+/// Who calls an endpoint. A value of such a type is the proof, so an endpoint's function gets one only once
+/// all of it was seen.
+///
+/// Proving has two steps. The first sees the head of a request, and refuses before anything is read of its
+/// body. The second has the whole body: some proofs cover it, as the signatures of servers do, and others
+/// must be looked at once more because the body took its time.
+pub trait Caller: Sized + Send + Sync {
+    /// The level of access that the table lists.
     const ACCESS: Access;
-    /// The user, where one has logged in.
+    /// What the head says of the caller: the caller itself, unless its proof covers the body.
+    type Claim: Send;
+
+    /// The user, if one has logged in.
     fn user_id(&self) -> Option<&OwnedUserId>;
-    fn prove(app: &App, head: &RequestHead<'_>) -> impl Future<Output = Result<Self, ApiError>> + Send;
-    /// Refuses, after having waited for something, if the session has been ended meanwhile.
-    fn check_still_holds(&self, _: &App) -> impl Future<Output = Result<(), ApiError>> + Send {
-        async { Ok(()) }
-    }
+
+    /// Reads who calls from the head, and counts the request against the rate limits.
+    fn claim(app: &App, head: &RequestHead<'_>)
+    -> impl Future<Output = Result<Self::Claim, ApiError>> + Send;
+
+    /// Proves it when the whole body has arrived.
+    fn prove(
+        claim: Self::Claim,
+        app: &App,
+        body: &[u8],
+    ) -> impl Future<Output = Result<Self, ApiError>> + Send;
 }
 
-/// Anybody; only the platform that was addressed is known.
+/// Anybody. Only the platform that was addressed is known.
 #[derive(Clone, Debug)]
-pub(crate) struct Anybody {
-    pub(crate) platform: Arc<Platform>,
-    pub(crate) address: IpAddr,
+pub struct Anybody {
+    /// The platform that was addressed.
+    pub platform: Arc<Platform>,
+    /// Where the client is.
+    pub address: IpAddr,
 }
 
 impl Caller for Anybody {
     const ACCESS: Access = Access::Anybody;
+    type Claim = Self;
 
     fn user_id(&self) -> Option<&OwnedUserId> {
         None
     }
 
-    async fn prove(_: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
+    async fn claim(_: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
         head.check_rate(None)?;
         Ok(Self { platform: head.platform.clone(), address: head.address() })
+    }
+
+    async fn prove(claim: Self, _: &App, _: &[u8]) -> Result<Self, ApiError> {
+        Ok(claim)
     }
 }
 
 /// A user of the platform that was addressed, logged in on a device.
 #[derive(Clone, Debug)]
-pub(crate) struct User {
-    pub(crate) platform: Arc<Platform>,
-    pub(crate) user_id: OwnedUserId,
-    pub(crate) device_id: OwnedDeviceId,
+pub struct User {
+    /// The platform that was addressed, which is the user's.
+    pub platform: Arc<Platform>,
+    /// The user.
+    pub user_id: OwnedUserId,
+    /// The device that the session is of.
+    pub device_id: OwnedDeviceId,
     /// The hash of the access token.
-    pub(crate) token_hash: TokenHash,
-    pub(crate) admin: bool,
-    /// The session is one of the OAuth 2.0 API.
-    pub(crate) oauth: bool,
-    pub(crate) address: IpAddr,
-    /// A guest, who calls an endpoint that is open to guests.
-    pub(crate) guest: bool,
+    pub token_hash: TokenHash,
+    /// Whether the user is an administrator of the platform.
+    pub admin: bool,
+    /// Whether the session began by OAuth 2.0.
+    pub oauth: bool,
+    /// Where the client is.
+    pub address: IpAddr,
+    /// Whether the user is a guest, who then calls an endpoint that is open to guests.
+    pub guest: bool,
 }
 
 impl User {
     /// Refuses to act for anybody but the caller.
-    pub(crate) fn check_is(&self, user_id: &ruma::UserId) -> Result<(), ApiError> {
+    pub fn check_is(&self, user_id: &ruma::UserId) -> Result<(), ApiError> {
         if self.user_id == user_id {
             Ok(())
         } else {
@@ -122,7 +147,7 @@ impl User {
 
     /// Refuses what sessions of the OAuth 2.0 API do on the platform's pages.
     /// <https://spec.matrix.org/v1.19/client-server-api/#oauth-20-api>
-    pub(crate) fn check_proves_by_password(&self) -> Result<(), ApiError> {
+    pub fn check_proves_by_password(&self) -> Result<(), ApiError> {
         if !self.oauth {
             return Ok(());
         }
@@ -133,53 +158,65 @@ impl User {
         ))
     }
 
+    /// Refuses if the session has ended while something was waited for.
+    pub async fn check_still_holds(&self, app: &App) -> Result<(), ApiError> {
+        Ok(app.accounts.check_session(&self.user_id, &self.device_id, self.token_hash).await?)
+    }
+
     /// What the caller gives to prove who it is.
-    pub(crate) fn attempt<'a>(&'a self, auth: Option<&'a AuthData>) -> Attempt<'a> {
+    pub fn attempt<'a>(&'a self, auth: Option<&'a AuthData>) -> Attempt<'a> {
         Attempt { auth, platform: &self.platform, address: self.address }
     }
 
-    /// For whom events are rendered, in answers that are not a sync's.
-    pub(crate) fn reader(&self) -> Reader<'_> {
+    /// For whom events are rendered in answers that are not a sync's.
+    pub fn reader(&self) -> Reader<'_> {
         Reader { device_id: &self.device_id, now_ts: now_ts(), with_room_id: true }
     }
 }
 
 impl Caller for User {
     const ACCESS: Access = Access::User;
+    type Claim = Self;
 
     fn user_id(&self) -> Option<&OwnedUserId> {
         Some(&self.user_id)
     }
 
-    async fn prove(app: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
-        let AnySession { user, locked } = AnySession::prove(app, head).await?;
+    async fn claim(app: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
+        let AnySession { user, locked } = AnySession::claim(app, head).await?;
         if user.guest {
             head.check_open_to_guests()?;
         }
         if locked { Err(AccountsError::Locked.into()) } else { Ok(user) }
     }
 
-    async fn check_still_holds(&self, app: &App) -> Result<(), ApiError> {
-        Ok(app.accounts.check_session(&self.user_id, &self.device_id, self.token_hash).await?)
+    async fn prove(claim: Self, app: &App, body: &[u8]) -> Result<Self, ApiError> {
+        if !body.is_empty() {
+            // Whoever sends it slowly may have been logged out since.
+            claim.check_still_holds(app).await?;
+        }
+        Ok(claim)
     }
 }
 
-/// As [`User`], but the account may be locked, or a guest's on a platform that has no guests any more: for logging
-/// out, which everybody may always do.
+/// A user like [`User`], whose account may be locked, or a guest's on a platform that has no guests any more.
+/// It is for logging out, which everybody may always do.
 #[derive(Clone, Debug)]
-pub(crate) struct AnySession {
-    pub(crate) user: User,
+pub struct AnySession {
+    /// Whose session it is.
+    pub user: User,
     locked: bool,
 }
 
 impl Caller for AnySession {
     const ACCESS: Access = Access::User;
+    type Claim = Self;
 
     fn user_id(&self) -> Option<&OwnedUserId> {
         self.user.user_id()
     }
 
-    async fn prove(app: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
+    async fn claim(app: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
         let token = access_token(head.parts)
             .ok_or_else(|| ApiError::unauthorized(ErrorKind::MissingToken, "an access token is needed"))?;
         let session =
@@ -197,40 +234,49 @@ impl Caller for AnySession {
         };
         Ok(Self { user, locked: session.locked })
     }
+
+    async fn prove(claim: Self, _: &App, _: &[u8]) -> Result<Self, ApiError> {
+        Ok(claim)
+    }
 }
 
-/// Anybody, who may have logged in: a token that is given must be right.
+/// Anybody, who may have logged in. A token that is given must be right.
 #[derive(Clone, Debug)]
-pub(crate) struct MaybeUser {
-    pub(crate) platform: Arc<Platform>,
-    pub(crate) user: Option<User>,
+pub struct MaybeUser {
+    /// The platform that was addressed.
+    pub platform: Arc<Platform>,
+    /// The user, if a token was given.
+    pub user: Option<User>,
 }
 
 impl Caller for MaybeUser {
     const ACCESS: Access = Access::MaybeUser;
+    type Claim = Self;
 
     fn user_id(&self) -> Option<&OwnedUserId> {
         self.user.as_ref()?.user_id()
     }
 
-    async fn prove(app: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
+    async fn claim(app: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
         if access_token(head.parts).is_none() {
             head.check_rate(None)?;
             return Ok(Self { platform: head.platform.clone(), user: None });
         }
-        let user = User::prove(app, head).await?;
+        let user = User::claim(app, head).await?;
         Ok(Self { platform: head.platform.clone(), user: Some(user) })
     }
 
-    async fn check_still_holds(&self, app: &App) -> Result<(), ApiError> {
-        match &self.user {
-            Some(user) => user.check_still_holds(app).await,
-            None => Ok(()),
-        }
+    async fn prove(claim: Self, app: &App, body: &[u8]) -> Result<Self, ApiError> {
+        let Self { platform, user } = claim;
+        let user = match user {
+            Some(user) => Some(User::prove(user, app, body).await?),
+            None => None,
+        };
+        Ok(Self { platform, user })
     }
 }
 
-/// The access token: `Authorization: Bearer`, or the query parameter that old clients use.
+/// The access token, which is in `Authorization: Bearer` or in the query parameter that old clients use.
 fn access_token(parts: &Parts) -> Option<String> {
     bearer(&parts.headers).or_else(|| {
         let query = parts.uri.query()?;
