@@ -44,6 +44,7 @@ mod sliding_connections;
 mod sliding_model;
 mod sliding_sync;
 mod spaces;
+mod sweeps;
 mod sync_filters;
 mod thread_subscriptions;
 mod to_device;

@@ -17,6 +17,7 @@ use linkspan_client_api::{Api, App, ClientAddress, Services};
 use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_keys::Keys;
+use linkspan_lifecycle::Lifecycle;
 use linkspan_media::{Media, MediaStore};
 use linkspan_oauth::OAuth;
 use linkspan_platforms::{Encryption, Platforms, Settings};
@@ -232,8 +233,30 @@ impl Network {
         let oauth = OAuth::new(store.clone(), accounts.clone());
         let media =
             Media::new_with(store.clone(), platforms.clone(), MediaStore::in_memory(), preview_private);
-        let services =
-            Services { platforms, accounts, oauth, inbox, directory, rooms, keys, push, sync, media };
+        let lifecycle = Lifecycle {
+            platforms: platforms.clone(),
+            accounts: accounts.clone(),
+            oauth: oauth.clone(),
+            inbox: inbox.clone(),
+            rooms: rooms.clone(),
+            keys: keys.clone(),
+            push: push.clone(),
+            sync: sync.clone(),
+            media: media.clone(),
+        };
+        let services = Services {
+            platforms,
+            accounts,
+            oauth,
+            inbox,
+            directory,
+            rooms,
+            keys,
+            push,
+            sync,
+            media,
+            lifecycle,
+        };
         let app = App::from(services);
         let api = Arc::new(Api::new(app.clone(), linkspan_pages::router(app.clone())));
         Self { mails, api, store, app }

@@ -14,7 +14,7 @@ mod events;
 mod router;
 mod routes;
 
-pub use app::{App, DevicesNotForgotten, Services, now_ts};
+pub use app::{App, Services, now_ts};
 pub use caller::address_of;
 pub use endpoint::{Access, EndpointInfo};
 pub use endpoints::third_party_ids::EMAIL_PAGE;
