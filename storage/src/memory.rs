@@ -140,6 +140,13 @@ impl Memory {
         Self::on_journal(journal.unwrap_or_default(), Faults::default())
     }
 
+    /// Every row of every table as it is stored, for tests that look for what should be gone.
+    pub fn rows(&self) -> Vec<(TableId, RawRow)> {
+        let tables = self.rows.tables.read();
+        let rows = tables.iter().flat_map(|(table, rows)| rows.iter().map(move |row| (*table, row)));
+        rows.map(|(table, (key, value))| (table, (RawBytes::from(key.as_slice()), value.clone()))).collect()
+    }
+
     /// Makes all writes to the disk wait until the answer is dropped, which must happen before the
     /// store is. None without a disk.
     pub fn hold_disk(&self) -> Option<HeldDisk> {

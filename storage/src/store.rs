@@ -17,6 +17,8 @@ use crate::{
 const UPDATE_TRIES: usize = 64;
 /// After so many of them, alone.
 const TRIES_TOGETHER: usize = 4;
+/// How many rows one commit of [`Store::delete_range`] deletes.
+const DELETED_AT_ONCE: usize = 2_000;
 
 #[derive(Clone)]
 enum AnyEngine {
@@ -103,6 +105,19 @@ impl Store {
     /// Writes, and returns once it is on disk.
     pub async fn commit(&self, writes: WriteSet) -> Result<Position, CommitError> {
         self.submit(writes).committed().await
+    }
+
+    /// Deletes the rows of a range, in portions: a stop may leave some, and a row that comes in meanwhile may stay.
+    pub async fn delete_range<T: Table>(&self, range: Range<T>) -> Result<(), StorageError> {
+        let mut rest = range.limit(DELETED_AT_ONCE);
+        loop {
+            let keys = self.keys(Range::<T> { raw: rest.raw.clone(), table: PhantomData }).await?;
+            let Some(last) = keys.last() else { return Ok(()) };
+            rest = rest.after(last);
+            let mut writes = WriteSet::new();
+            keys.iter().for_each(|key| writes.delete::<T>(key));
+            self.commit(writes).await?;
+        }
     }
 
     /// Reads, decides and commits: `attempt` returns a write-set and an answer, and is asked again

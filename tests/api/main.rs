@@ -36,6 +36,7 @@ mod presence;
 mod previews;
 mod profile;
 mod receipts;
+mod remains;
 mod revoked;
 mod room_creation;
 mod rooms;

@@ -129,7 +129,12 @@ impl Network {
 
     /// Over a store that the test may crash.
     pub(crate) async fn over_memory(memory: &Arc<Memory>) -> Self {
-        Self::over(Store::in_memory(memory.clone()), all_settings(""), true).await
+        Self::over_memory_with(memory, "").await
+    }
+
+    /// The same with further settings of each platform.
+    pub(crate) async fn over_memory_with(memory: &Arc<Memory>, more: &str) -> Self {
+        Self::over(Store::in_memory(memory.clone()), all_settings(more), true).await
     }
 
     /// With what each platform demands of encryption.

@@ -2,7 +2,7 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#server-side-key-backups>
 
 use linkspan_storage::{
-    Range, StorageError, WriteSet,
+    Range, WriteSet,
     catalogue::{BackedUpKeyKey, BackedUpKeys, KeyBackupKey, KeyBackups},
     records::{BackedUpKeyRecord, KeyBackupRecord},
 };
@@ -14,8 +14,6 @@ use crate::{Keys, KeysError, Result};
 const MAX_JSON_BYTES: usize = 65_536;
 /// The greatest length of an algorithm or of a session's id, in bytes.
 const MAX_NAME_BYTES: usize = 255;
-/// Rows that one write-set removes.
-const REMOVE_ROWS: usize = 2_000;
 
 /// A version of a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,29 +149,13 @@ impl Keys {
             Ok::<_, KeysError>((writes, ()))
         });
         deleted.await?;
-        self.remove_keys(|| Which::All.range(user_id, version)).await
+        Ok(self.store.delete_range::<BackedUpKeys>(Which::All.range(user_id, version)).await?)
     }
 
     /// Removes all versions with their keys: the account is gone.
     pub async fn remove_backups(&self, user_id: &OwnedUserId) -> Result<()> {
-        let mut writes = WriteSet::new();
-        for version in self.store.keys(Range::<KeyBackups>::prefix((user_id,))).await? {
-            writes.delete::<KeyBackups>(&version);
-        }
-        self.store.commit(writes).await.map_err(StorageError::from)?;
-        self.remove_keys(|| Range::prefix((user_id,))).await
-    }
-
-    async fn remove_keys(&self, range: impl Fn() -> Range<BackedUpKeys>) -> Result<()> {
-        loop {
-            let keys = self.store.keys(range().limit(REMOVE_ROWS)).await?;
-            if keys.is_empty() {
-                return Ok(());
-            }
-            let mut writes = WriteSet::new();
-            keys.iter().for_each(|key| writes.delete::<BackedUpKeys>(key));
-            self.store.commit(writes).await.map_err(StorageError::from)?;
-        }
+        self.store.delete_range::<KeyBackups>(Range::prefix((user_id,))).await?;
+        Ok(self.store.delete_range::<BackedUpKeys>(Range::prefix((user_id,))).await?)
     }
 
     /// Puts keys into the newest version. A key that is there already is replaced by a better one only.

@@ -25,13 +25,16 @@ impl Lifecycle {
     /// Finishes what a stop interrupted: accounts that are being deactivated leave everything, and what services
     /// keep for devices that are gone is forgotten.
     pub async fn finish_interrupted(&self, now_ts: u64) -> Result<()> {
+        // Forgetting a device writes to its user's inbox, which is to be empty when the account is done with.
+        self.forget_devices(self.accounts.departed_devices().await?).await?;
         for user_id in self.accounts.departing_accounts().await? {
             self.finish_deactivation(&user_id, Vec::new(), now_ts).await?;
         }
-        self.forget_devices(self.accounts.departed_devices().await?).await
+        Ok(())
     }
 
-    /// The account itself comes last, so that whatever a stop leaves undone is found at the next start.
+    /// `removed` are devices that are gone already. The account itself comes last, so that whatever a stop leaves
+    /// undone is found at the next start.
     async fn finish_deactivation(
         &self,
         user_id: &OwnedUserId,
@@ -40,9 +43,14 @@ impl Lifecycle {
     ) -> Result<()> {
         self.keys.remove_identity(user_id).await?;
         self.keys.remove_backups(user_id).await?;
-        self.push.remove_pushers_of_user(user_id).await?;
-        removed.extend(self.rooms.finish_deactivation(user_id, now_ts).await?);
-        self.forget_devices(removed).await
+        self.push.remove_user(user_id).await?;
+        self.media.remove_user(user_id).await?;
+        self.rooms.remove_user(user_id, now_ts).await?;
+        // Who was logging in when it began may have got a device since.
+        removed.extend(self.accounts.log_out_all(user_id, None).await?);
+        self.forget_devices(removed).await?;
+        self.inbox.remove_user(user_id).await?;
+        Ok(self.accounts.finish_deactivation(user_id).await?)
     }
 
     /// Has every service forget what it keeps for devices that are gone.

@@ -63,6 +63,15 @@ fn is_of_thread(thread: &str) -> bool {
     !matches!(thread, "" | MAIN)
 }
 
+/// Removes a receipt as it was read.
+fn delete_receipt(writes: &mut WriteSet, key: ReceiptKey, receipt: &Stamped<ReceiptRecord>) {
+    writes.expect::<Receipts>(&key, receipt);
+    writes.delete::<Receipts>(&key);
+    let ReceiptKey { room_id, user_id, kind, thread } = key;
+    let position = receipt.position;
+    writes.delete::<ReceiptLog>(&ReceiptLogKey { room_id, position, user_id, kind, thread });
+}
+
 impl Rooms {
     /// Notes that a user has read up to an event, which is in `thread`. One that goes back is ignored.
     pub async fn set_receipt(
@@ -174,13 +183,26 @@ impl Rooms {
         let mut of_threads: Vec<_> = of_threads.collect();
         of_threads.sort_by_key(|(_, receipt)| std::cmp::Reverse(receipt.value.seq));
         for (key, receipt) in of_threads.into_iter().skip(MAX_THREADS - 1) {
-            writes.expect::<Receipts>(&key, &receipt);
-            writes.delete::<Receipts>(&key);
-            let ReceiptKey { room_id, user_id, kind, thread } = key;
-            let position = receipt.position;
-            writes.delete::<ReceiptLog>(&ReceiptLogKey { room_id, position, user_id, kind, thread });
+            delete_receipt(writes, key, &receipt);
         }
         Ok(())
+    }
+
+    /// Removes a user's private receipts of a room.
+    pub(crate) async fn remove_private_receipts(
+        &self,
+        user_id: &OwnedUserId,
+        room_id: &OwnedRoomId,
+    ) -> Result<()> {
+        self.store()
+            .update(async || {
+                let mut writes = WriteSet::new();
+                let rows = self.store().range::<Receipts>(Range::prefix((room_id, user_id))).await?;
+                let private = rows.into_iter().filter(|(key, _)| key.kind == ReceiptKind::Private as u8);
+                private.for_each(|(key, receipt)| delete_receipt(&mut writes, key, &receipt));
+                Ok((writes, ()))
+            })
+            .await
     }
 
     /// Moves the marker up to which a user has read a room in full. One that goes back is ignored.

@@ -18,7 +18,7 @@ use linkspan_storage::{
     },
     records::DelayedEventRecord,
 };
-use ruma::OwnedServerName;
+use ruma::{OwnedServerName, OwnedUserId};
 use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use crate::{Result, Rooms};
@@ -86,6 +86,23 @@ impl Rooms {
         id: &str,
     ) -> Result<Option<DelayedEventRecord>> {
         Ok(self.store().get::<DelayedEvents>(&event_key(platform, id)).await?)
+    }
+
+    /// Removes all delayed events of a user whose account is gone.
+    pub(crate) async fn remove_delayed_events(&self, user_id: &OwnedUserId) -> Result<()> {
+        let platform = user_id.server_name().to_owned();
+        for event in self.delayed_events_of(user_id).await? {
+            let _lock = self.shared.delays.lock(&event.delay_id).await;
+            let mut writes = WriteSet::new();
+            writes.delete::<DelayedEvents>(&event_key(&platform, &event.delay_id));
+            writes.delete::<DelayedEventQueue>(&queue_key(&platform, &event.delay_id, event.due_ts()));
+            writes.delete::<UserDelayedEvents>(&UserNameKey {
+                user_id: user_id.clone(),
+                name: event.delay_id.clone(),
+            });
+            self.store().commit(writes).await?;
+        }
+        Ok(())
     }
 }
 
