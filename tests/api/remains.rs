@@ -79,7 +79,7 @@ const REMAINS: &[(&str, Row, &str)] = &[
     ("account_data", Naming, "others have noted whom they ignore"),
     ("inbox", Naming, "others are told that her keys and her profile have changed"),
     ("to_device", Naming, "others have not fetched yet what she sent them"),
-    ("key_signatures", Naming, "she has verified others; only she was shown that"),
+    ("key_signatures", Naming, "only she was shown whom she has verified; it goes when their accounts do"),
 ];
 
 /// What is worth nothing any more, and goes when it has expired.

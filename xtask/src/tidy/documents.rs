@@ -148,7 +148,8 @@ mod tests {
 
     #[test]
     fn guides_name_and_quote_what_there_is() {
-        let source = "/// A note.\nenum Notice {\n    Inbox,\n}\nfn tell() { a(Notice::Inbox); check_is(); }\n";
+        let source =
+            "/// A note.\nenum Notice {\n    Inbox,\n}\nfn tell() { a(Notice::Inbox); check_is(); }\n";
         let of = |guide: &str| {
             let guide = format!("In `a/b.rs`:\n{guide}");
             let found = lines(&[(ARCHITECTURE, ""), ("a/b.rs", source), ("docs/guides/add-a.md", &guide)]);
