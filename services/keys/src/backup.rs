@@ -18,9 +18,9 @@ const MAX_NAME_BYTES: usize = 255;
 /// A version of a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupVersion {
-    /// Its number; the first is 1.
+    /// The number of the version; the first is 1.
     pub version: u64,
-    /// Such as `m.megolm_backup.v1.curve25519-aes-sha2`.
+    /// The name of the algorithm, such as `m.megolm_backup.v1.curve25519-aes-sha2`.
     pub algorithm: String,
     /// JSON, an object.
     pub auth_data: String,
@@ -31,18 +31,18 @@ pub struct BackupVersion {
 /// How much is in a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BackupState {
-    /// Another after every change.
+    /// A number that is another after every change.
     pub etag: u64,
-    /// Keys.
+    /// The number of keys.
     pub count: u64,
 }
 
 /// A room key in a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackedUpKey {
-    /// Of which room.
+    /// The room whose messages the key decrypts.
     pub room_id: OwnedRoomId,
-    /// Of which session.
+    /// The id of the Megolm session.
     pub session_id: String,
     /// The first message that it decrypts.
     pub first_message_index: u64,
@@ -54,14 +54,14 @@ pub struct BackedUpKey {
     pub session_data: String,
 }
 
-/// Which keys of a backup.
+/// Which keys of a backup are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// All.
+    /// All keys.
     All,
-    /// Those of a room.
+    /// The keys of a room.
     Room(OwnedRoomId),
-    /// One.
+    /// The key of a session.
     Session(OwnedRoomId, String),
 }
 

@@ -26,7 +26,7 @@ const MAIN: &str = "main";
 /// The account data that holds a user's fully-read marker.
 const FULLY_READ: &str = "m.fully_read";
 
-/// Who is told of a receipt.
+/// Says who is told of a receipt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReceiptKind {
     /// Everybody in the room.
@@ -38,17 +38,17 @@ pub enum ReceiptKind {
 /// A receipt: the user has read up to an event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Receipt {
-    /// Who.
+    /// The user who has read.
     pub user_id: OwnedUserId,
-    /// Who is told.
+    /// Says who is told.
     pub kind: ReceiptKind,
     /// `main` or a thread's root; empty for a receipt of the whole room.
     pub thread: String,
     /// The event.
     pub event_id: OwnedEventId,
-    /// Its place.
+    /// The place of the event in the room.
     pub seq: i64,
-    /// When, milliseconds since the Unix epoch.
+    /// The time of reading, in milliseconds since the Unix epoch.
     pub ts: u64,
 }
 

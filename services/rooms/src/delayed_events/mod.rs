@@ -33,7 +33,7 @@ pub const MAX_DELAY_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 pub const MAX_SCHEDULED: usize = 100;
 /// The most events of a user of which it is kept how they ended.
 const MAX_FINALISED: usize = 100;
-/// For how long that is kept, in milliseconds.
+/// It is kept for so long how an event ended, in milliseconds.
 const FINALISED_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 /// Delayed events are spread over so many locks.
 const LOCKS: usize = 64;
@@ -41,14 +41,14 @@ const LOCKS: usize = 64;
 /// A delayed event.
 #[derive(Clone, Debug)]
 pub struct DelayedEvent {
-    /// Its id: whoever knows it may act on the event.
+    /// The id of the delay: whoever knows it may act on the event.
     pub delay_id: String,
     /// The event, and how it ended if it did.
     pub record: DelayedEventRecord,
 }
 
 impl DelayedEvent {
-    /// When it is to be sent.
+    /// The time at which it is to be sent, in milliseconds since the Unix epoch.
     pub fn due_ts(&self) -> u64 {
         due_ts(&self.record)
     }
