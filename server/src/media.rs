@@ -1,6 +1,6 @@
-//! Where media lie, by the configuration, and sweeping up what crashes have left there.
+//! Where media lie, by the configuration.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use linkspan_media::{Media, MediaStore, S3Settings};
 use linkspan_platforms::Platforms;
@@ -11,9 +11,6 @@ use crate::{
     Failure,
     config::{Config, MediaBucket},
 };
-
-/// How often what crashes have left is looked for, the first time at the start.
-const SWEEP: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The media of a configuration: in its bucket, or in the data folder.
 pub(crate) fn open(config: &Config, store: Store, platforms: Arc<Platforms>) -> Result<Media, Failure> {
@@ -34,18 +31,5 @@ fn s3_settings(bucket: &MediaBucket) -> S3Settings {
         endpoint: bucket.endpoint.clone(),
         access_key: bucket.access_key.clone(),
         secret_key: bucket.secret_key.clone(),
-    }
-}
-
-/// Removes what crashes have left, now and once a day.
-pub(crate) async fn sweep(media: Media) {
-    let mut every = tokio::time::interval(SWEEP);
-    loop {
-        every.tick().await;
-        match media.remove_leftovers(now_ts()).await {
-            Ok(0) => {}
-            Ok(removed) => tracing::info!(removed, "media without a record were removed"),
-            Err(error) => tracing::warn!(%error, "media could not be swept"),
-        }
     }
 }

@@ -3,13 +3,13 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use linkspan_accounts::Accounts;
 use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_keys::Keys;
+use linkspan_lifecycle::Lifecycle;
 use linkspan_oauth::OAuth;
 use linkspan_platforms::Platforms;
 use linkspan_push::{Push, PushSettings};
@@ -20,18 +20,6 @@ use linkspan_wire::{App, Services, now_ts};
 use tokio::task::JoinSet;
 
 use crate::{Failure, config::Config, mail::SmtpMailer, media, stored};
-
-/// How often what is idle is forgotten.
-const HOUSEKEEPING: Duration = Duration::from_secs(60);
-/// How often what is old is looked for: transaction ids …
-const OLD_SWEEP: Duration = Duration::from_secs(6 * 60 * 60);
-/// … which become so old.
-const TRANSACTION_LIFE_MS: u64 = 24 * 60 * 60 * 1000;
-/// … and connections of sliding sync, which nobody has used for so long.
-const CONNECTION_LIFE_MS: u64 = 30 * 24 * 60 * 60 * 1000;
-
-/// How often codes, browsers and clients are looked at that have expired.
-const OAUTH_SWEEP: Duration = Duration::from_secs(60 * 60);
 
 /// Where the store is in the data folder.
 pub(crate) fn store_folder(data: &Path) -> PathBuf {
@@ -79,59 +67,23 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
         Sync::new(store.clone(), rooms.clone(), accounts.clone(), inbox.clone(), keys.clone(), push.clone());
     let oauth = OAuth::new(store.clone(), accounts.clone());
     let media = media::open(config, store, platforms.clone())?;
-    tasks.spawn(media::sweep(media.clone()));
-    let services = Services { platforms, accounts, oauth, inbox, directory, rooms, keys, push, sync, media };
+    let lifecycle = Lifecycle {
+        platforms: platforms.clone(),
+        accounts: accounts.clone(),
+        oauth: oauth.clone(),
+        inbox: inbox.clone(),
+        rooms: rooms.clone(),
+        keys: keys.clone(),
+        push: push.clone(),
+        sync: sync.clone(),
+        media: media.clone(),
+    };
+    lifecycle.finish_interrupted(started_ts).await?;
+    tasks.spawn(lifecycle.clone().sweep(now_ts));
+    tasks.spawn(rooms.clone().send_delayed_events(now_ts));
+    tasks.spawn(rooms.clone().keep_guests_out(now_ts));
+    let services =
+        Services { platforms, accounts, oauth, inbox, directory, rooms, keys, push, sync, media, lifecycle };
     let app = App::from(services);
-    app.finish_interrupted().await?;
-    tasks.spawn(forget_idle(app.clone()));
-    tasks.spawn(app.rooms.clone().send_delayed_events(now_ts));
-    tasks.spawn(app.rooms.clone().keep_guests_out(now_ts));
-    tasks.spawn(forget_old(app.clone()));
-    tasks.spawn(expire_oauth(app.clone()));
     Ok((app, tasks))
-}
-
-async fn forget_old(app: App) {
-    let mut every = tokio::time::interval(OLD_SWEEP);
-    loop {
-        every.tick().await;
-        if let Err(error) = app.rooms.forget_transactions(now_ts().saturating_sub(TRANSACTION_LIFE_MS)).await
-        {
-            tracing::warn!(%error, "old transaction ids could not be forgotten");
-        }
-        if let Err(error) = app.sync.forget_connections(now_ts().saturating_sub(CONNECTION_LIFE_MS)).await {
-            tracing::warn!(%error, "unused connections of sliding sync could not be forgotten");
-        }
-        for platform in app.platforms.iter() {
-            let forgotten = app.accounts.forget_email_validations(platform.server_name(), now_ts()).await;
-            if let Err(error) = forgotten {
-                tracing::warn!(%error, "addresses that nobody has confirmed could not be forgotten");
-            }
-        }
-    }
-}
-
-async fn expire_oauth(app: App) {
-    let mut every = tokio::time::interval(OAUTH_SWEEP);
-    loop {
-        every.tick().await;
-        for platform in app.platforms.iter() {
-            if let Err(error) = app.oauth.expire(platform.server_name(), now_ts()).await {
-                tracing::warn!(%error, "what has expired of logging in could not be forgotten");
-            }
-        }
-    }
-}
-
-async fn forget_idle(app: App) {
-    let mut every = tokio::time::interval(HOUSEKEEPING);
-    loop {
-        every.tick().await;
-        app.inbox.forget_idle();
-        app.rooms.forget_idle();
-        if let Err(error) = app.rooms.expire_presence(linkspan_rooms::QUIET).await {
-            tracing::warn!(%error, "who has gone quiet could not be shown as away");
-        }
-        app.platforms.iter().for_each(|platform| platform.rate_limiter.forget_idle());
-    }
 }

@@ -75,10 +75,8 @@ async fn disable(at: &OnPlatform, name: &str) -> Result<(), Failure> {
     let (config, platform) = at.find()?;
     let user_id = OwnedUserId::try_from(format!("@{name}:{platform}"))?;
     let (app, _tasks) = services::open(&config).await?;
-    let removed = app.accounts.begin_deactivation(&user_id, None, false).await?;
-    let devices = crate::counted(removed.len(), "device");
-    app.finish_begun_deactivation(&user_id, removed).await?;
-    println!("{user_id} is disabled, {devices} logged out");
+    let logged_out = app.lifecycle.deactivate(&user_id, None, false, services::now_ts()).await?;
+    println!("{user_id} is disabled, {} logged out", crate::counted(logged_out, "device"));
     Ok(())
 }
 

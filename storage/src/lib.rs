@@ -4,8 +4,7 @@
 //! [`Store::range`], [`Store::commit`] of a [`WriteSet`], and [`Store::subscribe`] to the feed of commits.
 //! All tables stand in [`catalogue`]; nothing above this crate sees bytes.
 //!
-//! To add a table: give it a key (with [`key!`]) and a value type in `records`, a line in
-//! `catalogue.rs` with the next free number, and say which service owns it. Only the owner writes it.
+//! How a table is added, and with which number: docs/guides/add-a-table.md. Only the service that owns it writes it.
 //!
 //! Absent is `None`, not an error. A key or a [`Stamped`] value may hold [`Position::PENDING`], which the
 //! commit replaces by its own position: so ordered queues need no counter that writers fight over.

@@ -26,7 +26,7 @@ use crate::{
 /// same faults.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Faults {
-    /// Of all chance.
+    /// All chance follows from this number.
     pub seed: u64,
     /// How many of a thousand writes fail. Of a failed write nothing, a part or all is on disk
     /// nevertheless, perhaps followed by garbage.
@@ -138,6 +138,13 @@ impl Memory {
         drop(commits);
         let journal = rows.disk.as_ref().map(|disk| disk.state.lock().journal.clone());
         Self::on_journal(journal.unwrap_or_default(), Faults::default())
+    }
+
+    /// Every row of every table as it is stored, for tests that look for what should be gone.
+    pub fn rows(&self) -> Vec<(TableId, RawRow)> {
+        let tables = self.rows.tables.read();
+        let rows = tables.iter().flat_map(|(table, rows)| rows.iter().map(move |row| (*table, row)));
+        rows.map(|(table, (key, value))| (table, (RawBytes::from(key.as_slice()), value.clone()))).collect()
     }
 
     /// Makes all writes to the disk wait until the answer is dropped, which must happen before the

@@ -15,8 +15,10 @@ use crate::{
 
 /// How often [`Store::update`] tries again after a conflict.
 const UPDATE_TRIES: usize = 64;
-/// After so many of them, alone.
+/// After so many lost tries an update goes on alone.
 const TRIES_TOGETHER: usize = 4;
+/// How many rows one commit of [`Store::delete_range`] deletes.
+const DELETED_AT_ONCE: usize = 2_000;
 
 #[derive(Clone)]
 enum AnyEngine {
@@ -103,6 +105,19 @@ impl Store {
     /// Writes, and returns once it is on disk.
     pub async fn commit(&self, writes: WriteSet) -> Result<Position, CommitError> {
         self.submit(writes).committed().await
+    }
+
+    /// Deletes the rows of a range, in portions: a stop may leave some, and a row that comes in meanwhile may stay.
+    pub async fn delete_range<T: Table>(&self, range: Range<T>) -> Result<(), StorageError> {
+        let mut rest = range.limit(DELETED_AT_ONCE);
+        loop {
+            let keys = self.keys(Range::<T> { raw: rest.raw.clone(), table: PhantomData }).await?;
+            let Some(last) = keys.last() else { return Ok(()) };
+            rest = rest.after(last);
+            let mut writes = WriteSet::new();
+            keys.iter().for_each(|key| writes.delete::<T>(key));
+            self.commit(writes).await?;
+        }
     }
 
     /// Reads, decides and commits: `attempt` returns a write-set and an answer, and is asked again
@@ -210,13 +225,13 @@ impl<T: Table> Range<T> {
         Self { raw: RawRange { from: prefix, to, reverse: false, limit: usize::MAX }, table: PhantomData }
     }
 
-    /// Not before `key`.
+    /// The part of the range that begins with `key`.
     pub fn from(mut self, key: &T::Key) -> Self {
         self.raw.from = self.raw.from.max(key.to_bytes());
         self
     }
 
-    /// After `key`.
+    /// The part of the range that comes after `key`.
     pub fn after(mut self, key: &T::Key) -> Self {
         let mut bytes = key.to_bytes();
         bytes.push(0);
@@ -224,14 +239,14 @@ impl<T: Table> Range<T> {
         self
     }
 
-    /// Before `key`.
+    /// The part of the range that comes before `key`.
     pub fn before(mut self, key: &T::Key) -> Self {
         let bytes = key.to_bytes();
         self.raw.to = Some(self.raw.to.map_or(bytes.clone(), |to| to.min(bytes)));
         self
     }
 
-    /// Up to `key`, which belongs to it.
+    /// The part of the range that ends with `key`.
     pub fn up_to(mut self, key: &T::Key) -> Self {
         let mut bytes = key.to_bytes();
         bytes.push(0);
@@ -239,7 +254,7 @@ impl<T: Table> Range<T> {
         self
     }
 
-    /// From the last key to the first.
+    /// The same range, read from the last key to the first.
     pub fn reverse(mut self) -> Self {
         self.raw.reverse = true;
         self

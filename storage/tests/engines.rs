@@ -115,6 +115,7 @@ macro_rules! conformance_tests {
                 rows_can_be_put_got_and_deleted
                 ranges_are_ordered_and_cut
                 bounds_of_a_range_may_be_longer_than_any_key
+                a_range_is_deleted_whole_and_nothing_else
                 agrees_with_a_sorted_map
                 a_conflict_writes_nothing
                 expectations_see_all_that_was_submitted_before
@@ -284,6 +285,23 @@ async fn bounds_of_a_range_may_be_longer_than_any_key(rig: impl Rig) {
     let mut writes = put(&row("anna", "g"), "g");
     writes.expect_absent::<Filters>(&long);
     store.commit(writes).await.unwrap();
+}
+
+async fn a_range_is_deleted_whole_and_nothing_else(rig: impl Rig) {
+    let store = rig.store();
+    let mut writes = WriteSet::new();
+    for name in ["ann", "annabel"] {
+        writes.put::<Filters>(&row(name, "kept"), &json("kept"));
+    }
+    // More than go with one commit.
+    for number in 0..4_500 {
+        writes.put::<Filters>(&row("anna", &number.to_string()), &json(""));
+    }
+    store.commit(writes).await.unwrap();
+    store.delete_range::<Filters>(Range::prefix((&user("anna"),))).await.unwrap();
+    assert_eq!(names(store, Range::all()).await, "keptkept");
+    store.delete_range::<Filters>(Range::prefix((&user("anna"),))).await.unwrap();
+    assert_eq!(names(store, Range::all()).await, "keptkept");
 }
 
 async fn agrees_with_a_sorted_map(rig: impl Rig) {

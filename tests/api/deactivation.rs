@@ -14,6 +14,7 @@ use crate::{
     key_backup,
     network::{Client, INSTAGRAM, MESSENGER, Network, PASSWORD, list, text},
     olm::Identity,
+    remains::own_tables,
 };
 
 /// More commits than deactivating the account takes.
@@ -29,6 +30,7 @@ fn pusher(pushkey: &str) -> Value {
 
 /// Somebody with something everywhere, and somebody who sees it.
 struct Scene {
+    memory: Arc<Memory>,
     network: Network,
     anna: Client,
     bert: Client,
@@ -61,14 +63,14 @@ impl Scene {
         // An invitation, too.
         rooms.push(bert.create_room(json!({ "invite": [anna.user_id] })).await);
         network.flush().await;
-        Self { network, anna, bert, rooms }
+        Self { memory: memory.clone(), network, anna, bert, rooms }
     }
 
     /// The same over what is on the disk of another store.
     async fn over(&self, memory: &Arc<Memory>) -> Self {
         let network = Network::over_memory(memory).await;
         let (anna, bert) = (self.anna.on(&network), self.bert.on(&network));
-        Self { network, anna, bert, rooms: self.rooms.clone() }
+        Self { memory: memory.clone(), network, anna, bert, rooms: self.rooms.clone() }
     }
 
     async fn deactivate(&self) -> u16 {
@@ -99,6 +101,7 @@ impl Scene {
         assert!(!self.is_found().await);
         let app = &self.network.app;
         let user_id: OwnedUserId = self.anna.user_id.as_str().try_into().expect("a user id");
+        assert_eq!(own_tables(&self.memory, &user_id), ["accounts", "erased_accounts", "memberships"]);
         assert_eq!(app.accounts.departing_accounts().await.expect("listed"), [""; 0]);
         assert!(app.accounts.departed_devices().await.expect("listed").is_empty());
         let data = app.accounts.account_data(&user_id, None, "org.example").await.expect("read");
@@ -184,7 +187,7 @@ async fn a_stop_in_between_is_made_up_for_at_the_next_start() {
             return;
         }
         interrupted += 1;
-        again.network.app.finish_interrupted().await.expect("it is finished");
+        again.network.app.lifecycle.finish_interrupted(now_ts()).await.expect("it is finished");
         match again.anna.try_log_in().await {
             answer if answer.status.is_success() => {
                 assert_eq!(again.memberships().await, ["join", "join", "join", "invite"]);

@@ -16,6 +16,7 @@ use linkspan_accounts::{Accounts, Attempt, Mail, Mailer, Sending};
 use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_keys::Keys;
+use linkspan_lifecycle::Lifecycle;
 use linkspan_media::{Media, MediaStore};
 use linkspan_oauth::OAuth;
 use linkspan_platforms::{Encryption, Platforms, Settings};
@@ -128,7 +129,12 @@ impl Network {
 
     /// Over a store that the test may crash.
     pub(crate) async fn over_memory(memory: &Arc<Memory>) -> Self {
-        Self::over(Store::in_memory(memory.clone()), all_settings(""), true).await
+        Self::over_memory_with(memory, "").await
+    }
+
+    /// The same with further settings of each platform.
+    pub(crate) async fn over_memory_with(memory: &Arc<Memory>, more: &str) -> Self {
+        Self::over(Store::in_memory(memory.clone()), all_settings(more), true).await
     }
 
     /// With what each platform demands of encryption.
@@ -232,8 +238,30 @@ impl Network {
         let oauth = OAuth::new(store.clone(), accounts.clone());
         let media =
             Media::new_with(store.clone(), platforms.clone(), MediaStore::in_memory(), preview_private);
-        let services =
-            Services { platforms, accounts, oauth, inbox, directory, rooms, keys, push, sync, media };
+        let lifecycle = Lifecycle {
+            platforms: platforms.clone(),
+            accounts: accounts.clone(),
+            oauth: oauth.clone(),
+            inbox: inbox.clone(),
+            rooms: rooms.clone(),
+            keys: keys.clone(),
+            push: push.clone(),
+            sync: sync.clone(),
+            media: media.clone(),
+        };
+        let services = Services {
+            platforms,
+            accounts,
+            oauth,
+            inbox,
+            directory,
+            rooms,
+            keys,
+            push,
+            sync,
+            media,
+            lifecycle,
+        };
         let app = App::from(services);
         let api = Arc::new(Api::new(
             app.clone(),

@@ -116,6 +116,6 @@ pub(crate) async fn set_new(visit: Visit, form: Values) -> Shown {
         }
         Err(error) => return Err(failed(error)),
     };
-    visit.app.forget_removed(removed).await.map_err(failed)?;
+    visit.app.lifecycle.forget_devices(removed).await.map_err(failed)?;
     visit.log_in(&user, &next).await
 }

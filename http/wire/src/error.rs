@@ -11,6 +11,7 @@ use bytes::BytesMut;
 use http::{StatusCode, header};
 use linkspan_accounts::AccountsError;
 use linkspan_keys::KeysError;
+use linkspan_lifecycle::LifecycleError;
 use linkspan_media::MediaError;
 use linkspan_platforms::Limited;
 use linkspan_push::PushError;
@@ -334,6 +335,21 @@ impl From<RoomsError> for ApiError {
             RoomsError::InvalidState(_) => Self::bad_request(ErrorKind::InvalidRoomState, message),
             RoomsError::Accounts(error) => error.into(),
             RoomsError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<LifecycleError> for ApiError {
+    fn from(error: LifecycleError) -> Self {
+        match error {
+            LifecycleError::Accounts(error) => error.into(),
+            LifecycleError::OAuth(error) => Self::from_oauth(&error),
+            LifecycleError::Rooms(error) => error.into(),
+            LifecycleError::Keys(error) => error.into(),
+            LifecycleError::Push(error) => error.into(),
+            LifecycleError::Sync(error) => error.into(),
+            LifecycleError::Media(error) => error.into(),
+            LifecycleError::Storage(error) => error.into(),
         }
     }
 }

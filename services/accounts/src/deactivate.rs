@@ -2,16 +2,13 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#account-deactivation>
 
 use linkspan_storage::{
-    Range, StorageError, Table, WriteSet,
+    Range, StorageError, WriteSet,
     catalogue::{AccountData, Accounts as AccountsTable, DepartingAccounts, Filters, Profiles, UserKey},
     records::{AccountRecord, DepartingAccountRecord},
 };
 use ruma::OwnedUserId;
 
 use crate::{Accounts, AccountsError, Attempt, DeviceRemoved, PasswordStamp, interactive::Purpose};
-
-/// Rows that one commit removes.
-const BATCH: usize = 1_000;
 
 impl Accounts {
     /// Refuses unless the user proves the password; comes before [`Self::begin_deactivation`], which has to be told
@@ -65,37 +62,20 @@ impl Accounts {
         Ok(keys.into_iter().map(|key| key.user_id).collect())
     }
 
-    /// Removes an account's devices, account data, filters and, if it is to be, its profile, once it is out of all
-    /// else. Returns the devices that are gone.
-    pub async fn finish_deactivation(
-        &self,
-        user_id: &OwnedUserId,
-    ) -> Result<Vec<DeviceRemoved>, AccountsError> {
+    /// Removes an account's data, addresses, filters and, if it is to be erased, its profile. It comes last: whatever
+    /// else the account is in is to be found again after a stop.
+    pub async fn finish_deactivation(&self, user_id: &OwnedUserId) -> Result<(), AccountsError> {
         let key = UserKey { user_id: user_id.clone() };
         let departing = self.store.get::<DepartingAccounts>(&key).await?;
-        // Who was logging in when it began may have got a device since.
-        let removed = self.log_out_all(user_id, None).await?;
-        self.remove_all::<AccountData>(|| Range::prefix((user_id,))).await?;
+        self.store.delete_range::<AccountData>(Range::prefix((user_id,))).await?;
         self.delete_all_emails(user_id).await?;
-        self.remove_all::<Filters>(|| Range::prefix((user_id,))).await?;
+        self.store.delete_range::<Filters>(Range::prefix((user_id,))).await?;
         if departing.is_some_and(|departing| departing.erase) {
-            self.remove_all::<Profiles>(|| Range::prefix((user_id,))).await?;
+            self.store.delete_range::<Profiles>(Range::prefix((user_id,))).await?;
         }
         let mut writes = WriteSet::new();
         writes.delete::<DepartingAccounts>(&key);
         self.store.commit(writes).await.map_err(StorageError::from)?;
-        Ok(removed)
-    }
-
-    async fn remove_all<T: Table>(&self, range: impl Fn() -> Range<T>) -> Result<(), AccountsError> {
-        loop {
-            let keys = self.store.keys::<T>(range().limit(BATCH)).await?;
-            if keys.is_empty() {
-                return Ok(());
-            }
-            let mut writes = WriteSet::new();
-            keys.iter().for_each(|key| writes.delete::<T>(key));
-            self.store.commit(writes).await.map_err(StorageError::from)?;
-        }
+        Ok(())
     }
 }

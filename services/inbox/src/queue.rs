@@ -77,6 +77,12 @@ impl Inbox {
         Ok(rooms)
     }
 
+    /// Removes all pointers of a user whose account is gone.
+    pub async fn remove_user(&self, user_id: &OwnedUserId) -> Result<(), StorageError> {
+        self.shared.untrimmed.remove(user_id);
+        self.shared.store.delete_range::<InboxTable>(Range::prefix((user_id,))).await
+    }
+
     /// A pointer has come in: removes those that newer ones stand for, once that is worth it.
     pub(crate) fn trim_if_due(&self, user_id: &OwnedUserId) {
         let due = match self.shared.live.get(user_id) {

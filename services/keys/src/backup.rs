@@ -2,7 +2,7 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#server-side-key-backups>
 
 use linkspan_storage::{
-    Range, StorageError, WriteSet,
+    Range, WriteSet,
     catalogue::{BackedUpKeyKey, BackedUpKeys, KeyBackupKey, KeyBackups},
     records::{BackedUpKeyRecord, KeyBackupRecord},
 };
@@ -14,15 +14,13 @@ use crate::{Keys, KeysError, Result};
 const MAX_JSON_BYTES: usize = 65_536;
 /// The greatest length of an algorithm or of a session's id, in bytes.
 const MAX_NAME_BYTES: usize = 255;
-/// Rows that one write-set removes.
-const REMOVE_ROWS: usize = 2_000;
 
 /// A version of a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupVersion {
-    /// Its number; the first is 1.
+    /// The number of the version; the first is 1.
     pub version: u64,
-    /// Such as `m.megolm_backup.v1.curve25519-aes-sha2`.
+    /// The name of the algorithm, such as `m.megolm_backup.v1.curve25519-aes-sha2`.
     pub algorithm: String,
     /// JSON, an object.
     pub auth_data: String,
@@ -33,18 +31,18 @@ pub struct BackupVersion {
 /// How much is in a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BackupState {
-    /// Another after every change.
+    /// A number that is another after every change.
     pub etag: u64,
-    /// Keys.
+    /// The number of keys.
     pub count: u64,
 }
 
 /// A room key in a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackedUpKey {
-    /// Of which room.
+    /// The room whose messages the key decrypts.
     pub room_id: OwnedRoomId,
-    /// Of which session.
+    /// The id of the Megolm session.
     pub session_id: String,
     /// The first message that it decrypts.
     pub first_message_index: u64,
@@ -56,14 +54,14 @@ pub struct BackedUpKey {
     pub session_data: String,
 }
 
-/// Which keys of a backup.
+/// Which keys of a backup are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// All.
+    /// All keys.
     All,
-    /// Those of a room.
+    /// The keys of a room.
     Room(OwnedRoomId),
-    /// One.
+    /// The key of a session.
     Session(OwnedRoomId, String),
 }
 
@@ -151,29 +149,13 @@ impl Keys {
             Ok::<_, KeysError>((writes, ()))
         });
         deleted.await?;
-        self.remove_keys(|| Which::All.range(user_id, version)).await
+        Ok(self.store.delete_range::<BackedUpKeys>(Which::All.range(user_id, version)).await?)
     }
 
     /// Removes all versions with their keys: the account is gone.
     pub async fn remove_backups(&self, user_id: &OwnedUserId) -> Result<()> {
-        let mut writes = WriteSet::new();
-        for version in self.store.keys(Range::<KeyBackups>::prefix((user_id,))).await? {
-            writes.delete::<KeyBackups>(&version);
-        }
-        self.store.commit(writes).await.map_err(StorageError::from)?;
-        self.remove_keys(|| Range::prefix((user_id,))).await
-    }
-
-    async fn remove_keys(&self, range: impl Fn() -> Range<BackedUpKeys>) -> Result<()> {
-        loop {
-            let keys = self.store.keys(range().limit(REMOVE_ROWS)).await?;
-            if keys.is_empty() {
-                return Ok(());
-            }
-            let mut writes = WriteSet::new();
-            keys.iter().for_each(|key| writes.delete::<BackedUpKeys>(key));
-            self.store.commit(writes).await.map_err(StorageError::from)?;
-        }
+        self.store.delete_range::<KeyBackups>(Range::prefix((user_id,))).await?;
+        Ok(self.store.delete_range::<BackedUpKeys>(Range::prefix((user_id,))).await?)
     }
 
     /// Puts keys into the newest version. A key that is there already is replaced by a better one only.

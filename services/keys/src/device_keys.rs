@@ -14,8 +14,6 @@ use crate::{
 
 /// Keys that one device may publish.
 const MAX_PUBLIC_KEYS: usize = 20;
-/// Rows that one write-set removes.
-const REMOVE_ROWS: usize = 2_000;
 
 impl Keys {
     /// Puts a device's keys into a write-set, and tells whom they concern; returns them as they will be.
@@ -97,16 +95,7 @@ impl Keys {
                 Ok::<_, KeysError>((writes, ()))
             })
             .await?;
-        loop {
-            let ids = Range::<OneTimeKeyIds>::prefix((user_id, device_id)).limit(REMOVE_ROWS);
-            let keys = self.store.keys(ids).await?;
-            if keys.is_empty() {
-                return Ok(());
-            }
-            let mut writes = WriteSet::new();
-            keys.iter().for_each(|key| writes.delete::<OneTimeKeyIds>(key));
-            self.store.commit(writes).await.map_err(linkspan_storage::StorageError::from)?;
-        }
+        Ok(self.store.delete_range::<OneTimeKeyIds>(Range::prefix((user_id, device_id))).await?)
     }
 
     /// Has everybody who shares a room with the user look the user's devices up again: a name has changed.

@@ -3,7 +3,7 @@
 
 use linkspan_storage::{
     WriteSet,
-    catalogue::{Media as MediaTable, PendingMedia, UserKey},
+    catalogue::{Media as MediaTable, MediaUsage, PendingMedia, UserKey},
     records::{MediaRecord, PendingMediaRecord},
 };
 use ruma::{OwnedMxcUri, OwnedUserId, UserId};
@@ -69,6 +69,26 @@ impl Media {
         writes.expect_absent::<MediaTable>(&key);
         writes.put::<MediaTable>(&key, &record);
         Ok((writes, ()))
+    }
+
+    /// Removes what only those need who upload, for a user whose account is gone: the ids that wait for their content,
+    /// and how much the user has stored. What was uploaded stays.
+    pub async fn remove_user(&self, user_id: &OwnedUserId) -> Result<(), MediaError> {
+        let _user = self.lock_user(user_id).await;
+        self.shared
+            .store
+            .update(async || {
+                let mut writes = WriteSet::new();
+                let pending = self.expect_pending(&mut writes, user_id.clone()).await?;
+                for (media_id, _) in &pending.ids {
+                    writes.delete::<MediaTable>(&media_key(user_id.server_name(), media_id));
+                }
+                let key = UserKey { user_id: user_id.clone() };
+                writes.delete::<PendingMedia>(&key);
+                writes.delete::<MediaUsage>(&key);
+                Ok((writes, ()))
+            })
+            .await
     }
 
     /// Takes an id that has got its content off the user's list.

@@ -4,7 +4,7 @@
 use dashmap::DashMap;
 use linkspan_storage::{
     Range, Store, WriteSet,
-    catalogue::{PusherKey, Pushers},
+    catalogue::{PusherKey, Pushers, ThreadSubscriptionLog, ThreadSubscriptions, UnreadCounts},
     records::PusherRecord,
 };
 use reqwest::Url;
@@ -168,10 +168,14 @@ impl Push {
         self.remove_pushers(of_device.map(|(key, _)| key).collect()).await
     }
 
-    /// Removes all pushers of a user; to be called when the account is deactivated or all devices log out.
-    pub async fn remove_pushers_of_user(&self, user_id: &OwnedUserId) -> Result<()> {
-        let keys = self.store().keys::<Pushers>(Range::prefix((user_id,))).await?;
-        self.remove_pushers(keys).await
+    /// Removes what is kept for a user whose account is gone: pushers, counts of unread events, and which threads the
+    /// user followed.
+    pub async fn remove_user(&self, user_id: &OwnedUserId) -> Result<()> {
+        let pushers = self.store().keys::<Pushers>(Range::prefix((user_id,))).await?;
+        self.remove_pushers(pushers).await?;
+        self.store().delete_range::<UnreadCounts>(Range::prefix((user_id,))).await?;
+        self.store().delete_range::<ThreadSubscriptionLog>(Range::prefix((user_id,))).await?;
+        Ok(self.store().delete_range::<ThreadSubscriptions>(Range::prefix((user_id,))).await?)
     }
 
     pub(crate) async fn remove_pushers(&self, keys: Vec<PusherKey>) -> Result<()> {

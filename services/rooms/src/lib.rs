@@ -34,6 +34,7 @@ mod read;
 mod receipts;
 mod receive_to_device;
 mod relation_filter;
+mod remove_user;
 mod render;
 mod report;
 mod room;

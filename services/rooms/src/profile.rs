@@ -1,6 +1,6 @@
-//! What a changed profile, or an account that goes, means in rooms.
+//! What a changed profile means in rooms.
 
-use linkspan_accounts::{AccountsError, DeviceRemoved};
+use linkspan_accounts::AccountsError;
 use linkspan_inbox::point;
 use linkspan_storage::{WriteSet, records::InboxPointer};
 use ruma::{OwnedRoomId, OwnedUserId, events::StateEventType};
@@ -82,36 +82,5 @@ impl Rooms {
             Ok(())
         })
         .await
-    }
-
-    /// Finishes what [`linkspan_accounts::Accounts::begin_deactivation`] has begun, once nobody else keeps anything of
-    /// the account: it leaves all rooms and is found no more, and what is left of it goes. Returns the devices that
-    /// are gone.
-    pub async fn finish_deactivation(
-        &self,
-        user_id: &OwnedUserId,
-        now_ts: u64,
-    ) -> Result<Vec<DeviceRemoved>> {
-        self.leave_all(user_id, now_ts).await?;
-        self.store()
-            .update(async || {
-                let mut writes = WriteSet::new();
-                self.shared.directory.unindex_user(&mut writes, user_id).await?;
-                Ok::<_, RoomsError>((writes, ()))
-            })
-            .await?;
-        Ok(self.shared.accounts.finish_deactivation(user_id).await?)
-    }
-
-    /// Leaves all rooms, declines all invitations, takes all knocks back.
-    async fn leave_all(&self, user_id: &OwnedUserId, now_ts: u64) -> Result<()> {
-        for (room_id, stored) in self.memberships(user_id).await? {
-            if matches!(stored.value.membership.as_str(), "join" | "invite" | "knock")
-                && let Err(error) = self.leave_room(user_id, &room_id, None, now_ts).await
-            {
-                tracing::warn!(%error, %room_id, %user_id, "an account that goes could not leave a room");
-            }
-        }
-        Ok(())
     }
 }

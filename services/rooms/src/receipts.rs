@@ -26,7 +26,7 @@ const MAIN: &str = "main";
 /// The account data that holds a user's fully-read marker.
 const FULLY_READ: &str = "m.fully_read";
 
-/// Who is told of a receipt.
+/// Says who is told of a receipt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReceiptKind {
     /// Everybody in the room.
@@ -38,17 +38,17 @@ pub enum ReceiptKind {
 /// A receipt: the user has read up to an event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Receipt {
-    /// Who.
+    /// The user who has read.
     pub user_id: OwnedUserId,
-    /// Who is told.
+    /// Says who is told.
     pub kind: ReceiptKind,
     /// `main` or a thread's root; empty for a receipt of the whole room.
     pub thread: String,
     /// The event.
     pub event_id: OwnedEventId,
-    /// Its place.
+    /// The place of the event in the room.
     pub seq: i64,
-    /// When, milliseconds since the Unix epoch.
+    /// The time of reading, in milliseconds since the Unix epoch.
     pub ts: u64,
 }
 
@@ -61,6 +61,15 @@ impl ReceiptKind {
 /// Whether a receipt is of a thread, not of the main timeline or of the whole room.
 fn is_of_thread(thread: &str) -> bool {
     !matches!(thread, "" | MAIN)
+}
+
+/// Removes a receipt as it was read.
+fn delete_receipt(writes: &mut WriteSet, key: ReceiptKey, receipt: &Stamped<ReceiptRecord>) {
+    writes.expect::<Receipts>(&key, receipt);
+    writes.delete::<Receipts>(&key);
+    let ReceiptKey { room_id, user_id, kind, thread } = key;
+    let position = receipt.position;
+    writes.delete::<ReceiptLog>(&ReceiptLogKey { room_id, position, user_id, kind, thread });
 }
 
 impl Rooms {
@@ -174,13 +183,26 @@ impl Rooms {
         let mut of_threads: Vec<_> = of_threads.collect();
         of_threads.sort_by_key(|(_, receipt)| std::cmp::Reverse(receipt.value.seq));
         for (key, receipt) in of_threads.into_iter().skip(MAX_THREADS - 1) {
-            writes.expect::<Receipts>(&key, &receipt);
-            writes.delete::<Receipts>(&key);
-            let ReceiptKey { room_id, user_id, kind, thread } = key;
-            let position = receipt.position;
-            writes.delete::<ReceiptLog>(&ReceiptLogKey { room_id, position, user_id, kind, thread });
+            delete_receipt(writes, key, &receipt);
         }
         Ok(())
+    }
+
+    /// Removes a user's private receipts of a room.
+    pub(crate) async fn remove_private_receipts(
+        &self,
+        user_id: &OwnedUserId,
+        room_id: &OwnedRoomId,
+    ) -> Result<()> {
+        self.store()
+            .update(async || {
+                let mut writes = WriteSet::new();
+                let rows = self.store().range::<Receipts>(Range::prefix((room_id, user_id))).await?;
+                let private = rows.into_iter().filter(|(key, _)| key.kind == ReceiptKind::Private as u8);
+                private.for_each(|(key, receipt)| delete_receipt(&mut writes, key, &receipt));
+                Ok((writes, ()))
+            })
+            .await
     }
 
     /// Moves the marker up to which a user has read a room in full. One that goes back is ignored.

@@ -67,7 +67,7 @@ fn aliases(code: &str) -> BTreeMap<&str, &str> {
 
 /// The tables that a line puts to or deletes from.
 fn written(line: &str) -> impl Iterator<Item = &str> {
-    [".put::<", ".delete::<"].into_iter().flat_map(move |verb| {
+    [".put::<", ".delete::<", ".delete_range::<"].into_iter().flat_map(move |verb| {
         line.match_indices(verb).filter_map(move |(at, _)| {
             let path = line[at + verb.len()..].split('>').next()?;
             path.rsplit("::").next()

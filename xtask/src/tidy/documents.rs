@@ -1,10 +1,14 @@
-//! Documents: what they name is there, and the page on the architecture stays one page.
+//! Documents: what they name and quote is there, and the page on the architecture stays one page.
 
-use super::{Problem, Tree, problem};
+use std::collections::BTreeSet;
+
+use super::{Problem, Tree, problem, rust_code::code};
 
 const ARCHITECTURE: &str = "ARCHITECTURE.md";
 /// The most lines that a newcomer is asked to read first.
 const ARCHITECTURE_LINES: usize = 250;
+/// Guides to the code: the Rust that they show is quoted from the file that they named last.
+const GUIDES: &str = "docs/guides/add-";
 
 pub(super) fn check(tree: &Tree) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -17,6 +21,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Problem> {
             );
         }
     }
+    problems.extend(check_guides(tree));
     let Some(text) = tree.texts.get(ARCHITECTURE) else {
         problems.push(problem(ARCHITECTURE, 0, "it is not there"));
         return problems;
@@ -31,6 +36,59 @@ pub(super) fn check(tree: &Tree) -> Vec<Problem> {
         );
     }
     problems
+}
+
+fn check_guides(tree: &Tree) -> Vec<Problem> {
+    let sources: Vec<String> = tree.ending(".rs").map(|(_, text)| code(text)).collect();
+    let words: BTreeSet<&str> = sources.iter().flat_map(|source| identifiers(source)).collect();
+    let is_known = |name: &str| match name.contains("::") {
+        true => sources.iter().any(|source| source.contains(name)),
+        false => identifiers(name).filter(|word| is_name(word)).all(|word| words.contains(word)),
+    };
+    let guides = tree.ending(".md").filter(|(path, _)| path.starts_with(GUIDES));
+    guides.flat_map(|(path, text)| check_guide(tree, path, text, is_known)).collect()
+}
+
+fn check_guide(tree: &Tree, path: &str, text: &str, is_known: impl Fn(&str) -> bool) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut add = |at: usize, what: String| problems.push(problem(path, at + 1, what));
+    let mut source = "";
+    let mut lines = text.lines().enumerate();
+    while let Some((at, line)) = lines.next() {
+        if line.starts_with("```") {
+            let block: Vec<&str> =
+                lines.by_ref().map(|(_, line)| line.trim()).take_while(|line| *line != "```").collect();
+            if line == "```rust" && !tree.texts.get(source).is_some_and(|text| quotes(text, &block)) {
+                add(at, format!("what it shows does not stand in {source:?}, the file that it named last"));
+            }
+            continue;
+        }
+        for named in named_paths(line) {
+            source = named;
+            if !exists(tree, "", named) {
+                add(at, format!("it names {named}, which is not there"));
+            }
+        }
+        for name in line.split('`').skip(1).step_by(2).filter(|text| !is_path(text) && !is_known(text)) {
+            add(at, format!("it names {name}, which no source knows"));
+        }
+    }
+    problems
+}
+
+/// Whether lines of a source are these, apart from how far they are indented.
+fn quotes(source: &str, block: &[&str]) -> bool {
+    let lines: Vec<&str> = source.lines().map(str::trim).collect();
+    lines.windows(block.len().max(1)).any(|lines| lines == block)
+}
+
+fn identifiers(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|it: char| !it.is_alphanumeric() && it != '_').filter(|word| !word.is_empty())
+}
+
+/// Whether a word is a name of the code for sure, and not one of English.
+fn is_name(word: &str) -> bool {
+    word.starts_with(|first: char| first.is_uppercase()) || word.trim_matches('_').contains('_')
 }
 
 fn exists(tree: &Tree, folder: &str, path: &str) -> bool {
@@ -58,11 +116,13 @@ fn links(line: &str) -> impl Iterator<Item = &str> {
 
 /// What stands between backticks and looks like a path.
 fn named_paths(line: &str) -> impl Iterator<Item = &str> {
-    line.split('`').skip(1).step_by(2).filter(|text| {
-        let path = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte));
-        let file = [".rs", ".md", ".toml"].iter().any(|end| text.ends_with(end));
-        path && !text.starts_with('/') && (file || text.contains('/'))
-    })
+    line.split('`').skip(1).step_by(2).filter(|text| is_path(text))
+}
+
+fn is_path(text: &str) -> bool {
+    let path = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte));
+    let file = [".rs", ".md", ".toml"].iter().any(|end| text.ends_with(end));
+    path && !text.starts_with('/') && (file || text.contains('/'))
 }
 
 #[cfg(test)]
@@ -84,6 +144,22 @@ mod tests {
             expected.iter().all(|(path, line)| found.contains(&((*path).to_owned(), *line))),
             "{found:?}"
         );
+    }
+
+    #[test]
+    fn guides_name_and_quote_what_there_is() {
+        let source =
+            "/// A note.\nenum Notice {\n    Inbox,\n}\nfn tell() { a(Notice::Inbox); check_is(); }\n";
+        let of = |guide: &str| {
+            let guide = format!("In `a/b.rs`:\n{guide}");
+            let found = lines(&[(ARCHITECTURE, ""), ("a/b.rs", source), ("docs/guides/add-a.md", &guide)]);
+            found.into_iter().map(|(_, line)| line).collect::<Vec<_>>()
+        };
+        assert_eq!(of("`Notice::Inbox`, `caller.check_is(&id)?`, `*_ts`, `cargo test`\n"), [0; 0]);
+        assert_eq!(of("```rust\n/// A note.\nenum Notice {\n```\n\n```toml\nx = 1\n```\n"), [0; 0]);
+        assert_eq!(of("`Notice::User`\n`Admin`\n`check_it()`\n`a/gone.rs`\n"), [2, 3, 4, 5]);
+        assert_eq!(of("```rust\nenum Notice {\nOther,\n```\n```rust\n```\n"), [2, 6]);
+        assert_eq!(of("`Cargo.toml`\n```rust\nInbox,\n```\n"), [2, 3]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use super::{Problem, Tree, problem};
 
 /// All crates of the layers. Each may use those that stand before it, but see [`APART`].
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 18] = [
     "linkspan-domain",
     "linkspan-storage",
     "linkspan-outbound",
@@ -19,6 +19,7 @@ const ORDER: [&str; 17] = [
     "linkspan-keys",
     "linkspan-push",
     "linkspan-sync",
+    "linkspan-lifecycle",
     "linkspan-wire",
     "linkspan-client-api",
     "linkspan-pages",
@@ -35,7 +36,7 @@ const OUTSIDE: [&str; 5] = ["bench/", "demo/", "features/", "tests/", "xtask/"];
 const FEATURES: &str = "linkspan-features";
 
 /// The last crate that must not know HTTP.
-const LAST_SERVICE: &str = "linkspan-sync";
+const LAST_SERVICE: &str = "linkspan-lifecycle";
 
 /// Crates of HTTP.
 const HTTP: [&str; 10] = [

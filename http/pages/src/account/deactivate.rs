@@ -1,6 +1,7 @@
 //! Deactivating the account.
 
 use linkspan_accounts::AccountsError;
+use linkspan_lifecycle::LifecycleError;
 use linkspan_oauth::BrowserSession;
 use linkspan_platforms::RateClass;
 use maud::html;
@@ -38,20 +39,21 @@ pub(crate) async fn deactivate(visit: Visit, form: Values) -> Shown {
     let session = visit.session()?;
     visit.check_rate(RateClass::Login, action(ACTION))?;
     let password = form.text("password").to_owned();
-    let (accounts, erase) = (&visit.app.accounts, form.get("erase").is_some());
-    let begun = async {
-        let proved = accounts.check_own_password(&visit.platform, &session.user_id, password).await?;
-        accounts.begin_deactivation(&session.user_id, Some(proved), erase).await
+    let (app, erase) = (&visit.app, form.get("erase").is_some());
+    let deactivated = async {
+        let proved = app.accounts.check_own_password(&visit.platform, &session.user_id, password).await?;
+        app.lifecycle.deactivate(&session.user_id, Some(proved), erase, visit.now_ts).await
     };
-    let removed = match begun.await {
-        Ok(removed) => removed,
-        Err(AccountsError::Forbidden(_)) => {
+    match deactivated.await {
+        Ok(_) => {}
+        Err(LifecycleError::Accounts(AccountsError::Forbidden(_))) => {
             return show(&visit, &session, Some("Wrong password. Please try again."));
         }
-        Err(AccountsError::Limited(limited)) => return Err(too_many(limited, action(ACTION))),
+        Err(LifecycleError::Accounts(AccountsError::Limited(limited))) => {
+            return Err(too_many(limited, action(ACTION)));
+        }
         Err(error) => return Err(failed(error)),
-    };
-    visit.app.finish_begun_deactivation(&session.user_id, removed).await.map_err(failed)?;
+    }
     visit.end_session().await?;
     let body = html! { h1 { "Your account is deactivated" } p { "You've been logged out everywhere. You can close this page." } };
     visit.show(&Page::card("Your account is deactivated", body))

@@ -50,7 +50,7 @@ pub(crate) async fn change(visit: Visit, form: Values) -> Shown {
     let replaced = accounts.replace_password(platform, &session.user_id, old, new, log_out).await;
     let password_stamp = match replaced {
         Ok((password_stamp, removed)) => {
-            visit.app.forget_removed(removed).await.map_err(failed)?;
+            visit.app.lifecycle.forget_devices(removed).await.map_err(failed)?;
             password_stamp
         }
         Err(AccountsError::Forbidden(_)) => {

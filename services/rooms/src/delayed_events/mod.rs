@@ -18,7 +18,7 @@ use linkspan_storage::{
     },
     records::DelayedEventRecord,
 };
-use ruma::OwnedServerName;
+use ruma::{OwnedServerName, OwnedUserId};
 use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use crate::{Result, Rooms};
@@ -33,7 +33,7 @@ pub const MAX_DELAY_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 pub const MAX_SCHEDULED: usize = 100;
 /// The most events of a user of which it is kept how they ended.
 const MAX_FINALISED: usize = 100;
-/// For how long that is kept, in milliseconds.
+/// It is kept for so long how an event ended, in milliseconds.
 const FINALISED_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 /// Delayed events are spread over so many locks.
 const LOCKS: usize = 64;
@@ -41,14 +41,14 @@ const LOCKS: usize = 64;
 /// A delayed event.
 #[derive(Clone, Debug)]
 pub struct DelayedEvent {
-    /// Its id: whoever knows it may act on the event.
+    /// The id of the delay: whoever knows it may act on the event.
     pub delay_id: String,
     /// The event, and how it ended if it did.
     pub record: DelayedEventRecord,
 }
 
 impl DelayedEvent {
-    /// When it is to be sent.
+    /// The time at which it is to be sent, in milliseconds since the Unix epoch.
     pub fn due_ts(&self) -> u64 {
         due_ts(&self.record)
     }
@@ -86,6 +86,23 @@ impl Rooms {
         id: &str,
     ) -> Result<Option<DelayedEventRecord>> {
         Ok(self.store().get::<DelayedEvents>(&event_key(platform, id)).await?)
+    }
+
+    /// Removes all delayed events of a user whose account is gone.
+    pub(crate) async fn remove_delayed_events(&self, user_id: &OwnedUserId) -> Result<()> {
+        let platform = user_id.server_name().to_owned();
+        for event in self.delayed_events_of(user_id).await? {
+            let _lock = self.shared.delays.lock(&event.delay_id).await;
+            let mut writes = WriteSet::new();
+            writes.delete::<DelayedEvents>(&event_key(&platform, &event.delay_id));
+            writes.delete::<DelayedEventQueue>(&queue_key(&platform, &event.delay_id, event.due_ts()));
+            writes.delete::<UserDelayedEvents>(&UserNameKey {
+                user_id: user_id.clone(),
+                name: event.delay_id.clone(),
+            });
+            self.store().commit(writes).await?;
+        }
+        Ok(())
     }
 }
 

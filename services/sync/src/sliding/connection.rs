@@ -29,8 +29,6 @@ use crate::{Result, Sync, SyncError};
 const CACHED: usize = 20_000;
 /// Connections of a device; the one that was used least lately goes for a new one.
 const MAX_OF_DEVICE: usize = 16;
-/// Rows that one write-set removes.
-const REMOVE_ROWS: usize = 2_000;
 /// Connections that are looked at in one go for whether they are still used.
 const PAGE: usize = 500;
 /// How far the time of last use on disk may be behind: writing it with each request would cost too much.
@@ -102,7 +100,8 @@ impl Sync {
         if let Some(old) = self.connections.cache.get(&key) {
             old.end().await;
         }
-        self.remove_rows(Range::prefix((&key.user_id, &key.device_id, &key.conn_id))).await?;
+        let rooms = Range::prefix((&key.user_id, &key.device_id, &key.conn_id));
+        self.store.delete_range::<SlidingRooms>(rooms).await?;
         self.make_place(&key).await?;
         let generation = self.connections.new_generation(&key, now_ts);
         self.put_connection(&key, generation, now_ts);
@@ -163,7 +162,7 @@ impl Sync {
             self.remove_connection(&key).await?;
         }
         // What a crash left of connections that the disk does not know.
-        self.remove_rows(Range::prefix((user_id, device_id))).await
+        Ok(self.store.delete_range::<SlidingRooms>(Range::prefix((user_id, device_id))).await?)
     }
 
     /// Removes the connections that were not used since a time, in milliseconds since the Unix epoch; how many.
@@ -200,23 +199,12 @@ impl Sync {
         if let Some((_, connection)) = self.connections.cache.remove(key) {
             connection.end().await;
         }
-        self.remove_rows(Range::prefix((&key.user_id, &key.device_id, &key.conn_id))).await?;
+        let rooms = Range::prefix((&key.user_id, &key.device_id, &key.conn_id));
+        self.store.delete_range::<SlidingRooms>(rooms).await?;
         let mut writes = WriteSet::new();
         writes.delete::<SlidingConnections>(key);
         self.store.commit(writes).await.map_err(linkspan_storage::StorageError::from)?;
         Ok(())
-    }
-
-    async fn remove_rows(&self, rooms: Range<SlidingRooms>) -> Result<()> {
-        loop {
-            let rows = self.store.keys(rooms.clone().limit(REMOVE_ROWS)).await?;
-            if rows.is_empty() {
-                return Ok(());
-            }
-            let mut writes = WriteSet::new();
-            rows.iter().for_each(|row| writes.delete::<SlidingRooms>(row));
-            self.store.commit(writes).await.map_err(linkspan_storage::StorageError::from)?;
-        }
     }
 }
 

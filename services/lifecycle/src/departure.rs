@@ -1,0 +1,75 @@
+//! Accounts that are deactivated, and devices that are gone.
+//! <https://spec.matrix.org/v1.19/client-server-api/#account-deactivation>
+
+use linkspan_accounts::{DeviceRemoved, PasswordStamp};
+use ruma::OwnedUserId;
+
+use crate::{Lifecycle, Result};
+
+impl Lifecycle {
+    /// Deactivates an account for good; returns how many devices were logged out. `proved` and `erase` are as in
+    /// [`linkspan_accounts::Accounts::begin_deactivation`].
+    pub async fn deactivate(
+        &self,
+        user_id: &OwnedUserId,
+        proved: Option<PasswordStamp>,
+        erase: bool,
+        now_ts: u64,
+    ) -> Result<usize> {
+        let removed = self.accounts.begin_deactivation(user_id, proved, erase).await?;
+        let logged_out = removed.len();
+        self.finish_deactivation(user_id, removed, now_ts).await?;
+        Ok(logged_out)
+    }
+
+    /// Finishes what a stop interrupted: accounts that are being deactivated leave everything, and what services
+    /// keep for devices that are gone is forgotten.
+    pub async fn finish_interrupted(&self, now_ts: u64) -> Result<()> {
+        // Forgetting a device writes to its user's inbox, which is to be empty when the account is done with.
+        self.forget_devices(self.accounts.departed_devices().await?).await?;
+        for user_id in self.accounts.departing_accounts().await? {
+            self.finish_deactivation(&user_id, Vec::new(), now_ts).await?;
+        }
+        Ok(())
+    }
+
+    /// `removed` are devices that are gone already. The account itself comes last, so that whatever a stop leaves
+    /// undone is found at the next start.
+    async fn finish_deactivation(
+        &self,
+        user_id: &OwnedUserId,
+        mut removed: Vec<DeviceRemoved>,
+        now_ts: u64,
+    ) -> Result<()> {
+        self.keys.remove_identity(user_id).await?;
+        self.keys.remove_backups(user_id).await?;
+        self.push.remove_user(user_id).await?;
+        self.media.remove_user(user_id).await?;
+        self.rooms.remove_user(user_id, now_ts).await?;
+        // Who was logging in when it began may have got a device since.
+        removed.extend(self.accounts.log_out_all(user_id, None).await?);
+        self.forget_devices(removed).await?;
+        self.inbox.remove_user(user_id).await?;
+        Ok(self.accounts.finish_deactivation(user_id).await?)
+    }
+
+    /// Has every service forget what it keeps for devices that are gone.
+    pub async fn forget_devices(&self, removed: Vec<DeviceRemoved>) -> Result<()> {
+        let now = self.inbox.now().position;
+        for departed in removed {
+            let DeviceRemoved { user_id, device_id } = &departed;
+            self.keys.remove_device(user_id, device_id).await?;
+            loop {
+                let (waiting, until) = self.inbox.to_device(user_id, device_id, now).await?;
+                if waiting.is_empty() {
+                    break;
+                }
+                self.inbox.acknowledge_to_device(user_id, device_id, until).await?;
+            }
+            self.sync.remove_connections(user_id, device_id).await?;
+            self.push.remove_pushers_of_device(user_id, device_id).await?;
+            self.accounts.forget_departed(&departed).await?;
+        }
+        Ok(())
+    }
+}

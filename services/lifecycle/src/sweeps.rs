@@ -1,0 +1,127 @@
+//! What grows old is forgotten now and then: one table says what, how often, and by whom.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use linkspan_rooms::QUIET;
+use tokio::{
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
+};
+
+use crate::{Lifecycle, Result};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+/// A client that did not hear whether something was sent asks again within this time.
+const TRANSACTION_LIFE_MS: u64 = DAY_MS;
+/// A client that comes back after this time begins a new connection of sliding sync.
+const CONNECTION_LIFE_MS: u64 = 30 * DAY_MS;
+
+/// Something that is done now and then, the first time at the start. Each reads and writes in portions of bounded
+/// size.
+struct Sweep {
+    /// What is swept, as the log names it.
+    what: &'static str,
+    every: Duration,
+    /// The number is the time, in milliseconds since the Unix epoch.
+    run: fn(&Lifecycle, u64) -> BoxFuture<'_, Result<()>>,
+}
+
+const SWEEPS: [Sweep; 7] = [
+    Sweep {
+        what: "what memory holds of who and what is idle",
+        every: MINUTE,
+        run: |all, _| Box::pin(async { all.forget_idle() }),
+    },
+    Sweep {
+        what: "presence",
+        every: MINUTE,
+        run: |all, _| Box::pin(async { Ok(all.rooms.expire_presence(QUIET).await?) }),
+    },
+    Sweep {
+        what: "what has expired of logging in",
+        every: HOUR,
+        run: |all, now_ts| Box::pin(all.expire_oauth(now_ts)),
+    },
+    Sweep {
+        what: "addresses that nobody has confirmed",
+        every: HOUR.saturating_mul(6),
+        run: |all, now_ts| Box::pin(all.forget_email_validations(now_ts)),
+    },
+    Sweep {
+        what: "old transaction ids",
+        every: HOUR.saturating_mul(6),
+        run: |all, now_ts| {
+            let before_ts = now_ts.saturating_sub(TRANSACTION_LIFE_MS);
+            Box::pin(async move { Ok(all.rooms.forget_transactions(before_ts).await.map(drop)?) })
+        },
+    },
+    Sweep {
+        what: "unused connections of sliding sync",
+        every: HOUR.saturating_mul(6),
+        run: |all, now_ts| {
+            let before_ts = now_ts.saturating_sub(CONNECTION_LIFE_MS);
+            Box::pin(async move { Ok(all.sync.forget_connections(before_ts).await.map(drop)?) })
+        },
+    },
+    Sweep {
+        what: "media without a record",
+        every: DAY,
+        run: |all, now_ts| Box::pin(all.remove_media_leftovers(now_ts)),
+    },
+];
+
+impl Lifecycle {
+    /// Sweeps for as long as it is polled. A sweep that takes long, or fails, holds up no other. `clock` says
+    /// milliseconds since the Unix epoch.
+    pub async fn sweep(self, clock: fn() -> u64) {
+        let mut sweeps = JoinSet::new();
+        for sweep in &SWEEPS {
+            sweeps.spawn(self.clone().repeat(sweep, clock));
+        }
+        while sweeps.join_next().await.is_some() {}
+    }
+
+    async fn repeat(self, sweep: &Sweep, clock: fn() -> u64) {
+        let mut every = interval(sweep.every);
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            every.tick().await;
+            if let Err(error) = (sweep.run)(&self, clock()).await {
+                tracing::warn!(%error, "{} could not be swept", sweep.what);
+            }
+        }
+    }
+
+    fn forget_idle(&self) -> Result<()> {
+        self.inbox.forget_idle();
+        self.rooms.forget_idle();
+        self.platforms.iter().for_each(|platform| platform.rate_limiter.forget_idle());
+        Ok(())
+    }
+
+    async fn expire_oauth(&self, now_ts: u64) -> Result<()> {
+        for platform in self.platforms.iter() {
+            self.oauth.expire(platform.server_name(), now_ts).await?;
+        }
+        Ok(())
+    }
+
+    async fn forget_email_validations(&self, now_ts: u64) -> Result<()> {
+        for platform in self.platforms.iter() {
+            self.accounts.forget_email_validations(platform.server_name(), now_ts).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove_media_leftovers(&self, now_ts: u64) -> Result<()> {
+        let removed = self.media.remove_leftovers(now_ts).await?;
+        if removed > 0 {
+            tracing::info!(removed, "media without a record were removed");
+        }
+        Ok(())
+    }
+}

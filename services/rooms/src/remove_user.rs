@@ -1,0 +1,41 @@
+//! What an account that goes means in rooms.
+
+use linkspan_storage::{
+    Range, WriteSet,
+    catalogue::{Memberships, UserRoomKey},
+};
+use ruma::OwnedUserId;
+
+use crate::{Result, Rooms, RoomsError};
+
+impl Rooms {
+    /// Has a user whose account is gone leave all rooms, and removes what is kept for the user alone. What the user said
+    /// and did in rooms stays there.
+    pub async fn remove_user(&self, user_id: &OwnedUserId, now_ts: u64) -> Result<()> {
+        self.leave_all(user_id, now_ts).await?;
+        self.remove_delayed_events(user_id).await?;
+        let rooms = self.store().keys::<Memberships>(Range::prefix((user_id,))).await?;
+        for UserRoomKey { room_id, .. } in &rooms {
+            self.remove_private_receipts(user_id, room_id).await?;
+        }
+        self.store()
+            .update(async || {
+                let mut writes = WriteSet::new();
+                self.shared.directory.unindex_user(&mut writes, user_id).await?;
+                Ok::<_, RoomsError>((writes, ()))
+            })
+            .await
+    }
+
+    /// Leaves all rooms, declines all invitations, takes all knocks back.
+    async fn leave_all(&self, user_id: &OwnedUserId, now_ts: u64) -> Result<()> {
+        for (room_id, stored) in self.memberships(user_id).await? {
+            if matches!(stored.value.membership.as_str(), "join" | "invite" | "knock")
+                && let Err(error) = self.leave_room(user_id, &room_id, None, now_ts).await
+            {
+                tracing::warn!(%error, %room_id, %user_id, "an account that goes could not leave a room");
+            }
+        }
+        Ok(())
+    }
+}
