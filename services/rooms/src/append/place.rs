@@ -54,8 +54,9 @@ impl Append {
             self.writes.put::<Transactions>(&key, &done);
             self.transactions.push((key, pdu.event_id.clone()));
         }
-        let states = (state_before, state_after);
-        self.put_event(pdu.clone(), json, seq, states, (0, sent_by)).await?;
+        let event_id = pdu.event_id.clone();
+        let record = EventRecord { state_before, state_after, flags: 0, sent_by, event_id, pdu: json };
+        self.put_event(pdu.clone(), seq, record).await?;
         let mut extremities = self.head.extremities.clone();
         extremities.retain(|event_id| !pdu.prev_events.contains(event_id));
         extremities.push(pdu.event_id.clone());
@@ -65,24 +66,11 @@ impl Append {
     }
 
     /// Writes an event of the timeline and what hangs on it: its relation, the redaction it makes.
-    pub(crate) async fn put_event(
-        &mut self,
-        pdu: SharedPdu,
-        json: String,
-        seq: i64,
-        (state_before, state_after): (u64, u64),
-        (flags, sent_by): (u8, String),
-    ) -> Result<()> {
+    pub(crate) async fn put_event(&mut self, pdu: SharedPdu, seq: i64, record: EventRecord) -> Result<()> {
         let place = EventPlaceRecord::Timeline(self.room.id.clone(), seq);
         self.writes.put::<EventIds>(&EventKey { event_id: pdu.event_id.clone() }, &place);
-        let record = EventRecord {
-            state_before,
-            state_after,
-            flags,
-            sent_by: sent_by.clone(),
-            event_id: pdu.event_id.clone(),
-            pdu: json,
-        };
+        let (state_before, state_after, sent_by) =
+            (record.state_before, record.state_after, record.sent_by.clone());
         let key = TimelineKey { room_id: self.room.id.clone(), seq };
         self.writes.put::<Timeline>(&key, &Stamped::pending(record));
         self.relate(&pdu, seq).await?;
