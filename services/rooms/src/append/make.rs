@@ -7,13 +7,14 @@ use linkspan_domain::{
     Draft, Place, SharedPdu, StateKey as StateEntryKey, auth_event_keys, authorize, check_form,
 };
 use ruma::{
-    CanonicalJsonObject, CanonicalJsonValue, OwnedEventId, OwnedUserId,
-    events::{StateEventType, TimelineEventType},
+    CanonicalJsonObject, OwnedEventId, OwnedUserId,
+    events::{StateEventType, TimelineEventType, room::member::MembershipState},
 };
 
 use super::{Append, Transaction};
 use crate::{
     Result, RoomsError,
+    membership::is_involved,
     permits::Asked,
     server_acl::{denies, is_own_leave, shuts_out_its_sender},
 };
@@ -62,20 +63,18 @@ impl Append {
     /// Whoever deactivates an account leaves the rooms that the account is in then: it comes into no other any more.
     /// Guests come only where they may, and bring nobody.
     async fn check_member_account(&mut self, sender: &OwnedUserId, draft: &Draft) -> Result<()> {
-        let membership = draft.content.get("membership").and_then(CanonicalJsonValue::as_str);
+        let membership = draft.membership().filter(is_involved);
         let user_id = draft.state_key.as_deref().and_then(|user_id| OwnedUserId::try_from(user_id).ok());
-        let (Some(membership @ ("join" | "invite" | "knock")), Some(user_id)) = (membership, user_id) else {
-            return Ok(());
-        };
+        let (Some(membership), Some(user_id)) = (membership, user_id) else { return Ok(()) };
         let accounts = &self.rooms.shared.accounts;
-        if membership == "invite" && accounts.is_guest(sender).await? {
+        if membership == MembershipState::Invite && accounts.is_guest(sender).await? {
             return Err(AccountsError::Guest("guests cannot invite anybody").into());
         }
         if !self.rooms.shared.platforms.hosts(user_id.server_name()) {
             return Ok(());
         }
         match accounts.expect_active(&mut self.writes, &user_id).await? {
-            Some(account) if account.guest => self.check_guest_membership(membership).await,
+            Some(account) if account.guest => self.check_guest_membership(&membership).await,
             _ => Ok(()),
         }
     }

@@ -9,7 +9,10 @@ use linkspan_storage::{
     catalogue::{Members, Memberships, RoomUserKey, UserRoomKey},
     records::{InboxPointer, MemberRecord, MembershipRecord},
 };
-use ruma::{OwnedUserId, events::StateEventType};
+use ruma::{
+    OwnedUserId,
+    events::{StateEventType, room::member::MembershipState},
+};
 
 use super::Append;
 use crate::{Result, RoomsError};
@@ -32,10 +35,8 @@ impl Append {
     /// The membership of a user has gone from the state: only state resolution does that.
     pub(super) async fn remove_membership(&mut self, state_key: &str) -> Result<()> {
         let Ok(user_id) = OwnedUserId::try_from(state_key) else { return Ok(()) };
-        let before = self.membership(&user_id).await?.unwrap_or_default();
-        self.note_rule(&user_id, &before, "");
-        self.head.joined = self.head.joined.saturating_sub(u64::from(before == "join"));
-        self.head.invited = self.head.invited.saturating_sub(u64::from(before == "invite"));
+        let before = self.membership(&user_id).await?;
+        self.count(&user_id, before.as_ref(), None);
         let room_id = self.room.id.clone();
         self.writes.delete::<Members>(&RoomUserKey { room_id: room_id.clone(), user_id: user_id.clone() });
         if self.rooms.shared.platforms.hosts(user_id.server_name()) {
@@ -56,22 +57,18 @@ impl Append {
             .and_then(|user_id| user_id.try_into().ok())
             .ok_or_else(|| RoomsError::Invalid("the state key of a membership is a user id".into()))?;
         let earlier = self.state_event(&StateEventType::RoomMember, user_id.as_str()).await?;
-        let before = earlier.as_ref().and_then(|event| event.membership()).unwrap_or_default();
-        let membership = pdu.membership().unwrap_or_default();
-        let count = |counter: &mut u64, kind: &str| {
-            *counter = counter.saturating_sub(u64::from(before == kind)) + u64::from(membership == kind);
-        };
-        count(&mut self.head.joined, "join");
-        count(&mut self.head.invited, "invite");
-        self.note_rule(&user_id, &before, &membership);
+        let before = earlier.as_ref().and_then(|event| event.membership());
+        let membership =
+            pdu.membership().ok_or_else(|| RoomsError::Invalid("a member event has a membership".into()))?;
+        self.count(&user_id, before.as_ref(), Some(&membership));
         let member = MemberRecord { membership: membership.clone(), event_id: pdu.event_id.clone(), seq };
         let key = RoomUserKey { room_id: self.room.id.clone(), user_id: user_id.clone() };
         self.writes.put::<Members>(&key, &member);
         if !self.rooms.shared.platforms.hosts(user_id.server_name()) {
             return Ok(());
         }
-        let stripped_state = match membership.as_str() {
-            "invite" | "knock" => self.stripped_state(pdu).await?,
+        let stripped_state = match membership {
+            MembershipState::Invite | MembershipState::Knock => self.stripped_state(pdu).await?,
             _ => Vec::new(),
         };
         let key = UserRoomKey { user_id: user_id.clone(), room_id: self.room.id.clone() };
@@ -85,7 +82,9 @@ impl Append {
         };
         self.writes.put::<Memberships>(&key, &Stamped::pending(record));
         self.point(&user_id, InboxPointer::Room(self.room.id.clone()));
-        if before != "join" && membership == "join" {
+        let was_joined = before == Some(MembershipState::Join);
+        let is_joined = membership == MembershipState::Join;
+        if !was_joined && is_joined {
             Arc::make_mut(&mut self.members).push(user_id.clone());
             self.members_changed = true;
             self.newcomers.push((user_id.clone(), earlier.map(|event| event.event_id.clone())));
@@ -93,7 +92,7 @@ impl Append {
                 self.list_as_big(&key, true);
             }
         }
-        if before == "join" && membership != "join" {
+        if was_joined && !is_joined {
             Arc::make_mut(&mut self.members).retain(|member| *member != user_id);
             self.members_changed = true;
             self.list_as_big(&key, false);
@@ -101,6 +100,25 @@ impl Append {
         Ok(())
     }
 
+    /// Counts people and the rules that they bring, as a membership changes.
+    fn count(
+        &mut self,
+        user_id: &OwnedUserId,
+        before: Option<&MembershipState>,
+        now: Option<&MembershipState>,
+    ) {
+        let counters = [
+            (MembershipState::Join, &mut self.head.joined),
+            (MembershipState::Invite, &mut self.head.invited),
+        ];
+        for (kind, counter) in counters {
+            let (was, is) = (before == Some(&kind), now == Some(&kind));
+            *counter = counter.saturating_sub(u64::from(was)) + u64::from(is);
+        }
+        self.note_rule(user_id, before, now);
+    }
+
+    /// What is shown of the room to somebody who is invited or knocks.
     async fn stripped_state(&mut self, member: &Pdu) -> Result<Vec<String>> {
         let mut events = Vec::new();
         for event_type in STRIPPED_TYPES {

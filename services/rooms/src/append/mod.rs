@@ -28,7 +28,8 @@ use linkspan_storage::{
 };
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, MilliSecondsSinceUnixEpoch, OwnedDeviceId, OwnedEventId,
-    OwnedUserId, UInt, events::StateEventType,
+    OwnedUserId, UInt,
+    events::{StateEventType, room::member::MembershipState},
 };
 use tokio::sync::OwnedMutexGuard;
 
@@ -190,7 +191,7 @@ impl Append {
     }
 
     /// A user's membership as staged.
-    pub(crate) async fn membership(&mut self, user_id: &ruma::UserId) -> Result<Option<String>> {
+    pub(crate) async fn membership(&mut self, user_id: &ruma::UserId) -> Result<Option<MembershipState>> {
         let event = self.state_event(&StateEventType::RoomMember, user_id.as_str()).await?;
         Ok(event.and_then(|event| event.membership()))
     }
