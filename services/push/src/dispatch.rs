@@ -163,7 +163,12 @@ impl Push {
         let mut recipients = HashMap::new();
         for event in &events {
             let incoming = Incoming { event, prepared: PushEvent::new(&event.pdu), facts: &facts };
-            let invited = self.invited(event).filter(|user_id| !members.contains(user_id));
+            let mut invited = self.invited(event).filter(|user_id| !members.contains(user_id));
+            if let Some(user_id) = &invited
+                && self.rooms().hides_invitation(user_id, &event.pdu.sender).await?
+            {
+                invited = None;
+            }
             for user_id in members.iter().chain(&invited) {
                 if *user_id != event.pdu.sender {
                     self.dispatch_to(user_id, &incoming, &mut recipients).await?;

@@ -21,6 +21,7 @@ use serde::Deserialize;
 use crate::{
     Result, Rooms, RoomsError,
     append::{Append, again},
+    door::Coming,
 };
 
 /// Members who are looked at, and rooms that are listed, in one step.
@@ -48,8 +49,8 @@ impl Append {
     }
 
     /// Refuses what a guest may not become in the room: invitations they may be given everywhere.
-    pub(crate) async fn check_guest_membership(&mut self, membership: &MembershipState) -> Result<()> {
-        match membership {
+    pub(crate) async fn check_guest(&mut self, coming: &Coming<'_>) -> Result<()> {
+        match coming.after {
             MembershipState::Join if !self.is_open_to_guests().await? => {
                 Err(AccountsError::Guest("this room does not let guests join").into())
             }

@@ -148,7 +148,7 @@ impl Append {
             return Ok(Inserted::SoftFailed(refusal.0));
         }
 
-        match self.check_encryption_rules(&pdu).await {
+        match self.let_in(&pdu).await {
             Ok(()) => {}
             // As with what the room has moved on from: it has its place in the graph, and nobody sees it.
             Err(RoomsError::Encryption(refusal)) => {

@@ -11,7 +11,7 @@ use linkspan_storage::{
     records::{InboxPointer, MembershipRecord},
 };
 use ruma::{
-    CanonicalJsonObject, CanonicalJsonValue, OwnedRoomId, OwnedUserId, UserId,
+    CanonicalJsonObject, OwnedRoomId, OwnedUserId, UserId,
     events::{StateEventType, room::member::MembershipState},
 };
 use serde::Deserialize;
@@ -19,7 +19,6 @@ use serde::Deserialize;
 use crate::{
     Result, Room, Rooms, RoomsError,
     append::{Append, again, object, text},
-    public_rooms::kept_to,
 };
 
 /// `m.room.join_rules`, as far as joining asks for it.
@@ -178,49 +177,11 @@ impl Rooms {
         again(async || {
             let room = self.joined_room(sender, room_id).await?;
             let mut append = self.begin(&room, now_ts).await?;
-            let content = self.invitation(&mut append, user_id, reason, false).await?;
-            append.stage_member(sender, user_id, content).await?;
+            self.stage_membership(&mut append, sender, user_id, MembershipState::Invite, reason).await?;
             append.commit().await?;
             Ok(())
         })
         .await
-    }
-
-    /// The one place where it is decided whether a user can be invited; gives the content of the invitation.
-    pub(crate) async fn invitation(
-        &self,
-        append: &mut Append,
-        user_id: &OwnedUserId,
-        reason: Option<&str>,
-        is_direct: bool,
-    ) -> Result<CanonicalJsonObject> {
-        if !self.shared.platforms.hosts(user_id.server_name()) {
-            return Err(RoomsError::Forbidden(format!(
-                "{} cannot be reached: outside servers are not connected",
-                user_id.server_name()
-            )));
-        }
-        if !self.shared.accounts.is_active(user_id).await? {
-            return Err(RoomsError::NotFound(format!("there is no user {user_id}")));
-        }
-        self.check_may_federate(append, user_id).await?;
-        self.check_takes_invites(user_id).await?;
-        let mut content = self.member_content(user_id, MembershipState::Invite, reason).await?;
-        if is_direct {
-            content.insert("is_direct".into(), CanonicalJsonValue::Bool(true));
-        }
-        Ok(content)
-    }
-
-    /// A room that its creator keeps to one server is closed to the other platforms too.
-    pub(crate) async fn check_may_federate(&self, append: &mut Append, user_id: &OwnedUserId) -> Result<()> {
-        let create = append.state_event(&StateEventType::RoomCreate, "").await?;
-        match create.as_deref().and_then(kept_to) {
-            Some(server) if server != user_id.server_name() => {
-                Err(RoomsError::Forbidden("this room is closed to other platforms".into()))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Leaves a room, declines an invitation, takes a knock back.

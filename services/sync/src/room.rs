@@ -150,9 +150,7 @@ impl Sync {
                 }
             }
             MembershipState::Invite
-                if is_new
-                    && !ask.ignored.contains(&record.sender)
-                    && self.rooms.takes_invites(&ask.request.user_id).await? =>
+                if is_new && !self.rooms.hides_invitation(user_id, &record.sender).await? =>
             {
                 let invite_state = stripped(record);
                 rooms.invite.insert(room_id.clone(), InvitedRoom { invite_state });

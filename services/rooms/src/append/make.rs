@@ -2,19 +2,17 @@
 
 use std::sync::Arc;
 
-use linkspan_accounts::AccountsError;
 use linkspan_domain::{
     Draft, Place, SharedPdu, StateKey as StateEntryKey, auth_event_keys, authorize, check_form,
 };
 use ruma::{
     CanonicalJsonObject, OwnedEventId, OwnedUserId,
-    events::{StateEventType, TimelineEventType, room::member::MembershipState},
+    events::{StateEventType, TimelineEventType},
 };
 
 use super::{Append, Transaction};
 use crate::{
     Result, RoomsError,
-    membership::is_involved,
     permits::Asked,
     server_acl::{denies, is_own_leave, shuts_out_its_sender},
 };
@@ -32,9 +30,6 @@ impl Append {
         transaction: Option<Transaction>,
     ) -> Result<SharedPdu> {
         self.rooms.check_may_send(&self.room.id, sender, &draft).await?;
-        if draft.event_type == TimelineEventType::RoomMember {
-            self.check_member_account(sender, &draft).await?;
-        }
         self.keep_words_out(&mut draft);
         if draft.redacts.is_some() {
             // The event, and whether it is redacted already, are read from the disk.
@@ -44,7 +39,7 @@ impl Append {
             Some(auth_events) => self.make(sender, draft, auth_events)?,
             None => self.make_if_allowed(sender, draft).await?,
         };
-        self.check_encryption_rules(&pdu).await?;
+        self.let_in(&pdu).await?;
         self.accept(pdu.clone(), json, transaction).await?;
         Ok(pdu)
     }
@@ -58,25 +53,6 @@ impl Append {
     ) -> Result<()> {
         let draft = Draft::state(TimelineEventType::RoomMember, user_id.as_str(), content);
         self.stage(sender, draft, None).await.map(|_| ())
-    }
-
-    /// Whoever deactivates an account leaves the rooms that the account is in then: it comes into no other any more.
-    /// Guests come only where they may, and bring nobody.
-    async fn check_member_account(&mut self, sender: &OwnedUserId, draft: &Draft) -> Result<()> {
-        let membership = draft.membership().filter(is_involved);
-        let user_id = draft.state_key.as_deref().and_then(|user_id| OwnedUserId::try_from(user_id).ok());
-        let (Some(membership), Some(user_id)) = (membership, user_id) else { return Ok(()) };
-        let accounts = &self.rooms.shared.accounts;
-        if membership == MembershipState::Invite && accounts.is_guest(sender).await? {
-            return Err(AccountsError::Guest("guests cannot invite anybody").into());
-        }
-        if !self.rooms.shared.platforms.hosts(user_id.server_name()) {
-            return Ok(());
-        }
-        match accounts.expect_active(&mut self.writes, &user_id).await? {
-            Some(account) if account.guest => self.check_guest_membership(&membership).await,
-            _ => Ok(()),
-        }
     }
 
     /// The events that allow a message, if such a message of its sender was allowed in this very state before.

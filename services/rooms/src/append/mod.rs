@@ -92,7 +92,7 @@ pub(crate) struct Append {
     /// What changes of the room with what is staged.
     changing: Vec<Changing>,
     /// The events were made elsewhere: what is allowed of them is settled by the graph.
-    from_elsewhere: bool,
+    pub(crate) from_elsewhere: bool,
     /// Guests have to leave the room.
     pub(crate) closes_to_guests: bool,
     /// The delayed event that is sent.

@@ -151,7 +151,9 @@ impl Sync {
         let membership = &record.membership;
         let stamp = match membership {
             MembershipState::Join => self.newest_position(room_id).await?,
-            MembershipState::Invite if self.hides_invite(user_id, record).await? => return Ok(None),
+            MembershipState::Invite if self.rooms.hides_invitation(user_id, &record.sender).await? => {
+                return Ok(None);
+            }
             MembershipState::Invite | MembershipState::Knock => stored.position,
             _ if connection.sent(room_id, told) != Sent::Never => {
                 if record.forgotten && self.is_end_told(room_id, record, told).await? {
@@ -182,16 +184,6 @@ impl Sync {
     ) -> Result<bool> {
         let end = self.rooms.event_at(room_id, record.seq).await?;
         Ok(end.is_none_or(|end| end.position <= told))
-    }
-
-    /// Whether the user does not want to hear of an invitation.
-    pub(super) async fn hides_invite(
-        &self,
-        user_id: &OwnedUserId,
-        record: &MembershipRecord,
-    ) -> Result<bool> {
-        Ok(self.rooms.ignored_users(user_id).await?.contains(&record.sender)
-            || !self.rooms.takes_invites(user_id).await?)
     }
 
     async fn was_joined(
