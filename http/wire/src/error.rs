@@ -300,7 +300,7 @@ impl From<RoomsError> for ApiError {
     fn from(error: RoomsError) -> Self {
         let message = error.to_string();
         match error {
-            RoomsError::Forbidden(_) => Self::forbidden(message),
+            RoomsError::Forbidden(_) | RoomsError::TurnedAway(_) => Self::forbidden(message),
             RoomsError::Encryption(refusal) => {
                 let body = serde_json::json!({
                     "errcode": "M_FORBIDDEN", "error": message, "org.linkspan.rule": refusal.rule(),

@@ -1,9 +1,11 @@
-//! The badge: in how many rooms something notifying is unread, invitations included, but for those of whom the user ignores.
+//! The badge: in how many rooms something notifying is unread. Invitations count, but for those that are hidden from
+//! the user.
 
 use std::{collections::HashSet, sync::Arc};
 
+use linkspan_storage::records::MembershipRecord;
 use quick_cache::sync::Cache;
-use ruma::{OwnedRoomId, OwnedUserId};
+use ruma::{OwnedRoomId, OwnedUserId, events::room::member::MembershipState};
 use tokio::sync::Mutex;
 
 use crate::{Push, PushError, Result};
@@ -64,13 +66,8 @@ impl Push {
 
     async fn count_rooms(&self, user_id: &OwnedUserId, badge: &mut Badge) -> Result<()> {
         badge.rooms.clear();
-        let ignored = self.recipient(user_id).await?.ignored;
-        for (room_id, membership) in self.rooms().memberships(user_id).await? {
-            let is_unread = match membership.value.membership.as_str() {
-                "invite" => !ignored.contains(&membership.value.sender),
-                "join" => self.unread(user_id, &room_id).await?.total().notify > 0,
-                _ => false,
-            };
+        for (room_id, stored) in self.rooms().memberships(user_id).await? {
+            let is_unread = self.counts(user_id, &room_id, &stored.value).await?;
             badge.note(room_id, is_unread);
         }
         badge.counted = true;
@@ -78,11 +75,22 @@ impl Push {
     }
 
     async fn is_unread(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<bool> {
-        let membership = self.rooms().membership_record(user_id, room_id).await?;
-        let Some(membership) = membership.map(|stored| stored.value) else { return Ok(false) };
-        match membership.membership.as_str() {
-            "invite" => Ok(!self.recipient(user_id).await?.ignored.contains(&membership.sender)),
-            "join" => Ok(self.unread(user_id, room_id).await?.total().notify > 0),
+        match self.rooms().membership_record(user_id, room_id).await? {
+            Some(stored) => self.counts(user_id, room_id, &stored.value).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Whether a room counts for the badge: the user is invited to it, and is told so, or has not read it.
+    async fn counts(
+        &self,
+        user_id: &OwnedUserId,
+        room_id: &OwnedRoomId,
+        record: &MembershipRecord,
+    ) -> Result<bool> {
+        match record.membership {
+            MembershipState::Invite => Ok(!self.rooms().hides_invitation(user_id, &record.sender).await?),
+            MembershipState::Join => Ok(self.unread(user_id, room_id).await?.total().notify > 0),
             _ => Ok(false),
         }
     }

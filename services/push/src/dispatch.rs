@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use ruma::{
     OwnedRoomId, OwnedUserId,
-    events::{StateEventType, TimelineEventType},
+    events::{StateEventType, TimelineEventType, room::member::MembershipState},
 };
 use serde::Deserialize;
 use tokio::sync::{Notify, mpsc};
@@ -163,7 +163,12 @@ impl Push {
         let mut recipients = HashMap::new();
         for event in &events {
             let incoming = Incoming { event, prepared: PushEvent::new(&event.pdu), facts: &facts };
-            let invited = self.invited(event).filter(|user_id| !members.contains(user_id));
+            let mut invited = self.invited(event).filter(|user_id| !members.contains(user_id));
+            if let Some(user_id) = &invited
+                && self.rooms().hides_invitation(user_id, &event.pdu.sender).await?
+            {
+                invited = None;
+            }
             for user_id in members.iter().chain(&invited) {
                 if *user_id != event.pdu.sender {
                     self.dispatch_to(user_id, &incoming, &mut recipients).await?;
@@ -176,7 +181,9 @@ impl Push {
     /// Whom the event invites, if it is somebody with a pusher.
     fn invited(&self, event: &TimelineEvent) -> Option<OwnedUserId> {
         let pdu = &event.pdu;
-        if pdu.event_type != TimelineEventType::RoomMember || pdu.membership().as_deref() != Some("invite") {
+        if pdu.event_type != TimelineEventType::RoomMember
+            || pdu.membership() != Some(MembershipState::Invite)
+        {
             return None;
         }
         let user_id = OwnedUserId::try_from(pdu.state_key.as_deref()?).ok()?;

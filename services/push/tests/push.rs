@@ -874,6 +874,24 @@ async fn gateways_are_not_told_of_the_ignored() {
 }
 
 #[tokio::test]
+async fn an_invitation_that_is_not_wanted_any_more_is_not_on_the_badge() {
+    let world = world().await;
+    let mut gateway = TestGateway::start().await;
+    let room_id = world.room(&ben(), &[anna()]).await;
+    let of_cleo = world.room(&cleo(), &[]).await;
+    world.rooms.invite(&cleo(), &of_cleo, &anna(), None, 1).await.expect("invite");
+    let mut writes = WriteSet::new();
+    let none = json!({ "default_action": "block" }).to_string();
+    put_account_data(&mut writes, &anna(), None, "m.invite_permission_config", none);
+    world.store.commit(writes).await.expect("commit");
+    tokio::spawn(world.push.clone().follow(world.store.subscribe()));
+    world.set_pusher(&anna(), &gateway.url, true).await;
+
+    world.say(&ben(), &room_id, "hello").await;
+    assert_eq!(gateway.next().await["counts"]["unread"], 1);
+}
+
+#[tokio::test]
 async fn a_failing_gateway_is_tried_again_and_a_rejected_pushkey_goes() {
     let world = world().await;
     let mut gateway = TestGateway::start().await;

@@ -13,7 +13,7 @@ use rand::{RngExt as _, distr::Alphanumeric};
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, Int, MilliSecondsSinceUnixEpoch, OwnedRoomAliasId, OwnedRoomId,
     OwnedUserId, RoomVersionId, UInt,
-    events::{StateEventType, TimelineEventType},
+    events::{StateEventType, TimelineEventType, room::member::MembershipState},
     room_version_rules::RoomVersionRules,
 };
 
@@ -118,7 +118,6 @@ impl Rooms {
         }
         let members = TimelineEventType::RoomMember.to_string();
         if command.initial_state.iter().any(|state| state.event_type == members) {
-            // Who is invited is decided in one place.
             return Err(RoomsError::InvalidState("memberships are no initial state: use `invite`".into()));
         }
         self.plan_encryption(creator, &mut command)?;
@@ -174,7 +173,10 @@ impl Rooms {
         command: &CreateRoom,
     ) -> Result<()> {
         for user_id in command.invite.iter().filter(|user_id| *user_id != creator) {
-            let content = self.invitation(&mut append, user_id, None, command.is_direct).await?;
+            let mut content = self.member_content(user_id, MembershipState::Invite, None).await?;
+            if command.is_direct {
+                content.insert("is_direct".into(), CanonicalJsonValue::Bool(true));
+            }
             append.stage_member(creator, user_id, content).await.map_err(impossible)?;
         }
         // The state was staged before the rules of those who are invited held.
@@ -195,7 +197,7 @@ impl Rooms {
         append.writes.expect_absent::<RoomsTable>(&key);
         append.writes.put::<RoomsTable>(&key, &room.record);
         append.stage(creator, create, None).await.map_err(impossible)?;
-        let join = self.member_content(creator, "join", None).await?;
+        let join = self.member_content(creator, MembershipState::Join, None).await?;
         append.stage_member(creator, creator, join).await?;
         Ok(append)
     }

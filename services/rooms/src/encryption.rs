@@ -11,24 +11,20 @@ use linkspan_domain::{
 use linkspan_storage::{Range, catalogue::Members};
 use ruma::{
     OwnedUserId, ServerName, UserId,
-    events::{StateEventType, TimelineEventType},
+    events::{StateEventType, TimelineEventType, room::member::MembershipState},
 };
 
 use crate::{
     CreateRoom, InitialState, Result, Room, Rooms, RoomsError, ToDeviceMessage,
     append::{Append, object, text},
+    door::Coming,
+    membership::is_present,
 };
 
 const SPACE: &str = "m.space";
 const ENCRYPTION: &str = "m.room.encryption";
 /// The algorithm of rooms that are encrypted without their creator's saying so.
 const ALGORITHM: &str = "m.megolm.v1.aes-sha2";
-
-/// Whether who has this membership counts among the people of a room. Who is invited does: it must not happen that
-/// an invitation that was right cannot be accepted.
-fn is_present(membership: &str) -> bool {
-    matches!(membership, "join" | "invite")
-}
 
 impl Rooms {
     /// What a user's platform demands of encryption; None: nothing, or it is not hosted.
@@ -113,7 +109,7 @@ impl Rooms {
         Ok(())
     }
 
-    /// Whether an event that is to be sent later could be sent now: until then it is kept as it is.
+    /// Whether the door would let an event in now that is to be sent later: until then it is kept as it is.
     pub(crate) async fn check_later(
         &self,
         room: &Arc<Room>,
@@ -123,7 +119,7 @@ impl Rooms {
     ) -> Result<()> {
         let mut append = self.begin(room, now_ts).await?;
         let (pdu, _) = draft.into_pdu(&room.rules, Some(&room.id), sender, append.now, Place::default())?;
-        append.check_encryption_rules(&pdu).await
+        append.let_in(&pdu).await
     }
 }
 
@@ -137,15 +133,6 @@ impl Append {
         }
     }
 
-    /// Whether the rules of the platforms that are in the room let an event in, which is otherwise allowed.
-    pub(crate) async fn check_encryption_rules(&mut self, pdu: &Pdu) -> Result<()> {
-        check_event(&self.present, pdu)?;
-        if pdu.event_type == TimelineEventType::RoomMember {
-            self.check_newcomer(pdu).await?;
-        }
-        Ok(())
-    }
-
     /// Whether all that was staged is right for those who were invited after it.
     pub(crate) fn check_staged(&self) -> Result<()> {
         Ok(self.staged.iter().try_for_each(|event| check_event(&self.present, &event.pdu))?)
@@ -155,7 +142,7 @@ impl Append {
     /// when it came does not come into force by what follows it.
     pub(crate) async fn may_become(&mut self, entry: &StateKey, event: Option<&SharedPdu>) -> Result<bool> {
         let checked = match event {
-            Some(pdu) => self.check_encryption_rules(pdu).await,
+            Some(pdu) => self.let_in(pdu).await,
             None => match self.state_event(&entry.0, &entry.1).await? {
                 Some(current) => self.check_redacted(&current),
                 None => Ok(()),
@@ -168,18 +155,14 @@ impl Append {
         }
     }
 
-    /// Whether who comes in, is invited or asks to be is let in. Who is there already may change their profile.
-    async fn check_newcomer(&mut self, pdu: &Pdu) -> Result<()> {
-        let user_id = pdu.state_key.as_deref().and_then(|user_id| OwnedUserId::try_from(user_id).ok());
-        let Some(user_id) = user_id else { return Ok(()) };
-        let Some(rule) = self.rooms.encryption_rule(&user_id) else { return Ok(()) };
-        let membership = pdu.membership().unwrap_or_default();
-        if !is_present(&membership) && membership != "knock" {
-            return Ok(());
-        }
-        let before = self.membership(&user_id).await?.unwrap_or_default();
+    /// Whether encryption in the room is as the platform of who comes demands it. Who is there already may change their
+    /// profile.
+    pub(crate) async fn check_encryption_of(&mut self, coming: &Coming<'_>) -> Result<()> {
+        let Coming { user_id, before, after, .. } = coming;
+        let Some(rule) = self.rooms.encryption_rule(user_id) else { return Ok(()) };
+        let was_there = *before == Some(MembershipState::Join) || before.as_ref() == Some(after);
         // A space is no place to talk: it need not be encrypted to be one where nothing in the clear is said.
-        if before == "join" || before == membership || self.is_creation() || is_space(&self.room) {
+        if was_there || self.is_creation() || is_space(&self.room) {
             return Ok(());
         }
         let encryption = self.state_event(&StateEventType::RoomEncryption, "").await?;
@@ -221,10 +204,16 @@ impl Append {
         }
     }
 
-    /// Notes the rule that a user brings into the room, or takes out of it.
-    pub(crate) fn note_rule(&mut self, user_id: &UserId, before: &str, now: &str) {
+    /// Notes the rule that a user brings into the room, or takes out of it. Who is invited counts, too: it must not
+    /// happen that an invitation that was right cannot be accepted.
+    pub(crate) fn note_rule(
+        &mut self,
+        user_id: &UserId,
+        before: Option<&MembershipState>,
+        now: Option<&MembershipState>,
+    ) {
         let Some(rule) = self.rooms.encryption_rule(user_id) else { return };
-        match (is_present(before), is_present(now)) {
+        match (before.is_some_and(is_present), now.is_some_and(is_present)) {
             (false, true) => Arc::make_mut(&mut self.present).add(user_id.server_name(), rule),
             (true, false) => Arc::make_mut(&mut self.present).remove(user_id.server_name()),
             _ => {}

@@ -12,12 +12,16 @@ use linkspan_storage::{
     Range,
     catalogue::{ClosedToGuests, RoomKey},
 };
-use ruma::{OwnedRoomId, OwnedUserId, events::StateEventType};
+use ruma::{
+    OwnedRoomId, OwnedUserId,
+    events::{StateEventType, room::member::MembershipState},
+};
 use serde::Deserialize;
 
 use crate::{
     Result, Rooms, RoomsError,
     append::{Append, again},
+    door::Coming,
 };
 
 /// Members who are looked at, and rooms that are listed, in one step.
@@ -45,12 +49,12 @@ impl Append {
     }
 
     /// Refuses what a guest may not become in the room: invitations they may be given everywhere.
-    pub(crate) async fn check_guest_membership(&mut self, membership: &str) -> Result<()> {
-        match membership {
-            "join" if !self.is_open_to_guests().await? => {
+    pub(crate) async fn check_guest(&mut self, coming: &Coming<'_>) -> Result<()> {
+        match coming.after {
+            MembershipState::Join if !self.is_open_to_guests().await? => {
                 Err(AccountsError::Guest("this room does not let guests join").into())
             }
-            "knock" => Err(AccountsError::Guest("guests cannot knock").into()),
+            MembershipState::Knock => Err(AccountsError::Guest("guests cannot knock").into()),
             _ => Ok(()),
         }
     }
@@ -140,7 +144,10 @@ impl Rooms {
                 stay.push(user_id);
                 continue;
             }
-            match self.stage_membership(&mut append, &user_id, &user_id, "leave", Some(REASON)).await {
+            match self
+                .stage_membership(&mut append, &user_id, &user_id, MembershipState::Leave, Some(REASON))
+                .await
+            {
                 Err(RoomsError::Forbidden(error)) => {
                     tracing::warn!(error, %room_id, %user_id, "a guest could not leave a room");
                     stay.push(user_id);

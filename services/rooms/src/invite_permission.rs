@@ -1,18 +1,19 @@
-//! Who takes no invitations: by the user's own account data.
+//! Who takes no invitations: the user's own account data says so. The door (`door.rs`) refuses them; one that came
+//! before, or from elsewhere, is hidden.
 //! <https://spec.matrix.org/v1.19/client-server-api/#invite-permission>
 
-use ruma::OwnedUserId;
+use ruma::{OwnedUserId, UserId};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{Result, Rooms, RoomsError};
+use crate::{Result, Rooms};
 
-/// The account data that says so …
+/// The account data that says whether a user takes invitations.
 const INVITE_PERMISSION: &str = "m.invite_permission_config";
-/// … and the one that clients used before it was specified.
+/// The account data that clients used for the same before it was specified.
 const UNSTABLE_INVITE_PERMISSION: &str = "org.matrix.msc4380.invite_permission_config";
 
-/// Either of them. What is not understood means that invitations are taken.
+/// The content of either. What is not understood means that invitations are taken.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct InvitePermission {
@@ -22,7 +23,7 @@ struct InvitePermission {
 
 impl Rooms {
     /// Whether a hosted user wants to be invited.
-    pub async fn takes_invites(&self, user_id: &OwnedUserId) -> Result<bool> {
+    pub(crate) async fn takes_invites(&self, user_id: &OwnedUserId) -> Result<bool> {
         for event_type in [INVITE_PERMISSION, UNSTABLE_INVITE_PERMISSION] {
             let stored = self.shared.accounts.account_data(user_id, None, event_type).await?;
             let permission = stored.and_then(|json| serde_json::from_str::<InvitePermission>(&json).ok());
@@ -34,7 +35,8 @@ impl Rooms {
         Ok(true)
     }
 
-    pub(crate) async fn check_takes_invites(&self, user_id: &OwnedUserId) -> Result<()> {
-        if self.takes_invites(user_id).await? { Ok(()) } else { Err(RoomsError::InviteBlocked) }
+    /// Whether an invitation by `sender` is kept from a hosted user: the user ignores the sender, or takes no invitations.
+    pub async fn hides_invitation(&self, user_id: &OwnedUserId, sender: &UserId) -> Result<bool> {
+        Ok(self.ignored_users(user_id).await?.contains(sender) || !self.takes_invites(user_id).await?)
     }
 }

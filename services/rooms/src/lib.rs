@@ -13,6 +13,7 @@ mod bundle;
 mod create_room;
 mod delayed_events;
 mod delete_alias;
+mod door;
 mod encryption;
 mod erasure;
 mod events;
@@ -146,6 +147,9 @@ pub enum RoomsError {
     /// The delayed event was sent or cancelled before.
     #[error("the delayed event has been sent or cancelled before")]
     Finalised,
+    /// A platform does not let somebody into a room.
+    #[error("{0}")]
+    TurnedAway(String),
     /// The user takes no invitations.
     #[error("this user does not take invitations")]
     InviteBlocked,

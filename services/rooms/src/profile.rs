@@ -3,7 +3,10 @@
 use linkspan_accounts::AccountsError;
 use linkspan_inbox::point;
 use linkspan_storage::{WriteSet, records::InboxPointer};
-use ruma::{OwnedRoomId, OwnedUserId, events::StateEventType};
+use ruma::{
+    OwnedRoomId, OwnedUserId,
+    events::{StateEventType, room::member::MembershipState},
+};
 use serde_json::Value;
 
 use crate::{
@@ -57,14 +60,14 @@ impl Rooms {
         again(async || {
             let room = self.joined_room(user_id, room_id).await?;
             let mut append = self.begin(&room, now_ts).await?;
-            if append.membership(user_id).await?.as_deref() != Some("join") {
+            if append.membership(user_id).await? != Some(MembershipState::Join) {
                 return append.settle().await;
             }
             let current = append.state_event(&StateEventType::RoomMember, user_id.as_str()).await?;
             let current = current.and_then(|event| linkspan_domain::parse_content(event.content.get()).ok());
             let current = current.unwrap_or_default();
             let mut content = current.clone();
-            content.insert("membership".into(), text("join"));
+            content.insert("membership".into(), text(MembershipState::Join.as_str()));
             content.remove("reason");
             for field in ["displayname", "avatar_url"] {
                 match self.shared.accounts.profile_field(user_id, field).await? {

@@ -6,7 +6,7 @@ use linkspan_storage::{
 };
 use ruma::OwnedUserId;
 
-use crate::{Result, Rooms, RoomsError};
+use crate::{Result, Rooms, RoomsError, membership::is_involved};
 
 impl Rooms {
     /// Has a user whose account is gone leave all rooms, and removes what is kept for the user alone. What the user said
@@ -30,7 +30,7 @@ impl Rooms {
     /// Leaves all rooms, declines all invitations, takes all knocks back.
     async fn leave_all(&self, user_id: &OwnedUserId, now_ts: u64) -> Result<()> {
         for (room_id, stored) in self.memberships(user_id).await? {
-            if matches!(stored.value.membership.as_str(), "join" | "invite" | "knock")
+            if is_involved(&stored.value.membership)
                 && let Err(error) = self.leave_room(user_id, &room_id, None, now_ts).await
             {
                 tracing::warn!(%error, %room_id, %user_id, "an account that goes could not leave a room");

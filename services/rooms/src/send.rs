@@ -5,7 +5,7 @@ use linkspan_storage::{Range, WriteSet, catalogue::Relations};
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, OwnedDeviceId, OwnedEventId, OwnedRoomAliasId, OwnedRoomId,
     OwnedUserId,
-    events::{StateEventType, TimelineEventType},
+    events::{StateEventType, TimelineEventType, room::member::MembershipState},
 };
 
 use crate::{
@@ -126,7 +126,7 @@ impl Rooms {
                 return Ok(event_id);
             }
             let is_permitted = append.permit(sender, &draft).is_some();
-            if !is_permitted && append.membership(sender).await?.as_deref() != Some("join") {
+            if !is_permitted && append.membership(sender).await? != Some(MembershipState::Join) {
                 return Err(not_in_room());
             }
             if let Some(redacts) = &draft.redacts
@@ -206,7 +206,7 @@ impl Rooms {
             let mut append = self.begin(&room, now_ts).await?;
             let mut content = content.clone();
             let is_member = event_type == "m.room.member";
-            if !is_member && append.membership(sender).await?.as_deref() != Some("join") {
+            if !is_member && append.membership(sender).await? != Some(MembershipState::Join) {
                 return Err(not_in_room());
             }
             let state_type = StateEventType::from(event_type);
@@ -222,7 +222,7 @@ impl Rooms {
                 }
             }
             if is_member {
-                self.check_member_content(&mut append, state_key, &mut content).await?;
+                self.authorize_join(&mut append, state_key, &mut content).await?;
             }
             let draft = Draft::state(event_type.into(), state_key, content);
             append.delay_id = also.delay_id.clone();
@@ -234,8 +234,8 @@ impl Rooms {
         .await
     }
 
-    /// A membership that is set as state is decided where every membership is.
-    async fn check_member_content(
+    /// Finds out whether somebody may join by being in another room: the content that a client gives is not believed.
+    async fn authorize_join(
         &self,
         append: &mut Append,
         state_key: &str,
@@ -243,28 +243,13 @@ impl Rooms {
     ) -> Result<()> {
         let user_id: OwnedUserId =
             state_key.try_into().map_err(|_| RoomsError::Invalid("the state key is not a user id".into()))?;
-        let hosted = self.shared.platforms.hosts(user_id.server_name());
-        let membership =
-            content.get("membership").and_then(|membership| membership.as_str()).map(str::to_owned);
-        match membership.as_deref() {
-            Some("invite") if append.membership(&user_id).await?.as_deref() != Some("invite") => {
-                if !hosted || !self.shared.accounts.is_active(&user_id).await? {
-                    return Err(RoomsError::NotFound(format!("there is no user {user_id}")));
-                }
-                self.check_may_federate(append, &user_id).await?;
-                self.check_takes_invites(&user_id).await
-            }
-            Some("join") if append.membership(&user_id).await?.as_deref() != Some("join") => {
-                // Who may join by being in another room is found out, not believed.
-                content.remove("join_authorised_via_users_server");
-                self.authorize_restricted_join(append, &user_id, content).await
-            }
-            Some("join" | "invite" | "leave" | "ban" | "knock") => {
-                content.remove("join_authorised_via_users_server");
-                Ok(())
-            }
-            _ => Err(RoomsError::BadJson("`membership` is missing or unknown".into())),
+        content.remove("join_authorised_via_users_server");
+        let membership = content.get("membership").and_then(CanonicalJsonValue::as_str);
+        let joins = membership == Some(MembershipState::Join.as_str());
+        if joins && append.membership(&user_id).await? != Some(MembershipState::Join) {
+            return self.authorize_restricted_join(append, &user_id, content).await;
         }
+        Ok(())
     }
 
     /// An alias that a room calls its own must point at it.

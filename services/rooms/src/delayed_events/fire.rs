@@ -110,7 +110,7 @@ impl Rooms {
 /// The code that its user will be told.
 fn errcode(error: &RoomsError) -> &'static str {
     match error {
-        RoomsError::Forbidden(_) | RoomsError::Encryption(_) => "M_FORBIDDEN",
+        RoomsError::Forbidden(_) | RoomsError::TurnedAway(_) | RoomsError::Encryption(_) => "M_FORBIDDEN",
         RoomsError::NotFound(_) => "M_NOT_FOUND",
         RoomsError::Invalid(_) => "M_INVALID_PARAM",
         RoomsError::BadJson(_) => "M_BAD_JSON",

@@ -1,0 +1,90 @@
+//! The door of every room. Whatever comes into a room passes here, whoever made it and whichever way it came; and so
+//! does everybody who joins, is invited or asks to be let in. The rules of the room have allowed it before: here the
+//! platforms are asked.
+
+use linkspan_accounts::AccountsError;
+use linkspan_domain::{Pdu, check_event};
+use ruma::{
+    OwnedUserId,
+    events::{StateEventType, TimelineEventType, room::member::MembershipState},
+};
+
+use crate::{Result, RoomsError, append::Append, membership::is_involved, public_rooms::kept_to};
+
+/// Somebody who is about to join a room, to be invited to it, or to ask to be let in.
+pub(crate) struct Coming<'a> {
+    /// The member event. Its sender is who brings them, and its content says whether it begins a direct chat.
+    pub(crate) event: &'a Pdu,
+    pub(crate) user_id: OwnedUserId,
+    /// The membership that they had until now.
+    pub(crate) before: Option<MembershipState>,
+    /// The membership that they are to have: to be joined, invited or knocking.
+    pub(crate) after: MembershipState,
+}
+
+impl Append {
+    /// Lets an event into the room, and whom it brings, or refuses it.
+    ///
+    /// What was made elsewhere is asked about encryption alone: the room goes on from it on other servers, whatever is
+    /// made of it here. An invitation that its invitee does not want is hidden from the invitee instead.
+    pub(crate) async fn let_in(&mut self, event: &Pdu) -> Result<()> {
+        check_event(&self.present, event)?;
+        let Some(coming) = self.coming(event).await? else { return Ok(()) };
+        if !self.from_elsewhere {
+            if coming.after == MembershipState::Invite {
+                self.check_invitation(&coming).await?;
+            }
+            self.check_account(&coming).await?;
+        }
+        self.check_encryption_of(&coming).await
+    }
+
+    /// Whom an event brings into the room, if it brings anybody.
+    async fn coming<'a>(&mut self, event: &'a Pdu) -> Result<Option<Coming<'a>>> {
+        if event.event_type != TimelineEventType::RoomMember {
+            return Ok(None);
+        }
+        let user_id = event.state_key.as_deref().and_then(|user_id| OwnedUserId::try_from(user_id).ok());
+        let (Some(after), Some(user_id)) = (event.membership().filter(is_involved), user_id) else {
+            return Ok(None);
+        };
+        let before = self.membership(&user_id).await?;
+        Ok(Some(Coming { event, user_id, before, after }))
+    }
+
+    /// Decides whether somebody can be invited, and whether this sender may do it as far as the sender's platform goes.
+    async fn check_invitation(&mut self, coming: &Coming<'_>) -> Result<()> {
+        let user_id = &coming.user_id;
+        let accounts = &self.rooms.shared.accounts;
+        if accounts.is_guest(&coming.event.sender).await? {
+            return Err(AccountsError::Guest("guests cannot invite anybody").into());
+        }
+        if !self.rooms.shared.platforms.hosts(user_id.server_name()) {
+            let server = user_id.server_name();
+            let reason = format!("{server} cannot be reached: outside servers are not connected");
+            return Err(RoomsError::TurnedAway(reason));
+        }
+        if !accounts.is_active(user_id).await? {
+            return Err(RoomsError::NotFound(format!("there is no user {user_id}")));
+        }
+        // A room that its creator keeps to one server is closed to the other platforms too.
+        let create = self.state_event(&StateEventType::RoomCreate, "").await?;
+        if create.as_deref().and_then(kept_to).is_some_and(|server| server != user_id.server_name()) {
+            return Err(RoomsError::TurnedAway("this room is closed to other platforms".into()));
+        }
+        if self.rooms.takes_invites(user_id).await? { Ok(()) } else { Err(RoomsError::InviteBlocked) }
+    }
+
+    /// Asks whether the account of who comes still is one, and whether it may come where guests may not. Whoever
+    /// deactivates an account leaves the rooms that the account is in then: it comes into no other any more.
+    async fn check_account(&mut self, coming: &Coming<'_>) -> Result<()> {
+        let accounts = &self.rooms.shared.accounts;
+        if !self.rooms.shared.platforms.hosts(coming.user_id.server_name()) {
+            return Ok(());
+        }
+        match accounts.expect_active(&mut self.writes, &coming.user_id).await? {
+            Some(account) if account.guest => self.check_guest(coming).await,
+            _ => Ok(()),
+        }
+    }
+}
