@@ -1,8 +1,6 @@
 //! Account data: what clients keep about their user, and about the user in a room.
 //! <https://spec.matrix.org/v1.19/client-server-api/#client-config>
 
-use std::collections::{HashMap, HashSet};
-
 use linkspan_inbox::point;
 use linkspan_storage::{
     Json, Position, Range, Stamped, WriteSet,
@@ -10,7 +8,6 @@ use linkspan_storage::{
     records::InboxPointer,
 };
 use ruma::{OwnedRoomId, OwnedUserId};
-use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use crate::{Accounts, AccountsError};
@@ -25,8 +22,6 @@ const MAX_TYPES: usize = 1_000;
 const MAX_ENTRIES: usize = 50_000;
 /// Types that clients change through endpoints of their own.
 const SERVER_CONTROLLED: [&str; 2] = ["m.fully_read", "m.push_rules"];
-/// The account data that says whom a user ignores.
-const IGNORED_USERS: &str = "m.ignored_user_list";
 /// Stands for content that was deleted, so that other devices learn of it.
 const DELETED: &str = "";
 
@@ -65,20 +60,6 @@ impl Accounts {
     ) -> Result<Option<String>, AccountsError> {
         let entry = self.store.get::<AccountData>(&key(user_id, room_id, event_type)).await?;
         Ok(entry.map(|entry| entry.value.0).filter(|content| content != DELETED))
-    }
-
-    /// Whom a user ignores. Nobody ignores themselves.
-    /// <https://spec.matrix.org/v1.19/client-server-api/#ignoring-users>
-    pub async fn ignored_users(&self, user_id: &OwnedUserId) -> Result<HashSet<OwnedUserId>, AccountsError> {
-        #[derive(Deserialize)]
-        struct Content {
-            ignored_users: HashMap<String, IgnoredAny>,
-        }
-        let content = self.account_data(user_id, None, IGNORED_USERS).await?;
-        let content = content.and_then(|content| serde_json::from_str::<Content>(&content).ok());
-        let ignored = content.into_iter().flat_map(|content| content.ignored_users.into_keys());
-        let ignored = ignored.filter_map(|other| OwnedUserId::try_from(other).ok());
-        Ok(ignored.filter(|other| other != user_id).collect())
     }
 
     /// All entries of a user outside rooms, or in a room; deleted ones, too.

@@ -4,12 +4,12 @@
 //! Nothing here reads the store.
 
 use std::{
-    collections::HashSet,
     ops::RangeBounds as _,
     sync::{Arc, OnceLock},
 };
 
 use linkspan_domain::{Pdu, PowerLevels};
+use linkspan_rooms::IgnoredUsers;
 use ruma::{
     OwnedUserId, UInt, UserId,
     push::{Action, PushCondition, Ruleset, ScalarJsonValue},
@@ -139,7 +139,7 @@ pub struct Recipient {
     /// The user's rules.
     pub rules: Arc<Compiled>,
     /// Whom the user does not want to hear of.
-    pub ignored: Arc<HashSet<OwnedUserId>>,
+    pub ignored: IgnoredUsers,
 }
 
 /// What the rules say of an event.

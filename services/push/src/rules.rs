@@ -237,8 +237,8 @@ impl Push {
     /// A user with rules and the list of ignored users, to be asked about events.
     pub async fn recipient(&self, user_id: &OwnedUserId) -> Result<Recipient> {
         let rules = self.compiled_rules(user_id).await?;
-        let ignored = self.shared.accounts.ignored_users(user_id).await?;
-        Ok(Recipient { user_id: user_id.clone(), rules, ignored: Arc::new(ignored) })
+        let ignored = self.rooms().ignored_users(user_id).await?;
+        Ok(Recipient { user_id: user_id.clone(), rules, ignored })
     }
 }
 

@@ -76,6 +76,7 @@ pub use delayed_events::{
 pub use events::TimelineEvent;
 pub use filter::EventFilter;
 pub use follow_upgrade::{Copying, RoomSettings};
+pub use ignored::IgnoredUsers;
 pub use insert::Inserted;
 pub use member_changes::MemberChanges;
 pub use membership::{Removal, is_present};

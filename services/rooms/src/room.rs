@@ -41,6 +41,7 @@ pub struct Room {
     pub record: RoomRecord,
     pub(crate) big: AtomicBool,
     pub(crate) writer: Arc<tokio::sync::Mutex<Writer>>,
+    pub(crate) queued: Mutex<Queued>,
     /// Joined members of hosted platforms; loaded when first needed.
     pub(crate) local_members: RwLock<Option<Arc<Vec<OwnedUserId>>>>,
     /// The power levels, and the event that they were read from.
@@ -57,14 +58,20 @@ pub(crate) struct Writer {
     pub(crate) head: RoomHeadRecord,
     /// Entries of the current state that were read or changed; None is absent. Never ahead of `head`.
     pub(crate) state: HashMap<StateEntryKey, Option<SharedPdu>>,
-    /// Transactions that may not be on disk yet.
-    pub(crate) transactions: HashMap<TransactionKey, OwnedEventId>,
-    /// Threads that may not be on disk as they are here.
-    pub(crate) threads: HashMap<OwnedEventId, ThreadRecord>,
     /// The rules on encryption that hold; loaded when first needed.
     pub(crate) rules_present: Option<Arc<RulesPresent>>,
     /// Messages that the current state was found to allow.
     pub(crate) permits: Permits,
+}
+
+/// What is queued for the disk. An append adds to it before it lets the next writer in, and takes away what is on disk,
+/// for which it need not wait for a writer.
+#[derive(Debug, Default)]
+pub(crate) struct Queued {
+    /// The events that transactions have made.
+    pub(crate) transactions: HashMap<TransactionKey, OwnedEventId>,
+    /// The threads that have changed, by their roots, as they will be.
+    pub(crate) threads: HashMap<OwnedEventId, ThreadRecord>,
 }
 
 impl Room {
@@ -89,8 +96,6 @@ impl Room {
             }),
             stored_head: head,
             state: HashMap::new(),
-            transactions: HashMap::new(),
-            threads: HashMap::new(),
             // A room that is being created has nobody yet.
             rules_present: local_members.is_some().then(Arc::default),
             permits: Permits::default(),
@@ -102,6 +107,7 @@ impl Room {
             big: AtomicBool::new(record.big),
             record,
             writer: Arc::new(tokio::sync::Mutex::new(writer)),
+            queued: Mutex::default(),
             local_members: RwLock::new(local_members),
             power_levels: Mutex::new(None),
             unchanged,

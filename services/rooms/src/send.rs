@@ -259,18 +259,14 @@ impl Rooms {
         room_id: &OwnedRoomId,
         content: &CanonicalJsonObject,
     ) -> Result<()> {
-        let mut named: Vec<&CanonicalJsonValue> = Vec::new();
-        named.extend(content.get("alias").filter(|alias| !matches!(alias, CanonicalJsonValue::Null)));
-        match content.get("alt_aliases") {
-            Some(CanonicalJsonValue::Array(aliases)) => named.extend(aliases),
-            Some(_) => return Err(RoomsError::Invalid("`alt_aliases` is not a list".into())),
-            None => {}
+        if content.get("alt_aliases").is_some_and(|aliases| aliases.as_array().is_none()) {
+            return Err(RoomsError::Invalid("`alt_aliases` is not a list".into()));
         }
         let current = self.state_event(room_id, &StateEventType::RoomCanonicalAlias, "").await?;
-        let current = current.map(|event| event.content.get().to_owned()).unwrap_or_default();
-        for alias in named {
+        let current = current.and_then(|event| parse_content(event.content.get()).ok()).unwrap_or_default();
+        for alias in named_aliases(content) {
             let text = alias.as_str().ok_or_else(|| RoomsError::Invalid("an alias is not text".into()))?;
-            if text.is_empty() || current.contains(&format!("\"{text}\"")) {
+            if text.is_empty() || named_aliases(&current).any(|named| named == alias) {
                 continue;
             }
             let alias: OwnedRoomAliasId =
@@ -282,6 +278,13 @@ impl Rooms {
         }
         Ok(())
     }
+}
+
+/// What the content of a canonical alias calls the room by, as it stands there.
+fn named_aliases(content: &CanonicalJsonObject) -> impl Iterator<Item = &CanonicalJsonValue> {
+    let others = content.get("alt_aliases").and_then(CanonicalJsonValue::as_array);
+    let main = content.get("alias").filter(|alias| !matches!(alias, CanonicalJsonValue::Null));
+    main.into_iter().chain(others.into_iter().flatten())
 }
 
 fn transaction(device_id: &OwnedDeviceId, endpoint: String, txn_id: &str) -> Result<Transaction> {

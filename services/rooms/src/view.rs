@@ -1,9 +1,6 @@
 //! What a user may see of a room.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use linkspan_accounts::Erasures;
 use linkspan_domain::{EncryptionRule, HistoryVisibility, Pdu, Seen};
@@ -13,7 +10,7 @@ use ruma::{
     events::{StateEventType, room::member::MembershipState},
 };
 
-use crate::{Result, Room, Rooms, TimelineEvent, membership::not_in_room};
+use crate::{IgnoredUsers, Result, Room, Rooms, TimelineEvent, membership::not_in_room};
 
 /// How often a user who left may be invited, banned and so on before it is forgotten that the user was there.
 const MAX_MEMBERSHIPS_AFTER_LEAVING: usize = 64;
@@ -47,7 +44,7 @@ pub struct View {
     rule: Option<EncryptionRule>,
     /// The user has left the room and forgotten it: nothing is known any more of the time in it.
     is_forgotten: bool,
-    ignored: Arc<HashSet<OwnedUserId>>,
+    ignored: IgnoredUsers,
     pub(crate) erasures: Arc<Erasures>,
     /// By erased sender: the last place up to which the user is given what the sender said.
     pub(crate) whole_until: HashMap<OwnedUserId, i64>,

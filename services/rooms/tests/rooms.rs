@@ -7,7 +7,9 @@ use std::pin::Pin;
 use linkspan_rooms::{CreateRoom, InitialState, Inserted, Preset, Reader, ReceiptKind, Removal, RoomsError};
 use linkspan_storage::{
     Position, Range, Stamped, Store, WriteSet,
-    catalogue::{Accounts, ReceiptKey, ReceiptLog, ReceiptLogKey, Receipts, Threads, UserKey},
+    catalogue::{
+        Accounts, AliasKey, Aliases, ReceiptKey, ReceiptLog, ReceiptLogKey, Receipts, Threads, UserKey,
+    },
     records::{AccountRecord, ReceiptRecord},
 };
 use ruma::{
@@ -364,6 +366,33 @@ async fn nobody_becomes_a_member_by_initial_state() {
     });
     let made = world.rooms.create_room(&user(ALICE), command, 1).await;
     assert!(matches!(made, Err(RoomsError::InvalidState(_))), "{made:?}");
+}
+
+#[tokio::test]
+async fn a_room_keeps_the_aliases_that_it_calls_its_own_and_no_other_text() {
+    let world = World::new().await;
+    let alice = account(&world, ALICE).await;
+    let with_alias = |name: &str| {
+        let alias_name = Some(name.to_owned());
+        CreateRoom { alias_name, ..command(&RoomVersionId::V12, Preset::PublicChat) }
+    };
+    let room = world.rooms.create_room(&alice, with_alias("mine"), 1).await.expect("a room");
+    world.rooms.create_room(&alice, with_alias("other"), 2).await.expect("a room");
+    let set = async |content: Value| {
+        let (event_type, content) = ("m.room.canonical_alias", content.to_string());
+        world.rooms.set_state(&alice, &room, event_type, "", &content, 3).await
+    };
+    let (mine, other) = ("#mine:a.localhost", "#other:a.localhost");
+    set(json!({ "alias": mine, "note": other })).await.expect("the alias points at the room");
+    for content in [json!({ "alias": other }), json!({ "alias": mine, "alt_aliases": [other] })] {
+        let refused = set(content.clone()).await;
+        assert!(matches!(refused, Err(RoomsError::BadAlias(_))), "{content}: {refused:?}");
+    }
+    // It may go on calling itself what it does, also when the alias leads nowhere any more.
+    let mut writes = WriteSet::new();
+    writes.delete::<Aliases>(&AliasKey { alias: mine.try_into().expect("an alias") });
+    world.store.commit(writes).await.expect("written");
+    set(json!({ "alt_aliases": [mine] })).await.expect("it is called so already");
 }
 
 #[tokio::test]

@@ -12,13 +12,13 @@ mod response;
 mod room;
 mod sliding;
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use linkspan_accounts::{Accounts, AccountsError, TokenHash};
 use linkspan_inbox::{Inbox, SyncToken, Waiter};
 use linkspan_keys::{DeviceListChanges, Keys, KeysError};
 use linkspan_push::{Push, PushError};
-use linkspan_rooms::{Rooms, RoomsError};
+use linkspan_rooms::{IgnoredUsers, Rooms, RoomsError};
 use linkspan_storage::{Position, StorageError, Store};
 use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId};
 
@@ -114,7 +114,7 @@ pub(crate) struct Ask<'a> {
     since: Option<SyncToken>,
     until: SyncToken,
     filter: &'a SyncFilter,
-    ignored: Arc<HashSet<OwnedUserId>>,
+    ignored: IgnoredUsers,
     /// Rooms in which who types has changed.
     typing: Vec<OwnedRoomId>,
 }

@@ -22,13 +22,13 @@ impl Append {
             // Sending a message should not have to make room for it.
             Box::pin(self.bring_room_settings()).await?;
         }
-        let (queued, ticket) = self.queue(WriteSet::new());
+        let (underway, ticket) = self.queue(WriteSet::new());
         // What follows the commit must happen even if nobody waits for it any more.
         Finish::new(async move {
             match ticket.committed().await {
-                Ok(position) => Ok(queued.land(position).await),
+                Ok(position) => Ok(underway.land(position)),
                 Err(error) => {
-                    queued.fail();
+                    underway.fail();
                     Err(error.into())
                 }
             }
@@ -39,17 +39,17 @@ impl Append {
     /// Does the same with what was staged for two rooms, as one write-set: both or neither.
     pub(crate) async fn commit_with(self, mut other: Self) -> Result<()> {
         let writes = other.finish_writes();
-        let (queued, ticket) = self.queue(writes);
+        let (underway, ticket) = self.queue(writes);
         let other = other.advance();
         Finish::new(async move {
             match ticket.committed().await {
                 Ok(position) => {
-                    queued.land(position).await;
-                    other.land(position).await;
+                    underway.land(position);
+                    other.land(position);
                     Ok(())
                 }
                 Err(error) => {
-                    queued.fail();
+                    underway.fail();
                     other.fail();
                     Err(error.into())
                 }
@@ -59,7 +59,7 @@ impl Append {
     }
 
     /// Queues what was staged, with `more`, and lets the next append in.
-    fn queue(mut self, more: WriteSet) -> (Queued, Ticket) {
+    fn queue(mut self, more: WriteSet) -> (Underway, Ticket) {
         let mut writes = self.finish_writes();
         writes.append(more);
         let ticket = self.rooms.store().submit(writes);
@@ -81,7 +81,7 @@ impl Append {
     }
 
     /// Takes the room in memory to where it will be on disk, and lets the next append in.
-    fn advance(self) -> Queued {
+    fn advance(self) -> Underway {
         let Self { rooms, room, mut writer, head, state, staged, redacted, deltas, members, present, .. } =
             self;
         if !state.is_empty() {
@@ -91,10 +91,12 @@ impl Append {
         writer.rules_present = Some(present);
         writer.head = head;
         writer.state.extend(state);
-        let transactions = self.transactions.iter().map(|(key, _)| key.clone()).collect();
-        writer.transactions.extend(self.transactions);
-        let threads = self.threads.clone();
-        writer.threads.extend(self.threads);
+        let (transactions, threads) = (self.transactions, self.threads);
+        if !transactions.is_empty() || !threads.is_empty() {
+            let mut queued = room.queued.lock();
+            queued.transactions.extend(transactions.iter().cloned());
+            queued.threads.extend(threads.clone());
+        }
         for (state_id, delta) in deltas {
             rooms.cache_delta(&room.id, state_id, delta);
         }
@@ -103,23 +105,23 @@ impl Append {
         }
         drop(writer);
         let (closes_to_guests, _changing) = (self.closes_to_guests, self.changing);
-        Queued { rooms, room, staged, redacted, transactions, threads, closes_to_guests, _changing }
+        Underway { rooms, room, staged, redacted, transactions, threads, closes_to_guests, _changing }
     }
 }
 
 /// What was staged and is on its way to the disk.
-struct Queued {
+struct Underway {
     rooms: Rooms,
     room: Arc<Room>,
     staged: Vec<Arc<TimelineEvent>>,
     redacted: Vec<Arc<TimelineEvent>>,
-    transactions: Vec<TransactionKey>,
+    transactions: Vec<(TransactionKey, OwnedEventId)>,
     threads: HashMap<OwnedEventId, ThreadRecord>,
     closes_to_guests: bool,
     _changing: Vec<Changing>,
 }
 
-impl Queued {
+impl Underway {
     /// It is not on disk. The room in memory is ahead of the disk: the next who asks loads it anew.
     fn fail(self) {
         self.rooms.shared.disowned.insert(self.room.id.clone(), self.room.unchanged.clone());
@@ -127,18 +129,18 @@ impl Queued {
     }
 
     /// It is on disk; the events.
-    async fn land(self, position: Position) -> Vec<Arc<TimelineEvent>> {
+    fn land(self, position: Position) -> Vec<Arc<TimelineEvent>> {
         let Self { rooms, room, staged, redacted, transactions, threads, closes_to_guests, _changing } = self;
         if closes_to_guests {
             rooms.shared.closed_to_guests.notify_one();
         }
         if !transactions.is_empty() || !threads.is_empty() {
-            let mut writer = room.writer.lock().await;
-            transactions.iter().for_each(|key| {
-                writer.transactions.remove(key);
-            });
+            let mut queued = room.queued.lock();
+            for (key, _) in &transactions {
+                queued.transactions.remove(key);
+            }
             // A later append may have queued a newer one.
-            writer.threads.retain(|root, thread| threads.get(root) != Some(thread));
+            queued.threads.retain(|root, thread| threads.get(root) != Some(thread));
         }
         for event in redacted {
             rooms.shared.events.insert((room.id.clone(), event.seq), event);
@@ -159,5 +161,73 @@ impl Queued {
             rooms.shared.events.insert((room.id.clone(), event.seq), event.clone());
         }
         events
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use linkspan_accounts::Accounts;
+    use linkspan_directory::Directory;
+    use linkspan_domain::Draft;
+    use linkspan_inbox::Inbox;
+    use linkspan_platforms::Platforms;
+    use linkspan_storage::{Faults, Memory, Store};
+    use ruma::{CanonicalJsonObject, events::TimelineEventType};
+    use serde_json::json;
+
+    use super::super::{Transaction, object, text};
+    use crate::{CreateRoom, Preset, Rooms};
+
+    async fn rooms(store: Store) -> Rooms {
+        let settings = json!({ "name": "a", "server_name": "a.localhost", "rate_limits": false });
+        let settings = vec![serde_json::from_value(settings).expect("settings")];
+        let platforms = Arc::new(Platforms::open(&store, settings, 0).await.expect("platforms"));
+        let (accounts, inbox) = (Accounts::new(store.clone()), Inbox::new(store.clone(), 0));
+        let directory = Directory::new(store.clone(), platforms.clone());
+        Rooms::new(store, platforms, accounts, directory, inbox)
+    }
+
+    /// Whoever has sent something is answered once it is on disk, whoever writes to the room meanwhile.
+    #[tokio::test]
+    async fn nobody_waits_for_the_next_writer() {
+        let engine = Memory::with_faults(Faults::default()).expect("an engine");
+        let rooms = rooms(Store::in_memory(engine.clone())).await;
+        let alice = "@alice:a.localhost".try_into().expect("a user id");
+        let command = CreateRoom {
+            version: None,
+            preset: Preset::PrivateChat,
+            published: false,
+            alias_name: None,
+            name: None,
+            topic: None,
+            invite: Vec::new(),
+            is_direct: false,
+            initial_state: Vec::new(),
+            creation_content: CanonicalJsonObject::new(),
+            power_levels: CanonicalJsonObject::new(),
+        };
+        let room_id = rooms.create_room(&alice, command, 1).await.expect("a room");
+        let room = rooms.room(&room_id).await.expect("the room");
+        let transaction = Transaction {
+            device_id: "DEVICE".into(),
+            endpoint: "send/m.room.message".to_owned(),
+            txn_id: "1".to_owned(),
+        };
+        let mut append = rooms.begin(&room, 2).await.expect("the writer");
+        let hello = Draft::message(TimelineEventType::RoomMessage, object([("body", text("hello"))]));
+        append.stage(&alice, hello, Some(transaction.clone())).await.expect("staged");
+        let held = engine.hold_disk().expect("a disk");
+        let sending = tokio::spawn(append.commit());
+        let next = room.writer.clone().lock_owned().await;
+        assert_eq!(room.queued.lock().transactions.len(), 1);
+        drop(held);
+        let sent = tokio::time::timeout(Duration::from_secs(60), sending).await;
+        let sent = sent.expect("it waits for the writer").expect("it ends").expect("it is on disk");
+        drop(next);
+        assert!(room.queued.lock().transactions.is_empty());
+        let again = rooms.begin(&room, 3).await.expect("the writer").done(&alice, &transaction).await;
+        assert_eq!(again.expect("read").as_ref(), Some(&sent[0].pdu.event_id));
     }
 }

@@ -211,9 +211,10 @@ impl Append {
         transaction: &Transaction,
     ) -> Result<Option<OwnedEventId>> {
         let key = self.transaction_key(user_id, transaction);
-        if let Some(event_id) = self.writer.transactions.get(&key) {
+        let queued = self.room.queued.lock().transactions.get(&key).cloned();
+        if queued.is_some() {
             self.settle().await?;
-            return Ok(Some(event_id.clone()));
+            return Ok(queued);
         }
         Ok(self.rooms.store().get::<Transactions>(&key).await?.and_then(|done| done.event_id))
     }

@@ -59,12 +59,14 @@ impl Append {
 
     /// A thread as staged.
     async fn thread(&self, key: &RoomEventKey) -> Result<ThreadRecord> {
-        if let Some(thread) =
-            self.threads.get(&key.event_id).or_else(|| self.writer.threads.get(&key.event_id))
-        {
+        if let Some(thread) = self.threads.get(&key.event_id) {
             return Ok(thread.clone());
         }
-        let thread = self.rooms.store().get::<Threads>(key).await?;
+        let queued = self.room.queued.lock().threads.get(&key.event_id).cloned();
+        let thread = match queued {
+            Some(thread) => Some(thread),
+            None => self.rooms.store().get::<Threads>(key).await?,
+        };
         Ok(thread.unwrap_or(ThreadRecord { latest_seq: 0, count: 0, participants: Vec::new() }))
     }
 
