@@ -2,7 +2,7 @@
 
 use std::{fmt, marker::PhantomData, path::Path, sync::Arc};
 
-use tokio::sync::{RwLock, mpsc};
+use tokio::sync::mpsc;
 
 use crate::{
     CommitError, CommitGroup, Key as _, KeyWriter, Listener, Position, Prefix, StorageError, StoreStats,
@@ -11,12 +11,8 @@ use crate::{
     engine::{Engine, MAX_KEY_BYTES, RawRange},
     memory::Memory,
     table::{decode_key, decode_value, encode_key},
+    update::Turns,
 };
-
-/// How often [`Store::update`] tries again after a conflict.
-const UPDATE_TRIES: usize = 64;
-/// After so many of them, alone.
-const TRIES_TOGETHER: usize = 4;
 
 #[derive(Clone)]
 enum AnyEngine {
@@ -37,8 +33,7 @@ macro_rules! on_engine {
 #[derive(Clone)]
 pub struct Store {
     engine: AnyEngine,
-    /// Held together by updates, and alone by one that has lost too often.
-    updates: Arc<RwLock<()>>,
+    pub(crate) turns: Arc<Turns>,
 }
 
 impl fmt::Debug for Store {
@@ -49,7 +44,7 @@ impl fmt::Debug for Store {
 
 impl Store {
     fn over(engine: AnyEngine) -> Self {
-        Self { engine, updates: Arc::default() }
+        Self { engine, turns: Arc::default() }
     }
 
     /// Opens or creates the embedded store in the folder `path`, with memory limits that fit this
@@ -73,6 +68,14 @@ impl Store {
         let key = encode_key::<T>(key).bytes;
         let value = on_engine!(self, engine => engine.get(T::ID, &key).await)?;
         value.map(|bytes| decode_value::<T>(&bytes)).transpose()
+    }
+
+    /// The values of some keys, in the same order. This is quicker than one by one. The rows need not all be
+    /// as of the same commit.
+    pub async fn get_many<T: Table>(&self, keys: &[T::Key]) -> Result<Vec<Option<T::Value>>, StorageError> {
+        let keys: Vec<_> = keys.iter().map(|key| encode_key::<T>(key).bytes).collect();
+        let values = on_engine!(self, engine => engine.get_many(T::ID, &keys).await)?;
+        values.into_iter().map(|value| value.map(|bytes| decode_value::<T>(&bytes)).transpose()).collect()
     }
 
     /// Whether a key has a value.
@@ -103,33 +106,6 @@ impl Store {
     /// Writes, and returns once it is on disk.
     pub async fn commit(&self, writes: WriteSet) -> Result<Position, CommitError> {
         self.submit(writes).committed().await
-    }
-
-    /// Reads, decides and commits: `attempt` returns a write-set and an answer, and is asked again
-    /// with fresh reads whenever what it expected has changed meanwhile. The one place of retries.
-    ///
-    /// Who loses a few times in a row, as the slowest of several does, goes on without the others. An attempt
-    /// must not begin an update of its own.
-    pub async fn update<A, E, F>(&self, mut attempt: impl FnMut() -> F) -> Result<A, E>
-    where
-        F: Future<Output = Result<(WriteSet, A), E>>,
-        E: From<StorageError>,
-    {
-        let mut tries = 0;
-        let mut together = Some(self.updates.read().await);
-        let mut alone = None;
-        loop {
-            let (writes, answer) = attempt().await?;
-            match self.commit(writes).await {
-                Ok(_) => return Ok(answer),
-                Err(CommitError::Conflict) if tries < UPDATE_TRIES => tries += 1,
-                Err(error) => return Err(StorageError::from(error).into()),
-            }
-            if tries > TRIES_TOGETHER && alone.is_none() {
-                together.take();
-                alone = Some(self.updates.write().await);
-            }
-        }
     }
 
     /// The feed of commits from now on. What is not received stays in memory, so a subscriber must
