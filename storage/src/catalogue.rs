@@ -369,7 +369,7 @@ catalogue! {
     /// What was sent of each room on a sliding-sync connection.
     111 sync SlidingRooms "sliding_rooms": SlidingRoomKey => SlidingRoomRecord;
     /// The delayed events of each user.
-    115 rooms UserDelayedEvents "user_delayed_events": UserNameKey => ();
+    115 rooms UserDelayedEvents "user_delayed_events": UserKey => UserDelayedEventsRecord;
     /// Rooms that guests may no longer join, until the guests who are in them have been removed.
     118 rooms ClosedToGuests "closed_to_guests": RoomKey => ();
     /// The threads to which each user has subscribed, or has not any more.

@@ -388,6 +388,11 @@ records! {
         /// Why it could not be sent: code and message.
         error: Option<(String, String)>,
     }
+    /// The delayed events of a user, those that have ended too.
+    UserDelayedEventsRecord {
+        /// Their ids.
+        ids: Vec<String>,
+    }
     /// A pusher.
     PusherRecord {
         /// The pusher as the client set it, JSON.

@@ -202,8 +202,6 @@ impl Push {
         key: &UserRoomEventKey,
         decide: impl Fn(Option<&ThreadSubscriptionRecord>) -> Result<Option<ThreadSubscriptionRecord>>,
     ) -> Result<()> {
-        let rules = &self.shared.rules;
-        let _lock = rules.lock(&key.user_id).await;
         let is_first = self
             .store()
             .update(async || {
@@ -216,7 +214,7 @@ impl Push {
             })
             .await?;
         if is_first {
-            rules.forget(&key.user_id);
+            self.shared.rules.forget(&key.user_id).await;
         }
         Ok(())
     }

@@ -15,10 +15,7 @@ use linkspan_storage::{
 use ruma::{OwnedRoomId, OwnedUserId, events::StateEventType};
 use serde::Deserialize;
 
-use crate::{
-    Result, Rooms, RoomsError,
-    append::{Append, again},
-};
+use crate::{Result, Rooms, RoomsError, append::Append};
 
 /// Members who are looked at, and rooms that are listed, in one step.
 const BATCH: usize = 100;
@@ -107,7 +104,7 @@ impl Rooms {
     async fn remove_guests_from(&self, room_id: &OwnedRoomId, now_ts: u64) -> Result<()> {
         let mut staying = HashSet::new();
         while let Some(found) =
-            again(async || self.remove_some_guests(room_id, &staying, now_ts).await).await?
+            self.again(async || self.remove_some_guests(room_id, &staying, now_ts).await).await?
         {
             staying.extend(found);
         }

@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use crate::{
     Result, Room, Rooms, RoomsError,
-    append::{Append, again, object, text},
+    append::{Append, object, text},
     public_rooms::kept_to,
 };
 
@@ -98,7 +98,7 @@ impl Rooms {
         reason: Option<&str>,
         now_ts: u64,
     ) -> Result<()> {
-        again(async || {
+        self.again(async || {
             let room = self.room(room_id).await?;
             let mut append = self.begin(&room, now_ts).await?;
             let before = append.membership(user_id).await?;
@@ -174,7 +174,7 @@ impl Rooms {
         reason: Option<&str>,
         now_ts: u64,
     ) -> Result<()> {
-        again(async || {
+        self.again(async || {
             let room = self.joined_room(sender, room_id).await?;
             let mut append = self.begin(&room, now_ts).await?;
             let content = self.invitation(&mut append, user_id, reason, false).await?;
@@ -230,7 +230,7 @@ impl Rooms {
         reason: Option<&str>,
         now_ts: u64,
     ) -> Result<()> {
-        again(async || {
+        self.again(async || {
             let room = self.room(room_id).await?;
             let mut append = self.begin(&room, now_ts).await?;
             match append.membership(user_id).await?.as_deref() {
@@ -255,7 +255,7 @@ impl Rooms {
         reason: Option<&str>,
         now_ts: u64,
     ) -> Result<()> {
-        again(async || {
+        self.again(async || {
             let room = self.joined_room(sender, room_id).await?;
             let mut append = self.begin(&room, now_ts).await?;
             let before = append.membership(user_id).await?;
@@ -282,7 +282,7 @@ impl Rooms {
         reason: Option<&str>,
         now_ts: u64,
     ) -> Result<()> {
-        again(async || {
+        self.again(async || {
             let room = self.room(room_id).await?;
             let mut append = self.begin(&room, now_ts).await?;
             if append.membership(user_id).await?.as_deref() == Some("knock") {

@@ -6,10 +6,7 @@ use linkspan_storage::{WriteSet, records::InboxPointer};
 use ruma::{OwnedRoomId, OwnedUserId, events::StateEventType};
 use serde_json::Value;
 
-use crate::{
-    Result, Rooms, RoomsError,
-    append::{again, text},
-};
+use crate::{Result, Rooms, RoomsError, append::text};
 
 impl Rooms {
     /// Sets or removes a field of a user's profile; the name and the picture change in all rooms too.
@@ -54,7 +51,7 @@ impl Rooms {
     }
 
     async fn update_member(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId, now_ts: u64) -> Result<()> {
-        again(async || {
+        self.again(async || {
             let room = self.joined_room(user_id, room_id).await?;
             let mut append = self.begin(&room, now_ts).await?;
             if append.membership(user_id).await?.as_deref() != Some("join") {

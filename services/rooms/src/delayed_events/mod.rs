@@ -9,17 +9,15 @@ mod fire;
 mod list;
 mod schedule;
 
-use std::{collections::hash_map::RandomState, hash::BuildHasher, time::Duration};
+use std::time::Duration;
 
 use linkspan_storage::{
     WriteSet,
-    catalogue::{
-        DelayQueueKey, DelayedEventQueue, DelayedEvents, PlatformKey, UserDelayedEvents, UserNameKey,
-    },
+    catalogue::{DelayQueueKey, DelayedEventQueue, DelayedEvents, PlatformKey},
     records::DelayedEventRecord,
 };
 use ruma::OwnedServerName;
-use tokio::sync::{Mutex, MutexGuard, Notify};
+use tokio::sync::Notify;
 
 use crate::{Result, Rooms};
 
@@ -35,8 +33,6 @@ pub const MAX_SCHEDULED: usize = 100;
 const MAX_FINALISED: usize = 100;
 /// For how long that is kept, in milliseconds.
 const FINALISED_MS: u64 = 7 * 24 * 60 * 60 * 1000;
-/// Delayed events are spread over so many locks.
-const LOCKS: usize = 64;
 
 /// A delayed event.
 #[derive(Clone, Debug)]
@@ -59,24 +55,10 @@ fn due_ts(record: &DelayedEventRecord) -> u64 {
 }
 
 /// What is known of delayed events in memory only.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Delays {
-    /// Whoever changes a delayed event holds its lock: so it ends once.
-    locks: Vec<Mutex<()>>,
-    hasher: RandomState,
     /// The first in the queue may be another than before.
     changed: Notify,
-}
-
-impl Delays {
-    pub(crate) fn new() -> Self {
-        let locks = (0..LOCKS).map(|_| Mutex::new(())).collect();
-        Self { locks, hasher: RandomState::new(), changed: Notify::new() }
-    }
-
-    async fn lock(&self, name: &str) -> MutexGuard<'_, ()> {
-        self.locks[(self.hasher.hash_one(name) % LOCKS as u64) as usize].lock().await
-    }
 }
 
 impl Rooms {
@@ -102,11 +84,9 @@ fn put_scheduled(writes: &mut WriteSet, delay_id: &str, record: &DelayedEventRec
     let platform = record.user_id.server_name().to_owned();
     writes.put::<DelayedEvents>(&event_key(&platform, delay_id), record);
     writes.put::<DelayedEventQueue>(&queue_key(&platform, delay_id, due_ts(record)), &());
-    let of_user = UserNameKey { user_id: record.user_id.clone(), name: delay_id.to_owned() };
-    writes.put::<UserDelayedEvents>(&of_user, &());
 }
 
-/// Writes how an event ended.
+/// Writes how an event ended, if nothing has happened to it since it was read.
 fn put_finalised(
     writes: &mut WriteSet,
     delay_id: &str,
@@ -114,7 +94,9 @@ fn put_finalised(
     ended: &DelayedEventRecord,
 ) {
     let platform = before.user_id.server_name().to_owned();
-    writes.put::<DelayedEvents>(&event_key(&platform, delay_id), ended);
+    let key = event_key(&platform, delay_id);
+    writes.expect::<DelayedEvents>(&key, before);
+    writes.put::<DelayedEvents>(&key, ended);
     writes.delete::<DelayedEventQueue>(&queue_key(&platform, delay_id, due_ts(before)));
 }
 
