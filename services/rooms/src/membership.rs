@@ -356,6 +356,17 @@ impl Rooms {
         Ok(self.store().get::<Memberships>(&key).await?)
     }
 
+    /// A hosted user's memberships of some rooms, in the same order.
+    pub async fn membership_records(
+        &self,
+        user_id: &OwnedUserId,
+        room_ids: impl IntoIterator<Item = &OwnedRoomId>,
+    ) -> Result<Vec<Option<Stamped<MembershipRecord>>>> {
+        let key = |room_id: &OwnedRoomId| UserRoomKey { user_id: user_id.clone(), room_id: room_id.clone() };
+        let keys: Vec<_> = room_ids.into_iter().map(key).collect();
+        Ok(self.store().get_many::<Memberships>(&keys).await?)
+    }
+
     /// Whether a user has left a room and forgotten it since.
     pub(crate) async fn has_forgotten(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<bool> {
         Ok(self.membership_record(user_id, room_id).await?.is_some_and(|stored| stored.value.forgotten))
