@@ -124,7 +124,7 @@ impl Store {
         on_engine!(self, engine => engine.position())
     }
 
-    /// How much there is, for operators.
+    /// Says how much there is, for operators.
     pub async fn stats(&self) -> Result<StoreStats, StorageError> {
         on_engine!(self, engine => engine.stats().await)
     }
@@ -186,13 +186,13 @@ impl<T: Table> Range<T> {
         Self { raw: RawRange { from: prefix, to, reverse: false, limit: usize::MAX }, table: PhantomData }
     }
 
-    /// Not before `key`.
+    /// Leaves out what comes before `key`.
     pub fn from(mut self, key: &T::Key) -> Self {
         self.raw.from = self.raw.from.max(key.to_bytes());
         self
     }
 
-    /// After `key`.
+    /// Leaves out `key` and what comes before it.
     pub fn after(mut self, key: &T::Key) -> Self {
         let mut bytes = key.to_bytes();
         bytes.push(0);
@@ -200,14 +200,14 @@ impl<T: Table> Range<T> {
         self
     }
 
-    /// Before `key`.
+    /// Leaves out `key` and what comes after it.
     pub fn before(mut self, key: &T::Key) -> Self {
         let bytes = key.to_bytes();
         self.raw.to = Some(self.raw.to.map_or(bytes.clone(), |to| to.min(bytes)));
         self
     }
 
-    /// Up to `key`, which belongs to it.
+    /// Leaves out what comes after `key`.
     pub fn up_to(mut self, key: &T::Key) -> Self {
         let mut bytes = key.to_bytes();
         bytes.push(0);
@@ -215,13 +215,13 @@ impl<T: Table> Range<T> {
         self
     }
 
-    /// From the last key to the first.
+    /// Goes from the last key to the first.
     pub fn reverse(mut self) -> Self {
         self.raw.reverse = true;
         self
     }
 
-    /// At most `rows` rows.
+    /// Ends after `rows` rows.
     pub fn limit(mut self, rows: usize) -> Self {
         self.raw.limit = rows;
         self
