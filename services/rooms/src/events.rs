@@ -120,35 +120,33 @@ impl Rooms {
     ) -> Result<Vec<Option<Arc<TimelineEvent>>>> {
         let mut events = Vec::with_capacity(seqs.len());
         for seqs in seqs.chunks(BATCH) {
-            let (start, mut missing, mut keys) = (events.len(), Vec::new(), Vec::new());
-            for (at, &seq) in seqs.iter().enumerate() {
-                // Whoever waited here for another who is reading could hold what that one waits for.
-                let cached =
-                    self.shared.events.get_value_or_guard(&(room_id.clone(), seq), Some(Duration::ZERO));
-                let guard = match cached {
-                    GuardResult::Value(event) => {
-                        events.push(Some(event));
-                        continue;
+            let (start, mut missing, mut keys, mut in_other_hands) = (events.len(), vec![], vec![], vec![]);
+            for (at, &seq) in (start..).zip(seqs) {
+                let key = (room_id.clone(), seq);
+                let mut found = None;
+                match self.shared.events.get_value_or_guard(&key, Some(Duration::ZERO)) {
+                    GuardResult::Value(event) => found = Some(event),
+                    GuardResult::Guard(guard) => {
+                        missing.push((at, guard));
+                        keys.push(TimelineKey { room_id: key.0, seq });
                     }
-                    GuardResult::Guard(guard) => Some(guard),
-                    GuardResult::Timeout => None,
-                };
-                events.push(None);
-                missing.push((start + at, guard));
-                keys.push(TimelineKey { room_id: room_id.clone(), seq });
-            }
-            if keys.is_empty() {
-                continue;
-            }
-            let found = self.store().get_many::<Timeline>(&keys).await?;
-            for (((at, guard), key), stored) in missing.into_iter().zip(keys).zip(found) {
-                let Some(stored) = stored else { continue };
-                let event = Arc::new(TimelineEvent::from_stored(key.seq, stored)?);
-                if let Some(guard) = guard {
-                    // What was redacted meanwhile is not kept.
-                    let _ = guard.insert(event.clone());
+                    GuardResult::Timeout => in_other_hands.push((at, seq)),
                 }
-                events[at] = Some(event);
+                events.push(found);
+            }
+            if !keys.is_empty() {
+                let found = self.store().get_many::<Timeline>(&keys).await?;
+                for (((at, guard), key), stored) in missing.into_iter().zip(keys).zip(found) {
+                    let Some(stored) = stored else { continue };
+                    let event = Arc::new(TimelineEvent::from_stored(key.seq, stored)?);
+                    // A redaction that was committed meanwhile has taken the placeholder away.
+                    let _ = guard.insert(event.clone());
+                    events[at] = Some(event);
+                }
+            }
+            // Others are reading these. They are waited for only now that nobody waits for this.
+            for (at, seq) in in_other_hands {
+                events[at] = self.event_at(room_id, seq).await?;
             }
         }
         Ok(events)

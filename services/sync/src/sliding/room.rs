@@ -222,13 +222,12 @@ impl Sync {
         known: Known,
     ) -> Result<Vec<SharedPdu>> {
         let room_id = &view.room.id.clone();
-        let mut found: Vec<SharedPdu>;
         if known.is_nothing() {
             let device_id = building.request.members_key();
             self.sent_members.forget_room(&device_id, &building.request.user_id, room_id);
         }
-        if known.is_nothing() || !known.state_sent {
-            found = self.all_required_state(view, config).await?;
+        let mut found = if known.is_nothing() || !known.state_sent {
+            self.all_required_state(view, config).await?
         } else {
             let last = match view.standing {
                 Standing::Left { seq, .. } => seq,
@@ -243,8 +242,8 @@ impl Sync {
                     newest.insert((entry.event_type.clone(), entry.state_key.clone()), entry);
                 }
             }
-            found = self.entry_events(room_id, newest.values()).await?;
-        }
+            self.entry_events(room_id, newest.values()).await?
+        };
         if config.wants_lazy_members() {
             self.add_speakers(building, view, &part.events, &mut found).await?;
         }
