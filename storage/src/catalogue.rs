@@ -45,7 +45,7 @@ macro_rules! catalogue {
             purpose: concat!($($purpose),+),
         }),*];
 
-        /// Of each table: decodes bytes as a key and as a value, and says whether it could.
+        /// Decodes bytes as a key and as a value of each table, and says whether it could.
         #[cfg(test)]
         const DECODERS: &[fn(&[u8]) -> (bool, bool)] = &[$(|bytes| (
             <$key as crate::Key>::from_bytes(bytes).is_ok(),
@@ -58,7 +58,7 @@ macro_rules! catalogue {
 pub(crate) const META_POSITION_KEY: [u8; 1] = [0];
 
 key! {
-    /// Of [`Meta`].
+    /// The key of [`Meta`].
     MetaKey { item: u8 }
 }
 key! {
@@ -327,7 +327,7 @@ catalogue! {
     80 media Media "media": PlatformKey => MediaRecord;
     /// Thumbnails that were made.
     81 media Thumbnails "thumbnails": ThumbnailKey => ThumbnailRecord;
-    /// Bytes that each user has stored.
+    /// How many bytes each user has stored.
     82 media MediaUsage "media_usage": UserKey => u64;
     /// Media ids that each user was given and has not used yet.
     83 media PendingMedia "pending_media": UserKey => PendingMediaRecord;
@@ -369,12 +369,12 @@ catalogue! {
     /// What was sent of each room on a sliding-sync connection.
     111 sync SlidingRooms "sliding_rooms": SlidingRoomKey => SlidingRoomRecord;
     /// The delayed events of each user.
-    115 rooms UserDelayedEvents "user_delayed_events": UserNameKey => ();
+    115 rooms UserDelayedEvents "user_delayed_events": UserKey => UserDelayedEventsRecord;
     /// Rooms that guests may no longer join, until the guests who are in them have been removed.
     118 rooms ClosedToGuests "closed_to_guests": RoomKey => ();
     /// The threads to which each user has subscribed, or has not any more.
     116 push ThreadSubscriptions "thread_subscriptions": UserRoomEventKey => Stamped<ThreadSubscriptionRecord>;
-    /// The same in the order in which they changed; only the newest change of each.
+    /// These subscriptions in the order in which they changed; only the newest change of each.
     117 push ThreadSubscriptionLog "thread_subscription_log": ThreadLogKey => ();
 
     /// Accounts that are deactivated and not yet out of everything.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use fjall::{
-    Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, compaction::Leveled,
+    Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot, compaction::Leveled,
     config::FilterPolicy,
 };
 use tokio::sync::mpsc;
@@ -196,17 +196,30 @@ impl Tree {
     fn keyspace(&self, table: TableId) -> &Keyspace {
         self.keyspaces[usize::from(table.0)].as_ref().expect("tables come from the catalogue")
     }
+
+    fn read_in(
+        &self,
+        snapshot: &Snapshot,
+        table: TableId,
+        key: &[u8],
+    ) -> Result<Option<RawBytes>, StorageError> {
+        // fjall panics at keys of 64 KiB; there can be no row beyond our limit anyway.
+        if key.len() > MAX_KEY_BYTES {
+            return Ok(None);
+        }
+        Ok(snapshot.get(self.keyspace(table), key)?.map(raw_bytes))
+    }
+}
+
+fn raw_bytes(bytes: fjall::Slice) -> RawBytes {
+    RawBytes(bytes.into())
 }
 
 // Reads go through snapshots: a read of the bare keyspace sees the part of a batch that is already
 // in memory tables while the rest is not.
 impl Backend for Tree {
     fn read(&self, table: TableId, key: &[u8]) -> Result<Option<RawBytes>, StorageError> {
-        // fjall panics at keys of 64 KiB; there can be no row beyond our limit anyway.
-        if key.len() > MAX_KEY_BYTES {
-            return Ok(None);
-        }
-        let read = || Ok(self.database.snapshot().get(self.keyspace(table), key)?.map(RawBytes));
+        let read = || self.read_in(&self.database.snapshot(), table, key);
         if RowCache::keeps(table) { self.rows.get(table, key, read) } else { read() }
     }
 
@@ -228,7 +241,7 @@ impl Backend for Tree {
         // Heads last: who sees a new one sees what it stands for.
         kept.sort_by_key(|(table, ..)| *table == RoomHeads::ID);
         for (table, key, value) in kept {
-            self.rows.change(table, &key, value.map(RawBytes));
+            self.rows.change(table, &key, value.map(raw_bytes));
         }
         Ok(())
     }
@@ -237,6 +250,18 @@ impl Backend for Tree {
 impl Engine for Embedded {
     async fn get(&self, table: TableId, key: &[u8]) -> Result<Option<RawBytes>, StorageError> {
         self.tree.read(table, key)
+    }
+
+    async fn get_many(
+        &self,
+        table: TableId,
+        keys: &[Vec<u8>],
+    ) -> Result<Vec<Option<RawBytes>>, StorageError> {
+        if RowCache::keeps(table) {
+            return keys.iter().map(|key| self.tree.read(table, key)).collect();
+        }
+        let snapshot = self.tree.database.snapshot();
+        keys.iter().map(|key| self.tree.read_in(&snapshot, table, key)).collect()
     }
 
     async fn range(&self, table: TableId, range: RawRange) -> Result<Vec<RawRow>, StorageError> {
@@ -252,7 +277,7 @@ impl Engine for Embedded {
             let next = if reverse { rows.next_back() } else { rows.next() };
             let Some(row) = next else { break };
             let (key, value) = row.into_inner()?;
-            found.push((RawBytes(key), RawBytes(value)));
+            found.push((raw_bytes(key), raw_bytes(value)));
         }
         Ok(found)
     }

@@ -14,7 +14,9 @@ use std::{ops::Deref, sync::Arc};
 use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{KeyError, Position, Unanswered, records::InboxPointer};
+use byteview::ByteView;
+
+use crate::{ContendedKey, KeyError, Position, Unanswered, records::InboxPointer};
 
 /// The longest key that can be stored, in bytes. Set by what an index of PostgreSQL holds.
 pub const MAX_KEY_BYTES: usize = 2048;
@@ -61,7 +63,7 @@ pub enum StorageError {
 pub enum CommitError {
     /// Something the write-set expected does not hold any more. Nothing was written.
     #[error("the expected state has changed")]
-    Conflict,
+    Conflict(ContendedKey),
     /// The write-set cannot be taken: a key or value is too long, or too many writes wait already.
     /// Nothing was written.
     #[error("the write was refused: {0}")]
@@ -177,7 +179,7 @@ pub struct RawRange {
 
 /// Bytes that were read: cheap to clone, and often a part of a cached block rather than a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RawBytes(pub(crate) fjall::Slice);
+pub struct RawBytes(pub(crate) ByteView);
 
 impl Deref for RawBytes {
     type Target = [u8];
@@ -232,6 +234,13 @@ pub trait Engine: Send + Sync + 'static {
         table: TableId,
         key: &[u8],
     ) -> impl Future<Output = Result<Option<RawBytes>, StorageError>> + Send;
+
+    /// The values of some keys, in the same order; not all need be as of the same commit.
+    fn get_many(
+        &self,
+        table: TableId,
+        keys: &[Vec<u8>],
+    ) -> impl Future<Output = Result<Vec<Option<RawBytes>>, StorageError>> + Send;
 
     /// The rows of a range in key order, or in reverse.
     fn range(

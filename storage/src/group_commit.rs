@@ -17,8 +17,8 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    CommitError, CommitGroup, Committed, Listener, MAX_KEY_BYTES, MAX_VALUE_BYTES, Notice, Position,
-    RawBytes, StorageError, TableId, Ticket, Unanswered,
+    CommitError, CommitGroup, Committed, ContendedKey, Listener, MAX_KEY_BYTES, MAX_VALUE_BYTES, Notice,
+    Position, RawBytes, StorageError, TableId, Ticket, Unanswered,
     catalogue::{META_POSITION_KEY, Meta},
     engine::{Change, Expectation, RawWriteSet},
     table::Table,
@@ -315,7 +315,7 @@ impl<B: Backend> Committer<B> {
                 },
             };
             if !is_met {
-                return Err(CommitError::Conflict);
+                return Err(CommitError::Conflict(ContendedKey::of(expectation)));
             }
         }
         Ok(())

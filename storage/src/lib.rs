@@ -23,6 +23,7 @@ mod store;
 mod table;
 mod torn_journal;
 mod unanswered;
+mod update;
 mod write_set;
 
 pub use embedded::{Embedded, EmbeddedOptions};
@@ -37,4 +38,5 @@ pub use position::Position;
 pub use store::{Range, Store};
 pub use table::{Json, Record, Stamped, Table, Value};
 pub use unanswered::{AnswerPending, AnswerSent, Unanswered, answer_pending};
+pub use update::ContendedKey;
 pub use write_set::WriteSet;

@@ -331,6 +331,14 @@ impl Engine for Memory {
         self.rows.read(table, key)
     }
 
+    async fn get_many(
+        &self,
+        table: TableId,
+        keys: &[Vec<u8>],
+    ) -> Result<Vec<Option<RawBytes>>, StorageError> {
+        keys.iter().map(|key| self.rows.read(table, key)).collect()
+    }
+
     async fn range(&self, table: TableId, range: RawRange) -> Result<Vec<RawRow>, StorageError> {
         let RawRange { from, to, reverse, limit } = range;
         self.rows.check_running()?;

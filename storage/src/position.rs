@@ -13,7 +13,7 @@ const ERA: u64 = 1 << 14;
 pub struct Position(u64);
 
 impl Position {
-    /// Before the first commit.
+    /// This is before the first commit.
     pub const ZERO: Self = Self(0);
     /// Stands in a key or value for the position that the commit will get; the commit fills it in.
     pub const PENDING: Self = Self(u64::MAX);

@@ -20,10 +20,10 @@ macro_rules! records {
 records! {
     /// An Ed25519 signing key of a platform.
     SigningKeyRecord {
-        /// PKCS#8 document, DER.
+        /// This is a PKCS#8 document in DER.
         der: Vec<u8>,
         created_ts: u64,
-        /// Since when it signs nothing new.
+        /// From this time on it signs nothing new.
         expired_ts: Option<u64>,
     }
     /// A registration token.
@@ -34,15 +34,15 @@ records! {
     }
     /// An account.
     AccountRecord {
-        /// PHC string; None: no log-in by password.
+        /// This is a PHC string; without one, nobody can log in by password.
         password_hash: Option<String>,
         created_ts: u64,
         deactivated: bool,
         admin: bool,
-        /// May only read, leave, and take back what it said.
+        /// The account may only read, leave, and take back what it said.
         #[serde(default)]
         suspended: bool,
-        /// May do nothing but log out.
+        /// The account may do nothing but log out.
         #[serde(default)]
         locked: bool,
         /// Its user has not registered, and may do only what guests may.
@@ -51,7 +51,7 @@ records! {
     }
     /// What is still to be done for an account that is deactivated.
     DepartingAccountRecord {
-        /// Its profile goes, too.
+        /// Its profile is to be removed, too.
         erase: bool,
     }
     /// A device: one log-in of a user.
@@ -68,17 +68,17 @@ records! {
         /// The refresh token before the last refresh; it goes with the access token of its time.
         #[serde(default)]
         previous_refresh_token: Option<[u8; 32]>,
-        /// The OAuth client that the session is of; None: it began by logging in directly.
+        /// The OAuth client that the session belongs to; None if it began by logging in directly.
         #[serde(default)]
         client_id: Option<String>,
-        /// What all refresh tokens of an OAuth session have in common, hashed: a spent one is known by it.
+        /// This is common to all refresh tokens of an OAuth session, hashed: it tells a spent one.
         #[serde(default)]
         refresh_family: Option<[u8; 32]>,
-        /// No client is logged in as it.
+        /// It is a dehydrated device: no client is logged in as it.
         #[serde(default)]
         dehydrated: bool,
     }
-    /// Whose e-mail address it is.
+    /// The owner of an e-mail address.
     EmailAddressRecord {
         user_id: OwnedUserId,
         validated_ts: u64,
@@ -87,68 +87,68 @@ records! {
     /// Somebody is asked to show that an e-mail address is theirs.
     EmailValidationRecord {
         address: String,
-        /// What for: see services/accounts.
+        /// What this is asked for; services/accounts says what there is.
         purpose: String,
         client_secret: [u8; 32],
-        /// Of the last mail.
+        /// The number that the client gave the last mail that was sent.
         send_attempt: u64,
-        /// The hash of the token in the last mail; None: that mail had none.
+        /// The hash of the token in the last mail; None if that mail had none.
         token: Option<[u8; 32]>,
         next_link: Option<String>,
         expires_ts: u64,
         validated_ts: Option<u64>,
     }
-    /// Whose access token it is.
+    /// The session of an access token.
     AccessTokenRecord {
         user_id: OwnedUserId,
         device_id: OwnedDeviceId,
         expires_ts: Option<u64>,
     }
-    /// Whose refresh token it is.
+    /// The session of a refresh token.
     RefreshTokenRecord {
         user_id: OwnedUserId,
         device_id: OwnedDeviceId,
-        /// Set once it was exchanged; a second use while the new access token is unused gives the same pair's successor.
+        /// It was exchanged already. Until the new access token is used, it gives that pair's successor.
         used: bool,
     }
     /// A one-time key.
     OneTimeKeyRecord {
-        /// Its id within the algorithm.
+        /// The key's id within its algorithm.
         key_id: String,
-        /// JSON.
+        /// The key as JSON.
         key: String,
     }
     /// A one-time key id that is used up.
     OneTimeKeyIdRecord {
-        /// SHA-256 of what the key says: its canonical JSON without signatures.
+        /// This is the SHA-256 hash of what the key says: its canonical JSON without signatures.
         hash: [u8; 32],
     }
     /// A fallback key.
     FallbackKeyRecord {
         key_id: String,
-        /// JSON.
+        /// The key as JSON.
         key: String,
-        /// Somebody was given it.
+        /// It was given to somebody.
         used: bool,
-        /// SHA-256 of what the keys say whose place it took, the newest last.
+        /// The SHA-256 hashes of what the keys said whose place it took, the newest last.
         #[serde(default)]
         replaced: Vec<[u8; 32]>,
     }
     /// A signature.
     KeySignatureRecord {
-        /// As it was uploaded: unpadded base64, if the server knows the algorithm.
+        /// The signature as it was uploaded; it is unpadded base64 if the server knows the algorithm.
         signature: String,
     }
     /// A version of a key backup.
     KeyBackupRecord {
         algorithm: String,
-        /// JSON, an object.
+        /// This is a JSON object.
         auth_data: String,
-        /// Rises with every change of the keys.
+        /// This number rises with every change of the keys.
         etag: u64,
-        /// Keys in it.
+        /// How many keys are in it.
         count: u64,
-        /// It is gone; its number is not used again.
+        /// The version was deleted; its number is not used again.
         deleted: bool,
     }
     /// A room key in a backup.
@@ -156,34 +156,35 @@ records! {
         first_message_index: u64,
         forwarded_count: u64,
         is_verified: bool,
-        /// JSON, an object.
+        /// This is a JSON object.
         session_data: String,
     }
     /// A dehydrated device.
     DehydratedDeviceRecord {
         device_id: OwnedDeviceId,
-        /// JSON, an object.
+        /// This is a JSON object.
         device_data: String,
     }
     /// A sliding-sync connection.
     SlidingConnectionRecord {
-        /// Tells it from earlier ones of the same name.
+        /// By this number it is told from earlier connections of the same name.
         generation: u64,
-        /// When it was last used, to the day; milliseconds since the Unix epoch.
+        /// The day on which it was last used, in milliseconds since the Unix epoch.
         used_ts: u64,
     }
-    /// What a device has been sent of a room on a connection, by the numbers of the connection's answers.
+    /// What a device has been sent of a room on a connection. The answers of a connection are numbered.
     SlidingRoomRecord {
         generation: u64,
-        /// Of the answer that first had the room.
+        /// The number of the answer that first had the room.
         sent_from: u64,
-        /// Of the answer since which every answer has had all news of it; the greatest number: it fell behind.
+        /// From the answer with this number on, every answer has had all news of it. The greatest number
+        /// says that the device fell behind.
         live_from: u64,
-        /// Up to which position it was sent when it last fell behind.
+        /// The position up to which the room had been sent when the device last fell behind.
         behind: Option<u64>,
-        /// Numbers of events that a timeline had, with the answer's number.
+        /// How many events a timeline had, each with the number of its answer.
         timelines: Vec<(u64, u64)>,
-        /// Hashes of the sets of state that were sent, with the answer's number.
+        /// The hashes of the sets of state that were sent, each with the number of its answer.
         states: Vec<(u64, u64)>,
     }
     /// A client that was registered with a platform.
@@ -195,27 +196,27 @@ records! {
         policy_uri: Option<String>,
         redirect_uris: Vec<String>,
         grant_types: Vec<String>,
-        /// `web` or `native`.
+        /// The kind of the application, `web` or `native`.
         application_type: String,
         created_ts: u64,
-        /// When somebody last allowed it something, to the day; None: nobody ever did.
+        /// The day on which somebody last allowed it something; None if nobody ever did.
         used_ts: Option<u64>,
     }
     /// An authorisation code.
     AuthorizationCodeRecord {
         client_id: String,
         redirect_uri: String,
-        /// S256.
+        /// The challenge of PKCE, by the method S256.
         code_challenge: String,
         user_id: OwnedUserId,
         device_id: OwnedDeviceId,
-        /// As it was granted.
+        /// The scope as it was granted.
         scope: String,
         expires_ts: u64,
-        /// It was exchanged for tokens; whoever comes with it again has stolen it, or was stolen from.
+        /// It was exchanged for tokens. Whoever comes with it again has stolen it, or had it stolen.
         redeemed: bool,
-        /// SHA-256 of the hash of the password that the user had proved; None: the account has none. With another
-        /// password, the code is worth nothing.
+        /// The SHA-256 hash of the stored hash of the password that the user proved; None if there is none.
+        /// With another password, the code is worth nothing.
         #[serde(default)]
         password_stamp: Option<[u8; 32]>,
     }
@@ -223,79 +224,79 @@ records! {
     DeviceGrantRecord {
         client_id: String,
         device_id: OwnedDeviceId,
-        /// As it will be granted.
+        /// The scope as it will be granted.
         scope: String,
         user_code: String,
         expires_ts: u64,
-        /// Who allowed it.
+        /// The user who allowed it, if somebody has.
         allowed_by: Option<OwnedUserId>,
         denied: bool,
-        /// SHA-256 of the hash of the password that who allowed it had proved, as of a code.
+        /// The SHA-256 hash of the stored hash of that user's password, as in an authorisation code.
         #[serde(default)]
         password_stamp: Option<[u8; 32]>,
     }
     /// The device grant of a code that people type.
     UserCodeRecord {
-        /// SHA-256 of its device code.
+        /// The SHA-256 hash of its device code.
         device_code: [u8; 32],
         expires_ts: u64,
     }
     /// Somebody who has logged in to the pages of a platform with a browser.
     BrowserSessionRecord {
         user_id: OwnedUserId,
-        /// SHA-256 of the account's password hash: with another password, the session ends.
+        /// The SHA-256 hash of the account's stored password hash: with another password, the session ends.
         password_stamp: [u8; 32],
-        /// When the password was last proved.
+        /// The time at which the password was last proved.
         proved_ts: u64,
         expires_ts: u64,
     }
-    /// Where an alias points.
+    /// The room that an alias points at.
     AliasRecord {
         room_id: OwnedRoomId,
         creator: OwnedUserId,
     }
-    /// By what a user is found.
+    /// The words by which a user is found.
     DirectoryUserRecord {
-        /// Folded words of the localpart (where it may be searched) and the display name, each once.
+        /// The words, folded and each once, of the display name and, where it may be searched, the localpart.
         words: Vec<String>,
     }
-    /// What never changes about a room, and whether it is fanned out to.
+    /// The facts about a room that never change, and whether its news are fanned out to its members.
     RoomRecord {
         version: String,
         creator: OwnedUserId,
         create_event_id: OwnedEventId,
         created_ts: u64,
         room_type: Option<String>,
-        /// Its members are told by reading it, not by pointers in their inboxes.
+        /// Its members look at the room itself for news; they get no pointers in their inboxes.
         big: bool,
     }
     /// The end of a room's graph.
     RoomHeadRecord {
-        /// Of the newest event in the timeline; the first is 1.
+        /// The place of the newest event in the timeline; the first place is 1.
         seq: i64,
         /// The events that no other event names as previous.
         extremities: Vec<OwnedEventId>,
-        /// The greatest depth.
+        /// The greatest depth of an event.
         depth: u64,
-        /// The current state.
+        /// The number of the current state.
         state_id: u64,
         /// The greatest state number given out.
         last_state_id: u64,
-        /// Members with membership `join`.
+        /// How many members have the membership `join`.
         joined: u64,
-        /// Members with membership `invite`.
+        /// How many members have the membership `invite`.
         invited: u64,
     }
     /// An entry of a room's state.
     StateEntryRecord {
-        /// None in the log: the entry went (only state resolution does that).
+        /// The entry's event. None stands in the log only: state resolution took the entry away.
         event_id: Option<OwnedEventId>,
         /// The event's place in the timeline; 0 when it is hidden.
         seq: i64,
     }
     /// A state as changes to an earlier state.
     StateDeltaRecord {
-        /// None: the changes are the whole state.
+        /// The state that the changes are made to; None if the changes are the whole state.
         parent: Option<u64>,
         /// How many states may still be told as differences before one is told whole.
         until_whole: u32,
@@ -303,7 +304,7 @@ records! {
     }
     /// A user's membership of a room.
     MemberRecord {
-        /// `join`, `invite`, `leave`, `ban`, `knock`.
+        /// One of `join`, `invite`, `leave`, `ban` and `knock`.
         membership: MembershipState,
         event_id: OwnedEventId,
         seq: i64,
@@ -314,7 +315,7 @@ records! {
         event_id: OwnedEventId,
         seq: i64,
         sender: OwnedUserId,
-        /// Stripped state events, for invitations and knocks.
+        /// The stripped state events that come with an invitation or a knock.
         stripped_state: Vec<String>,
         /// The user has forgotten the room.
         forgotten: bool,
@@ -324,19 +325,19 @@ records! {
         event_id: OwnedEventId,
         event_type: String,
         sender: OwnedUserId,
-        /// The key of an annotation.
+        /// The key, if it is an annotation.
         key: Option<String>,
     }
     /// A thread.
     ThreadRecord {
         latest_seq: i64,
         count: u64,
-        /// Who has replied, and how often.
+        /// Those who have replied, and how often each has.
         participants: Vec<(OwnedUserId, u64)>,
     }
-    /// What a transaction made.
+    /// The outcome of a transaction.
     TransactionRecord {
-        /// The event, where the endpoint makes one.
+        /// The event, if the endpoint makes one.
         event_id: Option<OwnedEventId>,
         ts: u64,
     }
@@ -345,13 +346,13 @@ records! {
         event_id: OwnedEventId,
         seq: i64,
         ts: u64,
-        /// The room's access list denied the user's platform: others do not take it from there.
+        /// The room's access list denied the user's platform, so nobody of another platform is told of it.
         #[serde(default)]
         own_platform: bool,
     }
     /// The words of a chunk of a room's timeline.
     SearchChunkRecord {
-        /// Sorted, lower-case, each once.
+        /// They are in lower case and sorted, and each is there once.
         words: Vec<String>,
     }
     /// A report.
@@ -371,46 +372,51 @@ records! {
         room_id: OwnedRoomId,
         event_type: String,
         state_key: Option<String>,
-        /// JSON, as the client sent it.
+        /// The content as JSON, as the client sent it.
         content: String,
         /// The endpoint that scheduled it: a transaction id counts within it.
         endpoint: String,
         txn_id: Option<String>,
         delay_ms: u64,
-        /// When it was scheduled, or last restarted.
+        /// The time at which it was scheduled or last restarted.
         running_since_ts: u64,
-        /// When it was sent, cancelled, or failed.
+        /// The time at which it was sent, cancelled, or failed.
         finalised_ts: Option<u64>,
-        /// Whether it was somebody's action that ended it.
+        /// Somebody's action ended it, and not time.
         by_action: bool,
-        /// What it became.
+        /// The event that it became.
         event_id: Option<OwnedEventId>,
-        /// Why it could not be sent: code and message.
+        /// The code and the message of the error for which it could not be sent.
         error: Option<(String, String)>,
+    }
+    /// The delayed events of a user, with those that have ended and are not forgotten yet.
+    UserDelayedEventsRecord {
+        /// Their ids, in no particular order.
+        ids: Vec<String>,
     }
     /// A pusher.
     PusherRecord {
-        /// The pusher as the client set it, JSON.
+        /// The pusher as JSON, as the client set it.
         json: String,
         device_id: OwnedDeviceId,
         failing_since_ts: Option<u64>,
     }
     /// Counts of unread messages in a room, of the main timeline and of each thread.
     UnreadCountsRecord {
-        /// Events up to here are counted.
+        /// Events up to this place are counted.
         counted_to: i64,
-        /// Events up to here were read when they were counted.
+        /// Events up to this place were read when they were counted.
         read_to: i64,
         notify: u64,
         highlight: u64,
-        /// Thread root, its own read mark, notify, highlight.
+        /// For each thread: its root, its own read mark, and how many replies notify and highlight.
         threads: Vec<(OwnedEventId, i64, u64, u64)>,
     }
-    /// How a user stands to a thread.
+    /// A user's subscription to a thread, or the end of it.
     ThreadSubscriptionRecord {
-        /// A client subscribed by itself.
+        /// A client subscribed by itself, without being told to.
         automatic: bool,
-        /// The user has ended it: the newest event of the room at that time.
+        /// If the user has ended it: the place of the room's newest event at that time.
         ended_at: Option<i64>,
     }
     /// An upload.
@@ -420,39 +426,39 @@ records! {
         filename: Option<String>,
         size_bytes: u64,
         created_ts: u64,
-        /// The content's name in the object store; None: the id was given out, the content has not come yet.
+        /// The content's name in the object store; None if the content has not come yet.
         object: Option<String>,
     }
-    /// Media ids that were given out and not used yet.
+    /// The media ids of a user that were given out and are not used yet.
     PendingMediaRecord {
-        /// Each with the time at which it expires.
+        /// The ids, each with the time at which it expires.
         ids: Vec<(String, u64)>,
     }
 }
 
-/// What is known of a thumbnail.
+/// The outcome of making a thumbnail.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ThumbnailRecord {
-    /// It was made.
+    /// The thumbnail was made.
     Made {
-        /// Its content type.
+        /// The content type of the thumbnail.
         content_type: String,
-        /// Its size.
+        /// The size of the thumbnail.
         size_bytes: u64,
     },
     /// The original is so small that it is its own thumbnail.
     Original,
-    /// None can be made.
+    /// No thumbnail can be made.
     Impossible,
 }
 impl Record for ThumbnailRecord {}
 
-/// Where an event is.
+/// The place of an event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum EventPlaceRecord {
-    /// In the timeline.
+    /// The event is in the timeline of a room, at this place.
     Timeline(OwnedRoomId, i64),
-    /// In the hidden events.
+    /// The event is among the hidden events of a room.
     Hidden(OwnedRoomId),
 }
 impl Record for EventPlaceRecord {}
@@ -464,12 +470,12 @@ pub struct EventRecord {
     pub state_before: u64,
     /// The state after it.
     pub state_after: u64,
-    /// A set of the `FLAG_` constants.
+    /// The `FLAG_` constants that hold, as bits.
     pub flags: u8,
     /// The device that sent it and its transaction id, if it was sent here: "device\0txn"; or the id that it had
     /// while it was delayed: "\0\0delay_id".
     pub sent_by: String,
-    /// Its id.
+    /// The id of the event.
     pub event_id: OwnedEventId,
     /// The PDU as canonical JSON, without the id; signatures may be missing.
     pub pdu: String,
@@ -521,7 +527,7 @@ impl Value for EventRecord {
     }
 }
 
-/// What a pointer in an inbox points at.
+/// The news that a pointer in an inbox points at.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum InboxPointer {
     /// New events, or the user's own changed membership, in a room.

@@ -2,7 +2,7 @@
 
 use std::{fmt, marker::PhantomData, path::Path, sync::Arc};
 
-use tokio::sync::{RwLock, mpsc};
+use tokio::sync::mpsc;
 
 use crate::{
     CommitError, CommitGroup, Key as _, KeyWriter, Listener, Position, Prefix, StorageError, StoreStats,
@@ -11,12 +11,9 @@ use crate::{
     engine::{Engine, MAX_KEY_BYTES, RawRange},
     memory::Memory,
     table::{decode_key, decode_value, encode_key},
+    update::Turns,
 };
 
-/// How often [`Store::update`] tries again after a conflict.
-const UPDATE_TRIES: usize = 64;
-/// After so many lost tries an update goes on alone.
-const TRIES_TOGETHER: usize = 4;
 /// How many rows one commit of [`Store::delete_range`] deletes.
 const DELETED_AT_ONCE: usize = 2_000;
 
@@ -39,8 +36,7 @@ macro_rules! on_engine {
 #[derive(Clone)]
 pub struct Store {
     engine: AnyEngine,
-    /// Held together by updates, and alone by one that has lost too often.
-    updates: Arc<RwLock<()>>,
+    pub(crate) turns: Arc<Turns>,
 }
 
 impl fmt::Debug for Store {
@@ -51,7 +47,7 @@ impl fmt::Debug for Store {
 
 impl Store {
     fn over(engine: AnyEngine) -> Self {
-        Self { engine, updates: Arc::default() }
+        Self { engine, turns: Arc::default() }
     }
 
     /// Opens or creates the embedded store in the folder `path`, with memory limits that fit this
@@ -75,6 +71,14 @@ impl Store {
         let key = encode_key::<T>(key).bytes;
         let value = on_engine!(self, engine => engine.get(T::ID, &key).await)?;
         value.map(|bytes| decode_value::<T>(&bytes)).transpose()
+    }
+
+    /// The values of some keys, in the same order. This is quicker than one by one. The rows need not all be
+    /// as of the same commit.
+    pub async fn get_many<T: Table>(&self, keys: &[T::Key]) -> Result<Vec<Option<T::Value>>, StorageError> {
+        let keys: Vec<_> = keys.iter().map(|key| encode_key::<T>(key).bytes).collect();
+        let values = on_engine!(self, engine => engine.get_many(T::ID, &keys).await)?;
+        values.into_iter().map(|value| value.map(|bytes| decode_value::<T>(&bytes)).transpose()).collect()
     }
 
     /// Whether a key has a value.
@@ -120,33 +124,6 @@ impl Store {
         }
     }
 
-    /// Reads, decides and commits: `attempt` returns a write-set and an answer, and is asked again
-    /// with fresh reads whenever what it expected has changed meanwhile. The one place of retries.
-    ///
-    /// Who loses a few times in a row, as the slowest of several does, goes on without the others. An attempt
-    /// must not begin an update of its own.
-    pub async fn update<A, E, F>(&self, mut attempt: impl FnMut() -> F) -> Result<A, E>
-    where
-        F: Future<Output = Result<(WriteSet, A), E>>,
-        E: From<StorageError>,
-    {
-        let mut tries = 0;
-        let mut together = Some(self.updates.read().await);
-        let mut alone = None;
-        loop {
-            let (writes, answer) = attempt().await?;
-            match self.commit(writes).await {
-                Ok(_) => return Ok(answer),
-                Err(CommitError::Conflict) if tries < UPDATE_TRIES => tries += 1,
-                Err(error) => return Err(StorageError::from(error).into()),
-            }
-            if tries > TRIES_TOGETHER && alone.is_none() {
-                together.take();
-                alone = Some(self.updates.write().await);
-            }
-        }
-    }
-
     /// The feed of commits from now on. What is not received stays in memory, so a subscriber must
     /// read, or drop the receiver.
     pub fn subscribe(&self) -> mpsc::UnboundedReceiver<CommitGroup> {
@@ -163,7 +140,7 @@ impl Store {
         on_engine!(self, engine => engine.position())
     }
 
-    /// How much there is, for operators.
+    /// Says how much there is, for operators.
     pub async fn stats(&self) -> Result<StoreStats, StorageError> {
         on_engine!(self, engine => engine.stats().await)
     }
@@ -225,13 +202,13 @@ impl<T: Table> Range<T> {
         Self { raw: RawRange { from: prefix, to, reverse: false, limit: usize::MAX }, table: PhantomData }
     }
 
-    /// The part of the range that begins with `key`.
+    /// Leaves out what comes before `key`.
     pub fn from(mut self, key: &T::Key) -> Self {
         self.raw.from = self.raw.from.max(key.to_bytes());
         self
     }
 
-    /// The part of the range that comes after `key`.
+    /// Leaves out `key` and what comes before it.
     pub fn after(mut self, key: &T::Key) -> Self {
         let mut bytes = key.to_bytes();
         bytes.push(0);
@@ -239,14 +216,14 @@ impl<T: Table> Range<T> {
         self
     }
 
-    /// The part of the range that comes before `key`.
+    /// Leaves out `key` and what comes after it.
     pub fn before(mut self, key: &T::Key) -> Self {
         let bytes = key.to_bytes();
         self.raw.to = Some(self.raw.to.map_or(bytes.clone(), |to| to.min(bytes)));
         self
     }
 
-    /// The part of the range that ends with `key`.
+    /// Leaves out what comes after `key`.
     pub fn up_to(mut self, key: &T::Key) -> Self {
         let mut bytes = key.to_bytes();
         bytes.push(0);
@@ -254,13 +231,13 @@ impl<T: Table> Range<T> {
         self
     }
 
-    /// The same range, read from the last key to the first.
+    /// Goes from the last key to the first.
     pub fn reverse(mut self) -> Self {
         self.raw.reverse = true;
         self
     }
 
-    /// At most `rows` rows.
+    /// Ends after `rows` rows.
     pub fn limit(mut self, rows: usize) -> Self {
         self.raw.limit = rows;
         self

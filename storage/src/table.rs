@@ -62,7 +62,7 @@ impl Value for Json {
 /// A value with the position of the commit that wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamped<V> {
-    /// Where it was written; [`Position::PENDING`] until then.
+    /// The position at which it was written; [`Position::PENDING`] until then.
     pub position: Position,
     /// The value.
     pub value: V,
@@ -88,9 +88,9 @@ impl<V: Value> Value for Stamped<V> {
     }
 }
 
-/// Most keys are not longer …
+/// Most keys are not longer than this. Growing a buffer step by step would cost more than filling it.
 const USUAL_KEY_BYTES: usize = 112;
-/// … nor most values: growing a buffer step by step would cost more than filling it.
+/// Most values are not longer than this.
 const USUAL_VALUE_BYTES: usize = 256;
 
 pub(crate) fn encode_key<T: Table>(key: &T::Key) -> KeyWriter {
@@ -106,7 +106,7 @@ pub(crate) fn encode_value<T: Table>(value: &T::Value) -> Vec<u8> {
 }
 
 /// What would be written today for a value that is stored: a value that an older program wrote may
-/// lack fields that were added to its record since. None: it is damaged.
+/// lack fields that were added to its record since. None if the stored value is damaged.
 pub(crate) fn written_anew<T: Table>(bytes: &[u8]) -> Option<Vec<u8>> {
     T::Value::read(bytes).ok().map(|value| encode_value::<T>(&value))
 }

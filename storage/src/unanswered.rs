@@ -89,7 +89,7 @@ impl Unanswered {
         CURRENT.try_with(Self::clone).ok()
     }
 
-    /// Who asks.
+    /// The user who asks.
     pub fn user_id(&self) -> &OwnedUserId {
         &self.0.user_id
     }

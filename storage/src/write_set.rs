@@ -105,6 +105,10 @@ impl WriteSet {
         self.raw.changes.is_empty()
     }
 
+    pub(crate) fn expectations(&self) -> impl Iterator<Item = &Expectation> {
+        self.raw.expectations.iter()
+    }
+
     pub(crate) fn into_raw(mut self) -> RawWriteSet {
         if self.raw.notices.len() > 1 {
             let mut told = HashSet::with_capacity(self.raw.notices.len());

@@ -15,10 +15,10 @@ use linkspan_storage::{
     CommitError, Faults, Json, MAX_KEY_BYTES, Memory, Notice, Position, Range, Stamped, StorageError, Store,
     WriteSet,
     catalogue::{
-        AccountData, AccountDataKey, Filters, Inbox, InboxKey, MediaUsage, ToDevice, ToDeviceKey, UserKey,
-        UserNameKey,
+        AccountData, AccountDataKey, Filters, Inbox, InboxKey, MediaUsage, RoomHeads, RoomKey, ToDevice,
+        ToDeviceKey, UserKey, UserNameKey,
     },
-    records::InboxPointer,
+    records::{InboxPointer, RoomHeadRecord},
 };
 use ruma::{OwnedRoomId, OwnedUserId};
 use tempfile::TempDir;
@@ -113,6 +113,7 @@ macro_rules! conformance_tests {
 
             conformance_tests! { @ $rig:
                 rows_can_be_put_got_and_deleted
+                many_keys_are_read_in_their_order
                 ranges_are_ordered_and_cut
                 bounds_of_a_range_may_be_longer_than_any_key
                 a_range_is_deleted_whole_and_nothing_else
@@ -224,6 +225,38 @@ async fn rows_can_be_put_got_and_deleted(rig: impl Rig) {
     writes.delete::<Filters>(&row("anna", "never there"));
     store.commit(writes).await.unwrap();
     assert_eq!(store.get::<Filters>(&key).await.unwrap(), None);
+}
+
+async fn many_keys_are_read_in_their_order(rig: impl Rig) {
+    let store = rig.store();
+    let keys: Vec<_> = ["c", "a", "none", "b", "a"].map(|name| row("anna", name)).into();
+    for name in ["a", "b", "c", "d"] {
+        store.commit(put(&row("anna", name), name)).await.unwrap();
+    }
+    let found = store.get_many::<Filters>(&keys).await.unwrap();
+    assert_eq!(found, [Some(json("c")), Some(json("a")), None, Some(json("b")), Some(json("a"))]);
+    assert_eq!(store.get_many::<Filters>(&[]).await.unwrap(), []);
+    let too_long = row("anna", &"x".repeat(MAX_KEY_BYTES));
+    assert_eq!(store.get_many::<Filters>(&[too_long]).await.unwrap(), [None]);
+    // Rows of this table are kept in memory.
+    let rooms = ["!a:b", "!b:b"].map(|room_id| RoomKey { room_id: OwnedRoomId::try_from(room_id).unwrap() });
+    let head = RoomHeadRecord {
+        seq: 7,
+        extremities: Vec::new(),
+        depth: 1,
+        state_id: 1,
+        last_state_id: 1,
+        joined: 1,
+        invited: 0,
+    };
+    let mut writes = WriteSet::new();
+    writes.put::<RoomHeads>(&rooms[1], &head);
+    store.commit(writes).await.unwrap();
+    let found = store.get_many::<RoomHeads>(&rooms).await.unwrap();
+    assert_eq!(
+        found.iter().map(|head| head.as_ref().map(|head| head.seq)).collect::<Vec<_>>(),
+        [None, Some(7)]
+    );
 }
 
 async fn ranges_are_ordered_and_cut(rig: impl Rig) {
@@ -357,7 +390,7 @@ async fn a_conflict_writes_nothing(rig: impl Rig) {
         writes.notify(pointer("anna"));
         writes.expect::<Filters>(&key, &json("1"));
         expect(&mut writes, &key);
-        assert!(matches!(store.commit(writes).await, Err(CommitError::Conflict)));
+        assert!(matches!(store.commit(writes).await, Err(CommitError::Conflict(_))));
         assert_eq!(store.get::<Filters>(&key).await.unwrap(), Some(json("1")));
         assert!(!store.contains::<MediaUsage>(&counter("anna")).await.unwrap());
     }
@@ -406,7 +439,7 @@ async fn check_chained_expectations(store: &Store) {
     for (ticket, succeeds) in tickets {
         match ticket.committed().await {
             Ok(_) => assert!(succeeds),
-            Err(error) => assert!(!succeeds && matches!(error, CommitError::Conflict), "{error}"),
+            Err(error) => assert!(!succeeds && matches!(error, CommitError::Conflict(_)), "{error}"),
         }
     }
     assert_eq!(store.get::<Filters>(&key).await.unwrap(), Some(json("6")));
@@ -685,7 +718,7 @@ async fn a_check_without_changes_takes_no_position(rig: impl Rig) {
     assert_eq!(store.commit(writes).await.unwrap(), position);
     let mut writes = WriteSet::new();
     writes.expect_absent::<Filters>(&row("anna", "a"));
-    assert!(matches!(store.commit(writes).await, Err(CommitError::Conflict)));
+    assert!(matches!(store.commit(writes).await, Err(CommitError::Conflict(_))));
     // News without changes is a commit.
     let mut writes = WriteSet::new();
     writes.notify(pointer("anna"));

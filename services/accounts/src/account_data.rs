@@ -125,6 +125,21 @@ impl Accounts {
             .await
     }
 
+    /// The content of an entry, as [`Accounts::account_data`] gives it; the write-set is refused if the entry changes
+    /// meanwhile.
+    pub async fn expect_account_data(
+        &self,
+        writes: &mut WriteSet,
+        user_id: &OwnedUserId,
+        room_id: Option<&OwnedRoomId>,
+        event_type: &str,
+    ) -> Result<Option<String>, AccountsError> {
+        let key = key(user_id, room_id, event_type);
+        let entry = self.store.get::<AccountData>(&key).await?;
+        writes.expect_read::<AccountData>(&key, entry.as_ref());
+        Ok(entry.map(|entry| entry.value.0).filter(|content| content != DELETED))
+    }
+
     /// Changes an entry to what `change` makes of it; None leaves it as it is. `change` gets its content, `{}` if it was
     /// deleted, and None if there never was one.
     pub(crate) async fn change_account_data(
@@ -132,7 +147,7 @@ impl Accounts {
         user_id: &OwnedUserId,
         room_id: Option<&OwnedRoomId>,
         event_type: &str,
-        change: impl Fn(Option<&str>) -> Option<String>,
+        change: impl Fn(Option<&str>) -> Result<Option<String>, AccountsError>,
     ) -> Result<(), AccountsError> {
         let key = key(user_id, room_id, event_type);
         self.store
@@ -143,7 +158,7 @@ impl Accounts {
                     DELETED => "{}",
                     content => content,
                 });
-                let Some(after) = change(content) else { return Ok((writes, ())) };
+                let Some(after) = change(content)? else { return Ok((writes, ())) };
                 if after.len() > CONTENT_BYTES {
                     return Err(AccountsError::TooLarge("the content"));
                 }

@@ -17,7 +17,8 @@ impl Accounts {
         from: &OwnedRoomId,
         to: &OwnedRoomId,
     ) -> Result<(), AccountsError> {
-        let copy = |before: Option<&str>| with_copy(before?, from.as_str(), to.as_str());
+        let copy =
+            |before: Option<&str>| Ok(with_copy(before.unwrap_or_default(), from.as_str(), to.as_str()));
         self.change_account_data(user_id, None, TYPE, copy).await
     }
 }

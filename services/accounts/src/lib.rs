@@ -196,7 +196,6 @@ struct Shared {
     openid: expiring::Expiring<OwnedUserId>,
     login_tokens: expiring::Expiring<ProvedUser>,
     cross_signing_resets: expiring::Expiring<Approval>,
-    tag_locks: tags::Locks,
     mails: mail::Outgoing,
     /// Loaded when first needed.
     erasures: tokio::sync::OnceCell<Arc<Erasures>>,
@@ -213,7 +212,6 @@ impl Accounts {
             openid: expiring::Expiring::new(10_000),
             login_tokens: expiring::Expiring::new(10_000),
             cross_signing_resets: expiring::Expiring::new(10_000),
-            tag_locks: tags::Locks::new(),
             mails: mail::Outgoing::new(),
             erasures: tokio::sync::OnceCell::new(),
         };

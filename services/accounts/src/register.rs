@@ -3,7 +3,7 @@
 
 use linkspan_platforms::{Identity, Platform, Registration as Policy};
 use linkspan_storage::{
-    CommitError, StorageError, WriteSet,
+    WriteSet,
     catalogue::{Accounts as AccountsTable, DeviceKey, UserKey},
     records::AccountRecord,
 };
@@ -20,9 +20,6 @@ use crate::{
     password::{PasswordStamp, check_password},
     username::{generate, new_user_id, user_id_of},
 };
-
-/// How often a commit is tried that collides with others: of generated names, or on a registration token.
-const TRIES: usize = 16;
 
 /// What a platform asks of people who make an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,12 +210,15 @@ impl Accounts {
             locked: false,
             guest: account.guest,
         };
-        for _ in 0..TRIES {
+        let attempt = async || {
             let user_id = match &account.user_id {
                 Some(user_id) => user_id.clone(),
                 None => user_id_of(platform, &generate())?,
             };
             let key = UserKey { user_id: user_id.clone() };
+            if account.user_id.is_some() && self.account(&user_id).await?.is_some() {
+                return Err(AccountsError::UserInUse);
+            }
             let mut writes = WriteSet::new();
             writes.expect_absent::<AccountsTable>(&key);
             writes.put::<AccountsTable>(&key, &record);
@@ -231,20 +231,10 @@ impl Accounts {
                 let key = DeviceKey { user_id: user_id.clone(), device_id };
                 put_device(&mut writes, &key, None, device, None, now_ts)
             });
-            match self.store.commit(writes).await {
-                Ok(_) => {
-                    let password_stamp = PasswordStamp::of(&record);
-                    return Ok(Registered { user_id, password_stamp, logged_in, removed: None });
-                }
-                Err(CommitError::Conflict) => {
-                    if account.user_id.is_some() && self.account(&user_id).await?.is_some() {
-                        return Err(AccountsError::UserInUse);
-                    }
-                }
-                Err(error) => return Err(StorageError::from(error).into()),
-            }
-        }
-        Err(StorageError::from(CommitError::Conflict).into())
+            let password_stamp = PasswordStamp::of(&record);
+            Ok((writes, Registered { user_id, password_stamp, logged_in, removed: None }))
+        };
+        self.store.update(attempt).await
     }
 }
 

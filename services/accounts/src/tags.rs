@@ -1,13 +1,10 @@
 //! Tags of rooms, which are one entry of account data.
 //! <https://spec.matrix.org/v1.19/client-server-api/#room-tagging>
 
-use std::hash::{BuildHasher, RandomState};
-
 use ruma::{
     OwnedRoomId, OwnedUserId,
     events::tag::{TagEventContent, TagInfo, Tags},
 };
-use tokio::sync::{Mutex, MutexGuard};
 
 use crate::{Accounts, AccountsError};
 
@@ -18,30 +15,11 @@ const MAX_TAGS: usize = 100;
 /// The greatest length of a tag, in bytes.
 const TAG_BYTES: usize = 255;
 
-/// Tags change one by one inside of one entry: the changes of a user take turns.
-pub(crate) struct Locks {
-    locks: [Mutex<()>; 64],
-    hasher: RandomState,
-}
-
-impl Locks {
-    pub(crate) fn new() -> Self {
-        Self { locks: std::array::from_fn(|_| Mutex::new(())), hasher: RandomState::new() }
-    }
-
-    async fn lock(&self, user_id: &OwnedUserId) -> MutexGuard<'_, ()> {
-        let hash = self.hasher.hash_one(user_id);
-        self.locks[hash as usize % self.locks.len()].lock().await
-    }
-}
-
 impl Accounts {
     /// The tags that a user gave a room.
     pub async fn tags(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<Tags, AccountsError> {
         let content = self.account_data(user_id, Some(room_id), TYPE).await?;
-        // Clients can write the whole entry, too; what is not tags counts as none.
-        let content = content.and_then(|json| serde_json::from_str::<TagEventContent>(&json).ok());
-        Ok(content.map(|content| content.tags).unwrap_or_default())
+        Ok(parse(content.as_deref()))
     }
 
     /// Gives a room a tag.
@@ -55,13 +33,12 @@ impl Accounts {
         if tag.len() > TAG_BYTES {
             return Err(AccountsError::InvalidParam("a tag has at most 255 bytes"));
         }
-        let _turn = self.shared.tag_locks.lock(user_id).await;
-        let mut tags = self.tags(user_id, room_id).await?;
-        tags.insert(tag.into(), info);
-        if tags.len() > MAX_TAGS {
-            return Err(AccountsError::TooMany("tags"));
-        }
-        self.write_tags(user_id, room_id, tags).await
+        let put = |content: Option<&str>| {
+            let mut tags = parse(content);
+            tags.insert(tag.into(), info.clone());
+            if tags.len() > MAX_TAGS { Err(AccountsError::TooMany("tags")) } else { to_json(tags).map(Some) }
+        };
+        self.change_account_data(user_id, Some(room_id), TYPE, put).await
     }
 
     /// Takes a tag from a room.
@@ -71,12 +48,11 @@ impl Accounts {
         room_id: &OwnedRoomId,
         tag: &str,
     ) -> Result<(), AccountsError> {
-        let _turn = self.shared.tag_locks.lock(user_id).await;
-        let mut tags = self.tags(user_id, room_id).await?;
-        match tags.remove(&tag.into()) {
-            Some(_) => self.write_tags(user_id, room_id, tags).await,
-            None => Ok(()),
-        }
+        let delete = |content: Option<&str>| {
+            let mut tags = parse(content);
+            tags.remove(&tag.into()).map(|_| to_json(tags)).transpose()
+        };
+        self.change_account_data(user_id, Some(room_id), TYPE, delete).await
     }
 
     /// Gives a room the tags of another, unless it has or had some of its own.
@@ -86,20 +62,18 @@ impl Accounts {
         from: &OwnedRoomId,
         to: &OwnedRoomId,
     ) -> Result<(), AccountsError> {
-        let _turn = self.shared.tag_locks.lock(user_id).await;
         let Some(tags) = self.account_data(user_id, Some(from), TYPE).await? else { return Ok(()) };
-        let copy = |before: Option<&str>| before.is_none().then(|| tags.clone());
+        let copy = |before: Option<&str>| Ok(before.is_none().then(|| tags.clone()));
         self.change_account_data(user_id, Some(to), TYPE, copy).await
     }
+}
 
-    async fn write_tags(
-        &self,
-        user_id: &OwnedUserId,
-        room_id: &OwnedRoomId,
-        tags: Tags,
-    ) -> Result<(), AccountsError> {
-        let content =
-            serde_json::to_string(&TagEventContent::new(tags)).map_err(|_| AccountsError::NotAnObject)?;
-        self.write_account_data(user_id, Some(room_id), TYPE, content).await
-    }
+/// The tags of an entry. Clients can write the whole entry, too; what is not tags counts as none.
+fn parse(content: Option<&str>) -> Tags {
+    let content = content.and_then(|json| serde_json::from_str::<TagEventContent>(json).ok());
+    content.map(|content| content.tags).unwrap_or_default()
+}
+
+fn to_json(tags: Tags) -> Result<String, AccountsError> {
+    serde_json::to_string(&TagEventContent::new(tags)).map_err(|_| AccountsError::NotAnObject)
 }

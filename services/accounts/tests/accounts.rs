@@ -332,7 +332,7 @@ async fn nothing_comes_to_an_account_that_is_deactivated() {
     accounts.begin_deactivation(&anna.user_id, None, false).await.expect("begun");
 
     for writes in [of_account, of_device] {
-        assert!(matches!(world.store.commit(writes).await, Err(CommitError::Conflict)));
+        assert!(matches!(world.store.commit(writes).await, Err(CommitError::Conflict(_))));
     }
     let mut writes = WriteSet::new();
     let late = accounts.expect_device(&mut writes, &anna.user_id, &anna.device_id).await;

@@ -124,14 +124,12 @@ impl Directory {
         if query.len() == 1 {
             return Ok((candidates.into_iter().collect(), more));
         }
-        let mut users = Vec::new();
-        for user_id in candidates {
-            let record = self.store.get::<DirectoryUsers>(&UserKey { user_id: user_id.clone() }).await?;
-            if record.is_some_and(|record| has_all(&record.words, query)) {
-                users.push(user_id);
-            }
-        }
-        Ok((users, more))
+        let keys: Vec<_> = candidates.into_iter().map(|user_id| UserKey { user_id }).collect();
+        let records = self.store.get_many::<DirectoryUsers>(&keys).await?;
+        let found = keys.into_iter().zip(records);
+        let has_all = |record: DirectoryUserRecord| has_all(&record.words, query);
+        let found = found.filter_map(|(key, record)| record.is_some_and(has_all).then_some(key.user_id));
+        Ok((found.collect(), more))
     }
 
     fn words_of(&self, user_id: &UserId, displayname: Option<&str>) -> BTreeSet<String> {

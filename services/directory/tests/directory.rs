@@ -99,7 +99,7 @@ async fn of_two_names_at_once_one_is_left() {
     world.directory.index_user(&mut one, anna, Some("One")).await.expect("read");
     world.directory.index_user(&mut other, anna, Some("Other")).await.expect("read");
     world.store.commit(one).await.expect("commit");
-    assert!(matches!(world.store.commit(other).await, Err(CommitError::Conflict)));
+    assert!(matches!(world.store.commit(other).await, Err(CommitError::Conflict(_))));
 
     world.index(anna, Some("Other")).await;
     assert_eq!(world.search("one").await, [""; 0]);
@@ -151,7 +151,7 @@ async fn an_alias_points_at_one_room() {
     directory.put_alias(&mut second, alias, coffee, anna).await.expect("still free");
     world.store.commit(first).await.expect("commit");
     let race = world.store.commit(second).await;
-    assert!(matches!(race, Err(CommitError::Conflict)), "{race:?}");
+    assert!(matches!(race, Err(CommitError::Conflict(_))), "{race:?}");
     let taken = directory.put_alias(&mut WriteSet::new(), alias, coffee, anna).await;
     assert!(matches!(taken, Err(DirectoryError::AliasTaken)), "{taken:?}");
 

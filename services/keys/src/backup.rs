@@ -175,15 +175,17 @@ impl Keys {
             let (backup_key, backup) = self.writable_row(user_id, version).await?;
             let mut writes = WriteSet::new();
             let mut added = 0;
-            for key in keys {
-                let row = BackedUpKeyKey {
-                    user_id: user_id.clone(),
-                    version,
-                    room_id: key.room_id.clone(),
-                    session_id: key.session_id.clone(),
-                };
+            let row = |key: &BackedUpKey| BackedUpKeyKey {
+                user_id: user_id.clone(),
+                version,
+                room_id: key.room_id.clone(),
+                session_id: key.session_id.clone(),
+            };
+            let rows: Vec<_> = keys.iter().map(row).collect();
+            let stored = self.store.get_many::<BackedUpKeys>(&rows).await?;
+            for ((key, row), stored) in keys.iter().zip(rows).zip(stored) {
                 let record = key.record();
-                match self.store.get::<BackedUpKeys>(&row).await? {
+                match stored {
                     Some(stored) if !is_better(&record, &stored) => continue,
                     Some(_) => {}
                     None => added += 1,

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use linkspan_storage::{
-    CommitError, Range, StorageError, WriteSet,
+    Range, WriteSet,
     catalogue::{DeviceKey, FallbackKeys, OneTimeKeyKey, OneTimeKeys},
     records::{FallbackKeyRecord, OneTimeKeyRecord},
 };
@@ -56,7 +56,8 @@ impl Keys {
         if wanted.len() > MAX_DEVICES {
             return Err(KeysError::TooLarge(format!("more than {MAX_DEVICES} devices")));
         }
-        loop {
+        // Another may use a row up between the look at it and the reservation, or a fallback key for the first time.
+        let attempt = async || {
             let mut reserved = Reserved { keys: self, rows: Vec::new() };
             let mut writes = WriteSet::new();
             let mut claimed = Vec::new();
@@ -65,17 +66,14 @@ impl Keys {
                     claimed.push((wanted.clone(), take(&mut writes, wanted, found)));
                 }
             }
-            match self.store.commit(writes).await {
-                // Another used a row up between our look and our reservation, or a fallback key was used first.
-                Err(CommitError::Conflict) => continue,
-                outcome => drop(outcome.map_err(StorageError::from)?),
-            }
-            for (Wanted { user_id, device_id, .. }, _) in &claimed {
-                let device = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
-                self.shared.counts.forget(&device);
-            }
-            return Ok(claimed);
+            Ok::<_, KeysError>((writes, (claimed, reserved)))
+        };
+        let (claimed, _reserved) = self.store.update(attempt).await?;
+        for (Wanted { user_id, device_id, .. }, _) in &claimed {
+            let device = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
+            self.shared.counts.forget(&device);
         }
+        Ok(claimed)
     }
 
     async fn find_key(&self, wanted: &Wanted, reserved: &mut Reserved<'_>) -> Result<Option<Found>> {

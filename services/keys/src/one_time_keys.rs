@@ -151,18 +151,20 @@ impl Keys {
     ) -> Result<()> {
         let DeviceKey { user_id, device_id } = device;
         let mut added = 0;
-        for key in keys {
+        let id = |key: &OneTimeKey| OneTimeKeyIdKey {
+            user_id: user_id.clone(),
+            device_id: device_id.clone(),
+            algorithm: key.algorithm.clone(),
+            key_id: key.key_id.clone(),
+        };
+        let ids: Vec<_> = keys.iter().map(id).collect();
+        let known = self.store.get_many::<OneTimeKeyIds>(&ids).await?;
+        for ((key, id), known) in keys.iter().zip(ids).zip(known) {
             let OneTimeKey { algorithm, key_id, json } = key.clone();
             check_key(device, key, signer)?;
             let hash = OneTimeKeyIdRecord { hash: hash_of(&json)? };
             let (user_id, device_id) = (user_id.clone(), device_id.clone());
-            let id = OneTimeKeyIdKey {
-                user_id: user_id.clone(),
-                device_id: device_id.clone(),
-                algorithm: algorithm.clone(),
-                key_id: key_id.clone(),
-            };
-            match self.store.get::<OneTimeKeyIds>(&id).await? {
+            match known {
                 Some(known) if known == hash => continue,
                 Some(_) => {
                     return Err(KeysError::Invalid(format!(

@@ -16,15 +16,12 @@ mod resize;
 mod thumbnail;
 mod upload;
 
-use std::{
-    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use linkspan_platforms::Platforms;
 use linkspan_storage::{StorageError, Store};
-use ruma::{OwnedServerName, ServerName, UserId};
-use tokio::sync::{Mutex, MutexGuard, Semaphore, broadcast};
+use ruma::{OwnedServerName, ServerName};
+use tokio::sync::{Semaphore, broadcast};
 
 pub use description::{Description, clean_filename};
 pub use download::{Content, MediaFile};
@@ -39,8 +36,6 @@ const THUMBNAIL_WORKERS: usize = 2;
 const THUMBNAIL_QUEUE: usize = 256;
 /// News of contents that arrived, kept for those who wait for them.
 const ARRIVALS: usize = 256;
-/// Users are spread over so many locks.
-const USER_LOCKS: usize = 64;
 
 /// Something about media failed.
 #[derive(Debug, thiserror::Error)]
@@ -108,8 +103,6 @@ struct Shared {
     objects: MediaStore,
     /// Tells of contents that came for ids given out before.
     arrivals: broadcast::Sender<(OwnedServerName, String)>,
-    /// Held while a user's counters change, so that many uploads of one user do not retry against each other.
-    user_locks: Vec<Mutex<()>>,
     thumbnail_workers: Arc<Semaphore>,
     thumbnail_queue: Arc<Semaphore>,
     previews: preview::Previews,
@@ -134,7 +127,6 @@ impl Media {
             platforms,
             objects,
             arrivals: broadcast::Sender::new(ARRIVALS),
-            user_locks: (0..USER_LOCKS).map(|_| Mutex::new(())).collect(),
             thumbnail_workers: Arc::new(Semaphore::new(THUMBNAIL_WORKERS)),
             thumbnail_queue: Arc::new(Semaphore::new(THUMBNAIL_QUEUE)),
             previews: preview::Previews::new(preview_private),
@@ -152,11 +144,5 @@ impl Media {
         let platform = self.shared.platforms.get(platform).ok_or(MediaError::NotFound)?;
         let limits = &platform.settings.limits;
         Ok((limits.upload_bytes, limits.media_quota_bytes))
-    }
-
-    async fn lock_user(&self, user_id: &UserId) -> MutexGuard<'_, ()> {
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(user_id);
-        let lock = usize::try_from(hash % USER_LOCKS as u64).expect("fewer than 64");
-        self.shared.user_locks[lock].lock().await
     }
 }

@@ -31,7 +31,6 @@ impl Media {
         self.limits(user_id.server_name())?;
         let media_id = new_id();
         let expires_ts = now_ts.saturating_add(PENDING_MS);
-        let _user = self.lock_user(user_id).await;
         self.shared.store.update(|| self.creating(user_id, &media_id, now_ts)).await?;
         Ok((mxc_uri(user_id.server_name(), &media_id), expires_ts))
     }

@@ -129,9 +129,7 @@ impl Media {
 
     /// Records a content that is whole, and counts it.
     async fn record(&self, upload: &Upload, size_bytes: u64, quota_bytes: u64) -> Result<(), MediaError> {
-        let user = self.lock_user(&upload.user_id).await;
         self.shared.store.update(|| self.recording(upload, size_bytes, quota_bytes)).await?;
-        drop(user);
         if upload.was_pending {
             // Nobody may be waiting.
             let arrived = (upload.user_id.server_name().to_owned(), upload.media_id.clone());

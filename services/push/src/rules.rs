@@ -72,12 +72,14 @@ impl Default for RuleCache {
 }
 
 impl RuleCache {
-    /// Whoever changes rules of a user does it under this.
-    pub(crate) async fn lock(&self, user_id: &UserId) -> MutexGuard<'_, ()> {
+    /// Held while rules of the user are read and kept.
+    async fn lock(&self, user_id: &UserId) -> MutexGuard<'_, ()> {
         self.locks[(self.hasher.hash_one(user_id) % LOCKS as u64) as usize].lock().await
     }
 
-    pub(crate) fn forget(&self, user_id: &OwnedUserId) {
+    /// The rules of a user have changed. Whoever has read them before keeps them first.
+    pub(crate) async fn forget(&self, user_id: &OwnedUserId) {
+        let _lock = self.lock(user_id).await;
         self.compiled.remove(user_id);
     }
 }
@@ -93,12 +95,7 @@ impl Push {
     /// All push rules of a user, those of the server included.
     pub async fn ruleset(&self, user_id: &OwnedUserId) -> Result<Ruleset> {
         let follows_threads = self.follows_threads(user_id).await?;
-        self.ruleset_with(user_id, follows_threads).await
-    }
-
-    async fn ruleset_with(&self, user_id: &OwnedUserId, follows_threads: bool) -> Result<Ruleset> {
-        let stored = self.stored_ruleset(user_id, follows_threads).await?;
-        Ok(stored.unwrap_or_else(|| server_rules(user_id, follows_threads)))
+        Ok(ruleset(user_id, self.stored_rules(user_id).await?, follows_threads))
     }
 
     /// The content, JSON, of the user's account data `m.push_rules`; users have it who never changed a rule, too.
@@ -127,14 +124,14 @@ impl Push {
                 return Err(PushError::Misplaced("rules are placed among the user's own only".into()));
             }
         }
-        self.change_rules(user_id, |ruleset| insert(ruleset, rule, after, before)).await
+        self.change_rules(user_id, |ruleset| insert(ruleset, rule.clone(), after, before)).await
     }
 
     /// Removes a rule of the user.
     pub async fn delete_rule(&self, user_id: &OwnedUserId, kind: RuleKind, rule_id: &str) -> Result<()> {
         self.change_rules(user_id, |ruleset| {
             use ruma::push::RemovePushRuleError::ServerDefault;
-            ruleset.remove(kind, rule_id).map_err(|error| match error {
+            ruleset.remove(kind.clone(), rule_id).map_err(|error| match error {
                 ServerDefault => PushError::Invalid("a rule of the server can only be disabled".into()),
                 _ => PushError::NoSuchRule,
             })
@@ -151,7 +148,7 @@ impl Push {
         enabled: bool,
     ) -> Result<()> {
         self.change_rules(user_id, |ruleset| {
-            ruleset.set_enabled(kind, rule_id, enabled).map_err(|_| PushError::NoSuchRule)
+            ruleset.set_enabled(kind.clone(), rule_id, enabled).map_err(|_| PushError::NoSuchRule)
         })
         .await
     }
@@ -166,7 +163,7 @@ impl Push {
     ) -> Result<()> {
         check_actions(&actions)?;
         self.change_rules(user_id, |ruleset| {
-            ruleset.set_actions(kind, rule_id, actions).map_err(|_| PushError::NoSuchRule)
+            ruleset.set_actions(kind.clone(), rule_id, actions.clone()).map_err(|_| PushError::NoSuchRule)
         })
         .await
     }
@@ -174,43 +171,44 @@ impl Push {
     pub(crate) async fn change_rules(
         &self,
         user_id: &OwnedUserId,
-        change: impl FnOnce(&mut Ruleset) -> Result<()>,
+        change: impl Fn(&mut Ruleset) -> Result<()>,
     ) -> Result<()> {
-        let cache = &self.shared.rules;
-        let _lock = cache.lock(user_id).await;
-        let mut ruleset = self.ruleset(user_id).await?;
-        change(&mut ruleset)?;
-        let compiled = Arc::new(Compiled::new(&ruleset, user_id));
-        check_count(&ruleset)?;
-        let content = to_json(ruleset);
-        if content.len() > MAX_RULES_BYTES {
-            return Err(PushError::Invalid(format!("push rules take at most {MAX_RULES_BYTES} bytes")));
-        }
-        let mut writes = WriteSet::new();
-        put_account_data(&mut writes, user_id, None, PUSH_RULES, content);
-        self.store().commit(writes).await?;
-        cache.compiled.insert(user_id.clone(), compiled);
+        self.store()
+            .update(async || {
+                let mut writes = WriteSet::new();
+                let stored = self.expect_rules(&mut writes, user_id).await?;
+                // This is read after the entry, which whoever subscribes for the first time changes.
+                let follows_threads = self.follows_threads(user_id).await?;
+                let mut ruleset = ruleset(user_id, stored, follows_threads);
+                change(&mut ruleset)?;
+                check_count(&ruleset)?;
+                let content = to_json(ruleset);
+                if content.len() > MAX_RULES_BYTES {
+                    let reason = format!("push rules take at most {MAX_RULES_BYTES} bytes");
+                    return Err(PushError::Invalid(reason));
+                }
+                put_account_data(&mut writes, user_id, None, PUSH_RULES, content);
+                Ok((writes, ()))
+            })
+            .await?;
+        self.shared.rules.forget(user_id).await;
         Ok(())
     }
 
     /// Writes the rules of a user who subscribes to a thread for the first time.
     pub(crate) async fn put_thread_rules(&self, writes: &mut WriteSet, user_id: &OwnedUserId) -> Result<()> {
-        let content = to_json(self.ruleset_with(user_id, true).await?);
-        put_account_data(writes, user_id, None, PUSH_RULES, content);
+        let stored = self.expect_rules(writes, user_id).await?;
+        put_account_data(writes, user_id, None, PUSH_RULES, to_json(ruleset(user_id, stored, true)));
         Ok(())
     }
 
-    async fn stored_ruleset(&self, user_id: &OwnedUserId, follows_threads: bool) -> Result<Option<Ruleset>> {
-        let stored = self.shared.accounts.account_data(user_id, None, PUSH_RULES).await?;
-        let Some(stored) = stored else { return Ok(None) };
-        let content: PushRulesContent = match serde_json::from_str(&stored) {
-            Ok(content) => content,
-            Err(error) => {
-                tracing::warn!(%user_id, %error, "the user's push rules cannot be read: the defaults stand in");
-                return Ok(None);
-            }
-        };
-        Ok(Some(renewed(content.global, server_rules(user_id, follows_threads))))
+    /// The rules as they are stored; the write-set is refused if they change meanwhile.
+    async fn expect_rules(&self, writes: &mut WriteSet, user_id: &OwnedUserId) -> Result<Option<String>> {
+        Ok(self.shared.accounts.expect_account_data(writes, user_id, None, PUSH_RULES).await?)
+    }
+
+    async fn stored_rules(&self, user_id: &OwnedUserId) -> Result<Option<String>> {
+        Ok(self.shared.accounts.account_data(user_id, None, PUSH_RULES).await?)
     }
 
     /// The compiled rules of a user.
@@ -219,10 +217,11 @@ impl Push {
         if let Some(compiled) = cache.compiled.get(user_id) {
             return Ok(compiled);
         }
-        // A change that is being made ends first: what is kept here must not be older than it.
+        // What is kept here must not be older than a change: that forgets it once this is done.
         let _lock = cache.lock(user_id).await;
         let follows_threads = self.follows_threads(user_id).await?;
-        let compiled = match self.stored_ruleset(user_id, follows_threads).await? {
+        let stored = self.stored_rules(user_id).await?;
+        let compiled = match parse_rules(user_id, stored, follows_threads) {
             Some(ruleset) => Arc::new(Compiled::new(&ruleset, user_id)),
             None if follows_threads => Arc::new(Compiled::new(&server_rules(user_id, true), user_id)),
             None => {
@@ -240,6 +239,22 @@ impl Push {
         let ignored = self.rooms().ignored_users(user_id).await?;
         Ok(Recipient { user_id: user_id.clone(), rules, ignored })
     }
+}
+
+/// The user's rules as they are stored, those of the server included; None: the user has never changed any.
+fn parse_rules(user_id: &UserId, stored: Option<String>, follows_threads: bool) -> Option<Ruleset> {
+    match serde_json::from_str::<PushRulesContent>(&stored?) {
+        Ok(content) => Some(renewed(content.global, server_rules(user_id, follows_threads))),
+        Err(error) => {
+            tracing::warn!(%user_id, %error, "the user's push rules cannot be read: the defaults stand in");
+            None
+        }
+    }
+}
+
+fn ruleset(user_id: &UserId, stored: Option<String>, follows_threads: bool) -> Ruleset {
+    let stored = parse_rules(user_id, stored, follows_threads);
+    stored.unwrap_or_else(|| server_rules(user_id, follows_threads))
 }
 
 /// The rules of the server. Those about threads are for users who have subscribed to one:

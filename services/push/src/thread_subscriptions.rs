@@ -130,11 +130,11 @@ impl Push {
         let mut rows = self.store().keys(range.reverse().limit(limit + 1)).await?;
         let older = rows.get(limit).map(|row| row.position);
         rows.truncate(limit);
+        let keys: Vec<_> = rows.iter().map(|row| key(user_id, &row.room_id, &row.root)).collect();
+        let stored = self.store().get_many::<ThreadSubscriptions>(&keys).await?;
         let mut changes = Vec::with_capacity(rows.len());
-        for row in rows {
-            let key = key(user_id, &row.room_id, &row.root);
-            // Who is not there has changed meanwhile, and is told as what it is then.
-            let stored = self.store().get::<ThreadSubscriptions>(&key).await?;
+        for ((row, key), stored) in rows.into_iter().zip(keys).zip(stored) {
+            // A subscription that is not there as the log has it has changed meanwhile, and is told as what it is then.
             if let Some(stored) = stored.filter(|stored| stored.position == row.position) {
                 changes.push(change(key, &stored));
             }
@@ -202,8 +202,6 @@ impl Push {
         key: &UserRoomEventKey,
         decide: impl Fn(Option<&ThreadSubscriptionRecord>) -> Result<Option<ThreadSubscriptionRecord>>,
     ) -> Result<()> {
-        let rules = &self.shared.rules;
-        let _lock = rules.lock(&key.user_id).await;
         let is_first = self
             .store()
             .update(async || {
@@ -216,7 +214,7 @@ impl Push {
             })
             .await?;
         if is_first {
-            rules.forget(&key.user_id);
+            self.shared.rules.forget(&key.user_id).await;
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use linkspan_push::{
 };
 use linkspan_rooms::{CreateRoom, Preset, ReceiptKind, Rooms};
 use linkspan_storage::{
-    Memory, Store, WriteSet,
+    Faults, Memory, Store, WriteSet,
     catalogue::{Accounts as AccountsTable, DeviceKey, Devices, UnreadCounts, UserKey, UserRoomKey},
     records::{AccountRecord, DeviceRecord},
 };
@@ -328,6 +328,23 @@ fn two_people_alone_hear_a_sound() {
 }
 
 /// Rules are compiled here; what ruma makes of the same rules is the measure.
+/// Changes that are all decided by the same rules, since none is on disk before the last was decided.
+#[tokio::test]
+async fn rules_that_are_put_at_once_are_all_kept() {
+    let engine = Memory::with_faults(Faults::default()).expect("an engine");
+    let world = world_over(Store::in_memory(engine.clone()), "optional").await;
+    world.add_user(&anna()).await;
+    let held = engine.hold_disk().expect("a disk");
+    let id = anna();
+    let put = |word| world.push.put_rule(&id, text_rule(word, word, vec![Action::Notify]), None, None);
+    let (ferry, bridge, quay, ()) =
+        tokio::join!(put("ferry"), put("bridge"), put("quay"), async { drop(held) });
+    [ferry, bridge, quay].into_iter().for_each(|put| put.expect("put"));
+    for word in ["ferry", "bridge", "quay"] {
+        world.push.rule(&anna(), RuleKind::Content, word).await.expect("it is kept");
+    }
+}
+
 #[tokio::test]
 async fn compiled_rules_say_what_ruma_says() {
     let rule = |id: &str, conditions: Value| {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use linkspan_domain::{Draft, Place, room_id_is_hash, versions};
 use linkspan_storage::{
-    CommitError, StorageError,
     catalogue::{RoomKey, Rooms as RoomsTable},
     records::RoomRecord,
 };
@@ -19,7 +18,7 @@ use ruma::{
 
 use crate::{
     Result, Room, Rooms, RoomsError,
-    append::{Append, again, object, text},
+    append::{Append, object, text},
     topic::topic_content,
     unchanged::RoomUnchanged,
 };
@@ -86,21 +85,14 @@ impl Rooms {
         command: CreateRoom,
         now_ts: u64,
     ) -> Result<OwnedRoomId> {
-        let alias = command.alias_name.as_ref().map(|name| self.new_alias(creator, name)).transpose()?;
-        again(async || {
+        self.again(async || {
             let append = self.stage_room(creator, command.clone(), now_ts).await.map_err(impossible)?;
             let room = append.room.clone();
             let created = self.invite_and_commit(append, creator, &command).await;
-            let Err(error) = created else { return Ok(room.id.clone()) };
-            self.disown(&room);
-            // Of all that a new room expects, its alias can be taken meanwhile, and the accounts of its members can change.
-            if let RoomsError::Storage(StorageError::Commit(CommitError::Conflict)) = error
-                && let Some(alias) = &alias
-                && self.shared.directory.resolve_alias(alias).await?.is_some()
-            {
-                return Err(RoomsError::AliasInUse);
+            if created.is_err() {
+                self.disown(&room);
             }
-            Err(error)
+            created.map(|()| room.id.clone())
         })
         .await
     }

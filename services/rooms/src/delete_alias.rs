@@ -8,11 +8,7 @@ use ruma::{
     events::{StateEventType, TimelineEventType, room::member::MembershipState},
 };
 
-use crate::{
-    Result, Rooms, RoomsError,
-    append::{Append, again},
-    membership::not_in_room,
-};
+use crate::{Result, Rooms, RoomsError, append::Append, membership::not_in_room};
 
 impl Rooms {
     /// Removes an alias: who made it, or who may set the room's canonical alias. In the same commit the room ceases
@@ -27,7 +23,7 @@ impl Rooms {
         if alias.server_name() != user_id.server_name() {
             return Err(RoomsError::Forbidden("aliases can be removed on your own platform only".into()));
         }
-        again(async || {
+        self.again(async || {
             let record = self.shared.directory.resolve_alias(alias).await?;
             let record = record.ok_or_else(|| RoomsError::NotFound(format!("there is no room {alias}")))?;
             let mut append = self.begin(&self.room(&record.room_id).await?, now_ts).await?;

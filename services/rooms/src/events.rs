@@ -1,6 +1,9 @@
 //! Reading events: by place, by id, by range; parsed once and kept in a cache.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use linkspan_domain::{Pdu, SharedPdu};
 use linkspan_storage::{
@@ -8,7 +11,10 @@ use linkspan_storage::{
     catalogue::{EventIds, EventKey, HiddenEvents, RoomEventKey, Timeline, TimelineKey},
     records::{EventPlaceRecord, EventRecord, FLAG_REJECTED},
 };
-use quick_cache::{Weighter, sync::Cache};
+use quick_cache::{
+    Weighter,
+    sync::{Cache, GuardResult},
+};
 use ruma::{OwnedEventId, OwnedRoomId};
 
 use crate::{
@@ -20,6 +26,8 @@ use crate::{
 const CACHE_BYTES: u64 = 96 << 20;
 /// About how many events that is.
 const CACHE_EVENTS: usize = 96 << 10;
+/// Events that are read at once at most.
+const BATCH: usize = 100;
 /// How many relations lead from an event to the root of its thread at most: from a reaction to an edit, to the reply,
 /// to the root.
 pub(crate) const MAX_THREAD_STEPS: usize = 3;
@@ -103,6 +111,47 @@ impl Rooms {
         }
     }
 
+    /// The events at some places of a room's timeline, in the same order. Those that are not in memory are read
+    /// many at once.
+    pub async fn events_at(
+        &self,
+        room_id: &OwnedRoomId,
+        seqs: &[i64],
+    ) -> Result<Vec<Option<Arc<TimelineEvent>>>> {
+        let mut events = Vec::with_capacity(seqs.len());
+        for seqs in seqs.chunks(BATCH) {
+            let (start, mut missing, mut keys, mut in_other_hands) = (events.len(), vec![], vec![], vec![]);
+            for (at, &seq) in (start..).zip(seqs) {
+                let key = (room_id.clone(), seq);
+                let mut found = None;
+                match self.shared.events.get_value_or_guard(&key, Some(Duration::ZERO)) {
+                    GuardResult::Value(event) => found = Some(event),
+                    GuardResult::Guard(guard) => {
+                        missing.push((at, guard));
+                        keys.push(TimelineKey { room_id: key.0, seq });
+                    }
+                    GuardResult::Timeout => in_other_hands.push((at, seq)),
+                }
+                events.push(found);
+            }
+            if !keys.is_empty() {
+                let found = self.store().get_many::<Timeline>(&keys).await?;
+                for (((at, guard), key), stored) in missing.into_iter().zip(keys).zip(found) {
+                    let Some(stored) = stored else { continue };
+                    let event = Arc::new(TimelineEvent::from_stored(key.seq, stored)?);
+                    // A redaction that was committed meanwhile has taken the placeholder away.
+                    let _ = guard.insert(event.clone());
+                    events[at] = Some(event);
+                }
+            }
+            // Others are reading these. They are waited for only now that nobody waits for this.
+            for (at, seq) in in_other_hands {
+                events[at] = self.event_at(room_id, seq).await?;
+            }
+        }
+        Ok(events)
+    }
+
     /// Where an event is.
     pub async fn event_place(&self, event_id: &OwnedEventId) -> Result<Option<EventPlaceRecord>> {
         Ok(self.store().get::<EventIds>(&EventKey { event_id: event_id.clone() }).await?)
@@ -170,21 +219,7 @@ impl Rooms {
         up_to: i64,
         limit: usize,
     ) -> Result<Vec<Arc<TimelineEvent>>> {
-        let mut events = Vec::new();
-        let mut seq = after + 1;
-        while seq <= up_to && events.len() < limit {
-            match self.event_at(room_id, seq).await? {
-                Some(event) => {
-                    events.push(event);
-                    seq += 1;
-                }
-                None => match self.next_seq(room_id, seq, up_to, false).await? {
-                    Some(next) => seq = next,
-                    None => break,
-                },
-            }
-        }
-        Ok(events)
+        self.timeline_along(room_id, (after.saturating_add(1), up_to), false, limit).await
     }
 
     /// Events up to `from` and after `down_to`, newest first; at most `limit`.
@@ -195,21 +230,42 @@ impl Rooms {
         down_to: i64,
         limit: usize,
     ) -> Result<Vec<Arc<TimelineEvent>>> {
+        self.timeline_along(room_id, (from, down_to.saturating_add(1)), true, limit).await
+    }
+
+    /// Events from one place to another, both included, which is the later one or with `reverse` the earlier one.
+    async fn timeline_along(
+        &self,
+        room_id: &OwnedRoomId,
+        (mut from, to): (i64, i64),
+        reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<Arc<TimelineEvent>>> {
         let mut events = Vec::new();
-        let mut seq = from;
-        while seq > down_to && events.len() < limit {
-            match self.event_at(room_id, seq).await? {
-                Some(event) => {
-                    events.push(event);
-                    seq -= 1;
+        loop {
+            let batch = (limit - events.len()).min(BATCH);
+            let seqs: Vec<i64> = match reverse {
+                true => (to..=from).rev().take(batch).collect(),
+                false => (from..=to).take(batch).collect(),
+            };
+            let Some(&last) = seqs.last() else { return Ok(events) };
+            let found = self.events_at(room_id, &seqs).await?;
+            let gap = found.iter().position(Option::is_none);
+            events.extend(found.into_iter().map_while(|event| event));
+            from = match gap {
+                None => {
+                    if reverse {
+                        last - 1
+                    } else {
+                        last + 1
+                    }
                 }
-                None => match self.next_seq(room_id, seq, down_to, true).await? {
-                    Some(next) => seq = next,
-                    None => break,
+                Some(gap) => match self.next_seq(room_id, seqs[gap], to, reverse).await? {
+                    Some(next) => next,
+                    None => return Ok(events),
                 },
-            }
+            };
         }
-        Ok(events)
     }
 
     /// The next place that holds an event, over a gap in the numbers.
@@ -220,10 +276,7 @@ impl Rooms {
         to: i64,
         reverse: bool,
     ) -> Result<Option<i64>> {
-        let (low, high) = if reverse { (to + 1, from) } else { (from, to) };
-        if low > high {
-            return Ok(None);
-        }
+        let (low, high) = if reverse { (to, from) } else { (from, to) };
         let range = Range::<Timeline>::between((room_id, &low), (room_id, &(high + 1))).limit(1);
         let keys = self.store().keys(if reverse { range.reverse() } else { range }).await?;
         Ok(keys.first().map(|key| key.seq))

@@ -18,11 +18,7 @@ use ruma::{
 };
 use serde::Deserialize;
 
-use crate::{
-    Result, Rooms, RoomsError,
-    append::{Append, again},
-    door::Coming,
-};
+use crate::{Result, Rooms, RoomsError, append::Append, door::Coming};
 
 /// Members who are looked at, and rooms that are listed, in one step.
 const BATCH: usize = 100;
@@ -111,7 +107,7 @@ impl Rooms {
     async fn remove_guests_from(&self, room_id: &OwnedRoomId, now_ts: u64) -> Result<()> {
         let mut staying = HashSet::new();
         while let Some(found) =
-            again(async || self.remove_some_guests(room_id, &staying, now_ts).await).await?
+            self.again(async || self.remove_some_guests(room_id, &staying, now_ts).await).await?
         {
             staying.extend(found);
         }

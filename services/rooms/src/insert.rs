@@ -58,7 +58,13 @@ impl Rooms {
             return Err(RoomsError::Invalid("the event is of another room".into()));
         }
         let json = serde_json::to_string(&object).map_err(|error| RoomsError::BadJson(error.to_string()))?;
-        let append = self.begin(&room, now_ts).await?;
+        let pdu = Arc::new(pdu);
+        self.again(async || self.insert_once(&pdu, &json, now_ts).await).await
+    }
+
+    async fn insert_once(&self, pdu: &SharedPdu, json: &str, now_ts: u64) -> Result<Inserted> {
+        let room_id = &pdu.room_id;
+        let append = self.begin(&self.room(room_id).await?, now_ts).await?;
         // All that follows reads the disk: it must not lag behind the head.
         append.settle().await?;
         if self.event_place(&pdu.event_id).await?.is_some() {
@@ -84,7 +90,7 @@ impl Rooms {
         if states_after.is_empty() {
             return Err(RoomsError::Invalid("the event follows no other".into()));
         }
-        append.made_elsewhere().insert(Arc::new(pdu), json, &events, states_after).await
+        append.made_elsewhere().insert(pdu.clone(), json.to_owned(), &events, states_after).await
     }
 }
 

@@ -258,7 +258,7 @@ impl Rooms {
             disowned: DashMap::new(),
             events: events::new_cache(),
             deltas: state::new_cache(),
-            delays: delayed_events::Delays::new(),
+            delays: delayed_events::Delays::default(),
             ignored: ignored::new_cache(),
             room_settings: OnceLock::new(),
             closed_to_guests: Notify::new(),

@@ -18,7 +18,7 @@ use serde::Deserialize;
 
 use crate::{
     Result, Room, Rooms, RoomsError,
-    append::{Append, again, object, text},
+    append::{Append, object, text},
 };
 
 /// `m.room.join_rules`, as far as joining asks for it.
@@ -98,7 +98,7 @@ impl Rooms {
         reason: Option<&str>,
         now_ts: u64,
     ) -> Result<()> {
-        again(async || {
+        self.again(async || {
             let room = self.room(room_id).await?;
             let mut append = self.begin(&room, now_ts).await?;
             let before = append.membership(user_id).await?;
@@ -174,7 +174,7 @@ impl Rooms {
         reason: Option<&str>,
         now_ts: u64,
     ) -> Result<()> {
-        again(async || {
+        self.again(async || {
             let room = self.joined_room(sender, room_id).await?;
             let mut append = self.begin(&room, now_ts).await?;
             self.stage_membership(&mut append, sender, user_id, MembershipState::Invite, reason).await?;
@@ -192,7 +192,7 @@ impl Rooms {
         reason: Option<&str>,
         now_ts: u64,
     ) -> Result<()> {
-        again(async || {
+        self.again(async || {
             let room = self.room(room_id).await?;
             let mut append = self.begin(&room, now_ts).await?;
             match append.membership(user_id).await? {
@@ -217,7 +217,7 @@ impl Rooms {
         reason: Option<&str>,
         now_ts: u64,
     ) -> Result<()> {
-        again(async || {
+        self.again(async || {
             let room = self.joined_room(sender, room_id).await?;
             let mut append = self.begin(&room, now_ts).await?;
             let before = append.membership(user_id).await?;
@@ -245,7 +245,7 @@ impl Rooms {
         reason: Option<&str>,
         now_ts: u64,
     ) -> Result<()> {
-        again(async || {
+        self.again(async || {
             let room = self.room(room_id).await?;
             let mut append = self.begin(&room, now_ts).await?;
             if append.membership(user_id).await? == Some(MembershipState::Knock) {
@@ -316,6 +316,17 @@ impl Rooms {
     ) -> Result<Option<Stamped<MembershipRecord>>> {
         let key = UserRoomKey { user_id: user_id.clone(), room_id: room_id.clone() };
         Ok(self.store().get::<Memberships>(&key).await?)
+    }
+
+    /// A hosted user's memberships of some rooms, in the same order.
+    pub async fn membership_records(
+        &self,
+        user_id: &OwnedUserId,
+        room_ids: impl IntoIterator<Item = &OwnedRoomId>,
+    ) -> Result<Vec<Option<Stamped<MembershipRecord>>>> {
+        let key = |room_id: &OwnedRoomId| UserRoomKey { user_id: user_id.clone(), room_id: room_id.clone() };
+        let keys: Vec<_> = room_ids.into_iter().map(key).collect();
+        Ok(self.store().get_many::<Memberships>(&keys).await?)
     }
 
     /// Whether a user has left a room and forgotten it since.

@@ -9,10 +9,7 @@ use ruma::{
 };
 use serde_json::Value;
 
-use crate::{
-    Result, Rooms, RoomsError,
-    append::{again, text},
-};
+use crate::{Result, Rooms, RoomsError, append::text};
 
 impl Rooms {
     /// Sets or removes a field of a user's profile; the name and the picture change in all rooms too.
@@ -57,7 +54,7 @@ impl Rooms {
     }
 
     async fn update_member(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId, now_ts: u64) -> Result<()> {
-        again(async || {
+        self.again(async || {
             let room = self.joined_room(user_id, room_id).await?;
             let mut append = self.begin(&room, now_ts).await?;
             if append.membership(user_id).await? != Some(MembershipState::Join) {

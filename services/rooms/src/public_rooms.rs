@@ -131,12 +131,12 @@ impl Rooms {
     ) -> Result<()> {
         self.shared.accounts.check_not_suspended(user_id).await?;
         self.joined_room(user_id, room_id).await?;
-        let mut writes = WriteSet::new();
-        self.shared.directory.put_alias(&mut writes, alias, room_id, user_id).await?;
-        match self.store().commit(writes).await {
-            Err(linkspan_storage::CommitError::Conflict) => Err(RoomsError::AliasInUse),
-            outcome => Ok(outcome.map(|_| ())?),
-        }
+        let attempt = async || {
+            let mut writes = WriteSet::new();
+            self.shared.directory.put_alias(&mut writes, alias, room_id, user_id).await?;
+            Ok((writes, ()))
+        };
+        self.store().update(attempt).await
     }
 
     /// The aliases of a room that are on the user's platform.

@@ -10,7 +10,7 @@ use ruma::{
 
 use crate::{
     Result, Rooms, RoomsError,
-    append::{Append, RelatesTo, Transaction, again, text},
+    append::{Append, RelatesTo, Transaction, text},
     membership::not_in_room,
 };
 
@@ -49,11 +49,14 @@ impl Rooms {
         now_ts: u64,
     ) -> Result<OwnedEventId> {
         let transaction = Some(transaction(device_id, format!("send/{event_type}"), txn_id)?);
-        let also = Also::nothing();
-        self.send_message_and(sender, room_id, event_type, content, transaction, also, now_ts).await
+        let attempt = async || {
+            let (transaction, also) = (transaction.clone(), Also::nothing());
+            self.send_message_and(sender, room_id, event_type, content, transaction, also, now_ts).await
+        };
+        self.again(attempt).await
     }
 
-    /// As above, with what is to be written in the same write-set.
+    /// As above, with what is to be written in the same write-set. It is not done anew after a conflict.
     #[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
     pub(crate) async fn send_message_and(
         &self,
@@ -105,7 +108,10 @@ impl Rooms {
             redacts: Some(event_id.clone()),
         };
         let transaction = Some(transaction(device_id, format!("redact/{event_id}"), txn_id)?);
-        self.send(sender, room_id, draft, transaction, Also::nothing(), now_ts).await
+        let attempt = async || {
+            self.send(sender, room_id, draft.clone(), transaction.clone(), Also::nothing(), now_ts).await
+        };
+        self.again(attempt).await
     }
 
     async fn send(
@@ -117,31 +123,28 @@ impl Rooms {
         also: Also<'_>,
         now_ts: u64,
     ) -> Result<OwnedEventId> {
-        again(async || {
-            let room = self.find_room(room_id).await?.ok_or_else(not_in_room)?;
-            let mut append = self.begin(&room, now_ts).await?;
-            if let Some(transaction) = &transaction
-                && let Some(event_id) = append.done(sender, transaction).await?
-            {
-                return Ok(event_id);
-            }
-            let is_permitted = append.permit(sender, &draft).is_some();
-            if !is_permitted && append.membership(sender).await? != Some(MembershipState::Join) {
-                return Err(not_in_room());
-            }
-            if let Some(redacts) = &draft.redacts
-                && self.event(room_id, redacts).await?.is_none()
-            {
-                return Err(RoomsError::NotFound("the event to redact is not in this room".into()));
-            }
-            self.check_annotation(&append, sender, &draft).await?;
-            append.delay_id = also.delay_id.clone();
-            let event = append.stage(sender, draft.clone(), transaction.clone()).await?;
-            (also.write)(&mut append.writes, &event.event_id);
-            append.commit().await?;
-            Ok(event.event_id.clone())
-        })
-        .await
+        let room = self.find_room(room_id).await?.ok_or_else(not_in_room)?;
+        let mut append = self.begin(&room, now_ts).await?;
+        if let Some(transaction) = &transaction
+            && let Some(event_id) = append.done(sender, transaction).await?
+        {
+            return Ok(event_id);
+        }
+        let is_permitted = append.permit(sender, &draft).is_some();
+        if !is_permitted && append.membership(sender).await? != Some(MembershipState::Join) {
+            return Err(not_in_room());
+        }
+        if let Some(redacts) = &draft.redacts
+            && self.event(room_id, redacts).await?.is_none()
+        {
+            return Err(RoomsError::NotFound("the event to redact is not in this room".into()));
+        }
+        self.check_annotation(&append, sender, &draft).await?;
+        append.delay_id = also.delay_id.clone();
+        let event = append.stage(sender, draft, transaction).await?;
+        (also.write)(&mut append.writes, &event.event_id);
+        append.commit().await?;
+        Ok(event.event_id.clone())
     }
 
     /// The same annotation of the same user counts once.
@@ -177,11 +180,14 @@ impl Rooms {
         content: &str,
         now_ts: u64,
     ) -> Result<OwnedEventId> {
-        let also = Also::nothing();
-        self.set_state_and(sender, room_id, event_type, state_key, content, also, now_ts).await
+        let attempt = async || {
+            let also = Also::nothing();
+            self.set_state_and(sender, room_id, event_type, state_key, content, also, now_ts).await
+        };
+        self.again(attempt).await
     }
 
-    /// As above, with what is to be written in the same write-set.
+    /// As above, with what is to be written in the same write-set. It is not done anew after a conflict.
     #[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
     pub(crate) async fn set_state_and(
         &self,
@@ -193,7 +199,7 @@ impl Rooms {
         also: Also<'_>,
         now_ts: u64,
     ) -> Result<OwnedEventId> {
-        let content = parse_content(content)?;
+        let mut content = parse_content(content)?;
         if event_type == "m.room.create" {
             // Not even what it says already can be set.
             return Err(RoomsError::BadJson("a room is created once".into()));
@@ -201,37 +207,33 @@ impl Rooms {
         if event_type == "m.room.canonical_alias" {
             self.check_canonical_alias(room_id, &content).await?;
         }
-        again(async || {
-            let room = self.find_room(room_id).await?.ok_or_else(not_in_room)?;
-            let mut append = self.begin(&room, now_ts).await?;
-            let mut content = content.clone();
-            let is_member = event_type == "m.room.member";
-            if !is_member && append.membership(sender).await? != Some(MembershipState::Join) {
-                return Err(not_in_room());
+        let room = self.find_room(room_id).await?.ok_or_else(not_in_room)?;
+        let mut append = self.begin(&room, now_ts).await?;
+        let is_member = event_type == "m.room.member";
+        if !is_member && append.membership(sender).await? != Some(MembershipState::Join) {
+            return Err(not_in_room());
+        }
+        let state_type = StateEventType::from(event_type);
+        if let Some(current) = append.state_event(&state_type, state_key).await? {
+            let same = current.sender == *sender
+                && serde_json::to_string(&content).is_ok_and(|content| content == current.content.get());
+            if same {
+                // In the order of commits this comes after what is queued for the room.
+                let mut writes = WriteSet::new();
+                (also.write)(&mut writes, &current.event_id);
+                self.store().commit(writes).await?;
+                return Ok(current.event_id.clone());
             }
-            let state_type = StateEventType::from(event_type);
-            if let Some(current) = append.state_event(&state_type, state_key).await? {
-                let same = current.sender == *sender
-                    && serde_json::to_string(&content).is_ok_and(|content| content == current.content.get());
-                if same {
-                    // In the order of commits this comes after what is queued for the room.
-                    let mut writes = WriteSet::new();
-                    (also.write)(&mut writes, &current.event_id);
-                    self.store().commit(writes).await?;
-                    return Ok(current.event_id.clone());
-                }
-            }
-            if is_member {
-                self.authorize_join(&mut append, state_key, &mut content).await?;
-            }
-            let draft = Draft::state(event_type.into(), state_key, content);
-            append.delay_id = also.delay_id.clone();
-            let event = append.stage(sender, draft, None).await?;
-            (also.write)(&mut append.writes, &event.event_id);
-            append.commit().await?;
-            Ok(event.event_id.clone())
-        })
-        .await
+        }
+        if is_member {
+            self.authorize_join(&mut append, state_key, &mut content).await?;
+        }
+        let draft = Draft::state(event_type.into(), state_key, content);
+        append.delay_id = also.delay_id.clone();
+        let event = append.stage(sender, draft, None).await?;
+        (also.write)(&mut append.writes, &event.event_id);
+        append.commit().await?;
+        Ok(event.event_id.clone())
     }
 
     /// Finds out whether somebody may join by being in another room: the content that a client gives is not believed.

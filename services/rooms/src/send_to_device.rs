@@ -3,7 +3,7 @@
 
 use linkspan_inbox::send_to_device;
 use linkspan_storage::{
-    CommitError, WriteSet,
+    WriteSet,
     catalogue::{TransactionKey, Transactions},
     records::TransactionRecord,
 };
@@ -71,14 +71,29 @@ impl Rooms {
             endpoint: format!("sendToDevice/{event_type}"),
             txn_id: txn_id.to_owned(),
         };
-        if self.store().contains::<Transactions>(&transaction).await? {
-            return Ok(());
-        }
-        let mut writes = WriteSet::new();
-        writes.expect_absent::<Transactions>(&transaction);
-        writes.put::<Transactions>(&transaction, &TransactionRecord { event_id: None, ts: now_ts });
+        self.store()
+            .update(async || {
+                let mut writes = WriteSet::new();
+                if self.store().contains::<Transactions>(&transaction).await? {
+                    return Ok((writes, ()));
+                }
+                writes.expect_absent::<Transactions>(&transaction);
+                writes.put::<Transactions>(&transaction, &TransactionRecord { event_id: None, ts: now_ts });
+                self.put_messages(&mut writes, sender, event_type, &messages).await?;
+                Ok((writes, ()))
+            })
+            .await
+    }
+
+    async fn put_messages(
+        &self,
+        writes: &mut WriteSet,
+        sender: &OwnedUserId,
+        event_type: &str,
+        messages: &[ToDeviceMessage],
+    ) -> Result<()> {
         let mut sent = 0;
-        for message in &messages {
+        for message in messages {
             if message.content.get().len() > MAX_CONTENT_BYTES {
                 return Err(RoomsError::TooLarge(format!(
                     "a message has more than {MAX_CONTENT_BYTES} bytes"
@@ -87,18 +102,14 @@ impl Rooms {
             let event = Event { content: &message.content, sender, event_type };
             let json = serde_json::to_string(&event).expect("a message is JSON");
             for device_id in self.target_devices(message).await? {
-                send_to_device(&mut writes, &message.user_id, &device_id, sent, json.clone());
+                send_to_device(writes, &message.user_id, &device_id, sent, json.clone());
                 sent += 1;
                 if sent as usize > MAX_TARGETS {
                     return Err(RoomsError::TooLarge(format!("more than {MAX_TARGETS} devices are meant")));
                 }
             }
         }
-        match self.store().commit(writes).await {
-            // The same transaction, sent twice at the same time, was quicker.
-            Err(CommitError::Conflict) => Ok(()),
-            outcome => Ok(outcome.map(drop)?),
-        }
+        Ok(())
     }
 
     async fn target_devices(&self, message: &ToDeviceMessage) -> Result<Vec<OwnedDeviceId>> {

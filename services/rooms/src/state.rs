@@ -8,8 +8,10 @@ use std::{collections::HashMap, sync::Arc};
 use linkspan_domain::{HistoryVisibility, PowerLevels, SharedPdu, StateKey as StateEntryKey};
 use linkspan_storage::{
     Position, Range, WriteSet,
-    catalogue::{CurrentState, Members, StateDeltas, StateIdKey, StateKey, StateLog, StateLogKey},
-    records::{StateDeltaRecord, StateEntryRecord},
+    catalogue::{
+        CurrentState, EventIds, EventKey, Members, StateDeltas, StateIdKey, StateKey, StateLog, StateLogKey,
+    },
+    records::{EventPlaceRecord, StateDeltaRecord, StateEntryRecord},
 };
 use quick_cache::sync::Cache;
 use ruma::{
@@ -119,9 +121,25 @@ impl Rooms {
             Some(event_type) => Range::<CurrentState>::prefix((room_id, &event_type.to_string())),
             None => Range::prefix((room_id,)),
         };
-        let mut events = Vec::new();
-        for (_, entry) in self.store().range(range).await? {
-            events.extend(self.entry_event(room_id, &entry).await?);
+        let entries: Vec<_> = self.store().range(range).await?.into_iter().map(|(_, entry)| entry).collect();
+        self.entry_events(room_id, &entries).await
+    }
+
+    /// The events of entries of the state, in the same order; what has none is left out.
+    pub(crate) async fn entry_events(
+        &self,
+        room_id: &OwnedRoomId,
+        entries: &[StateEntryRecord],
+    ) -> Result<Vec<SharedPdu>> {
+        let seqs: Vec<i64> = entries.iter().map(|entry| entry.seq).collect();
+        let mut events = Vec::with_capacity(entries.len());
+        for (entry, event) in entries.iter().zip(self.events_at(room_id, &seqs).await?) {
+            let event = match event {
+                Some(event) => Some(event.pdu.clone()),
+                // It is hidden.
+                None => self.entry_event(room_id, entry).await?,
+            };
+            events.extend(event);
         }
         Ok(events)
     }
@@ -314,11 +332,19 @@ impl Rooms {
         room_id: &OwnedRoomId,
         state_id: u64,
     ) -> Result<Vec<SharedPdu>> {
-        let mut events = Vec::new();
-        for event_id in self.state_map(room_id, state_id).await?.into_values() {
-            events.extend(self.any_event(room_id, &event_id).await?.map(|event| event.pdu.clone()));
+        let ids = self.state_map(room_id, state_id).await?.into_values();
+        let keys: Vec<_> = ids.map(|event_id| EventKey { event_id }).collect();
+        let places = self.store().get_many::<EventIds>(&keys).await?;
+        let (mut seqs, mut events) = (Vec::with_capacity(keys.len()), Vec::new());
+        for (EventKey { event_id }, place) in keys.iter().zip(places) {
+            match place {
+                Some(EventPlaceRecord::Timeline(in_room, seq)) if in_room == *room_id => seqs.push(seq),
+                // It is hidden.
+                _ => events.extend(self.any_event(room_id, event_id).await?),
+            }
         }
-        Ok(events)
+        events.extend(self.events_at(room_id, &seqs).await?.into_iter().flatten());
+        Ok(events.into_iter().map(|event| event.pdu.clone()).collect())
     }
 
     /// How many states may follow the state with this number as differences.

@@ -10,7 +10,7 @@ use ruma::{
 
 use crate::{
     InitialState, Result, Rooms, RoomsError,
-    append::{Append, again, object, text},
+    append::{Append, object, text},
     create_room::rules_of,
     follow_upgrade::replacement_of,
     upgraded_levels::{
@@ -66,7 +66,7 @@ impl Rooms {
             additional_creators.clear();
         }
         let upgrade = Upgrade { user_id, version, rules, additional_creators };
-        let new_room_id = again(async || self.replace_room(room_id, &upgrade, now_ts).await).await?;
+        let new_room_id = self.again(async || self.replace_room(room_id, &upgrade, now_ts).await).await?;
         // Nobody else is in the new room yet, so nothing there can come before this.
         self.copy_room_settings(user_id, room_id, &new_room_id).await;
         Ok(new_room_id)

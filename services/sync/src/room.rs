@@ -458,17 +458,20 @@ impl Sync {
         let moments = Moments::new(view, part, ask.request.state_after);
         let mut events = Vec::new();
         if whole {
-            for entry in &entries {
-                events.extend(self.entry_at(room_id, entry, moments.of_entry(entry)).await?);
+            let seqs: Vec<i64> = entries.iter().map(|entry| entry.seq).collect();
+            for (entry, now) in entries.iter().zip(self.rooms.events_at(room_id, &seqs).await?) {
+                let moment = moments.of_entry(entry);
+                events.extend(match now {
+                    Some(event) if entry.seq <= moment.place => Some(event.pdu.clone()),
+                    _ => self.entry_at(room_id, entry, moment).await?,
+                });
             }
         } else {
             let mut newest: BTreeMap<(String, String), StateEntry> = BTreeMap::new();
             for entry in entries.into_iter().filter(|entry| entry.seq <= moments.of_entry(entry).place) {
                 newest.insert((entry.event_type.clone(), entry.state_key.clone()), entry);
             }
-            for entry in newest.into_values() {
-                events.extend(self.entry_event(room_id, &entry).await?);
-            }
+            events = self.entry_events(room_id, newest.values()).await?;
         }
         let mut wanted = Vec::with_capacity(events.len());
         for pdu in events {
@@ -492,6 +495,17 @@ impl Sync {
             seq => self.rooms.event_at(room_id, seq).await?,
         };
         Ok(event.map(|event| event.pdu.clone()))
+    }
+
+    /// The events of entries of the current state, in the same order, without those that are hidden.
+    pub(crate) async fn entry_events(
+        &self,
+        room_id: &OwnedRoomId,
+        entries: impl Iterator<Item = &StateEntry>,
+    ) -> Result<Vec<SharedPdu>> {
+        let seqs: Vec<i64> = entries.map(|entry| entry.seq).collect();
+        let events = self.rooms.events_at(room_id, &seqs).await?;
+        Ok(events.into_iter().flatten().map(|event| event.pdu.clone()).collect())
     }
 
     /// An entry of the current state as it was at a moment.

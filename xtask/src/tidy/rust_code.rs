@@ -1,92 +1,75 @@
-//! Rust source without what is only text: comments and literals become blanks, lines stay.
+//! Rust source as its tokens: line by line, without comments and literals, and with what belongs to tests marked.
 
-/// The code of a source, character for character at its place.
-pub(super) fn code(source: &str) -> String {
-    let characters: Vec<char> = source.chars().collect();
-    let mut code = String::with_capacity(source.len());
-    let mut at = 0;
-    while at < characters.len() {
-        let end = text_end(&characters, at);
-        if end == at {
-            code.push(characters[at]);
-            at += 1;
-        } else {
-            code.extend(characters[at..end].iter().map(|&it| if it == '\n' { '\n' } else { ' ' }));
-            at = end;
-        }
-    }
-    code
+use proc_macro2::{Delimiter, LineColumn, TokenStream, TokenTree};
+
+/// A line of a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Line {
+    /// Its tokens, with a blank only where two words meet.
+    pub(super) code: String,
+    /// It belongs to an item under `#[cfg(test)]` or `#[test]`.
+    pub(super) in_test: bool,
 }
 
-/// Where the comment or literal that starts at `at` ends; `at` itself if none starts there.
-fn text_end(characters: &[char], at: usize) -> usize {
-    let rest = &characters[at..];
-    let after_name = at > 0 && (characters[at - 1].is_alphanumeric() || characters[at - 1] == '_');
-    let length = match rest {
-        ['/', '/', ..] => rest.iter().position(|&it| it == '\n').unwrap_or(rest.len()),
-        ['/', '*', ..] => block_comment_length(rest),
-        ['"', ..] => quoted_length(rest, '"'),
-        ['r', '"' | '#', ..] if !after_name => raw_string_length(rest),
-        ['\'', '\\', ..] | ['\'', _, '\'', ..] => quoted_length(rest, '\''),
-        _ => 0,
-    };
-    at + length
+/// The lines of a source; the error says why it cannot be read.
+pub(super) fn lines(source: &str) -> Result<Vec<Line>, String> {
+    let tokens = source.parse::<TokenStream>().map_err(|error| error.to_string())?;
+    let mut lines = vec![Line::default(); source.lines().count()];
+    add_tokens(&mut lines, tokens, false);
+    Ok(lines)
 }
 
-fn block_comment_length(rest: &[char]) -> usize {
-    let (mut depth, mut at) = (0, 0);
-    while at < rest.len() {
-        match rest[at..] {
-            ['/', '*', ..] => (depth, at) = (depth + 1, at + 2),
-            ['*', '/', ..] => (depth, at) = (depth - 1, at + 2),
-            _ => at += 1,
+fn add_tokens(lines: &mut [Line], tokens: TokenStream, in_test: bool) {
+    let (mut is_test, mut after_hash) = (false, false);
+    for token in tokens {
+        let is_hash = matches!(&token, TokenTree::Punct(punct) if punct.as_char() == '#');
+        match token {
+            TokenTree::Group(group) => {
+                is_test |= after_hash && marks_test(group.stream());
+                let (open, close) = match group.delimiter() {
+                    Delimiter::Parenthesis => ("(", ")"),
+                    Delimiter::Bracket => ("[", "]"),
+                    Delimiter::Brace => ("{", "}"),
+                    Delimiter::None => ("", ""),
+                };
+                add(lines, group.span_open().start(), open, in_test || is_test);
+                add_tokens(lines, group.stream(), in_test || is_test);
+                add(lines, group.span_close().start(), close, in_test || is_test);
+                // The item ends with its body.
+                is_test &= group.delimiter() != Delimiter::Brace;
+            }
+            TokenTree::Literal(_) => {}
+            token => {
+                let text = token.to_string();
+                add(lines, token.span().start(), &text, in_test || is_test);
+                is_test &= text != ";";
+            }
         }
-        if depth == 0 {
-            return at;
-        }
+        after_hash = is_hash;
     }
-    rest.len()
 }
 
-fn quoted_length(rest: &[char], quote: char) -> usize {
-    let mut at = 1;
-    while at < rest.len() && rest[at] != quote {
-        at += if rest[at] == '\\' { 2 } else { 1 };
+fn add(lines: &mut [Line], at: LineColumn, token: &str, in_test: bool) {
+    let Some(line) = lines.get_mut(at.line - 1) else { return };
+    let is_word = |it: char| it.is_alphanumeric() || it == '_';
+    if line.code.ends_with(is_word) && token.starts_with(is_word) {
+        line.code.push(' ');
     }
-    (at + 1).min(rest.len())
+    line.code.push_str(token);
+    line.in_test |= in_test;
 }
 
-/// Of `r"…"` and `r#"…"#`; 0 if it is a raw identifier.
-fn raw_string_length(rest: &[char]) -> usize {
-    let hashes = rest[1..].iter().take_while(|&&it| it == '#').count();
-    if rest.get(1 + hashes) != Some(&'"') {
-        return 0;
-    }
-    let body = hashes + 2;
-    let closes = |at: &usize| {
-        rest[*at] == '"' && rest.len() > at + hashes && rest[at + 1..=at + hashes].iter().all(|&it| it == '#')
-    };
-    (body..rest.len()).find(closes).map_or(rest.len(), |at| at + hashes + 1)
-}
-
-/// Whether each line of the code belongs to a test: to an item under `#[cfg(test)]` or `#[test]`.
-pub(super) fn test_lines(code: &str) -> Vec<bool> {
-    let mut lines = Vec::new();
-    // The indentation of the attribute that began the item; its closing brace stands there too.
-    let mut inside: Option<usize> = None;
-    for line in code.lines() {
-        let indentation = line.len() - line.trim_start().len();
-        let text = line.trim();
-        if inside.is_none() && (text.starts_with("#[cfg(test)]") || text.ends_with("test]")) {
-            inside = Some(indentation);
-        }
-        lines.push(inside.is_some());
-        let closes = text.starts_with('}') || (text.ends_with(';') && !text.starts_with("#["));
-        if inside == Some(indentation) && closes {
-            inside = None;
+/// Whether an attribute is `cfg(test)`, or the `test` of whatever runs it.
+fn marks_test(attribute: TokenStream) -> bool {
+    let mut last_word = String::new();
+    for token in attribute {
+        match token {
+            TokenTree::Ident(word) => last_word = word.to_string(),
+            TokenTree::Group(group) if last_word == "cfg" => return group.stream().to_string() == "test",
+            _ => {}
         }
     }
-    lines
+    last_word == "test"
 }
 
 #[cfg(test)]
@@ -94,24 +77,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn comments_and_literals_are_blank() {
+    fn comments_and_literals_are_left_out() {
         for (source, expected) in [
-            ("a // b\nc", "a     \nc"),
-            ("a /* b /* c */ d */ e", "a                   e"),
-            ("f(\"g\\\"h\") i", "f(      ) i"),
-            ("f(r#\"g\"h\"#) i", "f(        ) i"),
-            ("f('\"') g", "f(   ) g"),
-            ("f::<'a>(b)", "f::<'a>(b)"),
-            ("r#type x", "r#type x"),
-            ("\"a\nb\" c", "  \n   c"),
+            ("a // b\nc", vec!["a", "c"]),
+            ("a /* b /* c */ d */ e", vec!["a e"]),
+            ("f(\"g\\\"h\") i", vec!["f()i"]),
+            ("f(r#\"g\"h\"#) . i", vec!["f().i"]),
+            ("f::<'a>(b, '\"')", vec!["f::<'a>(b,)"]),
+            ("use r#type;", vec!["use r#type;"]),
+            ("\"a\nb\" c", vec!["", "c"]),
         ] {
-            assert_eq!(code(source), expected, "{source}");
+            let lines = lines(source).expect("it is Rust");
+            assert_eq!(lines.into_iter().map(|line| line.code).collect::<Vec<_>>(), expected, "{source}");
         }
+        lines("a(").expect_err("it is no Rust");
     }
 
     #[test]
     fn tests_are_told_from_the_rest() {
-        let source = "a\n#[cfg(test)]\nuse b;\nc\n#[cfg(test)]\nmod tests {\n    d;\n}\ne\n";
-        assert_eq!(test_lines(source), [false, true, true, false, true, true, true, true, false]);
+        let source = "a;\n#[cfg(test)]\nuse b;\nc;\n#[tokio::test(flavor = \"x\")]\nasync fn d() {\n    e;\n}\nf;\n\
+            #[cfg(not(test))]\nmod g {}\nmod h {\n    #[test]\n    fn i() -> [u8; 2] { j }\n    k;\n}\n";
+        let marked: Vec<_> =
+            lines(source).expect("it is Rust").into_iter().map(|line| line.in_test).collect();
+        let tests = [2, 3, 5, 6, 7, 8, 13, 14];
+        assert_eq!(marked, (1..=16).map(|line| tests.contains(&line)).collect::<Vec<_>>());
     }
 }

@@ -1,9 +1,6 @@
 //! Rules of single Rust files.
 
-use super::{
-    Problem, Tree, problem,
-    rust_code::{code, test_lines},
-};
+use super::{Problem, Tree, problem, rust_code::lines};
 
 /// What is never in a source, and why.
 const NEVER: [(&str, &str); 4] = [
@@ -29,16 +26,19 @@ fn check_file(path: &str, text: &str) -> Vec<Problem> {
     if !text.starts_with("//!") {
         problems.push(problem(path, 1, "it does not open with `//!`: what it owns and must not do"));
     }
-    let code = code(text);
+    let lines = match lines(text) {
+        Ok(lines) => lines,
+        Err(error) => return vec![problem(path, 0, format!("it is no Rust: {error}"))],
+    };
     let all_tests = path.starts_with("tests/") || path.contains("/tests/") || path.ends_with("/tests.rs");
-    for (at, (line, in_test)) in code.lines().zip(test_lines(&code)).enumerate() {
+    for (at, line) in lines.iter().enumerate() {
         let mut refuse = |word: &str, why: &str| {
-            if line.contains(word) {
+            if line.code.contains(word) {
                 problems.push(problem(path, at + 1, format!("`{word}`: {why}")));
             }
         };
         NEVER.iter().for_each(|(word, why)| refuse(word, why));
-        if !all_tests && !in_test {
+        if !all_tests && !line.in_test {
             TESTS_ONLY.iter().for_each(|(word, why)| refuse(word, why));
             if path.starts_with("domain/src/") {
                 IMPURE.iter().for_each(|word| refuse(word, "domain has no I/O, clock or randomness"));

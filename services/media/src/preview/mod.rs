@@ -7,11 +7,7 @@
 mod fetch;
 mod page;
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::stream;
 use image::ImageReader;
@@ -20,7 +16,7 @@ use quick_cache::sync::Cache;
 use reqwest::Url;
 use ruma::UserId;
 use serde_json::{Map, Value};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::{Description, Media, MediaError, preview::fetch::Fetched};
 
@@ -40,8 +36,6 @@ const URL_BYTES: usize = 2_048;
 const PAGE_BYTES: usize = 512 << 10;
 /// The greatest picture, in bytes.
 const PICTURE_BYTES: usize = 5 << 20;
-/// Addresses are spread over so many locks.
-const LOCKS: usize = 64;
 
 type Kept = (u64, Result<Arc<str>, String>);
 
@@ -50,9 +44,6 @@ pub(crate) struct Previews {
     outbound: Outbound,
     fetches: Semaphore,
     kept: Cache<String, Kept>,
-    /// Held while an address is fetched: others who ask for it wait for the same answer.
-    locks: Vec<Mutex<()>>,
-    hasher: RandomState,
 }
 
 impl std::fmt::Debug for Previews {
@@ -67,14 +58,7 @@ impl Previews {
             outbound: Outbound::new(TIMEOUT, allow_private),
             fetches: Semaphore::new(FETCHES),
             kept: Cache::new(CACHED),
-            locks: (0..LOCKS).map(|_| Mutex::new(())).collect(),
-            hasher: RandomState::new(),
         }
-    }
-
-    fn get(&self, name: &str, now_ts: u64) -> Option<Result<Arc<str>, MediaError>> {
-        let (expires_ts, kept) = self.kept.get(name)?;
-        (now_ts < expires_ts).then(|| kept.map_err(MediaError::NoPreview))
     }
 }
 
@@ -98,23 +82,22 @@ impl Media {
         url.set_fragment(None);
         let previews = &self.shared.previews;
         let name = format!("{} {url}", user_id.server_name());
-        if let Some(kept) = previews.get(&name, now_ts) {
-            return kept;
-        }
-        let _one = previews.locks[(previews.hasher.hash_one(&name) % LOCKS as u64) as usize].lock().await;
-        if let Some(kept) = previews.get(&name, now_ts) {
-            return kept;
-        }
-        let made = self.make_preview(user_id, url, now_ts).await;
-        match &made {
-            Ok(preview) => previews.kept.insert(name, (now_ts + FRESH_MS, Ok(preview.clone()))),
-            Err(MediaError::NoPreview(reason)) => {
-                previews.kept.insert(name, (now_ts + FAILED_MS, Err(reason.clone())));
+        previews.kept.remove_if(&name, |(expires_ts, _)| *expires_ts <= now_ts);
+        // Others who ask for the same address wait for the same answer.
+        let (_, kept) = match previews.kept.get_value_or_guard_async(&name).await {
+            Ok(kept) => kept,
+            Err(guard) => {
+                let kept = match self.make_preview(user_id, url, now_ts).await {
+                    Ok(preview) => (now_ts + FRESH_MS, Ok(preview)),
+                    Err(MediaError::NoPreview(reason)) => (now_ts + FAILED_MS, Err(reason)),
+                    // What is wrong with this server is not kept.
+                    Err(error) => return Err(error),
+                };
+                drop(guard.insert(kept.clone()));
+                kept
             }
-            // What is wrong with this server is not kept.
-            Err(_) => {}
-        }
-        made
+        };
+        kept.map_err(MediaError::NoPreview)
     }
 
     async fn make_preview(&self, user_id: &UserId, url: Url, now_ts: u64) -> Result<Arc<str>, MediaError> {

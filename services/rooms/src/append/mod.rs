@@ -39,9 +39,6 @@ use crate::{
     unchanged::Changing,
 };
 
-/// How often something is tried that others come in between.
-const TRIES: usize = 5;
-
 /// A request that must have its effect once only: the device, the path without its room, and the id that it gave.
 /// <https://spec.matrix.org/v1.19/client-server-api/#transaction-identifiers>
 #[derive(Clone, Debug)]
@@ -50,21 +47,6 @@ pub(crate) struct Transaction {
     /// The endpoint with what else stands in its path: the event type, or the event that is redacted.
     pub(crate) endpoint: String,
     pub(crate) txn_id: String,
-}
-
-/// Does something anew that was not committed because what it expects has changed meanwhile: the account of who joins,
-/// or what was queued for the room before it.
-pub(crate) async fn again<A, F>(mut attempt: impl FnMut() -> F) -> Result<A>
-where
-    F: Future<Output = Result<A>>,
-{
-    for _ in 1..TRIES {
-        match attempt().await {
-            Err(RoomsError::Storage(StorageError::Commit(CommitError::Conflict))) => {}
-            outcome => return outcome,
-        }
-    }
-    attempt().await
 }
 
 /// Events on their way into a room.
@@ -102,6 +84,26 @@ pub(crate) struct Append {
 }
 
 impl Rooms {
+    /// Does something anew that was not committed because what it expects has changed meanwhile: the account of
+    /// who joins, or what was queued for the room before it.
+    pub(crate) async fn again<A, F>(&self, mut attempt: impl FnMut() -> F) -> Result<A>
+    where
+        F: Future<Output = Result<A>>,
+    {
+        let attempt = || {
+            let attempt = attempt();
+            async {
+                match attempt.await {
+                    Err(RoomsError::Storage(StorageError::Commit(CommitError::Conflict(contended)))) => {
+                        Ok(Err(contended))
+                    }
+                    outcome => outcome.map(Ok),
+                }
+            }
+        };
+        self.store().retry(attempt).await
+    }
+
     /// Takes the room's writer.
     pub(crate) async fn begin(&self, room: &Arc<Room>, now_ts: u64) -> Result<Append> {
         let mut writer = room.writer.clone().lock_owned().await;

@@ -1,10 +1,14 @@
 //! What can be done to an event that waits: restart, cancel, send.
 
 use linkspan_platforms::RateClass;
-use linkspan_storage::{WriteSet, catalogue::DelayedEventQueue, records::DelayedEventRecord};
+use linkspan_storage::{
+    WriteSet,
+    catalogue::{DelayedEventQueue, DelayedEvents},
+    records::DelayedEventRecord,
+};
 use ruma::{OwnedEventId, OwnedServerName};
 
-use super::{due_ts, put_finalised, put_scheduled, queue_key};
+use super::{due_ts, event_key, put_finalised, put_scheduled, queue_key};
 use crate::{Result, Rooms, RoomsError, send::Also};
 
 /// What is done to an event that waits.
@@ -27,7 +31,16 @@ impl Rooms {
         action: DelayAction,
         now_ts: u64,
     ) -> Result<()> {
-        let _lock = self.shared.delays.lock(delay_id).await;
+        self.again(async || self.act_once(platform, delay_id, action, now_ts).await).await
+    }
+
+    async fn act_once(
+        &self,
+        platform: &OwnedServerName,
+        delay_id: &str,
+        action: DelayAction,
+        now_ts: u64,
+    ) -> Result<()> {
         let record = self.delayed_event(platform, delay_id).await?;
         let record = record.ok_or_else(|| RoomsError::NotFound("there is no such delayed event".into()))?;
         if record.finalised_ts.is_some() {
@@ -61,6 +74,7 @@ impl Rooms {
         now_ts: u64,
     ) -> Result<()> {
         let mut writes = WriteSet::new();
+        writes.expect::<DelayedEvents>(&event_key(platform, delay_id), &record);
         writes.delete::<DelayedEventQueue>(&queue_key(platform, delay_id, due_ts(&record)));
         record.running_since_ts = now_ts;
         put_scheduled(&mut writes, delay_id, &record);
@@ -69,7 +83,8 @@ impl Rooms {
         Ok(())
     }
 
-    /// Sends an event as its user would now, and notes in the same write-set that it was sent.
+    /// Sends an event as its user would now, and notes in the same write-set that it was sent. That is refused if
+    /// something has happened to it meanwhile.
     pub(super) async fn send_delayed(
         &self,
         delay_id: &str,

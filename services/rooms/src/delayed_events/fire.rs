@@ -5,12 +5,12 @@ use std::time::Duration;
 use linkspan_accounts::AccountsError;
 use linkspan_storage::{
     Range, WriteSet,
-    catalogue::{DelayQueueKey, DelayedEventQueue},
+    catalogue::{DelayQueueKey, DelayedEventQueue, DelayedEvents},
     records::DelayedEventRecord,
 };
 use tokio::task::JoinSet;
 
-use super::{due_ts, put_finalised, until};
+use super::{due_ts, event_key, put_finalised, until};
 use crate::{Result, Rooms, RoomsError};
 
 /// Events of a platform that are sent at the same time.
@@ -61,7 +61,7 @@ impl Rooms {
         let mut sending = JoinSet::new();
         for key in due {
             let rooms = self.clone();
-            sending.spawn(async move { rooms.fire(key, now_ts).await });
+            sending.spawn(async move { rooms.again(async || rooms.fire(&key, now_ts).await).await });
         }
         let mut outcome = Ok(());
         while let Some(fired) = sending.join_next().await {
@@ -74,16 +74,16 @@ impl Rooms {
     }
 
     /// Sends an event that is due, or notes why it cannot be sent. The error: the store failed.
-    async fn fire(&self, key: DelayQueueKey, now_ts: u64) -> Result<()> {
+    async fn fire(&self, key: &DelayQueueKey, now_ts: u64) -> Result<()> {
         let delay_id = &key.delay_id;
-        let _lock = self.shared.delays.lock(delay_id).await;
-        let record = self.delayed_event(&key.platform, delay_id).await?;
+        let read = self.delayed_event(&key.platform, delay_id).await?;
         let is_due =
             |record: &DelayedEventRecord| record.finalised_ts.is_none() && due_ts(record) == key.due_ts;
-        let Some(record) = record.filter(is_due) else {
+        let Some(record) = read.clone().filter(is_due) else {
             // It was restarted, or has ended, since the queue was read.
             let mut writes = WriteSet::new();
-            writes.delete::<DelayedEventQueue>(&key);
+            writes.expect_read::<DelayedEvents>(&event_key(&key.platform, delay_id), read.as_ref());
+            writes.delete::<DelayedEventQueue>(key);
             self.store().commit(writes).await?;
             return Ok(());
         };

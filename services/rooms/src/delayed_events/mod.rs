@@ -9,19 +9,17 @@ mod fire;
 mod list;
 mod schedule;
 
-use std::{collections::hash_map::RandomState, hash::BuildHasher, time::Duration};
+use std::time::Duration;
 
 use linkspan_storage::{
     WriteSet,
-    catalogue::{
-        DelayQueueKey, DelayedEventQueue, DelayedEvents, PlatformKey, UserDelayedEvents, UserNameKey,
-    },
+    catalogue::{DelayQueueKey, DelayedEventQueue, DelayedEvents, PlatformKey, UserDelayedEvents, UserKey},
     records::DelayedEventRecord,
 };
 use ruma::{OwnedServerName, OwnedUserId};
-use tokio::sync::{Mutex, MutexGuard, Notify};
+use tokio::sync::Notify;
 
-use crate::{Result, Rooms};
+use crate::{Result, Rooms, RoomsError};
 
 pub use act::DelayAction;
 pub use list::{DelayOrder, DelayQuery, DelayStatus};
@@ -35,8 +33,6 @@ pub const MAX_SCHEDULED: usize = 100;
 const MAX_FINALISED: usize = 100;
 /// It is kept for so long how an event ended, in milliseconds.
 const FINALISED_MS: u64 = 7 * 24 * 60 * 60 * 1000;
-/// Delayed events are spread over so many locks.
-const LOCKS: usize = 64;
 
 /// A delayed event.
 #[derive(Clone, Debug)]
@@ -59,24 +55,10 @@ fn due_ts(record: &DelayedEventRecord) -> u64 {
 }
 
 /// What is known of delayed events in memory only.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Delays {
-    /// Whoever changes a delayed event holds its lock: so it ends once.
-    locks: Vec<Mutex<()>>,
-    hasher: RandomState,
     /// The first in the queue may be another than before.
     changed: Notify,
-}
-
-impl Delays {
-    pub(crate) fn new() -> Self {
-        let locks = (0..LOCKS).map(|_| Mutex::new(())).collect();
-        Self { locks, hasher: RandomState::new(), changed: Notify::new() }
-    }
-
-    async fn lock(&self, name: &str) -> MutexGuard<'_, ()> {
-        self.locks[(self.hasher.hash_one(name) % LOCKS as u64) as usize].lock().await
-    }
 }
 
 impl Rooms {
@@ -91,18 +73,22 @@ impl Rooms {
     /// Removes all delayed events of a user whose account is gone.
     pub(crate) async fn remove_delayed_events(&self, user_id: &OwnedUserId) -> Result<()> {
         let platform = user_id.server_name().to_owned();
-        for event in self.delayed_events_of(user_id).await? {
-            let _lock = self.shared.delays.lock(&event.delay_id).await;
-            let mut writes = WriteSet::new();
-            writes.delete::<DelayedEvents>(&event_key(&platform, &event.delay_id));
-            writes.delete::<DelayedEventQueue>(&queue_key(&platform, &event.delay_id, event.due_ts()));
-            writes.delete::<UserDelayedEvents>(&UserNameKey {
-                user_id: user_id.clone(),
-                name: event.delay_id.clone(),
-            });
-            self.store().commit(writes).await?;
-        }
-        Ok(())
+        let list_key = UserKey { user_id: user_id.clone() };
+        self.store()
+            .update(async || {
+                let mut writes = WriteSet::new();
+                let list = self.store().get::<UserDelayedEvents>(&list_key).await?;
+                writes.expect_read::<UserDelayedEvents>(&list_key, list.as_ref());
+                for DelayedEvent { delay_id, record } in self.listed_events(user_id, list).await? {
+                    let key = event_key(&platform, &delay_id);
+                    writes.expect::<DelayedEvents>(&key, &record);
+                    writes.delete::<DelayedEvents>(&key);
+                    writes.delete::<DelayedEventQueue>(&queue_key(&platform, &delay_id, due_ts(&record)));
+                }
+                writes.delete::<UserDelayedEvents>(&list_key);
+                Ok::<_, RoomsError>((writes, ()))
+            })
+            .await
     }
 }
 
@@ -119,11 +105,9 @@ fn put_scheduled(writes: &mut WriteSet, delay_id: &str, record: &DelayedEventRec
     let platform = record.user_id.server_name().to_owned();
     writes.put::<DelayedEvents>(&event_key(&platform, delay_id), record);
     writes.put::<DelayedEventQueue>(&queue_key(&platform, delay_id, due_ts(record)), &());
-    let of_user = UserNameKey { user_id: record.user_id.clone(), name: delay_id.to_owned() };
-    writes.put::<UserDelayedEvents>(&of_user, &());
 }
 
-/// Writes how an event ended.
+/// Writes how an event ended, if nothing has happened to it since it was read.
 fn put_finalised(
     writes: &mut WriteSet,
     delay_id: &str,
@@ -131,7 +115,9 @@ fn put_finalised(
     ended: &DelayedEventRecord,
 ) {
     let platform = before.user_id.server_name().to_owned();
-    writes.put::<DelayedEvents>(&event_key(&platform, delay_id), ended);
+    let key = event_key(&platform, delay_id);
+    writes.expect::<DelayedEvents>(&key, before);
+    writes.put::<DelayedEvents>(&key, ended);
     writes.delete::<DelayedEventQueue>(&queue_key(&platform, delay_id, due_ts(before)));
 }
 

@@ -3,9 +3,9 @@
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use linkspan_domain::{Draft, parse_content};
 use linkspan_storage::{
-    Range, WriteSet,
-    catalogue::{DelayedEvents, UserDelayedEvents, UserNameKey},
-    records::DelayedEventRecord,
+    WriteSet,
+    catalogue::{DelayedEvents, UserDelayedEvents, UserKey},
+    records::{DelayedEventRecord, UserDelayedEventsRecord},
 };
 use rand::Rng as _;
 use ruma::{
@@ -52,8 +52,27 @@ impl Rooms {
         now_ts: u64,
     ) -> Result<String> {
         let content = check(&event)?;
-        let _lock = self.shared.delays.lock(user_id.as_str()).await;
-        let known = self.delayed_events_of(user_id).await?;
+        let attempt = async || self.scheduling(user_id, device_id, &event, content.clone(), now_ts).await;
+        let delay_id = self.store().update(attempt).await?;
+        self.shared.delays.changed.notify_one();
+        Ok(delay_id)
+    }
+
+    /// What schedules an event. Whoever schedules writes the list of the user's delayed events: so there are not
+    /// more than there may be, and the same transaction counts once.
+    async fn scheduling(
+        &self,
+        user_id: &OwnedUserId,
+        device_id: &OwnedDeviceId,
+        event: &NewDelayedEvent,
+        content: CanonicalJsonObject,
+        now_ts: u64,
+    ) -> Result<(WriteSet, String)> {
+        let mut writes = WriteSet::new();
+        let list_key = UserKey { user_id: user_id.clone() };
+        let list = self.store().get::<UserDelayedEvents>(&list_key).await?;
+        writes.expect_read::<UserDelayedEvents>(&list_key, list.as_ref());
+        let mut known = self.listed_events(user_id, list).await?;
         if let Some(txn_id) = &event.txn_id {
             let same = |known: &&DelayedEvent| {
                 known.record.txn_id.as_ref() == Some(txn_id)
@@ -63,7 +82,7 @@ impl Rooms {
                     && known.record.event_type == event.event_type
             };
             if let Some(known) = known.iter().find(same) {
-                return Ok(known.delay_id.clone());
+                return Ok((WriteSet::new(), known.delay_id.clone()));
             }
         }
         if self.membership(&event.room_id, user_id).await? != Some(MembershipState::Join) {
@@ -76,39 +95,55 @@ impl Rooms {
         let draft = Draft { event_type, state_key: event.state_key.clone(), content, redacts: None };
         self.check_later(&room, user_id, draft, now_ts).await?;
         let delay_id = new_delay_id();
-        let record = DelayedEventRecord {
-            user_id: user_id.clone(),
-            device_id: device_id.clone(),
-            room_id: event.room_id,
-            event_type: event.event_type,
-            state_key: event.state_key,
-            content: event.content,
-            endpoint: event.endpoint.to_owned(),
-            txn_id: event.txn_id,
-            delay_ms: event.delay_ms,
-            running_since_ts: now_ts,
-            finalised_ts: None,
-            by_action: false,
-            event_id: None,
-            error: None,
-        };
-        let mut writes = WriteSet::new();
-        forget_finalised(&mut writes, known, now_ts);
-        put_scheduled(&mut writes, &delay_id, &record);
-        self.store().commit(writes).await?;
-        self.shared.delays.changed.notify_one();
-        Ok(delay_id)
+        put_scheduled(&mut writes, &delay_id, &record(user_id, device_id, event, now_ts));
+        forget_finalised(&mut writes, &mut known, now_ts);
+        let ids = known.into_iter().map(|event| event.delay_id).chain([delay_id.clone()]).collect();
+        writes.put::<UserDelayedEvents>(&list_key, &UserDelayedEventsRecord { ids });
+        Ok((writes, delay_id))
     }
 
     /// The delayed events of a user, those that have ended too.
     pub(super) async fn delayed_events_of(&self, user_id: &OwnedUserId) -> Result<Vec<DelayedEvent>> {
-        let range = Range::<UserDelayedEvents>::prefix((user_id,)).limit(2 * (MAX_SCHEDULED + MAX_FINALISED));
-        let mut events = Vec::new();
-        for UserNameKey { name, .. } in self.store().keys(range).await? {
-            let record = self.delayed_event(&user_id.server_name().to_owned(), &name).await?;
-            events.extend(record.map(|record| DelayedEvent { delay_id: name, record }));
-        }
-        Ok(events)
+        let list = self.store().get::<UserDelayedEvents>(&UserKey { user_id: user_id.clone() }).await?;
+        self.listed_events(user_id, list).await
+    }
+
+    pub(super) async fn listed_events(
+        &self,
+        user_id: &OwnedUserId,
+        list: Option<UserDelayedEventsRecord>,
+    ) -> Result<Vec<DelayedEvent>> {
+        let ids = list.map(|list| list.ids).unwrap_or_default();
+        let platform = user_id.server_name().to_owned();
+        let keys: Vec<_> = ids.iter().map(|delay_id| event_key(&platform, delay_id)).collect();
+        let records = self.store().get_many::<DelayedEvents>(&keys).await?;
+        let events = ids.into_iter().zip(records);
+        Ok(events.filter_map(|(delay_id, record)| Some(DelayedEvent { delay_id, record: record? })).collect())
+    }
+}
+
+fn record(
+    user_id: &OwnedUserId,
+    device_id: &OwnedDeviceId,
+    event: &NewDelayedEvent,
+    now_ts: u64,
+) -> DelayedEventRecord {
+    let event = event.clone();
+    DelayedEventRecord {
+        user_id: user_id.clone(),
+        device_id: device_id.clone(),
+        room_id: event.room_id,
+        event_type: event.event_type,
+        state_key: event.state_key,
+        content: event.content,
+        endpoint: event.endpoint.to_owned(),
+        txn_id: event.txn_id,
+        delay_ms: event.delay_ms,
+        running_since_ts: now_ts,
+        finalised_ts: None,
+        by_action: false,
+        event_id: None,
+        error: None,
     }
 }
 
@@ -141,19 +176,20 @@ fn check_count(known: &[DelayedEvent], now_ts: u64) -> Result<()> {
     Err(RoomsError::TooManyDelayed { retry_after: until(next_ts, now_ts) })
 }
 
-/// Removes what ended long ago, or before many others did.
-fn forget_finalised(writes: &mut WriteSet, mut known: Vec<DelayedEvent>, now_ts: u64) {
-    known.retain(|event| event.record.finalised_ts.is_some());
+/// Removes what ended long ago, or before many others did, and takes it off the list.
+fn forget_finalised(writes: &mut WriteSet, known: &mut Vec<DelayedEvent>, now_ts: u64) {
     known.sort_by_key(|event| std::cmp::Reverse(event.record.finalised_ts));
-    for (place, event) in known.into_iter().enumerate() {
-        let ended_ts = event.record.finalised_ts.unwrap_or_default();
-        if place >= MAX_FINALISED || ended_ts.saturating_add(FINALISED_MS) <= now_ts {
-            let user_id = event.record.user_id;
-            let platform = user_id.server_name().to_owned();
+    let mut finalised = 0;
+    known.retain(|event| {
+        let Some(ended_ts) = event.record.finalised_ts else { return true };
+        finalised += 1;
+        let is_kept = finalised <= MAX_FINALISED && ended_ts.saturating_add(FINALISED_MS) > now_ts;
+        if !is_kept {
+            let platform = event.record.user_id.server_name().to_owned();
             writes.delete::<DelayedEvents>(&event_key(&platform, &event.delay_id));
-            writes.delete::<UserDelayedEvents>(&UserNameKey { user_id, name: event.delay_id });
         }
-    }
+        is_kept
+    });
 }
 
 /// It cannot be guessed: who knows it may act on the event.

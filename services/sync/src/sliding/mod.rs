@@ -270,11 +270,13 @@ impl Sync {
         let changed = building.changes.rooms.iter().filter(|(_, change)| change.events);
         let mut left = BTreeMap::new();
         let config = SharedConfig::from(&building.request.config_of_end());
-        for room_id in changed.map(|(room_id, _)| room_id).collect::<BTreeSet<_>>() {
-            if building.relevant.contains_key(room_id) || connection.sent(room_id, told) == Sent::Never {
-                continue;
-            }
-            let record = self.rooms.membership_record(&building.request.user_id, room_id).await?;
+        let mut rooms = changed.map(|(room_id, _)| room_id).collect::<BTreeSet<_>>();
+        rooms.retain(|room_id| {
+            !building.relevant.contains_key(*room_id) && connection.sent(room_id, told) != Sent::Never
+        });
+        let user_id = &building.request.user_id;
+        let memberships = self.rooms.membership_records(user_id, rooms.iter().copied()).await?;
+        for (room_id, record) in rooms.into_iter().zip(memberships) {
             let Some(record) = record else { continue };
             if matches!(record.value.membership, MembershipState::Leave | MembershipState::Ban)
                 && record.position > told

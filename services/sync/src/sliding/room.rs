@@ -229,13 +229,12 @@ impl Sync {
         known: Known,
     ) -> Result<Vec<SharedPdu>> {
         let room_id = &view.room.id.clone();
-        let mut found: Vec<SharedPdu> = Vec::new();
         if known.is_nothing() {
             let device_id = building.request.members_key();
             self.sent_members.forget_room(&device_id, &building.request.user_id, room_id);
         }
-        if known.is_nothing() || !known.state_sent {
-            found = self.all_required_state(view, config).await?;
+        let mut found = if known.is_nothing() || !known.state_sent {
+            self.all_required_state(view, config).await?
         } else {
             let last = match view.standing {
                 Standing::Left { seq, .. } => seq,
@@ -250,10 +249,8 @@ impl Sync {
                     newest.insert((entry.event_type.clone(), entry.state_key.clone()), entry);
                 }
             }
-            for entry in newest.into_values() {
-                found.extend(self.entry_event(room_id, &entry).await?);
-            }
-        }
+            self.entry_events(room_id, newest.values()).await?
+        };
         if config.wants_lazy_members() {
             self.add_speakers(building, view, &part.events, &mut found).await?;
         }
@@ -272,9 +269,8 @@ impl Sync {
                 true => self.rooms.state_entries(room_id).await?,
                 false => self.rooms.state_entries_without_members(room_id).await?,
             };
-            for entry in entries.iter().filter(|entry| config.wants(&entry.event_type, &entry.state_key)) {
-                found.extend(self.entry_event(room_id, entry).await?);
-            }
+            let wanted = entries.iter().filter(|entry| config.wants(&entry.event_type, &entry.state_key));
+            found = self.entry_events(room_id, wanted).await?;
         }
         let mut asked: BTreeSet<(&str, Option<&str>)> = BTreeSet::new();
         for (event_type, state_key) in config.patterns() {

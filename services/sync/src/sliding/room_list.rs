@@ -124,8 +124,8 @@ impl Sync {
     ) -> Result<()> {
         let mut rooms = std::mem::take(&mut list.look_again);
         rooms.extend(changed.cloned());
-        for room_id in rooms {
-            let stored = self.rooms.membership_record(user_id, &room_id).await?;
+        let memberships = self.rooms.membership_records(user_id, &rooms).await?;
+        for (room_id, stored) in rooms.into_iter().zip(memberships) {
             let listed = match &stored {
                 Some(stored) => self.listed(connection, user_id, &room_id, stored, told).await?,
                 None => None,
