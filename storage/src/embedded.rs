@@ -12,11 +12,10 @@ use fjall::{
     Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, compaction::Leveled,
     config::FilterPolicy,
 };
-use tokio::sync::mpsc;
 
 use crate::{
-    CommitGroup, Listener, MAX_KEY_BYTES, Position, RawBytes, StorageError, StoreStats, Table, TableId,
-    TableStats, Ticket,
+    Feed, Listener, MAX_KEY_BYTES, Position, RawBytes, StorageError, StoreStats, Table, TableId, TableStats,
+    Ticket,
     catalogue::{self, *},
     engine::{Engine, RawRange, RawRow, RawWriteSet},
     group_commit::{AppliedChange, Backend, GroupCommit},
@@ -261,8 +260,8 @@ impl Engine for Embedded {
         self.commits.submit(writes)
     }
 
-    fn subscribe(&self) -> mpsc::UnboundedReceiver<CommitGroup> {
-        self.commits.subscribe()
+    fn follow(&self) -> Feed {
+        self.commits.follow()
     }
 
     fn listen(&self, listener: Listener) {
@@ -271,6 +270,10 @@ impl Engine for Embedded {
 
     fn position(&self) -> Position {
         self.commits.position()
+    }
+
+    fn heard(&self) -> Position {
+        self.commits.heard()
     }
 
     async fn stats(&self) -> Result<StoreStats, StorageError> {

@@ -43,12 +43,12 @@ mod tags;
 mod token;
 mod username;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use linkspan_platforms::Limited;
 use linkspan_storage::records::AccountRecord;
 use linkspan_storage::{
-    StorageError, Store, WriteSet, catalogue::Accounts as AccountsTable, catalogue::UserKey,
+    Copies, StorageError, Store, WriteSet, catalogue::Accounts as AccountsTable, catalogue::UserKey,
 };
 use ruma::{OwnedServerName, OwnedUserId, api::client::uiaa::UiaaInfo};
 
@@ -76,6 +76,9 @@ pub use session::Session;
 pub use shared_secret::SharedSecretRegistration;
 pub use sign_up::SignUp;
 pub use token::{TokenHash, hash_token, new_token, random_text};
+
+/// How many accounts are kept in memory.
+const CACHED_ACCOUNTS: usize = 100_000;
 
 /// Something about an account failed.
 #[derive(Debug, thiserror::Error)]
@@ -189,7 +192,9 @@ impl fmt::Debug for Accounts {
 
 /// What is kept in memory only.
 struct Shared {
-    sessions: session::Cache,
+    token_uses: session::TokenUses,
+    /// Accounts that were asked for lately; None for users who have none.
+    accounts: Copies<UserKey, Option<Arc<AccountRecord>>>,
     passwords: password::Passwords,
     interactive: expiring::Expiring<interactive::Interactive>,
     nonces: expiring::Expiring<OwnedServerName>,
@@ -198,15 +203,16 @@ struct Shared {
     cross_signing_resets: expiring::Expiring<Approval>,
     tag_locks: tags::Locks,
     mails: mail::Outgoing,
-    /// Loaded when first needed.
-    erasures: tokio::sync::OnceCell<Arc<Erasures>>,
+    erasures: Arc<Erasures>,
 }
 
 impl Accounts {
     /// The accounts in a store.
     pub fn new(store: Store) -> Self {
         let shared = Shared {
-            sessions: session::Cache::new(),
+            token_uses: session::token_uses(&store),
+            accounts: Copies::new(CACHED_ACCOUNTS)
+                .forget_on::<AccountsTable>(&store, |key| Some(Cow::Borrowed(key))),
             passwords: password::Passwords::new(),
             interactive: expiring::Expiring::new(10_000),
             nonces: expiring::Expiring::new(1_000),
@@ -215,16 +221,9 @@ impl Accounts {
             cross_signing_resets: expiring::Expiring::new(10_000),
             tag_locks: tags::Locks::new(),
             mails: mail::Outgoing::new(),
-            erasures: tokio::sync::OnceCell::new(),
+            erasures: Erasures::watch(&store),
         };
         let shared = Arc::new(shared);
-        // The store must not keep the accounts alive, nor they themselves by it.
-        let weak = Arc::downgrade(&shared);
-        store.listen(Arc::new(move |group| {
-            if let Some(shared) = weak.upgrade() {
-                shared.sessions.hear(group);
-            }
-        }));
         Self { store, shared, on_create: None, mailer: None }
     }
 
@@ -243,7 +242,16 @@ impl Accounts {
 
     /// The account of a user; None: there never was one.
     pub async fn account(&self, user_id: &OwnedUserId) -> Result<Option<AccountRecord>, AccountsError> {
-        Ok(self.store.get::<AccountsTable>(&UserKey { user_id: user_id.clone() }).await?)
+        Ok(self.shared_account(user_id).await?.map(|account| (*account).clone()))
+    }
+
+    pub(crate) async fn shared_account(
+        &self,
+        user_id: &OwnedUserId,
+    ) -> Result<Option<Arc<AccountRecord>>, AccountsError> {
+        let key = UserKey { user_id: user_id.clone() };
+        let read = async { Ok(self.store.get::<AccountsTable>(&key).await?.map(Arc::new)) };
+        self.shared.accounts.get_or_read(&key, read).await
     }
 
     /// Refuses if the account of a user is deactivated, and has a write-set hold only while it stays as it is: so that
