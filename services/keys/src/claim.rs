@@ -70,10 +70,6 @@ impl Keys {
                 Err(CommitError::Conflict) => continue,
                 outcome => drop(outcome.map_err(StorageError::from)?),
             }
-            for (Wanted { user_id, device_id, .. }, _) in &claimed {
-                let device = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
-                self.shared.counts.forget(&device);
-            }
             return Ok(claimed);
         }
     }

@@ -2,13 +2,16 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#push-rules-api>
 
 use std::{
+    borrow::Cow,
     hash::{BuildHasher, RandomState},
     sync::{Arc, OnceLock},
 };
 
 use linkspan_accounts::put_account_data;
-use linkspan_storage::WriteSet;
-use quick_cache::{Weighter, sync::Cache};
+use linkspan_storage::{
+    Copies, Limits, Store, WriteSet,
+    catalogue::{AccountData, AccountDataKey},
+};
 use ruma::{
     OwnedUserId, UserId,
     push::{
@@ -45,25 +48,22 @@ const LOCKS: usize = 64;
 /// The compiled rules of users who were lately asked about.
 #[derive(Debug)]
 pub(crate) struct RuleCache {
-    compiled: Cache<OwnedUserId, Arc<Compiled>, ByRules>,
+    compiled: Copies<OwnedUserId, Arc<Compiled>>,
     default: OnceLock<Arc<Compiled>>,
     locks: [Mutex<()>; LOCKS],
     hasher: RandomState,
 }
 
-#[derive(Clone, Debug)]
-struct ByRules;
-
-impl Weighter<OwnedUserId, Arc<Compiled>> for ByRules {
-    fn weight(&self, _: &OwnedUserId, compiled: &Arc<Compiled>) -> u64 {
-        compiled.weight()
-    }
-}
-
-impl Default for RuleCache {
-    fn default() -> Self {
+impl RuleCache {
+    /// Nothing is compiled yet. Rules are compiled anew after each change of the account data that they are kept as.
+    pub(crate) fn new(store: &Store) -> Self {
+        let limits = Limits { entries: CACHED_USERS, weight: CACHED_RULES };
+        let compiled = Copies::weighted(limits, |_, compiled: &Arc<Compiled>| compiled.weight());
+        let user = |key: &AccountDataKey| {
+            (key.room_id.is_none() && key.event_type == PUSH_RULES).then(|| Cow::Owned(key.user_id.clone()))
+        };
         Self {
-            compiled: Cache::with_weighter(CACHED_USERS, CACHED_RULES, ByRules),
+            compiled: compiled.forget_on::<AccountData>(store, user),
             default: OnceLock::new(),
             locks: std::array::from_fn(|_| Mutex::new(())),
             hasher: RandomState::new(),
@@ -75,10 +75,6 @@ impl RuleCache {
     /// Whoever changes rules of a user does it under this.
     pub(crate) async fn lock(&self, user_id: &UserId) -> MutexGuard<'_, ()> {
         self.locks[(self.hasher.hash_one(user_id) % LOCKS as u64) as usize].lock().await
-    }
-
-    pub(crate) fn forget(&self, user_id: &OwnedUserId) {
-        self.compiled.remove(user_id);
     }
 }
 
@@ -180,7 +176,6 @@ impl Push {
         let _lock = cache.lock(user_id).await;
         let mut ruleset = self.ruleset(user_id).await?;
         change(&mut ruleset)?;
-        let compiled = Arc::new(Compiled::new(&ruleset, user_id));
         check_count(&ruleset)?;
         let content = to_json(ruleset);
         if content.len() > MAX_RULES_BYTES {
@@ -189,7 +184,6 @@ impl Push {
         let mut writes = WriteSet::new();
         put_account_data(&mut writes, user_id, None, PUSH_RULES, content);
         self.store().commit(writes).await?;
-        cache.compiled.insert(user_id.clone(), compiled);
         Ok(())
     }
 
@@ -215,23 +209,19 @@ impl Push {
 
     /// The compiled rules of a user.
     pub async fn compiled_rules(&self, user_id: &OwnedUserId) -> Result<Arc<Compiled>> {
-        let cache = &self.shared.rules;
-        if let Some(compiled) = cache.compiled.get(user_id) {
-            return Ok(compiled);
-        }
-        // A change that is being made ends first: what is kept here must not be older than it.
-        let _lock = cache.lock(user_id).await;
+        self.shared.rules.compiled.get_or_read(user_id, self.compile_rules(user_id)).await
+    }
+
+    async fn compile_rules(&self, user_id: &OwnedUserId) -> Result<Arc<Compiled>> {
         let follows_threads = self.follows_threads(user_id).await?;
-        let compiled = match self.stored_ruleset(user_id, follows_threads).await? {
+        Ok(match self.stored_ruleset(user_id, follows_threads).await? {
             Some(ruleset) => Arc::new(Compiled::new(&ruleset, user_id)),
             None if follows_threads => Arc::new(Compiled::new(&server_rules(user_id, true), user_id)),
             None => {
                 let default = || Arc::new(Compiled::shared(&server_rules(user_id, false), user_id));
-                cache.default.get_or_init(default).clone()
+                self.shared.rules.default.get_or_init(default).clone()
             }
-        };
-        cache.compiled.insert(user_id.clone(), compiled.clone());
-        Ok(compiled)
+        })
     }
 
     /// A user with rules and the list of ignored users, to be asked about events.
