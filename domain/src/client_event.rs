@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use ruma::{EventId, OwnedEventId, RoomId};
+use ruma::{EventId, OwnedEventId, RoomId, events::room::member::MembershipState};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -23,7 +23,7 @@ pub struct Unsigned {
     pub delay_id: Option<String>,
     /// The membership of the user who is told, when the event happened.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub membership: Option<String>,
+    pub membership: Option<MembershipState>,
     /// The state event that it replaced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replaces_state: Option<OwnedEventId>,

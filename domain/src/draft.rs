@@ -8,7 +8,7 @@ use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId,
     OwnedUserId, UInt,
     canonical_json::redact_content_in_place,
-    events::TimelineEventType,
+    events::{TimelineEventType, room::member::MembershipState},
     room_version_rules::{RoomIdFormatVersion, RoomVersionRules},
 };
 use sha2::{Digest, Sha256};
@@ -76,6 +76,13 @@ impl Draft {
         content: CanonicalJsonObject,
     ) -> Self {
         Self { event_type, state_key: Some(state_key.into()), content, redacts: None }
+    }
+
+    /// The membership that a member event is to set; None: it is another event, or it says none.
+    pub fn membership(&self) -> Option<MembershipState> {
+        let is_member = self.event_type == TimelineEventType::RoomMember;
+        let membership = self.content.get("membership").filter(|_| is_member)?;
+        Some(membership.as_str()?.into())
     }
 
     /// Puts the event into its place in the graph and finds its hashes and its id.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ruma::{
     CanonicalJsonObject, EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId,
     UInt, UserId,
-    events::{StateEventType, TimelineEventType},
+    events::{StateEventType, TimelineEventType, room::member::MembershipState},
     room_version_rules::RoomVersionRules,
     signatures::reference_hash,
     state_res::{self, check_pdu_format},
@@ -161,10 +161,10 @@ impl Pdu {
     }
 
     /// `content.membership` of a member event.
-    pub fn membership(&self) -> Option<String> {
+    pub fn membership(&self) -> Option<MembershipState> {
         #[derive(Deserialize)]
         struct Content {
-            membership: String,
+            membership: MembershipState,
         }
         self.content_as::<Content>().map(|content| content.membership)
     }

@@ -1,5 +1,6 @@
 //! Who may see which event: history visibility.
 
+use ruma::events::room::member::MembershipState;
 use serde::Deserialize;
 
 use crate::Pdu;
@@ -23,7 +24,7 @@ pub enum HistoryVisibility {
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'a> {
     /// The user's membership when the event happened.
-    pub membership_then: Option<&'a str>,
+    pub membership_then: Option<&'a MembershipState>,
     /// The user joined at that time or later.
     pub joined_since: bool,
 }
@@ -46,10 +47,10 @@ impl HistoryVisibility {
     /// Whether an event sent under this visibility shows itself to the user.
     pub fn shows(self, seen: Seen<'_>) -> bool {
         match self {
-            _ if seen.membership_then == Some("join") => true,
+            _ if seen.membership_then == Some(&MembershipState::Join) => true,
             Self::WorldReadable => true,
             Self::Shared => seen.joined_since,
-            Self::Invited => seen.membership_then == Some("invite"),
+            Self::Invited => seen.membership_then == Some(&MembershipState::Invite),
             Self::Joined => false,
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! They are stored as MessagePack arrays: a new field goes to the end, with `#[serde(default)]`.
 
-use ruma::{OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedUserId};
+use ruma::{OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedUserId, events::room::member::MembershipState};
 use serde::{Deserialize, Serialize};
 
 use crate::{KeyError, KeyField, KeyReader, KeyWriter, Record, Value};
@@ -304,13 +304,13 @@ records! {
     /// A user's membership of a room.
     MemberRecord {
         /// `join`, `invite`, `leave`, `ban`, `knock`.
-        membership: String,
+        membership: MembershipState,
         event_id: OwnedEventId,
         seq: i64,
     }
     /// A hosted user's membership, with what the user may see of the room without being in it.
     MembershipRecord {
-        membership: String,
+        membership: MembershipState,
         event_id: OwnedEventId,
         seq: i64,
         sender: OwnedUserId,

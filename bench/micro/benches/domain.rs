@@ -11,7 +11,7 @@ use linkspan_domain::{
 };
 use ruma::{
     EventId, MilliSecondsSinceUnixEpoch, OwnedRoomId, OwnedUserId, RoomVersionId, UInt,
-    room_version_rules::RoomVersionRules,
+    events::room::member::MembershipState, room_version_rules::RoomVersionRules,
 };
 use serde_json::{Value, json};
 
@@ -137,7 +137,8 @@ fn authorisation(criterion: &mut Criterion) {
 
 fn rendering(criterion: &mut Criterion) {
     let (pdu, _) = Room::new().message();
-    let unsigned = Unsigned { age: Some(1234), membership: Some("join".to_owned()), ..Unsigned::default() };
+    let unsigned =
+        Unsigned { age: Some(1234), membership: Some(MembershipState::Join), ..Unsigned::default() };
     criterion.bench_function("render an event for a client", |bench| {
         let render = |unsigned| ClientEvent::without_room_id(black_box(&pdu), unsigned).to_json();
         bench.iter_batched(|| unsigned.clone(), render, BatchSize::SmallInput);

@@ -6,7 +6,10 @@ use linkspan_domain::{
     Arena, HistoryVisibility, PowerLevels, Seen, SharedPdu, StateKey, auth_event_keys, authorize,
     check_auth_events, check_form, resolve, versions,
 };
-use ruma::{OwnedEventId, RoomVersionId, events::StateEventType};
+use ruma::{
+    OwnedEventId, RoomVersionId,
+    events::{StateEventType, room::member::MembershipState},
+};
 use serde_json::{Value, json, value::to_raw_value};
 
 use crate::{ALICE, BOB, Maker, user};
@@ -197,21 +200,22 @@ fn levels_that_are_text_count_where_the_version_lets_them() {
 #[test]
 fn history_shows_itself_by_the_table_of_the_specification() {
     use HistoryVisibility::{Invited, Joined, Shared, WorldReadable};
+    use MembershipState::{Ban, Invite, Join, Knock, Leave};
     // Membership then, joined at that time or later; and to whom of the four kinds it shows itself.
     for (membership_then, joined_since, shown) in [
-        (Some("join"), true, [true, true, true, true]),
-        (Some("join"), false, [true, true, true, true]),
-        (Some("invite"), true, [true, true, true, false]),
-        (Some("invite"), false, [true, false, true, false]),
-        (Some("leave"), true, [true, true, false, false]),
-        (Some("leave"), false, [true, false, false, false]),
-        (Some("ban"), false, [true, false, false, false]),
-        (Some("knock"), false, [true, false, false, false]),
+        (Some(Join), true, [true, true, true, true]),
+        (Some(Join), false, [true, true, true, true]),
+        (Some(Invite), true, [true, true, true, false]),
+        (Some(Invite), false, [true, false, true, false]),
+        (Some(Leave), true, [true, true, false, false]),
+        (Some(Leave), false, [true, false, false, false]),
+        (Some(Ban), false, [true, false, false, false]),
+        (Some(Knock), false, [true, false, false, false]),
         (None, true, [true, true, false, false]),
         (None, false, [true, false, false, false]),
     ] {
         for (visibility, shown) in [WorldReadable, Shared, Invited, Joined].into_iter().zip(shown) {
-            let seen = Seen { membership_then, joined_since };
+            let seen = Seen { membership_then: membership_then.as_ref(), joined_since };
             assert_eq!(visibility.shows(seen), shown, "{visibility:?} {seen:?}");
         }
     }

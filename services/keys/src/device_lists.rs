@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use linkspan_inbox::point;
 use linkspan_rooms::{MemberChanges, is_present};
 use linkspan_storage::{Position, WriteSet, records::InboxPointer};
-use ruma::{OwnedRoomId, OwnedUserId};
+use ruma::{OwnedRoomId, OwnedUserId, events::room::member::MembershipState};
 
 use crate::{Keys, Result};
 
@@ -43,8 +43,8 @@ struct Stay {
 impl Stay {
     const THROUGHOUT: Self = Self { before: true, now: true, throughout: true };
 
-    fn of(changes: &MemberChanges, counts: impl Fn(&str) -> bool) -> Self {
-        let counts = |membership: &Option<String>| membership.as_deref().is_some_and(&counts);
+    fn of(changes: &MemberChanges, counts: impl Fn(&MembershipState) -> bool) -> Self {
+        let counts = |membership: &Option<MembershipState>| membership.as_ref().is_some_and(&counts);
         let before = counts(&changes.before);
         Self {
             before,
@@ -112,8 +112,8 @@ impl Keys {
             return Ok(());
         }
         let own = match changes.remove(user_id) {
-            Some(changes) => Stay::of(&changes, |membership| membership == "join"),
-            None if self.rooms.membership(room_id, user_id).await?.as_deref() == Some("join") => {
+            Some(changes) => Stay::of(&changes, |membership| *membership == MembershipState::Join),
+            None if self.rooms.membership(room_id, user_id).await? == Some(MembershipState::Join) => {
                 Stay::THROUGHOUT
             }
             None => return Ok(()),

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use quick_cache::sync::Cache;
-use ruma::{OwnedRoomId, OwnedUserId};
+use ruma::{OwnedRoomId, OwnedUserId, events::room::member::MembershipState};
 use tokio::sync::Mutex;
 
 use crate::{Push, PushError, Result};
@@ -66,9 +66,9 @@ impl Push {
         badge.rooms.clear();
         let ignored = self.recipient(user_id).await?.ignored;
         for (room_id, membership) in self.rooms().memberships(user_id).await? {
-            let is_unread = match membership.value.membership.as_str() {
-                "invite" => !ignored.contains(&membership.value.sender),
-                "join" => self.unread(user_id, &room_id).await?.total().notify > 0,
+            let is_unread = match membership.value.membership {
+                MembershipState::Invite => !ignored.contains(&membership.value.sender),
+                MembershipState::Join => self.unread(user_id, &room_id).await?.total().notify > 0,
                 _ => false,
             };
             badge.note(room_id, is_unread);
@@ -80,9 +80,11 @@ impl Push {
     async fn is_unread(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<bool> {
         let membership = self.rooms().membership_record(user_id, room_id).await?;
         let Some(membership) = membership.map(|stored| stored.value) else { return Ok(false) };
-        match membership.membership.as_str() {
-            "invite" => Ok(!self.recipient(user_id).await?.ignored.contains(&membership.sender)),
-            "join" => Ok(self.unread(user_id, room_id).await?.total().notify > 0),
+        match membership.membership {
+            MembershipState::Invite => {
+                Ok(!self.recipient(user_id).await?.ignored.contains(&membership.sender))
+            }
+            MembershipState::Join => Ok(self.unread(user_id, room_id).await?.total().notify > 0),
             _ => Ok(false),
         }
     }

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use ruma::{
     OwnedRoomId, OwnedUserId,
-    events::{StateEventType, TimelineEventType},
+    events::{StateEventType, TimelineEventType, room::member::MembershipState},
 };
 use serde::Deserialize;
 use tokio::sync::Notify;
@@ -201,7 +201,9 @@ impl Push {
     /// Whom the event invites, if it is somebody with a pusher.
     fn invited(&self, event: &TimelineEvent) -> Option<OwnedUserId> {
         let pdu = &event.pdu;
-        if pdu.event_type != TimelineEventType::RoomMember || pdu.membership().as_deref() != Some("invite") {
+        if pdu.event_type != TimelineEventType::RoomMember
+            || pdu.membership() != Some(MembershipState::Invite)
+        {
             return None;
         }
         let user_id = OwnedUserId::try_from(pdu.state_key.as_deref()?).ok()?;

@@ -5,7 +5,10 @@ use std::{collections::HashMap, sync::Arc};
 use linkspan_domain::PowerLevels;
 use linkspan_rooms::{Receipt, Room};
 use linkspan_storage::{Position, records::RoomHeadRecord};
-use ruma::{EventId, OwnedRoomId, OwnedUserId, UserId, events::StateEventType};
+use ruma::{
+    EventId, OwnedRoomId, OwnedUserId, UserId,
+    events::{StateEventType, room::member::MembershipState},
+};
 use serde::Deserialize;
 
 use crate::{Push, Recipient, Result, RoomContext};
@@ -131,7 +134,8 @@ impl Push {
                 .rooms()
                 .state_event_in(room_id, event.state_before, &StateEventType::RoomMember, user_id.as_str())
                 .await?;
-            let Some(before) = before.filter(|before| before.membership().as_deref() == Some("join")) else {
+            let Some(before) = before.filter(|before| before.membership() == Some(MembershipState::Join))
+            else {
                 break;
             };
             let Some(before) = self.rooms().event(room_id, &before.event_id).await? else { break };

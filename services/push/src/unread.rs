@@ -17,7 +17,10 @@ use linkspan_storage::{
     records::{RoomHeadRecord, UnreadCountsRecord},
 };
 use quick_cache::sync::Cache;
-use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, events::TimelineEventType};
+use ruma::{
+    EventId, OwnedEventId, OwnedRoomId, OwnedUserId,
+    events::{TimelineEventType, room::member::MembershipState},
+};
 use tokio::sync::Mutex;
 
 use crate::{
@@ -213,7 +216,7 @@ impl Counting {
         if pdu.event_type == TimelineEventType::RoomMember
             && pdu.state_key.as_deref() == Some(user_id.as_str())
         {
-            let joined = pdu.membership().as_deref() == Some("join");
+            let joined = pdu.membership() == Some(MembershipState::Join);
             if joined && !self.joined {
                 self.lines().for_each(|(_, line)| line.clear(event.seq));
             }

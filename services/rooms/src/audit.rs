@@ -20,8 +20,8 @@ use linkspan_storage::{
         MemberRecord, RoomHeadRecord, RoomRecord, StateDeltaRecord, StateEntryRecord,
     },
 };
-use ruma::room_version_rules::RoomVersionRules;
 use ruma::{CanonicalJsonObject, OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId};
+use ruma::{events::room::member::MembershipState, room_version_rules::RoomVersionRules};
 
 use crate::{Result, Rooms, append::relation_of, state::EMPTY_STATE};
 
@@ -142,7 +142,7 @@ impl Rooms {
         findings.check(same, || {
             format!("{room_id}: members and memberships disagree about {user_id} ({})", member.membership)
         });
-        if member.membership != "join" {
+        if member.membership != MembershipState::Join {
             return Ok(());
         }
         if big {
@@ -212,7 +212,7 @@ impl Rooms {
             findings.check(big, || format!("{room_id}: it is a big room of {user_id}, but not big"));
             let key = RoomUserKey { room_id: room_id.clone(), user_id: user_id.clone() };
             let member = self.store().get::<Members>(&key).await?;
-            let joined = member.is_some_and(|member| member.membership == "join");
+            let joined = member.is_some_and(|member| member.membership == MembershipState::Join);
             findings.check(joined, || format!("{room_id}: it is a big room of {user_id}, who is not joined"));
         }
         Ok(())
@@ -454,24 +454,25 @@ impl RoomAudit<'_> {
             .filter(|((event_type, _), _)| event_type == "m.room.member")
             .map(|((_, state_key), entry)| (state_key.as_str(), entry))
             .collect();
-        let mut counts: HashMap<&str, u64> = HashMap::new();
         for (user_id, member) in &members {
-            *counts.entry(member.membership.as_str()).or_default() += 1;
             let entry = unseen.remove(user_id.as_str());
             let same = entry.is_some_and(|entry| {
                 entry.event_id.as_ref() == Some(&member.event_id) && entry.seq == member.seq
             });
             self.check(same, || format!("members and current state disagree about {user_id}"));
             let event = self.stored(&member.event_id).await?;
-            let is = event.as_ref().and_then(Pdu::membership).unwrap_or_default();
+            let is = event.as_ref().and_then(Pdu::membership);
             let told = &member.membership;
-            self.check(is == *told, || format!("{user_id} is {told:?} by members, {is:?} by the event"));
+            self.check(is.as_ref() == Some(told), || {
+                format!("{user_id} is {told:?} by members, {is:?} by the event")
+            });
         }
         for user_id in unseen.into_keys() {
             self.find(format!("{user_id} has a membership in the state, but is no member"));
         }
-        for (kind, told) in [("join", self.head.joined), ("invite", self.head.invited)] {
-            let counted = counts.get(kind).copied().unwrap_or(0);
+        let told = [(MembershipState::Join, self.head.joined), (MembershipState::Invite, self.head.invited)];
+        for (kind, told) in told {
+            let counted = members.iter().filter(|(_, member)| member.membership == kind).count() as u64;
             self.check(counted == told, || format!("{counted} members are {kind:?}, the head says {told}"));
         }
         Ok(members)

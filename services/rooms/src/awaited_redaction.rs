@@ -8,7 +8,7 @@ use linkspan_domain::{Pdu, SharedPdu, redact};
 use linkspan_storage::{
     Range,
     catalogue::{AwaitedRedactions, RedactionKey},
-    records::FLAG_REDACTED,
+    records::{EventRecord, FLAG_REDACTED},
 };
 use ruma::OwnedEventId;
 
@@ -24,12 +24,13 @@ impl Append {
         self.writes.put::<AwaitedRedactions>(&key, &());
     }
 
-    /// An event as it comes in: without its content, if a redaction that waits for it may take that; and its flags.
-    pub(crate) async fn redacted_on_arrival(
+    /// Takes the content of an event that comes in away, in its record too, if a redaction that waits for it may do
+    /// that.
+    pub(crate) async fn redact_on_arrival(
         &mut self,
         pdu: SharedPdu,
-        json: String,
-    ) -> Result<(SharedPdu, String, u8)> {
+        record: &mut EventRecord,
+    ) -> Result<SharedPdu> {
         let range = Range::<AwaitedRedactions>::prefix((&self.room.id, &pdu.event_id)).limit(MAX_TRIED);
         let mut by = None;
         for key in self.rooms.store().keys(range).await? {
@@ -43,10 +44,11 @@ impl Append {
                 }
             }
         }
-        let Some(by) = by else { return Ok((pdu, json, 0)) };
+        let Some(by) = by else { return Ok(pdu) };
         let bad = |error: &dyn std::fmt::Display| RoomsError::BadJson(error.to_string());
-        let json = redact(&json, &self.room.rules, &by).map_err(|error| bad(&error))?;
-        let pdu = Pdu::from_stored(pdu.event_id.clone(), &json).map_err(|error| bad(&error))?;
-        Ok((Arc::new(pdu), json, FLAG_REDACTED))
+        record.pdu = redact(&record.pdu, &self.room.rules, &by).map_err(|error| bad(&error))?;
+        record.flags |= FLAG_REDACTED;
+        let pdu = Pdu::from_stored(pdu.event_id.clone(), &record.pdu).map_err(|error| bad(&error))?;
+        Ok(Arc::new(pdu))
     }
 }

@@ -13,7 +13,7 @@ use rand::{Rng, distr::Alphanumeric};
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, Int, MilliSecondsSinceUnixEpoch, OwnedRoomAliasId, OwnedRoomId,
     OwnedUserId, RoomVersionId, UInt,
-    events::{StateEventType, TimelineEventType},
+    events::{StateEventType, TimelineEventType, room::member::MembershipState},
     room_version_rules::RoomVersionRules,
 };
 
@@ -195,7 +195,7 @@ impl Rooms {
         append.writes.expect_absent::<RoomsTable>(&key);
         append.writes.put::<RoomsTable>(&key, &room.record);
         append.stage(creator, create, None).await.map_err(impossible)?;
-        let join = self.member_content(creator, "join", None).await?;
+        let join = self.member_content(creator, MembershipState::Join, None).await?;
         append.stage_member(creator, creator, join).await?;
         Ok(append)
     }

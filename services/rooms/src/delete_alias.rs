@@ -5,7 +5,7 @@ use linkspan_accounts::AccountsError;
 use linkspan_domain::{Draft, parse_content};
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, OwnedRoomAliasId, OwnedUserId, RoomAliasId,
-    events::{StateEventType, TimelineEventType},
+    events::{StateEventType, TimelineEventType, room::member::MembershipState},
 };
 
 use crate::{
@@ -44,7 +44,7 @@ impl Rooms {
 }
 
 async fn check_may_remove(append: &mut Append, user_id: &OwnedUserId) -> Result<()> {
-    if append.membership(user_id).await?.as_deref() != Some("join") {
+    if append.membership(user_id).await? != Some(MembershipState::Join) {
         return Err(not_in_room());
     }
     let levels = append.power_levels().await?;

@@ -11,24 +11,19 @@ use linkspan_domain::{
 use linkspan_storage::{Range, catalogue::Members};
 use ruma::{
     OwnedUserId, ServerName, UserId,
-    events::{StateEventType, TimelineEventType},
+    events::{StateEventType, TimelineEventType, room::member::MembershipState},
 };
 
 use crate::{
     CreateRoom, InitialState, Result, Room, Rooms, RoomsError, ToDeviceMessage,
     append::{Append, object, text},
+    membership::{is_involved, is_present},
 };
 
 const SPACE: &str = "m.space";
 const ENCRYPTION: &str = "m.room.encryption";
 /// The algorithm of rooms that are encrypted without their creator's saying so.
 const ALGORITHM: &str = "m.megolm.v1.aes-sha2";
-
-/// Whether who has this membership counts among the people of a room. Who is invited does: it must not happen that
-/// an invitation that was right cannot be accepted.
-fn is_present(membership: &str) -> bool {
-    matches!(membership, "join" | "invite")
-}
 
 impl Rooms {
     /// What a user's platform demands of encryption; None: nothing, or it is not hosted.
@@ -173,13 +168,11 @@ impl Append {
         let user_id = pdu.state_key.as_deref().and_then(|user_id| OwnedUserId::try_from(user_id).ok());
         let Some(user_id) = user_id else { return Ok(()) };
         let Some(rule) = self.rooms.encryption_rule(&user_id) else { return Ok(()) };
-        let membership = pdu.membership().unwrap_or_default();
-        if !is_present(&membership) && membership != "knock" {
-            return Ok(());
-        }
-        let before = self.membership(&user_id).await?.unwrap_or_default();
+        let Some(membership) = pdu.membership().filter(is_involved) else { return Ok(()) };
+        let before = self.membership(&user_id).await?;
+        let was_there = before == Some(MembershipState::Join) || before == Some(membership);
         // A space is no place to talk: it need not be encrypted to be one where nothing in the clear is said.
-        if before == "join" || before == membership || self.is_creation() || is_space(&self.room) {
+        if was_there || self.is_creation() || is_space(&self.room) {
             return Ok(());
         }
         let encryption = self.state_event(&StateEventType::RoomEncryption, "").await?;
@@ -221,10 +214,16 @@ impl Append {
         }
     }
 
-    /// Notes the rule that a user brings into the room, or takes out of it.
-    pub(crate) fn note_rule(&mut self, user_id: &UserId, before: &str, now: &str) {
+    /// Notes the rule that a user brings into the room, or takes out of it. Who is invited counts, too: it must not
+    /// happen that an invitation that was right cannot be accepted.
+    pub(crate) fn note_rule(
+        &mut self,
+        user_id: &UserId,
+        before: Option<&MembershipState>,
+        now: Option<&MembershipState>,
+    ) {
         let Some(rule) = self.rooms.encryption_rule(user_id) else { return };
-        match (is_present(before), is_present(now)) {
+        match (before.is_some_and(is_present), now.is_some_and(is_present)) {
             (false, true) => Arc::make_mut(&mut self.present).add(user_id.server_name(), rule),
             (true, false) => Arc::make_mut(&mut self.present).remove(user_id.server_name()),
             _ => {}

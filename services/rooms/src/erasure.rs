@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use linkspan_domain::{Pdu, SharedPdu, without_content};
 use linkspan_storage::Position;
-use ruma::events::{StateEventType, TimelineEventType};
+use ruma::events::{StateEventType, TimelineEventType, room::member::MembershipState};
 
 use crate::{Result, Rooms, TimelineEvent, View, room::damaged};
 
@@ -75,7 +75,7 @@ impl Rooms {
             None => None,
         };
         match member {
-            Some(member) if member.pdu.membership().as_deref() == Some("join") => Ok(seq),
+            Some(member) if member.pdu.membership() == Some(MembershipState::Join) => Ok(seq),
             Some(member) => {
                 let left = self.last_left(room, user_id, &member).await?;
                 Ok(left.map_or(0, |left| left.seq))

@@ -4,7 +4,10 @@
 use std::{error::Error, fmt, future::Future, pin::Pin, sync::Arc};
 
 use linkspan_domain::Pdu;
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, events::StateEventType};
+use ruma::{
+    OwnedEventId, OwnedRoomId, OwnedUserId,
+    events::{StateEventType, room::member::MembershipState},
+};
 use serde::Deserialize;
 
 use crate::{Result, Rooms, append::Append};
@@ -126,7 +129,7 @@ impl Rooms {
         for _ in 0..MAX_MEMBERSHIPS {
             let Some(event_id) = membership else { return Ok(false) };
             let Some(event) = self.any_event(room_id, &event_id).await? else { return Ok(false) };
-            if event.pdu.membership().as_deref() == Some("join") {
+            if event.pdu.membership() == Some(MembershipState::Join) {
                 return Ok(true);
             }
             let member = StateEventType::RoomMember;

@@ -12,7 +12,10 @@ use linkspan_storage::{
     Range,
     catalogue::{ClosedToGuests, RoomKey},
 };
-use ruma::{OwnedRoomId, OwnedUserId, events::StateEventType};
+use ruma::{
+    OwnedRoomId, OwnedUserId,
+    events::{StateEventType, room::member::MembershipState},
+};
 use serde::Deserialize;
 
 use crate::{
@@ -45,12 +48,12 @@ impl Append {
     }
 
     /// Refuses what a guest may not become in the room: invitations they may be given everywhere.
-    pub(crate) async fn check_guest_membership(&mut self, membership: &str) -> Result<()> {
+    pub(crate) async fn check_guest_membership(&mut self, membership: &MembershipState) -> Result<()> {
         match membership {
-            "join" if !self.is_open_to_guests().await? => {
+            MembershipState::Join if !self.is_open_to_guests().await? => {
                 Err(AccountsError::Guest("this room does not let guests join").into())
             }
-            "knock" => Err(AccountsError::Guest("guests cannot knock").into()),
+            MembershipState::Knock => Err(AccountsError::Guest("guests cannot knock").into()),
             _ => Ok(()),
         }
     }
@@ -140,7 +143,10 @@ impl Rooms {
                 stay.push(user_id);
                 continue;
             }
-            match self.stage_membership(&mut append, &user_id, &user_id, "leave", Some(REASON)).await {
+            match self
+                .stage_membership(&mut append, &user_id, &user_id, MembershipState::Leave, Some(REASON))
+                .await
+            {
                 Err(RoomsError::Forbidden(error)) => {
                     tracing::warn!(error, %room_id, %user_id, "a guest could not leave a room");
                     stay.push(user_id);

@@ -101,6 +101,14 @@ impl Append {
         states_after.dedup();
         let state_before = self.joined_state(&states_after).await?;
         let before = self.rooms.state_map_staged(&self, state_before).await?;
+        let mut record = EventRecord {
+            state_before,
+            state_after: state_before,
+            flags: 0,
+            sent_by: String::new(),
+            event_id: pdu.event_id.clone(),
+            pdu: json,
+        };
 
         let create = self.state_event(&ruma::events::StateEventType::RoomCreate, "").await?;
         // Since version 12 the create event allows every event without being named by it.
@@ -127,21 +135,16 @@ impl Append {
             Err(refusal) => Err(refusal),
         };
         if let Err(refusal) = allowed {
-            self.hide(&pdu, json, (state_before, state_before), FLAG_REJECTED);
-            self.commit().await?;
+            self.hide(record, FLAG_REJECTED).await?;
             return Ok(Inserted::Rejected(refusal.0));
         }
-        let state_after = match pdu.state_entry() {
-            Some(entry) => {
-                let change = (entry.0.to_string(), entry.1, Some(pdu.event_id.clone()));
-                self.new_state(state_before, vec![change]).await?
-            }
-            None => state_before,
-        };
+        if let Some(entry) = pdu.state_entry() {
+            let change = (entry.0.to_string(), entry.1, Some(pdu.event_id.clone()));
+            record.state_after = self.new_state(state_before, vec![change]).await?;
+        }
         let current = self.rooms.state_map_staged(&self, self.head.state_id).await?;
         if let Err(refusal) = self.allowed_by(&pdu, &current).await? {
-            self.hide(&pdu, json, (state_before, state_after), FLAG_SOFT_FAILED);
-            self.commit().await?;
+            self.hide(record, FLAG_SOFT_FAILED).await?;
             return Ok(Inserted::SoftFailed(refusal.0));
         }
 
@@ -149,17 +152,16 @@ impl Append {
             Ok(()) => {}
             // As with what the room has moved on from: it has its place in the graph, and nobody sees it.
             Err(RoomsError::Encryption(refusal)) => {
-                self.hide(&pdu, json, (state_before, state_after), FLAG_SOFT_FAILED);
-                self.commit().await?;
+                self.hide(record, FLAG_SOFT_FAILED).await?;
                 return Ok(Inserted::SoftFailed(refusal.to_string()));
             }
             Err(error) => return Err(error),
         }
 
         let seq = self.head.seq + 1;
-        let (pdu, json, flags) = self.redacted_on_arrival(pdu, json).await?;
-        let states = (state_before, state_after);
-        self.put_event(pdu.clone(), json, seq, states, (flags, String::new())).await?;
+        let state_after = record.state_after;
+        let pdu = self.redact_on_arrival(pdu, &mut record).await?;
+        self.put_event(pdu.clone(), seq, record).await?;
         self.head.seq = seq;
         self.head.depth = self.head.depth.max(pdu.depth);
         let followed = self.followed(&pdu).await?;
@@ -312,20 +314,14 @@ impl Append {
         Ok(())
     }
 
-    fn hide(&mut self, pdu: &SharedPdu, json: String, (state_before, state_after): (u64, u64), flags: u8) {
-        let room_id = self.room.id.clone();
+    /// Keeps an event for the graph only, where no client sees it.
+    async fn hide(mut self, record: EventRecord, flag: u8) -> Result<()> {
+        let (room_id, event_id) = (self.room.id.clone(), record.event_id.clone());
         let place = EventPlaceRecord::Hidden(room_id.clone());
-        self.writes.put::<EventIds>(&EventKey { event_id: pdu.event_id.clone() }, &place);
-        let record = EventRecord {
-            state_before,
-            state_after,
-            flags,
-            sent_by: String::new(),
-            event_id: pdu.event_id.clone(),
-            pdu: json,
-        };
-        let key = RoomEventKey { room_id, event_id: pdu.event_id.clone() };
-        self.writes.put::<HiddenEvents>(&key, &record);
+        self.writes.put::<EventIds>(&EventKey { event_id: event_id.clone() }, &place);
+        let record = EventRecord { flags: flag, ..record };
+        self.writes.put::<HiddenEvents>(&RoomEventKey { room_id, event_id }, &record);
+        self.commit().await.map(|_| ())
     }
 }
 

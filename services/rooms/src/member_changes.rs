@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 
 use linkspan_storage::{Position, catalogue::StateLogKey, records::StateEntryRecord};
-use ruma::{OwnedRoomId, OwnedUserId, events::StateEventType};
+use ruma::{
+    OwnedRoomId, OwnedUserId,
+    events::{StateEventType, room::member::MembershipState},
+};
 
 use crate::{Result, Rooms};
 
 /// How somebody's membership of a room went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemberChanges {
-    /// The membership before the first change: `join`, `invite`…; None: never a member.
-    pub before: Option<String>,
+    /// The membership before the first change; None: never a member.
+    pub before: Option<MembershipState>,
     /// The memberships since then, oldest first; None: state resolution took the membership away.
-    pub after: Vec<Option<String>>,
+    pub after: Vec<Option<MembershipState>>,
 }
 
 impl Rooms {
@@ -47,11 +50,11 @@ impl Rooms {
         room_id: &OwnedRoomId,
         entry: &StateEntryRecord,
         user_id: &OwnedUserId,
-    ) -> Result<Option<String>> {
+    ) -> Result<Option<MembershipState>> {
         match &entry.event_id {
             Some(event_id) => self.membership_before(room_id, event_id, user_id).await,
             // Only who was there can be taken away.
-            None => Ok(Some("join".to_owned())),
+            None => Ok(Some(MembershipState::Join)),
         }
     }
 }

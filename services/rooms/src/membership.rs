@@ -11,7 +11,8 @@ use linkspan_storage::{
     records::{InboxPointer, MembershipRecord},
 };
 use ruma::{
-    CanonicalJsonObject, CanonicalJsonValue, OwnedRoomId, OwnedUserId, UserId, events::StateEventType,
+    CanonicalJsonObject, CanonicalJsonValue, OwnedRoomId, OwnedUserId, UserId,
+    events::{StateEventType, room::member::MembershipState},
 };
 use serde::Deserialize;
 
@@ -72,10 +73,10 @@ impl Rooms {
     pub(crate) async fn member_content(
         &self,
         user_id: &OwnedUserId,
-        membership: &str,
+        membership: MembershipState,
         reason: Option<&str>,
     ) -> Result<CanonicalJsonObject> {
-        let mut content = object([("membership", text(membership))]);
+        let mut content = object([("membership", text(membership.as_str()))]);
         if self.shared.platforms.hosts(user_id.server_name()) {
             for field in ["displayname", "avatar_url"] {
                 let value = self.shared.accounts.profile_field(user_id, field).await?;
@@ -102,10 +103,10 @@ impl Rooms {
             let room = self.room(room_id).await?;
             let mut append = self.begin(&room, now_ts).await?;
             let before = append.membership(user_id).await?;
-            if before.as_deref() == Some("join") {
+            if before == Some(MembershipState::Join) {
                 return append.settle().await;
             }
-            let mut content = self.member_content(user_id, "join", reason).await?;
+            let mut content = self.member_content(user_id, MembershipState::Join, reason).await?;
             self.authorize_restricted_join(&mut append, user_id, &mut content).await?;
             append.stage_member(user_id, user_id, content).await?;
             append.commit().await?;
@@ -121,7 +122,7 @@ impl Rooms {
         user_id: &OwnedUserId,
         content: &mut CanonicalJsonObject,
     ) -> Result<()> {
-        if append.membership(user_id).await?.as_deref() == Some("invite") {
+        if append.membership(user_id).await? == Some(MembershipState::Invite) {
             return Ok(());
         }
         if let Some(authorizer) = self.restricted_join_authorizer(append, user_id).await? {
@@ -158,7 +159,7 @@ impl Rooms {
 
     pub(crate) async fn is_member_of_any(&self, user_id: &UserId, rooms: &[OwnedRoomId]) -> Result<bool> {
         for room_id in rooms {
-            if self.membership(room_id, user_id).await?.as_deref() == Some("join") {
+            if self.membership(room_id, user_id).await? == Some(MembershipState::Join) {
                 return Ok(true);
             }
         }
@@ -204,7 +205,7 @@ impl Rooms {
         }
         self.check_may_federate(append, user_id).await?;
         self.check_takes_invites(user_id).await?;
-        let mut content = self.member_content(user_id, "invite", reason).await?;
+        let mut content = self.member_content(user_id, MembershipState::Invite, reason).await?;
         if is_direct {
             content.insert("is_direct".into(), CanonicalJsonValue::Bool(true));
         }
@@ -233,12 +234,12 @@ impl Rooms {
         again(async || {
             let room = self.room(room_id).await?;
             let mut append = self.begin(&room, now_ts).await?;
-            match append.membership(user_id).await?.as_deref() {
-                Some("join" | "invite" | "knock") => {}
-                Some("leave") => return append.settle().await,
+            match append.membership(user_id).await? {
+                Some(membership) if is_involved(&membership) => {}
+                Some(MembershipState::Leave) => return append.settle().await,
                 _ => return Err(RoomsError::Forbidden("you are not in this room".into())),
             }
-            self.stage_membership(&mut append, user_id, user_id, "leave", reason).await?;
+            self.stage_membership(&mut append, user_id, user_id, MembershipState::Leave, reason).await?;
             append.commit().await?;
             Ok(())
         })
@@ -259,13 +260,14 @@ impl Rooms {
             let room = self.joined_room(sender, room_id).await?;
             let mut append = self.begin(&room, now_ts).await?;
             let before = append.membership(user_id).await?;
-            let membership = match (removal, before.as_deref()) {
-                (Removal::Kick, Some("join" | "invite" | "knock")) | (Removal::Unban, Some("ban")) => "leave",
-                (Removal::Ban, _) => "ban",
-                (Removal::Kick, _) => {
+            let membership = match removal {
+                Removal::Kick if before.as_ref().is_some_and(is_involved) => MembershipState::Leave,
+                Removal::Unban if before == Some(MembershipState::Ban) => MembershipState::Leave,
+                Removal::Ban => MembershipState::Ban,
+                Removal::Kick => {
                     return Err(RoomsError::Forbidden("the user is not in this room".into()));
                 }
-                (Removal::Unban, _) => return Err(RoomsError::Forbidden("the user is not banned".into())),
+                Removal::Unban => return Err(RoomsError::Forbidden("the user is not banned".into())),
             };
             self.stage_membership(&mut append, sender, user_id, membership, reason).await?;
             append.commit().await?;
@@ -285,13 +287,13 @@ impl Rooms {
         again(async || {
             let room = self.room(room_id).await?;
             let mut append = self.begin(&room, now_ts).await?;
-            if append.membership(user_id).await?.as_deref() == Some("knock") {
+            if append.membership(user_id).await? == Some(MembershipState::Knock) {
                 return append.settle().await;
             }
             if !room.rules.authorization.knocking {
                 return Err(RoomsError::Forbidden("rooms of this version know no knocking".into()));
             }
-            self.stage_membership(&mut append, user_id, user_id, "knock", reason).await?;
+            self.stage_membership(&mut append, user_id, user_id, MembershipState::Knock, reason).await?;
             append.commit().await?;
             Ok(())
         })
@@ -303,7 +305,7 @@ impl Rooms {
         append: &mut Append,
         sender: &OwnedUserId,
         user_id: &OwnedUserId,
-        membership: &str,
+        membership: MembershipState,
         reason: Option<&str>,
     ) -> Result<()> {
         let content = self.member_content(user_id, membership, reason).await?;
@@ -318,9 +320,8 @@ impl Rooms {
                 let Some(mut stored) = self.store().get::<Memberships>(&key).await? else {
                     return Err(RoomsError::NotFound("you were never in this room".into()));
                 };
-                match stored.value.membership.as_str() {
-                    "leave" | "ban" => {}
-                    _ => return Err(RoomsError::NotLeft),
+                if !matches!(stored.value.membership, MembershipState::Leave | MembershipState::Ban) {
+                    return Err(RoomsError::NotLeft);
                 }
                 let mut writes = WriteSet::new();
                 if !stored.value.forgotten {
@@ -364,7 +365,8 @@ impl Rooms {
     /// The rooms that a hosted user is joined to.
     pub async fn joined_rooms(&self, user_id: &OwnedUserId) -> Result<Vec<OwnedRoomId>> {
         let memberships = self.memberships(user_id).await?;
-        let joined = memberships.into_iter().filter(|(_, stored)| stored.value.membership == "join");
+        let joined =
+            memberships.into_iter().filter(|(_, stored)| stored.value.membership == MembershipState::Join);
         Ok(joined.map(|(room_id, _)| room_id).collect())
     }
 
@@ -375,14 +377,19 @@ impl Rooms {
         room_id: &OwnedRoomId,
     ) -> Result<Arc<Room>> {
         let room = self.find_room(room_id).await?;
-        let joined = self.membership(room_id, user_id).await?.as_deref() == Some("join");
+        let joined = self.membership(room_id, user_id).await? == Some(MembershipState::Join);
         room.filter(|_| joined).ok_or_else(not_in_room)
     }
 }
 
-/// Whether who has this membership is joined or invited.
-pub fn is_present(membership: &str) -> bool {
-    matches!(membership, "join" | "invite")
+/// Whether somebody with this membership is joined or invited.
+pub fn is_present(membership: &MembershipState) -> bool {
+    matches!(membership, MembershipState::Join | MembershipState::Invite)
+}
+
+/// Whether somebody with this membership is joined or invited, or asks to be.
+pub(crate) fn is_involved(membership: &MembershipState) -> bool {
+    is_present(membership) || *membership == MembershipState::Knock
 }
 
 /// Said alike of rooms that do not exist and of rooms that the user is not in.

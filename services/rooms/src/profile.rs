@@ -3,12 +3,16 @@
 use linkspan_accounts::{AccountsError, DeviceRemoved};
 use linkspan_inbox::point;
 use linkspan_storage::{WriteSet, records::InboxPointer};
-use ruma::{OwnedRoomId, OwnedUserId, events::StateEventType};
+use ruma::{
+    OwnedRoomId, OwnedUserId,
+    events::{StateEventType, room::member::MembershipState},
+};
 use serde_json::Value;
 
 use crate::{
     Result, Rooms, RoomsError,
     append::{again, text},
+    membership::is_involved,
 };
 
 impl Rooms {
@@ -57,14 +61,14 @@ impl Rooms {
         again(async || {
             let room = self.joined_room(user_id, room_id).await?;
             let mut append = self.begin(&room, now_ts).await?;
-            if append.membership(user_id).await?.as_deref() != Some("join") {
+            if append.membership(user_id).await? != Some(MembershipState::Join) {
                 return append.settle().await;
             }
             let current = append.state_event(&StateEventType::RoomMember, user_id.as_str()).await?;
             let current = current.and_then(|event| linkspan_domain::parse_content(event.content.get()).ok());
             let current = current.unwrap_or_default();
             let mut content = current.clone();
-            content.insert("membership".into(), text("join"));
+            content.insert("membership".into(), text(MembershipState::Join.as_str()));
             content.remove("reason");
             for field in ["displayname", "avatar_url"] {
                 match self.shared.accounts.profile_field(user_id, field).await? {
@@ -106,7 +110,7 @@ impl Rooms {
     /// Leaves all rooms, declines all invitations, takes all knocks back.
     async fn leave_all(&self, user_id: &OwnedUserId, now_ts: u64) -> Result<()> {
         for (room_id, stored) in self.memberships(user_id).await? {
-            if matches!(stored.value.membership.as_str(), "join" | "invite" | "knock")
+            if is_involved(&stored.value.membership)
                 && let Err(error) = self.leave_room(user_id, &room_id, None, now_ts).await
             {
                 tracing::warn!(%error, %room_id, %user_id, "an account that goes could not leave a room");

@@ -6,11 +6,16 @@ use linkspan_domain::{HistoryVisibility, Pdu};
 use linkspan_storage::WriteSet;
 use ruma::{
     OwnedRoomAliasId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, ServerName,
-    events::{StateEventType, TimelineEventType},
+    events::{StateEventType, TimelineEventType, room::member::MembershipState},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::{Result, Rooms, RoomsError, guests::lets_guests_join, membership::JoinRules, topic::plain_topic};
+use crate::{
+    Result, Rooms, RoomsError,
+    guests::lets_guests_join,
+    membership::{JoinRules, is_involved},
+    topic::plain_topic,
+};
 
 /// Rooms in one page at most.
 const MAX_PAGE: usize = 500;
@@ -258,7 +263,7 @@ impl Rooms {
         platform: &ServerName,
         user_id: Option<&OwnedUserId>,
         room_id: &OwnedRoomId,
-    ) -> Result<(RoomSummary, Option<String>)> {
+    ) -> Result<(RoomSummary, Option<MembershipState>)> {
         let not_found = || RoomsError::NotFound("there is no such room, or it does not show itself".into());
         let summary = self.summary_of(room_id).await?.ok_or_else(not_found)?;
         let membership = match user_id {
@@ -266,7 +271,7 @@ impl Rooms {
             None => None,
         };
         let is_open = summary.kept_to.as_ref().is_none_or(|server| server == platform);
-        if is_open && self.is_shown(user_id, &summary, membership.as_deref()).await? {
+        if is_open && self.is_shown(user_id, &summary, membership.as_ref()).await? {
             Ok((summary, membership))
         } else {
             Err(not_found())
@@ -277,10 +282,10 @@ impl Rooms {
         &self,
         user_id: Option<&OwnedUserId>,
         summary: &RoomSummary,
-        membership: Option<&str>,
+        membership: Option<&MembershipState>,
     ) -> Result<bool> {
         let open = matches!(summary.join_rule.as_str(), "public" | "knock" | "knock_restricted");
-        if open || summary.world_readable || matches!(membership, Some("join" | "invite" | "knock")) {
+        if open || summary.world_readable || membership.is_some_and(is_involved) {
             return Ok(true);
         }
         match user_id {

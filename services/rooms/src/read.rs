@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use linkspan_domain::SharedPdu;
 use linkspan_storage::{Range, catalogue::Members};
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, UserId, events::StateEventType};
+use ruma::{
+    OwnedEventId, OwnedRoomId, OwnedUserId, UserId,
+    events::{StateEventType, room::member::MembershipState},
+};
 
 use crate::{
     Reader, Result, Rooms, RoomsError, TimelineEvent, View,
@@ -73,8 +76,8 @@ impl Rooms {
         user_id: &OwnedUserId,
         room_id: &OwnedRoomId,
         at: Option<i64>,
-        membership: Option<&str>,
-        not_membership: Option<&str>,
+        membership: Option<MembershipState>,
+        not_membership: Option<MembershipState>,
     ) -> Result<Vec<SharedPdu>> {
         let mut view = self.view(user_id, room_id).await?;
         let state = match (view.end(), at) {
@@ -93,8 +96,8 @@ impl Rooms {
         events.retain(|event| {
             let is = event.membership();
             event.event_type == ruma::events::TimelineEventType::RoomMember
-                && membership.is_none_or(|wanted| is.as_deref() == Some(wanted))
-                && not_membership.is_none_or(|unwanted| is.as_deref() != Some(unwanted))
+                && (membership.is_none() || is == membership)
+                && (not_membership.is_none() || is != not_membership)
         });
         self.state_for(&mut view, events).await
     }
@@ -110,7 +113,7 @@ impl Rooms {
             return Err(not_in_room());
         }
         let members = self.current_state(room_id, Some(&StateEventType::RoomMember)).await?;
-        let joined = members.iter().filter(|event| event.membership().as_deref() == Some("join"));
+        let joined = members.iter().filter(|event| event.membership() == Some(MembershipState::Join));
         Ok(joined.filter_map(joined_member).collect())
     }
 
@@ -168,7 +171,7 @@ impl Rooms {
     /// The joined members of a room: user ids, in the order of platforms and names.
     pub async fn joined_user_ids(&self, room_id: &OwnedRoomId) -> Result<Vec<OwnedUserId>> {
         let rows = self.store().range::<Members>(Range::prefix((room_id,))).await?;
-        let joined = rows.into_iter().filter(|(_, member)| member.membership == "join");
+        let joined = rows.into_iter().filter(|(_, member)| member.membership == MembershipState::Join);
         Ok(joined.map(|(key, _)| key.user_id).collect())
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use linkspan_domain::{ClientEvent, Pdu, SharedPdu, Unsigned};
-use ruma::{DeviceId, OwnedEventId};
+use ruma::{DeviceId, OwnedEventId, events::room::member::MembershipState};
 use serde_json::value::RawValue;
 
 use crate::{Result, Rooms, TimelineEvent, View};
@@ -67,7 +67,7 @@ impl Rooms {
         reader: Reader<'_>,
     ) -> Result<Unsigned> {
         let mut unsigned = Unsigned { age: Some(age(&event.pdu, reader.now_ts)), ..Unsigned::default() };
-        unsigned.membership = self.membership_then(view, event).await?.or_else(|| Some("leave".to_owned()));
+        unsigned.membership = self.membership_then(view, event).await?.or(Some(MembershipState::Leave));
         if let Some((device_id, txn_id)) = event.sent_by.split_once('\0')
             && device_id == reader.device_id.as_str()
             && event.pdu.sender == view.user_id

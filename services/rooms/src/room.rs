@@ -16,7 +16,10 @@ use linkspan_storage::{
     records::{RoomHeadRecord, RoomRecord, ThreadRecord},
 };
 use parking_lot::{Mutex, RwLock};
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId, room_version_rules::RoomVersionRules};
+use ruma::{
+    OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId, events::room::member::MembershipState,
+    room_version_rules::RoomVersionRules,
+};
 
 use crate::{Result, Rooms, RoomsError, permits::Permits, unchanged::RoomUnchanged};
 
@@ -185,7 +188,7 @@ impl Rooms {
     ) -> Result<Vec<OwnedUserId>> {
         let range = Range::<Members>::prefix_platform((&room.id,), platform);
         let rows = self.store().range(range).await?;
-        let joined = rows.into_iter().filter(|(_, member)| member.membership == "join");
+        let joined = rows.into_iter().filter(|(_, member)| member.membership == MembershipState::Join);
         Ok(joined.map(|(key, _)| key.user_id).collect())
     }
 

@@ -5,7 +5,7 @@ use linkspan_storage::{Range, WriteSet, catalogue::Relations};
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, OwnedDeviceId, OwnedEventId, OwnedRoomAliasId, OwnedRoomId,
     OwnedUserId,
-    events::{StateEventType, TimelineEventType},
+    events::{StateEventType, TimelineEventType, room::member::MembershipState},
 };
 
 use crate::{
@@ -126,7 +126,7 @@ impl Rooms {
                 return Ok(event_id);
             }
             let is_permitted = append.permit(sender, &draft).is_some();
-            if !is_permitted && append.membership(sender).await?.as_deref() != Some("join") {
+            if !is_permitted && append.membership(sender).await? != Some(MembershipState::Join) {
                 return Err(not_in_room());
             }
             if let Some(redacts) = &draft.redacts
@@ -206,7 +206,7 @@ impl Rooms {
             let mut append = self.begin(&room, now_ts).await?;
             let mut content = content.clone();
             let is_member = event_type == "m.room.member";
-            if !is_member && append.membership(sender).await?.as_deref() != Some("join") {
+            if !is_member && append.membership(sender).await? != Some(MembershipState::Join) {
                 return Err(not_in_room());
             }
             let state_type = StateEventType::from(event_type);
@@ -244,22 +244,31 @@ impl Rooms {
         let user_id: OwnedUserId =
             state_key.try_into().map_err(|_| RoomsError::Invalid("the state key is not a user id".into()))?;
         let hosted = self.shared.platforms.hosts(user_id.server_name());
-        let membership =
-            content.get("membership").and_then(|membership| membership.as_str()).map(str::to_owned);
-        match membership.as_deref() {
-            Some("invite") if append.membership(&user_id).await?.as_deref() != Some("invite") => {
+        let membership = content.get("membership").and_then(|membership| membership.as_str());
+        match membership.map(MembershipState::from) {
+            Some(MembershipState::Invite)
+                if append.membership(&user_id).await? != Some(MembershipState::Invite) =>
+            {
                 if !hosted || !self.shared.accounts.is_active(&user_id).await? {
                     return Err(RoomsError::NotFound(format!("there is no user {user_id}")));
                 }
                 self.check_may_federate(append, &user_id).await?;
                 self.check_takes_invites(&user_id).await
             }
-            Some("join") if append.membership(&user_id).await?.as_deref() != Some("join") => {
+            Some(MembershipState::Join)
+                if append.membership(&user_id).await? != Some(MembershipState::Join) =>
+            {
                 // Who may join by being in another room is found out, not believed.
                 content.remove("join_authorised_via_users_server");
                 self.authorize_restricted_join(append, &user_id, content).await
             }
-            Some("join" | "invite" | "leave" | "ban" | "knock") => {
+            Some(
+                MembershipState::Join
+                | MembershipState::Invite
+                | MembershipState::Leave
+                | MembershipState::Ban
+                | MembershipState::Knock,
+            ) => {
                 content.remove("join_authorised_via_users_server");
                 Ok(())
             }

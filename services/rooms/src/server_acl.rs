@@ -4,8 +4,11 @@
 use linkspan_domain::{Draft, SharedPdu};
 use linkspan_inbox::Audience;
 use ruma::{
-    CanonicalJsonValue, OwnedRoomId, UserId,
-    events::{StateEventType, TimelineEventType, room::server_acl::RoomServerAclEventContent},
+    OwnedRoomId, UserId,
+    events::{
+        StateEventType, TimelineEventType,
+        room::{member::MembershipState, server_acl::RoomServerAclEventContent},
+    },
 };
 
 use crate::{Result, Rooms};
@@ -28,10 +31,7 @@ pub(crate) fn shuts_out_its_sender(draft: &Draft, sender: &UserId) -> bool {
 
 /// Whether a user leaves, or declines an invitation.
 pub(crate) fn is_own_leave(draft: &Draft, sender: &UserId) -> bool {
-    let membership = draft.content.get("membership").and_then(CanonicalJsonValue::as_str);
-    draft.event_type == TimelineEventType::RoomMember
-        && draft.state_key.as_deref() == Some(sender.as_str())
-        && membership == Some("leave")
+    draft.state_key.as_deref() == Some(sender.as_str()) && draft.membership() == Some(MembershipState::Leave)
 }
 
 impl Rooms {

@@ -12,9 +12,12 @@ use linkspan_storage::{
     records::{StateDeltaRecord, StateEntryRecord},
 };
 use quick_cache::sync::Cache;
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, UserId, events::StateEventType};
+use ruma::{
+    OwnedEventId, OwnedRoomId, OwnedUserId, UserId,
+    events::{StateEventType, room::member::MembershipState},
+};
 
-use crate::{Result, Room, Rooms, TimelineEvent, append::Append, room::damaged};
+use crate::{Result, Room, Rooms, TimelineEvent, append::Append, membership::is_present, room::damaged};
 
 pub(crate) type DeltaCache = Cache<(OwnedRoomId, u64), Arc<StateDeltaRecord>>;
 
@@ -169,7 +172,7 @@ impl Rooms {
     ) -> Result<Vec<OwnedUserId>> {
         let rows = self.store().range::<Members>(Range::prefix((room_id,)).limit(HERO_ROWS)).await?;
         let others = || rows.iter().filter(|(key, _)| key.user_id != *user_id);
-        let present = others().filter(|(_, member)| matches!(member.membership.as_str(), "join" | "invite"));
+        let present = others().filter(|(_, member)| is_present(&member.membership));
         let mut heroes: Vec<_> = present.take(limit).map(|(key, _)| key.user_id.clone()).collect();
         if heroes.is_empty() {
             heroes = others().take(limit).map(|(key, _)| key.user_id.clone()).collect();
@@ -341,8 +344,12 @@ impl Rooms {
         Ok(levels)
     }
 
-    /// A user's membership of a room as it is now: `join`, `invite`…; None: never a member.
-    pub async fn membership(&self, room_id: &OwnedRoomId, user_id: &UserId) -> Result<Option<String>> {
+    /// A user's membership of a room as it is now; None: never a member.
+    pub async fn membership(
+        &self,
+        room_id: &OwnedRoomId,
+        user_id: &UserId,
+    ) -> Result<Option<MembershipState>> {
         let event = self.state_event(room_id, &StateEventType::RoomMember, user_id.as_str()).await?;
         Ok(event.and_then(|event| event.membership()))
     }
@@ -353,7 +360,7 @@ impl Rooms {
         room_id: &OwnedRoomId,
         member_event_id: &OwnedEventId,
         user_id: &UserId,
-    ) -> Result<Option<String>> {
+    ) -> Result<Option<MembershipState>> {
         let Some(event) = self.any_event(room_id, member_event_id).await? else { return Ok(None) };
         let member = StateEventType::RoomMember;
         let before = self.state_event_in(room_id, event.state_before, &member, user_id.as_str()).await?;

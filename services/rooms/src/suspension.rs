@@ -3,9 +3,9 @@
 
 use linkspan_accounts::AccountsError;
 use linkspan_domain::Draft;
-use ruma::{CanonicalJsonValue, OwnedRoomId, OwnedUserId, events::TimelineEventType};
+use ruma::{OwnedRoomId, OwnedUserId};
 
-use crate::{Result, Rooms};
+use crate::{Result, Rooms, server_acl::is_own_leave};
 
 impl Rooms {
     /// Refuses what a suspended sender may not send.
@@ -17,7 +17,7 @@ impl Rooms {
     ) -> Result<()> {
         let Err(error) = self.shared.accounts.check_not_suspended(sender).await else { return Ok(()) };
         let is_refusal = matches!(error, AccountsError::Suspended);
-        if is_refusal && (leaves(sender, draft) || self.redacts_own(room_id, sender, draft).await?) {
+        if is_refusal && (is_own_leave(draft, sender) || self.redacts_own(room_id, sender, draft).await?) {
             return Ok(());
         }
         Err(error.into())
@@ -27,12 +27,4 @@ impl Rooms {
         let Some(redacts) = &draft.redacts else { return Ok(false) };
         Ok(self.event(room_id, redacts).await?.is_some_and(|event| event.pdu.sender == *sender))
     }
-}
-
-/// Whether the sender leaves the room, or declines an invitation.
-fn leaves(sender: &OwnedUserId, draft: &Draft) -> bool {
-    let membership = draft.content.get("membership").and_then(CanonicalJsonValue::as_str);
-    draft.event_type == TimelineEventType::RoomMember
-        && draft.state_key.as_deref() == Some(sender.as_str())
-        && membership == Some("leave")
 }

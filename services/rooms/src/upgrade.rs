@@ -4,7 +4,7 @@
 use linkspan_domain::{Draft, SharedPdu, parse_content};
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomVersionId,
-    events::{StateEventType, TimelineEventType},
+    events::{StateEventType, TimelineEventType, room::member::MembershipState},
     room_version_rules::{AuthorizationRules, RoomVersionRules},
 };
 
@@ -161,7 +161,7 @@ impl Rooms {
             new.stage(user_id, draft, None).await?;
         }
         for (banned, reason) in &banned {
-            let content = self.member_content(banned, "ban", reason.as_deref()).await?;
+            let content = self.member_content(banned, MembershipState::Ban, reason.as_deref()).await?;
             new.stage_member(user_id, banned, content).await?;
         }
         if let Some(mut levels) = content_of(old, &StateEventType::RoomPowerLevels).await? {
@@ -196,7 +196,7 @@ fn banned_members(current: &[SharedPdu]) -> Vec<Ban> {
         reason: Option<String>,
     }
     let members = current.iter().filter(|event| event.event_type == TimelineEventType::RoomMember);
-    let banned = members.filter(|member| member.membership().as_deref() == Some("ban"));
+    let banned = members.filter(|member| member.membership() == Some(MembershipState::Ban));
     banned
         .filter_map(|member| {
             let reason = member.content_as::<Content>().and_then(|content| content.reason);

@@ -8,7 +8,10 @@ use std::{
 use linkspan_accounts::Erasures;
 use linkspan_domain::{EncryptionRule, HistoryVisibility, Pdu, Seen};
 use linkspan_storage::records::StateEntryRecord;
-use ruma::{OwnedRoomId, OwnedUserId, UserId, events::StateEventType};
+use ruma::{
+    OwnedRoomId, OwnedUserId, UserId,
+    events::{StateEventType, room::member::MembershipState},
+};
 
 use crate::{Result, Room, Rooms, TimelineEvent, membership::not_in_room};
 
@@ -50,11 +53,11 @@ pub struct View {
     pub(crate) whole_until: HashMap<OwnedUserId, i64>,
     /// By state number.
     visibility: HashMap<u64, HistoryVisibility>,
-    membership: HashMap<u64, Option<String>>,
+    membership: HashMap<u64, Option<MembershipState>>,
     /// The current visibility, and the place of the event that set it.
     visibility_now: (HistoryVisibility, i64),
     /// The current membership, and the place of the event that set it.
-    membership_now: (Option<String>, i64),
+    membership_now: (Option<MembershipState>, i64),
 }
 
 impl View {
@@ -131,12 +134,12 @@ impl Rooms {
             Some(entry) => HistoryVisibility::of(self.entry_event(room_id, entry).await?.as_deref()),
             None => HistoryVisibility::default(),
         };
-        let has_gone = matches!(membership.as_deref(), Some("leave" | "ban"));
+        let has_gone = matches!(membership, Some(MembershipState::Leave | MembershipState::Ban));
         let is_forgotten = has_gone && self.has_forgotten(user_id, room_id).await?;
-        let standing = match (membership.as_deref(), &event) {
+        let standing = match (&membership, &event) {
             _ if is_forgotten => outside(visibility)?,
-            (Some("join"), _) => Standing::Joined,
-            (Some("leave" | "ban"), Some(gone)) => match self.last_left(&room, user_id, gone).await? {
+            (Some(MembershipState::Join), _) => Standing::Joined,
+            (_, Some(gone)) if has_gone => match self.last_left(&room, user_id, gone).await? {
                 Some(left) => Standing::Left { seq: left.seq, state: left.state_after },
                 None => outside(visibility)?,
             },
@@ -172,7 +175,7 @@ impl Rooms {
             let before = self.state_entry_in(&room.id, left.state_before, &member, user_id.as_str()).await?;
             let Some(event_id) = before else { return Ok(None) };
             let Some(event) = self.any_event(&room.id, &event_id).await? else { return Ok(None) };
-            if event.pdu.membership().as_deref() == Some("join") {
+            if event.pdu.membership() == Some(MembershipState::Join) {
                 return Ok(Some(left));
             }
             left = event;
@@ -181,7 +184,11 @@ impl Rooms {
     }
 
     /// The user's membership when the event happened (after it, if the event is that membership).
-    pub async fn membership_then(&self, view: &mut View, event: &TimelineEvent) -> Result<Option<String>> {
+    pub async fn membership_then(
+        &self,
+        view: &mut View,
+        event: &TimelineEvent,
+    ) -> Result<Option<MembershipState>> {
         if view.membership_now.1 <= event.seq {
             return Ok(view.membership_now.0.clone());
         }
@@ -228,15 +235,15 @@ impl Rooms {
             return Ok(true);
         }
         let membership = self.membership_then(view, event).await?;
-        let shows = |visibility: HistoryVisibility, membership: Option<&str>| {
+        let shows = |visibility: HistoryVisibility, membership: Option<&MembershipState>| {
             visibility.shows(Seen { membership_then: membership, joined_since })
         };
-        if shows(visibility, membership.as_deref()) {
+        if shows(visibility, membership.as_ref()) {
             return Ok(true);
         }
         // Of what changes visibility or the user's membership, the more generous side counts.
         if event.pdu.is_state(&StateEventType::RoomHistoryVisibility, "") {
-            return Ok(shows(HistoryVisibility::of(Some(&event.pdu)), membership.as_deref()));
+            return Ok(shows(HistoryVisibility::of(Some(&event.pdu)), membership.as_ref()));
         }
         if event.pdu.is_state(&StateEventType::RoomMember, view.user_id.as_str()) && !view.is_forgotten {
             let member = StateEventType::RoomMember;
@@ -244,7 +251,7 @@ impl Rooms {
             let before =
                 self.state_event_in(room_id, event.state_before, &member, view.user_id.as_str()).await?;
             let before = before.and_then(|before| before.membership());
-            return Ok(shows(visibility, before.as_deref()));
+            return Ok(shows(visibility, before.as_ref()));
         }
         Ok(false)
     }

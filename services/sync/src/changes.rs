@@ -6,7 +6,7 @@ use linkspan_accounts::AccountDataItem;
 use linkspan_inbox::{PresenceState, Waiter};
 use linkspan_keys::DeviceListChanges;
 use linkspan_storage::records::InboxPointer;
-use ruma::{OwnedRoomId, OwnedUserId};
+use ruma::{OwnedRoomId, OwnedUserId, events::room::member::MembershipState};
 use serde_json::{json, value::RawValue};
 
 use crate::{Ask, Event, Result, Sync, SyncResponse};
@@ -177,13 +177,14 @@ impl Sync {
                 .filter(|entry| entry.event_type == "m.room.member")
                 .filter_map(|entry| OwnedUserId::try_from(entry.state_key).ok())
                 .collect();
-            if changed.is_empty() || self.rooms.membership(room_id, own).await?.as_deref() != Some("join") {
+            if changed.is_empty() || self.rooms.membership(room_id, own).await? != Some(MembershipState::Join)
+            {
                 continue;
             }
             let Some(room) = self.rooms.find_room(room_id).await? else { continue };
             let members = self.rooms.local_members(&room).await?;
             let is_new = changed.contains(own)
-                && self.membership_at(room_id, own, since).await?.as_deref() != Some("join");
+                && self.membership_at(room_id, own, since).await? != Some(MembershipState::Join);
             let met = members.iter().filter(|member| is_new || changed.contains(*member));
             people.extend(met.take(MAX_ACQUAINTANCES).cloned());
         }

@@ -15,7 +15,7 @@ use linkspan_storage::{
 use ruma::{
     OwnedRoomId, OwnedUserId,
     api::client::filter::LazyLoadOptions,
-    events::{StateEventType, TimelineEventType},
+    events::{StateEventType, TimelineEventType, room::member::MembershipState},
 };
 use serde_json::{Value, json};
 
@@ -143,13 +143,13 @@ impl Sync {
         let Some(stored) = self.rooms.membership_record(user_id, room_id).await? else { return Ok(()) };
         let Stamped { position, value: record } = stored;
         let is_new = position > ask.since_position();
-        match record.membership.as_str() {
-            "join" => {
+        match record.membership {
+            MembershipState::Join => {
                 if let Some(room) = self.joined_room(ask, room_id, change, position).await? {
                     rooms.join.insert(room_id.clone(), room);
                 }
             }
-            "invite"
+            MembershipState::Invite
                 if is_new
                     && !ask.ignored.contains(&record.sender)
                     && self.rooms.takes_invites(&ask.request.user_id).await? =>
@@ -157,10 +157,10 @@ impl Sync {
                 let invite_state = stripped(record);
                 rooms.invite.insert(room_id.clone(), InvitedRoom { invite_state });
             }
-            "knock" if is_new => {
+            MembershipState::Knock if is_new => {
                 rooms.knock.insert(room_id.clone(), KnockedRoom { knock_state: stripped(record) });
             }
-            "leave" | "ban" if is_new => {
+            MembershipState::Leave | MembershipState::Ban if is_new => {
                 let is_told_whole = ask.filter.definition.room.include_leave && !record.forgotten;
                 let wanted = ask.since.is_some() || is_told_whole;
                 if wanted && let Some(room) = self.left_room(ask, room_id, &record).await? {
@@ -186,7 +186,7 @@ impl Sync {
             None => false,
             Some(since) if member_since <= since.position => true,
             Some(since) => {
-                self.membership_at(room_id, user_id, since.position).await?.as_deref() == Some("join")
+                self.membership_at(room_id, user_id, since.position).await? == Some(MembershipState::Join)
             }
         };
         let whole = !was_joined || ask.request.full_state;
@@ -330,7 +330,7 @@ impl Sync {
             return Ok(true);
         }
         let before = self.membership_at(room_id, &ask.request.user_id, since.position).await?;
-        Ok(before.as_deref() == Some("join"))
+        Ok(before == Some(MembershipState::Join))
     }
 
     /// A user's membership as it was at a position.
@@ -339,7 +339,7 @@ impl Sync {
         room_id: &OwnedRoomId,
         user_id: &OwnedUserId,
         position: Position,
-    ) -> Result<Option<String>> {
+    ) -> Result<Option<MembershipState>> {
         let kind = StateEventType::RoomMember;
         let Some(record) = self.rooms.membership_record(user_id, room_id).await? else { return Ok(None) };
         let mut event = self.rooms.event_at(room_id, record.value.seq).await?;

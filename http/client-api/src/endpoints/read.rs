@@ -34,7 +34,7 @@ use ruma::{
         },
         error::ErrorKind,
     },
-    events::TimelineEventType,
+    events::{TimelineEventType, room::member::MembershipState},
     serde::Raw,
 };
 use serde::Deserialize;
@@ -106,8 +106,8 @@ pub(crate) async fn get_members(
         &caller.user_id,
         &request.room_id,
         at.map(|at| at.0),
-        request.membership.as_ref().map(|membership| membership.as_str()),
-        request.not_membership.as_ref().map(|membership| membership.as_str()),
+        request.membership.map(|membership| membership.as_str().into()),
+        request.not_membership.map(|membership| membership.as_str().into()),
     );
     let members = app.rooms.render_state(&members.await?, caller.reader());
     Ok(get_member_events::v3::Response::new(raw_events(members)))
@@ -398,8 +398,8 @@ pub(crate) async fn get_snapshot(
     let mut response = get_current_state::v3::Response::new(request.room_id.clone());
     response.account_data = raw_events(account_data.collect());
     response.membership = match view.standing {
-        Standing::Joined => Some("join".into()),
-        Standing::Left { .. } => Some("leave".into()),
+        Standing::Joined => Some(MembershipState::Join),
+        Standing::Left { .. } => Some(MembershipState::Leave),
         Standing::Outside => None,
     };
     response.messages = Some(messages);

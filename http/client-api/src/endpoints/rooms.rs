@@ -20,7 +20,7 @@ use ruma::{
         },
         error::ErrorKind,
     },
-    events::AnyInitialStateEvent,
+    events::{AnyInitialStateEvent, room::member::MembershipState},
     room::{JoinRuleSummary, RestrictedSummary, RoomSummary},
     serde::Raw,
 };
@@ -162,7 +162,7 @@ pub(crate) async fn get_room_summary(
     let summary = summary(shown)
         .ok_or_else(|| ApiError::not_found("there is no such room, or it does not show itself"))?;
     let mut response = get_summary::v1::Response::new(summary);
-    response.membership = user_id.map(|_| membership.unwrap_or_else(|| "leave".to_owned()).into());
+    response.membership = user_id.map(|_| membership.unwrap_or(MembershipState::Leave));
     Ok(response)
 }
 

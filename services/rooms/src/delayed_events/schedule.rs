@@ -8,7 +8,9 @@ use linkspan_storage::{
     records::DelayedEventRecord,
 };
 use rand::RngCore as _;
-use ruma::{CanonicalJsonObject, OwnedDeviceId, OwnedRoomId, OwnedUserId};
+use ruma::{
+    CanonicalJsonObject, OwnedDeviceId, OwnedRoomId, OwnedUserId, events::room::member::MembershipState,
+};
 
 use super::{
     DelayedEvent, FINALISED_MS, MAX_DELAY_MS, MAX_FINALISED, MAX_SCHEDULED, event_key, put_scheduled, until,
@@ -64,7 +66,7 @@ impl Rooms {
                 return Ok(known.delay_id.clone());
             }
         }
-        if self.membership(&event.room_id, user_id).await?.as_deref() != Some("join") {
+        if self.membership(&event.room_id, user_id).await? != Some(MembershipState::Join) {
             return Err(not_in_room());
         }
         self.shared.accounts.check_not_suspended(user_id).await?;

@@ -1,6 +1,7 @@
 //! Every way in which somebody comes in.
 
 use linkspan_rooms::Inserted;
+use ruma::events::room::member::MembershipState;
 use serde_json::json;
 
 use crate::scene::*;
@@ -191,8 +192,8 @@ async fn spaces_are_open_to_everybody_and_no_place_to_talk() {
     for who in [RITA, FINN] {
         let rooms = scene.world.rooms.clone();
         assert_eq!(
-            rooms.membership(&scene.room_id, &user(who)).await.expect("read").as_deref(),
-            Some("join")
+            rooms.membership(&scene.room_id, &user(who)).await.expect("read"),
+            Some(MembershipState::Join)
         );
     }
     assert_eq!(outcome(scene.send(ALICE, "m.room.message", said("hello")).await, "said"), Err(REQUIRED));

@@ -22,7 +22,7 @@ use linkspan_storage::{
 use ruma::{
     CanonicalJsonObject, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId,
     UInt,
-    events::StateEventType,
+    events::{StateEventType, room::member::MembershipState},
     room_version_rules::RoomVersionRules,
     state_res::{self, utils::event_id_set::EventIdSet},
 };
@@ -168,7 +168,7 @@ impl World {
     }
 
     /// Members and their memberships.
-    pub async fn members(&self, room_id: &OwnedRoomId) -> BTreeMap<OwnedUserId, String> {
+    pub async fn members(&self, room_id: &OwnedRoomId) -> BTreeMap<OwnedUserId, MembershipState> {
         let rows = self.store.range::<Members>(Range::prefix((room_id,))).await.expect("read");
         rows.into_iter().map(|(key, member)| (key.user_id, member.membership)).collect()
     }

@@ -17,7 +17,7 @@ use std::{
 
 use linkspan_inbox::{SyncToken, Waiter};
 use linkspan_storage::{Position, StorageError, WriteSet, catalogue::SlidingRooms};
-use ruma::{OwnedDeviceId, OwnedRoomId};
+use ruma::{OwnedDeviceId, OwnedRoomId, events::room::member::MembershipState};
 
 pub(crate) use connection::Connections;
 pub use pos::Pos;
@@ -276,7 +276,9 @@ impl Sync {
             }
             let record = self.rooms.membership_record(&building.request.user_id, room_id).await?;
             let Some(record) = record else { continue };
-            if matches!(record.value.membership.as_str(), "leave" | "ban") && record.position > told {
+            if matches!(record.value.membership, MembershipState::Leave | MembershipState::Ban)
+                && record.position > told
+            {
                 Relevant::of(&mut left, room_id.clone(), &config);
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use linkspan_push::ThreadChanges;
-use ruma::{OwnedRoomId, OwnedUserId};
+use ruma::{OwnedRoomId, OwnedUserId, events::room::member::MembershipState};
 
 use super::Pos;
 use crate::Event;
@@ -27,7 +27,7 @@ pub struct SlidingRoom {
     pub initial: bool,
     /// The timeline has events from before what was sent last.
     pub expanded_timeline: bool,
-    pub membership: Option<String>,
+    pub membership: Option<MembershipState>,
     /// The lists that it is in.
     pub lists: Vec<String>,
     pub name: Option<Option<String>>,

@@ -8,7 +8,10 @@ use std::{
 use linkspan_domain::SharedPdu;
 use linkspan_rooms::{Boundary, Reader, Standing, TimelineEvent, View};
 use linkspan_storage::{Position, Stamped, records::MembershipRecord};
-use ruma::{OwnedRoomId, OwnedUserId, events::StateEventType};
+use ruma::{
+    OwnedRoomId, OwnedUserId,
+    events::{StateEventType, room::member::MembershipState},
+};
 use serde_json::Value;
 
 use super::{Building, Hero, Relevant, RoomConfig, SlidingRoom, sent::Sent};
@@ -87,13 +90,17 @@ impl Sync {
             !stored.value.forgotten || matches!(known.sent, Sent::UpTo(up_to) if stored.position > up_to)
         };
         let Some(stored) = record.filter(is_to_be_told) else { return Ok(None) };
-        match stored.value.membership.as_str() {
-            "invite" if self.hides_invite(&building.request.user_id, &stored.value).await? => Ok(None),
-            "invite" | "knock" => {
+        match stored.value.membership {
+            MembershipState::Invite
+                if self.hides_invite(&building.request.user_id, &stored.value).await? =>
+            {
+                Ok(None)
+            }
+            MembershipState::Invite | MembershipState::Knock => {
                 let news = stripped_room(&stored, is_whole, told);
                 Ok(Some(Told { news, ..Told::default() }))
             }
-            "join" => self.joined(building, room_id, relevant, known).await.map(Some),
+            MembershipState::Join => self.joined(building, room_id, relevant, known).await.map(Some),
             _ => self.left(building, room_id, relevant, known, &stored.value).await.map(Some),
         }
     }
@@ -112,7 +119,7 @@ impl Sync {
         let mut view = self.rooms.view(user_id, room_id).await?;
         // Who comes back to a room is told all of it.
         let is_back = !known.is_nothing()
-            && self.membership_at(room_id, user_id, known.since()).await?.as_deref() != Some("join");
+            && self.membership_at(room_id, user_id, known.since()).await? != Some(MembershipState::Join);
         let known = if is_back { Known { sent: Sent::Never, ..known } } else { known };
         let (is_whole, since) = (known.is_nothing(), known.since());
         let limit = config.timeline_limit.min(MAX_TIMELINE_LIMIT);
@@ -148,7 +155,7 @@ impl Sync {
         if is_whole || building.changes.account_data {
             room.is_dm = Some(building.facts.direct.contains(room_id));
         }
-        room.membership = Some("join".to_owned());
+        room.membership = Some(MembershipState::Join);
         room.lists.clone_from(&relevant.lists);
         let has_news = is_whole
             || !room.timeline.is_empty()

@@ -11,7 +11,10 @@ use std::{
 
 use linkspan_storage::{Position, Stamped, records::MembershipRecord};
 use quick_cache::sync::Cache;
-use ruma::{OwnedRoomId, OwnedUserId, events::StateEventType};
+use ruma::{
+    OwnedRoomId, OwnedUserId,
+    events::{StateEventType, room::member::MembershipState},
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -145,11 +148,11 @@ impl Sync {
         told: Position,
     ) -> Result<Option<Listed>> {
         let record = &stored.value;
-        let membership = record.membership.as_str();
+        let membership = &record.membership;
         let stamp = match membership {
-            "join" => self.newest_position(room_id).await?,
-            "invite" if self.hides_invite(user_id, record).await? => return Ok(None),
-            "invite" | "knock" => stored.position,
+            MembershipState::Join => self.newest_position(room_id).await?,
+            MembershipState::Invite if self.hides_invite(user_id, record).await? => return Ok(None),
+            MembershipState::Invite | MembershipState::Knock => stored.position,
             _ if connection.sent(room_id, told) != Sent::Never => {
                 if record.forgotten && self.is_end_told(room_id, record, told).await? {
                     return Ok(None);
@@ -165,7 +168,8 @@ impl Sync {
             }
             _ => return Ok(None),
         };
-        let (is_joined, is_invite) = (membership == "join", membership == "invite");
+        let (is_joined, is_invite) =
+            (*membership == MembershipState::Join, *membership == MembershipState::Invite);
         Ok(Some(Listed { stamp, is_joined, is_invite, is_encrypted: None, room_type: None }))
     }
 
@@ -197,7 +201,7 @@ impl Sync {
         record: &MembershipRecord,
     ) -> Result<bool> {
         let before = self.rooms.membership_before(room_id, &record.event_id, user_id).await?;
-        Ok(before.as_deref() == Some("join"))
+        Ok(before == Some(MembershipState::Join))
     }
 
     async fn newest_position(&self, room_id: &OwnedRoomId) -> Result<Position> {
@@ -245,7 +249,7 @@ impl Sync {
         let Some(spaces) = &filters.spaces else { return Ok(FilterFacts::default()) };
         let mut in_spaces = HashSet::new();
         for space in spaces {
-            if self.rooms.membership(space, user_id).await?.as_deref() != Some("join") {
+            if self.rooms.membership(space, user_id).await? != Some(MembershipState::Join) {
                 continue;
             }
             for child in self.rooms.current_state(space, Some(&StateEventType::SpaceChild)).await? {

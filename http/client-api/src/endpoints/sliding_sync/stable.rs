@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use linkspan_sync::{List, RequiredState, RoomConfig, SlidingRequest, SlidingResponse, SlidingRoom};
-use ruma::{OwnedRoomId, presence::PresenceState};
+use ruma::{OwnedRoomId, events::room::member::MembershipState, presence::PresenceState};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -110,7 +110,7 @@ struct Room {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     expanded_timeline: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    membership: Option<String>,
+    membership: Option<MembershipState>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     lists: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

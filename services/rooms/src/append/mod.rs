@@ -1,0 +1,240 @@
+//! Appending to a room: the one way in which a hosted user's events come into being.
+//!
+//! `begin` takes the room's writer, `stage` makes, allows and numbers an event on top of what was
+//! staged before, `commit` queues everything as one write-set, lets the next writer in, and waits for
+//! the disk. Dropping an append leaves the room as it was.
+//!
+//! `make.rs` makes and allows an event, `place.rs` puts it where it belongs, with what `memberships.rs`,
+//! `relations.rs` and `redaction.rs` add; `commit.rs` and `tell.rs` bring all that out.
+
+mod commit;
+mod make;
+mod memberships;
+mod place;
+mod redaction;
+mod relations;
+mod tell;
+
+pub(crate) use relations::{RelatesTo, relation_of};
+
+use std::{collections::HashMap, sync::Arc};
+
+use dashmap::Entry;
+use linkspan_domain::{PowerLevels, RulesPresent, SharedPdu, StateKey as StateEntryKey};
+use linkspan_storage::{
+    CommitError, StorageError, WriteSet,
+    catalogue::{RoomKey, Rooms as RoomsTable, TransactionKey, Transactions},
+    records::{RoomHeadRecord, StateDeltaRecord, ThreadRecord},
+};
+use ruma::{
+    CanonicalJsonObject, CanonicalJsonValue, MilliSecondsSinceUnixEpoch, OwnedDeviceId, OwnedEventId,
+    OwnedUserId, UInt,
+    events::{StateEventType, room::member::MembershipState},
+};
+use tokio::sync::OwnedMutexGuard;
+
+use crate::{
+    Result, Room, Rooms, RoomsError, TimelineEvent,
+    room::{Writer, damaged},
+    unchanged::Changing,
+};
+
+/// How often something is tried that others come in between.
+const TRIES: usize = 5;
+
+/// A request that must have its effect once only: the device, the path without its room, and the id that it gave.
+/// <https://spec.matrix.org/v1.19/client-server-api/#transaction-identifiers>
+#[derive(Clone, Debug)]
+pub(crate) struct Transaction {
+    pub(crate) device_id: OwnedDeviceId,
+    /// The endpoint with what else stands in its path: the event type, or the event that is redacted.
+    pub(crate) endpoint: String,
+    pub(crate) txn_id: String,
+}
+
+/// Does something anew that was not committed because what it expects has changed meanwhile: the account of who joins,
+/// or what was queued for the room before it.
+pub(crate) async fn again<A, F>(mut attempt: impl FnMut() -> F) -> Result<A>
+where
+    F: Future<Output = Result<A>>,
+{
+    for _ in 1..TRIES {
+        match attempt().await {
+            Err(RoomsError::Storage(StorageError::Commit(CommitError::Conflict))) => {}
+            outcome => return outcome,
+        }
+    }
+    attempt().await
+}
+
+/// Events on their way into a room.
+pub(crate) struct Append {
+    pub(crate) rooms: Rooms,
+    pub(crate) room: Arc<Room>,
+    writer: OwnedMutexGuard<Writer>,
+    pub(crate) now: MilliSecondsSinceUnixEpoch,
+    pub(crate) head: RoomHeadRecord,
+    /// Entries of the state as staged, over the writer's.
+    state: HashMap<StateEntryKey, Option<SharedPdu>>,
+    pub(crate) staged: Vec<Arc<TimelineEvent>>,
+    /// Events that a staged redaction takes the content of.
+    redacted: Vec<Arc<TimelineEvent>>,
+    deltas: Vec<(u64, StateDeltaRecord)>,
+    /// Joined local members as staged.
+    pub(crate) members: Arc<Vec<OwnedUserId>>,
+    members_changed: bool,
+    /// Hosted users who come in, and the membership that each had before.
+    pub(crate) newcomers: Vec<(OwnedUserId, Option<OwnedEventId>)>,
+    /// The rules on encryption that hold, as staged.
+    pub(crate) present: Arc<RulesPresent>,
+    transactions: Vec<(TransactionKey, OwnedEventId)>,
+    threads: HashMap<OwnedEventId, ThreadRecord>,
+    /// What changes of the room with what is staged.
+    changing: Vec<Changing>,
+    /// The events were made elsewhere: what is allowed of them is settled by the graph.
+    from_elsewhere: bool,
+    /// Guests have to leave the room.
+    pub(crate) closes_to_guests: bool,
+    /// The delayed event that is sent.
+    pub(crate) delay_id: Option<String>,
+    /// The rows to write; other services may add theirs.
+    pub(crate) writes: WriteSet,
+}
+
+impl Rooms {
+    /// Takes the room's writer.
+    pub(crate) async fn begin(&self, room: &Arc<Room>, now_ts: u64) -> Result<Append> {
+        let mut writer = room.writer.clone().lock_owned().await;
+        let members = self.load_local_members(room).await?;
+        let present = self.rules_present(room, &mut writer.rules_present).await?;
+        Ok(Append {
+            rooms: self.clone(),
+            room: room.clone(),
+            head: writer.head.clone(),
+            writer,
+            now: MilliSecondsSinceUnixEpoch(UInt::try_from(now_ts).unwrap_or(UInt::MAX)),
+            state: HashMap::new(),
+            staged: Vec::new(),
+            redacted: Vec::new(),
+            deltas: Vec::new(),
+            members,
+            members_changed: false,
+            newcomers: Vec::new(),
+            present,
+            transactions: Vec::new(),
+            threads: HashMap::new(),
+            changing: Vec::new(),
+            from_elsewhere: false,
+            closes_to_guests: false,
+            delay_id: None,
+            writes: WriteSet::new(),
+        })
+    }
+
+    /// Adds a room that is being created to the rooms in use; false if there is one with its id.
+    pub(crate) async fn adopt(&self, room: &Arc<Room>) -> Result<bool> {
+        match self.shared.live.entry(room.id.clone()) {
+            Entry::Occupied(_) => return Ok(false),
+            Entry::Vacant(vacant) => drop(vacant.insert(room.clone())),
+        }
+        let exists = self.store().contains::<RoomsTable>(&RoomKey { room_id: room.id.clone() }).await;
+        if !matches!(exists, Ok(false)) {
+            self.disown(room);
+        }
+        Ok(!exists?)
+    }
+
+    /// Takes a room that came to nothing out of the rooms in use.
+    pub(crate) fn disown(&self, room: &Arc<Room>) {
+        self.shared.live.remove_if(&room.id, |_, live| Arc::ptr_eq(live, room));
+    }
+}
+
+impl Append {
+    /// Waits until everything that is queued for the room is on disk: before something is read from the
+    /// disk to decide by, and before somebody is told that what they ask for is done already.
+    pub(crate) async fn settle(&self) -> Result<()> {
+        // A write-set without changes takes its turn, and costs no write.
+        self.rooms.store().submit(WriteSet::new()).committed().await?;
+        Ok(())
+    }
+
+    /// The append of events that were made elsewhere.
+    pub(crate) fn made_elsewhere(mut self) -> Self {
+        self.from_elsewhere = true;
+        self
+    }
+
+    /// An entry of the state as staged.
+    pub(crate) async fn state_event(
+        &mut self,
+        event_type: &StateEventType,
+        state_key: &str,
+    ) -> Result<Option<SharedPdu>> {
+        let key = (event_type.clone(), state_key.to_owned());
+        if let Some(event) = self.state.get(&key).or_else(|| self.writer.state.get(&key)) {
+            return Ok(event.clone());
+        }
+        let event = self.rooms.state_event(&self.room.id, event_type, state_key).await?;
+        self.writer.state.insert(key, event.clone());
+        Ok(event)
+    }
+
+    /// An event that was staged.
+    pub(crate) fn staged_event(&self, event_id: &OwnedEventId) -> Option<SharedPdu> {
+        self.staged.iter().find(|event| event.pdu.event_id == *event_id).map(|event| event.pdu.clone())
+    }
+
+    /// The difference that tells a state that was staged.
+    pub(crate) fn staged_delta(&self, state_id: u64) -> Option<&StateDeltaRecord> {
+        self.deltas.iter().find(|(staged, _)| *staged == state_id).map(|(_, delta)| delta)
+    }
+
+    /// A user's membership as staged.
+    pub(crate) async fn membership(&mut self, user_id: &ruma::UserId) -> Result<Option<MembershipState>> {
+        let event = self.state_event(&StateEventType::RoomMember, user_id.as_str()).await?;
+        Ok(event.and_then(|event| event.membership()))
+    }
+
+    /// The power levels as staged.
+    pub(crate) async fn power_levels(&mut self) -> Result<PowerLevels> {
+        let create = self.state_event(&StateEventType::RoomCreate, "").await?;
+        let create = create.ok_or_else(|| damaged("a room without a create event"))?;
+        let levels = self.state_event(&StateEventType::RoomPowerLevels, "").await?;
+        Ok(PowerLevels::new(&self.room.rules, &create, levels.as_deref()))
+    }
+
+    /// The event that a transaction has already made; it is on disk.
+    pub(crate) async fn done(
+        &self,
+        user_id: &OwnedUserId,
+        transaction: &Transaction,
+    ) -> Result<Option<OwnedEventId>> {
+        let key = self.transaction_key(user_id, transaction);
+        if let Some(event_id) = self.writer.transactions.get(&key) {
+            self.settle().await?;
+            return Ok(Some(event_id.clone()));
+        }
+        Ok(self.rooms.store().get::<Transactions>(&key).await?.and_then(|done| done.event_id))
+    }
+
+    fn transaction_key(&self, user_id: &OwnedUserId, transaction: &Transaction) -> TransactionKey {
+        TransactionKey {
+            user_id: user_id.clone(),
+            device_id: transaction.device_id.clone(),
+            room_id: Some(self.room.id.clone()),
+            endpoint: transaction.endpoint.clone(),
+            txn_id: transaction.txn_id.clone(),
+        }
+    }
+}
+
+/// `{"key": "value", …}`.
+pub(crate) fn object<const N: usize>(entries: [(&str, CanonicalJsonValue); N]) -> CanonicalJsonObject {
+    entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// A string as a JSON value.
+pub(crate) fn text(value: impl Into<String>) -> CanonicalJsonValue {
+    CanonicalJsonValue::String(value.into())
+}

@@ -1,0 +1,126 @@
+//! How an event relates to its parent, and the threads that come of it.
+
+use linkspan_domain::Pdu;
+use linkspan_storage::{
+    Range,
+    catalogue::{RelationKey, Relations, RoomEventKey, Threads},
+    records::{RelationRecord, ThreadRecord},
+};
+use ruma::OwnedEventId;
+use serde::Deserialize;
+
+use super::Append;
+use crate::{Result, RoomsError, TimelineEvent, bundle::can_root_thread};
+
+/// The longest type of a relation that is noted, in bytes.
+const MAX_REL_TYPE_BYTES: usize = 255;
+
+impl Append {
+    /// Notes the event's relation to its parent.
+    /// <https://spec.matrix.org/v1.19/client-server-api/#forming-relationships-between-events>
+    pub(super) async fn relate(&mut self, pdu: &Pdu, seq: i64) -> Result<()> {
+        let Some(relation) = relation_of(pdu) else { return Ok(()) };
+        let RelatesTo { rel_type, event_id: parent, key } = relation;
+        if rel_type == "m.thread" {
+            let thread_key = RoomEventKey { room_id: self.room.id.clone(), event_id: parent.clone() };
+            let mut thread = self.thread(&thread_key).await?;
+            if thread.count == 0 && !self.from_elsewhere {
+                self.check_thread_root(&parent).await?;
+            }
+            thread.latest_seq = seq;
+            thread.count += 1;
+            match thread.participants.iter_mut().find(|(sender, _)| *sender == pdu.sender) {
+                Some((_, replies)) => *replies += 1,
+                None => thread.participants.push((pdu.sender.clone(), 1)),
+            }
+            self.writes.put::<Threads>(&thread_key, &thread);
+            self.threads.insert(parent.clone(), thread);
+        }
+        let relation_key = RelationKey { room_id: self.room.id.clone(), parent, rel_type, seq };
+        let record = RelationRecord {
+            event_id: pdu.event_id.clone(),
+            event_type: pdu.event_type.to_string(),
+            sender: pdu.sender.clone(),
+            key,
+        };
+        self.writes.put::<Relations>(&relation_key, &record);
+        self.changing.push(self.room.unchanged.relations.change(self.rooms.store()));
+        Ok(())
+    }
+
+    /// Refuses to start a thread at what relates to another event.
+    /// <https://spec.matrix.org/v1.19/client-server-api/#validation-of-mthread-relationships>
+    async fn check_thread_root(&self, root: &OwnedEventId) -> Result<()> {
+        match self.rooms.event(&self.room.id, root).await? {
+            Some(root) if !can_root_thread(&root.pdu) => Err(RoomsError::NoThreadRoot),
+            _ => Ok(()),
+        }
+    }
+
+    /// A thread as staged.
+    async fn thread(&self, key: &RoomEventKey) -> Result<ThreadRecord> {
+        if let Some(thread) =
+            self.threads.get(&key.event_id).or_else(|| self.writer.threads.get(&key.event_id))
+        {
+            return Ok(thread.clone());
+        }
+        let thread = self.rooms.store().get::<Threads>(key).await?;
+        Ok(thread.unwrap_or(ThreadRecord { latest_seq: 0, count: 0, participants: Vec::new() }))
+    }
+
+    pub(super) async fn unrelate(&mut self, target: &TimelineEvent, relation: RelatesTo) -> Result<()> {
+        let RelatesTo { rel_type, event_id: parent, .. } = relation;
+        if rel_type == "m.thread" {
+            let key = RoomEventKey { room_id: self.room.id.clone(), event_id: parent.clone() };
+            let mut thread = self.thread(&key).await?;
+            thread.count = thread.count.saturating_sub(1);
+            if let Some((_, replies)) =
+                thread.participants.iter_mut().find(|(sender, _)| *sender == target.pdu.sender)
+            {
+                *replies = replies.saturating_sub(1);
+            }
+            thread.participants.retain(|(_, replies)| *replies > 0);
+            if thread.latest_seq == target.seq {
+                thread.latest_seq = self.reply_before(&key, target.seq).await?;
+            }
+            self.writes.put::<Threads>(&key, &thread);
+            self.threads.insert(parent.clone(), thread);
+        }
+        let room_id = self.room.id.clone();
+        self.changing.push(self.room.unchanged.relations.change(self.rooms.store()));
+        self.writes.delete::<Relations>(&RelationKey { room_id, parent, rel_type, seq: target.seq });
+        Ok(())
+    }
+
+    /// The place of the last reply of a thread before `seq`; 0 if there is none.
+    async fn reply_before(&self, root: &RoomEventKey, seq: i64) -> Result<i64> {
+        let rel_type = "m.thread".to_owned();
+        let range = Range::<Relations>::between(
+            (&root.room_id, &root.event_id, &rel_type, &i64::MIN),
+            (&root.room_id, &root.event_id, &rel_type, &seq),
+        );
+        let keys = self.rooms.store().keys(range.reverse().limit(1)).await?;
+        Ok(keys.first().map_or(0, |key| key.seq))
+    }
+}
+
+/// `m.relates_to` of an event.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct RelatesTo {
+    pub(crate) rel_type: String,
+    pub(crate) event_id: OwnedEventId,
+    pub(crate) key: Option<String>,
+}
+
+/// The relation of an event to its parent, if it has one.
+pub(crate) fn relation_of(pdu: &Pdu) -> Option<RelatesTo> {
+    #[derive(Deserialize)]
+    struct Content {
+        #[serde(rename = "m.relates_to")]
+        relates_to: Option<RelatesTo>,
+    }
+    if pdu.state_key.is_some() {
+        return None;
+    }
+    pdu.content_as::<Content>()?.relates_to.filter(|relation| relation.rel_type.len() <= MAX_REL_TYPE_BYTES)
+}
