@@ -235,11 +235,10 @@ mod tests {
         let held = world.memory.hold_reads::<AccountData>();
         let never = async { Err::<Option<String>, _>("somebody else reads it") };
         let key = key();
-        let (first, second, ()) =
-            tokio::join!(world.read(), world.copies.get_or_read(&key, never), async {
-                held.wait_for_read().await;
-                drop(held);
-            });
+        let (first, second, ()) = tokio::join!(world.read(), world.copies.get_or_read(&key, never), async {
+            held.wait_for_read().await;
+            drop(held);
+        });
         assert_eq!(first.as_deref(), Some("one"));
         assert_eq!(second.expect("it is not asked"), first);
     }

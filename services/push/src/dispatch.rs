@@ -111,7 +111,9 @@ impl Push {
         let rooms = committed.put::<RoomHeads>().map(|key| &key.room_id);
         rooms.for_each(|room_id| self.note_room(room_id, committed.position));
         let readers = committed.put::<Inbox>().map(|key| &key.user_id);
-        readers.filter(|user_id| self.shared.pushers.has(user_id)).for_each(|user_id| self.note_reader(user_id));
+        readers
+            .filter(|user_id| self.shared.pushers.has(user_id))
+            .for_each(|user_id| self.note_reader(user_id));
     }
 
     fn note_room(&self, room_id: &OwnedRoomId, since: Position) {

@@ -8,10 +8,7 @@ use std::{
 };
 
 use linkspan_accounts::put_account_data;
-use linkspan_storage::{
-    Copies, Limits, Store, WriteSet,
-    catalogue::{AccountData, AccountDataKey},
-};
+use linkspan_storage::{Copies, Limits, Store, WriteSet, catalogue::AccountData};
 use ruma::{
     OwnedUserId, UserId,
     push::{
@@ -59,11 +56,12 @@ impl RuleCache {
     pub(crate) fn new(store: &Store) -> Self {
         let limits = Limits { entries: CACHED_USERS, weight: CACHED_RULES };
         let compiled = Copies::weighted(limits, |_, compiled: &Arc<Compiled>| compiled.weight());
-        let user = |key: &AccountDataKey| {
-            (key.room_id.is_none() && key.event_type == PUSH_RULES).then(|| Cow::Owned(key.user_id.clone()))
-        };
+        let compiled = compiled.forget_on::<AccountData>(store, |key| {
+            let is_rules = key.room_id.is_none() && key.event_type == PUSH_RULES;
+            is_rules.then_some(Cow::Borrowed(&key.user_id))
+        });
         Self {
-            compiled: compiled.forget_on::<AccountData>(store, user),
+            compiled,
             default: OnceLock::new(),
             locks: std::array::from_fn(|_| Mutex::new(())),
             hasher: RandomState::new(),

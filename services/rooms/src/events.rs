@@ -1,14 +1,16 @@
 //! Reading events: by place, by id, by range; parsed once and kept in a cache.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+};
 
 use linkspan_domain::{Pdu, SharedPdu};
 use linkspan_storage::{
-    Position, Range, Stamped, StorageError,
+    Copies, Limits, Position, Range, Stamped, StorageError, Store,
     catalogue::{EventIds, EventKey, HiddenEvents, RoomEventKey, Timeline, TimelineKey},
     records::{EventPlaceRecord, EventRecord, FLAG_REJECTED},
 };
-use quick_cache::{Weighter, sync::Cache};
 use ruma::{OwnedEventId, OwnedRoomId};
 
 use crate::{
@@ -18,6 +20,8 @@ use crate::{
 
 /// Bytes of events that are kept parsed.
 const CACHE_BYTES: u64 = 96 << 20;
+/// What an event takes besides its content.
+const EVENT_BYTES: u64 = 700;
 /// About how many events that is.
 const CACHE_EVENTS: usize = 96 << 10;
 /// How many relations lead from an event to the root of its thread at most: from a reaction to an edit, to the reply,
@@ -43,19 +47,16 @@ pub struct TimelineEvent {
     pub(crate) thread: OnceLock<Option<OwnedEventId>>,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct BySize;
+/// Events that were read or made lately, by their places; None for a gap in the timeline.
+pub(crate) type Events = Copies<TimelineKey, Option<Arc<TimelineEvent>>>;
 
-impl Weighter<(OwnedRoomId, i64), Arc<TimelineEvent>> for BySize {
-    fn weight(&self, _: &(OwnedRoomId, i64), event: &Arc<TimelineEvent>) -> u64 {
-        event.pdu.content.get().len() as u64 + 700
-    }
-}
-
-pub(crate) type EventCache = Cache<(OwnedRoomId, i64), Arc<TimelineEvent>, BySize>;
-
-pub(crate) fn new_cache() -> EventCache {
-    Cache::with_weighter(CACHE_EVENTS, CACHE_BYTES, BySize)
+/// No events are kept yet.
+pub(crate) fn new_events(store: &Store) -> Events {
+    let limits = Limits { entries: CACHE_EVENTS, weight: CACHE_BYTES };
+    let bytes = |_: &TimelineKey, event: &Option<Arc<TimelineEvent>>| {
+        EVENT_BYTES + event.as_ref().map_or(0, |event| event.pdu.content.get().len() as u64)
+    };
+    Copies::weighted(limits, bytes).forget_on::<Timeline>(store, |key| Some(Cow::Borrowed(key)))
 }
 
 impl TimelineEvent {
@@ -79,28 +80,18 @@ impl TimelineEvent {
 impl Rooms {
     /// The event at a place of a room's timeline.
     pub async fn event_at(&self, room_id: &OwnedRoomId, seq: i64) -> Result<Option<Arc<TimelineEvent>>> {
-        let cache_key = (room_id.clone(), seq);
-        if let Some(event) = self.shared.events.get(&cache_key) {
-            return Ok(Some(event));
-        }
         let key = TimelineKey { room_id: room_id.clone(), seq };
-        let load = async {
-            match self.store().get::<Timeline>(&key).await? {
-                Some(stored) => Ok(Some(Arc::new(TimelineEvent::from_stored(seq, stored)?))),
-                None => Ok::<_, crate::RoomsError>(None),
-            }
+        let read = async {
+            let stored = self.store().get::<Timeline>(&key).await?;
+            stored.map(|stored| TimelineEvent::from_stored(seq, stored).map(Arc::new)).transpose()
         };
-        // A redaction that is committed meanwhile takes the placeholder away, and ours is not kept.
-        match self.shared.events.get_value_or_guard_async(&cache_key).await {
-            Ok(event) => Ok(Some(event)),
-            Err(guard) => {
-                let event = load.await?;
-                if let Some(event) = &event {
-                    let _ = guard.insert(event.clone());
-                }
-                Ok(event)
-            }
-        }
+        self.shared.events.get_or_read(&key, read).await
+    }
+
+    /// Keeps an event as a commit at a position wrote it.
+    pub(crate) fn offer_event(&self, room_id: &OwnedRoomId, event: Arc<TimelineEvent>, written: Position) {
+        let key = TimelineKey { room_id: room_id.clone(), seq: event.seq };
+        self.shared.events.offer(key, Some(event), written);
     }
 
     /// Where an event is.

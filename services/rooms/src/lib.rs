@@ -45,12 +45,12 @@ mod state;
 mod suspension;
 mod topic;
 mod transactions;
-mod unchanged;
 mod upgrade;
 mod upgraded_levels;
 mod view;
 
 use std::{
+    borrow::Cow,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -61,8 +61,11 @@ use linkspan_directory::{Directory, DirectoryError};
 use linkspan_domain::{DraftError, EncryptionRefusal, Forbidden, Malformed};
 use linkspan_inbox::Inbox;
 use linkspan_platforms::Platforms;
-use linkspan_storage::{StorageError, Store};
-use ruma::OwnedRoomId;
+use linkspan_storage::{
+    Copies, Limits, StorageError, Store, Unchanged,
+    catalogue::{Members, ReceiptLog, Relations, StateLog},
+};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use tokio::sync::Notify;
 
 pub use bundle::can_root_thread;
@@ -90,6 +93,9 @@ pub use search::{Found, Search, SearchKey, SearchPlace};
 pub use send_to_device::{Target, ToDeviceMessage};
 pub use state::StateEntry;
 pub use view::{Standing, View};
+
+/// Members who are kept in memory, of about so many rooms.
+const MEMBERS: Limits = Limits { entries: 50_000, weight: 1 << 20 };
 
 /// Something about a room failed.
 #[derive(Debug, thiserror::Error)]
@@ -220,10 +226,14 @@ struct Shared {
     directory: Directory,
     inbox: Inbox,
     /// Rooms that are, or were lately, used.
-    live: DashMap<OwnedRoomId, Arc<Room>>,
-    /// What was known of rooms whose commit failed, and which were taken out of use for it.
-    disowned: DashMap<OwnedRoomId, unchanged::RoomUnchanged>,
-    events: events::EventCache,
+    live: Arc<DashMap<OwnedRoomId, Arc<Room>>>,
+    /// Joined members of rooms who are on hosted platforms.
+    members: Copies<OwnedRoomId, Arc<Vec<OwnedUserId>>>,
+    events: events::Events,
+    state_changes: Unchanged<OwnedRoomId>,
+    receipt_changes: Unchanged<OwnedRoomId>,
+    /// By the event that others relate to.
+    relation_changes: Unchanged<OwnedEventId>,
     deltas: state::DeltaCache,
     delays: delayed_events::Delays,
     ignored: ignored::IgnoredCache,
@@ -242,20 +252,31 @@ impl Rooms {
         directory: Directory,
         inbox: Inbox,
     ) -> Self {
+        let live = Arc::default();
+        Self::forget_what_others_write(&live, &store);
+        let hosting = platforms.clone();
+        let members =
+            Copies::weighted(MEMBERS, |_, members: &Arc<Vec<OwnedUserId>>| 1 + members.len() as u64)
+                .forget_on::<Members>(&store, move |key| {
+                    hosting.hosts(key.user_id.server_name()).then_some(Cow::Borrowed(&key.room_id))
+                });
         let shared = Shared {
-            store,
             platforms,
             accounts,
             directory,
             inbox,
-            live: DashMap::new(),
-            disowned: DashMap::new(),
-            events: events::new_cache(),
+            live,
+            members,
+            events: events::new_events(&store),
+            state_changes: Unchanged::of::<StateLog>(&store, |key| &key.room_id),
+            receipt_changes: Unchanged::of::<ReceiptLog>(&store, |key| &key.room_id),
+            relation_changes: Unchanged::of::<Relations>(&store, |key| &key.parent),
             deltas: state::new_cache(),
             delays: delayed_events::Delays::new(),
             ignored: ignored::new_cache(),
             room_settings: OnceLock::new(),
             closed_to_guests: Notify::new(),
+            store,
         };
         Self { shared: Arc::new(shared) }
     }

@@ -150,8 +150,7 @@ impl Rooms {
         }
         let levels = append.power_levels().await?;
         let needed = levels.needed_to_invite();
-        let members = self.load_local_members(&append.room).await?;
-        let authorizer = members.iter().find(|member| levels.user(member) >= needed).cloned();
+        let authorizer = append.members.iter().find(|member| levels.user(member) >= needed).cloned();
         authorizer
             .map(Some)
             .ok_or_else(|| RoomsError::Forbidden("no member who may invite is hosted here".into()))

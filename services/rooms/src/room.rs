@@ -9,19 +9,20 @@ use std::{
     time::{Duration, Instant},
 };
 
+use dashmap::DashMap;
 use linkspan_domain::{PowerLevels, RulesPresent, SharedPdu, StateKey as StateEntryKey, versions};
 use linkspan_storage::{
-    Range, StorageError,
+    Range, StorageError, Store,
     catalogue::{Members, RoomHeads, RoomKey, Rooms as RoomsTable, TransactionKey},
     records::{RoomHeadRecord, RoomRecord, ThreadRecord},
 };
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use ruma::{
     OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId, events::room::member::MembershipState,
     room_version_rules::RoomVersionRules,
 };
 
-use crate::{Result, Rooms, RoomsError, permits::Permits, unchanged::RoomUnchanged};
+use crate::{Result, Rooms, RoomsError, permits::Permits};
 
 /// With more joined local members than this, a room is read instead of fanned out to.
 pub(crate) const BIG_ROOM_MEMBERS: usize = 100;
@@ -41,11 +42,8 @@ pub struct Room {
     pub record: RoomRecord,
     pub(crate) big: AtomicBool,
     pub(crate) writer: Arc<tokio::sync::Mutex<Writer>>,
-    /// Joined members of hosted platforms; loaded when first needed.
-    pub(crate) local_members: RwLock<Option<Arc<Vec<OwnedUserId>>>>,
     /// The power levels, and the event that they were read from.
     pub(crate) power_levels: Mutex<Option<(SharedPdu, Arc<PowerLevels>)>>,
-    pub(crate) unchanged: RoomUnchanged,
     last_used: Mutex<Instant>,
 }
 
@@ -61,6 +59,8 @@ pub(crate) struct Writer {
     pub(crate) transactions: HashMap<TransactionKey, OwnedEventId>,
     /// Threads that may not be on disk as they are here.
     pub(crate) threads: HashMap<OwnedEventId, ThreadRecord>,
+    /// Joined members of hosted platforms; loaded when first needed.
+    pub(crate) members: Option<Arc<Vec<OwnedUserId>>>,
     /// The rules on encryption that hold; loaded when first needed.
     pub(crate) rules_present: Option<Arc<RulesPresent>>,
     /// Messages that the current state was found to allow.
@@ -74,8 +74,7 @@ impl Room {
         rules: RoomVersionRules,
         record: RoomRecord,
         head: Option<RoomHeadRecord>,
-        local_members: Option<Arc<Vec<OwnedUserId>>>,
-        unchanged: RoomUnchanged,
+        members: Option<Arc<Vec<OwnedUserId>>>,
     ) -> Self {
         let writer = Writer {
             head: head.clone().unwrap_or(RoomHeadRecord {
@@ -92,7 +91,8 @@ impl Room {
             transactions: HashMap::new(),
             threads: HashMap::new(),
             // A room that is being created has nobody yet.
-            rules_present: local_members.is_some().then(Arc::default),
+            rules_present: members.is_some().then(Arc::default),
+            members,
             permits: Permits::default(),
         };
         Self {
@@ -102,9 +102,7 @@ impl Room {
             big: AtomicBool::new(record.big),
             record,
             writer: Arc::new(tokio::sync::Mutex::new(writer)),
-            local_members: RwLock::new(local_members),
             power_levels: Mutex::new(None),
-            unchanged,
             last_used: Mutex::new(Instant::now()),
         }
     }
@@ -123,15 +121,12 @@ impl Rooms {
             return Ok(Some(room.clone()));
         }
         let key = RoomKey { room_id: room_id.clone() };
-        // Changes may still be on their way that began with the room as it was in memory before.
-        let disowned = self.shared.disowned.get(room_id).map(|unchanged| unchanged.clone());
-        let unchanged = disowned.unwrap_or_else(|| RoomUnchanged::new(self.store().position()));
         let Some(record) = self.store().get::<RoomsTable>(&key).await? else { return Ok(None) };
         let head = self.store().get::<RoomHeads>(&key).await?;
         let version: RoomVersionId =
             record.version.as_str().try_into().map_err(|_| damaged("room version"))?;
         let rules = versions::rules(&version).ok_or_else(|| damaged("room version"))?;
-        let room = Arc::new(Room::new(room_id.clone(), version, rules, record, head, None, unchanged));
+        let room = Arc::new(Room::new(room_id.clone(), version, rules, record, head, None));
         // Whoever comes first wins: there must be one writer.
         Ok(Some(self.shared.live.entry(room_id.clone()).or_insert(room).clone()))
     }
@@ -148,26 +143,24 @@ impl Rooms {
 
     /// The joined members of a room who are on hosted platforms.
     pub async fn local_members(&self, room: &Room) -> Result<Arc<Vec<OwnedUserId>>> {
-        if let Some(members) = &*room.local_members.read() {
-            return Ok(members.clone());
-        }
-        let _writer = room.writer.lock().await;
-        self.load_local_members(room).await
+        let read = async {
+            let mut found = Vec::new();
+            for platform in self.shared.platforms.iter() {
+                found.extend(self.members_of_platform(room, platform.server_name()).await?);
+            }
+            Ok(Arc::new(found))
+        };
+        self.shared.members.get_or_read(&room.id, read).await
     }
 
-    /// The same, for who holds the writer. An append loads them before it changes them, so that the
-    /// disk is complete whenever they are not loaded yet.
-    pub(crate) async fn load_local_members(&self, room: &Room) -> Result<Arc<Vec<OwnedUserId>>> {
-        if let Some(members) = &*room.local_members.read() {
-            return Ok(members.clone());
-        }
-        let mut found = Vec::new();
-        for platform in self.shared.platforms.iter() {
-            found.extend(self.members_of_platform(room, platform.server_name()).await?);
-        }
-        let found = Arc::new(found);
-        *room.local_members.write() = Some(found.clone());
-        Ok(found)
+    /// A room in memory stands for what is on disk as long as only this process writes it: when another does, it is
+    /// loaded anew.
+    pub(crate) fn forget_what_others_write(live: &Arc<DashMap<OwnedRoomId, Arc<Room>>>, store: &Store) {
+        store.watch::<RoomHeads, _>(live, |live, key, change| {
+            if !change.is_own {
+                live.remove(&key.room_id);
+            }
+        });
     }
 
     /// Whether hosted users are joined, as it is on disk: for who holds the writer of another room, and can therefore

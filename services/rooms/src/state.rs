@@ -202,7 +202,7 @@ impl Rooms {
         room_id: &OwnedRoomId,
         since: Position,
     ) -> Result<Vec<(StateLogKey, StateEntryRecord)>> {
-        if self.find_room(room_id).await?.is_some_and(|room| room.unchanged.state.since(since)) {
+        if self.shared.state_changes.since(room_id, since) {
             return Ok(Vec::new());
         }
         let range = Range::<StateLog>::between((room_id, &since.next()), (room_id, &Position::PENDING));
@@ -223,6 +223,11 @@ impl Rooms {
 
     pub(crate) fn cache_delta(&self, room_id: &OwnedRoomId, state_id: u64, delta: StateDeltaRecord) {
         self.shared.deltas.insert((room_id.clone(), state_id), Arc::new(delta));
+    }
+
+    /// The state came to nothing: another may get its number.
+    pub(crate) fn forget_delta(&self, room_id: &OwnedRoomId, state_id: u64) {
+        self.shared.deltas.remove(&(room_id.clone(), state_id));
     }
 
     /// An entry of the state with this number.

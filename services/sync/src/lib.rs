@@ -135,7 +135,7 @@ impl Sync {
     /// The syncs over these services.
     pub fn new(store: Store, rooms: Rooms, accounts: Accounts, inbox: Inbox, keys: Keys, push: Push) -> Self {
         let sent_members = Arc::new(members::SentMembers::new());
-        let connections = Arc::new(Connections::new());
+        let connections = Connections::watching(&store);
         let room_types = Arc::new(RoomTypes::new());
         Self { rooms, accounts, inbox, keys, push, sent_members, store, connections, room_types }
     }

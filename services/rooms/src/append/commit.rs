@@ -10,10 +10,10 @@ use linkspan_storage::{
     catalogue::{RoomHeads, RoomKey, TransactionKey},
     records::ThreadRecord,
 };
-use ruma::OwnedEventId;
+use ruma::{OwnedEventId, OwnedUserId};
 
 use super::Append;
-use crate::{Result, Room, Rooms, TimelineEvent, permits::Permits, unchanged::Changing};
+use crate::{Result, Room, Rooms, TimelineEvent, permits::Permits};
 
 impl Append {
     /// Queues what was staged, lets the next append in, and waits until it is on disk.
@@ -68,9 +68,6 @@ impl Append {
 
     /// The rows to write, those of the head included.
     fn finish_writes(&mut self) -> WriteSet {
-        if !self.state.is_empty() {
-            self.changing.push(self.room.unchanged.state.change(self.rooms.store()));
-        }
         let key = RoomKey { room_id: self.room.id.clone() };
         self.writes.expect_read::<RoomHeads>(&key, self.writer.stored_head.as_ref());
         self.writes.put::<RoomHeads>(&key, &self.head);
@@ -95,15 +92,24 @@ impl Append {
         writer.transactions.extend(self.transactions);
         let threads = self.threads.clone();
         writer.threads.extend(self.threads);
+        let states = deltas.iter().map(|(state_id, _)| *state_id).collect();
         for (state_id, delta) in deltas {
             rooms.cache_delta(&room.id, state_id, delta);
         }
-        if self.members_changed {
-            *room.local_members.write() = Some(members);
-        }
+        let changed_members = self.members_changed.then(|| members.clone());
+        writer.members = Some(members);
         drop(writer);
-        let (closes_to_guests, _changing) = (self.closes_to_guests, self.changing);
-        Queued { rooms, room, staged, redacted, transactions, threads, closes_to_guests, _changing }
+        Queued {
+            rooms,
+            room,
+            staged,
+            redacted,
+            transactions,
+            threads,
+            states,
+            changed_members,
+            closes_to_guests: self.closes_to_guests,
+        }
     }
 }
 
@@ -115,20 +121,35 @@ struct Queued {
     redacted: Vec<Arc<TimelineEvent>>,
     transactions: Vec<TransactionKey>,
     threads: HashMap<OwnedEventId, ThreadRecord>,
+    /// The numbers of the states that it makes.
+    states: Vec<u64>,
+    changed_members: Option<Arc<Vec<OwnedUserId>>>,
     closes_to_guests: bool,
-    _changing: Vec<Changing>,
 }
 
 impl Queued {
     /// It is not on disk. The room in memory is ahead of the disk: the next who asks loads it anew.
     fn fail(self) {
-        self.rooms.shared.disowned.insert(self.room.id.clone(), self.room.unchanged.clone());
-        self.rooms.disown(&self.room);
+        self.states.iter().for_each(|state_id| self.rooms.forget_delta(&self.room.id, *state_id));
+        self.rooms.drop_room(&self.room);
     }
 
     /// It is on disk; the events.
     async fn land(self, position: Position) -> Vec<Arc<TimelineEvent>> {
-        let Self { rooms, room, staged, redacted, transactions, threads, closes_to_guests, _changing } = self;
+        let Self {
+            rooms,
+            room,
+            staged,
+            redacted,
+            transactions,
+            threads,
+            changed_members,
+            closes_to_guests,
+            ..
+        } = self;
+        if let Some(members) = changed_members {
+            rooms.shared.members.offer(room.id.clone(), members, position);
+        }
         if closes_to_guests {
             rooms.shared.closed_to_guests.notify_one();
         }
@@ -140,9 +161,7 @@ impl Queued {
             // A later append may have queued a newer one.
             writer.threads.retain(|root, thread| threads.get(root) != Some(thread));
         }
-        for event in redacted {
-            rooms.shared.events.insert((room.id.clone(), event.seq), event);
-        }
+        redacted.into_iter().for_each(|event| rooms.offer_event(&room.id, event, position));
         let committed = |event: &Arc<TimelineEvent>| {
             Arc::new(TimelineEvent {
                 seq: event.seq,
@@ -155,9 +174,7 @@ impl Queued {
             })
         };
         let events: Vec<_> = staged.iter().map(committed).collect();
-        for event in &events {
-            rooms.shared.events.insert((room.id.clone(), event.seq), event.clone());
-        }
+        events.iter().for_each(|event| rooms.offer_event(&room.id, event.clone(), position));
         events
     }
 }
