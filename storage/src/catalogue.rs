@@ -303,7 +303,7 @@ catalogue! {
     42 inbox ToDevice "to_device" watched: ToDeviceKey => Json;
 
     /// The rooms.
-    50 rooms Rooms "rooms" watched: RoomKey => RoomRecord;
+    50 rooms Rooms "rooms": RoomKey => RoomRecord;
     /// The head of each room: the one row that every append expects.
     51 rooms RoomHeads "room_heads" watched: RoomKey => RoomHeadRecord;
     /// The events of each room in the order in which they were accepted.
@@ -313,7 +313,7 @@ catalogue! {
     /// Events of the graph that clients do not see: rejected, or soft-failed.
     54 rooms HiddenEvents "hidden_events": RoomEventKey => EventRecord;
     /// The current state of each room.
-    55 rooms CurrentState "current_state": StateKey => StateEntryRecord;
+    55 rooms CurrentState "current_state" watched: StateKey => StateEntryRecord;
     /// The changes of each room's current state, in order.
     56 rooms StateLog "state_log" watched: StateLogKey => StateEntryRecord;
     /// The states that rooms have had, as differences from an earlier one.
@@ -321,7 +321,7 @@ catalogue! {
     /// The users of each room and their membership.
     58 rooms Members "members" watched: RoomUserKey => MemberRecord;
     /// The rooms of each hosted user and the user's membership.
-    59 rooms Memberships "memberships": UserRoomKey => Stamped<MembershipRecord>;
+    59 rooms Memberships "memberships" watched: UserRoomKey => Stamped<MembershipRecord>;
     /// Relations between events (edits, reactions, threads, references), by parent.
     60 rooms Relations "relations" watched: RelationKey => RelationRecord;
     /// The threads of each room, by root.

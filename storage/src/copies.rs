@@ -14,7 +14,7 @@ use std::{
 use parking_lot::Mutex;
 use quick_cache::{Weighter, sync::Cache};
 
-use crate::{Position, Store, Watched};
+use crate::{Position, StorageError, Store, Watched};
 
 /// Keys that share a place count as changed together when somebody offers what was written.
 const PLACES: usize = 1_024;
@@ -40,11 +40,13 @@ struct Shared<K, V> {
     hasher: RandomState,
 }
 
-struct Weigh<K, V>(fn(&K, &V) -> u64);
+type WeighBy<K, V> = dyn Fn(&K, &V) -> u64 + Send + Sync;
+
+struct Weigh<K, V>(Arc<WeighBy<K, V>>);
 
 impl<K, V> Clone for Weigh<K, V> {
     fn clone(&self) -> Self {
-        Self(self.0)
+        Self(self.0.clone())
     }
 }
 
@@ -77,9 +79,9 @@ where
     }
 
     /// The same, where copies differ in weight.
-    pub fn weighted(limits: Limits, weigh: fn(&K, &V) -> u64) -> Self {
+    pub fn weighted(limits: Limits, weigh: impl Fn(&K, &V) -> u64 + Send + Sync + 'static) -> Self {
         let shared = Shared {
-            kept: Cache::with_weighter(limits.entries, limits.weight, Weigh(weigh)),
+            kept: Cache::with_weighter(limits.entries, limits.weight, Weigh(Arc::new(weigh))),
             changed: (0..PLACES).map(|_| Mutex::new(Position::ZERO)).collect(),
             hasher: RandomState::new(),
         };
@@ -128,6 +130,37 @@ where
         if *changed <= written {
             self.shared.kept.insert(key, value);
         }
+    }
+}
+
+/// Copies of a table's rows, those among them that are not there. A row is read when somebody asks.
+#[derive(Debug)]
+pub struct Rows<T: Watched> {
+    copies: Copies<T::Key, Option<Arc<T::Value>>>,
+    store: Store,
+}
+
+impl<T: Watched> Rows<T>
+where
+    T::Key: Hash + Eq + Clone + Send + Sync + 'static,
+    T::Value: 'static,
+{
+    /// No rows yet. The weight of a row that is there is `weigh`'s, of one that is not, 1.
+    pub fn new(store: &Store, limits: Limits, weigh: fn(&T::Value) -> u64) -> Self {
+        let weigh = move |_: &T::Key, row: &Option<Arc<T::Value>>| row.as_ref().map_or(1, |row| weigh(row));
+        let copies = Copies::weighted(limits, weigh).forget_on::<T>(store, |key| Some(Cow::Borrowed(key)));
+        Self { copies, store: store.clone() }
+    }
+
+    /// The row of a key.
+    pub async fn get(&self, key: &T::Key) -> Result<Option<Arc<T::Value>>, StorageError> {
+        let read = async { Ok(self.store.get::<T>(key).await?.map(Arc::new)) };
+        self.copies.get_or_read(key, read).await
+    }
+
+    /// Keeps a row as a commit at a position wrote it, unless a later one has changed it.
+    pub fn offer(&self, key: T::Key, row: Arc<T::Value>, written: Position) {
+        self.copies.offer(key, Some(row), written);
     }
 }
 

@@ -19,7 +19,6 @@ use crate::{
     catalogue::{self, *},
     engine::{Engine, RawRange, RawRow, RawWriteSet},
     group_commit::{AppliedChange, Backend, GroupCommit},
-    row_cache::RowCache,
     torn_journal::cut_torn_batch,
 };
 
@@ -87,7 +86,6 @@ struct Tree {
     database: Database,
     /// By table number.
     keyspaces: Vec<Option<Keyspace>>,
-    rows: RowCache,
 }
 
 impl std::fmt::Debug for Tree {
@@ -126,7 +124,7 @@ impl Embedded {
             let keyspace = database.keyspace(table.name, || keyspace_options(table.id))?;
             keyspaces[usize::from(table.id.0)] = Some(keyspace);
         }
-        let tree = Arc::new(Tree { database, keyspaces, rows: RowCache::new() });
+        let tree = Arc::new(Tree { database, keyspaces });
         Ok(Self { commits: GroupCommit::start(tree.clone())?, tree })
     }
 }
@@ -205,31 +203,20 @@ impl Backend for Tree {
         if key.len() > MAX_KEY_BYTES {
             return Ok(None);
         }
-        let read = || Ok(self.database.snapshot().get(self.keyspace(table), key)?.map(RawBytes));
-        if RowCache::keeps(table) { self.rows.get(table, key, read) } else { read() }
+        Ok(self.database.snapshot().get(self.keyspace(table), key)?.map(RawBytes))
     }
 
     fn apply(&self, changes: Vec<AppliedChange>, _: Position) -> Result<(), String> {
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
-        let mut kept = Vec::new();
         for AppliedChange { table, key, value } in changes {
             let keyspace = self.keyspace(table);
             let (key, value) = (fjall::Slice::from(key), value.map(fjall::Slice::from));
-            if RowCache::keeps(table) {
-                kept.push((table, key.clone(), value.clone()));
-            }
             match value {
                 Some(value) => batch.insert(keyspace, key, value),
                 None => batch.remove(keyspace, key),
             }
         }
-        batch.commit().map_err(|error| error.to_string())?;
-        // Heads last: who sees a new one sees what it stands for.
-        kept.sort_by_key(|(table, ..)| *table == RoomHeads::ID);
-        for (table, key, value) in kept {
-            self.rows.change(table, &key, value.map(RawBytes));
-        }
-        Ok(())
+        batch.commit().map_err(|error| error.to_string())
     }
 }
 

@@ -20,7 +20,6 @@ mod key;
 mod memory;
 mod position;
 pub mod records;
-mod row_cache;
 mod store;
 mod stream;
 mod table;
@@ -29,7 +28,7 @@ mod unanswered;
 mod unchanged;
 mod write_set;
 
-pub use copies::{Copies, Limits};
+pub use copies::{Copies, Limits, Rows};
 pub use embedded::{Embedded, EmbeddedOptions};
 pub use engine::{
     CommitError, Engine, Listener, MAX_KEY_BYTES, MAX_VALUE_BYTES, RawBytes, RawRange, RawRow, RawWriteSet,

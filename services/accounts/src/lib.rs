@@ -43,12 +43,12 @@ mod tags;
 mod token;
 mod username;
 
-use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use linkspan_platforms::Limited;
 use linkspan_storage::records::AccountRecord;
 use linkspan_storage::{
-    Copies, StorageError, Store, WriteSet, catalogue::Accounts as AccountsTable, catalogue::UserKey,
+    Limits, Rows, StorageError, Store, WriteSet, catalogue::Accounts as AccountsTable, catalogue::UserKey,
 };
 use ruma::{OwnedServerName, OwnedUserId, api::client::uiaa::UiaaInfo};
 
@@ -78,7 +78,7 @@ pub use sign_up::SignUp;
 pub use token::{TokenHash, hash_token, new_token, random_text};
 
 /// How many accounts are kept in memory.
-const CACHED_ACCOUNTS: usize = 100_000;
+const CACHED_ACCOUNTS: Limits = Limits { entries: 100_000, weight: 100_000 };
 
 /// Something about an account failed.
 #[derive(Debug, thiserror::Error)]
@@ -194,7 +194,7 @@ impl fmt::Debug for Accounts {
 struct Shared {
     token_uses: session::TokenUses,
     /// Accounts that were asked for lately; None for users who have none.
-    accounts: Copies<UserKey, Option<Arc<AccountRecord>>>,
+    accounts: Rows<AccountsTable>,
     passwords: password::Passwords,
     interactive: expiring::Expiring<interactive::Interactive>,
     nonces: expiring::Expiring<OwnedServerName>,
@@ -211,8 +211,7 @@ impl Accounts {
     pub fn new(store: Store) -> Self {
         let shared = Shared {
             token_uses: session::token_uses(&store),
-            accounts: Copies::new(CACHED_ACCOUNTS)
-                .forget_on::<AccountsTable>(&store, |key| Some(Cow::Borrowed(key))),
+            accounts: Rows::new(&store, CACHED_ACCOUNTS, |_| 1),
             passwords: password::Passwords::new(),
             interactive: expiring::Expiring::new(10_000),
             nonces: expiring::Expiring::new(1_000),
@@ -249,9 +248,7 @@ impl Accounts {
         &self,
         user_id: &OwnedUserId,
     ) -> Result<Option<Arc<AccountRecord>>, AccountsError> {
-        let key = UserKey { user_id: user_id.clone() };
-        let read = async { Ok(self.store.get::<AccountsTable>(&key).await?.map(Arc::new)) };
-        self.shared.accounts.get_or_read(&key, read).await
+        Ok(self.shared.accounts.get(&UserKey { user_id: user_id.clone() }).await?)
     }
 
     /// Refuses if the account of a user is deactivated, and has a write-set hold only while it stays as it is: so that

@@ -62,8 +62,8 @@ use linkspan_domain::{DraftError, EncryptionRefusal, Forbidden, Malformed};
 use linkspan_inbox::Inbox;
 use linkspan_platforms::Platforms;
 use linkspan_storage::{
-    Copies, Limits, StorageError, Store, Unchanged,
-    catalogue::{Members, ReceiptLog, Relations, StateLog},
+    Copies, Limits, Rows, StorageError, Store, Unchanged,
+    catalogue::{CurrentState, Members, Memberships, ReceiptLog, Relations, RoomHeads, StateLog},
 };
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use tokio::sync::Notify;
@@ -94,6 +94,10 @@ pub use send_to_device::{Target, ToDeviceMessage};
 pub use state::StateEntry;
 pub use view::{Standing, View};
 
+/// Rows of a table that are kept in memory, and their bytes.
+const ROWS: Limits = Limits { entries: 32 << 10, weight: 16 << 20 };
+/// What a row takes at least, in bytes.
+const ROW_BYTES: u64 = 384;
 /// Members who are kept in memory, of about so many rooms.
 const MEMBERS: Limits = Limits { entries: 50_000, weight: 1 << 20 };
 
@@ -229,6 +233,9 @@ struct Shared {
     live: Arc<DashMap<OwnedRoomId, Arc<Room>>>,
     /// Joined members of rooms who are on hosted platforms.
     members: Copies<OwnedRoomId, Arc<Vec<OwnedUserId>>>,
+    heads: Rows<RoomHeads>,
+    state_entries: Rows<CurrentState>,
+    memberships: Rows<Memberships>,
     events: events::Events,
     state_changes: Unchanged<OwnedRoomId>,
     receipt_changes: Unchanged<OwnedRoomId>,
@@ -267,6 +274,14 @@ impl Rooms {
             inbox,
             live,
             members,
+            heads: Rows::<RoomHeads>::new(&store, ROWS, |head| {
+                ROW_BYTES + 64 * head.extremities.len() as u64
+            }),
+            state_entries: Rows::new(&store, ROWS, |_| ROW_BYTES),
+            memberships: Rows::<Memberships>::new(&store, ROWS, |membership| {
+                let shown = membership.value.stripped_state.iter().map(String::len).sum::<usize>();
+                ROW_BYTES + shown as u64
+            }),
             events: events::new_events(&store),
             state_changes: Unchanged::of::<StateLog>(&store, |key| &key.room_id),
             receipt_changes: Unchanged::of::<ReceiptLog>(&store, |key| &key.room_id),

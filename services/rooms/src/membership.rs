@@ -353,7 +353,7 @@ impl Rooms {
         room_id: &OwnedRoomId,
     ) -> Result<Option<Stamped<MembershipRecord>>> {
         let key = UserRoomKey { user_id: user_id.clone(), room_id: room_id.clone() };
-        Ok(self.store().get::<Memberships>(&key).await?)
+        Ok(self.shared.memberships.get(&key).await?.map(|membership| (*membership).clone()))
     }
 
     /// Whether a user has left a room and forgotten it since.

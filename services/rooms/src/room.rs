@@ -51,7 +51,7 @@ pub struct Room {
 #[derive(Debug)]
 pub(crate) struct Writer {
     /// None until the room's first commit is queued.
-    pub(crate) stored_head: Option<RoomHeadRecord>,
+    pub(crate) stored_head: Option<Arc<RoomHeadRecord>>,
     pub(crate) head: RoomHeadRecord,
     /// Entries of the current state that were read or changed; None is absent. Never ahead of `head`.
     pub(crate) state: HashMap<StateEntryKey, Option<SharedPdu>>,
@@ -86,7 +86,7 @@ impl Room {
                 joined: 0,
                 invited: 0,
             }),
-            stored_head: head,
+            stored_head: head.map(Arc::new),
             state: HashMap::new(),
             transactions: HashMap::new(),
             threads: HashMap::new(),
@@ -137,8 +137,8 @@ impl Rooms {
     }
 
     /// The head of a room as it is on disk.
-    pub async fn head(&self, room_id: &OwnedRoomId) -> Result<Option<RoomHeadRecord>> {
-        Ok(self.store().get::<RoomHeads>(&RoomKey { room_id: room_id.clone() }).await?)
+    pub async fn head(&self, room_id: &OwnedRoomId) -> Result<Option<Arc<RoomHeadRecord>>> {
+        Ok(self.shared.heads.get(&RoomKey { room_id: room_id.clone() }).await?)
     }
 
     /// The joined members of a room who are on hosted platforms.

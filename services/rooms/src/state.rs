@@ -85,7 +85,7 @@ impl Rooms {
             event_type: event_type.to_string(),
             state_key: state_key.to_owned(),
         };
-        Ok(self.store().get::<CurrentState>(&key).await?)
+        Ok(self.shared.state_entries.get(&key).await?.map(|entry| (*entry).clone()))
     }
 
     pub(crate) async fn entry_event(
@@ -154,12 +154,12 @@ impl Rooms {
         event_type: &StateEventType,
         state_key: &str,
     ) -> Result<Option<StateEntry>> {
+        let record = self.state_entry(room_id, event_type, state_key).await?;
         let key = StateKey {
             room_id: room_id.clone(),
             event_type: event_type.to_string(),
             state_key: state_key.to_owned(),
         };
-        let record = self.store().get::<CurrentState>(&key).await?;
         Ok(record.and_then(|record| StateEntry::from_row((key, record))))
     }
 

@@ -8,7 +8,7 @@ use std::{
 use linkspan_storage::{
     Finish, Position, Ticket, WriteSet,
     catalogue::{RoomHeads, RoomKey, TransactionKey},
-    records::ThreadRecord,
+    records::{RoomHeadRecord, ThreadRecord},
 };
 use ruma::{OwnedEventId, OwnedUserId};
 
@@ -69,7 +69,7 @@ impl Append {
     /// The rows to write, those of the head included.
     fn finish_writes(&mut self) -> WriteSet {
         let key = RoomKey { room_id: self.room.id.clone() };
-        self.writes.expect_read::<RoomHeads>(&key, self.writer.stored_head.as_ref());
+        self.writes.expect_read::<RoomHeads>(&key, self.writer.stored_head.as_deref());
         self.writes.put::<RoomHeads>(&key, &self.head);
         if !self.staged.is_empty() {
             self.tell_members();
@@ -84,7 +84,8 @@ impl Append {
         if !state.is_empty() {
             writer.permits = Permits::default();
         }
-        writer.stored_head = Some(head.clone());
+        let stored_head = Arc::new(head.clone());
+        writer.stored_head = Some(stored_head.clone());
         writer.rules_present = Some(present);
         writer.head = head;
         writer.state.extend(state);
@@ -107,6 +108,7 @@ impl Append {
             transactions,
             threads,
             states,
+            head: stored_head,
             changed_members,
             closes_to_guests: self.closes_to_guests,
         }
@@ -121,6 +123,7 @@ struct Queued {
     redacted: Vec<Arc<TimelineEvent>>,
     transactions: Vec<TransactionKey>,
     threads: HashMap<OwnedEventId, ThreadRecord>,
+    head: Arc<RoomHeadRecord>,
     /// The numbers of the states that it makes.
     states: Vec<u64>,
     changed_members: Option<Arc<Vec<OwnedUserId>>>,
@@ -143,10 +146,12 @@ impl Queued {
             redacted,
             transactions,
             threads,
+            head,
             changed_members,
             closes_to_guests,
             ..
         } = self;
+        rooms.shared.heads.offer(RoomKey { room_id: room.id.clone() }, head, position);
         if let Some(members) = changed_members {
             rooms.shared.members.offer(room.id.clone(), members, position);
         }
