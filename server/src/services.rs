@@ -52,7 +52,7 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
     let platforms = Arc::new(Platforms::open(&store, config.platforms.clone(), started_ts).await?);
     let inbox = Inbox::new(store.clone(), started_ts);
     let mut tasks = JoinSet::new();
-    tasks.spawn(inbox.clone().follow(store.subscribe()));
+    tasks.spawn(inbox.clone().follow(store.follow()));
     let directory = Directory::new(store.clone(), platforms.clone());
     let accounts = accounts(store.clone(), directory.clone());
     let accounts = accounts.with_mailer(Arc::new(SmtpMailer::new(&config.platforms)?));
@@ -61,7 +61,7 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
     let settings = PushSettings::new(Arc::new(now_ts));
     let push = Push::open(store.clone(), accounts.clone(), rooms.clone(), settings).await?;
     rooms.set_room_settings(Arc::new(push.room_rules()));
-    tasks.spawn(push.clone().follow(store.subscribe()));
+    tasks.spawn(push.clone().follow(store.follow()));
     let keys = Keys::new(store.clone(), platforms.clone(), accounts.clone(), rooms.clone(), inbox.clone());
     let sync =
         Sync::new(store.clone(), rooms.clone(), accounts.clone(), inbox.clone(), keys.clone(), push.clone());

@@ -21,8 +21,12 @@ pub struct TableInfo {
     pub purpose: &'static str,
 }
 
+/// A table whose line says `watched` before the key: the stream of commits tells which of its keys change.
 macro_rules! catalogue {
-    ($($(#[doc = $purpose:literal])+ $number:literal $owner:ident $name:ident $text:literal: $key:ty => $value:ty;)*) => {
+    ($(
+        $(#[doc = $purpose:literal])+
+        $number:literal $owner:ident $name:ident $text:literal $($watched:ident)?: $key:ty => $value:ty;
+    )*) => {
         $(
             $(#[doc = $purpose])+
             #[derive(Clone, Copy, Debug)]
@@ -34,8 +38,28 @@ macro_rules! catalogue {
                 const ID: TableId = TableId($number);
                 const NAME: &'static str = $text;
                 const OWNER: &'static str = stringify!($owner);
+
+                $(fn to_watched(key: &$key) -> Option<WatchedKey> {
+                    Some(WatchedKey::$name { $watched: key.clone() })
+                })?
             }
+
+            $(impl crate::table::Watched for $name {
+                fn watched_key(key: &WatchedKey) -> Option<&$key> {
+                    match key {
+                        WatchedKey::$name { $watched } => Some($watched),
+                        _ => None,
+                    }
+                }
+            })?
         )*
+
+        /// A key of a watched table.
+        #[doc(hidden)]
+        #[derive(Clone, Debug)]
+        pub enum WatchedKey {
+            $($($name { $watched: $key },)?)*
+        }
 
         /// All tables, in the order of the catalogue.
         pub const TABLES: &[TableInfo] = &[$(TableInfo {
@@ -239,17 +263,17 @@ catalogue! {
     11 platforms RegistrationTokens "registration_tokens": PlatformKey => RegistrationTokenRecord;
 
     /// The accounts.
-    20 accounts Accounts "accounts": UserKey => AccountRecord;
+    20 accounts Accounts "accounts" watched: UserKey => AccountRecord;
     /// The devices of each account, with the hashes of their tokens.
-    21 accounts Devices "devices": DeviceKey => DeviceRecord;
+    21 accounts Devices "devices" watched: DeviceKey => DeviceRecord;
     /// Access tokens, by SHA-256 hash.
-    22 accounts AccessTokens "access_tokens": PlatformHashKey => AccessTokenRecord;
+    22 accounts AccessTokens "access_tokens" watched: PlatformHashKey => AccessTokenRecord;
     /// Refresh tokens, by SHA-256 hash.
     23 accounts RefreshTokens "refresh_tokens": PlatformHashKey => RefreshTokenRecord;
     /// Profile fields, as JSON values.
     24 accounts Profiles "profiles": UserNameKey => Json;
     /// Account data of users, and of users in rooms; the content, as JSON. Tags, push rules and read markers too.
-    25 accounts AccountData "account_data": AccountDataKey => Stamped<Json>;
+    25 accounts AccountData "account_data" watched: AccountDataKey => Stamped<Json>;
     /// Stored filters, as JSON.
     26 accounts Filters "filters": UserNameKey => Json;
 
@@ -272,42 +296,42 @@ catalogue! {
     34 directory DirectoryUsers "directory_users": UserKey => DirectoryUserRecord;
 
     /// What concerns each user, in order; see services/inbox.
-    40 inbox Inbox "inbox": InboxKey => ();
+    40 inbox Inbox "inbox" watched: InboxKey => ();
     /// The rooms with so many members that they are read instead of fanned out to, by member.
-    41 inbox BigRooms "big_rooms": UserRoomKey => ();
+    41 inbox BigRooms "big_rooms" watched: UserRoomKey => ();
     /// Messages to devices, until the device acknowledges them.
-    42 inbox ToDevice "to_device": ToDeviceKey => Json;
+    42 inbox ToDevice "to_device" watched: ToDeviceKey => Json;
 
     /// The rooms.
     50 rooms Rooms "rooms": RoomKey => RoomRecord;
     /// The head of each room: the one row that every append expects.
-    51 rooms RoomHeads "room_heads": RoomKey => RoomHeadRecord;
+    51 rooms RoomHeads "room_heads" watched: RoomKey => RoomHeadRecord;
     /// The events of each room in the order in which they were accepted.
-    52 rooms Timeline "timeline": TimelineKey => Stamped<EventRecord>;
+    52 rooms Timeline "timeline" watched: TimelineKey => Stamped<EventRecord>;
     /// Where each event is.
     53 rooms EventIds "event_ids": EventKey => EventPlaceRecord;
     /// Events of the graph that clients do not see: rejected, or soft-failed.
     54 rooms HiddenEvents "hidden_events": RoomEventKey => EventRecord;
     /// The current state of each room.
-    55 rooms CurrentState "current_state": StateKey => StateEntryRecord;
+    55 rooms CurrentState "current_state" watched: StateKey => StateEntryRecord;
     /// The changes of each room's current state, in order.
-    56 rooms StateLog "state_log": StateLogKey => StateEntryRecord;
+    56 rooms StateLog "state_log" watched: StateLogKey => StateEntryRecord;
     /// The states that rooms have had, as differences from an earlier one.
     57 rooms StateDeltas "state_deltas": StateIdKey => StateDeltaRecord;
     /// The users of each room and their membership.
-    58 rooms Members "members": RoomUserKey => MemberRecord;
+    58 rooms Members "members" watched: RoomUserKey => MemberRecord;
     /// The rooms of each hosted user and the user's membership.
-    59 rooms Memberships "memberships": UserRoomKey => Stamped<MembershipRecord>;
+    59 rooms Memberships "memberships" watched: UserRoomKey => Stamped<MembershipRecord>;
     /// Relations between events (edits, reactions, threads, references), by parent.
-    60 rooms Relations "relations": RelationKey => RelationRecord;
+    60 rooms Relations "relations" watched: RelationKey => RelationRecord;
     /// The threads of each room, by root.
     61 rooms Threads "threads": RoomEventKey => ThreadRecord;
     /// Transaction ids that were used, and what they made.
     62 rooms Transactions "transactions": TransactionKey => TransactionRecord;
     /// The newest receipt of each user.
-    63 rooms Receipts "receipts": ReceiptKey => Stamped<ReceiptRecord>;
+    63 rooms Receipts "receipts" watched: ReceiptKey => Stamped<ReceiptRecord>;
     /// The changes of receipts, in order; only the newest of each receipt.
-    64 rooms ReceiptLog "receipt_log": ReceiptLogKey => ReceiptRecord;
+    64 rooms ReceiptLog "receipt_log" watched: ReceiptLogKey => ReceiptRecord;
     /// Words of unencrypted messages, by chunks of the timeline (`seq` is the first of the chunk).
     65 rooms SearchChunks "search_chunks": TimelineKey => SearchChunkRecord;
     /// Reports of rooms, events and users.
@@ -319,7 +343,7 @@ catalogue! {
     69 rooms DelayedEventQueue "delayed_event_queue": DelayQueueKey => ();
 
     /// Pushers.
-    70 push Pushers "pushers": PusherKey => PusherRecord;
+    70 push Pushers "pushers" watched: PusherKey => PusherRecord;
     /// Counts of unread messages, as far as they were counted.
     71 push UnreadCounts "unread_counts": UserRoomKey => UnreadCountsRecord;
 
@@ -335,11 +359,11 @@ catalogue! {
     /// The identity keys of devices, as uploaded.
     90 keys DeviceKeys "device_keys": DeviceKey => Json;
     /// One-time keys that nobody was given yet.
-    91 keys OneTimeKeys "one_time_keys": OneTimeKeyKey => OneTimeKeyRecord;
+    91 keys OneTimeKeys "one_time_keys" watched: OneTimeKeyKey => OneTimeKeyRecord;
     /// The ids of all one-time keys that a device ever uploaded, those that were given out too, with hashes of the keys.
     92 keys OneTimeKeyIds "one_time_key_ids": OneTimeKeyIdKey => OneTimeKeyIdRecord;
     /// Keys that are given out when one-time keys have run out.
-    93 keys FallbackKeys "fallback_keys": FallbackKeyKey => FallbackKeyRecord;
+    93 keys FallbackKeys "fallback_keys" watched: FallbackKeyKey => FallbackKeyRecord;
     /// Cross-signing keys by usage (`master`, `self_signing`, `user_signing`), as uploaded.
     94 keys CrossSigningKeys "cross_signing_keys": UserNameKey => Json;
     /// Signatures that were made after the keys that they are on were uploaded.
@@ -365,7 +389,7 @@ catalogue! {
     104 oauth BrowserSessions "browser_sessions": PlatformHashKey => BrowserSessionRecord;
 
     /// The sliding-sync connections of each device.
-    110 sync SlidingConnections "sliding_connections": SlidingConnectionKey => SlidingConnectionRecord;
+    110 sync SlidingConnections "sliding_connections" watched: SlidingConnectionKey => SlidingConnectionRecord;
     /// What was sent of each room on a sliding-sync connection.
     111 sync SlidingRooms "sliding_rooms": SlidingRoomKey => SlidingRoomRecord;
     /// The delayed events of each user.
@@ -382,7 +406,7 @@ catalogue! {
     /// Redactions of events that are not known yet, by their places.
     131 rooms AwaitedRedactions "awaited_redactions": RedactionKey => ();
     /// Accounts whose users wanted what they said to be erased; the position says since when it is.
-    134 accounts ErasedAccounts "erased_accounts": UserKey => Stamped<()>;
+    134 accounts ErasedAccounts "erased_accounts" watched: UserKey => Stamped<()>;
 }
 
 #[cfg(test)]

@@ -12,15 +12,13 @@ use fjall::{
     Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot, compaction::Leveled,
     config::FilterPolicy,
 };
-use tokio::sync::mpsc;
 
 use crate::{
-    CommitGroup, Listener, MAX_KEY_BYTES, Position, RawBytes, StorageError, StoreStats, Table, TableId,
-    TableStats, Ticket,
+    Feed, Listener, MAX_KEY_BYTES, Position, RawBytes, StorageError, StoreStats, Table, TableId, TableStats,
+    Ticket,
     catalogue::{self, *},
     engine::{Engine, RawRange, RawRow, RawWriteSet},
     group_commit::{AppliedChange, Backend, GroupCommit},
-    row_cache::RowCache,
     torn_journal::cut_torn_batch,
 };
 
@@ -88,7 +86,6 @@ struct Tree {
     database: Database,
     /// By table number.
     keyspaces: Vec<Option<Keyspace>>,
-    rows: RowCache,
 }
 
 impl std::fmt::Debug for Tree {
@@ -127,7 +124,7 @@ impl Embedded {
             let keyspace = database.keyspace(table.name, || keyspace_options(table.id))?;
             keyspaces[usize::from(table.id.0)] = Some(keyspace);
         }
-        let tree = Arc::new(Tree { database, keyspaces, rows: RowCache::new() });
+        let tree = Arc::new(Tree { database, keyspaces });
         Ok(Self { commits: GroupCommit::start(tree.clone())?, tree })
     }
 }
@@ -219,31 +216,20 @@ fn raw_bytes(bytes: fjall::Slice) -> RawBytes {
 // in memory tables while the rest is not.
 impl Backend for Tree {
     fn read(&self, table: TableId, key: &[u8]) -> Result<Option<RawBytes>, StorageError> {
-        let read = || self.read_in(&self.database.snapshot(), table, key);
-        if RowCache::keeps(table) { self.rows.get(table, key, read) } else { read() }
+        self.read_in(&self.database.snapshot(), table, key)
     }
 
     fn apply(&self, changes: Vec<AppliedChange>, _: Position) -> Result<(), String> {
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
-        let mut kept = Vec::new();
         for AppliedChange { table, key, value } in changes {
             let keyspace = self.keyspace(table);
             let (key, value) = (fjall::Slice::from(key), value.map(fjall::Slice::from));
-            if RowCache::keeps(table) {
-                kept.push((table, key.clone(), value.clone()));
-            }
             match value {
                 Some(value) => batch.insert(keyspace, key, value),
                 None => batch.remove(keyspace, key),
             }
         }
-        batch.commit().map_err(|error| error.to_string())?;
-        // Heads last: who sees a new one sees what it stands for.
-        kept.sort_by_key(|(table, ..)| *table == RoomHeads::ID);
-        for (table, key, value) in kept {
-            self.rows.change(table, &key, value.map(raw_bytes));
-        }
-        Ok(())
+        batch.commit().map_err(|error| error.to_string())
     }
 }
 
@@ -257,9 +243,6 @@ impl Engine for Embedded {
         table: TableId,
         keys: &[Vec<u8>],
     ) -> Result<Vec<Option<RawBytes>>, StorageError> {
-        if RowCache::keeps(table) {
-            return keys.iter().map(|key| self.tree.read(table, key)).collect();
-        }
         let snapshot = self.tree.database.snapshot();
         keys.iter().map(|key| self.tree.read_in(&snapshot, table, key)).collect()
     }
@@ -286,8 +269,8 @@ impl Engine for Embedded {
         self.commits.submit(writes)
     }
 
-    fn subscribe(&self) -> mpsc::UnboundedReceiver<CommitGroup> {
-        self.commits.subscribe()
+    fn follow(&self) -> Feed {
+        self.commits.follow()
     }
 
     fn listen(&self, listener: Listener) {
@@ -296,6 +279,10 @@ impl Engine for Embedded {
 
     fn position(&self) -> Position {
         self.commits.position()
+    }
+
+    fn heard(&self) -> Position {
+        self.commits.heard()
     }
 
     async fn stats(&self) -> Result<StoreStats, StorageError> {

@@ -1,22 +1,21 @@
 //! The contract between Linkspan and a storage engine: four verbs over ordered bytes.
 //!
 //! `get` and `range` read what is durable, `submit` queues a write-set and returns its [`Ticket`],
-//! `subscribe` watches the feed of commits. The engine's promises, checked by the conformance suite:
+//! `follow` and `listen` give the stream of commits. The engine's promises, checked by the conformance suite:
 //!
 //! * a write-set is applied whole, or refused with `Conflict`, or fails; nothing in between, and no
 //!   reader sees a part of it;
 //! * write-sets take effect in the order in which they were submitted;
-//! * a ticket resolves, and the feed tells of a commit, only once it is on disk;
+//! * a ticket resolves, and the stream tells of a commit, only once it is on disk;
 //! * after a failed disk sync the engine refuses every later write (`Poisoned`).
 
 use std::{ops::Deref, sync::Arc};
 
-use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use byteview::ByteView;
 
-use crate::{ContendedKey, KeyError, Position, Unanswered, records::InboxPointer};
+use crate::{CommitGroup, ContendedKey, Feed, KeyError, Position, Unanswered, stream::ChangedKey};
 
 /// The longest key that can be stored, in bytes. Set by what an index of PostgreSQL holds.
 pub const MAX_KEY_BYTES: usize = 2048;
@@ -110,43 +109,20 @@ pub(crate) struct Change {
     pub(crate) once_in_era: bool,
 }
 
-/// Whom a commit concerns; carried by the feed, not stored.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Notice {
-    /// A user's inbox got a pointer.
-    Inbox(OwnedUserId, InboxPointer),
-    /// Which rooms of a user are read instead of fanned out to has changed.
-    BigRooms(OwnedUserId),
-    /// A device's queue of to-device messages grew.
-    Device(OwnedUserId, OwnedDeviceId),
-    /// A room's timeline grew.
-    Room(OwnedRoomId),
-    /// A user's session ended, or may do less than before: the hash of its access token.
-    Session(OwnedUserId, [u8; 32]),
-}
+/// Tells handles on an engine apart: commits through one of them are no surprise to it. Clones of a handle are the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StoreId(pub(crate) u64);
 
 /// Changes that happen together or not at all.
 #[derive(Clone, Debug, Default)]
 pub struct RawWriteSet {
     pub(crate) expectations: Vec<Expectation>,
     pub(crate) changes: Vec<Change>,
-    pub(crate) notices: Vec<Notice>,
+    /// The keys of watched tables among the changes.
+    pub(crate) watched: Vec<ChangedKey>,
     pub(crate) request: Option<Unanswered>,
+    pub(crate) by: StoreId,
 }
-
-/// One commit, as the feed tells of it.
-#[derive(Clone, Debug)]
-pub struct Committed {
-    /// Its position.
-    pub position: Position,
-    /// Whom it concerns.
-    pub notices: Vec<Notice>,
-    /// The request that it is a part of.
-    pub request: Option<Unanswered>,
-}
-
-/// The commits of one disk sync, in order.
-pub type CommitGroup = Arc<[Committed]>;
 
 /// Hears of commits that are on disk, before their position is published. Their rows can already be read.
 ///
@@ -252,15 +228,17 @@ pub trait Engine: Send + Sync + 'static {
     /// Queues a write-set; its place in the order of commits is settled when this returns.
     fn submit(&self, writes: RawWriteSet) -> Ticket;
 
-    /// The feed of commits from now on. What is not received stays in memory, so a subscriber must
-    /// read, or drop the receiver.
-    fn subscribe(&self) -> mpsc::UnboundedReceiver<CommitGroup>;
+    /// The stream of commits from now on, for a task.
+    fn follow(&self) -> Feed;
 
     /// Tells a listener of all commits from now on.
     fn listen(&self, listener: Listener);
 
     /// The newest position that is durable and readable.
     fn position(&self) -> Position;
+
+    /// The newest position that listeners have begun to hear of: not before the published one.
+    fn heard(&self) -> Position;
 
     /// How much there is.
     fn stats(&self) -> impl Future<Output = Result<StoreStats, StorageError>> + Send;

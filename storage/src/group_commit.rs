@@ -14,13 +14,14 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{broadcast, oneshot};
 
 use crate::{
-    CommitError, CommitGroup, Committed, ContendedKey, Listener, MAX_KEY_BYTES, MAX_VALUE_BYTES, Notice,
-    Position, RawBytes, StorageError, TableId, Ticket, Unanswered,
+    CommitError, CommitGroup, Committed, ContendedKey, Feed, Listener, MAX_KEY_BYTES, MAX_VALUE_BYTES, Position,
+    RawBytes, StorageError, TableId, Ticket,
     catalogue::{META_POSITION_KEY, Meta},
     engine::{Change, Expectation, RawWriteSet},
+    stream::FEED_GROUPS,
     table::Table,
 };
 
@@ -60,7 +61,6 @@ pub(crate) struct AppliedChange {
 }
 
 type Reply = oneshot::Sender<Result<Position, CommitError>>;
-type Subscribers = Mutex<Vec<mpsc::UnboundedSender<CommitGroup>>>;
 type Listeners = Mutex<Vec<Listener>>;
 
 struct Submission {
@@ -71,10 +71,8 @@ struct Submission {
 /// A write-set that holds and waits for the disk.
 struct Accepted {
     position: Position,
-    /// It has a position of its own, of which the feed tells.
-    is_commit: bool,
-    notices: Vec<Notice>,
-    request: Option<Unanswered>,
+    /// What the stream will tell of it; None: it changes nothing, and has no position of its own.
+    committed: Option<Committed>,
     reply: Reply,
 }
 
@@ -83,9 +81,16 @@ pub(crate) struct GroupCommit {
     queue: Mutex<Option<Sender<Submission>>>,
     waiting: Arc<AtomicUsize>,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
-    published: Arc<AtomicU64>,
-    subscribers: Arc<Subscribers>,
-    listeners: Arc<Listeners>,
+    told: Arc<Told>,
+}
+
+/// What is told of commits, and to whom.
+struct Told {
+    /// The newest position that listeners have begun to hear of.
+    heard: AtomicU64,
+    published: AtomicU64,
+    listeners: Listeners,
+    feed: broadcast::Sender<CommitGroup>,
 }
 
 impl std::fmt::Debug for GroupCommit {
@@ -106,31 +111,25 @@ impl GroupCommit {
         let position = stored_position(&*backend)?;
         let (queue, submissions) = channel();
         let waiting = Arc::<AtomicUsize>::default();
-        let published = Arc::new(AtomicU64::new(position.get()));
-        let subscribers = Arc::<Subscribers>::default();
-        let listeners = Arc::<Listeners>::default();
+        let told = Arc::new(Told {
+            heard: AtomicU64::new(position.get()),
+            published: AtomicU64::new(position.get()),
+            listeners: Listeners::default(),
+            feed: broadcast::Sender::new(FEED_GROUPS),
+        });
         let mut committer = Committer {
             backend,
             position,
             era: EraKeys::default(),
             poisoned: None,
             waiting: waiting.clone(),
-            published: published.clone(),
-            subscribers: subscribers.clone(),
-            listeners: listeners.clone(),
+            told: told.clone(),
         };
         let thread = thread::Builder::new()
             .name("group-commit".into())
             .spawn(move || committer.run(&submissions))
             .map_err(|error| StorageError::Engine(error.to_string()))?;
-        Ok(Self {
-            queue: Mutex::new(Some(queue)),
-            waiting,
-            thread: Mutex::new(Some(thread)),
-            published,
-            subscribers,
-            listeners,
-        })
+        Ok(Self { queue: Mutex::new(Some(queue)), waiting, thread: Mutex::new(Some(thread)), told })
     }
 
     pub(crate) fn submit(&self, writes: RawWriteSet) -> Ticket {
@@ -160,18 +159,20 @@ impl GroupCommit {
         Ok(())
     }
 
-    pub(crate) fn subscribe(&self) -> mpsc::UnboundedReceiver<CommitGroup> {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        self.subscribers.lock().push(sender);
-        receiver
+    pub(crate) fn follow(&self) -> Feed {
+        Feed(self.told.feed.subscribe())
     }
 
     pub(crate) fn listen(&self, listener: Listener) {
-        self.listeners.lock().push(listener);
+        self.told.listeners.lock().push(listener);
     }
 
     pub(crate) fn position(&self) -> Position {
-        Position::from_u64(self.published.load(Ordering::Acquire))
+        Position::from_u64(self.told.published.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn heard(&self) -> Position {
+        Position::from_u64(self.told.heard.load(Ordering::SeqCst))
     }
 }
 
@@ -205,9 +206,7 @@ struct Committer<B> {
     era: EraKeys,
     poisoned: Option<Arc<str>>,
     waiting: Arc<AtomicUsize>,
-    published: Arc<AtomicU64>,
-    subscribers: Arc<Subscribers>,
-    listeners: Arc<Listeners>,
+    told: Arc<Told>,
 }
 
 impl<B: Backend> Committer<B> {
@@ -252,7 +251,7 @@ impl<B: Backend> Committer<B> {
                 refused.push((reply, error));
                 continue;
             }
-            let is_commit = !writes.changes.is_empty() || !writes.notices.is_empty();
+            let is_commit = !writes.changes.is_empty();
             if is_commit {
                 self.position = self.position.next();
             }
@@ -261,11 +260,13 @@ impl<B: Backend> Committer<B> {
                     changes.push(stamp(change, self.position));
                 }
             }
-            let RawWriteSet { notices, request, .. } = writes;
-            accepted.push(Accepted { position: self.position, is_commit, notices, request, reply });
+            let position = self.position;
+            let RawWriteSet { watched, request, by, .. } = writes;
+            let committed = is_commit.then(|| Committed { position, request, by, changes: watched });
+            accepted.push(Accepted { position, committed, reply });
         }
         // Write-sets that only check something need no disk.
-        let is_written = accepted.iter().any(|accepted| accepted.is_commit);
+        let is_written = accepted.iter().any(|accepted| accepted.committed.is_some());
         let outcome = if is_written { self.apply(changes.list) } else { Ok(()) };
         match outcome {
             Ok(()) => {
@@ -276,7 +277,7 @@ impl<B: Backend> Committer<B> {
             }
             Err(error) => {
                 // Positions that never became readable are not told of.
-                self.position = Position::from_u64(self.published.load(Ordering::Acquire));
+                self.position = Position::from_u64(self.told.published.load(Ordering::Acquire));
                 let replies = accepted.into_iter().map(|accepted| accepted.reply);
                 for reply in replies.chain(refused.into_iter().map(|(reply, _)| reply)) {
                     let _ = reply.send(Err(error.clone()));
@@ -324,22 +325,24 @@ impl<B: Backend> Committer<B> {
     fn publish(&self, accepted: Vec<Accepted>) {
         let mut committed = Vec::with_capacity(accepted.len());
         let mut replies = Vec::with_capacity(accepted.len());
-        for Accepted { position, is_commit, notices, request, reply } in accepted {
-            replies.push((reply, position));
-            if is_commit {
-                committed.push(Committed { position, notices, request });
-            }
+        for accepted in accepted {
+            replies.push((accepted.reply, accepted.position));
+            committed.extend(accepted.committed);
         }
         let group: CommitGroup = committed.into();
+        let told = &self.told;
+        // First: who begins to remember from here on misses at most what it knows to have missed.
+        told.heard.store(self.position.get(), Ordering::SeqCst);
         if !group.is_empty() {
-            self.listeners.lock().iter().for_each(|listener| listener(&group));
+            told.listeners.lock().iter().for_each(|listener| listener(&group));
         }
-        self.published.store(self.position.get(), Ordering::Release);
+        told.published.store(self.position.get(), Ordering::Release);
         for (reply, position) in replies {
             let _ = reply.send(Ok(position));
         }
         if !group.is_empty() {
-            self.subscribers.lock().retain(|subscriber| subscriber.send(group.clone()).is_ok());
+            // An error says that nobody follows.
+            let _ = told.feed.send(group);
         }
     }
 }

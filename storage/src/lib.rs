@@ -1,7 +1,7 @@
 //! What is kept, and how.
 //!
 //! Linkspan keeps everything in tables of ordered keys, behind four verbs: [`Store::get`],
-//! [`Store::range`], [`Store::commit`] of a [`WriteSet`], and [`Store::subscribe`] to the feed of commits.
+//! [`Store::range`], [`Store::commit`] of a [`WriteSet`], and [`Store::watch`] for the stream of commits.
 //! All tables stand in [`catalogue`]; nothing above this crate sees bytes.
 //!
 //! How a table is added, and with which number: docs/guides/add-a-table.md. Only the service that owns it writes it.
@@ -10,6 +10,7 @@
 //! commit replaces by its own position: so ordered queues need no counter that writers fight over.
 
 pub mod catalogue;
+mod copies;
 mod embedded;
 mod engine;
 mod finish;
@@ -18,25 +19,29 @@ mod key;
 mod memory;
 mod position;
 pub mod records;
-mod row_cache;
 mod store;
+mod stream;
 mod table;
 mod torn_journal;
 mod unanswered;
+mod unchanged;
 mod update;
 mod write_set;
 
+pub use copies::{Copies, Limits, Rows};
 pub use embedded::{Embedded, EmbeddedOptions};
 pub use engine::{
-    CommitError, CommitGroup, Committed, Engine, Listener, MAX_KEY_BYTES, MAX_VALUE_BYTES, Notice, RawBytes,
-    RawRange, RawRow, RawWriteSet, StorageError, StoreStats, TableId, TableStats, Ticket,
+    CommitError, Engine, Listener, MAX_KEY_BYTES, MAX_VALUE_BYTES, RawBytes, RawRange, RawRow, RawWriteSet,
+    StorageError, StoreStats, TableId, TableStats, Ticket,
 };
 pub use finish::Finish;
 pub use key::{Key, KeyError, KeyField, KeyReader, KeyWriter, Prefix};
-pub use memory::{Faults, HeldDisk, Memory};
+pub use memory::{Faults, HeldDisk, HeldReads, Memory};
 pub use position::Position;
 pub use store::{Range, Store};
-pub use table::{Json, Record, Stamped, Table, Value};
+pub use stream::{Change, CommitGroup, Committed, Feed, News};
+pub use table::{Json, Record, Stamped, Table, Value, Watched};
 pub use unanswered::{AnswerPending, AnswerSent, Unanswered, answer_pending};
 pub use update::ContendedKey;
+pub use unchanged::Unchanged;
 pub use write_set::WriteSet;

@@ -13,10 +13,10 @@ use std::{
 
 use parking_lot::{Condvar, Mutex, RwLock};
 use sha2::{Digest, Sha256};
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 
 use crate::{
-    CommitGroup, Listener, Position, RawBytes, StorageError, StoreStats, TableId, TableStats, Ticket,
+    Feed, Listener, Position, RawBytes, StorageError, StoreStats, Table, TableId, TableStats, Ticket,
     catalogue,
     engine::{Engine, RawRange, RawRow, RawWriteSet},
     group_commit::{AppliedChange, Backend, GroupCommit},
@@ -49,6 +49,7 @@ struct Rows {
     tables: RwLock<Tables>,
     crashed: AtomicBool,
     disk: Option<Disk>,
+    held_reads: Mutex<Option<Arc<ReadHold>>>,
 }
 
 #[derive(Debug)]
@@ -91,7 +92,7 @@ impl Memory {
         let random = SplitMix64(faults.seed);
         let state = Mutex::new(DiskState { journal, faults, random, held: false, write_waits: false });
         let disk = Some(Disk { state, changed: Condvar::new() });
-        Self::start(Rows { tables: RwLock::new(tables), crashed: AtomicBool::new(false), disk })
+        Self::start(Rows { tables: RwLock::new(tables), disk, ..Rows::default() })
     }
 
     fn start(rows: Rows) -> Result<Arc<Self>, StorageError> {
@@ -147,11 +148,54 @@ impl Memory {
         rows.map(|(table, (key, value))| (table, (RawBytes::from(key.as_slice()), value.clone()))).collect()
     }
 
+    /// Makes all reads of a table wait once they have found what they return, until the answer is dropped: so that they
+    /// are overtaken by what is committed meanwhile.
+    pub fn hold_reads<T: Table>(&self) -> HeldReads {
+        let hold = Arc::new(ReadHold {
+            table: T::ID,
+            waiting: watch::Sender::new(0),
+            over: watch::Sender::new(false),
+        });
+        *self.rows.held_reads.lock() = Some(hold.clone());
+        HeldReads { rows: self.rows.clone(), hold }
+    }
+
     /// Makes all writes to the disk wait until the answer is dropped, which must happen before the
     /// store is. None without a disk.
     pub fn hold_disk(&self) -> Option<HeldDisk> {
         self.rows.disk.as_ref()?.state.lock().held = true;
         Some(HeldDisk { rows: self.rows.clone() })
+    }
+}
+
+/// Reads of a table that have to wait.
+#[derive(Debug)]
+struct ReadHold {
+    table: TableId,
+    /// How many reads wait, or have waited.
+    waiting: watch::Sender<usize>,
+    over: watch::Sender<bool>,
+}
+
+/// While it is kept, no read of a table of a [`Memory`] returns.
+#[derive(Debug)]
+pub struct HeldReads {
+    rows: Arc<Rows>,
+    hold: Arc<ReadHold>,
+}
+
+impl HeldReads {
+    /// Waits until a read has found what it will return.
+    pub async fn wait_for_read(&self) {
+        // The sender is ours.
+        let _ = self.hold.waiting.subscribe().wait_for(|waiting| *waiting > 0).await;
+    }
+}
+
+impl Drop for HeldReads {
+    fn drop(&mut self) {
+        *self.rows.held_reads.lock() = None;
+        self.hold.over.send_replace(true);
     }
 }
 
@@ -180,11 +224,39 @@ impl Drop for HeldDisk {
 }
 
 impl Rows {
+    /// Waits while reads of the table are held.
+    async fn wait_to_return(&self, table: TableId) {
+        let hold = self.held_reads.lock().clone();
+        if let Some(hold) = hold.filter(|hold| hold.table == table) {
+            hold.waiting.send_modify(|waiting| *waiting += 1);
+            let _ = hold.over.subscribe().wait_for(|over| *over).await;
+        }
+    }
+
     fn check_running(&self) -> Result<(), StorageError> {
         if self.crashed.load(Ordering::SeqCst) {
             return Err(StorageError::Engine("the engine has crashed".into()));
         }
         Ok(())
+    }
+}
+
+impl Rows {
+    fn in_range(&self, table: TableId, range: RawRange) -> Vec<RawRow> {
+        let RawRange { from, to, reverse, limit } = range;
+        if to.as_ref().is_some_and(|to| *to <= from) {
+            return Vec::new();
+        }
+        let tables = self.tables.read();
+        let Some(rows) = tables.get(&table) else { return Vec::new() };
+        let end = to.map_or(Bound::Unbounded, Bound::Excluded);
+        let found = rows.range((Bound::Included(from), end));
+        let row = |(key, value): (&Vec<u8>, &RawBytes)| (RawBytes::from(key.as_slice()), value.clone());
+        if reverse {
+            found.rev().take(limit).map(row).collect()
+        } else {
+            found.take(limit).map(row).collect()
+        }
     }
 }
 
@@ -328,7 +400,9 @@ impl SplitMix64 {
 
 impl Engine for Memory {
     async fn get(&self, table: TableId, key: &[u8]) -> Result<Option<RawBytes>, StorageError> {
-        self.rows.read(table, key)
+        let found = self.rows.read(table, key);
+        self.rows.wait_to_return(table).await;
+        found
     }
 
     async fn get_many(
@@ -340,29 +414,18 @@ impl Engine for Memory {
     }
 
     async fn range(&self, table: TableId, range: RawRange) -> Result<Vec<RawRow>, StorageError> {
-        let RawRange { from, to, reverse, limit } = range;
         self.rows.check_running()?;
-        if to.as_ref().is_some_and(|to| *to <= from) {
-            return Ok(Vec::new());
-        }
-        let tables = self.rows.tables.read();
-        let Some(rows) = tables.get(&table) else { return Ok(Vec::new()) };
-        let end = to.map_or(Bound::Unbounded, Bound::Excluded);
-        let found = rows.range((Bound::Included(from), end));
-        let row = |(key, value): (&Vec<u8>, &RawBytes)| (RawBytes::from(key.as_slice()), value.clone());
-        Ok(if reverse {
-            found.rev().take(limit).map(row).collect()
-        } else {
-            found.take(limit).map(row).collect()
-        })
+        let found = self.rows.in_range(table, range);
+        self.rows.wait_to_return(table).await;
+        Ok(found)
     }
 
     fn submit(&self, writes: RawWriteSet) -> Ticket {
         self.commits.submit(writes)
     }
 
-    fn subscribe(&self) -> mpsc::UnboundedReceiver<CommitGroup> {
-        self.commits.subscribe()
+    fn follow(&self) -> Feed {
+        self.commits.follow()
     }
 
     fn listen(&self, listener: Listener) {
@@ -371,6 +434,10 @@ impl Engine for Memory {
 
     fn position(&self) -> Position {
         self.commits.position()
+    }
+
+    fn heard(&self) -> Position {
+        self.commits.heard()
     }
 
     async fn stats(&self) -> Result<StoreStats, StorageError> {

@@ -1,14 +1,21 @@
 //! The typed face of a storage engine, used by all services.
 
-use std::{fmt, marker::PhantomData, path::Path, sync::Arc};
+use std::{
+    fmt,
+    marker::PhantomData,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
-use tokio::sync::mpsc;
 
 use crate::{
-    CommitError, CommitGroup, Key as _, KeyWriter, Listener, Position, Prefix, StorageError, StoreStats,
-    Table, Ticket, Unanswered, WriteSet,
+    Change, CommitError, Feed, Key as _, KeyWriter, Listener, Position, Prefix, StorageError, StoreStats,
+    Table, Ticket, Unanswered, Watched, WriteSet,
     embedded::{Embedded, EmbeddedOptions},
-    engine::{Engine, MAX_KEY_BYTES, RawRange},
+    engine::{Engine, MAX_KEY_BYTES, RawRange, StoreId},
     memory::Memory,
     table::{decode_key, decode_value, encode_key},
     update::Turns,
@@ -36,6 +43,7 @@ macro_rules! on_engine {
 #[derive(Clone)]
 pub struct Store {
     engine: AnyEngine,
+    id: StoreId,
     pub(crate) turns: Arc<Turns>,
 }
 
@@ -47,7 +55,9 @@ impl fmt::Debug for Store {
 
 impl Store {
     fn over(engine: AnyEngine) -> Self {
-        Self { engine, turns: Arc::default() }
+        static HANDLES: AtomicU64 = AtomicU64::new(0);
+        let id = StoreId(HANDLES.fetch_add(1, Ordering::Relaxed));
+        Self { engine, id, turns: Arc::default() }
     }
 
     /// Opens or creates the embedded store in the folder `path`, with memory limits that fit this
@@ -103,6 +113,7 @@ impl Store {
     pub fn submit(&self, writes: WriteSet) -> Ticket {
         let mut writes = writes.into_raw();
         writes.request = Unanswered::current();
+        writes.by = self.id;
         on_engine!(self, engine => engine.submit(writes))
     }
 
@@ -124,15 +135,43 @@ impl Store {
         }
     }
 
-    /// The feed of commits from now on. What is not received stays in memory, so a subscriber must
-    /// read, or drop the receiver.
-    pub fn subscribe(&self) -> mpsc::UnboundedReceiver<CommitGroup> {
-        on_engine!(self, engine => engine.subscribe())
+    /// The stream of commits from now on, for a task of its own.
+    pub fn follow(&self) -> Feed {
+        on_engine!(self, engine => engine.follow())
     }
 
     /// Tells a listener of all commits from now on; see [`Listener`].
     pub fn listen(&self, listener: Listener) {
         on_engine!(self, engine => engine.listen(listener));
+    }
+
+    /// Has `hear` told of each change of a table's keys from now on, on the thread that commits: when the change can be
+    /// read, and before anybody is told of the commit. It must be quick, and may not wait. It ends with `keeper`, which
+    /// is what keeps something in memory: the store must not keep it alive.
+    pub fn watch<T: Watched, W: Send + Sync + 'static>(
+        &self,
+        keeper: &Arc<W>,
+        hear: impl Fn(&W, &T::Key, Change) + Send + Sync + 'static,
+    ) {
+        let (keeper, id) = (Arc::downgrade(keeper), self.id);
+        self.listen(Arc::new(move |group| {
+            let mut changes = group.iter().flat_map(|committed| {
+                committed.changes.iter().filter_map(move |changed| {
+                    let key = T::watched_key(&changed.key)?;
+                    let is_own = committed.by == id;
+                    Some((key, Change { position: committed.position, is_put: changed.is_put, is_own }))
+                })
+            });
+            let Some(first) = changes.next() else { return };
+            let Some(keeper) = keeper.upgrade() else { return };
+            std::iter::once(first).chain(changes).for_each(|(key, change)| hear(&keeper, key, change));
+        }));
+    }
+
+    /// The newest position that watchers have heard of or are just hearing of. What is not noted of a key that is
+    /// watched has not happened since the position that this gave when the watching began.
+    pub fn heard(&self) -> Position {
+        on_engine!(self, engine => engine.heard())
     }
 
     /// The newest position that is durable and readable.

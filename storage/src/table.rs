@@ -2,7 +2,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Key, KeyWriter, Position, StorageError, TableId};
+use crate::{Key, KeyWriter, Position, StorageError, TableId, catalogue::WatchedKey};
 
 /// A table of the catalogue.
 pub trait Table: Send + Sync + 'static {
@@ -16,6 +16,19 @@ pub trait Table: Send + Sync + 'static {
     const NAME: &'static str;
     /// The service that writes it.
     const OWNER: &'static str;
+
+    /// The key as the stream of commits tells of it; None: the table is not watched.
+    #[doc(hidden)]
+    fn to_watched(_: &Self::Key) -> Option<WatchedKey> {
+        None
+    }
+}
+
+/// A table of whose changes the stream of commits tells.
+pub trait Watched: Table {
+    /// The key, if it is one of this table.
+    #[doc(hidden)]
+    fn watched_key(key: &WatchedKey) -> Option<&Self::Key>;
 }
 
 /// A type that can be stored as a value.

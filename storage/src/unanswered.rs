@@ -128,7 +128,7 @@ impl Unanswered {
 mod tests {
     use super::*;
     use crate::{
-        Memory, Store, WriteSet,
+        Feed, Memory, News, Store, WriteSet,
         catalogue::{Meta, MetaKey},
     };
 
@@ -146,12 +146,12 @@ mod tests {
     #[tokio::test]
     async fn a_commit_carries_the_request_that_it_is_a_part_of() {
         let store = Store::in_memory(Memory::new().expect("a store in memory opens"));
-        let mut feed = store.subscribe();
+        let mut feed = store.follow();
         let (_sent, request) = request();
         request.run(store.commit(writes())).await.expect("it is committed");
         store.commit(writes()).await.expect("it is committed");
-        let carried = async |feed: &mut tokio::sync::mpsc::UnboundedReceiver<crate::CommitGroup>| {
-            let group = feed.recv().await.expect("it is told");
+        let carried = async |feed: &mut Feed| {
+            let Some(News::Commits(group)) = feed.next().await else { panic!("it is told") };
             group[0].request.as_ref().map(|request| request.user_id().to_string())
         };
         assert_eq!(carried(&mut feed).await.as_deref(), Some("@anna:one.localhost"));

@@ -1,11 +1,9 @@
-//! A typed write-set: what must hold, what to put, what to delete, whom to tell. Encodes rows for
-//! the engine; decides nothing.
-
-use std::collections::HashSet;
+//! A typed write-set: what must hold, what to put, what to delete. Encodes rows for the engine; decides nothing.
 
 use crate::{
-    Notice, Position, Table, Value,
+    Position, Table, Value,
     engine::{Change, Expectation, RawWriteSet},
+    stream::ChangedKey,
     table::{encode_key, encode_value, written_anew},
 };
 
@@ -65,6 +63,7 @@ impl WriteSet {
 
     fn put_row<T: Table>(&mut self, key: &T::Key, value: &T::Value, once_in_era: bool) {
         let writer = encode_key::<T>(key);
+        self.note_watched::<T>(key, true);
         self.raw.changes.push(Change {
             table: T::ID,
             key: writer.bytes,
@@ -77,6 +76,7 @@ impl WriteSet {
 
     /// Removes a row, if there is one.
     pub fn delete<T: Table>(&mut self, key: &T::Key) {
+        self.note_watched::<T>(key, false);
         let key = encode_key::<T>(key).bytes;
         self.raw.changes.push(Change {
             table: T::ID,
@@ -88,16 +88,16 @@ impl WriteSet {
         });
     }
 
-    /// Has the feed tell of the commit, once however often it is said.
-    pub fn notify(&mut self, notice: Notice) {
-        self.raw.notices.push(notice);
+    /// Has the stream tell of a change, if the table is watched.
+    fn note_watched<T: Table>(&mut self, key: &T::Key, is_put: bool) {
+        self.raw.watched.extend(T::to_watched(key).map(|key| ChangedKey { key, is_put }));
     }
 
     /// Adds all of `other`.
     pub fn append(&mut self, other: Self) {
         self.raw.expectations.extend(other.raw.expectations);
         self.raw.changes.extend(other.raw.changes);
-        self.raw.notices.extend(other.raw.notices);
+        self.raw.watched.extend(other.raw.watched);
     }
 
     /// Whether it changes nothing.
@@ -109,11 +109,7 @@ impl WriteSet {
         self.raw.expectations.iter()
     }
 
-    pub(crate) fn into_raw(mut self) -> RawWriteSet {
-        if self.raw.notices.len() > 1 {
-            let mut told = HashSet::with_capacity(self.raw.notices.len());
-            self.raw.notices.retain(|notice| told.insert(notice.clone()));
-        }
+    pub(crate) fn into_raw(self) -> RawWriteSet {
         self.raw
     }
 }

@@ -12,10 +12,10 @@ use std::{
 };
 
 use linkspan_storage::{
-    CommitError, Faults, Json, MAX_KEY_BYTES, Memory, Notice, Position, Range, Stamped, StorageError, Store,
-    WriteSet,
+    Change, CommitError, CommitGroup, Faults, Feed, Json, MAX_KEY_BYTES, Memory, News, Position, Range,
+    Stamped, StorageError, Store, WriteSet,
     catalogue::{
-        AccountData, AccountDataKey, Filters, Inbox, InboxKey, MediaUsage, RoomHeads, RoomKey, ToDevice,
+        AccountData, AccountDataKey, Filters, Inbox, InboxKey, MediaUsage, RoomHeads, RoomKey, Timeline, ToDevice,
         ToDeviceKey, UserKey, UserNameKey,
     },
     records::{InboxPointer, RoomHeadRecord},
@@ -128,7 +128,8 @@ macro_rules! conformance_tests {
                 updates_do_not_lose_each_other
                 readers_see_all_of_a_write_set_or_nothing
                 the_feed_tells_of_every_commit_in_order
-                a_write_set_tells_each_once
+                the_feed_tells_which_watched_keys_change
+                watchers_hear_before_anybody_else
                 what_is_written_once_in_an_era_is_found_from_any_position
                 listeners_hear_of_what_can_be_read
                 a_check_without_changes_takes_no_position
@@ -181,9 +182,18 @@ fn put(key: &UserNameKey, value: &str) -> WriteSet {
     writes
 }
 
-/// That a pointer came into somebody's inbox.
-fn pointer(name: &str) -> Notice {
-    Notice::Inbox(user(name), InboxPointer::AccountData(None))
+/// Puts a pointer into somebody's inbox: the stream tells of it.
+fn put_pointer(writes: &mut WriteSet, name: &str) {
+    let pointer = InboxPointer::AccountData(None);
+    writes.put::<Inbox>(&InboxKey { user_id: user(name), position: Position::PENDING, pointer }, &());
+}
+
+/// The next commits of a feed.
+async fn commits(feed: &mut Feed) -> CommitGroup {
+    match feed.next().await {
+        Some(News::Commits(group)) => group,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// The names of the rows of a range.
@@ -377,7 +387,7 @@ async fn a_conflict_writes_nothing(rig: impl Rig) {
     let store = rig.store();
     let key = row("anna", "a");
     let before = store.commit(put(&key, "1")).await.unwrap();
-    let mut feed = store.subscribe();
+    let mut feed = store.follow();
     let expectations: [fn(&mut WriteSet, &UserNameKey); 4] = [
         |writes, key| writes.expect_absent::<Filters>(key),
         |writes, key| writes.expect::<Filters>(key, &json("2")),
@@ -387,7 +397,7 @@ async fn a_conflict_writes_nothing(rig: impl Rig) {
     for expect in expectations {
         let mut writes = put(&key, "3");
         writes.put::<MediaUsage>(&counter("anna"), &3);
-        writes.notify(pointer("anna"));
+        put_pointer(&mut writes, "anna");
         writes.expect::<Filters>(&key, &json("1"));
         expect(&mut writes, &key);
         assert!(matches!(store.commit(writes).await, Err(CommitError::Conflict(_))));
@@ -400,9 +410,9 @@ async fn a_conflict_writes_nothing(rig: impl Rig) {
     let after = store.commit(writes).await.unwrap();
     assert_eq!(after, before.next(), "a refused write-set takes no position");
     // Who commits is told before the feed is: the first commit may come in yet.
-    let mut told = feed.recv().await.unwrap()[0].position;
+    let mut told = commits(&mut feed).await[0].position;
     if told == before {
-        told = feed.recv().await.unwrap()[0].position;
+        told = commits(&mut feed).await[0].position;
     }
     assert_eq!(told, after, "the feed tells of no refused write-set");
 }
@@ -599,8 +609,8 @@ async fn the_feed_tells_of_every_commit_in_order(rig: impl Rig) {
     const TASKS: u64 = 8;
     const COMMITS: u64 = 40;
     let store = rig.store();
-    let mut feeds = [store.subscribe(), store.subscribe()];
-    drop(store.subscribe());
+    let mut feeds = [store.follow(), store.follow()];
+    drop(store.follow());
     let tasks: Vec<_> = (0..TASKS)
         .map(|task| {
             let store = store.clone();
@@ -609,7 +619,7 @@ async fn the_feed_tells_of_every_commit_in_order(rig: impl Rig) {
                 for n in 0..COMMITS {
                     let name = format!("{task}-{n}");
                     let mut writes = put(&row("anna", &name), "{}");
-                    writes.notify(pointer(&name));
+                    put_pointer(&mut writes, &name);
                     own.push((store.commit(writes).await.unwrap(), user(&name)));
                 }
                 own
@@ -623,31 +633,84 @@ async fn the_feed_tells_of_every_commit_in_order(rig: impl Rig) {
     for feed in &mut feeds {
         let mut told = Vec::new();
         while told.len() < acknowledged.len() {
-            for committed in feed.recv().await.unwrap().iter() {
-                let [Notice::Inbox(user_id, _)] = &committed.notices[..] else { panic!("{committed:?}") };
+            for committed in commits(feed).await.iter() {
+                let [key] = &committed.keys_put::<Inbox>().collect::<Vec<_>>()[..] else {
+                    panic!("{committed:?}")
+                };
                 assert!(store.position() >= committed.position, "told of what is not readable");
-                told.push((committed.position, user_id.clone()));
+                told.push((committed.position, key.user_id.clone()));
             }
         }
         assert!(told.windows(2).all(|pair| pair[0].0.next() == pair[1].0), "out of order");
         assert_eq!(told.into_iter().collect::<BTreeSet<_>>(), acknowledged);
-        assert!(feed.try_recv().is_err(), "told of more than there was");
+        assert!(feed.try_next().is_none(), "told of more than there was");
     }
 }
 
-async fn a_write_set_tells_each_once(rig: impl Rig) {
+async fn the_feed_tells_which_watched_keys_change(rig: impl Rig) {
     let store = rig.store();
-    let mut feed = store.subscribe();
+    let mut feed = store.follow();
+    let message = |name: &str| ToDeviceKey {
+        user_id: user(name),
+        device_id: "PHONE".into(),
+        position: Position::from_u64(7),
+        index: 0,
+    };
     let mut writes = put(&row("anna", "a"), "{}");
-    let notices = [Notice::Room(room("r")), pointer("bert"), Notice::Device(user("bert"), "PHONE".into())];
-    for notice in notices.iter().chain(&notices) {
-        writes.notify(notice.clone());
-    }
+    writes.put::<ToDevice>(&message("bert"), &json("{}"));
+    put_pointer(&mut writes, "bert");
     let mut more = WriteSet::new();
-    more.notify(Notice::Room(room("r")));
+    more.delete::<ToDevice>(&message("anna"));
     writes.append(more);
     store.commit(writes).await.unwrap();
-    assert_eq!(feed.recv().await.unwrap()[0].notices, notices);
+    let group = commits(&mut feed).await;
+    let names = |keys: Vec<&ToDeviceKey>| keys.iter().map(|key| key.user_id.to_string()).collect::<Vec<_>>();
+    let [committed] = &group[..] else { panic!("{group:?}") };
+    assert_eq!(names(committed.keys_changed::<ToDevice>().collect()), [user("bert"), user("anna")]);
+    assert_eq!(names(committed.keys_put::<ToDevice>().collect()), [user("bert")]);
+    assert_eq!(committed.keys_put::<Inbox>().count(), 1);
+    assert_eq!(committed.keys_changed::<Timeline>().count(), 0);
+}
+
+async fn watchers_hear_before_anybody_else(rig: impl Rig) {
+    let store = rig.store();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    store.watch::<Inbox, _>(&heard, |heard: &Mutex<Vec<Change>>, _, change| {
+        heard.lock().unwrap().push(change)
+    });
+    for round in 1..=20 {
+        let mut writes = WriteSet::new();
+        put_pointer(&mut writes, "anna");
+        let position = store.commit(writes).await.unwrap();
+        let heard = heard.lock().unwrap();
+        assert_eq!(heard.len(), round);
+        assert!(heard.iter().all(|change| change.is_put && change.is_own));
+        assert_eq!(heard.last().unwrap().position, position);
+    }
+    let weak = Arc::downgrade(&heard);
+    drop(heard);
+    assert!(weak.upgrade().is_none(), "the store does not keep alive what watches it");
+    let mut writes = WriteSet::new();
+    put_pointer(&mut writes, "anna");
+    store.commit(writes).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_follower_who_is_too_slow_is_told_so() {
+    let rig = InMemory::create();
+    let store = rig.store();
+    let mut feed = store.follow();
+    let first = store.commit(put(&row("anna", "a"), "0")).await.unwrap();
+    let mut last = first;
+    for n in 0..5_000 {
+        last = store.commit(put(&row("anna", "a"), &n.to_string())).await.unwrap();
+    }
+    assert!(matches!(feed.next().await, Some(News::Missed)));
+    let mut told = commits(&mut feed).await[0].position;
+    assert!(told > first, "what was left out is the oldest");
+    while told < last {
+        told = commits(&mut feed).await.last().unwrap().position;
+    }
 }
 
 async fn what_is_written_once_in_an_era_is_found_from_any_position(rig: impl Rig) {
@@ -665,7 +728,7 @@ async fn what_is_written_once_in_an_era_is_found_from_any_position(rig: impl Rig
                 writes.put_once_in_era::<Inbox>(&key, &());
             }
         }
-        writes.notify(Notice::Room(room("r")));
+        writes.put::<Filters>(&row("anna", "a"), &json("{}"));
         tickets.push(store.submit(writes));
     }
     for ticket in tickets {
@@ -710,7 +773,7 @@ async fn listeners_hear_of_what_can_be_read(rig: impl Rig) {
 
 async fn a_check_without_changes_takes_no_position(rig: impl Rig) {
     let store = rig.store();
-    let mut feed = store.subscribe();
+    let mut feed = store.follow();
     let position = store.commit(put(&row("anna", "a"), "1")).await.unwrap();
     let mut writes = WriteSet::new();
     writes.expect::<Filters>(&row("anna", "a"), &json("1"));
@@ -719,12 +782,9 @@ async fn a_check_without_changes_takes_no_position(rig: impl Rig) {
     let mut writes = WriteSet::new();
     writes.expect_absent::<Filters>(&row("anna", "a"));
     assert!(matches!(store.commit(writes).await, Err(CommitError::Conflict(_))));
-    // News without changes is a commit.
-    let mut writes = WriteSet::new();
-    writes.notify(pointer("anna"));
-    assert_eq!(store.commit(writes).await.unwrap(), position.next());
-    assert_eq!(feed.recv().await.unwrap()[0].position, position);
-    assert_eq!(feed.recv().await.unwrap()[0].position, position.next());
+    assert_eq!(store.commit(put(&row("anna", "a"), "2")).await.unwrap(), position.next());
+    assert_eq!(commits(&mut feed).await[0].position, position);
+    assert_eq!(commits(&mut feed).await[0].position, position.next());
 }
 
 async fn what_is_too_long_is_refused(rig: impl Rig) {
@@ -890,12 +950,12 @@ async fn damage_before_the_last_batch_is_not_passed_over() {
 async fn a_ticket_waits_for_the_disk_and_waiting_write_sets_share_a_group() {
     let rig = InMemory::create();
     let store = &rig.store;
-    let mut feed = store.subscribe();
+    let mut feed = store.follow();
     let disk = rig.memory.hold_disk().unwrap();
     let first = store.submit(put(&row("anna", "first"), "{}"));
     disk.wait_for_write();
     // The committer is at the disk and stays there.
-    assert!(feed.try_recv().is_err());
+    assert!(feed.try_next().is_none());
     assert_eq!(store.position(), Position::ZERO);
     assert!(!store.contains::<Filters>(&row("anna", "first")).await.unwrap());
     let rest: Vec<_> = (0..10).map(|n| store.submit(put(&row("anna", &n.to_string()), "{}"))).collect();
@@ -905,8 +965,8 @@ async fn a_ticket_waits_for_the_disk_and_waiting_write_sets_share_a_group() {
     for ticket in rest {
         ticket.committed().await.unwrap();
     }
-    assert_eq!(feed.recv().await.unwrap().len(), 1);
-    let group = feed.recv().await.unwrap();
+    assert_eq!(commits(&mut feed).await.len(), 1);
+    let group = commits(&mut feed).await;
     assert_eq!((group.len(), group[0].position), (10, first.next()));
 }
 
@@ -950,14 +1010,14 @@ async fn expectations_hold_within_one_group() {
 async fn a_failed_write_poisons_the_store() {
     let memory = Memory::with_faults(Faults { failed_writes_per_mille: 1000, ..Faults::default() }).unwrap();
     let store = Store::in_memory(memory);
-    let mut feed = store.subscribe();
+    let mut feed = store.follow();
     for _ in 0..3 {
         let outcome = store.commit(put(&row("anna", "a"), "{}")).await;
         assert!(matches!(outcome, Err(CommitError::Poisoned(_))), "{outcome:?}");
     }
     assert!(!store.contains::<Filters>(&row("anna", "a")).await.unwrap());
     assert_eq!(store.position(), Position::ZERO);
-    assert!(feed.try_recv().is_err());
+    assert!(feed.try_next().is_none());
     let mut check = WriteSet::new();
     check.expect_absent::<Filters>(&row("anna", "a"));
     assert!(matches!(store.commit(check).await, Err(CommitError::Poisoned(_))));

@@ -51,5 +51,6 @@ mod sync_filters;
 mod thread_subscriptions;
 mod to_device;
 mod transactions;
+mod two_servers;
 mod upgrades;
 mod web_pages;

@@ -210,7 +210,7 @@ impl Network {
     async fn over(store: Store, settings: Vec<Settings>, preview_private: bool) -> Self {
         let platforms = Arc::new(Platforms::open(&store, settings, now_ts()).await.expect("platforms open"));
         let inbox = Inbox::new(store.clone(), now_ts());
-        tokio::spawn(inbox.clone().follow(store.subscribe()));
+        tokio::spawn(inbox.clone().follow(store.follow()));
         let directory = Directory::new(store.clone(), platforms.clone());
         let found = directory.clone();
         let mails = Arc::new(Mails::default());

@@ -52,7 +52,6 @@ impl Accounts {
                 Ok::<_, AccountsError>((writes, ()))
             })
             .await?;
-        self.note_erasure(&key).await?;
         self.log_out_all(user_id, None).await
     }
 

@@ -6,11 +6,12 @@
 use std::{collections::HashMap, sync::Arc};
 
 use linkspan_storage::{
-    Position, Range, Stamped, WriteSet,
+    Position, Range, Stamped, Store, WriteSet,
     catalogue::{ErasedAccounts, UserKey},
 };
 use parking_lot::RwLock;
 use ruma::{OwnedUserId, UserId};
+use tokio::sync::OnceCell;
 
 use crate::{Accounts, AccountsError};
 
@@ -22,32 +23,46 @@ const PAGE: usize = 1_000;
 /// All of them are kept in memory, about a hundred bytes each: whoever renders an event asks for its sender, and nobody
 /// may read the disk for that.
 #[derive(Debug, Default)]
-pub struct Erasures(RwLock<HashMap<OwnedUserId, Position>>);
+pub struct Erasures {
+    at: RwLock<HashMap<OwnedUserId, Position>>,
+    loaded: OnceCell<()>,
+}
 
 impl Erasures {
+    /// Those of a store; what was erased before is loaded when somebody asks.
+    pub(crate) fn watch(store: &Store) -> Arc<Self> {
+        let erasures = Arc::<Self>::default();
+        store.watch::<ErasedAccounts, _>(&erasures, |erasures, key, change| {
+            erasures.at.write().insert(key.user_id.clone(), change.position);
+        });
+        erasures
+    }
+
     /// The position at which a user's account was erased; None: it was not.
     pub fn erased_at(&self, user_id: &UserId) -> Option<Position> {
-        self.0.read().get(user_id).copied()
+        self.at.read().get(user_id).copied()
     }
 }
 
 impl Accounts {
     /// The accounts that were erased: those of now, and those that will be.
     pub async fn erasures(&self) -> Result<&Arc<Erasures>, AccountsError> {
-        self.shared.erasures.get_or_try_init(|| self.load_erasures()).await
+        let erasures = &self.shared.erasures;
+        erasures.loaded.get_or_try_init(|| self.load_erasures()).await?;
+        Ok(erasures)
     }
 
-    async fn load_erasures(&self) -> Result<Arc<Erasures>, AccountsError> {
-        let mut erased = HashMap::new();
+    async fn load_erasures(&self) -> Result<(), AccountsError> {
         let mut range = Range::<ErasedAccounts>::all();
         loop {
             let rows = self.store.range(range.limit(PAGE)).await?;
             let is_last = rows.len() < PAGE;
             let last = rows.last().map(|(key, _)| key.clone());
-            erased.extend(rows.into_iter().map(|(key, stamp)| (key.user_id, stamp.position)));
+            let rows = rows.into_iter().map(|(key, stamp)| (key.user_id, stamp.position));
+            self.shared.erasures.at.write().extend(rows);
             match last.filter(|_| !is_last) {
                 Some(last) => range = Range::all().after(&last),
-                None => return Ok(Arc::new(Erasures(RwLock::new(erased)))),
+                None => return Ok(()),
             }
         }
     }
@@ -61,14 +76,6 @@ impl Accounts {
         if self.store.get::<ErasedAccounts>(key).await?.is_none() {
             writes.expect_absent::<ErasedAccounts>(key);
             writes.put::<ErasedAccounts>(key, &Stamped::pending(()));
-        }
-        Ok(())
-    }
-
-    /// Notes in memory that an account was erased, once that is on disk.
-    pub(crate) async fn note_erasure(&self, key: &UserKey) -> Result<(), AccountsError> {
-        if let Some(stamp) = self.store.get::<ErasedAccounts>(key).await? {
-            self.erasures().await?.0.write().insert(key.user_id.clone(), stamp.position);
         }
         Ok(())
     }

@@ -48,7 +48,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use linkspan_platforms::Limited;
 use linkspan_storage::records::AccountRecord;
 use linkspan_storage::{
-    StorageError, Store, WriteSet, catalogue::Accounts as AccountsTable, catalogue::UserKey,
+    Limits, Rows, StorageError, Store, WriteSet, catalogue::Accounts as AccountsTable, catalogue::UserKey,
 };
 use ruma::{OwnedServerName, OwnedUserId, api::client::uiaa::UiaaInfo};
 
@@ -76,6 +76,9 @@ pub use session::Session;
 pub use shared_secret::SharedSecretRegistration;
 pub use sign_up::SignUp;
 pub use token::{TokenHash, hash_token, new_token, random_text};
+
+/// How many accounts are kept in memory.
+const CACHED_ACCOUNTS: Limits = Limits { entries: 100_000, weight: 100_000 };
 
 /// Something about an account failed.
 #[derive(Debug, thiserror::Error)]
@@ -189,7 +192,9 @@ impl fmt::Debug for Accounts {
 
 /// What is kept in memory only.
 struct Shared {
-    sessions: session::Cache,
+    token_uses: session::TokenUses,
+    /// Accounts that were asked for lately; None for users who have none.
+    accounts: Rows<AccountsTable>,
     passwords: password::Passwords,
     interactive: expiring::Expiring<interactive::Interactive>,
     nonces: expiring::Expiring<OwnedServerName>,
@@ -197,15 +202,15 @@ struct Shared {
     login_tokens: expiring::Expiring<ProvedUser>,
     cross_signing_resets: expiring::Expiring<Approval>,
     mails: mail::Outgoing,
-    /// Loaded when first needed.
-    erasures: tokio::sync::OnceCell<Arc<Erasures>>,
+    erasures: Arc<Erasures>,
 }
 
 impl Accounts {
     /// The accounts in a store.
     pub fn new(store: Store) -> Self {
         let shared = Shared {
-            sessions: session::Cache::new(),
+            token_uses: session::token_uses(&store),
+            accounts: Rows::new(&store, CACHED_ACCOUNTS, |_| 1),
             passwords: password::Passwords::new(),
             interactive: expiring::Expiring::new(10_000),
             nonces: expiring::Expiring::new(1_000),
@@ -213,16 +218,9 @@ impl Accounts {
             login_tokens: expiring::Expiring::new(10_000),
             cross_signing_resets: expiring::Expiring::new(10_000),
             mails: mail::Outgoing::new(),
-            erasures: tokio::sync::OnceCell::new(),
+            erasures: Erasures::watch(&store),
         };
         let shared = Arc::new(shared);
-        // The store must not keep the accounts alive, nor they themselves by it.
-        let weak = Arc::downgrade(&shared);
-        store.listen(Arc::new(move |group| {
-            if let Some(shared) = weak.upgrade() {
-                shared.sessions.hear(group);
-            }
-        }));
         Self { store, shared, on_create: None, mailer: None }
     }
 
@@ -241,7 +239,14 @@ impl Accounts {
 
     /// The account of a user; None: there never was one.
     pub async fn account(&self, user_id: &OwnedUserId) -> Result<Option<AccountRecord>, AccountsError> {
-        Ok(self.store.get::<AccountsTable>(&UserKey { user_id: user_id.clone() }).await?)
+        Ok(self.shared_account(user_id).await?.map(|account| (*account).clone()))
+    }
+
+    pub(crate) async fn shared_account(
+        &self,
+        user_id: &OwnedUserId,
+    ) -> Result<Option<Arc<AccountRecord>>, AccountsError> {
+        Ok(self.shared.accounts.get(&UserKey { user_id: user_id.clone() }).await?)
     }
 
     /// Refuses if the account of a user is deactivated, and has a write-set hold only while it stays as it is: so that

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use linkspan_platforms::Platform;
 use linkspan_storage::{
-    Notice, WriteSet,
+    WriteSet,
     catalogue::{
         AccessTokens, Accounts as AccountsTable, DeviceKey, Devices, PlatformHashKey, RefreshTokens, UserKey,
     },
@@ -322,7 +322,7 @@ fn put_refresh_family(writes: &mut WriteSet, device: &DeviceKey, family: &str) -
     hash
 }
 
-/// Removes tokens of a user: whoever waits with one of them hears of it.
+/// Removes tokens of a user.
 pub(crate) fn delete_tokens(
     writes: &mut WriteSet,
     user_id: &OwnedUserId,
@@ -331,7 +331,6 @@ pub(crate) fn delete_tokens(
 ) {
     for hash in access {
         writes.delete::<AccessTokens>(&token_key(user_id, hash));
-        writes.notify(Notice::Session(user_id.clone(), hash));
     }
     for hash in refresh {
         writes.delete::<RefreshTokens>(&token_key(user_id, hash));

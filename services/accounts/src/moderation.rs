@@ -2,13 +2,13 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#account-moderation>
 
 use linkspan_storage::{
-    Notice, Range, WriteSet,
-    catalogue::{Accounts as AccountsTable, Devices, UserKey},
+    WriteSet,
+    catalogue::{Accounts as AccountsTable, UserKey},
     records::AccountRecord,
 };
 use ruma::OwnedUserId;
 
-use crate::{Accounts, AccountsError, log_in::tokens_of};
+use crate::{Accounts, AccountsError};
 
 /// What is taken from an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,6 @@ impl Accounts {
                     Restriction::Suspended => changed.suspended = restricted,
                 }
                 writes.put::<AccountsTable>(&key, &changed);
-                self.tell_sessions(&mut writes, user_id).await?;
                 Ok((writes, ()))
             })
             .await
@@ -84,16 +83,6 @@ impl Accounts {
     /// Whether an account can be used at all: it is there, and neither deactivated nor locked.
     pub async fn may_act(&self, user_id: &OwnedUserId) -> Result<bool, AccountsError> {
         Ok(self.account(user_id).await?.is_some_and(|account| !account.deactivated && !account.locked))
-    }
-
-    /// Has a write-set tell that all sessions of a user have changed.
-    async fn tell_sessions(&self, writes: &mut WriteSet, user_id: &OwnedUserId) -> Result<(), AccountsError> {
-        // All of them: users who log in at once may have some more than one may have.
-        let devices = self.store.range::<Devices>(Range::prefix((user_id,))).await?;
-        for token in devices.iter().flat_map(|(_, device)| tokens_of(device)) {
-            writes.notify(Notice::Session(user_id.clone(), token));
-        }
-        Ok(())
     }
 
     /// Who may ask is checked before whether there is such an account: nobody else learns that.

@@ -1,6 +1,7 @@
 //! Access tokens: who calls? Asked on every request, so answers are kept in memory.
 
 use std::{
+    borrow::Cow,
     net::IpAddr,
     sync::{
         Arc,
@@ -9,8 +10,9 @@ use std::{
 };
 
 use linkspan_storage::{
-    CommitGroup, Notice, WriteSet,
+    Copies, Store, WriteSet,
     catalogue::{AccessTokens, DeviceKey, Devices, PlatformHashKey},
+    records::AccountRecord,
 };
 use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId};
 
@@ -44,34 +46,35 @@ pub struct Session {
     pub guest: bool,
 }
 
-/// A session as it is kept in memory.
+/// What an access token stands for, as it is kept in memory. The rest of a session is the account's.
 #[derive(Debug)]
-struct Cached {
-    session: Session,
+pub(crate) struct TokenUse {
+    user_id: OwnedUserId,
+    device_id: OwnedDeviceId,
+    token_hash: TokenHash,
+    oauth: bool,
     expires_ts: Option<u64>,
     last_seen_ts: AtomicU64,
 }
 
-/// The sessions that were asked for lately, by the hash of their access token.
-pub(crate) struct Cache {
-    sessions: quick_cache::sync::Cache<TokenHash, Arc<Cached>>,
-    /// Rises before tokens are forgotten: whoever read the store before does not cache what it read.
-    forgotten: AtomicU64,
+/// What access tokens stand for that were used lately, by the hash of the token.
+pub(crate) type TokenUses = Copies<TokenHash, Arc<TokenUse>>;
+
+/// Nothing is known yet. A token that ends is forgotten with its row.
+pub(crate) fn token_uses(store: &Store) -> TokenUses {
+    Copies::new(CACHED).forget_on::<AccessTokens>(store, |key| Some(Cow::Borrowed(&key.hash)))
 }
 
-impl Cache {
-    pub(crate) fn new() -> Self {
-        Self { sessions: quick_cache::sync::Cache::new(CACHED), forgotten: AtomicU64::new(0) }
-    }
-
-    /// Hears of commits: forgets the sessions that they end or change. These can be read as they are now already, and
-    /// nobody has been told of it yet.
-    pub(crate) fn hear(&self, group: &CommitGroup) {
-        for notice in group.iter().flat_map(|committed| &committed.notices) {
-            if let Notice::Session(_, token_hash) = notice {
-                self.forgotten.fetch_add(1, Ordering::SeqCst);
-                self.sessions.remove(token_hash);
-            }
+impl TokenUse {
+    fn session(&self, account: &AccountRecord) -> Session {
+        Session {
+            user_id: self.user_id.clone(),
+            device_id: self.device_id.clone(),
+            token_hash: self.token_hash,
+            admin: account.admin,
+            oauth: self.oauth,
+            locked: account.locked,
+            guest: account.guest,
         }
     }
 }
@@ -87,12 +90,12 @@ impl Accounts {
         address: IpAddr,
         now_ts: u64,
     ) -> Result<Session, AccountsError> {
-        let cached = self.session(platform, hash_token(token)).await?;
-        if cached.expires_ts.is_some_and(|expires_ts| expires_ts <= now_ts) {
+        let (token, account) = self.token_use(platform, hash_token(token)).await?;
+        if token.expires_ts.is_some_and(|expires_ts| expires_ts <= now_ts) {
             return Err(AccountsError::UnknownToken { soft_logout: true });
         }
-        self.see(&cached, address, now_ts);
-        Ok(cached.session.clone())
+        self.see(&token, address, now_ts);
+        Ok(token.session(&account))
     }
 
     /// Refuses if a session that was proved has been ended since, or its account is locked: for who waits on its behalf.
@@ -103,8 +106,8 @@ impl Accounts {
         device_id: &OwnedDeviceId,
         token_hash: TokenHash,
     ) -> Result<(), AccountsError> {
-        match self.session(&user_id.server_name().to_owned(), token_hash).await {
-            Ok(cached) if cached.session.locked => Err(AccountsError::Locked),
+        match self.token_use(&user_id.server_name().to_owned(), token_hash).await {
+            Ok((_, account)) if account.locked => Err(AccountsError::Locked),
             Ok(_) => Ok(()),
             // A device that goes on with other tokens need not forget what it keeps.
             Err(AccountsError::UnknownToken { .. }) => {
@@ -115,19 +118,20 @@ impl Accounts {
         }
     }
 
-    /// A token of another platform is unknown.
-    async fn session(
+    /// What a token stands for, and the account as it is. A token of another platform is unknown.
+    async fn token_use(
         &self,
         platform: &OwnedServerName,
         token_hash: TokenHash,
-    ) -> Result<Arc<Cached>, AccountsError> {
-        match self.shared.sessions.sessions.get(&token_hash) {
-            Some(cached) if cached.session.user_id.server_name() != *platform => {
-                Err(AccountsError::UnknownToken { soft_logout: false })
-            }
-            Some(cached) => Ok(cached),
-            None => self.load_session(platform, token_hash).await,
+    ) -> Result<(Arc<TokenUse>, Arc<AccountRecord>), AccountsError> {
+        let unknown = || AccountsError::UnknownToken { soft_logout: false };
+        let load = self.load_token_use(platform, token_hash);
+        let token = self.shared.token_uses.get_or_read(&token_hash, load).await?;
+        if token.user_id.server_name() != *platform {
+            return Err(unknown());
         }
+        let account = self.shared_account(&token.user_id).await?;
+        account.filter(|account| !account.deactivated).map(|account| (token, account)).ok_or_else(unknown)
     }
 
     /// Whom an access token of a platform stands for, without its device counting as seen.
@@ -136,20 +140,18 @@ impl Accounts {
         platform: &OwnedServerName,
         token: &str,
     ) -> Result<Session, AccountsError> {
-        Ok(self.session(platform, hash_token(token)).await?.session.clone())
+        let (token, account) = self.token_use(platform, hash_token(token)).await?;
+        Ok(token.session(&account))
     }
 
-    async fn load_session(
+    async fn load_token_use(
         &self,
         platform: &OwnedServerName,
         token_hash: TokenHash,
-    ) -> Result<Arc<Cached>, AccountsError> {
+    ) -> Result<Arc<TokenUse>, AccountsError> {
         let unknown = || AccountsError::UnknownToken { soft_logout: false };
-        let forgotten = self.shared.sessions.forgotten.load(Ordering::SeqCst);
         let key = PlatformHashKey { platform: platform.clone(), hash: token_hash };
         let token = self.store.get::<AccessTokens>(&key).await?.ok_or_else(unknown)?;
-        let account = self.account(&token.user_id).await?.filter(|account| !account.deactivated);
-        let account = account.ok_or_else(unknown)?;
         let key = DeviceKey { user_id: token.user_id.clone(), device_id: token.device_id.clone() };
         let device = self.store.get::<Devices>(&key).await?.ok_or_else(unknown)?;
         if device.access_token == token_hash && device.previous_access_token.is_some() {
@@ -157,24 +159,14 @@ impl Accounts {
         } else if device.access_token != token_hash && device.previous_access_token != Some(token_hash) {
             return Err(unknown());
         }
-        let cached = Arc::new(Cached {
-            session: Session {
-                user_id: token.user_id,
-                device_id: token.device_id,
-                token_hash,
-                oauth: device.client_id.is_some(),
-                admin: account.admin,
-                locked: account.locked,
-                guest: account.guest,
-            },
+        Ok(Arc::new(TokenUse {
+            user_id: token.user_id,
+            device_id: token.device_id,
+            token_hash,
+            oauth: device.client_id.is_some(),
             expires_ts: token.expires_ts,
             last_seen_ts: AtomicU64::new(device.last_seen_ts),
-        });
-        self.shared.sessions.sessions.insert(token_hash, cached.clone());
-        if self.shared.sessions.forgotten.load(Ordering::SeqCst) != forgotten {
-            self.shared.sessions.sessions.remove(&token_hash);
-        }
-        Ok(cached)
+        }))
     }
 
     /// The new access token is used, so its client has it: the tokens before the refresh go.
@@ -197,25 +189,25 @@ impl Accounts {
             .await
     }
 
-    fn see(&self, cached: &Arc<Cached>, address: IpAddr, now_ts: u64) {
-        let last = cached.last_seen_ts.load(Ordering::Relaxed);
+    fn see(&self, token: &Arc<TokenUse>, address: IpAddr, now_ts: u64) {
+        let last = token.last_seen_ts.load(Ordering::Relaxed);
         let due = now_ts.saturating_sub(last) >= SEEN_MS;
         let mine = || {
-            cached.last_seen_ts.compare_exchange(last, now_ts, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            token.last_seen_ts.compare_exchange(last, now_ts, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         };
         if !(due && mine()) {
             return;
         }
-        let (accounts, cached) = (self.clone(), cached.clone());
+        let (accounts, token) = (self.clone(), token.clone());
         tokio::spawn(async move {
-            if let Err(error) = accounts.write_seen(&cached.session, address, now_ts).await {
+            if let Err(error) = accounts.write_seen(&token, address, now_ts).await {
                 tracing::warn!(%error, "when a device was last seen could not be written");
             }
         });
     }
 
-    async fn write_seen(&self, session: &Session, address: IpAddr, now_ts: u64) -> Result<(), AccountsError> {
-        let key = DeviceKey { user_id: session.user_id.clone(), device_id: session.device_id.clone() };
+    async fn write_seen(&self, token: &TokenUse, address: IpAddr, now_ts: u64) -> Result<(), AccountsError> {
+        let key = DeviceKey { user_id: token.user_id.clone(), device_id: token.device_id.clone() };
         self.store
             .update(async || {
                 let mut writes = WriteSet::new();

@@ -32,8 +32,6 @@ pub(crate) struct Known {
     big_rooms_changed: Position,
     /// The big rooms as they were at a position.
     big_rooms: Option<(Position, Arc<[OwnedRoomId]>)>,
-    /// When the user's own account data may last have changed.
-    account_data_changed: Position,
 }
 
 /// What is to be removed of a stored inbox.
@@ -65,14 +63,10 @@ impl Known {
             devices: Vec::new(),
             big_rooms_changed: heard,
             big_rooms: None,
-            account_data_changed: heard,
         }
     }
 
     pub(crate) fn hear_pointer(&mut self, position: Position, pointer: &InboxPointer) {
-        if *pointer == InboxPointer::AccountData(None) {
-            self.account_data_changed = position;
-        }
         match self.tail.iter().rposition(|(_, earlier)| earlier == pointer) {
             Some(at) => {
                 let earlier = self.tail.remove(at).map(|(position, _)| row_position(position, pointer));
@@ -145,11 +139,6 @@ impl Known {
     /// These were the big rooms at a position.
     pub(crate) fn found_big_rooms(&mut self, at: Position, rooms: &Arc<[OwnedRoomId]>) {
         self.big_rooms = Some((at, rooms.clone()));
-    }
-
-    /// When the user's own account data may last have changed.
-    pub(crate) fn account_data_changed(&self) -> Position {
-        self.account_data_changed
     }
 }
 

@@ -24,10 +24,12 @@ use std::{
 };
 
 use dashmap::DashMap;
-use linkspan_storage::{CommitGroup, Notice, Store};
+use linkspan_storage::{
+    CommitGroup, Committed, Feed, News, Store,
+    catalogue::{Accounts, Devices, Inbox as InboxTable, Receipts, RoomHeads, ToDevice},
+};
 use pace::Pace;
 use ruma::{OwnedRoomId, OwnedUserId};
-use tokio::sync::mpsc;
 
 pub use live::{Live, Waiter};
 pub use presence::{Presence, PresenceState, WaitingDevice};
@@ -53,8 +55,6 @@ struct Shared {
     presence: DashMap<OwnedUserId, presence::PresentUser>,
     /// Pointers that came in since the inbox of somebody who is not connected was last trimmed.
     untrimmed: DashMap<OwnedUserId, u32>,
-    /// The newest commit that was heard of; it may not be readable yet.
-    heard: AtomicU64,
     /// Of the newest change of typing or presence; starts from the clock, so that it rises over restarts.
     epoch: AtomicU64,
     /// Nobody is to wait any more.
@@ -65,10 +65,8 @@ struct Shared {
 impl Inbox {
     /// The inboxes over a store; `now_ts` in milliseconds since the Unix epoch.
     pub fn new(store: Store, now_ts: u64) -> Self {
-        let heard = AtomicU64::new(store.position().get());
         let shared = Shared {
             store,
-            heard,
             live: DashMap::new(),
             watched: DashMap::new(),
             typing: DashMap::new(),
@@ -89,32 +87,39 @@ impl Inbox {
         inbox
     }
 
-    /// Follows the feed of commits and wakes those whom they concern, until the store is gone.
-    pub async fn follow(self, mut feed: mpsc::UnboundedReceiver<CommitGroup>) {
-        while let Some(group) = feed.recv().await {
-            let mut heard = HashSet::new();
-            // Commits of a busy room concern the same people again and again.
-            let notices = group.iter().flat_map(|committed| &committed.notices);
-            notices.filter(|notice| heard.insert(*notice)).for_each(|notice| self.hear(notice));
+    /// Follows the stream of commits and wakes those whom they concern, until the store is gone.
+    pub async fn follow(self, mut feed: Feed) {
+        while let Some(news) = feed.next().await {
+            match news {
+                News::Commits(group) => self.tell(&group),
+                News::Missed => self.wake_everybody(),
+            }
         }
     }
 
-    fn hear(&self, notice: &Notice) {
-        match notice {
-            Notice::Inbox(user_id, _) => {
-                self.wake(user_id);
-                self.trim_if_due(user_id);
-            }
-            // Nobody waits for that alone.
-            Notice::BigRooms(_) => {}
+    fn tell(&self, group: &CommitGroup) {
+        // Commits of a busy room concern the same people again and again.
+        let (mut users, mut pointers, mut rooms) = (HashSet::new(), HashSet::new(), HashSet::new());
+        for committed in group.iter() {
+            pointers.extend(committed.keys_put::<InboxTable>().map(|key| (&key.user_id, &key.pointer)));
+            users.extend(committed.keys_put::<ToDevice>().map(|key| &key.user_id));
             // Whoever waits asks anew whether its session holds.
-            Notice::Device(user_id, _) | Notice::Session(user_id, _) => self.wake(user_id),
-            Notice::Room(room_id) => {
-                // Nobody is woken with the list locked: whoever watches anew waits for it.
-                let watchers = self.shared.watched.get(room_id).map(|watched| watched.watchers.clone());
-                watchers.iter().flatten().for_each(|user_id| self.wake(user_id));
-            }
+            users.extend(committed.keys_changed::<Devices>().map(|key| &key.user_id));
+            users.extend(committed.keys_changed::<Accounts>().map(|key| &key.user_id));
+            rooms.extend(news_of_rooms(committed));
         }
+        users.extend(pointers.iter().map(|(user_id, _)| user_id));
+        users.into_iter().for_each(|user_id| self.wake(user_id));
+        pointers.into_iter().for_each(|(user_id, _)| self.trim_if_due(user_id));
+        for room_id in rooms {
+            // Nobody is woken with the list locked: whoever watches anew waits for it.
+            let watchers = self.shared.watched.get(room_id).map(|watched| watched.watchers.clone());
+            watchers.iter().flatten().for_each(|user_id| self.wake(user_id));
+        }
+    }
+
+    fn wake_everybody(&self) {
+        self.shared.live.iter().for_each(|live| live.wake());
     }
 
     /// Lets news gather for some milliseconds if much is being committed; else returns at once. For syncs, before they
@@ -126,7 +131,7 @@ impl Inbox {
     /// Wakes everybody who waits, for good: the server is about to stop.
     pub fn stop_waiting(&self) {
         self.shared.stopping.store(true, Ordering::Release);
-        self.shared.live.iter().for_each(|live| live.wake());
+        self.wake_everybody();
     }
 
     /// Whether a sync must answer with what it has instead of waiting for news.
@@ -144,9 +149,19 @@ impl Inbox {
     }
 }
 
+/// The rooms that a commit brought events or receipts to: for those who read a big room instead of having pointers.
+fn news_of_rooms(committed: &Committed) -> impl Iterator<Item = &OwnedRoomId> {
+    let heads = committed.keys_put::<RoomHeads>().map(|key| &key.room_id);
+    heads.chain(committed.keys_put::<Receipts>().map(|key| &key.room_id))
+}
+
 #[cfg(test)]
 mod tests {
-    use linkspan_storage::{Memory, Position, records::InboxPointer};
+    use linkspan_storage::{
+        Memory, Position,
+        catalogue::RoomKey,
+        records::{InboxPointer, RoomHeadRecord},
+    };
 
     use super::*;
 
@@ -227,7 +242,16 @@ mod tests {
         let room = |name: &str| OwnedRoomId::try_from(format!("!{name}:one.localhost")).expect("a room id");
         let write = async |name: &str| {
             let mut writes = linkspan_storage::WriteSet::new();
-            writes.notify(Notice::Room(room(name)));
+            let head = RoomHeadRecord {
+                seq: 1,
+                extremities: Vec::new(),
+                depth: 1,
+                state_id: 1,
+                last_state_id: 1,
+                joined: 1,
+                invited: 0,
+            };
+            writes.put::<RoomHeads>(&RoomKey { room_id: room(name) }, &head);
             store.commit(writes).await.expect("it is committed")
         };
         let before = write("a").await;

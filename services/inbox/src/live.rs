@@ -9,12 +9,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use linkspan_storage::{CommitGroup, Committed, Notice, Position, Unanswered};
+use linkspan_storage::{
+    CommitGroup, Position, Unanswered,
+    catalogue::{BigRooms, Inbox as InboxTable, InboxKey, ToDevice, ToDeviceKey, UserRoomKey},
+};
 use parking_lot::Mutex;
 use ruma::{OwnedRoomId, OwnedUserId};
 use tokio::sync::Notify;
 
-use crate::{Inbox, known::Known};
+use crate::{Inbox, known::Known, news_of_rooms};
 
 /// How long a user counts as connected after the last sync.
 pub(crate) const LINGER: Duration = Duration::from_secs(300);
@@ -127,34 +130,31 @@ impl Inbox {
 
     /// Hears of commits, before anybody can read them.
     pub(crate) fn hear_early(&self, group: &CommitGroup) {
-        let Some(last) = group.last() else { return };
         self.shared.pace.hear(group.len());
-        // First: who begins to remember from here on misses at most what it knows to have missed.
-        self.shared.heard.store(last.position.get(), Ordering::SeqCst);
-        for Committed { position, notices, request } in group.iter() {
-            request.iter().for_each(|request| self.note_unanswered(request));
-            for notice in notices {
-                let user_id = match notice {
-                    Notice::Inbox(user_id, _) | Notice::Device(user_id, _) | Notice::BigRooms(user_id) => {
-                        user_id
-                    }
-                    Notice::Room(room_id) => {
-                        if let Some(watched) = self.shared.watched.get(room_id) {
-                            watched.changed.fetch_max(position.get(), Ordering::SeqCst);
-                        }
-                        continue;
-                    }
-                    Notice::Session(..) => continue,
-                };
-                let Some(live) = self.shared.live.get(user_id) else { continue };
-                let mut known = live.known.lock();
-                match notice {
-                    Notice::Inbox(_, pointer) => known.hear_pointer(*position, pointer),
-                    Notice::Device(_, device_id) => known.hear_message(*position, device_id),
-                    Notice::BigRooms(_) => known.hear_big_rooms(*position),
-                    Notice::Room(_) | Notice::Session(..) => {}
+        for committed in group.iter() {
+            let position = committed.position;
+            committed.request.iter().for_each(|request| self.note_unanswered(request));
+            for InboxKey { user_id, pointer, .. } in committed.keys_put::<InboxTable>() {
+                self.note(user_id, |known| known.hear_pointer(position, pointer));
+            }
+            for ToDeviceKey { user_id, device_id, .. } in committed.keys_put::<ToDevice>() {
+                self.note(user_id, |known| known.hear_message(position, device_id));
+            }
+            for UserRoomKey { user_id, .. } in committed.keys_changed::<BigRooms>() {
+                self.note(user_id, |known| known.hear_big_rooms(position));
+            }
+            for room_id in news_of_rooms(committed) {
+                if let Some(watched) = self.shared.watched.get(room_id) {
+                    watched.changed.fetch_max(position.get(), Ordering::SeqCst);
                 }
             }
+        }
+    }
+
+    /// Notes something of a user, if the user is connected.
+    fn note(&self, user_id: &OwnedUserId, note: impl FnOnce(&mut Known)) {
+        if let Some(live) = self.shared.live.get(user_id) {
+            note(&mut live.known.lock());
         }
     }
 
@@ -174,12 +174,7 @@ impl Inbox {
 
     /// Up to where was heard.
     pub(crate) fn heard(&self) -> Position {
-        Position::from_u64(self.shared.heard.load(Ordering::SeqCst))
-    }
-
-    /// A position: since then, no account data of the user's own has changed that can be read now.
-    pub fn account_data_changed(&self, user_id: &OwnedUserId) -> Position {
-        self.live(user_id).known.lock().account_data_changed()
+        self.shared.store.heard()
     }
 
     /// Which of a user's big rooms, as they were listed last, may have changed after `since`. From now on the user is

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use linkspan_storage::{
-    Notice, Position, Range, StorageError, Store, WriteSet,
+    Position, Range, StorageError, Store, WriteSet,
     catalogue::{BigRooms, Inbox as InboxTable, InboxKey, UserRoomKey},
     records::InboxPointer,
 };
@@ -18,7 +18,6 @@ const TRIM_ROWS: usize = 16_384;
 
 /// Puts a pointer into a user's inbox, at the position of the commit or its era.
 pub fn point(writes: &mut WriteSet, user_id: &OwnedUserId, pointer: InboxPointer) {
-    writes.notify(Notice::Inbox(user_id.clone(), pointer.clone()));
     let by_era = is_by_era(&pointer);
     let key = InboxKey { user_id: user_id.clone(), position: Position::PENDING, pointer };
     if by_era {

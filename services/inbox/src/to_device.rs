@@ -1,7 +1,7 @@
 //! Messages to devices: a stored queue for each device, emptied as the device acknowledges it.
 
 use linkspan_storage::{
-    Json, Notice, Position, Range, StorageError, WriteSet,
+    Json, Position, Range, StorageError, WriteSet,
     catalogue::{ToDevice, ToDeviceKey},
 };
 use ruma::{OwnedDeviceId, OwnedUserId};
@@ -37,7 +37,6 @@ pub fn send_to_device(
         index,
     };
     writes.put::<ToDevice>(&key, &Json(json));
-    writes.notify(Notice::Device(user_id.clone(), device_id.clone()));
 }
 
 impl Inbox {

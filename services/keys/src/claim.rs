@@ -69,10 +69,6 @@ impl Keys {
             Ok::<_, KeysError>((writes, (claimed, reserved)))
         };
         let (claimed, _reserved) = self.store.update(attempt).await?;
-        for (Wanted { user_id, device_id, .. }, _) in &claimed {
-            let device = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
-            self.shared.counts.forget(&device);
-        }
         Ok(claimed)
     }
 

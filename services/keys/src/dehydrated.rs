@@ -59,7 +59,6 @@ impl Keys {
                 Ok::<_, KeysError>((writes, before))
             })
             .await?;
-        self.shared.counts.forget(&key);
         match before.filter(|before| before.device_id != device_id) {
             Some(before) => Ok(self.accounts.remove_dehydrated_device(user_id, &before.device_id).await?),
             None => Ok(None),

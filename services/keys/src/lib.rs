@@ -109,7 +109,7 @@ impl Keys {
         inbox: Inbox,
     ) -> Self {
         let shared =
-            Shared { counts: one_time_keys::Counts::new(), reserved: claim::ReservedRows::default() };
+            Shared { counts: one_time_keys::new_counts(&store), reserved: claim::ReservedRows::default() };
         Self { store, platforms, accounts, rooms, inbox, shared: Arc::new(shared) }
     }
 }

@@ -2,21 +2,18 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#one-time-and-fallback-keys>
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
 
 use linkspan_storage::{
-    Position, Range, WriteSet,
+    Copies, Position, Range, Store, WriteSet,
     catalogue::{
         DeviceKey, FallbackKeyKey, FallbackKeys, OneTimeKeyIdKey, OneTimeKeyIds, OneTimeKeyKey, OneTimeKeys,
     },
     records::{FallbackKeyRecord, OneTimeKeyIdRecord, OneTimeKeyRecord},
 };
-use quick_cache::sync::Cache;
 use ruma::{OwnedDeviceId, OwnedUserId};
 use sha2::{Digest, Sha256};
 
@@ -77,30 +74,17 @@ pub struct Remaining {
     pub unused_fallback: Vec<String>,
 }
 
-/// Counts in memory.
-#[derive(Debug)]
-pub(crate) struct Counts {
-    cache: Cache<DeviceKey, Arc<Remaining>>,
-    /// Of the newest change: what was counted before it is not kept.
-    changes: AtomicU64,
-}
+/// What devices have left, as it was counted lately.
+pub(crate) type Counts = Copies<DeviceKey, Arc<Remaining>>;
 
-impl Counts {
-    pub(crate) fn new() -> Self {
-        Self { cache: Cache::new(CACHED_DEVICES), changes: AtomicU64::new(0) }
-    }
-
-    pub(crate) fn forget(&self, device: &DeviceKey) {
-        self.changes.fetch_add(1, Ordering::AcqRel);
-        self.cache.remove(device);
-    }
-
-    fn keep(&self, device: &DeviceKey, counted: &Arc<Remaining>, changes: u64) {
-        self.cache.insert(device.clone(), counted.clone());
-        if self.changes.load(Ordering::Acquire) != changes {
-            self.cache.remove(device);
-        }
-    }
+/// Nothing is counted yet. What a device has left is counted anew after each change of its keys.
+pub(crate) fn new_counts(store: &Store) -> Counts {
+    let device = |user_id: &OwnedUserId, device_id: &OwnedDeviceId| {
+        Some(Cow::Owned(DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() }))
+    };
+    Copies::new(CACHED_DEVICES)
+        .forget_on::<OneTimeKeys>(store, move |key| device(&key.user_id, &key.device_id))
+        .forget_on::<FallbackKeys>(store, move |key| device(&key.user_id, &key.device_id))
 }
 
 impl Keys {
@@ -113,19 +97,14 @@ impl Keys {
         upload: &Upload,
     ) -> Result<Arc<Remaining>> {
         let device = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
-        let written = self
-            .store
+        self.store
             .update(async || {
                 let mut writes = WriteSet::new();
                 self.accounts.expect_device(&mut writes, user_id, device_id).await?;
                 self.put_upload(&mut writes, &device, upload).await?;
-                let written = !writes.is_empty();
-                Ok::<_, KeysError>((writes, written))
+                Ok::<_, KeysError>((writes, ()))
             })
             .await?;
-        if written {
-            self.shared.counts.forget(&device);
-        }
         self.remaining(user_id, device_id).await
     }
 
@@ -234,14 +213,8 @@ impl Keys {
         device_id: &OwnedDeviceId,
     ) -> Result<Arc<Remaining>> {
         let device = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
-        let counts = &self.shared.counts;
-        if let Some(counted) = counts.cache.get(&device) {
-            return Ok(counted);
-        }
-        let changes = counts.changes.load(Ordering::Acquire);
-        let counted = Arc::new(self.count(&device).await?);
-        counts.keep(&device, &counted, changes);
-        Ok(counted)
+        let count = async { self.count(&device).await.map(Arc::new) };
+        self.shared.counts.get_or_read(&device, count).await
     }
 
     async fn count(&self, device: &DeviceKey) -> Result<Remaining> {
@@ -271,8 +244,6 @@ impl Keys {
         if !writes.is_empty() {
             self.store.commit(writes).await.map_err(linkspan_storage::StorageError::from)?;
         }
-        let device = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
-        self.shared.counts.forget(&device);
         Ok(())
     }
 }

@@ -73,7 +73,6 @@ impl Media {
     /// Removes what only those need who upload, for a user whose account is gone: the ids that wait for their content,
     /// and how much the user has stored. What was uploaded stays.
     pub async fn remove_user(&self, user_id: &OwnedUserId) -> Result<(), MediaError> {
-        let _user = self.lock_user(user_id).await;
         self.shared
             .store
             .update(async || {

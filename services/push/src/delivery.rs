@@ -13,7 +13,10 @@ use std::{
 };
 
 use dashmap::{DashMap, Entry};
-use linkspan_storage::catalogue::PusherKey;
+use linkspan_storage::{
+    Store,
+    catalogue::{PusherKey, Pushers},
+};
 use ruma::{
     OwnedEventId, OwnedRoomId,
     push::{Action, Tweak},
@@ -83,13 +86,20 @@ fn tweak_value(tweak: &Tweak) -> Value {
 }
 
 impl Deliveries {
-    pub(crate) fn new(gateway: Gateway) -> Self {
-        Self {
+    /// Nothing waits yet. What waits for a pusher goes with it.
+    pub(crate) fn watching(store: &Store, gateway: Gateway) -> Arc<Self> {
+        let deliveries = Arc::new(Self {
             gateway,
             queues: DashMap::new(),
             permits: Semaphore::new(MAX_REQUESTS),
             generations: AtomicU64::new(0),
-        }
+        });
+        store.watch::<Pushers, _>(&deliveries, |deliveries, key, change| {
+            if !change.is_put {
+                deliveries.forget(key);
+            }
+        });
+        deliveries
     }
 
     /// Drops what waits for a pusher.

@@ -8,7 +8,10 @@ use std::{
 };
 
 use linkspan_rooms::TimelineEvent;
-use linkspan_storage::{CommitGroup, Notice, Position};
+use linkspan_storage::{
+    Committed, Feed, News, Position,
+    catalogue::{Inbox, RoomHeads},
+};
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use ruma::{
@@ -16,7 +19,7 @@ use ruma::{
     events::{StateEventType, TimelineEventType, room::member::MembershipState},
 };
 use serde::Deserialize;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
 use crate::{
     Evaluation, Push, PushEvent, Recipient, Result, UserContext,
@@ -76,7 +79,7 @@ struct Alias {
 
 impl Push {
     /// Follows the feed of commits and tells pushers, until the store is gone.
-    pub async fn follow(self, feed: mpsc::UnboundedReceiver<CommitGroup>) {
+    pub async fn follow(self, feed: Feed) {
         tokio::select! {
             () = self.listen(feed) => {}
             () = self.dispatch_rooms() => {}
@@ -84,32 +87,56 @@ impl Push {
         }
     }
 
-    async fn listen(&self, mut feed: mpsc::UnboundedReceiver<CommitGroup>) {
-        while let Some(group) = feed.recv().await {
-            if self.shared.pushers.is_empty() {
-                continue;
-            }
-            for committed in group.iter() {
-                for notice in &committed.notices {
-                    self.hear(notice, committed.position);
+    async fn listen(&self, mut feed: Feed) {
+        let mut heard = self.store().position();
+        while let Some(news) = feed.next().await {
+            match news {
+                News::Commits(group) => {
+                    group.iter().for_each(|committed| self.hear(committed));
+                    heard = group.last().map_or(heard, |committed| committed.position);
+                }
+                News::Missed => {
+                    if let Err(error) = self.look_at_all_rooms(heard.next()).await {
+                        tracing::warn!(%error, "the rooms of those who have pushers could not be listed");
+                    }
                 }
             }
         }
     }
 
-    fn hear(&self, notice: &Notice, position: Position) {
-        let dispatch = &self.shared.dispatch;
-        match notice {
-            Notice::Room(room_id) => {
-                dispatch.rooms.lock().entry(room_id.clone()).or_insert(position);
-                dispatch.rooms_changed.notify_one();
-            }
-            Notice::Inbox(user_id, _) if self.shared.pushers.has(user_id) => {
-                dispatch.readers.lock().insert(user_id.clone());
-                dispatch.readers_changed.notify_one();
-            }
-            Notice::Inbox(..) | Notice::BigRooms(_) | Notice::Device(..) | Notice::Session(..) => {}
+    fn hear(&self, committed: &Committed) {
+        if self.shared.pushers.is_empty() {
+            return;
         }
+        let rooms = committed.keys_put::<RoomHeads>().map(|key| &key.room_id);
+        rooms.for_each(|room_id| self.note_room(room_id, committed.position));
+        let readers = committed.keys_put::<Inbox>().map(|key| &key.user_id);
+        readers
+            .filter(|user_id| self.shared.pushers.has(user_id))
+            .for_each(|user_id| self.note_reader(user_id));
+    }
+
+    fn note_room(&self, room_id: &OwnedRoomId, since: Position) {
+        let dispatch = &self.shared.dispatch;
+        dispatch.rooms.lock().entry(room_id.clone()).or_insert(since);
+        dispatch.rooms_changed.notify_one();
+    }
+
+    fn note_reader(&self, user_id: &OwnedUserId) {
+        let dispatch = &self.shared.dispatch;
+        dispatch.readers.lock().insert(user_id.clone());
+        dispatch.readers_changed.notify_one();
+    }
+
+    /// Commits were missed since a position: looks at all rooms of those who have pushers.
+    async fn look_at_all_rooms(&self, since: Position) -> Result<()> {
+        for user_id in self.shared.pushers.users() {
+            for (room_id, _) in self.rooms().memberships(&user_id).await? {
+                self.note_room(&room_id, since);
+            }
+            self.note_reader(&user_id);
+        }
+        Ok(())
     }
 
     async fn dispatch_rooms(&self) {

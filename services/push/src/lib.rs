@@ -130,9 +130,9 @@ struct Shared {
     rooms: Rooms,
     settings: PushSettings,
     rules: rules::RuleCache,
-    pushers: pushers::PusherIndex,
+    pushers: Arc<pushers::PusherIndex>,
     unread: unread::UnreadCache,
-    deliveries: delivery::Deliveries,
+    deliveries: Arc<delivery::Deliveries>,
     badges: badge::BadgeCache,
     dispatch: dispatch::Dispatch,
 }
@@ -146,13 +146,14 @@ impl Push {
         settings: PushSettings,
     ) -> Result<Self> {
         let pushers = pushers::PusherIndex::load(&store).await?;
-        let deliveries = delivery::Deliveries::new(gateway::Gateway::new(&settings));
+        let deliveries = delivery::Deliveries::watching(&store, gateway::Gateway::new(&settings));
+        let rules = rules::RuleCache::new(&store);
         let shared = Shared {
             store,
             accounts,
             rooms,
             settings,
-            rules: rules::RuleCache::default(),
+            rules,
             pushers,
             unread: unread::new_cache(),
             deliveries,

@@ -1,6 +1,8 @@
 //! Pushers: where clients want to be told of events.
 //! <https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3pushersset>
 
+use std::sync::Arc;
+
 use dashmap::DashMap;
 use linkspan_storage::{
     Range, Store, WriteSet,
@@ -37,12 +39,23 @@ pub(crate) struct PusherIndex {
 }
 
 impl PusherIndex {
-    pub(crate) async fn load(store: &Store) -> Result<Self> {
-        let index = Self { users: DashMap::new(), by_pushkey: DashMap::new() };
+    /// The index of a store, which follows the pushers that are set and removed.
+    pub(crate) async fn load(store: &Store) -> Result<Arc<Self>> {
+        let index = Arc::new(Self { users: DashMap::new(), by_pushkey: DashMap::new() });
+        store.watch::<Pushers, _>(&index, |index, key, change| match change.is_put {
+            true => index.add(key),
+            false => index.remove(key),
+        });
+        // One that is removed while they are read may stay: whoever looks for it finds that it is gone.
         for key in store.keys::<Pushers>(Range::all()).await? {
             index.add(&key);
         }
         Ok(index)
+    }
+
+    /// Everybody who has a pusher.
+    pub(crate) fn users(&self) -> Vec<OwnedUserId> {
+        self.users.iter().map(|user| user.key().clone()).collect()
     }
 
     fn pushkey(key: &PusherKey) -> (String, String, String) {
@@ -125,8 +138,7 @@ impl Push {
         let json = check_pusher(&pusher)?;
         let key = pusher_key(user_id, &pusher.ids);
         let record = PusherRecord { json, device_id: device_id.to_owned(), failing_since_ts: None };
-        let others = self
-            .store()
+        self.store()
             .update(async || {
                 let owned =
                     self.store().keys::<Pushers>(Range::prefix((user_id,)).limit(MAX_PUSHERS)).await?;
@@ -135,17 +147,15 @@ impl Push {
                 }
                 let mut writes = WriteSet::new();
                 self.shared.accounts.expect_device(&mut writes, user_id, &record.device_id).await?;
-                let others = if append { Vec::new() } else { self.same_pushkey(&key) };
-                for other in &others {
-                    writes.delete::<Pushers>(other);
+                if !append {
+                    self.same_pushkey(&key).iter().for_each(|other| writes.delete::<Pushers>(other));
                 }
                 writes.put::<Pushers>(&key, &record);
-                Ok((writes, others))
+                Ok((writes, ()))
             })
             .await?;
-        self.forget_pushers(&others);
+        // What waited was for the pusher as it was before.
         self.shared.deliveries.forget(&key);
-        self.shared.pushers.add(&key);
         Ok(())
     }
 
@@ -187,15 +197,7 @@ impl Push {
             writes.delete::<Pushers>(key);
         }
         self.store().commit(writes).await?;
-        self.forget_pushers(&keys);
         Ok(())
-    }
-
-    fn forget_pushers(&self, keys: &[PusherKey]) {
-        for key in keys {
-            self.shared.pushers.remove(key);
-            self.shared.deliveries.forget(key);
-        }
     }
 
     /// The pushers of a user that can be sent to.

@@ -2,13 +2,12 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#push-rules-api>
 
 use std::{
-    hash::{BuildHasher, RandomState},
+    borrow::Cow,
     sync::{Arc, OnceLock},
 };
 
 use linkspan_accounts::put_account_data;
-use linkspan_storage::WriteSet;
-use quick_cache::{Weighter, sync::Cache};
+use linkspan_storage::{Copies, Limits, Store, WriteSet, catalogue::AccountData};
 use ruma::{
     OwnedUserId, UserId,
     push::{
@@ -17,7 +16,6 @@ use ruma::{
     },
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Mutex, MutexGuard};
 
 use crate::{Compiled, Push, PushError, Recipient, Result, glob::Glob};
 
@@ -39,48 +37,24 @@ const MAX_RULES_BYTES: usize = 256 << 10;
 const CACHED_RULES: u64 = 1 << 20;
 /// About how many users that is.
 const CACHED_USERS: usize = 100_000;
-/// Rules of different users are changed at the same time, up to this many.
-const LOCKS: usize = 64;
 
 /// The compiled rules of users who were lately asked about.
 #[derive(Debug)]
 pub(crate) struct RuleCache {
-    compiled: Cache<OwnedUserId, Arc<Compiled>, ByRules>,
+    compiled: Copies<OwnedUserId, Arc<Compiled>>,
     default: OnceLock<Arc<Compiled>>,
-    locks: [Mutex<()>; LOCKS],
-    hasher: RandomState,
-}
-
-#[derive(Clone, Debug)]
-struct ByRules;
-
-impl Weighter<OwnedUserId, Arc<Compiled>> for ByRules {
-    fn weight(&self, _: &OwnedUserId, compiled: &Arc<Compiled>) -> u64 {
-        compiled.weight()
-    }
-}
-
-impl Default for RuleCache {
-    fn default() -> Self {
-        Self {
-            compiled: Cache::with_weighter(CACHED_USERS, CACHED_RULES, ByRules),
-            default: OnceLock::new(),
-            locks: std::array::from_fn(|_| Mutex::new(())),
-            hasher: RandomState::new(),
-        }
-    }
 }
 
 impl RuleCache {
-    /// Held while rules of the user are read and kept.
-    async fn lock(&self, user_id: &UserId) -> MutexGuard<'_, ()> {
-        self.locks[(self.hasher.hash_one(user_id) % LOCKS as u64) as usize].lock().await
-    }
-
-    /// The rules of a user have changed. Whoever has read them before keeps them first.
-    pub(crate) async fn forget(&self, user_id: &OwnedUserId) {
-        let _lock = self.lock(user_id).await;
-        self.compiled.remove(user_id);
+    /// Nothing is compiled yet. Rules are compiled anew after each change of the account data that they are kept as.
+    pub(crate) fn new(store: &Store) -> Self {
+        let limits = Limits { entries: CACHED_USERS, weight: CACHED_RULES };
+        let compiled = Copies::weighted(limits, |_, compiled: &Arc<Compiled>| compiled.weight());
+        let compiled = compiled.forget_on::<AccountData>(store, |key| {
+            let is_rules = key.room_id.is_none() && key.event_type == PUSH_RULES;
+            is_rules.then_some(Cow::Borrowed(&key.user_id))
+        });
+        Self { compiled, default: OnceLock::new() }
     }
 }
 
@@ -190,9 +164,7 @@ impl Push {
                 put_account_data(&mut writes, user_id, None, PUSH_RULES, content);
                 Ok((writes, ()))
             })
-            .await?;
-        self.shared.rules.forget(user_id).await;
-        Ok(())
+            .await
     }
 
     /// Writes the rules of a user who subscribes to a thread for the first time.
@@ -213,24 +185,20 @@ impl Push {
 
     /// The compiled rules of a user.
     pub async fn compiled_rules(&self, user_id: &OwnedUserId) -> Result<Arc<Compiled>> {
-        let cache = &self.shared.rules;
-        if let Some(compiled) = cache.compiled.get(user_id) {
-            return Ok(compiled);
-        }
-        // What is kept here must not be older than a change: that forgets it once this is done.
-        let _lock = cache.lock(user_id).await;
+        self.shared.rules.compiled.get_or_read(user_id, self.compile_rules(user_id)).await
+    }
+
+    async fn compile_rules(&self, user_id: &OwnedUserId) -> Result<Arc<Compiled>> {
         let follows_threads = self.follows_threads(user_id).await?;
         let stored = self.stored_rules(user_id).await?;
-        let compiled = match parse_rules(user_id, stored, follows_threads) {
+        Ok(match parse_rules(user_id, stored, follows_threads) {
             Some(ruleset) => Arc::new(Compiled::new(&ruleset, user_id)),
             None if follows_threads => Arc::new(Compiled::new(&server_rules(user_id, true), user_id)),
             None => {
                 let default = || Arc::new(Compiled::shared(&server_rules(user_id, false), user_id));
-                cache.default.get_or_init(default).clone()
+                self.shared.rules.default.get_or_init(default).clone()
             }
-        };
-        cache.compiled.insert(user_id.clone(), compiled.clone());
-        Ok(compiled)
+        })
     }
 
     /// A user with rules and the list of ignored users, to be asked about events.

@@ -202,33 +202,27 @@ impl Push {
         key: &UserRoomEventKey,
         decide: impl Fn(Option<&ThreadSubscriptionRecord>) -> Result<Option<ThreadSubscriptionRecord>>,
     ) -> Result<()> {
-        let is_first = self
-            .store()
+        self.store()
             .update(async || {
                 let before = self.store().get::<ThreadSubscriptions>(key).await?;
                 let after = decide(before.as_ref().map(|before| &before.value))?;
                 match after.filter(|after| before.as_ref().is_none_or(|before| before.value != *after)) {
                     Some(after) => self.write_subscription(key, before, after).await,
-                    None => Ok((WriteSet::new(), false)),
+                    None => Ok((WriteSet::new(), ())),
                 }
             })
-            .await?;
-        if is_first {
-            self.shared.rules.forget(&key.user_id).await;
-        }
-        Ok(())
+            .await
     }
 
-    /// The change of a subscription, and whether it is the user's first.
+    /// The change of a subscription. With the first, the user gets push rules about threads.
     async fn write_subscription(
         &self,
         key: &UserRoomEventKey,
         before: Option<Stamped<ThreadSubscriptionRecord>>,
         after: ThreadSubscriptionRecord,
-    ) -> Result<(WriteSet, bool)> {
+    ) -> Result<(WriteSet, ())> {
         let user_id = &key.user_id;
         let mut writes = WriteSet::new();
-        let mut is_first = false;
         match &before {
             Some(before) => {
                 writes.expect::<ThreadSubscriptions>(key, before);
@@ -240,16 +234,15 @@ impl Push {
                     return Err(PushError::TooManySubscriptions);
                 }
                 writes.expect_absent::<ThreadSubscriptions>(key);
-                is_first = !self.follows_threads(user_id).await?;
+                if !self.follows_threads(user_id).await? {
+                    self.put_thread_rules(&mut writes, user_id).await?;
+                }
             }
         }
         writes.put::<ThreadSubscriptions>(key, &Stamped::pending(after));
         writes.put::<ThreadSubscriptionLog>(&log_key(key, Position::PENDING), &());
         point(&mut writes, user_id, InboxPointer::ThreadSubscriptions);
-        if is_first {
-            self.put_thread_rules(&mut writes, user_id).await?;
-        }
-        Ok((writes, is_first))
+        Ok((writes, ()))
     }
 }
 

@@ -830,7 +830,7 @@ async fn gateways_are_told_and_the_badge_follows() {
     let room_id = world.room(&ben(), &[anna(), cleo()]).await;
     let other = world.room(&ben(), &[anna()]).await;
     world.say(&ben(), &other, "nobody was told of this").await;
-    tokio::spawn(world.push.clone().follow(world.store.subscribe()));
+    tokio::spawn(world.push.clone().follow(world.store.follow()));
     world.set_pusher(&anna(), &gateway.url, false).await;
 
     let said = world.say(&ben(), &room_id, "hello").await;
@@ -879,7 +879,7 @@ async fn gateways_are_not_told_of_the_ignored() {
     let ignored = json!({ "ignored_users": { "@cleo:a.example": {} } }).to_string();
     put_account_data(&mut writes, &anna(), None, "m.ignored_user_list", ignored);
     world.store.commit(writes).await.expect("commit");
-    tokio::spawn(world.push.clone().follow(world.store.subscribe()));
+    tokio::spawn(world.push.clone().follow(world.store.follow()));
     world.set_pusher(&anna(), &gateway.url, true).await;
 
     let mention = json!({ "body": "anna", "m.mentions": { "user_ids": [anna()] } });
@@ -913,7 +913,7 @@ async fn a_failing_gateway_is_tried_again_and_a_rejected_pushkey_goes() {
     let world = world().await;
     let mut gateway = TestGateway::start().await;
     let room_id = world.room(&ben(), &[anna()]).await;
-    tokio::spawn(world.push.clone().follow(world.store.subscribe()));
+    tokio::spawn(world.push.clone().follow(world.store.follow()));
     world.set_pusher(&anna(), &gateway.url, true).await;
     gateway.answer(502, json!({}));
     gateway.answer(500, json!({}));
@@ -932,7 +932,7 @@ async fn a_device_that_has_logged_out_is_told_nothing() {
     let world = world().await;
     let gateway = TestGateway::start().await;
     let room_id = world.room(&ben(), &[anna()]).await;
-    tokio::spawn(world.push.clone().follow(world.store.subscribe()));
+    tokio::spawn(world.push.clone().follow(world.store.follow()));
     world.set_pusher(&anna(), &gateway.url, true).await;
     let mut writes = WriteSet::new();
     writes.delete::<Devices>(&device_key(&anna()));

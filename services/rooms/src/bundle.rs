@@ -72,7 +72,7 @@ impl Rooms {
         event: &TimelineEvent,
         reader: Reader<'_>,
     ) -> Result<Option<Box<RawValue>>> {
-        if event.pdu.state_key.is_some() || self.has_surely_no_relations(view, event) {
+        if event.pdu.state_key.is_some() || self.has_surely_no_relations(event) {
             return Ok(None);
         }
         let relations = self.bundled_relations(&view.room.id, &event.pdu.event_id).await?;
@@ -92,9 +92,9 @@ impl Rooms {
     }
 
     /// What was made here was not known to anybody before.
-    fn has_surely_no_relations(&self, view: &View, event: &TimelineEvent) -> bool {
+    fn has_surely_no_relations(&self, event: &TimelineEvent) -> bool {
         let is_made_here = !event.sent_by.is_empty();
-        is_made_here && view.room.unchanged.relations.since(event.position)
+        is_made_here && self.shared.relation_changes.since(&event.pdu.event_id, event.position)
     }
 
     /// All relations of an event or, of an event with many, the first references, the newest edits and a reply.

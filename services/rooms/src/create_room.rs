@@ -20,7 +20,6 @@ use crate::{
     Result, Room, Rooms, RoomsError,
     append::{Append, object, text},
     topic::topic_content,
-    unchanged::RoomUnchanged,
 };
 
 /// Invitations in one request.
@@ -90,7 +89,7 @@ impl Rooms {
             let room = append.room.clone();
             let created = self.invite_and_commit(append, creator, &command).await;
             if created.is_err() {
-                self.disown(&room);
+                self.drop_room(&room);
             }
             created.map(|()| room.id.clone())
         })
@@ -98,7 +97,7 @@ impl Rooms {
     }
 
     /// A new room with its first state, of which nothing is written yet. If it is not committed, the room has to
-    /// be disowned.
+    /// be dropped.
     async fn stage_room(
         &self,
         creator: &OwnedUserId,
@@ -119,14 +118,14 @@ impl Rooms {
         let content = creation_content(&command, &rules_of(&version)?);
         let mut append = self.begin_room(creator, &version, content, now_ts).await?;
         if let Err(error) = self.fill_room(&mut append, creator, &command, alias.as_ref()).await {
-            self.disown(&append.room);
+            self.drop_room(&append.room);
             return Err(error);
         }
         Ok(append)
     }
 
     /// A new room with nothing but its creator, of which nothing is written yet. If it is not committed, the room has
-    /// to be disowned.
+    /// to be dropped.
     ///
     /// `content`: fields of the create event beside those that the version asks for.
     pub(crate) async fn begin_room(
@@ -153,7 +152,7 @@ impl Rooms {
         };
         let begun = self.stage_creator(&room, creator, create, created_ts).await;
         if begun.is_err() {
-            self.disown(&room);
+            self.drop_room(&room);
         }
         begun
     }
@@ -245,8 +244,8 @@ impl Rooms {
             room_type,
             big: false,
         };
-        let (nobody, unchanged) = (Some(Arc::default()), RoomUnchanged::new(self.store().position()));
-        Ok(Arc::new(Room::new(event.room_id, version, rules, record, None, nobody, unchanged)))
+        let nobody = Some(Arc::default());
+        Ok(Arc::new(Room::new(event.room_id, version, rules, record, None, nobody)))
     }
 
     async fn stage_first_events(

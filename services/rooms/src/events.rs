@@ -1,19 +1,15 @@
 //! Reading events: by place, by id, by range; parsed once and kept in a cache.
 
 use std::{
+    borrow::Cow,
     sync::{Arc, OnceLock},
-    time::Duration,
 };
 
 use linkspan_domain::{Pdu, SharedPdu};
 use linkspan_storage::{
-    Position, Range, Stamped, StorageError,
+    Copies, Limits, Position, Range, Stamped, StorageError, Store,
     catalogue::{EventIds, EventKey, HiddenEvents, RoomEventKey, Timeline, TimelineKey},
     records::{EventPlaceRecord, EventRecord, FLAG_REJECTED},
-};
-use quick_cache::{
-    Weighter,
-    sync::{Cache, GuardResult},
 };
 use ruma::{OwnedEventId, OwnedRoomId};
 
@@ -24,6 +20,8 @@ use crate::{
 
 /// Bytes of events that are kept parsed.
 const CACHE_BYTES: u64 = 96 << 20;
+/// What an event takes besides its content.
+const EVENT_BYTES: u64 = 700;
 /// About how many events that is.
 const CACHE_EVENTS: usize = 96 << 10;
 /// Events that are read at once at most.
@@ -51,19 +49,16 @@ pub struct TimelineEvent {
     pub(crate) thread: OnceLock<Option<OwnedEventId>>,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct BySize;
+/// Events that were read or made lately, by their places; None for a gap in the timeline.
+pub(crate) type Events = Copies<TimelineKey, Option<Arc<TimelineEvent>>>;
 
-impl Weighter<(OwnedRoomId, i64), Arc<TimelineEvent>> for BySize {
-    fn weight(&self, _: &(OwnedRoomId, i64), event: &Arc<TimelineEvent>) -> u64 {
-        event.pdu.content.get().len() as u64 + 700
-    }
-}
-
-pub(crate) type EventCache = Cache<(OwnedRoomId, i64), Arc<TimelineEvent>, BySize>;
-
-pub(crate) fn new_cache() -> EventCache {
-    Cache::with_weighter(CACHE_EVENTS, CACHE_BYTES, BySize)
+/// No events are kept yet.
+pub(crate) fn new_events(store: &Store) -> Events {
+    let limits = Limits { entries: CACHE_EVENTS, weight: CACHE_BYTES };
+    let bytes = |_: &TimelineKey, event: &Option<Arc<TimelineEvent>>| {
+        EVENT_BYTES + event.as_ref().map_or(0, |event| event.pdu.content.get().len() as u64)
+    };
+    Copies::weighted(limits, bytes).forget_on::<Timeline>(store, |key| Some(Cow::Borrowed(key)))
 }
 
 impl TimelineEvent {
@@ -87,28 +82,18 @@ impl TimelineEvent {
 impl Rooms {
     /// The event at a place of a room's timeline.
     pub async fn event_at(&self, room_id: &OwnedRoomId, seq: i64) -> Result<Option<Arc<TimelineEvent>>> {
-        let cache_key = (room_id.clone(), seq);
-        if let Some(event) = self.shared.events.get(&cache_key) {
-            return Ok(Some(event));
-        }
         let key = TimelineKey { room_id: room_id.clone(), seq };
-        let load = async {
-            match self.store().get::<Timeline>(&key).await? {
-                Some(stored) => Ok(Some(Arc::new(TimelineEvent::from_stored(seq, stored)?))),
-                None => Ok::<_, crate::RoomsError>(None),
-            }
+        let read = async {
+            let stored = self.store().get::<Timeline>(&key).await?;
+            stored.map(|stored| TimelineEvent::from_stored(seq, stored).map(Arc::new)).transpose()
         };
-        // A redaction that is committed meanwhile takes the placeholder away, and ours is not kept.
-        match self.shared.events.get_value_or_guard_async(&cache_key).await {
-            Ok(event) => Ok(Some(event)),
-            Err(guard) => {
-                let event = load.await?;
-                if let Some(event) = &event {
-                    let _ = guard.insert(event.clone());
-                }
-                Ok(event)
-            }
-        }
+        self.shared.events.get_or_read(&key, read).await
+    }
+
+    /// Keeps an event as a commit at a position wrote it.
+    pub(crate) fn offer_event(&self, room_id: &OwnedRoomId, event: Arc<TimelineEvent>, written: Position) {
+        let key = TimelineKey { room_id: room_id.clone(), seq: event.seq };
+        self.shared.events.offer(key, Some(event), written);
     }
 
     /// The events at some places of a room's timeline, in the same order. Those that are not in memory are read
@@ -118,36 +103,17 @@ impl Rooms {
         room_id: &OwnedRoomId,
         seqs: &[i64],
     ) -> Result<Vec<Option<Arc<TimelineEvent>>>> {
+        let read = |keys: Vec<TimelineKey>| async move {
+            let stored = self.store().get_many::<Timeline>(&keys).await?;
+            let events = keys.iter().zip(stored).map(|(key, stored)| {
+                stored.map(|stored| TimelineEvent::from_stored(key.seq, stored).map(Arc::new)).transpose()
+            });
+            events.collect::<Result<Vec<_>>>()
+        };
         let mut events = Vec::with_capacity(seqs.len());
         for seqs in seqs.chunks(BATCH) {
-            let (start, mut missing, mut keys, mut in_other_hands) = (events.len(), vec![], vec![], vec![]);
-            for (at, &seq) in (start..).zip(seqs) {
-                let key = (room_id.clone(), seq);
-                let mut found = None;
-                match self.shared.events.get_value_or_guard(&key, Some(Duration::ZERO)) {
-                    GuardResult::Value(event) => found = Some(event),
-                    GuardResult::Guard(guard) => {
-                        missing.push((at, guard));
-                        keys.push(TimelineKey { room_id: key.0, seq });
-                    }
-                    GuardResult::Timeout => in_other_hands.push((at, seq)),
-                }
-                events.push(found);
-            }
-            if !keys.is_empty() {
-                let found = self.store().get_many::<Timeline>(&keys).await?;
-                for (((at, guard), key), stored) in missing.into_iter().zip(keys).zip(found) {
-                    let Some(stored) = stored else { continue };
-                    let event = Arc::new(TimelineEvent::from_stored(key.seq, stored)?);
-                    // A redaction that was committed meanwhile has taken the placeholder away.
-                    let _ = guard.insert(event.clone());
-                    events[at] = Some(event);
-                }
-            }
-            // Others are reading these. They are waited for only now that nobody waits for this.
-            for (at, seq) in in_other_hands {
-                events[at] = self.event_at(room_id, seq).await?;
-            }
+            let keys = seqs.iter().map(|&seq| TimelineKey { room_id: room_id.clone(), seq });
+            events.extend(self.shared.events.get_or_read_many(&keys.collect::<Vec<_>>(), read).await?);
         }
         Ok(events)
     }
@@ -253,13 +219,8 @@ impl Rooms {
             let gap = found.iter().position(Option::is_none);
             events.extend(found.into_iter().map_while(|event| event));
             from = match gap {
-                None => {
-                    if reverse {
-                        last - 1
-                    } else {
-                        last + 1
-                    }
-                }
+                None if reverse => last - 1,
+                None => last + 1,
                 Some(gap) => match self.next_seq(room_id, seqs[gap], to, reverse).await? {
                     Some(next) => next,
                     None => return Ok(events),

@@ -3,12 +3,12 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#ignoring-users>
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, HashSet},
     sync::Arc,
 };
 
-use linkspan_storage::Position;
-use quick_cache::{Weighter, sync::Cache};
+use linkspan_storage::{Copies, Limits, Store, catalogue::AccountData};
 use ruma::OwnedUserId;
 use serde::{Deserialize, de::IgnoredAny};
 
@@ -24,38 +24,24 @@ const CACHED_ENTRIES: u64 = 1 << 20;
 /// The users whom a user ignores.
 pub type IgnoredUsers = Arc<HashSet<OwnedUserId>>;
 
-/// Weighs a list by the users on it.
-#[derive(Clone, Debug)]
-pub(crate) struct ByLength;
+/// The lists of users who were asked about lately.
+pub(crate) type IgnoredLists = Copies<OwnedUserId, IgnoredUsers>;
 
-/// Whom a user ignores, as of a position in the order of commits.
-type IgnoredSince = (Position, IgnoredUsers);
-
-impl Weighter<OwnedUserId, IgnoredSince> for ByLength {
-    fn weight(&self, _: &OwnedUserId, (_, ignored): &IgnoredSince) -> u64 {
-        1 + ignored.len() as u64
-    }
-}
-
-pub(crate) type IgnoredCache = Cache<OwnedUserId, IgnoredSince, ByLength>;
-
-pub(crate) fn new_cache() -> IgnoredCache {
-    Cache::with_weighter(CACHED_USERS, CACHED_ENTRIES, ByLength)
+/// No lists yet. One is read anew after each change of the account data that it is kept as.
+pub(crate) fn new_lists(store: &Store) -> IgnoredLists {
+    let limits = Limits { entries: CACHED_USERS, weight: CACHED_ENTRIES };
+    let lists = Copies::weighted(limits, |_, ignored: &IgnoredUsers| 1 + ignored.len() as u64);
+    lists.forget_on::<AccountData>(store, |key| {
+        let is_list = key.room_id.is_none() && key.event_type == IGNORED_USERS;
+        is_list.then_some(Cow::Borrowed(&key.user_id))
+    })
 }
 
 impl Rooms {
-    /// Whom a hosted user ignores. The disk is read only if the user's account data may have changed since.
+    /// The users whom a hosted user ignores.
     pub async fn ignored_users(&self, user_id: &OwnedUserId) -> Result<IgnoredUsers> {
-        let changed = self.shared.inbox.account_data_changed(user_id);
-        if let Some((at, ignored)) = self.shared.ignored.get(user_id)
-            && at >= changed
-        {
-            return Ok(ignored);
-        }
-        let at = self.store().position();
-        let ignored = Arc::new(self.stored_ignored_users(user_id).await?);
-        self.shared.ignored.insert(user_id.clone(), (at, ignored.clone()));
-        Ok(ignored)
+        let read = async { self.stored_ignored_users(user_id).await.map(Arc::new) };
+        self.shared.ignored.get_or_read(user_id, read).await
     }
 
     async fn stored_ignored_users(&self, user_id: &OwnedUserId) -> Result<HashSet<OwnedUserId>> {

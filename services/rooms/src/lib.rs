@@ -47,12 +47,12 @@ mod state;
 mod suspension;
 mod topic;
 mod transactions;
-mod unchanged;
 mod upgrade;
 mod upgraded_levels;
 mod view;
 
 use std::{
+    borrow::Cow,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -63,8 +63,11 @@ use linkspan_directory::{Directory, DirectoryError};
 use linkspan_domain::{DraftError, EncryptionRefusal, Forbidden, Malformed};
 use linkspan_inbox::Inbox;
 use linkspan_platforms::Platforms;
-use linkspan_storage::{StorageError, Store};
-use ruma::OwnedRoomId;
+use linkspan_storage::{
+    Copies, Limits, Rows, StorageError, Store, Unchanged,
+    catalogue::{CurrentState, Members, Memberships, ReceiptLog, Relations, RoomHeads, StateLog},
+};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use tokio::sync::Notify;
 
 pub use bundle::can_root_thread;
@@ -93,6 +96,13 @@ pub use search::{Found, Search, SearchKey, SearchPlace};
 pub use send_to_device::{Target, ToDeviceMessage};
 pub use state::StateEntry;
 pub use view::{Standing, View};
+
+/// Rows of a table that are kept in memory, and their bytes.
+const ROWS: Limits = Limits { entries: 32 << 10, weight: 16 << 20 };
+/// What a row takes at least, in bytes.
+const ROW_BYTES: u64 = 384;
+/// Members who are kept in memory, of about so many rooms.
+const MEMBERS: Limits = Limits { entries: 50_000, weight: 1 << 20 };
 
 /// Something about a room failed.
 #[derive(Debug, thiserror::Error)]
@@ -226,13 +236,20 @@ struct Shared {
     directory: Directory,
     inbox: Inbox,
     /// Rooms that are, or were lately, used.
-    live: DashMap<OwnedRoomId, Arc<Room>>,
-    /// What was known of rooms whose commit failed, and which were taken out of use for it.
-    disowned: DashMap<OwnedRoomId, unchanged::RoomUnchanged>,
-    events: events::EventCache,
+    live: Arc<DashMap<OwnedRoomId, Arc<Room>>>,
+    /// Joined members of rooms who are on hosted platforms.
+    members: Copies<OwnedRoomId, Arc<Vec<OwnedUserId>>>,
+    heads: Rows<RoomHeads>,
+    state_entries: Rows<CurrentState>,
+    memberships: Rows<Memberships>,
+    events: events::Events,
+    state_changes: Unchanged<OwnedRoomId>,
+    receipt_changes: Unchanged<OwnedRoomId>,
+    /// By the event that others relate to.
+    relation_changes: Unchanged<OwnedEventId>,
     deltas: state::DeltaCache,
     delays: delayed_events::Delays,
-    ignored: ignored::IgnoredCache,
+    ignored: ignored::IgnoredLists,
     /// What services above keep about users in rooms.
     room_settings: OnceLock<Arc<dyn RoomSettings>>,
     /// Some room was closed to guests.
@@ -248,20 +265,39 @@ impl Rooms {
         directory: Directory,
         inbox: Inbox,
     ) -> Self {
+        let live = Arc::default();
+        Self::forget_what_others_write(&live, &store);
+        let hosting = platforms.clone();
+        let members =
+            Copies::weighted(MEMBERS, |_, members: &Arc<Vec<OwnedUserId>>| 1 + members.len() as u64)
+                .forget_on::<Members>(&store, move |key| {
+                    hosting.hosts(key.user_id.server_name()).then_some(Cow::Borrowed(&key.room_id))
+                });
         let shared = Shared {
-            store,
             platforms,
             accounts,
             directory,
             inbox,
-            live: DashMap::new(),
-            disowned: DashMap::new(),
-            events: events::new_cache(),
+            live,
+            members,
+            heads: Rows::<RoomHeads>::new(&store, ROWS, |head| {
+                ROW_BYTES + 64 * head.extremities.len() as u64
+            }),
+            state_entries: Rows::new(&store, ROWS, |_| ROW_BYTES),
+            memberships: Rows::<Memberships>::new(&store, ROWS, |membership| {
+                let shown = membership.value.stripped_state.iter().map(String::len).sum::<usize>();
+                ROW_BYTES + shown as u64
+            }),
+            events: events::new_events(&store),
+            state_changes: Unchanged::of::<StateLog>(&store, |key| &key.room_id),
+            receipt_changes: Unchanged::of::<ReceiptLog>(&store, |key| &key.room_id),
+            relation_changes: Unchanged::of::<Relations>(&store, |key| &key.parent),
             deltas: state::new_cache(),
             delays: delayed_events::Delays::default(),
-            ignored: ignored::new_cache(),
+            ignored: ignored::new_lists(&store),
             room_settings: OnceLock::new(),
             closed_to_guests: Notify::new(),
+            store,
         };
         Self { shared: Arc::new(shared) }
     }

@@ -149,8 +149,7 @@ impl Rooms {
         }
         let levels = append.power_levels().await?;
         let needed = levels.needed_to_invite();
-        let members = self.load_local_members(&append.room).await?;
-        let authorizer = members.iter().find(|member| levels.user(member) >= needed).cloned();
+        let authorizer = append.members.iter().find(|member| levels.user(member) >= needed).cloned();
         authorizer
             .map(Some)
             .ok_or_else(|| RoomsError::Forbidden("no member who may invite is hosted here".into()))
@@ -315,7 +314,7 @@ impl Rooms {
         room_id: &OwnedRoomId,
     ) -> Result<Option<Stamped<MembershipRecord>>> {
         let key = UserRoomKey { user_id: user_id.clone(), room_id: room_id.clone() };
-        Ok(self.store().get::<Memberships>(&key).await?)
+        Ok(self.shared.memberships.get(&key).await?.map(|membership| (*membership).clone()))
     }
 
     /// A hosted user's memberships of some rooms, in the same order.

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use linkspan_accounts::put_account_data;
 use linkspan_inbox::{Audience, point};
 use linkspan_storage::{
-    Notice, Position, Range, Stamped, WriteSet,
+    Position, Range, Stamped, WriteSet,
     catalogue::{ReceiptKey, ReceiptLog, ReceiptLogKey, Receipts},
     records::{InboxPointer, ReceiptRecord},
 };
@@ -109,7 +109,6 @@ impl Rooms {
         };
         let own_platform = audience == Audience::OwnPlatform;
         let receipt = ReceiptRecord { event_id: event_id.clone(), seq, ts: now_ts, own_platform };
-        let _changing = room.unchanged.receipts.change(self.store());
         self.store()
             .update(async || {
                 let mut writes = WriteSet::new();
@@ -128,9 +127,6 @@ impl Rooms {
                 writes.put::<Receipts>(&key, &Stamped::pending(receipt.clone()));
                 for member in members.iter().filter(|member| audience.has(member, user_id)) {
                     point(&mut writes, member, InboxPointer::Receipts(room_id.clone()));
-                }
-                if room.is_big() {
-                    writes.notify(Notice::Room(room_id.clone()));
                 }
                 Ok((writes, ()))
             })
@@ -243,7 +239,7 @@ impl Rooms {
         since: Position,
     ) -> Result<Vec<Receipt>> {
         let range = Range::<ReceiptLog>::between((room_id, &since.next()), (room_id, &Position::PENDING));
-        if self.find_room(room_id).await?.is_some_and(|room| room.unchanged.receipts.since(since)) {
+        if self.shared.receipt_changes.since(room_id, since) {
             return Ok(Vec::new());
         }
         let rows = self.store().range(range).await?;
@@ -307,7 +303,7 @@ impl Rooms {
 
     /// Whether it is known that no receipt of a room changed after `since`, without looking for one.
     pub fn receipts_are_unchanged(&self, room: &Room, since: Position) -> bool {
-        room.unchanged.receipts.since(since)
+        self.shared.receipt_changes.since(&room.id, since)
     }
 
     /// A user's own receipts in a room, and up to where in the order of commits they are known to be all.
@@ -323,7 +319,7 @@ impl Rooms {
 
     /// Whether any receipt of a room changed after `since`.
     pub async fn receipts_changed_since(&self, room_id: &OwnedRoomId, since: Position) -> Result<bool> {
-        if self.find_room(room_id).await?.is_some_and(|room| room.unchanged.receipts.since(since)) {
+        if self.shared.receipt_changes.since(room_id, since) {
             return Ok(false);
         }
         let range = Range::<ReceiptLog>::between((room_id, &since.next()), (room_id, &Position::PENDING));

@@ -9,19 +9,20 @@ use std::{
     time::{Duration, Instant},
 };
 
+use dashmap::DashMap;
 use linkspan_domain::{PowerLevels, RulesPresent, SharedPdu, StateKey as StateEntryKey, versions};
 use linkspan_storage::{
-    Range, StorageError,
+    Range, StorageError, Store,
     catalogue::{Members, RoomHeads, RoomKey, Rooms as RoomsTable, TransactionKey},
     records::{RoomHeadRecord, RoomRecord, ThreadRecord},
 };
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use ruma::{
     OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId, events::room::member::MembershipState,
     room_version_rules::RoomVersionRules,
 };
 
-use crate::{Result, Rooms, RoomsError, permits::Permits, unchanged::RoomUnchanged};
+use crate::{Result, Rooms, RoomsError, permits::Permits};
 
 /// With more joined local members than this, a room is read instead of fanned out to.
 pub(crate) const BIG_ROOM_MEMBERS: usize = 100;
@@ -42,11 +43,8 @@ pub struct Room {
     pub(crate) big: AtomicBool,
     pub(crate) writer: Arc<tokio::sync::Mutex<Writer>>,
     pub(crate) queued: Mutex<Queued>,
-    /// Joined members of hosted platforms; loaded when first needed.
-    pub(crate) local_members: RwLock<Option<Arc<Vec<OwnedUserId>>>>,
     /// The power levels, and the event that they were read from.
     pub(crate) power_levels: Mutex<Option<(SharedPdu, Arc<PowerLevels>)>>,
-    pub(crate) unchanged: RoomUnchanged,
     last_used: Mutex<Instant>,
 }
 
@@ -54,10 +52,12 @@ pub struct Room {
 #[derive(Debug)]
 pub(crate) struct Writer {
     /// None until the room's first commit is queued.
-    pub(crate) stored_head: Option<RoomHeadRecord>,
+    pub(crate) stored_head: Option<Arc<RoomHeadRecord>>,
     pub(crate) head: RoomHeadRecord,
     /// Entries of the current state that were read or changed; None is absent. Never ahead of `head`.
     pub(crate) state: HashMap<StateEntryKey, Option<SharedPdu>>,
+    /// Joined members of hosted platforms; loaded when first needed.
+    pub(crate) members: Option<Arc<Vec<OwnedUserId>>>,
     /// The rules on encryption that hold; loaded when first needed.
     pub(crate) rules_present: Option<Arc<RulesPresent>>,
     /// Messages that the current state was found to allow.
@@ -81,8 +81,7 @@ impl Room {
         rules: RoomVersionRules,
         record: RoomRecord,
         head: Option<RoomHeadRecord>,
-        local_members: Option<Arc<Vec<OwnedUserId>>>,
-        unchanged: RoomUnchanged,
+        members: Option<Arc<Vec<OwnedUserId>>>,
     ) -> Self {
         let writer = Writer {
             head: head.clone().unwrap_or(RoomHeadRecord {
@@ -94,10 +93,11 @@ impl Room {
                 joined: 0,
                 invited: 0,
             }),
-            stored_head: head,
+            stored_head: head.map(Arc::new),
             state: HashMap::new(),
             // A room that is being created has nobody yet.
-            rules_present: local_members.is_some().then(Arc::default),
+            rules_present: members.is_some().then(Arc::default),
+            members,
             permits: Permits::default(),
         };
         Self {
@@ -108,9 +108,7 @@ impl Room {
             record,
             writer: Arc::new(tokio::sync::Mutex::new(writer)),
             queued: Mutex::default(),
-            local_members: RwLock::new(local_members),
             power_levels: Mutex::new(None),
-            unchanged,
             last_used: Mutex::new(Instant::now()),
         }
     }
@@ -129,15 +127,12 @@ impl Rooms {
             return Ok(Some(room.clone()));
         }
         let key = RoomKey { room_id: room_id.clone() };
-        // Changes may still be on their way that began with the room as it was in memory before.
-        let disowned = self.shared.disowned.get(room_id).map(|unchanged| unchanged.clone());
-        let unchanged = disowned.unwrap_or_else(|| RoomUnchanged::new(self.store().position()));
         let Some(record) = self.store().get::<RoomsTable>(&key).await? else { return Ok(None) };
         let head = self.store().get::<RoomHeads>(&key).await?;
         let version: RoomVersionId =
             record.version.as_str().try_into().map_err(|_| damaged("room version"))?;
         let rules = versions::rules(&version).ok_or_else(|| damaged("room version"))?;
-        let room = Arc::new(Room::new(room_id.clone(), version, rules, record, head, None, unchanged));
+        let room = Arc::new(Room::new(room_id.clone(), version, rules, record, head, None));
         // Whoever comes first wins: there must be one writer.
         Ok(Some(self.shared.live.entry(room_id.clone()).or_insert(room).clone()))
     }
@@ -148,32 +143,30 @@ impl Rooms {
     }
 
     /// The head of a room as it is on disk.
-    pub async fn head(&self, room_id: &OwnedRoomId) -> Result<Option<RoomHeadRecord>> {
-        Ok(self.store().get::<RoomHeads>(&RoomKey { room_id: room_id.clone() }).await?)
+    pub async fn head(&self, room_id: &OwnedRoomId) -> Result<Option<Arc<RoomHeadRecord>>> {
+        Ok(self.shared.heads.get(&RoomKey { room_id: room_id.clone() }).await?)
     }
 
     /// The joined members of a room who are on hosted platforms.
     pub async fn local_members(&self, room: &Room) -> Result<Arc<Vec<OwnedUserId>>> {
-        if let Some(members) = &*room.local_members.read() {
-            return Ok(members.clone());
-        }
-        let _writer = room.writer.lock().await;
-        self.load_local_members(room).await
+        let read = async {
+            let mut found = Vec::new();
+            for platform in self.shared.platforms.iter() {
+                found.extend(self.members_of_platform(room, platform.server_name()).await?);
+            }
+            Ok(Arc::new(found))
+        };
+        self.shared.members.get_or_read(&room.id, read).await
     }
 
-    /// The same, for who holds the writer. An append loads them before it changes them, so that the
-    /// disk is complete whenever they are not loaded yet.
-    pub(crate) async fn load_local_members(&self, room: &Room) -> Result<Arc<Vec<OwnedUserId>>> {
-        if let Some(members) = &*room.local_members.read() {
-            return Ok(members.clone());
-        }
-        let mut found = Vec::new();
-        for platform in self.shared.platforms.iter() {
-            found.extend(self.members_of_platform(room, platform.server_name()).await?);
-        }
-        let found = Arc::new(found);
-        *room.local_members.write() = Some(found.clone());
-        Ok(found)
+    /// A room in memory stands for what is on disk as long as only this process writes it: when another does, it is
+    /// loaded anew.
+    pub(crate) fn forget_what_others_write(live: &Arc<DashMap<OwnedRoomId, Arc<Room>>>, store: &Store) {
+        store.watch::<RoomHeads, _>(live, |live, key, change| {
+            if !change.is_own {
+                live.remove(&key.room_id);
+            }
+        });
     }
 
     /// Whether hosted users are joined, as it is on disk: for who holds the writer of another room, and can therefore

@@ -87,7 +87,7 @@ impl Rooms {
             event_type: event_type.to_string(),
             state_key: state_key.to_owned(),
         };
-        Ok(self.store().get::<CurrentState>(&key).await?)
+        Ok(self.shared.state_entries.get(&key).await?.map(|entry| (*entry).clone()))
     }
 
     pub(crate) async fn entry_event(
@@ -172,12 +172,12 @@ impl Rooms {
         event_type: &StateEventType,
         state_key: &str,
     ) -> Result<Option<StateEntry>> {
+        let record = self.state_entry(room_id, event_type, state_key).await?;
         let key = StateKey {
             room_id: room_id.clone(),
             event_type: event_type.to_string(),
             state_key: state_key.to_owned(),
         };
-        let record = self.store().get::<CurrentState>(&key).await?;
         Ok(record.and_then(|record| StateEntry::from_row((key, record))))
     }
 
@@ -220,7 +220,7 @@ impl Rooms {
         room_id: &OwnedRoomId,
         since: Position,
     ) -> Result<Vec<(StateLogKey, StateEntryRecord)>> {
-        if self.find_room(room_id).await?.is_some_and(|room| room.unchanged.state.since(since)) {
+        if self.shared.state_changes.since(room_id, since) {
             return Ok(Vec::new());
         }
         let range = Range::<StateLog>::between((room_id, &since.next()), (room_id, &Position::PENDING));
@@ -241,6 +241,11 @@ impl Rooms {
 
     pub(crate) fn cache_delta(&self, room_id: &OwnedRoomId, state_id: u64, delta: StateDeltaRecord) {
         self.shared.deltas.insert((room_id.clone(), state_id), Arc::new(delta));
+    }
+
+    /// The state came to nothing: another may get its number.
+    pub(crate) fn forget_delta(&self, room_id: &OwnedRoomId, state_id: u64) {
+        self.shared.deltas.remove(&(room_id.clone(), state_id));
     }
 
     /// An entry of the state with this number.

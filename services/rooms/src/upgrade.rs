@@ -91,7 +91,7 @@ impl Rooms {
         let new = self.begin_room(upgrade.user_id, &upgrade.version, content, now_ts).await?;
         let new_room = new.room.clone();
         if let Err(error) = self.move_over(old, new, upgrade).await {
-            self.disown(&new_room);
+            self.drop_room(&new_room);
             return Err(error);
         }
         Ok(new_room.id.clone())

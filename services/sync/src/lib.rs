@@ -136,7 +136,7 @@ impl Sync {
     /// The syncs over these services.
     pub fn new(store: Store, rooms: Rooms, accounts: Accounts, inbox: Inbox, keys: Keys, push: Push) -> Self {
         let sent_members = Arc::new(members::SentMembers::new());
-        let connections = Arc::new(Connections::new());
+        let connections = Connections::watching(&store);
         let room_types = Arc::new(RoomTypes::new());
         let parsed_filters = Arc::new(ParsedFilters::new());
         Self {

@@ -8,12 +8,12 @@ use std::{
 use linkspan_storage::{
     Finish, Position, Ticket, WriteSet,
     catalogue::{RoomHeads, RoomKey, TransactionKey},
-    records::ThreadRecord,
+    records::{RoomHeadRecord, ThreadRecord},
 };
-use ruma::OwnedEventId;
+use ruma::{OwnedEventId, OwnedUserId};
 
 use super::Append;
-use crate::{Result, Room, Rooms, TimelineEvent, permits::Permits, unchanged::Changing};
+use crate::{Result, Room, Rooms, TimelineEvent, permits::Permits};
 
 impl Append {
     /// Queues what was staged, lets the next append in, and waits until it is on disk.
@@ -68,11 +68,8 @@ impl Append {
 
     /// The rows to write, those of the head included.
     fn finish_writes(&mut self) -> WriteSet {
-        if !self.state.is_empty() {
-            self.changing.push(self.room.unchanged.state.change(self.rooms.store()));
-        }
         let key = RoomKey { room_id: self.room.id.clone() };
-        self.writes.expect_read::<RoomHeads>(&key, self.writer.stored_head.as_ref());
+        self.writes.expect_read::<RoomHeads>(&key, self.writer.stored_head.as_deref());
         self.writes.put::<RoomHeads>(&key, &self.head);
         if !self.staged.is_empty() {
             self.tell_members();
@@ -87,7 +84,8 @@ impl Append {
         if !state.is_empty() {
             writer.permits = Permits::default();
         }
-        writer.stored_head = Some(head.clone());
+        let stored_head = Arc::new(head.clone());
+        writer.stored_head = Some(stored_head.clone());
         writer.rules_present = Some(present);
         writer.head = head;
         writer.state.extend(state);
@@ -97,15 +95,25 @@ impl Append {
             queued.transactions.extend(transactions.iter().cloned());
             queued.threads.extend(threads.clone());
         }
+        let states = deltas.iter().map(|(state_id, _)| *state_id).collect();
         for (state_id, delta) in deltas {
             rooms.cache_delta(&room.id, state_id, delta);
         }
-        if self.members_changed {
-            *room.local_members.write() = Some(members);
-        }
+        let changed_members = self.members_changed.then(|| members.clone());
+        writer.members = Some(members);
         drop(writer);
-        let (closes_to_guests, _changing) = (self.closes_to_guests, self.changing);
-        Underway { rooms, room, staged, redacted, transactions, threads, closes_to_guests, _changing }
+        Underway {
+            rooms,
+            room,
+            staged,
+            redacted,
+            transactions,
+            threads,
+            states,
+            head: stored_head,
+            changed_members,
+            closes_to_guests: self.closes_to_guests,
+        }
     }
 }
 
@@ -117,20 +125,38 @@ struct Underway {
     redacted: Vec<Arc<TimelineEvent>>,
     transactions: Vec<(TransactionKey, OwnedEventId)>,
     threads: HashMap<OwnedEventId, ThreadRecord>,
+    head: Arc<RoomHeadRecord>,
+    /// The numbers of the states that it makes.
+    states: Vec<u64>,
+    changed_members: Option<Arc<Vec<OwnedUserId>>>,
     closes_to_guests: bool,
-    _changing: Vec<Changing>,
 }
 
 impl Underway {
     /// It is not on disk. The room in memory is ahead of the disk: the next who asks loads it anew.
     fn fail(self) {
-        self.rooms.shared.disowned.insert(self.room.id.clone(), self.room.unchanged.clone());
-        self.rooms.disown(&self.room);
+        self.states.iter().for_each(|state_id| self.rooms.forget_delta(&self.room.id, *state_id));
+        self.rooms.drop_room(&self.room);
     }
 
     /// It is on disk; the events.
     fn land(self, position: Position) -> Vec<Arc<TimelineEvent>> {
-        let Self { rooms, room, staged, redacted, transactions, threads, closes_to_guests, _changing } = self;
+        let Self {
+            rooms,
+            room,
+            staged,
+            redacted,
+            transactions,
+            threads,
+            head,
+            changed_members,
+            closes_to_guests,
+            ..
+        } = self;
+        rooms.shared.heads.offer(RoomKey { room_id: room.id.clone() }, head, position);
+        if let Some(members) = changed_members {
+            rooms.shared.members.offer(room.id.clone(), members, position);
+        }
         if closes_to_guests {
             rooms.shared.closed_to_guests.notify_one();
         }
@@ -142,9 +168,7 @@ impl Underway {
             // A later append may have queued a newer one.
             queued.threads.retain(|root, thread| threads.get(root) != Some(thread));
         }
-        for event in redacted {
-            rooms.shared.events.insert((room.id.clone(), event.seq), event);
-        }
+        redacted.into_iter().for_each(|event| rooms.offer_event(&room.id, event, position));
         let committed = |event: &Arc<TimelineEvent>| {
             Arc::new(TimelineEvent {
                 seq: event.seq,
@@ -157,9 +181,7 @@ impl Underway {
             })
         };
         let events: Vec<_> = staged.iter().map(committed).collect();
-        for event in &events {
-            rooms.shared.events.insert((room.id.clone(), event.seq), event.clone());
-        }
+        events.iter().for_each(|event| rooms.offer_event(&room.id, event.clone(), position));
         events
     }
 }

@@ -36,7 +36,6 @@ use tokio::sync::OwnedMutexGuard;
 use crate::{
     Result, Room, Rooms, RoomsError, TimelineEvent,
     room::{Writer, damaged},
-    unchanged::Changing,
 };
 
 /// A request that must have its effect once only: the device, the path without its room, and the id that it gave.
@@ -71,8 +70,6 @@ pub(crate) struct Append {
     pub(crate) present: Arc<RulesPresent>,
     transactions: Vec<(TransactionKey, OwnedEventId)>,
     threads: HashMap<OwnedEventId, ThreadRecord>,
-    /// What changes of the room with what is staged.
-    changing: Vec<Changing>,
     /// The events were made elsewhere: what is allowed of them is settled by the graph.
     pub(crate) from_elsewhere: bool,
     /// Guests have to leave the room.
@@ -107,7 +104,10 @@ impl Rooms {
     /// Takes the room's writer.
     pub(crate) async fn begin(&self, room: &Arc<Room>, now_ts: u64) -> Result<Append> {
         let mut writer = room.writer.clone().lock_owned().await;
-        let members = self.load_local_members(room).await?;
+        let members = match &writer.members {
+            Some(members) => members.clone(),
+            None => writer.members.insert(self.local_members(room).await?).clone(),
+        };
         let present = self.rules_present(room, &mut writer.rules_present).await?;
         Ok(Append {
             rooms: self.clone(),
@@ -125,7 +125,6 @@ impl Rooms {
             present,
             transactions: Vec::new(),
             threads: HashMap::new(),
-            changing: Vec::new(),
             from_elsewhere: false,
             closes_to_guests: false,
             delay_id: None,
@@ -141,13 +140,13 @@ impl Rooms {
         }
         let exists = self.store().contains::<RoomsTable>(&RoomKey { room_id: room.id.clone() }).await;
         if !matches!(exists, Ok(false)) {
-            self.disown(room);
+            self.drop_room(room);
         }
         Ok(!exists?)
     }
 
     /// Takes a room that came to nothing out of the rooms in use.
-    pub(crate) fn disown(&self, room: &Arc<Room>) {
+    pub(crate) fn drop_room(&self, room: &Arc<Room>) {
         self.shared.live.remove_if(&room.id, |_, live| Arc::ptr_eq(live, room));
     }
 }

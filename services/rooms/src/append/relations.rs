@@ -44,7 +44,6 @@ impl Append {
             key,
         };
         self.writes.put::<Relations>(&relation_key, &record);
-        self.changing.push(self.room.unchanged.relations.change(self.rooms.store()));
         Ok(())
     }
 
@@ -89,7 +88,6 @@ impl Append {
             self.threads.insert(parent.clone(), thread);
         }
         let room_id = self.room.id.clone();
-        self.changing.push(self.room.unchanged.relations.change(self.rooms.store()));
         self.writes.delete::<Relations>(&RelationKey { room_id, parent, rel_type, seq: target.seq });
         Ok(())
     }

@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering;
 
 use linkspan_inbox::point;
 use linkspan_storage::{
-    Notice,
     catalogue::{BigRooms, RoomKey, Rooms as RoomsTable, UserRoomKey},
     records::InboxPointer,
 };
@@ -16,7 +15,6 @@ use crate::room::BIG_ROOM_MEMBERS;
 impl Append {
     /// Points the inboxes of all joined local members at the room, or, in a big room, wakes who watches it.
     pub(super) fn tell_members(&mut self) {
-        self.writes.notify(Notice::Room(self.room.id.clone()));
         if self.room.is_big() {
             return;
         }
@@ -41,7 +39,6 @@ impl Append {
             true => self.writes.put::<BigRooms>(key, &()),
             false => self.writes.delete::<BigRooms>(key),
         }
-        self.writes.notify(Notice::BigRooms(key.user_id.clone()));
     }
 
     pub(super) fn point(&mut self, user_id: &OwnedUserId, pointer: InboxPointer) {

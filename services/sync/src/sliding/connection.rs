@@ -9,12 +9,12 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use linkspan_storage::{
-    Range, WriteSet,
+    Range, Store, WriteSet,
     catalogue::{SlidingConnectionKey, SlidingConnections, SlidingRooms},
     records::{SlidingConnectionRecord, SlidingRoomRecord},
 };
@@ -48,13 +48,24 @@ pub(crate) struct Connection {
     pub(crate) state: Mutex<ConnectionState>,
     /// The number of the newest request.
     newest: AtomicU64,
+    /// It was removed, or begun anew: nothing may be written of it any more.
+    is_gone: AtomicBool,
     /// A newer request came in: the older one need not wait any more.
     pub(crate) superseded: Notify,
 }
 
 impl Connections {
-    pub(crate) fn new() -> Self {
-        Self { cache: Cache::new(CACHED), newest_ts: AtomicU64::new(0) }
+    /// The connections of a store. One that was removed, or begun anew by another process, ends here.
+    pub(crate) fn watching(store: &Store) -> Arc<Self> {
+        let connections = Arc::new(Self { cache: Cache::new(CACHED), newest_ts: AtomicU64::new(0) });
+        store.watch::<SlidingConnections, _>(&connections, |connections, key, change| {
+            if !(change.is_put && change.is_own)
+                && let Some((_, connection)) = connections.cache.remove(key)
+            {
+                connection.end();
+            }
+        });
+        connections
     }
 
     /// A number for a connection: when it was begun, and whose it is.
@@ -85,7 +96,7 @@ impl Sync {
             None => self.load_connection(&key).await?,
         };
         let mut state = connection.state.lock().await;
-        if state.is_gone || state.generation != pos.generation {
+        if connection.is_gone() || state.generation != pos.generation {
             return Err(SyncError::UnknownPos);
         }
         if now_ts.saturating_sub(state.used_ts) >= USED_EVERY_MS {
@@ -98,7 +109,9 @@ impl Sync {
 
     async fn begin_connection(&self, key: SlidingConnectionKey, now_ts: u64) -> Result<Arc<Connection>> {
         if let Some(old) = self.connections.cache.get(&key) {
-            old.end().await;
+            old.end();
+            // What is just being written of it comes first.
+            drop(old.state.lock().await);
         }
         let rooms = Range::prefix((&key.user_id, &key.device_id, &key.conn_id));
         self.store.delete_range::<SlidingRooms>(rooms).await?;
@@ -137,6 +150,7 @@ impl Sync {
         let connection = Arc::new(Connection {
             state: Mutex::new(state),
             newest: AtomicU64::new(0),
+            is_gone: AtomicBool::new(false),
             superseded: Notify::new(),
         });
         self.connections.cache.insert(key, connection.clone());
@@ -197,7 +211,8 @@ impl Sync {
 
     async fn remove_connection(&self, key: &SlidingConnectionKey) -> Result<()> {
         if let Some((_, connection)) = self.connections.cache.remove(key) {
-            connection.end().await;
+            connection.end();
+            drop(connection.state.lock().await);
         }
         let rooms = Range::prefix((&key.user_id, &key.device_id, &key.conn_id));
         self.store.delete_range::<SlidingRooms>(rooms).await?;
@@ -216,13 +231,17 @@ impl Connection {
         number
     }
 
+    pub(crate) fn is_gone(&self) -> bool {
+        self.is_gone.load(Ordering::Acquire)
+    }
+
     pub(crate) fn is_newest(&self, request: u64) -> bool {
         self.newest.load(Ordering::Relaxed) == request
     }
 
     /// Has nothing more written of it, and requests on it end.
-    async fn end(&self) {
-        self.state.lock().await.is_gone = true;
+    fn end(&self) {
+        self.is_gone.store(true, Ordering::Release);
         self.superseded.notify_waiters();
     }
 }

@@ -98,6 +98,9 @@ impl Sync {
             let superseded = connection.superseded.notified();
             let (response, has_news) = {
                 let mut state = connection.state.lock().await;
+                if connection.is_gone() {
+                    return Err(SyncError::UnknownPos);
+                }
                 // What is noted of the newer request's answer must stay.
                 if !connection.is_newest(number) {
                     return Ok(self.nothing(request));
@@ -119,6 +122,9 @@ impl Sync {
                 () = superseded => return Ok(self.nothing(request)),
                 () = tokio::time::sleep_until(deadline) => {
                     let mut state = connection.state.lock().await;
+                    if connection.is_gone() {
+                        return Err(SyncError::UnknownPos);
+                    }
                     if !connection.is_newest(number) {
                         return Ok(self.nothing(request));
                     }
@@ -150,9 +156,6 @@ impl Sync {
         waiter: &Waiter,
         now_ts: u64,
     ) -> Result<(SlidingResponse, bool)> {
-        if connection.is_gone {
-            return Err(SyncError::UnknownPos);
-        }
         let had = request.pos.map_or(0, |pos| pos.answer);
         let mut writes = WriteSet::new();
         connection.take_back(had, &mut writes);

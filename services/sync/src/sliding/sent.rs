@@ -25,8 +25,6 @@ pub(crate) struct ConnectionState {
     pub(crate) generation: u64,
     /// When it was last used, as the disk has it.
     pub(crate) used_ts: u64,
-    /// It was removed, or begun anew: nothing may be written of it any more.
-    pub(crate) is_gone: bool,
     rooms: HashMap<OwnedRoomId, SlidingRoomRecord>,
     /// Rooms of which something is noted that the client may not have got.
     unconfirmed: HashSet<OwnedRoomId>,
@@ -57,7 +55,6 @@ impl ConnectionState {
             key,
             generation,
             used_ts,
-            is_gone: false,
             unconfirmed: rooms.keys().cloned().collect(),
             rooms,
             counts: BTreeMap::new(),
