@@ -120,10 +120,9 @@ struct Queued {
 }
 
 impl Queued {
-    /// It is not on disk. The room in memory is ahead of the disk: the next who asks loads it anew.
+    /// It is not on disk.
     fn fail(self) {
-        self.rooms.shared.disowned.insert(self.room.id.clone(), self.room.unchanged.clone());
-        self.rooms.disown(&self.room);
+        self.rooms.abandon(&self.room);
     }
 
     /// It is on disk; the events.
