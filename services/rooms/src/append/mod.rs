@@ -23,7 +23,7 @@ use dashmap::Entry;
 use linkspan_domain::{PowerLevels, RulesPresent, SharedPdu, StateKey as StateEntryKey};
 use linkspan_storage::{
     CommitError, StorageError, WriteSet,
-    catalogue::{RoomKey, Rooms as RoomsTable, TransactionKey, Transactions},
+    catalogue::{RoomHeads, RoomKey, Rooms as RoomsTable, TransactionKey, Transactions},
     records::{RoomHeadRecord, StateDeltaRecord, ThreadRecord},
 };
 use ruma::{
@@ -145,7 +145,7 @@ impl Rooms {
         Ok(!exists?)
     }
 
-    /// Takes a room that came to nothing out of the rooms in use.
+    /// Takes a room that came to nothing, or is ahead of the disk, out of use: the next who asks loads it anew.
     pub(crate) fn drop_room(&self, room: &Arc<Room>) {
         self.shared.live.remove_if(&room.id, |_, live| Arc::ptr_eq(live, room));
     }
@@ -154,10 +154,18 @@ impl Rooms {
 impl Append {
     /// Waits until everything that is queued for the room is on disk: before something is read from the
     /// disk to decide by, and before somebody is told that what they ask for is done already.
+    ///
+    /// If some of it has failed, so has this: what the room is in memory has never been on disk.
     pub(crate) async fn settle(&self) -> Result<()> {
         // A write-set without changes takes its turn, and costs no write.
-        self.rooms.store().submit(WriteSet::new()).committed().await?;
-        Ok(())
+        let mut writes = WriteSet::new();
+        let key = RoomKey { room_id: self.room.id.clone() };
+        writes.expect_read::<RoomHeads>(&key, self.writer.stored_head.as_deref());
+        let settled = self.rooms.store().commit(writes).await;
+        if settled.is_err() {
+            self.rooms.drop_room(&self.room);
+        }
+        Ok(settled.map(drop)?)
     }
 
     /// The append of events that were made elsewhere.
