@@ -5,7 +5,6 @@ use std::sync::Arc;
 use linkspan_media::{Media, MediaStore, S3Settings};
 use linkspan_platforms::Platforms;
 use linkspan_storage::Store;
-use linkspan_wire::now_ts;
 
 use crate::{
     Failure,

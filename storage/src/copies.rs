@@ -130,11 +130,7 @@ where
 
     /// The copies of some keys, in the same order. Those that are not there are read together: `read` gives a value for
     /// each key that it is handed. What others are reading already is waited for.
-    pub async fn get_or_read_many<E, F>(
-        &self,
-        keys: &[K],
-        read: impl Fn(Vec<K>) -> F,
-    ) -> Result<Vec<V>, E>
+    pub async fn get_or_read_many<E, F>(&self, keys: &[K], read: impl Fn(Vec<K>) -> F) -> Result<Vec<V>, E>
     where
         F: Future<Output = Result<Vec<V>, E>>,
     {

@@ -17,8 +17,8 @@ use parking_lot::Mutex;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::{
-    CommitError, CommitGroup, Committed, ContendedKey, Feed, Listener, MAX_KEY_BYTES, MAX_VALUE_BYTES, Position,
-    RawBytes, StorageError, TableId, Ticket,
+    CommitError, CommitGroup, Committed, ContendedKey, Feed, Listener, MAX_KEY_BYTES, MAX_VALUE_BYTES,
+    Position, RawBytes, StorageError, TableId, Ticket,
     catalogue::{META_POSITION_KEY, Meta},
     engine::{Change, Expectation, RawWriteSet},
     stream::FEED_GROUPS,

@@ -42,6 +42,6 @@ pub use store::{Range, Store};
 pub use stream::{Change, CommitGroup, Committed, Feed, News};
 pub use table::{Json, Record, Stamped, Table, Value, Watched};
 pub use unanswered::{AnswerPending, AnswerSent, Unanswered, answer_pending};
-pub use update::ContendedKey;
 pub use unchanged::Unchanged;
+pub use update::ContendedKey;
 pub use write_set::WriteSet;

@@ -10,7 +10,6 @@ use std::{
     },
 };
 
-
 use crate::{
     Change, CommitError, Feed, Key as _, KeyWriter, Listener, Position, Prefix, StorageError, StoreStats,
     Table, Ticket, Unanswered, Watched, WriteSet,

@@ -15,8 +15,8 @@ use linkspan_storage::{
     Change, CommitError, CommitGroup, Faults, Feed, Json, MAX_KEY_BYTES, Memory, News, Position, Range,
     Stamped, StorageError, Store, WriteSet,
     catalogue::{
-        AccountData, AccountDataKey, Filters, Inbox, InboxKey, MediaUsage, RoomHeads, RoomKey, Timeline, ToDevice,
-        ToDeviceKey, UserKey, UserNameKey,
+        AccountData, AccountDataKey, Filters, Inbox, InboxKey, MediaUsage, RoomHeads, RoomKey, Timeline,
+        ToDevice, ToDeviceKey, UserKey, UserNameKey,
     },
     records::{InboxPointer, RoomHeadRecord},
 };
