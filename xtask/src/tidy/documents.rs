@@ -1,4 +1,4 @@
-//! Documents: what they name is there, and the page on the architecture stays one page.
+//! Documents: what they name is there, the page on the architecture stays one page, and decisions have four parts.
 
 use super::{Problem, Tree, problem};
 
@@ -6,10 +6,17 @@ const ARCHITECTURE: &str = "ARCHITECTURE.md";
 /// The most lines that a newcomer is asked to read first.
 const ARCHITECTURE_LINES: usize = 250;
 
+const DECISIONS: &str = "docs/decisions/";
+/// The headings of every decision, in this order.
+const DECISION_PARTS: [&str; 4] = ["Context", "Choice", "Rejected", "Consequence"];
+
 pub(super) fn check(tree: &Tree) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (path, text) in tree.ending(".md") {
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        if path.starts_with(DECISIONS) && !text.lines().filter_map(heading).eq(DECISION_PARTS) {
+            problems.push(problem(path, 0, format!("its headings are not {}", DECISION_PARTS.join(", "))));
+        }
         for (at, line) in text.lines().enumerate() {
             let gone = links(line).filter(|link| !exists(tree, folder, link));
             problems.extend(
@@ -31,6 +38,10 @@ pub(super) fn check(tree: &Tree) -> Vec<Problem> {
         );
     }
     problems
+}
+
+fn heading(line: &str) -> Option<&str> {
+    line.strip_prefix("## ")
 }
 
 fn exists(tree: &Tree, folder: &str, path: &str) -> bool {
@@ -90,6 +101,20 @@ mod tests {
     fn what_is_no_path_is_not() {
         let text = "`/sync`, `PUT a/{b}`, `a::b`, `@a:b`, `x`, [out](https://a.example/b.md), `a/`\n";
         assert_eq!(lines(&[(ARCHITECTURE, text), ("a/b.rs", "")]), []);
+    }
+
+    #[test]
+    fn a_decision_without_its_parts_is_found() {
+        let whole = "# 1. A\n## Context\n## Choice\n## Rejected\n## Consequence\n";
+        let (short, long) = (whole.replace("## Rejected\n", ""), format!("{whole}## More\n"));
+        let pages = [("1.md", whole), ("2.md", &short), ("3.md", &long)].map(|(name, text)| {
+            let path = format!("{DECISIONS}{name}");
+            (path, text)
+        });
+        let mut texts = vec![(ARCHITECTURE, "")];
+        texts.extend(pages.iter().map(|(path, text)| (path.as_str(), *text)));
+        let expected = ["2.md", "3.md"].map(|name| (format!("{DECISIONS}{name}"), 0));
+        assert_eq!(lines(&texts), expected);
     }
 
     #[test]
