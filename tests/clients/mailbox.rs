@@ -5,11 +5,9 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     sync::mpsc::{Receiver, Sender, channel},
     thread,
-    time::Duration,
 };
 
-/// How long a mail may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::driver::PATIENCE;
 
 /// A mail: its headers and its text.
 #[derive(Debug)]
