@@ -24,12 +24,12 @@ pub enum HistoryVisibility {
 pub struct Seen<'a> {
     /// The user's membership when the event happened.
     pub membership_then: Option<&'a str>,
-    /// The user joined at that time or later.
+    /// Whether the user was joined at that time or joined later.
     pub joined_since: bool,
 }
 
 impl HistoryVisibility {
-    /// From the state event; the default when there is none or it makes no sense.
+    /// Reads the state event. The default holds if there is none or it makes no sense.
     pub fn of(event: Option<&Pdu>) -> Self {
         #[derive(Deserialize)]
         struct Content {
