@@ -3,7 +3,7 @@
 use super::{Problem, Tree, problem};
 
 const ARCHITECTURE: &str = "ARCHITECTURE.md";
-/// The most lines that a newcomer is asked to read first.
+/// The most lines of the page that a newcomer is asked to read first.
 const ARCHITECTURE_LINES: usize = 250;
 
 const DECISIONS: &str = "docs/decisions/";
@@ -55,7 +55,7 @@ fn exists(tree: &Tree, folder: &str, path: &str) -> bool {
             part => parts.push(part),
         }
     }
-    // What begins with a dot is not looked into.
+    // Folders whose name begins with a dot are not looked into.
     parts.first().is_some_and(|first| first.starts_with('.')) || tree.paths.contains(&parts.join("/"))
 }
 
@@ -67,7 +67,7 @@ fn links(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// What stands between backticks and looks like a path.
+/// The texts between backticks that look like paths.
 fn named_paths(line: &str) -> impl Iterator<Item = &str> {
     line.split('`').skip(1).step_by(2).filter(|text| {
         let path = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte));

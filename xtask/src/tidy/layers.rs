@@ -4,7 +4,7 @@ use toml::{Table, Value};
 
 use super::{Problem, Tree, problem};
 
-/// All crates of the layers. Each may use those that stand before it, but see [`APART`].
+/// All crates of the layers. Each may use those that stand before it, except for [`APART`].
 const ORDER: [&str; 16] = [
     "linkspan-domain",
     "linkspan-storage",
@@ -27,13 +27,13 @@ const ORDER: [&str; 16] = [
 /// Crates that may not use each other, although the order would let one.
 const APART: [(&str, &str); 1] = [("linkspan-storage", "linkspan-domain")];
 
-/// Folders of crates outside the layers: they speak to the server from outside, or look at its sources.
+/// The folders of crates outside the layers. These speak to the server from outside, or look at its sources.
 const OUTSIDE: [&str; 3] = ["bench/", "tests/", "xtask/"];
 
 /// The last crate that must not know HTTP.
 const LAST_SERVICE: &str = "linkspan-sync";
 
-/// Crates of HTTP.
+/// The crates that are HTTP.
 const HTTP: [&str; 10] = [
     "axum",
     "axum-core",
@@ -47,17 +47,18 @@ const HTTP: [&str; 10] = [
     "tower-http",
 ];
 
-/// Dependencies that only some crates of the services may have, and which.
+/// Dependencies that only some crates of the services may have, with these crates.
 const ONLY_IN: [(&str, &[&str]); 2] = [
-    // Push gateways and pages are called by HTTP; buckets are reached through it.
+    // Push gateways and pages are called by HTTP, and buckets are reached through it.
     ("reqwest", &["linkspan-outbound", "linkspan-push", "linkspan-media"]),
     ("object_store", &["linkspan-media"]),
 ];
 
-/// What a crate without I/O, clock and randomness must not depend on.
+/// The crates that one without I/O, clock and randomness must not depend on.
 const IMPURE: [&str; 6] = ["tokio", "rand", "getrandom", "async-std", "smol", "chrono"];
 
-/// Checks every crate's dependencies. Development dependencies are free: tests may look around.
+/// Checks every crate's dependencies. Development dependencies are not checked, because tests may use
+/// anything.
 pub(super) fn check(tree: &Tree) -> Vec<Problem> {
     let mut problems = Vec::new();
     let inside = |path: &str| !OUTSIDE.iter().any(|folder| path.starts_with(folder));
@@ -88,7 +89,7 @@ fn place(name: &str) -> Option<usize> {
     ORDER.iter().position(|other| *other == name)
 }
 
-/// The names of all crates that a crate is built with.
+/// The names of all crates that a crate uses.
 fn dependencies(manifest: &Table) -> Vec<String> {
     let tables = ["dependencies", "build-dependencies"];
     let of = |table: &Table| -> Vec<String> {
@@ -104,7 +105,7 @@ fn renamed(key: &str, value: &Value) -> String {
     value.get("package").and_then(Value::as_str).unwrap_or(key).to_owned()
 }
 
-/// Why a crate may not have a dependency.
+/// Why a crate may not have a dependency, if it may not.
 fn refusal(name: &str, dependency: &str) -> Option<String> {
     if dependency.starts_with(ORDER[ORDER.len() - 1]) && place(dependency).is_none() {
         return Some(format!("{name} uses {dependency}, which stands outside the layers"));

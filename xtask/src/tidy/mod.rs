@@ -20,7 +20,7 @@ use std::{
 #[derive(Debug)]
 pub(crate) struct Problem {
     path: String,
-    /// From 1; 0: the whole file.
+    /// The line, counted from 1. 0 stands for the whole file.
     line: usize,
     what: String,
 }
@@ -36,10 +36,10 @@ fn problem(path: &str, line: usize, what: impl Into<String>) -> Problem {
     Problem { path: path.to_owned(), line, what: what.into() }
 }
 
-/// The project's files: the texts that are checked, and what else there is by name.
+/// The project's files: the texts that are checked, and the paths of everything else.
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
-    /// Rust sources, manifests and documents by path from the root, with `/`.
+    /// Rust sources, manifests and documents, by their path from the root with `/`.
     texts: BTreeMap<String, String>,
     /// All files and folders.
     paths: BTreeSet<String>,
@@ -71,7 +71,7 @@ impl Tree {
         Ok(())
     }
 
-    /// The texts whose path ends so.
+    /// The texts whose path ends with `end`.
     fn ending<'a>(&'a self, end: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         let texts = self.texts.iter().filter(move |(path, _)| path.ends_with(end));
         texts.map(|(path, text)| (path.as_str(), text.as_str()))
