@@ -45,6 +45,13 @@ fn heading(line: &str) -> Option<&str> {
 }
 
 fn exists(tree: &Tree, folder: &str, path: &str) -> bool {
+    let path = resolved(folder, path);
+    // Folders whose name begins with a dot are not looked into.
+    path.starts_with('.') || tree.paths.contains(&path)
+}
+
+/// A path that a document in a folder names, from the root.
+pub(super) fn resolved(folder: &str, path: &str) -> String {
     let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
     for part in path.split('/') {
         match part {
@@ -55,8 +62,7 @@ fn exists(tree: &Tree, folder: &str, path: &str) -> bool {
             part => parts.push(part),
         }
     }
-    // Folders whose name begins with a dot are not looked into.
-    parts.first().is_some_and(|first| first.starts_with('.')) || tree.paths.contains(&parts.join("/"))
+    parts.join("/")
 }
 
 /// The targets of a line's links that are files of the project.

@@ -8,6 +8,7 @@ mod documents;
 mod layers;
 mod rust_code;
 mod sources;
+mod words;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -98,8 +99,8 @@ pub(crate) fn run() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let checks: [fn(&Tree) -> Vec<Problem>; 4] =
-        [layers::check, sources::check, catalogue::check, documents::check];
+    let checks: [fn(&Tree) -> Vec<Problem>; 5] =
+        [layers::check, sources::check, catalogue::check, documents::check, words::check];
     let problems: Vec<Problem> = checks.iter().flat_map(|check| check(&tree)).collect();
     for problem in &problems {
         println!("{problem}");
