@@ -1,4 +1,5 @@
-//! A mail server that takes every mail, for tests that read them: SMTP (RFC 5321), as much of it as is needed.
+//! A mail server that takes every mail, for tests that read them. It speaks as much SMTP (RFC 5321) as is
+//! needed.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -9,7 +10,7 @@ use std::{
 
 use crate::driver::PATIENCE;
 
-/// A mail: its headers and its text.
+/// A mail, with its headers and its text.
 #[derive(Debug)]
 pub(crate) struct Mail(String);
 
@@ -46,7 +47,7 @@ impl Mailbox {
         format!("email = {{ smtp = 'smtp://{}', from = 'robot@example.org' }}", self.address)
     }
 
-    /// The next mail, once it has come.
+    /// Waits for the next mail.
     pub(crate) fn next(&self) -> Mail {
         self.mails.recv_timeout(PATIENCE).expect("a mail comes")
     }
@@ -72,7 +73,7 @@ fn take_mails(connection: TcpStream, mails: &Sender<Mail>) -> Option<()> {
     Some(())
 }
 
-/// Takes back quoted-printable (RFC 2045, section 6.7), in which lines are short.
+/// Decodes quoted-printable text (RFC 2045, section 6.7), in which lines are short.
 fn decode(text: &str) -> String {
     let whole_lines = text.replace("=\n", "");
     let mut parts = whole_lines.split('=');
