@@ -4,6 +4,7 @@
 //! A rule that changes is changed here and in STYLE.md.
 
 mod catalogue;
+mod comments;
 mod documents;
 mod layers;
 mod rust_code;
@@ -99,8 +100,8 @@ pub(crate) fn run() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let checks: [fn(&Tree) -> Vec<Problem>; 5] =
-        [layers::check, sources::check, catalogue::check, documents::check, words::check];
+    let checks: [fn(&Tree) -> Vec<Problem>; 6] =
+        [layers::check, sources::check, comments::check, catalogue::check, documents::check, words::check];
     let problems: Vec<Problem> = checks.iter().flat_map(|check| check(&tree)).collect();
     for problem in &problems {
         println!("{problem}");

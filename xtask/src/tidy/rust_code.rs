@@ -56,7 +56,7 @@ fn quoted_length(rest: &[char], quote: char) -> usize {
     (at + 1).min(rest.len())
 }
 
-/// Of `r"…"` and `r#"…"#`; 0 if it is a raw identifier.
+/// The length of `r"…"` or `r#"…"#`, or 0 for a raw identifier.
 fn raw_string_length(rest: &[char]) -> usize {
     let hashes = rest[1..].iter().take_while(|&&it| it == '#').count();
     if rest.get(1 + hashes) != Some(&'"') {
