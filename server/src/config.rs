@@ -57,7 +57,7 @@ pub(crate) struct MediaBucket {
     pub(crate) bucket: String,
     #[serde(default = "default_region")]
     pub(crate) region: String,
-    /// None: Amazon's own.
+    /// The address of the bucket's server. Without one it is Amazon's.
     pub(crate) endpoint: Option<String>,
     pub(crate) access_key: String,
     /// The environment ([`MEDIA_SECRET_KEY`]) goes before the file.
@@ -155,7 +155,7 @@ pub(crate) struct Draft {
     pub(crate) media_line: Option<usize>,
     /// Something in `[media]` could not be read.
     pub(crate) media_is_wrong: bool,
-    /// Of all platforms that have none of their own.
+    /// The mail settings of all platforms that have none of their own.
     pub(crate) email: Option<Email>,
     pub(crate) email_line: Option<usize>,
 }

@@ -23,11 +23,11 @@ use crate::{Failure, config::Config, mail::SmtpMailer, media, stored};
 
 /// How often what is idle is forgotten.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
-/// How often what is old is looked for: transaction ids …
+/// How often transaction ids and connections of sliding sync are looked through for old ones.
 const OLD_SWEEP: Duration = Duration::from_secs(6 * 60 * 60);
-/// … which become so old.
+/// How old a transaction id is when it is forgotten.
 const TRANSACTION_LIFE_MS: u64 = 24 * 60 * 60 * 1000;
-/// … and connections of sliding sync, which nobody has used for so long.
+/// How long nobody has used a connection of sliding sync when it is forgotten.
 const CONNECTION_LIFE_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 
 /// How often codes, browsers and clients are looked at that have expired.

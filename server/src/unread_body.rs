@@ -39,7 +39,7 @@ pub(crate) struct WatchedBody {
 /// What is left of a request's body once the request is answered.
 #[derive(Debug)]
 pub(crate) struct UnreadBody {
-    /// None: the request has no body.
+    /// Brings what was not read of the body. None if the request has no body.
     rest: Option<oneshot::Receiver<Incoming>>,
     /// The client sends the body only when it is asked to.
     waits_to_be_asked: bool,

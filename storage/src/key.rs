@@ -121,7 +121,7 @@ pub trait Key: Sized + Clone + std::fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// The first fields of a key with the fields `F`: `()`, `(&a,)`, `(&a, &b)`…
+/// The first fields of a key with the fields `F`, such as `()`, `(&a,)` or `(&a, &b)`.
 pub trait Prefix<F> {
     /// Appends the given fields.
     fn write(&self, to: &mut KeyWriter);
@@ -465,7 +465,7 @@ mod tests {
     }
 
     key! {
-        /// Of this test.
+        /// A key for these tests.
         TestKey { user_id: OwnedUserId, text: String, number: i64, room_id: Option<OwnedRoomId>, last: u32 }
     }
 

@@ -90,7 +90,7 @@ records! {
         /// What for: see services/accounts.
         purpose: String,
         client_secret: [u8; 32],
-        /// Of the last mail.
+        /// The client's number for the last mail.
         send_attempt: u64,
         /// The hash of the token in the last mail; None: that mail had none.
         token: Option<[u8; 32]>,
@@ -175,9 +175,10 @@ records! {
     /// What a device has been sent of a room on a connection, by the numbers of the connection's answers.
     SlidingRoomRecord {
         generation: u64,
-        /// Of the answer that first had the room.
+        /// The number of the answer that first had the room.
         sent_from: u64,
-        /// Of the answer since which every answer has had all news of it; the greatest number: it fell behind.
+        /// The number of the answer since which every answer has had all news of the room. The greatest
+        /// number says that it fell behind.
         live_from: u64,
         /// Up to which position it was sent when it last fell behind.
         behind: Option<u64>,
@@ -271,7 +272,7 @@ records! {
     }
     /// The end of a room's graph.
     RoomHeadRecord {
-        /// Of the newest event in the timeline; the first is 1.
+        /// The place of the newest event in the timeline. The first place is 1.
         seq: i64,
         /// The events that no other event names as previous.
         extremities: Vec<OwnedEventId>,
@@ -295,7 +296,7 @@ records! {
     }
     /// A state as changes to an earlier state.
     StateDeltaRecord {
-        /// None: the changes are the whole state.
+        /// The number of the earlier state. None if the changes are the whole state.
         parent: Option<u64>,
         /// How many states may still be told as differences before one is told whole.
         until_whole: u32,

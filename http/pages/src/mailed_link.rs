@@ -80,7 +80,7 @@ pub(crate) fn used_up(visit: &Visit, again: &str) -> Stop {
     }
 }
 
-/// As above. `again`: where to get another link, if these pages have sent it.
+/// The page that says so. `again` is where to get another link, if these pages have sent it.
 pub(crate) fn used_up_page(again: Option<&str>) -> Page {
     let title = "This link doesn't work any more";
     Page::card(

@@ -6,7 +6,7 @@ use std::io::{IsTerminal, Write};
 const WIDTH: usize = 80;
 /// From one of the three columns to the next.
 const COLUMN: usize = 26;
-/// Of the text in a column.
+/// The width of the text in a column.
 const TEXT: usize = 23;
 
 /// How a text looks.

@@ -55,7 +55,8 @@ struct Shared {
     untrimmed: DashMap<OwnedUserId, u32>,
     /// The newest commit that was heard of; it may not be readable yet.
     heard: AtomicU64,
-    /// Of the newest change of typing or presence; starts from the clock, so that it rises over restarts.
+    /// The epoch of the newest change of typing or presence. It starts from the clock, so that it rises over
+    /// restarts.
     epoch: AtomicU64,
     /// Nobody is to wait any more.
     stopping: AtomicBool,

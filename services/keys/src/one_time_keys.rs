@@ -49,7 +49,7 @@ const SIGNED: &str = "signed_";
 /// A key of a device as it is uploaded and handed out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OneTimeKey {
-    /// Such as `signed_curve25519`.
+    /// The algorithm, such as `signed_curve25519`.
     pub algorithm: String,
     /// Its id within the algorithm.
     pub key_id: String,
@@ -81,7 +81,7 @@ pub struct Remaining {
 #[derive(Debug)]
 pub(crate) struct Counts {
     cache: Cache<DeviceKey, Arc<Remaining>>,
-    /// Of the newest change: what was counted before it is not kept.
+    /// The number of the newest change. What was counted before it is not kept.
     changes: AtomicU64,
 }
 

@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use crate::{Result, Rooms, RoomsError};
 
-/// The account data that says so …
+/// The account data that says so.
 const INVITE_PERMISSION: &str = "m.invite_permission_config";
-/// … and the one that clients used before it was specified.
+/// The account data that clients used before it was specified.
 const UNSTABLE_INVITE_PERMISSION: &str = "org.matrix.msc4380.invite_permission_config";
 
 /// Either of them. What is not understood means that invitations are taken.

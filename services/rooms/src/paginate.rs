@@ -70,7 +70,7 @@ pub struct Context {
 /// Which relations of an event are asked for.
 #[derive(Clone, Debug, Default)]
 pub struct RelationQuery {
-    /// Of this type.
+    /// Only relations of this type.
     pub rel_type: Option<String>,
     /// Events of this type.
     pub event_type: Option<String>,

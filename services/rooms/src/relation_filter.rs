@@ -27,10 +27,10 @@ pub struct RelationFilter {
     /// Events to which an event relates in one of these ways.
     #[serde(alias = "io.element.relation_types")]
     related_by_rel_types: Option<Vec<String>>,
-    /// Events that relate in one of these ways …
+    /// Only events that relate in one of these ways.
     #[serde(rename = "org.matrix.msc3874.rel_types")]
     rel_types: Option<Vec<String>>,
-    /// … and in none of these.
+    /// Only events that relate in none of these ways.
     #[serde(rename = "org.matrix.msc3874.not_rel_types")]
     not_rel_types: Vec<String>,
 }

@@ -91,7 +91,7 @@ pub struct SearchPlace {
     before: Place,
     /// How many results were found after that place.
     passed: usize,
-    /// Of the best matches that are before that place, those after this one follow.
+    /// The last match of the page before, if the best matches come first. Those after it follow.
     after: Option<Rank>,
 }
 
@@ -226,7 +226,7 @@ struct Searching<'a> {
     keys: &'a [SearchKey],
     filter: &'a EventFilter,
     before: Place,
-    /// Of the rooms in which something matches.
+    /// The user's views of the rooms in which something matches.
     views: HashMap<OwnedRoomId, View>,
 }
 

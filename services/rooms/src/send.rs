@@ -53,7 +53,7 @@ impl Rooms {
         self.send_message_and(sender, room_id, event_type, content, transaction, also, now_ts).await
     }
 
-    /// As above, with what is to be written in the same write-set.
+    /// Does the same, with what is to be written in the same write-set.
     #[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
     pub(crate) async fn send_message_and(
         &self,
@@ -181,7 +181,7 @@ impl Rooms {
         self.set_state_and(sender, room_id, event_type, state_key, content, also, now_ts).await
     }
 
-    /// As above, with what is to be written in the same write-set.
+    /// Does the same, with what is to be written in the same write-set.
     #[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
     pub(crate) async fn set_state_and(
         &self,

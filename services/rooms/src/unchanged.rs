@@ -17,7 +17,7 @@ pub(crate) struct Unchanged {
 }
 
 impl Unchanged {
-    /// Of something that nobody is changing; `now`: the newest position that can be read.
+    /// Begins for something that nobody is changing. `now` is the newest position that can be read.
     pub(crate) fn new(now: Position) -> Self {
         Self { changing: AtomicU32::new(0), newest: AtomicU64::new(now.get()) }
     }
@@ -38,16 +38,16 @@ impl Unchanged {
 /// What is known of a room.
 #[derive(Clone, Debug)]
 pub(crate) struct RoomUnchanged {
-    /// Of its current state.
+    /// When the current state was last changed.
     pub(crate) state: Arc<Unchanged>,
-    /// Of its receipts.
+    /// When the receipts were last changed.
     pub(crate) receipts: Arc<Unchanged>,
-    /// Of the relations between its events.
+    /// When the relations between the events were last changed.
     pub(crate) relations: Arc<Unchanged>,
 }
 
 impl RoomUnchanged {
-    /// Of a room that nobody is changing.
+    /// Begins for a room that nobody is changing.
     pub(crate) fn new(now: Position) -> Self {
         let unchanged = || Arc::new(Unchanged::new(now));
         Self { state: unchanged(), receipts: unchanged(), relations: unchanged() }

@@ -14,7 +14,8 @@ const SEPARATOR: char = '~';
 /// A list that somebody pages through. Asked for otherwise it is another list, and its pages begin elsewhere.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PagedList {
-    /// Of what was asked for. The hash may change with the program: its tokens live no longer than a conversation.
+    /// A hash of what was asked for. It may change with the program: its tokens live no longer than a
+    /// conversation.
     fingerprint: u64,
 }
 

@@ -109,7 +109,7 @@ struct Moment {
 /// What one person's client showed.
 struct Shown {
     who: usize,
-    /// None: nothing that takes time to arrive.
+    /// How long it took to arrive. None if it is nothing that takes time.
     delay: Option<Duration>,
     lines: Vec<Line>,
     /// Whether it came encrypted, and was decrypted.

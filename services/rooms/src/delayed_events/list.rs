@@ -43,9 +43,9 @@ pub struct DelayQuery {
     pub since_ts: u64,
     /// Those that stand so, in all these ways.
     pub status: Vec<DelayStatus>,
-    /// Of this room.
+    /// Only those of this room.
     pub room_id: Option<OwnedRoomId>,
-    /// Of this type.
+    /// Only those of this type.
     pub event_type: Option<String>,
     /// Those that ended by somebody's action, or by time.
     pub by_action: Option<bool>,
