@@ -192,7 +192,7 @@ impl Sync {
         }
     }
 
-    /// Whether the connection was used since, by what memory knows but the disk does not.
+    /// Whether memory knows that the connection was used since then. The disk may not have that yet.
     async fn was_used_since(&self, key: &SlidingConnectionKey, since_ts: u64) -> bool {
         match self.connections.cache.get(key) {
             Some(connection) => connection.state.lock().await.used_ts >= since_ts,

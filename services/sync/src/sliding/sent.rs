@@ -158,7 +158,7 @@ impl ConnectionState {
         }
         let hash = config.state_hash();
         if news.state_changed {
-            // The device has another set of state, of which not every change was wanted now.
+            // Other configurations may want changes that this one did not, so the device has not all of them.
             room.states.retain(|(known, _)| *known == hash);
         }
         if room.states.iter().all(|(known, _)| *known != hash) {
