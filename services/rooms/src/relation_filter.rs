@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use crate::{EventFilter, Result, Rooms, View, append::relation_of};
 
-/// Relations of an event that are looked at.
+/// The most relations of an event that are looked at.
 const MAX_RELATIONS: usize = 1_000;
 
 /// The part of a filter that ruma's type leaves out.
