@@ -45,7 +45,7 @@ impl RequestHead<'_> {
         }
     }
 
-    /// Counts the request against the platform's limits; `user_id` when the caller is known.
+    /// Counts the request against the platform's limits. `user_id` is the caller, if known.
     fn check_rate(&self, user_id: Option<&OwnedUserId>) -> Result<(), ApiError> {
         let limiter = &self.platform.rate_limiter;
         let by_address = matches!(self.rate_class, RateClass::Login | RateClass::Registration);
@@ -65,7 +65,7 @@ pub fn address_of(extensions: &http::Extensions) -> IpAddr {
 /// A level of access, proved from a request's head.
 pub(crate) trait Caller: Sized + Send + Sync {
     const ACCESS: Access;
-    /// The user, where one has logged in.
+    /// The user, if one has logged in.
     fn user_id(&self) -> Option<&OwnedUserId>;
     fn prove(app: &App, head: &RequestHead<'_>) -> impl Future<Output = Result<Self, ApiError>> + Send;
     /// Refuses, after having waited for something, if the session has been ended meanwhile.
@@ -103,10 +103,10 @@ pub(crate) struct User {
     /// The hash of the access token.
     pub(crate) token_hash: TokenHash,
     pub(crate) admin: bool,
-    /// The session is one of the OAuth 2.0 API.
+    /// Whether the session is one of the OAuth 2.0 API.
     pub(crate) oauth: bool,
     pub(crate) address: IpAddr,
-    /// A guest, who calls an endpoint that is open to guests.
+    /// Whether it is a guest, who calls an endpoint that is open to guests.
     pub(crate) guest: bool,
 }
 
@@ -138,7 +138,7 @@ impl User {
         Attempt { auth, platform: &self.platform, address: self.address }
     }
 
-    /// For whom events are rendered, in answers that are not a sync's.
+    /// The user for whom events are rendered, in answers that are not a sync's.
     pub(crate) fn reader(&self) -> Reader<'_> {
         Reader { device_id: &self.device_id, now_ts: now_ts(), with_room_id: true }
     }
@@ -164,8 +164,8 @@ impl Caller for User {
     }
 }
 
-/// As [`User`], but the account may be locked, or a guest's on a platform that has no guests any more: for logging
-/// out, which everybody may always do.
+/// A user as in [`User`], but the account may be locked, or a guest's on a platform that has no guests any
+/// more. It is for logging out, which everybody may always do.
 #[derive(Clone, Debug)]
 pub(crate) struct AnySession {
     pub(crate) user: User,
@@ -199,7 +199,7 @@ impl Caller for AnySession {
     }
 }
 
-/// Anybody, who may have logged in: a token that is given must be right.
+/// Anybody, who may have logged in. A token that is given must be right.
 #[derive(Clone, Debug)]
 pub(crate) struct MaybeUser {
     pub(crate) platform: Arc<Platform>,

@@ -13,7 +13,7 @@ pub(super) type Event = Box<RawValue>;
 pub(super) struct WireFilters {
     is_dm: Option<bool>,
     is_encrypted: Option<bool>,
-    // As it was called before.
+    // This is its name from before it was specified.
     #[serde(alias = "is_invite")]
     is_invited: Option<bool>,
     room_types: Option<Vec<Option<String>>>,
@@ -45,7 +45,7 @@ pub(super) struct ListAnswer {
     count: u64,
 }
 
-/// The part of a room's news that is called the same in both.
+/// The part of a room's news that has the same names in both shapes.
 #[derive(Serialize)]
 pub(super) struct RoomNews {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
