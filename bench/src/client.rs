@@ -19,41 +19,41 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::{net::TcpSocket, time::timeout};
 
-/// A response body larger than this is refused, in bytes.
+/// The most bytes that a response's body may have.
 const MAX_BODY_BYTES: usize = 256 * 1024 * 1024;
 /// Connecting takes no longer than this.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// What most calls may take.
+/// How long most calls may take.
 pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(30);
-/// Kinds of errors that [`ErrorCount`] tells apart; the rest is counted as one.
+/// How many kinds of errors [`ErrorCount`] tells apart. All others are counted as one.
 const MAX_ERROR_KINDS: usize = 40;
 
 /// Why a call brought no usable answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
-    /// No connection.
+    /// There is no connection.
     #[error("cannot connect: {0}")]
     Connect(#[from] std::io::Error),
     /// The connection broke, or spoke no HTTP.
     #[error("the connection failed: {0}")]
     Http(#[from] hyper::Error),
-    /// Our own request could not be formed (a path the server gave us, for instance).
+    /// Our own request could not be formed, for instance with a path that the server gave us.
     #[error("bad request: {0}")]
     Request(#[from] http::Error),
-    /// No answer in time.
+    /// There was no answer in time.
     #[error("timed out")]
     Timeout,
-    /// The body is larger than we are ready to hold.
+    /// The body is larger than we accept.
     #[error("the response is too large")]
     TooLarge,
-    /// Another status than success, with the Matrix error code if there was one.
+    /// The status is not a success. The Matrix error code comes with it, if there was one.
     #[error("status {status} {errcode}")]
     Status {
         /// The HTTP status.
         status: u16,
-        /// `errcode` of the body, or nothing.
+        /// The `errcode` of the body, or an empty text.
         errcode: String,
-        /// `retry_after_ms` of the body, if it is there.
+        /// The `retry_after_ms` of the body, if it is there.
         retry_after_ms: Option<u64>,
     },
     /// The body is not what the specification says.
@@ -70,15 +70,15 @@ pub(crate) enum CallError {
 /// One Matrix server name and the address it is reached at.
 #[derive(Debug, Clone)]
 pub(crate) struct Platform {
-    /// The Matrix server name, which is also the `Host` header of every request.
+    /// The Matrix server name, which is also in the `Host` header of every request.
     pub(crate) server_name: String,
-    /// Where to connect to.
+    /// The address to connect to.
     pub(crate) address: SocketAddr,
     host: HeaderValue,
 }
 
 impl Platform {
-    /// A platform at a known address; an error text if the name cannot stand in a header.
+    /// A platform at a known address. The error says that the name cannot stand in a header.
     pub(crate) fn new(server_name: &str, address: SocketAddr) -> Result<Self, String> {
         let host =
             HeaderValue::from_str(server_name).map_err(|_| format!("bad server name {server_name:?}"))?;
@@ -112,7 +112,7 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// The body of a successful answer; any other status is an error.
+    /// The body of a successful answer. Any other status is an error.
     pub(crate) fn success(self) -> Result<Bytes, CallError> {
         if self.status.is_success() {
             return Ok(self.body);
@@ -132,7 +132,8 @@ impl Reply {
     }
 }
 
-/// A caller with at most one connection, opened at the first call and opened again when the server closed it.
+/// A caller with at most one connection. It is opened at the first call, and again when the server has closed
+/// it.
 pub(crate) struct Client {
     platform: Arc<Platform>,
     authorization: Option<HeaderValue>,
@@ -153,7 +154,7 @@ impl Client {
         Self { platform: platform.clone(), authorization, source: None, connection: None }
     }
 
-    /// Connects from this local address from now on: there are only so many ports per address.
+    /// Connects from this local address from now on, because there are only so many ports per address.
     pub(crate) fn bound_to(mut self, source: Option<IpAddr>) -> Self {
         self.source = source;
         self
@@ -177,14 +178,15 @@ impl Client {
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(stream)).await?;
         tokio::spawn(async move {
-            // A broken connection shows itself to the call that is waiting on it.
+            // A connection that breaks is an error of the call that waits on it.
             let _ = connection.await;
         });
         self.connection = Some(sender);
         Ok(())
     }
 
-    /// One request and its answer, whatever its status. `path` has its query; an empty body is sent as none.
+    /// Makes one request, and gives its answer, whatever its status. `path` has its query. An empty body is
+    /// sent as none.
     pub(crate) async fn call(
         &mut self,
         method: Method,
@@ -220,7 +222,7 @@ impl Client {
             if first.len() + rest.len() + data.len() > MAX_BODY_BYTES {
                 return Err(CallError::TooLarge);
             }
-            // Most answers are one piece, which then is never copied.
+            // Most answers are one piece, which is not copied then.
             if first.is_empty() {
                 first = data;
             } else {
@@ -234,23 +236,23 @@ impl Client {
         Ok(Reply { status: head.status, body })
     }
 
-    /// A GET that must succeed.
+    /// Makes a GET that must succeed.
     pub(crate) async fn get(&mut self, path: &str) -> Result<Bytes, CallError> {
         self.call(Method::GET, path, Bytes::new(), CALL_LIMIT).await?.success()
     }
 
-    /// A POST of JSON that must succeed.
+    /// Makes a POST of JSON that must succeed.
     pub(crate) async fn post(&mut self, path: &str, body: String) -> Result<Bytes, CallError> {
         self.call(Method::POST, path, body.into(), CALL_LIMIT).await?.success()
     }
 
-    /// A PUT of JSON that must succeed.
+    /// Makes a PUT of JSON that must succeed.
     pub(crate) async fn put(&mut self, path: &str, body: String) -> Result<Bytes, CallError> {
         self.call(Method::PUT, path, body.into(), CALL_LIMIT).await?.success()
     }
 }
 
-/// How often what went wrong.
+/// How often each kind of error came.
 #[derive(Debug, Default)]
 pub(crate) struct ErrorCount(Mutex<BTreeMap<String, u64>>);
 
@@ -263,7 +265,7 @@ impl ErrorCount {
         *kinds.entry(if full { "other".to_owned() } else { key }).or_default() += 1;
     }
 
-    /// What was counted since the last call.
+    /// The errors that were counted since the last call.
     pub(crate) fn take(&self) -> Vec<(String, u64)> {
         std::mem::take(&mut *self.0.lock()).into_iter().collect()
     }

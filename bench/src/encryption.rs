@@ -1,7 +1,8 @@
-//! Olm and Megolm between the two members of each room, as clients do it: every user encrypts for the other with a
-//! Megolm session, whose key goes to the other's device in an Olm message.
+//! Olm and Megolm between the two members of each room, as clients do it. Every user encrypts for the other
+//! with a Megolm session, whose key goes to the other's device in an Olm message.
 //!
-//! It owns all sessions and counts what could not be decrypted. A sender reads back its own messages, too.
+//! This module owns all sessions, and counts what could not be decrypted. A sender reads its own messages,
+//! too.
 //! <https://spec.matrix.org/v1.19/client-server-api/#messaging-algorithms>
 
 use std::{
@@ -27,9 +28,10 @@ use crate::{
     setup::{BenchError, During, SETUP_WIDTH, User, post_patiently},
 };
 
-/// Messages of a Megolm session, after which the sender makes another: what the specification has as default.
+/// After how many messages of a Megolm session the sender makes another one. It is the default of the
+/// specification.
 const ROTATE_AFTER: u32 = 100;
-/// One-time keys that every device publishes.
+/// How many one-time keys every device publishes.
 const ONE_TIME_KEYS: usize = 50;
 
 const OLM: &str = "m.olm.v1.curve25519-aes-sha2";
@@ -38,15 +40,15 @@ const MEGOLM: &str = "m.megolm.v1.aes-sha2";
 /// The devices of an exchange, by the index of their user.
 pub(crate) struct Encryption {
     devices: Vec<Device>,
-    /// A word that makes transaction ids differ from those of others.
+    /// A word that makes the transaction ids of this exchange differ from those of others.
     name: String,
-    /// Messages to rooms and devices that could not be decrypted.
+    /// How many messages to rooms and devices could not be decrypted.
     failed: AtomicU64,
 }
 
 struct Device {
     room_id: String,
-    /// Locked while a new session is made known, because nobody could read messages of it before that.
+    /// It is locked while a new session is made known, because nobody could read messages of it before that.
     outgoing: tokio::sync::Mutex<Outgoing>,
     incoming: Mutex<Incoming>,
 }
@@ -135,7 +137,7 @@ impl Encryption {
         self.failed.load(Relaxed)
     }
 
-    /// Encrypts the content of a message to the user's room; from time to time this makes a new session known
+    /// Encrypts the content of a message to the user's room. Now and then this makes a new session known
     /// first, over the client.
     pub(crate) async fn seal(
         &self,
@@ -191,7 +193,7 @@ impl Encryption {
         }
     }
 
-    /// The content of a message that came to the user, decrypted; nothing if it is none, or cannot be read.
+    /// The content of a message that came to the user, decrypted. None if it is no message or cannot be read.
     pub(crate) fn open(&self, user: usize, content: &str) -> Option<String> {
         #[derive(Deserialize)]
         struct Sealed<'a> {
@@ -211,7 +213,7 @@ impl Encryption {
 }
 
 impl Device {
-    /// Looks the peer's device up, claims a one-time key of it and begins an Olm session.
+    /// Looks up the peer's device, claims a one-time key of it and begins an Olm session.
     async fn meet(user: &User, own: OlmDevice, peer: &User, room_id: String) -> Result<Self, BenchError> {
         let mut client = user.client();
         let wanted = json!({ "device_keys": { &peer.id: [] } });
@@ -315,7 +317,7 @@ impl Incoming {
         let kind = usize::try_from(part["type"].as_u64()?).ok()?;
         let body = vodozemac::base64_decode(part["body"].as_str()?).ok()?;
         let message = OlmMessage::from_parts(kind, &body).ok()?;
-        // Nobody answers in the session of another, so all its messages are of the kind that can begin it.
+        // Nobody answers in another's session, so all its messages are of the kind that can begin it.
         let OlmMessage::PreKey(first) = &message else { return None };
         if let Some(session) = self.olm.get_mut(&first.session_id()) {
             return session.decrypt(&message).ok();

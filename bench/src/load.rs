@@ -1,8 +1,8 @@
-//! The engine of all scenarios that send: senders and long-polling receivers in a set of rooms, and the
-//! account of what was acknowledged against what arrived.
+//! The engine of all scenarios that send. It has senders and long-polling receivers in a set of rooms, and
+//! compares what was acknowledged with what arrived.
 //!
-//! Every message carries its sender, number and scheduled time in its text, so a receiver can tell its delay
-//! without asking the sender. Whether anything was lost or doubled is decided by event ids alone.
+//! Every message carries its sender, its number and its scheduled time in its text, so a receiver can tell
+//! its delay without asking the sender. Event ids alone decide whether anything was lost or doubled.
 
 use std::{
     borrow::Cow,
@@ -30,131 +30,132 @@ use crate::{
     setup::{Bench, BenchError, During, User, position},
 };
 
-/// Long polls ask the server to wait this long, in milliseconds.
+/// How long long polls ask the server to wait, in milliseconds.
 const POLL_TIMEOUT_MS: u64 = 30_000;
 /// A long poll that takes longer than this has failed.
 const POLL_LIMIT: Duration = Duration::from_secs(60);
-/// The receivers' filter: timelines as long as Linkspan gives them, so that a busy room needs no paging: 500
-/// messages are 60 ms of a room with 8,000 a second. Nothing that is not measured.
+/// The receivers' filter. It leaves out what is not measured. Timelines are as long as Linkspan gives them,
+/// so that a busy room needs no paging: 500 messages are 60 ms of a room with 8,000 a second.
 const FILTER: &str =
     r#"{"presence":{"types":[]},"room":{"timeline":{"limit":500},"state":{"lazy_load_members":true}}}"#;
-/// From the receivers' first poll to the first message.
+/// The time from the receivers' first poll to the first message.
 const SETTLE: Duration = Duration::from_millis(300);
-/// Draining ends when nothing has arrived for this long …
+/// For how long nothing has arrived when draining ends.
 const DRAIN_QUIET: Duration = Duration::from_secs(3);
-/// … or after this.
+/// The longest time that draining takes.
 const DRAIN_LIMIT: Duration = Duration::from_secs(60);
-/// After everything has arrived: time for what should not arrive, a second copy.
+/// How long a second copy, which should not come, is waited for after everything has arrived.
 const DUPLICATE_WATCH: Duration = Duration::from_millis(300);
-/// Pages of `/messages` that closing one gap may take.
+/// The most pages of `/messages` that closing one gap may take.
 const MAX_GAP_PAGES: usize = 1000;
-/// Receivers that close their gaps at the same time.
+/// How many receivers close their gaps at the same time.
 const GAP_WIDTH: usize = 4;
-/// A sender that fails waits this long before it goes on, so that a dead server is not hammered.
+/// How long a sender that fails waits before it goes on, so that a dead server is not flooded.
 const ERROR_PAUSE: Duration = Duration::from_millis(50);
-/// With a fixed rate, a sender that is behind may go on for this long after the end.
+/// How long a sender that is behind may go on after the end of a load with a fixed rate.
 const OVERRUN_LIMIT: Duration = Duration::from_secs(5);
-/// Errors in a row after which a sender or receiver gives up.
+/// After how many errors in a row a sender or receiver gives up.
 const MAX_ERRORS_IN_A_ROW: u32 = 100;
 
-/// Who writes to whom.
+/// The people who write to each other, and their rooms.
 pub(crate) struct Exchange {
-    /// Everybody; all of them receive.
+    /// All users. Each of them receives.
     pub(crate) users: Vec<User>,
     /// The rooms.
     pub(crate) rooms: Vec<ExchangeRoom>,
-    /// Set if messages are encrypted.
+    /// The encryption, if messages are encrypted.
     pub(crate) encryption: Option<Arc<Encryption>>,
 }
 
-/// A room of an [`Exchange`]; users are indices into its list.
+/// A room of an [`Exchange`]. Users are indices into its list.
 pub(crate) struct ExchangeRoom {
     /// The room id.
     pub(crate) id: String,
-    /// Joined users.
+    /// The joined users.
     pub(crate) members: Vec<usize>,
-    /// Those of them who send.
+    /// The members who send.
     pub(crate) senders: Vec<usize>,
 }
 
-/// How fast to send.
+/// How fast messages are sent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Pace {
     /// Each sender sends again as soon as a send is acknowledged.
     FlatOut,
-    /// So many messages per second over all senders, at fixed times, whatever the answers take.
+    /// All senders together send this many messages per second, at fixed times, whatever the answers take.
     Rate(f64),
 }
 
-/// How to run the load.
+/// How a load is run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
-    /// How fast.
+    /// How fast messages are sent.
     pub(crate) pace: Pace,
-    /// For how long.
+    /// How long the load lasts.
     pub(crate) length: Duration,
-    /// Of the receivers that had a limited timeline, at most this many fetch what it left out.
+    /// How many of the receivers with limited timelines fetch what these left out.
     pub(crate) gap_closers: usize,
 }
 
-/// What came of it.
+/// What came of a load.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    /// Messages that had to be sent by the schedule, if there was one.
+    /// How many messages had to be sent by the schedule, if there was one.
     pub(crate) due: u64,
-    /// Acknowledged messages.
+    /// How many messages were acknowledged.
     pub(crate) acked: u64,
-    /// From the first send to the last acknowledgement.
+    /// The time from the first send to the last acknowledgement.
     pub(crate) elapsed: Duration,
-    /// Time from sending to acknowledgement, sorted, in microseconds.
+    /// The times from sending to acknowledgement, sorted, in microseconds.
     pub(crate) ack_us: Vec<u32>,
-    /// Messages that arrived in syncs of others than their sender, while the load ran.
+    /// How many messages arrived in syncs of others than their sender while the load ran.
     pub(crate) delivered: u64,
-    /// Time from the scheduled send to the arrival at another user, sorted, in microseconds.
+    /// The times from the scheduled send to the arrival at another user, sorted, in microseconds.
     pub(crate) latency_us: Vec<u32>,
-    /// How long after its time a message was sent, because the generator was late or all connections of its
-    /// sender still waited for answers; sorted, in microseconds.
+    /// How long after its time each message was sent, sorted, in microseconds. It is late if the generator
+    /// was late, or if all connections of its sender still waited for answers.
     pub(crate) late_us: Vec<u32>,
-    /// Acknowledged messages that never reached a member of their room, counted per member.
+    /// How many acknowledged messages never reached a member of their room. Each member counts.
     pub(crate) missing: u64,
-    /// Messages that reached a member more than once, counted per member and extra copy.
+    /// How many messages reached a member more than once. Each member and each extra copy counts.
     pub(crate) duplicated: u64,
-    /// Limited timelines.
+    /// How many timelines were limited.
     pub(crate) gaps: u64,
-    /// Messages found only through `/messages`.
+    /// How many messages were found only through `/messages`.
     pub(crate) backfilled: u64,
-    /// Receivers whose gaps were not closed, so that nothing is said of what they missed.
+    /// How many receivers had gaps that were not closed, so that nobody knows what they missed.
     pub(crate) unchecked: u64,
-    /// Messages that arrived in syncs, those of the receiver itself included.
+    /// How many messages arrived in syncs, including those of the receiver itself.
     pub(crate) arrived: u64,
-    /// Sync responses.
+    /// How many sync responses came.
     pub(crate) syncs: u64,
-    /// What the server used while the load ran; memory at its end.
+    /// What the server used while the load ran, with its memory at the end.
     pub(crate) server: Option<Usage>,
-    /// Processor time of the generator while the load ran, in milliseconds.
+    /// How much processor time the generator used while the load ran, in milliseconds.
     pub(crate) own_cpu_ms: u64,
-    /// The part of the machine's processors that others than server and generator used while the load ran.
+    /// The part of the machine's processors that was used by others than server and generator while the load
+    /// ran.
     pub(crate) others: Option<f64>,
-    /// Messages, and keys of messages, that arrived and could not be decrypted.
+    /// How many messages, and keys of messages, arrived and could not be decrypted.
     pub(crate) undecrypted: u64,
 }
 
 /// What the tasks of one load share.
 pub(crate) struct Phase {
-    /// Starts every message of this load, and of no other.
+    /// A text with which every message of this load starts, and no other.
     tag: String,
     epoch: Instant,
-    /// Errors of calls under load.
+    /// The errors of calls under load.
     pub(crate) errors: Arc<ErrorCount>,
-    /// Arrivals at others than the sender.
+    /// How many messages arrived at others than their sender.
     delivered: AtomicU64,
-    /// Arrivals at anyone, each message once per receiver.
+    /// How many messages arrived at anyone. Each counts once per receiver.
     arrived: AtomicU64,
     encryption: Option<Arc<Encryption>>,
 }
 
 impl Phase {
-    /// A load that begins.
+    /// Begins a load.
     pub(crate) fn new(bench: &mut Bench, encryption: Option<Arc<Encryption>>) -> Arc<Self> {
         Arc::new(Self {
             tag: format!("bench {} ", bench.new_name()),
@@ -177,12 +178,12 @@ impl Phase {
         format!("{}{user} {lane} {number} {at} we meet at the bridge, at nine", self.tag)
     }
 
-    /// The start of transaction ids of this load.
+    /// The beginning of the transaction ids of this load.
     pub(crate) fn name(&self) -> String {
         self.tag.trim().replace(' ', "-")
     }
 
-    /// Origin and scheduled time of a text of this load; nothing for any other text.
+    /// The origin and scheduled time of a text of this load. None for any other text.
     pub(crate) fn origin(&self, text: &str) -> Option<(Origin, u64)> {
         read_message(&self.tag, text)
     }
@@ -191,8 +192,8 @@ impl Phase {
         self.encryption.as_ref().map_or(0, |encryption| encryption.failed())
     }
 
-    /// Sender, number and scheduled time of a message of this load that came to a user; nothing for any other
-    /// event.
+    /// The sender, number and scheduled time of a message of this load that came to a user. None for any
+    /// other event.
     fn read(&self, user: u32, event: &RoomEvent) -> Option<(Origin, u64)> {
         match &self.encryption {
             Some(encryption) => self.origin(&encryption.open(user as usize, event.content.get())?),
@@ -209,7 +210,7 @@ struct Sent {
     late_us: Vec<u32>,
 }
 
-/// Sender (user, lane) and number of a message.
+/// The sender (user and lane) and the number of a message.
 pub(crate) type Origin = (u32, u32, u32);
 
 /// A receiver's own record.
@@ -218,19 +219,19 @@ pub(crate) struct Received {
     seen: HashMap<u64, Origin, BuildHasherDefault<DefaultHasher>>,
     latency_us: Vec<u32>,
     duplicated: u64,
-    /// Room and token of each limited timeline, oldest first.
+    /// The room and token of each limited timeline, the oldest first.
     gaps: Vec<(String, String)>,
     syncs: u64,
 }
 
-/// A message's id, short. Two of a million share one with a chance of 1 in 30 million.
+/// A short form of a message's id. Two of a million messages share one with a chance of 1 in 30 million.
 pub(crate) fn short_id(event_id: &str) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(event_id)
 }
 
-/// One of the sends that a sender has open at the same time.
+/// A lane is one of the sends that a sender has open at the same time.
 pub(crate) trait Lane: Send + 'static {
-    /// Sends a message and waits until it is acknowledged; returns its short id, which receivers see as well.
+    /// Sends a message and waits until it is acknowledged. Returns its short id, which receivers see as well.
     fn send(
         &mut self,
         number: u32,
@@ -238,7 +239,7 @@ pub(crate) trait Lane: Send + 'static {
     ) -> impl Future<Output = Result<u64, CallError>> + Send;
 }
 
-/// Runs the load with as many sends in flight as the run's settings say; see [`exchange_with`].
+/// Runs the load with as many open sends as the settings of the run say. See [`exchange_with`].
 pub(crate) async fn exchange(
     bench: &mut Bench,
     exchange: &Exchange,
@@ -247,7 +248,7 @@ pub(crate) async fn exchange(
     exchange_with(bench, exchange, plan, bench.settings.in_flight).await
 }
 
-/// Runs the load with so many sends in flight for each sender, waits for the last arrivals, closes gaps, and
+/// Runs the load with this many open sends for each sender, waits for the last arrivals, closes gaps, and
 /// compares.
 pub(crate) async fn exchange_with(
     bench: &mut Bench,
@@ -268,8 +269,9 @@ pub(crate) async fn exchange_with(
     Ok(outcome)
 }
 
-/// Lets every lane send into its room (an index), and waits until all has arrived or nothing does any more.
-/// Returns the outcome as far as the senders know it, and the ids that were acknowledged in each room.
+/// Lets every lane send into its room, which is an index, and waits until everything has arrived or nothing
+/// arrives any more. Returns the outcome as far as the senders know it, and the ids that were acknowledged in
+/// each room.
 pub(crate) async fn send_and_drain<L: Lane>(
     bench: &mut Bench,
     phase: &Arc<Phase>,
@@ -321,7 +323,7 @@ pub(crate) async fn send_and_drain<L: Lane>(
 /// Each receiver's record, in the order of the users.
 pub(crate) type Records = Vec<Arc<Mutex<Received>>>;
 
-/// What the receivers have so far; they start again with nothing.
+/// Takes what the receivers have so far. They start again with nothing.
 pub(crate) fn take_records(records: &Records) -> Vec<Received> {
     records.iter().map(|record| std::mem::take(&mut *record.lock())).collect()
 }
@@ -347,14 +349,14 @@ async fn start_receivers(
     Ok((records, tasks))
 }
 
-/// Room and user of every sender.
+/// The room and user of every sender.
 fn senders_of(exchange: &Exchange) -> Vec<(usize, usize)> {
     let rooms = exchange.rooms.iter().enumerate();
     rooms.flat_map(|(room, entry)| entry.senders.iter().map(move |user| (room, *user))).collect()
 }
 
-/// The lanes of all senders, connected already: opening connections is not what is measured. Neighbours are
-/// different users.
+/// The lanes of all senders, which are connected already because opening connections is not measured.
+/// Neighbours are different users.
 async fn connect_senders(
     phase: &Arc<Phase>,
     exchange: &Exchange,
@@ -377,7 +379,7 @@ async fn connect_senders(
     Ok(lanes)
 }
 
-/// Starts all lanes; what is due goes to them in turn.
+/// Starts all lanes. They get what is due in turn.
 fn start_lanes<L: Lane>(
     phase: &Arc<Phase>,
     plan: &Plan,
@@ -389,7 +391,7 @@ fn start_lanes<L: Lane>(
     let until = started + plan.length;
     for (room, lane) in lanes {
         let due = matches!(plan.pace, Pace::Rate(_)).then(|| {
-            // Holds at most the messages of the whole plan.
+            // It holds at most the messages of the whole plan.
             let (schedule, due) = mpsc::unbounded_channel();
             schedules.push(schedule);
             due
@@ -412,9 +414,9 @@ fn due_messages(plan: &Plan) -> u32 {
     }
 }
 
-/// Tells the lanes in turn when a message is due. A thread of its own, because the runtime's timers are a
-/// millisecond coarse or more, which would show in the latencies. It ends with the last message, or when
-/// nobody listens.
+/// Tells the lanes in turn when a message is due. It has a thread of its own, because the runtime's timers
+/// are a millisecond coarse or more, which would show in the latencies. It ends with the last message, or
+/// when nobody listens.
 fn keep_time(started: Instant, step: Duration, count: u32, lanes: &[mpsc::UnboundedSender<Instant>]) {
     for number in 0..count {
         let due = started + step * number;
@@ -434,7 +436,8 @@ struct Sender {
     lane: u32,
 }
 
-/// Sends when told to until nobody tells any more, or without pause until the end.
+/// Sends when it is told to, until nobody tells it any more. Without a schedule it sends without pause until
+/// the end.
 async fn run_lane(
     phase: Arc<Phase>,
     mut lane: impl Lane,
@@ -546,14 +549,15 @@ struct MessagesBody<'a> {
     end: Option<String>,
 }
 
-/// Sender, number and scheduled time that stand after the tag, if it is there.
+/// The sender, number and scheduled time that stand after the tag. None if the text does not begin with the
+/// tag.
 fn read_message(tag: &str, text: &str) -> Option<(Origin, u64)> {
     let mut words = text[text.find(tag)? + tag.len()..].split(' ');
     let origin = (words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?.parse().ok()?);
     Some((origin, words.next()?.parse().ok()?))
 }
 
-/// Long-polls until it is aborted.
+/// Long-polls until the task is aborted.
 async fn receive(
     phase: Arc<Phase>,
     user: u32,
@@ -583,7 +587,7 @@ async fn receive(
 }
 
 impl Received {
-    /// Enters a sync response and returns the token to go on from.
+    /// Takes in a sync response, and returns the token to go on from.
     fn take_in(
         &mut self,
         phase: &Phase,
@@ -599,7 +603,7 @@ impl Received {
         for (room_id, room) in sync.rooms.join {
             for event in &room.timeline.events {
                 let Some((origin, scheduled_us)) = phase.read(user, event) else { continue };
-                // A message has arrived when it can be read.
+                // An encrypted message has arrived when it can be read.
                 let arrived_us = if phase.encryption.is_some() { phase.now_us() } else { arrived_us };
                 self.enter(phase, user, short_id(&event.event_id), (origin, scheduled_us), arrived_us);
             }
@@ -610,7 +614,7 @@ impl Received {
         Ok(sync.next_batch.into_owned())
     }
 
-    /// Enters a message with its id, origin and scheduled time that arrived at this user.
+    /// Takes in a message that arrived at this user, with its id, origin and scheduled time.
     pub(crate) fn enter(
         &mut self,
         phase: &Phase,
@@ -663,7 +667,7 @@ impl Received {
     }
 }
 
-/// Waits until everything has arrived, or nothing does any more.
+/// Waits until everything has arrived, or nothing arrives any more.
 async fn drain(phase: &Phase, expected: u64) {
     let until = Instant::now() + DRAIN_LIMIT;
     let mut last = (phase.arrived.load(Relaxed), Instant::now());
@@ -700,7 +704,7 @@ async fn close_gaps(
     Ok(())
 }
 
-/// Holds what was acknowledged against what arrived.
+/// Compares what was acknowledged with what arrived.
 pub(crate) fn compare(
     rooms: &[ExchangeRoom],
     sent_by_room: &[Vec<u64>],
@@ -713,12 +717,12 @@ pub(crate) fn compare(
             let seen = &records[*member].seen;
             outcome.missing += sent.iter().filter(|id| !seen.contains_key(id)).count() as u64;
         }
-        // The same id for two sends: the server took one message for another.
+        // Two sends have the same id, so the server took one message for another.
         let distinct: HashSet<&u64> = sent.iter().collect();
         outcome.missing += ((sent.len() - distinct.len()) * room.members.len()) as u64;
     }
     for record in records {
-        // Two events for one send.
+        // One send has two events.
         let origins: HashSet<&Origin> = record.seen.values().collect();
         outcome.duplicated += record.duplicated + (record.seen.len() - origins.len()) as u64;
         outcome.arrived += record.seen.len() as u64;
@@ -728,7 +732,7 @@ pub(crate) fn compare(
     outcome.latency_us.sort_unstable();
 }
 
-/// The value below which this part of the sorted samples lies; 0 if there are none.
+/// The value below which this part of the sorted samples lies, or 0 without samples.
 pub(crate) fn percentile(sorted: &[u32], part: f64) -> u32 {
     let index = (sorted.len() as f64 * part) as usize;
     sorted.get(index.min(sorted.len().saturating_sub(1))).copied().unwrap_or(0)

@@ -14,21 +14,21 @@ pub(crate) const ONE_TIME: &str = "signed_curve25519";
 
 /// A device with an Olm account of its own.
 pub(crate) struct OlmDevice {
-    /// Whose device.
+    /// The user whose device it is.
     pub(crate) user_id: String,
-    /// Which.
+    /// The device's id.
     pub(crate) device_id: String,
     /// Its private keys.
     pub(crate) account: Account,
 }
 
 impl OlmDevice {
-    /// New keys, of which nobody knows yet.
+    /// Makes new keys, of which nobody knows yet.
     pub(crate) fn new(user: &User) -> Self {
         Self { user_id: user.id.clone(), device_id: user.device_id.clone(), account: Account::new() }
     }
 
-    /// Publishes the device's identity and so many one-time keys, and returns these.
+    /// Publishes the device's identity and this many one-time keys, and returns these.
     pub(crate) async fn publish(
         &mut self,
         client: &mut Client,
@@ -62,8 +62,8 @@ impl OlmDevice {
         }))
     }
 
-    /// Adds the device's signature to an object without signatures. Its text is canonical JSON, because the
-    /// members of a [`Value`] are sorted and these have neither fractions nor control characters in them.
+    /// Adds the device's signature to an object without signatures. The text of a [`Value`] is canonical
+    /// JSON, because its members are sorted, and these have neither fractions nor control characters in them.
     fn sign(&self, mut object: Value) -> Value {
         let signature = self.account.sign(object.to_string()).to_base64();
         object["signatures"] = json!({ &self.user_id: { format!("ed25519:{}", self.device_id): signature } });

@@ -4,7 +4,7 @@ use std::{fs, process::Command, time::Duration, time::SystemTime, time::UNIX_EPO
 
 use crate::server::Usage;
 
-/// Bytes of a MiB.
+/// The number of bytes in a MiB.
 pub(crate) const MIB: u64 = 1024 * 1024;
 
 /// One figure.
@@ -18,12 +18,12 @@ pub(crate) struct Row {
     measure: Option<Measure>,
 }
 
-/// A figure as a number, to be compared with the same figure of another time.
+/// A figure as a number that can be compared with the same figure of another time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Measure {
-    /// More is better.
+    /// The figure is better if it is more.
     Rate(f64),
-    /// Less is better.
+    /// The figure is better if it is less.
     Cost(f64),
 }
 
@@ -54,32 +54,32 @@ impl Row {
         }
     }
 
-    /// What came out, with its unit.
+    /// Sets what came out, with its unit.
     pub(crate) fn figure(mut self, figure: String) -> Self {
         self.figure = figure;
         self
     }
 
-    /// What should come out, and whether it did.
+    /// Sets what should come out, and whether it did.
     pub(crate) fn target(mut self, target: &str, met: bool) -> Self {
         self.target = target.to_owned();
         self.met = Some(met);
         self
     }
 
-    /// The target holds for a run of any size.
+    /// Says that the target holds for a run of any size.
     pub(crate) fn always(mut self) -> Self {
         self.always = true;
         self
     }
 
-    /// Is compared when the store has grown.
+    /// Has the row compared when the store has grown.
     pub(crate) fn compared(mut self, measure: Measure) -> Self {
         self.measure = Some(measure);
         self
     }
 
-    /// What it measures, what came out, and the number that is compared, if one is.
+    /// The name of the row, what came out, and the number that is compared, if one is.
     pub(crate) fn comparison(&self) -> Option<(&str, &str, Measure)> {
         Some((&self.measured, &self.figure, self.measure?))
     }
@@ -101,16 +101,16 @@ pub(crate) struct Finding {
     pub(crate) rows: Vec<Row>,
     /// How they were measured, and what a reader must know.
     pub(crate) notes: Vec<String>,
-    /// Messages or keys lost.
+    /// How many messages or keys were lost.
     pub(crate) lost: u64,
-    /// Messages or keys that came twice.
+    /// How many messages or keys came twice.
     pub(crate) duplicated: u64,
-    /// Processor time of the measured part and memory at its end, if the process is known.
+    /// The processor time of the measured part and the memory at its end, if the process is known.
     pub(crate) server: Option<Usage>,
 }
 
 impl Finding {
-    /// In place of figures that there are none of; the reason goes into the description.
+    /// Stands for figures that there are none of. The reason goes into the description.
     pub(crate) fn not_run() -> Self {
         Self { rows: vec![Row::new("not run, see below").figure("–".to_owned())], ..Self::default() }
     }
@@ -120,12 +120,12 @@ impl Finding {
         self.notes.insert(0, text);
     }
 
-    /// What the server used: processor time of the measured part, memory at its end.
+    /// Sets what the server used: the processor time of the measured part, and the memory at its end.
     pub(crate) fn use_of(&mut self, usage: Option<Usage>) {
         self.server = usage;
     }
 
-    /// The same from two readings.
+    /// Sets the same from two readings.
     pub(crate) fn use_since(&mut self, before: Option<Usage>, after: Option<Usage>) {
         self.server = before.zip(after).map(|(before, after)| Usage {
             cpu_ms: after.cpu_ms.saturating_sub(before.cpu_ms),
@@ -137,7 +137,7 @@ impl Finding {
 /// A whole run.
 #[derive(Debug)]
 pub(crate) struct Report {
-    /// Small counts: figures are not held against targets.
+    /// Whether counts are small, so that figures are not compared with targets.
     pub(crate) quick: bool,
     /// What was under load, in words.
     pub(crate) subject: String,
@@ -151,7 +151,7 @@ const HEAD: [&str; 7] =
     ["scenario", "measured", "figure", "target", "verdict", "server CPU", "server memory"];
 
 impl Report {
-    /// Messages and keys lost or doubled in the whole run.
+    /// How many messages and keys were lost or doubled in the whole run.
     pub(crate) fn broken(&self) -> u64 {
         self.findings.iter().map(|(_, finding)| finding.lost + finding.duplicated).sum()
     }
@@ -256,7 +256,7 @@ pub(crate) fn terminal(name: &str, finding: &Finding, quick: bool) -> String {
     text
 }
 
-/// A paragraph broken into lines.
+/// Breaks a paragraph into lines.
 pub(crate) fn fill(text: &str) -> String {
     let mut lines = String::new();
     let mut width = 0;
@@ -296,8 +296,8 @@ pub(crate) fn ms(micros: u32) -> String {
 
 /// The day of a time in seconds since the Unix epoch, UTC.
 fn date(seconds: u64) -> String {
-    // Counted in years that begin in March, so that the leap day is a year's last; 719,468 days lie between
-    // the first of March of the year 0 and the epoch.
+    // Years are counted from March on, so that the leap day is the last one of a year. There are 719,468 days
+    // between the first of March of the year 0 and the epoch.
     let days = seconds / 86_400 + 719_468;
     let (era, of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;

@@ -1,4 +1,4 @@
-//! The server under load as a process: starting, stopping, and what `/proc` says of it.
+//! The server under load as a process: starting and stopping it, and what `/proc` says about it.
 //!
 //! It only ever ends the child that it started itself.
 
@@ -18,30 +18,30 @@ use tempfile::TempDir;
 
 use crate::client::{Client, Platform};
 
-/// A server that does not answer within this time has failed to start.
+/// How long a server may take until it answers. After that it has failed to start.
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// Between two questions whether it answers yet.
+/// The time between two questions whether it answers yet.
 const START_POLL: Duration = Duration::from_millis(2);
 
-/// The hosted platforms: operator's name, server name, kind of identity.
+/// The hosted platforms, each with the operator's name for it, its server name and its kind of identity.
 const PLATFORMS: [(&str, &str, &str); 3] = [
     ("instagram", "instagram.localhost", "handle"),
     ("messenger", "messenger.localhost", "account"),
     ("whatsapp", "whatsapp.localhost", "phone"),
 ];
 
-/// What `st_blocks` counts in.
+/// The unit of `st_blocks`.
 const BLOCK_BYTES: u64 = 512;
-/// How the files of Linkspan's journals end.
+/// The ending of the names of Linkspan's journals.
 const JOURNAL: &str = "jnl";
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServerError {
-    /// Files, ports or the program itself.
+    /// There is something wrong with files, ports or the program itself.
     #[error("cannot start the server: {0}")]
     Io(#[from] io::Error),
-    /// It ended or never answered; with the end of its log.
+    /// It ended or never answered. The end of its log comes with it.
     #[error("the server did not come up: {reason}\n{log}")]
     NotUp {
         /// What was seen.
@@ -51,7 +51,7 @@ pub(crate) enum ServerError {
     },
 }
 
-/// A server that we started, on data of its own that goes when this goes.
+/// A server that we started, on data of its own. Both are removed when this is dropped.
 pub(crate) struct Server {
     program: PathBuf,
     folder: TempDir,
@@ -81,7 +81,7 @@ impl Server {
         Self::start(&self.program, parent).await
     }
 
-    /// What its data take on the disk, in bytes; journals stand for themselves.
+    /// How much its data take on the disk, in bytes. Journals are counted separately as well.
     pub(crate) fn data_size(&self) -> io::Result<DataSize> {
         let mut size = DataSize::default();
         let mut folders = vec![self.folder.path().join("data")];
@@ -92,7 +92,7 @@ impl Server {
                     folders.push(entry.path());
                     continue;
                 }
-                // A file that a compaction has just replaced.
+                // A compaction has just replaced the file.
                 let Ok(file) = entry.metadata() else { continue };
                 let bytes = file.blocks() * BLOCK_BYTES;
                 size.all_bytes += bytes;
@@ -167,7 +167,7 @@ fn spawn(program: &Path, folder: &Path) -> io::Result<Child> {
         .spawn()
 }
 
-/// Addresses nobody listens on at this moment; all are held until the last is found, so they differ.
+/// Addresses at which nobody listens at this moment. All are held until the last is found, so they differ.
 pub(crate) fn free_addresses(count: usize) -> io::Result<Vec<SocketAddr>> {
     let held = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<io::Result<Vec<_>>>()?;
     held.iter().map(TcpListener::local_addr).collect()
@@ -205,7 +205,7 @@ pub(crate) struct Usage {
     pub(crate) rss_bytes: u64,
 }
 
-/// Reads `/proc/PID`; nothing if there is no such process.
+/// Reads `/proc/PID`. None if there is no such process.
 pub(crate) fn usage(pid: u32) -> Option<Usage> {
     let ticks = stat_field(pid, USER)? + stat_field(pid, SYSTEM)?;
     Some(Usage {
@@ -217,13 +217,13 @@ pub(crate) fn usage(pid: u32) -> Option<Usage> {
 /// How much a server's data take on the disk.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct DataSize {
-    /// Bytes of all files.
+    /// The bytes of all files.
     pub(crate) all_bytes: u64,
-    /// Bytes of the journals among them, whose rows wait in memory to be written to tables.
+    /// The bytes of the journals among them, whose rows wait in memory to be written to tables.
     pub(crate) journal_bytes: u64,
 }
 
-/// The processor time of all threads of a process that have not ended, in microseconds: finer than
+/// The processor time of all threads of a process that have not ended, in microseconds. It is finer than
 /// [`usage`], whose clock ticks a hundred times a second.
 pub(crate) fn thread_time_us(pid: u32) -> Option<u64> {
     let mut nanos = 0;
@@ -234,13 +234,13 @@ pub(crate) fn thread_time_us(pid: u32) -> Option<u64> {
     Some(nanos / 1000)
 }
 
-/// What a process has had written to the disk, in bytes; nothing if the system does not say.
+/// How much a process has had written to the disk, in bytes. None if the system does not say.
 pub(crate) fn written_bytes(pid: u32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
     text.lines().find_map(|line| line.strip_prefix("write_bytes:"))?.trim().parse().ok()
 }
 
-/// What these processes and all that come from them have used so far; nothing if one of them is gone. Memory
+/// How much these processes and all that come from them have used so far. None if one of them is gone. Memory
 /// that processes share is counted once, where the system tells how much it is.
 pub(crate) fn usage_of_trees(roots: &[u32]) -> Option<Usage> {
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
@@ -268,7 +268,7 @@ pub(crate) fn usage_of_trees(roots: &[u32]) -> Option<Usage> {
     Some(total)
 }
 
-/// Fields of `/proc/PID/stat` behind the program's name.
+/// The place of the parent among the fields of `/proc/PID/stat` behind the program's name.
 const PARENT: usize = 1;
 const USER: usize = 11;
 const SYSTEM: usize = 12;
@@ -282,12 +282,13 @@ fn stat_field(pid: u32, field: usize) -> Option<u64> {
     stat.get(stat.rfind(')')? + 1..)?.split_whitespace().nth(field)?.parse().ok()
 }
 
-/// Processor time of everything on this machine since it started, in milliseconds, with what its host took.
+/// The processor time of everything on this machine since it started, in milliseconds, including what its
+/// host took.
 pub(crate) fn machine_cpu_ms() -> Option<u64> {
     let stat = fs::read_to_string("/proc/stat").ok()?;
     let fields: Vec<u64> =
         stat.lines().next()?.split_whitespace().skip(1).map_while(|f| f.parse().ok()).collect();
-    // user, nice, system, (idle, iowait,) irq, softirq, steal
+    // The fields are user, nice, system, (idle, iowait,) irq, softirq, steal.
     let busy = fields.iter().take(8).enumerate().filter(|(index, _)| !matches!(index, 3 | 4));
     Some(busy.map(|(_, ticks)| ticks).sum::<u64>() * 1000 / rustix::param::clock_ticks_per_second().max(1))
 }
@@ -298,7 +299,8 @@ fn share_of_memory(pid: u32) -> Option<u64> {
     Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
 }
 
-/// The median time of a small write made durable in `folder`, in microseconds: what one disk sync costs here.
+/// The median time of a small write made durable in `folder`, in microseconds. That is what one disk sync
+/// costs here.
 pub(crate) fn disk_sync_us(folder: &Path) -> io::Result<u64> {
     let mut file = tempfile::tempfile_in(folder)?;
     let mut samples = Vec::new();
@@ -312,14 +314,14 @@ pub(crate) fn disk_sync_us(folder: &Path) -> io::Result<u64> {
     Ok(samples[samples.len() / 2])
 }
 
-/// Raises our limit of open files as far as it goes without more rights; children inherit it. Returns the
+/// Raises our limit of open files as far as it goes without more rights. Children inherit it. Returns the
 /// limit.
 pub(crate) fn raise_open_files() -> u64 {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current < limit.maximum {
         limit.current = limit.maximum;
-        // Refused: then the old limit stands, and is what is returned.
+        // If it is refused, the old limit stands, and is what is returned.
         let _ = setrlimit(Resource::Nofile, limit);
     }
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)

@@ -1,4 +1,5 @@
-//! What every scenario stands on: the platforms under load, users, rooms, the settings of this run.
+//! What every scenario stands on: the platforms under load, the users, the rooms and the settings of this
+//! run.
 //!
 //! Calls made here are preparation and are never part of a figure. A server that limits their rate is waited
 //! for.
@@ -18,16 +19,16 @@ use crate::{
     server::{Server, ServerError, Usage, thread_time_us, usage, usage_of_trees},
 };
 
-/// Registrations that run at the same time: passwords are slow to hash by design.
+/// How many registrations run at the same time. Passwords are slow to hash by design.
 const REGISTER_WIDTH: usize = 4;
-/// Other preparation that runs at the same time.
+/// How many other preparations run at the same time.
 pub(crate) const SETUP_WIDTH: usize = 8;
 /// How often a refused preparation is tried again when the server asks for patience.
 const MAX_PATIENCE: u32 = 20;
-/// What the server still does for a request after its answer is done within this time.
+/// How long the server may still work for a request after its answer.
 const QUIET: Duration = Duration::from_millis(2);
 
-/// A filter for syncs that only fetch a position: one event per room, members on demand.
+/// A filter for syncs that only fetch a position, with one event per room and members on demand.
 pub(crate) const POSITION_FILTER: &str =
     r#"{"presence":{"types":[]},"room":{"timeline":{"limit":1},"state":{"lazy_load_members":true}}}"#;
 
@@ -37,15 +38,15 @@ pub(crate) enum BenchError {
     /// A call that had to succeed did not.
     #[error("{what}: {error}")]
     Call {
-        /// Which call.
+        /// The name of the call.
         what: &'static str,
         /// What went wrong.
         error: CallError,
     },
-    /// The server process.
+    /// The server process failed.
     #[error(transparent)]
     Server(#[from] ServerError),
-    /// Anything else, in words.
+    /// Something else went wrong, which the text says.
     #[error("{0}")]
     Other(String),
 }
@@ -65,9 +66,9 @@ impl<T, E: Into<CallError>> During<T> for Result<T, E> {
 /// How large this run is.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    /// Small counts, to see that everything works; figures are then not held against targets.
+    /// Whether counts are small, to see that everything works. Figures are then not compared with targets.
     pub(crate) quick: bool,
-    /// Sends that each sender has open at the same time.
+    /// How many sends each sender has open at the same time.
     pub(crate) in_flight: usize,
     /// How long a load lasts.
     pub(crate) load: Duration,
@@ -80,7 +81,7 @@ impl Settings {
     }
 }
 
-/// An account and where it lives.
+/// An account, and the platform that it is on.
 #[derive(Clone)]
 pub(crate) struct User {
     /// The platform it was registered on.
@@ -93,7 +94,7 @@ pub(crate) struct User {
 }
 
 impl User {
-    /// A new caller in this user's name, not yet connected.
+    /// A new client that calls as this user. It is not connected yet.
     pub(crate) fn client(&self) -> Client {
         Client::with_token(&self.platform, &self.token)
     }
@@ -101,23 +102,23 @@ impl User {
 
 /// One run against one set of platforms.
 pub(crate) struct Bench {
-    /// The platforms under load; none if it is not a Matrix server.
+    /// The platforms under load. There are none if it is not a Matrix server.
     pub(crate) platforms: Vec<Arc<Platform>>,
-    /// Set if we started the server.
+    /// The server, if we started it.
     pub(crate) server: Option<Server>,
     /// The size of the run.
     pub(crate) settings: Settings,
     /// Errors of calls under load.
     pub(crate) errors: Arc<ErrorCount>,
-    /// All times in messages are microseconds since this.
+    /// The moment from which all times in messages are counted, in microseconds.
     pub(crate) epoch: Instant,
-    /// Messages that the server acknowledged in this run.
+    /// How many messages the server acknowledged in this run.
     pub(crate) stored: u64,
-    /// Rooms of two, made once and used by several scenarios.
+    /// Rooms of two users, which are made once and used by several scenarios.
     pub(crate) pairs: Option<Arc<Exchange>>,
-    /// Very many rooms of one user, made once.
+    /// Very many rooms of one user, which are made once.
     pub(crate) many_rooms: Option<Arc<FilledRooms>>,
-    /// Rooms with many members, made once.
+    /// Rooms with many members, which are made once.
     pub(crate) crowded_rooms: Option<Arc<CrowdedRooms>>,
     processes: Vec<u32>,
     run: String,
@@ -126,7 +127,8 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// Nothing is called yet. `run` makes the names of this run's users differ from those of all others.
+    /// Prepares a run, without any call. `run` makes the names of this run's users differ from those of all
+    /// others.
     pub(crate) fn new(
         platforms: Vec<Arc<Platform>>,
         server: Option<Server>,
@@ -151,7 +153,7 @@ impl Bench {
         }
     }
 
-    /// A run of the same size against another process of the server we started, on new data. None if we
+    /// A run of the same size against another process of the server that we started, on new data. None if we
     /// started none.
     pub(crate) async fn on_fresh_server(&self) -> Result<Option<Self>, BenchError> {
         let Some(server) = &self.server else { return Ok(None) };
@@ -168,7 +170,7 @@ impl Bench {
         self.server.as_ref().map(Server::pid).or(self.processes.first().copied())
     }
 
-    /// What the server has used so far, if its processes are known.
+    /// How much the server has used so far, if its processes are known.
     pub(crate) fn usage(&self) -> Option<Usage> {
         match &self.server {
             Some(server) => usage(server.pid()),
@@ -183,10 +185,10 @@ impl Bench {
         tokio::time::sleep(QUIET).await;
         let before = self.pid().and_then(thread_time_us);
         let answer = work.await;
-        // What the server still does when its answer has been read belongs to it.
+        // Work that the server does after its answer has been read belongs to it.
         tokio::time::sleep(QUIET).await;
         let after = self.pid().and_then(thread_time_us);
-        // A thread that ended takes its time away; such a sample says nothing.
+        // A thread that ended takes its time away, so such a sample says nothing.
         let took = before.zip(after).and_then(|(before, after)| after.checked_sub(before));
         (answer, took.and_then(|micros| u32::try_from(micros).ok()))
     }
@@ -197,7 +199,7 @@ impl Bench {
         format!("{}n{}", self.run, self.names)
     }
 
-    /// The first `count` users of the run, made as needed; the platforms take turns.
+    /// The first `count` users of the run. They are made as needed, and the platforms take turns.
     pub(crate) async fn users(&mut self, count: usize) -> Result<Vec<User>, BenchError> {
         let first = self.users.len();
         let wanted: Vec<_> = (first..count).map(|index| (index, self.new_name())).collect();
@@ -218,8 +220,7 @@ impl Bench {
     }
 }
 
-/// Registers an account; the round of user-interactive authentication is gone through if the server asks for
-/// it.
+/// Registers an account. If the server asks for user-interactive authentication, its round is gone through.
 async fn register(platform: Arc<Platform>, name: String) -> Result<User, BenchError> {
     #[derive(Deserialize)]
     struct Registered {
@@ -259,7 +260,7 @@ async fn register(platform: Arc<Platform>, name: String) -> Result<User, BenchEr
     }
 }
 
-/// Waits as long as the server asks for if it limits our rate; gives any other error back.
+/// Waits as long as the server asks for if it limits our rate. Any other error is returned.
 async fn be_patient(error: CallError, patience: &mut u32) -> Result<(), CallError> {
     *patience += 1;
     match error {
@@ -271,7 +272,7 @@ async fn be_patient(error: CallError, patience: &mut u32) -> Result<(), CallErro
     }
 }
 
-/// A POST of the preparation, with patience.
+/// Makes a POST of the preparation, with patience.
 pub(crate) async fn post_patiently(
     client: &mut Client,
     path: &str,
@@ -330,7 +331,7 @@ pub(crate) async fn send_text(
 pub(crate) struct Outline {
     /// The token to go on from.
     pub(crate) next_batch: String,
-    /// The rooms it speaks of.
+    /// The rooms that it has news of.
     #[serde(default)]
     pub(crate) rooms: OutlineRooms,
 }
@@ -362,14 +363,14 @@ pub(crate) struct OutlineEvents {
     pub(crate) events: Vec<serde::de::IgnoredAny>,
 }
 
-/// Where the user's sync stands now: a token to go on from.
+/// The token that the user's sync can go on from now.
 pub(crate) async fn position(client: &mut Client) -> Result<String, BenchError> {
     let path = format!("/_matrix/client/v3/sync?timeout=0&filter={}", encode(POSITION_FILTER));
     let body = client.get(&path).await.during("sync")?;
     Ok(serde_json::from_slice::<Outline>(&body).during("sync")?.next_batch)
 }
 
-/// Does `work` for every item over `width` connections of one user; the results come in the items' order.
+/// Does `work` for every item over `width` connections of one user. The results come in the items' order.
 pub(crate) async fn spread<T, R>(
     user: &User,
     width: usize,

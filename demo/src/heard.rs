@@ -111,7 +111,7 @@ impl Heard {
         name.unwrap_or(user).to_owned()
     }
 
-    /// What this person is in a room: `join`, `invite` …
+    /// What this person is in a room, such as `join` or `invite`.
     pub(crate) fn membership(&self, room: &str) -> Option<&str> {
         self.rooms.get(room)?["membership"].as_str()
     }

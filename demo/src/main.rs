@@ -203,7 +203,7 @@ fn say_how_to_log_in(screen: &Screen, apps: &[App; 3]) {
     screen.gap();
 }
 
-/// Says which of the encrypted messages a device can read that logs in now.
+/// Says what a device that logs in now can read of what was encrypted.
 fn say_what_is_closed(screen: &Screen, recoveries: &[Recovery]) {
     let closed = "What was said encrypted is closed to a device that logs in now: the keys are on the devices of the \
                   conversation, which log out.";

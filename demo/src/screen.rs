@@ -7,7 +7,7 @@ use std::io::{IsTerminal, Write};
 const WIDTH: usize = 80;
 /// How far it is from the start of one of the three columns to the next.
 const COLUMN: usize = 26;
-/// How wide the text in one of the three columns is.
+/// The width of the text in a column.
 const TEXT: usize = 23;
 
 /// How a text looks.

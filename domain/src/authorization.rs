@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::{Malformed, SharedPdu, StateKey};
 
-/// The rules do not allow an event; says why, in words for the sender.
+/// The rules do not allow an event. The text says why, to the sender.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Forbidden(pub String);

@@ -6,15 +6,15 @@
 
 /// The version of the messages of both.
 const VERSION: u8 = 3;
-/// The bytes of a code that authenticates a message.
+/// The length of a code that authenticates a message, in bytes.
 const MAC_BYTES: usize = 8;
-/// The bytes of a signature with Ed25519.
+/// The length of an Ed25519 signature, in bytes.
 const SIGNATURE_BYTES: usize = 64;
-/// The bytes of a public key of either curve, and of the id of a session.
+/// The length of a public key of either curve, and of the id of a session, in bytes.
 const KEY_BYTES: usize = 32;
-/// AES in CBC mode makes blocks of so many bytes.
+/// The length of the blocks that AES in CBC mode makes, in bytes.
 const BLOCK_BYTES: usize = 16;
-/// The most bytes of a number.
+/// The most bytes that a number takes.
 const MAX_NUMBER_BYTES: u32 = 10;
 
 /// Whether text is a public key, or the id of a Megolm session, which is one.
@@ -45,6 +45,7 @@ fn megolm_message(bytes: Base64<'_>) -> Option<()> {
     reader.is_at_end().then_some(())
 }
 
+/// Reads a message that begins a session.
 /// <https://gitlab.matrix.org/matrix-org/olm/blob/master/docs/olm.md#pre-key-messages>
 fn first_olm_message(mut reader: Reader<'_>) -> Option<()> {
     reader.version()?;
@@ -56,6 +57,7 @@ fn first_olm_message(mut reader: Reader<'_>) -> Option<()> {
     reader.is_at_end().then_some(())
 }
 
+/// Reads a later message of a session.
 /// <https://gitlab.matrix.org/matrix-org/olm/blob/master/docs/olm.md#normal-messages>
 fn olm_message(mut reader: Reader<'_>) -> Option<()> {
     reader.end = reader.end.checked_sub(MAC_BYTES)?;
@@ -66,7 +68,7 @@ fn olm_message(mut reader: Reader<'_>) -> Option<()> {
     reader.is_at_end().then_some(())
 }
 
-/// Bytes as unpadded base64.
+/// Bytes that are written as unpadded base64.
 #[derive(Clone, Copy)]
 struct Base64<'a>(&'a [u8]);
 
@@ -122,7 +124,8 @@ impl<'a> Reader<'a> {
         self.expect(VERSION)
     }
 
-    /// Seven bits a byte, the lowest first; the eighth says that more follow.
+    /// Reads a number. Each byte has seven bits of it, the lowest first; the eighth bit says that more bytes
+    /// follow.
     fn varint(&mut self) -> Option<u64> {
         let mut number = 0_u64;
         for place in 0..MAX_NUMBER_BYTES {
@@ -141,7 +144,7 @@ impl<'a> Reader<'a> {
         self.varint()
     }
 
-    /// The bytes of a field, which are passed over.
+    /// Reads a field of bytes, and returns a reader of these.
     fn bytes(&mut self, tag: u8) -> Option<Reader<'a>> {
         let length = usize::try_from(self.number(tag)?).ok()?;
         let (start, end) = (self.at, self.at.checked_add(length)?);
@@ -184,7 +187,8 @@ mod tests {
         BASE64_STANDARD_NO_PAD.encode(bytes)
     }
 
-    /// A Megolm message with this ciphertext, and how long it says that to be.
+    /// Makes a Megolm message with this ciphertext. `length`: what the message says the ciphertext's length
+    /// to be.
     fn megolm(length: &[u8], ciphertext: &[u8], after: usize) -> Vec<u8> {
         [&[3, 0x08, 0, 0x12], length, ciphertext, &vec![7; after]].concat()
     }

@@ -21,13 +21,13 @@ pub struct Unsigned {
     /// The id that the event had while it was delayed.
     #[serde(rename = "org.matrix.msc4140.delay_id", skip_serializing_if = "Option::is_none")]
     pub delay_id: Option<String>,
-    /// The membership of the user who is told, when the event happened.
+    /// The membership that the user who reads this had when the event happened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub membership: Option<MembershipState>,
     /// The state event that it replaced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replaces_state: Option<OwnedEventId>,
-    /// The content of that event.
+    /// The content of the event that it replaced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prev_content: Option<Box<RawValue>>,
     /// The redaction, if the event was redacted, in the format for clients.
@@ -44,7 +44,7 @@ pub struct ClientEvent<'a> {
     content: Cow<'a, RawValue>,
     event_id: &'a EventId,
     origin_server_ts: u64,
-    /// Sync leaves it out.
+    /// None in a sync, which names the room around its events.
     #[serde(skip_serializing_if = "Option::is_none")]
     room_id: Option<&'a RoomId>,
     sender: &'a str,
@@ -80,7 +80,7 @@ impl<'a> ClientEvent<'a> {
         Self { room_id: None, ..Self::new(pdu, unsigned) }
     }
 
-    /// As JSON.
+    /// Writes the event as JSON.
     pub fn to_json(&self) -> Box<RawValue> {
         serde_json::value::to_raw_value(self).expect("an event is JSON")
     }
@@ -98,7 +98,7 @@ fn content_for_clients(pdu: &Pdu) -> Cow<'_, RawValue> {
         .map_or(Cow::Borrowed(&*pdu.content), Cow::Owned)
 }
 
-/// A state event as those see it who are not in the room.
+/// A state event in the form that people outside the room are shown.
 /// <https://spec.matrix.org/v1.19/client-server-api/#stripped-state>
 pub fn stripped_state_event(pdu: &Pdu) -> String {
     #[derive(Serialize)]

@@ -31,7 +31,8 @@ pub fn sign_for_departure<'k>(
     object.remove("unsigned");
     let signatures = CanonicalJsonValue::Object(CanonicalJsonObject::new());
     object.entry("signatures".to_owned()).or_insert(signatures);
-    // Any content may name as the one who lets a user in what is no user's id: nobody's signature makes that true.
+    // A member event can name anything as the user who allowed the join. If that is no user id, nobody's
+    // signature is asked for.
     let servers = required_server_signatures_to_verify_event(&object, &rules.signatures).unwrap_or_default();
     for server_name in servers {
         let Some(key) = key_of(&server_name) else { continue };

@@ -19,17 +19,17 @@ use crate::{MAX_PDU_BYTES, Pdu, pdu::redacts_of_content, redacts_through_content
 /// <https://spec.matrix.org/v1.19/client-server-api/#size-limits>
 const MAX_ID_BYTES: usize = 255;
 
-/// Objects and lists in each other, of a content and of whatever else is kept and given to others. Parsers stop at 128,
-/// with all that is around it.
+/// How deeply objects and lists may be nested in a content, and in whatever else is kept and given to others.
+/// Parsers stop at 128 levels, which include those around the content.
 pub const MAX_DEPTH: usize = 100;
 
 /// An event could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum DraftError {
-    /// It is larger than an event may be, or one of its ids is.
+    /// The event is larger than an event may be, or one of its ids is.
     #[error("{0}")]
     TooLarge(String),
-    /// It is not canonical JSON, or not an event.
+    /// The event is not canonical JSON, or not an event.
     #[error("{0}")]
     Malformed(String),
 }
@@ -190,7 +190,7 @@ pub struct Place {
     pub depth: u64,
 }
 
-/// Whether the id of a room of this version is the hash of its create event.
+/// Whether the ids of rooms of this version are the hashes of their create events.
 pub fn room_id_is_hash(rules: &RoomVersionRules) -> bool {
     rules.room_id_format == RoomIdFormatVersion::V2
 }
@@ -207,7 +207,7 @@ fn is_deeper(value: &serde_json::Value, depth: usize) -> bool {
     }
 }
 
-/// Bytes that `"signatures":{"SERVER":{"ed25519:KEY":"…"}},` takes at most.
+/// The most bytes that `"signatures":{"SERVER":{"ed25519:KEY":"…"}},` takes.
 const SIGNATURE_BYTES: usize = 512;
 
 fn check_id(field: &str, value: &str) -> Result<(), DraftError> {
@@ -217,7 +217,7 @@ fn check_id(field: &str, value: &str) -> Result<(), DraftError> {
     Ok(())
 }
 
-/// The greatest integer of canonical JSON stands for any that is greater.
+/// Converts a number. The greatest integer of canonical JSON stands for all that are greater.
 fn integer(value: u64) -> u64 {
     value.min(UInt::MAX.into())
 }

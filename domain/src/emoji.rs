@@ -1,11 +1,11 @@
 //! What is one emoji: the shapes of which <https://www.unicode.org/reports/tr51/#Definitions> builds them, bounded so
 //! that no word can be spelled.
 
-/// The longest emoji, in bytes: those of several people with colours of skin have 35.
+/// The length of the longest emoji, in bytes. Those of several people with colours of skin have 35.
 const MAX_BYTES: usize = 64;
-/// The most pictures that are joined to one.
+/// The most pictures that are joined to another one.
 const MAX_JOINED: usize = 5;
-/// The most letters and digits of the name of a part of a country, by which its flag is meant.
+/// The most letters and digits in the name of a part of a country. Its flag is written with this name.
 const MAX_TAGS: usize = 6;
 
 const JOINER: char = '\u{200D}';
@@ -35,7 +35,7 @@ fn take_emoji(rest: &mut std::str::Chars<'_>) -> bool {
     }
 }
 
-/// What may follow a picture: its presentation or colour of skin, and pictures joined to it.
+/// Takes what may follow a picture: its presentation or colour of skin, and the pictures joined to it.
 fn take_joined(rest: &mut std::str::Chars<'_>) -> bool {
     for _ in 1..=MAX_JOINED {
         take(rest, |next| is_presentation(next) || is_skin(next));
@@ -49,7 +49,7 @@ fn take_joined(rest: &mut std::str::Chars<'_>) -> bool {
     false
 }
 
-/// Takes the next character if it is such.
+/// Takes the next character if `is` is true of it.
 fn take(rest: &mut std::str::Chars<'_>, is: impl Fn(char) -> bool) -> bool {
     let mut after = rest.clone();
     let taken = after.next().is_some_and(is);
@@ -75,7 +75,7 @@ fn is_tag(character: char) -> bool {
     matches!(character, '\u{E0030}'..='\u{E0039}' | '\u{E0061}'..='\u{E007A}')
 }
 
-/// The blocks in which there are emoji, without what is a letter or a digit and no emoji.
+/// Whether a character is in one of the blocks that have emoji, and is not a letter or digit.
 fn is_picture(character: char) -> bool {
     matches!(character,
         '©' | '®' | '‼' | '⁉' | '™' | 'ℹ' | 'Ⓜ' | '〰' | '〽' | '㊗' | '㊙'

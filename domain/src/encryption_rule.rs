@@ -26,15 +26,15 @@ const ENCRYPTED: &str = "m.room.encrypted";
 /// What a platform demands of the messages in the rooms that its people are in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EncryptionRule {
-    /// They are encrypted.
+    /// The messages must be encrypted.
     Required,
-    /// They are not encrypted.
+    /// The messages must not be encrypted.
     Forbidden,
 }
 
 impl EncryptionRule {
-    /// Whether an event that is in a room all the same (it came before they did, or before the rule) is kept from
-    /// the people of a platform with this rule.
+    /// Whether an event of a room is kept from the people of a platform with this rule. Such an event can be
+    /// there because it came before these people, or before the rule.
     pub fn hides(self, pdu: &Pdu) -> bool {
         match self {
             Self::Required => can_be_read(pdu),
@@ -46,17 +46,17 @@ impl EncryptionRule {
 /// What a room's `m.room.encryption` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RoomEncryption {
-    /// It is not encrypted.
+    /// The room is not encrypted.
     Off,
-    /// It names something that is no known algorithm: neither who requires encryption nor who forbids it can be
-    /// content with that.
+    /// The event names no known algorithm. That satisfies neither those who require encryption nor those who
+    /// forbid it.
     Unknown,
-    /// It is encrypted.
+    /// The room is encrypted.
     On,
 }
 
 impl RoomEncryption {
-    /// From the state event; off when there is none.
+    /// Reads the state event. Without one, encryption is off.
     pub fn of(event: Option<&Pdu>) -> Self {
         #[derive(Deserialize)]
         struct Content {
@@ -77,7 +77,7 @@ impl RoomEncryption {
 pub struct RulesPresent(Vec<(OwnedServerName, EncryptionRule, u64)>);
 
 impl RulesPresent {
-    /// Somebody of a platform with this rule has come.
+    /// Notes that somebody of a platform with this rule has come.
     pub fn add(&mut self, platform: &ServerName, rule: EncryptionRule) {
         match self.0.iter_mut().find(|(present, ..)| present == platform) {
             Some((_, _, people)) => *people += 1,
@@ -85,7 +85,7 @@ impl RulesPresent {
         }
     }
 
-    /// Somebody of this platform has gone.
+    /// Notes that somebody of this platform has gone.
     pub fn remove(&mut self, platform: &ServerName) {
         if let Some(at) = self.0.iter().position(|(present, ..)| present == platform) {
             let people = &mut self.0[at].2;
@@ -101,12 +101,12 @@ impl RulesPresent {
         self.0.is_empty()
     }
 
-    /// A platform that has this rule.
+    /// Finds a platform that has this rule.
     pub fn platform_with(&self, rule: EncryptionRule) -> Option<&OwnedServerName> {
         self.0.iter().find(|(_, present, _)| *present == rule).map(|(platform, ..)| platform)
     }
 
-    /// Two platforms whose rules exclude each other.
+    /// Checks that no two of the platforms have rules that exclude each other.
     pub fn check_agree(&self) -> Result<(), EncryptionRefusal> {
         let required = self.platform_with(EncryptionRule::Required);
         let forbidden = self.platform_with(EncryptionRule::Forbidden);
@@ -119,42 +119,42 @@ impl RulesPresent {
     }
 }
 
-/// A platform's rule on encryption does not allow something; says why, in words for who tries.
+/// A platform's rule on encryption does not allow something. The text says why, to the person who tries.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncryptionRefusal {
-    /// A message that can be read.
+    /// The message can be read.
     #[error(
         "{0} requires end-to-end encryption: in rooms with its people only encrypted messages are accepted, and this \
          one is not encrypted"
     )]
     Readable(OwnedServerName),
-    /// An encrypted message without ciphertext, or with something to read beside it.
+    /// The encrypted message has no ciphertext, or something to read beside it.
     #[error(
         "{0} requires end-to-end encryption: this encrypted message has no ciphertext, or something to read beside it"
     )]
     BesideCiphertext(OwnedServerName),
-    /// A reaction with words.
+    /// The reaction has words in it.
     #[error(
         "{0} requires end-to-end encryption: a reaction, which is not encrypted, can be no more than an emoji"
     )]
     WordsInReaction(OwnedServerName),
-    /// An encrypted message to devices that no device made.
+    /// The encrypted message to devices is not one that a device makes.
     #[error(
         "{0} requires end-to-end encryption: this encrypted message to devices has something to read in it"
     )]
     BesideOlm(OwnedServerName),
-    /// An encrypted message.
+    /// The message is encrypted.
     #[error("{0} forbids end-to-end encryption: in rooms with its people no encrypted messages are accepted")]
     Encrypted(OwnedServerName),
-    /// An encrypted message to somebody else's devices.
+    /// The encrypted message goes to somebody else's devices.
     #[error(
         "{0} forbids end-to-end encryption: its people and others send each other's devices nothing encrypted"
     )]
     EncryptedToDevices(OwnedServerName),
-    /// Encryption is turned on.
+    /// The event turns encryption on.
     #[error("{0} forbids end-to-end encryption: it cannot be turned on in a room with its people")]
     TurnedOn(OwnedServerName),
-    /// Encryption is turned off, or into something that is none.
+    /// The event turns encryption off, or into something that is no encryption.
     #[error("{0} requires end-to-end encryption: it cannot be turned off in a room with its people")]
     TurnedOff(OwnedServerName),
     /// Somebody comes into a room that is not encrypted.
@@ -166,7 +166,7 @@ pub enum EncryptionRefusal {
     /// Somebody comes into a room that is encrypted.
     #[error("{0} forbids end-to-end encryption, and this room is encrypted: its people cannot be in it")]
     RoomEncrypted(OwnedServerName),
-    /// People of two platforms whose rules exclude each other.
+    /// The room would have people of two platforms whose rules exclude each other.
     #[error(
         "{requires} requires end-to-end encryption and {forbids} forbids it: their people cannot be in one room"
     )]
@@ -179,7 +179,7 @@ pub enum EncryptionRefusal {
 }
 
 impl EncryptionRefusal {
-    /// The rule that was broken, as a word for programs.
+    /// The name of the broken rule, for programs.
     pub fn rule(&self) -> &'static str {
         match self {
             Self::Readable(_)
@@ -196,10 +196,11 @@ impl EncryptionRefusal {
     }
 }
 
-/// Whether a room with these rules takes an event: a message, or a change of its encryption. Who may come in is
-/// asked by [`check_member`].
+/// Whether a room with these rules takes an event: a message, or a change of its encryption. [`check_member`]
+/// is asked about who may come in.
 ///
-/// Redactions are always taken: what they take away must go. Of the words in one see [`EncryptionRule::hides`].
+/// Redactions are always taken, because what they take away must go. [`EncryptionRule::hides`] says what
+/// becomes of the words in one.
 pub fn check_event(present: &RulesPresent, pdu: &Pdu) -> Result<(), EncryptionRefusal> {
     if present.is_empty() || (pdu.event_type == TimelineEventType::RoomRedaction && pdu.state_key.is_none()) {
         return Ok(());
@@ -254,7 +255,8 @@ pub fn check_member(
     }
 }
 
-/// Whether a room with these rules lets an event lose its content: what turned encryption on has to stay.
+/// Whether a room with these rules lets an event lose its content. The event that turned encryption on must
+/// keep it.
 pub fn check_redacted(present: &RulesPresent, target: &Pdu) -> Result<(), EncryptionRefusal> {
     match present.platform_with(EncryptionRule::Required) {
         Some(platform) if target.is_state(&StateEventType::RoomEncryption, "") => {
@@ -264,10 +266,11 @@ pub fn check_redacted(present: &RulesPresent, target: &Pdu) -> Result<(), Encryp
     }
 }
 
-/// Whether a message may go to devices from and to people with these rules.
+/// Whether a message may go from a user with one rule to the devices of a user with another.
 ///
-/// What belongs, encrypted, into a room does not go past it; what devices tell each other to agree on keys does. Who
-/// forbids encryption has no key to share with others: only a user's own devices hand secrets on.
+/// An encrypted message of a room's kind belongs into the room, and is refused here. What devices need to
+/// agree on keys is let through. Somebody who forbids encryption has no key to share with others, so only
+/// their own devices may pass secrets to each other.
 pub fn check_to_device(
     present: &RulesPresent,
     event_type: &str,

@@ -22,7 +22,7 @@ const SINGLE_LEVELS: [Level; 7] = [
     Level::Invite,
 ];
 
-/// The rules never allow an event of this form, whoever sends it; says why, in words for the sender.
+/// An event has a form that the rules never allow, whoever sends it. The text says why, to the sender.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Malformed(pub String);

@@ -19,10 +19,10 @@ use crate::redacts_through_content;
 /// <https://spec.matrix.org/v1.19/client-server-api/#size-limits>
 pub const MAX_PDU_BYTES: usize = 65_535;
 
-/// What an entry of a room's state is found by.
+/// The key of an entry in a room's state: the type and the state key of the event.
 pub type StateKey = (StateEventType, String);
 
-/// JSON that is not a PDU of the room version.
+/// The JSON is not a PDU of the room version.
 #[derive(Debug, thiserror::Error)]
 #[error("malformed event: {0}")]
 pub struct PduError(pub String);
@@ -30,13 +30,13 @@ pub struct PduError(pub String);
 /// An event as servers exchange it, with its id.
 #[derive(Clone, Debug)]
 pub struct Pdu {
-    /// `$` and the reference hash.
+    /// The event's id: `$` and the reference hash.
     pub event_id: OwnedEventId,
     /// The room; for the create event of a room of version 12, the room that it makes.
     pub room_id: OwnedRoomId,
     /// Who sent it.
     pub sender: OwnedUserId,
-    /// When, by the sender's server's clock.
+    /// When the event was sent, by the clock of the sender's server.
     pub origin_server_ts: MilliSecondsSinceUnixEpoch,
     /// Its type.
     pub event_type: TimelineEventType,
@@ -54,7 +54,7 @@ pub struct Pdu {
     pub redacts: Option<OwnedEventId>,
     /// The redaction that took its content away, if one did.
     pub redacted_by: Option<OwnedEventId>,
-    /// It failed authorisation.
+    /// Whether the event failed authorisation.
     pub rejected: bool,
 }
 
@@ -135,7 +135,8 @@ impl Pdu {
         let event_id = format!("${hash}").try_into().map_err(|_| PduError("no event id".into()))?;
         let json = serde_json::to_string(object).map_err(|error| PduError(error.to_string()))?;
         let mut pdu = Self::from_stored(event_id, &json)?;
-        // Only one of the two places is covered by the hash, and so the same for everybody.
+        // Only one of the two places is covered by the hash. Only what stands there is the same for
+        // everybody.
         if pdu.redacts.is_some() && redacts_through_content(rules) {
             pdu.redacts = redacts_of_content(&pdu.content);
         } else if pdu.redacts.is_some() && !object.contains_key("redacts") {
@@ -144,7 +145,7 @@ impl Pdu {
         Ok(pdu)
     }
 
-    /// What it is in the room's state, if it is a state event.
+    /// The entry of the room's state that the event sets, if it is a state event.
     pub fn state_entry(&self) -> Option<StateKey> {
         let state_key = self.state_key.as_ref()?;
         Some((self.event_type.to_string().into(), state_key.clone()))
@@ -155,7 +156,7 @@ impl Pdu {
         self.state_key.as_deref() == Some(state_key) && self.event_type.to_string() == event_type.to_string()
     }
 
-    /// The content as `T`; None when it has another shape.
+    /// The content as `T`, or None if it has another shape.
     pub fn content_as<'a, T: Deserialize<'a>>(&'a self) -> Option<T> {
         serde_json::from_str(self.content.get()).ok()
     }
@@ -177,7 +178,8 @@ impl state_res::Event for Pdu {
         &self.event_id
     }
 
-    /// None of a create event whose hash is the room's id: it cannot name the room that it makes.
+    /// The field `room_id`. A create event whose hash is the room's id has none: it cannot name the room that
+    /// it makes.
     fn room_id(&self) -> Option<&RoomId> {
         let makes_room = self.room_id.as_str()[1..] == self.event_id.as_str()[1..];
         (!makes_room).then_some(&*self.room_id)

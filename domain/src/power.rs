@@ -14,7 +14,7 @@ use crate::Pdu;
 pub struct PowerLevels {
     content: Option<Content>,
     creators: Vec<OwnedUserId>,
-    /// Creators stand above every level (since version 12).
+    /// Whether creators stand above every level, which they do since version 12.
     privileged_creators: bool,
 }
 
@@ -33,7 +33,8 @@ struct Content {
 }
 
 impl Content {
-    /// Field by field: what makes no sense in one, as versions before 10 allow, leaves the others standing.
+    /// Reads each field by itself. Versions before 10 allow fields that make no sense; the other fields still
+    /// hold.
     fn of(event: &Pdu) -> Option<Self> {
         let map: Map<String, Value> = event.content_as()?;
         let of_field = |field: &str| map.get(field).and_then(level);
@@ -56,7 +57,7 @@ impl Content {
     }
 }
 
-/// A level: a number, or, as versions before 10 allow, a number as text.
+/// Reads a level. It is a number, or in versions before 10 also a text that holds a number.
 fn level(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| value.as_str()?.trim().parse().ok())
 }
@@ -68,7 +69,7 @@ struct CreateContent {
 }
 
 impl PowerLevels {
-    /// From the room's create event and its power levels event.
+    /// Reads the room's create event and its power levels event.
     pub fn new(rules: &RoomVersionRules, create: &Pdu, power_levels: Option<&Pdu>) -> Self {
         let privileged_creators = rules.authorization.explicitly_privilege_room_creators;
         let mut creators = vec![create.sender.clone()];
@@ -79,12 +80,12 @@ impl PowerLevels {
         Self { content: power_levels.and_then(Content::of), creators, privileged_creators }
     }
 
-    /// The creators of the room: whom nobody can demote, in versions that know such.
+    /// The creators whom nobody can demote. Rooms of older versions have none.
     pub fn creators(&self) -> &[OwnedUserId] {
         &self.creators
     }
 
-    /// The level of a user; `i64::MAX` for a creator who stands above every level.
+    /// The level of a user. `i64::MAX` stands for a creator, who is above every level.
     pub fn user(&self, user_id: &UserId) -> i64 {
         let is_creator = self.creators.iter().any(|creator| creator == user_id);
         if is_creator && self.privileged_creators {

@@ -20,14 +20,15 @@ use crate::{
 /// The algorithm that encrypts what goes from device to device.
 /// <https://spec.matrix.org/v1.19/client-server-api/#molmv1curve25519-aes-sha2>
 const DEVICE_ALGORITHM: &str = "m.olm.v1.curve25519-aes-sha2";
-/// The length of an event's id, in bytes: that of a hash, in all versions of rooms that are hosted.
+/// The length of an event's id, in bytes. In all room versions that are hosted it is the length of a hash.
 const EVENT_ID_BYTES: usize = 44;
-/// The longest name in the clear (of a device, a message, a type of relation), in bytes.
+/// The longest name that may stand in the clear, in bytes: of a device, a message or a type of relation.
 const MAX_NAME_BYTES: usize = 64;
 /// The most users whom a message mentions in the clear.
 const MAX_MENTIONS: usize = 100;
 
-/// Types of messages. As state, which clients would not show as messages, they count as messages too.
+/// The types of messages. A state event of such a type counts as a message too, although clients would not
+/// show it as one.
 const MESSAGE_TYPES: [&str; 19] = [
     "m.audio",
     "m.beacon",
@@ -49,7 +50,7 @@ const MESSAGE_TYPES: [&str; 19] = [
     "m.voice",
     "org.matrix.msc3672.beacon",
 ];
-/// How further types of messages begin.
+/// The beginnings of the names of further types of messages.
 const MESSAGE_PREFIXES: [&str; 8] = [
     "m.call.answer",
     "m.call.candidates",
@@ -61,13 +62,14 @@ const MESSAGE_PREFIXES: [&str; 8] = [
     "org.matrix.msc3245.",
 ];
 
-/// Whether events of this type are messages, state or not.
+/// Whether events of this type are messages, be they state or not.
 pub(crate) fn is_message_type(event_type: &str) -> bool {
     MESSAGE_TYPES.contains(&event_type)
         || MESSAGE_PREFIXES.iter().any(|prefix| event_type.starts_with(prefix))
 }
 
-/// Whether an event is a message: all that is no state, and state that pretends to be one.
+/// Whether an event is a message. Everything is one that is not state, and so is state that pretends to be a
+/// message.
 fn is_message(pdu: &Pdu) -> bool {
     #[derive(Deserialize)]
     struct Content {
@@ -76,7 +78,7 @@ fn is_message(pdu: &Pdu) -> bool {
     if pdu.state_key.is_none() || is_message_type(&pdu.event_type.to_string()) {
         return true;
     }
-    // Most state says nothing of the kind, and need not be parsed to know it.
+    // Most state does not have these words, and need not be parsed.
     pdu.content.get().contains("\"msgtype\"")
         && pdu.content_as::<Content>().is_some_and(|content| content.msgtype.is_some())
 }
@@ -91,7 +93,7 @@ pub(crate) fn can_be_read(pdu: &Pdu) -> bool {
         TimelineEventType::Reaction => is_emoji_only(&pdu.content),
         TimelineEventType::RoomRedaction => is_wordless_redaction(&pdu.content),
         _ if is_wordless_step(&pdu.event_type, &pdu.content) => true,
-        // Empty or not, what is shown of it is a message.
+        // Whatever this field holds, clients show it as a message, even if it is empty.
         _ => return true,
     };
     // A redaction has taken away what there was to read.
@@ -103,7 +105,7 @@ pub(crate) fn is_encrypted(pdu: &Pdu) -> bool {
     pdu.event_type == TimelineEventType::RoomEncrypted || has_ciphertext(&pdu.content)
 }
 
-/// Whether a content has the field that ciphertext is in.
+/// Whether a content has the field in which ciphertext stands.
 pub(crate) fn has_ciphertext(content: &RawValue) -> bool {
     #[derive(Deserialize)]
     struct Content {
@@ -113,12 +115,12 @@ pub(crate) fn has_ciphertext(content: &RawValue) -> bool {
         && serde_json::from_str(content.get()).is_ok_and(|content: Content| content.ciphertext.is_some())
 }
 
-/// Text that is not copied where JSON has it as it is.
+/// A text, borrowed from the JSON where nothing in it is escaped.
 #[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// An encrypted message: ciphertext, and around it only what is needed to find the key, or to count relations.
+/// An encrypted message: ciphertext, and around it only what is needed to find the key or to count relations.
 /// <https://spec.matrix.org/v1.19/client-server-api/#mroomencrypted>
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -131,16 +133,17 @@ struct Sealed<'a> {
     device_id: Option<Text<'a>>,
     #[serde(rename = "m.relates_to")]
     relates_to: Option<Relation>,
-    /// Bridges say in the clear whom they mention.
+    /// The people whom the message mentions. Bridges say that in the clear.
     #[serde(rename = "m.mentions")]
     mentions: Option<Mentions>,
-    /// Element used to measure how long sending takes.
+    /// A time that Element used to send, to measure how long sending takes.
     #[serde(rename = "io.element.performance_metrics")]
     #[expect(dead_code, reason = "its shape is all there is to know")]
     performance: Option<Performance>,
 }
 
-/// An encrypted message to devices: ciphertext for each, by its key, and the number that some clients give it.
+/// An encrypted message to devices. It has ciphertext for each device, by the device's key, and a number that
+/// some clients add.
 /// <https://spec.matrix.org/v1.19/client-server-api/#molmv1curve25519-aes-sha2>
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -197,7 +200,7 @@ struct Performance {
     send_start_ts: Option<Number>,
 }
 
-/// A reaction as clients send it: never encrypted, also in encrypted rooms, so that servers can count.
+/// A reaction as clients send it. It is not encrypted even in encrypted rooms, so that servers can count.
 /// <https://spec.matrix.org/v1.19/client-server-api/#mreaction>
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -250,7 +253,7 @@ fn is_wordless_redaction(content: &RawValue) -> bool {
 }
 
 impl Relation {
-    /// Whether it says to which event another belongs.
+    /// Whether the relation says to which event this one belongs.
     pub(crate) fn is_reference(&self) -> bool {
         self.rel_type.as_deref() == Some("m.reference") && self.event_id.is_some()
     }
@@ -268,7 +271,8 @@ fn is_event_id(text: &str) -> bool {
     text.len() == EVENT_ID_BYTES && text.starts_with('$') && text.bytes().skip(1).all(is_of_hash)
 }
 
-/// A name that programs give: short, and of letters, digits and few other characters. A sentence is none.
+/// Whether text is a name that a program gives: short, and made of letters, digits and few other characters.
+/// No sentence is one.
 fn is_name(text: &str) -> bool {
     let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=:".contains(&byte);
     text.len() <= MAX_NAME_BYTES && text.bytes().all(is_of_name)

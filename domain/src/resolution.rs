@@ -37,7 +37,7 @@ impl Arena {
         self.events.contains_key(event_id)
     }
 
-    /// The auth events of `from`, theirs, and so on.
+    /// The auth events of `from`, the auth events of these, and so on.
     fn auth_chain<'a>(&self, from: impl Iterator<Item = &'a OwnedEventId>) -> EventIdSet<OwnedEventId> {
         let mut seen = HashSet::new();
         let mut queue: Vec<OwnedEventId> = from.cloned().collect();

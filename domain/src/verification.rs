@@ -1,7 +1,8 @@
-//! Steps of a verification in a room, which clients may send in the clear: whether there is anything to read in one.
+//! Steps of a verification in a room. Clients may send them in the clear, and this module says whether there
+//! is anything to read in one.
 //!
-//! Libraries differ: matrix-sdk encrypts them like everything else, matrix-js-sdk does not. They are keys, hashes and
-//! names, and in two places words for people, which no program needs.
+//! matrix-sdk encrypts these steps like everything else, matrix-js-sdk does not. They are made of keys,
+//! hashes and names. Two of them have words for people as well, which no program needs.
 //! <https://spec.matrix.org/v1.19/client-server-api/#key-verification-framework>
 
 use std::collections::BTreeMap;
@@ -12,9 +13,10 @@ use serde_json::{Value, value::RawValue};
 
 use crate::{Draft, readable::Relation};
 
-/// What asks somebody to verify: in a room a kind of message, to devices a type.
+/// What asks somebody to verify. In a room it is a kind of message, to devices it is a type.
 const REQUEST: &str = "m.key.verification.request";
-/// The types of the steps that follow. There are no others: the end of a type could be a sentence as well.
+/// The types of all steps that follow. A list of prefixes would not do: the rest of a type could be a
+/// sentence.
 const STEPS: [&str; 7] = [
     "m.key.verification.accept",
     "m.key.verification.cancel",
@@ -26,9 +28,9 @@ const STEPS: [&str; 7] = [
 ];
 /// The longest key, hash, id or name, in bytes.
 const MAX_WORD_BYTES: usize = 255;
-/// The most entries of a list or a map; there is one for each key or method.
+/// The most entries of a list or a map. There is one for each key or method.
 const MAX_ENTRIES: usize = 32;
-/// Fields of all steps, besides the relation to the request and what is for people.
+/// The fields that steps have, besides the relation to the request and the words for people.
 const FIELDS: [&str; 19] = [
     "code",
     "commitment",
@@ -56,9 +58,9 @@ struct Step {
     #[serde(rename = "m.relates_to")]
     relates_to: Option<Relation>,
     msgtype: Option<String>,
-    /// Of a request: what clients show that cannot verify.
+    /// The text of a request, which clients show that cannot verify.
     body: Option<String>,
-    /// Of a cancellation.
+    /// The reason of a cancellation.
     reason: Option<String>,
     #[serde(flatten)]
     fields: BTreeMap<String, Value>,
@@ -69,7 +71,7 @@ pub(crate) fn is_wordless_step(event_type: &TimelineEventType, content: &RawValu
     let Ok(step) = serde_json::from_str::<Step>(content.get()) else { return false };
     let is_step = match event_type {
         TimelineEventType::RoomMessage => step.msgtype.as_deref() == Some(REQUEST),
-        // All but the request say what they belong to.
+        // Every step but the request names the event that it belongs to.
         _ => {
             let belongs = step.relates_to.as_ref().is_some_and(Relation::is_reference);
             STEPS.contains(&event_type.to_string().as_str()) && step.msgtype.is_none() && belongs
@@ -82,12 +84,12 @@ pub(crate) fn is_wordless_step(event_type: &TimelineEventType, content: &RawValu
         && step.fields.iter().all(|(name, value)| FIELDS.contains(&name.as_str()) && is_wordless_value(value))
 }
 
-/// Whether messages of a type go from device to device to verify one another.
+/// Whether devices send each other messages of this type to verify one another.
 pub(crate) fn is_step_between_devices(event_type: &str) -> bool {
     event_type == REQUEST || STEPS.contains(&event_type)
 }
 
-/// Encoded bytes, ids and names are; a sentence is not.
+/// Whether text is a word, as encoded bytes, ids and names are. A sentence is none.
 fn is_word(text: &str) -> bool {
     text.len() <= MAX_WORD_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
@@ -104,7 +106,7 @@ fn is_wordless_value(value: &Value) -> bool {
     }
 }
 
-/// Empties what a step of a verification has for people to read.
+/// Empties the words for people in a step of a verification.
 pub fn take_words_out(draft: &mut Draft) {
     let of_request = draft.event_type == TimelineEventType::RoomMessage
         && draft.content.get("msgtype").and_then(CanonicalJsonValue::as_str) == Some(REQUEST);

@@ -30,7 +30,7 @@ pub struct Seen<'a> {
 }
 
 impl HistoryVisibility {
-    /// From the state event; the default when there is none or it makes no sense.
+    /// Reads the state event. The default holds if there is none or it makes no sense.
     pub fn of(event: Option<&Pdu>) -> Self {
         #[derive(Deserialize)]
         struct Content {

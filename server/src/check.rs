@@ -12,9 +12,9 @@ use linkspan_platforms::{Contact, Encryption, Limits, Registration, RtcTransport
 use crate::config::{Draft, Finding, MEDIA_SECRET_KEY, PlatformEntry, Severity};
 use crate::mail;
 
-/// The shortest shared secret that is not warned of, in bytes.
+/// The shortest shared secret without a warning, in bytes.
 const SECRET_BYTES: usize = 16;
-/// What the specification knows people to be asked for.
+/// The roles of contacts that the specification knows.
 const ROLES: [&str; 4] = ["m.role.admin", "m.role.dpo", "m.role.moderator", "m.role.security"];
 /// The longest short name of a platform, in bytes.
 const NAME_BYTES: usize = 32;
@@ -104,7 +104,7 @@ fn judge_platform(entry: &PlatformEntry, draft: &Draft, findings: &mut Findings)
     judge_openness(entry, http, findings);
 }
 
-/// What a platform is called in findings.
+/// The name of a platform in findings.
 fn title(entry: &PlatformEntry) -> String {
     match (entry.was_read("server_name"), entry.was_read("name")) {
         (true, _) => entry.settings.server_name.to_string(),
@@ -181,7 +181,7 @@ fn rates(limits: &Limits) -> [(&'static str, f64, u32); 9] {
     ]
 }
 
-/// What strangers could do to a platform that more than this machine can reach.
+/// Judges what strangers could do to a platform that more than this machine can reach.
 fn judge_openness(entry: &PlatformEntry, http: Option<SocketAddr>, findings: &mut Findings) {
     let settings = &entry.settings;
     let secret = &settings.registration_shared_secret;
@@ -313,7 +313,7 @@ fn judge_email(draft: &Draft, findings: &mut Findings) {
     }
 }
 
-/// Whether the folder, or the nearest one above it that exists, can be written to. Leaves nothing behind.
+/// Checks that the folder, or the nearest one above it that exists, can be written to. Leaves nothing behind.
 fn check_writable(data: &Path) -> Result<(), String> {
     let mut folder = PathBuf::from(data);
     loop {

@@ -33,34 +33,35 @@ pub(crate) struct Config {
     pub(crate) platforms: Vec<Settings>,
     /// Platforms that were taken out for good: their accounts stay in the store, and nobody can log in to them.
     pub(crate) retired: Vec<OwnedServerName>,
-    /// Media go to a bucket instead of the data folder.
+    /// The bucket that media go to, if they do not go to the data folder.
     pub(crate) media: Option<MediaBucket>,
 }
 
-/// `[listen]`.
+/// The settings in `[listen]`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Listen {
     /// An address for all platforms, told apart by `Host`.
     pub(crate) http: Option<SocketAddr>,
-    /// Connections at the same time; None: as many as the limit of open files allows.
+    /// The most connections at the same time. Without it there may be as many as the limit of open files
+    /// allows.
     pub(crate) max_connections: Option<u32>,
     /// Proxies whose `X-Forwarded-For` is believed, besides those on this machine.
     #[serde(default)]
     pub(crate) trusted_proxies: Vec<IpAddr>,
 }
 
-/// `[media]`: a bucket that is spoken to as to Amazon's S3.
+/// The settings in `[media]`: a bucket with the protocol of Amazon's S3.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MediaBucket {
     pub(crate) bucket: String,
     #[serde(default = "default_region")]
     pub(crate) region: String,
-    /// None: Amazon's own.
+    /// The address of the bucket's server. Without one it is Amazon's.
     pub(crate) endpoint: Option<String>,
     pub(crate) access_key: String,
-    /// The environment ([`MEDIA_SECRET_KEY`]) goes before the file.
+    /// The secret key. The environment ([`MEDIA_SECRET_KEY`]) goes before the file.
     #[serde(default)]
     pub(crate) secret_key: String,
 }
@@ -89,7 +90,7 @@ pub(crate) enum Severity {
 #[derive(Clone, Debug)]
 pub(crate) struct Finding {
     pub(crate) severity: Severity,
-    /// From 1.
+    /// The line, counted from 1.
     pub(crate) line: Option<usize>,
     pub(crate) message: String,
 }
@@ -110,9 +111,9 @@ impl fmt::Display for Finding {
 /// A configuration as it was read, and all that was found.
 #[derive(Clone, Debug)]
 pub(crate) struct Reading {
-    /// None if there is any error.
+    /// The configuration. None if there is any error.
     pub(crate) config: Option<Config>,
-    /// By line.
+    /// The findings, ordered by line.
     pub(crate) findings: Vec<Finding>,
 }
 
@@ -122,13 +123,13 @@ pub(crate) struct PlatformEntry {
     pub(crate) settings: Settings,
     line: usize,
     lines: BTreeMap<String, usize>,
-    /// Keys in which something could not be read. What stands for them in `settings` is not the operator's.
+    /// The keys in which something could not be read. Their values in `settings` are not the operator's.
     set_aside: BTreeSet<String>,
 }
 
 impl PlatformEntry {
-    /// Where a key stands, which may be one of a table in it, as `limits.message`. If it is not given: where its
-    /// table begins, or the platform.
+    /// The line of a key, which may be in a table of the platform, such as `limits.message`. For a key that
+    /// is not given it is the line where its table begins, or else the platform.
     pub(crate) fn line_of(&self, key: &str) -> Option<usize> {
         let outer = key.split('.').next().unwrap_or(key);
         Some(*self.lines.get(key).or(self.lines.get(outer)).unwrap_or(&self.line))
@@ -146,22 +147,22 @@ pub(crate) struct Draft {
     pub(crate) data: Option<(PathBuf, Option<usize>)>,
     pub(crate) listen: Listen,
     pub(crate) listen_line: Option<usize>,
-    /// Something in `[listen]` could not be read.
+    /// Whether something in `[listen]` could not be read.
     pub(crate) listen_is_wrong: bool,
     pub(crate) platforms: Vec<PlatformEntry>,
     pub(crate) retired: Vec<OwnedServerName>,
     pub(crate) retired_line: Option<usize>,
     pub(crate) media: Option<MediaBucket>,
     pub(crate) media_line: Option<usize>,
-    /// Something in `[media]` could not be read.
+    /// Whether something in `[media]` could not be read.
     pub(crate) media_is_wrong: bool,
-    /// Of all platforms that have none of their own.
+    /// The mail settings of all platforms that have none of their own.
     pub(crate) email: Option<Email>,
     pub(crate) email_line: Option<usize>,
 }
 
 impl Config {
-    /// Reads a file. The error: it cannot be opened.
+    /// Reads a file. The error says that it cannot be opened.
     pub(crate) fn read(path: &Path) -> std::io::Result<Reading> {
         let text = std::fs::read_to_string(path)?;
         let folder = path.parent().unwrap_or(Path::new(""));
@@ -272,7 +273,7 @@ impl<'i> Reader<'i> {
         entries
     }
 
-    /// Where each key of a table stands. Keys of the tables in it are written `table.key`.
+    /// The line of each key in a table. Keys of the tables in it are written `table.key`.
     fn lines_of(&self, value: &DeValue<'_>) -> BTreeMap<String, usize> {
         let mut lines = BTreeMap::new();
         for (key, value) in value.as_table().into_iter().flatten() {
@@ -286,13 +287,13 @@ impl<'i> Reader<'i> {
         lines
     }
 
-    /// A value of the type; None, with findings, if anything in it is wrong.
+    /// A value of the type. None, with findings, if anything in it is wrong.
     fn value<T: DeserializeOwned>(&mut self, value: Spanned<DeValue<'i>>) -> Option<T> {
         self.value_in_part(value).filter(|(_, set_aside)| set_aside.is_empty()).map(|(read, _)| read)
     }
 
-    /// A value of the type without what is wrong in it, and the keys under which something was; all that is wrong
-    /// becomes findings. None: there is nothing to judge.
+    /// A value of the type without what is wrong in it, and the keys that were wrong. Everything that is
+    /// wrong becomes findings. None if nothing is left that can be judged.
     fn value_in_part<T: DeserializeOwned>(
         &mut self,
         mut value: Spanned<DeValue<'i>>,
@@ -321,7 +322,7 @@ impl<'i> Reader<'i> {
                     removed.insert(key);
                     set_aside.insert(outermost);
                 }
-                // With something in its place, what else is wrong is found, too.
+                // With something in its place, other errors are found, too.
                 (Some(missing), None) if stood_in.insert(missing.clone()) => {
                     self.stand_in(&mut value, &missing)?;
                     set_aside.insert(missing);
@@ -397,13 +398,14 @@ fn plain(message: &str) -> String {
     WORDS.into_iter().fold(message.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
-/// Where an entry was: its key, and the key of the outermost table that it was in, or its own.
+/// The place of an entry that was removed: its key, and the key of the outermost table that it was in, or its
+/// own.
 struct Place {
     key: String,
     outermost: String,
 }
 
-/// Takes out the innermost entry whose key or value is at `span`, and says which.
+/// Removes the innermost entry whose key or value is at `span`. Returns its place.
 fn remove_at(value: &mut DeValue<'_>, span: &Range<usize>) -> Option<Place> {
     let DeValue::Table(table) = value else { return None };
     for (key, inner) in table.iter_mut() {

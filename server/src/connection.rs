@@ -48,7 +48,7 @@ pub(crate) struct Server {
     pub(crate) api: Arc<Api>,
     /// The listener is this platform's alone.
     pub(crate) platform: Option<Arc<Platform>>,
-    /// Besides those on this machine.
+    /// Proxies that are trusted besides those on this machine.
     pub(crate) trusted_proxies: Vec<IpAddr>,
 }
 

@@ -2,9 +2,9 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Open files that are not connections: the store's, and some to spare.
+/// The open files that are not connections: those of the store, and some to spare.
 const OTHER_FILES: u64 = 1024;
-/// Connections where the system sets no limit.
+/// The most connections if the system sets no limit.
 const UNLIMITED: u64 = 1 << 20;
 
 /// Raises the limit of open files as far as it goes, and returns how many connections fit.

@@ -1,4 +1,4 @@
-//! Sending mails: over SMTP, for each platform by its settings.
+//! Sending mails over SMTP, by the settings of each platform.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -48,7 +48,7 @@ impl Outbox {
 fn transport(smtp: &str) -> Result<AsyncSmtpTransportBuilder, String> {
     let scheme = ["smtp://", "smtps://"].iter().any(|scheme| smtp.starts_with(scheme));
     let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(smtp).ok().filter(|_| scheme);
-    // The URL may hold a password: it is not repeated.
+    // The URL may hold a password, so it is not repeated.
     builder.ok_or_else(|| "`smtp` is not an smtp:// or smtps:// URL".to_owned())
 }
 
@@ -57,19 +57,19 @@ fn sender(from: &str) -> Result<Mailbox, String> {
     from.parse().map_err(explain)
 }
 
-/// What is wrong with the settings of mails: each with the key that it is about.
+/// What is wrong with the settings of mails. Each error comes with the key that it is about.
 pub(crate) fn check(email: &Email) -> impl Iterator<Item = (&'static str, String)> {
     let wrong = [("smtp", transport(&email.smtp).err()), ("from", sender(&email.from).err())];
     wrong.into_iter().filter_map(|(key, reason)| Some((key, reason?)))
 }
 
-/// Whether mails can be sent to this: an address alone, without a name.
+/// Whether a mail can be sent to this text: an address alone, without a name.
 pub(crate) fn is_address(text: &str) -> bool {
     text.parse::<Address>().is_ok()
 }
 
 impl SmtpMailer {
-    /// For the platforms whose settings say how.
+    /// Makes the mailer for those platforms whose settings say how to send mails.
     pub(crate) fn new(platforms: &[Settings]) -> Result<Self, Failure> {
         let with_email = platforms.iter().filter_map(|platform| Some((platform, platform.email.as_ref()?)));
         let outboxes = with_email.map(|(platform, email)| {
@@ -103,7 +103,7 @@ mod tests {
         toml::from_str(&text).expect("settings")
     }
 
-    /// Takes one mail as SMTP has it (RFC 5321), and gives all that was said.
+    /// Takes one mail by SMTP (RFC 5321), and returns everything that was said.
     async fn take_mail(listener: TcpListener) -> Vec<String> {
         let (stream, _) = listener.accept().await.expect("a connection");
         let (read, mut write) = stream.into_split();

@@ -19,7 +19,7 @@ pub(crate) enum PlatformCommand {
     Add(NewPlatform),
 }
 
-/// The values are judged as those in the file are.
+/// The values of a new platform. They are judged like those in the file.
 #[derive(Debug, clap::Args)]
 pub(crate) struct NewPlatform {
     #[command(flatten)]
@@ -92,7 +92,7 @@ fn add(new: &NewPlatform) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The configuration with one platform more; comments and order stay.
+/// The configuration with one more platform. Comments and order stay.
 fn with_platform(text: &str, new: &NewPlatform) -> Result<String, Failure> {
     let mut document: DocumentMut = text.parse()?;
     let mut table = Table::new();

@@ -39,9 +39,9 @@ pub(crate) struct WatchedBody {
 /// What is left of a request's body once the request is answered.
 #[derive(Debug)]
 pub(crate) struct UnreadBody {
-    /// None: the request has no body.
+    /// Brings what was not read of the body. None if the request has no body.
     rest: Option<oneshot::Receiver<Incoming>>,
-    /// The client sends the body only when it is asked to.
+    /// Whether the client sends the body only when it is asked to.
     waits_to_be_asked: bool,
 }
 
@@ -59,15 +59,15 @@ pub(crate) fn watch(request: Request<Incoming>) -> (Request<WatchedBody>, Unread
 }
 
 impl UnreadBody {
-    /// Reads what is left of the body, if that is little and comes soon. False: the connection cannot serve another
-    /// request. For when the request has been answered.
+    /// Reads what is left of the body, if that is little and comes soon. It is called once the request has
+    /// been answered. Returns false if the connection cannot serve another request.
     pub(crate) async fn read_rest(self) -> bool {
         let Some(mut rest) = self.rest else { return true };
         match rest.try_recv() {
             Ok(body) => !self.waits_to_be_asked && Box::pin(read_rest(body)).await,
             // Nothing is left.
             Err(TryRecvError::Closed) => true,
-            // Somebody goes on reading after the answer, and may stop anywhere.
+            // Something goes on reading after the answer, and may stop anywhere.
             Err(TryRecvError::Empty) => false,
         }
     }

@@ -69,7 +69,7 @@ macro_rules! catalogue {
             purpose: concat!($($purpose),+),
         }),*];
 
-        /// Decodes bytes as a key and as a value of each table, and says whether it could.
+        /// A function for each table, which decodes bytes as a key and as a value, and says whether it could.
         #[cfg(test)]
         const DECODERS: &[fn(&[u8]) -> (bool, bool)] = &[$(|bytes| (
             <$key as crate::Key>::from_bytes(bytes).is_ok(),
@@ -82,7 +82,7 @@ macro_rules! catalogue {
 pub(crate) const META_POSITION_KEY: [u8; 1] = [0];
 
 key! {
-    /// The key of [`Meta`].
+    /// The key of a row of [`Meta`].
     MetaKey { item: u8 }
 }
 key! {

@@ -2,7 +2,7 @@
 //!
 //! A copy goes when a commit changes a row that it was made of, as the stream of commits tells, before anybody is told
 //! of that commit. So it makes no difference who wrote, and nobody who writes has to know that there are copies. How to
-//! use this is in docs/guides/keep-in-memory.md.
+//! use this is in docs/guides/add-a-cache.md.
 
 use std::{
     borrow::Cow,

@@ -29,8 +29,8 @@ const BUSY_MEMTABLE_BYTES: u64 = 16 * MIB;
 /// The same for all others. What a start has to replay is bounded by the journals.
 const MEMTABLE_BYTES: u64 = 4 * MIB;
 
-/// Of a file that merging writes. Its last file is finished and synced while readers and commits of the table wait, so
-/// it must be small.
+/// The size of a file that merging writes. Its last file is finished and synced while readers and commits of
+/// the table wait, so it must be small.
 const FILE_BYTES: u64 = 8 * MIB;
 
 /// Threads that write memory tables to files and merge files. The first of them leaves merging to the others, and asks
@@ -41,10 +41,11 @@ const UPKEEP_THREADS: usize = 4;
 /// MiB whatever they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EmbeddedOptions {
-    /// Of blocks that were read.
+    /// The size of all blocks that were read and are kept in memory.
     pub cache_bytes: u64,
-    /// Of journals on disk, whose rows are all in memory as well; at least 64 MiB. When they are full, all tables
-    /// with rows in the oldest one write files at the same time, which commits wait for.
+    /// The size of all journals on disk, whose rows are all in memory as well. It is at least 64 MiB. When
+    /// they are full, all tables with rows in the oldest one write files at the same time, which commits wait
+    /// for.
     pub journal_bytes: u64,
 }
 

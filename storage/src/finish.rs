@@ -7,9 +7,8 @@ use std::{
 
 use tokio::runtime::Handle;
 
-/// A future that is not given up: dropped before its end, it goes on as a task of its own.
-///
-/// That costs less than a task from the start, which others would have to wake one another through.
+/// A future that is not given up. If it is dropped before its end, it goes on as a task of its own. That
+/// costs less than a task from the start, which would take further wake-ups.
 #[must_use = "a future does nothing until it is awaited or dropped"]
 pub struct Finish<T: Send + 'static> {
     rest: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
@@ -50,7 +49,7 @@ impl<T: Send + 'static> Future for Finish<T> {
 
 impl<T: Send + 'static> Drop for Finish<T> {
     fn drop(&mut self) {
-        // Without a runtime the program is about to end, and nothing goes on.
+        // Without a runtime the program is about to end, so nothing goes on.
         if let (Some(rest), Ok(runtime)) = (self.rest.take(), Handle::try_current()) {
             drop(runtime.spawn(rest));
         }
@@ -63,7 +62,7 @@ mod tests {
 
     use super::*;
 
-    /// Something with two steps; says that it came to its end.
+    /// Something with two steps, which says when it has come to its end.
     fn two_steps() -> (Finish<u8>, oneshot::Sender<()>, oneshot::Receiver<()>) {
         let (go_on, wait) = oneshot::channel();
         let (ended, end) = oneshot::channel();

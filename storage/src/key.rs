@@ -36,7 +36,7 @@ impl KeyWriter {
         self.bytes.extend_from_slice(&[0, 1]);
     }
 
-    /// What the encodings of all texts that start with `value` start with.
+    /// Writes what the encodings of all texts that start with `value` have in common.
     pub(crate) fn text_start(&mut self, value: &str) {
         let mut parts = value.split('\0');
         self.bytes.extend_from_slice(parts.next().unwrap_or_default().as_bytes());
@@ -90,7 +90,7 @@ impl<'a> KeyReader<'a> {
 
 /// A type that can be a field of a key.
 pub trait KeyField: Sized {
-    /// Appends the field, order-keeping.
+    /// Appends the field in an encoding that keeps the order.
     fn write(&self, to: &mut KeyWriter);
     /// Reads what `write` wrote.
     fn read(from: &mut KeyReader<'_>) -> Result<Self, KeyError>;
@@ -121,7 +121,7 @@ pub trait Key: Sized + Clone + std::fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// The first fields of a key with the fields `F`: `()`, `(&a,)`, `(&a, &b)`…
+/// The first fields of a key with the fields `F`, such as `()`, `(&a,)` or `(&a, &b)`.
 pub trait Prefix<F> {
     /// Appends the given fields.
     fn write(&self, to: &mut KeyWriter);
@@ -244,7 +244,7 @@ impl KeyField for OwnedServerName {
     }
 }
 
-/// The platform stands first, so that what belongs to a platform lies together.
+/// The platform stands first, so that everything of a platform lies together.
 impl KeyField for OwnedUserId {
     fn write(&self, to: &mut KeyWriter) {
         to.str(self.server_name().as_str());
@@ -465,7 +465,7 @@ mod tests {
     }
 
     key! {
-        /// Of this test.
+        /// A key for these tests.
         TestKey { user_id: OwnedUserId, text: String, number: i64, room_id: Option<OwnedRoomId>, last: u32 }
     }
 

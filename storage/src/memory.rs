@@ -26,7 +26,7 @@ use crate::{
 /// same faults.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Faults {
-    /// All chance follows from this number.
+    /// The seed of all chance.
     pub seed: u64,
     /// How many of a thousand writes fail. Of a failed write nothing, a part or all is on disk
     /// nevertheless, perhaps followed by garbage.

@@ -90,7 +90,7 @@ records! {
         /// What this is asked for; services/accounts says what there is.
         purpose: String,
         client_secret: [u8; 32],
-        /// The number that the client gave the last mail that was sent.
+        /// The client's number for the last mail.
         send_attempt: u64,
         /// The hash of the token in the last mail; None if that mail had none.
         token: Option<[u8; 32]>,
@@ -177,8 +177,8 @@ records! {
         generation: u64,
         /// The number of the answer that first had the room.
         sent_from: u64,
-        /// From the answer with this number on, every answer has had all news of it. The greatest number
-        /// says that the device fell behind.
+        /// The number of the answer since which every answer has had all news of the room. The greatest
+        /// number says that it fell behind.
         live_from: u64,
         /// The position up to which the room had been sent when the device last fell behind.
         behind: Option<u64>,
@@ -272,7 +272,7 @@ records! {
     }
     /// The end of a room's graph.
     RoomHeadRecord {
-        /// The place of the newest event in the timeline; the first place is 1.
+        /// The place of the newest event in the timeline. The first place is 1.
         seq: i64,
         /// The events that no other event names as previous.
         extremities: Vec<OwnedEventId>,
@@ -296,7 +296,7 @@ records! {
     }
     /// A state as changes to an earlier state.
     StateDeltaRecord {
-        /// The state that the changes are made to; None if the changes are the whole state.
+        /// The number of the earlier state. None if the changes are the whole state.
         parent: Option<u64>,
         /// How many states may still be told as differences before one is told whole.
         until_whole: u32,

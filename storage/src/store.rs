@@ -197,7 +197,7 @@ impl<T: Table> Range<T> {
         Self::of(Vec::new())
     }
 
-    /// The rows whose key starts with these fields: `(&a,)`, `(&a, &b)`…
+    /// The rows whose key starts with these fields, such as `(&a,)` or `(&a, &b)`.
     pub fn prefix(prefix: impl Prefix<<T::Key as crate::Key>::Fields>) -> Self {
         let mut writer = KeyWriter::default();
         prefix.write(&mut writer);

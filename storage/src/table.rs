@@ -101,9 +101,9 @@ impl<V: Value> Value for Stamped<V> {
     }
 }
 
-/// Most keys are not longer than this. Growing a buffer step by step would cost more than filling it.
+/// The length of most keys at most.
 const USUAL_KEY_BYTES: usize = 112;
-/// Most values are not longer than this.
+/// The length of most values at most. Growing a buffer step by step would cost more than filling it.
 const USUAL_VALUE_BYTES: usize = 256;
 
 pub(crate) fn encode_key<T: Table>(key: &T::Key) -> KeyWriter {

@@ -17,10 +17,10 @@ const TAG_START: u8 = 1;
 const TAG_ITEM: u8 = 2;
 const TAG_END: u8 = 3;
 const TAG_CLEAR: u8 = 4;
-/// The end of every batch.
+/// The bytes at the end of every batch.
 const TRAILER: &[u8] = b"FJL\x03";
 
-/// Cuts the newest journal in the folder where its last batch is damaged; false if that is not what is
+/// Cuts the newest journal in the folder where its last batch is damaged. Returns false if something else is
 /// wrong with it.
 pub(crate) fn cut_torn_batch(folder: &Path) -> io::Result<bool> {
     let Some(path) = newest_journal(folder)? else { return Ok(false) };
@@ -44,7 +44,7 @@ fn newest_journal(folder: &Path) -> io::Result<Option<PathBuf>> {
     Ok(newest.map(|(_, path)| path))
 }
 
-/// Where the last batch starts, if it is damaged and all before it are sound.
+/// The place where the last batch starts, if it is damaged and all before it are sound.
 fn find_torn_batch(journal: &[u8]) -> Option<usize> {
     let mut start = 0;
     loop {
@@ -63,7 +63,7 @@ struct Batch {
     is_sound: bool,
 }
 
-/// The batch that `journal` starts with; None if it has no end.
+/// The batch that `journal` starts with. None if it has no end.
 fn read_batch(journal: &[u8]) -> Option<Batch> {
     let mut reader = Reader { rest: journal };
     if reader.number(1)? != u64::from(TAG_START) {

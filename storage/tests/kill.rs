@@ -59,7 +59,7 @@ fn row(number: u64) -> UserNameKey {
     UserNameKey { user_id: anna(), name: number.to_string() }
 }
 
-/// Of different lengths, up to some blocks of a disk, and not to be compressed.
+/// A text that cannot be compressed. Texts have different lengths, up to some blocks of a disk.
 fn filling(number: u64) -> String {
     let mut random = Random(number);
     let len = random.below(3000) * random.below(4);

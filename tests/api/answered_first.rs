@@ -1,7 +1,7 @@
-//! Who writes is answered first: what a request did is told to its user's own devices once its answer is out.
+//! Writers are answered first: what a request did is told to its user's own devices once its answer is out.
 //!
-//! The program runs on its own, and both connections are read in plain bytes: when the first byte of a sync's answer
-//! has come, the answer to the write has to be there.
+//! The program runs on its own, and both connections are read in plain bytes: when the first byte of a sync's
+//! answer has come, the answer to the write has to be there.
 
 use std::cell::Cell;
 
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 /// How often each way of writing is tried.
 const ROUNDS: usize = 20;
 
-/// A way of writing: a method, a path below `/_matrix/client`, a body.
+/// A way of writing: a method, a path below `/_matrix/client`, and a body.
 type Write = (&'static str, String, Value);
 
 /// Anna, who writes with one connection and waits with others.
@@ -53,7 +53,7 @@ impl Scene {
         event["event_id"].as_str().expect("an event id").to_owned()
     }
 
-    /// One of each kind of write.
+    /// One write of each kind.
     fn writes(&self, round: usize, device: &Person) -> Vec<Write> {
         let (room, user, number) = (&self.room, &self.anna.user_id, self.number());
         let of_bert =
@@ -90,7 +90,7 @@ impl Scene {
         ]
     }
 
-    /// A connection on which Anna is answered at once, and is known to be served.
+    /// A connection on which Anna is answered at once, and which is known to be served.
     fn connect(&self) -> Connection {
         let mut connection = Connection::open(self.server.address());
         self.ask(&mut connection, &self.anna, "GET", "/v3/account/whoami", &json!({}));
@@ -107,9 +107,9 @@ impl Scene {
 
 /// A way to wait for news.
 struct Waiting {
-    /// The request from a token on; None: the first one.
+    /// The request from a token on, or with None the first one.
     ask: fn(Option<&Value>) -> Write,
-    /// Whether it is told what is written at a path.
+    /// Whether the waiting client is told what is written at a path.
     tells: fn(&str) -> bool,
 }
 
@@ -150,7 +150,7 @@ fn is_quiet(answer: &Value) -> bool {
 }
 
 impl Scene {
-    /// Asks until there is nothing left to be told; the last answer.
+    /// Asks until there is nothing left to be told. Returns the last answer.
     fn settle(&self, sync: &mut Connection, waiting: &Waiting, last: Option<Value>) -> Value {
         let (method, path, body) = (waiting.ask)(last.as_ref());
         self.ask(sync, &self.anna, method, &format!("{path}&timeout=0"), &body);
@@ -168,7 +168,7 @@ fn writer_is_first(waiting: &Waiting) {
     let mut last = None;
     let mut late = Vec::new();
     for round in 0..ROUNDS {
-        // Keys are given to a device once.
+        // A device is given its keys only once.
         let device = scene.town.log_in(MESSENGER, "anna");
         for (method, path, body) in scene.writes(round, &device) {
             if !(waiting.tells)(&path) {

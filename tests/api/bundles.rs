@@ -1,5 +1,5 @@
-//! What is told of an event together with it (threads, edits, references, its redaction): no more than the reader
-//! may see.
+//! What is told of an event together with it: threads, edits, references and its redaction. It is no more
+//! than the reader may see.
 //! <https://spec.matrix.org/v1.19/client-server-api/#aggregations-of-child-events>
 
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ fn edit(body: &str, parent: &str) -> Value {
     content
 }
 
-/// A public room of this version, made by the first of them, with both in it.
+/// A public room of this version that the first user makes, with both in it.
 async fn room_of_both(creator: &Client, other: &Client, version: &str) -> String {
     let room = creator.create_room(json!({ "preset": "public_chat", "room_version": version })).await;
     other.join(&room).await.ok();
@@ -34,7 +34,7 @@ async fn bundle(who: &Client, room: &str, event: &str) -> Value {
     event["unsigned"]["m.relations"].clone()
 }
 
-/// Count, text of the newest reply, and whether the reader takes part.
+/// The count of replies, the text of the newest one, and whether the reader takes part.
 async fn thread(who: &Client, room: &str, root: &str) -> (u64, String, bool) {
     let bundle = bundle(who, room, root).await;
     let thread = &bundle["m.thread"];
@@ -45,7 +45,7 @@ async fn thread(who: &Client, room: &str, root: &str) -> (u64, String, bool) {
     )
 }
 
-/// All that a room shows of itself to somebody, by every endpoint that has events.
+/// Everything that a room shows to somebody, by every endpoint that has events.
 async fn everything_shown(who: &Client, room: &str, events: &[String]) -> Vec<(String, String)> {
     let mut paths = vec![
         format!("/v3/rooms/{room}/messages?dir=b&limit=100"),
@@ -133,7 +133,8 @@ async fn who_has_gone_is_told_nothing_of_what_came_after() {
     }
 }
 
-/// Where members see only what came while they were there, a time away stays hidden from who comes back.
+/// Where members see only what came while they were there, somebody who comes back does not see what came in
+/// between.
 #[tokio::test]
 async fn who_comes_back_is_not_told_of_the_time_away() {
     let network = Network::open().await;
@@ -194,6 +195,7 @@ async fn who_has_taken_back_the_only_reply_takes_no_part() {
     }
 }
 
+/// What relates to another event is no root of a thread.
 /// <https://spec.matrix.org/v1.19/client-server-api/#validation-of-mthread-relationships>
 #[tokio::test]
 async fn what_relates_to_another_event_roots_no_thread() {
@@ -228,6 +230,7 @@ async fn what_relates_to_another_event_roots_no_thread() {
     }
 }
 
+/// Only valid edits are bundled.
 /// <https://spec.matrix.org/v1.19/client-server-api/#validity-of-replacement-events>
 #[tokio::test]
 async fn only_valid_edits_are_bundled() {
@@ -238,11 +241,11 @@ async fn only_valid_edits_are_bundled() {
         let room = room_of_both(&anna, &ben, version).await;
         let event = anna.say(&room, "before").await;
         let first = anna.send(&room, "m.room.message", edit("after", &event)).await;
-        // Without `m.new_content`, by somebody else, of another type.
+        // These are without `m.new_content`, by somebody else, and of another type.
         anna.send(&room, "m.room.message", related("no content", "m.replace", &event)).await;
         ben.send(&room, "m.room.message", edit("by ben", &event)).await;
         anna.send(&room, "org.example.other", edit("other type", &event)).await;
-        // An edit of the edit.
+        // This is an edit of the edit.
         anna.send(&room, "m.room.message", edit("after that", &first)).await;
         for who in [&anna, &ben] {
             let told = bundle(who, &room, &event).await;
@@ -261,7 +264,7 @@ async fn only_valid_edits_are_bundled() {
     }
 }
 
-/// Children of a redacted event stay, its edits excepted.
+/// What relates to a redacted event stays, except for its edits.
 /// <https://spec.matrix.org/v1.19/client-server-api/#server-side-aggregation-of-mreplace-relationships>
 #[tokio::test]
 async fn a_redacted_root_keeps_its_thread() {

@@ -1,4 +1,5 @@
-//! Events that wait: sent in time, restarted, cancelled, sent early; what may not be sent is not.
+//! Events that wait. They are sent in time, restarted, cancelled or sent early, and what may not be sent is
+//! not.
 
 use http::Method;
 use linkspan_tests::{Server, household::Town};
@@ -9,7 +10,7 @@ use crate::network::{Answer, Client, INSTAGRAM, MESSENGER, Network, PATIENCE, ea
 const BELOW: &str = "/unstable/org.matrix.msc4140";
 const HOUR: u64 = 3_600_000;
 
-/// Schedules a message; gives its id.
+/// Schedules a message, and returns its id.
 async fn later(user: &Client, room: &str, delay_ms: u64, body: &str) -> String {
     let content = json!({ "msgtype": "m.text", "body": body });
     let path = format!("{BELOW}/rooms/{room}/delayed_event/m.room.message/{}", user.next_transaction());
@@ -30,7 +31,7 @@ async fn listed(user: &Client, query: &str) -> Vec<String> {
     each(&user.get(&format!("{BELOW}/delayed_events{query}")).await.ok()["delayed_events"], "delay_id")
 }
 
-/// Waits until an event has ended; gives what is known of it.
+/// Waits until an event has ended, and returns what is known of it.
 async fn ended(user: &Client, delay_id: &str) -> Value {
     let ends = async {
         loop {
@@ -38,7 +39,7 @@ async fn ended(user: &Client, delay_id: &str) -> Value {
             if about.get("origin_server_ts").is_some() {
                 return about;
             }
-            // Else nothing else would run on this thread.
+            // Otherwise nothing else would run on this thread.
             tokio::task::yield_now().await;
         }
     };
@@ -83,7 +84,7 @@ async fn a_state_event_waits_by_the_parameter_of_its_path() {
     act(&network, INSTAGRAM, &hang_up, "cancel").await.fails(409, "M_UNKNOWN");
     act(&network, INSTAGRAM, &hang_up, "restart").await.fails(409, "M_UNKNOWN");
 
-    // What is so already makes no new event, and has been sent all the same.
+    // State that is so already makes no new event, and counts as sent all the same.
     let again = anna.put(&format!("{state}?org.matrix.msc4140.delay=1"), json!({})).await.ok();
     assert!(ended(&anna, &text(&again["delay_id"])).await["event_id"].is_string());
 }
@@ -174,7 +175,7 @@ async fn a_transaction_counts_within_the_path_by_which_an_event_is_delayed() {
     made.sort();
     made.dedup();
     assert_eq!(made.len(), 6, "six paths");
-    // What is sent at once is another request than what is sent later.
+    // Sending something at once is another request than sending it later.
     let sent = anna.put(&format!("/v3/rooms/{room}/send/org.example.a/tx"), json!({})).await.ok();
     assert!(sent["event_id"].is_string(), "{sent}");
 }

@@ -1,4 +1,5 @@
-//! How deep JSON may be nested: whatever is kept and given to others has one limit, which every parser is up to.
+//! How deeply JSON may be nested. Whatever is kept and given to others has one limit, which every parser can
+//! bear.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -10,10 +11,10 @@ use crate::{
     olm::{Identity, OlmDevice},
 };
 
-/// Levels in the object that is the body.
+/// The most levels in the object that is the body.
 const MAX_DEPTH: usize = 100;
 
-/// Lists in each other.
+/// Lists that are nested in each other.
 fn nested(levels: usize) -> String {
     format!("{}{}", "[".repeat(levels), "]".repeat(levels))
 }
@@ -27,7 +28,7 @@ fn levels_around(json: &str, at: &str) -> usize {
 struct Write {
     method: Method,
     path: String,
-    /// `"HERE"` stands for what is nested.
+    /// The body. `"HERE"` stands for what is nested.
     body: Value,
 }
 
@@ -168,7 +169,7 @@ async fn what_is_just_not_too_deep_arrives() {
     let (anna, ben) = (network.register(INSTAGRAM, "anna").await, network.register(WHATSAPP, "ben").await);
     for write in writes(&anna, &ben).await {
         let taken = write.with_levels(&network, &anna, MAX_DEPTH).await;
-        // These do not verify: what is refused of them is the signature, not the depth.
+        // The signatures of these do not verify. They are refused for that, and not for their depth.
         let unsigned = ["/v3/keys/upload", "/v3/keys/signatures/upload"].contains(&write.path.as_str());
         let expected = if unsigned && taken.0 != 200 { (400, "M_INVALID_SIGNATURE") } else { (200, "") };
         assert_eq!((taken.0, taken.1.as_str()), expected, "{}", write.path);
@@ -194,7 +195,7 @@ async fn a_proof_does_not_hide_what_is_too_deep() {
     assert_eq!(refused, (400, "M_BAD_JSON".to_owned()));
 }
 
-/// Client metadata are answered in the words of the OAuth RFCs.
+/// The refusal of client metadata that are nested too deeply has the words of the OAuth RFCs.
 #[tokio::test]
 async fn client_metadata_are_not_nested_too_deep() {
     let network = Network::open().await;

@@ -1,5 +1,5 @@
-//! Device lists when people come and go between two syncs: whoever shares a room now and was away meanwhile, or whose
-//! keys changed, is in `changed`; whoever shares none any more is in `left`.
+//! Device lists when people come and go between two syncs. Those who share a room now and were away
+//! meanwhile, or whose keys changed, are in `changed`; those who share none any more are in `left`.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use crate::{
 /// With more local members than this, a room is read instead of fanned out to.
 const BIG_ROOM_MEMBERS: usize = 100;
 
-/// A client that is told by all ways there are.
+/// A client that is told in every way there is.
 struct Told<'a> {
     client: &'a Client,
     since: String,
@@ -39,7 +39,7 @@ impl<'a> Told<'a> {
         answer["extensions"]["e2ee"]["device_lists"].clone()
     }
 
-    /// Who is in `changed` and in `left` since the last time.
+    /// The users in `changed` and in `left` since the last time.
     async fn news(&mut self) -> (Vec<String>, Vec<String>) {
         let told = changes(self.client, &mut self.since).await;
         let sliding = self.sliding_sync().await;
@@ -69,7 +69,7 @@ async fn pair(network: &Network, platform: &'static str) -> (Client, Client, Str
     (anna, ben, room)
 }
 
-/// How somebody goes.
+/// The way in which somebody goes.
 #[derive(Clone, Copy, Debug)]
 enum Goes {
     Leaves,
@@ -173,7 +173,7 @@ async fn who_shares_nothing_any_more_has_left() {
         let network = Network::open().await;
         let (anna, ben, room) = pair(&network, platform).await;
         let mut told = Told::begin(&anna).await;
-        // The user goes as well, first or last.
+        // The user goes as well, either first or last.
         ben.leave(&room).await.ok();
         anna.leave(&room).await.ok();
         assert_eq!(told.news().await, (vec![], only(&ben)));
@@ -184,7 +184,7 @@ async fn who_shares_nothing_any_more_has_left() {
         ben.leave(&room).await.ok();
         assert_eq!(told.news().await, (vec![], only(&ben)));
 
-        // Whom the client never knew has not left, whatever was told of them meanwhile.
+        // Somebody whom the client never knew has not left, whatever it was told of them meanwhile.
         anna.join(&room).await.ok();
         assert_eq!(told.news().await, (vec![], vec![]));
         ben.join(&room).await.ok();
@@ -192,7 +192,7 @@ async fn who_shares_nothing_any_more_has_left() {
         ben.leave(&room).await.ok();
         assert_eq!(told.news().await, (vec![], vec![]), "who came and went between two syncs");
 
-        // Whoever goes from one room and is in another has not left.
+        // Somebody who goes from one room and is in another has not left.
         let other = anna.create_room(json!({ "preset": "public_chat" })).await;
         ben.join(&room).await.ok();
         told.news().await;

@@ -49,7 +49,7 @@ async fn a_room_does_not_call_itself_by_an_alias_that_is_gone() {
     anna.set_state(&room, "m.room.canonical_alias", canonical.clone()).await.ok();
     let named = format!("/v3/rooms/{room}/state/m.room.canonical_alias?format=event");
 
-    // Who may remove the alias and not change the room's state removes the alias only.
+    // A user who may remove the alias, and may not change the room's state, removes only the alias.
     bert.delete(&path(dock)).await.ok();
     anna.get(&path(dock)).await.fails(404, "M_NOT_FOUND");
     assert_eq!(anna.get(&named).await.ok()["content"], canonical);
@@ -67,7 +67,7 @@ async fn a_room_does_not_call_itself_by_an_alias_that_is_gone() {
     anna.put(&path(mole), json!({ "room_id": room })).await.ok();
     anna.delete(&path(mole)).await.ok();
     assert_eq!(bert.get(&named).await.ok()["event_id"], event["event_id"]);
-    // Nor does who is not in the room any more.
+    // A user who is not in the room any more changes nothing either.
     anna.put(&path(mole), json!({ "room_id": room })).await.ok();
     anna.set_state(&room, "m.room.canonical_alias", json!({ "alt_aliases": [mole] })).await.ok();
     anna.leave(&room).await.ok();

@@ -21,7 +21,7 @@ fn token_request(address: &str, attempt: u64) -> Value {
     json!({ "client_secret": "monkeys", "email": address, "send_attempt": attempt })
 }
 
-/// Asks for a mail; gives the session's id.
+/// Asks for a mail, and returns the id of the session.
 async fn ask(network: &Network, what: &str, address: &str) -> String {
     let path = format!("/v3/{what}/email/requestToken");
     text(&post(network, INSTAGRAM, &path, token_request(address, 1)).await.ok()["sid"])
@@ -104,7 +104,7 @@ async fn an_account_is_made_with_an_address_and_found_by_it() {
     let named = json!({ "type": "m.login.password", "password": PASSWORD,
         "identifier": { "type": "m.id.user", "user": "anna@example.org" } });
     assert_eq!(post(&network, INSTAGRAM, "/v3/login", named).await.ok()["user_id"], anna.user_id);
-    // So it was said before there were identifiers.
+    // This is how it was said before there were identifiers.
     let deprecated = |medium: &str, address: &str| {
         let body =
             json!({ "type": "m.login.password", "password": PASSWORD, "medium": medium, "address": address });
@@ -193,7 +193,7 @@ async fn an_address_that_is_removed_meanwhile_resets_nothing() {
     let auth = serde_json::from_value(email_auth(&sid, &Value::Null)).expect("it is well formed");
     let reset = accounts.reset_password(platform, NEW_PASSWORD.into(), true, Some(&auth), now_ts());
     let mut reset = std::pin::pin!(reset);
-    // As far as to where the new password is hashed.
+    // It gets as far as hashing the new password.
     tokio::select! { biased; _ = &mut reset => panic!("it takes longer"), () = async {} => {} }
     accounts.delete_email_address(&user_id, "anna@example.org").await.expect("removed");
     assert!(matches!(reset.await, Err(AccountsError::AddressNotValidated)));
@@ -211,7 +211,7 @@ async fn what_was_confirmed_for_one_purpose_is_worth_nothing_for_another() {
     assert_eq!(refused.json["errcode"], "M_UNAUTHORIZED", "{}", refused.json);
     let body = json!({ "username": "b", "password": PASSWORD, "auth": email_auth(&sid, &Value::Null) });
     assert_eq!(post(&network, INSTAGRAM, "/v3/register", body).await.status, 401);
-    // Of another platform is worth nothing, too.
+    // A session of another platform is worth nothing, too.
     let bert = network.register(MESSENGER, "bert").await;
     let body = json!({ "sid": sid, "client_secret": "monkeys", "auth": password_auth(&bert) });
     bert.post("/v3/account/3pid/add", body).await.fails(400, "M_THREEPID_AUTH_FAILED");

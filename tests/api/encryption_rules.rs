@@ -1,5 +1,5 @@
-//! Platforms that require end-to-end encryption, or forbid it, as clients meet them: what they are told when a rule
-//! is broken, and what they are never shown.
+//! Platforms that require end-to-end encryption, or forbid it: what clients are told when they break a rule,
+//! and what they are never shown.
 
 use http::Method;
 use linkspan_platforms::Encryption;
@@ -15,7 +15,8 @@ const REQUIRED: &str = "encryption_required";
 const FORBIDDEN: &str = "encryption_forbidden";
 const EXCLUDE: &str = "encryption_rules_exclude";
 
-/// Whatsapp requires encryption, messenger forbids it, instagram leaves it to its people.
+/// A network in which whatsapp requires encryption, messenger forbids it, and instagram leaves it to its
+/// people.
 async fn open() -> Network {
     Network::with_rules(|platform| match platform {
         WHATSAPP => Encryption::Required,
@@ -70,7 +71,7 @@ async fn rooms_are_created_as_the_platform_wants() {
         let room = wanda.create_room(body).await;
         assert_eq!(encryption(&wanda, &room).await, on());
     }
-    // Who starts a chat with her starts an encrypted one.
+    // A user who starts a chat with her starts an encrypted one.
     let room = ina.create_room(json!({ "is_direct": true, "invite": [wanda.user_id] })).await;
     assert_eq!(encryption(&ina, &room).await, on());
     wanda.join(&room).await.ok();
@@ -117,7 +118,7 @@ async fn nobody_talks_in_the_clear_with_who_requires_encryption() {
         ina.try_send(&room, "m.room.encrypted", bogus).await.breaks(REQUIRED, &[WHATSAPP, "no ciphertext"]);
     }
 
-    // What is sealed passes, with reactions and what runs the room.
+    // Encrypted messages pass, and so do reactions and what runs the room.
     let event_id = ina.send(&room, "m.room.encrypted", sealed()).await;
     let react = |key: &str| json!({ "m.relates_to": { "rel_type": "m.annotation", "event_id": event_id, "key": key } });
     wanda.send(&room, "m.reaction", react("👍")).await;

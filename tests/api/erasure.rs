@@ -1,11 +1,12 @@
-//! Accounts that are erased: who joins later is given what they said without its content; who was there keeps it.
+//! Accounts that are erased. People who join later are given what these said without its content; people who
+//! were there keep it.
 //! <https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3accountdeactivate>
 
 use serde_json::{Value, json};
 
 use crate::network::{Client, INSTAGRAM, MESSENGER, Network, PASSWORD, WHATSAPP, each, encoded, list, text};
 
-/// Text that only who was there may read.
+/// A text that only people who were there may read.
 const SECRET: &str = "SECRET";
 
 async fn deactivate(who: &Client, erase: bool) {
@@ -20,10 +21,10 @@ fn related(body: &str, rel_type: &str, parent: &str) -> Value {
     json!({ "msgtype": "m.text", "body": body, "m.relates_to": relates_to, "m.new_content": new_content })
 }
 
-/// A room in which Anna has said something and Bert, too.
+/// A room in which Anna and Bert have said something.
 struct Scene {
     room: String,
-    /// What Anna said: a message with an edit, a reply in Bert's thread, a reference, a reaction.
+    /// What Anna said: a message with an edit, a reply in Bert's thread, a reference and a reaction.
     said: String,
     reply: String,
     reference: String,
@@ -92,7 +93,7 @@ impl Scene {
         shown
     }
 
-    /// How many messages somebody finds by their words.
+    /// How many messages somebody finds by words in them.
     async fn found(&self, who: &Client, words: &str) -> usize {
         let context = json!({ "before_limit": 20, "after_limit": 20, "include_profile": true });
         let criteria = json!({ "search_term": words, "event_context": context, "include_state": true });
@@ -153,7 +154,7 @@ async fn who_joins_later_is_given_what_the_erased_said_without_its_content() {
         let bert = network.register(MESSENGER, &format!("bert{version}")).await;
         let scene = Scene::set(&anna, &bert, version).await;
         let room = &scene.room;
-        // Some came before the erasure, and some of these are away while it happens.
+        // Some people came before the erasure, and some of these are away while it happens.
         let cora = network.register(WHATSAPP, &format!("cora{version}")).await;
         let dan = network.register(INSTAGRAM, &format!("dan{version}")).await;
         let emil = network.register(INSTAGRAM, &format!("emil{version}")).await;
@@ -214,7 +215,7 @@ async fn an_account_that_is_not_erased_leaves_what_it_said() {
     let later = network.register(INSTAGRAM, "later").await;
     later.join(&scene.room).await.ok();
     scene.check_whole(&later).await;
-    // An operator may have it erased afterwards.
+    // An operator may have the account erased afterwards.
     let user_id = anna.user_id.as_str().try_into().expect("a user id");
     network.app.accounts.begin_deactivation(&user_id, None, true).await.expect("begun");
     scene.check_whole(&later).await;

@@ -1,4 +1,5 @@
-//! What the server says it can do, each proved by a request: versions, capabilities, features of proposals.
+//! What the server says it can do. Each is proved by a request: versions, capabilities, and features of
+//! proposals.
 
 use std::collections::BTreeSet;
 
@@ -62,7 +63,7 @@ async fn every_feature_that_is_advertised_works() {
     assert_eq!(unproved, BTreeSet::new(), "nothing here shows that these work");
 }
 
-/// Shows that a feature works; false: there is no proof of it here.
+/// Shows that a feature works. Returns false if there is no proof of it here.
 async fn proves(scene: &Scene, feature: &str) -> bool {
     let Scene { anna, bert, room, root, reply } = scene;
     match feature {
@@ -402,7 +403,7 @@ async fn who_answers_for_a_platform_is_told() {
         ],
     });
     assert_eq!(ask(&network, INSTAGRAM).await.ok(), told);
-    // It is a platform's own.
+    // Each platform has contacts of its own.
     ask(&network, MESSENGER).await.fails(404, "M_NOT_FOUND");
 
     let page = r#"support.support_page = "https://help.example/""#;
@@ -410,6 +411,7 @@ async fn who_answers_for_a_platform_is_told() {
     assert_eq!(ask(&network, MESSENGER).await.ok(), json!({ "support_page": "https://help.example/" }));
 }
 
+/// Browsers may ask from pages elsewhere, and for heads.
 /// <https://spec.matrix.org/v1.19/client-server-api/#web-browser-clients>
 #[tokio::test]
 async fn browsers_may_ask_from_elsewhere_and_for_heads() {

@@ -1,4 +1,4 @@
-//! Clients that go away before they are answered: what they asked for is done all the same, to its end.
+//! Clients that go away before they are answered. What they asked for is done to its end all the same.
 
 use std::time::Instant;
 

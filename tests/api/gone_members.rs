@@ -1,10 +1,10 @@
-//! Who has left a room or forgotten it, and who was never in it: what each of them reads.
+//! What people read who have left a room, who have forgotten it, or who were never in it.
 
 use serde_json::{Value, json};
 
 use crate::network::{Answer, Client, INSTAGRAM, MESSENGER, Network, WHATSAPP, each, encoded, list, text};
 
-/// Everything that reads a room, for an event in it.
+/// Every request that reads a room, for an event in it.
 fn readers(room: &str, event: &str) -> Vec<String> {
     let mut paths = vec![
         format!("/v3/rooms/{room}/event/{event}"),
@@ -25,7 +25,7 @@ fn readers(room: &str, event: &str) -> Vec<String> {
     paths
 }
 
-/// An answer without what passes and what is the reader's own.
+/// An answer without what changes with time and what is the reader's own.
 fn settled(answer: Answer) -> (u16, Value) {
     fn settle(value: &mut Value) {
         match value {
@@ -62,6 +62,7 @@ async fn forget(who: &Client, room: &str) {
     who.post(&format!("/v3/rooms/{room}/forget"), json!({})).await.ok();
 }
 
+/// A forgotten room answers like one that the user never joined.
 /// <https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidforget>
 #[tokio::test]
 async fn a_forgotten_room_answers_as_one_never_joined() {
@@ -155,7 +156,7 @@ async fn who_has_left_a_room_that_shows_itself_reads_it_as_strangers_do() {
         let latest = &threads["chunk"][0]["unsigned"]["m.relations"]["m.thread"]["latest_event"];
         assert_eq!(latest["event_id"], reply.as_str(), "{way}");
     }
-    // Once it is closed, each sees what it saw of its own time.
+    // Once the room is closed, each sees what it saw of its own time.
     let closed = json!({ "history_visibility": "shared" });
     anna.set_state(&room, "m.room.history_visibility", closed).await.ok();
     for (who, way) in gone {

@@ -1,4 +1,4 @@
-//! Guests: who gets in without registering, what is open to them, and how they become users.
+//! Guests: how they get in without registering, what is open to them, and how they become users.
 
 use http::{Method, StatusCode};
 use linkspan_platforms::{Encryption, Registration};
@@ -14,7 +14,7 @@ async fn with_guests() -> Network {
     Network::open_with("guests = true").await
 }
 
-/// A room that everybody may join, guests if this says so.
+/// A room that everybody may join, guests included if `guest_access` says so.
 async fn public_room(creator: &Client, guest_access: &str) -> String {
     let content = json!({ "guest_access": guest_access });
     let state = json!([{ "type": "m.room.guest_access", "content": content }]);
@@ -45,7 +45,7 @@ async fn sees_itself_leave(client: &Client, since: &str, room: &str) -> Value {
     }
 }
 
-/// Tries to make a guest a user; `more` is merged into the body.
+/// Tries to make a guest a user. `more` is merged into the body.
 async fn try_upgrade(network: &Network, platform: &str, more: Value) -> Answer {
     let mut body = json!({ "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
     for (key, value) in more.as_object().expect("an object") {
@@ -82,7 +82,7 @@ async fn who_may_register_says_nothing_of_guests() {
         })
         .await;
         let guest = network.guest(INSTAGRAM).await;
-        // To become a user asks for what registering asks for.
+        // Becoming a user takes what registering takes.
         let refused = try_upgrade(&network, INSTAGRAM, as_guest(&guest)).await.status;
         let expected = match registration {
             Registration::Closed => StatusCode::FORBIDDEN,
@@ -157,7 +157,7 @@ async fn guests_join_only_rooms_that_let_them() {
             let member = format!("/v3/rooms/{room}/state/m.room.member/{}", guest.user_id);
             guest.put(&member, json!({ "membership": "join" })).await.fails(403, REFUSED);
         }
-        // Declining is always possible.
+        // Guests may always decline.
         guest.leave(&invited_closed).await.ok();
     }
 }
@@ -237,7 +237,7 @@ async fn guests_have_to_leave_a_room_that_is_closed_to_them() {
         for user in [&anna, &mona, &bert] {
             assert_eq!(membership(&anna, &room, user).await, "join");
         }
-        // Open again, and they may come again.
+        // The room is open again, and they may come again.
         anna.set_state(&room, "m.room.guest_access", json!({ "guest_access": "can_join" })).await.ok();
         guests[0].join(&room).await.ok();
     }
@@ -304,7 +304,7 @@ async fn a_guest_becomes_a_user_in_the_same_rooms() {
     user.try_log_in().await.ok();
     user.create_room(json!({})).await;
     user.join(&public_room(&anna, "forbidden").await).await.ok();
-    // What closes the room to guests is nothing to a user.
+    // A room that is closed to guests stays open to a user.
     anna.set_state(&room, "m.room.guest_access", json!({ "guest_access": "forbidden" })).await.ok();
     user.say(&room, "And still").await;
     try_upgrade(&network, MESSENGER, as_guest(&guest)).await.fails(403, "M_FORBIDDEN");
@@ -321,7 +321,7 @@ async fn the_device_of_a_guest_who_names_it_stays_with_new_tokens() {
     guest.get("/v3/account/whoami").await.fails(401, "M_UNKNOWN_TOKEN");
     assert!(!is_guest(&user).await);
 
-    // Without a session the account is there all the same.
+    // The account is there even without a session.
     let guest = network.guest(INSTAGRAM).await;
     let mut body = as_guest(&guest);
     body["inhibit_login"] = true.into();

@@ -1,4 +1,4 @@
-//! Reading what happened: pages, context, relations, threads, redactions, by time.
+//! Reading what happened: pages, context, relations, threads and redactions, and events by time.
 
 use std::collections::BTreeMap;
 
@@ -151,7 +151,7 @@ async fn relations_and_threads_are_found() {
     assert_eq!(list(&none["chunk"]).len(), 0);
 }
 
-/// A room's state after an answer of sync: that before the timeline, and what the timeline changes.
+/// The state of a room after an answer of sync: the state before the timeline, and what the timeline changes.
 fn state_after(room: &Value) -> BTreeMap<(String, String), Value> {
     let events = list(&room["state"]["events"]).iter().chain(list(&room["timeline"]["events"]));
     let state = events.filter_map(|event| {
@@ -161,8 +161,8 @@ fn state_after(room: &Value) -> BTreeMap<(String, String), Value> {
     state.collect()
 }
 
-/// State from a past that is hidden has to reach whoever joins: without `m.room.encryption`, a client would go on
-/// in the clear.
+/// State from a past that is hidden has to reach people who join. Without `m.room.encryption` a client would
+/// go on in the clear.
 #[tokio::test]
 async fn state_is_told_from_a_past_that_is_not_shown() {
     let network = Network::open().await;
@@ -199,7 +199,7 @@ async fn state_is_told_from_a_past_that_is_not_shown() {
     }
 }
 
-/// Clients look for it in one place or the other, whatever version the room has.
+/// Clients look for the target in one place or the other, whatever version the room has.
 #[tokio::test]
 async fn redactions_name_what_they_redact_in_both_places() {
     let network = Network::open().await;

@@ -1,4 +1,5 @@
-//! Whom somebody ignores: not heard of, not counted, not notified of; between platforms as on one.
+//! People whom somebody ignores are not heard of, not counted and not notified of, between platforms as on
+//! one.
 //! <https://spec.matrix.org/v1.19/client-server-api/#ignoring-users>
 
 use serde_json::{Value, json};
@@ -64,14 +65,14 @@ async fn the_ignored_are_not_heard_of() {
     }
 }
 
-/// A room with threads of Anna, of Bert whom she ignores, and of Carl.
+/// A room with threads of Anna, of Bert, whom she ignores, and of Carl.
 struct Threads {
     room: String,
     root: String,
     good: String,
-    /// Only Bert replied.
+    /// The root of a thread in which only Bert replied.
     lonely: String,
-    /// What Bert said: messages, replies, a reference.
+    /// What Bert said: messages, replies and a reference.
     by_bert: Vec<String>,
     of_bert: String,
 }
@@ -149,7 +150,7 @@ async fn the_ignored_come_through_by_no_endpoint() {
             (thread["count"].as_u64(), each(&json!([thread["latest_event"]]), "event_id").remove(0))
         };
         assert_eq!(thread().await, (Some(2), threads.by_bert[0].clone()));
-        // Whoever ignores themselves by mistake still hears themselves.
+        // Somebody who ignores themselves by mistake still hears themselves.
         ignore(&anna, &[&bert, &anna]).await;
         assert_eq!(thread().await, (Some(1), threads.good.clone()));
         for path in threads.paths() {
@@ -180,7 +181,7 @@ async fn the_ignored_come_through_by_no_endpoint() {
         assert!(list(&anna.get(&path).await.ok()["chunk"]).is_empty());
         let seen = sliding(&anna).await["rooms"][room].to_string();
         assert!(!seen.contains("nasty"), "{seen}");
-        // State is told, and what is ignored can be reported.
+        // State is told, and what ignored users said can be reported.
         let history = anna.get(&format!("/v3/rooms/{room}/messages?dir=b&limit=100")).await.ok();
         let of_bert = list(&history["chunk"]).iter().filter(|event| event["sender"] == bert.user_id.as_str());
         assert_eq!(of_bert.count(), 2, "his joining and his name: {history}");
@@ -197,7 +198,8 @@ async fn the_ignored_come_through_by_no_endpoint() {
     }
 }
 
-/// A client takes an event for redacted by `redacted_because` alone; the words of the ignored are left out.
+/// A client takes an event for redacted if it has `redacted_because`. The reason is left out if the user
+/// ignores its sender.
 #[tokio::test]
 async fn what_the_ignored_redacted_is_told_without_their_reason() {
     let network = Network::open().await;

@@ -1,4 +1,4 @@
-//! Who takes no invitations gets none.
+//! People who take no invitations get none.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! `/room_keys`.
+//! Key backups, at `/room_keys`.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
-//! What becomes of keys as they are uploaded: when two are the same, which signatures stay, how what is malformed is
-//! refused.
+//! What becomes of keys that are uploaded: when two are the same, which signatures stay, and how malformed
+//! ones are refused.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -11,7 +11,8 @@ use crate::{
     olm::{Identity, OlmDevice, signed},
 };
 
-/// The same keys, written in other ways: other order, blanks, a further signature, words of others.
+/// The same keys in other forms: in another order, with blanks, with one more signature, and with words of
+/// others.
 fn other_ways(owner: &Client, keys: &Value) -> Vec<String> {
     let of = |change: &dyn Fn(&mut Value)| {
         let mut keys = keys.clone();
@@ -101,7 +102,8 @@ async fn a_used_fallback_key_stays_used_however_it_is_written() {
     }
 }
 
-/// The object with signatures that the server cannot check: of an algorithm and of a key that it does not know.
+/// The object with signatures that the server cannot check, because it does not know their algorithm or their
+/// key.
 fn with_strange_signatures(mut object: Value, owner: &Client) -> Value {
     object["signatures"][&owner.user_id]["org.example.pq:KEY"] = json!("any text");
     object["signatures"][&owner.user_id]["ed25519:UNKNOWN"] = json!("c2lnbmF0dXJl");
@@ -144,7 +146,7 @@ async fn no_signature_is_stripped_of_an_identity() {
     // The same again with fewer takes none away.
     anna.post("/v3/keys/device_signing/upload", identity.upload()).await.ok();
     check().await;
-    // Who signs what is checked as before.
+    // A signer's signatures are checked as before.
     let mut forged = Identity::new(&anna).upload();
     forged["master_key"] = body["master_key"].clone();
     let asked = anna.post("/v3/keys/device_signing/upload", forged.clone()).await;
@@ -223,7 +225,7 @@ async fn later_signatures_are_kept_as_they_come() {
     // They are all known by now.
     assert_eq!(sign(&identity.master_name(), &master).await, Value::Null);
 
-    // What can be checked is, and what cannot has a limit.
+    // What can be checked is checked, and what cannot has a limit.
     let mut wrong = identity.upload()["master_key"].clone();
     let key_id = format!("ed25519:{}", identity.master_name());
     wrong["signatures"][&anna.user_id][key_id] = of_device["signatures"][&anna.user_id]

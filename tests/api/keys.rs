@@ -2,8 +2,8 @@
 
 use hmac::{Hmac, KeyInit, Mac};
 use http::Method;
-use linkspan_client_api::now_ts;
 use linkspan_storage::catalogue::DehydratedDevices;
+use linkspan_wire::now_ts;
 use serde_json::{Value, json};
 use sha1::Sha1;
 
@@ -13,7 +13,7 @@ use crate::{
     olm::{Identity, OlmDevice, signed},
 };
 
-/// With this, operators make accounts.
+/// The secret with which operators make accounts.
 const SHARED_SECRET: &str = "a long shared secret";
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn a_device_publishes_keys_and_each_one_time_key_is_given_out_once() {
     assert_eq!(sync["device_one_time_keys_count"]["signed_curve25519"], 0);
     assert_eq!(sync["device_unused_fallback_key_types"], json!(["signed_curve25519"]));
 
-    // Then there is the fallback key, again and again.
+    // When there are no more, the fallback key is given again and again.
     for _ in 0..2 {
         let answer = ben.post("/v3/keys/claim", claim.clone()).await.ok();
         assert_eq!(answer["one_time_keys"][&anna.user_id][&anna.device_id], upload["fallback_keys"]);
@@ -195,7 +195,7 @@ async fn device_lists_follow_shared_rooms_and_changed_keys() {
     assert_eq!(changes(&anna, &mut since).await, (vec![], vec![ben.user_id.clone()]));
     assert_eq!(changes(&stranger, &mut since_stranger).await, nothing);
 
-    // Who comes in is told of those who are there.
+    // Somebody who comes in is told of those who are there.
     let mut since_ben = text(&ben.get("/v3/sync?timeout=0").await.ok()["next_batch"]);
     ben.join(&other_room).await.ok();
     let (changed, _) = changes(&ben, &mut since_ben).await;
@@ -274,7 +274,8 @@ async fn signatures_are_taken_from_those_who_may_make_them_and_shown_to_whom_the
     let trusted = signed(of_ben.upload()["master_key"].clone(), &anna.user_id, &of_anna.user_signing);
     assert_eq!(sign(&anna, &ben, &of_ben.master_name(), &trusted).await, Value::Null);
 
-    // Not so: with another key, in another's name, of what is not published, of another's device.
+    // These are refused: a signature by another key, in another's name, of something that is not published,
+    // or of another's device.
     let by_master = signed(device.device_keys(), &anna.user_id, &of_anna.master);
     let failures = sign(&anna, &anna, &anna.device_id, &by_master).await;
     assert_eq!(without_text(failures), refused(&anna, &anna.device_id));
@@ -344,7 +345,7 @@ async fn a_dehydrated_device_receives_until_another_takes_its_place() {
     }
     assert_eq!(numbers, Vec::from_iter(0..120));
 
-    // The same as newer clients ask for it.
+    // Newer clients ask for the same in this way.
     let (mut numbers, mut from) = (Vec::new(), Some(String::new()));
     while let Some(batch) = from {
         let page = anna.get(&format!("{path}/DREAM/events{batch}")).await.ok();
@@ -388,7 +389,7 @@ async fn a_device_that_a_client_has_logged_in_as_is_never_a_dehydrated_one() {
         "what is refused leaves nothing"
     );
 
-    // A client logs in as it: it is a device as any other.
+    // A client logs in as the device, which is a device like any other from then on.
     put("DREAM").await.ok();
     let dream = anna.device("DREAM").await;
     is_none("DREAM").await;
@@ -397,7 +398,7 @@ async fn a_device_that_a_client_has_logged_in_as_is_never_a_dehydrated_one() {
     dream.get("/v3/account/whoami").await.ok();
     assert_eq!(anna.get(DEHYDRATED).await.ok()["device_id"], "NIGHTMARE");
 
-    // It goes in the way of other devices, and its id means nothing any more.
+    // It is removed as other devices are, and its id means nothing any more.
     let body = json!({ "devices": ["NIGHTMARE"] });
     let asked = anna.post("/v3/delete_devices", body.clone()).await;
     let mut proved = body;
@@ -464,7 +465,7 @@ async fn no_device_has_the_name_of_a_cross_signing_key() {
         let keys = json!({ "device_keys": OlmDevice::new(&confusing).device_keys() });
         confusing.post("/v3/keys/upload", keys).await.fails(400, "M_INVALID_PARAM");
     }
-    // Nor the other way round.
+    // It is refused the other way round, too.
     let other = Identity::new(&anna);
     anna.device(&other.master_name()).await;
     let asked = anna.post("/v3/keys/device_signing/upload", other.upload()).await;
@@ -552,7 +553,7 @@ async fn a_fallback_key_that_was_replaced_does_not_come_back() {
         upload(key).await.ok();
         assert_eq!((unused().await, claim().await), (json!([]), keys[2].clone()));
     }
-    // Those of long ago are forgotten.
+    // Fallback keys that were replaced long ago are forgotten.
     for key in &keys[3..] {
         upload(key).await.ok();
     }
@@ -599,7 +600,7 @@ async fn nobody_logs_in_as_a_device_whose_keys_are_still_going() {
     assert_eq!(found["device_keys"][&anna.user_id]["PHONE"]["keys"], keys["keys"]);
 }
 
-/// Makes an account with a device as tools for operators do.
+/// Makes an account with a device, as operators' tools do.
 async fn by_shared_secret(network: &Network, name: &str) -> Client {
     let path = "/_synapse/admin/v1/register";
     let nonce = text(&network.call(MESSENGER, None, Method::GET, path, None).await.ok()["nonce"]);
@@ -611,7 +612,7 @@ async fn by_shared_secret(network: &Network, name: &str) -> Client {
     network.client(MESSENGER, &made)
 }
 
-/// Whoever makes a device in somebody's name, in whatever way: everybody learns of it who would encrypt for it.
+/// However somebody makes a device in a user's name, everybody who would encrypt for it learns of it.
 #[tokio::test]
 async fn no_device_comes_unseen() {
     let network = Network::open_with(&format!("registration_shared_secret = '{SHARED_SECRET}'")).await;

@@ -1,4 +1,4 @@
-//! Lazy loading of members: a client is told of everybody whom it needs to show a timeline.
+//! Lazy loading of members. A client is told of everybody whom it needs to show a timeline.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::network::{Client, INSTAGRAM, MESSENGER, Network, WHATSAPP, bodies, encoded, list, text};
 
-/// The name under which each message is shown, by a client that goes through the state and then the timeline.
+/// The name under which each message is shown by a client that goes through the state and then the timeline.
 fn shown_names(state: &Value, timeline: &Value) -> Vec<(String, Option<String>)> {
     let mut names = BTreeMap::new();
     let mut shown = Vec::new();

@@ -39,7 +39,7 @@ async fn earlier_paths_serve_who_has_a_token_and_others_where_it_is_allowed() {
         }
         let thumbnail = format!("/_matrix/media/{version}/thumbnail/{of_anna}?width=32&height=32");
         network.call(INSTAGRAM, None, Method::GET, &thumbnail, None).await.fails(404, "M_NOT_FOUND");
-        // A text has no thumbnail, but who has a token is told so.
+        // A text has no thumbnail, but somebody who has a token is told so.
         anna.get(&thumbnail).await.fails(400, "M_UNKNOWN");
     }
 }

@@ -108,7 +108,7 @@ async fn nobody_shuts_out_the_own_platform() {
         anna.post("/v3/createRoom", words).await.fails(400, "M_INVALID_ROOM_STATE");
     }
     anna.get(&format!("/v3/rooms/{room}/state/m.room.server_acl")).await.fails(404, "M_NOT_FOUND");
-    // Under another state key it is no access list. That of another platform may deny anna's.
+    // Under another state key the event is no access list, so that of another platform may deny anna's.
     let keyed = format!("/v3/rooms/{room}/state/m.room.server_acl/other");
     anna.put(&keyed, json!({ "allow": [] })).await.ok();
     bert.set_state(&room, "m.room.server_acl", json!({ "allow": [MESSENGER] })).await.ok();
@@ -198,7 +198,7 @@ async fn a_leave_is_told_once_though_the_room_was_forgotten_first() {
     let fresh = other.get(&format!("/v3/sync?filter={include_leave}")).await.ok();
     assert_eq!(fresh["rooms"]["leave"], Value::Null, "it is forgotten: {fresh}");
 
-    // Who knows already that the room was left is told nothing more when it is forgotten.
+    // A user who knows that the room was left is told nothing more when it is forgotten.
     bert.leave(&invited).await.ok();
     let known = text(&other.get("/v3/sync").await.ok()["next_batch"]);
     bert.post(&format!("/v3/rooms/{invited}/forget"), json!({})).await.ok();

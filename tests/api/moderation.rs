@@ -89,7 +89,7 @@ async fn a_locked_account_does_nothing_on_the_pages_either() {
         assert!(page.status == 422 && page.text.contains(why), "{}", page.text);
     }
 
-    // Nothing has changed, and who had logged in goes on.
+    // Nothing has changed, and people who had logged in go on.
     lock(false).await;
     anna.get("/v3/account/whoami").await.ok();
     anna.try_log_in().await.ok();

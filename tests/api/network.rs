@@ -122,7 +122,7 @@ impl Network {
         Self::over(new_store(), all_settings(more), true).await
     }
 
-    /// As above, but the machine's own network is out of reach, as it is on real servers.
+    /// Does the same, but the machine's own network is out of reach, as it is on real servers.
     pub(crate) async fn open_closed(more: &str) -> Self {
         Self::over(new_store(), all_settings(more), false).await
     }

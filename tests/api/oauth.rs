@@ -50,7 +50,7 @@ async fn a_client_logs_in_by_a_code() {
     );
     assert_eq!(whoami(&network, MESSENGER, &tokens).await.0, 401);
 
-    // Cancelled, and by query: the registered query stays.
+    // The user cancels. The registered URI's own query stays in the address.
     let path = authorise(&client, "PHONE", &[("response_mode", "query")]);
     let csrf = csrf_of(&mut browser).await;
     let back = browser.post(INSTAGRAM, &path, &[("csrf", &csrf), ("answer", "deny")]).await;
@@ -98,7 +98,7 @@ async fn only_good_requests_reach_the_user() {
     let mut browser = Browser::new(&network);
     let client = browser.register_client(INSTAGRAM).await;
     browser.log_in(INSTAGRAM, "/_linkspan/log-in", "anna").await;
-    // Nobody is sent anywhere unless it is known that the address is the client's.
+    // Nobody is sent anywhere unless the address is known to be the client's.
     for (name, value) in [
         ("client_id", "another"),
         ("client_id", ""),
@@ -207,7 +207,7 @@ async fn refresh_tokens_rotate_and_tell_of_theft() {
     let third = browser.refresh(INSTAGRAM, &client, &refresh(&second)).await.json();
     assert_eq!(whoami(&network, INSTAGRAM, &third).await.0, 200);
 
-    // Two have the first one: nobody keeps the session.
+    // Two have the first token, so nobody keeps the session.
     browser.refresh(INSTAGRAM, &client, &refresh(&first)).await.refused(400, "invalid_grant");
     assert_eq!(whoami(&network, INSTAGRAM, &third).await.0, 401);
     browser.refresh(INSTAGRAM, &client, &refresh(&third)).await.refused(400, "invalid_grant");

@@ -202,7 +202,7 @@ async fn old_clients_log_in_by_a_token() {
         flows["flows"].as_array().and_then(|flows| flows.iter().find(|flow| flow["type"] == "m.login.sso"));
     let sso = sso.expect("there is single sign-on");
     assert_eq!(sso["oauth_aware_preferred"], true);
-    // Clients draw a button for each of a list, and none for an empty one.
+    // Clients draw a button for each entry of a list, and none for an empty one.
     assert!(sso.get("identity_providers").is_none(), "{sso}");
 
     let mut browser = Browser::new(&network);
@@ -240,7 +240,7 @@ async fn old_clients_log_in_by_a_token() {
     assert_eq!(log_in(INSTAGRAM, &token).await.ok()["user_id"], anna.user_id);
     log_in(INSTAGRAM, &token).await.fails(403, "M_FORBIDDEN");
 
-    // Who has logged in by password gets such a token for another client, by the password again.
+    // A user who has logged in by password gets such a token for another client by giving the password again.
     let asked = anna.post("/v1/login/get_token", json!({})).await;
     assert_eq!(asked.status, 401);
     let auth = json!({

@@ -14,13 +14,13 @@ use crate::network::{Network, text};
 
 /// The password of everybody who registers in these tests.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
-/// What a client proves its codes with.
+/// The text with which a client proves that a code is its own.
 pub(crate) const VERIFIER: &str = "a-verifier-that-has-at-least-forty-three-characters";
-/// Where the client is sent back to.
+/// The address to which the client's browser is sent back.
 pub(crate) const CALLBACK: &str = "https://app.example.org/callback?from=here";
 pub(crate) const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
-/// What came back.
+/// What the browser got.
 #[derive(Clone, Debug)]
 pub(crate) struct Page {
     pub(crate) status: u16,
@@ -108,7 +108,7 @@ impl Browser {
         self.send(platform, request, body.to_string()).await
     }
 
-    /// Fills in the form of a page: what is hidden in it, and `values`.
+    /// Fills in the form of a page with its hidden fields and `values`.
     pub(crate) async fn fill(
         &mut self,
         platform: &str,
@@ -122,7 +122,7 @@ impl Browser {
         self.post(platform, path, &values).await
     }
 
-    /// Logs in on the page that asks for it; where that leads.
+    /// Logs in on the page that asks for it. Returns where that leads.
     pub(crate) async fn log_in(&mut self, platform: &str, path: &str, user: &str) -> String {
         let page = self.get(platform, path).await;
         assert_eq!(page.status, 200, "{}", page.text);
@@ -132,7 +132,7 @@ impl Browser {
         page.location
     }
 
-    /// A client registers, in the way of a web client.
+    /// Registers a client in the way of a web client.
     pub(crate) async fn register_client(&mut self, platform: &str) -> String {
         let metadata = json!({
             "client_name": "A <b>client</b>", "client_uri": "https://example.org/", "redirect_uris": [CALLBACK],
@@ -144,7 +144,7 @@ impl Browser {
         text(&page.json()["client_id"])
     }
 
-    /// The user allows it: the code.
+    /// Has the user allow what a page asks. Returns the code.
     pub(crate) async fn allow(&mut self, platform: &str, path: &str, user: &str) -> String {
         let page = self.get(platform, path).await;
         let path = match page.status {
@@ -173,7 +173,7 @@ impl Browser {
         self.token(platform, &values).await
     }
 
-    /// Logs a client of a user in: its tokens.
+    /// Logs in a client of a user. Returns its tokens.
     pub(crate) async fn session(&mut self, platform: &str, user: &str, device: &str) -> (String, Value) {
         let client = self.register_client(platform).await;
         let code = self.allow(platform, &authorise(&client, device, &[]), user).await;
@@ -183,7 +183,7 @@ impl Browser {
     }
 }
 
-/// How a code is exchanged.
+/// The values with which a code is exchanged.
 pub(crate) fn code_values<'a>(client: &'a str, code: &'a str) -> [(&'a str, &'a str); 5] {
     [
         ("grant_type", "authorization_code"),
@@ -194,7 +194,8 @@ pub(crate) fn code_values<'a>(client: &'a str, code: &'a str) -> [(&'a str, &'a 
     ]
 }
 
-/// The address of the page that asks whether a client may; with some values changed, or empty: left out.
+/// The address of the page that asks whether a client may log in. `changes` replaces values, or leaves them
+/// out where they are empty.
 pub(crate) fn authorise(client: &str, device: &str, changes: &[(&str, &str)]) -> String {
     let challenge = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER));
     let scope = format!("urn:matrix:client:api:* urn:matrix:client:device:{device}");

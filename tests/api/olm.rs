@@ -1,4 +1,4 @@
-//! The keys of clients here.
+//! The keys of the clients in these tests.
 
 pub(crate) use linkspan_tests::olm::{Identity, OlmDevice, signed};
 

@@ -1,4 +1,5 @@
-//! Lists that come in pages: what each of them does with tokens, limits and directions that make no sense.
+//! Lists that come in pages, and what each of them does with tokens, limits and directions that make no
+//! sense.
 
 use serde_json::json;
 
@@ -9,7 +10,7 @@ struct Pages {
     path: String,
     /// The names of its parameters with tokens.
     tokens: &'static [&'static str],
-    /// Whether it has a limit, and what zero means to it.
+    /// Whether the list has a limit, and what zero means for it.
     limit: Limit,
     dir: Direction,
 }
@@ -17,9 +18,9 @@ struct Pages {
 #[derive(Clone, Copy, PartialEq)]
 enum Limit {
     None,
-    /// Zero is taken for the least or the usual.
+    /// Zero stands for the least or the usual limit.
     Lenient,
-    /// The specification wants a number greater than zero.
+    /// The limit must be a number greater than zero.
     Positive,
 }
 
@@ -216,7 +217,7 @@ async fn a_token_of_one_list_is_none_of_another() {
     search("lamp", "alphabet", "").await.fails(400, "M_INVALID_PARAM");
 }
 
-/// MSC3391: to put nothing there is to take it away, on each of its paths.
+/// By MSC3391, an entry that is set to nothing is deleted, on each path.
 #[tokio::test]
 async fn empty_account_data_is_deleted() {
     let network = Network::open().await;

@@ -1,4 +1,5 @@
-//! Guessing passwords: every place that checks one counts as logging in, for the account and for the address.
+//! Guessing passwords. Every place that checks a password counts as logging in, for the account and for the
+//! address.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -74,7 +75,7 @@ async fn whoever_is_asked_for_a_password_may_guess_a_few_times() {
             user.post("/v3/keys/device_signing/upload", Identity::new(user).upload()).await.ok();
         }
         let (here, there, yonder) = (number, 100 + number, 200 + number);
-        // Asking what is to be proved is no guess.
+        // Asking what has to be proved is no guess.
         let mut asked = ask(&network, &anna, place, here, None).await;
         for _ in 0..2 * BURST {
             asked = ask(&network, &anna, place, here, None).await;
@@ -86,7 +87,8 @@ async fn whoever_is_asked_for_a_password_may_guess_a_few_times() {
         }
         is_limited(ask(&network, &anna, place, here, Some(proof(&anna, &asked, "a guess"))).await);
         is_limited(ask(&network, &anna, place, here, Some(proof(&anna, &asked, PASSWORD))).await);
-        // The account is the same from elsewhere, on another device, at the other places, and for who logs in.
+        // The account is limited from elsewhere too, on another device, at the other places, and for somebody
+        // who logs in.
         for device in [&anna, &tablet] {
             for elsewhere in &PLACES {
                 let asked = ask(&network, device, elsewhere, there, None).await;
@@ -112,12 +114,12 @@ async fn strangers_guess_at_an_account_a_few_times_from_wherever() {
     }
     is_limited(log_in(&network, &anna.user_id, 50, "a guess").await);
     is_limited(log_in(&network, &anna.user_id, 51, PASSWORD).await);
-    // Whom nobody knows looks the same.
+    // An account that does not exist looks the same.
     for address in 1..=BURST {
         log_in(&network, "nobody", 100 + address, "a guess").await.fails(403, "M_FORBIDDEN");
     }
     is_limited(log_in(&network, "nobody", 150, "a guess").await);
-    // That strangers guess does not keep her from what she does where she is logged in.
+    // Guesses by strangers do not keep her from what she does where she is logged in.
     let place = &PLACES[6];
     let asked = ask(&network, &anna, place, 60, None).await;
     ask(&network, &anna, place, 60, Some(proof(&anna, &asked, PASSWORD))).await.ok();
@@ -171,7 +173,7 @@ async fn pages_count_in_the_same_way() {
     assert_eq!(answer.status, 429, "{}", answer.text);
     assert!(answer.text.contains("Please wait"), "{}", answer.text);
 
-    // On the pages for accounts it is the account of who is logged in that counts.
+    // On the pages for accounts, it counts for the account that is logged in.
     for (path, shown) in [
         ("/_linkspan/account/password", "/_linkspan/account/password"),
         ("/_linkspan/account/deactivate", "/_linkspan/account?action=org.matrix.account_deactivate"),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::network::{Client, INSTAGRAM, MESSENGER, Network, WHATSAPP, list, text};
 
-/// A sync that does not wait; the token, and the states of the people of whose presence it tells.
+/// Makes a sync that does not wait. Returns the token, and the presence of the people that it tells of.
 async fn sync(client: &Client, since: Option<&str>, state: &str) -> (String, Vec<(String, String)>) {
     let since = since.map(|since| format!("&since={since}")).unwrap_or_default();
     let sync = client.get(&format!("/v3/sync?set_presence={state}{since}")).await.ok();

@@ -1,4 +1,4 @@
-//! Previews of pages: fetched, kept, and only from where they may be fetched.
+//! Previews of pages: they are fetched, kept, and fetched only from where they may be.
 
 use std::sync::{
     Arc,
@@ -121,7 +121,8 @@ async fn without_leave_nothing_is_fetched() {
     let anna = network.register(INSTAGRAM, "anna").await;
     preview(&anna, &format!("{}/page", site.address)).await.fails(404, "M_NOT_FOUND");
 
-    // As every server is but this one of the tests: closed to its own network.
+    // Unlike the other servers of these tests, this one cannot reach its own network. Real servers cannot
+    // either.
     let network = Network::open_closed(WITH_PREVIEWS).await;
     let anna = network.register(INSTAGRAM, "anna").await;
     let port = site.address.rsplit(':').next().expect("a port");

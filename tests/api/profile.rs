@@ -1,4 +1,4 @@
-//! Profiles, and what a change means in rooms; reports.
+//! Profiles, what their changes mean in rooms, and reports.
 
 use serde_json::json;
 

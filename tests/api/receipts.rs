@@ -58,7 +58,7 @@ async fn after_a_restart_a_sync_tells_what_is_new_and_nothing_else() {
         sync["next_batch"].as_str().expect("a token").to_owned()
     };
     let (annas, berts) = (since(&anna).await, since(&bert).await);
-    // Else the server knew that nothing was committed since.
+    // Otherwise the server knew that nothing was committed since.
     network.register(MESSENGER, "ben").await;
     network.flush().await;
 
@@ -70,7 +70,7 @@ async fn after_a_restart_a_sync_tells_what_is_new_and_nothing_else() {
     };
     let (told, annas) = news(&anna, &annas).await;
     assert!(told.as_object().is_none_or(|rooms| rooms.is_empty()), "it was all told before: {told}");
-    // Of the one who has synced since, and of the one who has not.
+    // One of the two has synced since then, and the other has not.
     anna.say(&room, "after").await;
     bert.post(&read("m.read.private"), json!({})).await.ok();
     for (of, since) in [(&anna, &annas), (&bert, &berts)] {
@@ -112,7 +112,7 @@ async fn null_means_nothing() {
     let room = anna.create_room(json!({ "preset": "public_chat" })).await;
     let event = anna.say(&room, "one").await;
 
-    // As matrix-nio says it of a receipt outside threads.
+    // This is how matrix-nio says it of a receipt outside threads.
     let receipt = format!("/v3/rooms/{room}/receipt/m.read/{event}");
     anna.post(&receipt, json!({ "thread_id": null })).await.ok();
     anna.post(&receipt, json!({ "thread_id": 5 })).await.fails(400, "M_BAD_JSON");
@@ -125,6 +125,7 @@ async fn null_means_nothing() {
     assert_eq!(read["content"], json!({ "nothing": null }));
 }
 
+/// A receipt of a thread clears what is related to its replies.
 /// <https://spec.matrix.org/v1.19/client-server-api/#threaded-read-receipts>
 #[tokio::test]
 async fn a_receipt_of_a_thread_clears_what_hangs_on_its_replies() {
@@ -165,18 +166,18 @@ async fn a_receipt_of_a_thread_clears_what_hangs_on_its_replies() {
     assert_eq!(counts(&bert).await, (Some(0), None, Some(0)));
 }
 
-/// The contents of `m.typing` and `m.receipt` of a room: by a sync and by a sliding sync.
+/// The contents of `m.typing` and `m.receipt` of a room, by a sync and by a sliding sync.
 #[derive(Clone)]
 pub(crate) struct Told {
     pub(crate) typing: [Value; 2],
     pub(crate) receipts: [Value; 2],
-    /// What else a sync told.
+    /// The room in the answer of the sync.
     pub(crate) room: Value,
     since: String,
     connection: (String, String),
 }
 
-/// What somebody is told now: since `before`, or from the start.
+/// What somebody is told now, since `before` or from the start.
 pub(crate) async fn told(of: &Client, room: &str, before: Option<&Told>) -> Told {
     let since = before.map(|before| format!("?since={}", before.since)).unwrap_or_default();
     let sync = of.get(&format!("/v3/sync{since}")).await.ok();
@@ -256,6 +257,7 @@ async fn who_the_access_list_denies_is_seen_on_the_own_platform_only() {
     }
 }
 
+/// A receipt of the whole room takes the place of one in a thread.
 /// <https://github.com/matrix-org/matrix-spec-proposals/pull/4102>
 #[tokio::test]
 async fn a_receipt_of_the_whole_room_stands_for_that_of_a_thread() {

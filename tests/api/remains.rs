@@ -10,13 +10,14 @@ use linkspan_storage::{
     Key, Memory, Range,
     catalogue::{DelayedEventQueue, Receipts, TABLES, UserKey},
 };
+use linkspan_wire::now_ts;
 use ruma::OwnedUserId;
 use serde_json::{Value, json};
 
 use crate::{
     key_backup,
     keys::{DEHYDRATED, dehydrated, proof},
-    network::{Client, INSTAGRAM, MESSENGER, Network, PATIENCE, WHATSAPP, encoded, now_ts, text},
+    network::{Client, INSTAGRAM, MESSENGER, Network, PATIENCE, WHATSAPP, encoded, text},
     oauth_browser::{Browser, authorise},
     olm::{Identity, OlmDevice, signed},
 };
@@ -290,11 +291,11 @@ impl Scene {
     /// Sweeps for as long as that takes what has expired away.
     async fn sweep(&self) {
         let long_after = || now_ts() + 90 * 24 * 60 * 60 * 1000;
-        let mut commits = self.network.store.subscribe();
+        let mut commits = self.network.store.follow();
         let sweeping = tokio::spawn(self.network.app.lifecycle.clone().sweep(long_after));
         let swept = async {
             while EXPIRES.iter().any(|expired| self.found().contains(expired)) {
-                commits.recv().await.expect("the store is open");
+                commits.next().await.expect("the store is open");
             }
         };
         tokio::time::timeout(PATIENCE, swept).await.expect("it expires");

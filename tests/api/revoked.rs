@@ -1,4 +1,4 @@
-//! Sessions that end while a client waits: it is told at once, and learns nothing more.
+//! Sessions that end while a client waits. It is told so at once, and learns nothing more.
 //! <https://spec.matrix.org/v1.19/client-server-api/#client-authentication>
 
 use std::convert::Infallible;
@@ -16,10 +16,10 @@ use crate::{
 const UNSTABLE: &str = "/unstable/org.matrix.simplified_msc3575/sync";
 const DEVICE: &str = "/_linkspan/account/device";
 const PASSWORD_PAGE: &str = "/_linkspan/account/password";
-/// Long enough that nobody who waits is answered because time is up.
+/// How long clients wait. It is so long that nobody is answered because the time is up.
 const LONG_MS: u64 = 300_000;
 
-/// Anna, of whom one device waits for news while another does something, and Bert, who writes to her.
+/// Anna and Bert, who writes to her. One of her devices waits for news while another does something.
 struct Scene {
     network: Network,
     anna: Client,
@@ -44,7 +44,7 @@ impl Scene {
         Self { network, anna, waiting, bert, room }
     }
 
-    /// Has the device wait in each way there is while `meanwhile` happens; what it is answered.
+    /// Has the device wait in each way there is while `meanwhile` happens. Returns the answers.
     async fn while_waiting(&self, meanwhile: impl Future<Output = ()>) -> Vec<Answer> {
         let device = &self.waiting;
         let since = text(&device.get("/v3/sync").await.ok()["next_batch"]);
@@ -60,7 +60,7 @@ impl Scene {
             format!("{UNSTABLE}?pos={pos}&timeout={LONG_MS}"),
         );
         let meanwhile = async {
-            // They wait by then; if not, they are refused all the same.
+            // They wait by then. If not, they are refused all the same.
             for _ in 0..100 {
                 tokio::task::yield_now().await;
             }
@@ -81,7 +81,8 @@ impl Scene {
         vec![plain, unstable, stable]
     }
 
-    /// Asserts that whoever waits is refused once `revoke` has happened, and is not told what is said after it.
+    /// Asserts that everybody who waits is refused once `revoke` has happened, and is not told what is said
+    /// after it.
     async fn ends(&self, soft_logout: bool, revoke: impl Future<Output = ()>) {
         let revoke = async {
             revoke.await;

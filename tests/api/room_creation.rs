@@ -1,5 +1,5 @@
-//! Creating rooms, and setting what their rules ask of the form of state: what can never be allowed is the request's
-//! fault, and said so.
+//! Creating rooms, and setting state whose form has rules. If something can never be allowed, the request is
+//! at fault, and the answer says so.
 
 use serde_json::{Value, json};
 
@@ -57,7 +57,7 @@ async fn creators_have_no_level_in_version_12() {
         let set = by.set_state(&room, "m.room.power_levels", of(of_whom)).await;
         refuses_level(set, "M_BAD_JSON", of_whom);
     }
-    // In the versions before, creators have one.
+    // In the versions before that, creators have a level.
     let words = json!({ "room_version": "11", "power_level_content_override": of(&anna) });
     anna.post("/v3/createRoom", words).await.ok();
 }
@@ -85,7 +85,7 @@ async fn malformed_creators_are_refused() {
     // Nothing could ever be sent into such a room.
     let closed = json!({ "creation_content": { "m.federate": "no" } });
     anna.post("/v3/createRoom", closed).await.fails(400, "M_INVALID_ROOM_STATE");
-    // Where there are no such creators, the field says nothing.
+    // In versions without such creators the field means nothing.
     let words = json!({ "room_version": "11", "creation_content": { "additional_creators": 5 } });
     anna.post("/v3/createRoom", words).await.ok();
 }
@@ -118,18 +118,18 @@ async fn what_the_rules_can_never_allow_is_a_bad_request() {
             anna.put(&of_anna, content).await.fails(400, "M_BAD_JSON");
         }
         if version == "6" {
-            // There is no such membership yet; to ask for it is not malformed.
+            // There is no such membership yet, but asking for it is not malformed.
             anna.put(&of_anna, json!({ "membership": "knock" })).await.fails(400, "M_BAD_JSON");
             cleo.post(&format!("/v3/knock/{room}"), json!({})).await.fails(403, "M_FORBIDDEN");
         }
 
-        // What somebody else may do stays a question of who asks.
+        // Whether somebody else may do it depends on who asks.
         bert.set_state(&room, "m.room.name", json!({ "name": "Mine" })).await.fails(403, "M_FORBIDDEN");
         bert.set_state(&room, "m.room.power_levels", json!({ "ban": 0 })).await.fails(403, "M_FORBIDDEN");
         let of_bert = format!("/v3/rooms/{room}/state/org.example.place/{}", bert.user_id);
         anna.put(&of_bert, json!({})).await.fails(403, "M_FORBIDDEN");
     }
-    // Numbers as text are numbers in the versions before 10.
+    // In the versions before 10, texts that hold numbers are numbers.
     for (version, status) in [("9", 200), ("10", 400)] {
         let levels = json!({ "users_default": "5" });
         let words = json!({ "room_version": version, "power_level_content_override": levels });
@@ -171,7 +171,7 @@ async fn a_room_whose_creator_could_not_make_it_is_refused() {
     assert_eq!(anna.get("/v3/joined_rooms").await.ok(), before);
     let synced = bert.get("/v3/sync?timeout=0").await.ok();
     assert!(synced["rooms"]["invite"].as_object().is_none_or(serde_json::Map::is_empty), "{synced}");
-    // Whom the creator may not invite is no fault of the room.
+    // It is not the room's fault if the creator may not invite somebody.
     let closed = json!({ "creation_content": { "m.federate": false }, "invite": [bert.user_id] });
     anna.post("/v3/createRoom", closed).await.fails(403, "M_FORBIDDEN");
     anna.get("/v3/directory/room/%23quay:instagram.localhost").await.fails(404, "M_NOT_FOUND");

@@ -67,7 +67,8 @@ fn next_of(page: &Value) -> String {
     format!("?next_batch={}", encoded(&text(&page["next_batch"])))
 }
 
-/// One word in more messages than are collected for a page, all older than what others say of it.
+/// One word is in more messages of a room than are collected for a page, and all of these are older than
+/// those of the others.
 #[tokio::test]
 async fn many_matches_of_one_room_hide_no_newer_ones() {
     let network = Network::open().await;
@@ -129,7 +130,7 @@ async fn pages_of_a_search_stay_where_they_are() {
         let mut page = search(&anna, criteria.clone(), "").await;
         let mut all = found(&page);
         while page["next_batch"].is_string() {
-            // What comes meanwhile comes before all pages, or is of a later search.
+            // Events that come meanwhile stand before all pages, or belong to a later search.
             let more = anna.say(&rooms[0], "lamp").await;
             page = search(&anna, criteria.clone(), &next_of(&page)).await;
             all.extend(found(&page));
@@ -138,7 +139,7 @@ async fn pages_of_a_search_stay_where_they_are() {
         }
         assert_eq!(all, expected, "{order}");
 
-        // A page from which something was taken back moves the others as little.
+        // If something on a page is taken back, the other pages do not move either.
         let first = search(&anna, criteria.clone(), "").await;
         let gone = anna.say(&rooms[1], "lamp two three four five six").await;
         let second = search(&anna, criteria.clone(), &next_of(&first)).await;

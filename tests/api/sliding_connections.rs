@@ -22,7 +22,7 @@ async fn ask(client: &Client, conn_id: &str, pos: Option<&Value>) -> Answer {
     client.post(&format!("/unstable/org.matrix.simplified_msc3575/sync{pos}"), body).await
 }
 
-/// How many connections there are, and rooms on them.
+/// The number of connections, and the number of rooms on them.
 async fn kept(network: &Network) -> (usize, usize) {
     (network.rows::<SlidingConnections>().await, network.rows::<SlidingRooms>().await)
 }
@@ -45,7 +45,7 @@ async fn connections_that_nobody_uses_are_forgotten() {
     assert_eq!(network.app.sync.forget_connections(now_ts() - DAY_MS).await.expect("it works"), 0);
     ask(&ben, "old", Some(&pos)).await.ok();
 
-    // Later than everything up to here; then somebody comes.
+    // The time is later than everything up to here. Then somebody comes.
     let before_ts = now_ts() + 1;
     while now_ts() < before_ts {
         tokio::task::yield_now().await;

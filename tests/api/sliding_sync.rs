@@ -31,14 +31,14 @@ impl<'a> Connection<'a> {
         self.client.post(&path, self.request.clone()).await
     }
 
-    /// The next answer, which the client takes.
+    /// Takes the next answer, as the client does.
     async fn next(&mut self) -> Value {
         let answer = self.ask(0).await.ok();
         self.pos = Some(text(&answer["pos"]));
         answer
     }
 
-    /// An answer that gets lost.
+    /// Makes a request whose answer gets lost.
     async fn lose(&self) -> Value {
         self.ask(0).await.ok()
     }
@@ -276,7 +276,7 @@ async fn a_room_that_is_forgotten_is_in_no_list() {
     assert_eq!((&answer["lists"]["all"]["count"], rooms(&answer)), (&json!(0), vec![]));
 }
 
-/// The user's own membership, as an answer of any shape has it in the state that is required of a room.
+/// The user's own membership in an answer of any shape, as it stands in the required state of a room.
 fn own_membership(answer: &Value, room: &str, client: &Client) -> Option<String> {
     let mut events = list(&answer["rooms"][room]["required_state"]).iter();
     let own = events
@@ -284,7 +284,7 @@ fn own_membership(answer: &Value, room: &str, client: &Client) -> Option<String>
     own.map(|event| text(&event["content"]["membership"]))
 }
 
-/// How the two shapes ask for nothing but the user's own membership, by name or as that of who is spoken of.
+/// How both shapes ask for nothing but the user's own membership, either by name or by lazy loading.
 fn own_members_on_wire(user_id: &str) -> [(&'static str, Value); 4] {
     let include = json!([{ "type": "m.room.member", "state_key": user_id }]);
     [
@@ -354,7 +354,7 @@ async fn a_leave_comes_with_the_own_membership_and_the_room_stays_in_its_list() 
         assert_eq!(quiet["lists"]["all"]["count"], 2, "only what is forgotten is gone: {case}");
         assert_eq!(rooms(&quiet), Vec::<String>::new(), "{case}");
 
-        // Of what is account data the list is made anew, and has the same rooms.
+        // If account data changes, the list is made anew, and has the same rooms.
         let data = format!("/v3/user/{}/account_data/org.example", ben.user_id);
         ben.put(&data, json!({ "number": number })).await.ok();
         let again = next_in(&ben, shape, &body, &mut pos).await;
@@ -442,7 +442,7 @@ async fn who_has_left_is_told_the_state_up_to_then_and_nothing_that_others_do() 
     assert!(state.contains_key(&("m.room.create".to_owned(), String::new())), "{answer}");
 }
 
-/// Contents by type and state key.
+/// The contents by type and state key.
 fn list_of_state(events: &Value) -> BTreeMap<(String, String), Value> {
     let entry = |event: &Value| ((text(&event["type"]), text(&event["state_key"])), event["content"].clone());
     list(events).iter().map(entry).collect()

@@ -1,4 +1,4 @@
-//! Spaces, and what rooms show of themselves.
+//! Spaces, and what rooms show about themselves.
 
 use serde_json::json;
 
@@ -43,6 +43,7 @@ async fn a_space_shows_what_one_may_see() {
     assert_eq!((&mutual["joined"], mutual["count"].as_u64()), (&json!([open]), Some(1)));
 }
 
+/// A page of a space belongs to one walk through it.
 /// <https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1roomsroomidhierarchy>
 #[tokio::test]
 async fn a_page_of_a_space_is_a_page_of_just_this_walk() {
@@ -76,6 +77,7 @@ async fn a_page_of_a_space_is_a_page_of_just_this_walk() {
     }
 }
 
+/// A topic is plain text wherever rooms are listed.
 /// <https://spec.matrix.org/v1.19/client-server-api/#mroomtopic>
 #[tokio::test]
 async fn a_topic_is_plain_text_wherever_rooms_are_listed() {

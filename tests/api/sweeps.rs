@@ -5,10 +5,11 @@ use linkspan_storage::{
     Range, Table,
     catalogue::{AuthorizationCodes, EmailValidations, SlidingConnections, Transactions},
 };
+use linkspan_wire::now_ts;
 use serde_json::json;
 
 use crate::{
-    network::{INSTAGRAM, Network, PATIENCE, now_ts},
+    network::{INSTAGRAM, Network, PATIENCE},
     oauth_browser::{Browser, authorise},
 };
 
@@ -51,11 +52,11 @@ async fn what_has_grown_old_is_swept_up() {
     network.flush().await;
     assert_eq!(rows(&network).await, [1; 4]);
 
-    let mut commits = network.store.subscribe();
+    let mut commits = network.store.follow();
     let sweeping = tokio::spawn(network.app.lifecycle.clone().sweep(long_after));
     let swept = async {
         while rows(&network).await != [0; 4] {
-            commits.recv().await.expect("the store is open");
+            commits.next().await.expect("the store is open");
         }
     };
     tokio::time::timeout(PATIENCE, swept).await.expect("all of it goes");

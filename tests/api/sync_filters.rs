@@ -1,4 +1,5 @@
-//! Filters of sync: what they drop, what they must not drop, and that nobody is woken for what they drop.
+//! Filters of sync: what they leave out, what they must not leave out, and that nobody is woken for what they
+//! leave out.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +20,7 @@ async fn sync(client: &Client, filter: &Value, more: &str) -> Value {
     client.get(&format!("/v3/sync?filter={filter}{more}")).await.ok()
 }
 
-/// The names of the state in an answer, by the parameter that asks for it.
+/// The names of the state in an answer, each by the parameter that asks for it.
 const SHAPES: [(&str, &str); 3] = [
     ("", "state"),
     ("&use_state_after=true", "state_after"),
@@ -43,7 +44,7 @@ async fn state_of(client: &Client, room: &str) -> State {
     state
 }
 
-/// Filters of the timeline that drop events of the state.
+/// Filters of the timeline that leave out events of the state.
 fn dropping_filters(room: &str, ben: &Client) -> Vec<Value> {
     vec![
         json!({ "types": ["m.room.message"] }),
@@ -282,7 +283,7 @@ async fn what_is_beside_the_history_of_a_room_is_filtered() {
     }
 }
 
-/// The client waits on when something happens that its filter drops, and is answered with what it wants.
+/// The client waits on when something happens that its filter leaves out, and is answered with what it wants.
 #[tokio::test]
 async fn nobody_is_woken_by_what_the_filter_drops() {
     let network = Network::open().await;
@@ -322,7 +323,7 @@ async fn nobody_is_woken_by_what_the_filter_drops() {
         let own = format!("/v3/user/{user}/rooms/{room}/account_data/org.example");
         anna.put(&own, json!({ "n": 1 })).await.ok();
         ben.say(&other, "elsewhere").await;
-        // Who wants all of it has been woken: so would be the one who does not.
+        // A client that wants everything has been woken, so the other one would be by now.
         while !seen.is_empty() {
             let answer = sync(&anna, &json!({}), &format!("{seen}&timeout=60000")).await;
             let is_last = bodies(&answer["rooms"]["join"][&other]["timeline"]["events"]) == ["elsewhere"];
@@ -378,7 +379,7 @@ async fn events_have_the_fields_that_are_asked_for() {
     assert!(each(&all["timeline"]["events"], "event_id").iter().all(|id| id.starts_with('$')), "{all}");
 }
 
-/// Fails unless an event is one that another server would take.
+/// Fails unless another server would accept the event.
 fn check_exchanged(network: &Network, event: &Value, version: &RoomVersionId) {
     let mut keys = PublicKeyMap::new();
     for platform in network.app.platforms.iter() {

@@ -1,4 +1,5 @@
-//! Subscriptions to threads: who may, what they do to notifications, and how other devices hear of them.
+//! Subscriptions to threads: who may subscribe, what that does to notifications, and how other devices hear
+//! of it.
 
 use serde_json::{Value, json};
 
@@ -64,7 +65,7 @@ impl<'a> Device<'a> {
         self.client.post(&path, body).await.ok()
     }
 
-    /// What is new of subscriptions.
+    /// The changes of subscriptions that it is told.
     async fn hears(&mut self, limit: u64) -> Value {
         let answer = self.ask(limit, 0).await;
         self.pos = Some(text(&answer["pos"]));
@@ -72,7 +73,7 @@ impl<'a> Device<'a> {
     }
 }
 
-/// A room of two with as many roots of threads, each with a reply of ben.
+/// A room of two users with this many roots of threads, each with a reply by ben.
 async fn threads(anna: &Client, ben: &Client, count: usize) -> (String, Vec<(String, String)>) {
     let room = anna.create_room(json!({ "preset": "public_chat" })).await;
     ben.join(&room).await.ok();
@@ -131,7 +132,7 @@ async fn who_has_unsubscribed_is_not_subscribed_again_for_what_was_said_before()
     anna.subscribe(&room, root, None).await.ok();
     assert_eq!(anna.subscription(&room, root).await, Some(false), "the user may change their mind");
 
-    // Who never was subscribed can say no beforehand, and no client undoes it.
+    // A user without a subscription can refuse it beforehand, and no client changes that.
     let (root, reply) = &threads[1];
     anna.unsubscribe(&room, root).await;
     anna.subscribe(&room, root, Some(reply)).await.fails(409, CONFLICT);
@@ -169,26 +170,26 @@ async fn what_is_no_thread_of_the_user_is_refused() {
     let elsewhere = anna.say(&other, "elsewhere").await;
     let state = anna.get(&format!("/v3/rooms/{room}/messages?dir=f&limit=1")).await.ok();
     let state = text(&state["chunk"][0]["event_id"]);
-    // Nothing, in another room, itself a reply, state.
+    // The cause is nothing, in another room, itself a reply, or state.
     for root in ["$nothing", &elsewhere, reply, &state] {
         let path = path(&room, root);
         anna.put(&path, json!({})).await.fails(404, "M_NOT_FOUND");
         anna.get(&path).await.fails(404, "M_NOT_FOUND");
         anna.delete(&path).await.fails(404, "M_NOT_FOUND");
     }
-    // A root is in the main timeline, and so is what hangs on it.
+    // A root is in the main timeline, and so is what is related to it.
     let edit = edit_of(&anna, &room, root).await;
     for cause in ["$nothing", &elsewhere, &threads[1].0, &threads[1].1, &state, root, &edit] {
         anna.subscribe(&room, root, Some(cause)).await.fails(400, NOT_IN_THREAD);
     }
-    // Whoever is not in the room learns nothing of it.
+    // A user who is not in the room learns nothing of it.
     for room in [room.as_str(), "!nowhere"] {
         let path = path(room, root);
         cleo.put(&path, json!({})).await.fails(404, "M_NOT_FOUND");
         cleo.get(&path).await.fails(404, "M_NOT_FOUND");
         cleo.delete(&path).await.fails(404, "M_NOT_FOUND");
     }
-    // Who has left keeps what there was, and subscribes to nothing more.
+    // A user who has left keeps what there was, and subscribes to nothing more.
     ben.subscribe(&room, root, None).await.ok();
     ben.leave(&room).await.ok();
     assert_eq!(ben.subscription(&room, root).await, Some(false));
@@ -224,7 +225,7 @@ async fn other_devices_hear_of_it_by_sliding_sync() {
     let before = heard["subscribed"][&room][&one]["bump_stamp"].as_u64().expect("a number");
     assert_eq!(device.hears(100).await, Value::Null, "nothing is told twice");
 
-    // It wakes who waits; of several changes the last is told.
+    // It wakes clients that wait. Of several changes the last one is told.
     let (answer, ()) = tokio::join!(device.ask(100, 60_000), async {
         anna.unsubscribe(&room, &one).await;
     });
@@ -253,7 +254,7 @@ async fn other_devices_hear_of_it_by_sliding_sync() {
     assert!(answer["extensions"][EXTENSION]["subscribed"][&room][&two].is_object(), "{answer}");
 }
 
-/// The roots in an answer, and what the client would ask with for the rest.
+/// The roots in an answer, and the token with which the client asks for the rest.
 fn page(answer: &Value, room: &str, next: &str) -> (Vec<String>, Option<String>) {
     let roots = ["subscribed", "unsubscribed"].map(|kind| answer[kind][room].as_object());
     let roots = roots.into_iter().flatten().flat_map(|roots| roots.keys().cloned()).collect();
@@ -298,7 +299,7 @@ async fn what_a_sync_leaves_out_is_paged_through() {
     assert_eq!(found, expected, "nothing from before the last sync, nothing twice");
     assert_eq!(page(&device.hears(2).await, &room, "prev_batch"), (vec![roots[1].clone()], None));
 
-    // Without tokens it is all of it.
+    // Without tokens, everything is told.
     let (mut all, end) = page(&anna.get(list).await.ok(), &room, "end");
     all.sort();
     expected = roots.clone();
@@ -318,7 +319,8 @@ async fn what_a_sync_leaves_out_is_paged_through() {
     }
 }
 
-/// Docs: decision 9.
+/// Threads fall silent only for users who have ever subscribed to one: see
+/// docs/decisions/0009-thread-subscriptions.md.
 #[tokio::test]
 async fn threads_fall_silent_only_for_who_has_ever_subscribed() {
     let network = Network::open().await;
@@ -347,7 +349,7 @@ async fn threads_fall_silent_only_for_who_has_ever_subscribed() {
     let thread = json!({ "rel_type": "m.thread", "event_id": other });
     ben.send(&room, "m.room.message", mention(thread)).await;
     assert_eq!(anna.unread(&room).await, 3, "a mention is heard everywhere");
-    // What a room is set to does not matter to threads that are followed.
+    // The setting of a room does not matter to threads that the user follows.
     let mute = format!("/v3/pushrules/global/room/{room}");
     anna.put(&mute, json!({ "actions": [] })).await.ok();
     ben.reply(&room, followed, "news").await;
@@ -392,7 +394,7 @@ async fn the_rules_of_threads_can_be_switched_and_none_added() {
     }
 }
 
-/// Whom an encrypted message mentions the server cannot see: rather than miss it, the client is asked.
+/// The server cannot see whom an encrypted message mentions. So that nothing is missed, the client is asked.
 #[tokio::test]
 async fn encrypted_threads_are_left_to_the_client() {
     let network = Network::open().await;

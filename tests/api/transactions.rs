@@ -1,16 +1,16 @@
-//! Transaction ids: the same request has its effect once. What is the same is told by user, device and path.
+//! Transaction ids: the same request has its effect once. Requests are the same by user, device and path.
 
 use serde_json::{Value, json};
 
 use crate::network::{Client, INSTAGRAM, MESSENGER, Network, each, encoded, list, text};
 
-/// Sends an event under a transaction id; gives the event's id.
+/// Sends an event under a transaction id, and returns the event's id.
 async fn send(by: &Client, room: &str, event_type: &str, txn_id: &str) -> String {
     let path = format!("/v3/rooms/{room}/send/{event_type}/{}", encoded(txn_id));
     text(&by.put(&path, json!({ "msgtype": "m.text", "body": "Ahoy" })).await.ok()["event_id"])
 }
 
-/// Redacts an event under a transaction id; gives the redaction's id.
+/// Redacts an event under a transaction id, and returns the id of the redaction.
 async fn redact(by: &Client, room: &str, event: &str, txn_id: &str) -> String {
     let path = format!("/v3/rooms/{room}/redact/{}/{}", encoded(event), encoded(txn_id));
     text(&by.put(&path, json!({})).await.ok()["event_id"])
@@ -75,7 +75,7 @@ async fn a_transaction_id_is_known_after_a_restart_and_a_new_login() {
     assert_eq!(redact(&anna, &room, &target, "tx").await, redaction);
     let kind = send(&anna, &room, "org.example.kind", "tx").await;
     assert!(kind != sent && kind != redaction);
-    // Whichever endpoint made it, its device is told the id, and no other.
+    // Whichever endpoint made the event, its device is told the id, and no other device is.
     let phone = anna.another_device().await;
     for event_id in [&sent, &redaction, &kind] {
         assert_eq!(event(&anna, &room, event_id).await["unsigned"]["transaction_id"], "tx");

@@ -1,4 +1,5 @@
-//! Upgrades of rooms: what goes along, who keeps which power, and that one that is refused leaves nothing behind.
+//! Upgrades of rooms: what goes along, who keeps which power, and that one that is refused leaves nothing
+//! behind.
 
 use serde_json::{Value, json};
 
@@ -31,7 +32,7 @@ async fn an_upgrade_takes_the_alias_along() {
     bert.say_fails(&old).await;
 }
 
-/// Upgrades a room; the new one, as everybody has joined it.
+/// Upgrades a room. Returns the new one, after everybody has joined it.
 async fn upgrade(by: &Client, room: &str, words: Value, followers: &[&Client]) -> String {
     let new = text(&by.post(&format!("/v3/rooms/{room}/upgrade"), words).await.ok()["replacement_room"]);
     for follower in followers {
@@ -64,7 +65,7 @@ async fn creators_keep_their_power_over_all_versions() {
     let of_dora = json!({ "user_id": dora.user_id, "reason": "shouting" });
     anna.post(&format!("/v3/rooms/{twelve}/ban"), of_dora).await.ok();
 
-    // Creators get a level where they need one; bans stay, and who is banned keeps none.
+    // Creators get a level where they need one. Bans stay, and banned users keep no level.
     let eleven = upgrade(&bert, &twelve, json!({ "new_version": "11" }), &[&anna, &carl]).await;
     let levels = state(&anna, &eleven, "m.room.power_levels").await;
     let expected = json!({ &anna.user_id: 150, &bert.user_id: 150, &carl.user_id: 50 });
@@ -77,7 +78,7 @@ async fn creators_keep_their_power_over_all_versions() {
         .fails(403, "M_FORBIDDEN");
     anna.set_state(&eleven, "m.room.server_acl", json!({ "allow": ["*"] })).await.ok();
 
-    // And have none where they need none, those whom the upgrade adds included.
+    // Creators have no level where they need none, and neither have those whom the upgrade adds.
     let words = json!({ "new_version": "12", "additional_creators": [carl.user_id] });
     let again = upgrade(&anna, &eleven, words, &[&bert, &carl]).await;
     let levels = state(&anna, &again, "m.room.power_levels").await;
@@ -86,7 +87,7 @@ async fn creators_keep_their_power_over_all_versions() {
     assert_eq!(state(&anna, &again, "m.room.create").await["additional_creators"], json!([carl.user_id]));
     carl.set_state(&again, "m.room.server_acl", json!({ "allow": ["*"] })).await.ok();
 
-    // From one version that privileges creators to the same: those that the upgrade does not name are none.
+    // Both versions privilege creators. Those whom the upgrade does not name are none any more.
     let words = json!({ "new_version": "12", "additional_creators": [bert.user_id] });
     let last = upgrade(&carl, &again, words, &[&anna, &bert]).await;
     assert_eq!(state(&anna, &last, "m.room.power_levels").await["users"], json!({}));
@@ -99,7 +100,8 @@ async fn a_refused_upgrade_leaves_nothing_behind() {
     let network = Network::open().await;
     let anna = network.register(INSTAGRAM, "anna").await;
     let bert = network.register(MESSENGER, "bert").await;
-    // Bert has the power for a tombstone, but the room keeps his platform out. A banned person makes no creator.
+    // Bert has the power for a tombstone, but the room keeps his platform out. A banned user becomes no
+    // creator.
     for (version, to) in [("11", "10"), ("12", "11")] {
         let room = anna
             .create_room(json!({
@@ -123,7 +125,7 @@ async fn a_refused_upgrade_leaves_nothing_behind() {
         let alias = format!("/v3/directory/room/%23quay{version}:{INSTAGRAM}");
         assert_eq!(text(&bert.get(&alias).await.ok()["room_id"]), room);
 
-        // The room goes on, and who has the power can still upgrade it.
+        // The room goes on, and somebody with the power can still upgrade it.
         anna.say(&room, "Hello").await;
         let new = upgrade(&anna, &room, words, &[]).await;
         assert_eq!(text(&bert.get(&alias).await.ok()["room_id"]), new);
@@ -136,7 +138,7 @@ async fn a_refused_upgrade_leaves_nothing_behind() {
     }
 }
 
-/// What only administrators may do where a moderator may put a tombstone.
+/// Levels by which only administrators may do things in a room where a moderator may send a tombstone.
 fn levels_of_a_moderator(users: &Value) -> Value {
     json!({
         "users": users, "ban": 70,
@@ -178,7 +180,7 @@ async fn a_moderator_who_may_put_a_tombstone_upgrades_to_every_version() {
         let before = state(&anna, &room, "m.room.power_levels").await;
         let new = upgrade(&bert, &room, json!({ "new_version": to }), &[&anna]).await;
 
-        // All goes along, and nobody has gained a level by it.
+        // Everything goes along, and nobody has gained a level by it.
         for event_type in
             ["m.room.history_visibility", "m.room.server_acl", "m.room.topic", "m.room.join_rules"]
         {
@@ -190,7 +192,7 @@ async fn a_moderator_who_may_put_a_tombstone_upgrades_to_every_version() {
         let levels = state(&anna, &new, "m.room.power_levels").await;
         let expected = match (from, to) {
             ("12", _) => json!({ &anna.user_id: 100, &bert.user_id: 50 }),
-            // Who makes a room of this version needs no level.
+            // Somebody who makes a room of this version needs no level.
             (_, "12") => json!({ &anna.user_id: 100 }),
             _ => users.clone(),
         };
@@ -337,7 +339,7 @@ async fn a_join_rule_that_the_version_does_not_know_becomes_a_stricter_one() {
         let room = anna.create_room(json!({ "room_version": from, "initial_state": rules })).await;
         let new = upgrade(&anna, &room, json!({ "new_version": to }), &[]).await;
         assert_eq!(state(&anna, &new, "m.room.join_rules").await["join_rule"], expected, "{from} to {to}");
-        // Nobody can come in by a rule that means nothing, as it was before.
+        // A rule that means nothing lets nobody in, as before.
         if rule != "private" {
             anna.invite(&new, &bert).await.ok();
             bert.join(&new).await.ok();
@@ -414,7 +416,7 @@ async fn lists_and_aliases_of_all_platforms_name_the_new_room() {
     assert_eq!(each(&carl.get("/v3/publicRooms").await.ok()["chunk"], "room_id"), [new]);
 }
 
-/// What somebody has set about a room: tags, push rules, whom one talks to there.
+/// Sets things about a room: tags, push rules, and the person with whom one has a direct chat there.
 async fn settle_in(who: &Client, room: &str, with: &str) {
     let user = &who.user_id;
     who.put(&format!("/v3/user/{user}/rooms/{room}/tags/m.favourite"), json!({ "order": 0.5 })).await.ok();
@@ -471,7 +473,7 @@ async fn what_people_set_about_a_room_goes_along_with_them() {
         let new = upgrade(&anna, &room, json!({ "new_version": version }), &[]).await;
         has_settled(&anna, &room, &new, &dora.user_id).await;
 
-        // By whichever way somebody comes in.
+        // It holds for every way in which somebody comes in.
         bert.join(&new).await.ok();
         let member = format!("/v3/rooms/{new}/state/m.room.member/{}", carl.user_id);
         carl.put(&member, json!({ "membership": "join" })).await.ok();
@@ -486,7 +488,8 @@ async fn what_people_set_about_a_room_goes_along_with_them() {
             "{news}"
         );
 
-        // Who was never in the old room brings nothing, and who comes back finds what they left.
+        // A user who was never in the old room brings nothing, and a user who comes back finds what they
+        // left.
         dora.join(&new).await.ok();
         dora.get(&format!("/v3/user/{}/account_data/m.direct", dora.user_id)).await.fails(404, "M_NOT_FOUND");
         bert.delete(&format!("/v3/user/{}/rooms/{new}/tags/m.favourite", bert.user_id)).await.ok();
@@ -524,7 +527,7 @@ async fn settings_find_the_new_room_whenever_somebody_follows() {
 
     let network = network.reopen().await;
     let [anna, bert, carl, dora] = [&anna, &bert, &carl, &dora].map(|who| who.on(&network));
-    // An invitation that was declined is no visit, and all were in none of the rooms between.
+    // Declining an invitation is no visit, and none of them was in the rooms in between.
     for who in [&bert, &dora] {
         anna.invite(&third, who).await.ok();
         who.leave(&third).await.ok();
@@ -540,7 +543,7 @@ async fn settings_find_the_new_room_whenever_somebody_follows() {
     assert_eq!(tags["tags"], json!({}));
     dora.get(&format!("/v3/pushrules/global/room/{third}")).await.fails(404, "M_NOT_FOUND");
 
-    // What somebody gave up in the new room stays away, also if they come back by an invitation.
+    // What a user gave up in the new room stays away, even if the user comes back by an invitation.
     carl.delete(&format!("/v3/pushrules/global/room/{third}")).await.ok();
     carl.leave(&third).await.ok();
     anna.invite(&third, &carl).await.ok();

@@ -1,5 +1,7 @@
-//! The pages of a platform by plain HTTP: signing up and new passwords by mail, email addresses, pages that there are
-//! not, and limits. `tests/clients/pages.rs` visits them in a real browser.
+//! The pages of a platform by plain HTTP: signing up and new passwords by mail, e-mail addresses, pages that
+//! do not exist, and limits.
+//!
+//! `tests/clients/pages.rs` visits the pages in a real browser.
 
 use http::{Method, Request, header};
 use serde_json::json;
@@ -22,7 +24,7 @@ const CONFIRM_EMAIL: &str = "/_linkspan/account/confirm-email";
 const NEW: [(&str, &str); 2] =
     [("new_password", "another battery staple"), ("new_password2", "another battery staple")];
 
-/// Platforms that send mails; `required`: whoever signs up has to confirm an address.
+/// Platforms that send mails. If `required`, people who sign up have to confirm an address.
 async fn open(required: bool) -> Network {
     let verify = if required { "identity = 'account'\nverify = true" } else { "" };
     Network::open_with(&format!("{WITH_MAILS}\n{verify}")).await
@@ -44,7 +46,7 @@ async fn fill(browser: &mut Browser, page: &Page, path: &str, values: &[(&str, &
     browser.fill(INSTAGRAM, page, path, &values).await
 }
 
-/// Asks for a mail on a page; what is told.
+/// Asks for a mail on a page. Returns what the page says.
 async fn ask(browser: &mut Browser, path: &str, address: &str) -> Page {
     let page = browser.get(INSTAGRAM, path).await;
     assert_eq!(page.status, 200, "{}", page.text);
@@ -250,7 +252,7 @@ async fn addresses_are_added_and_removed_on_the_account_page() {
     assert!(sent.text.contains("Check your email"), "{}", sent.text);
     let path = link(&network, 0).await;
 
-    // Nobody else adds it to their account by being sent the link.
+    // Nobody else adds the address to their account by being sent the link.
     let mut other = Browser::new(&network);
     other.log_in(INSTAGRAM, LOG_IN, "ben").await;
     let page = other.get(INSTAGRAM, &path).await;

@@ -11,7 +11,7 @@ use linkspan_tests::{
 
 use crate::{Spoiler, is, short};
 
-/// Parameters that may be any text: what is there is found, what is not is made.
+/// Parameters that may be any text. What such a text names is found or made, whatever it is.
 const FREE: [&str; 12] = [
     "{event_type}",
     "{eventType}",
@@ -114,11 +114,11 @@ fn paths_may_hold_anything() {
     spoiler.finish();
 }
 
-/// Whether what a segment names need not exist: a user who is reported, a device that is gone already.
+/// Whether the segment may name something that does not exist, such as a device that is gone already.
 fn is_right_for(name: &str, parameter: &str, segment: &str) -> bool {
     let is_user = segment.starts_with('@') && parameter.starts_with("{user");
     let is_room = segment.starts_with('!');
-    // What begins with `?` is a query.
+    // A segment that begins with `?` is a query.
     is_user || is_room || name == "delete_device" || segment == "?"
 }
 
@@ -249,7 +249,7 @@ fn tokens_and_limits_are_checked() {
         let answer = spoiler.ask(&find(name), |request| set_query(request, parameter, value));
         spoiler.judge(&format!("{name} {parameter}={value}"), &answer, is(400, "M_INVALID_PARAM"));
     }
-    // What is greater than any limit is the limit; a filter names at most what it names.
+    // A number that is greater than any limit counts as the limit, and a filter names whatever it names.
     let fine = [
         ("sync", "timeout", "9007199254740991"),
         ("get_messages", "limit", "9007199254740991"),
@@ -312,6 +312,7 @@ fn methods_paths_and_hosts_are_known_or_not() {
     spoiler.finish();
 }
 
+/// Whether an answer lets pages from anywhere read it.
 /// <https://spec.matrix.org/v1.19/client-server-api/#web-browser-clients>
 fn allows_origins(answer: &Answer) -> bool {
     let header = |name: &str| answer.header(name).unwrap_or_default();

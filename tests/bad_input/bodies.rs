@@ -1,4 +1,4 @@
-//! Bodies that are no JSON, other JSON, or far too much of it.
+//! Bodies that are not JSON, or other JSON than is expected, or far too much of it.
 
 use linkspan_tests::{
     http1::Request,
@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use crate::{Spoiler, is, refuses, short};
 
-/// How deep is too deep.
+/// How deeply a body is nested that is too deep.
 const DEPTH: usize = 100_000;
 
-/// What stands where a field should have another type, or another value.
+/// Values that are put in the place of others, mostly of another type.
 const VALUES: [&str; 19] = [
     "null",
     "true",
@@ -34,7 +34,7 @@ const VALUES: [&str; 19] = [
     r#"{"type": "x", "x": [1]}"#,
 ];
 
-/// Entries whose body the endpoint looks at.
+/// The entries whose body the endpoint looks at.
 fn entries() -> Vec<Entry> {
     table().into_iter().filter(Entry::has_json).collect()
 }
@@ -51,7 +51,7 @@ fn what_is_no_json_object_is_refused() {
     let closed = format!("{open}{}", "]".repeat(DEPTH));
     let no_json: [&[u8]; 7] =
         [b"{\"a\":", b"{\"a\" 1}", b"\xff{}", b"{\"a\": \"\xff\"}", b"{} {}", b"\0", open.as_bytes()];
-    // Where nothing is expected, nothing need be looked at.
+    // Where nothing is expected, the endpoint need not look at the body.
     for entry in entries().iter().filter(|entry| entry.body != "{}") {
         for body in no_json {
             let answer = spoiler.ask(entry, with_body(body));

@@ -6,14 +6,14 @@ use linkspan_tests::{http1::Request, table::table};
 
 use crate::{Spoiler, short};
 
-/// How long it goes on at most.
+/// How long the test goes on at most.
 const TIME: Duration = Duration::from_secs(15);
 /// How many calls are damaged at most.
 const CALLS: usize = 6_000;
-/// Where the randomness begins.
+/// The seed of the randomness.
 const SEED: u64 = 0x6c69_6e6b_7370_616e;
 
-/// What is put in.
+/// Texts that are put into calls.
 const PIECES: [&str; 24] = [
     "\"",
     "{",
@@ -41,7 +41,7 @@ const PIECES: [&str; 24] = [
     "9007199254740993",
 ];
 
-/// xorshift64*: enough for choosing.
+/// The generator xorshift64*, which is good enough for choosing.
 struct Dice(u64);
 
 impl Dice {
@@ -90,7 +90,7 @@ impl Dice {
     fn damage_target(&mut self, request: &mut Request) {
         let mut rest = request.target.split_off(request.target.len().min("/_matrix/client".len()));
         self.damage(&mut rest);
-        // What would end the request line is another test's.
+        // Another test puts in what would end the request line.
         rest.retain(|byte| !byte.is_ascii_whitespace() && !byte.is_ascii_control());
         request.target.extend(rest);
     }
@@ -113,7 +113,7 @@ fn damaged_calls_are_answered() {
                 format!("{call}: {} {} {}", request.method, short(&request.target), short(&request.body));
         });
         dice.roll(2);
-        // What is no path at all is refused without a body.
+        // A target that is no path is refused without a body.
         let is_no_http = answer.status == 400 && answer.body.is_empty();
         if !is_no_http {
             spoiler.judge(&what.take(), &answer, |_| true);

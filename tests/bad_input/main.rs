@@ -1,5 +1,5 @@
-//! Whatever comes in, the answer is the specification's: never a 5xx, a panic, a hang or a flooded log.
-//! Most of it is made from the table of endpoints by spoiling valid calls.
+//! Whatever comes in, the answer is the specification's: never a 5xx, a panic, a hang or a flooded log. Most
+//! of the bad input is made from the table of endpoints, by spoiling valid calls.
 
 mod addresses;
 mod bodies;
@@ -51,7 +51,7 @@ const CODES: [&str; 33] = [
     "IO.ELEMENT.MSC4306.M_NOT_IN_THREAD",
 ];
 
-/// The codes of OAuth's RFCs that bad input may get.
+/// The codes of the OAuth RFCs that bad input may get.
 const OAUTH_CODES: [&str; 6] = [
     "invalid_client",
     "invalid_client_metadata",
@@ -61,7 +61,7 @@ const OAUTH_CODES: [&str; 6] = [
     "unsupported_grant_type",
 ];
 
-/// Someone whose valid calls are spoiled.
+/// A user whose valid calls are spoiled.
 struct Spoiler {
     server: Server,
     town: Town,
@@ -77,7 +77,7 @@ impl Spoiler {
         Self { server, town, household, failures: Vec::new() }
     }
 
-    /// A valid call.
+    /// A valid call of an entry.
     fn request(&self, entry: &Entry) -> Request {
         self.household.request(&self.town, entry).by(Some(&self.household.anna.token))
     }
@@ -90,14 +90,14 @@ impl Spoiler {
         if answer.errcode() != "M_UNKNOWN_TOKEN" {
             return answer;
         }
-        // It was a call that ends the session.
+        // The call was one that ends the session.
         self.household = Household::settle(&self.town);
         let mut request = self.request(entry);
         spoil(&mut request);
         self.town.ask(INSTAGRAM, &request)
     }
 
-    /// Notes it if an answer is not well formed, or not as `is_right` wants it.
+    /// Notes a problem if an answer is not well formed, or not as `is_right` wants it.
     fn judge(&mut self, what: &str, answer: &Answer, is_right: impl Fn(&Answer) -> bool) {
         let problem = match problem(answer) {
             Some(problem) => problem,
@@ -115,12 +115,12 @@ impl Spoiler {
     }
 }
 
-/// What is wrong with an answer, whatever was asked.
+/// What is wrong with an answer, whatever was asked. None if it is well formed.
 fn problem(answer: &Answer) -> Option<String> {
     if answer.status >= 500 {
         return Some("is the server's fault".to_owned());
     }
-    // What is no HTTP at all is answered without JSON.
+    // Bytes that are not HTTP at all are answered without JSON.
     if answer.status < 400 || (answer.status == 431 && answer.body.is_empty()) {
         return None;
     }
@@ -145,7 +145,7 @@ fn short(text: &[u8]) -> String {
     String::from_utf8_lossy(&text[..text.len().min(120)]).into_owned()
 }
 
-/// Whether an answer refuses a body as the endpoint's specification wants it. OAuth takes smaller ones.
+/// Whether an answer refuses a body as the endpoint's specification wants it. OAuth has a smaller limit.
 fn refuses(entry: &Entry, errcodes: &'static [&'static str]) -> impl Fn(&Answer) -> bool {
     let by_rfc = entry.is_oauth();
     move |answer| match by_rfc {

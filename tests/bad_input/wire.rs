@@ -1,4 +1,4 @@
-//! What is hardly HTTP: requests that are cut, slow, doubled or forged on the wire.
+//! Requests that are hardly HTTP: cut, slow, doubled or forged on the wire.
 
 use linkspan_tests::{
     INSTAGRAM, MESSENGER, Server,
@@ -11,7 +11,8 @@ use crate::{Spoiler, problem};
 
 const VERSIONS: &str = "GET /_matrix/client/versions HTTP/1.1\r\nHost: instagram.localhost\r\n";
 
-/// Statuses of what is answered to bytes, until the server closes, or has answered `most` times.
+/// The statuses of the answers to some bytes, until the server closes the connection or has answered `most`
+/// times.
 fn statuses(server: &Server, bytes: &[u8], most: usize) -> Vec<u16> {
     let mut connection = Connection::open(server.address());
     connection.send(bytes);
@@ -65,7 +66,8 @@ fn no_request_is_smuggled_in_another() {
     let hidden = "GET /_matrix/client/versions HTTP/1.1\r\nHost: instagram.localhost\r\n\r\n";
     let head = "POST /_matrix/client/v3/login HTTP/1.1\r\nHost: instagram.localhost\r\n";
     let length = hidden.len();
-    // Who disagrees on where a request ends must not go on: each is answered once at most.
+    // Where two readers could disagree on the end of a request, nothing may follow, so each is answered once
+    // at most.
     let cases = [
         format!("{head}Content-Length: {length}\r\nContent-Length: 0\r\n\r\n{hidden}"),
         format!("{head}Content-Length: 0\r\nContent-Length: {length}\r\n\r\n{hidden}"),
@@ -79,7 +81,7 @@ fn no_request_is_smuggled_in_another() {
         let got = statuses(&spoiler.server, case.as_bytes(), 2);
         assert!(got.len() <= 1 && got.iter().all(|status| *status >= 400), "{case}: {got:?}");
     }
-    // Chunks win over a length, and what follows them is a request of its own.
+    // Chunks win over a length, and what follows them is another request.
     let both =
         format!("{head}Transfer-Encoding: chunked\r\nContent-Length: {length}\r\n\r\n0\r\n\r\n{hidden}");
     let got = statuses(&spoiler.server, both.as_bytes(), 1);
@@ -101,7 +103,7 @@ fn a_request_is_for_one_host() {
     assert_eq!(ask(PATH, "Host: messenger.localhost\r\n"), [401]);
     assert_eq!(ask(PATH, "Host: instagram.localhost\r\nHost: messenger.localhost\r\n"), [400], "two hosts");
     assert_eq!(ask(PATH, ""), [404], "no host");
-    // RFC 9112, section 3.2.2: a target in full counts, the header does not.
+    // By RFC 9112, section 3.2.2, a target in full counts and the header does not.
     let full = format!("http://instagram.localhost{PATH}");
     assert_eq!(ask(&full, "Host: messenger.localhost\r\n"), [200]);
     let full = format!("http://{MESSENGER}{PATH}");
@@ -136,7 +138,7 @@ fn a_connection_goes_on_after_requests_that_are_refused_unread() {
     let mut spoiler = Spoiler::start();
     let server = &spoiler.server;
     let token = spoiler.household.anna.token.clone();
-    // More than one read takes.
+    // This is more than one read takes.
     let body = json!({ "msgtype": "m.text", "body": "a".repeat(60_000) }).to_string();
     let message = full_path("/v3/rooms/!room/send/m.room.message/1");
     let put = |token: Option<&str>| Request::new("PUT", &message).by(token).json(&body);
@@ -154,7 +156,7 @@ fn a_connection_goes_on_after_requests_that_are_refused_unread() {
     ];
     let mut connection = Connection::open(server.address());
     for (host, request, status) in cases {
-        // As many clients do, first the head and then the body.
+        // Many clients send the head first and then the body.
         let bytes = request.to_bytes(host);
         let (head, body) = bytes.split_at(bytes.len() - body.len());
         connection.send(head);
@@ -162,7 +164,7 @@ fn a_connection_goes_on_after_requests_that_are_refused_unread() {
         let answer = connection.answer().expect("the connection is still there");
         assert_eq!((answer.status, answer.header("connection")), (status, None), "{}", answer.text());
     }
-    // Where the rest is too much, the client gets the answer and is told that the connection ends with it.
+    // If the rest is too much, the client gets the answer, and is told that the connection ends with it.
     let upload = |token: &str| {
         let mut request = Request::new("POST", full_path("/_matrix/media/v3/upload")).by(Some(token));
         request.body = vec![0; 8 << 20];

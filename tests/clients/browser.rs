@@ -1,4 +1,4 @@
-//! A person's browser on the pages of a platform: it keeps cookies, follows to where it is sent, and fills in forms.
+//! A person's browser on the pages of a platform. It keeps cookies, follows redirects, and fills in forms.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,8 @@ impl Browser {
         Self { client: Client::new(&host), host, cookies: BTreeMap::new() }
     }
 
-    /// Logs in on the page, where it asks for that, and allows what is asked there; where the browser is sent.
+    /// Logs in on the page if it asks for that, and allows what is asked there. Returns where the browser is
+    /// sent then.
     pub(crate) fn allow(&mut self, url: &str, user: &str) -> Option<String> {
         let mut page = self.open(url);
         if page.text.contains("name=\"password\"") {
@@ -37,7 +38,7 @@ impl Browser {
         self.fill(&page, &[("answer", "allow")])
     }
 
-    /// Opens a page, following to where it is.
+    /// Opens a page, and follows redirects.
     fn open(&mut self, url: &str) -> Page {
         let mut path = self.path(url);
         loop {
@@ -50,7 +51,8 @@ impl Browser {
         }
     }
 
-    /// Fills in the form of a page that asks for these values, and whatever is hidden in it; where that leads.
+    /// Fills in the form of a page that asks for these values, and the hidden fields in it. Returns where the
+    /// browser is sent then.
     fn fill(&mut self, page: &Page, values: &[(&str, &str)]) -> Option<String> {
         let asks = format!(" name=\"{}\"", values[0].0);
         let mut forms = page.text.split("<form").filter_map(|rest| rest.split_once("</form>"));

@@ -1,4 +1,5 @@
-//! A browser that closes the database under the library: the person's driver reloads, and nothing is lost or done twice.
+//! A browser that closes the database under the library. The person's driver reloads, and nothing is lost or
+//! done twice.
 
 use serde_json::json;
 
@@ -12,7 +13,7 @@ use crate::{
     person::Person,
 };
 
-/// Everything.
+/// Runs all parts of the test.
 pub(crate) fn all(server: &Server) {
     let anna = Person::with_encryption(server, Messenger, Chromium, "Anna");
     let ben = Person::with_encryption(server, Whatsapp, Rust, "Ben");
@@ -23,7 +24,7 @@ pub(crate) fn all(server: &Server) {
     anna.does("close_databases", json!({}));
     talk(both, &room);
 
-    // Before anything was done: it is done again, once.
+    // It closes before anything was done, so it is done again, once.
     let other = anna.gathers(json!({ "name": "Quay" }), &[&ben]);
     anna.does("close_databases", json!({ "at": "/sendToDevice/m.room.encrypted/" }));
     let text = anna.says(&other, "Once");
@@ -31,7 +32,7 @@ pub(crate) fn all(server: &Server) {
         person.reads_text(&other, &text, &anna, "Once");
     }
 
-    // After it was done: that is not known to the page, so it is told and left alone.
+    // It closes after it was done. The page does not know that, so the driver says so and leaves it alone.
     anna.does("close_databases", json!({ "at": "/send/m.room.encrypted/", "after": true }));
     let words = json!({ "room": other, "body": "Perhaps", "mentions": [] });
     let refusal = anna.tries("send_text", words).expect_err("the page never heard the answer");

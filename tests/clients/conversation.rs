@@ -14,10 +14,10 @@ use crate::{
 
 const READ: &str = "m.read";
 const READ_IN_PRIVATE: &str = "m.read.private";
-/// Messages on a page of /messages: few, so that there are pages.
+/// How many messages a page of `/messages` has. They are few, so that there are pages.
 const PAGE: usize = 7;
 
-/// Three people.
+/// The three people of a conversation.
 pub(crate) struct Cast {
     anna: Person,
     ben: Person,
@@ -53,7 +53,7 @@ impl Cast {
     }
 }
 
-/// Everything, in this order; later parts go on in the rooms of earlier ones.
+/// Runs all parts of the conversation in this order. Later parts go on in the rooms of earlier ones.
 pub(crate) fn all(server: &Server, cast: &Cast) {
     find_each_other(cast);
     talk_alone(cast);
@@ -122,7 +122,7 @@ fn talk_alone(Cast { anna, ben, chloe }: &Cast) {
         ben.sees_text(&room, event, &ben.id, line);
     }
     anna.has_unread(&room, 4, 0);
-    // Who answers has read.
+    // A person who answers has read what came before.
     let answer = anna.says(&room, "Fine.");
     ben.sees_text(&room, &answer, &anna.id, "Fine.");
     anna.sees_text(&room, &answer, &anna.id, "Fine.");
@@ -170,7 +170,7 @@ fn describe_the_group(cast: &Cast, room: &str) {
     let topic = cast.ben.does("set_topic", json!({ "room": room, "topic": "Up and down" }));
     assert!(name.is_string() && topic.is_string());
     cast.all_find(room, &json!({ "name": "Lift bridge", "title": "Lift bridge", "topic": "Up and down" }));
-    // Who has no power may not.
+    // A person without the power may not do it.
     let words = json!({ "room": room, "name": "Mine" });
     cast.chloe.is_refused("M_FORBIDDEN", "set_name", words);
     let users = json!({ &cast.chloe.id: 50 });
@@ -183,7 +183,7 @@ fn answer_each_other(cast: &Cast, room: &str) {
     let (anna, ben, chloe) = (cast.anna.id.clone(), cast.ben.id.clone(), cast.chloe.id.clone());
     let regret = cast.ben.says(room, "Forget this");
     cast.all_see_text(room, &regret, &ben, "Forget this");
-    // Only who wrote it, or who has the power, takes it back.
+    // Only the person who wrote it, or somebody with the power, may take it back.
     let words = json!({ "room": room, "event": regret, "reason": "no" });
     cast.anna.is_refused("M_FORBIDDEN", "redact", words);
     let redaction = cast.ben.redacts(room, &regret, "too soon");
@@ -208,7 +208,7 @@ fn answer_each_other(cast: &Cast, room: &str) {
 
     let reaction = cast.ben.reacts(room, &reply, "👍");
     cast.all_see_relation(room, &reaction, "m.annotation", &reply);
-    // The same again is refused.
+    // The same reaction again is refused.
     cast.ben.is_refused(
         "M_DUPLICATE_ANNOTATION",
         "react",
@@ -255,7 +255,7 @@ fn read_and_count(cast: &Cast, room: &str) {
     cast.chloe.has_unread(room, 2, 1);
     cast.anna.has_unread(room, 0, 0);
 
-    // In part, in private, and in full.
+    // They read in part, in private, and in full.
     cast.chloe.reads(room, &one, None);
     cast.chloe.has_unread(room, 1, 1);
     cast.ben.reads_in_private(room, &two);
@@ -266,7 +266,7 @@ fn read_and_count(cast: &Cast, room: &str) {
     cast.anna.sees_receipt(room, &chloe, &one, READ, None);
     cast.anna.sees_receipt(room, &chloe, &two, READ, None);
     cast.ben.sees_receipt(room, &chloe, &two, READ, None);
-    // Ben's came before Chloe's last, and only he knows.
+    // Ben's message came before Chloe's last one, and only he knows that it is read.
     cast.ben.sees_receipt(room, &ben, &two, READ_IN_PRIVATE, None);
     assert!(!cast.anna.has_seen_receipt_of(&ben, READ_IN_PRIVATE));
     assert!(!cast.chloe.has_seen_receipt_of(&ben, READ_IN_PRIVATE));
@@ -302,7 +302,7 @@ fn talk_in_a_thread(cast: &Cast, room: &str) {
         let senders: Vec<_> = thread.iter().map(|event| &event["sender"]).collect();
         assert_eq!(senders, [&json!(anna), &json!(chloe)], "{}", person.name);
     }
-    // Two wait for Ben, in the thread alone; reading the main timeline does not read them.
+    // Two messages wait for Ben, both in the thread. Reading the main timeline does not read them.
     cast.ben.has_unread(room, 2, 0);
     cast.ben.reads(room, &root, Some("main"));
     cast.anna.sees_receipt(room, &ben, &root, READ, Some("main"));
@@ -315,7 +315,7 @@ fn talk_in_a_thread(cast: &Cast, room: &str) {
     for person in [&cast.anna, &cast.chloe] {
         person.sees_receipt(room, &ben, &blue, READ, Some(&root));
     }
-    // Back in the main timeline.
+    // They go back to the main timeline.
     let end = cast.chloe.says(room, "Settled");
     cast.all_see_text(room, &end, &chloe, "Settled");
     cast.ben.has_unread(room, 1, 0);
@@ -395,7 +395,7 @@ fn change_profiles(cast: &Cast, room: &str) {
     cast.all_find(room, &json!({ "avatar": mxc }));
 }
 
-/// Tags, account data and what is read, on two devices with two libraries; nobody else gets any of it.
+/// Tags, account data and read markers go to a person's two devices, with two libraries, and to nobody else.
 fn keep_things_private(server: &Server, cast: &Cast, room: &str) {
     let Cast { anna, ben, chloe } = cast;
     anna.does("tag", json!({ "room": room, "tag": "m.favourite", "order": 0.25 }));
@@ -410,7 +410,7 @@ fn keep_things_private(server: &Server, cast: &Cast, room: &str) {
     anna.sees_text(room, &waiting, &ben.id, "Where are you, Anna?");
     anna.has_unread(room, 1, 0);
 
-    // The other device, later, finds all of it.
+    // The other device, which comes later, finds all of it.
     let at_home = anna.also_on(server, chloe.library);
     assert_ne!(at_home.token, anna.token);
     let expected = json!({
@@ -468,7 +468,7 @@ fn look_back(cast: &Cast, room: &str) {
         let messages: Vec<_> = messages.map(ToOwned::to_owned).collect();
         let seen = person.messages_seen(room);
         assert!(messages.ends_with(&seen), "{}: {messages:?}, but saw {seen:?}", person.name);
-        // Who joined later may have left out what was said before.
+        // A person who joined later may have left out what was said before.
         assert!(messages.len() - seen.len() <= 1, "{}: {messages:?}, but saw {seen:?}", person.name);
         let first = all.clone().next().expect("a room has a beginning");
         assert_eq!(first["type"], "m.room.create");
@@ -499,7 +499,7 @@ fn come_and_go(cast: &Cast, room: &str) {
         person.sees_text(room, &back, &chloe.id, "Back");
     }
 
-    // Anna is shown the door, twice.
+    // Anna is kicked, and then banned.
     let words = json!({ "room": room, "user": anna.id, "reason": "Too loud" });
     anna.is_refused("M_FORBIDDEN", "kick", json!({ "room": room, "user": ben.id, "reason": "No, you" }));
     ben.does("kick", words);
@@ -513,7 +513,7 @@ fn come_and_go(cast: &Cast, room: &str) {
     ben.does("ban", json!({ "room": room, "user": anna.id, "reason": "Still too loud" }));
     anna.sees_membership(room, &anna.id, "ban", &ben.id);
     assert_eq!(anna.timeline_length(room), heard + 1, "only the ban is news");
-    // matrix-sdk knows no bans by this kind of sync.
+    // By this kind of sync matrix-sdk does not know of bans.
     let banned = if anna.library == Library::Rust { "leave" } else { "ban" };
     anna.finds(room, &json!({ "membership": banned }));
     chloe.sees_membership(room, &anna.id, "ban", &ben.id);
@@ -546,7 +546,7 @@ fn go_public(cast: &Cast) {
     assert_eq!(chloe.joins(&cafe), cafe);
     anna.sees_membership(&cafe, &chloe.id, "join", &chloe.id);
     assert_eq!(chloe.does("public_rooms", search), listed(3));
-    // All platforms' lists together; and each has one of its own.
+    // One list has the rooms of all platforms, and each platform has one of its own.
     assert_eq!(ben.does("public_rooms", json!({ "server": null, "term": "coffee" })), listed(3));
     if ben.platform != anna.platform {
         let own = json!({ "server": ben.platform.server_name(), "term": "coffee" });

@@ -27,7 +27,7 @@ impl Person {
         Self::begin(server, platform, library, who, json!({ "encrypted": true, "device_name": device_name }))
     }
 
-    /// Begins an encrypted chat with others, who come.
+    /// Begins an encrypted chat with others, who join it.
     pub(crate) fn gathers(&self, words: Value, others: &[&Self]) -> String {
         let mut words = words;
         words["encrypted"] = json!(true);
@@ -49,8 +49,8 @@ impl Person {
         self.joins(room);
     }
 
-    /// Waits until the library knows that the room is encrypted, and who is there. By sliding sync, who is there is
-    /// known of rooms that are open.
+    /// Waits until the library knows that the room is encrypted, and who is in it. With sliding sync, members
+    /// are known of rooms that are open.
     pub(crate) fn knows_room(&self, room: &str, all: &[&Self]) {
         if self.library == Library::Sliding {
             self.opens_room(room);
@@ -78,7 +78,7 @@ impl Person {
         });
     }
 
-    /// Waits until the library, which knew the device, would no longer encrypt for it.
+    /// Waits until the library, which knew the device, would not encrypt for it any more.
     pub(crate) fn forgets_device(&self, of: &Self) {
         self.follows_devices(of, |devices| {
             devices.is_some_and(|devices| !devices.contains(of.device.as_str()))
@@ -97,7 +97,8 @@ impl Person {
         });
     }
 
-    /// Opens an event, as soon as it can be read; the id of the session if it came encrypted, and the event.
+    /// Opens an event, as soon as it can be read. Returns the event, and the id of its session if it came
+    /// encrypted.
     pub(crate) fn opens(&self, room: &str, event: &str) -> (Option<String>, Value) {
         self.driver.wait(&format!("{event} in {room}, readable"), |heard| {
             let mut told = heard.events.iter();
@@ -112,7 +113,7 @@ impl Person {
         })
     }
 
-    /// Opens an event that came encrypted; the id of the session, and the event.
+    /// Opens an event that came encrypted. Returns the id of its session, and the event.
     pub(crate) fn reads_secret(&self, room: &str, event: &str) -> (String, Value) {
         let (session, item) = self.opens(room, event);
         (session.unwrap_or_else(|| panic!("{} got it in clear: {item}", self.name)), item)
@@ -128,7 +129,7 @@ impl Person {
         })
     }
 
-    /// Reads a text from somebody that came encrypted; the id of the session, and the event.
+    /// Reads a text from somebody that came encrypted. Returns the id of its session, and the event.
     pub(crate) fn reads_text(&self, room: &str, event: &str, who: &Self, body: &str) -> (String, Value) {
         let (session, item) = self.reads_secret(room, event);
         assert_eq!(item["type"], "m.room.message", "{}: {item}", self.name);
@@ -137,7 +138,7 @@ impl Person {
         (session, item)
     }
 
-    /// Waits until nothing of what came is left that could not be decrypted.
+    /// Waits until everything that came has been decrypted.
     pub(crate) fn has_read_everything(&self) {
         self.driver.wait("every event to be decrypted", |heard| {
             let id = |said: &Value| said["item"]["event_id"].clone();
@@ -150,14 +151,15 @@ impl Person {
         });
     }
 
-    /// Events of a room that the library finds when it looks back, oldest first, decrypted as far as it can.
+    /// The events of a room that the library finds when it looks back, the oldest first. They are decrypted
+    /// as far as it can.
     pub(crate) fn remembers(&self, room: &str) -> Vec<Value> {
         let mut all = self.looks_back(room, WHOLE_ROOM);
         all.reverse();
         all
     }
 
-    /// Waits until these events are readable to the library when it looks back.
+    /// Waits until the library can read these events when it looks back.
     pub(crate) fn reads_back(&self, room: &str, events: &[(String, &str)]) {
         self.driver.wait_until("what was said before", || {
             let all = self.remembers(room);

@@ -18,11 +18,11 @@ use serde_json::{Value, json};
 
 use linkspan_tests::built;
 
-/// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long anything may take: many times what a browser needs on a machine that is busy with other things.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 /// How often a driver is asked for what it does not tell by itself.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
-/// How much is told of what came before a failure.
+/// How many of the events before a failure are told.
 const TOLD: usize = 12;
 /// How much is told of each event, in characters.
 const TOLD_OF_EACH: usize = 600;
@@ -43,7 +43,7 @@ pub(crate) enum Library {
 }
 
 impl Library {
-    /// matrix-js-sdk in Chromium; in Node where the environment says that there is no Chromium.
+    /// matrix-js-sdk in Chromium, or in Node if the environment says that there is no Chromium.
     pub(crate) fn in_browser() -> Self {
         if std::env::var("CHROMIUM").is_ok_and(|browser| browser == "none") {
             Self::Js
@@ -74,7 +74,7 @@ fn target() -> PathBuf {
     built("linkspan").ancestors().nth(2).expect("it is in target/PROFILE").to_owned()
 }
 
-/// A script for Node.
+/// A command that runs a script in Node.
 fn node(script: &str) -> Command {
     let own = target().join("node/node_modules/.bin/node");
     let mut command = Command::new(if own.exists() { own } else { PathBuf::from("node") });
@@ -85,7 +85,7 @@ fn node(script: &str) -> Command {
 /// Why the server refused a command.
 #[derive(Debug)]
 pub(crate) struct Refusal {
-    /// `errcode`; empty if the library itself gave up.
+    /// The server's `errcode`. It is empty if the library itself gave up.
     pub(crate) code: String,
     pub(crate) message: String,
 }
@@ -94,22 +94,22 @@ pub(crate) struct Refusal {
 #[derive(Default)]
 pub(crate) struct Heard {
     replies: BTreeMap<u64, Value>,
-    /// All events but those of rooms, in order.
+    /// All events except those of rooms, in order.
     pub(crate) events: Vec<Value>,
-    /// How many of them the descriptions of rooms take in.
+    /// How many of these events had come when the rooms were described.
     pub(crate) synced: usize,
     /// The latest description of each room.
     pub(crate) rooms: BTreeMap<String, Value>,
-    /// The driver has ended, or cannot go on.
+    /// Why the driver has ended or cannot go on.
     over: Option<String>,
 }
 
 /// A running driver.
 pub(crate) struct Driver {
-    /// Whose it is, for messages.
+    /// The person whose driver it is, for messages.
     name: String,
     program: Child,
-    /// None once it is to end.
+    /// The way to send commands, or None once the driver is to end.
     commands: RefCell<Option<ChildStdin>>,
     last_id: Cell<u64>,
     heard: Arc<(Mutex<Heard>, Condvar)>,
@@ -215,7 +215,7 @@ impl Driver {
         }
     }
 
-    /// Waits until its session has ended; why it says so.
+    /// Waits until the session has ended. Returns why, as the library says.
     pub(crate) fn wait_for_the_end(&self) -> String {
         let give_up = Instant::now() + PATIENCE;
         loop {
@@ -227,15 +227,15 @@ impl Driver {
         }
     }
 
-    /// Asks again and again, whenever something was heard and at times between, until all is well. `is_wrong`: what
-    /// is not.
+    /// Asks again and again, whenever something was heard and at times between, until all is well. `is_wrong`
+    /// says what is not.
     pub(crate) fn wait_until(&self, what: &str, is_wrong: impl FnMut() -> Option<String>) {
         if let Some(wrong) = self.wrong_after(PATIENCE, is_wrong) {
             panic!("{} waited for {what}: {wrong}", self.name);
         }
     }
 
-    /// The same, for so long; what is wrong even then.
+    /// Does the same for this long. Returns what is wrong even then.
     pub(crate) fn wrong_after(
         &self,
         patience: Duration,

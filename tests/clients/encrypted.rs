@@ -1,4 +1,5 @@
-//! Six people talk with encryption on: in pairs, each library with each, and all together.
+//! Six people talk with encryption on. They do so in pairs, so that each library meets each, and all
+//! together.
 
 use std::thread;
 
@@ -19,10 +20,11 @@ use crate::{
 };
 
 const NAMES: [&str; 6] = ["Anna", "Ben", "Chloe", "Dan", "Edda", "Fritz"];
-/// Who begins a direct chat with whom: each library with each other, in both directions, and over each pair of platforms.
+/// Which two people have a direct chat, the one who begins it first. Each library meets each other one in
+/// both directions, and each pair of platforms occurs.
 const PAIRS: [(usize, usize); 8] = [(0, 1), (1, 2), (2, 5), (5, 4), (4, 3), (3, 0), (2, 4), (3, 5)];
 
-/// Everything, by people who each have this library on this platform.
+/// Runs all parts of the test, with people who each have this library on this platform.
 pub(crate) fn all(server: &Server, clients: [(Platform, Library); 6]) {
     let people = sign_up(server, clients);
     let people: Vec<_> = people.iter().collect();
@@ -42,14 +44,14 @@ pub(crate) fn all(server: &Server, clients: [(Platform, Library); 6]) {
     who_cannot_encrypt_is_refused(server, &people);
 }
 
-/// Where somebody's platform requires encryption, a client without it can come and read what is there, but not say
+/// Where a platform requires encryption, a client without it may come in and read what is there, but not say
 /// anything.
 fn who_cannot_encrypt_is_refused(server: &Server, people: &[&Person]) {
     let strict = people.iter().find(|person| person.platform == Whatsapp).expect("somebody is there");
     // matrix-sdk always encrypts.
     for (library, name) in [(Nio, "Gina"), (Js, "Hugo")] {
         let guest = Person::sign_up(server, Instagram, library, name);
-        // The server encrypts the room, though nobody asked for it.
+        // The server encrypts the room, although nobody asked for it.
         let room = guest.creates_room(json!({ "invite": [strict.id] }));
         strict.comes(&room);
         strict.finds(&room, &json!({ "membership": "join", "encrypted": true }));
@@ -65,7 +67,7 @@ fn who_cannot_encrypt_is_refused(server: &Server, people: &[&Person]) {
     }
 }
 
-/// Texts, pictures, replies, reactions, edits and receipts, of everybody to everybody.
+/// Everybody sends texts, pictures, replies, reactions, edits and receipts to everybody.
 pub(crate) fn talk_about_everything(server: &Server, people: &[&Person], room: &str) {
     everybody_speaks(people, room);
     show_pictures(server, people, room);
@@ -84,7 +86,7 @@ pub(crate) fn sign_up<const N: usize>(server: &Server, clients: [(Platform, Libr
     })
 }
 
-/// Both say something in a direct chat that the first begins; the chat.
+/// Both say something in a direct chat that the first one begins. Returns the chat.
 pub(crate) fn talk_alone(a: &Person, b: &Person) -> String {
     let room = a.gathers(json!({ "direct": true }), &[b]);
     for (one, other) in [(a, b), (b, a)] {
@@ -110,7 +112,7 @@ fn everybody_speaks(people: &[&Person], room: &str) {
 fn show_pictures(server: &Server, people: &[&Person], room: &str) {
     let clear = draw(80, 60);
     let data = BASE64_STANDARD.encode(&clear);
-    // One of each library.
+    // There is one person with each library.
     for artist in &people[..3] {
         let picture = artist.sends_picture(room, "quay.png", &data);
         for viewer in people {
@@ -149,7 +151,8 @@ fn answer_each_other(people: &[&Person], room: &str) {
         let reaction = asking.reacts(room, &reply, "👍");
         let edit = answering.edits(room, &reply, "Now");
         for reader in people {
-            // Reactions are in clear with these libraries: what they relate to has to be known to the server.
+            // These libraries send reactions in the clear, because the server has to know what they relate
+            // to.
             let (_, item) = reader.opens(room, &reaction);
             let relation = json!({ "rel_type": "m.annotation", "event_id": reply, "key": "👍" });
             assert_eq!(item["content"]["m.relates_to"], relation, "{}: {item}", reader.name);

@@ -1,4 +1,4 @@
-//! What those who come late can read: as much as the room allows.
+//! People who come late can read as much as the room allows.
 
 use serde_json::json;
 
@@ -12,14 +12,14 @@ use crate::{
     person::Person,
 };
 
-/// Everything.
+/// Runs all parts of the test.
 pub(crate) fn all(server: &Server) {
     let anna = Person::with_encryption(server, Whatsapp, Rust, "Anna");
     let ben = Person::with_encryption(server, Instagram, Js, "Ben");
     let chloe = Person::with_encryption(server, Messenger, Js, "Chloe");
     let dan = Person::with_encryption(server, Messenger, Nio, "Dan");
     let edda = Person::with_encryption(server, Instagram, Sliding, "Edda");
-    // The keys of what was said before are given to signed devices only.
+    // The keys of what was said before are given only to signed devices.
     for person in [&anna, &ben, &chloe, &edda] {
         person.gets_identity();
     }
@@ -30,7 +30,7 @@ pub(crate) fn all(server: &Server) {
     }
 }
 
-/// One line of a room that somebody comes to late.
+/// A case: a room that somebody joins late.
 struct Line<'a> {
     who: &'a Person,
     event: String,
@@ -74,7 +74,7 @@ fn come_late(host: &Person, other: &Person, guest: &Person, visibility: &str) {
         }
     }
 
-    // matrix-nio does not take the keys of earlier messages from who invites.
+    // matrix-nio does not take the keys of earlier messages from the person who invites.
     let takes_keys = guest.knows_identities();
     let readable = |lines: &[Line<'_>]| lines.iter().map(|line| (line.event.clone(), line.body)).collect();
     let mut expected: Vec<(String, &str)> = readable(&late);

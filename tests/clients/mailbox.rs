@@ -1,17 +1,16 @@
-//! A mail server that takes every mail, for tests that read them: SMTP (RFC 5321), as much of it as is needed.
+//! A mail server that takes every mail, for tests that read them. It speaks as much SMTP (RFC 5321) as is
+//! needed.
 
 use std::{
     io::{BufRead, BufReader, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::mpsc::{Receiver, Sender, channel},
     thread,
-    time::Duration,
 };
 
-/// How long a mail may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::driver::PATIENCE;
 
-/// A mail: its headers and its text.
+/// A mail, with its headers and its text.
 #[derive(Debug)]
 pub(crate) struct Mail(String);
 
@@ -48,7 +47,7 @@ impl Mailbox {
         format!("email = {{ smtp = 'smtp://{}', from = 'robot@example.org' }}", self.address)
     }
 
-    /// The next mail, once it has come.
+    /// Waits for the next mail.
     pub(crate) fn next(&self) -> Mail {
         self.mails.recv_timeout(PATIENCE).expect("a mail comes")
     }
@@ -74,7 +73,7 @@ fn take_mails(connection: TcpStream, mails: &Sender<Mail>) -> Option<()> {
     Some(())
 }
 
-/// Takes back quoted-printable (RFC 2045, section 6.7), in which lines are short.
+/// Decodes quoted-printable text (RFC 2045, section 6.7), in which lines are short.
 fn decode(text: &str) -> String {
     let whole_lines = text.replace("=\n", "");
     let mut parts = whole_lines.split('=');

@@ -1,4 +1,5 @@
-//! People with several devices: how a new one gets at what was said, how a lost one is replaced, and how one is removed.
+//! People with several devices: how a new one gets what was said, how a lost one is replaced, and how one is
+//! removed.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +32,7 @@ fn talk(devices: &[&Person], room: &str) -> Vec<(String, &'static str)> {
     said
 }
 
-/// What the person would write down.
+/// The recovery key, which the person would write down.
 fn recovery_key(person: &Person) -> String {
     let made = person.does("enable_recovery", json!({}));
     made["key"].as_str().expect("a key can be written down").to_owned()
@@ -47,7 +48,7 @@ pub(crate) fn second_devices(server: &Server) {
     let room = anna.gathers(json!({ "name": "Two each" }), &[&ben, &chloe]);
     let mut said = talk(&[&anna, &ben, &chloe], &room);
 
-    // By what she wrote down.
+    // She gets it by what she wrote down.
     let key = recovery_key(&anna);
     anna.does("backed_up", json!({}));
     let annas = anna.on_another_device(server, Library::in_browser());
@@ -55,7 +56,7 @@ pub(crate) fn second_devices(server: &Server) {
     annas.has_whole_identity();
     annas.reads_back(&room, &said);
 
-    // By comparing emoji on both of his; the secrets follow.
+    // He compares emoji on both of his devices, and the secrets follow.
     recovery_key(&ben);
     ben.does("backed_up", json!({}));
     let bens = ben.on_another_device(server, Rust);
@@ -63,7 +64,7 @@ pub(crate) fn second_devices(server: &Server) {
     bens.gets_identity_from(&ben);
     bens.reads_back(&room, &said);
 
-    // By a file.
+    // The keys come in a file.
     let folder = tempfile::tempdir().expect("a folder");
     let file = json!({ "path": folder.path().join("keys"), "passphrase": PASSWORD });
     chloe.does("export_keys", file.clone());
@@ -82,7 +83,8 @@ pub(crate) fn second_devices(server: &Server) {
     }
 }
 
-/// One device is gone, and another library on a new one reads everything from the backup; and then the other way.
+/// One device is gone, and another library on a new one reads everything from the backup. Then it goes the
+/// other way.
 pub(crate) fn lost_devices(server: &Server) {
     let anna = Person::with_encryption(server, Whatsapp, Rust, "Anna");
     let ben = Person::with_encryption(server, Instagram, Js, "Ben");
@@ -109,7 +111,7 @@ pub(crate) fn lost_devices(server: &Server) {
         new.has_whole_identity();
         assert_eq!(new.does("backup", json!({})), version);
 
-        // It goes on, and so does the backup.
+        // The new device goes on, and so does the backup.
         chloe.knows_device(&new);
         new.knows_room(&room, &[&new, &chloe]);
         talk(&[&new, &chloe], &room);
@@ -154,7 +156,7 @@ pub(crate) fn removed_devices(server: &Server) {
     for person in all {
         person.knows_room(&room, &all);
     }
-    // Each says something that all read; the ids of the sessions.
+    // Each person says something that all read. Returns the ids of the sessions.
     let sessions = |speakers: &[&Person], readers: &[&Person]| -> Vec<String> {
         let each = speakers.iter().map(|speaker| {
             let text = speaker.says(&room, "Hello");

@@ -1,5 +1,6 @@
-//! People log in by OAuth 2.0 with the libraries' own ways: on two platforms, by a code and by what another device shows;
-//! they talk with encryption, their tokens change, and they are worth nothing on another platform.
+//! People log in by OAuth 2.0 in the ways of the libraries: on two platforms, by a code and with a code that
+//! another device shows. They talk with encryption, their tokens change, and tokens are worth nothing on
+//! another platform.
 
 use linkspan_tests::{
     PASSWORD,
@@ -20,12 +21,12 @@ use crate::{
     person::Person,
 };
 
-/// Where the browser is sent back to: to a client on the same machine.
+/// The address to which the browser is sent back: a client on the same machine.
 const REDIRECT: &str = "http://127.0.0.1/callback";
 const WHO_AM_I: &str = "/_matrix/client/v3/account/whoami";
 const TOKEN: &str = "/_linkspan/oauth2/token";
 
-/// Everything.
+/// Runs all parts of the test.
 pub(crate) fn all(server: &Server) {
     let people = [(Instagram, Rust, "Anna"), (Messenger, Js, "Ben")];
     let [anna, ben] = people.map(|(platform, library, name)| {
@@ -51,7 +52,7 @@ pub(crate) fn all(server: &Server) {
     }
     codes_are_of_one_platform(server);
 
-    // A device without a browser joins in, and everybody who follows hers encrypts for it.
+    // A device without a browser joins in, and everybody who follows her devices encrypts for it.
     let tablet = by_device_grant(server, &ben);
     for person in [&anna, &ben] {
         person.finds_device(&tablet);
@@ -87,7 +88,7 @@ fn ask(server: &Server, platform: Platform, request: &Request) -> Answer {
     Client::new(host).ask(host, request).expect("an answer")
 }
 
-/// Logs in with a new device, which encrypts: the library asks, the person allows it in a browser.
+/// Logs in with a new device, which encrypts. The library asks, and the person allows it in a browser.
 fn by_code(server: &Server, platform: Platform, library: Library, name: &str) -> Person {
     let driver = Driver::start(library, name);
     let folder = tempfile::tempdir().expect("a folder");
@@ -155,13 +156,13 @@ fn tokens_are_of_one_platform(server: &Server, person: &Person, elsewhere: Platf
     let answer = server.get(elsewhere, WHO_AM_I, access);
     assert_eq!((answer.status, answer.errcode().as_str()), (401, "M_UNKNOWN_TOKEN"));
     let answer = refresh(server, elsewhere, &held);
-    // Nor does the other platform know the client, if none of its kind registered there.
+    // The other platform does not know the client, unless one of its kind registered there.
     assert!(matches!(answer.status, 400 | 401), "{}", answer.text());
     assert!(answer.json()["access_token"].is_null(), "{}", answer.text());
     assert_eq!(server.get(person.platform, WHO_AM_I, access).status, 200, "it is still good at home");
 }
 
-/// The library refreshes: it has new tokens, and those of before are worth nothing.
+/// The library refreshes. It has new tokens, and those of before are worth nothing.
 fn tokens_change(server: &Server, person: &Person) {
     let before = tokens(person);
     let after = person.does("oauth_refresh", json!({}));
@@ -172,7 +173,7 @@ fn tokens_change(server: &Server, person: &Person) {
     assert_eq!((answer.status, answer.errcode().as_str()), (401, "M_UNKNOWN_TOKEN"));
 }
 
-/// What one platform's page allowed is no code of another, whose client has the same name and id.
+/// A code that one platform's page gave is no code on another, where the client has the same name and id.
 fn codes_are_of_one_platform(server: &Server) {
     let driver = Driver::start(Rust, "Anna");
     let begin = |platform| {
@@ -211,7 +212,7 @@ fn revoke(server: &Server, platform: Platform, tokens: &Value) {
 fn logging_out_revokes(server: &Server, person: &Person) {
     let held = tokens(person);
     if person.library == Rust {
-        // The library does it over TLS only.
+        // The library does it only over TLS.
         revoke(server, person.platform, &held);
     } else {
         person.does("logout", json!({}));

@@ -1,4 +1,5 @@
-//! People on the pages of a platform, in Chromium: what it blocks, a test by plain HTTP does not notice.
+//! People on the pages of a platform, in Chromium. A test by plain HTTP does not notice what a browser
+//! blocks.
 
 use std::{
     io::{Read, Write},
@@ -17,7 +18,7 @@ use url::form_urlencoded;
 
 use crate::{driver::Driver, mailbox::Mailbox};
 
-/// Everything. On messenger everybody has to confirm an address; on instagram it is optional.
+/// Runs all parts of the test. On messenger everybody has to confirm an address; on instagram it is optional.
 pub(crate) fn all() {
     let mailbox = Mailbox::open();
     let more = format!("rate_limits = false\nverify = true\n{}", mailbox.settings());
@@ -63,7 +64,7 @@ impl Tab {
         self.does("fill", json!({ "values": values }));
     }
 
-    /// Clicks on a link or a button, and waits for where that leads.
+    /// Clicks on a link or a button, and waits for the page that it leads to.
     #[track_caller]
     fn presses(&self, text: &str) -> Page {
         self.does("press", json!({ "text": text }))
@@ -77,13 +78,13 @@ impl Page {
     }
 }
 
-/// Where all platforms are served, by the name of one.
+/// The address at which all platforms are served, with the name of one.
 fn site(server: &Server, platform: Platform) -> String {
     let (_, port) = server.address().rsplit_once(':').expect("an address has a port");
     format!("http://{}:{port}", platform.server_name())
 }
 
-/// A client asks for a mail to confirm an address.
+/// Asks for a mail to confirm an address, as a client does.
 fn asks_for_mail(server: &Server, platform: Platform, address: &str) {
     let words = json!({ "client_secret": "monkeys", "email": address, "send_attempt": 1 });
     let request =
@@ -102,7 +103,7 @@ fn an_address_is_confirmed(server: &Server, mailbox: &Mailbox) {
     tab.presses("Confirm").says("Your email address is confirmed");
 }
 
-/// A web app, to which browsers come back: its address. It listens until the tests end.
+/// Starts a web app to which browsers come back, and returns its address. It listens until the tests end.
 fn web_app() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("it listens");
     let address = listener.local_addr().expect("an address");
@@ -142,7 +143,7 @@ fn asked_by_app(server: &Server, platform: Platform, app: &str) -> String {
     format!("{}/_linkspan/oauth2/authorize?{query}", site(server, platform))
 }
 
-/// Somebody who has no account comes from an app, makes one by mail, and is led back to the app.
+/// Somebody without an account comes from an app, makes one by mail, and is led back to the app.
 fn somebody_new_logs_in_to_an_app(server: &Server, mailbox: &Mailbox) {
     let app = web_app();
     let tab = Tab::new("Dora");

@@ -1,7 +1,7 @@
-//! Somebody with an account and a client, in words of a conversation.
+//! Somebody with an account and a client, in the words of a conversation.
 //!
-//! What a person does is a verb here; what a person sees is waited for and checked. Nothing here knows which library
-//! the person uses, but for what a library itself leaves out.
+//! What a person does is a verb here; what a person sees is waited for and checked. Nothing here depends on
+//! the library that the person uses, except for what a library cannot do.
 
 use std::{
     cell::{Cell, RefCell},
@@ -17,7 +17,7 @@ use crate::driver::{Driver, Library, Refusal};
 
 /// A person and their client.
 pub(crate) struct Person {
-    /// What they are called; the localpart of the user id is the same in lower case.
+    /// The person's name. In lower case it is the localpart of the user id.
     pub(crate) name: String,
     pub(crate) platform: Platform,
     pub(crate) library: Library,
@@ -28,16 +28,16 @@ pub(crate) struct Person {
     /// The id of the device.
     pub(crate) device: String,
     pub(crate) driver: Driver,
-    /// What the device keeps on its disk.
+    /// The folder that is the disk of the device.
     #[expect(dead_code, reason = "it goes with the person")]
     folder: TempDir,
-    /// How much of what was heard ends with the last event that was seen.
+    /// How many of the events that were heard end with the last one that was seen.
     seen: Cell<usize>,
-    /// The same of each person's membership of each room; the place after it.
+    /// The same for each person's membership of each room.
     memberships: RefCell<BTreeMap<(String, String), usize>>,
 }
 
-/// What part of a picture's message tells about it.
+/// The part of a picture's message that tells about the picture.
 pub(crate) struct Picture {
     pub(crate) mxc: String,
     pub(crate) name: &'static str,
@@ -47,7 +47,7 @@ pub(crate) struct Picture {
     pub(crate) height: u32,
 }
 
-/// Whether `whole` has everything that `part` has; null stands for what is not there.
+/// Whether `whole` has everything that `part` has. A null stands for what must not be there.
 fn includes(whole: &Value, part: &Value) -> bool {
     match part {
         Value::Object(part) => part.iter().all(|(key, part)| includes(&whole[key.as_str()], part)),
@@ -92,7 +92,7 @@ impl Person {
         Self::listening((platform, library, name), driver, folder, &session)
     }
 
-    /// Somebody whose session has begun; starts to listen.
+    /// Starts to listen with a session that has begun.
     pub(crate) fn listening(
         (platform, library, name): (Platform, Library, &str),
         driver: Driver,
@@ -208,7 +208,7 @@ impl Person {
         self.does("typing", json!({ "room": room, "on": false }));
     }
 
-    /// Reads as far as `event`, and lets everybody know. `thread`: None, `main`, or the thread's root.
+    /// Reads as far as `event`, and lets everybody know. `thread` is None, `main`, or the thread's root.
     pub(crate) fn reads(&self, room: &str, event: &str, thread: Option<&str>) {
         self.does("receipt", json!({ "room": room, "event": event, "private": false, "thread": thread }));
     }
@@ -220,7 +220,7 @@ impl Person {
 
     // Seeing
 
-    /// Sees an event, after all that this person was asked about before; the event.
+    /// Waits for an event, after all that this person was asked about before. Returns the event.
     pub(crate) fn sees(&self, room: &str, event: &str) -> Value {
         let found = self.driver.wait(&format!("the event {event} in {room}"), |heard| {
             let mut all = heard.events.iter().enumerate();
@@ -233,7 +233,7 @@ impl Person {
         item
     }
 
-    /// Sees a text from somebody.
+    /// Waits for a text from somebody.
     pub(crate) fn sees_text(&self, room: &str, event: &str, who: &str, body: &str) -> Value {
         let item = self.sees(room, event);
         assert_eq!(item["type"], "m.room.message", "{}: {item}", self.name);
@@ -242,7 +242,7 @@ impl Person {
         item
     }
 
-    /// Sees an event that relates to another.
+    /// Waits for an event that relates to another.
     pub(crate) fn sees_relation(&self, room: &str, event: &str, kind: &str, to: &str) -> Value {
         let item = self.sees(room, event);
         let relation = &item["content"]["m.relates_to"];
@@ -251,7 +251,7 @@ impl Person {
         item
     }
 
-    /// Sees a change of somebody's membership, after those that were seen before; the event.
+    /// Waits for a change of somebody's membership, after those that were seen before. Returns the event.
     pub(crate) fn sees_membership(&self, room: &str, who: &str, membership: &str, by: &str) -> Value {
         let what = format!("{who} to be {membership} in {room} by {by}");
         let mut memberships = self.memberships.borrow_mut();
@@ -272,8 +272,8 @@ impl Person {
         })
     }
 
-    /// Waits until the library describes the room so, with all that was seen before; what is not asked about may be
-    /// anything.
+    /// Waits until the library's description of the room has this, with all that was seen before. What is not
+    /// asked about may be anything.
     pub(crate) fn finds(&self, room: &str, expected: &Value) {
         self.driver.wait(&format!("{room} to be {expected}"), |heard| {
             let is_current = heard.synced >= self.seen.get();
@@ -281,7 +281,7 @@ impl Person {
         });
     }
 
-    /// Waits for the counts of what was not read.
+    /// Waits for the counts of unread events.
     pub(crate) fn has_unread(&self, room: &str, notifications: u64, highlights: u64) {
         self.finds(room, &json!({ "notifications": notifications, "highlights": highlights }));
     }
@@ -303,7 +303,7 @@ impl Person {
         });
     }
 
-    /// Whether any receipt of this kind was seen of somebody, until now.
+    /// Whether any receipt of this kind by somebody was seen until now.
     pub(crate) fn has_seen_receipt_of(&self, who: &str, kind: &str) -> bool {
         self.driver.look(|heard| {
             let mut receipts = heard.events.iter().filter(|said| said["event"] == "receipt");
@@ -311,12 +311,12 @@ impl Person {
         })
     }
 
-    /// Whether an event was seen, until now.
+    /// Whether an event was seen until now.
     pub(crate) fn has_seen(&self, room: &str, event: &str) -> bool {
         self.driver.look(|heard| heard.events.iter().any(|said| is_event(said, room, event)))
     }
 
-    /// How many events of a room's timeline were seen, those that came again included.
+    /// How many events of a room's timeline were seen, including those that came again.
     pub(crate) fn timeline_length(&self, room: &str) -> usize {
         let is_item = |said: &&Value| said["event"] == "timeline" && said["room"] == room;
         self.driver.look(|heard| heard.events.iter().filter(is_item).count())
@@ -340,7 +340,7 @@ impl Person {
         });
     }
 
-    /// Finds somebody, who has this name now, in the directory.
+    /// Finds somebody in the directory, who has this name now.
     pub(crate) fn finds_person(&self, term: &str, who: &Self, name: &str) {
         let found = self.does("find_people", json!({ "term": term }));
         let found = found.as_array().expect("people are a list");
@@ -349,7 +349,7 @@ impl Person {
         assert_eq!(one["name"], name);
     }
 
-    /// All events of a room that /messages gives, newest first, by pages.
+    /// All events of a room that `/messages` gives, by pages, the newest first.
     pub(crate) fn looks_back(&self, room: &str, page: usize) -> Vec<Value> {
         let (mut all, mut start) = (Vec::new(), Value::Null);
         loop {

@@ -1,5 +1,6 @@
-//! People with matrix-sdk-ui over sliding sync: the list of rooms and the timelines are right, and go on after the server
-//! was killed and started again, for two of them and for a group with people of other libraries.
+//! People with matrix-sdk-ui over sliding sync. The list of rooms and the timelines are right, and go on
+//! after the server was killed and started again. This is done by two people, and by a group with people of
+//! other libraries.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
@@ -16,10 +17,10 @@ use crate::{
     person::Person,
 };
 
-/// What is asked for at a time when looking back; more than the rooms have.
+/// How many events are asked for at a time when looking back. It is more than the rooms have.
 const PAGE: u32 = 50;
 
-/// Everything.
+/// Runs all parts of the test with two people.
 pub(crate) fn all(server: &mut Server) {
     let anna = Person::with_encryption(server, Messenger, Sliding, "Anna");
     let ben = Person::with_encryption(server, Whatsapp, Sliding, "Ben");
@@ -70,7 +71,7 @@ pub(crate) fn group(server: &mut Server) {
 }
 
 impl Person {
-    /// Waits until the list of rooms is so; the ids and what is asked of each, in order.
+    /// Waits until the list of rooms is as expected: the ids, and what is asked of each, in order.
     fn lists(&self, expected: &[Value]) {
         self.driver.wait(&format!("the list of rooms to be {expected:?}"), |heard| {
             let latest = heard.events.iter().rev().find(|said| said["event"] == "list")?;
@@ -83,7 +84,7 @@ impl Person {
         });
     }
 
-    /// Waits until the timeline of an open room is so.
+    /// Waits until the timeline of an open room is as expected.
     fn shows<T>(&self, room: &str, what: &str, find: impl Fn(&[Value]) -> Option<T>) -> T {
         self.driver.wait(&format!("{what} in the timeline of {room}"), |heard| {
             let mut told = heard.events.iter().rev();
@@ -92,7 +93,7 @@ impl Person {
         })
     }
 
-    /// Waits until one item is so.
+    /// Waits until one item of a timeline is as expected.
     pub(crate) fn shows_item(&self, room: &str, event: &str, expected: &Value) {
         self.shows(room, &format!("{event} to be {expected}"), |items| {
             let item = items.iter().find(|item| item["id"] == event)?;
@@ -100,7 +101,7 @@ impl Person {
         });
     }
 
-    /// Waits until the timeline shows that somebody has read as far as there.
+    /// Waits until the timeline shows that somebody has read as far as this event.
     pub(crate) fn shows_reader(&self, room: &str, event: &str, reader: &Self) {
         self.shows(room, &format!("a receipt of {}", reader.name), |items| {
             let item = items.iter().find(|item| item["id"] == event)?;
@@ -115,7 +116,7 @@ impl Person {
         });
     }
 
-    /// Opens the room, with all that is in it.
+    /// Opens the room, with everything in it.
     pub(crate) fn opens_room(&self, room: &str) {
         self.does("open_room", json!({ "room": room }));
         while self.does("paginate", json!({ "room": room, "count": PAGE })) != true {}
@@ -254,7 +255,7 @@ pub(crate) fn nothing_is_lost(server: &Server, person: &Person, room: &str) {
     let path = format!("/_matrix/client/v3/rooms/{room}/messages?dir=f&limit=200");
     let stored = server.get(person.platform, &path, Some(&person.token)).json();
     let messages = stored["chunk"].as_array().expect("a page has events").iter();
-    // Edits are shown in what they edit.
+    // Edits are shown in the messages that they edit.
     let messages = messages.filter(|event| event["type"] == "m.room.encrypted");
     let messages = messages.filter(|event| event["content"]["m.relates_to"]["rel_type"] != "m.replace");
     let messages: Vec<_> = messages.map(|event| event["event_id"].clone()).collect();

@@ -1,4 +1,4 @@
-//! How people come to trust each other's devices: identities, and comparing emoji.
+//! How people come to trust each other's devices: by identities, and by comparing emoji.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{driver::Library, person::Person};
 
 /// How often people compare emoji until they give up.
 const TRIES: usize = 3;
-/// How long secrets take at most once they are asked for.
+/// How long secrets may take to come once they are asked for.
 const SECRETS_COME: Duration = Duration::from_secs(10);
 
 /// A verification that both sides take part in.
@@ -37,9 +37,9 @@ impl Person {
         (status != json!({ "private": true, "signed": true })).then(|| status.to_string())
     }
 
-    /// Gets the identity's private keys from another device of its owner, by comparing emoji. People do it again if
-    /// nothing comes, and so does this: matrix-sdk asks for them at the same time as it ends the verification, and is
-    /// not heard if its question overtakes that.
+    /// Gets the identity's private keys from another device of its owner, by comparing emoji. Like a person,
+    /// it does that again if nothing comes: matrix-sdk asks for the keys at the same time as it ends the
+    /// verification, and is not heard if its question comes first.
     pub(crate) fn gets_identity_from(&self, other: &Self) {
         for _ in 0..TRIES {
             Verification::begin(self, other, None).succeed();
@@ -50,12 +50,12 @@ impl Person {
         self.has_whole_identity();
     }
 
-    /// Whether the library knows identities that sign devices; matrix-nio does not.
+    /// Whether the library knows identities that sign devices. matrix-nio does not.
     pub(crate) fn knows_identities(&self) -> bool {
         self.library != Library::Nio
     }
 
-    /// What this device holds of another: of its owner, and of itself.
+    /// What this device says about its trust in another device and in its owner.
     fn trust_in(&self, other: &Self) -> Value {
         self.does("is_verified", json!({ "user": other.id, "device": other.device }))
     }
@@ -99,7 +99,7 @@ impl Person {
 }
 
 impl<'a> Verification<'a> {
-    /// One asks a device of the other, or the other in a direct chat, as far as that both see emoji.
+    /// Begins a verification, of a device or of a person in a direct chat, until both people see emoji.
     pub(crate) fn begin(asking: &'a Person, answering: &'a Person, room: Option<&str>) -> Self {
         let words = match room {
             Some(room) => json!({ "user": answering.id, "room": room }),
@@ -142,7 +142,7 @@ impl<'a> Verification<'a> {
         answering.trusts(asking);
     }
 
-    /// One says that the emoji differ, and nobody trusts anybody.
+    /// One person says that the emoji differ, and nobody trusts anybody.
     pub(crate) fn fail(&self) {
         let (asking, answering) = (self.asking, self.answering);
         assert_eq!(self.emoji(asking), self.emoji(answering));

@@ -11,7 +11,7 @@ use crate::{
     trust::Verification,
 };
 
-/// Each library with each, to a device, and where both libraries can, in a direct chat.
+/// Each library verifies each other one: a device, and, where both libraries can, a person in a direct chat.
 pub(crate) fn all(server: &Server) {
     let clients = [
         (Instagram, Nio),

@@ -1,4 +1,4 @@
-//! What one platform does not give to another, and what nobody gets.
+//! What one platform does not give to another, and what nobody gets at all.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::{driver::Library, person::Person};
 
 const WHO_AM_I: &str = "/_matrix/client/v3/account/whoami";
 
-/// Everything.
+/// Runs all parts of the test.
 pub(crate) fn all(server: &Server) {
     let anna = Person::sign_up(server, Platform::Instagram, Library::Nio, "Anna");
     let ben = Person::sign_up(server, Platform::Messenger, Library::Nio, "Ben");

@@ -1,4 +1,4 @@
-//! Holds what the clients know against what the server has, while nobody does anything.
+//! Compares what the clients know with what the server has, while nobody does anything.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -13,17 +13,18 @@ use crate::{
     sync::{State, SyncClient, list},
 };
 
-/// Events of a page of a room's history.
+/// The number of events on a page of a room's history.
 const PAGE: usize = 500;
-/// Of what grows with the rounds, a round looks at the newest.
+/// How many things of a kind are looked at in a round, if each round makes more of them. They are the newest
+/// ones.
 const NEWEST: usize = 2;
 
 /// How much is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extent {
-    /// What is newest.
+    /// Only the newest things are looked at.
     Sample,
-    /// Everything.
+    /// Everything is looked at.
     All,
 }
 
@@ -36,10 +37,10 @@ impl Extent {
     }
 }
 
-/// The whole timeline of a room, oldest first.
+/// The whole timeline of a room. The oldest event comes first.
 struct Timeline {
     events: Vec<Value>,
-    /// Where each event is.
+    /// The index of each event.
     places: HashMap<String, usize>,
 }
 
@@ -78,12 +79,12 @@ fn event_id(event: &Value) -> &str {
     event["event_id"].as_str().expect("an event id")
 }
 
-/// The id that the test gave to an event; none if it is redacted or not of the test.
+/// The id that the test gave to an event. None if the event is redacted or not of the test.
 fn test_id(event: &Value) -> Option<&str> {
     event["content"]["test.id"].as_str().or(event["content"]["reason"].as_str())
 }
 
-/// One of the rooms that are there from the start, as all who are concerned see it.
+/// Checks one of the rooms that are there from the start, as everybody whom it concerns sees it.
 pub(crate) async fn check_place(world: &World, journal: &Journal, place: usize) {
     let room = &world.places[place];
     let timeline = Timeline::read(world, room.senders[0], &room.id).await;
@@ -97,8 +98,8 @@ pub(crate) async fn check_place(world: &World, journal: &Journal, place: usize) 
     check_memberships(world, journal, place).await;
 }
 
-/// Every acknowledged event is there, each once, in the order in which its sender sent them; of the
-/// others none is there twice, and there is nothing that nobody sent.
+/// Checks that every acknowledged event is there once, in the order in which its sender sent them, that no
+/// other event is there twice, and that there is nothing that nobody sent.
 fn check_sent(journal: &Journal, place: usize, timeline: &Timeline) {
     let mut seen = HashSet::new();
     for id in timeline.events.iter().filter_map(test_id) {
@@ -123,7 +124,8 @@ fn check_sent(journal: &Journal, place: usize, timeline: &Timeline) {
     }
 }
 
-/// What is redacted is so for everybody and has a redaction in the timeline, and the other way round.
+/// Checks that each redacted event is redacted for everybody and has a redaction in the timeline, and that
+/// each redaction has its event.
 fn check_redactions(journal: &Journal, place: usize, timeline: &Timeline) {
     let redactions = timeline.events.iter().filter(|event| event["type"] == "m.room.redaction");
     let targets: HashSet<_> = redactions
@@ -144,7 +146,7 @@ fn check_redactions(journal: &Journal, place: usize, timeline: &Timeline) {
     }
 }
 
-/// A thread has as many replies as it says.
+/// Checks that a thread has as many replies as it says.
 fn check_threads(timeline: &Timeline) {
     let mut replies: BTreeMap<&str, u64> = BTreeMap::new();
     for event in &timeline.events {
@@ -159,7 +161,7 @@ fn check_threads(timeline: &Timeline) {
     }
 }
 
-/// The state of a room, in which everybody's own entry is as it was acknowledged.
+/// Reads the state of a room, and checks that everybody's own entry is as it was acknowledged.
 async fn read_state(world: &World, journal: &Journal, place: usize) -> State {
     let room = &world.places[place];
     let events = world.get(room.senders[0], &format!("/_matrix/client/v3/rooms/{}/state", room.id)).await;
@@ -182,7 +184,7 @@ async fn read_state(world: &World, journal: &Journal, place: usize) -> State {
     state
 }
 
-/// A syncing client has been told of all of a room, each thing once and in order.
+/// Checks that a syncing client has been told of everything in a room, each thing once and in order.
 fn check_client(
     world: &World,
     journal: &Journal,
@@ -221,7 +223,7 @@ fn check_client(
     }
 }
 
-/// Everybody is in the room, or not, as was acknowledged.
+/// Checks that everybody is in the room, or not, as was acknowledged.
 async fn check_memberships(world: &World, journal: &Journal, place: usize) {
     let room = &world.places[place];
     let path = format!("/_matrix/client/v3/rooms/{}/members", room.id);
@@ -250,7 +252,7 @@ async fn check_memberships(world: &World, journal: &Journal, place: usize) {
     }
 }
 
-/// What lies outside of the rooms that are there from the start.
+/// Checks what lies outside of the rooms that are there from the start.
 pub(crate) async fn check_rest(world: &World, journal: &Journal, extent: Extent) {
     check_to_device(world, journal);
     for lane in &journal.settings {
@@ -271,7 +273,7 @@ pub(crate) async fn check_rest(world: &World, journal: &Journal, extent: Extent)
     }
 }
 
-/// Acknowledged messages to devices have come, all of them at most once.
+/// Checks that acknowledged messages to devices have come, and that none has come twice.
 fn check_to_device(world: &World, journal: &Journal) {
     for client in journal.clients.iter().filter(|client| client.is_awake) {
         let user_id = &world.people[client.person].user_id;
@@ -291,7 +293,7 @@ fn check_to_device(world: &World, journal: &Journal) {
     }
 }
 
-/// Somebody's account data, as asked for and as told by sync.
+/// Checks somebody's account data, as asked for and as told by sync.
 async fn check_notes(world: &World, journal: &Journal, person: usize) {
     let user_id = &world.people[person].user_id;
     let lane = journal.settings.iter().find(|lane| lane.person == person).expect("everybody has one");
@@ -314,7 +316,7 @@ async fn check_notes(world: &World, journal: &Journal, person: usize) {
     }
 }
 
-/// A room is there as a whole, with its alias and its invitations, or not at all.
+/// Checks that a room is there as a whole, with its alias and its invitations, or not at all.
 async fn check_created(world: &World, journal: &Journal, created: &Created) {
     let Created { name, creator, room_id, invited, also_invited } = created;
     let server_name = world.people[*creator].platform.server_name();
@@ -341,7 +343,7 @@ async fn check_created(world: &World, journal: &Journal, created: &Created) {
     }
 }
 
-/// An account that was acknowledged can be used, with every token that was handed out.
+/// Checks that an account that was acknowledged can be used, with every token that was handed out.
 async fn check_newcomer(world: &World, newcomer: &Newcomer, extent: Extent) {
     let Newcomer { person, tokens } = newcomer;
     for token in tokens {
@@ -350,7 +352,7 @@ async fn check_newcomer(world: &World, newcomer: &Newcomer, extent: Extent) {
         let answer = answer.expect("the server runs");
         assert_eq!(answer.json()["user_id"], *person.user_id, "a token of {} is lost", person.user_id);
     }
-    // Passwords are slow by design: not all of them each time.
+    // Passwords are slow by design, so not all of them are tried each time.
     if extent == Extent::Sample || tokens.is_empty() {
         log_in(world, person).await.expect("the server runs");
     }

@@ -1,6 +1,6 @@
 //! What the clients know: what was acknowledged, and what was sent but never answered.
 //!
-//! It asks nobody; `load` fills it in, `checks` holds it against the server.
+//! This module asks nobody. `load` fills it in, and `checks` compares it with the server.
 
 use linkspan_tests::{Answer, Body, Http, Lost, Platform};
 use tokio::sync::Mutex;
@@ -22,11 +22,11 @@ pub(crate) struct Person {
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) id: String,
-    /// Threads, reactions, edits and redactions happen there.
+    /// Whether threads, reactions, edits and redactions happen in the room.
     pub(crate) is_busy: bool,
-    /// People who are always in it, and send.
+    /// The people who are always in the room, and send.
     pub(crate) senders: Vec<usize>,
-    /// Events that were acknowledged, for receipts.
+    /// The events that were acknowledged, for receipts.
     pub(crate) acknowledged: Mutex<Vec<String>>,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A request of somebody, whatever is answered.
+    /// Makes a request of somebody, whatever is answered.
     pub(crate) async fn ask(
         &self,
         person: usize,
@@ -51,7 +51,7 @@ impl World {
         self.http.call(method, person.platform, path, Some(&person.token), body).await
     }
 
-    /// A request that has nothing wrong with it: any other answer than 200 fails the test.
+    /// Makes a request that has nothing wrong with it. Any other answer than 200 fails the test.
     pub(crate) async fn call(
         &self,
         person: usize,
@@ -65,13 +65,13 @@ impl World {
         Ok(answer.json())
     }
 
-    /// The same between the rounds, when nobody kills the server.
+    /// Does the same between the rounds, when nobody kills the server.
     pub(crate) async fn get(&self, person: usize, path: &str) -> Value {
         self.call(person, Method::GET, path, Body::Empty).await.expect("the server runs")
     }
 }
 
-/// A value that only its owner sets, counting up.
+/// A value that only its owner sets. It counts up.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counter {
     pub(crate) acknowledged: u64,
@@ -91,10 +91,10 @@ impl Counter {
     }
 }
 
-/// What is sent to a room under a transaction id.
+/// Something that is sent to a room under a transaction id.
 #[derive(Clone, Debug)]
 pub(crate) struct Send {
-    /// Also the transaction id; unlike all others.
+    /// The id that the test gives it, which is also the transaction id. No other has it.
     pub(crate) id: String,
     pub(crate) place: usize,
     pub(crate) path: String,
@@ -102,7 +102,7 @@ pub(crate) struct Send {
     pub(crate) redacts: Option<String>,
 }
 
-/// What was sent to a room and will not be sent again.
+/// Something that was sent to a room and will not be sent again.
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) send: Send,
@@ -113,7 +113,7 @@ pub(crate) struct Sent {
 /// A message to a device.
 #[derive(Clone, Debug)]
 pub(crate) struct ToDevice {
-    /// Also the transaction id; unlike all others.
+    /// The id that the test gives it, which is also the transaction id. No other has it.
     pub(crate) id: String,
     pub(crate) to: usize,
     pub(crate) is_acknowledged: bool,
@@ -130,22 +130,22 @@ pub(crate) struct Receipt {
 /// A room that was created under load.
 #[derive(Debug)]
 pub(crate) struct Created {
-    /// Its name, and the local part of its alias.
+    /// The name of the room, which is also the local part of its alias.
     pub(crate) name: String,
     pub(crate) creator: usize,
-    /// None: not acknowledged.
+    /// The room's id. None if the creation was not acknowledged.
     pub(crate) room_id: Option<String>,
-    /// Invited by the same request.
+    /// The person whom the same request invited.
     pub(crate) invited: usize,
-    /// Invited afterwards, and that was acknowledged.
+    /// The person who was invited afterwards, if that was acknowledged.
     pub(crate) also_invited: Option<usize>,
 }
 
-/// Somebody's membership of a room, as only they themselves change it.
+/// Somebody's membership of a room, which only that person changes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Membership {
     pub(crate) acknowledged: &'static str,
-    /// Asked for since then, and not answered.
+    /// The membership that was asked for since then, without an answer.
     pub(crate) tried: Option<&'static str>,
 }
 
@@ -153,6 +153,6 @@ pub(crate) struct Membership {
 #[derive(Debug)]
 pub(crate) struct Newcomer {
     pub(crate) person: Person,
-    /// Tokens that were handed out, each to a device of its own.
+    /// The tokens that were handed out, each to a device of its own.
     pub(crate) tokens: Vec<String>,
 }

@@ -1,5 +1,6 @@
-//! A one-time key is given out once, and a fallback key when there are no others: many claim at the same time, devices
-//! upload again what they uploaded before, and the server is killed in between. All keys are signed, as clients do it.
+//! A one-time key is given out once, and a fallback key when there are no others. Many people claim keys at
+//! the same time, devices upload again what they uploaded before, and the server is killed in between. All
+//! keys are signed, as clients do it.
 //!
 //! `LINKSPAN_CRASH_SEED` chooses the moments and who claims what.
 
@@ -21,17 +22,17 @@ use crate::setting;
 
 /// How often the server is killed.
 const KILLS: usize = 10;
-/// Claims that are acknowledged before it ends.
+/// How many claims are acknowledged before the test ends.
 const CLAIMS: usize = 2_000;
-/// Devices, spread over the platforms.
+/// How many devices there are. They are spread over the platforms.
 const DEVICES: usize = 12;
-/// Who claims at the same time.
+/// How many people claim at the same time.
 const CLAIMERS: usize = 24;
-/// Keys of one upload.
+/// How many keys one upload has.
 const UPLOAD: usize = 50;
-/// Keys that the server lets wait.
+/// The most keys of a device that the server keeps.
 const MOST_KEYS: usize = 1_000;
-/// Keys that a device has waiting before it uploads more.
+/// A device uploads more keys when it has fewer than this waiting.
 const LOW: u64 = 60;
 const ALGORITHM: &str = "signed_curve25519";
 
@@ -42,15 +43,15 @@ struct Device {
     device_id: String,
     token: String,
     olm: OlmDevice,
-    /// Everything it has uploaded, or tried to, in that order: key ids and keys.
+    /// Everything that the device has uploaded, or tried to, in that order, as key ids and keys.
     uploaded: Vec<(String, Value)>,
-    /// Uploads that were acknowledged.
+    /// The ids of keys whose upload was acknowledged.
     acknowledged: BTreeSet<String>,
-    /// The fallback key that it has: an object of one key, as it was uploaded.
+    /// The device's fallback key: an object with one key, as it was uploaded.
     fallback: Value,
 }
 
-/// A key that somebody was given: of which device, and which.
+/// A key that somebody was given: the device, the key's id and the key.
 type Claimed = (usize, String, Value);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -70,7 +71,8 @@ async fn no_one_time_key_is_given_out_twice() {
         Arc::new(devices.iter().map(|device| (device.platform, device.token.clone())).collect());
 
     let mut claimed: Vec<Claimed> = Vec::new();
-    // Claims that were under way when the server was killed: each may have taken keys that nobody heard of.
+    // These are claims that were under way when the server was killed. Each may have taken keys that nobody
+    // heard of.
     let lost = Arc::new(AtomicUsize::new(0));
     let mut killed = 0;
     while killed < KILLS || claimed.len() < CLAIMS {
@@ -110,7 +112,7 @@ async fn no_one_time_key_is_given_out_twice() {
     }
 }
 
-/// A fallback key that somebody was given is in use, after all the kills as well.
+/// Checks that a fallback key that somebody was given counts as used, after all the kills as well.
 async fn check_unused(http: &Http, devices: &[Device], fallback: &[Claimed], lost: usize) {
     for (number, device) in devices.iter().enumerate() {
         let given: Vec<_> = fallback.iter().filter(|(of, ..)| *of == number).collect();
@@ -124,13 +126,13 @@ async fn check_unused(http: &Http, devices: &[Device], fallback: &[Claimed], los
     println!("{} times a fallback key was given under load", fallback.len());
 }
 
-/// Everything is accounted for: each key was given out once at most, and none is lost but with an answer. The fallback
+/// Checks that each key was given out once at most, and that none is lost except with an answer. The fallback
 /// key comes when all others are gone.
 async fn check(http: &Http, devices: &mut [Device], mut claimed: Vec<Claimed>, lost: usize) {
     let during = claimed.len();
     for (number, device) in devices.iter().enumerate() {
-        // What it uploaded before it uploads again: nothing of it comes back. Uploads that the kills cut off may have
-        // been many, and the server lets no more wait than it lets wait.
+        // The device uploads again what it uploaded before, and none of it comes back. Uploads that the kills
+        // cut off may have been many, and the server keeps no more keys than its limit.
         for some in device.uploaded.chunks(MOST_KEYS / 2) {
             let keys: Value = some.iter().cloned().collect();
             let before = count(http, device).await;
@@ -171,7 +173,8 @@ async fn check(http: &Http, devices: &mut [Device], mut claimed: Vec<Claimed>, l
     assert!(missing <= lost, "{missing} keys are gone, and only {lost} answers were lost");
 }
 
-/// That a fallback key is in use, and that another has taken its place, is on disk when it is answered.
+/// Checks that it is on disk when a claim is answered that a fallback key is in use, and when an upload is
+/// answered that another one has taken its place.
 async fn check_fallback(http: &Http, server: &mut Server, devices: &mut [Device]) {
     let mut anew = || {
         server.kill();
@@ -233,7 +236,7 @@ async fn register(http: &Http, number: usize) -> Device {
     device
 }
 
-/// Claims keys of one device or of several; returns those that it was told.
+/// Claims keys of one device or of several. Returns the keys that it was given.
 async fn claim_until_killed(
     http: Http,
     wanted: Arc<Vec<(String, String)>>,
@@ -245,7 +248,7 @@ async fn claim_until_killed(
     let mut claimed = Vec::new();
     loop {
         let several = if rng.random_bool(0.3) { rng.random_range(2..=4) } else { 1 };
-        // The first devices are popular.
+        // The first devices are asked for more often.
         let devices: BTreeSet<usize> = (0..several)
             .map(|_| if rng.random_bool(0.5) { rng.random_range(0..2) } else { rng.random_range(0..DEVICES) })
             .collect();
@@ -316,7 +319,7 @@ async fn sync(http: &Http, device: &Device) -> Value {
     synced.expect("the server is up").json()
 }
 
-/// How many keys a device has left, which sync and upload say alike.
+/// How many keys a device has left. Sync and upload say the same.
 async fn count(http: &Http, device: &Device) -> u64 {
     let counts = upload(http, device, json!({})).await.expect("the server is up").json();
     let uploaded = counts["one_time_key_counts"][ALGORITHM].as_u64().unwrap_or(0);
@@ -331,7 +334,7 @@ async fn has_unused_fallback(http: &Http, device: &Device) -> bool {
     unused != json!([])
 }
 
-/// One key of a device, as its user is given it.
+/// Claims one key of a device, and returns it.
 async fn claim(http: &Http, device: &Device) -> (String, Value) {
     let body = json!({ "one_time_keys": { &device.user_id: { &device.device_id: ALGORITHM } } });
     let path = "/_matrix/client/v3/keys/claim";

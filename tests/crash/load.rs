@@ -1,7 +1,7 @@
 //! The load: many people who do many things at once, until the server is gone.
 //!
-//! Each lane does one thing after the other, so that it knows in which order they have to appear, and
-//! keeps what it knows over the rounds.
+//! Each lane does one thing after the other, so that it knows in which order they have to appear. It keeps
+//! what it knows over the rounds.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -16,22 +16,22 @@ use crate::journal::{Counter, Created, Membership, Newcomer, Person, Receipt, Se
 const TWICE: f64 = 0.2;
 /// How often a client goes away before it is answered.
 const CUT_OFF: f64 = 0.05;
-/// How often what was not answered is sent again.
+/// How often a request without an answer is sent again.
 const AGAIN: f64 = 0.7;
 
-/// Sends to rooms.
+/// A lane that sends to rooms.
 #[derive(Debug)]
 pub(crate) struct Messages {
     pub(crate) person: usize,
     number: usize,
     rng: StdRng,
     count: u64,
-    /// Not answered, and to be sent again.
+    /// What was not answered, and is to be sent again.
     pending: Option<Send>,
     pub(crate) sent: Vec<Sent>,
-    /// What the lane may redact, in the busy room.
+    /// The events in the busy room that the lane may redact.
     own: Vec<String>,
-    /// The lane's thread in the busy room.
+    /// The root of the lane's thread in the busy room.
     root: Option<String>,
 }
 
@@ -94,7 +94,8 @@ impl Messages {
         send
     }
 
-    /// Sends it once, twice at the same time, or without waiting for the answer: then there is no id.
+    /// Sends it once, or twice at the same time, or without waiting for the answer. In the last case there is
+    /// no id.
     async fn send(&mut self, world: &World, send: &Send) -> Result<Option<String>, Lost> {
         let put = async || {
             let body = Body::Json(send.content.clone());
@@ -141,23 +142,23 @@ impl Messages {
     }
 }
 
-/// Sets what is somebody's own: state, account data, receipts; and sends to devices, and uploads.
+/// A lane that sets a person's own state, account data and receipts, sends to devices, and uploads.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) person: usize,
     rng: StdRng,
-    /// A state event in each place.
+    /// The value of a state event in each place.
     pub(crate) marks: BTreeMap<usize, Counter>,
-    /// Account data: in a place, or global.
+    /// The values of account data, in a place or global.
     pub(crate) notes: BTreeMap<Option<usize>, Counter>,
-    /// The number in the display name.
+    /// The value in the display name.
     pub(crate) name: Counter,
     pub(crate) receipts: Vec<Receipt>,
     pub(crate) to_device: Vec<ToDevice>,
     pending: Option<ToDevice>,
-    /// What was uploaded: its URI and content.
+    /// The URI and the content of each upload.
     pub(crate) uploads: Vec<(String, Vec<u8>)>,
-    /// Whose devices get messages.
+    /// The people whose devices get messages.
     recipients: Vec<usize>,
 }
 
@@ -223,7 +224,8 @@ impl Settings {
         world.call(self.person, Method::PUT, &path, body).await.map(|_| counter.acknowledged = value)
     }
 
-    /// A name that was not acknowledged is asked for again: rooms that have not followed must do so then.
+    /// Sets the display name. One that was not acknowledged is asked for again, and rooms that have not
+    /// followed must do so then.
     async fn set_name(&mut self, world: &World) -> Result<(), Lost> {
         let is_answered = self.name.acknowledged == self.name.tried;
         let value = if is_answered { self.name.next() } else { self.name.tried };
@@ -232,7 +234,7 @@ impl Settings {
         world.call(self.person, Method::PUT, &path, body).await.map(|_| self.name.acknowledged = value)
     }
 
-    /// Two receipts at once: the one that is further on has to stay.
+    /// Sends two receipts at once. The one that is further on has to stay.
     async fn set_receipts(&mut self, world: &World, place: usize) -> Result<(), Lost> {
         let newest: Vec<_> =
             world.places[place].acknowledged.lock().await.iter().rev().take(8).cloned().collect();
@@ -273,7 +275,7 @@ impl Settings {
         outcome.map(drop)
     }
 
-    /// Everything sent to devices that may have arrived.
+    /// All messages to devices that may have arrived.
     pub(crate) fn all_to_device(&self) -> impl Iterator<Item = &ToDevice> {
         self.to_device.iter().chain(&self.pending)
     }
@@ -289,18 +291,18 @@ impl Settings {
     }
 }
 
-/// Two answers to one request: either says that it was done.
+/// Joins the two answers to one request, either of which says that it was done.
 fn either((first, second): (Result<Value, Lost>, Result<Value, Lost>)) -> Result<Value, Lost> {
     first.or(second)
 }
 
-/// People who come and go.
+/// A lane of people who come and go.
 #[derive(Debug)]
 pub(crate) struct Doors {
     rng: StdRng,
-    /// By person and room.
+    /// The memberships by person and room.
     pub(crate) memberships: BTreeMap<(usize, usize), Membership>,
-    /// Rooms from here on are not opened yet.
+    /// The first of the rooms that are not opened yet.
     pub(crate) closed_from: usize,
 }
 
@@ -320,7 +322,7 @@ impl Doors {
                 "join" => "leave",
                 _ => "join",
             };
-            // What was not answered is asked for again first.
+            // A request without an answer is made again first.
             let wanted = membership.tried.unwrap_or(toggled);
             membership.tried = Some(wanted);
             let path = format!("/_matrix/client/v3/rooms/{}/{wanted}", world.places[place].id);
@@ -337,7 +339,7 @@ impl Doors {
     }
 }
 
-/// Creates rooms and invites people.
+/// A lane that creates rooms and invites people.
 #[derive(Debug)]
 pub(crate) struct Creator {
     person: usize,
@@ -376,18 +378,18 @@ impl Creator {
                 return self;
             }
             self.created.last_mut().expect("it was just put there").also_invited = Some(other);
-            // Rooms are few beside messages.
+            // Rooms are few compared with messages.
             tokio::time::sleep(Duration::from_millis(self.rng.random_range(50..150))).await;
         }
     }
 }
 
-/// Registers people and logs them in.
+/// A lane that registers people and logs them in.
 #[derive(Debug)]
 pub(crate) struct Registrar {
     rng: StdRng,
     count: usize,
-    /// Not answered, and to be registered again.
+    /// A person whose registration was not answered, and who is to be registered again.
     pending: Option<Person>,
     pub(crate) newcomers: Vec<Newcomer>,
 }
@@ -425,7 +427,7 @@ impl Registrar {
                 let token = answer.json()["access_token"].as_str().expect("a token").to_owned();
                 self.newcomers.push(Newcomer { person, tokens: vec![token] });
             }
-            // The first time it was not answered, but done.
+            // The first request was not answered, but what it asks for was done.
             Ok(answer) => {
                 assert_eq!(answer.json()["errcode"], "M_USER_IN_USE", "{}", person.user_id);
                 self.newcomers.push(Newcomer { person, tokens: Vec::new() });

@@ -1,5 +1,5 @@
-//! Nothing acknowledged is lost: the server is killed at random moments under load, again and again, and
-//! each time everything that it had acknowledged is there once, and whoever syncs goes on without a gap.
+//! Nothing acknowledged is lost. The server is killed at random moments under load, again and again. Each
+//! time everything that it had acknowledged is there once, and clients that sync go on without a gap.
 //!
 //! `LINKSPAN_CRASH_SEED` chooses the moments and the load, `LINKSPAN_CRASH_KILLS` how often it is killed.
 
@@ -30,30 +30,30 @@ use crate::{
 
 /// How often the server is killed.
 const KILLS: usize = 50;
-/// People who send; the first ones of the crowd.
+/// How many people send. They are the first ones of all.
 const SENDERS: usize = 12;
-/// All people.
+/// How many people there are.
 const PEOPLE: usize = 122;
-/// Who is in the big rooms from the start; under load they pass the threshold of 100 members.
+/// How many people are in the big rooms from the start. Under load they pass the threshold of 100 members.
 const BIG: usize = 97;
-/// The room that people come to and go from.
+/// The number of the room that people come to and go from.
 const DOOR: usize = 3;
-/// The first of the big rooms; the others are opened one after the other.
+/// The number of the first big room. The others are opened one after the other.
 const FIRST_BIG: usize = 4;
 /// How many big rooms there are.
 const BIG_ROOMS: usize = 3;
-/// Somebody who is in a room, syncs, and never reads or says anything.
+/// The number of a person who is in a room, syncs, and never reads or says anything.
 const LURKER: usize = SENDERS;
-/// Lanes of people who come and go.
+/// How many lanes have people who come and go.
 const DOORS: usize = 8;
-/// Requests of the preparations that run at once.
+/// How many requests of the preparations run at once.
 const AT_ONCE: usize = 8;
-/// The client that sleeps is woken after so many rounds.
+/// After how many rounds the client that sleeps is woken.
 const SLEEP_ROUNDS: usize = 8;
-/// The tables are audited after so many rounds.
+/// After how many rounds the tables are audited.
 const AUDIT_ROUNDS: usize = 10;
 
-/// All that the clients know.
+/// Everything that the clients know.
 #[derive(Debug)]
 pub(crate) struct Journal {
     pub(crate) messages: Vec<Messages>,
@@ -185,7 +185,7 @@ async fn all<T>(lanes: Lanes<T>) -> Vec<T> {
     done
 }
 
-/// The tables agree with each other.
+/// Checks that the tables agree with each other.
 fn audit(server: &Server) {
     let audit = server.command(&["audit"]).output().expect("the program runs");
     let (told, error) = (String::from_utf8_lossy(&audit.stdout), String::from_utf8_lossy(&audit.stderr));
@@ -205,7 +205,7 @@ async fn prepare(http: Http) -> World {
         (true, senders.clone(), vec![]),
         (false, senders[..3].to_vec(), vec![]),
     ];
-    // Each member's inbox gets every event of a room below the threshold: there few people talk.
+    // In a room below the threshold, each member's inbox gets every event, so few people talk there.
     rooms.extend((0..BIG_ROOMS).map(|number| {
         let talkers = if number == 0 { SENDERS } else { 3 };
         (false, senders[..talkers].to_vec(), (talkers..BIG).collect())
@@ -295,7 +295,7 @@ async fn open_journal(world: &World, seed: u64) -> Journal {
     }
 }
 
-/// What was done: a test that did nothing would prove nothing.
+/// Says what was done, and fails if that is nothing.
 fn report(journal: &Journal, started: Instant) {
     let sent = journal.messages.iter().flat_map(|lane| &lane.sent);
     let (acknowledged, lost): (Vec<_>, Vec<_>) = sent.partition(|sent| sent.event_id.is_some());

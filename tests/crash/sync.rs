@@ -1,6 +1,6 @@
-//! A syncing client: it remembers what it was told, each thing once, over all kills.
+//! A syncing client. It remembers what it was told, each thing once, over all kills.
 //!
-//! An answer counts once it is worked through; until then the client asks again from the old token.
+//! An answer counts once it is worked through; until then the client asks again with the old token.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -13,10 +13,10 @@ use serde_json::Value;
 
 use crate::journal::World;
 
-/// Events that one answer shows of a room: few, so that it has gaps to close.
+/// How many events of a room one answer has. They are few, so that the client has gaps to close.
 pub(crate) const TIMELINE_LIMIT: usize = 8;
 
-/// The state of a room: event ids by type and state key.
+/// The state of a room, as event ids by type and state key.
 pub(crate) type State = BTreeMap<(String, String), String>;
 
 /// What a client was told of a room.
@@ -25,7 +25,7 @@ pub(crate) struct Room {
     /// The timeline, from where the client came to know the room.
     pub(crate) timeline: Vec<String>,
     pub(crate) state: State,
-    /// By user: the event of the newest receipt.
+    /// The event of each user's newest receipt.
     pub(crate) receipts: HashMap<String, String>,
     pub(crate) unread: u64,
     known: HashSet<String>,
@@ -35,7 +35,7 @@ pub(crate) struct Room {
 #[derive(Debug)]
 pub(crate) struct SyncClient {
     pub(crate) person: usize,
-    /// It syncs only now and then.
+    /// Whether the client syncs only now and then.
     pub(crate) sleeps: bool,
     /// Whether it has to know what is new.
     pub(crate) is_awake: bool,
@@ -44,7 +44,7 @@ pub(crate) struct SyncClient {
     pub(crate) rooms: HashMap<String, Room>,
     pub(crate) invites: HashSet<String>,
     pub(crate) to_device: Vec<String>,
-    /// Account data by room, none for the global one.
+    /// Account data by room. None stands for global account data.
     pub(crate) notes: HashMap<Option<String>, u64>,
 }
 
@@ -69,12 +69,12 @@ impl SyncClient {
         self
     }
 
-    /// Syncs until there is nothing new, while nobody else does anything; nothing if it sleeps.
+    /// Syncs until there is nothing new, while nobody else does anything. A client that sleeps does nothing.
     pub(crate) async fn catch_up(&mut self, world: &World) {
         while self.is_awake && self.step(world, 0).await.expect("the server runs") {}
     }
 
-    /// One sync; whether it told anything.
+    /// Syncs once. Returns whether that told anything.
     async fn step(&mut self, world: &World, timeout_ms: u64) -> Result<bool, Lost> {
         let mut path = format!("/_matrix/client/v3/sync?timeout={timeout_ms}&filter={}", self.filter);
         if let Some(since) = &self.since {
@@ -113,7 +113,8 @@ impl SyncClient {
         Ok(news)
     }
 
-    /// The events between what the client knows of a room and a place in its timeline, oldest first.
+    /// Fetches the events between what the client knows of a room and a place in its timeline, the oldest
+    /// first.
     async fn close_gap(
         &self,
         world: &World,
@@ -170,7 +171,7 @@ impl Room {
     }
 }
 
-/// Takes over the test's account data; whether there was any.
+/// Takes over the test's account data. Returns whether there was any.
 fn note(notes: &mut HashMap<Option<String>, u64>, room_id: Option<&String>, account_data: &Value) -> bool {
     let mut news = false;
     for event in list(&account_data["events"]).iter().filter(|event| event["type"] == "test.note") {

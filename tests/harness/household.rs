@@ -1,5 +1,5 @@
-//! People: a town in which the others live, and for each endpoint a household of anna's with secrets of
-//! its own, so that what one call changes disturbs no other.
+//! People for tests: a town in which the others live, and for each endpoint a household of anna's. Each
+//! household has secrets of its own, so that what one call changes disturbs no other.
 
 use std::cell::Cell;
 
@@ -12,9 +12,9 @@ use crate::{
     table::Entry,
 };
 
-/// What stands in all that is anna's alone.
+/// The text in everything that only anna may read.
 pub const SECRET: &str = "SECRET-7f3a";
-/// What is said in anna's room.
+/// The text in what is said in anna's room.
 pub const ROOM_SECRET: &str = "SECRET-b81c";
 
 /// A picture of one pixel.
@@ -30,7 +30,7 @@ pub struct Person {
     pub user_id: String,
     /// The access token.
     pub token: String,
-    /// The refresh token, if one was asked for.
+    /// The refresh token. It is empty if none was asked for.
     pub refresh_token: String,
     /// The device.
     pub device_id: String,
@@ -41,22 +41,22 @@ pub struct Person {
 pub struct Town {
     client: std::cell::RefCell<Client>,
     fresh: Cell<usize>,
-    /// A neighbour: of anna's platform, in no room with her.
+    /// A neighbour of anna, who is on her platform and in no room with her.
     pub ben: Person,
-    /// An administrator of another platform, in no room with her.
+    /// An administrator of another platform, who is in no room with anna.
     pub carl: Person,
-    /// Of another platform, in anna's rooms.
+    /// A user of another platform, who is in anna's rooms.
     pub dora: Person,
-    /// Of anna's platform: has rooms that she is invited to.
+    /// A user of anna's platform, who has rooms that she is invited to.
     pub fritz: Person,
-    /// Of another platform: can be invited.
+    /// A user of another platform, who can be invited.
     pub gina: Person,
-    /// Guests of anna's platform and of the other.
+    /// A guest of anna's platform, and one of the other.
     pub guests: [Person; 2],
 }
 
 impl Town {
-    /// How a server is started for a town: further settings, and administrators.
+    /// Starts a server for a town, with the settings and administrators that it needs.
     pub fn server() -> Server {
         let more = "rate_limits = false\npresence = true\nguests = true\nregistration_shared_secret = 'a long shared secret'";
         Server::start_with(more, &[("messenger", "carl")])
@@ -83,7 +83,7 @@ impl Town {
         }
     }
 
-    /// Registers everybody.
+    /// Makes a town, and registers everybody.
     pub fn settle(server: &Server) -> Self {
         let mut town = Self::strangers(server);
         town.ben = town.register(INSTAGRAM, "ben", "a phone");
@@ -111,7 +111,7 @@ impl Town {
         })
     }
 
-    /// Sends what must succeed.
+    /// Sends a request that must succeed.
     #[track_caller]
     fn call(&self, platform: &str, request: &Request) -> Value {
         let answer = self.ask(platform, request);
@@ -120,7 +120,7 @@ impl Town {
         answer.json()
     }
 
-    /// What a person does successfully. `path` is below `/_matrix/client`.
+    /// Does something as a person, which must succeed. `path` is below `/_matrix/client`.
     #[track_caller]
     pub fn does(&self, person: &Person, method: &str, path: &str, body: &Value) -> Value {
         let request = Request::new(method, full_path(path)).by(Some(&person.token));
@@ -176,12 +176,12 @@ impl Person {
     }
 }
 
-/// Anna, and what is hers.
+/// Anna, with her rooms and secrets.
 #[derive(Debug)]
 pub struct Household {
-    /// Whose it is.
+    /// Anna herself.
     pub anna: Person,
-    /// Her room, which nobody of the outsiders is in.
+    /// Anna's room, in which none of the outsiders is.
     pub room: String,
     names: Vec<(&'static str, String)>,
 }
@@ -306,7 +306,7 @@ impl Household {
         Self { anna, room, names }
     }
 
-    /// The text with the names in braces filled in.
+    /// The text, with the names in braces filled in.
     pub fn fill(&self, town: &Town, text: &str) -> String {
         let mut filled = text.replace("{fresh}", &town.fresh().to_string());
         for (name, value) in &self.names {
@@ -323,7 +323,7 @@ impl Household {
     }
 }
 
-/// A path of the table in full.
+/// The whole path of a path in the table.
 pub fn full_path(path: &str) -> String {
     let short = ["/v", "/unstable/"].iter().any(|start| path.starts_with(start));
     if short { format!("/_matrix/client{path}") } else { path.to_owned() }

@@ -18,9 +18,9 @@ use tokio::sync::watch;
 
 use crate::Platform;
 
-/// A server that has not answered by then hangs.
+/// How long a server may take to answer until it counts as hanging.
 const HANGS: Duration = Duration::from_secs(60);
-/// What a server sent before it was gone has been read by then.
+/// How long it may take to read what a server sent before it was gone.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// The server went away before it answered.
@@ -30,11 +30,11 @@ pub struct Lost;
 /// What a request carries.
 #[derive(Clone, Debug)]
 pub enum Body {
-    /// Nothing.
+    /// The request has no body.
     Empty,
-    /// JSON.
+    /// The body is JSON.
     Json(Value),
-    /// Anything else.
+    /// The body is other bytes.
     Bytes(Vec<u8>),
 }
 
@@ -48,13 +48,13 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The body as JSON; null if it is none.
+    /// The body as JSON, or null if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.bytes).unwrap_or(Value::Null)
     }
 }
 
-/// A client of all platforms. Clones are the same one.
+/// A client of all platforms. Clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Http {
     client: Client<HttpConnector, Full<Bytes>>,
@@ -69,18 +69,18 @@ impl Http {
         Self { client, addresses: Arc::new(RwLock::new(addresses)), is_gone: watch::Sender::new(false) }
     }
 
-    /// Says that the server was killed: who still waits for an answer will get none.
+    /// Says that the server was killed, so that nobody waits for an answer any more.
     pub fn gone(&self) {
         self.is_gone.send_replace(true);
     }
 
-    /// Goes on with a server that listens elsewhere.
+    /// Goes on with a server at other addresses.
     pub fn moved(&self, addresses: Vec<String>) {
         *self.addresses.write().unwrap_or_else(PoisonError::into_inner) = addresses;
         self.is_gone.send_replace(false);
     }
 
-    /// A request to `path`, with its query, as who has `token`.
+    /// Makes a request to `path`, with its query, as the owner of `token`.
     pub async fn call(
         &self,
         method: Method,
@@ -110,16 +110,16 @@ impl Http {
         };
         let mut is_gone = self.is_gone.subscribe();
         let gone = async {
-            // It ends with an error if nobody can say so any more, which nobody waits for then.
+            // It ends with an error if nobody can say so any more, and nobody waits for it then.
             let _ = is_gone.wait_for(|is_gone| *is_gone).await;
             tokio::time::sleep(LAST_ANSWERS).await;
         };
         tokio::select! {
             biased;
             outcome = answered => outcome,
-            // Seen once: the client library waited on although the server had ended.
+            // This was seen once: the client library waited on although the server had ended.
             () = gone => {
-                // Past the test's own output, of which nobody sees anything if it passes.
+                // This goes past the test's own output, which is hidden if the test passes.
                 let _ = writeln!(
                     std::io::stderr(),
                     "no end of the connection to a server that is gone: {path}\n{}",
@@ -134,7 +134,7 @@ impl Http {
     }
 }
 
-/// What the system knows of connections to an address, for finding out why one hangs.
+/// The system's knowledge of connections to an address, for finding out why one hangs.
 fn sockets(address: &str) -> String {
     let port = address.rsplit(':').next().and_then(|port| port.parse::<u16>().ok()).unwrap_or_default();
     let port = format!(":{port:04X} ");
@@ -148,7 +148,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_a_server_that_is_gone_is_told_so() {
-        // The system accepts connections for it; nobody ever answers.
+        // The system accepts connections to it, and nobody ever answers.
         let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = silent.local_addr().expect("an address").to_string();
         let http = Http::new(vec![address; Platform::ALL.len()]);

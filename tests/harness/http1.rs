@@ -1,6 +1,6 @@
 //! HTTP/1.1 in plain bytes: requests that no proper client would send, and answers taken apart.
 //!
-//! An answer that does not come fails the test: nothing here waits for longer than [`PATIENCE`].
+//! A test fails if an answer does not come. Nothing here waits for longer than [`PATIENCE`].
 
 use std::{
     fmt::Write as _,
@@ -19,7 +19,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Request {
     /// The method.
     pub method: String,
-    /// Path and query, as they stand in the request line.
+    /// The path and query, as they stand in the request line.
     pub target: Vec<u8>,
     /// Headers besides `Host` and `Content-Length`.
     pub headers: Vec<(String, String)>,
@@ -40,7 +40,7 @@ impl Request {
         self
     }
 
-    /// The request as somebody with an access token sends it.
+    /// The request with an access token, if there is one.
     pub fn by(self, token: Option<&str>) -> Self {
         match token {
             Some(token) => self.header("Authorization", &format!("Bearer {token}")),
@@ -48,7 +48,7 @@ impl Request {
         }
     }
 
-    /// The request with a body, JSON or what pretends to be.
+    /// The request with a body that is JSON, or pretends to be.
     pub fn json(self, body: impl AsRef<[u8]>) -> Self {
         let mut request = self.header("Content-Type", "application/json");
         request.body = body.as_ref().to_owned();
@@ -75,19 +75,19 @@ impl Request {
 pub struct Answer {
     /// The status code.
     pub status: u16,
-    /// Headers, names in lower case.
+    /// The headers, with their names in lower case.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
 }
 
 impl Answer {
-    /// The body as JSON; null if it is none.
+    /// The body as JSON, or null if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
 
-    /// The error code of the specification; empty if there is none.
+    /// The error code of the specification, or an empty text if there is none.
     pub fn errcode(&self) -> String {
         self.json()["errcode"].as_str().unwrap_or_default().to_owned()
     }
@@ -97,7 +97,7 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// A header.
+    /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
     }
@@ -120,7 +120,7 @@ impl Connection {
         Self { stream, received: Vec::new() }
     }
 
-    /// Sends bytes. The server may have closed the connection before all were sent; then its answer tells.
+    /// Sends bytes. If the server closes the connection before all were sent, its answer tells why.
     pub fn send(&mut self, bytes: &[u8]) {
         if let Err(error) = self.stream.write_all(bytes) {
             let hung = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
@@ -142,13 +142,13 @@ impl Connection {
         !self.received.is_empty() || peeked.is_ok_and(|bytes| bytes > 0)
     }
 
-    /// The next answer; None: the server closed the connection.
+    /// Reads the next answer. None means that the server has closed the connection.
     #[track_caller]
     pub fn answer(&mut self) -> Option<Answer> {
         self.receive(true)
     }
 
-    /// The next answer, to a HEAD.
+    /// Reads the next answer, which is to a HEAD.
     #[track_caller]
     pub fn answer_to_head(&mut self) -> Option<Answer> {
         self.receive(false)
@@ -229,7 +229,7 @@ impl Connection {
         Some(self.received.drain(..size).collect())
     }
 
-    /// Reads more; false: the connection is over.
+    /// Reads more bytes. Returns false if the connection is over.
     #[track_caller]
     fn more(&mut self) -> bool {
         let mut buffer = [0; 16 << 10];
@@ -260,11 +260,11 @@ impl Client {
         Self { address: address.to_owned(), connection: None }
     }
 
-    /// Asks a host. None: the server closed the connection without an answer.
+    /// Asks a host. None means that the server has closed the connection without an answer.
     #[track_caller]
     pub fn ask(&mut self, host: &str, request: &Request) -> Option<Answer> {
         let bytes = request.to_bytes(host);
-        // An idle connection may be closed just now: then a new one is opened, once.
+        // The server may just have closed an idle connection. Then a new one is opened, once.
         if let Some(connection) = &mut self.connection {
             connection.send(&bytes);
             if let Some(answer) = receive(connection, request) {

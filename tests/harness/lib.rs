@@ -1,7 +1,7 @@
-//! What black-box tests share: the server as a program of its own, which may be killed, requests to it, people
-//! with secrets, their keys, and the table of how every endpoint is called.
+//! What black-box tests share: the server as a program of its own, which may be killed, requests to it,
+//! people with secrets, their keys, and the table of how every endpoint is called.
 //!
-//! It must not know what a test is about, and asks the server nothing but over HTTP.
+//! It does not know what a test is about, and asks the server only over HTTP.
 
 mod built;
 pub mod household;

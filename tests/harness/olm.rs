@@ -6,11 +6,11 @@ use ruma::canonical_json::try_from_json_map;
 use serde_json::{Value, json};
 use vodozemac::{Ed25519SecretKey, olm::Account};
 
-/// Somebody who has logged in, on a device.
+/// Somebody who has logged in on a device.
 pub trait Owner {
-    /// Who.
+    /// The user's id.
     fn user_id(&self) -> &str;
-    /// On which.
+    /// The device's id.
     fn device_id(&self) -> &str;
 }
 
@@ -24,26 +24,26 @@ pub struct OlmDevice {
 /// The cross-signing keys of a user.
 pub struct Identity {
     user_id: String,
-    /// It stands for the user.
+    /// The master key, which stands for the user.
     pub master: Ed25519SecretKey,
-    /// It signs the user's devices.
+    /// The key that signs the user's devices.
     pub self_signing: Ed25519SecretKey,
-    /// It signs the master keys of others.
+    /// The key that signs the master keys of others.
     pub user_signing: Ed25519SecretKey,
 }
 
 impl OlmDevice {
-    /// Of somebody's device.
+    /// Makes the keys of somebody's device.
     pub fn new(owner: &impl Owner) -> Self {
         Self::of(owner.user_id(), owner.device_id())
     }
 
-    /// Of any device.
+    /// Makes the keys of any device.
     pub fn of(user_id: &str, device_id: &str) -> Self {
         Self { user_id: user_id.to_owned(), device_id: device_id.to_owned(), account: Account::new() }
     }
 
-    /// Its identity keys, as they are uploaded.
+    /// The device's identity keys, as they are uploaded.
     pub fn device_keys(&self) -> Value {
         let keys = self.account.identity_keys();
         self.sign(json!({
@@ -89,7 +89,7 @@ impl OlmDevice {
 }
 
 impl Identity {
-    /// A new one.
+    /// Makes a new identity.
     pub fn new(owner: &impl Owner) -> Self {
         Self {
             user_id: owner.user_id().to_owned(),

@@ -1,4 +1,4 @@
-//! Ciphertext that is none, in the shape of what Olm and Megolm make: for tests that need no keys.
+//! Texts in the shape of what Olm and Megolm make, for tests that need no keys. They are no real ciphertext.
 
 #![allow(dead_code, unreachable_pub)]
 
@@ -10,7 +10,7 @@ pub fn key(number: u8) -> String {
     BASE64_STANDARD_NO_PAD.encode([number; 32])
 }
 
-/// The ciphertext of a message to a room: two blocks.
+/// The ciphertext of a message to a room. It has two blocks.
 pub fn megolm() -> String {
     BASE64_STANDARD_NO_PAD.encode([&[3, 0x08, 0, 0x12, 32], &[0xC5; 32 + 72][..]].concat())
 }
@@ -24,7 +24,7 @@ fn olm() -> Vec<u8> {
     [&[3, 0x0A, 32], &[0xC5; 32][..], &[0x10, 0, 0x22, 16], &[0xC5; 16 + 8]].concat()
 }
 
-/// The ciphertext of a message to a device, the first one or a later one.
+/// The ciphertext of a message to a device: the first one of a session, or a later one.
 pub fn olm_body(first: bool) -> Value {
     let keys = [0x0A, 0x12, 0x1A].map(|tag| [&[tag, 32], &[0xC5; 32][..]].concat()).concat();
     let message = olm();

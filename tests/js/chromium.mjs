@@ -57,8 +57,7 @@ async function serve() {
 }
 
 async function open(url, folder) {
-    const browser = await launch(folder && path.join(folder, "profile"));
-    const [page] = await browser.pages();
+    const { browser, page } = await launch(folder && path.join(folder, "profile"));
     const session = await page.createCDPSession();
     const loss = Promise.withResolvers();
     const bindings = { tell, loseDatabase: loss.resolve };
@@ -128,6 +127,7 @@ const options = ({ encrypted = false }) => ({ encrypted, lasting: true });
 // Closes the databases of the page as the browser itself does when it has to.
 async function closeDatabases() {
     const page = await running.browser.newPage();
+    page.setDefaultTimeout(0);
     await page.goto("chrome://indexeddb-internals/");
     const button = await page.waitForSelector(">>> .force-close");
     await button.evaluate((button) => button.click());

@@ -14,13 +14,19 @@ function findBrowser() {
     return found;
 }
 
-// Without `folder` the browser forgets everything when it ends.
-export function launch(folder) {
-    return puppeteer.launch({
+// A browser with one page. Without `folder` it forgets everything when it ends. Nothing has a limit here: how long a browser
+// takes depends on what else the machine does, and the test that started this program gives up in the end.
+export async function launch(folder) {
+    const browser = await puppeteer.launch({
         executablePath: findBrowser(),
         pipe: true,
         userDataDir: folder,
+        timeout: 0,
+        protocolTimeout: 0,
         // A sandbox cannot be had by root, who runs tests in containers.
         args: ["--no-proxy-server", "--disable-dev-shm-usage", ...(process.getuid() === 0 ? ["--no-sandbox"] : [])],
     });
+    const [page] = await browser.pages();
+    page.setDefaultTimeout(0);
+    return { browser, page };
 }

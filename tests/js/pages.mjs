@@ -6,8 +6,7 @@
 import { createInterface } from "node:readline";
 import { launch } from "./launch.mjs";
 
-const browser = await launch();
-const [page] = await browser.pages();
+const { browser, page } = await launch();
 
 let blocked;
 page.on("console", (message) => {

@@ -36,7 +36,7 @@ fn limits_are_each_platforms_own() {
     check_limited(&say(&anna));
     assert_eq!((say(&ben).status, say(&dora).status), (200, 200), "others have their own limits");
 
-    // Whoever guesses passwords is known by the address and by the account; each platform counts for itself.
+    // Guesses at passwords are counted by address and by account, on each platform by itself.
     let guess = |platform: &str| {
         let identifier = json!({ "type": "m.id.user", "user": "anna" });
         let body = json!({ "type": "m.login.password", "identifier": identifier, "password": "a guess" });

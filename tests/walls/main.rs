@@ -37,7 +37,7 @@ fn endpoint(entry: &Entry) -> EndpointInfo {
     *found.unwrap_or_else(|| panic!("there is no endpoint {}", entry.name))
 }
 
-/// Whether a path of the table is one of an endpoint's pattern.
+/// Whether a path of the table fits the pattern of an endpoint.
 fn is_at(path: &str, pattern: &str) -> bool {
     let path = path.split('?').next().unwrap_or_default();
     // These names stand for a server name and an id.
@@ -56,7 +56,7 @@ fn nobody_gets_through_the_walls() {
     server.check_health();
 }
 
-/// Who tries.
+/// Somebody who calls an endpoint.
 struct Caller<'a> {
     who: &'static str,
     platform: &'static str,
@@ -64,7 +64,7 @@ struct Caller<'a> {
     expected: Expected,
 }
 
-/// Drives an endpoint as everybody; what was not as the table says.
+/// Calls an endpoint as everybody. Returns what was not as the table says.
 fn drive(town: &Town, entry: &Entry) -> Vec<String> {
     let household = Household::settle(town);
     let (ben, carl) = match entry.ends_session {
@@ -97,7 +97,7 @@ fn drive(town: &Town, entry: &Entry) -> Vec<String> {
     }
     failures.extend(wrong.iter().map(|wrong| format!("{}: anna {wrong}: {text}", entry.name)));
 
-    // What a common room shows is the room's, and nothing else of its members'.
+    // What a common room shows is the room's own, and nothing else of its members.
     let dora = if entry.ends_session { &ben } else { &town.dora };
     let answer = ask(town, &household, entry, dora.platform, Some(&dora.token));
     if answer.text().contains(SECRET) || answer.status >= 500 {
@@ -126,7 +126,7 @@ fn outsiders<'a>(entry: &Entry, ben: &'a Person, carl: &'a Person) -> Vec<Caller
     at_home.chain([abroad]).collect()
 }
 
-/// A guest is a stranger to whom less is open.
+/// The guests who call an endpoint. A guest is a stranger to whom less is open.
 fn guest_callers<'a>(entry: &Entry, guests: &'a [Person; 2]) -> Vec<Caller<'a>> {
     let info = endpoint(entry);
     let stranger = |who, platform, expected| {

@@ -1,4 +1,4 @@
-//! Proving more than a token proves, and tokens that are renewed, from outside.
+//! Proving more than a token proves, and tokens that are renewed, over HTTP.
 
 use linkspan_tests::{
     INSTAGRAM, MESSENGER, PASSWORD,
@@ -36,7 +36,8 @@ fn a_session_of_interactive_authentication_is_for_one_thing_of_one_user() {
     assert_eq!(refused.json()["session"], session.as_str());
     assert!(refused.json()["flows"].is_array());
 
-    // Not by somebody else, not on another platform, not for another device, not for another operation.
+    // The proof is worth nothing for somebody else, on another platform, for another device, or for another
+    // operation.
     let right = auth(PASSWORD, &session);
     fails(&delete(ben, &second, right.clone()), 403, "M_FORBIDDEN");
     fails(&delete(&town.dora, &second, right.clone()), 403, "M_FORBIDDEN");
@@ -76,7 +77,7 @@ fn tokens_are_renewed_on_their_own_platform_only() {
     assert!(access != anna.token && next != anna.refresh_token);
     fails(&whoami(MESSENGER, &access), 401, "M_UNKNOWN_TOKEN");
     assert_eq!(whoami(INSTAGRAM, &access).json()["device_id"], anna.device_id.as_str());
-    // What has been replaced and is known to have arrived is worth nothing any more.
+    // A token that was replaced is worth nothing once the new one is known to have arrived.
     fails(&refresh(INSTAGRAM, &anna.refresh_token), 401, "M_UNKNOWN_TOKEN");
     fails(&whoami(INSTAGRAM, &anna.token), 401, "M_UNKNOWN_TOKEN");
 

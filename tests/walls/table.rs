@@ -20,7 +20,7 @@
 //! Paths that begin with `/v` are below `/_matrix/client`. Names in braces are filled in by
 //! [`crate::household`].
 
-/// What an endpoint answers: status and error code.
+/// What an endpoint answers: the status and the error code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expected(pub u16, pub &'static str);
 
@@ -43,7 +43,7 @@ pub const BAD_JSON: Expected = Expected(400, "M_BAD_JSON");
 /// A parameter is wrong.
 pub const INVALID_PARAM: Expected = Expected(400, "M_INVALID_PARAM");
 
-/// What OAuth's bodies are.
+/// The type of the bodies that OAuth has.
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// An entry of the table.
@@ -51,31 +51,31 @@ const FORM: &str = "application/x-www-form-urlencoded";
 pub struct Entry {
     /// The endpoint's function.
     pub name: &'static str,
-    /// HTTP method.
+    /// The HTTP method.
     pub method: &'static str,
-    /// Path and query.
+    /// The path and the query.
     pub path: &'static str,
-    /// The body, empty if there is none.
+    /// The body, which is empty if there is none.
     pub body: &'static str,
-    /// The body's type.
+    /// The type of the body.
     pub content_type: &'static str,
     /// What anna gets.
     pub own: Expected,
     /// What ben and carl get.
     pub others: Expected,
-    /// What carl gets at his own platform's address, where it is not what ben gets.
+    /// What carl gets at his own platform's address, if it is not what ben gets.
     pub abroad: Option<Expected>,
-    /// What is answered without a token, where it is not what ben gets.
+    /// What is answered without a token, if it is not what ben gets.
     pub nobody: Option<Expected>,
-    /// Anna reads a secret here.
+    /// Whether anna reads a secret here.
     pub reveals: bool,
-    /// Others may learn the id of anna's room here.
+    /// Whether others may learn the id of anna's room here.
     pub open: bool,
-    /// Who calls it is logged out.
+    /// Whether the call ends the caller's session.
     pub ends_session: bool,
-    /// The body or the query is the proof: who sends it is anna, except on another platform.
+    /// Whether the body or the query is the proof. Then whoever sends it is anna, except on another platform.
     pub proof_in_body: bool,
-    /// The body is content that may be any JSON object.
+    /// Whether the body is content that may be any JSON object.
     pub free_content: bool,
 }
 
@@ -159,7 +159,7 @@ impl Entry {
         Self { free_content: true, ..self }
     }
 
-    /// Whether errors are those of OAuth's RFCs.
+    /// Whether errors are those of the OAuth RFCs.
     pub fn is_oauth(&self) -> bool {
         self.path.starts_with("/_linkspan/oauth2/")
     }
@@ -347,7 +347,7 @@ fn account() -> Vec<Entry> {
         post("delete_devices", "/v3/delete_devices")
             .body(r#"{"devices": ["{device}"], "auth": {auth}}"#)
             .others(UNPROVEN),
-        // Profiles are for everybody to see, and for their users to change.
+        // Everybody may see profiles, and only their users may change them.
         get("get_profile", "/v3/profile/{user}").others(OK),
         get("get_profile_field", "/v3/profile/{user}/displayname").others(OK),
         put("set_profile_field", "/v3/profile/{user}/displayname").body(r#"{"displayname": "Anna"}"#),
@@ -452,7 +452,7 @@ fn sending() -> Vec<Entry> {
         get("get_delayed_event", "/unstable/org.matrix.msc4140/delayed_events/{delayed}")
             .others(NOT_FOUND)
             .reveals(),
-        // Who was told the id may act, but only where the event is.
+        // Everybody who was told the id may act, but only where the event is.
         post("update_delayed_event", "/unstable/org.matrix.msc4140/delayed_events/{delayed}")
             .body(r#"{"action": "restart"}"#)
             .others(OK)
@@ -475,11 +475,11 @@ fn sending() -> Vec<Entry> {
             .others(NOT_FOUND),
         get("get_thread_subscriptions", "/unstable/io.element.msc4308/thread_subscriptions?dir=b&limit=5")
             .others(OK),
-        // Devices are written to before a room is shared, too: so is encryption begun.
+        // Messages go to devices also before a room is shared, because encryption begins like that.
         put("send_to_device", "/v3/sendToDevice/org.example.hello/{fresh}")
             .body(r#"{"messages": {"{user}": {"*": {"greeting": "hello"}}}}"#)
             .others(OK),
-        // Whether there is such a room is not told.
+        // The answer does not tell whether there is such a room.
         post("report_room", "/v3/rooms/{room}/report").body(r#"{"reason": "noise"}"#).others(OK),
         post("report_event", "/v3/rooms/{room}/report/{event}")
             .body(r#"{"reason": "noise"}"#)
@@ -517,7 +517,7 @@ fn reading() -> Vec<Entry> {
 
 fn finding() -> Vec<Entry> {
     vec![
-        // Who knows an alias finds the room; whether it opens is another question.
+        // Everybody who knows an alias finds the room. Whether they may come in is another question.
         get("get_alias", "/v3/directory/room/{alias}").others(OK).open(),
         put("create_alias", "/v3/directory/room/%23pier{fresh}:instagram.localhost")
             .body(r#"{"room_id": "{room}"}"#),
@@ -547,10 +547,10 @@ fn media() -> Vec<Entry> {
         get("preview_url", "/v1/media/preview_url?url=http%3A%2F%2Fexample.org%2F")
             .others(NOT_FOUND)
             .own(NOT_FOUND),
-        // Who was given an id may read what it names: ids cannot be guessed.
+        // Everybody who was given an id may read what it names, because ids cannot be guessed.
         get("download", "/v1/media/download/{media}").others(OK),
         get("get_thumbnail", "/v1/media/thumbnail/{media}?width=32&height=32&method=scale").others(OK),
-        // Without a token, never.
+        // Without a token nobody may.
         get("download_legacy", "/_matrix/media/v3/download/{media}").others(OK).nobody(NOT_FOUND),
         get("get_legacy_thumbnail", "/_matrix/media/v3/thumbnail/{media}?width=32&height=32")
             .others(OK)
@@ -565,7 +565,7 @@ fn keys() -> Vec<Entry> {
         r#"{"first_message_index": 0, "forwarded_count": 0, "is_verified": true, "session_data": {}}"#;
     const SESSION: &str = "/v3/room_keys/keys/{room}/session?version=1";
     vec![
-        // What is published is there for anybody to encrypt to.
+        // Published keys are there for anybody to encrypt to.
         post("upload_keys", "/v3/keys/upload").others(OK),
         post("get_keys", "/v3/keys/query").body(r#"{"device_keys": {"{user}": []}}"#).others(OK),
         post("claim_keys", "/v3/keys/claim")
@@ -576,7 +576,7 @@ fn keys() -> Vec<Entry> {
             .others(MISSING_PARAM)
             .own(MISSING_PARAM),
         post("upload_signatures", "/v3/keys/signatures/upload").others(OK),
-        // Others have no backup yet; the last to be called makes one.
+        // Others have no backup yet. The last call makes one.
         get("get_latest_backup_info", "/v3/room_keys/version").others(NOT_FOUND).reveals(),
         get("get_backup_info", "/v3/room_keys/version/1").others(NOT_FOUND).reveals(),
         put("update_backup_version", "/v3/room_keys/version/1").body(VERSION).others(NOT_FOUND),

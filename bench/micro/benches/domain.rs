@@ -68,7 +68,7 @@ impl Room {
         self.state.insert(entry, self.newest.clone());
     }
 
-    /// After the newest event, allowed by the state.
+    /// The place of an event that follows the newest one and is allowed by the state.
     fn place(&self, draft: &Draft, sender: &OwnedUserId) -> Place {
         let content = serde_json::value::to_raw_value(&draft.content).expect("JSON");
         let state_key = draft.state_key.as_deref();

@@ -13,11 +13,11 @@ use ruma::{OwnedRoomId, OwnedUserId};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-/// Users whose inboxes lie beside each other.
+/// How many users have inboxes that lie beside each other.
 const USERS: usize = 100;
-/// Pointers in each inbox, and events in the room.
+/// How many pointers each inbox has, and how many events the room has.
 const ROWS: usize = 1_000;
-/// Rows that a read finds.
+/// How many rows a read finds.
 const NEW: usize = 20;
 
 fn room_id() -> OwnedRoomId {

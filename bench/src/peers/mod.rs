@@ -30,14 +30,15 @@ use crate::{
     setup::{Bench, BenchError, Settings},
 };
 
-/// The rate at which delays are measured, in messages per second …
+/// The rate at which delays are measured, in messages per second, unless the server sustains less.
 const RATE: f64 = 500.0;
-/// … or this part of what the server has just done flat out, if that is less.
+/// The part of the rate that a server has just done flat out that it counts as sustaining.
 const SUSTAINED: f64 = 0.6;
-/// Whatever takes a peer longer than this is broken off.
+/// How long anything may take a peer until it is broken off.
 const PEER_LIMIT: Duration = Duration::from_secs(150);
 
-/// Who is measured, in this order; Linkspan is the last, because it is measured at the rates of all others.
+/// The servers that are measured, in this order. Linkspan is the last, because it is measured at the rates of
+/// all others.
 const PEERS: [Peer; 5] =
     [Peer::SynapsePair, Peer::Synapse, Peer::Ejabberd, Peer::ProsodyDatabase, Peer::ProsodyFiles];
 
@@ -97,7 +98,7 @@ impl Peer {
         }
     }
 
-    /// What it is, and what it has done when it acknowledges a message.
+    /// What the server is, and what it has done when it acknowledges a message.
     fn description(self) -> &'static str {
         match self {
             Self::SynapsePair => {
@@ -146,19 +147,19 @@ impl Peer {
 /// A load and what came of it.
 struct Measured {
     outcome: Outcome,
-    /// What archives should hold and do, if the server has any to ask.
+    /// What the archives should hold and do hold, if the server has any that can be asked.
     archived: Option<Archived>,
-    /// Errors of calls under load, and how many.
+    /// The errors of calls under load, and how many there were.
     errors: Vec<(String, u64)>,
 }
 
-/// Everything of one server.
+/// All figures of one server.
 struct Figures {
     title: &'static str,
     version: String,
     people: usize,
     flat_out: Measured,
-    /// By their rates, in messages per second.
+    /// The loads at fixed rates, with the rates in messages per second.
     paced: Vec<(f64, Measured)>,
 }
 
@@ -167,7 +168,7 @@ impl Figures {
         self.paced.iter().find(|(at, _)| *at == rate).map(|(_, measured)| &measured.outcome)
     }
 
-    /// Messages lost and doubled in all loads.
+    /// How many messages were lost or doubled in all loads.
     fn broken(&self) -> u64 {
         let paced = self.paced.iter().map(|(_, measured)| measured);
         let loads = std::iter::once(&self.flat_out).chain(paced);
@@ -181,14 +182,14 @@ struct Entry {
     figures: Result<Figures, String>,
 }
 
-/// Those who chat.
+/// The people who chat.
 enum People {
     Matrix(Exchange),
     Xmpp(Vec<Account>),
 }
 
-/// Runs all and writes the page. Fails if Linkspan could not be measured, or lost or doubled a message; what
-/// becomes of the peers is only reported.
+/// Runs all peers and writes the page. It fails if Linkspan could not be measured, or lost or doubled a
+/// message. What becomes of the peers is only reported.
 pub(crate) async fn run(args: PeersArgs) -> ExitCode {
     let data = args.data.clone().unwrap_or_else(std::env::temp_dir);
     // Servers are started in folders of their own.
@@ -282,7 +283,7 @@ async fn measure_linkspan(
     measure("Linkspan", version, &mut bench, None, Some(rates)).await
 }
 
-/// Flat out, and at these rates, or at one that it sustains.
+/// Measures a server flat out, and at these rates or else at one that it sustains.
 async fn measure(
     title: &'static str,
     version: String,
@@ -325,7 +326,7 @@ async fn load(bench: &mut Bench, people: &People, pace: Pace) -> Result<Measured
     Ok(Measured { outcome, archived, errors: bench.errors.take() })
 }
 
-/// Below what was both acknowledged and delivered flat out, in whole messages per second.
+/// A rate below what was both acknowledged and delivered flat out, in whole messages per second.
 fn sustained_rate(flat_out: &Outcome) -> f64 {
     let done = scenarios::per_second(flat_out.acked.min(flat_out.delivered), flat_out);
     (done * SUSTAINED).min(RATE).floor().max(1.0)

@@ -9,12 +9,13 @@ use crate::{
     scenarios::per_second,
 };
 
-/// Others on the machine that use more than this part of its processors make figures worthless.
+/// The part of the processors that others on the machine may use. If they use more, the figures are
+/// worthless.
 const QUIET: f64 = 0.1;
 
 /// A whole run.
 pub(super) struct Page {
-    /// Small counts: the figures say nothing.
+    /// Whether counts are small, so that the figures say nothing.
     pub(super) quick: bool,
     /// The median time of one disk sync where the data lay, if known.
     pub(super) disk_sync_us: Option<u64>,
@@ -25,7 +26,7 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// Everything, in Markdown.
+    /// Writes everything in Markdown.
     pub(super) fn markdown(&self) -> String {
         let mut page = String::from("# Peers\n\n");
         page.push_str(&fill(
@@ -111,7 +112,7 @@ impl Page {
         loads.filter_map(|measured| measured.outcome.others).max_by(f64::total_cmp)
     }
 
-    /// A row of Linkspan's, and one of each peer; a peer that was not run says so.
+    /// One row of Linkspan's, and one of each peer. A peer that was not run has a row that says so.
     fn rows(&self, row: impl Fn(&Figures) -> Option<Vec<String>>) -> Vec<Vec<String>> {
         let mut rows = vec![row(&self.linkspan).unwrap_or_default()];
         for entry in &self.entries {
@@ -159,7 +160,7 @@ impl Page {
         text
     }
 
-    /// The ratios, for the terminal.
+    /// The ratios, as text for the terminal.
     pub(super) fn summary(&self) -> String {
         let ours = &self.linkspan.flat_out.outcome;
         let mut text = String::new();
@@ -209,7 +210,7 @@ fn flat_out_row(figures: &Figures, linkspan: &Figures) -> Vec<String> {
     ]
 }
 
-/// The first of the rates that a server was measured at: a peer has one only.
+/// The row of the first rate that a server was measured at. A peer has only one.
 fn paced_row(figures: &Figures, linkspan: &Figures) -> Option<Vec<String>> {
     let (rate, Measured { outcome: theirs, .. }) = figures.paced.first()?;
     let ours = linkspan.at(*rate)?;

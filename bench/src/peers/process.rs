@@ -12,13 +12,13 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::TcpStream;
 
-/// A server that does not listen within this time has failed to start.
+/// How long a server may take until it listens. After that it has failed to start.
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// Between two questions whether it listens yet.
+/// The time between two questions whether it listens yet.
 const START_POLL: Duration = Duration::from_millis(50);
-/// A server that was asked to end is killed after this.
+/// How long a server that was asked to end may take until it is killed.
 const END_LIMIT: Duration = Duration::from_secs(10);
-/// Lines of a log that are shown when a server does not start.
+/// How many lines of a log are shown when a server does not start.
 const LOG_LINES: usize = 8;
 
 /// A running process.
@@ -26,12 +26,12 @@ pub(crate) struct Process {
     name: String,
     child: Child,
     log: PathBuf,
-    /// What asks it to end.
+    /// The signal that asks it to end.
     end: Signal,
 }
 
 impl Process {
-    /// Starts it; what it says goes into a file in the folder.
+    /// Starts a process. Its output goes into a file in the folder.
     pub(crate) fn start(name: &str, folder: &Path, mut command: Command) -> Result<Self, String> {
         let log = folder.join(format!("{name}.log"));
         let cannot = |error: std::io::Error| format!("cannot start {name}: {error}");
@@ -41,18 +41,18 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, log, end: Signal::TERM })
     }
 
-    /// The same process, which is asked to end by this signal.
+    /// Makes this the signal that asks the process to end.
     pub(crate) fn ended_by(mut self, end: Signal) -> Self {
         self.end = end;
         self
     }
 
-    /// Its id.
+    /// The process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Waits until it listens there.
+    /// Waits until the process listens at the address.
     pub(crate) async fn wait_for(&mut self, address: SocketAddr) -> Result<(), String> {
         let until = Instant::now() + START_LIMIT;
         while TcpStream::connect(address).await.is_err() {
@@ -112,7 +112,7 @@ pub(crate) fn command(program: impl AsRef<Path>, folder: &Path, user: &str) -> C
     command
 }
 
-/// Runs a command to its end and returns what it printed; its last words as the error if it failed.
+/// Runs a command to its end and returns what it printed. If it failed, its last lines are the error.
 pub(crate) fn output(what: &str, command: &mut Command) -> Result<String, String> {
     let output = command.output().map_err(|error| format!("cannot run {what}: {error}"))?;
     if output.status.success() {
@@ -132,7 +132,7 @@ pub(crate) fn folder_of(parent: &Path, name: &str, user: &str) -> Result<PathBuf
     Ok(folder)
 }
 
-/// User and group id to change to, if we are root and there is such a user.
+/// The user and group id to change to, if we are root and there is such a user.
 fn rights_of(user: &str) -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;

@@ -26,26 +26,26 @@ const PROSODY: &str = include_str!("../../peers/prosody.cfg.lua");
 const EJABBERD: &str = include_str!("../../peers/ejabberd.yml");
 /// The hosts of an XMPP server; the templates name them too.
 const XMPP_HOSTS: [&str; 2] = ["one.localhost", "two.localhost"];
-/// A database that listens answers questions within this time.
+/// How long a database that listens may take until it answers.
 const DATABASE_LIMIT: Duration = Duration::from_secs(20);
-/// No user of the system: a process keeps our rights.
+/// Stands for no user of the system: a process keeps our rights.
 const OURSELVES: &str = "";
 
-/// How to reach those who chat.
+/// How the people who chat reach the server.
 pub(crate) enum Reached {
-    /// Over the Matrix client-server API of these.
+    /// They use the Matrix client-server API of these platforms.
     Matrix(Vec<Arc<Platform>>),
-    /// Over XMPP, on these hosts; the names of the accounts are to be filled in.
+    /// They use XMPP on these hosts. The names of the accounts are to be filled in.
     Xmpp(Vec<Account>),
 }
 
-/// A peer that is up. It ends, and its data go, when this goes.
+/// A peer that is up. It ends, and its data are removed, when this is dropped.
 pub(crate) struct Running {
     /// How to reach it.
     pub(crate) reached: Reached,
-    /// Its version, and that of what it needs.
+    /// The version of the peer, and those of what it needs.
     pub(crate) version: String,
-    /// In the order in which they end: the database last.
+    /// The processes in the order in which they end. The database is the last.
     processes: Vec<Process>,
     _folder: TempDir,
 }
@@ -67,7 +67,7 @@ fn new_folder(parent: &Path) -> Result<TempDir, String> {
     make().map_err(|error: std::io::Error| format!("cannot make a folder in {}: {error}", parent.display()))
 }
 
-/// A template with its words in {{…}} filled in, as a file.
+/// Writes a file from a template whose words in {{…}} are filled in.
 fn write_filled(path: &Path, template: &str, words: &[(&str, &str)]) -> Result<(), String> {
     let mut text = template.to_owned();
     for (name, value) in words {
@@ -80,7 +80,7 @@ fn addresses(count: usize) -> Result<Vec<SocketAddr>, String> {
     free_addresses(count).map_err(|error| format!("there are no free ports: {error}"))
 }
 
-/// The first of these that is there.
+/// The first of these paths that is there.
 fn installed(what: &str, paths: impl IntoIterator<Item = PathBuf>) -> Result<PathBuf, String> {
     paths
         .into_iter()
@@ -88,7 +88,7 @@ fn installed(what: &str, paths: impl IntoIterator<Item = PathBuf>) -> Result<Pat
         .ok_or_else(|| format!("{what} is not installed; bench/peers/setup.sh installs it where it can"))
 }
 
-/// What is in a folder, the greatest name first.
+/// The names in a folder, the greatest first.
 fn entries(folder: &str) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> =
         fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
@@ -110,7 +110,8 @@ struct Database {
 }
 
 impl Database {
-    /// PostgreSQL as its package sets it up, but for more memory for its cache; commits wait for the disk.
+    /// Starts PostgreSQL as its package sets it up, except for more memory for its cache. Commits wait for
+    /// the disk.
     async fn start(folder: &Path) -> Result<Self, String> {
         let programs = entries("/usr/lib/postgresql").into_iter().map(|version| version.join("bin"));
         let programs = installed("PostgreSQL", programs.filter(|bin| bin.join("initdb").exists()))?;
@@ -125,7 +126,7 @@ impl Database {
         for setting in ["listen_addresses=127.0.0.1", "unix_socket_directories=", "shared_buffers=256MB"] {
             serve.args(["-c", setting]);
         }
-        // Else it would wait until all who are connected leave.
+        // Otherwise it would wait until everybody who is connected leaves.
         let mut process = Process::start("postgres", &folder, serve)?.ended_by(Signal::INT);
         process.wait_for(address).await?;
         let mut database = Self { process, address, programs, version: String::new() };
@@ -156,7 +157,7 @@ impl Database {
     }
 }
 
-/// One Synapse, or several that federate with each other.
+/// Starts one Synapse, or several that federate with each other.
 pub(crate) async fn synapse(venv: &Path, parent: &Path, count: usize) -> Result<Running, String> {
     let python = installed("Synapse", [venv.join("bin/python")])?;
     let ask = "import importlib.metadata as m; print(m.version('matrix-synapse'))";
@@ -207,13 +208,13 @@ pub(crate) async fn synapse(venv: &Path, parent: &Path, count: usize) -> Result<
 /// Where Prosody keeps its archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ProsodyArchive {
-    /// In files, as it comes.
+    /// The archive is in files, which is the default.
     Files,
-    /// In PostgreSQL.
+    /// The archive is in PostgreSQL.
     Database,
 }
 
-/// One Prosody with two hosts.
+/// Starts one Prosody with two hosts.
 pub(crate) async fn prosody(parent: &Path, archive: ProsodyArchive) -> Result<Running, String> {
     let program = installed("Prosody", ["/usr/bin/prosody".into()])?;
     let temporary = new_folder(parent)?;
@@ -254,7 +255,7 @@ pub(crate) async fn prosody(parent: &Path, archive: ProsodyArchive) -> Result<Ru
     Ok(Running { reached: Reached::Xmpp(hosts(address)), version, processes, _folder: temporary })
 }
 
-/// One ejabberd with two hosts and its archive in PostgreSQL.
+/// Starts one ejabberd with two hosts and its archive in PostgreSQL.
 pub(crate) async fn ejabberd(parent: &Path) -> Result<Running, String> {
     let missing = "ejabberd";
     let libraries = entries("/usr/lib").into_iter().filter(|folder| {
@@ -273,7 +274,8 @@ pub(crate) async fn ejabberd(parent: &Path) -> Result<Running, String> {
     let words = [("port", &*address.port().to_string()), ("database_port", &*database.port())];
     let configuration = temporary.path().join("ejabberd.yml");
     write_filled(&configuration, EJABBERD, &words)?;
-    // As ejabberdctl starts it, but without a name among Erlang's nodes: that needs a daemon of its own.
+    // This is how ejabberdctl starts it, but without a name among Erlang's nodes, which needs a daemon of its
+    // own.
     let mut serve = command(erlang, &folder, "ejabberd");
     serve
         .args(["+K", "true", "+P", "250000", "-noinput", "-mnesia", "dir"])

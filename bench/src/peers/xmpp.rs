@@ -23,21 +23,21 @@ use tokio::{
 
 use crate::client::CallError;
 
-/// An element larger than this is refused, in bytes.
+/// The most bytes that an element may have.
 const MAX_ELEMENT_BYTES: u64 = 1024 * 1024;
-/// Registering, or logging in, takes no longer than this.
+/// How long registering or logging in may take.
 const LOGIN_LIMIT: Duration = Duration::from_secs(30);
-/// Bytes that are read from the network at once.
+/// How many bytes are read from the network at once.
 const READ_BYTES: usize = 16 * 1024;
 
-/// An element of a stream with all that it holds. Names have no prefix; namespaces are not looked at.
+/// An element of a stream with all that is in it. Names have no prefix, and namespaces are ignored.
 #[derive(Debug)]
 pub(crate) struct Element {
     /// Its local name.
     pub(crate) name: String,
     attributes: Vec<(String, String)>,
     children: Vec<Element>,
-    /// Its own text without that of its children. References to characters are left out.
+    /// The element's own text without that of its children. References to characters are left out.
     pub(crate) text: String,
 }
 
@@ -63,12 +63,12 @@ impl Element {
         self.children.iter().find(|child| child.name == name)
     }
 
-    /// Whether acknowledgements count it.
+    /// Whether the element is one that acknowledgements count.
     pub(crate) fn is_stanza(&self) -> bool {
         matches!(self.name.as_str(), "message" | "presence" | "iq")
     }
 
-    /// Its name and the names of what it holds: what went wrong, in an error.
+    /// The element's name and the names of what is in it, for errors.
     pub(crate) fn outline(&self) -> String {
         let inner: Vec<String> = self.children.iter().map(Self::outline).collect();
         if inner.is_empty() { self.name.clone() } else { format!("{} ({})", self.name, inner.join(" ")) }
@@ -91,7 +91,7 @@ impl Elements {
         Self::new(self.reader.into_inner())
     }
 
-    /// The next element below the stream, or the beginning of the stream. An end of the stream is an error.
+    /// The next element below the stream, or the beginning of the stream. The end of the stream is an error.
     pub(crate) async fn next(&mut self) -> Result<Element, CallError> {
         let mut open: Vec<Element> = Vec::new();
         let began = self.reader.buffer_position();
@@ -129,7 +129,7 @@ impl Elements {
         }
     }
 
-    /// The next element of this name; a refusal before it is an error.
+    /// The next element of this name. A refusal before it is an error.
     async fn wait_for(&mut self, name: &str) -> Result<Element, CallError> {
         loop {
             let element = self.next().await?;
@@ -152,12 +152,12 @@ fn ended() -> CallError {
     CallError::Stream("the server ended it".to_owned())
 }
 
-/// Where somebody is known, and as whom.
+/// An account, and where its server is.
 #[derive(Debug, Clone)]
 pub(crate) struct Account {
-    /// Where the server listens.
+    /// The address at which the server listens.
     pub(crate) address: SocketAddr,
-    /// The host of the account, one of the server's.
+    /// The host of the account, which is one of the server's.
     pub(crate) host: String,
     /// The name on that host.
     pub(crate) name: String,
@@ -191,7 +191,7 @@ impl Account {
         Ok((elements, write))
     }
 
-    /// Makes the account (XEP-0077).
+    /// Registers the account (XEP-0077).
     pub(crate) async fn register(&self) -> Result<(), CallError> {
         let register = async {
             let (mut elements, mut write) = self.open().await?;
@@ -211,7 +211,7 @@ impl Account {
         timeout(LOGIN_LIMIT, register).await.map_err(|_| CallError::Timeout)?
     }
 
-    /// Logs in and says that messages are welcome; from then on both sides count stanzas.
+    /// Logs in and says that messages are welcome. From then on both sides count stanzas.
     pub(crate) async fn log_in(&self) -> Result<(Elements, Outgoing), CallError> {
         let log_in = async {
             let (mut elements, mut write) = self.open().await?;
@@ -240,13 +240,15 @@ impl Account {
 pub(crate) struct Outgoing(Mutex<Line>);
 
 struct Line {
-    /// Stanzas sent since both sides count.
+    /// How many stanzas were sent since both sides count.
     sent: u32,
-    /// Who waits until so many stanzas are acknowledged, in order: no more than there are sends open.
+    /// The tasks that wait until this many stanzas are acknowledged, in order. There are no more of them than
+    /// open sends.
     waiting: VecDeque<(u32, oneshot::Sender<()>)>,
-    /// Who waits for the answer to a question, one at a time.
+    /// The task that waits for the answer to a question. There is one at a time.
     asking: Option<oneshot::Sender<Element>>,
-    /// To the task that writes; holds no more than what sends are open and the server has asked for.
+    /// The way to the task that writes. It holds no more than the open sends and what the server has asked
+    /// for.
     queue: mpsc::UnboundedSender<String>,
 }
 
@@ -257,7 +259,7 @@ impl Outgoing {
         Self(Mutex::new(Line { sent: 0, waiting: VecDeque::new(), asking: None, queue }))
     }
 
-    /// Sends a stanza; what comes back ends when the server has acknowledged it.
+    /// Sends a stanza. The receiver that it returns is told when the server has acknowledged it.
     pub(crate) fn stanza(&self, text: &str) -> oneshot::Receiver<()> {
         let (done, acknowledged) = oneshot::channel();
         let mut line = self.0.lock();
@@ -268,13 +270,13 @@ impl Outgoing {
         acknowledged
     }
 
-    /// The server has acknowledged so many stanzas.
+    /// Notes that the server has acknowledged this many stanzas.
     pub(crate) fn acknowledged(&self, count: u32) {
         let mut line = self.0.lock();
         // Counts wrap around.
         while line.waiting.front().is_some_and(|(due, _)| count.wrapping_sub(*due) < u32::MAX / 2) {
             if let Some((_, done)) = line.waiting.pop_front() {
-                // Whoever gave up waiting does not hear it.
+                // A task that has given up waiting does not hear it.
                 let _ = done.send(());
             }
         }
@@ -296,15 +298,15 @@ impl Outgoing {
         answer
     }
 
-    /// Gives the answer to whoever asks.
+    /// Gives the answer to the task that asks.
     pub(crate) fn answered(&self, answer: Element) {
         if let Some(asking) = self.0.lock().asking.take() {
-            // Whoever gave up waiting does not hear it.
+            // A task that has given up waiting does not hear it.
             let _ = asking.send(answer);
         }
     }
 
-    /// Nobody gets an acknowledgement any more.
+    /// Notes that the stream is broken. Nobody gets an acknowledgement any more.
     pub(crate) fn broke(&self) {
         self.0.lock().waiting.clear();
     }
@@ -317,12 +319,12 @@ impl Outgoing {
 
 impl Line {
     fn write(&self, text: String) {
-        // Nobody writes on a broken connection; its reader tells everyone.
+        // Nobody writes on a broken connection, and its reader tells everyone.
         let _ = self.queue.send(text);
     }
 }
 
-/// Writes what is queued, as much at once as is there.
+/// Writes what is queued. What is there is written at once.
 async fn write_all(mut write: OwnedWriteHalf, mut texts: mpsc::UnboundedReceiver<String>) {
     while let Some(mut text) = texts.recv().await {
         while let Ok(more) = texts.try_recv() {

@@ -1,5 +1,5 @@
-//! The same load over XMPP: pairs of accounts on two hosts of one server, who write to each other. Sending,
-//! timing and the account of losses are those of [`crate::load`].
+//! The same load over XMPP. Pairs of accounts on two hosts of one server write to each other. Sending, timing
+//! and the account of losses are those of [`crate::load`].
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,17 +16,17 @@ use crate::{
     setup::{Bench, BenchError, During, SETUP_WIDTH},
 };
 
-/// So many accounts are asked what their archives hold.
+/// How many accounts are asked what their archives hold.
 pub(crate) const ARCHIVES: usize = 8;
-/// Counting an archive may take this long.
+/// How long counting an archive may take.
 const ARCHIVE_LIMIT: Duration = Duration::from_secs(20);
 
-/// Messages that archives should hold of a load, and those they hold.
+/// How many messages of a load the archives should hold, and how many they do hold.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Archived {
-    /// Acknowledged messages from and to the accounts that were asked.
+    /// The acknowledged messages from and to the accounts that were asked.
     pub(crate) expected: u64,
-    /// By how much their archives grew.
+    /// The number by which their archives grew.
     pub(crate) found: u64,
 }
 
@@ -116,12 +116,12 @@ pub(crate) async fn exchange(
     Ok((outcome, archived))
 }
 
-/// Who somebody writes to: neighbours are pairs.
+/// The user whom a user writes to. Neighbours are pairs.
 fn partner(user: usize) -> usize {
     user ^ 1
 }
 
-/// What the archives of the first accounts hold; 0 if the server does not say.
+/// How much the archives of the first accounts hold, or 0 if the server does not say.
 async fn archive_counts(lines: &[Arc<Outgoing>]) -> Vec<u64> {
     let mut counts = Vec::new();
     for outgoing in lines.iter().take(ARCHIVES) {
@@ -189,11 +189,11 @@ mod tests {
     use super::*;
     use crate::{load::Pace, setup::Settings};
 
-    /// Those who are logged in, by name.
+    /// The users who are logged in, by name.
     type Online = Arc<tokio::sync::Mutex<HashMap<String, OwnedWriteHalf>>>;
 
-    /// Acknowledges everything; loses the first message to the first account and doubles the first to any
-    /// other.
+    /// Acknowledges everything, loses the first message to the first account, and doubles the first one to
+    /// any other.
     async fn serve(stream: TcpStream, name: String, online: Online) {
         let (mut read, mut write) = stream.into_split();
         let (mut text, mut piece) = (String::new(), [0; 4096]);

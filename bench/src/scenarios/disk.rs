@@ -13,7 +13,7 @@ use crate::{
     setup::{Bench, BenchError, During},
 };
 
-/// What may be stored for each byte of event JSON.
+/// How many bytes may be stored for each byte of an event's JSON.
 const STORED_TARGET: f64 = 2.5;
 const MB: f64 = 1_000_000.0;
 
@@ -65,8 +65,8 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
     Ok(finding)
 }
 
-/// The mean size of the newest messages of the first room in the form for servers: with what clients are not
-/// told, but without a signature.
+/// The mean size of the newest messages of the first room in the form for servers. It includes what clients
+/// are not told, but no signature.
 async fn event_bytes(pairs: &Exchange) -> Result<f64, BenchError> {
     let path = format!("/_matrix/client/v3/rooms/{}/messages?dir=b&limit=50", encode(&pairs.rooms[0].id));
     let body = pairs.users[0].client().get(&path).await.during("messages")?;
@@ -78,8 +78,8 @@ async fn event_bytes(pairs: &Exchange) -> Result<f64, BenchError> {
     Ok(sizes.iter().sum::<usize>() as f64 / sizes.len() as f64)
 }
 
-/// The size of the PDU of a message: after one other event, allowed by the sender's membership and the power
-/// levels.
+/// The size of the PDU of a message that follows one event and is allowed by the sender's membership and the
+/// power levels.
 fn pdu_bytes(event: &Value) -> usize {
     let id = "$abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
     let pdu = json!({

@@ -11,7 +11,7 @@ use crate::{
     setup::{Bench, BenchError, During, Outline, SETUP_WIDTH, create_room, position, spread},
 };
 
-/// Calls before the first that is measured.
+/// How many calls come before the first that is measured.
 const WARM_UP: usize = 50;
 
 struct Subject {
@@ -53,7 +53,7 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
     }
     let before = bench.usage();
     for repetition in 0..WARM_UP + repetitions {
-        // The two take turns in going first, so that whatever else happens hits both alike.
+        // The two take turns in going first, so that other things on the machine affect both alike.
         let first = repetition % 2;
         for index in [first, 1 - first] {
             subjects[index].sync(repetition >= WARM_UP).await?;

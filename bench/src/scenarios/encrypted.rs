@@ -12,7 +12,7 @@ use crate::{
     setup::{Bench, BenchError},
 };
 
-/// Messages per second over all rooms, where they are due at fixed times.
+/// How many messages per second are due over all rooms, at fixed times.
 const RATE: f64 = 500.0;
 
 pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
@@ -24,7 +24,7 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
 
     let mut finding = Finding { rows: rows(&closed, &open), ..Finding::default() };
     let both = [&closed, &open];
-    // What could not be read is missing too, but for messages that were never acknowledged.
+    // A message that could not be read is missing too, unless it was never acknowledged.
     finding.lost = both.iter().map(|outcome| outcome.missing.max(outcome.undecrypted)).sum();
     finding.duplicated = both.iter().map(|outcome| outcome.duplicated).sum();
     finding.use_of(closed.server);
@@ -45,7 +45,7 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
     Ok(finding)
 }
 
-/// Users of their own, because a device keeps the identity with which it was published.
+/// Makes users for this scenario alone, because a device keeps the identity with which it was published.
 async fn encrypted_pairs(bench: &mut Bench) -> Result<Exchange, BenchError> {
     let mut users = Vec::new();
     for index in 0..bench.settings.count(40, 8) {

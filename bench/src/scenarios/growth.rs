@@ -1,5 +1,5 @@
-//! The other scenarios again when the store has ten times the messages: nothing may depend on how many there
-//! are.
+//! The other scenarios again, with ten times as many messages in the store. Nothing may depend on how many
+//! there are.
 
 use std::time::{Duration, Instant};
 
@@ -15,17 +15,17 @@ use crate::{
     setup::{Bench, BenchError},
 };
 
-/// Messages stored before the first time.
+/// How many messages are stored before the first time.
 const FIRST: usize = 100_000;
-/// And before the second time.
+/// How many messages are stored before the second time.
 const SECOND: usize = 1_000_000;
-/// Filling up takes no longer than this.
+/// How long filling up may take.
 const FILL_LIMIT: Duration = Duration::from_secs(900);
-/// How long each load lasts: short, because it adds to what is stored.
+/// How long each load lasts. It is short, because it adds to what is stored.
 const LOAD: Duration = Duration::from_secs(5);
 /// How many times slower anything may be.
 const TARGET: f64 = 1.3;
-/// Rooms that hold the messages, for each pair of users: they write in one after another.
+/// How many rooms hold the messages of each pair of users. The pair writes in one after another.
 const ROOMS_PER_PAIR: usize = 20;
 
 pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
@@ -73,7 +73,7 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
     Ok(finding)
 }
 
-/// The pairs of the other scenarios, time and again in other rooms.
+/// The pairs of the other scenarios, again and again in other rooms.
 async fn archive(bench: &mut Bench) -> Result<Vec<Exchange>, BenchError> {
     let users = pairs(bench).await?.users.clone();
     let mut exchanges = Vec::new();

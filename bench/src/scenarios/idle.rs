@@ -1,4 +1,5 @@
-//! Very many clients that wait in a long poll and nothing happens: memory and rest.
+//! Very many clients that wait in a long poll while nothing happens: what memory they take, and what the
+//! server does at rest.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -24,22 +25,24 @@ use crate::{
     setup::{Bench, BenchError, During, SETUP_WIDTH, User, position},
 };
 
-/// Users, each with a client.
+/// How many users have a client each.
 const USERS: usize = 5_000;
-/// Clients wanted in the end: further ones of the same users.
+/// How many clients there are in the end. The further ones are of the same users.
 const CLIENTS: usize = 20_000;
-/// Files besides the connections: few for us, many for the tables of a server, which has the same limit.
+/// How many files there are besides connections: few for us, many for the tables of a server, which has the
+/// same limit.
 const SPARE_FILES: u64 = 1_200;
-/// Connections from one local address: below the number of ports that systems give out by default.
+/// How many connections come from one local address. It is below the number of ports that systems give out by
+/// default.
 const PER_SOURCE: usize = 10_000;
-/// Connections opened at the same time.
+/// How many connections are opened at the same time.
 const OPEN_WIDTH: usize = 64;
-/// The server may wait this long with its answers.
+/// How long the server may wait with its answers, in milliseconds.
 const POLL_TIMEOUT_MS: u64 = 300_000;
 const POLL_LIMIT: Duration = Duration::from_secs(330);
-/// How long rest is measured.
+/// How long the server at rest is measured, in seconds.
 const REST_SECONDS: usize = 10;
-/// What a client of a user of its own may cost, in KiB.
+/// How much memory a client of a user of its own may cost, in KiB.
 const CLIENT_TARGET_KIB: f64 = 15.0;
 const KIB: f64 = 1024.0;
 const GIB: f64 = (1024 * 1024 * 1024) as f64;
@@ -78,7 +81,7 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
     let wanted = bench.settings.count(CLIENTS, 200);
     let clients = wanted.min(allowed);
     let users = bench.users(clients.min(bench.settings.count(USERS, 50))).await?;
-    // What earlier scenarios left in the server's memory would hide what clients need.
+    // Memory that earlier scenarios left free in the server would hide what clients need.
     if let Some(server) = bench.server.as_mut() {
         server.kill_and_restart().await?;
     }
@@ -140,14 +143,14 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
 
 /// The clients that wait.
 struct Opening {
-    /// The users and where their syncs stand.
+    /// The users, each with the position of its sync.
     positions: Vec<(User, String)>,
     answers: Arc<AtomicU64>,
     tasks: JoinSet<()>,
 }
 
 impl Opening {
-    /// Has the clients with these numbers wait as well; the users take turns.
+    /// Makes the clients with these numbers wait as well. The users take turns.
     async fn open(&mut self, bench: &Bench, numbers: Range<usize>) -> Result<(), BenchError> {
         let pollers: Vec<Poller> = stream::iter(numbers)
             .map(|index| {
@@ -170,7 +173,7 @@ impl Opening {
     }
 }
 
-/// A local address for the connection with this number; none if the server is not on this machine.
+/// A local address for the connection with this number. None if the server is not on this machine.
 fn source(user: &User, index: usize) -> Option<IpAddr> {
     let low = u8::try_from(2 + index / PER_SOURCE).ok()?;
     match user.platform.address.ip() {
@@ -183,12 +186,12 @@ struct Counts {
     users: usize,
     clients: usize,
     wanted: usize,
-    /// Seconds of rest.
+    /// How long the server at rest is measured, in seconds.
     rest: usize,
 }
 
-/// The figures from the memory without clients, with one for each user, and with all; the last two after one
-/// another.
+/// The figures from the memory without clients, with one client for each user, and with all clients. The last
+/// two are read before and after the time at rest.
 fn rows(counts: &Counts, before: Usage, one_each: Usage, at_rest: Usage, after: Usage) -> Vec<Row> {
     let &Counts { users, clients, wanted, rest } = counts;
     let growth = |from: Usage, to: Usage, clients: usize| {

@@ -12,7 +12,7 @@ use crate::{
     setup::{Bench, BenchError, During, position, send_text},
 };
 
-/// What a sync may cost the server on average, in microseconds of processor time.
+/// How much processor time of the server a sync may cost on average, in microseconds.
 pub(super) const SERVER_TARGET_US: f64 = 1_000.0;
 const FILTER: &str = r#"{"room":{"state":{"lazy_load_members":true}}}"#;
 

@@ -10,8 +10,8 @@ use crate::{
     setup::{Bench, BenchError, During, Outline},
 };
 
-/// With members loaded lazily, and with all of them: how often after one that is not counted, and what the
-/// median may take.
+/// The kinds of syncs: with members loaded lazily, and with all of them. Each says how often it is made after
+/// one that is not counted, and what the median may take.
 const KINDS: [Kind; 2] = [
     Kind { name: "lazy members", lazy: true, repetitions: 9, target: "< 250 ms", target_us: 250_000 },
     Kind { name: "all members", lazy: false, repetitions: 5, target: "< 1.5 s", target_us: 1_500_000 },

@@ -1,5 +1,5 @@
-//! Looking up devices and claiming their one-time keys until there are none: how fast, and that every key is
-//! handed out exactly once.
+//! Looking up devices, and claiming their one-time keys until there are none: how fast it is, and that every
+//! key is handed out exactly once.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -21,15 +21,15 @@ use crate::{
     setup::{Bench, BenchError, During, SETUP_WIDTH, User},
 };
 
-/// Devices, each of a user of its own.
+/// How many devices there are, each of a user of its own.
 const DEVICES: usize = 1_000;
-/// One-time keys of each; a client keeps about as many.
+/// How many one-time keys each device has. A client keeps about as many.
 const KEYS_EACH: usize = 50;
-/// Of these, how many are claimed by requests for a single device.
+/// How many of these are claimed by requests for a single device.
 const CLAIMED_SINGLY: usize = 5;
-/// Requests that are open at the same time, each of another user.
+/// How many requests are open at the same time, each of another user.
 const ASKERS: usize = 10;
-/// Devices that the larger requests are for, as when a room of so many is written to for the first time.
+/// How many devices the larger requests are for, as when somebody first writes to a room of that size.
 const GROUP: usize = 50;
 /// How often everybody is looked up in groups, and all at once.
 const QUERY_ROUNDS: usize = 20;
@@ -37,7 +37,7 @@ const QUERY_ROUNDS: usize = 20;
 const QUERY: &str = "/_matrix/client/v3/keys/query";
 const CLAIM: &str = "/_matrix/client/v3/keys/claim";
 
-/// Something by user and device.
+/// Values by user and device.
 type ByDevice<T> = BTreeMap<String, BTreeMap<String, T>>;
 
 /// A device as it was published.
@@ -46,20 +46,20 @@ struct Published {
     identity: String,
 }
 
-/// All devices and what of their keys was handed out.
+/// All devices, and which of their keys were handed out.
 struct Stock {
     devices: Vec<Published>,
     /// The device of every one-time key, and how often it was handed out.
     keys: HashMap<String, (usize, u64)>,
-    /// Keys that no device published, or another one.
+    /// How many keys were handed out that no device published, or another one.
     foreign: u64,
 }
 
 /// Requests and their answers.
 struct Asked {
-    /// In the order of the requests; nothing for those that failed.
+    /// The answers in the order of the requests. None stands for one that failed.
     answers: Vec<Option<Bytes>>,
-    /// How long each took, sorted, in microseconds.
+    /// How long each request took, sorted, in microseconds.
     took_us: Vec<u32>,
     elapsed: Duration,
 }
@@ -75,7 +75,8 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
     let singly: Vec<String> = (0..CLAIMED_SINGLY)
         .flat_map(|_| stock.devices.chunks(1).map(claim_body).collect::<Vec<_>>())
         .collect();
-    // Neighbours in time are for the same devices, so that the claimers are in each other's way.
+    // Requests that follow each other are for the same devices, so that those who claim are in each other's
+    // way.
     let rest: Vec<String> = stock
         .devices
         .chunks(group)
@@ -87,7 +88,7 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
         rows.extend(rates("claim", what, &asked, Some(handed_out)));
     }
     let used = (before, bench.usage());
-    // What is left now should have been handed out before; afterwards there must be nothing.
+    // What is left now should have been handed out before. After this there must be nothing.
     let mut late = 0;
     for _ in 0..each {
         match stock.enter(&ask_all(bench, &stock, CLAIM, vec![claim_body(&stock.devices)]).await?)? {
@@ -128,7 +129,7 @@ async fn publish(users: Vec<User>, each: usize) -> Result<Stock, BenchError> {
     Ok(stock)
 }
 
-/// Rows of `/keys/query`, and how many devices were missing from the answers.
+/// Makes rows about `/keys/query`, and counts the devices that were missing from the answers.
 async fn look_up(bench: &Bench, stock: &Stock, group: usize) -> Result<(Vec<Row>, u64), BenchError> {
     let (mut rows, mut absent) = (Vec::new(), 0);
     let rounds = bench.settings.count(QUERY_ROUNDS, 2);
@@ -158,7 +159,7 @@ fn claim_body(devices: &[Published]) -> String {
     json!({ "one_time_keys": wanted }).to_string()
 }
 
-/// Devices that an answer to a query does not hold, or with another identity.
+/// Counts the devices that an answer does not have, or has with another identity.
 fn count_absent(devices: &[Published], answer: &[u8]) -> Result<u64, BenchError> {
     #[derive(Deserialize)]
     struct Device {
@@ -234,7 +235,7 @@ fn rates(action: &str, what: &str, asked: &Asked, keys: Option<u64>) -> Vec<Row>
 }
 
 impl Stock {
-    /// Enters what was handed out, and returns how many keys that were.
+    /// Notes what was handed out, and returns how many keys that were.
     fn enter(&mut self, asked: &Asked) -> Result<u64, BenchError> {
         #[derive(Deserialize)]
         struct Answer {

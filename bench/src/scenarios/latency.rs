@@ -7,7 +7,7 @@ use crate::{
     setup::{Bench, BenchError},
 };
 
-/// Messages per second over all rooms.
+/// How many messages are sent per second over all rooms.
 const RATE: f64 = 1000.0;
 /// What the median and the 99th percentile may be, in microseconds.
 const TARGETS_US: (u32, u32) = (3_000, 12_000);
@@ -17,7 +17,7 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
     let plan = Plan { pace: Pace::Rate(RATE), length: bench.settings.load, gap_closers: usize::MAX };
     let outcome = exchange(bench, &pairs, &plan).await?;
     let (p50, p99) = (percentile(&outcome.latency_us, 0.5), percentile(&outcome.latency_us, 0.99));
-    // A server that cannot keep up answers only the first of them, and those may be quick.
+    // A server that cannot keep up answers only the first messages, and those may be quick.
     let kept_up = outcome.acked == outcome.due;
     let rows = vec![
         Row::new("send to arrival, p50")

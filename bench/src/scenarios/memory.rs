@@ -1,4 +1,4 @@
-//! What a server takes that has just been started and that nobody has used yet.
+//! How much memory a server takes that has just been started and that nobody has used yet.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use crate::{
     setup::{Bench, BenchError},
 };
 
-/// From the first answer to the reading: what a start leaves to do is done then.
+/// The time from the first answer to the reading. What is left to do after a start is done then.
 const SETTLE: Duration = Duration::from_secs(5);
 const MIB: f64 = (1024 * 1024) as f64;
-/// What may be resident.
+/// How much memory may be resident, in MiB.
 const TARGET_MIB: f64 = 40.0;
 
 pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {

@@ -1,4 +1,5 @@
-//! The scenarios, in the order they run: each a file, each a function from a [`Bench`] to a [`Finding`].
+//! The scenarios, in the order in which they run. Each has a file, and is a function from a [`Bench`] to a
+//! [`Finding`].
 
 mod disk;
 mod empty_sync;
@@ -59,15 +60,15 @@ pub(crate) const NAMES: [&str; 18] = [
 /// Those among them that run only when they are named, because they take many minutes.
 pub(crate) const LONG: [&str; 2] = ["soak", "growth"];
 
-/// Joins of rooms by id that run at the same time.
+/// How many rooms are joined by id at the same time.
 const JOIN_WIDTH: usize = 16;
-/// Messages in each of the rooms that are made to be synced.
+/// How many messages each room has that is made to be synced.
 const MESSAGES: usize = 20;
 /// How long [`fill`] writes before it looks how much there is.
 const FILL_STEP: Duration = Duration::from_secs(5);
-/// A server is at rest when it used less than this in a second …
+/// How much processor time a server uses in a second at rest, at most, in milliseconds.
 const AT_REST_CPU_MS: u64 = 30;
-/// … or after so many seconds.
+/// After how many seconds a server counts as being at rest in any case.
 const SETTLE_SECONDS: usize = 30;
 
 /// Runs the scenario of this name.
@@ -95,7 +96,8 @@ pub(crate) async fn run(name: &str, bench: &mut Bench) -> Result<Finding, BenchE
     }
 }
 
-/// Rooms of two users of different platforms (of the same one, if there is only one); made once per run.
+/// Rooms of two users of different platforms, or of the same one if there is only one. They are made once per
+/// run.
 async fn pairs(bench: &mut Bench) -> Result<Arc<Exchange>, BenchError> {
     if let Some(pairs) = &bench.pairs {
         return Ok(pairs.clone());
@@ -135,7 +137,7 @@ async fn meet_in_pairs(users: Vec<User>, initial_state: Value) -> Result<Exchang
     Ok(Exchange { users, rooms, encryption: None })
 }
 
-/// One public room with so many members from all platforms, of whom the first send.
+/// One public room with this many members from all platforms, of whom the first ones send.
 async fn one_room(bench: &mut Bench, members: usize, senders: usize) -> Result<Exchange, BenchError> {
     let users = bench.users(members).await?;
     let body = json!({"preset": "public_chat", "name": "Everybody"});
@@ -152,9 +154,9 @@ async fn one_room(bench: &mut Bench, members: usize, senders: usize) -> Result<E
 
 /// Rooms with history for someone to sync.
 pub(crate) struct FilledRooms {
-    /// Who is to sync; nothing else is known of them.
+    /// The user who is to sync, and of whom nothing else is known.
     reader: User,
-    /// Who wrote everything, on another platform if there is one.
+    /// The user who wrote everything, who is on another platform if there is one.
     writer: User,
     /// The rooms of these two.
     rooms: Vec<String>,
@@ -193,17 +195,17 @@ async fn write_history(client: &mut Client, room: &str) -> Result<(), BenchError
 
 /// Rooms that very many are in, for someone to sync.
 pub(crate) struct CrowdedRooms {
-    /// Who is to sync; in these rooms only.
+    /// The user who is to sync, who is in these rooms only.
     reader: User,
     rooms: Vec<String>,
-    /// Joined members of each, the reader among them.
+    /// How many joined members each room has, including the reader.
     members: usize,
     /// How long it took to make them.
     set_up: Duration,
 }
 
-/// 300 public rooms, all with the same 300 members of all platforms, and then [`MESSAGES`] messages in each;
-/// made once per run.
+/// 300 public rooms, all with the same 300 members of all platforms, and then [`MESSAGES`] messages in each.
+/// They are made once per run.
 async fn crowded_rooms(bench: &mut Bench) -> Result<Arc<CrowdedRooms>, BenchError> {
     if let Some(crowded) = &bench.crowded_rooms {
         return Ok(crowded.clone());
@@ -247,8 +249,8 @@ async fn crowded_rooms(bench: &mut Bench) -> Result<Arc<CrowdedRooms>, BenchErro
     Ok(crowded)
 }
 
-/// Has people write, here and there in turn, until the run has stored so many messages or the time is over;
-/// what is lost or comes twice is added to the finding.
+/// Has people write, here and there in turn, until the run has stored this many messages or the time is over.
+/// The finding gets what was lost or came twice.
 async fn fill(
     bench: &mut Bench,
     exchanges: &[Exchange],
@@ -293,8 +295,8 @@ fn only_with_own_server() -> Finding {
     finding
 }
 
-/// What every scenario that sends has in common: loss and doubles as a row, and the generator's own use as a
-/// note.
+/// Makes the finding of a scenario that sends, with what all of these have in common: a row about loss and
+/// doubles, and a note about what the generator used.
 fn finding_of(outcome: &Outcome, mut rows: Vec<Row>) -> Finding {
     let intact = outcome.missing == 0 && outcome.duplicated == 0;
     rows.push(
@@ -353,7 +355,7 @@ fn ack_row(outcome: &Outcome) -> Row {
     ack_row_of("send to acknowledgement", outcome)
 }
 
-/// The same where there are several.
+/// The same, if there are several rows of that kind.
 fn ack_row_of(measured: &str, outcome: &Outcome) -> Row {
     let (p50, p99) = (percentile(&outcome.ack_us, 0.5), percentile(&outcome.ack_us, 0.99));
     Row::new(&format!("{measured}, p50 / p99")).figure(format!("{} / {}", ms(p50), ms(p99)))

@@ -7,11 +7,11 @@ use crate::{
     setup::{Bench, BenchError},
 };
 
-/// Messages per second, acknowledged and delivered.
+/// How many messages per second should be acknowledged and delivered.
 const RATE_TARGET: u64 = 12_000;
-/// What the 99th percentile of acknowledgements may be, in microseconds.
+/// How much the 99th percentile of acknowledgements may be, in microseconds.
 const ACK_TARGET_US: u32 = 15_000;
-/// What a delivered message may cost the server, in microseconds of processor time.
+/// How much processor time of the server a delivered message may cost, in microseconds.
 const CPU_TARGET_US: f64 = 60.0;
 
 pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {

@@ -7,7 +7,7 @@ use crate::{
     setup::{Bench, BenchError},
 };
 
-/// Receivers with limited timelines that fetch the rest, at most.
+/// How many receivers with limited timelines fetch the rest, at most.
 const GAP_CLOSERS: usize = 9;
 
 pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {

@@ -11,9 +11,9 @@ use crate::{
     setup::{Bench, BenchError, create_room, join_room},
 };
 
-/// Rooms that are made, one after the other.
+/// How many rooms are made, one after the other.
 const ROOMS: usize = 3;
-/// What the slowest of them may take, in seconds.
+/// How long the slowest of them may take, in seconds.
 const TARGET_SECONDS: f64 = 3.0;
 
 pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {

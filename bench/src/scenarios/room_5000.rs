@@ -9,11 +9,11 @@ use crate::{
     setup::{Bench, BenchError},
 };
 
-/// Messages per second.
+/// How many messages are sent per second.
 const RATE: f64 = 100.0;
-/// Members who long-poll, the sender among them.
+/// How many members long-poll, including the sender.
 const WATCHERS: usize = 20;
-/// What the 99th percentile of acknowledgements may be, in microseconds.
+/// How much the 99th percentile of acknowledgements may be, in microseconds.
 const ACK_TARGET_US: u32 = 5_000;
 
 pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {

@@ -1,5 +1,5 @@
-//! Simplified sliding sync of someone with very many rooms, asked for as Element X asks: the first window, the
-//! growing of the window to all rooms, one new message, nothing new.
+//! Simplified sliding sync of a user with very many rooms, asked for as Element X does it: the first window,
+//! the growing of the window to all rooms, one new message, and nothing new.
 //! <https://github.com/matrix-org/matrix-spec-proposals/pull/4186>
 
 use std::{
@@ -18,11 +18,11 @@ use crate::{
     setup::{Bench, BenchError, During, send_text},
 };
 
-/// Rooms of the first window.
+/// How many rooms the first window has.
 const FIRST: usize = 20;
-/// By so many rooms the window grows.
+/// By how many rooms the window grows.
 const STEP: usize = 100;
-/// What the first window may take, in microseconds.
+/// How long the first window may take, in microseconds.
 const FIRST_TARGET_US: u32 = 15_000;
 
 const PATH: &str = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync";
@@ -64,9 +64,9 @@ struct Samples {
     measured: String,
     took_us: Vec<u32>,
     size: usize,
-    /// What they cost the server, in microseconds of processor time, where that was measured.
+    /// How much processor time of the server they cost, in microseconds, where that was measured.
     server_us: Vec<u32>,
-    /// Answers that did not hold what they should.
+    /// How many answers did not have what they should.
     wrong: u64,
 }
 
@@ -103,12 +103,12 @@ impl Connection {
         connection
     }
 
-    /// Asks for the first so many rooms from now on.
+    /// Asks for this many rooms, from the first one, from now on.
     fn show(&mut self, rooms: usize) {
         self.request["lists"]["all_rooms"]["ranges"] = json!([[0, rooms - 1]]);
     }
 
-    /// One request, which does not wait for news.
+    /// Makes one request, which does not wait for news.
     async fn next(&mut self, samples: &mut Samples) -> Result<Answer, BenchError> {
         let pos = self.pos.as_ref().map(|pos| format!("&pos={}", encode(pos))).unwrap_or_default();
         let body = self.request.to_string();
@@ -192,7 +192,8 @@ async fn first_windows(bench: &mut Bench, filled: &FilledRooms) -> Result<Sample
     Ok(samples)
 }
 
-/// Growing from the first window to all rooms: single steps, whole ways, and the connection that went last.
+/// Grows from the first window to all rooms. Returns single steps, whole ways, and the connection that went
+/// last.
 async fn grow(bench: &mut Bench, filled: &FilledRooms) -> Result<(Samples, Samples, Connection), BenchError> {
     let count = filled.rooms.len();
     let mut steps = Samples::new(format!("a step that adds up to {STEP} rooms"));
@@ -216,7 +217,7 @@ async fn grow(bench: &mut Bench, filled: &FilledRooms) -> Result<(Samples, Sampl
     Ok((steps, ways, connection))
 }
 
-/// One message at a time, to rooms from everywhere in the list.
+/// Sends one message at a time, to rooms from all parts of the list.
 async fn follow(
     bench: &mut Bench,
     filled: &FilledRooms,

@@ -1,4 +1,4 @@
-//! A steady load for long: whether the server's memory stops to grow.
+//! A steady load for a long time, which shows whether the server's memory stops growing.
 
 use std::{
     sync::Arc,
@@ -15,17 +15,18 @@ use crate::{
     setup::{Bench, BenchError},
 };
 
-/// Messages per second over all rooms.
+/// How many messages are sent per second over all rooms.
 const RATE: f64 = 1000.0;
 const LENGTH: Duration = Duration::from_secs(600);
 const QUICK_LENGTH: Duration = Duration::from_secs(4);
-/// Between two readings of the memory.
+/// The time between two readings of the memory.
 const STEP: Duration = Duration::from_secs(1);
-/// Tables fill and are written all the time, so memory is never still; less than this is no growth.
+/// How much memory may be gained in a minute. Tables fill and are written all the time, so memory is never
+/// still, and less than this is no growth.
 const TARGET_MIB_PER_MINUTE: f64 = 1.0;
 const MIB: f64 = (1024 * 1024) as f64;
 
-/// When, in minutes since the start, and how much memory was resident, in MiB.
+/// The minutes since the start, and the resident memory in MiB.
 type Reading = (f64, f64);
 
 pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
@@ -91,7 +92,7 @@ async fn read_memory(pid: Option<u32>, readings: Arc<Mutex<Vec<Reading>>>) {
     }
 }
 
-/// The slope of the line with the least squares of distances; none through fewer than two readings.
+/// The slope of the line with the least squares of distances. None for fewer than two readings.
 fn slope(readings: &[Reading]) -> Option<f64> {
     let count = readings.len() as f64;
     let mean_x = readings.iter().map(|(x, _)| x).sum::<f64>() / count;

@@ -1,5 +1,5 @@
-//! How long a server with history takes to be back after it was killed, and whether it still has what it said
-//! it had.
+//! How long a server with history takes to be back after it was killed, and whether it still has what it has
+//! acknowledged.
 
 use std::time::{Duration, Instant};
 
@@ -10,11 +10,11 @@ use crate::{
     setup::{Bench, BenchError, During, Outline, position, send_text},
 };
 
-/// Messages the store should hold.
+/// How many messages the store should hold.
 const EVENTS: usize = 100_000;
-/// Filling up takes no longer than this.
+/// How long filling up may take.
 const FILL_LIMIT: Duration = Duration::from_secs(120);
-/// Messages acknowledged just before the kill, which must be there after it.
+/// How many messages are acknowledged just before the kill, and must be there after it.
 const LAST_WORDS: usize = 20;
 const ONE_SECOND: Duration = Duration::from_secs(1);
 

@@ -1,4 +1,4 @@
-//! The keys of the server in memory: of each user's only device.
+//! The keys that the server in memory has for the only device of each user.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,5 @@
-//! The generator against a small Matrix server in memory that can be told to lose or double a message or a key:
-//! it must notice, and must not cry wolf when a server merely shortens its timelines.
+//! The generator against a small Matrix server in memory that can be told to lose or double a message or a
+//! key. It must notice that, and must find nothing wrong when a server merely shortens its timelines.
 
 mod keys;
 mod world;

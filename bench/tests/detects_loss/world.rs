@@ -18,21 +18,21 @@ use tokio::{net::TcpListener, sync::watch};
 
 use crate::keys::KeyStore;
 
-/// What the server does wrong, once, to the message or key with number [`VICTIM`].
+/// What the server does wrong, once, with the message or key of number [`VICTIM`].
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Fault {
     None,
-    /// One member never gets it.
+    /// One member never gets the message.
     Lose,
-    /// It comes a second time later.
+    /// The message comes a second time later.
     Double,
-    /// It is stored as two events.
+    /// The message is stored as two events.
     StoreTwice,
-    /// It is handed out to two.
+    /// The key is handed out to two users.
     HandOutTwice,
-    /// It is handed out to nobody.
+    /// The key is handed out to nobody.
     LoseKey,
-    /// Its content is another than what was sent.
+    /// The content of the message is not what was sent.
     Garble,
 }
 
@@ -57,7 +57,7 @@ struct State {
     sent: u64,
     position: u64,
     keys: KeyStore,
-    /// To devices, by user: each with its position.
+    /// The messages to devices, by user. Each has its position.
     to_device: HashMap<String, Vec<(u64, Value)>>,
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct World {
     state: Mutex<State>,
     news: watch::Sender<u64>,
     fault: Fault,
-    /// No timeline is longer, whatever the filter asks for.
+    /// The longest timeline, whatever the filter asks for.
     longest_timeline: usize,
 }
 
@@ -196,7 +196,7 @@ impl World {
         (StatusCode::OK, json!({}))
     }
 
-    /// What came to the user's device between two positions; what came before is forgotten.
+    /// What came to the user's device between two positions. What came before is forgotten.
     fn new_to_device(&self, user: &str, since: Option<u64>, until: u64) -> Vec<Value> {
         let mut state = self.state.lock().expect("not poisoned");
         let messages = state.to_device.entry(user.to_owned()).or_default();
@@ -205,7 +205,7 @@ impl World {
         until_now.map(|(_, event)| event.clone()).collect()
     }
 
-    /// Five events at a time, so that closing a gap takes several pages.
+    /// Answers with five events at a time, so that closing a gap takes several pages.
     fn messages(&self, user: &str, room_id: &str, from: &str) -> Answer {
         let before: u64 = from.trim_start_matches('p').parse().expect("a token of ours");
         let state = self.state.lock().expect("not poisoned");

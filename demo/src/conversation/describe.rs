@@ -8,7 +8,7 @@ use crate::{
     screen::{Line, Look},
 };
 
-/// The sign of what came encrypted, and was decrypted by the person's own device.
+/// The mark of what came encrypted, and was decrypted by the person's own device.
 pub(super) const LOCK: char = '🔒';
 
 pub(super) fn plain(text: impl Into<String>) -> Line {

@@ -109,7 +109,7 @@ struct Moment {
 /// What one person's client showed.
 struct Shown {
     who: usize,
-    /// How long it took to arrive. It is None for what does not have to.
+    /// How long it took to arrive. None if it is nothing that takes time.
     delay: Option<Duration>,
     lines: Vec<Line>,
     /// Whether it came encrypted, and was decrypted.

@@ -1,4 +1,4 @@
-//! Signatures come when an event leaves.
+//! Events are signed when they leave for another server.
 
 use linkspan_domain::{redact, sign_for_departure, versions};
 use ruma::{

@@ -30,7 +30,7 @@ fn sealed() -> Value {
     content
 }
 
-/// The encrypted message with another field.
+/// The encrypted message with one more field.
 fn with(field: &str, value: Value) -> Value {
     let mut content = sealed();
     content[field] = value;
@@ -41,7 +41,7 @@ fn reaction(key: &str) -> Value {
     json!({ "m.relates_to": { "rel_type": "m.annotation", "event_id": EVENT, "key": key } })
 }
 
-/// A step of a verification.
+/// A step of a verification that belongs to a request.
 fn step(mut content: Value) -> Value {
     content["m.relates_to"] = json!({ "rel_type": "m.reference", "event_id": EVENT });
     content
@@ -53,14 +53,14 @@ fn asked(body: &str) -> Value {
             "body": body })
 }
 
-/// What the events of a case are: not readable, readable, and whether they are encrypted.
+/// What the events of a test are: readable messages, encrypted ones, or neither.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Is {
-    /// Nothing that the rules are about.
+    /// The rules on encryption are not about it.
     Service,
     Sealed,
     Readable,
-    /// It can be read, and there is ciphertext too: nobody with a rule takes it.
+    /// It can be read, and there is ciphertext too. Nobody with a rule takes it.
     Both,
 }
 
@@ -84,7 +84,7 @@ fn messages() -> Vec<(&'static str, Value, Is)> {
         ("m.room.message", json!({}), Is::Readable),
         ("com.example.new", json!({ "body": "hello" }), Is::Readable),
         ("com.example.new", json!({}), Is::Readable),
-        // Steps of a verification have no words, and say what they belong to.
+        // Steps of a verification have no words, and name what they belong to.
         ("m.key.verification.start", json!({ "from_device": "X" }), Is::Readable),
         (
             "m.key.verification.ready",
@@ -277,7 +277,7 @@ fn encryption_stays_as_a_rule_needs_it() {
             Err(Refusal::TurnedOff(x.clone()))
         );
         assert_eq!(check_redacted(&present_alone(EncryptionRule::Forbidden), &pdu), Ok(()));
-        // Of another key it means nothing.
+        // A redaction of an event with another state key means nothing here.
         let other = maker.state(ALICE, "m.room.encryption", "other", content);
         assert_eq!(check_event(&present_alone(EncryptionRule::Required), &other), Ok(()));
     }
@@ -339,7 +339,7 @@ fn redactions_are_taken_and_their_words_hidden() {
         assert_eq!(EncryptionRule::Required.hides(&pdu), hidden);
         assert!(!EncryptionRule::Forbidden.hides(&pdu));
     }
-    // Of what was encrypted, or a reaction, it may be told that it is gone.
+    // A redaction of something encrypted, or of a reaction, may be told.
     for event_type in ["m.room.encrypted", "m.reaction", "m.room.message"] {
         let (pdu, json) = maker.make(ALICE, event_type, None, json!({ "body": "x" }), &[]);
         let by = EVENT.try_into().expect("an event id");
@@ -449,7 +449,7 @@ fn who_forbids_encryption_shares_no_keys() {
             "{event_type} {content}"
         );
         assert_eq!(refused.map_err(|refusal| refusal.rule()), Err("encryption_forbidden"));
-        // One's own devices hand on what they know.
+        // A user's own devices pass secrets on to each other.
         assert_eq!(check_to_device(&forbidden, event_type, &raw(&content), true), Ok(()));
         assert_eq!(check_to_device(&RulesPresent::default(), event_type, &raw(&content), false), Ok(()));
     }

@@ -101,7 +101,7 @@ fn what_is_accepted_can_be_redacted_however_deep_it_is() {
     assert!(accepted > 0, "no depth is accepted");
 }
 
-/// The content hash of an event is the one that others find.
+/// Checks that the content hash of an event is the one that others find.
 fn check_content_hash(json: &str) {
     let object: CanonicalJsonObject = serde_json::from_str(json).expect("JSON");
     let found = content_hash(&object).expect("a hash").encode();
@@ -172,7 +172,7 @@ fn a_redaction_names_its_target_where_the_version_says() {
         assert_eq!(value["content"].get("redacts").is_some(), in_content);
         assert_eq!(value.get("redacts").is_some(), !in_content);
 
-        // The other place is not covered by the hash, or means nothing: nobody is to be misled by it.
+        // The other place is not covered by the hash, or means nothing. Nobody may be misled by it.
         let mut moved = value;
         if in_content {
             moved["content"] = json!({});
@@ -195,7 +195,7 @@ fn only_redactions_redact() {
     assert_eq!(received(&value.to_string(), &rules).expect("an event").redacts, None);
 }
 
-/// What the content of an event keeps.
+/// A redacted event keeps those fields of its content that the room version keeps.
 /// <https://spec.matrix.org/v1.19/rooms/v12/#redactions>
 #[test]
 fn redaction_keeps_what_the_version_keeps() {
@@ -266,7 +266,7 @@ fn events_and_their_parts_have_limits() {
         assert!(too_large(make("x".into(), Some("y".repeat(256)), 1)));
         assert!(too_large(make("x".into(), Some("é".repeat(128)), 1)), "bytes count, not characters");
         assert!(too_large(make("x".into(), None, MAX_PDU_BYTES)));
-        // What just fits has room for a signature, and is taken elsewhere too.
+        // The largest event that fits has room for a signature, so other servers take it too.
         let (mut least, mut most) = (1_000, MAX_PDU_BYTES);
         while most - least > 1 {
             let middle = (least + most) / 2;

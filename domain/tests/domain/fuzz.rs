@@ -1,4 +1,5 @@
-//! Whatever comes in, nothing panics. The seed is `LINKSPAN_TEST_SEED`, or fixed.
+//! Whatever comes in, nothing panics. The environment variable `LINKSPAN_TEST_SEED` names a seed; otherwise
+//! it is a fixed one.
 
 use linkspan_domain::{
     HistoryVisibility, Pdu, PowerLevels, auth_event_keys, authorize, check_auth_events, check_form,
@@ -34,7 +35,7 @@ impl Random {
     }
 }
 
-/// Says the seed if the test fails while it is kept.
+/// Prints the seed if the test fails while this is alive.
 struct Seed(u64);
 
 impl Drop for Seed {
@@ -74,7 +75,7 @@ fn nasty(random: &mut Random) -> Value {
     serde_json::from_str(NASTY[random.below(NASTY.len())]).unwrap_or(Value::Null)
 }
 
-/// Changes something, somewhere.
+/// Changes some part of a value.
 fn mutate(value: &mut Value, random: &mut Random) {
     let deeper = random.below(3) != 0;
     match value {
@@ -126,7 +127,7 @@ fn damage(bytes: &mut Vec<u8>, random: &mut Random) {
     }
 }
 
-/// Everything that reads an event's JSON.
+/// Runs everything that reads an event's JSON.
 fn read_all(text: &str, rules: &RoomVersionRules) -> bool {
     let id: OwnedEventId = format!("${}", "A".repeat(43)).try_into().expect("an id");
     let _ = parse_content(text).map(|content| serde_json::to_string(&content));
@@ -252,7 +253,7 @@ fn authorisation_never_panics_and_agrees_with_itself() {
             let (event, _) =
                 maker.make(&sender, &event_type, key.as_deref(), content, &auth.iter().collect::<Vec<_>>());
             let by_all = authorize(&rules, &event, |of, key| find(&of.to_string(), key));
-            // Only what auth events are chosen from counts: the rest of the state changes nothing.
+            // Nothing of the state matters but what auth events are chosen from.
             let chosen = |of: &str, key: &str| {
                 let create = std::iter::once(&maker.create);
                 auth.iter().chain(create).find(|event| event.is_state(&of.into(), key)).cloned()

@@ -90,7 +90,7 @@ fn what_no_sender_is_allowed_has_no_form() {
         {
             assert!(!levels(json!({ field: "high" })), "{version}: {field}");
         }
-        // What no rule asks for may be anything.
+        // Events of types that no rule asks about may have any content.
         assert!(passes("org.example.levels", Some(""), json!({ "users": 5 })));
     }
 }
@@ -141,7 +141,7 @@ fn power_levels_have_the_defaults_of_the_specification() {
         assert_eq!(none.user(&user(BOB)), if privileged { i64::MAX } else { 0 });
         assert_eq!(none.user(&user("@c:d")), 0);
         assert_eq!(none.creators().len(), if privileged { 2 } else { 1 });
-        // Without the event, state needs 0 and messages too; of the rest, the defaults hold.
+        // Without the event, sending state and messages needs level 0. The defaults hold for the rest.
         assert_eq!((none.needed_for_event("m.room.topic", true), none.needed_for_event("x", false)), (0, 0));
         assert_eq!((none.needed_to_invite(), none.needed_to_kick(), none.needed_to_ban()), (0, 50, 50));
 
@@ -241,7 +241,7 @@ fn state_of(events: &[&SharedPdu]) -> State {
     events.iter().map(|event| (event.state_entry().expect("state"), event.event_id.clone())).collect()
 }
 
-/// A room made by hand: alice (100), bob (50), their joins.
+/// A room made by hand. Alice has level 100 and Bob has 50, and both are joined.
 struct Small {
     maker: Maker,
     arena: Arena,
@@ -293,7 +293,7 @@ impl Small {
         event
     }
 
-    /// The base, changed by these events.
+    /// The base state, with these events put into it.
     fn state(&self, events: &[&SharedPdu]) -> State {
         let mut state = state_of(&self.base.iter().collect::<Vec<_>>());
         state.extend(state_of(events));
@@ -315,25 +315,26 @@ fn a_fork_resolves_as_worked_out_by_hand() {
         let [_, alice, levels, _, bob] = &small.base.clone()[..] else { panic!("five events") };
         let topic = (StateEventType::RoomTopic, String::new());
 
-        // The same state twice, and an entry that only one side has.
+        // Both sides have the same state, and one side has one entry more.
         let one = small.add(BOB, "m.room.topic", "", json!({ "topic": "1" }), &[levels, bob]);
         let (with, without) = (small.state(&[&one]), small.state(&[]));
         assert_eq!(small.resolve(&[with.clone(), with.clone()]), with);
         assert_eq!(small.resolve(&[with.clone(), without]), with);
 
-        // Two topics under the same power levels: the later one.
+        // Both sides set a topic under the same power levels. The later one holds.
         let two = small.add(BOB, "m.room.topic", "", json!({ "topic": "2" }), &[levels, bob]);
         let resolved = small.resolve(&[with.clone(), small.state(&[&two])]);
         assert_eq!(resolved[&topic], two.event_id, "{version}");
 
-        // Alice takes bob's power: his topic on the other side does not hold, however late it is.
+        // Alice takes Bob's power. His topic on the other side does not hold, however late it is.
         let demotion = small.levels(ALICE, 0, &[alice, levels]);
         let late = small.add(BOB, "m.room.topic", "", json!({ "topic": "late" }), &[levels, bob]);
         let resolved = small.resolve(&[small.state(&[&demotion]), small.state(&[&late])]);
         assert_eq!(resolved.get(&topic), None, "{version}");
         assert_eq!(resolved[&(StateEventType::RoomPowerLevels, String::new())], demotion.event_id);
 
-        // Both change the levels at once: the greater power goes first, and bob then lacks it.
+        // Both change the levels at once. The change of the user with the greater power comes first, and then
+        // Bob lacks the power for his.
         let bobs = small.levels(BOB, 40, &[levels, bob]);
         let resolved = small.resolve(&[small.state(&[&demotion]), small.state(&[&bobs])]);
         assert_eq!(
@@ -342,7 +343,7 @@ fn a_fork_resolves_as_worked_out_by_hand() {
             "{version}"
         );
 
-        // A ban against the banned user's own leaving.
+        // One side bans a user who leaves on the other side.
         let ban =
             small.add(ALICE, "m.room.member", BOB, json!({ "membership": "ban" }), &[alice, levels, bob]);
         let leave = small.add(BOB, "m.room.member", BOB, json!({ "membership": "leave" }), &[levels, bob]);
@@ -351,19 +352,20 @@ fn a_fork_resolves_as_worked_out_by_hand() {
     }
 }
 
-/// What lies between conflicted events counts as conflicted since version 12: without it the state would
-/// fall back to what both sides had left behind.
+/// Since version 12, what lies between conflicted events counts as conflicted. Otherwise the state would fall
+/// back to what both sides had left behind.
 #[test]
 fn the_conflicted_subgraph_holds_what_lies_between() {
     let mut small = Small::new(&RoomVersionId::V12);
     let [_, alice, levels, rules, bob] = &small.base.clone()[..] else { panic!("five events") };
-    // levels <- second <- third: one side has `levels`, the other `third`; `second` lies between.
+    // The order is `levels`, `second`, `third`. One side has `levels`, the other has `third`, and `second`
+    // lies between.
     let second = small.levels(ALICE, 60, &[alice, levels]);
     let third = small.levels(ALICE, 70, &[alice, &second]);
     let key = (StateEventType::RoomPowerLevels, String::new());
     let resolved = small.resolve(&[small.state(&[]), small.state(&[&third])]);
     assert_eq!(resolved[&key], third.event_id);
-    // A side that went back to where it was, and a topic that needed what lies between.
+    // One side went back to an older state, and the other has a topic that needed what lies between.
     let topic = small.add(BOB, "m.room.topic", "", json!({ "topic": "60" }), &[&second, bob]);
     let resolved = small.resolve(&[small.state(&[&topic, &second]), small.state(&[&third])]);
     assert_eq!(resolved[&key], third.event_id);

@@ -5,7 +5,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use crate::{STYLE_PATH, log_in, register};
 
-/// Says what runs here and how to log in. `address` is the homeserver's URL.
+/// The page that says what runs here and how to log in. `address` is the homeserver's URL.
 pub(crate) fn landing_page(platforms: &Platforms, platform: &Platform, address: &str) -> String {
     let settings = &platform.settings;
     let (name, server) = (platform.display_name(), settings.server_name.as_str());
@@ -35,7 +35,7 @@ pub(crate) fn landing_page(platforms: &Platforms, platform: &Platform, address: 
     document(&name, &body)
 }
 
-/// Says that a host name means no platform. Which platforms there are is nobody's business.
+/// The page for a host name that means no platform. It does not say which platforms there are.
 pub(crate) fn unknown_host_page() -> String {
     let body = html! {
         h1 { "Nothing here" }
@@ -81,7 +81,7 @@ fn registration(name: &str, rule: Registration) -> String {
     }
 }
 
-/// Says where the account is managed, if the platform has pages for that.
+/// Links to where the account is managed, if the platform has pages for that.
 fn account_links(rule: Registration) -> Markup {
     html! {
         p {

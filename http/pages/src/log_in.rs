@@ -21,7 +21,7 @@ pub(crate) async fn show(visit: Visit) -> Shown {
     if visit.session.is_some() && visit.query.get("again").is_none() {
         return Ok(redirect(&next));
     }
-    // Clients tell whom they mean as a user id with a scheme.
+    // Clients name the user by a user id with a scheme.
     let hint = visit.query.text("login_hint");
     let user = hint.strip_prefix("mxid:").unwrap_or(hint).to_owned();
     visit.show(&page(&visit, &next, &user, None).await?)

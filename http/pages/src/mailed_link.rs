@@ -81,7 +81,7 @@ pub(crate) fn used_up(visit: &Visit, again: &str) -> Stop {
     }
 }
 
-/// The page that says so. `again` is where to get another link, if these pages have sent this one.
+/// The page that says so. `again` is where to get another link, if these pages have sent it.
 pub(crate) fn used_up_page(again: Option<&str>) -> Page {
     let title = "This link doesn't work any more";
     Page::card(

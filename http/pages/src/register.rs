@@ -205,7 +205,7 @@ async fn create(
     visit.show_again(&details(visit, steps, shown).await?)
 }
 
-/// The address where to try again with the form.
+/// The link that leads back to the form.
 fn back_to_form(link: Option<&EmailLinkToken>, next: &str) -> String {
     match link {
         Some(link) => with_value(&with_value(PATH, "sid", &link.sid), "token", &link.token),
@@ -270,7 +270,7 @@ fn proved(registered: &Registered) -> ProvedUser {
     ProvedUser { user_id: registered.user_id.clone(), password_stamp: registered.password_stamp }
 }
 
-/// Goes on. Whoever did not choose the name of the account is told it first.
+/// Goes on. A user who has not chosen the name of the account is told it first.
 async fn welcome(visit: &Visit, steps: RegistrationSteps, registered: &Registered, next: &str) -> Shown {
     let user = proved(registered);
     match steps.name {

@@ -9,7 +9,7 @@ use crate::{STYLE_PATH, log_in, theme};
 pub(crate) struct Page {
     pub(crate) title: String,
     pub(crate) body: Markup,
-    /// Whether the page is wider, because it is read rather than filled in.
+    /// Whether the page is wider, for reading rather than filling in.
     pub(crate) wide: bool,
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct Field<'a> {
     pub(crate) label: &'a str,
     pub(crate) name: &'a str,
     pub(crate) value: &'a str,
-    /// The type of the field in HTML: `text`, `email` or `password`.
+    /// The type of the field: `text`, `email` or `password`.
     pub(crate) kind: &'a str,
     pub(crate) autocomplete: &'a str,
     pub(crate) hint: Option<&'a str>,
@@ -83,7 +83,7 @@ pub(crate) fn password_field(label: &str, focus: bool) -> Markup {
     Field { label, name: "password", kind: "password", autocomplete, focus, ..Field::default() }.render()
 }
 
-/// Two fields for a new password, because nobody sees what they type.
+/// Fields for a new password. It is typed twice, because nobody sees what they type.
 pub(crate) fn new_password_fields(label: &str, focus: bool) -> Markup {
     let new = Field { kind: "password", autocomplete: "new-password", ..Field::default() };
     let first = Field { label, name: "new_password", hint: Some("At least 8 characters."), focus, ..new };
@@ -108,17 +108,17 @@ pub(crate) fn notice(text: Option<&str>) -> Markup {
     html! { @if let Some(text) = text { p.notice role="status" { (text) } } }
 }
 
-/// The hidden field that proves that a form is one of ours.
+/// A hidden field that proves that a form is one of ours.
 pub(crate) fn proof(csrf: &str) -> Markup {
     html! { input type="hidden" name="csrf" value=(csrf); }
 }
 
-/// Says who is logged in, and offers to be somebody else. `next` is where that leads back to.
+/// Says who is logged in, with a way to be somebody else. `next` is where that leads back to.
 pub(crate) fn who(user_id: &str, csrf: &str, next: &str) -> Markup {
     who_or(user_id, csrf, next, "Use another account")
 }
 
-/// The same as [`who`], with another text on the button.
+/// The same with other words for logging out.
 pub(crate) fn who_or(user_id: &str, csrf: &str, next: &str, log_out: &str) -> Markup {
     html! {
         form.who method="post" action=(log_in::OUT_PATH) {

@@ -1,4 +1,4 @@
-//! A platform's own colours, which are configured or made from its name.
+//! A platform's own colours. They are configured, or derived from its name.
 
 use linkspan_platforms::Settings;
 
@@ -21,7 +21,7 @@ pub(crate) fn style(settings: &Settings) -> String {
     )
 }
 
-/// A colour as style sheets have it: `#rrggbb`.
+/// Parses a colour, such as `#12ab9f`.
 pub(crate) fn parse(colour: &str) -> Option<[u8; 3]> {
     let digits = colour.strip_prefix('#').filter(|digits| digits.len() == 6 && digits.is_ascii())?;
     let part = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).ok();

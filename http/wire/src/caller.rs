@@ -199,8 +199,8 @@ impl Caller for User {
     }
 }
 
-/// A user like [`User`], whose account may be locked, or a guest's on a platform that has no guests any more.
-/// It is for logging out, which everybody may always do.
+/// A user as in [`User`], but the account may be locked, or a guest's on a platform that has no guests any
+/// more. It is for logging out, which everybody may always do.
 #[derive(Clone, Debug)]
 pub struct AnySession {
     /// Whose session it is.

@@ -20,22 +20,22 @@ use crate::{
     endpoint::{Answer, Endpoint},
 };
 
-/// Where the client is. The listener puts it into a request's extensions.
+/// The client's address, which the listener puts into a request's extensions.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientAddress(pub IpAddr);
 
-/// The platform that a listener is for alone, which puts it into a request's extensions.
+/// The platform of a listener that is one platform's alone. The listener puts it into a request's extensions.
 #[derive(Clone, Debug)]
 pub struct ListenerPlatform(pub Arc<Platform>);
 
-/// The APIs of all platforms, and beside them whatever else is served under their names.
+/// The client-server API of all platforms, and whatever else is served under their names.
 ///
-/// axum finds a handler through a chain of services and boxes. Every request of an API would pay for it, so
-/// endpoints are found here.
+/// axum finds a handler through a chain of services and boxes, which every request of the API would pay for.
+/// So handlers are found here.
 pub struct Api {
     app: App,
     paths: matchit::Router<Vec<Endpoint>>,
-    /// Answers what is no path of an API.
+    /// The router that answers paths outside the API.
     others: Router,
 }
 
@@ -83,7 +83,7 @@ impl Api {
         if request.method() == Method::OPTIONS {
             return Begun::Answered(StatusCode::NO_CONTENT.into_response());
         }
-        // What is asked for the head of is got, and hyper leaves the body out.
+        // A request for the head is answered like a GET, and hyper leaves the body out.
         let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
         let Some(endpoint) = found.value.iter().find(|endpoint| endpoint.method == *method) else {
             return Begun::Answered(no_method().into_response());
@@ -137,7 +137,7 @@ enum Begun {
 /// Runs an endpoint. What changes something runs to its end even if the client goes away meanwhile:
 /// half of it done would leave memory and disk at odds.
 async fn run(answer: Answer, may_be_dropped: bool) -> Result<Response, ApiError> {
-    // A bug is one request's bad luck, not that of the others on its connection.
+    // A bug breaks one request, but not the others on its connection.
     let answer = match may_be_dropped {
         true => AssertUnwindSafe(answer).catch_unwind().await,
         false => AssertUnwindSafe(Finish::from(answer)).catch_unwind().await,
@@ -150,7 +150,7 @@ pub fn platform_of(platforms: &Platforms, request: &Request) -> Option<Arc<Platf
     if let Some(ListenerPlatform(platform)) = request.extensions().get() {
         return Some(platform.clone());
     }
-    // A target in full counts, and `Host` does not then: RFC 9112, section 3.2.2.
+    // If the target has a host, `Host` does not count: RFC 9112, section 3.2.2.
     let host = match request.uri().authority() {
         Some(authority) => authority.as_str(),
         None => request.headers().get(header::HOST)?.to_str().ok()?,
@@ -162,7 +162,7 @@ fn unknown_host() -> ApiError {
     ApiError::not_found("no platform is served under this host name")
 }
 
-/// Answers where there is no such path.
+/// Answers a path that does not exist.
 pub async fn unknown_path(request: Request) -> Response {
     if request.method() == Method::OPTIONS {
         return with_headers(StatusCode::NO_CONTENT.into_response());
@@ -171,7 +171,7 @@ pub async fn unknown_path(request: Request) -> Response {
     with_headers(error.into_response())
 }
 
-/// Answers where a path has no such method.
+/// Answers a method that a path does not have.
 pub async fn unknown_method(_: Request) -> Response {
     with_headers(no_method().into_response())
 }

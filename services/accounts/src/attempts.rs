@@ -1,8 +1,10 @@
-//! Attempts at passwords: wherever one is checked, that counts as logging in, for the account and for the address.
+//! Attempts at passwords. Wherever a password is checked, that counts as logging in, for the account and for
+//! the address.
 //!
-//! Only wrong passwords count: what a right one took is given back. Guesses by somebody who is logged in also limit
-//! strangers. Guesses by strangers do not limit those who are logged in: otherwise anybody could keep others from
-//! changing their password or removing a device. This file decides no password; it only counts.
+//! Only wrong passwords count; what a right one took is given back. Guesses by somebody who is logged in
+//! limit strangers, too. Guesses by strangers do not limit those who are logged in, because otherwise anybody
+//! could keep others from changing their password or removing a device. This file decides about no password;
+//! it only counts.
 
 use std::net::IpAddr;
 
@@ -11,17 +13,17 @@ use ruma::{OwnedUserId, api::client::uiaa::AuthData};
 
 use crate::AccountsError;
 
-/// The longest name that attempts are counted by, in bytes: no account has a longer one.
+/// The longest name that attempts are counted by, in bytes. No account has a longer one.
 const MAX_NAME_BYTES: usize = 255;
 
-/// What somebody who is logged in gives to prove who it is.
+/// What a user who is logged in gives as proof.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt<'a> {
-    /// A stage of user-interactive authentication; None: the stages are asked for.
+    /// A stage of user-interactive authentication. Without one, the client asks which stages there are.
     pub auth: Option<&'a AuthData>,
-    /// Where the account is.
+    /// The platform that the account is on.
     pub platform: &'a Platform,
-    /// Where the attempt comes from.
+    /// The address that the attempt comes from.
     pub address: IpAddr,
 }
 
@@ -45,8 +47,8 @@ pub(crate) fn count_of_user<'a>(
     Ok(counted)
 }
 
-/// Counts a password that is given by a stranger, whose address was counted before. `user_id`: whom the name means.
-/// Names that nobody has count as well, so that they look like those that somebody has.
+/// Counts a password that is given by a stranger, whose address was counted before. `user_id` is the user
+/// whom the name means. Names that nobody has count as well, so that they look like names that somebody has.
 pub(crate) fn count_of_stranger<'a>(
     platform: &'a Platform,
     user_id: Option<&OwnedUserId>,
@@ -88,7 +90,7 @@ impl<'a> Counted<'a> {
         proved
     }
 
-    /// Counts for one who is limited. Who is refused has taken nothing from anybody.
+    /// Counts for one who is limited. An attempt that is refused has taken nothing from anybody.
     fn take(&mut self, who: String) -> Result<(), Limited> {
         self.limiter.check(RateClass::Login, &who).inspect_err(|_| self.give_back())?;
         self.taken.push(who);

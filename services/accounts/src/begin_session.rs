@@ -1,4 +1,4 @@
-//! Beginning a session of the OAuth 2.0 API: somebody allowed it, so a device gets tokens.
+//! Beginning a session of the OAuth 2.0 API: a user has allowed it, so a device gets tokens.
 //! <https://spec.matrix.org/v1.19/client-server-api/#oauth-20-api>
 
 use std::{collections::HashSet, net::IpAddr};
@@ -14,7 +14,7 @@ use crate::{
     log_in::{check_active, check_device, put_device},
 };
 
-/// Devices that are read at a time.
+/// How many devices are read at a time.
 const BATCH: usize = 1_000;
 
 /// The device of a session of the OAuth 2.0 API.
@@ -22,11 +22,11 @@ const BATCH: usize = 1_000;
 pub struct ClientDevice {
     /// The client.
     pub client_id: String,
-    /// As the client chose it.
+    /// The id of the device, which the client chose.
     pub device_id: OwnedDeviceId,
     /// The name of a new device.
     pub display_name: Option<String>,
-    /// Where it is.
+    /// The address that the client calls from.
     pub address: Option<IpAddr>,
 }
 

@@ -17,8 +17,8 @@ use crate::{
 };
 
 impl Accounts {
-    /// Changes the password of a user who proves the old one; `log_out_others` removes all devices but
-    /// `device_id`, which asks.
+    /// Changes the password of a user who proves the old one. With `log_out_others`, all devices but
+    /// `device_id`, which asks, are removed.
     pub async fn change_password(
         &self,
         user_id: &OwnedUserId,
@@ -35,8 +35,8 @@ impl Accounts {
         if log_out_others { self.log_out_all(user_id, Some(device_id)).await } else { Ok(Vec::new()) }
     }
 
-    /// Changes the password of a user who gives the old one, as a page asks for it; `log_out_devices` removes
-    /// all devices. Returns the stamp of the new one, and the devices that are gone.
+    /// Changes the password of a user who gives the old one, as a page asks for it. With `log_out_devices`,
+    /// all devices are removed. Returns the stamp of the new password, and the devices that are gone.
     pub async fn replace_password(
         &self,
         platform: &Platform,
@@ -58,7 +58,8 @@ impl Accounts {
         self.put_password(user_id, password, None).await.map(|_| ())
     }
 
-    /// Writes a password; returns its stamp. `proved`: of the one that the user has proved, if somebody asked for it.
+    /// Writes a password, and returns its stamp. `proved` is the stamp of the password that the user has
+    /// proved, if somebody asked for it.
     pub(crate) async fn put_password(
         &self,
         user_id: &OwnedUserId,

@@ -1,7 +1,7 @@
 //! Approving, on a page of the platform, that the cross-signing keys are replaced.
 //! <https://spec.matrix.org/v1.19/client-server-api/#oauth-authentication>
 //!
-//! An approval is kept in memory: it lasts some minutes, is good for one replacement, and can be given again.
+//! An approval is kept in memory. It lasts some minutes, is good for one replacement, and can be given again.
 
 use ruma::OwnedUserId;
 
@@ -17,14 +17,14 @@ pub struct Approval {
     expires_ts: u64,
 }
 
-/// How a user proves to be the user.
+/// How users prove who they are.
 #[derive(Clone, Copy, Debug)]
 pub enum Proof<'a> {
-    /// By the password.
+    /// They give the password.
     Password,
-    /// By having approved it on the platform's pages: what sessions of the OAuth 2.0 API do.
+    /// They have approved it on the platform's pages. That is what sessions of the OAuth 2.0 API do.
     Approval {
-        /// Where that is done.
+        /// The address at which that is done.
         url: &'a str,
     },
 }
@@ -42,7 +42,7 @@ impl Accounts {
         self.give_back_approval(Approval { by, expires_ts: now_ts + APPROVAL_MS });
     }
 
-    /// Takes the approval of a user; of several who want it, one gets it.
+    /// Takes the approval of a user. If several want it, one gets it.
     pub(crate) async fn take_approval(
         &self,
         user_id: &OwnedUserId,
@@ -57,14 +57,14 @@ impl Accounts {
             .map(|_| approval))
     }
 
-    /// The keys were not replaced after all: the approval is good as before.
+    /// Gives back an approval with which the keys were not replaced after all. It is good as before.
     pub fn give_back_approval(&self, approval: Approval) {
         let Approval { by, expires_ts } = &approval;
         self.shared.cross_signing_resets.put(by.user_id.to_string(), approval.clone(), *expires_ts);
     }
 
-    /// Refuses with [`AccountsError::Interactive`] until the user of `purpose` has proved it in this way. An approval
-    /// is used up, and returned to be given back if what it was for fails.
+    /// Refuses with [`AccountsError::Interactive`] until the user of `purpose` has given proof in this way.
+    /// An approval is used up. It is returned so that it can be given back if what it was for fails.
     pub async fn prove_user(
         &self,
         purpose: &Purpose,

@@ -29,19 +29,19 @@ pub struct DeviceInfo {
     pub created_ts: u64,
     /// When it last called, to the minute.
     pub last_seen_ts: u64,
-    /// From where it last called.
+    /// The address that it last called from.
     pub last_seen_ip: Option<String>,
     /// The OAuth client whose session it is.
     pub client_id: Option<String>,
 }
 
-/// A device is gone: whoever keeps something for it (keys, pushers, messages) removes that.
+/// A device is gone. Services that keep something for it (keys, pushers, messages) remove that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "what others keep for the device has to go, too"]
 pub struct DeviceRemoved {
-    /// Whose device it was.
+    /// The user whose device it was.
     pub user_id: OwnedUserId,
-    /// Which it was.
+    /// The id that the device had.
     pub device_id: OwnedDeviceId,
 }
 
@@ -62,8 +62,8 @@ impl Accounts {
         Ok(self.store.get::<Devices>(&key).await?.map(|device| info(key.device_id, device)))
     }
 
-    /// Refuses, as if its token were unknown, if a device is gone, and has a write-set hold only while it is there:
-    /// nothing is kept for a device that was forgotten.
+    /// Refuses, as if its token were unknown, if a device is gone. The write-set holds only while the device
+    /// is there, so that nothing is kept for a device that was forgotten.
     pub async fn expect_device(
         &self,
         writes: &mut WriteSet,
@@ -127,8 +127,8 @@ impl Accounts {
         Ok(keys.into_iter().map(|key| key.device_id).collect())
     }
 
-    /// Puts a device that no client is logged in as into a write-set. One that is there already stays as it is; a device
-    /// that a client has logged in as is refused.
+    /// Puts a device that no client is logged in as into a write-set. One that is there already stays as it
+    /// is. A device that a client has logged in as is refused.
     pub async fn put_dehydrated_device(
         &self,
         writes: &mut WriteSet,
@@ -152,7 +152,7 @@ impl Accounts {
                     created_ts: now_ts,
                     last_seen_ts: now_ts,
                     last_seen_ip: None,
-                    // Of a token that nobody has.
+                    // This is the hash of a token that nobody has.
                     access_token: hash_token(&new_token("")),
                     refresh_token: None,
                     previous_access_token: None,
@@ -187,8 +187,9 @@ impl Accounts {
         self.remove_device_if(user_id, device_id, |device| device.dehydrated).await
     }
 
-    /// Refuses if a user cannot have one more device, or not this one yet, and has a write-set hold only while that
-    /// stays so: who keeps something for the one that had the id before is still removing it.
+    /// Refuses if a user cannot have one more device, or cannot have this one yet because a service is still
+    /// removing what it kept for an earlier one with the same id. The write-set holds only while that stays
+    /// so.
     pub(crate) async fn check_new_device(
         &self,
         writes: &mut WriteSet,
@@ -205,7 +206,8 @@ impl Accounts {
         Ok(())
     }
 
-    /// The devices that are gone, but for which others still keep something: a stop came in between.
+    /// The devices that are gone, but for which services still keep something because the server stopped in
+    /// between.
     pub async fn departed_devices(&self) -> Result<Vec<DeviceRemoved>, AccountsError> {
         let keys = self.store.keys::<DepartedDevices>(Range::all()).await?;
         let removed =

@@ -31,7 +31,7 @@ pub struct EmailAddress {
     pub added_ts: u64,
 }
 
-/// An address as it is compared: in small letters. Refuses what is none.
+/// An address in small letters, as addresses are compared. Refuses text that is no address.
 pub fn check_address(address: &str) -> Result<String, AccountsError> {
     let wrong = || AccountsError::InvalidParam("this is not an e-mail address");
     let (local, domain) = address.rsplit_once('@').ok_or_else(wrong)?;
@@ -62,7 +62,7 @@ impl Accounts {
         Ok(addresses)
     }
 
-    /// Whose address it is on a platform.
+    /// Finds the user of a platform whose address it is.
     pub(crate) async fn owner_of_email(
         &self,
         platform: &OwnedServerName,
@@ -87,8 +87,8 @@ impl Accounts {
         self.put_email(user_id, proved, &email, now_ts).await
     }
 
-    /// Sends a mail with a link by which this user, who has just proved the password, can add an address. `page`: what
-    /// the link opens, as in [`EmailRequest`].
+    /// Sends a mail with a link by which this user, who has just proved the password, can add an address.
+    /// `page` is what the link opens, as in [`EmailRequest`].
     pub async fn request_email_address(
         &self,
         platform: &Platform,
@@ -120,7 +120,7 @@ impl Accounts {
         self.put_email(&user.user_id, user.password_stamp, &email, now_ts).await
     }
 
-    /// Adds an address that was validated. `proved`: of the password that the user has proved.
+    /// Adds an address that was validated. `proved` is the stamp of the password that the user has proved.
     async fn put_email(
         &self,
         user_id: &OwnedUserId,
@@ -179,7 +179,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// Takes an address from a user; one that is not theirs is passed over.
+    /// Takes an address from a user. One that is not the user's is ignored.
     pub async fn delete_email_address(
         &self,
         user_id: &OwnedUserId,
@@ -210,8 +210,8 @@ impl Accounts {
     }
 }
 
-/// What a link that a user asks for is known by. It is the same in all browsers of the user, and nobody can guess it:
-/// the stamp of a password leaves the server nowhere.
+/// The secret with which a user asks for a link. It is the same in all browsers of the user, and nobody can
+/// guess it, because the stamp of a password never leaves the server.
 fn secret_of(user: &ProvedUser) -> Result<String, AccountsError> {
     let stamp = user.password_stamp.0.ok_or(AccountsError::Forbidden("this account has no password"))?;
     let stamp: String = stamp.iter().map(|byte| format!("{byte:02x}")).collect();

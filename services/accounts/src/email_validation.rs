@@ -21,21 +21,21 @@ use crate::{
 
 /// How long a session lasts after its last mail, and after it was validated, in milliseconds.
 const SESSION_MS: u64 = 3_600_000;
-/// The longest link to where somebody goes on, in bytes: requests of apps that are in it are long.
+/// The longest link to where somebody goes on, in bytes. Links with the requests of apps in them are long.
 const NEXT_LINK_BYTES: usize = 8 << 10;
-/// The longest id of a session, in bytes: none is longer.
+/// The longest id of a session that is looked for, in bytes. None is longer.
 const SESSION_ID_BYTES: usize = 64;
-/// Sessions that are looked at in one sweep.
+/// How many sessions are looked at in one sweep.
 const SWEEP: usize = 10_000;
 
 /// What an address is validated for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmailPurpose {
-    /// Making an account.
+    /// The address is for making an account.
     Register,
-    /// Setting a new password without the old one.
+    /// The address is for setting a new password without the old one.
     ResetPassword,
-    /// Adding it to an account.
+    /// The address is to be added to an account.
     Add,
 }
 
@@ -53,18 +53,18 @@ impl EmailPurpose {
     }
 }
 
-/// Somebody wants a mail.
+/// A request for a mail.
 #[derive(Clone)]
 pub struct EmailRequest {
-    /// What for.
+    /// What the address is validated for.
     pub purpose: EmailPurpose,
     /// The address.
     pub address: String,
-    /// What the client will show that the session is its own by.
+    /// The secret by which the client will show that the session is its own.
     pub client_secret: String,
-    /// The same or a smaller number sends no further mail.
+    /// A number. The same or a smaller one sends no further mail.
     pub send_attempt: u64,
-    /// Where to go on after the link was opened.
+    /// The address to go on to after the link was opened.
     pub next_link: Option<String>,
     /// The URL of the page that the link opens, without a query.
     pub page: String,
@@ -86,7 +86,7 @@ pub struct EmailLink {
     pub purpose: EmailPurpose,
     /// The address that it was sent to.
     pub address: String,
-    /// Where to go on after that.
+    /// The address to go on to after that.
     pub next_link: Option<String>,
     client_secret: TokenHash,
 }
@@ -98,7 +98,7 @@ impl EmailLink {
     }
 }
 
-/// An address that was validated, and the session in which.
+/// An address that was validated, and the session that did it.
 #[derive(Clone, Debug)]
 pub(crate) struct ValidatedEmail {
     pub(crate) address: String,
@@ -108,7 +108,7 @@ pub(crate) struct ValidatedEmail {
 }
 
 impl Accounts {
-    /// Sends a mail with a link; gives the session's id.
+    /// Sends a mail with a link. Returns the id of the session.
     pub async fn request_email_validation(
         &self,
         platform: &Platform,
@@ -130,7 +130,7 @@ impl Accounts {
         }
         self.count_mail(platform.server_name(), &address, now_ts)?;
         let owner = self.owner_of_email(platform.server_name(), &address).await?;
-        // Else there is nothing to confirm; the mail says why.
+        // Otherwise there is nothing to confirm, and the mail says why.
         let has_link = owner.is_some() == (request.purpose == EmailPurpose::ResetPassword);
         let token = has_link.then(|| new_token(""));
         let record = EmailValidationRecord {
@@ -157,7 +157,7 @@ impl Accounts {
         Ok(key.name)
     }
 
-    /// Takes the token of a mail; gives where to go on. Again is the same.
+    /// Takes the token of a mail, and returns where to go on. Doing it again gives the same.
     pub async fn validate_email(
         &self,
         platform: &OwnedServerName,
@@ -195,7 +195,7 @@ impl Accounts {
         Ok(EmailLink { purpose, address, next_link, client_secret })
     }
 
-    /// The address that whoever has the link of a mail has shown to be theirs by that alone.
+    /// The address that the link of a mail proves. Having the link is proof enough.
     pub(crate) async fn email_of_link(
         &self,
         platform: &OwnedServerName,
@@ -245,7 +245,7 @@ impl Accounts {
         Ok(ValidatedEmail { address: record.address.clone(), validated_ts, session, record })
     }
 
-    /// Removes sessions that have expired; to be called now and then.
+    /// Removes sessions that have expired. It is to be called now and then.
     pub async fn forget_email_validations(
         &self,
         platform: &OwnedServerName,
@@ -266,7 +266,7 @@ impl Accounts {
 /// There is no such session, or none any more.
 const GONE: AccountsError = AccountsError::NotFound("session");
 
-/// Where a session is kept. The store would refuse a key that is much longer than any.
+/// The key of a session. The store would refuse a key that is much longer than any.
 fn key_of(platform: &OwnedServerName, sid: &str) -> Result<PlatformKey, AccountsError> {
     if sid.len() > SESSION_ID_BYTES {
         return Err(GONE);
@@ -274,7 +274,7 @@ fn key_of(platform: &OwnedServerName, sid: &str) -> Result<PlatformKey, Accounts
     Ok(PlatformKey { platform: platform.clone(), name: sid.to_owned() })
 }
 
-/// The same request has the same session.
+/// The id of a session. The same request has the same session.
 fn session_key(platform: &OwnedServerName, request: &EmailRequest, address: &str) -> PlatformKey {
     let mut hash = Sha256::new();
     for part in [request.purpose.name(), address, &request.client_secret] {
@@ -289,8 +289,8 @@ fn is_web_link(link: &str) -> bool {
     link.len() <= NEXT_LINK_BYTES && (link.starts_with("https://") || link.starts_with("http://"))
 }
 
-/// What a mail says; to whom it goes is left open. `owner`: whose address it is; `link`: None if there is nothing to
-/// confirm.
+/// Writes what a mail says, without the address that it goes to. `owner` is the user whose address it is.
+/// `link` is None if there is nothing to confirm.
 fn write_mail(
     platform: &str,
     purpose: EmailPurpose,

@@ -21,7 +21,7 @@ impl<V: Clone> Expiring<V> {
         (now_ts < expires_ts).then_some(value)
     }
 
-    /// Removes an entry; of several who take one, one gets it.
+    /// Removes an entry. If several take one, one gets it.
     pub(crate) fn take(&self, name: &str, now_ts: u64) -> Option<V> {
         let (_, (expires_ts, value)) = self.entries.remove(name)?;
         (now_ts < expires_ts).then_some(value)

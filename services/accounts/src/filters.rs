@@ -15,11 +15,11 @@ use crate::{Accounts, AccountsError};
 const FILTER_BYTES: usize = 65_536;
 /// The greatest number of filters of a user.
 const MAX_FILTERS: usize = 1_000;
-/// Bytes of the hash that make an id.
+/// How many bytes of the hash make an id.
 const ID_BYTES: usize = 12;
 
 impl Accounts {
-    /// Stores a filter, with all of it that is known or not, and returns its id.
+    /// Stores a filter, including what of it is not known here, and returns its id.
     pub async fn create_filter(
         &self,
         user_id: &OwnedUserId,

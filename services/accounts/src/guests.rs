@@ -1,8 +1,8 @@
-//! Guests: who uses a platform without registering, and how a guest becomes a user.
+//! Guests, who use a platform without registering, and how a guest becomes a user.
 //! <https://spec.matrix.org/v1.19/client-server-api/#guest-access>
 //!
-//! An account of a guest has no password and one device. It never expires: when the device logs out nobody can use the
-//! account any more, and an operator can disable it like any other.
+//! An account of a guest has no password and one device. It never expires. When the device logs out nobody
+//! can use the account any more, and an operator can disable it like any other.
 
 use std::net::IpAddr;
 
@@ -22,13 +22,13 @@ use crate::{
     register::NewAccount,
 };
 
-/// Said alike of a token that is nobody's and of one that is another user's.
+/// The refusal of a token that is nobody's, and of one that is another user's. Both get the same.
 const NOT_THE_GUEST: AccountsError = AccountsError::Forbidden(
     "`guest_access_token` is not the access token of the guest whom `username` names",
 );
 
 impl Accounts {
-    /// Makes a guest of a platform, with a device, whoever may register there.
+    /// Makes a guest of a platform, with a device, no matter who may register there.
     pub async fn register_guest(
         &self,
         platform: &Platform,

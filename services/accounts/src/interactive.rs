@@ -20,7 +20,7 @@ use crate::{
 /// How long a session lasts, in milliseconds.
 const SESSION_MS: u64 = 15 * 60_000;
 
-/// The stages of who proves a password.
+/// The stages for a user who proves a password.
 const PASSWORD_FLOWS: &[&[AuthType]] = &[&[AuthType::Password]];
 
 /// Operations in which an address can be confirmed.
@@ -36,13 +36,13 @@ pub struct Purpose {
 }
 
 impl Purpose {
-    /// An operation of a user; `operation` names it with what it is done to.
+    /// An operation of a user. `operation` names it, and what it is done to.
     pub fn of_user(user_id: &OwnedUserId, operation: impl Into<String>) -> Self {
         let platform = user_id.server_name().to_owned();
         Self { platform, user_id: Some(user_id.clone()), operation: operation.into() }
     }
 
-    /// What mails to somebody who is not known yet are for, if they are a part of the operation.
+    /// The purpose of mails to somebody who is not known yet, if they are a part of the operation.
     fn of_mails(&self) -> Option<EmailPurpose> {
         match (self.operation.as_str(), &self.user_id) {
             (REGISTER, None) => Some(EmailPurpose::Register),
@@ -70,7 +70,7 @@ pub(crate) struct Interactive {
 /// What a complete session has proved.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Proof {
-    /// Of the password that was given.
+    /// The stamp of the password that was given.
     pub(crate) password_stamp: Option<PasswordStamp>,
     /// The registration token that was given.
     pub(crate) registration_token: Option<String>,
@@ -106,7 +106,7 @@ impl Accounts {
         Err(AccountsError::Interactive(Box::new(info)))
     }
 
-    /// As above, for a user who proves the password. How often that may be tried is limited.
+    /// Does the same for a user who proves the password. How often that may be tried is limited.
     pub async fn prove_password(
         &self,
         purpose: &Purpose,
@@ -123,9 +123,9 @@ impl Accounts {
         proof.password_stamp.ok_or(WRONG)
     }
 
-    /// As above, for a user whose session is one of the OAuth 2.0 API: who has approved the reset of the
-    /// cross-signing keys on the platform's pages has proved enough. The approval is used up. `approval_url`: where
-    /// that is done.
+    /// Does the same for a user whose session is one of the OAuth 2.0 API. It is proof enough to have
+    /// approved, on the platform's pages, that the cross-signing keys are reset. The approval is used up.
+    /// `approval_url` is where that is done.
     pub(crate) async fn prove_approval(
         &self,
         purpose: &Purpose,
@@ -150,7 +150,7 @@ impl Accounts {
         Err(AccountsError::Interactive(Box::new(info)))
     }
 
-    /// The session that is gone on with, or a new one.
+    /// Finds the session that is gone on with, or begins one.
     fn interactive_session(
         &self,
         purpose: &Purpose,
@@ -176,7 +176,7 @@ impl Accounts {
         }
     }
 
-    /// Tries a stage; a refusal that the client is told with what is still to do.
+    /// Tries a stage. Returns a refusal that the client is told, with the stages that are still to do.
     async fn complete_stage(
         &self,
         session: &mut Interactive,

@@ -1,4 +1,4 @@
-//! Listing the accounts of a platform: for operators.
+//! Listing the accounts of a platform, for operators.
 
 use linkspan_storage::{
     Range,

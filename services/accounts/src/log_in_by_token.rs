@@ -1,7 +1,7 @@
-//! Login tokens: by one, somebody who has proved to be a user elsewhere logs a client in, once.
+//! Login tokens. With one, a user who has given proof elsewhere logs a client in, once.
 //! <https://spec.matrix.org/v1.19/client-server-api/#token-based-user-login>
 //!
-//! They are kept in memory: they last two minutes.
+//! They are kept in memory, because they last two minutes.
 
 use linkspan_platforms::Platform;
 use ruma::OwnedUserId;
@@ -26,8 +26,8 @@ pub struct LoginToken {
 }
 
 impl Accounts {
-    /// A new token that logs a client of `user_id` in, once, and only while the password is the one by which that
-    /// was proved.
+    /// Makes a token that logs a client of `user_id` in, once, and only while the password is the one that
+    /// the user has proved.
     pub fn new_login_token(
         &self,
         user_id: &OwnedUserId,
@@ -40,7 +40,7 @@ impl Accounts {
         LoginToken { token, expires_in_ms: LOGIN_TOKEN_MS }
     }
 
-    /// The same for a user who proves the password.
+    /// Does the same for a user who proves the password.
     pub async fn prove_login_token(
         &self,
         user_id: &OwnedUserId,
@@ -52,7 +52,7 @@ impl Accounts {
         Ok(self.new_login_token(user_id, password_stamp, now_ts))
     }
 
-    /// Logs in whom a token of the platform stands for; the token is used up.
+    /// Logs in the user whom a token of the platform stands for. The token is used up.
     pub async fn log_in_by_token(
         &self,
         platform: &Platform,

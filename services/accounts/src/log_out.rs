@@ -14,7 +14,7 @@ impl Accounts {
         self.remove_devices(user_id, std::slice::from_ref(device_id)).await
     }
 
-    /// Logs all devices of a user out but `except`.
+    /// Logs out all devices of a user except for `except`.
     pub async fn log_out_all(
         &self,
         user_id: &OwnedUserId,

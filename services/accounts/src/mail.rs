@@ -1,4 +1,4 @@
-//! Mails: what they say, and a limit on how many. How they are sent is somebody else's business.
+//! Mails: what they say, and how many may be sent. Another crate sends them.
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -8,15 +8,15 @@ use tokio::sync::Semaphore;
 
 use crate::{Accounts, AccountsError, expiring::Expiring};
 
-/// Mails that are on their way at the same time.
+/// How many mails may be on their way at the same time.
 const MAX_SENDING: usize = 64;
-/// Mails to one address in [`WINDOW_MS`].
+/// How many mails one address gets within [`WINDOW_MS`].
 const MAX_PER_ADDRESS: u32 = 5;
-/// In milliseconds.
+/// The time in which the mails to an address are counted, in milliseconds.
 const WINDOW_MS: u64 = 3_600_000;
-/// Addresses that are counted at the same time.
+/// How many addresses are counted at the same time.
 const COUNTED: usize = 100_000;
-/// When somebody may try again while too many mails are on their way.
+/// How long somebody waits before trying again while too many mails are on their way.
 const BUSY: Duration = Duration::from_secs(10);
 
 /// A mail to one person.
@@ -24,20 +24,20 @@ const BUSY: Duration = Duration::from_secs(10);
 pub struct Mail {
     /// The address.
     pub to: String,
-    /// The subject, one line.
+    /// The subject, which is one line.
     pub subject: String,
-    /// What it says, plain text.
+    /// The text of the mail, without markup.
     pub text: String,
 }
 
 impl fmt::Debug for Mail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The text holds a token.
+        // The text holds a token, so it is not printed.
         f.debug_struct("Mail").field("subject", &self.subject).finish_non_exhaustive()
     }
 }
 
-/// A mail on its way; the error says why it was not taken.
+/// A mail on its way. The error says why it was not taken.
 pub type Sending<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
 
 /// Sends mails.
@@ -49,7 +49,7 @@ pub trait Mailer: Send + Sync {
 /// What is known of mails on their way.
 pub(crate) struct Outgoing {
     permits: Arc<Semaphore>,
-    /// How many an address has got, since the end of the window before.
+    /// How many mails each address has got, with the end of the window in which they are counted.
     counts: Expiring<(u32, u64)>,
 }
 
@@ -87,7 +87,7 @@ impl Accounts {
         self.shared.mails.count(platform, address, now_ts)
     }
 
-    /// Sends a mail. Nobody waits for it: how long it takes would tell what it says.
+    /// Sends a mail. Nobody waits for it, because the time that it takes would tell what it says.
     pub(crate) fn send_mail(&self, platform: &ServerName, mail: Mail) -> Result<(), AccountsError> {
         let mailer = self.mailer.clone().ok_or(AccountsError::NoEmail)?;
         let permit = self.shared.mails.permits.clone().try_acquire_owned();

@@ -1,4 +1,4 @@
-//! OpenID tokens: by one, a third party asks this server who somebody is.
+//! OpenID tokens. With one, a third party asks this server who somebody is.
 //! <https://spec.matrix.org/v1.19/client-server-api/#openid>
 
 use ruma::{OwnedServerName, OwnedUserId};
@@ -18,14 +18,14 @@ pub struct OpenIdToken {
 }
 
 impl Accounts {
-    /// A new token by which others can learn that they talk to `user_id`.
+    /// Makes a token by which others can learn that they talk to `user_id`.
     pub fn new_openid_token(&self, user_id: &OwnedUserId, now_ts: u64) -> OpenIdToken {
         let token = new_token("lso_");
         self.shared.openid.put(token.clone(), user_id.clone(), now_ts + OPENID_MS);
         OpenIdToken { token, expires_in_ms: OPENID_MS }
     }
 
-    /// The user of `platform` whose token it is; None: it has expired, or is none of this platform's.
+    /// The user of `platform` whose token it is. None if it has expired, or is not one of this platform's.
     pub async fn openid_user(
         &self,
         platform: &OwnedServerName,

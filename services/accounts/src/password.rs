@@ -17,7 +17,7 @@ use crate::{
 
 /// The least number of characters.
 const MIN_CHARS: usize = 8;
-/// The greatest number of bytes: hashing takes time that grows with them.
+/// The greatest number of bytes. The time that hashing takes grows with it.
 const MAX_BYTES: usize = 1024;
 
 /// OWASP's parameters of Argon2id: 19 MiB, 2 passes, 1 lane.
@@ -25,16 +25,17 @@ const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 
-/// Said alike of a wrong password, of one that was right until now, and of a user who does not exist.
+/// The refusal of a wrong password, of one that was right until now, and of a user who does not exist. All
+/// get the same.
 pub(crate) const WRONG: AccountsError = AccountsError::Forbidden("wrong user name or password");
 
-/// What changes when the password of an account does: what the old one has proved counts no longer. SHA-256 of the
-/// password's hash; None: there is no password.
+/// A value that changes with an account's password, so that what the old password has proved counts no
+/// longer. It is the SHA-256 hash of the password's hash. None if there is no password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PasswordStamp(pub Option<TokenHash>);
 
 impl PasswordStamp {
-    /// That of an account as it is now.
+    /// The stamp of an account's present password.
     pub fn of(account: &AccountRecord) -> Self {
         Self(account.password_hash.as_deref().map(hash_token))
     }
@@ -45,12 +46,12 @@ impl PasswordStamp {
     }
 }
 
-/// Who has proved to be a user, and by which password.
+/// A user who has given proof by a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProvedUser {
     /// The user.
     pub user_id: OwnedUserId,
-    /// Of the password at that time.
+    /// The stamp of the password at that time.
     pub password_stamp: PasswordStamp,
 }
 
@@ -90,7 +91,7 @@ impl Passwords {
         .map_err(AccountsError::Hashing)
     }
 
-    /// Whether a password is the one of a PHC string; without one it takes as long and is false.
+    /// Whether a password is the one of a PHC string. Without a string, it takes as long and is false.
     pub(crate) async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, AccountsError> {
         let known = hash.is_some();
         let hash = match hash {
@@ -112,7 +113,7 @@ impl Passwords {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, AccountsError> {
         let permit = self.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
-        // The permit goes with the work: a request that is given up does not make room for another.
+        // The permit goes with the work, so that a request that is given up does not make room for another.
         let work = move || {
             let _permit = permit;
             work()

@@ -32,20 +32,20 @@ pub struct Refreshed {
 /// What became of a session that was to be refreshed.
 #[derive(Clone)]
 pub enum RefreshOutcome {
-    /// It goes on.
+    /// The session goes on.
     Refreshed {
         /// The new tokens.
         tokens: Refreshed,
         /// The session's device.
         device_id: OwnedDeviceId,
     },
-    /// The token had been exchanged before, and what it was exchanged for was used: two have it. The session
-    /// was ended.
+    /// The token had been exchanged before, and what it was exchanged for was used, so two have it. The
+    /// session was ended.
     Compromised(Vec<DeviceRemoved>),
 }
 
 impl Accounts {
-    /// Exchanges a refresh token of a platform, of a session that began by logging in directly.
+    /// Exchanges a refresh token of a platform. Its session began by logging in directly.
     pub async fn refresh(
         &self,
         platform: &OwnedServerName,
@@ -104,7 +104,7 @@ impl Accounts {
             .await
     }
 
-    /// Ends the session that a spent refresh token was of.
+    /// Ends the session that a spent refresh token belonged to.
     async fn end_family(
         &self,
         platform: &OwnedServerName,
@@ -131,7 +131,8 @@ fn family_of(token: &str) -> Option<&str> {
     Some(token.strip_prefix("lsr_")?.split_once('.')?.0)
 }
 
-/// What exchanging a token writes, and what it gives; None: it is none of the device's refresh tokens any more.
+/// Writes what exchanging a token changes, and returns the new tokens. None if it is not one of the device's
+/// refresh tokens any more.
 fn exchange(
     key: &DeviceKey,
     device: &DeviceRecord,
@@ -141,7 +142,7 @@ fn exchange(
     let mut writes = WriteSet::new();
     let mut next = device.clone();
     if device.refresh_token == Some(hash) {
-        // That the client has this token shows that it has the access token, too.
+        // A client that has this token has the access token, too.
         delete_tokens(&mut writes, &key.user_id, device.previous_access_token, device.previous_refresh_token);
         next.previous_access_token = Some(device.access_token);
         next.previous_refresh_token = Some(hash);

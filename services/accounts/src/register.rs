@@ -61,7 +61,7 @@ pub struct Registration {
 pub struct Registered {
     /// The user.
     pub user_id: OwnedUserId,
-    /// Of the password.
+    /// The stamp of the password.
     pub password_stamp: PasswordStamp,
     /// The device, if one was to be logged in.
     pub logged_in: Option<LoggedIn>,
@@ -71,9 +71,9 @@ pub struct Registered {
 
 /// An account that may be made: everything was proved.
 pub(crate) struct NewAccount {
-    /// None: a name is generated.
+    /// The user id. Without one, a name is generated.
     pub(crate) user_id: Option<OwnedUserId>,
-    /// None: nobody logs in by password.
+    /// The password. Without one, nobody logs in by password.
     pub(crate) password: Option<String>,
     pub(crate) admin: bool,
     pub(crate) guest: bool,

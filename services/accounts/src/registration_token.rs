@@ -1,4 +1,4 @@
-//! Registration tokens: who has one may register where registration is by token.
+//! Registration tokens. With one, people may register on a platform where registration is by token.
 //! <https://spec.matrix.org/v1.19/client-server-api/#token-authenticated-registration>
 
 use linkspan_storage::{
@@ -19,11 +19,11 @@ const ALPHABET: &[u8] = b"ABCDEFGHJKMNPQRSTUVWXYZabcdefghjkmnpqrstuvwxyz23456789
 pub struct RegistrationTokenInfo {
     /// The token.
     pub token: String,
-    /// How often it can be used; None: without limit.
+    /// How often it can be used. None if there is no limit.
     pub uses_allowed: Option<u64>,
     /// How often it was used.
     pub completed: u64,
-    /// Until when it can be used; None: without end.
+    /// The time until which it can be used. None if there is no end.
     pub expires_ts: Option<u64>,
 }
 
@@ -36,7 +36,7 @@ impl RegistrationTokenInfo {
 }
 
 impl Accounts {
-    /// Makes a registration token; without `token` a random one. Refuses one that exists.
+    /// Makes a registration token, which is random without `token`. One that exists already is refused.
     pub async fn create_registration_token(
         &self,
         platform: &OwnedServerName,
@@ -81,7 +81,7 @@ impl Accounts {
         Ok(rows.into_iter().map(|(key, record)| info(key.name, record)).collect())
     }
 
-    /// Removes a registration token; false: there was none.
+    /// Removes a registration token. Returns whether there was one.
     pub async fn delete_registration_token(
         &self,
         platform: &OwnedServerName,

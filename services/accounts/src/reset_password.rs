@@ -18,11 +18,12 @@ use crate::{
     password::check_password,
 };
 
-/// The stages of who has no password to prove.
+/// The stages for a user who has no password to prove.
 const EMAIL_FLOWS: &[&[AuthType]] = &[&[AuthType::EmailIdentity]];
 
 impl Accounts {
-    /// Sets the password of who confirms an address of the account; `log_out_others`: removes its devices.
+    /// Sets the password of a user who confirms an address of the account. With `log_out_others`, the
+    /// account's devices are removed.
     pub async fn reset_password(
         &self,
         platform: &Platform,

@@ -1,4 +1,4 @@
-//! Revoking a token: who has either token of a session may end it.
+//! Revoking a token. A client that has either token of a session may end it.
 //! <https://spec.matrix.org/v1.19/client-server-api/#token-revocation>
 
 use linkspan_storage::catalogue::{AccessTokens, DeviceKey, Devices, PlatformHashKey, RefreshTokens};
@@ -11,8 +11,8 @@ use crate::{
 };
 
 impl Accounts {
-    /// Logs out the device that an access or refresh token of a platform belongs to, expired or not; a token
-    /// that is unknown there ends nothing.
+    /// Logs out the device that an access or refresh token of a platform belongs to, even if it has expired.
+    /// A token that is unknown there ends nothing.
     pub async fn revoke_token(
         &self,
         platform: &OwnedServerName,

@@ -1,4 +1,4 @@
-//! Making an account on a page, which brings all that the platform asks for at once.
+//! Making an account on a page, which brings everything that the platform asks for at once.
 
 use linkspan_platforms::Platform;
 
@@ -7,10 +7,10 @@ use crate::{
     email_validation::ValidatedEmail, password::check_password, register::NewAccount,
 };
 
-/// What somebody gives.
+/// What somebody gives on the page.
 #[derive(Clone, Default)]
 pub struct SignUp {
-    /// The wanted localpart; None: any.
+    /// The wanted localpart. None if any will do.
     pub username: Option<String>,
     /// The password.
     pub password: String,

@@ -8,13 +8,13 @@ use crate::{AccountsError, token::random_text};
 
 /// The greatest length of a user id, in bytes.
 const USER_ID_BYTES: usize = 255;
-/// Digits that make a name look like a phone number.
+/// How many digits make a name look like a phone number.
 const PHONE_DIGITS: usize = 7;
-/// Without characters that are mistaken for others.
+/// The letters of generated names. Those that are mistaken for others are left out.
 const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz";
 const LETTERS_AND_DIGITS: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
 
-/// The user id that a new account of a platform gets under `name`; capitals become small letters.
+/// The user id that a new account of a platform gets under `name`. Capitals become small letters.
 pub(crate) fn new_user_id(platform: &Platform, name: &str) -> Result<OwnedUserId, AccountsError> {
     if platform.settings.identity == Identity::Phone && looks_like_phone_number(name) {
         return Err(AccountsError::InvalidUsername("a phone number cannot be part of a user id"));
@@ -35,8 +35,8 @@ pub(crate) fn user_id_of(server_name: &OwnedServerName, name: &str) -> Result<Ow
     UserId::parse(user_id).map_err(|_| AccountsError::InvalidUsername("this is not a name"))
 }
 
-/// The user of a platform that a log-in names, by localpart or by whole user id; None: of another platform,
-/// or nobody's.
+/// The user of a platform whom a log-in names, by localpart or by whole user id. None if it is nobody's, or
+/// of another platform.
 pub(crate) fn named_user(server_name: &OwnedServerName, name: &str) -> Option<OwnedUserId> {
     let localpart = match name.strip_prefix('@') {
         Some(id) => id.split_once(':').filter(|(_, server)| *server == server_name.as_str())?.0,

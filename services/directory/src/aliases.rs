@@ -40,7 +40,8 @@ impl Directory {
         Ok(())
     }
 
-    /// Removes an alias and returns what it was. The commit is refused if it changes meanwhile.
+    /// Removes an alias, and returns where it pointed and who had set it. The commit is refused if it changes
+    /// meanwhile.
     pub async fn delete_alias(
         &self,
         writes: &mut WriteSet,

@@ -1,8 +1,8 @@
-//! How people and rooms are found: words of users, room aliases, lists of public rooms.
+//! How people and rooms are found: the words of users' names, room aliases, and lists of public rooms.
 //!
-//! The functions that change something add to a write-set of the caller, so that they happen
-//! together with what they are about. Who may set an alias or list a room is the rooms service's
-//! decision; this crate knows neither rooms nor accounts.
+//! A function that changes something adds to a write-set of the caller, so that the change is committed
+//! together with what it follows from. The rooms service decides who may set an alias or list a room. This
+//! crate knows neither rooms nor accounts.
 
 mod aliases;
 mod public_rooms;
@@ -26,7 +26,7 @@ pub enum DirectoryError {
     /// The alias is not well formed.
     #[error("an alias has at most 255 bytes and no NUL")]
     BadAlias,
-    /// The alias belongs to another platform than the one who sets it, or to none that is hosted.
+    /// The alias belongs to another platform than the user who sets it, or to a platform that is not hosted.
     #[error("aliases can be set on one's own platform only")]
     ForeignAlias,
     /// The store failed.

@@ -12,17 +12,17 @@ use crate::Directory;
 const ROOMS: usize = 10_000;
 
 impl Directory {
-    /// Has a platform list a room.
+    /// Makes a platform list a room.
     pub fn publish(&self, writes: &mut WriteSet, platform: &ServerName, room_id: &RoomId) {
         writes.put::<PublicRooms>(&key(platform, room_id), &());
     }
 
-    /// Has a platform list a room no more.
+    /// Makes a platform list a room no longer.
     pub fn unpublish(&self, writes: &mut WriteSet, platform: &ServerName, room_id: &RoomId) {
         writes.delete::<PublicRooms>(&key(platform, room_id));
     }
 
-    /// Has every platform that lists a room list the one that replaces it instead.
+    /// Makes every platform that lists a room list the room that replaces it instead.
     pub async fn move_listings(
         &self,
         writes: &mut WriteSet,

@@ -15,7 +15,7 @@ use ruma::{OwnedServerName, OwnedUserId, ServerName, UserId};
 
 use crate::{Directory, words::words};
 
-/// Rows that one search reads of a platform.
+/// The most rows of a platform that one search reads.
 const SCAN_ROWS: usize = 500;
 /// The most results of a search.
 const RESULTS: usize = 100;
@@ -28,8 +28,8 @@ impl Directory {
         put_words(writes, user_id, self.words_of(user_id, None));
     }
 
-    /// Has a user be found by another display name than before. The write-set holds only while nobody else changes by
-    /// what the user is found.
+    /// Replaces the words by which a user is found by those of a new display name. The write-set holds only
+    /// while nobody else changes them.
     pub async fn index_user(
         &self,
         writes: &mut WriteSet,
@@ -41,7 +41,7 @@ impl Directory {
         Ok(())
     }
 
-    /// Lets a user be found no more: the account was deactivated. The write-set holds as above.
+    /// Removes a user from the directory, because the account was deactivated. The write-set holds as above.
     pub async fn unindex_user(&self, writes: &mut WriteSet, user_id: &UserId) -> Result<(), StorageError> {
         self.take_words(writes, user_id).await?;
         writes.delete::<DirectoryUsers>(&user_key(user_id));
@@ -58,11 +58,12 @@ impl Directory {
         Ok(())
     }
 
-    /// Searches the people of all hosted platforms: those with a word for each word of `term` that
-    /// starts with it, and the one whose whole user id `term` is. Best first: the localpart that is
-    /// just the term, people of the searcher's platform, the others; each by user id.
+    /// Searches the people of all hosted platforms. Found are those who have, for each word of `term`, a word
+    /// that starts with it, and the user whose whole user id is `term`. First comes the user whose localpart
+    /// is the term, then people of the searcher's platform, then the others. Each group is ordered by user
+    /// id.
     ///
-    /// At most `limit` (and at most 100) users; true if there may be more.
+    /// Returns at most `limit` (and at most 100) users, and whether there may be more.
     pub async fn search_users(
         &self,
         searcher: &UserId,
@@ -96,7 +97,7 @@ impl Directory {
         Ok((found, limited))
     }
 
-    /// The users whom the term names as a whole: by user id or, where that is allowed, by localpart.
+    /// The users whom the term names as a whole, by user id or, where that is allowed, by localpart.
     fn named_by(&self, term: &str) -> Vec<OwnedUserId> {
         if let Ok(user_id) = UserId::parse(term) {
             return vec![user_id];
@@ -109,13 +110,13 @@ impl Directory {
             .collect()
     }
 
-    /// The users of a platform who have all words; true if there may be more.
+    /// The users of a platform who have all words, and whether there may be more.
     async fn search_platform(
         &self,
         platform: &OwnedServerName,
         query: &[String],
     ) -> Result<(Vec<OwnedUserId>, bool), StorageError> {
-        // The longest word is likely the rarest: its users are looked at for the others.
+        // The longest word is probably the rarest. The other words are looked for among its users only.
         let Some(rarest) = query.iter().max_by_key(|word| word.len()) else { return Ok((Vec::new(), false)) };
         let range = Range::<DirectoryTerms>::prefix_text((platform,), rarest).limit(SCAN_ROWS);
         let keys = self.store.keys(range).await?;
@@ -148,7 +149,7 @@ impl Directory {
     }
 }
 
-/// Has a user be found by words, and by no others: those of before are gone.
+/// Writes the words by which a user is found, and removes those of before.
 fn put_words(writes: &mut WriteSet, user_id: &UserId, words: BTreeSet<String>) {
     for word in &words {
         writes.put::<DirectoryTerms>(&term_key(user_id, word), &());

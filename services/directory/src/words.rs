@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 
-/// More words of one text are not looked at.
+/// The most words of one text that are looked at.
 const WORDS: usize = 16;
 /// The greatest length of a word; the rest of a longer one is cut off.
 const WORD_BYTES: usize = 64;
-/// Longer texts are cut off before they are looked at, in characters.
+/// The most characters of a text that are looked at.
 const TEXT_CHARS: usize = 1024;
 
 /// The words of a text, each once: in compatibility form, without accents, lower case.
@@ -29,7 +29,7 @@ pub(crate) fn words(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The accents that Latin, Greek and Cyrillic letters carry. Marks of other scripts are parts of
+/// Whether a character is an accent of Latin, Greek or Cyrillic letters. Marks of other scripts are parts of
 /// their words.
 fn is_accent(char: char) -> bool {
     matches!(char, '\u{300}'..='\u{36F}')

@@ -55,7 +55,8 @@ struct Shared {
     presence: DashMap<OwnedUserId, presence::PresentUser>,
     /// Pointers that came in since the inbox of somebody who is not connected was last trimmed.
     untrimmed: DashMap<OwnedUserId, u32>,
-    /// Of the newest change of typing or presence; starts from the clock, so that it rises over restarts.
+    /// The epoch of the newest change of typing or presence. It starts from the clock, so that it rises over
+    /// restarts.
     epoch: AtomicU64,
     /// Nobody is to wait any more.
     stopping: AtomicBool,

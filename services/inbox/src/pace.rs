@@ -5,9 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// From so many commits at once, more are on their way that concern the same people.
+/// The number of commits at once from which on the server counts as busy. More are on their way then that
+/// concern the same people.
 const BUSY_COMMITS: usize = 4;
-/// So long after such a moment the server counts as busy.
+/// How long the server counts as busy after such a moment.
 const BUSY_FOR: Duration = Duration::from_millis(20);
 /// How long a sync then lets news gather before it looks: an answer with several events costs as much as one with one.
 const GATHER: Duration = Duration::from_millis(5);
@@ -16,7 +17,7 @@ const GATHER: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(crate) struct Pace {
     started: Instant,
-    /// In microseconds since `started`.
+    /// The end of being busy, in microseconds since `started`.
     busy_until: AtomicU64,
 }
 
@@ -25,7 +26,7 @@ impl Pace {
         Self { started: Instant::now(), busy_until: AtomicU64::new(0) }
     }
 
-    /// Hears of so many commits at once.
+    /// Notes that this many commits came at once.
     pub(crate) fn hear(&self, commits: usize) {
         self.hear_at(self.started.elapsed(), commits);
     }
@@ -40,7 +41,7 @@ impl Pace {
         (now.as_micros() as u64) < self.busy_until.load(Ordering::Relaxed)
     }
 
-    /// Returns at once, or while the server is busy after some milliseconds.
+    /// Returns at once, or, while the server is busy, after some milliseconds.
     pub(crate) async fn gather(&self) {
         if self.is_busy_at(self.started.elapsed()) {
             tokio::time::sleep(GATHER).await;

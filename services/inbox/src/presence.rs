@@ -9,20 +9,20 @@ use ruma::{OwnedDeviceId, OwnedUserId};
 
 use crate::Inbox;
 
-/// How often others are told at most, within [`CHANGES_PERIOD`], that a user is shown in another state: each time wakes
-/// all who share a room with the user. What is held back is told by [`Inbox::expire_presence`].
+/// How often others are told, within [`CHANGES_PERIOD`], that a user's state has changed. Each time wakes
+/// everybody who shares a room with the user. [`Inbox::expire_presence`] tells later what is held back.
 const MAX_CHANGES: u32 = 10;
 /// The period in which changes are counted.
 const CHANGES_PERIOD: Duration = Duration::from_secs(10);
 
-/// What a user is doing; the best comes first.
+/// What a user is doing. The best state comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PresenceState {
-    /// At the client.
+    /// The user is at the client.
     Online,
-    /// At the client, but not using it.
+    /// The user's client is there, but not in use.
     Unavailable,
-    /// Away.
+    /// The user is away.
     Offline,
 }
 
@@ -33,7 +33,7 @@ pub struct Presence {
     pub state: PresenceState,
     /// The user's own words.
     pub status_msg: Option<String>,
-    /// Since the user was last active.
+    /// How long ago the user was last active.
     pub last_active_ago: Duration,
 }
 
@@ -41,11 +41,11 @@ pub struct Presence {
 #[derive(Debug)]
 pub(crate) struct PresentUser {
     devices: BTreeMap<OwnedDeviceId, PresentDevice>,
-    /// The best state of the devices, as it was told.
+    /// The best state of the devices, as others were last told of it.
     state: PresenceState,
     status_msg: Option<String>,
     last_active: Instant,
-    /// Changes of the state since `counting_since`.
+    /// How often the state has changed since `counting_since`.
     changes: u32,
     counting_since: Instant,
 }
@@ -54,7 +54,7 @@ pub(crate) struct PresentUser {
 struct PresentDevice {
     state: PresenceState,
     last_seen: Instant,
-    /// Requests that wait for news.
+    /// How many requests of the device wait for news.
     syncs: u32,
 }
 
@@ -84,8 +84,8 @@ impl PresentUser {
         self.devices.retain(|_, device| device.syncs > 0 || device.last_seen.elapsed() <= quiet);
     }
 
-    /// Shows the user in the best state, unless that has changed too often lately. Returns whether it is another than
-    /// before.
+    /// Shows the user in the best state, unless the state has changed too often lately. Returns whether
+    /// others see a change.
     fn update(&mut self) -> bool {
         let best = self.devices.values().map(|device| device.state).min();
         let best = best.unwrap_or(PresenceState::Offline);
@@ -104,7 +104,7 @@ impl PresentUser {
     }
 }
 
-/// A device that waits for news, and does not count as quiet before this is dropped.
+/// A device that waits for news. It does not count as quiet until this is dropped.
 #[derive(Debug)]
 #[must_use = "the device counts as waiting until this is dropped"]
 pub struct WaitingDevice {
@@ -159,8 +159,8 @@ impl Inbox {
         (waiting, user.update())
     }
 
-    /// Forgets the devices that have neither waited nor said anything for `quiet`; the users who are shown otherwise
-    /// since.
+    /// Forgets the devices that have neither waited nor said anything for `quiet`. Returns the users whose
+    /// state has changed by that.
     pub fn expire_presence(&self, quiet: Duration) -> Vec<OwnedUserId> {
         let mut changed = Vec::new();
         for mut user in self.shared.presence.iter_mut() {

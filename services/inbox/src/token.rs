@@ -7,9 +7,9 @@ use linkspan_storage::Position;
 /// How far a client has been told: a position of the store, and an epoch of typing and presence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SyncToken {
-    /// Commits up to here.
+    /// The position up to which commits were told.
     pub position: Position,
-    /// Ephemeral changes up to here.
+    /// The epoch up to which changes of typing and presence were told.
     pub epoch: u64,
 }
 

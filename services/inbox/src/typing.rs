@@ -1,4 +1,4 @@
-//! Who types where: in memory only.
+//! Who types in which room. This is kept in memory only.
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
@@ -9,15 +9,15 @@ use ruma::{OwnedRoomId, OwnedUserId, UserId};
 
 use crate::{Inbox, live::LINGER};
 
-/// Typing changes that are remembered per room.
+/// The most typing changes that are remembered for a room.
 const MAX_CHANGES: usize = 32;
 
 /// Who is told what somebody does in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
-    /// All members.
+    /// All members are told.
     Everybody,
-    /// The members of the user's own platform: the others do not take it from there.
+    /// Members of the user's own platform are told. The other platforms do not accept typing from there.
     OwnPlatform,
 }
 
@@ -32,9 +32,9 @@ impl Audience {
 #[derive(Debug)]
 pub(crate) struct TypingRoom {
     users: BTreeMap<OwnedUserId, Typing>,
-    /// Who began to type or stopped, with the epoch.
+    /// Who began to type or stopped, each with its epoch.
     changes: VecDeque<(u64, OwnedUserId)>,
-    /// All changes after it are known.
+    /// The epoch after which all changes are known.
     complete_after: u64,
     last_change: Instant,
 }
@@ -46,7 +46,7 @@ struct Typing {
 }
 
 impl TypingRoom {
-    /// Nothing is known of what changed up to an epoch.
+    /// Begins at an epoch. What changed until then is not known.
     fn new(epoch: u64) -> Self {
         Self {
             users: BTreeMap::new(),
@@ -74,8 +74,8 @@ impl TypingRoom {
 }
 
 impl Inbox {
-    /// Sets whether a user types in a room, and tells those of `members` who belong to the audience. `timeout`: for how
-    /// long; None: not any more.
+    /// Sets for how long a user types in a room, or that the user has stopped if `timeout` is None. Tells
+    /// those of `members` who belong to the audience.
     pub fn set_typing(
         &self,
         room_id: &OwnedRoomId,
@@ -135,7 +135,7 @@ impl Inbox {
         }
     }
 
-    /// Who types in a room, as far as `reader` is told.
+    /// Who types in a room, as far as `reader` is told of it.
     pub fn typing(&self, room_id: &OwnedRoomId, reader: &UserId) -> Vec<OwnedUserId> {
         let now = Instant::now();
         let Some(room) = self.shared.typing.get(room_id) else { return Vec::new() };

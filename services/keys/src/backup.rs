@@ -18,50 +18,50 @@ const MAX_NAME_BYTES: usize = 255;
 /// A version of a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupVersion {
-    /// The number of the version; the first is 1.
+    /// The version's number. The first is 1.
     pub version: u64,
-    /// The name of the algorithm, such as `m.megolm_backup.v1.curve25519-aes-sha2`.
+    /// The algorithm, such as `m.megolm_backup.v1.curve25519-aes-sha2`.
     pub algorithm: String,
-    /// JSON, an object.
+    /// The data that clients need to use the version, as a JSON object.
     pub auth_data: String,
-    /// How much is in it.
+    /// How much the backup holds.
     pub state: BackupState,
 }
 
 /// How much is in a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BackupState {
-    /// A number that is another after every change.
+    /// A number that is another one after every change.
     pub etag: u64,
-    /// The number of keys.
+    /// How many keys there are.
     pub count: u64,
 }
 
 /// A room key in a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackedUpKey {
-    /// The room whose messages the key decrypts.
+    /// The room that the key is for.
     pub room_id: OwnedRoomId,
-    /// The id of the Megolm session.
+    /// The session that the key is for.
     pub session_id: String,
     /// The first message that it decrypts.
     pub first_message_index: u64,
-    /// How often it was handed on.
+    /// How often the key was handed on before it came here.
     pub forwarded_count: u64,
-    /// The device that put it here had it from a verified device.
+    /// Whether the device that put it here had it from a verified device.
     pub is_verified: bool,
-    /// JSON, an object.
+    /// The encrypted key, as a JSON object.
     pub session_data: String,
 }
 
 /// Which keys of a backup are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// All keys.
+    /// All keys are meant.
     All,
-    /// The keys of a room.
+    /// The keys of a room are meant.
     Room(OwnedRoomId),
-    /// The key of a session.
+    /// One key is meant.
     Session(OwnedRoomId, String),
 }
 
@@ -76,7 +76,7 @@ impl Which {
 }
 
 impl Keys {
-    /// Begins a new version of a user's backup; returns its number.
+    /// Begins a new version of a user's backup, and returns its number.
     pub async fn create_backup(
         &self,
         user_id: &OwnedUserId,
@@ -106,7 +106,7 @@ impl Keys {
         created.await
     }
 
-    /// A version of a user's backup; the newest if none is named.
+    /// Finds a version of a user's backup, or the newest one if none is named.
     pub async fn backup(&self, user_id: &OwnedUserId, version: Option<u64>) -> Result<BackupVersion> {
         let (key, record) = match version {
             Some(version) => self.version_row(user_id, version).await?,
@@ -117,7 +117,7 @@ impl Keys {
         Ok(BackupVersion { version: key.version, algorithm, auth_data, state })
     }
 
-    /// Changes the data of a version; its algorithm stays.
+    /// Changes the data of a version. The algorithm stays.
     pub async fn update_backup(
         &self,
         user_id: &OwnedUserId,
@@ -152,13 +152,13 @@ impl Keys {
         Ok(self.store.delete_range::<BackedUpKeys>(Which::All.range(user_id, version)).await?)
     }
 
-    /// Removes all versions with their keys: the account is gone.
+    /// Removes all versions with their keys, because the account is gone.
     pub async fn remove_backups(&self, user_id: &OwnedUserId) -> Result<()> {
         self.store.delete_range::<KeyBackups>(Range::prefix((user_id,))).await?;
         Ok(self.store.delete_range::<BackedUpKeys>(Range::prefix((user_id,))).await?)
     }
 
-    /// Puts keys into the newest version. A key that is there already is replaced by a better one only.
+    /// Puts keys into the newest version. A key that is there already is replaced only by a better one.
     pub async fn back_up(
         &self,
         user_id: &OwnedUserId,
@@ -197,7 +197,7 @@ impl Keys {
         backed_up.await
     }
 
-    /// Keys of a version.
+    /// Finds keys of a version.
     pub async fn backed_up(
         &self,
         user_id: &OwnedUserId,
@@ -227,13 +227,13 @@ impl Keys {
         removed.await
     }
 
-    /// The newest version that was ever begun.
+    /// Finds the newest version that was ever begun.
     async fn newest_row(&self, user_id: &OwnedUserId) -> Result<Option<(KeyBackupKey, KeyBackupRecord)>> {
         let range = Range::<KeyBackups>::prefix((user_id,)).reverse().limit(1);
         Ok(self.store.range(range).await?.pop())
     }
 
-    /// The newest version that is there.
+    /// Finds the newest version that has not been deleted.
     async fn current_row(&self, user_id: &OwnedUserId) -> Result<Option<(KeyBackupKey, KeyBackupRecord)>> {
         let rows = self.store.range(Range::<KeyBackups>::prefix((user_id,)).reverse()).await?;
         Ok(rows.into_iter().find(|(_, record)| !record.deleted))
@@ -249,7 +249,7 @@ impl Keys {
         Ok((key, record.filter(|record| !record.deleted).ok_or(NO_BACKUP)?))
     }
 
-    /// The version, if keys may be written to it.
+    /// Finds the version, if keys may be written to it.
     async fn writable_row(
         &self,
         user_id: &OwnedUserId,
@@ -287,7 +287,8 @@ impl BackedUpKey {
     }
 }
 
-/// A verified key is better than another, then one that decrypts more, then one that was handed on less.
+/// Whether a key is better than another. A verified one is better, then one that decrypts more messages, then
+/// one that was handed on less often.
 fn is_better(new: &BackedUpKeyRecord, old: &BackedUpKeyRecord) -> bool {
     let rank = |key: &BackedUpKeyRecord| (!key.is_verified, key.first_message_index, key.forwarded_count);
     rank(new) < rank(old)

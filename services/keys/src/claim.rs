@@ -1,4 +1,4 @@
-//! Handing out one-time keys: each once, whoever asks at the same time.
+//! Handing out one-time keys. Each is handed out once, even if several ask at the same time.
 //! <https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3keysclaim>
 
 use std::collections::HashSet;
@@ -12,23 +12,23 @@ use ruma::{OwnedDeviceId, OwnedUserId};
 
 use crate::{Keys, KeysError, OneTimeKey, Result, one_time_keys::fallback_row};
 
-/// Devices that one request may ask for.
+/// The most devices that one request may ask for.
 const MAX_DEVICES: usize = 5_000;
-/// Rows that are looked at beyond those that others are just being given.
+/// How many rows are looked at beyond those that are being given to others.
 const LOOK_AHEAD: usize = 8;
 
-/// Of which device a key is wanted, and of which algorithm.
+/// The device of which a key is wanted, and the algorithm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// Whose device.
+    /// The user whose device it is.
     pub user_id: OwnedUserId,
-    /// Which.
+    /// The device's id.
     pub device_id: OwnedDeviceId,
-    /// Such as `signed_curve25519`.
+    /// The algorithm, such as `signed_curve25519`.
     pub algorithm: String,
 }
 
-/// One-time keys that are being handed out, until that is on disk.
+/// One-time keys that are being handed out. They stay reserved until that is on disk.
 struct Reserved<'a> {
     keys: &'a Keys,
     rows: Vec<OneTimeKeyKey>,
@@ -43,15 +43,15 @@ impl Drop for Reserved<'_> {
     }
 }
 
-/// What one device gives.
+/// What was found of one device.
 enum Found {
     OneTime(OneTimeKeyKey, OneTimeKeyRecord),
     Fallback(FallbackKeyRecord),
 }
 
 impl Keys {
-    /// Takes a key of each wanted device: a one-time key, else its fallback key. Devices that have neither, or do not
-    /// exist, are left out. Answers once it is on disk that the one-time keys are gone.
+    /// Takes a key of each wanted device: a one-time key, or else its fallback key. Devices that have
+    /// neither, or do not exist, are left out. It answers once the removal of the one-time keys is on disk.
     pub async fn claim(&self, wanted: Vec<Wanted>) -> Result<Vec<(Wanted, OneTimeKey)>> {
         if wanted.len() > MAX_DEVICES {
             return Err(KeysError::TooLarge(format!("more than {MAX_DEVICES} devices")));
@@ -119,5 +119,5 @@ fn take(writes: &mut WriteSet, wanted: &Wanted, found: Found) -> OneTimeKey {
     }
 }
 
-/// The rows of [`Reserved`].
+/// The rows that are reserved: see [`Reserved`].
 pub(crate) type ReservedRows = parking_lot::Mutex<HashSet<OneTimeKeyKey>>;

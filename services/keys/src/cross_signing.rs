@@ -16,7 +16,7 @@ use crate::{
     signed_json::{ED25519, SignedJson, is_public_key},
 };
 
-/// Keys that one request may sign.
+/// The most keys that one request may sign.
 const MAX_SIGNED: usize = 1_000;
 
 /// What a cross-signing key is for.
@@ -37,7 +37,7 @@ impl Usage {
     }
 }
 
-/// The cross-signing keys of a user, JSON; those that are None stay as they are.
+/// The cross-signing keys of a user, as JSON. Those that are None stay as they are.
 #[derive(Clone, Debug, Default)]
 pub struct Identity {
     /// The key that stands for the user.
@@ -52,8 +52,8 @@ pub struct Identity {
 pub type SignatureFailures = BTreeMap<OwnedUserId, BTreeMap<String, KeysError>>;
 
 impl Keys {
-    /// Publishes cross-signing keys of a user. Refuses with [`KeysError::ReplacesIdentity`] if that changes an identity
-    /// that the user has already, unless the user has proved who it is.
+    /// Publishes cross-signing keys of a user. If that changes an identity that the user has already, it is
+    /// refused with [`KeysError::ReplacesIdentity`] unless the user has given further proof.
     pub async fn upload_identity(
         &self,
         user_id: &OwnedUserId,
@@ -100,7 +100,8 @@ impl Keys {
             };
             let known = stored.as_ref().map(|Json(json)| SignedJson::parse(json)).transpose()?;
             let stays = known.as_ref().is_some_and(|known| known.says_the_same(&key));
-            // Judged by the rows that the commit expects, so that of two who come at once one has to prove it.
+            // This is judged by the rows that the commit expects, so that of two who come at once one has to
+            // give the proof.
             if stored_master.is_some() && !proved && !stays {
                 return Err(KeysError::ReplacesIdentity);
             }
@@ -145,8 +146,8 @@ impl Keys {
         Ok(key)
     }
 
-    /// Refuses a device whose id is a cross-signing key of its user: a signature names either in the same way. Has a
-    /// write-set hold only while these keys stay as they are.
+    /// Refuses a device whose id is a cross-signing key of its user, because a signature names either in the
+    /// same way. The write-set holds only while the user's cross-signing keys stay as they are.
     pub(crate) async fn check_no_identity(&self, writes: &mut WriteSet, device: &DeviceKey) -> Result<()> {
         for usage in [Usage::Master, Usage::SelfSigning, Usage::UserSigning] {
             let row = identity_row(&device.user_id, usage);
@@ -163,7 +164,7 @@ impl Keys {
         Ok(())
     }
 
-    /// Whether the named key is one of the user's devices, and the signature of it right.
+    /// Whether the named key is one of the user's devices, and has made a right signature.
     async fn is_signed_by_device(
         &self,
         user_id: &OwnedUserId,
@@ -177,8 +178,9 @@ impl Keys {
         Ok(fingerprint.is_some_and(|public| key.check_signature(user_id, key_id, public).is_ok()))
     }
 
-    /// Takes signatures that a user has made on own devices and identity, and on other users' identities. What is
-    /// refused is named in the answer; the rest is taken. If anything is no signed object, nothing is taken.
+    /// Takes signatures that a user has made on own devices and identity, and on other users' identities. The
+    /// answer names those that are refused, and the others are taken. If anything is no signed object,
+    /// nothing is taken.
     pub async fn upload_signatures(
         &self,
         signer: &OwnedUserId,
@@ -224,7 +226,7 @@ impl Keys {
             if user_id == signer {
                 self.tell_sharers(writes, signer).await?;
             } else {
-                // Whom somebody has verified is nobody else's business.
+                // Other users may not know whom somebody has verified.
                 let pointer = linkspan_storage::records::InboxPointer::DeviceList(user_id.clone());
                 linkspan_inbox::point(writes, signer, pointer);
             }
@@ -269,9 +271,9 @@ impl Keys {
         Ok(())
     }
 
-    /// Who may sign what: the self-signing key own devices, own devices and itself the own master key, the user-signing
-    /// key other users' master keys. Signatures by algorithms that the server does not know are left to the clients
-    /// that know them.
+    /// Checks who may sign what. The self-signing key signs the user's devices, the user's devices and the
+    /// master key itself sign the own master key, and the user-signing key signs other users' master keys.
+    /// Signatures by algorithms that the server does not know are left to clients that know them.
     async fn check_signer(
         &self,
         signer: &OwnedUserId,
@@ -305,7 +307,7 @@ impl Keys {
         signed.check_signature(signer, key_id, &public)
     }
 
-    /// The device or master key of a user that is signed under this name.
+    /// Finds the device or master key of a user that is signed under this name.
     async fn signable_key(
         &self,
         user_id: &OwnedUserId,
@@ -341,7 +343,7 @@ impl Keys {
         stored.map(|Json(json)| SignedJson::parse(&json)).transpose()
     }
 
-    /// Removes a user's identity: the account is gone.
+    /// Removes a user's identity, because the account is gone.
     pub async fn remove_identity(&self, user_id: &OwnedUserId) -> Result<()> {
         let mut writes = WriteSet::new();
         for key in self.store.keys(Range::<CrossSigningKeys>::prefix((user_id,))).await? {
@@ -372,7 +374,7 @@ fn identity_row(user_id: &OwnedUserId, usage: Usage) -> UserNameKey {
     UserNameKey { user_id: user_id.clone(), name: usage.name().to_owned() }
 }
 
-/// The id and the public part of the one key that a cross-signing key has.
+/// The id and the public part of the only key in a cross-signing key.
 fn public_key(key: &SignedJson) -> Result<(String, String)> {
     let mut keys = key.public_keys().filter(|(key_id, _)| key_id.starts_with(ED25519));
     match (keys.next(), keys.next()) {

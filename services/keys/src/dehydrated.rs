@@ -1,5 +1,5 @@
-//! Dehydrated devices: a device of the user that receives keys while no client is logged in, and that a later
-//! log-in takes up.
+//! Dehydrated devices. Such a device of a user receives keys while no client is logged in, and a later log-in
+//! takes it up.
 //! <https://github.com/matrix-org/matrix-spec-proposals/pull/3814>
 
 use linkspan_accounts::{DeviceRemoved, NewDevice};
@@ -19,15 +19,15 @@ const MAX_JSON_BYTES: usize = 65_536;
 /// A dehydrated device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DehydratedDevice {
-    /// Its id.
+    /// The device's id.
     pub device_id: OwnedDeviceId,
-    /// The device, encrypted by a client; JSON, an object.
+    /// The device, encrypted by a client, as a JSON object.
     pub device_data: String,
 }
 
 impl Keys {
-    /// Puts a dehydrated device in the place of the one that the user has; returns the one that is gone for it. A device
-    /// that a client has logged in as never becomes one.
+    /// Puts a dehydrated device in the place of the user's earlier one, and returns the one that is gone for
+    /// it. A device that a client has logged in as never becomes one.
     pub async fn put_dehydrated_device(
         &self,
         user_id: &OwnedUserId,
@@ -70,12 +70,13 @@ impl Keys {
         let row = UserKey { user_id: user_id.clone() };
         let stored = self.store.get::<DehydratedDevices>(&row).await?;
         let Some(DehydratedDeviceRecord { device_id, device_data }) = stored else { return Ok(None) };
-        // A client may have logged in as it since, and what is removed is gone before this row is.
+        // A client may have logged in as the device since. And when a device is removed, it is gone before
+        // this row is.
         let is_dehydrated = self.accounts.is_dehydrated(user_id, &device_id).await?;
         Ok(is_dehydrated.then_some(DehydratedDevice { device_id, device_data }))
     }
 
-    /// Removes the user's dehydrated device; None: there is none.
+    /// Removes the user's dehydrated device. None means that there was none.
     pub async fn delete_dehydrated_device(&self, user_id: &OwnedUserId) -> Result<Option<DeviceRemoved>> {
         match self.dehydrated_device(user_id).await? {
             Some(device) => Ok(self.accounts.remove_dehydrated_device(user_id, &device.device_id).await?),
@@ -83,7 +84,7 @@ impl Keys {
         }
     }
 
-    /// Has a device that is gone count as dehydrated no longer.
+    /// Makes a device that is gone count as dehydrated no longer.
     pub(crate) async fn forget_dehydrated(&self, writes: &mut WriteSet, device: &DeviceKey) -> Result<()> {
         let row = UserKey { user_id: device.user_id.clone() };
         let stored = self.store.get::<DehydratedDevices>(&row).await?;
@@ -94,8 +95,8 @@ impl Keys {
         Ok(())
     }
 
-    /// The messages for the dehydrated device after `since`, oldest first, and up to where that is all. They stay until
-    /// the device goes.
+    /// The messages for the dehydrated device after `since`, the oldest first, with the position up to which
+    /// these are all. They stay until the device goes.
     pub async fn dehydrated_messages(
         &self,
         user_id: &OwnedUserId,

@@ -12,11 +12,12 @@ use crate::{
     signed_json::{CURVE25519, ED25519, SignedJson, is_public_key},
 };
 
-/// Keys that one device may publish.
+/// The most keys that one device may publish.
 const MAX_PUBLIC_KEYS: usize = 20;
 
 impl Keys {
-    /// Puts a device's keys into a write-set, and tells whom they concern; returns them as they will be.
+    /// Puts a device's keys into a write-set, and tells everybody whom they concern. Returns the keys as they
+    /// will be.
     pub(crate) async fn put_device_keys(
         &self,
         writes: &mut WriteSet,
@@ -75,7 +76,7 @@ impl Keys {
         Ok(keys)
     }
 
-    /// Removes all keys of a device that is gone, and tells whom it concerns.
+    /// Removes all keys of a device that is gone, and tells everybody whom that concerns.
     pub async fn remove_device(&self, user_id: &OwnedUserId, device_id: &OwnedDeviceId) -> Result<()> {
         let device = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
         self.remove_one_time_keys(user_id, device_id).await?;
@@ -98,7 +99,8 @@ impl Keys {
         Ok(self.store.delete_range::<OneTimeKeyIds>(Range::prefix((user_id, device_id))).await?)
     }
 
-    /// Has everybody who shares a room with the user look the user's devices up again: a name has changed.
+    /// Makes everybody who shares a room with the user look up the user's devices again, because a name has
+    /// changed.
     pub async fn device_renamed(&self, user_id: &OwnedUserId, device_id: &OwnedDeviceId) -> Result<()> {
         let device = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
         if self.store.contains::<DeviceKeys>(&device).await? {
@@ -146,7 +148,7 @@ pub(crate) fn fingerprint<'a>(keys: &'a SignedJson, device_id: &OwnedDeviceId) -
     keys.public_key(&format!("{ED25519}{device_id}"))
 }
 
-/// Other clients take a device whose identity changes for an attack, so it cannot.
+/// Refuses a change of a device's identity. Other clients take it for an attack.
 fn check_same_identity(before: &SignedJson, after: &SignedJson) -> Result<()> {
     for (key_id, key) in before.public_keys() {
         if after.public_key(key_id) != Some(key) {

@@ -1,8 +1,8 @@
-//! Whose devices or identity have changed for whom.
+//! Whose devices or identity have changed, for each user.
 //! <https://spec.matrix.org/v1.19/client-server-api/#tracking-the-device-list-for-a-user>
 //!
-//! A change of keys is told by pointers in inboxes. That people come to share a room, or cease to, is read from the
-//! rooms in which something happened: a join costs nothing for it.
+//! A change of keys is told by pointers in inboxes. Who has come to share a room with the user, or shares
+//! none any more, is read from the rooms in which something happened. So a join writes nothing for this.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,26 +13,27 @@ use ruma::{OwnedRoomId, OwnedUserId, events::room::member::MembershipState};
 
 use crate::{Keys, Result};
 
-/// Users whose keys a client has to look up again, or may forget. Sorted, each once.
+/// The users whose keys a client has to look up again, or may forget. Both lists are sorted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeviceListChanges {
-    /// Their devices or identity have changed, or they share a room with the user that they did not share before.
+    /// The users whose devices or identity have changed, or who share a room with the user that they did not
+    /// share before.
     pub changed: Vec<OwnedUserId>,
-    /// They share no room with the user any more.
+    /// The users who share no room with the user any more.
     pub left: Vec<OwnedUserId>,
 }
 
-/// What is found out, room by room.
+/// What was found out so far, room by room.
 #[derive(Default)]
 struct Found {
     changed: BTreeSet<OwnedUserId>,
-    /// People with whom a room is not shared now in which they or the user came or went; with whether it was shared
-    /// before.
+    /// People who share no room with the user now, of those rooms in which they or the user came or went. The
+    /// value says whether they shared one before.
     apart: BTreeMap<OwnedUserId, bool>,
 }
 
-/// How somebody was in a room since a token. Who comes back counts as new: while they were away, changes of keys were
-/// not told.
+/// How long somebody was in a room since a token. Somebody who left and came back counts as new, because
+/// changes of keys were not told meanwhile.
 #[derive(Clone, Copy)]
 struct Stay {
     before: bool,
@@ -74,7 +75,8 @@ impl Keys {
         self.device_list_changes_in(user_id, since, told, rooms.iter()).await
     }
 
-    /// The same, for who has read the pointers after `since`: the users told of, and the rooms with events.
+    /// Does the same for a caller that has read the pointers after `since`: the users whom these name, and
+    /// the rooms with events.
     pub async fn device_list_changes_in(
         &self,
         user_id: &OwnedUserId,
@@ -99,7 +101,7 @@ impl Keys {
         Ok(DeviceListChanges { changed: found.changed.into_iter().collect(), left })
     }
 
-    /// Who came to a room or left it, as far as it matters to the user.
+    /// Looks at who came to a room or left it, as far as it matters to the user.
     async fn look_at_members(
         &self,
         user_id: &OwnedUserId,

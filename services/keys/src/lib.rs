@@ -34,10 +34,10 @@ pub use device_lists::DeviceListChanges;
 pub use one_time_keys::{OneTimeKey, Remaining, Upload};
 pub use query::QueriedKeys;
 
-/// Something about keys failed.
+/// Why something about keys was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
-    /// What was sent is not of the shape that it must have, or contradicts itself or its sender.
+    /// The request does not have the right shape, or contradicts itself or its sender.
     #[error("{0}")]
     BadJson(String),
     /// A value does not fit what is there already.
@@ -52,19 +52,19 @@ pub enum KeysError {
     /// A signature is missing or wrong.
     #[error("{0}")]
     BadSignature(String),
-    /// The user has another identity already: to replace it, more has to be proved.
+    /// The user has another identity already. Further proof is needed to replace it.
     #[error("this replaces the cross-signing keys of the account")]
     ReplacesIdentity,
-    /// There is no such thing.
+    /// What was asked for does not exist.
     #[error("{0}")]
     NotFound(&'static str),
     /// The backup is not at the version named.
     #[error("the newest version of the backup is {current}")]
     WrongBackupVersion {
-        /// The newest version.
+        /// The number of the newest version.
         current: u64,
     },
-    /// More than a limit allows.
+    /// Something is larger than a limit allows.
     #[error("{0}")]
     TooLarge(String),
     /// Accounts failed.

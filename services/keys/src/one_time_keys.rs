@@ -46,7 +46,7 @@ const SIGNED: &str = "signed_";
 /// A key of a device as it is uploaded and handed out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OneTimeKey {
-    /// Such as `signed_curve25519`.
+    /// The algorithm, such as `signed_curve25519`.
     pub algorithm: String,
     /// Its id within the algorithm.
     pub key_id: String,

@@ -8,24 +8,25 @@ use ruma::{OwnedDeviceId, OwnedUserId};
 
 use crate::{Keys, KeysError, Result, Usage};
 
-/// Users that one request may ask for.
+/// The most users that one request may ask for.
 const MAX_USERS: usize = 5_000;
 
 /// The keys of users as JSON, with all signatures that the asker may see.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueriedKeys {
-    /// Of devices.
+    /// The keys of devices.
     pub device_keys: BTreeMap<OwnedUserId, BTreeMap<OwnedDeviceId, String>>,
-    /// Of users.
+    /// The users' master keys.
     pub master_keys: BTreeMap<OwnedUserId, String>,
-    /// With which users sign their devices.
+    /// The keys with which users sign their devices.
     pub self_signing_keys: BTreeMap<OwnedUserId, String>,
-    /// With which the asker signs others.
+    /// The key with which the asker signs other users.
     pub user_signing_keys: BTreeMap<OwnedUserId, String>,
 }
 
 impl Keys {
-    /// The keys of users: of the devices named, or of all devices where none is named.
+    /// The keys of users, with those of the named devices. Where none is named, these are all of the user's
+    /// devices.
     pub async fn query(
         &self,
         asker: &OwnedUserId,
@@ -62,7 +63,7 @@ impl Keys {
         user_id: &OwnedUserId,
         device_ids: &[OwnedDeviceId],
     ) -> Result<BTreeMap<OwnedDeviceId, String>> {
-        // What a device is called stays on its platform.
+        // The display name of a device is not shown to other platforms.
         let shows_names = asker.server_name() == user_id.server_name();
         let mut found = BTreeMap::new();
         for info in self.accounts.devices(user_id).await? {

@@ -10,15 +10,15 @@ use ruma::{
 
 use crate::{KeysError, Result};
 
-/// The algorithm of every signature there is, as key ids begin.
+/// The beginning of the ids of keys that sign.
 pub(crate) const ED25519: &str = "ed25519:";
 
-/// The algorithm of the keys with which devices agree on others, as their ids begin.
+/// The beginning of the ids of the keys with which devices agree on others.
 pub(crate) const CURVE25519: &str = "curve25519:";
 /// The length of a public key of either algorithm, in bytes.
 const PUBLIC_KEY_BYTES: usize = 32;
 
-/// Whether a text is a public key, in the one way to write it: unpadded Base64.
+/// Whether a text is a public key, in unpadded Base64 that is written in the only right way.
 pub(crate) fn is_public_key(text: &str) -> bool {
     let key: Option<Base64> = Base64::parse(text).ok();
     key.is_some_and(|key| key.as_bytes().len() == PUBLIC_KEY_BYTES && key.encode() == text)
@@ -32,15 +32,15 @@ const MAX_JSON_BYTES: usize = 16_384;
 pub(crate) struct SignedJson(CanonicalJsonObject);
 
 impl SignedJson {
-    /// Reads JSON, an object without numbers that canonical JSON does not know.
+    /// Parses a JSON object. Numbers that canonical JSON does not know are refused.
     pub(crate) fn parse(json: &str) -> Result<Self> {
         let object = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(json).ok();
         let object = object.and_then(|object| try_from_json_map(object).ok());
         object.map(Self).ok_or_else(|| KeysError::BadJson("a key is not a canonical JSON object".into()))
     }
 
-    /// Reads a key of a device or of a user as it is uploaded: without what its owner does not say about itself
-    /// (`unsigned`), and with all its signatures, whether the server can check them or not.
+    /// Reads a key of a device or a user as it is uploaded. `unsigned`, which its owner does not sign, is
+    /// left out. All signatures are kept, whether the server can check them or not.
     pub(crate) fn parse_upload(json: &str) -> Result<Self> {
         check_size(json)?;
         let mut uploaded = Self::parse(json)?;
@@ -89,7 +89,7 @@ impl SignedJson {
         texts.filter_map(|(key_id, signature)| Some((key_id.as_str(), signature.as_str()?)))
     }
 
-    /// Refuses unless the user has signed it with the key whose public part is `public_key`.
+    /// Checks that the user has signed it with the key whose public part is `public_key`.
     pub(crate) fn check_signature(
         &self,
         user_id: &OwnedUserId,
@@ -113,18 +113,19 @@ impl SignedJson {
         .map_err(|_| wrong())
     }
 
-    /// What its owner says and others sign: all but `signatures` and `unsigned`, in the one way to write it.
+    /// The part that its owner states and others sign, which is everything but `signatures` and `unsigned`,
+    /// as canonical JSON.
     pub(crate) fn said(&self) -> String {
         to_canonical_json_string_for_signing(&self.0).expect("canonical JSON can be signed")
     }
 
-    /// Whether it says the same as another: all but who has signed it.
+    /// Whether it says the same as another. Signatures do not matter.
     pub(crate) fn says_the_same(&self, other: &Self) -> bool {
         self.said() == other.said()
     }
 
-    /// The key as it is to be stored in the place of `earlier`. An earlier version that says the same leaves its signatures,
-    /// where there is none by the same key.
+    /// The key as it is to be stored in the place of `earlier`. If the earlier one says the same, its
+    /// signatures are kept, unless there are new ones by the same keys.
     pub(crate) fn with_signatures_of(mut self, earlier: Option<&Self>) -> Result<Self> {
         let earlier = earlier.filter(|earlier| earlier.says_the_same(&self));
         for (signer, of_signer) in
@@ -140,8 +141,8 @@ impl SignedJson {
         Ok(self)
     }
 
-    /// Removes the signatures that `viewer` may not see: those of other users, unless `viewer` owns the key or has made
-    /// them. Whom somebody has verified is nobody else's business.
+    /// Removes the signatures that `viewer` may not see. These are those of other users, unless `viewer` owns
+    /// the key or has made them. Other users may not know whom somebody has verified.
     /// <https://spec.matrix.org/v1.19/client-server-api/#key-and-signature-security>
     pub(crate) fn hide_signatures(&mut self, owner: &OwnedUserId, viewer: &OwnedUserId) {
         if owner == viewer {
@@ -159,25 +160,25 @@ impl SignedJson {
         }
     }
 
-    /// The signatures of a user, to be added to.
+    /// The signatures of a user, to which others can be added.
     fn signatures_mut(&mut self, signer: &str) -> Option<&mut CanonicalJsonObject> {
         let empty = || CanonicalJsonValue::Object(CanonicalJsonObject::new());
         let signatures = self.0.entry("signatures".to_owned()).or_insert_with(empty).as_object_mut()?;
         signatures.entry(signer.to_owned()).or_insert_with(empty).as_object_mut()
     }
 
-    /// Says what its owner does not say about itself.
+    /// Sets a field of `unsigned`, which its owner does not sign.
     pub(crate) fn set_unsigned(&mut self, field: &str, value: String) {
         let unsigned = [(field.to_owned(), CanonicalJsonValue::String(value))].into();
         self.0.insert("unsigned".to_owned(), CanonicalJsonValue::Object(unsigned));
     }
 
-    /// Refuses what has grown too large to be given to everybody who asks.
+    /// Refuses a key that has grown too large to be given to everybody who asks.
     pub(crate) fn check_size(&self) -> Result<()> {
         check_size(&self.to_json())
     }
 
-    /// As JSON.
+    /// Writes it as JSON.
     pub(crate) fn to_json(&self) -> String {
         serde_json::to_string(&self.0).expect("canonical JSON is JSON")
     }

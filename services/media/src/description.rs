@@ -8,7 +8,7 @@ const FILENAME_CHARS: usize = 255;
 /// What the uploader says about the content. None of it is trusted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Description {
-    /// The media type; None: arbitrary bytes.
+    /// The media type. Without one the content counts as arbitrary bytes.
     pub content_type: Option<String>,
     /// The file's name.
     pub filename: Option<String>,
@@ -17,7 +17,7 @@ pub struct Description {
 }
 
 impl Description {
-    /// Without what is malformed.
+    /// Leaves out what is malformed.
     pub(crate) fn cleaned(self) -> Self {
         Self {
             content_type: self.content_type.as_deref().and_then(clean_content_type),
@@ -27,7 +27,7 @@ impl Description {
     }
 }
 
-/// A media type with its parameters, the type in lower case; None if it is malformed.
+/// A media type with its parameters, the type in lower case, or None if it is malformed.
 pub(crate) fn clean_content_type(given: &str) -> Option<String> {
     let given = given.trim();
     let is_harmless = |byte: u8| matches!(byte, b' '..=b'~');
@@ -40,14 +40,14 @@ pub(crate) fn clean_content_type(given: &str) -> Option<String> {
     (is_token(kind) && is_token(subtype)).then(|| format!("{essence}{parameters}"))
 }
 
-/// RFC 9110, section 5.6.2.
+/// Whether text is a token of RFC 9110, section 5.6.2.
 fn is_token(text: &str) -> bool {
     let is_tchar = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(is_tchar)
 }
 
-/// A name for a file: the last part of what was given, without control characters and characters that reorder text;
-/// None if nothing is left.
+/// A file name made from what was given: its last part, without control characters and characters that
+/// reorder text. None if nothing is left.
 pub fn clean_filename(given: &str) -> Option<String> {
     let last = given.rsplit(['/', '\\']).next().unwrap_or_default();
     let is_harmless = |char: &char| {

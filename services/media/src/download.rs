@@ -18,19 +18,19 @@ use crate::{
 /// The longest wait for a content that has not come yet.
 const WAIT: Duration = Duration::from_secs(20);
 
-/// A content as it comes from the object store.
+/// The bytes of a content, as they come from the object store.
 pub type Content = BoxStream<'static, io::Result<Bytes>>;
 
 /// A content that is there. Nothing of it is read before it is asked for.
 #[derive(Clone, Debug)]
 pub struct MediaFile {
-    /// Well-formed; None: arbitrary bytes.
+    /// The media type, which is well formed. Without one the content counts as arbitrary bytes.
     pub content_type: Option<String>,
     /// The uploader's name for it, without control characters.
     pub filename: Option<String>,
     /// Its size.
     pub size_bytes: u64,
-    /// Names the content, which never changes: letters, digits, `-`, `_` and `.` only.
+    /// A name for the content, which never changes. It has only letters, digits, `-`, `_` and `.`.
     pub tag: String,
     pub(crate) path: Path,
     pub(crate) objects: MediaStore,
@@ -44,7 +44,8 @@ impl MediaFile {
 }
 
 impl Media {
-    /// Finds a content of a hosted platform; waits for one that has not come yet, at most `wait` and 20 s.
+    /// Finds a content of a hosted platform. Waits for one that has not come yet, for `wait` and at most 20
+    /// seconds.
     pub async fn open(
         &self,
         server_name: &ServerName,
@@ -72,7 +73,7 @@ impl Media {
         }
     }
 
-    /// The record of a content that is there, and its object.
+    /// Finds the record of a content that is there, and the content's name in the object store.
     pub(crate) async fn find(
         &self,
         server_name: &ServerName,
@@ -82,7 +83,8 @@ impl Media {
     ) -> Result<(MediaRecord, String), MediaError> {
         check_id(media_id)?;
         self.limits(server_name)?;
-        // Subscribed before the first look: what arrives in between is not missed.
+        // The news are subscribed to before the first look, so that nothing that arrives in between is
+        // missed.
         let mut arrivals = self.shared.arrivals.subscribe();
         if let Some(found) = self.look(server_name, media_id, now_ts).await? {
             return Ok(found);
@@ -103,7 +105,7 @@ impl Media {
         tokio::time::timeout(wait.min(WAIT), arrival).await.unwrap_or(Err(MediaError::NotYetUploaded))
     }
 
-    /// None: the content has not come yet.
+    /// Looks for a content once. None means that it has not come yet.
     async fn look(
         &self,
         server_name: &ServerName,

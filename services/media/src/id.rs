@@ -7,11 +7,11 @@ use ruma::ServerName;
 
 use crate::MediaError;
 
-/// Random bytes of an id: 24 characters.
+/// The random bytes of an id. They make 24 characters.
 const ID_BYTES: usize = 18;
-/// Random bytes that tell apart two uploads for one id.
+/// The random bytes that tell two uploads for one id apart.
 const ATTEMPT_BYTES: usize = 9;
-/// The greatest length of an id that is looked for.
+/// The longest id that is looked for, in characters.
 const ID_CHARS: usize = 255;
 
 /// A new media id.
@@ -19,8 +19,8 @@ pub(crate) fn new_id() -> String {
     BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; ID_BYTES]>())
 }
 
-/// The name of the content of one upload for `media_id`; another upload for it gets another name, so
-/// that the one that loses cannot replace the content of the one that wins.
+/// A name for the content of one upload for `media_id`. Each upload gets another name, so that of two at the
+/// same time the one that loses cannot replace the content of the one that wins.
 pub(crate) fn new_object(media_id: &str) -> String {
     let attempt = BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; ATTEMPT_BYTES]>());
     format!("{media_id}.{attempt}")
@@ -41,7 +41,7 @@ pub(crate) fn id_of_object(object: &str) -> &str {
     object.split_once('.').map_or(object, |(id, _)| id)
 }
 
-/// Where an object lies: `<platform>/<first two characters>/<object>`.
+/// Where an object lies: at `<platform>/<first two characters>/<object>`.
 pub(crate) fn object_path(platform: &ServerName, object: &str) -> Path {
     let shelf = object.get(..2).unwrap_or("__");
     Path::from_iter([platform.as_str(), shelf, object])

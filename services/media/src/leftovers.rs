@@ -1,4 +1,4 @@
-//! What a crash leaves in the object store: contents without a record, and files half written.
+//! Removing what a crash leaves in the object store: contents without a record, and files half written.
 
 use std::{
     path::{Path as FilePath, PathBuf},
@@ -15,12 +15,13 @@ use crate::{
     id::{check_id, id_of_object, media_key},
 };
 
-/// Nothing younger is touched: it may belong to an upload that is under way.
+/// The age that an object has at least when it is removed. A younger one may belong to an upload that is
+/// under way.
 const AGE_MS: u64 = 24 * 60 * 60 * 1000;
 
 impl Media {
-    /// Removes what crashes have left, a day or longer ago; returns how many objects. It looks at
-    /// every object: to be run now and then, when the server starts or once a day.
+    /// Removes what crashes left a day or longer ago, and returns how many objects that were. It looks at
+    /// every object, so it is to be run now and then: when the server starts, or once a day.
     pub async fn remove_leftovers(&self, now_ts: u64) -> Result<u64, MediaError> {
         let before_ts = now_ts.saturating_sub(AGE_MS);
         let mut removed = 0;
@@ -57,7 +58,7 @@ impl Media {
         let name = object.location.filename().unwrap_or_default();
         let media_id = id_of_object(name);
         if check_id(media_id).is_err() {
-            // Not ours.
+            // The object is not one of ours.
             return Ok(true);
         }
         let record = self.shared.store.get::<MediaTable>(&media_key(platform, media_id)).await?;
@@ -71,7 +72,7 @@ fn platform_folder(platform: &ServerName) -> PathBuf {
     PathBuf::from(Path::from_iter([platform.as_str()]).as_ref())
 }
 
-/// Removes files that the object store writes before it gives them their names: `name#1`.
+/// Removes files that the object store had not yet given their final names. It calls them `name#1`.
 fn remove_half_written(folder: &FilePath, before: SystemTime) -> u64 {
     let mut removed = 0;
     let shelves = std::fs::read_dir(folder).into_iter().flatten().flatten();

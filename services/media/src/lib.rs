@@ -30,11 +30,11 @@ pub use objects::MediaStore;
 pub use objects::S3Settings;
 pub use thumbnail::{ThumbnailMethod, ThumbnailRequest};
 
-/// Thumbnails that are made at the same time.
+/// How many thumbnails are made at the same time.
 const THUMBNAIL_WORKERS: usize = 2;
-/// Thumbnails that are made or wait to be made.
+/// How many thumbnails may be made or wait to be made.
 const THUMBNAIL_QUEUE: usize = 256;
-/// News of contents that arrived, kept for those who wait for them.
+/// How many news of arrived contents are kept for those who wait for them.
 const ARRIVALS: usize = 256;
 
 /// Something about media failed.
@@ -49,13 +49,13 @@ pub enum MediaError {
     /// The upload is too large.
     #[error("an upload has at most {limit_bytes} bytes")]
     TooLarge {
-        /// The greatest upload.
+        /// The greatest size that is accepted.
         limit_bytes: u64,
     },
     /// The user would have more than the platform allows.
     #[error("you may store {quota_bytes} bytes in all")]
     QuotaExceeded {
-        /// What a user may store.
+        /// How much a user may store.
         quota_bytes: u64,
     },
     /// The id has its content already.
@@ -64,19 +64,19 @@ pub enum MediaError {
     /// The content has not come yet.
     #[error("the content has not been uploaded yet")]
     NotYetUploaded,
-    /// The user has too many ids without content.
+    /// The user has too many ids that wait for their content.
     #[error("too many uploads are pending")]
     TooManyPending,
-    /// There can be no thumbnail of this.
+    /// There is no thumbnail of this media.
     #[error("no thumbnail can be made of this")]
     CannotThumbnail,
-    /// It is too large to make a thumbnail of.
+    /// The image is too large to make a thumbnail of.
     #[error("this is too large to make a thumbnail of")]
     TooLargeToThumbnail,
     /// Too many thumbnails are being made.
     #[error("too many thumbnails are being made; try again")]
     Busy,
-    /// No page can be shown of this address, or none is to be.
+    /// No preview of this address can be shown, or none may be.
     #[error("{0}")]
     NoPreview(String),
     /// The content broke off.
@@ -101,7 +101,7 @@ struct Shared {
     store: Store,
     platforms: Arc<Platforms>,
     objects: MediaStore,
-    /// Tells of contents that came for ids given out before.
+    /// Tells which contents have come for ids that were given out before.
     arrivals: broadcast::Sender<(OwnedServerName, String)>,
     thumbnail_workers: Arc<Semaphore>,
     thumbnail_queue: Arc<Semaphore>,
@@ -114,8 +114,8 @@ impl Media {
         Self::new_with(store, platforms, objects, false)
     }
 
-    /// As above; `preview_private`: pages of private and local addresses are fetched too. For networks in which
-    /// users are trusted with all that the server reaches.
+    /// Does the same. With `preview_private`, pages at private and local addresses are previewed too, for
+    /// networks in which users are trusted with all that the server reaches.
     pub fn new_with(
         store: Store,
         platforms: Arc<Platforms>,

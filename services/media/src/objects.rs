@@ -1,4 +1,4 @@
-//! Where contents lie: a folder, or a bucket.
+//! Where contents lie: in a folder or a bucket.
 
 use std::{
     io,
@@ -17,14 +17,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::MediaError;
 
-/// A content smaller than this is written at once, a larger one in parts of this size.
+/// The size of the parts in which a large content is written. A content smaller than this is written at once.
 const PART_BYTES: usize = 5 << 20;
-/// Parts of one content that are written at the same time.
+/// How many parts of one content are written at the same time.
 const PARTS: usize = 2;
-/// What is read of a file at once.
+/// How much of a file is read at once.
 const READ_BYTES: usize = 128 << 10;
 
-/// An object store for contents. Clones are the same one.
+/// An object store for contents. Clones share it.
 #[derive(Clone, Debug)]
 pub struct MediaStore {
     objects: Arc<dyn ObjectStore>,
@@ -32,7 +32,7 @@ pub struct MediaStore {
 }
 
 impl MediaStore {
-    /// A folder, which is created if it is not there.
+    /// Keeps contents in a folder, which is created if it is not there.
     pub fn folder(path: &FilePath) -> Result<Self, MediaError> {
         let failed = |error: io::Error| MediaError::Objects(generic(error));
         std::fs::create_dir_all(path).map_err(failed)?;
@@ -41,20 +41,20 @@ impl MediaStore {
         Ok(Self { objects: Arc::new(objects), folder: Some(folder) })
     }
 
-    /// In memory, for tests.
+    /// Keeps contents in memory, for tests.
     pub fn in_memory() -> Self {
         Self::of(Arc::new(InMemory::new()))
     }
 
-    /// Any object store.
+    /// Keeps contents in any object store.
     pub fn of(objects: Arc<dyn ObjectStore>) -> Self {
         Self { objects, folder: None }
     }
 
-    /// A bucket of S3 or of a server that speaks its protocol.
+    /// Keeps contents in a bucket of S3, or of a server that speaks its protocol.
     #[cfg(feature = "s3")]
     pub fn s3(settings: &S3Settings) -> Result<Self, MediaError> {
-        // One provider for the whole process; another part of it may have set it already.
+        // The whole process has one provider, and another part of it may have set it already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = object_store::aws::AmazonS3Builder::new()
             .with_bucket_name(&settings.bucket)
@@ -77,7 +77,7 @@ impl MediaStore {
         &self.objects
     }
 
-    /// The folder, if it is one.
+    /// The folder that contents are kept in, if it is one.
     pub(crate) fn as_folder(&self) -> Option<&FilePath> {
         self.folder.as_deref()
     }
@@ -88,8 +88,8 @@ impl MediaStore {
         Ok(())
     }
 
-    /// Writes a content as it comes; more than `limit_bytes` are refused. What fails leaves nothing.
-    /// Returns the size.
+    /// Writes a content as it comes. One with more than `limit_bytes` is refused, and nothing remains of one
+    /// that fails. Returns the size.
     pub(crate) async fn write<S, E>(
         &self,
         path: &Path,
@@ -123,7 +123,7 @@ impl MediaStore {
             }
             return Err(error);
         }
-        // This aborts by itself if it fails.
+        // A writer that fails removes what it has written.
         writer.shutdown().await.map_err(generic)?;
         Ok(size_bytes)
     }
@@ -150,7 +150,7 @@ impl MediaStore {
         Ok(self.objects.get(path).await?.bytes().await?)
     }
 
-    /// Removes a content; that it is not there is no error.
+    /// Removes a content. It is no error if the content is not there.
     pub(crate) async fn delete(&self, path: &Path) -> Result<(), MediaError> {
         match self.objects.delete(path).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -159,7 +159,7 @@ impl MediaStore {
     }
 }
 
-/// A part of a file, read in larger pieces than the object store's own stream does.
+/// Reads a part of a file, in larger pieces than the object store's own stream does.
 fn read_file(file: std::fs::File, range: Range<u64>) -> impl Stream<Item = io::Result<Bytes>> {
     let start = (tokio::fs::File::from_std(file), Some(range.start), range.end - range.start);
     futures_util::stream::try_unfold(start, |(mut file, seek_to, left)| async move {
@@ -187,15 +187,15 @@ fn generic(error: io::Error) -> object_store::Error {
 #[cfg(feature = "s3")]
 #[derive(Clone)]
 pub struct S3Settings {
-    /// The bucket.
+    /// The name of the bucket.
     pub bucket: String,
-    /// Its region.
+    /// The region of the bucket.
     pub region: String,
-    /// The server's URL; None: Amazon's own.
+    /// The URL of the server. Without one it is Amazon's.
     pub endpoint: Option<String>,
-    /// The key's id.
+    /// The id of the access key.
     pub access_key: String,
-    /// The key.
+    /// The secret part of the access key.
     pub secret_key: String,
 }
 

@@ -19,14 +19,14 @@ const PENDING_MS: u64 = 24 * 60 * 60 * 1000;
 /// The most ids of a user that wait for their content.
 const PENDING: usize = 50;
 
-/// Whether the content can come no more.
+/// Whether it is too late for the content to come.
 pub(crate) fn has_expired(record: &MediaRecord, now_ts: u64) -> bool {
     record.object.is_none() && record.created_ts.saturating_add(PENDING_MS) <= now_ts
 }
 
 impl Media {
-    /// Gives out an id whose content the user will bring with [`Media::upload_to`]; until when, in
-    /// milliseconds since the Unix epoch, is the second answer.
+    /// Gives out an id whose content the user will bring with [`Media::upload_to`]. Returns it with the time
+    /// until which it waits for that, in milliseconds since the Unix epoch.
     pub async fn create(&self, user_id: &UserId, now_ts: u64) -> Result<(OwnedMxcUri, u64), MediaError> {
         self.limits(user_id.server_name())?;
         let media_id = new_id();
@@ -102,7 +102,7 @@ impl Media {
         Ok(())
     }
 
-    /// The user's list, which must not change before the commit.
+    /// Reads the user's list, and has the write-set expect that it does not change before the commit.
     async fn expect_pending(
         &self,
         writes: &mut WriteSet,

@@ -1,4 +1,5 @@
-//! Making a small image of a large one. Pure; images come from outside and are met with limits.
+//! Making a small image of a large one. This is pure. Images come from outside, so there are limits to what
+//! is decoded.
 
 use std::io::Cursor;
 
@@ -10,11 +11,11 @@ use image::{
 
 use crate::{ThumbnailMethod, ThumbnailRequest};
 
-/// Larger images are not decoded.
+/// The greatest width or height of an image that is decoded.
 const SIDE_PIXELS: u32 = 16_384;
-/// Larger images are not decoded: a decoder may need up to ten bytes for each.
+/// The most pixels of an image that is decoded. A decoder may need up to ten bytes for each.
 const IMAGE_PIXELS: u64 = 40_000_000;
-/// What a decoder may allocate, in bytes.
+/// The most bytes that a decoder may allocate.
 const DECODER_BYTES: u64 = 256 << 20;
 const JPEG_QUALITY: u8 = 80;
 
@@ -25,13 +26,13 @@ pub(crate) enum Resized {
         content: Vec<u8>,
         content_type: &'static str,
     },
-    /// It is small enough as it is.
+    /// The image is small enough as it is.
     Original,
-    /// It is no image that can be read, or too large.
+    /// It is no image that can be read, or it is too large.
     Impossible,
 }
 
-/// Makes a still thumbnail.
+/// Makes a thumbnail that does not move.
 pub(crate) fn resize(image: &[u8], wanted: ThumbnailRequest) -> Resized {
     try_resize(image, wanted).unwrap_or_else(|error| {
         tracing::debug!(%error, "no thumbnail can be made");
@@ -56,7 +57,7 @@ fn try_resize(image: &[u8], wanted: ThumbnailRequest) -> ImageResult<Resized> {
     decoder.set_limits(limits)?;
     let orientation = decoder.orientation()?;
     let is_turned = turns(orientation);
-    // The image is turned after it was made small, so the frame is turned before.
+    // The image is turned after it was made small, so the frame is turned before that.
     let (frame_width, frame_height) =
         if is_turned { (wanted.height, wanted.width) } else { (wanted.width, wanted.height) };
     let is_small = width <= frame_width && height <= frame_height;
@@ -73,13 +74,13 @@ fn try_resize(image: &[u8], wanted: ThumbnailRequest) -> ImageResult<Resized> {
     encode(&small)
 }
 
-/// Whether width and height change places.
+/// Whether width and height change places when the image is turned.
 fn turns(orientation: Orientation) -> bool {
     use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
     matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
 }
 
-/// Whether the original may be animated, so that it is no thumbnail.
+/// Whether the original may be animated. Then it cannot stand for its own thumbnail.
 fn may_move(image: &[u8], format: Option<ImageFormat>) -> ImageResult<bool> {
     match format {
         Some(ImageFormat::Gif) => Ok(true),
@@ -98,7 +99,7 @@ fn scale(image: &DynamicImage, frame_width: u32, frame_height: u32) -> DynamicIm
 fn crop(image: &DynamicImage, frame_width: u32, frame_height: u32) -> DynamicImage {
     let (width, height) = (u64::from(image.width()), u64::from(image.height()));
     let (frame_width, frame_height) = (u64::from(frame_width), u64::from(frame_height));
-    // The largest part of the frame's proportions.
+    // This is the largest part of the image that has the frame's proportions.
     let (part_width, part_height) = if width * frame_height > height * frame_width {
         ((height * frame_width / frame_height).max(1), height)
     } else {
@@ -117,7 +118,7 @@ fn crop(image: &DynamicImage, frame_width: u32, frame_height: u32) -> DynamicIma
     part.thumbnail_exact(pixels(frame_width), pixels(frame_height))
 }
 
-/// Keeps transparency; everything else becomes a JPEG.
+/// Encodes an image as PNG if parts of it are transparent, and otherwise as JPEG.
 fn encode(image: &DynamicImage) -> ImageResult<Resized> {
     let mut content = Cursor::new(Vec::new());
     let content_type = if image.color().has_alpha() {

@@ -1,4 +1,4 @@
-//! Thumbnails: made when they are first asked for, and kept.
+//! Thumbnails, which are made when they are first asked for, and kept.
 //! <https://spec.matrix.org/v1.19/client-server-api/#thumbnails>
 
 use std::time::Duration;
@@ -16,15 +16,15 @@ use crate::{
     resize::{Resized, resize},
 };
 
-/// Thumbnails are made of images of at most this size.
+/// The size of the largest image that thumbnails are made of, in bytes.
 const IMAGE_BYTES: u64 = 20 << 20;
 
 /// How an image is brought to the asked size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ThumbnailMethod {
-    /// Cut to the asked proportions.
+    /// The image is cut to the wanted proportions.
     Crop,
-    /// In its own proportions, at most the asked size.
+    /// The image keeps its proportions, and is at most as large as wanted.
     Scale,
 }
 
@@ -40,19 +40,19 @@ impl ThumbnailMethod {
 /// The size and kind of a thumbnail, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ThumbnailRequest {
-    /// Wanted width.
+    /// The wanted width.
     pub width: u32,
-    /// Wanted height.
+    /// The wanted height.
     pub height: u32,
-    /// Wanted method.
+    /// The wanted method.
     pub method: ThumbnailMethod,
 }
 
-/// The sizes that are made, smallest first. The two smallest are only cropped to.
+/// The sizes of thumbnails that are made, the smallest first. For the two smallest, images are only cropped.
 const SIZES: [(u32, u32); 5] = [(32, 32), (96, 96), (320, 240), (640, 480), (800, 600)];
 
 impl ThumbnailRequest {
-    /// The smallest size that is made and not smaller than the wanted one, or the largest.
+    /// The smallest size of those that are made that is not smaller than the wanted one, or the largest.
     fn snapped(self) -> Result<Self, MediaError> {
         if self.width == 0 || self.height == 0 {
             return Err(MediaError::CannotThumbnail);
@@ -68,8 +68,8 @@ impl ThumbnailRequest {
 }
 
 impl Media {
-    /// A thumbnail of an image of a hosted platform, never animated, never larger than the image; an
-    /// image that is small enough stands for itself. Waits as [`Media::open`] does.
+    /// Gives a thumbnail of an image of a hosted platform. It is never animated and never larger than the
+    /// image; an image that is small enough is its own thumbnail. Waits as [`Media::open`] does.
     pub async fn thumbnail(
         &self,
         server_name: &ServerName,
@@ -130,7 +130,7 @@ impl Media {
         }
     }
 
-    /// Makes a thumbnail and keeps it, or that it is none.
+    /// Makes a thumbnail and keeps it, or notes that there can be none.
     async fn make_thumbnail(
         &self,
         key: &ThumbnailKey,
@@ -140,13 +140,13 @@ impl Media {
         let shared = &self.shared;
         let place = shared.thumbnail_queue.clone().try_acquire_owned().map_err(|_| MediaError::Busy)?;
         let worker = shared.thumbnail_workers.clone().acquire_owned().await.map_err(|_| MediaError::Busy)?;
-        // Somebody else who waited may have made it.
+        // Somebody else who waited may have made it meanwhile.
         if let Some(made) = shared.store.get::<Thumbnails>(key).await? {
             return Ok(made);
         }
         let image = shared.objects.read_all(&source.path).await?;
         let resized = tokio::task::spawn_blocking(move || {
-            // Held by the work itself: it goes on when who asked goes away.
+            // The work itself holds this, because it goes on when whoever asked goes away.
             let _permits = (place, worker);
             resize(&image, wanted)
         });

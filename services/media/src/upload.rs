@@ -1,4 +1,4 @@
-//! Uploads: at once, or for an id that was given out before.
+//! Uploads of contents, either at once or for an id that was given out before.
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -22,14 +22,15 @@ struct Upload {
     object: String,
     user_id: OwnedUserId,
     description: Description,
-    /// When it started.
+    /// When the upload started, in milliseconds since the Unix epoch.
     now_ts: u64,
-    /// The id was given out before.
+    /// Whether the id was given out before.
     was_pending: bool,
 }
 
 impl Media {
-    /// Stores a content. It goes on when the caller is dropped: it ends with the content, whole or broken off.
+    /// Stores a content. If the caller is dropped the upload goes on, until the content is whole or breaks
+    /// off.
     pub async fn upload<S, E>(
         &self,
         user_id: &UserId,
@@ -92,7 +93,7 @@ impl Media {
         self.run(upload, content).await
     }
 
-    /// Runs an upload on a task of its own, so that it is cleaned up whoever goes away.
+    /// Runs an upload on a task of its own, so that it is cleaned up even if its caller goes away.
     async fn run<S, E>(&self, upload: Upload, content: S) -> Result<(), MediaError>
     where
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
@@ -118,7 +119,7 @@ impl Media {
             let objects = &media.shared.objects;
             let size_bytes = objects.write(&path, content, most_bytes, refusal).await?;
             let recorded = media.record(&upload, size_bytes, quota_bytes).await;
-            // After a failure of the store it is not known whether the record is there.
+            // After a failure of the store nobody knows whether the record is there.
             if recorded.as_ref().is_err_and(|error| !matches!(error, MediaError::Storage(_))) {
                 objects.delete(&path).await?;
             }
@@ -127,11 +128,11 @@ impl Media {
         task.await.unwrap_or_else(|error| Err(MediaError::Interrupted(error.to_string())))
     }
 
-    /// Records a content that is whole, and counts it.
+    /// Records a content that is whole, and counts its size for the user.
     async fn record(&self, upload: &Upload, size_bytes: u64, quota_bytes: u64) -> Result<(), MediaError> {
         self.shared.store.update(|| self.recording(upload, size_bytes, quota_bytes)).await?;
         if upload.was_pending {
-            // Nobody may be waiting.
+            // It is no error if nobody waits.
             let arrived = (upload.user_id.server_name().to_owned(), upload.media_id.clone());
             self.shared.arrivals.send(arrived).ok();
         }

@@ -1,4 +1,5 @@
-//! Media on an in-memory object store and an in-memory store, where needed on a folder.
+//! Media over an in-memory object store and an in-memory store. Where a test needs files, they lie in a
+//! folder.
 
 use std::{collections::BTreeMap, io::Cursor, sync::Arc, time::Duration};
 
@@ -124,7 +125,7 @@ async fn what_was_uploaded_is_downloaded() {
     assert_eq!(read(&file, 1..3).await, b"el");
     assert_eq!(read(&file, 4..5).await, b"o");
     assert_eq!(read(&file, 2..2).await, b"");
-    // It lies with its platform.
+    // Contents lie in the folder of their platform.
     assert!(world.objects.list(Some(&"insta.example".into())).next().await.is_some());
 }
 
@@ -333,7 +334,7 @@ fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// Left half red, right half blue.
+/// An image whose left half is red and whose right half is blue.
 fn two_halves(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, _| if x < width / 2 { Rgb([255, 0, 0]) } else { Rgb([0, 0, 255]) })
 }
@@ -369,7 +370,7 @@ async fn thumbnails_are_scaled_and_cropped_to_fixed_sizes() {
     }
     let sizes: Vec<_> = made.into_values().collect();
     assert_eq!(sizes, [(320, 240), (320, 160), (32, 32), (640, 320), (96, 96)]);
-    // The original and five thumbnails: two of the six were the same.
+    // There are the original and five thumbnails, as two of the six requests were for the same size.
     assert_eq!(world.count_objects().await, 6);
 }
 
@@ -439,7 +440,7 @@ async fn photos_stand_upright() {
     assert_eq!(decoder.orientation().expect("EXIF").to_exif(), 6, "the test's photo is turned");
 
     let uri = world.upload(&photo, "image/jpeg").await.expect("up");
-    // Turned by a quarter clockwise: left becomes top.
+    // The image is turned by a quarter clockwise, so its left becomes its top.
     let image =
         read_image(&world.thumbnail(&uri, 320, 240, ThumbnailMethod::Scale).await.expect("made")).await;
     assert_eq!((image.width(), image.height()), (120, 240));
@@ -521,7 +522,7 @@ async fn leftovers_are_removed_and_nothing_else() {
         std::fs::write(shelf.join(leftover), b"x").expect("written");
     }
 
-    // Files carry the real time: seen from long ago all are young, from far ahead all are old.
+    // Files carry the real time. Seen from long ago all of them are young, and from far ahead all are old.
     assert_eq!(media.remove_leftovers(NOW).await.expect("young ones stay"), 0);
     let far_ahead = NOW * 10;
     assert_eq!(media.remove_leftovers(far_ahead).await.expect("removed"), 3);

@@ -1,7 +1,7 @@
-//! Authorisation requests: what a client asks of a user, and the code it gets if the user allows it.
+//! Authorisation requests: what a client asks of a user, and the code that it gets if the user allows it.
 //! <https://spec.matrix.org/v1.19/client-server-api/#authorisation-code-flow>
 //!
-//! Nothing is stored before somebody allows something: the request is in the address of the page.
+//! A request is not stored. It is in the address of the page until somebody allows it.
 
 use linkspan_accounts::{PasswordStamp, hash_token, new_token};
 use linkspan_storage::{
@@ -20,14 +20,14 @@ use crate::{
 
 /// How long a code can be exchanged, in milliseconds.
 const CODE_MS: u64 = 60_000;
-/// How exactly it is known when a client was last used, in milliseconds.
+/// How exactly the time is kept at which a client was last used, in milliseconds.
 const USED_MS: u64 = 24 * 3_600_000;
 /// The length of an S256 challenge.
 const CHALLENGE_BYTES: usize = 43;
-/// The longest state that is given back, in bytes.
+/// The longest `state` that is given back to a client, in bytes.
 const STATE_BYTES: usize = 2_048;
 
-/// What a client asks, as it says it.
+/// What a client asks, in the client's own words.
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs)]
 pub struct AuthorisationRequest {
@@ -44,16 +44,16 @@ pub struct AuthorisationRequest {
 /// A request that a user may be asked about.
 #[derive(Clone, Debug)]
 pub struct Authorisation {
-    /// Who asks.
+    /// The client that asks.
     pub client: Client,
-    /// For what.
+    /// What the client may do if the user allows it.
     pub scope: Scope,
-    /// Where the answer goes.
+    /// The address to which the answer goes.
     pub return_address: ReturnAddress,
     code_challenge: String,
 }
 
-/// Where the answer to a request goes: one of the client's redirect URIs.
+/// The address to which the answer to a request goes. It is one of the client's redirect URIs.
 #[derive(Clone, Debug)]
 pub struct ReturnAddress {
     /// The redirect URI.
@@ -62,17 +62,18 @@ pub struct ReturnAddress {
     state: Option<String>,
 }
 
-/// A request that no user is asked about.
+/// Why no user is asked about a request.
 #[derive(Debug)]
 pub enum Refusal {
-    /// It is not known that the request is the client's: only the user may be told, and nobody is sent anywhere.
+    /// Nobody knows whether the request is the client's. So only the user is told, and the browser is sent
+    /// nowhere.
     Here(OAuthError),
-    /// The client is told.
+    /// The client is told why, at its address.
     ToClient(ReturnAddress, OAuthError),
 }
 
 impl ReturnAddress {
-    /// The address with an answer in it. `issuer`: who answers, RFC 9207.
+    /// The address with an answer in it. `issuer` says who answers (RFC 9207).
     fn with(&self, issuer: &str, answer: &[(&str, &str)]) -> String {
         let mut pairs = form_urlencoded::Serializer::new(String::new());
         pairs.extend_pairs(answer);
@@ -91,14 +92,14 @@ impl ReturnAddress {
         self.with(issuer, &[("code", code)])
     }
 
-    /// The address with an error. `code`: one of RFC 6749, section 4.1.2.1.
+    /// The address with an error. `code` is one of RFC 6749, section 4.1.2.1.
     pub fn with_error(&self, issuer: &str, code: &str, description: &str) -> String {
         self.with(issuer, &[("error", code), ("error_description", description)])
     }
 }
 
 impl OAuth {
-    /// Checks a request to a platform.
+    /// Checks a request that a client makes to a platform.
     pub async fn check_authorisation(
         &self,
         platform: &OwnedServerName,
@@ -138,8 +139,8 @@ impl OAuth {
         }
     }
 
-    /// The user allows it: the code that the client gets. It is worth nothing with another password than the one by
-    /// which the user was proved.
+    /// Makes a code for the client, because the user allows what it asks. The code is worth nothing once the
+    /// password is another than the one that the user has proved.
     pub async fn allow(
         &self,
         authorisation: &Authorisation,
@@ -168,7 +169,7 @@ impl OAuth {
         Ok(code)
     }
 
-    /// Notes that somebody has allowed a client something; who registered it need not do so again for long.
+    /// Notes that somebody has just allowed something to a client, so that the client is not forgotten.
     pub(crate) async fn mark_used(
         &self,
         platform: &OwnedServerName,
@@ -192,7 +193,7 @@ impl OAuth {
     }
 }
 
-/// Proof keys are compulsory, and only hashed ones are worth anything: RFC 9700, section 2.1.1.
+/// Refuses requests without a hashed proof key (RFC 9700, section 2.1.1).
 fn check_challenge(challenge: Option<String>, method: Option<&str>) -> Result<String, OAuthError> {
     if method != Some("S256") {
         return Err(OAuthError::InvalidRequest("code_challenge_method is S256"));

@@ -1,7 +1,7 @@
-//! Browsers in which somebody has logged in to a platform's pages.
+//! The sessions of browsers in which somebody has logged in to a platform's pages.
 //!
-//! A cookie holds a token; the store holds its hash. A session ends with its time, with the account, and when
-//! the password changes. While the account is locked, there is none.
+//! A cookie holds a token, and the store holds the token's hash. A session ends after some time, with the
+//! account, and when the password changes. A locked account has no sessions.
 
 use linkspan_accounts::{Credentials, PasswordStamp, hash_token, new_token};
 use linkspan_platforms::Platform;
@@ -16,22 +16,22 @@ use crate::{OAuth, OAuthError};
 
 /// How long a session lasts, in milliseconds.
 const SESSION_MS: u64 = 12 * 3_600_000;
-/// For how long a proof of the password counts as fresh, in milliseconds.
+/// How long a proved password counts as proved just now, in milliseconds.
 const FRESH_MS: u64 = 10 * 60_000;
 
-/// Somebody in a browser.
+/// A session: who has logged in with a browser.
 #[derive(Clone, Debug)]
 pub struct BrowserSession {
-    /// Who.
+    /// The user who has logged in.
     pub user_id: OwnedUserId,
-    /// Of the password that was proved.
+    /// The stamp of the password that the user has proved.
     pub password_stamp: PasswordStamp,
-    /// Whether the password was proved just now.
+    /// Whether the user has proved the password just now.
     pub fresh: bool,
 }
 
 impl OAuth {
-    /// Logs a browser in by password; the token for its cookie.
+    /// Logs a browser in by password. Returns the token for its cookie.
     pub async fn log_browser_in(
         &self,
         platform: &Platform,
@@ -42,8 +42,8 @@ impl OAuth {
         self.begin_browser_session(&user.user_id, user.password_stamp, now_ts).await
     }
 
-    /// Logs in a browser whose user has proved everything; the token for its cookie. With another password than the
-    /// one that was proved, it is not logged in.
+    /// Logs in a browser whose user has proved everything. Returns the token for its cookie. It is refused if
+    /// the password has changed since it was proved.
     pub async fn begin_browser_session(
         &self,
         user_id: &OwnedUserId,
@@ -63,7 +63,7 @@ impl OAuth {
         Ok(token)
     }
 
-    /// Who has logged in to a platform with the token of a cookie; None: nobody, or no longer.
+    /// Finds the session with the token of a cookie. None means that there is none, or none any more.
     pub async fn browser_session(
         &self,
         platform: &OwnedServerName,

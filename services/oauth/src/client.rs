@@ -1,4 +1,4 @@
-//! Clients, as they are registered.
+//! OAuth clients, as they were registered.
 
 use linkspan_storage::{
     StorageError,
@@ -16,22 +16,22 @@ pub(crate) const REFRESH_TOKEN: &str = "refresh_token";
 pub(crate) const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 pub(crate) const GRANT_TYPES: [&str; 3] = [AUTHORIZATION_CODE, REFRESH_TOKEN, DEVICE_CODE];
 
-/// A client.
+/// An OAuth client.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// Its id on its platform.
+    /// The client's id on its platform.
     pub client_id: String,
-    /// What it told of itself.
+    /// What the client told about itself.
     pub metadata: OAuthClientRecord,
 }
 
 impl Client {
-    /// How it calls itself; its host if it has no name.
+    /// The name that the client gives itself, or its host if it has no name.
     pub fn name(&self) -> &str {
         self.metadata.client_name.as_deref().unwrap_or(&self.metadata.client_uri)
     }
 
-    /// The host that it is of.
+    /// The host that the client belongs to.
     pub fn host(&self) -> String {
         let uri = Url::parse(&self.metadata.client_uri).ok();
         uri.and_then(|uri| uri.host_str().map(str::to_owned)).unwrap_or_default()
@@ -51,13 +51,13 @@ pub(crate) fn client_key(platform: &OwnedServerName, client_id: &str) -> Platfor
 }
 
 impl OAuth {
-    /// A client of a platform.
+    /// Finds a client of a platform.
     pub async fn client(
         &self,
         platform: &OwnedServerName,
         client_id: &str,
     ) -> Result<Option<Client>, StorageError> {
-        // No id is longer; the store would refuse a key that is much longer.
+        // No id is longer, and the store would refuse a key that is much longer.
         if client_id.len() > 64 {
             return Ok(None);
         }

@@ -1,4 +1,4 @@
-//! Devices without a browser: they show a code, which somebody types into a browser elsewhere.
+//! Device grants. A device without a browser shows a code, and somebody types it into a browser elsewhere.
 //! <https://spec.matrix.org/v1.19/client-server-api/#device-authorisation-flow>
 
 use linkspan_accounts::{
@@ -21,17 +21,19 @@ use crate::{
 
 /// How long people have to type the code, in milliseconds.
 const GRANT_MS: u64 = 20 * 60_000;
-/// How long a client waits between two questions, in milliseconds; more after each that came too early.
+/// How long a client waits between two questions, in milliseconds. It waits longer after each that came too
+/// early.
 const INTERVAL_MS: u64 = 5_000;
-/// How much earlier than that a question may come: clocks and networks are not exact.
+/// How much earlier than that a question may come, in milliseconds. Clocks and networks are not exact.
 const EARLY_MS: u64 = 500;
-/// What codes are made of: no vowels, so no words, and nothing that looks like something else.
+/// The letters that codes are made of. Without vowels there are no words, and none looks like another
+/// character.
 const LETTERS: &[u8] = b"BCDFGHJKLMNPQRSTVWXZ";
 const LETTERS_IN_CODE: usize = 8;
-/// Grants whose last question is remembered.
+/// The number of grants whose last question is remembered.
 const REMEMBERED: usize = 10_000;
 
-/// When each grant was last asked about, and how long its client should wait. In memory only.
+/// When each grant was last asked about, and how long its client should wait. This is kept in memory only.
 pub(crate) struct Polls(Cache<TokenHash, (u64, u64)>);
 
 impl Default for Polls {
@@ -41,7 +43,7 @@ impl Default for Polls {
 }
 
 impl Polls {
-    /// Notes a question; whether it came too early.
+    /// Notes a question. Returns whether it came too early.
     fn is_too_early(&self, grant: TokenHash, now_ts: u64) -> bool {
         let Some((last_ts, interval_ms)) = self.0.get(&grant) else {
             self.0.insert(grant, (now_ts, INTERVAL_MS));
@@ -53,31 +55,31 @@ impl Polls {
     }
 }
 
-/// What a device is told to wait with.
+/// What a device gets that asks for a grant.
 #[derive(Clone)]
 pub struct DeviceGrant {
-    /// What it asks with.
+    /// The code with which the device asks whether the user has answered.
     pub device_code: String,
-    /// What it shows, in two halves with a hyphen.
+    /// The code that the device shows, in two halves with a hyphen.
     pub user_code: String,
-    /// How long it has, in milliseconds.
+    /// How long the user has to answer, in milliseconds.
     pub expires_in_ms: u64,
-    /// How long it waits between two questions, in milliseconds.
+    /// How long the device waits between two questions, in milliseconds.
     pub interval_ms: u64,
 }
 
-/// What somebody is asked about who has typed a code.
+/// A grant that somebody is asked about who has typed its code.
 #[derive(Clone, Debug)]
 pub struct PendingGrant {
-    /// Who asks.
+    /// The client that asks.
     pub client: Client,
-    /// The code, as it is shown.
+    /// The code, as the device shows it.
     pub user_code: String,
     key: PlatformHashKey,
 }
 
 impl OAuth {
-    /// A client asks for tokens for a device without a browser.
+    /// Begins a grant for a client on a device without a browser.
     pub async fn begin_device_grant(
         &self,
         platform: &OwnedServerName,
@@ -117,7 +119,8 @@ impl OAuth {
         Ok(DeviceGrant { device_code, user_code, expires_in_ms: GRANT_MS, interval_ms: INTERVAL_MS })
     }
 
-    /// What a typed code of a platform stands for, however it is written; None: nothing, or no longer.
+    /// Finds the grant of a platform that a typed code stands for, however it is written. None means that
+    /// there is none, or none any more.
     pub async fn pending_grant(
         &self,
         platform: &OwnedServerName,
@@ -140,8 +143,8 @@ impl OAuth {
         Ok(client.map(|client| PendingGrant { client, user_code: shown(&letters), key }))
     }
 
-    /// The user allows or denies what a device waits for. Only the first answer counts, and what is allowed only
-    /// while the password is the one by which the user was proved.
+    /// Notes that the user allows or denies what a device waits for. Only the first answer counts. What is
+    /// allowed holds only as long as the password is the one that the user has proved.
     pub async fn answer_grant(
         &self,
         grant: &PendingGrant,
@@ -222,7 +225,7 @@ fn user_code_key(platform: &OwnedServerName, letters: &str) -> PlatformKey {
     PlatformKey { platform: platform.clone(), name: letters.to_owned() }
 }
 
-/// Letters in two halves.
+/// The code as it is shown, in two halves.
 fn shown(letters: &str) -> String {
     let (one, other) = letters.split_at(letters.len() / 2);
     format!("{one}-{other}")

@@ -1,4 +1,4 @@
-//! Forgetting what has expired, and clients that nobody uses. To be called now and then.
+//! Removing what has expired, and clients that nobody uses. This is to be done now and then.
 
 use linkspan_storage::{
     Range, StorageError, Table, WriteSet,
@@ -13,13 +13,13 @@ use crate::{OAuth, OAuthError};
 
 /// How long a client is kept that nobody uses, in milliseconds.
 pub(crate) const UNUSED_MS: u64 = 24 * 3_600_000;
-/// How long a code is kept after its time, to know it if it comes again, in milliseconds.
+/// How long an expired code is kept, in milliseconds, so that it is recognised if somebody uses it again.
 const REPLAY_MS: u64 = 3_600_000;
-/// Rows that are read at a time.
+/// How many rows are read at a time.
 const BATCH: usize = 1_000;
 
 impl OAuth {
-    /// Forgets what has expired of a platform.
+    /// Removes what has expired of a platform.
     pub async fn expire(&self, platform: &OwnedServerName, now_ts: u64) -> Result<(), OAuthError> {
         self.expire_rows::<AuthorizationCodes>(platform, |code| code.expires_ts + REPLAY_MS <= now_ts)
             .await?;
@@ -30,7 +30,7 @@ impl OAuth {
         self.expire_clients(platform, now_ts.saturating_sub(UNUSED_MS)).await
     }
 
-    /// Forgets the clients that nobody has used since `before_ts` and that have no session.
+    /// Removes the clients that have no session and that nobody has used since `before_ts`.
     pub(crate) async fn expire_clients(
         &self,
         platform: &OwnedServerName,
@@ -50,7 +50,7 @@ impl OAuth {
             for (key, client) in &rows {
                 let last_ts = client.used_ts.unwrap_or(client.created_ts);
                 if last_ts < before_ts && !in_use.contains(&key.name) {
-                    // Somebody may be allowing it something at this moment.
+                    // Somebody may be allowing something to the client at this moment.
                     writes.expect::<OAuthClients>(key, client);
                     writes.delete::<OAuthClients>(key);
                 }

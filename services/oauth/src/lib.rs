@@ -1,8 +1,9 @@
 //! Logging in by OAuth 2.0: clients, what people allow them, and the browsers in which they do.
 //! <https://spec.matrix.org/v1.19/client-server-api/#oauth-20-api>
 //!
-//! Each operation has a file of its name. Devices and tokens are the accounts service's: what is allowed here
-//! becomes a session there, in one write-set with what it was allowed by. Everything belongs to one platform.
+//! Each operation has a file of its name. Devices and tokens belong to the accounts service. What is allowed
+//! here becomes a session there, in the write-set that also uses up what allowed it. Everything belongs to
+//! one platform.
 
 mod authorise;
 mod browser_session;
@@ -28,7 +29,7 @@ pub use register_client::{NewClient, is_loopback};
 pub use scope::Scope;
 pub use tokens::{TokenOutcome, TokenRequest, Tokens};
 
-/// Something that a client or a browser asked for was refused, or failed.
+/// Why something that a client or a browser asked for was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum OAuthError {
     /// The request cannot be understood.
@@ -37,13 +38,13 @@ pub enum OAuthError {
     /// There is no such client.
     #[error("this client is not registered here")]
     InvalidClient,
-    /// The code or token is not, or no longer, valid, or not this client's.
+    /// The code or token is not valid, or not valid any more, or belongs to another client.
     #[error("{0}")]
     InvalidGrant(&'static str),
     /// The client is not registered for this.
     #[error("{0}")]
     UnauthorizedClient(&'static str),
-    /// Only codes are given out.
+    /// The client asks for another type of response than a code.
     #[error("the response type is `code`")]
     UnsupportedResponseType,
     /// The scope is not one that can be granted.
@@ -58,10 +59,10 @@ pub enum OAuthError {
     /// There are too many clients.
     #[error("too many clients are registered; try again later")]
     TooManyClients,
-    /// Nobody has allowed or denied it yet.
+    /// Nobody has allowed or denied the device grant yet.
     #[error("nobody has decided yet")]
     AuthorizationPending,
-    /// As above, and the client asks too often.
+    /// Nobody has answered yet, and the client asks too often.
     #[error("you ask too often")]
     SlowDown,
     /// Nobody decided in time.
@@ -79,7 +80,7 @@ pub enum OAuthError {
 }
 
 impl OAuthError {
-    /// The code of the RFCs (6749, 7591, 8628); None: nothing that the client did.
+    /// The error's code in RFC 6749, 7591 or 8628. None means that it is not the client's fault.
     pub fn code(&self) -> Option<&'static str> {
         Some(match self {
             Self::InvalidRequest(_) => "invalid_request",
@@ -100,7 +101,7 @@ impl OAuthError {
     }
 }
 
-/// The OAuth 2.0 servers of all platforms. Clones are the same ones.
+/// The OAuth 2.0 servers of all platforms. Clones share their state.
 #[derive(Clone)]
 pub struct OAuth {
     store: Store,
@@ -115,7 +116,7 @@ impl fmt::Debug for OAuth {
 }
 
 impl OAuth {
-    /// What a store holds, for these accounts.
+    /// Makes the OAuth 2.0 servers of the platforms in a store, for these accounts.
     pub fn new(store: Store, accounts: Accounts) -> Self {
         Self { store, accounts, polls: Arc::default() }
     }

@@ -45,7 +45,7 @@ impl OAuth {
             display_name: Some(client.name().to_owned()),
             address: asker.address,
         };
-        // Of several who come with the code at once, one finds it unused.
+        // If several requests come with the code at once, one of them finds it unused.
         let use_up = async || {
             let mut writes = WriteSet::new();
             let unused = self.store.get::<AuthorizationCodes>(&key).await?.filter(|code| !code.redeemed);
@@ -62,15 +62,15 @@ impl OAuth {
             Ok(session) => return Ok(begun(session, record.scope)),
             Err(error) => refused(error),
         };
-        // Whoever was a moment later than another is a second one all the same.
+        // A request that comes just after another one with the same code is a second use, too.
         match self.store.get::<AuthorizationCodes>(&key).await?.filter(|code| code.redeemed) {
             Some(code) => self.code_was_replayed(&code).await,
             None => Err(error),
         }
     }
 
-    /// Either the client or whoever comes now has stolen the code: nobody keeps what it gave.
-    /// RFC 6749, section 4.1.2.
+    /// Ends the session of a code that was used twice. Either the client or whoever comes now has stolen it,
+    /// so nobody keeps what it gave (RFC 6749, section 4.1.2).
     async fn code_was_replayed(&self, code: &AuthorizationCodeRecord) -> Result<TokenOutcome, OAuthError> {
         let device = self.accounts.device(&code.user_id, &code.device_id).await?;
         let its = device.is_some_and(|device| device.client_id.as_deref() == Some(&*code.client_id));
@@ -95,7 +95,7 @@ fn check_code(
     let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     let well_formed = (43..=128).contains(&code_verifier.len()) && code_verifier.bytes().all(unreserved);
     let challenge = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(code_verifier));
-    // Both are hashes of what nobody can choose: how long comparing takes tells nothing.
+    // Both are hashes of secrets that nobody can choose, so the time that comparing takes tells nothing.
     if !well_formed || challenge != code.code_challenge {
         return Err(OAuthError::InvalidGrant("code_verifier does not fit"));
     }

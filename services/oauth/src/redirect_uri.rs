@@ -1,4 +1,4 @@
-//! To where a client may be sent back.
+//! Redirect URIs: where a client may have a browser sent back to.
 //! <https://spec.matrix.org/v1.19/client-server-api/#redirect-uri-validation>
 
 use url::Url;
@@ -11,12 +11,12 @@ const MAX_BYTES: usize = 2_048;
 pub(crate) enum Kind {
     Native,
     Web {
-        /// Whether clients under development, on the same machine as the server, are served.
+        /// Whether clients that are being developed on the server's own machine are served.
         loopback: bool,
     },
 }
 
-/// Refuses a redirect URI that a client of `client_uri` must not have; the error says why.
+/// Refuses a redirect URI that a client of `client_uri` must not have. The error says why.
 pub(crate) fn check_redirect_uri(uri: &str, client_uri: &Url, kind: Kind) -> Result<(), &'static str> {
     let parsed = parse_uri(uri)?;
     if uri.contains('#') {
@@ -34,8 +34,8 @@ pub(crate) fn check_redirect_uri(uri: &str, client_uri: &Url, kind: Kind) -> Res
     }
 }
 
-/// Whether a redirect URI that a client asks for is one that it has registered. Of a loopback address any
-/// port will do: RFC 8252, section 7.3.
+/// Whether the redirect URI that a client asks for is one that it has registered. For a loopback address, any
+/// port will do (RFC 8252, section 7.3).
 pub(crate) fn is_registered(asked: &str, registered: &str) -> bool {
     if asked == registered {
         return true;
@@ -45,7 +45,8 @@ pub(crate) fn is_registered(asked: &str, registered: &str) -> bool {
     portless && asked.set_port(None).is_ok() && asked == registered
 }
 
-/// Parses a URI of printable ASCII: what parsers pass over elsewhere ends up in headers here.
+/// Parses a URI of printable ASCII. Parsers elsewhere ignore other characters, but here they would end up in
+/// headers.
 pub(crate) fn parse_uri(uri: &str) -> Result<Url, &'static str> {
     if uri.len() > MAX_BYTES || !uri.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err("a URI has at most 2048 bytes, of printable ASCII");

@@ -1,5 +1,5 @@
-//! Registering a client. Who registers the same again is the same client, so there are no more of them than
-//! kinds of apps, however many devices there are.
+//! Registering a client. A client that registers the same as another is the same client. So there are no more
+//! clients than kinds of apps, however many devices there are.
 //! <https://spec.matrix.org/v1.19/client-server-api/#client-registration>
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -15,14 +15,15 @@ use crate::{
     redirect_uri::{self, Kind, check_common_base, check_redirect_uri, has_user, parse_uri},
 };
 
-/// The greatest number of clients of a platform; those that nobody uses go first.
+/// The greatest number of clients of a platform. When there are more, those that nobody uses are removed
+/// first.
 const MAX_CLIENTS: usize = 10_000;
 /// The greatest number of redirect URIs of a client.
 const MAX_REDIRECT_URIS: usize = 20;
 /// The longest name of a client, in bytes.
 const NAME_BYTES: usize = 255;
 
-/// What a client that registers tells of itself.
+/// What a client that registers says about itself.
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs)]
 pub struct NewClient {
@@ -32,17 +33,17 @@ pub struct NewClient {
     pub tos_uri: Option<String>,
     pub policy_uri: Option<String>,
     pub redirect_uris: Vec<String>,
-    /// None: the code only, which is what RFC 7591 takes for granted.
+    /// The grant types. Without them it is the code only, as RFC 7591 says.
     pub grant_types: Option<Vec<String>>,
     pub token_endpoint_auth_method: Option<String>,
-    /// None: `web`.
+    /// The kind of application. Without it, it is `web`.
     pub application_type: Option<String>,
-    /// Whether the server is reached at an address of the client's own machine: web clients that are being
-    /// developed there, without https, are then served, too.
+    /// Whether the server is reached at an address of the client's own machine. Then web clients that are
+    /// being developed there may be without https.
     pub on_loopback: bool,
 }
 
-/// Whether a host, with or without a port, is the machine's own.
+/// Whether a host, with or without a port, is the machine itself.
 pub fn is_loopback(host: &str) -> bool {
     Url::parse(&format!("http://{host}/")).is_ok_and(|uri| redirect_uri::is_loopback(&uri))
 }
@@ -100,7 +101,7 @@ fn check_metadata(client: NewClient, now_ts: u64) -> Result<OAuthClientRecord, O
     for uri in &client.redirect_uris {
         check_redirect_uri(uri, &base, kind).map_err(OAuthError::InvalidRedirectUri)?;
     }
-    // What people would be shown and cannot be trusted is not taken up.
+    // Links that people would be shown, but that cannot be trusted, are left out.
     let link = |uri: Option<String>| {
         uri.filter(|uri| {
             let parsed = parse_uri(uri).ok().filter(|parsed| parsed.scheme() == "https");
@@ -133,7 +134,7 @@ fn check_client_uri(client_uri: &str, on_loopback: bool) -> Result<Url, &'static
     Ok(base)
 }
 
-/// A name without what would change how the text around it looks.
+/// Refuses a name that would change how the text around it looks.
 fn check_name(name: Option<String>) -> Result<Option<String>, OAuthError> {
     if name.as_ref().is_some_and(|name| name.len() > NAME_BYTES) {
         return Err(OAuthError::InvalidClientMetadata("client_name has at most 255 bytes"));
@@ -147,7 +148,7 @@ fn check_name(name: Option<String>) -> Result<Option<String>, OAuthError> {
     Ok(plain.filter(|name| !name.is_empty()))
 }
 
-/// A hash of all that the client told.
+/// The id of a client: a hash of everything that it says about itself.
 fn client_id(metadata: &OAuthClientRecord) -> String {
     let told = (
         (&metadata.client_name, &metadata.client_uri, &metadata.logo_uri),

@@ -1,4 +1,4 @@
-//! What clients may ask for: the whole client-server API, for one device.
+//! What clients may ask for, which is the whole client-server API for one device.
 //! <https://spec.matrix.org/v1.19/client-server-api/#scope>
 
 use ruma::{DeviceId, OwnedDeviceId};
@@ -15,14 +15,14 @@ const DEVICE_ID_BYTES: usize = 255;
 /// A scope that can be granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
-    /// The device that the tokens will be of.
+    /// The device that the tokens will belong to.
     pub device_id: OwnedDeviceId,
-    /// What is granted, in the names by which it was asked for.
+    /// The granted scope, with the names by which the client asked for it.
     pub granted: String,
 }
 
 impl Scope {
-    /// What of a scope can be granted; tokens that mean nothing here are left out.
+    /// Reads what can be granted of a scope. Tokens that mean nothing here are left out.
     pub fn parse(scope: &str) -> Result<Self, OAuthError> {
         let allowed = |byte: u8| matches!(byte, 0x20..=0x7e) && byte != b'"' && byte != b'\\';
         if scope.len() > MAX_BYTES || !scope.bytes().all(allowed) {
@@ -43,7 +43,7 @@ impl Scope {
         Ok(Self { device_id: <&DeviceId>::from(device_id).to_owned(), granted: format!("{api} {token}") })
     }
 
-    /// The scope of a session that goes on.
+    /// The scope of a session that goes on with this device.
     pub(crate) fn of_device(device_id: &DeviceId) -> String {
         format!("{} {}{device_id}", API[0], DEVICE[0])
     }

@@ -1,4 +1,5 @@
-//! What the token endpoint gives: tokens for a code, for what was allowed elsewhere, or for older tokens.
+//! The token endpoint. It gives a client tokens for a code, for a device grant, or for an older refresh
+//! token.
 //! <https://spec.matrix.org/v1.19/client-server-api/#grant-types>
 
 use std::net::IpAddr;
@@ -8,11 +9,11 @@ use linkspan_platforms::Platform;
 
 use crate::{OAuth, OAuthError, Scope};
 
-/// What a client comes with.
+/// What a client gives in exchange for tokens.
 #[derive(Clone)]
 #[allow(missing_docs)]
 pub enum TokenRequest {
-    /// A code, and that it is the client's.
+    /// A code, with the proof that it belongs to the client.
     Code { code: String, redirect_uri: String, code_verifier: String },
     /// A refresh token.
     Refresh { refresh_token: String },
@@ -29,20 +30,20 @@ pub struct Tokens {
     pub refresh_token: String,
     /// How long the access token lasts, in milliseconds.
     pub expires_in_ms: u64,
-    /// What they are good for.
+    /// The scope that the tokens are good for.
     pub scope: String,
 }
 
-/// What a client gets.
+/// What a client gets for what it gives.
 #[derive(Clone)]
 pub enum TokenOutcome {
-    /// Tokens.
+    /// The client gets tokens.
     Tokens(Tokens),
-    /// Nothing: what it came with was used before. What that gave was taken back.
+    /// The client gets nothing, because what it gave was used before. The session that this gave has ended.
     Compromised(Vec<DeviceRemoved>),
 }
 
-/// Who asks, from where, and when.
+/// The client that asks, with its address and the time.
 #[derive(Clone, Copy)]
 pub(crate) struct Asker<'a> {
     pub(crate) client_id: &'a str,
@@ -51,7 +52,7 @@ pub(crate) struct Asker<'a> {
 }
 
 impl OAuth {
-    /// Gives a client of a platform tokens for what it comes with.
+    /// Gives a client of a platform tokens in exchange for something else.
     pub async fn give_tokens(
         &self,
         platform: &Platform,
@@ -97,7 +98,7 @@ impl OAuth {
     }
 }
 
-/// The tokens of a session that has begun.
+/// Gives the tokens of a session that has begun.
 pub(crate) fn begun(session: LoggedIn, scope: String) -> TokenOutcome {
     TokenOutcome::Tokens(Tokens {
         access_token: session.access_token,
@@ -107,7 +108,8 @@ pub(crate) fn begun(session: LoggedIn, scope: String) -> TokenOutcome {
     })
 }
 
-/// Why none began: what was allowed by a password that was changed since is not allowed any more.
+/// Converts the error of a session that did not begin. If the password has changed since, what it allowed is
+/// not allowed any more.
 pub(crate) fn refused(error: OAuthError) -> OAuthError {
     match error {
         OAuthError::Accounts(AccountsError::Forbidden(_)) => {

@@ -1,4 +1,5 @@
-//! What time does to codes, grants, browsers and clients; the accounts' part of a session.
+//! What happens to codes, grants, browsers and clients as time passes, and the part of the accounts service
+//! in a session.
 
 use std::sync::Arc;
 
@@ -72,7 +73,7 @@ impl World {
         self.oauth.allow(&asked.expect("a request"), &self.anna, stamp, NOW).await.expect("a code")
     }
 
-    /// Of anna's password.
+    /// The stamp of anna's password.
     async fn stamp(&self) -> PasswordStamp {
         PasswordStamp::of(&self.accounts.account(&self.anna).await.expect("read").expect("an account"))
     }
@@ -123,7 +124,7 @@ async fn of_many_who_come_with_a_code_one_gets_tokens() {
     for attempt in all {
         match attempt.await.expect("a task").expect("an outcome") {
             TokenOutcome::Tokens(_) => given += 1,
-            // Also whoever found it unused at first.
+            // A request that found the code unused at first is refused too.
             TokenOutcome::Compromised(_) => {}
         }
     }
@@ -181,7 +182,7 @@ async fn what_is_allowed_ends_with_the_password() {
     let ((before, first), (after, second)) = (grant().await, grant().await);
     world.oauth.answer_grant(&first, &world.anna, old, true, NOW).await.expect("allowed");
     world.accounts.set_password(&world.anna, "another password".into()).await.expect("set");
-    // By a browser that had proved the old password.
+    // The browser has proved the old password.
     world.oauth.answer_grant(&second, &world.anna, old, true, NOW).await.expect("allowed");
     let browser = world.oauth.begin_browser_session(&world.anna, old, NOW).await.expect("a token");
 

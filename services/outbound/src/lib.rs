@@ -1,8 +1,8 @@
 //! Calling strangers over HTTP: a client that reaches the public network only.
 //!
-//! Users say what is called. Whatever name or redirect leads there, nothing is sent to an address of the server's
-//! own network; the address that was checked is the one that is connected to. What is called, and what the
-//! answer means, is the callers' business.
+//! Users choose which addresses are called. Whatever name or redirect leads there, nothing is sent to an
+//! address of the server's own network: the client connects to the very address that was checked. What is
+//! called, and what the answer means, is the callers' business.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -24,7 +24,7 @@ pub enum OutboundError {
     /// The address is not of the public network.
     #[error("the address is not public")]
     Private,
-    /// Not `http` or `https`.
+    /// The address is not one of `http` or `https`.
     #[error("this is not a web address")]
     NotHttp,
 }
@@ -37,8 +37,8 @@ pub struct Outbound {
 }
 
 impl Outbound {
-    /// A client whose requests take at most `timeout`. `allow_private`: it may reach private and local addresses
-    /// too, where users are trusted with the server's own network.
+    /// Makes a client whose requests take at most `timeout`. With `allow_private` it may reach private and
+    /// local addresses too, for servers whose users are trusted with the server's own network.
     pub fn new(timeout: Duration, allow_private: bool) -> Self {
         // Fails if the process has a provider already, which then serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -54,7 +54,7 @@ impl Outbound {
         Self { client: client.ok(), allow_private }
     }
 
-    /// The client, for a request to this URL.
+    /// Gives the client for a request to this URL, if it may be called.
     pub fn client_for(&self, url: &Url) -> Result<&Client, OutboundError> {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(OutboundError::NotHttp);
@@ -67,7 +67,7 @@ impl Outbound {
     }
 }
 
-/// The address in a URL that needs no resolving.
+/// The IP address in a URL that names no host.
 fn literal_address(url: &Url) -> Option<IpAddr> {
     url.host_str()?.trim_matches(['[', ']']).parse().ok()
 }
@@ -118,12 +118,12 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     let segments = address.segments();
     let embedded = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match segments {
-        // Mapped and translated IPv4 addresses are as public as what they embed.
+        // An IPv6 address that maps or translates one of IPv4 is as public as that one.
         [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
             is_public_v4(embedded(high, low))
         }
         [0x2002, high, low, ..] => is_public_v4(embedded(high, low)),
-        // Documentation, Teredo, benchmarks, ORCHID.
+        // These are for documentation, Teredo, benchmarks and ORCHID.
         [0x2001, 0xdb8, ..] | [0x2001, 0..=0x1ff, ..] => false,
         // Global unicast is 2000::/3; loopback, local and multicast addresses are all outside.
         [first, ..] => first & 0xe000 == 0x2000,

@@ -29,7 +29,7 @@ pub enum PlatformsError {
     /// A stored signing key cannot be read.
     #[error("the signing key of {server_name} is damaged: {reason}")]
     SigningKey {
-        /// Whose key.
+        /// The platform whose key it is.
         server_name: OwnedServerName,
         /// What is wrong with it.
         reason: String,
@@ -39,7 +39,7 @@ pub enum PlatformsError {
 /// A hosted platform.
 #[derive(Debug)]
 pub struct Platform {
-    /// As configured.
+    /// The settings, as configured.
     pub settings: Settings,
     /// The key that signs now.
     pub signing_key: Ed25519KeyPair,
@@ -53,7 +53,7 @@ impl Platform {
         &self.settings.server_name
     }
 
-    /// Its name as people read it: with a capital letter.
+    /// The platform's name as people read it, with a capital letter.
     pub fn display_name(&self) -> String {
         let mut characters = self.settings.name.chars();
         characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
@@ -69,9 +69,8 @@ pub struct Platforms {
 }
 
 impl Platforms {
-    /// Opens the platforms; one that has no signing key yet gets one.
-    ///
-    /// `now_ts`: milliseconds since the Unix epoch.
+    /// Opens the platforms, and makes a signing key for each that has none yet. `now_ts`: milliseconds since
+    /// the Unix epoch.
     pub async fn open(store: &Store, settings: Vec<Settings>, now_ts: u64) -> Result<Self, PlatformsError> {
         let mut all = Self { platforms: Vec::new(), by_server_name: HashMap::new(), by_host: HashMap::new() };
         for settings in settings {
@@ -116,7 +115,7 @@ impl Platforms {
         self.by_server_name.get(server_name)
     }
 
-    /// The platform that a `Host` header means; the port does not matter unless it is configured.
+    /// Finds the platform that a `Host` header means. The port does not matter unless it is configured.
     pub fn by_host(&self, host: &str) -> Option<&Arc<Platform>> {
         let host = host.to_ascii_lowercase();
         self.by_host.get(&host).or_else(|| {

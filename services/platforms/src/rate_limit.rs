@@ -1,4 +1,4 @@
-//! Rate limits of a platform: a bucket for each class of action and each who acts.
+//! Rate limits of a platform. There is a bucket for each class of action and each user or address that acts.
 
 use std::{
     collections::HashMap,
@@ -11,19 +11,19 @@ use parking_lot::Mutex;
 
 use crate::Limits;
 
-/// Buckets that are kept for one class: strangers choose some of their names.
+/// The most buckets that are kept for one class. Strangers choose some of their names.
 const MAX_BUCKETS: usize = 1 << 18;
 
 /// Classes of actions that share a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RateClass {
-    /// Never limited: reading, and what other limits cover.
+    /// Reading, and what other limits cover. It is never limited.
     Free,
     /// Sending to a room.
     Message,
-    /// Logging in, and proving a password otherwise. By address, and by account.
+    /// Logging in, and proving a password elsewhere. It is counted by address, and by account.
     Login,
-    /// Registering. By address.
+    /// Registering. It is counted by address.
     Registration,
     /// Joining and knocking.
     Join,
@@ -39,11 +39,11 @@ pub enum RateClass {
     Other,
 }
 
-/// Too many actions: try again later.
+/// There were too many actions. The client may try again later.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("too many requests; try again in {} ms", .retry_after.as_millis())]
 pub struct Limited {
-    /// When.
+    /// How long the client should wait.
     pub retry_after: Duration,
 }
 
@@ -60,7 +60,7 @@ impl fmt::Debug for RateLimiter {
 }
 
 impl RateLimiter {
-    /// None: nothing is limited.
+    /// Makes the buckets. Without limits nothing is limited.
     pub fn new(limits: Option<Limits>) -> Self {
         let classes = limits.map(|limits| {
             [
@@ -87,7 +87,8 @@ impl RateLimiter {
         buckets.take(who, self.started.elapsed())
     }
 
-    /// The same for a client's address. Who has one address of IPv6 has a whole network of them, which counts as one.
+    /// Counts an action of a client's address, or refuses it. Somebody with one IPv6 address has a whole
+    /// network of them, which counts as one.
     pub fn check_address(&self, class: RateClass, address: IpAddr) -> Result<(), Limited> {
         self.check(class, &network_of(address))
     }
@@ -99,7 +100,7 @@ impl RateLimiter {
         }
     }
 
-    /// Forgets those who have not acted for long; to be called now and then.
+    /// Forgets those who have not acted for long. It is to be called now and then.
     pub fn forget_idle(&self) {
         for buckets in self.classes.values() {
             buckets.forget_full(self.started.elapsed());
@@ -107,7 +108,7 @@ impl RateLimiter {
     }
 }
 
-/// What an address is counted by: itself, or the first 64 bits of an address of IPv6.
+/// The name by which an address is counted: the address itself, or the first 64 bits of an IPv6 address.
 pub fn network_of(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
@@ -118,19 +119,19 @@ pub fn network_of(address: IpAddr) -> String {
     }
 }
 
-/// The buckets of one class. A full one lets as many actions through at once as its burst; an action's room comes back
-/// with time. Times count from the start of the limiter.
+/// The buckets of one class. A full bucket lets as many actions through at once as its burst. Each action
+/// takes room out of it, which comes back with time. Times count from the start of the limiter.
 struct Buckets {
-    /// How long the room for one action takes to come back.
+    /// How long it takes until there is room for one more action.
     period: Duration,
     /// How long a bucket takes from empty to full.
     burst: Duration,
-    /// When each bucket will be full; those that are not named are full.
+    /// When each bucket will be full. Buckets that have no entry are full.
     full_at: Mutex<HashMap<String, Duration>>,
 }
 
 impl Buckets {
-    /// None: no limit (a rate of zero or less, or one that is no number).
+    /// Makes the buckets. None means no limit: the rate is zero or less, or not a number.
     fn new(rate: f64, burst: u32) -> Option<Self> {
         let period = Duration::try_from_secs_f64(1.0 / rate).ok().filter(|period| !period.is_zero())?;
         let burst = period.saturating_mul(burst.max(1));
@@ -171,7 +172,7 @@ impl Buckets {
     }
 }
 
-/// Makes room in a map that is full: those who have taken least begin anew.
+/// Makes room in a map that is full. Those who have acted least begin anew with a full bucket.
 fn forget_fuller_half(full_at: &mut HashMap<String, Duration>) {
     let mut times: Vec<_> = full_at.values().copied().collect();
     let middle = times.len() / 2;
@@ -197,7 +198,7 @@ mod tests {
         assert_eq!([0, 0, 0, 0].map(|now| take("anna", now)), [Ok(()), Ok(()), Ok(()), Err(2)]);
         assert_eq!(take("ben", 0), Ok(()), "everybody has a bucket of their own");
         assert_eq!([1, 2, 2, 3].map(|now| take("anna", now)), [Err(1), Ok(()), Err(2), Err(1)]);
-        // Room is saved up to the burst, and no further.
+        // Room is saved up to the burst and no further.
         assert_eq!([99, 99, 99, 99].map(|now| take("anna", now)), [Ok(()), Ok(()), Ok(()), Err(2)]);
     }
 
@@ -208,7 +209,7 @@ mod tests {
         assert_eq!((take(0), take(0)), (true, false));
         buckets.give_back("anna");
         assert_eq!((take(0), take(0)), (true, false));
-        // Nothing is saved by giving back what has come back with time.
+        // Giving back an action saves nothing if its room has come back with time.
         buckets.give_back("anna");
         buckets.give_back("anna");
         assert_eq!((take(9), take(9)), (true, false));

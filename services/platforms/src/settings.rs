@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Identity {
-    /// A public @handle.
+    /// People have a public @handle.
     Handle,
-    /// A phone number.
+    /// People have a phone number.
     Phone,
-    /// An account with a name and an e-mail address.
+    /// People have an account with a name and an e-mail address.
     #[default]
     Account,
 }
@@ -23,30 +23,30 @@ pub enum Identity {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Registration {
-    /// Anybody.
+    /// Anybody may register.
     Open,
-    /// Who has a registration token.
+    /// Those who have a registration token may register.
     Token,
-    /// Nobody.
+    /// Nobody may register.
     #[default]
     Closed,
 }
 
-/// Whether messages must, may or must not be encrypted.
+/// What a platform demands of the encryption of messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Encryption {
-    /// May.
+    /// Messages may be encrypted.
     #[default]
     Optional,
-    /// Must.
+    /// Messages must be encrypted.
     Required,
-    /// Must not.
+    /// Messages must not be encrypted.
     Forbidden,
 }
 
 impl Encryption {
-    /// The rule that holds in the rooms of a platform's people; None: there is none.
+    /// The rule that holds in the rooms of the platform's people, if there is one.
     pub fn rule(self) -> Option<EncryptionRule> {
         match self {
             Self::Optional => None,
@@ -64,7 +64,7 @@ fn default_room_version() -> RoomVersionId {
     RoomVersionId::V12
 }
 
-/// A `[[platform]]` of the configuration.
+/// The settings of a `[[platform]]` in the configuration.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
@@ -72,7 +72,7 @@ pub struct Settings {
     pub name: String,
     /// The Matrix server name.
     pub server_name: OwnedServerName,
-    /// Host names that mean this platform; its server name always does.
+    /// Host names that mean this platform. Its server name always does.
     #[serde(default)]
     pub hosts: Vec<String>,
     /// An address that is this platform's alone.
@@ -88,21 +88,23 @@ pub struct Settings {
     /// <https://spec.matrix.org/v1.19/client-server-api/#guest-access>
     #[serde(default)]
     pub guests: bool,
-    /// The secret of the admin registration API; empty: there is none.
+    /// The secret of the admin registration API. If it is empty, there is no such API.
     #[serde(default)]
     pub registration_shared_secret: String,
     /// Whether sign-up proves a number or an address.
     #[serde(default = "yes")]
     pub verify: bool,
-    /// Whether clients can log in by OAuth 2.0, on the platform's own pages; by password they always can.
+    /// Whether clients can log in by OAuth 2.0 on the platform's own pages. They can always log in by
+    /// password.
     #[serde(default = "yes")]
     pub oauth: bool,
-    /// The colour of the platform's pages, as `#rrggbb`; None: one that its name gives.
+    /// The colour of the platform's pages, as `#rrggbb`. Without it the colour is derived from the platform's
+    /// name.
     pub colour: Option<String>,
     /// Whether messages are encrypted in the rooms that this platform's people are in, whoever sends them.
     #[serde(default)]
     pub encryption: Encryption,
-    /// Of new rooms.
+    /// The version of new rooms.
     #[serde(default = "default_room_version")]
     pub room_version: RoomVersionId,
     /// Whether the media paths from before authenticated media are served without an access token.
@@ -114,23 +116,23 @@ pub struct Settings {
     /// Whether presence is shown.
     #[serde(default)]
     pub presence: bool,
-    /// False: no rate limits at all.
+    /// Whether anything is limited by rate.
     #[serde(default = "yes")]
     pub rate_limits: bool,
-    /// How mails are sent; None: none are.
+    /// How mails are sent. Without it no mails are sent.
     pub email: Option<Email>,
-    /// Where calls of several people meet.
+    /// Where calls of several people take place.
     #[serde(default)]
     pub rtc: Rtc,
-    /// Whom people, and administrators of other servers, can turn to.
+    /// Whom users, and administrators of other servers, can ask for help.
     #[serde(default)]
     pub support: Support,
-    /// Single limits.
+    /// The platform's limits.
     #[serde(default)]
     pub limits: Limits,
 }
 
-/// `[email]`, for all platforms, or `[platform.email]`: how mails are sent.
+/// How mails are sent: `[email]` for all platforms, or `[platform.email]` for one.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Email {
@@ -142,16 +144,16 @@ pub struct Email {
 
 impl fmt::Debug for Email {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The URL may hold a password.
+        // The URL may hold a password, so it is not printed.
         f.debug_struct("Email").field("from", &self.from).finish_non_exhaustive()
     }
 }
 
-/// `[platform.rtc]`: calls of several people.
+/// Calls of several people: `[platform.rtc]`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rtc {
-    /// The services that carry sound and picture, the preferred one first.
+    /// The services that carry sound and picture. The preferred one comes first.
     #[serde(default)]
     pub transports: Vec<RtcTransport>,
 }
@@ -167,7 +169,7 @@ pub enum RtcTransport {
     },
 }
 
-/// `[platform.support]`, in the shape in which anybody is told of it.
+/// Whom to ask for help: `[platform.support]`, in the shape in which everybody can read it.
 /// <https://spec.matrix.org/v1.19/client-server-api/#getwell-knownmatrixsupport>
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -181,17 +183,17 @@ pub struct Support {
 }
 
 impl Support {
-    /// Whether there is nobody to turn to.
+    /// Whether nobody can be asked for help.
     pub fn is_empty(&self) -> bool {
         self.contacts.is_empty() && self.support_page.is_none()
     }
 }
 
-/// Somebody who can be turned to.
+/// Somebody who can be asked for help.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Contact {
-    /// What for: `m.role.admin`, `m.role.security`, or a name with a domain in front.
+    /// What the contact is for: `m.role.admin`, `m.role.security`, or a name that begins with a domain.
     pub role: String,
     /// Their Matrix account.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -222,12 +224,12 @@ pub struct Limits {
     pub search_burst: u32,
     pub upload: f64,
     pub upload_burst: u32,
-    /// Everything else that changes something.
+    /// The rate of everything else that changes something.
     pub other: f64,
     pub other_burst: u32,
-    /// The greatest upload, in bytes.
+    /// The greatest size of an upload, in bytes.
     pub upload_bytes: u64,
-    /// What a user may store, in bytes.
+    /// How much a user may store, in bytes.
     pub media_quota_bytes: u64,
 }
 

@@ -9,7 +9,7 @@ use ruma::{OwnedServerName, signatures::Ed25519KeyPair};
 
 use crate::PlatformsError;
 
-/// The key that signs for a platform now: the newest that has not expired, or a new one.
+/// Finds the key that signs for a platform now, which is the newest that has not expired, or makes one.
 pub(crate) async fn open(
     store: &Store,
     server_name: &OwnedServerName,
@@ -37,7 +37,7 @@ pub(crate) async fn open(
     })
 }
 
-/// The server names that have a signing key: a platform gets one when it is first opened.
+/// Lists the server names that have a signing key. A platform gets one when it is first opened.
 pub(crate) async fn list_platforms(store: &Store) -> Result<Vec<OwnedServerName>, PlatformsError> {
     let keys = store.keys::<SigningKeys>(Range::all()).await?;
     let mut names: Vec<_> = keys.into_iter().map(|key| key.platform).collect();

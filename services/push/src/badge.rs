@@ -1,5 +1,5 @@
-//! The badge: in how many rooms something notifying is unread. Invitations count, but for those that are hidden from
-//! the user.
+//! The badge of a user: the number of rooms in which something unread notifies, and of invitations, except
+//! those from ignored users.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -10,9 +10,9 @@ use tokio::sync::Mutex;
 
 use crate::{Push, PushError, Result};
 
-/// Users with pushers whose badges are kept in memory.
+/// How many users with pushers have their badges in memory.
 const CACHED: usize = 100_000;
-/// The most rooms that are looked at anew because the user may have read something: who has more unread
+/// The most rooms that are looked at again because the user may have read something. A user with more unread
 /// rooms does not see the badge go down one by one.
 const MAX_CHECKED: usize = 200;
 
@@ -27,7 +27,7 @@ pub(crate) fn new_cache() -> BadgeCache {
 pub(crate) struct Badge {
     rooms: HashSet<OwnedRoomId>,
     counted: bool,
-    /// What gateways were last told.
+    /// The number that gateways were last told.
     told: u64,
 }
 
@@ -50,7 +50,7 @@ impl Push {
         self.shared.badges.get_or_insert_with(user_id, || Ok::<_, PushError>(Arc::default()))
     }
 
-    /// The badge of a user to whom something has happened in a room; it is taken as told.
+    /// The badge of a user after something has happened in a room. It is taken as told.
     pub(crate) async fn badge_after(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<u64> {
         let badge = self.badge(user_id)?;
         let mut badge = badge.lock().await;

@@ -1,7 +1,7 @@
-//! Deliveries: a short queue for each pusher that has something to be told, emptied by a task of its own.
+//! Deliveries. Each pusher that has something to be told has a short queue, and a task of its own empties it.
 //!
-//! A gateway that fails is tried again, ever more seldom, for a day. What does not fit into the queue
-//! meanwhile is not told any more; the badge is.
+//! A gateway that fails is tried again for a day, less and less often. If more comes meanwhile than fits into
+//! the queue, the rest is not told any more, except for the badge.
 
 use std::{
     collections::VecDeque,
@@ -34,16 +34,16 @@ use crate::{
 const MAX_QUEUED: usize = 32;
 /// The most requests to gateways at the same time.
 const MAX_REQUESTS: usize = 64;
-/// The longest time between two tries, if the first is not longer.
+/// The longest time between two tries, unless the first is longer.
 const MAX_RETRY: Duration = Duration::from_secs(3600);
-/// For how long a gateway may fail before what waits for it is thrown away.
+/// How long a gateway may fail until what waits for it is thrown away.
 const GIVE_UP_MS: u64 = 24 * 3600 * 1000;
 
-/// The queues of all pushers that have one.
+/// The queues of all pushers that have something to be told.
 #[derive(Debug)]
 pub(crate) struct Deliveries {
     gateway: Gateway,
-    /// A pusher that is in here has a task.
+    /// The queue of each pusher. Each has a task that empties it.
     queues: DashMap<PusherKey, Queue>,
     permits: Semaphore,
     generations: AtomicU64,
@@ -51,23 +51,23 @@ pub(crate) struct Deliveries {
 
 #[derive(Debug)]
 struct Queue {
-    /// Tells the task that empties it from one of an earlier queue of the same pusher.
+    /// A number that tells this queue's task from that of an earlier queue of the same pusher.
     generation: u64,
     events: VecDeque<Arc<EventNotice>>,
-    /// The badge is to be told, by itself if no event goes out before.
+    /// Whether the badge has to be told. It goes alone if no event goes out before.
     badge: bool,
-    /// The newest count for the badge.
+    /// The newest number for the badge.
     unread: u64,
 }
 
-/// An event as a user's pushers are told of it.
+/// An event, as a user's pushers are told of it.
 #[derive(Debug)]
 pub(crate) struct EventNotice {
     pub(crate) event_id: OwnedEventId,
     pub(crate) room_id: OwnedRoomId,
     pub(crate) high_priority: bool,
     pub(crate) tweaks: Map<String, Value>,
-    /// None if all of the user's pushers want ids only.
+    /// What the event says. None if all of the user's pushers want ids only.
     pub(crate) details: Option<Details>,
 }
 
@@ -102,13 +102,13 @@ impl Deliveries {
         deliveries
     }
 
-    /// Drops what waits for a pusher.
+    /// Drops everything that waits for a pusher.
     pub(crate) fn forget(&self, key: &PusherKey) {
         self.queues.remove(key);
     }
 
-    /// The next to be told: an event, or the badge alone (None), and the count. None if there is nothing,
-    /// in which case the queue is gone.
+    /// The next thing to tell, with the number for the badge: an event, or None for the badge alone. If
+    /// nothing is left to tell, the queue is removed.
     fn next(&self, key: &PusherKey, generation: u64) -> Option<(Option<Arc<EventNotice>>, u64)> {
         let Entry::Occupied(mut entry) = self.queues.entry(key.clone()) else { return None };
         let queue = entry.get_mut();
@@ -130,7 +130,7 @@ impl Deliveries {
 }
 
 impl Push {
-    /// Queues an event, or with None the badge alone, for a pusher. `unread`: the new badge.
+    /// Queues an event for a pusher, or with None the badge alone. `unread` is the new badge.
     pub(crate) fn deliver(&self, key: &PusherKey, event: Option<Arc<EventNotice>>, unread: u64) {
         let deliveries = &self.shared.deliveries;
         let badge = event.is_none();
@@ -173,7 +173,8 @@ impl Push {
         Ok(())
     }
 
-    /// Tells a gateway, until it has understood. False: nothing more is to be told to this pusher now.
+    /// Tells a gateway again and again until it has understood. False means that this pusher is to be told
+    /// nothing more now.
     async fn deliver_one(
         &self,
         key: &PusherKey,
@@ -185,7 +186,7 @@ impl Push {
         loop {
             let Some(pusher) = self.active_pusher(key).await? else { return Ok(false) };
             if self.shared.accounts.device(&key.user_id, &pusher.device_id).await?.is_none() {
-                // The device has logged out: nothing of the account is for it any more.
+                // The device has logged out, so nothing of the account is for it any more.
                 self.remove_pushers(vec![key.clone()]).await?;
                 return Ok(false);
             }

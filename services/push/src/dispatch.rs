@@ -1,6 +1,6 @@
-//! The dispatcher: follows the feed and has the pushers told of events that notify.
+//! The dispatcher. It follows the feed, and has pushers told of events that notify.
 //!
-//! It keeps no place of its own in the store: what happens while the process is down is not pushed.
+//! It keeps no place of its own in the store. What happens while the process is down is not pushed.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -28,9 +28,9 @@ use crate::{
     room_facts::RoomFacts,
 };
 
-/// The most events of a room that are looked at in one go; of more, the newest.
+/// The most events of a room that are looked at in one go. If there are more, only the newest are.
 const MAX_EVENTS: i64 = 500;
-/// Rooms of which it is known up to where they were looked at.
+/// How many rooms have the place in memory up to which they were looked at.
 const CURSORS: usize = 50_000;
 /// The most bytes of an event's content that gateways are sent.
 const MAX_CONTENT_BYTES: usize = 8 << 10;
@@ -38,13 +38,13 @@ const MAX_CONTENT_BYTES: usize = 8 << 10;
 /// What the dispatcher has heard and not yet looked at.
 #[derive(Debug)]
 pub(crate) struct Dispatch {
-    /// Rooms with news, with the position of the first of it.
+    /// Rooms with news, each with the position of the first of it.
     rooms: Mutex<HashMap<OwnedRoomId, Position>>,
     rooms_changed: Notify,
     /// Users who may have read something.
     readers: Mutex<HashSet<OwnedUserId>>,
     readers_changed: Notify,
-    /// Up to where rooms were looked at.
+    /// The place up to which each room was looked at.
     cursors: Cache<OwnedRoomId, i64>,
 }
 
@@ -60,7 +60,7 @@ impl Default for Dispatch {
     }
 }
 
-/// An event with what it is held against.
+/// An event that is held against the rules of the room's people.
 struct Incoming<'a> {
     event: &'a TimelineEvent,
     prepared: PushEvent<'a>,
@@ -205,7 +205,7 @@ impl Push {
         Ok(())
     }
 
-    /// Whom the event invites, if it is somebody with a pusher.
+    /// The user whom the event invites, if it is somebody with a pusher.
     fn invited(&self, event: &TimelineEvent) -> Option<OwnedUserId> {
         let pdu = &event.pdu;
         if pdu.event_type != TimelineEventType::RoomMember

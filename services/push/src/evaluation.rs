@@ -1,4 +1,5 @@
-//! Which events notify whom: push rules compiled once, events prepared once, each against each.
+//! Deciding which events notify whom. Push rules are compiled once, events are prepared once, and then each
+//! is held against the others.
 //! <https://spec.matrix.org/v1.19/client-server-api/#push-rules>
 //!
 //! Nothing here reads the store.
@@ -18,22 +19,22 @@ use serde_json::Value;
 
 use crate::glob::{Folded, Glob, contains_name};
 
-/// The rules of a user, ready to be asked. Rules that are off are not in it.
+/// The rules of a user, ready to be asked. Rules that are switched off are left out.
 #[derive(Debug)]
 pub struct Compiled {
     rules: Vec<Rule>,
-    /// A condition asks for the user's display name in the room.
+    /// Whether a condition asks for the user's display name in the room.
     pub(crate) asks_display_name: bool,
-    /// A condition asks whether the user is subscribed to the event's thread.
+    /// Whether a condition asks if the user is subscribed to the event's thread.
     pub(crate) asks_subscription: bool,
-    /// Many users have these very rules.
+    /// Whether many users have exactly these rules.
     shared: bool,
 }
 
 #[derive(Debug)]
 struct Rule {
     conditions: Vec<Condition>,
-    /// An old rule that says nothing about events with `m.mentions`.
+    /// Whether it is an old rule that says nothing about events with `m.mentions`.
     unless_mentions: bool,
     actions: Vec<Action>,
     notify: bool,
@@ -54,15 +55,15 @@ enum Condition {
     ContainsMe(Path),
     DisplayName,
     MemberCount(ruma::push::RoomMemberCountIs),
-    /// The sender's power is enough to notify with this key.
+    /// The sender has enough power to notify with this key.
     SenderMay(String),
-    /// The event is in a thread to which the user is subscribed, or (false) is not.
+    /// The user is subscribed to the thread that the event is in. With false: is not subscribed to it.
     Subscribed(bool),
-    /// A kind that is not known here.
+    /// The kind of condition is not known here.
     Never,
 }
 
-/// Where a field of an event is.
+/// The field of an event that a condition asks about.
 #[derive(Debug)]
 enum Path {
     Type,
@@ -71,12 +72,12 @@ enum Path {
     RoomId,
     EventId,
     Content(Vec<String>),
-    /// No field that a rule can ask for.
+    /// It is no field that a rule can ask about.
     Nowhere,
 }
 
 impl Path {
-    /// From a dot-separated property path.
+    /// Reads a dot-separated property path.
     /// <https://spec.matrix.org/v1.19/appendices/#dot-separated-property-paths>
     fn new(path: &str) -> Self {
         let mut keys = vec![String::new()];
@@ -109,25 +110,25 @@ pub struct PushEvent<'a> {
     pub pdu: &'a Pdu,
     event_type: String,
     content: Value,
-    /// The body, in lower case.
+    /// The body in lower case.
     body: OnceLock<Option<Folded<'static>>>,
 }
 
-/// What rules ask about a room, besides the event.
+/// What rules ask about a room.
 #[derive(Clone, Copy, Debug)]
 pub struct RoomContext<'a> {
-    /// Joined members.
+    /// The number of joined members.
     pub member_count: u64,
-    /// Who may notify the room.
+    /// The power levels, which say who may notify the room.
     pub power_levels: &'a PowerLevels,
 }
 
-/// What rules ask about the user and the event; each is needed only where the rules ask for it.
+/// What rules ask about the user and the event. A field is needed only where the rules ask for it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct UserContext<'a> {
     /// The user's display name in the room.
     pub name: Option<&'a str>,
-    /// Whether the user is subscribed to the event's thread; None: it is in none.
+    /// Whether the user is subscribed to the event's thread. None if it is in no thread.
     pub subscribed: Option<bool>,
 }
 
@@ -142,12 +143,12 @@ pub struct Recipient {
     pub ignored: IgnoredUsers,
 }
 
-/// What the rules say of an event.
+/// What the rules say about an event.
 #[derive(Clone, Copy, Debug)]
 pub struct Evaluation<'a> {
-    /// The user is notified.
+    /// Whether the user is notified.
     pub notify: bool,
-    /// The event stands out.
+    /// Whether the event stands out.
     pub highlight: bool,
     /// The actions of the rule that applied.
     pub actions: &'a [Action],
@@ -215,7 +216,7 @@ fn is_scalar(value: &Value, scalar: &ScalarJsonValue) -> bool {
 }
 
 impl Compiled {
-    /// Compiles the rules of `user_id`. Rules that name the user are compiled to name whoever asks, so
+    /// Compiles the rules of `user_id`. Rules that name the user are compiled to name the user who asks, so
     /// that everybody who has the default rules shares them.
     pub fn new(ruleset: &Ruleset, user_id: &UserId) -> Self {
         let mut rules = Vec::new();
@@ -261,12 +262,12 @@ impl Compiled {
         Self { rules, asks_display_name, asks_subscription, shared: false }
     }
 
-    /// The rules of everybody who has never changed one; `user_id` is anybody.
+    /// Compiles rules that everybody shares who has never changed one. `user_id` may be any user.
     pub(crate) fn shared(ruleset: &Ruleset, user_id: &UserId) -> Self {
         Self { shared: true, ..Self::new(ruleset, user_id) }
     }
 
-    /// About what it takes in memory, for one user, in rules.
+    /// About how much memory the rules take, counted in rules, if one user has them.
     pub(crate) fn weight(&self) -> u64 {
         if self.shared { 1 } else { 1 + self.rules.len() as u64 }
     }
@@ -322,7 +323,8 @@ impl Condition {
             Self::SenderMay(key) => {
                 room.power_levels.user(&event.pdu.sender) >= room.power_levels.needed_to_notify(key)
             }
-            // Whom an encrypted event mentions cannot be seen here: the user's client has to be told of it.
+            // The server cannot see whom an encrypted event mentions, so the user's client has to be told of
+            // it.
             Self::Subscribed(false) if event.event_type == "m.room.encrypted" => false,
             Self::Subscribed(subscribed) => user.subscribed == Some(*subscribed),
             Self::Never => false,
@@ -331,8 +333,8 @@ impl Condition {
 }
 
 impl Recipient {
-    /// What the user's rules say of an event. What the user or somebody whom the user ignores has sent,
-    /// and what was redacted, never notifies.
+    /// What the user's rules say about an event. An event never notifies if it was redacted, or if the user
+    /// or somebody ignored has sent it.
     pub fn evaluate(
         &self,
         event: &PushEvent<'_>,

@@ -1,8 +1,8 @@
 //! The client of push gateways.
 //! <https://spec.matrix.org/v1.19/push-gateway-api/>
 //!
-//! Users say where gateways are: unless it is allowed, nothing is sent to an address that is not the
-//! public network's, whatever name or redirect leads there.
+//! Users choose where gateways are. Unless the settings allow it, nothing is sent to an address outside the
+//! public network, whatever name or redirect leads there.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ pub(crate) struct Notification<'a> {
     pub(crate) devices: [Device<'a>; 1],
 }
 
-/// What gateways are told of an event, except those that want its id only.
+/// What gateways are told about an event, unless they want only its id.
 #[derive(Debug, Serialize)]
 pub(crate) struct Details {
     #[serde(rename = "type")]
@@ -71,7 +71,8 @@ pub(crate) struct Details {
     pub(crate) content: Option<Box<RawValue>>,
 }
 
-/// Zero is sent too: gateways take it as an order to clear the badge, and take silence for no change.
+/// Counts for a gateway. Zero is sent as well: gateways clear the badge then, and leave it as it is if they
+/// are told nothing.
 #[derive(Debug, Serialize)]
 pub(crate) struct Counts {
     pub(crate) unread: u64,
@@ -97,7 +98,7 @@ struct Answer {
     rejected: Vec<String>,
 }
 
-/// A pusher's data as gateways see it: without the URL.
+/// The data of a pusher as gateways see it, without the URL.
 pub(crate) fn device_data(data: &HttpPusherData) -> Map<String, Value> {
     let mut shown: Map<String, Value> = data.data.clone().into_iter().collect();
     if let Some(format) = &data.format {
@@ -111,7 +112,7 @@ impl Gateway {
         Self { outbound: Outbound::new(TIMEOUT, settings.allow_private_gateways) }
     }
 
-    /// Sends a notification; gives the pushkeys that the gateway will never accept again.
+    /// Sends a notification. Returns the pushkeys that the gateway will never accept again.
     pub(crate) async fn notify(
         &self,
         url: &Url,
@@ -165,7 +166,7 @@ mod tests {
             let url = format!("http://{host}:{port}/_matrix/push/v1/notify").parse().expect("URL");
             let refused = gateway.notify(&url, &notification).await;
             match host {
-                // A name is refused where it is resolved.
+                // An address given by name is checked when the name is resolved.
                 "localhost" => assert!(matches!(refused, Err(GatewayError::Http(_))), "{host}: {refused:?}"),
                 _ => assert!(
                     matches!(refused, Err(GatewayError::Outbound(OutboundError::Private))),

@@ -1,33 +1,34 @@
-//! Globs of push rules: `*` is any text, `?` is any character; upper and lower case are the same.
+//! The globs of push rules. `*` stands for any text and `?` for any character; upper and lower case are the
+//! same.
 //!
-//! Matching takes time linear in the text, whatever the pattern: patterns come from anybody.
+//! Patterns come from anybody, so matching takes time linear in the text, whatever the pattern.
 
 use std::borrow::Cow;
 
-/// The most characters of a pattern that has wildcards, `*` not counted: they are the bits of a set.
+/// The most characters of a pattern with wildcards, apart from `*`. Each takes a bit of a set.
 const MAX_WILDCARD_CHARS: usize = 127;
 
 /// A compiled glob.
 #[derive(Clone, Debug)]
 pub(crate) enum Glob {
-    /// No wildcards; lower case.
+    /// The pattern has no wildcards. It is in lower case.
     Literal(String),
-    /// Anything else.
+    /// The pattern has wildcards.
     Wildcards(Box<Automaton>),
-    /// A pattern that is too long to be matched.
+    /// The pattern is too long to be matched.
     Never,
 }
 
-/// A set of states as bits: in state `i`, the first `i` characters of the pattern were met.
+/// A machine whose sets of states are bits. In state `i` it has met the first `i` characters of the pattern.
 #[derive(Clone, Debug)]
 pub(crate) struct Automaton {
-    /// For each character of the pattern, sorted: the states that it leads on from.
+    /// For each character of the pattern, in order, the states from which it leads on.
     steps: Vec<(char, u128)>,
     /// The states from which `?` leads on.
     any: u128,
-    /// The states that `*` makes stay.
+    /// The states that stay because of a `*`.
     stay: u128,
-    /// The state in which all was met.
+    /// The state in which the whole pattern was met.
     last: u128,
 }
 
@@ -93,7 +94,7 @@ impl Glob {
         }
     }
 
-    /// Whether a part of the text matches that neither starts nor ends inside a word.
+    /// Whether some part of the text matches that neither starts nor ends inside a word.
     /// <https://spec.matrix.org/v1.19/client-server-api/#conditions-1>
     pub(crate) fn matches_words(&self, text: &Folded<'_>) -> bool {
         let text = &*text.0;
@@ -105,7 +106,7 @@ impl Glob {
     }
 }
 
-/// Whether a display name is in the text as words.
+/// Whether a display name stands in the text as whole words.
 pub(crate) fn contains_name(text: &Folded<'_>, name: &str) -> bool {
     !name.is_empty() && contains_words(&text.0, &name.to_lowercase())
 }
@@ -128,7 +129,7 @@ fn contains_words(text: &str, pattern: &str) -> bool {
     false
 }
 
-/// Whether a word goes on from one character to the next.
+/// Whether two neighbouring characters belong to one word.
 fn inside_word(before: Option<char>, after: Option<char>) -> bool {
     let is_word = |char: char| char.is_ascii_alphanumeric() || char == '_';
     before.is_some_and(is_word) && after.is_some_and(is_word)
@@ -164,7 +165,7 @@ impl Automaton {
             }
             before = Some(char);
         }
-        // Only stars: they match the empty text too.
+        // The pattern is only stars, which match the empty text too.
         text.is_empty() && self.last == 1
     }
 }

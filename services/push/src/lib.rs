@@ -34,7 +34,7 @@ pub use room_rules::RoomRules;
 pub use thread_subscriptions::{ThreadChange, ThreadChanges};
 pub use unread::{Unread, UnreadCount};
 
-/// Something about push failed.
+/// Why something about push was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum PushError {
     /// There is no such rule.
@@ -46,16 +46,16 @@ pub enum PushError {
     /// A rule cannot be placed, or its name is reserved for rules of the server.
     #[error("{0}")]
     Misplaced(String),
-    /// There is no such thread, the user may not see it, or is not subscribed to it.
+    /// There is no such thread, or the user may not see it or is not subscribed to it.
     #[error("{0}")]
     NoSuchThread(&'static str),
-    /// What is said to have caused a subscription is not in the thread.
+    /// The event that is said to have caused a subscription is not in the thread.
     #[error("the event is not in this thread")]
     NotInThread,
     /// The user has unsubscribed since the event that is said to have caused a subscription.
     #[error("the user has unsubscribed from this thread since")]
     ConflictingUnsubscription,
-    /// The user is subscribed to as many threads of a room as one may be.
+    /// The user is subscribed to as many threads of the room as a user may be.
     #[error("there are too many subscriptions to threads of this room")]
     TooManySubscriptions,
     /// Account data or a device could not be read.
@@ -77,21 +77,21 @@ impl From<CommitError> for PushError {
 
 pub(crate) type Result<T> = std::result::Result<T, PushError>;
 
-/// What time it is: milliseconds since the Unix epoch.
+/// A clock. It says milliseconds since the Unix epoch.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// How notifications are sent.
 #[derive(Clone)]
 pub struct PushSettings {
-    /// Whether push gateways may have private, local or otherwise special addresses. False wherever
+    /// Whether push gateways may have private, local or otherwise special addresses. It is false wherever
     /// users are not trusted with the server's own network.
     pub allow_private_gateways: bool,
-    /// How long after a failure a gateway is tried again; doubled from failure to failure.
+    /// How long after its first failure a gateway is tried again. Each further time is twice as long.
     pub first_retry: Duration,
-    /// How long after a user may have read something the badge is updated: what else is read meanwhile
-    /// goes into the same update.
+    /// How long the badge waits after a user may have read something. What else the user reads meanwhile goes
+    /// into the same update.
     pub badge_delay: Duration,
-    /// What time it is.
+    /// The clock.
     pub clock: Clock,
 }
 
@@ -117,7 +117,7 @@ impl fmt::Debug for PushSettings {
     }
 }
 
-/// Push rules, pushers and unread counts of all hosted users. Clones are the same.
+/// Push rules, pushers and unread counts of all hosted users. Clones share their state.
 #[derive(Clone, Debug)]
 pub struct Push {
     shared: Arc<Shared>,
@@ -138,7 +138,7 @@ struct Shared {
 }
 
 impl Push {
-    /// Opens push over a store: reads which users have pushers.
+    /// Opens push over a store, and reads which users have pushers.
     pub async fn open(
         store: Store,
         accounts: Accounts,

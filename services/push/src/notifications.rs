@@ -1,4 +1,4 @@
-//! The list of what has lately notified a user.
+//! The list of events that have lately notified a user.
 //! <https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3notifications>
 
 use std::{collections::BinaryHeap, sync::Arc};
@@ -23,26 +23,26 @@ const MAX_ROOMS: usize = 1_000;
 pub struct Notification {
     /// The event.
     pub event: Arc<TimelineEvent>,
-    /// What the rule that applied does.
+    /// The actions of the rule that applied.
     pub actions: Vec<Action>,
-    /// The user has read it.
+    /// Whether the user has read the event.
     pub read: bool,
 }
 
-/// Notifications, newest first.
+/// Notifications. The newest comes first.
 #[derive(Clone, Debug)]
 pub struct NotificationPage {
     /// The notifications.
     pub notifications: Vec<Notification>,
-    /// From where older ones come; None: there are none that can be reached.
+    /// The token with which older ones are asked for. None if there are none that can be reached.
     pub next: Option<String>,
 }
 
-/// A room that is walked back through. Ordered by its next event: the newest is the greatest.
+/// A room that is walked back through. Rooms are ordered by their next event; the newest is the greatest.
 struct Walk {
     next: Arc<TimelineEvent>,
     room_id: OwnedRoomId,
-    /// Loaded with the first event that is looked at.
+    /// The view of the room. It is loaded with the first event that is looked at.
     view: Option<View>,
 }
 
@@ -80,9 +80,8 @@ impl PartialEq for Walk {
 impl Eq for Walk {}
 
 impl Push {
-    /// What has notified a user in the rooms that the user is in, newest first, as the rules are now.
-    ///
-    /// `from`: `next` of an earlier page.
+    /// The events that have notified a user, in the rooms that the user is in, by the present rules. The
+    /// newest comes first. `from` is `next` of an earlier page.
     pub async fn notifications(
         &self,
         user_id: &OwnedUserId,

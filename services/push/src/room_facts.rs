@@ -1,4 +1,4 @@
-//! What push asks of rooms: who is read up to where, what rules want to know of a room.
+//! What push needs to know of rooms: up to where each user has read, and what rules ask about a room.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -16,10 +16,11 @@ use crate::{Push, Recipient, Result, RoomContext};
 /// How many changes of a profile are looked through for the event by which a user joined.
 const MAX_PROFILE_CHANGES: usize = 50;
 
-/// Threads of a room whose marks are kept; of somebody who reads more, they are read each time.
+/// The most threads of a room whose marks are kept in memory. Those of a user who reads more are read from
+/// the store each time.
 const MAX_KEPT_THREADS: usize = 64;
 
-/// What rules want to know of a room as it is now.
+/// What rules ask about a room, as it is now.
 #[derive(Clone, Debug)]
 pub(crate) struct RoomFacts {
     member_count: u64,
@@ -31,24 +32,24 @@ impl RoomFacts {
         RoomContext { member_count: self.member_count, power_levels: &self.power_levels }
     }
 
-    /// Two people alone.
+    /// Whether only two people are there.
     pub(crate) fn is_direct(&self) -> bool {
         self.member_count <= 2
     }
 }
 
-/// Up to where a user has read a room, as receipts say: places in the timeline.
+/// Up to where a user has read a room, by receipts. All fields are places in the timeline.
 /// <https://spec.matrix.org/v1.19/client-server-api/#threaded-read-receipts>
 #[derive(Debug, Default)]
 pub(crate) struct ReadMarks {
-    /// All that is not after it is read, threads too.
+    /// Everything up to this place is read, in threads too.
     pub(crate) unthreaded: i64,
     main: i64,
     threads: HashMap<String, i64>,
 }
 
 impl ReadMarks {
-    /// Whether they are worth keeping in memory.
+    /// Whether there are so few marks that they are kept in memory.
     pub(crate) fn are_few(&self) -> bool {
         self.threads.len() <= MAX_KEPT_THREADS
     }
@@ -66,7 +67,7 @@ impl ReadMarks {
         marks
     }
 
-    /// Up to where the main timeline (None) or a thread is read.
+    /// The place up to which a thread is read, or with None the main timeline.
     pub(crate) fn of(&self, thread: Option<&EventId>) -> i64 {
         let own = match thread {
             None => self.main,
@@ -114,7 +115,7 @@ impl Push {
         Ok(ReadMarks::of_receipts(self.rooms().own_receipts(user_id, room_id).await?))
     }
 
-    /// The same, and up to where in the order of commits they are known.
+    /// The same, with the position in the order of commits up to which they are known.
     pub(crate) async fn read_marks_until(
         &self,
         user_id: &OwnedUserId,

@@ -1,4 +1,5 @@
-//! Push rules about one room: whoever follows the room to the one that replaces it has them for that one, too.
+//! Push rules about one room. A user who follows a room to the one that replaces it gets the same rules for
+//! that one.
 
 use std::sync::{Arc, Weak};
 
@@ -10,7 +11,8 @@ use ruma::{
 
 use crate::{Push, Result, Shared, rules::is_possible_rule_id};
 
-/// Copies push rules about rooms. It does not keep push in memory, which itself keeps the rooms that hold this.
+/// Copies push rules about rooms. Its reference to push is weak, because push itself keeps the rooms service,
+/// which holds this.
 #[derive(Debug)]
 pub struct RoomRules(Weak<Shared>);
 
@@ -29,7 +31,7 @@ impl RoomSettings for RoomRules {
 }
 
 impl Push {
-    /// What copies the rules about a room to the room that replaces it.
+    /// Gives the copier of rules for the rooms service.
     pub fn room_rules(&self) -> RoomRules {
         RoomRules(Arc::downgrade(&self.shared))
     }
@@ -40,7 +42,7 @@ impl Push {
         from: &OwnedRoomId,
         to: &OwnedRoomId,
     ) -> Result<()> {
-        // Most users have none: nothing is written for them.
+        // Most users have no such rules, and nothing is written for them.
         if !copy_rules(&mut self.ruleset(user_id).await?, from, to) {
             return Ok(());
         }
@@ -52,7 +54,8 @@ impl Push {
     }
 }
 
-/// Adds to each rule about a room one that does the same about another, right after it. Returns whether some are new.
+/// Adds, right after each rule about one room, a rule that does the same about another. Returns whether some
+/// are new.
 fn copy_rules(ruleset: &mut Ruleset, from: &OwnedRoomId, to: &OwnedRoomId) -> bool {
     let mut is_changed = false;
     if !ruleset.room.contains(to.as_str())
@@ -67,7 +70,7 @@ fn copy_rules(ruleset: &mut Ruleset, from: &OwnedRoomId, to: &OwnedRoomId) -> bo
         let about = rules.iter().enumerate();
         let copies: Vec<_> =
             about.filter_map(|(place, rule)| Some((place, copy_of(rule, from, to)?))).collect();
-        // From the last one on, so that those before stay in their places.
+        // It goes from the last rule to the first, so that those before stay in their places.
         for (place, copy) in copies.into_iter().rev() {
             if !rules.contains(copy.rule_id.as_str()) {
                 rules.shift_insert(place + 1, copy);
@@ -78,7 +81,7 @@ fn copy_rules(ruleset: &mut Ruleset, from: &OwnedRoomId, to: &OwnedRoomId) -> bo
     is_changed
 }
 
-/// The same rule about another room; None if it is not about the first.
+/// The same rule about another room, or None if it is not about the first.
 fn copy_of(rule: &ConditionalPushRule, from: &OwnedRoomId, to: &OwnedRoomId) -> Option<ConditionalPushRule> {
     let mut copy = rule.clone();
     let mut is_about = false;

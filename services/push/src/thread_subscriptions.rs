@@ -18,47 +18,49 @@ use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 
 use crate::{Push, PushError, Recipient, Result};
 
-/// The most subscriptions of a user to threads of a room, ended ones included: some years of a busy room.
+/// The most subscriptions of a user to threads of a room, including ended ones. That is some years of a busy
+/// room.
 const MAX_IN_ROOM: usize = 10_000;
-/// The most changes that are told at once.
+/// The most changes that are told in one answer.
 const MAX_CHANGES: usize = 100;
 
 const NO_SUCH_THREAD: PushError =
     PushError::NoSuchThread("there is no such event, you may not see it, or it can have no thread");
 
-/// A subscription as it is now, with when it became so.
+/// A subscription as it is now, with the time at which it became so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ThreadChange {
     /// The room.
     pub room_id: OwnedRoomId,
     /// The thread's root.
     pub root: OwnedEventId,
-    /// Whether a client subscribed by itself; None: the user is not subscribed any more.
+    /// Whether a client subscribed by itself. None if the user is not subscribed any more.
     pub automatic: Option<bool>,
-    /// Of two changes of a subscription the later one has the greater number.
+    /// A number that is greater for the later one of two changes.
     pub bump_stamp: u64,
 }
 
-/// Changed subscriptions, the newest first.
+/// Changed subscriptions. The newest comes first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ThreadChanges {
     /// The changes.
     pub changes: Vec<ThreadChange>,
-    /// There are more, up to here.
+    /// The position up to which there are more. None if these are all.
     pub older: Option<Position>,
 }
 
-/// How an event and a user stand to a thread.
+/// The thread that an event is in, with the user's subscription to it.
 #[derive(Debug)]
 pub(crate) struct ThreadPlace {
-    /// The root of the thread that the event is in; None: it is in the main timeline.
+    /// The root of the thread. None if the event is in the main timeline.
     pub(crate) root: Option<OwnedEventId>,
-    /// Whether the user is subscribed to the thread; None: there is none, or the user's rules do not ask.
+    /// Whether the user is subscribed to the thread. None if there is no thread, or the user's rules do not
+    /// ask.
     pub(crate) subscribed: Option<bool>,
 }
 
 impl Push {
-    /// Whether a client, and not the user, subscribed the user to a thread.
+    /// Finds a user's subscription to a thread, and whether a client has made it by itself.
     pub async fn thread_subscription(
         &self,
         user_id: &OwnedUserId,
@@ -72,8 +74,9 @@ impl Push {
         Ok(record.automatic)
     }
 
-    /// Subscribes a user to a thread. `cause`: the event of the thread for which a client does it by itself; that
-    /// changes no subscription which there is already, and none that the user has ended since the event.
+    /// Subscribes a user to a thread. If a client does that by itself, `cause` is the event of the thread for
+    /// which it does. That changes no subscription that exists, and none that the user has ended since the
+    /// event.
     pub async fn subscribe_thread(
         &self,
         user_id: &OwnedUserId,
@@ -101,8 +104,8 @@ impl Push {
         .await
     }
 
-    /// Ends a user's subscription to a thread. Noted also if there was none: no client is to subscribe the user for what
-    /// was said before.
+    /// Ends a user's subscription to a thread. It is noted even if there was none, so that no client
+    /// subscribes the user for what was said before.
     pub async fn unsubscribe_thread(
         &self,
         user_id: &OwnedUserId,
@@ -148,7 +151,7 @@ impl Push {
         Ok(!self.store().keys(range).await?.is_empty())
     }
 
-    /// The thread that an event is in, and how the user stands to it.
+    /// Finds the thread that an event is in, and whether the user is subscribed to it.
     pub(crate) async fn thread_place(
         &self,
         recipient: &Recipient,
@@ -166,7 +169,8 @@ impl Push {
         Ok(ThreadPlace { root, subscribed })
     }
 
-    /// The user's view of a room with an event that the user sees and that is the root of a thread, or can be.
+    /// The user's view of a room, with an event that the user sees and that is or can be the root of a
+    /// thread.
     async fn view_thread(
         &self,
         user_id: &OwnedUserId,
@@ -189,7 +193,7 @@ impl Push {
         Ok(self.rooms().may_see(view, &event).await?.then_some(event))
     }
 
-    /// The place of an event that is in a thread; its root is not.
+    /// The place of an event that is in a thread. The root does not count as one.
     async fn cause_at(&self, view: &mut View, root: &OwnedEventId, cause: &OwnedEventId) -> Result<i64> {
         let event = self.seen(view, cause).await?.ok_or(PushError::NotInThread)?;
         let is_in_thread = self.rooms().thread_of(&event).await?.as_ref() == Some(root);
@@ -214,7 +218,7 @@ impl Push {
             .await
     }
 
-    /// The change of a subscription. With the first, the user gets push rules about threads.
+    /// Writes the change of a subscription, and returns whether it is the user's first one.
     async fn write_subscription(
         &self,
         key: &UserRoomEventKey,

@@ -1,8 +1,9 @@
-//! Counts of unread events, of a room's main timeline and of each of its threads.
+//! Counts of unread events, in a room's main timeline and in each of its threads.
 //! <https://spec.matrix.org/v1.19/client-server-api/#receiving-notifications>
 //!
-//! Events are counted when somebody asks, each once: what was counted is kept, in memory by event, so that
-//! a receipt takes away what it covers, and in the store as numbers, so that a restart counts on from there.
+//! Events are counted when somebody asks, and each is counted once. Counts are kept in memory event by event,
+//! so that a receipt takes away what it covers. The store keeps them as numbers, from which a restart counts
+//! on.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -29,39 +30,39 @@ use crate::{
     thread_subscriptions::ThreadPlace,
 };
 
-/// The most events, the newest, that are counted for somebody who has not been counted for.
+/// The most events that are counted for a user without a count. They are the newest ones.
 const MAX_COUNTED: i64 = 10_000;
 /// The most counted events of a room that are remembered one by one.
 const MAX_REMEMBERED: usize = 256;
-/// Events that are read at once.
+/// How many events are read at once.
 const PAGE: usize = 256;
-/// Counts are stored when they have advanced by this many events …
+/// How many events a count has advanced by when it is stored.
 const STORE_AFTER: i64 = 100;
-/// … or when they have advanced at all and this time has gone by.
+/// How old a stored count is when any advance is stored, in milliseconds.
 const STORE_AFTER_MS: u64 = 60_000;
-/// Rooms of users whose counts are kept in memory.
+/// How many counts are kept in memory, each of one user in one room.
 const CACHED: usize = 100_000;
 
 /// How many unread events notify, and how many of these stand out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UnreadCount {
-    /// All that notify.
+    /// How many events notify.
     pub notify: u64,
-    /// Those that stand out.
+    /// How many of them stand out.
     pub highlight: u64,
 }
 
 /// The unread events of a room that notify a user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unread {
-    /// Of the main timeline.
+    /// The count of the main timeline.
     pub main: UnreadCount,
-    /// Of threads, by root; those that have any.
+    /// The counts of threads that have unread events, by root.
     pub threads: BTreeMap<OwnedEventId, UnreadCount>,
 }
 
 impl Unread {
-    /// For clients that do not tell threads from the rest of the room.
+    /// The sum, for clients that do not tell threads from the rest of the room.
     pub fn total(&self) -> UnreadCount {
         self.threads.values().fold(self.main, |sum, count| UnreadCount {
             notify: sum.notify + count.notify,
@@ -82,23 +83,23 @@ pub(crate) struct Counting {
     counted_to: i64,
     main: Line,
     threads: BTreeMap<OwnedEventId, Line>,
-    /// The user was in the room there.
+    /// Whether the user was in the room at `counted_to`.
     joined: bool,
     stored_to: i64,
     stored_ts: u64,
-    /// Up to where the user has read, as of a position in the order of commits.
+    /// Up to where the user has read, with the position of the commit for which that is known.
     marks: Option<(Position, Arc<ReadMarks>)>,
 }
 
 /// The unread events of the main timeline or of a thread.
 #[derive(Debug, Default)]
 struct Line {
-    /// Those up to `forgotten_to` are known as numbers only.
+    /// The count of those up to `forgotten_to`, of which only numbers are known.
     forgotten: UnreadCount,
     forgotten_to: i64,
-    /// Up to where the line was read when they were counted.
+    /// The place up to which the line was read when they were counted.
     read_to: i64,
-    /// The others: where they are, and whether they stand out.
+    /// The other events, as their places and whether they stand out.
     events: VecDeque<(i64, bool)>,
 }
 
@@ -115,12 +116,12 @@ impl Line {
         self.forgotten.notify == 0 && self.events.is_empty()
     }
 
-    /// All up to `seq` is read.
+    /// Notes that everything up to `seq` is read.
     fn clear(&mut self, seq: i64) {
         *self = Self { read_to: seq, ..Self::default() };
     }
 
-    /// Whether a receipt covers a part, not known which, of what is known as numbers only.
+    /// Whether a receipt covers a part of what is known only as numbers. Nobody knows which part.
     fn is_cut_by(&self, mark: i64) -> bool {
         self.forgotten.notify > 0 && mark > self.read_to && mark < self.forgotten_to
     }
@@ -227,7 +228,7 @@ impl Counting {
         }
         let ThreadPlace { root: thread, subscribed } = place;
         if pdu.sender == *user_id && pdu.state_key.is_none() {
-            // Who answers has read.
+            // A user who answers has read what came before.
             match thread {
                 None => self.main.clear(event.seq),
                 Some(root) => drop(self.threads.remove(&root)),
@@ -251,13 +252,13 @@ impl Counting {
     }
 }
 
-/// What events are held against.
+/// What events are held against when they are counted.
 struct Asked<'a> {
     recipient: &'a Recipient,
     name: Option<String>,
     facts: &'a RoomFacts,
     marks: &'a ReadMarks,
-    /// What is kept from the user is not counted.
+    /// The user's rule on encryption. Events that it hides are not counted.
     rule: Option<EncryptionRule>,
 }
 
@@ -277,7 +278,7 @@ impl Push {
         self.unread_at(user_id, room_id, &head).await
     }
 
-    /// The same, for who has the room's head.
+    /// The same, for a caller that has the room's head.
     pub async fn unread_at(
         &self,
         user_id: &OwnedUserId,
@@ -364,12 +365,12 @@ impl Push {
                 }
             }
         }
-        // Somebody else may have counted further: `head` was read before this room was waited for.
+        // Somebody else may have counted further, because `head` was read before this room's lock was free.
         counting.counted_to = counting.counted_to.max(head.seq);
         Ok(())
     }
 
-    /// Counts anew, from the receipt on, where a receipt cuts through what is known as numbers only.
+    /// Counts anew from a receipt on, if the receipt covers a part of what is known only as numbers.
     async fn recount_cut(
         &self,
         room_id: &OwnedRoomId,
@@ -403,7 +404,8 @@ impl Push {
         Ok(())
     }
 
-    /// Stores counts that have advanced far or long ago. Nobody waits for it: what is lost is counted again.
+    /// Stores a count that has advanced far or was stored long ago. Nobody waits for that, because a lost
+    /// count is made again.
     fn store_counts(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId, counting: &mut Counting) {
         let (advanced, now_ts) = (counting.counted_to - counting.stored_to, self.now_ts());
         if counting.stored_ts == 0 {
@@ -420,7 +422,7 @@ impl Push {
         }
     }
 
-    /// Whether a user has read the event at `seq`, of the main timeline or of a thread.
+    /// Whether a user has read the event at `seq`, which is in the main timeline or in a thread.
     pub(crate) async fn has_read(
         &self,
         user_id: &OwnedUserId,

@@ -1,4 +1,4 @@
-//! Push on the in-memory store: rules, counts, pushers, and a small gateway of our own.
+//! Push over the in-memory store: rules, counts and pushers, with a small push gateway.
 
 use std::{
     collections::VecDeque,
@@ -76,7 +76,7 @@ async fn world() -> World {
     world
 }
 
-/// With what the first platform demands of encryption.
+/// A world whose first platform has this rule on encryption.
 async fn world_over(store: Store, rule: &str) -> World {
     let settings = |name: &str, rule: &str| -> Settings {
         let text = json!({ "name": name, "server_name": format!("{name}.example"), "encryption": rule });
@@ -188,14 +188,14 @@ impl World {
             .expect("receipt");
     }
 
-    /// Main timeline, then threads, as (notify, highlight).
+    /// The counts of the main timeline, and then those of threads, as (notify, highlight).
     async fn unread(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> ((u64, u64), Vec<(u64, u64)>) {
         let unread = self.push.unread(user_id, room_id).await.expect("unread");
         let pair = |count: &UnreadCount| (count.notify, count.highlight);
         (pair(&unread.main), unread.threads.values().map(pair).collect())
     }
 
-    /// The same store, opened anew.
+    /// Opens push again over the same store.
     async fn reopened(&self) -> Push {
         let settings = push_settings();
         Push::open(self.store.clone(), self.accounts.clone(), self.rooms.clone(), settings)
@@ -264,7 +264,7 @@ fn recipient(ruleset: &Ruleset, user_id: &OwnedUserId) -> Recipient {
     Recipient { user_id: user_id.clone(), rules, ignored: Arc::default() }
 }
 
-/// (notify, highlight) for anna under the default rules.
+/// What the default rules say to anna about an event, as (notify, highlight).
 fn by_default(member_count: u64, event: &Pdu) -> (bool, bool) {
     let power_levels = power_levels();
     let room = RoomContext { member_count, power_levels: &power_levels };
@@ -327,7 +327,6 @@ fn two_people_alone_hear_a_sound() {
     assert!(!sounds(3));
 }
 
-/// Rules are compiled here; what ruma makes of the same rules is the measure.
 /// Changes that are all decided by the same rules, since none is on disk before the last was decided.
 #[tokio::test]
 async fn rules_that_are_put_at_once_are_all_kept() {
@@ -574,6 +573,7 @@ async fn threads_count_for_themselves() {
     assert_eq!(world.unread(&anna(), &room_id).await, ((0, 0), vec![]), "an answer reads its thread");
 }
 
+/// What is related to a reply counts in the reply's thread.
 /// <https://spec.matrix.org/v1.19/client-server-api/#threaded-read-receipts>
 #[tokio::test]
 async fn what_hangs_on_a_reply_counts_in_its_thread() {
@@ -591,7 +591,7 @@ async fn what_hangs_on_a_reply_counts_in_its_thread() {
     let edit = related("m.replace", &reply).await;
     let reference = related("m.reference", &edit).await;
     assert_eq!(world.unread(&anna(), &room_id).await, ((0, 0), vec![(2, 2)]));
-    // One relation more than are followed, and a relation to the root itself.
+    // There is one relation more than are followed, and a relation to the root itself.
     related("m.reference", &reference).await;
     related("m.reference", &root).await;
     assert_eq!(world.unread(&anna(), &room_id).await, ((2, 2), vec![(2, 2)]));
@@ -605,7 +605,7 @@ async fn what_hangs_on_a_reply_counts_in_its_thread() {
     let listed = world.push.notifications(&anna(), None, 10, false).await.expect("notifications");
     assert_eq!(listed.notifications.iter().filter(|one| !one.read).count(), 2);
 
-    // Who reacts to a reply has read the thread, and not the main timeline.
+    // A user who reacts to a reply has read the thread, but not the main timeline.
     related("m.reference", &reply).await;
     let relation = json!({ "rel_type": "m.annotation", "event_id": reply, "key": "👍" });
     world.send(&anna(), &room_id, json!({ "body": "x", "m.relates_to": relation })).await;
@@ -638,7 +638,7 @@ async fn a_restart_goes_on_from_stored_counts() {
     }
     let in_thread = world.say_in_thread(&ben(), &room_id, &said[0], json!({ "body": "t" })).await;
     assert_eq!(world.unread(&anna(), &room_id).await, ((120, 0), vec![(1, 0)]));
-    // Any later commit is on disk after the counts, which nobody waits for.
+    // The counts are stored by a commit that nobody waits for, and any later commit is on disk after it.
     world.say(&ben(), &room_id, "later").await;
     let key = UserRoomKey { user_id: anna(), room_id: room_id.clone() };
     let stored = world.store.get::<UnreadCounts>(&key).await.expect("get").expect("stored");
@@ -755,7 +755,7 @@ async fn pushers_are_checked() {
     assert!(matches!(set(pusher(url, false)).await, Err(PushError::Invalid(_))), "too many");
 }
 
-/// A push gateway: gives on what it is told; answers as it was told to, else with an empty list.
+/// A push gateway. It passes on what it is told, and answers as the test says or else with an empty list.
 struct TestGateway {
     url: String,
     told: mpsc::UnboundedReceiver<Value>,
@@ -901,7 +901,7 @@ async fn an_invitation_that_is_not_wanted_any_more_is_not_on_the_badge() {
     let none = json!({ "default_action": "block" }).to_string();
     put_account_data(&mut writes, &anna(), None, "m.invite_permission_config", none);
     world.store.commit(writes).await.expect("commit");
-    tokio::spawn(world.push.clone().follow(world.store.subscribe()));
+    tokio::spawn(world.push.clone().follow(world.store.follow()));
     world.set_pusher(&anna(), &gateway.url, true).await;
 
     world.say(&ben(), &room_id, "hello").await;

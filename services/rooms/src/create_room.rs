@@ -52,7 +52,7 @@ pub struct InitialState {
 /// What a room is to be.
 #[derive(Clone, Debug)]
 pub struct CreateRoom {
-    /// None: the platform's default.
+    /// The version. Without one it is the platform's default.
     pub version: Option<RoomVersionId>,
     /// Which set of rules it starts with.
     pub preset: Preset,

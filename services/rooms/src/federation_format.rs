@@ -46,7 +46,7 @@ impl Rooms {
         let Some(stored) = self.stored_json(&room.id, &rendered.event_id).await? else { return Ok(event) };
         let mut pdu = self.signed(room, &stored)?;
         let covered = pdu.get("content").and_then(Value::as_object).cloned().unwrap_or_default();
-        // A rendered event may have less content than the stored one, and fields that are there for clients only.
+        // A rendered event may have less content than the stored one, and fields that are only for clients.
         let mut content = rendered.content;
         content.retain(|field, _| covered.contains_key(field));
         pdu.insert("content".to_owned(), content.into());

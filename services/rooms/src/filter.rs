@@ -23,7 +23,7 @@ pub struct EventFilter {
 }
 
 impl EventFilter {
-    /// From the filter that a client sent.
+    /// Makes a filter from the one that a client sent.
     pub fn new(filter: &RoomEventFilter) -> Self {
         Self {
             types: filter.types.clone(),
@@ -37,7 +37,7 @@ impl EventFilter {
         }
     }
 
-    /// From a filter of what lies outside rooms: presence, or the user's account data.
+    /// Makes a filter for what is outside rooms: presence, or the user's account data.
     pub fn outside_rooms(filter: &Filter) -> Self {
         Self {
             types: filter.types.clone(),
@@ -95,7 +95,7 @@ impl EventFilter {
     }
 }
 
-/// `*` stands for any text.
+/// Whether a text matches a pattern, in which `*` stands for any text.
 fn matches(pattern: &str, text: &str) -> bool {
     let Some((start, mut rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut text) = text.strip_prefix(start) else { return false };

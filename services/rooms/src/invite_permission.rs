@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use crate::{Result, Rooms};
 
-/// The account data that says whether a user takes invitations.
+/// The account data that says so.
 const INVITE_PERMISSION: &str = "m.invite_permission_config";
-/// The account data that clients used for the same before it was specified.
+/// The account data that clients used before it was specified.
 const UNSTABLE_INVITE_PERMISSION: &str = "org.matrix.msc4380.invite_permission_config";
 
 /// The content of either. What is not understood means that invitations are taken.

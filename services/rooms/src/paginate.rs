@@ -13,14 +13,14 @@ use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 
 use crate::{EventFilter, Result, Rooms, RoomsError, TimelineEvent, View};
 
-/// Events in one page at most.
+/// The most events of one page.
 const MAX_PAGE: usize = 1_000;
-/// Events that one request looks at, at most, before it answers with what it has found.
+/// The most events that one request looks at before it answers with what it has found.
 const MAX_LOOK: usize = 10_000;
-/// Steps of `recurse` through relations.
+/// The most steps of `recurse` through relations.
 pub const MAX_RECURSION: usize = 3;
 
-/// Between two events of a room: after the event at this place.
+/// A place between two events of a room: after the event at this place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Boundary(pub i64);
 
@@ -42,11 +42,11 @@ impl FromStr for Boundary {
 /// A part of a room's history.
 #[derive(Debug, Default)]
 pub struct Page {
-    /// In the order that was asked for.
+    /// The events, in the order that was asked for.
     pub events: Vec<Arc<TimelineEvent>>,
-    /// Where it starts.
+    /// The boundary where the page starts.
     pub start: Option<Boundary>,
-    /// Where the next page starts; None: there is none.
+    /// The boundary where the next page starts. None if there is no next page.
     pub end: Option<Boundary>,
 }
 
@@ -55,13 +55,13 @@ pub struct Page {
 pub struct Context {
     /// The event.
     pub event: Arc<TimelineEvent>,
-    /// Newest first.
+    /// The events before it, the newest first.
     pub before: Vec<Arc<TimelineEvent>>,
-    /// Oldest first.
+    /// The events after it, the oldest first.
     pub after: Vec<Arc<TimelineEvent>>,
-    /// Before all of these.
+    /// The boundary before all of these.
     pub start: Boundary,
-    /// After all of these.
+    /// The boundary after all of these.
     pub end: Boundary,
     /// The room's state after the last of these.
     pub state: Vec<SharedPdu>,
@@ -70,19 +70,19 @@ pub struct Context {
 /// Which relations of an event are asked for.
 #[derive(Clone, Debug, Default)]
 pub struct RelationQuery {
-    /// Of this type.
+    /// Only relations of this type.
     pub rel_type: Option<String>,
-    /// Events of this type.
+    /// Only events of this type.
     pub event_type: Option<String>,
-    /// Relations of the relations too.
+    /// Whether relations of the relations are asked for, too.
     pub recurse: bool,
-    /// From here.
+    /// The boundary to start from.
     pub from: Option<Boundary>,
-    /// To here.
+    /// The boundary to end at.
     pub to: Option<Boundary>,
-    /// Oldest first.
+    /// Whether the oldest comes first.
     pub forwards: bool,
-    /// At most so many.
+    /// The most events of the page.
     pub limit: usize,
 }
 
@@ -90,7 +90,7 @@ pub struct RelationQuery {
 /// newest of all replies; the user may see an earlier one as the newest.
 struct FoundThread {
     latest_seq: i64,
-    /// Some once it was looked at.
+    /// The root, once the thread was looked at.
     root: Option<Arc<TimelineEvent>>,
     key: RoomEventKey,
     record: ThreadRecord,
@@ -144,7 +144,7 @@ impl Rooms {
         Ok(low)
     }
 
-    /// A page of a room's history, events that the filter does not let through left out.
+    /// A page of a room's history, without the events that the filter does not let through.
     pub async fn messages(
         &self,
         view: &mut View,
@@ -217,7 +217,7 @@ impl Rooms {
         })
     }
 
-    /// Up to so many events before an event, newest first, and after it, oldest first.
+    /// Up to `before` events before an event, the newest first, and up to `after` events after it, the oldest first.
     pub async fn surroundings(
         &self,
         view: &mut View,
@@ -245,7 +245,7 @@ impl Rooms {
         parent: &OwnedEventId,
         query: &RelationQuery,
     ) -> Result<Page> {
-        // Also what others say of an event by somebody whom the user ignores is read.
+        // Relations by others to an event of an ignored user are read, too.
         self.visible_event(view, parent).await?;
         let mut found = self.related(view, parent, query.rel_type.as_deref()).await?;
         if query.recurse {
@@ -327,7 +327,7 @@ impl Rooms {
         Ok(page)
     }
 
-    /// A thread as the user sees it; None: it is not to be listed.
+    /// A thread as the user sees it. None if it is not to be listed.
     async fn look_at_thread(
         &self,
         view: &mut View,

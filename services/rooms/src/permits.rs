@@ -10,8 +10,8 @@ use ruma::{OwnedEventId, OwnedUserId, events::TimelineEventType};
 /// How many answers a room in use keeps.
 const MAX_PERMITS: usize = 1_000;
 
-/// A message of a type by a sender. There is none of what its content has a say in: state, redactions, and types of
-/// state, which the rules look into even where an event has no state key.
+/// A message of a type by a sender. It is not made for messages whose content matters to the rules: state,
+/// redactions, and types of state, which the rules look into even if an event has no state key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Asked {
     sender: OwnedUserId,

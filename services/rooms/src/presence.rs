@@ -1,4 +1,4 @@
-//! Presence: who is told of it are those who share a room.
+//! Presence, which is told to everybody who shares a room with the user.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -7,9 +7,9 @@ use ruma::{OwnedDeviceId, OwnedUserId};
 
 use crate::{Result, Rooms, RoomsError};
 
-/// Users who are told at most.
+/// The most users who are told.
 const MAX_WATCHERS: usize = 2_000;
-/// A device that has not synced for so long does not count.
+/// How long a device counts after its last sync.
 pub const QUIET: Duration = Duration::from_secs(60);
 
 /// The longest status message, in bytes.
@@ -63,8 +63,8 @@ impl Rooms {
         Ok(Some(waiting))
     }
 
-    /// Has devices that have gone without a word for `quiet`, as a rule [`QUIET`], count no longer; to be called now and
-    /// then.
+    /// Makes devices that have said nothing for `quiet`, usually [`QUIET`], count no longer. It is to be
+    /// called now and then.
     pub async fn expire_presence(&self, quiet: Duration) -> Result<()> {
         for user_id in self.shared.inbox.expire_presence(quiet) {
             self.tell_presence(&user_id).await?;
@@ -72,7 +72,7 @@ impl Rooms {
         Ok(())
     }
 
-    /// Hosted users who share a room with the user, the user too; at most 2,000.
+    /// The hosted users who share a room with the user, including the user. They are at most 2,000.
     pub async fn known_people(&self, user_id: &OwnedUserId) -> Result<Vec<OwnedUserId>> {
         let mut people = HashSet::from([user_id.clone()]);
         for room_id in self.joined_rooms(user_id).await? {

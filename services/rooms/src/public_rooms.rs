@@ -63,11 +63,11 @@ pub struct RoomPage {
 pub struct RoomQuery {
     /// Who asks: rooms that are kept to another platform are not found.
     pub asker: Option<OwnedServerName>,
-    /// Of this platform only.
+    /// Only rooms that this platform lists.
     pub platform: Option<OwnedServerName>,
     /// With these words in name, topic or alias.
     pub search: Option<String>,
-    /// Of one of these types; None is a room without type.
+    /// Only rooms of one of these types. None stands for rooms without a type.
     pub room_types: Option<Vec<Option<String>>>,
     /// Skip so many.
     pub from: usize,

@@ -37,7 +37,7 @@ impl Rooms {
         Ok((messages, complete))
     }
 
-    /// The same, but only those after `since`.
+    /// Does the same, but only for those after `since`.
     pub async fn to_device_after(
         &self,
         user_id: &OwnedUserId,

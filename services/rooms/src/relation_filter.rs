@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use crate::{EventFilter, Result, Rooms, View, append::relation_of};
 
-/// Relations of an event that are looked at.
+/// The most relations of an event that are looked at.
 const MAX_RELATIONS: usize = 1_000;
 
 /// The part of a filter that ruma's type leaves out.
@@ -27,10 +27,10 @@ pub struct RelationFilter {
     /// Events to which an event relates in one of these ways.
     #[serde(alias = "io.element.relation_types")]
     related_by_rel_types: Option<Vec<String>>,
-    /// Events that relate in one of these ways …
+    /// Only events that relate in one of these ways.
     #[serde(rename = "org.matrix.msc3874.rel_types")]
     rel_types: Option<Vec<String>>,
-    /// … and in none of these.
+    /// Only events that relate in none of these ways.
     #[serde(rename = "org.matrix.msc3874.not_rel_types")]
     not_rel_types: Vec<String>,
 }

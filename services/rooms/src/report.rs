@@ -43,7 +43,7 @@ impl Rooms {
             }
             Reported::Event(room_id, event_id) => {
                 let mut view = self.view(reporter, &room_id).await.map_err(|_| no_such_event())?;
-                // Whoever ignores somebody may still report what that somebody said.
+                // A user may report what somebody said whom the user ignores.
                 self.visible_event(&mut view, &event_id).await?;
                 (Some(room_id), Some(event_id), None)
             }

@@ -24,35 +24,35 @@ use serde_json::Value;
 
 use crate::{EventFilter, Result, Rooms, RoomsError, TimelineEvent, View, topic::represented};
 
-/// Places of a chunk.
+/// The number of places in a chunk.
 const CHUNK: i64 = 256;
-/// Words of a search that count.
+/// The most words of a search that count.
 const MAX_WORDS: usize = 16;
-/// The newest matches that are collected for one page.
+/// The most matches that are collected for one page. They are the newest ones.
 const MAX_MATCHES: usize = 500;
-/// Chunks that one search checks at most.
+/// The most chunks that one search checks.
 const MAX_CHUNKS: usize = 4_096;
-/// A search that has read so many events answers with what it has found.
+/// The most events that a search reads before it answers with what it has found.
 const MAX_LOOKED: usize = 100_000;
 
 /// What is searched for.
 #[derive(Clone, Debug)]
 pub struct Search {
-    /// All these words, in any order.
+    /// The words, which may be in any order. All of them must be there.
     pub words: String,
-    /// In these rooms; none: all rooms of the user.
+    /// The rooms that are searched. None stands for all rooms of the user.
     pub rooms: Option<Vec<OwnedRoomId>>,
-    /// In the body, the name, the topic.
+    /// The parts of events that are searched.
     pub keys: Vec<SearchKey>,
-    /// Best first instead of newest first.
+    /// Whether the best match comes first, instead of the newest.
     pub by_rank: bool,
-    /// From where an earlier page ended.
+    /// The place where an earlier page ended.
     pub from: Option<SearchPlace>,
-    /// At most so many, and at least one.
+    /// The most results. It is at least one.
     pub limit: usize,
 }
 
-/// Where words are searched.
+/// A part of an event in which words are searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SearchKey {
     /// `content.body` of messages.
@@ -68,9 +68,9 @@ pub enum SearchKey {
 pub struct Found {
     /// The events, in the order that was asked for, with their rank.
     pub results: Vec<(f64, Arc<TimelineEvent>)>,
-    /// How many there are in all, as far as was looked.
+    /// How many results there are in all, as far as was looked.
     pub total: usize,
-    /// Where the next page begins; None: there is none.
+    /// The place where the next page begins. None if there is none.
     pub next: Option<SearchPlace>,
     /// The words that were searched for.
     pub words: Vec<String>,
@@ -84,18 +84,18 @@ struct Place {
     seq: i64,
 }
 
-/// Between two results of a search. What is said or redacted meanwhile does not move it.
+/// A place between two results of a search. What is said or redacted meanwhile does not move it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SearchPlace {
     /// Only what is before this place is searched.
     before: Place,
     /// How many results were found after that place.
     passed: usize,
-    /// Of the best matches that are before that place, those after this one follow.
+    /// The last match of the page before, if the best matches come first. Those after it follow.
     after: Option<Rank>,
 }
 
-/// How well an event matches; the best is the least.
+/// How well an event matches. The best one is the least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
     /// How many words it has.
@@ -166,7 +166,7 @@ fn place(event: &TimelineEvent) -> Place {
 #[derive(Debug, Default)]
 struct Batch {
     matches: Vec<Match>,
-    /// Before what older ones are, if there may be any.
+    /// The place before which older matches are, if there may be any.
     next: Option<Place>,
 }
 
@@ -183,12 +183,12 @@ impl Batch {
         }
     }
 
-    /// Whether there are as many matches as can be, and nothing up to `newest` comes before any of them.
+    /// Whether the batch is full, and nothing up to `newest` comes before any of its matches.
     fn is_full(&self, newest: Place) -> bool {
         self.matches.len() == MAX_MATCHES && self.matches.last().is_some_and(|last| last.place() > newest)
     }
 
-    /// Leaves out what is as old as events that nobody has looked at.
+    /// Leaves out matches that are as old as events that nobody has looked at.
     fn end_above(&mut self, newest: Place) {
         self.matches.retain(|found| found.place() > newest);
         self.next = Some(Place { seq: newest.seq + 1, ..newest });
@@ -226,13 +226,13 @@ struct Searching<'a> {
     keys: &'a [SearchKey],
     filter: &'a EventFilter,
     before: Place,
-    /// Of the rooms in which something matches.
+    /// The user's views of the rooms in which something matches.
     views: HashMap<OwnedRoomId, View>,
 }
 
 impl Rooms {
-    /// Searches the messages of the rooms that a user is joined to. Of very many matches the newest are ranked first, and
-    /// older ones follow in later pages.
+    /// Searches the messages of the rooms that a user is joined to. If there are very many matches, the
+    /// newest are ranked first, and older ones follow on later pages.
     pub async fn search(
         &self,
         user_id: &OwnedUserId,
@@ -387,7 +387,8 @@ fn searchable(pdu: &Pdu) -> Vec<(SearchKey, String)> {
     plain.into_iter().chain(topic).map(|text| (key, text.to_owned())).collect()
 }
 
-/// How many words the text of an event has in which all wanted ones are: the fewer, the better it matches.
+/// How many words are in the text of an event that has all wanted ones. The fewer there are, the better it
+/// matches.
 fn matching_words(pdu: &Pdu, wanted: &[String], keys: &[SearchKey]) -> Option<usize> {
     searchable(pdu).into_iter().filter(|(key, _)| keys.contains(key)).find_map(|(_, text)| {
         let found = words(&text);

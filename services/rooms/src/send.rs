@@ -56,7 +56,7 @@ impl Rooms {
         self.again(attempt).await
     }
 
-    /// As above, with what is to be written in the same write-set. It is not done anew after a conflict.
+    /// Does the same, with what is to be written in the same write-set.
     #[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
     pub(crate) async fn send_message_and(
         &self,
@@ -187,7 +187,7 @@ impl Rooms {
         self.again(attempt).await
     }
 
-    /// As above, with what is to be written in the same write-set. It is not done anew after a conflict.
+    /// Does the same, with what is to be written in the same write-set.
     #[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
     pub(crate) async fn set_state_and(
         &self,

@@ -4,11 +4,12 @@ use linkspan_storage::{Range, WriteSet, catalogue::Transactions};
 
 use crate::{Result, Rooms};
 
-/// Rows that are looked at, and removed, at once.
+/// How many rows are looked at, and removed, at once.
 const PAGE: usize = 2_000;
 
 impl Rooms {
-    /// Forgets transactions from before `before_ts` (milliseconds since the Unix epoch); says how many.
+    /// Forgets transactions from before `before_ts`, in milliseconds since the Unix epoch. Returns how many
+    /// those were.
     pub async fn forget_transactions(&self, before_ts: u64) -> Result<usize> {
         let mut forgotten = 0;
         let mut last = None;

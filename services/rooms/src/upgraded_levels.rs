@@ -1,14 +1,15 @@
-//! Power levels of a room that is upgraded: what stands for a creator's power differs between versions, as does what
+//! Power levels of a room that is upgraded. Versions differ in what stands for a creator's power, and in what
 //! a level may be.
 //! <https://spec.matrix.org/v1.19/rooms/v12/#room-creators>
 
 use ruma::{CanonicalJsonObject, CanonicalJsonValue, Int, OwnedUserId};
 
-/// What the creator of a room has where versions do not privilege creators.
+/// The level of a room's creator in versions that do not privilege creators.
 const CREATOR: i64 = 100;
-/// What upgrading a room needs at least where they do: more than anybody but a creator has by default.
+/// The least level for upgrading a room in versions that do. It is more than anybody but a creator has by
+/// default.
 const TOMBSTONE: i64 = 150;
-/// What it needs at least to say something in a room that was replaced, or to invite into it.
+/// The least level for saying something in a room that was replaced, or for inviting into it.
 const CLOSED: i64 = 50;
 
 /// Fields that are a level.
@@ -17,7 +18,8 @@ const LEVELS: [&str; 7] =
 /// Fields that hold levels.
 const MAPS: [&str; 3] = ["events", "notifications", "users"];
 
-/// Makes numbers of levels as text, which versions before 10 take. What is no level counted for nothing, and goes.
+/// Converts levels that are texts, as versions before 10 allow, into numbers. What is no level meant nothing,
+/// and is removed.
 pub(crate) fn levels_to_numbers(content: &mut CanonicalJsonObject) {
     for field in LEVELS {
         if let Some(value) = content.remove(field) {
@@ -32,7 +34,7 @@ pub(crate) fn levels_to_numbers(content: &mut CanonicalJsonObject) {
     }
 }
 
-/// Creators have no level of their own: they stand above all.
+/// Removes the levels of creators, who stand above all levels.
 pub(crate) fn privilege_creators<'a>(
     content: &mut CanonicalJsonObject,
     creators: impl Iterator<Item = &'a OwnedUserId>,
@@ -51,7 +53,7 @@ pub(crate) fn keep_upgrades_to_creators(content: &mut CanonicalJsonObject) {
     }
 }
 
-/// Creators get a level that is enough for everything.
+/// Gives creators a level that is enough for everything.
 pub(crate) fn give_creators_a_level<'a>(
     content: &mut CanonicalJsonObject,
     creators: impl Iterator<Item = &'a OwnedUserId>,
@@ -77,7 +79,7 @@ pub(crate) fn close_to_talk(content: &mut CanonicalJsonObject) {
     }
 }
 
-/// Makes a level at least `least`; `default`: what it is where nothing says so.
+/// Raises a level to at least `least`. `default` is its value if nothing sets it.
 fn raise(levels: &mut CanonicalJsonObject, field: &str, default: i64, least: i64) {
     if levels.get(field).and_then(number).unwrap_or(default) < least {
         levels.insert(field.to_owned(), level(least));
@@ -88,7 +90,7 @@ fn level(level: i64) -> CanonicalJsonValue {
     CanonicalJsonValue::Integer(Int::new_saturating(level))
 }
 
-/// A level: a number, or, as versions before 10 take it, a number as text.
+/// A level: a number, or a text that holds one, as versions before 10 allow.
 fn number(value: &CanonicalJsonValue) -> Option<i64> {
     match value {
         CanonicalJsonValue::String(text) => text.trim().parse().ok(),

@@ -10,7 +10,10 @@ use linkspan_storage::{
     catalogue::{Accounts, UserKey},
     records::AccountRecord,
 };
-use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId, RoomVersionId, events::StateEventType};
+use ruma::{
+    OwnedDeviceId, OwnedRoomId, OwnedUserId, RoomVersionId,
+    events::{StateEventType, room::member::MembershipState},
+};
 use world::{Graph, World, user};
 
 const ALICE: &str = "@alice:a.localhost";
@@ -71,7 +74,7 @@ async fn an_event_from_elsewhere_behind_a_join_that_fails_comes_in() {
         outcome.expect("it is done");
     }
     assert_eq!(world.current(&graph.room_id).await[&(StateEventType::RoomTopic, String::new())], topic);
-    assert_eq!(world.members(&graph.room_id).await.get(&user(EVE)).map(String::as_str), Some("join"));
+    assert_eq!(world.members(&graph.room_id).await.get(&user(EVE)), Some(&MembershipState::Join));
     world.check_tables("an event behind a join").await;
 }
 

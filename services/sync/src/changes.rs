@@ -1,4 +1,5 @@
-//! What has changed for a user since the token, and what of it lies outside rooms.
+//! What has changed for a user since the token. This also builds those parts of an answer that are outside
+//! rooms.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -11,7 +12,7 @@ use serde_json::{json, value::RawValue};
 
 use crate::{Ask, Event, Result, Sync, SyncResponse};
 
-/// People of a room whose presence is told to who joins it, at most.
+/// The most people of a room whose presence is told to somebody who joins it.
 const MAX_ACQUAINTANCES: usize = 2_000;
 
 /// What may have changed in a room.
@@ -48,8 +49,8 @@ impl Sync {
         let changed_rooms = self.inbox.changed_big_rooms(user_id, &big_rooms, ask.since_position());
         let Some(since) = ask.since else { return Ok(changes) };
 
-        // Pointers after `until` count as well: when the inbox was trimmed meanwhile, they stand for
-        // older ones.
+        // Pointers after `until` count as well. If the inbox was trimmed meanwhile, they stand for older
+        // ones.
         for pointer in self.inbox.pointers(user_id, since.position).await? {
             match pointer {
                 InboxPointer::Room(room_id) => changes.rooms.entry(room_id).or_default().events = true,
@@ -77,7 +78,8 @@ impl Sync {
         Ok(changes)
     }
 
-    /// Whose keys the client has to look up again, or may forget. A first sync looks everybody up anyway.
+    /// The users whose keys the client has to look up again, or may forget. A client looks everybody up at
+    /// its first sync anyway.
     pub(crate) async fn device_list_changes(
         &self,
         ask: &Ask<'_>,
@@ -96,7 +98,7 @@ impl Sync {
         response: &mut SyncResponse,
     ) -> Result<()> {
         let filter = &ask.filter.account_data;
-        // Account data says of itself no sender: it is the user who has written it.
+        // Account data names no sender. It is the user, who has written it.
         if !changes.account_data || !filter.matches_sender(&ask.request.user_id) {
             return Ok(());
         }
@@ -121,7 +123,7 @@ impl Sync {
         Ok(account_data_json(item))
     }
 
-    /// The push rules, those of the server included, also for who never changed one.
+    /// The push rules, including those of the server. Users who never changed a rule get them too.
     async fn push_rules_event(&self, ask: &Ask<'_>) -> Result<Option<Event>> {
         let content = self.push.push_rules_content(&ask.request.user_id).await?;
         Ok(raw(format!("{{\"type\":\"m.push_rules\",\"content\":{content}}}")))
@@ -167,7 +169,7 @@ impl Sync {
 }
 
 impl Sync {
-    /// Users with whom the user may have come to share a room since the token.
+    /// The users with whom the user may have come to share a room since the token.
     async fn new_acquaintances(&self, ask: &Ask<'_>, changes: &Changes) -> Result<BTreeSet<OwnedUserId>> {
         let (own, since) = (&ask.request.user_id, ask.since_position());
         let mut people = BTreeSet::new();
@@ -191,7 +193,7 @@ impl Sync {
         Ok(people)
     }
 
-    /// Who types in a room, as far as the user is told.
+    /// The users who type in a room, as far as the user is told of it.
     pub(crate) fn typing(&self, ask: &Ask<'_>, room_id: &OwnedRoomId) -> Vec<OwnedUserId> {
         let mut typing = self.inbox.typing(room_id, &ask.request.user_id);
         typing.retain(|user_id| !ask.ignored.contains(user_id));
@@ -222,7 +224,7 @@ struct AccountDataEvent<'a> {
     event_type: &'a str,
 }
 
-/// JSON text as an event; None if it is not JSON, which storage does not hold.
+/// JSON text as an event. None if it is not JSON, which storage does not hold.
 pub(crate) fn raw(json: String) -> Option<Event> {
     RawValue::from_string(json).ok()
 }

@@ -29,14 +29,14 @@ struct RoomRelationFilters {
     state: RelationFilter,
 }
 
-/// What a client wants to know of what is new.
+/// What a client wants to know of the news.
 #[derive(Clone, Debug, Default)]
 pub struct SyncFilter {
     pub(crate) definition: FilterDefinition,
-    /// None: all of them.
+    /// The fields of events. None means all fields.
     pub(crate) fields: Option<EventFields>,
     pub(crate) presence: EventFilter,
-    /// Of the user, not of rooms.
+    /// The filter for the user's account data, but not for that of rooms.
     pub(crate) account_data: EventFilter,
     pub(crate) timeline: EventFilter,
     pub(crate) state: EventFilter,
@@ -45,7 +45,7 @@ pub struct SyncFilter {
 }
 
 impl SyncFilter {
-    /// From the filter that a client sent, in its two parts.
+    /// Makes a filter from the two parts of what a client sent.
     pub fn new(definition: FilterDefinition, relations: RelationFilters) -> Self {
         let room = &definition.room;
         let fields = definition.event_fields.as_deref().filter(|fields| !fields.is_empty());
@@ -61,12 +61,12 @@ impl SyncFilter {
         }
     }
 
-    /// Whether it lets something of a room that is no event of its history through.
+    /// Whether the filter lets through something of a room that is no event of its history.
     pub(crate) fn wants_ephemeral(&self, room_id: &RoomId, event_type: &str) -> bool {
         self.ephemeral.matches_room(room_id) && self.ephemeral.matches_type(event_type)
     }
 
-    /// How many people's presence is told at most.
+    /// The most people whose presence is told.
     pub(crate) fn presence_limit(&self) -> usize {
         let limit = self.definition.presence.limit;
         limit.map_or(usize::MAX, |limit| usize::try_from(u64::from(limit)).unwrap_or(usize::MAX))

@@ -1,4 +1,4 @@
-//! How a client has events given to it: in which format, and with which of their fields.
+//! The shape in which a client gets events: the format, and the fields that it wants.
 //! <https://spec.matrix.org/v1.19/client-server-api/#filtering>
 
 use std::collections::BTreeMap;
@@ -14,14 +14,14 @@ const MAX_PATH: usize = 100;
 /// The fields of events that a client wants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EventFields {
-    /// All that is in the field.
+    /// Whether everything in the field is wanted.
     is_whole: bool,
-    /// Else what is in it, by name.
+    /// If not, the wanted fields in it, by name.
     within: BTreeMap<String, Self>,
 }
 
 impl EventFields {
-    /// From paths as clients write them.
+    /// Reads paths as clients write them.
     /// <https://spec.matrix.org/v1.19/appendices/#dot-separated-property-paths>
     pub(crate) fn new(paths: &[String]) -> Self {
         let mut fields = Self::default();
@@ -35,7 +35,7 @@ impl EventFields {
         fields
     }
 
-    /// The event with the wanted fields only.
+    /// The event with only the wanted fields.
     fn pick(&self, event: Event) -> Event {
         let Ok(mut object) = serde_json::from_str::<Map<String, Value>>(event.get()) else { return event };
         self.keep_in(&mut object);
@@ -54,7 +54,7 @@ impl EventFields {
     }
 }
 
-/// The names along a path: a backslash makes a dot, or a backslash, part of a name.
+/// The names along a path. A backslash makes a dot or a backslash part of a name.
 fn names(path: &str) -> Vec<String> {
     let mut names = vec![String::new()];
     let mut rest = path.chars().peekable();
@@ -70,7 +70,7 @@ fn names(path: &str) -> Vec<String> {
 }
 
 impl Sync {
-    /// Rendered events of a room in the format, and with the fields, that the client wants.
+    /// Renders events of a room in the format, and with the fields, that the client wants.
     pub(crate) async fn formatted(
         &self,
         ask: &Ask<'_>,

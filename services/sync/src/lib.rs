@@ -1,8 +1,10 @@
-//! Sync: what is new for a client since its token.
+//! Sync, which tells a client what is new since its token.
 //!
-//! An incremental sync reads the pointers in the user's inbox after the token and looks only at
-//! what they point at, so its cost is that of what is new. While there is nothing, it waits in the
-//! inbox's wake-ups. This crate writes nothing but acknowledgements of to-device messages.
+//! An incremental sync reads the pointers in the user's inbox after the token and looks only at what they
+//! point at, so its cost is that of what is new. While there is nothing, it waits in the inbox's wake-ups.
+//!
+//! This crate writes what a connection of sliding sync was sent ([`SlidingRequest`]), and it removes the
+//! messages to devices that a client has acknowledged. It writes no event.
 
 mod changes;
 mod filter;
@@ -26,16 +28,16 @@ pub use filter::{ParsedFilters, RelationFilters, SyncFilter};
 pub use response::*;
 pub use sliding::*;
 
-/// How long a client may wait at most.
+/// The longest time that a client may wait.
 const MAX_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// A sync failed.
+/// Why a sync failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SyncError {
-    /// The token of a connection is not one of this server, or not the newest.
+    /// The token of a connection is not one of this server, or not its newest one.
     #[error("this connection is not known; begin anew")]
     UnknownPos,
-    /// More lists or subscriptions than a request may have.
+    /// The request has more lists or subscriptions than it may.
     #[error("a request has at most 100 lists and 100 subscriptions")]
     TooMany,
     /// Rooms failed.
@@ -57,15 +59,15 @@ pub enum SyncError {
 
 pub(crate) type Result<T> = std::result::Result<T, SyncError>;
 
-/// Under which name, if at all, a client wants the state after the timeline.
+/// Whether a client wants the state after the timeline, and under which name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StateAfter {
-    /// It wants the state before the timeline.
+    /// The client wants the state before the timeline.
     #[default]
     No,
-    /// `state_after`.
+    /// The client wants it as `state_after`.
     Stable,
-    /// The name from before it was specified.
+    /// The client wants it under the name from before it was specified.
     Unstable,
 }
 
@@ -78,21 +80,21 @@ pub struct SyncRequest {
     pub device_id: OwnedDeviceId,
     /// The hash of the access token: the request is good for as long as its session is.
     pub token_hash: TokenHash,
-    /// The token of the last answer; None: everything.
+    /// The token of the last answer. Without it, everything is new.
     pub since: Option<SyncToken>,
-    /// What it wants to know.
+    /// What the client wants to know.
     pub filter: Arc<SyncFilter>,
-    /// The whole state of all rooms.
+    /// Whether the whole state of all rooms is wanted.
     pub full_state: bool,
-    /// How long it waits for news.
+    /// How long the client waits for news.
     pub timeout: Duration,
-    /// Which state it wants.
+    /// Which state the client wants.
     pub state_after: StateAfter,
     /// Whether the user's platform shows presence.
     pub presence: bool,
 }
 
-/// Syncs of all users. Clones are the same.
+/// The syncs of all users. Clones share their state.
 #[derive(Clone, Debug)]
 pub struct Sync {
     rooms: Rooms,
@@ -107,7 +109,7 @@ pub struct Sync {
     parsed_filters: Arc<ParsedFilters>,
 }
 
-/// A request with what is found out once for all its rooms.
+/// A request, with what is found out once for all its rooms.
 pub(crate) struct Ask<'a> {
     request: &'a SyncRequest,
     now_ts: u64,
@@ -120,7 +122,7 @@ pub(crate) struct Ask<'a> {
 }
 
 impl Ask<'_> {
-    /// Commits up to here were told before.
+    /// The position up to which commits were told before.
     fn since_position(&self) -> Position {
         self.since.map_or(Position::ZERO, |since| since.position)
     }
@@ -133,7 +135,7 @@ impl Ask<'_> {
 }
 
 impl Sync {
-    /// The syncs over these services.
+    /// Makes the syncs over these services.
     pub fn new(store: Store, rooms: Rooms, accounts: Accounts, inbox: Inbox, keys: Keys, push: Push) -> Self {
         let sent_members = Arc::new(members::SentMembers::new());
         let connections = Connections::watching(&store);
@@ -158,9 +160,8 @@ impl Sync {
         &self.parsed_filters
     }
 
-    /// Answers a sync: at once if there is news, or all is asked for; else when there is, or time is up.
-    ///
-    /// `clock` says milliseconds since the Unix epoch.
+    /// Answers a sync. It answers at once if there is news or everything is asked for; otherwise it waits
+    /// until there is news or the time is up. `clock` says milliseconds since the Unix epoch.
     pub async fn sync(&self, request: &SyncRequest, clock: impl Fn() -> u64) -> Result<SyncResponse> {
         let SyncRequest { user_id, device_id, token_hash, .. } = request;
         let waiter = self.inbox.waiter(user_id);
@@ -190,7 +191,7 @@ impl Sync {
         loop {
             // From here on news wakes us, also what comes while we look.
             let changed = waiter.changed();
-            // Boxed: while the client waits, nothing of what building needs is kept.
+            // This is boxed so that a client that waits keeps nothing of what building an answer needs.
             let (response, token) = Box::pin(self.build(request, waiter, clock())).await?;
             let wait = asked_for_news
                 && response.is_empty()
@@ -212,11 +213,11 @@ impl Sync {
         let mut until = self.inbox.now();
         let (messages, complete) =
             self.rooms.to_device(&request.user_id, &request.device_id, until.position).await?;
-        // What a token acknowledges must all have been handed over.
+        // What a token acknowledges must all have been handed over before.
         until.position = complete;
         let since = request.since.map(|since| SyncToken {
             position: since.position.min(until.position),
-            // An epoch from the future is from before a clock went back.
+            // A token with an epoch from the future is from before the clock was set back.
             epoch: since.epoch.min(until.epoch),
         });
         let ask = self.ask(request, since, until, waiter, now_ts).await?;
@@ -239,7 +240,7 @@ impl Sync {
         Ok((response, until))
     }
 
-    /// A request with what is found out once for all its rooms.
+    /// Finds out what all rooms of an answer need.
     async fn ask<'a>(
         &self,
         request: &'a SyncRequest,

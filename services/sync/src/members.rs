@@ -1,16 +1,16 @@
-//! Which member events a device has been sent, so that lazy loading does not send them again.
+//! The member events that a device has been sent, so that lazy loading does not send them again.
 //!
-//! In memory, and only believed when the device comes back with the very token that it was given:
-//! an answer that was lost, or a restart, costs some repetition and nothing else.
+//! They are kept in memory, and only believed when the device comes back with the very token that it was
+//! given. A lost answer or a restart costs some repetition and nothing else.
 
 use std::collections::HashMap;
 
 use quick_cache::sync::Cache;
 use ruma::{DeviceId, OwnedEventId, OwnedRoomId, OwnedUserId, UserId};
 
-/// Devices that are remembered.
+/// The most devices that are remembered.
 const DEVICES: usize = 4_096;
-/// Member events that are remembered of a device.
+/// The most member events that are remembered for a device.
 const EVENTS: usize = 4_096;
 
 type Device = (OwnedUserId, String);
@@ -46,7 +46,7 @@ impl SentMembers {
         }
     }
 
-    /// A sync begins: forgets everything unless the device has had the last answer.
+    /// Begins a sync. Everything is forgotten unless the device has got the last answer.
     pub(crate) fn begin(&self, device_id: &DeviceId, user_id: &UserId, since: Option<&str>) {
         let entry = self.entry(device_id, user_id);
         let mut entry = entry.lock();
@@ -56,17 +56,17 @@ impl SentMembers {
         }
     }
 
-    /// A sync was answered.
+    /// Notes that a sync was answered, with its token.
     pub(crate) fn finish(&self, device_id: &DeviceId, user_id: &UserId, token: String) {
         self.entry(device_id, user_id).lock().token = Some(token);
     }
 
-    /// The device begins a room anew, without what it had of it.
+    /// Notes that the device begins a room anew, without what it had of it.
     pub(crate) fn forget_room(&self, device_id: &DeviceId, user_id: &UserId, room_id: &OwnedRoomId) {
         self.entry(device_id, user_id).lock().sent.remove(room_id);
     }
 
-    /// Notes a member event; false if the device has it already.
+    /// Notes a member event. Returns false if the device has it already.
     pub(crate) fn note(
         &self,
         device_id: &DeviceId,

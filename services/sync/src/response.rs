@@ -1,4 +1,4 @@
-//! The answer to a sync, as it goes over the wire.
+//! The answer to a sync. It serializes to what goes over the wire.
 //! <https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3sync>
 
 use std::collections::BTreeMap;
@@ -91,13 +91,13 @@ pub struct JoinedRoom {
 /// Where the changes of the state are told.
 #[derive(Debug, Serialize)]
 pub enum StateChange {
-    /// As they were before the timeline.
+    /// The state as it was before the timeline.
     #[serde(rename = "state")]
     Before(Events),
-    /// As they are after the timeline.
+    /// The state as it is after the timeline.
     #[serde(rename = "state_after")]
     After(Events),
-    /// The same, under the name that it had before it was specified.
+    /// The same, under the name from before it was specified.
     #[serde(rename = "org.matrix.msc4222.state_after")]
     AfterUnstable(Events),
 }

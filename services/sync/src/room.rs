@@ -1,4 +1,4 @@
-//! One room in an answer.
+//! One room in the answer to a sync.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -25,22 +25,23 @@ use crate::{
     changes::{RoomChange, account_data_json, is_news, raw},
 };
 
-/// Events of a timeline, unless the filter says otherwise.
+/// The number of events in a timeline, unless the filter says otherwise.
 const TIMELINE_LIMIT: usize = 10;
-/// Events of a timeline at most.
+/// The most events in a timeline.
 pub(crate) const MAX_TIMELINE_LIMIT: usize = 500;
-/// Events that are read at once.
+/// The most events that are read at once.
 const MAX_PAGE: usize = 64;
-/// Events that are looked at for one timeline: filters may refuse many.
+/// The most events that are looked at for one timeline. A filter may refuse many.
 const MAX_LOOK: usize = 2_000;
-/// Members that name a room without a name.
+/// How many members name a room that has no name.
 const HEROES: usize = 5;
 
 /// The part of a room's timeline that an answer shows.
 pub(crate) struct Part {
     pub(crate) events: Vec<Arc<TimelineEvent>>,
     pub(crate) limited: bool,
-    /// The place of the first event that was looked at, or of the next to come.
+    /// The place of the first event that was looked at. If there was none, it is the place of the next event
+    /// to come.
     pub(crate) first: i64,
     /// The place of the last event that the answer knows of.
     pub(crate) last: i64,
@@ -49,9 +50,9 @@ pub(crate) struct Part {
 /// A moment in a room's history.
 #[derive(Clone, Copy, Debug)]
 struct Moment {
-    /// After the event at this place.
+    /// The moment is after the event at this place.
     place: i64,
-    /// The number of the state at that time, if it need not be looked up.
+    /// The number of the state at that moment, if it is known.
     state: Option<u64>,
 }
 
@@ -61,12 +62,12 @@ impl Moment {
     }
 }
 
-/// As of when the entries of a room's state are told beside a part of its timeline.
+/// The moment for which each entry of a room's state is told, beside a part of its timeline.
 struct Moments<'a> {
     part: &'a Part,
-    /// Before the timeline.
+    /// The moment before the timeline.
     start: Moment,
-    /// After the timeline.
+    /// The moment after the timeline.
     end: Moment,
     /// The keys of the state that the client takes from the timeline, by type.
     shown: HashMap<String, HashSet<&'a str>>,
@@ -90,7 +91,8 @@ impl<'a> Moments<'a> {
         Self { part, start, end, shown }
     }
 
-    /// What the timeline shows is told as it was before; what it does not show is told nowhere else, and so as it is.
+    /// The moment for which an entry is told. An entry that the timeline shows is told as it was before the
+    /// timeline. Another one is told nowhere else, and so as it is after the timeline.
     fn of(&self, event_type: &str, state_key: &str) -> Moment {
         let is_shown = self.shown.get(event_type).is_some_and(|keys| keys.contains(state_key));
         if is_shown { self.start } else { self.end }
@@ -100,8 +102,8 @@ impl<'a> Moments<'a> {
         self.of(&entry.event_type, &entry.state_key)
     }
 
-    /// Those whose memberships a client needs to show the timeline, each as it was when they first speak. Who is
-    /// spoken of by an earlier event of the timeline is known from there.
+    /// The users whose memberships a client needs to show the timeline, each as it was when the user first
+    /// speaks. A user whose membership an earlier event of the timeline shows is known from there.
     fn of_speakers(&self) -> BTreeMap<OwnedUserId, Moment> {
         let members = self.shown.get("m.room.member");
         let mut known = HashSet::new();
@@ -123,7 +125,7 @@ impl<'a> Moments<'a> {
 }
 
 impl Ask<'_> {
-    /// Events of a timeline that the client wants at most.
+    /// The most events of a timeline that the client wants.
     fn timeline_limit(&self) -> usize {
         self.filter.definition.room.timeline.limit.map_or(TIMELINE_LIMIT, |limit| {
             usize::try_from(u64::from(limit)).unwrap_or(MAX_TIMELINE_LIMIT).min(MAX_TIMELINE_LIMIT)
@@ -179,7 +181,7 @@ impl Sync {
     ) -> Result<Option<JoinedRoom>> {
         let user_id = &ask.request.user_id;
         let Some(head) = self.rooms.head(room_id).await? else { return Ok(None) };
-        // Told as a whole to who was not in it at the token.
+        // A user who was not in the room at the token is told of it as a whole.
         let was_joined = match ask.since {
             None => false,
             Some(since) if member_since <= since.position => true,
@@ -235,7 +237,7 @@ impl Sync {
             }
         }
         news |= !room.ephemeral.events.is_empty() || !room.account_data.events.is_empty();
-        // Though the client wants no receipts, it is told what is still unread after the user's own.
+        // Although the client wants no receipts, it is told what is still unread after the user's own.
         if !news && change.receipts {
             news = self.has_read_on(user_id, room_id, receipts_since).await?;
         }
@@ -276,7 +278,7 @@ impl Sync {
     ) -> Result<Option<LeftRoom>> {
         let user_id = &ask.request.user_id;
         let Some(left) = self.rooms.event_at(room_id, record.seq).await? else { return Ok(None) };
-        // That the room was forgotten is news for nobody who knows already that it was left.
+        // If the user knew already that the room was left, forgetting it is no news.
         if record.forgotten && left.position <= ask.since_position() {
             return Ok(None);
         }
@@ -288,13 +290,14 @@ impl Sync {
         let mut state = Vec::new();
         let mut is_shown = false;
         let view = self.rooms.view(user_id, room_id).await.ok();
-        // Who declined, or whose invitation was taken back, has never seen the room and learns only that.
+        // A user who declined an invitation, or whose invitation was taken back, has never seen the room and
+        // learns only that.
         if let Some(mut view) = view
             && let Standing::Left { seq: end, .. } = view.standing
         {
             let was_joined = self.knew_room(ask, room_id, end).await?;
             let since = if was_joined { ask.since_position() } else { Position::ZERO };
-            // A ban after having left, or its end, is the one later event that is told.
+            // A ban after the user left, or its end, is the only later event that is told.
             let is_later = left.seq > end && in_timeline;
             let part = self.part(ask, &mut view, record.seq, since, limit - usize::from(is_later)).await?;
             is_shown = part.events.iter().any(|event| event.seq == left.seq);
@@ -319,8 +322,8 @@ impl Sync {
         Ok(Some(LeftRoom { state, timeline, account_data: Events::default() }))
     }
 
-    /// Whether a client knows a room, which the user has left with the event at the place `end`: the user was joined
-    /// at the token, or the client was told then how it ended.
+    /// Whether a client knows a room that the user has left with the event at the place `end`. It does if the
+    /// user was joined at the token, or the client was told then how the membership ended.
     async fn knew_room(&self, ask: &Ask<'_>, room_id: &OwnedRoomId, end: i64) -> Result<bool> {
         let Some(since) = ask.since else { return Ok(false) };
         let end = self.rooms.event_at(room_id, end).await?;
@@ -331,7 +334,7 @@ impl Sync {
         Ok(before == Some(MembershipState::Join))
     }
 
-    /// A user's membership as it was at a position.
+    /// A user's membership at a position.
     pub(crate) async fn membership_at(
         &self,
         room_id: &OwnedRoomId,
@@ -355,7 +358,7 @@ impl Sync {
         Ok(None)
     }
 
-    /// The newest events after `since`, as many as the client wants, that show themselves to the user.
+    /// The newest events after `since` that the user may see, as many as the client wants.
     pub(crate) async fn part(
         &self,
         ask: &Ask<'_>,
@@ -369,7 +372,7 @@ impl Sync {
         let mut part = Part { events: Vec::new(), limited: false, first: head + 1, last: head };
         let mut at = head;
         let mut looked = 0;
-        // Mostly a few events are new; the more there are, the more are read at once.
+        // Usually only a few events are new. The more there are, the more are read at once.
         let mut page_size = 4;
         'look: while at > 0 {
             let page = self.rooms.timeline_back(&view.room.id, at, 0, page_size.min(limit + 1)).await?;
@@ -404,8 +407,9 @@ impl Sync {
         Ok(part)
     }
 
-    /// Whether the event is in the state that the user may read. Then it is told even from a past that is not
-    /// shown: the state before the timeline does not have it, and nothing else would tell it.
+    /// Whether the event is in the state that the user may read. Then it is told even if the user may not see
+    /// the past that it is from. The state before the timeline does not have it, so nothing else would tell
+    /// it.
     async fn is_in_state(&self, view: &View, event: &TimelineEvent) -> Result<bool> {
         let Some(state_key) = event.pdu.state_key.as_deref().filter(|_| !view.hides(&event.pdu)) else {
             return Ok(false);
@@ -415,7 +419,8 @@ impl Sync {
         Ok(set.is_some_and(|set| set.event_id == event.pdu.event_id))
     }
 
-    /// An entry of the state that the user may read: the current one, or that with which the user left.
+    /// An entry of the state that the user may read. This is the current state, or the one with which the
+    /// user left.
     pub(crate) async fn state_seen(
         &self,
         view: &View,
@@ -432,8 +437,9 @@ impl Sync {
         }
     }
 
-    /// The state events that go with a part of the timeline. Together with those that the part shows they are the
-    /// whole state, or all that has changed of it, also where the filter has dropped events of the timeline.
+    /// The state events that go with a part of the timeline. Together with those that the part shows, they
+    /// are the whole state or everything of it that has changed. That holds also where the filter has dropped
+    /// events of the timeline.
     async fn state(
         &self,
         ask: &Ask<'_>,
@@ -529,7 +535,8 @@ impl Sync {
         Ok(self.rooms.state_event_in(room_id, state, &event_type, &entry.state_key).await?)
     }
 
-    /// The memberships that lazy loading needs: of who speaks in the timeline, of who names the room.
+    /// Adds the memberships that lazy loading needs: those of users who speak in the timeline, and of those
+    /// who name the room.
     async fn add_lazy_members(
         &self,
         ask: &Ask<'_>,
@@ -584,7 +591,7 @@ impl Sync {
         })
     }
 
-    /// The members that name a room which has no name.
+    /// The members that name a room without a name.
     /// <https://spec.matrix.org/v1.19/client-server-api/#calculating-the-display-name-for-a-room>
     pub(crate) async fn heroes(
         &self,
@@ -605,7 +612,7 @@ impl Sync {
         Ok(self.rooms.heroes(room_id, user_id, HEROES).await?)
     }
 
-    /// Whether the user has read on in a room: then its counts have changed.
+    /// Whether the user has read on in a room, which changes its counts.
     pub(crate) async fn has_read_on(
         &self,
         user_id: &OwnedUserId,
@@ -616,7 +623,7 @@ impl Sync {
         Ok(receipts.iter().any(|receipt| receipt.user_id == *user_id))
     }
 
-    /// The receipts that changed, as one event.
+    /// The receipts that have changed, as one event.
     pub(crate) async fn receipts(
         &self,
         ask: &Ask<'_>,
@@ -630,8 +637,8 @@ impl Sync {
         if receipts.is_empty() {
             return Ok(None);
         }
-        // An event has one receipt of a user: that of the whole room comes last, and so in the place of a thread's
-        // (MSC4102).
+        // A user has one receipt for an event here. That of the whole room comes last, so it takes the place
+        // of one in a thread (MSC4102).
         receipts.sort_by_key(|receipt| receipt.thread.is_empty());
         let mut content = json!({});
         for receipt in receipts {
@@ -649,7 +656,7 @@ impl Sync {
     }
 }
 
-/// State under the name that the client asked for.
+/// The state under the name that the client asked for.
 fn state_change(ask: &Ask<'_>, events: Vec<Event>) -> StateChange {
     let events = Events { events };
     match ask.request.state_after {

@@ -1,4 +1,4 @@
-//! What people do at random. What the rules refuse them is no matter.
+//! What people do at random. It does not matter if the rules refuse it.
 
 use std::collections::BTreeSet;
 
@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 
 use crate::network::{Answer, Client, INSTAGRAM, Network, list, text};
 
-/// Who is there, and what they made.
+/// The people, and what they made.
 pub(super) struct World {
     pub(super) people: Vec<Client>,
     pub(super) rooms: Vec<String>,
     spaces: BTreeSet<String>,
-    /// Who has ignored somebody, ever, and whom.
+    /// Everybody who has ever ignored somebody, and whom.
     ignored: BTreeSet<(String, String)>,
-    /// Of all rooms.
+    /// The events of all rooms.
     events: Vec<(String, String)>,
     actions: u64,
 }
@@ -31,7 +31,7 @@ impl World {
         }
     }
 
-    /// Everybody talks to another server from now on.
+    /// Lets everybody talk to another server from now on.
     pub(super) fn moves_to(&mut self, network: &Network) {
         self.people = self.people.iter().map(|person| person.on(network)).collect();
     }
@@ -40,7 +40,7 @@ impl World {
         self.spaces.contains(room)
     }
 
-    /// Whom somebody has ever ignored.
+    /// The people whom somebody has ever ignored.
     pub(super) fn ignored(&self, who: &str) -> BTreeSet<String> {
         let own = self.ignored.iter().filter(|(user, _)| user == who);
         own.map(|(_, other)| other.clone()).collect()
@@ -50,7 +50,7 @@ impl World {
         self.people.choose(rng).expect("there are people").clone()
     }
 
-    /// Somebody does something; says what, for who looks for a fault.
+    /// Has somebody do something. Returns what it was, for those who look for a fault.
     pub(super) async fn act(&mut self, rng: &mut StdRng) -> String {
         self.actions += 1;
         let who = self.person(rng);

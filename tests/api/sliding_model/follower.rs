@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use super::wants::{Shape, Wants};
 use crate::network::{Answer, Client, list, text};
 
-/// Answers in a row that bring something, though nobody does anything.
+/// The most answers in a row that may bring something although nobody does anything.
 const MAX_UNQUIET: usize = 5;
 
-/// An event of a timeline: its id, who sent it, whether it is state.
+/// An event of a timeline: its id, its sender, and whether it is state.
 pub(super) type Entry = (String, String, bool);
-/// Of whom, of which kind: what was read.
+/// What was read, by user and kind.
 pub(super) type Receipts = BTreeMap<(String, String), String>;
 
 /// A room as the client has it.
@@ -35,7 +35,7 @@ pub(super) struct Follower {
     pub(super) name: String,
     pub(super) shape: Shape,
     pub(super) wants: Wants,
-    /// Whether it has members told as they are needed.
+    /// Whether members are told as they are needed.
     lazy: bool,
     pos: Option<String>,
     pub(super) rooms: BTreeMap<String, Room>,
@@ -61,12 +61,12 @@ impl Follower {
         }
     }
 
-    /// Changes what it asks for.
+    /// Changes what the client asks for.
     pub(super) fn change_wants(&mut self, rng: &mut StdRng, me: &str, rooms: &[String]) {
         self.wants.change(rng, me, self.lazy, rooms);
     }
 
-    /// An answer, which the client does not get.
+    /// Asks for an answer that the client does not get.
     pub(super) async fn ask(&self, client: &Client) -> Answer {
         let mut body = self.wants.on_wire(self.shape, &client.user_id);
         body["conn_id"] = json!(self.name);
@@ -82,7 +82,8 @@ impl Follower {
         }
     }
 
-    /// The next answer; whether it brings something. A connection that the server does not know begins anew.
+    /// Takes the next answer. Returns whether it brings something. A connection that the server does not know
+    /// begins anew.
     pub(super) async fn next(&mut self, client: &Client) -> bool {
         let mut answer = self.ask(client).await;
         if answer.json["errcode"] == "M_UNKNOWN_POS" {
@@ -111,7 +112,7 @@ impl Follower {
         panic!("{}: it is never quiet", self.name);
     }
 
-    /// The server has forgotten who types.
+    /// Notes that the server has forgotten who types.
     pub(super) fn forget_typing(&mut self) {
         self.rooms.values_mut().for_each(|room| room.typing.clear());
     }
@@ -139,7 +140,7 @@ impl Follower {
 }
 
 impl Room {
-    /// News of the room. What it had is forgotten if all is told anew.
+    /// Takes in news of the room. What the client had of it is forgotten if everything is told anew.
     fn take(&mut self, news: &Value, me: &str) {
         if news["initial"] == true {
             *self = Self { membership: "join".to_owned(), ..Self::default() };
@@ -162,7 +163,7 @@ impl Room {
         self.take_membership(news, events, me);
     }
 
-    /// The unstable shape does not say it: it is seen from what else there is.
+    /// Takes in the membership. The unstable shape does not have it, so it is seen from everything else.
     fn take_membership(&mut self, news: &Value, events: &[Value], me: &str) {
         let own = |event: &&Value| event["type"] == "m.room.member" && event["state_key"] == me;
         if let Some(membership) = news["membership"].as_str() {

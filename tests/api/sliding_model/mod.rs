@@ -1,4 +1,4 @@
-//! People do this and that at random, and clients that follow by sliding sync must have what is so.
+//! People do things at random, and clients that follow by sliding sync must have everything right.
 
 mod activity;
 mod follower;
@@ -13,10 +13,10 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use self::{activity::World, follower::Follower, truth::Truth, wants::Shape};
 use crate::network::{INSTAGRAM, MESSENGER, Network, WHATSAPP};
 
-/// What is done, and checked, with each seed.
+/// How often something is done and checked with each seed.
 const ROUNDS: usize = 14;
 const ACTIONS: usize = 6;
-/// Further seeds, as `first..last`, for a longer look.
+/// The environment variable with further seeds, as `first..last`, for a longer look.
 const SEEDS: &str = "LINKSPAN_SLIDING_SEEDS";
 
 async fn run(seed: u64, log: &mut Vec<String>) {
@@ -29,7 +29,7 @@ async fn run(seed: u64, log: &mut Vec<String>) {
         people.push(network.register(platform, name).await);
     }
     let mut world = World::new(people);
-    // Two of one device, and one of another person.
+    // Two clients are of one device, and one is of another person.
     let shapes = [(1, "one", Shape::Stable), (1, "two", Shape::Unstable), (2, "three", Shape::Unstable)];
     let mut followers =
         shapes.map(|(who, name, shape)| (who, Follower::new(name, shape, rng.random_bool(0.5))));
@@ -87,7 +87,7 @@ async fn run_all(seeds: impl Iterator<Item = u64>) {
     }
 }
 
-/// Four tests of the same, so that they run beside each other.
+/// Four tests that do the same with different seeds, so that they run at the same time.
 macro_rules! seeds {
     ($($name:ident: $seeds:expr;)*) => {$(
         #[tokio::test]

@@ -1,4 +1,4 @@
-//! What a follower has, held against what is so: by the plain API, and by a connection that is begun anew.
+//! Compares what a follower has with the truth, as the plain API and a new connection tell it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,13 +14,13 @@ use crate::network::{Client, list, text};
 /// A window in which no room stands.
 const NO_PLACES: [u64; 2] = [1_000_000, 1_000_000];
 
-/// What is so for a user.
+/// The truth about a user.
 pub(super) struct Truth<'a> {
     world: &'a World,
     client: &'a Client,
     /// A sync of everything.
     plain: Value,
-    /// A new connection that asks for the same.
+    /// The answer on a new connection that asks for the same.
     fresh: Value,
 }
 
@@ -43,7 +43,7 @@ impl<'a> Truth<'a> {
         truth
     }
 
-    /// Fails unless the follower has what is so.
+    /// Fails unless the follower has the truth.
     pub(super) async fn check(&self, follower: &Follower) {
         for (name, wanted) in &follower.wants.lists {
             let count = follower.counts.get(*name).unwrap_or(&Value::Null);
@@ -75,7 +75,7 @@ impl<'a> Truth<'a> {
         self.plain["rooms"][kind].get(room_id).is_some()
     }
 
-    /// An invitation of somebody who is ignored is not told, nor that it is taken back.
+    /// Whether an invitation is hidden because it is from somebody ignored. Then its end is not told either.
     fn is_hidden(&self, room_id: &str) -> bool {
         let is_member = ["join", "leave"].iter().any(|kind| self.is(kind, room_id));
         !is_member && !self.world.ignored(&self.client.user_id).is_empty()
@@ -93,7 +93,7 @@ impl<'a> Truth<'a> {
         count
     }
 
-    /// How many rooms a list has beside these: those that the client has seen, and that the user has left.
+    /// How many rooms a list has besides these, of those that the client has seen and that the user has left.
     async fn count_left(&self, follower: &Follower, wanted: &List) -> u64 {
         let mut count = 0;
         for (room_id, room) in entries(&self.plain["rooms"]["leave"]) {
@@ -124,7 +124,7 @@ impl<'a> Truth<'a> {
         matches
     }
 
-    /// Whether the user has left the room by another's doing.
+    /// Whether somebody else has ended the user's membership.
     fn was_put_out(&self, room: &Value) -> bool {
         let own = |event: &&Value| {
             event["type"] == "m.room.member" && event["state_key"] == self.client.user_id.as_str()
@@ -178,14 +178,14 @@ impl<'a> Truth<'a> {
         self.check_beside(room_id, room, plain);
     }
 
-    /// The end of what the user may read, without gaps, and as long as was asked for.
+    /// Checks the end of what the user may read. It has no gaps, and is as long as was asked for.
     async fn check_timeline(&self, room_id: &str, room: &Room, limit: u64) {
         let path = format!("/v3/rooms/{room_id}/messages?dir=b&limit=500");
         let page = self.client.get(&path).await.ok();
         let mut truth: Vec<_> = list(&page["chunk"]).iter().map(entry).collect();
         truth.reverse();
         let ignored = self.world.ignored(&self.client.user_id);
-        // State from a past that is not shown is in a timeline nevertheless.
+        // State from a past that is not shown is in a timeline all the same.
         let visible: BTreeSet<_> = truth.iter().map(|(event_id, ..)| event_id.clone()).collect();
         let counts = |(event_id, sender, is_state): &&Entry| {
             (*is_state && visible.contains(event_id)) || (!is_state && !ignored.contains(sender))
@@ -203,7 +203,7 @@ impl<'a> Truth<'a> {
         list(&state).iter().map(|event| (key(event), text(&event["event_id"]))).collect()
     }
 
-    /// Receipts, account data, and who types.
+    /// Checks receipts, account data and typing.
     fn check_beside(&self, room_id: &str, room: &Room, plain: &Value) {
         let mut truth = Room::default();
         for event in list(&plain["ephemeral"]["events"]) {

@@ -1,11 +1,11 @@
-//! What a connection asks for, changed at random, in both shapes on the wire.
+//! What a connection asks for, which changes at random, in both shapes on the wire.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Value, json};
 
-/// How requests and answers look.
+/// The shape of requests and answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
     Stable,
@@ -16,7 +16,7 @@ pub(super) enum Shape {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Config {
     pub(super) timeline_limit: u64,
-    /// Types and state keys; None is any.
+    /// The types and state keys. None stands for any.
     pub(super) include: Vec<(Option<&'static str>, Option<String>)>,
     pub(super) lazy: bool,
 }
@@ -28,7 +28,7 @@ pub(super) struct List {
     pub(super) config: Config,
 }
 
-/// The body of a request, but for where the connection is.
+/// The body of a request, except for the place of the connection.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wants {
     pub(super) lists: BTreeMap<&'static str, List>,
@@ -56,7 +56,8 @@ impl Config {
         Self { timeline_limit, include, lazy }
     }
 
-    /// Whether an entry of the state is wanted. Members are not, by a pattern of any type, if they come lazily.
+    /// Whether an entry of the state is wanted. A pattern of any type leaves members out if they are loaded
+    /// lazily.
     pub(super) fn wants(&self, event_type: &str, state_key: &str) -> bool {
         self.include.iter().any(|(kind, key)| {
             let by_type = match kind {
@@ -97,7 +98,7 @@ impl Config {
 }
 
 impl Wants {
-    /// Changes something, or nothing.
+    /// Changes something, or perhaps nothing.
     pub(super) fn change(&mut self, rng: &mut StdRng, me: &str, lazy: bool, rooms: &[String]) {
         match rng.random_range(0..10) {
             0 | 1 => {
@@ -125,7 +126,7 @@ impl Wants {
         }
     }
 
-    /// All that is asked of a room, by each of these lists and by its subscription.
+    /// Everything that is asked of a room, by each of these lists and by its subscription.
     pub(super) fn of_room(&self, room: &str, lists: &BTreeSet<String>) -> Vec<&Config> {
         let listed =
             self.lists.iter().filter(|(name, _)| lists.contains(**name)).map(|(_, list)| &list.config);

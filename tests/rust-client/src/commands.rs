@@ -46,7 +46,7 @@ use crate::{Command, Refused};
 
 pub(crate) type Answer = Result<Value, Refused>;
 
-/// At most this many people are found at a time.
+/// The most people that are found at a time.
 const PEOPLE: u64 = 20;
 
 pub(crate) fn done() -> Answer {
@@ -65,7 +65,7 @@ async fn send(room: &Room, content: RoomMessageEventContent) -> Answer {
     Ok(json!(room.send(content).await?.response.event_id))
 }
 
-/// A command that is not about a room that the library knows; None: it is.
+/// Obeys a command that is not about a room that the library knows. None means that it is about one.
 pub(crate) async fn with_client(client: &Client, name: &str, command: &Command) -> Option<Answer> {
     Some(match name {
         "set_display_name" => set_display_name(client, command).await,
@@ -285,7 +285,7 @@ async fn relations(room: &Room, command: &Command) -> Answer {
     Ok(found.iter().map(|event| json!(event.raw())).collect())
 }
 
-/// Commands that answer with the event that they sent.
+/// Obeys commands that answer with the event that they sent.
 async fn send_in_room(name: &str, command: &Command, room: &Room, reason: Option<&str>) -> Answer {
     Ok(match name {
         "set_name" => json!(room.set_name(command.text("name")?.to_owned()).await?.event_id),

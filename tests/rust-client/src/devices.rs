@@ -1,4 +1,4 @@
-//! Whose devices the library would encrypt for, told whenever that changed.
+//! The devices that the library would encrypt for. They are told whenever they change.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -39,7 +39,7 @@ impl Devices {
         }
     }
 
-    /// Tells what has changed since it was told.
+    /// Tells what has changed since the last time.
     pub(crate) async fn tell(&self) -> Result<(), Refused> {
         let encryption = self.client.encryption();
         let mut told = self.told.lock().await;
@@ -47,7 +47,7 @@ impl Devices {
             let all = encryption.get_user_devices(&user).await?;
             let mut ids: Vec<_> = all.keys().map(ToOwned::to_owned).collect();
             ids.sort();
-            // Those whose devices were never asked for have none, as far as the library knows.
+            // Users whose devices were never asked for have none, as far as the library knows.
             let is_known = !ids.is_empty() || told.contains_key(&user);
             if is_known && told.get(&user) != Some(&ids) {
                 write(&json!({ "event": "devices", "user": user, "devices": ids }));

@@ -18,7 +18,7 @@ use crate::{
     commands::{Answer, done},
 };
 
-/// None: it is another kind of command.
+/// Obeys a command about keys. None means that it is another kind of command.
 pub(crate) async fn obey(client: &Client, name: &str, command: &Command) -> Option<Answer> {
     Some(match name {
         "bootstrap_cross_signing" => bootstrap(client, command).await,
@@ -35,7 +35,7 @@ pub(crate) async fn obey(client: &Client, name: &str, command: &Command) -> Opti
     })
 }
 
-/// Whether others can encrypt for this device.
+/// Checks that others can encrypt for this device.
 pub(crate) async fn check_uploaded(client: &Client) -> Result<(), Refused> {
     let (Some(me), Some(device)) = (client.user_id(), client.device_id()) else {
         return Err(Refused::new("not logged in"));
@@ -49,7 +49,7 @@ pub(crate) async fn check_uploaded(client: &Client) -> Result<(), Refused> {
     Err(Refused::new("the device's keys were not uploaded"))
 }
 
-/// The password, for the stage that the server asks for.
+/// The password for the stage that the server asks for.
 fn password(client: &Client, command: &Command, info: &UiaaInfo) -> Result<AuthData, Refused> {
     let me = client.user_id().ok_or_else(|| Refused::new("not logged in"))?;
     let mut password =

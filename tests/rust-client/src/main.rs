@@ -1,7 +1,8 @@
-//! A person who uses matrix-sdk: obeys commands on standard input, tells on standard output what the library sees.
+//! A person who uses matrix-sdk. The program obeys commands on standard input, and tells on standard output
+//! what the library sees.
 //!
-//! The commands and events are those of tests/clients/PROTOCOL.md. What the library has a method for is done by
-//! that method. Standard output is for the protocol alone.
+//! The commands and events are those of tests/clients/PROTOCOL.md. If the library has a method for something,
+//! that method does it. Standard output is for the protocol alone.
 
 mod commands;
 mod decryption;
@@ -27,7 +28,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// Why a command was not obeyed.
 struct Refused {
-    /// The server's `errcode`; empty if it was not the server.
+    /// The server's `errcode`. It is empty if the server did not refuse it.
     code: String,
     message: String,
 }
@@ -37,7 +38,7 @@ impl Refused {
         Self { code: String::new(), message: message.into() }
     }
 
-    /// The library has no such thing.
+    /// Says that the library has no such thing.
     fn unsupported(message: impl Into<String>) -> Self {
         Self { code: "unsupported".to_owned(), message: message.into() }
     }
@@ -56,7 +57,7 @@ impl<E: std::error::Error + 'static> From<E> for Refused {
     }
 }
 
-/// What a command says.
+/// A command, with its words.
 struct Command(Value);
 
 impl Command {

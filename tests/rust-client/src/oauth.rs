@@ -30,7 +30,7 @@ pub(crate) async fn begin(client: &Client, command: &Command) -> Answer {
     Ok(json!({ "url": asking.url.as_str() }))
 }
 
-/// What the session is proved by.
+/// The tokens that prove the session.
 pub(crate) fn tokens(client: &Client) -> Answer {
     let session = client.oauth().full_session().ok_or_else(|| Refused::new("not a session of OAuth 2.0"))?;
     let tokens = session.user.tokens;

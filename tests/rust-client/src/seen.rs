@@ -1,4 +1,5 @@
-//! What the person sees: events as they come, and each room as the library describes it, whenever that changes.
+//! What the person sees: events as they come, and each room as the library describes it, whenever that
+//! changes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -67,7 +68,7 @@ impl Seen {
         }
     }
 
-    /// One sync; the token of the next.
+    /// Syncs once. Returns the token of the next sync.
     pub(crate) async fn sync(&mut self, since: Option<String>) -> Result<String, Refused> {
         let settings = match since {
             Some(since) => SyncSettings::new().timeout(POLL).token(since),
@@ -79,8 +80,8 @@ impl Seen {
         Ok(response.next_batch)
     }
 
-    /// Tells what sliding sync brings, but for timelines, which are told of rooms that are open. `opened`: rooms whose
-    /// members are known by now.
+    /// Tells what sliding sync brings, except for timelines, which are told of open rooms. `opened` tells
+    /// which rooms have their members known by now.
     pub(crate) async fn follow_sliding(
         mut self,
         mut updates: Receiver<RoomUpdates>,
@@ -119,7 +120,7 @@ impl Seen {
     async fn show_rooms(&mut self, rooms: &RoomUpdates) -> Result<(), Refused> {
         for (room, update) in &rooms.joined {
             let (State::Before(events) | State::After(events)) = &update.state;
-            // State is the library's business; that it can be read is ours.
+            // The library shows the state. Here it is only checked that it can be read.
             events.iter().try_for_each(|event| event.deserialize().map(drop))?;
             for event in &update.ephemeral {
                 self.show_ephemeral(room, event)?;

@@ -33,7 +33,7 @@ use crate::{
 #[derive(Clone)]
 struct Settings {
     server: String,
-    /// None: it is gone with the program.
+    /// The folder in which the session is kept. None if it ends with the program.
     store: Option<PathBuf>,
     encrypted: bool,
     sliding: bool,
@@ -68,7 +68,7 @@ impl Settings {
     }
 }
 
-/// Somebody with a session, or before it.
+/// Somebody with a session, or on the way to one.
 #[derive(Default)]
 pub(crate) struct Person {
     session: Option<(Settings, Client)>,
@@ -193,7 +193,7 @@ impl Person {
             let (open, opened) = mpsc::unbounded_channel();
             self.sliding = Some(Sliding::start(&client, open).await?);
             self.tasks.spawn(seen.follow_sliding(updates, opened));
-            // Of a device the library hears when its keys are uploaded, its own included.
+            // The library hears of a device when its keys are uploaded, its own device included.
             while let Err(refused) = keys::check_uploaded(&client).await {
                 news.next().await.ok_or(refused)?;
             }

@@ -37,14 +37,14 @@ use crate::{
     sliding_events, write,
 };
 
-/// More rooms than anybody here has.
+/// The most rooms that are listed. Nobody here has as many.
 const ROOMS: usize = 100;
 
 /// A running sync service.
 pub(crate) struct Sliding {
     service: SyncService,
     open: BTreeMap<OwnedRoomId, Arc<Timeline>>,
-    /// Where it is told that a room is open, and who is in it.
+    /// Tells that a room is open, and who is in it.
     opened: UnboundedSender<Room>,
     tasks: JoinSet<()>,
 }
@@ -70,7 +70,7 @@ impl Sliding {
         self.tasks.shutdown().await;
     }
 
-    /// None: it is a command that does not depend on how one syncs.
+    /// Obeys a command that depends on the kind of sync. None means that it does not.
     pub(crate) async fn obey(&mut self, client: &Client, name: &str, command: &Command) -> Option<Answer> {
         Some(match name {
             "open_room" => self.open_room(client, command).await,
@@ -129,20 +129,21 @@ async fn tell_states(client: Client, mut states: impl futures_util::Stream<Item 
         let why = if let State::Error(error) = &state { Some(error.to_string()) } else { None };
         write(&json!({ "event": "service", "state": name, "why": why }));
         if matches!(state, State::Running) {
-            // What could not be sent waits for the client to say that there is a network again.
+            // Messages that could not be sent wait until the client says that there is a network again.
             client.send_queue().set_enabled(true).await;
         }
     }
 }
 
-/// The service takes a refused token for a network that is gone.
+/// Tells the end of the session, because the sync service takes a refused token for a network that is gone.
 async fn tell_the_end(mut changes: Receiver<SessionChange>) {
     loop {
         match changes.recv().await {
             Ok(SessionChange::UnknownToken(_)) => {
                 write(&json!({ "event": "sync_failed", "message": "M_UNKNOWN_TOKEN" }));
             }
-            // The library tells of each request that failed, and keeps the last only: it tells again.
+            // The library tells of each request that failed, and keeps only the last. So it may tell the same
+            // again.
             Ok(_) | Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => return,
         }

@@ -1,5 +1,5 @@
-//! The events of an open room as sliding sync brings them, from the library's cache: each once, decrypted as soon as it
-//! can be.
+//! The events of an open room as sliding sync brings them, from the library's cache. Each is told once,
+//! decrypted as soon as possible.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::{Refused, decryption::described, write};
 
-/// Tells of the room's events from now on, those first that are there already.
+/// Tells the room's events from now on. Those that are there already come first.
 pub(crate) async fn follow(room: &Room) -> Result<impl Future<Output = ()> + use<>, Refused> {
     let (cache, handles) = room.event_cache().await?;
     let (events, mut updates) = cache.subscribe().await?;
@@ -43,7 +43,7 @@ pub(crate) async fn follow(room: &Room) -> Result<impl Future<Output = ()> + use
 /// What was told of a room.
 struct Told {
     room: OwnedRoomId,
-    /// Each event, and whether it could be read.
+    /// Each event, with whether it could be read.
     readable: BTreeMap<OwnedEventId, bool>,
 }
 

@@ -24,7 +24,7 @@ use crate::{
     write,
 };
 
-/// None: it is another kind of command.
+/// Obeys a command about verification. None means that it is another kind of command.
 pub(crate) async fn obey(client: &Client, name: &str, command: &Command) -> Option<Answer> {
     Some(match name {
         "is_verified" => is_verified(client, command).await,

@@ -1,19 +1,26 @@
-//! Documents: what they name and quote is there, and the page on the architecture stays one page.
+//! Documents: what they name is there, the page on the architecture stays one page, and decisions have four parts.
 
 use std::collections::BTreeSet;
 
 use super::{Problem, Tree, problem, rust_code::lines};
 
 const ARCHITECTURE: &str = "ARCHITECTURE.md";
-/// The most lines that a newcomer is asked to read first.
+/// The most lines of the page that a newcomer is asked to read first.
 const ARCHITECTURE_LINES: usize = 250;
 /// Guides to the code: the Rust that they show is quoted from the file that they named last.
 const GUIDES: &str = "docs/guides/add-";
+
+const DECISIONS: &str = "docs/decisions/";
+/// The headings of every decision, in this order.
+const DECISION_PARTS: [&str; 4] = ["Context", "Choice", "Rejected", "Consequence"];
 
 pub(super) fn check(tree: &Tree) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (path, text) in tree.ending(".md") {
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        if path.starts_with(DECISIONS) && !text.lines().filter_map(heading).eq(DECISION_PARTS) {
+            problems.push(problem(path, 0, format!("its headings are not {}", DECISION_PARTS.join(", "))));
+        }
         for (at, line) in text.lines().enumerate() {
             let gone = links(line).filter(|link| !exists(tree, folder, link));
             problems.extend(
@@ -94,7 +101,18 @@ fn is_name(word: &str) -> bool {
     word.starts_with(|first: char| first.is_uppercase()) || word.trim_matches('_').contains('_')
 }
 
+fn heading(line: &str) -> Option<&str> {
+    line.strip_prefix("## ")
+}
+
 fn exists(tree: &Tree, folder: &str, path: &str) -> bool {
+    let path = resolved(folder, path);
+    // Folders whose name begins with a dot are not looked into.
+    path.starts_with('.') || tree.paths.contains(&path)
+}
+
+/// A path that a document in a folder names, from the root.
+pub(super) fn resolved(folder: &str, path: &str) -> String {
     let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
     for part in path.split('/') {
         match part {
@@ -105,8 +123,7 @@ fn exists(tree: &Tree, folder: &str, path: &str) -> bool {
             part => parts.push(part),
         }
     }
-    // What begins with a dot is not looked into.
-    parts.first().is_some_and(|first| first.starts_with('.')) || tree.paths.contains(&parts.join("/"))
+    parts.join("/")
 }
 
 /// The targets of a line's links that are files of the project.
@@ -117,7 +134,7 @@ fn links(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// What stands between backticks and looks like a path.
+/// The texts between backticks that look like paths.
 fn named_paths(line: &str) -> impl Iterator<Item = &str> {
     line.split('`').skip(1).step_by(2).filter(|text| is_path(text))
 }
@@ -169,6 +186,20 @@ mod tests {
     fn what_is_no_path_is_not() {
         let text = "`/sync`, `PUT a/{b}`, `a::b`, `@a:b`, `x`, [out](https://a.example/b.md), `a/`\n";
         assert_eq!(lines(&[(ARCHITECTURE, text), ("a/b.rs", "")]), []);
+    }
+
+    #[test]
+    fn a_decision_without_its_parts_is_found() {
+        let whole = "# 1. A\n## Context\n## Choice\n## Rejected\n## Consequence\n";
+        let (short, long) = (whole.replace("## Rejected\n", ""), format!("{whole}## More\n"));
+        let pages = [("1.md", whole), ("2.md", &short), ("3.md", &long)].map(|(name, text)| {
+            let path = format!("{DECISIONS}{name}");
+            (path, text)
+        });
+        let mut texts = vec![(ARCHITECTURE, "")];
+        texts.extend(pages.iter().map(|(path, text)| (path.as_str(), *text)));
+        let expected = ["2.md", "3.md"].map(|name| (format!("{DECISIONS}{name}"), 0));
+        assert_eq!(lines(&texts), expected);
     }
 
     #[test]

@@ -38,7 +38,7 @@ const FEATURES: &str = "linkspan-features";
 /// The last crate that must not know HTTP.
 const LAST_SERVICE: &str = "linkspan-lifecycle";
 
-/// Crates of HTTP.
+/// The crates that are HTTP.
 const HTTP: [&str; 10] = [
     "axum",
     "axum-core",
@@ -52,17 +52,18 @@ const HTTP: [&str; 10] = [
     "tower-http",
 ];
 
-/// Dependencies that only some crates of the services may have, and which.
+/// Dependencies that only some crates of the services may have, with these crates.
 const ONLY_IN: [(&str, &[&str]); 2] = [
-    // Push gateways and pages are called by HTTP; buckets are reached through it.
+    // Push gateways and pages are called by HTTP, and buckets are reached through it.
     ("reqwest", &["linkspan-outbound", "linkspan-push", "linkspan-media"]),
     ("object_store", &["linkspan-media"]),
 ];
 
-/// What a crate without I/O, clock and randomness must not depend on.
+/// The crates that one without I/O, clock and randomness must not depend on.
 const IMPURE: [&str; 6] = ["tokio", "rand", "getrandom", "async-std", "smol", "chrono"];
 
-/// Checks every crate's dependencies. Development dependencies are free: tests may look around.
+/// Checks every crate's dependencies. Development dependencies are not checked, because tests may use
+/// anything.
 pub(super) fn check(tree: &Tree) -> Vec<Problem> {
     let mut problems = Vec::new();
     let inside = |path: &str| !OUTSIDE.iter().any(|folder| path.starts_with(folder));
@@ -93,7 +94,7 @@ fn place(name: &str) -> Option<usize> {
     ORDER.iter().position(|other| *other == name)
 }
 
-/// The names of all crates that a crate is built with.
+/// The names of all crates that a crate uses.
 fn dependencies(manifest: &Table) -> Vec<String> {
     let tables = ["dependencies", "build-dependencies"];
     let of = |table: &Table| -> Vec<String> {
@@ -109,7 +110,7 @@ fn renamed(key: &str, value: &Value) -> String {
     value.get("package").and_then(Value::as_str).unwrap_or(key).to_owned()
 }
 
-/// Why a crate may not have a dependency.
+/// Why a crate may not have a dependency, if it may not.
 fn refusal(name: &str, dependency: &str) -> Option<String> {
     if dependency == FEATURES {
         return None;

@@ -4,10 +4,12 @@
 //! A rule that changes is changed here and in STYLE.md.
 
 mod catalogue;
+mod comments;
 mod documents;
 mod layers;
 mod rust_code;
 mod sources;
+mod words;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +22,7 @@ use std::{
 #[derive(Debug)]
 pub(crate) struct Problem {
     path: String,
-    /// From 1; 0: the whole file.
+    /// The line, counted from 1. 0 stands for the whole file.
     line: usize,
     what: String,
 }
@@ -36,10 +38,10 @@ fn problem(path: &str, line: usize, what: impl Into<String>) -> Problem {
     Problem { path: path.to_owned(), line, what: what.into() }
 }
 
-/// The project's files: the texts that are checked, and what else there is by name.
+/// The project's files: the texts that are checked, and the paths of everything else.
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
-    /// Rust sources, manifests and documents by path from the root, with `/`.
+    /// Rust sources, manifests and documents, by their path from the root with `/`.
     texts: BTreeMap<String, String>,
     /// All files and folders.
     paths: BTreeSet<String>,
@@ -71,7 +73,7 @@ impl Tree {
         Ok(())
     }
 
-    /// The texts whose path ends so.
+    /// The texts whose path ends with `end`.
     fn ending<'a>(&'a self, end: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         let texts = self.texts.iter().filter(move |(path, _)| path.ends_with(end));
         texts.map(|(path, text)| (path.as_str(), text.as_str()))
@@ -98,8 +100,8 @@ pub(crate) fn run() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let checks: [fn(&Tree) -> Vec<Problem>; 4] =
-        [layers::check, sources::check, catalogue::check, documents::check];
+    let checks: [fn(&Tree) -> Vec<Problem>; 6] =
+        [layers::check, sources::check, comments::check, catalogue::check, documents::check, words::check];
     let problems: Vec<Problem> = checks.iter().flat_map(|check| check(&tree)).collect();
     for problem in &problems {
         println!("{problem}");

@@ -2,7 +2,7 @@
 
 use super::{Problem, Tree, problem, rust_code::lines};
 
-/// What is never in a source, and why.
+/// What no source may have, and why.
 const NEVER: [(&str, &str); 4] = [
     ("todo!", "unfinished work is not merged"),
     ("unimplemented!", "unfinished work is not merged"),
@@ -10,10 +10,10 @@ const NEVER: [(&str, &str); 4] = [
     ("#[ignore", "a test that does not run shows nothing"),
 ];
 
-/// What is in tests only.
+/// What only tests may have, and why others may not.
 const TESTS_ONLY: [(&str, &str); 1] = [(".unwrap()", "handle it, or state the invariant with `expect`")];
 
-/// What a crate without I/O, clock and randomness does not name.
+/// What a crate without I/O, clock and randomness must not name.
 const IMPURE: [&str; 7] =
     ["SystemTime", "Instant::now", "std::fs", "std::net", "std::thread", "std::env", "rand::"];
 

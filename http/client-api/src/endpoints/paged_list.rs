@@ -14,7 +14,7 @@ const SEPARATOR: char = '~';
 /// elsewhere.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PagedList {
-    /// A hash of what was asked for. It may change with the program: tokens live no longer than a
+    /// A hash of what was asked for. It may change with the program: its tokens live no longer than a
     /// conversation.
     fingerprint: u64,
 }

@@ -1,4 +1,4 @@
-//! Fetching a page or a picture from a stranger: with limits on time, size, type and redirects.
+//! Fetching a page or a picture from a stranger, with limits on time, size, type and redirects.
 
 use linkspan_outbound::Outbound;
 use reqwest::{Response, Url, header};
@@ -18,7 +18,8 @@ pub(super) enum Fetched {
     Picture { url: Url, content_type: String, bytes: Vec<u8> },
 }
 
-/// Fetches what is at an address, redirects followed. The error says why not, and may be told to anybody.
+/// Fetches what is at an address, and follows redirects. The error says why nothing was fetched, and may be
+/// told to anybody.
 pub(super) async fn fetch(
     outbound: &Outbound,
     mut url: Url,
@@ -53,14 +54,14 @@ pub(super) async fn fetch(
     Err("there are too many redirects".into())
 }
 
-/// Without parameters, in small letters.
+/// The media type of a response, in lower case and without parameters.
 fn content_type(response: &Response) -> String {
     let value = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = value.and_then(|value| value.split(';').next()).unwrap_or_default();
     essence.trim().to_ascii_lowercase()
 }
 
-/// At most so many bytes of an answer, and whether these are all.
+/// Reads at most `limit` bytes of an answer. Also says whether these are all.
 async fn read(mut response: Response, limit: usize) -> Result<(Vec<u8>, bool), String> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|_| "the page broke off".to_owned())? {

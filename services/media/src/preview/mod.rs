@@ -1,8 +1,8 @@
-//! What a page that somebody links to is: fetched by the server, so that readers do not have to.
+//! Previews of pages that people link to. The server fetches a page, so that its readers do not have to.
 //! <https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1mediapreview_url>
 //!
-//! Previews are kept in memory for a while, each platform's for itself. The picture of a page becomes media of
-//! the user who asked first, and counts as theirs.
+//! Previews are kept in memory for a while, by platform. The picture of a page becomes media of the user who
+//! asked first, and counts as that user's.
 
 mod fetch;
 mod page;
@@ -22,24 +22,24 @@ use crate::{Description, Media, MediaError, preview::fetch::Fetched};
 
 /// How long a fetch may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Fetches at the same time, of all users.
+/// How many fetches of all users run at the same time.
 const FETCHES: usize = 16;
-/// Previews that are kept.
+/// How many previews are kept.
 const CACHED: usize = 2_000;
-/// For how long, in milliseconds: those of pages that were read …
+/// How long the preview of a page is kept, in milliseconds.
 const FRESH_MS: u64 = 24 * 60 * 60 * 1000;
-/// … and that a page cannot be read.
+/// How long it is remembered that a page cannot be read, in milliseconds.
 const FAILED_MS: u64 = 10 * 60 * 1000;
 /// The longest address, in bytes.
 const URL_BYTES: usize = 2_048;
-/// The greatest page that is read, in bytes; of a greater one the beginning is.
+/// The most bytes of a page that are read. The rest of a larger page is left out.
 const PAGE_BYTES: usize = 512 << 10;
 /// The greatest picture, in bytes.
 const PICTURE_BYTES: usize = 5 << 20;
 
 type Kept = (u64, Result<Arc<str>, String>);
 
-/// What is known of previews in memory only.
+/// What is known of previews. It is kept in memory only.
 pub(crate) struct Previews {
     outbound: Outbound,
     fetches: Semaphore,
@@ -63,7 +63,7 @@ impl Previews {
 }
 
 impl Media {
-    /// What the page at an address is: a JSON object of OpenGraph's properties.
+    /// The preview of the page at an address, as a JSON object of OpenGraph's properties.
     pub async fn preview_url(
         &self,
         user_id: &UserId,
@@ -112,7 +112,7 @@ impl Media {
                 preview.entry("og:url").or_insert_with(|| Value::String(url.to_string()));
                 let picture = read.picture.and_then(|picture| url.join(&picture).ok());
                 if let Some(picture) = picture {
-                    // A page without its picture is still a page.
+                    // The preview of a page is good without its picture, too.
                     if let Ok(Fetched::Picture { content_type, bytes, .. }) =
                         fetch::fetch(&previews.outbound, picture, 0, PICTURE_BYTES).await
                     {
@@ -136,7 +136,7 @@ impl Media {
         bytes: Vec<u8>,
         now_ts: u64,
     ) -> Result<(), MediaError> {
-        // What is no picture is not stored, whatever its server says.
+        // What is no picture is not stored, whatever type its server gives it.
         let reader = ImageReader::new(std::io::Cursor::new(&bytes)).with_guessed_format();
         let Some((width, height)) = reader.ok().and_then(|reader| reader.into_dimensions().ok()) else {
             return Ok(());
@@ -150,7 +150,7 @@ impl Media {
         let content = stream::iter([Ok::<_, std::io::Error>(bytes.into())]);
         let uri = match self.upload(user_id, description, content, now_ts).await {
             Ok(uri) => uri,
-            // Without room for it there is no picture.
+            // Without room for the picture the preview has none.
             Err(MediaError::TooLarge { .. } | MediaError::QuotaExceeded { .. }) => return Ok(()),
             Err(error) => return Err(error),
         };

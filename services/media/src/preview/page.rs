@@ -1,4 +1,4 @@
-//! What a page says of itself: OpenGraph's properties, or the next best.
+//! What a page says about itself, in OpenGraph's properties or, without them, in the next best place.
 
 use std::collections::BTreeMap;
 
@@ -12,16 +12,16 @@ const PICTURE_BYTES: usize = 2_048;
 const PROPERTIES: [&str; 6] =
     ["og:title", "og:description", "og:site_name", "og:type", "og:url", "og:locale"];
 
-/// What a page says of itself.
+/// What a page says about itself.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Page {
-    /// Texts, by OpenGraph's names.
+    /// Texts by OpenGraph's names for them.
     pub(super) properties: BTreeMap<String, String>,
     /// The address of its picture, perhaps relative to its own.
     pub(super) picture: Option<String>,
 }
 
-/// Where a text stands.
+/// The kind of element that a text stands in.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum In {
     Title,
@@ -73,7 +73,7 @@ impl Found {
         let (Some(name), Some(content)) = (name, attribute(b"content")) else { return };
         let name = name.trim().to_ascii_lowercase();
         let known = name.starts_with("og:") || name.starts_with("twitter:") || name == "description";
-        // The first counts, as OpenGraph has it.
+        // The first value of a property counts, as OpenGraph has it.
         if known && !content.trim().is_empty() {
             self.meta.entry(name).or_insert(content);
         }
@@ -121,7 +121,7 @@ impl Found {
     }
 }
 
-/// A text on one line, not too long.
+/// A text on one line, and not longer than it may be.
 fn tidy(text: &str) -> String {
     let words: Vec<_> = text.split_whitespace().collect();
     let line = words.join(" ");

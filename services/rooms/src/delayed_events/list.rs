@@ -5,7 +5,7 @@ use ruma::{OwnedRoomId, OwnedUserId};
 use super::DelayedEvent;
 use crate::{Result, Rooms, RoomsError};
 
-/// By which time delayed events are listed.
+/// The time by which delayed events are listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DelayOrder {
     /// When they are, or were, to be sent.
@@ -17,7 +17,7 @@ pub enum DelayOrder {
     RunningSince,
 }
 
-/// How delayed events stand.
+/// The state that a delayed event is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DelayStatus {
     /// They wait.
@@ -35,19 +35,19 @@ pub enum DelayStatus {
 /// Which delayed events are asked for.
 #[derive(Clone, Debug, Default)]
 pub struct DelayQuery {
-    /// By which time.
+    /// The time by which they are listed.
     pub order: DelayOrder,
-    /// The latest first.
+    /// Whether the latest comes first.
     pub backwards: bool,
-    /// Not before this time; backwards: not after it.
+    /// Only events not before this time, or, if backwards, not after it.
     pub since_ts: u64,
-    /// Those that stand so, in all these ways.
+    /// Only events that are in all of these states.
     pub status: Vec<DelayStatus>,
-    /// Of this room.
+    /// Only those of this room.
     pub room_id: Option<OwnedRoomId>,
-    /// Of this type.
+    /// Only those of this type.
     pub event_type: Option<String>,
-    /// Those that ended by somebody's action, or by time.
+    /// Only events that ended by somebody's action, or only those that ended by time.
     pub by_action: Option<bool>,
 }
 
@@ -80,7 +80,7 @@ impl DelayQuery {
 }
 
 impl Rooms {
-    /// The delayed events of a user, all in one page: there are never many.
+    /// The delayed events of a user. They are all on one page, because there are never many.
     pub async fn list_delayed_events(
         &self,
         user_id: &OwnedUserId,

@@ -17,10 +17,10 @@ use crate::world::{Graph, World, object, room_of, user};
 
 pub(crate) const ALICE: &str = "@alice:a.localhost";
 pub(crate) const BOB: &str = "@bob:b.localhost";
-/// Of the platform that requires encryption.
+/// A user of the platform that requires encryption.
 pub(crate) const RITA: &str = "@rita:r.localhost";
 pub(crate) const ROLF: &str = "@rolf:r.localhost";
-/// Of the platform that forbids it.
+/// A user of the platform that forbids it.
 pub(crate) const FINN: &str = "@finn:f.localhost";
 pub(crate) const FRED: &str = "@fred:f.localhost";
 pub(crate) const CAROL: &str = "@carol:far.example";
@@ -93,7 +93,8 @@ pub(crate) struct Scene {
     /// The last event before anybody of a platform with a rule was there.
     pub(crate) before: OwnedEventId,
     pub(crate) count: usize,
-    /// Of two changes made in one millisecond a resolution of forks may take either.
+    /// The time of the next event. If two changes were made in one millisecond, a resolution of forks might
+    /// take either.
     pub(crate) clock: Cell<u64>,
 }
 

@@ -31,7 +31,7 @@ use serde_json::json;
 /// The state of a room, by ids.
 pub type State = HashMap<(StateEventType, String), OwnedEventId>;
 
-/// Of these versions every one differs in a rule that matters to forks.
+/// The versions in which tests run. Each differs from the one before in a rule that matters to forks.
 pub const VERSIONS: [RoomVersionId; 4] =
     [RoomVersionId::V6, RoomVersionId::V9, RoomVersionId::V11, RoomVersionId::V12];
 

@@ -1,8 +1,8 @@
-//! Connections, in memory and on disk: how they begin, are taken up again and go.
+//! Connections in memory and on disk: how they begin, are taken up again and end.
 //!
-//! Only transitions are written: a room that is sent for the first time, one that falls behind because it is in no
-//! window, one that comes back. They are on disk before the client has the answer, but for those of a first answer:
-//! what a crash loses of that makes rooms be sent again.
+//! Only transitions of a room are written: it is sent for the first time, it falls behind because it is in no
+//! window, or it comes back. They are on disk before the client has the answer, except for those of a first
+//! answer. What a crash loses of these is sent again.
 
 use std::{
     collections::HashMap,
@@ -25,20 +25,22 @@ use tokio::sync::{Mutex, Notify};
 use super::{SlidingRequest, sent::ConnectionState};
 use crate::{Result, Sync, SyncError};
 
-/// Connections in memory; others are read back when their clients return.
+/// How many connections are in memory. Others are read from the store when their clients return.
 const CACHED: usize = 20_000;
-/// Connections of a device; the one that was used least lately goes for a new one.
+/// How many connections a device may have. For a new one, the one that was not used for the longest time is
+/// removed.
 const MAX_OF_DEVICE: usize = 16;
 /// Connections that are looked at in one go for whether they are still used.
 const PAGE: usize = 500;
-/// How far the time of last use on disk may be behind: writing it with each request would cost too much.
+/// How far the time of last use on disk may be behind, in milliseconds. It would cost too much to write it
+/// with each request.
 const USED_EVERY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// The connections of all devices.
 #[derive(Debug)]
 pub(crate) struct Connections {
     cache: Cache<SlidingConnectionKey, Arc<Connection>>,
-    /// When the newest was begun, in milliseconds since the Unix epoch; no two at the same time.
+    /// When the newest one was begun, in milliseconds since the Unix epoch. No two have the same time.
     newest_ts: AtomicU64,
 }
 
@@ -68,7 +70,7 @@ impl Connections {
         connections
     }
 
-    /// A number for a connection: when it was begun, and whose it is.
+    /// A number for a connection, made of the time when it was begun and a hash that says whose it is.
     fn new_generation(&self, key: &SlidingConnectionKey, now_ts: u64) -> u64 {
         let after = |newest: u64| Some(now_ts.max(newest + 1));
         let before =
@@ -127,7 +129,8 @@ impl Sync {
         drop(self.store.submit(writes));
     }
 
-    /// Reads a connection back. One that the disk does not know was removed, or begun just before a crash.
+    /// Reads a connection from the store. One that is not there was removed, or was begun just before a
+    /// crash.
     async fn load_connection(&self, key: &SlidingConnectionKey) -> Result<Arc<Connection>> {
         let record = self.store.get::<SlidingConnections>(key).await?;
         let SlidingConnectionRecord { generation, used_ts } = record.ok_or(SyncError::UnknownPos)?;
@@ -157,7 +160,7 @@ impl Sync {
         connection
     }
 
-    /// Has the device's oldest connections go if it has too many.
+    /// Removes a device's oldest connections if it has too many.
     async fn make_place(&self, key: &SlidingConnectionKey) -> Result<()> {
         let range = Range::<SlidingConnections>::prefix((&key.user_id, &key.device_id));
         let mut rows = self.store.range(range).await?;
@@ -179,7 +182,8 @@ impl Sync {
         Ok(self.store.delete_range::<SlidingRooms>(Range::prefix((user_id, device_id))).await?)
     }
 
-    /// Removes the connections that were not used since a time, in milliseconds since the Unix epoch; how many.
+    /// Removes the connections that were not used since a time, in milliseconds since the Unix epoch. Returns
+    /// how many those were.
     pub async fn forget_connections(&self, before_ts: u64) -> Result<usize> {
         let mut forgotten = 0;
         let mut last: Option<SlidingConnectionKey> = None;
@@ -201,7 +205,7 @@ impl Sync {
         }
     }
 
-    /// Whether memory knows of a use that was not on disk yet.
+    /// Whether memory knows that the connection was used since then. The disk may not have that yet.
     async fn was_used_since(&self, key: &SlidingConnectionKey, since_ts: u64) -> bool {
         match self.connections.cache.get(key) {
             Some(connection) => connection.state.lock().await.used_ts >= since_ts,
@@ -224,7 +228,7 @@ impl Sync {
 }
 
 impl Connection {
-    /// A request comes in, the newest; its number.
+    /// Notes that a request has come in, which is now the newest. Returns its number.
     pub(crate) fn supersede(&self) -> u64 {
         let number = self.newest.fetch_add(1, Ordering::Relaxed) + 1;
         self.superseded.notify_waiters();
@@ -246,11 +250,11 @@ impl Connection {
     }
 }
 
-/// Bits of a generation that say of which connection it is.
+/// How many bits of a generation say which connection it belongs to.
 const OWNER_BITS: u32 = 16;
 
 fn owner(key: &SlidingConnectionKey) -> u64 {
-    // This hasher has fixed keys.
+    // This hasher has fixed keys, so the hash is the same after a restart.
     let mut hasher = DefaultHasher::new();
     (&key.user_id, &key.device_id, &key.conn_id).hash(&mut hasher);
     hasher.finish() >> (u64::BITS - OWNER_BITS)

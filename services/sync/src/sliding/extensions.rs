@@ -1,4 +1,4 @@
-//! What an answer has beside rooms.
+//! The parts of a sliding-sync answer that are not rooms.
 
 use std::collections::BTreeMap;
 
@@ -15,19 +15,19 @@ use crate::{
     changes::{account_data_json, raw},
 };
 
-/// A room in an answer, for which something beside it is wanted.
+/// A room in an answer, for which an extension is wanted.
 struct InScope<'a> {
     room_id: &'a OwnedRoomId,
-    /// It is sent whole.
+    /// Whether the room is sent as a whole.
     is_whole: bool,
-    /// The user is in it: of other rooms nothing is told that those in it do.
+    /// Whether the user is in it. What people do in other rooms is not told.
     is_joined: bool,
-    /// Up to where it was sent before.
+    /// The position up to which the room was sent before.
     since: Position,
 }
 
 impl Sync {
-    /// Removes the messages that the device says it has.
+    /// Removes the messages to the device that it says it has got.
     pub(super) async fn acknowledge(&self, request: &SlidingRequest) -> Result<()> {
         if let Some(Some(since)) = request.extensions.to_device {
             let since = Position::from_u64(since);

@@ -34,7 +34,7 @@ use self::{
 };
 use crate::{Ask, MAX_TIMEOUT, Result, StateAfter, Sync, SyncError, SyncRequest, changes::Changes};
 
-/// Lists and subscriptions that a request may have.
+/// The most lists, and the most subscriptions, that a request may have.
 const MAX_LISTS: usize = 100;
 
 /// A room that matches a list or a subscription.
@@ -53,14 +53,15 @@ struct Building<'a> {
     facts: UserFacts,
     changes: Changes,
     relevant: BTreeMap<OwnedRoomId, Relevant>,
-    /// Of relevant rooms that had fallen behind: up to where they were sent.
+    /// The relevant rooms that had fallen behind, with the position up to which each was sent.
     behind: BTreeMap<OwnedRoomId, Position>,
-    /// Rows of the connection that change with the answer.
+    /// The rows of the connection that change with the answer.
     writes: WriteSet,
 }
 
 impl Sync {
-    /// What is new on a connection; waits up to the timeout if nothing is. `clock`: milliseconds since the Unix epoch.
+    /// Tells what is new on a connection, and waits up to the timeout if nothing is. `clock` says
+    /// milliseconds since the Unix epoch.
     pub async fn sliding_sync(
         &self,
         request: &SlidingRequest,
@@ -118,7 +119,7 @@ impl Sync {
             drop(response);
             tokio::select! {
                 () = changed => {}
-                // The client has asked anew; nobody waits for this answer.
+                // The client has asked anew, so nobody waits for this answer.
                 () = superseded => return Ok(self.nothing(request)),
                 () = tokio::time::sleep_until(deadline) => {
                     let mut state = connection.state.lock().await;
@@ -162,7 +163,7 @@ impl Sync {
         let until = self.inbox.now();
         let since = request.pos.map(|pos| SyncToken {
             position: pos.token.position,
-            // An epoch from the future is from before a clock went back.
+            // A token with an epoch from the future is from before the clock was set back.
             epoch: pos.token.epoch.min(until.epoch),
         });
         let sync_request = plain_request(request, since);
@@ -172,7 +173,7 @@ impl Sync {
             changes.rooms.iter().filter(|(_, change)| change.events).map(|(room_id, _)| room_id);
         let told = ask.since_position();
         let mut list = match connection.list.take() {
-            // Who is ignored, and whose invitations are taken, are account data.
+            // Account data decides who is ignored and whose invitations are hidden.
             Some(list) if since.is_some() && !changes.account_data => list,
             _ => self.load_room_list(connection, &request.user_id, told).await?,
         };
@@ -204,8 +205,9 @@ impl Sync {
         let extensions = self.extension_news(&building, &rooms).await?;
         if !building.writes.is_empty() {
             let ticket = self.store.submit(building.writes);
-            // A first answer only adds: what a crash loses of it is sent again. Later ones say that a room has
-            // fallen behind, and so on: a client that has them must not find it otherwise.
+            // A first answer only adds rows, and what a crash loses of them is sent again. Later answers also
+            // say that a room has fallen behind. A client that has got such an answer must not find the rows
+            // otherwise.
             if since.is_some() {
                 ticket.committed().await.map_err(StorageError::from)?;
             }
@@ -226,7 +228,7 @@ impl Sync {
         let mut rooms = BTreeMap::new();
         let left = self.left_rooms(building, connection).await?;
         for (room_id, relevant) in building.relevant.iter().chain(left.iter()) {
-            // Of most rooms there is nothing to tell, and nothing to note.
+            // For most rooms there is nothing to tell and nothing to note.
             if !building.changes.rooms.contains_key(room_id) && connection.has_all(room_id, &relevant.config)
             {
                 continue;
@@ -252,7 +254,8 @@ impl Sync {
             }
             rooms.extend(room.news.map(|news| (room_id.clone(), news)));
         }
-        // Not for events only: where a room was left is all that tells which receipts, say, it missed.
+        // This is not done for events only. The position up to which a room was sent also says which
+        // receipts, for example, it missed.
         for room_id in building.changes.rooms.keys() {
             let is_told = building.relevant.contains_key(room_id) || left.contains_key(room_id);
             if !is_told && let Some((key, record)) = connection.note_behind(room_id, told) {
@@ -262,8 +265,8 @@ impl Sync {
         Ok(rooms)
     }
 
-    /// Rooms that the device was sent and that the user has left since, and that are in no window: told once, with
-    /// the user's own membership if that is wanted of any room.
+    /// The rooms that the device was sent, that the user has left since, and that are in no window. They are
+    /// told once, with the user's own membership if that is wanted for any room.
     async fn left_rooms(
         &self,
         building: &Building<'_>,
@@ -292,7 +295,7 @@ impl Sync {
 }
 
 impl Relevant {
-    /// The entry of a room for which this, too, is wanted.
+    /// Gives the entry of a room, and adds what this list or subscription wants to it.
     fn of<'a>(
         all: &'a mut BTreeMap<OwnedRoomId, Self>,
         room_id: OwnedRoomId,
@@ -313,13 +316,14 @@ impl Relevant {
 }
 
 impl SlidingRequest {
-    /// Under which the members that were sent are remembered: each connection of a device has its own.
+    /// The name under which the members that were sent are remembered. Each connection of a device has its
+    /// own.
     fn members_key(&self) -> OwnedDeviceId {
         format!("{}/{}", self.device_id, self.conn_id).into()
     }
 }
 
-/// The same user's plain sync: what both have in common is found out in the same way.
+/// A plain sync of the same user. What both kinds of sync need is found out through it.
 fn plain_request(request: &SlidingRequest, since: Option<SyncToken>) -> SyncRequest {
     SyncRequest {
         user_id: request.user_id.clone(),

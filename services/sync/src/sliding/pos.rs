@@ -4,14 +4,14 @@ use std::{fmt, str::FromStr};
 
 use linkspan_inbox::{BadToken, SyncToken};
 
-/// Up to where a connection has been answered.
+/// The place up to which a connection has been answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pos {
-    /// Which connection of this name.
+    /// A number that tells the connection from earlier ones of the same name.
     pub generation: u64,
-    /// The number of the answer on the connection, from 1.
+    /// The number of the answer on the connection, counted from 1.
     pub answer: u64,
-    /// What has been told.
+    /// The token up to which everything was told.
     pub token: SyncToken,
 }
 

@@ -1,4 +1,4 @@
-//! What a client asks for on a sliding-sync connection, whatever it looked like on the wire.
+//! What a client asks for on a sliding-sync connection. It does not depend on the form on the wire.
 
 use std::{
     collections::BTreeMap,
@@ -22,59 +22,59 @@ pub struct SlidingRequest {
     pub device_id: OwnedDeviceId,
     /// The hash of the access token: the request is good for as long as its session is.
     pub token_hash: TokenHash,
-    /// The name of the connection; may be empty.
+    /// The name of the connection, which may be empty.
     pub conn_id: String,
-    /// Of the last answer; None: the connection begins.
+    /// The token of the last answer. Without it, the connection begins.
     pub pos: Option<Pos>,
-    /// How long it waits for news.
+    /// How long the client waits for news.
     pub timeout: Duration,
     /// Windows on the user's rooms, by name.
     pub lists: BTreeMap<String, List>,
-    /// Rooms that are wanted wherever they stand.
+    /// Rooms that are wanted whether or not a list has them.
     pub subscriptions: BTreeMap<OwnedRoomId, RoomConfig>,
-    /// What else is wanted.
+    /// What is wanted beside rooms.
     pub extensions: Extensions,
 }
 
 /// A window on the user's rooms.
 #[derive(Clone, Debug, Default)]
 pub struct List {
-    /// First and last place, counted from 0; None: all rooms.
+    /// The first and the last place, counted from 0. Without ranges the window is all rooms.
     pub ranges: Option<Vec<(u64, u64)>>,
     /// Which rooms are in the list.
     pub filters: Filters,
-    /// What is wanted of each.
+    /// What is wanted of each room.
     pub config: RoomConfig,
 }
 
 /// What is wanted of a room.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoomConfig {
-    /// Events of the timeline.
+    /// The most events of the timeline.
     pub timeline_limit: usize,
-    /// Of several lists: what any of them wants.
+    /// The wanted state. Where several lists have the room, there is one entry for each.
     pub required_state: Vec<RequiredState>,
 }
 
 /// Which state is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequiredState {
-    /// Types and state keys; None is any.
+    /// The types and state keys that are wanted. None stands for any.
     pub include: Vec<(Option<String>, Option<String>)>,
-    /// The same, of what is not wanted after all.
+    /// The types and state keys that are not wanted all the same.
     pub exclude: Vec<(Option<String>, Option<String>)>,
-    /// Members are sent as they are needed to show the timeline.
+    /// Whether members are sent when they are needed to show the timeline.
     pub lazy_members: bool,
 }
 
-/// Which rooms are in a list; what is None or empty does not matter.
+/// Which rooms are in a list. A filter that is None or empty lets all rooms through.
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs)]
 pub struct Filters {
     pub is_dm: Option<bool>,
     pub is_encrypted: Option<bool>,
     pub is_invited: Option<bool>,
-    /// None stands for rooms without a type.
+    /// The types of rooms. None stands for rooms without a type.
     pub room_types: Option<Vec<Option<String>>>,
     pub not_room_types: Vec<Option<String>>,
     pub spaces: Option<Vec<OwnedRoomId>>,
@@ -85,31 +85,31 @@ pub struct Filters {
 /// What is wanted beside rooms.
 #[derive(Clone, Debug, Default)]
 pub struct Extensions {
-    /// Messages to the device: the token of the last ones, if there were any.
+    /// Whether messages to the device are wanted, and the token of the last ones if there were any.
     pub to_device: Option<Option<u64>>,
-    /// Device lists and counts of keys.
+    /// Whether device lists and counts of keys are wanted.
     pub e2ee: bool,
-    /// Account data.
+    /// Whether account data is wanted, and for which rooms.
     pub account_data: Option<Scope>,
-    /// Receipts.
+    /// Whether receipts are wanted, and for which rooms.
     pub receipts: Option<Scope>,
-    /// Who types.
+    /// Whether typing is wanted, and for which rooms.
     pub typing: Option<Scope>,
-    /// Subscriptions to threads: how many changes at once.
+    /// How many changes of subscriptions to threads are wanted at once.
     pub thread_subscriptions: Option<usize>,
 }
 
-/// For which rooms an extension is wanted.
+/// The rooms for which an extension is wanted.
 #[derive(Clone, Debug, Default)]
 pub struct Scope {
-    /// Those in these lists; None: in any.
+    /// The rooms in these lists. None stands for all lists.
     pub lists: Option<Vec<String>>,
-    /// Those of the subscriptions; None: all.
+    /// These rooms of the subscriptions. None stands for all of them.
     pub rooms: Option<Vec<OwnedRoomId>>,
 }
 
 impl SlidingRequest {
-    /// What is told of a room that is left and in no window.
+    /// What is told of a room that the user has left and that is in no window.
     pub(super) fn config_of_end(&self) -> RoomConfig {
         let configs = self.lists.values().map(|list| &list.config).chain(self.subscriptions.values());
         let own = (Some("m.room.member".to_owned()), Some(self.user_id.to_string()));
@@ -137,7 +137,7 @@ impl RequiredState {
 }
 
 impl RoomConfig {
-    /// Both at once.
+    /// Adds what another configuration wants.
     fn merge(&mut self, other: &Self) {
         self.timeline_limit = self.timeline_limit.max(other.timeline_limit);
         for state in &other.required_state {
@@ -153,7 +153,8 @@ impl RoomConfig {
         self.required_state.iter().any(|state| state.matches(event_type, state_key))
     }
 
-    /// Whether the user's own membership is wanted where it ends: by name, or as that of who is spoken of.
+    /// Whether the user's own membership is wanted when it ends, either by name or because lazy loading would
+    /// send it.
     pub(crate) fn wants_own_membership(&self, user_id: &OwnedUserId) -> bool {
         self.wants_lazy_members() || self.wants("m.room.member", user_id.as_str())
     }
@@ -167,7 +168,7 @@ impl RoomConfig {
         self.required_state.iter().flat_map(|state| &state.include)
     }
 
-    /// Tells sets of state from each other, also after a restart.
+    /// A hash that tells sets of state apart, and is the same after a restart.
     fn state_hash(&self) -> u64 {
         // This hasher has fixed keys.
         let mut hasher = DefaultHasher::new();
@@ -176,17 +177,17 @@ impl RoomConfig {
     }
 }
 
-/// A configuration that all rooms of a list share: there may be a thousand of them in every answer.
+/// A configuration that all rooms of a list share, because there may be a thousand of them in every answer.
 #[derive(Clone, Debug)]
 pub(crate) struct SharedConfig(Arc<(RoomConfig, u64)>);
 
 impl SharedConfig {
-    /// The same as [`RoomConfig::state_hash`], found out once.
+    /// The same as [`RoomConfig::state_hash`], computed once.
     pub(crate) fn state_hash(&self) -> u64 {
         self.0.1
     }
 
-    /// Both at once.
+    /// Adds what another configuration wants.
     pub(crate) fn merge(&mut self, other: &Self) {
         *self = Self::both(self, other);
     }

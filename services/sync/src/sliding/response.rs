@@ -1,4 +1,4 @@
-//! What a client is answered on a sliding-sync connection, whatever it will look like on the wire.
+//! What a client is answered on a sliding-sync connection. It does not depend on the form on the wire.
 
 use std::collections::BTreeMap;
 
@@ -13,19 +13,19 @@ use crate::Event;
 #[allow(missing_docs)]
 pub struct SlidingResponse {
     pub pos: Pos,
-    /// How many rooms each list has.
+    /// The number of rooms in each list.
     pub lists: BTreeMap<String, u64>,
     pub rooms: BTreeMap<OwnedRoomId, SlidingRoom>,
     pub extensions: ExtensionNews,
 }
 
-/// News of a room; what is None has not changed.
+/// The news of a room. A field that is None has not changed.
 #[derive(Debug, Default)]
 #[allow(missing_docs)]
 pub struct SlidingRoom {
-    /// Everything is told anew.
+    /// Whether everything is told anew.
     pub initial: bool,
-    /// The timeline has events from before what was sent last.
+    /// Whether the timeline has events from before those that were sent last.
     pub expanded_timeline: bool,
     pub membership: Option<MembershipState>,
     /// The lists that it is in.
@@ -34,13 +34,13 @@ pub struct SlidingRoom {
     pub avatar: Option<Option<String>>,
     pub heroes: Option<Vec<Hero>>,
     pub is_dm: Option<bool>,
-    /// Of a room that the user is invited to or knocks on.
+    /// The stripped state of a room that the user is invited to or knocks on.
     pub stripped_state: Option<Vec<Event>>,
     pub required_state: Vec<Event>,
     pub timeline: Vec<Event>,
     pub prev_batch: Option<String>,
     pub limited: bool,
-    /// Events at the end of the timeline that have just happened.
+    /// How many events at the end of the timeline have just happened.
     pub num_live: Option<u64>,
     pub joined_count: Option<u64>,
     pub invited_count: Option<u64>,
@@ -58,7 +58,7 @@ pub struct Hero {
     pub avatar: Option<String>,
 }
 
-/// News beside rooms; what is None was not asked for.
+/// The news that is not of rooms. A field that is None was not asked for.
 #[derive(Debug, Default)]
 #[allow(missing_docs)]
 pub struct ExtensionNews {
@@ -78,7 +78,7 @@ pub struct ToDeviceNews {
     pub events: Vec<Event>,
 }
 
-/// Device lists, and what the device has left.
+/// Changes of device lists, and the keys that the device has left on the server.
 #[derive(Debug, Default)]
 #[allow(missing_docs)]
 pub struct E2eeNews {
@@ -97,7 +97,7 @@ pub struct AccountDataNews {
 }
 
 impl ExtensionNews {
-    /// Whether there is nothing that a client would want to be woken for.
+    /// Whether there is nothing in it that a client would want to be woken for.
     pub(crate) fn is_empty(&self) -> bool {
         self.to_device.as_ref().is_none_or(|news| news.events.is_empty())
             && self.e2ee.as_ref().is_none_or(|news| news.changed.is_empty() && news.left.is_empty())

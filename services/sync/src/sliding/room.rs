@@ -1,4 +1,4 @@
-//! One room in an answer.
+//! One room in the answer to a sliding sync.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,7 +31,7 @@ const BUMP_TYPES: [&str; 7] = [
     "m.poll.start",
     "m.beacon_info",
 ];
-/// Events that are looked at for the last activity.
+/// The most events that are looked at to find the last activity.
 const BUMP_LOOK: usize = 50;
 
 /// What the device has of a room already.
@@ -43,12 +43,12 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Whether the device has nothing of the room that still counts, and is told all of it.
+    /// Whether the device has nothing of the room that still counts, so that it is told everything.
     fn is_nothing(self) -> bool {
         self.sent == Sent::Never
     }
 
-    /// Commits up to here were told before.
+    /// The position up to which commits were told before.
     fn since(self) -> Position {
         match self.sent {
             Sent::Never => Position::ZERO,
@@ -57,18 +57,18 @@ impl Known {
     }
 }
 
-/// What an answer has of a room.
+/// What an answer tells of a room.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     pub(super) news: Option<SlidingRoom>,
-    /// The timeline does not go on from the last one.
+    /// Whether events are missing between the last timeline and this one.
     pub(super) gap: bool,
-    /// Entries of the state have changed, be they wanted or not.
+    /// Whether entries of the state have changed, be they wanted or not.
     pub(super) state_changed: bool,
 }
 
 impl Sync {
-    /// News of a room, if there are any. None: the room is not to be told of at all.
+    /// Finds the news of a room, if there is any. None means that the room is not told of at all.
     pub(super) async fn sliding_room(
         &self,
         building: &Building<'_>,
@@ -85,7 +85,7 @@ impl Sync {
             return Ok(Some(Told::default()));
         }
         let record = self.rooms.membership_record(&building.request.user_id, room_id).await?;
-        // Of a room that is forgotten, a device that has it learns still that the user has left.
+        // A device that has a forgotten room still learns that the user has left it.
         let is_to_be_told = |stored: &Stamped<MembershipRecord>| {
             !stored.value.forgotten || matches!(known.sent, Sent::UpTo(up_to) if stored.position > up_to)
         };
@@ -117,7 +117,7 @@ impl Sync {
         let told = building.ask.since_position();
         let Some(head) = self.rooms.head(room_id).await? else { return Ok(Told::default()) };
         let mut view = self.rooms.view(user_id, room_id).await?;
-        // Who comes back to a room is told all of it.
+        // A user who comes back to a room is told all of it.
         let is_back = !known.is_nothing()
             && self.membership_at(room_id, user_id, known.since()).await? != Some(MembershipState::Join);
         let known = if is_back { Known { sent: Sent::Never, ..known } } else { known };
@@ -159,7 +159,8 @@ impl Sync {
         room.lists.clone_from(&relevant.lists);
         let has_news = is_whole
             || !room.timeline.is_empty()
-            // There are events, though the client wants none of them: counts change, and its timeline ends.
+            // There are events, although the client wants none of them. Counts change, and the timeline ends
+            // later.
             || room.limited
             || !room.required_state.is_empty()
             || room.joined_count.is_some()
@@ -179,7 +180,7 @@ impl Sync {
         let (user_id, config) = (&building.request.user_id, &relevant.config);
         let (is_whole, since) = (known.is_nothing(), known.since());
         let Some(left) = self.rooms.event_at(room_id, record.seq).await? else { return Ok(Told::default()) };
-        // The record may be newer: that the room was forgotten is no event.
+        // The record may be newer, because forgetting a room is no event.
         let is_new = left.position > since;
         if !is_new && known.state_sent {
             return Ok(Told::default());
@@ -195,7 +196,8 @@ impl Sync {
         let mut state = Vec::new();
         let mut is_shown = !is_new;
         let view = self.rooms.view(user_id, room_id).await.ok();
-        // Who declined, or whose invitation was taken back, has never seen the room and learns only that.
+        // A user who declined an invitation, or whose invitation was taken back, has never seen the room and
+        // learns only that.
         if let Some(mut view) = view.filter(|view| matches!(view.standing, Standing::Left { .. })) {
             let limit = config.timeline_limit.clamp(1, MAX_TIMELINE_LIMIT);
             let part = self.part(&building.ask, &mut view, record.seq, since, limit).await?;
@@ -219,7 +221,8 @@ impl Sync {
         Ok(Told { gap: room.limited, news: has_news.then_some(room), state_changed: is_new })
     }
 
-    /// The state that the client wants: all of it, or what has changed since it was sent, and the members that speak.
+    /// The state that the client wants: all of it, or what has changed since it was sent. The members that
+    /// speak come with it.
     async fn required_state(
         &self,
         building: &Building<'_>,
@@ -275,7 +278,7 @@ impl Sync {
         let mut asked: BTreeSet<(&str, Option<&str>)> = BTreeSet::new();
         for (event_type, state_key) in config.patterns() {
             let Some(event_type) = event_type else { continue };
-            // Members are not among those above.
+            // The members are not among those above.
             if (any_type && event_type != "m.room.member")
                 || !asked.insert((event_type, state_key.as_deref()))
             {
@@ -295,7 +298,7 @@ impl Sync {
         Ok(found)
     }
 
-    /// What is wanted of the state with this number.
+    /// The wanted part of the state with this number.
     async fn required_state_in(
         &self,
         room_id: &OwnedRoomId,
@@ -321,7 +324,7 @@ impl Sync {
         Ok(found)
     }
 
-    /// The members who speak in a timeline, or are spoken of, unless the device has them.
+    /// Adds the members who speak in a timeline or are spoken of, unless the device has them.
     async fn add_speakers(
         &self,
         building: &Building<'_>,
@@ -350,7 +353,7 @@ impl Sync {
         Ok(())
     }
 
-    /// Name, picture, and who names the room if it has no name.
+    /// Adds the name, the picture and, if the room has no name, who names it.
     async fn describe(&self, building: &Building<'_>, view: &mut View, room: &mut SlidingRoom) -> Result<()> {
         let user_id = &building.request.user_id;
         let room_id = &view.room.id.clone();
@@ -380,7 +383,7 @@ impl Sync {
         Ok(())
     }
 
-    /// When there was last activity, if the answer shows or should show that.
+    /// When there was last activity, if the answer shows it or should.
     async fn bump_stamp(
         &self,
         building: &Building<'_>,
@@ -404,7 +407,7 @@ impl Sync {
         Ok(event.map(|event| event.position.get()))
     }
 
-    /// Whether the user has read on since the room was sent: its counts have changed.
+    /// Whether the user has read on since the room was sent, which changes its counts.
     async fn own_receipt_changed(
         &self,
         building: &Building<'_>,

@@ -1,7 +1,7 @@
-//! The user's rooms in the order of their last events, and which of them are in a list.
+//! The user's rooms, ordered by their last events, and which of them are in a list.
 //!
-//! Kept in memory for a connection and brought up to date by what has changed, so that a wake-up does not look at
-//! every room.
+//! They are kept in memory for a connection. What has changed brings them up to date, so that a wake-up does
+//! not look at every room.
 
 use std::{
     cmp::Reverse,
@@ -29,7 +29,8 @@ use crate::{Result, Sync};
 pub(crate) struct RoomList {
     rooms: HashMap<OwnedRoomId, Listed>,
     order: BTreeSet<(Reverse<Position>, OwnedRoomId)>,
-    /// Rooms to look up again at the next request: the answer being built may add or remove them.
+    /// Rooms that the next request looks up again, because the answer that is being built may add or remove
+    /// them.
     look_again: HashSet<OwnedRoomId>,
 }
 
@@ -39,15 +40,15 @@ struct Listed {
     stamp: Position,
     is_joined: bool,
     is_invite: bool,
-    /// Read when a filter first asks, as the next.
+    /// Whether the room is encrypted. It is read when a filter first asks for it, like the field below.
     is_encrypted: Option<bool>,
     room_type: Option<RoomType>,
 }
 
-/// None: a room that people talk in.
+/// The type of a room. None stands for a room that people talk in.
 type RoomType = Option<Arc<str>>;
 
-/// Rooms whose types are kept in memory.
+/// How many rooms have their types in memory.
 const CACHED_TYPES: usize = 100_000;
 
 /// The types of rooms, which never change.
@@ -67,7 +68,7 @@ pub(crate) struct UserFacts {
     pub(crate) direct: HashSet<OwnedRoomId>,
 }
 
-/// What one request's filters ask beside facts of rooms.
+/// What one request's filters need to know, besides facts of rooms.
 #[derive(Default)]
 struct FilterFacts {
     in_spaces: Option<HashSet<OwnedRoomId>>,
@@ -89,7 +90,8 @@ impl RoomList {
         self.rooms.get(room_id).is_some_and(|listed| listed.is_joined)
     }
 
-    /// An answer shows a room for the first time. If the user has left it, it is in the list from now on.
+    /// Notes that an answer shows a room for the first time. If the user has left the room, it is in the list
+    /// from now on.
     pub(super) fn note_shown(&mut self, room_id: &OwnedRoomId) {
         if !self.rooms.contains_key(room_id) {
             self.look_again.insert(room_id.clone());
@@ -98,7 +100,7 @@ impl RoomList {
 }
 
 impl Sync {
-    /// All rooms of a user that are in the list of a connection, which was answered up to `told`.
+    /// Loads all rooms of a user that are in the list of a connection that was answered up to `told`.
     pub(super) async fn load_room_list(
         &self,
         connection: &ConnectionState,
@@ -130,7 +132,7 @@ impl Sync {
                 Some(stored) => self.listed(connection, user_id, &room_id, stored, told).await?,
                 None => None,
             };
-            // A forgotten room stays until the client has been told that the user left.
+            // A forgotten room stays until the client has been told that the user left it.
             if listed.is_some() && stored.is_some_and(|stored| stored.value.forgotten) {
                 list.look_again.insert(room_id.clone());
             }
@@ -161,7 +163,7 @@ impl Sync {
                 }
                 stored.position
             }
-            // Whoever left by themselves knows it. A kicked or banned user may not.
+            // Users who left know it. Users who were kicked or banned may not.
             _ if !record.forgotten
                 && record.sender != *user_id
                 && self.was_joined(user_id, room_id, record).await? =>
@@ -175,7 +177,7 @@ impl Sync {
         Ok(Some(Listed { stamp, is_joined, is_invite, is_encrypted: None, room_type: None }))
     }
 
-    /// Whether it was told how the user's membership ended.
+    /// Whether the client was told how the user's membership ended.
     async fn is_end_told(
         &self,
         room_id: &OwnedRoomId,
@@ -202,7 +204,7 @@ impl Sync {
         Ok(newest.first().map_or(Position::ZERO, |event| event.position))
     }
 
-    /// The rooms of a list in its windows, in order, and how many the list has in all.
+    /// The rooms of a list that are in its windows, in order, and the number of all rooms in the list.
     pub(crate) async fn window(
         &self,
         rooms: &mut RoomList,
@@ -323,7 +325,7 @@ impl Sync {
         Ok(tags.map(|tags| tags.keys().cloned().collect()).unwrap_or_default())
     }
 
-    /// What filters, and answers, need to know of the user.
+    /// What filters and answers need to know of the user.
     pub(crate) async fn user_facts(&self, user_id: &OwnedUserId) -> Result<UserFacts> {
         #[derive(Deserialize)]
         struct Direct(HashMap<String, Vec<OwnedRoomId>>);

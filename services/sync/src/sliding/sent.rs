@@ -1,7 +1,7 @@
 //! What a connection has been sent of each room.
 //!
-//! Every entry names the answer since which it holds: when a client asks again because that answer was lost, the entry
-//! is taken back.
+//! Every entry names the answer since which it holds. When a client asks again because that answer was lost,
+//! the entry is taken back.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -14,21 +14,21 @@ use ruma::OwnedRoomId;
 
 use super::{request::SharedConfig, room::Told, room_list::RoomList};
 
-/// Configurations that are remembered of a room.
+/// The most configurations that are remembered for a room.
 const MAX_CONFIGS: usize = 8;
-/// The room has news that were not sent.
+/// Stands for a room that has news which were not sent.
 const NOT_LIVE: u64 = u64::MAX;
 
 #[derive(Debug)]
 pub(crate) struct ConnectionState {
     pub(crate) key: SlidingConnectionKey,
     pub(crate) generation: u64,
-    /// When it was last used, as the disk has it.
+    /// When the connection was last used, as the disk has it.
     pub(crate) used_ts: u64,
     rooms: HashMap<OwnedRoomId, SlidingRoomRecord>,
-    /// Rooms of which something is noted that the client may not have got.
+    /// The rooms for which something is noted that the client may not have got.
     unconfirmed: HashSet<OwnedRoomId>,
-    /// The sizes of lists that were told last.
+    /// The sizes of lists, as they were told last.
     pub(crate) counts: BTreeMap<String, u64>,
     /// The user's rooms, once they were needed.
     pub(crate) list: Option<RoomList>,
@@ -37,14 +37,15 @@ pub(crate) struct ConnectionState {
 /// What a device has of a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sent {
-    /// Nothing.
+    /// The device has nothing of the room.
     Never,
-    /// Everything up to here.
+    /// The device has everything up to this position.
     UpTo(Position),
 }
 
 impl ConnectionState {
-    /// A connection that was begun, or read back: then what it was sent may not have arrived.
+    /// A connection that was begun, or one that was read from the store, whose last answer may not have
+    /// arrived.
     pub(crate) fn new(
         key: SlidingConnectionKey,
         generation: u64,
@@ -62,7 +63,7 @@ impl ConnectionState {
         }
     }
 
-    /// Takes back what is noted of answers after the one that the client has had last: they were lost.
+    /// Takes back what is noted of answers after the last one that the client has got. Those were lost.
     pub(crate) fn take_back(&mut self, had: u64, writes: &mut WriteSet) {
         for room_id in std::mem::take(&mut self.unconfirmed) {
             let Some(before) = self.rooms.get(&room_id) else { continue };
@@ -84,7 +85,7 @@ impl ConnectionState {
         }
     }
 
-    /// What the device has of a room, if it has had everything up to a position.
+    /// What the device has of a room, if it has got everything up to a position.
     pub(crate) fn sent(&self, room_id: &OwnedRoomId, told: Position) -> Sent {
         let Some(room) = self.rooms.get(room_id) else { return Sent::Never };
         if room.live_from != NOT_LIVE {
@@ -96,7 +97,7 @@ impl ConnectionState {
         }
     }
 
-    /// How many events of a room's timeline the device has seen as its end.
+    /// How many events at the end of a room's timeline the device has seen.
     pub(crate) fn timeline_sent(&self, room_id: &OwnedRoomId) -> usize {
         let timelines = self.rooms.get(room_id).map(|room| room.timelines.as_slice()).unwrap_or_default();
         let limits = timelines.iter().map(|(limit, _)| usize::try_from(*limit).unwrap_or(usize::MAX));
@@ -110,7 +111,8 @@ impl ConnectionState {
         states.iter().any(|(known, _)| *known == hash)
     }
 
-    /// Whether the device has all that a configuration wants of a room, up to the answer that it has had last.
+    /// Whether the device has everything that a configuration wants of a room, up to the last answer that it
+    /// has got.
     pub(crate) fn has_all(&self, room_id: &OwnedRoomId, config: &SharedConfig) -> bool {
         let Some(room) = self.rooms.get(room_id) else { return false };
         room.live_from != NOT_LIVE
@@ -118,8 +120,8 @@ impl ConnectionState {
             && room.states.iter().any(|(known, _)| *known == config.state_hash())
     }
 
-    /// Notes that an answer has all news of a room up to itself; the row, if that is a transition.
-    /// `at`: the number of the answer.
+    /// Notes that an answer, whose number is `at`, has all news of a room up to itself. Returns the row if
+    /// that is a transition.
     pub(super) fn note_sent(
         &mut self,
         room_id: &OwnedRoomId,
@@ -153,7 +155,7 @@ impl ConnectionState {
         }
         let hash = config.state_hash();
         if news.state_changed {
-            // Of another set of state, not all that has changed was wanted now.
+            // Other configurations may want changes that this one did not, so the device has not all of them.
             room.states.retain(|(known, _)| *known == hash);
         }
         if room.states.iter().all(|(known, _)| *known != hash) {
@@ -162,7 +164,7 @@ impl ConnectionState {
         (before.as_ref() != Some(&room)).then(|| self.put(room_id, room))
     }
 
-    /// Notes that an answer leaves out news of a room; the row, if that is a transition.
+    /// Notes that an answer leaves out news of a room. Returns the row if that is a transition.
     pub(crate) fn note_behind(
         &mut self,
         room_id: &OwnedRoomId,

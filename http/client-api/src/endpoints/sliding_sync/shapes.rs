@@ -13,7 +13,7 @@ pub(super) type Event = Box<RawValue>;
 pub(super) struct WireFilters {
     is_dm: Option<bool>,
     is_encrypted: Option<bool>,
-    // As it was called before.
+    // This is its name from before it was specified.
     #[serde(alias = "is_invite")]
     is_invited: Option<bool>,
     room_types: Option<Vec<Option<String>>>,
