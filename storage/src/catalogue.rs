@@ -392,8 +392,7 @@ catalogue! {
     110 sync SlidingConnections "sliding_connections" watched: SlidingConnectionKey => SlidingConnectionRecord;
     /// What was sent of each room on a sliding-sync connection.
     111 sync SlidingRooms "sliding_rooms": SlidingRoomKey => SlidingRoomRecord;
-    /// The delayed events of each user.
-    115 rooms UserDelayedEvents "user_delayed_events": UserKey => UserDelayedEventsRecord;
+    // 115 "user_delayed_events" had a row for each delayed event of a user.
     /// Rooms that guests may no longer join, until the guests who are in them have been removed.
     118 rooms ClosedToGuests "closed_to_guests": RoomKey => ();
     /// The threads to which each user has subscribed, or has not any more.
@@ -407,6 +406,8 @@ catalogue! {
     131 rooms AwaitedRedactions "awaited_redactions": RedactionKey => ();
     /// Accounts whose users wanted what they said to be erased; the position says since when it is.
     134 accounts ErasedAccounts "erased_accounts" watched: UserKey => Stamped<()>;
+    /// The ids of the delayed events of each user.
+    135 rooms UserDelayedEvents "delayed_events_of_users": UserKey => UserDelayedEventsRecord;
 }
 
 #[cfg(test)]

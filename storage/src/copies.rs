@@ -300,6 +300,53 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn many_are_read_together_and_each_once() {
+        let copies = Copies::<u32, u32>::new(10);
+        let reads = Mutex::new(Vec::new());
+        let read = |keys: Vec<u32>| {
+            reads.lock().push(keys.clone());
+            async { Ok::<_, &str>(keys.into_iter().map(|key| key * 10).collect()) }
+        };
+        copies.offer(2, 20, Position::ZERO);
+        let keys = [1, 2, 3, 1];
+        assert_eq!(copies.get_or_read_many(&keys, read).await, Ok(vec![10, 20, 30, 10]));
+        assert_eq!(*reads.lock(), [[1, 3]], "one key twice is read once");
+        let fail = |_| async { Err::<Vec<u32>, _>("no disk") };
+        assert_eq!(copies.get_or_read_many(&[1, 4], fail).await, Err("no disk"));
+        assert_eq!(copies.get_or_read_many(&[4, 3], read).await, Ok(vec![40, 30]), "nothing is left behind");
+    }
+
+    #[tokio::test]
+    async fn what_others_are_reading_is_waited_for() {
+        let (copies, now) = (Copies::<u32, u32>::new(10), tokio::sync::Notify::new());
+        let slow = async {
+            now.notified().await;
+            Ok::<_, &str>(10)
+        };
+        let read = |keys: Vec<u32>| {
+            now.notify_one();
+            async { Ok(keys.into_iter().map(|key| key * 100).collect()) }
+        };
+        let (one, many) = tokio::join!(copies.get_or_read(&1, slow), copies.get_or_read_many(&[1, 2], read));
+        assert_eq!((one, many), (Ok(10), Ok(vec![10, 200])));
+    }
+
+    #[tokio::test]
+    async fn rows_are_read_once_and_anew_when_they_change() {
+        let world = world();
+        let rows = Rows::<AccountData>::new(&world.store, Limits { entries: 10, weight: 10 }, |_| 1);
+        let text = async || rows.get(&key()).await.expect("it is read").map(|row| row.value.0.clone());
+        assert_eq!(text().await, None);
+        world.commit("one").await;
+        assert_eq!(text().await.as_deref(), Some("one"));
+        let held = world.memory.hold_reads::<AccountData>();
+        assert_eq!(text().await.as_deref(), Some("one"), "it is not read again");
+        drop(held);
+        world.commit("two").await;
+        assert_eq!(text().await.as_deref(), Some("two"));
+    }
+
+    #[tokio::test]
     async fn many_who_ask_at_once_read_once() {
         let world = world();
         world.commit("one").await;

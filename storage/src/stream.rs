@@ -16,7 +16,7 @@ use tokio::sync::broadcast::{
 use crate::{Position, Unanswered, catalogue::WatchedKey, engine::StoreId, table::Watched};
 
 /// Groups of commits that a feed holds for a follower who is slow.
-pub(crate) const FEED_GROUPS: usize = 4_096;
+pub(crate) const FEED_GROUPS: usize = 1_024;
 
 /// One commit, as the stream tells of it.
 #[derive(Clone, Debug)]

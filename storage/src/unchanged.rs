@@ -66,7 +66,7 @@ impl<K: Hash + ?Sized> Unchanged<K> {
         Self { last, of: PhantomData }
     }
 
-    /// Whether it is known that no commit after `since` that can be read changed a key.
+    /// Whether it is known that no commit after `since` that anybody has been told of changed a key.
     pub fn since(&self, key: &K, since: Position) -> bool {
         self.last.place(key).load(SeqCst) <= since.get()
     }

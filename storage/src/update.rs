@@ -58,6 +58,8 @@ impl Store {
                     Err(error) => return Err(StorageError::from(error).into()),
                 },
             };
+            // Whatever the attempt holds is not held while it waits.
+            drop(answer);
             contender.wait_for_turn(contended).await?;
         }
     }

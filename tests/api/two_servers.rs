@@ -4,7 +4,7 @@
 use linkspan_storage::Memory;
 use serde_json::json;
 
-use crate::network::{Client, INSTAGRAM, MESSENGER, Network};
+use crate::network::{Client, INSTAGRAM, MESSENGER, Network, PATIENCE};
 
 /// The two, and what each of them has in memory after these people have used both: anna and bert in a room.
 struct Twins {
@@ -40,6 +40,11 @@ impl Twins {
     }
 }
 
+/// What must come long before a sync would answer by itself.
+async fn soon<T>(coming: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, coming).await.expect("somebody is woken")
+}
+
 #[tokio::test]
 async fn each_sees_the_others_log_out() {
     let Twins { one, other, anna, .. } = &Twins::open().await;
@@ -50,7 +55,7 @@ async fn each_sees_the_others_log_out() {
     let waiting = phone.on(other);
     let since = waiting.get("/v3/sync").await.ok()["next_batch"].clone();
     let path = format!("/v3/sync?timeout=60000&since={}", since.as_str().expect("a token"));
-    let (answer, _) = tokio::join!(waiting.get(&path), phone.post("/v3/logout", json!({})));
+    let (answer, _) = tokio::join!(soon(waiting.get(&path)), phone.post("/v3/logout", json!({})));
     answer.fails(401, "M_UNKNOWN_TOKEN");
     waiting.get("/v3/account/whoami").await.fails(401, "M_UNKNOWN_TOKEN");
 }
@@ -114,7 +119,7 @@ async fn each_wakes_for_the_others_messages() {
     let Twins { anna, bert, room, .. } = &twins;
     let since = anna.get("/v3/sync").await.ok()["next_batch"].clone();
     let path = format!("/v3/sync?timeout=60000&since={}", since.as_str().expect("a token"));
-    let (news, sent) = tokio::join!(anna.get(&path), twins.send(bert, "hello"));
+    let (news, sent) = tokio::join!(soon(anna.get(&path)), twins.send(bert, "hello"));
     let timeline = &news.ok()["rooms"]["join"][room]["timeline"]["events"];
     assert_eq!(timeline[0]["event_id"], sent);
 }

@@ -33,7 +33,9 @@ impl Erasures {
     pub(crate) fn watch(store: &Store) -> Arc<Self> {
         let erasures = Arc::<Self>::default();
         store.watch::<ErasedAccounts, _>(&erasures, |erasures, key, change| {
-            erasures.at.write().insert(key.user_id.clone(), change.position);
+            if change.is_put {
+                erasures.at.write().insert(key.user_id.clone(), change.position);
+            }
         });
         erasures
     }

@@ -1,5 +1,5 @@
-//! What is known of a connected user's stored queues without looking: commits are heard of before they can be read,
-//! so what has not been heard of has not happened.
+//! What is known of a connected user's stored queues without looking: commits are heard of before anybody is told
+//! of them, so what has not been heard of has not happened.
 
 use std::{collections::VecDeque, sync::Arc};
 

@@ -128,7 +128,7 @@ impl Inbox {
         self.shared.live.entry(user_id.clone()).or_insert_with(new).clone()
     }
 
-    /// Hears of commits, before anybody can read them.
+    /// Hears of commits, before anybody is told of them.
     pub(crate) fn hear_early(&self, group: &CommitGroup) {
         self.shared.pace.hear(group.len());
         for committed in group.iter() {

@@ -82,7 +82,11 @@ impl Lifecycle {
         for sweep in &SWEEPS {
             sweeps.spawn(self.clone().repeat(sweep, clock));
         }
-        while sweeps.join_next().await.is_some() {}
+        while let Some(ended) = sweeps.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a sweep broke off, and goes on with the next start");
+            }
+        }
     }
 
     async fn repeat(self, sweep: &Sweep, clock: fn() -> u64) {

@@ -211,20 +211,20 @@ impl Push {
                 let before = self.store().get::<ThreadSubscriptions>(key).await?;
                 let after = decide(before.as_ref().map(|before| &before.value))?;
                 match after.filter(|after| before.as_ref().is_none_or(|before| before.value != *after)) {
-                    Some(after) => self.write_subscription(key, before, after).await,
+                    Some(after) => Ok((self.write_subscription(key, before, after).await?, ())),
                     None => Ok((WriteSet::new(), ())),
                 }
             })
             .await
     }
 
-    /// Writes the change of a subscription, and returns whether it is the user's first one.
+    /// Writes the change of a subscription. With the first one the user gets push rules about threads.
     async fn write_subscription(
         &self,
         key: &UserRoomEventKey,
         before: Option<Stamped<ThreadSubscriptionRecord>>,
         after: ThreadSubscriptionRecord,
-    ) -> Result<(WriteSet, ())> {
+    ) -> Result<WriteSet> {
         let user_id = &key.user_id;
         let mut writes = WriteSet::new();
         match &before {
@@ -246,7 +246,7 @@ impl Push {
         writes.put::<ThreadSubscriptions>(key, &Stamped::pending(after));
         writes.put::<ThreadSubscriptionLog>(&log_key(key, Position::PENDING), &());
         point(&mut writes, user_id, InboxPointer::ThreadSubscriptions);
-        Ok((writes, ()))
+        Ok(writes)
     }
 }
 

@@ -265,8 +265,6 @@ impl Rooms {
         directory: Directory,
         inbox: Inbox,
     ) -> Self {
-        let live = Arc::default();
-        Self::forget_what_others_write(&live, &store);
         let hosting = platforms.clone();
         let members =
             Copies::weighted(MEMBERS, |_, members: &Arc<Vec<OwnedUserId>>| 1 + members.len() as u64)
@@ -278,7 +276,7 @@ impl Rooms {
             accounts,
             directory,
             inbox,
-            live,
+            live: Arc::default(),
             members,
             heads: Rows::<RoomHeads>::new(&store, ROWS, |head| {
                 ROW_BYTES + 64 * head.extremities.len() as u64
@@ -299,6 +297,8 @@ impl Rooms {
             closed_to_guests: Notify::new(),
             store,
         };
+        // After the copies: a room that is loaded from here on finds none that are older than it.
+        Self::forget_what_others_write(&shared.live, &shared.store);
         Self { shared: Arc::new(shared) }
     }
 

@@ -168,13 +168,6 @@ impl Rooms {
         Ok(present.map(|(key, _)| key.user_id).collect())
     }
 
-    /// The joined members of a room: user ids, in the order of platforms and names.
-    pub async fn joined_user_ids(&self, room_id: &OwnedRoomId) -> Result<Vec<OwnedUserId>> {
-        let rows = self.store().range::<Members>(Range::prefix((room_id,))).await?;
-        let joined = rows.into_iter().filter(|(_, member)| member.membership == MembershipState::Join);
-        Ok(joined.map(|(key, _)| key.user_id).collect())
-    }
-
     /// An event of the room that shows itself to the user.
     pub(crate) async fn shown_event(
         &self,

@@ -21,6 +21,7 @@ use ruma::{
     OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId, events::room::member::MembershipState,
     room_version_rules::RoomVersionRules,
 };
+use tokio::sync::OwnedMutexGuard;
 
 use crate::{Result, Rooms, RoomsError, permits::Permits};
 
@@ -46,6 +47,8 @@ pub struct Room {
     /// The power levels, and the event that they were read from.
     pub(crate) power_levels: Mutex<Option<(SharedPdu, Arc<PowerLevels>)>>,
     last_used: Mutex<Instant>,
+    /// It was taken out of use, and what its writer has is not what is on disk.
+    is_dropped: AtomicBool,
 }
 
 /// The head of a room, as the next append sees it: ahead of the disk by what is queued.
@@ -110,6 +113,7 @@ impl Room {
             queued: Mutex::default(),
             power_levels: Mutex::new(None),
             last_used: Mutex::new(Instant::now()),
+            is_dropped: AtomicBool::new(false),
         }
     }
 
@@ -149,22 +153,49 @@ impl Rooms {
 
     /// The joined members of a room who are on hosted platforms.
     pub async fn local_members(&self, room: &Room) -> Result<Arc<Vec<OwnedUserId>>> {
-        let read = async {
-            let mut found = Vec::new();
-            for platform in self.shared.platforms.iter() {
-                found.extend(self.members_of_platform(room, platform.server_name()).await?);
+        self.shared.members.get_or_read(&room.id, self.stored_members(room)).await
+    }
+
+    async fn stored_members(&self, room: &Room) -> Result<Arc<Vec<OwnedUserId>>> {
+        let mut found = Vec::new();
+        for platform in self.shared.platforms.iter() {
+            found.extend(self.members_of_platform(room, platform.server_name()).await?);
+        }
+        Ok(Arc::new(found))
+    }
+
+    /// The room's writer. If the room was taken out of use while its writer was waited for, it is that of the room as it
+    /// is loaded anew.
+    pub(crate) async fn writer(&self, room: &Arc<Room>) -> Result<(Arc<Room>, OwnedMutexGuard<Writer>)> {
+        let mut room = room.clone();
+        loop {
+            let mut writer = room.writer.clone().lock_owned().await;
+            if !room.is_dropped.load(Ordering::Acquire) {
+                if writer.members.is_none() {
+                    // From the disk, as the head was, and not from a copy, which may be older for a moment.
+                    writer.members = Some(self.stored_members(&room).await?);
+                }
+                return Ok((room, writer));
             }
-            Ok(Arc::new(found))
-        };
-        self.shared.members.get_or_read(&room.id, read).await
+            drop(writer);
+            room = self.room(&room.id).await?;
+        }
+    }
+
+    /// Takes a room that came to nothing, or is ahead of the disk, out of use: the next who asks loads it anew.
+    pub(crate) fn drop_room(&self, room: &Arc<Room>) {
+        room.is_dropped.store(true, Ordering::Release);
+        self.shared.live.remove_if(&room.id, |_, live| Arc::ptr_eq(live, room));
     }
 
     /// A room in memory stands for what is on disk as long as only this process writes it: when another does, it is
     /// loaded anew.
     pub(crate) fn forget_what_others_write(live: &Arc<DashMap<OwnedRoomId, Arc<Room>>>, store: &Store) {
         store.watch::<RoomHeads, _>(live, |live, key, change| {
-            if !change.is_own {
-                live.remove(&key.room_id);
+            if !change.is_own
+                && let Some((_, room)) = live.remove(&key.room_id)
+            {
+                room.is_dropped.store(true, Ordering::Release);
             }
         });
     }

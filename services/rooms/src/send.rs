@@ -218,10 +218,9 @@ impl Rooms {
             let same = current.sender == *sender
                 && serde_json::to_string(&content).is_ok_and(|content| content == current.content.get());
             if same {
-                // In the order of commits this comes after what is queued for the room.
                 let mut writes = WriteSet::new();
                 (also.write)(&mut writes, &current.event_id);
-                self.store().commit(writes).await?;
+                append.settle_and(writes).await?;
                 return Ok(current.event_id.clone());
             }
         }

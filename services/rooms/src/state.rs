@@ -36,6 +36,10 @@ pub(crate) fn new_cache() -> DeltaCache {
     Cache::new(CACHED_DELTAS)
 }
 
+fn entry_key(room_id: &OwnedRoomId, event_type: &StateEventType, state_key: &str) -> StateKey {
+    StateKey { room_id: room_id.clone(), event_type: event_type.to_string(), state_key: state_key.to_owned() }
+}
+
 /// How many states after one of `entries` entries are told as differences.
 pub(crate) fn chain_length(entries: usize) -> u32 {
     MIN_CHAIN.max(u32::try_from(entries / 4).unwrap_or(u32::MAX))
@@ -76,17 +80,27 @@ impl Rooms {
         }
     }
 
+    /// The same from the disk, and not from a copy, which may be older for a moment.
+    pub(crate) async fn stored_state_event(
+        &self,
+        room_id: &OwnedRoomId,
+        event_type: &StateEventType,
+        state_key: &str,
+    ) -> Result<Option<SharedPdu>> {
+        let entry = self.store().get::<CurrentState>(&entry_key(room_id, event_type, state_key)).await?;
+        match entry {
+            Some(entry) => self.entry_event(room_id, &entry).await,
+            None => Ok(None),
+        }
+    }
+
     pub(crate) async fn state_entry(
         &self,
         room_id: &OwnedRoomId,
         event_type: &StateEventType,
         state_key: &str,
     ) -> Result<Option<StateEntryRecord>> {
-        let key = StateKey {
-            room_id: room_id.clone(),
-            event_type: event_type.to_string(),
-            state_key: state_key.to_owned(),
-        };
+        let key = entry_key(room_id, event_type, state_key);
         Ok(self.shared.state_entries.get(&key).await?.map(|entry| (*entry).clone()))
     }
 
@@ -173,11 +187,7 @@ impl Rooms {
         state_key: &str,
     ) -> Result<Option<StateEntry>> {
         let record = self.state_entry(room_id, event_type, state_key).await?;
-        let key = StateKey {
-            room_id: room_id.clone(),
-            event_type: event_type.to_string(),
-            state_key: state_key.to_owned(),
-        };
+        let key = entry_key(room_id, event_type, state_key);
         Ok(record.and_then(|record| StateEntry::from_row((key, record))))
     }
 

@@ -268,21 +268,6 @@ impl Rooms {
         view.visibility.insert(event.state_before, visibility);
         Ok(visibility)
     }
-
-    /// The events of `events` that show themselves to the user.
-    pub async fn keep_shown(
-        &self,
-        view: &mut View,
-        events: Vec<Arc<TimelineEvent>>,
-    ) -> Result<Vec<Arc<TimelineEvent>>> {
-        let mut shown = Vec::with_capacity(events.len());
-        for event in events {
-            if self.shows(view, &event).await? {
-                shown.push(event);
-            }
-        }
-        Ok(shown)
-    }
 }
 
 fn outside(visibility: HistoryVisibility) -> Result<Standing> {

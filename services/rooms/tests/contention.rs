@@ -78,6 +78,27 @@ async fn an_event_from_elsewhere_behind_a_join_that_fails_comes_in() {
     world.check_tables("an event behind a join").await;
 }
 
+/// The second finds the state as it wants it, but that is not on disk yet, and never will be.
+#[tokio::test]
+async fn state_that_is_set_again_behind_a_join_that_fails_is_set() {
+    const TOPIC: &str = r#"{"topic":"the same"}"#;
+    let (world, graph) = world_with_eve().await;
+    let mut tasks = failing_join(&world, &graph.room_id);
+    for _ in 0..2 {
+        let (rooms, room_id) = (world.rooms.clone(), graph.room_id.clone());
+        tasks.push(Box::pin(async move {
+            rooms.set_state(&user(ALICE), &room_id, "m.room.topic", "", TOPIC, 5_000).await.map(drop)
+        }));
+    }
+    for outcome in world.at_once(tasks).await {
+        outcome.expect("it is done");
+    }
+    let topic = world.current(&graph.room_id).await[&(StateEventType::RoomTopic, String::new())].clone();
+    let event = world.rooms.event(&graph.room_id, &topic).await.expect("read").expect("it is there");
+    assert_eq!(event.pdu.content.get(), TOPIC);
+    world.check_tables("state behind a join").await;
+}
+
 #[tokio::test]
 async fn an_upgrade_behind_a_join_that_fails_replaces_the_room() {
     let (world, graph) = world_with_eve().await;

@@ -103,15 +103,12 @@ impl Rooms {
 
     /// Takes the room's writer.
     pub(crate) async fn begin(&self, room: &Arc<Room>, now_ts: u64) -> Result<Append> {
-        let mut writer = room.writer.clone().lock_owned().await;
-        let members = match &writer.members {
-            Some(members) => members.clone(),
-            None => writer.members.insert(self.local_members(room).await?).clone(),
-        };
-        let present = self.rules_present(room, &mut writer.rules_present).await?;
+        let (room, mut writer) = self.writer(room).await?;
+        let members = writer.members.clone().unwrap_or_default();
+        let present = self.rules_present(&room, &mut writer.rules_present).await?;
         Ok(Append {
             rooms: self.clone(),
-            room: room.clone(),
+            room,
             head: writer.head.clone(),
             writer,
             now: MilliSecondsSinceUnixEpoch(UInt::try_from(now_ts).unwrap_or(UInt::MAX)),
@@ -144,11 +141,6 @@ impl Rooms {
         }
         Ok(!exists?)
     }
-
-    /// Takes a room that came to nothing, or is ahead of the disk, out of use: the next who asks loads it anew.
-    pub(crate) fn drop_room(&self, room: &Arc<Room>) {
-        self.shared.live.remove_if(&room.id, |_, live| Arc::ptr_eq(live, room));
-    }
 }
 
 impl Append {
@@ -158,7 +150,11 @@ impl Append {
     /// If some of it has failed, so has this: what the room is in memory has never been on disk.
     pub(crate) async fn settle(&self) -> Result<()> {
         // A write-set without changes takes its turn, and costs no write.
-        let mut writes = WriteSet::new();
+        self.settle_and(WriteSet::new()).await
+    }
+
+    /// Does the same, and writes something that is not the room's.
+    pub(crate) async fn settle_and(&self, mut writes: WriteSet) -> Result<()> {
         let key = RoomKey { room_id: self.room.id.clone() };
         writes.expect_read::<RoomHeads>(&key, self.writer.stored_head.as_deref());
         let settled = self.rooms.store().commit(writes).await;
@@ -184,7 +180,7 @@ impl Append {
         if let Some(event) = self.state.get(&key).or_else(|| self.writer.state.get(&key)) {
             return Ok(event.clone());
         }
-        let event = self.rooms.state_event(&self.room.id, event_type, state_key).await?;
+        let event = self.rooms.stored_state_event(&self.room.id, event_type, state_key).await?;
         self.writer.state.insert(key, event.clone());
         Ok(event)
     }

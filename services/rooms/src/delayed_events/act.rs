@@ -92,8 +92,24 @@ impl Rooms {
         by_action: bool,
         now_ts: u64,
     ) -> Result<()> {
-        let DelayedEventRecord { user_id, room_id, event_type, content, .. } = record;
         self.check_delayed_sender(record).await?;
+        let sent = self.send_checked(delay_id, record, by_action, now_ts).await;
+        if matches!(sent, Err(RoomsError::Storage(_))) {
+            // It is tried again, which is not to count twice.
+            let limiter = &self.platform_of(&record.user_id)?.rate_limiter;
+            limiter.give_back(RateClass::Message, record.user_id.as_str());
+        }
+        sent
+    }
+
+    async fn send_checked(
+        &self,
+        delay_id: &str,
+        record: &DelayedEventRecord,
+        by_action: bool,
+        now_ts: u64,
+    ) -> Result<()> {
+        let DelayedEventRecord { user_id, room_id, event_type, content, .. } = record;
         let also = Also {
             delay_id: Some(delay_id.to_owned()),
             write: Box::new(|writes: &mut WriteSet, event_id: &OwnedEventId| {

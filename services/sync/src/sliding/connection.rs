@@ -61,7 +61,7 @@ impl Connections {
     pub(crate) fn watching(store: &Store) -> Arc<Self> {
         let connections = Arc::new(Self { cache: Cache::new(CACHED), newest_ts: AtomicU64::new(0) });
         store.watch::<SlidingConnections, _>(&connections, |connections, key, change| {
-            if !(change.is_put && change.is_own)
+            if !change.is_own
                 && let Some((_, connection)) = connections.cache.remove(key)
             {
                 connection.end();
