@@ -325,7 +325,7 @@ mod tests {
         };
         let read = |keys: Vec<u32>| {
             now.notify_one();
-            async { Ok(keys.into_iter().map(|key| key * 100).collect()) }
+            async { Ok::<_, &str>(keys.into_iter().map(|key| key * 100).collect()) }
         };
         let (one, many) = tokio::join!(copies.get_or_read(&1, slow), copies.get_or_read_many(&[1, 2], read));
         assert_eq!((one, many), (Ok(10), Ok(vec![10, 200])));
