@@ -5,16 +5,12 @@ mod world;
 use std::pin::Pin;
 
 use linkspan_rooms::{DelayAction, DelayStatus, Inserted, NewDelayedEvent, RoomsError};
-use linkspan_storage::{
-    Store, WriteSet,
-    catalogue::{Accounts, UserKey},
-    records::AccountRecord,
-};
+use linkspan_storage::records::AccountRecord;
 use ruma::{
-    OwnedDeviceId, OwnedRoomId, OwnedUserId, RoomVersionId,
+    OwnedDeviceId, OwnedRoomId, RoomVersionId,
     events::{StateEventType, room::member::MembershipState},
 };
-use world::{Graph, World, user};
+use world::{Graph, World, new_account, put_account, user};
 
 const ALICE: &str = "@alice:a.localhost";
 const BOB: &str = "@bob:b.localhost";
@@ -23,26 +19,11 @@ const EVE: &str = "@eve:b.localhost";
 
 type Task<T> = Pin<Box<dyn Future<Output = Result<T, RoomsError>> + Send>>;
 
-async fn put_account(store: &Store, user_id: OwnedUserId, created_ts: u64) {
-    let record = AccountRecord {
-        password_hash: None,
-        created_ts,
-        deactivated: false,
-        admin: false,
-        suspended: false,
-        locked: false,
-        guest: false,
-    };
-    let mut writes = WriteSet::new();
-    writes.put::<Accounts>(&UserKey { user_id }, &record);
-    store.commit(writes).await.expect("written");
-}
-
 /// Eve's account changes and she joins by what it was before: what is queued behind her falls with her.
 fn failing_join(world: &World, room_id: &OwnedRoomId) -> Vec<Task<()>> {
     let (store, rooms, room_id) = (world.store.clone(), world.rooms.clone(), room_id.clone());
     let change = async move {
-        put_account(&store, user(EVE), 1).await;
+        put_account(&store, user(EVE), &AccountRecord { created_ts: 1, ..new_account() }).await;
         Ok(())
     };
     let join = async move { rooms.join_room(&user(EVE), &room_id, None, 5_000).await };
@@ -52,7 +33,7 @@ fn failing_join(world: &World, room_id: &OwnedRoomId) -> Vec<Task<()>> {
 async fn world_with_eve() -> (World, Graph) {
     let world = World::new().await;
     for user_id in [ALICE, BOB, EVE] {
-        put_account(&world.store, user(user_id), 0).await;
+        put_account(&world.store, user(user_id), &new_account()).await;
     }
     let graph = Graph::start(&world, &RoomVersionId::V12).await;
     (world, graph)

@@ -14,7 +14,7 @@ use ruma::{
     events::{StateEventType, room::member::MembershipState},
 };
 use serde_json::{Value, json};
-use world::{Graph, World, object, room_of, user};
+use world::{Graph, World, new_account, object, put_account, room_of, user};
 
 const ALICE: &str = "@alice:a.localhost";
 /// Who comes.
@@ -198,18 +198,8 @@ impl Scene {
     }
 
     async fn account(world: &World, user_id: &str, deactivated: bool, guest: bool) {
-        let record = AccountRecord {
-            password_hash: None,
-            created_ts: 0,
-            deactivated,
-            admin: false,
-            suspended: false,
-            locked: false,
-            guest,
-        };
-        let mut writes = WriteSet::new();
-        writes.put::<Accounts>(&UserKey { user_id: user(user_id) }, &record);
-        world.store.commit(writes).await.expect("written");
+        let account = AccountRecord { deactivated, guest, ..new_account() };
+        put_account(&world.store, user(user_id), &account).await;
     }
 
     /// A room with Alice and Dave, and what has to be there before Bob can come in this way.

@@ -3,13 +3,9 @@
 mod world;
 
 use linkspan_rooms::Preset;
-use linkspan_storage::{
-    Range, WriteSet,
-    catalogue::{Accounts, ClosedToGuests, UserKey},
-    records::AccountRecord,
-};
+use linkspan_storage::{Range, catalogue::ClosedToGuests, records::AccountRecord};
 use ruma::{OwnedRoomId, OwnedUserId};
-use world::{World, room_of, user};
+use world::{World, new_account, put_account, room_of, user};
 
 const ALICE: &str = "@alice:a.localhost";
 const BOB: &str = "@bob:b.localhost";
@@ -17,18 +13,7 @@ const BOB: &str = "@bob:b.localhost";
 const GUESTS: usize = 230;
 
 async fn account(world: &World, user_id: &str, guest: bool) -> OwnedUserId {
-    let record = AccountRecord {
-        password_hash: None,
-        created_ts: 0,
-        deactivated: false,
-        admin: false,
-        suspended: false,
-        locked: false,
-        guest,
-    };
-    let mut writes = WriteSet::new();
-    writes.put::<Accounts>(&UserKey { user_id: user(user_id) }, &record);
-    world.store.commit(writes).await.expect("written");
+    put_account(&world.store, user(user_id), &AccountRecord { guest, ..new_account() }).await;
     user(user_id)
 }
 

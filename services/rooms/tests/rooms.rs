@@ -6,10 +6,8 @@ use std::pin::Pin;
 
 use linkspan_rooms::{CreateRoom, InitialState, Inserted, Preset, Reader, ReceiptKind, Removal, RoomsError};
 use linkspan_storage::{
-    Position, Range, Stamped, Store, WriteSet,
-    catalogue::{
-        Accounts, AliasKey, Aliases, ReceiptKey, ReceiptLog, ReceiptLogKey, Receipts, Threads, UserKey,
-    },
+    Position, Range, Stamped, WriteSet,
+    catalogue::{AliasKey, Aliases, ReceiptKey, ReceiptLog, ReceiptLogKey, Receipts, Threads},
     records::{AccountRecord, ReceiptRecord},
 };
 use ruma::{
@@ -17,7 +15,7 @@ use ruma::{
     events::{StateEventType, room::member::MembershipState},
 };
 use serde_json::{Value, json};
-use world::{Graph, Random, VERSIONS, World, object, room_of, user};
+use world::{Graph, Random, VERSIONS, World, new_account, object, put_account, room_of, user};
 
 const ALICE: &str = "@alice:a.localhost";
 const BOB: &str = "@bob:b.localhost";
@@ -33,23 +31,8 @@ fn command(version: &RoomVersionId, preset: Preset) -> CreateRoom {
 
 /// Gives a user an account, as invitations need one.
 async fn account(world: &World, user_id: &str) -> OwnedUserId {
-    put_account(&world.store, user(user_id), 0).await;
+    put_account(&world.store, user(user_id), &new_account()).await;
     user(user_id)
-}
-
-async fn put_account(store: &Store, user_id: OwnedUserId, created_ts: u64) {
-    let record = AccountRecord {
-        password_hash: None,
-        created_ts,
-        deactivated: false,
-        admin: false,
-        suspended: false,
-        locked: false,
-        guest: false,
-    };
-    let mut writes = WriteSet::new();
-    writes.put::<Accounts>(&UserKey { user_id }, &record);
-    store.commit(writes).await.expect("written");
 }
 
 async fn send(world: &World, sender: &str, room_id: &OwnedRoomId, content: Value, txn: &str) -> OwnedEventId {
@@ -262,7 +245,7 @@ async fn an_account_that_changes_meanwhile_keeps_nobody_out_and_no_message_back(
     let change: Task = Box::pin({
         let (store, bob) = (world.store.clone(), bob.clone());
         async move {
-            put_account(&store, bob, 1).await;
+            put_account(&store, bob, &AccountRecord { created_ts: 1, ..new_account() }).await;
             Ok(())
         }
     });

@@ -15,9 +15,9 @@ use linkspan_inbox::Inbox;
 use linkspan_platforms::Platforms;
 use linkspan_rooms::{CreateRoom, Inserted, Preset, Rooms};
 use linkspan_storage::{
-    Faults, Memory, Range, Store,
-    catalogue::{CurrentState, Members, RoomHeads, RoomKey, Timeline},
-    records::RoomHeadRecord,
+    Faults, Memory, Range, Store, WriteSet,
+    catalogue::{Accounts as AccountsTable, CurrentState, Members, RoomHeads, RoomKey, Timeline, UserKey},
+    records::{AccountRecord, RoomHeadRecord},
 };
 use ruma::{
     CanonicalJsonObject, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId,
@@ -75,6 +75,26 @@ pub struct World {
 
 pub fn user(user_id: &str) -> OwnedUserId {
     user_id.try_into().expect("a user id")
+}
+
+/// An account that was just created.
+pub fn new_account() -> AccountRecord {
+    AccountRecord {
+        password_hash: None,
+        created_ts: 0,
+        deactivated: false,
+        admin: false,
+        suspended: false,
+        locked: false,
+        guest: false,
+    }
+}
+
+/// Writes a user's account.
+pub async fn put_account(store: &Store, user_id: OwnedUserId, account: &AccountRecord) {
+    let mut writes = WriteSet::new();
+    writes.put::<AccountsTable>(&UserKey { user_id }, account);
+    store.commit(writes).await.expect("written");
 }
 
 /// What is asked for to create a room, of the platform's version unless another is given.
