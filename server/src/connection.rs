@@ -36,7 +36,7 @@ use tokio::{
 
 use crate::unread_body::{self, WatchedBody};
 
-/// How long the head of a request may take to arrive. The same clock runs while a connection is idle
+/// How long the head of a request may take to arrive. The same time runs while a connection is idle
 /// between two requests, so it must not be shorter than what clients and proxies keep connections for.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(65);
 /// The greatest head of a request. An idle connection holds less: buffers start at 8 KiB.
@@ -68,7 +68,8 @@ impl Server {
         peer: SocketAddr,
         request: Request<WatchedBody>,
     ) -> impl Future<Output = Response> + use<> {
-        // Whoever stands before us may have believed another one: RFC 9112, section 3.2.
+        // With several `Host` headers a proxy may have chosen another one than this program would: RFC 9112,
+        // section 3.2.
         let several_hosts = request.headers().get_all(header::HOST).iter().count() > 1;
         let answer = (!several_hosts).then(|| {
             let mut request = request.map(Body::new);
@@ -91,7 +92,7 @@ impl Server {
 /// A stream that lets go of an answer's [`AnswerSent`] once the answer has been written to it.
 struct Sending<S> {
     stream: S,
-    /// The one of the newest answer, until that is written.
+    /// What the newest answer holds, until that answer is written.
     answer: Arc<Mutex<Option<AnswerSent>>>,
 }
 
@@ -134,7 +135,7 @@ async fn serve<F>(
 ) where
     F: Future<Output = Response>,
 {
-    // Without it, small answers wait for the acknowledgement of earlier ones.
+    // Otherwise small answers would wait until the client has acknowledged earlier ones.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
@@ -190,7 +191,8 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpAddr])
     let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
     let mut hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
     let mut address = peer.to_canonical();
-    // Each proxy appends whom it heard from; what stands left of one that is not trusted may be made up.
+    // Each proxy appends whom it heard from. What stands to the left of one that is not trusted may be made
+    // up.
     while trusted(address) {
         let Some(Ok(before)) = hops.pop().map(str::parse::<IpAddr>) else { break };
         address = before.to_canonical();

@@ -77,7 +77,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// Gives a device another name; None leaves it as it is.
+    /// Gives a device another name. `None` leaves it as it is.
     pub async fn rename_device(
         &self,
         user_id: &OwnedUserId,
@@ -127,7 +127,7 @@ impl Accounts {
         Ok(keys.into_iter().map(|key| key.device_id).collect())
     }
 
-    /// Puts a device that no client is logged in as into a write-set. One that is there already stays as it
+    /// Puts a device into a write-set as which no client is logged in. One that is there already stays as it
     /// is. A device that a client has logged in as is refused.
     pub async fn put_dehydrated_device(
         &self,

@@ -20,9 +20,9 @@ use crate::{
     render::{age, write},
 };
 
-/// Relations of one event that are looked at for bundling.
+/// How many relations of one event are looked at.
 const MAX_RELATIONS: usize = 1_000;
-/// Replies of a thread that are counted one by one, for a user who does not see all of them.
+/// How many replies of a thread are counted one by one for a user who does not see all of them.
 const MAX_COUNTED: usize = 10_000;
 
 #[derive(Default, Serialize)]
@@ -65,7 +65,7 @@ pub(crate) struct Thread {
 type Relation = (RelationKey, RelationRecord);
 
 impl Rooms {
-    /// The bundled aggregations of an event; None: it has none.
+    /// The bundled aggregations of an event, or `None` if it has none.
     pub(crate) async fn bundle(
         &self,
         view: &mut View,
@@ -97,7 +97,8 @@ impl Rooms {
         is_made_here && self.shared.relation_changes.since(&event.pdu.event_id, event.position)
     }
 
-    /// All relations of an event or, of an event with many, the first references, the newest edits and a reply.
+    /// All relations of an event. If it has many, these are the first references, the newest edits and one
+    /// reply.
     async fn bundled_relations(
         &self,
         room_id: &OwnedRoomId,
@@ -147,7 +148,7 @@ impl Rooms {
         Ok(None)
     }
 
-    /// Whether edits of an event are worth anything: it has content for the user, and is no edit itself.
+    /// Whether an event can be edited: it has content that the user is shown, and is no edit itself.
     async fn can_be_edited(&self, view: &mut View, event: &TimelineEvent) -> Result<bool> {
         let is_edit = relation_of(&event.pdu).is_some_and(|relation| relation.rel_type == "m.replace");
         Ok(!is_edit && event.pdu.redacted_by.is_none() && self.is_whole(view, event).await?)
@@ -192,9 +193,9 @@ impl Rooms {
         }))
     }
 
-    /// A thread as the user sees it; None: the user sees no reply, or the event can be no thread root.
+    /// A thread as the user sees it, or `None` if the user sees no reply, or the event can be no thread root.
     ///
-    /// Who sees all replies is told what the record says; for others they are counted.
+    /// A user who sees all replies is told what the record says. For others they are counted.
     pub(crate) async fn thread_for(
         &self,
         view: &mut View,
@@ -264,7 +265,7 @@ impl Rooms {
     }
 }
 
-/// Whether an edit says what the event is to be. What is encrypted says that inside.
+/// Whether an edit has the new content. If it is encrypted, the new content is inside.
 fn has_new_content(edit: &Pdu) -> bool {
     #[derive(Deserialize)]
     struct Content {
@@ -274,7 +275,7 @@ fn has_new_content(edit: &Pdu) -> bool {
     edit.event_type == TimelineEventType::RoomEncrypted || edit.content_as::<Content>().is_some()
 }
 
-/// Whether a thread can start at the event: it must not relate to another. A rich reply does not.
+/// Whether a thread can start at the event, which must not relate to another. A rich reply does not count.
 /// <https://spec.matrix.org/v1.19/client-server-api/#threading>
 pub fn can_root_thread(pdu: &Pdu) -> bool {
     relation_of(pdu).is_none()

@@ -22,17 +22,17 @@ use crate::{
     topic::topic_content,
 };
 
-/// Invitations in one request.
+/// The most invitations in one request.
 const MAX_INVITES: usize = 200;
-/// Events of initial state in one request.
+/// The most events of initial state in one request.
 const MAX_INITIAL_STATE: usize = 200;
 
 /// Which set of rules a room starts with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preset {
-    /// By invitation.
+    /// People join by invitation.
     PrivateChat,
-    /// By invitation; everybody invited has the creator's power.
+    /// People join by invitation, and have the creator's power.
     TrustedPrivateChat,
     /// Everybody may join.
     PublicChat,
@@ -52,7 +52,7 @@ pub struct InitialState {
 /// What a room is to be.
 #[derive(Clone, Debug)]
 pub struct CreateRoom {
-    /// The version. Without one it is the platform's default.
+    /// The version, or `None` for the platform's default.
     pub version: Option<RoomVersionId>,
     /// Which set of rules it starts with.
     pub preset: Preset,
@@ -68,11 +68,11 @@ pub struct CreateRoom {
     pub invite: Vec<OwnedUserId>,
     /// Whether the invitations are to a direct chat.
     pub is_direct: bool,
-    /// State events, over those of the preset.
+    /// State events, which replace those of the preset.
     pub initial_state: Vec<InitialState>,
-    /// Further fields of the create event.
+    /// Further fields of the content of the create event.
     pub creation_content: CanonicalJsonObject,
-    /// Fields over those of the power levels event.
+    /// Fields that replace those of the content of `m.room.power_levels`.
     pub power_levels: CanonicalJsonObject,
 }
 
@@ -127,7 +127,7 @@ impl Rooms {
     /// A new room with nothing but its creator, of which nothing is written yet. If it is not committed, the room has
     /// to be dropped.
     ///
-    /// `content`: fields of the create event beside those that the version asks for.
+    /// `content` has the fields of the create event that the version does not ask for.
     pub(crate) async fn begin_room(
         &self,
         creator: &OwnedUserId,
@@ -170,7 +170,8 @@ impl Rooms {
             }
             append.stage_member(creator, user_id, content).await.map_err(impossible)?;
         }
-        // The state was staged before the rules of those who are invited held.
+        // The initial state was staged when the rules of the platforms of those who are invited did not hold
+        // yet.
         append.check_staged()?;
         append.commit().await?;
         Ok(())
@@ -298,7 +299,8 @@ async fn stage_state(
     append.stage(creator, draft, None).await.map(|_| ())
 }
 
-/// Whoever creates a room could have asked for another one: that it cannot be as it is wanted is the request's fault.
+/// Turns a refusal by the rules of rooms into an error of the request: another room could have been asked
+/// for.
 fn impossible(error: RoomsError) -> RoomsError {
     match error {
         RoomsError::Forbidden(reason) | RoomsError::BadJson(reason) => RoomsError::InvalidState(reason),
@@ -336,7 +338,7 @@ fn creation_content(command: &CreateRoom, rules: &RoomVersionRules) -> Canonical
     content
 }
 
-/// Makes further users creators. What is no list is left as it is, for the rules to refuse.
+/// Makes further users creators. If there is something else than a list, it is left for the rules to refuse.
 fn add_creators(content: &mut CanonicalJsonObject, users: &[OwnedUserId]) {
     let none = || CanonicalJsonValue::Array(Vec::new());
     let creators = content.entry("additional_creators".into()).or_insert_with(none);

@@ -17,11 +17,11 @@ use crate::{
     topic::plain_topic,
 };
 
-/// Rooms in one page at most.
+/// The most rooms on one page.
 const MAX_PAGE: usize = 500;
-/// Rooms of a space that are walked through at most.
+/// The most rooms of a space that are walked through.
 const MAX_HIERARCHY: usize = 5_000;
-/// Depth to which a space is walked through at most.
+/// The greatest depth to which a space is walked through.
 const MAX_DEPTH: usize = 50;
 
 /// What a room shows of itself to those who look for one.
@@ -52,26 +52,26 @@ pub struct RoomPage {
     pub rooms: Vec<RoomSummary>,
     /// How many there are in all.
     pub total: usize,
-    /// Where the next page starts; None: there is none.
+    /// Where the next page starts, or `None` if this is the last one.
     pub next: Option<usize>,
-    /// Where the page before this starts; None: there is none.
+    /// Where the page before this starts, or `None` if this is the first one.
     pub previous: Option<usize>,
 }
 
 /// What is asked of a list of published rooms.
 #[derive(Clone, Debug, Default)]
 pub struct RoomQuery {
-    /// Who asks: rooms that are kept to another platform are not found.
+    /// The user who asks. Rooms that are kept to another platform are not found.
     pub asker: Option<OwnedServerName>,
-    /// Only rooms that this platform lists.
+    /// If it is there, only rooms are found that this platform lists.
     pub platform: Option<OwnedServerName>,
-    /// With these words in name, topic or alias.
+    /// If it is there, only rooms are found with these words in name, topic or alias.
     pub search: Option<String>,
-    /// Only rooms of one of these types. None stands for rooms without a type.
+    /// If there are any, only rooms of one of these types are found. `None` stands for rooms without a type.
     pub room_types: Option<Vec<Option<String>>>,
-    /// Skip so many.
+    /// How many are skipped.
     pub from: usize,
-    /// At most so many.
+    /// The greatest length of the page.
     pub limit: usize,
 }
 
@@ -80,29 +80,29 @@ pub struct RoomQuery {
 pub struct HierarchyRoom {
     /// What the room shows of itself.
     pub summary: RoomSummary,
-    /// Stripped `m.space.child` events, JSON.
+    /// Stripped `m.space.child` events, as JSON.
     pub children: Vec<String>,
 }
 
 /// A page of a space's hierarchy.
 #[derive(Debug)]
 pub struct HierarchyPage {
-    /// In depth-first order.
+    /// The rooms in depth-first order.
     pub rooms: Vec<HierarchyRoom>,
-    /// How many to skip for the next page; None: there is none.
+    /// How many are to be skipped for the next page, or `None` if this is the last one.
     pub next: Option<usize>,
 }
 
 /// Which part of a space's hierarchy is asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct HierarchyQuery {
-    /// Only children that are suggested.
+    /// Whether only children are given that are suggested.
     pub suggested_only: bool,
-    /// Not deeper than this.
+    /// How deep the walk goes.
     pub max_depth: Option<usize>,
-    /// Skip so many.
+    /// How many are skipped.
     pub from: usize,
-    /// At most so many.
+    /// The greatest length of the page.
     pub limit: usize,
 }
 
@@ -156,7 +156,7 @@ impl Rooms {
         Ok(self.shared.directory.is_published(platform, room_id).await?)
     }
 
-    /// Has the user's platform list a room, or not any more.
+    /// Has the user's platform list a room, or stop listing it.
     pub async fn set_published(
         &self,
         user_id: &OwnedUserId,
@@ -207,7 +207,7 @@ impl Rooms {
         })
     }
 
-    /// What a room shows of itself; None if there is no such room.
+    /// What a room shows of itself, or `None` if there is no such room.
     pub(crate) async fn summary_of(&self, room_id: &OwnedRoomId) -> Result<Option<RoomSummary>> {
         let Some(room) = self.find_room(room_id).await? else { return Ok(None) };
         let Some(head) = self.head(room_id).await? else { return Ok(None) };
@@ -256,7 +256,7 @@ impl Rooms {
         Ok(event.and_then(|event| serde_json::from_str(event.content.get()).ok()))
     }
 
-    /// What a room shows of itself to a user, and the user's membership; nothing of a room that the
+    /// What a room shows of itself to a user, and the user's membership. There is nothing of a room that the
     /// user, or without one somebody on the platform, could neither see nor join.
     pub async fn summary(
         &self,

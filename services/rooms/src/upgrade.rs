@@ -23,7 +23,7 @@ use crate::{
 /// them are in memory until they are written at once.
 const MAX_TAKEN_OVER: usize = 10_000;
 
-/// State that the new room takes over as it is. Power levels come last, and differ.
+/// The types of state that the new room takes over as it is. Power levels come after them, and may differ.
 const TAKEN_OVER: [&str; 9] = [
     "m.room.server_acl",
     "m.room.encryption",
@@ -80,7 +80,7 @@ impl Rooms {
     ) -> Result<OwnedRoomId> {
         let room = self.joined_room(upgrade.user_id, room_id).await?;
         let mut old = self.begin(&room, now_ts).await?;
-        // The state is read from the disk.
+        // What was queued must be on disk, because the state is read from there.
         old.settle().await?;
         let levels = old.power_levels().await?;
         if levels.user(upgrade.user_id) < levels.needed_for_event("m.room.tombstone", true) {
@@ -97,10 +97,10 @@ impl Rooms {
         Ok(new_room.id.clone())
     }
 
-    /// Refuses to replace a room once more while somebody is in the room that its tombstone names. Aliases, listings and
-    /// those who follow have gone there; another tombstone would lead everybody else to another room. The specification
-    /// leaves this open. A tombstone that names no room here, or one that everybody has left, leads nobody anywhere:
-    /// the room can then be upgraded again.
+    /// Refuses to replace a room once more while somebody is in the room that its tombstone names. Aliases,
+    /// listings and those who follow have gone there; another tombstone would lead everybody else to another
+    /// room. The specification leaves this open. A tombstone that names no room here, or one that everybody
+    /// has left, leads nobody anywhere: the room can then be upgraded again.
     async fn check_not_replaced(&self, old: &mut Append) -> Result<()> {
         let tombstone = old.state_event(&StateEventType::RoomTombstone, "").await?;
         let Some(new_id) = tombstone.and_then(|event| replacement_of(&event)) else { return Ok(()) };
@@ -205,7 +205,7 @@ fn banned_members(current: &[SharedPdu]) -> Vec<Ban> {
         .collect()
 }
 
-/// Whether this says that a room is no longer in a space: it names no servers to join the room by.
+/// Whether this event of a space takes a room out of it, which it does by naming no servers to join by.
 fn is_no_child(event_type: &str, content: &CanonicalJsonObject) -> bool {
     let via = content.get("via").and_then(CanonicalJsonValue::as_array);
     event_type == SPACE_CHILD && via.is_none_or(|via| via.is_empty())
@@ -244,7 +244,7 @@ async fn creation_content(old: &mut Append, upgrade: &Upgrade<'_>) -> Result<Can
         content.remove(field);
     }
     let mut predecessor = object([("room_id", text(old.room.id.as_str()))]);
-    // Version 12 needs it no more, but clients of before look for it.
+    // Version 12 does not need it any more, but older clients look for it.
     let last = old.head.extremities.first();
     predecessor.extend(last.map(|event_id| ("event_id".to_owned(), text(event_id.as_str()))));
     content.insert("predecessor".into(), CanonicalJsonValue::Object(predecessor));
@@ -256,7 +256,8 @@ async fn creation_content(old: &mut Append, upgrade: &Upgrade<'_>) -> Result<Can
     Ok(content)
 }
 
-/// Versions differ in how they tell of a creator's power, and in what a level may be. Who is banned keeps no level.
+/// Adapts power levels to a version. Versions differ in how they tell of a creator's power and in what a
+/// level may be. Whoever is banned keeps no level.
 async fn adapt_power_levels(
     content: &mut CanonicalJsonObject,
     old: &mut Append,
@@ -311,7 +312,7 @@ async fn moved_canonical_alias(
     Ok(Some(content).filter(|content| !content.is_empty()))
 }
 
-/// Stages state that the user may lack the power for: the upgrade stands without it.
+/// Stages state for which the user may lack the power. The upgrade goes on without it.
 async fn stage_if_allowed(
     append: &mut Append,
     user_id: &OwnedUserId,

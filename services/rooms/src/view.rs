@@ -18,20 +18,20 @@ const MAX_MEMBERSHIPS_AFTER_LEAVING: usize = 64;
 /// How a user stands to a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Joined.
+    /// The user is joined.
     Joined,
-    /// Was joined; left with the event at this place.
+    /// The user was joined, and left with an event.
     Left {
-        /// The place of the event.
+        /// The place of the event by which the user left.
         seq: i64,
-        /// The state after it.
+        /// The number of the state after it.
         state: u64,
     },
-    /// Never joined, as far as the user wants to remember, but the room shows itself to everybody.
+    /// The user never joined, or has forgotten it, but the room shows itself to everybody.
     Outside,
 }
 
-/// A user's view of a room: remembers what it has found while it lasts.
+/// A user's view of a room. It remembers what it has looked up for as long as one request lasts.
 #[derive(Debug)]
 pub struct View {
     /// The room.
@@ -42,13 +42,13 @@ pub struct View {
     pub standing: Standing,
     /// What the user's platform demands of encryption.
     rule: Option<EncryptionRule>,
-    /// The user has left the room and forgotten it: nothing is known any more of the time in it.
+    /// Whether the user has left the room and forgotten it, so that nothing is shown of the time in it.
     is_forgotten: bool,
     ignored: IgnoredUsers,
     pub(crate) erasures: Arc<Erasures>,
-    /// By erased sender: the last place up to which the user is given what the sender said.
+    /// For each sender whose account was erased, the last place whose content the user is still given.
     pub(crate) whole_until: HashMap<OwnedUserId, i64>,
-    /// By state number.
+    /// What was found of a state, by the number of the state.
     visibility: HashMap<u64, HistoryVisibility>,
     membership: HashMap<u64, Option<MembershipState>>,
     /// The current visibility, and the place of the event that set it.
@@ -58,7 +58,7 @@ pub struct View {
 }
 
 impl View {
-    /// Whether the rule of the user's platform keeps an event from the user, wherever it shows up.
+    /// Whether the user's platform keeps an event from the user because of its rule on encryption.
     pub fn hides(&self, pdu: &Pdu) -> bool {
         self.rule.is_some_and(|rule| rule.hides(pdu))
     }
@@ -74,8 +74,9 @@ impl View {
         self.is_forgotten
     }
 
-    /// Where the view of a user who has left ends: the place of the event by which the user left, and the state after
-    /// it. None: it does not end, because the user is there or the room shows itself to everybody.
+    /// Where the view of a user who has left ends: the place of the event by which the user left, and the
+    /// state after it. It is `None` if the view does not end, because the user is there or the room shows
+    /// itself to everybody.
     pub(crate) fn end(&self) -> Option<(i64, u64)> {
         match self.standing {
             Standing::Left { seq, state } if !self.is_world_readable() => Some((seq, state)),
@@ -105,8 +106,8 @@ impl View {
         self.rule.is_none() && (was_there || (is_shown && set_at <= seq))
     }
 
-    /// Whether an event by `sender` that relates to an event that the user sees is shown to the user as related to
-    /// it; None: it has to be looked at.
+    /// Whether an event by `sender` that relates to an event that the user sees is shown to the user as
+    /// related to it. It is `None` if one has to look at the event to know.
     pub(crate) fn shows_related(&self, parent_seq: i64, seq: i64, sender: &UserId) -> Option<bool> {
         if self.ignored.contains(sender) || seq > self.last_seq() {
             return Some(false);
@@ -158,7 +159,7 @@ impl Rooms {
         })
     }
 
-    /// The event that ended the user's last time in the room; None: the user was never in it. Bans,
+    /// The event that ended the user's last time in the room, or `None` if the user was never in it. Bans,
     /// invitations and the like may have followed.
     pub(crate) async fn last_left(
         &self,
@@ -238,7 +239,8 @@ impl Rooms {
         if shows(visibility, membership.as_ref()) {
             return Ok(true);
         }
-        // Of what changes visibility or the user's membership, the more generous side counts.
+        // An event that changes visibility or the user's membership is shown if it would be either before or
+        // after it.
         if event.pdu.is_state(&StateEventType::RoomHistoryVisibility, "") {
             return Ok(shows(HistoryVisibility::of(Some(&event.pdu)), membership.as_ref()));
         }
@@ -254,7 +256,7 @@ impl Rooms {
     }
 
     async fn visibility_then(&self, view: &mut View, event: &TimelineEvent) -> Result<HistoryVisibility> {
-        // What an event changes itself holds from the next one on.
+        // What an event changes holds only from the next event on.
         if view.visibility_now.1 < event.seq {
             return Ok(view.visibility_now.0);
         }
@@ -277,7 +279,8 @@ fn outside(visibility: HistoryVisibility) -> Result<Standing> {
     }
 }
 
-/// From which place on an entry of the current state holds; never, as far as is known, for a hidden event's.
+/// The place from which on an entry of the current state holds. Where it was set by a hidden event, there is
+/// none.
 fn since(entry: Option<StateEntryRecord>) -> i64 {
     match entry {
         Some(StateEntryRecord { seq: 0, .. }) => i64::MAX,

@@ -23,7 +23,7 @@ pub enum DelayAction {
 }
 
 impl Rooms {
-    /// Acts on a delayed event of a platform. What has happened already succeeds again.
+    /// Acts on a delayed event of a platform. An action that has happened already succeeds again.
     pub async fn act_on_delayed_event(
         &self,
         platform: &OwnedServerName,
@@ -95,7 +95,7 @@ impl Rooms {
         self.check_delayed_sender(record).await?;
         let sent = self.send_checked(delay_id, record, by_action, now_ts).await;
         if matches!(sent, Err(RoomsError::Storage(_))) {
-            // It is tried again, which is not to count twice.
+            // The whole is tried again, and must not count twice against the limit of messages.
             let limiter = &self.platform_of(&record.user_id)?.rate_limiter;
             limiter.give_back(RateClass::Message, record.user_id.as_str());
         }
@@ -131,7 +131,7 @@ impl Rooms {
         Ok(())
     }
 
-    /// Nobody sends by waiting what they may not send otherwise.
+    /// Refuses what the user could not send now either: waiting gives no further rights.
     async fn check_delayed_sender(&self, record: &DelayedEventRecord) -> Result<()> {
         if !self.shared.accounts.may_act(&record.user_id).await? {
             return Err(RoomsError::Forbidden("the account cannot be used".into()));

@@ -13,11 +13,11 @@ use tokio::task::JoinSet;
 use super::{due_ts, event_key, put_finalised, until};
 use crate::{Result, Rooms, RoomsError};
 
-/// Events of a platform that are sent at the same time.
+/// How many events of a platform are sent at the same time.
 const BATCH: usize = 64;
-/// How long to wait at most: clocks are set.
+/// How long it waits at most, because somebody may set the clock.
 const MAX_WAIT: Duration = Duration::from_secs(60);
-/// How long to wait after the store has failed.
+/// How long it waits after the store has failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 impl Rooms {
@@ -33,12 +33,12 @@ impl Rooms {
                     AFTER_FAILURE
                 }
             };
-            // Whoever schedules while nobody listens here is remembered.
+            // A call of `notify_one` while nobody waits here is remembered, so nothing falls in between.
             let _ = tokio::time::timeout(wait, self.shared.delays.changed.notified()).await;
         }
     }
 
-    /// Sends what is due; gives when the next is.
+    /// Sends what is due, and returns when the next event is due.
     async fn send_due(&self, now_ts: u64) -> Result<Option<u64>> {
         let mut next_ts = None;
         for platform in self.shared.platforms.iter() {
@@ -73,7 +73,7 @@ impl Rooms {
         outcome
     }
 
-    /// Sends an event that is due, or notes why it cannot be sent. The error: the store failed.
+    /// Sends an event that is due, or notes why it cannot be sent. An error says that the store failed.
     async fn fire(&self, key: &DelayQueueKey, now_ts: u64) -> Result<()> {
         let delay_id = &key.delay_id;
         let read = self.delayed_event(&key.platform, delay_id).await?;

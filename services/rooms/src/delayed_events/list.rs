@@ -8,12 +8,12 @@ use crate::{Result, Rooms, RoomsError};
 /// The time by which delayed events are listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DelayOrder {
-    /// When they are, or were, to be sent.
+    /// It is the time at which they are, or were, to be sent.
     #[default]
     Due,
-    /// When they ended, or are to be sent.
+    /// It is the time at which they ended or, if they wait, are to be sent.
     Finalised,
-    /// When they were scheduled or restarted.
+    /// It is the time at which they were scheduled or restarted.
     RunningSince,
 }
 
@@ -39,15 +39,15 @@ pub struct DelayQuery {
     pub order: DelayOrder,
     /// Whether the latest comes first.
     pub backwards: bool,
-    /// Only events not before this time, or, if backwards, not after it.
+    /// Only events are asked for that are not before this time or, if the latest come first, not after it.
     pub since_ts: u64,
-    /// Only events that are in all of these states.
+    /// Only events are asked for that are in all of these states.
     pub status: Vec<DelayStatus>,
-    /// Only those of this room.
+    /// Only events of this room are asked for.
     pub room_id: Option<OwnedRoomId>,
-    /// Only those of this type.
+    /// Only events of this type are asked for.
     pub event_type: Option<String>,
-    /// Only events that ended by somebody's action, or only those that ended by time.
+    /// Only events are asked for that ended by somebody's action, or only those that ended by time.
     pub by_action: Option<bool>,
 }
 

@@ -31,7 +31,7 @@ pub const MAX_DELAY_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 pub const MAX_SCHEDULED: usize = 100;
 /// The most events of a user of which it is kept how they ended.
 const MAX_FINALISED: usize = 100;
-/// It is kept for so long how an event ended, in milliseconds.
+/// How long it is kept how an event ended, in milliseconds.
 const FINALISED_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 
 /// A delayed event.
@@ -57,7 +57,7 @@ fn due_ts(record: &DelayedEventRecord) -> u64 {
 /// What is known of delayed events in memory only.
 #[derive(Debug, Default)]
 pub(crate) struct Delays {
-    /// The first in the queue may be another than before.
+    /// It is notified when another event than before may be the first in the queue.
     changed: Notify,
 }
 
@@ -107,7 +107,8 @@ fn put_scheduled(writes: &mut WriteSet, delay_id: &str, record: &DelayedEventRec
     writes.put::<DelayedEventQueue>(&queue_key(&platform, delay_id, due_ts(record)), &());
 }
 
-/// Writes how an event ended, if nothing has happened to it since it was read.
+/// Writes how an event ended. The write-set holds only if nothing has happened to the event since it was
+/// read.
 fn put_finalised(
     writes: &mut WriteSet,
     delay_id: &str,

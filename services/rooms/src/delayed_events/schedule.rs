@@ -19,31 +19,32 @@ use crate::{Result, Rooms, RoomsError, membership::not_in_room};
 
 /// The longest transaction id, type and state key, in bytes.
 const NAME_BYTES: usize = 255;
-/// The greatest content, in bytes: with what an event needs besides it would be too large.
+/// The greatest content, in bytes. A greater one would make too large an event, with what that needs besides.
 const CONTENT_BYTES: usize = 65_536;
 
 /// An event that is to be sent later.
 #[derive(Clone, Debug)]
 pub struct NewDelayedEvent {
-    /// Where.
+    /// The room.
     pub room_id: OwnedRoomId,
     /// Its type.
     pub event_type: String,
-    /// Present on state events.
+    /// The state key, which only state events have.
     pub state_key: Option<String>,
-    /// JSON, an object.
+    /// The content, a JSON object.
     pub content: String,
-    /// After so long, in milliseconds.
+    /// The delay in milliseconds.
     pub delay_ms: u64,
     /// The endpoint that schedules it, as it is named in its path.
     pub endpoint: &'static str,
-    /// The same one of the same device means the same delayed event, for one path: endpoint, room and type.
+    /// The transaction id. Repeated by the same device for the same endpoint, room and type, it means the
+    /// same event.
     pub txn_id: Option<String>,
 }
 
 impl Rooms {
-    /// Schedules an event; gives its id. Whether it may be sent is asked when it is, but for the rules on encryption,
-    /// which are asked now too: what they are against is not kept.
+    /// Schedules an event, and returns its id. Whether it may be sent is asked when it is sent, but for the
+    /// rules on encryption, which are asked now too: what they are against is not kept.
     pub async fn schedule_event(
         &self,
         user_id: &OwnedUserId,
@@ -176,7 +177,7 @@ fn check_count(known: &[DelayedEvent], now_ts: u64) -> Result<()> {
     Err(RoomsError::TooManyDelayed { retry_after: until(next_ts, now_ts) })
 }
 
-/// Removes what ended long ago, or before many others did, and takes it off the list.
+/// Removes the events that ended long ago, or before many others did, and takes them off the list.
 fn forget_finalised(writes: &mut WriteSet, known: &mut Vec<DelayedEvent>, now_ts: u64) {
     known.sort_by_key(|event| std::cmp::Reverse(event.record.finalised_ts));
     let mut finalised = 0;
@@ -192,7 +193,7 @@ fn forget_finalised(writes: &mut WriteSet, known: &mut Vec<DelayedEvent>, now_ts
     });
 }
 
-/// It cannot be guessed: who knows it may act on the event.
+/// An id that cannot be guessed, because whoever knows it may act on the event.
 fn new_delay_id() -> String {
     let mut bytes = [0; 24];
     rand::rng().fill_bytes(&mut bytes);
