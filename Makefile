@@ -15,8 +15,8 @@ DENY := $(or $(CARGO_TARGET_DIR),target)/lint/bin/cargo-deny
 run:
 	@{ tests/setup.sh js || echo "note: matrix-js-sdk could not be installed"; \
 	tests/setup.sh nio || echo "note: matrix-nio could not be installed"; } & \
-	$(CARGO) build --release --package linkspan --package linkspan-demo --bins; built=$$?; wait; exit $$built
-	@$(CARGO) run --quiet --release --package linkspan-demo -- --clients tests $(if $(DATA),--data "$(DATA)")
+	$(CARGO) build --profile demo --package linkspan --package linkspan-demo --bins; built=$$?; wait; exit $$built
+	@$(CARGO) run --quiet --profile demo --package linkspan-demo -- --clients tests $(if $(DATA),--data "$(DATA)")
 
 test: test-tools
 	$(CARGO) xtask tidy
