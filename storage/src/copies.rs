@@ -113,14 +113,25 @@ where
 
     /// The copy of a key. If there is none, one caller reads, and all who ask meanwhile get what it has read. It is
     /// kept unless a commit has changed it meanwhile.
-    pub async fn get_or_read<E>(&self, key: &K, read: impl Future<Output = Result<V, E>>) -> Result<V, E> {
-        if let Some(value) = self.get(key) {
-            return Ok(value);
+    pub async fn get_or_read<E, F>(&self, key: &K, read: impl FnOnce() -> F) -> Result<V, E>
+    where
+        F: Future<Output = Result<V, E>>,
+    {
+        match self.get(key) {
+            Some(value) => Ok(value),
+            // This is boxed because few come here, and everybody who asks would have to keep room for it.
+            None => Box::pin(self.read_once(key, read)).await,
         }
+    }
+
+    async fn read_once<E, F>(&self, key: &K, read: impl FnOnce() -> F) -> Result<V, E>
+    where
+        F: Future<Output = Result<V, E>>,
+    {
         match self.shared.kept.get_value_or_guard_async(key).await {
             Ok(value) => Ok(value),
             Err(guard) => {
-                let value = read.await?;
+                let value = read().await?;
                 // An error says that the row was changed: the guard was taken away.
                 let _ = guard.insert(value.clone());
                 Ok(value)
@@ -156,7 +167,7 @@ where
         }
         // Others are waited for only now that nobody waits for this.
         for at in in_other_hands {
-            let alone = async { Ok(read(vec![keys[at].clone()]).await?.swap_remove(0)) };
+            let alone = async || Ok(read(vec![keys[at].clone()]).await?.swap_remove(0));
             values[at] = Some(self.get_or_read(&keys[at], alone).await?);
         }
         Ok(values.into_iter().flatten().collect())
@@ -192,7 +203,7 @@ where
 
     /// The row of a key.
     pub async fn get(&self, key: &T::Key) -> Result<Option<Arc<T::Value>>, StorageError> {
-        let read = async { Ok(self.store.get::<T>(key).await?.map(Arc::new)) };
+        let read = async || Ok(self.store.get::<T>(key).await?.map(Arc::new));
         self.copies.get_or_read(key, read).await
     }
 
@@ -254,7 +265,7 @@ mod tests {
         }
 
         async fn read(&self) -> Option<String> {
-            let read = async {
+            let read = async || {
                 let row = self.store.get::<AccountData>(&key()).await?;
                 Ok::<_, StorageError>(row.map(|stored| stored.value.0))
             };
@@ -319,7 +330,7 @@ mod tests {
     #[tokio::test]
     async fn what_others_are_reading_is_waited_for() {
         let (copies, now) = (Copies::<u32, u32>::new(10), tokio::sync::Notify::new());
-        let slow = async {
+        let slow = async || {
             now.notified().await;
             Ok::<_, &str>(10)
         };
@@ -351,7 +362,7 @@ mod tests {
         let world = world();
         world.commit("one").await;
         let held = world.memory.hold_reads::<AccountData>();
-        let never = async { Err::<Option<String>, _>("somebody else reads it") };
+        let never = async || Err::<Option<String>, _>("somebody else reads it");
         let key = key();
         let (first, second, ()) = tokio::join!(world.read(), world.copies.get_or_read(&key, never), async {
             held.wait_for_read().await;

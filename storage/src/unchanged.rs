@@ -21,6 +21,8 @@ const PLACES: usize = 1 << 16;
 /// and no eviction concerns it. After a restart it knows nothing of the time before.
 pub struct Unchanged<K: ?Sized> {
     last: Arc<Last>,
+    /// What was committed before this position is not known.
+    known_from: Position,
     of: PhantomData<fn(&K)>,
 }
 
@@ -32,7 +34,7 @@ struct Last {
 
 impl<K: ?Sized> Clone for Unchanged<K> {
     fn clone(&self) -> Self {
-        Self { last: self.last.clone(), of: PhantomData }
+        Self { last: self.last.clone(), known_from: self.known_from, of: PhantomData }
     }
 }
 
@@ -58,17 +60,12 @@ impl<K: Hash + ?Sized> Unchanged<K> {
         store.watch::<T, _>(&last, move |last, row, change| {
             last.place(key(row)).fetch_max(change.position.get(), SeqCst);
         });
-        // What was committed before it was watched is not known.
-        let now = store.heard().get();
-        for place in &last.places {
-            place.fetch_max(now, SeqCst);
-        }
-        Self { last, of: PhantomData }
+        Self { last, known_from: store.heard(), of: PhantomData }
     }
 
     /// Whether it is known that no commit after `since` that anybody has been told of changed a key.
     pub fn since(&self, key: &K, since: Position) -> bool {
-        self.last.place(key).load(SeqCst) <= since.get()
+        self.known_from <= since && self.last.place(key).load(SeqCst) <= since.get()
     }
 }
 

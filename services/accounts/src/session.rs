@@ -125,7 +125,7 @@ impl Accounts {
         token_hash: TokenHash,
     ) -> Result<(Arc<TokenUse>, Arc<AccountRecord>), AccountsError> {
         let unknown = || AccountsError::UnknownToken { soft_logout: false };
-        let load = self.load_token_use(platform, token_hash);
+        let load = || self.load_token_use(platform, token_hash);
         let token = self.shared.token_uses.get_or_read(&token_hash, load).await?;
         if token.user_id.server_name() != *platform {
             return Err(unknown());

@@ -213,7 +213,7 @@ impl Keys {
         device_id: &OwnedDeviceId,
     ) -> Result<Arc<Remaining>> {
         let device = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
-        let count = async { self.count(&device).await.map(Arc::new) };
+        let count = async || self.count(&device).await.map(Arc::new);
         self.shared.counts.get_or_read(&device, count).await
     }
 

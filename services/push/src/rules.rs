@@ -185,7 +185,7 @@ impl Push {
 
     /// The compiled rules of a user.
     pub async fn compiled_rules(&self, user_id: &OwnedUserId) -> Result<Arc<Compiled>> {
-        self.shared.rules.compiled.get_or_read(user_id, self.compile_rules(user_id)).await
+        self.shared.rules.compiled.get_or_read(user_id, || self.compile_rules(user_id)).await
     }
 
     async fn compile_rules(&self, user_id: &OwnedUserId) -> Result<Arc<Compiled>> {

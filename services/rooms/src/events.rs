@@ -83,7 +83,7 @@ impl Rooms {
     /// The event at a place of a room's timeline.
     pub async fn event_at(&self, room_id: &OwnedRoomId, seq: i64) -> Result<Option<Arc<TimelineEvent>>> {
         let key = TimelineKey { room_id: room_id.clone(), seq };
-        let read = async {
+        let read = async || {
             let stored = self.store().get::<Timeline>(&key).await?;
             stored.map(|stored| TimelineEvent::from_stored(seq, stored).map(Arc::new)).transpose()
         };

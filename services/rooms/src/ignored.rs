@@ -40,7 +40,7 @@ pub(crate) fn new_lists(store: &Store) -> IgnoredLists {
 impl Rooms {
     /// The users whom a hosted user ignores.
     pub async fn ignored_users(&self, user_id: &OwnedUserId) -> Result<IgnoredUsers> {
-        let read = async { self.stored_ignored_users(user_id).await.map(Arc::new) };
+        let read = async || self.stored_ignored_users(user_id).await.map(Arc::new);
         self.shared.ignored.get_or_read(user_id, read).await
     }
 

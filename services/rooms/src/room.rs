@@ -153,7 +153,7 @@ impl Rooms {
 
     /// The joined members of a room who are on hosted platforms.
     pub async fn local_members(&self, room: &Room) -> Result<Arc<Vec<OwnedUserId>>> {
-        self.shared.members.get_or_read(&room.id, self.stored_members(room)).await
+        self.shared.members.get_or_read(&room.id, || self.stored_members(room)).await
     }
 
     async fn stored_members(&self, room: &Room) -> Result<Arc<Vec<OwnedUserId>>> {
