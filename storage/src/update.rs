@@ -6,7 +6,7 @@
 //! reads again. Whoever comes to a key with a queue joins it. So of many who want one key each gets it in
 //! turn, and nobody who wants another key waits for them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, pin::pin, sync::Arc};
 
 use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
@@ -49,7 +49,7 @@ impl Store {
     {
         let mut contender = Contender::new(&self.turns);
         loop {
-            let (writes, answer) = IN_ATTEMPT.scope((), attempt()).await?;
+            let (writes, answer) = IN_ATTEMPT.scope((), pin!(attempt())).await?;
             let contended = match contender.queue_ahead(&writes) {
                 Some(contended) => contended,
                 None => match self.commit(writes).await {
@@ -64,18 +64,24 @@ impl Store {
         }
     }
 
-    /// The same for attempts that commit by themselves: each says which key was in its way, if one was.
-    pub async fn retry<A, E, F>(&self, mut attempt: impl FnMut() -> F) -> Result<A, E>
+    /// The same for attempts that commit by themselves. `contended` says of an attempt's error which key was in its
+    /// way, if one was.
+    pub async fn retry<A, E, F>(
+        &self,
+        mut attempt: impl FnMut() -> F,
+        contended: impl Fn(&E) -> Option<ContendedKey>,
+    ) -> Result<A, E>
     where
-        F: Future<Output = Result<Result<A, ContendedKey>, E>>,
+        F: Future<Output = Result<A, E>>,
         E: From<StorageError>,
     {
         let mut contender = Contender::new(&self.turns);
         loop {
-            match IN_ATTEMPT.scope((), attempt()).await? {
+            let error = match IN_ATTEMPT.scope((), pin!(attempt())).await {
                 Ok(answer) => return Ok(answer),
-                Err(contended) => contender.wait_for_turn(contended).await?,
-            }
+                Err(error) => error,
+            };
+            contender.wait_for_turn(contended(&error).ok_or(error)?).await?;
         }
     }
 }
@@ -166,10 +172,7 @@ impl Drop for InQueue<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        pin::pin,
-        sync::atomic::{AtomicUsize, Ordering},
-    };
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use tokio::{sync::oneshot, task::JoinSet};
 

@@ -159,8 +159,7 @@ where
             let Admitted { caller, request, unanswered } =
                 admit(&app, &platform, request, rate_class).await?;
             let request = request.parse::<R>()?;
-            let answer = async { respond(function(app, caller, request).await?) };
-            run_for(unanswered, pin!(answer)).await
+            run_for(unanswered, pin!(async { respond(function(app, caller, request).await?) })).await
         })
     });
     let paths = R::PATH_BUILDER.all_paths().collect();

@@ -83,22 +83,15 @@ pub(crate) struct Append {
 impl Rooms {
     /// Does something anew that was not committed because what it expects has changed meanwhile: the account of
     /// who joins, or what was queued for the room before it.
-    pub(crate) async fn again<A, F>(&self, mut attempt: impl FnMut() -> F) -> Result<A>
+    pub(crate) async fn again<A, F>(&self, attempt: impl FnMut() -> F) -> Result<A>
     where
         F: Future<Output = Result<A>>,
     {
-        let attempt = || {
-            let attempt = attempt();
-            async {
-                match attempt.await {
-                    Err(RoomsError::Storage(StorageError::Commit(CommitError::Conflict(contended)))) => {
-                        Ok(Err(contended))
-                    }
-                    outcome => outcome.map(Ok),
-                }
-            }
+        let contended = |error: &RoomsError| match error {
+            RoomsError::Storage(StorageError::Commit(CommitError::Conflict(contended))) => Some(*contended),
+            _ => None,
         };
-        self.store().retry(attempt).await
+        self.store().retry(attempt, contended).await
     }
 
     /// Takes the room's writer.
