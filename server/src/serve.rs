@@ -77,8 +77,11 @@ impl Running {
         let (app, background) = services::open(config).await?;
         let inbox = app.inbox.clone();
         let platforms = app.platforms.clone();
-        let api =
-            Arc::new(Api::new(app.clone(), [linkspan_client_api::endpoints()], linkspan_pages::router(app)));
+        let api = Arc::new(Api::new(
+            app.clone(),
+            [linkspan_client_api::endpoints(), linkspan_own_api::endpoints()],
+            linkspan_pages::router(app),
+        ));
 
         let (stop, stopping) = watch::channel(());
         let permits = Arc::new(Semaphore::new(asked.min(connections).min(Semaphore::MAX_PERMITS)));

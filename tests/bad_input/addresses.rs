@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use linkspan_client_api::list_endpoints;
 use linkspan_tests::{
     INSTAGRAM,
     http1::{Answer, Request},
-    table::table,
+    table::{list_endpoints, table},
 };
 
 use crate::{Spoiler, is, short};

@@ -6,12 +6,11 @@ mod proof;
 
 use std::collections::BTreeSet;
 
-use linkspan_client_api::list_endpoints;
 use linkspan_tests::{
     INSTAGRAM, MESSENGER,
     household::{Household, Person, ROOM_SECRET, SECRET, Town, full_path},
     http1::{Answer, Request},
-    table::{Entry, Expected, MISSING_TOKEN, NOT_FOR_GUESTS, UNKNOWN_TOKEN, table},
+    table::{Entry, Expected, MISSING_TOKEN, NOT_FOR_GUESTS, UNKNOWN_TOKEN, list_endpoints, table},
 };
 use linkspan_wire::{Access, EndpointInfo};
 

@@ -20,6 +20,14 @@
 //! Paths that begin with `/v` are below `/_matrix/client`. Names in braces are filled in by
 //! [`crate::household`].
 
+use linkspan_wire::EndpointInfo;
+
+/// All endpoints of all APIs.
+pub fn list_endpoints() -> Vec<EndpointInfo> {
+    let tables = [linkspan_client_api::endpoints(), linkspan_own_api::endpoints()];
+    tables.into_iter().flatten().map(|endpoint| endpoint.info).collect()
+}
+
 /// What an endpoint answers: the status and the error code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expected(pub u16, pub &'static str);
@@ -205,6 +213,7 @@ fn server() -> Vec<Entry> {
             .reveals(),
         post("sliding_sync", "/v4/sync").body(SLIDING).others(OK).reveals(),
         get("get_versions", "/versions").others(OK),
+        get("get_platform", "/_linkspan/client/v1/platform").others(OK),
         get("get_capabilities", "/v3/capabilities").others(OK),
         get("get_well_known", "/.well-known/matrix/client").others(OK),
         get("get_support", "/.well-known/matrix/support").others(NOT_FOUND).own(NOT_FOUND),

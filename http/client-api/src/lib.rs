@@ -9,4 +9,4 @@ mod endpoints;
 mod events;
 mod routes;
 
-pub use routes::{endpoints, list_endpoints};
+pub use routes::endpoints;

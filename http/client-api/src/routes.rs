@@ -4,7 +4,7 @@ use http::Method;
 use linkspan_platforms::RateClass::{
     CreateRoom, Free, Invite, Join, Login, Message, Other, Registration, Search, Upload,
 };
-use linkspan_wire::{Endpoint, EndpointInfo, endpoint, raw_endpoint, streaming_endpoint};
+use linkspan_wire::{Endpoint, endpoint, raw_endpoint, streaming_endpoint};
 
 use crate::endpoints::{
     account, account_data, dehydrated_device, delayed_events, devices, directory, discovery, filters,
@@ -15,11 +15,6 @@ use crate::endpoints::{
 
 const MSC4140: &str = "https://github.com/matrix-org/matrix-spec-proposals/pull/4140";
 const MSC4306: &str = "https://github.com/matrix-org/matrix-spec-proposals/pull/4306";
-
-/// What the table says of all endpoints.
-pub fn list_endpoints() -> Vec<EndpointInfo> {
-    endpoints().into_iter().map(|endpoint| endpoint.info).collect()
-}
 
 /// The table of all endpoints of the client-server API.
 pub fn endpoints() -> Vec<Endpoint> {
@@ -908,7 +903,7 @@ pub fn endpoints() -> Vec<Endpoint> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::list_endpoints;
+    use super::endpoints;
 
     /// What the specification opens to guests, but for `/events`, which is not served.
     /// <https://spec.matrix.org/v1.19/client-server-api/#guest-access>
@@ -953,7 +948,7 @@ mod tests {
 
     #[test]
     fn guests_may_call_what_the_specification_lists_and_what_their_clients_need() {
-        let open = list_endpoints().into_iter().filter(|info| info.open_to_guests);
+        let open = endpoints().into_iter().map(|endpoint| endpoint.info).filter(|info| info.open_to_guests);
         let open: BTreeSet<_> = open.map(|info| (info.method, info.path)).collect();
         let expected: BTreeSet<_> = OPEN_TO_GUESTS.into_iter().chain(NEEDED_BY_GUESTS).collect();
         assert_eq!(open.difference(&expected).collect::<Vec<_>>(), Vec::<&(&str, &str)>::new(), "open");

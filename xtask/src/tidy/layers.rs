@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use super::{Problem, Tree, problem};
 
 /// All crates of the layers. Each may use those that stand before it, but see [`APART`].
-const ORDER: [&str; 18] = [
+const ORDER: [&str; 19] = [
     "linkspan-domain",
     "linkspan-storage",
     "linkspan-outbound",
@@ -22,6 +22,7 @@ const ORDER: [&str; 18] = [
     "linkspan-lifecycle",
     "linkspan-wire",
     "linkspan-client-api",
+    "linkspan-own-api",
     "linkspan-pages",
     "linkspan",
 ];

@@ -1,0 +1,3 @@
+//! The endpoints, a file for each area.
+
+pub(crate) mod platform;

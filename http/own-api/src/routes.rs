@@ -1,0 +1,60 @@
+//! The table of endpoints. Each names its operation in `docs/openapi/client-v1.json`.
+
+use http::Method;
+use linkspan_platforms::RateClass::Free;
+use linkspan_wire::{Endpoint, raw_endpoint};
+
+use crate::endpoints::platform;
+
+/// The table of all endpoints of Linkspan's own client API.
+pub fn endpoints() -> Vec<Endpoint> {
+    vec![raw_endpoint(
+        Method::GET,
+        &["/_linkspan/client/v1/platform"],
+        platform::get_platform,
+        Free,
+        "docs/openapi/client-v1.json#get_platform",
+    )]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use linkspan_wire::Access;
+    use serde_json::Value;
+
+    use super::endpoints;
+
+    const DESCRIPTION: &str = include_str!("../../../docs/openapi/client-v1.json");
+
+    /// A method, a path, the name of the operation, whether a token is needed.
+    type Line = (String, String, String, bool);
+
+    fn described() -> BTreeSet<Line> {
+        let description: Value = serde_json::from_str(DESCRIPTION).expect("the description is JSON");
+        let mut lines = BTreeSet::new();
+        for (path, methods) in description["paths"].as_object().expect("the description has paths") {
+            for (method, operation) in methods.as_object().expect("a path has methods") {
+                let name = operation["operationId"].as_str().expect("an operation has an id").to_owned();
+                let needs_token = operation.get("security").is_none();
+                lines.insert((method.to_uppercase(), path.clone(), name, needs_token));
+            }
+        }
+        lines
+    }
+
+    /// Where the description says nothing of security, its own rule holds: a token is needed.
+    #[test]
+    fn the_description_has_these_endpoints() {
+        let served: BTreeSet<Line> = endpoints()
+            .iter()
+            .map(|endpoint| {
+                let info = endpoint.info;
+                let needs_token = info.access == Access::User;
+                (info.method.to_owned(), info.path.to_owned(), info.name.to_owned(), needs_token)
+            })
+            .collect();
+        assert_eq!(served, described());
+    }
+}
