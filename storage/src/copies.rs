@@ -182,7 +182,7 @@ where
     }
 }
 
-/// Copies of a table's rows, those among them that are not there. A row is read when somebody asks.
+/// Copies of a table's rows. That there is no row of a key is kept, too. A row is read when somebody asks.
 #[derive(Debug)]
 pub struct Rows<T: Watched> {
     copies: Copies<T::Key, Option<Arc<T::Value>>>,
@@ -201,7 +201,7 @@ where
         Self { copies, store: store.clone() }
     }
 
-    /// The row of a key.
+    /// The row of a key; None: there is none.
     pub async fn get(&self, key: &T::Key) -> Result<Option<Arc<T::Value>>, StorageError> {
         let read = async || Ok(self.store.get::<T>(key).await?.map(Arc::new));
         self.copies.get_or_read(key, read).await

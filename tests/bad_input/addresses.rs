@@ -113,7 +113,8 @@ fn paths_may_hold_anything() {
     spoiler.finish();
 }
 
-/// Whether the segment may name something that does not exist, such as a device that is gone already.
+/// Whether the segment may name something that does not exist, such as a device that is gone already. A parameter
+/// whose name begins with `user` may name any user.
 fn is_right_for(name: &str, parameter: &str, segment: &str) -> bool {
     let is_user = segment.starts_with('@') && parameter.starts_with("{user");
     let is_room = segment.starts_with('!');

@@ -1,4 +1,5 @@
-//! How every endpoint of the client-server API is called, and what those get who should not.
+//! How every endpoint of all APIs is called, and what those get who should not. The tests `bad_input` spoil the same
+//! calls.
 //!
 //! The one it belongs to is anna of Instagram, who has secrets: all that is hers alone holds the word
 //! SECRET-7f3a, and what is said in her room SECRET-b81c. Others who try are

@@ -1,4 +1,4 @@
-//! The table of endpoints: the router, the documentation and the isolation test are made from it.
+//! The table of endpoints. The router is made from it, and the tests `walls` and `bad_input` drive each of them.
 
 use http::Method;
 use linkspan_platforms::RateClass::{
