@@ -39,7 +39,9 @@ fn why_not_current(program: &Path) -> Option<String> {
     // Cargo writes beside each program of what sources it was made. It does not name manifests there, and
     // they are not looked at: most changes of them concern other programs, and then Cargo would build nothing
     // anew.
-    let made_of = fs::read_to_string(program.with_extension("d")).expect("cargo wrote what it is made of");
+    let Ok(made_of) = fs::read_to_string(program.with_extension("d")) else {
+        return Some("was built by `cargo test`, which does not say of what it is made".to_owned());
+    };
     let changed = changed_source(&made_of, built, modified)?;
     Some(format!("is older than its source {}", changed.display()))
 }
