@@ -280,7 +280,7 @@ async fn nobody_learns_which_numbers_have_accounts() {
     for what in ["register", "account/3pid", "account/password"] {
         assert_eq!(asked(what, NUMBER).await, asked(what, OTHER).await, "{what}");
     }
-    let last = network.sms.nth(network.sms.count() - 1).await;
+    let last = network.sms.nth(7).await;
     assert!(last.to == OTHER && last.text.contains("no account"), "only the SMS tells: {}", last.text);
 
     let mut pages = Vec::new();
@@ -506,6 +506,31 @@ async fn a_number_in_use_makes_no_second_account() {
     let creds = json!({ "sid": sid, "client_secret": "apes" });
     let auth = json!({ "type": "m.login.msisdn", "threepid_creds": creds });
     post(&network, WHATSAPP, "/v3/register", json!({ "auth": auth })).await.fails(400, "M_THREEPID_IN_USE");
+}
+
+#[tokio::test]
+async fn who_has_no_password_proves_the_number_again() {
+    let network = open().await;
+    let hilde = register(&network, NUMBER, "hilde").await;
+    register(&network, OTHER, "ida").await;
+    let delete = |auth: Value| hilde.post("/v3/delete_devices", json!({ "devices": ["NONE"], "auth": auth }));
+    let stages = delete(Value::Null).await;
+    assert_eq!(
+        (stages.status.as_u16(), &stages.json["flows"]),
+        (401, &json!([{ "stages": ["m.login.msisdn"] }]))
+    );
+    let of_another = confirm(&network, WHATSAPP, "register", OTHER).await;
+    assert_eq!(delete(msisdn_auth(&of_another)).await.status, 401, "the number is another's");
+    let sid = confirm(&network, WHATSAPP, "register", NUMBER).await;
+    delete(msisdn_auth(&sid)).await.ok();
+    assert_eq!(delete(msisdn_auth(&sid)).await.status, 401, "once");
+
+    // So a number is changed without the pages, too.
+    let new = confirm(&network, WHATSAPP, "account/3pid", "+491701239999").await;
+    let sid = confirm(&network, WHATSAPP, "register", NUMBER).await;
+    let add = json!({ "sid": new, "client_secret": "monkeys", "auth": msisdn_auth(&sid) });
+    hilde.post("/v3/account/3pid/add", add).await.ok();
+    assert_eq!(numbers(&hilde).await, ["491701234567", "491701239999"]);
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@
 //! Sessions are kept in memory: they expire, and are bounded in number. A session belongs to what it was
 //! begun for, and ends when it is complete.
 
+use linkspan_platforms::Platform;
+use linkspan_storage::WriteSet;
 use ruma::{
     OwnedServerName, OwnedUserId,
     api::{
@@ -39,10 +41,11 @@ impl Purpose {
         Self { platform, user_id: Some(user_id.clone()), operation: operation.into() }
     }
 
-    /// The purpose of messages to somebody who is not known yet, if they are a part of the operation.
+    /// The purpose of the messages that are a part of the operation. A user who proves a number again asks for the code
+    /// as somebody who registers does: the specification has no other endpoint for it.
     fn of_messages(&self) -> Option<ValidationPurpose> {
         match (self.operation.as_str(), &self.user_id) {
-            (REGISTER, None) => Some(ValidationPurpose::Register),
+            (REGISTER, None) | (_, Some(_)) => Some(ValidationPurpose::Register),
             (RESET_PASSWORD, None) => Some(ValidationPurpose::ResetPassword),
             _ => None,
         }
@@ -111,13 +114,17 @@ impl Accounts {
         Err(AccountsError::Interactive(Box::new(info)))
     }
 
-    /// Does the same for a user who proves the password. How often that may be tried is limited.
+    /// Does the same for a user who proves the password. How often that may be tried is limited. A user who has none, and
+    /// is known by a number, proves the number.
     pub async fn prove_password(
         &self,
         purpose: &Purpose,
         attempt: Attempt<'_>,
         now_ts: u64,
     ) -> Result<PasswordStamp, AccountsError> {
+        if self.proves_by_number(purpose, attempt.platform).await? {
+            return self.prove_number(purpose, attempt, now_ts).await;
+        }
         let flows = [vec![AuthType::Password]];
         let prove = self.authenticate_interactively(purpose, &flows, attempt.auth, now_ts);
         let proof = match (attempt.auth, &purpose.user_id) {
@@ -127,6 +134,34 @@ impl Accounts {
             _ => prove.await?,
         };
         proof.password_stamp.ok_or(WRONG)
+    }
+
+    async fn proves_by_number(&self, purpose: &Purpose, platform: &Platform) -> Result<bool, AccountsError> {
+        let Some(user_id) = purpose.user_id.as_ref().filter(|_| self.knows_by_number(platform)) else {
+            return Ok(false);
+        };
+        let has_password =
+            self.account(user_id).await?.is_some_and(|account| account.password_hash.is_some());
+        Ok(!has_password && self.has_number(user_id).await?)
+    }
+
+    /// Refuses until the user has proved a number of the account. The validation is used up.
+    async fn prove_number(
+        &self,
+        purpose: &Purpose,
+        attempt: Attempt<'_>,
+        now_ts: u64,
+    ) -> Result<PasswordStamp, AccountsError> {
+        let flows = [vec![AuthType::Msisdn]];
+        let proof = self.authenticate_interactively(purpose, &flows, attempt.auth, now_ts).await?;
+        let validated = proof.ids.last().ok_or(AccountsError::AddressNotValidated)?;
+        self.store
+            .update(async || {
+                let mut writes = WriteSet::new();
+                self.use_up(&mut writes, validated).await?;
+                Ok::<_, AccountsError>((writes, PasswordStamp(None)))
+            })
+            .await
     }
 
     /// Does the same for a user whose session is one of the OAuth 2.0 API. It is proof enough to have
@@ -248,8 +283,16 @@ impl Accounts {
             client_secret: creds.client_secret.to_string(),
         });
         let is_phone = stage == AuthType::Msisdn;
-        match self.validated(&session.purpose.platform, purpose, &evidence, now_ts).await {
-            Ok(validated) if validated.id.is_phone() == is_phone => {
+        let Purpose { platform, user_id, .. } = &session.purpose;
+        let validated = self.validated(platform, purpose, &evidence, now_ts).await;
+        let is_own = match (&validated, user_id) {
+            (Ok(validated), Some(user_id)) => {
+                self.owner_of(platform, &validated.id).await?.as_ref() == Some(user_id)
+            }
+            _ => true,
+        };
+        match validated {
+            Ok(validated) if is_own && validated.id.is_phone() == is_phone => {
                 session.ids.retain(|known| known.id.is_phone() != is_phone);
                 session.ids.push(validated);
                 session.complete(stage);
