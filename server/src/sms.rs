@@ -182,11 +182,16 @@ mod tests {
     const GUIDE: &str = include_str!("../../docs/guides/sms-gateway.md");
     const SECRET: &str = "a secret of the operator";
 
+    /// The status of an answer, and its `Retry-After`.
+    type Answer = (u16, Option<&'static str>);
+    /// The head and the body of a request.
+    type Asked = (HeaderMap, String);
+
     /// A gateway that gives these answers in turn, and keeps what it was asked.
     #[derive(Clone, Default)]
     struct Fake {
-        answers: Arc<Mutex<Vec<(u16, Option<&'static str>)>>>,
-        asked: Arc<Mutex<Vec<(HeaderMap, String)>>>,
+        answers: Arc<Mutex<Vec<Answer>>>,
+        asked: Arc<Mutex<Vec<Asked>>>,
     }
 
     async fn take(State(fake): State<Fake>, headers: HeaderMap, body: String) -> (StatusCode, HeaderMap) {
@@ -205,7 +210,7 @@ mod tests {
     }
 
     /// Sends a message to a gateway that gives these answers.
-    async fn send(answers: &[(u16, Option<&'static str>)]) -> (Result<(), String>, Vec<(HeaderMap, String)>) {
+    async fn send(answers: &[Answer]) -> (Result<(), String>, Vec<Asked>) {
         let fake = Fake::default();
         fake.answers.lock().expect("nobody panicked").extend(answers);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("it listens");

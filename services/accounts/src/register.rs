@@ -314,7 +314,8 @@ fn takes_names(platform: &Platform) -> bool {
 
 /// Whether a name may be shown to others from the start. Where people are known by a number, it is not to be one.
 pub(crate) fn may_be_shown(platform: &Platform, name: &str) -> bool {
-    !name.is_empty() && !(platform.settings.identity == Identity::Phone && looks_like_phone_number(name))
+    let is_hidden = platform.settings.identity == Identity::Phone && looks_like_phone_number(name);
+    !name.is_empty() && !is_hidden
 }
 
 #[cfg(test)]
