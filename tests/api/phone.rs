@@ -340,6 +340,11 @@ async fn people_sign_up_and_log_in_on_the_pages_by_number() {
     let page = prove(&network, &mut again, NUMBER).await;
     assert_eq!(page.location, ACCOUNT, "{}", page.text);
     assert_eq!(user_of(&mut again).await, user_id);
+    let elsewhere = again.get(INSTAGRAM, LOG_IN).await;
+    for path in [PHONE, CODE, SECOND_STEP, NEW_ACCOUNT, NAME] {
+        let values = [("phone", NUMBER), ("code", "123456"), ("name", "Hilde")];
+        assert_eq!(again.fill(INSTAGRAM, &elsewhere, path, &values).await.status, 404, "{path}");
+    }
     let page = again.get(WHATSAPP, ACCOUNT).await;
     assert!(page.text.contains(NUMBER) && page.text.contains("Set a password"), "{}", page.text);
 }
