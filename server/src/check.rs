@@ -7,10 +7,10 @@ use std::{
 };
 
 use linkspan_domain::versions;
-use linkspan_platforms::{Contact, Encryption, Limits, Registration, RtcTransport, Settings};
+use linkspan_platforms::{Contact, Encryption, Identity, Limits, Registration, RtcTransport, Settings};
 
 use crate::config::{Draft, Finding, MEDIA_SECRET_KEY, PlatformEntry, Severity};
-use crate::mail;
+use crate::{mail, sms};
 
 /// The shortest shared secret without a warning, in bytes.
 const SECRET_BYTES: usize = 16;
@@ -31,6 +31,7 @@ pub(crate) fn judge(draft: &Draft) -> Vec<Finding> {
     find_served_though_retired(draft, &mut findings);
     judge_media(draft, &mut findings);
     judge_email(draft, &mut findings);
+    judge_sms(draft, &mut findings);
     if draft.listen.max_connections == Some(0) {
         findings.error(draft.listen_line, "max_connections is 0: nobody could connect".into());
     }
@@ -313,6 +314,33 @@ fn judge_email(draft: &Draft, findings: &mut Findings) {
     }
 }
 
+fn judge_sms(draft: &Draft, findings: &mut Findings) {
+    for entry in &draft.platforms {
+        let settings = &entry.settings;
+        for (key, reason) in settings.sms.iter().flat_map(sms::check) {
+            findings.error(entry.line_of(&format!("sms.{key}")), format!("[platform.sms]: {reason}"));
+        }
+        if let Some(doubt) = settings.sms.as_ref().and_then(sms::doubt) {
+            findings.warning(entry.line_of("sms.secret"), format!("[platform.sms]: {doubt}"));
+        }
+        let proves = settings.identity == Identity::Phone && settings.verify && entry.was_read("sms");
+        if proves && settings.sms.is_none() && draft.sms.is_none() && draft.sms_line.is_none() {
+            let message = format!(
+                "people of {} cannot prove their phone numbers, because there is no [sms]: they get a name that is \
+                 made up, and a password; `verify = false` lets them choose the name",
+                title(entry)
+            );
+            findings.warning(entry.line_of("identity"), message);
+        }
+    }
+    for (_, reason) in draft.sms.iter().flat_map(sms::check) {
+        findings.error(draft.sms_line, format!("[sms]: {reason}"));
+    }
+    if let Some(doubt) = draft.sms.as_ref().and_then(sms::doubt) {
+        findings.warning(draft.sms_line, format!("[sms]: {doubt}"));
+    }
+}
+
 /// Checks that the folder, or the nearest one above it that exists, can be written to. Leaves nothing behind.
 fn check_writable(data: &Path) -> Result<(), String> {
     let mut folder = PathBuf::from(data);
@@ -364,6 +392,8 @@ mod tests {
             (two("listen = \"0.0.0.0:8008\""), "has taken"),
             (two("room_version = \"5\""), "room version \"5\" is not supported"),
             (two("email = { smtp = \"x\", from = \"y\" }"), "[platform.email]: `from`"),
+            (two("sms = { gateway = \"x\", secret = \"y\" }"), "[platform.sms]: `gateway`"),
+            (two("") + "[sms]\ngateway = \"https://a.example\"\nsecret = \"\"", "[sms]: `secret`"),
             (two("limits.message = -1.0"), "actions per second"),
             (two("support.support_page = \"help\""), "`support_page`"),
             (contact("role = \"admin\", email_address = \"a@b.example\""), "the role \"admin\""),
@@ -423,6 +453,11 @@ endpoint = \"x\"\n";
             (platform("a", "registration_shared_secret = \"short\""), "guesses"),
             (platform("a", open), "anybody can register"),
             (platform("a", guests), "anybody can become a guest"),
+            (platform("a", "identity = \"phone\""), "cannot prove their phone numbers"),
+            (
+                platform("a", "sms = { gateway = \"https://a.example\", secret = \"short\" }"),
+                "sends SMS at your cost",
+            ),
             (platform("a", "limits.upload_bytes = 10\nlimits.media_quota_bytes = 5"), "may be greater"),
         ] {
             assert_finds(&text, Severity::Warning, words);

@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use linkspan_platforms::{Email, Settings};
+use linkspan_platforms::{Email, Settings, Sms};
 use ruma::OwnedServerName;
 use serde::{Deserialize, de::DeserializeOwned};
 use toml::{
@@ -159,6 +159,9 @@ pub(crate) struct Draft {
     /// The mail settings of all platforms that have none of their own.
     pub(crate) email: Option<Email>,
     pub(crate) email_line: Option<usize>,
+    /// The SMS settings of all platforms that have none of their own.
+    pub(crate) sms: Option<Sms>,
+    pub(crate) sms_line: Option<usize>,
 }
 
 impl Config {
@@ -183,6 +186,7 @@ impl Config {
         findings.extend(crate::check::judge(&draft));
         for entry in &mut draft.platforms {
             entry.settings.email = entry.settings.email.take().or_else(|| draft.email.clone());
+            entry.settings.sms = entry.settings.sms.take().or_else(|| draft.sms.clone());
         }
         findings.sort_by_key(|finding| (finding.line.unwrap_or(usize::MAX), finding.severity));
         let good = !findings.iter().any(|finding| finding.severity == Severity::Error);
@@ -236,6 +240,10 @@ impl<'i> Reader<'i> {
                     draft.email = self.value(value);
                     draft.email_line = line;
                 }
+                "sms" => {
+                    draft.sms = self.value(value);
+                    draft.sms_line = line;
+                }
                 "media" => {
                     let (media, set_aside) = self.value_in_part(value).unzip();
                     draft.media = media;
@@ -248,7 +256,7 @@ impl<'i> Reader<'i> {
                 }
                 "platform" => draft.platforms = self.platforms(value),
                 other => {
-                    let known = "`data`, `email`, `listen`, `media`, `platform`, `retired`";
+                    let known = "`data`, `email`, `listen`, `media`, `platform`, `retired`, `sms`";
                     self.note(Some(key.span()), &format!("unknown field `{other}`, expected one of {known}"));
                 }
             }

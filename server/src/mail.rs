@@ -7,7 +7,7 @@ use lettre::{
     message::{Mailbox, header::ContentType},
     transport::smtp::AsyncSmtpTransportBuilder,
 };
-use linkspan_accounts::{Mail, Mailer, Sending};
+use linkspan_accounts::Mail;
 use linkspan_platforms::{Email, Settings};
 use ruma::{OwnedServerName, ServerName};
 
@@ -77,14 +77,11 @@ impl SmtpMailer {
         });
         Ok(Self { outboxes: outboxes.collect::<Result<_, _>>()? })
     }
-}
 
-impl Mailer for SmtpMailer {
-    fn send<'a>(&'a self, platform: &'a ServerName, mail: Mail) -> Sending<'a> {
-        Box::pin(async move {
-            let outbox = self.outboxes.get(platform).ok_or("this platform sends no mails")?;
-            outbox.send(mail).await
-        })
+    /// Sends a mail of a platform, once.
+    pub(crate) async fn send(&self, platform: &ServerName, mail: Mail) -> Result<(), String> {
+        let outbox = self.outboxes.get(platform).ok_or("this platform sends no mails")?;
+        outbox.send(mail).await
     }
 }
 

@@ -19,7 +19,7 @@ use linkspan_sync::Sync;
 use linkspan_wire::{App, Services, now_ts};
 use tokio::task::JoinSet;
 
-use crate::{Failure, config::Config, mail::SmtpMailer, media, stored};
+use crate::{Failure, config::Config, courier::Couriers, media, stored};
 
 /// Where the store is in the data folder.
 pub(crate) fn store_folder(data: &Path) -> PathBuf {
@@ -42,7 +42,8 @@ pub(crate) async fn open_store(config: &Config) -> Result<Store, Failure> {
 
 /// Accounts, new ones of which are found in the directory.
 pub(crate) fn accounts(store: Store, directory: Directory) -> Accounts {
-    Accounts::new(store).on_create(move |writes, user_id| directory.index_new_user(writes, user_id))
+    Accounts::new(store)
+        .on_create(move |writes, user_id, name| directory.index_new_user(writes, user_id, name))
 }
 
 /// Opens everything a configuration asks for. The background tasks end when the set is dropped.
@@ -55,7 +56,7 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
     tasks.spawn(inbox.clone().follow(store.follow()));
     let directory = Directory::new(store.clone(), platforms.clone());
     let accounts = accounts(store.clone(), directory.clone());
-    let accounts = accounts.with_mailer(Arc::new(SmtpMailer::new(&config.platforms)?));
+    let accounts = accounts.with_courier(Arc::new(Couriers::new(&config.platforms)?));
     let rooms =
         Rooms::new(store.clone(), platforms.clone(), accounts.clone(), directory.clone(), inbox.clone());
     let settings = PushSettings::new(Arc::new(now_ts));

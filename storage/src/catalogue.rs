@@ -102,6 +102,14 @@ key! {
     UserNameKey { user_id: OwnedUserId, name: String }
 }
 key! {
+    /// A third-party identifier on a platform: its medium, `email` or `msisdn`, and its address.
+    ThirdPartyIdKey { platform: OwnedServerName, medium: String, address: String }
+}
+key! {
+    /// A third-party identifier of a user, as above.
+    UserThirdPartyIdKey { user_id: OwnedUserId, medium: String, address: String }
+}
+key! {
     /// A row of a device.
     DeviceKey { user_id: OwnedUserId, device_id: OwnedDeviceId }
 }
@@ -277,12 +285,7 @@ catalogue! {
     /// Stored filters, as JSON.
     26 accounts Filters "filters": UserNameKey => Json;
 
-    /// The e-mail addresses of each platform's users; never shown to others.
-    27 accounts EmailAddresses "email_addresses": PlatformKey => EmailAddressRecord;
-    /// The e-mail addresses of each user.
-    28 accounts UserEmailAddresses "user_email_addresses": UserNameKey => ();
-    /// E-mail addresses that are being validated, by the session's id.
-    29 accounts EmailValidations "email_validations": PlatformKey => EmailValidationRecord;
+    // 27 "email_addresses", 28 "user_email_addresses" and 29 "email_validations" were tables 140 to 142 for e-mail alone.
 
     /// Words by which users of a platform are found.
     30 directory DirectoryTerms "directory_terms": DirectoryTermKey => ();
@@ -408,6 +411,12 @@ catalogue! {
     134 accounts ErasedAccounts "erased_accounts" watched: UserKey => Stamped<()>;
     /// The ids of the delayed events of each user.
     135 rooms UserDelayedEvents "delayed_events_of_users": UserKey => UserDelayedEventsRecord;
+    /// The e-mail addresses and phone numbers of each platform's users; never shown to others.
+    140 accounts ThirdPartyIds "third_party_ids": ThirdPartyIdKey => ThirdPartyIdRecord;
+    /// The e-mail addresses and phone numbers of each user.
+    141 accounts UserThirdPartyIds "user_third_party_ids": UserThirdPartyIdKey => ();
+    /// E-mail addresses and phone numbers that are being validated, by the session's id.
+    142 accounts Validations "validations": PlatformKey => ValidationRecord;
 }
 
 #[cfg(test)]

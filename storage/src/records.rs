@@ -78,22 +78,28 @@ records! {
         #[serde(default)]
         dehydrated: bool,
     }
-    /// The owner of an e-mail address.
-    EmailAddressRecord {
+    /// The owner of a third-party identifier.
+    ThirdPartyIdRecord {
         user_id: OwnedUserId,
         validated_ts: u64,
         added_ts: u64,
     }
-    /// Somebody is asked to show that an e-mail address is theirs.
-    EmailValidationRecord {
+    /// Somebody is asked to show that a third-party identifier is theirs.
+    ValidationRecord {
+        medium: String,
         address: String,
         /// What this is asked for; services/accounts says what there is.
         purpose: String,
         client_secret: [u8; 32],
-        /// The client's number for the last mail.
+        /// The client's number for the last message.
         send_attempt: u64,
-        /// The hash of the token in the last mail; None if that mail had none.
+        /// The hash of the token in the link of the last mail. None if it had no link.
         token: Option<[u8; 32]>,
+        /// The hash of the code in the last message. None if it had no code, or that is used up.
+        code: Option<[u8; 32]>,
+        code_expires_ts: u64,
+        /// How many wrong codes were tried since the last message.
+        wrong_codes: u32,
         next_link: Option<String>,
         expires_ts: u64,
         validated_ts: Option<u64>,
@@ -244,8 +250,9 @@ records! {
     /// Somebody who has logged in to the pages of a platform with a browser.
     BrowserSessionRecord {
         user_id: OwnedUserId,
-        /// The SHA-256 hash of the account's stored password hash: with another password, the session ends.
-        password_stamp: [u8; 32],
+        /// The SHA-256 hash of the account's stored password hash, if it has a password: with another one, the
+        /// session ends.
+        password_stamp: Option<[u8; 32]>,
         /// The time at which the password was last proved.
         proved_ts: u64,
         expires_ts: u64,

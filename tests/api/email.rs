@@ -1,7 +1,7 @@
 //! E-mail addresses: registering with one, adding and removing them, logging in by them, new passwords.
 
 use http::Method;
-use linkspan_accounts::AccountsError;
+use linkspan_accounts::{AccountsError, ThirdPartyId};
 use linkspan_wire::now_ts;
 use serde_json::{Value, json};
 
@@ -195,7 +195,8 @@ async fn an_address_that_is_removed_meanwhile_resets_nothing() {
     let mut reset = std::pin::pin!(reset);
     // It gets as far as hashing the new password.
     tokio::select! { biased; _ = &mut reset => panic!("it takes longer"), () = async {} => {} }
-    accounts.delete_email_address(&user_id, "anna@example.org").await.expect("removed");
+    let id = ThirdPartyId::email("anna@example.org").expect("an address");
+    accounts.delete_third_party_id(platform, &user_id, &id).await.expect("removed");
     assert!(matches!(reset.await, Err(AccountsError::AddressNotValidated)));
     post(&network, INSTAGRAM, "/v3/login", password_auth(&anna)).await.ok();
 }

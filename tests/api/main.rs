@@ -32,6 +32,7 @@ mod oauth_browser;
 mod olm;
 mod pages;
 mod password_guesses;
+mod phone;
 mod presence;
 mod previews;
 mod profile;

@@ -12,7 +12,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
-use linkspan_accounts::{Accounts, Attempt, Mail, Mailer, Sending};
+use linkspan_accounts::{Accounts, Attempt, Courier, Mail, Message, Sending, Sms};
 use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_keys::Keys;
@@ -46,40 +46,60 @@ pub(crate) const PASSWORD: &str = "correct horse battery staple";
 #[derive(Clone)]
 pub(crate) struct Network {
     pub(crate) app: App,
-    pub(crate) mails: Arc<Mails>,
+    pub(crate) mails: Arc<Kept<Mail>>,
+    pub(crate) sms: Arc<Kept<Sms>>,
     pub(crate) store: Store,
     pub(crate) api: Arc<Api>,
 }
 
-/// Keeps mails instead of sending them.
-#[derive(Default)]
-pub(crate) struct Mails {
-    sent: Mutex<Vec<Mail>>,
+/// Messages that are kept instead of being sent.
+pub(crate) struct Kept<M> {
+    sent: Mutex<Vec<M>>,
     news: Notify,
 }
 
-impl Mailer for Mails {
-    fn send<'a>(&'a self, _: &'a ruma::ServerName, mail: Mail) -> Sending<'a> {
-        self.sent.lock().expect("nobody panicked").push(mail);
-        self.news.notify_one();
-        Box::pin(async { Ok(()) })
+impl<M> Default for Kept<M> {
+    fn default() -> Self {
+        Self { sent: Mutex::default(), news: Notify::new() }
     }
 }
 
-impl Mails {
-    /// The mail with this number, from 0, once it was sent.
-    pub(crate) async fn nth(&self, number: usize) -> Mail {
+impl<M: Clone> Kept<M> {
+    fn keep(&self, message: M) {
+        self.sent.lock().expect("nobody panicked").push(message);
+        self.news.notify_one();
+    }
+
+    /// The message with this number, from 0, once it was sent.
+    pub(crate) async fn nth(&self, number: usize) -> M {
         loop {
             let news = self.news.notified();
-            if let Some(mail) = self.sent.lock().expect("nobody panicked").get(number) {
-                return mail.clone();
+            if let Some(message) = self.sent.lock().expect("nobody panicked").get(number) {
+                return message.clone();
             }
-            tokio::time::timeout(PATIENCE, news).await.expect("a mail comes");
+            tokio::time::timeout(PATIENCE, news).await.expect("a message comes");
         }
     }
 
     pub(crate) fn count(&self) -> usize {
         self.sent.lock().expect("nobody panicked").len()
+    }
+}
+
+/// Keeps what the server sends.
+#[derive(Clone, Default)]
+struct Post {
+    mails: Arc<Kept<Mail>>,
+    sms: Arc<Kept<Sms>>,
+}
+
+impl Courier for Post {
+    fn send<'a>(&'a self, _: &'a ServerName, message: Message) -> Sending<'a> {
+        match message {
+            Message::Mail(mail) => self.mails.keep(mail),
+            Message::Sms(sms) => self.sms.keep(sms),
+        }
+        Box::pin(async { Ok(()) })
     }
 }
 
@@ -213,10 +233,10 @@ impl Network {
         tokio::spawn(inbox.clone().follow(store.follow()));
         let directory = Directory::new(store.clone(), platforms.clone());
         let found = directory.clone();
-        let mails = Arc::new(Mails::default());
+        let post = Post::default();
         let accounts = Accounts::new(store.clone())
-            .with_mailer(mails.clone())
-            .on_create(move |writes, user_id| found.index_new_user(writes, user_id));
+            .with_courier(Arc::new(post.clone()))
+            .on_create(move |writes, user_id, name| found.index_new_user(writes, user_id, name));
         let rooms =
             Rooms::new(store.clone(), platforms.clone(), accounts.clone(), directory.clone(), inbox.clone());
         tokio::spawn(rooms.clone().send_delayed_events(now_ts));
@@ -268,7 +288,7 @@ impl Network {
             [linkspan_client_api::endpoints(), linkspan_own_api::endpoints()],
             linkspan_pages::router(app.clone()),
         ));
-        Self { mails, api, store, app }
+        Self { mails: post.mails, sms: post.sms, api, store, app }
     }
 
     /// Registers a user.

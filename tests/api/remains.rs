@@ -89,7 +89,7 @@ const EXPIRES: &[(&str, Row)] = &[
     ("authorization_codes", Naming),
     ("device_grants", Naming),
     ("browser_sessions", Naming),
-    ("email_validations", Naming),
+    ("validations", Naming),
 ];
 
 /// The tables that have a row of hers, or one that names her: by her id or her address.

@@ -3,7 +3,7 @@
 use http::Method;
 use linkspan_storage::{
     Range, Table,
-    catalogue::{AuthorizationCodes, EmailValidations, SlidingConnections, Transactions},
+    catalogue::{AuthorizationCodes, SlidingConnections, Transactions, Validations},
 };
 use linkspan_wire::now_ts;
 use serde_json::json;
@@ -29,7 +29,7 @@ async fn rows(network: &Network) -> [usize; 4] {
     [
         count::<Transactions>(network).await,
         count::<SlidingConnections>(network).await,
-        count::<EmailValidations>(network).await,
+        count::<Validations>(network).await,
         count::<AuthorizationCodes>(network).await,
     ]
 }

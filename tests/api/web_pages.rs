@@ -105,6 +105,62 @@ async fn an_account_is_made_by_mail_and_its_app_is_gone_on_to() {
     assert!(network.mails.nth(1).await.subject.contains("in use"));
 }
 
+/// The code in a mail.
+async fn code(network: &Network, number: usize) -> String {
+    let mail = network.mails.nth(number).await;
+    let code =
+        mail.text.split("the code ").nth(1).unwrap_or_else(|| panic!("there is no code in {}", mail.text));
+    code.chars().take_while(char::is_ascii_digit).collect()
+}
+
+#[tokio::test]
+async fn an_account_is_made_by_the_code_of_a_mail_in_the_browser_that_asked() {
+    let network = open(true).await;
+    let mut browser = Browser::new(&network);
+    let next = format!("{REGISTER}?next={}", encoded("/_linkspan/account/password"));
+    let sent = ask(&mut browser, &next, "anna@example.org").await;
+    let code = code(&network, 0).await;
+    let typed = |code| [("email", "anna@example.org"), ("code", code)];
+    let path = "/_linkspan/register/code";
+    assert_eq!(browser.fill(INSTAGRAM, &sent, path, &typed("000")).await.status, 422);
+    let mut other = Browser::new(&network);
+    let elsewhere = other.get(INSTAGRAM, REGISTER).await;
+    assert_eq!(other.fill(INSTAGRAM, &elsewhere, path, &typed(&code)).await.status, 422);
+    let form = [
+        ("by", "code"),
+        ("email", "anna@example.org"),
+        ("name", "Anna Berg"),
+        ("user", "anna"),
+        NEW[0],
+        NEW[1],
+    ];
+    assert_eq!(browser.fill(INSTAGRAM, &sent, REGISTER, &form).await.status, 404, "it is not confirmed yet");
+    let page = browser.fill(INSTAGRAM, &sent, path, &typed(&code)).await;
+    assert!(page.text.contains("You've confirmed") && page.text.contains("Your name"), "{}", page.text);
+    let done = browser.fill(INSTAGRAM, &page, REGISTER, &form).await;
+    assert_eq!(done.location, "/_linkspan/account/password", "{}", done.text);
+    assert!(logs_in(&network, "anna@example.org", NEW[0].1).await);
+    assert!(browser.get(INSTAGRAM, ACCOUNT).await.text.contains("value=\"Anna Berg\""));
+    let link = link(&network, 0).await;
+    assert_eq!(browser.get(INSTAGRAM, &link).await.status, 404, "the link is used up with it");
+}
+
+#[tokio::test]
+async fn a_new_account_is_called_by_its_user_name_until_it_says_otherwise() {
+    let network = open(false).await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let profile = anna.get(&format!("/v3/profile/{}", anna.user_id)).await.ok();
+    assert_eq!(profile, json!({ "displayname": "anna" }));
+    let mut browser = Browser::new(&network);
+    let page = browser.get(INSTAGRAM, REGISTER).await;
+    let long = "x".repeat(300);
+    let called = |name| [("name", name), ("user", "ben"), NEW[0], NEW[1]];
+    assert_eq!(browser.fill(INSTAGRAM, &page, REGISTER, &called(&long)).await.status, 422);
+    assert_eq!(browser.fill(INSTAGRAM, &page, REGISTER, &called("Ben Okafor")).await.location, ACCOUNT);
+    let found = anna.post("/v3/user_directory/search", json!({ "search_term": "okafor" })).await.ok();
+    assert_eq!(found["results"][0]["display_name"], "Ben Okafor", "{found}");
+}
+
 #[tokio::test]
 async fn single_sign_on_is_gone_on_to_as_well() {
     let network = open(true).await;
@@ -205,6 +261,16 @@ async fn who_forgot_the_password_chooses_another_by_mail() {
     assert_eq!(same, unknown.text, "the page does not tell who has an account");
     assert!(network.mails.nth(2).await.subject.contains("no account"));
 
+    // The code of the mail does the same, once it is typed.
+    let mut by_code = Browser::new(&network);
+    let sent = ask(&mut by_code, FORGOT, "anna@example.org").await;
+    let code = code(&network, 3).await;
+    let typed = [("email", "anna@example.org"), ("code", code.as_str())];
+    let page = by_code.fill(INSTAGRAM, &sent, "/_linkspan/forgot-password/code", &typed).await;
+    let other = ("new_password", "a third battery staple");
+    let values = [("by", "code"), typed[0], other, ("new_password2", other.1)];
+    assert_eq!(by_code.fill(INSTAGRAM, &page, NEW_PASSWORD, &values).await.location, ACCOUNT);
+    assert!(logs_in(&network, "anna", other.1).await);
     let page = browser.get(INSTAGRAM, &path).await;
     for bad in
         [[NEW[0], ("new_password2", "something else")], [("new_password", "x"), ("new_password2", "x")]]
@@ -213,12 +279,12 @@ async fn who_forgot_the_password_chooses_another_by_mail() {
     }
     let forged = browser.post(INSTAGRAM, NEW_PASSWORD, &NEW).await;
     assert_eq!(forged.status, 403, "a form proves where it is from");
-    assert!(logs_in(&network, "anna", PASSWORD).await, "nothing has changed until now");
+    assert!(logs_in(&network, "anna", other.1).await, "nothing has changed until now");
     let mut before = browser.clone();
     let done = fill(&mut browser, &page, NEW_PASSWORD, &NEW).await;
     assert!(done.location.starts_with("/_linkspan/oauth2/authorize?"), "{} {}", done.location, done.text);
     assert_eq!(browser.get(INSTAGRAM, &done.location).await.status, 200);
-    assert!(logs_in(&network, "anna", NEW[0].1).await && !logs_in(&network, "anna", PASSWORD).await);
+    assert!(logs_in(&network, "anna", NEW[0].1).await && !logs_in(&network, "anna", other.1).await);
     app.get("/v3/account/whoami").await.fails(401, "M_UNKNOWN_TOKEN");
     assert_eq!(browser.get(INSTAGRAM, &path).await.status, 404, "the link works once");
     assert_eq!(fill(&mut before, &page, NEW_PASSWORD, &NEW).await.status, 404);

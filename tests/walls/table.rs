@@ -215,6 +215,9 @@ fn server() -> Vec<Entry> {
         post("sliding_sync", "/v4/sync").body(SLIDING).others(OK).reveals(),
         get("get_versions", "/versions").others(OK),
         get("get_platform", "/_linkspan/client/v1/platform").others(OK),
+        post("submit_code", "/_linkspan/client/v1/submit_code")
+            .body(r#"{"sid": "0", "client_secret": "monkeys", "token": "123456"}"#)
+            .others(OK),
         get("get_capabilities", "/v3/capabilities").others(OK),
         get("get_well_known", "/.well-known/matrix/client").others(OK),
         get("get_support", "/.well-known/matrix/support").others(NOT_FOUND).own(NOT_FOUND),

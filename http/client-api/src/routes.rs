@@ -234,7 +234,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         // Accounts
         endpoint(account::change_password, Other, "client-server-api/#post_matrixclientv3accountpassword"),
         endpoint(account::deactivate, Other, "client-server-api/#post_matrixclientv3accountdeactivate"),
-        // E-mail addresses
+        // E-mail addresses and phone numbers
         raw_endpoint(
             Method::POST,
             &[
@@ -265,17 +265,32 @@ pub fn endpoints() -> Vec<Endpoint> {
             Login,
             "client-server-api/#post_matrixclientv3account3pidemailrequesttoken",
         ),
-        endpoint(
+        raw_endpoint(
+            Method::POST,
+            &[
+                "/_matrix/client/r0/register/msisdn/requestToken",
+                "/_matrix/client/v3/register/msisdn/requestToken",
+            ],
             third_party_ids::request_register_token_by_phone,
             Registration,
             "client-server-api/#post_matrixclientv3registermsisdnrequesttoken",
         ),
-        endpoint(
+        raw_endpoint(
+            Method::POST,
+            &[
+                "/_matrix/client/r0/account/password/msisdn/requestToken",
+                "/_matrix/client/v3/account/password/msisdn/requestToken",
+            ],
             third_party_ids::request_password_token_by_phone,
             Login,
             "client-server-api/#post_matrixclientv3accountpasswordmsisdnrequesttoken",
         ),
-        endpoint(
+        raw_endpoint(
+            Method::POST,
+            &[
+                "/_matrix/client/r0/account/3pid/msisdn/requestToken",
+                "/_matrix/client/v3/account/3pid/msisdn/requestToken",
+            ],
             third_party_ids::request_3pid_token_by_phone,
             Login,
             "client-server-api/#post_matrixclientv3account3pidmsisdnrequesttoken",

@@ -1,20 +1,29 @@
 //! The table of endpoints. Each names its operation in `docs/openapi/client-v1.json`.
 
 use http::Method;
-use linkspan_platforms::RateClass::Free;
-use linkspan_wire::{Endpoint, raw_endpoint};
+use linkspan_platforms::RateClass::{Free, Login};
+use linkspan_wire::{Endpoint, SUBMIT_CODE, raw_endpoint};
 
-use crate::endpoints::platform;
+use crate::endpoints::{platform, validation};
 
 /// The table of all endpoints of Linkspan's own client API.
 pub fn endpoints() -> Vec<Endpoint> {
-    vec![raw_endpoint(
-        Method::GET,
-        &["/_linkspan/client/v1/platform"],
-        platform::get_platform,
-        Free,
-        "docs/openapi/client-v1.json#get_platform",
-    )]
+    vec![
+        raw_endpoint(
+            Method::GET,
+            &["/_linkspan/client/v1/platform"],
+            platform::get_platform,
+            Free,
+            "docs/openapi/client-v1.json#get_platform",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &[SUBMIT_CODE],
+            validation::submit_code,
+            Login,
+            "docs/openapi/client-v1.json#submit_code",
+        ),
+    ]
 }
 
 #[cfg(test)]

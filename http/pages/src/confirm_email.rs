@@ -11,7 +11,7 @@ use axum::{
     routing::get,
 };
 use http::StatusCode;
-use linkspan_accounts::{AccountsError, EmailLink, EmailLinkToken, EmailPurpose};
+use linkspan_accounts::{AccountsError, LinkToken, ValidationLink, ValidationPurpose};
 use linkspan_platforms::Platform;
 use linkspan_wire::{App, EMAIL_PAGE, now_ts, platform_of};
 use maud::html;
@@ -34,7 +34,7 @@ async fn ask(State(app): State<App>, request: Request) -> Response {
     let opened = opened(platform.as_ref(), &request);
     let shown = async {
         let (platform, link) = opened?;
-        let found = app.accounts.email_link(platform.server_name(), &link, now_ts()).await;
+        let found = app.accounts.validation_link(platform.server_name(), &link, now_ts()).await;
         Ok(show(&platform, StatusCode::OK, &question(&found.map_err(|error| gone(&platform, error))?)))
     };
     shown.await.unwrap_or_else(|stop| trouble::answer(stop, platform.as_deref()))
@@ -44,8 +44,8 @@ async fn confirm(State(app): State<App>, request: Request) -> Response {
     let platform = platform_of(&app.platforms, &request);
     let opened = opened(platform.as_ref(), &request);
     let shown = async {
-        let (platform, EmailLinkToken { sid, token }) = opened?;
-        let next = app.accounts.validate_email(platform.server_name(), &sid, &token, now_ts()).await;
+        let (platform, link) = opened?;
+        let next = app.accounts.validate_by_link(platform.server_name(), &link, now_ts()).await;
         let next = next.map_err(|error| gone(&platform, error))?;
         Ok(show(&platform, StatusCode::OK, &done(next.as_deref())))
     };
@@ -53,10 +53,7 @@ async fn confirm(State(app): State<App>, request: Request) -> Response {
 }
 
 /// The platform that a link is for, and what the link has in it.
-fn opened(
-    platform: Option<&Arc<Platform>>,
-    request: &Request,
-) -> Result<(Arc<Platform>, EmailLinkToken), Stop> {
+fn opened(platform: Option<&Arc<Platform>>, request: &Request) -> Result<(Arc<Platform>, LinkToken), Stop> {
     let platform = platform.ok_or(Stop::NotFound)?;
     let values = Values::parse(request.uri().query().unwrap_or_default().as_bytes());
     let link = token_in(&values).ok_or_else(|| gone(platform, AccountsError::NotFound("link")))?;
@@ -77,17 +74,19 @@ fn show(platform: &Platform, status: StatusCode, page: &Page) -> Response {
 }
 
 /// Asks whether to confirm. The form goes to the address of the page itself.
-fn question(link: &EmailLink) -> Page {
+fn question(link: &ValidationLink) -> Page {
     let what = match link.purpose {
-        EmailPurpose::Register => "Confirm this address to create your account:",
-        EmailPurpose::ResetPassword => "Confirm this address to reset the password of your account:",
-        EmailPurpose::Add => "Confirm this address to add it to your account:",
+        ValidationPurpose::Register | ValidationPurpose::LogIn => {
+            "Confirm this address to create your account:"
+        }
+        ValidationPurpose::ResetPassword => "Confirm this address to reset the password of your account:",
+        ValidationPurpose::Add => "Confirm this address to add it to your account:",
     };
     Page::card(
         "Confirm your email address",
         html! {
             h1 { "Confirm your email address" }
-            p { (what) " " strong { (link.address) } }
+            p { (what) " " strong { (link.id.address()) } }
             form method="post" { button type="submit" { "Confirm" } }
             p.aside { "Didn't ask for this? Just close this page." }
         },

@@ -1,6 +1,6 @@
 //! The page at `/`.
 
-use linkspan_platforms::{Identity, Platform, Platforms, Registration};
+use linkspan_platforms::{Identity, Platform, Platforms, Registration, Settings};
 use maud::{DOCTYPE, Markup, html};
 
 use crate::{STYLE_PATH, log_in, register};
@@ -24,7 +24,7 @@ pub(crate) fn landing_page(platforms: &Platforms, platform: &Platform, address: 
             dt { "Server (“homeserver” in many apps)" } dd { code { (address) } }
             dt { "Your Matrix address" } dd { code { "@" (example) ":" (server) } ", with your own username" }
         }
-        p { (known_by(settings.identity)) " " (registration(&name, settings.registration)) }
+        p { (known_by(settings)) " " (registration(&name, settings.registration)) }
         @if settings.oauth { (account_links(settings.registration)) }
         h2 { "Log in with your app" }
         (login_steps(address, example, server))
@@ -61,9 +61,12 @@ fn document(title: &str, body: &Markup) -> String {
     .into_string()
 }
 
-fn known_by(identity: Identity) -> &'static str {
-    match identity {
+fn known_by(settings: &Settings) -> &'static str {
+    match settings.identity {
         Identity::Handle => "People here are known by a public @handle.",
+        Identity::Phone if !settings.verify || settings.sms.is_none() => {
+            "People here are known by a username."
+        }
         Identity::Phone => {
             "People here are known by their phone number, which their Matrix address doesn't show."
         }

@@ -7,12 +7,14 @@
 mod account;
 mod authorise;
 mod confirm_email;
+mod confirmed;
 mod destination;
 mod forgot_password;
 mod landing;
 mod link;
 mod log_in;
 mod mailed_link;
+mod phone;
 mod register;
 mod response;
 mod shell;
@@ -55,8 +57,15 @@ fn form_router(app: App) -> Router {
     Router::new()
         .route(log_in::PATH, show(log_in::show).merge(form(log_in::log_in)))
         .route(log_in::OUT_PATH, form_of(log_in::PATH, log_in::log_out))
+        .route(phone::PATH, form_of(log_in::PATH, phone::send))
+        .route(phone::CODE_PATH, form_of(log_in::PATH, phone::take_code))
+        .route(phone::SECOND_PATH, form_of(log_in::PATH, phone::take_second_step))
+        .route(phone::NEW_PATH, form_of(log_in::PATH, phone::begin_new))
+        .route(phone::NAME_PATH, form_of(log_in::PATH, phone::sign_up))
         .route(register::PATH, show(register::show).merge(form(register::register)))
+        .route(register::CODE_PATH, form_of(register::PATH, register::take_code))
         .route(forgot_password::PATH, show(forgot_password::show).merge(form(forgot_password::send)))
+        .route(forgot_password::CODE_PATH, form_of(forgot_password::PATH, forgot_password::take_code))
         .route(
             forgot_password::NEW_PATH,
             show(forgot_password::show_new).merge(form(forgot_password::set_new)),
@@ -69,7 +78,7 @@ fn form_router(app: App) -> Router {
 
 /// Serves the pages about the account.
 fn account_router(app: App) -> Router {
-    use account::{cross_signing, deactivate, devices, emails, password, profile};
+    use account::{cross_signing, deactivate, devices, identifiers, password, profile};
     use linkspan_wire::ACCOUNT_PAGE;
     use visit::{form, form_of, page as show};
     Router::new()
@@ -79,9 +88,17 @@ fn account_router(app: App) -> Router {
         .route(account::PASSWORD_PATH, show(password::show).merge(form(password::change)))
         .route(account::RESET_PATH, form_of(account::action(cross_signing::ACTION), cross_signing::allow))
         .route(account::DEACTIVATE_PATH, form_of(account::action(deactivate::ACTION), deactivate::deactivate))
-        .route(emails::ADD_PATH, show(emails::show_add).merge(form(emails::send)))
-        .route(emails::CONFIRM_PATH, show(emails::show_confirm).merge(form(emails::confirm)))
-        .route(emails::REMOVE_PATH, form_of(ACCOUNT_PAGE, emails::remove))
+        .route(
+            identifiers::ADD_EMAIL_PATH,
+            show(identifiers::show_add_email).merge(form(identifiers::send_mail)),
+        )
+        .route(
+            identifiers::ADD_PHONE_PATH,
+            show(identifiers::show_add_phone).merge(form(identifiers::send_sms)),
+        )
+        .route(identifiers::CODE_PATH, form_of(ACCOUNT_PAGE, identifiers::take_code))
+        .route(identifiers::CONFIRM_PATH, show(identifiers::show_confirm).merge(form(identifiers::confirm)))
+        .route(identifiers::REMOVE_PATH, form_of(ACCOUNT_PAGE, identifiers::remove))
         .with_state(app)
 }
 

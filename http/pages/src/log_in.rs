@@ -6,7 +6,7 @@ use linkspan_platforms::{RateClass, Registration};
 use maud::html;
 
 use crate::{
-    destination, forgot_password, register,
+    destination, forgot_password, phone, register,
     response::redirect,
     shell::{Field, Page, error_notice, password_field, proof},
     visit::{Shown, Stop, Values, Visit, failed, local, too_many, with_value},
@@ -21,6 +21,9 @@ pub(crate) async fn show(visit: Visit) -> Shown {
     if visit.session.is_some() && visit.query.get("again").is_none() {
         return Ok(redirect(&next));
     }
+    if visit.app.accounts.knows_by_number(&visit.platform) && visit.query.get("by") != Some("password") {
+        return visit.show(&phone::ask(&visit, &next, "", None).await?);
+    }
     // Clients name the user by a user id with a scheme.
     let hint = visit.query.text("login_hint");
     let user = hint.strip_prefix("mxid:").unwrap_or(hint).to_owned();
@@ -29,9 +32,18 @@ pub(crate) async fn show(visit: Visit) -> Shown {
 
 async fn page(visit: &Visit, next: &str, user: &str, error: Option<&str>) -> Result<Page, Stop> {
     let where_to = destination::describe(visit, next).await?;
-    let mails = visit.app.accounts.sends_mails(&visit.platform);
+    let accounts = &visit.app.accounts;
+    let by_number = accounts.knows_by_number(&visit.platform);
     let user_field = Field {
-        label: if mails { "Username or email address" } else { "Username" },
+        label: match (
+            accounts.sends_mails(&visit.platform),
+            accounts.sends_sms(&visit.platform) && !by_number,
+        ) {
+            (true, true) => "Username, email address or phone number",
+            (true, false) => "Username or email address",
+            (false, true) => "Username or phone number",
+            (false, false) => "Username",
+        },
         name: "user",
         value: user,
         kind: "text",
@@ -51,12 +63,14 @@ async fn page(visit: &Visit, next: &str, user: &str, error: Option<&str>) -> Res
                 input type="hidden" name="next" value=(next);
                 (user_field.render())
                 (password_field("Password", !user.is_empty()))
-                @if mails {
+                @if accounts.resets_passwords(&visit.platform) {
                     p.beside { a href=(with_value(forgot_password::PATH, "next", next)) { "Forgot password?" } }
                 }
                 button type="submit" { "Log in" }
             }
-            @if open {
+            @if by_number {
+                p.aside { a href=(with_value(PATH, "next", next)) { "Log in with a phone number" } }
+            } @else if open {
                 p.aside { "New here? " a href=(with_value(register::PATH, "next", next)) { "Create an account" } }
             }
         },

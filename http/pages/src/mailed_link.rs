@@ -1,59 +1,66 @@
-//! Links that pages have mailed to people: sending them, and taking them when they are opened.
+//! Links that pages have mailed to people: sending them, and taking them when they are opened. What is sent by SMS has
+//! a code instead.
 //!
 //! Whoever has such a link has the mail, and needs no more to go on, in whichever browser. Only the browser
 //! that asked for it is led on to where it wanted to go.
 
 use http::StatusCode;
-use linkspan_accounts::{AccountsError, EmailLink, EmailLinkToken, EmailPurpose, EmailRequest};
+use linkspan_accounts::{
+    AccountsError, LinkToken, ThirdPartyId, ValidationLink, ValidationPurpose, ValidationRequest,
+};
 use linkspan_wire::ACCOUNT_PAGE;
 use maud::{Markup, html};
 use url::{Position, Url};
 
 use crate::{
-    shell::{Page, proof},
-    visit::{Shown, Stop, Values, Visit, failed, local, with_value},
+    shell::Page,
+    visit::{Stop, Values, Visit, failed, local, with_value},
 };
 
 /// What a link has in it, from an address or a form.
-pub(crate) fn token_in(values: &Values) -> Option<EmailLinkToken> {
-    Some(EmailLinkToken { sid: values.owned("sid")?, token: values.owned("token")? })
+pub(crate) fn token_in(values: &Values) -> Option<LinkToken> {
+    Some(LinkToken { sid: values.owned("sid")?, token: values.owned("token")? })
 }
 
 /// Keeps what a link has in it in a form.
-pub(crate) fn hidden(link: &EmailLinkToken) -> Markup {
+pub(crate) fn hidden(link: &LinkToken) -> Markup {
     html! {
         input type="hidden" name="sid" value=(link.sid);
         input type="hidden" name="token" value=(link.token);
     }
 }
 
-/// Mails an address a link to `page`, which is a path of ours. `next` is where this browser wants to go on.
+/// Sends an address or a number what confirms it: mails have a link to `page`, which is a path of ours. `next` is where
+/// this browser wants to go on. `form` is where it can be asked for again.
 pub(crate) async fn send(
     visit: &Visit,
-    purpose: EmailPurpose,
-    address: &str,
+    purpose: ValidationPurpose,
+    id: &ThirdPartyId,
     page: &str,
+    form: &str,
     next: &str,
 ) -> Result<(), Stop> {
-    let request = EmailRequest {
+    let request = ValidationRequest {
         purpose,
-        address: address.to_owned(),
+        id: id.clone(),
         client_secret: visit.mail_secret(),
         send_attempt: visit.now_ts,
         next_link: Some(format!("{}{next}", visit.known_base_url)),
         page: format!("{}{page}", visit.known_base_url),
+        by_page: true,
+        from: visit.address,
     };
-    let sent = visit.app.accounts.request_email_validation(&visit.platform, request, visit.now_ts).await;
-    sent.map(|_| ()).map_err(|error| not_sent(error, &with_value(page, "next", next)))
+    let sent = visit.app.accounts.request_validation(&visit.platform, request, visit.now_ts).await;
+    sent.map(|_| ()).map_err(|error| not_sent(error, &with_value(form, "next", next)))
 }
 
-/// Says why no mail was sent. `back` is where to try again.
+/// Says why no message was sent. `back` is where to try again.
 pub(crate) fn not_sent(error: AccountsError, back: &str) -> Stop {
     match error {
-        AccountsError::TooManyMails { retry_after } => {
+        AccountsError::TooManyMessages { retry_after } => {
             Stop::Limited { wait: retry_after, back: back.to_owned() }
         }
-        AccountsError::NoEmail => Stop::NotFound,
+        AccountsError::NotSent => Stop::NotFound,
         error => failed(error),
     }
 }
@@ -62,11 +69,11 @@ pub(crate) fn not_sent(error: AccountsError, back: &str) -> Stop {
 /// the visitor can get another.
 pub(crate) async fn open(
     visit: &Visit,
-    link: &EmailLinkToken,
-    purpose: EmailPurpose,
+    link: &LinkToken,
+    purpose: ValidationPurpose,
     again: &str,
-) -> Result<EmailLink, Stop> {
-    match visit.app.accounts.email_link(visit.platform.server_name(), link, visit.now_ts).await {
+) -> Result<ValidationLink, Stop> {
+    match visit.app.accounts.validation_link(visit.platform.server_name(), link, visit.now_ts).await {
         Ok(found) if found.purpose == purpose => Ok(found),
         Ok(_) | Err(AccountsError::NotFound(_)) => Err(used_up(visit, again)),
         Err(error) => Err(failed(error)),
@@ -88,9 +95,9 @@ pub(crate) fn used_up_page(again: Option<&str>) -> Page {
         title,
         html! {
             h1 { (title) }
-            p { "Links in our mails work once, and only the newest one does. After an hour they expire." }
+            p { "Links and codes work once, and only the newest ones do. After a while they expire." }
             @match again {
-                Some(again) => p.aside { a href=(again) { "Get a new link" } },
+                Some(again) => p.aside { a href=(again) { "Start again" } },
                 None => p { "Go back to your app to get a new one." },
             }
         },
@@ -99,27 +106,8 @@ pub(crate) fn used_up_page(again: Option<&str>) -> Page {
 
 /// Where to go on after a link was used. The browser that asked for it goes where it wanted to, others to the
 /// account.
-pub(crate) fn next(visit: &Visit, link: &EmailLink) -> String {
+pub(crate) fn next(visit: &Visit, link: &ValidationLink) -> String {
     let wanted = link.next_link.as_deref().filter(|_| link.was_asked_for_with(&visit.mail_secret()));
     let wanted = wanted.and_then(|wanted| Url::parse(wanted).ok());
     wanted.map_or_else(|| ACCOUNT_PAGE.to_owned(), |wanted| local(Some(&wanted[Position::BeforePath..])))
-}
-
-/// Says that a mail is on its way, whether one was sent or not. `form` is where it was asked for, and can be
-/// again.
-pub(crate) fn show_sent(visit: &Visit, address: &str, form: &str, next: &str, aside: Markup) -> Shown {
-    let body = html! {
-        h1 { "Check your email" }
-        p { "We've sent a mail to " strong { (address) } ". Open the link in it to continue." }
-        p.hint { "Nothing there? It can take a minute, and it may be in your spam folder." }
-        form method="post" action=(form) {
-            (proof(&visit.csrf()))
-            input type="hidden" name="next" value=(next);
-            input type="hidden" name="email" value=(address);
-            button.second type="submit" { "Send it again" }
-        }
-        p.aside { a href=(with_value(form, "next", next)) { "Use a different address" } }
-        (aside)
-    };
-    visit.show(&Page::card("Check your email", body))
 }

@@ -1,32 +1,38 @@
 //! Creating an account in a browser, by the platform's rules.
 //!
-//! Where everybody has to confirm an address, that comes first: the link in the mail opens the form.
+//! Where everybody has to confirm an address, that comes first: the link in the mail opens the form, or its code does.
+//! Where people are known by a phone number, `phone.rs` makes the account.
 
 use linkspan_accounts::{
-    AccountsError, EmailLinkToken, EmailPurpose, EmailStep, ProvedUser, Registered, RegistrationSteps,
-    SignUp, check_address,
+    AccountsError, ProofStep, ProvedUser, Registered, RegistrationSteps, SignUp, ThirdPartyId,
+    ValidationPurpose,
 };
 use linkspan_platforms::RateClass;
 use maud::{Markup, html};
 use ruma::UserId;
 
 use crate::{
-    account::emails::CONFIRM_PATH,
-    destination, log_in, mailed_link,
-    shell::{Field, Page, email_field, error_notice, new_password_fields, proof},
+    account::identifiers::CONFIRM_PATH,
+    confirmed::{Confirmed, Sent},
+    destination, log_in, mailed_link, phone,
+    response::redirect,
+    shell::{Field, Page, email_field, error_notice, name_field, new_password_fields, proof, token_field},
     visit::{Shown, Stop, Values, Visit, failed, local, with_value},
     words::sentence,
 };
 
 pub(crate) const PATH: &str = "/_linkspan/register";
+/// The form that takes the code of a mail.
+pub(crate) const CODE_PATH: &str = "/_linkspan/register/code";
 
-const PURPOSE: EmailPurpose = EmailPurpose::Register;
+const PURPOSE: ValidationPurpose = ValidationPurpose::Register;
 
 /// A form as it is shown, for the first time or again.
 #[derive(Default)]
 struct Form<'a> {
     next: &'a str,
-    link: Option<&'a EmailLinkToken>,
+    confirmed: Option<&'a Confirmed>,
+    name: &'a str,
     user: &'a str,
     email: &'a str,
     error: Option<&'a str>,
@@ -38,20 +44,29 @@ pub(crate) async fn show(visit: Visit) -> Shown {
         Ok(steps) => steps,
         Err(_) => return visit.show(&closed(&visit, &next)),
     };
-    let page = match (mailed_link::token_in(&visit.query), steps.email) {
-        (Some(link), EmailStep::Required) => {
-            let opened = mailed_link::open(&visit, &link, PURPOSE, PATH).await?;
-            let next = mailed_link::next(&visit, &opened);
-            let form = Form { next: &next, link: Some(&link), email: &opened.address, ..Form::default() };
-            details(&visit, steps, form).await?
-        }
-        (None, EmailStep::Required) => address(&visit, Form { next: &next, ..Form::default() }).await?,
+    if steps.phone == ProofStep::Required {
+        return visit.show(&phone::ask(&visit, &next, "", None).await?);
+    }
+    let page = match steps.email {
+        ProofStep::Required => match Confirmed::find(&visit, &visit.query, PURPOSE, PATH).await? {
+            Some(confirmed) => confirmed_details(&visit, steps, &confirmed).await?,
+            None => address(&visit, Form { next: &next, ..Form::default() }).await?,
+        },
         _ => details(&visit, steps, Form { next: &next, ..Form::default() }).await?,
     };
     visit.show(&page)
 }
 
-fn closed(visit: &Visit, next: &str) -> Page {
+async fn confirmed_details(
+    visit: &Visit,
+    steps: RegistrationSteps,
+    confirmed: &Confirmed,
+) -> Result<Page, Stop> {
+    let (next, email) = (&confirmed.next, confirmed.id.address());
+    details(visit, steps, Form { next, confirmed: Some(confirmed), email, ..Form::default() }).await
+}
+
+pub(crate) fn closed(visit: &Visit, next: &str) -> Page {
     let name = visit.platform.display_name();
     Page::card(
         "Create your account",
@@ -75,7 +90,7 @@ fn heading(visit: &Visit) -> Markup {
 async fn address(visit: &Visit, form: Form<'_>) -> Result<Page, Stop> {
     let where_to = destination::describe(visit, form.next).await?;
     let field = Field {
-        hint: Some("We'll send you a link to confirm it. Other people don't see your address."),
+        hint: Some("We'll send you a mail to confirm it. Other people don't see your address."),
         focus: true,
         ..email_field(form.email)
     };
@@ -108,8 +123,13 @@ async fn details(visit: &Visit, steps: RegistrationSteps, form: Form<'_>) -> Res
         kind: "text",
         autocomplete: "username",
         hint: Some(&hint),
-        focus: true,
         ..Field::default()
+    };
+    let name = Field { focus: true, optional: steps.name, ..name_field(form.name) };
+    let name = if steps.name {
+        Field { hint: Some("Everybody sees it. Without one it is your username."), ..name }
+    } else {
+        name
     };
     let email = Field {
         hint: Some("With it you can log in, and reset your password. Other people don't see it."),
@@ -117,30 +137,23 @@ async fn details(visit: &Visit, steps: RegistrationSteps, form: Form<'_>) -> Res
         optional: true,
         ..email_field(form.email)
     };
-    let operator = format!("Ask the people who run {} for one.", visit.platform.display_name());
-    let token = Field {
-        label: "Registration token",
-        name: "registration_token",
-        kind: "text",
-        autocomplete: "off",
-        hint: Some(&operator),
-        ..Field::default()
-    };
+    let platform = visit.platform.display_name();
     Ok(Page::card(
         "Create your account",
         html! {
             (heading(visit))
             (where_to)
             (error_notice(form.error))
-            @if form.link.is_some() { p { "You've confirmed " strong { (form.email) } "." } }
+            @if form.confirmed.is_some() { p { "You've confirmed " strong { (form.email) } "." } }
             form method="post" action=(PATH) {
                 (proof(&visit.csrf()))
                 input type="hidden" name="next" value=(form.next);
-                @if let Some(link) = form.link { (mailed_link::hidden(link)) }
+                @if let Some(confirmed) = form.confirmed { (confirmed.hidden()) }
+                (name.render())
                 @if steps.name { (user.render()) }
-                @if steps.email == EmailStep::Optional { (email.render()) }
-                (new_password_fields("Password", !steps.name && steps.email != EmailStep::Optional))
-                @if steps.token { (token.render()) }
+                @if steps.email == ProofStep::Optional { (email.render()) }
+                (new_password_fields("Password", false))
+                @if steps.token { (token_field(&platform)) }
                 button type="submit" { "Create account" }
             }
             (log_in_instead(form.next))
@@ -152,89 +165,106 @@ pub(crate) async fn register(visit: Visit, form: Values) -> Shown {
     let Ok(steps) = visit.app.accounts.registration_steps(&visit.platform) else {
         return visit.show_again(&closed(&visit, &local(form.get("next"))));
     };
-    match (mailed_link::token_in(&form), steps.email) {
-        (None, EmailStep::Required) => send_link(&visit, &form).await,
-        (link, EmailStep::Required) => create(&visit, steps, link, &form).await,
-        _ => create(&visit, steps, None, &form).await,
+    if steps.phone == ProofStep::Required {
+        return Ok(redirect(&with_value(PATH, "next", &local(form.get("next")))));
+    }
+    if steps.email != ProofStep::Required {
+        return create(&visit, steps, None, &form).await;
+    }
+    match Confirmed::find(&visit, &form, PURPOSE, PATH).await? {
+        Some(confirmed) => create(&visit, steps, Some(confirmed), &form).await,
+        None => send_mail(&visit, &form).await,
     }
 }
 
-async fn send_link(visit: &Visit, form: &Values) -> Shown {
+async fn send_mail(visit: &Visit, form: &Values) -> Shown {
     let next = local(form.get("next"));
     visit.check_rate(RateClass::Registration, with_value(PATH, "next", &next))?;
     let email = form.text("email").trim();
-    if check_address(email).is_err() {
+    let Ok(id) = ThirdPartyId::email(email) else {
         let error = Some("Enter a valid email address.");
         let page = address(visit, Form { next: &next, email, error, ..Form::default() }).await?;
         return visit.show_again(&page);
-    }
-    mailed_link::send(visit, PURPOSE, email, PATH, &next).await?;
+    };
+    mailed_link::send(visit, PURPOSE, &id, PATH, PATH, &next).await?;
+    sent_to(&id, email, &next).show(visit)
+}
+
+fn sent_to<'a>(id: &'a ThirdPartyId, shown: &'a str, next: &'a str) -> Sent<'a> {
     let aside = html! {
         p.aside {
             "Opened the link on another device? Once your account is ready, "
-            a href=(with_value(log_in::PATH, "next", &next)) { "log in here" } "."
+            a href=(with_value(log_in::PATH, "next", next)) { "log in here" } "."
         }
     };
-    mailed_link::show_sent(visit, email, PATH, &next, aside)
+    Sent { id, shown, form: PATH, code: CODE_PATH, next, aside }
+}
+
+/// Takes the code of a mail, and asks for everything else.
+pub(crate) async fn take_code(visit: Visit, form: Values) -> Shown {
+    let next = local(form.get("next"));
+    let back = with_value(PATH, "next", &next);
+    let steps = visit.app.accounts.registration_steps(&visit.platform);
+    let steps = steps.ok().filter(|steps| steps.email == ProofStep::Required).ok_or(Stop::NotFound)?;
+    let Ok(id) = ThirdPartyId::email(form.text("email")) else { return Ok(redirect(&back)) };
+    sent_to(&id, id.address(), &next).check_code(&visit, PURPOSE, form.text("code"), &back).await?;
+    match Confirmed::find(&visit, &form.with("by", "code"), PURPOSE, PATH).await? {
+        Some(confirmed) => visit.show(&confirmed_details(&visit, steps, &confirmed).await?),
+        None => Ok(redirect(&back)),
+    }
 }
 
 async fn create(
     visit: &Visit,
     steps: RegistrationSteps,
-    link: Option<EmailLinkToken>,
+    confirmed: Option<Confirmed>,
     form: &Values,
 ) -> Shown {
     let next = local(form.get("next"));
     let (user, email) = (form.text("user").trim(), form.text("email").trim());
-    visit.check_rate(RateClass::Registration, back_to_form(link.as_ref(), &next))?;
-    let confirmed = match &link {
-        Some(link) => Some(mailed_link::open(visit, link, PURPOSE, PATH).await?.address),
-        None => None,
-    };
-    let error = match sign_up(visit, steps, link.clone(), form).await? {
+    let back = confirmed.as_ref().map(|confirmed| confirmed.back_to(PATH));
+    visit.check_rate(RateClass::Registration, back.unwrap_or_else(|| with_value(PATH, "next", &next)))?;
+    let error = match sign_up(visit, steps, confirmed.as_ref(), form).await? {
         Ok(registered) => {
-            if !email.is_empty() && steps.email == EmailStep::Optional {
+            if !email.is_empty() && steps.email == ProofStep::Optional {
                 mail_address(visit, &registered, email).await;
             }
             return welcome(visit, steps, &registered, &next).await;
         }
         Err(error) => error,
     };
-    let email = confirmed.as_deref().unwrap_or(email);
-    let shown = Form { next: &next, link: link.as_ref(), user, email, error: Some(&error) };
+    let email = confirmed.as_ref().map_or(email, |confirmed| confirmed.id.address());
+    let (confirmed, name) = (confirmed.as_ref(), form.text("name").trim());
+    let shown = Form { next: &next, confirmed, name, user, email, error: Some(&error) };
     visit.show_again(&details(visit, steps, shown).await?)
-}
-
-/// The link that leads back to the form.
-fn back_to_form(link: Option<&EmailLinkToken>, next: &str) -> String {
-    match link {
-        Some(link) => with_value(&with_value(PATH, "sid", &link.sid), "token", &link.token),
-        None => with_value(PATH, "next", next),
-    }
 }
 
 /// Makes the account, or says what is wrong with the form.
 async fn sign_up(
     visit: &Visit,
     steps: RegistrationSteps,
-    email_link: Option<EmailLinkToken>,
+    confirmed: Option<&Confirmed>,
     form: &Values,
 ) -> Result<Result<Registered, String>, Stop> {
     let (password, email) = (form.text("new_password"), form.text("email").trim());
     if password != form.text("new_password2") {
         return Ok(Err("The two passwords don't match.".to_owned()));
     }
+    if !steps.name && form.text("name").trim().is_empty() {
+        return Ok(Err("Enter the name that people see.".to_owned()));
+    }
     if steps.name && form.text("user").trim().is_empty() {
         return Ok(Err("Choose a username.".to_owned()));
     }
-    if steps.email == EmailStep::Optional && !email.is_empty() && check_address(email).is_err() {
+    if steps.email == ProofStep::Optional && !email.is_empty() && ThirdPartyId::email(email).is_err() {
         return Ok(Err("Enter a valid email address, or none.".to_owned()));
     }
     let sign_up = SignUp {
         username: Some(form.text("user").trim().to_owned()),
-        password: password.to_owned(),
+        display_name: Some(form.text("name").trim().to_owned()),
+        password: Some(password.to_owned()),
         registration_token: form.owned("registration_token"),
-        email_link,
+        evidence: confirmed.map(|confirmed| confirmed.evidence.clone()),
     };
     match visit.app.accounts.sign_up(&visit.platform, sign_up, visit.now_ts).await {
         Ok(registered) => Ok(Ok(registered)),
@@ -246,6 +276,7 @@ async fn sign_up(
             error @ (AccountsError::Forbidden(_)
             | AccountsError::InvalidUsername(_)
             | AccountsError::WeakPassword(_)
+            | AccountsError::TooLarge(_)
             | AccountsError::AddressInUse
             | AccountsError::MissingParam(_)),
         ) => Ok(Err(sentence(&error.to_string()))),
@@ -257,11 +288,12 @@ async fn sign_up(
 /// can send another mail.
 async fn mail_address(visit: &Visit, registered: &Registered, address: &str) {
     let page = format!("{}{CONFIRM_PATH}", visit.known_base_url);
-    let user = proved(registered);
-    let accounts = &visit.app.accounts;
-    let sent =
-        accounts.request_email_address(&visit.platform, &user, address.to_owned(), page, visit.now_ts).await;
-    if let Err(error) = sent {
+    let (accounts, platform, user_id) = (&visit.app.accounts, &visit.platform, &registered.user_id);
+    let sent = async {
+        let id = ThirdPartyId::email(address)?;
+        accounts.request_own_id(platform, user_id, id, page, visit.address, visit.now_ts).await
+    };
+    if let Err(error) = sent.await {
         tracing::info!(%error, "a new account's address was not sent a mail");
     }
 }

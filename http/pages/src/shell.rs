@@ -53,12 +53,14 @@ pub(crate) struct Field<'a> {
     pub(crate) label: &'a str,
     pub(crate) name: &'a str,
     pub(crate) value: &'a str,
-    /// The type of the field: `text`, `email` or `password`.
+    /// The type of the field: `text`, `email`, `tel` or `password`.
     pub(crate) kind: &'a str,
     pub(crate) autocomplete: &'a str,
     pub(crate) hint: Option<&'a str>,
     pub(crate) focus: bool,
     pub(crate) optional: bool,
+    /// Whether it takes digits only.
+    pub(crate) is_number: bool,
 }
 
 impl Field<'_> {
@@ -69,6 +71,7 @@ impl Field<'_> {
                 label for=(self.name) { (self.label) }
                 input id=(self.name) name=(self.name) type=(self.kind) value=(self.value) maxlength="1024"
                     autocomplete=(self.autocomplete) autocapitalize="none" spellcheck="false"
+                    inputmode=[self.is_number.then_some("numeric")]
                     required[!self.optional] autofocus[self.focus]
                     aria-describedby=[self.hint.map(|_| hint_id.as_str())];
                 @if let Some(hint) = self.hint { p.hint id=(hint_id) { (hint) } }
@@ -96,6 +99,28 @@ pub(crate) fn new_password_fields(label: &str, focus: bool) -> Markup {
 pub(crate) fn email_field(value: &str) -> Field<'_> {
     let (name, kind) = ("email", "email");
     Field { label: "Email address", name, kind, value, autocomplete: "email", ..Field::default() }
+}
+
+/// A field for a phone number.
+pub(crate) fn phone_field(value: &str) -> Field<'_> {
+    let (name, kind) = ("phone", "tel");
+    let hint = Some("With the code of the country, such as +49 170 1234567.");
+    Field { label: "Phone number", name, kind, value, autocomplete: "tel", hint, ..Field::default() }
+}
+
+/// A field for the name that people see.
+pub(crate) fn name_field(value: &str) -> Field<'_> {
+    let (name, kind) = ("name", "text");
+    let hint = Some("Everybody sees it. You can change it at any time.");
+    Field { label: "Your name", name, kind, value, autocomplete: "name", hint, ..Field::default() }
+}
+
+/// A field for a registration token of a platform.
+pub(crate) fn token_field(platform: &str) -> Markup {
+    let hint = format!("Ask the people who run {platform} for one.");
+    let (name, kind) = ("registration_token", "text");
+    let hint = Some(hint.as_str());
+    Field { label: "Registration token", name, kind, autocomplete: "off", hint, ..Field::default() }.render()
 }
 
 /// A notice of what went wrong with a form.

@@ -101,6 +101,12 @@ impl Values {
         names.windows(2).any(|pair| pair[0] == pair[1])
     }
 
+    /// The same with one value instead of those under its name.
+    pub(crate) fn with(&self, name: &str, value: &str) -> Self {
+        let kept = self.0.iter().filter(|(known, _)| known != name).cloned();
+        Self(kept.chain([(name.to_owned(), value.to_owned())]).collect())
+    }
+
     /// All values but that of a name, as a query.
     pub(crate) fn without(&self, name: &str) -> String {
         let kept = self.0.iter().filter(|(known, _)| known != name);
@@ -193,7 +199,7 @@ impl Visit {
         BASE64_URL_SAFE_NO_PAD.encode(hash_token(&format!("form {}", self.browser)))
     }
 
-    /// What a mail that this browser asks for is known by. Nobody else can say it.
+    /// What a message that this browser asks for is known by. Nobody else can say it.
     pub(crate) fn mail_secret(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(hash_token(&format!("mail {}", self.browser)))
     }

@@ -225,10 +225,12 @@ impl From<AccountsError> for ApiError {
             }
             AccountsError::KeyTooLarge => Self::bad_request(ErrorKind::KeyTooLarge, message),
             AccountsError::ProfileTooLarge => Self::bad_request(ErrorKind::ProfileTooLarge, message),
-            AccountsError::NoEmail => Self::new(StatusCode::FORBIDDEN, ErrorKind::ThreepidDenied, message),
+            AccountsError::NotSent => Self::new(StatusCode::FORBIDDEN, ErrorKind::ThreepidDenied, message),
             AccountsError::AddressInUse => Self::bad_request(ErrorKind::ThreepidInUse, message),
-            AccountsError::AddressNotValidated => Self::bad_request(ErrorKind::ThreepidAuthFailed, message),
-            AccountsError::TooManyMails { retry_after } => Limited { retry_after }.into(),
+            AccountsError::AddressNotValidated | AccountsError::WrongCode => {
+                Self::bad_request(ErrorKind::ThreepidAuthFailed, message)
+            }
+            AccountsError::TooManyMessages { retry_after } => Limited { retry_after }.into(),
             AccountsError::Limited(limited) => limited.into(),
             AccountsError::ServerControlled => {
                 Self::new(StatusCode::METHOD_NOT_ALLOWED, ErrorKind::BadJson, message)

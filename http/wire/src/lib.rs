@@ -29,5 +29,5 @@ pub use caller::{AnySession, Anybody, Caller, MaybeUser, RequestHead, User, addr
 pub use clock::{now_ts, timestamp};
 pub use endpoint::{Access, Endpoint, EndpointInfo, endpoint, raw_endpoint, streaming_endpoint};
 pub use error::ApiError;
-pub use page_paths::{ACCOUNT_PAGE, AUTHORIZATION_PAGE, EMAIL_PAGE, LINK_PAGE, SSO_PAGE};
+pub use page_paths::{ACCOUNT_PAGE, AUTHORIZATION_PAGE, EMAIL_PAGE, LINK_PAGE, SSO_PAGE, SUBMIT_CODE};
 pub use router::{Api, ClientAddress, ListenerPlatform, platform_of, unknown_method, unknown_path};

@@ -11,3 +11,5 @@ pub const ACCOUNT_PAGE: &str = "/_linkspan/account";
 pub const SSO_PAGE: &str = "/_linkspan/sso";
 /// The page that links in mails open; its query has `sid` and `token`.
 pub const EMAIL_PAGE: &str = "/_linkspan/email";
+/// Where clients submit the code of a message. It is an endpoint, not a page; other APIs name it.
+pub const SUBMIT_CODE: &str = "/_linkspan/client/v1/submit_code";

@@ -52,6 +52,17 @@ impl Accounts {
         Ok((changed, removed))
     }
 
+    /// Sets the first password of a user who has just proved on a page who it is. Returns its stamp. Refuses if there is
+    /// one already.
+    pub async fn set_first_password(
+        &self,
+        user_id: &OwnedUserId,
+        password: String,
+    ) -> Result<PasswordStamp, AccountsError> {
+        check_password(&password)?;
+        self.put_password(user_id, password, Some(PasswordStamp(None))).await
+    }
+
     /// Sets a password without asking anybody: for operators.
     pub async fn set_password(&self, user_id: &OwnedUserId, password: String) -> Result<(), AccountsError> {
         check_password(&password)?;

@@ -48,12 +48,13 @@ impl Accounts {
         check_device(&device)?;
         let account = NewAccount {
             user_id: None,
+            display_name: None,
             password: None,
             admin: false,
             guest: true,
             device: Some(device),
             registration_token: None,
-            email: None,
+            third_party_ids: Vec::new(),
         };
         self.put_account(platform.server_name(), account, now_ts).await
     }

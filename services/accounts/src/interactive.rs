@@ -4,26 +4,25 @@
 //! Sessions are kept in memory: they expire, and are bounded in number. A session belongs to what it was
 //! begun for, and ends when it is complete.
 
+use linkspan_platforms::Platform;
+use linkspan_storage::WriteSet;
 use ruma::{
     OwnedServerName, OwnedUserId,
     api::{
-        client::uiaa::{AuthData, AuthFlow, AuthType, UiaaInfo, UserIdentifier},
+        client::uiaa::{AuthData, AuthFlow, AuthType, ThirdpartyIdCredentials, UiaaInfo},
         error::{ErrorKind, StandardErrorBody},
     },
 };
 
 use crate::{
-    Accounts, AccountsError, Approval, Attempt, EmailPurpose, Identifier, PasswordStamp,
-    email_validation::ValidatedEmail, password::WRONG, token::new_token,
+    Accounts, AccountsError, Approval, Attempt, Evidence, Identifier, PasswordStamp, ValidationPurpose,
+    ValidationSession, password::WRONG, token::new_token, validation::Validated,
 };
 
 /// How long a session lasts, in milliseconds.
 const SESSION_MS: u64 = 15 * 60_000;
 
-/// The stages for a user who proves a password.
-const PASSWORD_FLOWS: &[&[AuthType]] = &[&[AuthType::Password]];
-
-/// Operations in which an address can be confirmed.
+/// Operations in which an address or a number can be confirmed.
 pub(crate) const REGISTER: &str = "register";
 pub(crate) const RESET_PASSWORD: &str = "reset password";
 
@@ -42,11 +41,12 @@ impl Purpose {
         Self { platform, user_id: Some(user_id.clone()), operation: operation.into() }
     }
 
-    /// The purpose of mails to somebody who is not known yet, if they are a part of the operation.
-    fn of_mails(&self) -> Option<EmailPurpose> {
+    /// The purpose of the messages that are a part of the operation. A user who proves a number again asks for the code
+    /// as somebody who registers does: the specification has no other endpoint for it.
+    fn of_messages(&self) -> Option<ValidationPurpose> {
         match (self.operation.as_str(), &self.user_id) {
-            (REGISTER, None) => Some(EmailPurpose::Register),
-            (RESET_PASSWORD, None) => Some(EmailPurpose::ResetPassword),
+            (REGISTER, None) | (_, Some(_)) => Some(ValidationPurpose::Register),
+            (RESET_PASSWORD, None) => Some(ValidationPurpose::ResetPassword),
             _ => None,
         }
     }
@@ -64,7 +64,15 @@ pub(crate) struct Interactive {
     completed: Vec<AuthType>,
     password_stamp: Option<PasswordStamp>,
     registration_token: Option<String>,
-    email: Option<ValidatedEmail>,
+    ids: Vec<Validated>,
+}
+
+impl Interactive {
+    fn complete(&mut self, stage: AuthType) {
+        if !self.completed.contains(&stage) {
+            self.completed.push(stage);
+        }
+    }
 }
 
 /// What a complete session has proved.
@@ -74,8 +82,8 @@ pub(crate) struct Proof {
     pub(crate) password_stamp: Option<PasswordStamp>,
     /// The registration token that was given.
     pub(crate) registration_token: Option<String>,
-    /// The address that was confirmed.
-    pub(crate) email: Option<ValidatedEmail>,
+    /// The address and the number that were confirmed.
+    pub(crate) ids: Vec<Validated>,
 }
 
 impl Accounts {
@@ -83,7 +91,7 @@ impl Accounts {
     pub(crate) async fn authenticate_interactively(
         &self,
         purpose: &Purpose,
-        flows: &[&[AuthType]],
+        flows: &[Vec<AuthType>],
         auth: Option<&AuthData>,
         now_ts: u64,
     ) -> Result<Proof, AccountsError> {
@@ -91,13 +99,13 @@ impl Accounts {
         if let (Some(auth), None) = (auth, &refusal) {
             refusal = self.complete_stage(&mut session, flows, auth, now_ts).await?;
         }
-        let complete = |flow: &&&[AuthType]| flow.iter().all(|stage| session.completed.contains(stage));
-        if refusal.is_none() && flows.iter().any(|flow| complete(&flow)) {
+        let complete = |flow: &Vec<AuthType>| flow.iter().all(|stage| session.completed.contains(stage));
+        if refusal.is_none() && flows.iter().any(complete) {
             self.shared.interactive.take(&name, now_ts);
-            let Interactive { password_stamp, registration_token, email, .. } = session;
-            return Ok(Proof { password_stamp, registration_token, email });
+            let Interactive { password_stamp, registration_token, ids, .. } = session;
+            return Ok(Proof { password_stamp, registration_token, ids });
         }
-        let mut info = UiaaInfo::new(flows.iter().map(|flow| AuthFlow::new(flow.to_vec())).collect());
+        let mut info = UiaaInfo::new(flows.iter().map(|flow| AuthFlow::new(flow.clone())).collect());
         info.completed = session.completed.clone();
         info.params = serde_json::value::to_raw_value(&serde_json::json!({})).ok();
         info.session = Some(name.clone());
@@ -106,14 +114,19 @@ impl Accounts {
         Err(AccountsError::Interactive(Box::new(info)))
     }
 
-    /// Does the same for a user who proves the password. How often that may be tried is limited.
+    /// Does the same for a user who proves the password. How often that may be tried is limited. A user who has none, and
+    /// is known by a number, proves the number.
     pub async fn prove_password(
         &self,
         purpose: &Purpose,
         attempt: Attempt<'_>,
         now_ts: u64,
     ) -> Result<PasswordStamp, AccountsError> {
-        let prove = self.authenticate_interactively(purpose, PASSWORD_FLOWS, attempt.auth, now_ts);
+        if self.proves_by_number(purpose, attempt.platform).await? {
+            return self.prove_number(purpose, attempt, now_ts).await;
+        }
+        let flows = [vec![AuthType::Password]];
+        let prove = self.authenticate_interactively(purpose, &flows, attempt.auth, now_ts);
         let proof = match (attempt.auth, &purpose.user_id) {
             (Some(AuthData::Password(_)), Some(user_id)) => {
                 attempt.count(user_id)?.give_back_if_right(prove).await?
@@ -121,6 +134,34 @@ impl Accounts {
             _ => prove.await?,
         };
         proof.password_stamp.ok_or(WRONG)
+    }
+
+    async fn proves_by_number(&self, purpose: &Purpose, platform: &Platform) -> Result<bool, AccountsError> {
+        let Some(user_id) = purpose.user_id.as_ref().filter(|_| self.knows_by_number(platform)) else {
+            return Ok(false);
+        };
+        let has_password =
+            self.account(user_id).await?.is_some_and(|account| account.password_hash.is_some());
+        Ok(!has_password && self.has_number(user_id).await?)
+    }
+
+    /// Refuses until the user has proved a number of the account. The validation is used up.
+    async fn prove_number(
+        &self,
+        purpose: &Purpose,
+        attempt: Attempt<'_>,
+        now_ts: u64,
+    ) -> Result<PasswordStamp, AccountsError> {
+        let flows = [vec![AuthType::Msisdn]];
+        let proof = self.authenticate_interactively(purpose, &flows, attempt.auth, now_ts).await?;
+        let validated = proof.ids.last().ok_or(AccountsError::AddressNotValidated)?;
+        self.store
+            .update(async || {
+                let mut writes = WriteSet::new();
+                self.use_up(&mut writes, validated).await?;
+                Ok::<_, AccountsError>((writes, PasswordStamp(None)))
+            })
+            .await
     }
 
     /// Does the same for a user whose session is one of the OAuth 2.0 API. It is proof enough to have
@@ -168,7 +209,7 @@ impl Accounts {
                     completed: Vec::new(),
                     password_stamp: None,
                     registration_token: None,
-                    email: None,
+                    ids: Vec::new(),
                 };
                 let refusal = name.map(|_| refusal("this authentication has expired; begin again"));
                 Ok((new_token(""), session, refusal))
@@ -180,7 +221,7 @@ impl Accounts {
     async fn complete_stage(
         &self,
         session: &mut Interactive,
-        flows: &[&[AuthType]],
+        flows: &[Vec<AuthType>],
         auth: &AuthData,
         now_ts: u64,
     ) -> Result<Option<StandardErrorBody>, AccountsError> {
@@ -193,12 +234,7 @@ impl Accounts {
         let passed = match auth {
             AuthData::Dummy(_) => true,
             AuthData::Password(password) => {
-                let identifier = match &password.identifier {
-                    UserIdentifier::Matrix(id) => Some(Identifier::Name(id.user.clone())),
-                    UserIdentifier::Email(id) => Some(Identifier::Email(id.address.clone())),
-                    _ => None,
-                };
-                let user_id = match identifier {
+                let user_id = match Identifier::from_wire(&password.identifier) {
                     Some(identifier) => self.find_user(&session.purpose.platform, &identifier).await?,
                     None => None,
                 };
@@ -219,29 +255,55 @@ impl Accounts {
                 valid
             }
             AuthData::EmailIdentity(email) => {
-                let creds = &email.thirdparty_id_creds;
-                let Some(purpose) = session.purpose.of_mails() else { return Ok(None) };
-                let (sid, secret) = (creds.sid.as_str(), creds.client_secret.as_str());
-                let platform = &session.purpose.platform;
-                match self.validated_email(platform, purpose, sid, secret, now_ts).await {
-                    Ok(email) => session.email = Some(email),
-                    Err(AccountsError::AddressNotValidated) => {
-                        let message = AccountsError::AddressNotValidated.to_string();
-                        return Ok(Some(StandardErrorBody::new(ErrorKind::Unauthorized, message)));
-                    }
-                    Err(error) => return Err(error),
-                }
-                true
+                return self.complete_validation(session, stage, &email.thirdparty_id_creds, now_ts).await;
+            }
+            AuthData::Msisdn(msisdn) => {
+                return self.complete_validation(session, stage, &msisdn.thirdparty_id_creds, now_ts).await;
             }
             _ => false,
         };
         if !passed {
             return Ok(Some(refusal("the password or token is wrong")));
         }
-        if !session.completed.contains(&stage) {
-            session.completed.push(stage);
-        }
+        session.complete(stage);
         Ok(None)
+    }
+
+    /// Completes the stage of an address or a number if it has been confirmed.
+    async fn complete_validation(
+        &self,
+        session: &mut Interactive,
+        stage: AuthType,
+        creds: &ThirdpartyIdCredentials,
+        now_ts: u64,
+    ) -> Result<Option<StandardErrorBody>, AccountsError> {
+        let Some(purpose) = session.purpose.of_messages() else { return Ok(None) };
+        let evidence = Evidence::Session(ValidationSession {
+            sid: creds.sid.to_string(),
+            client_secret: creds.client_secret.to_string(),
+        });
+        let is_phone = stage == AuthType::Msisdn;
+        let Purpose { platform, user_id, .. } = &session.purpose;
+        let validated = self.validated(platform, purpose, &evidence, now_ts).await;
+        let is_own = match (&validated, user_id) {
+            (Ok(validated), Some(user_id)) => {
+                self.owner_of(platform, &validated.id).await?.as_ref() == Some(user_id)
+            }
+            _ => true,
+        };
+        match validated {
+            Ok(validated) if is_own && validated.id.is_phone() == is_phone => {
+                session.ids.retain(|known| known.id.is_phone() != is_phone);
+                session.ids.push(validated);
+                session.complete(stage);
+                Ok(None)
+            }
+            Ok(_) | Err(AccountsError::AddressNotValidated) => {
+                let message = AccountsError::AddressNotValidated.to_string();
+                Ok(Some(StandardErrorBody::new(ErrorKind::Unauthorized, message)))
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -15,8 +15,6 @@ mod cross_signing_reset;
 mod deactivate;
 mod devices;
 mod direct_chats;
-mod email_addresses;
-mod email_validation;
 mod erasure;
 mod expiring;
 mod filters;
@@ -24,9 +22,10 @@ mod guests;
 mod interactive;
 mod list_accounts;
 mod log_in;
+mod log_in_by_number;
 mod log_in_by_token;
 mod log_out;
-mod mail;
+mod messages;
 mod moderation;
 mod openid;
 mod password;
@@ -40,8 +39,11 @@ mod session;
 mod shared_secret;
 mod sign_up;
 mod tags;
+mod third_party_id;
+mod third_party_ids;
 mod token;
 mod username;
+mod validation;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -57,25 +59,29 @@ pub use attempts::Attempt;
 pub use begin_session::ClientDevice;
 pub use cross_signing_reset::{Approval, Proof};
 pub use devices::{DeviceInfo, DeviceRemoved};
-pub use email_addresses::{EmailAddress, check_address};
-pub use email_validation::{EmailLink, EmailLinkToken, EmailPurpose, EmailRequest};
 pub use erasure::Erasures;
 pub use interactive::Purpose;
 pub use list_accounts::AccountInfo;
 pub use log_in::{Credentials, Identifier, LoggedIn, NewDevice};
+pub use log_in_by_number::NumberStanding;
 pub use log_in_by_token::LoginToken;
-pub use mail::{Mail, Mailer, Sending};
+pub use messages::{Courier, Mail, Message, Sending, Sms};
 pub use moderation::Restriction;
 pub use openid::OpenIdToken;
 pub use password::{PasswordStamp, ProvedUser};
 pub use profile::{Profile, check_profile_field};
 pub use refresh::{RefreshOutcome, Refreshed};
-pub use register::{EmailStep, Registered, Registration, RegistrationSteps};
+pub use register::{ProofStep, Registered, Registration, RegistrationSteps};
 pub use registration_token::RegistrationTokenInfo;
 pub use session::Session;
 pub use shared_secret::SharedSecretRegistration;
 pub use sign_up::SignUp;
+pub use third_party_id::ThirdPartyId;
+pub use third_party_ids::AddedId;
 pub use token::{TokenHash, hash_token, new_token, random_text};
+pub use validation::{
+    Evidence, LinkToken, ValidationLink, ValidationPurpose, ValidationRequest, ValidationSession,
+};
 
 /// How many accounts are kept in memory.
 const CACHED_ACCOUNTS: Limits = Limits { entries: 100_000, weight: 100_000 };
@@ -143,18 +149,21 @@ pub enum AccountsError {
     /// The user has as many of these as one may have.
     #[error("there are too many {0}")]
     TooMany(&'static str),
-    /// No mails are sent here, so e-mail addresses cannot be used.
-    #[error("this platform sends no mails")]
-    NoEmail,
-    /// The address belongs to an account already.
-    #[error("this address belongs to an account already")]
+    /// Nothing is sent here to such an address or number, or not for this purpose.
+    #[error("this platform sends no such messages")]
+    NotSent,
+    /// The address or number belongs to an account already.
+    #[error("this address or number belongs to an account already")]
     AddressInUse,
-    /// Nobody has shown yet that the address is theirs.
-    #[error("the address has not been confirmed yet: open the link in the mail")]
+    /// Nobody has shown yet that the address or number is theirs.
+    #[error("this address or number has not been confirmed yet")]
     AddressNotValidated,
-    /// Too many mails to this address, or at this time.
-    #[error("too many mails: try again later")]
-    TooManyMails {
+    /// The code is not the one that was sent, or not any more.
+    #[error("this code is wrong or has expired: ask for a new one")]
+    WrongCode,
+    /// Too many messages to this address or number, from this network, or at this time.
+    #[error("too many messages: try again later")]
+    TooManyMessages {
         /// When.
         retry_after: Duration,
     },
@@ -173,7 +182,8 @@ pub enum AccountsError {
 }
 
 /// What another service adds to the write-set that makes an account.
-type OnCreate = dyn Fn(&mut WriteSet, &OwnedUserId) + Send + Sync;
+/// It is told the display name.
+type OnCreate = dyn Fn(&mut WriteSet, &OwnedUserId, Option<&str>) + Send + Sync;
 
 /// The accounts of all platforms. Clones are the same accounts.
 #[derive(Clone)]
@@ -181,7 +191,7 @@ pub struct Accounts {
     store: Store,
     shared: Arc<Shared>,
     on_create: Option<Arc<OnCreate>>,
-    mailer: Option<Arc<dyn Mailer>>,
+    courier: Option<Arc<dyn Courier>>,
 }
 
 impl fmt::Debug for Accounts {
@@ -201,7 +211,7 @@ struct Shared {
     openid: expiring::Expiring<OwnedUserId>,
     login_tokens: expiring::Expiring<ProvedUser>,
     cross_signing_resets: expiring::Expiring<Approval>,
-    mails: mail::Outgoing,
+    outgoing: messages::Outgoing,
     erasures: Arc<Erasures>,
 }
 
@@ -217,23 +227,26 @@ impl Accounts {
             openid: expiring::Expiring::new(10_000),
             login_tokens: expiring::Expiring::new(10_000),
             cross_signing_resets: expiring::Expiring::new(10_000),
-            mails: mail::Outgoing::new(),
+            outgoing: messages::Outgoing::new(),
             erasures: Erasures::watch(&store),
         };
         let shared = Arc::new(shared);
-        Self { store, shared, on_create: None, mailer: None }
+        Self { store, shared, on_create: None, courier: None }
     }
 
     /// Has `add` add to every write-set that makes an account, so that a service above knows each account
     /// from its first moment. For the wiring, before the accounts are handed out.
-    pub fn on_create(mut self, add: impl Fn(&mut WriteSet, &OwnedUserId) + Send + Sync + 'static) -> Self {
+    pub fn on_create(
+        mut self,
+        add: impl Fn(&mut WriteSet, &OwnedUserId, Option<&str>) + Send + Sync + 'static,
+    ) -> Self {
         self.on_create = Some(Arc::new(add));
         self
     }
 
-    /// Has mails sent by `mailer`. For the wiring, as above.
-    pub fn with_mailer(mut self, mailer: Arc<dyn Mailer>) -> Self {
-        self.mailer = Some(mailer);
+    /// Has messages sent by `courier`. For the wiring, as above.
+    pub fn with_courier(mut self, courier: Arc<dyn Courier>) -> Self {
+        self.courier = Some(courier);
         self
     }
 

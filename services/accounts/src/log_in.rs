@@ -11,12 +11,13 @@ use linkspan_storage::{
     },
     records::{AccessTokenRecord, AccountRecord, DeviceRecord, RefreshTokenRecord},
 };
-use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId};
+use ruma::{
+    OwnedDeviceId, OwnedServerName, OwnedUserId, api::client::uiaa::UserIdentifier, thirdparty::Medium,
+};
 
 use crate::{
-    Accounts, AccountsError,
+    Accounts, AccountsError, ThirdPartyId,
     attempts::{count_of_stranger, count_of_user},
-    email_addresses::check_address,
     password::{PasswordStamp, ProvedUser, WRONG},
     token::{TokenHash, hash_token, new_token, random_text},
     username::named_user,
@@ -35,17 +36,46 @@ const DEVICE_NAME_BYTES: usize = 1_024;
 /// Whom somebody says they are.
 #[derive(Clone, Debug)]
 pub enum Identifier {
-    /// What people type: a localpart, a whole user id, or an e-mail address.
+    /// What people type: a localpart, a whole user id, an e-mail address, or an international phone number.
     Name(String),
-    /// An e-mail address, and nothing else.
-    Email(String),
+    /// A third-party identifier, and nothing else.
+    ThirdParty {
+        /// Its medium.
+        medium: Medium,
+        /// Its address.
+        address: String,
+    },
+    /// A phone number as it is dialled in a country.
+    Phone {
+        /// The code of the country, two letters.
+        country: String,
+        /// The number.
+        number: String,
+    },
 }
 
 impl Identifier {
+    /// Reads what a client says. None if it is of a kind that nobody is known by.
+    /// <https://spec.matrix.org/v1.19/client-server-api/#identifier-types>
+    pub fn from_wire(identifier: &UserIdentifier) -> Option<Self> {
+        match identifier {
+            UserIdentifier::Matrix(id) => Some(Self::Name(id.user.clone())),
+            UserIdentifier::PhoneNumber(id) => {
+                Some(Self::Phone { country: id.country.clone(), number: id.phone.clone() })
+            }
+            _ => {
+                let (medium, address) = identifier.as_third_party_id()?;
+                Some(Self::ThirdParty { medium: medium.clone(), address: address.to_owned() })
+            }
+        }
+    }
+
     /// What was typed.
     pub(crate) fn as_str(&self) -> &str {
         match self {
-            Self::Name(text) | Self::Email(text) => text,
+            Self::Name(text) | Self::ThirdParty { address: text, .. } | Self::Phone { number: text, .. } => {
+                text
+            }
         }
     }
 }
@@ -109,7 +139,13 @@ impl Accounts {
     ) -> Result<ProvedUser, AccountsError> {
         let user_id = self.find_user(platform.server_name(), &credentials.identifier).await?;
         let counted = count_of_stranger(platform, user_id.as_ref(), credentials.identifier.as_str())?;
-        counted.give_back_if_right(self.check_credentials(user_id, credentials.password)).await
+        let proof = async {
+            let user = self.check_credentials(user_id, credentials.password).await?;
+            // There the password is a second step: it opens nothing without the number.
+            let needs_number = self.knows_by_number(platform) && self.has_number(&user.user_id).await?;
+            if needs_number { Err(WRONG) } else { Ok(user) }
+        };
+        counted.give_back_if_right(proof).await
     }
 
     /// Refuses unless it is the password of a user who is logged in in a browser; its stamp. Limited as above.
@@ -129,15 +165,20 @@ impl Accounts {
         platform: &OwnedServerName,
         identifier: &Identifier,
     ) -> Result<Option<OwnedUserId>, AccountsError> {
-        match identifier {
-            // No localpart has an `@`, and every user id begins with one.
-            Identifier::Name(name) if name.starts_with('@') || !name.contains('@') => {
-                Ok(named_user(platform, name))
+        let id = match identifier {
+            Identifier::Name(name) => {
+                let owner = match typed_id(name) {
+                    Some(id) => self.owner_of(platform, &id).await?,
+                    None => None,
+                };
+                return Ok(owner.or_else(|| named_user(platform, name)));
             }
-            Identifier::Name(address) | Identifier::Email(address) => match check_address(address) {
-                Ok(address) => self.owner_of_email(platform, &address).await,
-                Err(_) => Ok(None),
-            },
+            Identifier::ThirdParty { medium, address } => ThirdPartyId::new(medium, address),
+            Identifier::Phone { country, number } => ThirdPartyId::phone(country, number),
+        };
+        match id {
+            Ok(id) => self.owner_of(platform, &id).await,
+            Err(_) => Ok(None),
         }
     }
 
@@ -193,6 +234,16 @@ impl Accounts {
             })
             .await
     }
+}
+
+/// The address or number that somebody has typed, if it reads as one. No localpart has an `@`, and every user id begins
+/// with one.
+fn typed_id(name: &str) -> Option<ThirdPartyId> {
+    if name.starts_with('+') {
+        return ThirdPartyId::new(&Medium::Msisdn, name).ok();
+    }
+    let has_at = name.contains('@') && !name.starts_with('@');
+    has_at.then(|| ThirdPartyId::email(name).ok()).flatten()
 }
 
 pub(crate) fn check_active(account: Option<AccountRecord>) -> Result<AccountRecord, AccountsError> {

@@ -104,6 +104,19 @@ impl Accounts {
     }
 }
 
+/// Writes the display name of an account that is being made.
+pub(crate) fn put_display_name(
+    writes: &mut WriteSet,
+    user_id: &OwnedUserId,
+    name: &str,
+) -> Result<(), AccountsError> {
+    let (field, value) = ("displayname", Value::from(name));
+    check_profile_field(field, &value)?;
+    let key = UserNameKey { user_id: user_id.clone(), name: field.to_owned() };
+    writes.put::<Profiles>(&key, &Json(value.to_string()));
+    Ok(())
+}
+
 fn parse(json: &Json) -> Result<Value, AccountsError> {
     let damaged = |error: serde_json::Error| StorageError::DamagedValue {
         table: "profiles",

@@ -14,11 +14,12 @@ use ruma::{
 
 use crate::{
     Accounts, AccountsError, DeviceRemoved, LoggedIn, NewDevice,
-    email_validation::ValidatedEmail,
     interactive::{Purpose, REGISTER},
     log_in::{check_device, new_device_id, put_device},
     password::{PasswordStamp, check_password},
-    username::{generate, new_user_id, user_id_of},
+    profile::put_display_name,
+    username::{generate, looks_like_phone_number, new_user_id, user_id_of},
+    validation::Validated,
 };
 
 /// What a platform asks of people who make an account.
@@ -29,13 +30,34 @@ pub struct RegistrationSteps {
     /// Whether they need a registration token.
     pub token: bool,
     /// Whether they give an e-mail address.
-    pub email: EmailStep,
+    pub email: ProofStep,
+    /// Whether they give a phone number.
+    pub phone: ProofStep,
 }
 
-/// Whether an e-mail address is a part of registering.
+impl RegistrationSteps {
+    /// Whether they need a password. Where they prove a number, that is how they log in.
+    pub fn password(self) -> bool {
+        self.phone != ProofStep::Required
+    }
+
+    /// The stages of a registration: what is needed, and the same with one thing more that may be given.
+    fn flows(self) -> Vec<Vec<AuthType>> {
+        let proofs = [(self.email, AuthType::EmailIdentity), (self.phone, AuthType::Msisdn)];
+        let with =
+            |wanted| proofs.iter().filter(move |(step, _)| *step == wanted).map(|(_, stage)| stage.clone());
+        let token = self.token.then_some(AuthType::RegistrationToken);
+        let needed: Vec<_> = token.into_iter().chain(with(ProofStep::Required)).collect();
+        let least = if needed.is_empty() { vec![AuthType::Dummy] } else { needed.clone() };
+        let with_more = with(ProofStep::Optional).map(|stage| [needed.clone(), vec![stage]].concat());
+        [least].into_iter().chain(with_more).collect()
+    }
+}
+
+/// Whether an address or a number is a part of registering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EmailStep {
-    /// No mails are sent.
+pub enum ProofStep {
+    /// Nothing could be sent to it.
     None,
     /// Who wants to gives one.
     Optional,
@@ -43,12 +65,22 @@ pub enum EmailStep {
     Required,
 }
 
+impl ProofStep {
+    fn new(is_sent: bool, is_needed: bool) -> Self {
+        match (is_sent, is_needed) {
+            (false, _) => Self::None,
+            (true, false) => Self::Optional,
+            (true, true) => Self::Required,
+        }
+    }
+}
+
 /// What somebody who registers asks for.
 #[derive(Clone, Default)]
 pub struct Registration {
-    /// The wanted localpart; None: any.
+    /// The wanted localpart; None: any. It is the display name to begin with.
     pub username: Option<String>,
-    /// The password.
+    /// The password. Where people are known by their number, it is a second step that they may leave out.
     pub password: Option<String>,
     /// The device to log in; None: none.
     pub device: Option<NewDevice>,
@@ -73,13 +105,15 @@ pub struct Registered {
 pub(crate) struct NewAccount {
     /// The user id. Without one, a name is generated.
     pub(crate) user_id: Option<OwnedUserId>,
+    /// The name that people see.
+    pub(crate) display_name: Option<String>,
     /// The password. Without one, nobody logs in by password.
     pub(crate) password: Option<String>,
     pub(crate) admin: bool,
     pub(crate) guest: bool,
     pub(crate) device: Option<NewDevice>,
     pub(crate) registration_token: Option<String>,
-    pub(crate) email: Option<ValidatedEmail>,
+    pub(crate) third_party_ids: Vec<Validated>,
 }
 
 impl Accounts {
@@ -91,7 +125,7 @@ impl Accounts {
         auth: Option<&AuthData>,
         now_ts: u64,
     ) -> Result<Registered, AccountsError> {
-        let flows = registration_flows(self.registration_steps(platform)?);
+        let steps = self.registration_steps(platform)?;
         let guest = match &registration.guest_access_token {
             Some(token) => {
                 Some(self.guest_to_upgrade(platform, token, registration.username.as_deref()).await?)
@@ -100,7 +134,7 @@ impl Accounts {
         };
         let user_id = match &guest {
             Some(guest) => Some(guest.user_id.clone()),
-            None => self.wanted_name(platform, registration.username).await?,
+            None => self.wanted_name(platform, registration.username.clone()).await?,
         };
         if let Some(password) = &registration.password {
             check_password(password)?;
@@ -110,19 +144,23 @@ impl Accounts {
         }
         // Clients first ask without anything, to learn the stages.
         let password = match (registration.password, auth) {
-            (None, Some(_)) => return Err(AccountsError::MissingParam("password")),
+            (None, Some(_)) if steps.password() => return Err(AccountsError::MissingParam("password")),
             (password, _) => password,
         };
         let purpose = Purpose::of_platform(platform.server_name(), REGISTER);
-        let proof = self.authenticate_interactively(&purpose, flows, auth, now_ts).await?;
+        let proof = self.authenticate_interactively(&purpose, &steps.flows(), auth, now_ts).await?;
+        if password.is_none() && steps.password() {
+            return Err(AccountsError::MissingParam("password"));
+        }
         let account = NewAccount {
             user_id,
-            password: Some(password.ok_or(AccountsError::MissingParam("password"))?),
+            display_name: registration.username.filter(|name| may_be_shown(platform, name)),
+            password,
             admin: false,
             guest: false,
             device: registration.device,
             registration_token: proof.registration_token,
-            email: proof.email,
+            third_party_ids: proof.ids,
         };
         match guest {
             Some(guest) => self.upgrade_guest(&guest, account, now_ts).await,
@@ -132,18 +170,15 @@ impl Accounts {
 
     /// What a platform asks of people who make an account; refuses where nobody can.
     pub fn registration_steps(&self, platform: &Platform) -> Result<RegistrationSteps, AccountsError> {
-        let must = platform.settings.verify && platform.settings.identity == Identity::Account;
-        let email = match (self.sends_mails(platform), must) {
-            (false, _) => EmailStep::None,
-            (true, false) => EmailStep::Optional,
-            (true, true) => EmailStep::Required,
-        };
+        let needs_email = platform.settings.verify && platform.settings.identity == Identity::Account;
+        let email = ProofStep::new(self.sends_mails(platform), needs_email);
+        let phone = ProofStep::new(self.sends_sms(platform), self.knows_by_number(platform));
         let token = match platform.settings.registration {
             Policy::Closed => return Err(AccountsError::Forbidden("registration is closed here")),
             Policy::Open => false,
             Policy::Token => true,
         };
-        Ok(RegistrationSteps { name: takes_names(platform), token, email })
+        Ok(RegistrationSteps { name: takes_names(platform), token, email, phone })
     }
 
     /// The user id that somebody wants and can have; None: one is made up.
@@ -184,12 +219,13 @@ impl Accounts {
         let user_id = Some(user_id_of(platform, localpart)?);
         let account = NewAccount {
             user_id,
+            display_name: Some(localpart.to_owned()),
             password: Some(password),
             admin,
             guest: false,
             device: None,
             registration_token: None,
-            email: None,
+            third_party_ids: Vec::new(),
         };
         Ok(self.put_account(platform, account, now_ts).await?.user_id)
     }
@@ -222,8 +258,11 @@ impl Accounts {
             let mut writes = WriteSet::new();
             writes.expect_absent::<AccountsTable>(&key);
             writes.put::<AccountsTable>(&key, &record);
+            if let Some(name) = &account.display_name {
+                put_display_name(&mut writes, &user_id, name)?;
+            }
             if let Some(add) = &self.on_create {
-                add(&mut writes, &user_id);
+                add(&mut writes, &user_id, account.display_name.as_deref());
             }
             self.use_proofs(&mut writes, &user_id, &account, now_ts).await?;
             let logged_in = account.device.as_ref().map(|device| {
@@ -249,7 +288,7 @@ impl Accounts {
         }
     }
 
-    /// Uses up what was proved to register: the registration token, the e-mail address.
+    /// Uses up what was proved to register: the registration token, the address, the number.
     pub(crate) async fn use_proofs(
         &self,
         writes: &mut WriteSet,
@@ -261,28 +300,47 @@ impl Accounts {
             let platform = user_id.server_name().to_owned();
             self.use_registration_token(writes, &platform, token, now_ts).await?;
         }
-        if let Some(email) = &account.email {
-            self.add_email(writes, user_id, email, now_ts).await?;
+        for validated in &account.third_party_ids {
+            self.put_id(writes, user_id, validated, now_ts).await?;
         }
         Ok(())
-    }
-}
-
-/// The stages of a registration, and what may be left out where mails are sent.
-fn registration_flows(steps: RegistrationSteps) -> &'static [&'static [AuthType]] {
-    match (steps.token, steps.email) {
-        (false, EmailStep::None) => &[&[AuthType::Dummy]],
-        (false, EmailStep::Optional) => &[&[AuthType::Dummy], &[AuthType::EmailIdentity]],
-        (false, EmailStep::Required) => &[&[AuthType::EmailIdentity]],
-        (true, EmailStep::None) => &[&[AuthType::RegistrationToken]],
-        (true, EmailStep::Optional) => {
-            &[&[AuthType::RegistrationToken], &[AuthType::RegistrationToken, AuthType::EmailIdentity]]
-        }
-        (true, EmailStep::Required) => &[&[AuthType::RegistrationToken, AuthType::EmailIdentity]],
     }
 }
 
 /// Where people are known by phone number and prove it, names are generated.
 fn takes_names(platform: &Platform) -> bool {
     platform.settings.identity != Identity::Phone || !platform.settings.verify
+}
+
+/// Whether a name may be shown to others from the start. Where people are known by a number, it is not to be one.
+pub(crate) fn may_be_shown(platform: &Platform, name: &str) -> bool {
+    let is_hidden = platform.settings.identity == Identity::Phone && looks_like_phone_number(name);
+    !name.is_empty() && !is_hidden
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::api::client::uiaa::AuthType::{self, Dummy, EmailIdentity, Msisdn, RegistrationToken};
+
+    use super::{
+        ProofStep::{self, None, Optional, Required},
+        RegistrationSteps,
+    };
+
+    #[test]
+    fn stages_are_what_is_needed_or_one_more() {
+        let flows = |token: bool, email: ProofStep, phone: ProofStep| -> Vec<Vec<AuthType>> {
+            RegistrationSteps { name: true, token, email, phone }.flows()
+        };
+        assert_eq!(flows(false, None, None), [[Dummy]]);
+        assert_eq!(flows(false, Optional, Optional), [[Dummy], [EmailIdentity], [Msisdn]]);
+        assert_eq!(flows(false, Required, None), [[EmailIdentity]]);
+        assert_eq!(flows(false, Optional, Required), [vec![Msisdn], vec![Msisdn, EmailIdentity]]);
+        assert_eq!(flows(true, None, None), [[RegistrationToken]]);
+        assert_eq!(flows(true, None, Required), [[RegistrationToken, Msisdn]]);
+        assert_eq!(
+            flows(true, Optional, None),
+            [vec![RegistrationToken], vec![RegistrationToken, EmailIdentity]]
+        );
+    }
 }

@@ -1,28 +1,36 @@
-//! Setting a new password without the old one: by an e-mail address of the account.
+//! Setting a new password without the old one: by an e-mail address or a phone number of the account.
 //! <https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3accountpassword>
 
 use linkspan_platforms::Platform;
 use linkspan_storage::{
     WriteSet,
-    catalogue::{Accounts as AccountsTable, EmailAddresses, UserKey},
+    catalogue::{Accounts as AccountsTable, ThirdPartyIds, UserKey},
     records::AccountRecord,
 };
 use ruma::api::client::uiaa::{AuthData, AuthType};
 
 use crate::{
-    Accounts, AccountsError, DeviceRemoved, EmailLinkToken, EmailPurpose, PasswordStamp, ProvedUser,
-    email_addresses::email_key,
-    email_validation::ValidatedEmail,
+    Accounts, AccountsError, DeviceRemoved, Evidence, PasswordStamp, ProvedUser, ValidationPurpose,
     interactive::{Purpose, RESET_PASSWORD},
     log_in::check_active,
     password::check_password,
+    third_party_ids::id_key,
+    validation::Validated,
 };
 
-/// The stages for a user who has no password to prove.
-const EMAIL_FLOWS: &[&[AuthType]] = &[&[AuthType::EmailIdentity]];
-
 impl Accounts {
-    /// Sets the password of a user who confirms an address of the account. With `log_out_others`, the
+    /// Whether whoever forgets the password can set another by a code to a phone number. Not where people are known by
+    /// their number: there the password is what they know besides.
+    pub fn resets_by_number(&self, platform: &Platform) -> bool {
+        self.sends_sms(platform) && !self.knows_by_number(platform)
+    }
+
+    /// Whether whoever forgets the password can set another.
+    pub fn resets_passwords(&self, platform: &Platform) -> bool {
+        self.sends_mails(platform) || self.resets_by_number(platform)
+    }
+
+    /// Sets the password of a user who confirms an address or a number of the account. With `log_out_others`, the
     /// account's devices are removed.
     pub async fn reset_password(
         &self,
@@ -34,50 +42,53 @@ impl Accounts {
     ) -> Result<Vec<DeviceRemoved>, AccountsError> {
         check_password(&new_password)?;
         let purpose = Purpose::of_platform(platform.server_name(), RESET_PASSWORD);
-        let proof = self.authenticate_interactively(&purpose, EMAIL_FLOWS, auth, now_ts).await?;
-        let email = proof.email.ok_or(AccountsError::AddressNotValidated)?;
-        let user = self.put_password_by_email(platform, new_password, &email).await?;
+        let mut flows = Vec::new();
+        flows.extend(self.sends_mails(platform).then(|| vec![AuthType::EmailIdentity]));
+        flows.extend(self.resets_by_number(platform).then(|| vec![AuthType::Msisdn]));
+        let proof = self.authenticate_interactively(&purpose, &flows, auth, now_ts).await?;
+        let validated = proof.ids.last().ok_or(AccountsError::AddressNotValidated)?;
+        let user = self.put_password_by_id(platform, new_password, validated).await?;
         if log_out_others { self.log_out_all(&user.user_id, None).await } else { Ok(Vec::new()) }
     }
 
-    /// Sets the password of whoever has the link of a mail to an address of the account, and removes all its devices.
-    /// Returns the user, with the stamp of the new password, and the devices that are gone.
-    pub async fn reset_password_by_link(
+    /// Sets the password of whoever shows on a page that an address or a number of the account is theirs, and removes
+    /// all its devices. Returns the user, with the stamp of the new password, and the devices that are gone.
+    pub async fn reset_password_on_page(
         &self,
         platform: &Platform,
         new_password: String,
-        link: &EmailLinkToken,
+        evidence: &Evidence,
         now_ts: u64,
     ) -> Result<(ProvedUser, Vec<DeviceRemoved>), AccountsError> {
         check_password(&new_password)?;
-        let purpose = EmailPurpose::ResetPassword;
-        let email = self.email_of_link(platform.server_name(), purpose, link, now_ts).await?;
-        let user = self.put_password_by_email(platform, new_password, &email).await?;
+        let purpose = ValidationPurpose::ResetPassword;
+        let validated = self.validated(platform.server_name(), purpose, evidence, now_ts).await?;
+        let user = self.put_password_by_id(platform, new_password, &validated).await?;
         let removed = self.log_out_all(&user.user_id, None).await?;
         Ok((user, removed))
     }
 
-    /// Writes the password of the account that has an address, and uses up the address's validation.
-    async fn put_password_by_email(
+    /// Writes the password of the account that has an identifier, and uses up the identifier's validation.
+    async fn put_password_by_id(
         &self,
         platform: &Platform,
         new_password: String,
-        email: &ValidatedEmail,
+        validated: &Validated,
     ) -> Result<ProvedUser, AccountsError> {
-        let address = email_key(platform.server_name(), &email.address);
+        let address = id_key(platform.server_name(), &validated.id);
         let password_hash = self.shared.passwords.hash(new_password).await?;
         self.store
             .update(async || {
-                let owner = self.store.get::<EmailAddresses>(&address).await?;
+                let owner = self.store.get::<ThirdPartyIds>(&address).await?;
                 let owner = owner.ok_or(AccountsError::AddressNotValidated)?;
                 let mut writes = WriteSet::new();
-                writes.expect::<EmailAddresses>(&address, &owner);
+                writes.expect::<ThirdPartyIds>(&address, &owner);
                 let key = UserKey { user_id: owner.user_id };
                 let account = check_active(self.store.get::<AccountsTable>(&key).await?)?;
                 writes.expect::<AccountsTable>(&key, &account);
                 let changed = AccountRecord { password_hash: Some(password_hash.clone()), ..account };
                 writes.put::<AccountsTable>(&key, &changed);
-                self.use_up(&mut writes, email).await?;
+                self.use_up(&mut writes, validated).await?;
                 let password_stamp = PasswordStamp::of(&changed);
                 Ok((writes, ProvedUser { user_id: key.user_id, password_stamp }))
             })

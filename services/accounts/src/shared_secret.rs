@@ -56,12 +56,13 @@ impl Accounts {
         check_password(&registration.password)?;
         let account = NewAccount {
             user_id: Some(user_id_of(platform.server_name(), &registration.username)?),
+            display_name: Some(registration.username),
             password: Some(registration.password),
             admin: registration.admin,
             guest: false,
             device: registration.device,
             registration_token: None,
-            email: None,
+            third_party_ids: Vec::new(),
         };
         self.put_account(platform.server_name(), account, now_ts).await
     }

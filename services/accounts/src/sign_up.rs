@@ -3,8 +3,10 @@
 use linkspan_platforms::Platform;
 
 use crate::{
-    Accounts, AccountsError, EmailLinkToken, EmailPurpose, EmailStep, Registered,
-    email_validation::ValidatedEmail, password::check_password, register::NewAccount,
+    Accounts, AccountsError, Evidence, ProofStep, Registered, RegistrationSteps, ValidationPurpose,
+    password::check_password,
+    register::{NewAccount, may_be_shown},
+    validation::Validated,
 };
 
 /// What somebody gives on the page.
@@ -12,12 +14,14 @@ use crate::{
 pub struct SignUp {
     /// The wanted localpart. None if any will do.
     pub username: Option<String>,
-    /// The password.
-    pub password: String,
+    /// The name that people see. Without one it is the localpart, unless that is made up.
+    pub display_name: Option<String>,
+    /// The password. None where people prove a number instead.
+    pub password: Option<String>,
     /// The registration token, where one is needed.
     pub registration_token: Option<String>,
-    /// The link of a mail, where an address has to be confirmed.
-    pub email_link: Option<EmailLinkToken>,
+    /// What shows that an address or a number is theirs, where one has to be confirmed.
+    pub evidence: Option<Evidence>,
 }
 
 impl Accounts {
@@ -29,24 +33,31 @@ impl Accounts {
         now_ts: u64,
     ) -> Result<Registered, AccountsError> {
         let steps = self.registration_steps(platform)?;
-        let user_id = self.wanted_name(platform, sign_up.username).await?;
-        check_password(&sign_up.password)?;
+        let user_id = self.wanted_name(platform, sign_up.username.clone()).await?;
+        if steps.password() || sign_up.password.is_some() {
+            check_password(sign_up.password.as_deref().unwrap_or_default())?;
+        }
+        let display_name = sign_up.display_name.filter(|name| !name.is_empty());
+        if display_name.as_deref().is_some_and(|name| !may_be_shown(platform, name)) {
+            return Err(AccountsError::InvalidUsername(
+                "everybody sees this name: it cannot be a phone number",
+            ));
+        }
+        let display_name = display_name.or(sign_up.username.filter(|_| user_id.is_some()));
         let registration_token = match steps.token {
             true => Some(self.check_token(platform, sign_up.registration_token, now_ts).await?),
             false => None,
         };
-        let email = match steps.email {
-            EmailStep::Required => Some(self.confirmed(platform, sign_up.email_link, now_ts).await?),
-            EmailStep::Optional | EmailStep::None => None,
-        };
+        let confirmed = self.confirmed(platform, steps, sign_up.evidence, now_ts).await?;
         let account = NewAccount {
             user_id,
-            password: Some(sign_up.password),
+            display_name,
+            password: sign_up.password,
             admin: false,
             guest: false,
             device: None,
             registration_token,
-            email,
+            third_party_ids: confirmed.into_iter().collect(),
         };
         self.put_account(platform.server_name(), account, now_ts).await
     }
@@ -64,13 +75,26 @@ impl Accounts {
         }
     }
 
+    /// The address or the number that everybody has to confirm. None if nobody has to.
     async fn confirmed(
         &self,
         platform: &Platform,
-        link: Option<EmailLinkToken>,
+        steps: RegistrationSteps,
+        evidence: Option<Evidence>,
         now_ts: u64,
-    ) -> Result<ValidatedEmail, AccountsError> {
-        let link = link.ok_or(AccountsError::AddressNotValidated)?;
-        self.email_of_link(platform.server_name(), EmailPurpose::Register, &link, now_ts).await
+    ) -> Result<Option<Validated>, AccountsError> {
+        let by_phone = steps.phone == ProofStep::Required;
+        // Whoever has no account yet learns that by logging in with the number.
+        let purpose = if by_phone { ValidationPurpose::LogIn } else { ValidationPurpose::Register };
+        if !by_phone && steps.email != ProofStep::Required {
+            return Ok(None);
+        }
+        let evidence = evidence.ok_or(AccountsError::AddressNotValidated)?;
+        let validated = self.validated(platform.server_name(), purpose, &evidence, now_ts).await?;
+        if validated.id.is_phone() == by_phone {
+            Ok(Some(validated))
+        } else {
+            Err(AccountsError::AddressNotValidated)
+        }
     }
 }

@@ -50,8 +50,9 @@ pub(crate) fn generate() -> String {
     random_text(LETTERS, 1) + &random_text(LETTERS_AND_DIGITS, 7)
 }
 
-fn looks_like_phone_number(name: &str) -> bool {
-    let number = name.replace(['+', '-', '.', '_', '/', '='], "");
+/// Whether a name is made like a phone number.
+pub(crate) fn looks_like_phone_number(name: &str) -> bool {
+    let number = name.replace(['+', '-', '.', '_', '/', '=', ' ', '(', ')'], "");
     number.len() >= PHONE_DIGITS && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 

@@ -630,7 +630,7 @@ async fn other_services_know_an_account_from_its_first_moment() {
     let world = world().await;
     let anna = owned_user_id!("@anna:instagram.localhost");
     // Stands for a row of another service.
-    let accounts = Accounts::new(world.store.clone()).on_create(|writes, user_id| {
+    let accounts = Accounts::new(world.store.clone()).on_create(|writes, user_id, _| {
         put_account_data(writes, user_id, None, "org.example", "{}".to_owned());
     });
     accounts

@@ -24,8 +24,8 @@ const QUERY_WORDS: usize = 8;
 
 impl Directory {
     /// Lets a user who has just registered be found.
-    pub fn index_new_user(&self, writes: &mut WriteSet, user_id: &UserId) {
-        put_words(writes, user_id, self.words_of(user_id, None));
+    pub fn index_new_user(&self, writes: &mut WriteSet, user_id: &UserId, displayname: Option<&str>) {
+        put_words(writes, user_id, self.words_of(user_id, displayname));
     }
 
     /// Replaces the words by which a user is found by those of a new display name. The write-set holds only

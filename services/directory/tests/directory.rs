@@ -93,7 +93,7 @@ async fn of_two_names_at_once_one_is_left() {
     let world = world().await;
     let anna = user_id!("@anna:insta.example");
     let mut writes = WriteSet::new();
-    world.directory.index_new_user(&mut writes, anna);
+    world.directory.index_new_user(&mut writes, anna, None);
     world.store.commit(writes).await.expect("commit");
     let (mut one, mut other) = (WriteSet::new(), WriteSet::new());
     world.directory.index_user(&mut one, anna, Some("One")).await.expect("read");

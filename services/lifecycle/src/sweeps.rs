@@ -47,9 +47,9 @@ const SWEEPS: [Sweep; 7] = [
         run: |all, now_ts| Box::pin(all.expire_oauth(now_ts)),
     },
     Sweep {
-        what: "addresses that nobody has confirmed",
+        what: "addresses and numbers that nobody has confirmed",
         every: HOUR.saturating_mul(6),
-        run: |all, now_ts| Box::pin(all.forget_email_validations(now_ts)),
+        run: |all, now_ts| Box::pin(all.forget_validations(now_ts)),
     },
     Sweep {
         what: "old transaction ids",
@@ -114,9 +114,9 @@ impl Lifecycle {
         Ok(())
     }
 
-    async fn forget_email_validations(&self, now_ts: u64) -> Result<()> {
+    async fn forget_validations(&self, now_ts: u64) -> Result<()> {
         for platform in self.platforms.iter() {
-            self.accounts.forget_email_validations(platform.server_name(), now_ts).await?;
+            self.accounts.forget_validations(platform.server_name(), now_ts).await?;
         }
         Ok(())
     }

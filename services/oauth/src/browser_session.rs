@@ -16,7 +16,7 @@ use crate::{OAuth, OAuthError};
 
 /// How long a session lasts, in milliseconds.
 const SESSION_MS: u64 = 12 * 3_600_000;
-/// How long a proved password counts as proved just now, in milliseconds.
+/// How long somebody counts as having proved just now who it is, in milliseconds.
 const FRESH_MS: u64 = 10 * 60_000;
 
 /// A session: who has logged in with a browser.
@@ -24,9 +24,9 @@ const FRESH_MS: u64 = 10 * 60_000;
 pub struct BrowserSession {
     /// The user who has logged in.
     pub user_id: OwnedUserId,
-    /// The stamp of the password that the user has proved.
+    /// The stamp of the account's password at the time of the proof.
     pub password_stamp: PasswordStamp,
-    /// Whether the user has proved the password just now.
+    /// Whether the user has proved just now who it is.
     pub fresh: bool,
 }
 
@@ -50,13 +50,12 @@ impl OAuth {
         password_stamp: PasswordStamp,
         now_ts: u64,
     ) -> Result<String, OAuthError> {
-        let gone = OAuthError::InvalidRequest("this account has no password");
-        let password_stamp = password_stamp.0.ok_or(gone)?;
         let token = new_token("lsb_");
         let expires_ts = now_ts + SESSION_MS;
         let user_id = user_id.clone();
         let key = session_key(&user_id.server_name().to_owned(), &token);
-        let record = BrowserSessionRecord { user_id, password_stamp, proved_ts: now_ts, expires_ts };
+        let record =
+            BrowserSessionRecord { user_id, password_stamp: password_stamp.0, proved_ts: now_ts, expires_ts };
         let mut writes = WriteSet::new();
         writes.put::<BrowserSessions>(&key, &record);
         self.store.commit(writes).await.map_err(StorageError::from)?;
@@ -73,7 +72,7 @@ impl OAuth {
         let session = self.store.get::<BrowserSessions>(&session_key(platform, token)).await?;
         let Some(session) = session.filter(|session| now_ts < session.expires_ts) else { return Ok(None) };
         let account = self.accounts.account(&session.user_id).await?;
-        let password_stamp = PasswordStamp(Some(session.password_stamp));
+        let password_stamp = PasswordStamp(session.password_stamp);
         if !account.is_some_and(|account| may_act(&account) && PasswordStamp::of(&account) == password_stamp)
         {
             return Ok(None);

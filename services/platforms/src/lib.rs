@@ -14,7 +14,7 @@ use ruma::{OwnedServerName, ServerName, signatures::Ed25519KeyPair};
 
 pub use rate_limit::{Limited, RateClass, RateLimiter, network_of};
 pub use settings::{
-    Contact, Email, Encryption, Identity, Limits, Registration, Rtc, RtcTransport, Settings, Support,
+    Contact, Email, Encryption, Identity, Limits, Registration, Rtc, RtcTransport, Settings, Sms, Support,
 };
 
 /// The platforms could not be opened.

@@ -121,6 +121,8 @@ pub struct Settings {
     pub rate_limits: bool,
     /// How mails are sent. Without it no mails are sent.
     pub email: Option<Email>,
+    /// How SMS are sent. Without it none are sent.
+    pub sms: Option<Sms>,
     /// Where calls of several people take place.
     #[serde(default)]
     pub rtc: Rtc,
@@ -146,6 +148,24 @@ impl fmt::Debug for Email {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The URL may hold a password, so it is not printed.
         f.debug_struct("Email").field("from", &self.from).finish_non_exhaustive()
+    }
+}
+
+/// How SMS are sent: `[sms]` for all platforms, or `[platform.sms]` for one. docs/guides/sms-gateway.md says what the
+/// gateway is asked.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sms {
+    /// The URL of the gateway that takes them.
+    pub gateway: String,
+    /// The secret that requests to it are signed with.
+    pub secret: String,
+}
+
+impl fmt::Debug for Sms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL may hold a password, so neither is printed.
+        f.debug_struct("Sms").finish_non_exhaustive()
     }
 }
 
@@ -227,6 +247,12 @@ pub struct Limits {
     /// The rate of everything else that changes something.
     pub other: f64,
     pub other_burst: u32,
+    /// How many mails and SMS that confirm addresses and numbers a network of clients can ask for in an hour.
+    pub codes_of_network: u32,
+    /// How many SMS go to numbers that begin alike in an hour: some earn money with each one that they get.
+    pub codes_of_range: u32,
+    /// How many of these mails the platform sends in an hour, and how many of these SMS.
+    pub codes_of_platform: u32,
     /// The greatest size of an upload, in bytes.
     pub upload_bytes: u64,
     /// How much a user may store, in bytes.
@@ -254,6 +280,9 @@ impl Default for Limits {
             upload_burst: 20,
             other: 20.0,
             other_burst: 200,
+            codes_of_network: 30,
+            codes_of_range: 300,
+            codes_of_platform: 5_000,
             upload_bytes: 50 << 20,
             media_quota_bytes: 5 << 30,
         }

@@ -17,7 +17,8 @@ use serde_json::json;
 
 use crate::endpoints::session::duration_ms;
 
-/// Sets a new password. Somebody who has forgotten the old one has no token, and confirms an address instead.
+/// Sets a new password. Somebody who has forgotten the old one has no token, and confirms an address or
+/// a number instead.
 pub(crate) async fn change_password(
     app: App,
     caller: MaybeUser,
@@ -34,7 +35,7 @@ pub(crate) async fn change_password(
                 .change_password(user_id, device_id, new_password, logout_devices, attempt, now_ts)
                 .await?
         }
-        None if accounts.sends_mails(&caller.platform) => {
+        None if accounts.resets_passwords(&caller.platform) => {
             accounts.reset_password(&caller.platform, new_password, logout_devices, auth, now_ts()).await?
         }
         None => return Err(ApiError::unauthorized(ErrorKind::MissingToken, "an access token is needed")),

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 /// they take for the default.
 pub(crate) async fn get_capabilities(app: App, caller: User, _: WholeRequest) -> Result<Response, ApiError> {
     let mut capabilities = capabilities(&caller);
-    let sends_mails = app.accounts.sends_mails(&caller.platform);
-    capabilities["m.3pid_changes"] = json!({ "enabled": sends_mails });
+    let sends = app.accounts.sends_mails(&caller.platform) || app.accounts.sends_sms(&caller.platform);
+    capabilities["m.3pid_changes"] = json!({ "enabled": sends });
     if caller.admin {
         let moderation = json!({ "lock": true, "suspend": true });
         capabilities["m.account_moderation"] = moderation.clone();

@@ -118,12 +118,11 @@ fn identifier(login: Password) -> Result<Identifier, ApiError> {
     let third_party = login.medium.zip(login.address);
     let third_party =
         third_party.map(|(medium, address)| UserIdentifier::third_party_id(medium.into(), address));
-    match login.identifier.or(user).or(third_party) {
-        Some(UserIdentifier::Matrix(id)) => Ok(Identifier::Name(id.user)),
-        Some(UserIdentifier::Email(id)) => Ok(Identifier::Email(id.address)),
-        Some(_) => Err(ApiError::forbidden("log in with a user id or an e-mail address")),
-        None => Err(ApiError::bad_request(ErrorKind::MissingParam, "the identifier is missing")),
-    }
+    let identifier = login.identifier.or(user).or(third_party);
+    let identifier = identifier
+        .ok_or_else(|| ApiError::bad_request(ErrorKind::MissingParam, "the identifier is missing"))?;
+    Identifier::from_wire(&identifier)
+        .ok_or_else(|| ApiError::forbidden("log in with a user id, an e-mail address or a phone number"))
 }
 
 pub(crate) async fn refresh_token(

@@ -1,32 +1,41 @@
-//! E-mail addresses of accounts, and confirming them. Phone numbers are not supported.
+//! E-mail addresses and phone numbers of accounts, and confirming them.
 //! <https://spec.matrix.org/v1.19/client-server-api/#adding-account-administrative-contact-information>
 
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
-use linkspan_accounts::{EmailPurpose, EmailRequest};
-use linkspan_platforms::Platform;
+use http::HeaderMap;
+use linkspan_accounts::{ThirdPartyId, ValidationPurpose, ValidationRequest, ValidationSession};
 use linkspan_wire::{
-    Anybody, ApiError, App, EMAIL_PAGE, User, WholeRequest, json_answer, known_base_url, now_ts, respond,
+    Anybody, ApiError, App, EMAIL_PAGE, SUBMIT_CODE, User, WholeRequest, json_answer, known_base_url, now_ts,
 };
 use ruma::{
-    OwnedSessionId,
+    OwnedClientSecret, UInt,
     api::{
-        IncomingRequest,
-        client::account::{
-            ThirdPartyIdRemovalStatus, add_3pid, delete_3pid, request_3pid_management_token_via_email,
-            request_3pid_management_token_via_msisdn, request_password_change_token_via_email,
-            request_password_change_token_via_msisdn, request_registration_token_via_email,
-            request_registration_token_via_msisdn,
-        },
+        client::account::{ThirdPartyIdRemovalStatus, add_3pid, delete_3pid},
         error::ErrorKind,
     },
-    thirdparty::Medium,
 };
+use serde::Deserialize;
 use serde_json::json;
 
-fn denied() -> ApiError {
-    let message = "phone numbers are not supported here";
-    ApiError::new(StatusCode::FORBIDDEN, ErrorKind::ThreepidDenied, message)
+/// What a client gives to have an address or a number confirmed. The endpoints of all purposes take the same.
+#[derive(Deserialize)]
+struct TokenRequest<T> {
+    client_secret: OwnedClientSecret,
+    send_attempt: UInt,
+    next_link: Option<String>,
+    #[serde(flatten)]
+    to: T,
+}
+
+#[derive(Deserialize)]
+struct ByMail {
+    email: String,
+}
+
+#[derive(Deserialize)]
+struct ByPhone {
+    country: String,
+    phone_number: String,
 }
 
 fn no_such_medium(medium: &str) -> ApiError {
@@ -34,35 +43,54 @@ fn no_such_medium(medium: &str) -> ApiError {
     ApiError::bad_request(ErrorKind::ThreepidMediumNotSupported, message)
 }
 
-/// Reads a request, and the headers that the link in the mail is made from.
-fn with_headers<R: IncomingRequest>(request: WholeRequest) -> Result<(HeaderMap, R), ApiError> {
-    Ok((request.parts.headers.clone(), request.parse()?))
-}
-
-/// Sends the mail that confirms an address. Returns the session in which it is confirmed.
-async fn send_token(
+/// Asks for a message. Returns the session in which it is confirmed.
+async fn ask<T>(
     app: &App,
-    platform: &Platform,
+    caller: &Anybody,
     headers: &HeaderMap,
-    request: EmailRequest,
-) -> Result<OwnedSessionId, ApiError> {
-    let page = format!("{}{EMAIL_PAGE}", known_base_url(app, platform, headers));
-    let sid =
-        app.accounts.request_email_validation(platform, EmailRequest { page, ..request }, now_ts()).await?;
-    sid.try_into().map_err(|error| ApiError::internal(&error))
+    purpose: ValidationPurpose,
+    request: TokenRequest<T>,
+    id: ThirdPartyId,
+) -> Result<String, ApiError> {
+    let request = ValidationRequest {
+        purpose,
+        id,
+        client_secret: request.client_secret.to_string(),
+        send_attempt: request.send_attempt.into(),
+        next_link: request.next_link,
+        page: format!("{}{EMAIL_PAGE}", known_base_url(app, &caller.platform, headers)),
+        by_page: false,
+        from: caller.address,
+    };
+    Ok(app.accounts.request_validation(&caller.platform, request, now_ts()).await?)
 }
 
-macro_rules! email_request {
-    ($purpose:expr, $request:expr) => {
-        EmailRequest {
-            purpose: $purpose,
-            address: $request.email,
-            client_secret: $request.client_secret.to_string(),
-            send_attempt: $request.send_attempt.into(),
-            next_link: $request.next_link,
-            page: String::new(),
-        }
-    };
+async fn ask_by_mail(
+    app: App,
+    caller: Anybody,
+    purpose: ValidationPurpose,
+    request: WholeRequest,
+) -> Result<Response, ApiError> {
+    let mut asked: TokenRequest<ByMail> = request.json()?;
+    let id = ThirdPartyId::email(&asked.to.email)?;
+    asked.next_link = asked.next_link.filter(|link| !link.is_empty());
+    let sid = ask(&app, &caller, &request.parts.headers, purpose, asked, id).await?;
+    Ok(json_answer(&json!({ "sid": sid })))
+}
+
+/// The client submits the code that comes by SMS to `submit_url`.
+async fn ask_by_phone(
+    app: App,
+    caller: Anybody,
+    purpose: ValidationPurpose,
+    request: WholeRequest,
+) -> Result<Response, ApiError> {
+    let asked: TokenRequest<ByPhone> = request.json()?;
+    let id = ThirdPartyId::phone(&asked.to.country, &asked.to.phone_number)?;
+    let headers = &request.parts.headers;
+    let sid = ask(&app, &caller, headers, purpose, asked, id).await?;
+    let submit_url = format!("{}{SUBMIT_CODE}", known_base_url(&app, &caller.platform, headers));
+    Ok(json_answer(&json!({ "sid": sid, "submit_url": submit_url })))
 }
 
 pub(crate) async fn request_register_token(
@@ -70,10 +98,7 @@ pub(crate) async fn request_register_token(
     caller: Anybody,
     request: WholeRequest,
 ) -> Result<Response, ApiError> {
-    use request_registration_token_via_email::v3;
-    let (headers, request): (_, v3::Request) = with_headers(request)?;
-    let request = email_request!(EmailPurpose::Register, request);
-    respond(v3::Response::new(send_token(&app, &caller.platform, &headers, request).await?))
+    ask_by_mail(app, caller, ValidationPurpose::Register, request).await
 }
 
 pub(crate) async fn request_password_token(
@@ -81,10 +106,7 @@ pub(crate) async fn request_password_token(
     caller: Anybody,
     request: WholeRequest,
 ) -> Result<Response, ApiError> {
-    use request_password_change_token_via_email::v3;
-    let (headers, request): (_, v3::Request) = with_headers(request)?;
-    let request = email_request!(EmailPurpose::ResetPassword, request);
-    respond(v3::Response::new(send_token(&app, &caller.platform, &headers, request).await?))
+    ask_by_mail(app, caller, ValidationPurpose::ResetPassword, request).await
 }
 
 pub(crate) async fn request_3pid_token(
@@ -92,48 +114,48 @@ pub(crate) async fn request_3pid_token(
     caller: Anybody,
     request: WholeRequest,
 ) -> Result<Response, ApiError> {
-    use request_3pid_management_token_via_email::v3;
-    let (headers, request): (_, v3::Request) = with_headers(request)?;
     if !app.accounts.sends_mails(&caller.platform) {
         return Err(no_such_medium("e-mail addresses"));
     }
-    let request = email_request!(EmailPurpose::Add, request);
-    respond(v3::Response::new(send_token(&app, &caller.platform, &headers, request).await?))
+    ask_by_mail(app, caller, ValidationPurpose::Add, request).await
 }
 
 pub(crate) async fn request_register_token_by_phone(
-    _: App,
-    _: Anybody,
-    _: request_registration_token_via_msisdn::v3::Request,
-) -> Result<request_registration_token_via_msisdn::v3::Response, ApiError> {
-    Err(denied())
+    app: App,
+    caller: Anybody,
+    request: WholeRequest,
+) -> Result<Response, ApiError> {
+    ask_by_phone(app, caller, ValidationPurpose::Register, request).await
 }
 
 pub(crate) async fn request_password_token_by_phone(
-    _: App,
-    _: Anybody,
-    _: request_password_change_token_via_msisdn::v3::Request,
-) -> Result<request_password_change_token_via_msisdn::v3::Response, ApiError> {
-    Err(denied())
+    app: App,
+    caller: Anybody,
+    request: WholeRequest,
+) -> Result<Response, ApiError> {
+    ask_by_phone(app, caller, ValidationPurpose::ResetPassword, request).await
 }
 
 pub(crate) async fn request_3pid_token_by_phone(
-    _: App,
-    _: Anybody,
-    _: request_3pid_management_token_via_msisdn::v3::Request,
-) -> Result<request_3pid_management_token_via_msisdn::v3::Response, ApiError> {
-    Err(no_such_medium("phone numbers"))
+    app: App,
+    caller: Anybody,
+    request: WholeRequest,
+) -> Result<Response, ApiError> {
+    if !app.accounts.sends_sms(&caller.platform) {
+        return Err(no_such_medium("phone numbers"));
+    }
+    ask_by_phone(app, caller, ValidationPurpose::Add, request).await
 }
 
 /// Does not answer with ruma's response, which leaves an empty list out: clients take the list for granted.
 pub(crate) async fn get_3pids(app: App, caller: User, _: WholeRequest) -> Result<Response, ApiError> {
-    let addresses = app.accounts.email_addresses(&caller.user_id).await?;
-    let threepids = addresses.into_iter().map(|email| {
+    let added = app.accounts.third_party_ids(&caller.user_id).await?;
+    let threepids = added.into_iter().map(|added| {
         json!({
-            "medium": "email",
-            "address": email.address,
-            "validated_at": email.validated_ts,
-            "added_at": email.added_ts,
+            "medium": added.id.medium(),
+            "address": added.id.address(),
+            "validated_at": added.validated_ts,
+            "added_at": added.added_ts,
         })
     });
     Ok(json_answer(&json!({ "threepids": threepids.collect::<Vec<_>>() })))
@@ -144,9 +166,10 @@ pub(crate) async fn add_3pid(
     caller: User,
     request: add_3pid::v3::Request,
 ) -> Result<add_3pid::v3::Response, ApiError> {
-    let session = (request.sid.as_str(), request.client_secret.as_str());
+    let session =
+        ValidationSession { sid: request.sid.to_string(), client_secret: request.client_secret.to_string() };
     let attempt = caller.attempt(request.auth.as_ref());
-    app.accounts.add_email_address(&caller.user_id, session, attempt, now_ts()).await?;
+    app.accounts.add_third_party_id(&caller.user_id, session, attempt, now_ts()).await?;
     Ok(add_3pid::v3::Response::new())
 }
 
@@ -156,10 +179,7 @@ pub(crate) async fn delete_3pid(
     caller: User,
     request: delete_3pid::v3::Request,
 ) -> Result<delete_3pid::v3::Response, ApiError> {
-    match request.medium {
-        Medium::Email => app.accounts.delete_email_address(&caller.user_id, &request.address).await?,
-        Medium::Msisdn => {}
-        _ => return Err(ApiError::invalid_param("unknown medium")),
-    }
+    let id = ThirdPartyId::new(&request.medium, &request.address)?;
+    app.accounts.delete_third_party_id(&caller.platform, &caller.user_id, &id).await?;
     Ok(delete_3pid::v3::Response::new(ThirdPartyIdRemovalStatus::Success))
 }

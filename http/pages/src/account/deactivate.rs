@@ -6,7 +6,7 @@ use linkspan_oauth::BrowserSession;
 use linkspan_platforms::RateClass;
 use maud::html;
 
-use super::{DEACTIVATE_PATH, action, back};
+use super::{DEACTIVATE_PATH, action, back, check_fresh};
 use crate::{
     shell::{Page, error_notice, password_field, proof},
     visit::{Shown, Values, Visit, failed, too_many},
@@ -15,6 +15,10 @@ use crate::{
 pub(crate) const ACTION: &str = "org.matrix.account_deactivate";
 
 pub(crate) fn show(visit: &Visit, session: &BrowserSession, error: Option<&str>) -> Shown {
+    let has_password = session.password_stamp.0.is_some();
+    if !has_password {
+        check_fresh(session, &action(ACTION))?;
+    }
     let body = html! {
         h1 { "Deactivate your account?" }
         (error_notice(error))
@@ -22,7 +26,7 @@ pub(crate) fn show(visit: &Visit, session: &BrowserSession, error: Option<&str>)
              again, and nobody else can ever use this name." }
         form method="post" action=(DEACTIVATE_PATH) {
             (proof(&visit.csrf()))
-            (password_field("Password", true))
+            @if has_password { (password_field("Password", true)) }
             label.check {
                 input type="checkbox" name="erase" value="yes";
                 " Delete my name and picture, too, and hide my messages from people who join later"
@@ -38,10 +42,16 @@ pub(crate) fn show(visit: &Visit, session: &BrowserSession, error: Option<&str>)
 pub(crate) async fn deactivate(visit: Visit, form: Values) -> Shown {
     let session = visit.session()?;
     visit.check_rate(RateClass::Login, action(ACTION))?;
+    if session.password_stamp.0.is_none() {
+        check_fresh(&session, &action(ACTION))?;
+    }
     let password = form.text("password").to_owned();
     let (app, erase) = (&visit.app, form.get("erase").is_some());
     let deactivated = async {
-        let proved = app.accounts.check_own_password(&visit.platform, &session.user_id, password).await?;
+        let proved = match session.password_stamp.0 {
+            Some(_) => app.accounts.check_own_password(&visit.platform, &session.user_id, password).await?,
+            None => session.password_stamp,
+        };
         app.lifecycle.deactivate(&session.user_id, Some(proved), erase, visit.now_ts).await
     };
     match deactivated.await {

@@ -4,7 +4,7 @@
 pub(crate) mod cross_signing;
 pub(crate) mod deactivate;
 pub(crate) mod devices;
-pub(crate) mod emails;
+pub(crate) mod identifiers;
 pub(crate) mod password;
 pub(crate) mod profile;
 
@@ -48,12 +48,12 @@ async fn overview(visit: &Visit, session: &BrowserSession) -> Shown {
             (who_or(session.user_id.as_str(), &visit.csrf(), ACCOUNT_PAGE, "Log out"))
             h2 { "Profile" }
             (profile::form(visit, session).await?)
-            (emails::section(visit, session).await?)
+            (identifiers::sections(visit, session).await?)
             h2 { "Your sessions" }
             (devices::rows(visit, session).await?)
             h2 { "Security" }
             ul.links {
-                li { a href=(PASSWORD_PATH) { "Change your password" } }
+                li { a href=(PASSWORD_PATH) { (password::title(session)) } }
                 li { a href=(action(cross_signing::ACTION)) { "Reset your encryption keys" } }
                 li { a href=(action(deactivate::ACTION)) { "Deactivate your account" } }
             }
@@ -66,10 +66,12 @@ async fn overview(visit: &Visit, session: &BrowserSession) -> Shown {
 fn told(done: &str) -> Option<&'static str> {
     Some(match done {
         "profile" => "Your display name has been saved.",
-        "password" => "Your password has been changed.",
+        "password" => "Your password has been saved.",
         "device" => "The session has been logged out.",
         "email-added" => "The email address has been added.",
         "email-removed" => "The email address has been removed.",
+        "phone-added" => "The phone number has been added.",
+        "phone-removed" => "The phone number has been removed.",
         _ => return None,
     })
 }
@@ -78,7 +80,7 @@ pub(crate) fn action(name: &str) -> String {
     with_value(ACCOUNT_PAGE, "action", name)
 }
 
-/// Requires that the password was proved just now: whoever finds a browser logged in must not take the
+/// Requires that the visitor has proved just now who it is: whoever finds a browser logged in must not take the
 /// account over. Otherwise it is asked for, and `back` is shown after that.
 fn check_fresh(session: &BrowserSession, back: &str) -> Result<(), Stop> {
     if session.fresh {

@@ -1,0 +1,32 @@
+//! Taking the code of a message that confirms an address or a number.
+//! <https://spec.matrix.org/v1.19/identity-service-api/#post_matrixidentityv2validatemsisdnsubmittoken>
+
+use axum::response::Response;
+use linkspan_accounts::{AccountsError, ValidationSession};
+use linkspan_wire::{Anybody, ApiError, App, WholeRequest, json_answer, now_ts};
+use serde::Deserialize;
+use serde_json::json;
+
+#[derive(Deserialize)]
+struct SubmittedCode {
+    sid: String,
+    client_secret: String,
+    token: String,
+}
+
+/// Clients were told of this address as `submit_url`. As the specification has it, a wrong code is no error.
+pub(crate) async fn submit_code(
+    app: App,
+    caller: Anybody,
+    request: WholeRequest,
+) -> Result<Response, ApiError> {
+    let SubmittedCode { sid, client_secret, token } = request.json()?;
+    let session = ValidationSession { sid, client_secret };
+    let platform = caller.platform.server_name();
+    let success = match app.accounts.validate_by_code(platform, &session, token.trim(), now_ts()).await {
+        Ok(()) => true,
+        Err(AccountsError::WrongCode) => false,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(json_answer(&json!({ "success": success })))
+}

@@ -1,0 +1,172 @@
+//! Phone numbers as identity: whoever proves a number logs in to its account, or begins another one.
+//!
+//! Operators of networks give a number that nobody uses to somebody else. So a number alone leads into no account that
+//! has a second step, or that has not been used for long; docs/decisions/0014-phone-numbers.md has the whole rule.
+
+use linkspan_platforms::{Identity, Platform};
+use linkspan_storage::{
+    WriteSet,
+    catalogue::{Accounts as AccountsTable, ThirdPartyIds, UserKey},
+    records::{AccountRecord, ThirdPartyIdRecord},
+};
+use ruma::OwnedServerName;
+
+use crate::{
+    Accounts, AccountsError, Evidence, PasswordStamp, ProvedUser, ThirdPartyId, ValidationPurpose,
+    ValidationSession, attempts::count_of_stranger, log_in::check_active, password::WRONG,
+    third_party_ids::id_key,
+};
+
+/// How long an account may rest before its number alone opens it no more, in milliseconds.
+const UNUSED_MS: u64 = 45 * 24 * 60 * 60 * 1000;
+
+/// What a number that somebody has proved leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NumberStanding {
+    /// It leads to no account. Whoever has it begins one.
+    Free,
+    /// It leads to an account that asks for a second step. Who does not know that begins another account.
+    Guarded,
+    /// It leads into an account.
+    Open,
+}
+
+impl NumberStanding {
+    /// The standing of the number of an account, which was last used at this time.
+    fn of(account: &AccountRecord, used_ts: u64, now_ts: u64) -> Self {
+        let rests = now_ts.saturating_sub(used_ts) >= UNUSED_MS;
+        match account.password_hash {
+            _ if account.deactivated => Self::Free,
+            Some(_) => Self::Guarded,
+            None if rests && !is_restricted(account) => Self::Free,
+            None => Self::Open,
+        }
+    }
+}
+
+/// Whether an operator has restricted an account. Its number stays with it, so that nobody begins anew with it.
+fn is_restricted(account: &AccountRecord) -> bool {
+    account.locked || account.suspended
+}
+
+impl Accounts {
+    /// Whether people of a platform are known by a phone number that they prove.
+    pub fn knows_by_number(&self, platform: &Platform) -> bool {
+        let settings = &platform.settings;
+        settings.identity == Identity::Phone && settings.verify && self.sends_sms(platform)
+    }
+
+    /// What the number leads to that a session of the pages has validated.
+    pub async fn number_standing(
+        &self,
+        platform: &OwnedServerName,
+        session: &ValidationSession,
+        now_ts: u64,
+    ) -> Result<NumberStanding, AccountsError> {
+        let id = self.validated_id(platform, ValidationPurpose::LogIn, session, now_ts).await?;
+        match self.store.get::<ThirdPartyIds>(&id_key(platform, &id)).await? {
+            Some(record) => self.standing_with(&record, now_ts).await,
+            None => Ok(NumberStanding::Free),
+        }
+    }
+
+    /// The user whose number a session of the pages has validated, and whose password this is, if the account has one.
+    /// The session is used up. How often a password may be tried is limited; the caller has counted the address.
+    pub async fn log_in_by_number(
+        &self,
+        platform: &Platform,
+        session: &ValidationSession,
+        password: Option<String>,
+        now_ts: u64,
+    ) -> Result<ProvedUser, AccountsError> {
+        let evidence = Evidence::Session(session.clone());
+        let name = platform.server_name();
+        let validated = self.validated(name, ValidationPurpose::LogIn, &evidence, now_ts).await?;
+        let key = id_key(name, &validated.id);
+        let record = self.store.get::<ThirdPartyIds>(&key).await?.ok_or(NO_ACCOUNT)?;
+        let user = match (self.standing_with(&record, now_ts).await?, password) {
+            (NumberStanding::Free, _) => return Err(NO_ACCOUNT),
+            (NumberStanding::Guarded, None) => return Err(WRONG),
+            (NumberStanding::Guarded, Some(password)) => {
+                let user_id = Some(record.user_id.clone());
+                let counted = count_of_stranger(platform, user_id.as_ref(), "")?;
+                counted.give_back_if_right(self.check_credentials(user_id, password)).await?
+            }
+            (NumberStanding::Open, _) => {
+                ProvedUser { user_id: record.user_id.clone(), password_stamp: PasswordStamp(None) }
+            }
+        };
+        let user_key = UserKey { user_id: user.user_id.clone() };
+        self.store
+            .update(async || {
+                let account = check_active(self.store.get::<AccountsTable>(&user_key).await?)?;
+                user.password_stamp.check(&account)?;
+                let mut writes = WriteSet::new();
+                writes.expect::<AccountsTable>(&user_key, &account);
+                writes.expect::<ThirdPartyIds>(&key, &record);
+                let proved = ThirdPartyIdRecord { validated_ts: validated.validated_ts, ..record.clone() };
+                writes.put::<ThirdPartyIds>(&key, &proved);
+                self.use_up(&mut writes, &validated).await?;
+                Ok((writes, user.clone()))
+            })
+            .await
+    }
+
+    /// Whether an identifier may be taken from the account that has it by somebody who has proved it.
+    pub(crate) async fn may_be_taken(
+        &self,
+        id: &ThirdPartyId,
+        record: &ThirdPartyIdRecord,
+        now_ts: u64,
+    ) -> Result<bool, AccountsError> {
+        let account = self.account(&record.user_id).await?;
+        let is_kept = account.is_some_and(|account| is_restricted(&account) && !account.deactivated);
+        Ok(id.is_phone() && !is_kept && self.standing_with(record, now_ts).await? != NumberStanding::Open)
+    }
+
+    async fn standing_with(
+        &self,
+        record: &ThirdPartyIdRecord,
+        now_ts: u64,
+    ) -> Result<NumberStanding, AccountsError> {
+        let Some(account) = self.account(&record.user_id).await? else { return Ok(NumberStanding::Free) };
+        let devices = self.devices(&record.user_id).await?;
+        let used = devices.iter().map(|device| device.last_seen_ts);
+        let used_ts = used.chain([account.created_ts, record.validated_ts]).max().unwrap_or_default();
+        Ok(NumberStanding::of(&account, used_ts, now_ts))
+    }
+}
+
+const NO_ACCOUNT: AccountsError = AccountsError::NotFound("account");
+
+#[cfg(test)]
+mod tests {
+    use linkspan_storage::records::AccountRecord;
+
+    use super::{
+        NumberStanding::{self, Free, Guarded, Open},
+        UNUSED_MS,
+    };
+
+    #[test]
+    fn a_number_alone_opens_what_was_used_lately_and_has_no_second_step() {
+        let plain = AccountRecord {
+            password_hash: None,
+            created_ts: 0,
+            deactivated: false,
+            admin: false,
+            suspended: false,
+            locked: false,
+            guest: false,
+        };
+        let guarded = AccountRecord { password_hash: Some("hash".into()), ..plain.clone() };
+        let locked = AccountRecord { locked: true, ..plain.clone() };
+        let gone = AccountRecord { deactivated: true, ..plain.clone() };
+        for (account, lately, long_after) in
+            [(&plain, Open, Free), (&guarded, Guarded, Guarded), (&locked, Open, Open), (&gone, Free, Free)]
+        {
+            assert_eq!(NumberStanding::of(account, 1, UNUSED_MS), lately, "{account:?}");
+            assert_eq!(NumberStanding::of(account, 1, UNUSED_MS + 1), long_after, "{account:?}");
+        }
+    }
+}
