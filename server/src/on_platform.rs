@@ -31,9 +31,9 @@ impl OnPlatform {
     pub(crate) async fn open(&self) -> Result<(Accounts, OwnedServerName), Failure> {
         let (config, platform) = self.find()?;
         let store = services::open_store(&config).await?;
-        let platforms = Platforms::open(&store, config.platforms, now_ts()).await?;
-        let directory = Directory::new(store.clone(), Arc::new(platforms));
-        Ok((services::accounts(store, directory), platform))
+        let platforms = Arc::new(Platforms::open(&store, config.platforms, now_ts()).await?);
+        let directory = Directory::new(store.clone(), platforms.clone());
+        Ok((services::accounts(store, platforms, directory), platform))
     }
 }
 

@@ -41,8 +41,10 @@ pub(crate) async fn open_store(config: &Config) -> Result<Store, Failure> {
 }
 
 /// Accounts, new ones of which are found in the directory.
-pub(crate) fn accounts(store: Store, directory: Directory) -> Accounts {
-    Accounts::new(store).on_create(move |writes, user_id| directory.index_new_user(writes, user_id))
+pub(crate) fn accounts(store: Store, platforms: Arc<Platforms>, directory: Directory) -> Accounts {
+    Accounts::new(store)
+        .with_platforms(platforms)
+        .on_create(move |writes, user_id| directory.index_new_user(writes, user_id))
 }
 
 /// Opens everything a configuration asks for. The background tasks end when the set is dropped.
@@ -54,7 +56,7 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
     let mut tasks = JoinSet::new();
     tasks.spawn(inbox.clone().follow(store.follow()));
     let directory = Directory::new(store.clone(), platforms.clone());
-    let accounts = accounts(store.clone(), directory.clone());
+    let accounts = accounts(store.clone(), platforms.clone(), directory.clone());
     let accounts = accounts.with_mailer(Arc::new(SmtpMailer::new(&config.platforms)?));
     let rooms =
         Rooms::new(store.clone(), platforms.clone(), accounts.clone(), directory.clone(), inbox.clone());

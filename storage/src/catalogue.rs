@@ -209,6 +209,10 @@ key! {
     PublicRoomKey { platform: OwnedServerName, room_id: OwnedRoomId }
 }
 key! {
+    /// A released handle in the order in which handles become free; handles that look alike are one.
+    ReleasedHandleKey { platform: OwnedServerName, free_ts: u64, skeleton: String }
+}
+key! {
     /// A report, in the order in which reports came in.
     ReportKey { platform: OwnedServerName, position: Position }
 }
@@ -408,6 +412,13 @@ catalogue! {
     134 accounts ErasedAccounts "erased_accounts" watched: UserKey => Stamped<()>;
     /// The ids of the delayed events of each user.
     135 rooms UserDelayedEvents "delayed_events_of_users": UserKey => UserDelayedEventsRecord;
+
+    /// The handles of each platform that somebody has or has released, by their skeletons: handles that look alike are one.
+    145 accounts Handles "handles": PlatformKey => HandleRecord;
+    /// The handle of each user.
+    146 accounts UserHandles "user_handles": UserKey => UserHandleRecord;
+    /// Released handles, in the order in which others can have them.
+    147 accounts ReleasedHandles "released_handles": ReleasedHandleKey => ();
 }
 
 #[cfg(test)]

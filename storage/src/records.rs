@@ -84,6 +84,20 @@ records! {
         validated_ts: u64,
         added_ts: u64,
     }
+    /// The owner of a handle, and of all that look like it.
+    HandleRecord {
+        user_id: OwnedUserId,
+        /// The one of them that the user has, or had last.
+        handle: String,
+        /// The time at which the user gave it up.
+        released_ts: Option<u64>,
+    }
+    /// The handle of a user.
+    UserHandleRecord {
+        handle: String,
+        /// The times of the last changes, the newest last; services/accounts says how many count.
+        changes_ts: Vec<u64>,
+    }
     /// Somebody is asked to show that an e-mail address is theirs.
     EmailValidationRecord {
         address: String,

@@ -15,6 +15,7 @@ mod features;
 mod gone_clients;
 mod gone_members;
 mod guests;
+mod handles;
 mod history;
 mod ignored;
 mod invite_permission;

@@ -215,6 +215,7 @@ impl Network {
         let found = directory.clone();
         let mails = Arc::new(Mails::default());
         let accounts = Accounts::new(store.clone())
+            .with_platforms(platforms.clone())
             .with_mailer(mails.clone())
             .on_create(move |writes, user_id| found.index_new_user(writes, user_id));
         let rooms =

@@ -214,6 +214,16 @@ fn server() -> Vec<Entry> {
         post("sliding_sync", "/v4/sync").body(SLIDING).others(OK).reveals(),
         get("get_versions", "/versions").others(OK),
         get("get_platform", "/_linkspan/client/v1/platform").others(OK),
+        // People of Messenger have no handles, but they may ask who has one.
+        get("get_handle", "/_linkspan/client/v1/handle").others(OK).abroad(FORBIDDEN),
+        put("change_handle", "/_linkspan/client/v1/handle")
+            .body(r#"{"handle": "other{fresh}"}"#)
+            .others(OK)
+            .abroad(FORBIDDEN),
+        get("get_handle_availability", "/_linkspan/client/v1/handle/free{fresh}/available")
+            .others(OK)
+            .abroad(FORBIDDEN),
+        get("resolve_handle", "/_linkspan/client/v1/handles/fritz?platform=instagram.localhost").others(OK),
         get("get_capabilities", "/v3/capabilities").others(OK),
         get("get_well_known", "/.well-known/matrix/client").others(OK),
         get("get_support", "/.well-known/matrix/support").others(NOT_FOUND).own(NOT_FOUND),

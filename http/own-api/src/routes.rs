@@ -1,20 +1,50 @@
 //! The table of endpoints. Each names its operation in `docs/openapi/client-v1.json`.
 
 use http::Method;
-use linkspan_platforms::RateClass::Free;
+use linkspan_platforms::RateClass::{Free, Other, Search};
 use linkspan_wire::{Endpoint, raw_endpoint};
 
-use crate::endpoints::platform;
+use crate::endpoints::{handle, platform};
 
 /// The table of all endpoints of Linkspan's own client API.
 pub fn endpoints() -> Vec<Endpoint> {
-    vec![raw_endpoint(
-        Method::GET,
-        &["/_linkspan/client/v1/platform"],
-        platform::get_platform,
-        Free,
-        "docs/openapi/client-v1.json#get_platform",
-    )]
+    vec![
+        raw_endpoint(
+            Method::GET,
+            &["/_linkspan/client/v1/platform"],
+            platform::get_platform,
+            Free,
+            "docs/openapi/client-v1.json#get_platform",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_linkspan/client/v1/handle"],
+            handle::get_handle,
+            Free,
+            "docs/openapi/client-v1.json#get_handle",
+        ),
+        raw_endpoint(
+            Method::PUT,
+            &["/_linkspan/client/v1/handle"],
+            handle::change_handle,
+            Other,
+            "docs/openapi/client-v1.json#change_handle",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_linkspan/client/v1/handle/{handle}/available"],
+            handle::get_handle_availability,
+            Search,
+            "docs/openapi/client-v1.json#get_handle_availability",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_linkspan/client/v1/handles/{handle}"],
+            handle::resolve_handle,
+            Search,
+            "docs/openapi/client-v1.json#resolve_handle",
+        ),
+    ]
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use linkspan_accounts::{AccountsError, Credentials, Identifier};
 use linkspan_oauth::OAuthError;
-use linkspan_platforms::{RateClass, Registration};
+use linkspan_platforms::{Identity, RateClass, Registration};
 use maud::html;
 
 use crate::{
@@ -30,8 +30,14 @@ pub(crate) async fn show(visit: Visit) -> Shown {
 async fn page(visit: &Visit, next: &str, user: &str, error: Option<&str>) -> Result<Page, Stop> {
     let where_to = destination::describe(visit, next).await?;
     let mails = visit.app.accounts.sends_mails(&visit.platform);
+    let label = match (visit.platform.settings.identity, mails) {
+        (Identity::Handle, true) => "Handle or email address",
+        (Identity::Handle, false) => "Handle",
+        (Identity::Account | Identity::Phone, true) => "Username or email address",
+        (Identity::Account | Identity::Phone, false) => "Username",
+    };
     let user_field = Field {
-        label: if mails { "Username or email address" } else { "Username" },
+        label,
         name: "user",
         value: user,
         kind: "text",

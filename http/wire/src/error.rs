@@ -214,7 +214,9 @@ impl From<AccountsError> for ApiError {
                 Self::new(StatusCode::FORBIDDEN, ErrorKind::UserDeactivated, message)
             }
             AccountsError::InvalidUsername(_) => Self::bad_request(ErrorKind::InvalidUsername, message),
-            AccountsError::UserInUse => Self::bad_request(ErrorKind::UserInUse, message),
+            AccountsError::UserInUse | AccountsError::LooksLikeAnother => {
+                Self::bad_request(ErrorKind::UserInUse, message)
+            }
             AccountsError::WeakPassword(_) => Self::bad_request(ErrorKind::WeakPassword, message),
             AccountsError::NotFound(_) => Self::not_found(message),
             AccountsError::InvalidParam(_) => Self::invalid_param(message),
@@ -228,7 +230,9 @@ impl From<AccountsError> for ApiError {
             AccountsError::NoEmail => Self::new(StatusCode::FORBIDDEN, ErrorKind::ThreepidDenied, message),
             AccountsError::AddressInUse => Self::bad_request(ErrorKind::ThreepidInUse, message),
             AccountsError::AddressNotValidated => Self::bad_request(ErrorKind::ThreepidAuthFailed, message),
-            AccountsError::TooManyMails { retry_after } => Limited { retry_after }.into(),
+            AccountsError::TooManyMails { retry_after } | AccountsError::HandleChanges { retry_after } => {
+                Limited { retry_after }.into()
+            }
             AccountsError::Limited(limited) => limited.into(),
             AccountsError::ServerControlled => {
                 Self::new(StatusCode::METHOD_NOT_ALLOWED, ErrorKind::BadJson, message)

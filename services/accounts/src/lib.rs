@@ -21,6 +21,7 @@ mod erasure;
 mod expiring;
 mod filters;
 mod guests;
+mod handle;
 mod interactive;
 mod list_accounts;
 mod log_in;
@@ -40,12 +41,13 @@ mod session;
 mod shared_secret;
 mod sign_up;
 mod tags;
+mod take_handle;
 mod token;
 mod username;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use linkspan_platforms::Limited;
+use linkspan_platforms::{Limited, Platforms};
 use linkspan_storage::records::AccountRecord;
 use linkspan_storage::{
     Limits, Rows, StorageError, Store, WriteSet, catalogue::Accounts as AccountsTable, catalogue::UserKey,
@@ -60,6 +62,7 @@ pub use devices::{DeviceInfo, DeviceRemoved};
 pub use email_addresses::{EmailAddress, check_address};
 pub use email_validation::{EmailLink, EmailLinkToken, EmailPurpose, EmailRequest};
 pub use erasure::Erasures;
+pub use handle::Handle;
 pub use interactive::Purpose;
 pub use list_accounts::AccountInfo;
 pub use log_in::{Credentials, Identifier, LoggedIn, NewDevice};
@@ -75,6 +78,7 @@ pub use registration_token::RegistrationTokenInfo;
 pub use session::Session;
 pub use shared_secret::SharedSecretRegistration;
 pub use sign_up::SignUp;
+pub use take_handle::{HANDLE_FIELD, OwnHandle};
 pub use token::{TokenHash, hash_token, new_token, random_text};
 
 /// How many accounts are kept in memory.
@@ -116,6 +120,15 @@ pub enum AccountsError {
     /// The name is taken.
     #[error("this name is taken")]
     UserInUse,
+    /// Somebody has a name that people would take for this one, or had it lately.
+    #[error("this name looks too much like another one")]
+    LooksLikeAnother,
+    /// The handle was changed as often as it may be for now.
+    #[error("the handle has been changed too often: try again later")]
+    HandleChanges {
+        /// When.
+        retry_after: Duration,
+    },
     /// The password is too easy to guess.
     #[error("{0}")]
     WeakPassword(&'static str),
@@ -182,6 +195,7 @@ pub struct Accounts {
     shared: Arc<Shared>,
     on_create: Option<Arc<OnCreate>>,
     mailer: Option<Arc<dyn Mailer>>,
+    platforms: Option<Arc<Platforms>>,
 }
 
 impl fmt::Debug for Accounts {
@@ -221,13 +235,19 @@ impl Accounts {
             erasures: Erasures::watch(&store),
         };
         let shared = Arc::new(shared);
-        Self { store, shared, on_create: None, mailer: None }
+        Self { store, shared, on_create: None, mailer: None, platforms: None }
     }
 
     /// Has `add` add to every write-set that makes an account, so that a service above knows each account
     /// from its first moment. For the wiring, before the accounts are handed out.
     pub fn on_create(mut self, add: impl Fn(&mut WriteSet, &OwnedUserId) + Send + Sync + 'static) -> Self {
         self.on_create = Some(Arc::new(add));
+        self
+    }
+
+    /// Has people known as the settings of their platform say. For the wiring, as above.
+    pub fn with_platforms(mut self, platforms: Arc<Platforms>) -> Self {
+        self.platforms = Some(platforms);
         self
     }
 

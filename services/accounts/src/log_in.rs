@@ -19,7 +19,6 @@ use crate::{
     email_addresses::check_address,
     password::{PasswordStamp, ProvedUser, WRONG},
     token::{TokenHash, hash_token, new_token, random_text},
-    username::named_user,
 };
 
 /// How long an access token lasts that can be refreshed, in milliseconds.
@@ -35,7 +34,7 @@ const DEVICE_NAME_BYTES: usize = 1_024;
 /// Whom somebody says they are.
 #[derive(Clone, Debug)]
 pub enum Identifier {
-    /// What people type: a localpart, a whole user id, or an e-mail address.
+    /// What people type: a handle or a localpart, a whole user id, or an e-mail address.
     Name(String),
     /// An e-mail address, and nothing else.
     Email(String),
@@ -132,7 +131,7 @@ impl Accounts {
         match identifier {
             // No localpart has an `@`, and every user id begins with one.
             Identifier::Name(name) if name.starts_with('@') || !name.contains('@') => {
-                Ok(named_user(platform, name))
+                self.user_of_name(platform, name).await
             }
             Identifier::Name(address) | Identifier::Email(address) => match check_address(address) {
                 Ok(address) => self.owner_of_email(platform, &address).await,

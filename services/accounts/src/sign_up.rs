@@ -29,7 +29,7 @@ impl Accounts {
         now_ts: u64,
     ) -> Result<Registered, AccountsError> {
         let steps = self.registration_steps(platform)?;
-        let user_id = self.wanted_name(platform, sign_up.username).await?;
+        let user_id = self.wanted_name(platform, sign_up.username, now_ts).await?;
         check_password(&sign_up.password)?;
         let registration_token = match steps.token {
             true => Some(self.check_token(platform, sign_up.registration_token, now_ts).await?),

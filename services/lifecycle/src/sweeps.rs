@@ -30,7 +30,7 @@ struct Sweep {
     run: fn(&Lifecycle, u64) -> BoxFuture<'_, Result<()>>,
 }
 
-const SWEEPS: [Sweep; 7] = [
+const SWEEPS: [Sweep; 8] = [
     Sweep {
         what: "what memory holds of who and what is idle",
         every: MINUTE,
@@ -50,6 +50,11 @@ const SWEEPS: [Sweep; 7] = [
         what: "addresses that nobody has confirmed",
         every: HOUR.saturating_mul(6),
         run: |all, now_ts| Box::pin(all.forget_email_validations(now_ts)),
+    },
+    Sweep {
+        what: "handles that others can have again",
+        every: HOUR.saturating_mul(6),
+        run: |all, now_ts| Box::pin(all.forget_released_handles(now_ts)),
     },
     Sweep {
         what: "old transaction ids",
@@ -117,6 +122,13 @@ impl Lifecycle {
     async fn forget_email_validations(&self, now_ts: u64) -> Result<()> {
         for platform in self.platforms.iter() {
             self.accounts.forget_email_validations(platform.server_name(), now_ts).await?;
+        }
+        Ok(())
+    }
+
+    async fn forget_released_handles(&self, now_ts: u64) -> Result<()> {
+        for platform in self.platforms.iter() {
+            self.accounts.forget_released_handles(platform.server_name(), now_ts).await?;
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ mod federation_format;
 mod filter;
 mod follow_upgrade;
 mod guests;
+mod handle;
 mod ignored;
 mod insert;
 mod invite_permission;

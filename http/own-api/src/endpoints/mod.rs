@@ -1,3 +1,4 @@
 //! The endpoints, a file for each area.
 
+pub(crate) mod handle;
 pub(crate) mod platform;
