@@ -47,6 +47,15 @@ pub(crate) fn accounts(store: Store, platforms: Arc<Platforms>, directory: Direc
         .on_create(move |writes, user_id| directory.index_new_user(writes, user_id))
 }
 
+/// The rooms of a store that nothing serves.
+pub(crate) async fn rooms(config: &Config) -> Result<Rooms, Failure> {
+    let store = open_store(config).await?;
+    let platforms = Arc::new(Platforms::open(&store, config.platforms.clone(), now_ts()).await?);
+    let directory = Directory::new(store.clone(), platforms.clone());
+    let inbox = Inbox::new(store.clone(), now_ts());
+    Ok(Rooms::new(store.clone(), platforms, Accounts::new(store), directory, inbox))
+}
+
 /// Opens everything a configuration asks for. The background tasks end when the set is dropped.
 pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure> {
     let store = open_store(config).await?;

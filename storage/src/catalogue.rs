@@ -217,6 +217,10 @@ key! {
     ReportKey { platform: OwnedServerName, position: Position }
 }
 key! {
+    /// A report that a user has made.
+    UserReportKey { user_id: OwnedUserId, position: Position }
+}
+key! {
     /// A delayed event in the order in which they are due.
     DelayQueueKey { platform: OwnedServerName, due_ts: u64, delay_id: String }
 }
@@ -338,7 +342,7 @@ catalogue! {
     64 rooms ReceiptLog "receipt_log" watched: ReceiptLogKey => ReceiptRecord;
     /// Words of unencrypted messages, by chunks of the timeline (`seq` is the first of the chunk).
     65 rooms SearchChunks "search_chunks": TimelineKey => SearchChunkRecord;
-    /// Reports of rooms, events and users.
+    /// Reports of rooms, events and users, as the operators of each platform were told of them.
     66 rooms Reports "reports": ReportKey => ReportRecord;
 
     /// Events that are, or were, to be sent later, by id.
@@ -419,6 +423,8 @@ catalogue! {
     146 accounts UserHandles "user_handles": UserKey => UserHandleRecord;
     /// Released handles, in the order in which others can have them.
     147 accounts ReleasedHandles "released_handles": ReleasedHandleKey => ();
+    /// The reports that each user has made, with the platforms that were told.
+    165 rooms UserReports "user_reports": UserReportKey => UserReportRecord;
 }
 
 #[cfg(test)]

@@ -38,6 +38,7 @@ mod previews;
 mod profile;
 mod receipts;
 mod remains;
+mod reports;
 mod revoked;
 mod room_creation;
 mod rooms;

@@ -79,7 +79,7 @@ const REMAINS: &[(&str, Row, &str)] = &[
     ("receipt_log", Naming, "as in the receipts"),
     ("aliases", Naming, "the alias is the room's"),
     ("media", Naming, "what she sent is in the rooms"),
-    ("reports", Naming, "operators read what she reported, and what was reported of her"),
+    ("reports", Naming, "operators read what was reported of her"),
     ("account_data", Naming, "others have noted whom they ignore"),
     ("inbox", Naming, "others are told that her keys and her profile have changed"),
     ("to_device", Naming, "others have not fetched yet what she sent them"),

@@ -498,6 +498,12 @@ fn sending() -> Vec<Entry> {
         put("send_to_device", "/v3/sendToDevice/org.example.hello/{fresh}")
             .body(r#"{"messages": {"{user}": {"*": {"greeting": "hello"}}}}"#)
             .others(OK),
+        post("report", "/_linkspan/client/v1/reports")
+            .body(
+                r#"{"kind": "message", "room_id": "{room}", "event_id": "{event}", "reason": "noise",
+                "disclose": {"content": {}}}"#,
+            )
+            .others(NOT_FOUND),
         // The answer does not tell whether there is such a room.
         post("report_room", "/v3/rooms/{room}/report").body(r#"{"reason": "noise"}"#).others(OK),
         post("report_event", "/v3/rooms/{room}/report/{event}")

@@ -1,10 +1,10 @@
 //! The table of endpoints. Each names its operation in `docs/openapi/client-v1.json`.
 
 use http::Method;
-use linkspan_platforms::RateClass::{Free, Other, Search};
+use linkspan_platforms::RateClass::{Free, Other, Report, Search};
 use linkspan_wire::{Endpoint, raw_endpoint};
 
-use crate::endpoints::{handle, platform};
+use crate::endpoints::{handle, platform, report};
 
 /// The table of all endpoints of Linkspan's own client API.
 pub fn endpoints() -> Vec<Endpoint> {
@@ -43,6 +43,13 @@ pub fn endpoints() -> Vec<Endpoint> {
             handle::resolve_handle,
             Search,
             "docs/openapi/client-v1.json#resolve_handle",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &["/_linkspan/client/v1/reports"],
+            report::report,
+            Report,
+            "docs/openapi/client-v1.json#report",
         ),
     ]
 }

@@ -334,6 +334,10 @@ impl From<RoomsError> for ApiError {
                 Self::Json { status: StatusCode::BAD_REQUEST, body }
             }
             RoomsError::TooManyDelayed { retry_after } => Limited { retry_after }.into(),
+            RoomsError::TooManyReports => {
+                let kind = ErrorKind::LimitExceeded(LimitExceededErrorData::new());
+                Self::new(StatusCode::TOO_MANY_REQUESTS, kind, message)
+            }
             RoomsError::Finalised => Self::new(StatusCode::CONFLICT, ErrorKind::Unknown, message),
             RoomsError::InviteBlocked => Self::new(StatusCode::FORBIDDEN, ErrorKind::InviteBlocked, message),
             RoomsError::InvalidState(_) => Self::bad_request(ErrorKind::InvalidRoomState, message),
