@@ -9,9 +9,9 @@ use crate::AccountsError;
 
 /// How many characters a handle has.
 const LENGTHS: std::ops::RangeInclusive<usize> = 3..=30;
-/// Words that nobody calls themselves by, because who is called so is believed to speak for the platform. A handle that
-/// is made of several of them is reserved, too.
-const RESERVED: [&str; 27] = [
+/// Words that nobody calls themselves by, because who is called so is believed to speak for the platform, and what broken
+/// apps say instead of a name. A handle that is made of several of them is reserved, too.
+const RESERVED: [&str; 29] = [
     "abuse",
     "account",
     "admin",
@@ -27,6 +27,7 @@ const RESERVED: [&str; 27] = [
     "mod",
     "moderator",
     "noreply",
+    "null",
     "official",
     "postmaster",
     "privacy",
@@ -38,6 +39,7 @@ const RESERVED: [&str; 27] = [
     "support",
     "system",
     "team",
+    "undefined",
     "webmaster",
 ];
 
