@@ -168,7 +168,7 @@ fn judge_limits(entry: &PlatformEntry, findings: &mut Findings) {
     }
 }
 
-fn rates(limits: &Limits) -> [(&'static str, f64, u32); 9] {
+fn rates(limits: &Limits) -> [(&'static str, f64, u32); 10] {
     [
         ("message", limits.message, limits.message_burst),
         ("login", limits.login, limits.login_burst),
@@ -178,6 +178,7 @@ fn rates(limits: &Limits) -> [(&'static str, f64, u32); 9] {
         ("create_room", limits.create_room, limits.create_room_burst),
         ("search", limits.search, limits.search_burst),
         ("upload", limits.upload, limits.upload_burst),
+        ("report", limits.report, limits.report_burst),
         ("other", limits.other, limits.other_burst),
     ]
 }

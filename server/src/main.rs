@@ -13,6 +13,7 @@ mod mail;
 mod media;
 mod on_platform;
 mod platform_commands;
+mod report_commands;
 mod serve;
 mod services;
 mod sms;
@@ -64,6 +65,9 @@ enum Command {
     /// Create, list or disable accounts, while the server is stopped.
     #[command(subcommand)]
     User(user_commands::UserCommand),
+    /// List, show or close what people have reported, while the server is stopped.
+    #[command(subcommand)]
+    Report(report_commands::ReportCommand),
     /// Create, list or delete registration tokens, while the server is stopped.
     #[command(subcommand)]
     Token(token_commands::TokenCommand),
@@ -111,6 +115,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Audit(path) => return audit_command::run(&read_config(&path.config)?),
         Command::Platform(command) => platform_commands::run(command)?,
         Command::User(command) => user_commands::run(command)?,
+        Command::Report(command) => report_commands::run(command)?,
         Command::Token(command) => token_commands::run(command)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use linkspan_accounts::Accounts;
 use linkspan_directory::Directory;
 use linkspan_platforms::Platforms;
+use linkspan_rooms::Rooms;
 use linkspan_wire::now_ts;
 use ruma::OwnedServerName;
 
@@ -31,9 +32,15 @@ impl OnPlatform {
     pub(crate) async fn open(&self) -> Result<(Accounts, OwnedServerName), Failure> {
         let (config, platform) = self.find()?;
         let store = services::open_store(&config).await?;
-        let platforms = Platforms::open(&store, config.platforms, now_ts()).await?;
-        let directory = Directory::new(store.clone(), Arc::new(platforms));
-        Ok((services::accounts(store, directory), platform))
+        let platforms = Arc::new(Platforms::open(&store, config.platforms, now_ts()).await?);
+        let directory = Directory::new(store.clone(), platforms.clone());
+        Ok((services::accounts(store, platforms, directory), platform))
+    }
+
+    /// The rooms of the store, and the platform's server name.
+    pub(crate) async fn open_rooms(&self) -> Result<(Rooms, OwnedServerName), Failure> {
+        let (config, platform) = self.find()?;
+        Ok((services::rooms(&config).await?, platform))
     }
 }
 

@@ -41,9 +41,19 @@ pub(crate) async fn open_store(config: &Config) -> Result<Store, Failure> {
 }
 
 /// Accounts, new ones of which are found in the directory.
-pub(crate) fn accounts(store: Store, directory: Directory) -> Accounts {
+pub(crate) fn accounts(store: Store, platforms: Arc<Platforms>, directory: Directory) -> Accounts {
     Accounts::new(store)
+        .with_platforms(platforms)
         .on_create(move |writes, user_id, name| directory.index_new_user(writes, user_id, name))
+}
+
+/// The rooms of a store that nothing serves.
+pub(crate) async fn rooms(config: &Config) -> Result<Rooms, Failure> {
+    let store = open_store(config).await?;
+    let platforms = Arc::new(Platforms::open(&store, config.platforms.clone(), now_ts()).await?);
+    let directory = Directory::new(store.clone(), platforms.clone());
+    let inbox = Inbox::new(store.clone(), now_ts());
+    Ok(Rooms::new(store.clone(), platforms, Accounts::new(store), directory, inbox))
 }
 
 /// Opens everything a configuration asks for. The background tasks end when the set is dropped.
@@ -55,7 +65,7 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
     let mut tasks = JoinSet::new();
     tasks.spawn(inbox.clone().follow(store.follow()));
     let directory = Directory::new(store.clone(), platforms.clone());
-    let accounts = accounts(store.clone(), directory.clone());
+    let accounts = accounts(store.clone(), platforms.clone(), directory.clone());
     let accounts = accounts.with_courier(Arc::new(Couriers::new(&config.platforms)?));
     let rooms =
         Rooms::new(store.clone(), platforms.clone(), accounts.clone(), directory.clone(), inbox.clone());

@@ -103,7 +103,7 @@ fn counted_uses(uses: u64) -> String {
 }
 
 /// A duration in the greatest unit of which it has at least one, rounded down.
-fn describe_duration(duration_ms: u64) -> String {
+pub(crate) fn describe_duration(duration_ms: u64) -> String {
     let units = [(DAY_MS, "day"), (HOUR_MS, "hour"), (MINUTE_MS, "minute")];
     let unit = units.into_iter().find(|(unit_ms, _)| duration_ms >= *unit_ms);
     unit.map_or_else(

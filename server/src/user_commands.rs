@@ -62,7 +62,10 @@ async fn list(at: &OnPlatform) -> Result<(), Failure> {
             let admin = if account.admin { "\tadmin" } else { "" };
             let guest = if account.guest { "\tguest" } else { "" };
             let disabled = if account.deactivated { "\tdisabled" } else { "" };
-            println!("{}{admin}{guest}{disabled}", account.user_id);
+            // A handle that was changed is not what the address says.
+            let handle = account.handle.as_ref().filter(|handle| *handle != account.user_id.localpart());
+            let handle = handle.map_or_else(String::new, |handle| format!("\t@{handle}"));
+            println!("{}{handle}{admin}{guest}{disabled}", account.user_id);
         }
         match page.last() {
             Some(last) if page.len() == PAGE => after = Some(last.user_id.clone()),

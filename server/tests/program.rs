@@ -104,9 +104,17 @@ fn register(address: &str, name: &str, auth: &str) -> String {
 }
 
 fn post_register(address: &str, query: &str, body: &str) -> String {
+    send("POST", address, &format!("/_matrix/client/v3/register{query}"), "", body)
+}
+
+/// Sends a request to the second platform; the token is empty if there is none.
+fn send(method: &str, address: &str, path: &str, token: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("somebody listens");
-    let path = format!("/_matrix/client/v3/register{query}");
-    let head = format!("POST {path} HTTP/1.1\r\nHost: two.localhost\r\nConnection: close");
+    let authorization = match token {
+        "" => String::new(),
+        token => format!("\r\nAuthorization: Bearer {token}"),
+    };
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: two.localhost\r\nConnection: close{authorization}");
     write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).expect("it is sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer of text");
@@ -220,6 +228,72 @@ fn an_operator_sees_who_is_a_guest() {
     let listed = text(&program.run(&["user", "list", "two"], "").stdout);
     let user_id = listed.trim_end().strip_suffix("\tguest").expect("it says so");
     assert!(guest.contains(&format!("\"{user_id}\"")), "{listed} {guest}");
+}
+
+/// Registers somebody; returns the access token.
+fn token_of(address: &str, name: &str) -> String {
+    let answer = register(address, name, r#"{"type": "m.login.dummy"}"#);
+    let rest = answer.split("\"access_token\":\"").nth(1).unwrap_or_else(|| panic!("no token in {answer}"));
+    rest.split('"').next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn an_operator_sees_a_handle_that_was_changed() {
+    let config = format!("{CONFIG}registration = \"open\"\nverify = false\nidentity = \"handle\"\n");
+    let mut program = Program::with_config(&config);
+    let address = program.serve().remove(1);
+    token_of(&address, "anna");
+    let token = token_of(&address, "ben");
+    let path = "/_linkspan/client/v1/handle";
+    let changed = send("PUT", &address, path, &token, r#"{"handle": "willow"}"#);
+    assert!(changed.starts_with("HTTP/1.1 200"), "{changed}");
+    assert!(program.stop());
+    let listed = text(&program.run(&["user", "list", "two"], "").stdout);
+    assert_eq!(listed, "@anna:two.localhost\n@ben:two.localhost\t@willow\n");
+    let refused = program.run(&["user", "create", "two", "wi11ow"], "a long password\n");
+    assert!(text(&refused.stderr).contains("looks too much like"), "{}", text(&refused.stderr));
+}
+
+#[test]
+fn an_operator_reads_reports_and_closes_them() {
+    let config = format!("{CONFIG}registration = \"open\"\nverify = false\n");
+    let mut program = Program::with_config(&config);
+    let address = program.serve().remove(1);
+    let token = token_of(&address, "anna");
+    token_of(&address, "ben");
+    let report = r#"{"kind": "person", "user_id": "@ben:two.localhost", "reason": "rude\n\u001b[2J"}"#;
+    for _ in 0..2 {
+        let reported = send("POST", &address, "/_linkspan/client/v1/reports", &token, report);
+        assert!(reported.starts_with("HTTP/1.1 200"), "{reported}");
+    }
+    let refused = program.run(&["report", "list", "two"], "");
+    assert!(text(&refused.stderr).contains("stop it first"), "{}", text(&refused.stderr));
+    assert!(program.stop());
+
+    let listed = text(&program.run(&["report", "list", "two"], "").stdout);
+    let (first, second) = listed.trim_end().split_once('\n').expect("two lines");
+    let numbers = [first, second].map(|line| line.split('\t').next().expect("a number"));
+    let rest = "\topen\tless than a minute ago\tperson @ben:two.localhost\t\"rude\\n\\u001b[2J\"";
+    assert_eq!([first, second], numbers.map(|number| format!("{number}{rest}")));
+    assert_eq!(text(&program.run(&["report", "list", "one"], "").stdout), "");
+
+    let shown = text(&program.run(&["report", "show", "two", numbers[0]], "").stdout);
+    assert!(shown.contains("reporter  @anna:two.localhost\n"), "{shown}");
+    let json = text(&program.run(&["report", "show", "two", numbers[0], "--json"], "").stdout);
+    assert!(json.contains("\"user_id\": \"@ben:two.localhost\""), "{json}");
+    let words = ["report", "close", "two", numbers[0], "--note", "warned"];
+    assert!(program.run(&words, "").status.success());
+    let unknown = program.run(&["report", "close", "one", numbers[0]], "");
+    assert!(text(&unknown.stderr).contains("no such report"), "{}", text(&unknown.stderr));
+
+    assert_eq!(text(&program.run(&["report", "list", "two"], "").stdout), format!("{second}\n"));
+    let all = text(&program.run(&["report", "list", "two", "--all"], "").stdout);
+    assert!(
+        all.starts_with(&format!("{}\tclosed\t", numbers[0])) && all.ends_with(&format!("{second}\n")),
+        "{all}"
+    );
+    let lines = text(&program.run(&["report", "list", "two", "--all", "--json"], "").stdout);
+    assert!(lines.lines().count() == 2 && lines.contains(r#""note":"warned""#), "{lines}");
 }
 
 #[test]

@@ -217,8 +217,16 @@ key! {
     PublicRoomKey { platform: OwnedServerName, room_id: OwnedRoomId }
 }
 key! {
+    /// A released handle in the order in which handles become free; handles that look alike are one.
+    ReleasedHandleKey { platform: OwnedServerName, free_ts: u64, skeleton: String }
+}
+key! {
     /// A report, in the order in which reports came in.
     ReportKey { platform: OwnedServerName, position: Position }
+}
+key! {
+    /// A report that a user has made.
+    UserReportKey { user_id: OwnedUserId, position: Position }
 }
 key! {
     /// A delayed event in the order in which they are due.
@@ -337,7 +345,7 @@ catalogue! {
     64 rooms ReceiptLog "receipt_log" watched: ReceiptLogKey => ReceiptRecord;
     /// Words of unencrypted messages, by chunks of the timeline (`seq` is the first of the chunk).
     65 rooms SearchChunks "search_chunks": TimelineKey => SearchChunkRecord;
-    /// Reports of rooms, events and users.
+    /// Reports of rooms, events and users, as the operators of each platform were told of them.
     66 rooms Reports "reports": ReportKey => ReportRecord;
 
     /// Events that are, or were, to be sent later, by id.
@@ -417,6 +425,15 @@ catalogue! {
     141 accounts UserThirdPartyIds "user_third_party_ids": UserThirdPartyIdKey => ();
     /// E-mail addresses and phone numbers that are being validated, by the session's id.
     142 accounts Validations "validations": PlatformKey => ValidationRecord;
+
+    /// The handles of each platform that somebody has or has released, by their skeletons: handles that look alike are one.
+    145 accounts Handles "handles": PlatformKey => HandleRecord;
+    /// The handle of each user.
+    146 accounts UserHandles "user_handles": UserKey => UserHandleRecord;
+    /// Released handles, in the order in which others can have them.
+    147 accounts ReleasedHandles "released_handles": ReleasedHandleKey => ();
+    /// The reports that each user has made, with the platforms that were told.
+    165 rooms UserReports "user_reports": UserReportKey => UserReportRecord;
 }
 
 #[cfg(test)]

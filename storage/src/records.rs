@@ -2,7 +2,10 @@
 //!
 //! They are stored as MessagePack arrays: a new field goes to the end, with `#[serde(default)]`.
 
-use ruma::{OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedUserId, events::room::member::MembershipState};
+use ruma::{
+    OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId,
+    events::room::member::MembershipState,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{KeyError, KeyField, KeyReader, KeyWriter, Record, Value};
@@ -83,6 +86,20 @@ records! {
         user_id: OwnedUserId,
         validated_ts: u64,
         added_ts: u64,
+    }
+    /// The owner of a handle, and of all that look like it.
+    HandleRecord {
+        user_id: OwnedUserId,
+        /// The one of them that the user has, or had last.
+        handle: String,
+        /// The time at which the user gave it up.
+        released_ts: Option<u64>,
+    }
+    /// The handle of a user.
+    UserHandleRecord {
+        handle: String,
+        /// The times of the last changes, the newest last; services/accounts says how many count.
+        changes_ts: Vec<u64>,
     }
     /// Somebody is asked to show that a third-party identifier is theirs.
     ValidationRecord {
@@ -362,15 +379,33 @@ records! {
         /// They are in lower case and sorted, and each is there once.
         words: Vec<String>,
     }
-    /// A report.
+    /// A report, as a platform was told of it.
     ReportRecord {
-        reporter: OwnedUserId,
+        /// This is None if the platform is not to know, or the account is gone.
+        reporter: Option<OwnedUserId>,
         room_id: Option<OwnedRoomId>,
         event_id: Option<OwnedEventId>,
+        /// The user who is reported, or the sender of the event.
         user_id: Option<OwnedUserId>,
         reason: Option<String>,
         score: Option<i64>,
         ts: u64,
+        /// The event as JSON, in the clear.
+        #[serde(default)]
+        content: Option<String>,
+        /// The content is what the reporter's client says, and nobody can check it.
+        #[serde(default)]
+        is_claimed: bool,
+        /// The time at which an operator of the platform closed it.
+        #[serde(default)]
+        closed_ts: Option<u64>,
+        /// What the operator noted.
+        #[serde(default)]
+        note: Option<String>,
+    }
+    /// The platforms that were told of a report.
+    UserReportRecord {
+        platforms: Vec<OwnedServerName>,
     }
     /// An event that is, or was, to be sent later.
     DelayedEventRecord {

@@ -235,6 +235,7 @@ impl Network {
         let found = directory.clone();
         let post = Post::default();
         let accounts = Accounts::new(store.clone())
+            .with_platforms(platforms.clone())
             .with_courier(Arc::new(post.clone()))
             .on_create(move |writes, user_id, name| found.index_new_user(writes, user_id, name));
         let rooms =

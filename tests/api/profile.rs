@@ -1,4 +1,4 @@
-//! Profiles, what their changes mean in rooms, and reports.
+//! Profiles, and what their changes mean in rooms.
 
 use serde_json::json;
 
@@ -31,25 +31,4 @@ async fn a_new_name_is_seen_in_rooms() {
     anna.put(&format!("{profile}/avatar_url"), json!({ "avatar_url": "http://x" }))
         .await
         .fails(400, "M_INVALID_PARAM");
-}
-
-#[tokio::test]
-async fn reports_reach_the_reporters_platform() {
-    let network = Network::open().await;
-    let anna = network.register(INSTAGRAM, "anna").await;
-    let bert = network.register(MESSENGER, "bert").await;
-    let room = anna.create_room(json!({})).await;
-    let event = anna.say(&room, "rude").await;
-    let reason = json!({ "reason": "rude" });
-
-    let of_event = format!("/v3/rooms/{room}/report/{event}");
-    bert.post(&of_event, reason.clone()).await.fails(404, "M_NOT_FOUND");
-    anna.post(&of_event, reason.clone()).await.ok();
-    anna.post(&format!("/v3/rooms/{room}/report"), reason.clone()).await.ok();
-    anna.post(&format!("/v3/users/{}/report", bert.user_id), reason).await.ok();
-    let of = async |platform: &str| {
-        let platform = platform.try_into().expect("a server name");
-        network.app.rooms.reports(&platform, 10).await.expect("reports are read").len()
-    };
-    assert_eq!((of(INSTAGRAM).await, of(MESSENGER).await), (3, 0));
 }

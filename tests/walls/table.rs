@@ -218,6 +218,16 @@ fn server() -> Vec<Entry> {
         post("submit_code", "/_linkspan/client/v1/submit_code")
             .body(r#"{"sid": "0", "client_secret": "monkeys", "token": "123456"}"#)
             .others(OK),
+        // People of Messenger have no handles, but they may ask who has one.
+        get("get_handle", "/_linkspan/client/v1/handle").others(OK).abroad(FORBIDDEN),
+        put("change_handle", "/_linkspan/client/v1/handle")
+            .body(r#"{"handle": "other{fresh}"}"#)
+            .others(OK)
+            .abroad(FORBIDDEN),
+        get("get_handle_availability", "/_linkspan/client/v1/handle/free{fresh}/available")
+            .others(OK)
+            .abroad(FORBIDDEN),
+        get("resolve_handle", "/_linkspan/client/v1/handles/fritz?platform=instagram.localhost").others(OK),
         get("get_capabilities", "/v3/capabilities").others(OK),
         get("get_well_known", "/.well-known/matrix/client").others(OK),
         get("get_support", "/.well-known/matrix/support").others(NOT_FOUND).own(NOT_FOUND),
@@ -492,6 +502,12 @@ fn sending() -> Vec<Entry> {
         put("send_to_device", "/v3/sendToDevice/org.example.hello/{fresh}")
             .body(r#"{"messages": {"{user}": {"*": {"greeting": "hello"}}}}"#)
             .others(OK),
+        post("report", "/_linkspan/client/v1/reports")
+            .body(
+                r#"{"kind": "message", "room_id": "{room}", "event_id": "{event}", "reason": "noise",
+                "disclose": {"content": {}}}"#,
+            )
+            .others(NOT_FOUND),
         // The answer does not tell whether there is such a room.
         post("report_room", "/v3/rooms/{room}/report").body(r#"{"reason": "noise"}"#).others(OK),
         post("report_event", "/v3/rooms/{room}/report/{event}")

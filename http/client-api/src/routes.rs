@@ -2,7 +2,7 @@
 
 use http::Method;
 use linkspan_platforms::RateClass::{
-    CreateRoom, Free, Invite, Join, Login, Message, Other, Registration, Search, Upload,
+    CreateRoom, Free, Invite, Join, Login, Message, Other, Registration, Report, Search, Upload,
 };
 use linkspan_wire::{Endpoint, endpoint, raw_endpoint, streaming_endpoint};
 
@@ -777,7 +777,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             "client-server-api/#post_matrixclientv3search",
         ),
         // Reports
-        endpoint(report::report_room, Other, "client-server-api/#post_matrixclientv3roomsroomidreport"),
+        endpoint(report::report_room, Report, "client-server-api/#post_matrixclientv3roomsroomidreport"),
         raw_endpoint(
             Method::POST,
             &[
@@ -785,10 +785,10 @@ pub fn endpoints() -> Vec<Endpoint> {
                 "/_matrix/client/v3/rooms/{room_id}/report/{event_id}",
             ],
             report::report_event,
-            Other,
+            Report,
             "client-server-api/#post_matrixclientv3roomsroomidreporteventid",
         ),
-        endpoint(report::report_user, Other, "client-server-api/#post_matrixclientv3usersuseridreport"),
+        endpoint(report::report_user, Report, "client-server-api/#post_matrixclientv3usersuseridreport"),
         // Presence
         endpoint(presence::set_presence, Other, "client-server-api/#put_matrixclientv3presenceuseridstatus"),
         endpoint(presence::get_presence, Free, "client-server-api/#get_matrixclientv3presenceuseridstatus"),

@@ -1,10 +1,10 @@
 //! The table of endpoints. Each names its operation in `docs/openapi/client-v1.json`.
 
 use http::Method;
-use linkspan_platforms::RateClass::{Free, Login};
+use linkspan_platforms::RateClass::{Free, Login, Other, Report, Search};
 use linkspan_wire::{Endpoint, SUBMIT_CODE, raw_endpoint};
 
-use crate::endpoints::{platform, validation};
+use crate::endpoints::{handle, platform, report, validation};
 
 /// The table of all endpoints of Linkspan's own client API.
 pub fn endpoints() -> Vec<Endpoint> {
@@ -22,6 +22,41 @@ pub fn endpoints() -> Vec<Endpoint> {
             validation::submit_code,
             Login,
             "docs/openapi/client-v1.json#submit_code",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_linkspan/client/v1/handle"],
+            handle::get_handle,
+            Free,
+            "docs/openapi/client-v1.json#get_handle",
+        ),
+        raw_endpoint(
+            Method::PUT,
+            &["/_linkspan/client/v1/handle"],
+            handle::change_handle,
+            Other,
+            "docs/openapi/client-v1.json#change_handle",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_linkspan/client/v1/handle/{handle}/available"],
+            handle::get_handle_availability,
+            Search,
+            "docs/openapi/client-v1.json#get_handle_availability",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_linkspan/client/v1/handles/{handle}"],
+            handle::resolve_handle,
+            Search,
+            "docs/openapi/client-v1.json#resolve_handle",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &["/_linkspan/client/v1/reports"],
+            report::report,
+            Report,
+            "docs/openapi/client-v1.json#report",
         ),
     ]
 }

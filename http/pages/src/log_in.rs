@@ -2,7 +2,7 @@
 
 use linkspan_accounts::{AccountsError, Credentials, Identifier};
 use linkspan_oauth::OAuthError;
-use linkspan_platforms::{RateClass, Registration};
+use linkspan_platforms::{Identity, RateClass, Registration};
 use maud::html;
 
 use crate::{
@@ -34,16 +34,20 @@ async fn page(visit: &Visit, next: &str, user: &str, error: Option<&str>) -> Res
     let where_to = destination::describe(visit, next).await?;
     let accounts = &visit.app.accounts;
     let by_number = accounts.knows_by_number(&visit.platform);
+    let name = match visit.platform.settings.identity {
+        Identity::Handle => "Handle",
+        Identity::Account | Identity::Phone => "Username",
+    };
+    let others =
+        match (accounts.sends_mails(&visit.platform), accounts.sends_sms(&visit.platform) && !by_number) {
+            (true, true) => ", email address or phone number",
+            (true, false) => " or email address",
+            (false, true) => " or phone number",
+            (false, false) => "",
+        };
+    let label = format!("{name}{others}");
     let user_field = Field {
-        label: match (
-            accounts.sends_mails(&visit.platform),
-            accounts.sends_sms(&visit.platform) && !by_number,
-        ) {
-            (true, true) => "Username, email address or phone number",
-            (true, false) => "Username or email address",
-            (false, true) => "Username or phone number",
-            (false, false) => "Username",
-        },
+        label: &label,
         name: "user",
         value: user,
         kind: "text",

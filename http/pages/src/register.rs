@@ -7,7 +7,7 @@ use linkspan_accounts::{
     AccountsError, ProofStep, ProvedUser, Registered, RegistrationSteps, SignUp, ThirdPartyId,
     ValidationPurpose,
 };
-use linkspan_platforms::RateClass;
+use linkspan_platforms::{Identity, RateClass};
 use maud::{Markup, html};
 use ruma::UserId;
 
@@ -86,6 +86,10 @@ fn heading(visit: &Visit) -> Markup {
     html! { h1 { "Create your " (visit.platform.display_name()) " account" } }
 }
 
+fn has_handles(visit: &Visit) -> bool {
+    visit.platform.settings.identity == Identity::Handle
+}
+
 /// Asks for the address that is confirmed first.
 async fn address(visit: &Visit, form: Form<'_>) -> Result<Page, Stop> {
     let where_to = destination::describe(visit, form.next).await?;
@@ -115,9 +119,14 @@ async fn address(visit: &Visit, form: Form<'_>) -> Result<Page, Stop> {
 async fn details(visit: &Visit, steps: RegistrationSteps, form: Form<'_>) -> Result<Page, Stop> {
     let where_to = destination::describe(visit, form.next).await?;
     let server = visit.platform.server_name();
-    let hint = format!("Your address will be @username:{server}. Use small letters, numbers and . _ - = /");
+    let hint = match has_handles(visit) {
+        true => {
+            "People find you by it. You can change it later. Use 3 to 30 letters, numbers and . _".to_owned()
+        }
+        false => format!("Your address will be @username:{server}. Use small letters, numbers and . _ - = /"),
+    };
     let user = Field {
-        label: "Username",
+        label: if has_handles(visit) { "Handle" } else { "Username" },
         name: "user",
         value: form.user,
         kind: "text",
@@ -254,7 +263,8 @@ async fn sign_up(
         return Ok(Err("Enter the name that people see.".to_owned()));
     }
     if steps.name && form.text("user").trim().is_empty() {
-        return Ok(Err("Choose a username.".to_owned()));
+        let what = if has_handles(visit) { "handle" } else { "username" };
+        return Ok(Err(format!("Choose a {what}.")));
     }
     if steps.email == ProofStep::Optional && !email.is_empty() && ThirdPartyId::email(email).is_err() {
         return Ok(Err("Enter a valid email address, or none.".to_owned()));
@@ -268,7 +278,9 @@ async fn sign_up(
     };
     match visit.app.accounts.sign_up(&visit.platform, sign_up, visit.now_ts).await {
         Ok(registered) => Ok(Ok(registered)),
-        Err(AccountsError::UserInUse) => Ok(Err("This username is taken. Try another one.".to_owned())),
+        Err(error @ (AccountsError::UserInUse | AccountsError::LooksLikeAnother)) => {
+            Ok(Err(format!("{} Try another one.", sentence(&error.to_string()))))
+        }
         Err(AccountsError::NotFound(_) | AccountsError::AddressNotValidated) => {
             Err(mailed_link::used_up(visit, PATH))
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// A number of things, in the singular or the plural.
-fn count(number: u64, one: &str) -> String {
+pub(crate) fn count(number: u64, one: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {one}{plural}")
 }

@@ -214,7 +214,9 @@ impl From<AccountsError> for ApiError {
                 Self::new(StatusCode::FORBIDDEN, ErrorKind::UserDeactivated, message)
             }
             AccountsError::InvalidUsername(_) => Self::bad_request(ErrorKind::InvalidUsername, message),
-            AccountsError::UserInUse => Self::bad_request(ErrorKind::UserInUse, message),
+            AccountsError::UserInUse | AccountsError::LooksLikeAnother => {
+                Self::bad_request(ErrorKind::UserInUse, message)
+            }
             AccountsError::WeakPassword(_) => Self::bad_request(ErrorKind::WeakPassword, message),
             AccountsError::NotFound(_) => Self::not_found(message),
             AccountsError::InvalidParam(_) => Self::invalid_param(message),
@@ -230,7 +232,9 @@ impl From<AccountsError> for ApiError {
             AccountsError::AddressNotValidated | AccountsError::WrongCode => {
                 Self::bad_request(ErrorKind::ThreepidAuthFailed, message)
             }
-            AccountsError::TooManyMessages { retry_after } => Limited { retry_after }.into(),
+            AccountsError::TooManyMessages { retry_after } | AccountsError::HandleChanges { retry_after } => {
+                Limited { retry_after }.into()
+            }
             AccountsError::Limited(limited) => limited.into(),
             AccountsError::ServerControlled => {
                 Self::new(StatusCode::METHOD_NOT_ALLOWED, ErrorKind::BadJson, message)
@@ -332,6 +336,10 @@ impl From<RoomsError> for ApiError {
                 Self::Json { status: StatusCode::BAD_REQUEST, body }
             }
             RoomsError::TooManyDelayed { retry_after } => Limited { retry_after }.into(),
+            RoomsError::TooManyReports => {
+                let kind = ErrorKind::LimitExceeded(LimitExceededErrorData::new());
+                Self::new(StatusCode::TOO_MANY_REQUESTS, kind, message)
+            }
             RoomsError::Finalised => Self::new(StatusCode::CONFLICT, ErrorKind::Unknown, message),
             RoomsError::InviteBlocked => Self::new(StatusCode::FORBIDDEN, ErrorKind::InviteBlocked, message),
             RoomsError::InvalidState(_) => Self::bad_request(ErrorKind::InvalidRoomState, message),

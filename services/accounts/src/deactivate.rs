@@ -61,9 +61,9 @@ impl Accounts {
         Ok(keys.into_iter().map(|key| key.user_id).collect())
     }
 
-    /// Removes an account's data, addresses and numbers, filters and, if it is to be erased, its profile. It comes last: whatever
-    /// else the account is in is to be found again after a stop.
-    pub async fn finish_deactivation(&self, user_id: &OwnedUserId) -> Result<(), AccountsError> {
+    /// Removes an account's data, addresses and numbers, filters and, if it is to be erased, its profile, and releases its
+    /// handle. It comes last: whatever else the account is in is to be found again after a stop.
+    pub async fn finish_deactivation(&self, user_id: &OwnedUserId, now_ts: u64) -> Result<(), AccountsError> {
         let key = UserKey { user_id: user_id.clone() };
         let departing = self.store.get::<DepartingAccounts>(&key).await?;
         self.store.delete_range::<AccountData>(Range::prefix((user_id,))).await?;
@@ -73,6 +73,7 @@ impl Accounts {
             self.store.delete_range::<Profiles>(Range::prefix((user_id,))).await?;
         }
         let mut writes = WriteSet::new();
+        self.release_handle(&mut writes, user_id, now_ts).await?;
         writes.delete::<DepartingAccounts>(&key);
         self.store.commit(writes).await.map_err(StorageError::from)?;
         Ok(())

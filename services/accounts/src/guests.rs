@@ -100,6 +100,11 @@ impl Accounts {
                 writes.expect::<AccountsTable>(&user_key, &before);
                 let record = AccountRecord { password_hash: password_hash.clone(), guest: false, ..before };
                 writes.put::<AccountsTable>(&user_key, &record);
+                match self.put_first_handle(&mut writes, user_id, now_ts).await {
+                    // The name was made up, so the user can choose another handle.
+                    Err(AccountsError::UserInUse | AccountsError::LooksLikeAnother) => {}
+                    put => put?,
+                }
                 self.use_proofs(&mut writes, user_id, &account, now_ts).await?;
                 let device_id = account.device.as_ref().map(|device| device.device_id.clone());
                 let device_id = device_id.map(|device_id| device_id.unwrap_or_else(new_device_id));

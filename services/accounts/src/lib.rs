@@ -19,6 +19,7 @@ mod erasure;
 mod expiring;
 mod filters;
 mod guests;
+mod handle;
 mod interactive;
 mod list_accounts;
 mod log_in;
@@ -39,6 +40,7 @@ mod session;
 mod shared_secret;
 mod sign_up;
 mod tags;
+mod take_handle;
 mod third_party_id;
 mod third_party_ids;
 mod token;
@@ -47,7 +49,7 @@ mod validation;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use linkspan_platforms::Limited;
+use linkspan_platforms::{Limited, Platforms};
 use linkspan_storage::records::AccountRecord;
 use linkspan_storage::{
     Limits, Rows, StorageError, Store, WriteSet, catalogue::Accounts as AccountsTable, catalogue::UserKey,
@@ -60,6 +62,7 @@ pub use begin_session::ClientDevice;
 pub use cross_signing_reset::{Approval, Proof};
 pub use devices::{DeviceInfo, DeviceRemoved};
 pub use erasure::Erasures;
+pub use handle::Handle;
 pub use interactive::Purpose;
 pub use list_accounts::AccountInfo;
 pub use log_in::{Credentials, Identifier, LoggedIn, NewDevice};
@@ -76,6 +79,7 @@ pub use registration_token::RegistrationTokenInfo;
 pub use session::Session;
 pub use shared_secret::SharedSecretRegistration;
 pub use sign_up::SignUp;
+pub use take_handle::{HANDLE_FIELD, OwnHandle};
 pub use third_party_id::ThirdPartyId;
 pub use third_party_ids::AddedId;
 pub use token::{TokenHash, hash_token, new_token, random_text};
@@ -122,6 +126,15 @@ pub enum AccountsError {
     /// The name is taken.
     #[error("this name is taken")]
     UserInUse,
+    /// Somebody has a name that people would take for this one, or had it lately.
+    #[error("this name looks too much like another one")]
+    LooksLikeAnother,
+    /// The handle was changed as often as it may be for now.
+    #[error("the handle has been changed too often: try again later")]
+    HandleChanges {
+        /// When.
+        retry_after: Duration,
+    },
     /// The password is too easy to guess.
     #[error("{0}")]
     WeakPassword(&'static str),
@@ -192,6 +205,7 @@ pub struct Accounts {
     shared: Arc<Shared>,
     on_create: Option<Arc<OnCreate>>,
     courier: Option<Arc<dyn Courier>>,
+    platforms: Option<Arc<Platforms>>,
 }
 
 impl fmt::Debug for Accounts {
@@ -231,7 +245,7 @@ impl Accounts {
             erasures: Erasures::watch(&store),
         };
         let shared = Arc::new(shared);
-        Self { store, shared, on_create: None, courier: None }
+        Self { store, shared, on_create: None, courier: None, platforms: None }
     }
 
     /// Has `add` add to every write-set that makes an account, so that a service above knows each account
@@ -241,6 +255,12 @@ impl Accounts {
         add: impl Fn(&mut WriteSet, &OwnedUserId, Option<&str>) + Send + Sync + 'static,
     ) -> Self {
         self.on_create = Some(Arc::new(add));
+        self
+    }
+
+    /// Has people known as the settings of their platform say. For the wiring, as above.
+    pub fn with_platforms(mut self, platforms: Arc<Platforms>) -> Self {
+        self.platforms = Some(platforms);
         self
     }
 

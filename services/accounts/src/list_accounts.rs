@@ -2,8 +2,7 @@
 
 use linkspan_storage::{
     Range,
-    catalogue::{Accounts as AccountsTable, UserKey},
-    records::AccountRecord,
+    catalogue::{Accounts as AccountsTable, UserHandles, UserKey},
 };
 use ruma::{OwnedServerName, OwnedUserId};
 
@@ -14,6 +13,8 @@ use crate::{Accounts, AccountsError};
 pub struct AccountInfo {
     /// The user.
     pub user_id: OwnedUserId,
+    /// The handle, where people have one.
+    pub handle: Option<String>,
     /// When it was made.
     pub created_ts: u64,
     /// Whether it was deactivated.
@@ -36,14 +37,17 @@ impl Accounts {
         if let Some(after) = after {
             range = range.after(&UserKey { user_id: after.clone() });
         }
-        let rows = self.store.range(range).await?;
-        let info = |(key, account): (UserKey, AccountRecord)| AccountInfo {
+        let (keys, accounts): (Vec<_>, Vec<_>) = self.store.range(range).await?.into_iter().unzip();
+        let handles = self.store.get_many::<UserHandles>(&keys).await?;
+        let rows = keys.into_iter().zip(accounts).zip(handles);
+        let infos = rows.map(|((key, account), own)| AccountInfo {
             user_id: key.user_id,
+            handle: own.map(|own| own.handle),
             created_ts: account.created_ts,
             deactivated: account.deactivated,
             admin: account.admin,
             guest: account.guest,
-        };
-        Ok(rows.into_iter().map(info).collect())
+        });
+        Ok(infos.collect())
     }
 }

@@ -20,7 +20,6 @@ use crate::{
     attempts::{count_of_stranger, count_of_user},
     password::{PasswordStamp, ProvedUser, WRONG},
     token::{TokenHash, hash_token, new_token, random_text},
-    username::named_user,
 };
 
 /// How long an access token lasts that can be refreshed, in milliseconds.
@@ -36,7 +35,8 @@ const DEVICE_NAME_BYTES: usize = 1_024;
 /// Whom somebody says they are.
 #[derive(Clone, Debug)]
 pub enum Identifier {
-    /// What people type: a localpart, a whole user id, an e-mail address, or an international phone number.
+    /// What people type: a handle or a localpart, a whole user id, an e-mail address, or an international phone
+    /// number.
     Name(String),
     /// A third-party identifier, and nothing else.
     ThirdParty {
@@ -171,7 +171,10 @@ impl Accounts {
                     Some(id) => self.owner_of(platform, &id).await?,
                     None => None,
                 };
-                return Ok(owner.or_else(|| named_user(platform, name)));
+                return match owner {
+                    Some(owner) => Ok(Some(owner)),
+                    None => self.user_of_name(platform, name).await,
+                };
             }
             Identifier::ThirdParty { medium, address } => ThirdPartyId::new(medium, address),
             Identifier::Phone { country, number } => ThirdPartyId::phone(country, number),

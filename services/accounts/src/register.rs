@@ -13,7 +13,7 @@ use ruma::{
 };
 
 use crate::{
-    Accounts, AccountsError, DeviceRemoved, LoggedIn, NewDevice,
+    Accounts, AccountsError, DeviceRemoved, Handle, LoggedIn, NewDevice,
     interactive::{Purpose, REGISTER},
     log_in::{check_device, new_device_id, put_device},
     password::{PasswordStamp, check_password},
@@ -134,7 +134,7 @@ impl Accounts {
         };
         let user_id = match &guest {
             Some(guest) => Some(guest.user_id.clone()),
-            None => self.wanted_name(platform, registration.username.clone()).await?,
+            None => self.wanted_name(platform, registration.username.clone(), now_ts).await?,
         };
         if let Some(password) = &registration.password {
             check_password(password)?;
@@ -186,24 +186,34 @@ impl Accounts {
         &self,
         platform: &Platform,
         name: Option<String>,
+        now_ts: u64,
     ) -> Result<Option<OwnedUserId>, AccountsError> {
         match name.filter(|name| !name.is_empty() && takes_names(platform)) {
-            Some(name) => Ok(Some(self.check_username(platform, &name).await?)),
+            Some(name) => Ok(Some(self.check_username(platform, &name, now_ts).await?)),
             None => Ok(None),
         }
     }
 
-    /// Refuses a name that a new account of a platform cannot have.
+    /// Refuses a name that a new account of a platform cannot have. Where people have handles, it is a handle.
     pub async fn check_username(
         &self,
         platform: &Platform,
         name: &str,
+        now_ts: u64,
     ) -> Result<OwnedUserId, AccountsError> {
-        let user_id = new_user_id(platform, name)?;
-        match self.account(&user_id).await? {
-            Some(_) => Err(AccountsError::UserInUse),
-            None => Ok(user_id),
+        let handle = match self.has_handles(platform.server_name()) {
+            true => Some(Handle::parse(name)?),
+            false => None,
+        };
+        let user_id = new_user_id(platform, handle.as_ref().map_or(name, Handle::as_str))?;
+        if self.account(&user_id).await?.is_some() {
+            return Err(AccountsError::UserInUse);
         }
+        if let Some(handle) = handle {
+            handle.check_not_reserved(platform)?;
+            self.expect_free(&mut WriteSet::new(), &user_id, &handle, now_ts).await?;
+        }
+        Ok(user_id)
     }
 
     /// Makes an account without asking anybody: for operators.
@@ -263,6 +273,9 @@ impl Accounts {
             }
             if let Some(add) = &self.on_create {
                 add(&mut writes, &user_id, account.display_name.as_deref());
+            }
+            if !record.guest {
+                self.put_first_handle(&mut writes, &user_id, now_ts).await?;
             }
             self.use_proofs(&mut writes, &user_id, &account, now_ts).await?;
             let logged_in = account.device.as_ref().map(|device| {

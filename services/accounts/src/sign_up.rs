@@ -33,7 +33,7 @@ impl Accounts {
         now_ts: u64,
     ) -> Result<Registered, AccountsError> {
         let steps = self.registration_steps(platform)?;
-        let user_id = self.wanted_name(platform, sign_up.username.clone()).await?;
+        let user_id = self.wanted_name(platform, sign_up.username.clone(), now_ts).await?;
         if steps.password() || sign_up.password.is_some() {
             check_password(sign_up.password.as_deref().unwrap_or_default())?;
         }

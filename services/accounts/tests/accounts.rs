@@ -257,7 +257,7 @@ async fn what_ends_a_session_ends_it_at_once() {
     let again = world.log_in(&world.open, "anna", &new_password, device("TABLET")).await;
     assert!(matches!(again, Err(AccountsError::Deactivated)));
     assert_eq!(accounts.departing_accounts().await.expect("listed"), std::slice::from_ref(&anna.user_id));
-    accounts.finish_deactivation(&anna.user_id).await.expect("finished");
+    accounts.finish_deactivation(&anna.user_id, NOW).await.expect("finished");
     assert_eq!(accounts.departing_accounts().await.expect("listed"), [""; 0]);
     assert!(matches!(world.register("anna").await, Err(AccountsError::UserInUse)));
 }

@@ -25,7 +25,7 @@ const QUERY_WORDS: usize = 8;
 impl Directory {
     /// Lets a user who has just registered be found.
     pub fn index_new_user(&self, writes: &mut WriteSet, user_id: &UserId, displayname: Option<&str>) {
-        put_words(writes, user_id, self.words_of(user_id, displayname));
+        put_words(writes, user_id, self.words_of(user_id, displayname, None));
     }
 
     /// Replaces the words by which a user is found by those of a new display name. The write-set holds only
@@ -36,8 +36,22 @@ impl Directory {
         user_id: &UserId,
         displayname: Option<&str>,
     ) -> Result<(), StorageError> {
+        let known = self.take_words(writes, user_id).await?;
+        put_words(writes, user_id, self.words_of(user_id, displayname, handle_among(&known)));
+        Ok(())
+    }
+
+    /// Lets a user be found by another handle, and not by the handle or the localpart of before. The display name is the
+    /// present one. The write-set holds as above.
+    pub async fn index_handle(
+        &self,
+        writes: &mut WriteSet,
+        user_id: &UserId,
+        displayname: Option<&str>,
+        handle: &str,
+    ) -> Result<(), StorageError> {
         self.take_words(writes, user_id).await?;
-        put_words(writes, user_id, self.words_of(user_id, displayname));
+        put_words(writes, user_id, self.words_of(user_id, displayname, Some(handle)));
         Ok(())
     }
 
@@ -48,20 +62,20 @@ impl Directory {
         Ok(())
     }
 
-    /// Removes the words by which a user is found now.
-    async fn take_words(&self, writes: &mut WriteSet, user_id: &UserId) -> Result<(), StorageError> {
+    /// Removes the words by which a user is found now, and returns them.
+    async fn take_words(&self, writes: &mut WriteSet, user_id: &UserId) -> Result<Vec<String>, StorageError> {
         let known = self.store.get::<DirectoryUsers>(&user_key(user_id)).await?;
         writes.expect_read::<DirectoryUsers>(&user_key(user_id), known.as_ref());
-        for word in known.into_iter().flat_map(|known| known.words) {
-            writes.delete::<DirectoryTerms>(&term_key(user_id, &word));
+        let words = known.map(|known| known.words).unwrap_or_default();
+        for word in &words {
+            writes.delete::<DirectoryTerms>(&term_key(user_id, word));
         }
-        Ok(())
+        Ok(words)
     }
 
     /// Searches the people of all hosted platforms. Found are those who have, for each word of `term`, a word
-    /// that starts with it, and the user whose whole user id is `term`. First comes the user whose localpart
-    /// is the term, then people of the searcher's platform, then the others. Each group is ordered by user
-    /// id.
+    /// that starts with it, and the user whose whole user id is `term`. First come those whom the whole term
+    /// names, then people of the searcher's platform, then the others. Each group is ordered by user id.
     ///
     /// Returns at most `limit` (and at most 100) users, and whether there may be more.
     pub async fn search_users(
@@ -72,42 +86,43 @@ impl Directory {
     ) -> Result<(Vec<OwnedUserId>, bool), StorageError> {
         let limit = limit.min(RESULTS);
         let term = term.trim();
-        let mut found = BTreeSet::new();
         let mut limited = false;
-        for user_id in self.named_by(term) {
-            if self.store.contains::<DirectoryUsers>(&UserKey { user_id: user_id.clone() }).await? {
-                found.insert(user_id);
-            }
-        }
+        let named = self.named_by(term).await?;
+        let mut found = named.clone();
         let query = query_words(term);
         for platform in self.platforms.iter() {
             let (users, more) = self.search_platform(platform.server_name(), &query).await?;
             found.extend(users);
             limited |= more;
         }
-        let localpart = term.strip_prefix('@').unwrap_or(term).to_lowercase();
         let mut found: Vec<_> = found.into_iter().collect();
         found.sort_by_cached_key(|user_id| {
-            let is_named = user_id.localpart() == localpart || user_id.as_str() == term;
             let is_near = user_id.server_name() == searcher.server_name();
-            (!is_named, !is_near, user_id.clone())
+            (!named.contains(user_id), !is_near, user_id.clone())
         });
         limited |= found.len() > limit;
         found.truncate(limit);
         Ok((found, limited))
     }
 
-    /// The users whom the term names as a whole, by user id or, where that is allowed, by localpart.
-    fn named_by(&self, term: &str) -> Vec<OwnedUserId> {
+    /// The users whom the term names as a whole: by user id or by handle or, where that is allowed, by localpart.
+    async fn named_by(&self, term: &str) -> Result<BTreeSet<OwnedUserId>, StorageError> {
+        let mut named = BTreeSet::new();
         if let Ok(user_id) = UserId::parse(term) {
-            return vec![user_id];
+            named
+                .extend(self.store.contains::<DirectoryUsers>(&user_key(&user_id)).await?.then_some(user_id));
+            return Ok(named);
         }
-        let localpart = term.strip_prefix('@').unwrap_or(term).to_lowercase();
-        self.platforms
-            .iter()
-            .filter(|platform| platform.settings.identity != Identity::Phone)
-            .filter_map(|platform| UserId::parse(format!("@{localpart}:{}", platform.server_name())).ok())
-            .collect()
+        let name = term.strip_prefix('@').unwrap_or(term).to_lowercase();
+        for platform in self.platforms.iter().filter(|it| it.settings.identity != Identity::Phone) {
+            let server_name = platform.server_name();
+            let range = Range::<DirectoryTerms>::prefix((server_name, &handle_word(&name))).limit(SCAN_ROWS);
+            named.extend(self.store.keys(range).await?.into_iter().map(|key| key.user_id));
+            let Ok(user_id) = UserId::parse(format!("@{name}:{server_name}")) else { continue };
+            let known = self.store.get::<DirectoryUsers>(&user_key(&user_id)).await?;
+            named.extend(known.filter(|known| handle_among(&known.words).is_none()).map(|_| user_id));
+        }
+        Ok(named)
     }
 
     /// The users of a platform who have all words, and whether there may be more.
@@ -133,13 +148,20 @@ impl Directory {
         Ok((found.collect(), more))
     }
 
-    fn words_of(&self, user_id: &UserId, displayname: Option<&str>) -> BTreeSet<String> {
+    /// The words by which a user is found: of the name, and of the handle or, if that was never changed, the localpart.
+    fn words_of(
+        &self,
+        user_id: &UserId,
+        displayname: Option<&str>,
+        handle: Option<&str>,
+    ) -> BTreeSet<String> {
         let by_number = self.is_known_by_number(user_id.server_name());
         let mut all = words(displayname.unwrap_or_default());
         if by_number {
             all.retain(|word| !word.chars().all(char::is_numeric));
         } else {
-            all.extend(words(user_id.localpart()));
+            all.extend(words(handle.unwrap_or(user_id.localpart())));
+            all.extend(handle.map(handle_word));
         }
         all
     }
@@ -156,6 +178,15 @@ fn put_words(writes: &mut WriteSet, user_id: &UserId, words: BTreeSet<String>) {
     }
     let record = DirectoryUserRecord { words: words.into_iter().collect() };
     writes.put::<DirectoryUsers>(&user_key(user_id), &record);
+}
+
+/// A whole handle, as it stands among the words: no other word begins with `@`.
+fn handle_word(handle: &str) -> String {
+    format!("@{handle}")
+}
+
+fn handle_among(words: &[String]) -> Option<&str> {
+    words.iter().find_map(|word| word.strip_prefix('@'))
 }
 
 fn user_key(user_id: &UserId) -> UserKey {

@@ -50,7 +50,7 @@ impl Lifecycle {
         removed.extend(self.accounts.log_out_all(user_id, None).await?);
         self.forget_devices(removed).await?;
         self.inbox.remove_user(user_id).await?;
-        Ok(self.accounts.finish_deactivation(user_id).await?)
+        Ok(self.accounts.finish_deactivation(user_id, now_ts).await?)
     }
 
     /// Has every service forget what it keeps for devices that are gone.

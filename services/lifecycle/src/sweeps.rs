@@ -20,6 +20,9 @@ const TRANSACTION_LIFE_MS: u64 = DAY_MS;
 /// A client that comes back after this time begins a new connection of sliding sync.
 const CONNECTION_LIFE_MS: u64 = 30 * DAY_MS;
 
+/// An operator who has not looked at a report in this time does not look at it any more.
+const REPORT_LIFE_MS: u64 = 365 * DAY_MS;
+
 /// Something that is done now and then, the first time at the start. Each reads and writes in portions of bounded
 /// size.
 struct Sweep {
@@ -30,7 +33,7 @@ struct Sweep {
     run: fn(&Lifecycle, u64) -> BoxFuture<'_, Result<()>>,
 }
 
-const SWEEPS: [Sweep; 7] = [
+const SWEEPS: [Sweep; 9] = [
     Sweep {
         what: "what memory holds of who and what is idle",
         every: MINUTE,
@@ -52,6 +55,11 @@ const SWEEPS: [Sweep; 7] = [
         run: |all, now_ts| Box::pin(all.forget_validations(now_ts)),
     },
     Sweep {
+        what: "handles that others can have again",
+        every: HOUR.saturating_mul(6),
+        run: |all, now_ts| Box::pin(all.forget_released_handles(now_ts)),
+    },
+    Sweep {
         what: "old transaction ids",
         every: HOUR.saturating_mul(6),
         run: |all, now_ts| {
@@ -66,6 +74,11 @@ const SWEEPS: [Sweep; 7] = [
             let before_ts = now_ts.saturating_sub(CONNECTION_LIFE_MS);
             Box::pin(async move { Ok(all.sync.forget_connections(before_ts).await.map(drop)?) })
         },
+    },
+    Sweep {
+        what: "old reports",
+        every: DAY,
+        run: |all, now_ts| Box::pin(all.forget_reports(now_ts.saturating_sub(REPORT_LIFE_MS))),
     },
     Sweep {
         what: "media without a record",
@@ -117,6 +130,20 @@ impl Lifecycle {
     async fn forget_validations(&self, now_ts: u64) -> Result<()> {
         for platform in self.platforms.iter() {
             self.accounts.forget_validations(platform.server_name(), now_ts).await?;
+        }
+        Ok(())
+    }
+
+    async fn forget_released_handles(&self, now_ts: u64) -> Result<()> {
+        for platform in self.platforms.iter() {
+            self.accounts.forget_released_handles(platform.server_name(), now_ts).await?;
+        }
+        Ok(())
+    }
+
+    async fn forget_reports(&self, before_ts: u64) -> Result<()> {
+        for platform in self.platforms.iter() {
+            self.rooms.forget_reports(platform.server_name(), before_ts).await?;
         }
         Ok(())
     }

@@ -35,6 +35,8 @@ pub enum RateClass {
     Search,
     /// Uploading media.
     Upload,
+    /// Reporting rooms, messages and people.
+    Report,
     /// Everything else that changes something.
     Other,
 }
@@ -72,6 +74,7 @@ impl RateLimiter {
                 (RateClass::CreateRoom, limits.create_room, limits.create_room_burst),
                 (RateClass::Search, limits.search, limits.search_burst),
                 (RateClass::Upload, limits.upload, limits.upload_burst),
+                (RateClass::Report, limits.report, limits.report_burst),
                 (RateClass::Other, limits.other, limits.other_burst),
             ]
             .into_iter()

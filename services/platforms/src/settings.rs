@@ -244,6 +244,8 @@ pub struct Limits {
     pub search_burst: u32,
     pub upload: f64,
     pub upload_burst: u32,
+    pub report: f64,
+    pub report_burst: u32,
     /// The rate of everything else that changes something.
     pub other: f64,
     pub other_burst: u32,
@@ -278,6 +280,8 @@ impl Default for Limits {
             search_burst: 20,
             upload: 2.0,
             upload_burst: 20,
+            report: 0.02,
+            report_burst: 20,
             other: 20.0,
             other_burst: 200,
             codes_of_network: 30,

@@ -21,6 +21,7 @@ mod federation_format;
 mod filter;
 mod follow_upgrade;
 mod guests;
+mod handle;
 mod ignored;
 mod insert;
 mod invite_permission;
@@ -32,6 +33,7 @@ mod presence;
 mod profile;
 mod public_rooms;
 mod read;
+mod read_reports;
 mod receipts;
 mod receive_to_device;
 mod relation_filter;
@@ -87,10 +89,11 @@ pub use paginate::{Boundary, Context, MAX_RECURSION, Page, RelationQuery};
 pub use presence::QUIET;
 pub use public_rooms::{HierarchyPage, HierarchyQuery, HierarchyRoom, RoomPage, RoomQuery, RoomSummary};
 pub use read::JoinedMember;
+pub use read_reports::Report;
 pub use receipts::{Receipt, ReceiptKind};
 pub use relation_filter::RelationFilter;
 pub use render::Reader;
-pub use report::Reported;
+pub use report::{Disclosed, NewReport, Reported};
 pub use room::Room;
 pub use search::{Found, Search, SearchKey, SearchPlace};
 pub use send_to_device::{Target, ToDeviceMessage};
@@ -155,6 +158,9 @@ pub enum RoomsError {
         /// When there will be room for another.
         retry_after: Duration,
     },
+    /// The user has reported as much as is kept of one person.
+    #[error("you have reported very much: ask the people who run your platform")]
+    TooManyReports,
     /// The delayed event was sent or cancelled before.
     #[error("the delayed event has been sent or cancelled before")]
     Finalised,

@@ -1,6 +1,6 @@
 //! What a changed profile means in rooms.
 
-use linkspan_accounts::AccountsError;
+use linkspan_accounts::{AccountsError, HANDLE_FIELD};
 use linkspan_inbox::point;
 use linkspan_storage::{WriteSet, records::InboxPointer};
 use ruma::{
@@ -22,6 +22,9 @@ impl Rooms {
         now_ts: u64,
     ) -> Result<()> {
         self.shared.accounts.check_not_suspended(user_id).await?;
+        if field == HANDLE_FIELD {
+            return Err(AccountsError::Forbidden("a handle is changed by an endpoint of its own").into());
+        }
         self.store()
             .update(async || {
                 let mut writes = WriteSet::new();

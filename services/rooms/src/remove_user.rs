@@ -14,6 +14,7 @@ impl Rooms {
     pub async fn remove_user(&self, user_id: &OwnedUserId, now_ts: u64) -> Result<()> {
         self.leave_all(user_id, now_ts).await?;
         self.remove_delayed_events(user_id).await?;
+        self.remove_reporter(user_id).await?;
         let rooms = self.store().keys::<Memberships>(Range::prefix((user_id,))).await?;
         for UserRoomKey { room_id, .. } in &rooms {
             self.remove_private_receipts(user_id, room_id).await?;

@@ -75,7 +75,7 @@ pub(crate) async fn get_username_availability(
     caller: Anybody,
     request: get_username_availability::v3::Request,
 ) -> Result<get_username_availability::v3::Response, ApiError> {
-    app.accounts.check_username(&caller.platform, &request.username).await?;
+    app.accounts.check_username(&caller.platform, &request.username, now_ts()).await?;
     Ok(get_username_availability::v3::Response::new(true))
 }
 

@@ -2,7 +2,7 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#reporting-content>
 
 use axum::response::Response;
-use linkspan_rooms::Reported;
+use linkspan_rooms::{Disclosed, NewReport, Reported};
 use ruma::api::client::{
     reporting::report_user,
     room::{report_content, report_room},
@@ -17,7 +17,7 @@ pub(crate) async fn report_room(
     request: report_room::v3::Request,
 ) -> Result<report_room::v3::Response, ApiError> {
     let reported = Reported::Room(request.room_id);
-    app.rooms.report(&caller.user_id, reported, Some(request.reason), None, now_ts()).await?;
+    app.rooms.report(&caller.user_id, new_report(reported, Some(request.reason), None), now_ts()).await?;
     Ok(report_room::v3::Response::new())
 }
 
@@ -42,7 +42,8 @@ pub(crate) async fn report_event(
         false => serde_json::from_slice(&body).map_err(|error| ApiError::from_json(&error, &body))?,
     };
     let reported = Reported::Event(target.room_id, target.event_id);
-    app.rooms.report(&caller.user_id, reported, report.reason, report.score, now_ts()).await?;
+    let report = new_report(reported, report.reason, report.score);
+    app.rooms.report(&caller.user_id, report, now_ts()).await?;
     respond(report_content::v3::Response::new())
 }
 
@@ -52,6 +53,11 @@ pub(crate) async fn report_user(
     request: report_user::v3::Request,
 ) -> Result<report_user::v3::Response, ApiError> {
     let reported = Reported::User(request.user_id);
-    app.rooms.report(&caller.user_id, reported, Some(request.reason), None, now_ts()).await?;
+    app.rooms.report(&caller.user_id, new_report(reported, Some(request.reason), None), now_ts()).await?;
     Ok(report_user::v3::Response::new())
+}
+
+/// A report that discloses nothing more: the specification has no fields for that.
+fn new_report(reported: Reported, reason: Option<String>, score: Option<i64>) -> NewReport {
+    NewReport { reported, reason, score, disclosed: Disclosed::default() }
 }

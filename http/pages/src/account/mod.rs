@@ -4,6 +4,7 @@
 pub(crate) mod cross_signing;
 pub(crate) mod deactivate;
 pub(crate) mod devices;
+pub(crate) mod handle;
 pub(crate) mod identifiers;
 pub(crate) mod password;
 pub(crate) mod profile;
@@ -19,6 +20,7 @@ use crate::{
 };
 
 pub(crate) const PROFILE_PATH: &str = "/_linkspan/account/profile";
+pub(crate) const HANDLE_PATH: &str = "/_linkspan/account/handle";
 pub(crate) const DEVICE_PATH: &str = "/_linkspan/account/device";
 pub(crate) const PASSWORD_PATH: &str = "/_linkspan/account/password";
 pub(crate) const RESET_PATH: &str = "/_linkspan/account/reset-encryption";
@@ -48,6 +50,7 @@ async fn overview(visit: &Visit, session: &BrowserSession) -> Shown {
             (who_or(session.user_id.as_str(), &visit.csrf(), ACCOUNT_PAGE, "Log out"))
             h2 { "Profile" }
             (profile::form(visit, session).await?)
+            (handle::form(visit, session).await?)
             (identifiers::sections(visit, session).await?)
             h2 { "Your sessions" }
             (devices::rows(visit, session).await?)
@@ -66,6 +69,7 @@ async fn overview(visit: &Visit, session: &BrowserSession) -> Shown {
 fn told(done: &str) -> Option<&'static str> {
     Some(match done {
         "profile" => "Your display name has been saved.",
+        "handle" => "Your handle has been changed.",
         "password" => "Your password has been saved.",
         "device" => "The session has been logged out.",
         "email-added" => "The email address has been added.",
