@@ -9,6 +9,7 @@ mod config;
 mod connection;
 mod limits;
 mod mail;
+mod matching_commands;
 mod media;
 mod on_platform;
 mod platform_commands;
@@ -65,6 +66,9 @@ enum Command {
     /// Create, list or delete registration tokens, while the server is stopped.
     #[command(subcommand)]
     Token(token_commands::TokenCommand),
+    /// Make a new key for matching address books, while the server is stopped.
+    #[command(subcommand)]
+    Matching(matching_commands::MatchingCommand),
 }
 
 #[derive(Debug, clap::Args)]
@@ -110,6 +114,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Platform(command) => platform_commands::run(command)?,
         Command::User(command) => user_commands::run(command)?,
         Command::Token(command) => token_commands::run(command)?,
+        Command::Matching(command) => matching_commands::run(command)?,
     }
     Ok(ExitCode::SUCCESS)
 }

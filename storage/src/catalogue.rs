@@ -249,6 +249,11 @@ key! {
     SlidingConnectionKey { user_id: OwnedUserId, device_id: OwnedDeviceId, conn_id: String }
 }
 key! {
+    /// An entry by which somebody is found by an address: the slot that follows from the address, and the entry's own
+    /// tag.
+    MatchingEntryKey { platform: OwnedServerName, slot: u64, tag: u64 }
+}
+key! {
     /// A room on a sliding-sync connection.
     SlidingRoomKey { user_id: OwnedUserId, device_id: OwnedDeviceId, conn_id: String, room_id: OwnedRoomId }
 }
@@ -408,6 +413,15 @@ catalogue! {
     134 accounts ErasedAccounts "erased_accounts" watched: UserKey => Stamped<()>;
     /// The ids of the delayed events of each user.
     135 rooms UserDelayedEvents "delayed_events_of_users": UserKey => UserDelayedEventsRecord;
+
+    /// The key by which addresses are matched, and how many buckets there are. There is one row, at item 0.
+    160 matching MatchingKeys "matching_keys" watched: MetaKey => MatchingKeyRecord;
+    /// Who is found by an address, sealed: see services/matching. The rows name nobody.
+    161 matching MatchingEntries "matching_entries": MatchingEntryKey => SealedEntry;
+    /// Who has said whether others find them by their addresses.
+    162 matching MatchingChoices "matching_choices": UserKey => MatchingChoiceRecord;
+    /// How much each user has asked for today.
+    163 matching MatchingUses "matching_uses": UserKey => MatchingUseRecord;
 }
 
 #[cfg(test)]

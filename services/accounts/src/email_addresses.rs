@@ -7,7 +7,7 @@ use linkspan_storage::{
     catalogue::{EmailAddresses, EmailValidations, PlatformKey, UserEmailAddresses, UserNameKey},
     records::EmailAddressRecord,
 };
-use ruma::{OwnedServerName, OwnedUserId, ServerName};
+use ruma::{OwnedServerName, OwnedUserId, ServerName, thirdparty::Medium};
 
 use crate::{
     Accounts, AccountsError, Attempt, EmailLinkToken, EmailPurpose, EmailRequest, PasswordStamp, ProvedUser,
@@ -156,6 +156,7 @@ impl Accounts {
         if self.store.contains::<EmailAddresses>(&key).await? {
             return Err(AccountsError::AddressInUse);
         }
+        self.put_into_index(writes, user_id, Medium::Email, &email.address).await?;
         let user_id = user_id.clone();
         let of_user = UserNameKey { user_id: user_id.clone(), name: email.address.clone() };
         let record = EmailAddressRecord { user_id, validated_ts: email.validated_ts, added_ts: now_ts };
@@ -196,6 +197,7 @@ impl Accounts {
                     writes.delete::<EmailAddresses>(&key);
                     let of_user = UserNameKey { user_id: user_id.clone(), name: address.clone() };
                     writes.delete::<UserEmailAddresses>(&of_user);
+                    self.take_from_index(&mut writes, user_id, Medium::Email, &address).await?;
                 }
                 Ok((writes, ()))
             })

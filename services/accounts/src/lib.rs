@@ -8,6 +8,7 @@
 //! learns from [`DeviceRemoved`] what to remove.
 
 mod account_data;
+mod address_index;
 mod attempts;
 mod begin_session;
 mod change_password;
@@ -53,6 +54,7 @@ use linkspan_storage::{
 use ruma::{OwnedServerName, OwnedUserId, api::client::uiaa::UiaaInfo};
 
 pub use account_data::{AccountDataItem, put_account_data};
+pub use address_index::{AddressIndex, Indexing};
 pub use attempts::Attempt;
 pub use begin_session::ClientDevice;
 pub use cross_signing_reset::{Approval, Proof};
@@ -182,6 +184,7 @@ pub struct Accounts {
     shared: Arc<Shared>,
     on_create: Option<Arc<OnCreate>>,
     mailer: Option<Arc<dyn Mailer>>,
+    address_index: Option<Arc<dyn AddressIndex>>,
 }
 
 impl fmt::Debug for Accounts {
@@ -221,7 +224,7 @@ impl Accounts {
             erasures: Erasures::watch(&store),
         };
         let shared = Arc::new(shared);
-        Self { store, shared, on_create: None, mailer: None }
+        Self { store, shared, on_create: None, mailer: None, address_index: None }
     }
 
     /// Has `add` add to every write-set that makes an account, so that a service above knows each account

@@ -30,7 +30,7 @@ struct Sweep {
     run: fn(&Lifecycle, u64) -> BoxFuture<'_, Result<()>>,
 }
 
-const SWEEPS: [Sweep; 7] = [
+const SWEEPS: [Sweep; 8] = [
     Sweep {
         what: "what memory holds of who and what is idle",
         every: MINUTE,
@@ -66,6 +66,11 @@ const SWEEPS: [Sweep; 7] = [
             let before_ts = now_ts.saturating_sub(CONNECTION_LIFE_MS);
             Box::pin(async move { Ok(all.sync.forget_connections(before_ts).await.map(drop)?) })
         },
+    },
+    Sweep {
+        what: "the number of buckets of addresses",
+        every: DAY,
+        run: |all, _| Box::pin(async { Ok(all.matching.fit_buckets().await?) }),
     },
     Sweep {
         what: "media without a record",
