@@ -42,6 +42,10 @@ install_js_sdk() {
     (cd tests/js && "$npm" ci --no-audit --no-fund --loglevel=error)
 }
 
+install_address_book() {
+    (cd libs/matching-js && "$npm" ci --no-audit --no-fund --loglevel=error)
+}
+
 install_node() {
     rm -rf "$target"/node
     mkdir -p "$target"/node
@@ -56,6 +60,7 @@ nio() {
 
 js() {
     once tests/js/node_modules/.installed install_js_sdk tests/js/package-lock.json
+    once libs/matching-js/node_modules/.installed install_address_book libs/matching-js/package-lock.json
     if [ "$(node --version | sed 's/^v//; s/\..*//')" -lt 22 ]; then
         once "$target"/node/installed install_node tests/setup.sh
     fi

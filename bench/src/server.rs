@@ -125,6 +125,19 @@ impl Server {
         Ok(started.elapsed())
     }
 
+    /// Ends the child, has something done to its data meanwhile, and starts it again.
+    pub(crate) async fn restart_after<T>(
+        &mut self,
+        change: impl AsyncFnOnce(&Path) -> T,
+    ) -> Result<T, ServerError> {
+        self.child.kill()?;
+        self.child.wait()?;
+        let changed = change(&self.folder.path().join("data")).await;
+        self.child = spawn(&self.program, self.folder.path())?;
+        self.wait_until_up().await?;
+        Ok(changed)
+    }
+
     async fn wait_until_up(&mut self) -> Result<(), ServerError> {
         let until = Instant::now() + START_LIMIT;
         let mut last = String::from("no answer");

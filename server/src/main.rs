@@ -10,6 +10,7 @@ mod connection;
 mod courier;
 mod limits;
 mod mail;
+mod matching_commands;
 mod media;
 mod on_platform;
 mod platform_commands;
@@ -71,6 +72,9 @@ enum Command {
     /// Create, list or delete registration tokens, while the server is stopped.
     #[command(subcommand)]
     Token(token_commands::TokenCommand),
+    /// Make a new key for matching address books, while the server is stopped.
+    #[command(subcommand)]
+    Matching(matching_commands::MatchingCommand),
 }
 
 #[derive(Debug, clap::Args)]
@@ -117,6 +121,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::User(command) => user_commands::run(command)?,
         Command::Report(command) => report_commands::run(command)?,
         Command::Token(command) => token_commands::run(command)?,
+        Command::Matching(command) => matching_commands::run(command)?,
     }
     Ok(ExitCode::SUCCESS)
 }

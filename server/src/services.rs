@@ -10,6 +10,7 @@ use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_keys::Keys;
 use linkspan_lifecycle::Lifecycle;
+use linkspan_matching::{Index, Matching};
 use linkspan_oauth::OAuth;
 use linkspan_platforms::Platforms;
 use linkspan_push::{Push, PushSettings};
@@ -67,6 +68,10 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
     let directory = Directory::new(store.clone(), platforms.clone());
     let accounts = accounts(store.clone(), platforms.clone(), directory.clone());
     let accounts = accounts.with_courier(Arc::new(Couriers::new(&config.platforms)?));
+    let index = Index::open(store.clone(), platforms.clone(), started_ts).await?;
+    let accounts = accounts.with_address_index(Arc::new(index.clone()));
+    let matching = Matching::new(store.clone(), index, accounts.clone());
+    matching.fill_index().await?;
     let rooms =
         Rooms::new(store.clone(), platforms.clone(), accounts.clone(), directory.clone(), inbox.clone());
     let settings = PushSettings::new(Arc::new(now_ts));
@@ -81,6 +86,7 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
     let lifecycle = Lifecycle {
         platforms: platforms.clone(),
         accounts: accounts.clone(),
+        matching: matching.clone(),
         oauth: oauth.clone(),
         inbox: inbox.clone(),
         rooms: rooms.clone(),
@@ -93,8 +99,20 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
     tasks.spawn(lifecycle.clone().sweep(now_ts));
     tasks.spawn(rooms.clone().send_delayed_events(now_ts));
     tasks.spawn(rooms.clone().keep_guests_out(now_ts));
-    let services =
-        Services { platforms, accounts, oauth, inbox, directory, rooms, keys, push, sync, media, lifecycle };
+    let services = Services {
+        platforms,
+        accounts,
+        matching,
+        oauth,
+        inbox,
+        directory,
+        rooms,
+        keys,
+        push,
+        sync,
+        media,
+        lifecycle,
+    };
     let app = App::from(services);
     Ok((app, tasks))
 }

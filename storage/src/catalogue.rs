@@ -265,6 +265,11 @@ key! {
     SlidingConnectionKey { user_id: OwnedUserId, device_id: OwnedDeviceId, conn_id: String }
 }
 key! {
+    /// An entry by which somebody is found by an address: the slot that follows from the address, and the entry's own
+    /// tag.
+    MatchingEntryKey { platform: OwnedServerName, slot: u64, tag: u64 }
+}
+key! {
     /// A room on a sliding-sync connection.
     SlidingRoomKey { user_id: OwnedUserId, device_id: OwnedDeviceId, conn_id: String, room_id: OwnedRoomId }
 }
@@ -434,6 +439,15 @@ catalogue! {
     147 accounts ReleasedHandles "released_handles": ReleasedHandleKey => ();
     /// The reports that each user has made, with the platforms that were told.
     165 rooms UserReports "user_reports": UserReportKey => UserReportRecord;
+
+    /// The key by which addresses are matched, and how many buckets there are. There is one row, at item 0.
+    160 matching MatchingKeys "matching_keys" watched: MetaKey => MatchingKeyRecord;
+    /// Who is found by an address, sealed: see services/matching. The rows name nobody.
+    161 matching MatchingEntries "matching_entries": MatchingEntryKey => SealedEntry;
+    /// Who has said whether others find them by their addresses.
+    162 matching MatchingChoices "matching_choices": UserKey => MatchingChoiceRecord;
+    /// How much each user has asked for today.
+    163 matching MatchingUses "matching_uses": UserKey => MatchingUseRecord;
 }
 
 #[cfg(test)]

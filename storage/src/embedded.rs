@@ -181,9 +181,13 @@ fn keyspace_options(table: TableId) -> KeyspaceCreateOptions {
     };
     match table {
         // Read by range only: a filter on keys is never asked.
-        Inbox::ID | ToDevice::ID | StateLog::ID | ReceiptLog::ID | DirectoryTerms::ID | SearchChunks::ID => {
-            options.filter_policy(FilterPolicy::disabled())
-        }
+        Inbox::ID
+        | ToDevice::ID
+        | StateLog::ID
+        | ReceiptLog::ID
+        | DirectoryTerms::ID
+        | SearchChunks::ID
+        | MatchingEntries::ID => options.filter_policy(FilterPolicy::disabled()),
         // Read by pointers to rows that exist: the last level needs no filter.
         Timeline::ID | Rooms::ID | RoomHeads::ID | StateDeltas::ID => options.expect_point_read_hits(true),
         _ => options,

@@ -81,6 +81,29 @@ records! {
         #[serde(default)]
         dehydrated: bool,
     }
+    /// The key by which addresses are matched.
+    MatchingKeyRecord {
+        /// This is a scalar of the group.
+        secret: [u8; 32],
+        /// It is one more than that of the key before.
+        version: u32,
+        created_ts: u64,
+        /// The first bits of a slot, as many as this, name a bucket.
+        bucket_bits: u8,
+        /// All who are to be found have their entries.
+        is_filled: bool,
+    }
+    /// Whether somebody is found by their addresses.
+    MatchingChoiceRecord {
+        findable: bool,
+    }
+    /// What a user has asked for on a day.
+    MatchingUseRecord {
+        /// The days since the Unix epoch.
+        day: u64,
+        elements: u32,
+        buckets: u32,
+    }
     /// The owner of a third-party identifier.
     ThirdPartyIdRecord {
         user_id: OwnedUserId,
@@ -475,6 +498,19 @@ records! {
     PendingMediaRecord {
         /// The ids, each with the time at which it expires.
         ids: Vec<(String, u64)>,
+    }
+}
+
+/// An entry that tells who is found by an address, to those who know the address. It is kept as it is handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedEntry(pub Vec<u8>);
+
+impl Value for SealedEntry {
+    fn write(&self, to: &mut Vec<u8>) {
+        to.extend_from_slice(&self.0);
+    }
+    fn read(from: &[u8]) -> Result<Self, String> {
+        Ok(Self(from.to_owned()))
     }
 }
 

@@ -24,6 +24,7 @@ mod key_uploads;
 mod keys;
 mod lazy_members;
 mod legacy_media;
+mod matching;
 mod membership;
 mod moderation;
 mod network;

@@ -17,6 +17,7 @@ use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_keys::Keys;
 use linkspan_lifecycle::Lifecycle;
+use linkspan_matching::{Index, Matching};
 use linkspan_media::{Media, MediaStore};
 use linkspan_oauth::OAuth;
 use linkspan_platforms::{Encryption, Platforms, Settings};
@@ -233,11 +234,15 @@ impl Network {
         tokio::spawn(inbox.clone().follow(store.follow()));
         let directory = Directory::new(store.clone(), platforms.clone());
         let found = directory.clone();
+        let index = Index::open(store.clone(), platforms.clone(), now_ts()).await.expect("the index opens");
         let post = Post::default();
         let accounts = Accounts::new(store.clone())
             .with_platforms(platforms.clone())
+            .with_address_index(Arc::new(index.clone()))
             .with_courier(Arc::new(post.clone()))
             .on_create(move |writes, user_id, name| found.index_new_user(writes, user_id, name));
+        let matching = Matching::new(store.clone(), index, accounts.clone());
+        matching.fill_index().await.expect("the index is filled");
         let rooms =
             Rooms::new(store.clone(), platforms.clone(), accounts.clone(), directory.clone(), inbox.clone());
         tokio::spawn(rooms.clone().send_delayed_events(now_ts));
@@ -262,6 +267,7 @@ impl Network {
         let lifecycle = Lifecycle {
             platforms: platforms.clone(),
             accounts: accounts.clone(),
+            matching: matching.clone(),
             oauth: oauth.clone(),
             inbox: inbox.clone(),
             rooms: rooms.clone(),
@@ -273,6 +279,7 @@ impl Network {
         let services = Services {
             platforms,
             accounts,
+            matching,
             oauth,
             inbox,
             directory,
@@ -441,6 +448,16 @@ impl Client {
 
     pub(crate) async fn delete(&self, path: &str) -> Answer {
         self.network.call(self.platform, Some(&self.token), Method::DELETE, path, None).await
+    }
+
+    /// Calls a path and gives the answer as it came: its status and its bytes.
+    pub(crate) async fn call_raw(
+        &self,
+        method: Method,
+        path: &str,
+        body: impl Into<Body>,
+    ) -> (StatusCode, Bytes) {
+        self.network.send(request(self.platform, Some(&self.token), method, path, body)).await
     }
 
     /// Creates a room; returns its id.

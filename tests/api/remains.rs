@@ -56,6 +56,8 @@ const NOBODYS: &[(&str, &str)] = &[
     ("closed_to_guests", "a room"),
     ("awaited_redactions", "events"),
     ("released_handles", "handles, which point at their rows"),
+    ("matching_keys", "the server's"),
+    ("matching_entries", "sealed, and name nobody; that hers are gone is looked at in matching.rs"),
 ];
 
 /// What remains for good, and why.
@@ -135,6 +137,7 @@ impl Scene {
         let user_id = anna.user_id.as_str().try_into().expect("a user id");
         let scene = Self { memory, network, anna, ben, user_id };
         scene.settle_in().await;
+        scene.match_addresses().await;
         scene.publish_keys().await;
         scene.log_in_elsewhere().await;
         scene.chat().await;
@@ -179,6 +182,15 @@ impl Scene {
         anna.post("/v3/account/3pid/add", add).await.ok();
         let request = json!({ "client_secret": "monkeys", "email": ADDRESS, "send_attempt": 1 });
         anna.post("/v3/account/password/email/requestToken", request).await.ok();
+    }
+
+    async fn match_addresses(&self) {
+        let matching = "/_linkspan/client/v1/matching";
+        self.anna.put(&format!("{matching}/findable"), json!({ "findable": true })).await.ok();
+        let buckets = json!({ "version": 1, "bucket_bits": 0, "buckets": [0] });
+        let (status, _) =
+            self.anna.call_raw(Method::POST, &format!("{matching}/buckets"), buckets.to_string()).await;
+        assert_eq!(status, 200);
     }
 
     async fn publish_keys(&self) {

@@ -74,8 +74,8 @@ fn target() -> PathBuf {
     built("linkspan").ancestors().nth(2).expect("it is in target/PROFILE").to_owned()
 }
 
-/// A command that runs a script in Node.
-fn node(script: &str) -> Command {
+/// A command that runs a script in Node; its path is from `tests`.
+pub(crate) fn node(script: &str) -> Command {
     let own = target().join("node/node_modules/.bin/node");
     let mut command = Command::new(if own.exists() { own } else { PathBuf::from("node") });
     command.arg(root().join(script));

@@ -16,6 +16,7 @@ mod encrypted;
 mod history;
 mod mailbox;
 mod many_devices;
+mod matching;
 mod oauth;
 mod pages;
 mod person;

@@ -228,6 +228,17 @@ fn server() -> Vec<Entry> {
             .others(OK)
             .abroad(FORBIDDEN),
         get("resolve_handle", "/_linkspan/client/v1/handles/fritz?platform=instagram.localhost").others(OK),
+        get("get_matching_parameters", "/_linkspan/client/v1/matching/parameters").others(OK),
+        post("evaluate_addresses", "/_linkspan/client/v1/matching/evaluate")
+            .body(r#"{"version": 1, "elements": ["YJoK5owVo89pA3ZkYTB+XIuy+V5+ZVDh/6LcmeQSgDw"]}"#)
+            .others(OK),
+        post("get_matching_buckets", "/_linkspan/client/v1/matching/buckets")
+            .body(r#"{"version": 1, "bucket_bits": 0, "buckets": [0]}"#)
+            .others(OK),
+        get("get_findable", "/_linkspan/client/v1/matching/findable").others(OK),
+        put("set_findable", "/_linkspan/client/v1/matching/findable")
+            .body(r#"{"findable": false}"#)
+            .others(OK),
         get("get_capabilities", "/v3/capabilities").others(OK),
         get("get_well_known", "/.well-known/matrix/client").others(OK),
         get("get_support", "/.well-known/matrix/support").others(NOT_FOUND).own(NOT_FOUND),

@@ -10,6 +10,7 @@ mod incremental_sync;
 mod initial_sync;
 mod keys;
 mod latency;
+mod matching;
 mod memory;
 mod one_to_one;
 mod room_10;
@@ -36,7 +37,7 @@ use crate::{
 };
 
 /// Names of all scenarios, in order.
-pub(crate) const NAMES: [&str; 18] = [
+pub(crate) const NAMES: [&str; 19] = [
     "memory",
     "one-to-one",
     "latency",
@@ -53,6 +54,7 @@ pub(crate) const NAMES: [&str; 18] = [
     "incremental-sync",
     "disk",
     "startup",
+    "matching",
     "soak",
     "growth",
 ];
@@ -85,6 +87,7 @@ pub(crate) async fn run(name: &str, bench: &mut Bench) -> Result<Finding, BenchE
         "encrypted" => encrypted::run(bench).await,
         "sliding-sync" => sliding_sync::run(bench).await,
         "startup" => startup::run(bench).await,
+        "matching" => matching::run(bench).await,
         "memory" => memory::run(bench).await,
         "room-300" => room_300::run(bench).await,
         "room-5000" => room_5000::run(bench).await,

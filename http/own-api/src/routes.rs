@@ -1,10 +1,11 @@
 //! The table of endpoints. Each names its operation in `docs/openapi/client-v1.json`.
 
 use http::Method;
+use linkspan_address_book::wire::{BUCKETS_PATH, EVALUATE_PATH, PARAMETERS_PATH};
 use linkspan_platforms::RateClass::{Free, Login, Other, Report, Search};
 use linkspan_wire::{Endpoint, SUBMIT_CODE, raw_endpoint};
 
-use crate::endpoints::{handle, platform, report, validation};
+use crate::endpoints::{handle, matching, platform, report, validation};
 
 /// The table of all endpoints of Linkspan's own client API.
 pub fn endpoints() -> Vec<Endpoint> {
@@ -57,6 +58,41 @@ pub fn endpoints() -> Vec<Endpoint> {
             report::report,
             Report,
             "docs/openapi/client-v1.json#report",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &[PARAMETERS_PATH],
+            matching::get_matching_parameters,
+            Free,
+            "docs/openapi/client-v1.json#get_matching_parameters",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &[EVALUATE_PATH],
+            matching::evaluate_addresses,
+            Search,
+            "docs/openapi/client-v1.json#evaluate_addresses",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &[BUCKETS_PATH],
+            matching::get_matching_buckets,
+            Search,
+            "docs/openapi/client-v1.json#get_matching_buckets",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_linkspan/client/v1/matching/findable"],
+            matching::get_findable,
+            Free,
+            "docs/openapi/client-v1.json#get_findable",
+        ),
+        raw_endpoint(
+            Method::PUT,
+            &["/_linkspan/client/v1/matching/findable"],
+            matching::set_findable,
+            Other,
+            "docs/openapi/client-v1.json#set_findable",
         ),
     ]
 }

@@ -7,6 +7,7 @@ use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_keys::Keys;
 use linkspan_lifecycle::Lifecycle;
+use linkspan_matching::Matching;
 use linkspan_media::Media;
 use linkspan_oauth::OAuth;
 use linkspan_platforms::Platforms;
@@ -21,6 +22,8 @@ pub struct Services {
     pub platforms: Arc<Platforms>,
     /// Accounts, devices, profiles, account data.
     pub accounts: Accounts,
+    /// Who of an address book is here.
+    pub matching: Matching,
     /// Logging in by OAuth 2.0.
     pub oauth: OAuth,
     /// Inboxes.

@@ -12,6 +12,7 @@ use http::{StatusCode, header};
 use linkspan_accounts::AccountsError;
 use linkspan_keys::KeysError;
 use linkspan_lifecycle::LifecycleError;
+use linkspan_matching::MatchingError;
 use linkspan_media::MediaError;
 use linkspan_platforms::Limited;
 use linkspan_push::PushError;
@@ -349,10 +350,24 @@ impl From<RoomsError> for ApiError {
     }
 }
 
+impl From<MatchingError> for ApiError {
+    fn from(error: MatchingError) -> Self {
+        let message = error.to_string();
+        match error {
+            MatchingError::Invalid(_) => Self::invalid_param(message),
+            MatchingError::Changed => Self::new(StatusCode::CONFLICT, ErrorKind::Unknown, message),
+            MatchingError::Limited { retry_after } => Limited { retry_after }.into(),
+            MatchingError::Accounts(error) => error.into(),
+            MatchingError::Storage(error) => error.into(),
+        }
+    }
+}
+
 impl From<LifecycleError> for ApiError {
     fn from(error: LifecycleError) -> Self {
         match error {
             LifecycleError::Accounts(error) => error.into(),
+            LifecycleError::Matching(error) => error.into(),
             LifecycleError::OAuth(error) => Self::from_oauth(&error),
             LifecycleError::Rooms(error) => error.into(),
             LifecycleError::Keys(error) => error.into(),

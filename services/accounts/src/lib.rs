@@ -8,6 +8,7 @@
 //! learns from [`DeviceRemoved`] what to remove.
 
 mod account_data;
+mod address_index;
 mod attempts;
 mod begin_session;
 mod change_password;
@@ -57,6 +58,7 @@ use linkspan_storage::{
 use ruma::{OwnedServerName, OwnedUserId, api::client::uiaa::UiaaInfo};
 
 pub use account_data::{AccountDataItem, put_account_data};
+pub use address_index::{AddressIndex, Indexing};
 pub use attempts::Attempt;
 pub use begin_session::ClientDevice;
 pub use cross_signing_reset::{Approval, Proof};
@@ -206,6 +208,7 @@ pub struct Accounts {
     on_create: Option<Arc<OnCreate>>,
     courier: Option<Arc<dyn Courier>>,
     platforms: Option<Arc<Platforms>>,
+    address_index: Option<Arc<dyn AddressIndex>>,
 }
 
 impl fmt::Debug for Accounts {
@@ -245,7 +248,7 @@ impl Accounts {
             erasures: Erasures::watch(&store),
         };
         let shared = Arc::new(shared);
-        Self { store, shared, on_create: None, courier: None, platforms: None }
+        Self { store, shared, on_create: None, courier: None, platforms: None, address_index: None }
     }
 
     /// Has `add` add to every write-set that makes an account, so that a service above knows each account

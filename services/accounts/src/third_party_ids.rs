@@ -186,6 +186,7 @@ impl Accounts {
                 return Err(AccountsError::AddressInUse);
             }
             writes.delete::<UserThirdPartyIds>(&key_of_user(&before.user_id, &validated.id));
+            self.take_from_index(writes, &before.user_id, &validated.id).await?;
         }
         let record = ThirdPartyIdRecord {
             user_id: user_id.clone(),
@@ -195,6 +196,7 @@ impl Accounts {
         writes.expect_read::<ThirdPartyIds>(&key, before.as_ref());
         writes.put::<ThirdPartyIds>(&key, &record);
         writes.put::<UserThirdPartyIds>(&key_of_user(user_id, &validated.id), &());
+        self.put_into_index(writes, user_id, &validated.id).await?;
         self.use_up(writes, validated).await
     }
 
@@ -226,6 +228,7 @@ impl Accounts {
                     writes.expect::<ThirdPartyIds>(&key, &record);
                     writes.delete::<ThirdPartyIds>(&key);
                     writes.delete::<UserThirdPartyIds>(&key_of_user(user_id, id));
+                    self.take_from_index(&mut writes, user_id, id).await?;
                 }
                 Ok((writes, ()))
             })
@@ -254,7 +257,7 @@ pub(crate) fn id_key(platform: &ServerName, id: &ThirdPartyId) -> ThirdPartyIdKe
     }
 }
 
-fn key_of_user(user_id: &OwnedUserId, id: &ThirdPartyId) -> UserThirdPartyIdKey {
+pub(crate) fn key_of_user(user_id: &OwnedUserId, id: &ThirdPartyId) -> UserThirdPartyIdKey {
     UserThirdPartyIdKey {
         user_id: user_id.clone(),
         medium: id.medium().to_string(),

@@ -45,6 +45,7 @@ impl Lifecycle {
         self.keys.remove_backups(user_id).await?;
         self.push.remove_user(user_id).await?;
         self.media.remove_user(user_id).await?;
+        self.matching.remove_user(user_id).await?;
         self.rooms.remove_user(user_id, now_ts).await?;
         // Who was logging in when it began may have got a device since.
         removed.extend(self.accounts.log_out_all(user_id, None).await?);

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use linkspan_accounts::{Accounts, AccountsError};
 use linkspan_inbox::Inbox;
 use linkspan_keys::{Keys, KeysError};
+use linkspan_matching::{Matching, MatchingError};
 use linkspan_media::{Media, MediaError};
 use linkspan_oauth::{OAuth, OAuthError};
 use linkspan_platforms::Platforms;
@@ -25,6 +26,7 @@ use linkspan_sync::{Sync, SyncError};
 pub struct Lifecycle {
     pub platforms: Arc<Platforms>,
     pub accounts: Accounts,
+    pub matching: Matching,
     pub oauth: OAuth,
     pub inbox: Inbox,
     pub rooms: Rooms,
@@ -40,6 +42,7 @@ pub struct Lifecycle {
 #[allow(missing_docs)]
 pub enum LifecycleError {
     Accounts(#[from] AccountsError),
+    Matching(#[from] MatchingError),
     OAuth(#[from] OAuthError),
     Rooms(#[from] RoomsError),
     Keys(#[from] KeysError),

@@ -33,7 +33,7 @@ struct Sweep {
     run: fn(&Lifecycle, u64) -> BoxFuture<'_, Result<()>>,
 }
 
-const SWEEPS: [Sweep; 9] = [
+const SWEEPS: [Sweep; 10] = [
     Sweep {
         what: "what memory holds of who and what is idle",
         every: MINUTE,
@@ -79,6 +79,11 @@ const SWEEPS: [Sweep; 9] = [
         what: "old reports",
         every: DAY,
         run: |all, now_ts| Box::pin(all.forget_reports(now_ts.saturating_sub(REPORT_LIFE_MS))),
+    },
+    Sweep {
+        what: "the number of buckets of addresses",
+        every: DAY,
+        run: |all, _| Box::pin(async { Ok(all.matching.fit_buckets().await?) }),
     },
     Sweep {
         what: "media without a record",

@@ -5,13 +5,15 @@ use toml::{Table, Value};
 use super::{Problem, Tree, problem};
 
 /// All crates of the layers. Each may use those that stand before it, but see [`APART`].
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 21] = [
     "linkspan-domain",
+    "linkspan-address-book",
     "linkspan-storage",
     "linkspan-outbound",
     "linkspan-platforms",
     "linkspan-inbox",
     "linkspan-accounts",
+    "linkspan-matching",
     "linkspan-oauth",
     "linkspan-directory",
     "linkspan-media",

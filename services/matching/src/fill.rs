@@ -1,0 +1,58 @@
+//! Filling the index of a new key with everybody who is to be found.
+
+use linkspan_accounts::AccountInfo;
+use linkspan_storage::{Range, WriteSet, catalogue::MatchingEntries, records::MatchingKeyRecord};
+
+use crate::{Matching, Result};
+
+/// The accounts whose entries are written with one commit.
+const PAGE: usize = 256;
+
+impl Matching {
+    /// Fills the index if its key is new; for the start, before anybody is served. A stop in between has it
+    /// begun anew at the next start. It takes about a minute and a half for each million people, on one core.
+    pub async fn fill_index(&self) -> Result<()> {
+        if !self.index.key().await?.is_filled {
+            self.store.delete_range::<MatchingEntries>(Range::all()).await?;
+            for platform in self.index.platforms.iter() {
+                let mut after = None;
+                loop {
+                    let accounts = &self.accounts;
+                    let page = accounts.list_accounts(platform.server_name(), after.as_ref(), PAGE).await?;
+                    self.put_page(&page).await?;
+                    match page.last() {
+                        Some(last) if page.len() == PAGE => after = Some(last.user_id.clone()),
+                        _ => break,
+                    }
+                }
+            }
+            let filled = |key| Some(MatchingKeyRecord { is_filled: true, ..key? });
+            self.index.change_key(filled).await?;
+        }
+        Ok(self.index.fit_buckets().await?)
+    }
+
+    async fn put_page(&self, page: &[AccountInfo]) -> Result<()> {
+        self.store
+            .update(async || {
+                let mut writes = WriteSet::new();
+                for account in page.iter().filter(|account| !account.deactivated) {
+                    self.put_account(&mut writes, account).await?;
+                }
+                Ok((writes, ()))
+            })
+            .await
+    }
+
+    async fn put_account(&self, writes: &mut WriteSet, account: &AccountInfo) -> Result<()> {
+        let user_id = &account.user_id;
+        if self.index.choice(user_id).await?.0 {
+            for id in self.accounts.expect_addresses(writes, user_id).await? {
+                if let Some((key, entry)) = self.index.entry(user_id, id.medium(), id.address()).await? {
+                    writes.put::<MatchingEntries>(&key, &entry);
+                }
+            }
+        }
+        Ok(())
+    }
+}

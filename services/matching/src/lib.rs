@@ -1,0 +1,90 @@
+//! Address books, matched without being handed over: who in a book is on one of the hosted platforms.
+//!
+//! It owns a key, and for each address of somebody who lets themselves be found an entry. Where the entry
+//! lies follows from the address and the key by an oblivious pseudo-random function, and so does what seals
+//! it (`libs/matching-rs` has the protocol). Apps have addresses evaluated that they have blinded, and fetch
+//! whole buckets of entries, so this service learns neither the addresses nor who was found. Why it is so,
+//! and what it does not protect against, is in `docs/decisions/0017-address-book-matching.md`.
+//!
+//! Whose address is whose is the accounts service's business, which tells [`Index`] of each change in the
+//! write-set that makes it.
+
+mod ask;
+mod choice;
+mod fill;
+mod index;
+mod key;
+mod usage;
+
+use std::{fmt, sync::Arc, thread, time::Duration};
+
+use linkspan_accounts::{Accounts, AccountsError};
+use linkspan_storage::{
+    StorageError, Store, WriteSet,
+    catalogue::{MatchingChoices, MatchingUses, UserKey},
+};
+use ruma::OwnedUserId;
+use tokio::sync::Semaphore;
+
+pub use index::Index;
+pub use usage::{BUCKETS_PER_DAY, ELEMENTS_PER_DAY};
+
+/// Matching failed.
+#[derive(Debug, thiserror::Error)]
+pub enum MatchingError {
+    /// A value is not what it has to be; the text says which, and may be shown to anybody.
+    #[error("{0}")]
+    Invalid(String),
+    /// The key or the number of buckets is not the one that the caller was told of.
+    #[error("there is another key or another number of buckets by now: ask for the parameters again")]
+    Changed,
+    /// The caller has asked for too much today.
+    #[error("too much was asked for today")]
+    Limited {
+        /// When the next day begins.
+        retry_after: Duration,
+    },
+    /// The accounts service refused or failed.
+    #[error(transparent)]
+    Accounts(#[from] AccountsError),
+    /// The store failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+pub(crate) type Result<T> = std::result::Result<T, MatchingError>;
+
+/// Matching for the people of all platforms. Clones are the same.
+#[derive(Clone)]
+pub struct Matching {
+    store: Store,
+    index: Index,
+    accounts: Accounts,
+    /// Evaluating takes a core for some milliseconds, so as many are at it at once as there are cores.
+    permits: Arc<Semaphore>,
+}
+
+impl fmt::Debug for Matching {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Matching")
+    }
+}
+
+impl Matching {
+    /// Matching by an index, which the accounts have been told to keep.
+    pub fn new(store: Store, index: Index, accounts: Accounts) -> Self {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        Self { store, index, accounts, permits: Arc::new(Semaphore::new(cores)) }
+    }
+
+    /// Removes what is kept of a user who is deactivated. The user's entries go with the addresses, as the
+    /// accounts service removes them.
+    pub async fn remove_user(&self, user_id: &OwnedUserId) -> Result<()> {
+        let key = UserKey { user_id: user_id.clone() };
+        let mut writes = WriteSet::new();
+        writes.delete::<MatchingChoices>(&key);
+        writes.delete::<MatchingUses>(&key);
+        self.store.commit(writes).await.map_err(StorageError::from)?;
+        Ok(())
+    }
+}
