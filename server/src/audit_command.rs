@@ -3,6 +3,7 @@
 use std::{process::ExitCode, sync::Arc};
 
 use linkspan_accounts::Accounts;
+use linkspan_contacts::Contacts;
 use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_platforms::Platforms;
@@ -31,6 +32,8 @@ async fn find(config: &Config) -> Result<Vec<String>, Failure> {
     let platforms = Arc::new(Platforms::open(&store, config.platforms.clone(), now_ts).await?);
     let directory = Directory::new(store.clone(), platforms.clone());
     let inbox = Inbox::new(store.clone(), now_ts);
-    let rooms = Rooms::new(store.clone(), platforms, Accounts::new(store), directory, inbox);
+    let accounts = Accounts::new(store.clone());
+    let contacts = Contacts::new(store.clone(), platforms.clone(), accounts.clone());
+    let rooms = Rooms::new(store, platforms, accounts, contacts, directory, inbox);
     Ok(rooms.audit().await?)
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use linkspan_accounts::Accounts;
+use linkspan_contacts::Contacts;
 use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_keys::Keys;
@@ -56,8 +57,15 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
     let directory = Directory::new(store.clone(), platforms.clone());
     let accounts = accounts(store.clone(), directory.clone());
     let accounts = accounts.with_mailer(Arc::new(SmtpMailer::new(&config.platforms)?));
-    let rooms =
-        Rooms::new(store.clone(), platforms.clone(), accounts.clone(), directory.clone(), inbox.clone());
+    let contacts = Contacts::new(store.clone(), platforms.clone(), accounts.clone());
+    let rooms = Rooms::new(
+        store.clone(),
+        platforms.clone(),
+        accounts.clone(),
+        contacts.clone(),
+        directory.clone(),
+        inbox.clone(),
+    );
     let settings = PushSettings::new(Arc::new(now_ts));
     let push = Push::open(store.clone(), accounts.clone(), rooms.clone(), settings).await?;
     rooms.set_room_settings(Arc::new(push.room_rules()));
@@ -70,6 +78,7 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
     let lifecycle = Lifecycle {
         platforms: platforms.clone(),
         accounts: accounts.clone(),
+        contacts: contacts.clone(),
         oauth: oauth.clone(),
         inbox: inbox.clone(),
         rooms: rooms.clone(),
@@ -82,8 +91,20 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
     tasks.spawn(lifecycle.clone().sweep(now_ts));
     tasks.spawn(rooms.clone().send_delayed_events(now_ts));
     tasks.spawn(rooms.clone().keep_guests_out(now_ts));
-    let services =
-        Services { platforms, accounts, oauth, inbox, directory, rooms, keys, push, sync, media, lifecycle };
+    let services = Services {
+        platforms,
+        accounts,
+        contacts,
+        oauth,
+        inbox,
+        directory,
+        rooms,
+        keys,
+        push,
+        sync,
+        media,
+        lifecycle,
+    };
     let app = App::from(services);
     Ok((app, tasks))
 }

@@ -245,6 +245,10 @@ key! {
     BackedUpKeyKey { user_id: OwnedUserId, version: u64, room_id: OwnedRoomId, session_id: String }
 }
 key! {
+    /// Somebody whom a user knows.
+    ContactKey { user_id: OwnedUserId, other: OwnedUserId }
+}
+key! {
     /// A sliding-sync connection of a device.
     SlidingConnectionKey { user_id: OwnedUserId, device_id: OwnedDeviceId, conn_id: String }
 }
@@ -408,6 +412,9 @@ catalogue! {
     134 accounts ErasedAccounts "erased_accounts" watched: UserKey => Stamped<()>;
     /// The ids of the delayed events of each user.
     135 rooms UserDelayedEvents "delayed_events_of_users": UserKey => UserDelayedEventsRecord;
+
+    /// The people whom each user has accepted or written to.
+    150 contacts Contacts "contacts" watched: ContactKey => ContactRecord;
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! a server of its own, in this process, over a store in memory.
 
 mod answered_first;
+mod blocks;
 mod bundles;
 mod deactivation;
 mod delayed_events;
@@ -35,8 +36,10 @@ mod password_guesses;
 mod presence;
 mod previews;
 mod profile;
+mod reach;
 mod receipts;
 mod remains;
+mod requests;
 mod revoked;
 mod room_creation;
 mod rooms;

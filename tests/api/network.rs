@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use linkspan_accounts::{Accounts, Attempt, Mail, Mailer, Sending};
+use linkspan_contacts::Contacts;
 use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_keys::Keys;
@@ -217,8 +218,15 @@ impl Network {
         let accounts = Accounts::new(store.clone())
             .with_mailer(mails.clone())
             .on_create(move |writes, user_id| found.index_new_user(writes, user_id));
-        let rooms =
-            Rooms::new(store.clone(), platforms.clone(), accounts.clone(), directory.clone(), inbox.clone());
+        let contacts = Contacts::new(store.clone(), platforms.clone(), accounts.clone());
+        let rooms = Rooms::new(
+            store.clone(),
+            platforms.clone(),
+            accounts.clone(),
+            contacts.clone(),
+            directory.clone(),
+            inbox.clone(),
+        );
         tokio::spawn(rooms.clone().send_delayed_events(now_ts));
         tokio::spawn(rooms.clone().keep_guests_out(now_ts));
         let settings = PushSettings::new(Arc::new(now_ts));
@@ -241,6 +249,7 @@ impl Network {
         let lifecycle = Lifecycle {
             platforms: platforms.clone(),
             accounts: accounts.clone(),
+            contacts: contacts.clone(),
             oauth: oauth.clone(),
             inbox: inbox.clone(),
             rooms: rooms.clone(),
@@ -252,6 +261,7 @@ impl Network {
         let services = Services {
             platforms,
             accounts,
+            contacts,
             oauth,
             inbox,
             directory,

@@ -1,20 +1,106 @@
 //! The table of endpoints. Each names its operation in `docs/openapi/client-v1.json`.
 
 use http::Method;
-use linkspan_platforms::RateClass::Free;
+use linkspan_platforms::RateClass::{Free, Join, Other};
 use linkspan_wire::{Endpoint, raw_endpoint};
 
-use crate::endpoints::platform;
+use crate::endpoints::{blocks, contacts, platform, reach, requests};
 
 /// The table of all endpoints of Linkspan's own client API.
 pub fn endpoints() -> Vec<Endpoint> {
-    vec![raw_endpoint(
-        Method::GET,
-        &["/_linkspan/client/v1/platform"],
-        platform::get_platform,
-        Free,
-        "docs/openapi/client-v1.json#get_platform",
-    )]
+    vec![
+        raw_endpoint(
+            Method::GET,
+            &["/_linkspan/client/v1/platform"],
+            platform::get_platform,
+            Free,
+            "docs/openapi/client-v1.json#get_platform",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_linkspan/client/v1/reach"],
+            reach::get_reach,
+            Free,
+            "docs/openapi/client-v1.json#get_reach",
+        ),
+        raw_endpoint(
+            Method::PUT,
+            &["/_linkspan/client/v1/reach"],
+            reach::set_reach,
+            Other,
+            "docs/openapi/client-v1.json#set_reach",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_linkspan/client/v1/contacts"],
+            contacts::list_contacts,
+            Free,
+            "docs/openapi/client-v1.json#list_contacts",
+        ),
+        raw_endpoint(
+            Method::DELETE,
+            &["/_linkspan/client/v1/contacts/{user_id}"],
+            contacts::remove_contact,
+            Other,
+            "docs/openapi/client-v1.json#remove_contact",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_linkspan/client/v1/requests"],
+            requests::list_requests,
+            Free,
+            "docs/openapi/client-v1.json#list_requests",
+        ),
+        raw_endpoint(
+            Method::DELETE,
+            &["/_linkspan/client/v1/requests/{room_id}"],
+            requests::delete_request,
+            Other,
+            "docs/openapi/client-v1.json#delete_request",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_linkspan/client/v1/requests/{room_id}/preview"],
+            requests::preview_request,
+            Free,
+            "docs/openapi/client-v1.json#preview_request",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &["/_linkspan/client/v1/requests/{room_id}/accept"],
+            requests::accept_request,
+            Join,
+            "docs/openapi/client-v1.json#accept_request",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &["/_linkspan/client/v1/requests/{room_id}/block"],
+            requests::block_request,
+            Other,
+            "docs/openapi/client-v1.json#block_request",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_linkspan/client/v1/blocks"],
+            blocks::list_blocks,
+            Free,
+            "docs/openapi/client-v1.json#list_blocks",
+        ),
+        raw_endpoint(
+            Method::PUT,
+            &["/_linkspan/client/v1/blocks/{user_id}"],
+            blocks::block_user,
+            Other,
+            "docs/openapi/client-v1.json#block_user",
+        ),
+        raw_endpoint(
+            Method::DELETE,
+            &["/_linkspan/client/v1/blocks/{user_id}"],
+            blocks::unblock_user,
+            Other,
+            "docs/openapi/client-v1.json#unblock_user",
+        ),
+    ]
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::{ops::Deref, sync::Arc};
 
 use linkspan_accounts::Accounts;
+use linkspan_contacts::Contacts;
 use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_keys::Keys;
@@ -21,6 +22,8 @@ pub struct Services {
     pub platforms: Arc<Platforms>,
     /// Accounts, devices, profiles, account data.
     pub accounts: Accounts,
+    /// Whom users know, and who may reach them.
+    pub contacts: Contacts,
     /// Logging in by OAuth 2.0.
     pub oauth: OAuth,
     /// Inboxes.

@@ -21,6 +21,7 @@ mod erasure;
 mod expiring;
 mod filters;
 mod guests;
+mod ignored_users;
 mod interactive;
 mod list_accounts;
 mod log_in;
@@ -45,6 +46,7 @@ mod username;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use linkspan_domain::BadReachRules;
 use linkspan_platforms::Limited;
 use linkspan_storage::records::AccountRecord;
 use linkspan_storage::{
@@ -60,6 +62,7 @@ pub use devices::{DeviceInfo, DeviceRemoved};
 pub use email_addresses::{EmailAddress, check_address};
 pub use email_validation::{EmailLink, EmailLinkToken, EmailPurpose, EmailRequest};
 pub use erasure::Erasures;
+pub use ignored_users::IGNORED_USERS;
 pub use interactive::Purpose;
 pub use list_accounts::AccountInfo;
 pub use log_in::{Credentials, Identifier, LoggedIn, NewDevice};
@@ -131,6 +134,9 @@ pub enum AccountsError {
     /// A content is not a JSON object.
     #[error("the content is not a JSON object")]
     NotAnObject,
+    /// Rules on who may reach somebody are none.
+    #[error(transparent)]
+    BadReachRules(#[from] BadReachRules),
     /// A value is greater than its limit.
     #[error("{0} is too large")]
     TooLarge(&'static str),

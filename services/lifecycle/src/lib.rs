@@ -9,6 +9,7 @@ mod sweeps;
 use std::sync::Arc;
 
 use linkspan_accounts::{Accounts, AccountsError};
+use linkspan_contacts::{Contacts, ContactsError};
 use linkspan_inbox::Inbox;
 use linkspan_keys::{Keys, KeysError};
 use linkspan_media::{Media, MediaError};
@@ -25,6 +26,7 @@ use linkspan_sync::{Sync, SyncError};
 pub struct Lifecycle {
     pub platforms: Arc<Platforms>,
     pub accounts: Accounts,
+    pub contacts: Contacts,
     pub oauth: OAuth,
     pub inbox: Inbox,
     pub rooms: Rooms,
@@ -40,6 +42,7 @@ pub struct Lifecycle {
 #[allow(missing_docs)]
 pub enum LifecycleError {
     Accounts(#[from] AccountsError),
+    Contacts(#[from] ContactsError),
     OAuth(#[from] OAuthError),
     Rooms(#[from] RoomsError),
     Keys(#[from] KeysError),

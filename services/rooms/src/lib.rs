@@ -9,6 +9,7 @@
 mod append;
 mod audit;
 mod awaited_redaction;
+mod blocked;
 mod bundle;
 mod create_room;
 mod delayed_events;
@@ -23,7 +24,6 @@ mod follow_upgrade;
 mod guests;
 mod ignored;
 mod insert;
-mod invite_permission;
 mod member_changes;
 mod membership;
 mod paginate;
@@ -31,6 +31,7 @@ mod permits;
 mod presence;
 mod profile;
 mod public_rooms;
+mod reach;
 mod read;
 mod receipts;
 mod receive_to_device;
@@ -38,6 +39,7 @@ mod relation_filter;
 mod remove_user;
 mod render;
 mod report;
+mod requests;
 mod room;
 mod search;
 mod send;
@@ -59,6 +61,7 @@ use std::{
 
 use dashmap::DashMap;
 use linkspan_accounts::{Accounts, AccountsError};
+use linkspan_contacts::{Contacts, ContactsError};
 use linkspan_directory::{Directory, DirectoryError};
 use linkspan_domain::{DraftError, EncryptionRefusal, Forbidden, Malformed};
 use linkspan_inbox::Inbox;
@@ -91,6 +94,7 @@ pub use receipts::{Receipt, ReceiptKind};
 pub use relation_filter::RelationFilter;
 pub use render::Reader;
 pub use report::Reported;
+pub use requests::{MAX_PREVIEW, MessageRequest};
 pub use room::Room;
 pub use search::{Found, Search, SearchKey, SearchPlace};
 pub use send_to_device::{Target, ToDeviceMessage};
@@ -176,6 +180,9 @@ pub enum RoomsError {
     /// Accounts failed.
     #[error(transparent)]
     Accounts(#[from] AccountsError),
+    /// Contacts failed.
+    #[error(transparent)]
+    Contacts(#[from] ContactsError),
     /// The store failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -233,6 +240,7 @@ struct Shared {
     store: Store,
     platforms: Arc<Platforms>,
     accounts: Accounts,
+    contacts: Contacts,
     directory: Directory,
     inbox: Inbox,
     /// Rooms that are, or were lately, used.
@@ -262,6 +270,7 @@ impl Rooms {
         store: Store,
         platforms: Arc<Platforms>,
         accounts: Accounts,
+        contacts: Contacts,
         directory: Directory,
         inbox: Inbox,
     ) -> Self {
@@ -274,6 +283,7 @@ impl Rooms {
         let shared = Shared {
             platforms,
             accounts,
+            contacts,
             directory,
             inbox,
             live: Arc::default(),

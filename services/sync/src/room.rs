@@ -151,9 +151,13 @@ impl Sync {
                     rooms.join.insert(room_id.clone(), room);
                 }
             }
-            MembershipState::Invite
-                if is_new && !self.rooms.hides_invitation(user_id, &record.sender).await? =>
-            {
+            // A client that was told of a request learns that the user has deleted it: as of a room that was left.
+            MembershipState::Invite if is_new && record.is_request && record.is_hidden => {
+                if ask.since.is_some() {
+                    rooms.leave.insert(room_id.clone(), LeftRoom::default());
+                }
+            }
+            MembershipState::Invite if is_new && !self.rooms.hides_invitation(user_id, &record).await? => {
                 let invite_state = stripped(record);
                 rooms.invite.insert(room_id.clone(), InvitedRoom { invite_state });
             }

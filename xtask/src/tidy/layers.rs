@@ -5,13 +5,14 @@ use toml::{Table, Value};
 use super::{Problem, Tree, problem};
 
 /// All crates of the layers. Each may use those that stand before it, but see [`APART`].
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 20] = [
     "linkspan-domain",
     "linkspan-storage",
     "linkspan-outbound",
     "linkspan-platforms",
     "linkspan-inbox",
     "linkspan-accounts",
+    "linkspan-contacts",
     "linkspan-oauth",
     "linkspan-directory",
     "linkspan-media",

@@ -153,7 +153,7 @@ impl Sync {
         let membership = &record.membership;
         let stamp = match membership {
             MembershipState::Join => self.newest_position(room_id).await?,
-            MembershipState::Invite if self.rooms.hides_invitation(user_id, &record.sender).await? => {
+            MembershipState::Invite if self.rooms.hides_invitation(user_id, record).await? => {
                 return Ok(None);
             }
             MembershipState::Invite | MembershipState::Knock => stored.position,
