@@ -4,6 +4,7 @@
 mod answered_first;
 mod blocks;
 mod bundles;
+mod cross_platform;
 mod deactivation;
 mod delayed_events;
 mod depth;

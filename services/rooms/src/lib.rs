@@ -12,6 +12,7 @@ mod awaited_redaction;
 mod blocked;
 mod bundle;
 mod create_room;
+mod cross_platform;
 mod delayed_events;
 mod delete_alias;
 mod door;
