@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use crate::Reach;
 
-/// The types of the account data that block everybody: the one that is specified, and the one that clients used before.
+/// The types of the account data that block everybody: the one that is specified, and the one that clients
+/// used before.
 pub const INVITE_PERMISSION_TYPES: [&str; 2] =
     ["m.invite_permission_config", "org.matrix.msc4380.invite_permission_config"];
 /// The type of the account data that has lists (MSC4155).
@@ -60,7 +61,8 @@ impl Default for Lists {
 }
 
 impl InvitePermission {
-    /// What account data says: the contents of [`INVITE_PERMISSION_TYPES`], and that of [`INVITE_LISTS_TYPE`].
+    /// What account data says: the contents of [`INVITE_PERMISSION_TYPES`], and that of
+    /// [`INVITE_LISTS_TYPE`].
     pub fn parse<'a>(blocking: impl IntoIterator<Item = &'a str>, lists: Option<&str>) -> Self {
         let blocks = |content: &str| {
             let content = serde_json::from_str::<Blocking>(content).unwrap_or_default();
@@ -70,8 +72,8 @@ impl InvitePermission {
         Self { blocks_all: blocking.into_iter().any(blocks), lists: lists.filter(|lists| lists.enabled) }
     }
 
-    /// How invitations of somebody reach the person as far as this goes: [`Reach::Straight`] means that nothing is said
-    /// against them.
+    /// How invitations of somebody reach the person as far as this goes: [`Reach::Straight`] means that
+    /// nothing is said against them.
     pub fn reach(&self, sender: &UserId) -> Reach {
         match &self.lists {
             _ if self.blocks_all => Reach::Refused,
@@ -101,8 +103,8 @@ impl Lists {
     }
 }
 
-/// Whether a glob is met by all of a text: `*` stands for any bytes, `?` for one. It takes at most as many steps as
-/// the product of both lengths, because only the last star is ever tried again.
+/// Whether a glob is met by all of a text: `*` stands for any bytes, `?` for one. It takes at most as many
+/// steps as the product of both lengths, because only the last star is ever tried again.
 fn glob_matches(glob: &[u8], text: &[u8]) -> bool {
     let (mut at_glob, mut at_text) = (0, 0);
     let mut last_star: Option<(usize, usize)> = None;

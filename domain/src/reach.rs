@@ -1,9 +1,9 @@
 //! Who may reach somebody, and how: rules on invitations and calls.
 //!
-//! A rule says where something comes from, how the two people stand to each other and what it is, as far as it cares,
-//! and how it reaches the person then. Of several rules that fit, the last one holds. So a platform's rules go before a
-//! person's own, and what is general goes before what is special. The rules that all platforms begin with are explained
-//! in docs/decisions/0016-reachability.md.
+//! A rule says where something comes from, how the two people stand to each other and what it is, as far as
+//! it cares, and how it reaches the person then. Of several rules that fit, the last one holds. So a
+//! platform's rules go before a person's own, and what is general goes before what is special. The rules that
+//! all platforms begin with are explained in docs/decisions/0016-reachability.md.
 
 use ruma::{OwnedServerName, ServerName};
 use serde::{Deserialize, Serialize};
@@ -52,8 +52,8 @@ pub enum ReachKind {
 
 /// How something reaches the person. Where several are asked, the greatest holds.
 ///
-/// Refusing is greater than ignoring. Whoever is refused, as others are, learns nothing by it; one who is ignored
-/// where others are refused could tell that this person ignores them.
+/// Refusing is greater than ignoring. Whoever is refused, as others are, learns nothing by it; one who is
+/// ignored where others are refused could tell that this person ignores them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reach {

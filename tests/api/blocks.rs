@@ -156,7 +156,8 @@ async fn neither_sees_what_the_other_is_doing() {
             let status = reader.get(&format!("/v3/presence/{}/status", of.user_id)).await.ok();
             assert_eq!(status, json!({ "presence": "offline" }));
         }
-        // In a group the one who is blocked goes on seeing what all see, and the other one hears nothing of them.
+        // In a group the one who is blocked goes on seeing what all see, and the other one hears nothing of
+        // them.
         let mut watch = Watch::begin(bert, anna).await;
         show_up(anna, group, &event, "in the group").await;
         assert_eq!(watch.news(group).await, ["profile", "receipt", "typing"]);

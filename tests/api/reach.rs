@@ -1,5 +1,5 @@
-//! Who may reach whom: every cell of the table, by every way in which an invitation comes; and that nobody learns from an
-//! invitation who ignores them, or is not there at all.
+//! Who may reach whom: every cell of the table, by every way in which an invitation comes; and that nobody
+//! learns from an invitation who ignores them, or is not there at all.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
-//! What it costs to decide how somebody reaches a user who has as many contacts as one may have: looking up whether they
-//! are a contact, and asking the rules.
+//! What it costs to decide how somebody reaches a user who has as many contacts as one may have: looking up
+//! whether they are a contact, and asking the rules.
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 
 use std::{hint::black_box, sync::Arc};

@@ -26,8 +26,8 @@ impl Accounts {
         self.change_account_data(user_id, None, TYPE, copy).await
     }
 
-    /// Makes a room a direct chat with somebody in `writes`, which are refused if the list changes meanwhile. A list that
-    /// has become too large stays as it is.
+    /// Makes a room a direct chat with somebody in `writes`, which are refused if the list changes meanwhile. A
+    /// list that has become too large stays as it is.
     pub async fn add_direct_chat(
         &self,
         writes: &mut WriteSet,

@@ -1,5 +1,5 @@
-//! What users have chosen about who may reach them, over what their platform says. It is account data, which clients
-//! can read and write too, and is kept in memory, because everybody who invites has it asked.
+//! What users have chosen about who may reach them, over what their platform says. It is account data, which
+//! clients can read and write too, and is kept in memory, because everybody who invites has it asked.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -51,7 +51,8 @@ impl Choices {
         decide_reach(&self.rules, approach)
     }
 
-    /// How invitations of somebody reach the user as far as `m.invite_permission_config` goes, and what is like it.
+    /// How invitations of somebody reach the user as far as `m.invite_permission_config` goes, and what is
+    /// like it.
     pub fn by_permission(&self, sender: &UserId) -> Reach {
         self.permission.reach(sender)
     }

@@ -1,8 +1,10 @@
-//! Whom each user knows, and who may reach the user: contacts, and the choices that say how others come through.
+//! Whom each user knows, and who may reach the user: contacts, and the choices that say how others come
+//! through.
 //!
-//! A contact is somebody whom the user has accepted, or has written to first. That happens in rooms, so it is the rooms
-//! service that says it, and adds the contact to the write-set of the membership that it follows from. What somebody's
-//! choices mean for an invitation is asked at the door of rooms. This crate does not know rooms.
+//! A contact is somebody whom the user has accepted, or has written to first. That happens in rooms, so it is
+//! the rooms service that says it, and adds the contact to the write-set of the membership that it follows
+//! from. What somebody's choices mean for an invitation is asked at the door of rooms. This crate does not
+//! know rooms.
 
 mod choices;
 mod contact;

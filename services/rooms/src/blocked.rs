@@ -1,6 +1,7 @@
-//! What a user keeps from those whom the user ignores, besides what the user does not want to hear of them: presence, and,
-//! in a room of the two alone, how far the user has read, that the user types, and a changed profile. Nothing of it tells
-//! them that they are ignored: somebody may be away, read privately and keep a name.
+//! What a user keeps from those whom the user ignores, besides what the user does not want to hear of them:
+//! presence, and, in a room of the two alone, how far the user has read, that the user types, and a changed
+//! profile. Nothing of it tells them that they are ignored: somebody may be away, read privately and keep a
+//! name.
 
 use ruma::{OwnedUserId, UserId};
 

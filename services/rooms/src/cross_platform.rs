@@ -1,17 +1,18 @@
-//! Whether a room is with people of other platforms, so that a client can show such chats together with the user's others
-//! or apart from them.
+//! Whether a room is with people of other platforms, so that a client can show such chats together with the
+//! user's others or apart from them.
 
 use linkspan_storage::{Range, catalogue::Members};
 use ruma::{OwnedRoomId, OwnedUserId, UserId, events::room::member::MembershipState};
 
 use crate::{Result, Rooms, is_present};
 
-/// People in a room of which those who are only invited count, too: a chat with somebody is one before they have come.
+/// People in a room of which those who are only invited count, too: a chat with somebody is one before they
+/// have come.
 const ALONE: u64 = 2;
 
 impl Rooms {
-    /// Whether somebody of another server than the user's own is in a room, or has invited the user to it. Where
-    /// there are no more than two people, one who is invited counts as if they had come.
+    /// Whether somebody of another server than the user's own is in a room, or has invited the user to it.
+    /// Where there are no more than two people, one who is invited counts as if they had come.
     pub async fn is_cross_platform(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<bool> {
         let is_other = |other: &UserId| other.server_name() != user_id.server_name();
         let own = self.membership_record(user_id, room_id).await?;

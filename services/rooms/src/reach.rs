@@ -1,5 +1,6 @@
-//! How people reach hosted users: what the users have chosen (services/contacts), asked with how the two stand to each
-//! other in rooms. The door (`door.rs`) refuses invitations that are to be refused; `append/arrivals.rs` does the rest.
+//! How people reach hosted users: what the users have chosen (services/contacts), asked with how the two
+//! stand to each other in rooms. The door (`door.rs`) refuses invitations that are to be refused;
+//! `append/arrivals.rs` does the rest.
 
 use std::sync::LazyLock;
 
@@ -58,8 +59,8 @@ pub(crate) fn kind_of(room: &Room, invitation: &Pdu) -> ReachKind {
 }
 
 impl Rooms {
-    /// How an invitation reaches a user of a hosted platform. One to somebody who has no account arrives as if that
-    /// person ignored it: whoever invites does not learn who has one.
+    /// How an invitation reaches a user of a hosted platform. One to somebody who has no account arrives as
+    /// if that person ignored it: whoever invites does not learn who has one.
     pub(crate) async fn arrival(
         &self,
         user_id: &OwnedUserId,
@@ -107,8 +108,8 @@ impl Rooms {
         self.is_member_of_any(other, &self.joined_rooms(user_id).await?).await
     }
 
-    /// Whether an invitation is kept from a hosted user: the user ignores its sender, takes no invitations of the
-    /// sender, or has deleted it; or the user's rules have kept it away when it came.
+    /// Whether an invitation is kept from a hosted user: the user ignores its sender, takes no invitations of
+    /// the sender, or has deleted it; or the user's rules have kept it away when it came.
     pub async fn hides_invitation(&self, user_id: &OwnedUserId, record: &MembershipRecord) -> Result<bool> {
         if record.is_hidden || self.ignored_users(user_id).await?.contains(&record.sender) {
             return Ok(true);

@@ -11,8 +11,8 @@ use serde_json::value::RawValue;
 
 use crate::{IgnoredUsers, Result, Rooms};
 
-/// What is taken from somebody whom the user ignores: keys. What is said in a group can be decrypted with them once the
-/// user ignores its sender no longer. All else, such as calls and verifications, is kept away.
+/// What is taken from somebody whom the user ignores: keys. What is said in a group can be decrypted with
+/// them once the user ignores its sender no longer. All else, such as calls and verifications, is kept away.
 const KEYS: [&str; 2] = ["m.room.encrypted", "m.room_key.withheld"];
 
 #[derive(Deserialize)]
@@ -25,8 +25,8 @@ struct Event<'a> {
 }
 
 impl Rooms {
-    /// The messages that wait for a device, up to `until`, oldest first. The second value is the position up to which the
-    /// answer is complete: less than `until` if there are more.
+    /// The messages that wait for a device, up to `until`, oldest first. The second value is the position up
+    /// to which the answer is complete: less than `until` if there are more.
     pub async fn to_device(
         &self,
         user_id: &OwnedUserId,

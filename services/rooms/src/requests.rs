@@ -1,6 +1,6 @@
-//! Message requests: invitations that wait until the user has looked at them. A user reads what is said in the room
-//! before answering, and whoever has invited notices nothing of that, nor of a request that is deleted: to them the
-//! invitation is still waiting.
+//! Message requests: invitations that wait until the user has looked at them. A user reads what is said in
+//! the room before answering, and whoever has invited notices nothing of that, nor of a request that is
+//! deleted: to them the invitation is still waiting.
 
 use linkspan_inbox::point;
 use linkspan_storage::{
@@ -63,8 +63,8 @@ impl Rooms {
         Ok(waiting.into_iter().take(limit).map(request).collect())
     }
 
-    /// What was said last in the room of a request, the newest first and at most [`MAX_PREVIEW`] events, as the user would
-    /// see it after joining.
+    /// What was said last in the room of a request, the newest first and at most [`MAX_PREVIEW`] events, as
+    /// the user would see it after joining.
     pub async fn preview_request(
         &self,
         user_id: &OwnedUserId,

@@ -221,7 +221,8 @@ impl Rooms {
         Ok(membership)
     }
 
-    /// Whether the event shows itself to the user, who ignores what certain others say, and whom not everybody may call.
+    /// Whether the event shows itself to the user, who ignores what certain others say, and whom not everybody
+    /// may call.
     pub async fn shows(&self, view: &mut View, event: &TimelineEvent) -> Result<bool> {
         Ok(!view.ignores(&event.pdu)
             && self.may_see(view, event).await?

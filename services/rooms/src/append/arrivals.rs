@@ -1,5 +1,5 @@
-//! What becomes of invitations: whoever is reached straight comes in with the same write-set, and who begins a direct chat
-//! or accepts one comes to know the other.
+//! What becomes of invitations: whoever is reached straight comes in with the same write-set, and who begins
+//! a direct chat or accepts one comes to know the other.
 
 use std::pin::Pin;
 
@@ -15,8 +15,8 @@ use crate::{
 };
 
 impl Append {
-    /// How an invitation reaches its invitee, who is a user of a hosted platform. It is decided once, when it is first
-    /// asked for; the invitee's membership is then still what it was before.
+    /// How an invitation reaches its invitee, who is a user of a hosted platform. It is decided once, when it
+    /// is first asked for; the invitee's membership is then still what it was before.
     pub(crate) async fn arrival(&mut self, invitation: &Pdu, user_id: &OwnedUserId) -> Result<Arrival> {
         if let Some((event_id, arrival)) = &self.arrival
             && *event_id == invitation.event_id
@@ -36,7 +36,8 @@ impl Append {
         Ok(arrival)
     }
 
-    /// Has somebody whom an invitation reaches straight join, if the room lets them. If it does not, they are invited.
+    /// Has somebody whom an invitation reaches straight join, if the room lets them. If it does not, they are
+    /// invited.
     pub(super) fn bring_in<'a>(
         &'a mut self,
         invitation: &'a Pdu,
@@ -67,8 +68,8 @@ impl Append {
         })
     }
 
-    /// Notes who comes to know whom as a membership changes: whoever begins a direct chat knows the invitee, and whoever
-    /// accepts knows the inviter. Somebody who was brought in has accepted nothing.
+    /// Notes who comes to know whom as a membership changes: whoever begins a direct chat knows the invitee,
+    /// and whoever accepts knows the inviter. Somebody who was brought in has accepted nothing.
     pub(super) async fn note_contacts(
         &mut self,
         member: &Pdu,
