@@ -152,10 +152,10 @@ impl Sync {
                 }
             }
             // A client that was told of a request learns that the user has deleted it: as of a room that was left.
-            MembershipState::Invite if is_new && record.is_request && record.is_hidden => {
-                if ask.since.is_some() {
-                    rooms.leave.insert(room_id.clone(), LeftRoom::default());
-                }
+            MembershipState::Invite
+                if is_new && record.is_request && record.is_hidden && ask.since.is_some() =>
+            {
+                rooms.leave.insert(room_id.clone(), LeftRoom::default());
             }
             MembershipState::Invite if is_new && !self.rooms.hides_invitation(user_id, &record).await? => {
                 let invite_state = stripped(record);

@@ -56,7 +56,7 @@ impl Append {
                     return Err(error.into());
                 }
                 Err(error) => {
-                    tracing::debug!(%error, %user_id, room_id = %self.room.id, "an invitation has to be accepted");
+                    tracing::debug!(%error, %user_id, "an invitation has to be accepted");
                     return Ok(());
                 }
             }
