@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::network::{Client, INSTAGRAM, MESSENGER, Network, WHATSAPP};
+use crate::network::{Client, INSTAGRAM, MESSENGER, Network, WHATSAPP, bodies, encoded};
 
 /// The rooms of two lists: chats on one platform, and chats across platforms.
 async fn apart(who: &Client) -> [Vec<String>; 2] {
@@ -18,6 +18,40 @@ async fn apart(who: &Client) -> [Vec<String>; 2] {
         rooms.sort();
     }
     rooms
+}
+
+/// The bodies of what a sync with a filter tells of a room that the user is in; None: it does not tell of the room.
+async fn told(
+    who: &Client,
+    room: &str,
+    is_cross_platform: bool,
+    since: &Value,
+) -> (Option<Vec<String>>, Value) {
+    let filter = json!({ "room": { "org.linkspan.is_cross_platform": is_cross_platform } }).to_string();
+    let since = since.as_str().map(|since| format!("&since={since}")).unwrap_or_default();
+    let sync = who.get(&format!("/v3/sync?filter={}{since}", encoded(&filter))).await.ok();
+    let joined = sync["rooms"]["join"].get(room);
+    (joined.map(|joined| bodies(&joined["timeline"]["events"])), sync["next_batch"].clone())
+}
+
+#[tokio::test]
+async fn a_sync_tells_of_the_one_or_the_other() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let ben = network.register(MESSENGER, "ben").await;
+    let room = anna.create_room(json!({ "preset": "public_chat" })).await;
+    anna.say(&room, "alone").await;
+    let (own, since_own) = told(&anna, &room, false, &Value::Null).await;
+    assert_eq!(own, Some(vec!["alone".to_owned()]));
+    let (across, since_across) = told(&anna, &room, true, &Value::Null).await;
+    assert_eq!(across, None);
+    ben.join(&room).await.ok();
+    ben.say(&room, "together").await;
+    assert_eq!(told(&anna, &room, false, &since_own).await.0, None);
+    let (across, since_across) = told(&anna, &room, true, &since_across).await;
+    assert_eq!(across, Some(vec!["alone".to_owned(), "together".to_owned()]), "as a room that is new");
+    ben.say(&room, "again").await;
+    assert_eq!(told(&anna, &room, true, &since_across).await.0, Some(vec!["again".to_owned()]));
 }
 
 #[tokio::test]

@@ -314,6 +314,20 @@ async fn who_is_not_there_looks_like_who_does_not_answer() {
     assert_eq!(network.app.rooms.audit().await.expect("it is read"), [""; 0]);
 }
 
+/// What the room does not allow the invitee does not happen for the invitee either.
+#[tokio::test]
+async fn where_the_room_does_not_let_them_join_contacts_are_invited() {
+    let network = Network::open().await;
+    let pair = Pair::new(&network, "hosted_platform", "contact").await;
+    let denied = json!({ "allow": ["*"], "deny": [INSTAGRAM] });
+    let acl = json!({ "type": "m.room.server_acl", "content": denied });
+    let room = pair.sender.create_room(json!({ "initial_state": [acl] })).await;
+    let answer = pair.sender.invite(&room, &pair.invitee).await;
+    assert_eq!(pair.outcome(&answer, &room, "group").await, "invitation");
+    pair.sender.set_state(&room, "m.room.server_acl", json!({ "allow": ["*"] })).await.ok();
+    pair.invitee.join(&room).await.ok();
+}
+
 #[tokio::test]
 async fn calls_ring_only_for_whom_they_reach() {
     let network = Network::open().await;

@@ -4,7 +4,7 @@ use axum::response::Response;
 use linkspan_rooms::{MAX_PREVIEW, MessageRequest};
 use linkspan_wire::{ApiError, App, User, WholeRequest, json_answer, now_ts};
 use serde::Deserialize;
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Value, json};
 
 use super::room_id_of;
 
@@ -40,8 +40,7 @@ pub(crate) async fn preview_request(
     let Query { limit } = request.query()?;
     let (room_id, limit) = (room_id_of(&request)?, limit.unwrap_or(MAX_PREVIEW));
     let events = app.rooms.preview_request(&caller.user_id, &room_id, limit, caller.reader()).await?;
-    let events =
-        events.iter().filter_map(|event: &Box<RawValue>| serde_json::from_str::<Value>(event.get()).ok());
+    let events = events.iter().filter_map(|event| serde_json::from_str::<Value>(event.get()).ok());
     Ok(json_answer(&json!({ "chunk": events.collect::<Vec<_>>() })))
 }
 
