@@ -11,8 +11,10 @@ mod draft;
 mod emoji;
 mod encryption_rule;
 mod form;
+mod invite_permission;
 mod pdu;
 mod power;
+mod reach;
 mod readable;
 mod redaction;
 mod resolution;
@@ -29,8 +31,13 @@ pub use encryption_rule::{
     check_redacted, check_to_device,
 };
 pub use form::{Malformed, check_form};
+pub use invite_permission::{INVITE_LISTS_TYPE, INVITE_PERMISSION_TYPES, InvitePermission};
 pub use pdu::{MAX_PDU_BYTES, Pdu, PduError, SharedPdu, StateKey};
 pub use power::PowerLevels;
+pub use reach::{
+    Approach, BadReachRules, MAX_REACH_RULES, REACH_TYPE, Reach, ReachKind, ReachRule, Relation, Source,
+    decide_reach, default_reach_rules, parse_reach_rules, write_reach_rules,
+};
 pub use redaction::{redact, redacts_through_content, without_content};
 pub use resolution::{Arena, ResolveError, resolve};
 pub use verification::take_words_out;

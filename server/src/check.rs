@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use linkspan_domain::versions;
+use linkspan_domain::{MAX_REACH_RULES, versions};
 use linkspan_platforms::{Contact, Encryption, Identity, Limits, Registration, RtcTransport, Settings};
 
 use crate::config::{Draft, Finding, MEDIA_SECRET_KEY, PlatformEntry, Severity};
@@ -99,6 +99,9 @@ fn judge_platform(entry: &PlatformEntry, draft: &Draft, findings: &mut Findings)
             let message = format!("`livekit_service_url` {url:?} is not an http:// or https:// URL");
             findings.error(entry.line_of("rtc"), message);
         }
+    }
+    if settings.reach.len() > MAX_REACH_RULES {
+        findings.error(entry.line_of("reach"), format!("`reach` has more than {MAX_REACH_RULES} rules"));
     }
     judge_support(entry, findings);
     judge_limits(entry, findings);

@@ -6,6 +6,7 @@ use std::{
 };
 
 use linkspan_accounts::Accounts;
+use linkspan_contacts::Contacts;
 use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_keys::Keys;
@@ -54,7 +55,9 @@ pub(crate) async fn rooms(config: &Config) -> Result<Rooms, Failure> {
     let platforms = Arc::new(Platforms::open(&store, config.platforms.clone(), now_ts()).await?);
     let directory = Directory::new(store.clone(), platforms.clone());
     let inbox = Inbox::new(store.clone(), now_ts());
-    Ok(Rooms::new(store.clone(), platforms, Accounts::new(store), directory, inbox))
+    let accounts = Accounts::new(store.clone());
+    let contacts = Contacts::new(store.clone(), platforms.clone(), accounts.clone());
+    Ok(Rooms::new(store, platforms, accounts, contacts, directory, inbox))
 }
 
 /// Opens everything a configuration asks for. The background tasks end when the set is dropped.
@@ -72,8 +75,15 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
     let accounts = accounts.with_address_index(Arc::new(index.clone()));
     let matching = Matching::new(store.clone(), index, accounts.clone());
     matching.fill_index().await?;
-    let rooms =
-        Rooms::new(store.clone(), platforms.clone(), accounts.clone(), directory.clone(), inbox.clone());
+    let contacts = Contacts::new(store.clone(), platforms.clone(), accounts.clone());
+    let rooms = Rooms::new(
+        store.clone(),
+        platforms.clone(),
+        accounts.clone(),
+        contacts.clone(),
+        directory.clone(),
+        inbox.clone(),
+    );
     let settings = PushSettings::new(Arc::new(now_ts));
     let push = Push::open(store.clone(), accounts.clone(), rooms.clone(), settings).await?;
     rooms.set_room_settings(Arc::new(push.room_rules()));
@@ -87,6 +97,7 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
         platforms: platforms.clone(),
         accounts: accounts.clone(),
         matching: matching.clone(),
+        contacts: contacts.clone(),
         oauth: oauth.clone(),
         inbox: inbox.clone(),
         rooms: rooms.clone(),
@@ -103,6 +114,7 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
         platforms,
         accounts,
         matching,
+        contacts,
         oauth,
         inbox,
         directory,

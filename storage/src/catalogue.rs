@@ -261,6 +261,10 @@ key! {
     BackedUpKeyKey { user_id: OwnedUserId, version: u64, room_id: OwnedRoomId, session_id: String }
 }
 key! {
+    /// Somebody whom a user knows.
+    ContactKey { user_id: OwnedUserId, other: OwnedUserId }
+}
+key! {
     /// A sliding-sync connection of a device.
     SlidingConnectionKey { user_id: OwnedUserId, device_id: OwnedDeviceId, conn_id: String }
 }
@@ -448,6 +452,9 @@ catalogue! {
     162 matching MatchingChoices "matching_choices": UserKey => MatchingChoiceRecord;
     /// How much each user has asked for today.
     163 matching MatchingUses "matching_uses": UserKey => MatchingUseRecord;
+
+    /// The people whom each user has accepted or written to.
+    150 contacts Contacts "contacts" watched: ContactKey => ContactRecord;
 }
 
 #[cfg(test)]

@@ -366,6 +366,18 @@ records! {
         stripped_state: Vec<String>,
         /// The user has forgotten the room.
         forgotten: bool,
+        /// The invitation waits among the user's requests.
+        #[serde(default)]
+        is_request: bool,
+        /// The invitation is kept from the user, or was deleted by the user; its sender learns neither.
+        #[serde(default)]
+        is_hidden: bool,
+    }
+    /// Somebody whom a user has accepted or written to.
+    ContactRecord {
+        since_ts: u64,
+        /// How they became a contact; services/contacts says what there is.
+        how: String,
     }
     /// The child's side of a relation.
     RelationRecord {

@@ -151,7 +151,8 @@ async fn who_is_deactivated_comes_into_nothing_any_more() {
     };
     of_rooms(app.rooms.join_room(&user_id, &room_id, None, now_ts()).await);
     of_rooms(app.rooms.set_profile_field(&user_id, "displayname", Some(json!("Pier")), now_ts()).await);
-    bert.invite(&open, &anna).await.fails(404, "M_NOT_FOUND");
+    // Whoever invites does not learn that nobody is there any more.
+    bert.invite(&open, &anna).await.ok();
     let identity = linkspan_keys::Identity {
         master_key: Some(identity["master_key"].to_string()),
         ..Default::default()

@@ -2,7 +2,9 @@
 //! a server of its own, in this process, over a store in memory.
 
 mod answered_first;
+mod blocks;
 mod bundles;
+mod cross_platform;
 mod deactivation;
 mod delayed_events;
 mod depth;
@@ -38,9 +40,11 @@ mod phone;
 mod presence;
 mod previews;
 mod profile;
+mod reach;
 mod receipts;
 mod remains;
 mod reports;
+mod requests;
 mod revoked;
 mod room_creation;
 mod rooms;

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use linkspan_accounts::{Accounts, Attempt, Courier, Mail, Message, Sending, Sms};
+use linkspan_contacts::Contacts;
 use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_keys::Keys;
@@ -243,8 +244,15 @@ impl Network {
             .on_create(move |writes, user_id, name| found.index_new_user(writes, user_id, name));
         let matching = Matching::new(store.clone(), index, accounts.clone());
         matching.fill_index().await.expect("the index is filled");
-        let rooms =
-            Rooms::new(store.clone(), platforms.clone(), accounts.clone(), directory.clone(), inbox.clone());
+        let contacts = Contacts::new(store.clone(), platforms.clone(), accounts.clone());
+        let rooms = Rooms::new(
+            store.clone(),
+            platforms.clone(),
+            accounts.clone(),
+            contacts.clone(),
+            directory.clone(),
+            inbox.clone(),
+        );
         tokio::spawn(rooms.clone().send_delayed_events(now_ts));
         tokio::spawn(rooms.clone().keep_guests_out(now_ts));
         let settings = PushSettings::new(Arc::new(now_ts));
@@ -268,6 +276,7 @@ impl Network {
             platforms: platforms.clone(),
             accounts: accounts.clone(),
             matching: matching.clone(),
+            contacts: contacts.clone(),
             oauth: oauth.clone(),
             inbox: inbox.clone(),
             rooms: rooms.clone(),
@@ -280,6 +289,7 @@ impl Network {
             platforms,
             accounts,
             matching,
+            contacts,
             oauth,
             inbox,
             directory,

@@ -83,6 +83,7 @@ const REMAINS: &[(&str, Row, &str)] = &[
     ("media", Naming, "what she sent is in the rooms"),
     ("reports", Naming, "operators read what was reported of her"),
     ("account_data", Naming, "others have noted whom they ignore"),
+    ("contacts", Naming, "others have noted whom they know"),
     ("inbox", Naming, "others are told that her keys and her profile have changed"),
     ("to_device", Naming, "others have not fetched yet what she sent them"),
     ("key_signatures", Naming, "only she was shown whom she has verified; it goes when their accounts do"),
@@ -240,6 +241,8 @@ impl Scene {
         ben.join(&room).await.ok();
         anna.post("/v3/createRoom", json!({})).await.ok();
         ben.create_room(json!({ "invite": [user] })).await;
+        let alone = anna.create_room(json!({ "is_direct": true, "invite": [ben.user_id] })).await;
+        ben.join(&alone).await.ok();
 
         let first = anna.say(&room, "Ahoy").await;
         let reply = json!({

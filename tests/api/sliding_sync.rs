@@ -464,7 +464,9 @@ async fn filters_choose_rooms() {
     let user = &anna.user_id;
     anna.put(&format!("/v3/user/{user}/account_data/m.direct"), json!({ &ben.user_id: [direct] })).await.ok();
     anna.put(&format!("/v3/user/{user}/rooms/{child}/tags/m.favourite"), json!({})).await.ok();
-    let invited = ben.create_room(json!({ "invite": [user] })).await;
+    // Ben is a contact of hers, since she has written to him: he would bring her in at once.
+    let carl = network.register(MESSENGER, "carl").await;
+    let invited = carl.create_room(json!({ "invite": [user] })).await;
     let plain = [&direct, &space, &child, &invited];
 
     for (filters, expected) in [

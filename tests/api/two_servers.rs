@@ -76,6 +76,23 @@ async fn each_sees_the_others_push_rules() {
 }
 
 #[tokio::test]
+async fn each_sees_the_others_contacts_and_choices() {
+    let twins = Twins::open().await;
+    let Twins { other, anna, .. } = &twins;
+    let carl = other.register(MESSENGER, "carl").await;
+    let invite = async || {
+        let room = carl.create_room(json!({ "invite": [anna.user_id] })).await;
+        let path = format!("/v3/rooms/{room}/state/m.room.member/{}", anna.user_id);
+        carl.get(&path).await.ok()["membership"].clone()
+    };
+    assert_eq!(invite().await, "invite", "the other has in memory that she does not know him");
+    anna.create_room(json!({ "is_direct": true, "invite": [carl.user_id] })).await;
+    assert_eq!(invite().await, "join");
+    anna.put("/_linkspan/client/v1/reach", json!({ "rules": [{ "reach": "request" }] })).await.ok();
+    assert_eq!(invite().await, "invite");
+}
+
+#[tokio::test]
 async fn each_sees_the_others_members() {
     let twins = Twins::open().await;
     let Twins { other, anna, bert, room, .. } = &twins;

@@ -239,6 +239,22 @@ fn server() -> Vec<Entry> {
         put("set_findable", "/_linkspan/client/v1/matching/findable")
             .body(r#"{"findable": false}"#)
             .others(OK),
+        get("get_reach", "/_linkspan/client/v1/reach").others(OK),
+        put("set_reach", "/_linkspan/client/v1/reach").body(r#"{"rules":[]}"#).others(OK),
+        get("list_contacts", "/_linkspan/client/v1/contacts").others(OK),
+        delete("remove_contact", "/_linkspan/client/v1/contacts/@nobody:instagram.localhost").others(OK),
+        get("list_requests", "/_linkspan/client/v1/requests").others(OK),
+        delete("delete_request", "/_linkspan/client/v1/requests/{room}").others(NOT_FOUND).own(NOT_FOUND),
+        get("preview_request", "/_linkspan/client/v1/requests/{room}/preview")
+            .others(NOT_FOUND)
+            .own(NOT_FOUND),
+        post("accept_request", "/_linkspan/client/v1/requests/{room}/accept")
+            .others(NOT_FOUND)
+            .own(NOT_FOUND),
+        post("block_request", "/_linkspan/client/v1/requests/{room}/block").others(NOT_FOUND).own(NOT_FOUND),
+        get("list_blocks", "/_linkspan/client/v1/blocks").others(OK),
+        put("block_user", "/_linkspan/client/v1/blocks/@nobody:instagram.localhost").others(OK),
+        delete("unblock_user", "/_linkspan/client/v1/blocks/@nobody:instagram.localhost").others(OK),
         get("get_capabilities", "/v3/capabilities").others(OK),
         get("get_well_known", "/.well-known/matrix/client").others(OK),
         get("get_support", "/.well-known/matrix/support").others(NOT_FOUND).own(NOT_FOUND),

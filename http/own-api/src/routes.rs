@@ -2,10 +2,10 @@
 
 use http::Method;
 use linkspan_address_book::wire::{BUCKETS_PATH, EVALUATE_PATH, PARAMETERS_PATH};
-use linkspan_platforms::RateClass::{Free, Login, Other, Report, Search};
+use linkspan_platforms::RateClass::{Free, Join, Login, Other, Report, Search};
 use linkspan_wire::{Endpoint, SUBMIT_CODE, raw_endpoint};
 
-use crate::endpoints::{handle, matching, platform, report, validation};
+use crate::endpoints::{blocks, contacts, handle, matching, platform, reach, report, requests, validation};
 
 /// The table of all endpoints of Linkspan's own client API.
 pub fn endpoints() -> Vec<Endpoint> {
@@ -93,6 +93,90 @@ pub fn endpoints() -> Vec<Endpoint> {
             matching::set_findable,
             Other,
             "docs/openapi/client-v1.json#set_findable",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_linkspan/client/v1/reach"],
+            reach::get_reach,
+            Free,
+            "docs/openapi/client-v1.json#get_reach",
+        ),
+        raw_endpoint(
+            Method::PUT,
+            &["/_linkspan/client/v1/reach"],
+            reach::set_reach,
+            Other,
+            "docs/openapi/client-v1.json#set_reach",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_linkspan/client/v1/contacts"],
+            contacts::list_contacts,
+            Free,
+            "docs/openapi/client-v1.json#list_contacts",
+        ),
+        raw_endpoint(
+            Method::DELETE,
+            &["/_linkspan/client/v1/contacts/{user_id}"],
+            contacts::remove_contact,
+            Other,
+            "docs/openapi/client-v1.json#remove_contact",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_linkspan/client/v1/requests"],
+            requests::list_requests,
+            Free,
+            "docs/openapi/client-v1.json#list_requests",
+        ),
+        raw_endpoint(
+            Method::DELETE,
+            &["/_linkspan/client/v1/requests/{room_id}"],
+            requests::delete_request,
+            Other,
+            "docs/openapi/client-v1.json#delete_request",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_linkspan/client/v1/requests/{room_id}/preview"],
+            requests::preview_request,
+            Free,
+            "docs/openapi/client-v1.json#preview_request",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &["/_linkspan/client/v1/requests/{room_id}/accept"],
+            requests::accept_request,
+            Join,
+            "docs/openapi/client-v1.json#accept_request",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &["/_linkspan/client/v1/requests/{room_id}/block"],
+            requests::block_request,
+            Other,
+            "docs/openapi/client-v1.json#block_request",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_linkspan/client/v1/blocks"],
+            blocks::list_blocks,
+            Free,
+            "docs/openapi/client-v1.json#list_blocks",
+        ),
+        raw_endpoint(
+            Method::PUT,
+            &["/_linkspan/client/v1/blocks/{user_id}"],
+            blocks::block_user,
+            Other,
+            "docs/openapi/client-v1.json#block_user",
+        ),
+        raw_endpoint(
+            Method::DELETE,
+            &["/_linkspan/client/v1/blocks/{user_id}"],
+            blocks::unblock_user,
+            Other,
+            "docs/openapi/client-v1.json#unblock_user",
         ),
     ]
 }

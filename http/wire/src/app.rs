@@ -3,6 +3,7 @@
 use std::{ops::Deref, sync::Arc};
 
 use linkspan_accounts::Accounts;
+use linkspan_contacts::Contacts;
 use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_keys::Keys;
@@ -24,6 +25,8 @@ pub struct Services {
     pub accounts: Accounts,
     /// Who of an address book is here.
     pub matching: Matching,
+    /// Whom users know, and who may reach them.
+    pub contacts: Contacts,
     /// Logging in by OAuth 2.0.
     pub oauth: OAuth,
     /// Inboxes.

@@ -10,6 +10,7 @@ use axum::{
 use bytes::BytesMut;
 use http::{StatusCode, header};
 use linkspan_accounts::AccountsError;
+use linkspan_contacts::ContactsError;
 use linkspan_keys::KeysError;
 use linkspan_lifecycle::LifecycleError;
 use linkspan_matching::MatchingError;
@@ -222,7 +223,9 @@ impl From<AccountsError> for ApiError {
             AccountsError::NotFound(_) => Self::not_found(message),
             AccountsError::InvalidParam(_) => Self::invalid_param(message),
             AccountsError::MissingParam(_) => Self::bad_request(ErrorKind::MissingParam, message),
-            AccountsError::NotAnObject => Self::bad_request(ErrorKind::BadJson, message),
+            AccountsError::NotAnObject | AccountsError::BadReachRules(_) => {
+                Self::bad_request(ErrorKind::BadJson, message)
+            }
             AccountsError::TooLarge(_) => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge, message)
             }
@@ -242,6 +245,15 @@ impl From<AccountsError> for ApiError {
             }
             AccountsError::Hashing(_) => Self::internal(&message),
             AccountsError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<ContactsError> for ApiError {
+    fn from(error: ContactsError) -> Self {
+        match error {
+            ContactsError::Accounts(error) => error.into(),
+            ContactsError::Storage(error) => error.into(),
         }
     }
 }
@@ -345,6 +357,7 @@ impl From<RoomsError> for ApiError {
             RoomsError::InviteBlocked => Self::new(StatusCode::FORBIDDEN, ErrorKind::InviteBlocked, message),
             RoomsError::InvalidState(_) => Self::bad_request(ErrorKind::InvalidRoomState, message),
             RoomsError::Accounts(error) => error.into(),
+            RoomsError::Contacts(error) => error.into(),
             RoomsError::Storage(error) => error.into(),
         }
     }
@@ -368,6 +381,7 @@ impl From<LifecycleError> for ApiError {
         match error {
             LifecycleError::Accounts(error) => error.into(),
             LifecycleError::Matching(error) => error.into(),
+            LifecycleError::Contacts(error) => error.into(),
             LifecycleError::OAuth(error) => Self::from_oauth(&error),
             LifecycleError::Rooms(error) => error.into(),
             LifecycleError::Keys(error) => error.into(),

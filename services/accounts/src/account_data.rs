@@ -1,6 +1,7 @@
 //! Account data: what clients keep about their user, and about the user in a room.
 //! <https://spec.matrix.org/v1.19/client-server-api/#client-config>
 
+use linkspan_domain::{REACH_TYPE, parse_reach_rules};
 use linkspan_inbox::point;
 use linkspan_storage::{
     Json, Position, Range, Stamped, WriteSet,
@@ -13,7 +14,7 @@ use serde_json::value::RawValue;
 use crate::{Accounts, AccountsError};
 
 /// The greatest content, in bytes.
-const CONTENT_BYTES: usize = 65_536;
+pub(crate) const CONTENT_BYTES: usize = 65_536;
 /// The greatest length of a type, in bytes.
 const TYPE_BYTES: usize = 255;
 /// The greatest number of types of a user outside rooms, and in each room.
@@ -89,6 +90,9 @@ impl Accounts {
         }
         if is_empty_object(content) {
             return self.delete_account_data(user_id, room_id, event_type).await;
+        }
+        if room_id.is_none() && event_type == REACH_TYPE {
+            parse_reach_rules(content.get())?;
         }
         self.write_account_data(user_id, room_id, event_type, content.get().to_owned()).await
     }

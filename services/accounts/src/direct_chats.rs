@@ -1,10 +1,14 @@
 //! Direct chats: with whom a user talks in which rooms, which clients keep as one entry of account data.
 //! <https://spec.matrix.org/v1.19/client-server-api/#direct-messaging>
 
-use ruma::{OwnedRoomId, OwnedUserId};
+use linkspan_storage::WriteSet;
+use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde_json::{Map, Value};
 
-use crate::{Accounts, AccountsError};
+use crate::{
+    Accounts, AccountsError,
+    account_data::{CONTENT_BYTES, put_account_data},
+};
 
 /// The account data that says so: a list of rooms for each person.
 const TYPE: &str = "m.direct";
@@ -21,6 +25,36 @@ impl Accounts {
             |before: Option<&str>| Ok(with_copy(before.unwrap_or_default(), from.as_str(), to.as_str()));
         self.change_account_data(user_id, None, TYPE, copy).await
     }
+
+    /// Makes a room a direct chat with somebody in `writes`, which are refused if the list changes meanwhile. A
+    /// list that has become too large stays as it is.
+    pub async fn add_direct_chat(
+        &self,
+        writes: &mut WriteSet,
+        user_id: &OwnedUserId,
+        other: &UserId,
+        room_id: &RoomId,
+    ) -> Result<(), AccountsError> {
+        let before = self.expect_account_data(writes, user_id, None, TYPE).await?;
+        let after = with_chat(before.as_deref(), other.as_str(), room_id.as_str());
+        if let Some(after) = after.filter(|after| after.len() <= CONTENT_BYTES) {
+            put_account_data(writes, user_id, None, TYPE, after);
+        }
+        Ok(())
+    }
+}
+
+/// The content with a room among those of a person; None if it is there.
+fn with_chat(content: Option<&str>, person: &str, room: &str) -> Option<String> {
+    let people = content.and_then(|content| serde_json::from_str::<Map<String, Value>>(content).ok());
+    let mut people = people.unwrap_or_default();
+    let rooms = people.entry(person).or_insert_with(|| Value::Array(Vec::new()));
+    if !rooms.is_array() {
+        *rooms = Value::Array(Vec::new());
+    }
+    let rooms = rooms.as_array_mut().filter(|rooms| !rooms.iter().any(|other| other == room))?;
+    rooms.push(room.into());
+    Some(Value::Object(people).to_string())
 }
 
 /// The content with `to` wherever `from` is; None if nothing is missing.
@@ -40,7 +74,21 @@ fn with_copy(content: &str, from: &str, to: &str) -> Option<String> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::with_copy;
+    use super::{with_chat, with_copy};
+
+    #[test]
+    fn a_chat_is_added_to_those_with_the_same_person() {
+        let with = |content: Option<Value>| {
+            let content = content.map(|content| content.to_string());
+            let after = with_chat(content.as_deref(), "@a", "!new")?;
+            serde_json::from_str::<Value>(&after).ok()
+        };
+        assert_eq!(with(None), Some(json!({ "@a": ["!new"] })));
+        assert_eq!(with(Some(json!({ "@a": "!x" }))), Some(json!({ "@a": ["!new"] })));
+        let before = json!({ "@a": ["!x"], "@b": ["!y"] });
+        assert_eq!(with(Some(before)), Some(json!({ "@a": ["!x", "!new"], "@b": ["!y"] })));
+        assert_eq!(with(Some(json!({ "@a": ["!new"] }))), None);
+    }
 
     #[test]
     fn a_room_is_added_beside_the_one_that_it_replaces() {

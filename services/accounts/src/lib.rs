@@ -21,6 +21,7 @@ mod expiring;
 mod filters;
 mod guests;
 mod handle;
+mod ignored_users;
 mod interactive;
 mod list_accounts;
 mod log_in;
@@ -50,6 +51,7 @@ mod validation;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use linkspan_domain::BadReachRules;
 use linkspan_platforms::{Limited, Platforms};
 use linkspan_storage::records::AccountRecord;
 use linkspan_storage::{
@@ -65,6 +67,7 @@ pub use cross_signing_reset::{Approval, Proof};
 pub use devices::{DeviceInfo, DeviceRemoved};
 pub use erasure::Erasures;
 pub use handle::Handle;
+pub use ignored_users::IGNORED_USERS;
 pub use interactive::Purpose;
 pub use list_accounts::AccountInfo;
 pub use log_in::{Credentials, Identifier, LoggedIn, NewDevice};
@@ -152,6 +155,9 @@ pub enum AccountsError {
     /// A content is not a JSON object.
     #[error("the content is not a JSON object")]
     NotAnObject,
+    /// Rules on who may reach somebody are none.
+    #[error(transparent)]
+    BadReachRules(#[from] BadReachRules),
     /// A value is greater than its limit.
     #[error("{0} is too large")]
     TooLarge(&'static str),

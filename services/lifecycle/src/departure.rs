@@ -47,6 +47,8 @@ impl Lifecycle {
         self.media.remove_user(user_id).await?;
         self.matching.remove_user(user_id).await?;
         self.rooms.remove_user(user_id, now_ts).await?;
+        // Whoever is in no room any more comes to know nobody.
+        self.contacts.remove_user(user_id).await?;
         // Who was logging in when it began may have got a device since.
         removed.extend(self.accounts.log_out_all(user_id, None).await?);
         self.forget_devices(removed).await?;

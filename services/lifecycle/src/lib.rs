@@ -9,6 +9,7 @@ mod sweeps;
 use std::sync::Arc;
 
 use linkspan_accounts::{Accounts, AccountsError};
+use linkspan_contacts::{Contacts, ContactsError};
 use linkspan_inbox::Inbox;
 use linkspan_keys::{Keys, KeysError};
 use linkspan_matching::{Matching, MatchingError};
@@ -27,6 +28,7 @@ pub struct Lifecycle {
     pub platforms: Arc<Platforms>,
     pub accounts: Accounts,
     pub matching: Matching,
+    pub contacts: Contacts,
     pub oauth: OAuth,
     pub inbox: Inbox,
     pub rooms: Rooms,
@@ -43,6 +45,7 @@ pub struct Lifecycle {
 pub enum LifecycleError {
     Accounts(#[from] AccountsError),
     Matching(#[from] MatchingError),
+    Contacts(#[from] ContactsError),
     OAuth(#[from] OAuthError),
     Rooms(#[from] RoomsError),
     Keys(#[from] KeysError),

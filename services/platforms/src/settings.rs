@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr};
 
-use linkspan_domain::EncryptionRule;
+use linkspan_domain::{EncryptionRule, ReachRule, default_reach_rules};
 use ruma::{OwnedServerName, OwnedUserId, RoomVersionId};
 use serde::{Deserialize, Serialize};
 
@@ -119,6 +119,10 @@ pub struct Settings {
     /// Whether anything is limited by rate.
     #[serde(default = "yes")]
     pub rate_limits: bool,
+    /// Who may reach the platform's people, as far as they choose nothing else: `[[platform.reach]]`. These rules come
+    /// after those that every platform begins with.
+    #[serde(default)]
+    pub reach: Vec<ReachRule>,
     /// How mails are sent. Without it no mails are sent.
     pub email: Option<Email>,
     /// How SMS are sent. Without it none are sent.
@@ -132,6 +136,13 @@ pub struct Settings {
     /// The platform's limits.
     #[serde(default)]
     pub limits: Limits,
+}
+
+impl Settings {
+    /// All rules on who may reach the platform's people that they have not chosen themselves.
+    pub fn reach_rules(&self) -> Vec<ReachRule> {
+        [default_reach_rules(), self.reach.clone()].concat()
+    }
 }
 
 /// How mails are sent: `[email]` for all platforms, or `[platform.email]` for one.

@@ -89,7 +89,7 @@ impl Push {
         record: &MembershipRecord,
     ) -> Result<bool> {
         match record.membership {
-            MembershipState::Invite => Ok(!self.rooms().hides_invitation(user_id, &record.sender).await?),
+            MembershipState::Invite => Ok(!self.rooms().hides_invitation(user_id, record).await?),
             MembershipState::Join => Ok(self.unread(user_id, room_id).await?.total().notify > 0),
             _ => Ok(false),
         }

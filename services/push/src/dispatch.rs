@@ -192,7 +192,7 @@ impl Push {
             let incoming = Incoming { event, prepared: PushEvent::new(&event.pdu), facts: &facts };
             let mut invited = self.invited(event).filter(|user_id| !members.contains(user_id));
             if let Some(user_id) = &invited
-                && self.rooms().hides_invitation(user_id, &event.pdu.sender).await?
+                && self.hides_invitation(user_id, room_id).await?
             {
                 invited = None;
             }
@@ -203,6 +203,14 @@ impl Push {
             }
         }
         Ok(())
+    }
+
+    /// Whether the invitation that a user has to a room is kept from the user.
+    async fn hides_invitation(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<bool> {
+        match self.rooms().membership_record(user_id, room_id).await? {
+            Some(stored) => Ok(self.rooms().hides_invitation(user_id, &stored.value).await?),
+            None => Ok(true),
+        }
     }
 
     /// The user whom the event invites, if it is somebody with a pusher.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use linkspan_accounts::{Accounts, put_account_data};
+use linkspan_contacts::Contacts;
 use linkspan_directory::Directory;
 use linkspan_domain::{Pdu, PowerLevels, versions};
 use linkspan_inbox::Inbox;
@@ -88,7 +89,8 @@ async fn world_over(store: Store, rule: &str) -> World {
     let accounts = Accounts::new(store.clone());
     let directory = Directory::new(store.clone(), platforms.clone());
     let inbox = Inbox::new(store.clone(), 1);
-    let rooms = Rooms::new(store.clone(), platforms, accounts.clone(), directory, inbox);
+    let contacts = Contacts::new(store.clone(), platforms.clone(), accounts.clone());
+    let rooms = Rooms::new(store.clone(), platforms, accounts.clone(), contacts, directory, inbox);
     let push =
         Push::open(store.clone(), accounts.clone(), rooms.clone(), push_settings()).await.expect("push");
     World { store, accounts, rooms, push, sent: 0.into() }

@@ -3,7 +3,7 @@
 //! platforms are asked.
 
 use linkspan_accounts::AccountsError;
-use linkspan_domain::{Pdu, check_event};
+use linkspan_domain::{Pdu, Reach, check_event};
 use ruma::{
     OwnedUserId,
     events::{StateEventType, TimelineEventType, room::member::MembershipState},
@@ -26,7 +26,7 @@ impl Append {
     /// Lets an event into the room, and whom it brings, or refuses it.
     ///
     /// What was made elsewhere is asked about encryption alone: the room goes on from it on other servers, whatever is
-    /// made of it here. An invitation that its invitee does not want is hidden from the invitee instead.
+    /// made of it here. An invitation that its invitee does not want is kept from the invitee instead.
     pub(crate) async fn let_in(&mut self, event: &Pdu) -> Result<()> {
         check_event(&self.present, event)?;
         let Some(coming) = self.coming(event).await? else { return Ok(()) };
@@ -53,6 +53,7 @@ impl Append {
     }
 
     /// Decides whether somebody can be invited, and whether this sender may do it as far as the sender's platform goes.
+    /// Somebody who has no account can be invited, too: whoever invites does not learn that there is nobody.
     async fn check_invitation(&mut self, coming: &Coming<'_>) -> Result<()> {
         let user_id = &coming.user_id;
         let accounts = &self.rooms.shared.accounts;
@@ -64,15 +65,15 @@ impl Append {
             let reason = format!("{server} cannot be reached: outside servers are not connected");
             return Err(RoomsError::TurnedAway(reason));
         }
-        if !accounts.is_active(user_id).await? {
-            return Err(RoomsError::NotFound(format!("there is no user {user_id}")));
-        }
         // A room that its creator keeps to one server is closed to the other platforms too.
         let create = self.state_event(&StateEventType::RoomCreate, "").await?;
         if create.as_deref().and_then(kept_to).is_some_and(|server| server != user_id.server_name()) {
             return Err(RoomsError::TurnedAway("this room is closed to other platforms".into()));
         }
-        if self.rooms.takes_invites(user_id).await? { Ok(()) } else { Err(RoomsError::InviteBlocked) }
+        match self.arrival(coming.event, user_id).await?.reach {
+            Reach::Refused => Err(RoomsError::InviteBlocked),
+            Reach::Straight | Reach::Request | Reach::Ignored => Ok(()),
+        }
     }
 
     /// Asks whether the account of who comes still is one, and whether it may come where guests may not. Whoever
@@ -82,9 +83,11 @@ impl Append {
         if !self.rooms.shared.platforms.hosts(coming.user_id.server_name()) {
             return Ok(());
         }
-        match accounts.expect_active(&mut self.writes, &coming.user_id).await? {
-            Some(account) if account.guest => self.check_guest(coming).await,
-            _ => Ok(()),
+        match accounts.expect_active(&mut self.writes, &coming.user_id).await {
+            Ok(Some(account)) if account.guest => self.check_guest(coming).await,
+            // The invitation is kept from whoever had the account.
+            Err(AccountsError::Deactivated) if coming.after == MembershipState::Invite => Ok(()),
+            outcome => Ok(outcome.map(drop)?),
         }
     }
 }

@@ -8,14 +8,13 @@ use std::{
     sync::Arc,
 };
 
+use linkspan_accounts::IGNORED_USERS;
 use linkspan_storage::{Copies, Limits, Store, catalogue::AccountData};
 use ruma::OwnedUserId;
 use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{Result, Rooms};
 
-/// The account data that says whom a user ignores.
-const IGNORED_USERS: &str = "m.ignored_user_list";
 /// About how many users' lists are kept.
 const CACHED_USERS: usize = 100_000;
 /// Users and those whom they ignore, of all lists that are kept: about a hundred bytes each.

@@ -9,8 +9,10 @@
 mod append;
 mod audit;
 mod awaited_redaction;
+mod blocked;
 mod bundle;
 mod create_room;
+mod cross_platform;
 mod delayed_events;
 mod delete_alias;
 mod door;
@@ -24,7 +26,6 @@ mod guests;
 mod handle;
 mod ignored;
 mod insert;
-mod invite_permission;
 mod member_changes;
 mod membership;
 mod paginate;
@@ -32,6 +33,7 @@ mod permits;
 mod presence;
 mod profile;
 mod public_rooms;
+mod reach;
 mod read;
 mod read_reports;
 mod receipts;
@@ -40,6 +42,7 @@ mod relation_filter;
 mod remove_user;
 mod render;
 mod report;
+mod requests;
 mod room;
 mod search;
 mod send;
@@ -61,6 +64,7 @@ use std::{
 
 use dashmap::DashMap;
 use linkspan_accounts::{Accounts, AccountsError};
+use linkspan_contacts::{Contacts, ContactsError};
 use linkspan_directory::{Directory, DirectoryError};
 use linkspan_domain::{DraftError, EncryptionRefusal, Forbidden, Malformed};
 use linkspan_inbox::Inbox;
@@ -94,6 +98,7 @@ pub use receipts::{Receipt, ReceiptKind};
 pub use relation_filter::RelationFilter;
 pub use render::Reader;
 pub use report::{Disclosed, NewReport, Reported};
+pub use requests::{MAX_PREVIEW, MessageRequest};
 pub use room::Room;
 pub use search::{Found, Search, SearchKey, SearchPlace};
 pub use send_to_device::{Target, ToDeviceMessage};
@@ -182,6 +187,9 @@ pub enum RoomsError {
     /// Accounts failed.
     #[error(transparent)]
     Accounts(#[from] AccountsError),
+    /// Contacts failed.
+    #[error(transparent)]
+    Contacts(#[from] ContactsError),
     /// The store failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -239,6 +247,7 @@ struct Shared {
     store: Store,
     platforms: Arc<Platforms>,
     accounts: Accounts,
+    contacts: Contacts,
     directory: Directory,
     inbox: Inbox,
     /// Rooms that are, or were lately, used.
@@ -268,6 +277,7 @@ impl Rooms {
         store: Store,
         platforms: Arc<Platforms>,
         accounts: Accounts,
+        contacts: Contacts,
         directory: Directory,
         inbox: Inbox,
     ) -> Self {
@@ -280,6 +290,7 @@ impl Rooms {
         let shared = Shared {
             platforms,
             accounts,
+            contacts,
             directory,
             inbox,
             live: Arc::default(),

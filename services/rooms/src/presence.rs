@@ -34,13 +34,15 @@ impl Rooms {
         Ok(())
     }
 
-    /// Tells those who share a room with a user, and whose platform shows presence, that the user's has changed.
+    /// Tells those who share a room with a user, and whose platform shows presence, that the user's has changed. Those
+    /// whom the user ignores are not told.
     async fn tell_presence(&self, user_id: &OwnedUserId) -> Result<()> {
         let mut watchers = self.known_people(user_id).await?;
         let shows = |platform: &ruma::ServerName| {
             self.shared.platforms.get(platform).is_some_and(|platform| platform.settings.presence)
         };
-        watchers.retain(|watcher| shows(watcher.server_name()));
+        let ignored = self.ignored_users(user_id).await?;
+        watchers.retain(|watcher| shows(watcher.server_name()) && !ignored.contains(watcher));
         self.shared.inbox.tell_presence(user_id, &watchers);
         Ok(())
     }

@@ -59,6 +59,9 @@ impl Rooms {
     async fn update_member(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId, now_ts: u64) -> Result<()> {
         self.again(async || {
             let room = self.joined_room(user_id, room_id).await?;
+            if self.is_alone_with_ignored(user_id, &room).await? {
+                return Ok(());
+            }
             let mut append = self.begin(&room, now_ts).await?;
             if append.membership(user_id).await? != Some(MembershipState::Join) {
                 return append.settle().await;

@@ -88,6 +88,11 @@ impl Rooms {
         let event = event.ok_or_else(|| RoomsError::NotFound("the event is not in this room".into()))?;
         self.check_thread(&event, thread).await?;
         let seq = event.seq;
+        // Alone with somebody whom they ignore, users tell nobody how far they have read.
+        let kind = match self.is_alone_with_ignored(user_id, &room).await? {
+            true => ReceiptKind::Private,
+            false => kind,
+        };
         // The members of a big room look there for themselves.
         let members = match kind {
             ReceiptKind::Public if !room.is_big() => self.local_members(&room).await?,
@@ -284,6 +289,9 @@ impl Rooms {
         timeout: Option<Duration>,
     ) -> Result<()> {
         let room = self.joined_room(user_id, room_id).await?;
+        if self.is_alone_with_ignored(user_id, &room).await? {
+            return Ok(());
+        }
         let members = self.local_members(&room).await?;
         let timeout = timeout.map(|timeout| timeout.min(MAX_TYPING));
         let audience = self.audience(room_id, user_id).await?;

@@ -1,5 +1,5 @@
-//! Messages that wait for devices, as far as the platforms' rules on encryption of today let them through: a message may
-//! have been queued before a rule.
+//! Messages that wait for devices, as far as the platforms' rules on encryption of today let them through, and the
+//! user's own list of those who are ignored: a message may have been queued before either.
 //! <https://spec.matrix.org/v1.19/client-server-api/#receiving-to-device-messages>
 
 use linkspan_domain::check_to_device;
@@ -9,7 +9,11 @@ use ruma::{OwnedDeviceId, OwnedUserId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{Result, Rooms};
+use crate::{IgnoredUsers, Result, Rooms};
+
+/// What is taken from somebody whom the user ignores: keys. What is said in a group can be decrypted with
+/// them once the user ignores its sender no longer. All else, such as calls and verifications, is kept away.
+const KEYS: [&str; 2] = ["m.room.encrypted", "m.room_key.withheld"];
 
 #[derive(Deserialize)]
 struct Event<'a> {
@@ -21,8 +25,8 @@ struct Event<'a> {
 }
 
 impl Rooms {
-    /// The messages that wait for a device, up to `until`, oldest first. The second value is the position up to which the
-    /// answer is complete: less than `until` if there are more.
+    /// The messages that wait for a device, up to `until`, oldest first. The second value is the position up
+    /// to which the answer is complete: less than `until` if there are more.
     pub async fn to_device(
         &self,
         user_id: &OwnedUserId,
@@ -30,7 +34,7 @@ impl Rooms {
         until: Position,
     ) -> Result<(Vec<ToDeviceMessage>, Position)> {
         let (messages, complete) = self.shared.inbox.to_device(user_id, device_id, until).await?;
-        let messages = self.keep_allowed(user_id, messages);
+        let messages = self.keep_allowed(user_id, messages).await?;
         if messages.is_empty() && complete < until {
             return self.to_device_after(user_id, device_id, complete, until).await;
         }
@@ -48,7 +52,7 @@ impl Rooms {
         loop {
             let page = self.shared.inbox.to_device_after(user_id, device_id, since, until).await?;
             let (messages, complete) = page;
-            let messages = self.keep_allowed(user_id, messages);
+            let messages = self.keep_allowed(user_id, messages).await?;
             // Whoever is handed nothing waits for more: what there is has to come before that.
             if !messages.is_empty() || complete >= until {
                 return Ok((messages, complete));
@@ -57,19 +61,26 @@ impl Rooms {
         }
     }
 
-    fn keep_allowed(
+    async fn keep_allowed(
         &self,
         user_id: &OwnedUserId,
         mut messages: Vec<ToDeviceMessage>,
-    ) -> Vec<ToDeviceMessage> {
-        if !messages.is_empty() && self.has_encryption_rules() {
-            messages.retain(|message| self.may_receive(user_id, &message.json));
+    ) -> Result<Vec<ToDeviceMessage>> {
+        if messages.is_empty() {
+            return Ok(messages);
         }
-        messages
+        let ignored = self.ignored_users(user_id).await?;
+        if !ignored.is_empty() || self.has_encryption_rules() {
+            messages.retain(|message| self.may_receive(user_id, &ignored, &message.json));
+        }
+        Ok(messages)
     }
 
-    fn may_receive(&self, user_id: &OwnedUserId, json: &str) -> bool {
+    fn may_receive(&self, user_id: &OwnedUserId, ignored: &IgnoredUsers, json: &str) -> bool {
         let Ok(Event { content, sender, event_type }) = serde_json::from_str(json) else { return false };
+        if ignored.contains(&sender) && !KEYS.contains(&event_type.as_str()) {
+            return false;
+        }
         let present = self.rules_of([&sender, user_id].into_iter());
         check_to_device(&present, &event_type, content, sender == *user_id).is_ok()
     }

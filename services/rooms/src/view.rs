@@ -97,12 +97,13 @@ impl View {
     /// the end of the view.
     pub(crate) fn sees_all_after(&self, seq: i64) -> bool {
         let (visibility, set_at) = self.visibility_now;
+        let (membership, since) = &self.membership_now;
         let is_shown = match visibility {
             HistoryVisibility::WorldReadable => true,
             HistoryVisibility::Shared => self.standing != Standing::Outside,
             HistoryVisibility::Invited | HistoryVisibility::Joined => false,
         };
-        let was_there = self.standing == Standing::Joined && self.membership_now.1 <= seq;
+        let was_there = *membership == Some(MembershipState::Join) && *since <= seq;
         self.rule.is_none() && (was_there || (is_shown && set_at <= seq))
     }
 
@@ -120,6 +121,20 @@ impl View {
 impl Rooms {
     /// The view of a user who is or was in the room, or of anybody if the room shows itself.
     pub async fn view(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<View> {
+        self.view_of(user_id, room_id, false).await
+    }
+
+    /// The view that an invited user would have of the room after joining.
+    pub(crate) async fn view_if_joined(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<View> {
+        self.view_of(user_id, room_id, true).await
+    }
+
+    async fn view_of(
+        &self,
+        user_id: &OwnedUserId,
+        room_id: &OwnedRoomId,
+        invited_as_joined: bool,
+    ) -> Result<View> {
         let room = self.find_room(room_id).await?.ok_or_else(not_in_room)?;
         let entry = self.state_entry(room_id, &StateEventType::RoomMember, user_id.as_str()).await?;
         let event = match &entry {
@@ -137,6 +152,7 @@ impl Rooms {
         let standing = match (&membership, &event) {
             _ if is_forgotten => outside(visibility)?,
             (Some(MembershipState::Join), _) => Standing::Joined,
+            (Some(MembershipState::Invite), _) if invited_as_joined => Standing::Joined,
             (_, Some(gone)) if has_gone => match self.last_left(&room, user_id, gone).await? {
                 Some(left) => Standing::Left { seq: left.seq, state: left.state_after },
                 None => outside(visibility)?,
@@ -206,9 +222,12 @@ impl Rooms {
         Ok(membership)
     }
 
-    /// Whether the event shows itself to the user, who ignores what certain others say.
+    /// Whether the event shows itself to the user, who ignores what certain others say, and whom not everybody
+    /// may call.
     pub async fn shows(&self, view: &mut View, event: &TimelineEvent) -> Result<bool> {
-        Ok(!view.ignores(&event.pdu) && self.may_see(view, event).await?)
+        Ok(!view.ignores(&event.pdu)
+            && self.may_see(view, event).await?
+            && !self.is_unwanted_call(&view.user_id, &event.pdu).await?)
     }
 
     /// Whether the user may see the event, also one that the user ignores.

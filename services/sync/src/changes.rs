@@ -147,6 +147,9 @@ impl Sync {
         };
         for user_id in users.into_iter().filter(|user_id| filter.matches_sender(user_id)) {
             let Some(presence) = self.inbox.presence(&user_id) else { continue };
+            if self.rooms.hides_presence(&user_id, &ask.request.user_id).await? {
+                continue;
+            }
             let state = match presence.state {
                 PresenceState::Online => "online",
                 PresenceState::Unavailable => "unavailable",

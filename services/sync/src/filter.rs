@@ -15,18 +15,20 @@ const KEPT_FILTERS: usize = 2_000;
 /// The longest filter that is kept, in bytes of JSON.
 const MAX_KEPT_FILTER_BYTES: usize = 4 << 10;
 
-/// What a filter asks for of relations, which ruma's type leaves out.
+/// What a filter asks for that ruma's type leaves out: of relations, and of whose chats it lets through.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct RelationFilters {
-    room: RoomRelationFilters,
+pub struct FurtherFilters {
+    room: RoomFurtherFilters,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-struct RoomRelationFilters {
+struct RoomFurtherFilters {
     timeline: RelationFilter,
     state: RelationFilter,
+    #[serde(rename = "org.linkspan.is_cross_platform")]
+    is_cross_platform: Option<bool>,
 }
 
 /// What a client wants to know of the news.
@@ -35,6 +37,8 @@ pub struct SyncFilter {
     pub(crate) definition: FilterDefinition,
     /// The fields of events. None means all fields.
     pub(crate) fields: Option<EventFields>,
+    /// Whether chats with people of other platforms are let through, or all others. None means all chats.
+    pub(crate) is_cross_platform: Option<bool>,
     pub(crate) presence: EventFilter,
     /// The filter for the user's account data, but not for that of rooms.
     pub(crate) account_data: EventFilter,
@@ -46,15 +50,16 @@ pub struct SyncFilter {
 
 impl SyncFilter {
     /// Makes a filter from the two parts of what a client sent.
-    pub fn new(definition: FilterDefinition, relations: RelationFilters) -> Self {
+    pub fn new(definition: FilterDefinition, further: FurtherFilters) -> Self {
         let room = &definition.room;
         let fields = definition.event_fields.as_deref().filter(|fields| !fields.is_empty());
         Self {
             fields: fields.map(EventFields::new),
+            is_cross_platform: further.room.is_cross_platform,
             presence: EventFilter::outside_rooms(&definition.presence),
             account_data: EventFilter::outside_rooms(&definition.account_data),
-            timeline: EventFilter::new(&room.timeline).with_relations(relations.room.timeline),
-            state: EventFilter::new(&room.state).with_relations(relations.room.state),
+            timeline: EventFilter::new(&room.timeline).with_relations(further.room.timeline),
+            state: EventFilter::new(&room.state).with_relations(further.room.state),
             ephemeral: EventFilter::new(&room.ephemeral),
             room_account_data: EventFilter::new(&room.account_data),
             definition,

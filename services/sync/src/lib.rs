@@ -24,7 +24,7 @@ use linkspan_rooms::{IgnoredUsers, Rooms, RoomsError};
 use linkspan_storage::{Position, StorageError, Store};
 use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId};
 
-pub use filter::{ParsedFilters, RelationFilters, SyncFilter};
+pub use filter::{FurtherFilters, ParsedFilters, SyncFilter};
 pub use response::*;
 pub use sliding::*;
 
@@ -233,7 +233,7 @@ impl Sync {
         response.device_one_time_keys_count = remaining.one_time.clone();
         response.device_unused_fallback_key_types = remaining.unused_fallback.clone();
         for (room_id, change) in &changes.rooms {
-            if ask.wants_room(room_id) {
+            if ask.wants_room(room_id) && self.is_of_wanted_platforms(&ask, room_id).await? {
                 self.add_room(&ask, room_id, change, &mut response.rooms).await?;
             }
         }

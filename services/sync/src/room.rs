@@ -13,7 +13,7 @@ use linkspan_storage::{
     records::{MembershipRecord, RoomHeadRecord},
 };
 use ruma::{
-    OwnedRoomId, OwnedUserId,
+    OwnedRoomId, OwnedUserId, UserId,
     api::client::filter::LazyLoadOptions,
     events::{StateEventType, TimelineEventType, room::member::MembershipState},
 };
@@ -151,9 +151,13 @@ impl Sync {
                     rooms.join.insert(room_id.clone(), room);
                 }
             }
+            // A client that was told of a request learns that the user has deleted it: as of a room that was left.
             MembershipState::Invite
-                if is_new && !self.rooms.hides_invitation(user_id, &record.sender).await? =>
+                if is_new && record.is_request && record.is_hidden && ask.since.is_some() =>
             {
+                rooms.leave.insert(room_id.clone(), LeftRoom::default());
+            }
+            MembershipState::Invite if is_new && !self.rooms.hides_invitation(user_id, &record).await? => {
                 let invite_state = stripped(record);
                 rooms.invite.insert(room_id.clone(), InvitedRoom { invite_state });
             }
@@ -189,6 +193,7 @@ impl Sync {
                 self.membership_at(room_id, user_id, since.position).await? == Some(MembershipState::Join)
             }
         };
+        let was_joined = was_joined && !self.may_be_new_to_filter(ask, room_id).await?;
         let whole = !was_joined || ask.request.full_state;
         let since = if was_joined { ask.since_position() } else { Position::ZERO };
 
@@ -246,6 +251,24 @@ impl Sync {
         }
         self.count_unread(ask, room_id, &head, &mut room).await?;
         Ok(Some(room))
+    }
+
+    /// Whether the filter lets a room through by the platforms of the people in it.
+    pub(crate) async fn is_of_wanted_platforms(&self, ask: &Ask<'_>, room_id: &OwnedRoomId) -> Result<bool> {
+        let Some(wanted) = ask.filter.is_cross_platform else { return Ok(true) };
+        Ok(self.rooms.is_cross_platform(&ask.request.user_id, room_id).await? == wanted)
+    }
+
+    /// Whether people of other platforms have come or gone since the token, so that the filter may let the room through
+    /// only since then. A client that was not told of it before has to be told of it as a whole.
+    async fn may_be_new_to_filter(&self, ask: &Ask<'_>, room_id: &OwnedRoomId) -> Result<bool> {
+        if ask.filter.is_cross_platform.is_none() {
+            return Ok(false);
+        }
+        let own = ask.request.user_id.server_name();
+        let is_other = |member: &str| UserId::parse(member).is_ok_and(|member| member.server_name() != own);
+        let changed = self.rooms.state_changes(room_id, ask.since_position()).await?;
+        Ok(changed.iter().any(|entry| entry.event_type == "m.room.member" && is_other(&entry.state_key)))
     }
 
     async fn count_unread(

@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use super::{Problem, Tree, problem};
 
 /// All crates of the layers. Each may use those that stand before it, but see [`APART`].
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 22] = [
     "linkspan-domain",
     "linkspan-address-book",
     "linkspan-storage",
@@ -14,6 +14,7 @@ const ORDER: [&str; 21] = [
     "linkspan-inbox",
     "linkspan-accounts",
     "linkspan-matching",
+    "linkspan-contacts",
     "linkspan-oauth",
     "linkspan-directory",
     "linkspan-media",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use linkspan_rooms::RelationFilter;
-use linkspan_sync::{RelationFilters, SyncFilter};
+use linkspan_sync::{FurtherFilters, SyncFilter};
 use linkspan_wire::{ApiError, App, User, WholeRequest, check_object, json_response, respond};
 use ruma::api::client::filter::{create_filter, get_filter};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -17,7 +17,7 @@ pub(crate) async fn create_filter(
     let body = request.body.clone();
     let request: create_filter::v3::Request = request.parse()?;
     caller.check_is(&request.user_id)?;
-    let _: RelationFilters = part_of(&body)?;
+    let _: FurtherFilters = part_of(&body)?;
     let id = app.accounts.create_filter(&caller.user_id, &part_of(&body)?).await?;
     respond(create_filter::v3::Response::new(id))
 }

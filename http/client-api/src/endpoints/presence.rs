@@ -60,7 +60,9 @@ pub(crate) async fn get_presence(
     if !is_own && app.rooms.mutual_rooms(&caller.user_id, user_id).await?.is_empty() {
         return Err(ApiError::forbidden("you share no room with this user"));
     }
-    let shown = caller.platform.settings.presence && shows_presence(&app, user_id);
+    let shown = caller.platform.settings.presence
+        && shows_presence(&app, user_id)
+        && !app.rooms.hides_presence(user_id, &caller.user_id).await?;
     let Some(presence) = app.inbox.presence(user_id).filter(|_| shown) else {
         return Ok(get_presence::v3::Response::new(PresenceState::Offline));
     };

@@ -191,6 +191,7 @@ mod tests {
     use std::{sync::Arc, time::Duration};
 
     use linkspan_accounts::Accounts;
+    use linkspan_contacts::Contacts;
     use linkspan_directory::Directory;
     use linkspan_domain::Draft;
     use linkspan_inbox::Inbox;
@@ -207,8 +208,9 @@ mod tests {
         let settings = vec![serde_json::from_value(settings).expect("settings")];
         let platforms = Arc::new(Platforms::open(&store, settings, 0).await.expect("platforms"));
         let (accounts, inbox) = (Accounts::new(store.clone()), Inbox::new(store.clone(), 0));
+        let contacts = Contacts::new(store.clone(), platforms.clone(), accounts.clone());
         let directory = Directory::new(store.clone(), platforms.clone());
-        Rooms::new(store, platforms, accounts, directory, inbox)
+        Rooms::new(store, platforms, accounts, contacts, directory, inbox)
     }
 
     /// Whoever has sent something is answered once it is on disk, whoever writes to the room meanwhile.

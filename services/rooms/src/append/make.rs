@@ -41,6 +41,9 @@ impl Append {
         };
         self.let_in(&pdu).await?;
         self.accept(pdu.clone(), json, transaction).await?;
+        if pdu.event_type == TimelineEventType::RoomMember {
+            self.bring_in(&pdu).await?;
+        }
         Ok(pdu)
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use linkspan_domain::{Pdu, SharedPdu, stripped_state_event};
+use linkspan_domain::{Pdu, Reach, SharedPdu, stripped_state_event};
 use linkspan_storage::{
     Stamped,
     catalogue::{Members, Memberships, RoomUserKey, UserRoomKey},
@@ -60,6 +60,7 @@ impl Append {
         let before = earlier.as_ref().and_then(|event| event.membership());
         let membership =
             pdu.membership().ok_or_else(|| RoomsError::Invalid("a member event has a membership".into()))?;
+        self.note_contacts(pdu, &user_id, earlier.as_deref()).await?;
         self.count(&user_id, before.as_ref(), Some(&membership));
         let member = MemberRecord { membership: membership.clone(), event_id: pdu.event_id.clone(), seq };
         let key = RoomUserKey { room_id: self.room.id.clone(), user_id: user_id.clone() };
@@ -72,6 +73,10 @@ impl Append {
             _ => Vec::new(),
         };
         let key = UserRoomKey { user_id: user_id.clone(), room_id: self.room.id.clone() };
+        let (is_request, is_hidden) = match membership {
+            MembershipState::Invite => self.place_of_invitation(pdu, &key, before.as_ref()).await?,
+            _ => (false, false),
+        };
         let record = MembershipRecord {
             membership: membership.clone(),
             event_id: pdu.event_id.clone(),
@@ -79,9 +84,13 @@ impl Append {
             sender: pdu.sender.clone(),
             stripped_state,
             forgotten: false,
+            is_request,
+            is_hidden,
         };
         self.writes.put::<Memberships>(&key, &Stamped::pending(record));
-        self.point(&user_id, InboxPointer::Room(self.room.id.clone()));
+        if !is_hidden {
+            self.point(&user_id, InboxPointer::Room(self.room.id.clone()));
+        }
         let was_joined = before == Some(MembershipState::Join);
         let is_joined = membership == MembershipState::Join;
         if !was_joined && is_joined {
@@ -98,6 +107,24 @@ impl Append {
             self.list_as_big(&key, false);
         }
         Ok(())
+    }
+
+    /// Whether an invitation waits among its invitee's requests, and whether it is kept from the invitee.
+    async fn place_of_invitation(
+        &mut self,
+        invitation: &Pdu,
+        key: &UserRoomKey,
+        before: Option<&MembershipState>,
+    ) -> Result<(bool, bool)> {
+        let by_rules = self.arrival(invitation, &key.user_id).await?.by_rules;
+        let mut is_hidden = by_rules >= Reach::Ignored;
+        // What was deleted does not come back because its sender tries again.
+        if before == Some(&MembershipState::Invite) && by_rules == Reach::Request {
+            self.settle().await?;
+            let stored = self.rooms.store().get::<Memberships>(key).await?;
+            is_hidden |= stored.is_some_and(|stored| stored.value.is_hidden);
+        }
+        Ok((by_rules == Reach::Request, is_hidden))
     }
 
     /// Counts people and the rules that they bring, as a membership changes.

@@ -5,8 +5,9 @@
 //! the disk. Dropping an append leaves the room as it was.
 //!
 //! `make.rs` makes and allows an event, `place.rs` puts it where it belongs, with what `memberships.rs`,
-//! `relations.rs` and `redaction.rs` add; `commit.rs` and `tell.rs` bring all that out.
+//! `arrivals.rs`, `relations.rs` and `redaction.rs` add; `commit.rs` and `tell.rs` bring all that out.
 
+mod arrivals;
 mod commit;
 mod make;
 mod memberships;
@@ -35,6 +36,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::{
     Result, Room, Rooms, RoomsError, TimelineEvent,
+    reach::Arrival,
     room::{Writer, damaged},
 };
 
@@ -66,6 +68,8 @@ pub(crate) struct Append {
     members_changed: bool,
     /// Hosted users who come in, and the membership that each had before.
     pub(crate) newcomers: Vec<(OwnedUserId, Option<OwnedEventId>)>,
+    /// The invitation that was let in last, and how it reaches its invitee.
+    arrival: Option<(OwnedEventId, Arrival)>,
     /// The rules on encryption that hold, as staged.
     pub(crate) present: Arc<RulesPresent>,
     transactions: Vec<(TransactionKey, OwnedEventId)>,
@@ -112,6 +116,7 @@ impl Rooms {
             members,
             members_changed: false,
             newcomers: Vec::new(),
+            arrival: None,
             present,
             transactions: Vec::new(),
             threads: HashMap::new(),

@@ -9,6 +9,7 @@ use std::{
 };
 
 use linkspan_accounts::Accounts;
+use linkspan_contacts::Contacts;
 use linkspan_directory::Directory;
 use linkspan_domain::{Draft, Pdu, Place, SharedPdu, auth_event_keys, authorize, check_auth_events};
 use linkspan_inbox::Inbox;
@@ -140,7 +141,8 @@ impl World {
         let accounts = Accounts::new(store.clone());
         let directory = Directory::new(store.clone(), platforms.clone());
         let inbox = Inbox::new(store.clone(), 0);
-        let rooms = Rooms::new(store.clone(), platforms, accounts, directory, inbox);
+        let contacts = Contacts::new(store.clone(), platforms.clone(), accounts.clone());
+        let rooms = Rooms::new(store.clone(), platforms, accounts, contacts, directory, inbox);
         Self { engine, store, rooms, platforms: hosted.to_vec() }
     }
 

@@ -73,6 +73,7 @@ pub struct RequiredState {
 pub struct Filters {
     pub is_dm: Option<bool>,
     pub is_encrypted: Option<bool>,
+    pub is_cross_platform: Option<bool>,
     pub is_invited: Option<bool>,
     /// The types of rooms. None stands for rooms without a type.
     pub room_types: Option<Vec<Option<String>>>,

@@ -92,7 +92,7 @@ impl Sync {
         let Some(stored) = record.filter(is_to_be_told) else { return Ok(None) };
         match stored.value.membership {
             MembershipState::Invite
-                if self.rooms.hides_invitation(&building.request.user_id, &stored.value.sender).await? =>
+                if self.rooms.hides_invitation(&building.request.user_id, &stored.value).await? =>
             {
                 Ok(None)
             }

@@ -153,7 +153,7 @@ impl Sync {
         let membership = &record.membership;
         let stamp = match membership {
             MembershipState::Join => self.newest_position(room_id).await?,
-            MembershipState::Invite if self.rooms.hides_invitation(user_id, &record.sender).await? => {
+            MembershipState::Invite if self.rooms.hides_invitation(user_id, record).await? => {
                 return Ok(None);
             }
             MembershipState::Invite | MembershipState::Knock => stored.position,
@@ -281,6 +281,11 @@ impl Sync {
                 return Ok(false);
             }
         }
+        if filters.is_cross_platform.is_some()
+            && unless(filters.is_cross_platform, self.rooms.is_cross_platform(user_id, room_id).await?)
+        {
+            return Ok(false);
+        }
         if filters.asks_type() {
             let room_type = match &listed.room_type {
                 Some(known) => known,
@@ -342,6 +347,7 @@ impl Filters {
             && self.is_encrypted.is_none()
             && self.is_dm.is_none()
             && self.is_invited.is_none()
+            && self.is_cross_platform.is_none()
             && self.spaces.is_none()
             && self.tags.is_none()
             && self.not_tags.is_empty()

@@ -16,6 +16,8 @@ pub(super) struct WireFilters {
     // This is its name from before it was specified.
     #[serde(alias = "is_invite")]
     is_invited: Option<bool>,
+    #[serde(rename = "org.linkspan.is_cross_platform")]
+    is_cross_platform: Option<bool>,
     room_types: Option<Vec<Option<String>>>,
     #[serde(default)]
     not_room_types: Vec<Option<String>>,
@@ -31,6 +33,7 @@ impl WireFilters {
             is_dm: self.is_dm,
             is_encrypted: self.is_encrypted,
             is_invited: self.is_invited,
+            is_cross_platform: self.is_cross_platform,
             room_types: self.room_types,
             not_room_types: self.not_room_types,
             spaces: self.spaces,

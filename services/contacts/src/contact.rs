@@ -1,0 +1,101 @@
+//! The people whom users have accepted or written to.
+
+use linkspan_storage::{
+    Range, WriteSet,
+    catalogue::{ContactKey, Contacts as ContactsTable},
+    records::ContactRecord,
+};
+use ruma::OwnedUserId;
+
+use crate::{Contacts, Result};
+
+/// The most contacts of a user. Whoever is accepted after that may be talked to, and is no contact.
+pub const MAX_CONTACTS: usize = 10_000;
+
+/// How somebody became a contact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// The user accepted their invitation to a direct chat.
+    Accepted,
+    /// The user began a direct chat with them.
+    WroteFirst,
+}
+
+impl How {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::WroteFirst => "wrote_first",
+        }
+    }
+}
+
+/// Somebody whom a user knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contact {
+    /// Who.
+    pub user_id: OwnedUserId,
+    /// The time since when, in milliseconds since the Unix epoch.
+    pub since_ts: u64,
+    /// How they became a contact: `accepted` or `wrote_first`.
+    pub how: String,
+}
+
+impl Contacts {
+    /// Whether somebody is a contact of a hosted user.
+    pub async fn is_contact(&self, user_id: &OwnedUserId, other: &OwnedUserId) -> Result<bool> {
+        Ok(self.shared.contacts.get(&key(user_id, other)).await?.is_some())
+    }
+
+    /// Makes somebody a contact of a hosted user in `writes`, unless they are one, or the user has too many.
+    pub async fn add_contact(
+        &self,
+        writes: &mut WriteSet,
+        user_id: &OwnedUserId,
+        other: &OwnedUserId,
+        how: How,
+        now_ts: u64,
+    ) -> Result<()> {
+        if user_id == other || self.is_contact(user_id, other).await? {
+            return Ok(());
+        }
+        let all = Range::prefix((user_id,)).limit(MAX_CONTACTS);
+        if self.shared.store.keys::<ContactsTable>(all).await?.len() < MAX_CONTACTS {
+            let record = ContactRecord { since_ts: now_ts, how: how.as_str().to_owned() };
+            writes.put::<ContactsTable>(&key(user_id, other), &record);
+        }
+        Ok(())
+    }
+
+    /// The contacts of a user in the order of their ids, after `after`.
+    pub async fn list_contacts(
+        &self,
+        user_id: &OwnedUserId,
+        after: Option<&OwnedUserId>,
+        limit: usize,
+    ) -> Result<Vec<Contact>> {
+        let mut range = Range::prefix((user_id,)).limit(limit);
+        if let Some(after) = after {
+            range = range.after(&key(user_id, after));
+        }
+        let rows = self.shared.store.range::<ContactsTable>(range).await?;
+        let contact = |(key, record): (ContactKey, ContactRecord)| Contact {
+            user_id: key.other,
+            since_ts: record.since_ts,
+            how: record.how,
+        };
+        Ok(rows.into_iter().map(contact).collect())
+    }
+
+    /// Makes somebody a stranger again, if they were a contact.
+    pub async fn remove_contact(&self, user_id: &OwnedUserId, other: &OwnedUserId) -> Result<()> {
+        let mut writes = WriteSet::new();
+        writes.delete::<ContactsTable>(&key(user_id, other));
+        self.shared.store.commit(writes).await.map_err(linkspan_storage::StorageError::from)?;
+        Ok(())
+    }
+}
+
+fn key(user_id: &OwnedUserId, other: &OwnedUserId) -> ContactKey {
+    ContactKey { user_id: user_id.clone(), other: other.clone() }
+}

@@ -1,0 +1,139 @@
+//! How people reach hosted users: what the users have chosen (services/contacts), asked with how the two
+//! stand to each other in rooms. The door (`door.rs`) refuses invitations that are to be refused;
+//! `append/arrivals.rs` does the rest.
+
+use std::sync::LazyLock;
+
+use linkspan_contacts::Choices;
+use linkspan_domain::{Approach, Pdu, Reach, ReachKind, Relation};
+use linkspan_storage::records::MembershipRecord;
+use ruma::{OwnedUserId, events::TimelineEventType};
+use serde::Deserialize;
+
+use crate::{Result, Room, Rooms};
+
+/// The types of rooms that are calls (MSC3417).
+const CALL_ROOMS: [&str; 2] = ["m.call", "org.matrix.msc3417.call"];
+/// The types of events that have a client ring.
+static RINGING: LazyLock<[TimelineEventType; 5]> = LazyLock::new(|| {
+    [
+        "m.call.invite",
+        "m.call.notify",
+        "org.matrix.msc4075.call.notify",
+        "m.rtc.notification",
+        "org.matrix.msc4075.rtc.notification",
+    ]
+    .map(TimelineEventType::from)
+});
+
+/// How an invitation reaches its invitee.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    /// By the rules of the invitee and of the invitee's platform.
+    pub(crate) by_rules: Reach,
+    /// By these, by whom the invitee ignores, and by all else that clients have set.
+    pub(crate) reach: Reach,
+    /// The invitee comes in at once.
+    pub(crate) comes_in: bool,
+}
+
+/// Whether a member event says that it is about a direct chat.
+/// <https://spec.matrix.org/v1.19/client-server-api/#mroommember>
+pub(crate) fn is_direct(member: &Pdu) -> bool {
+    #[derive(Deserialize)]
+    struct Content {
+        is_direct: bool,
+    }
+    member.content_as::<Content>().is_some_and(|content| content.is_direct)
+}
+
+/// What somebody wants who invites into a room.
+pub(crate) fn kind_of(room: &Room, invitation: &Pdu) -> ReachKind {
+    if room.record.room_type.as_deref().is_some_and(|kind| CALL_ROOMS.contains(&kind)) {
+        ReachKind::Call
+    } else if is_direct(invitation) {
+        ReachKind::DirectChat
+    } else {
+        ReachKind::Group
+    }
+}
+
+impl Rooms {
+    /// How an invitation reaches a user of a hosted platform. One to somebody who has no account arrives as
+    /// if that person ignored it: whoever invites does not learn who has one.
+    pub(crate) async fn arrival(
+        &self,
+        user_id: &OwnedUserId,
+        sender: &OwnedUserId,
+        kind: ReachKind,
+    ) -> Result<Arrival> {
+        if !self.shared.accounts.is_active(user_id).await? {
+            return Ok(Arrival { by_rules: Reach::Ignored, reach: Reach::Ignored, comes_in: false });
+        }
+        let choices = self.shared.contacts.choices(user_id).await?;
+        let by_rules = self.reach_by_rules(&choices, user_id, sender, kind).await?;
+        let mut reach = by_rules.max(choices.by_permission(sender));
+        if reach < Reach::Ignored && self.ignored_users(user_id).await?.contains(sender) {
+            reach = Reach::Ignored;
+        }
+        Ok(Arrival { by_rules, reach, comes_in: reach == Reach::Straight })
+    }
+
+    async fn reach_by_rules(
+        &self,
+        choices: &Choices,
+        user_id: &OwnedUserId,
+        sender: &OwnedUserId,
+        kind: ReachKind,
+    ) -> Result<Reach> {
+        let contacts = &self.shared.contacts;
+        let source = contacts.source(user_id, sender);
+        let decide =
+            |relation| choices.by_rules(&Approach { source, server: sender.server_name(), relation, kind });
+        if contacts.is_contact(user_id, sender).await? {
+            return Ok(decide(Relation::Contact));
+        }
+        let (in_common_room, of_stranger) = (decide(Relation::CommonRoom), decide(Relation::Stranger));
+        // Looking for a common room costs more than all the rest.
+        if in_common_room == of_stranger || !self.share_a_room(user_id, sender).await? {
+            return Ok(of_stranger);
+        }
+        Ok(in_common_room)
+    }
+
+    async fn share_a_room(&self, user_id: &OwnedUserId, other: &OwnedUserId) -> Result<bool> {
+        if self.shared.platforms.hosts(other.server_name()) {
+            return Ok(!self.mutual_rooms(user_id, other).await?.is_empty());
+        }
+        self.is_member_of_any(other, &self.joined_rooms(user_id).await?).await
+    }
+
+    /// Whether an invitation is kept from a hosted user: the user ignores its sender, takes no invitations of
+    /// the sender, or has deleted it; or the user's rules have kept it away when it came.
+    pub async fn hides_invitation(&self, user_id: &OwnedUserId, record: &MembershipRecord) -> Result<bool> {
+        if record.is_hidden || self.ignored_users(user_id).await?.contains(&record.sender) {
+            return Ok(true);
+        }
+        let choices = self.shared.contacts.choices(user_id).await?;
+        Ok(choices.by_permission(&record.sender) >= Reach::Ignored)
+    }
+
+    /// Whether an event is a call that does not reach a user who is in the room, and must not ring therefore.
+    pub(crate) async fn is_unwanted_call(&self, user_id: &OwnedUserId, pdu: &Pdu) -> Result<bool> {
+        if !RINGING.contains(&pdu.event_type) || pdu.sender == *user_id {
+            return Ok(false);
+        }
+        let contacts = &self.shared.contacts;
+        let relation = match contacts.is_contact(user_id, &pdu.sender).await? {
+            true => Relation::Contact,
+            false => Relation::CommonRoom,
+        };
+        let approach = Approach {
+            source: contacts.source(user_id, &pdu.sender),
+            server: pdu.sender.server_name(),
+            relation,
+            kind: ReachKind::Call,
+        };
+        Ok(contacts.choices(user_id).await?.by_rules(&approach) != Reach::Straight)
+    }
+}
