@@ -71,7 +71,7 @@ impl Choices {
 impl Contacts {
     /// The choices of a hosted user.
     pub async fn choices(&self, user_id: &OwnedUserId) -> Result<Arc<Choices>> {
-        let read = async { self.stored_choices(user_id).await.map(Arc::new) };
+        let read = async || self.stored_choices(user_id).await.map(Arc::new);
         self.shared.choices.get_or_read(user_id, read).await
     }
 
