@@ -388,6 +388,17 @@ async fn a_password_is_a_second_step_and_opens_nothing_alone() {
         .await
         .fails(403, "M_THREEPID_DENIED");
     assert_eq!(second.get(WHATSAPP, "/_linkspan/forgot-password").await.status, 404);
+
+    // Whoever knows the password removes it.
+    let page = second.get(WHATSAPP, SET_PASSWORD).await;
+    let remove = |password| [("answer", "remove"), ("password", password)];
+    assert_eq!(second.fill(WHATSAPP, &page, SET_PASSWORD, &remove("something else")).await.status, 422);
+    let done = second.fill(WHATSAPP, &page, SET_PASSWORD, &remove(PASSWORD)).await;
+    assert_eq!(done.location, format!("{ACCOUNT}?done=password"), "{}", done.text);
+    assert_eq!(browser.get(WHATSAPP, ACCOUNT).await.status, 303, "which logs the other browsers out");
+    let mut third = Browser::new(&network);
+    assert_eq!(prove(&network, &mut third, NUMBER).await.location, ACCOUNT);
+    assert_eq!(user_of(&mut third).await, user_id);
 }
 
 #[tokio::test]
@@ -400,6 +411,10 @@ async fn who_has_no_number_still_logs_in_by_name() {
     let done = browser.fill(WHATSAPP, &page, LOG_IN, &values).await;
     assert_eq!(done.location, ACCOUNT, "{}", done.text);
     assert_eq!(user_of(&mut browser).await, admin.user_id);
+    let page = browser.get(WHATSAPP, SET_PASSWORD).await;
+    let remove = [("answer", "remove"), ("password", PASSWORD)];
+    let refused = browser.fill(WHATSAPP, &page, SET_PASSWORD, &remove).await;
+    assert!(refused.status == 422 && refused.text.contains("phone number first"), "{}", refused.text);
 }
 
 #[tokio::test]

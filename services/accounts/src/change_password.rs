@@ -63,6 +63,21 @@ impl Accounts {
         self.put_password(user_id, password, Some(PasswordStamp(None))).await
     }
 
+    /// Removes the password of a user who gives it and is known by a number, as a page asks for it. Returns the stamp of
+    /// having none. Who has no number could not log in any more, and is refused.
+    pub async fn remove_password(
+        &self,
+        platform: &Platform,
+        user_id: &OwnedUserId,
+        password: String,
+    ) -> Result<PasswordStamp, AccountsError> {
+        if !self.knows_by_number(platform) || !self.has_number(user_id).await? {
+            return Err(AccountsError::NotFound("number"));
+        }
+        let proved = self.check_own_password(platform, user_id, password).await?;
+        self.write_password(user_id, None, Some(proved)).await
+    }
+
     /// Sets a password without asking anybody: for operators.
     pub async fn set_password(&self, user_id: &OwnedUserId, password: String) -> Result<(), AccountsError> {
         check_password(&password)?;
@@ -78,6 +93,16 @@ impl Accounts {
         proved: Option<PasswordStamp>,
     ) -> Result<PasswordStamp, AccountsError> {
         let password_hash = self.shared.passwords.hash(password).await?;
+        self.write_password(user_id, Some(password_hash), proved).await
+    }
+
+    /// Does the same with the hash of a password, or none.
+    async fn write_password(
+        &self,
+        user_id: &OwnedUserId,
+        password_hash: Option<String>,
+        proved: Option<PasswordStamp>,
+    ) -> Result<PasswordStamp, AccountsError> {
         let key = UserKey { user_id: user_id.clone() };
         self.store
             .update(async || {
@@ -87,7 +112,7 @@ impl Accounts {
                 }
                 let mut writes = WriteSet::new();
                 writes.expect::<AccountsTable>(&key, &account);
-                let changed = AccountRecord { password_hash: Some(password_hash.clone()), ..account };
+                let changed = AccountRecord { password_hash: password_hash.clone(), ..account };
                 writes.put::<AccountsTable>(&key, &changed);
                 Ok((writes, PasswordStamp::of(&changed)))
             })

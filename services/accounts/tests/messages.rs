@@ -25,6 +25,15 @@ impl Courier for Slow {
     }
 }
 
+/// Loses everything.
+struct Down;
+
+impl Courier for Down {
+    fn send<'a>(&'a self, _: &'a ServerName, _: Message) -> Sending<'a> {
+        Box::pin(async { Err("nobody is there".to_owned()) })
+    }
+}
+
 async fn platforms(store: &Store) -> Vec<Arc<Platform>> {
     let sms = json!({ "gateway": "https://sms.example", "secret": "a secret" });
     let email = json!({ "smtp": "smtp://localhost", "from": "robot@example.org" });
@@ -76,4 +85,15 @@ async fn nobody_waits_for_a_slow_gateway_and_it_holds_up_nothing_else() {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), again).await.expect("there is room again");
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_down_fills_nothing_up() {
+    let store = Store::in_memory(Memory::new().expect("an engine"));
+    let platforms = platforms(&store).await;
+    let accounts = Accounts::new(store).with_courier(Arc::new(Down));
+    for one in 0..300 {
+        ask(&accounts, &platforms[0], number(one)).await.expect("nobody learns that it is lost");
+        tokio::task::yield_now().await;
+    }
 }

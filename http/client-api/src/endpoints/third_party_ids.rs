@@ -72,6 +72,9 @@ async fn ask_by_mail(
     request: WholeRequest,
 ) -> Result<Response, ApiError> {
     let mut asked: TokenRequest<ByMail> = request.json()?;
+    if purpose == ValidationPurpose::Add && !app.accounts.sends_mails(&caller.platform) {
+        return Err(no_such_medium("e-mail addresses"));
+    }
     let id = ThirdPartyId::email(&asked.to.email)?;
     asked.next_link = asked.next_link.filter(|link| !link.is_empty());
     let sid = ask(&app, &caller, &request.parts.headers, purpose, asked, id).await?;
@@ -86,6 +89,9 @@ async fn ask_by_phone(
     request: WholeRequest,
 ) -> Result<Response, ApiError> {
     let asked: TokenRequest<ByPhone> = request.json()?;
+    if purpose == ValidationPurpose::Add && !app.accounts.sends_sms(&caller.platform) {
+        return Err(no_such_medium("phone numbers"));
+    }
     let id = ThirdPartyId::phone(&asked.to.country, &asked.to.phone_number)?;
     let headers = &request.parts.headers;
     let sid = ask(&app, &caller, headers, purpose, asked, id).await?;
@@ -114,9 +120,6 @@ pub(crate) async fn request_3pid_token(
     caller: Anybody,
     request: WholeRequest,
 ) -> Result<Response, ApiError> {
-    if !app.accounts.sends_mails(&caller.platform) {
-        return Err(no_such_medium("e-mail addresses"));
-    }
     ask_by_mail(app, caller, ValidationPurpose::Add, request).await
 }
 
@@ -141,9 +144,6 @@ pub(crate) async fn request_3pid_token_by_phone(
     caller: Anybody,
     request: WholeRequest,
 ) -> Result<Response, ApiError> {
-    if !app.accounts.sends_sms(&caller.platform) {
-        return Err(no_such_medium("phone numbers"));
-    }
     ask_by_phone(app, caller, ValidationPurpose::Add, request).await
 }
 

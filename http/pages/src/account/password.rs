@@ -1,4 +1,4 @@
-//! Changing the password, or setting the first one.
+//! Changing the password, setting the first one, or removing it where it is a second step.
 
 use linkspan_accounts::{AccountsError, PasswordStamp};
 use linkspan_oauth::BrowserSession;
@@ -28,6 +28,7 @@ pub(crate) async fn show(visit: Visit) -> Shown {
 
 fn page(visit: &Visit, session: &BrowserSession, error: Option<&str>) -> Page {
     let (title, has_password) = (title(session), session.password_stamp.0.is_some());
+    let may_remove = has_password && visit.app.accounts.knows_by_number(&visit.platform);
     Page::card(
         title,
         html! {
@@ -47,6 +48,9 @@ fn page(visit: &Visit, session: &BrowserSession, error: Option<&str>) -> Page {
                     }
                 }
                 button type="submit" { (title) }
+                @if may_remove {
+                    button.second type="submit" name="answer" value="remove" formnovalidate { "Remove the password" }
+                }
             }
             (back())
         },
@@ -56,11 +60,12 @@ fn page(visit: &Visit, session: &BrowserSession, error: Option<&str>) -> Page {
 pub(crate) async fn change(visit: Visit, form: Values) -> Shown {
     let session = visit.session()?;
     visit.check_rate(RateClass::Login, PASSWORD_PATH)?;
-    let new = form.text("new_password").to_owned();
-    if new != form.text("new_password2") {
+    let (new, removes) = (form.text("new_password").to_owned(), form.get("answer") == Some("remove"));
+    if !removes && new != form.text("new_password2") {
         return visit.show_again(&page(&visit, &session, Some("The two new passwords don't match.")));
     }
     let put = match session.password_stamp.0 {
+        Some(_) if removes => remove(&visit, &session, &form).await,
         Some(_) => replace(&visit, &session, &form, new).await?,
         None => {
             check_fresh(&session, PASSWORD_PATH)?;
@@ -72,6 +77,10 @@ pub(crate) async fn change(visit: Visit, form: Values) -> Shown {
         Err(AccountsError::Forbidden(_)) => {
             return visit.show_again(&page(&visit, &session, Some("The current password is wrong.")));
         }
+        Err(AccountsError::NotFound(_)) => {
+            let error = "Add a phone number first: without one and a password you couldn't log in.";
+            return visit.show_again(&page(&visit, &session, Some(error)));
+        }
         Err(AccountsError::Limited(limited)) => return Err(too_many(limited, PASSWORD_PATH)),
         Err(error @ AccountsError::WeakPassword(_)) => {
             return visit.show_again(&page(&visit, &session, Some(&sentence(&error.to_string()))));
@@ -81,6 +90,16 @@ pub(crate) async fn change(visit: Visit, form: Values) -> Shown {
     // With the password, the sessions of all browsers ended; this one has just proved itself.
     let token = visit.app.oauth.begin_browser_session(&session.user_id, password_stamp, visit.now_ts).await;
     visit.logged_in(&token.map_err(failed)?, &with_value(ACCOUNT_PAGE, "done", "password"))
+}
+
+/// Removes the password that the form has.
+async fn remove(
+    visit: &Visit,
+    session: &BrowserSession,
+    form: &Values,
+) -> Result<PasswordStamp, AccountsError> {
+    let password = form.text("password").to_owned();
+    visit.app.accounts.remove_password(&visit.platform, &session.user_id, password).await
 }
 
 /// Puts a new password in the place of the one that the form has.
