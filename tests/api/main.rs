@@ -16,6 +16,7 @@ mod gone_clients;
 mod gone_members;
 mod guests;
 mod history;
+mod identity_lookup;
 mod ignored;
 mod invite_permission;
 mod key_backup;

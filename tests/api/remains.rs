@@ -22,7 +22,8 @@ use crate::{
     olm::{Identity, OlmDevice, signed},
 };
 
-const WITH_MAILS: &str = "email = { smtp = 'smtp://localhost', from = 'robot@example.org' }";
+const WITH_MAILS: &str =
+    "identity_lookup = true\nemail = { smtp = 'smtp://localhost', from = 'robot@example.org' }";
 const ADDRESS: &str = "anna.of.the.quay@example.org";
 
 /// How a row has to do with anna.

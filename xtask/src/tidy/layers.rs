@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use super::{Problem, Tree, problem};
 
 /// All crates of the layers. Each may use those that stand before it, but see [`APART`].
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 22] = [
     "linkspan-domain",
     "linkspan-address-book",
     "linkspan-storage",
@@ -25,6 +25,7 @@ const ORDER: [&str; 21] = [
     "linkspan-wire",
     "linkspan-client-api",
     "linkspan-own-api",
+    "linkspan-identity-api",
     "linkspan-pages",
     "linkspan",
 ];
