@@ -79,7 +79,11 @@ impl Running {
         let platforms = app.platforms.clone();
         let api = Arc::new(Api::new(
             app.clone(),
-            [linkspan_client_api::endpoints(), linkspan_own_api::endpoints()],
+            [
+                linkspan_client_api::endpoints(),
+                linkspan_own_api::endpoints(),
+                linkspan_identity_api::endpoints(),
+            ],
             linkspan_pages::router(app),
         ));
 

@@ -452,6 +452,9 @@ catalogue! {
     162 matching MatchingChoices "matching_choices": UserKey => MatchingChoiceRecord;
     /// How much each user has asked for today.
     163 matching MatchingUses "matching_uses": UserKey => MatchingUseRecord;
+    /// Who is found by an address, by its SHA-256 hash with the pepper of the present key; only if a platform has people
+    /// looked up so.
+    164 matching MatchingHashes "matching_hashes": PlatformHashKey => MatchingHashRecord;
 
     /// The people whom each user has accepted or written to.
     150 contacts Contacts "contacts" watched: ContactKey => ContactRecord;

@@ -92,10 +92,16 @@ records! {
         bucket_bits: u8,
         /// All who are to be found have their entries.
         is_filled: bool,
+        /// They are found by hashes of their addresses as well.
+        has_hashes: bool,
     }
     /// Whether somebody is found by their addresses.
     MatchingChoiceRecord {
         findable: bool,
+    }
+    /// Who is found by the hash of an address.
+    MatchingHashRecord {
+        user_id: OwnedUserId,
     }
     /// What a user has asked for on a day.
     MatchingUseRecord {

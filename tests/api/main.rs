@@ -19,6 +19,7 @@ mod gone_members;
 mod guests;
 mod handles;
 mod history;
+mod identity_lookup;
 mod ignored;
 mod invite_permission;
 mod key_backup;

@@ -32,7 +32,7 @@ const FINDABLE: &str = "/_linkspan/client/v1/matching/findable";
 const ELEMENT: &str = "YJoK5owVo89pA3ZkYTB+XIuy+V5+ZVDh/6LcmeQSgDw";
 
 /// Three platforms, of which one knows its people by their phone numbers.
-async fn open() -> Network {
+pub(crate) async fn open() -> Network {
     Network::open_with(WITH_MAILS).await.reopen_changed(known_by_number).await
 }
 
@@ -43,7 +43,7 @@ fn known_by_number(settings: &mut linkspan_platforms::Settings) {
 }
 
 /// Registers somebody with an e-mail address.
-async fn register(network: &Network, platform: &'static str, name: &str, address: &str) -> Client {
+pub(crate) async fn register(network: &Network, platform: &'static str, name: &str, address: &str) -> Client {
     let request = json!({ "client_secret": "monkeys", "email": address, "send_attempt": 1 });
     let sid = validate(network, platform, "/v3/register/email/requestToken", request).await;
     let creds = json!({ "sid": sid, "client_secret": "monkeys" });
@@ -72,7 +72,7 @@ async fn add_address(network: &Network, user: &Client, address: &str) {
     user.post("/v3/account/3pid/add", add).await.ok();
 }
 
-async fn say_findable(user: &Client, findable: bool) {
+pub(crate) async fn say_findable(user: &Client, findable: bool) {
     user.put(FINDABLE, json!({ "findable": findable })).await.ok();
 }
 

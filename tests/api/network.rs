@@ -303,7 +303,11 @@ impl Network {
         let app = App::from(services);
         let api = Arc::new(Api::new(
             app.clone(),
-            [linkspan_client_api::endpoints(), linkspan_own_api::endpoints()],
+            [
+                linkspan_client_api::endpoints(),
+                linkspan_own_api::endpoints(),
+                linkspan_identity_api::endpoints(),
+            ],
             linkspan_pages::router(app.clone()),
         ));
         Self { mails: post.mails, sms: post.sms, api, store, app }

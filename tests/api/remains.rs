@@ -22,8 +22,10 @@ use crate::{
     olm::{Identity, OlmDevice, signed},
 };
 
-const WITH_MAILS_AND_HANDLES: &str =
-    "identity = 'handle'\nemail = { smtp = 'smtp://localhost', from = 'robot@example.org' }";
+const WITH_MAILS_AND_HANDLES: &str = "identity = 'handle'
+identity_lookup = true
+\
+     email = { smtp = 'smtp://localhost', from = 'robot@example.org' }";
 const ADDRESS: &str = "anna.of.the.quay@example.org";
 
 /// How a row has to do with anna.

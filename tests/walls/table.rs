@@ -25,7 +25,8 @@ use linkspan_wire::EndpointInfo;
 
 /// All endpoints of all APIs.
 pub fn list_endpoints() -> Vec<EndpointInfo> {
-    let tables = [linkspan_client_api::endpoints(), linkspan_own_api::endpoints()];
+    let tables =
+        [linkspan_client_api::endpoints(), linkspan_own_api::endpoints(), linkspan_identity_api::endpoints()];
     tables.into_iter().flatten().map(|endpoint| endpoint.info).collect()
 }
 
@@ -43,6 +44,8 @@ pub const NOT_FOUND: Expected = Expected(404, "M_NOT_FOUND");
 pub const NOT_FOR_GUESTS: Expected = Expected(403, "M_GUEST_ACCESS_FORBIDDEN");
 /// The password that should prove who you are is not yours.
 pub const UNPROVEN: Expected = Expected(401, "M_FORBIDDEN");
+/// The platform does not have this turned on.
+pub const CLOSED: Expected = Expected(404, "M_UNRECOGNIZED");
 /// No token.
 pub const MISSING_TOKEN: Expected = Expected(401, "M_MISSING_TOKEN");
 /// A token that is worth nothing here.
@@ -255,6 +258,14 @@ fn server() -> Vec<Entry> {
         get("list_blocks", "/_linkspan/client/v1/blocks").others(OK),
         put("block_user", "/_linkspan/client/v1/blocks/@nobody:instagram.localhost").others(OK),
         delete("unblock_user", "/_linkspan/client/v1/blocks/@nobody:instagram.localhost").others(OK),
+        get("get_identity_versions", "/_matrix/identity/versions").others(CLOSED).own(CLOSED),
+        get("get_identity_status", "/_matrix/identity/v2").others(CLOSED).own(CLOSED),
+        get("get_terms", "/_matrix/identity/v2/terms").others(CLOSED).own(CLOSED),
+        post("register_with_openid", "/_matrix/identity/v2/account/register").others(CLOSED).own(CLOSED),
+        get("get_identity_account", "/_matrix/identity/v2/account").others(CLOSED).own(CLOSED),
+        post("log_out_of_identity", "/_matrix/identity/v2/account/logout").others(CLOSED).own(CLOSED),
+        get("get_hash_details", "/_matrix/identity/v2/hash_details").others(CLOSED).own(CLOSED),
+        post("look_up", "/_matrix/identity/v2/lookup").others(CLOSED).own(CLOSED),
         get("get_capabilities", "/v3/capabilities").others(OK),
         get("get_well_known", "/.well-known/matrix/client").others(OK),
         get("get_support", "/.well-known/matrix/support").others(NOT_FOUND).own(NOT_FOUND),

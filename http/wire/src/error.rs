@@ -368,6 +368,7 @@ impl From<MatchingError> for ApiError {
         let message = error.to_string();
         match error {
             MatchingError::Invalid(_) => Self::invalid_param(message),
+            MatchingError::OtherPepper => Self::bad_request(custom_kind("M_INVALID_PEPPER"), message),
             MatchingError::Changed => Self::new(StatusCode::CONFLICT, ErrorKind::Unknown, message),
             MatchingError::Limited { retry_after } => Limited { retry_after }.into(),
             MatchingError::Accounts(error) => error.into(),

@@ -69,6 +69,11 @@ impl Address {
         self.medium
     }
 
+    /// The address as Matrix writes it: digits without `+`, or an e-mail address in small letters.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// What goes into the pseudo-random function.
     pub fn to_input(&self) -> Vec<u8> {
         format!("{}:{}", self.medium, self.text).into_bytes()

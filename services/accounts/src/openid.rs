@@ -25,6 +25,11 @@ impl Accounts {
         OpenIdToken { token, expires_in_ms: OPENID_MS }
     }
 
+    /// Makes a token worthless.
+    pub fn end_openid_token(&self, token: &str, now_ts: u64) {
+        self.shared.openid.take(token, now_ts);
+    }
+
     /// The user of `platform` whose token it is. None if it has expired, or is not one of this platform's.
     pub async fn openid_user(
         &self,

@@ -106,7 +106,7 @@ impl Matching {
     }
 }
 
-fn check_count(count: usize, limit: usize, what: &str) -> Result<()> {
+pub(crate) fn check_count(count: usize, limit: usize, what: &str) -> Result<()> {
     match (1..=limit).contains(&count) {
         true => Ok(()),
         false => Err(MatchingError::Invalid(format!("a request has 1 to {limit} {what}"))),

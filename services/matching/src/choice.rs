@@ -2,7 +2,7 @@
 
 use linkspan_storage::{
     WriteSet,
-    catalogue::{MatchingChoices, MatchingEntries, UserKey},
+    catalogue::{MatchingChoices, UserKey},
     records::MatchingChoiceRecord,
 };
 use ruma::OwnedUserId;
@@ -27,9 +27,9 @@ impl Matching {
                 writes.expect_read::<MatchingChoices>(&key, row.as_ref());
                 writes.put::<MatchingChoices>(&key, &MatchingChoiceRecord { findable });
                 for id in self.accounts.expect_addresses(&mut writes, user_id).await? {
-                    match self.index.entry(user_id, id.medium(), id.address()).await? {
-                        Some((key, entry)) if findable => writes.put::<MatchingEntries>(&key, &entry),
-                        Some((key, _)) => writes.delete::<MatchingEntries>(&key),
+                    match self.index.rows(user_id, id.medium(), id.address()).await? {
+                        Some(rows) if findable => rows.put(&mut writes),
+                        Some(rows) => rows.take(&mut writes),
                         None => {}
                     }
                 }

@@ -1,7 +1,11 @@
 //! Filling the index of a new key with everybody who is to be found.
 
 use linkspan_accounts::AccountInfo;
-use linkspan_storage::{Range, WriteSet, catalogue::MatchingEntries, records::MatchingKeyRecord};
+use linkspan_storage::{
+    Range, WriteSet,
+    catalogue::{MatchingEntries, MatchingHashes},
+    records::MatchingKeyRecord,
+};
 
 use crate::{Matching, Result};
 
@@ -14,6 +18,7 @@ impl Matching {
     pub async fn fill_index(&self) -> Result<()> {
         if !self.index.key().await?.is_filled {
             self.store.delete_range::<MatchingEntries>(Range::all()).await?;
+            self.store.delete_range::<MatchingHashes>(Range::all()).await?;
             for platform in self.index.platforms.iter() {
                 let mut after = None;
                 loop {
@@ -48,8 +53,8 @@ impl Matching {
         let user_id = &account.user_id;
         if self.index.choice(user_id).await?.0 {
             for id in self.accounts.expect_addresses(writes, user_id).await? {
-                if let Some((key, entry)) = self.index.entry(user_id, id.medium(), id.address()).await? {
-                    writes.put::<MatchingEntries>(&key, &entry);
+                if let Some(rows) = self.index.rows(user_id, id.medium(), id.address()).await? {
+                    rows.put(writes);
                 }
             }
         }

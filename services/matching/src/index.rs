@@ -11,12 +11,18 @@ use linkspan_address_book::{Address, MAX_BUCKET_BITS, wire::MAX_ENTRIES};
 use linkspan_platforms::{Identity, Platforms};
 use linkspan_storage::{
     Limits, Range, Rows, StorageError, Store, WriteSet,
-    catalogue::{MatchingChoices, MatchingEntries, MatchingEntryKey, MatchingKeys, UserKey},
-    records::{MatchingChoiceRecord, MatchingKeyRecord, SealedEntry},
+    catalogue::{
+        MatchingChoices, MatchingEntries, MatchingEntryKey, MatchingHashes, MatchingKeys, PlatformHashKey,
+        UserKey,
+    },
+    records::{MatchingChoiceRecord, MatchingHashRecord, MatchingKeyRecord, SealedEntry},
 };
 use ruma::{OwnedServerName, OwnedUserId, thirdparty::Medium};
 
-use crate::key::{KEY, new_key, oprf_of, secret_of};
+use crate::{
+    hashes::{hash_of, pepper_of},
+    key::{KEY, new_key, oprf_of, secret_of},
+};
 
 /// There is one row to be kept in memory.
 const KEYS: Limits = Limits { entries: 1, weight: 1 };
@@ -39,11 +45,19 @@ pub struct Index {
 }
 
 impl Index {
-    /// The index in a store, which gets a key if it has none.
+    /// The index in a store, which gets a key if it has none. Hashes are kept only if a platform has people
+    /// looked up by them; when that changes, the index has to be filled anew.
     pub async fn open(store: Store, platforms: Arc<Platforms>, now_ts: u64) -> Result<Self, StorageError> {
         let keys = Arc::new(Rows::new(&store, KEYS, |_| 1));
         let index = Self { store, platforms, keys };
-        index.change_key(|known| known.is_none().then(|| new_key(1, 0, now_ts))).await?;
+        let has_hashes = index.platforms.iter().any(|platform| platform.settings.identity_lookup);
+        index
+            .change_key(|known| match known {
+                None => Some(new_key(1, 0, has_hashes, now_ts)),
+                Some(known) if known.has_hashes == has_hashes => None,
+                Some(known) => Some(MatchingKeyRecord { has_hashes, is_filled: false, ..known }),
+            })
+            .await?;
         Ok(index)
     }
 
@@ -51,8 +65,8 @@ impl Index {
     /// start does. Secrets that apps have kept are worth nothing from then on.
     pub async fn rotate_key(&self, now_ts: u64) -> Result<(), StorageError> {
         self.change_key(|known| {
-            let (version, bits) = known.map_or((0, 0), |known| (known.version, known.bucket_bits));
-            Some(new_key(version + 1, bits, now_ts))
+            let known = known?;
+            Some(new_key(known.version + 1, known.bucket_bits, known.has_hashes, now_ts))
         })
         .await
     }
@@ -119,19 +133,26 @@ impl Index {
         Ok(entries)
     }
 
-    /// The row by which a user is found by an address. None: it is no address by which people are found.
-    pub(crate) async fn entry(
+    /// The rows by which a user is found by an address. None: it is no address by which people are found.
+    pub(crate) async fn rows(
         &self,
         user_id: &OwnedUserId,
         medium: &Medium,
         address: &str,
-    ) -> Result<Option<(MatchingEntryKey, SealedEntry)>, StorageError> {
+    ) -> Result<Option<AddressRows>, StorageError> {
         let Ok(address) = Address::third_party(medium.as_str(), address) else { return Ok(None) };
-        let secret = secret_of(&oprf_of(&*self.key().await?), &address);
+        let key = self.key().await?;
+        let secret = secret_of(&oprf_of(&key), &address);
         let entry = secret.seal(user_id.localpart(), user_id.server_name().as_str());
         let tag = u64::from_be_bytes(*entry.first_chunk().expect("an entry begins with a tag"));
         let platform: OwnedServerName = user_id.server_name().to_owned();
-        Ok(Some((MatchingEntryKey { platform, slot: secret.slot(), tag }, SealedEntry(entry))))
+        let hash = hash_of(&address, &pepper_of(&key));
+        Ok(Some(AddressRows {
+            hash_key: PlatformHashKey { platform: platform.clone(), hash },
+            hash: key.has_hashes.then(|| MatchingHashRecord { user_id: user_id.clone() }),
+            entry_key: MatchingEntryKey { platform, slot: secret.slot(), tag },
+            entry: SealedEntry(entry),
+        }))
     }
 
     /// Whether a user wants to be found by addresses, and the row that says so. People who are known by their
@@ -155,8 +176,8 @@ impl Index {
     ) -> Result<(), StorageError> {
         let (is_findable, row) = self.choice(user_id).await?;
         writes.expect_read::<MatchingChoices>(&UserKey { user_id: user_id.clone() }, row.as_ref());
-        if is_findable && let Some((key, entry)) = self.entry(user_id, medium, address).await? {
-            writes.put::<MatchingEntries>(&key, &entry);
+        if is_findable && let Some(rows) = self.rows(user_id, medium, address).await? {
+            rows.put(writes);
         }
         Ok(())
     }
@@ -168,10 +189,33 @@ impl Index {
         medium: &Medium,
         address: &str,
     ) -> Result<(), StorageError> {
-        if let Some((key, _)) = self.entry(user_id, medium, address).await? {
-            writes.delete::<MatchingEntries>(&key);
+        if let Some(rows) = self.rows(user_id, medium, address).await? {
+            rows.take(writes);
         }
         Ok(())
+    }
+}
+
+/// The rows by which a user is found by an address.
+pub(crate) struct AddressRows {
+    entry_key: MatchingEntryKey,
+    entry: SealedEntry,
+    hash_key: PlatformHashKey,
+    /// It is there only if hashes are kept.
+    hash: Option<MatchingHashRecord>,
+}
+
+impl AddressRows {
+    pub(crate) fn put(&self, writes: &mut WriteSet) {
+        writes.put::<MatchingEntries>(&self.entry_key, &self.entry);
+        if let Some(hash) = &self.hash {
+            writes.put::<MatchingHashes>(&self.hash_key, hash);
+        }
+    }
+
+    pub(crate) fn take(&self, writes: &mut WriteSet) {
+        writes.delete::<MatchingEntries>(&self.entry_key);
+        writes.delete::<MatchingHashes>(&self.hash_key);
     }
 }
 

@@ -13,12 +13,12 @@ pub(crate) type Oprf = OprfServer<Ristretto255>;
 pub(crate) const KEY: MetaKey = MetaKey { item: 0 };
 
 /// A new key, by which nobody is found yet.
-pub(crate) fn new_key(version: u32, bucket_bits: u8, now_ts: u64) -> MatchingKeyRecord {
+pub(crate) fn new_key(version: u32, bucket_bits: u8, has_hashes: bool, now_ts: u64) -> MatchingKeyRecord {
     let mut seed = [0; 32];
     rand::rng().fill_bytes(&mut seed);
     let oprf = Oprf::new_from_seed(&seed, b"linkspan matching").expect("a seed gives a key");
     let secret = oprf.serialize().into();
-    MatchingKeyRecord { secret, version, created_ts: now_ts, bucket_bits, is_filled: false }
+    MatchingKeyRecord { secret, version, created_ts: now_ts, bucket_bits, is_filled: false, has_hashes }
 }
 
 /// The function with a stored key.

@@ -12,6 +12,7 @@
 mod ask;
 mod choice;
 mod fill;
+mod hashes;
 mod index;
 mod key;
 mod usage;
@@ -35,6 +36,9 @@ pub enum MatchingError {
     /// A value is not what it has to be; the text says which, and may be shown to anybody.
     #[error("{0}")]
     Invalid(String),
+    /// The pepper is not the present one.
+    #[error("there is another pepper by now: ask for the details of hashing again")]
+    OtherPepper,
     /// The key or the number of buckets is not the one that the caller was told of.
     #[error("there is another key or another number of buckets by now: ask for the parameters again")]
     Changed,

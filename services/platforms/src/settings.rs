@@ -113,6 +113,11 @@ pub struct Settings {
     /// Whether the server fetches pages that people link to, to show what they are.
     #[serde(default)]
     pub url_previews: bool,
+    /// Whether its people's clients may look others up by hashes of addresses, as the Identity Service API has it. The
+    /// server then learns their address books: hashes of phone numbers are as good as the numbers.
+    /// <https://spec.matrix.org/v1.19/identity-service-api/#association-lookup>
+    #[serde(default)]
+    pub identity_lookup: bool,
     /// Whether presence is shown.
     #[serde(default)]
     pub presence: bool,

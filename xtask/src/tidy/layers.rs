@@ -26,6 +26,7 @@ const ORDER: [&str; 22] = [
     "linkspan-wire",
     "linkspan-client-api",
     "linkspan-own-api",
+    "linkspan-identity-api",
     "linkspan-pages",
     "linkspan",
 ];

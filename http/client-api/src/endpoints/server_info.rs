@@ -55,6 +55,9 @@ pub(crate) async fn get_well_known(
     if let Some(hint) = encryption_hint(caller.platform.settings.encryption) {
         answer["io.element.e2ee"] = hint;
     }
+    if caller.platform.settings.identity_lookup {
+        answer["m.identity_server"] = json!({ "base_url": answer["m.homeserver"]["base_url"] });
+    }
     let transports = &caller.platform.settings.rtc.transports;
     if !transports.is_empty() {
         // Where clients looked before there was an endpoint.
