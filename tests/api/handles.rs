@@ -391,6 +391,23 @@ async fn operators_name_accounts_as_they_like() {
 }
 
 #[tokio::test]
+async fn a_platform_without_handles_any_more_knows_people_by_their_user_ids() {
+    let network = open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    change(&anna, "willow").await.ok();
+    let network = network.reopen_changed(|one| one.identity = Identity::Account).await;
+    try_log_in(&network, "willow").await.fails(403, "M_FORBIDDEN");
+    assert_eq!(try_log_in(&network, "anna").await.ok()["user_id"], json!(anna.user_id));
+    let anna = anna.on(&network);
+    resolve(&anna, "willow").await.fails(404, "M_NOT_FOUND");
+    anna.get(HANDLE).await.fails(403, "M_FORBIDDEN");
+
+    // If it has them again, they are as they were.
+    let network = network.reopen_changed(|one| one.identity = Identity::Handle).await;
+    assert_eq!(try_log_in(&network, "willow").await.ok()["user_id"], json!(anna.user_id));
+}
+
+#[tokio::test]
 async fn a_guest_who_registers_gets_a_handle() {
     let network = Network::changed(|one| {
         one.identity = Identity::Handle;
