@@ -61,6 +61,11 @@ async fn handle_of(who: &Client) -> Value {
     who.get(HANDLE).await.ok()["handle"].clone()
 }
 
+/// What the profile of somebody shows to somebody.
+async fn shown_handle(to: &Client, of: &Client) -> Value {
+    to.get(&format!("/v3/profile/{}", of.user_id)).await.ok()["org.linkspan.handle"].clone()
+}
+
 /// Whom a handle leads somebody to.
 async fn resolve(who: &Client, handle: &str) -> Answer {
     who.get(&format!("/_linkspan/client/v1/handles/{}?platform={INSTAGRAM}", encoded(handle))).await
@@ -82,8 +87,7 @@ async fn the_name_of_a_new_account_is_its_handle() {
     let ben = network.register(MESSENGER, "ben").await;
     assert_eq!(anna.user_id, "@anna.k:instagram.localhost");
     assert_eq!(anna.get(HANDLE).await.ok(), json!({ "handle": "anna.k", "changes_left": 3 }));
-    let profile = ben.get(&format!("/v3/profile/{}", anna.user_id)).await.ok();
-    assert_eq!(profile, json!({ "org.linkspan.handle": "anna.k" }));
+    assert_eq!(shown_handle(&ben, &anna).await, "anna.k");
     assert_eq!(resolve(&ben, "@Anna.K").await.ok(), json!({ "user_id": anna.user_id }));
     assert_eq!(
         anna.get("/_linkspan/client/v1/handles/anna.k").await.ok(),
@@ -103,7 +107,7 @@ async fn the_name_of_a_new_account_is_its_handle() {
     ben.get(&format!("{HANDLE}/benedict/available")).await.fails(403, "M_FORBIDDEN");
     let of_messenger = format!("/_linkspan/client/v1/handles/ben?platform={MESSENGER}");
     anna.get(&of_messenger).await.fails(404, "M_NOT_FOUND");
-    assert_eq!(ben.get(&format!("/v3/profile/{}", ben.user_id)).await.ok(), json!({}));
+    assert_eq!(shown_handle(&anna, &ben).await, Value::Null);
 }
 
 #[tokio::test]
@@ -185,7 +189,10 @@ async fn a_changed_handle_changes_nothing_else() {
     let field = format!("/v3/profile/{}/org.linkspan.handle", anna.user_id);
     assert_eq!(ben.get(&field).await.ok(), json!({ "org.linkspan.handle": "bella" }));
 
-    // The field says what the server knows, and nobody else writes it.
+    // The field says what the server knows, and nobody else writes it, as clients are told.
+    let capabilities = anna.get("/v3/capabilities").await.ok();
+    let fields = &capabilities["capabilities"]["m.profile_fields"];
+    assert_eq!(fields, &json!({ "enabled": true, "disallowed": ["org.linkspan.handle"] }));
     anna.put(&field, json!({ "org.linkspan.handle": "carla" })).await.fails(403, "M_FORBIDDEN");
     anna.delete(&field).await.fails(403, "M_FORBIDDEN");
     ben.put(
@@ -349,8 +356,7 @@ async fn nobody_inherits_anything_with_a_handle() {
 
     resolve(&dora, "willow").await.fails(404, "M_NOT_FOUND");
     assert_eq!(search(&dora, "willow").await, [""; 0]);
-    let profile = dora.get(&format!("/v3/profile/{}", anna.user_id)).await.ok();
-    assert_eq!(profile, json!({}));
+    assert_eq!(shown_handle(&dora, &anna).await, Value::Null);
     try_log_in(&network, "willow").await.fails(403, "M_FORBIDDEN");
     try_register(&network, "willow").await.fails(400, "M_USER_IN_USE");
     sweep(&network).await;
@@ -385,6 +391,23 @@ async fn operators_name_accounts_as_they_like() {
 }
 
 #[tokio::test]
+async fn a_platform_without_handles_any_more_knows_people_by_their_user_ids() {
+    let network = open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    change(&anna, "willow").await.ok();
+    let network = network.reopen_changed(|one| one.identity = Identity::Account).await;
+    try_log_in(&network, "willow").await.fails(403, "M_FORBIDDEN");
+    assert_eq!(try_log_in(&network, "anna").await.ok()["user_id"], json!(anna.user_id));
+    let anna = anna.on(&network);
+    resolve(&anna, "willow").await.fails(404, "M_NOT_FOUND");
+    anna.get(HANDLE).await.fails(403, "M_FORBIDDEN");
+
+    // If it has them again, they are as they were.
+    let network = network.reopen_changed(|one| one.identity = Identity::Handle).await;
+    assert_eq!(try_log_in(&network, "willow").await.ok()["user_id"], json!(anna.user_id));
+}
+
+#[tokio::test]
 async fn a_guest_who_registers_gets_a_handle() {
     let network = Network::changed(|one| {
         one.identity = Identity::Handle;
@@ -408,19 +431,19 @@ async fn the_pages_ask_for_a_handle_and_change_it() {
     let network = open().await;
     network.register(INSTAGRAM, "marina").await;
     let mut browser = Browser::new(&network);
-    let passwords = [("new_password", PASSWORD), ("new_password2", PASSWORD)];
+    let rest = [("name", "Zoe Quay"), ("new_password", PASSWORD), ("new_password2", PASSWORD)];
     let form = browser.get(INSTAGRAM, "/_linkspan/register").await;
     assert!(form.text.contains(">Handle<"), "{}", form.text);
     let mut told = BTreeSet::new();
     for handle in ["", "marina", "rnarina", "official"] {
-        let values = [("user", handle), passwords[0], passwords[1]];
+        let values = [("user", handle), rest[0], rest[1], rest[2]];
         let page = browser.fill(INSTAGRAM, &form, "/_linkspan/register", &values).await;
         assert_eq!(page.status, 422, "{handle}: {}", page.text);
         let notice = page.text.split("role=\"alert\">").nth(1).and_then(|rest| rest.split('<').next());
         told.insert(notice.expect("it says what is wrong").to_owned());
     }
     assert_eq!(told.len(), 4, "{told:?}");
-    let values = [("user", "@Zoe"), passwords[0], passwords[1]];
+    let values = [("user", "@Zoe"), rest[0], rest[1], rest[2]];
     let done = browser.fill(INSTAGRAM, &form, "/_linkspan/register", &values).await;
     assert_eq!(done.status, 303, "{}", done.text);
 

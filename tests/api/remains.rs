@@ -22,9 +22,7 @@ use crate::{
     olm::{Identity, OlmDevice, signed},
 };
 
-const WITH_MAILS_AND_HANDLES: &str = "identity = 'handle'
-identity_lookup = true
-\
+const WITH_MAILS_AND_HANDLES: &str = "identity = 'handle'\nidentity_lookup = true\n\
      email = { smtp = 'smtp://localhost', from = 'robot@example.org' }";
 const ADDRESS: &str = "anna.of.the.quay@example.org";
 

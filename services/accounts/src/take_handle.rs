@@ -53,13 +53,14 @@ impl Accounts {
         Ok(OwnHandle { handle: own.map(|own| own.handle), changes_left })
     }
 
-    /// The user of a platform who has a handle now.
+    /// The user of a platform who has a handle now, if people have handles there.
     pub async fn owner_of_handle(
         &self,
         platform: &ServerName,
         handle: &str,
     ) -> Result<Option<OwnedUserId>, AccountsError> {
-        let Ok(handle) = Handle::parse(handle) else { return Ok(None) };
+        let handle = Handle::parse(handle).ok().filter(|_| self.has_handles(platform));
+        let Some(handle) = handle else { return Ok(None) };
         let record = self.store.get::<Handles>(&handle_key(platform, &handle.skeleton())).await?;
         let is_it = |record: &HandleRecord| record.released_ts.is_none() && record.handle == handle.as_str();
         Ok(record.filter(is_it).map(|record| record.user_id))
@@ -77,7 +78,8 @@ impl Accounts {
         }
         let Some(user_id) = named_user(platform, name) else { return Ok(None) };
         let key = UserKey { user_id: user_id.clone() };
-        let goes_by_another = !is_user_id && self.store.contains::<UserHandles>(&key).await?;
+        let by_localpart = !is_user_id && self.has_handles(platform);
+        let goes_by_another = by_localpart && self.store.contains::<UserHandles>(&key).await?;
         Ok((!goes_by_another).then_some(user_id))
     }
 

@@ -75,7 +75,7 @@ impl Rooms {
         }
         let claimed = check_content(&reported, disclosed.content)?;
         let subject = self.subject_of(reporter, reported).await?;
-        let claims = subject.content.is_none() && claimed.is_some();
+        let is_claimed = subject.content.is_none() && claimed.is_some();
         let own = ReportRecord {
             reporter: Some(reporter.clone()),
             room_id: subject.room_id,
@@ -85,14 +85,14 @@ impl Rooms {
             score,
             ts: now_ts,
             content: subject.content.or(claimed),
-            is_claimed: claims,
+            is_claimed,
             closed_ts: None,
             note: None,
         };
         let mut told = vec![(reporter.server_name().to_owned(), own.clone())];
         if subject.platform != *reporter.server_name() && self.shared.platforms.hosts(&subject.platform) {
-            let reporter = own.reporter.clone().filter(|_| disclosed.reporter);
-            told.push((subject.platform, ReportRecord { reporter, ..own }));
+            let named = disclosed.reporter.then(|| reporter.clone());
+            told.push((subject.platform, ReportRecord { reporter: named, ..own }));
         }
         self.put_report(reporter, told).await
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::response::Response;
+use linkspan_accounts::HANDLE_FIELD;
 use linkspan_domain::versions;
 use linkspan_platforms::Encryption;
 use linkspan_rooms::{MAX_DELAY_MS, MAX_SCHEDULED};
@@ -30,14 +31,15 @@ fn capabilities(caller: &User) -> Value {
         versions::SUPPORTED.iter().map(|version| (version.as_str(), "stable")).collect();
     let (yes, no) = (json!({ "enabled": true }), json!({ "enabled": false }));
     let by_password = json!({ "enabled": !caller.oauth });
+    let profile_fields = json!({ "enabled": true, "disallowed": [HANDLE_FIELD] });
     json!({
         "m.change_password": by_password,
         "m.room_versions": { "default": platform.settings.room_version, "available": available },
         "m.set_displayname": yes,
         "m.set_avatar_url": yes,
         "m.get_login_token": by_password,
-        "m.profile_fields": yes,
-        "uk.tcpip.msc4133.profile_fields": yes,
+        "m.profile_fields": profile_fields,
+        "uk.tcpip.msc4133.profile_fields": profile_fields,
         "m.delayed_events": { "max_delay_ms": MAX_DELAY_MS, "max_scheduled": MAX_SCHEDULED },
         "m.forget_forced_upon_leave": no,
         "org.matrix.msc4267.forget_forced_upon_leave": no,
