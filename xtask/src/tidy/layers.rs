@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use super::{Problem, Tree, problem};
 
 /// All crates of the layers. Each may use those that stand before it, but see [`APART`].
-const ORDER: [&str; 22] = [
+const ORDER: [&str; 23] = [
     "linkspan-domain",
     "linkspan-address-book",
     "linkspan-storage",
