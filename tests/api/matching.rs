@@ -133,7 +133,7 @@ async fn people_of_all_platforms_are_found_as_far_as_they_want() {
     let book = ["anna@example.org", "BEN@example.org", "cleo@example.org", "nobody@example.org"];
     assert_eq!(anna.get(FINDABLE).await.ok(), json!({ "findable": false }));
     assert_eq!(cleo.get(FINDABLE).await.ok(), json!({ "findable": true }));
-    assert_eq!(find_by_mail(&ben, &book).await, [cleo.user_id.clone()], "others have to say so");
+    assert_eq!(find_by_mail(&ben, &book).await, [cleo.user_id.as_str()], "others have to say so");
 
     say_findable(&anna, true).await;
     say_findable(&ben, true).await;
@@ -173,7 +173,7 @@ async fn an_address_that_goes_takes_its_entry_along() {
 
     let deactivate = json!({ "auth": proof(&anna, &Value::Null) });
     anna.post("/v3/account/deactivate", deactivate).await.ok();
-    assert_eq!(find_by_mail(&ben, &book).await, [carl.user_id.clone()]);
+    assert_eq!(find_by_mail(&ben, &book).await, [carl.user_id.as_str()]);
     assert_eq!(network.rows::<MatchingEntries>().await, 1);
 }
 
@@ -187,7 +187,7 @@ async fn a_restart_changes_nothing_and_a_new_key_only_the_version() {
     let book = ["anna@example.org", "cleo@example.org", "gone@example.org"];
     let network = network.reopen().await;
     let anna = anna.on(&network);
-    assert_eq!(find_by_mail(&anna, &book).await, [cleo.user_id.clone()]);
+    assert_eq!(find_by_mail(&anna, &book).await, [cleo.user_id.as_str()]);
 
     let before = secrets(&anna, &[email("cleo@example.org")]).await;
     let index = Index::open(network.store.clone(), network.app.platforms.clone(), 0).await.expect("it opens");
@@ -198,7 +198,7 @@ async fn a_restart_changes_nothing_and_a_new_key_only_the_version() {
     let old = json!({ "version": 1, "elements": [ELEMENT] });
     assert_eq!(anna.post(EVALUATE, old).await.status, 409);
     assert!(secrets(&anna, &[email("cleo@example.org")]).await != before, "there is another key");
-    assert_eq!(find_by_mail(&anna, &book).await, [cleo.user_id.clone()]);
+    assert_eq!(find_by_mail(&anna, &book).await, [cleo.user_id.as_str()]);
     assert_eq!(network.rows::<MatchingEntries>().await, 1);
 }
 
