@@ -83,7 +83,7 @@ async fn call(user: &Client, call: Call) -> Result<Answer, String> {
 }
 
 /// Who of an address book is found.
-async fn find(user: &Client, book: &[Address]) -> Vec<Found> {
+pub(crate) async fn find(user: &Client, book: &[Address]) -> Vec<Found> {
     find_people(book, async |request| call(user, request).await).await.expect("they are looked for")
 }
 

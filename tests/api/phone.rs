@@ -5,11 +5,13 @@ use linkspan_accounts::{
     AccountsError, Evidence, NumberStanding, SignUp, ThirdPartyId, ValidationPurpose, ValidationRequest,
     ValidationSession,
 };
+use linkspan_address_book::Address;
 use linkspan_platforms::{Identity, Platform, Settings, Sms};
 use linkspan_wire::now_ts;
 use serde_json::{Value, json};
 
 use crate::{
+    matching::find,
     network::{Answer, Client, INSTAGRAM, MESSENGER, Network, PASSWORD, WHATSAPP, list, text},
     oauth_browser::{Browser, Page, authorise},
 };
@@ -489,6 +491,8 @@ async fn a_number_of_an_account_that_nobody_used_begins_anew() {
     let network = open().await;
     let hilde = register(&network, NUMBER, "hilde").await;
     let room = hilde.create_room(json!({})).await;
+    let friend = register(&network, OTHER, "friend").await;
+    let book = [Address::phone_number(NUMBER).expect("a number")];
     let (accounts, here) = (&network.app.accounts, platform(&network, WHATSAPP));
     // Her app is used at once, which counts.
     let now_ts = now_ts();
@@ -504,10 +508,16 @@ async fn a_number_of_an_account_that_nobody_used_begins_anew() {
             ..SignUp::default()
         };
         let made = accounts.sign_up(here, new, later_ts).await;
-        match standing {
-            NumberStanding::Open => assert!(matches!(made, Err(AccountsError::AddressInUse))),
-            _ => assert_ne!(made.expect("made").user_id.as_str(), hilde.user_id),
-        }
+        let has_it = match standing {
+            NumberStanding::Open => {
+                assert!(matches!(made, Err(AccountsError::AddressInUse)));
+                hilde.user_id.clone()
+            }
+            _ => made.expect("made").user_id.to_string(),
+        };
+        let found = find(&friend, &book).await;
+        assert_eq!(found.iter().map(|found| &found.user_id).collect::<Vec<_>>(), [&has_it]);
+        assert_eq!(has_it == hilde.user_id, standing == NumberStanding::Open);
     }
     assert_eq!(numbers(&hilde).await, Vec::<String>::new());
     assert_eq!(hilde.get("/v3/joined_rooms").await.ok(), json!({ "joined_rooms": [room] }));
