@@ -136,7 +136,11 @@ async fn details(visit: &Visit, steps: RegistrationSteps, form: Form<'_>) -> Res
     };
     let name = Field { focus: true, optional: steps.name, ..name_field(form.name) };
     let name = if steps.name {
-        Field { hint: Some("Everybody sees it. Without one it is your username."), ..name }
+        let hint = match has_handles(visit) {
+            true => "Everybody sees it. Without one it is your handle.",
+            false => "Everybody sees it. Without one it is your username.",
+        };
+        Field { hint: Some(hint), ..name }
     } else {
         name
     };

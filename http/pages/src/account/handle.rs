@@ -30,7 +30,6 @@ pub(crate) async fn form(visit: &Visit, session: &BrowserSession) -> Result<Mark
         value: own.handle.as_deref().unwrap_or_default(),
         kind: "text",
         autocomplete: "username",
-        hint: Some(&hint),
         ..Field::default()
     };
     Ok(html! {
@@ -39,6 +38,7 @@ pub(crate) async fn form(visit: &Visit, session: &BrowserSession) -> Result<Mark
             (field.render())
             button.second type="submit" { "Change" }
         }
+        p.hint { (hint) }
     })
 }
 
