@@ -34,7 +34,7 @@ impl OnPlatform {
         let store = services::open_store(&config).await?;
         let platforms = Arc::new(Platforms::open(&store, config.platforms, now_ts()).await?);
         let directory = Directory::new(store.clone(), platforms.clone());
-        Ok((services::accounts(store, platforms, directory), platform))
+        Ok((linkspan_lifecycle::accounts(store, platforms, directory), platform))
     }
 
     /// The rooms of the store, and the platform's server name.

@@ -9,15 +9,9 @@ use linkspan_accounts::Accounts;
 use linkspan_contacts::Contacts;
 use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
-use linkspan_keys::Keys;
-use linkspan_lifecycle::Lifecycle;
-use linkspan_matching::{Index, Matching};
-use linkspan_oauth::OAuth;
 use linkspan_platforms::Platforms;
-use linkspan_push::{Push, PushSettings};
 use linkspan_rooms::Rooms;
 use linkspan_storage::{StorageError, Store};
-use linkspan_sync::Sync;
 use linkspan_wire::{App, Services, now_ts};
 use tokio::task::JoinSet;
 
@@ -42,13 +36,6 @@ pub(crate) async fn open_store(config: &Config) -> Result<Store, Failure> {
     Ok(store)
 }
 
-/// Accounts, new ones of which are found in the directory.
-pub(crate) fn accounts(store: Store, platforms: Arc<Platforms>, directory: Directory) -> Accounts {
-    Accounts::new(store)
-        .with_platforms(platforms)
-        .on_create(move |writes, user_id, name| directory.index_new_user(writes, user_id, name))
-}
-
 /// The rooms of a store that nothing serves.
 pub(crate) async fn rooms(config: &Config) -> Result<Rooms, Failure> {
     let store = open_store(config).await?;
@@ -65,66 +52,17 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
     let store = open_store(config).await?;
     let started_ts = now_ts();
     let platforms = Arc::new(Platforms::open(&store, config.platforms.clone(), started_ts).await?);
-    let inbox = Inbox::new(store.clone(), started_ts);
+    let media = media::open(config, store.clone(), platforms.clone())?;
+    let courier = Arc::new(Couriers::new(&config.platforms)?);
+    // The inbox hears of what is committed from here on.
+    let feed = store.follow();
+    let services = Services::over(&store, platforms, media, courier, now_ts).await?;
     let mut tasks = JoinSet::new();
-    tasks.spawn(inbox.clone().follow(store.follow()));
-    let directory = Directory::new(store.clone(), platforms.clone());
-    let accounts = accounts(store.clone(), platforms.clone(), directory.clone());
-    let accounts = accounts.with_courier(Arc::new(Couriers::new(&config.platforms)?));
-    let index = Index::open(store.clone(), platforms.clone(), started_ts).await?;
-    let accounts = accounts.with_address_index(Arc::new(index.clone()));
-    let matching = Matching::new(store.clone(), index, accounts.clone());
-    matching.fill_index().await?;
-    let contacts = Contacts::new(store.clone(), platforms.clone(), accounts.clone());
-    let rooms = Rooms::new(
-        store.clone(),
-        platforms.clone(),
-        accounts.clone(),
-        contacts.clone(),
-        directory.clone(),
-        inbox.clone(),
-    );
-    let settings = PushSettings::new(Arc::new(now_ts));
-    let push = Push::open(store.clone(), accounts.clone(), rooms.clone(), settings).await?;
-    rooms.set_room_settings(Arc::new(push.room_rules()));
-    tasks.spawn(push.clone().follow(store.follow()));
-    let keys = Keys::new(store.clone(), platforms.clone(), accounts.clone(), rooms.clone(), inbox.clone());
-    let sync =
-        Sync::new(store.clone(), rooms.clone(), accounts.clone(), inbox.clone(), keys.clone(), push.clone());
-    let oauth = OAuth::new(store.clone(), accounts.clone());
-    let media = media::open(config, store, platforms.clone())?;
-    let lifecycle = Lifecycle {
-        platforms: platforms.clone(),
-        accounts: accounts.clone(),
-        matching: matching.clone(),
-        contacts: contacts.clone(),
-        oauth: oauth.clone(),
-        inbox: inbox.clone(),
-        rooms: rooms.clone(),
-        keys: keys.clone(),
-        push: push.clone(),
-        sync: sync.clone(),
-        media: media.clone(),
-    };
-    lifecycle.finish_interrupted(started_ts).await?;
-    tasks.spawn(lifecycle.clone().sweep(now_ts));
-    tasks.spawn(rooms.clone().send_delayed_events(now_ts));
-    tasks.spawn(rooms.clone().keep_guests_out(now_ts));
-    let services = Services {
-        platforms,
-        accounts,
-        matching,
-        contacts,
-        oauth,
-        inbox,
-        directory,
-        rooms,
-        keys,
-        push,
-        sync,
-        media,
-        lifecycle,
-    };
-    let app = App::from(services);
-    Ok((app, tasks))
+    tasks.spawn(services.inbox.clone().follow(feed));
+    tasks.spawn(services.push.clone().follow(store.follow()));
+    services.finish_interrupted(started_ts).await?;
+    tasks.spawn(services.clone().sweep(now_ts));
+    tasks.spawn(services.rooms.clone().send_delayed_events(now_ts));
+    tasks.spawn(services.rooms.clone().keep_guests_out(now_ts));
+    Ok((App::from(services), tasks))
 }

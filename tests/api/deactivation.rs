@@ -188,7 +188,7 @@ async fn a_stop_in_between_is_made_up_for_at_the_next_start() {
             return;
         }
         interrupted += 1;
-        again.network.app.lifecycle.finish_interrupted(now_ts()).await.expect("it is finished");
+        again.network.app.finish_interrupted(now_ts()).await.expect("it is finished");
         match again.anna.try_log_in().await {
             answer if answer.status.is_success() => {
                 assert_eq!(again.memberships().await, ["join", "join", "join", "invite"]);

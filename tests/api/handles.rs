@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use http::Method;
 use linkspan_platforms::{Identity, Platform};
 use linkspan_storage::catalogue::{Handles, ReleasedHandles};
-use linkspan_wire::now_ts;
+use linkspan_wire::{Services, now_ts};
 use ruma::{OwnedUserId, ServerName};
 use serde_json::{Value, json};
 
@@ -77,7 +77,7 @@ async fn search(who: &Client, term: &str) -> Vec<String> {
 }
 
 async fn deactivate(network: &Network, who: &Client) {
-    network.app.lifecycle.deactivate(&id_of(who), None, false, now_ts()).await.expect("deactivated");
+    network.app.deactivate(&id_of(who), None, false, now_ts()).await.expect("deactivated");
 }
 
 #[tokio::test]
@@ -272,7 +272,7 @@ async fn a_handle_that_stands_in_a_user_id_is_nobody_elses_for_ever() {
 async fn sweep(network: &Network) {
     let long_after = || now_ts() + 90 * DAY_MS;
     let mut commits = network.store.follow();
-    let sweeping = tokio::spawn(network.app.lifecycle.clone().sweep(long_after));
+    let sweeping = tokio::spawn(Services::clone(&network.app).sweep(long_after));
     let swept = async {
         while network.rows::<ReleasedHandles>().await > 0 {
             commits.next().await.expect("the store is open");

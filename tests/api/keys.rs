@@ -592,10 +592,10 @@ async fn nobody_logs_in_as_a_device_whose_keys_are_still_going() {
     let code = browser.allow(INSTAGRAM, &authorise(&client, "PHONE", &[]), "anna").await;
     assert_eq!(browser.redeem(INSTAGRAM, &client, &code).await.status, 503);
 
-    network.app.lifecycle.finish_interrupted(now_ts()).await.expect("it is finished");
+    network.app.finish_interrupted(now_ts()).await.expect("it is finished");
     assert_eq!(browser.redeem(INSTAGRAM, &client, &code).await.status, 200, "the code was not used up");
     let keys = upload(&anna.device("PHONE").await).await;
-    network.app.lifecycle.finish_interrupted(now_ts()).await.expect("there is nothing to finish");
+    network.app.finish_interrupted(now_ts()).await.expect("there is nothing to finish");
     let found = anna.post("/v3/keys/query", json!({ "device_keys": { &anna.user_id: [] } })).await.ok();
     assert_eq!(found["device_keys"][&anna.user_id]["PHONE"]["keys"], keys["keys"]);
 }

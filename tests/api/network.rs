@@ -12,23 +12,13 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
-use linkspan_accounts::{Accounts, Attempt, Courier, Mail, Message, Sending, Sms};
-use linkspan_contacts::Contacts;
-use linkspan_directory::Directory;
-use linkspan_inbox::Inbox;
-use linkspan_keys::Keys;
-use linkspan_lifecycle::Lifecycle;
-use linkspan_matching::{Index, Matching};
+use linkspan_accounts::{Attempt, Courier, Mail, Message, Sending, Sms};
 use linkspan_media::{Media, MediaStore};
-use linkspan_oauth::OAuth;
 use linkspan_platforms::{Encryption, Platforms, Settings};
-use linkspan_push::{Push, PushSettings};
-use linkspan_rooms::Rooms;
 use linkspan_storage::{
     Memory, Range, Store, Table, WriteSet,
     catalogue::{Meta, MetaKey},
 };
-use linkspan_sync::Sync;
 use linkspan_wire::{Api, App, ClientAddress, Services, now_ts};
 use ruma::{ServerName, api::client::uiaa::AuthData};
 use serde_json::{Value, json};
@@ -231,75 +221,14 @@ impl Network {
 
     async fn over(store: Store, settings: Vec<Settings>, preview_private: bool) -> Self {
         let platforms = Arc::new(Platforms::open(&store, settings, now_ts()).await.expect("platforms open"));
-        let inbox = Inbox::new(store.clone(), now_ts());
-        tokio::spawn(inbox.clone().follow(store.follow()));
-        let directory = Directory::new(store.clone(), platforms.clone());
-        let found = directory.clone();
-        let index = Index::open(store.clone(), platforms.clone(), now_ts()).await.expect("the index opens");
-        let post = Post::default();
-        let accounts = Accounts::new(store.clone())
-            .with_platforms(platforms.clone())
-            .with_address_index(Arc::new(index.clone()))
-            .with_courier(Arc::new(post.clone()))
-            .on_create(move |writes, user_id, name| found.index_new_user(writes, user_id, name));
-        let matching = Matching::new(store.clone(), index, accounts.clone());
-        matching.fill_index().await.expect("the index is filled");
-        let contacts = Contacts::new(store.clone(), platforms.clone(), accounts.clone());
-        let rooms = Rooms::new(
-            store.clone(),
-            platforms.clone(),
-            accounts.clone(),
-            contacts.clone(),
-            directory.clone(),
-            inbox.clone(),
-        );
-        tokio::spawn(rooms.clone().send_delayed_events(now_ts));
-        tokio::spawn(rooms.clone().keep_guests_out(now_ts));
-        let settings = PushSettings::new(Arc::new(now_ts));
-        let push =
-            Push::open(store.clone(), accounts.clone(), rooms.clone(), settings).await.expect("push opens");
-        rooms.set_room_settings(Arc::new(push.room_rules()));
-        let keys =
-            Keys::new(store.clone(), platforms.clone(), accounts.clone(), rooms.clone(), inbox.clone());
-        let sync = Sync::new(
-            store.clone(),
-            rooms.clone(),
-            accounts.clone(),
-            inbox.clone(),
-            keys.clone(),
-            push.clone(),
-        );
-        let oauth = OAuth::new(store.clone(), accounts.clone());
         let media =
             Media::new_with(store.clone(), platforms.clone(), MediaStore::in_memory(), preview_private);
-        let lifecycle = Lifecycle {
-            platforms: platforms.clone(),
-            accounts: accounts.clone(),
-            matching: matching.clone(),
-            contacts: contacts.clone(),
-            oauth: oauth.clone(),
-            inbox: inbox.clone(),
-            rooms: rooms.clone(),
-            keys: keys.clone(),
-            push: push.clone(),
-            sync: sync.clone(),
-            media: media.clone(),
-        };
-        let services = Services {
-            platforms,
-            accounts,
-            matching,
-            contacts,
-            oauth,
-            inbox,
-            directory,
-            rooms,
-            keys,
-            push,
-            sync,
-            media,
-            lifecycle,
-        };
+        let (post, feed) = (Post::default(), store.follow());
+        let services = Services::over(&store, platforms, media, Arc::new(post.clone()), now_ts);
+        let services = services.await.expect("the services open");
+        tokio::spawn(services.inbox.clone().follow(feed));
+        tokio::spawn(services.rooms.clone().send_delayed_events(now_ts));
+        tokio::spawn(services.rooms.clone().keep_guests_out(now_ts));
         let app = App::from(services);
         let api = Arc::new(Api::new(
             app.clone(),

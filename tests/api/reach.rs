@@ -299,7 +299,7 @@ async fn who_is_not_there_looks_like_who_does_not_answer() {
     blocking.put(&format!("/_linkspan/client/v1/blocks/{}", sender.user_id), json!({})).await.ok();
     let gone = network.register(INSTAGRAM, "gone").await;
     let gone_id = gone.user_id.as_str().try_into().expect("a user id");
-    let deactivated = network.app.lifecycle.deactivate(&gone_id, None, false, linkspan_wire::now_ts()).await;
+    let deactivated = network.app.deactivate(&gone_id, None, false, linkspan_wire::now_ts()).await;
     deactivated.expect("deactivated");
     let missing = format!("@missing:{INSTAGRAM}");
     for way in [AtCreation, Invite, AsState] {

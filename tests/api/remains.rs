@@ -10,7 +10,7 @@ use linkspan_storage::{
     Key, Memory, Range,
     catalogue::{DelayedEventQueue, Receipts, TABLES, UserKey},
 };
-use linkspan_wire::now_ts;
+use linkspan_wire::{Services, now_ts};
 use ruma::OwnedUserId;
 use serde_json::{Value, json};
 
@@ -301,7 +301,7 @@ impl Scene {
         let accounts = &self.network.app.accounts;
         accounts.begin_deactivation(&self.user_id, None, erase).await.expect("begun");
         found.extend(self.found());
-        self.network.app.lifecycle.finish_interrupted(now_ts()).await.expect("finished");
+        self.network.app.finish_interrupted(now_ts()).await.expect("finished");
         self.network.flush().await;
         found
     }
@@ -310,7 +310,7 @@ impl Scene {
     async fn sweep(&self) {
         let long_after = || now_ts() + 90 * 24 * 60 * 60 * 1000;
         let mut commits = self.network.store.follow();
-        let sweeping = tokio::spawn(self.network.app.lifecycle.clone().sweep(long_after));
+        let sweeping = tokio::spawn(Services::clone(&self.network.app).sweep(long_after));
         let swept = async {
             while EXPIRES.iter().any(|expired| self.found().contains(expired)) {
                 commits.next().await.expect("the store is open");

@@ -2,7 +2,7 @@
 
 use linkspan_rooms::Report;
 use linkspan_storage::catalogue::{Reports, UserReports};
-use linkspan_wire::now_ts;
+use linkspan_wire::{Services, now_ts};
 use ruma::OwnedServerName;
 use serde_json::{Value, json};
 
@@ -219,7 +219,7 @@ async fn a_report_outlives_the_account_of_whoever_made_it_and_does_not_name_it()
     let event = scene.ben.say(&scene.room, "You landlubber").await;
     scene.report_message(&event, json!({ "reporter": true })).await.ok();
     let user_id = scene.anna.user_id.as_str().try_into().expect("a user id");
-    scene.network.app.lifecycle.deactivate(&user_id, None, false, now_ts()).await.expect("deactivated");
+    scene.network.app.deactivate(&user_id, None, false, now_ts()).await.expect("deactivated");
     for report in scene.each_report([INSTAGRAM, MESSENGER]).await {
         assert_eq!(names(&report)[..2], [None, Some(scene.ben.user_id.clone())]);
         assert_eq!(body_of(&report), "You landlubber");
@@ -238,7 +238,7 @@ async fn reports_are_forgotten_after_a_year() {
     }
     assert_eq!(rows().await, (2, 1), "they are young");
     let mut commits = scene.network.store.follow();
-    let sweeping = tokio::spawn(scene.network.app.lifecycle.clone().sweep(|| now_ts() + 366 * DAY_MS));
+    let sweeping = tokio::spawn(Services::clone(&scene.network.app).sweep(|| now_ts() + 366 * DAY_MS));
     let swept = async {
         while rows().await != (0, 0) {
             commits.next().await.expect("the store is open");

@@ -5,7 +5,7 @@ use linkspan_storage::{
     Range, Table,
     catalogue::{AuthorizationCodes, SlidingConnections, Transactions, Validations},
 };
-use linkspan_wire::now_ts;
+use linkspan_wire::{Services, now_ts};
 use serde_json::json;
 
 use crate::{
@@ -53,7 +53,7 @@ async fn what_has_grown_old_is_swept_up() {
     assert_eq!(rows(&network).await, [1; 4]);
 
     let mut commits = network.store.follow();
-    let sweeping = tokio::spawn(network.app.lifecycle.clone().sweep(long_after));
+    let sweeping = tokio::spawn(Services::clone(&network.app).sweep(long_after));
     let swept = async {
         while rows(&network).await != [0; 4] {
             commits.next().await.expect("the store is open");

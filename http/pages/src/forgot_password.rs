@@ -159,7 +159,7 @@ pub(crate) async fn set_new(visit: Visit, form: Values) -> Shown {
         }
         Err(error) => return Err(failed(error)),
     };
-    visit.app.lifecycle.forget_devices(removed).await.map_err(failed)?;
+    visit.app.forget_devices(removed).await.map_err(failed)?;
     if accounts.knows_by_number(&visit.platform) {
         // The password is the second step there; the first is still to be done.
         return Ok(redirect(&with_value(log_in::PATH, "next", &confirmed.next)));

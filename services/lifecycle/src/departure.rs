@@ -4,9 +4,9 @@
 use linkspan_accounts::{DeviceRemoved, PasswordStamp};
 use ruma::OwnedUserId;
 
-use crate::{Lifecycle, Result};
+use crate::{Result, Services};
 
-impl Lifecycle {
+impl Services {
     /// Deactivates an account for good; returns how many devices were logged out. `proved` and `erase` are as in
     /// [`linkspan_accounts::Accounts::begin_deactivation`].
     pub async fn deactivate(

@@ -9,7 +9,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use crate::{Lifecycle, Result};
+use crate::{Result, Services};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -30,7 +30,7 @@ struct Sweep {
     what: &'static str,
     every: Duration,
     /// The number is the time, in milliseconds since the Unix epoch.
-    run: fn(&Lifecycle, u64) -> BoxFuture<'_, Result<()>>,
+    run: fn(&Services, u64) -> BoxFuture<'_, Result<()>>,
 }
 
 const SWEEPS: [Sweep; 10] = [
@@ -92,7 +92,7 @@ const SWEEPS: [Sweep; 10] = [
     },
 ];
 
-impl Lifecycle {
+impl Services {
     /// Sweeps for as long as it is polled. A sweep that takes long, or fails, holds up no other. `clock` says
     /// milliseconds since the Unix epoch.
     pub async fn sweep(self, clock: fn() -> u64) {

@@ -40,7 +40,7 @@ pub(crate) async fn change_password(
         }
         None => return Err(ApiError::unauthorized(ErrorKind::MissingToken, "an access token is needed")),
     };
-    app.lifecycle.forget_devices(removed).await?;
+    app.forget_devices(removed).await?;
     Ok(change_password::v3::Response::new())
 }
 
@@ -52,7 +52,7 @@ pub(crate) async fn deactivate(
     caller.check_proves_by_password()?;
     let (user_id, attempt) = (&caller.user_id, caller.attempt(request.auth.as_ref()));
     let proved = app.accounts.check_deactivation(user_id, attempt, now_ts()).await?;
-    app.lifecycle.deactivate(user_id, Some(proved), request.erase, now_ts()).await?;
+    app.deactivate(user_id, Some(proved), request.erase, now_ts()).await?;
     Ok(deactivate::v3::Response::new(ThirdPartyIdRemovalStatus::Success))
 }
 

@@ -33,7 +33,7 @@ pub(crate) async fn put_dehydrated_device(
         DehydratedDevice { device_id: request.device_id.clone(), device_data: json_of(request.device_data) };
     let name = request.initial_device_display_name;
     let removed = app.keys.put_dehydrated_device(&caller.user_id, &device, name, &upload, now_ts()).await?;
-    app.lifecycle.forget_devices(removed.into_iter().collect()).await?;
+    app.forget_devices(removed.into_iter().collect()).await?;
     Ok(put_dehydrated_device::unstable::Response::new(request.device_id))
 }
 
@@ -55,7 +55,7 @@ pub(crate) async fn delete_dehydrated_device(
 ) -> Result<delete_dehydrated_device::unstable::Response, ApiError> {
     let removed = app.keys.delete_dehydrated_device(&caller.user_id).await?.ok_or_else(none)?;
     let device_id = removed.device_id.clone();
-    app.lifecycle.forget_devices(vec![removed]).await?;
+    app.forget_devices(vec![removed]).await?;
     Ok(delete_dehydrated_device::unstable::Response::new(device_id))
 }
 

@@ -45,7 +45,7 @@ pub(crate) async fn delete_device(
     let devices = [request.device_id];
     let attempt = caller.attempt(request.auth.as_ref());
     let removed = app.accounts.delete_devices(&caller.user_id, &devices, attempt, now_ts()).await?;
-    app.lifecycle.forget_devices(removed).await?;
+    app.forget_devices(removed).await?;
     Ok(delete_device::v3::Response::new())
 }
 
@@ -57,7 +57,7 @@ pub(crate) async fn delete_devices(
     caller.check_proves_by_password()?;
     let attempt = caller.attempt(request.auth.as_ref());
     let removed = app.accounts.delete_devices(&caller.user_id, &request.devices, attempt, now_ts()).await?;
-    app.lifecycle.forget_devices(removed).await?;
+    app.forget_devices(removed).await?;
     Ok(delete_devices::v3::Response::new())
 }
 

@@ -111,7 +111,7 @@ pub(crate) async fn give_tokens(app: App, caller: Anybody, request: Request) -> 
     match app.oauth.give_tokens(&caller.platform, client_id, asked, address, now_ts()).await {
         Ok(TokenOutcome::Tokens(tokens)) => Ok(not_stored(json_answer(&tokens_to_wire(&tokens)))),
         Ok(TokenOutcome::Compromised(removed)) => {
-            app.lifecycle.forget_devices(removed).await?;
+            app.forget_devices(removed).await?;
             refusal(&OAuthError::InvalidGrant("this was used before; what it gave has been taken back"))
         }
         Err(error) => refusal(&error),
@@ -169,7 +169,7 @@ pub(crate) async fn revoke_token(app: App, caller: Anybody, request: Request) ->
         Err(error) => return refusal(&error),
     };
     let removed = app.accounts.revoke_token(caller.platform.server_name(), token).await?;
-    app.lifecycle.forget_devices(removed).await?;
+    app.forget_devices(removed).await?;
     Ok(not_stored(json_answer(&json!({}))))
 }
 

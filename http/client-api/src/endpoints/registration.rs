@@ -44,7 +44,7 @@ pub(crate) async fn register(
     };
     let mut registered =
         app.accounts.register(&caller.platform, registration, request.auth.as_ref(), now_ts()).await?;
-    app.lifecycle.forget_devices(Vec::from_iter(registered.removed.take())).await?;
+    app.forget_devices(Vec::from_iter(registered.removed.take())).await?;
     Ok(response_to(registered))
 }
 

@@ -144,7 +144,7 @@ pub(crate) async fn log_out(
     _: logout::v3::Request,
 ) -> Result<logout::v3::Response, ApiError> {
     let removed = app.accounts.log_out(&caller.user_id, &caller.device_id).await?;
-    app.lifecycle.forget_devices(removed).await?;
+    app.forget_devices(removed).await?;
     Ok(logout::v3::Response::new())
 }
 
@@ -154,7 +154,7 @@ pub(crate) async fn log_out_all(
     _: logout_all::v3::Request,
 ) -> Result<logout_all::v3::Response, ApiError> {
     let removed = app.accounts.log_out_all(&caller.user_id, None).await?;
-    app.lifecycle.forget_devices(removed).await?;
+    app.forget_devices(removed).await?;
     Ok(logout_all::v3::Response::new())
 }
 

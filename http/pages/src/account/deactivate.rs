@@ -52,7 +52,7 @@ pub(crate) async fn deactivate(visit: Visit, form: Values) -> Shown {
             Some(_) => app.accounts.check_own_password(&visit.platform, &session.user_id, password).await?,
             None => session.password_stamp,
         };
-        app.lifecycle.deactivate(&session.user_id, Some(proved), erase, visit.now_ts).await
+        app.deactivate(&session.user_id, Some(proved), erase, visit.now_ts).await
     };
     match deactivated.await {
         Ok(_) => {}

@@ -125,7 +125,7 @@ pub(crate) async fn log_out(visit: Visit, form: Values) -> Shown {
     let session = visit.session()?;
     let device_id = OwnedDeviceId::from(form.text("device_id"));
     let removed = visit.app.accounts.log_out(&session.user_id, &device_id).await.map_err(failed)?;
-    visit.app.lifecycle.forget_devices(removed).await.map_err(failed)?;
+    visit.app.forget_devices(removed).await.map_err(failed)?;
     Ok(redirect(&with_value(ACCOUNT_PAGE, "done", "device")))
 }
 

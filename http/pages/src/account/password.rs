@@ -113,7 +113,7 @@ async fn replace(
     let (accounts, platform) = (&visit.app.accounts, &visit.platform);
     match accounts.replace_password(platform, &session.user_id, old, new, log_out).await {
         Ok((password_stamp, removed)) => {
-            visit.app.lifecycle.forget_devices(removed).await.map_err(failed)?;
+            visit.app.forget_devices(removed).await.map_err(failed)?;
             Ok(Ok(password_stamp))
         }
         Err(error) => Ok(Err(error)),

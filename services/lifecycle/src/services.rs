@@ -1,0 +1,113 @@
+//! The services, opened in their order over one store.
+
+use std::sync::Arc;
+
+use linkspan_accounts::{Accounts, Courier};
+use linkspan_contacts::Contacts;
+use linkspan_directory::Directory;
+use linkspan_inbox::Inbox;
+use linkspan_keys::Keys;
+use linkspan_matching::{Index, Matching};
+use linkspan_media::Media;
+use linkspan_oauth::OAuth;
+use linkspan_platforms::Platforms;
+use linkspan_push::{Push, PushSettings};
+use linkspan_rooms::Rooms;
+use linkspan_storage::Store;
+use linkspan_sync::Sync;
+
+use crate::Result;
+
+/// Handles on all services. Clones are the same services.
+#[derive(Clone, Debug)]
+pub struct Services {
+    /// The hosted platforms.
+    pub platforms: Arc<Platforms>,
+    /// Accounts, devices, profiles, account data.
+    pub accounts: Accounts,
+    /// Who of an address book is here.
+    pub matching: Matching,
+    /// Whom users know, and who may reach them.
+    pub contacts: Contacts,
+    /// Logging in by OAuth 2.0.
+    pub oauth: OAuth,
+    /// Inboxes.
+    pub inbox: Inbox,
+    /// Finding people.
+    pub directory: Directory,
+    /// Rooms.
+    pub rooms: Rooms,
+    /// Keys for end-to-end encryption.
+    pub keys: Keys,
+    /// Push rules, pushers, unread counts.
+    pub push: Push,
+    /// What is new for clients.
+    pub sync: Sync,
+    /// Uploads, downloads, thumbnails.
+    pub media: Media,
+}
+
+/// Accounts, new ones of which are found in the directory.
+pub fn accounts(store: Store, platforms: Arc<Platforms>, directory: Directory) -> Accounts {
+    Accounts::new(store)
+        .with_platforms(platforms)
+        .on_create(move |writes, user_id, name| directory.index_new_user(writes, user_id, name))
+}
+
+impl Services {
+    /// Opens all services over a store. Messages to people go out by `courier`, and `clock` says milliseconds since
+    /// the Unix epoch. Nothing runs in the background yet.
+    pub async fn over(
+        store: &Store,
+        platforms: Arc<Platforms>,
+        media: Media,
+        courier: Arc<dyn Courier>,
+        clock: fn() -> u64,
+    ) -> Result<Self> {
+        let inbox = Inbox::new(store.clone(), clock());
+        let directory = Directory::new(store.clone(), platforms.clone());
+        let index = Index::open(store.clone(), platforms.clone(), clock()).await?;
+        let accounts = accounts(store.clone(), platforms.clone(), directory.clone())
+            .with_courier(courier)
+            .with_address_index(Arc::new(index.clone()));
+        let matching = Matching::new(store.clone(), index, accounts.clone());
+        matching.fill_index().await?;
+        let contacts = Contacts::new(store.clone(), platforms.clone(), accounts.clone());
+        let rooms = Rooms::new(
+            store.clone(),
+            platforms.clone(),
+            accounts.clone(),
+            contacts.clone(),
+            directory.clone(),
+            inbox.clone(),
+        );
+        let settings = PushSettings::new(Arc::new(clock));
+        let push = Push::open(store.clone(), accounts.clone(), rooms.clone(), settings).await?;
+        rooms.set_room_settings(Arc::new(push.room_rules()));
+        let keys =
+            Keys::new(store.clone(), platforms.clone(), accounts.clone(), rooms.clone(), inbox.clone());
+        let sync = Sync::new(
+            store.clone(),
+            rooms.clone(),
+            accounts.clone(),
+            inbox.clone(),
+            keys.clone(),
+            push.clone(),
+        );
+        let oauth = OAuth::new(store.clone(), accounts.clone());
+        Ok(Self {
+            platforms,
+            accounts,
+            matching,
+            contacts,
+            oauth,
+            inbox,
+            directory,
+            rooms,
+            keys,
+            push,
+            sync,
+            media,
+        })
+    }
+}
