@@ -209,6 +209,13 @@ async fn the_newest_requests_come_first() {
     let first = write_to(&anna, &ben, "one").await;
     let second = write_to(&anna, &ben, "two").await;
     assert_eq!(listed(&ben).await, [second.as_str(), &first]);
+    let mut page = ben.get(&format!("{REQUESTS}?limit=1")).await.ok();
+    for expected in [&second, &first] {
+        assert_eq!(each(&page["requests"], "room_id"), [expected.as_str()]);
+        page = ben.get(&format!("{REQUESTS}?limit=1&from={}", text(&page["next_batch"]))).await.ok();
+    }
+    assert_eq!(page, json!({ "requests": [] }));
+    ben.get(&format!("{REQUESTS}?from=x")).await.fails(400, "M_INVALID_PARAM");
     let state = ben.get(REQUESTS).await.ok()["requests"][0]["invite_state"].clone();
     let members = list(&state).iter().filter(|event| event["type"] == "m.room.member");
     assert_eq!(

@@ -4,7 +4,7 @@
 
 use linkspan_inbox::point;
 use linkspan_storage::{
-    Stamped, WriteSet,
+    Position, Stamped, WriteSet,
     catalogue::{Memberships, UserRoomKey},
     records::{InboxPointer, MembershipRecord},
 };
@@ -28,6 +28,8 @@ pub struct MessageRequest {
     pub is_direct: bool,
     /// What is shown of the room to those who are invited: stripped state events, JSON.
     pub stripped_state: Vec<String>,
+    /// When the invitation came, in the order of commits.
+    pub position: Position,
 }
 
 /// Whether an invitation is to a direct chat: its member event is the last of what the invitee is shown.
@@ -45,17 +47,23 @@ fn is_direct(record: &MembershipRecord) -> bool {
 }
 
 impl Rooms {
-    /// The requests of a hosted user, the newest first, and no more than `limit`.
-    pub async fn list_requests(&self, user_id: &OwnedUserId, limit: usize) -> Result<Vec<MessageRequest>> {
+    /// The requests of a hosted user that came before a position, the newest first, and no more than `limit`.
+    pub async fn list_requests(
+        &self,
+        user_id: &OwnedUserId,
+        before: Position,
+        limit: usize,
+    ) -> Result<Vec<MessageRequest>> {
         let mut waiting = Vec::new();
         for (room_id, stored) in self.memberships(user_id).await? {
-            if self.is_waiting(user_id, &stored.value).await? {
+            if stored.position < before && self.is_waiting(user_id, &stored.value).await? {
                 waiting.push((room_id, stored));
             }
         }
         waiting.sort_by_key(|(_, stored)| std::cmp::Reverse(stored.position));
         let request = |(room_id, stored): (OwnedRoomId, Stamped<MembershipRecord>)| MessageRequest {
             room_id,
+            position: stored.position,
             is_direct: is_direct(&stored.value),
             sender: stored.value.sender,
             stripped_state: stored.value.stripped_state,

@@ -2,24 +2,39 @@
 
 use axum::response::Response;
 use linkspan_rooms::{MAX_PREVIEW, MessageRequest};
+use linkspan_storage::Position;
 use linkspan_wire::{ApiError, App, User, WholeRequest, json_answer, now_ts};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::room_id_of;
 
-/// The most requests that are listed, the newest first. Those that are answered make room for others.
-const MAX_LISTED: usize = 100;
+/// The most requests of a page.
+const PAGE: usize = 100;
 
 #[derive(Deserialize)]
 struct Query {
+    from: Option<String>,
     limit: Option<usize>,
 }
 
-pub(crate) async fn list_requests(app: App, caller: User, _: WholeRequest) -> Result<Response, ApiError> {
-    let requests = app.rooms.list_requests(&caller.user_id, MAX_LISTED).await?;
-    let requests: Vec<Value> = requests.into_iter().map(to_wire).collect();
-    Ok(json_answer(&json!({ "requests": requests })))
+pub(crate) async fn list_requests(
+    app: App,
+    caller: User,
+    request: WholeRequest,
+) -> Result<Response, ApiError> {
+    let Query { from, limit } = request.query()?;
+    let before = from.map(|from| from.parse().map(Position::from_u64)).transpose();
+    let before = before.map_err(|_| ApiError::invalid_param("from is not a token of this list"))?;
+    let (before, limit) = (before.unwrap_or(Position::PENDING), limit.unwrap_or(PAGE).clamp(1, PAGE));
+    let page = app.rooms.list_requests(&caller.user_id, before, limit).await?;
+    let next = page.last().filter(|_| page.len() == limit).map(|request| request.position.to_string());
+    let requests: Vec<Value> = page.into_iter().map(to_wire).collect();
+    let mut answer = json!({ "requests": requests });
+    if let Some(next) = next {
+        answer["next_batch"] = next.into();
+    }
+    Ok(json_answer(&answer))
 }
 
 fn to_wire(request: MessageRequest) -> Value {
@@ -37,7 +52,7 @@ pub(crate) async fn preview_request(
     caller: User,
     request: WholeRequest,
 ) -> Result<Response, ApiError> {
-    let Query { limit } = request.query()?;
+    let Query { limit, .. } = request.query()?;
     let (room_id, limit) = (room_id_of(&request)?, limit.unwrap_or(MAX_PREVIEW));
     let events = app.rooms.preview_request(&caller.user_id, &room_id, limit, caller.reader()).await?;
     let events = events.iter().filter_map(|event| serde_json::from_str::<Value>(event.get()).ok());
