@@ -3,20 +3,16 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#invite-permission>
 
 use ruma::UserId;
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::Reach;
 
-/// The types of the account data that block everybody: the one that is specified, and the one that clients
-/// used before.
+/// The types of the account data that block everybody: the one that is specified, and the one that clients used before.
+/// The first that a user has decides.
 pub const INVITE_PERMISSION_TYPES: [&str; 2] =
     ["m.invite_permission_config", "org.matrix.msc4380.invite_permission_config"];
 /// The type of the account data that has lists (MSC4155).
 pub const INVITE_LISTS_TYPE: &str = "org.matrix.msc4155.invite_permission_config";
-
-/// The most entries of a list that count: whoever invites has them compared.
-const MAX_ENTRIES: usize = 1_000;
 
 /// Whose invitations somebody wants.
 #[derive(Clone, Debug, Default)]
@@ -25,19 +21,9 @@ pub struct InvitePermission {
     lists: Option<Lists>,
 }
 
-/// The content that blocks everybody.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Blocking {
-    default_action: Value,
-    block_all: Value,
-}
-
-/// The content that has lists, of globs.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default)]
+/// The lists, of globs.
+#[derive(Clone, Debug)]
 struct Lists {
-    enabled: bool,
     allowed_users: Vec<String>,
     ignored_users: Vec<String>,
     blocked_users: Vec<String>,
@@ -46,30 +32,21 @@ struct Lists {
     blocked_servers: Vec<String>,
 }
 
-impl Default for Lists {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            allowed_users: Vec::new(),
-            ignored_users: Vec::new(),
-            blocked_users: Vec::new(),
-            allowed_servers: Vec::new(),
-            ignored_servers: Vec::new(),
-            blocked_servers: Vec::new(),
-        }
-    }
-}
-
 impl InvitePermission {
     /// What account data says: the contents of [`INVITE_PERMISSION_TYPES`], and that of
     /// [`INVITE_LISTS_TYPE`].
-    pub fn parse<'a>(blocking: impl IntoIterator<Item = &'a str>, lists: Option<&str>) -> Self {
-        let blocks = |content: &str| {
-            let content = serde_json::from_str::<Blocking>(content).unwrap_or_default();
-            content.default_action == "block" || content.block_all == Value::Bool(true)
+    pub fn parse(blocking: [Option<&str>; 2], lists: Option<&str>) -> Self {
+        let read = |content: &str| serde_json::from_str::<Value>(content).unwrap_or_default();
+        let [stable, unstable] = blocking.map(|content| content.map(read));
+        let blocks = |content: &Value| content["default_action"] == "block";
+        let blocks_all = match (&stable, &unstable) {
+            (Some(stable), _) => blocks(stable),
+            // A draft of the proposal had another key.
+            (None, Some(unstable)) => blocks(unstable) || unstable["block_all"] == Value::Bool(true),
+            (None, None) => false,
         };
-        let lists = lists.and_then(|lists| serde_json::from_str::<Lists>(lists).ok());
-        Self { blocks_all: blocking.into_iter().any(blocks), lists: lists.filter(|lists| lists.enabled) }
+        let lists = lists.map(read).filter(|lists| lists["enabled"] != Value::Bool(false));
+        Self { blocks_all, lists: lists.as_ref().map(Lists::read) }
     }
 
     /// How invitations of somebody reach the person as far as this goes: [`Reach::Straight`] means that
@@ -84,9 +61,26 @@ impl InvitePermission {
 }
 
 impl Lists {
-    /// The first list that names the sender decides; lists of users come before those of servers.
+    /// What is no list, or no text in a list, is passed over: the rest must protect the person all the same.
+    fn read(content: &Value) -> Self {
+        let list = |name: &str| {
+            let globs = content[name].as_array().into_iter().flatten();
+            globs.filter_map(Value::as_str).map(str::to_owned).collect()
+        };
+        Self {
+            allowed_users: list("allowed_users"),
+            ignored_users: list("ignored_users"),
+            blocked_users: list("blocked_users"),
+            allowed_servers: list("allowed_servers"),
+            ignored_servers: list("ignored_servers"),
+            blocked_servers: list("blocked_servers"),
+        }
+    }
+
+    /// The first list that names the sender decides; lists of users come before those of servers. Ports of servers do not
+    /// count.
     fn reach(&self, sender: &UserId) -> Reach {
-        let (user, server) = (sender.as_str(), sender.server_name().as_str());
+        let (user, server) = (sender.as_str(), sender.server_name().host());
         let lists = [
             (&self.allowed_users, user, Reach::Straight),
             (&self.ignored_users, user, Reach::Ignored),
@@ -96,7 +90,7 @@ impl Lists {
             (&self.blocked_servers, server, Reach::Refused),
         ];
         let names = |globs: &[String], name: &str| {
-            globs.iter().take(MAX_ENTRIES).any(|glob| glob_matches(glob.as_bytes(), name.as_bytes()))
+            globs.iter().any(|glob| glob_matches(glob.as_bytes(), name.as_bytes()))
         };
         let naming = lists.iter().find(|(globs, name, _)| names(globs, name));
         naming.map_or(Reach::Straight, |(_, _, reach)| *reach)
@@ -136,22 +130,31 @@ mod tests {
     use super::{InvitePermission, glob_matches};
     use crate::Reach;
 
-    fn reach(blocking: &[Value], lists: Option<Value>, sender: &str) -> Reach {
-        let blocking: Vec<_> = blocking.iter().map(Value::to_string).collect();
+    fn reach(blocking: [Option<Value>; 2], lists: Option<Value>, sender: &str) -> Reach {
+        let [stable, unstable] = blocking.map(|content| content.map(|content| content.to_string()));
         let lists = lists.map(|lists| lists.to_string());
-        let permission = InvitePermission::parse(blocking.iter().map(String::as_str), lists.as_deref());
+        let permission = InvitePermission::parse([stable.as_deref(), unstable.as_deref()], lists.as_deref());
         permission.reach(sender.try_into().expect("a user id"))
     }
 
     #[test]
-    fn everybody_is_blocked_by_either_name() {
-        for blocking in [json!({ "default_action": "block" }), json!({ "block_all": true })] {
-            assert_eq!(reach(&[json!({}), blocking], None, "@anna:a.example"), Reach::Refused);
-        }
-        for blocking in
-            [json!({}), json!({ "default_action": "allow" }), json!({ "block_all": "yes" }), json!([])]
-        {
-            assert_eq!(reach(&[blocking], None, "@anna:a.example"), Reach::Straight);
+    fn everybody_is_blocked_by_the_first_that_there_is() {
+        let (block, allow) = (json!({ "default_action": "block" }), json!({ "default_action": "allow" }));
+        let draft = json!({ "block_all": true });
+        for (stable, unstable, expected) in [
+            (Some(block.clone()), None, Reach::Refused),
+            (None, Some(block.clone()), Reach::Refused),
+            (None, Some(draft.clone()), Reach::Refused),
+            (Some(draft), None, Reach::Straight),
+            (Some(allow), Some(block.clone()), Reach::Straight),
+            (Some(json!({ "other": 1 })), Some(block.clone()), Reach::Straight),
+            (Some(block), Some(json!({})), Reach::Refused),
+            (None, Some(json!({ "block_all": "yes" })), Reach::Straight),
+            (Some(json!([])), None, Reach::Straight),
+            (None, None, Reach::Straight),
+        ] {
+            let context = format!("{stable:?} {unstable:?}");
+            assert_eq!(reach([stable, unstable], None, "@anna:a.example"), expected, "{context}");
         }
     }
 
@@ -173,14 +176,20 @@ mod tests {
             ("@cleo:good.b.example", Reach::Straight),
             ("@cleo:bad.b.example", Reach::Ignored),
             ("@cleo:c.example", Reach::Refused),
+            ("@cleo:bad.b.example:8448", Reach::Ignored),
         ] {
-            assert_eq!(reach(&[], Some(lists.clone()), sender), expected, "{sender}");
-            assert_eq!(reach(&[json!({ "block_all": true })], Some(lists.clone()), sender), Reach::Refused);
+            assert_eq!(reach([None, None], Some(lists.clone()), sender), expected, "{sender}");
+            let block = Some(json!({ "default_action": "block" }));
+            assert_eq!(reach([block, None], Some(lists.clone()), sender), Reach::Refused);
         }
         let mut off = lists;
         off["enabled"] = false.into();
-        assert_eq!(reach(&[], Some(off), "@cleo:c.example"), Reach::Straight);
-        assert_eq!(reach(&[], Some(json!({ "blocked_users": "all" })), "@cleo:c.example"), Reach::Straight);
+        assert_eq!(reach([None, None], Some(off), "@cleo:c.example"), Reach::Straight);
+        // What is wrong in one place leaves the rest as it is.
+        let half =
+            json!({ "allowed_users": null, "ignored_users": "all", "blocked_servers": [7, "c.example"] });
+        assert_eq!(reach([None, None], Some(half.clone()), "@cleo:c.example"), Reach::Refused);
+        assert_eq!(reach([None, None], Some(half), "@cleo:d.example"), Reach::Straight);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Sending mails over SMTP, by the settings of each platform.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, ops::ControlFlow, time::Duration};
 
 use lettre::{
     Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
@@ -11,7 +11,10 @@ use linkspan_accounts::Mail;
 use linkspan_platforms::{Email, Settings};
 use ruma::{OwnedServerName, ServerName};
 
-use crate::Failure;
+use crate::{
+    Failure,
+    courier::{FIRST_WAIT, Outcome, Tries},
+};
 
 /// How long a mail server may take for each step.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -19,6 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Sends the mails of all platforms.
 pub(crate) struct SmtpMailer {
     outboxes: HashMap<OwnedServerName, Outbox>,
+    first_wait: Duration,
 }
 
 struct Outbox {
@@ -32,16 +36,23 @@ impl Outbox {
         Ok(Self { transport: builder.timeout(Some(TIMEOUT)).build(), from: sender(&email.from)? })
     }
 
-    async fn send(&self, mail: Mail) -> Result<(), String> {
+    fn letter(&self, mail: Mail) -> Result<Message, String> {
         let to: Mailbox = mail.to.parse().map_err(|error| format!("{error}"))?;
-        let message = Message::builder()
+        let letter = Message::builder()
             .from(self.from.clone())
             .to(to)
             .subject(mail.subject)
-            .header(ContentType::TEXT_PLAIN)
-            .body(mail.text)
-            .map_err(|error| error.to_string())?;
-        self.transport.send(message).await.map(|_| ()).map_err(|error| error.to_string())
+            .header(ContentType::TEXT_PLAIN);
+        letter.body(mail.text).map_err(|error| error.to_string())
+    }
+
+    async fn try_once(&self, letter: Message) -> Outcome {
+        match self.transport.send(letter).await {
+            Ok(_) => Outcome::Taken,
+            // The server says that it will never take this mail.
+            Err(error) if error.is_permanent() => Outcome::Refused(error.to_string()),
+            Err(error) => Outcome::failed(error.to_string()),
+        }
     }
 }
 
@@ -75,13 +86,19 @@ impl SmtpMailer {
         let outboxes = with_email.map(|(platform, email)| {
             Outbox::new(email).map(|outbox| (platform.server_name.clone(), outbox)).map_err(Failure::from)
         });
-        Ok(Self { outboxes: outboxes.collect::<Result<_, _>>()? })
+        Ok(Self { outboxes: outboxes.collect::<Result<_, _>>()?, first_wait: FIRST_WAIT })
     }
 
-    /// Sends a mail of a platform, once.
+    /// Sends a mail of a platform, and tries again where that may help: many mail servers refuse the first try.
     pub(crate) async fn send(&self, platform: &ServerName, mail: Mail) -> Result<(), String> {
         let outbox = self.outboxes.get(platform).ok_or("this platform sends no mails")?;
-        outbox.send(mail).await
+        let letter = outbox.letter(mail)?;
+        let mut tries = Tries::new(self.first_wait);
+        loop {
+            if let ControlFlow::Break(sent) = tries.go_on(outbox.try_once(letter.clone()).await).await {
+                return sent;
+            }
+        }
     }
 }
 
@@ -100,8 +117,13 @@ mod tests {
         toml::from_str(&text).expect("settings")
     }
 
-    /// Takes one mail by SMTP (RFC 5321), and returns everything that was said.
-    async fn take_mail(listener: TcpListener) -> Vec<String> {
+    /// Takes one mail by SMTP (RFC 5321), and returns everything that was said. The first to come is answered with
+    /// `greeting`, and turned away if that is not 220.
+    async fn take_mail(listener: TcpListener, greeting: &str) -> Vec<String> {
+        if greeting != TAKEN {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            stream.write_all(format!("{greeting}\r\n").as_bytes()).await.expect("it is sent");
+        }
         let (stream, _) = listener.accept().await.expect("a connection");
         let (read, mut write) = stream.into_split();
         let mut lines = BufReader::new(read).lines();
@@ -132,19 +154,31 @@ mod tests {
         heard
     }
 
-    #[tokio::test]
-    async fn a_mail_arrives() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("it listens");
-        let port = listener.local_addr().expect("an address").port();
-        let taking = tokio::spawn(take_mail(listener));
-        let platform = settings(&format!("smtp://127.0.0.1:{port}"), "One <robot@one.example>");
-        let mailer = SmtpMailer::new(std::slice::from_ref(&platform)).expect("the settings are good");
-        let mail = Mail {
+    const TAKEN: &str = "220 here";
+
+    fn mail() -> Mail {
+        Mail {
             to: "anna@example.org".into(),
             subject: "Hello".into(),
             text: "A link: https://one.localhost/x?sid=1&token=abc\n".into(),
-        };
-        mailer.send(&platform.server_name, mail.clone()).await.expect("it is taken");
+        }
+    }
+
+    /// A mailer that does not wait between tries, its platform, and where its mail server listens.
+    async fn mailer() -> (SmtpMailer, Settings, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("it listens");
+        let port = listener.local_addr().expect("an address").port();
+        let platform = settings(&format!("smtp://127.0.0.1:{port}"), "One <robot@one.example>");
+        let mut mailer = SmtpMailer::new(std::slice::from_ref(&platform)).expect("the settings are good");
+        mailer.first_wait = Duration::ZERO;
+        (mailer, platform, listener)
+    }
+
+    #[tokio::test]
+    async fn a_mail_arrives() {
+        let (mailer, platform, listener) = mailer().await;
+        let taking = tokio::spawn(take_mail(listener, TAKEN));
+        mailer.send(&platform.server_name, mail()).await.expect("it is taken");
         let heard = taking.await.expect("it ends");
         for expected in [
             "MAIL FROM:<robot@one.example>",
@@ -155,7 +189,24 @@ mod tests {
             assert!(heard.iter().any(|line| line.starts_with(expected)), "{expected}: {heard:#?}");
         }
         let elsewhere = ruma::server_name!("two.localhost");
-        mailer.send(elsewhere, mail).await.expect_err("this platform sends none");
+        mailer.send(elsewhere, mail()).await.expect_err("this platform sends none");
+    }
+
+    #[tokio::test]
+    async fn a_mail_that_is_not_taken_at_once_is_sent_again() {
+        let (mailer, platform, listener) = mailer().await;
+        let taking = tokio::spawn(take_mail(listener, "421 come back later"));
+        mailer.send(&platform.server_name, mail()).await.expect("it is taken");
+        assert!(taking.await.expect("it ends").iter().any(|line| line == "Subject: Hello"));
+    }
+
+    #[tokio::test]
+    async fn a_mail_that_is_never_taken_is_not_sent_again() {
+        let (mailer, platform, listener) = mailer().await;
+        let taking = tokio::spawn(take_mail(listener, "554 never"));
+        let error = mailer.send(&platform.server_name, mail()).await.expect_err("it is refused");
+        assert!(!error.contains("given up"), "{error}");
+        taking.abort();
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! Sending SMS over an HTTP gateway, by the settings of each platform.
 //!
 //! What the gateway is asked, and how it knows that Linkspan asks, is in docs/guides/sms-gateway.md. A message that the
-//! gateway could not take is sent again under the same id, a few times within a minute or two: a code is worth nothing
-//! after ten.
+//! gateway could not take is sent again under the same id.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, ops::ControlFlow, time::Duration};
 
 use hmac::{Hmac, KeyInit, Mac};
 use linkspan_accounts::Sms as Message;
@@ -14,19 +13,15 @@ use linkspan_wire::now_ts;
 use ruma::{OwnedServerName, ServerName};
 use serde_json::json;
 use sha2::Sha256;
-use tokio::time::Instant;
 use url::Url;
 
-use crate::Failure;
+use crate::{
+    Failure,
+    courier::{FIRST_WAIT, Outcome, Tries},
+};
 
 /// How long a gateway may take for one request.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a message is tried.
-const MAX_TRIES: u32 = 6;
-/// How long a message is tried.
-const MAX_TIME: Duration = Duration::from_secs(120);
-/// How long the second try waits; each further one waits twice as long.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The shortest secret without a warning, in bytes.
 const SECRET_BYTES: usize = 16;
 const TIMESTAMP: &str = "linkspan-timestamp";
@@ -42,18 +37,6 @@ pub(crate) struct SmsSender {
 struct Gateway {
     url: Url,
     secret: String,
-}
-
-/// What came of a try.
-enum Outcome {
-    Taken,
-    /// It will not be taken, however often it is tried.
-    Refused(String),
-    /// It may be taken later, but not before this time has passed.
-    Failed {
-        why: String,
-        not_before: Duration,
-    },
 }
 
 /// What is wrong with the settings of SMS. Each error comes with the key that it is about.
@@ -94,18 +77,12 @@ impl SmsSender {
         let gateway = self.gateways.get(platform).ok_or("this platform sends no SMS")?;
         let Message { id, to, text } = message;
         let body = json!({ "id": id, "platform": platform, "to": to, "text": text }).to_string();
-        let started = Instant::now();
-        let mut tries = 0;
+        let mut tries = Tries::new(self.first_wait);
         loop {
-            let (why, not_before) = match self.try_once(gateway, &body, now_ts()).await {
-                Outcome::Taken => return Ok(()),
-                Outcome::Refused(why) => return Err(why),
-                Outcome::Failed { why, not_before } => (why, not_before),
-            };
-            tries += 1;
-            let wait = next_wait(self.first_wait, tries, not_before, started.elapsed());
-            let Some(wait) = wait else { return Err(format!("given up after {tries} tries: {why}")) };
-            tokio::time::sleep(wait).await;
+            if let ControlFlow::Break(sent) = tries.go_on(self.try_once(gateway, &body, now_ts()).await).await
+            {
+                return sent;
+            }
         }
     }
 
@@ -127,13 +104,9 @@ impl SmsSender {
                 outcome_of(answer.status().as_u16(), retry_after)
             }
             // The address may hold a password, so it is left out.
-            Err(error) => failed(error.without_url().to_string()),
+            Err(error) => Outcome::failed(error.without_url().to_string()),
         }
     }
-}
-
-fn failed(why: String) -> Outcome {
-    Outcome::Failed { why, not_before: Duration::ZERO }
 }
 
 /// What a status means. `retry_after` is in seconds; as a date it is not understood.
@@ -147,12 +120,6 @@ fn outcome_of(status: u16, retry_after: Option<&str>) -> Outcome {
         }
         _ => Outcome::Refused(why),
     }
-}
-
-/// How long to wait after so many tries. None if it is given up.
-fn next_wait(first: Duration, tries: u32, not_before: Duration, elapsed: Duration) -> Option<Duration> {
-    let wait = first.saturating_mul(1 << (tries - 1).min(16)).max(not_before);
-    (tries < MAX_TRIES && elapsed.saturating_add(wait) < MAX_TIME).then_some(wait)
 }
 
 /// The signature of a body at a time, in hexadecimal.
@@ -255,31 +222,15 @@ mod tests {
 
     #[tokio::test]
     async fn what_fails_is_given_up() {
-        let (sent, asked) = send(&[(500, None); MAX_TRIES as usize]).await;
+        let (sent, asked) = send(&[(500, None); 6]).await;
         assert!(sent.is_err_and(|why| why.contains("given up after 6 tries: the gateway answered 500")));
-        assert_eq!(asked.len(), MAX_TRIES as usize);
+        assert_eq!(asked.len(), 6);
         // Nobody listens there any more.
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("it listens");
         let address = listener.local_addr().expect("an address");
         drop(listener);
         let sent = send_to(&format!("http://user:hidden@{address}/")).await;
         assert!(sent.is_err_and(|why| why.contains("given up") && !why.contains("hidden")));
-    }
-
-    #[test]
-    fn waits_grow_and_end() {
-        let wait = |tries, not_before: u64, elapsed: u64| {
-            let (not_before, elapsed) = (Duration::from_secs(not_before), Duration::from_secs(elapsed));
-            next_wait(FIRST_WAIT, tries, not_before, elapsed).map(|wait| wait.as_secs())
-        };
-        assert_eq!(
-            [1, 2, 3, 4, 5, 6].map(|tries| wait(tries, 0, 0)),
-            [Some(1), Some(2), Some(4), Some(8), Some(16), None]
-        );
-        assert_eq!(wait(1, 30, 0), Some(30), "the gateway says when");
-        assert_eq!(wait(1, 600, 0), None, "but a code does not last so long");
-        assert_eq!(wait(1, u64::MAX, 0), None);
-        assert_eq!((wait(2, 0, 117), wait(2, 0, 118)), (Some(2), None));
     }
 
     #[test]

@@ -30,8 +30,9 @@ pub(crate) async fn register_with_openid(
 ) -> Result<Response, ApiError> {
     check_open(&caller.platform)?;
     let OpenId { access_token } = request.json()?;
-    let user_id = user_of(&app, &caller, Some(&access_token)).await?;
-    let token = app.accounts.new_openid_token(&user_id, now_ts()).token;
+    let platform = caller.platform.server_name();
+    let token =
+        app.accounts.new_identity_token(platform, &access_token, now_ts()).await?.ok_or_else(refused)?;
     // Some clients look for the name that access tokens have elsewhere.
     Ok(json_answer(&json!({ "token": token, "access_token": token })))
 }
@@ -52,7 +53,7 @@ pub(crate) async fn log_out_of_identity(
 ) -> Result<Response, ApiError> {
     proved_user(&app, &caller, &request.parts).await?;
     if let Some(token) = bearer(&request.parts.headers) {
-        app.accounts.end_openid_token(&token, now_ts());
+        app.accounts.end_identity_token(&token, now_ts());
     }
     Ok(json_answer(&json!({})))
 }
@@ -60,12 +61,11 @@ pub(crate) async fn log_out_of_identity(
 /// The user whose token a request carries, where the platform has this API turned on.
 pub(crate) async fn proved_user(app: &App, caller: &Anybody, parts: &Parts) -> Result<OwnedUserId, ApiError> {
     check_open(&caller.platform)?;
-    user_of(app, caller, bearer(&parts.headers).as_deref()).await
+    let token = bearer(&parts.headers).ok_or_else(refused)?;
+    let user_id = app.accounts.identity_user(caller.platform.server_name(), &token, now_ts()).await?;
+    user_id.ok_or_else(refused)
 }
 
-async fn user_of(app: &App, caller: &Anybody, token: Option<&str>) -> Result<OwnedUserId, ApiError> {
-    let refused = || ApiError::unauthorized(ErrorKind::Unauthorized, "a valid token is needed");
-    let token = token.ok_or_else(refused)?;
-    let user_id = app.accounts.openid_user(caller.platform.server_name(), token, now_ts()).await?;
-    user_id.ok_or_else(refused)
+fn refused() -> ApiError {
+    ApiError::unauthorized(ErrorKind::Unauthorized, "a valid token is needed")
 }

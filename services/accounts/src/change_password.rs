@@ -64,15 +64,15 @@ impl Accounts {
     }
 
     /// Removes the password of a user who gives it and is known by a number, as a page asks for it. Returns the stamp of
-    /// having none. Who has no number could not log in any more, and is refused.
+    /// having none. Refuses a user who has no number.
     pub async fn remove_password(
         &self,
         platform: &Platform,
         user_id: &OwnedUserId,
         password: String,
     ) -> Result<PasswordStamp, AccountsError> {
-        if !self.knows_by_number(platform) || !self.has_number(user_id).await? {
-            return Err(AccountsError::NotFound("number"));
+        if !self.knows_by_number(platform) {
+            return Err(NO_NUMBER);
         }
         let proved = self.check_own_password(platform, user_id, password).await?;
         self.write_password(user_id, None, Some(proved)).await
@@ -96,7 +96,8 @@ impl Accounts {
         self.write_password(user_id, Some(password_hash), proved).await
     }
 
-    /// Does the same with the hash of a password, or none.
+    /// Writes the hash of a password, as [`put_password`](Self::put_password) does. None removes the password of a user
+    /// who has a number to log in with.
     async fn write_password(
         &self,
         user_id: &OwnedUserId,
@@ -111,6 +112,9 @@ impl Accounts {
                     proved.check(&account)?;
                 }
                 let mut writes = WriteSet::new();
+                if password_hash.is_none() && !self.keeps_number(&mut writes, user_id, None).await? {
+                    return Err(NO_NUMBER);
+                }
                 writes.expect::<AccountsTable>(&key, &account);
                 let changed = AccountRecord { password_hash: password_hash.clone(), ..account };
                 writes.put::<AccountsTable>(&key, &changed);
@@ -119,3 +123,6 @@ impl Accounts {
             .await
     }
 }
+
+/// Whoever has neither a password nor a number could not log in any more.
+const NO_NUMBER: AccountsError = AccountsError::NotFound("number");

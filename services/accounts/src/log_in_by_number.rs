@@ -112,14 +112,18 @@ impl Accounts {
             .await
     }
 
-    /// Whether an identifier may be taken from the account that has it by somebody who has proved it.
+    /// Whether an identifier may be taken from the account that has it by somebody who has proved it. `writes` expect
+    /// that account to stay as it is.
     pub(crate) async fn may_be_taken(
         &self,
+        writes: &mut WriteSet,
         id: &ThirdPartyId,
         record: &ThirdPartyIdRecord,
         now_ts: u64,
     ) -> Result<bool, AccountsError> {
-        let account = self.account(&record.user_id).await?;
+        let key = UserKey { user_id: record.user_id.clone() };
+        let account = self.store.get::<AccountsTable>(&key).await?;
+        writes.expect_read::<AccountsTable>(&key, account.as_ref());
         let is_kept = account.is_some_and(|account| is_restricted(&account) && !account.deactivated);
         Ok(id.is_phone() && !is_kept && self.standing_with(record, now_ts).await? != NumberStanding::Open)
     }
@@ -130,10 +134,31 @@ impl Accounts {
         now_ts: u64,
     ) -> Result<NumberStanding, AccountsError> {
         let Some(account) = self.account(&record.user_id).await? else { return Ok(NumberStanding::Free) };
+        let used_ts = self.used_ts(&account, record).await?;
+        Ok(NumberStanding::of(&account, used_ts, now_ts))
+    }
+
+    /// Whether somebody who proves an identifier may set the password of the account that has it. A number of an
+    /// account that was not used for long may be somebody else's by now.
+    pub(crate) async fn may_reset_by(
+        &self,
+        id: &ThirdPartyId,
+        record: &ThirdPartyIdRecord,
+        now_ts: u64,
+    ) -> Result<bool, AccountsError> {
+        let Some(account) = self.account(&record.user_id).await? else { return Ok(false) };
+        Ok(!id.is_phone() || now_ts.saturating_sub(self.used_ts(&account, record).await?) < UNUSED_MS)
+    }
+
+    /// When an account was last used, as far as it is known.
+    async fn used_ts(
+        &self,
+        account: &AccountRecord,
+        record: &ThirdPartyIdRecord,
+    ) -> Result<u64, AccountsError> {
         let devices = self.devices(&record.user_id).await?;
         let used = devices.iter().map(|device| device.last_seen_ts);
-        let used_ts = used.chain([account.created_ts, record.validated_ts]).max().unwrap_or_default();
-        Ok(NumberStanding::of(&account, used_ts, now_ts))
+        Ok(used.chain([account.created_ts, record.validated_ts]).max().unwrap_or_default())
     }
 }
 

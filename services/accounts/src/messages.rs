@@ -14,7 +14,9 @@ use crate::{Accounts, AccountsError, ThirdPartyId, expiring::Expiring};
 /// neither fill the memory nor stop the others.
 const MAX_SENDING: usize = 128;
 /// How many messages one address gets within [`WINDOW_MS`].
-const MAX_PER_ADDRESS: u32 = 5;
+const MAX_PER_ADDRESS: u32 = 15;
+/// How many of them one network can ask for. Otherwise anybody could use up what its owner needs to log in.
+const MAX_PER_ADDRESS_AND_NETWORK: u32 = 5;
 /// The time in which messages are counted, in milliseconds.
 const WINDOW_MS: u64 = 3_600_000;
 /// How many addresses, networks and ranges are counted at the same time.
@@ -145,10 +147,14 @@ impl Accounts {
         now_ts: u64,
     ) -> Result<(), AccountsError> {
         let name = platform.server_name();
-        let mut limits = vec![(format!("{name} to {}", to.readable()), MAX_PER_ADDRESS)];
+        let network = network_of(from);
+        let mut limits = vec![
+            (format!("{name} to {}", to.readable()), MAX_PER_ADDRESS),
+            (format!("{name} to {} from {network}", to.readable()), MAX_PER_ADDRESS_AND_NETWORK),
+        ];
         if platform.settings.rate_limits {
             let Limits { codes_of_network, codes_of_range, codes_of_platform, .. } = platform.settings.limits;
-            limits.push((format!("{name} from {}", network_of(from)), codes_of_network));
+            limits.push((format!("{name} from {network}"), codes_of_network));
             limits.extend(to.range().map(|range| (format!("{name} range {range}"), codes_of_range)));
             limits.push((format!("{name} by {}", to.medium()), codes_of_platform));
         }

@@ -1,4 +1,6 @@
-//! OpenID tokens. With one, a third party asks this server who somebody is.
+//! OpenID tokens, with which a third party asks this server who somebody is, and the tokens of the identity service's API,
+//! which somebody gets for one. Neither can be had for the other kind, so that whoever was shown a token cannot make it
+//! last.
 //! <https://spec.matrix.org/v1.19/client-server-api/#openid>
 
 use ruma::{OwnedServerName, OwnedUserId};
@@ -25,19 +27,50 @@ impl Accounts {
         OpenIdToken { token, expires_in_ms: OPENID_MS }
     }
 
-    /// Makes a token worthless.
-    pub fn end_openid_token(&self, token: &str, now_ts: u64) {
-        self.shared.openid.take(token, now_ts);
-    }
-
-    /// The user of `platform` whose token it is. None if it has expired, or is not one of this platform's.
+    /// The user of `platform` whose OpenID token it is. None if it has expired, or is not one of this platform's.
     pub async fn openid_user(
         &self,
         platform: &OwnedServerName,
         token: &str,
         now_ts: u64,
     ) -> Result<Option<OwnedUserId>, AccountsError> {
-        let user_id = self.shared.openid.get(token, now_ts);
+        self.active_on(platform, self.shared.openid.get(token, now_ts)).await
+    }
+
+    /// Makes a token of the identity service's API for a user who has shown an OpenID token. That one is worthless then.
+    pub async fn new_identity_token(
+        &self,
+        platform: &OwnedServerName,
+        openid_token: &str,
+        now_ts: u64,
+    ) -> Result<Option<String>, AccountsError> {
+        let Some(user_id) = self.openid_user(platform, openid_token, now_ts).await? else { return Ok(None) };
+        self.shared.openid.take(openid_token, now_ts);
+        let token = new_token("lsi_");
+        self.shared.identity_tokens.put(token.clone(), user_id, now_ts + OPENID_MS);
+        Ok(Some(token))
+    }
+
+    /// The user of `platform` whose token of the identity service's API it is. None as of [`openid_user`](Self::openid_user).
+    pub async fn identity_user(
+        &self,
+        platform: &OwnedServerName,
+        token: &str,
+        now_ts: u64,
+    ) -> Result<Option<OwnedUserId>, AccountsError> {
+        self.active_on(platform, self.shared.identity_tokens.get(token, now_ts)).await
+    }
+
+    /// Makes a token of the identity service's API worthless.
+    pub fn end_identity_token(&self, token: &str, now_ts: u64) {
+        self.shared.identity_tokens.take(token, now_ts);
+    }
+
+    async fn active_on(
+        &self,
+        platform: &OwnedServerName,
+        user_id: Option<OwnedUserId>,
+    ) -> Result<Option<OwnedUserId>, AccountsError> {
         match user_id.filter(|user_id| user_id.server_name() == *platform) {
             Some(user_id) if self.is_active(&user_id).await? => Ok(Some(user_id)),
             _ => Ok(None),

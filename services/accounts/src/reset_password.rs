@@ -47,7 +47,7 @@ impl Accounts {
         flows.extend(self.resets_by_number(platform).then(|| vec![AuthType::Msisdn]));
         let proof = self.authenticate_interactively(&purpose, &flows, auth, now_ts).await?;
         let validated = proof.ids.last().ok_or(AccountsError::AddressNotValidated)?;
-        let user = self.put_password_by_id(platform, new_password, validated).await?;
+        let user = self.put_password_by_id(platform, new_password, validated, now_ts).await?;
         if log_out_others { self.log_out_all(&user.user_id, None).await } else { Ok(Vec::new()) }
     }
 
@@ -63,7 +63,7 @@ impl Accounts {
         check_password(&new_password)?;
         let purpose = ValidationPurpose::ResetPassword;
         let validated = self.validated(platform.server_name(), purpose, evidence, now_ts).await?;
-        let user = self.put_password_by_id(platform, new_password, &validated).await?;
+        let user = self.put_password_by_id(platform, new_password, &validated, now_ts).await?;
         let removed = self.log_out_all(&user.user_id, None).await?;
         Ok((user, removed))
     }
@@ -74,6 +74,7 @@ impl Accounts {
         platform: &Platform,
         new_password: String,
         validated: &Validated,
+        now_ts: u64,
     ) -> Result<ProvedUser, AccountsError> {
         let address = id_key(platform.server_name(), &validated.id);
         let password_hash = self.shared.passwords.hash(new_password).await?;
@@ -81,6 +82,9 @@ impl Accounts {
             .update(async || {
                 let owner = self.store.get::<ThirdPartyIds>(&address).await?;
                 let owner = owner.ok_or(AccountsError::AddressNotValidated)?;
+                if !self.may_reset_by(&validated.id, &owner, now_ts).await? {
+                    return Err(AccountsError::AddressNotValidated);
+                }
                 let mut writes = WriteSet::new();
                 writes.expect::<ThirdPartyIds>(&address, &owner);
                 let key = UserKey { user_id: owner.user_id };

@@ -172,7 +172,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// Forgets who had the handles of a platform that others can have by now, a portion of them.
+    /// Forgets who had the handles of a platform that others can have by now, in portions.
     pub async fn forget_released_handles(
         &self,
         platform: &OwnedServerName,
@@ -180,23 +180,36 @@ impl Accounts {
     ) -> Result<(), AccountsError> {
         let until =
             ReleasedHandleKey { platform: platform.clone(), free_ts: now_ts, skeleton: String::new() };
-        let range = Range::<ReleasedHandles>::prefix((platform,)).before(&until).limit(SWEEP);
-        for released in self.store.keys(range).await? {
-            let key = handle_key(platform, &released.skeleton);
-            self.store
-                .update(async || {
-                    let mut writes = WriteSet::new();
-                    writes.delete::<ReleasedHandles>(&released);
-                    let record = self.store.get::<Handles>(&key).await?;
-                    if let Some(record) = record.filter(|record| !is_kept(record, &key.name, now_ts)) {
-                        writes.expect::<Handles>(&key, &record);
-                        writes.delete::<Handles>(&key);
-                    }
-                    Ok::<_, AccountsError>((writes, ()))
-                })
-                .await?;
+        loop {
+            let portion = Range::<ReleasedHandles>::prefix((platform,)).before(&until).limit(SWEEP);
+            let portion = self.store.keys(portion).await?;
+            for released in &portion {
+                self.forget_released_handle(released, now_ts).await?;
+            }
+            if portion.len() < SWEEP {
+                return Ok(());
+            }
         }
-        Ok(())
+    }
+
+    async fn forget_released_handle(
+        &self,
+        released: &ReleasedHandleKey,
+        now_ts: u64,
+    ) -> Result<(), AccountsError> {
+        let key = handle_key(&released.platform, &released.skeleton);
+        self.store
+            .update(async || {
+                let mut writes = WriteSet::new();
+                writes.delete::<ReleasedHandles>(released);
+                let record = self.store.get::<Handles>(&key).await?;
+                if let Some(record) = record.filter(|record| !is_kept(record, &key.name, now_ts)) {
+                    writes.expect::<Handles>(&key, &record);
+                    writes.delete::<Handles>(&key);
+                }
+                Ok((writes, ()))
+            })
+            .await
     }
 
     /// Whether the people of a platform are known by handles.

@@ -51,17 +51,26 @@ impl Accounts {
 
     /// Whether a user has a phone number.
     pub(crate) async fn has_number(&self, user_id: &OwnedUserId) -> Result<bool, AccountsError> {
-        Ok(!self.numbers(user_id, 1).await?.is_empty())
+        let medium = Medium::Msisdn.to_string();
+        let number = Range::<UserThirdPartyIds>::prefix((user_id, &medium)).limit(1);
+        Ok(!self.store.keys(number).await?.is_empty())
     }
 
-    /// The phone numbers of a user, at most so many.
-    async fn numbers(
+    /// Whether a user has a phone number besides `but`. `writes` expect that one to stay.
+    pub(crate) async fn keeps_number(
         &self,
+        writes: &mut WriteSet,
         user_id: &OwnedUserId,
-        limit: usize,
-    ) -> Result<Vec<UserThirdPartyIdKey>, AccountsError> {
+        but: Option<&ThirdPartyId>,
+    ) -> Result<bool, AccountsError> {
         let medium = Medium::Msisdn.to_string();
-        Ok(self.store.keys(Range::<UserThirdPartyIds>::prefix((user_id, &medium)).limit(limit)).await?)
+        let numbers = Range::<UserThirdPartyIds>::prefix((user_id, &medium)).limit(2);
+        let numbers = self.store.keys(numbers).await?;
+        let other = numbers.iter().find(|number| but.is_none_or(|but| number.address != but.address()));
+        if let Some(other) = other {
+            writes.expect::<UserThirdPartyIds>(other, &());
+        }
+        Ok(other.is_some())
     }
 
     /// Finds the user of a platform whose identifier it is.
@@ -122,8 +131,14 @@ impl Accounts {
     ) -> Result<(), AccountsError> {
         let (platform, secret) = (user.user_id.server_name().to_owned(), secret_of(&user.user_id));
         let session = ValidationSession::of(&platform, ValidationPurpose::Add, id, secret);
-        self.validate_by_code(&platform, &session, code, now_ts).await?;
+        let validated = self.validate_by_code(&platform, &session, code, now_ts).await;
         let evidence = Evidence::Session(session);
+        // The code was taken before, if adding failed then, or the form is sent twice.
+        let was_taken = matches!(validated, Err(AccountsError::WrongCode))
+            && self.validated(&platform, ValidationPurpose::Add, &evidence, now_ts).await.is_ok();
+        if !was_taken {
+            validated?;
+        }
         self.put_proved_id(&user.user_id, user.password_stamp, &evidence, now_ts).await
     }
 
@@ -182,7 +197,8 @@ impl Accounts {
         let key = id_key(user_id.server_name(), &validated.id);
         let before = self.store.get::<ThirdPartyIds>(&key).await?;
         if let Some(before) = &before {
-            if before.user_id == *user_id || !self.may_be_taken(&validated.id, before, now_ts).await? {
+            let is_own = before.user_id == *user_id;
+            if is_own || !self.may_be_taken(writes, &validated.id, before, now_ts).await? {
                 return Err(AccountsError::AddressInUse);
             }
             writes.delete::<UserThirdPartyIds>(&key_of_user(&before.user_id, &validated.id));
@@ -208,23 +224,26 @@ impl Accounts {
         user_id: &OwnedUserId,
         id: &ThirdPartyId,
     ) -> Result<(), AccountsError> {
-        let numbers = if id.is_phone() { self.numbers(user_id, 2).await? } else { Vec::new() };
-        let is_last = numbers.len() == 1 && numbers.iter().all(|number| number.address == id.address());
-        if is_last && self.knows_by_number(platform) {
-            return Err(AccountsError::Forbidden(
-                "this is the number you log in with: add another one first",
-            ));
-        }
-        self.remove_id(user_id, id).await
+        self.remove_id(user_id, id, id.is_phone() && self.knows_by_number(platform)).await
     }
 
-    async fn remove_id(&self, user_id: &OwnedUserId, id: &ThirdPartyId) -> Result<(), AccountsError> {
+    async fn remove_id(
+        &self,
+        user_id: &OwnedUserId,
+        id: &ThirdPartyId,
+        needs_another: bool,
+    ) -> Result<(), AccountsError> {
         let key = id_key(user_id.server_name(), id);
         self.store
             .update(async || {
                 let mut writes = WriteSet::new();
                 let record = self.store.get::<ThirdPartyIds>(&key).await?;
                 if let Some(record) = record.filter(|record| record.user_id == *user_id) {
+                    if needs_another && !self.keeps_number(&mut writes, user_id, Some(id)).await? {
+                        return Err(AccountsError::Forbidden(
+                            "this is the number you log in with: add another one first",
+                        ));
+                    }
                     writes.expect::<ThirdPartyIds>(&key, &record);
                     writes.delete::<ThirdPartyIds>(&key);
                     writes.delete::<UserThirdPartyIds>(&key_of_user(user_id, id));
@@ -237,7 +256,7 @@ impl Accounts {
 
     pub(crate) async fn delete_all_ids(&self, user_id: &OwnedUserId) -> Result<(), AccountsError> {
         for added in self.third_party_ids(user_id).await? {
-            self.remove_id(user_id, &added.id).await?;
+            self.remove_id(user_id, &added.id, false).await?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use linkspan_platforms::Platform;
 use linkspan_storage::{
     Range, WriteSet,
-    catalogue::{PlatformKey, Validations},
+    catalogue::{PlatformKey, ThirdPartyIds, Validations},
     records::ValidationRecord,
 };
 use ruma::{OwnedServerName, OwnedUserId};
@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Accounts, AccountsError, Mail, Message, Sms, ThirdPartyId,
+    third_party_ids::id_key,
     token::{TokenHash, hash_token, new_token, random_text},
 };
 
@@ -32,8 +33,8 @@ const WRONG_CODES: u32 = 5;
 const NEXT_LINK_BYTES: usize = 8 << 10;
 /// The longest id of a session that is looked for, in bytes. None is longer.
 const SESSION_ID_BYTES: usize = 64;
-/// How many sessions are looked at in one sweep.
-const SWEEP: usize = 10_000;
+/// How many sessions are looked at at a time when those that have expired are removed.
+const PORTION: usize = 1_000;
 
 /// What an address or a number is validated for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +84,14 @@ pub struct ValidationRequest {
     pub by_page: bool,
     /// The address of whoever asks.
     pub from: IpAddr,
+}
+
+impl ValidationRequest {
+    /// Whether there is nothing to send any more: the client asks again for what it was sent, or has shown already.
+    fn is_answered(&self, known: &ValidationRecord, now_ts: u64) -> bool {
+        let is_done = known.validated_ts.is_some() && !self.by_page;
+        known.expires_ts > now_ts && (is_done || known.send_attempt >= self.send_attempt)
+    }
 }
 
 /// What the link of a mail has in it.
@@ -177,13 +186,12 @@ impl Accounts {
             return Err(AccountsError::NotSent);
         }
         let key = session_key(platform.server_name(), request.purpose, &request.id, &request.client_secret);
-        let known = self.store.get::<Validations>(&key).await?.filter(|known| known.expires_ts > now_ts);
-        let is_done = |known: &ValidationRecord| known.validated_ts.is_some() && !request.by_page;
-        if known.is_some_and(|known| is_done(&known) || known.send_attempt >= request.send_attempt) {
+        if self.store.get::<Validations>(&key).await?.is_some_and(|known| request.is_answered(&known, now_ts))
+        {
             return Ok(key.name);
         }
         self.count_message(platform, &request.id, request.from, now_ts)?;
-        let owner = self.owner_of(platform.server_name(), &request.id).await?;
+        let owner = self.owner_for(platform.server_name(), &request, now_ts).await?;
         // Otherwise there is nothing to confirm, and the message says why. Numbers change hands, so whoever has one
         // now may prove it, whatever account has it.
         let provable = owner.is_some() == resets || (request.id.is_phone() && !resets);
@@ -204,13 +212,23 @@ impl Accounts {
             expires_ts: now_ts + SESSION_MS,
             validated_ts: None,
         };
-        self.store
+        let is_new = self
+            .store
             .update(async || {
                 let mut writes = WriteSet::new();
-                writes.put::<Validations>(&key, &record);
-                Ok::<_, AccountsError>((writes, ()))
+                let known = self.store.get::<Validations>(&key).await?;
+                // The same request may have come twice: one message is enough.
+                let is_new = !known.as_ref().is_some_and(|known| request.is_answered(known, now_ts));
+                if is_new {
+                    writes.expect_read::<Validations>(&key, known.as_ref());
+                    writes.put::<Validations>(&key, &record);
+                }
+                Ok::<_, AccountsError>((writes, is_new))
             })
             .await?;
+        if !is_new {
+            return Ok(key.name);
+        }
         let link = token.map(|token| format!("{}?sid={}&token={token}", request.page, key.name));
         let letter = Letter {
             platform: platform.display_name(),
@@ -221,6 +239,20 @@ impl Accounts {
         };
         way.send(letter.write(&request.id));
         Ok(key.name)
+    }
+
+    /// The user whose identifier a request is about, as far as the message may be about the user's account.
+    async fn owner_for(
+        &self,
+        platform: &OwnedServerName,
+        request: &ValidationRequest,
+        now_ts: u64,
+    ) -> Result<Option<OwnedUserId>, AccountsError> {
+        let record = self.store.get::<ThirdPartyIds>(&id_key(platform, &request.id)).await?;
+        let Some(record) = record else { return Ok(None) };
+        let resets = request.purpose == ValidationPurpose::ResetPassword;
+        let is_theirs = !resets || self.may_reset_by(&request.id, &record, now_ts).await?;
+        Ok(is_theirs.then_some(record.user_id))
     }
 
     /// Takes the token of a mail, and returns where to go on. Doing it again gives the same.
@@ -369,21 +401,36 @@ impl Accounts {
         Ok(record.filter(|record| record.expires_ts > now_ts && record.client_secret == secret))
     }
 
-    /// Removes sessions that have expired. It is to be called now and then.
+    /// Removes sessions that have expired, in portions. It is to be called now and then.
     pub async fn forget_validations(
         &self,
         platform: &OwnedServerName,
         now_ts: u64,
     ) -> Result<(), AccountsError> {
-        let range = Range::<Validations>::prefix((platform,)).limit(SWEEP);
-        let mut writes = WriteSet::new();
-        for (key, record) in self.store.range(range).await? {
-            if record.expires_ts <= now_ts {
-                writes.delete::<Validations>(&key);
+        let mut after = None;
+        loop {
+            let next = self
+                .store
+                .update(async || {
+                    let mut portion = Range::<Validations>::prefix((platform,)).limit(PORTION);
+                    if let Some(after) = &after {
+                        portion = portion.after(after);
+                    }
+                    let portion = self.store.range(portion).await?;
+                    let mut writes = WriteSet::new();
+                    for (key, record) in portion.iter().filter(|(_, record)| record.expires_ts <= now_ts) {
+                        writes.expect::<Validations>(key, record);
+                        writes.delete::<Validations>(key);
+                    }
+                    let last = portion.last().filter(|_| portion.len() == PORTION);
+                    Ok::<_, AccountsError>((writes, last.map(|(key, _)| key.clone())))
+                })
+                .await?;
+            if next.is_none() {
+                return Ok(());
             }
+            after = next;
         }
-        self.store.commit(writes).await.map_err(linkspan_storage::StorageError::from)?;
-        Ok(())
     }
 }
 

@@ -81,12 +81,11 @@ impl Contacts {
         let of_platform = rules.len();
         let own = self.account_data(user_id, REACH_TYPE).await?;
         rules.extend(own.and_then(|own| parse_reach_rules(&own).ok()).unwrap_or_default());
-        let mut blocking = Vec::new();
-        for event_type in INVITE_PERMISSION_TYPES {
-            blocking.extend(self.account_data(user_id, event_type).await?);
-        }
+        let [stable, unstable] = INVITE_PERMISSION_TYPES;
+        let stable = self.account_data(user_id, stable).await?;
+        let unstable = self.account_data(user_id, unstable).await?;
         let lists = self.account_data(user_id, INVITE_LISTS_TYPE).await?;
-        let permission = InvitePermission::parse(blocking.iter().map(String::as_str), lists.as_deref());
+        let permission = InvitePermission::parse([stable.as_deref(), unstable.as_deref()], lists.as_deref());
         Ok(Choices { rules, of_platform, permission })
     }
 

@@ -37,7 +37,7 @@ pub(crate) struct Arrival {
     pub(crate) comes_in: bool,
 }
 
-/// Whether a member event says that it is about a direct chat.
+/// Whether a member event says that it is about a direct chat. Its sender may say so of any room.
 /// <https://spec.matrix.org/v1.19/client-server-api/#mroommember>
 pub(crate) fn is_direct(member: &Pdu) -> bool {
     #[derive(Deserialize)]
@@ -48,10 +48,10 @@ pub(crate) fn is_direct(member: &Pdu) -> bool {
 }
 
 /// What somebody wants who invites into a room.
-pub(crate) fn kind_of(room: &Room, invitation: &Pdu) -> ReachKind {
+pub(crate) fn kind_of(room: &Room, is_direct_chat: bool) -> ReachKind {
     if room.record.room_type.as_deref().is_some_and(|kind| CALL_ROOMS.contains(&kind)) {
         ReachKind::Call
-    } else if is_direct(invitation) {
+    } else if is_direct_chat {
         ReachKind::DirectChat
     } else {
         ReachKind::Group

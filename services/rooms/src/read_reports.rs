@@ -46,7 +46,8 @@ impl Rooms {
         Ok(record.map(|record| Report { number, record }))
     }
 
-    /// Closes a report of a platform, with a note if there is something to say. One that is closed gets another note.
+    /// Closes a report of a platform, with a note if there is something to say. A report that is closed already keeps
+    /// its note unless there is another.
     pub async fn close_report(
         &self,
         platform: &ServerName,
@@ -61,7 +62,9 @@ impl Rooms {
         let changed = self
             .change_report(&key, |record| {
                 record.closed_ts = Some(now_ts);
-                record.note.clone_from(&note);
+                if note.is_some() {
+                    record.note.clone_from(&note);
+                }
             })
             .await?;
         if changed { Ok(()) } else { Err(RoomsError::NotFound("there is no such report".into())) }
@@ -78,21 +81,27 @@ impl Rooms {
         Ok(self.store().delete_range::<UserReports>(Range::prefix((user_id,))).await?)
     }
 
-    /// Forgets a platform's reports that were made before a time, a portion of them.
+    /// Forgets a platform's reports that were made before a time, in portions.
     pub async fn forget_reports(&self, platform: &OwnedServerName, before_ts: u64) -> Result<()> {
+        while self.forget_some_reports(platform, before_ts).await? {}
+        Ok(())
+    }
+
+    /// Forgets a portion of them. Returns whether there may be more.
+    async fn forget_some_reports(&self, platform: &OwnedServerName, before_ts: u64) -> Result<bool> {
         let range = Range::<Reports>::prefix((platform,)).limit(SWEEP);
+        let old: Vec<_> = self.store().range(range).await?;
+        let old: Vec<_> = old.into_iter().take_while(|(_, record)| record.ts < before_ts).collect();
+        let may_be_more = old.len() == SWEEP;
         let mut writes = WriteSet::new();
-        for (key, record) in self.store().range(range).await? {
-            if record.ts >= before_ts {
-                break;
-            }
+        for (key, record) in old {
             writes.delete::<Reports>(&key);
             if let Some(user_id) = record.reporter.filter(|reporter| reporter.server_name() == platform) {
                 writes.delete::<UserReports>(&UserReportKey { user_id, position: key.position });
             }
         }
         self.store().commit(writes).await?;
-        Ok(())
+        Ok(may_be_more)
     }
 
     /// Changes a report. False: there is none.

@@ -111,7 +111,10 @@ impl Rooms {
                 Ok(Subject { room_id: Some(room_id), ..of(&room.record.creator) })
             }
             Reported::Event(room_id, event_id) => {
-                let mut view = self.view(reporter, &room_id).await.map_err(|_| no_such_event())?;
+                let mut view = self.view(reporter, &room_id).await.map_err(|error| match error {
+                    RoomsError::Forbidden(_) | RoomsError::NotFound(_) => no_such_event(),
+                    error => error,
+                })?;
                 // A user may report what somebody said whom the user ignores.
                 let event = self.visible_event(&mut view, &event_id).await?;
                 let (sender, content) = (event.pdu.sender.clone(), self.said(&mut view, &event).await?);

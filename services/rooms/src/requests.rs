@@ -8,7 +8,10 @@ use linkspan_storage::{
     catalogue::{Memberships, UserRoomKey},
     records::{InboxPointer, MembershipRecord},
 };
-use ruma::{OwnedRoomId, OwnedUserId, events::room::member::MembershipState};
+use ruma::{
+    OwnedRoomId, OwnedUserId,
+    events::{StateEventType, room::member::MembershipState},
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -98,11 +101,12 @@ impl Rooms {
             let request = self.request(user_id, room_id).await?.value;
             let room = self.room(room_id).await?;
             let mut append = self.begin(&room, now_ts).await?;
-            if append.membership(user_id).await? != Some(MembershipState::Invite) {
-                return Err(no_request());
-            }
+            let invitation = append.state_event(&StateEventType::RoomMember, user_id.as_str()).await?;
+            let invitation = invitation.filter(|member| member.membership() == Some(MembershipState::Invite));
+            let invitation = invitation.ok_or_else(no_request)?;
+            let is_direct = append.is_direct_chat(&invitation, user_id).await?;
             self.stage_membership(&mut append, user_id, user_id, MembershipState::Join, None).await?;
-            if is_direct(&request) {
+            if is_direct {
                 let accounts = &self.shared.accounts;
                 accounts.add_direct_chat(&mut append.writes, user_id, &request.sender, room_id).await?;
             }

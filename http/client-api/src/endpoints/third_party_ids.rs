@@ -173,7 +173,7 @@ pub(crate) async fn add_3pid(
     Ok(add_3pid::v3::Response::new())
 }
 
-/// Takes nothing back from an identity server, because nothing was ever told to one.
+/// There is no identity server to take anything back from, unless the platform is one itself.
 pub(crate) async fn delete_3pid(
     app: App,
     caller: User,
@@ -181,5 +181,8 @@ pub(crate) async fn delete_3pid(
 ) -> Result<delete_3pid::v3::Response, ApiError> {
     let id = ThirdPartyId::new(&request.medium, &request.address)?;
     app.accounts.delete_third_party_id(&caller.platform, &caller.user_id, &id).await?;
-    Ok(delete_3pid::v3::Response::new(ThirdPartyIdRemovalStatus::Success))
+    Ok(delete_3pid::v3::Response::new(match caller.platform.settings.identity_lookup {
+        true => ThirdPartyIdRemovalStatus::Success,
+        false => ThirdPartyIdRemovalStatus::NoSupport,
+    }))
 }

@@ -23,7 +23,8 @@ impl Append {
         {
             return Ok(*arrival);
         }
-        let kind = kind_of(&self.room, invitation);
+        let is_direct_chat = self.is_direct_chat(invitation, user_id).await?;
+        let kind = kind_of(&self.room, is_direct_chat);
         let mut arrival = self.rooms.arrival(user_id, &invitation.sender, kind).await?;
         let before = self.membership(user_id).await?;
         // Whoever has had to do with the room decides without help whether to come back.
@@ -60,7 +61,7 @@ impl Append {
                     return Ok(());
                 }
             }
-            if is_direct(invitation) {
+            if self.is_direct_chat(invitation, &user_id).await? {
                 let (accounts, room_id) = (self.rooms.shared.accounts.clone(), self.room.id.clone());
                 accounts.add_direct_chat(&mut self.writes, &user_id, &invitation.sender, &room_id).await?;
             }
@@ -76,22 +77,33 @@ impl Append {
         user_id: &OwnedUserId,
         earlier: Option<&Pdu>,
     ) -> Result<()> {
-        let accepted = earlier
-            .filter(|earlier| earlier.membership() == Some(MembershipState::Invite) && is_direct(earlier));
-        let (whose, other, how) = match (member.membership(), accepted) {
-            (Some(MembershipState::Invite), _) if is_direct(member) => {
-                (&member.sender, user_id, How::WroteFirst)
-            }
+        let accepted = earlier.filter(|earlier| earlier.membership() == Some(MembershipState::Invite));
+        let (invitation, whose, other, how) = match (member.membership(), accepted) {
+            (Some(MembershipState::Invite), _) => (member, &member.sender, user_id, How::WroteFirst),
             (Some(MembershipState::Join), Some(invitation)) if !self.brings_in(invitation) => {
-                (user_id, &invitation.sender, How::Accepted)
+                (invitation, user_id, &invitation.sender, How::Accepted)
             }
             _ => return Ok(()),
         };
+        if !self.is_direct_chat(invitation, user_id).await? {
+            return Ok(());
+        }
         if self.rooms.shared.platforms.hosts(whose.server_name()) {
             let (contacts, now_ts) = (self.rooms.shared.contacts.clone(), self.now.get().into());
             contacts.add_contact(&mut self.writes, whose, other, how, now_ts).await?;
         }
         Ok(())
+    }
+
+    /// Whether an invitation is to a direct chat: its sender says so, and besides the invitee there is one person in
+    /// the room at most. Otherwise a group could come in as a direct chat, and whoever invites to it as a contact.
+    pub(crate) async fn is_direct_chat(&mut self, invitation: &Pdu, invitee: &OwnedUserId) -> Result<bool> {
+        if !is_direct(invitation) {
+            return Ok(false);
+        }
+        let is_counted =
+            matches!(self.membership(invitee).await?, Some(MembershipState::Join | MembershipState::Invite));
+        Ok(self.head.joined + self.head.invited - u64::from(is_counted) <= 1)
     }
 
     /// Whether an invitation of this append brings its invitee in.
