@@ -372,10 +372,11 @@ records! {
         stripped_state: Vec<String>,
         /// The user has forgotten the room.
         forgotten: bool,
-        /// The invitation waits among the user's requests.
+        /// The invitation waits among the user's requests; or it did, was deleted, and has been taken back since.
         #[serde(default)]
         is_request: bool,
-        /// The invitation is kept from the user, or was deleted by the user; its sender learns neither.
+        /// The invitation is kept from the user, or was deleted by the user; its sender learns neither. Of whoever is
+        /// not in the room any more: they were told of nothing else of it.
         #[serde(default)]
         is_hidden: bool,
     }

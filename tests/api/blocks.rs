@@ -148,6 +148,10 @@ async fn neither_sees_what_the_other_is_doing() {
             assert_eq!(watch.news(chat).await, ["presence", "profile", "receipt", "typing"]);
         }
         block(anna, bert).await;
+        // Somebody who is invited is not there yet, nor somebody whom there is not.
+        bert.post(&format!("/v3/rooms/{chat}/invite"), json!({ "user_id": format!("@nobody:{MESSENGER}") }))
+            .await
+            .ok();
         let words = bert.say(chat, "more words").await;
         for (reader, of, sees) in [(anna, bert, vec!["profile"]), (bert, anna, vec![])] {
             let mut watch = Watch::begin(reader, of).await;

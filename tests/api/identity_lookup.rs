@@ -131,6 +131,24 @@ async fn it_is_for_the_people_of_a_platform_that_has_turned_it_on() {
     asker.post("lookup", lookup).await.fails(401, "M_UNAUTHORIZED");
 }
 
+/// Whoever is shown somebody's token for an hour is not that somebody for longer.
+#[tokio::test]
+async fn an_openid_token_is_shown_once_and_makes_no_other() {
+    let network = open_lookup().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let path = format!("/v3/user/{}/openid/request_token", anna.user_id);
+    let token = anna.post(&path, json!({})).await.ok();
+    let register = async |token: Value| {
+        let path = format!("{IDENTITY}/account/register");
+        network.call(INSTAGRAM, None, Method::POST, &path, Some(token)).await
+    };
+    let identity = register(token.clone()).await.ok();
+    register(token).await.fails(401, "M_UNAUTHORIZED");
+    register(json!({ "access_token": identity["token"] })).await.fails(401, "M_UNAUTHORIZED");
+    let path = format!("/_matrix/federation/v1/openid/userinfo?access_token={}", text(&identity["token"]));
+    network.call(INSTAGRAM, None, Method::GET, &path, None).await.fails(401, "M_UNKNOWN_TOKEN");
+}
+
 #[tokio::test]
 async fn hashes_are_counted_and_bad_ones_find_nobody() {
     let network = open_lookup().await;

@@ -2,12 +2,13 @@
 
 use http::Method;
 use linkspan_accounts::{
-    AccountsError, Evidence, NumberStanding, SignUp, ThirdPartyId, ValidationPurpose, ValidationRequest,
-    ValidationSession,
+    AccountsError, Evidence, NumberStanding, PasswordStamp, ProvedUser, SignUp, ThirdPartyId,
+    ValidationPurpose, ValidationRequest, ValidationSession,
 };
 use linkspan_address_book::Address;
 use linkspan_platforms::{Identity, Platform, Settings, Sms};
 use linkspan_wire::now_ts;
+use ruma::OwnedUserId;
 use serde_json::{Value, json};
 
 use crate::{
@@ -611,6 +612,75 @@ async fn elsewhere_a_number_logs_in_with_the_password_and_resets_it() {
     assert_ne!(again.status, 303, "{}", again.text);
 }
 
+/// Its owner may have given it back, and somebody else has it now.
+#[tokio::test]
+async fn elsewhere_a_number_opens_no_account_that_nobody_used() {
+    let network = open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let sid = confirm(&network, INSTAGRAM, "account/3pid", NUMBER).await;
+    let add = json!({ "sid": sid, "client_secret": "monkeys", "auth": password_auth(&anna) });
+    anna.post("/v3/account/3pid/add", add).await.ok();
+    let (accounts, here) = (&network.app.accounts, platform(&network, INSTAGRAM));
+    let now_ts = now_ts();
+    let ask = async |secret: &str, later_ts| {
+        let request = ValidationRequest {
+            purpose: ValidationPurpose::ResetPassword,
+            id: ThirdPartyId::phone("DE", NUMBER).expect("a number"),
+            client_secret: secret.into(),
+            send_attempt: 1,
+            next_link: None,
+            page: String::new(),
+            by_page: true,
+            from: [127, 0, 0, 1].into(),
+        };
+        let sid = accounts.request_validation(here, request, later_ts).await.expect("sent");
+        ValidationSession { sid, client_secret: secret.into() }
+    };
+    let (sms, late_ts) = (network.sms.count(), now_ts + 45 * DAY_MS);
+    let in_time_ts = late_ts - 600_000;
+    let session = ask("in time", in_time_ts).await;
+    let code = code(&network, sms).await;
+    ask("late", late_ts).await;
+    assert!(network.sms.nth(sms + 1).await.text.contains("no account there has this number"));
+    accounts.validate_by_code(here.server_name(), &session, &code, in_time_ts).await.expect("right");
+    let evidence = Evidence::Session(session);
+    let reset = |ts| accounts.reset_password_on_page(here, NEW_PASSWORD.into(), &evidence, ts);
+    let late = reset(late_ts).await;
+    assert!(
+        matches!(late, Err(AccountsError::AddressNotValidated)),
+        "the code was right, but now it is too late"
+    );
+    reset(in_time_ts).await.expect("she has forgotten it");
+}
+
+/// Of several numbers one stays, whichever way they are removed.
+#[tokio::test]
+async fn nobody_removes_the_last_number_by_doing_two_things_at_once() {
+    let network = open().await;
+    let hilde = register(&network, NUMBER, "hilde").await;
+    let (accounts, here) = (&network.app.accounts, platform(&network, WHATSAPP));
+    let user_id: OwnedUserId = hilde.user_id.as_str().try_into().expect("a user id");
+    let [one, other] = [NUMBER, OTHER].map(|number| ThirdPartyId::phone("DE", number).expect("a number"));
+    for round in 0..20 {
+        let has: Vec<_> = numbers(&hilde).await;
+        let missing = if has == ["491701234567"] { OTHER } else { NUMBER };
+        let id = ThirdPartyId::phone("DE", missing).expect("a number");
+        // A number gets some messages in an hour.
+        let (now_ts, sms) = (now_ts() + round * 3_600_000, network.sms.count());
+        let (page, from) = (String::new(), [127, 0, 0, 1].into());
+        let asked = accounts.request_own_id(here, &user_id, id.clone(), page, from, now_ts);
+        asked.await.expect("sent");
+        let user = ProvedUser { user_id: user_id.clone(), password_stamp: PasswordStamp(None) };
+        accounts.add_own_id_by_code(&user, &id, &code(&network, sms).await, now_ts).await.expect("added");
+        let (one, other) = tokio::join!(
+            accounts.delete_third_party_id(here, &user_id, &one),
+            accounts.delete_third_party_id(here, &user_id, &other),
+        );
+        assert!(one.is_ok() ^ other.is_ok(), "{one:?} {other:?}");
+        assert_eq!(numbers(&hilde).await.len(), 1);
+    }
+}
+
 #[tokio::test]
 async fn messages_are_limited_by_number_range_network_and_platform() {
     let open = async |network: u32, range: u32, platform: u32| {
@@ -634,10 +704,13 @@ async fn messages_are_limited_by_number_range_network_and_platform() {
         answer.status.as_u16()
     };
     let many = open(100, 100, 100).await;
-    for attempt in 1..=5 {
-        assert_eq!(ask(&many, attempt as u8, NUMBER, attempt).await, 200);
+    for network in 1..=3 {
+        for attempt in 1..=5 {
+            assert_eq!(ask(&many, network, NUMBER, u64::from(network) * 10 + attempt).await, 200);
+        }
+        assert_eq!(ask(&many, network, NUMBER, 40).await, 429, "five for each number and network");
     }
-    assert_eq!(ask(&many, 9, NUMBER, 6).await, 429, "five for each number");
+    assert_eq!(ask(&many, 9, NUMBER, 50).await, 429, "fifteen for each number");
     assert_eq!(ask(&many, 9, OTHER, 1).await, 200);
 
     let by_network = open(1, 100, 100).await;

@@ -309,10 +309,40 @@ async fn who_is_not_there_looks_like_who_does_not_answer() {
             assert_eq!(seen_by(&sender, invitee, way).await, expected, "{invitee} {way:?}");
         }
     }
+    // What the platform refuses of strangers is refused, whoever it is for.
+    let call = |invitee: &str| json!({ "creation_content": { "type": "m.call" }, "invite": [invitee] });
+    for invitee in [&waiting.user_id, &gone.user_id, &missing] {
+        sender.post("/v3/createRoom", call(invitee)).await.fails(403, "M_INVITE_BLOCKED");
+    }
     // Whoever takes the name later has nothing to do with what came before.
     let late = network.register(INSTAGRAM, "missing").await;
     assert!(late.get("/v3/sync").await.ok()["rooms"]["invite"].is_null());
     assert_eq!(network.app.rooms.audit().await.expect("it is read"), [""; 0]);
+}
+
+/// A group that is called a direct chat is a group, and whoever comes into it has made no contact.
+#[tokio::test]
+async fn a_group_is_no_direct_chat_by_its_senders_word() {
+    let network = Network::open().await;
+    let pair = Pair::new(&network, "hosted_platform", "stranger").await;
+    choose(&pair.invitee, json!([{ "kind": "group", "reach": "refused" }])).await;
+    let others = [network.register(MESSENGER, "carl").await, network.register(MESSENGER, "dora").await];
+    let room = pair.sender.create_room(json!({})).await;
+    pair.sender.invite(&room, &others[0]).await.ok();
+    let direct = json!({ "membership": "invite", "is_direct": true });
+    pair.sender.put(&member(&room, &pair.invitee), direct.clone()).await.fails(403, "M_INVITE_BLOCKED");
+    choose(&pair.invitee, json!([])).await;
+    pair.sender.put(&member(&room, &pair.invitee), direct).await.ok();
+    pair.invitee.post(&format!("/_linkspan/client/v1/requests/{room}/accept"), json!({})).await.ok();
+    let contacts = pair.invitee.get("/_linkspan/client/v1/contacts").await.ok();
+    assert_eq!(contacts["contacts"], json!([]));
+    let chats = pair.invitee.get(&format!("/v3/user/{}/account_data/m.direct", pair.invitee.user_id)).await;
+    assert_eq!(chats.status, 404, "{}", chats.json);
+    // Several people who are invited to one room at once come into a group.
+    let invited = [&others[0].user_id, &others[1].user_id];
+    choose(&others[1], json!([{ "kind": "group", "reach": "refused" }])).await;
+    let room = json!({ "is_direct": true, "invite": invited });
+    pair.sender.post("/v3/createRoom", room).await.fails(403, "M_INVITE_BLOCKED");
 }
 
 /// What the room does not allow the invitee does not happen for the invitee either.

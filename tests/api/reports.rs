@@ -205,7 +205,10 @@ async fn each_platform_closes_its_reports_by_itself() {
     let note = Some("warned".to_owned());
     rooms.close_report(&messenger, other.number, note.clone(), 7_000).await.expect("it is closed");
     let closed = rooms.get_report(&messenger, other.number).await.expect("it is read").expect("it is there");
-    assert_eq!((closed.record.closed_ts, closed.record.note), (Some(7_000), note));
+    assert_eq!((closed.record.closed_ts, closed.record.note), (Some(7_000), note.clone()));
+    rooms.close_report(&messenger, other.number, None, 8_000).await.expect("it is closed");
+    let again = rooms.get_report(&messenger, other.number).await.expect("it is read").expect("it is there");
+    assert_eq!((again.record.closed_ts, again.record.note), (Some(8_000), note));
     assert_eq!(rooms.get_report(&instagram, own.number).await.expect("it is read"), Some(own));
     let unknown = rooms.close_report(&server_name(WHATSAPP), other.number, None, 7_000).await;
     assert!(unknown.is_err(), "a third platform has no such report");

@@ -202,6 +202,129 @@ async fn a_preview_shows_what_joining_would_show() {
     }
 }
 
+/// Whoever was kept away, or deleted, does not get through by what else can be done to a membership.
+#[tokio::test]
+async fn nothing_is_told_of_a_room_whose_invitation_was_kept_away() {
+    let network = Network::open().await;
+    for platform in [MESSENGER, INSTAGRAM] {
+        let (anna, ben) = (
+            network.register(platform, &format!("anna-{platform}")).await,
+            network.register(INSTAGRAM, &format!("ben-{platform}")).await,
+        );
+        let ignored = json!({ "rules": [{ "reach": "ignored" }] });
+        let do_to_ben = async |room: &str, what: &str| {
+            let words = json!({ "user_id": ben.user_id, "reason": "Buy this" });
+            anna.post(&format!("/v3/rooms/{room}/{what}"), words).await.ok();
+        };
+        let tells = async |since: &Value| {
+            let (sync, _) = news(&ben, since).await;
+            ["invite", "leave", "join"]
+                .map(|part| sync["rooms"][part].as_object().map_or(0, |rooms| rooms.len()))
+        };
+        // A room that he has never heard of.
+        let (_, since) = news(&ben, &Value::Null).await;
+        let room = anna.create_room(json!({})).await;
+        for what in ["ban", "unban", "ban", "unban"] {
+            do_to_ben(&room, what).await;
+        }
+        assert_eq!(tells(&since).await, [0, 0, 0]);
+        assert!(sliding(&ben).await[&room].is_null());
+        // That hinders nobody who invites him later.
+        anna.invite(&room, &ben).await.ok();
+        assert_eq!(tells(&since).await, [1, 0, 0]);
+        assert_eq!(listed(&ben).await, [room.as_str()]);
+
+        // Invitations that he ignores.
+        ben.put("/_linkspan/client/v1/reach", ignored).await.ok();
+        let (_, since) = news(&ben, &Value::Null).await;
+        let room = write_to(&anna, &ben, "Hello").await;
+        for what in ["kick", "ban", "unban"] {
+            do_to_ben(&room, what).await;
+        }
+        assert_eq!(tells(&since).await, [0, 0, 0]);
+        ben.put("/_linkspan/client/v1/reach", json!({ "rules": [] })).await.ok();
+
+        // A request that he deletes.
+        let room = write_to(&anna, &ben, "Hello").await;
+        ben.delete(&format!("{REQUESTS}/{}", encoded(&room))).await.ok();
+        let (_, since) = news(&ben, &Value::Null).await;
+        for what in ["kick", "invite", "ban", "unban", "invite"] {
+            do_to_ben(&room, what).await;
+        }
+        assert_eq!(tells(&since).await, [0, 0, 0]);
+        assert!(!listed(&ben).await.contains(&room));
+
+        // And people whom he blocks, from what he was told of.
+        let room = write_to(&anna, &ben, "Hello").await;
+        ben.put(&format!("/_linkspan/client/v1/blocks/{}", anna.user_id), json!({})).await.ok();
+        let (_, since) = news(&ben, &Value::Null).await;
+        do_to_ben(&room, "kick").await;
+        let other = anna.create_room(json!({})).await;
+        do_to_ben(&other, "ban").await;
+        assert_eq!(tells(&since).await, [0, 0, 0]);
+    }
+    assert_eq!(network.app.rooms.audit().await.expect("it is read"), [""; 0]);
+}
+
+/// Only who was read and accepted is a contact.
+#[tokio::test]
+async fn joining_a_room_accepts_no_invitation_that_was_kept_away() {
+    let network = Network::open().await;
+    let anna = network.register(MESSENGER, "anna").await;
+    let open = async || anna.create_room(json!({ "preset": "public_chat" })).await;
+    let invite = async |room: &str, ben: &Client| {
+        let direct = json!({ "membership": "invite", "is_direct": true });
+        anna.put(&format!("/v3/rooms/{room}/state/m.room.member/{}", ben.user_id), direct).await.ok();
+    };
+    for (name, kept_away) in [("ignores", 0), ("deletes", 1), ("blocks", 2)] {
+        let ben = network.register(INSTAGRAM, name).await;
+        let ignored = json!({ "rules": [{ "reach": "ignored" }] });
+        if kept_away == 0 {
+            ben.put("/_linkspan/client/v1/reach", ignored).await.ok();
+        }
+        let room = open().await;
+        invite(&room, &ben).await;
+        let request = format!("{REQUESTS}/{}", encoded(&room));
+        match kept_away {
+            1 => drop(ben.delete(&request).await.ok()),
+            2 => drop(ben.post(&format!("{request}/block"), json!({})).await.ok()),
+            _ => {}
+        }
+        ben.join(&room).await.ok();
+        assert_eq!(contacts(&ben).await, [""; 0], "{name}");
+    }
+    // An answer to a knock is none either.
+    let ben = network.register(INSTAGRAM, "knocks").await;
+    let rule = json!({ "type": "m.room.join_rules", "content": { "join_rule": "knock" } });
+    let room = anna.create_room(json!({ "initial_state": [rule] })).await;
+    ben.post(&format!("/v3/knock/{room}"), json!({})).await.ok();
+    invite(&room, &ben).await;
+    ben.join(&room).await.ok();
+    assert_eq!(contacts(&ben).await, [""; 0]);
+}
+
+/// One may write to a name that nobody has. Whoever takes it later is somebody else.
+#[tokio::test]
+async fn who_takes_a_name_later_is_no_contact() {
+    let network = Network::open().await;
+    let ben = network.register(INSTAGRAM, "ben").await;
+    let free = format!("@free:{MESSENGER}");
+    ben.create_room(json!({ "is_direct": true, "invite": [free] })).await;
+    assert_eq!(contacts(&ben).await, [free.as_str()], "the list does not tell who is there");
+    // An account is made at another moment.
+    let before = linkspan_wire::now_ts();
+    while linkspan_wire::now_ts() == before {
+        tokio::task::yield_now().await;
+    }
+    let late = network.register(MESSENGER, "free").await;
+    let room = write_to(&late, &ben, "Hello").await;
+    assert_eq!(listed(&ben).await, [room.as_str()]);
+    // Once he means this one, they are.
+    write_to(&ben, &late, "Hello").await;
+    let room = write_to(&late, &ben, "Hello again").await;
+    assert_eq!(ben.heard(&room).await, ["Hello again"]);
+}
+
 #[tokio::test]
 async fn the_newest_requests_come_first() {
     let network = Network::open().await;

@@ -41,11 +41,13 @@ export async function findPeople(book, call) {
     let version;
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
         const parameters = await fetchParameters(call);
-        // Outputs stay good while the key does.
-        if (version !== parameters.version) {
-            outputs = await evaluate(addresses, parameters, call);
-            version = outputs && parameters.version;
+        // Outputs stay good while the key does. With buckets under a second key, the server could tell which numbers they
+        // are of.
+        if (outputs && version !== parameters.version) {
+            throw new MatchingError("the server has another key by now: try again another day");
         }
+        outputs ??= await evaluate(addresses, parameters, call);
+        version = parameters.version;
         const buckets = outputs && (await fetchBuckets(outputs, parameters, call));
         if (buckets) return openAll(addresses, outputs, buckets, parameters);
     }
@@ -55,7 +57,8 @@ export async function findPeople(book, call) {
 async function fetchParameters(call) {
     const parameters = parse(await ask(call, { method: "GET", path: `${PATH}parameters` }));
     const { suite: name, mode, bucket_bits: bits } = parameters;
-    if (name !== suite.name || mode !== MODE || !(bits <= MAX_BUCKET_BITS)) {
+    const isNumber = Number.isInteger(bits) && bits >= 0 && bits <= MAX_BUCKET_BITS;
+    if (name !== suite.name || mode !== MODE || !isNumber) {
         throw new MatchingError("the server speaks another protocol");
     }
     return parameters;

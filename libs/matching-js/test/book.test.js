@@ -91,8 +91,43 @@ test("what a server answers wrongly is said", async () => {
         });
     };
     await fails({ parameters: { ...parameters, mode: "VOPRF" } }, "another protocol");
+    for (const bucket_bits of [null, undefined, -1, 0.5, 21, "1", true]) {
+        await fails({ parameters: { ...parameters, bucket_bits } }, "another protocol");
+    }
     await fails({ parameters, evaluate: { status: 429 } }, "status 429", 429);
     await fails({ parameters, evaluate: { status: 409 } }, "change all the time");
     await fails({ parameters, evaluate: { elements: [] } }, "another number");
     await fails({ parameters, evaluate: { elements: ["AAAA"] } }, "no element");
+});
+
+/** A server that has another key whenever it is asked. Buckets it never gives. */
+function changing() {
+    const asked = { parameters: 0, buckets: 0 };
+    const answer = (status, body) => ({ status, body: new TextEncoder().encode(JSON.stringify(body)) });
+    const call = async ({ path, body }) => {
+        switch (path.split("/").pop()) {
+            case "parameters":
+                asked.parameters += 1;
+                return answer(200, {
+                    suite: suite.name,
+                    mode: "OPRF",
+                    version: asked.parameters,
+                    bucket_bits: 20,
+                    servers: [],
+                });
+            case "evaluate":
+                // With a key of one, what is blinded is what is evaluated.
+                return answer(200, { elements: JSON.parse(body).elements });
+            default:
+                asked.buckets += 1;
+                return answer(409, {});
+        }
+    };
+    return { asked, call };
+}
+
+test("buckets are asked for under one key only", async () => {
+    const { asked, call } = changing();
+    await assert.rejects(findPeople([phoneNumber("+4930123456")], call), /another key/);
+    assert.deepEqual(asked, { parameters: 2, buckets: 1 });
 });

@@ -60,6 +60,9 @@ pub enum FindError<E> {
     /// The answer is not what it has to be.
     #[error("the server's answer cannot be used: {0}")]
     Unusable(&'static str),
+    /// The server has got another key meanwhile. Try again another day.
+    #[error("the server has another key by now: try again another day")]
+    OtherKey,
     /// The server's key or number of buckets changed again and again.
     #[error("the server's parameters change all the time")]
     Unsteady,
@@ -72,13 +75,17 @@ pub async fn find_people<E>(
     mut call: impl AsyncFnMut(Call) -> Result<Answer, E>,
 ) -> Result<Vec<Found>, FindError<E>> {
     let book: Vec<_> = BTreeSet::from_iter(book).into_iter().collect();
-    let mut secrets = None;
+    let mut secrets: Option<(u32, Vec<Secret>)> = None;
     for _ in 0..ATTEMPTS {
         let Some(parameters) = fetch_parameters(&mut call).await? else { continue };
-        // Secrets stay good while the key does.
-        if secrets.as_ref().is_none_or(|(version, _)| *version != parameters.version) {
-            let Some(fresh) = evaluate(&book, &parameters, &mut call).await? else { continue };
-            secrets = Some((parameters.version, fresh));
+        match &secrets {
+            // With buckets under a second key, the server could tell which numbers they are of.
+            Some((version, _)) if *version != parameters.version => return Err(FindError::OtherKey),
+            Some(_) => {}
+            None => {
+                let evaluated = evaluate(&book, &parameters, &mut call).await?;
+                secrets = evaluated.map(|evaluated| (parameters.version, evaluated));
+            }
         }
         let Some((_, secrets)) = &secrets else { continue };
         let Some(entries) = fetch_buckets(secrets, &parameters, &mut call).await? else { continue };
@@ -185,4 +192,43 @@ async fn ask<E>(request: Call, call: &mut impl AsyncFnMut(Call) -> Result<Answer
 
 fn parse<T: DeserializeOwned, E>(body: &[u8]) -> Result<T, FindError<E>> {
     serde_json::from_slice(body).map_err(|_| FindError::Unusable("it is not the JSON that was expected"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Answer, FindError, find_people};
+    use crate::{
+        Address,
+        wire::{BUCKETS_PATH, MODE, PARAMETERS_PATH, SUITE},
+    };
+
+    /// A server that has another key whenever it is asked sees the buckets of one.
+    #[tokio::test]
+    async fn buckets_are_asked_for_under_one_key_only() {
+        let (mut versions, mut buckets) = (0, 0);
+        let book = [Address::phone_number("+4930123456").expect("a number")];
+        let found = find_people(&book, async |call| {
+            let (status, body) = match call.path {
+                PARAMETERS_PATH => {
+                    versions += 1;
+                    let parameters = json!({
+                        "suite": SUITE, "mode": MODE, "version": versions, "bucket_bits": 20, "servers": [],
+                        "elements_per_day": 5_000, "buckets_per_day": 10_000,
+                    });
+                    (200, parameters.to_string())
+                }
+                BUCKETS_PATH => {
+                    buckets += 1;
+                    (409, String::new())
+                }
+                // With a key of one, what is blinded is what is evaluated.
+                _ => (200, String::from_utf8(call.body).expect("JSON")),
+            };
+            Ok::<_, ()>(Answer { status, body: body.into_bytes() })
+        });
+        assert!(matches!(found.await, Err(FindError::OtherKey)));
+        assert_eq!((versions, buckets), (2, 1));
+    }
 }

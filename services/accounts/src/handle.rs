@@ -92,7 +92,8 @@ impl Handle {
 pub(crate) fn skeleton(name: &str) -> String {
     let letters: String = name.chars().filter(|char| char.is_ascii_alphanumeric()).collect();
     let skeleton: String = unicode_security::skeleton(&letters.to_ascii_lowercase()).collect();
-    skeleton.to_ascii_lowercase().replace("vv", "w")
+    // Spelled out and not drawn together, because three of them could be drawn together in two ways.
+    skeleton.to_ascii_lowercase().replace('w', "vv")
 }
 
 fn first_label(server_name: &str) -> &str {
@@ -141,6 +142,8 @@ mod tests {
             ("anna_k", "annak"),
             ("an.na", "anna"),
             ("willow", "vvillow"),
+            ("ravw", "ravvv"),
+            ("vwin", "vvvin"),
             ("anna", "Anna"),
         ] {
             assert_eq!(skeleton(one), skeleton(other), "{one} {other}");

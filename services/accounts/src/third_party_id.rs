@@ -14,6 +14,15 @@ const EMAIL_BYTES: usize = 254;
 const LOCAL_PART_BYTES: usize = 64;
 /// The longest text that is read as a phone number, in bytes. A number has at most 15 digits.
 const PHONE_BYTES: usize = 40;
+/// The longest code of a country.
+const MAX_CODE_DIGITS: usize = 3;
+/// What libphonenumber calls networks that are no country's.
+const NO_COUNTRY: &str = "001";
+/// Kinds of numbers that are one person's or household's.
+const OWN: [Type; 4] = [Type::Mobile, Type::FixedLine, Type::PersonalNumber, Type::Voip];
+/// Kinds of numbers that cost extra, or are nobody's own.
+const SHARED: [Type; 6] =
+    [Type::PremiumRate, Type::TollFree, Type::SharedCost, Type::Pager, Type::Uan, Type::Voicemail];
 /// How many digits after the country's code name a range of numbers.
 const RANGE_DIGITS: usize = 3;
 
@@ -41,12 +50,14 @@ impl ThirdPartyId {
         let atom = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&byte);
         let host = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
         let dots_are_inside = |part: &str| part.split('.').all(|label| !label.is_empty());
+        let labels_end_well = domain.split('.').all(|label| !label.starts_with('-') && !label.ends_with('-'));
         let right = address.len() <= EMAIL_BYTES
             && local.len() <= LOCAL_PART_BYTES
             && local.bytes().all(atom)
             && domain.bytes().all(host)
             && dots_are_inside(local)
-            && dots_are_inside(domain);
+            && dots_are_inside(domain)
+            && labels_end_well;
         if !right {
             return Err(wrong());
         }
@@ -76,16 +87,22 @@ impl ThirdPartyId {
         if text.len() > PHONE_BYTES || !text.bytes().all(of_number) {
             return Err(wrong());
         }
+        let digits = |text: &str| text.bytes().filter(u8::is_ascii_digit).map(char::from).collect::<String>();
+        // The crate takes zeros for a prefix that belong to the number in some countries. So what is international is
+        // taken as it is, if there is such a number, and what is not is tried with its zeros first.
+        let as_typed = match (text.trim_start().starts_with('+'), country) {
+            (true, _) => Some(digits(text)),
+            (false, Some(country)) => code_of(country).map(|code| format!("{code}{}", digits(text))),
+            (false, None) => None,
+        };
+        if let Some(address) = as_typed.filter(|address| is_own(address)) {
+            return Ok(Self { medium: Medium::Msisdn, address });
+        }
         let number = phonenumber::parse(country, text).map_err(|_| wrong())?;
-        let kind = number.number_type(&DATABASE);
-        let is_own = matches!(
-            kind,
-            Type::Mobile | Type::FixedLine | Type::FixedLineOrMobile | Type::PersonalNumber | Type::Voip
-        );
-        if !is_own || !phonenumber::is_valid(&number) {
+        let address = format!("{}{}", number.code().value(), number.national());
+        if !is_own(&address) {
             return Err(wrong());
         }
-        let address = format!("{}{}", number.code().value(), number.national());
         Ok(Self { medium: Medium::Msisdn, address })
     }
 
@@ -118,10 +135,34 @@ impl ThirdPartyId {
     /// The range that a phone number is from: its country and the digits after it. Whoever earns from messages to
     /// numbers owns many that are alike.
     pub(crate) fn range(&self) -> Option<String> {
-        let number = self.is_phone().then(|| phonenumber::parse(None, self.readable()).ok()).flatten()?;
-        let digits: String = number.national().to_string().chars().take(RANGE_DIGITS).collect();
-        Some(format!("{} {digits}", number.code().value()))
+        let (country, national) = self.is_phone().then(|| split(&self.address)).flatten()?;
+        Some(format!("{country} {}", &national[..national.len().min(RANGE_DIGITS)]))
     }
+}
+
+/// The code of a country and the rest of the digits of an international number.
+fn split(digits: &str) -> Option<(u16, &str)> {
+    (1..=MAX_CODE_DIGITS).find_map(|at| {
+        let (code, national) = digits.split_at_checked(at)?;
+        let code = code.parse().ok()?;
+        DATABASE.by_code(&code).map(|_| (code, national))
+    })
+}
+
+fn code_of(country: country::Id) -> Option<u16> {
+    DATABASE.by_id(country.as_ref()).map(|rules| rules.country_code())
+}
+
+/// Whether these digits are the international number of somebody's own telephone, in some country. Numbers of
+/// satellites and other networks that are no country's cost much.
+fn is_own(digits: &str) -> bool {
+    let Some((code, national)) = split(digits) else { return false };
+    let countries = DATABASE.by_code(&code).unwrap_or_default();
+    countries.into_iter().filter(|country| country.id() != NO_COUNTRY).any(|country| {
+        let is =
+            |kind: &Type| country.descriptors().get(*kind).is_some_and(|numbers| numbers.is_match(national));
+        country.descriptors().general().is_match(national) && OWN.iter().any(is) && !SHARED.iter().any(is)
+    })
 }
 
 #[cfg(test)]
@@ -150,6 +191,8 @@ mod tests {
             "anna@[127.0.0.1]",
             "änna@example.org",
             "anna@example.org>",
+            "anna@-example.org",
+            "anna@example-.org",
         ] {
             assert!(ThirdPartyId::email(wrong).is_err(), "{wrong:?}");
         }
@@ -178,10 +221,57 @@ mod tests {
     }
 
     #[test]
+    fn zeros_that_belong_to_a_number_stay() {
+        for (country, text, address) in [
+            ("CI", "0123456789", "2250123456789"),
+            ("BJ", "0195123456", "2290195123456"),
+            ("CG", "06 123 4567", "242061234567"),
+            ("IT", "02 12345678", "390212345678"),
+            ("GA", "06 03 12 34", "24106031234"),
+            ("GB", "07400 123456", "447400123456"),
+            ("RU", "8 912 3456789", "79123456789"),
+            ("MX", "200 123 4567", "522001234567"),
+        ] {
+            let number = ThirdPartyId::phone(country, text).expect("a number");
+            assert_eq!(number.address(), address, "{country} {text}");
+            let international = ThirdPartyId::phone("DE", &number.readable()).expect("a number");
+            assert_eq!(international, number, "{country} {text}");
+        }
+        let with_prefix = ThirdPartyId::phone("DE", "+49 (0)170 1234567").expect("a number");
+        assert_eq!(with_prefix.address(), "491701234567");
+    }
+
+    /// The example of libphonenumber of each country's mobile numbers.
+    #[test]
+    fn every_country_has_numbers() {
+        for rules in super::DATABASE.iter().filter(|rules| rules.id() != super::NO_COUNTRY) {
+            let Some(example) = rules.descriptors().mobile().and_then(|mobile| mobile.example()) else {
+                continue;
+            };
+            let text = format!("+{}{example}", rules.country_code());
+            let number = ThirdPartyId::new(&Medium::Msisdn, &text).map(|number| number.readable());
+            assert_eq!(number.ok(), Some(text.clone()), "{}", rules.id());
+            let within = ThirdPartyId::phone(rules.id(), example).map(|number| number.readable());
+            assert_eq!(within.ok(), Some(text), "{}", rules.id());
+        }
+    }
+
+    #[test]
     fn what_is_no_persons_number_is_refused() {
-        for text in
-            ["", "+", "0", "49", "01701234567", "+49 170", "+49170123456789012345", "+999 1234567", "a"]
-        {
+        for text in [
+            "",
+            "+",
+            "0",
+            "49",
+            "01701234567",
+            "+49 170",
+            "+49170123456789012345",
+            "+999 1234567",
+            "a",
+            "+881612345678",
+            "+870301234567",
+            "+80012345678",
+        ] {
             assert!(ThirdPartyId::new(&Medium::Msisdn, text).is_err(), "{text:?}");
         }
         for (country, text) in [

@@ -42,9 +42,15 @@ pub struct Contact {
 }
 
 impl Contacts {
-    /// Whether somebody is a contact of a hosted user.
+    /// Whether somebody is a contact of a hosted user. One can write to somebody who has no account: whoever takes the
+    /// name later is not who was meant.
     pub async fn is_contact(&self, user_id: &OwnedUserId, other: &OwnedUserId) -> Result<bool> {
-        Ok(self.shared.contacts.get(&key(user_id, other)).await?.is_some())
+        let Some(contact) = self.shared.contacts.get(&key(user_id, other)).await? else { return Ok(false) };
+        if !self.shared.platforms.hosts(other.server_name()) {
+            return Ok(true);
+        }
+        let account = self.shared.accounts.account(other).await?;
+        Ok(account.is_some_and(|account| account.created_ts <= contact.since_ts))
     }
 
     /// Makes somebody a contact of a hosted user in `writes`, unless they are one, or the user has too many.

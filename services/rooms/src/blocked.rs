@@ -1,7 +1,7 @@
 //! What a user keeps from those whom the user ignores, besides what the user does not want to hear of them:
 //! presence, and, in a room of the two alone, how far the user has read, that the user types, and a changed
-//! profile. Nothing of it tells them that they are ignored: somebody may be away, read privately and keep a
-//! name.
+//! profile. None of it says that they are ignored: somebody may be away, and read privately. Whoever compares
+//! the name in such a room with the profile may guess it.
 
 use ruma::{OwnedUserId, UserId};
 
@@ -14,7 +14,8 @@ impl Rooms {
         if ignored.is_empty() {
             return Ok(false);
         }
-        let is_small = self.head(&room.id).await?.is_some_and(|head| head.joined + head.invited <= 2);
+        // Whoever is only invited makes no company: anybody can be invited, also somebody who is not there.
+        let is_small = self.head(&room.id).await?.is_some_and(|head| head.joined <= 2);
         Ok(is_small && self.local_members(room).await?.iter().any(|member| ignored.contains(member)))
     }
 

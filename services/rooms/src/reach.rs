@@ -60,17 +60,24 @@ pub(crate) fn kind_of(room: &Room, is_direct_chat: bool) -> ReachKind {
 
 impl Rooms {
     /// How an invitation reaches a user of a hosted platform. One to somebody who has no account arrives as
-    /// if that person ignored it: whoever invites does not learn who has one.
+    /// if that person ignored it, or is refused if the platform refuses it of strangers: whoever invites does
+    /// not learn who has an account.
     pub(crate) async fn arrival(
         &self,
         user_id: &OwnedUserId,
         sender: &OwnedUserId,
         kind: ReachKind,
     ) -> Result<Arrival> {
-        if !self.shared.accounts.is_active(user_id).await? {
-            return Ok(Arrival { by_rules: Reach::Ignored, reach: Reach::Ignored, comes_in: false });
-        }
         let choices = self.shared.contacts.choices(user_id).await?;
+        if !self.shared.accounts.is_active(user_id).await? {
+            // What the platform refuses for all is refused.
+            let source = self.shared.contacts.source(user_id, sender);
+            let server = sender.server_name();
+            let by_rules =
+                choices.by_platform(&Approach { source, server, relation: Relation::Stranger, kind });
+            let reach = if by_rules == Reach::Refused { Reach::Refused } else { Reach::Ignored };
+            return Ok(Arrival { by_rules: reach, reach, comes_in: false });
+        }
         let by_rules = self.reach_by_rules(&choices, user_id, sender, kind).await?;
         let mut reach = by_rules.max(choices.by_permission(sender));
         if reach < Reach::Ignored && self.ignored_users(user_id).await?.contains(sender) {

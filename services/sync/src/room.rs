@@ -164,7 +164,7 @@ impl Sync {
             MembershipState::Knock if is_new => {
                 rooms.knock.insert(room_id.clone(), KnockedRoom { knock_state: stripped(record) });
             }
-            MembershipState::Leave | MembershipState::Ban if is_new => {
+            MembershipState::Leave | MembershipState::Ban if is_new && !record.is_hidden => {
                 let is_told_whole = ask.filter.definition.room.include_leave && !record.forgotten;
                 let wanted = ask.since.is_some() || is_told_whole;
                 if wanted && let Some(room) = self.left_room(ask, room_id, &record).await? {

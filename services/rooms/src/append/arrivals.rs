@@ -8,7 +8,7 @@ use linkspan_contacts::How;
 use linkspan_domain::{Pdu, Reach};
 use ruma::{OwnedUserId, events::room::member::MembershipState};
 
-use super::Append;
+use super::{Append, memberships::Known};
 use crate::{
     Result, RoomsError,
     reach::{Arrival, is_direct, kind_of},
@@ -70,14 +70,16 @@ impl Append {
     }
 
     /// Notes who comes to know whom as a membership changes: whoever begins a direct chat knows the invitee,
-    /// and whoever accepts knows the inviter. Somebody who was brought in has accepted nothing.
+    /// and whoever accepts a request knows who sent it. Somebody who was brought in has accepted nothing, and
+    /// neither has somebody who joins a room without knowing of an invitation to it.
     pub(super) async fn note_contacts(
         &mut self,
         member: &Pdu,
         user_id: &OwnedUserId,
         earlier: Option<&Pdu>,
+        known: Known,
     ) -> Result<()> {
-        let accepted = earlier.filter(|earlier| earlier.membership() == Some(MembershipState::Invite));
+        let accepted = earlier.filter(|_| known == Known::Request);
         let (invitation, whose, other, how) = match (member.membership(), accepted) {
             (Some(MembershipState::Invite), _) => (member, &member.sender, user_id, How::WroteFirst),
             (Some(MembershipState::Join), Some(invitation)) if !self.brings_in(invitation) => {

@@ -31,6 +31,19 @@ const STRIPPED_TYPES: [StateEventType; 9] = [
     StateEventType::SpaceParent,
 ];
 
+/// What a hosted user knows of a room before the user's membership changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// The user has never had to do with it.
+    Nothing,
+    /// The user was invited, and was not told of it, or has deleted it: then it was a request.
+    Hidden { is_request: bool },
+    /// The user has a request from there.
+    Request,
+    /// The user has been there, or was told of it otherwise.
+    Room,
+}
+
 impl Append {
     /// The membership of a user has gone from the state: only state resolution does that.
     pub(super) async fn remove_membership(&mut self, state_key: &str) -> Result<()> {
@@ -60,11 +73,13 @@ impl Append {
         let before = earlier.as_ref().and_then(|event| event.membership());
         let membership =
             pdu.membership().ok_or_else(|| RoomsError::Invalid("a member event has a membership".into()))?;
-        self.note_contacts(pdu, &user_id, earlier.as_deref()).await?;
+        let key = UserRoomKey { user_id: user_id.clone(), room_id: self.room.id.clone() };
+        let known = self.known_before(&key, before.as_ref()).await?;
+        self.note_contacts(pdu, &user_id, earlier.as_deref(), known).await?;
         self.count(&user_id, before.as_ref(), Some(&membership));
         let member = MemberRecord { membership: membership.clone(), event_id: pdu.event_id.clone(), seq };
-        let key = RoomUserKey { room_id: self.room.id.clone(), user_id: user_id.clone() };
-        self.writes.put::<Members>(&key, &member);
+        let of_room = RoomUserKey { room_id: self.room.id.clone(), user_id: user_id.clone() };
+        self.writes.put::<Members>(&of_room, &member);
         if !self.rooms.shared.platforms.hosts(user_id.server_name()) {
             return Ok(());
         }
@@ -72,9 +87,14 @@ impl Append {
             MembershipState::Invite | MembershipState::Knock => self.stripped_state(pdu).await?,
             _ => Vec::new(),
         };
-        let key = UserRoomKey { user_id: user_id.clone(), room_id: self.room.id.clone() };
         let (is_request, is_hidden) = match membership {
-            MembershipState::Invite => self.place_of_invitation(pdu, &key, before.as_ref()).await?,
+            MembershipState::Invite => self.place_of_invitation(pdu, &user_id, known).await?,
+            // Whoever is banned from a room that they were told nothing of is told nothing of that either.
+            MembershipState::Leave | MembershipState::Ban if pdu.sender != user_id => match known {
+                Known::Nothing => (false, true),
+                Known::Hidden { is_request } => (is_request, true),
+                Known::Request | Known::Room => (false, false),
+            },
             _ => (false, false),
         };
         let record = MembershipRecord {
@@ -109,22 +129,38 @@ impl Append {
         Ok(())
     }
 
+    /// What a user knows of the room until now, who had this membership.
+    async fn known_before(&mut self, key: &UserRoomKey, before: Option<&MembershipState>) -> Result<Known> {
+        match before {
+            None => return Ok(Known::Nothing),
+            Some(MembershipState::Invite | MembershipState::Leave | MembershipState::Ban) => {}
+            Some(_) => return Ok(Known::Room),
+        }
+        self.settle().await?;
+        let Some(stored) = self.rooms.store().get::<Memberships>(key).await? else { return Ok(Known::Room) };
+        let MembershipRecord { is_request, is_hidden, .. } = stored.value;
+        let is_invitation = before == Some(&MembershipState::Invite);
+        let is_hidden =
+            is_hidden || (is_invitation && self.rooms.hides_invitation(&key.user_id, &stored.value).await?);
+        Ok(match (is_hidden, is_invitation && is_request) {
+            (true, _) => Known::Hidden { is_request },
+            (false, true) => Known::Request,
+            (false, false) => Known::Room,
+        })
+    }
+
     /// Whether an invitation waits among its invitee's requests, and whether it is kept from the invitee.
     async fn place_of_invitation(
         &mut self,
         invitation: &Pdu,
-        key: &UserRoomKey,
-        before: Option<&MembershipState>,
+        user_id: &OwnedUserId,
+        known: Known,
     ) -> Result<(bool, bool)> {
-        let by_rules = self.arrival(invitation, &key.user_id).await?.by_rules;
-        let mut is_hidden = by_rules >= Reach::Ignored;
+        let by_rules = self.arrival(invitation, user_id).await?.by_rules;
+        let is_request = by_rules == Reach::Request;
         // What was deleted does not come back because its sender tries again.
-        if before == Some(&MembershipState::Invite) && by_rules == Reach::Request {
-            self.settle().await?;
-            let stored = self.rooms.store().get::<Memberships>(key).await?;
-            is_hidden |= stored.is_some_and(|stored| stored.value.is_hidden);
-        }
-        Ok((by_rules == Reach::Request, is_hidden))
+        let was_deleted = is_request && known == Known::Hidden { is_request: true };
+        Ok((is_request, by_rules >= Reach::Ignored || was_deleted))
     }
 
     /// Counts people and the rules that they bring, as a membership changes.
