@@ -653,7 +653,7 @@ async fn elsewhere_a_number_opens_no_account_that_nobody_used() {
     reset(in_time_ts).await.expect("she has forgotten it");
 }
 
-/// Of several numbers one stays, whichever way they are removed.
+/// A user who removes all numbers at once keeps one of them.
 #[tokio::test]
 async fn nobody_removes_the_last_number_by_doing_two_things_at_once() {
     let network = open().await;

@@ -11,8 +11,7 @@ use ruma::OwnedUserId;
 use crate::{Accounts, AccountsError, Attempt, DeviceRemoved, PasswordStamp, interactive::Purpose};
 
 impl Accounts {
-    /// Refuses unless the user proves the password; comes before [`Self::begin_deactivation`], which has to be told
-    /// of which password that was.
+    /// Refuses unless the user proves the password. Returns its stamp, which [`Self::begin_deactivation`] checks again.
     pub async fn check_deactivation(
         &self,
         user_id: &OwnedUserId,
@@ -22,9 +21,10 @@ impl Accounts {
         self.prove_password(&Purpose::of_user(user_id, "deactivate"), attempt, now_ts).await
     }
 
-    /// Begins to deactivate an account: from now on nobody logs in, and it is to be finished, after a stop too. Its
-    /// devices go at once; those that are gone. `proved`: of the password that the user has proved; None: an operator
-    /// asks. `erase`: its profile is to go, too, and what it said is not for those who come later. Again is the same.
+    /// Begins to deactivate an account. From now on nobody logs in, and the rest is finished even if the server stops
+    /// meanwhile. `proved` is the stamp of the password that the user has proved; an operator needs none. With `erase`,
+    /// the profile goes too, and those who join a room later do not see what the user said there. Removes the
+    /// account's devices, and returns them. Doing it again changes nothing.
     pub async fn begin_deactivation(
         &self,
         user_id: &OwnedUserId,
@@ -55,14 +55,14 @@ impl Accounts {
         self.log_out_all(user_id, None).await
     }
 
-    /// Accounts that are deactivated and not yet out of everything: a stop came in between.
+    /// Accounts whose deactivation was begun and is not finished, because the server stopped in between.
     pub async fn departing_accounts(&self) -> Result<Vec<OwnedUserId>, AccountsError> {
         let keys = self.store.keys::<DepartingAccounts>(Range::all()).await?;
         Ok(keys.into_iter().map(|key| key.user_id).collect())
     }
 
     /// Removes an account's data, addresses and numbers, filters and, if it is to be erased, its profile, and releases its
-    /// handle. It comes last: whatever else the account is in is to be found again after a stop.
+    /// handle. It comes last, so that after a stop everything else that the account is in is still found.
     pub async fn finish_deactivation(&self, user_id: &OwnedUserId, now_ts: u64) -> Result<(), AccountsError> {
         let key = UserKey { user_id: user_id.clone() };
         let departing = self.store.get::<DepartingAccounts>(&key).await?;

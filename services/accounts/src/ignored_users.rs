@@ -34,7 +34,7 @@ impl Accounts {
             .await
     }
 
-    /// Does the same in `writes`, which are refused if the list changes meanwhile.
+    /// Has a user ignore somebody, or not any more, in `writes`, which are refused if the list changes meanwhile.
     pub async fn put_ignored(
         &self,
         writes: &mut WriteSet,

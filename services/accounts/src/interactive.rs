@@ -114,8 +114,8 @@ impl Accounts {
         Err(AccountsError::Interactive(Box::new(info)))
     }
 
-    /// Does the same for a user who proves the password. How often that may be tried is limited. A user who has none, and
-    /// is known by a number, proves the number.
+    /// Has a user prove the password by interactive authentication. How often that may be tried is limited. A user who
+    /// has none, and is known by a number, proves the number.
     pub async fn prove_password(
         &self,
         purpose: &Purpose,
@@ -164,7 +164,7 @@ impl Accounts {
             .await
     }
 
-    /// Does the same for a user whose session is one of the OAuth 2.0 API. It is proof enough to have
+    /// Has a user whose session is one of the OAuth 2.0 API prove who it is. It is proof enough to have
     /// approved, on the platform's pages, that the cross-signing keys are reset. The approval is used up.
     /// `approval_url` is where that is done.
     pub(crate) async fn prove_approval(

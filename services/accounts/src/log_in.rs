@@ -24,7 +24,7 @@ use crate::{
 
 /// How long an access token lasts that can be refreshed, in milliseconds.
 pub(crate) const ACCESS_TOKEN_MS: u64 = 3_600_000;
-/// The same of an OAuth session: as long as others take for short-lived.
+/// How long an access token of an OAuth session lasts, in milliseconds. Other servers have tokens as short as this.
 pub(crate) const OAUTH_ACCESS_TOKEN_MS: u64 = 5 * 60_000;
 /// The greatest number of devices of a user.
 pub(crate) const MAX_DEVICES: usize = 1_000;

@@ -40,7 +40,7 @@ impl Accounts {
         LoginToken { token, expires_in_ms: LOGIN_TOKEN_MS }
     }
 
-    /// Does the same for a user who proves the password.
+    /// Makes a login token for a user who proves the password.
     pub async fn prove_login_token(
         &self,
         user_id: &OwnedUserId,

@@ -331,7 +331,8 @@ impl Accounts {
         Ok(self.validated(platform, purpose, &evidence, now_ts).await?.id)
     }
 
-    /// The identifier that somebody has shown to be theirs. Refuses with [`AccountsError::AddressNotValidated`].
+    /// The identifier that somebody has shown to be theirs. Refuses a session with [`AccountsError::AddressNotValidated`],
+    /// and a link that is good for nothing with [`AccountsError::NotFound`].
     pub(crate) async fn validated(
         &self,
         platform: &OwnedServerName,

@@ -15,8 +15,8 @@ use crate::{Matching, MatchingError, Result};
 
 /// How many elements are evaluated for a person in a day. It is the size of a large address book.
 pub const ELEMENTS_PER_DAY: u32 = 5_000;
-/// How many buckets a person may fetch in a day: for each address, and once more. They tell nothing without
-/// evaluated elements; this is about the server's work.
+/// How many buckets a person may fetch in a day: twice those of a large address book. They tell nothing without
+/// evaluated elements, so this limits only the server's work.
 pub const BUCKETS_PER_DAY: u32 = 10_000;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
