@@ -187,8 +187,7 @@ fn printable(json: &str) -> String {
     let mut shown = String::with_capacity(json.len());
     for character in json.chars() {
         // Those that turn the direction of writing are no controls to Unicode's mind.
-        let turns =
-            matches!(character, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+        let turns = matches!(character, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
         match character {
             '\n' => shown.push('\n'),
             _ if turns || character.is_control() => {
