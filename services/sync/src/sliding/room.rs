@@ -6,7 +6,7 @@ use std::{
 };
 
 use linkspan_domain::SharedPdu;
-use linkspan_rooms::{Boundary, Reader, Standing, TimelineEvent, View};
+use linkspan_rooms::{Boundary, Reader, Standing, TimelineEvent, View, is_withheld};
 use linkspan_storage::{Position, Stamped, records::MembershipRecord};
 use ruma::{
     OwnedRoomId, OwnedUserId,
@@ -395,6 +395,7 @@ impl Sync {
         let bumps = |event: &&Arc<TimelineEvent>| {
             BUMP_TYPES.iter().any(|kind| event.pdu.event_type.to_string() == *kind)
                 && !building.ask.ignored.contains(&event.pdu.sender)
+                && !is_withheld(&event.pdu, &building.ask.request.user_id)
         };
         if let Some(event) = part.events.iter().rev().find(bumps) {
             return Ok(Some(event.position.get()));
