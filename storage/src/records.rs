@@ -152,7 +152,7 @@ records! {
     }
     /// The accounts that are linked with a user's, and what the user has chosen about them.
     AccountLinksRecord {
-        /// The others of the same person, and since when each is linked with the user's.
+        /// The others of the same person in the order of their ids, and since when each is linked with the user's.
         others: Vec<(OwnedUserId, u64)>,
         /// Whether the user's contacts are shown them.
         shown: bool,

@@ -236,6 +236,7 @@ fn joined(one: Person, other: Person, now_ts: u64) -> Result<Person, AccountsErr
     let with = |person: Person, added: BTreeSet<OwnedUserId>| {
         person.0.into_iter().map(move |(account, mut record)| {
             record.others.extend(added.iter().map(|other| (other.clone(), now_ts)));
+            record.others.sort();
             (account, AccountLinksRecord { shown: false, ..record })
         })
     };

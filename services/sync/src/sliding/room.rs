@@ -32,7 +32,7 @@ const BUMP_TYPES: [&str; 7] = [
     "m.beacon_info",
 ];
 /// The most events that are looked at to find the last activity.
-const BUMP_LOOK: usize = 50;
+pub(super) const BUMP_LOOK: usize = 50;
 
 /// What the device has of a room already.
 #[derive(Clone, Copy, Debug)]
