@@ -33,12 +33,12 @@ pub(crate) type IgnoredLists = Copies<OwnedUserId, IgnoredUsers>;
 pub(crate) fn new_lists(store: &Store) -> IgnoredLists {
     let limits = Limits { entries: CACHED_USERS, weight: CACHED_ENTRIES };
     let lists = Copies::weighted(limits, |_, ignored: &IgnoredUsers| 1 + ignored.len() as u64);
-    lists
-        .forget_on::<AccountData>(store, |key| {
-            let is_list = key.room_id.is_none() && key.event_type == IGNORED_USERS;
-            is_list.then_some(Cow::Borrowed(&key.user_id))
-        })
-        .forget_on::<AccountLinks>(store, |key| Some(Cow::Borrowed(&key.user_id)))
+    // One's own linked accounts are not taken for ignored.
+    let lists = lists.forget_on::<AccountLinks>(store, |key| Some(Cow::Borrowed(&key.user_id)));
+    lists.forget_on::<AccountData>(store, |key| {
+        let is_list = key.room_id.is_none() && key.event_type == IGNORED_USERS;
+        is_list.then_some(Cow::Borrowed(&key.user_id))
+    })
 }
 
 impl Rooms {
