@@ -174,6 +174,7 @@ impl Draft {
             redacts,
             redacted_by: None,
             rejected: false,
+            withheld: false,
         };
         Ok((pdu, json))
     }

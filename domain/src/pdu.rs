@@ -56,6 +56,8 @@ pub struct Pdu {
     pub redacted_by: Option<OwnedEventId>,
     /// Whether the event failed authorisation.
     pub rejected: bool,
+    /// Whether the event is withheld from all but its sender.
+    pub withheld: bool,
 }
 
 /// The fields of a PDU's JSON.
@@ -123,6 +125,7 @@ impl Pdu {
             redacts,
             redacted_by: fields.unsigned.and_then(|unsigned| unsigned.redacted_by),
             rejected: false,
+            withheld: false,
         })
     }
 

@@ -9,6 +9,7 @@ mod config;
 mod connection;
 mod courier;
 mod limits;
+mod link_commands;
 mod mail;
 mod matching_commands;
 mod media;
@@ -69,6 +70,9 @@ enum Command {
     /// List, show or close what people have reported, while the server is stopped.
     #[command(subcommand)]
     Report(report_commands::ReportCommand),
+    /// List which accounts of a platform are linked with others, while the server is stopped.
+    #[command(subcommand)]
+    Link(link_commands::LinkCommand),
     /// Create, list or delete registration tokens, while the server is stopped.
     #[command(subcommand)]
     Token(token_commands::TokenCommand),
@@ -120,6 +124,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Platform(command) => platform_commands::run(command)?,
         Command::User(command) => user_commands::run(command)?,
         Command::Report(command) => report_commands::run(command)?,
+        Command::Link(command) => link_commands::run(command)?,
         Command::Token(command) => token_commands::run(command)?,
         Command::Matching(command) => matching_commands::run(command)?,
     }

@@ -444,6 +444,13 @@ catalogue! {
     /// The reports that each user has made, with the platforms that were told.
     165 rooms UserReports "user_reports": UserReportKey => UserReportRecord;
 
+    /// The accounts that are linked with each user's; every account of a person has a row of its own.
+    166 accounts AccountLinks "account_links" watched: UserKey => AccountLinksRecord;
+    /// Codes by which an account is linked with another, by SHA-256 hash, on the platform of who was given them.
+    167 accounts LinkCodes "link_codes": PlatformHashKey => LinkCodeRecord;
+    /// Who was given a code to be linked by, and who has entered it.
+    168 accounts LinkOffers "link_offers": UserKey => LinkOfferRecord;
+
     /// The key by which addresses are matched, and how many buckets there are. There is one row, at item 0.
     160 matching MatchingKeys "matching_keys" watched: MetaKey => MatchingKeyRecord;
     /// Who is found by an address, sealed: see services/matching. The rows name nobody.

@@ -150,6 +150,25 @@ records! {
         expires_ts: u64,
         validated_ts: Option<u64>,
     }
+    /// The accounts that are linked with a user's, and what the user has chosen about them.
+    AccountLinksRecord {
+        /// The others of the same person in the order of their ids, and since when each is linked with the user's.
+        others: Vec<(OwnedUserId, u64)>,
+        /// Whether the user's contacts are shown them.
+        shown: bool,
+        /// The one of them at which direct chats with the user arrive, too.
+        arrive_at: Option<OwnedUserId>,
+    }
+    /// The account that a code is to link.
+    LinkCodeRecord { user_id: OwnedUserId }
+    /// An account that offers itself to be linked.
+    LinkOfferRecord {
+        /// The hash of the code.
+        code: [u8; 32],
+        expires_ts: u64,
+        /// Who has entered the code, and waits to be confirmed.
+        entered_by: Option<OwnedUserId>,
+    }
     /// The session of an access token.
     AccessTokenRecord {
         user_id: OwnedUserId,
@@ -379,6 +398,9 @@ records! {
         /// not in the room any more: they were told of nothing else of it.
         #[serde(default)]
         is_hidden: bool,
+        /// The invitation is to a direct chat.
+        #[serde(default)]
+        is_direct: bool,
     }
     /// Somebody whom a user has accepted or written to.
     ContactRecord {
@@ -393,6 +415,9 @@ records! {
         sender: OwnedUserId,
         /// The key, if it is an annotation.
         key: Option<String>,
+        /// Whether the event is withheld from all but its sender.
+        #[serde(default)]
+        withheld: bool,
     }
     /// A thread.
     ThreadRecord {
@@ -400,6 +425,9 @@ records! {
         count: u64,
         /// Those who have replied, and how often each has.
         participants: Vec<(OwnedUserId, u64)>,
+        /// Whether a reply was withheld from all but its sender.
+        #[serde(default)]
+        has_withheld: bool,
     }
     /// The outcome of a transaction.
     TransactionRecord {
@@ -415,6 +443,9 @@ records! {
         /// The room's access list denied the user's platform, so nobody of another platform is told of it.
         #[serde(default)]
         own_platform: bool,
+        /// Nobody but the user is told of it.
+        #[serde(default)]
+        own_only: bool,
     }
     /// The words of a chunk of a room's timeline.
     SearchChunkRecord {
@@ -584,6 +615,8 @@ pub const FLAG_REJECTED: u8 = 1;
 pub const FLAG_SOFT_FAILED: u8 = 2;
 /// The event was redacted; `pdu` is the redacted form.
 pub const FLAG_REDACTED: u8 = 4;
+/// The event is withheld from all but its sender.
+pub const FLAG_WITHHELD: u8 = 8;
 
 impl Value for EventRecord {
     fn write(&self, to: &mut Vec<u8>) {

@@ -27,6 +27,8 @@ mod key_uploads;
 mod keys;
 mod lazy_members;
 mod legacy_media;
+mod linked_blocks;
+mod links;
 mod matching;
 mod membership;
 mod moderation;

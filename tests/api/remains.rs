@@ -96,6 +96,7 @@ const EXPIRES: &[(&str, Row)] = &[
     ("device_grants", Naming),
     ("browser_sessions", Naming),
     ("validations", Naming),
+    ("link_offers", Naming),
 ];
 
 /// The tables that have a row of hers, or one that names her: by her id or her address.
@@ -138,6 +139,7 @@ impl Scene {
         let user_id = anna.user_id.as_str().try_into().expect("a user id");
         let scene = Self { memory, network, anna, ben, user_id };
         scene.settle_in().await;
+        scene.link_accounts().await;
         scene.match_addresses().await;
         scene.publish_keys().await;
         scene.log_in_elsewhere().await;
@@ -183,6 +185,21 @@ impl Scene {
         anna.post("/v3/account/3pid/add", add).await.ok();
         let request = json!({ "client_secret": "monkeys", "email": ADDRESS, "send_attempt": 1 });
         anna.post("/v3/account/password/email/requestToken", request).await.ok();
+    }
+
+    /// Ben's account is hers, too, and one more waits to be linked.
+    async fn link_accounts(&self) {
+        let links = "/_linkspan/client/v1/links";
+        let offer = async |of: &Client, to: &Client| {
+            let code = of.post(&format!("{links}/code"), json!({})).await.ok()["code"].clone();
+            to.post(&format!("{links}/enter"), json!({ "code": code })).await.ok();
+        };
+        offer(&self.anna, &self.ben).await;
+        self.anna.post(&format!("{links}/confirm"), json!({ "user_id": self.ben.user_id })).await.ok();
+        let choices = json!({ "shown_to": "contacts", "messages_arrive_at": self.anna.user_id });
+        self.ben.put(&format!("{links}/choices"), choices).await.ok();
+        offer(&self.ben, &self.anna).await;
+        self.anna.post(&format!("{links}/code"), json!({})).await.ok();
     }
 
     async fn match_addresses(&self) {

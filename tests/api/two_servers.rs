@@ -4,7 +4,10 @@
 use linkspan_storage::Memory;
 use serde_json::json;
 
-use crate::network::{Client, INSTAGRAM, MESSENGER, Network, PATIENCE};
+use crate::{
+    links::{link, unlink},
+    network::{Client, INSTAGRAM, MESSENGER, Network, PATIENCE},
+};
 
 /// The two, and what each of them has in memory after these people have used both: anna and bert in a room.
 struct Twins {
@@ -90,6 +93,25 @@ async fn each_sees_the_others_contacts_and_choices() {
     assert_eq!(invite().await, "join");
     anna.put("/_linkspan/client/v1/reach", json!({ "rules": [{ "reach": "request" }] })).await.ok();
     assert_eq!(invite().await, "invite");
+}
+
+#[tokio::test]
+async fn each_sees_the_others_links() {
+    let Twins { one, other, anna, bert, .. } = &Twins::open().await;
+    let carl = other.register(MESSENGER, "carl").await;
+    let chat = anna.create_room(json!({ "is_direct": true, "invite": [carl.user_id] })).await;
+    carl.join(&chat).await.ok();
+    anna.put(&format!("/_linkspan/client/v1/blocks/{}", bert.user_id), json!({})).await.ok();
+    carl.say(&chat, "heard").await;
+    carl.on(one).say(&chat, "heard, too").await;
+    // Both have in memory that nothing is linked with carl's account.
+    link(&bert.on(one), &carl.on(one)).await;
+    carl.say(&chat, "unheard").await;
+    carl.on(one).say(&chat, "unheard").await;
+    assert_eq!(anna.heard(&chat).await, ["heard, too", "heard"]);
+    unlink(bert, &carl).await.ok();
+    carl.on(one).say(&chat, "heard again").await;
+    assert_eq!(anna.heard(&chat).await, ["heard again", "heard, too", "heard"]);
 }
 
 #[tokio::test]

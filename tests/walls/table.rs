@@ -258,6 +258,23 @@ fn server() -> Vec<Entry> {
         get("list_blocks", "/_linkspan/client/v1/blocks").others(OK),
         put("block_user", "/_linkspan/client/v1/blocks/@nobody:instagram.localhost").others(OK),
         delete("unblock_user", "/_linkspan/client/v1/blocks/@nobody:instagram.localhost").others(OK),
+        get("get_card", "/_linkspan/client/v1/contacts/{user}/card").others(OK),
+        get("get_links", "/_linkspan/client/v1/links").others(OK),
+        post("new_link_code", "/_linkspan/client/v1/links/code").others(OK),
+        post("enter_link_code", "/_linkspan/client/v1/links/enter")
+            .body(r#"{"code": "BCDF-GHJK"}"#)
+            .others(NOT_FOUND)
+            .own(NOT_FOUND),
+        post("confirm_link", "/_linkspan/client/v1/links/confirm")
+            .body(r#"{"user_id": "@nobody:instagram.localhost"}"#)
+            .others(NOT_FOUND)
+            .own(NOT_FOUND),
+        post("decline_link", "/_linkspan/client/v1/links/decline").others(OK),
+        put("set_link_choices", "/_linkspan/client/v1/links/choices")
+            .body(r#"{"shown_to": "nobody"}"#)
+            .others(NOT_FOUND)
+            .own(NOT_FOUND),
+        delete("unlink", "/_linkspan/client/v1/links/{user}").others(NOT_FOUND).own(NOT_FOUND),
         get("get_identity_versions", "/_matrix/identity/versions").others(CLOSED).own(CLOSED),
         get("get_identity_status", "/_matrix/identity/v2").others(CLOSED).own(CLOSED),
         get("get_terms", "/_matrix/identity/v2/terms").others(CLOSED).own(CLOSED),

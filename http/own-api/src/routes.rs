@@ -5,7 +5,9 @@ use linkspan_address_book::wire::{BUCKETS_PATH, EVALUATE_PATH, PARAMETERS_PATH};
 use linkspan_platforms::RateClass::{Free, Join, Login, Other, Report, Search};
 use linkspan_wire::{Endpoint, SUBMIT_CODE, raw_endpoint};
 
-use crate::endpoints::{blocks, contacts, handle, matching, platform, reach, report, requests, validation};
+use crate::endpoints::{
+    blocks, contacts, handle, links, matching, platform, reach, report, requests, validation,
+};
 
 /// The table of all endpoints of Linkspan's own client API.
 pub fn endpoints() -> Vec<Endpoint> {
@@ -177,6 +179,62 @@ pub fn endpoints() -> Vec<Endpoint> {
             blocks::unblock_user,
             Other,
             "docs/openapi/client-v1.json#unblock_user",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_linkspan/client/v1/contacts/{user_id}/card"],
+            contacts::get_card,
+            Search,
+            "docs/openapi/client-v1.json#get_card",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_linkspan/client/v1/links"],
+            links::get_links,
+            Free,
+            "docs/openapi/client-v1.json#get_links",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &["/_linkspan/client/v1/links/code"],
+            links::new_link_code,
+            Other,
+            "docs/openapi/client-v1.json#new_link_code",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &["/_linkspan/client/v1/links/enter"],
+            links::enter_link_code,
+            Login,
+            "docs/openapi/client-v1.json#enter_link_code",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &["/_linkspan/client/v1/links/confirm"],
+            links::confirm_link,
+            Other,
+            "docs/openapi/client-v1.json#confirm_link",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &["/_linkspan/client/v1/links/decline"],
+            links::decline_link,
+            Other,
+            "docs/openapi/client-v1.json#decline_link",
+        ),
+        raw_endpoint(
+            Method::PUT,
+            &["/_linkspan/client/v1/links/choices"],
+            links::set_link_choices,
+            Other,
+            "docs/openapi/client-v1.json#set_link_choices",
+        ),
+        raw_endpoint(
+            Method::DELETE,
+            &["/_linkspan/client/v1/links/{user_id}"],
+            links::unlink,
+            Other,
+            "docs/openapi/client-v1.json#unlink",
         ),
     ]
 }

@@ -11,7 +11,7 @@ use linkspan_storage::{
 use ruma::{OwnedRoomId, OwnedUserId};
 use serde_json::value::RawValue;
 
-use crate::{Accounts, AccountsError};
+use crate::{Accounts, AccountsError, IGNORED_USERS};
 
 /// The greatest content, in bytes.
 pub(crate) const CONTENT_BYTES: usize = 65_536;
@@ -123,7 +123,12 @@ impl Accounts {
                 self.check_account_data_count(user_id, room_id, event_type).await?;
                 let mut writes = WriteSet::new();
                 self.expect_active(&mut writes, user_id).await?;
-                put_account_data(&mut writes, user_id, room_id, event_type, content.clone());
+                match event_type {
+                    IGNORED_USERS if room_id.is_none() => {
+                        self.put_ignored_list(&mut writes, user_id, content.clone()).await?;
+                    }
+                    _ => put_account_data(&mut writes, user_id, room_id, event_type, content.clone()),
+                }
                 Ok((writes, ()))
             })
             .await

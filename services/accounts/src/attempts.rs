@@ -1,7 +1,7 @@
-//! Attempts at passwords. Wherever a password is checked, that counts as logging in, for the account and for
+//! Attempts at passwords, and at the codes that link accounts. Wherever a password is checked, that counts as logging in, for the account and for
 //! the address.
 //!
-//! Only wrong passwords count; what a right one took is given back. Guesses by somebody who is logged in
+//! Only what is wrong counts; what a right one took is given back. Guesses by somebody who is logged in
 //! limit strangers, too. Guesses by strangers do not limit those who are logged in, because otherwise anybody
 //! could keep others from changing their password or removing a device. This file decides about no password;
 //! it only counts.
@@ -60,6 +60,16 @@ pub(crate) fn count_of_stranger<'a>(
         None if name.len() <= MAX_NAME_BYTES => counted.take(format!("name {}", name.to_lowercase()))?,
         None => {}
     }
+    Ok(counted)
+}
+
+/// Counts a code that a user enters to link accounts.
+pub(crate) fn count_of_link_code<'a>(
+    platform: &'a Platform,
+    user_id: &OwnedUserId,
+) -> Result<Counted<'a>, Limited> {
+    let mut counted = Counted::nothing(platform);
+    counted.take(format!("link codes of {user_id}"))?;
     Ok(counted)
 }
 

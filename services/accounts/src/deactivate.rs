@@ -61,11 +61,13 @@ impl Accounts {
         Ok(keys.into_iter().map(|key| key.user_id).collect())
     }
 
-    /// Removes an account's data, addresses and numbers, filters and, if it is to be erased, its profile, and releases its
-    /// handle. It comes last, so that after a stop everything else that the account is in is still found.
+    /// Removes an account's links, data, addresses and numbers, filters and, if it is to be erased, its profile, and
+    /// releases its handle. It comes last, so that after a stop everything else that the account is in is still found.
     pub async fn finish_deactivation(&self, user_id: &OwnedUserId, now_ts: u64) -> Result<(), AccountsError> {
         let key = UserKey { user_id: user_id.clone() };
         let departing = self.store.get::<DepartingAccounts>(&key).await?;
+        // First: linked accounts have a change of whom they ignore written to this one.
+        self.forget_links(user_id).await?;
         self.store.delete_range::<AccountData>(Range::prefix((user_id,))).await?;
         self.delete_all_ids(user_id).await?;
         self.store.delete_range::<Filters>(Range::prefix((user_id,))).await?;

@@ -23,6 +23,8 @@ mod guests;
 mod handle;
 mod ignored_users;
 mod interactive;
+mod link;
+mod linked_accounts;
 mod list_accounts;
 mod log_in;
 mod log_in_by_number;
@@ -46,6 +48,7 @@ mod take_handle;
 mod third_party_id;
 mod third_party_ids;
 mod token;
+mod typed_code;
 mod username;
 mod validation;
 
@@ -55,7 +58,8 @@ use linkspan_domain::BadReachRules;
 use linkspan_platforms::{Limited, Platforms};
 use linkspan_storage::records::AccountRecord;
 use linkspan_storage::{
-    Limits, Rows, StorageError, Store, WriteSet, catalogue::Accounts as AccountsTable, catalogue::UserKey,
+    Limits, Rows, StorageError, Store, WriteSet,
+    catalogue::{AccountLinks, Accounts as AccountsTable, UserKey},
 };
 use ruma::{OwnedServerName, OwnedUserId, api::client::uiaa::UiaaInfo};
 
@@ -69,6 +73,8 @@ pub use erasure::Erasures;
 pub use handle::Handle;
 pub use ignored_users::IGNORED_USERS;
 pub use interactive::Purpose;
+pub use link::LINK_CODE_MS;
+pub use linked_accounts::{LinkChoices, MAX_LINKED};
 pub use list_accounts::AccountInfo;
 pub use log_in::{Credentials, Identifier, LoggedIn, NewDevice};
 pub use log_in_by_number::NumberStanding;
@@ -88,12 +94,15 @@ pub use take_handle::{HANDLE_FIELD, OwnHandle};
 pub use third_party_id::ThirdPartyId;
 pub use third_party_ids::AddedId;
 pub use token::{TokenHash, hash_token, new_token, random_text};
+pub use typed_code::{new_typed_code, read_typed_code, show_typed_code};
 pub use validation::{
     Evidence, LinkToken, ValidationLink, ValidationPurpose, ValidationRequest, ValidationSession,
 };
 
 /// How many accounts are kept in memory.
 const CACHED_ACCOUNTS: Limits = Limits { entries: 100_000, weight: 100_000 };
+/// How many accounts are kept in memory with what is linked with them, those included with which nothing is.
+const CACHED_LINKS: Limits = Limits { entries: 100_000, weight: 200_000 };
 
 /// Something about an account failed.
 #[derive(Debug, thiserror::Error)]
@@ -228,6 +237,8 @@ struct Shared {
     token_uses: session::TokenUses,
     /// Accounts that were asked for lately; None for users who have none.
     accounts: Rows<AccountsTable>,
+    /// What is linked with accounts that were asked for lately.
+    links: Rows<AccountLinks>,
     passwords: password::Passwords,
     interactive: expiring::Expiring<interactive::Interactive>,
     nonces: expiring::Expiring<OwnedServerName>,
@@ -245,6 +256,7 @@ impl Accounts {
         let shared = Shared {
             token_uses: session::token_uses(&store),
             accounts: Rows::new(&store, CACHED_ACCOUNTS, |_| 1),
+            links: Rows::<AccountLinks>::new(&store, CACHED_LINKS, |links| 1 + links.others.len() as u64),
             passwords: password::Passwords::new(),
             interactive: expiring::Expiring::new(10_000),
             nonces: expiring::Expiring::new(1_000),

@@ -6,6 +6,7 @@
 //! from. What somebody's choices mean for an invitation is asked at the door of rooms. This crate does not
 //! know rooms.
 
+mod card;
 mod choices;
 mod contact;
 
@@ -17,6 +18,7 @@ use linkspan_platforms::Platforms;
 use linkspan_storage::{Limits, Rows, StorageError, Store, catalogue::Contacts as ContactsTable};
 use ruma::{OwnedUserId, UserId};
 
+pub use card::{Card, CardAccount};
 pub use choices::Choices;
 pub use contact::{Contact, How, MAX_CONTACTS};
 

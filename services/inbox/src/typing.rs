@@ -19,12 +19,18 @@ pub enum Audience {
     Everybody,
     /// Members of the user's own platform are told. The other platforms do not accept typing from there.
     OwnPlatform,
+    /// Nobody but the user is told.
+    Oneself,
 }
 
 impl Audience {
     /// Whether `reader` is told what `user_id` does.
     pub fn has(self, reader: &UserId, user_id: &UserId) -> bool {
-        self == Self::Everybody || reader.server_name() == user_id.server_name()
+        match self {
+            Self::Everybody => true,
+            Self::OwnPlatform => reader.server_name() == user_id.server_name(),
+            Self::Oneself => reader == user_id,
+        }
     }
 }
 

@@ -33,7 +33,7 @@ struct Sweep {
     run: fn(&Services, u64) -> BoxFuture<'_, Result<()>>,
 }
 
-const SWEEPS: [Sweep; 10] = [
+const SWEEPS: [Sweep; 11] = [
     Sweep {
         what: "what memory holds of who and what is idle",
         every: MINUTE,
@@ -53,6 +53,11 @@ const SWEEPS: [Sweep; 10] = [
         what: "addresses and numbers that nobody has confirmed",
         every: HOUR.saturating_mul(6),
         run: |all, now_ts| Box::pin(all.forget_validations(now_ts)),
+    },
+    Sweep {
+        what: "codes that link accounts",
+        every: HOUR,
+        run: |all, now_ts| Box::pin(all.forget_link_offers(now_ts)),
     },
     Sweep {
         what: "handles that others can have again",
@@ -135,6 +140,13 @@ impl Services {
     async fn forget_validations(&self, now_ts: u64) -> Result<()> {
         for platform in self.platforms.iter() {
             self.accounts.forget_validations(platform.server_name(), now_ts).await?;
+        }
+        Ok(())
+    }
+
+    async fn forget_link_offers(&self, now_ts: u64) -> Result<()> {
+        for platform in self.platforms.iter() {
+            self.accounts.forget_link_offers(platform.server_name(), now_ts).await?;
         }
         Ok(())
     }

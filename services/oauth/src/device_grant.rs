@@ -2,7 +2,8 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#device-authorisation-flow>
 
 use linkspan_accounts::{
-    ClientDevice, PasswordStamp, ProvedUser, TokenHash, hash_token, new_token, random_text,
+    ClientDevice, PasswordStamp, ProvedUser, TokenHash, hash_token, new_token, new_typed_code,
+    read_typed_code, show_typed_code,
 };
 use linkspan_platforms::Platform;
 use linkspan_storage::{
@@ -26,10 +27,6 @@ const GRANT_MS: u64 = 20 * 60_000;
 const INTERVAL_MS: u64 = 5_000;
 /// How much earlier than that a question may come, in milliseconds. Clocks and networks are not exact.
 const EARLY_MS: u64 = 500;
-/// The letters that codes are made of. Without vowels there are no words, and none looks like another
-/// character.
-const LETTERS: &[u8] = b"BCDFGHJKLMNPQRSTVWXZ";
-const LETTERS_IN_CODE: usize = 8;
 /// The number of grants whose last question is remembered.
 const REMEMBERED: usize = 10_000;
 
@@ -96,7 +93,7 @@ impl OAuth {
         let letters = self
             .store
             .update(async || {
-                let letters = random_text(LETTERS, LETTERS_IN_CODE);
+                let letters = new_typed_code();
                 let record = DeviceGrantRecord {
                     client_id: client.client_id.clone(),
                     device_id: device_id.clone(),
@@ -115,7 +112,7 @@ impl OAuth {
                 Ok::<_, StorageError>((writes, letters))
             })
             .await?;
-        let user_code = shown(&letters);
+        let user_code = show_typed_code(&letters);
         Ok(DeviceGrant { device_code, user_code, expires_in_ms: GRANT_MS, interval_ms: INTERVAL_MS })
     }
 
@@ -127,11 +124,7 @@ impl OAuth {
         user_code: &str,
         now_ts: u64,
     ) -> Result<Option<PendingGrant>, OAuthError> {
-        let letters: String =
-            user_code.chars().filter(char::is_ascii_alphabetic).map(|it| it.to_ascii_uppercase()).collect();
-        if letters.len() != LETTERS_IN_CODE {
-            return Ok(None);
-        }
+        let Some(letters) = read_typed_code(user_code) else { return Ok(None) };
         let Some(code) = self.store.get::<UserCodes>(&user_code_key(platform, &letters)).await? else {
             return Ok(None);
         };
@@ -140,7 +133,7 @@ impl OAuth {
         let grant = grant.filter(|grant| is_pending(grant) && now_ts < grant.expires_ts);
         let Some(grant) = grant else { return Ok(None) };
         let client = self.client(platform, &grant.client_id).await?;
-        Ok(client.map(|client| PendingGrant { client, user_code: shown(&letters), key }))
+        Ok(client.map(|client| PendingGrant { client, user_code: show_typed_code(&letters), key }))
     }
 
     /// Notes that the user allows or denies what a device waits for. Only the first answer counts. What is
@@ -223,12 +216,6 @@ fn is_pending(grant: &DeviceGrantRecord) -> bool {
 
 fn user_code_key(platform: &OwnedServerName, letters: &str) -> PlatformKey {
     PlatformKey { platform: platform.clone(), name: letters.to_owned() }
-}
-
-/// The code as it is shown, in two halves.
-fn shown(letters: &str) -> String {
-    let (one, other) = letters.split_at(letters.len() / 2);
-    format!("{one}-{other}")
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::{
 };
 
 use linkspan_domain::{Pdu, PowerLevels};
-use linkspan_rooms::IgnoredUsers;
+use linkspan_rooms::{IgnoredUsers, is_withheld};
 use ruma::{
     OwnedUserId, UInt, UserId,
     push::{Action, PushCondition, Ruleset, ScalarJsonValue},
@@ -333,6 +333,10 @@ impl Condition {
 }
 
 impl Recipient {
+    fn ignores(&self, pdu: &Pdu) -> bool {
+        self.ignored.contains(&pdu.sender) || is_withheld(pdu, &self.user_id)
+    }
+
     /// What the user's rules say about an event. An event never notifies if it was redacted, or if the user
     /// or somebody ignored has sent it.
     pub fn evaluate(
@@ -342,7 +346,7 @@ impl Recipient {
         room: RoomContext<'_>,
     ) -> Evaluation<'_> {
         let sender = &event.pdu.sender;
-        if *sender == self.user_id || event.pdu.redacted_by.is_some() || self.ignored.contains(sender) {
+        if *sender == self.user_id || event.pdu.redacted_by.is_some() || self.ignores(event.pdu) {
             return SILENT;
         }
         let applies = |rule: &&Rule| {

@@ -2,28 +2,89 @@
 //! presence, and, in a room of the two alone, how far the user has read, that the user types, and a changed
 //! profile. None of it says that they are ignored: somebody may be away, and read privately. Whoever compares
 //! the name in such a room with the profile may guess it.
+//!
+//! Whoever is linked with somebody whom the user ignores is kept away, too. The user must not learn by it who is
+//! linked with whom, not even by ignoring one and looking what becomes of the other. So what the user can see by
+//! now stays as it is, and what comes anew is kept away for good where nobody else would tell the user of it
+//! (docs/decisions/0018-linked-accounts.md).
 
+use std::sync::Arc;
+
+use linkspan_domain::SharedPdu;
 use ruma::{OwnedUserId, UserId};
 
-use crate::{Result, Room, Rooms};
+use crate::{Result, Room, Rooms, append::Append};
+
+/// How a user ignores another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ignoring {
+    /// The user does not.
+    No,
+    /// The other is on the user's list.
+    ByList,
+    /// An account that is linked with the other's is on the user's list.
+    ByLink,
+}
 
 impl Rooms {
-    /// Whether a user is in a room with nobody but somebody whom the user ignores.
-    pub(crate) async fn is_alone_with_ignored(&self, user_id: &OwnedUserId, room: &Room) -> Result<bool> {
+    /// How a hosted user ignores another.
+    pub(crate) async fn ignoring(&self, user_id: &OwnedUserId, other: &OwnedUserId) -> Result<Ignoring> {
         let ignored = self.ignored_users(user_id).await?;
         if ignored.is_empty() {
-            return Ok(false);
+            return Ok(Ignoring::No);
+        }
+        if ignored.contains(other) {
+            return Ok(Ignoring::ByList);
+        }
+        let links = self.shared.accounts.account_links(other).await?;
+        let linked = links.iter().flat_map(|links| &links.others);
+        // People do not ignore themselves.
+        let is_other_person = linked.clone().all(|(account, _)| account != user_id);
+        match is_other_person && linked.clone().any(|(account, _)| ignored.contains(account)) {
+            true => Ok(Ignoring::ByLink),
+            false => Ok(Ignoring::No),
+        }
+    }
+
+    /// How a user ignores the only other member of a room; not at all if there are more.
+    pub(crate) async fn ignoring_alone(&self, user_id: &OwnedUserId, room: &Room) -> Result<Ignoring> {
+        if self.ignored_users(user_id).await?.is_empty() {
+            return Ok(Ignoring::No);
         }
         // Whoever is only invited makes no company: anybody can be invited, also somebody who is not there.
         let is_small = self.head(&room.id).await?.is_some_and(|head| head.joined <= 2);
-        Ok(is_small && self.local_members(room).await?.iter().any(|member| ignored.contains(member)))
+        let members = if is_small { self.local_members(room).await? } else { Arc::default() };
+        match members.iter().find(|member| *member != user_id) {
+            Some(other) => self.ignoring(user_id, other).await,
+            None => Ok(Ignoring::No),
+        }
     }
 
-    /// Whether the presence of a hosted user is kept from another, because one of them ignores the other.
+    /// Whether a user is in a room with nobody but somebody who is on the user's list.
+    pub(crate) async fn is_alone_with_ignored(&self, user_id: &OwnedUserId, room: &Room) -> Result<bool> {
+        Ok(self.ignoring_alone(user_id, room).await? == Ignoring::ByList)
+    }
+
+    /// Whether the presence of a hosted user is kept from another, because one of them ignores the other. Who looks
+    /// would see it change with the own list, so there only the list counts.
     pub async fn hides_presence(&self, of: &OwnedUserId, reader: &OwnedUserId) -> Result<bool> {
-        let ignores = async |user_id: &OwnedUserId, other: &UserId| {
-            Ok::<_, crate::RoomsError>(self.ignored_users(user_id).await?.contains(other))
-        };
-        Ok(ignores(of, reader).await? || ignores(reader, of).await?)
+        let looks_away = self.ignored_users(reader).await?.contains::<UserId>(of);
+        Ok(looks_away || self.ignoring(of, reader).await? != Ignoring::No)
+    }
+}
+
+impl Append {
+    /// Marks what somebody says to a user alone whose list has an account that is linked with the sender's: the user
+    /// never sees it, also if the list changes.
+    pub(super) async fn withheld_if_unwanted(&self, pdu: SharedPdu) -> Result<SharedPdu> {
+        let are_alone = self.members.len() == 2 && self.head.joined == 2;
+        let reader = self.members.iter().find(|member| **member != pdu.sender);
+        let Some(reader) = reader.filter(|_| are_alone && pdu.state_key.is_none()) else { return Ok(pdu) };
+        if self.rooms.ignoring(reader, &pdu.sender).await? != Ignoring::ByLink {
+            return Ok(pdu);
+        }
+        let mut withheld = (*pdu).clone();
+        withheld.withheld = true;
+        Ok(Arc::new(withheld))
     }
 }

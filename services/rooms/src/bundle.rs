@@ -206,8 +206,9 @@ impl Rooms {
             return Ok(None);
         }
         let mut participants = record.participants.iter();
-        let sees_all = participants
-            .all(|(sender, _)| view.shows_related(root.seq, record.latest_seq, sender) == Some(true));
+        let sees_all = !record.has_withheld
+            && participants
+                .all(|(sender, _)| view.shows_related(root.seq, record.latest_seq, sender) == Some(true));
         let (count, latest) = match sees_all {
             true => (record.count, self.event_at(&view.room.id, record.latest_seq).await?),
             false => self.count_replies(view, root).await?,
@@ -252,8 +253,8 @@ impl Rooms {
         relation: &RelationRecord,
     ) -> Result<bool> {
         match view.shows_related(parent_seq, key.seq, &relation.sender) {
-            Some(shows) => Ok(shows),
-            None => Ok(self.shown_child(view, key.seq).await?.is_some()),
+            Some(shows) if !relation.withheld => Ok(shows),
+            _ => Ok(self.shown_child(view, key.seq).await?.is_some()),
         }
     }
 

@@ -9,7 +9,7 @@ use linkspan_domain::{Pdu, SharedPdu};
 use linkspan_storage::{
     Copies, Limits, Position, Range, Stamped, StorageError, Store,
     catalogue::{EventIds, EventKey, HiddenEvents, RoomEventKey, Timeline, TimelineKey},
-    records::{EventPlaceRecord, EventRecord, FLAG_REJECTED},
+    records::{EventPlaceRecord, EventRecord, FLAG_REJECTED, FLAG_WITHHELD},
 };
 use ruma::{OwnedEventId, OwnedRoomId};
 
@@ -67,6 +67,7 @@ impl TimelineEvent {
         let mut pdu = Pdu::from_stored(record.event_id, &record.pdu)
             .map_err(|error| StorageError::DamagedValue { table: "timeline", reason: error.to_string() })?;
         pdu.rejected = record.flags & FLAG_REJECTED != 0;
+        pdu.withheld = record.flags & FLAG_WITHHELD != 0;
         Ok(Self {
             seq,
             position,

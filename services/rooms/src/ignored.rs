@@ -9,7 +9,10 @@ use std::{
 };
 
 use linkspan_accounts::IGNORED_USERS;
-use linkspan_storage::{Copies, Limits, Store, catalogue::AccountData};
+use linkspan_storage::{
+    Copies, Limits, Store,
+    catalogue::{AccountData, AccountLinks},
+};
 use ruma::OwnedUserId;
 use serde::{Deserialize, de::IgnoredAny};
 
@@ -30,6 +33,8 @@ pub(crate) type IgnoredLists = Copies<OwnedUserId, IgnoredUsers>;
 pub(crate) fn new_lists(store: &Store) -> IgnoredLists {
     let limits = Limits { entries: CACHED_USERS, weight: CACHED_ENTRIES };
     let lists = Copies::weighted(limits, |_, ignored: &IgnoredUsers| 1 + ignored.len() as u64);
+    // One's own linked accounts are not taken for ignored.
+    let lists = lists.forget_on::<AccountLinks>(store, |key| Some(Cow::Borrowed(&key.user_id)));
     lists.forget_on::<AccountData>(store, |key| {
         let is_list = key.room_id.is_none() && key.event_type == IGNORED_USERS;
         is_list.then_some(Cow::Borrowed(&key.user_id))
@@ -37,7 +42,7 @@ pub(crate) fn new_lists(store: &Store) -> IgnoredLists {
 }
 
 impl Rooms {
-    /// The users whom a hosted user ignores.
+    /// The users who are on a hosted user's list.
     pub async fn ignored_users(&self, user_id: &OwnedUserId) -> Result<IgnoredUsers> {
         let read = async || self.stored_ignored_users(user_id).await.map(Arc::new);
         self.shared.ignored.get_or_read(user_id, read).await
@@ -52,7 +57,12 @@ impl Rooms {
         let content = content.and_then(|content| serde_json::from_str::<Content>(&content).ok());
         let ignored = content.into_iter().flat_map(|content| content.ignored_users.into_keys());
         let ignored = ignored.filter_map(|other| OwnedUserId::try_from(other).ok());
+        let links = self.shared.accounts.account_links(user_id).await?;
+        let own = |other: &OwnedUserId| {
+            other == user_id
+                || links.iter().flat_map(|links| &links.others).any(|(linked, _)| linked == other)
+        };
         // Nobody ignores themselves.
-        Ok(ignored.filter(|other| other != user_id).collect())
+        Ok(ignored.filter(|other| !own(other)).collect())
     }
 }

@@ -103,7 +103,7 @@ pub use room::Room;
 pub use search::{Found, Search, SearchKey, SearchPlace};
 pub use send_to_device::{Target, ToDeviceMessage};
 pub use state::StateEntry;
-pub use view::{Standing, View};
+pub use view::{Standing, View, is_withheld};
 
 /// Rows of a table that are kept in memory, and their bytes.
 const ROWS: Limits = Limits { entries: 32 << 10, weight: 16 << 20 };

@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use linkspan_inbox::{PresenceState, WaitingDevice};
 use ruma::{OwnedDeviceId, OwnedUserId};
 
-use crate::{Result, Rooms, RoomsError};
+use crate::{Result, Rooms, RoomsError, blocked::Ignoring};
 
 /// The most users who are told.
 const MAX_WATCHERS: usize = 2_000;
@@ -42,7 +42,16 @@ impl Rooms {
             self.shared.platforms.get(platform).is_some_and(|platform| platform.settings.presence)
         };
         let ignored = self.ignored_users(user_id).await?;
-        watchers.retain(|watcher| shows(watcher.server_name()) && !ignored.contains(watcher));
+        watchers.retain(|watcher| shows(watcher.server_name()));
+        if !ignored.is_empty() {
+            let mut wanted = Vec::with_capacity(watchers.len());
+            for watcher in watchers {
+                if self.ignoring(user_id, &watcher).await? == Ignoring::No {
+                    wanted.push(watcher);
+                }
+            }
+            watchers = wanted;
+        }
         self.shared.inbox.tell_presence(user_id, &watchers);
         Ok(())
     }

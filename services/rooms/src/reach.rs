@@ -10,7 +10,7 @@ use linkspan_storage::records::MembershipRecord;
 use ruma::{OwnedUserId, events::TimelineEventType};
 use serde::Deserialize;
 
-use crate::{Result, Room, Rooms};
+use crate::{Result, Room, Rooms, blocked::Ignoring};
 
 /// The types of rooms that are calls (MSC3417).
 const CALL_ROOMS: [&str; 2] = ["m.call", "org.matrix.msc3417.call"];
@@ -61,10 +61,12 @@ pub(crate) fn kind_of(room: &Room, is_direct_chat: bool) -> ReachKind {
 impl Rooms {
     /// How an invitation reaches a user of a hosted platform. One to somebody who has no account arrives as
     /// if that person ignored it, or is refused if the platform refuses it of strangers: whoever invites does
-    /// not learn who has an account.
+    /// not learn who has an account. `known_by`: the account of the user's person that counts for how the two
+    /// know each other.
     pub(crate) async fn arrival(
         &self,
         user_id: &OwnedUserId,
+        known_by: &OwnedUserId,
         sender: &OwnedUserId,
         kind: ReachKind,
     ) -> Result<Arrival> {
@@ -78,10 +80,15 @@ impl Rooms {
             let reach = if by_rules == Reach::Refused { Reach::Refused } else { Reach::Ignored };
             return Ok(Arrival { by_rules: reach, reach, comes_in: false });
         }
-        let by_rules = self.reach_by_rules(&choices, user_id, sender, kind).await?;
+        let mut by_rules = self.reach_by_rules(&choices, user_id, known_by, sender, kind).await?;
+        let ignoring = self.ignoring(user_id, sender).await?;
+        // It stays hidden whatever becomes of the user's list: it must not show of whom it is.
+        if ignoring == Ignoring::ByLink {
+            by_rules = by_rules.max(Reach::Ignored);
+        }
         let mut reach = by_rules.max(choices.by_permission(sender));
-        if reach < Reach::Ignored && self.ignored_users(user_id).await?.contains(sender) {
-            reach = Reach::Ignored;
+        if ignoring != Ignoring::No {
+            reach = reach.max(Reach::Ignored);
         }
         Ok(Arrival { by_rules, reach, comes_in: reach == Reach::Straight })
     }
@@ -90,6 +97,7 @@ impl Rooms {
         &self,
         choices: &Choices,
         user_id: &OwnedUserId,
+        known_by: &OwnedUserId,
         sender: &OwnedUserId,
         kind: ReachKind,
     ) -> Result<Reach> {
@@ -97,7 +105,7 @@ impl Rooms {
         let source = contacts.source(user_id, sender);
         let decide =
             |relation| choices.by_rules(&Approach { source, server: sender.server_name(), relation, kind });
-        if contacts.is_contact(user_id, sender).await? {
+        if contacts.is_contact(known_by, sender).await? {
             return Ok(decide(Relation::Contact));
         }
         let (in_common_room, of_stranger) = (decide(Relation::CommonRoom), decide(Relation::Stranger));

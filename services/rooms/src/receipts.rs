@@ -13,7 +13,10 @@ use linkspan_storage::{
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, Room, Rooms, RoomsError, TimelineEvent, append::relation_of, events::MAX_THREAD_STEPS};
+use crate::{
+    Result, Room, Rooms, RoomsError, TimelineEvent, append::relation_of, blocked::Ignoring,
+    events::MAX_THREAD_STEPS,
+};
 
 /// How long somebody counts as typing at most.
 const MAX_TYPING: Duration = Duration::from_secs(120);
@@ -89,16 +92,14 @@ impl Rooms {
         self.check_thread(&event, thread).await?;
         let seq = event.seq;
         // Alone with somebody whom they ignore, users tell nobody how far they have read.
-        let kind = match self.is_alone_with_ignored(user_id, &room).await? {
-            true => ReceiptKind::Private,
-            false => kind,
-        };
+        let ignoring = self.ignoring_alone(user_id, &room).await?;
+        let kind = if ignoring == Ignoring::ByList { ReceiptKind::Private } else { kind };
         // The members of a big room look there for themselves.
         let members = match kind {
             ReceiptKind::Public if !room.is_big() => self.local_members(&room).await?,
             _ => Arc::new(vec![user_id.clone()]),
         };
-        let audience = self.audience(room_id, user_id).await?;
+        let audience = self.audience(room_id, user_id, ignoring).await?;
         let key = ReceiptKey {
             room_id: room_id.clone(),
             user_id: user_id.clone(),
@@ -113,7 +114,8 @@ impl Rooms {
             thread: thread.to_owned(),
         };
         let own_platform = audience == Audience::OwnPlatform;
-        let receipt = ReceiptRecord { event_id: event_id.clone(), seq, ts: now_ts, own_platform };
+        let own_only = audience == Audience::Oneself;
+        let receipt = ReceiptRecord { event_id: event_id.clone(), seq, ts: now_ts, own_platform, own_only };
         self.store()
             .update(async || {
                 let mut writes = WriteSet::new();
@@ -249,7 +251,11 @@ impl Rooms {
         }
         let rows = self.store().range(range).await?;
         let is_told = |key: &ReceiptLogKey, receipt: &ReceiptRecord| {
-            let audience = if receipt.own_platform { Audience::OwnPlatform } else { Audience::Everybody };
+            let audience = match receipt {
+                ReceiptRecord { own_only: true, .. } => Audience::Oneself,
+                ReceiptRecord { own_platform: true, .. } => Audience::OwnPlatform,
+                _ => Audience::Everybody,
+            };
             key.user_id == *user_id || (key.kind == 0 && audience.has(user_id, &key.user_id))
         };
         let told = rows.into_iter().filter(|(key, receipt)| is_told(key, receipt));
@@ -289,12 +295,13 @@ impl Rooms {
         timeout: Option<Duration>,
     ) -> Result<()> {
         let room = self.joined_room(user_id, room_id).await?;
-        if self.is_alone_with_ignored(user_id, &room).await? {
+        let ignoring = self.ignoring_alone(user_id, &room).await?;
+        if ignoring == Ignoring::ByList {
             return Ok(());
         }
         let members = self.local_members(&room).await?;
         let timeout = timeout.map(|timeout| timeout.min(MAX_TYPING));
-        let audience = self.audience(room_id, user_id).await?;
+        let audience = self.audience(room_id, user_id, ignoring).await?;
         self.shared.inbox.set_typing(room_id, user_id, timeout, audience, &members);
         Ok(())
     }

@@ -9,11 +9,16 @@ use ruma::{OwnedDeviceId, OwnedUserId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{IgnoredUsers, Result, Rooms};
+use crate::{Result, Rooms, blocked::Ignoring};
 
 /// What is taken from somebody whom the user ignores: keys. What is said in a group can be decrypted with
 /// them once the user ignores its sender no longer. All else, such as calls and verifications, is kept away.
 const KEYS: [&str; 2] = ["m.room.encrypted", "m.room_key.withheld"];
+
+/// Steps of a verification. Clients take some by themselves, so a user who asks for one would notice if they did not
+/// come; only that others begin one is kept away if they are ignored by a link.
+const VERIFICATION: &str = "m.key.verification.";
+const REQUEST: &str = "m.key.verification.request";
 
 #[derive(Deserialize)]
 struct Event<'a> {
@@ -22,6 +27,16 @@ struct Event<'a> {
     sender: OwnedUserId,
     #[serde(rename = "type")]
     event_type: String,
+}
+
+/// Whether a message of a type comes through from somebody whom the user ignores so.
+fn passes(ignoring: Ignoring, event_type: &str) -> bool {
+    let is_key = KEYS.contains(&event_type);
+    match ignoring {
+        Ignoring::No => true,
+        Ignoring::ByList => is_key,
+        Ignoring::ByLink => is_key || (event_type.starts_with(VERIFICATION) && event_type != REQUEST),
+    }
 }
 
 impl Rooms {
@@ -64,24 +79,31 @@ impl Rooms {
     async fn keep_allowed(
         &self,
         user_id: &OwnedUserId,
-        mut messages: Vec<ToDeviceMessage>,
+        messages: Vec<ToDeviceMessage>,
     ) -> Result<Vec<ToDeviceMessage>> {
         if messages.is_empty() {
             return Ok(messages);
         }
-        let ignored = self.ignored_users(user_id).await?;
-        if !ignored.is_empty() || self.has_encryption_rules() {
-            messages.retain(|message| self.may_receive(user_id, &ignored, &message.json));
+        let ignores_nobody = self.ignored_users(user_id).await?.is_empty();
+        if ignores_nobody && !self.has_encryption_rules() {
+            return Ok(messages);
         }
-        Ok(messages)
+        let mut allowed = Vec::with_capacity(messages.len());
+        for message in messages {
+            if self.may_receive(user_id, &message.json).await? {
+                allowed.push(message);
+            }
+        }
+        Ok(allowed)
     }
 
-    fn may_receive(&self, user_id: &OwnedUserId, ignored: &IgnoredUsers, json: &str) -> bool {
-        let Ok(Event { content, sender, event_type }) = serde_json::from_str(json) else { return false };
-        if ignored.contains(&sender) && !KEYS.contains(&event_type.as_str()) {
-            return false;
+    async fn may_receive(&self, user_id: &OwnedUserId, json: &str) -> Result<bool> {
+        let Ok(Event { content, sender, event_type }) = serde_json::from_str(json) else { return Ok(false) };
+        let ignoring = self.ignoring(user_id, &sender).await?;
+        if !passes(ignoring, &event_type) {
+            return Ok(false);
         }
         let present = self.rules_of([&sender, user_id].into_iter());
-        check_to_device(&present, &event_type, content, sender == *user_id).is_ok()
+        Ok(check_to_device(&present, &event_type, content, sender == *user_id).is_ok())
     }
 }

@@ -8,11 +8,7 @@ use linkspan_storage::{
     catalogue::{Memberships, UserRoomKey},
     records::{InboxPointer, MembershipRecord},
 };
-use ruma::{
-    OwnedRoomId, OwnedUserId,
-    events::{StateEventType, room::member::MembershipState},
-};
-use serde::Deserialize;
+use ruma::{OwnedRoomId, OwnedUserId, events::room::member::MembershipState};
 use serde_json::value::RawValue;
 
 use crate::{EventFilter, Reader, Result, Rooms, RoomsError};
@@ -35,20 +31,6 @@ pub struct MessageRequest {
     pub position: Position,
 }
 
-/// Whether an invitation is to a direct chat: its member event is the last of what the invitee is shown.
-fn is_direct(record: &MembershipRecord) -> bool {
-    #[derive(Deserialize)]
-    struct Member {
-        content: Content,
-    }
-    #[derive(Deserialize)]
-    struct Content {
-        is_direct: bool,
-    }
-    let member = record.stripped_state.last().and_then(|json| serde_json::from_str::<Member>(json).ok());
-    member.is_some_and(|member| member.content.is_direct)
-}
-
 impl Rooms {
     /// The requests of a hosted user that came before a position, the newest first, and no more than `limit`.
     pub async fn list_requests(
@@ -67,7 +49,7 @@ impl Rooms {
         let request = |(room_id, stored): (OwnedRoomId, Stamped<MembershipRecord>)| MessageRequest {
             room_id,
             position: stored.position,
-            is_direct: is_direct(&stored.value),
+            is_direct: stored.value.is_direct,
             sender: stored.value.sender,
             stripped_state: stored.value.stripped_state,
         };
@@ -106,7 +88,7 @@ impl Rooms {
             let invitation = invitation.ok_or_else(no_request)?;
             let is_direct = append.is_direct_chat(&invitation, user_id).await?;
             self.stage_membership(&mut append, user_id, user_id, MembershipState::Join, None).await?;
-            if is_direct {
+            if request.is_direct {
                 let accounts = &self.shared.accounts;
                 accounts.add_direct_chat(&mut append.writes, user_id, &request.sender, room_id).await?;
             }

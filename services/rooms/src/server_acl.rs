@@ -11,7 +11,7 @@ use ruma::{
     },
 };
 
-use crate::{Result, Rooms};
+use crate::{Result, Rooms, blocked::Ignoring};
 
 /// Whether an access list, if there is one, denies a user's platform.
 pub(crate) fn denies(acl: Option<&SharedPdu>, user_id: &UserId) -> bool {
@@ -36,8 +36,17 @@ pub(crate) fn is_own_leave(draft: &Draft, sender: &UserId) -> bool {
 
 impl Rooms {
     /// Who of a room's hosted members is told what a user reads and types: a server takes that from no server that the
-    /// room's access list denies.
-    pub(crate) async fn audience(&self, room_id: &OwnedRoomId, user_id: &UserId) -> Result<Audience> {
+    /// room's access list denies. `ignoring`: how the user ignores the only other member, who is told nothing if it is by
+    /// a link, while the user's own devices see no difference.
+    pub(crate) async fn audience(
+        &self,
+        room_id: &OwnedRoomId,
+        user_id: &UserId,
+        ignoring: Ignoring,
+    ) -> Result<Audience> {
+        if ignoring == Ignoring::ByLink {
+            return Ok(Audience::Oneself);
+        }
         let acl = self.state_event(room_id, &StateEventType::RoomServerAcl, "").await?;
         Ok(if denies(acl.as_ref(), user_id) { Audience::OwnPlatform } else { Audience::Everybody })
     }

@@ -63,10 +63,10 @@ impl View {
         self.rule.is_some_and(|rule| rule.hides(pdu))
     }
 
-    /// Whether the user ignores what an event says. State is told, whoever set it.
+    /// Whether the user ignores what an event says, or it is withheld from the user. State is told, whoever set it.
     /// <https://spec.matrix.org/v1.19/client-server-api/#ignoring-users>
     pub(crate) fn ignores(&self, pdu: &Pdu) -> bool {
-        pdu.state_key.is_none() && self.ignored.contains(&pdu.sender)
+        pdu.state_key.is_none() && (self.ignored.contains(&pdu.sender) || is_withheld(pdu, &self.user_id))
     }
 
     /// Whether the user has left the room and forgotten it.
@@ -289,6 +289,11 @@ impl Rooms {
         view.visibility.insert(event.state_before, visibility);
         Ok(visibility)
     }
+}
+
+/// Whether an event is withheld from a user.
+pub fn is_withheld(pdu: &Pdu, user_id: &UserId) -> bool {
+    pdu.withheld && pdu.sender != user_id
 }
 
 fn outside(visibility: HistoryVisibility) -> Result<Standing> {

@@ -551,7 +551,8 @@ async fn of_very_many_threads_those_read_long_ago_are_forgotten() {
     for number in 1..=1_000 {
         let (user_id, thread, kind) = (user(BOB), format!("${number}"), 0);
         let seq = -number;
-        let receipt = ReceiptRecord { event_id: event_id.clone(), seq, ts: 0, own_platform: false };
+        let receipt =
+            ReceiptRecord { event_id: event_id.clone(), seq, ts: 0, own_platform: false, own_only: false };
         let key = ReceiptKey { room_id: room_id.clone(), user_id, kind, thread };
         writes.put::<Receipts>(&key, &Stamped::pending(receipt.clone()));
         let ReceiptKey { room_id, user_id, kind, thread } = key;
@@ -598,6 +599,7 @@ async fn many_reactions_do_not_hide_an_edit() {
             event_type: "m.reaction".into(),
             sender: user(BOB),
             key: Some(number.to_string()),
+            withheld: false,
         };
         writes.put::<linkspan_storage::catalogue::Relations>(&key, &row);
     }

@@ -1,6 +1,7 @@
-//! The people whom the caller has accepted or written to.
+//! The people whom the caller has accepted or written to, and the cards of people.
 
 use axum::response::Response;
+use linkspan_contacts::CardAccount;
 use linkspan_wire::{ApiError, App, User, WholeRequest, json_answer};
 use ruma::OwnedUserId;
 use serde::Deserialize;
@@ -41,4 +42,25 @@ pub(crate) async fn remove_contact(
 ) -> Result<Response, ApiError> {
     app.contacts.remove_contact(&caller.user_id, &user_id_of(&request)?).await?;
     Ok(json_answer(&json!({})))
+}
+
+pub(crate) async fn get_card(app: App, caller: User, request: WholeRequest) -> Result<Response, ApiError> {
+    let card = app.contacts.card(&caller.user_id, &user_id_of(&request)?).await?;
+    let mut answer = to_wire(&card.account);
+    answer["accounts"] = card.linked.iter().map(to_wire).collect();
+    if let Some(arrive_at) = card.arrive_at {
+        answer["messages_arrive_at"] = arrive_at.as_str().into();
+    }
+    Ok(json_answer(&answer))
+}
+
+fn to_wire(account: &CardAccount) -> Value {
+    let CardAccount { user_id, displayname, avatar_url, handle } = account;
+    let mut answer = json!({ "user_id": user_id });
+    for (field, value) in [("displayname", displayname), ("avatar_url", avatar_url), ("handle", handle)] {
+        if let Some(value) = value {
+            answer[field] = value.as_str().into();
+        }
+    }
+    answer
 }

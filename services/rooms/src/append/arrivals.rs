@@ -6,7 +6,7 @@ use std::pin::Pin;
 use linkspan_accounts::AccountsError;
 use linkspan_contacts::How;
 use linkspan_domain::{Pdu, Reach};
-use ruma::{OwnedUserId, events::room::member::MembershipState};
+use ruma::{CanonicalJsonValue, OwnedUserId, UserId, events::room::member::MembershipState};
 
 use super::{Append, memberships::Known};
 use crate::{
@@ -25,7 +25,8 @@ impl Append {
         }
         let is_direct_chat = self.is_direct_chat(invitation, user_id).await?;
         let kind = kind_of(&self.room, is_direct_chat);
-        let mut arrival = self.rooms.arrival(user_id, &invitation.sender, kind).await?;
+        let known_by = self.arrives_for.as_ref().unwrap_or(user_id);
+        let mut arrival = self.rooms.arrival(user_id, known_by, &invitation.sender, kind).await?;
         let before = self.membership(user_id).await?;
         // Whoever has had to do with the room decides without help whether to come back.
         arrival.comes_in &= before.is_none();
@@ -35,6 +36,35 @@ impl Append {
         }
         self.arrival = Some((invitation.event_id.clone(), arrival));
         Ok(arrival)
+    }
+
+    /// Has somebody come along who is invited to a direct chat: the account of the same person at which such chats are
+    /// to arrive, if the person shows that to who begins the chat. A platform of theirs that does not allow it does not
+    /// keep the invitation from its invitee.
+    pub(super) async fn bring_along(&mut self, invitation: &Pdu) -> Result<()> {
+        let invitee = invitation.state_key.as_deref().filter(|_| is_direct(invitation));
+        let Some(user_id) = invitee.and_then(|user_id| OwnedUserId::try_from(user_id).ok()) else {
+            return Ok(());
+        };
+        let is_invitation = invitation.membership() == Some(MembershipState::Invite);
+        if !is_invitation || self.arrives_for.is_some() || !self.is_direct_chat(invitation, &user_id).await? {
+            return Ok(());
+        }
+        let sender = &invitation.sender;
+        let Some(account) = self.rooms.shared.contacts.arrives_at(&user_id, sender).await? else {
+            return Ok(());
+        };
+        if self.arrival(invitation, &user_id).await?.reach >= Reach::Ignored
+            || self.membership(&account).await?.is_some()
+        {
+            return Ok(());
+        }
+        let mut content = self.rooms.member_content(&account, MembershipState::Invite, None).await?;
+        content.insert("is_direct".into(), CanonicalJsonValue::Bool(true));
+        self.arrives_for = Some(user_id);
+        let invited = self.stage_member(sender, &account, content).await;
+        self.arrives_for = None;
+        only_failures(invited, &account)
     }
 
     /// Has somebody whom an invitation reaches straight join, if the room lets them. If it does not, they are
@@ -51,15 +81,9 @@ impl Append {
             // The join is not what was sent later, only what follows from it.
             self.delay_id = None;
             let content = self.rooms.member_content(&user_id, MembershipState::Join, None).await?;
-            match self.stage_member(&user_id, &user_id, content).await {
-                Ok(()) => {}
-                Err(RoomsError::Storage(error) | RoomsError::Accounts(AccountsError::Storage(error))) => {
-                    return Err(error.into());
-                }
-                Err(error) => {
-                    tracing::debug!(%error, %user_id, "an invitation has to be accepted");
-                    return Ok(());
-                }
+            let joined = self.stage_member(&user_id, &user_id, content).await;
+            if joined.is_err() {
+                return only_failures(joined, &user_id);
             }
             if self.is_direct_chat(invitation, &user_id).await? {
                 let (accounts, room_id) = (self.rooms.shared.accounts.clone(), self.room.id.clone());
@@ -79,17 +103,17 @@ impl Append {
         earlier: Option<&Pdu>,
         known: Known,
     ) -> Result<()> {
-        let accepted = earlier.filter(|_| known == Known::Request);
-        let (invitation, whose, other, how) = match (member.membership(), accepted) {
-            (Some(MembershipState::Invite), _) => (member, &member.sender, user_id, How::WroteFirst),
-            (Some(MembershipState::Join), Some(invitation)) if !self.brings_in(invitation) => {
-                (invitation, user_id, &invitation.sender, How::Accepted)
+        let (whose, other, how) = match (member.membership(), earlier) {
+            (Some(MembershipState::Invite), _) if self.is_direct_chat(member, user_id).await? => {
+                (&member.sender, user_id, How::WroteFirst)
+            }
+            (Some(MembershipState::Join), Some(invitation))
+                if known == (Known::Request { is_direct: true }) && !self.brings_in(invitation) =>
+            {
+                (user_id, &invitation.sender, How::Accepted)
             }
             _ => return Ok(()),
         };
-        if !self.is_direct_chat(invitation, user_id).await? {
-            return Ok(());
-        }
         if self.rooms.shared.platforms.hosts(whose.server_name()) {
             let (contacts, now_ts) = (self.rooms.shared.contacts.clone(), self.now.get().into());
             contacts.add_contact(&mut self.writes, whose, other, how, now_ts).await?;
@@ -99,9 +123,10 @@ impl Append {
 
     /// Whether an invitation is to a direct chat: its sender says so, and besides the invitee there is one person in
     /// the room at most. Otherwise a group could come in as a direct chat, and whoever invites to it as a contact.
-    pub(crate) async fn is_direct_chat(&mut self, invitation: &Pdu, invitee: &OwnedUserId) -> Result<bool> {
-        if !is_direct(invitation) {
-            return Ok(false);
+    pub(super) async fn is_direct_chat(&mut self, invitation: &Pdu, invitee: &OwnedUserId) -> Result<bool> {
+        // Whoever comes along with an invitee makes it no group.
+        if !is_direct(invitation) || self.arrives_for.is_some() {
+            return Ok(is_direct(invitation));
         }
         let is_counted =
             matches!(self.membership(invitee).await?, Some(MembershipState::Join | MembershipState::Invite));
@@ -112,5 +137,19 @@ impl Append {
     fn brings_in(&self, invitation: &Pdu) -> bool {
         let decided = self.arrival.as_ref().filter(|(event_id, _)| *event_id == invitation.event_id);
         decided.is_some_and(|(_, arrival)| arrival.comes_in)
+    }
+}
+
+/// Passes over refusals: what was to follow from an invitation does not. Failures of the store remain.
+fn only_failures(outcome: Result<()>, user_id: &UserId) -> Result<()> {
+    match outcome {
+        Err(RoomsError::Storage(error) | RoomsError::Accounts(AccountsError::Storage(error))) => {
+            Err(error.into())
+        }
+        Err(error) => {
+            tracing::debug!(%error, %user_id, "somebody who was invited cannot come in by themselves");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
     }
 }

@@ -40,9 +40,11 @@ impl Append {
             None => self.make_if_allowed(sender, draft).await?,
         };
         self.let_in(&pdu).await?;
+        let pdu = self.withheld_if_unwanted(pdu).await?;
         self.accept(pdu.clone(), json, transaction).await?;
         if pdu.event_type == TimelineEventType::RoomMember {
             self.bring_in(&pdu).await?;
+            Box::pin(self.bring_along(&pdu)).await?;
         }
         Ok(pdu)
     }

@@ -39,7 +39,7 @@ pub(super) enum Known {
     /// The user was invited, and was not told of it, or has deleted it: then it was a request.
     Hidden { is_request: bool },
     /// The user has a request from there.
-    Request,
+    Request { is_direct: bool },
     /// The user has been there, or was told of it otherwise.
     Room,
 }
@@ -93,7 +93,7 @@ impl Append {
             MembershipState::Leave | MembershipState::Ban if pdu.sender != user_id => match known {
                 Known::Nothing => (false, true),
                 Known::Hidden { is_request } => (is_request, true),
-                Known::Request | Known::Room => (false, false),
+                Known::Request { .. } | Known::Room => (false, false),
             },
             _ => (false, false),
         };
@@ -106,6 +106,7 @@ impl Append {
             forgotten: false,
             is_request,
             is_hidden,
+            is_direct: membership == MembershipState::Invite && self.is_direct_chat(pdu, &user_id).await?,
         };
         self.writes.put::<Memberships>(&key, &Stamped::pending(record));
         if !is_hidden {
@@ -138,13 +139,13 @@ impl Append {
         }
         self.settle().await?;
         let Some(stored) = self.rooms.store().get::<Memberships>(key).await? else { return Ok(Known::Room) };
-        let MembershipRecord { is_request, is_hidden, .. } = stored.value;
+        let MembershipRecord { is_request, is_hidden, is_direct, .. } = stored.value;
         let is_invitation = before == Some(&MembershipState::Invite);
         let is_hidden =
             is_hidden || (is_invitation && self.rooms.hides_invitation(&key.user_id, &stored.value).await?);
         Ok(match (is_hidden, is_invitation && is_request) {
             (true, _) => Known::Hidden { is_request },
-            (false, true) => Known::Request,
+            (false, true) => Known::Request { is_direct },
             (false, false) => Known::Room,
         })
     }

@@ -70,6 +70,8 @@ pub(crate) struct Append {
     pub(crate) newcomers: Vec<(OwnedUserId, Option<OwnedEventId>)>,
     /// The invitation that was let in last, and how it reaches its invitee.
     arrival: Option<(OwnedEventId, Arrival)>,
+    /// Whoever is being invited now comes along with this account of the same person, and is reached as it is.
+    arrives_for: Option<OwnedUserId>,
     /// The rules on encryption that hold, as staged.
     pub(crate) present: Arc<RulesPresent>,
     transactions: Vec<(TransactionKey, OwnedEventId)>,
@@ -117,6 +119,7 @@ impl Rooms {
             members_changed: false,
             newcomers: Vec::new(),
             arrival: None,
+            arrives_for: None,
             present,
             transactions: Vec::new(),
             threads: HashMap::new(),

@@ -13,7 +13,8 @@ use linkspan_storage::{
         Transactions,
     },
     records::{
-        EventPlaceRecord, EventRecord, RoomHeadRecord, StateDeltaRecord, StateEntryRecord, TransactionRecord,
+        EventPlaceRecord, EventRecord, FLAG_WITHHELD, RoomHeadRecord, StateDeltaRecord, StateEntryRecord,
+        TransactionRecord,
     },
 };
 use ruma::{OwnedEventId, events::StateEventType};
@@ -55,7 +56,8 @@ impl Append {
             self.transactions.push((key, pdu.event_id.clone()));
         }
         let event_id = pdu.event_id.clone();
-        let record = EventRecord { state_before, state_after, flags: 0, sent_by, event_id, pdu: json };
+        let flags = if pdu.withheld { FLAG_WITHHELD } else { 0 };
+        let record = EventRecord { state_before, state_after, flags, sent_by, event_id, pdu: json };
         self.put_event(pdu.clone(), seq, record).await?;
         let mut extremities = self.head.extremities.clone();
         extremities.retain(|event_id| !pdu.prev_events.contains(event_id));

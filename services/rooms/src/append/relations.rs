@@ -29,6 +29,7 @@ impl Append {
             }
             thread.latest_seq = seq;
             thread.count += 1;
+            thread.has_withheld |= pdu.withheld;
             match thread.participants.iter_mut().find(|(sender, _)| *sender == pdu.sender) {
                 Some((_, replies)) => *replies += 1,
                 None => thread.participants.push((pdu.sender.clone(), 1)),
@@ -42,6 +43,7 @@ impl Append {
             event_type: pdu.event_type.to_string(),
             sender: pdu.sender.clone(),
             key,
+            withheld: pdu.withheld,
         };
         self.writes.put::<Relations>(&relation_key, &record);
         Ok(())
@@ -66,7 +68,8 @@ impl Append {
             Some(thread) => Some(thread),
             None => self.rooms.store().get::<Threads>(key).await?,
         };
-        Ok(thread.unwrap_or(ThreadRecord { latest_seq: 0, count: 0, participants: Vec::new() }))
+        let new = ThreadRecord { latest_seq: 0, count: 0, participants: Vec::new(), has_withheld: false };
+        Ok(thread.unwrap_or(new))
     }
 
     pub(super) async fn unrelate(&mut self, target: &TimelineEvent, relation: RelatesTo) -> Result<()> {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use linkspan_domain::SharedPdu;
-use linkspan_rooms::{Boundary, Reader, Standing, TimelineEvent, View};
+use linkspan_rooms::{Boundary, Reader, Standing, TimelineEvent, View, is_withheld};
 use linkspan_storage::{Position, Stamped, records::MembershipRecord};
 use ruma::{
     OwnedRoomId, OwnedUserId,
@@ -32,7 +32,7 @@ const BUMP_TYPES: [&str; 7] = [
     "m.beacon_info",
 ];
 /// The most events that are looked at to find the last activity.
-const BUMP_LOOK: usize = 50;
+pub(super) const BUMP_LOOK: usize = 50;
 
 /// What the device has of a room already.
 #[derive(Clone, Copy, Debug)]
@@ -395,6 +395,7 @@ impl Sync {
         let bumps = |event: &&Arc<TimelineEvent>| {
             BUMP_TYPES.iter().any(|kind| event.pdu.event_type.to_string() == *kind)
                 && !building.ask.ignored.contains(&event.pdu.sender)
+                && !is_withheld(&event.pdu, &building.ask.request.user_id)
         };
         if let Some(event) = part.events.iter().rev().find(bumps) {
             return Ok(Some(event.position.get()));

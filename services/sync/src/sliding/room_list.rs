@@ -9,6 +9,7 @@ use std::{
     sync::Arc,
 };
 
+use linkspan_rooms::{TimelineEvent, is_withheld};
 use linkspan_storage::{Position, Stamped, records::MembershipRecord};
 use quick_cache::sync::Cache;
 use ruma::{
@@ -20,6 +21,7 @@ use serde_json::Value;
 
 use super::{
     Filters, List,
+    room::BUMP_LOOK,
     sent::{ConnectionState, Sent},
 };
 use crate::{Result, Sync};
@@ -152,7 +154,7 @@ impl Sync {
         let record = &stored.value;
         let membership = &record.membership;
         let stamp = match membership {
-            MembershipState::Join => self.newest_position(room_id).await?,
+            MembershipState::Join => self.newest_position(user_id, room_id).await?,
             MembershipState::Invite if self.rooms.hides_invitation(user_id, record).await? => {
                 return Ok(None);
             }
@@ -198,10 +200,16 @@ impl Sync {
         Ok(before == Some(MembershipState::Join))
     }
 
-    async fn newest_position(&self, room_id: &OwnedRoomId) -> Result<Position> {
+    /// When the newest event was written that is not withheld from the user.
+    async fn newest_position(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<Position> {
         let head = self.rooms.head(room_id).await?.map_or(0, |head| head.seq);
-        let newest = self.rooms.timeline_back(room_id, head, 0, 1).await?;
-        Ok(newest.first().map_or(Position::ZERO, |event| event.position))
+        let mut newest = self.rooms.timeline_back(room_id, head, 0, 1).await?;
+        let is_withheld = |event: &Arc<TimelineEvent>| is_withheld(&event.pdu, user_id);
+        if newest.iter().any(is_withheld) {
+            newest = self.rooms.timeline_back(room_id, head, 0, BUMP_LOOK).await?;
+        }
+        let event = newest.iter().find(|event| !is_withheld(event)).or(newest.last());
+        Ok(event.map_or(Position::ZERO, |event| event.position))
     }
 
     /// The rooms of a list that are in its windows, in order, and the number of all rooms in the list.
