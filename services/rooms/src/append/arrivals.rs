@@ -102,15 +102,12 @@ impl Append {
         user_id: &OwnedUserId,
         earlier: Option<&Pdu>,
         known: Known,
+        begins_chat: bool,
     ) -> Result<()> {
         let (whose, other, how) = match (member.membership(), earlier) {
-            (Some(MembershipState::Invite), _) if self.is_direct_chat(member, user_id).await? => {
-                (&member.sender, user_id, How::WroteFirst)
-            }
-            (Some(MembershipState::Join), Some(invitation))
-                if known == (Known::Request { is_direct: true }) && !self.brings_in(invitation) =>
-            {
-                (user_id, &invitation.sender, How::Accepted)
+            (Some(MembershipState::Invite), _) if begins_chat => (&member.sender, user_id, How::WroteFirst),
+            (Some(MembershipState::Join), Some(request)) if known == (Known::Request { is_direct: true }) => {
+                (user_id, &request.sender, How::Accepted)
             }
             _ => return Ok(()),
         };

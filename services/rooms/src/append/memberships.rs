@@ -75,7 +75,8 @@ impl Append {
             pdu.membership().ok_or_else(|| RoomsError::Invalid("a member event has a membership".into()))?;
         let key = UserRoomKey { user_id: user_id.clone(), room_id: self.room.id.clone() };
         let known = self.known_before(&key, before.as_ref()).await?;
-        self.note_contacts(pdu, &user_id, earlier.as_deref(), known).await?;
+        let is_direct = membership == MembershipState::Invite && self.is_direct_chat(pdu, &user_id).await?;
+        self.note_contacts(pdu, &user_id, earlier.as_deref(), known, is_direct).await?;
         self.count(&user_id, before.as_ref(), Some(&membership));
         let member = MemberRecord { membership: membership.clone(), event_id: pdu.event_id.clone(), seq };
         let of_room = RoomUserKey { room_id: self.room.id.clone(), user_id: user_id.clone() };
@@ -106,7 +107,7 @@ impl Append {
             forgotten: false,
             is_request,
             is_hidden,
-            is_direct: membership == MembershipState::Invite && self.is_direct_chat(pdu, &user_id).await?,
+            is_direct,
         };
         self.writes.put::<Memberships>(&key, &Stamped::pending(record));
         if !is_hidden {
