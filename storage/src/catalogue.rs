@@ -122,8 +122,8 @@ key! {
     PusherKey { user_id: OwnedUserId, app_id: String, pushkey: String }
 }
 key! {
-    /// A word by which a user is found.
-    DirectoryTermKey { platform: OwnedServerName, term: String, user_id: OwnedUserId }
+    /// A word by which a user is found. The list says whether it is a handle's or a name's, and who may find by it.
+    DirectoryTermKey { platform: OwnedServerName, list: u8, term: String, user_id: OwnedUserId }
 }
 key! {
     /// A redaction at a place of a room's timeline, by what it redacts.
@@ -457,6 +457,8 @@ catalogue! {
 
     /// The people whom each user has accepted or written to.
     150 contacts Contacts "contacts" watched: ContactKey => ContactRecord;
+    /// The same the other way round: by each user, the people whose contact the user is.
+    151 contacts ContactOf "contact_of": ContactKey => ();
 }
 
 #[cfg(test)]

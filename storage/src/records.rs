@@ -103,6 +103,9 @@ records! {
     /// Who is found by the hash of an address.
     MatchingHashRecord {
         user_id: OwnedUserId,
+        /// The address is a phone number; else it is an e-mail address.
+        #[serde(default)]
+        is_phone: bool,
     }
     /// What a user has asked for on a day.
     MatchingUseRecord {
@@ -311,8 +314,15 @@ records! {
     }
     /// The words by which a user is found.
     DirectoryUserRecord {
-        /// The words, folded and each once, of the display name and, where it may be searched, the localpart.
-        words: Vec<String>,
+        /// The words of the display name, folded and each once.
+        name_words: Vec<String>,
+        /// The words of the handle or, where it may be searched, the localpart. A handle that is not the localpart is
+        /// among them as a whole, after an `@`.
+        handle_words: Vec<String>,
+        /// Who may find the user by name, if the user has said it; services/directory has the numbers.
+        name_said: u8,
+        /// The same of the handle.
+        handle_said: u8,
     }
     /// The facts about a room that never change, and whether its news are fanned out to its members.
     RoomRecord {

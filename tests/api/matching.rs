@@ -56,7 +56,7 @@ pub(crate) async fn register(network: &Network, platform: &'static str, name: &s
 }
 
 /// Asks for a mail and confirms that it has come; gives the id of the session.
-async fn validate(network: &Network, platform: &str, path: &str, request: Value) -> Value {
+pub(crate) async fn validate(network: &Network, platform: &str, path: &str, request: Value) -> Value {
     let number = network.mails.count();
     let sid = network.call(platform, None, Method::POST, path, Some(request)).await.ok()["sid"].clone();
     let mail = network.mails.nth(number).await.text;

@@ -240,6 +240,7 @@ fn server() -> Vec<Entry> {
             .others(OK),
         get("get_discovery", "/_linkspan/client/v1/discovery").others(OK),
         put("set_discovery", "/_linkspan/client/v1/discovery").body(r#"{"email": "nobody"}"#).others(OK),
+        post("find_people", "/_linkspan/client/v1/find").body(r#"{"handle": "nobody"}"#).others(OK),
         get("get_reach", "/_linkspan/client/v1/reach").others(OK),
         put("set_reach", "/_linkspan/client/v1/reach").body(r#"{"rules":[]}"#).others(OK),
         get("list_contacts", "/_linkspan/client/v1/contacts").others(OK),

@@ -6,7 +6,7 @@ use linkspan_platforms::RateClass::{Free, Join, Login, Other, Report, Search};
 use linkspan_wire::{Endpoint, SUBMIT_CODE, raw_endpoint};
 
 use crate::endpoints::{
-    blocks, contacts, discovery, handle, matching, platform, reach, report, requests, validation,
+    blocks, contacts, discovery, find, handle, matching, platform, reach, report, requests, validation,
 };
 
 /// The table of all endpoints of Linkspan's own client API.
@@ -95,6 +95,13 @@ pub fn endpoints() -> Vec<Endpoint> {
             discovery::set_discovery,
             Other,
             "docs/openapi/client-v1.json#set_discovery",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &["/_linkspan/client/v1/find"],
+            find::find_people,
+            Search,
+            "docs/openapi/client-v1.json#find_people",
         ),
         raw_endpoint(
             Method::GET,

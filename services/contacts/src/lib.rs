@@ -15,7 +15,7 @@ use linkspan_accounts::{Accounts, AccountsError};
 use linkspan_domain::Source;
 use linkspan_platforms::Platforms;
 use linkspan_storage::{Limits, Rows, StorageError, Store, catalogue::Contacts as ContactsTable};
-use ruma::{OwnedUserId, UserId};
+use ruma::UserId;
 
 pub use choices::Choices;
 pub use contact::{Contact, How, MAX_CONTACTS};
@@ -66,11 +66,5 @@ impl Contacts {
         } else {
             Source::OtherServer
         }
-    }
-
-    /// Removes what is kept for a user whose account is gone.
-    pub async fn remove_user(&self, user_id: &OwnedUserId) -> Result<()> {
-        let own = linkspan_storage::Range::prefix((user_id,));
-        Ok(self.shared.store.delete_range::<ContactsTable>(own).await?)
     }
 }

@@ -160,7 +160,10 @@ impl Index {
         let hash = hash_of(&address, &pepper_of(&key));
         Ok(Some(AddressRows {
             hash_key: PlatformHashKey { platform: platform.clone(), hash },
-            hash: key.has_hashes.then(|| MatchingHashRecord { user_id: user_id.clone() }),
+            hash: key.has_hashes.then(|| MatchingHashRecord {
+                user_id: user_id.clone(),
+                is_phone: *medium == Medium::Msisdn,
+            }),
             entry_key: MatchingEntryKey { platform, slot: secret.slot(), tag },
             entry: SealedEntry(entry),
         }))

@@ -26,6 +26,7 @@ use linkspan_storage::{
 use ruma::OwnedUserId;
 use tokio::sync::Semaphore;
 
+pub use hashes::Hashed;
 pub use index::Index;
 pub use usage::{BUCKETS_PER_DAY, ELEMENTS_PER_DAY};
 

@@ -3,6 +3,7 @@
 pub(crate) mod blocks;
 pub(crate) mod contacts;
 pub(crate) mod discovery;
+pub(crate) mod find;
 pub(crate) mod handle;
 pub(crate) mod matching;
 pub(crate) mod platform;
