@@ -15,6 +15,7 @@ use crate::{
     keys::proof,
     matching::{DISCOVERY, find, validate},
     network::{Answer, Client, INSTAGRAM, MESSENGER, Network, WHATSAPP, each, list, text},
+    oauth_browser::Browser,
     phone::{confirm, sends_sms},
 };
 
@@ -445,4 +446,46 @@ async fn nobody_walks_through_all_numbers() {
     look_for(&anna, "handle", "ben").await.ok();
     assert_eq!(search(&anna, "ben").await, [ben.user_id.as_str()]);
     ben.post("/v3/user_directory/search", term).await.ok();
+}
+
+#[tokio::test]
+async fn the_account_page_shows_and_takes_the_choice() {
+    let network = Network::changed(of_each_kind).await;
+    let page_path = "/_linkspan/account/discovery";
+    for (platform, shown) in [
+        (INSTAGRAM, ["handle", "name", "phone", "email"].as_slice()),
+        (MESSENGER, &["name", "handle", "email", "phone"]),
+        (WHATSAPP, &["phone", "name", "email"]),
+    ] {
+        let anna = network.register(platform, "anna").await;
+        let mut browser = Browser::new(&network);
+        let account = browser.log_in(platform, "/_linkspan/log-in", "anna").await;
+        let page = browser.get(platform, &account).await;
+        let rows =
+            page.text.split("<select").skip(1).map(|row| row.split("</select>").next().expect("it ends"));
+        let usual = anna.get(DISCOVERY).await.ok()["platform"].clone();
+        for (row, field) in rows.clone().zip(shown) {
+            assert!(row.contains(&format!("name=\"{field}\"")), "{row}");
+            let chosen = format!("value=\"{}\" selected", text(&usual[field]));
+            assert!(row.contains(&chosen) && row.matches("selected").count() == 1, "{row}");
+        }
+        assert_eq!(rows.count(), shown.len());
+
+        // Whoever leaves it as it is goes on with what the platform says.
+        let as_it_was: Vec<_> = shown.iter().map(|field| (*field, text(&usual[field]))).collect();
+        let mut values: Vec<_> = as_it_was.iter().map(|(field, said)| (*field, said.as_str())).collect();
+        browser.fill(platform, &page, page_path, &values).await;
+        assert_eq!(anna.get(DISCOVERY).await.ok()["own"], json!({}));
+        let name = values.iter().position(|(field, _)| *field == "name").expect("it is shown");
+        values[name].1 = "platform";
+        browser.fill(platform, &page, page_path, &values).await;
+        assert_eq!(anna.get(DISCOVERY).await.ok()["own"], json!({ "name": "platform" }));
+        values[name].1 = "friends";
+        assert_eq!(browser.fill(platform, &page, page_path, &values).await.status, 400);
+        // What the form does not have stays.
+        anna.put(DISCOVERY, json!({ "name": "nobody", "email": "contacts" })).await.ok();
+        browser.fill(platform, &page, page_path, &[("name", text(&usual["name"]).as_str())]).await;
+        let own = json!({ "name": usual["name"], "email": "contacts" });
+        assert_eq!(anna.get(DISCOVERY).await.ok()["own"], own, "what was said once stays said");
+    }
 }
