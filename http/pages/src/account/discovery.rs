@@ -41,7 +41,7 @@ pub(crate) async fn form(visit: &Visit, session: &BrowserSession) -> Result<Mark
     let rows = rows(visit, session).await?;
     Ok(html! {
         h2 { "Who can find you" }
-        form method="post" action=(DISCOVERY_PATH) {
+        form.choices method="post" action=(DISCOVERY_PATH) {
             (proof(&visit.csrf()))
             @for row in &rows { (row.render(choices.audience(row.by), &visit.platform.display_name())) }
             p.hint {
