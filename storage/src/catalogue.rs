@@ -122,8 +122,8 @@ key! {
     PusherKey { user_id: OwnedUserId, app_id: String, pushkey: String }
 }
 key! {
-    /// A word by which a user is found.
-    DirectoryTermKey { platform: OwnedServerName, term: String, user_id: OwnedUserId }
+    /// A word by which a user is found. The list says whether it is a handle's or a name's, and who may find by it.
+    DirectoryTermKey { platform: OwnedServerName, list: u8, term: String, user_id: OwnedUserId }
 }
 key! {
     /// A redaction at a place of a room's timeline, by what it redacts.
@@ -455,8 +455,7 @@ catalogue! {
     160 matching MatchingKeys "matching_keys" watched: MetaKey => MatchingKeyRecord;
     /// Who is found by an address, sealed: see services/matching. The rows name nobody.
     161 matching MatchingEntries "matching_entries": MatchingEntryKey => SealedEntry;
-    /// Who has said whether others find them by their addresses.
-    162 matching MatchingChoices "matching_choices": UserKey => MatchingChoiceRecord;
+    // 162 was "matching_choices": whether somebody is found by their addresses.
     /// How much each user has asked for today.
     163 matching MatchingUses "matching_uses": UserKey => MatchingUseRecord;
     /// Who is found by an address, by its SHA-256 hash with the pepper of the present key; only if a platform has people
@@ -465,6 +464,8 @@ catalogue! {
 
     /// The people whom each user has accepted or written to.
     150 contacts Contacts "contacts" watched: ContactKey => ContactRecord;
+    /// The same the other way round: by each user, the people whose contact the user is.
+    151 contacts ContactOf "contact_of": ContactKey => ();
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 //!
 //! They are stored as MessagePack arrays: a new field goes to the end, with `#[serde(default)]`.
 
+use std::collections::BTreeMap;
+
 use ruma::{
     OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId,
     events::room::member::MembershipState,
@@ -94,14 +96,16 @@ records! {
         is_filled: bool,
         /// They are found by hashes of their addresses as well.
         has_hashes: bool,
-    }
-    /// Whether somebody is found by their addresses.
-    MatchingChoiceRecord {
-        findable: bool,
+        /// What each platform, by server name, said of who is found when all had their entries.
+        #[serde(default)]
+        usual: BTreeMap<String, String>,
     }
     /// Who is found by the hash of an address.
     MatchingHashRecord {
         user_id: OwnedUserId,
+        /// The address is a phone number; else it is an e-mail address.
+        #[serde(default)]
+        is_phone: bool,
     }
     /// What a user has asked for on a day.
     MatchingUseRecord {
@@ -329,8 +333,15 @@ records! {
     }
     /// The words by which a user is found.
     DirectoryUserRecord {
-        /// The words, folded and each once, of the display name and, where it may be searched, the localpart.
-        words: Vec<String>,
+        /// The words of the display name, folded and each once.
+        name_words: Vec<String>,
+        /// The words of the handle or, where it may be searched, the localpart. A handle that is not the localpart is
+        /// among them as a whole, after an `@`.
+        handle_words: Vec<String>,
+        /// Who may find the user by name, if the user has said it; services/directory has the numbers.
+        name_said: u8,
+        /// The same of the handle.
+        handle_said: u8,
     }
     /// The facts about a room that never change, and whether its news are fanned out to its members.
     RoomRecord {

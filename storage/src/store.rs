@@ -329,13 +329,13 @@ mod tests {
             let (platform, other) = (&servers[round % 3], &servers[round % 2]);
             let (term, start) = (text(), text());
             let user_id = ruma::OwnedUserId::try_from("@a:b").expect("a user id");
-            let key = DirectoryTermKey { platform: other.clone(), term: term.clone(), user_id };
+            let key = DirectoryTermKey { platform: other.clone(), list: 7, term: term.clone(), user_id };
             let bytes = key.to_bytes();
             let by_platform = Range::<DirectoryTerms>::prefix((platform,));
             assert_eq!(contains(&by_platform, &bytes), platform == other);
-            let by_term = Range::<DirectoryTerms>::prefix((platform, &start));
+            let by_term = Range::<DirectoryTerms>::prefix((platform, &7, &start));
             assert_eq!(contains(&by_term, &bytes), platform == other && term == start);
-            let by_start = Range::<DirectoryTerms>::prefix_text((platform,), &start);
+            let by_start = Range::<DirectoryTerms>::prefix_text((platform, &7), &start);
             assert_eq!(contains(&by_start, &bytes), platform == other && term.starts_with(&start));
             assert!(contains(&Range::<DirectoryTerms>::all(), &bytes));
         }

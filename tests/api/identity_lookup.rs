@@ -56,7 +56,7 @@ impl Asker {
 }
 
 /// Shows a platform an OpenID token of somebody.
-async fn register_by(network: &Network, platform: &str, user: &Client) -> Answer {
+pub(crate) async fn register_by(network: &Network, platform: &str, user: &Client) -> Answer {
     let path = format!("/v3/user/{}/openid/request_token", user.user_id);
     let token = user.post(&path, json!({})).await.ok();
     network.call(platform, None, Method::POST, &format!("{IDENTITY}/account/register"), Some(token)).await

@@ -14,6 +14,7 @@ mod email;
 mod encryption_rules;
 mod erasure;
 mod features;
+mod finding;
 mod gone_clients;
 mod gone_members;
 mod guests;

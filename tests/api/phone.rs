@@ -33,7 +33,7 @@ const REMOVE: &str = "/_linkspan/account/remove-email";
 const SET_PASSWORD: &str = "/_linkspan/account/password";
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
-fn sends_sms(one: &mut Settings) {
+pub(crate) fn sends_sms(one: &mut Settings) {
     one.sms = Some(Sms { gateway: "http://localhost".into(), secret: "a secret".into() });
 }
 
@@ -100,7 +100,7 @@ fn password_auth(user: &Client) -> Value {
 }
 
 /// Confirms a number, for what is asked for under this path.
-async fn confirm(network: &Network, platform: &str, what: &str, number: &str) -> String {
+pub(crate) async fn confirm(network: &Network, platform: &str, what: &str, number: &str) -> String {
     let sms = network.sms.count();
     let sid = ask(network, platform, what, number).await;
     assert!(submit(network, platform, &sid, &code(network, sms).await).await);

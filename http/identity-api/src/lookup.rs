@@ -51,6 +51,6 @@ pub(crate) async fn look_up(app: App, caller: Anybody, request: WholeRequest) ->
     if algorithm != SHA256 {
         return Err(ApiError::invalid_param("the algorithm has to be sha256"));
     }
-    let mappings = app.matching.look_up(&user_id, &pepper, &addresses, now_ts()).await?;
+    let mappings = app.finding.look_up(&user_id, &pepper, &addresses, now_ts()).await?;
     Ok(json_answer(&json!({ "mappings": mappings })))
 }

@@ -78,13 +78,14 @@ fn form_router(app: App) -> Router {
 
 /// Serves the pages about the account.
 fn account_router(app: App) -> Router {
-    use account::{cross_signing, deactivate, devices, handle, identifiers, password, profile};
+    use account::{cross_signing, deactivate, devices, discovery, handle, identifiers, password, profile};
     use linkspan_wire::ACCOUNT_PAGE;
     use visit::{form, form_of, page as show};
     Router::new()
         .route(ACCOUNT_PAGE, show(account::show))
         .route(account::PROFILE_PATH, form_of(ACCOUNT_PAGE, profile::rename))
         .route(account::HANDLE_PATH, form_of(ACCOUNT_PAGE, handle::change))
+        .route(account::DISCOVERY_PATH, form_of(ACCOUNT_PAGE, discovery::choose))
         .route(account::DEVICE_PATH, form_of(account::action(devices::LIST), devices::log_out))
         .route(account::PASSWORD_PATH, show(password::show).merge(form(password::change)))
         .route(account::RESET_PATH, form_of(account::action(cross_signing::ACTION), cross_signing::allow))

@@ -11,6 +11,7 @@ use bytes::BytesMut;
 use http::{StatusCode, header};
 use linkspan_accounts::AccountsError;
 use linkspan_contacts::ContactsError;
+use linkspan_finding::FindingError;
 use linkspan_keys::KeysError;
 use linkspan_lifecycle::LifecycleError;
 use linkspan_matching::MatchingError;
@@ -223,7 +224,7 @@ impl From<AccountsError> for ApiError {
             AccountsError::NotFound(_) => Self::not_found(message),
             AccountsError::InvalidParam(_) => Self::invalid_param(message),
             AccountsError::MissingParam(_) => Self::bad_request(ErrorKind::MissingParam, message),
-            AccountsError::NotAnObject | AccountsError::BadReachRules(_) => {
+            AccountsError::NotAnObject | AccountsError::BadReachRules(_) | AccountsError::BadDiscovery(_) => {
                 Self::bad_request(ErrorKind::BadJson, message)
             }
             AccountsError::TooLarge(_) => {
@@ -373,6 +374,18 @@ impl From<MatchingError> for ApiError {
             MatchingError::Limited { retry_after } => Limited { retry_after }.into(),
             MatchingError::Accounts(error) => error.into(),
             MatchingError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<FindingError> for ApiError {
+    fn from(error: FindingError) -> Self {
+        match error {
+            FindingError::Accounts(error) => error.into(),
+            FindingError::Contacts(error) => error.into(),
+            FindingError::Matching(error) => error.into(),
+            FindingError::Rooms(error) => error.into(),
+            FindingError::Storage(error) => error.into(),
         }
     }
 }

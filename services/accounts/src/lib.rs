@@ -8,7 +8,6 @@
 //! learns from [`DeviceRemoved`] what to remove.
 
 mod account_data;
-mod address_index;
 mod attempts;
 mod begin_session;
 mod change_password;
@@ -16,6 +15,7 @@ mod cross_signing_reset;
 mod deactivate;
 mod devices;
 mod direct_chats;
+mod discovery;
 mod erasure;
 mod expiring;
 mod filters;
@@ -54,7 +54,7 @@ mod validation;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use linkspan_domain::BadReachRules;
+use linkspan_domain::{BadDiscovery, BadReachRules};
 use linkspan_platforms::{Limited, Platforms};
 use linkspan_storage::records::AccountRecord;
 use linkspan_storage::{
@@ -64,11 +64,11 @@ use linkspan_storage::{
 use ruma::{OwnedServerName, OwnedUserId, api::client::uiaa::UiaaInfo};
 
 pub use account_data::{AccountDataItem, put_account_data};
-pub use address_index::{AddressIndex, Indexing};
 pub use attempts::Attempt;
 pub use begin_session::ClientDevice;
 pub use cross_signing_reset::{Approval, Proof};
 pub use devices::{DeviceInfo, DeviceRemoved};
+pub use discovery::{AddressIndex, Indexing, NameIndex, found_by};
 pub use erasure::Erasures;
 pub use handle::Handle;
 pub use ignored_users::IGNORED_USERS;
@@ -167,6 +167,9 @@ pub enum AccountsError {
     /// Rules on who may reach somebody are none.
     #[error(transparent)]
     BadReachRules(#[from] BadReachRules),
+    /// A choice about who may find somebody is none.
+    #[error(transparent)]
+    BadDiscovery(#[from] BadDiscovery),
     /// A value is greater than its limit.
     #[error("{0} is too large")]
     TooLarge(&'static str),
@@ -224,6 +227,7 @@ pub struct Accounts {
     courier: Option<Arc<dyn Courier>>,
     platforms: Option<Arc<Platforms>>,
     address_index: Option<Arc<dyn AddressIndex>>,
+    name_index: Option<Arc<dyn NameIndex>>,
 }
 
 impl fmt::Debug for Accounts {
@@ -268,7 +272,15 @@ impl Accounts {
             erasures: Erasures::watch(&store),
         };
         let shared = Arc::new(shared);
-        Self { store, shared, on_create: None, courier: None, platforms: None, address_index: None }
+        Self {
+            store,
+            shared,
+            on_create: None,
+            courier: None,
+            platforms: None,
+            address_index: None,
+            name_index: None,
+        }
     }
 
     /// Has `add` add to every write-set that makes an account, so that a service above knows each account

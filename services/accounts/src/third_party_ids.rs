@@ -74,7 +74,7 @@ impl Accounts {
     }
 
     /// Finds the user of a platform whose identifier it is.
-    pub(crate) async fn owner_of(
+    pub async fn owner_of(
         &self,
         platform: &OwnedServerName,
         id: &ThirdPartyId,

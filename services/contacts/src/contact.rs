@@ -1,8 +1,8 @@
 //! The people whom users have accepted or written to.
 
 use linkspan_storage::{
-    Range, WriteSet,
-    catalogue::{ContactKey, Contacts as ContactsTable},
+    Range, StorageError, WriteSet,
+    catalogue::{ContactKey, ContactOf, Contacts as ContactsTable},
     records::ContactRecord,
 };
 use ruma::OwnedUserId;
@@ -11,6 +11,9 @@ use crate::{Contacts, Result};
 
 /// The most contacts of a user. Whoever is accepted after that may be talked to, and is no contact.
 pub const MAX_CONTACTS: usize = 10_000;
+
+/// The contacts that are removed with one commit when an account goes.
+const REMOVED_AT_ONCE: usize = 1_000;
 
 /// How somebody became a contact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +72,7 @@ impl Contacts {
         if self.shared.store.keys::<ContactsTable>(all).await?.len() < MAX_CONTACTS {
             let record = ContactRecord { since_ts: now_ts, how: how.as_str().to_owned() };
             writes.put::<ContactsTable>(&key(user_id, other), &record);
+            writes.put::<ContactOf>(&key(other, user_id), &());
         }
         Ok(())
     }
@@ -93,12 +97,37 @@ impl Contacts {
         Ok(rows.into_iter().map(contact).collect())
     }
 
+    /// The people who have a user as a contact, at most so many.
+    pub async fn contact_of(&self, user_id: &OwnedUserId, limit: usize) -> Result<Vec<OwnedUserId>> {
+        let range = Range::<ContactOf>::prefix((user_id,)).limit(limit);
+        Ok(self.shared.store.keys(range).await?.into_iter().map(|key| key.other).collect())
+    }
+
     /// Makes somebody a stranger again, if they were a contact.
     pub async fn remove_contact(&self, user_id: &OwnedUserId, other: &OwnedUserId) -> Result<()> {
         let mut writes = WriteSet::new();
         writes.delete::<ContactsTable>(&key(user_id, other));
-        self.shared.store.commit(writes).await.map_err(linkspan_storage::StorageError::from)?;
+        writes.delete::<ContactOf>(&key(other, user_id));
+        self.shared.store.commit(writes).await.map_err(StorageError::from)?;
         Ok(())
+    }
+
+    /// Removes what is kept for a user whose account is gone. Others may have the user as a contact still.
+    pub async fn remove_user(&self, user_id: &OwnedUserId) -> Result<()> {
+        let store = &self.shared.store;
+        loop {
+            let contacts = self.list_contacts(user_id, None, REMOVED_AT_ONCE).await?;
+            if contacts.is_empty() {
+                break;
+            }
+            let mut writes = WriteSet::new();
+            for contact in contacts {
+                writes.delete::<ContactsTable>(&key(user_id, &contact.user_id));
+                writes.delete::<ContactOf>(&key(&contact.user_id, user_id));
+            }
+            store.commit(writes).await.map_err(StorageError::from)?;
+        }
+        Ok(store.delete_range::<ContactOf>(Range::prefix((user_id,))).await?)
     }
 }
 

@@ -1,5 +1,5 @@
-//! Whom each user knows, and who may reach the user: contacts, and the choices that say how others come
-//! through.
+//! Whom each user knows, who may reach the user and who may find the user: contacts, and the choices that say how
+//! others come through.
 //!
 //! A contact is somebody whom the user has accepted, or has written to first. That happens in rooms, so it is
 //! the rooms service that says it, and adds the contact to the write-set of the membership that it follows
@@ -16,7 +16,7 @@ use linkspan_accounts::{Accounts, AccountsError};
 use linkspan_domain::Source;
 use linkspan_platforms::Platforms;
 use linkspan_storage::{Limits, Rows, StorageError, Store, catalogue::Contacts as ContactsTable};
-use ruma::{OwnedUserId, UserId};
+use ruma::UserId;
 
 pub use card::{Card, CardAccount};
 pub use choices::Choices;
@@ -68,11 +68,5 @@ impl Contacts {
         } else {
             Source::OtherServer
         }
-    }
-
-    /// Removes what is kept for a user whose account is gone.
-    pub async fn remove_user(&self, user_id: &OwnedUserId) -> Result<()> {
-        let own = linkspan_storage::Range::prefix((user_id,));
-        Ok(self.shared.store.delete_range::<ContactsTable>(own).await?)
     }
 }

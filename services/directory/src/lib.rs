@@ -1,10 +1,11 @@
-//! How people and rooms are found: the words of users' names, room aliases, and lists of public rooms.
+//! How people and rooms are found: the words of users' names and handles, room aliases, and lists of public rooms.
 //!
 //! A function that changes something adds to a write-set of the caller, so that the change is committed
 //! together with what it follows from. The rooms service decides who may set an alias or list a room. This
 //! crate knows neither rooms nor accounts.
 
 mod aliases;
+mod lists;
 mod public_rooms;
 mod users;
 mod words;

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use linkspan_accounts::{Accounts, Courier};
+use linkspan_accounts::{Accounts, Courier, Indexing, NameIndex};
 use linkspan_contacts::Contacts;
 use linkspan_directory::Directory;
+use linkspan_domain::Discovery;
+use linkspan_finding::Finding;
 use linkspan_inbox::Inbox;
 use linkspan_keys::Keys;
 use linkspan_matching::{Index, Matching};
@@ -13,8 +15,9 @@ use linkspan_oauth::OAuth;
 use linkspan_platforms::Platforms;
 use linkspan_push::{Push, PushSettings};
 use linkspan_rooms::Rooms;
-use linkspan_storage::Store;
+use linkspan_storage::{Store, WriteSet};
 use linkspan_sync::Sync;
+use ruma::OwnedUserId;
 
 use crate::Result;
 
@@ -33,10 +36,12 @@ pub struct Services {
     pub oauth: OAuth,
     /// Inboxes.
     pub inbox: Inbox,
-    /// Finding people.
+    /// How people and rooms are found.
     pub directory: Directory,
     /// Rooms.
     pub rooms: Rooms,
+    /// Finding people.
+    pub finding: Finding,
     /// Keys for end-to-end encryption.
     pub keys: Keys,
     /// Push rules, pushers, unread counts.
@@ -47,10 +52,25 @@ pub struct Services {
     pub media: Media,
 }
 
-/// Accounts, new ones of which are found in the directory.
+/// The names in the directory, which the accounts have follow what people choose.
+struct Names(Directory);
+
+impl NameIndex for Names {
+    fn put_choice<'a>(
+        &'a self,
+        writes: &'a mut WriteSet,
+        user_id: &'a OwnedUserId,
+        own: Discovery,
+    ) -> Indexing<'a> {
+        Box::pin(self.0.index_choice(writes, user_id, own))
+    }
+}
+
+/// Accounts that are found in the directory from the beginning, as far as they choose.
 pub fn accounts(store: Store, platforms: Arc<Platforms>, directory: Directory) -> Accounts {
     Accounts::new(store)
         .with_platforms(platforms)
+        .with_name_index(Arc::new(Names(directory.clone())))
         .on_create(move |writes, user_id, name| directory.index_new_user(writes, user_id, name))
 }
 
@@ -81,6 +101,14 @@ impl Services {
             directory.clone(),
             inbox.clone(),
         );
+        let finding = Finding::new(
+            platforms.clone(),
+            accounts.clone(),
+            matching.clone(),
+            contacts.clone(),
+            directory.clone(),
+            rooms.clone(),
+        );
         let settings = PushSettings::new(Arc::new(clock));
         let push = Push::open(store.clone(), accounts.clone(), rooms.clone(), settings).await?;
         rooms.set_room_settings(Arc::new(push.room_rules()));
@@ -104,6 +132,7 @@ impl Services {
             inbox,
             directory,
             rooms,
+            finding,
             keys,
             push,
             sync,

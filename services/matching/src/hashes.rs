@@ -3,13 +3,11 @@
 //! the address books of those who ask. A platform turns it on for its own people.
 //! <https://spec.matrix.org/v1.19/identity-service-api/#association-lookup>
 
-use std::collections::BTreeMap;
-
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use linkspan_address_book::{Address, wire::MAX_ELEMENTS};
 use linkspan_storage::{
     catalogue::{MatchingHashes, PlatformHashKey},
-    records::MatchingKeyRecord,
+    records::{MatchingHashRecord, MatchingKeyRecord},
 };
 use ruma::OwnedUserId;
 use sha2::{Digest, Sha256};
@@ -18,6 +16,17 @@ use crate::{Matching, MatchingError, Result, ask::check_count, usage::Asked};
 
 /// How long a hash is in unpadded base64.
 const HASH_CHARS: usize = 43;
+
+/// Somebody with an address that was looked up.
+#[derive(Clone, Debug)]
+pub struct Hashed {
+    /// The hash as it was given.
+    pub hash: String,
+    /// Who.
+    pub user_id: OwnedUserId,
+    /// The address is a phone number; else it is an e-mail address.
+    pub is_phone: bool,
+}
 
 /// The pepper of a key. It is public, and tells nothing of the key.
 pub(crate) fn pepper_of(key: &MatchingKeyRecord) -> String {
@@ -36,30 +45,32 @@ impl Matching {
         Ok(pepper_of(&*self.index.key().await?))
     }
 
-    /// The users who are found by hashes of their addresses, by the hash as it was given. Each hash counts
-    /// for the user who asks as an evaluated element does. Of several people with one address, the one on the
-    /// platform of who asks is found.
+    /// The users with addresses that have these hashes, those of the platform of who asks first. Each hash counts for
+    /// the user who asks as an evaluated element does.
     pub async fn look_up(
         &self,
         user_id: &OwnedUserId,
         pepper: &str,
         hashes: &[String],
         now_ts: u64,
-    ) -> Result<BTreeMap<String, OwnedUserId>> {
+    ) -> Result<Vec<Hashed>> {
         check_count(hashes.len(), MAX_ELEMENTS, "addresses")?;
         if pepper != self.pepper().await? {
             return Err(MatchingError::OtherPepper);
         }
         self.count(user_id, Asked { elements: hashes.len() as u32, buckets: 0 }, now_ts).await?;
-        let mut found = BTreeMap::new();
+        let mut found = Vec::new();
         let own = self.index.platforms.get(user_id.server_name());
-        for platform in own.into_iter().chain(self.index.platforms.iter()) {
+        let others = self.index.platforms.iter().filter(|it| it.server_name() != user_id.server_name());
+        for platform in own.into_iter().chain(others) {
             for text in hashes.iter().filter(|text| text.len() == HASH_CHARS) {
                 let hash = BASE64_URL_SAFE_NO_PAD.decode(text).ok().and_then(|hash| hash.try_into().ok());
                 let Some(hash) = hash else { continue };
                 let key = PlatformHashKey { platform: platform.server_name().clone(), hash };
-                if let Some(record) = self.store.get::<MatchingHashes>(&key).await? {
-                    found.entry(text.clone()).or_insert(record.user_id);
+                if let Some(MatchingHashRecord { user_id, is_phone }) =
+                    self.store.get::<MatchingHashes>(&key).await?
+                {
+                    found.push(Hashed { hash: text.clone(), user_id, is_phone });
                 }
             }
         }

@@ -29,6 +29,11 @@ pub(crate) struct Asked {
 }
 
 impl Matching {
+    /// Counts one address that a user asks for in the clear, as an evaluated one.
+    pub async fn count_address(&self, user_id: &OwnedUserId, now_ts: u64) -> Result<()> {
+        self.count(user_id, Asked { elements: 1, buckets: 0 }, now_ts).await
+    }
+
     /// Counts what a user asks for, before the user gets it.
     pub(crate) async fn count(&self, user_id: &OwnedUserId, asked: Asked, now_ts: u64) -> Result<()> {
         let key = UserKey { user_id: user_id.clone() };

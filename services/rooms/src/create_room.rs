@@ -164,7 +164,7 @@ impl Rooms {
         command: &CreateRoom,
     ) -> Result<()> {
         for user_id in command.invite.iter().filter(|user_id| *user_id != creator) {
-            let mut content = self.member_content(user_id, MembershipState::Invite, None).await?;
+            let mut content = self.member_content(creator, user_id, MembershipState::Invite, None).await?;
             if command.is_direct {
                 content.insert("is_direct".into(), CanonicalJsonValue::Bool(true));
             }
@@ -189,7 +189,7 @@ impl Rooms {
         append.writes.expect_absent::<RoomsTable>(&key);
         append.writes.put::<RoomsTable>(&key, &room.record);
         append.stage(creator, create, None).await.map_err(impossible)?;
-        let join = self.member_content(creator, MembershipState::Join, None).await?;
+        let join = self.member_content(creator, creator, MembershipState::Join, None).await?;
         append.stage_member(creator, creator, join).await?;
         Ok(append)
     }

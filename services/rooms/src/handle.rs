@@ -4,7 +4,6 @@ use linkspan_accounts::{AccountsError, Handle};
 use linkspan_inbox::point;
 use linkspan_storage::{WriteSet, records::InboxPointer};
 use ruma::OwnedUserId;
-use serde_json::Value;
 
 use crate::{Result, Rooms, RoomsError};
 
@@ -21,9 +20,7 @@ impl Rooms {
                 let mut writes = WriteSet::new();
                 accounts.expect_active(&mut writes, user_id).await?;
                 if accounts.change_handle(&mut writes, platform, user_id, &handle, now_ts).await? {
-                    let name = accounts.profile_field(user_id, "displayname").await?;
-                    let name = name.as_ref().and_then(Value::as_str);
-                    self.shared.directory.index_handle(&mut writes, user_id, name, handle.as_str()).await?;
+                    self.shared.directory.index_handle(&mut writes, user_id, handle.as_str()).await?;
                     point(&mut writes, user_id, InboxPointer::Profile(user_id.clone()));
                 }
                 Ok::<_, RoomsError>((writes, ()))

@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use super::{Problem, Tree, problem};
 
 /// All crates of the layers. Each may use those that stand before it, but see [`APART`].
-const ORDER: [&str; 23] = [
+const ORDER: [&str; 24] = [
     "linkspan-domain",
     "linkspan-address-book",
     "linkspan-storage",
@@ -19,6 +19,7 @@ const ORDER: [&str; 23] = [
     "linkspan-directory",
     "linkspan-media",
     "linkspan-rooms",
+    "linkspan-finding",
     "linkspan-keys",
     "linkspan-push",
     "linkspan-sync",

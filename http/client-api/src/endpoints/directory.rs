@@ -2,6 +2,7 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#room-aliases>
 
 use http::StatusCode;
+use linkspan_finding::FoundPerson;
 use linkspan_rooms::{RoomPage, RoomQuery, RoomsError};
 use linkspan_wire::{Anybody, ApiError, App, User, now_ts};
 use ruma::{
@@ -19,7 +20,6 @@ use ruma::{
     },
     directory::{PublicRoomsChunk, RoomNetwork},
 };
-use serde_json::Value;
 
 use crate::endpoints::{
     paged_list::PagedList,
@@ -166,21 +166,12 @@ pub(crate) async fn search_users(
     request: search_users::v3::Request,
 ) -> Result<search_users::v3::Response, ApiError> {
     let limit = to_usize(request.limit);
-    let (found, limited) = app.directory.search_users(&caller.user_id, &request.search_term, limit).await?;
-    let mut results = Vec::new();
-    for user_id in found {
-        let mut profile = app.accounts.profile(&user_id).await?;
-        let mut user = search_users::v3::User::new(user_id);
-        user.display_name = profile.remove("displayname").and_then(text);
-        user.avatar_url = profile.remove("avatar_url").and_then(text).map(Into::into);
-        results.push(user);
-    }
-    Ok(search_users::v3::Response::new(results, limited))
-}
-
-fn text(value: Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text),
-        _ => None,
-    }
+    let (found, limited) = app.finding.search(&caller.user_id, &request.search_term, limit, now_ts()).await?;
+    let user = |person: FoundPerson| {
+        let mut user = search_users::v3::User::new(person.user_id);
+        user.display_name = person.display_name;
+        user.avatar_url = person.avatar_url.map(Into::into);
+        user
+    };
+    Ok(search_users::v3::Response::new(found.into_iter().map(user).collect(), limited))
 }

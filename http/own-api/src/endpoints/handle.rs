@@ -50,7 +50,7 @@ pub(crate) async fn resolve_handle(
 ) -> Result<Response, ApiError> {
     let OfPlatform { platform } = request.query()?;
     let platform = platform.as_ref().unwrap_or(caller.platform.server_name());
-    let owner = app.accounts.owner_of_handle(platform, in_path(&request)?).await?;
+    let owner = app.finding.resolve_handle(&caller.user_id, platform, in_path(&request)?).await?;
     let owner = owner.ok_or_else(|| ApiError::not_found("nobody has this handle there"))?;
     Ok(json_answer(&json!({ "user_id": owner })))
 }

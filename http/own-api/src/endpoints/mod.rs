@@ -2,6 +2,8 @@
 
 pub(crate) mod blocks;
 pub(crate) mod contacts;
+pub(crate) mod discovery;
+pub(crate) mod find;
 pub(crate) mod handle;
 pub(crate) mod links;
 pub(crate) mod matching;

@@ -4,6 +4,7 @@
 pub(crate) mod cross_signing;
 pub(crate) mod deactivate;
 pub(crate) mod devices;
+pub(crate) mod discovery;
 pub(crate) mod handle;
 pub(crate) mod identifiers;
 pub(crate) mod password;
@@ -20,6 +21,7 @@ use crate::{
 };
 
 pub(crate) const PROFILE_PATH: &str = "/_linkspan/account/profile";
+pub(crate) const DISCOVERY_PATH: &str = "/_linkspan/account/discovery";
 pub(crate) const HANDLE_PATH: &str = "/_linkspan/account/handle";
 pub(crate) const DEVICE_PATH: &str = "/_linkspan/account/device";
 pub(crate) const PASSWORD_PATH: &str = "/_linkspan/account/password";
@@ -52,6 +54,7 @@ async fn overview(visit: &Visit, session: &BrowserSession) -> Shown {
             (profile::form(visit, session).await?)
             (handle::form(visit, session).await?)
             (identifiers::sections(visit, session).await?)
+            (discovery::form(visit, session).await?)
             h2 { "Your sessions" }
             (devices::rows(visit, session).await?)
             h2 { "Security" }
@@ -70,6 +73,7 @@ fn told(done: &str) -> Option<&'static str> {
     Some(match done {
         "profile" => "Your display name has been saved.",
         "handle" => "Your handle has been changed.",
+        "discovery" => "Your choice of who can find you has been saved.",
         "password" => "Your password has been saved.",
         "device" => "The session has been logged out.",
         "email-added" => "The email address has been added.",

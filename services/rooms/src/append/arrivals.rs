@@ -59,7 +59,7 @@ impl Append {
         {
             return Ok(());
         }
-        let mut content = self.rooms.member_content(&account, MembershipState::Invite, None).await?;
+        let mut content = self.rooms.member_content(sender, &account, MembershipState::Invite, None).await?;
         content.insert("is_direct".into(), CanonicalJsonValue::Bool(true));
         self.arrives_for = Some(user_id);
         let invited = self.stage_member(sender, &account, content).await;
@@ -80,7 +80,7 @@ impl Append {
             };
             // The join is not what was sent later, only what follows from it.
             self.delay_id = None;
-            let content = self.rooms.member_content(&user_id, MembershipState::Join, None).await?;
+            let content = self.rooms.member_content(&user_id, &user_id, MembershipState::Join, None).await?;
             let joined = self.stage_member(&user_id, &user_id, content).await;
             if joined.is_err() {
                 return only_failures(joined, &user_id);
