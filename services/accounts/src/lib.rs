@@ -9,6 +9,7 @@
 
 mod account_data;
 mod address_index;
+mod address_owners;
 mod attempts;
 mod begin_session;
 mod change_password;
@@ -23,6 +24,7 @@ mod guests;
 mod handle;
 mod ignored_users;
 mod interactive;
+mod invitation_mail;
 mod list_accounts;
 mod log_in;
 mod log_in_by_number;
@@ -61,6 +63,7 @@ use ruma::{OwnedServerName, OwnedUserId, api::client::uiaa::UiaaInfo};
 
 pub use account_data::{AccountDataItem, put_account_data};
 pub use address_index::{AddressIndex, Indexing};
+pub use address_owners::AddressOwners;
 pub use attempts::Attempt;
 pub use begin_session::ClientDevice;
 pub use cross_signing_reset::{Approval, Proof};
@@ -69,6 +72,7 @@ pub use erasure::Erasures;
 pub use handle::Handle;
 pub use ignored_users::IGNORED_USERS;
 pub use interactive::Purpose;
+pub use invitation_mail::InvitationMail;
 pub use list_accounts::AccountInfo;
 pub use log_in::{Credentials, Identifier, LoggedIn, NewDevice};
 pub use log_in_by_number::NumberStanding;
@@ -215,6 +219,7 @@ pub struct Accounts {
     courier: Option<Arc<dyn Courier>>,
     platforms: Option<Arc<Platforms>>,
     address_index: Option<Arc<dyn AddressIndex>>,
+    address_owners: Option<Arc<dyn AddressOwners>>,
 }
 
 impl fmt::Debug for Accounts {
@@ -254,7 +259,15 @@ impl Accounts {
             erasures: Erasures::watch(&store),
         };
         let shared = Arc::new(shared);
-        Self { store, shared, on_create: None, courier: None, platforms: None, address_index: None }
+        Self {
+            store,
+            shared,
+            on_create: None,
+            courier: None,
+            platforms: None,
+            address_index: None,
+            address_owners: None,
+        }
     }
 
     /// Has `add` add to every write-set that makes an account, so that a service above knows each account

@@ -49,9 +49,14 @@ pub(crate) fn is_direct(member: &Pdu) -> bool {
 
 /// What somebody wants who invites into a room.
 pub(crate) fn kind_of(room: &Room, invitation: &Pdu) -> ReachKind {
+    kind_of_room(room, is_direct(invitation))
+}
+
+/// The same of an invitation that says whether it is to a direct chat.
+pub(crate) fn kind_of_room(room: &Room, is_direct: bool) -> ReachKind {
     if room.record.room_type.as_deref().is_some_and(|kind| CALL_ROOMS.contains(&kind)) {
         ReachKind::Call
-    } else if is_direct(invitation) {
+    } else if is_direct {
         ReachKind::DirectChat
     } else {
         ReachKind::Group

@@ -3,6 +3,7 @@
 pub(crate) mod blocks;
 pub(crate) mod contacts;
 pub(crate) mod handle;
+pub(crate) mod invitations;
 pub(crate) mod matching;
 pub(crate) mod platform;
 pub(crate) mod reach;
