@@ -7,6 +7,7 @@ mod authorization;
 mod ciphertext;
 mod client_event;
 mod departure;
+mod discovery;
 mod draft;
 mod emoji;
 mod encryption_rule;
@@ -26,6 +27,10 @@ mod visibility;
 pub use authorization::{Forbidden, auth_event_keys, authorize, check_auth_events};
 pub use client_event::{ClientEvent, Unsigned, stripped_state_event};
 pub use departure::{DepartureError, sign_for_departure};
+pub use discovery::{
+    Audience, BadDiscovery, DISCOVERY_TYPE, Discovery, Finder, FoundBy, may_find, parse_discovery,
+    write_discovery,
+};
 pub use draft::{Draft, DraftError, MAX_DEPTH, Place, parse_content, room_id_is_hash};
 pub use encryption_rule::{
     EncryptionRefusal, EncryptionRule, RoomEncryption, RulesPresent, check_event, check_member,

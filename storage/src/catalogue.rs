@@ -448,8 +448,7 @@ catalogue! {
     160 matching MatchingKeys "matching_keys" watched: MetaKey => MatchingKeyRecord;
     /// Who is found by an address, sealed: see services/matching. The rows name nobody.
     161 matching MatchingEntries "matching_entries": MatchingEntryKey => SealedEntry;
-    /// Who has said whether others find them by their addresses.
-    162 matching MatchingChoices "matching_choices": UserKey => MatchingChoiceRecord;
+    // 162 was "matching_choices": whether somebody is found by their addresses.
     /// How much each user has asked for today.
     163 matching MatchingUses "matching_uses": UserKey => MatchingUseRecord;
     /// Who is found by an address, by its SHA-256 hash with the pepper of the present key; only if a platform has people

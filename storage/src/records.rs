@@ -2,6 +2,8 @@
 //!
 //! They are stored as MessagePack arrays: a new field goes to the end, with `#[serde(default)]`.
 
+use std::collections::BTreeMap;
+
 use ruma::{
     OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId,
     events::room::member::MembershipState,
@@ -94,10 +96,9 @@ records! {
         is_filled: bool,
         /// They are found by hashes of their addresses as well.
         has_hashes: bool,
-    }
-    /// Whether somebody is found by their addresses.
-    MatchingChoiceRecord {
-        findable: bool,
+        /// What each platform, by server name, said of who is found when all had their entries.
+        #[serde(default)]
+        usual: BTreeMap<String, String>,
     }
     /// Who is found by the hash of an address.
     MatchingHashRecord {

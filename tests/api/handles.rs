@@ -356,7 +356,7 @@ async fn nobody_inherits_anything_with_a_handle() {
 
     resolve(&dora, "willow").await.fails(404, "M_NOT_FOUND");
     assert_eq!(search(&dora, "willow").await, [""; 0]);
-    assert_eq!(shown_handle(&dora, &anna).await, Value::Null);
+    dora.get(&format!("/v3/profile/{}", anna.user_id)).await.fails(404, "M_NOT_FOUND");
     try_log_in(&network, "willow").await.fails(403, "M_FORBIDDEN");
     try_register(&network, "willow").await.fails(400, "M_USER_IN_USE");
     sweep(&network).await;

@@ -8,6 +8,7 @@ use linkspan_address_book::{
     Address, Answer, Blinded, Call, FindError, Found, Secret, bucket_of, find_people,
     wire::{MAX_BUCKETS, MAX_ELEMENTS, decode_element, encode_element},
 };
+use linkspan_domain::Audience;
 use linkspan_matching::{ELEMENTS_PER_DAY, Index};
 use linkspan_platforms::Identity;
 use linkspan_storage::{
@@ -27,11 +28,11 @@ const WITH_MAILS: &str = "email = { smtp = 'smtp://localhost', from = 'robot@exa
 const PARAMETERS: &str = "/_linkspan/client/v1/matching/parameters";
 const EVALUATE: &str = "/_linkspan/client/v1/matching/evaluate";
 const BUCKETS: &str = "/_linkspan/client/v1/matching/buckets";
-const FINDABLE: &str = "/_linkspan/client/v1/matching/findable";
+pub(crate) const DISCOVERY: &str = "/_linkspan/client/v1/discovery";
 /// This is an element of the group, and nothing else.
 const ELEMENT: &str = "YJoK5owVo89pA3ZkYTB+XIuy+V5+ZVDh/6LcmeQSgDw";
 
-/// Three platforms, of which one knows its people by their phone numbers.
+/// Three platforms, of which one knows its people by their phone numbers, and has them found by all their addresses.
 pub(crate) async fn open() -> Network {
     Network::open_with(WITH_MAILS).await.reopen_changed(known_by_number).await
 }
@@ -39,6 +40,7 @@ pub(crate) async fn open() -> Network {
 fn known_by_number(settings: &mut linkspan_platforms::Settings) {
     if settings.server_name == WHATSAPP {
         settings.identity = Identity::Phone;
+        settings.discovery.email = Some(Audience::Everyone);
     }
 }
 
@@ -73,7 +75,8 @@ async fn add_address(network: &Network, user: &Client, address: &str) {
 }
 
 pub(crate) async fn say_findable(user: &Client, findable: bool) {
-    user.put(FINDABLE, json!({ "findable": findable })).await.ok();
+    let audience = if findable { "everyone" } else { "nobody" };
+    user.put(DISCOVERY, json!({ "phone": audience, "email": audience })).await.ok();
 }
 
 async fn call(user: &Client, call: Call) -> Result<Answer, String> {
@@ -107,7 +110,8 @@ async fn put_number(network: &Network, name: &str, number: usize) {
     let user_id: OwnedUserId = format!("@{name}:{WHATSAPP}").try_into().expect("a user id");
     let mut writes = WriteSet::new();
     let number = format!("4930{number:07}");
-    index.put_address(&mut writes, &user_id, &Medium::Msisdn, &number).await.expect("it is read");
+    let (medium, audience) = (Medium::Msisdn, Audience::Everyone);
+    index.put_address(&mut writes, &user_id, &medium, &number, audience).await.expect("it is read");
     network.store.commit(writes).await.expect("it is written");
 }
 
@@ -131,8 +135,8 @@ async fn people_of_all_platforms_are_found_as_far_as_they_want() {
     let ben = register(&network, MESSENGER, "ben", "ben@example.org").await;
     let cleo = register(&network, WHATSAPP, "cleo", "cleo@example.org").await;
     let book = ["anna@example.org", "BEN@example.org", "cleo@example.org", "nobody@example.org"];
-    assert_eq!(anna.get(FINDABLE).await.ok(), json!({ "findable": false }));
-    assert_eq!(cleo.get(FINDABLE).await.ok(), json!({ "findable": true }));
+    assert_eq!(anna.get(DISCOVERY).await.ok()["platform"]["email"], "nobody");
+    assert_eq!(cleo.get(DISCOVERY).await.ok()["platform"]["email"], "everyone");
     assert_eq!(find_by_mail(&ben, &book).await, [cleo.user_id.as_str()], "others have to say so");
 
     say_findable(&anna, true).await;
@@ -143,7 +147,16 @@ async fn people_of_all_platforms_are_found_as_far_as_they_want() {
     }
     say_findable(&cleo, false).await;
     assert_eq!(find_by_mail(&anna, &book).await, all[..2]);
-    assert_eq!(cleo.get(FINDABLE).await.ok(), json!({ "findable": false }));
+    assert_eq!(cleo.get(DISCOVERY).await.ok()["own"], json!({ "phone": "nobody", "email": "nobody" }));
+
+    // All get the same entries, so somebody whom only some may find is in none.
+    for audience in ["contacts", "platform"] {
+        cleo.put(DISCOVERY, json!({ "email": audience })).await.ok();
+        assert_eq!(find_by_mail(&anna, &book).await, all[..2], "{audience}");
+    }
+    cleo.put(DISCOVERY, json!({})).await.ok();
+    assert_eq!(find_by_mail(&anna, &book).await, all, "what is not said is as the platform has it");
+    say_findable(&cleo, false).await;
 
     // One address may be several people's, each on a platform of their own.
     let second = register(&network, MESSENGER, "anna", "anna@example.org").await;
@@ -283,7 +296,6 @@ async fn bad_input_is_refused_and_counts_nothing() {
         let request = json!({ "version": version, "bucket_bits": bits, "buckets": [0] });
         anna.post(BUCKETS, request).await.fails(409, "M_UNKNOWN");
     }
-    anna.put(FINDABLE, json!({})).await.fails(400, "M_MISSING_PARAM");
     assert_eq!(network.rows::<linkspan_storage::catalogue::MatchingUses>().await, 0);
 
     let network = Network::open_with("guests = true").await;

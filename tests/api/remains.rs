@@ -187,7 +187,8 @@ impl Scene {
 
     async fn match_addresses(&self) {
         let matching = "/_linkspan/client/v1/matching";
-        self.anna.put(&format!("{matching}/findable"), json!({ "findable": true })).await.ok();
+        let everyone = json!({ "phone": "everyone", "email": "everyone" });
+        self.anna.put("/_linkspan/client/v1/discovery", everyone).await.ok();
         let buckets = json!({ "version": 1, "bucket_bits": 0, "buckets": [0] });
         let (status, _) =
             self.anna.call_raw(Method::POST, &format!("{matching}/buckets"), buckets.to_string()).await;

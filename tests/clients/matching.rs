@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{driver::node, mailbox::Mailbox};
 
-const FINDABLE: &str = "/_linkspan/client/v1/matching/findable";
+const DISCOVERY: &str = "/_linkspan/client/v1/discovery";
 
 #[test]
 fn the_library_in_javascript_passes_its_own_tests() {
@@ -27,8 +27,8 @@ fn the_library_in_javascript_finds_people() {
     let anna = town.register(INSTAGRAM, "anna", "a phone");
     let cleo = register(&town, &mailbox, "cleo", "cleo@example.org");
     let emil = register(&town, &mailbox, "emil", "emil@example.org");
-    for (person, findable) in [(&cleo, true), (&emil, false)] {
-        town.does(person, "PUT", FINDABLE, &json!({ "findable": findable }));
+    for (person, audience) in [(&cleo, "everyone"), (&emil, "nobody")] {
+        town.does(person, "PUT", DISCOVERY, &json!({ "email": audience }));
     }
     let mut command = node("../libs/matching-js/test/find.mjs");
     command.args([&server.url(Platform::Instagram), &anna.token]);

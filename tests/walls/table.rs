@@ -238,10 +238,8 @@ fn server() -> Vec<Entry> {
         post("get_matching_buckets", "/_linkspan/client/v1/matching/buckets")
             .body(r#"{"version": 1, "bucket_bits": 0, "buckets": [0]}"#)
             .others(OK),
-        get("get_findable", "/_linkspan/client/v1/matching/findable").others(OK),
-        put("set_findable", "/_linkspan/client/v1/matching/findable")
-            .body(r#"{"findable": false}"#)
-            .others(OK),
+        get("get_discovery", "/_linkspan/client/v1/discovery").others(OK),
+        put("set_discovery", "/_linkspan/client/v1/discovery").body(r#"{"email": "nobody"}"#).others(OK),
         get("get_reach", "/_linkspan/client/v1/reach").others(OK),
         put("set_reach", "/_linkspan/client/v1/reach").body(r#"{"rules":[]}"#).others(OK),
         get("list_contacts", "/_linkspan/client/v1/contacts").others(OK),

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use http::Method;
 use linkspan_accounts::AddressIndex;
 use linkspan_address_book::{Address, Answer, Call, find_people};
+use linkspan_domain::Audience;
 use linkspan_matching::Index;
 use linkspan_platforms::Platforms;
 use linkspan_storage::{StorageError, Store, WriteSet};
@@ -137,8 +138,7 @@ async fn fill(data: &Path, server_names: &[String], people: usize) -> Result<(),
     let explain = |error: &dyn std::fmt::Display| format!("the index cannot be filled: {error}");
     let store = Store::open(&data.join("store")).map_err(|error| explain(&error))?;
     let settings = server_names.iter().enumerate().map(|(number, server_name)| {
-        let settings =
-            json!({ "name": format!("p{number}"), "server_name": server_name, "identity": "phone" });
+        let settings = json!({ "name": format!("p{number}"), "server_name": server_name });
         serde_json::from_value(settings).expect("these are settings")
     });
     let platforms = Platforms::open(&store, settings.collect(), 0).await.map_err(|error| explain(&error))?;
@@ -176,7 +176,8 @@ async fn put_people(
         let server_name = &server_names[person % server_names.len()];
         // As long as the names that are generated.
         let user_id = format!("@u{person:07}:{server_name}").try_into().expect("a user id");
-        index.put_address(&mut writes, &user_id, &"msisdn".into(), &number_of(person)).await?;
+        let (medium, number) = ("msisdn".into(), number_of(person));
+        index.put_address(&mut writes, &user_id, &medium, &number, Audience::Everyone).await?;
     }
     store.commit(writes).await?;
     Ok(())

@@ -335,12 +335,14 @@ pub fn endpoints() -> Vec<Endpoint> {
         endpoint(devices::delete_device, Other, "client-server-api/#delete_matrixclientv3devicesdeviceid"),
         endpoint(devices::delete_devices, Other, "client-server-api/#post_matrixclientv3delete_devices"),
         // Profiles
-        endpoint(profile::get_profile, Free, "client-server-api/#get_matrixclientv3profileuserid"),
+        endpoint(profile::get_profile, Free, "client-server-api/#get_matrixclientv3profileuserid")
+            .open_to_guests(),
         endpoint(
             profile::get_profile_field,
             Free,
             "client-server-api/#get_matrixclientv3profileuseridkeyname",
-        ),
+        )
+        .open_to_guests(),
         raw_endpoint(
             Method::PUT,
             &[

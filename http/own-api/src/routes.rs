@@ -6,7 +6,7 @@ use linkspan_platforms::RateClass::{Free, Invite, Join, Login, Other, Report, Se
 use linkspan_wire::{Endpoint, SUBMIT_CODE, raw_endpoint};
 
 use crate::endpoints::{
-    blocks, contacts, handle, invitations, matching, platform, reach, report, requests, validation,
+    blocks, contacts, discovery, handle, invitations, matching, platform, reach, report, requests, validation,
 };
 
 /// The table of all endpoints of Linkspan's own client API.
@@ -84,17 +84,17 @@ pub fn endpoints() -> Vec<Endpoint> {
         ),
         raw_endpoint(
             Method::GET,
-            &["/_linkspan/client/v1/matching/findable"],
-            matching::get_findable,
+            &["/_linkspan/client/v1/discovery"],
+            discovery::get_discovery,
             Free,
-            "docs/openapi/client-v1.json#get_findable",
+            "docs/openapi/client-v1.json#get_discovery",
         ),
         raw_endpoint(
             Method::PUT,
-            &["/_linkspan/client/v1/matching/findable"],
-            matching::set_findable,
+            &["/_linkspan/client/v1/discovery"],
+            discovery::set_discovery,
             Other,
-            "docs/openapi/client-v1.json#set_findable",
+            "docs/openapi/client-v1.json#set_discovery",
         ),
         raw_endpoint(
             Method::GET,

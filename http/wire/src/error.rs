@@ -223,7 +223,7 @@ impl From<AccountsError> for ApiError {
             AccountsError::NotFound(_) => Self::not_found(message),
             AccountsError::InvalidParam(_) => Self::invalid_param(message),
             AccountsError::MissingParam(_) => Self::bad_request(ErrorKind::MissingParam, message),
-            AccountsError::NotAnObject | AccountsError::BadReachRules(_) => {
+            AccountsError::NotAnObject | AccountsError::BadReachRules(_) | AccountsError::BadDiscovery(_) => {
                 Self::bad_request(ErrorKind::BadJson, message)
             }
             AccountsError::TooLarge(_) => {

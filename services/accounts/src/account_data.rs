@@ -1,7 +1,7 @@
 //! Account data: what clients keep about their user, and about the user in a room.
 //! <https://spec.matrix.org/v1.19/client-server-api/#client-config>
 
-use linkspan_domain::{REACH_TYPE, parse_reach_rules};
+use linkspan_domain::{DISCOVERY_TYPE, REACH_TYPE, parse_discovery, parse_reach_rules};
 use linkspan_inbox::point;
 use linkspan_storage::{
     Json, Position, Range, Stamped, WriteSet,
@@ -94,6 +94,9 @@ impl Accounts {
         if room_id.is_none() && event_type == REACH_TYPE {
             parse_reach_rules(content.get())?;
         }
+        if room_id.is_none() && event_type == DISCOVERY_TYPE {
+            parse_discovery(content.get())?;
+        }
         self.write_account_data(user_id, room_id, event_type, content.get().to_owned()).await
     }
 
@@ -118,15 +121,20 @@ impl Accounts {
         event_type: &str,
         content: String,
     ) -> Result<(), AccountsError> {
+        let is_choice = room_id.is_none() && event_type == DISCOVERY_TYPE;
         self.store
             .update(async || {
                 self.check_account_data_count(user_id, room_id, event_type).await?;
                 let mut writes = WriteSet::new();
                 self.expect_active(&mut writes, user_id).await?;
+                if is_choice {
+                    self.put_choice_into_indexes(&mut writes, user_id, &content).await?;
+                }
                 put_account_data(&mut writes, user_id, room_id, event_type, content.clone());
-                Ok((writes, ()))
+                Ok::<_, AccountsError>((writes, ()))
             })
-            .await
+            .await?;
+        if is_choice { self.index_addresses(user_id).await } else { Ok(()) }
     }
 
     /// The content of an entry, as [`Accounts::account_data`] gives it; the write-set is refused if the entry changes

@@ -8,7 +8,6 @@
 //! learns from [`DeviceRemoved`] what to remove.
 
 mod account_data;
-mod address_index;
 mod address_owners;
 mod attempts;
 mod begin_session;
@@ -17,6 +16,7 @@ mod cross_signing_reset;
 mod deactivate;
 mod devices;
 mod direct_chats;
+mod discovery;
 mod erasure;
 mod expiring;
 mod filters;
@@ -53,7 +53,7 @@ mod validation;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use linkspan_domain::BadReachRules;
+use linkspan_domain::{BadDiscovery, BadReachRules};
 use linkspan_platforms::{Limited, Platforms};
 use linkspan_storage::records::AccountRecord;
 use linkspan_storage::{
@@ -62,12 +62,12 @@ use linkspan_storage::{
 use ruma::{OwnedServerName, OwnedUserId, api::client::uiaa::UiaaInfo};
 
 pub use account_data::{AccountDataItem, put_account_data};
-pub use address_index::{AddressIndex, Indexing};
 pub use address_owners::AddressOwners;
 pub use attempts::Attempt;
 pub use begin_session::ClientDevice;
 pub use cross_signing_reset::{Approval, Proof};
 pub use devices::{DeviceInfo, DeviceRemoved};
+pub use discovery::{AddressIndex, Indexing, NameIndex, found_by};
 pub use erasure::Erasures;
 pub use handle::Handle;
 pub use ignored_users::IGNORED_USERS;
@@ -162,6 +162,9 @@ pub enum AccountsError {
     /// Rules on who may reach somebody are none.
     #[error(transparent)]
     BadReachRules(#[from] BadReachRules),
+    /// A choice about who may find somebody is none.
+    #[error(transparent)]
+    BadDiscovery(#[from] BadDiscovery),
     /// A value is greater than its limit.
     #[error("{0} is too large")]
     TooLarge(&'static str),
@@ -220,6 +223,7 @@ pub struct Accounts {
     platforms: Option<Arc<Platforms>>,
     address_index: Option<Arc<dyn AddressIndex>>,
     address_owners: Option<Arc<dyn AddressOwners>>,
+    name_index: Option<Arc<dyn NameIndex>>,
 }
 
 impl fmt::Debug for Accounts {
@@ -267,6 +271,7 @@ impl Accounts {
             platforms: None,
             address_index: None,
             address_owners: None,
+            name_index: None,
         }
     }
 

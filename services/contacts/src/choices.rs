@@ -1,12 +1,14 @@
-//! What users have chosen about who may reach them, over what their platform says. It is account data, which
+//! What users have chosen about who may reach and who may find them, over what their platform says. It is account data, which
 //! clients can read and write too, and is kept in memory, because everybody who invites has it asked.
 
 use std::{borrow::Cow, sync::Arc};
 
 use linkspan_domain::{
-    Approach, INVITE_LISTS_TYPE, INVITE_PERMISSION_TYPES, InvitePermission, REACH_TYPE, Reach, ReachRule,
-    decide_reach, parse_reach_rules, write_reach_rules,
+    Approach, Audience, DISCOVERY_TYPE, Discovery, FoundBy, INVITE_LISTS_TYPE, INVITE_PERMISSION_TYPES,
+    InvitePermission, REACH_TYPE, Reach, ReachRule, decide_reach, parse_discovery, parse_reach_rules,
+    write_discovery, write_reach_rules,
 };
+use linkspan_platforms::Settings;
 use linkspan_storage::{Copies, Limits, Store, catalogue::AccountData};
 use ruma::{OwnedUserId, UserId};
 
@@ -17,7 +19,7 @@ const CACHED_USERS: usize = 100_000;
 /// The sum of their rules.
 const CACHED_RULES: u64 = 1 << 21;
 
-/// Who may reach a user.
+/// Who may reach a user, and who may find the user.
 #[derive(Clone, Debug)]
 pub struct Choices {
     /// The platform's rules, and after them the user's own.
@@ -26,6 +28,10 @@ pub struct Choices {
     of_platform: usize,
     /// Whose invitations the user wants, as clients have said it.
     permission: InvitePermission,
+    /// Who may find the user, as far as the user has said it.
+    own_discovery: Discovery,
+    /// What the platform says of that.
+    platform_discovery: Discovery,
 }
 
 /// The choices of users who were asked about lately.
@@ -39,6 +45,7 @@ pub(crate) fn new_choices(store: &Store) -> KeptChoices {
         let event_type = key.event_type.as_str();
         let is_choice = key.room_id.is_none()
             && (event_type == REACH_TYPE
+                || event_type == DISCOVERY_TYPE
                 || event_type == INVITE_LISTS_TYPE
                 || INVITE_PERMISSION_TYPES.contains(&event_type));
         is_choice.then_some(Cow::Borrowed(&key.user_id))
@@ -55,6 +62,21 @@ impl Choices {
     /// like it.
     pub fn by_permission(&self, sender: &UserId) -> Reach {
         self.permission.reach(sender)
+    }
+
+    /// Who may find the user by this.
+    pub fn audience(&self, by: FoundBy) -> Audience {
+        self.own_discovery.over(self.platform_discovery).audience(by)
+    }
+
+    /// Who may find the user, as far as the user has said it.
+    pub fn own_discovery(&self) -> Discovery {
+        self.own_discovery
+    }
+
+    /// Who may find those of the user's platform who have not said it.
+    pub fn platform_discovery(&self) -> Discovery {
+        self.platform_discovery
     }
 
     /// The rules of the user's platform.
@@ -77,7 +99,8 @@ impl Contacts {
 
     async fn stored_choices(&self, user_id: &OwnedUserId) -> Result<Choices> {
         let platform = self.shared.platforms.get(user_id.server_name());
-        let mut rules = platform.map(|platform| platform.settings.reach_rules()).unwrap_or_default();
+        let settings = platform.map(|platform| &platform.settings);
+        let mut rules = settings.map(Settings::reach_rules).unwrap_or_default();
         let of_platform = rules.len();
         let own = self.account_data(user_id, REACH_TYPE).await?;
         rules.extend(own.and_then(|own| parse_reach_rules(&own).ok()).unwrap_or_default());
@@ -87,7 +110,10 @@ impl Contacts {
         }
         let lists = self.account_data(user_id, INVITE_LISTS_TYPE).await?;
         let permission = InvitePermission::parse(blocking.iter().map(String::as_str), lists.as_deref());
-        Ok(Choices { rules, of_platform, permission })
+        let own = self.account_data(user_id, DISCOVERY_TYPE).await?;
+        let own_discovery = own.and_then(|own| parse_discovery(&own).ok()).unwrap_or_default();
+        let platform_discovery = settings.map(Settings::discovery).unwrap_or_default();
+        Ok(Choices { rules, of_platform, permission, own_discovery, platform_discovery })
     }
 
     async fn account_data(&self, user_id: &OwnedUserId, event_type: &str) -> Result<Option<String>> {
@@ -98,5 +124,10 @@ impl Contacts {
     pub async fn set_own_rules(&self, user_id: &OwnedUserId, rules: Vec<ReachRule>) -> Result<()> {
         let content = write_reach_rules(rules);
         Ok(self.shared.accounts.set_account_data(user_id, None, REACH_TYPE, &content).await?)
+    }
+    /// Sets who may find a user. What it leaves open is as the platform says.
+    pub async fn set_own_discovery(&self, user_id: &OwnedUserId, own: &Discovery) -> Result<()> {
+        let content = write_discovery(own);
+        Ok(self.shared.accounts.set_account_data(user_id, None, DISCOVERY_TYPE, &content).await?)
     }
 }

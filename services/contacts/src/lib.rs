@@ -1,5 +1,5 @@
-//! Whom each user knows, and who may reach the user: contacts, and the choices that say how others come
-//! through.
+//! Whom each user knows, who may reach the user and who may find the user: contacts, and the choices that say how
+//! others come through.
 //!
 //! A contact is somebody whom the user has accepted, or has written to first. That happens in rooms, so it is
 //! the rooms service that says it, and adds the contact to the write-set of the membership that it follows

@@ -1,6 +1,7 @@
 //! Filling the index of a new key with everybody who is to be found.
 
-use linkspan_accounts::AccountInfo;
+use linkspan_accounts::{AccountInfo, AddressIndex, found_by};
+use linkspan_domain::Audience;
 use linkspan_storage::{
     Range, WriteSet,
     catalogue::{MatchingEntries, MatchingHashes},
@@ -51,11 +52,11 @@ impl Matching {
 
     async fn put_account(&self, writes: &mut WriteSet, account: &AccountInfo) -> Result<()> {
         let user_id = &account.user_id;
-        if self.index.choice(user_id).await?.0 {
-            for id in self.accounts.expect_addresses(writes, user_id).await? {
-                if let Some(rows) = self.index.rows(user_id, id.medium(), id.address()).await? {
-                    rows.put(writes);
-                }
+        let discovery = self.accounts.expect_discovery(writes, user_id).await?;
+        for id in self.accounts.expect_addresses(writes, user_id).await? {
+            let audience = discovery.audience(found_by(id.medium()));
+            if audience != Audience::Nobody {
+                self.index.put_address(writes, user_id, id.medium(), id.address(), audience).await?;
             }
         }
         Ok(())

@@ -36,9 +36,8 @@ impl Matching {
         Ok(pepper_of(&*self.index.key().await?))
     }
 
-    /// The users who are found by hashes of their addresses, by the hash as it was given. Each hash counts
-    /// for the user who asks as an evaluated element does. Of several people with one address, the one on the
-    /// platform of who asks is found.
+    /// The users with addresses that have these hashes, by the hash as it was given. Each hash counts for the
+    /// user who asks as an evaluated element does.
     pub async fn look_up(
         &self,
         user_id: &OwnedUserId,

@@ -1,21 +1,20 @@
-//! The index: an entry for each address of somebody who lets themselves be found by it.
+//! The index: an entry for each address of somebody whom everybody may find by it. All get the same entries, so
+//! whom only some may find has none.
 //!
 //! Rows lie in the order of their slots, platform by platform. A bucket is a stretch of slots, so the number
 //! of buckets can change without a row being moved. It is a power of two: what lay in one bucket lies in one
 //! half of it afterwards, so somebody who has seen both asked for learns no more than from the smaller one.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use linkspan_accounts::{AddressIndex, Indexing};
 use linkspan_address_book::{Address, MAX_BUCKET_BITS, wire::MAX_ENTRIES};
-use linkspan_platforms::{Identity, Platforms};
+use linkspan_domain::{Audience, FoundBy};
+use linkspan_platforms::{Platforms, Settings};
 use linkspan_storage::{
     Limits, Range, Rows, StorageError, Store, WriteSet,
-    catalogue::{
-        MatchingChoices, MatchingEntries, MatchingEntryKey, MatchingHashes, MatchingKeys, PlatformHashKey,
-        UserKey,
-    },
-    records::{MatchingChoiceRecord, MatchingHashRecord, MatchingKeyRecord, SealedEntry},
+    catalogue::{MatchingEntries, MatchingEntryKey, MatchingHashes, MatchingKeys, PlatformHashKey},
+    records::{MatchingHashRecord, MatchingKeyRecord, SealedEntry},
 };
 use ruma::{OwnedServerName, OwnedUserId, thirdparty::Medium};
 
@@ -46,16 +45,27 @@ pub struct Index {
 
 impl Index {
     /// The index in a store, which gets a key if it has none. Hashes are kept only if a platform has people
-    /// looked up by them; when that changes, the index has to be filled anew.
+    /// looked up by them. When that changes, or what a platform says of who is found, the index has to be filled
+    /// anew.
     pub async fn open(store: Store, platforms: Arc<Platforms>, now_ts: u64) -> Result<Self, StorageError> {
         let keys = Arc::new(Rows::new(&store, KEYS, |_| 1));
         let index = Self { store, platforms, keys };
         let has_hashes = index.platforms.iter().any(|platform| platform.settings.identity_lookup);
         index
             .change_key(|known| match known {
-                None => Some(new_key(1, 0, has_hashes, now_ts)),
-                Some(known) if known.has_hashes == has_hashes => None,
-                Some(known) => Some(MatchingKeyRecord { has_hashes, is_filled: false, ..known }),
+                None => {
+                    let usual = usual_of(&index.platforms).collect();
+                    Some(MatchingKeyRecord { has_hashes, usual, ..new_key(1, 0, now_ts) })
+                }
+                Some(known) => {
+                    let usual = known.usual.iter().map(|(name, said)| (name.clone(), said.clone()));
+                    let usual: BTreeMap<_, _> = usual.chain(usual_of(&index.platforms)).collect();
+                    let changed = |(name, said)| known.usual.get(name).is_some_and(|before| before != said);
+                    let is_as_before = known.has_hashes == has_hashes && !usual.iter().any(changed);
+                    let is_filled = known.is_filled && is_as_before;
+                    let now = MatchingKeyRecord { has_hashes, usual, is_filled, ..known.clone() };
+                    (now != known).then_some(now)
+                }
             })
             .await?;
         Ok(index)
@@ -66,7 +76,8 @@ impl Index {
     pub async fn rotate_key(&self, now_ts: u64) -> Result<(), StorageError> {
         self.change_key(|known| {
             let known = known?;
-            Some(new_key(known.version + 1, known.bucket_bits, known.has_hashes, now_ts))
+            let new = new_key(known.version + 1, known.bucket_bits, now_ts);
+            Some(MatchingKeyRecord { has_hashes: known.has_hashes, usual: known.usual, ..new })
         })
         .await
     }
@@ -134,7 +145,7 @@ impl Index {
     }
 
     /// The rows by which a user is found by an address. None: it is no address by which people are found.
-    pub(crate) async fn rows(
+    async fn rows(
         &self,
         user_id: &OwnedUserId,
         medium: &Medium,
@@ -155,49 +166,32 @@ impl Index {
         }))
     }
 
-    /// Whether a user wants to be found by addresses, and the row that says so. People who are known by their
-    /// phone number are found by it unless they say otherwise, all others only if they say so.
-    pub(crate) async fn choice(
-        &self,
-        user_id: &OwnedUserId,
-    ) -> Result<(bool, Option<MatchingChoiceRecord>), StorageError> {
-        let row = self.store.get::<MatchingChoices>(&UserKey { user_id: user_id.clone() }).await?;
-        let platform = self.platforms.get(user_id.server_name());
-        let usual = platform.is_some_and(|platform| platform.settings.identity == Identity::Phone);
-        Ok((row.as_ref().map_or(usual, |row| row.findable), row))
-    }
-
     async fn put(
         &self,
         writes: &mut WriteSet,
         user_id: &OwnedUserId,
         medium: &Medium,
         address: &str,
-    ) -> Result<(), StorageError> {
-        let (is_findable, row) = self.choice(user_id).await?;
-        writes.expect_read::<MatchingChoices>(&UserKey { user_id: user_id.clone() }, row.as_ref());
-        if is_findable && let Some(rows) = self.rows(user_id, medium, address).await? {
-            rows.put(writes);
-        }
-        Ok(())
-    }
-
-    async fn take(
-        &self,
-        writes: &mut WriteSet,
-        user_id: &OwnedUserId,
-        medium: &Medium,
-        address: &str,
+        audience: Audience,
     ) -> Result<(), StorageError> {
         if let Some(rows) = self.rows(user_id, medium, address).await? {
-            rows.take(writes);
+            rows.put(writes, audience);
         }
         Ok(())
     }
 }
 
+/// What platforms say of who is found by addresses, in words that are compared and not read.
+fn usual_of(platforms: &Platforms) -> impl Iterator<Item = (String, String)> {
+    let said = |settings: &Settings| {
+        let usual = settings.discovery();
+        format!("{:?} {:?}", usual.audience(FoundBy::Phone), usual.audience(FoundBy::Email))
+    };
+    platforms.iter().map(move |platform| (platform.server_name().to_string(), said(&platform.settings)))
+}
+
 /// The rows by which a user is found by an address.
-pub(crate) struct AddressRows {
+struct AddressRows {
     entry_key: MatchingEntryKey,
     entry: SealedEntry,
     hash_key: PlatformHashKey,
@@ -206,16 +200,17 @@ pub(crate) struct AddressRows {
 }
 
 impl AddressRows {
-    pub(crate) fn put(&self, writes: &mut WriteSet) {
-        writes.put::<MatchingEntries>(&self.entry_key, &self.entry);
-        if let Some(hash) = &self.hash {
-            writes.put::<MatchingHashes>(&self.hash_key, hash);
+    /// Has just these people find the user. Hashes are looked up one by one, so whoever asks for one can be asked
+    /// who they are: it is kept for anybody whom somebody may find.
+    fn put(&self, writes: &mut WriteSet, audience: Audience) {
+        match audience {
+            Audience::Everyone => writes.put::<MatchingEntries>(&self.entry_key, &self.entry),
+            _ => writes.delete::<MatchingEntries>(&self.entry_key),
         }
-    }
-
-    pub(crate) fn take(&self, writes: &mut WriteSet) {
-        writes.delete::<MatchingEntries>(&self.entry_key);
-        writes.delete::<MatchingHashes>(&self.hash_key);
+        match self.hash.as_ref().filter(|_| audience != Audience::Nobody) {
+            Some(hash) => writes.put::<MatchingHashes>(&self.hash_key, hash),
+            None => writes.delete::<MatchingHashes>(&self.hash_key),
+        }
     }
 }
 
@@ -226,18 +221,9 @@ impl AddressIndex for Index {
         user_id: &'a OwnedUserId,
         medium: &'a Medium,
         address: &'a str,
+        audience: Audience,
     ) -> Indexing<'a> {
-        Box::pin(self.put(writes, user_id, medium, address))
-    }
-
-    fn take_address<'a>(
-        &'a self,
-        writes: &'a mut WriteSet,
-        user_id: &'a OwnedUserId,
-        medium: &'a Medium,
-        address: &'a str,
-    ) -> Indexing<'a> {
-        Box::pin(self.take(writes, user_id, medium, address))
+        Box::pin(self.put(writes, user_id, medium, address, audience))
     }
 }
 

@@ -1,6 +1,8 @@
 //! The key of the pseudo-random function. There is one for all platforms, so that their people find each
 //! other.
 
+use std::collections::BTreeMap;
+
 use linkspan_address_book::{Address, Secret};
 use linkspan_storage::{catalogue::MetaKey, records::MatchingKeyRecord};
 use rand::Rng as _;
@@ -13,12 +15,20 @@ pub(crate) type Oprf = OprfServer<Ristretto255>;
 pub(crate) const KEY: MetaKey = MetaKey { item: 0 };
 
 /// A new key, by which nobody is found yet.
-pub(crate) fn new_key(version: u32, bucket_bits: u8, has_hashes: bool, now_ts: u64) -> MatchingKeyRecord {
+pub(crate) fn new_key(version: u32, bucket_bits: u8, now_ts: u64) -> MatchingKeyRecord {
     let mut seed = [0; 32];
     rand::rng().fill_bytes(&mut seed);
     let oprf = Oprf::new_from_seed(&seed, b"linkspan matching").expect("a seed gives a key");
     let secret = oprf.serialize().into();
-    MatchingKeyRecord { secret, version, created_ts: now_ts, bucket_bits, is_filled: false, has_hashes }
+    MatchingKeyRecord {
+        secret,
+        version,
+        created_ts: now_ts,
+        bucket_bits,
+        is_filled: false,
+        has_hashes: false,
+        usual: BTreeMap::new(),
+    }
 }
 
 /// The function with a stored key.

@@ -1,6 +1,6 @@
 //! Address books, matched without being handed over: who in a book is on one of the hosted platforms.
 //!
-//! It owns a key, and for each address of somebody who lets themselves be found an entry. Where the entry
+//! It owns a key, and an entry for each address by which everybody may find somebody. Where the entry
 //! lies follows from the address and the key by an oblivious pseudo-random function, and so does what seals
 //! it (`libs/matching-rs` has the protocol). Apps have addresses evaluated that they have blinded, and fetch
 //! whole buckets of entries, so this service learns neither the addresses nor who was found. Why it is so,
@@ -10,7 +10,6 @@
 //! write-set that makes it.
 
 mod ask;
-mod choice;
 mod fill;
 mod hashes;
 mod index;
@@ -22,7 +21,7 @@ use std::{fmt, sync::Arc, thread, time::Duration};
 use linkspan_accounts::{Accounts, AccountsError};
 use linkspan_storage::{
     StorageError, Store, WriteSet,
-    catalogue::{MatchingChoices, MatchingUses, UserKey},
+    catalogue::{MatchingUses, UserKey},
 };
 use ruma::OwnedUserId;
 use tokio::sync::Semaphore;
@@ -86,7 +85,6 @@ impl Matching {
     pub async fn remove_user(&self, user_id: &OwnedUserId) -> Result<()> {
         let key = UserKey { user_id: user_id.clone() };
         let mut writes = WriteSet::new();
-        writes.delete::<MatchingChoices>(&key);
         writes.delete::<MatchingUses>(&key);
         self.store.commit(writes).await.map_err(StorageError::from)?;
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr};
 
-use linkspan_domain::{EncryptionRule, ReachRule, default_reach_rules};
+use linkspan_domain::{Audience, Discovery, EncryptionRule, ReachRule, default_reach_rules};
 use ruma::{OwnedServerName, OwnedUserId, RoomVersionId};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,18 @@ pub enum Identity {
     /// People have an account with a name and an e-mail address.
     #[default]
     Account,
+}
+
+impl Identity {
+    /// Who may find people that are known in this way, as far as nobody says anything else.
+    pub fn discovery(self) -> Discovery {
+        use Audience::{Contacts, Everyone, Nobody};
+        let [handle, phone, email, name] = match self {
+            Self::Handle | Self::Account => [Everyone, Nobody, Nobody, Everyone],
+            Self::Phone => [Nobody, Everyone, Nobody, Contacts],
+        };
+        Discovery { handle: Some(handle), phone: Some(phone), email: Some(email), name: Some(name) }
+    }
 }
 
 /// Who may register.
@@ -128,6 +140,10 @@ pub struct Settings {
     /// after those that every platform begins with.
     #[serde(default)]
     pub reach: Vec<ReachRule>,
+    /// Who may find the platform's people, as far as they choose nothing else: `[platform.discovery]`. What it leaves
+    /// open follows from how the people are known.
+    #[serde(default)]
+    pub discovery: Discovery,
     /// How mails are sent. Without it no mails are sent.
     pub email: Option<Email>,
     /// How SMS are sent. Without it none are sent.
@@ -147,6 +163,11 @@ impl Settings {
     /// All rules on who may reach the platform's people that they have not chosen themselves.
     pub fn reach_rules(&self) -> Vec<ReachRule> {
         [default_reach_rules(), self.reach.clone()].concat()
+    }
+
+    /// Who may find the platform's people as far as they have chosen nothing themselves.
+    pub fn discovery(&self) -> Discovery {
+        self.discovery.over(self.identity.discovery())
     }
 }
 

@@ -214,7 +214,7 @@ impl Rooms {
         append.writes.expect_absent::<RoomsTable>(&key);
         append.writes.put::<RoomsTable>(&key, &room.record);
         append.stage(creator, create, None).await.map_err(impossible)?;
-        let join = self.member_content(creator, MembershipState::Join, None).await?;
+        let join = self.member_content(creator, creator, MembershipState::Join, None).await?;
         append.stage_member(creator, creator, join).await?;
         Ok(append)
     }

@@ -21,6 +21,7 @@ mod erasure;
 mod events;
 mod federation_format;
 mod filter;
+mod finding;
 mod follow_upgrade;
 mod guests;
 mod handle;

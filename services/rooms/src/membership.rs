@@ -68,15 +68,17 @@ impl Rooms {
         platform.ok_or_else(|| RoomsError::Forbidden(format!("{} is not hosted here", user_id.server_name())))
     }
 
-    /// The content of a hosted user's membership, with the user's profile.
+    /// The content of a hosted user's membership, with the user's profile as far as the sender may see it.
     pub(crate) async fn member_content(
         &self,
+        sender: &OwnedUserId,
         user_id: &OwnedUserId,
         membership: MembershipState,
         reason: Option<&str>,
     ) -> Result<CanonicalJsonObject> {
         let mut content = object([("membership", text(membership.as_str()))]);
-        if self.shared.platforms.hosts(user_id.server_name()) {
+        let is_hosted = self.shared.platforms.hosts(user_id.server_name());
+        if is_hosted && self.may_see_profile(user_id, Some(sender)).await? {
             for field in ["displayname", "avatar_url"] {
                 let value = self.shared.accounts.profile_field(user_id, field).await?;
                 if let Some(serde_json::Value::String(value)) = value {
@@ -105,7 +107,7 @@ impl Rooms {
             if before == Some(MembershipState::Join) {
                 return append.settle().await;
             }
-            let mut content = self.member_content(user_id, MembershipState::Join, reason).await?;
+            let mut content = self.member_content(user_id, user_id, MembershipState::Join, reason).await?;
             self.authorize_restricted_join(&mut append, user_id, &mut content).await?;
             append.stage_member(user_id, user_id, content).await?;
             append.commit().await?;
@@ -268,7 +270,7 @@ impl Rooms {
         membership: MembershipState,
         reason: Option<&str>,
     ) -> Result<()> {
-        let content = self.member_content(user_id, membership, reason).await?;
+        let content = self.member_content(sender, user_id, membership, reason).await?;
         append.stage_member(sender, user_id, content).await
     }
 

@@ -161,7 +161,8 @@ impl Rooms {
             new.stage(user_id, draft, None).await?;
         }
         for (banned, reason) in &banned {
-            let content = self.member_content(banned, MembershipState::Ban, reason.as_deref()).await?;
+            let content =
+                self.member_content(user_id, banned, MembershipState::Ban, reason.as_deref()).await?;
             new.stage_member(user_id, banned, content).await?;
         }
         if let Some(mut levels) = content_of(old, &StateEventType::RoomPowerLevels).await? {

@@ -2,7 +2,7 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#profiles>
 
 use axum::response::Response;
-use linkspan_wire::{Anybody, ApiError, App, User, WholeRequest, json_answer, now_ts};
+use linkspan_wire::{ApiError, App, Caller, MaybeUser, User, WholeRequest, json_answer, now_ts};
 use ruma::{
     UserId,
     api::{
@@ -14,10 +14,10 @@ use serde_json::{Map, Value, json};
 
 pub(crate) async fn get_profile(
     app: App,
-    _: Anybody,
+    caller: MaybeUser,
     request: get_profile::v3::Request,
 ) -> Result<get_profile::v3::Response, ApiError> {
-    let profile = app.accounts.public_profile(&request.user_id).await?;
+    let profile = app.rooms.profile_for(&request.user_id, caller.user_id()).await?;
     let mut response = get_profile::v3::Response::new();
     profile.into_iter().for_each(|(field, value)| response.set(field, value));
     Ok(response)
@@ -25,11 +25,11 @@ pub(crate) async fn get_profile(
 
 pub(crate) async fn get_profile_field(
     app: App,
-    _: Anybody,
+    caller: MaybeUser,
     request: get_profile_field::v3::Request,
 ) -> Result<get_profile_field::v3::Response, ApiError> {
     let field = request.field.as_str();
-    let value = app.accounts.public_profile(&request.user_id).await?.remove(field);
+    let value = app.rooms.profile_for(&request.user_id, caller.user_id()).await?.remove(field);
     let value = value.ok_or_else(|| ApiError::not_found("this profile has no such field"))?;
     let value = ProfileFieldValue::new(field, value)
         .map_err(|error| ApiError::bad_request(ErrorKind::Unknown, error.to_string()))?;

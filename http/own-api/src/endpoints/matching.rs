@@ -4,7 +4,6 @@ use axum::{body::Body, response::Response};
 use http::{HeaderValue, header};
 use linkspan_address_book::wire::{Buckets, Evaluate, decode_element, encode_element, write_bucket};
 use linkspan_wire::{ApiError, App, User, WholeRequest, json_answer, now_ts};
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 pub(crate) async fn get_matching_parameters(
@@ -44,25 +43,4 @@ pub(crate) async fn get_matching_buckets(
     let binary = HeaderValue::from_static("application/octet-stream");
     response.headers_mut().insert(header::CONTENT_TYPE, binary);
     Ok(response)
-}
-
-/// Whether others find somebody by their addresses.
-#[derive(Debug, Deserialize, Serialize)]
-struct Findable {
-    findable: bool,
-}
-
-pub(crate) async fn get_findable(app: App, caller: User, _: WholeRequest) -> Result<Response, ApiError> {
-    let findable = app.matching.is_findable(&caller.user_id).await?;
-    Ok(json_answer(&json!(Findable { findable })))
-}
-
-pub(crate) async fn set_findable(
-    app: App,
-    caller: User,
-    request: WholeRequest,
-) -> Result<Response, ApiError> {
-    let Findable { findable } = request.json()?;
-    app.matching.set_findable(&caller.user_id, findable).await?;
-    Ok(json_answer(&json!({})))
 }

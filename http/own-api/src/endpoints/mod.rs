@@ -2,6 +2,7 @@
 
 pub(crate) mod blocks;
 pub(crate) mod contacts;
+pub(crate) mod discovery;
 pub(crate) mod handle;
 pub(crate) mod invitations;
 pub(crate) mod matching;

@@ -49,7 +49,7 @@ impl Append {
             };
             // The join is not what was sent later, only what follows from it.
             self.delay_id = None;
-            let content = self.rooms.member_content(&user_id, MembershipState::Join, None).await?;
+            let content = self.rooms.member_content(&user_id, &user_id, MembershipState::Join, None).await?;
             match self.stage_member(&user_id, &user_id, content).await {
                 Ok(()) => {}
                 Err(RoomsError::Storage(error) | RoomsError::Accounts(AccountsError::Storage(error))) => {
