@@ -32,7 +32,7 @@ const REMOVE: &str = "/_linkspan/account/remove-email";
 const SET_PASSWORD: &str = "/_linkspan/account/password";
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
-fn sends_sms(one: &mut Settings) {
+pub(crate) fn sends_sms(one: &mut Settings) {
     one.sms = Some(Sms { gateway: "http://localhost".into(), secret: "a secret".into() });
 }
 
@@ -93,13 +93,13 @@ fn msisdn_auth(sid: &str) -> Value {
     json!({ "type": "m.login.msisdn", "threepid_creds": { "sid": sid, "client_secret": "monkeys" } })
 }
 
-fn password_auth(user: &Client) -> Value {
+pub(crate) fn password_auth(user: &Client) -> Value {
     let identifier = json!({ "type": "m.id.user", "user": user.user_id });
     json!({ "type": "m.login.password", "identifier": identifier, "password": PASSWORD })
 }
 
 /// Confirms a number, for what is asked for under this path.
-async fn confirm(network: &Network, platform: &str, what: &str, number: &str) -> String {
+pub(crate) async fn confirm(network: &Network, platform: &str, what: &str, number: &str) -> String {
     let sms = network.sms.count();
     let sid = ask(network, platform, what, number).await;
     assert!(submit(network, platform, &sid, &code(network, sms).await).await);
@@ -107,7 +107,7 @@ async fn confirm(network: &Network, platform: &str, what: &str, number: &str) ->
 }
 
 /// Registers with a number where people are known by it.
-async fn register(network: &Network, number: &str, name: &str) -> Client {
+pub(crate) async fn register(network: &Network, number: &str, name: &str) -> Client {
     let sid = confirm(network, WHATSAPP, "register", number).await;
     let body = json!({ "username": name, "auth": msisdn_auth(&sid) });
     network.client(WHATSAPP, &post(network, WHATSAPP, "/v3/register", body).await.ok())

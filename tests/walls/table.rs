@@ -270,7 +270,8 @@ fn server() -> Vec<Entry> {
         post("log_out_of_identity", "/_matrix/identity/v2/account/logout").others(CLOSED).own(CLOSED),
         get("get_hash_details", "/_matrix/identity/v2/hash_details").others(CLOSED).own(CLOSED),
         post("look_up", "/_matrix/identity/v2/lookup").others(CLOSED).own(CLOSED),
-        get("is_invitation_valid", "/_matrix/identity/v2/pubkey/ephemeral/isvalid?public_key=AAAA").others(OK),
+        get("is_invitation_valid", "/_matrix/identity/v2/pubkey/ephemeral/isvalid?public_key=AAAA")
+            .others(OK),
         get("get_capabilities", "/v3/capabilities").others(OK),
         get("get_well_known", "/.well-known/matrix/client").others(OK),
         get("get_support", "/.well-known/matrix/support").others(NOT_FOUND).own(NOT_FOUND),

@@ -28,7 +28,9 @@ use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
     endpoints::{
-        membership::{by_address, find_room}, paged_list::PagedList},
+        membership::{by_address, find_room},
+        paged_list::PagedList,
+    },
     events::raw_events,
 };
 
@@ -43,8 +45,7 @@ pub(crate) async fn create_room(app: App, caller: User, request: WholeRequest) -
     let invited = std::mem::take(&mut request.invite_3pid);
     let invitations = by_address(&app, &caller, &headers, invited, request.is_direct).await?;
     let command = create_command(request)?;
-    let room_id =
-        app.rooms.create_room_inviting(&caller.user_id, command, &invitations, now_ts()).await?;
+    let room_id = app.rooms.create_room_inviting(&caller.user_id, command, &invitations, now_ts()).await?;
     respond(create_room::v3::Response::new(room_id))
 }
 

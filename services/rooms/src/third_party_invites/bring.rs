@@ -159,8 +159,7 @@ impl Append {
         let shown = shown.ok_or_else(|| RoomsError::Forbidden("the invitation was taken back".into()))?;
         let proof = InvitationKey::from_der(&record.secret_key)?.proof(&shown, user_id, &key.platform)?;
         let inviter = &record.inviter;
-        let mut content =
-            self.rooms.member_content(inviter, user_id, MembershipState::Invite, None).await?;
+        let mut content = self.rooms.member_content(inviter, user_id, MembershipState::Invite, None).await?;
         set_direct(&mut content, record.is_direct);
         content.insert("third_party_invite".into(), proof);
         self.stage_member(inviter, user_id, content).await

@@ -27,11 +27,7 @@ impl ProvedIndex {
         Self { store, platforms }
     }
 
-    async fn end_all(
-        &self,
-        writes: &mut WriteSet,
-        id: &ThirdPartyId,
-    ) -> Result<(), StorageError> {
+    async fn end_all(&self, writes: &mut WriteSet, id: &ThirdPartyId) -> Result<(), StorageError> {
         for platform in self.platforms.iter() {
             let key = address_key(platform.server_name(), id.medium().as_str(), id.address());
             let stored = self.store.get::<AddressInvitations>(&key).await?;

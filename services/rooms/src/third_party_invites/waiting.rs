@@ -64,11 +64,7 @@ pub(super) fn key_of(platform: &ServerName, token: &str) -> PlatformKey {
 
 /// The key of what waits for an address, of inviters of one platform.
 pub(super) fn address_key(platform: &ServerName, medium: &str, address: &str) -> ThirdPartyIdKey {
-    ThirdPartyIdKey {
-        platform: platform.to_owned(),
-        medium: medium.to_owned(),
-        address: address.to_owned(),
-    }
+    ThirdPartyIdKey { platform: platform.to_owned(), medium: medium.to_owned(), address: address.to_owned() }
 }
 
 impl Rooms {
@@ -250,11 +246,7 @@ impl Append {
 }
 
 /// Keeps an invitation, of which nobody has the address any more.
-pub(super) fn forget_address(
-    writes: &mut WriteSet,
-    key: &PlatformKey,
-    mut record: WaitingInvitationRecord,
-) {
+pub(super) fn forget_address(writes: &mut WriteSet, key: &PlatformKey, mut record: WaitingInvitationRecord) {
     writes.expect::<WaitingInvitations>(key, &record);
     record.address.clear();
     writes.put::<WaitingInvitations>(key, &record);
