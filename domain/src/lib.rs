@@ -19,6 +19,7 @@ mod reach;
 mod readable;
 mod redaction;
 mod resolution;
+mod third_party_invite;
 mod verification;
 pub mod versions;
 mod visibility;
@@ -45,5 +46,6 @@ pub use reach::{
 };
 pub use redaction::{redact, redacts_through_content, without_content};
 pub use resolution::{Arena, ResolveError, resolve};
+pub use third_party_invite::{InvitationKey, masked_address, shown_name, token_of_public_key};
 pub use verification::take_words_out;
 pub use visibility::{HistoryVisibility, Seen};

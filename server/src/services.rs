@@ -64,5 +64,6 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
     tasks.spawn(services.clone().sweep(now_ts));
     tasks.spawn(services.rooms.clone().send_delayed_events(now_ts));
     tasks.spawn(services.rooms.clone().keep_guests_out(now_ts));
+    tasks.spawn(services.rooms.clone().bring_invitations(now_ts));
     Ok((App::from(services), tasks))
 }

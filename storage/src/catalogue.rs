@@ -462,6 +462,15 @@ catalogue! {
     /// looked up so.
     164 matching MatchingHashes "matching_hashes": PlatformHashKey => MatchingHashRecord;
 
+    /// Invitations to addresses that wait for somebody, by the platforms of their inviters and by their tokens.
+    156 rooms WaitingInvitations "waiting_invitations": PlatformKey => WaitingInvitationRecord;
+    /// The invitations to addresses that each user has made, and how many of them today.
+    157 rooms UserInvitations "user_invitations": UserKey => UserInvitationsRecord;
+    /// The invitations that wait for each address, by the platforms of their inviters.
+    158 rooms AddressInvitations "address_invitations": ThirdPartyIdKey => AddressInvitationsRecord;
+    /// Who has just shown that an address is theirs, until the invitations to it were looked at.
+    159 rooms ProvedAddresses "proved_addresses" watched: UserThirdPartyIdKey => ();
+
     /// The people whom each user has accepted or written to.
     150 contacts Contacts "contacts" watched: ContactKey => ContactRecord;
     /// The same the other way round: by each user, the people whose contact the user is.

@@ -491,6 +491,33 @@ records! {
     UserReportRecord {
         platforms: Vec<OwnedServerName>,
     }
+    /// An invitation to an address that waits for somebody who has the address.
+    WaitingInvitationRecord {
+        inviter: OwnedUserId,
+        room_id: OwnedRoomId,
+        /// It is `email` or `msisdn`.
+        medium: String,
+        /// It is empty if the invitation can reach nobody any more.
+        address: String,
+        is_direct: bool,
+        /// The key that signs who the invitee is: a PKCS#8 document in DER.
+        secret_key: Vec<u8>,
+        made_ts: u64,
+    }
+    /// What a user has invited by address.
+    UserInvitationsRecord {
+        /// The tokens of those that waited when the last one was made.
+        tokens: Vec<String>,
+        /// The day on which the last ones were counted, in days since the Unix epoch.
+        day: u64,
+        /// How many there were on that day.
+        today: u32,
+    }
+    /// The invitations that wait for an address.
+    AddressInvitationsRecord {
+        /// Their tokens, the oldest first.
+        tokens: Vec<String>,
+    }
     /// An event that is, or was, to be sent later.
     DelayedEventRecord {
         user_id: OwnedUserId,

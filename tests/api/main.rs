@@ -60,6 +60,7 @@ mod sliding_sync;
 mod spaces;
 mod sweeps;
 mod sync_filters;
+mod third_party_invites;
 mod thread_subscriptions;
 mod to_device;
 mod transactions;

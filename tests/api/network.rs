@@ -229,6 +229,7 @@ impl Network {
         tokio::spawn(services.inbox.clone().follow(feed));
         tokio::spawn(services.rooms.clone().send_delayed_events(now_ts));
         tokio::spawn(services.rooms.clone().keep_guests_out(now_ts));
+        tokio::spawn(services.rooms.clone().bring_invitations(now_ts));
         let app = App::from(services);
         let api = Arc::new(Api::new(
             app.clone(),

@@ -94,7 +94,7 @@ fn msisdn_auth(sid: &str) -> Value {
     json!({ "type": "m.login.msisdn", "threepid_creds": { "sid": sid, "client_secret": "monkeys" } })
 }
 
-fn password_auth(user: &Client) -> Value {
+pub(crate) fn password_auth(user: &Client) -> Value {
     let identifier = json!({ "type": "m.id.user", "user": user.user_id });
     json!({ "type": "m.login.password", "identifier": identifier, "password": PASSWORD })
 }
@@ -108,7 +108,7 @@ pub(crate) async fn confirm(network: &Network, platform: &str, what: &str, numbe
 }
 
 /// Registers with a number where people are known by it.
-async fn register(network: &Network, number: &str, name: &str) -> Client {
+pub(crate) async fn register(network: &Network, number: &str, name: &str) -> Client {
     let sid = confirm(network, WHATSAPP, "register", number).await;
     let body = json!({ "username": name, "auth": msisdn_auth(&sid) });
     network.client(WHATSAPP, &post(network, WHATSAPP, "/v3/register", body).await.ok())

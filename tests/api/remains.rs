@@ -20,6 +20,7 @@ use crate::{
     network::{Client, INSTAGRAM, MESSENGER, Network, PATIENCE, WHATSAPP, encoded, text},
     oauth_browser::{Browser, authorise},
     olm::{Identity, OlmDevice, signed},
+    third_party_invites,
 };
 
 const WITH_MAILS_AND_HANDLES: &str = "identity = 'handle'\nidentity_lookup = true\n\
@@ -56,6 +57,7 @@ const NOBODYS: &[(&str, &str)] = &[
     ("closed_to_guests", "a room"),
     ("awaited_redactions", "events"),
     ("released_handles", "handles, which point at their rows"),
+    ("proved_addresses", "who has proved an address, until the invitations to it were looked at"),
     ("matching_keys", "the server's"),
     ("matching_entries", "sealed, and name nobody; that hers are gone is looked at in matching.rs"),
 ];
@@ -140,6 +142,8 @@ impl Scene {
         let scene = Self { memory, network, anna, ben, user_id };
         scene.settle_in().await;
         scene.link_accounts().await;
+        // Before she is to be found.
+        scene.invite_by_address().await;
         scene.match_addresses().await;
         scene.publish_keys().await;
         scene.log_in_elsewhere().await;
@@ -210,6 +214,16 @@ impl Scene {
         let (status, _) =
             self.anna.call_raw(Method::POST, &format!("{matching}/buckets"), buckets.to_string()).await;
         assert_eq!(status, 200);
+    }
+
+    /// Anna invites somebody who is not here, and ben her.
+    async fn invite_by_address(&self) {
+        for (inviter, address) in [(&self.anna, "nobody@example.org"), (&self.ben, ADDRESS)] {
+            let room = inviter.create_room(json!({})).await;
+            let path = format!("/_linkspan/client/v1/rooms/{room}/invite_by_address");
+            inviter.post(&path, json!({ "medium": "email", "address": address })).await.ok();
+        }
+        third_party_invites::settle(&self.network).await;
     }
 
     async fn publish_keys(&self) {

@@ -254,6 +254,12 @@ fn server() -> Vec<Entry> {
             .others(NOT_FOUND)
             .own(NOT_FOUND),
         post("block_request", "/_linkspan/client/v1/requests/{room}/block").others(NOT_FOUND).own(NOT_FOUND),
+        post("invite_by_address", "/_linkspan/client/v1/rooms/{room}/invite_by_address")
+            .body(r#"{"medium": "email", "address": "nobody@example.org", "is_direct": true}"#),
+        get("list_invitations", "/_linkspan/client/v1/invitations").others(OK),
+        post("accept_invitation", "/_linkspan/client/v1/invitations/none/accept")
+            .others(NOT_FOUND)
+            .own(NOT_FOUND),
         get("list_blocks", "/_linkspan/client/v1/blocks").others(OK),
         put("block_user", "/_linkspan/client/v1/blocks/@nobody:instagram.localhost").others(OK),
         delete("unblock_user", "/_linkspan/client/v1/blocks/@nobody:instagram.localhost").others(OK),
@@ -282,6 +288,8 @@ fn server() -> Vec<Entry> {
         post("log_out_of_identity", "/_matrix/identity/v2/account/logout").others(CLOSED).own(CLOSED),
         get("get_hash_details", "/_matrix/identity/v2/hash_details").others(CLOSED).own(CLOSED),
         post("look_up", "/_matrix/identity/v2/lookup").others(CLOSED).own(CLOSED),
+        get("is_invitation_valid", "/_matrix/identity/v2/pubkey/ephemeral/isvalid?public_key=AAAA")
+            .others(OK),
         get("get_capabilities", "/v3/capabilities").others(OK),
         get("get_well_known", "/.well-known/matrix/client").others(OK),
         get("get_support", "/.well-known/matrix/support").others(NOT_FOUND).own(NOT_FOUND),

@@ -7,6 +7,7 @@ mod fuzz;
 mod rules;
 #[path = "../../../tests/harness/sealed.rs"]
 mod sealed;
+mod third_party_invites;
 
 use std::sync::Arc;
 

@@ -514,7 +514,13 @@ pub fn endpoints() -> Vec<Endpoint> {
             "client-server-api/#post_matrixclientv3joinroomidoralias",
         )
         .open_to_guests(),
-        endpoint(membership::invite_user, Invite, "client-server-api/#post_matrixclientv3roomsroomidinvite"),
+        raw_endpoint(
+            Method::POST,
+            &["/_matrix/client/r0/rooms/{room_id}/invite", "/_matrix/client/v3/rooms/{room_id}/invite"],
+            membership::invite_user,
+            Invite,
+            "client-server-api/#post_matrixclientv3roomsroomidinvite",
+        ),
         endpoint(membership::leave_room, Other, "client-server-api/#post_matrixclientv3roomsroomidleave")
             .open_to_guests(),
         endpoint(membership::forget_room, Other, "client-server-api/#post_matrixclientv3roomsroomidforget"),

@@ -4,6 +4,7 @@
 //! <https://spec.matrix.org/v1.19/identity-service-api/>
 
 mod account;
+mod invitation;
 mod lookup;
 
 use http::Method;
@@ -72,6 +73,13 @@ pub fn endpoints() -> Vec<Endpoint> {
             lookup::look_up,
             Search,
             "identity-service-api/#post_matrixidentityv2lookup",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_matrix/identity/v2/pubkey/ephemeral/isvalid"],
+            invitation::is_invitation_valid,
+            Free,
+            "identity-service-api/#get_matrixidentityv2pubkeyephemeralisvalid",
         ),
     ]
 }

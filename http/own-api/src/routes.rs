@@ -2,11 +2,12 @@
 
 use http::Method;
 use linkspan_address_book::wire::{BUCKETS_PATH, EVALUATE_PATH, PARAMETERS_PATH};
-use linkspan_platforms::RateClass::{Free, Join, Login, Other, Report, Search};
+use linkspan_platforms::RateClass::{Free, Invite, Join, Login, Other, Report, Search};
 use linkspan_wire::{Endpoint, SUBMIT_CODE, raw_endpoint};
 
 use crate::endpoints::{
-    blocks, contacts, discovery, find, handle, links, matching, platform, reach, report, requests, validation,
+    blocks, contacts, discovery, find, handle, invitations, links, matching, platform, reach, report,
+    requests, validation,
 };
 
 /// The table of all endpoints of Linkspan's own client API.
@@ -165,6 +166,27 @@ pub fn endpoints() -> Vec<Endpoint> {
             requests::block_request,
             Other,
             "docs/openapi/client-v1.json#block_request",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &["/_linkspan/client/v1/rooms/{room_id}/invite_by_address"],
+            invitations::invite_by_address,
+            Invite,
+            "docs/openapi/client-v1.json#invite_by_address",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_linkspan/client/v1/invitations"],
+            invitations::list_invitations,
+            Free,
+            "docs/openapi/client-v1.json#list_invitations",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &["/_linkspan/client/v1/invitations/{token}/accept"],
+            invitations::accept_invitation,
+            Join,
+            "docs/openapi/client-v1.json#accept_invitation",
         ),
         raw_endpoint(
             Method::GET,

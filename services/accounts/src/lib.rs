@@ -8,6 +8,7 @@
 //! learns from [`DeviceRemoved`] what to remove.
 
 mod account_data;
+mod address_owners;
 mod attempts;
 mod begin_session;
 mod change_password;
@@ -23,6 +24,7 @@ mod guests;
 mod handle;
 mod ignored_users;
 mod interactive;
+mod invitation_mail;
 mod link;
 mod linked_accounts;
 mod list_accounts;
@@ -64,6 +66,7 @@ use linkspan_storage::{
 use ruma::{OwnedServerName, OwnedUserId, api::client::uiaa::UiaaInfo};
 
 pub use account_data::{AccountDataItem, put_account_data};
+pub use address_owners::AddressOwners;
 pub use attempts::Attempt;
 pub use begin_session::ClientDevice;
 pub use cross_signing_reset::{Approval, Proof};
@@ -73,6 +76,7 @@ pub use erasure::Erasures;
 pub use handle::Handle;
 pub use ignored_users::IGNORED_USERS;
 pub use interactive::Purpose;
+pub use invitation_mail::InvitationMail;
 pub use link::LINK_CODE_MS;
 pub use linked_accounts::{LinkChoices, MAX_LINKED};
 pub use list_accounts::AccountInfo;
@@ -227,6 +231,7 @@ pub struct Accounts {
     courier: Option<Arc<dyn Courier>>,
     platforms: Option<Arc<Platforms>>,
     address_index: Option<Arc<dyn AddressIndex>>,
+    address_owners: Option<Arc<dyn AddressOwners>>,
     name_index: Option<Arc<dyn NameIndex>>,
 }
 
@@ -279,6 +284,7 @@ impl Accounts {
             courier: None,
             platforms: None,
             address_index: None,
+            address_owners: None,
             name_index: None,
         }
     }

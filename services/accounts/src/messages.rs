@@ -99,10 +99,15 @@ impl Outgoing {
         permits.or_insert_with(|| Arc::new(Semaphore::new(MAX_SENDING))).clone()
     }
 
-    /// Counts a message under each of these names, or under none if one of them has reached its limit.
-    fn count(&self, limits: Vec<(String, u32)>, now_ts: u64) -> Result<(), AccountsError> {
+    /// Counts a message under each of these names, or under none if one of them has reached its limit within the time.
+    pub(crate) fn count(
+        &self,
+        limits: Vec<(String, u32)>,
+        window_ms: u64,
+        now_ts: u64,
+    ) -> Result<(), AccountsError> {
         let counts = self.counts.lock();
-        let known = |name: &str| counts.get(name, now_ts).unwrap_or((0, now_ts + WINDOW_MS));
+        let known = |name: &str| counts.get(name, now_ts).unwrap_or((0, now_ts + window_ms));
         let counted = limits.iter().map(|(name, limit)| (known(name), *limit));
         let full = counted.filter(|((count, _), limit)| count >= limit);
         if let Some(ends_ts) = full.map(|((_, ends_ts), _)| ends_ts).max() {
@@ -158,7 +163,7 @@ impl Accounts {
             limits.extend(to.range().map(|range| (format!("{name} range {range}"), codes_of_range)));
             limits.push((format!("{name} by {}", to.medium()), codes_of_platform));
         }
-        self.shared.outgoing.count(limits, now_ts)
+        self.shared.outgoing.count(limits, WINDOW_MS, now_ts)
     }
 }
 
@@ -193,7 +198,7 @@ mod tests {
         let outgoing = Outgoing::new();
         let count = |names: &[(&str, u32)], now_ts| {
             let limits = names.iter().map(|(name, limit)| ((*name).to_owned(), *limit)).collect();
-            match outgoing.count(limits, now_ts) {
+            match outgoing.count(limits, WINDOW_MS, now_ts) {
                 Ok(()) => 0,
                 Err(AccountsError::TooManyMessages { retry_after }) => retry_after.as_millis() as u64,
                 Err(error) => panic!("{error}"),

@@ -203,6 +203,7 @@ impl Accounts {
             }
             writes.delete::<UserThirdPartyIds>(&key_of_user(&before.user_id, &validated.id));
             self.take_from_index(writes, &before.user_id, &validated.id).await?;
+            self.lose_address(writes, &before.user_id, &validated.id).await?;
         }
         let record = ThirdPartyIdRecord {
             user_id: user_id.clone(),
@@ -213,6 +214,7 @@ impl Accounts {
         writes.put::<ThirdPartyIds>(&key, &record);
         writes.put::<UserThirdPartyIds>(&key_of_user(user_id, &validated.id), &());
         self.put_into_index(writes, user_id, &validated.id).await?;
+        self.gain_address(writes, user_id, &validated.id);
         self.use_up(writes, validated).await
     }
 
@@ -248,6 +250,7 @@ impl Accounts {
                     writes.delete::<ThirdPartyIds>(&key);
                     writes.delete::<UserThirdPartyIds>(&key_of_user(user_id, id));
                     self.take_from_index(&mut writes, user_id, id).await?;
+                    self.lose_address(&mut writes, user_id, id).await?;
                 }
                 Ok((writes, ()))
             })

@@ -14,7 +14,7 @@ use linkspan_media::Media;
 use linkspan_oauth::OAuth;
 use linkspan_platforms::Platforms;
 use linkspan_push::{Push, PushSettings};
-use linkspan_rooms::Rooms;
+use linkspan_rooms::{ProvedIndex, Rooms};
 use linkspan_storage::{Store, WriteSet};
 use linkspan_sync::Sync;
 use ruma::OwnedUserId;
@@ -89,7 +89,8 @@ impl Services {
         let index = Index::open(store.clone(), platforms.clone(), clock()).await?;
         let accounts = accounts(store.clone(), platforms.clone(), directory.clone())
             .with_courier(courier)
-            .with_address_index(Arc::new(index.clone()));
+            .with_address_index(Arc::new(index.clone()))
+            .with_address_owners(Arc::new(ProvedIndex::new(store.clone(), platforms.clone())));
         let matching = Matching::new(store.clone(), index, accounts.clone());
         matching.fill_index().await?;
         let contacts = Contacts::new(store.clone(), platforms.clone(), accounts.clone());

@@ -33,7 +33,7 @@ struct Sweep {
     run: fn(&Services, u64) -> BoxFuture<'_, Result<()>>,
 }
 
-const SWEEPS: [Sweep; 11] = [
+const SWEEPS: [Sweep; 12] = [
     Sweep {
         what: "what memory holds of who and what is idle",
         every: MINUTE,
@@ -63,6 +63,11 @@ const SWEEPS: [Sweep; 11] = [
         what: "handles that others can have again",
         every: HOUR.saturating_mul(6),
         run: |all, now_ts| Box::pin(all.forget_released_handles(now_ts)),
+    },
+    Sweep {
+        what: "invitations by address that wait",
+        every: HOUR.saturating_mul(6),
+        run: |all, now_ts| Box::pin(async move { Ok(all.rooms.look_at_waiting(now_ts).await?) }),
     },
     Sweep {
         what: "old transaction ids",

@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
+use linkspan_accounts::ThirdPartyId;
 use linkspan_domain::{Draft, Place, room_id_is_hash, versions};
 use linkspan_storage::{
+    WriteSet,
     catalogue::{RoomKey, Rooms as RoomsTable},
     records::RoomRecord,
 };
@@ -19,6 +21,7 @@ use ruma::{
 use crate::{
     Result, Room, Rooms, RoomsError,
     append::{Append, object, text},
+    third_party_invites::{AddressInvitations, set_direct},
     topic::topic_content,
 };
 
@@ -84,16 +87,37 @@ impl Rooms {
         command: CreateRoom,
         now_ts: u64,
     ) -> Result<OwnedRoomId> {
-        self.again(async || {
-            let append = self.stage_room(creator, command.clone(), now_ts).await.map_err(impossible)?;
-            let room = append.room.clone();
-            let created = self.invite_and_commit(append, creator, &command).await;
-            if created.is_err() {
-                self.drop_room(&room);
-            }
-            created.map(|()| room.id.clone())
-        })
-        .await
+        self.create_room_inviting(creator, command, &AddressInvitations::default(), now_ts).await
+    }
+
+    /// Creates a room and invites people to it, by their addresses too; returns its id.
+    pub async fn create_room_inviting(
+        &self,
+        creator: &OwnedUserId,
+        command: CreateRoom,
+        by_address: &AddressInvitations,
+        now_ts: u64,
+    ) -> Result<OwnedRoomId> {
+        self.count_by_address(creator, by_address.ids.len(), now_ts).await?;
+        let (room_id, hidden) = self
+            .again(async || {
+                let (mut command, mut expected) = (command.clone(), WriteSet::new());
+                let (found, hidden) = self.sort_invitees(&mut expected, creator, by_address).await?;
+                let found = found.into_iter().filter(|user_id| !command.invite.contains(user_id));
+                command.invite.extend(found.collect::<Vec<_>>());
+                let staged = self.stage_room(creator, command.clone(), now_ts).await;
+                let mut append = staged.map_err(impossible)?;
+                append.writes.append(expected);
+                let room = append.room.clone();
+                let created = self.invite_and_commit(append, creator, &command, &hidden, by_address).await;
+                if created.is_err() {
+                    self.drop_room(&room);
+                }
+                created.map(|()| (room.id.clone(), hidden))
+            })
+            .await?;
+        self.write_to(creator, hidden, &by_address.base_url, now_ts)?;
+        Ok(room_id)
     }
 
     /// A new room with its first state, of which nothing is written yet. If it is not committed, the room has to
@@ -162,14 +186,15 @@ impl Rooms {
         mut append: Append,
         creator: &OwnedUserId,
         command: &CreateRoom,
+        hidden: &[(ThirdPartyId, bool)],
+        by_address: &AddressInvitations,
     ) -> Result<()> {
         for user_id in command.invite.iter().filter(|user_id| *user_id != creator) {
             let mut content = self.member_content(creator, user_id, MembershipState::Invite, None).await?;
-            if command.is_direct {
-                content.insert("is_direct".into(), CanonicalJsonValue::Bool(true));
-            }
+            set_direct(&mut content, command.is_direct);
             append.stage_member(creator, user_id, content).await.map_err(impossible)?;
         }
+        append.stage_waiting(creator, hidden, by_address).await.map_err(impossible)?;
         // The initial state was staged when the rules of the platforms of those who are invited did not hold
         // yet.
         append.check_staged()?;

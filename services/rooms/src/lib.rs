@@ -51,6 +51,7 @@ mod send_to_device;
 mod server_acl;
 mod state;
 mod suspension;
+mod third_party_invites;
 mod topic;
 mod transactions;
 mod upgrade;
@@ -72,7 +73,9 @@ use linkspan_inbox::Inbox;
 use linkspan_platforms::Platforms;
 use linkspan_storage::{
     Copies, Limits, Rows, StorageError, Store, Unchanged,
-    catalogue::{CurrentState, Members, Memberships, ReceiptLog, Relations, RoomHeads, StateLog},
+    catalogue::{
+        CurrentState, Members, Memberships, ProvedAddresses, ReceiptLog, Relations, RoomHeads, StateLog,
+    },
 };
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use tokio::sync::Notify;
@@ -104,6 +107,7 @@ pub use room::Room;
 pub use search::{Found, Search, SearchKey, SearchPlace};
 pub use send_to_device::{Target, ToDeviceMessage};
 pub use state::StateEntry;
+pub use third_party_invites::{AddressInvitations, OfferedInvitation, ProvedIndex};
 pub use view::{Standing, View, is_withheld};
 
 /// Rows of a table that are kept in memory, and their bytes.
@@ -270,6 +274,8 @@ struct Shared {
     room_settings: OnceLock<Arc<dyn RoomSettings>>,
     /// Some room was closed to guests.
     closed_to_guests: Notify,
+    /// Somebody has shown that an address is theirs.
+    addresses_proved: Arc<Notify>,
 }
 
 impl Rooms {
@@ -288,6 +294,8 @@ impl Rooms {
                 .forget_on::<Members>(&store, move |key| {
                     hosting.hosts(key.user_id.server_name()).then_some(Cow::Borrowed(&key.room_id))
                 });
+        let addresses_proved = Arc::new(Notify::new());
+        store.watch::<ProvedAddresses, _>(&addresses_proved, |proved, _, _| proved.notify_one());
         let shared = Shared {
             platforms,
             accounts,
@@ -313,6 +321,7 @@ impl Rooms {
             ignored: ignored::new_lists(&store),
             room_settings: OnceLock::new(),
             closed_to_guests: Notify::new(),
+            addresses_proved,
             store,
         };
         // After the copies: a room that is loaded from here on finds none that are older than it.

@@ -83,10 +83,9 @@ impl Rooms {
             let request = self.request(user_id, room_id).await?.value;
             let room = self.room(room_id).await?;
             let mut append = self.begin(&room, now_ts).await?;
-            let invitation = append.state_event(&StateEventType::RoomMember, user_id.as_str()).await?;
-            let invitation = invitation.filter(|member| member.membership() == Some(MembershipState::Invite));
-            let invitation = invitation.ok_or_else(no_request)?;
-            let is_direct = append.is_direct_chat(&invitation, user_id).await?;
+            if append.membership(user_id).await? != Some(MembershipState::Invite) {
+                return Err(no_request());
+            }
             self.stage_membership(&mut append, user_id, user_id, MembershipState::Join, None).await?;
             if request.is_direct {
                 let accounts = &self.shared.accounts;

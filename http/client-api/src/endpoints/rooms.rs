@@ -2,7 +2,6 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#rooms-1>
 
 use axum::response::Response;
-use http::StatusCode;
 use linkspan_domain::parse_content;
 use linkspan_rooms::{CreateRoom, HierarchyQuery, InitialState, Preset, RoomSummary as Shown, RoomsError};
 use linkspan_wire::{ApiError, App, MaybeUser, User, WholeRequest, now_ts, respond};
@@ -19,7 +18,6 @@ use ruma::{
             },
             space::{SpaceHierarchyRoomsChunk, get_hierarchy},
         },
-        error::ErrorKind,
     },
     events::{AnyInitialStateEvent, room::member::MembershipState},
     room::{JoinRuleSummary, RestrictedSummary, RoomSummary},
@@ -29,7 +27,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
-    endpoints::{membership::find_room, paged_list::PagedList},
+    endpoints::{
+        membership::{by_address, find_room},
+        paged_list::PagedList,
+    },
     events::raw_events,
 };
 
@@ -39,8 +40,12 @@ const HIERARCHY_PAGE: usize = 50;
 const VERSION_CHARS: usize = 32;
 
 pub(crate) async fn create_room(app: App, caller: User, request: WholeRequest) -> Result<Response, ApiError> {
-    let request: create_room::v3::Request = read_with_version(request, "room_version")?;
-    let room_id = app.rooms.create_room(&caller.user_id, create_command(request)?, now_ts()).await?;
+    let headers = request.parts.headers.clone();
+    let mut request: create_room::v3::Request = read_with_version(request, "room_version")?;
+    let invited = std::mem::take(&mut request.invite_3pid);
+    let invitations = by_address(&app, &caller, &headers, invited, request.is_direct).await?;
+    let command = create_command(request)?;
+    let room_id = app.rooms.create_room_inviting(&caller.user_id, command, &invitations, now_ts()).await?;
     respond(create_room::v3::Response::new(room_id))
 }
 
@@ -64,10 +69,6 @@ fn check_version(body: &[u8], field: &str) -> Result<(), ApiError> {
 }
 
 fn create_command(request: create_room::v3::Request) -> Result<CreateRoom, ApiError> {
-    if !request.invite_3pid.is_empty() {
-        let message = "users are invited by their user ids";
-        return Err(ApiError::new(StatusCode::FORBIDDEN, ErrorKind::ThreepidDenied, message));
-    }
     let published = request.visibility == Visibility::Public;
     let preset = match request.preset {
         Some(RoomPreset::PublicChat) => Preset::PublicChat,

@@ -5,6 +5,7 @@ pub(crate) mod contacts;
 pub(crate) mod discovery;
 pub(crate) mod find;
 pub(crate) mod handle;
+pub(crate) mod invitations;
 pub(crate) mod links;
 pub(crate) mod matching;
 pub(crate) mod platform;

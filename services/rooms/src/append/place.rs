@@ -106,6 +106,9 @@ impl Append {
         if entry.0 == StateEventType::RoomGuestAccess && entry.1.is_empty() {
             self.note_guest_access(event.map(|(pdu, _)| pdu)).await?;
         }
+        if entry.0 == StateEventType::RoomThirdPartyInvite {
+            self.end_changed_invitation(&entry.1).await?;
+        }
         let (event_type, state_key) = (entry.0.to_string(), entry.1.clone());
         let key = StateKey {
             room_id: self.room.id.clone(),
