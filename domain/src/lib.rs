@@ -10,6 +10,7 @@ mod departure;
 mod draft;
 mod emoji;
 mod encryption_rule;
+mod first_contact;
 mod form;
 mod invite_permission;
 mod pdu;
@@ -30,6 +31,7 @@ pub use encryption_rule::{
     EncryptionRefusal, EncryptionRule, RoomEncryption, RulesPresent, check_event, check_member,
     check_redacted, check_to_device,
 };
+pub use first_contact::{ANSWER_DAYS, DAYS_TO_ANSWER, FirstContacts, approaches_per_day};
 pub use form::{Malformed, check_form};
 pub use invite_permission::{INVITE_LISTS_TYPE, INVITE_PERMISSION_TYPES, InvitePermission};
 pub use pdu::{MAX_PDU_BYTES, Pdu, PduError, SharedPdu, StateKey};

@@ -6,14 +6,12 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use hmac::{Hmac, KeyInit, Mac};
 use linkspan_accounts::Sms as Message;
-use linkspan_outbound::Outbound;
+use linkspan_outbound::{Outbound, post_signed};
 use linkspan_platforms::{Settings, Sms};
 use linkspan_wire::now_ts;
 use ruma::{OwnedServerName, ServerName};
 use serde_json::json;
-use sha2::Sha256;
 use tokio::time::Instant;
 use url::Url;
 
@@ -29,8 +27,6 @@ const MAX_TIME: Duration = Duration::from_secs(120);
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The shortest secret without a warning, in bytes.
 const SECRET_BYTES: usize = 16;
-const TIMESTAMP: &str = "linkspan-timestamp";
-const SIGNATURE: &str = "linkspan-signature";
 
 /// Sends the SMS of all platforms.
 pub(crate) struct SmsSender {
@@ -114,13 +110,7 @@ impl SmsSender {
             Ok(client) => client,
             Err(error) => return Outcome::Refused(error.to_string()),
         };
-        let timestamp = (now_ts / 1_000).to_string();
-        let request = client
-            .post(gateway.url.clone())
-            .header("content-type", "application/json")
-            .header(SIGNATURE, sign(&gateway.secret, &timestamp, body))
-            .header(TIMESTAMP, timestamp)
-            .body(body.to_owned());
+        let request = post_signed(client, gateway.url.clone(), &gateway.secret, now_ts, body.to_owned());
         match request.send().await {
             Ok(answer) => {
                 let retry_after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok());
@@ -155,15 +145,6 @@ fn next_wait(first: Duration, tries: u32, not_before: Duration, elapsed: Duratio
     (tries < MAX_TRIES && elapsed.saturating_add(wait) < MAX_TIME).then_some(wait)
 }
 
-/// The signature of a body at a time, in hexadecimal.
-fn sign(secret: &str, timestamp: &str, body: &str) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
-    mac.update(timestamp.as_bytes());
-    mac.update(b".");
-    mac.update(body.as_bytes());
-    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
@@ -174,6 +155,7 @@ mod tests {
         http::{HeaderMap, StatusCode},
         routing::post,
     };
+    use linkspan_outbound::{SIGNATURE, TIMESTAMP, sign};
     use serde_json::Value;
     use tokio::net::TcpListener;
 

@@ -22,8 +22,11 @@ use crate::{
     olm::{Identity, OlmDevice, signed},
 };
 
+/// Approaches are counted where rates are limited; nothing here is limited by rate.
 const WITH_MAILS_AND_HANDLES: &str = "identity = 'handle'\nidentity_lookup = true\n\
-     email = { smtp = 'smtp://localhost', from = 'robot@example.org' }";
+     email = { smtp = 'smtp://localhost', from = 'robot@example.org' }\nrate_limits = true\n\
+     limits = { message = 0.0, login = 0.0, registration = 0.0, join = 0.0, invite = 0.0, create_room = 0.0, \
+     search = 0.0, upload = 0.0, report = 0.0, other = 0.0, codes_of_platform = 1000, codes_of_network = 1000 }";
 const ADDRESS: &str = "anna.of.the.quay@example.org";
 
 /// How a row has to do with anna.
@@ -84,6 +87,11 @@ const REMAINS: &[(&str, Row, &str)] = &[
     ("reports", Naming, "operators read what was reported of her"),
     ("account_data", Naming, "others have noted whom they ignore"),
     ("contacts", Naming, "others have noted whom they know"),
+    (
+        "approaches",
+        Naming,
+        "whom others have invited stands in their rooms, too; it goes when four weeks are over",
+    ),
     ("inbox", Naming, "others are told that her keys and her profile have changed"),
     ("to_device", Naming, "others have not fetched yet what she sent them"),
     ("key_signatures", Naming, "only she was shown whom she has verified; it goes when their accounts do"),

@@ -19,6 +19,7 @@ use ruma::{
 use crate::{
     Result, Room, Rooms, RoomsError,
     append::{Append, object, text},
+    policy::Consulted,
     topic::topic_content,
 };
 
@@ -84,16 +85,27 @@ impl Rooms {
         command: CreateRoom,
         now_ts: u64,
     ) -> Result<OwnedRoomId> {
-        self.again(async || {
-            let append = self.stage_room(creator, command.clone(), now_ts).await.map_err(impossible)?;
-            let room = append.room.clone();
-            let created = self.invite_and_commit(append, creator, &command).await;
-            if created.is_err() {
-                self.drop_room(&room);
-            }
-            created.map(|()| room.id.clone())
+        self.consulting(now_ts, async |consulted| {
+            self.again(async || self.create_once(creator, &command, consulted.clone(), now_ts).await).await
         })
         .await
+    }
+
+    async fn create_once(
+        &self,
+        creator: &OwnedUserId,
+        command: &CreateRoom,
+        consulted: Consulted,
+        now_ts: u64,
+    ) -> Result<OwnedRoomId> {
+        let mut append = self.stage_room(creator, command.clone(), now_ts).await.map_err(impossible)?;
+        append.consulted = consulted;
+        let room = append.room.clone();
+        let created = self.invite_and_commit(append, creator, command).await;
+        if created.is_err() {
+            self.drop_room(&room);
+        }
+        created.map(|()| room.id.clone())
     }
 
     /// A new room with its first state, of which nothing is written yet. If it is not committed, the room has to

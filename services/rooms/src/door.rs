@@ -29,6 +29,10 @@ impl Append {
     /// made of it here. An invitation that its invitee does not want is kept from the invitee instead.
     pub(crate) async fn let_in(&mut self, event: &Pdu) -> Result<()> {
         check_event(&self.present, event)?;
+        if self.waits_for_answer(event) {
+            // Sending a message should not have to make room for it.
+            Box::pin(self.let_wait(event)).await?;
+        }
         let Some(coming) = self.coming(event).await? else { return Ok(()) };
         if !self.from_elsewhere {
             if coming.after == MembershipState::Invite {
@@ -70,10 +74,25 @@ impl Append {
         if create.as_deref().and_then(kept_to).is_some_and(|server| server != user_id.server_name()) {
             return Err(RoomsError::TurnedAway("this room is closed to other platforms".into()));
         }
-        match self.arrival(coming.event, user_id).await?.reach {
-            Reach::Refused => Err(RoomsError::InviteBlocked),
-            Reach::Straight | Reach::Request | Reach::Ignored => Ok(()),
+        // Nothing of the invitee's has been looked at up to here, and nothing makes a difference to the count.
+        let is_approach = self.is_approach(coming).await?;
+        if is_approach {
+            self.count_approach(coming).await?;
         }
+        if self.arrival(coming.event, user_id).await?.reach == Reach::Refused {
+            return Err(RoomsError::InviteBlocked);
+        }
+        if is_approach {
+            self.consult_on_invitation(coming).await?;
+            self.note_approach(coming);
+        }
+        Ok(())
+    }
+
+    /// Lets in what waits for an answer, if the sender has not sent too much of it, and no operator objects.
+    async fn let_wait(&mut self, event: &Pdu) -> Result<()> {
+        self.count_unanswered(event).await?;
+        self.consult_on_first_message(event).await
     }
 
     /// Asks whether the account of who comes still is one, and whether it may come where guests may not. Whoever

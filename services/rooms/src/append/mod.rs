@@ -36,6 +36,8 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::{
     Result, Room, Rooms, RoomsError, TimelineEvent,
+    approaches::Counting,
+    policy::Consulted,
     reach::Arrival,
     room::{Writer, damaged},
 };
@@ -70,6 +72,10 @@ pub(crate) struct Append {
     pub(crate) newcomers: Vec<(OwnedUserId, Option<OwnedEventId>)>,
     /// The invitation that was let in last, and how it reaches its invitee.
     arrival: Option<(OwnedEventId, Arrival)>,
+    /// What is counted of people who do not know the sender.
+    pub(crate) counting: Counting,
+    /// What the operators' hooks have said of what is staged.
+    pub(crate) consulted: Consulted,
     /// The rules on encryption that hold, as staged.
     pub(crate) present: Arc<RulesPresent>,
     transactions: Vec<(TransactionKey, OwnedEventId)>,
@@ -117,6 +123,8 @@ impl Rooms {
             members_changed: false,
             newcomers: Vec::new(),
             arrival: None,
+            counting: Counting::default(),
+            consulted: Consulted::default(),
             present,
             transactions: Vec::new(),
             threads: HashMap::new(),
@@ -160,6 +168,11 @@ impl Append {
             self.rooms.drop_room(&self.room);
         }
         Ok(settled.map(drop)?)
+    }
+
+    /// Whether nothing of the room is queued yet.
+    pub(crate) fn is_new_room(&self) -> bool {
+        self.writer.stored_head.is_none()
     }
 
     /// The append of events that were made elsewhere.
