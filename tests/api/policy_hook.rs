@@ -408,3 +408,23 @@ async fn only_what_is_set_is_asked() {
     scene.anna.post(&format!("/v3/rooms/{room}/upgrade"), json!({ "new_version": "11" })).await.ok();
     assert!(scene.asked().0 > 0, "what an upgrade says to the invited is asked about, too");
 }
+
+/// A policy server that the room uses would have to sign all that is said in it.
+#[tokio::test]
+async fn no_hosted_platform_is_a_rooms_policy_server() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let room = anna.create_room(json!({})).await;
+    let names = |server: &str| json!({ "via": server, "public_keys": { "ed25519": "key" } });
+    for platform in [INSTAGRAM, MESSENGER] {
+        anna.set_state(&room, "m.room.policy", names(platform)).await.fails(400, "M_BAD_JSON");
+        let state = json!([{ "type": "m.room.policy", "content": names(platform) }]);
+        let created = anna.post("/v3/createRoom", json!({ "initial_state": state })).await;
+        created.fails(400, "M_INVALID_ROOM_STATE");
+    }
+    // It has nobody in the room, so the room does not use it.
+    anna.set_state(&room, "m.room.policy", names("policy.example")).await.ok();
+    anna.say(&room, "Hello").await;
+    // This names none.
+    anna.set_state(&room, "m.room.policy", json!({ "via": INSTAGRAM })).await.ok();
+}

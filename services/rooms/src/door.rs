@@ -3,7 +3,7 @@
 //! platforms are asked.
 
 use linkspan_accounts::AccountsError;
-use linkspan_domain::{Pdu, Reach, check_event};
+use linkspan_domain::{POLICY_SERVER_TYPE, Pdu, PolicyServer, Reach, check_event};
 use ruma::{
     OwnedUserId,
     events::{StateEventType, TimelineEventType, room::member::MembershipState},
@@ -32,6 +32,9 @@ impl Append {
         if self.waits_for_answer(event) {
             // Sending a message should not have to make room for it.
             Box::pin(self.let_wait(event)).await?;
+        }
+        if event.state_key.as_deref() == Some("") {
+            self.check_policy_server(event)?;
         }
         let Some(coming) = self.coming(event).await? else { return Ok(()) };
         if !self.from_elsewhere {
@@ -87,6 +90,19 @@ impl Append {
             self.note_approach(coming);
         }
         Ok(())
+    }
+
+    /// Refuses to name a hosted platform as a room's policy server: none of them is one, so nothing that is said there
+    /// could have the signature that is asked of it. Another server is named in vain until a user of it can join.
+    fn check_policy_server(&self, event: &Pdu) -> Result<()> {
+        if self.from_elsewhere || event.event_type.to_string() != POLICY_SERVER_TYPE {
+            return Ok(());
+        }
+        let named = PolicyServer::parse(event.content.get()).map(|server| server.via);
+        match named.filter(|server| self.rooms.shared.platforms.hosts(server)) {
+            Some(server) => Err(RoomsError::BadJson(format!("{server} is no policy server"))),
+            None => Ok(()),
+        }
     }
 
     /// Lets in what waits for an answer, if the sender has not sent too much of it, and no operator objects.
