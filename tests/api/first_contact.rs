@@ -224,7 +224,9 @@ async fn the_allowance_grows_when_people_come() {
     // What was four weeks ago counts no more, and is forgotten.
     let much_later = now_ts() + 40 * DAY_MS;
     assert_eq!(left(&network, &anna, &rooms[0], much_later).await, 40);
-    assert_eq!(network.rows::<Approaches>().await, 40 + 5 + 10);
+    assert_eq!(network.rows::<Approaches>().await, 5 + 20 + 5 + 10 + 40);
+    network.app.rooms.forget_approaches(much_later).await.expect("it is swept");
+    assert_eq!(network.rows::<Approaches>().await, 40);
 }
 
 /// Whatever people do but come, the sender's allowance says nothing of it.

@@ -87,11 +87,6 @@ const REMAINS: &[(&str, Row, &str)] = &[
     ("reports", Naming, "operators read what was reported of her"),
     ("account_data", Naming, "others have noted whom they ignore"),
     ("contacts", Naming, "others have noted whom they know"),
-    (
-        "approaches",
-        Naming,
-        "whom others have invited stands in their rooms, too; it goes when four weeks are over",
-    ),
     ("inbox", Naming, "others are told that her keys and her profile have changed"),
     ("to_device", Naming, "others have not fetched yet what she sent them"),
     ("key_signatures", Naming, "only she was shown whom she has verified; it goes when their accounts do"),
@@ -104,6 +99,7 @@ const EXPIRES: &[(&str, Row)] = &[
     ("device_grants", Naming),
     ("browser_sessions", Naming),
     ("validations", Naming),
+    ("approaches", Naming),
 ];
 
 /// The tables that have a row of hers, or one that names her: by her id or her address.

@@ -25,6 +25,8 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// How many approaches of a user are looked at when a day begins. Nobody makes as many within the weeks that count by
 /// themselves, unless an operator allows very many.
 const MAX_LOOKED_AT: usize = 2_000;
+/// How many approaches are read at a time to be forgotten.
+const SWEPT_AT_ONCE: usize = 1_000;
 
 /// What an append counts of approaches.
 #[derive(Debug, Default)]
@@ -123,7 +125,7 @@ impl Append {
         // If the clock was put back, the day that was counted is the one that goes on.
         match stored.filter(|stored| stored.day >= day) {
             Some(today) => Ok(today),
-            None => self.rooms.begin_day(&mut self.writes, user_id, day).await,
+            None => self.rooms.begin_day(user_id, day).await,
         }
     }
 
@@ -162,23 +164,12 @@ impl Rooms {
         Ok(self.shared.accounts.account(user_id).await?.is_some_and(|account| account.admin))
     }
 
-    /// The count of a user for a new day, with what has become of the approaches of the weeks before. Older ones are
-    /// forgotten in `writes`.
-    async fn begin_day(
-        &self,
-        writes: &mut WriteSet,
-        user_id: &OwnedUserId,
-        day: u64,
-    ) -> Result<ApproachCountsRecord> {
-        let range = Range::<Approaches>::prefix((user_id,)).limit(MAX_LOOKED_AT);
-        let (old, counting): (Vec<_>, Vec<_>) = self
-            .store()
-            .keys(range)
-            .await?
-            .into_iter()
-            .partition(|approach| approach.day.saturating_add(ANSWER_DAYS) < day);
-        old.iter().for_each(|approach| writes.delete::<Approaches>(approach));
-        let members: Vec<_> = counting
+    /// The count of a user for a new day, with what has become of the approaches of the weeks before.
+    async fn begin_day(&self, user_id: &OwnedUserId, day: u64) -> Result<ApproachCountsRecord> {
+        let first = day.saturating_sub(ANSWER_DAYS);
+        let range = Range::<Approaches>::between((user_id, &first), (user_id, &day)).limit(MAX_LOOKED_AT);
+        let approaches = self.store().keys(range).await?;
+        let members: Vec<_> = approaches
             .iter()
             .map(|approach| RoomUserKey {
                 room_id: approach.room_id.clone(),
@@ -187,7 +178,7 @@ impl Rooms {
             .collect();
         let members = self.store().get_many::<Members>(&members).await?;
         let mut people: HashMap<&OwnedUserId, bool> = HashMap::new();
-        for (approach, member) in counting.iter().zip(members) {
+        for (approach, member) in approaches.iter().zip(members) {
             let has_come = member.is_some_and(|member| member.membership == MembershipState::Join);
             if has_come || approach.day.saturating_add(DAYS_TO_ANSWER) < day {
                 *people.entry(&approach.other).or_default() |= has_come;
@@ -200,6 +191,28 @@ impl Rooms {
             approached: count(people.len()),
             accepted: count(people.values().filter(|has_come| **has_come).count()),
         })
+    }
+
+    /// Forgets approaches whose answers do not count any more.
+    pub async fn forget_approaches(&self, now_ts: u64) -> Result<()> {
+        let first = (now_ts / DAY_MS).saturating_sub(ANSWER_DAYS);
+        let mut last = None;
+        loop {
+            let range = match &last {
+                Some(key) => Range::<Approaches>::all().after(key),
+                None => Range::all(),
+            };
+            let approaches = self.store().keys(range.limit(SWEPT_AT_ONCE)).await?;
+            last = approaches.last().cloned();
+            if last.is_none() {
+                return Ok(());
+            }
+            let mut writes = WriteSet::new();
+            let old = approaches.iter().filter(|approach| approach.day < first);
+            old.for_each(|approach| writes.delete::<Approaches>(approach));
+            self.store().commit(writes).await?;
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Forgets whom a user whose account is gone has approached.
