@@ -11,9 +11,11 @@ mod discovery;
 mod draft;
 mod emoji;
 mod encryption_rule;
+mod first_contact;
 mod form;
 mod invite_permission;
 mod pdu;
+mod policy_server;
 mod power;
 mod reach;
 mod readable;
@@ -36,9 +38,11 @@ pub use encryption_rule::{
     EncryptionRefusal, EncryptionRule, RoomEncryption, RulesPresent, check_event, check_member,
     check_redacted, check_to_device,
 };
+pub use first_contact::{ANSWER_DAYS, DAYS_TO_ANSWER, FirstContacts, approaches_per_day};
 pub use form::{Malformed, check_form};
 pub use invite_permission::{INVITE_LISTS_TYPE, INVITE_PERMISSION_TYPES, InvitePermission};
 pub use pdu::{MAX_PDU_BYTES, Pdu, PduError, SharedPdu, StateKey};
+pub use policy_server::{POLICY_SERVER_TYPE, PolicyServer};
 pub use power::PowerLevels;
 pub use reach::{
     Approach, BadReachRules, MAX_REACH_RULES, REACH_TYPE, Reach, ReachKind, ReachRule, Relation, Source,

@@ -7,7 +7,11 @@ use std::{
 };
 
 use linkspan_domain::{MAX_REACH_RULES, versions};
-use linkspan_platforms::{Contact, Encryption, Identity, Limits, Registration, RtcTransport, Settings};
+use linkspan_platforms::{
+    Contact, Encryption, Identity, Limits, PolicyHook, Registration, RtcTransport, Settings,
+};
+use linkspan_policy::MAX_TIMEOUT;
+use url::Url;
 
 use crate::config::{Draft, Finding, MEDIA_SECRET_KEY, PlatformEntry, Severity};
 use crate::{mail, sms};
@@ -32,6 +36,7 @@ pub(crate) fn judge(draft: &Draft) -> Vec<Finding> {
     judge_media(draft, &mut findings);
     judge_email(draft, &mut findings);
     judge_sms(draft, &mut findings);
+    judge_policy(draft, &mut findings);
     if draft.listen.max_connections == Some(0) {
         findings.error(draft.listen_line, "max_connections is 0: nobody could connect".into());
     }
@@ -103,6 +108,12 @@ fn judge_platform(entry: &PlatformEntry, draft: &Draft, findings: &mut Findings)
     if settings.reach.len() > MAX_REACH_RULES {
         findings.error(entry.line_of("reach"), format!("`reach` has more than {MAX_REACH_RULES} rules"));
     }
+    for greeter in settings.greeters.iter().filter(|it| it.server_name() != settings.server_name) {
+        if entry.was_read("server_name") {
+            let message = format!("`greeters` has {greeter}, who is not of {}", title(entry));
+            findings.error(entry.line_of("greeters"), message);
+        }
+    }
     judge_support(entry, findings);
     judge_limits(entry, findings);
     judge_openness(entry, http, findings);
@@ -161,6 +172,14 @@ fn judge_limits(entry: &PlatformEntry, findings: &mut Findings) {
             let line = line_of(&format!("{name}_burst"));
             findings.warning(line, format!("the limit `{name}_burst` is 0, which is taken for 1"));
         }
+    }
+    let Limits { strangers_per_day: first, strangers_per_day_max: most, .. } = entry.settings.limits;
+    if first > most {
+        let message = format!(
+            "a new account may approach more people in a day (`strangers_per_day` {first}) than any account \
+             (`strangers_per_day_max` {most})"
+        );
+        findings.warning(line_of("strangers_per_day"), message);
     }
     if upload_bytes > media_quota_bytes {
         let message = format!(
@@ -345,6 +364,58 @@ fn judge_sms(draft: &Draft, findings: &mut Findings) {
     }
 }
 
+fn judge_policy(draft: &Draft, findings: &mut Findings) {
+    for entry in &draft.platforms {
+        for (key, severity, reason) in entry.settings.policy.iter().flat_map(check_policy) {
+            let (line, message) =
+                (entry.line_of(&format!("policy.{key}")), format!("[platform.policy]: {reason}"));
+            findings.0.push(Finding { severity, line, message });
+        }
+    }
+    for (_, severity, reason) in draft.policy.iter().flat_map(check_policy) {
+        let message = format!("[policy]: {reason}");
+        findings.0.push(Finding { severity, line: draft.policy_line, message });
+    }
+}
+
+/// What is wrong with the settings of a policy hook, each with the key that it is about. The URL may hold a password, so
+/// it is not repeated.
+fn check_policy(hook: &PolicyHook) -> Vec<(&'static str, Severity, String)> {
+    let most = MAX_TIMEOUT.as_millis();
+    let is_short = (1..SECRET_BYTES).contains(&hook.secret.len());
+    let rules = [
+        (
+            Url::parse(&hook.url).is_err() || !is_web_address(&hook.url),
+            ("url", Severity::Error, "`url` is not an http:// or https:// URL".to_owned()),
+        ),
+        (
+            hook.secret.is_empty(),
+            ("secret", Severity::Error, "`secret` is empty: the hook could not tell who asks it".to_owned()),
+        ),
+        (
+            is_short,
+            (
+                "secret",
+                Severity::Warning,
+                format!("`secret` has fewer than {SECRET_BYTES} characters: who guesses it can ask the hook"),
+            ),
+        ),
+        (
+            hook.timeout_ms == 0 || u128::from(hook.timeout_ms) > most,
+            (
+                "timeout_ms",
+                Severity::Error,
+                format!("`timeout_ms` is {}; it is 1 to {most}", hook.timeout_ms),
+            ),
+        ),
+        (
+            hook.checks.is_empty(),
+            ("checks", Severity::Warning, "`checks` is empty: the hook is asked about nothing".to_owned()),
+        ),
+    ];
+    rules.into_iter().filter_map(|(is_wrong, finding)| is_wrong.then_some(finding)).collect()
+}
+
 /// Checks that the folder, or the nearest one above it that exists, can be written to. Leaves nothing behind.
 fn check_writable(data: &Path) -> Result<(), String> {
     let mut folder = PathBuf::from(data);
@@ -398,6 +469,22 @@ mod tests {
             (two("email = { smtp = \"x\", from = \"y\" }"), "[platform.email]: `from`"),
             (two("sms = { gateway = \"x\", secret = \"y\" }"), "[platform.sms]: `gateway`"),
             (two("") + "[sms]\ngateway = \"https://a.example\"\nsecret = \"\"", "[sms]: `secret`"),
+            (
+                two("policy = { url = \"x\", secret = \"y\", on_failure = \"allow\" }"),
+                "[platform.policy]: `url`",
+            ),
+            (
+                two("") + "[policy]\nurl = \"https://a.example\"\nsecret = \"\"\non_failure = \"refuse\"",
+                "[policy]: `secret`",
+            ),
+            (two("") + "[policy]\nurl = \"https://a.example\"\nsecret = \"\"", "`on_failure` is missing"),
+            (
+                two(
+                    "policy = { url = \"https://a.example\", secret = \"y\", on_failure = \"allow\", timeout_ms = 60000 }",
+                ),
+                "1 to 10000",
+            ),
+            (two("greeters = [\"@anna:a.localhost\"]"), "who is not of b.localhost"),
             (two("limits.message = -1.0"), "actions per second"),
             (two("support.support_page = \"help\""), "`support_page`"),
             (contact("role = \"admin\", email_address = \"a@b.example\""), "the role \"admin\""),
@@ -462,6 +549,14 @@ endpoint = \"x\"\n";
                 platform("a", "sms = { gateway = \"https://a.example\", secret = \"short\" }"),
                 "sends SMS at your cost",
             ),
+            (
+                platform(
+                    "a",
+                    "policy = { url = \"https://a.example\", secret = \"y\", on_failure = \"allow\" }",
+                ),
+                "can ask the hook",
+            ),
+            (platform("a", "limits.strangers_per_day = 300"), "may approach more people"),
             (platform("a", "limits.upload_bytes = 10\nlimits.media_quota_bytes = 5"), "may be greater"),
         ] {
             assert_finds(&text, Severity::Warning, words);

@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use linkspan_platforms::{Email, Settings, Sms};
+use linkspan_platforms::{Email, PolicyHook, Settings, Sms};
 use ruma::OwnedServerName;
 use serde::{Deserialize, de::DeserializeOwned};
 use toml::{
@@ -162,6 +162,9 @@ pub(crate) struct Draft {
     /// The SMS settings of all platforms that have none of their own.
     pub(crate) sms: Option<Sms>,
     pub(crate) sms_line: Option<usize>,
+    /// The policy hook of all platforms that have none of their own.
+    pub(crate) policy: Option<PolicyHook>,
+    pub(crate) policy_line: Option<usize>,
 }
 
 impl Config {
@@ -187,6 +190,7 @@ impl Config {
         for entry in &mut draft.platforms {
             entry.settings.email = entry.settings.email.take().or_else(|| draft.email.clone());
             entry.settings.sms = entry.settings.sms.take().or_else(|| draft.sms.clone());
+            entry.settings.policy = entry.settings.policy.take().or_else(|| draft.policy.clone());
         }
         findings.sort_by_key(|finding| (finding.line.unwrap_or(usize::MAX), finding.severity));
         let good = !findings.iter().any(|finding| finding.severity == Severity::Error);
@@ -244,6 +248,10 @@ impl<'i> Reader<'i> {
                     draft.sms = self.value(value);
                     draft.sms_line = line;
                 }
+                "policy" => {
+                    draft.policy = self.value(value);
+                    draft.policy_line = line;
+                }
                 "media" => {
                     let (media, set_aside) = self.value_in_part(value).unzip();
                     draft.media = media;
@@ -256,7 +264,7 @@ impl<'i> Reader<'i> {
                 }
                 "platform" => draft.platforms = self.platforms(value),
                 other => {
-                    let known = "`data`, `email`, `listen`, `media`, `platform`, `retired`, `sms`";
+                    let known = "`data`, `email`, `listen`, `media`, `platform`, `policy`, `retired`, `sms`";
                     self.note(Some(key.span()), &format!("unknown field `{other}`, expected one of {known}"));
                 }
             }

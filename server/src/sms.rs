@@ -5,14 +5,12 @@
 
 use std::{collections::HashMap, ops::ControlFlow, time::Duration};
 
-use hmac::{Hmac, KeyInit, Mac};
 use linkspan_accounts::Sms as Message;
-use linkspan_outbound::Outbound;
+use linkspan_outbound::{Outbound, post_signed};
 use linkspan_platforms::{Settings, Sms};
 use linkspan_wire::now_ts;
 use ruma::{OwnedServerName, ServerName};
 use serde_json::json;
-use sha2::Sha256;
 use url::Url;
 
 use crate::{
@@ -24,8 +22,6 @@ use crate::{
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The shortest secret without a warning, in bytes.
 const SECRET_BYTES: usize = 16;
-const TIMESTAMP: &str = "linkspan-timestamp";
-const SIGNATURE: &str = "linkspan-signature";
 
 /// Sends the SMS of all platforms.
 pub(crate) struct SmsSender {
@@ -91,13 +87,7 @@ impl SmsSender {
             Ok(client) => client,
             Err(error) => return Outcome::Refused(error.to_string()),
         };
-        let timestamp = (now_ts / 1_000).to_string();
-        let request = client
-            .post(gateway.url.clone())
-            .header("content-type", "application/json")
-            .header(SIGNATURE, sign(&gateway.secret, &timestamp, body))
-            .header(TIMESTAMP, timestamp)
-            .body(body.to_owned());
+        let request = post_signed(client, gateway.url.clone(), &gateway.secret, now_ts, body.to_owned());
         match request.send().await {
             Ok(answer) => {
                 let retry_after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok());
@@ -122,15 +112,6 @@ fn outcome_of(status: u16, retry_after: Option<&str>) -> Outcome {
     }
 }
 
-/// The signature of a body at a time, in hexadecimal.
-fn sign(secret: &str, timestamp: &str, body: &str) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
-    mac.update(timestamp.as_bytes());
-    mac.update(b".");
-    mac.update(body.as_bytes());
-    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
@@ -141,6 +122,7 @@ mod tests {
         http::{HeaderMap, StatusCode},
         routing::post,
     };
+    use linkspan_outbound::{SIGNATURE, TIMESTAMP, sign};
     use serde_json::Value;
     use tokio::net::TcpListener;
 

@@ -261,6 +261,10 @@ key! {
     BackedUpKeyKey { user_id: OwnedUserId, version: u64, room_id: OwnedRoomId, session_id: String }
 }
 key! {
+    /// An invitation of a user to somebody who did not know the user, by the day: days since the Unix epoch.
+    ApproachKey { user_id: OwnedUserId, day: u64, other: OwnedUserId, room_id: OwnedRoomId }
+}
+key! {
     /// Somebody whom a user knows.
     ContactKey { user_id: OwnedUserId, other: OwnedUserId }
 }
@@ -434,6 +438,11 @@ catalogue! {
     141 accounts UserThirdPartyIds "user_third_party_ids": UserThirdPartyIdKey => ();
     /// E-mail addresses and phone numbers that are being validated, by the session's id.
     142 accounts Validations "validations": PlatformKey => ValidationRecord;
+
+    /// How many people who do not know them each user has approached on the last day of it, and how that went before.
+    143 rooms ApproachCounts "approach_counts": UserKey => ApproachCountsRecord;
+    /// These approaches of the last weeks: by them it is known later who has come.
+    144 rooms Approaches "approaches": ApproachKey => ();
 
     /// The handles of each platform that somebody has or has released, by their skeletons: handles that look alike are one.
     145 accounts Handles "handles": PlatformKey => HandleRecord;

@@ -114,6 +114,16 @@ records! {
         elements: u32,
         buckets: u32,
     }
+    /// The approaches of a user on the last day on which there were any.
+    ApproachCountsRecord {
+        /// The days since the Unix epoch.
+        day: u64,
+        count: u32,
+        /// The people approached in the weeks before that day who have come, or had time to.
+        approached: u32,
+        /// Those of them who have come.
+        accepted: u32,
+    }
     /// The owner of a third-party identifier.
     ThirdPartyIdRecord {
         user_id: OwnedUserId,
@@ -369,6 +379,12 @@ records! {
         joined: u64,
         /// How many members have the membership `invite`.
         invited: u64,
+        /// What the only member has sent while others had not answered: how many events.
+        #[serde(default)]
+        unanswered: u32,
+        /// How many bytes their contents have.
+        #[serde(default)]
+        unanswered_bytes: u64,
     }
     /// An entry of a room's state.
     StateEntryRecord {

@@ -258,6 +258,8 @@ async fn many_keys_are_read_in_their_order(rig: impl Rig) {
         last_state_id: 1,
         joined: 1,
         invited: 0,
+        unanswered: 0,
+        unanswered_bytes: 0,
     };
     let mut writes = WriteSet::new();
     writes.put::<RoomHeads>(&rooms[1], &head);

@@ -23,8 +23,11 @@ use crate::{
     third_party_invites,
 };
 
+/// Approaches are counted where rates are limited; nothing here is limited by rate.
 const WITH_MAILS_AND_HANDLES: &str = "identity = 'handle'\nidentity_lookup = true\n\
-     email = { smtp = 'smtp://localhost', from = 'robot@example.org' }";
+     email = { smtp = 'smtp://localhost', from = 'robot@example.org' }\nrate_limits = true\n\
+     limits = { message = 0.0, login = 0.0, registration = 0.0, join = 0.0, invite = 0.0, create_room = 0.0, \
+     search = 0.0, upload = 0.0, report = 0.0, other = 0.0, codes_of_platform = 1000, codes_of_network = 1000 }";
 const ADDRESS: &str = "anna.of.the.quay@example.org";
 
 /// How a row has to do with anna.
@@ -99,6 +102,7 @@ const EXPIRES: &[(&str, Row)] = &[
     ("browser_sessions", Naming),
     ("validations", Naming),
     ("link_offers", Naming),
+    ("approaches", Naming),
 ];
 
 /// The tables that have a row of hers, or one that names her: by her id or her address.

@@ -320,7 +320,11 @@ impl From<RoomsError> for ApiError {
     fn from(error: RoomsError) -> Self {
         let message = error.to_string();
         match error {
-            RoomsError::Forbidden(_) | RoomsError::TurnedAway(_) => Self::forbidden(message),
+            RoomsError::Forbidden(_)
+            | RoomsError::TurnedAway(_)
+            | RoomsError::Unanswered
+            | RoomsError::PolicyRefused { .. } => Self::forbidden(message),
+            RoomsError::Unasked(_) => Self::internal(&message),
             RoomsError::Encryption(refusal) => {
                 let body = serde_json::json!({
                     "errcode": "M_FORBIDDEN", "error": message, "org.linkspan.rule": refusal.rule(),
@@ -349,7 +353,9 @@ impl From<RoomsError> for ApiError {
                 });
                 Self::Json { status: StatusCode::BAD_REQUEST, body }
             }
-            RoomsError::TooManyDelayed { retry_after } => Limited { retry_after }.into(),
+            RoomsError::TooManyDelayed { retry_after }
+            | RoomsError::TooManyStrangers { retry_after }
+            | RoomsError::PolicyUnavailable { retry_after } => Limited { retry_after }.into(),
             RoomsError::TooManyReports => {
                 let kind = ErrorKind::LimitExceeded(LimitExceededErrorData::new());
                 Self::new(StatusCode::TOO_MANY_REQUESTS, kind, message)

@@ -251,6 +251,8 @@ mod tests {
                 last_state_id: 1,
                 joined: 1,
                 invited: 0,
+                unanswered: 0,
+                unanswered_bytes: 0,
             };
             writes.put::<RoomHeads>(&RoomKey { room_id: room(name) }, &head);
             store.commit(writes).await.expect("it is committed")

@@ -33,7 +33,7 @@ struct Sweep {
     run: fn(&Services, u64) -> BoxFuture<'_, Result<()>>,
 }
 
-const SWEEPS: [Sweep; 12] = [
+const SWEEPS: [Sweep; 13] = [
     Sweep {
         what: "what memory holds of who and what is idle",
         every: MINUTE,
@@ -89,6 +89,11 @@ const SWEEPS: [Sweep; 12] = [
         what: "old reports",
         every: DAY,
         run: |all, now_ts| Box::pin(all.forget_reports(now_ts.saturating_sub(REPORT_LIFE_MS))),
+    },
+    Sweep {
+        what: "whom people approached weeks ago",
+        every: DAY,
+        run: |all, now_ts| Box::pin(async move { Ok(all.rooms.forget_approaches(now_ts).await?) }),
     },
     Sweep {
         what: "the number of buckets of addresses",

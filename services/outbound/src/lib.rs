@@ -4,6 +4,8 @@
 //! address of the server's own network: the client connects to the very address that was checked. What is
 //! called, and what the answer means, is the callers' business.
 
+mod signature;
+
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
@@ -14,6 +16,8 @@ use reqwest::{
     dns::{Addrs, Name, Resolve, Resolving},
     redirect::Policy,
 };
+
+pub use signature::{SIGNATURE, TIMESTAMP, post_signed, sign};
 
 /// A stranger cannot be called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -14,7 +14,8 @@ use ruma::{OwnedServerName, ServerName, signatures::Ed25519KeyPair};
 
 pub use rate_limit::{Limited, RateClass, RateLimiter, network_of};
 pub use settings::{
-    Contact, Email, Encryption, Identity, Limits, Registration, Rtc, RtcTransport, Settings, Sms, Support,
+    Contact, Email, Encryption, Identity, Limits, OnFailure, PolicyCheck, PolicyHook, Registration, Rtc,
+    RtcTransport, Settings, Sms, Support,
 };
 
 /// The platforms could not be opened.
@@ -57,6 +58,38 @@ impl Platform {
     pub fn display_name(&self) -> String {
         let mut characters = self.settings.name.chars();
         characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
+    }
+}
+
+/// An action that was counted against a limit. Unless it is kept, it is given back.
+#[derive(Debug)]
+pub struct Counted {
+    platform: Arc<Platform>,
+    class: RateClass,
+    who: String,
+    is_kept: bool,
+}
+
+impl Platform {
+    /// Counts an action of `who` that may still come to nothing, or refuses it.
+    pub fn count(self: &Arc<Self>, class: RateClass, who: &str) -> Result<Counted, Limited> {
+        self.rate_limiter.check(class, who)?;
+        Ok(Counted { platform: self.clone(), class, who: who.to_owned(), is_kept: false })
+    }
+}
+
+impl Counted {
+    /// Says that the action has happened.
+    pub fn keep(mut self) {
+        self.is_kept = true;
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            self.platform.rate_limiter.give_back(self.class, &self.who);
+        }
     }
 }
 

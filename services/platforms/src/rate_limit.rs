@@ -14,6 +14,8 @@ use crate::Limits;
 /// The most buckets that are kept for one class. Strangers choose some of their names.
 const MAX_BUCKETS: usize = 1 << 18;
 
+const SECONDS_PER_HOUR: f64 = 3_600.0;
+
 /// Classes of actions that share a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RateClass {
@@ -37,6 +39,8 @@ pub enum RateClass {
     Upload,
     /// Reporting rooms, messages and people.
     Report,
+    /// Approaching people of the platform who do not know the sender. It is counted by the sender's server.
+    Strangers,
     /// Everything else that changes something.
     Other,
 }
@@ -75,6 +79,11 @@ impl RateLimiter {
                 (RateClass::Search, limits.search, limits.search_burst),
                 (RateClass::Upload, limits.upload, limits.upload_burst),
                 (RateClass::Report, limits.report, limits.report_burst),
+                (
+                    RateClass::Strangers,
+                    f64::from(limits.strangers_of_platform) / SECONDS_PER_HOUR,
+                    limits.strangers_of_platform,
+                ),
                 (RateClass::Other, limits.other, limits.other_burst),
             ]
             .into_iter()

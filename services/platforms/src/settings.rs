@@ -136,6 +136,10 @@ pub struct Settings {
     /// Whether anything is limited by rate.
     #[serde(default = "yes")]
     pub rate_limits: bool,
+    /// Accounts of the platform that may approach anybody as often as they like, besides its administrators: they greet
+    /// newcomers, or carry messages that people have asked for.
+    #[serde(default)]
+    pub greeters: Vec<OwnedUserId>,
     /// Who may reach the platform's people, as far as they choose nothing else: `[[platform.reach]]`. These rules come
     /// after those that every platform begins with.
     #[serde(default)]
@@ -148,6 +152,8 @@ pub struct Settings {
     pub email: Option<Email>,
     /// How SMS are sent. Without it none are sent.
     pub sms: Option<Sms>,
+    /// A program of the operator that is asked before strangers are reached. Without it none is.
+    pub policy: Option<PolicyHook>,
     /// Where calls of several people take place.
     #[serde(default)]
     pub rtc: Rtc,
@@ -203,6 +209,66 @@ impl fmt::Debug for Sms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The URL may hold a password, so neither is printed.
         f.debug_struct("Sms").finish_non_exhaustive()
+    }
+}
+
+/// A program of the operator that is asked before strangers are reached: `[policy]` for all platforms, or
+/// `[platform.policy]` for one. docs/guides/policy-hook.md says what it is asked.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyHook {
+    /// Its URL.
+    pub url: String,
+    /// The secret that requests to it are signed with.
+    pub secret: String,
+    /// The answer that is taken if it gives none.
+    pub on_failure: OnFailure,
+    /// How long it may take for one answer, in milliseconds.
+    #[serde(default = "default_policy_timeout_ms")]
+    pub timeout_ms: u64,
+    /// What it is asked about.
+    #[serde(default = "PolicyCheck::all")]
+    pub checks: Vec<PolicyCheck>,
+    /// Whether it is shown what events say, as far as the server can read it.
+    #[serde(default)]
+    pub content: bool,
+}
+
+impl fmt::Debug for PolicyHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL may hold a password, so neither it nor the secret is printed.
+        f.debug_struct("PolicyHook").field("on_failure", &self.on_failure).finish_non_exhaustive()
+    }
+}
+
+fn default_policy_timeout_ms() -> u64 {
+    1_500
+}
+
+/// The answer that is taken for that of a hook that gives none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// It goes on as if there were no hook.
+    Allow,
+    /// Whoever wants to reach a stranger is told to try later.
+    Refuse,
+}
+
+/// What a hook is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PolicyCheck {
+    /// Invitations to people who do not know the sender.
+    Invitation,
+    /// What is sent to people who have not answered an invitation.
+    FirstMessage,
+}
+
+impl PolicyCheck {
+    /// Everything that a hook can be asked about.
+    fn all() -> Vec<Self> {
+        vec![Self::Invitation, Self::FirstMessage]
     }
 }
 
@@ -292,6 +358,17 @@ pub struct Limits {
     pub codes_of_range: u32,
     /// How many of these mails the platform sends in an hour, and how many of these SMS.
     pub codes_of_platform: u32,
+    /// How many times a new account may approach people who do not know it in a day. Others may do it more often, or
+    /// more rarely, by how old they are and how they were answered. Zero is no limit.
+    pub strangers_per_day: u32,
+    /// How many times any account may do it.
+    pub strangers_per_day_max: u32,
+    /// How many times the people of one other platform may approach people of this one in an hour. Zero is no limit.
+    pub strangers_of_platform: u32,
+    /// How many events somebody may send to people who have not answered an invitation. Zero is no limit.
+    pub unanswered_messages: u32,
+    /// How large the contents of these events may be together, in bytes. Zero is no limit.
+    pub unanswered_bytes: u64,
     /// The greatest size of an upload, in bytes.
     pub upload_bytes: u64,
     /// How much a user may store, in bytes.
@@ -324,6 +401,11 @@ impl Default for Limits {
             codes_of_network: 30,
             codes_of_range: 300,
             codes_of_platform: 5_000,
+            strangers_per_day: 10,
+            strangers_per_day_max: 200,
+            strangers_of_platform: 5_000,
+            unanswered_messages: 20,
+            unanswered_bytes: 64 << 10,
             upload_bytes: 50 << 20,
             media_quota_bytes: 5 << 30,
         }

@@ -21,6 +21,7 @@ use ruma::{
 use crate::{
     Result, Room, Rooms, RoomsError,
     append::{Append, object, text},
+    policy::Consulted,
     third_party_invites::{AddressInvitations, set_direct},
     topic::topic_content,
 };
@@ -100,24 +101,39 @@ impl Rooms {
     ) -> Result<OwnedRoomId> {
         self.count_by_address(creator, by_address.ids.len(), now_ts).await?;
         let (room_id, hidden) = self
-            .again(async || {
-                let (mut command, mut expected) = (command.clone(), WriteSet::new());
-                let (found, hidden) = self.sort_invitees(&mut expected, creator, by_address).await?;
-                let found = found.into_iter().filter(|user_id| !command.invite.contains(user_id));
-                command.invite.extend(found.collect::<Vec<_>>());
-                let staged = self.stage_room(creator, command.clone(), now_ts).await;
-                let mut append = staged.map_err(impossible)?;
-                append.writes.append(expected);
-                let room = append.room.clone();
-                let created = self.invite_and_commit(append, creator, &command, &hidden, by_address).await;
-                if created.is_err() {
-                    self.drop_room(&room);
-                }
-                created.map(|()| (room.id.clone(), hidden))
+            .consulting(now_ts, async |consulted| {
+                let once =
+                    async || self.create_once(creator, &command, by_address, consulted.clone(), now_ts).await;
+                self.again(once).await
             })
             .await?;
         self.write_to(creator, hidden, &by_address.base_url, now_ts)?;
         Ok(room_id)
+    }
+
+    /// Creates a room, unless something changes meanwhile. Returns also the addresses that nobody has whom the creator
+    /// may find by them.
+    async fn create_once(
+        &self,
+        creator: &OwnedUserId,
+        command: &CreateRoom,
+        by_address: &AddressInvitations,
+        consulted: Consulted,
+        now_ts: u64,
+    ) -> Result<(OwnedRoomId, Vec<(ThirdPartyId, bool)>)> {
+        let (mut command, mut expected) = (command.clone(), WriteSet::new());
+        let (found, hidden) = self.sort_invitees(&mut expected, creator, by_address).await?;
+        let found = found.into_iter().filter(|user_id| !command.invite.contains(user_id));
+        command.invite.extend(found.collect::<Vec<_>>());
+        let mut append = self.stage_room(creator, command.clone(), now_ts).await.map_err(impossible)?;
+        append.consulted = consulted;
+        append.writes.append(expected);
+        let room = append.room.clone();
+        let created = self.invite_and_commit(append, creator, &command, &hidden, by_address).await;
+        if created.is_err() {
+            self.drop_room(&room);
+        }
+        created.map(|()| (room.id.clone(), hidden))
     }
 
     /// A new room with its first state, of which nothing is written yet. If it is not committed, the room has to

@@ -3,7 +3,7 @@
 //! platforms are asked.
 
 use linkspan_accounts::AccountsError;
-use linkspan_domain::{Pdu, Reach, check_event};
+use linkspan_domain::{POLICY_SERVER_TYPE, Pdu, PolicyServer, Reach, check_event};
 use ruma::{
     OwnedUserId,
     events::{StateEventType, TimelineEventType, room::member::MembershipState},
@@ -29,6 +29,13 @@ impl Append {
     /// made of it here. An invitation that its invitee does not want is kept from the invitee instead.
     pub(crate) async fn let_in(&mut self, event: &Pdu) -> Result<()> {
         check_event(&self.present, event)?;
+        if self.waits_for_answer(event) {
+            // Sending a message should not have to make room for it.
+            Box::pin(self.let_wait(event)).await?;
+        }
+        if event.state_key.as_deref() == Some("") {
+            self.check_policy_server(event)?;
+        }
         let Some(coming) = self.coming(event).await? else { return Ok(()) };
         if !self.from_elsewhere {
             if coming.after == MembershipState::Invite {
@@ -70,10 +77,38 @@ impl Append {
         if create.as_deref().and_then(kept_to).is_some_and(|server| server != user_id.server_name()) {
             return Err(RoomsError::TurnedAway("this room is closed to other platforms".into()));
         }
-        match self.arrival(coming.event, user_id).await?.reach {
-            Reach::Refused => Err(RoomsError::InviteBlocked),
-            Reach::Straight | Reach::Request | Reach::Ignored => Ok(()),
+        // Nothing of the invitee's has been looked at up to here, and nothing makes a difference to the count.
+        let is_approach = self.is_approach(coming).await?;
+        if is_approach {
+            self.count_approach(coming).await?;
         }
+        if self.arrival(coming.event, user_id).await?.reach == Reach::Refused {
+            return Err(RoomsError::InviteBlocked);
+        }
+        if is_approach {
+            self.consult_on_invitation(coming).await?;
+            self.note_approach(coming);
+        }
+        Ok(())
+    }
+
+    /// Refuses to name a hosted platform as a room's policy server: none of them is one, so nothing that is said there
+    /// could have the signature that is asked of it. Another server is named in vain until a user of it can join.
+    fn check_policy_server(&self, event: &Pdu) -> Result<()> {
+        if self.from_elsewhere || event.event_type.to_string() != POLICY_SERVER_TYPE {
+            return Ok(());
+        }
+        let named = PolicyServer::parse(event.content.get()).map(|server| server.via);
+        match named.filter(|server| self.rooms.shared.platforms.hosts(server)) {
+            Some(server) => Err(RoomsError::BadJson(format!("{server} is no policy server"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets in what waits for an answer, if the sender has not sent too much of it, and no operator objects.
+    async fn let_wait(&mut self, event: &Pdu) -> Result<()> {
+        self.count_unanswered(event).await?;
+        self.consult_on_first_message(event).await
     }
 
     /// Asks whether the account of who comes still is one, and whether it may come where guests may not. Whoever

@@ -7,6 +7,7 @@
 //! This crate does not know HTTP, sync responses or push rules.
 
 mod append;
+mod approaches;
 mod audit;
 mod awaited_redaction;
 mod blocked;
@@ -31,6 +32,7 @@ mod member_changes;
 mod membership;
 mod paginate;
 mod permits;
+mod policy;
 mod presence;
 mod profile;
 mod public_rooms;
@@ -71,6 +73,7 @@ use linkspan_directory::{Directory, DirectoryError};
 use linkspan_domain::{DraftError, EncryptionRefusal, Forbidden, Malformed};
 use linkspan_inbox::Inbox;
 use linkspan_platforms::Platforms;
+use linkspan_policy::{Policy, Question};
 use linkspan_storage::{
     Copies, Limits, Rows, StorageError, Store, Unchanged,
     catalogue::{
@@ -180,6 +183,32 @@ pub enum RoomsError {
     /// The user takes no invitations.
     #[error("this user does not take invitations")]
     InviteBlocked,
+    /// The user, or the user's platform, has invited too many people who do not know the user.
+    #[error("too many people who do not know the sender were invited")]
+    TooManyStrangers {
+        /// When another may be invited.
+        retry_after: Duration,
+    },
+    /// The user has sent as much as one may before anybody has answered.
+    #[error(
+        "wait until somebody has accepted the invitation: so much was sent before that nothing is added to it"
+    )]
+    Unanswered,
+    /// An operator's hook does not allow it; in words of the hook, if it gives any.
+    #[error("{}", .reason.as_deref().unwrap_or("the policy of a platform does not allow this"))]
+    PolicyRefused {
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Hooks have to be asked before it can be done.
+    #[error("the policy of a platform was not asked")]
+    Unasked(Vec<Question>),
+    /// An operator's hook gives no answer, and nothing is allowed without one.
+    #[error("the policy of a platform cannot be asked now")]
+    PolicyUnavailable {
+        /// When it may be tried again.
+        retry_after: Duration,
+    },
     /// A room cannot be forgotten before it is left.
     #[error("you have not left this room")]
     NotLeft,
@@ -276,6 +305,8 @@ struct Shared {
     closed_to_guests: Notify,
     /// Somebody has shown that an address is theirs.
     addresses_proved: Arc<Notify>,
+    /// The hooks of operators.
+    policy: Policy,
 }
 
 impl Rooms {
@@ -288,7 +319,7 @@ impl Rooms {
         directory: Directory,
         inbox: Inbox,
     ) -> Self {
-        let hosting = platforms.clone();
+        let (hosting, policy) = (platforms.clone(), Policy::new(&platforms));
         let members =
             Copies::weighted(MEMBERS, |_, members: &Arc<Vec<OwnedUserId>>| 1 + members.len() as u64)
                 .forget_on::<Members>(&store, move |key| {
@@ -322,6 +353,7 @@ impl Rooms {
             room_settings: OnceLock::new(),
             closed_to_guests: Notify::new(),
             addresses_proved,
+            policy,
             store,
         };
         // After the copies: a room that is loaded from here on finds none that are older than it.

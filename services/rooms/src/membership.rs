@@ -175,12 +175,16 @@ impl Rooms {
         reason: Option<&str>,
         now_ts: u64,
     ) -> Result<()> {
-        self.again(async || {
-            let room = self.joined_room(sender, room_id).await?;
-            let mut append = self.begin(&room, now_ts).await?;
-            self.stage_membership(&mut append, sender, user_id, MembershipState::Invite, reason).await?;
-            append.commit().await?;
-            Ok(())
+        self.consulting(now_ts, async |consulted| {
+            self.again(async || {
+                let room = self.joined_room(sender, room_id).await?;
+                let mut append = self.begin(&room, now_ts).await?;
+                append.consulted = consulted.clone();
+                self.stage_membership(&mut append, sender, user_id, MembershipState::Invite, reason).await?;
+                append.commit().await?;
+                Ok(())
+            })
+            .await
         })
         .await
     }

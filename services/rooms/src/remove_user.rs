@@ -16,6 +16,7 @@ impl Rooms {
         self.remove_delayed_events(user_id).await?;
         self.remove_reporter(user_id).await?;
         self.remove_inviter(user_id).await?;
+        self.remove_approaches(user_id).await?;
         let rooms = self.store().keys::<Memberships>(Range::prefix((user_id,))).await?;
         for UserRoomKey { room_id, .. } in &rooms {
             self.remove_private_receipts(user_id, room_id).await?;

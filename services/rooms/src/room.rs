@@ -95,6 +95,8 @@ impl Room {
                 last_state_id: 0,
                 joined: 0,
                 invited: 0,
+                unanswered: 0,
+                unanswered_bytes: 0,
             }),
             stored_head: head.map(Arc::new),
             state: HashMap::new(),

@@ -12,15 +12,18 @@ use crate::{
     Result, Rooms, RoomsError,
     append::{Append, RelatesTo, Transaction, text},
     membership::not_in_room,
+    policy::Consulted,
 };
 
 /// The longest transaction id, in bytes.
 const MAX_TXN_ID_BYTES: usize = 255;
 
-/// What is written together with an event that is sent.
+/// What goes with an event that is sent.
 pub(crate) struct Also<'a> {
     /// The id that the event had while it was delayed.
     pub(crate) delay_id: Option<String>,
+    /// What hooks have said of it.
+    pub(crate) consulted: Consulted,
     /// Adds rows, given the event's id.
     pub(crate) write: Box<Write<'a>>,
 }
@@ -28,8 +31,8 @@ pub(crate) struct Also<'a> {
 type Write<'a> = dyn Fn(&mut WriteSet, &OwnedEventId) + Send + Sync + 'a;
 
 impl Also<'_> {
-    pub(crate) fn nothing() -> Self {
-        Self { delay_id: None, write: Box::new(|_, _| {}) }
+    pub(crate) fn nothing_but(consulted: Consulted) -> Self {
+        Self { delay_id: None, consulted, write: Box::new(|_, _| {}) }
     }
 }
 
@@ -49,11 +52,14 @@ impl Rooms {
         now_ts: u64,
     ) -> Result<OwnedEventId> {
         let transaction = Some(transaction(device_id, format!("send/{event_type}"), txn_id)?);
-        let attempt = async || {
-            let (transaction, also) = (transaction.clone(), Also::nothing());
-            self.send_message_and(sender, room_id, event_type, content, transaction, also, now_ts).await
-        };
-        self.again(attempt).await
+        self.consulting(now_ts, async |consulted| {
+            let attempt = async || {
+                let (transaction, also) = (transaction.clone(), Also::nothing_but(consulted.clone()));
+                self.send_message_and(sender, room_id, event_type, content, transaction, also, now_ts).await
+            };
+            self.again(attempt).await
+        })
+        .await
     }
 
     /// Does the same, with what is to be written in the same write-set.
@@ -109,7 +115,9 @@ impl Rooms {
         };
         let transaction = Some(transaction(device_id, format!("redact/{event_id}"), txn_id)?);
         let attempt = async || {
-            self.send(sender, room_id, draft.clone(), transaction.clone(), Also::nothing(), now_ts).await
+            // Taking something back is nothing that hooks are asked about.
+            let also = Also::nothing_but(Consulted::default());
+            self.send(sender, room_id, draft.clone(), transaction.clone(), also, now_ts).await
         };
         self.again(attempt).await
     }
@@ -140,7 +148,7 @@ impl Rooms {
             return Err(RoomsError::NotFound("the event to redact is not in this room".into()));
         }
         self.check_annotation(&append, sender, &draft).await?;
-        append.delay_id = also.delay_id.clone();
+        (append.delay_id, append.consulted) = (also.delay_id.clone(), also.consulted.clone());
         let event = append.stage(sender, draft, transaction).await?;
         (also.write)(&mut append.writes, &event.event_id);
         append.commit().await?;
@@ -180,11 +188,14 @@ impl Rooms {
         content: &str,
         now_ts: u64,
     ) -> Result<OwnedEventId> {
-        let attempt = async || {
-            let also = Also::nothing();
-            self.set_state_and(sender, room_id, event_type, state_key, content, also, now_ts).await
-        };
-        self.again(attempt).await
+        self.consulting(now_ts, async |consulted| {
+            let attempt = async || {
+                let also = Also::nothing_but(consulted.clone());
+                self.set_state_and(sender, room_id, event_type, state_key, content, also, now_ts).await
+            };
+            self.again(attempt).await
+        })
+        .await
     }
 
     /// Does the same, with what is to be written in the same write-set.
@@ -228,7 +239,7 @@ impl Rooms {
             self.authorize_join(&mut append, state_key, &mut content).await?;
         }
         let draft = Draft::state(event_type.into(), state_key, content);
-        append.delay_id = also.delay_id.clone();
+        (append.delay_id, append.consulted) = (also.delay_id.clone(), also.consulted.clone());
         let event = append.stage(sender, draft, None).await?;
         (also.write)(&mut append.writes, &event.event_id);
         append.commit().await?;

@@ -13,6 +13,7 @@ use crate::{
     append::{Append, object, text},
     create_room::rules_of,
     follow_upgrade::replacement_of,
+    policy::Consulted,
     upgraded_levels::{
         close_to_talk, give_creators_a_level, keep_upgrades_to_creators, levels_to_numbers,
         privilege_creators,
@@ -66,7 +67,10 @@ impl Rooms {
             additional_creators.clear();
         }
         let upgrade = Upgrade { user_id, version, rules, additional_creators };
-        let new_room_id = self.again(async || self.replace_room(room_id, &upgrade, now_ts).await).await?;
+        let replace = async |consulted: Consulted| {
+            self.again(async || self.replace_room(room_id, &upgrade, consulted.clone(), now_ts).await).await
+        };
+        let new_room_id = self.consulting(now_ts, replace).await?;
         // Nobody else is in the new room yet, so nothing there can come before this.
         self.copy_room_settings(user_id, room_id, &new_room_id).await;
         Ok(new_room_id)
@@ -76,10 +80,12 @@ impl Rooms {
         &self,
         room_id: &OwnedRoomId,
         upgrade: &Upgrade<'_>,
+        consulted: Consulted,
         now_ts: u64,
     ) -> Result<OwnedRoomId> {
         let room = self.joined_room(upgrade.user_id, room_id).await?;
         let mut old = self.begin(&room, now_ts).await?;
+        old.consulted = consulted;
         // What was queued must be on disk, because the state is read from there.
         old.settle().await?;
         let levels = old.power_levels().await?;

@@ -5,12 +5,13 @@ use toml::{Table, Value};
 use super::{Problem, Tree, problem};
 
 /// All crates of the layers. Each may use those that stand before it, but see [`APART`].
-const ORDER: [&str; 24] = [
+const ORDER: [&str; 25] = [
     "linkspan-domain",
     "linkspan-address-book",
     "linkspan-storage",
     "linkspan-outbound",
     "linkspan-platforms",
+    "linkspan-policy",
     "linkspan-inbox",
     "linkspan-accounts",
     "linkspan-matching",
@@ -60,8 +61,8 @@ const HTTP: [&str; 10] = [
 
 /// Dependencies that only some crates of the services may have, with these crates.
 const ONLY_IN: [(&str, &[&str]); 2] = [
-    // Push gateways and pages are called by HTTP, and buckets are reached through it.
-    ("reqwest", &["linkspan-outbound", "linkspan-push", "linkspan-media"]),
+    // Push gateways, policy hooks and pages are called by HTTP, and buckets are reached through it.
+    ("reqwest", &["linkspan-outbound", "linkspan-policy", "linkspan-push", "linkspan-media"]),
     ("object_store", &["linkspan-media"]),
 ];
 

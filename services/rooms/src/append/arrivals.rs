@@ -67,6 +67,14 @@ impl Append {
         only_failures(invited, &account)
     }
 
+    /// Has the invitation that was let in last be kept from its invitee.
+    pub(crate) fn keep_away(&mut self) {
+        if let Some((_, arrival)) = &mut self.arrival {
+            (arrival.by_rules, arrival.comes_in) = (arrival.by_rules.max(Reach::Ignored), false);
+            arrival.reach = arrival.reach.max(Reach::Ignored);
+        }
+    }
+
     /// Has somebody whom an invitation reaches straight join, if the room lets them. If it does not, they are
     /// invited.
     pub(super) fn bring_in<'a>(
@@ -131,7 +139,7 @@ impl Append {
     }
 
     /// Whether an invitation of this append brings its invitee in.
-    fn brings_in(&self, invitation: &Pdu) -> bool {
+    pub(crate) fn brings_in(&self, invitation: &Pdu) -> bool {
         let decided = self.arrival.as_ref().filter(|(event_id, _)| *event_id == invitation.event_id);
         decided.is_some_and(|(_, arrival)| arrival.comes_in)
     }

@@ -18,6 +18,7 @@ use crate::{Result, Room, Rooms, TimelineEvent, permits::Permits};
 impl Append {
     /// Queues what was staged, lets the next append in, and waits until it is on disk.
     pub(crate) async fn commit(mut self) -> Result<Vec<Arc<TimelineEvent>>> {
+        self.consulted.check()?;
         if !self.newcomers.is_empty() {
             // Sending a message should not have to make room for it.
             Box::pin(self.bring_room_settings()).await?;
@@ -37,7 +38,9 @@ impl Append {
     }
 
     /// Does the same with what was staged for two rooms, as one write-set: both or neither.
-    pub(crate) async fn commit_with(self, mut other: Self) -> Result<()> {
+    pub(crate) async fn commit_with(mut self, mut other: Self) -> Result<()> {
+        self.consulted.check()?;
+        other.consulted.check()?;
         let writes = other.finish_writes();
         let (underway, ticket) = self.queue(writes);
         let other = other.advance();
@@ -79,8 +82,21 @@ impl Append {
 
     /// Takes the room in memory to where it will be on disk, and lets the next append in.
     fn advance(self) -> Underway {
-        let Self { rooms, room, mut writer, head, state, staged, redacted, deltas, members, present, .. } =
-            self;
+        let Self {
+            rooms,
+            room,
+            mut writer,
+            head,
+            state,
+            staged,
+            redacted,
+            deltas,
+            members,
+            present,
+            counting,
+            ..
+        } = self;
+        counting.keep();
         if !state.is_empty() {
             writer.permits = Permits::default();
         }

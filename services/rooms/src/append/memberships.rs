@@ -180,6 +180,10 @@ impl Append {
             let (was, is) = (before == Some(&kind), now == Some(&kind));
             *counter = counter.saturating_sub(u64::from(was)) + u64::from(is);
         }
+        if self.head.joined > 1 {
+            // Somebody has answered.
+            (self.head.unanswered, self.head.unanswered_bytes) = (0, 0);
+        }
         self.note_rule(user_id, before, now);
     }
 

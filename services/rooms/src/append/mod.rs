@@ -36,6 +36,8 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::{
     Result, Room, Rooms, RoomsError, TimelineEvent,
+    approaches::Counting,
+    policy::Consulted,
     reach::Arrival,
     room::{Writer, damaged},
 };
@@ -72,6 +74,10 @@ pub(crate) struct Append {
     arrival: Option<(OwnedEventId, Arrival)>,
     /// Whoever is being invited now comes along with this account of the same person, and is reached as it is.
     arrives_for: Option<OwnedUserId>,
+    /// What is counted of people who do not know the sender.
+    pub(crate) counting: Counting,
+    /// What the operators' hooks have said of what is staged.
+    pub(crate) consulted: Consulted,
     /// The rules on encryption that hold, as staged.
     pub(crate) present: Arc<RulesPresent>,
     transactions: Vec<(TransactionKey, OwnedEventId)>,
@@ -120,6 +126,8 @@ impl Rooms {
             newcomers: Vec::new(),
             arrival: None,
             arrives_for: None,
+            counting: Counting::default(),
+            consulted: Consulted::default(),
             present,
             transactions: Vec::new(),
             threads: HashMap::new(),
@@ -163,6 +171,11 @@ impl Append {
             self.rooms.drop_room(&self.room);
         }
         Ok(settled.map(drop)?)
+    }
+
+    /// Whether nothing of the room is queued yet.
+    pub(crate) fn is_new_room(&self) -> bool {
+        self.writer.stored_head.is_none()
     }
 
     /// The append of events that were made elsewhere.

@@ -9,7 +9,7 @@ use linkspan_storage::{
 use ruma::{OwnedEventId, OwnedServerName};
 
 use super::{due_ts, event_key, put_finalised, put_scheduled, queue_key};
-use crate::{Result, Rooms, RoomsError, send::Also};
+use crate::{Result, Rooms, RoomsError, policy::Consulted, send::Also};
 
 /// What is done to an event that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,11 @@ impl Rooms {
         action: DelayAction,
         now_ts: u64,
     ) -> Result<()> {
-        self.again(async || self.act_once(platform, delay_id, action, now_ts).await).await
+        self.consulting(now_ts, async |consulted| {
+            self.again(async || self.act_once(platform, delay_id, action, consulted.clone(), now_ts).await)
+                .await
+        })
+        .await
     }
 
     async fn act_once(
@@ -39,6 +43,7 @@ impl Rooms {
         platform: &OwnedServerName,
         delay_id: &str,
         action: DelayAction,
+        consulted: Consulted,
         now_ts: u64,
     ) -> Result<()> {
         let record = self.delayed_event(platform, delay_id).await?;
@@ -62,7 +67,7 @@ impl Rooms {
                 Ok(())
             }
             // After a failure it goes on waiting.
-            DelayAction::Send => self.send_delayed(delay_id, &record, true, now_ts).await,
+            DelayAction::Send => self.send_delayed(delay_id, &record, true, consulted, now_ts).await,
         }
     }
 
@@ -90,11 +95,12 @@ impl Rooms {
         delay_id: &str,
         record: &DelayedEventRecord,
         by_action: bool,
+        consulted: Consulted,
         now_ts: u64,
     ) -> Result<()> {
         self.check_delayed_sender(record).await?;
-        let sent = self.send_checked(delay_id, record, by_action, now_ts).await;
-        if matches!(sent, Err(RoomsError::Storage(_))) {
+        let sent = self.send_checked(delay_id, record, by_action, consulted, now_ts).await;
+        if matches!(sent, Err(RoomsError::Storage(_) | RoomsError::Unasked(_))) {
             // The whole is tried again, and must not count twice against the limit of messages.
             let limiter = &self.platform_of(&record.user_id)?.rate_limiter;
             limiter.give_back(RateClass::Message, record.user_id.as_str());
@@ -107,11 +113,13 @@ impl Rooms {
         delay_id: &str,
         record: &DelayedEventRecord,
         by_action: bool,
+        consulted: Consulted,
         now_ts: u64,
     ) -> Result<()> {
         let DelayedEventRecord { user_id, room_id, event_type, content, .. } = record;
         let also = Also {
             delay_id: Some(delay_id.to_owned()),
+            consulted,
             write: Box::new(|writes: &mut WriteSet, event_id: &OwnedEventId| {
                 let ended = DelayedEventRecord {
                     finalised_ts: Some(now_ts),

@@ -11,7 +11,7 @@ use linkspan_storage::{
 use tokio::task::JoinSet;
 
 use super::{due_ts, event_key, put_finalised, until};
-use crate::{Result, Rooms, RoomsError};
+use crate::{Result, Rooms, RoomsError, policy::Consulted};
 
 /// How many events of a platform are sent at the same time.
 const BATCH: usize = 64;
@@ -61,7 +61,12 @@ impl Rooms {
         let mut sending = JoinSet::new();
         for key in due {
             let rooms = self.clone();
-            sending.spawn(async move { rooms.again(async || rooms.fire(&key, now_ts).await).await });
+            sending.spawn(async move {
+                let fire = async |consulted: Consulted| {
+                    rooms.again(async || rooms.fire(&key, consulted.clone(), now_ts).await).await
+                };
+                rooms.consulting(now_ts, fire).await
+            });
         }
         let mut outcome = Ok(());
         while let Some(fired) = sending.join_next().await {
@@ -73,8 +78,9 @@ impl Rooms {
         outcome
     }
 
-    /// Sends an event that is due, or notes why it cannot be sent. An error says that the store failed.
-    async fn fire(&self, key: &DelayQueueKey, now_ts: u64) -> Result<()> {
+    /// Sends an event that is due, or notes why it cannot be sent. An error says that the store failed, or that hooks are
+    /// to be asked first.
+    async fn fire(&self, key: &DelayQueueKey, consulted: Consulted, now_ts: u64) -> Result<()> {
         let delay_id = &key.delay_id;
         let read = self.delayed_event(&key.platform, delay_id).await?;
         let is_due =
@@ -87,11 +93,13 @@ impl Rooms {
             self.store().commit(writes).await?;
             return Ok(());
         };
-        match self.send_delayed(delay_id, &record, false, now_ts).await {
+        match self.send_delayed(delay_id, &record, false, consulted, now_ts).await {
             Ok(()) => Ok(()),
-            Err(error @ (RoomsError::Storage(_) | RoomsError::Accounts(AccountsError::Storage(_)))) => {
-                Err(error)
-            }
+            Err(
+                error @ (RoomsError::Storage(_)
+                | RoomsError::Accounts(AccountsError::Storage(_))
+                | RoomsError::Unasked(_)),
+            ) => Err(error),
             Err(error) => {
                 let ended = DelayedEventRecord {
                     finalised_ts: Some(now_ts),
@@ -110,12 +118,18 @@ impl Rooms {
 /// The code that its user will be told.
 fn errcode(error: &RoomsError) -> &'static str {
     match error {
-        RoomsError::Forbidden(_) | RoomsError::TurnedAway(_) | RoomsError::Encryption(_) => "M_FORBIDDEN",
+        RoomsError::Forbidden(_)
+        | RoomsError::TurnedAway(_)
+        | RoomsError::Encryption(_)
+        | RoomsError::Unanswered
+        | RoomsError::PolicyRefused { .. } => "M_FORBIDDEN",
         RoomsError::NotFound(_) => "M_NOT_FOUND",
         RoomsError::Invalid(_) => "M_INVALID_PARAM",
         RoomsError::BadJson(_) => "M_BAD_JSON",
         RoomsError::TooLarge(_) => "M_TOO_LARGE",
-        RoomsError::TooManyDelayed { .. } => "M_LIMIT_EXCEEDED",
+        RoomsError::TooManyDelayed { .. }
+        | RoomsError::TooManyStrangers { .. }
+        | RoomsError::PolicyUnavailable { .. } => "M_LIMIT_EXCEEDED",
         RoomsError::DuplicateAnnotation => "M_DUPLICATE_ANNOTATION",
         RoomsError::InviteBlocked => "M_INVITE_BLOCKED",
         RoomsError::Accounts(AccountsError::Suspended) => "M_USER_SUSPENDED",
