@@ -207,15 +207,11 @@ fn say_how_to_log_in(screen: &Screen, apps: &[App; 3], outbox: &str) {
         ]);
     }
     screen.row(&[
-        (Look::Bold, "Outbox", 17),
+        (Look::Soft, "outbox", 17),
         (Look::Plain, outbox, 25),
-        (Look::Plain, "all SMS and mails", 0),
+        (Look::Soft, "all SMS and mails", 0),
     ]);
-    screen.row(&[
-        (Look::Soft, "password", 17),
-        (Look::Plain, PASSWORD, 25),
-        (Look::Soft, "numbers get a code", 0),
-    ]);
+    screen.row(&[(Look::Soft, "password", 17), (Look::Plain, PASSWORD, 0)]);
     screen.gap();
 }
 

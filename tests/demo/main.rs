@@ -178,7 +178,7 @@ fn a_code_is_shown_in_the_outbox(told: &[String]) {
         let line = told.iter().rfind(|line| line.trim_start().starts_with(name)).expect("it is named");
         line.split_whitespace().find(|word| word.starts_with("http")).expect("an address").to_owned()
     };
-    let (whatsapp, outbox) = (address("WhatsApp-style"), address("Outbox"));
+    let (whatsapp, outbox) = (address("WhatsApp-style"), address("outbox"));
     let words = json!({ "client_secret": "s", "country": "DE", "phone_number": NUMBER, "send_attempt": 1 });
     // It begins with what there is, and tells of what comes.
     let mut news = BufReader::new(connected(&outbox, "GET", "/news", "", "")).lines().map_while(Result::ok);
