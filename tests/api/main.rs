@@ -62,4 +62,5 @@ mod to_device;
 mod transactions;
 mod two_servers;
 mod upgrades;
+mod walks;
 mod web_pages;
