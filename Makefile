@@ -10,7 +10,8 @@ DENY := $(or $(CARGO_TARGET_DIR),target)/lint/bin/cargo-deny
 .PHONY: run test bench bench-micro bench-peers lint test-tools
 .DEFAULT_GOAL := run
 
-# Six people chat over three platforms, which then stay up: http://127.0.0.1:8101, :8102 and :8103.
+# Six people chat over three platforms, which then stay up: http://127.0.0.1:8101, :8102 and :8103. What they send by mail
+# and SMS is shown at :8104.
 # `make run DATA=folder` keeps the data. Where a client library cannot be installed, the demo's own client speaks.
 run:
 	@{ tests/setup.sh js || echo "note: matrix-js-sdk could not be installed"; \

@@ -4,11 +4,13 @@
 //! It starts the program `linkspan`, and the people reach that as anybody would, over HTTP; nothing here
 //! looks into it.
 
+mod browser;
 mod client;
 mod config;
 mod conversation;
 mod heard;
 mod library;
+mod outbox;
 mod person;
 mod picture;
 mod screen;
@@ -18,6 +20,7 @@ use std::{
     io::IsTerminal,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 use clap::Parser;
@@ -25,10 +28,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use self::{
-    config::Config,
+    config::{Config, Post},
     conversation::{App, ROLES, Recovery},
     library::Libraries,
-    person::{PASSWORD, Role},
+    outbox::{Outbox, Sender},
+    person::{KnownBy, PASSWORD},
     screen::{Look, Screen},
     server::Server,
 };
@@ -59,7 +63,7 @@ struct Options {
     /// The program `linkspan`; without it, the one in the folder of this program.
     #[arg(long, value_name = "FILE")]
     linkspan: Option<PathBuf>,
-    /// Listen on this port and the next three instead of 8008 and 8101 to 8103; 0: on any that are free.
+    /// Listen on this port and the next five instead of 8008 and 8101 to 8105; 0: on any that are free.
     #[arg(long, value_name = "PORT")]
     ports_from: Option<u16>,
     /// End after the conversation; the exit code says whether everybody saw everything.
@@ -68,7 +72,7 @@ struct Options {
 }
 
 /// The demo failed, in words for who tries it.
-type Failure = Box<dyn std::error::Error>;
+type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
     match start_log().and_then(|()| run(&Options::parse())) {
@@ -98,16 +102,17 @@ fn run(options: &Options) -> Result<ExitCode, Failure> {
             temporary.path()
         }
     };
-    let config = Config::in_folder(folder, options.ports_from)?;
+    let (config, post) = Config::in_folder(folder, options.ports_from)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(play(&config, options, folder))
+    runtime.block_on(play(&config, post, options, folder))
 }
 
-async fn play(config: &Config, options: &Options, folder: &Path) -> Result<ExitCode, Failure> {
+async fn play(config: &Config, post: Post, options: &Options, folder: &Path) -> Result<ExitCode, Failure> {
     let mut stopped = std::pin::pin!(stop_signal()?);
     let screen = Screen::new();
     // First, for a new store takes a moment.
     welcome(&screen, options, folder);
+    let outbox = Arc::new(Outbox::open(post, senders(config))?);
     let linkspan = options.linkspan.clone().map_or_else(server::beside, Ok)?;
     let mut server = Server::start(&linkspan, &config.path)?;
     let apps = apps(&mut server, config).await?;
@@ -122,7 +127,7 @@ async fn play(config: &Config, options: &Options, folder: &Path) -> Result<ExitC
             }
             None => None,
         };
-        let mut ended = conversation::hold(&screen, apps.clone(), libraries, folder).await?;
+        let mut ended = conversation::hold(&screen, apps.clone(), libraries, &outbox, folder).await?;
         // Else nobody can log in afterwards.
         if !options.once || options.data.is_some() {
             ended.back_up(folder).await;
@@ -141,7 +146,7 @@ async fn play(config: &Config, options: &Options, folder: &Path) -> Result<ExitC
             (None, ExitCode::FAILURE)
         }
     };
-    say_how_to_log_in(&screen, &apps);
+    say_how_to_log_in(&screen, &apps, &outbox.address);
     say_what_is_closed(&screen, ended.as_ref().map_or(&[], |ended| &ended.recoveries));
     if !options.once {
         screen.say(Look::Soft, "Ctrl-C ends the demo.");
@@ -179,28 +184,45 @@ fn welcome(screen: &Screen, options: &Options, folder: &Path) {
     );
 }
 
-fn say_how_to_log_in(screen: &Screen, apps: &[App; 3]) {
+fn say_how_to_log_in(screen: &Screen, apps: &[App; 3], outbox: &str) {
     screen.part("Your turn");
     screen.say(
         Look::Plain,
-        "Log in as one of them with a Matrix client; each address is also a page that says how.",
+        "Log in as one of them with a Matrix client, or sign up as somebody new; each address is also a page that \
+         says how. Any number and any e-mail address will do: what is sent there is shown in the outbox.",
     );
     screen.gap();
     for (platform, app) in apps.iter().enumerate() {
         let here = ROLES.iter().filter(|role| role.platform == platform);
-        let name = |role: &Role| match role.username == role.name.to_lowercase() {
-            true => role.username.to_owned(),
-            false => format!("{} ({})", role.username, role.name),
-        };
-        let names: Vec<_> = here.map(name).collect();
+        let names: Vec<_> = here
+            .map(|role| match role.known_by {
+                KnownBy::Handle(handle) => handle.to_owned(),
+                other => other.said(),
+            })
+            .collect();
         screen.row(&[
             (Look::Platform(platform), app.style, 17),
             (Look::Plain, &app.address, 25),
             (Look::Plain, &names.join(", "), 0),
         ]);
     }
+    screen.row(&[
+        (Look::Soft, "outbox", 17),
+        (Look::Plain, outbox, 25),
+        (Look::Soft, "all SMS and mails", 0),
+    ]);
     screen.row(&[(Look::Soft, "password", 17), (Look::Plain, PASSWORD, 0)]);
     screen.gap();
+}
+
+/// The platforms as the outbox shows them.
+fn senders(config: &Config) -> Vec<Sender> {
+    let senders = PLATFORMS.map(|(server_name, style)| Sender {
+        server_name: server_name.to_owned(),
+        style: style.to_owned(),
+        colour: config.colour(server_name).unwrap_or("currentColor").to_owned(),
+    });
+    senders.into()
 }
 
 /// Says what a device that logs in now can read of what was encrypted.

@@ -12,15 +12,17 @@ use serde_json::{Value, json};
 use tokio::sync::watch::{self, Ref};
 
 use super::{
+    browser::{Browser, NewAccount},
     client::BuiltIn,
     heard::{Heard, Vain, is_readable, wait},
     library::{Driver, Libraries, Library},
+    outbox::Outbox,
 };
 use crate::Failure;
 
 /// How long anything may take to arrive.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
-/// Everybody's password: these accounts are for trying out, on this machine only.
+/// The password of everybody who has one: these accounts are for trying out, on this machine only.
 pub(crate) const PASSWORD: &str = "open-the-linkspan";
 
 /// Why a command was not done.
@@ -51,12 +53,41 @@ pub(crate) struct Role {
     pub(crate) name: &'static str,
     /// What they call themselves.
     pub(crate) display_name: &'static str,
-    /// The localpart of their user id.
-    pub(crate) username: &'static str,
+    /// What their platform knows them by.
+    pub(crate) known_by: KnownBy,
     /// Their platform, as a place in the list of platforms.
     pub(crate) platform: usize,
     /// The library that they use if it is installed.
     pub(crate) library: Library,
+}
+
+/// What a platform knows somebody by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KnownBy {
+    /// A handle, without `@`.
+    Handle(&'static str),
+    /// An e-mail address, and a user name.
+    Email(&'static str, &'static str),
+    /// A phone number in E.164. The user id says nothing about anybody.
+    Number(&'static str),
+}
+
+impl KnownBy {
+    /// As people say it.
+    pub(crate) fn said(self) -> String {
+        match self {
+            Self::Handle(handle) => format!("@{handle}"),
+            Self::Email(address, _) => address.to_owned(),
+            Self::Number(number) => number.to_owned(),
+        }
+    }
+}
+
+impl Role {
+    /// What is kept for them is named so.
+    pub(crate) fn file_name(&self) -> String {
+        self.name.to_lowercase()
+    }
 }
 
 enum Client {
@@ -90,16 +121,17 @@ impl Person {
         role: Role,
         server: String,
         libraries: &Libraries,
+        outbox: &Outbox,
         folder: &Path,
     ) -> Result<Self, Failure> {
         if role.library != Library::BuiltIn {
-            let path = folder.join(format!("{}.log", role.username));
+            let path = folder.join(format!("{}.log", role.file_name()));
             let log = File::create(&path).map_err(|error| format!("{}: {error}", path.display()))?;
             let heard = Arc::new(watch::Sender::default());
             if let Some(driver) = libraries.start(role.library, log, heard.clone()) {
-                let store = Some(Store::new(folder.join("devices").join(role.username))?);
+                let store = Some(Store::new(folder.join("devices").join(role.file_name()))?);
                 let client = Client::Library(driver);
-                let person = Self::begin((role, role.library), client, heard, &server, store).await;
+                let person = Self::begin((role, role.library), client, heard, (&server, outbox), store).await;
                 match person {
                     // The library does not work here; what it said of that is in its log.
                     Err(Beginning::Dead) => {}
@@ -110,7 +142,7 @@ impl Person {
         }
         let heard = Arc::new(watch::Sender::default());
         let client = Client::BuiltIn(Box::new(BuiltIn::new(heard.clone())));
-        match Self::begin((role, Library::BuiltIn), client, heard, &server, None).await {
+        match Self::begin((role, Library::BuiltIn), client, heard, (&server, outbox), None).await {
             Ok(person) => Ok(person),
             Err(Beginning::Dead) => Err(format!("{}'s client has ended", role.name).into()),
             Err(Beginning::Failed(failure)) => Err(failure),
@@ -121,12 +153,12 @@ impl Person {
         (role, library): (Role, Library),
         client: Client,
         heard: Arc<watch::Sender<Heard>>,
-        server: &str,
+        (server, outbox): (&str, &Outbox),
         store: Option<Store>,
     ) -> Result<Self, Beginning> {
         let (id, token, device) = Default::default();
         let mut person = Self { role, library, id, token, device, client, heard, store };
-        let session = person.sign_in(server).await?;
+        let session = person.sign_in(server, outbox).await?;
         let text = |key: &str| session[key].as_str().unwrap_or_default().to_owned();
         (person.id, person.token, person.device) = (text("user"), text("token"), text("device"));
         // Who has no name has no profile either, for some clients.
@@ -138,12 +170,27 @@ impl Person {
         Ok(person)
     }
 
-    async fn sign_in(&mut self, server: &str) -> Result<Value, Beginning> {
-        let words = json!({
-            "server": server, "username": self.role.username, "password": PASSWORD,
-            "encrypted": true, "store": self.store.as_ref().map(|store| &store.0), "device_name": "The demo's",
+    async fn sign_in(&mut self, server: &str, outbox: &Outbox) -> Result<Value, Beginning> {
+        let mut words = json!({
+            "server": server, "encrypted": true, "store": self.store.as_ref().map(|store| &store.0),
+            "device_name": "The demo's",
         });
-        let mut how = "register";
+        let mut how = "login";
+        match self.role.known_by {
+            KnownBy::Handle(handle) => {
+                how = "register";
+                words["username"] = json!(handle);
+                words["password"] = json!(PASSWORD);
+            }
+            KnownBy::Email(email, username) => {
+                let new = NewAccount { email, username, name: self.role.display_name, password: PASSWORD };
+                words["token"] = Browser::new(server)?.log_in_by_email(&new, outbox).await?.into();
+            }
+            KnownBy::Number(number) => {
+                let name = self.role.display_name;
+                words["token"] = Browser::new(server)?.log_in_by_number(number, name, outbox).await?.into();
+            }
+        }
         let mut session = self.command(how, &words).await;
         if session.as_ref().is_err_and(|refusal| refusal.code == "M_USER_IN_USE") {
             how = "login";
@@ -185,6 +232,11 @@ impl Person {
     /// What their client has told until now.
     pub(crate) fn heard(&self) -> Ref<'_, Heard> {
         self.heard.borrow()
+    }
+
+    /// What is told by their client from now on, and what was.
+    pub(crate) fn listening(&self) -> &watch::Sender<Heard> {
+        &self.heard
     }
 
     /// The time at which the client told of `sign`, the first `from` things that it told left out; None if it

@@ -68,4 +68,5 @@ mod to_device;
 mod transactions;
 mod two_servers;
 mod upgrades;
+mod walks;
 mod web_pages;

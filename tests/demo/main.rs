@@ -53,14 +53,33 @@ fn everybody_sees_it_on_their_own_platform() {
     let printed = once(folder.path());
 
     let chat = |title| [0, 1, 2].map(|at| column(&printed, title, at));
-    let [anna, ben, others] = chat("Anna writes");
+    let [anna, ben, others] = chat("Anna writes to Ben");
     assert_eq!(anna, "Instagram-style", "who writes is not shown it again");
-    assert!(ben.starts_with("Messenger-style Ben Anna Berg Hi Ben!"), "{ben}");
+    assert!(ben.starts_with("Messenger-style Ben A message request from Anna Berg"), "{ben}");
     assert_eq!(others, "WhatsApp-style nobody is in this chat");
+    let [anna, ben, _] = chat("Ben reads it before he answers");
+    assert_eq!(anna, "Instagram-style Anna: nothing");
+    assert!(ben.starts_with("Messenger-style Ben Anna Berg Hi Ben!"), "{ben}");
+    let [anna, ben, _] = chat("Ben accepts");
+    assert!(anna.contains("2 people are here: Anna Berg Ben Adler"), "{anna}");
+    assert!(ben.starts_with("Messenger-style Ben Anna Berg Hi Ben!"), "{ben}");
     assert!(chat("Ben starts to type")[0].contains("Ben Adler is typing"));
     assert!(chat("Anna reads it")[1].contains("✓ read by Anna Berg"));
     assert!(chat("Ben sends a picture")[0].contains("480 × 320, 13.5 kB thumbnail 320 × 213"));
-    assert!(chat("Dana looks for “Cleo”")[1].contains("Cleo Lind @u7k2m9x4 :whatsapp.localhost"));
+    let [max, dana, _] = chat("Dana reads it, and blocks him");
+    assert_eq!(max, "Instagram-style Max: nothing");
+    assert!(dana.contains("Max Bargain Congratulations!") && dana.ends_with("blocked"), "{dana}");
+    let [max, dana, _] = chat("Max writes again");
+    assert_eq!(
+        (max.as_str(), dana.as_str()),
+        ("Instagram-style Max It was sent. Nobody answers.", "Messenger-style Dana: nothing",)
+    );
+    assert_eq!(
+        chat("Cleo's phone looks through her address book")[2],
+        "WhatsApp-style Cleo Emil +491713920022 whatsapp.localhost Ben ben@example.org messenger.localhost \
+         Aunt Ida +491713920033 not here"
+    );
+    assert!(chat("Dana looks for “@marco”")[1].contains("Marco Rossi @marco :instagram.localhost"));
 
     for (at, app) in APPS.into_iter().enumerate() {
         let sees = |title: &str, what: &str| {
@@ -90,12 +109,14 @@ fn everybody_sees_it_on_their_own_platform() {
     assert!(tried[1].ends_with("Ben: nothing Dana: nothing"), "{tried:?}");
     assert!(!chat("Marco reacts")[1].contains('🔒') && !ben.contains('🔒'), "these are in clear");
     // Five messages of the group, each to five people.
-    assert!(printed.contains("58 deliveries, 25 of them encrypted"), "{printed}");
+    assert!(printed.contains("59 deliveries, 25 of them encrypted"), "{printed}");
     assert!(printed.lines().all(|line| line.chars().count() <= 80), "{printed}");
     assert!(!printed.contains('\u{1b}'), "no colours where nobody sees them");
 
     let again = once(folder.path());
     assert!(again.contains("Anna and Ben go on in the chat they have."), "{again}");
+    assert!(column(&again, "Anna writes to Ben", 1).contains("Hi Ben!"), "he has accepted her: {again}");
+    assert!(again.contains("Max, whom Dana has blocked, does not try again."), "{again}");
     assert!(again.contains("All six go on in “Saturday at the harbour”."), "{again}");
     assert!(column(&again, "Dana edits her message", 2).contains("🔒 Dana Novak, edited Saturday at eleven"));
     assert!(again.contains("25 of them encrypted"), "{again}");
@@ -111,7 +132,7 @@ fn without_the_rule_it_says_so_and_with_it_again_the_group_is_another() {
     let printed = once(folder.path());
     assert!(printed.contains("No platform requires encryption"), "{printed}");
     assert!(!printed.contains('🔒') && !printed.contains("cannot encrypt"), "{printed}");
-    assert!(printed.contains("58 deliveries, 0 of them encrypted"), "{printed}");
+    assert!(printed.contains("59 deliveries, 0 of them encrypted"), "{printed}");
 
     std::fs::write(&path, CONFIG).expect("it is written");
     let printed = once(folder.path());
@@ -141,12 +162,40 @@ fn afterwards_it_serves_until_it_is_stopped_and_leaves_nothing() {
     let rooms = anna.direct_chats_with(&ben);
     assert_eq!(rooms.as_array().map(Vec::len), Some(1), "{rooms}");
     assert_eq!(ben.direct_chats_with(&anna), rooms, "both have the chat under direct messages");
+    a_code_is_shown_in_the_outbox(&told);
 
     let pid = i32::try_from(program.id()).ok().and_then(Pid::from_raw).expect("a process id");
     kill_process(pid, Signal::INT).expect("it runs");
     assert!(program.wait().expect("it ends").success());
     let left = folder.path().read_dir().expect("the folder is there").count();
     assert_eq!(left, 0, "what it kept for the time being is gone");
+}
+
+/// Somebody new asks for a code at the platform with phone numbers, and reads it on the page of the outbox.
+fn a_code_is_shown_in_the_outbox(told: &[String]) {
+    const NUMBER: &str = "+491713920044";
+    let address = |name: &str| {
+        let line = told.iter().rfind(|line| line.trim_start().starts_with(name)).expect("it is named");
+        line.split_whitespace().find(|word| word.starts_with("http")).expect("an address").to_owned()
+    };
+    let (whatsapp, outbox) = (address("WhatsApp-style"), address("outbox"));
+    let words = json!({ "client_secret": "s", "country": "DE", "phone_number": NUMBER, "send_attempt": 1 });
+    // It begins with what there is, and tells of what comes.
+    let mut news = BufReader::new(connected(&outbox, "GET", "/news", "", "")).lines().map_while(Result::ok);
+    let mut next = || news.find(|line| line.starts_with("data:")).expect("it is told");
+    let before = next();
+    let session = ask(&whatsapp, "POST", "/register/msisdn/requestToken", "", &words.to_string());
+    assert_ne!(next(), before, "the page learns that it is old");
+    let page = answer(connected(&outbox, "GET", "/", "", ""));
+    let card = page.split("<article").find(|card| card.contains(NUMBER)).expect("it is shown");
+    let code =
+        card.split("<p class=\"code\">").nth(1).and_then(|rest| rest.split('<').next()).expect("a code");
+    let words = json!({ "sid": session["sid"], "client_secret": "s", "token": code }).to_string();
+    let submitted = answer(connected(&whatsapp, "POST", "/_linkspan/client/v1/submit_code", "", &words));
+    assert!(submitted.ends_with(r#"{"success":true}"#), "{submitted}");
+    let forged =
+        answer(connected(&outbox, "POST", "/sms", "", r#"{"id":"1","platform":"p","to":"t","text":"x"}"#));
+    assert!(forged.starts_with("HTTP/1.1 401 "), "only the server sends SMS: {forged}");
 }
 
 #[test]
@@ -203,20 +252,31 @@ impl LoggedIn {
 
 /// Asks the client-server API of a platform, and returns the answer, which has to be a good one.
 fn ask(address: &str, method: &str, path: &str, token: &str, body: &str) -> Value {
+    let answer = answer(connected(address, method, &format!("/_matrix/client/v3{path}"), token, body));
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
+    let (_, json) = answer.split_once("\r\n\r\n").expect("an answer has a body");
+    serde_json::from_str(json).unwrap_or_else(|_| panic!("no JSON: {answer}"))
+}
+
+/// A connection over which something was asked.
+fn connected(address: &str, method: &str, path: &str, token: &str, body: &str) -> TcpStream {
     let host = &address["http://".len()..];
     let mut stream = TcpStream::connect(host).expect("it listens");
     write!(
         stream,
-        "{method} /_matrix/client/v3{path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\
          Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     )
     .expect("it is sent");
+    stream
+}
+
+/// All of an answer, its head included.
+fn answer(mut connection: TcpStream) -> String {
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer of text");
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
-    let (_, json) = answer.split_once("\r\n\r\n").expect("an answer has a body");
-    serde_json::from_str(json).unwrap_or_else(|_| panic!("no JSON: {answer}"))
+    connection.read_to_string(&mut answer).expect("an answer of text");
+    answer
 }
 
 #[test]

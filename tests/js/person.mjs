@@ -45,9 +45,11 @@ const commands = {
         const request = { username, password, auth, initial_device_display_name };
         return resume(server, await unauthenticated(server).registerRequest(request), options);
     },
-    async login({ server, username: user, password, device_name: initial_device_display_name, ...options }) {
-        const identifier = { type: "m.id.user", user };
-        const request = { type: "m.login.password", identifier, password, initial_device_display_name };
+    async login({ server, username: user, password, token, device_name: initial_device_display_name, ...options }) {
+        const how = token
+            ? { type: "m.login.token", token }
+            : { type: "m.login.password", identifier: { type: "m.id.user", user }, password };
+        const request = { ...how, initial_device_display_name };
         return resume(server, await unauthenticated(server).loginRequest(request), options);
     },
     start: () => start(),

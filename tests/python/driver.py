@@ -49,9 +49,11 @@ class Person(Encryption):
         self.client.restore_login(response.user_id, response.device_id, response.access_token)
         return self.session()
 
-    async def login(self, server, username, password, encrypted=False, store=None, device_name=None, **_):
+    async def login(
+        self, server, username="", password=None, token=None, encrypted=False, store=None, device_name=None, **_
+    ):
         self.connect(server, username, store if encrypted else None)
-        ok(await self.client.login(password, device_name=device_name or "nio"))
+        ok(await self.client.login(password, device_name=device_name or "nio", token=token))
         return self.session()
 
     def connect(self, server, username, store):

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Method, Request, header};
+use hyper::{Method, Request, Response, header};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
@@ -46,15 +46,15 @@ impl Http {
         Self { client: Client::builder(TokioExecutor::new()).build_http(), server, token: None }
     }
 
-    /// Sends a request, and returns the content type and body of the answer.
-    pub(super) async fn send(
+    /// Sends a request, and returns the answer, whatever it says.
+    pub(super) async fn ask(
         &self,
         method: Method,
         path: &str,
         content_type: &str,
         body: Vec<u8>,
-    ) -> Result<(String, Bytes), Refusal> {
-        let mut request = Request::builder().method(method).uri(format!("{}/_matrix{path}", self.server));
+    ) -> Result<Response<Bytes>, Refusal> {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.server));
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
@@ -62,6 +62,18 @@ impl Http {
         let answer = self.client.request(request.map_err(Refusal::own)?).await.map_err(Refusal::own)?;
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, ANSWER_BYTES).collect().await.map_err(Refusal::own)?.to_bytes();
+        Ok(Response::from_parts(head, body))
+    }
+
+    /// Sends a request that has to succeed, and returns the content type and body of the answer.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: Vec<u8>,
+    ) -> Result<(String, Bytes), Refusal> {
+        let (head, body) = self.ask(method, path, content_type, body).await?.into_parts();
         if head.status.is_success() {
             let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok());
             return Ok((content_type.unwrap_or_default().to_owned(), body));
@@ -71,10 +83,19 @@ impl Http {
         Err(Refusal { code: text(&error, "errcode"), message })
     }
 
+    /// Asks the client-server API of Matrix.
     pub(super) async fn json(&self, method: Method, path: &str, body: Value) -> Result<Value, Refusal> {
+        self.json_at(method, &format!("/_matrix/client/v3{path}"), body).await
+    }
+
+    /// Asks Linkspan's own client API.
+    pub(super) async fn own(&self, method: Method, path: &str, body: Value) -> Result<Value, Refusal> {
+        self.json_at(method, &format!("/_linkspan/client/v1{path}"), body).await
+    }
+
+    async fn json_at(&self, method: Method, path: &str, body: Value) -> Result<Value, Refusal> {
         let body = if method == Method::GET { Vec::new() } else { body.to_string().into_bytes() };
-        let path = format!("/client/v3{path}");
-        let (_, answer) = self.send(method, &path, "application/json", body).await?;
+        let (_, answer) = self.send(method, path, "application/json", body).await?;
         serde_json::from_slice(&answer).map_err(Refusal::own)
     }
 
@@ -87,7 +108,7 @@ impl Http {
         let place = mxc.strip_prefix("mxc://").unwrap_or_default();
         let place = place.split('/').map(escape).collect::<Vec<_>>().join("/");
         let (path, query) = kind.split_once('?').unwrap_or((kind, ""));
-        let path = format!("/client/v1/media/{path}/{place}?{query}");
+        let path = format!("/_matrix/client/v1/media/{path}/{place}?{query}");
         self.send(Method::GET, &path, "", Vec::new()).await
     }
 

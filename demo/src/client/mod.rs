@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hyper::Method;
+use linkspan_address_book::{Address, Answer, Call, FindError, Found, find_people};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::{sync::watch, task::JoinHandle};
@@ -33,7 +34,7 @@ pub(crate) struct BuiltIn {
     transactions: u64,
 }
 
-/// A client that cannot encrypt, with somebody's token.
+/// A client that cannot encrypt, with somebody's token. It knows Linkspan's own API, as libraries do not.
 pub(crate) struct Plain(Http);
 
 impl Plain {
@@ -54,6 +55,49 @@ impl Plain {
         let path = format!("/rooms/{}/send/m.room.message/plain", escape(room));
         let answer = self.0.json(Method::PUT, &path, message(body)).await?;
         Ok(text(&answer, "event_id"))
+    }
+
+    /// The rooms of the person's message requests.
+    pub(crate) async fn requests(&self) -> Result<Vec<String>, Refusal> {
+        let answer = self.0.own(Method::GET, "/requests", Value::Null).await?;
+        let requests = answer["requests"].as_array().into_iter().flatten();
+        Ok(requests.map(|request| text(request, "room_id")).collect())
+    }
+
+    /// The messages of a request, the newest first.
+    pub(crate) async fn preview(&self, room: &str) -> Result<Vec<Value>, Refusal> {
+        let path = format!("/requests/{}/preview", escape(room));
+        let mut events = self.0.own(Method::GET, &path, Value::Null).await?;
+        let events = events["chunk"].take();
+        let events = events.as_array().into_iter().flatten();
+        Ok(events.filter(|event| event["type"] == "m.room.message").cloned().collect())
+    }
+
+    /// Deletes a request, and blocks whoever sent it.
+    pub(crate) async fn block_request(&self, room: &str) -> Result<(), Refusal> {
+        let path = format!("/requests/{}/block", escape(room));
+        self.0.own(Method::POST, &path, json!({})).await.map(drop)
+    }
+
+    /// Whom the person has blocked.
+    pub(crate) async fn blocks(&self) -> Result<Vec<Value>, Refusal> {
+        let answer = self.0.own(Method::GET, "/blocks", Value::Null).await?;
+        Ok(answer["blocked"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// Lets the person be found by those who have the person's address in their book.
+    pub(crate) async fn set_findable(&self) -> Result<(), Refusal> {
+        self.0.own(Method::PUT, "/matching/findable", json!({ "findable": true })).await.map(drop)
+    }
+
+    /// Finds the people of an address book, which the server is not shown.
+    pub(crate) async fn find_people(&self, book: &[Address]) -> Result<Vec<Found>, FindError<Refusal>> {
+        let call = async |call: Call| {
+            let method = Method::from_bytes(call.method.as_bytes()).map_err(Refusal::own)?;
+            let answer = self.0.ask(method, call.path, "application/json", call.body).await?;
+            Ok(Answer { status: answer.status().as_u16(), body: answer.into_body().to_vec() })
+        };
+        find_people(book, call).await
     }
 
     /// An event as the server has it.
@@ -86,6 +130,10 @@ impl BuiltIn {
                 let (username, password) = (&words["username"], &words["password"]);
                 let body = json!({ "username": username, "password": password, "auth": auth });
                 self.begin(words, "/register", body).await
+            }
+            "login" if words["token"].is_string() => {
+                let body = json!({ "type": "m.login.token", "token": words["token"] });
+                self.begin(words, "/login", body).await
             }
             "login" => {
                 let identifier = json!({ "type": "m.id.user", "user": words["username"] });
@@ -213,7 +261,7 @@ impl BuiltIn {
 
     /// Uploads data, and returns their address.
     async fn upload(&self, query: &str, mimetype: &str, data: Vec<u8>) -> Result<Value, Refusal> {
-        let path = format!("/media/v3/upload{query}");
+        let path = format!("/_matrix/media/v3/upload{query}");
         let (_, answer) = self.http.send(Method::POST, &path, mimetype, data).await?;
         let mut answer: Value = serde_json::from_slice(&answer).map_err(Refusal::own)?;
         Ok(answer["content_uri"].take())

@@ -37,8 +37,10 @@ pub(super) fn describe(heard: &Heard, sign: &Sign) -> Vec<Line> {
         Sign::Invitation { room } => {
             let state = &heard.rooms[room];
             let inviter = state["inviter"].as_str().unwrap_or_default();
-            let mut lines = vec![plain("An invitation from"), name(heard.name_of(room, inviter))];
-            lines.extend(state["name"].as_str().map(|title| plain(format!("to “{title}”"))));
+            let title = state["name"].as_str();
+            let what = if title.is_some() { "An invitation from" } else { "A message request from" };
+            let mut lines = vec![plain(what), name(heard.name_of(room, inviter))];
+            lines.extend(title.map(|title| plain(format!("to “{title}”"))));
             lines
         }
         Sign::Members { room, users } => {

@@ -4,8 +4,10 @@
 
 mod apart;
 mod describe;
+mod finding;
 mod pictures;
 mod recovery;
+mod requests;
 mod sealed;
 
 use std::{
@@ -22,7 +24,8 @@ pub(crate) use self::recovery::{Ended, Recovery};
 use self::describe::{describe, halves, name, plain, soft};
 use super::{
     library::{Libraries, Library},
-    person::{PATIENCE, Person, Role, Sign},
+    outbox::Outbox,
+    person::{KnownBy, PATIENCE, Person, Role, Sign},
     screen::{Line, Look, Screen},
 };
 use crate::Failure;
@@ -48,21 +51,21 @@ const EMIL: usize = 5;
 const fn role(
     name: &'static str,
     display_name: &'static str,
-    username: &'static str,
+    known_by: KnownBy,
     platform: usize,
     library: Library,
 ) -> Role {
-    Role { name, display_name, username, platform, library }
+    Role { name, display_name, known_by, platform, library }
 }
 
-/// Whom the demo is about. User ids of the platform with phone numbers say nothing about anybody.
+/// Whom the demo is about. The numbers are among those that are kept for films, the addresses for examples.
 pub(crate) const ROLES: [Role; 6] = [
-    role("Anna", "Anna Berg", "anna", 0, Library::Js),
-    role("Marco", "Marco Rossi", "marco", 0, Library::BuiltIn),
-    role("Ben", "Ben Adler", "ben", 1, Library::Nio),
-    role("Dana", "Dana Novak", "dana", 1, Library::BuiltIn),
-    role("Cleo", "Cleo Lind", "u7k2m9x4", 2, Library::Js),
-    role("Emil", "Emil Roth", "u3q8d5w1", 2, Library::BuiltIn),
+    role("Anna", "Anna Berg", KnownBy::Handle("anna"), 0, Library::Js),
+    role("Marco", "Marco Rossi", KnownBy::Handle("marco"), 0, Library::BuiltIn),
+    role("Ben", "Ben Adler", KnownBy::Email("ben@example.org", "ben"), 1, Library::Nio),
+    role("Dana", "Dana Novak", KnownBy::Email("dana@example.org", "dana"), 1, Library::BuiltIn),
+    role("Cleo", "Cleo Lind", KnownBy::Number("+491713920011"), 2, Library::Js),
+    role("Emil", "Emil Roth", KnownBy::Number("+491713920022"), 2, Library::BuiltIn),
 ];
 
 const ALL: [usize; 6] = [ANNA, MARCO, BEN, DANA, CLEO, EMIL];
@@ -73,9 +76,10 @@ pub(crate) async fn hold(
     screen: &Screen,
     apps: [App; 3],
     libraries: Option<Libraries>,
+    outbox: &Arc<Outbox>,
     folder: &Path,
 ) -> Result<Ended, Failure> {
-    let mut conversation = Conversation::begin(screen, apps, libraries, folder).await?;
+    let mut conversation = Conversation::begin(screen, apps, libraries, outbox, folder).await?;
     let held = conversation.hold().await;
     let ended = Ended::new(conversation.people);
     match held {
@@ -90,8 +94,13 @@ pub(crate) async fn hold(
 struct Conversation<'a> {
     screen: &'a Screen,
     apps: [App; 3],
+    outbox: &'a Outbox,
+    /// The folder in which people's clients keep what they have.
+    folder: &'a Path,
     people: Vec<Person>,
     steps: usize,
+    /// How often somebody's client was waited for.
+    moments: usize,
     /// How long each thing took to get to each person.
     delays: Vec<Duration>,
     /// How many of these were decrypted by that person's device.
@@ -128,15 +137,16 @@ impl<'a> Conversation<'a> {
         screen: &'a Screen,
         apps: [App; 3],
         libraries: Option<Libraries>,
-        folder: &Path,
+        outbox: &'a Arc<Outbox>,
+        folder: &'a Path,
     ) -> Result<Self, Failure> {
         let libraries = Arc::new(libraries.unwrap_or_default());
         let mut arriving = JoinSet::new();
         for (at, role) in ROLES.into_iter().enumerate() {
-            let (server, libraries, folder) =
-                (apps[role.platform].address.clone(), libraries.clone(), folder.to_owned());
+            let server = apps[role.platform].address.clone();
+            let (libraries, outbox, folder) = (libraries.clone(), outbox.clone(), folder.to_owned());
             arriving.spawn(async move {
-                let arrived = Person::arrive(role, server, &libraries, &folder).await;
+                let arrived = Person::arrive(role, server, &libraries, &outbox, &folder).await;
                 (at, arrived.map_err(|failure| failure.to_string()))
             });
         }
@@ -154,7 +164,7 @@ impl<'a> Conversation<'a> {
             screen.row(&[
                 (Look::Bold, person.role.display_name, 13),
                 (Look::Platform(platform), apps[platform].style, 17),
-                (Look::Plain, &person.id, 31),
+                (Look::Plain, &person.role.known_by.said(), 31),
                 (Look::Soft, person.library.name(), 0),
             ]);
         }
@@ -163,13 +173,24 @@ impl<'a> Conversation<'a> {
             screen.say(Look::Soft, &format!("not found: {missing}"));
         }
         let begun = people.iter().map(|person| person.heard().said.len()).collect();
-        Ok(Self { screen, apps, people, steps: 0, delays: Vec::new(), opened: 0, begun })
+        let (delays, steps, moments, opened) = Default::default();
+        Ok(Self { screen, apps, outbox, folder, people, steps, moments, delays, opened, begun })
     }
 
     async fn hold(&mut self) -> Result<(), Failure> {
         self.screen.part("Two people of two platforms");
         let chat = self.one_to_one().await?;
         self.chat(&chat).await?;
+        self.screen.part("Not every stranger is welcome");
+        self.unwanted().await?;
+        self.screen.part("Finding each other");
+        self.screen.say(
+            Look::Plain,
+            "An address book stays on the phone: the server is asked for numbers and addresses that it cannot \
+             read, and does not learn who was found.",
+        );
+        self.screen.gap();
+        self.address_book().await?;
         self.screen.part("A group over all three");
         self.say_who_requires_encryption();
         let group = self.group().await?;
@@ -193,24 +214,11 @@ impl<'a> Conversation<'a> {
         if let Some(room) = known.filter(|room| self.are_in(room, &[ANNA, BEN])) {
             self.screen.say(Look::Soft, "Anna and Ben go on in the chat they have.");
             self.screen.gap();
+            self.goes_on(&room).await?;
             return Ok(room);
         }
         let ben = self.finds(ANNA, "Ben", BEN).await?;
-        self.step("Anna asks Ben for a chat", ANNA);
-        let before = self.now();
-        let words = json!({
-            "name": null, "topic": null, "invite": [ben], "direct": true, "public": false, "space": false,
-            "alias": null,
-        });
-        let room = self.people[ANNA].gets("create_room", words).await?;
-        self.marks_as_direct(ANNA, BEN, &room).await?;
-        self.all_see(before, Sign::Invitation { room: room.clone() }, &[ANNA, BEN], &[BEN]).await?;
-        self.step("Ben accepts", BEN);
-        let before = self.now();
-        self.people[BEN].does("join", json!({ "room": room })).await?;
-        self.marks_as_direct(BEN, ANNA, &room).await?;
-        self.all_see(before, self.members(&room, &[ANNA, BEN]), &[ANNA, BEN], &[ANNA]).await?;
-        Ok(room)
+        self.first_words(&ben).await
     }
 
     /// Has the clients of somebody show a room among direct messages. Each person's clients remember that by
@@ -224,9 +232,6 @@ impl<'a> Conversation<'a> {
 
     async fn chat(&mut self, room: &str) -> Result<(), Failure> {
         const BOTH: [usize; 2] = [ANNA, BEN];
-        let text = "Hi Ben! You write from another app, and I did not have to leave mine.";
-        self.step("Anna writes", ANNA);
-        self.says(ANNA, room, text, &BOTH).await?;
         self.step("Ben starts to type", BEN);
         self.types(BEN, room, &BOTH).await?;
         self.step("Ben answers", BEN);
@@ -253,9 +258,8 @@ impl<'a> Conversation<'a> {
             self.screen.gap();
             return Ok(room);
         }
-        let cleo = self.finds(DANA, "Cleo", CLEO).await?;
-        let mut invited = vec![cleo];
-        invited.extend([ANNA, MARCO, BEN, EMIL].map(|who| self.people[who].id.clone()));
+        let others = [ANNA, MARCO, BEN, CLEO, EMIL];
+        let invited = others.map(|who| self.people[who].id.clone());
         self.step("Dana makes a group", DANA);
         let before = self.now();
         let words = json!({
@@ -263,7 +267,6 @@ impl<'a> Conversation<'a> {
             "alias": null,
         });
         let room = self.people[DANA].gets("create_room", words).await?;
-        let others = [ANNA, MARCO, BEN, CLEO, EMIL];
         self.all_see(before, Sign::Invitation { room: room.clone() }, &ALL, &others).await?;
         self.step_in("All five accept", "all three apps", Look::Plain);
         let mut before = self.now();

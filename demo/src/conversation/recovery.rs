@@ -37,7 +37,7 @@ impl Ended {
         let folder = folder.join("recovery");
         for person in self.people.iter_mut().filter(|person| person.library == Library::Js) {
             let name = person.role.name;
-            match begin_backup(person, folder.join(person.role.username)).await {
+            match begin_backup(person, folder.join(person.role.file_name())).await {
                 Ok(key) => self.recoveries.extend(key.map(|key| Recovery { name, key })),
                 // They have set up another recovery, for example. The conversation does not need it.
                 Err(failure) => tracing::warn!("{name}'s keys are in no backup: {failure}"),

@@ -118,7 +118,7 @@ impl Conversation<'_> {
     }
 
     /// A client that cannot encrypt, with somebody's session.
-    fn plainly(&self, who: usize) -> Plain {
+    pub(super) fn plainly(&self, who: usize) -> Plain {
         let person = &self.people[who];
         Plain::new(&self.apps[person.role.platform].address, &person.token)
     }
