@@ -19,7 +19,7 @@ use ruma::{
 };
 use tokio::task::JoinSet;
 
-use crate::{Result, Rooms, RoomsError, append::Append, door::Coming, reach::kind_of};
+use crate::{Result, Rooms, RoomsError, append::Append, door::Coming};
 
 /// How often an operation is begun: the second time it has all answers, unless the room has changed meanwhile.
 const ROUNDS: usize = 4;
@@ -94,7 +94,8 @@ impl Append {
         for platform in platforms {
             if self.rooms.shared.policy.asks(platform, PolicyCheck::Invitation) {
                 let recipients = vec![coming.user_id.clone()];
-                let (check, kind) = (PolicyCheck::Invitation, kind_of(&self.room, coming.event));
+                let kind = self.kind_of(coming.event, &coming.user_id).await?;
+                let check = PolicyCheck::Invitation;
                 let question = self.question(platform.to_owned(), check, coming.event, kind, recipients);
                 verdict = verdict.max(self.consulted.verdict(question));
             }
@@ -158,7 +159,10 @@ impl Append {
     async fn kind_of_invitation(&mut self, recipients: &[OwnedUserId]) -> Result<ReachKind> {
         let Some(first) = recipients.first() else { return Ok(ReachKind::Group) };
         let invitation = self.state_event(&StateEventType::RoomMember, first.as_str()).await?;
-        Ok(invitation.map_or(ReachKind::Group, |invitation| kind_of(&self.room, &invitation)))
+        match invitation {
+            Some(invitation) => self.kind_of(&invitation, first).await,
+            None => Ok(ReachKind::Group),
+        }
     }
 
     fn question(

@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use linkspan_accounts::AccountsError;
 use linkspan_contacts::How;
-use linkspan_domain::{Pdu, Reach};
+use linkspan_domain::{Pdu, Reach, ReachKind};
 use ruma::{CanonicalJsonValue, OwnedUserId, UserId, events::room::member::MembershipState};
 
 use super::{Append, memberships::Known};
@@ -23,8 +23,7 @@ impl Append {
         {
             return Ok(*arrival);
         }
-        let is_direct_chat = self.is_direct_chat(invitation, user_id).await?;
-        let kind = kind_of(&self.room, is_direct_chat);
+        let kind = self.kind_of(invitation, user_id).await?;
         let known_by = self.arrives_for.as_ref().unwrap_or(user_id);
         let mut arrival = self.rooms.arrival(user_id, known_by, &invitation.sender, kind).await?;
         let before = self.membership(user_id).await?;
@@ -124,6 +123,12 @@ impl Append {
             contacts.add_contact(&mut self.writes, whose, other, how, now_ts).await?;
         }
         Ok(())
+    }
+
+    /// What somebody wants who sends an invitation.
+    pub(crate) async fn kind_of(&mut self, invitation: &Pdu, invitee: &OwnedUserId) -> Result<ReachKind> {
+        let is_direct_chat = self.is_direct_chat(invitation, invitee).await?;
+        Ok(kind_of(&self.room, is_direct_chat))
     }
 
     /// Whether an invitation is to a direct chat: its sender says so, and besides the invitee there is one person in
