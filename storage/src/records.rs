@@ -418,11 +418,12 @@ records! {
         stripped_state: Vec<String>,
         /// The user has forgotten the room.
         forgotten: bool,
-        /// The invitation waits among the user's requests; or it did, was deleted, and has been taken back since.
+        /// The invitation waits among the user's requests. Of whoever is not in the room any more and was told nothing:
+        /// an invitation was kept from them, or deleted by them.
         #[serde(default)]
         is_request: bool,
         /// The invitation is kept from the user, or was deleted by the user; its sender learns neither. Of whoever is
-        /// not in the room any more: they were told of nothing else of it.
+        /// not in the room any more: they were told nothing of it.
         #[serde(default)]
         is_hidden: bool,
         /// The invitation is to a direct chat.

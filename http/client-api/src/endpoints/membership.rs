@@ -82,7 +82,7 @@ pub(crate) async fn by_address(
     for Invite3pid { id_server, id_access_token, medium, address, .. } in invited {
         check_identity_server(caller, headers, &id_server)?;
         let platform = caller.platform.server_name();
-        let user_id = app.accounts.openid_user(platform, &id_access_token, now_ts()).await?;
+        let user_id = app.accounts.identity_user(platform, &id_access_token, now_ts()).await?;
         // A code that says that a token is unknown would log the client out.
         if user_id.as_ref() != Some(&caller.user_id) {
             return Err(ApiError::forbidden("this is not your token for the identity server"));

@@ -36,8 +36,8 @@ const STRIPPED_TYPES: [StateEventType; 9] = [
 pub(super) enum Known {
     /// The user has never had to do with it.
     Nothing,
-    /// The user was invited, and was not told of it, or has deleted it: then it was a request.
-    Hidden { is_request: bool },
+    /// An invitation was kept from the user, or the user has deleted it.
+    Hidden,
     /// The user has a request from there.
     Request { is_direct: bool },
     /// The user has been there, or was told of it otherwise.
@@ -93,7 +93,7 @@ impl Append {
             // Whoever is banned from a room that they were told nothing of is told nothing of that either.
             MembershipState::Leave | MembershipState::Ban if pdu.sender != user_id => match known {
                 Known::Nothing => (false, true),
-                Known::Hidden { is_request } => (is_request, true),
+                Known::Hidden => (true, true),
                 Known::Request { .. } | Known::Room => (false, false),
             },
             _ => (false, false),
@@ -142,13 +142,17 @@ impl Append {
         let Some(stored) = self.rooms.store().get::<Memberships>(key).await? else { return Ok(Known::Room) };
         let MembershipRecord { is_request, is_hidden, is_direct, .. } = stored.value;
         let is_invitation = before == Some(&MembershipState::Invite);
-        let is_hidden =
-            is_hidden || (is_invitation && self.rooms.hides_invitation(&key.user_id, &stored.value).await?);
-        Ok(match (is_hidden, is_invitation && is_request) {
-            (true, _) => Known::Hidden { is_request },
-            (false, true) => Known::Request { is_direct },
-            (false, false) => Known::Room,
-        })
+        if before != Some(&MembershipState::Invite) {
+            return Ok(match (is_hidden, is_request) {
+                (false, _) => Known::Room,
+                (true, true) => Known::Hidden,
+                (true, false) => Known::Nothing,
+            });
+        }
+        if is_hidden || self.rooms.hides_invitation(&key.user_id, &stored.value).await? {
+            return Ok(Known::Hidden);
+        }
+        Ok(if is_request { Known::Request { is_direct } } else { Known::Room })
     }
 
     /// Whether an invitation waits among its invitee's requests, and whether it is kept from the invitee.
@@ -160,9 +164,9 @@ impl Append {
     ) -> Result<(bool, bool)> {
         let by_rules = self.arrival(invitation, user_id).await?.by_rules;
         let is_request = by_rules == Reach::Request;
-        // What was deleted does not come back because its sender tries again.
-        let was_deleted = is_request && known == Known::Hidden { is_request: true };
-        Ok((is_request, by_rules >= Reach::Ignored || was_deleted))
+        // What was kept away or deleted does not come because its sender tries again.
+        let was_hidden = is_request && known == Known::Hidden;
+        Ok((is_request, by_rules >= Reach::Ignored || was_hidden))
     }
 
     /// Counts people and the rules that they bring, as a membership changes.
