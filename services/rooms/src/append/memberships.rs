@@ -141,7 +141,6 @@ impl Append {
         self.settle().await?;
         let Some(stored) = self.rooms.store().get::<Memberships>(key).await? else { return Ok(Known::Room) };
         let MembershipRecord { is_request, is_hidden, is_direct, .. } = stored.value;
-        let is_invitation = before == Some(&MembershipState::Invite);
         if before != Some(&MembershipState::Invite) {
             return Ok(match (is_hidden, is_request) {
                 (false, _) => Known::Room,
