@@ -499,8 +499,13 @@ async fn a_chat_that_cannot_arrive_there_arrives_where_it_was_begun() {
     assert_eq!(anna.heard(&room).await, ["Hello"]);
     let mut encrypted = direct;
     let content = json!({ "algorithm": "m.megolm.v1.aes-sha2" });
-    encrypted["initial_state"] = json!([{ "type": "m.room.encryption", "content": content }]);
-    let room = rita.create_room(encrypted).await;
+    let encryption = json!({ "type": "m.room.encryption", "content": content });
+    encrypted["initial_state"] = json!([encryption]);
+    let room = rita.create_room(encrypted.clone()).await;
     assert_eq!(members(&rita, &room).await.len(), 3);
+    let readable = json!({ "type": "m.sticker", "state_key": "one", "content": { "body": "Hello" } });
+    encrypted["initial_state"] = json!([encryption, readable]);
+    let room = rita.create_room(encrypted).await;
+    assert_eq!(members(&rita, &room).await.len(), 2, "the room is created all the same");
     assert_eq!(network.app.rooms.audit().await.expect("it is read"), [""; 0]);
 }
