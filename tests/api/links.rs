@@ -336,17 +336,33 @@ async fn of_many_blocks_of_linked_accounts_at_once_none_is_lost() {
     let network = Network::open().await;
     let anna = network.register(INSTAGRAM, "anna").await;
     let ann = network.register(MESSENGER, "ann").await;
-    let given = code(&anna).await;
-    enter(&ann, &given).await.ok();
+    link(&anna, &ann).await;
     let names: Vec<_> = (10..30).map(|number| format!("@user{number}:x.example")).collect();
     let block = async |(at, name): (usize, &String)| {
         let who = if at % 2 == 0 { &anna } else { &ann };
         who.put(&format!("/_linkspan/client/v1/blocks/{name}"), json!({})).await.ok();
     };
-    tokio::join!(join_all(names.iter().enumerate().map(block)), async { confirm(&anna, &ann).await.ok() });
+    join_all(names.iter().enumerate().map(block)).await;
     for who in [&anna, &ann] {
-        let blocked = who.get("/_linkspan/client/v1/blocks").await.ok()["blocked"].clone();
-        assert_eq!(blocked, json!(names));
+        assert_eq!(who.get("/_linkspan/client/v1/blocks").await.ok()["blocked"], json!(names));
+    }
+}
+
+/// Whichever is first, both accounts block the same people in the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_block_at_the_moment_of_the_link_holds_for_both() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let ann = network.register(MESSENGER, "ann").await;
+    for number in 0..50 {
+        enter(&ann, &code(&anna).await).await.ok();
+        let (blocking, linking, other) = (anna.clone(), anna.clone(), ann.clone());
+        let path = format!("/_linkspan/client/v1/blocks/@user{number}:x.example");
+        let block = tokio::spawn(async move { blocking.put(&path, json!({})).await.ok() });
+        let link = tokio::spawn(async move { confirm(&linking, &other).await.ok() });
+        (block.await.expect("it ends"), link.await.expect("it ends"));
+        assert_eq!(list_of(&anna).await, list_of(&ann).await, "round {number}");
+        unlink(&anna, &ann).await.ok();
     }
 }
 
@@ -499,8 +515,13 @@ async fn a_chat_that_cannot_arrive_there_arrives_where_it_was_begun() {
     assert_eq!(anna.heard(&room).await, ["Hello"]);
     let mut encrypted = direct;
     let content = json!({ "algorithm": "m.megolm.v1.aes-sha2" });
-    encrypted["initial_state"] = json!([{ "type": "m.room.encryption", "content": content }]);
-    let room = rita.create_room(encrypted).await;
+    let encryption = json!({ "type": "m.room.encryption", "content": content });
+    encrypted["initial_state"] = json!([encryption]);
+    let room = rita.create_room(encrypted.clone()).await;
     assert_eq!(members(&rita, &room).await.len(), 3);
+    let readable = json!({ "type": "m.sticker", "state_key": "one", "content": { "body": "Hello" } });
+    encrypted["initial_state"] = json!([encryption, readable]);
+    let room = rita.create_room(encrypted).await;
+    assert_eq!(members(&rita, &room).await.len(), 2, "the room is created all the same");
     assert_eq!(network.app.rooms.audit().await.expect("it is read"), [""; 0]);
 }

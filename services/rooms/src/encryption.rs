@@ -138,6 +138,15 @@ impl Append {
         Ok(self.staged.iter().try_for_each(|event| check_event(&self.present, &event.pdu))?)
     }
 
+    /// Whether all that was staged would be right for somebody who is not there yet, too.
+    pub(crate) fn is_staged_right_for(&self, user_id: &OwnedUserId) -> bool {
+        let mut present = RulesPresent::clone(&self.present);
+        if let Some(rule) = self.rooms.encryption_rule(user_id) {
+            present.add(user_id.server_name(), rule);
+        }
+        self.staged.iter().all(|event| check_event(&present, &event.pdu).is_ok())
+    }
+
     /// Whether an entry of the state may become another, or nothing, because states were resolved: what was refused
     /// when it came does not come into force by what follows it.
     pub(crate) async fn may_become(&mut self, entry: &StateKey, event: Option<&SharedPdu>) -> Result<bool> {

@@ -53,9 +53,10 @@ impl Append {
         let Some(account) = self.rooms.shared.contacts.arrives_at(&user_id, sender).await? else {
             return Ok(());
         };
-        if self.arrival(invitation, &user_id).await?.reach >= Reach::Ignored
-            || self.membership(&account).await?.is_some()
-        {
+        let is_unwanted = self.arrival(invitation, &user_id).await?.reach >= Reach::Ignored;
+        let was_there = self.membership(&account).await?.is_some();
+        // Else a room that is being created would be refused for it.
+        if is_unwanted || was_there || !self.is_staged_right_for(&account) {
             return Ok(());
         }
         let mut content = self.rooms.member_content(sender, &account, MembershipState::Invite, None).await?;
