@@ -122,7 +122,8 @@ impl Rooms {
                 Ok(Subject { room_id, event_id, user_id: Some(sender.clone()), content, ..of(&sender) })
             }
             Reported::User(user_id) => {
-                if !self.shared.accounts.is_active(&user_id).await? {
+                // Whether there is such a user on a hosted platform the reporter does not learn.
+                if !self.shared.platforms.hosts(user_id.server_name()) {
                     return Err(RoomsError::NotFound("there is no such user".into()));
                 }
                 Ok(Subject { user_id: Some(user_id.clone()), ..of(&user_id) })
