@@ -243,7 +243,10 @@ impl Keys {
         json: &str,
     ) -> Result<()> {
         let uploaded = SignedJson::parse_upload(json)?;
-        let stored = self.signable_key(user_id, target, signer).await?;
+        let stored = match self.rooms.may_see_profile(user_id, Some(signer)).await? {
+            true => self.signable_key(user_id, target, signer).await?,
+            false => None,
+        };
         let stored = stored.ok_or(KeysError::NotFound("there is no such key"))?;
         if !stored.says_the_same(&uploaded) {
             return Err(KeysError::BadSignature("the signed key is not the one that is published".into()));

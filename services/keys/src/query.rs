@@ -26,7 +26,7 @@ pub struct QueriedKeys {
 
 impl Keys {
     /// The keys of users, with those of the named devices. Where none is named, these are all of the user's
-    /// devices.
+    /// devices. Somebody whom the asker may not know of has none, as somebody who is not there.
     pub async fn query(
         &self,
         asker: &OwnedUserId,
@@ -38,6 +38,10 @@ impl Keys {
         let mut found = QueriedKeys::default();
         for (user_id, device_ids) in wanted {
             if !self.platforms.hosts(user_id.server_name()) {
+                continue;
+            }
+            if !self.rooms.may_see_profile(user_id, Some(asker)).await? {
+                found.device_keys.insert(user_id.clone(), BTreeMap::new());
                 continue;
             }
             found.device_keys.insert(user_id.clone(), self.query_devices(asker, user_id, device_ids).await?);

@@ -65,18 +65,20 @@ pub(crate) fn kind_of_room(room: &Room, is_direct: bool) -> ReachKind {
 
 impl Rooms {
     /// How an invitation reaches a user of a hosted platform. One to somebody who has no account arrives as
-    /// if that person ignored it: whoever invites does not learn who has one.
+    /// if that person ignored it, or is refused if it would be by those who have chosen nothing: whoever invites
+    /// does not learn who has one.
     pub(crate) async fn arrival(
         &self,
         user_id: &OwnedUserId,
         sender: &OwnedUserId,
         kind: ReachKind,
     ) -> Result<Arrival> {
-        if !self.shared.accounts.is_active(user_id).await? {
-            return Ok(Arrival { by_rules: Reach::Ignored, reach: Reach::Ignored, comes_in: false });
-        }
         let choices = self.shared.contacts.choices(user_id).await?;
-        let by_rules = self.reach_by_rules(&choices, user_id, sender, kind).await?;
+        let mut by_rules = self.reach_by_rules(&choices, user_id, sender, kind).await?;
+        if !self.shared.accounts.is_active(user_id).await? {
+            by_rules = by_rules.max(Reach::Ignored);
+            return Ok(Arrival { by_rules, reach: by_rules, comes_in: false });
+        }
         let mut reach = by_rules.max(choices.by_permission(sender));
         if reach < Reach::Ignored && self.ignored_users(user_id).await?.contains(sender) {
             reach = Reach::Ignored;

@@ -119,10 +119,12 @@ impl Append {
         let by_rules = self.arrival(invitation, &key.user_id).await?.by_rules;
         let mut is_hidden = by_rules >= Reach::Ignored;
         // What was deleted does not come back because its sender tries again.
-        if before == Some(&MembershipState::Invite) && by_rules == Reach::Request {
+        if before == Some(&MembershipState::Invite) {
+            // It takes as long for those who ignore it, and for those who are not there.
             self.settle().await?;
             let stored = self.rooms.store().get::<Memberships>(key).await?;
-            is_hidden |= stored.is_some_and(|stored| stored.value.is_hidden);
+            let is_deleted = stored.is_some_and(|stored| stored.value.is_hidden);
+            is_hidden |= is_deleted && by_rules == Reach::Request;
         }
         Ok((by_rules == Reach::Request, is_hidden))
     }
