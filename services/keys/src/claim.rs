@@ -62,12 +62,7 @@ impl Keys {
             return Err(KeysError::TooLarge(format!("more than {MAX_DEVICES} devices")));
         }
         let users: BTreeSet<_> = wanted.iter().map(|wanted| wanted.user_id.clone()).collect();
-        let mut known = BTreeSet::new();
-        for user_id in users {
-            if self.rooms.may_see_profile(&user_id, Some(asker)).await? {
-                known.insert(user_id);
-            }
-        }
+        let known = self.rooms.known_among(&users, asker).await?;
         wanted.retain(|wanted| known.contains(&wanted.user_id));
         // Another may use a row up between the look at it and the reservation, or a fallback key for the first time.
         let attempt = async || {

@@ -35,12 +35,15 @@ impl Keys {
         if wanted.len() > MAX_USERS {
             return Err(KeysError::TooLarge(format!("more than {MAX_USERS} users")));
         }
+        let hosted = wanted.keys().filter(|user_id| self.platforms.hosts(user_id.server_name()));
+        let hosted: Vec<_> = hosted.cloned().collect();
+        let known = self.rooms.known_among(&hosted, asker).await?;
         let mut found = QueriedKeys::default();
         for (user_id, device_ids) in wanted {
             if !self.platforms.hosts(user_id.server_name()) {
                 continue;
             }
-            if !self.rooms.may_see_profile(user_id, Some(asker)).await? {
+            if !known.contains(user_id) {
                 found.device_keys.insert(user_id.clone(), BTreeMap::new());
                 continue;
             }
