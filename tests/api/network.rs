@@ -331,9 +331,26 @@ impl Network {
     }
 
     async fn send(&self, request: Request<Body>) -> (StatusCode, Bytes) {
-        let response = self.api.answer(request).await;
-        let status = response.status();
-        (status, response.into_body().collect().await.expect("the body arrives").to_bytes())
+        let (head, body) = self.send_whole(request).await;
+        (head.status, body)
+    }
+
+    async fn send_whole(&self, request: Request<Body>) -> (http::response::Parts, Bytes) {
+        let (head, body) = self.api.answer(request).await.into_parts();
+        (head, body.collect().await.expect("the body arrives").to_bytes())
+    }
+
+    /// Calls a path and gives all that comes back as one text: status, headers and body.
+    pub(crate) async fn transcript(
+        &self,
+        platform: &str,
+        token: Option<&str>,
+        method: Method,
+        path: &str,
+        body: String,
+    ) -> String {
+        let (head, body) = self.send_whole(request(platform, token, method, path, body)).await;
+        format!("{} {:?}\n{}", head.status, head.headers, String::from_utf8_lossy(&body))
     }
 
     /// What a browser is shown at an address.

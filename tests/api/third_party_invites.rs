@@ -32,7 +32,7 @@ fn change(one: &mut Settings) {
 }
 
 /// Three platforms, of which one knows its people by their numbers, and one has an identity server.
-async fn open() -> Network {
+pub(crate) async fn open() -> Network {
     Network::changed(change).await
 }
 

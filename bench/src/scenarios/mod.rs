@@ -1,6 +1,7 @@
 //! The scenarios, in the order in which they run. Each has a file, and is a function from a [`Bench`] to a
 //! [`Finding`].
 
+mod alike;
 mod disk;
 mod empty_sync;
 mod encrypted;
@@ -37,7 +38,7 @@ use crate::{
 };
 
 /// Names of all scenarios, in order.
-pub(crate) const NAMES: [&str; 19] = [
+pub(crate) const NAMES: [&str; 20] = [
     "memory",
     "one-to-one",
     "latency",
@@ -55,6 +56,7 @@ pub(crate) const NAMES: [&str; 19] = [
     "disk",
     "startup",
     "matching",
+    "alike",
     "soak",
     "growth",
 ];
@@ -88,6 +90,7 @@ pub(crate) async fn run(name: &str, bench: &mut Bench) -> Result<Finding, BenchE
         "sliding-sync" => sliding_sync::run(bench).await,
         "startup" => startup::run(bench).await,
         "matching" => matching::run(bench).await,
+        "alike" => alike::run(bench).await,
         "memory" => memory::run(bench).await,
         "room-300" => room_300::run(bench).await,
         "room-5000" => room_5000::run(bench).await,

@@ -58,11 +58,6 @@ impl Choices {
         decide_reach(&self.rules, approach)
     }
 
-    /// How an attempt reaches those of the user's platform who have chosen nothing.
-    pub fn by_platform(&self, approach: &Approach<'_>) -> Reach {
-        decide_reach(self.platform_rules(), approach)
-    }
-
     /// How invitations of somebody reach the user as far as `m.invite_permission_config` goes, and what is
     /// like it.
     pub fn by_permission(&self, sender: &UserId) -> Reach {

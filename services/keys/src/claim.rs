@@ -1,7 +1,7 @@
 //! Handing out one-time keys. Each is handed out once, even if several ask at the same time.
 //! <https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3keysclaim>
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use linkspan_storage::{
     Range, WriteSet,
@@ -51,11 +51,19 @@ enum Found {
 
 impl Keys {
     /// Takes a key of each wanted device: a one-time key, or else its fallback key. Devices that have
-    /// neither, or do not exist, are left out. It answers once the removal of the one-time keys is on disk.
-    pub async fn claim(&self, wanted: Vec<Wanted>) -> Result<Vec<(Wanted, OneTimeKey)>> {
+    /// neither, or do not exist, are left out, and so are those of users whom the asker may not know of. It answers
+    /// once the removal of the one-time keys is on disk.
+    pub async fn claim(
+        &self,
+        asker: &OwnedUserId,
+        mut wanted: Vec<Wanted>,
+    ) -> Result<Vec<(Wanted, OneTimeKey)>> {
         if wanted.len() > MAX_DEVICES {
             return Err(KeysError::TooLarge(format!("more than {MAX_DEVICES} devices")));
         }
+        let users: BTreeSet<_> = wanted.iter().map(|wanted| wanted.user_id.clone()).collect();
+        let known = self.rooms.known_among(&users, asker).await?;
+        wanted.retain(|wanted| known.contains(&wanted.user_id));
         // Another may use a row up between the look at it and the reservation, or a fallback key for the first time.
         let attempt = async || {
             let mut reserved = Reserved { keys: self, rows: Vec::new() };

@@ -189,14 +189,18 @@ impl Keys {
         if signed.values().map(BTreeMap::len).sum::<usize>() > MAX_SIGNED {
             return Err(KeysError::TooLarge(format!("more than {MAX_SIGNED} keys")));
         }
+        // Of whom the signer may not know there is nothing to sign, as if they were not there.
+        let known = self.rooms.known_among(signed.keys(), signer).await?;
         self.store
             .update(async || {
                 let mut writes = WriteSet::new();
                 self.accounts.expect_active(&mut writes, signer).await?;
                 let mut failures = SignatureFailures::new();
                 for (user_id, objects) in signed {
+                    let is_known = known.contains(user_id);
                     for (target, json) in objects {
-                        match self.put_signatures(&mut writes, signer, user_id, target, json).await {
+                        let put = self.put_signatures(&mut writes, signer, user_id, target, json, is_known);
+                        match put.await {
                             Ok(()) => {}
                             Err(error @ (KeysError::Storage(_) | KeysError::BadJson(_))) => {
                                 return Err(error);
@@ -241,9 +245,13 @@ impl Keys {
         user_id: &OwnedUserId,
         target: &String,
         json: &str,
+        is_known: bool,
     ) -> Result<()> {
         let uploaded = SignedJson::parse_upload(json)?;
-        let stored = self.signable_key(user_id, target, signer).await?;
+        let stored = match is_known {
+            true => self.signable_key(user_id, target, signer).await?,
+            false => None,
+        };
         let stored = stored.ok_or(KeysError::NotFound("there is no such key"))?;
         if !stored.says_the_same(&uploaded) {
             return Err(KeysError::BadSignature("the signed key is not the one that is published".into()));

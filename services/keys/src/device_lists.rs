@@ -147,15 +147,23 @@ impl Keys {
     }
 
     /// Tells everybody who shares a room with a user, and the user, that the user's devices or identity have changed.
+    /// Those who have only invited the user hear of it if any stranger may know of the user, unless the user ignores
+    /// them: whoever invites people would see otherwise who is there.
     pub(crate) async fn tell_sharers(&self, writes: &mut WriteSet, user_id: &OwnedUserId) -> Result<()> {
-        let mut sharers = BTreeSet::from([user_id.clone()]);
+        let (mut sharers, mut inviters) = (BTreeSet::from([user_id.clone()]), BTreeSet::new());
+        let is_known_to_strangers = self.rooms.may_see_profile(user_id, None).await?;
         for (room_id, stored) in self.rooms.memberships(user_id).await? {
-            if is_present(&stored.value.membership)
-                && let Some(room) = self.rooms.find_room(&room_id).await?
-            {
-                sharers.extend(self.rooms.local_members(&room).await?.iter().cloned());
+            let told = match stored.value.membership {
+                MembershipState::Join => &mut sharers,
+                MembershipState::Invite if is_known_to_strangers => &mut inviters,
+                _ => continue,
+            };
+            if let Some(room) = self.rooms.find_room(&room_id).await? {
+                told.extend(self.rooms.local_members(&room).await?.iter().cloned());
             }
         }
+        let ignored = self.rooms.ignored_users(user_id).await?;
+        sharers.extend(inviters.into_iter().filter(|inviter| !ignored.contains(inviter)));
         for sharer in &sharers {
             point(writes, sharer, InboxPointer::DeviceList(user_id.clone()));
         }

@@ -26,7 +26,7 @@ pub struct QueriedKeys {
 
 impl Keys {
     /// The keys of users, with those of the named devices. Where none is named, these are all of the user's
-    /// devices.
+    /// devices. Somebody whom the asker may not know of has none, as somebody who is not there.
     pub async fn query(
         &self,
         asker: &OwnedUserId,
@@ -35,9 +35,16 @@ impl Keys {
         if wanted.len() > MAX_USERS {
             return Err(KeysError::TooLarge(format!("more than {MAX_USERS} users")));
         }
+        let hosted = wanted.keys().filter(|user_id| self.platforms.hosts(user_id.server_name()));
+        let hosted: Vec<_> = hosted.cloned().collect();
+        let known = self.rooms.known_among(&hosted, asker).await?;
         let mut found = QueriedKeys::default();
         for (user_id, device_ids) in wanted {
             if !self.platforms.hosts(user_id.server_name()) {
+                continue;
+            }
+            if !known.contains(user_id) {
+                found.device_keys.insert(user_id.clone(), BTreeMap::new());
                 continue;
             }
             found.device_keys.insert(user_id.clone(), self.query_devices(asker, user_id, device_ids).await?);

@@ -60,9 +60,9 @@ pub(crate) fn kind_of(room: &Room, is_direct_chat: bool) -> ReachKind {
 
 impl Rooms {
     /// How an invitation reaches a user of a hosted platform. One to somebody who has no account arrives as
-    /// if that person ignored it, or is refused if the platform refuses it of strangers: whoever invites does
-    /// not learn who has an account. `known_by`: the account of the user's person that counts for how the two
-    /// know each other.
+    /// if that person ignored it, or is refused if it would be by those who have chosen nothing: whoever invites
+    /// does not learn who has one. `known_by`: the account of the user's person that counts for how the two know
+    /// each other.
     pub(crate) async fn arrival(
         &self,
         user_id: &OwnedUserId,
@@ -71,16 +71,11 @@ impl Rooms {
         kind: ReachKind,
     ) -> Result<Arrival> {
         let choices = self.shared.contacts.choices(user_id).await?;
-        if !self.shared.accounts.is_active(user_id).await? {
-            // What the platform refuses for all is refused.
-            let source = self.shared.contacts.source(user_id, sender);
-            let server = sender.server_name();
-            let by_rules =
-                choices.by_platform(&Approach { source, server, relation: Relation::Stranger, kind });
-            let reach = if by_rules == Reach::Refused { Reach::Refused } else { Reach::Ignored };
-            return Ok(Arrival { by_rules: reach, reach, comes_in: false });
-        }
         let mut by_rules = self.reach_by_rules(&choices, user_id, known_by, sender, kind).await?;
+        if !self.shared.accounts.is_active(user_id).await? {
+            by_rules = by_rules.max(Reach::Ignored);
+            return Ok(Arrival { by_rules, reach: by_rules, comes_in: false });
+        }
         let ignoring = self.ignoring(user_id, sender).await?;
         // It stays hidden whatever becomes of the user's list: it must not show of whom it is.
         if ignoring == Ignoring::ByLink {

@@ -4,7 +4,7 @@ use linkspan_storage::{
     Range, WriteSet,
     catalogue::{Memberships, UserRoomKey},
 };
-use ruma::OwnedUserId;
+use ruma::{OwnedUserId, events::room::member::MembershipState};
 
 use crate::{Result, Rooms, RoomsError, membership::is_involved};
 
@@ -30,10 +30,14 @@ impl Rooms {
             .await
     }
 
-    /// Leaves all rooms, declines all invitations, takes all knocks back.
+    /// Leaves all rooms, declines invitations, takes all knocks back. Invitations that wait as requests, or are kept from
+    /// the user, go on waiting: their senders do not learn whether there was anybody.
     async fn leave_all(&self, user_id: &OwnedUserId, now_ts: u64) -> Result<()> {
         for (room_id, stored) in self.memberships(user_id).await? {
+            let is_invited = stored.value.membership == MembershipState::Invite;
+            let waits = stored.value.is_request || self.hides_invitation(user_id, &stored.value).await?;
             if is_involved(&stored.value.membership)
+                && !(is_invited && waits)
                 && let Err(error) = self.leave_room(user_id, &room_id, None, now_ts).await
             {
                 tracing::warn!(%error, %room_id, %user_id, "an account that goes could not leave a room");

@@ -54,7 +54,7 @@ pub(crate) async fn get_keys(
 
 pub(crate) async fn claim_keys(
     app: App,
-    _: User,
+    caller: User,
     request: claim_keys::v3::Request,
 ) -> Result<claim_keys::v3::Response, ApiError> {
     let failures = failures(&app.platforms, request.one_time_keys.keys());
@@ -66,7 +66,7 @@ pub(crate) async fn claim_keys(
         })
     });
     let mut found: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
-    for (wanted, key) in app.keys.claim(wanted.collect()).await? {
+    for (wanted, key) in app.keys.claim(&caller.user_id, wanted.collect()).await? {
         let name: &OneTimeKeyName = key.key_id.as_str().into();
         let id = ruma::OneTimeKeyId::from_parts(key.algorithm.as_str().into(), name);
         let keys = raw(key.json).map(|key| BTreeMap::from([(id, key)])).unwrap_or_default();
