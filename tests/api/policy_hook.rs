@@ -179,7 +179,7 @@ async fn each_platforms_hook_is_asked_about_what_concerns_its_people() {
         names
     };
     assert_eq!(names(&of_sender[0]), [ben, &bert, &carl].map(|who| who.user_id.clone()));
-    assert_eq!(names(&of_recipient[0]), [ben.user_id.clone()]);
+    assert_eq!(names(&of_recipient[0]), std::slice::from_ref(&ben.user_id));
     assert_eq!(of_sender[0]["content"], Value::Null, "no operator has asked for it");
 
     // Once somebody is there to talk to, nothing is asked.
@@ -303,7 +303,7 @@ async fn what_is_ignored_looks_to_its_sender_like_an_invitation_that_nobody_answ
     // It was let through, and what was said then is not.
     recipients.answers(json!({ "action": "allow" }));
     let room = text(&scene.write_to_ben().await.ok()["room_id"]);
-    assert_eq!(requests(ben).await, [room.clone()]);
+    assert_eq!(requests(ben).await, std::slice::from_ref(&room));
     recipients.answers(json!({ "action": "ignore" }));
     anna.say(&room, "Buy this").await;
     assert_eq!((requests(ben).await, invitations(ben).await), (vec![], Value::Null));
