@@ -1,12 +1,14 @@
-//! A mail server that takes every mail, for tests that read them. It speaks as much SMTP (RFC 5321) as is
-//! needed.
+//! A mail server that takes every mail, and a gateway that takes every SMS, for tests that read them. The one
+//! speaks as much SMTP (RFC 5321) as is needed, the other as much HTTP.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::mpsc::{Receiver, Sender, channel},
     thread,
 };
+
+use serde_json::Value;
 
 use crate::driver::PATIENCE;
 
@@ -14,11 +16,23 @@ use crate::driver::PATIENCE;
 #[derive(Debug)]
 pub(crate) struct Mail(String);
 
+/// The code in a message: a word of six digits.
+fn code_in(message: &str) -> &str {
+    let mut words = message.split_whitespace();
+    let code = words.find(|word| word.len() == 6 && word.bytes().all(|byte| byte.is_ascii_digit()));
+    code.unwrap_or_else(|| panic!("there is no code in {message}"))
+}
+
 impl Mail {
     /// The link in it, which has a line of its own.
     pub(crate) fn link(&self) -> &str {
         let link = self.0.lines().find(|line| line.starts_with("http"));
         link.unwrap_or_else(|| panic!("there is no link in {}", self.0))
+    }
+
+    /// The code in it, which stands for the link where the mail is read elsewhere.
+    pub(crate) fn code(&self) -> &str {
+        code_in(&self.0)
     }
 }
 
@@ -50,6 +64,59 @@ impl Mailbox {
     /// Waits for the next mail.
     pub(crate) fn next(&self) -> Mail {
         self.mails.recv_timeout(PATIENCE).expect("a mail comes")
+    }
+}
+
+/// The gateway for SMS. It listens until the tests end.
+pub(crate) struct Phones {
+    address: SocketAddr,
+    messages: Receiver<Value>,
+}
+
+impl Phones {
+    pub(crate) fn open() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("it listens");
+        let address = listener.local_addr().expect("an address");
+        let (sender, messages) = channel();
+        thread::spawn(move || {
+            for connection in listener.incoming().map_while(Result::ok) {
+                let sender = sender.clone();
+                thread::spawn(move || take_messages(connection, &sender));
+            }
+        });
+        Self { address, messages }
+    }
+
+    /// Settings with which a platform sends its SMS here.
+    pub(crate) fn settings(&self) -> String {
+        format!("sms = {{ gateway = 'http://{}/', secret = 'a secret of the tests' }}", self.address)
+    }
+
+    /// Waits for the next SMS, which has to be for this number, and gives its code.
+    pub(crate) fn next_code(&self, number: &str) -> String {
+        let message = self.messages.recv_timeout(PATIENCE).expect("an SMS comes");
+        assert_eq!(message["to"], number);
+        code_in(message["text"].as_str().expect("a text")).to_owned()
+    }
+}
+
+fn take_messages(connection: TcpStream, messages: &Sender<Value>) -> Option<()> {
+    let mut answers = connection.try_clone().ok()?;
+    let mut reader = BufReader::new(connection);
+    loop {
+        let mut length = 0;
+        let mut line = String::new();
+        while reader.read_line(&mut line).ok()? > 2 {
+            let header = line.to_ascii_lowercase();
+            if let Some(value) = header.strip_prefix("content-length:") {
+                length = value.trim().parse().ok()?;
+            }
+            line.clear();
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).ok()?;
+        messages.send(serde_json::from_slice(&body).ok()?).ok()?;
+        answers.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").ok()?;
     }
 }
 

@@ -23,6 +23,7 @@ mod person;
 mod sliding;
 mod trust;
 mod verifying;
+mod walks;
 mod walls;
 
 use conversation::Cast;
@@ -138,6 +139,13 @@ fn people_log_in_by_their_browsers() {
 #[test]
 fn the_demo_is_encrypted_and_read_again() {
     demo::twice();
+}
+
+#[test]
+fn people_of_three_kinds_sign_up_and_find_each_other() {
+    if Library::in_browser() == Library::Chromium {
+        walks::all();
+    }
 }
 
 #[test]

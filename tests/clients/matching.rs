@@ -55,7 +55,7 @@ fn register(town: &Town, mailbox: &Mailbox, name: &str, address: &str) -> Person
 }
 
 /// What a program prints, which must end well.
-fn output(mut command: Command) -> Vec<u8> {
+pub(crate) fn output(mut command: Command) -> Vec<u8> {
     let output = command.output().expect("it runs");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stdout));

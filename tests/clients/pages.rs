@@ -31,18 +31,18 @@ pub(crate) fn all() {
 }
 
 /// A tab of a browser.
-struct Tab {
+pub(crate) struct Tab {
     driver: Driver,
 }
 
 /// What a person sees.
-struct Page {
-    url: String,
+pub(crate) struct Page {
+    pub(crate) url: String,
     text: String,
 }
 
 impl Tab {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         Self { driver: Driver::start_browser(name) }
     }
 
@@ -54,26 +54,31 @@ impl Tab {
     }
 
     #[track_caller]
-    fn opens(&self, url: &str) -> Page {
+    pub(crate) fn opens(&self, url: &str) -> Page {
         self.does("open", json!({ "url": url }))
+    }
+
+    /// Answers in the place of an app of the person, at whose address nothing listens.
+    pub(crate) fn stands_in(&self, url: &str, text: &str) {
+        self.does("stand_in", json!({ "url": url, "text": text }));
     }
 
     /// Types into the fields of a form, by their names.
     #[track_caller]
-    fn fills_in(&self, values: Value) {
+    pub(crate) fn fills_in(&self, values: Value) {
         self.does("fill", json!({ "values": values }));
     }
 
     /// Clicks on a link or a button, and waits for the page that it leads to.
     #[track_caller]
-    fn presses(&self, text: &str) -> Page {
+    pub(crate) fn presses(&self, text: &str) -> Page {
         self.does("press", json!({ "text": text }))
     }
 }
 
 impl Page {
     #[track_caller]
-    fn says(&self, expected: &str) {
+    pub(crate) fn says(&self, expected: &str) {
         assert!(self.text.contains(expected), "{expected:?} is not on {}:\n{}", self.url, self.text);
     }
 }

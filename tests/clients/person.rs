@@ -92,8 +92,19 @@ impl Person {
         Self::listening((platform, library, name), driver, folder, &session)
     }
 
-    /// Starts to listen with a session that has begun.
+    /// Starts to listen with a session that has begun, of somebody whose user id is made of the name.
     pub(crate) fn listening(
+        (platform, library, name): (Platform, Library, &str),
+        driver: Driver,
+        folder: TempDir,
+        session: &Value,
+    ) -> Self {
+        assert_eq!(session["user"], format!("@{}:{}", name.to_lowercase(), platform.server_name()));
+        Self::with_any_id((platform, library, name), driver, folder, session)
+    }
+
+    /// The same, whatever the user id is.
+    pub(crate) fn with_any_id(
         (platform, library, name): (Platform, Library, &str),
         driver: Driver,
         folder: TempDir,
@@ -101,7 +112,6 @@ impl Person {
     ) -> Self {
         let text = |key: &str| session[key].as_str().expect("a session says who and how").to_owned();
         let (id, token, device) = (text("user"), text("token"), text("device"));
-        assert_eq!(id, format!("@{}:{}", name.to_lowercase(), platform.server_name()));
         let (seen, memberships) = Default::default();
         let name = name.to_owned();
         let person = Self { name, platform, library, id, token, device, driver, folder, seen, memberships };

@@ -34,6 +34,16 @@ const commands = {
         await page.goto(url);
         return seen();
     },
+    // Answers in the place of an app on this machine, at whose address nothing listens.
+    async stand_in({ url, text }) {
+        await page.setRequestInterception(true);
+        page.on("request", (request) =>
+            request.url().startsWith(url)
+                ? request.respond({ contentType: "text/plain", body: text })
+                : request.continue(),
+        );
+        return seen();
+    },
     async fill({ values }) {
         for (const [name, value] of Object.entries(values)) {
             const field = await page.$(`input[name="${name}"]:not([type="hidden"])`);

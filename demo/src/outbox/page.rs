@@ -1,4 +1,4 @@
-//! The page of the outbox. It is of one platform each in columns, and on a phone in one, the newest first.
+//! The page of the outbox: a column for each platform or, on a phone, one for all, with the newest first.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
