@@ -85,9 +85,9 @@ impl Plain {
         Ok(answer["blocked"].as_array().cloned().unwrap_or_default())
     }
 
-    /// Lets the person be found by those who have the person's address in their book.
-    pub(crate) async fn set_findable(&self) -> Result<(), Refusal> {
-        self.0.own(Method::PUT, "/matching/findable", json!({ "findable": true })).await.map(drop)
+    /// Lets the person be found by everybody who has the person's e-mail address in their book.
+    pub(crate) async fn be_found_by_email(&self) -> Result<(), Refusal> {
+        self.0.own(Method::PUT, "/discovery", json!({ "email": "everyone" })).await.map(drop)
     }
 
     /// Finds the people of an address book, which the server is not shown.

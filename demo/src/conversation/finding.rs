@@ -15,7 +15,7 @@ impl Conversation<'_> {
     /// Cleo's phone finds two friends in her address book, each on another platform.
     pub(super) async fn address_book(&mut self) -> Result<(), Failure> {
         // People with numbers are found by them unless they say otherwise; others only if they say so.
-        self.plainly(BEN).set_findable().await.map_err(|refusal| refusal.to_string())?;
+        self.plainly(BEN).be_found_by_email().await.map_err(|refusal| refusal.to_string())?;
         self.step("Cleo's phone looks through her address book", CLEO);
         let friends = [("Emil", EMIL), ("Ben", BEN)];
         let mut book: Vec<_> = friends
