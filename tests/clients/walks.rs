@@ -112,10 +112,10 @@ impl Town {
     }
 
     fn lets_be_found(&self, person: &Person) {
-        let findable = json!({ "findable": true }).to_string();
-        let request = Request::new("PUT", "/_linkspan/client/v1/matching/findable").by(Some(&person.token));
+        let choice = json!({ "email": "everyone" }).to_string();
+        let request = Request::new("PUT", "/_linkspan/client/v1/discovery").by(Some(&person.token));
         let host = &self.server.addresses()[person.platform as usize];
-        let answer = Client::new(host).ask(host, &request.json(findable)).expect("an answer");
+        let answer = Client::new(host).ask(host, &request.json(choice)).expect("an answer");
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
 
