@@ -163,6 +163,7 @@ impl Rooms {
         creator: &OwnedUserId,
         command: &CreateRoom,
     ) -> Result<()> {
+        append.may_bring_along = command.invite.len() == 1;
         for user_id in command.invite.iter().filter(|user_id| *user_id != creator) {
             let mut content = self.member_content(user_id, MembershipState::Invite, None).await?;
             if command.is_direct {
