@@ -301,8 +301,9 @@ fn an_operator_sees_links_of_the_own_platform() {
     let open = "registration = \"open\"\nverify = false\n";
     let own_port = format!("server_name = \"one.localhost\"\nlisten = \"127.0.0.1:0\"\n{open}");
     let config = CONFIG.replace("server_name = \"one.localhost\"\n", &own_port);
+    let config = config.replace("[listen]\nhttp = \"127.0.0.1:0\"\n", "");
     let mut program = Program::with_config(&format!("{config}{open}"));
-    let [two, one] = &program.serve()[..] else { panic!("two listeners") };
+    let [one, two] = &program.serve()[..] else { panic!("two listeners") };
     let (anna, ben) = (token_of(one, "anna"), token_of(two, "ben"));
     let call = |address: &str, token: &str, path: &str, body: &str| {
         let answer = send("POST", address, &format!("/_linkspan/client/v1/links/{path}"), token, body);
