@@ -360,7 +360,8 @@ async fn a_block_at_the_moment_of_the_link_holds_for_both() {
         let path = format!("/_linkspan/client/v1/blocks/@user{number}:x.example");
         let block = tokio::spawn(async move { blocking.put(&path, json!({})).await.ok() });
         let link = tokio::spawn(async move { confirm(&linking, &other).await.ok() });
-        (block.await.expect("it ends"), link.await.expect("it ends"));
+        block.await.expect("it ends");
+        link.await.expect("it ends");
         assert_eq!(list_of(&anna).await, list_of(&ann).await, "round {number}");
         unlink(&anna, &ann).await.ok();
     }
