@@ -297,6 +297,33 @@ fn an_operator_reads_reports_and_closes_them() {
 }
 
 #[test]
+fn an_operator_sees_links_of_the_own_platform() {
+    let open = "registration = \"open\"\nverify = false\n";
+    let own_port = format!("server_name = \"one.localhost\"\nlisten = \"127.0.0.1:0\"\n{open}");
+    let config = CONFIG.replace("server_name = \"one.localhost\"\n", &own_port);
+    let config = config.replace("[listen]\nhttp = \"127.0.0.1:0\"\n", "");
+    let mut program = Program::with_config(&format!("{config}{open}"));
+    let [one, two] = &program.serve()[..] else { panic!("two listeners") };
+    let (anna, ben) = (token_of(one, "anna"), token_of(two, "ben"));
+    let call = |address: &str, token: &str, path: &str, body: &str| {
+        let answer = send("POST", address, &format!("/_linkspan/client/v1/links/{path}"), token, body);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+        answer
+    };
+    let answer = call(one, &anna, "code", "{}");
+    let code = answer.split("\"code\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a code");
+    call(two, &ben, "enter", &format!(r#"{{"code": "{code}"}}"#));
+    call(one, &anna, "confirm", r#"{"user_id": "@ben:two.localhost"}"#);
+    assert!(program.stop());
+
+    let listed = |platform: &str| text(&program.run(&["link", "list", platform], "").stdout);
+    assert_eq!(listed("one"), "@anna:one.localhost\ttwo.localhost\n");
+    assert_eq!(listed("two"), "@ben:two.localhost\tone.localhost\n");
+    let json = text(&program.run(&["link", "list", "two", "--json"], "").stdout);
+    assert!(json.contains("\"platform\":\"one.localhost\"") && !json.contains("anna"), "{json}");
+}
+
+#[test]
 fn a_platform_with_accounts_is_not_lost_by_mistake() {
     let mut program = Program::with_config(CONFIG);
     assert!(program.run(&["user", "create", "two", "ben"], "a long password\n").status.success());

@@ -360,7 +360,8 @@ async fn a_block_at_the_moment_of_the_link_holds_for_both() {
         let path = format!("/_linkspan/client/v1/blocks/@user{number}:x.example");
         let block = tokio::spawn(async move { blocking.put(&path, json!({})).await.ok() });
         let link = tokio::spawn(async move { confirm(&linking, &other).await.ok() });
-        (block.await.expect("it ends"), link.await.expect("it ends"));
+        block.await.expect("it ends");
+        link.await.expect("it ends");
         assert_eq!(list_of(&anna).await, list_of(&ann).await, "round {number}");
         unlink(&anna, &ann).await.ok();
     }
@@ -484,6 +485,13 @@ async fn a_chat_arrives_at_the_account_that_was_chosen() {
         // Who is written to at the other account by somebody who is no contact there has no part in it.
         let room = write(&rita, &ann).await;
         assert_eq!(people(&rita, &room).await.len(), 2);
+        // Somebody who is not shown the link does not see the two come together.
+        let three = json!({ "is_direct": true, "invite": [anna.user_id, tom.user_id] });
+        assert_eq!(people(&rita, &rita.create_room(three).await).await.len(), 3);
+        let room = rita.create_room(json!({ "is_direct": true, "invite": [tom.user_id] })).await;
+        let member = format!("/v3/rooms/{room}/state/m.room.member/{}", anna.user_id);
+        rita.put(&member, json!({ "membership": "invite", "is_direct": true })).await.ok();
+        assert_eq!(people(&rita, &room).await.len(), 3);
         // A group is none of it.
         let room = rita.create_room(json!({ "invite": [anna.user_id] })).await;
         assert_eq!(people(&rita, &room).await.len(), 2);

@@ -213,7 +213,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             &["/_linkspan/client/v1/contacts/{user_id}/card"],
             contacts::get_card,
-            Search,
+            Free,
             "docs/openapi/client-v1.json#get_card",
         ),
         raw_endpoint(

@@ -18,7 +18,7 @@ use crate::{
     Accounts, AccountsError,
     attempts::count_of_link_code,
     hash_token,
-    linked_accounts::{MAX_LINKED, Person},
+    linked_accounts::{MAX_LINKED, Person, key},
     typed_code::{new_typed_code, read_typed_code, show_typed_code},
 };
 
@@ -245,8 +245,4 @@ fn joined(one: Person, other: Person, now_ts: u64) -> Result<Person, AccountsErr
 
 fn code_key(platform: &ServerName, letters: &str) -> PlatformHashKey {
     PlatformHashKey { platform: platform.to_owned(), hash: hash_token(letters) }
-}
-
-fn key(user_id: &OwnedUserId) -> UserKey {
-    UserKey { user_id: user_id.clone() }
 }

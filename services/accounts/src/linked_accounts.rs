@@ -161,7 +161,7 @@ fn unlinked() -> AccountLinksRecord {
     AccountLinksRecord { others: Vec::new(), shown: false, arrive_at: None }
 }
 
-fn key(user_id: &OwnedUserId) -> UserKey {
+pub(crate) fn key(user_id: &OwnedUserId) -> UserKey {
     UserKey { user_id: user_id.clone() }
 }
 

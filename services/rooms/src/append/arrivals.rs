@@ -37,16 +37,20 @@ impl Append {
         Ok(arrival)
     }
 
-    /// Has somebody come along who is invited to a direct chat: the account of the same person at which such chats are
-    /// to arrive, if the person shows that to who begins the chat. A platform of theirs that does not allow it does not
-    /// keep the invitation from its invitee.
+    /// Has an account come along with who is invited to a chat of two: the one of the same person at which such chats are
+    /// to arrive, if the person shows that to who begins the chat. If its platform does not allow that, the invitee alone
+    /// is invited.
     pub(super) async fn bring_along(&mut self, invitation: &Pdu) -> Result<()> {
         let invitee = invitation.state_key.as_deref().filter(|_| is_direct(invitation));
         let Some(user_id) = invitee.and_then(|user_id| OwnedUserId::try_from(user_id).ok()) else {
             return Ok(());
         };
         let is_invitation = invitation.membership() == Some(MembershipState::Invite);
-        if !is_invitation || self.arrives_for.is_some() || !self.is_direct_chat(invitation, &user_id).await? {
+        if !is_invitation
+            || !self.may_bring_along
+            || self.arrives_for.is_some()
+            || !self.is_direct_chat(invitation, &user_id).await?
+        {
             return Ok(());
         }
         let sender = &invitation.sender;

@@ -72,6 +72,9 @@ pub(crate) struct Append {
     pub(crate) newcomers: Vec<(OwnedUserId, Option<OwnedEventId>)>,
     /// The invitation that was let in last, and how it reaches its invitee.
     arrival: Option<(OwnedEventId, Arrival)>,
+    /// Whether who is invited to a direct chat may bring another account along. If others are invited, too, they might not
+    /// be shown whose it is.
+    pub(crate) may_bring_along: bool,
     /// Whoever is being invited now comes along with this account of the same person, and is reached as it is.
     arrives_for: Option<OwnedUserId>,
     /// What is counted of people who do not know the sender.
@@ -125,6 +128,7 @@ impl Rooms {
             members_changed: false,
             newcomers: Vec::new(),
             arrival: None,
+            may_bring_along: true,
             arrives_for: None,
             counting: Counting::default(),
             consulted: Consulted::default(),
