@@ -71,6 +71,10 @@ impl Hook {
             return self.on_failure();
         }
         let limit = Duration::from_millis(self.settings.timeout_ms).min(MAX_TIMEOUT);
+        // That many ask at once says nothing about the hook, so waiting is no failure of it.
+        let Ok(_slot) = tokio::time::timeout(limit, self.slots.acquire()).await else {
+            return self.on_failure();
+        };
         let answer = tokio::time::timeout(limit, self.call(outbound, question, now_ts)).await;
         match answer.unwrap_or(Err(Failure::TooSlow)) {
             Ok(verdict) => {
@@ -95,7 +99,6 @@ impl Hook {
     }
 
     async fn call(&self, outbound: &Outbound, question: &Question, now_ts: u64) -> Result<Verdict, Failure> {
-        let _slot = self.slots.acquire().await.expect("the semaphore is never closed");
         let url = Url::parse(&self.settings.url).map_err(|_| Failure::NoUrl)?;
         let id = rand::rng().sample_iter(Alphanumeric).take(ID_LENGTH).map(char::from).collect();
         let body = serde_json::to_string(&Body { id, question })?;

@@ -39,9 +39,8 @@ impl Question {
     /// Whether another question of the same operation is about the same thing. The room may be another one: a room
     /// that is being created may get another id with each attempt.
     pub fn is_like(&self, other: &Self) -> bool {
-        let subject =
-            |question: &Self| (question.platform.clone(), question.check, question.event_type.clone());
-        subject(self) == subject(other) && self.recipients == other.recipients
+        (&self.platform, self.check, &self.event_type, &self.recipients)
+            == (&other.platform, other.check, &other.event_type, &other.recipients)
     }
 }
 
