@@ -191,6 +191,9 @@ async fn reports_that_make_no_sense_are_refused() {
     let event = scene.ben.say(&secret, "Good morning").await;
     let report = json!({ "kind": "message", "room_id": secret, "event_id": event });
     stranger.post(REPORTS, report).await.fails(404, "M_NOT_FOUND");
+    // Whoever reports does not learn that there is nobody, and nobody is told.
+    let nobody = json!({ "kind": "person", "user_id": "@nobody:messenger.localhost" });
+    scene.anna.post(REPORTS, nobody).await.ok();
     scene.each_report([]).await;
 }
 

@@ -63,6 +63,8 @@ struct Subject {
     /// The platform that answers for it.
     platform: OwnedServerName,
     content: Option<String>,
+    /// It is a person who has no account. Nobody has to be told, but whoever reports does not learn it.
+    is_nobody: bool,
 }
 
 impl Rooms {
@@ -94,6 +96,10 @@ impl Rooms {
             let named = disclosed.reporter.then(|| reporter.clone());
             told.push((subject.platform, ReportRecord { reporter: named, ..own }));
         }
+        if subject.is_nobody {
+            // It counts for the reporter all the same.
+            told.clear();
+        }
         self.put_report(reporter, told).await
     }
 
@@ -104,6 +110,7 @@ impl Rooms {
             user_id: None,
             platform: platform.server_name().to_owned(),
             content: None,
+            is_nobody: false,
         };
         match reported {
             Reported::Room(room_id) => {
@@ -119,11 +126,11 @@ impl Rooms {
                 Ok(Subject { room_id, event_id, user_id: Some(sender.clone()), content, ..of(&sender) })
             }
             Reported::User(user_id) => {
-                // Whether there is such a user on a hosted platform the reporter does not learn.
                 if !self.shared.platforms.hosts(user_id.server_name()) {
-                    return Err(RoomsError::NotFound("there is no such user".into()));
+                    return Err(RoomsError::NotFound("this user's server cannot be reached".into()));
                 }
-                Ok(Subject { user_id: Some(user_id.clone()), ..of(&user_id) })
+                let is_nobody = !self.shared.accounts.is_active(&user_id).await?;
+                Ok(Subject { user_id: Some(user_id.clone()), is_nobody, ..of(&user_id) })
             }
         }
     }
