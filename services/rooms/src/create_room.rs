@@ -205,7 +205,7 @@ impl Rooms {
         hidden: &[(ThirdPartyId, bool)],
         by_address: &AddressInvitations,
     ) -> Result<()> {
-        append.may_bring_along = command.invite.len() == 1;
+        append.is_for_several = command.invite.len() > 1;
         for user_id in command.invite.iter().filter(|user_id| *user_id != creator) {
             let mut content = self.member_content(creator, user_id, MembershipState::Invite, None).await?;
             set_direct(&mut content, command.is_direct);

@@ -46,11 +46,7 @@ impl Append {
             return Ok(());
         };
         let is_invitation = invitation.membership() == Some(MembershipState::Invite);
-        if !is_invitation
-            || !self.may_bring_along
-            || self.arrives_for.is_some()
-            || !self.is_direct_chat(invitation, &user_id).await?
-        {
+        if !is_invitation || self.arrives_for.is_some() || !self.is_direct_chat(invitation, &user_id).await? {
             return Ok(());
         }
         let sender = &invitation.sender;
@@ -142,6 +138,9 @@ impl Append {
         // Whoever comes along with an invitee makes it no group.
         if !is_direct(invitation) || self.arrives_for.is_some() {
             return Ok(is_direct(invitation));
+        }
+        if self.is_for_several {
+            return Ok(false);
         }
         let is_counted =
             matches!(self.membership(invitee).await?, Some(MembershipState::Join | MembershipState::Invite));

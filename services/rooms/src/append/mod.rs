@@ -72,9 +72,8 @@ pub(crate) struct Append {
     pub(crate) newcomers: Vec<(OwnedUserId, Option<OwnedEventId>)>,
     /// The invitation that was let in last, and how it reaches its invitee.
     arrival: Option<(OwnedEventId, Arrival)>,
-    /// Whether who is invited to a direct chat may bring another account along. If others are invited, too, they might not
-    /// be shown whose it is.
-    pub(crate) may_bring_along: bool,
+    /// The room is made for several people, who are invited one after the other.
+    pub(crate) is_for_several: bool,
     /// Whoever is being invited now comes along with this account of the same person, and is reached as it is.
     arrives_for: Option<OwnedUserId>,
     /// What is counted of people who do not know the sender.
@@ -128,7 +127,7 @@ impl Rooms {
             members_changed: false,
             newcomers: Vec::new(),
             arrival: None,
-            may_bring_along: true,
+            is_for_several: false,
             arrives_for: None,
             counting: Counting::default(),
             consulted: Consulted::default(),
