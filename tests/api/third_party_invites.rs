@@ -124,7 +124,11 @@ async fn an_invitation_waits_for_whoever_proves_the_number() {
 
         let hilde = register_by_number(&network, NUMBER, "Hilde").await;
         settle(&network).await;
-        assert_eq!(requests(&hilde).await, [room.clone()], "it is a request, as of any stranger");
+        assert_eq!(
+            requests(&hilde).await,
+            std::slice::from_ref(&room),
+            "it is a request, as of any stranger"
+        );
         let member = membership(&anna, &room, &hilde).await;
         assert_eq!((&member["membership"], &member["is_direct"]), (&json!("invite"), &json!(true)));
         let signed = &member["third_party_invite"]["signed"];
