@@ -71,9 +71,10 @@ impl Browser {
         let page = self.begin().await?;
         let from = outbox.count();
         let page = self.fill(page, PHONE, &[("phone", number)]).await?;
+        page.form(PHONE_CODE)?;
         let code = outbox.code_for(number, from).await?;
         let mut place = self.fill(page, PHONE_CODE, &[("code", &code)]).await?;
-        if place.has_form(PHONE_NAME) {
+        if place.form(PHONE_NAME).is_ok() {
             place = self.fill(place, PHONE_NAME, &[("name", name)]).await?;
         }
         self.come_back(place).await
@@ -89,7 +90,8 @@ impl Browser {
         let page = self.begin().await?;
         let known = [("user", new.email), ("password", new.password)];
         let place = self.fill(page, LOG_IN, &known).await?;
-        let place = if place.has_form(LOG_IN) { self.sign_up_by_email(new, outbox).await? } else { place };
+        let place =
+            if place.form(LOG_IN).is_ok() { self.sign_up_by_email(new, outbox).await? } else { place };
         self.come_back(place).await
     }
 
@@ -97,6 +99,7 @@ impl Browser {
         let page = self.open(&format!("{}&action=register", sso())).await?;
         let from = outbox.count();
         let page = self.fill(page, REGISTER, &[("email", new.email)]).await?;
+        page.form(REGISTER_CODE)?;
         let code = outbox.code_for(new.email, from).await?;
         let page = self.fill(page, REGISTER_CODE, &[("code", &code)]).await?;
         let details = [
@@ -117,7 +120,7 @@ impl Browser {
     async fn come_back(&mut self, place: Place) -> Result<String, Failure> {
         match self.fill(place, SSO_PAGE, &[]).await? {
             Place::Client(token) => Ok(token),
-            Place::Page(page) => Err(format!("the browser was not sent back to the client: {page}").into()),
+            Place::Page(page) => Err(format!("the browser stays on the page “{}”", heading(&page)).into()),
         }
     }
 
@@ -129,8 +132,7 @@ impl Browser {
 
     /// Fills in the form of a page that is sent to this path, its hidden fields included.
     async fn fill(&mut self, place: Place, path: &str, values: &[(&str, &str)]) -> Result<Place, Failure> {
-        let Place::Page(page) = &place else { return Err("the browser was sent back too early".into()) };
-        let form = form(page, path).ok_or_else(|| format!("there is no form for {path}: {page}"))?;
+        let form = place.form(path)?;
         let values = form
             .hidden
             .iter()
@@ -182,8 +184,10 @@ impl Browser {
 }
 
 impl Place {
-    fn has_form(&self, path: &str) -> bool {
-        matches!(self, Self::Page(page) if form(page, path).is_some())
+    /// The form of the page that is sent to a path, with whatever query.
+    fn form(&self, path: &str) -> Result<Form, Failure> {
+        let Self::Page(page) = self else { return Err("the browser was sent back too early".into()) };
+        form(page, path).ok_or_else(|| format!("the page “{}” has no form for {path}", heading(page)).into())
     }
 }
 
@@ -199,7 +203,12 @@ struct Form {
     hidden: Vec<(String, String)>,
 }
 
-/// The form that is sent to a path, with whatever query.
+/// What a page calls itself.
+fn heading(page: &str) -> &str {
+    page.split("<h1>").nth(1).and_then(|rest| rest.split("</h1>").next()).unwrap_or_default()
+}
+
+/// The form of a page that is sent to a path.
 fn form(page: &str, path: &str) -> Option<Form> {
     let forms = page.split("<form").skip(1).filter_map(|rest| rest.split("</form>").next());
     forms.filter_map(|form| Some((attribute(form, "action")?, form))).find_map(|(action, form)| {
