@@ -35,7 +35,7 @@ impl Finding {
                 break;
             }
             let is_known = found.contains(&user_id);
-            if !is_known && !self.rooms.ignored_users(&user_id).await?.contains(finder) {
+            if !is_known && !self.rooms.turns_away(&user_id, finder).await? {
                 found.push(user_id);
             }
         }

@@ -46,9 +46,11 @@ impl Counting {
 
 impl Append {
     /// Whether an invitation goes to somebody who does not know its sender. Common rooms make nobody known: anybody can
-    /// join a public one. Whoever has asked to be let in is answered, and not approached.
+    /// join a public one. Whoever has asked to be let in is answered, and not approached, and an account that comes along
+    /// with another of the same person is not approached besides.
     pub(crate) async fn is_approach(&self, coming: &Coming<'_>) -> Result<bool> {
-        if coming.before == Some(MembershipState::Knock) {
+        let is_answered = self.is_wanted || coming.before == Some(MembershipState::Knock);
+        if is_answered || self.arrives_for.is_some() {
             return Ok(false);
         }
         Ok(!self.rooms.shared.contacts.is_contact(&coming.user_id, &coming.event.sender).await?)

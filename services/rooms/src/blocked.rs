@@ -46,6 +46,11 @@ impl Rooms {
         }
     }
 
+    /// Whether a hosted user ignores somebody, or an account that is linked with theirs.
+    pub async fn turns_away(&self, user_id: &OwnedUserId, other: &OwnedUserId) -> Result<bool> {
+        Ok(self.ignoring(user_id, other).await? != Ignoring::No)
+    }
+
     /// How a user ignores the only other member of a room; not at all if there are more.
     pub(crate) async fn ignoring_alone(&self, user_id: &OwnedUserId, room: &Room) -> Result<Ignoring> {
         if self.ignored_users(user_id).await?.is_empty() {

@@ -102,7 +102,7 @@ impl Rooms {
         Ok(Finder {
             is_contact: self.shared.contacts.is_contact(user_id, finder).await?,
             is_on_platform: is_neighbour && !self.shared.accounts.is_guest(finder).await?,
-            is_blocked: self.ignored_users(user_id).await?.contains(finder),
+            is_blocked: self.turns_away(user_id, finder).await?,
         })
     }
 

@@ -75,7 +75,9 @@ pub(crate) struct Append {
     /// The room is made for several people, who are invited one after the other.
     pub(crate) is_for_several: bool,
     /// Whoever is being invited now comes along with this account of the same person, and is reached as it is.
-    arrives_for: Option<OwnedUserId>,
+    pub(crate) arrives_for: Option<OwnedUserId>,
+    /// Whoever is invited wants it, and is answered and not approached.
+    pub(crate) is_wanted: bool,
     /// What is counted of people who do not know the sender.
     pub(crate) counting: Counting,
     /// What the operators' hooks have said of what is staged.
@@ -129,6 +131,7 @@ impl Rooms {
             arrival: None,
             is_for_several: false,
             arrives_for: None,
+            is_wanted: false,
             counting: Counting::default(),
             consulted: Consulted::default(),
             present,

@@ -65,6 +65,7 @@ impl Rooms {
             let room = self.room(&record.room_id).await?;
             let mut append = self.begin(&room, now_ts).await?;
             append.writes.append(writes);
+            append.is_wanted = true;
             if !append.may_invite(&record.inviter).await? {
                 return Err(no_invitation());
             }

@@ -18,7 +18,7 @@ use super::{
     Fate, Invitee, is_storage, set_direct,
     waiting::{LIFE_MS, address_key, address_of},
 };
-use crate::{Result, Rooms, RoomsError, append::Append, is_present};
+use crate::{Result, Rooms, RoomsError, append::Append, is_present, policy::Consulted};
 
 /// How many rows are read in one step.
 const BATCH: usize = 100;
@@ -98,7 +98,10 @@ impl Rooms {
     }
 
     async fn try_to_bring(&self, key: &PlatformKey, now_ts: u64) -> Result<()> {
-        match self.again(async || self.bring(key, now_ts).await).await {
+        let bring = async |consulted: Consulted| {
+            self.again(async || self.bring(key, consulted.clone(), now_ts).await).await
+        };
+        match self.consulting(now_ts, bring).await {
             Ok(Fate::Waits | Fate::Brought) => Ok(()),
             Ok(Fate::Over) => self.end_invitation(key).await,
             Err(error) if is_storage(&error) => Err(error),
@@ -114,7 +117,7 @@ impl Rooms {
     }
 
     /// Invites whoever has the address by now, if the inviter may find them and may still invite.
-    async fn bring(&self, key: &PlatformKey, now_ts: u64) -> Result<Fate> {
+    async fn bring(&self, key: &PlatformKey, consulted: Consulted, now_ts: u64) -> Result<Fate> {
         let Some(record) = self.store().get::<WaitingInvitations>(key).await? else { return Ok(Fate::Waits) };
         if record.made_ts + LIFE_MS <= now_ts {
             return Ok(Fate::Over);
@@ -127,6 +130,7 @@ impl Rooms {
         let Invitee::Found(user_id) = invitee else { return Ok(Fate::Waits) };
         let room = self.room(&record.room_id).await?;
         let mut append = self.begin(&room, now_ts).await?;
+        append.consulted = consulted;
         append.writes.append(writes);
         let is_there = append.membership(&user_id).await?.is_some_and(|membership| is_present(&membership));
         if is_there || !append.may_invite(&record.inviter).await? {

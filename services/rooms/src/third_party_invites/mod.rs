@@ -23,7 +23,7 @@ use ruma::{
     signatures::Ed25519KeyPair,
 };
 
-use crate::{Result, Rooms, RoomsError, append::Append};
+use crate::{Result, Rooms, RoomsError, append::Append, policy::Consulted};
 
 /// The most such invitations of a room, those included that were answered or taken back: they stay in its state.
 const MAX_IN_ROOM: usize = 500;
@@ -63,10 +63,11 @@ impl Rooms {
         now_ts: u64,
     ) -> Result<()> {
         self.count_by_address(sender, invitations.ids.len(), now_ts).await?;
-        let hidden = self
-            .again(async || {
+        let invite = async |consulted: Consulted| {
+            self.again(async || {
                 let room = self.joined_room(sender, room_id).await?;
                 let mut append = self.begin(&room, now_ts).await?;
+                append.consulted = consulted.clone();
                 let (found, hidden) = self.sort_invitees(&mut append.writes, sender, invitations).await?;
                 for user_id in &found {
                     let mut content =
@@ -78,7 +79,9 @@ impl Rooms {
                 append.commit().await?;
                 Ok(hidden)
             })
-            .await?;
+            .await
+        };
+        let hidden = self.consulting(now_ts, invite).await?;
         self.write_to(sender, hidden, &invitations.base_url, now_ts)
     }
 
