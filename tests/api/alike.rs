@@ -21,6 +21,7 @@ const NAMES: [&str; 7] = ["nobody", "hidden", "blocks", "silent", "former", "see
 /// `email`, `number`, `device` and `key`, a new `room` of the asker, and a number that is used `once`.
 const CALLS: &[(&str, &[&str])] = &[
     ("a profile", &["GET /v3/profile/{user}", "GET /v3/profile/{user}/displayname"]),
+    ("a contact card", &["GET /_linkspan/client/v1/contacts/{user}/card"]),
     (
         "an invitation",
         &[

@@ -332,6 +332,36 @@ async fn no_more_than_so_much_is_sent_before_there_is_an_answer() {
     anna.say(&room, "Come back").await;
 }
 
+/// A name can say as much as a message, and so can the reason of a redaction.
+#[tokio::test]
+async fn names_and_reasons_are_words_too() {
+    let network = with_limits("unanswered_messages = 3").await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let ben = network.register(MESSENGER, "ben").await;
+    let room = anna.create_room(json!({ "invite": [ben.user_id] })).await;
+    let member = format!("/v3/rooms/{room}/state/m.room.member/{}", anna.user_id);
+    let call_oneself =
+        async |name: &str| anna.put(&member, json!({ "membership": "join", "displayname": name })).await;
+    call_oneself("Buy this").await.ok();
+    let said = anna.say(&room, "Hello").await;
+    let redact = format!("/v3/rooms/{room}/redact/{}", encoded(&said));
+    anna.put(&format!("{redact}/1"), json!({ "reason": "Buy this" })).await.ok();
+    anna.put(&format!("{redact}/2"), json!({ "reason": "Buy this" })).await.fails(403, "M_FORBIDDEN");
+    call_oneself("Buy that").await.fails(403, "M_FORBIDDEN");
+    anna.put(&format!("{redact}/3"), json!({})).await.ok();
+    // A changed profile is no failure for that.
+    let name = format!("/v3/profile/{}/displayname", anna.user_id);
+    anna.put(&name, json!({ "displayname": "Buy it all" })).await.ok();
+    network.flush().await;
+    assert_eq!(anna.get(&member).await.ok()["displayname"], "Buy this");
+    // Invitations to addresses are counted by themselves.
+    let invite = format!("/_linkspan/client/v1/rooms/{room}/invite_by_address");
+    for number in 0..5 {
+        let address = json!({ "medium": "email", "address": format!("friend{number}@example.org") });
+        anna.post(&invite, address).await.ok();
+    }
+}
+
 #[tokio::test]
 async fn what_is_sent_before_there_is_an_answer_is_counted_by_size_too() {
     let network = with_limits("unanswered_bytes = 2000").await;

@@ -259,6 +259,49 @@ async fn who_is_linked_with_the_blocked_does_not_see_what_the_blocker_does() {
     }
 }
 
+/// Two people are two, with however many accounts they are in a room.
+#[tokio::test]
+async fn people_are_counted_and_not_their_accounts() {
+    let scene = Scene::open(MESSENGER).await;
+    let Scene { network, rita, yan, second, .. } = &scene;
+    let other = network.register(INSTAGRAM, "rita2").await;
+    link(rita, &other).await;
+    let chat = yan.create_room(json!({ "preset": "public_chat" })).await;
+    for who in [rita, &other] {
+        who.join(&chat).await.ok();
+    }
+    let typing = format!("/v3/rooms/{chat}/typing/{}", rita.user_id);
+    let seen = async |words: &str| {
+        let event = yan.say(&chat, words).await;
+        rita.post(&format!("/v3/rooms/{chat}/receipt/m.read/{event}"), json!({})).await.ok();
+        rita.put(&typing, json!({ "typing": true, "timeout": 60_000 })).await.ok();
+        let sync = yan.get("/v3/sync").await.ok();
+        rita.put(&typing, json!({ "typing": false })).await.ok();
+        let ephemeral = &sync["rooms"]["join"][&chat]["ephemeral"]["events"];
+        let about = list(ephemeral).iter().filter(|event| event.to_string().contains(&rita.user_id));
+        about.filter(|about| about["type"] == "m.typing" || about.to_string().contains(&event)).count()
+    };
+    assert_eq!(seen("one").await, 2);
+    block(&other, yan).await;
+    assert_eq!(seen("two").await, 0);
+    // What another account of the one who is blocked says to her alone is kept from both of hers.
+    link(yan, second).await;
+    let alone = second.create_room(json!({ "preset": "public_chat" })).await;
+    for who in [rita, &other] {
+        who.join(&alone).await.ok();
+    }
+    second.say(&alone, "unheard").await;
+    for who in [rita, &other] {
+        assert_eq!(who.heard(&alone).await, [""; 0]);
+    }
+    // With somebody else there, they are three.
+    scene.carl.join(&chat).await.ok();
+    assert_eq!(seen("three").await, 2);
+    scene.carl.join(&alone).await.ok();
+    second.say(&alone, "heard").await;
+    assert_eq!(rita.heard(&alone).await, ["heard"]);
+}
+
 #[tokio::test]
 async fn devices_are_not_rung_by_who_is_linked_with_the_blocked() {
     let scene = Scene::open(MESSENGER).await;

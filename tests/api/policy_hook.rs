@@ -288,6 +288,22 @@ async fn who_is_refused_is_told_and_nothing_happens() {
     assert_eq!(anna.heard(&room).await, ["Hello"]);
 }
 
+/// A name of a room can be removed whatever a hook says of the event that follows from it.
+#[tokio::test]
+async fn an_alias_is_removed_whatever_a_hook_says() {
+    let scene = Scene::open().await;
+    let Scene { anna, ben, .. } = &scene;
+    for (name, action) in [("quay", "allow"), ("harbour", "refuse")] {
+        let room = anna.create_room(json!({ "room_alias_name": name })).await;
+        anna.invite(&room, ben).await.ok();
+        scene.senders.answers(json!({ "action": action }));
+        let alias = format!("/v3/directory/room/{}", encoded(&format!("#{name}:{INSTAGRAM}")));
+        anna.delete(&alias).await.ok();
+        anna.get(&alias).await.fails(404, "M_NOT_FOUND");
+        scene.senders.answers(json!({ "action": "allow" }));
+    }
+}
+
 #[tokio::test]
 async fn what_is_ignored_looks_to_its_sender_like_an_invitation_that_nobody_answers() {
     let scene = Scene::open().await;

@@ -173,6 +173,15 @@ async fn whoever_is_not_to_be_found_accepts_without_having_been_seen() {
     assert_eq!(membership(&anna, &room, &hilde).await["membership"], "join");
     assert_eq!(hilde.get(INVITATIONS).await.ok(), json!({ "invitations": [] }));
     hilde.post(&accept, json!({})).await.fails(404, "M_NOT_FOUND");
+    let contacts = async || hilde.get("/_linkspan/client/v1/contacts").await.ok()["contacts"].clone();
+    assert_eq!(contacts().await, json!([]), "a group makes nobody known");
+    let chat = anna.create_room(json!({})).await;
+    let direct = json!({ "medium": "email", "address": ADDRESS, "is_direct": true });
+    invite(&anna, &chat, direct).await.ok();
+    let offered = hilde.get(INVITATIONS).await.ok()["invitations"].clone();
+    let accept = format!("{INVITATIONS}/{}/accept", text(&offered[0]["token"]));
+    hilde.post(&accept, json!({})).await.ok();
+    assert_eq!(each(&contacts().await, "user_id"), [anna.user_id.as_str()]);
     assert_eq!(network.rows::<WaitingInvitations>().await, 0);
     assert_eq!(network.app.rooms.audit().await.expect("it is read"), [""; 0]);
 }

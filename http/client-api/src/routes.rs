@@ -958,7 +958,10 @@ mod tests {
     ];
     /// What clients need besides, to join by a link, to sync, and to end their session. All of it is about
     /// the guest alone, or another endpoint opens the same to guests anyway.
-    const NEEDED_BY_GUESTS: [(&str, &str); 8] = [
+    const NEEDED_BY_GUESTS: [(&str, &str); 10] = [
+        // Who has no token at all may ask for them.
+        ("GET", "/_matrix/client/v3/profile/{user_id}"),
+        ("GET", "/_matrix/client/v3/profile/{user_id}/{field}"),
         ("POST", "/_matrix/client/v3/join/{room_id_or_alias}"),
         ("POST", "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync"),
         ("POST", "/_matrix/client/v4/sync"),

@@ -31,9 +31,8 @@ pub struct Card {
 }
 
 impl Contacts {
-    /// The card of somebody who has an account, for a reader.
-    pub async fn card(&self, reader: &OwnedUserId, user_id: &OwnedUserId) -> Result<Card> {
-        let profile = self.shared.accounts.public_profile(user_id).await?;
+    /// The card of somebody for a reader, who may see this profile of theirs.
+    pub async fn card(&self, reader: &OwnedUserId, user_id: &OwnedUserId, profile: Profile) -> Result<Card> {
         let mut card = Card { account: on_card(user_id, profile), linked: Vec::new(), arrive_at: None };
         // Both are asked of everybody, so that time tells nothing.
         let shows = self.shows_links(reader, user_id).await?;

@@ -124,6 +124,7 @@ impl Contacts {
         let content = write_reach_rules(rules);
         Ok(self.shared.accounts.set_account_data(user_id, None, REACH_TYPE, &content).await?)
     }
+
     /// Sets who may find a user. What it leaves open is as the platform says.
     pub async fn set_own_discovery(&self, user_id: &OwnedUserId, own: &Discovery) -> Result<()> {
         let content = write_discovery(own);

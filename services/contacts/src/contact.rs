@@ -100,7 +100,13 @@ impl Contacts {
     /// The people who have a user as a contact, at most so many.
     pub async fn contact_of(&self, user_id: &OwnedUserId, limit: usize) -> Result<Vec<OwnedUserId>> {
         let range = Range::<ContactOf>::prefix((user_id,)).limit(limit);
-        Ok(self.shared.store.keys(range).await?.into_iter().map(|key| key.other).collect())
+        let mut people = Vec::new();
+        for key in self.shared.store.keys(range).await? {
+            if self.is_contact(&key.other, user_id).await? {
+                people.push(key.other);
+            }
+        }
+        Ok(people)
     }
 
     /// Makes somebody a stranger again, if they were a contact.

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use linkspan_accounts::Accounts;
 use linkspan_contacts::{Contacts, How, MAX_CONTACTS};
 use linkspan_domain::Source;
 use linkspan_platforms::Platforms;
 use linkspan_storage::{
     Memory, Store, WriteSet,
-    catalogue::{ContactKey, Contacts as ContactsTable},
-    records::ContactRecord,
+    catalogue::{Accounts, ContactKey, Contacts as ContactsTable, UserKey},
+    records::{AccountRecord, ContactRecord},
 };
 use ruma::OwnedUserId;
 use serde_json::json;
@@ -25,8 +24,23 @@ async fn open() -> (Store, Contacts) {
         serde_json::from_value(settings).expect("settings")
     });
     let platforms = Platforms::open(&store, settings.to_vec(), 1).await.expect("platforms");
-    let contacts = Contacts::new(store.clone(), Arc::new(platforms), Accounts::new(store.clone()));
+    let contacts =
+        Contacts::new(store.clone(), Arc::new(platforms), linkspan_accounts::Accounts::new(store.clone()));
     (store, contacts)
+}
+
+/// Writes an account as old as can be.
+fn put_account(writes: &mut WriteSet, user_id: &OwnedUserId) {
+    let account = AccountRecord {
+        password_hash: None,
+        created_ts: 0,
+        deactivated: false,
+        admin: false,
+        suspended: false,
+        locked: false,
+        guest: false,
+    };
+    writes.put::<Accounts>(&UserKey { user_id: user_id.clone() }, &account);
 }
 
 /// Adds contacts of a user, without asking how many there are.
@@ -36,6 +50,7 @@ async fn fill(store: &Store, user_id: &OwnedUserId, count: usize) {
         let key = ContactKey { user_id: user_id.clone(), other: user(&format!("c{number:05}")) };
         let record = ContactRecord { since_ts: 1, how: "accepted".to_owned() };
         writes.put::<ContactsTable>(&key, &record);
+        put_account(&mut writes, &user(&format!("c{number:05}")));
     }
     store.commit(writes).await.expect("written");
 }
@@ -51,6 +66,9 @@ async fn nobody_has_more_contacts_than_the_limit() {
     let (store, contacts) = open().await;
     let (anna, ben, carl) = (user("anna"), user("ben"), user("carl"));
     fill(&store, &anna, MAX_CONTACTS - 1).await;
+    let mut writes = WriteSet::new();
+    [&anna, &ben, &carl].into_iter().for_each(|user_id| put_account(&mut writes, user_id));
+    store.commit(writes).await.expect("written");
     for (other, is_contact) in [(&ben, true), (&carl, false)] {
         assert!(!contacts.is_contact(&anna, other).await.expect("read"));
         add(&store, &contacts, &anna, other, 2).await;

@@ -1,10 +1,9 @@
 //! Finding the one person on each platform who has just this handle, number or address.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use linkspan_accounts::{ThirdPartyId, found_by};
 use linkspan_domain::FoundBy;
 use linkspan_platforms::{Identity, Platform};
+use linkspan_rooms::stand_in;
 use ruma::{OwnedUserId, ServerName, UserId};
 
 use crate::{Finding, FoundPerson, Result};
@@ -86,7 +85,8 @@ impl Finding {
         id: &ThirdPartyId,
     ) -> Result<Option<OwnedUserId>> {
         let owner = self.accounts.owner_of(platform.server_name(), id).await?;
-        self.as_seen_by(finder, owner, stand_in(platform.server_name(), id), found_by(id.medium())).await
+        self.as_seen_by(finder, owner, stand_in(platform.server_name(), id.address()), found_by(id.medium()))
+            .await
     }
 
     /// The owner, if there is one whom the finder may find. Where there is none, as much is read of a stand-in.
@@ -102,13 +102,4 @@ impl Finding {
         let is_active = self.accounts.is_active(&person).await?;
         Ok(owner.filter(|_| may_find && is_active))
     }
-}
-
-/// A user id that nobody has, the same each time that an address is looked for. Like a person it is read from disk at
-/// first, and kept in memory then.
-fn stand_in(platform: &ServerName, id: &ThirdPartyId) -> OwnedUserId {
-    let mut hasher = DefaultHasher::new();
-    id.address().hash(&mut hasher);
-    let user_id = format!("@nobody-{:x}:{platform}", hasher.finish());
-    user_id.try_into().expect("these are characters of a user id")
 }

@@ -162,8 +162,11 @@ impl Keys {
                 told.extend(self.rooms.local_members(&room).await?.iter().cloned());
             }
         }
-        let ignored = self.rooms.ignored_users(user_id).await?;
-        sharers.extend(inviters.into_iter().filter(|inviter| !ignored.contains(inviter)));
+        for inviter in inviters {
+            if !self.rooms.turns_away(user_id, &inviter).await? {
+                sharers.insert(inviter);
+            }
+        }
         for sharer in &sharers {
             point(writes, sharer, InboxPointer::DeviceList(user_id.clone()));
         }

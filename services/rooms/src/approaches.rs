@@ -22,9 +22,9 @@ use ruma::{
 use crate::{Result, Rooms, RoomsError, append::Append, door::Coming};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
-/// How many approaches of a user are looked at when a day begins. Nobody makes as many within the weeks that count by
-/// themselves, unless an operator allows very many.
-const MAX_LOOKED_AT: usize = 2_000;
+/// How many approaches of a user are looked at when a day begins: as many as the limits that are set by default allow in
+/// the days that count.
+const MAX_LOOKED_AT: usize = 200 * ANSWER_DAYS as usize;
 /// How many approaches are read at a time to be forgotten.
 const SWEPT_AT_ONCE: usize = 1_000;
 
@@ -148,12 +148,17 @@ impl Append {
     }
 
     /// Whether an event is sent to people who have not answered the invitation to this room, in which nobody else is but
-    /// the sender. The head says so, which is in memory. What is needed to take something back is left out.
+    /// the sender. The head says so, which is in memory. Invitations have limits of their own, and to take something back
+    /// needs no words; but a name of one's own, or the reason of a redaction, says something.
     pub(crate) fn waits_for_answer(&self, event: &Pdu) -> bool {
-        self.head.joined == 1
-            && self.head.invited > 0
-            && !self.from_elsewhere
-            && !matches!(event.event_type, TimelineEventType::RoomMember | TimelineEventType::RoomRedaction)
+        let waits = self.head.joined == 1 && self.head.invited > 0 && !self.from_elsewhere;
+        waits
+            && match event.event_type {
+                TimelineEventType::RoomMember => event.state_key.as_deref() == Some(event.sender.as_str()),
+                TimelineEventType::RoomRedaction => event.content.get().contains("reason"),
+                TimelineEventType::RoomThirdPartyInvite => !self.invites_by_address,
+                _ => true,
+            }
     }
 }
 

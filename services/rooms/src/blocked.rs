@@ -10,10 +10,15 @@
 
 use std::sync::Arc;
 
+use linkspan_accounts::MAX_LINKED;
 use linkspan_domain::SharedPdu;
+use linkspan_storage::records::AccountLinksRecord;
 use ruma::{OwnedUserId, UserId};
 
 use crate::{Result, Room, Rooms, append::Append};
+
+/// With how many accounts two people can be in a room.
+const MOST_OF_TWO: u64 = 2 * MAX_LINKED as u64;
 
 /// How a user ignores another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,12 +62,33 @@ impl Rooms {
             return Ok(Ignoring::No);
         }
         // Whoever is only invited makes no company: anybody can be invited, also somebody who is not there.
-        let is_small = self.head(&room.id).await?.is_some_and(|head| head.joined <= 2);
-        let members = if is_small { self.local_members(room).await? } else { Arc::default() };
-        match members.iter().find(|member| *member != user_id) {
-            Some(other) => self.ignoring(user_id, other).await,
+        let joined = self.head(&room.id).await?.map_or(0, |head| head.joined);
+        let members = if joined <= MOST_OF_TWO { self.local_members(room).await? } else { Arc::default() };
+        match self.others_of_two(user_id, &members).await? {
+            Some(other) => self.ignoring(user_id, &other).await,
             None => Ok(Ignoring::No),
         }
+    }
+
+    /// An account of the only other person among the members of a room; None if there are more people. Somebody may be
+    /// there with several accounts.
+    async fn others_of_two(
+        &self,
+        user_id: &OwnedUserId,
+        members: &[OwnedUserId],
+    ) -> Result<Option<OwnedUserId>> {
+        let mut others: Vec<_> = members.iter().filter(|member| *member != user_id).collect();
+        if others.len() > 1 {
+            let own = self.shared.accounts.account_links(user_id).await?;
+            others.retain(|other| !is_linked(own.as_deref(), other));
+        }
+        let Some((first, rest)) = others.split_first() else { return Ok(None) };
+        if rest.is_empty() {
+            return Ok(Some((*first).clone()));
+        }
+        let theirs = self.shared.accounts.account_links(first).await?;
+        let is_one = rest.iter().all(|other| is_linked(theirs.as_deref(), other));
+        Ok(is_one.then(|| (*first).clone()))
     }
 
     /// Whether a user is in a room with nobody but somebody who is on the user's list.
@@ -82,14 +108,27 @@ impl Append {
     /// Marks what somebody says to a user alone whose list has an account that is linked with the sender's: the user
     /// never sees it, also if the list changes.
     pub(super) async fn withheld_if_unwanted(&self, pdu: SharedPdu) -> Result<SharedPdu> {
-        let are_alone = self.members.len() == 2 && self.head.joined == 2;
-        let reader = self.members.iter().find(|member| **member != pdu.sender);
-        let Some(reader) = reader.filter(|_| are_alone && pdu.state_key.is_none()) else { return Ok(pdu) };
-        if self.rooms.ignoring(reader, &pdu.sender).await? != Ignoring::ByLink {
+        let may_be_two = self.members.len() as u64 == self.head.joined && self.head.joined <= MOST_OF_TWO;
+        if !may_be_two || pdu.state_key.is_some() {
+            return Ok(pdu);
+        }
+        // Hardly anybody has linked accounts.
+        if self.rooms.shared.accounts.account_links(&pdu.sender).await?.is_none() {
+            return Ok(pdu);
+        }
+        let Some(reader) = self.rooms.others_of_two(&pdu.sender, &self.members).await? else {
+            return Ok(pdu);
+        };
+        if self.rooms.ignoring(&reader, &pdu.sender).await? != Ignoring::ByLink {
             return Ok(pdu);
         }
         let mut withheld = (*pdu).clone();
         withheld.withheld = true;
         Ok(Arc::new(withheld))
     }
+}
+
+/// Whether an account is among those that are linked with somebody's.
+fn is_linked(links: Option<&AccountLinksRecord>, account: &UserId) -> bool {
+    links.is_some_and(|links| links.others.iter().any(|(linked, _)| linked == account))
 }

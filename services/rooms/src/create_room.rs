@@ -1,7 +1,7 @@
 //! Creating a room: all its first events in one commit.
 //! <https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3createroom>
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use linkspan_accounts::ThirdPartyId;
 use linkspan_domain::{Draft, Place, room_id_is_hash, versions};
@@ -205,7 +205,8 @@ impl Rooms {
         hidden: &[(ThirdPartyId, bool)],
         by_address: &AddressInvitations,
     ) -> Result<()> {
-        append.is_for_several = command.invite.len() > 1;
+        let invited: BTreeSet<_> = command.invite.iter().filter(|user_id| *user_id != creator).collect();
+        append.is_for_several = invited.len() + hidden.len() > 1;
         for user_id in command.invite.iter().filter(|user_id| *user_id != creator) {
             let mut content = self.member_content(creator, user_id, MembershipState::Invite, None).await?;
             set_direct(&mut content, command.is_direct);

@@ -8,7 +8,7 @@ use ruma::{
     events::{StateEventType, TimelineEventType, room::member::MembershipState},
 };
 
-use crate::{Result, Rooms, RoomsError, append::Append, membership::not_in_room};
+use crate::{Result, Rooms, RoomsError, append::Append, membership::not_in_room, policy::Consulted};
 
 impl Rooms {
     /// Removes an alias: who made it, or who may set the room's canonical alias. In the same commit the room ceases
@@ -23,19 +23,33 @@ impl Rooms {
         if alias.server_name() != user_id.server_name() {
             return Err(RoomsError::Forbidden("aliases can be removed on your own platform only".into()));
         }
-        self.again(async || {
-            let record = self.shared.directory.resolve_alias(alias).await?;
-            let record = record.ok_or_else(|| RoomsError::NotFound(format!("there is no room {alias}")))?;
-            let mut append = self.begin(&self.room(&record.room_id).await?, now_ts).await?;
-            if record.creator != *user_id && !admin {
-                check_may_remove(&mut append, user_id).await?;
-            }
-            self.shared.directory.delete_alias(&mut append.writes, alias).await?;
-            stage_without_alias(&mut append, user_id, alias).await?;
-            append.commit().await?;
-            Ok(())
-        })
-        .await
+        let delete = async |consulted: Consulted| {
+            let once =
+                async || self.delete_alias_once(user_id, admin, alias, consulted.clone(), now_ts).await;
+            self.again(once).await
+        };
+        self.consulting(now_ts, delete).await
+    }
+
+    async fn delete_alias_once(
+        &self,
+        user_id: &OwnedUserId,
+        admin: bool,
+        alias: &OwnedRoomAliasId,
+        consulted: Consulted,
+        now_ts: u64,
+    ) -> Result<()> {
+        let record = self.shared.directory.resolve_alias(alias).await?;
+        let record = record.ok_or_else(|| RoomsError::NotFound(format!("there is no room {alias}")))?;
+        let mut append = self.begin(&self.room(&record.room_id).await?, now_ts).await?;
+        append.consulted = consulted;
+        if record.creator != *user_id && !admin {
+            check_may_remove(&mut append, user_id).await?;
+        }
+        self.shared.directory.delete_alias(&mut append.writes, alias).await?;
+        stage_without_alias(&mut append, user_id, alias).await?;
+        append.commit().await?;
+        Ok(())
     }
 }
 
@@ -57,7 +71,12 @@ async fn stage_without_alias(append: &mut Append, user_id: &OwnedUserId, alias: 
     let Some(content) = content.and_then(|content| without_alias(content, alias)) else { return Ok(()) };
     let draft = Draft::state(TimelineEventType::RoomCanonicalAlias, "", content);
     match append.stage(user_id, draft, None).await {
-        Err(RoomsError::Forbidden(_) | RoomsError::Accounts(AccountsError::Suspended)) => Ok(()),
+        Err(
+            RoomsError::Forbidden(_)
+            | RoomsError::Unanswered
+            | RoomsError::PolicyRefused { .. }
+            | RoomsError::Accounts(AccountsError::Suspended),
+        ) => Ok(()),
         staged => staged.map(|_| ()),
     }
 }

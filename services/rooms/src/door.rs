@@ -108,7 +108,11 @@ impl Append {
     /// Lets in what waits for an answer, if the sender has not sent too much of it, and no operator objects.
     async fn let_wait(&mut self, event: &Pdu) -> Result<()> {
         self.count_unanswered(event).await?;
-        self.consult_on_first_message(event).await
+        // The name is set in all rooms at once, and a redaction takes back what was asked about.
+        match event.event_type {
+            TimelineEventType::RoomMember | TimelineEventType::RoomRedaction => Ok(()),
+            _ => self.consult_on_first_message(event).await,
+        }
     }
 
     /// Asks whether the account of who comes still is one, and whether it may come where guests may not. Whoever

@@ -4,14 +4,29 @@
 //! Everything that a decision can depend on is looked at each time, also where the person is not there. So nobody
 //! tells by the time who is hidden and who is missing.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use linkspan_accounts::{AccountsError, Profile};
 use linkspan_domain::{Finder, FoundBy, may_find};
 use linkspan_platforms::Identity;
-use ruma::{OwnedUserId, events::room::member::MembershipState};
+use ruma::{OwnedUserId, ServerName, events::room::member::MembershipState};
 
 use crate::{Result, Rooms, membership::is_present};
+
+/// Of how many people it is asked one by one whether somebody has met them.
+const FEW: usize = 8;
+
+/// A user id that nobody has, the same each time that an address is looked for. Like a person it is read from disk at
+/// first, and kept in memory then.
+pub fn stand_in(platform: &ServerName, address: &str) -> OwnedUserId {
+    let mut hasher = DefaultHasher::new();
+    address.hash(&mut hasher);
+    let user_id = format!("@nobody-{:x}:{platform}", hasher.finish());
+    user_id.try_into().expect("these are characters of a user id")
+}
 
 impl Rooms {
     /// Whether somebody may find a user by this. `finder` is None for people who have not logged in: these are
@@ -54,7 +69,12 @@ impl Rooms {
             let is_shown = self.shows_itself(user_id, Some(finder)).await?;
             if is_shown { &mut known } else { &mut others }.insert(user_id.clone());
         }
-        if others.is_empty() {
+        if others.len() <= FEW {
+            for user_id in others {
+                if self.has_met(finder, &user_id).await? {
+                    known.insert(user_id);
+                }
+            }
             return Ok(known);
         }
         for (room_id, stored) in self.memberships(finder).await? {
@@ -82,7 +102,10 @@ impl Rooms {
         let is_findable =
             finds(FoundBy::Name) || finds(FoundBy::Handle) || (is_opaque && finds(FoundBy::Phone));
         let is_known = standing.is_contact && !standing.is_blocked;
-        Ok(is_there && (is_findable || is_known))
+        let links = self.shared.accounts.account_links(user_id).await?;
+        let is_own = |(account, _): &(OwnedUserId, u64)| Some(account) == finder;
+        let is_own = links.is_some_and(|links| links.others.iter().any(is_own));
+        Ok(is_there && (is_findable || is_known || is_own))
     }
 
     /// The profile of a user, for those who may see it. To all others there is no such user.

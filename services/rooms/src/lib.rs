@@ -91,6 +91,7 @@ pub use delayed_events::{
 };
 pub use events::TimelineEvent;
 pub use filter::EventFilter;
+pub use finding::stand_in;
 pub use follow_upgrade::{Copying, RoomSettings};
 pub use ignored::IgnoredUsers;
 pub use insert::Inserted;
@@ -265,6 +266,20 @@ impl From<DirectoryError> for RoomsError {
 impl From<linkspan_storage::CommitError> for RoomsError {
     fn from(error: linkspan_storage::CommitError) -> Self {
         Self::Storage(error.into())
+    }
+}
+
+impl RoomsError {
+    /// Whether the store failed, and nothing was refused.
+    pub(crate) fn is_failure(&self) -> bool {
+        matches!(
+            self,
+            Self::Storage(_)
+                | Self::Accounts(AccountsError::Storage(_))
+                | Self::Contacts(
+                    ContactsError::Storage(_) | ContactsError::Accounts(AccountsError::Storage(_))
+                )
+        )
     }
 }
 

@@ -45,7 +45,9 @@ pub(crate) async fn remove_contact(
 }
 
 pub(crate) async fn get_card(app: App, caller: User, request: WholeRequest) -> Result<Response, ApiError> {
-    let card = app.contacts.card(&caller.user_id, &user_id_of(&request)?).await?;
+    let user_id = user_id_of(&request)?;
+    let profile = app.rooms.profile_for(&user_id, Some(&caller.user_id)).await?;
+    let card = app.contacts.card(&caller.user_id, &user_id, profile).await?;
     let mut answer = to_wire(&card.account);
     answer["accounts"] = card.linked.iter().map(to_wire).collect();
     if let Some(arrive_at) = card.arrive_at {

@@ -3,14 +3,13 @@
 
 use std::pin::Pin;
 
-use linkspan_accounts::AccountsError;
 use linkspan_contacts::How;
 use linkspan_domain::{Pdu, Reach, ReachKind};
 use ruma::{CanonicalJsonValue, OwnedUserId, UserId, events::room::member::MembershipState};
 
 use super::{Append, memberships::Known};
 use crate::{
-    Result, RoomsError,
+    Result,
     reach::{Arrival, is_direct, kind_of},
 };
 
@@ -157,9 +156,7 @@ impl Append {
 /// Passes over refusals: what was to follow from an invitation does not. Failures of the store remain.
 fn only_failures(outcome: Result<()>, user_id: &UserId) -> Result<()> {
     match outcome {
-        Err(RoomsError::Storage(error) | RoomsError::Accounts(AccountsError::Storage(error))) => {
-            Err(error.into())
-        }
+        Err(error) if error.is_failure() => Err(error),
         Err(error) => {
             tracing::debug!(%error, %user_id, "somebody who was invited cannot come in by themselves");
             Ok(())

@@ -78,6 +78,8 @@ pub(crate) struct Append {
     pub(crate) arrives_for: Option<OwnedUserId>,
     /// Whoever is invited wants it, and is answered and not approached.
     pub(crate) is_wanted: bool,
+    /// People are being invited by their addresses, which is counted by itself.
+    pub(crate) invites_by_address: bool,
     /// What is counted of people who do not know the sender.
     pub(crate) counting: Counting,
     /// What the operators' hooks have said of what is staged.
@@ -132,6 +134,7 @@ impl Rooms {
             is_for_several: false,
             arrives_for: None,
             is_wanted: false,
+            invites_by_address: false,
             counting: Counting::default(),
             consulted: Consulted::default(),
             present,

@@ -75,9 +75,12 @@ impl Rooms {
             if append.membership(user_id).await? != Some(MembershipState::Join) {
                 self.stage_membership(&mut append, user_id, user_id, MembershipState::Join, None).await?;
                 if record.is_direct {
-                    let accounts = self.shared.accounts.clone();
-                    let inviter = &record.inviter;
-                    accounts.add_direct_chat(&mut append.writes, user_id, inviter, &room.id).await?;
+                    let (accounts, contacts) = (&self.shared.accounts, &self.shared.contacts);
+                    let (writes, inviter) = (&mut append.writes, &record.inviter);
+                    accounts.add_direct_chat(writes, user_id, inviter, &room.id).await?;
+                    contacts
+                        .add_contact(writes, user_id, inviter, linkspan_contacts::How::Accepted, now_ts)
+                        .await?;
                 }
             }
             self.end_waiting(&mut append.writes, &key, &record).await?;
@@ -103,7 +106,6 @@ impl Rooms {
             let owner = accounts.expect_owner(&mut writes, &own, &address_of(&record)?).await?;
             let is_open = owner.as_ref() == Some(user_id)
                 && record.made_ts + LIFE_MS > now_ts
-                && accounts.may_act(&record.inviter).await?
                 && self.reaches(&record, user_id).await?;
             return if is_open { Ok((key, record, writes)) } else { Err(no_invitation()) };
         }
@@ -114,7 +116,7 @@ impl Rooms {
         let Some(room) = self.find_room(&record.room_id).await? else { return Ok(false) };
         let kind = kind_of(&room, record.is_direct);
         let arrival = self.arrival(user_id, user_id, &record.inviter, kind).await?;
-        Ok(arrival.reach < Reach::Ignored)
+        Ok(arrival.reach < Reach::Ignored && self.shared.accounts.may_act(&record.inviter).await?)
     }
 }
 

@@ -15,7 +15,7 @@ use ruma::{
 };
 
 use super::{
-    Fate, Invitee, is_storage, set_direct,
+    Fate, Invitee, set_direct,
     waiting::{LIFE_MS, address_key, address_of},
 };
 use crate::{Result, Rooms, RoomsError, append::Append, is_present, policy::Consulted};
@@ -104,11 +104,14 @@ impl Rooms {
         match self.consulting(now_ts, bring).await {
             Ok(Fate::Waits | Fate::Brought) => Ok(()),
             Ok(Fate::Over) => self.end_invitation(key).await,
-            Err(error) if is_storage(&error) => Err(error),
-            // The rules of the room do not allow it any more, or the room is gone.
-            Err(RoomsError::Forbidden(_) | RoomsError::NotFound(_) | RoomsError::BadJson(_)) => {
-                self.end_invitation(key).await
-            }
+            Err(error) if error.is_failure() => Err(error),
+            // The rules of the room or an operator's hook do not allow it, or the room is gone.
+            Err(
+                RoomsError::Forbidden(_)
+                | RoomsError::NotFound(_)
+                | RoomsError::BadJson(_)
+                | RoomsError::PolicyRefused { .. },
+            ) => self.end_invitation(key).await,
             Err(error) => {
                 tracing::debug!(%error, "an invitation by address waits on");
                 Ok(())

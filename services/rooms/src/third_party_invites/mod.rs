@@ -23,7 +23,7 @@ use ruma::{
     signatures::Ed25519KeyPair,
 };
 
-use crate::{Result, Rooms, RoomsError, append::Append, policy::Consulted};
+use crate::{Result, Rooms, append::Append, finding::stand_in, policy::Consulted};
 
 /// The most such invitations of a room, those included that were answered or taken back: they stay in its state.
 const MAX_IN_ROOM: usize = 500;
@@ -123,9 +123,11 @@ impl Rooms {
         let mut has_account = false;
         for platform in own.chain(others) {
             let owner = self.shared.accounts.expect_owner(writes, platform.server_name(), id).await?;
-            let Some(owner) = owner else { continue };
-            has_account = true;
-            if self.may_find(&owner, Some(finder), by).await? {
+            // Where there is no owner, as much is read of a stand-in.
+            let person = owner.clone().unwrap_or_else(|| stand_in(platform.server_name(), id.address()));
+            let may_find = self.may_find(&person, Some(finder), by).await?;
+            has_account |= owner.is_some();
+            if let Some(owner) = owner.filter(|_| may_find) {
                 return Ok(Invitee::Found(owner));
             }
         }
@@ -195,7 +197,10 @@ impl Append {
         let validity_url = format!("{}{VALIDITY_PATH}", invitations.base_url);
         let content = key.content(&masked_address(id.address()), &validity_url);
         let draft = Draft::state(TimelineEventType::RoomThirdPartyInvite, key.token(), content);
-        self.stage(sender, draft, None).await?;
+        self.invites_by_address = true;
+        let staged = self.stage(sender, draft, None).await;
+        self.invites_by_address = false;
+        staged?;
         let record = waiting::record(self, sender, id, invitations.is_direct, secret_key);
         let rooms = self.rooms.clone();
         rooms.put_waiting(&mut self.writes, &key.token(), &record).await?;
@@ -219,13 +224,4 @@ enum Fate {
     Brought,
     /// It can never be brought any more.
     Over,
-}
-
-fn is_storage(error: &RoomsError) -> bool {
-    matches!(
-        error,
-        RoomsError::Storage(_)
-            | RoomsError::Accounts(AccountsError::Storage(_))
-            | RoomsError::Contacts(linkspan_contacts::ContactsError::Storage(_))
-    )
 }
