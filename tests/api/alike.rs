@@ -349,6 +349,7 @@ async fn people_who_let_themselves_be_found_are_found_by_the_same_calls() {
             != ask(&network, Some(&asker), calls, &missing).await;
         let tells = [
             "a profile",
+            "a contact card",
             "an invitation",
             "putting out",
             "devices",

@@ -375,6 +375,31 @@ async fn whom_one_has_met_one_sees() {
     assert!(is_seen_by(&guest).await);
 }
 
+/// Whoever declines shows nobody a name by it, and the devices of whoever comes are told of then.
+#[tokio::test]
+async fn who_hides_is_seen_by_coming_and_not_by_declining() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    for comes in [false, true] {
+        let person = Person::register(&network, MESSENGER, usize::from(comes)).await;
+        person
+            .choose(json!({ "handle": "nobody", "phone": "nobody", "email": "nobody", "name": "nobody" }))
+            .await;
+        let room = anna.create_room(json!({ "invite": [person.client.user_id] })).await;
+        let since = text(&anna.get("/v3/sync").await.ok()["next_batch"]);
+        let member = format!("/v3/rooms/{room}/state/m.room.member/{}", person.client.user_id);
+        if comes {
+            person.client.join(&room).await.ok();
+        } else {
+            person.client.leave(&room).await.ok();
+        }
+        let news = anna.get(&format!("/v3/sync?since={since}")).await.ok();
+        let is_told = list(&news["device_lists"]["changed"]).contains(&json!(person.client.user_id));
+        assert_eq!(is_told, comes);
+        assert_eq!(anna.get(&member).await.ok()["displayname"].is_string(), comes);
+    }
+}
+
 #[tokio::test]
 async fn who_blocks_takes_no_place_among_the_results() {
     let network = Network::changed(of_each_kind).await;

@@ -259,6 +259,26 @@ async fn who_is_linked_with_the_blocked_does_not_see_what_the_blocker_does() {
     }
 }
 
+/// What waits for an address does not come and go with the list, which would tell who is linked with whom.
+#[tokio::test]
+async fn what_waits_for_an_address_tells_nothing_of_links() {
+    let network = crate::third_party_invites::open().await;
+    let rita = crate::matching::register(&network, INSTAGRAM, "rita", "rita@example.org").await;
+    let yan = network.register(MESSENGER, "yan").await;
+    let second = network.register(MESSENGER, "second").await;
+    link(&yan, &second).await;
+    let room = second.create_room(json!({})).await;
+    let address = json!({ "medium": "email", "address": "rita@example.org" });
+    second.post(&format!("/_linkspan/client/v1/rooms/{room}/invite_by_address"), address).await.ok();
+    let offered =
+        async || list(&rita.get("/_linkspan/client/v1/invitations").await.ok()["invitations"]).len();
+    assert_eq!(offered().await, 1);
+    block(&rita, &yan).await;
+    assert_eq!(offered().await, 1);
+    block(&rita, &second).await;
+    assert_eq!(offered().await, 0);
+}
+
 /// Two people are two, with however many accounts they are in a room.
 #[tokio::test]
 async fn people_are_counted_and_not_their_accounts() {

@@ -120,6 +120,13 @@ impl Keys {
             }
             None => return Ok(()),
         };
+        // Whoever hides is shown once they have come, and not while they are invited.
+        let has_come = |changes: &_| {
+            let joined = Stay::of(changes, |membership| *membership == MembershipState::Join);
+            joined.now && !joined.throughout
+        };
+        let come = changes.iter().filter(|(_, changes)| has_come(*changes)).map(|(other, _)| other.clone());
+        found.changed.extend(come.filter(|_| own.now).collect::<Vec<_>>());
         let mut others: BTreeMap<_, _> =
             changes.into_iter().map(|(other, changes)| (other, Stay::of(&changes, is_present))).collect();
         if !own.throughout {

@@ -5,7 +5,10 @@
 //! or whom they ignore makes no difference. How many times a day is one rule (`domain/src/first_contact.rs`), and
 //! docs/decisions/0019-first-contact.md says why.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use linkspan_domain::{ANSWER_DAYS, DAYS_TO_ANSWER, FirstContacts, Pdu, approaches_per_day};
 use linkspan_platforms::{Counted, Limits, Platform, RateClass};
@@ -18,6 +21,8 @@ use ruma::{
     OwnedUserId,
     events::{TimelineEventType, room::member::MembershipState},
 };
+
+use serde::de::IgnoredAny;
 
 use crate::{Result, Rooms, RoomsError, append::Append, door::Coming};
 
@@ -147,6 +152,13 @@ impl Append {
         Ok(())
     }
 
+    /// Whether a membership only changes what a member is called.
+    fn is_own_name(&self, event: &Pdu) -> bool {
+        event.membership() == Some(MembershipState::Join)
+            && event.state_key.as_deref() == Some(event.sender.as_str())
+            && self.members.contains(&event.sender)
+    }
+
     /// Whether an event is sent to people who have not answered the invitation to this room, in which nobody else is but
     /// the sender. The head says so, which is in memory. Invitations have limits of their own, and to take something back
     /// needs no words; but a name of one's own, or the reason of a redaction, says something.
@@ -154,12 +166,18 @@ impl Append {
         let waits = self.head.joined == 1 && self.head.invited > 0 && !self.from_elsewhere;
         waits
             && match event.event_type {
-                TimelineEventType::RoomMember => event.state_key.as_deref() == Some(event.sender.as_str()),
-                TimelineEventType::RoomRedaction => event.content.get().contains("reason"),
+                TimelineEventType::RoomMember => self.is_own_name(event) || gives_reason(event),
+                TimelineEventType::RoomRedaction => gives_reason(event),
                 TimelineEventType::RoomThirdPartyInvite => !self.invites_by_address,
                 _ => true,
             }
     }
+}
+
+/// Whether an event says why it is sent.
+fn gives_reason(event: &Pdu) -> bool {
+    let content = event.content_as::<BTreeMap<&str, IgnoredAny>>();
+    content.is_some_and(|content| content.contains_key("reason"))
 }
 
 impl Rooms {

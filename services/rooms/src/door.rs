@@ -85,8 +85,10 @@ impl Append {
         if self.arrival(coming.event, user_id).await?.reach == Reach::Refused {
             return Err(RoomsError::InviteBlocked);
         }
-        if is_approach {
+        if is_approach || self.is_wanted {
             self.consult_on_invitation(coming).await?;
+        }
+        if is_approach {
             self.note_approach(coming);
         }
         Ok(())

@@ -78,7 +78,9 @@ impl Rooms {
     ) -> Result<CanonicalJsonObject> {
         let mut content = object([("membership", text(membership.as_str()))]);
         let is_hosted = self.shared.platforms.hosts(user_id.server_name());
-        if is_hosted && self.may_see_profile(user_id, Some(sender)).await? {
+        // Whoever declines shows nobody a name by it.
+        let is_named = is_hosted && is_involved(&membership);
+        if is_named && self.may_see_profile(user_id, Some(sender)).await? {
             for field in ["displayname", "avatar_url"] {
                 let value = self.shared.accounts.profile_field(user_id, field).await?;
                 if let Some(serde_json::Value::String(value)) = value {

@@ -88,7 +88,7 @@ impl Rooms {
         Ok(Arrival { by_rules, reach, comes_in: reach == Reach::Straight })
     }
 
-    async fn reach_by_rules(
+    pub(crate) async fn reach_by_rules(
         &self,
         choices: &Choices,
         user_id: &OwnedUserId,

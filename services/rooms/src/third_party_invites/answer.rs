@@ -11,7 +11,7 @@ use linkspan_storage::{
 use ruma::{OwnedRoomId, OwnedUserId, events::room::member::MembershipState};
 
 use super::waiting::{LIFE_MS, address_key, address_of, key_of};
-use crate::{Result, Rooms, RoomsError, reach::kind_of};
+use crate::{Result, Rooms, RoomsError, policy::Consulted, reach::kind_of};
 
 /// An invitation that waits for the owner of an address.
 #[derive(Clone, Debug)]
@@ -60,34 +60,46 @@ impl Rooms {
         token: &str,
         now_ts: u64,
     ) -> Result<OwnedRoomId> {
-        self.again(async || {
-            let (key, record, writes) = self.offered(user_id, token, now_ts).await?;
-            let room = self.room(&record.room_id).await?;
-            let mut append = self.begin(&room, now_ts).await?;
-            append.writes.append(writes);
-            append.is_wanted = true;
-            if !append.may_invite(&record.inviter).await? {
-                return Err(no_invitation());
+        let accept = async |consulted: Consulted| {
+            self.again(async || self.accept_once(user_id, token, consulted.clone(), now_ts).await).await
+        };
+        self.consulting(now_ts, accept).await
+    }
+
+    async fn accept_once(
+        &self,
+        user_id: &OwnedUserId,
+        token: &str,
+        consulted: Consulted,
+        now_ts: u64,
+    ) -> Result<OwnedRoomId> {
+        let (key, record, writes) = self.offered(user_id, token, now_ts).await?;
+        let room = self.room(&record.room_id).await?;
+        let mut append = self.begin(&room, now_ts).await?;
+        append.consulted = consulted;
+        append.writes.append(writes);
+        let is_direct = record.is_direct && append.head.joined + append.head.invited <= 1;
+        append.is_wanted = true;
+        if !append.may_invite(&record.inviter).await? {
+            return Err(no_invitation());
+        }
+        if append.membership(user_id).await? != Some(MembershipState::Join) {
+            append.stage_brought(&key, &record, user_id).await?;
+        }
+        if append.membership(user_id).await? != Some(MembershipState::Join) {
+            self.stage_membership(&mut append, user_id, user_id, MembershipState::Join, None).await?;
+            if is_direct {
+                let (accounts, contacts) = (&self.shared.accounts, &self.shared.contacts);
+                let (writes, inviter) = (&mut append.writes, &record.inviter);
+                accounts.add_direct_chat(writes, user_id, inviter, &room.id).await?;
+                contacts
+                    .add_contact(writes, user_id, inviter, linkspan_contacts::How::Accepted, now_ts)
+                    .await?;
             }
-            if append.membership(user_id).await? != Some(MembershipState::Join) {
-                append.stage_brought(&key, &record, user_id).await?;
-            }
-            if append.membership(user_id).await? != Some(MembershipState::Join) {
-                self.stage_membership(&mut append, user_id, user_id, MembershipState::Join, None).await?;
-                if record.is_direct {
-                    let (accounts, contacts) = (&self.shared.accounts, &self.shared.contacts);
-                    let (writes, inviter) = (&mut append.writes, &record.inviter);
-                    accounts.add_direct_chat(writes, user_id, inviter, &room.id).await?;
-                    contacts
-                        .add_contact(writes, user_id, inviter, linkspan_contacts::How::Accepted, now_ts)
-                        .await?;
-                }
-            }
-            self.end_waiting(&mut append.writes, &key, &record).await?;
-            append.commit().await?;
-            Ok(room.id.clone())
-        })
-        .await
+        }
+        self.end_waiting(&mut append.writes, &key, &record).await?;
+        append.commit().await?;
+        Ok(room.id.clone())
     }
 
     /// An invitation that waits for a user, and what holds only while the address is the user's.
@@ -112,11 +124,19 @@ impl Rooms {
         Err(no_invitation())
     }
 
+    /// Whether an invitation reaches a user. Accounts that are linked with blocked ones make no difference: with them it
+    /// would come and go as the user blocks one or the other, and tell which are linked.
     async fn reaches(&self, record: &WaitingInvitationRecord, user_id: &OwnedUserId) -> Result<bool> {
-        let Some(room) = self.find_room(&record.room_id).await? else { return Ok(false) };
-        let kind = kind_of(&room, record.is_direct);
-        let arrival = self.arrival(user_id, user_id, &record.inviter, kind).await?;
-        Ok(arrival.reach < Reach::Ignored && self.shared.accounts.may_act(&record.inviter).await?)
+        let (inviter, room) = (&record.inviter, self.find_room(&record.room_id).await?);
+        let head = self.head(&record.room_id).await?;
+        let (Some(room), Some(head)) = (room, head) else { return Ok(false) };
+        let kind = kind_of(&room, record.is_direct && head.joined + head.invited <= 1);
+        let choices = self.shared.contacts.choices(user_id).await?;
+        let by_rules = self.reach_by_rules(&choices, user_id, user_id, inviter, kind).await?;
+        let is_ignored = self.ignored_users(user_id).await?.contains(inviter);
+        Ok(by_rules.max(choices.by_permission(inviter)) < Reach::Ignored
+            && !is_ignored
+            && self.shared.accounts.may_act(inviter).await?)
     }
 }
 
