@@ -351,7 +351,6 @@ async fn people_who_let_themselves_be_found_are_found_by_the_same_calls() {
             "a profile",
             "a contact card",
             "an invitation",
-            "putting out",
             "devices",
             "a device",
             "one-time keys",

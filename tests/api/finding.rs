@@ -378,7 +378,7 @@ async fn whom_one_has_met_one_sees() {
 /// Whoever declines shows nobody a name by it, and the devices of whoever comes are told of then.
 #[tokio::test]
 async fn who_hides_is_seen_by_coming_and_not_by_declining() {
-    let network = Network::open().await;
+    let network = Network::changed(of_each_kind).await;
     let anna = network.register(INSTAGRAM, "anna").await;
     for comes in [false, true] {
         let person = Person::register(&network, MESSENGER, usize::from(comes)).await;

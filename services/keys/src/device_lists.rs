@@ -125,8 +125,11 @@ impl Keys {
             let joined = Stay::of(changes, |membership| *membership == MembershipState::Join);
             joined.now && !joined.throughout
         };
-        let come = changes.iter().filter(|(_, changes)| has_come(*changes)).map(|(other, _)| other.clone());
-        found.changed.extend(come.filter(|_| own.now).collect::<Vec<_>>());
+        for (other, _) in changes.iter().filter(|(_, changes)| own.now && has_come(*changes)) {
+            if !self.rooms.may_see_profile(other, None).await? {
+                found.changed.insert(other.clone());
+            }
+        }
         let mut others: BTreeMap<_, _> =
             changes.into_iter().map(|(other, changes)| (other, Stay::of(&changes, is_present))).collect();
         if !own.throughout {
