@@ -16,7 +16,7 @@ use ruma::{OwnedUserId, ServerName, events::room::member::MembershipState};
 
 use crate::{Result, Rooms, membership::is_present};
 
-/// Of how many people it is asked one by one whether somebody has met them.
+/// How many people are looked for one by one among those whom somebody has met.
 const FEW: usize = 8;
 
 /// A user id that nobody has, the same each time that an address is looked for. Like a person it is read from disk at
