@@ -75,6 +75,9 @@ fn find_each_other(Cast { anna, ben, chloe }: &Cast) {
     for person in [anna, ben, chloe] {
         person.does("set_display_name", json!({ "name": person.name }));
     }
+    // People who are known by numbers are found by name only if they say so.
+    let open = json!({ "type": "org.linkspan.discovery", "content": { "name": "everyone" } });
+    chloe.does("set_account_data", open);
     anna.finds_person("Ben", ben, "Ben");
     anna.finds_person("chlo", chloe, "Chloe");
     ben.finds_person("anna", anna, "Anna");
