@@ -22,7 +22,8 @@ use crate::{
     Result, Room, Rooms, RoomsError,
     append::{Append, object, text},
     policy::Consulted,
-    third_party_invites::{AddressInvitations, set_direct},
+    reach::set_direct,
+    third_party_invites::AddressInvitations,
     topic::topic_content,
 };
 

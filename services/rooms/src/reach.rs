@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use linkspan_contacts::Choices;
 use linkspan_domain::{Approach, Pdu, Reach, ReachKind, Relation};
 use linkspan_storage::records::MembershipRecord;
-use ruma::{OwnedUserId, events::TimelineEventType};
+use ruma::{CanonicalJsonObject, CanonicalJsonValue, OwnedUserId, events::TimelineEventType};
 use serde::Deserialize;
 
 use crate::{Result, Room, Rooms, blocked::Ignoring};
@@ -45,6 +45,13 @@ pub(crate) fn is_direct(member: &Pdu) -> bool {
         is_direct: bool,
     }
     member.content_as::<Content>().is_some_and(|content| content.is_direct)
+}
+
+/// Has an invitation say that it is to a direct chat.
+pub(crate) fn set_direct(content: &mut CanonicalJsonObject, is_direct: bool) {
+    if is_direct {
+        content.insert("is_direct".into(), CanonicalJsonValue::Bool(true));
+    }
 }
 
 /// What somebody wants who invites into a room.

@@ -5,12 +5,12 @@ use std::pin::Pin;
 
 use linkspan_contacts::How;
 use linkspan_domain::{Pdu, Reach, ReachKind};
-use ruma::{CanonicalJsonValue, OwnedUserId, UserId, events::room::member::MembershipState};
+use ruma::{OwnedUserId, UserId, events::room::member::MembershipState};
 
 use super::{Append, memberships::Known};
 use crate::{
     Result,
-    reach::{Arrival, is_direct, kind_of},
+    reach::{Arrival, is_direct, kind_of, set_direct},
 };
 
 impl Append {
@@ -59,7 +59,7 @@ impl Append {
             return Ok(());
         }
         let mut content = self.rooms.member_content(sender, &account, MembershipState::Invite, None).await?;
-        content.insert("is_direct".into(), CanonicalJsonValue::Bool(true));
+        set_direct(&mut content, true);
         self.arrives_for = Some(user_id);
         let invited = self.stage_member(sender, &account, content).await;
         self.arrives_for = None;

@@ -15,10 +15,10 @@ use ruma::{
 };
 
 use super::{
-    Fate, Invitee, set_direct,
+    Fate, Invitee,
     waiting::{LIFE_MS, address_key, address_of},
 };
-use crate::{Result, Rooms, RoomsError, append::Append, is_present, policy::Consulted};
+use crate::{Result, Rooms, RoomsError, append::Append, is_present, policy::Consulted, reach::set_direct};
 
 /// How many rows are read in one step.
 const BATCH: usize = 100;

@@ -18,12 +18,12 @@ use linkspan_accounts::{AccountsError, InvitationMail, ThirdPartyId};
 use linkspan_domain::{Draft, FoundBy, InvitationKey, masked_address};
 use linkspan_storage::{Range, WriteSet, catalogue::CurrentState};
 use ruma::{
-    CanonicalJsonObject, CanonicalJsonValue, OwnedRoomId, OwnedUserId,
+    OwnedRoomId, OwnedUserId,
     events::{StateEventType, TimelineEventType, room::member::MembershipState},
     signatures::Ed25519KeyPair,
 };
 
-use crate::{Result, Rooms, append::Append, finding::stand_in, policy::Consulted};
+use crate::{Result, Rooms, append::Append, finding::stand_in, policy::Consulted, reach::set_direct};
 
 /// The most such invitations of a room, those included that were answered or taken back: they stay in its state.
 const MAX_IN_ROOM: usize = 500;
@@ -205,13 +205,6 @@ impl Append {
         let rooms = self.rooms.clone();
         rooms.put_waiting(&mut self.writes, &key.token(), &record).await?;
         Ok(key.token())
-    }
-}
-
-/// Has an invitation say that it is to a direct chat.
-pub(crate) fn set_direct(content: &mut CanonicalJsonObject, is_direct: bool) {
-    if is_direct {
-        content.insert("is_direct".into(), CanonicalJsonValue::Bool(true));
     }
 }
 
