@@ -1,0 +1,83 @@
+// What one can do with messages.
+
+import type { MatrixEvent } from "matrix-js-sdk";
+
+import { report } from "../people/api";
+import { notify } from "../ui/notice";
+import { words, type WordsId } from "../words";
+import { plainText } from "./spoken";
+import type { Message } from "./message";
+import { setStar } from "./stars";
+import type { Timeline } from "./timeline";
+
+/** How many messages can be pinned in a chat. */
+const MAX_PINS = 50;
+
+/** Does something at the server, and says so if it does not work. */
+async function attempt(run: () => Promise<unknown>, failed: WordsId): Promise<void> {
+    try {
+        await run();
+    } catch (error) {
+        console.warn(error);
+        notify({ text: words(failed) });
+    }
+}
+
+/** Reacts, or takes back the same reaction. */
+export function react(timeline: Timeline, message: Message, key: string): Promise<void> {
+    const own = message.reactions.find((reaction) => reaction.key === key)?.own;
+    const { client, room } = timeline;
+    if (own) return attempt(() => client.redactEvent(room.roomId, own), "message.react.failed");
+    const relation = { "m.relates_to": { rel_type: "m.annotation", event_id: message.id, key } };
+    return attempt(() => client.sendEvent(room.roomId, "m.reaction" as never, relation as never), "message.react.failed");
+}
+
+export function canDelete(timeline: Timeline, message: Message): boolean {
+    const event = timeline.event(message.id);
+    return !!event && message.content.kind !== "deleted" && timeline.room.currentState.maySendRedactionForEvent(event, timeline.own);
+}
+
+export function canPin(timeline: Timeline): boolean {
+    return timeline.room.currentState.maySendStateEvent("m.room.pinned_events", timeline.own);
+}
+
+export function canEdit(message: Message): boolean {
+    return message.isOwn && message.state !== "failed" && message.state !== "sending" && message.content.kind === "text";
+}
+
+export async function deleteAll(timeline: Timeline, messages: Message[]): Promise<void> {
+    const { client, room } = timeline;
+    await attempt(async () => {
+        for (const { id } of messages) await client.redactEvent(room.roomId, id);
+    }, "message.delete.failed");
+}
+
+export function setPinned(timeline: Timeline, id: string, isPinned: boolean): Promise<void> {
+    const { client, room } = timeline;
+    const others = timeline.pinned.peek().filter((pinned) => pinned !== id);
+    const pinned = isPinned ? [...others, id].slice(-MAX_PINS) : others;
+    return attempt(() => client.sendStateEvent(room.roomId, "m.room.pinned_events" as never, { pinned } as never), "message.pin.failed");
+}
+
+export function star(timeline: Timeline, messages: Message[], isStarred: boolean): Promise<void> {
+    return attempt(async () => {
+        for (const { id } of messages) await setStar(timeline.client, timeline.room, id, isStarred);
+    }, "message.star.failed");
+}
+
+export async function endPoll(timeline: Timeline, { id, content }: Message): Promise<void> {
+    if (content.kind === "poll") await attempt(() => timeline.poll(id).end(words("poll.ended"), content), "poll.end.failed");
+}
+
+export async function copy(messages: Message[]): Promise<void> {
+    await attempt(async () => {
+        await navigator.clipboard.writeText(messages.map(({ content }) => plainText(content)).join("\n"));
+        notify({ text: words("message.copied") });
+    }, "message.copy.failed");
+}
+
+/** Tells the operators of a message. They can read of an encrypted one only what is disclosed here. */
+export async function reportMessage(event: MatrixEvent, reason: string, tellsWho: boolean): Promise<void> {
+    const disclose = { ...(event.isEncrypted() && { content: event.getEffectiveEvent() }), reporter: tellsWho };
+    await report({ kind: "message", room_id: event.getRoomId(), event_id: event.getId(), disclose }, reason);
+}

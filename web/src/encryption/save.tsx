@@ -1,0 +1,187 @@
+// The recovery key: made when the person wants to keep it, so that it lies nowhere before that.
+
+import { useEffect, useState } from "preact/hooks";
+
+import { platform } from "../platform";
+import { client } from "../sync/running";
+import { Dialog } from "../ui/dialog";
+import { Field } from "../ui/fields";
+import { notify } from "../ui/notice";
+import { words } from "../words";
+import { remember } from "./secrets";
+import { note, refresh, standing } from "./standing";
+
+/** How long a passphrase has to be. Whoever has the server can try passphrases as often as they like. */
+const SHORTEST = 12;
+
+export default function Save({ close }: { close: () => void }) {
+    // A new key takes the place of the one that there is, so that one is not made by opening this alone.
+    const [way, setWay] = useState<"replace" | "key" | "passphrase">(() => (standing.peek()?.hasRecovery ? "replace" : "key"));
+    if (way === "replace") return <Replace close={close} replace={() => setWay("key")} />;
+    return way === "key" ? <Key close={close} passphrase={() => setWay("passphrase")} /> : <Passphrase close={close} back={() => setWay("key")} />;
+}
+
+function Replace({ close, replace }: { close: () => void; replace: () => void }) {
+    return (
+        <Dialog
+            title={words("recovery.key.new")}
+            close={close}
+            actions={
+                <>
+                    <button class="secondary" onClick={close}>
+                        {words("cancel")}
+                    </button>
+                    <button class="primary" onClick={replace}>
+                        {words("encryption.save.replace")}
+                    </button>
+                </>
+            }
+        >
+            <p>{words("recovery.key")} {words("recovery.key.new.hint")}</p>
+        </Dialog>
+    );
+}
+
+function Key({ close, passphrase }: { close: () => void; passphrase: () => void }) {
+    const [key, setKey] = useState<string>();
+    const [isFailed, setFailed] = useState(false);
+    const [isKept, setKept] = useState(false);
+    useEffect(() => {
+        makeKey().then(setKey, () => setFailed(true));
+    }, []);
+    const done = () => {
+        acknowledge();
+        close();
+    };
+    const kept = () => setKept(true);
+    return (
+        <Dialog
+            title={words("encryption.save.title")}
+            close={isKept ? done : close}
+            actions={
+                <button class="primary" disabled={!key} onClick={done}>
+                    {words("encryption.save.done")}
+                </button>
+            }
+        >
+            <p>{words("encryption.save.why")}</p>
+            {isFailed ? (
+                <p role="alert">{words("encryption.failed")}</p>
+            ) : (
+                <output class="encryption-key" aria-label={words("encryption.key")}>
+                    {key ?? "…"}
+                </output>
+            )}
+            <div class="encryption-actions">
+                <button class="secondary" disabled={!key} onClick={() => void copy(key!).then(kept, () => notify({ text: words("encryption.save.copy_failed") }))}>
+                    {words("encryption.save.copy")}
+                </button>
+                <button
+                    class="secondary"
+                    disabled={!key}
+                    onClick={() => {
+                        download(key!);
+                        kept();
+                    }}
+                >
+                    {words("encryption.save.download")}
+                </button>
+                <button class="secondary" disabled={!key} onClick={() => window.print()}>
+                    {words("encryption.save.print")}
+                </button>
+            </div>
+            <div class="encryption-actions">
+                <button class="quiet" onClick={passphrase}>
+                    {words("encryption.save.passphrase")}
+                </button>
+            </div>
+        </Dialog>
+    );
+}
+
+function Passphrase({ close, back }: { close: () => void; back: () => void }) {
+    const [problem, setProblem] = useState<string>();
+    const [isWaiting, setWaiting] = useState(false);
+    const submit = async (event: SubmitEvent) => {
+        event.preventDefault();
+        const form = new FormData(event.currentTarget as HTMLFormElement);
+        const passphrase = String(form.get("passphrase"));
+        if (passphrase.length < SHORTEST) return setProblem(words("encryption.passphrase.short", { length: SHORTEST }));
+        if (passphrase !== form.get("again")) return setProblem(words("encryption.passphrase.differ"));
+        setProblem(undefined);
+        setWaiting(true);
+        try {
+            await makeKey(passphrase);
+            acknowledge();
+            notify({ text: words("encryption.passphrase.done") });
+            close();
+        } catch {
+            setProblem(words("encryption.failed"));
+        }
+        setWaiting(false);
+    };
+    return (
+        <Dialog
+            title={words("encryption.passphrase.title")}
+            close={close}
+            actions={
+                <>
+                    <button class="secondary" onClick={back}>
+                        {words("back")}
+                    </button>
+                    <button class="primary" form="encryption-passphrase" disabled={isWaiting}>
+                        {words("encryption.passphrase.go")}
+                    </button>
+                </>
+            }
+        >
+            <form id="encryption-passphrase" class="encryption-steps" onSubmit={submit}>
+                <p>{words("encryption.passphrase.why")}</p>
+                <Field label={words("encryption.passphrase")} error={problem}>
+                    <input name="passphrase" type="password" autocomplete="new-password" required />
+                </Field>
+                <Field label={words("encryption.passphrase.again")}>
+                    <input name="again" type="password" autocomplete="new-password" required />
+                </Field>
+            </form>
+        </Dialog>
+    );
+}
+
+/** Puts what this device knows under a new key, in place of the key before; returns it as it is written down. */
+async function makeKey(passphrase?: string): Promise<string> {
+    const running = client.peek()!;
+    const crypto = running.getCrypto()!;
+    const made = await crypto.createRecoveryKeyFromPassphrase(passphrase);
+    await crypto.bootstrapSecretStorage({
+        setupNewSecretStorage: true,
+        createSecretStorageKey: () => Promise.resolve(made),
+    });
+    const id = await running.secretStorage.getDefaultKeyId();
+    if (id) {
+        remember(id, made.privateKey);
+        note(running.getSafeUserId(), { unsavedKey: id });
+    }
+    await refresh(running);
+    return made.encodedPrivateKey ?? "";
+}
+
+/** The person has kept the key. */
+function acknowledge(): void {
+    const running = client.peek();
+    if (running) note(running.getSafeUserId(), { unsavedKey: "" });
+}
+
+async function copy(key: string): Promise<void> {
+    await navigator.clipboard.writeText(key);
+    notify({ text: words("encryption.save.copied") });
+}
+
+function download(key: string): void {
+    const text = `${words("encryption.save.file", { name: platform.peek()?.name ?? "", user: client.peek()?.getUserId() ?? "" })}\n\n${key}\n`;
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
+    link.download = `${platform.peek()?.name ?? "chat"}-recovery-key.txt`;
+    link.click();
+    URL.revokeObjectURL(link.href);
+}

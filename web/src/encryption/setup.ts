@@ -1,0 +1,145 @@
+// Setting encryption up without asking anybody: the first device of an account makes the keys that say who the person is, and
+// keeps the keys of messages at the server, where nobody else can read them.
+
+import type { ClientEvent, IDownloadKeyResult, MatrixClient } from "matrix-js-sdk";
+import type { BootstrapCrossSigningOpts, CryptoApi } from "matrix-js-sdk/lib/crypto-api/index.js";
+
+import { fresh } from "../session/fresh";
+import { type Auth, withProof } from "../session/prove";
+import { sdk } from "../sync/running";
+import { aborted } from "../sync/turns";
+import { followIdentities } from "./identities";
+import { keep, kept } from "./kept";
+import { followMissing } from "./missing";
+import { followRequests, opened } from "./opened";
+import { recover } from "./recover";
+import { followRecipients } from "./recipients";
+import { forgetKeys } from "./secrets";
+import { followSenders } from "./senders";
+import { followStanding, isOwn, refresh, reminder } from "./standing";
+
+/**
+ * Follows everything that concerns encryption, and has the device take its place. The list of chats does not wait for it. It
+ * begins with the first sync, so that others learn of the device together with the signature that says whose it is, and share
+ * with it what they send.
+ */
+export async function settle(client: MatrixClient, stopped: AbortSignal): Promise<void> {
+    const crypto = client.getCrypto()!;
+    forgetKeys();
+    followSenders(client);
+    followRequests(client);
+    followIdentities(client);
+    followRecipients(client);
+    followMissing(client);
+    const isSynced = Promise.race([synced(client), aborted(stopped)]);
+    const taking = takePlace(client, crypto);
+    const completing = taking.then(async (hasPlace) => {
+        await isSynced;
+        if (stopped.aborted) return;
+        if (!hasPlace) await takePlace(client, crypto);
+        await complete(client, crypto);
+    });
+    // Somebody who is given the recovery key with the session is confirmed by it, and need not hear that they are not yet.
+    followStanding(client, fresh.recoveryKey ? completing : taking);
+    await completing;
+}
+
+/**
+ * Makes the keys that say who the person is, if there are none yet, and has others know that this device is the person's; false if
+ * the server could not be asked. A window that was closed in the middle of it has left one of the steps undone.
+ */
+async function takePlace(client: MatrixClient, crypto: CryptoApi): Promise<boolean> {
+    const own = client.getSafeUserId();
+    const device = client.getDeviceId()!;
+    try {
+        if ((await isOwn(client, crypto)) && kept(own).publishedDevice === device) return true;
+        const published = await client.downloadKeysForUsers([own]);
+        if (!published.master_keys?.[own]) {
+            const publish: BootstrapCrossSigningOpts["authUploadDeviceSigningKeys"] = (request) => withProof((auth) => request(auth ?? null), typed(client));
+            await crypto.bootstrapCrossSigning({ setupNewCrossSigning: true, authUploadDeviceSigningKeys: publish });
+        } else {
+            // Keys that another device has made are taken for the person's from here on.
+            await crypto.userHasCrossSigningKeys(own, true);
+            if (!(await isOwn(client, crypto))) return true;
+            if (!isSigned(published, own, device)) await crypto.crossSignDevice(device);
+        }
+        keep(own, { publishedDevice: device });
+        return true;
+    } catch (error) {
+        // The server cannot be reached, or another device was first. What is missing is seen once the server answers.
+        console.info("encryption could not be set up yet", error);
+        return false;
+    }
+}
+
+/** Whether others see that a device is signed by its owner. */
+function isSigned({ device_keys, self_signing_keys }: IDownloadKeyResult, userId: string, deviceId: string): boolean {
+    const [signer] = Object.keys(self_signing_keys?.[userId]?.keys ?? {});
+    return signer !== undefined && device_keys[userId]?.[deviceId]?.signatures?.[userId]?.[signer] !== undefined;
+}
+
+/** Resolves when the server has answered a sync. */
+function synced(client: MatrixClient): Promise<void> {
+    return new Promise((done) => {
+        const heard = (state: string | null) => {
+            if (state !== "SYNCING") return;
+            client.off("sync" as ClientEvent.Sync, heard);
+            done();
+        };
+        client.on("sync" as ClientEvent.Sync, heard);
+    });
+}
+
+/** The proof by the password that was typed at the log-in of a moment ago. */
+function typed(client: MatrixClient): Auth | undefined {
+    if (!fresh.password) return undefined;
+    return { type: "m.login.password", identifier: { type: "m.id.user", user: client.getSafeUserId() }, password: fresh.password };
+}
+
+/** What needs the server: the recovery key that came with the session, and the backup. */
+async function complete(client: MatrixClient, crypto: CryptoApi): Promise<void> {
+    const { recoveryKey, roomKeys } = fresh;
+    fresh.recoveryKey = fresh.password = undefined;
+    if (!(await isOwn(client, crypto))) {
+        if (recoveryKey) await recover(client, recoveryKey);
+        await refresh(client);
+        if (reminder.peek() === "confirm") opened.value ??= { kind: "confirm" };
+    }
+    const backup = await crypto.checkKeyBackupAndEnable();
+    if ((await isOwn(client, crypto)) && (!backup || (await isBackupLost(client, crypto)))) await crypto.resetKeyBackup();
+    if (roomKeys?.userId === client.getUserId()) {
+        await crypto.importRoomKeysAsJson(roomKeys.exported);
+        fresh.roomKeys = undefined;
+    }
+    await refresh(client);
+}
+
+/** Whether nothing can open the backup any more: its key is not here, nor in secret storage, nor on another device. */
+async function isBackupLost(client: MatrixClient, crypto: CryptoApi): Promise<boolean> {
+    if (await crypto.getSessionBackupPrivateKey()) return false;
+    if (await client.secretStorage.isStored("m.megolm_backup.v1")) return false;
+    const own = client.getSafeUserId();
+    return (await crypto.getUserDeviceInfo([own], true)).get(own)?.size === 1;
+}
+
+/** What follows once this device was confirmed: what was sent before becomes readable. */
+export async function confirmed(client: MatrixClient): Promise<void> {
+    const crypto = client.getCrypto();
+    if (!crypto) return;
+    await crypto.checkKeyBackupAndEnable();
+    await refresh(client);
+}
+
+/** What secret storage has of an identity, and which key opens it. */
+const STORED = ["m.cross_signing.master", "m.cross_signing.self_signing", "m.cross_signing.user_signing", "m.megolm_backup.v1", "m.secret_storage.default_key"];
+
+/** Makes new keys in place of those that nobody can get back. */
+export async function beginAnew(client: MatrixClient): Promise<void> {
+    const { MatrixEvent } = await sdk();
+    // The library empties all of these, and waits each time until a sync tells of it. Of what was never there none does.
+    const missing = STORED.filter((type) => !client.store.getAccountData(type));
+    client.store.storeAccountDataEvents(missing.map((type) => new MatrixEvent({ type, content: {} })));
+    await client.getCrypto()!.resetEncryption((request) => withProof((auth) => request(auth ?? null)));
+    keep(client.getSafeUserId(), { publishedDevice: client.getDeviceId()! });
+    await confirmed(client);
+}
