@@ -5,15 +5,17 @@
 export CARGO ?= cargo
 export PYTHON ?= python3
 export NPM ?= npm
+ON_NODE = PATH="$$(tests/setup.sh node):$$PATH"
 DENY := $(or $(CARGO_TARGET_DIR),target)/lint/bin/cargo-deny
 
 .PHONY: run test bench bench-micro bench-peers lint test-tools
 .DEFAULT_GOAL := run
 
-# Six people chat over three platforms, which then stay up: http://127.0.0.1:8101, :8102 and :8103. What they send by mail
-# and SMS is shown at :8104.
+# Six people chat over three platforms, which then stay up: http://127.0.0.1:8101, :8102 and :8103 open their apps. What
+# they send by mail and SMS is shown at :8104.
 # `make run DATA=folder` keeps the data. Where a client library cannot be installed, the demo's own client speaks.
 run:
+	@tests/setup.sh app || echo "note: the chat app could not be built, which needs npm; pages for other Matrix apps are served"
 	@{ tests/setup.sh js || echo "note: matrix-js-sdk could not be installed"; \
 	tests/setup.sh nio || echo "note: matrix-nio could not be installed"; } & \
 	$(CARGO) build --profile demo --package linkspan --package linkspan-demo --bins; built=$$?; wait; exit $$built
@@ -23,6 +25,9 @@ test: test-tools
 	$(CARGO) xtask tidy
 	$(CARGO) build --workspace --bins
 	$(CARGO) test --workspace
+	$(ON_NODE) $(NPM) --prefix web run check
+	@if [ "$(CHROMIUM)" = none ]; then echo "note: CHROMIUM=none, so the app was not tested in a browser"; \
+	else $(ON_NODE) LINKSPAN=$(abspath $(or $(CARGO_TARGET_DIR),target))/debug/linkspan $(NPM) --prefix web test; fi
 
 # What this machine can do, against what is asked: docs/benchmarks.md. `make bench ONLY="keys startup"` runs these
 # scenarios alone and `make bench QUICK=1` all of them in a small size; neither writes the page, nor any other than
@@ -54,6 +59,7 @@ lint:
 	$(CARGO) fmt --manifest-path tests/rust-client/Cargo.toml --check
 	$(CARGO) xtask tidy
 	$(CARGO) xtask features
+	$(ON_NODE) node web/dev/licences.ts
 	tests/setup.sh deny
 	$(DENY) check --hide-inclusion-graph bans licenses sources
 	@if $(DENY) fetch db 2> /dev/null; then $(DENY) check --disable-fetch advisories; \
@@ -61,6 +67,6 @@ lint:
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --manifest-path tests/rust-client/Cargo.toml --target-dir target -- -D warnings
 
-# Client libraries in Python, JavaScript and Rust; quick when they are there.
+# The chat app, and client libraries in Python, JavaScript and Rust; quick when they are there.
 test-tools:
 	tests/setup.sh

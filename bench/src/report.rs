@@ -169,7 +169,7 @@ impl Report {
         let mut page = String::from("# Benchmarks\n\n");
         page.push_str(&fill(
             "Written by `make bench` (the crate `bench/`); do not edit. The same load on other servers: \
-             [peers](benchmarks-peers.md).",
+             [peers](benchmarks-peers.md). The chat app: [app](benchmarks-app.md).",
         ));
         page.push('\n');
         for (name, value) in circumstances(self.disk_sync_us) {

@@ -21,6 +21,9 @@ pub struct Unsigned {
     /// The id that the event had while it was delayed.
     #[serde(rename = "org.matrix.msc4140.delay_id", skip_serializing_if = "Option::is_none")]
     pub delay_id: Option<String>,
+    /// The time at which the event loses its content, in milliseconds since the Unix epoch.
+    #[serde(rename = "org.linkspan.disappears_ts", skip_serializing_if = "Option::is_none")]
+    pub disappears_ts: Option<u64>,
     /// The membership that the user who reads this had when the event happened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub membership: Option<MembershipState>,

@@ -6,7 +6,9 @@
 mod authorization;
 mod ciphertext;
 mod client_event;
+mod content_kind;
 mod departure;
+mod disappearing;
 mod discovery;
 mod draft;
 mod emoji;
@@ -28,7 +30,9 @@ mod visibility;
 
 pub use authorization::{Forbidden, auth_event_keys, authorize, check_auth_events};
 pub use client_event::{ClientEvent, Unsigned, stripped_state_event};
+pub use content_kind::ContentKind;
 pub use departure::{DepartureError, sign_for_departure};
+pub use disappearing::{MAX_TIMER_MS, MIN_TIMER_MS, TIMER_TYPE, can_disappear, parse_timer};
 pub use discovery::{
     Audience, BadDiscovery, DISCOVERY_TYPE, Discovery, Finder, FoundBy, may_find, parse_discovery,
     write_discovery,

@@ -8,7 +8,7 @@ use std::{
 
 use linkspan_domain::{MAX_REACH_RULES, versions};
 use linkspan_platforms::{
-    Contact, Encryption, Identity, Limits, PolicyHook, Registration, RtcTransport, Settings,
+    Colour, Contact, Encryption, Identity, Limits, PolicyHook, Registration, RtcTransport, Settings,
 };
 use linkspan_policy::MAX_TIMEOUT;
 use url::Url;
@@ -22,6 +22,12 @@ const SECRET_BYTES: usize = 16;
 const ROLES: [&str; 4] = ["m.role.admin", "m.role.dpo", "m.role.moderator", "m.role.security"];
 /// The longest short name of a platform, in bytes.
 const NAME_BYTES: usize = 32;
+/// The longest name that people read, in characters: it stands in titles, on buttons and below icons.
+const DISPLAY_NAME_CHARS: usize = 32;
+/// The longest line beside it, in characters.
+const LABEL_CHARS: usize = 60;
+/// The most demo accounts of a platform. All of them are looked up whenever somebody asks what the platform is.
+const MAX_DEMO_ACCOUNTS: usize = 20;
 
 /// Findings about a configuration whose single entries could be read.
 pub(crate) fn judge(draft: &Draft) -> Vec<Finding> {
@@ -30,6 +36,7 @@ pub(crate) fn judge(draft: &Draft) -> Vec<Finding> {
         judge_platform(entry, draft, &mut findings);
     }
     find_shared_names(&draft.platforms, &mut findings);
+    find_shared_display_names(&draft.platforms, &mut findings);
     find_shared_addresses(draft, &mut findings);
     find_excluding_rules(&draft.platforms, &mut findings);
     find_served_though_retired(draft, &mut findings);
@@ -84,13 +91,11 @@ fn judge_platform(entry: &PlatformEntry, draft: &Draft, findings: &mut Findings)
             findings.error(entry.line_of("hosts"), message);
         }
     }
-    if let Some(colour) = &settings.colour {
-        let digits = colour.strip_prefix('#').unwrap_or_default();
-        if digits.len() != 6 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            let message = format!("the colour {colour:?} is not written as \"#1f5f8b\"");
-            findings.error(entry.line_of("colour"), message);
-        }
+    if let Some(colour) = settings.colour.as_ref().filter(|colour| Colour::parse(colour).is_none()) {
+        let message = format!("the colour {colour:?} is not written as \"#1f5f8b\"");
+        findings.error(entry.line_of("colour"), message);
     }
+    judge_words(entry, findings);
     let may_listen = draft.listen_is_wrong || !entry.was_read("listen");
     if http.is_none() && settings.listen.is_none() && !may_listen {
         let message = format!(
@@ -115,8 +120,46 @@ fn judge_platform(entry: &PlatformEntry, draft: &Draft, findings: &mut Findings)
         }
     }
     judge_support(entry, findings);
+    judge_demo(entry, findings);
     judge_limits(entry, findings);
     judge_openness(entry, http, findings);
+}
+
+/// Judges what people read beside everything of the platform.
+fn judge_words(entry: &PlatformEntry, findings: &mut Findings) {
+    let Settings { display_name, label, .. } = &entry.settings;
+    for (key, words, most) in
+        [("display_name", display_name, DISPLAY_NAME_CHARS), ("label", label, LABEL_CHARS)]
+    {
+        let Some(words) = words else { continue };
+        let is_one_line = !words.chars().any(char::is_control) && words.trim() == words;
+        if !is_one_line || !(1..=most).contains(&words.chars().count()) {
+            let message = format!(
+                "`{key}` {words:?} is not one line of 1 to {most} characters, without space around it"
+            );
+            findings.error(entry.line_of(key), message);
+        }
+    }
+}
+
+fn judge_demo(entry: &PlatformEntry, findings: &mut Findings) {
+    let line = entry.line_of("demo_account");
+    let accounts = &entry.settings.demo_account;
+    if accounts.len() > MAX_DEMO_ACCOUNTS {
+        findings.error(line, format!("there are more than {MAX_DEMO_ACCOUNTS} of `demo_account`"));
+    }
+    if accounts.iter().any(|account| account.user.is_empty()) {
+        findings.error(line, "`user` of a `demo_account` is empty".to_owned());
+    }
+    if !accounts.is_empty() {
+        let names: Vec<_> = accounts.iter().map(|account| account.user.as_str()).collect();
+        let message = format!(
+            "anybody can log in to {} as {}, without a password: `demo_account` is for trying a platform out",
+            title(entry),
+            names.join(", ")
+        );
+        findings.warning(line, message);
+    }
 }
 
 /// The name of a platform in findings.
@@ -259,6 +302,18 @@ fn find_shared_names(platforms: &[PlatformEntry], findings: &mut Findings) {
             let (one, two) = (&other.server_name, &settings.server_name);
             let message = format!("the host {host:?} means both {one} and {two}");
             findings.error(entry.line_of(key), message);
+        }
+    }
+}
+
+fn find_shared_display_names(platforms: &[PlatformEntry], findings: &mut Findings) {
+    let mut names = BTreeSet::new();
+    for entry in platforms {
+        let name = entry.settings.shown_name();
+        if !names.insert(name.to_lowercase()) {
+            let message = format!("another platform is called {name:?}, too: people cannot tell them apart");
+            let key = if entry.settings.display_name.is_some() { "display_name" } else { "name" };
+            findings.warning(entry.line_of(key), message);
         }
     }
 }
@@ -484,6 +539,14 @@ mod tests {
                 ),
                 "1 to 10000",
             ),
+            (two("display_name = \"\""), "`display_name` \"\" is not one line"),
+            (two("display_name = \" Lumen\""), "without space around it"),
+            (two(&format!("label = \"{}\"", "a".repeat(61))), "1 to 60 characters"),
+            (two("label = \"two\\nlines\""), "is not one line"),
+            (two("colour = \"#+1+2+3\""), "is not written as"),
+            (two("demo_account = [{ user = \"\" }]"), "is empty"),
+            (two(&format!("demo_account = [{}]", "{ user = \"anna\" },".repeat(21))), "more than 20"),
+            (two("demo_account = [{ recovery_key = \"anna\" }]"), "`user` is missing"),
             (two("greeters = [\"@anna:a.localhost\"]"), "who is not of b.localhost"),
             (two("limits.message = -1.0"), "actions per second"),
             (two("support.support_page = \"help\""), "`support_page`"),
@@ -544,6 +607,23 @@ endpoint = \"x\"\n";
             (platform("a", "registration_shared_secret = \"short\""), "guesses"),
             (platform("a", open), "anybody can register"),
             (platform("a", guests), "anybody can become a guest"),
+            (
+                platform("a", "display_name = \"Lumen\"") + &platform("b", "display_name = \"lumen\""),
+                "another platform is called",
+            ),
+            // What is not configured is the short name with a capital letter.
+            (
+                platform("lumen", "") + &platform("b", "display_name = \"Lumen\""),
+                "another platform is called",
+            ),
+            (
+                platform("b", "display_name = \"Lumen\"") + &platform("lumen", ""),
+                "another platform is called",
+            ),
+            (
+                platform("a", "demo_account = [{ user = \"anna\" }]"),
+                "anybody can log in to a.localhost as anna",
+            ),
             (platform("a", "identity = \"phone\""), "cannot prove their phone numbers"),
             (
                 platform("a", "sms = { gateway = \"https://a.example\", secret = \"short\" }"),

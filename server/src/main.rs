@@ -156,11 +156,14 @@ fn check_config(path: &Path) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What warnings about a configuration are logged as. Who knows them can leave them out.
+const CONFIGURATION: &str = "linkspan::configuration";
+
 /// Reads a configuration that the server can start with. Warnings go to the log.
 fn read_config(path: &Path) -> Result<Config, Failure> {
     let reading = read(path)?;
     for finding in reading.findings.iter().filter(|finding| finding.severity == Severity::Warning) {
-        tracing::warn!("{}: {finding}", path.display());
+        tracing::warn!(target: CONFIGURATION, "{}: {finding}", path.display());
     }
     reading.config.ok_or_else(|| {
         let errors = reading.findings.iter().filter(|finding| finding.severity == Severity::Error);

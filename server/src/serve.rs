@@ -4,6 +4,7 @@ use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
 
 use linkspan_inbox::Inbox;
 use linkspan_platforms::{Platform, Platforms};
+use linkspan_web::{BUILT_IN, Web};
 use linkspan_wire::Api;
 use tokio::{
     net::TcpListener,
@@ -84,7 +85,7 @@ impl Running {
                 linkspan_own_api::endpoints(),
                 linkspan_identity_api::endpoints(),
             ],
-            linkspan_pages::router(app),
+            linkspan_pages::router(app, Web::new(BUILT_IN)),
         ));
 
         let (stop, stopping) = watch::channel(());

@@ -44,7 +44,7 @@ pub(crate) async fn rooms(config: &Config) -> Result<Rooms, Failure> {
     let inbox = Inbox::new(store.clone(), now_ts());
     let accounts = Accounts::new(store.clone());
     let contacts = Contacts::new(store.clone(), platforms.clone(), accounts.clone());
-    Ok(Rooms::new(store, platforms, accounts, contacts, directory, inbox))
+    Ok(Rooms::new(store, platforms, accounts, contacts, directory, inbox, now_ts))
 }
 
 /// Opens everything a configuration asks for. The background tasks end when the set is dropped.

@@ -134,8 +134,8 @@ fn platforms_are_told_apart_by_host_and_by_port() {
     assert!(get(all, "one.localhost", VERSIONS).starts_with("HTTP/1.1 200 "));
     assert!(get(all, "elsewhere.example", VERSIONS).starts_with("HTTP/1.1 404 "));
     assert!(get(two, "elsewhere.example", VERSIONS).starts_with("HTTP/1.1 200 "));
-    assert!(get(all, "one.localhost:8008", "/").contains("<h1>One</h1>"));
-    assert!(get(two, "one.localhost", "/").contains("<h1>Two</h1>"));
+    assert!(get(all, "one.localhost:8008", "/_linkspan/about").contains("<h1>One</h1>"));
+    assert!(get(two, "one.localhost", "/_linkspan/about").contains("<h1>Two</h1>"));
     assert!(program.stop());
 }
 

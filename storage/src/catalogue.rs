@@ -174,6 +174,10 @@ key! {
     RelationKey { room_id: OwnedRoomId, parent: OwnedEventId, rel_type: String, seq: i64 }
 }
 key! {
+    /// A row of a room under a SHA-256 hash.
+    RoomHashKey { room_id: OwnedRoomId, hash: [u8; 32] }
+}
+key! {
     /// An event under another event.
     RoomEventKey { room_id: OwnedRoomId, event_id: OwnedEventId }
 }
@@ -233,6 +237,14 @@ key! {
     DelayQueueKey { platform: OwnedServerName, due_ts: u64, delay_id: String }
 }
 key! {
+    /// A message that is to disappear, by the time at which it is to.
+    DisappearingKey { disappears_ts: u64, room_id: OwnedRoomId, seq: i64 }
+}
+key! {
+    /// An upload that is to go, by the time at which it is to.
+    ExpiringMediaKey { platform: OwnedServerName, expires_ts: u64, media_id: String }
+}
+key! {
     /// A thumbnail; the size in pixels.
     ThumbnailKey { platform: OwnedServerName, media_id: String, width: u32, height: u32, method: String }
 }
@@ -290,6 +302,8 @@ catalogue! {
     10 platforms SigningKeys "signing_keys": PlatformKey => SigningKeyRecord;
     /// Tokens that allow registration.
     11 platforms RegistrationTokens "registration_tokens": PlatformKey => RegistrationTokenRecord;
+    /// The keys by which push services know the platforms.
+    174 platforms VapidKeys "vapid_keys": PlatformKey => VapidKeyRecord;
 
     /// The accounts.
     20 accounts Accounts "accounts" watched: UserKey => AccountRecord;
@@ -377,6 +391,8 @@ catalogue! {
     81 media Thumbnails "thumbnails": ThumbnailKey => ThumbnailRecord;
     /// How many bytes each user has stored.
     82 media MediaUsage "media_usage": UserKey => u64;
+    /// What each user has uploaded: the ids of their media.
+    180 media UserMedia "user_media": UserNameKey => ();
     /// Media ids that each user was given and has not used yet.
     83 media PendingMedia "pending_media": UserKey => PendingMediaRecord;
 
@@ -459,6 +475,8 @@ catalogue! {
     167 accounts LinkCodes "link_codes": PlatformHashKey => LinkCodeRecord;
     /// Who was given a code to be linked by, and who has entered it.
     168 accounts LinkOffers "link_offers": UserKey => LinkOfferRecord;
+    /// Whose account each demo account is, by the name that the configuration has for it.
+    181 accounts DemoAccounts "demo_accounts": PlatformKey => DemoAccountRecord;
 
     /// The key by which addresses are matched, and how many buckets there are. There is one row, at item 0.
     160 matching MatchingKeys "matching_keys" watched: MetaKey => MatchingKeyRecord;
@@ -479,6 +497,15 @@ catalogue! {
     158 rooms AddressInvitations "address_invitations": ThirdPartyIdKey => AddressInvitationsRecord;
     /// Who has just shown that an address is theirs, until the invitations to it were looked at.
     159 rooms ProvedAddresses "proved_addresses" watched: UserThirdPartyIdKey => ();
+
+    /// Messages that are to disappear, in the order in which they do.
+    170 rooms DisappearingMessages "disappearing_messages": DisappearingKey => ();
+    /// Uploads that go with such messages, in the order in which they do.
+    171 media ExpiringMedia "expiring_media": ExpiringMediaKey => ();
+    /// Links by which people join a room, by the SHA-256 hashes of their tokens.
+    178 rooms JoinLinks "join_links": RoomHashKey => JoinLinkRecord;
+    /// The rooms of these links, by the platforms of their makers and the same hashes.
+    179 rooms JoinTokens "join_tokens": PlatformHashKey => JoinTokenRecord;
 
     /// The people whom each user has accepted or written to.
     150 contacts Contacts "contacts" watched: ContactKey => ContactRecord;

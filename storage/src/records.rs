@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use ruma::{
-    OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId,
+    OwnedDeviceId, OwnedEventId, OwnedMxcUri, OwnedRoomId, OwnedServerName, OwnedUserId,
     events::room::member::MembershipState,
 };
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,11 @@ records! {
         created_ts: u64,
         /// From this time on it signs nothing new.
         expired_ts: Option<u64>,
+    }
+    /// A key by which push services know a platform.
+    VapidKeyRecord {
+        /// This is a PKCS#8 document in DER.
+        der: Vec<u8>,
     }
     /// A registration token.
     RegistrationTokenRecord {
@@ -82,7 +87,15 @@ records! {
         /// It is a dehydrated device: no client is logged in as it.
         #[serde(default)]
         dehydrated: bool,
+        /// The kinds of content that its app shows, by their names. None if the app has not said it.
+        #[serde(default)]
+        shows: Option<Vec<String>>,
+        /// It is a visitor's who uses a demo account.
+        #[serde(default)]
+        is_visitors: bool,
     }
+    /// Whose account a demo account of the configuration is.
+    DemoAccountRecord { user_id: OwnedUserId }
     /// The key by which addresses are matched.
     MatchingKeyRecord {
         /// This is a scalar of the group.
@@ -446,6 +459,9 @@ records! {
         /// Whether the event is withheld from all but its sender.
         #[serde(default)]
         withheld: bool,
+        /// The time at which the event disappears, if it does.
+        #[serde(default)]
+        disappears_ts: Option<u64>,
     }
     /// A thread.
     ThreadRecord {
@@ -456,6 +472,12 @@ records! {
         /// Whether a reply was withheld from all but its sender.
         #[serde(default)]
         has_withheld: bool,
+        /// How many replies disappear.
+        #[serde(default)]
+        disappearing: u64,
+        /// The earliest time at which one of them does.
+        #[serde(default)]
+        disappears_ts: Option<u64>,
     }
     /// The outcome of a transaction.
     TransactionRecord {
@@ -535,6 +557,18 @@ records! {
         /// Their tokens, the oldest first.
         tokens: Vec<String>,
     }
+    /// A link by which people join a room.
+    JoinLinkRecord {
+        /// Whoever has it can join, in the name of the maker.
+        token: String,
+        maker: OwnedUserId,
+        made_ts: u64,
+        expires_ts: Option<u64>,
+        uses_allowed: Option<u64>,
+        uses: u64,
+    }
+    /// The room that a link leads to.
+    JoinTokenRecord { room_id: OwnedRoomId }
     /// An event that is, or was, to be sent later.
     DelayedEventRecord {
         user_id: OwnedUserId,
@@ -558,6 +592,9 @@ records! {
         event_id: Option<OwnedEventId>,
         /// The code and the message of the error for which it could not be sent.
         error: Option<(String, String)>,
+        /// The uploads that its sender says it carries.
+        #[serde(default)]
+        attached: Vec<OwnedMxcUri>,
     }
     /// The delayed events of a user, with those that have ended and are not forgotten yet.
     UserDelayedEventsRecord {
@@ -570,6 +607,13 @@ records! {
         json: String,
         device_id: OwnedDeviceId,
         failing_since_ts: Option<u64>,
+        /// What the app gives back that was pushed to it, and so shows that this reaches it. None if it has been given
+        /// back, or the pusher is of a kind that is not asked for it.
+        #[serde(default)]
+        ack_token: Option<String>,
+        /// From this time on the token is worth nothing.
+        #[serde(default)]
+        ack_expires_ts: u64,
     }
     /// Counts of unread messages in a room, of the main timeline and of each thread.
     UnreadCountsRecord {
@@ -581,6 +625,9 @@ records! {
         highlight: u64,
         /// For each thread: its root, its own read mark, and how many replies notify and highlight.
         threads: Vec<(OwnedEventId, i64, u64, u64)>,
+        /// The earliest time at which one of the counted events disappears, if any does.
+        #[serde(default)]
+        disappears_ts: Option<u64>,
     }
     /// A user's subscription to a thread, or the end of it.
     ThreadSubscriptionRecord {
@@ -598,6 +645,10 @@ records! {
         created_ts: u64,
         /// The content's name in the object store; None if the content has not come yet.
         object: Option<String>,
+        /// The time at which the last message that is known to carry it disappears. It is the greatest there is if such
+        /// a message stays.
+        #[serde(default)]
+        expires_ts: Option<u64>,
     }
     /// The media ids of a user that were given out and are not used yet.
     PendingMediaRecord {
@@ -662,6 +713,8 @@ pub struct EventRecord {
     pub event_id: OwnedEventId,
     /// The PDU as canonical JSON, without the id; signatures may be missing.
     pub pdu: String,
+    /// The time at which the event disappears, if it does, in milliseconds since the Unix epoch.
+    pub disappears_ts: Option<u64>,
 }
 
 /// The event failed authorisation.
@@ -672,6 +725,8 @@ pub const FLAG_SOFT_FAILED: u8 = 2;
 pub const FLAG_REDACTED: u8 = 4;
 /// The event is withheld from all but its sender.
 pub const FLAG_WITHHELD: u8 = 8;
+/// The row has the time at which the event disappears. It is set where the row is written, and by nobody else.
+const FLAG_DISAPPEARS: u8 = 16;
 
 impl Value for EventRecord {
     fn write(&self, to: &mut Vec<u8>) {
@@ -680,7 +735,8 @@ impl Value for EventRecord {
             to.extend_from_slice(text.as_bytes());
         };
         to.reserve(self.pdu.len() + self.sent_by.len() + 80);
-        to.push(self.flags);
+        to.push(self.flags | if self.disappears_ts.is_some() { FLAG_DISAPPEARS } else { 0 });
+        to.extend(self.disappears_ts.into_iter().flat_map(u64::to_be_bytes));
         to.extend_from_slice(&self.state_before.to_be_bytes());
         to.extend_from_slice(&self.state_after.to_be_bytes());
         text(&self.sent_by, to);
@@ -696,7 +752,12 @@ impl Value for EventRecord {
             *from = rest;
             std::str::from_utf8(text).map_err(|error| error.to_string())
         }
-        let (&[flags], from) = from.split_first_chunk::<1>().ok_or("too short")?;
+        let (&[flags], mut from) = from.split_first_chunk::<1>().ok_or("too short")?;
+        let mut disappears_ts = None;
+        if flags & FLAG_DISAPPEARS != 0 {
+            let (ts, rest) = from.split_first_chunk::<8>().ok_or("too short")?;
+            (disappears_ts, from) = (Some(u64::from_be_bytes(*ts)), rest);
+        }
         let (before, from) = from.split_first_chunk::<8>().ok_or("too short")?;
         let (after, mut from) = from.split_first_chunk::<8>().ok_or("too short")?;
         let sent_by = text(&mut from)?.to_owned();
@@ -704,10 +765,11 @@ impl Value for EventRecord {
         Ok(Self {
             state_before: u64::from_be_bytes(*before),
             state_after: u64::from_be_bytes(*after),
-            flags,
+            flags: flags & !FLAG_DISAPPEARS,
             sent_by,
             event_id: event_id.try_into().map_err(|_| "not an event id")?,
             pdu: String::from_utf8(from.to_vec()).map_err(|error| error.to_string())?,
+            disappears_ts,
         })
     }
 }
@@ -812,9 +874,12 @@ mod tests {
             sent_by: "DEVICE\0txn".into(),
             event_id: format!("${}", "A".repeat(43)).try_into().expect("an event id"),
             pdu: r#"{"type":"m.room.message","content":{"body":"é"}}"#.into(),
+            disappears_ts: Some(1_700_000_000_000),
         });
         let bytes = encoded(&event);
-        assert_eq!(Stamped::<EventRecord>::read(&bytes), Ok(event));
+        assert_eq!(Stamped::<EventRecord>::read(&bytes), Ok(event.clone()));
+        let stays = EventRecord { disappears_ts: None, ..event.value };
+        assert_eq!(EventRecord::read(&encoded(&stays)), Ok(stays));
         let end_of_fixed_part = bytes.len() - 49;
         for len in 0..end_of_fixed_part {
             assert!(Stamped::<EventRecord>::read(&bytes[..len]).is_err());

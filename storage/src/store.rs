@@ -254,6 +254,14 @@ impl<T: Table> Range<T> {
         self
     }
 
+    /// Goes on after the last key that was read before, if any was: for what is read a part at a time.
+    pub fn after_last(self, last: Option<&T::Key>) -> Self {
+        match last {
+            Some(key) => self.after(key),
+            None => self,
+        }
+    }
+
     /// Leaves out `key` and what comes after it.
     pub fn before(mut self, key: &T::Key) -> Self {
         let bytes = key.to_bytes();

@@ -2,6 +2,7 @@
 //! is gone or was never there.
 
 use http::Method;
+use linkspan_platforms::Identity as Kind;
 use serde_json::{Value, json};
 
 use crate::{
@@ -145,6 +146,12 @@ const CALLS_OF_NOBODY: &[(&str, &[&str])] = &[
                {"client_secret": "c", "country": "DE", "phone_number": "+{number}", "send_attempt": 1}"#,
         ],
     ),
+];
+
+/// The same where people log in by a code.
+const CALLS_BEFORE_A_CODE: &[&str] = &[
+    r#"POST /_linkspan/client/v1/request_code {"client_secret": "d", "email": "{email}", "send_attempt": 1}"#,
+    r#"POST /_linkspan/client/v1/request_code {"client_secret": "d", "email": "{email}", "send_attempt": 2}"#,
 ];
 
 /// Somebody who is asked about.
@@ -304,6 +311,7 @@ async fn nobody_can_be_told_apart_by_an_answer() {
     let network = open().await;
     let askers = [network.register(MESSENGER, "asker").await, network.register(INSTAGRAM, "asker").await];
     let people = people(&network, &askers).await;
+    let people: Vec<_> = people.iter().collect();
     let mut told_apart = Vec::new();
     for asker in &askers {
         for (what, calls) in CALLS {
@@ -317,15 +325,32 @@ async fn nobody_can_be_told_apart_by_an_answer() {
     assert!(told_apart.is_empty(), "{}", told_apart.join("\n"));
 }
 
+#[tokio::test]
+async fn nobody_can_be_told_apart_where_codes_log_in() {
+    let network = open()
+        .await
+        .reopen_changed(|one| {
+            if one.server_name == INSTAGRAM {
+                (one.identity, one.verify) = (Kind::Account, true);
+            }
+        })
+        .await;
+    let asker = network.register(MESSENGER, "asker").await;
+    let people = people(&network, &[asker]).await;
+    let people: Vec<_> = people.iter().collect();
+    let told_apart = tell_apart(&network, None, "asking for a code", CALLS_BEFORE_A_CODE, &people).await;
+    assert!(told_apart.is_empty(), "{}", told_apart.join("\n"));
+}
+
 /// Whom an asker tells apart from the first, who is missing, and by which answers.
 async fn tell_apart(
     network: &Network,
     asker: Option<&Client>,
     what: &str,
     calls: &[&str],
-    people: &[Person],
+    people: &[&Person],
 ) -> Vec<String> {
-    let missing = ask(network, asker, calls, &people[0]).await;
+    let missing = ask(network, asker, calls, people[0]).await;
     let mut told_apart = Vec::new();
     for person in &people[1..] {
         let answer = ask(network, asker, calls, person).await;

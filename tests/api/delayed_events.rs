@@ -2,7 +2,9 @@
 //! not.
 
 use http::Method;
+use linkspan_storage::{Range, WriteSet, catalogue::Timeline};
 use linkspan_tests::{Server, household::Town};
+use linkspan_wire::now_ts;
 use serde_json::{Value, json};
 
 use crate::network::{Answer, Client, INSTAGRAM, MESSENGER, Network, PATIENCE, each, list, text};
@@ -279,4 +281,39 @@ fn a_delayed_event_survives_a_crash() {
         let sync = format!("/v3/sync?timeout=2000&since={since}");
         since = text(&town.does(&anna, "GET", &sync, &json!({}))["next_batch"]);
     }
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_sent_keeps_no_other() {
+    fn much_later() -> u64 {
+        now_ts() + 2 * HOUR
+    }
+
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let bert = network.register(MESSENGER, "bert").await;
+    let (damaged, room) = (anna.create_room(json!({})).await, bert.create_room(json!({})).await);
+    later(&anna, &damaged, HOUR, "never").await;
+    later(&bert, &room, HOUR, "late").await;
+    network.flush().await;
+    let rows = network.store.range(Range::<Timeline>::all()).await.expect("it is read");
+    let mut writes = WriteSet::new();
+    for (key, mut event) in rows.into_iter().filter(|(key, _)| key.room_id == *damaged) {
+        event.value.pdu = "{".to_owned();
+        writes.put::<Timeline>(&key, &event);
+    }
+    network.store.commit(writes).await.expect("it is written");
+    // Memory has nothing of it.
+    let network = network.reopen().await;
+    let bert = bert.on(&network);
+    let mut commits = network.store.follow();
+    let sending = tokio::spawn(network.app.rooms.clone().send_delayed_events(much_later));
+    let sent = async {
+        while bert.heard(&room).await.is_empty() {
+            commits.next().await.expect("the store is open");
+        }
+    };
+    tokio::time::timeout(PATIENCE, sent).await.expect("it is sent");
+    assert_eq!(bert.heard(&room).await, ["late"]);
+    sending.abort();
 }

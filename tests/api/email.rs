@@ -13,7 +13,7 @@ use crate::{
 const WITH_MAILS: &str = "email = { smtp = 'smtp://localhost', from = 'robot@example.org' }";
 const NEW_PASSWORD: &str = "another battery staple";
 
-async fn post(network: &Network, platform: &str, path: &str, body: Value) -> Answer {
+pub(crate) async fn post(network: &Network, platform: &str, path: &str, body: Value) -> Answer {
     network.call(platform, None, Method::POST, path, Some(body)).await
 }
 
@@ -22,7 +22,7 @@ fn token_request(address: &str, attempt: u64) -> Value {
 }
 
 /// Asks for a mail, and returns the id of the session.
-async fn ask(network: &Network, what: &str, address: &str) -> String {
+pub(crate) async fn ask(network: &Network, what: &str, address: &str) -> String {
     let path = format!("/v3/{what}/email/requestToken");
     text(&post(network, INSTAGRAM, &path, token_request(address, 1)).await.ok()["sid"])
 }
@@ -35,7 +35,7 @@ async fn link(network: &Network, number: usize) -> String {
 }
 
 /// Opens the link of a mail, and confirms.
-async fn confirm(network: &Network, number: usize) {
+pub(crate) async fn confirm(network: &Network, number: usize) {
     let link = link(network, number).await;
     let (status, page) = network.browse(Method::GET, &link).await;
     assert!(status.is_success() && page.contains("method=\"post\""), "{page}");
@@ -43,12 +43,12 @@ async fn confirm(network: &Network, number: usize) {
     assert!(status.is_success() && page.contains("confirmed"), "{page}");
 }
 
-fn email_auth(sid: &str, session: &Value) -> Value {
+pub(crate) fn email_auth(sid: &str, session: &Value) -> Value {
     let creds = json!({ "sid": sid, "client_secret": "monkeys" });
     json!({ "type": "m.login.email.identity", "threepid_creds": creds, "session": session })
 }
 
-fn password_auth(user: &Client) -> Value {
+pub(crate) fn password_auth(user: &Client) -> Value {
     let identifier = json!({ "type": "m.id.user", "user": user.user_id });
     json!({ "type": "m.login.password", "identifier": identifier, "password": PASSWORD })
 }
@@ -60,7 +60,7 @@ async fn log_in(network: &Network, platform: &str, address: &str, password: &str
 }
 
 /// Registers a user with an address.
-async fn register(network: &Network, name: &str, address: &str) -> Client {
+pub(crate) async fn register(network: &Network, name: &str, address: &str) -> Client {
     let number = network.mails.count();
     let sid = ask(network, "register", address).await;
     confirm(network, number).await;

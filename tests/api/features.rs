@@ -70,6 +70,14 @@ async fn proves(scene: &Scene, feature: &str) -> bool {
         "com.beeper.msc4169" => redaction_by_sending(scene).await,
         "fi.mau.msc2246" => reserves_media(anna, "/_matrix/media/unstable/fi.mau.msc2246/create").await,
         "fi.mau.msc2246.stable" => reserves_media(anna, "/_matrix/media/v1/create").await,
+        "org.linkspan.disappearing_messages" => {
+            let timer = json!({ "type": "after_send", "timer": 3_600_000 });
+            let chat = anna.create_room(json!({})).await;
+            anna.set_state(&chat, "com.beeper.disappearing_timer", timer).await.ok();
+            let said = anna.say(&chat, "for an hour").await;
+            let event = scene.get(&format!("/v3/rooms/{chat}/event/{said}")).await;
+            assert!(event["unsigned"]["org.linkspan.disappears_ts"].is_u64(), "{event}");
+        }
         "org.matrix.msc3814" => {
             let path = "/unstable/org.matrix.msc3814.v1/dehydrated_device";
             let keys = crate::olm::OlmDevice::of(&anna.user_id, "DREAM").device_keys();

@@ -4,7 +4,11 @@
 use futures_util::future::join_all;
 use linkspan_accounts::{AccountsError, LINK_CODE_MS, MAX_LINKED};
 use linkspan_platforms::Encryption;
-use linkspan_storage::catalogue::{AccountLinks, LinkCodes, LinkOffers};
+use linkspan_storage::{
+    WriteSet,
+    catalogue::{AccountLinks, LinkCodes, LinkOffers, UserKey},
+    records::LinkOfferRecord,
+};
 use linkspan_wire::now_ts;
 use ruma::{OwnedUserId, ServerName};
 use serde_json::{Value, json};
@@ -532,4 +536,22 @@ async fn a_chat_that_cannot_arrive_there_arrives_where_it_was_begun() {
     let room = rita.create_room(encrypted).await;
     assert_eq!(members(&rita, &room).await.len(), 2, "the room is created all the same");
     assert_eq!(network.app.rooms.audit().await.expect("it is read"), [""; 0]);
+}
+
+#[tokio::test]
+async fn all_offers_that_have_expired_are_forgotten() {
+    let network = Network::open().await;
+    let mut writes = WriteSet::new();
+    let now_ts = now_ts();
+    // Many that have not expired come before one that has.
+    for number in 0..=10_000_u32 {
+        let user_id = format!("@user-{number:05}:{INSTAGRAM}").try_into().expect("a user id");
+        let expires_ts = if number == 10_000 { now_ts } else { now_ts + 1 };
+        let offer = LinkOfferRecord { code: [0; 32], expires_ts, entered_by: None };
+        writes.put::<LinkOffers>(&UserKey { user_id }, &offer);
+    }
+    network.store.commit(writes).await.expect("it is written");
+    let platform = INSTAGRAM.try_into().expect("a server name");
+    network.app.accounts.forget_link_offers(&platform, now_ts).await.expect("swept");
+    assert_eq!(network.rows::<LinkOffers>().await, 10_000);
 }

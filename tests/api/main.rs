@@ -1,6 +1,7 @@
 //! The client-server API as clients of three platforms see it, a file for each area. Each test has
 //! a server of its own, in this process, over a store in memory.
 
+mod abilities;
 mod alike;
 mod answered_first;
 mod blocks;
@@ -8,12 +9,15 @@ mod bundles;
 mod cross_platform;
 mod deactivation;
 mod delayed_events;
+mod demo_accounts;
 mod depth;
 mod device_lists;
 mod directory;
+mod disappearing;
 mod email;
 mod encryption_rules;
 mod erasure;
+mod export;
 mod features;
 mod finding;
 mod first_contact;
@@ -25,6 +29,7 @@ mod history;
 mod identity_lookup;
 mod ignored;
 mod invite_permission;
+mod join_links;
 mod key_backup;
 mod key_uploads;
 mod keys;
@@ -32,6 +37,7 @@ mod lazy_members;
 mod legacy_media;
 mod linked_blocks;
 mod links;
+mod log_in_by_code;
 mod matching;
 mod membership;
 mod moderation;
@@ -70,4 +76,6 @@ mod transactions;
 mod two_servers;
 mod upgrades;
 mod walks;
+mod web_app;
 mod web_pages;
+mod web_push;

@@ -15,14 +15,18 @@ use http_body_util::BodyExt;
 use linkspan_accounts::{Attempt, Courier, Mail, Message, Sending, Sms};
 use linkspan_media::{Media, MediaStore};
 use linkspan_platforms::{Encryption, Platforms, Settings};
+use linkspan_push::{Clock, Push, PushSettings};
 use linkspan_storage::{
     Memory, Range, Store, Table, WriteSet,
     catalogue::{Meta, MetaKey},
 };
+use linkspan_web::Web;
 use linkspan_wire::{Api, App, ClientAddress, Services, now_ts};
 use ruma::{ServerName, api::client::uiaa::AuthData};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
+
+use crate::web_app::APP;
 
 /// The hosted platforms: their server names.
 pub(crate) const INSTAGRAM: &str = "instagram.localhost";
@@ -144,6 +148,11 @@ impl Network {
         Self::over_memory_with(memory, "").await
     }
 
+    /// The same with another clock than the machine's for what services read. Requests come at the machine's time.
+    pub(crate) async fn over_memory_at(memory: &Arc<Memory>, clock: fn() -> u64) -> Self {
+        Self::over_at(Store::in_memory(memory.clone()), all_settings(""), true, clock).await
+    }
+
     /// The same with further settings of each platform.
     pub(crate) async fn over_memory_with(memory: &Arc<Memory>, more: &str) -> Self {
         Self::over(Store::in_memory(memory.clone()), all_settings(more), true).await
@@ -220,12 +229,55 @@ impl Network {
     }
 
     async fn over(store: Store, settings: Vec<Settings>, preview_private: bool) -> Self {
+        Self::over_at(store, settings, preview_private, now_ts).await
+    }
+
+    async fn over_at(
+        store: Store,
+        settings: Vec<Settings>,
+        preview_private: bool,
+        clock: fn() -> u64,
+    ) -> Self {
+        Self::assemble(store, settings, MediaStore::in_memory(), preview_private, clock, None).await
+    }
+
+    /// With media in a place that the test may reach.
+    pub(crate) async fn with_media_in(objects: MediaStore) -> Self {
+        Self::assemble(new_store(), all_settings(""), objects, true, now_ts, None).await
+    }
+
+    /// A server that calls push services of this machine, and has this clock for them.
+    pub(crate) async fn pushing(clock: Clock) -> Self {
+        let soon = Duration::from_millis(1);
+        let settings = PushSettings {
+            allow_private_gateways: true,
+            first_retry: soon,
+            badge_delay: soon,
+            ..PushSettings::new(clock)
+        };
+        let objects = MediaStore::in_memory();
+        Self::assemble(new_store(), all_settings(""), objects, true, now_ts, Some(settings)).await
+    }
+
+    async fn assemble(
+        store: Store,
+        settings: Vec<Settings>,
+        objects: MediaStore,
+        preview_private: bool,
+        clock: fn() -> u64,
+        push: Option<PushSettings>,
+    ) -> Self {
         let platforms = Arc::new(Platforms::open(&store, settings, now_ts()).await.expect("platforms open"));
-        let media =
-            Media::new_with(store.clone(), platforms.clone(), MediaStore::in_memory(), preview_private);
+        let media = Media::new_with(store.clone(), platforms.clone(), objects, preview_private);
         let (post, feed) = (Post::default(), store.follow());
-        let services = Services::over(&store, platforms, media, Arc::new(post.clone()), now_ts);
-        let services = services.await.expect("the services open");
+        let services = Services::over(&store, platforms, media, Arc::new(post.clone()), clock);
+        let mut services = services.await.expect("the services open");
+        if let Some(settings) = push {
+            let (platforms, accounts) = (services.platforms.clone(), services.accounts.clone());
+            let push = Push::open(store.clone(), platforms, accounts, services.rooms.clone(), settings).await;
+            services.push = push.expect("push opens");
+            tokio::spawn(services.push.clone().follow(store.follow()));
+        }
         tokio::spawn(services.inbox.clone().follow(feed));
         tokio::spawn(services.rooms.clone().send_delayed_events(now_ts));
         tokio::spawn(services.rooms.clone().keep_guests_out(now_ts));
@@ -238,7 +290,7 @@ impl Network {
                 linkspan_own_api::endpoints(),
                 linkspan_identity_api::endpoints(),
             ],
-            linkspan_pages::router(app.clone()),
+            linkspan_pages::router(app.clone(), Web::new(APP)),
         ));
         Self { mails: post.mails, sms: post.sms, api, store, app }
     }
@@ -335,7 +387,7 @@ impl Network {
         (head.status, body)
     }
 
-    async fn send_whole(&self, request: Request<Body>) -> (http::response::Parts, Bytes) {
+    pub(crate) async fn send_whole(&self, request: Request<Body>) -> (http::response::Parts, Bytes) {
         let (head, body) = self.api.answer(request).await.into_parts();
         (head, body.collect().await.expect("the body arrives").to_bytes())
     }
@@ -496,7 +548,7 @@ impl Answer {
 }
 
 /// A request to a platform; the path is under `/_matrix/client` unless it is one of the others.
-fn request(
+pub(crate) fn request(
     platform: &str,
     token: Option<&str>,
     method: Method,

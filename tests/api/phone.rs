@@ -2,8 +2,8 @@
 
 use http::Method;
 use linkspan_accounts::{
-    AccountsError, Evidence, NumberStanding, PasswordStamp, ProvedUser, SignUp, ThirdPartyId,
-    ValidationPurpose, ValidationRequest, ValidationSession,
+    AccountsError, Evidence, PasswordStamp, ProvedUser, SignUp, Standing, ThirdPartyId, ValidationPurpose,
+    ValidationRequest, ValidationSession,
 };
 use linkspan_address_book::Address;
 use linkspan_platforms::{Identity, Platform, Settings, Sms};
@@ -38,7 +38,7 @@ pub(crate) fn sends_sms(one: &mut Settings) {
 }
 
 /// Platforms that send SMS; one of them knows its people by their numbers.
-async fn open() -> Network {
+pub(crate) async fn open() -> Network {
     Network::changed(|one| {
         sends_sms(one);
         if one.server_name == WHATSAPP {
@@ -67,6 +67,20 @@ async fn ask(network: &Network, platform: &str, what: &str, number: &str) -> Str
     let answer = post(network, platform, &path, token_request(number, 1)).await.ok();
     assert_eq!(answer["submit_url"], format!("http://{platform}/_linkspan/client/v1/submit_code"));
     text(&answer["sid"])
+}
+
+#[tokio::test]
+async fn an_sms_calls_the_platform_by_its_name() {
+    let network = Network::changed(|one| {
+        sends_sms(one);
+        one.display_name = (one.server_name == WHATSAPP).then(|| "Lumen".to_owned());
+    })
+    .await;
+    ask(&network, WHATSAPP, "register", NUMBER).await;
+    ask(&network, MESSENGER, "register", NUMBER).await;
+    let [named, unnamed] = [network.sms.nth(0).await.text, network.sms.nth(1).await.text];
+    assert!(named.contains("Lumen") && !named.contains("Whatsapp"), "{named}");
+    assert!(unnamed.contains("Messenger"), "{unnamed}");
 }
 
 /// The code in an SMS.
@@ -258,8 +272,8 @@ async fn codes_and_what_they_prove_expire() {
     let late = accounts.validate_by_code(here, &session, &code, now_ts + 600_000).await;
     assert!(matches!(late, Err(AccountsError::WrongCode)), "{late:?}");
     accounts.validate_by_code(here, &session, &code, now_ts + 599_999).await.expect("in time");
-    let standing = |ts| accounts.number_standing(here, &session, ts);
-    assert_eq!(standing(now_ts + 3_600_000).await.expect("it is proved"), NumberStanding::Free);
+    let standing = |ts| accounts.standing(here, &session, ts);
+    assert_eq!(standing(now_ts + 3_600_000).await.expect("it is proved"), Standing::Free);
     let late = standing(now_ts + 600_000 + 3_600_000).await;
     assert!(matches!(late, Err(AccountsError::AddressNotValidated)), "{late:?}");
 }
@@ -497,11 +511,11 @@ async fn a_number_of_an_account_that_nobody_used_begins_anew() {
     let (accounts, here) = (&network.app.accounts, platform(&network, WHATSAPP));
     // Her app is used at once, which counts.
     let now_ts = now_ts();
-    for (days, standing) in [(44, NumberStanding::Open), (46, NumberStanding::Free)] {
+    for (days, standing) in [(44, Standing::Open), (46, Standing::Free)] {
         let later_ts = now_ts + days * DAY_MS;
         let (session, code) = validate(&network, later_ts).await;
         accounts.validate_by_code(here.server_name(), &session, &code, later_ts).await.expect("right");
-        let found = accounts.number_standing(here.server_name(), &session, later_ts).await.expect("proved");
+        let found = accounts.standing(here.server_name(), &session, later_ts).await.expect("proved");
         assert_eq!(found, standing, "after {days} days");
         let new = SignUp {
             display_name: Some("Ida".into()),
@@ -510,7 +524,7 @@ async fn a_number_of_an_account_that_nobody_used_begins_anew() {
         };
         let made = accounts.sign_up(here, new, later_ts).await;
         let has_it = match standing {
-            NumberStanding::Open => {
+            Standing::Open => {
                 assert!(matches!(made, Err(AccountsError::AddressInUse)));
                 hilde.user_id.clone()
             }
@@ -518,7 +532,7 @@ async fn a_number_of_an_account_that_nobody_used_begins_anew() {
         };
         let found = find(&friend, &book).await;
         assert_eq!(found.iter().map(|found| &found.user_id).collect::<Vec<_>>(), [&has_it]);
-        assert_eq!(has_it == hilde.user_id, standing == NumberStanding::Open);
+        assert_eq!(has_it == hilde.user_id, standing == Standing::Open);
     }
     assert_eq!(numbers(&hilde).await, Vec::<String>::new());
     assert_eq!(hilde.get("/v3/joined_rooms").await.ok(), json!({ "joined_rooms": [room] }));

@@ -445,3 +445,24 @@ async fn no_hosted_platform_is_a_rooms_policy_server() {
     // This names none.
     anna.set_state(&room, "m.room.policy", json!({ "via": INSTAGRAM })).await.ok();
 }
+
+#[tokio::test]
+async fn hooks_are_asked_about_who_joins_by_a_link() {
+    let scene = Scene::open().await;
+    let Scene { senders, recipients, anna, ben, .. } = &scene;
+    let room = anna.create_room(json!({})).await;
+    let links = format!("/_linkspan/client/v1/rooms/{room}/join_links");
+    let token = text(&anna.post(&links, json!({})).await.ok()["token"]);
+    let link = format!("/_linkspan/client/v1/join_links/{token}");
+    ben.get(&link).await.ok();
+    assert_eq!(scene.asked(), (0, 0), "whoever looks has not come");
+    recipients.answers(json!({ "action": "refuse", "reason": "not here" }));
+    ben.post(&format!("{link}/join"), json!({})).await.fails(403, "M_FORBIDDEN");
+    let question = json!({
+        "platform": INSTAGRAM, "check": "invitation", "sender": anna.user_id, "recipients": [ben.user_id],
+        "room_id": room, "kind": "group", "type": "m.room.member",
+    });
+    assert_eq!(senders.asked(), [question]);
+    recipients.answers(json!({ "action": "allow" }));
+    ben.post(&format!("{link}/join"), json!({})).await.ok();
+}

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use http::Method;
 use linkspan_storage::{
     Key, Memory, Range,
-    catalogue::{DelayedEventQueue, Receipts, TABLES, UserKey},
+    catalogue::{DelayedEventQueue, JoinTokens, Receipts, TABLES, UserKey},
 };
 use linkspan_wire::{Services, now_ts};
 use ruma::OwnedUserId;
@@ -46,8 +46,10 @@ type Found = BTreeSet<(&'static str, Row)>;
 const NOBODYS: &[(&str, &str)] = &[
     ("meta", "the store's own"),
     ("signing_keys", "a platform's"),
+    ("vapid_keys", "a platform's"),
     ("registration_tokens", "a platform's"),
     ("room_aliases", "a room and its aliases"),
+    ("demo_accounts", "an operator's choice of accounts for anybody"),
     ("public_rooms", "a room that is listed"),
     ("room_heads", "the end of a room's graph"),
     ("event_ids", "places of events"),
@@ -59,8 +61,11 @@ const NOBODYS: &[(&str, &str)] = &[
     ("delayed_event_queue", "ids, which point at delayed events; that hers are gone is looked at by itself"),
     ("closed_to_guests", "a room"),
     ("awaited_redactions", "events"),
+    ("disappearing_messages", "places of messages, until these disappear"),
+    ("expiring_media", "media ids, until the media go"),
     ("released_handles", "handles, which point at their rows"),
     ("proved_addresses", "who has proved an address, until the invitations to it were looked at"),
+    ("join_tokens", "hashes, which point at links; that hers are gone is looked at by itself"),
     ("matching_keys", "the server's"),
     ("matching_entries", "sealed, and name nobody; that hers are gone is looked at in matching.rs"),
 ];
@@ -299,7 +304,9 @@ impl Scene {
             let receipt = format!("/v3/rooms/{room}/receipt/{kind}/{}", encoded(&first));
             anna.post(&receipt, json!({})).await.ok();
         }
+        anna.post(&format!("/_linkspan/client/v1/rooms/{room}/join_links"), json!({})).await.ok();
         let left = anna.create_room(json!({})).await;
+        anna.post(&format!("/_linkspan/client/v1/rooms/{left}/join_links"), json!({})).await.ok();
         let last = anna.say(&left, "Bye").await;
         let receipt = format!("/v3/rooms/{left}/receipt/m.read.private/{}", encoded(&last));
         anna.post(&receipt, json!({})).await.ok();
@@ -369,6 +376,7 @@ async fn nothing_remains_of_whoever_is_deactivated_but_what_is_meant_to() {
         let until_it_expires: Found = expected.iter().chain(EXPIRES).copied().collect();
         assert_eq!(scene.found(), until_it_expires, "erase: {erase}");
         assert_eq!(scene.network.rows::<DelayedEventQueue>().await, 0);
+        assert_eq!(scene.network.rows::<JoinTokens>().await, 0);
         let receipts = scene.network.store.keys(Range::<Receipts>::all()).await.expect("they are read");
         assert!(
             receipts.iter().all(|receipt| receipt.kind == 0),

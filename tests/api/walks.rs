@@ -9,14 +9,14 @@ use serde_json::Value;
 
 use crate::{
     matching::{find, register as register_with_address},
-    network::{Client, INSTAGRAM, MESSENGER, Network, WHATSAPP, encoded},
+    network::{Answer, Client, INSTAGRAM, MESSENGER, Network, WHATSAPP, encoded},
 };
 
 /// What stands for something that does not matter.
 const ANYTHING: &str = "…";
 
 /// Three platforms of the three kinds, which send what they need to.
-async fn open() -> Network {
+pub(crate) async fn open() -> Network {
     Network::changed(|one| {
         one.email = Some(Email { smtp: "smtp://localhost".into(), from: "robot@example.org".into() });
         one.verify = true;
@@ -106,7 +106,7 @@ struct Walk {
     /// What answers gave, by the names in the guide.
     known: BTreeMap<String, String>,
     /// The answer that the guide has not shown yet.
-    answer: Option<Value>,
+    answer: Option<Answer>,
     mails: usize,
     sms: usize,
 }
@@ -130,7 +130,10 @@ impl Walk {
                     let shown: Value =
                         serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
                     let answer = self.answer.take().expect("an answer follows a request");
-                    self.compare(&shown, &answer, text);
+                    // Registering without anything tells what it takes.
+                    let is_refusal = ["errcode", "flows"].iter().any(|key| shown.get(key).is_some());
+                    assert_eq!(answer.status.is_success(), !is_refusal, "{text}: {}", answer.json);
+                    self.compare(&shown, &answer.json, text);
                 }
                 "mail" => {
                     let mail = self.network.mails.nth(self.mails).await;
@@ -173,9 +176,7 @@ impl Walk {
         });
         let path = self.filled(path, encoded);
         let answer = self.network.call(letter.value("Host"), token.as_deref(), method, &path, body).await;
-        // Registering without anything tells what it takes.
-        let asks_stages = answer.status == 401 && answer.json["flows"].is_array();
-        self.answer = Some(if asks_stages { answer.json } else { answer.ok() });
+        self.answer = Some(answer);
     }
 
     fn token(&self, value: &str) -> String {

@@ -15,7 +15,7 @@ use linkspan_tests::{
 };
 
 /// The codes that bad input may get.
-const CODES: [&str; 33] = [
+const CODES: [&str; 34] = [
     "M_BAD_ALIAS",
     "M_BAD_JSON",
     "M_CANNOT_OVERWRITE_MEDIA",
@@ -46,6 +46,7 @@ const CODES: [&str; 33] = [
     "M_LIMIT_EXCEEDED",
     "M_THREEPID_AUTH_FAILED",
     "M_THREEPID_MEDIUM_NOT_SUPPORTED",
+    "M_UNKNOWN_ACTIVATION_TOKEN",
     "ORG.MATRIX.MSC4140_MAX_DELAY_EXCEEDED",
     "IO.ELEMENT.MSC4306.M_CONFLICTING_UNSUBSCRIPTION",
     "IO.ELEMENT.MSC4306.M_NOT_IN_THREAD",

@@ -10,7 +10,10 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use linkspan_tests::{Platform::Instagram, built};
+use linkspan_tests::{
+    Platform::{self, Instagram, Messenger},
+    built,
+};
 
 use crate::{
     driver::{Driver, Library},
@@ -70,7 +73,8 @@ impl Drop for Demo {
     }
 }
 
-/// The demo runs twice on the same data, and then somebody reads both conversations with another client.
+/// The demo runs twice on the same data, and then people read both conversations with another client: what was kept for
+/// them came from matrix-js-sdk, matrix-nio and the demo's own client.
 pub(crate) fn twice() {
     let data = tempfile::tempdir().expect("a folder");
     let mut first = Demo::start(data.path(), &["--once"]);
@@ -82,35 +86,42 @@ pub(crate) fn twice() {
 
     let mut second = Demo::start(data.path(), &[]);
     second.tells("All six go on in");
-    let told = second.tells("Instagram-style  http://");
-    let server = format!("http://{}", told.split_whitespace().next().expect("the address comes first"));
     let password = second.tells("password");
     assert_eq!(second.tells("Anna's key"), key, "the backup is gone on with");
-    let anna = log_in(&server, &password);
+    let [marcos_key, bens_key] = ["Marco's key", "Ben's key"].map(|name| second.tells(name));
+    let [glimbry, parlune] = ["Glimbry", "Parlune"].map(|name| {
+        let told = second.tells(name);
+        told.split_whitespace().next().expect("the address comes first").to_owned()
+    });
+    let anna = log_in((Instagram, "Anna"), &glimbry, &password);
     anna.driver.wait_until("the conversation's devices to log out", || {
         let devices = anna.does("devices", json!({}));
         (devices.as_array().is_none_or(|all| all.len() != 1)).then(|| devices.to_string())
     });
-    anna.does("recover", json!({ "key": key }));
-    let room = anna.driver.look(|heard| {
+    reads_both(&anna, &key);
+    reads_both(&log_in((Instagram, "Marco"), &glimbry, &password), &marcos_key);
+    reads_both(&log_in((Messenger, "Ben"), &parlune, &password), &bens_key);
+}
+
+fn log_in((platform, name): (Platform, &'static str), server: &str, password: &str) -> Person {
+    let driver = Driver::start(Library::Js, name);
+    let folder: TempDir = tempfile::tempdir().expect("a folder");
+    let words = json!({
+        "server": server, "username": name.to_lowercase(), "password": password, "encrypted": true, "store": folder.path(),
+    });
+    let session = driver.command("login", words).unwrap_or_else(|refusal| panic!("{refusal:?}"));
+    Person::listening((platform, Library::Js, name), driver, folder, &session)
+}
+
+/// A new device restores the backup by the recovery key, and trusts itself.
+fn reads_both(person: &Person, key: &str) {
+    person.does("recover", json!({ "key": key }));
+    assert_eq!(person.does("cross_signing", json!({})), json!({ "private": true, "signed": true }));
+    let room = person.driver.look(|heard| {
         let mut rooms = heard.rooms.iter();
         rooms.find(|(_, state)| state["name"] == GROUP).map(|(room, _)| room.clone())
     });
-    reads_both(&anna, &room.expect("Anna is in the group"));
-}
-
-fn log_in(server: &str, password: &str) -> Person {
-    let driver = Driver::start(Library::Js, "Anna");
-    let folder: TempDir = tempfile::tempdir().expect("a folder");
-    let words = json!({
-        "server": server, "username": "anna", "password": password, "encrypted": true, "store": folder.path(),
-    });
-    let session = driver.command("login", words).unwrap_or_else(|refusal| panic!("{refusal:?}"));
-    Person::listening((Instagram, Library::Js, "Anna"), driver, folder, &session)
-}
-
-fn reads_both(anna: &Person, room: &str) {
-    let all = anna.remembers(room);
+    let all = person.remembers(&room.expect("everybody is in the group"));
     let closed: Vec<_> = all.iter().filter(|event| event["type"] == "m.room.encrypted").collect();
     assert!(closed.is_empty(), "{closed:?}");
     let is_edit = |event: &Value| event["content"]["m.relates_to"]["rel_type"] == "m.replace";

@@ -156,13 +156,14 @@ fn afterwards_it_serves_until_it_is_stopped_and_leaves_nothing() {
         let login = told.iter().rfind(|line| line.contains(app)).expect("it says where to log in");
         let words: Vec<_> = login.split_whitespace().collect();
         let [_, address, ..] = words[..] else { panic!("an address: {login}") };
-        assert!(login.contains(user), "{login}");
+        assert!(login.to_lowercase().contains(user), "{login}");
         LoggedIn::new(address, user, password)
     });
     let rooms = anna.direct_chats_with(&ben);
     assert_eq!(rooms.as_array().map(Vec::len), Some(1), "{rooms}");
     assert_eq!(ben.direct_chats_with(&anna), rooms, "both have the chat under direct messages");
     a_code_is_shown_in_the_outbox(&told);
+    anybody_goes_on_as_one_of_them(&told);
 
     let pid = i32::try_from(program.id()).ok().and_then(Pid::from_raw).expect("a process id");
     kill_process(pid, Signal::INT).expect("it runs");
@@ -171,14 +172,45 @@ fn afterwards_it_serves_until_it_is_stopped_and_leaves_nothing() {
     assert_eq!(left, 0, "what it kept for the time being is gone");
 }
 
+/// Each platform's address lists the people that one can be there, and lets a new device of theirs read what was said.
+fn anybody_goes_on_as_one_of_them(told: &[String]) {
+    let mut names = Vec::new();
+    for app in APPS {
+        let line = told.iter().rfind(|line| line.contains(app)).expect("it is named");
+        let address = line.split_whitespace().find(|word| word.starts_with("http")).expect("an address");
+        let own = |path: &str, body: &str| {
+            let method = if body.is_empty() { "GET" } else { "POST" };
+            json_of(&answer(connected(address, method, &format!("/_linkspan/client/v1/{path}"), "", body)))
+        };
+        let platform = own("platform", "");
+        assert!(
+            line.contains(platform["name"].as_str().expect("a name")) && platform["label"] == app,
+            "{platform}"
+        );
+        for account in platform["demo_accounts"].as_array().expect("there are some") {
+            names.push(account["name"].as_str().expect("a name").to_owned());
+            let session = own("demo_session", &json!({ "user_id": account["user_id"] }).to_string());
+            let token = session["access_token"].as_str().unwrap_or_else(|| panic!("{session}"));
+            let key = session["recovery_key"].as_str().expect("it opens what was said");
+            assert!(told.iter().any(|line| line.contains(key)), "other clients are told the same: {key}");
+            let backup = ask(address, "GET", "/room_keys/version", token, "");
+            assert_eq!(
+                backup["count"], 4,
+                "the keys of everybody who has said something are there: {backup}"
+            );
+        }
+    }
+    assert_eq!(names, ["Anna Berg", "Marco Rossi", "Ben Adler", "Dana Novak", "Cleo Lind", "Emil Roth"]);
+}
+
 /// Somebody new asks for a code at the platform with phone numbers, and reads it on the page of the outbox.
 fn a_code_is_shown_in_the_outbox(told: &[String]) {
     const NUMBER: &str = "+491713920044";
     let address = |name: &str| {
-        let line = told.iter().rfind(|line| line.trim_start().starts_with(name)).expect("it is named");
+        let line = told.iter().rfind(|line| line.contains(name)).expect("it is named");
         line.split_whitespace().find(|word| word.starts_with("http")).expect("an address").to_owned()
     };
-    let (whatsapp, outbox) = (address("WhatsApp-style"), address("outbox"));
+    let (whatsapp, outbox) = (address("WhatsApp-style"), address("outbox  "));
     let words = json!({ "client_secret": "s", "country": "DE", "phone_number": NUMBER, "send_attempt": 1 });
     // It begins with what there is, and tells of what comes.
     let mut news = BufReader::new(connected(&outbox, "GET", "/news", "", "")).lines().map_while(Result::ok);
@@ -224,7 +256,14 @@ fn nothing_is_wrong_with_its_configuration() {
     std::fs::write(&path, CONFIG).expect("it is written");
     let checked = Command::new(built("linkspan")).arg("check").arg("--config").arg(path).output();
     let said = String::from_utf8(checked.expect("the program runs").stdout).expect("it is text");
-    assert!(said.starts_with("configuration is good: 3 platforms"), "{said}");
+    // That anybody can use the accounts of the demo is what they are for.
+    let mut others =
+        said.lines().filter(|line| !line.contains("`demo_account` is for trying a platform out"));
+    assert!(
+        others.next().is_some_and(|line| line.starts_with("configuration is good: 3 platforms")),
+        "{said}"
+    );
+    assert_eq!(others.next(), None, "{said}");
 }
 
 /// A client of somebody who chatted in the demo.
@@ -253,7 +292,12 @@ impl LoggedIn {
 /// Asks the client-server API of a platform, and returns the answer, which has to be a good one.
 fn ask(address: &str, method: &str, path: &str, token: &str, body: &str) -> Value {
     let answer = answer(connected(address, method, &format!("/_matrix/client/v3{path}"), token, body));
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
+    json_of(&answer)
+}
+
+/// The JSON of an answer, which has to be a good one.
+fn json_of(answer: &str) -> Value {
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     let (_, json) = answer.split_once("\r\n\r\n").expect("an answer has a body");
     serde_json::from_str(json).unwrap_or_else(|_| panic!("no JSON: {answer}"))
 }

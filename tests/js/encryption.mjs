@@ -91,6 +91,7 @@ export const commands = {
     backed_up: backedUp,
     recover,
     dehydrate,
+    room_keys: async () => ({ keys: JSON.parse(await crypto().exportRoomKeysAsJson()) }),
     backup: async () => ({ version: await crypto().getActiveSessionBackupVersion() }),
     async devices() {
         const { devices } = await client.getDevices();

@@ -176,6 +176,21 @@ class Encryption:
                 raise Refused("M_FORBIDDEN", "the password was not accepted")
         return {}
 
+    async def room_keys(self):
+        keys = [
+            {
+                "algorithm": "m.megolm.v1.aes-sha2",
+                "room_id": session.room_id,
+                "session_id": session.id,
+                "session_key": session.export_session(session.first_known_index),
+                "sender_key": session.sender_key,
+                "sender_claimed_keys": {"ed25519": session.ed25519},
+                "forwarding_curve25519_key_chain": session.forwarding_chain,
+            }
+            for session in self.client.store.load_inbound_group_sessions()
+        ]
+        return {"keys": keys}
+
     async def export_keys(self, path, passphrase):
         await self.client.export_keys(path, passphrase)
         return {}

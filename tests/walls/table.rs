@@ -218,6 +218,11 @@ fn server() -> Vec<Entry> {
         post("sliding_sync", "/v4/sync").body(SLIDING).others(OK).reveals(),
         get("get_versions", "/versions").others(OK),
         get("get_platform", "/_linkspan/client/v1/platform").others(OK),
+        get("list_platforms", "/_linkspan/client/v1/platforms").others(OK),
+        post("begin_demo_session", "/_linkspan/client/v1/demo_session")
+            .body(r#"{"user_id": "@anna:instagram.localhost"}"#)
+            .others(FORBIDDEN)
+            .own(FORBIDDEN),
         post("submit_code", "/_linkspan/client/v1/submit_code")
             .body(r#"{"sid": "0", "client_secret": "monkeys", "token": "123456"}"#)
             .others(OK),
@@ -264,6 +269,14 @@ fn server() -> Vec<Entry> {
         put("block_user", "/_linkspan/client/v1/blocks/@nobody:instagram.localhost").others(OK),
         delete("unblock_user", "/_linkspan/client/v1/blocks/@nobody:instagram.localhost").others(OK),
         get("get_card", "/_linkspan/client/v1/contacts/{user}/card").others(OK),
+        post("export_data", "/_linkspan/client/v1/export").body(r#"{"auth": {auth}}"#).others(UNPROVEN),
+        put("set_abilities", "/_linkspan/client/v1/abilities").body(r#"{"shows": ["poll"]}"#).others(OK),
+        get("get_abilities", "/_linkspan/client/v1/rooms/{room}/abilities"),
+        post("make_join_link", "/_linkspan/client/v1/rooms/{room}/join_links").body(r#"{"uses": 5}"#),
+        get("list_join_links", "/_linkspan/client/v1/rooms/{room}/join_links"),
+        delete("revoke_join_link", "/_linkspan/client/v1/rooms/{room}/join_links/none").own(NOT_FOUND),
+        get("preview_join_link", "/_linkspan/client/v1/join_links/none").others(NOT_FOUND).own(NOT_FOUND),
+        post("join_by_link", "/_linkspan/client/v1/join_links/none/join").others(NOT_FOUND).own(NOT_FOUND),
         get("get_links", "/_linkspan/client/v1/links").others(OK),
         post("new_link_code", "/_linkspan/client/v1/links/code").others(OK),
         post("enter_link_code", "/_linkspan/client/v1/links/enter")
@@ -379,6 +392,7 @@ fn account() -> Vec<Entry> {
         post("deactivate", "/v3/account/deactivate").body(r#"{"auth": {auth}}"#).others(UNPROVEN),
         get("get_3pids", "/v3/account/3pid").others(OK),
         // This server sends no mails.
+        post("request_code", "/_linkspan/client/v1/request_code").body(EMAIL).others(DENIED).own(DENIED),
         post("request_register_token", "/v3/register/email/requestToken")
             .body(EMAIL)
             .others(DENIED)
@@ -484,6 +498,10 @@ fn push() -> Vec<Entry> {
                     "data": {"url": "https://push.example.org/_matrix/push/v1/notify"}}"#,
             )
             .others(OK),
+        post("acknowledge_pusher", "/v3/pushers/ack")
+            .body(r#"{"app_id": "org.example.none", "ack_token": "none"}"#)
+            .own(NOT_FOUND)
+            .others(NOT_FOUND),
         get("get_notifications", "/v3/notifications?limit=10&only=highlight").others(OK),
     ]
 }

@@ -46,6 +46,7 @@ fn event() -> EventRecord {
             r#""depth":17,"origin_server_ts":1,"prev_events":["{id}"],"room_id":"{}","#,
             room_id()
         ) + r#""sender":"@ben:messenger.localhost","type":"m.room.message"}"#,
+        disappears_ts: None,
     }
 }
 

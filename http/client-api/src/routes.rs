@@ -14,6 +14,7 @@ use crate::endpoints::{
 };
 
 const MSC4140: &str = "https://github.com/matrix-org/matrix-spec-proposals/pull/4140";
+const MSC4174: &str = "https://github.com/matrix-org/matrix-spec-proposals/pull/4174";
 const MSC4306: &str = "https://github.com/matrix-org/matrix-spec-proposals/pull/4306";
 
 /// The table of all endpoints of the client-server API.
@@ -472,8 +473,27 @@ pub fn endpoints() -> Vec<Endpoint> {
             "client-server-api/#put_matrixclientv3pushrulesglobalkindruleidactions",
         ),
         // Pushers and notifications
-        endpoint(push::get_pushers, Free, "client-server-api/#get_matrixclientv3pushers"),
-        endpoint(push::set_pusher, Other, "client-server-api/#post_matrixclientv3pushersset"),
+        raw_endpoint(
+            Method::GET,
+            &["/_matrix/client/r0/pushers", "/_matrix/client/v3/pushers"],
+            push::get_pushers,
+            Free,
+            "client-server-api/#get_matrixclientv3pushers",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &["/_matrix/client/r0/pushers/set", "/_matrix/client/v3/pushers/set"],
+            push::set_pusher,
+            Other,
+            "client-server-api/#post_matrixclientv3pushersset",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &["/_matrix/client/v3/pushers/ack"],
+            push::acknowledge_pusher,
+            Free,
+            MSC4174,
+        ),
         endpoint(push::get_notifications, Free, "client-server-api/#get_matrixclientv3notifications"),
         // Rooms
         raw_endpoint(
@@ -529,7 +549,12 @@ pub fn endpoints() -> Vec<Endpoint> {
         endpoint(membership::unban_user, Other, "client-server-api/#post_matrixclientv3roomsroomidunban"),
         endpoint(membership::knock_room, Join, "client-server-api/#post_matrixclientv3knockroomidoralias"),
         // Sending
-        endpoint(
+        raw_endpoint(
+            Method::PUT,
+            &[
+                "/_matrix/client/r0/rooms/{room_id}/send/{event_type}/{txn_id}",
+                "/_matrix/client/v3/rooms/{room_id}/send/{event_type}/{txn_id}",
+            ],
             send::send_message,
             Message,
             "client-server-api/#put_matrixclientv3roomsroomidsendeventtypetxnid",
@@ -559,7 +584,15 @@ pub fn endpoints() -> Vec<Endpoint> {
             raw_endpoint(Method::PUT, &[""], delayed_events::delay_state, Message, MSC4140),
         ),
         // Delayed events
-        endpoint(delayed_events::schedule_event, Message, MSC4140),
+        raw_endpoint(
+            Method::PUT,
+            &[
+                "/_matrix/client/unstable/org.matrix.msc4140/rooms/{room_id}/delayed_event/{event_type}/{txn_id}",
+            ],
+            delayed_events::schedule_event,
+            Message,
+            MSC4140,
+        ),
         raw_endpoint(
             Method::GET,
             &["/_matrix/client/unstable/org.matrix.msc4140/delayed_events/{delay_id}"],

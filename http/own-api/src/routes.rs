@@ -6,8 +6,8 @@ use linkspan_platforms::RateClass::{Free, Invite, Join, Login, Other, Report, Se
 use linkspan_wire::{Endpoint, SUBMIT_CODE, raw_endpoint};
 
 use crate::endpoints::{
-    blocks, contacts, discovery, find, handle, invitations, links, matching, platform, reach, report,
-    requests, validation,
+    abilities, blocks, contacts, demo_session, discovery, export, find, handle, invitations, join_links,
+    links, matching, platform, reach, report, requests, validation,
 };
 
 /// The table of all endpoints of Linkspan's own client API.
@@ -19,6 +19,27 @@ pub fn endpoints() -> Vec<Endpoint> {
             platform::get_platform,
             Free,
             "docs/openapi/client-v1.json#get_platform",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_linkspan/client/v1/platforms"],
+            platform::list_platforms,
+            Free,
+            "docs/openapi/client-v1.json#list_platforms",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &["/_linkspan/client/v1/demo_session"],
+            demo_session::begin_demo_session,
+            Login,
+            "docs/openapi/client-v1.json#begin_demo_session",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &["/_linkspan/client/v1/request_code"],
+            validation::request_code,
+            Login,
+            "docs/openapi/client-v1.json#request_code",
         ),
         raw_endpoint(
             Method::POST,
@@ -215,6 +236,62 @@ pub fn endpoints() -> Vec<Endpoint> {
             contacts::get_card,
             Free,
             "docs/openapi/client-v1.json#get_card",
+        ),
+        raw_endpoint(
+            Method::PUT,
+            &["/_linkspan/client/v1/abilities"],
+            abilities::set_abilities,
+            Other,
+            "docs/openapi/client-v1.json#set_abilities",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_linkspan/client/v1/rooms/{room_id}/abilities"],
+            abilities::get_abilities,
+            Search,
+            "docs/openapi/client-v1.json#get_abilities",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &["/_linkspan/client/v1/rooms/{room_id}/join_links"],
+            join_links::make_join_link,
+            Invite,
+            "docs/openapi/client-v1.json#make_join_link",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_linkspan/client/v1/rooms/{room_id}/join_links"],
+            join_links::list_join_links,
+            Free,
+            "docs/openapi/client-v1.json#list_join_links",
+        ),
+        raw_endpoint(
+            Method::DELETE,
+            &["/_linkspan/client/v1/rooms/{room_id}/join_links/{token}"],
+            join_links::revoke_join_link,
+            Other,
+            "docs/openapi/client-v1.json#revoke_join_link",
+        ),
+        raw_endpoint(
+            Method::GET,
+            &["/_linkspan/client/v1/join_links/{token}"],
+            join_links::preview_join_link,
+            Search,
+            "docs/openapi/client-v1.json#preview_join_link",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &["/_linkspan/client/v1/join_links/{token}/join"],
+            join_links::join_by_link,
+            Join,
+            "docs/openapi/client-v1.json#join_by_link",
+        ),
+        raw_endpoint(
+            Method::POST,
+            &["/_linkspan/client/v1/export"],
+            export::export_data,
+            Other,
+            "docs/openapi/client-v1.json#export_data",
         ),
         raw_endpoint(
             Method::GET,

@@ -152,7 +152,10 @@ pub(crate) async fn set_new(visit: Visit, form: Values) -> Shown {
             return Err(mailed_link::used_up(&visit, PATH));
         }
         Err(
-            error @ (AccountsError::WeakPassword(_) | AccountsError::Locked | AccountsError::Deactivated),
+            error @ (AccountsError::WeakPassword(_)
+            | AccountsError::Locked
+            | AccountsError::Deactivated
+            | AccountsError::DemoAccount),
         ) => {
             let page = new_password(&visit, &confirmed, Some(&sentence(&error.to_string()))).await?;
             return visit.show_again(&page);

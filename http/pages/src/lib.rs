@@ -1,16 +1,16 @@
-//! Pages for people who open a platform's address in a browser: what runs here, logging in by OAuth 2.0, and
-//! the account.
+//! Pages for people who open a platform's address in a browser: how to use Matrix apps here, logging in by OAuth 2.0, and
+//! the account. What is of the chat app is answered by the app.
 //!
 //! Pages load nothing from elsewhere and run no script. Without a session of the browser they show only what
 //! anybody may know of a platform. They do nothing that a service does not decide.
 
+mod about;
 mod account;
 mod authorise;
 mod confirm_email;
 mod confirmed;
 mod destination;
 mod forgot_password;
-mod landing;
 mod link;
 mod log_in;
 mod mailed_link;
@@ -32,21 +32,24 @@ use axum::{
     response::Response,
     routing::get,
 };
-use http::StatusCode;
+use http::{Method, StatusCode};
 use linkspan_platforms::Platforms;
+use linkspan_web::Web;
 use linkspan_wire::{App, base_url, platform_of};
 
 const STYLE: &str = include_str!("style.css");
 const STYLE_PATH: &str = "/_linkspan/style.css";
+/// The page that says how to use Matrix apps.
+const ABOUT_PATH: &str = "/_linkspan/about";
 
-/// Serves the pages of all platforms, and answers where there is nothing at an address.
-pub fn router(app: App) -> Router {
-    let (no_page, no_method) = (app.clone(), app.clone());
+/// Serves the pages of all platforms and the chat app, and answers where there is nothing at an address.
+pub fn router(app: App, web: Web) -> Router {
+    let (other, no_method) = ((app.clone(), Arc::new(web)), app.clone());
     form_router(app.clone())
         .merge(account_router(app.clone()))
         .merge(confirm_email::router(app.clone()))
-        .merge(landing_router(app.platforms.clone()))
-        .fallback(move |request: Request| trouble::no_page(no_page.clone(), request))
+        .merge(about_router(app.platforms.clone()))
+        .fallback(move |request: Request| answer_other(other.0.clone(), other.1.clone(), request))
         .method_not_allowed_fallback(move |request: Request| trouble::no_method(no_method.clone(), request))
 }
 
@@ -104,29 +107,47 @@ fn account_router(app: App) -> Router {
         .with_state(app)
 }
 
+/// Answers what no page is at: the chat app, or else the page about the platform if it is the platform's address.
+async fn answer_other(app: App, web: Arc<Web>, request: Request) -> Response {
+    if let Some(response) = web.answer(&app.platforms, &request) {
+        return response;
+    }
+    match request.uri().path() {
+        "/" if request.method() == Method::GET || request.method() == Method::HEAD => {
+            about_page(&app.platforms, &request)
+        }
+        "/" => trouble::no_method(app, request).await,
+        _ => trouble::no_page(app, request).await,
+    }
+}
+
 /// Serves what anybody may know of a platform.
-fn landing_router(platforms: Arc<Platforms>) -> Router {
+fn about_router(platforms: Arc<Platforms>) -> Router {
     Router::new()
         .route(theme::PATH, get(get_theme))
-        .route("/", get(get_landing_page))
+        .route(ABOUT_PATH, get(get_about_page))
         .route(STYLE_PATH, get(async || response::style_sheet(StatusCode::OK, STYLE.to_owned())))
         .with_state(platforms)
 }
 
 async fn get_theme(State(platforms): State<Arc<Platforms>>, request: Request) -> Response {
     match platform_of(&platforms, &request) {
-        Some(platform) => response::style_sheet(StatusCode::OK, theme::style(&platform.settings)),
+        Some(platform) => response::style_sheet(StatusCode::OK, theme::style(platform.colour())),
         None => response::style_sheet(StatusCode::NOT_FOUND, String::new()),
     }
 }
 
-async fn get_landing_page(State(platforms): State<Arc<Platforms>>, request: Request) -> Response {
-    match platform_of(&platforms, &request) {
+async fn get_about_page(State(platforms): State<Arc<Platforms>>, request: Request) -> Response {
+    about_page(&platforms, &request)
+}
+
+fn about_page(platforms: &Platforms, request: &Request) -> Response {
+    match platform_of(platforms, request) {
         Some(platform) => {
             let address = base_url(request.headers(), &platform);
-            response::html(StatusCode::OK, landing::landing_page(&platforms, &platform, &address), "")
+            response::html(StatusCode::OK, about::about_page(platforms, &platform, &address), "")
         }
-        None => response::html(StatusCode::NOT_FOUND, landing::unknown_host_page(), ""),
+        None => response::html(StatusCode::NOT_FOUND, about::unknown_host_page(), ""),
     }
 }
 
@@ -151,7 +172,7 @@ mod tests {
         let store = Store::in_memory(Memory::new().expect("a store in memory opens"));
         let platforms = Platforms::open(&store, folder.to_vec(), 1).await.expect("the platforms open");
         let request = Request::get(path).header("host", host).body(Body::empty()).expect("a good request");
-        let response = landing_router(Arc::new(platforms)).oneshot(request).await.expect("it never fails");
+        let response = about_router(Arc::new(platforms)).oneshot(request).await.expect("it never fails");
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("the body is whole").to_bytes();
         (parts.status, parts.headers, String::from_utf8(body.to_vec()).expect("it is text"))
@@ -159,7 +180,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_page_is_the_platforms_own() {
-        let (status, headers, page) = get("phone.localhost:8008", "/").await;
+        let (status, headers, page) = get("phone.localhost:8008", ABOUT_PATH).await;
         assert_eq!(status, StatusCode::OK);
         assert!(headers[header::CONTENT_SECURITY_POLICY].to_str().is_ok_and(|it| it.contains("'none'")));
         assert!(
@@ -171,7 +192,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_loaded_from_elsewhere() {
-        let (_, _, page) = get("phone.localhost", "/").await;
+        let (_, _, page) = get("phone.localhost", ABOUT_PATH).await;
         assert!(!page.contains("src=") && !page.contains("<script"), "{page}");
         let (status, headers, _) = get("phone.localhost", STYLE_PATH).await;
         assert_eq!(
@@ -182,7 +203,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_unknown_host_is_told_of_no_platform() {
-        let (status, _, page) = get("elsewhere.example", "/").await;
+        let (status, _, page) = get("elsewhere.example", ABOUT_PATH).await;
         assert_eq!(status, StatusCode::NOT_FOUND);
         assert!(!page.contains("phone"), "{page}");
     }

@@ -3,10 +3,10 @@
 use linkspan_accounts::{AccountsError, Credentials, Identifier};
 use linkspan_oauth::OAuthError;
 use linkspan_platforms::{Identity, RateClass, Registration};
-use maud::html;
+use maud::{Markup, html};
 
 use crate::{
-    destination, forgot_password, phone, register,
+    ABOUT_PATH, destination, forgot_password, phone, register,
     response::redirect,
     shell::{Field, Page, error_notice, password_field, proof},
     visit::{Shown, Stop, Values, Visit, failed, local, too_many, with_value},
@@ -77,8 +77,14 @@ async fn page(visit: &Visit, next: &str, user: &str, error: Option<&str>) -> Res
             } @else if open {
                 p.aside { "New here? " a href=(with_value(register::PATH, "next", next)) { "Create an account" } }
             }
+            (other_apps())
         },
     ))
+}
+
+/// A link for people who want to use another app.
+pub(crate) fn other_apps() -> Markup {
+    html! { p.aside { a href=(ABOUT_PATH) { "Use another Matrix app" } } }
 }
 
 pub(crate) async fn log_in(visit: Visit, form: Values) -> Shown {

@@ -14,7 +14,8 @@ use url::{Position, Url};
 
 use crate::{
     shell::Page,
-    visit::{Stop, Values, Visit, failed, local, with_value},
+    visit::{Stop, Values, Visit, failed, local, refused, with_value},
+    words::sentence,
 };
 
 /// What a link has in it, from an address or a form.
@@ -61,6 +62,7 @@ pub(crate) fn not_sent(error: AccountsError, back: &str) -> Stop {
             Stop::Limited { wait: retry_after, back: back.to_owned() }
         }
         AccountsError::NotSent => Stop::NotFound,
+        error @ AccountsError::DemoAccount => refused(sentence(&error.to_string())),
         error => failed(error),
     }
 }

@@ -4,8 +4,7 @@
 //! The page says the same of every number until its code was typed.
 
 use linkspan_accounts::{
-    AccountsError, Evidence, NumberStanding, ProvedUser, SignUp, ThirdPartyId, ValidationPurpose,
-    ValidationRequest,
+    AccountsError, Evidence, ProvedUser, SignUp, Standing, ThirdPartyId, ValidationPurpose, ValidationRequest,
 };
 use linkspan_platforms::RateClass;
 use maud::{Markup, html};
@@ -49,6 +48,7 @@ pub(crate) async fn ask(visit: &Visit, next: &str, number: &str, error: Option<&
                 button type="submit" { "Continue" }
             }
             p.aside { "Your account has no number? " a href=(by_name) { "Log in with a username" } }
+            (log_in::other_apps())
         },
     ))
 }
@@ -100,23 +100,23 @@ pub(crate) async fn take_code(visit: Visit, form: Values) -> Shown {
     let back = begin_again(&next);
     sent_to(&id, &id.readable(), &next).check_code(&visit, PURPOSE, form.text("code"), &back).await?;
     match standing(&visit, &id, &next).await? {
-        NumberStanding::Open => log_in(&visit, &id, None, &next).await,
-        NumberStanding::Guarded => visit.show(&second_step(&visit, &id, &next, None)),
-        NumberStanding::Free => show_name(&visit, &id, &next).await,
+        Standing::Open => log_in(&visit, &id, None, &next).await,
+        Standing::Guarded => visit.show(&second_step(&visit, &id, &next, None)),
+        Standing::Free => show_name(&visit, &id, &next).await,
     }
 }
 
 /// What a number leads to that this browser has proved. Others begin again.
-async fn standing(visit: &Visit, id: &ThirdPartyId, next: &str) -> Result<NumberStanding, Stop> {
+async fn standing(visit: &Visit, id: &ThirdPartyId, next: &str) -> Result<Standing, Stop> {
     let session = session_of(visit, PURPOSE, id);
     let platform = visit.platform.server_name();
-    let found = visit.app.accounts.number_standing(platform, &session, visit.now_ts).await;
+    let found = visit.app.accounts.standing(platform, &session, visit.now_ts).await;
     found.map_err(|error| not_proved(error, next))
 }
 
 fn not_proved(error: AccountsError, next: &str) -> Stop {
     match error {
-        AccountsError::AddressNotValidated | AccountsError::NotFound(_) => Stop::Redirect(begin_again(next)),
+        AccountsError::AddressNotValidated | AccountsError::NoAccount => Stop::Redirect(begin_again(next)),
         error => failed(error),
     }
 }
@@ -124,8 +124,9 @@ fn not_proved(error: AccountsError, next: &str) -> Stop {
 async fn log_in(visit: &Visit, id: &ThirdPartyId, password: Option<String>, next: &str) -> Shown {
     let session = session_of(visit, PURPOSE, id);
     let accounts = &visit.app.accounts;
-    match accounts.log_in_by_number(&visit.platform, &session, password, visit.now_ts).await {
+    match accounts.prove_by_code(&visit.platform, &session, password, visit.now_ts).await {
         Ok(user) => visit.log_in(&user, next).await,
+        Err(AccountsError::PasswordNeeded) => visit.show(&second_step(visit, id, next, None)),
         Err(AccountsError::Forbidden(_)) => {
             visit.show_again(&second_step(visit, id, next, Some("Wrong password. Please try again.")))
         }
@@ -187,7 +188,7 @@ pub(crate) async fn begin_new(visit: Visit, form: Values) -> Shown {
 
 /// Asks for the name of a new account, unless the number leads into one.
 async fn show_name(visit: &Visit, id: &ThirdPartyId, next: &str) -> Shown {
-    if standing(visit, id, next).await? == NumberStanding::Open {
+    if standing(visit, id, next).await? == Standing::Open {
         return Ok(redirect(&begin_again(next)));
     }
     match visit.app.accounts.registration_steps(&visit.platform) {

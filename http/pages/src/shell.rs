@@ -22,29 +22,40 @@ impl Page {
     pub(crate) fn in_frame(&self, platform: &Platform) -> String {
         let name = platform.display_name();
         let initial: String = name.chars().take(1).collect();
-        html! {
-            (DOCTYPE)
-            html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    meta name="color-scheme" content="light dark";
-                    meta name="robots" content="noindex";
-                    title { (self.title) " · " (name) }
-                    link rel="stylesheet" href=(STYLE_PATH);
-                    link rel="stylesheet" href=(theme::PATH);
+        let head = html! {
+            meta name="robots" content="noindex";
+            link rel="stylesheet" href=(theme::PATH);
+        };
+        let body = html! {
+            body.page {
+                header.brand {
+                    a href="/" { span.mark aria-hidden="true" { (initial) } span { (name) } }
                 }
-                body.page {
-                    header.brand {
-                        a href="/" { span.mark aria-hidden="true" { (initial) } span { (name) } }
-                    }
-                    main.card.wide[self.wide] { (self.body) }
-                    footer { (platform.server_name()) }
-                }
+                main.card.wide[self.wide] { (self.body) }
+                footer { (platform.server_name()) }
             }
-        }
-        .into_string()
+        };
+        document(&format!("{} · {name}", self.title), &head, &body)
     }
+}
+
+/// A whole document. `head` is what stands in the head of some only.
+pub(crate) fn document(title: &str, head: &Markup, body: &Markup) -> String {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) }
+                link rel="stylesheet" href=(STYLE_PATH);
+                (head)
+            }
+            (body)
+        }
+    }
+    .into_string()
 }
 
 /// A field of a form.

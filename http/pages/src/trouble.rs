@@ -6,7 +6,7 @@ use linkspan_platforms::Platform;
 use linkspan_wire::{ACCOUNT_PAGE, App, platform_of, unknown_method, unknown_path};
 use maud::{Markup, html};
 
-use crate::{landing, response, shell::Page, visit::Stop, words};
+use crate::{about, response, shell::Page, visit::Stop, words};
 
 /// Beginnings of paths that programs ask for, which get answers that programs understand.
 const OF_PROGRAMS: [&str; 3] = ["/_matrix/", "/_synapse/", "/.well-known/"];
@@ -17,7 +17,7 @@ pub(crate) fn answer(stop: Stop, platform: Option<&Platform>) -> Response {
         (Stop::Redirect(location), _) => response::redirect(&location),
         (Stop::Instead(response), _) => *response,
         (stop, Some(platform)) => explain(&stop, platform),
-        (_, None) => response::html(StatusCode::NOT_FOUND, landing::unknown_host_page(), ""),
+        (_, None) => response::html(StatusCode::NOT_FOUND, about::unknown_host_page(), ""),
     }
 }
 
@@ -64,7 +64,7 @@ fn home(platform: &Platform) -> Markup {
     html! {
         ul.ways {
             @if platform.settings.oauth { li { a href=(ACCOUNT_PAGE) { "Your account" } } }
-            li { a href="/" { "About " (platform.display_name()) } }
+            li { a href="/" { (platform.display_name()) } }
         }
     }
 }

@@ -12,12 +12,12 @@ pub fn base_url(headers: &HeaderMap, platform: &Platform) -> String {
 }
 
 /// Where a platform is reached, for what is sent to people. The host of the request counts only if it is one
-/// of the platform's names, since anybody can write anything there.
+/// of the platform's names, since anybody can write anything there. Otherwise it is [`Platform::first_host`].
 pub fn known_base_url(app: &App, platform: &Platform, headers: &HeaderMap) -> String {
     let is_its_own = |host: &&str| {
         app.platforms.by_host(host).is_some_and(|found| found.server_name() == platform.server_name())
     };
-    let host = host(headers).filter(is_its_own).unwrap_or(platform.server_name().as_str());
+    let host = host(headers).filter(is_its_own).unwrap_or_else(|| platform.first_host());
     format!("{}://{host}", scheme(headers))
 }
 
@@ -27,7 +27,8 @@ pub fn issuer(base_url: &str) -> String {
     format!("{base_url}/")
 }
 
-fn scheme(headers: &HeaderMap) -> &'static str {
+/// The scheme by which a request came, as far as a proxy tells.
+pub fn scheme(headers: &HeaderMap) -> &'static str {
     let https = headers.get("x-forwarded-proto").is_some_and(|scheme| scheme.as_bytes() == b"https");
     if https { "https" } else { "http" }
 }

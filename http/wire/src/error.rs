@@ -11,6 +11,7 @@ use bytes::BytesMut;
 use http::{StatusCode, header};
 use linkspan_accounts::AccountsError;
 use linkspan_contacts::ContactsError;
+use linkspan_export::ExportError;
 use linkspan_finding::FindingError;
 use linkspan_keys::KeysError;
 use linkspan_lifecycle::LifecycleError;
@@ -145,6 +146,18 @@ impl ApiError {
 }
 
 impl ApiError {
+    /// The body of the answer, for what tells of an error inside another answer.
+    pub fn to_json(&self) -> serde_json::Value {
+        let written = match self {
+            Self::Json { body, .. } => return body.clone(),
+            Self::Standard { kind, message, .. } => {
+                serde_json::to_value(StandardErrorBody::new(kind.clone(), message.clone()))
+            }
+            Self::Uiaa(info) => serde_json::to_value(info),
+        };
+        written.unwrap_or_default()
+    }
+
     /// How long to wait before trying again, if that is known.
     fn retry_delay(&self) -> Option<Duration> {
         let Self::Standard { kind: ErrorKind::LimitExceeded(data), .. } = self else { return None };
@@ -204,7 +217,9 @@ impl From<AccountsError> for ApiError {
         match error {
             AccountsError::UnknownToken { soft_logout } => Self::unknown_token(soft_logout),
             AccountsError::Interactive(info) => Self::Uiaa(info),
-            AccountsError::Forbidden(_) | AccountsError::TooMany(_) => Self::forbidden(message),
+            AccountsError::Forbidden(_) | AccountsError::DemoAccount | AccountsError::TooMany(_) => {
+                Self::forbidden(message)
+            }
             AccountsError::Locked => Self::unauthorized(ErrorKind::UserLocked, message),
             AccountsError::DeviceDeparting => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Unknown, message)
@@ -234,6 +249,10 @@ impl From<AccountsError> for ApiError {
             AccountsError::ProfileTooLarge => Self::bad_request(ErrorKind::ProfileTooLarge, message),
             AccountsError::NotSent => Self::new(StatusCode::FORBIDDEN, ErrorKind::ThreepidDenied, message),
             AccountsError::AddressInUse => Self::bad_request(ErrorKind::ThreepidInUse, message),
+            AccountsError::NoAccount => Self::bad_request(ErrorKind::ThreepidNotFound, message),
+            AccountsError::PasswordNeeded => {
+                Self::new(StatusCode::FORBIDDEN, custom_kind("ORG.LINKSPAN.PASSWORD_NEEDED"), message)
+            }
             AccountsError::AddressNotValidated | AccountsError::WrongCode => {
                 Self::bad_request(ErrorKind::ThreepidAuthFailed, message)
             }
@@ -263,6 +282,13 @@ impl From<PushError> for ApiError {
     fn from(error: PushError) -> Self {
         match error {
             PushError::NoSuchRule => Self::not_found(error.to_string()),
+            PushError::NoSuchPusher => Self::not_found(error.to_string()),
+            PushError::UnknownAckToken => {
+                Self::bad_request(custom_kind("M_UNKNOWN_ACTIVATION_TOKEN"), error.to_string())
+            }
+            PushError::ExpiredAckToken => {
+                Self::bad_request(custom_kind("M_EXPIRED_ACTIVATION_TOKEN"), error.to_string())
+            }
             PushError::NoSuchThread(_) => Self::not_found(error.to_string()),
             PushError::NotInThread => Self::bad_request(ErrorKind::NotInThread, error.to_string()),
             PushError::ConflictingUnsubscription => {
@@ -392,6 +418,21 @@ impl From<FindingError> for ApiError {
             FindingError::Matching(error) => error.into(),
             FindingError::Rooms(error) => error.into(),
             FindingError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<ExportError> for ApiError {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Limited(limited) => limited.into(),
+            ExportError::NotRead | ExportError::Archive(_) | ExportError::Io(_) => Self::internal(&error),
+            ExportError::Accounts(error) => error.into(),
+            ExportError::Contacts(error) => error.into(),
+            ExportError::Media(error) => error.into(),
+            ExportError::Push(error) => error.into(),
+            ExportError::Rooms(error) => error.into(),
+            ExportError::Storage(error) => error.into(),
         }
     }
 }

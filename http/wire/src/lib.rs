@@ -23,7 +23,7 @@ mod router;
 
 pub use answer::{json_answer, json_response, respond};
 pub use app::{App, Services};
-pub use base_url::{base_url, issuer, known_base_url};
+pub use base_url::{base_url, issuer, known_base_url, scheme};
 pub use body::{WholeRequest, check_object, parse_query, path_args, read_body};
 pub use caller::{AnySession, Anybody, Caller, MaybeUser, RequestHead, User, address_of, bearer};
 pub use clock::{now_ts, timestamp};

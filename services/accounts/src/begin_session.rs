@@ -11,7 +11,7 @@ use ruma::{OwnedDeviceId, OwnedServerName};
 
 use crate::{
     Accounts, AccountsError, LoggedIn, NewDevice, ProvedUser,
-    log_in::{check_active, check_device, put_device},
+    log_in::{SessionOf, check_active, check_device, put_device},
 };
 
 /// How many devices are read at a time.
@@ -66,8 +66,8 @@ impl Accounts {
                     self.check_new_device(&mut writes, &key).await?;
                 }
                 writes.expect::<AccountsTable>(&user_key, &account);
-                let client_id = Some(client_id.as_str());
-                let logged_in = put_device(&mut writes, &key, known.as_ref(), &device, client_id, now_ts);
+                let whose = SessionOf::Client(&client_id);
+                let logged_in = put_device(&mut writes, &key, known.as_ref(), &device, whose, now_ts);
                 Ok((writes, logged_in))
             })
             .await
@@ -78,10 +78,8 @@ impl Accounts {
         let mut clients = HashSet::new();
         let mut last: Option<DeviceKey> = None;
         loop {
-            let mut range = Range::<Devices>::prefix_platform((), platform).limit(BATCH);
-            if let Some(last) = &last {
-                range = range.after(last);
-            }
+            let range =
+                Range::<Devices>::prefix_platform((), platform).limit(BATCH).after_last(last.as_ref());
             let devices = self.store.range(range).await?;
             let whole = devices.len() < BATCH;
             last = devices.last().map(|(key, _)| key.clone());

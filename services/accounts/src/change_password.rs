@@ -7,7 +7,7 @@ use linkspan_storage::{
     catalogue::{Accounts as AccountsTable, UserKey},
     records::AccountRecord,
 };
-use ruma::{OwnedDeviceId, OwnedUserId};
+use ruma::{OwnedDeviceId, OwnedUserId, thirdparty::Medium};
 
 use crate::{
     Accounts, AccountsError, Attempt, DeviceRemoved,
@@ -29,6 +29,7 @@ impl Accounts {
         now_ts: u64,
     ) -> Result<Vec<DeviceRemoved>, AccountsError> {
         check_password(&new_password)?;
+        self.check_not_demo(user_id).await?;
         let purpose = Purpose::of_user(user_id, "change password");
         let proved = self.prove_password(&purpose, attempt, now_ts).await?;
         self.put_password(user_id, new_password, Some(proved)).await?;
@@ -96,7 +97,8 @@ impl Accounts {
         self.write_password(user_id, Some(password_hash), proved).await
     }
 
-    /// Writes the hash of a password, as [`put_password`](Self::put_password) does. None removes the password of a user
+    /// Writes the hash of a password, as [`put_password`](Self::put_password) does. Nobody but an operator, who proves
+    /// nothing, changes that of a demo account. None removes the password of a user
     /// who has a number to log in with.
     async fn write_password(
         &self,
@@ -104,6 +106,9 @@ impl Accounts {
         password_hash: Option<String>,
         proved: Option<PasswordStamp>,
     ) -> Result<PasswordStamp, AccountsError> {
+        if proved.is_some() {
+            self.check_not_demo(user_id).await?;
+        }
         let key = UserKey { user_id: user_id.clone() };
         self.store
             .update(async || {
@@ -112,7 +117,9 @@ impl Accounts {
                     proved.check(&account)?;
                 }
                 let mut writes = WriteSet::new();
-                if password_hash.is_none() && !self.keeps_number(&mut writes, user_id, None).await? {
+                if password_hash.is_none()
+                    && !self.keeps_id(&mut writes, user_id, &Medium::Msisdn, None).await?
+                {
                     return Err(NO_NUMBER);
                 }
                 writes.expect::<AccountsTable>(&key, &account);

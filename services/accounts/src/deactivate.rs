@@ -18,6 +18,7 @@ impl Accounts {
         attempt: Attempt<'_>,
         now_ts: u64,
     ) -> Result<PasswordStamp, AccountsError> {
+        self.check_not_demo(user_id).await?;
         self.prove_password(&Purpose::of_user(user_id, "deactivate"), attempt, now_ts).await
     }
 
@@ -31,6 +32,9 @@ impl Accounts {
         proved: Option<PasswordStamp>,
         erase: bool,
     ) -> Result<Vec<DeviceRemoved>, AccountsError> {
+        if proved.is_some() {
+            self.check_not_demo(user_id).await?;
+        }
         let key = UserKey { user_id: user_id.clone() };
         self.store
             .update(async || {

@@ -29,7 +29,7 @@ pub struct DeviceInfo {
     pub created_ts: u64,
     /// When it last called, to the minute.
     pub last_seen_ts: u64,
-    /// The address that it last called from.
+    /// The address that it last called from. It is not told of a visitor's of a demo account: other visitors see it.
     pub last_seen_ip: Option<String>,
     /// The OAuth client whose session it is.
     pub client_id: Option<String>,
@@ -160,6 +160,8 @@ impl Accounts {
                     client_id: None,
                     refresh_family: None,
                     dehydrated: true,
+                    shows: None,
+                    is_visitors: false,
                 };
                 writes.expect_absent::<Devices>(&key);
                 writes.put::<Devices>(&key, &record);
@@ -273,7 +275,7 @@ fn info(device_id: OwnedDeviceId, device: DeviceRecord) -> DeviceInfo {
         display_name: device.display_name,
         created_ts: device.created_ts,
         last_seen_ts: device.last_seen_ts,
-        last_seen_ip: device.last_seen_ip,
+        last_seen_ip: device.last_seen_ip.filter(|_| !device.is_visitors),
         client_id: device.client_id,
     }
 }

@@ -17,7 +17,7 @@ use ruma::OwnedUserId;
 use crate::{
     Accounts, AccountsError, DeviceRemoved, NewDevice, Registered, Session,
     devices::delete_device,
-    log_in::{check_active, check_device, new_device_id, put_device},
+    log_in::{SessionOf, check_active, check_device, new_device_id, put_device},
     password::PasswordStamp,
     register::NewAccount,
 };
@@ -119,7 +119,8 @@ impl Accounts {
                     if known.is_none() {
                         self.check_new_device(&mut writes, &key).await?;
                     }
-                    logged_in = Some(put_device(&mut writes, &key, known, device, None, now_ts));
+                    let whose = SessionOf::Person;
+                    logged_in = Some(put_device(&mut writes, &key, known, device, whose, now_ts));
                 }
                 let registered = Registered {
                     user_id: user_id.clone(),

@@ -77,7 +77,9 @@ impl Handle {
 
     /// Refuses a handle by which somebody could pass for the platform itself.
     pub(crate) fn check_not_reserved(&self, platform: &Platform) -> Result<(), AccountsError> {
-        let own_names = [platform.settings.name.as_str(), first_label(platform.server_name().as_str())];
+        let display_name = platform.display_name();
+        let server_name = first_label(platform.server_name().as_str());
+        let own_names = [platform.settings.name.as_str(), display_name.as_str(), server_name];
         let words: Vec<_> = RESERVED.into_iter().chain(own_names).map(skeleton).collect();
         match is_made_of(&self.skeleton(), &words) {
             true => Err(AccountsError::InvalidUsername("this name is reserved")),
@@ -156,7 +158,9 @@ mod tests {
     #[tokio::test]
     async fn nobody_passes_for_the_platform() {
         let store = Store::in_memory(Memory::new().expect("an engine"));
-        let text = serde_json::json!({ "name": "photos", "server_name": "gallery.example" });
+        let text = serde_json::json!({
+            "name": "photos", "server_name": "gallery.example", "display_name": "Lumen",
+        });
         let settings: Settings = serde_json::from_value(text).expect("settings");
         let platforms = Platforms::open(&store, vec![settings], 1).await.expect("platforms");
         let platform = platforms.get(server_name!("gallery.example")).expect("it is hosted");
@@ -168,6 +172,7 @@ mod tests {
             "photos",
             "ph0tos",
             "gallery",
+            "lumen_support",
             "photos.help.team",
             "officialphotos",
             "moderator",

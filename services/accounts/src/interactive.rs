@@ -41,13 +41,14 @@ impl Purpose {
         Self { platform, user_id: Some(user_id.clone()), operation: operation.into() }
     }
 
-    /// The purpose of the messages that are a part of the operation. A user who proves a number again asks for the code
-    /// as somebody who registers does: the specification has no other endpoint for it.
-    fn of_messages(&self) -> Option<ValidationPurpose> {
+    /// The purposes of the messages that are a part of the operation. Whoever wanted to log in and has no account yet
+    /// registers with the same code. A user who proves an address or a number again asks for the code as somebody who
+    /// logs in or registers does: the specification has no other endpoint for it.
+    fn of_messages(&self) -> &'static [ValidationPurpose] {
         match (self.operation.as_str(), &self.user_id) {
-            (REGISTER, None) | (_, Some(_)) => Some(ValidationPurpose::Register),
-            (RESET_PASSWORD, None) => Some(ValidationPurpose::ResetPassword),
-            _ => None,
+            (REGISTER, None) | (_, Some(_)) => &[ValidationPurpose::Register, ValidationPurpose::LogIn],
+            (RESET_PASSWORD, None) => &[ValidationPurpose::ResetPassword],
+            _ => &[],
         }
     }
 
@@ -115,15 +116,15 @@ impl Accounts {
     }
 
     /// Has a user prove the password by interactive authentication. How often that may be tried is limited. A user who
-    /// has none, and is known by a number, proves the number.
+    /// has none proves the address or the number that people of the platform are known by.
     pub async fn prove_password(
         &self,
         purpose: &Purpose,
         attempt: Attempt<'_>,
         now_ts: u64,
     ) -> Result<PasswordStamp, AccountsError> {
-        if self.proves_by_number(purpose, attempt.platform).await? {
-            return self.prove_number(purpose, attempt, now_ts).await;
+        if let Some(stage) = self.stage_without_password(purpose, attempt.platform).await? {
+            return self.prove_id(purpose, stage, attempt, now_ts).await;
         }
         let flows = [vec![AuthType::Password]];
         let prove = self.authenticate_interactively(purpose, &flows, attempt.auth, now_ts);
@@ -136,23 +137,28 @@ impl Accounts {
         proof.password_stamp.ok_or(WRONG)
     }
 
-    async fn proves_by_number(&self, purpose: &Purpose, platform: &Platform) -> Result<bool, AccountsError> {
-        let Some(user_id) = purpose.user_id.as_ref().filter(|_| self.knows_by_number(platform)) else {
-            return Ok(false);
-        };
-        let has_password =
-            self.account(user_id).await?.is_some_and(|account| account.password_hash.is_some());
-        Ok(!has_password && self.has_number(user_id).await?)
-    }
-
-    /// Refuses until the user has proved a number of the account. The validation is used up.
-    async fn prove_number(
+    /// The stage of a user who has no password, if there is one.
+    async fn stage_without_password(
         &self,
         purpose: &Purpose,
+        platform: &Platform,
+    ) -> Result<Option<AuthType>, AccountsError> {
+        let Some((user_id, medium)) = purpose.user_id.as_ref().zip(self.known_by(platform)) else {
+            return Ok(None);
+        };
+        let proves = !self.has_password(user_id).await? && self.has_id(user_id, &medium).await?;
+        Ok(if proves { self.log_in_stage(platform) } else { None })
+    }
+
+    /// Refuses until the user has proved an address or a number of the account. The validation is used up.
+    async fn prove_id(
+        &self,
+        purpose: &Purpose,
+        stage: AuthType,
         attempt: Attempt<'_>,
         now_ts: u64,
     ) -> Result<PasswordStamp, AccountsError> {
-        let flows = [vec![AuthType::Msisdn]];
+        let flows = [vec![stage]];
         let proof = self.authenticate_interactively(purpose, &flows, attempt.auth, now_ts).await?;
         let validated = proof.ids.last().ok_or(AccountsError::AddressNotValidated)?;
         self.store
@@ -277,14 +283,13 @@ impl Accounts {
         creds: &ThirdpartyIdCredentials,
         now_ts: u64,
     ) -> Result<Option<StandardErrorBody>, AccountsError> {
-        let Some(purpose) = session.purpose.of_messages() else { return Ok(None) };
         let evidence = Evidence::Session(ValidationSession {
             sid: creds.sid.to_string(),
             client_secret: creds.client_secret.to_string(),
         });
         let is_phone = stage == AuthType::Msisdn;
         let Purpose { platform, user_id, .. } = &session.purpose;
-        let validated = self.validated(platform, purpose, &evidence, now_ts).await;
+        let validated = self.validated(platform, session.purpose.of_messages(), &evidence, now_ts).await;
         let is_own = match (&validated, user_id) {
             (Ok(validated), Some(user_id)) => {
                 self.owner_of(platform, &validated.id).await?.as_ref() == Some(user_id)

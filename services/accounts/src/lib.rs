@@ -7,6 +7,7 @@
 //! the rooms service's part. Nor does it know keys, pushers or messages to devices: who owns those
 //! learns from [`DeviceRemoved`] what to remove.
 
+mod abilities;
 mod account_data;
 mod address_owners;
 mod attempts;
@@ -14,11 +15,13 @@ mod begin_session;
 mod change_password;
 mod cross_signing_reset;
 mod deactivate;
+mod demo_session;
 mod devices;
 mod direct_chats;
 mod discovery;
 mod erasure;
 mod expiring;
+mod export;
 mod filters;
 mod guests;
 mod handle;
@@ -29,7 +32,7 @@ mod link;
 mod linked_accounts;
 mod list_accounts;
 mod log_in;
-mod log_in_by_number;
+mod log_in_by_code;
 mod log_in_by_token;
 mod log_out;
 mod messages;
@@ -70,9 +73,11 @@ pub use address_owners::AddressOwners;
 pub use attempts::Attempt;
 pub use begin_session::ClientDevice;
 pub use cross_signing_reset::{Approval, Proof};
+pub use demo_session::DemoSession;
 pub use devices::{DeviceInfo, DeviceRemoved};
 pub use discovery::{AddressIndex, Indexing, NameIndex, found_by};
 pub use erasure::Erasures;
+pub use export::OwnAccountData;
 pub use handle::Handle;
 pub use ignored_users::IGNORED_USERS;
 pub use interactive::Purpose;
@@ -81,7 +86,7 @@ pub use link::LINK_CODE_MS;
 pub use linked_accounts::{LinkChoices, MAX_LINKED};
 pub use list_accounts::AccountInfo;
 pub use log_in::{Credentials, Identifier, LoggedIn, NewDevice};
-pub use log_in_by_number::NumberStanding;
+pub use log_in_by_code::Standing;
 pub use log_in_by_token::LoginToken;
 pub use messages::{Courier, Mail, Message, Sending, Sms};
 pub use moderation::Restriction;
@@ -129,6 +134,9 @@ pub enum AccountsError {
     /// The account is suspended, and this is not among what it may still do.
     #[error("this account is suspended: it cannot do this")]
     Suspended,
+    /// Anybody may use this account, so nobody does this to it but an operator.
+    #[error("anybody may use this account, so its names, addresses and password stay as they are")]
+    DemoAccount,
     /// Guests may not do this; the text says why and may be shown to anybody.
     #[error("{0}")]
     Guest(&'static str),
@@ -195,6 +203,12 @@ pub enum AccountsError {
     /// Nobody has shown yet that the address or number is theirs.
     #[error("this address or number has not been confirmed yet")]
     AddressNotValidated,
+    /// No account here has the address or number that was confirmed.
+    #[error("no account here has this address or number")]
+    NoAccount,
+    /// The account has a second step: whoever logs in by a code gives the password, too.
+    #[error("this account is protected by a password")]
+    PasswordNeeded,
     /// The code is not the one that was sent, or not any more.
     #[error("this code is wrong or has expired: ask for a new one")]
     WrongCode,

@@ -24,8 +24,8 @@ use crate::{
 
 /// How long a code lasts, and then whoever has entered it can be confirmed, in milliseconds.
 pub const LINK_CODE_MS: u64 = 10 * 60_000;
-/// How many offers are looked at in one sweep.
-const SWEEP: usize = 10_000;
+/// How many offers are looked at in one step of a sweep.
+const SWEEP: usize = 1_000;
 
 /// Said of every code that is not good, whyever.
 const NO_CODE: AccountsError = AccountsError::NotFound("code");
@@ -168,19 +168,29 @@ impl Accounts {
             .await
     }
 
-    /// Removes offers of a platform's users that have expired. It is to be called now and then.
+    /// Removes offers of a platform's users that have expired. It is to be called now and then. Fails with the last
+    /// error, if there was one, once every offer had its turn.
     pub async fn forget_link_offers(
         &self,
         platform: &OwnedServerName,
         now_ts: u64,
     ) -> Result<(), AccountsError> {
-        let offers = Range::<LinkOffers>::prefix_platform((), platform).limit(SWEEP);
-        for (key, offer) in self.store.range(offers).await? {
-            if offer.expires_ts <= now_ts {
-                self.forget_expired_offer(&key, now_ts).await?;
+        let mut outcome = Ok(());
+        let mut last: Option<UserKey> = None;
+        loop {
+            let offers =
+                Range::<LinkOffers>::prefix_platform((), platform).limit(SWEEP).after_last(last.as_ref());
+            let offers = self.store.range(offers).await?;
+            for (key, _) in offers.iter().filter(|(_, offer)| offer.expires_ts <= now_ts) {
+                if let Err(error) = self.forget_expired_offer(key, now_ts).await {
+                    outcome = Err(error);
+                }
+            }
+            last = offers.into_iter().last().map(|(key, _)| key);
+            if last.is_none() {
+                return outcome;
             }
         }
-        Ok(())
     }
 
     /// There may be a newer one by now.
@@ -215,6 +225,7 @@ impl Accounts {
         user_id: &OwnedUserId,
     ) -> Result<(), AccountsError> {
         let account = self.expect_active(writes, user_id).await?.ok_or(AccountsError::NotFound("account"))?;
+        self.check_not_demo(user_id).await?;
         if account.locked {
             Err(AccountsError::Locked)
         } else if account.suspended {

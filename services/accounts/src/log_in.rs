@@ -142,7 +142,8 @@ impl Accounts {
         let proof = async {
             let user = self.check_credentials(user_id, credentials.password).await?;
             // There the password is a second step: it opens nothing without the number.
-            let needs_number = self.knows_by_number(platform) && self.has_number(&user.user_id).await?;
+            let needs_number =
+                self.knows_by_number(platform) && self.has_id(&user.user_id, &Medium::Msisdn).await?;
             if needs_number { Err(WRONG) } else { Ok(user) }
         };
         counted.give_back_if_right(proof).await
@@ -157,6 +158,11 @@ impl Accounts {
     ) -> Result<PasswordStamp, AccountsError> {
         let proof = self.check_credentials(Some(user_id.clone()), password);
         Ok(count_of_user(platform, user_id)?.give_back_if_right(proof).await?.password_stamp)
+    }
+
+    /// Whether an account has a password.
+    pub(crate) async fn has_password(&self, user_id: &OwnedUserId) -> Result<bool, AccountsError> {
+        Ok(self.shared_account(user_id).await?.is_some_and(|account| account.password_hash.is_some()))
     }
 
     /// The user of a platform who is meant.
@@ -216,6 +222,16 @@ impl Accounts {
         device: NewDevice,
         now_ts: u64,
     ) -> Result<LoggedIn, AccountsError> {
+        self.start_session_of(user, device, SessionOf::Person, now_ts).await
+    }
+
+    pub(crate) async fn start_session_of(
+        &self,
+        user: ProvedUser,
+        device: NewDevice,
+        whose: SessionOf<'_>,
+        now_ts: u64,
+    ) -> Result<LoggedIn, AccountsError> {
         check_device(&device)?;
         let ProvedUser { user_id, password_stamp } = user;
         let user_key = UserKey { user_id: user_id.clone() };
@@ -232,7 +248,7 @@ impl Accounts {
                     self.check_new_device(&mut writes, &key).await?;
                 }
                 writes.expect::<AccountsTable>(&user_key, &account);
-                let logged_in = put_device(&mut writes, &key, known.as_ref(), &device, None, now_ts);
+                let logged_in = put_device(&mut writes, &key, known.as_ref(), &device, whose, now_ts);
                 Ok((writes, logged_in))
             })
             .await
@@ -277,15 +293,30 @@ pub(crate) fn new_device_id() -> OwnedDeviceId {
     random_text(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", 10).into()
 }
 
-/// Writes a device with new tokens in the place of `known`. `client_id`: the OAuth client whose session it is.
+/// Whose session it is.
+#[derive(Clone, Copy)]
+pub(crate) enum SessionOf<'a> {
+    /// Somebody's who has logged in directly.
+    Person,
+    /// The OAuth client's that has this id.
+    Client(&'a str),
+    /// A visitor's who uses a demo account.
+    Visitor,
+}
+
+/// Writes a device with new tokens in the place of `known`.
 pub(crate) fn put_device(
     writes: &mut WriteSet,
     key: &DeviceKey,
     known: Option<&DeviceRecord>,
     device: &NewDevice,
-    client_id: Option<&str>,
+    whose: SessionOf<'_>,
     now_ts: u64,
 ) -> LoggedIn {
+    let client_id = match whose {
+        SessionOf::Client(client_id) => Some(client_id),
+        SessionOf::Person | SessionOf::Visitor => None,
+    };
     match known {
         Some(known) => {
             writes.expect::<Devices>(key, known);
@@ -310,6 +341,8 @@ pub(crate) fn put_device(
         client_id: client_id.map(str::to_owned),
         refresh_family,
         dehydrated: false,
+        shows: None,
+        is_visitors: matches!(whose, SessionOf::Visitor),
     };
     writes.put::<Devices>(key, &record);
     LoggedIn {

@@ -10,12 +10,13 @@ use linkspan_storage::{
 use ruma::{
     OwnedServerName, OwnedUserId,
     api::client::uiaa::{AuthData, AuthType},
+    thirdparty::Medium,
 };
 
 use crate::{
     Accounts, AccountsError, DeviceRemoved, Handle, LoggedIn, NewDevice,
     interactive::{Purpose, REGISTER},
-    log_in::{check_device, new_device_id, put_device},
+    log_in::{SessionOf, check_device, new_device_id, put_device},
     password::{PasswordStamp, check_password},
     profile::put_display_name,
     username::{generate, looks_like_phone_number, new_user_id, user_id_of},
@@ -36,9 +37,9 @@ pub struct RegistrationSteps {
 }
 
 impl RegistrationSteps {
-    /// Whether they need a password. Where they prove a number, that is how they log in.
+    /// Whether they need a password. Where they prove an address or a number, that is how they log in.
     pub fn password(self) -> bool {
-        self.phone != ProofStep::Required
+        self.email != ProofStep::Required && self.phone != ProofStep::Required
     }
 
     /// The stages of a registration: what is needed, and the same with one thing more that may be given.
@@ -80,7 +81,7 @@ impl ProofStep {
 pub struct Registration {
     /// The wanted localpart; None: any. It is the display name to begin with.
     pub username: Option<String>,
-    /// The password. Where people are known by their number, it is a second step that they may leave out.
+    /// The password. Where people prove an address or a number, they may leave it out.
     pub password: Option<String>,
     /// The device to log in; None: none.
     pub device: Option<NewDevice>,
@@ -170,9 +171,9 @@ impl Accounts {
 
     /// What a platform asks of people who make an account; refuses where nobody can.
     pub fn registration_steps(&self, platform: &Platform) -> Result<RegistrationSteps, AccountsError> {
-        let needs_email = platform.settings.verify && platform.settings.identity == Identity::Account;
-        let email = ProofStep::new(self.sends_mails(platform), needs_email);
-        let phone = ProofStep::new(self.sends_sms(platform), self.knows_by_number(platform));
+        let known_by = self.known_by(platform);
+        let email = ProofStep::new(self.sends_mails(platform), known_by == Some(Medium::Email));
+        let phone = ProofStep::new(self.sends_sms(platform), known_by == Some(Medium::Msisdn));
         let token = match platform.settings.registration {
             Policy::Closed => return Err(AccountsError::Forbidden("registration is closed here")),
             Policy::Open => false,
@@ -281,7 +282,7 @@ impl Accounts {
             let logged_in = account.device.as_ref().map(|device| {
                 let device_id = device.device_id.clone().unwrap_or_else(new_device_id);
                 let key = DeviceKey { user_id: user_id.clone(), device_id };
-                put_device(&mut writes, &key, None, device, None, now_ts)
+                put_device(&mut writes, &key, None, device, SessionOf::Person, now_ts)
             });
             let password_stamp = PasswordStamp::of(&record);
             Ok((writes, Registered { user_id, password_stamp, logged_in, removed: None }))

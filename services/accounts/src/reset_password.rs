@@ -62,7 +62,7 @@ impl Accounts {
     ) -> Result<(ProvedUser, Vec<DeviceRemoved>), AccountsError> {
         check_password(&new_password)?;
         let purpose = ValidationPurpose::ResetPassword;
-        let validated = self.validated(platform.server_name(), purpose, evidence, now_ts).await?;
+        let validated = self.validated(platform.server_name(), &[purpose], evidence, now_ts).await?;
         let user = self.put_password_by_id(platform, new_password, &validated, now_ts).await?;
         let removed = self.log_out_all(&user.user_id, None).await?;
         Ok((user, removed))
@@ -85,6 +85,7 @@ impl Accounts {
                 if !self.may_reset_by(&validated.id, &owner, now_ts).await? {
                     return Err(AccountsError::AddressNotValidated);
                 }
+                self.check_not_demo(&owner.user_id).await?;
                 let mut writes = WriteSet::new();
                 writes.expect::<ThirdPartyIds>(&address, &owner);
                 let key = UserKey { user_id: owner.user_id };

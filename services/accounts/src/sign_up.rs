@@ -90,7 +90,7 @@ impl Accounts {
             return Ok(None);
         }
         let evidence = evidence.ok_or(AccountsError::AddressNotValidated)?;
-        let validated = self.validated(platform.server_name(), purpose, &evidence, now_ts).await?;
+        let validated = self.validated(platform.server_name(), &[purpose], &evidence, now_ts).await?;
         if validated.id.is_phone() == by_phone {
             Ok(Some(validated))
         } else {

@@ -119,6 +119,7 @@ impl Accounts {
         now_ts: u64,
     ) -> Result<bool, AccountsError> {
         self.check_allowed(platform, user_id, handle)?;
+        self.check_not_demo(user_id).await?;
         let own_key = UserKey { user_id: user_id.clone() };
         let own = self.store.get::<UserHandles>(&own_key).await?;
         writes.expect_read::<UserHandles>(&own_key, own.as_ref());
@@ -172,7 +173,8 @@ impl Accounts {
         Ok(())
     }
 
-    /// Forgets who had the handles of a platform that others can have by now, in portions.
+    /// Forgets who had the handles of a platform that others can have by now, in portions. Fails with the last error, if
+    /// there was one, once every handle had its turn.
     pub async fn forget_released_handles(
         &self,
         platform: &OwnedServerName,
@@ -180,14 +182,22 @@ impl Accounts {
     ) -> Result<(), AccountsError> {
         let until =
             ReleasedHandleKey { platform: platform.clone(), free_ts: now_ts, skeleton: String::new() };
+        let mut outcome = Ok(());
+        let mut last: Option<ReleasedHandleKey> = None;
         loop {
-            let portion = Range::<ReleasedHandles>::prefix((platform,)).before(&until).limit(SWEEP);
+            let portion = Range::<ReleasedHandles>::prefix((platform,))
+                .before(&until)
+                .limit(SWEEP)
+                .after_last(last.as_ref());
             let portion = self.store.keys(portion).await?;
             for released in &portion {
-                self.forget_released_handle(released, now_ts).await?;
+                if let Err(error) = self.forget_released_handle(released, now_ts).await {
+                    outcome = Err(error);
+                }
             }
-            if portion.len() < SWEEP {
-                return Ok(());
+            last = portion.into_iter().last();
+            if last.is_none() {
+                return outcome;
             }
         }
     }

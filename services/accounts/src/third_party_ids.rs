@@ -49,24 +49,23 @@ impl Accounts {
         Ok(added)
     }
 
-    /// Whether a user has a phone number.
-    pub(crate) async fn has_number(&self, user_id: &OwnedUserId) -> Result<bool, AccountsError> {
-        let medium = Medium::Msisdn.to_string();
-        let number = Range::<UserThirdPartyIds>::prefix((user_id, &medium)).limit(1);
-        Ok(!self.store.keys(number).await?.is_empty())
+    /// Whether a user has an identifier of a medium.
+    pub(crate) async fn has_id(&self, user_id: &OwnedUserId, medium: &Medium) -> Result<bool, AccountsError> {
+        let id = Range::<UserThirdPartyIds>::prefix((user_id, &medium.to_string())).limit(1);
+        Ok(!self.store.keys(id).await?.is_empty())
     }
 
-    /// Whether a user has a phone number besides `but`. `writes` expect that one to stay.
-    pub(crate) async fn keeps_number(
+    /// Whether a user has an identifier of a medium besides `but`. `writes` expect that one to stay.
+    pub(crate) async fn keeps_id(
         &self,
         writes: &mut WriteSet,
         user_id: &OwnedUserId,
+        medium: &Medium,
         but: Option<&ThirdPartyId>,
     ) -> Result<bool, AccountsError> {
-        let medium = Medium::Msisdn.to_string();
-        let numbers = Range::<UserThirdPartyIds>::prefix((user_id, &medium)).limit(2);
-        let numbers = self.store.keys(numbers).await?;
-        let other = numbers.iter().find(|number| but.is_none_or(|but| number.address != but.address()));
+        let ids = Range::<UserThirdPartyIds>::prefix((user_id, &medium.to_string())).limit(2);
+        let ids = self.store.keys(ids).await?;
+        let other = ids.iter().find(|id| but.is_none_or(|but| id.address != but.address()));
         if let Some(other) = other {
             writes.expect::<UserThirdPartyIds>(other, &());
         }
@@ -91,6 +90,7 @@ impl Accounts {
         attempt: Attempt<'_>,
         now_ts: u64,
     ) -> Result<(), AccountsError> {
+        self.check_not_demo(user_id).await?;
         let purpose = Purpose::of_user(user_id, "add an address");
         let proved = self.prove_password(&purpose, attempt, now_ts).await?;
         let evidence = Evidence::Session(session);
@@ -108,6 +108,7 @@ impl Accounts {
         from: IpAddr,
         now_ts: u64,
     ) -> Result<(), AccountsError> {
+        self.check_not_demo(user_id).await?;
         let request = ValidationRequest {
             purpose: ValidationPurpose::Add,
             id,
@@ -135,7 +136,7 @@ impl Accounts {
         let evidence = Evidence::Session(session);
         // The code was taken before, if adding failed then, or the form is sent twice.
         let was_taken = matches!(validated, Err(AccountsError::WrongCode))
-            && self.validated(&platform, ValidationPurpose::Add, &evidence, now_ts).await.is_ok();
+            && self.validated(&platform, &[ValidationPurpose::Add], &evidence, now_ts).await.is_ok();
         if !was_taken {
             validated?;
         }
@@ -167,8 +168,9 @@ impl Accounts {
         evidence: &Evidence,
         now_ts: u64,
     ) -> Result<(), AccountsError> {
+        self.check_not_demo(user_id).await?;
         let platform = user_id.server_name().to_owned();
-        let validated = self.validated(&platform, ValidationPurpose::Add, evidence, now_ts).await?;
+        let validated = self.validated(&platform, &[ValidationPurpose::Add], evidence, now_ts).await?;
         self.store
             .update(async || {
                 let mut writes = WriteSet::new();
@@ -218,15 +220,18 @@ impl Accounts {
         self.use_up(writes, validated).await
     }
 
-    /// Takes an identifier from a user. One that is not the user's is ignored. Where people are known by their number,
-    /// nobody can remove the last one.
+    /// Takes an identifier from a user. One that is not the user's is ignored. Nobody can remove the last one that is
+    /// needed to log in: the number where people are known by it, and the address of a user who has no password.
     pub async fn delete_third_party_id(
         &self,
         platform: &Platform,
         user_id: &OwnedUserId,
         id: &ThirdPartyId,
     ) -> Result<(), AccountsError> {
-        self.remove_id(user_id, id, id.is_phone() && self.knows_by_number(platform)).await
+        self.check_not_demo(user_id).await?;
+        let logs_in = self.known_by(platform).as_ref() == Some(id.medium());
+        let is_needed = logs_in && (id.is_phone() || !self.has_password(user_id).await?);
+        self.remove_id(user_id, id, is_needed).await
     }
 
     async fn remove_id(
@@ -241,9 +246,9 @@ impl Accounts {
                 let mut writes = WriteSet::new();
                 let record = self.store.get::<ThirdPartyIds>(&key).await?;
                 if let Some(record) = record.filter(|record| record.user_id == *user_id) {
-                    if needs_another && !self.keeps_number(&mut writes, user_id, Some(id)).await? {
+                    if needs_another && !self.keeps_id(&mut writes, user_id, id.medium(), Some(id)).await? {
                         return Err(AccountsError::Forbidden(
-                            "this is the number you log in with: add another one first",
+                            "you log in with this address or number: add another one first",
                         ));
                     }
                     writes.expect::<ThirdPartyIds>(&key, &record);

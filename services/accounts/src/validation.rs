@@ -13,7 +13,7 @@ use linkspan_storage::{
     catalogue::{PlatformKey, ThirdPartyIds, Validations},
     records::ValidationRecord,
 };
-use ruma::{OwnedServerName, OwnedUserId};
+use ruma::{OwnedServerName, OwnedUserId, thirdparty::Medium};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -45,7 +45,7 @@ pub enum ValidationPurpose {
     ResetPassword,
     /// It is to be added to an account.
     Add,
-    /// It is for logging in on the pages, or for making an account there if it has none.
+    /// It is for logging in, or for making an account if it has none.
     LogIn,
 }
 
@@ -78,9 +78,10 @@ pub struct ValidationRequest {
     pub send_attempt: u64,
     /// The address to go on to after the identifier was validated.
     pub next_link: Option<String>,
-    /// The URL of the page that the link in a mail opens, without a query. SMS have no link.
+    /// The URL of the page that the link in a mail opens, without a query. SMS have no link, nor have mails for logging
+    /// in.
     pub page: String,
-    /// Whether a page asks: it takes the code of a mail, and begins anew if it asks again.
+    /// Whether a page asks: it begins anew if it asks again.
     pub by_page: bool,
     /// The address of whoever asks.
     pub from: IpAddr,
@@ -164,11 +165,18 @@ pub(crate) struct Validated {
 /// What a message is to say.
 struct Letter<'a> {
     platform: String,
-    purpose: ValidationPurpose,
     /// The user whose identifier it is.
     owner: Option<&'a OwnedUserId>,
-    link: Option<String>,
-    code: Option<String>,
+    says: Says,
+}
+
+enum Says {
+    /// How the reader confirms the identifier.
+    Confirm { purpose: ValidationPurpose, code: String, link: Option<String> },
+    /// No account has the identifier whose password was to be reset.
+    Unknown,
+    /// An account has the address that was to be another's. Numbers are never refused so.
+    InUse,
 }
 
 impl Accounts {
@@ -179,12 +187,8 @@ impl Accounts {
         request: ValidationRequest,
         now_ts: u64,
     ) -> Result<String, AccountsError> {
+        self.check_purpose(platform, &request)?;
         let way = self.begin_message(platform, &request.id)?;
-        let resets = request.purpose == ValidationPurpose::ResetPassword;
-        if resets && request.id.is_phone() && self.knows_by_number(platform) {
-            // Otherwise the password would be no second step after the number.
-            return Err(AccountsError::NotSent);
-        }
         let key = session_key(platform.server_name(), request.purpose, &request.id, &request.client_secret);
         if self.store.get::<Validations>(&key).await?.is_some_and(|known| request.is_answered(&known, now_ts))
         {
@@ -192,12 +196,17 @@ impl Accounts {
         }
         self.count_message(platform, &request.id, request.from, now_ts)?;
         let owner = self.owner_for(platform.server_name(), &request, now_ts).await?;
-        // Otherwise there is nothing to confirm, and the message says why. Numbers change hands, so whoever has one
-        // now may prove it, whatever account has it.
-        let provable = owner.is_some() == resets || (request.id.is_phone() && !resets);
-        let token = (provable && !request.id.is_phone()).then(|| new_token(""));
-        let has_code = provable && (request.id.is_phone() || request.by_page);
-        let code = has_code.then(|| random_text(b"0123456789", CODE_DIGITS));
+        // Otherwise there is nothing to confirm, and the message says why.
+        let provable = match request.purpose {
+            ValidationPurpose::LogIn => true,
+            ValidationPurpose::ResetPassword => owner.is_some(),
+            // Numbers change hands, so whoever has one now may prove it, whatever account has it.
+            ValidationPurpose::Register | ValidationPurpose::Add => owner.is_none() || request.id.is_phone(),
+        };
+        // Nobody is to log a stranger in by opening the link of a mail that the stranger has asked for.
+        let has_link = !request.id.is_phone() && request.purpose != ValidationPurpose::LogIn;
+        let token = (provable && has_link).then(|| new_token(""));
+        let code = provable.then(|| random_text(b"0123456789", CODE_DIGITS));
         let record = ValidationRecord {
             medium: request.id.medium().to_string(),
             address: request.id.address().to_owned(),
@@ -230,15 +239,26 @@ impl Accounts {
             return Ok(key.name);
         }
         let link = token.map(|token| format!("{}?sid={}&token={token}", request.page, key.name));
-        let letter = Letter {
-            platform: platform.display_name(),
-            purpose: request.purpose,
-            owner: owner.as_ref(),
-            link,
-            code,
+        let says = match (code, request.purpose) {
+            (Some(code), purpose) => Says::Confirm { purpose, code, link },
+            (None, ValidationPurpose::ResetPassword) => Says::Unknown,
+            (None, _) => Says::InUse,
         };
+        let letter = Letter { platform: platform.display_name(), owner: owner.as_ref(), says };
         way.send(letter.write(&request.id));
         Ok(key.name)
+    }
+
+    /// Refuses a purpose that such an identifier does not serve on this platform.
+    fn check_purpose(&self, platform: &Platform, request: &ValidationRequest) -> Result<(), AccountsError> {
+        let known_by = self.known_by(platform);
+        let serves = match request.purpose {
+            ValidationPurpose::LogIn => known_by.as_ref() == Some(request.id.medium()),
+            // Where people are known by their numbers, the password would be no second step otherwise.
+            ValidationPurpose::ResetPassword => !request.id.is_phone() || known_by != Some(Medium::Msisdn),
+            ValidationPurpose::Register | ValidationPurpose::Add => true,
+        };
+        if serves { Ok(()) } else { Err(AccountsError::NotSent) }
     }
 
     /// The user whose identifier a request is about, as far as the message may be about the user's account.
@@ -328,15 +348,15 @@ impl Accounts {
         now_ts: u64,
     ) -> Result<ThirdPartyId, AccountsError> {
         let evidence = Evidence::Session(session.clone());
-        Ok(self.validated(platform, purpose, &evidence, now_ts).await?.id)
+        Ok(self.validated(platform, &[purpose], &evidence, now_ts).await?.id)
     }
 
-    /// The identifier that somebody has shown to be theirs. Refuses a session with [`AccountsError::AddressNotValidated`],
-    /// and a link that is good for nothing with [`AccountsError::NotFound`].
+    /// The identifier that somebody has shown to be theirs, for one of these purposes. Refuses a session with
+    /// [`AccountsError::AddressNotValidated`], and a link that is good for nothing with [`AccountsError::NotFound`].
     pub(crate) async fn validated(
         &self,
         platform: &OwnedServerName,
-        purpose: ValidationPurpose,
+        purposes: &[ValidationPurpose],
         evidence: &Evidence,
         now_ts: u64,
     ) -> Result<Validated, AccountsError> {
@@ -356,7 +376,7 @@ impl Accounts {
                 (key, record, validated_ts)
             }
         };
-        if record.purpose != purpose.name() {
+        if !purposes.iter().any(|purpose| record.purpose == purpose.name()) {
             return Err(AccountsError::AddressNotValidated);
         }
         let id = ThirdPartyId::stored(record.medium.clone(), record.address.clone());
@@ -499,13 +519,13 @@ impl Letter<'_> {
     /// One SMS has room for 160 characters, without accents.
     fn text_of_sms(&self) -> String {
         let platform = &self.platform;
-        match &self.code {
-            Some(code) => {
+        match &self.says {
+            Says::Confirm { code, .. } => {
                 format!(
                     "{code} is your code for {platform}. It works once, within 10 minutes. Don't share it."
                 )
             }
-            None => format!(
+            Says::Unknown | Says::InUse => format!(
                 "Somebody asked to reset a password on {platform}, but no account there has this number. If it \
                  wasn't you, ignore this."
             ),
@@ -517,50 +537,60 @@ impl Letter<'_> {
         let account =
             owner.map_or_else(|| "your account".to_owned(), |owner| format!("your account {owner}"));
         let ignore = "If you didn't ask for this, you can ignore this mail: nothing changes.";
-        match (self.purpose, self.proofs()) {
-            (ValidationPurpose::Register | ValidationPurpose::LogIn, Some(proofs)) => (
+        let (purpose, proofs) = match &self.says {
+            Says::Confirm { purpose, code, link } => (purpose, proofs(code, link.as_deref())),
+            Says::Unknown => {
+                return (
+                    format!("There is no account with this address on {platform}"),
+                    format!(
+                        "Somebody asked to reset a password on {platform}, but no account there has this address. \
+                         If it was you, try another address. If it wasn't, you can ignore this mail.\n"
+                    ),
+                );
+            }
+            Says::InUse => {
+                return (
+                    format!("This address is already in use on {platform}"),
+                    format!(
+                        "Somebody wanted to use this address for an account on {platform}, but an account there \
+                         has it already. If it was you, log in to that account; if you forgot the password, you \
+                         can reset it. If it wasn't you, you can ignore this mail.\n"
+                    ),
+                );
+            }
+        };
+        match purpose {
+            ValidationPurpose::LogIn => (
+                format!("Your code for {platform}"),
+                format!("To log in to {platform}, or to sign up, {proofs} {ignore}\n"),
+            ),
+            ValidationPurpose::Register => (
                 format!("Confirm your email address for {platform}"),
                 format!("To create your account on {platform}, {proofs} {ignore}\n"),
             ),
-            (ValidationPurpose::Add, Some(proofs)) => (
+            ValidationPurpose::Add => (
                 format!("Confirm your email address for {platform}"),
                 format!("To add this address to your account on {platform}, {proofs} {ignore}\n"),
             ),
-            (ValidationPurpose::ResetPassword, Some(proofs)) => (
+            ValidationPurpose::ResetPassword => (
                 format!("Reset your password on {platform}"),
                 format!(
                     "Somebody asked to reset the password of {account}. If it was you, choose a new one: {proofs} \
                      {ignore}\n"
                 ),
             ),
-            (ValidationPurpose::ResetPassword, None) => (
-                format!("There is no account with this address on {platform}"),
-                format!(
-                    "Somebody asked to reset a password on {platform}, but no account there has this address. \
-                     If it was you, try another address. If it wasn't, you can ignore this mail.\n"
-                ),
-            ),
-            (ValidationPurpose::Register | ValidationPurpose::Add | ValidationPurpose::LogIn, None) => (
-                format!("This address is already in use on {platform}"),
-                format!(
-                    "Somebody wanted to use this address for an account on {platform}, but an account there \
-                     has it already. If it was you, log in to that account; if you forgot the password, you can \
-                     reset it. If it wasn't you, you can ignore this mail.\n"
-                ),
-            ),
         }
     }
+}
 
-    /// How the reader of a mail goes on. None if there is nothing to confirm.
-    fn proofs(&self) -> Option<String> {
-        let link = self.link.as_ref()?;
-        let lasts = "The link works once, within an hour.";
-        Some(match &self.code {
-            Some(code) => format!(
-                "open\n\n{link}\n\nor enter the code {code} where you were asked for it. {lasts} The code works \
-                 once, within 10 minutes: don't share it."
-            ),
-            None => format!("open\n\n{link}\n\n{lasts}"),
-        })
+/// How the reader of a mail goes on.
+fn proofs(code: &str, link: Option<&str>) -> String {
+    let lasts = "works once, within 10 minutes: don't share it.";
+    match link {
+        Some(link) => format!(
+            "open\n\n{link}\n\nor enter the code {code} if you were asked for one. The link works once, within an \
+             hour. The code {lasts}"
+        ),
+        None => format!("enter the code\n\n{code}\n\nwhere you were asked for it. It {lasts}"),
     }
 }

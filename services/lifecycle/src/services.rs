@@ -6,6 +6,7 @@ use linkspan_accounts::{Accounts, Courier, Indexing, NameIndex};
 use linkspan_contacts::Contacts;
 use linkspan_directory::Directory;
 use linkspan_domain::Discovery;
+use linkspan_export::Export;
 use linkspan_finding::Finding;
 use linkspan_inbox::Inbox;
 use linkspan_keys::Keys;
@@ -50,6 +51,8 @@ pub struct Services {
     pub sync: Sync,
     /// Uploads, downloads, thumbnails.
     pub media: Media,
+    /// Archives of what there is of a person.
+    pub export: Export,
 }
 
 /// The names in the directory, which the accounts have follow what people choose.
@@ -91,6 +94,7 @@ impl Services {
             .with_courier(courier)
             .with_address_index(Arc::new(index.clone()))
             .with_address_owners(Arc::new(ProvedIndex::new(store.clone(), platforms.clone())));
+        accounts.bind_demo_accounts().await?;
         let matching = Matching::new(store.clone(), index, accounts.clone());
         matching.fill_index().await?;
         let contacts = Contacts::new(store.clone(), platforms.clone(), accounts.clone());
@@ -101,6 +105,7 @@ impl Services {
             contacts.clone(),
             directory.clone(),
             inbox.clone(),
+            clock,
         );
         let finding = Finding::new(
             platforms.clone(),
@@ -111,7 +116,8 @@ impl Services {
             rooms.clone(),
         );
         let settings = PushSettings::new(Arc::new(clock));
-        let push = Push::open(store.clone(), accounts.clone(), rooms.clone(), settings).await?;
+        let push =
+            Push::open(store.clone(), platforms.clone(), accounts.clone(), rooms.clone(), settings).await?;
         rooms.set_room_settings(Arc::new(push.room_rules()));
         let keys =
             Keys::new(store.clone(), platforms.clone(), accounts.clone(), rooms.clone(), inbox.clone());
@@ -124,6 +130,14 @@ impl Services {
             push.clone(),
         );
         let oauth = OAuth::new(store.clone(), accounts.clone());
+        let export = Export::new(
+            accounts.clone(),
+            contacts.clone(),
+            media.clone(),
+            push.clone(),
+            rooms.clone(),
+            clock,
+        );
         Ok(Self {
             platforms,
             accounts,
@@ -138,6 +152,7 @@ impl Services {
             push,
             sync,
             media,
+            export,
         })
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use linkspan_rooms::QUIET;
+use ruma::OwnedServerName;
 use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval},
@@ -33,7 +34,7 @@ struct Sweep {
     run: fn(&Services, u64) -> BoxFuture<'_, Result<()>>,
 }
 
-const SWEEPS: [Sweep; 13] = [
+const SWEEPS: [Sweep; 16] = [
     Sweep {
         what: "what memory holds of who and what is idle",
         every: MINUTE,
@@ -43,6 +44,16 @@ const SWEEPS: [Sweep; 13] = [
         what: "presence",
         every: MINUTE,
         run: |all, _| Box::pin(async { Ok(all.rooms.expire_presence(QUIET).await?) }),
+    },
+    Sweep {
+        what: "messages that have disappeared",
+        every: MINUTE,
+        run: |all, now_ts| Box::pin(async move { Ok(all.rooms.erase_disappeared(now_ts).await?) }),
+    },
+    Sweep {
+        what: "uploads that go with messages that have disappeared",
+        every: MINUTE,
+        run: |all, now_ts| Box::pin(async move { Ok(all.media.remove_expired(now_ts).await?) }),
     },
     Sweep {
         what: "what has expired of logging in",
@@ -68,6 +79,11 @@ const SWEEPS: [Sweep; 13] = [
         what: "invitations by address that wait",
         every: HOUR.saturating_mul(6),
         run: |all, now_ts| Box::pin(async move { Ok(all.rooms.look_at_waiting(now_ts).await?) }),
+    },
+    Sweep {
+        what: "links to rooms that have ended",
+        every: HOUR.saturating_mul(6),
+        run: |all, now_ts| Box::pin(async move { Ok(all.rooms.forget_join_links(now_ts).await?) }),
     },
     Sweep {
         what: "old transaction ids",
@@ -140,39 +156,50 @@ impl Services {
         Ok(())
     }
 
-    async fn expire_oauth(&self, now_ts: u64) -> Result<()> {
+    /// Does something for each platform. Fails with the last error, if there was one, once every platform had its turn.
+    async fn on_each<F>(&self, sweep: impl Fn(Self, OwnedServerName) -> F) -> Result<()>
+    where
+        F: Future<Output = Result<()>>,
+    {
+        let mut outcome = Ok(());
         for platform in self.platforms.iter() {
-            self.oauth.expire(platform.server_name(), now_ts).await?;
+            if let Err(error) = sweep(self.clone(), platform.server_name().clone()).await {
+                outcome = Err(error);
+            }
         }
-        Ok(())
+        outcome
+    }
+
+    async fn expire_oauth(&self, now_ts: u64) -> Result<()> {
+        let sweep = |all: Self, platform| async move { Ok(all.oauth.expire(&platform, now_ts).await?) };
+        self.on_each(sweep).await
     }
 
     async fn forget_validations(&self, now_ts: u64) -> Result<()> {
-        for platform in self.platforms.iter() {
-            self.accounts.forget_validations(platform.server_name(), now_ts).await?;
-        }
-        Ok(())
+        let sweep = |all: Self, platform| async move {
+            Ok(all.accounts.forget_validations(&platform, now_ts).await?)
+        };
+        self.on_each(sweep).await
     }
 
     async fn forget_link_offers(&self, now_ts: u64) -> Result<()> {
-        for platform in self.platforms.iter() {
-            self.accounts.forget_link_offers(platform.server_name(), now_ts).await?;
-        }
-        Ok(())
+        let sweep = |all: Self, platform| async move {
+            Ok(all.accounts.forget_link_offers(&platform, now_ts).await?)
+        };
+        self.on_each(sweep).await
     }
 
     async fn forget_released_handles(&self, now_ts: u64) -> Result<()> {
-        for platform in self.platforms.iter() {
-            self.accounts.forget_released_handles(platform.server_name(), now_ts).await?;
-        }
-        Ok(())
+        let sweep = |all: Self, platform| async move {
+            Ok(all.accounts.forget_released_handles(&platform, now_ts).await?)
+        };
+        self.on_each(sweep).await
     }
 
     async fn forget_reports(&self, before_ts: u64) -> Result<()> {
-        for platform in self.platforms.iter() {
-            self.rooms.forget_reports(platform.server_name(), before_ts).await?;
-        }
-        Ok(())
+        let sweep =
+            |all: Self, platform| async move { Ok(all.rooms.forget_reports(&platform, before_ts).await?) };
+        self.on_each(sweep).await
     }
 
     async fn remove_media_leftovers(&self, now_ts: u64) -> Result<()> {

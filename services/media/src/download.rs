@@ -10,7 +10,7 @@ use ruma::ServerName;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::{
-    Media, MediaError, MediaStore,
+    Media, MediaError, MediaStore, carried,
     id::{check_id, media_key, object_path},
     pending,
 };
@@ -32,6 +32,8 @@ pub struct MediaFile {
     pub size_bytes: u64,
     /// A name for the content, which never changes. It has only letters, digits, `-`, `_` and `.`.
     pub tag: String,
+    /// The time at which it goes, if it does, in milliseconds since the Unix epoch.
+    pub expires_ts: Option<u64>,
     pub(crate) path: Path,
     pub(crate) objects: MediaStore,
 }
@@ -64,6 +66,7 @@ impl Media {
         object: String,
     ) -> MediaFile {
         MediaFile {
+            expires_ts: carried::goes_at(&record),
             content_type: record.content_type,
             filename: record.filename,
             size_bytes: record.size_bytes,
@@ -114,7 +117,7 @@ impl Media {
     ) -> Result<Option<(MediaRecord, String)>, MediaError> {
         let record = self.shared.store.get::<MediaTable>(&media_key(server_name, media_id)).await?;
         let record = record.ok_or(MediaError::NotFound)?;
-        if pending::has_expired(&record, now_ts) {
+        if pending::has_expired(&record, now_ts) || carried::has_expired(&record, now_ts) {
             return Err(MediaError::NotFound);
         }
         Ok(record.object.clone().map(|object| (record, object)))

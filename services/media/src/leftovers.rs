@@ -21,12 +21,16 @@ const AGE_MS: u64 = 24 * 60 * 60 * 1000;
 
 impl Media {
     /// Removes what crashes left a day or longer ago, and returns how many objects that were. It looks at
-    /// every object, so it is to be run now and then: when the server starts, or once a day.
+    /// every object, so it is to be run now and then: when the server starts, or once a day. Fails with the last error,
+    /// if there was one, once every platform had its turn.
     pub async fn remove_leftovers(&self, now_ts: u64) -> Result<u64, MediaError> {
         let before_ts = now_ts.saturating_sub(AGE_MS);
-        let mut removed = 0;
+        let (mut removed, mut outcome) = (0, Ok(()));
         for platform in self.shared.platforms.iter() {
-            removed += self.remove_unrecorded(platform.server_name(), before_ts).await?;
+            match self.remove_unrecorded(platform.server_name(), before_ts).await {
+                Ok(unrecorded) => removed += unrecorded,
+                Err(error) => outcome = Err(error),
+            }
             if let Some(folder) = self.shared.objects.as_folder() {
                 let folder = folder.join(platform_folder(platform.server_name()));
                 let before = UNIX_EPOCH + Duration::from_millis(before_ts);
@@ -34,7 +38,7 @@ impl Media {
                 removed += task.await.unwrap_or_default();
             }
         }
-        Ok(removed)
+        outcome.map(|()| removed)
     }
 
     async fn remove_unrecorded(&self, platform: &ServerName, before_ts: u64) -> Result<u64, MediaError> {
@@ -46,8 +50,13 @@ impl Media {
             let is_old =
                 u64::try_from(object.last_modified.timestamp_millis()).is_ok_and(|ts| ts < before_ts);
             if is_old && !self.is_recorded(platform, &object).await? {
-                self.shared.objects.delete(&object.location).await?;
-                removed += 1;
+                match self.shared.objects.delete(&object.location).await {
+                    Ok(()) => removed += 1,
+                    Err(error) => {
+                        let object = &object.location;
+                        tracing::warn!(%error, %object, "a content without a record could not be removed");
+                    }
+                }
             }
         }
         Ok(removed)

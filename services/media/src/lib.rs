@@ -2,14 +2,17 @@
 //!
 //! The content lies in an object store, each platform's under its own prefix; the records lie in the
 //! store. A record is committed, with the bytes counted for its user, once its content is whole: so a
-//! record never lacks content, and content without a record is left over from a crash and swept up.
-//! Content never changes. This crate knows no HTTP; who may ask is decided above.
+//! record lacks no content before it has expired, and content without a record is left over from a crash and
+//! swept up. Content never changes, and goes with the last message that carried it. This crate knows no HTTP; who may
+//! ask is decided above.
 
+mod carried;
 mod description;
 mod download;
 mod id;
 mod leftovers;
 mod objects;
+mod own;
 mod pending;
 mod preview;
 mod resize;
@@ -23,6 +26,7 @@ use linkspan_storage::{StorageError, Store};
 use ruma::{OwnedServerName, ServerName};
 use tokio::sync::{Semaphore, broadcast};
 
+pub use carried::{MAX_CARRIED, carry};
 pub use description::{Description, clean_filename};
 pub use download::{Content, MediaFile};
 pub use objects::MediaStore;

@@ -2,8 +2,8 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#post_matrixmediav1create>
 
 use linkspan_storage::{
-    WriteSet,
-    catalogue::{Media as MediaTable, MediaUsage, PendingMedia, UserKey},
+    Range, WriteSet,
+    catalogue::{Media as MediaTable, MediaUsage, PendingMedia, UserKey, UserMedia},
     records::{MediaRecord, PendingMediaRecord},
 };
 use ruma::{OwnedMxcUri, OwnedUserId, UserId};
@@ -63,6 +63,7 @@ impl Media {
             size_bytes: 0,
             created_ts: now_ts,
             object: None,
+            expires_ts: None,
         };
         let key = media_key(platform, media_id);
         writes.expect_absent::<MediaTable>(&key);
@@ -71,7 +72,7 @@ impl Media {
     }
 
     /// Removes what only those need who upload, for a user whose account is gone: the ids that wait for their content,
-    /// and how much the user has stored. What was uploaded stays.
+    /// how much the user has stored, and the list of it. What was uploaded stays.
     pub async fn remove_user(&self, user_id: &OwnedUserId) -> Result<(), MediaError> {
         self.shared
             .store
@@ -84,9 +85,10 @@ impl Media {
                 let key = UserKey { user_id: user_id.clone() };
                 writes.delete::<PendingMedia>(&key);
                 writes.delete::<MediaUsage>(&key);
-                Ok((writes, ()))
+                Ok::<_, MediaError>((writes, ()))
             })
-            .await
+            .await?;
+        Ok(self.shared.store.delete_range::<UserMedia>(Range::prefix((user_id,))).await?)
     }
 
     /// Takes an id that has got its content off the user's list.

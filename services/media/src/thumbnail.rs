@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use linkspan_storage::{
     WriteSet,
-    catalogue::{ThumbnailKey, Thumbnails},
+    catalogue::{Media as MediaTable, ThumbnailKey, Thumbnails},
     records::{MediaRecord, ThumbnailRecord},
 };
 use ruma::ServerName;
 
 use crate::{
-    Media, MediaError, MediaFile,
-    id::object_path,
+    Media, MediaError, MediaFile, carried,
+    id::{media_key, object_path},
     resize::{Resized, resize},
 };
 
@@ -33,6 +33,14 @@ impl ThumbnailMethod {
         match self {
             Self::Crop => "crop",
             Self::Scale => "scale",
+        }
+    }
+
+    /// The sizes to which images are brought in this way.
+    fn sizes(self) -> &'static [(u32, u32)] {
+        match self {
+            Self::Crop => &SIZES[..],
+            Self::Scale => &SIZES[2..],
         }
     }
 }
@@ -57,10 +65,7 @@ impl ThumbnailRequest {
         if self.width == 0 || self.height == 0 {
             return Err(MediaError::CannotThumbnail);
         }
-        let sizes = match self.method {
-            ThumbnailMethod::Crop => &SIZES[..],
-            ThumbnailMethod::Scale => &SIZES[2..],
-        };
+        let sizes = self.method.sizes();
         let fits = |(width, height): &&(u32, u32)| self.width <= *width && self.height <= *height;
         let (width, height) = *sizes.iter().find(fits).unwrap_or(&SIZES[SIZES.len() - 1]);
         Ok(Self { width, height, method: self.method })
@@ -126,6 +131,7 @@ impl Media {
             size_bytes,
             path: object_path(&key.platform, &object),
             tag: object,
+            expires_ts: carried::goes_at(record),
             objects: self.shared.objects.clone(),
         }
     }
@@ -160,15 +166,46 @@ impl Media {
                 ThumbnailRecord::Made { content_type: content_type.to_owned(), size_bytes }
             }
         };
-        let mut writes = WriteSet::new();
-        writes.put::<Thumbnails>(key, &record);
-        shared.store.commit(writes).await.map_err(linkspan_storage::StorageError::from)?;
-        Ok(record)
+        let noted = self.note_thumbnail(key, &record).await;
+        if matches!(noted, Err(MediaError::NotFound)) {
+            shared.objects.delete(&object_path(&key.platform, &object_of(key))).await?;
+        }
+        noted.map(|()| record)
+    }
+
+    /// Notes a thumbnail, unless its image has gone meanwhile.
+    async fn note_thumbnail(&self, key: &ThumbnailKey, record: &ThumbnailRecord) -> Result<(), MediaError> {
+        let store = &self.shared.store;
+        let media_key = media_key(&key.platform, &key.media_id);
+        store
+            .update(async || {
+                let media = store.get::<MediaTable>(&media_key).await?.ok_or(MediaError::NotFound)?;
+                let mut writes = WriteSet::new();
+                writes.expect::<MediaTable>(&media_key, &media);
+                writes.put::<Thumbnails>(key, record);
+                Ok((writes, ()))
+            })
+            .await
     }
 }
 
+/// All thumbnails that there may be of an image.
+pub(crate) fn thumbnail_keys(platform: &ServerName, media_id: &str) -> Vec<ThumbnailKey> {
+    let methods = [ThumbnailMethod::Crop, ThumbnailMethod::Scale];
+    let kinds = methods.iter().flat_map(|method| method.sizes().iter().map(move |size| (method, size)));
+    kinds
+        .map(|(method, &(width, height))| ThumbnailKey {
+            platform: platform.to_owned(),
+            media_id: media_id.to_owned(),
+            width,
+            height,
+            method: method.as_str().to_owned(),
+        })
+        .collect()
+}
+
 /// The name of a thumbnail in the object store.
-fn object_of(key: &ThumbnailKey) -> String {
+pub(crate) fn object_of(key: &ThumbnailKey) -> String {
     format!("{}.{}x{}-{}", key.media_id, key.width, key.height, key.method)
 }
 

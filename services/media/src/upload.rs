@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use linkspan_storage::{
     WriteSet,
-    catalogue::{Media as MediaTable, MediaUsage, UserKey},
+    catalogue::{Media as MediaTable, MediaUsage, UserKey, UserMedia},
     records::MediaRecord,
 };
 use ruma::{OwnedMxcUri, OwnedUserId, ServerName, UserId};
@@ -12,6 +12,7 @@ use ruma::{OwnedMxcUri, OwnedUserId, ServerName, UserId};
 use crate::{
     Description, Media, MediaError,
     id::{check_id, media_key, new_id, new_object, object_path},
+    own::own_key,
     pending,
 };
 
@@ -148,12 +149,14 @@ impl Media {
         let store = &self.shared.store;
         let mut writes = WriteSet::new();
         let key = media_key(upload.user_id.server_name(), &upload.media_id);
+        let mut expires_ts = None;
         if upload.was_pending {
             let pending = store.get::<MediaTable>(&key).await?.ok_or(MediaError::NotFound)?;
             if pending.object.is_some() {
                 return Err(MediaError::CannotOverwrite);
             }
             writes.expect::<MediaTable>(&key, &pending);
+            expires_ts = pending.expires_ts;
             self.settle_pending(&mut writes, &upload.user_id, &upload.media_id).await?;
         } else {
             writes.expect_absent::<MediaTable>(&key);
@@ -173,8 +176,10 @@ impl Media {
             size_bytes,
             created_ts: upload.now_ts,
             object: Some(upload.object.clone()),
+            expires_ts,
         };
         writes.put::<MediaTable>(&key, &record);
+        writes.put::<UserMedia>(&own_key(&upload.user_id, &upload.media_id), &());
         Ok((writes, ()))
     }
 }

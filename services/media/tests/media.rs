@@ -1,20 +1,28 @@
 //! Media over an in-memory object store and an in-memory store. Where a test needs files, they lie in a
 //! folder.
 
-use std::{collections::BTreeMap, io::Cursor, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io::Cursor, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{
+    StreamExt, TryStreamExt,
+    future::{join, poll_immediate},
+    stream,
+};
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Rgb, RgbImage, Rgba, RgbaImage};
 use linkspan_media::{
-    Description, Media, MediaError, MediaFile, MediaStore, ThumbnailMethod, ThumbnailRequest,
+    Description, Media, MediaError, MediaFile, MediaStore, ThumbnailMethod, ThumbnailRequest, carry,
 };
 use linkspan_platforms::{Platforms, Settings};
-use linkspan_storage::{Memory, Store};
+use linkspan_storage::{
+    Faults, Memory, Range, Store, WriteSet,
+    catalogue::{ExpiringMedia, Thumbnails},
+};
 use object_store::{ObjectStore, memory::InMemory};
 use ruma::{MxcUri, OwnedMxcUri, ServerName, UserId, server_name, user_id};
 
 const NOW: u64 = 1_700_000_000_000;
+const MINUTE_MS: u64 = 60 * 1000;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 const NO_WAIT: Duration = Duration::ZERO;
 
@@ -27,6 +35,7 @@ fn insta() -> &'static ServerName {
 }
 
 struct World {
+    store: Store,
     media: Media,
     objects: Arc<InMemory>,
 }
@@ -47,7 +56,7 @@ async fn world_with(upload_bytes: u64, media_quota_bytes: u64) -> World {
     let store = Store::in_memory(Memory::new().expect("store"));
     let platforms = platforms(&store, upload_bytes, media_quota_bytes).await;
     let objects = Arc::new(InMemory::new());
-    World { media: Media::new(store, platforms, MediaStore::of(objects.clone())), objects }
+    World { media: Media::new(store.clone(), platforms, MediaStore::of(objects.clone())), objects, store }
 }
 
 async fn world() -> World {
@@ -372,6 +381,96 @@ async fn thumbnails_are_scaled_and_cropped_to_fixed_sizes() {
     assert_eq!(sizes, [(320, 240), (320, 160), (32, 32), (640, 320), (96, 96)]);
     // There are the original and five thumbnails, as two of the six requests were for the same size.
     assert_eq!(world.count_objects().await, 6);
+}
+
+#[tokio::test]
+async fn an_upload_goes_with_its_thumbnails_when_nothing_carries_it_any_more() {
+    let world = world().await;
+    let photo = encoded(two_halves(800, 400), ImageFormat::Png);
+    let uri = world.upload(&photo, "image/png").await.expect("up");
+    world.thumbnail(&uri, 96, 96, ThumbnailMethod::Crop).await.expect("thumbnail");
+    let carry = async |by: &UserId, until_ts: Option<u64>| {
+        let mut writes = WriteSet::new();
+        let carried = carry(&world.store, &mut writes, by, &uri, until_ts, NOW).await.expect("read");
+        world.store.commit(writes).await.expect("committed");
+        carried
+    };
+    assert!(!carry(user_id!("@ben:insta.example"), Some(NOW + 1)).await, "it is anna's");
+    assert!(carry(anna(), Some(NOW + 2)).await && carry(anna(), Some(NOW + 1)).await);
+    let own =
+        async |now_ts| world.media.list_own(&anna().to_owned(), None, 10, now_ts).await.expect("listed");
+    // A message that was on its way may keep it for a minute.
+    for now_ts in [NOW + 1 + MINUTE_MS, NOW + 2 + MINUTE_MS - 1] {
+        world.media.remove_expired(now_ts).await.expect("removed");
+        assert_eq!((world.count_objects().await, world.open(&uri).await.is_ok()), (2, true));
+    }
+    assert!(matches!(own(NOW + 1).await[..], [(_, Some(_))]));
+    assert!(matches!(own(NOW + 2).await[..], [(_, None)]), "nobody is given it");
+    world.media.remove_expired(NOW + 2 + MINUTE_MS).await.expect("removed");
+    assert!(matches!(world.open(&uri).await, Err(MediaError::NotFound)));
+    assert_eq!((world.count_objects().await, own(NOW).await), (0, Vec::new()));
+}
+
+#[tokio::test]
+async fn a_thumbnail_that_is_made_meanwhile_goes_with_its_image() {
+    let engine = Memory::with_faults(Faults::default()).expect("store");
+    let store = Store::in_memory(engine.clone());
+    let (platforms, objects) = (platforms(&store, 50 << 20, 50 << 20).await, Arc::new(InMemory::new()));
+    let media = Media::new(store.clone(), platforms, MediaStore::of(objects.clone()));
+    let photo = encoded(two_halves(800, 400), ImageFormat::Png);
+    let uri = media.upload(anna(), described("image/png"), chunks(&photo), NOW).await.expect("up");
+    let mut writes = WriteSet::new();
+    carry(&store, &mut writes, anna(), &uri, Some(NOW + 1), NOW).await.expect("read");
+    store.commit(writes).await.expect("committed");
+
+    let held = engine.hold_disk().expect("a disk");
+    let (server_name, media_id) = parts(&uri);
+    let wanted = ThumbnailRequest { width: 96, height: 96, method: ThumbnailMethod::Crop };
+    let thumbnail = media.thumbnail(server_name, media_id, wanted, NO_WAIT, NOW);
+    let sweep = async {
+        let waiting = tokio::task::spawn_blocking(move || {
+            held.wait_for_write();
+            held
+        });
+        let held = waiting.await.expect("the thumbnail is written");
+        let mut sweep = pin!(media.remove_expired(NOW + 1 + MINUTE_MS));
+        let swept = poll_immediate(&mut sweep).await;
+        assert!(swept.is_none(), "it waits for the disk");
+        drop(held);
+        sweep.await
+    };
+    let (thumbnail, swept) = join(thumbnail, sweep).await;
+    thumbnail.expect("made");
+    swept.expect("removed");
+    assert_eq!(objects.list(None).count().await, 0);
+    assert_eq!(store.keys(Range::<Thumbnails>::all()).await.expect("read"), []);
+}
+
+#[tokio::test]
+async fn an_upload_that_cannot_be_removed_keeps_no_other() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = Store::in_memory(Memory::new().expect("store"));
+    let platforms = platforms(&store, 50 << 20, 50 << 20).await;
+    let media = Media::new(store.clone(), platforms, MediaStore::folder(folder.path()).expect("folder"));
+    let path = |uri: &MxcUri| {
+        let (server_name, media_id) = parts(uri);
+        folder.path().join(server_name.as_str()).join(&media_id[..2]).join(media_id)
+    };
+    let mut uris = Vec::new();
+    for (number, by) in [anna(), anna(), user_id!("@ben:phones.example")].into_iter().enumerate() {
+        let uri = media.upload(by, described("a/b"), chunks(b"x"), NOW).await.expect("up");
+        let mut writes = WriteSet::new();
+        carry(&store, &mut writes, by, &uri, Some(NOW + number as u64), NOW - 1).await.expect("read");
+        store.commit(writes).await.expect("committed");
+        uris.push(uri);
+    }
+    // A folder is no file, and is not removed as one.
+    std::fs::remove_file(path(&uris[0])).expect("it was there");
+    std::fs::create_dir_all(path(&uris[0]).join("full")).expect("it is made");
+    media.remove_expired(NOW + 10 + MINUTE_MS).await.ok();
+    let left = store.keys(Range::<ExpiringMedia>::all()).await.expect("read");
+    assert_eq!(left.iter().map(|row| row.media_id.as_str()).collect::<Vec<_>>(), [parts(&uris[0]).1]);
+    assert!(!path(&uris[1]).exists() && !path(&uris[2]).exists());
 }
 
 #[tokio::test]

@@ -39,26 +39,25 @@ impl OAuth {
         let in_use = self.accounts.clients_in_use(platform).await?;
         let mut after: Option<PlatformKey> = None;
         loop {
-            let mut range = Range::<OAuthClients>::prefix((platform,)).limit(BATCH);
-            if let Some(after) = &after {
-                range = range.after(after);
-            }
-            let rows = self.store.range(range).await?;
-            let whole = rows.len() < BATCH;
-            after = rows.last().map(|(key, _)| key.clone());
-            let mut writes = WriteSet::new();
-            for (key, client) in &rows {
-                let last_ts = client.used_ts.unwrap_or(client.created_ts);
-                if last_ts < before_ts && !in_use.contains(&key.name) {
-                    // Somebody may be allowing something to the client at this moment.
-                    writes.expect::<OAuthClients>(key, client);
-                    writes.delete::<OAuthClients>(key);
+            let expire = async || {
+                let mut range = Range::<OAuthClients>::prefix((platform,)).limit(BATCH);
+                if let Some(after) = &after {
+                    range = range.after(after);
                 }
-            }
-            if !writes.is_empty() {
-                self.store.commit(writes).await.map_err(StorageError::from)?;
-            }
-            if whole {
+                let rows = self.store.range(range).await?;
+                let mut writes = WriteSet::new();
+                for (key, client) in &rows {
+                    let last_ts = client.used_ts.unwrap_or(client.created_ts);
+                    if last_ts < before_ts && !in_use.contains(&key.name) {
+                        // Somebody may be allowing something to the client at this moment.
+                        writes.expect::<OAuthClients>(key, client);
+                        writes.delete::<OAuthClients>(key);
+                    }
+                }
+                Ok::<_, OAuthError>((writes, rows.into_iter().last().map(|(key, _)| key)))
+            };
+            after = self.store.update(expire).await?;
+            if after.is_none() {
                 return Ok(());
             }
         }

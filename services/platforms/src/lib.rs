@@ -1,22 +1,26 @@
-//! The hosted platforms: their settings, signing keys and rate limits.
+//! The hosted platforms: their settings, keys and rate limits.
 //!
 //! A platform is a Matrix server name. "Is this user ours?" is [`Platforms::hosts`], never an
 //! equality with one name. This crate does not know accounts or rooms.
 
+mod colour;
 mod rate_limit;
 mod settings;
 mod signing_key;
+mod vapid_key;
 
 use std::{collections::HashMap, sync::Arc};
 
 use linkspan_storage::{StorageError, Store};
 use ruma::{OwnedServerName, ServerName, signatures::Ed25519KeyPair};
 
+pub use colour::Colour;
 pub use rate_limit::{Limited, RateClass, RateLimiter, network_of};
 pub use settings::{
-    Contact, Email, Encryption, Identity, Limits, OnFailure, PolicyCheck, PolicyHook, Registration, Rtc,
-    RtcTransport, Settings, Sms, Support,
+    Contact, DemoAccount, Email, Encryption, Identity, Limits, OnFailure, PolicyCheck, PolicyHook,
+    Registration, Rtc, RtcTransport, Settings, Sms, Support,
 };
+pub use vapid_key::VapidKey;
 
 /// The platforms could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -27,9 +31,11 @@ pub enum PlatformsError {
     /// The store failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// A stored signing key cannot be read.
-    #[error("the signing key of {server_name} is damaged: {reason}")]
-    SigningKey {
+    /// A stored key cannot be read, or a new one not be made.
+    #[error("the {key} of {server_name} cannot be used: {reason}")]
+    Key {
+        /// What the key is for.
+        key: &'static str,
         /// The platform whose key it is.
         server_name: OwnedServerName,
         /// What is wrong with it.
@@ -44,6 +50,8 @@ pub struct Platform {
     pub settings: Settings,
     /// The key that signs now.
     pub signing_key: Ed25519KeyPair,
+    /// The key by which push services know it.
+    pub vapid_key: VapidKey,
     /// Its rate limits.
     pub rate_limiter: RateLimiter,
 }
@@ -54,10 +62,20 @@ impl Platform {
         &self.settings.server_name
     }
 
-    /// The platform's name as people read it, with a capital letter.
+    /// The platform's name as people read it, as [`Settings::shown_name`] has it.
     pub fn display_name(&self) -> String {
-        let mut characters = self.settings.name.chars();
-        characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
+        self.settings.shown_name()
+    }
+
+    /// The host at which people find the platform: the first of its hosts, else its server name.
+    pub fn first_host(&self) -> &str {
+        self.settings.hosts.first().map_or(self.server_name().as_str(), String::as_str)
+    }
+
+    /// The platform's colour: the one that is configured, or one that is derived from the short name.
+    pub fn colour(&self) -> Colour {
+        let configured = self.settings.colour.as_deref().and_then(Colour::parse);
+        configured.unwrap_or_else(|| Colour::of_name(&self.settings.name))
     }
 }
 
@@ -102,14 +120,15 @@ pub struct Platforms {
 }
 
 impl Platforms {
-    /// Opens the platforms, and makes a signing key for each that has none yet. `now_ts`: milliseconds since
+    /// Opens the platforms, and makes the keys of each that has none yet. `now_ts`: milliseconds since
     /// the Unix epoch.
     pub async fn open(store: &Store, settings: Vec<Settings>, now_ts: u64) -> Result<Self, PlatformsError> {
         let mut all = Self { platforms: Vec::new(), by_server_name: HashMap::new(), by_host: HashMap::new() };
         for settings in settings {
             let signing_key = signing_key::open(store, &settings.server_name, now_ts).await?;
+            let vapid_key = VapidKey::open(store, &settings.server_name).await?;
             let rate_limiter = RateLimiter::new(settings.rate_limits.then(|| settings.limits.clone()));
-            all.add(Arc::new(Platform { settings, signing_key, rate_limiter }))?;
+            all.add(Arc::new(Platform { settings, signing_key, vapid_key, rate_limiter }))?;
         }
         Ok(all)
     }

@@ -15,6 +15,7 @@ use crate::Limits;
 const MAX_BUCKETS: usize = 1 << 18;
 
 const SECONDS_PER_HOUR: f64 = 3_600.0;
+const SECONDS_PER_DAY: f64 = 24.0 * SECONDS_PER_HOUR;
 
 /// Classes of actions that share a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,6 +42,8 @@ pub enum RateClass {
     Report,
     /// Approaching people of the platform who do not know the sender. It is counted by the sender's server.
     Strangers,
+    /// Having an archive made of everything that there is of oneself.
+    Export,
     /// Everything else that changes something.
     Other,
 }
@@ -83,6 +86,11 @@ impl RateLimiter {
                     RateClass::Strangers,
                     f64::from(limits.strangers_of_platform) / SECONDS_PER_HOUR,
                     limits.strangers_of_platform,
+                ),
+                (
+                    RateClass::Export,
+                    f64::from(limits.exports_per_day) / SECONDS_PER_DAY,
+                    limits.exports_per_day,
                 ),
                 (RateClass::Other, limits.other, limits.other_burst),
             ]

@@ -1,13 +1,13 @@
 //! What an operator sets for a platform.
 
-use std::{fmt, net::SocketAddr};
+use std::{collections::BTreeSet, fmt, net::SocketAddr};
 
-use linkspan_domain::{Audience, Discovery, EncryptionRule, ReachRule, default_reach_rules};
+use linkspan_domain::{Audience, ContentKind, Discovery, EncryptionRule, ReachRule, default_reach_rules};
 use ruma::{OwnedServerName, OwnedUserId, RoomVersionId};
 use serde::{Deserialize, Serialize};
 
 /// How the people of a platform are known to each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Identity {
     /// People have a public @handle.
@@ -32,7 +32,7 @@ impl Identity {
 }
 
 /// Who may register.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Registration {
     /// Anybody may register.
@@ -45,7 +45,7 @@ pub enum Registration {
 }
 
 /// What a platform demands of the encryption of messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Encryption {
     /// Messages may be encrypted.
@@ -110,9 +110,19 @@ pub struct Settings {
     /// password.
     #[serde(default = "yes")]
     pub oauth: bool,
-    /// The colour of the platform's pages, as `#rrggbb`. Without it the colour is derived from the platform's
+    /// What people call the platform. Without it, it is the short name with a capital letter.
+    pub display_name: Option<String>,
+    /// A short line that is shown beside the platform's name, to say what kind of app it is.
+    pub label: Option<String>,
+    /// The colour of the platform's app and pages, as `#rrggbb`. Without it the colour is derived from the platform's
     /// name.
     pub colour: Option<String>,
+    /// Whether the chat app is served at the platform's address. Without it, a page there says how to use others.
+    #[serde(default = "yes")]
+    pub app: bool,
+    /// Accounts that anybody may use, for trying the platform out: `[[platform.demo_account]]`.
+    #[serde(default)]
+    pub demo_account: Vec<DemoAccount>,
     /// Whether messages are encrypted in the rooms that this platform's people are in, whoever sends them.
     #[serde(default)]
     pub encryption: Encryption,
@@ -133,6 +143,10 @@ pub struct Settings {
     /// Whether presence is shown.
     #[serde(default)]
     pub presence: bool,
+    /// The kinds of content that the platform's app does not have. Others are told before they send them; nothing is
+    /// refused: docs/decisions/0023-abilities.md.
+    #[serde(default)]
+    pub without: BTreeSet<ContentKind>,
     /// Whether anything is limited by rate.
     #[serde(default = "yes")]
     pub rate_limits: bool,
@@ -174,6 +188,33 @@ impl Settings {
     /// Who may find the platform's people as far as they have chosen nothing themselves.
     pub fn discovery(&self) -> Discovery {
         self.discovery.over(self.identity.discovery())
+    }
+
+    /// The name that people read: the one that is configured, or the short name with a capital letter.
+    pub fn shown_name(&self) -> String {
+        if let Some(name) = &self.display_name {
+            return name.clone();
+        }
+        let mut characters = self.name.chars();
+        characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
+    }
+}
+
+/// An account that anybody may use, without any proof.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DemoAccount {
+    /// Whose account it is, as somebody would say who logs in: a handle or a user name, an e-mail address, or a phone
+    /// number. It is looked up once: whoever has it later is not meant.
+    pub user: String,
+    /// The recovery key of its secret storage, with which a new device reads what was said before it was there.
+    pub recovery_key: Option<String>,
+}
+
+impl fmt::Debug for DemoAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The recovery key is not printed.
+        f.debug_struct("DemoAccount").field("user", &self.user).finish_non_exhaustive()
     }
 }
 
@@ -349,6 +390,8 @@ pub struct Limits {
     pub upload_burst: u32,
     pub report: f64,
     pub report_burst: u32,
+    /// How many archives of everything that there is of a person that person can have in a day. Zero is no limit.
+    pub exports_per_day: u32,
     /// The rate of everything else that changes something.
     pub other: f64,
     pub other_burst: u32,
@@ -396,6 +439,7 @@ impl Default for Limits {
             upload_burst: 20,
             report: 0.02,
             report_burst: 20,
+            exports_per_day: 3,
             other: 20.0,
             other_burst: 200,
             codes_of_network: 30,

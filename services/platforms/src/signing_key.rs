@@ -31,7 +31,8 @@ pub(crate) async fn open(
             (version, der)
         }
     };
-    Ed25519KeyPair::from_der(&der, version).map_err(|error| PlatformsError::SigningKey {
+    Ed25519KeyPair::from_der(&der, version).map_err(|error| PlatformsError::Key {
+        key: "signing key",
         server_name: server_name.clone(),
         reason: error.to_string(),
     })

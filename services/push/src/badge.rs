@@ -8,13 +8,16 @@ use quick_cache::sync::Cache;
 use ruma::{OwnedRoomId, OwnedUserId, events::room::member::MembershipState};
 use tokio::sync::Mutex;
 
-use crate::{Push, PushError, Result};
+use crate::{Push, PushError, Result, delivery::Notice};
 
 /// How many users with pushers have their badges in memory.
 const CACHED: usize = 100_000;
 /// The most rooms that are looked at again because the user may have read something. A user with more unread
 /// rooms does not see the badge go down one by one.
 const MAX_CHECKED: usize = 200;
+
+/// The most rooms that are named when apps are told what is unread.
+const MAX_LISTED: usize = 30;
 
 pub(crate) type BadgeCache = Cache<OwnedUserId, Arc<Mutex<Badge>>>;
 
@@ -31,9 +34,21 @@ pub(crate) struct Badge {
     told: u64,
 }
 
+/// What pushers are told of a badge.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct UnreadRooms {
+    /// The number of rooms.
+    pub(crate) count: u64,
+    /// The rooms, unless there are many.
+    pub(crate) rooms: Option<Arc<[OwnedRoomId]>>,
+}
+
 impl Badge {
-    fn unread(&self) -> u64 {
-        self.rooms.len() as u64
+    /// The badge as pushers are told it now.
+    fn tell(&mut self) -> UnreadRooms {
+        let is_listed = self.rooms.len() <= MAX_LISTED;
+        self.told = self.rooms.len() as u64;
+        UnreadRooms { count: self.told, rooms: is_listed.then(|| self.rooms.iter().cloned().collect()) }
     }
 
     fn note(&mut self, room_id: OwnedRoomId, is_unread: bool) {
@@ -51,7 +66,11 @@ impl Push {
     }
 
     /// The badge of a user after something has happened in a room. It is taken as told.
-    pub(crate) async fn badge_after(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<u64> {
+    pub(crate) async fn badge_after(
+        &self,
+        user_id: &OwnedUserId,
+        room_id: &OwnedRoomId,
+    ) -> Result<UnreadRooms> {
         let badge = self.badge(user_id)?;
         let mut badge = badge.lock().await;
         if badge.counted {
@@ -60,8 +79,7 @@ impl Push {
         } else {
             self.count_rooms(user_id, &mut badge).await?;
         }
-        badge.told = badge.unread();
-        Ok(badge.told)
+        Ok(badge.tell())
     }
 
     async fn count_rooms(&self, user_id: &OwnedUserId, badge: &mut Badge) -> Result<()> {
@@ -107,10 +125,10 @@ impl Push {
             let is_unread = self.is_unread(user_id, &room_id).await?;
             badge.note(room_id, is_unread);
         }
-        if badge.unread() < badge.told {
-            badge.told = badge.unread();
+        if (badge.rooms.len() as u64) < badge.told {
+            let unread = badge.tell();
             for pusher in self.active_pushers(user_id).await? {
-                self.deliver(&pusher.key, None, badge.told);
+                self.deliver(&pusher.key, Notice::Badge, unread.clone());
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Deliveries. Each pusher that has something to be told has a short queue, and a task of its own empties it.
 //!
-//! A gateway that fails is tried again for a day, less and less often. If more comes meanwhile than fits into
+//! A gateway or push service that fails is tried again for a day, less and less often. If more comes meanwhile than fits into
 //! the queue, the rest is not told any more, except for the badge.
 
 use std::{
@@ -9,7 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use dashmap::{DashMap, Entry};
@@ -17,26 +17,41 @@ use linkspan_storage::{
     Store,
     catalogue::{PusherKey, Pushers},
 };
+use quick_cache::sync::Cache;
 use ruma::{
     OwnedEventId, OwnedRoomId,
     push::{Action, Tweak},
 };
 use serde_json::{Map, Value};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
-    Push, Result,
-    gateway::{Counts, Details, Device, Gateway, GatewayError, Notification, device_data},
-    pushers::ActivePusher,
+    Push, Result, Shared,
+    badge::UnreadRooms,
+    gateway::{
+        Counts, Details, Device, Gateway, GatewayError, Message, Notification, Reception, device_data,
+    },
+    pushers::{ActivePusher, Channel},
+    unread::is_past,
+    web_push::{self, Told},
 };
 
 /// The most notifications that wait for a pusher.
 const MAX_QUEUED: usize = 32;
-/// The most requests to gateways at the same time.
+/// The most requests to gateways and push services at the same time.
 const MAX_REQUESTS: usize = 64;
+/// The most, beside these, that go where the last request failed or took long: what takes ten seconds must not keep
+/// everybody else waiting.
+const MAX_RETRYING: usize = 16;
+/// How long an answer may take until the next request to the same pusher goes among these. Requests are told apart by how
+/// long they take and not by their hosts: a limit for each host would hold up the few push services that most people use,
+/// and whoever wants to hold up everybody has as many hosts as they like.
+const SLOW: Duration = Duration::from_secs(2);
+/// How many pushers are remembered whose last answer took long.
+const MAX_SLOW: usize = 10_000;
 /// The longest time between two tries, unless the first is longer.
 const MAX_RETRY: Duration = Duration::from_secs(3600);
-/// How long a gateway may fail until what waits for it is thrown away.
+/// How long one may fail until what waits for it is thrown away.
 const GIVE_UP_MS: u64 = 24 * 3600 * 1000;
 
 /// The queues of all pushers that have something to be told.
@@ -46,6 +61,9 @@ pub(crate) struct Deliveries {
     /// The queue of each pusher. Each has a task that empties it.
     queues: DashMap<PusherKey, Queue>,
     permits: Semaphore,
+    retry_permits: Semaphore,
+    /// The pushers whose last answer took long.
+    slow: Cache<PusherKey, ()>,
     generations: AtomicU64,
 }
 
@@ -53,11 +71,60 @@ pub(crate) struct Deliveries {
 struct Queue {
     /// A number that tells this queue's task from that of an earlier queue of the same pusher.
     generation: u64,
+    /// Whether the app has to be sent its token first.
+    activation: bool,
     events: VecDeque<Arc<EventNotice>>,
     /// Whether the badge has to be told. It goes alone if no event goes out before.
     badge: bool,
-    /// The newest number for the badge.
-    unread: u64,
+    /// The newest badge.
+    unread: UnreadRooms,
+}
+
+/// Something that a pusher is told.
+#[derive(Clone, Debug)]
+pub(crate) enum Notice {
+    /// The token by which an app shows that it is told anything.
+    Activation,
+    /// An event.
+    Event(Arc<EventNotice>),
+    /// The badge alone.
+    Badge,
+}
+
+/// What is told next.
+struct Next {
+    notice: Notice,
+    unread: UnreadRooms,
+    /// Whether something that counted is read, or is gone, since the pusher was last told.
+    has_read: bool,
+}
+
+impl Queue {
+    fn add(&mut self, notice: Notice) {
+        match notice {
+            Notice::Activation => self.activation = true,
+            Notice::Badge => self.badge = true,
+            Notice::Event(event) => self.events.push_back(event),
+        }
+        if self.events.len() > MAX_QUEUED {
+            self.events.pop_front();
+            self.badge = true;
+        }
+    }
+
+    fn next(&mut self) -> Option<Next> {
+        let unread = self.unread.clone();
+        if std::mem::take(&mut self.activation) {
+            return Some(Next { notice: Notice::Activation, unread, has_read: false });
+        }
+        let has_read = std::mem::take(&mut self.badge);
+        let notice = match self.events.pop_front() {
+            Some(event) => Notice::Event(event),
+            None if has_read => Notice::Badge,
+            None => return None,
+        };
+        Some(Next { notice, unread, has_read })
+    }
 }
 
 /// An event, as a user's pushers are told of it.
@@ -66,6 +133,8 @@ pub(crate) struct EventNotice {
     pub(crate) event_id: OwnedEventId,
     pub(crate) room_id: OwnedRoomId,
     pub(crate) high_priority: bool,
+    /// The time at which the event disappears, if it does.
+    pub(crate) disappears_ts: Option<u64>,
     pub(crate) tweaks: Map<String, Value>,
     /// What the event says. None if all of the user's pushers want ids only.
     pub(crate) details: Option<Details>,
@@ -92,6 +161,8 @@ impl Deliveries {
             gateway,
             queues: DashMap::new(),
             permits: Semaphore::new(MAX_REQUESTS),
+            retry_permits: Semaphore::new(MAX_RETRYING),
+            slow: Cache::new(MAX_SLOW),
             generations: AtomicU64::new(0),
         });
         store.watch::<Pushers, _>(&deliveries, |deliveries, key, change| {
@@ -107,21 +178,42 @@ impl Deliveries {
         self.queues.remove(key);
     }
 
-    /// The next thing to tell, with the number for the badge: an event, or None for the badge alone. If
-    /// nothing is left to tell, the queue is removed.
-    fn next(&self, key: &PusherKey, generation: u64) -> Option<(Option<Arc<EventNotice>>, u64)> {
+    /// The next thing to tell. If nothing is left to tell, the queue is removed.
+    fn next(&self, key: &PusherKey, generation: u64) -> Option<Next> {
         let Entry::Occupied(mut entry) = self.queues.entry(key.clone()) else { return None };
-        let queue = entry.get_mut();
-        if queue.generation != generation {
+        if entry.get().generation != generation {
             return None;
         }
-        let event = queue.events.pop_front();
-        if event.is_none() && !queue.badge {
+        let next = entry.get_mut().next();
+        if next.is_none() {
             entry.remove();
-            return None;
         }
-        queue.badge = false;
-        Some((event, queue.unread))
+        next
+    }
+
+    /// Waits until a request to a pusher may be made; `is_failing` if the last one there has failed.
+    async fn turn(&self, key: &PusherKey, is_failing: bool) -> SemaphorePermit<'_> {
+        let is_apart = is_failing || self.slow.get(key).is_some();
+        let permits = if is_apart { &self.retry_permits } else { &self.permits };
+        permits.acquire().await.expect("it is never closed")
+    }
+
+    /// Notes how long a pusher's last answer took.
+    fn note_pace(&self, key: &PusherKey, took: Duration) {
+        if took > SLOW {
+            self.slow.insert(key.clone(), ());
+        } else {
+            self.slow.remove(key);
+        }
+    }
+
+    /// Makes a request to a pusher when it is its turn.
+    async fn in_turn<T>(&self, pusher: &ActivePusher, request: impl Future<Output = T>) -> T {
+        let _turn = self.turn(&pusher.key, pusher.failing_since_ts.is_some()).await;
+        let begun = Instant::now();
+        let answer = request.await;
+        self.note_pace(&pusher.key, begun.elapsed());
+        answer
     }
 
     fn is_current(&self, key: &PusherKey, generation: u64) -> bool {
@@ -130,24 +222,21 @@ impl Deliveries {
 }
 
 impl Push {
-    /// Queues an event for a pusher, or with None the badge alone. `unread` is the new badge.
-    pub(crate) fn deliver(&self, key: &PusherKey, event: Option<Arc<EventNotice>>, unread: u64) {
+    /// Queues something for a pusher. `unread` is the new badge.
+    pub(crate) fn deliver(&self, key: &PusherKey, notice: Notice, unread: UnreadRooms) {
         let deliveries = &self.shared.deliveries;
-        let badge = event.is_none();
         match deliveries.queues.entry(key.clone()) {
             Entry::Occupied(mut entry) => {
                 let queue = entry.get_mut();
                 queue.unread = unread;
-                queue.badge |= badge;
-                queue.events.extend(event);
-                if queue.events.len() > MAX_QUEUED {
-                    queue.events.pop_front();
-                    queue.badge = true;
-                }
+                queue.add(notice);
             }
             Entry::Vacant(entry) => {
                 let generation = deliveries.generations.fetch_add(1, Ordering::Relaxed);
-                entry.insert(Queue { generation, events: event.into_iter().collect(), badge, unread });
+                let events = VecDeque::new();
+                let mut queue = Queue { generation, activation: false, events, badge: false, unread };
+                queue.add(notice);
+                entry.insert(queue);
                 let (push, key) = (self.clone(), key.clone());
                 tokio::spawn(async move {
                     if let Err(error) = push.empty_queue(&key, generation).await {
@@ -164,8 +253,8 @@ impl Push {
 
     async fn empty_queue(&self, key: &PusherKey, generation: u64) -> Result<()> {
         let deliveries = &self.shared.deliveries;
-        while let Some((event, unread)) = deliveries.next(key, generation) {
-            if !self.deliver_one(key, generation, event.as_deref(), unread).await? {
+        while let Some(next) = deliveries.next(key, generation) {
+            if !self.deliver_one(key, generation, next).await? {
                 deliveries.queues.remove_if(key, |_, queue| queue.generation == generation);
                 return Ok(());
             }
@@ -173,50 +262,62 @@ impl Push {
         Ok(())
     }
 
-    /// Tells a gateway again and again until it has understood. False means that this pusher is to be told
-    /// nothing more now.
-    async fn deliver_one(
-        &self,
-        key: &PusherKey,
-        generation: u64,
-        event: Option<&EventNotice>,
-        unread: u64,
-    ) -> Result<bool> {
+    /// Tells a gateway or push service again and again until it has understood. False means that this pusher is to be
+    /// told nothing more now.
+    async fn deliver_one(&self, key: &PusherKey, generation: u64, mut next: Next) -> Result<bool> {
         let mut wait = self.shared.settings.first_retry;
+        let mut has_waited = false;
         loop {
+            if let Notice::Event(event) = &next.notice
+                && !self.is_there(event).await?
+            {
+                // Of what is gone meanwhile only the badge is told, which counts it no more.
+                let unread = self.badge_after(&key.user_id, &event.room_id).await?;
+                next = Next { notice: Notice::Badge, unread, has_read: true };
+            }
             let Some(pusher) = self.active_pusher(key).await? else { return Ok(false) };
             if self.shared.accounts.device(&key.user_id, &pusher.device_id).await?.is_none() {
                 // The device has logged out, so nothing of the account is for it any more.
                 self.remove_pushers(vec![key.clone()]).await?;
                 return Ok(false);
             }
-            match self.send(&pusher, event, unread).await {
-                Ok(rejected) if rejected.contains(&key.pushkey) => {
-                    tracing::info!(user_id = %key.user_id, app_id = key.app_id, "a gateway rejected a pushkey");
+            match self.send(&pusher, &next).await {
+                Ok(Reception::Gone) => {
+                    tracing::info!(user_id = %key.user_id, app_id = key.app_id, "a pushkey was rejected");
                     self.remove_pushers(vec![key.clone()]).await?;
                     return Ok(false);
                 }
-                Ok(_) => {
+                Ok(reception) => {
+                    if reception == Reception::Refused {
+                        tracing::info!(user_id = %key.user_id, app_id = key.app_id, "a message was refused");
+                    }
                     if pusher.failing_since_ts.is_some() {
                         self.note_failing(key, None).await?;
                     }
                     return Ok(true);
                 }
                 Err(error) => {
-                    tracing::debug!(%error, app_id = key.app_id, "a push gateway failed");
+                    let (user_id, app_id) = (&key.user_id, &key.app_id);
                     let now_ts = self.now_ts();
                     let since_ts = pusher.failing_since_ts.unwrap_or(now_ts);
                     if pusher.failing_since_ts.is_none() {
+                        tracing::info!(%error, %user_id, app_id, "a push gateway or push service fails");
                         self.note_failing(key, Some(since_ts)).await?;
                     }
-                    if matches!(error, GatewayError::Outbound(_))
-                        || now_ts.saturating_sub(since_ts) >= GIVE_UP_MS
-                    {
+                    if matches!(error, GatewayError::Outbound(_)) {
+                        return Ok(false);
+                    }
+                    if now_ts.saturating_sub(since_ts) >= GIVE_UP_MS {
+                        // Each further message is tried once, and not worth a line.
+                        if has_waited {
+                            tracing::warn!(%error, %user_id, app_id, "a push gateway or push service is given up");
+                        }
                         return Ok(false);
                     }
                 }
             }
             tokio::time::sleep(wait).await;
+            has_waited = true;
             wait = (wait * 2).min(MAX_RETRY.max(self.shared.settings.first_retry));
             if !self.shared.deliveries.is_current(key, generation) {
                 return Ok(false);
@@ -224,31 +325,149 @@ impl Push {
         }
     }
 
-    async fn send(
-        &self,
-        pusher: &ActivePusher,
-        event: Option<&EventNotice>,
-        unread: u64,
-    ) -> std::result::Result<Vec<String>, GatewayError> {
-        let details = event.and_then(|event| event.details.as_ref()).filter(|_| !pusher.event_id_only());
-        let tweaks = match event {
-            Some(event) if !pusher.event_id_only() => event.tweaks.clone(),
-            _ => Map::new(),
+    /// Whether an event is still what was queued: it has not disappeared, nor was it redacted or its sender erased.
+    async fn is_there(&self, notice: &EventNotice) -> Result<bool> {
+        if is_past(notice.disappears_ts, self.now_ts()) {
+            return Ok(false);
+        }
+        let Some(event) = self.rooms().event(&notice.room_id, &notice.event_id).await? else {
+            return Ok(false);
         };
-        let notification = Notification {
+        let erasures = self.shared.accounts.erasures().await?;
+        Ok(event.pdu.redacted_by.is_none() && erasures.erased_at(&event.pdu.sender).is_none())
+    }
+
+    async fn send(&self, pusher: &ActivePusher, next: &Next) -> std::result::Result<Reception, GatewayError> {
+        let event = match &next.notice {
+            Notice::Activation => return self.activate(pusher).await,
+            // It was set anew since, and waits for its app.
+            _ if pusher.ack_token.is_some() => return Ok(Reception::Refused),
+            Notice::Event(event) => Some(event),
+            Notice::Badge => None,
+        };
+        let told = event.filter(|_| !pusher.event_id_only());
+        let tweaks = told.map(|event| &event.tweaks);
+        let disappears_ts = event.and_then(|event| event.disappears_ts);
+        let message = Message {
             event_id: event.map(|event| &*event.event_id),
             room_id: event.map(|event| &*event.room_id),
-            details,
+            details: told.and_then(|event| event.details.as_ref()),
             prio: event.map(|event| if event.high_priority { "high" } else { "low" }),
-            counts: Counts { unread },
-            devices: [Device {
-                app_id: &pusher.key.app_id,
-                pushkey: &pusher.key.pushkey,
-                data: device_data(&pusher.data),
-                tweaks,
-            }],
+            counts: Counts { unread: next.unread.count },
+            disappears_ts,
         };
-        let _permit = self.shared.deliveries.permits.acquire().await;
-        self.shared.deliveries.gateway.notify(&pusher.url, &notification).await
+        let PusherKey { user_id, app_id, pushkey } = &pusher.key;
+        match &pusher.channel {
+            Channel::Gateway { url, data } => {
+                let tweaks = tweaks.cloned().unwrap_or_default();
+                let devices = [Device { app_id, pushkey, data: device_data(data), tweaks }];
+                let deliveries = &self.shared.deliveries;
+                let notification = Notification { message, devices };
+                deliveries.in_turn(pusher, deliveries.gateway.notify(url, &notification)).await
+            }
+            Channel::WebPush(target) => {
+                let unread_rooms = next.unread.rooms.as_deref().filter(|_| next.has_read);
+                let told = Told::news(user_id, &message, tweaks, unread_rooms);
+                self.send_to_app(pusher, target, told.until(disappears_ts, self.now_ts())).await
+            }
+        }
+    }
+
+    /// Sends an app the token by which it shows that messages reach it.
+    async fn activate(&self, pusher: &ActivePusher) -> std::result::Result<Reception, GatewayError> {
+        let lasts_ms = pusher.ack_expires_ts.saturating_sub(self.now_ts());
+        match (&pusher.channel, &pusher.ack_token) {
+            (Channel::WebPush(target), Some(token)) if lasts_ms > 0 => {
+                let told = Told::activation(&pusher.key.app_id, token, lasts_ms.div_ceil(1_000));
+                self.send_to_app(pusher, target, told).await
+            }
+            _ => Ok(Reception::Refused),
+        }
+    }
+
+    async fn send_to_app(
+        &self,
+        pusher: &ActivePusher,
+        target: &web_push::Target,
+        told: Told<'_>,
+    ) -> std::result::Result<Reception, GatewayError> {
+        let Shared { deliveries, platforms, .. } = &*self.shared;
+        // A pusher of a platform that is hosted no more.
+        let Some(platform) = platforms.get(pusher.key.user_id.server_name()) else {
+            return Ok(Reception::Refused);
+        };
+        let request = web_push::send(&deliveries.gateway.outbound, platform, target, told, self.now_ts());
+        deliveries.in_turn(pusher, request).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::pin,
+        sync::Arc,
+        task::{Context, Poll, Waker},
+    };
+
+    use linkspan_storage::{Memory, Store};
+
+    use linkspan_storage::catalogue::PusherKey;
+    use ruma::owned_user_id;
+
+    use super::{Deliveries, MAX_REQUESTS, MAX_RETRYING, SLOW};
+    use crate::{PushSettings, gateway::Gateway};
+
+    fn deliveries() -> Arc<Deliveries> {
+        let store = Store::in_memory(Memory::new().expect("an engine"));
+        Deliveries::watching(&store, Gateway::new(&PushSettings::new(Arc::new(|| 0))))
+    }
+
+    fn key(pushkey: &str) -> PusherKey {
+        let user_id = owned_user_id!("@anna:a.example");
+        PusherKey { user_id, app_id: "org.example.app".to_owned(), pushkey: pushkey.to_owned() }
+    }
+
+    /// How many requests to a pusher may be made at once.
+    fn turns(deliveries: &Deliveries, key: &PusherKey, is_failing: bool) -> usize {
+        let mut taken = Vec::new();
+        loop {
+            let turn = pin!(deliveries.turn(key, is_failing));
+            match turn.poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(permit) => taken.push(permit),
+                Poll::Pending => break,
+            }
+        }
+        let count = taken.len();
+        // They are never answered.
+        taken.into_iter().for_each(tokio::sync::SemaphorePermit::forget);
+        count
+    }
+
+    #[tokio::test]
+    async fn who_does_not_answer_keeps_nobody_else_waiting() {
+        let deliveries = deliveries();
+        assert_eq!(turns(&deliveries, &key("silent"), true), MAX_RETRYING);
+        assert_eq!(turns(&deliveries, &key("other"), false), MAX_REQUESTS);
+    }
+
+    #[tokio::test]
+    async fn who_takes_long_to_answer_keeps_nobody_else_waiting() {
+        let deliveries = deliveries();
+        let (slow, other) = (key("slow"), key("other"));
+        deliveries.note_pace(&slow, SLOW * 4);
+        deliveries.note_pace(&other, SLOW);
+        assert_eq!(turns(&deliveries, &slow, false), MAX_RETRYING);
+        assert_eq!(turns(&deliveries, &other, false), MAX_REQUESTS);
+        deliveries.note_pace(&slow, SLOW * 4);
+        assert_eq!(turns(&deliveries, &slow, false), 0);
+    }
+
+    #[tokio::test]
+    async fn who_answers_soon_again_is_told_with_all_others() {
+        let deliveries = deliveries();
+        let key = key("slow");
+        deliveries.note_pace(&key, SLOW * 4);
+        deliveries.note_pace(&key, SLOW / 4);
+        assert_eq!(turns(&deliveries, &key, false), MAX_REQUESTS);
     }
 }

@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 
 use crate::{
     Evaluation, Push, PushEvent, Recipient, Result, UserContext,
-    delivery::{EventNotice, tweaks},
+    delivery::{EventNotice, Notice, tweaks},
     gateway::Details,
     room_facts::RoomFacts,
 };
@@ -188,17 +188,19 @@ impl Push {
         }
         let facts = self.room_facts(room_id, &head).await?;
         let mut recipients = HashMap::new();
+        let mut failed = HashSet::new();
         for event in &events {
             let incoming = Incoming { event, prepared: PushEvent::new(&event.pdu), facts: &facts };
-            let mut invited = self.invited(event).filter(|user_id| !members.contains(user_id));
-            if let Some(user_id) = &invited
-                && self.hides_invitation(user_id, room_id).await?
-            {
-                invited = None;
-            }
+            let invited = self.invited(event).filter(|user_id| !members.contains(user_id));
             for user_id in members.iter().chain(&invited) {
-                if *user_id != event.pdu.sender {
-                    self.dispatch_to(user_id, &incoming, &mut recipients).await?;
+                if *user_id == event.pdu.sender || failed.contains(user_id) {
+                    continue;
+                }
+                let is_invited = invited.as_ref() == Some(user_id);
+                if let Err(error) = self.dispatch_to(user_id, is_invited, &incoming, &mut recipients).await {
+                    // What is wrong with one of them is no reason to tell the others nothing.
+                    tracing::warn!(%error, %user_id, %room_id, "events of a room were not pushed to somebody");
+                    failed.insert(user_id.clone());
                 }
             }
         }
@@ -228,10 +230,14 @@ impl Push {
     async fn dispatch_to(
         &self,
         user_id: &OwnedUserId,
+        is_invited: bool,
         incoming: &Incoming<'_>,
         recipients: &mut HashMap<OwnedUserId, (Recipient, Option<String>)>,
     ) -> Result<()> {
         let room_id = &incoming.event.pdu.room_id;
+        if is_invited && self.hides_invitation(user_id, room_id).await? {
+            return Ok(());
+        }
         if self.rooms().encryption_rule(user_id).is_some_and(|rule| rule.hides(&incoming.event.pdu)) {
             return Ok(());
         }
@@ -254,7 +260,7 @@ impl Push {
         let unread = self.badge_after(user_id, room_id).await?;
         let notice = Arc::new(self.notice(user_id, incoming, evaluation, only_ids).await?);
         for pusher in pushers {
-            self.deliver(&pusher.key, Some(notice.clone()), unread);
+            self.deliver(&pusher.key, Notice::Event(notice.clone()), unread.clone());
         }
         Ok(())
     }
@@ -276,6 +282,7 @@ impl Push {
             event_id: pdu.event_id.clone(),
             room_id: pdu.room_id.clone(),
             high_priority,
+            disappears_ts: incoming.event.disappears_ts,
             tweaks: tweaks(evaluation.actions),
             details,
         })

@@ -22,25 +22,44 @@ const MAX_ANSWER_BYTES: usize = 64 << 10;
 /// Sends to push gateways.
 #[derive(Debug)]
 pub(crate) struct Gateway {
-    outbound: Outbound,
+    pub(crate) outbound: Outbound,
 }
 
-/// A gateway did not take a notification.
+/// What becomes of a message that somebody has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reception {
+    /// It is taken.
+    Taken,
+    /// It will never be taken; others may be.
+    Refused,
+    /// Nothing for this pusher will ever be taken again.
+    Gone,
+}
+
+/// A gateway or a push service did not take a message.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GatewayError {
     #[error(transparent)]
     Outbound(#[from] OutboundError),
-    #[error("the gateway answered {0}")]
+    #[error("the gateway or push service answered {0}")]
     Status(u16),
     #[error("the gateway's answer is too long")]
     TooLong,
-    #[error("the gateway cannot be reached: {0}")]
+    #[error("the gateway or push service cannot be reached: {0}")]
     Http(#[from] reqwest::Error),
 }
 
 /// What a gateway is told.
 #[derive(Debug, Serialize)]
 pub(crate) struct Notification<'a> {
+    #[serde(flatten)]
+    pub(crate) message: Message<'a>,
+    pub(crate) devices: [Device<'a>; 1],
+}
+
+/// What gateways and apps are told alike.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Message<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) event_id: Option<&'a EventId>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,11 +69,13 @@ pub(crate) struct Notification<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) prio: Option<&'static str>,
     pub(crate) counts: Counts,
-    pub(crate) devices: [Device<'a>; 1],
+    /// The time at which the event disappears, in milliseconds since the Unix epoch: it is shown until then.
+    #[serde(rename = "org.linkspan.disappears_ts", skip_serializing_if = "Option::is_none")]
+    pub(crate) disappears_ts: Option<u64>,
 }
 
 /// What gateways are told about an event, unless they want only its id.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Details {
     #[serde(rename = "type")]
     pub(crate) event_type: String,
@@ -73,7 +94,7 @@ pub(crate) struct Details {
 
 /// Counts for a gateway. Zero is sent as well: gateways clear the badge then, and leave it as it is if they
 /// are told nothing.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Counts {
     pub(crate) unread: u64,
 }
@@ -112,12 +133,12 @@ impl Gateway {
         Self { outbound: Outbound::new(TIMEOUT, settings.allow_private_gateways) }
     }
 
-    /// Sends a notification. Returns the pushkeys that the gateway will never accept again.
+    /// Sends a notification to the one device that it names.
     pub(crate) async fn notify(
         &self,
         url: &Url,
         notification: &Notification<'_>,
-    ) -> Result<Vec<String>, GatewayError> {
+    ) -> Result<Reception, GatewayError> {
         let client = self.outbound.client_for(url)?;
         let mut response = client.post(url.clone()).json(&Body { notification }).send().await?;
         if !response.status().is_success() {
@@ -131,7 +152,10 @@ impl Gateway {
             body.extend_from_slice(&chunk);
         }
         // Some gateways answer with nothing where the specification has an empty list.
-        Ok(serde_json::from_slice::<Answer>(&body).map(|answer| answer.rejected).unwrap_or_default())
+        let rejected = serde_json::from_slice::<Answer>(&body).map(|answer| answer.rejected);
+        let [device] = &notification.devices;
+        let is_rejected = rejected.unwrap_or_default().iter().any(|pushkey| pushkey == device.pushkey);
+        Ok(if is_rejected { Reception::Gone } else { Reception::Taken })
     }
 }
 
@@ -141,7 +165,7 @@ mod tests {
 
     use linkspan_outbound::OutboundError;
 
-    use super::{Counts, Device, Gateway, GatewayError, Notification};
+    use super::{Counts, Device, Gateway, GatewayError, Message, Notification};
     use crate::PushSettings;
 
     #[tokio::test]
@@ -149,12 +173,16 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listener");
         let port = listener.local_addr().expect("address").port();
         let gateway = Gateway::new(&PushSettings::new(Arc::new(|| 1)));
+        let counts = Counts { unread: 0 };
         let notification = Notification {
-            event_id: None,
-            room_id: None,
-            details: None,
-            prio: None,
-            counts: Counts { unread: 0 },
+            message: Message {
+                event_id: None,
+                room_id: None,
+                details: None,
+                prio: None,
+                counts,
+                disappears_ts: None,
+            },
             devices: [Device {
                 app_id: "a",
                 pushkey: "k",

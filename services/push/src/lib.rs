@@ -3,7 +3,7 @@
 //! Rules are kept as the account data `m.push_rules`, and asked when a user syncs or has a pusher, not
 //! when a message is sent: an append knows nothing of them. Counts of unread events are counted on from
 //! where they were counted to ([`Push::unread`]). Which threads a user follows is kept here, since rules ask for it
-//! ([`Push::subscribe_thread`]). One task follows the feed and tells push gateways
+//! ([`Push::subscribe_thread`]). One task follows the feed and tells push gateways and push services
 //! ([`Push::follow`]); nothing that it does holds up anybody else.
 //!
 //! This crate writes no event, receipt or membership, and knows no sync response.
@@ -14,6 +14,7 @@ mod dispatch;
 mod evaluation;
 mod gateway;
 mod glob;
+mod message_encryption;
 mod notifications;
 mod pushers;
 mod room_facts;
@@ -21,15 +22,18 @@ mod room_rules;
 mod rules;
 mod thread_subscriptions;
 mod unread;
+mod web_push;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use linkspan_accounts::{Accounts, AccountsError};
+use linkspan_platforms::Platforms;
 use linkspan_rooms::{Rooms, RoomsError};
 use linkspan_storage::{CommitError, StorageError, Store};
 
 pub use evaluation::{Compiled, Evaluation, PushEvent, Recipient, RoomContext, UserContext};
 pub use notifications::{Notification, NotificationPage};
+pub use pushers::PusherState;
 pub use room_rules::RoomRules;
 pub use thread_subscriptions::{ThreadChange, ThreadChanges};
 pub use unread::{Unread, UnreadCount};
@@ -40,6 +44,15 @@ pub enum PushError {
     /// There is no such rule.
     #[error("there is no such push rule")]
     NoSuchRule,
+    /// The user has no pusher of this application.
+    #[error("there is no such pusher")]
+    NoSuchPusher,
+    /// No pusher of this application waits for this token.
+    #[error("this token was not sent to a pusher, or has been given back")]
+    UnknownAckToken,
+    /// The token was sent too long ago.
+    #[error("this token has expired: set the pusher again")]
+    ExpiredAckToken,
     /// A parameter is not allowed.
     #[error("{0}")]
     Invalid(String),
@@ -83,10 +96,10 @@ pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 /// How notifications are sent.
 #[derive(Clone)]
 pub struct PushSettings {
-    /// Whether push gateways may have private, local or otherwise special addresses. It is false wherever
+    /// Whether push gateways and push services may have private, local or otherwise special addresses. It is false wherever
     /// users are not trusted with the server's own network.
     pub allow_private_gateways: bool,
-    /// How long after its first failure a gateway is tried again. Each further time is twice as long.
+    /// How long after its first failure a gateway or push service is tried again. Each further time is twice as long.
     pub first_retry: Duration,
     /// How long the badge waits after a user may have read something. What else the user reads meanwhile goes
     /// into the same update.
@@ -126,6 +139,7 @@ pub struct Push {
 #[derive(Debug)]
 struct Shared {
     store: Store,
+    platforms: Arc<Platforms>,
     accounts: Accounts,
     rooms: Rooms,
     settings: PushSettings,
@@ -141,6 +155,7 @@ impl Push {
     /// Opens push over a store, and reads which users have pushers.
     pub async fn open(
         store: Store,
+        platforms: Arc<Platforms>,
         accounts: Accounts,
         rooms: Rooms,
         settings: PushSettings,
@@ -150,6 +165,7 @@ impl Push {
         let rules = rules::RuleCache::new(&store);
         let shared = Shared {
             store,
+            platforms,
             accounts,
             rooms,
             settings,

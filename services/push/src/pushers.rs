@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use dashmap::DashMap;
+use linkspan_accounts::new_token;
 use linkspan_storage::{
     Range, Store, WriteSet,
     catalogue::{PusherKey, Pushers, ThreadSubscriptionLog, ThreadSubscriptions, UnreadCounts},
@@ -15,8 +16,15 @@ use ruma::{
     api::client::push::{Pusher, PusherIds, PusherKind},
     push::{HttpPusherData, PushFormat},
 };
+use serde::Deserialize;
+use serde_json::Value;
 
-use crate::{Push, PushError, Result};
+use crate::{
+    Push, PushError, Result,
+    badge::UnreadRooms,
+    delivery::Notice,
+    web_push::{Target, WebPushData},
+};
 
 /// The most pushers of a user.
 const MAX_PUSHERS: usize = 100;
@@ -26,8 +34,14 @@ const MAX_APP_ID_BYTES: usize = 64;
 const MAX_PUSHKEY_BYTES: usize = 512;
 /// The most bytes of any other text of a pusher.
 const MAX_TEXT_BYTES: usize = 512;
+/// The most bytes of the URL of a push service.
+const MAX_URL_BYTES: usize = 2048;
 /// The most bytes of a pusher as JSON.
 const MAX_PUSHER_BYTES: usize = 8 << 10;
+/// How long an app has to give back the token that it was sent, in milliseconds.
+const ACK_MS: u64 = 5 * 60_000;
+/// The kind of pushers that are told by Web Push.
+const WEB_PUSH: &str = "webpush";
 
 /// Who has pushers; in memory, so that events of rooms without any cost nothing.
 #[derive(Debug)]
@@ -99,46 +113,110 @@ impl PusherIndex {
 pub(crate) struct ActivePusher {
     pub(crate) key: PusherKey,
     pub(crate) device_id: OwnedDeviceId,
-    pub(crate) url: Url,
-    pub(crate) data: HttpPusherData,
+    pub(crate) channel: Channel,
     pub(crate) failing_since_ts: Option<u64>,
+    pub(crate) ack_token: Option<String>,
+    pub(crate) ack_expires_ts: u64,
+    event_id_only: bool,
+}
+
+/// By which way an app is told.
+#[derive(Clone, Debug)]
+pub(crate) enum Channel {
+    Gateway { url: Url, data: HttpPusherData },
+    WebPush(Target),
 }
 
 impl ActivePusher {
     fn new(key: PusherKey, record: &PusherRecord) -> Option<Self> {
         let pusher: Pusher = serde_json::from_str(&record.json).ok()?;
-        let PusherKind::Http(data) = pusher.kind else { return None };
-        let url = data.url.parse().ok()?;
-        let failing_since_ts = record.failing_since_ts;
-        Some(Self { key, device_id: record.device_id.clone(), url, data, failing_since_ts })
+        let (channel, event_id_only) = match pusher.kind {
+            PusherKind::Http(data) => {
+                let event_id_only = data.format == Some(PushFormat::EventIdOnly);
+                (Channel::Gateway { url: data.url.parse().ok()?, data }, event_id_only)
+            }
+            _ => {
+                let data = web_push_data(&record.json)?;
+                (Channel::WebPush(target(&data, &key.pushkey)?), data.format.is_some())
+            }
+        };
+        let PusherRecord { device_id, failing_since_ts, ack_token, ack_expires_ts, .. } = record.clone();
+        Some(Self { key, device_id, channel, failing_since_ts, ack_token, ack_expires_ts, event_id_only })
     }
 
-    /// The gateway is told ids only, nothing of what an event says.
+    /// The gateway or the app is told ids only, nothing of what an event says.
     pub(crate) fn event_id_only(&self) -> bool {
-        self.data.format == Some(PushFormat::EventIdOnly)
+        self.event_id_only
     }
 }
 
+/// A pusher as far as its kind decides what its data is.
+#[derive(Deserialize)]
+struct OfKind {
+    kind: String,
+    data: Value,
+}
+
+/// The data of a pusher, if it is of the kind `webpush` and has all that it needs.
+fn web_push_data(json: &str) -> Option<WebPushData> {
+    let OfKind { kind, data } = serde_json::from_str(json).ok()?;
+    if kind == WEB_PUSH { serde_json::from_value(data).ok() } else { None }
+}
+
+fn target(data: &WebPushData, pushkey: &str) -> Option<Target> {
+    Some(Target { url: data.url.parse().ok()?, subscription: data.subscription(pushkey)? })
+}
+
+/// Where the messages of a pusher of the kind `webpush` go.
+fn web_push_target(json: &str, pushkey: &str) -> Option<Target> {
+    target(&web_push_data(json)?, pushkey)
+}
+
+/// Whether a pusher is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PusherState {
+    /// It is told events.
+    Active,
+    /// It is told nothing until the app shows that messages reach it ([`Push::confirm_pusher`]).
+    Unconfirmed,
+}
+
 impl Push {
-    /// The pushers of a user.
-    pub async fn pushers(&self, user_id: &OwnedUserId) -> Result<Vec<Pusher>> {
+    /// The pushers of a user, as JSON.
+    pub async fn pushers(&self, user_id: &OwnedUserId) -> Result<Vec<Value>> {
         let rows = self.store().range::<Pushers>(Range::prefix((user_id,)).limit(MAX_PUSHERS)).await?;
-        Ok(rows.iter().filter_map(|(_, record)| serde_json::from_str(&record.json).ok()).collect())
+        let shown = rows.iter().filter_map(|(_, record)| {
+            let mut pusher: Value = serde_json::from_str(&record.json).ok()?;
+            if pusher["kind"] == WEB_PUSH {
+                pusher["activated"] = record.ack_token.is_none().into();
+            }
+            Some(pusher)
+        });
+        Ok(shown.collect())
     }
 
     /// Sets a pusher of a device. Unless `append`, other users of the platform lose theirs with the same
-    /// application and pushkey: the same app is now somebody else's. A device that is gone sets none.
+    /// application and pushkey: the same app is now somebody else's. A device that is gone sets none. An app that is
+    /// told by Web Push gets a token first, with which it confirms that messages reach it.
     pub async fn set_pusher(
         &self,
         user_id: &OwnedUserId,
         device_id: &DeviceId,
         pusher: Pusher,
         append: bool,
-    ) -> Result<()> {
-        let json = check_pusher(&pusher)?;
+    ) -> Result<PusherState> {
+        let json = check_pusher(&pusher, self.shared.settings.allow_private_gateways)?;
         let key = pusher_key(user_id, &pusher.ids);
-        let record = PusherRecord { json, device_id: device_id.to_owned(), failing_since_ts: None };
-        self.store()
+        let target = web_push_target(&json, &key.pushkey);
+        let record = PusherRecord {
+            json,
+            device_id: device_id.to_owned(),
+            failing_since_ts: None,
+            ack_token: target.is_some().then(|| new_token("")),
+            ack_expires_ts: self.now_ts() + ACK_MS,
+        };
+        let state = self
+            .store()
             .update(async || {
                 let owned =
                     self.store().keys::<Pushers>(Range::prefix((user_id,)).limit(MAX_PUSHERS)).await?;
@@ -150,13 +228,49 @@ impl Push {
                 if !append {
                     self.same_pushkey(&key).iter().for_each(|other| writes.delete::<Pushers>(other));
                 }
-                writes.put::<Pushers>(&key, &record);
-                Ok((writes, ()))
+                let known = self.store().get::<Pushers>(&key).await?;
+                let is_confirmed = known.is_some_and(|known| {
+                    known.ack_token.is_none() && web_push_target(&known.json, &key.pushkey) == target
+                });
+                let ack_token = record.ack_token.clone().filter(|_| !is_confirmed);
+                let state = if ack_token.is_some() { PusherState::Unconfirmed } else { PusherState::Active };
+                writes.put::<Pushers>(&key, &PusherRecord { ack_token, ..record.clone() });
+                Ok((writes, state))
             })
             .await?;
         // What waited was for the pusher as it was before.
         self.shared.deliveries.forget(&key);
-        Ok(())
+        if state == PusherState::Unconfirmed {
+            self.deliver(&key, Notice::Activation, UnreadRooms::default());
+        }
+        Ok(state)
+    }
+
+    /// Takes the token that an app was sent by Web Push, and tells its pusher events from now on.
+    pub async fn confirm_pusher(&self, user_id: &OwnedUserId, app_id: &str, token: &str) -> Result<()> {
+        if app_id.len() > MAX_APP_ID_BYTES {
+            return Err(PushError::NoSuchPusher);
+        }
+        self.store()
+            .update(async || {
+                let app_id = app_id.to_owned();
+                let range = Range::<Pushers>::prefix((user_id, &app_id)).limit(MAX_PUSHERS);
+                let rows = self.store().range(range).await?;
+                if rows.is_empty() {
+                    return Err(PushError::NoSuchPusher);
+                }
+                let of_token = |record: &PusherRecord| record.ack_token.as_deref() == Some(token);
+                let row = rows.into_iter().find(|(_, record)| of_token(record));
+                let (key, record) = row.ok_or(PushError::UnknownAckToken)?;
+                if record.ack_expires_ts <= self.now_ts() {
+                    return Err(PushError::ExpiredAckToken);
+                }
+                let mut writes = WriteSet::new();
+                writes.expect::<Pushers>(&key, &record);
+                writes.put::<Pushers>(&key, &PusherRecord { ack_token: None, ..record });
+                Ok((writes, ()))
+            })
+            .await
     }
 
     fn same_pushkey(&self, key: &PusherKey) -> Vec<PusherKey> {
@@ -203,16 +317,17 @@ impl Push {
     /// The pushers of a user that can be sent to.
     pub(crate) async fn active_pushers(&self, user_id: &OwnedUserId) -> Result<Vec<ActivePusher>> {
         let rows = self.store().range::<Pushers>(Range::prefix((user_id,)).limit(MAX_PUSHERS)).await?;
-        Ok(rows.into_iter().filter_map(|(key, record)| ActivePusher::new(key, &record)).collect())
+        let confirmed = rows.into_iter().filter(|(_, record)| record.ack_token.is_none());
+        Ok(confirmed.filter_map(|(key, record)| ActivePusher::new(key, &record)).collect())
     }
 
-    /// The pusher as it stands now; None if it is gone.
+    /// The pusher as it stands now, confirmed or not; None if it is gone.
     pub(crate) async fn active_pusher(&self, key: &PusherKey) -> Result<Option<ActivePusher>> {
         let record = self.store().get::<Pushers>(key).await?;
         Ok(record.and_then(|record| ActivePusher::new(key.clone(), &record)))
     }
 
-    /// Notes since when a pusher's gateway fails; None: it works again.
+    /// Notes since when nothing gets through to a pusher; None: it works again.
     pub(crate) async fn note_failing(&self, key: &PusherKey, since_ts: Option<u64>) -> Result<()> {
         self.store()
             .update(|| async {
@@ -231,12 +346,8 @@ fn pusher_key(user_id: &OwnedUserId, ids: &PusherIds) -> PusherKey {
     PusherKey { user_id: user_id.clone(), app_id: ids.app_id.clone(), pushkey: ids.pushkey.clone() }
 }
 
-/// Checks a pusher and gives the JSON that is kept.
-fn check_pusher(pusher: &Pusher) -> Result<String> {
-    let invalid = |reason: &str| Err(PushError::Invalid(reason.to_owned()));
-    let PusherKind::Http(data) = &pusher.kind else {
-        return invalid("only pushers of the kind `http` are supported");
-    };
+/// Checks a pusher and gives the JSON that is kept. With `allow_http` push services need no TLS.
+fn check_pusher(pusher: &Pusher, allow_http: bool) -> Result<String> {
     let ids = &pusher.ids;
     if ids.app_id.is_empty() || ids.app_id.len() > MAX_APP_ID_BYTES {
         return invalid("`app_id` must have 1 to 64 bytes");
@@ -253,22 +364,62 @@ fn check_pusher(pusher: &Pusher) -> Result<String> {
     if texts.into_iter().flatten().any(|text| text.len() > MAX_TEXT_BYTES) {
         return invalid("a name of the pusher is too long");
     }
-    if data.format.as_ref().is_some_and(|format| *format != PushFormat::EventIdOnly) {
-        return invalid("the only `format` is `event_id_only`");
-    }
-    match data.url.parse::<Url>() {
-        Ok(url) if !matches!(url.scheme(), "https" | "http") || !url.has_host() => {
-            return invalid("`data.url` must be an HTTPS URL");
-        }
-        Ok(url) if url.path() != "/_matrix/push/v1/notify" => {
-            return invalid("the path of `data.url` must be /_matrix/push/v1/notify");
-        }
-        Ok(_) => {}
-        Err(_) => return invalid("`data.url` is not a URL"),
-    }
     let json = serde_json::to_string(pusher).expect("a pusher is JSON");
     if json.len() > MAX_PUSHER_BYTES {
         return invalid("the pusher is too large");
     }
+    match &pusher.kind {
+        PusherKind::Http(data) => check_gateway(data)?,
+        _ => check_web_push(&json, &ids.pushkey, allow_http)?,
+    }
     Ok(json)
+}
+
+fn invalid<T>(reason: &str) -> Result<T> {
+    Err(PushError::Invalid(reason.to_owned()))
+}
+
+fn check_gateway(data: &HttpPusherData) -> Result<()> {
+    check_format(data.format.as_ref().map(PushFormat::as_str))?;
+    match data.url.parse::<Url>() {
+        Ok(url) if !matches!(url.scheme(), "https" | "http") || !url.has_host() => {
+            invalid("`data.url` must be an HTTPS URL")
+        }
+        Ok(url) if url.path() != "/_matrix/push/v1/notify" => {
+            invalid("the path of `data.url` must be /_matrix/push/v1/notify")
+        }
+        Ok(_) => Ok(()),
+        Err(_) => invalid("`data.url` is not a URL"),
+    }
+}
+
+fn check_format(format: Option<&str>) -> Result<()> {
+    match format {
+        None | Some("event_id_only") => Ok(()),
+        Some(_) => invalid("the only `format` is `event_id_only`"),
+    }
+}
+
+/// What is not of the kind `webpush` is of none that is known.
+fn check_web_push(json: &str, pushkey: &str, allow_http: bool) -> Result<()> {
+    let is_web_push = serde_json::from_str::<OfKind>(json).is_ok_and(|of_kind| of_kind.kind == WEB_PUSH);
+    if !is_web_push {
+        return invalid("only pushers of the kinds `http` and `webpush` are supported");
+    }
+    let Some(data) = web_push_data(json) else {
+        return invalid("`data` must have `url` and `auth`");
+    };
+    check_format(data.format.as_deref())?;
+    let is_secure = |url: &Url| url.scheme() == "https" || (allow_http && url.scheme() == "http");
+    let url = data.url.parse::<Url>().ok().filter(|url| is_secure(url) && url.has_host());
+    if url.is_none() || data.url.len() > MAX_URL_BYTES {
+        return invalid("`data.url` must be an HTTPS URL of at most 2048 bytes");
+    }
+    match data.subscription(pushkey).map(|subscription| subscription.encrypt(b"")) {
+        Some(Ok(_)) => Ok(()),
+        Some(Err(_)) => invalid("`pushkey` is no key of the curve P-256"),
+        None => {
+            invalid("`pushkey` must have 65 bytes and `data.auth` 16, in URL-safe base64 without padding")
+        }
+    }
 }

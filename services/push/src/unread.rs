@@ -97,10 +97,21 @@ struct Line {
     /// The count of those up to `forgotten_to`, of which only numbers are known.
     forgotten: UnreadCount,
     forgotten_to: i64,
+    /// The earliest time at which one of these disappears, if any does.
+    forgotten_disappears_ts: Option<u64>,
     /// The place up to which the line was read when they were counted.
     read_to: i64,
-    /// The other events, as their places and whether they stand out.
-    events: VecDeque<(i64, bool)>,
+    /// The other events.
+    events: VecDeque<Counted>,
+}
+
+/// A counted event.
+#[derive(Debug)]
+struct Counted {
+    seq: i64,
+    /// Whether it stands out.
+    highlight: bool,
+    disappears_ts: Option<u64>,
 }
 
 impl Line {
@@ -108,7 +119,7 @@ impl Line {
         UnreadCount {
             notify: self.forgotten.notify + self.events.len() as u64,
             highlight: self.forgotten.highlight
-                + self.events.iter().filter(|(_, highlight)| *highlight).count() as u64,
+                + self.events.iter().filter(|counted| counted.highlight).count() as u64,
         }
     }
 
@@ -121,31 +132,41 @@ impl Line {
         *self = Self { read_to: seq, ..Self::default() };
     }
 
-    /// Whether a receipt covers a part of what is known only as numbers. Nobody knows which part.
-    fn is_cut_by(&self, mark: i64) -> bool {
-        self.forgotten.notify > 0 && mark > self.read_to && mark < self.forgotten_to
+    /// Whether a receipt covers a part of what is known only as numbers, or a part of it has disappeared. Nobody knows
+    /// which part.
+    fn is_cut_by(&self, mark: i64, now_ts: u64) -> bool {
+        let is_read = mark > self.read_to && mark < self.forgotten_to;
+        self.forgotten.notify > 0 && (is_read || is_past(self.forgotten_disappears_ts, now_ts))
     }
 
-    fn read(&mut self, mark: i64) {
+    fn read(&mut self, mark: i64, now_ts: u64) {
         if mark >= self.forgotten_to {
-            self.forgotten = UnreadCount::default();
+            (self.forgotten, self.forgotten_disappears_ts) = (UnreadCount::default(), None);
         }
         self.read_to = self.read_to.max(mark);
-        let read = self.events.partition_point(|(seq, _)| *seq <= mark);
-        self.events.drain(..read);
+        self.events.retain(|counted| counted.seq > mark && !is_past(counted.disappears_ts, now_ts));
+    }
+
+    /// The earliest time at which an event of the line disappears.
+    fn disappears_ts(&self) -> Option<u64> {
+        let times = self.events.iter().map(|counted| counted.disappears_ts);
+        times.chain([self.forgotten_disappears_ts]).flatten().min()
     }
 
     fn forget_oldest(&mut self) {
         while self.events.len() > MAX_REMEMBERED {
-            let Some((seq, highlight)) = self.events.pop_front() else { break };
+            let Some(oldest) = self.events.pop_front() else { break };
             self.forgotten.notify += 1;
-            self.forgotten.highlight += u64::from(highlight);
-            self.forgotten_to = seq;
+            self.forgotten.highlight += u64::from(oldest.highlight);
+            self.forgotten_to = oldest.seq;
+            self.forgotten_disappears_ts =
+                [self.forgotten_disappears_ts, oldest.disappears_ts].into_iter().flatten().min();
         }
     }
 }
 
 impl Counting {
+    /// Nothing is counted yet. `from` is a place at which the user was in the room.
     fn new(from: i64) -> Self {
         Self {
             counted_to: from,
@@ -162,6 +183,7 @@ impl Counting {
         let line = |read_to, notify, highlight| Line {
             forgotten: UnreadCount { notify, highlight },
             forgotten_to: record.counted_to,
+            forgotten_disappears_ts: record.disappears_ts,
             read_to,
             events: VecDeque::new(),
         };
@@ -189,6 +211,7 @@ impl Counting {
             notify: main.notify,
             highlight: main.highlight,
             threads: threads.collect(),
+            disappears_ts: self.threads.values().chain([&self.main]).filter_map(Line::disappears_ts).min(),
         }
     }
 
@@ -235,11 +258,16 @@ impl Counting {
             }
             return;
         }
-        if event.seq > asked.marks.of(thread.as_deref()) {
+        let is_gone = is_past(event.disappears_ts, asked.now_ts);
+        if event.seq > asked.marks.of(thread.as_deref()) && !is_gone {
             let evaluation = asked.evaluate(&PushEvent::new(pdu), subscribed);
             if evaluation.0 {
                 let line = self.line(thread);
-                line.events.push_back((event.seq, evaluation.1));
+                line.events.push_back(Counted {
+                    seq: event.seq,
+                    highlight: evaluation.1,
+                    disappears_ts: event.disappears_ts,
+                });
                 line.forget_oldest();
             }
         }
@@ -247,9 +275,14 @@ impl Counting {
 
     fn remove(&mut self, seq: i64) {
         for (_, line) in self.lines() {
-            line.events.retain(|(event, _)| *event != seq);
+            line.events.retain(|counted| counted.seq != seq);
         }
     }
+}
+
+/// Whether the time of something has come.
+pub(crate) fn is_past(ts: Option<u64>, now_ts: u64) -> bool {
+    ts.is_some_and(|ts| ts <= now_ts)
 }
 
 /// What events are held against when they are counted.
@@ -260,6 +293,8 @@ struct Asked<'a> {
     marks: &'a ReadMarks,
     /// The user's rule on encryption. Events that it hides are not counted.
     rule: Option<EncryptionRule>,
+    /// What has disappeared by now is not counted either.
+    now_ts: u64,
 }
 
 impl Asked<'_> {
@@ -302,19 +337,20 @@ impl Push {
             *slot = Some(self.start_counting(user_id, room_id, &marks, head).await?);
         }
         let counting = slot.as_mut().expect("was just set");
+        let now_ts = self.now_ts();
         counting.marks = marks.are_few().then(|| (until, marks.clone()));
         if counting.counted_to < head.seq
-            || counting.lines().any(|(thread, line)| line.is_cut_by(marks.of(thread)))
+            || counting.lines().any(|(thread, line)| line.is_cut_by(marks.of(thread), now_ts))
         {
             let recipient = self.recipient(user_id).await?;
             let facts = self.room_facts(room_id, head).await?;
             let name = self.asked_name(room_id, &recipient).await?;
             let rule = self.rooms().encryption_rule(user_id);
-            let asked = Asked { recipient: &recipient, name, facts: &facts, marks: &marks, rule };
+            let asked = Asked { recipient: &recipient, name, facts: &facts, marks: &marks, rule, now_ts };
             self.count_on(room_id, counting, head, &asked).await?;
             self.recount_cut(room_id, counting, &asked).await?;
         }
-        counting.lines().for_each(|(thread, line)| line.read(marks.of(thread)));
+        counting.lines().for_each(|(thread, line)| line.read(marks.of(thread), now_ts));
         counting.threads.retain(|_, line| !line.is_empty());
         self.store_counts(user_id, room_id, counting);
         Ok(counting.unread())
@@ -370,7 +406,8 @@ impl Push {
         Ok(())
     }
 
-    /// Counts anew from a receipt on, if the receipt covers a part of what is known only as numbers.
+    /// Counts anew from a receipt, or from where the user has joined, if the receipt covers a part of what is known only
+    /// as numbers, or a part of that has disappeared.
     async fn recount_cut(
         &self,
         room_id: &OwnedRoomId,
@@ -379,11 +416,15 @@ impl Push {
     ) -> Result<()> {
         let cut: Vec<_> = counting
             .lines()
-            .filter(|(thread, line)| line.is_cut_by(asked.marks.of(*thread)))
+            .filter(|(thread, line)| line.is_cut_by(asked.marks.of(*thread), asked.now_ts))
             .map(|(thread, line)| (thread.map(ToOwned::to_owned), line.forgotten_to))
             .collect();
+        if cut.is_empty() {
+            return Ok(());
+        }
+        let joined_at = self.joined_at(&asked.recipient.user_id, room_id).await?;
         for (thread, to) in cut {
-            let from = asked.marks.of(thread.as_deref()).max(to - MAX_COUNTED);
+            let from = asked.marks.of(thread.as_deref()).max(joined_at).max(to - MAX_COUNTED);
             let mut again = Counting::new(from);
             while again.counted_to < to {
                 let events = self.rooms().timeline(room_id, again.counted_to, to, PAGE).await?;
@@ -395,11 +436,12 @@ impl Push {
                     again.add(event, asked, place);
                 }
             }
-            let events = std::mem::take(&mut again.line(thread.clone()).events);
+            let mut again = std::mem::take(again.line(thread.clone()));
             let line = counting.line(thread);
-            line.forgotten = UnreadCount::default();
-            line.events = events.into_iter().chain(std::mem::take(&mut line.events)).collect();
-            line.forget_oldest();
+            again.read_to = again.read_to.max(line.read_to);
+            again.events.append(&mut line.events);
+            again.forget_oldest();
+            *line = again;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    marker::PhantomData,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -13,12 +14,15 @@ use linkspan_domain::{Pdu, PowerLevels, versions};
 use linkspan_inbox::Inbox;
 use linkspan_platforms::{Platforms, Settings};
 use linkspan_push::{
-    Compiled, Push, PushError, PushEvent, PushSettings, Recipient, RoomContext, UnreadCount, UserContext,
+    Clock, Compiled, Push, PushError, PushEvent, PushSettings, Recipient, RoomContext, UnreadCount,
+    UserContext,
 };
 use linkspan_rooms::{CreateRoom, Preset, ReceiptKind, Rooms};
 use linkspan_storage::{
-    Faults, Memory, Store, WriteSet,
-    catalogue::{Accounts as AccountsTable, DeviceKey, Devices, UnreadCounts, UserKey, UserRoomKey},
+    Faults, Json, Memory, Record, Store, Table, TableId, Value as StoredValue, WriteSet,
+    catalogue::{
+        Accounts as AccountsTable, DeviceKey, Devices, PusherKey, Pushers, UnreadCounts, UserKey, UserRoomKey,
+    },
     records::{AccountRecord, DeviceRecord},
 };
 use ruma::{
@@ -31,6 +35,7 @@ use ruma::{
     },
     serde::Raw,
 };
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -54,23 +59,34 @@ fn cleo() -> OwnedUserId {
 
 struct World {
     store: Store,
+    platforms: Arc<Platforms>,
     accounts: Accounts,
     rooms: Rooms,
     push: Push,
     sent: std::sync::atomic::AtomicU64,
 }
 
-fn push_settings() -> PushSettings {
+fn push_settings(clock: Clock) -> PushSettings {
     PushSettings {
         allow_private_gateways: true,
         first_retry: Duration::from_millis(1),
         badge_delay: Duration::from_millis(1),
-        ..PushSettings::new(Arc::new(|| 1_000_000))
+        ..PushSettings::new(clock)
     }
 }
 
+/// A clock by which all that happens is in the past.
+fn later() -> Clock {
+    Arc::new(|| 1_000_000)
+}
+
 async fn world() -> World {
-    let world = world_over(Store::in_memory(Memory::new().expect("store")), "optional").await;
+    world_at(later()).await
+}
+
+/// A world with three users whose pushes go by a clock.
+async fn world_at(clock: Clock) -> World {
+    let world = world_with(Store::in_memory(Memory::new().expect("store")), "optional", clock).await;
     for user_id in [anna(), ben(), cleo()] {
         world.add_user(&user_id).await;
     }
@@ -79,6 +95,10 @@ async fn world() -> World {
 
 /// A world whose first platform has this rule on encryption.
 async fn world_over(store: Store, rule: &str) -> World {
+    world_with(store, rule, later()).await
+}
+
+async fn world_with(store: Store, rule: &str, clock: Clock) -> World {
     let settings = |name: &str, rule: &str| -> Settings {
         let text = json!({ "name": name, "server_name": format!("{name}.example"), "encryption": rule });
         serde_json::from_value(text).expect("settings")
@@ -90,10 +110,12 @@ async fn world_over(store: Store, rule: &str) -> World {
     let directory = Directory::new(store.clone(), platforms.clone());
     let inbox = Inbox::new(store.clone(), 1);
     let contacts = Contacts::new(store.clone(), platforms.clone(), accounts.clone());
-    let rooms = Rooms::new(store.clone(), platforms, accounts.clone(), contacts, directory, inbox);
+    let rooms =
+        Rooms::new(store.clone(), platforms.clone(), accounts.clone(), contacts, directory, inbox, || 1);
     let push =
-        Push::open(store.clone(), accounts.clone(), rooms.clone(), push_settings()).await.expect("push");
-    World { store, accounts, rooms, push, sent: 0.into() }
+        Push::open(store.clone(), platforms.clone(), accounts.clone(), rooms.clone(), push_settings(clock));
+    let push = push.await.expect("push");
+    World { store, platforms, accounts, rooms, push, sent: 0.into() }
 }
 
 fn device_id() -> OwnedDeviceId {
@@ -125,6 +147,8 @@ impl World {
             client_id: None,
             refresh_family: None,
             dehydrated: false,
+            shows: None,
+            is_visitors: false,
         };
         writes.put::<Devices>(&device_key(user_id), &device);
         self.store.commit(writes).await.expect("commit");
@@ -156,7 +180,7 @@ impl World {
         let txn = self.sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_string();
         let content = content.to_string();
         self.rooms
-            .send_message(sender, &device_id(), room_id, "m.room.message", &content, &txn, 1)
+            .send_message(sender, &device_id(), room_id, "m.room.message", &content, Vec::new(), &txn, 1)
             .await
             .expect("send")
     }
@@ -199,8 +223,9 @@ impl World {
 
     /// Opens push again over the same store.
     async fn reopened(&self) -> Push {
-        let settings = push_settings();
-        Push::open(self.store.clone(), self.accounts.clone(), self.rooms.clone(), settings)
+        let Self { store, platforms, accounts, rooms, .. } = self;
+        let (store, platforms) = (store.clone(), platforms.clone());
+        Push::open(store, platforms, accounts.clone(), rooms.clone(), push_settings(later()))
             .await
             .expect("push")
     }
@@ -659,6 +684,48 @@ async fn a_restart_goes_on_from_stored_counts() {
     assert_eq!((unread.main.notify, unread.total().notify), (1, 1));
 }
 
+/// A message that disappears has the numbers of a restart counted anew.
+#[tokio::test]
+async fn what_was_said_before_somebody_came_is_not_unread_to_them() {
+    let world = world_at(Arc::new(|| 1_000)).await;
+    let room_id = world.room(&ben(), &[cleo()]).await;
+    for before in ["one", "two", "three"] {
+        world.say(&ben(), &room_id, before).await;
+    }
+    world.rooms.join_room(&anna(), &room_id, None, 1).await.expect("join");
+    let of_timer = "com.beeper.disappearing_timer";
+    let timer = json!({ "type": "after_send", "timer": 5_000 }).to_string();
+    world.rooms.set_state(&ben(), &room_id, of_timer, "", &timer, 1).await.expect("set");
+    world.say(&ben(), &room_id, "for five seconds").await;
+    world.rooms.set_state(&ben(), &room_id, of_timer, "", "{}", 1).await.expect("set");
+    for number in 0..120 {
+        world.say(&ben(), &room_id, &number.to_string()).await;
+    }
+    assert_eq!(world.unread(&anna(), &room_id).await.0, (121, 0));
+    // The counts are on disk with the next message.
+    world.say(&ben(), &room_id, "later").await;
+    let key = UserRoomKey { user_id: anna(), room_id: room_id.clone() };
+    assert_eq!(world.store.get::<UnreadCounts>(&key).await.expect("get").expect("stored").notify, 121);
+    let push = world.reopened().await;
+    assert_eq!(push.unread(&anna(), &room_id).await.expect("unread").main.notify, 121, "without the one");
+}
+
+/// More than are remembered one by one.
+#[tokio::test]
+async fn many_that_are_counted_anew_are_all_counted() {
+    let world = world().await;
+    let room_id = world.room(&ben(), &[anna(), cleo()]).await;
+    let mut said = Vec::new();
+    for number in 0..600 {
+        said.push(world.say(&ben(), &room_id, &number.to_string()).await);
+    }
+    assert_eq!(world.unread(&anna(), &room_id).await.0, (600, 0));
+    world.read(&anna(), &room_id, "", &said[9]).await;
+    assert_eq!(world.unread(&anna(), &room_id).await.0, (590, 0));
+    world.read(&anna(), &room_id, "", &said[499]).await;
+    assert_eq!(world.unread(&anna(), &room_id).await.0, (100, 0));
+}
+
 #[tokio::test]
 async fn a_changed_name_is_not_a_new_start_and_a_return_is() {
     let world = world().await;
@@ -762,6 +829,8 @@ struct TestGateway {
     url: String,
     told: mpsc::UnboundedReceiver<Value>,
     answers: Arc<Mutex<VecDeque<(u16, Value)>>>,
+    /// It answers nobody while somebody holds this.
+    gate: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl TestGateway {
@@ -771,22 +840,25 @@ impl TestGateway {
         let (tell, told) = mpsc::unbounded_channel();
         let answers = Arc::new(Mutex::new(VecDeque::new()));
         let queue = answers.clone();
+        let gate = Arc::new(tokio::sync::Mutex::new(()));
+        let closed = gate.clone();
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
-                let (tell, queue) = (tell.clone(), queue.clone());
+                let (tell, queue, closed) = (tell.clone(), queue.clone(), closed.clone());
                 tokio::spawn(async move {
                     while let Some(body) = read_request(&mut stream).await {
                         let answer = queue.lock().expect("lock").pop_front();
                         let (status, answer) = answer.unwrap_or((200, json!({ "rejected": [] })));
                         let answer = answer.to_string();
                         let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n", answer.len());
-                        stream.write_all((head + &answer).as_bytes()).await.expect("answer");
                         let _ = tell.send(body);
+                        drop(closed.lock().await);
+                        stream.write_all((head + &answer).as_bytes()).await.expect("answer");
                     }
                 });
             }
         });
-        Self { url, told, answers }
+        Self { url, told, answers, gate }
     }
 
     fn answer(&self, status: u16, answer: Value) {
@@ -927,6 +999,143 @@ async fn a_failing_gateway_is_tried_again_and_a_rejected_pushkey_goes() {
     world.say(&ben(), &room_id, "again").await;
     gateway.next().await;
     until("the pusher goes", async || world.push.pushers(&anna()).await.expect("pushers").is_empty()).await;
+}
+
+/// The table of pushers, with values of another form.
+struct PushersOf<V>(PhantomData<V>);
+
+impl<V: StoredValue + 'static> Table for PushersOf<V> {
+    type Key = PusherKey;
+    type Value = V;
+    const ID: TableId = Pushers::ID;
+    const NAME: &'static str = Pushers::NAME;
+    const OWNER: &'static str = Pushers::OWNER;
+}
+
+/// A pusher as it was before apps were told by Web Push.
+#[derive(Clone, Serialize, Deserialize)]
+struct OldPusherRecord {
+    json: String,
+    device_id: OwnedDeviceId,
+    failing_since_ts: Option<u64>,
+}
+
+impl Record for OldPusherRecord {}
+
+impl World {
+    async fn put_pusher_as<V: StoredValue + 'static>(&self, user_id: &OwnedUserId, value: &V) {
+        let key = PusherKey {
+            user_id: user_id.clone(),
+            app_id: "org.example.app".to_owned(),
+            pushkey: "key".to_owned(),
+        };
+        let mut writes = WriteSet::new();
+        writes.put::<PushersOf<V>>(&key, value);
+        self.store.commit(writes).await.expect("commit");
+    }
+}
+
+#[tokio::test]
+async fn pushers_of_an_older_program_are_told() {
+    let world = world().await;
+    let mut gateway = TestGateway::start().await;
+    let room_id = world.room(&ben(), &[anna()]).await;
+    let json = serde_json::to_string(&pusher(&gateway.url, true)).expect("JSON");
+    world
+        .put_pusher_as(&anna(), &OldPusherRecord { json, device_id: device_id(), failing_since_ts: None })
+        .await;
+    let push = world.reopened().await;
+    assert_eq!(push.pushers(&anna()).await.expect("they are read").len(), 1);
+    tokio::spawn(push.follow(world.store.follow()));
+    let said = world.say(&ben(), &room_id, "hello").await;
+    assert_eq!(gateway.next().await["event_id"], said.as_str());
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_one_persons_pushers_is_no_others_matter() {
+    let world = world().await;
+    let mut gateway = TestGateway::start().await;
+    let room_id = world.room(&ben(), &[anna(), cleo()]).await;
+    world.put_pusher_as(&anna(), &Json("damaged".to_owned())).await;
+    let push = world.reopened().await;
+    assert!(push.pushers(&anna()).await.is_err());
+    tokio::spawn(push.clone().follow(world.store.follow()));
+    push.set_pusher(&cleo(), &device_id(), pusher(&gateway.url, true), true).await.expect("pusher");
+    for words in ["hello", "again"] {
+        let said = world.say(&ben(), &room_id, words).await;
+        assert_eq!(gateway.next().await["event_id"], said.as_str());
+    }
+}
+
+/// The gateway fails once, and when the message is told again its time is up.
+#[tokio::test]
+async fn of_what_has_disappeared_meanwhile_only_the_badge_is_told() {
+    let mut gateway = TestGateway::start().await;
+    let answers = gateway.answers.clone();
+    let clock = move || if answers.lock().expect("lock").is_empty() { 1_000_000 } else { 1_000 };
+    let world = world_at(Arc::new(clock)).await;
+    let room_id = world.room(&ben(), &[anna()]).await;
+    tokio::spawn(world.push.clone().follow(world.store.follow()));
+    world.set_pusher(&anna(), &gateway.url, false).await;
+    let timer = json!({ "type": "after_send", "timer": 5_000 }).to_string();
+    let (of_timer, ben) = ("com.beeper.disappearing_timer", ben());
+    world.rooms.set_state(&ben, &room_id, of_timer, "", &timer, 1).await.expect("set");
+    gateway.answer(502, json!({}));
+    let said = world.say(&ben, &room_id, "for five seconds").await;
+    let told = gateway.next().await;
+    assert_eq!((&told["event_id"], &told["counts"]["unread"]), (&json!(said), &json!(1)));
+    assert_eq!(told["org.linkspan.disappears_ts"], 5_001);
+    let told = gateway.next().await;
+    assert!(told.get("event_id").is_none() && told.get("content").is_none(), "{told}");
+    assert_eq!(told["counts"], json!({ "unread": 0 }));
+    world.rooms.set_state(&ben, &room_id, of_timer, "", "{}", 1).await.expect("set");
+    let said = world.say(&ben, &room_id, "for good").await;
+    let mut told = gateway.next().await;
+    // That the message counts no more may be noticed twice.
+    while told.get("event_id").is_none() {
+        told = gateway.next().await;
+    }
+    assert_eq!(told["event_id"], said.as_str());
+    assert_eq!(told.get("org.linkspan.disappears_ts"), None);
+}
+
+/// The gateway fails once, and meanwhile the message is redacted, or its sender erased.
+#[tokio::test]
+async fn what_is_taken_back_meanwhile_is_told_no_more() {
+    for is_erased in [false, true] {
+        let world = world().await;
+        let mut gateway = TestGateway::start().await;
+        let room_id = world.room(&ben(), &[anna(), cleo()]).await;
+        tokio::spawn(world.push.clone().follow(world.store.follow()));
+        world.set_pusher(&anna(), &gateway.url, false).await;
+        let gate = gateway.gate.clone();
+        let closed = gate.lock().await;
+        gateway.answer(502, json!({}));
+        let said = world.say(&ben(), &room_id, "I never said this").await;
+        let told = gateway.next().await;
+        assert_eq!(
+            (&told["event_id"], &told["content"]["body"]),
+            (&json!(said), &json!("I never said this"))
+        );
+        if is_erased {
+            let erased = world.accounts.begin_deactivation(&ben(), None, true).await.expect("erased");
+            assert_eq!(erased.len(), 1);
+        } else {
+            let (ben, device_id) = (ben(), device_id());
+            let redacted = world.rooms.redact_event(&ben, &device_id, &room_id, &said, None, "r", 1);
+            redacted.await.expect("redacted");
+        }
+        drop(closed);
+        let told = gateway.next().await;
+        assert!(told.get("event_id").is_none() && told.get("content").is_none(), "{told}");
+        let said = world.say(&cleo(), &room_id, "Who was that?").await;
+        let mut told = gateway.next().await;
+        // That the message counts no more may be noticed twice.
+        while told.get("event_id").is_none() {
+            told = gateway.next().await;
+        }
+        assert_eq!(told["event_id"], said.as_str());
+    }
 }
 
 #[tokio::test]

@@ -207,6 +207,7 @@ impl Rooms {
         }
         let mut participants = record.participants.iter();
         let sees_all = !record.has_withheld
+            && !self.is_past(record.disappears_ts)
             && participants
                 .all(|(sender, _)| view.shows_related(root.seq, record.latest_seq, sender) == Some(true));
         let (count, latest) = match sees_all {
@@ -253,7 +254,7 @@ impl Rooms {
         relation: &RelationRecord,
     ) -> Result<bool> {
         match view.shows_related(parent_seq, key.seq, &relation.sender) {
-            Some(shows) if !relation.withheld => Ok(shows),
+            Some(shows) if !relation.withheld && !self.is_past(relation.disappears_ts) => Ok(shows),
             _ => Ok(self.shown_child(view, key.seq).await?.is_some()),
         }
     }
@@ -261,7 +262,9 @@ impl Rooms {
     /// An event that relates to another, if it shows itself to the user with its content, which is what relates it.
     pub(crate) async fn shown_child(&self, view: &mut View, seq: i64) -> Result<Option<Arc<TimelineEvent>>> {
         let Some(child) = self.event_at(&view.room.id.clone(), seq).await? else { return Ok(None) };
-        let is_shown = self.shows(view, &child).await? && self.is_whole(view, &child).await?;
+        let is_shown = child.pdu.redacted_by.is_none()
+            && self.shows(view, &child).await?
+            && self.is_whole(view, &child).await?;
         Ok(is_shown.then_some(child))
     }
 }

@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use linkspan_accounts::ThirdPartyId;
-use linkspan_domain::{Draft, Place, room_id_is_hash, versions};
+use linkspan_domain::{Draft, Place, TIMER_TYPE, room_id_is_hash, versions};
 use linkspan_storage::{
     WriteSet,
     catalogue::{RoomKey, Rooms as RoomsTable},
@@ -101,13 +101,9 @@ impl Rooms {
         now_ts: u64,
     ) -> Result<OwnedRoomId> {
         self.count_by_address(creator, by_address.ids.len(), now_ts).await?;
-        let (room_id, hidden) = self
-            .consulting(now_ts, async |consulted| {
-                let once =
-                    async || self.create_once(creator, &command, by_address, consulted.clone(), now_ts).await;
-                self.again(once).await
-            })
-            .await?;
+        let create =
+            async |consulted| self.create_once(creator, &command, by_address, consulted, now_ts).await;
+        let (room_id, hidden) = self.consulting(now_ts, create).await?;
         self.write_to(creator, hidden, &by_address.base_url, now_ts)?;
         Ok(room_id)
     }
@@ -430,7 +426,7 @@ fn power_levels(
             users.extend(command.invite.iter().map(|user_id| (user_id.to_string(), level(100))));
         }
     }
-    let events = object([
+    let mut events = object([
         ("m.room.avatar", level(50)),
         ("m.room.canonical_alias", level(50)),
         ("m.room.encryption", level(100)),
@@ -440,6 +436,10 @@ fn power_levels(
         ("m.room.server_acl", level(100)),
         ("m.room.tombstone", level(if privileged { 150 } else { 100 })),
     ]);
+    // Of a chat of two both are the owners.
+    if command.is_direct && command.invite.len() <= 1 {
+        events.insert(TIMER_TYPE.to_owned(), level(0));
+    }
     let mut content = object([
         ("ban", level(50)),
         ("events", CanonicalJsonValue::Object(events)),

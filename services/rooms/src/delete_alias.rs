@@ -23,11 +23,7 @@ impl Rooms {
         if alias.server_name() != user_id.server_name() {
             return Err(RoomsError::Forbidden("aliases can be removed on your own platform only".into()));
         }
-        let delete = async |consulted: Consulted| {
-            let once =
-                async || self.delete_alias_once(user_id, admin, alias, consulted.clone(), now_ts).await;
-            self.again(once).await
-        };
+        let delete = async |consulted| self.delete_alias_once(user_id, admin, alias, consulted, now_ts).await;
         self.consulting(now_ts, delete).await
     }
 

@@ -82,7 +82,8 @@ impl Append {
         if is_approach {
             self.count_approach(coming).await?;
         }
-        if self.arrival(coming.event, user_id).await?.reach == Reach::Refused {
+        let reach = self.arrival(coming.event, user_id).await?.reach;
+        if reach == Reach::Refused && !self.is_wanted {
             return Err(RoomsError::InviteBlocked);
         }
         if is_approach || self.is_wanted {

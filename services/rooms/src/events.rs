@@ -43,6 +43,8 @@ pub struct TimelineEvent {
     pub state_after: u64,
     /// The device that sent it and the transaction id, `device\0txn`; empty for others.
     pub sent_by: String,
+    /// The time at which it disappears, if it does, in milliseconds since the Unix epoch.
+    pub disappears_ts: Option<u64>,
     /// The event.
     pub pdu: SharedPdu,
     /// The root of the thread that it is in, once somebody has asked.
@@ -74,9 +76,24 @@ impl TimelineEvent {
             state_before: record.state_before,
             state_after: record.state_after,
             sent_by: record.sent_by,
+            disappears_ts: record.disappears_ts,
             pdu: Arc::new(pdu),
             thread: OnceLock::new(),
         })
+    }
+
+    /// The same place with another form of the event.
+    pub(crate) fn with_pdu(&self, pdu: SharedPdu) -> Self {
+        Self {
+            seq: self.seq,
+            position: self.position,
+            state_before: self.state_before,
+            state_after: self.state_after,
+            sent_by: self.sent_by.clone(),
+            disappears_ts: self.disappears_ts,
+            pdu,
+            thread: OnceLock::new(),
+        }
     }
 }
 
@@ -88,7 +105,10 @@ impl Rooms {
             let stored = self.store().get::<Timeline>(&key).await?;
             stored.map(|stored| TimelineEvent::from_stored(seq, stored).map(Arc::new)).transpose()
         };
-        self.shared.events.get_or_read(&key, read).await
+        match self.shared.events.get_or_read(&key, read).await? {
+            Some(event) => self.as_of_now(event).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Keeps an event as a commit at a position wrote it.
@@ -114,7 +134,12 @@ impl Rooms {
         let mut events = Vec::with_capacity(seqs.len());
         for seqs in seqs.chunks(BATCH) {
             let keys = seqs.iter().map(|&seq| TimelineKey { room_id: room_id.clone(), seq });
-            events.extend(self.shared.events.get_or_read_many(&keys.collect::<Vec<_>>(), read).await?);
+            for event in self.shared.events.get_or_read_many(&keys.collect::<Vec<_>>(), read).await? {
+                events.push(match event {
+                    Some(event) => Some(self.as_of_now(event).await?),
+                    None => None,
+                });
+            }
         }
         Ok(events)
     }

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::{Result, Rooms, append::Append};
 
 /// How many upgrades of a room a user may have missed and still find their settings.
-const MAX_UPGRADES: usize = 20;
+pub(crate) const MAX_UPGRADES: usize = 20;
 /// Earlier memberships of a user that are looked at.
 const MAX_MEMBERSHIPS: usize = 100;
 

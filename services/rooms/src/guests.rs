@@ -87,10 +87,7 @@ impl Rooms {
         let mut outcome = Ok(());
         let mut last: Option<RoomKey> = None;
         loop {
-            let mut range = Range::<ClosedToGuests>::all().limit(BATCH);
-            if let Some(last) = &last {
-                range = range.after(last);
-            }
+            let range = Range::<ClosedToGuests>::all().limit(BATCH).after_last(last.as_ref());
             let closed = self.store().keys(range).await?;
             for key in &closed {
                 if let Err(error) = self.remove_guests_from(&key.room_id, now_ts).await {

@@ -17,7 +17,7 @@ use linkspan_storage::{
 };
 use ruma::{CanonicalJsonObject, OwnedEventId, OwnedRoomId};
 
-use crate::{Result, Rooms, RoomsError, append::Append, room::damaged};
+use crate::{Result, Rooms, RoomsError, append::Append, disappearing::timer_entry, room::damaged};
 
 type StateMap = HashMap<StateEntryKey, OwnedEventId>;
 
@@ -114,6 +114,7 @@ impl Append {
             sent_by: String::new(),
             event_id: pdu.event_id.clone(),
             pdu: json,
+            disappears_ts: None,
         };
 
         let create = self.state_event(&ruma::events::StateEventType::RoomCreate, "").await?;
@@ -166,6 +167,11 @@ impl Append {
 
         let seq = self.head.seq + 1;
         let state_after = record.state_after;
+        let timer = match before.get(&(timer_entry(), String::new())) {
+            Some(event_id) => self.staged_or_stored(event_id).await?,
+            None => None,
+        };
+        record.disappears_ts = self.disappears_ts(&pdu, timer.as_ref()).await?;
         let pdu = self.redact_on_arrival(pdu, &mut record).await?;
         self.put_event(pdu.clone(), seq, record).await?;
         self.head.seq = seq;

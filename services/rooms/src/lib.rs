@@ -6,6 +6,7 @@
 //!
 //! This crate does not know HTTP, sync responses or push rules.
 
+mod abilities;
 mod append;
 mod approaches;
 mod audit;
@@ -16,6 +17,7 @@ mod create_room;
 mod cross_platform;
 mod delayed_events;
 mod delete_alias;
+mod disappearing;
 mod door;
 mod encryption;
 mod erasure;
@@ -28,8 +30,10 @@ mod guests;
 mod handle;
 mod ignored;
 mod insert;
+mod join_links;
 mod member_changes;
 mod membership;
+mod own_data;
 mod paginate;
 mod permits;
 mod policy;
@@ -83,6 +87,7 @@ use linkspan_storage::{
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use tokio::sync::Notify;
 
+pub use abilities::{Unable, Unseen};
 pub use bundle::can_root_thread;
 pub use create_room::{CreateRoom, InitialState, Preset};
 pub use delayed_events::{
@@ -95,8 +100,10 @@ pub use finding::stand_in;
 pub use follow_upgrade::{Copying, RoomSettings};
 pub use ignored::IgnoredUsers;
 pub use insert::Inserted;
+pub use join_links::{JoinLink, LinkPreview, LinkTerms};
 pub use member_changes::MemberChanges;
 pub use membership::{Removal, is_present};
+pub use own_data::OwnEvents;
 pub use paginate::{Boundary, Context, MAX_RECURSION, Page, RelationQuery};
 pub use presence::QUIET;
 pub use public_rooms::{HierarchyPage, HierarchyQuery, HierarchyRoom, RoomPage, RoomQuery, RoomSummary};
@@ -322,10 +329,12 @@ struct Shared {
     addresses_proved: Arc<Notify>,
     /// The hooks of operators.
     policy: Policy,
+    /// Milliseconds since the Unix epoch.
+    clock: fn() -> u64,
 }
 
 impl Rooms {
-    /// The rooms in a store.
+    /// The rooms in a store. `clock` says milliseconds since the Unix epoch: by it, messages disappear.
     pub fn new(
         store: Store,
         platforms: Arc<Platforms>,
@@ -333,6 +342,7 @@ impl Rooms {
         contacts: Contacts,
         directory: Directory,
         inbox: Inbox,
+        clock: fn() -> u64,
     ) -> Self {
         let (hosting, policy) = (platforms.clone(), Policy::new(&platforms));
         let members =
@@ -369,6 +379,7 @@ impl Rooms {
             closed_to_guests: Notify::new(),
             addresses_proved,
             policy,
+            clock,
             store,
         };
         // After the copies: a room that is loaded from here on finds none that are older than it.

@@ -178,15 +178,12 @@ impl Rooms {
         now_ts: u64,
     ) -> Result<()> {
         self.consulting(now_ts, async |consulted| {
-            self.again(async || {
-                let room = self.joined_room(sender, room_id).await?;
-                let mut append = self.begin(&room, now_ts).await?;
-                append.consulted = consulted.clone();
-                self.stage_membership(&mut append, sender, user_id, MembershipState::Invite, reason).await?;
-                append.commit().await?;
-                Ok(())
-            })
-            .await
+            let room = self.joined_room(sender, room_id).await?;
+            let mut append = self.begin(&room, now_ts).await?;
+            append.consulted = consulted;
+            self.stage_membership(&mut append, sender, user_id, MembershipState::Invite, reason).await?;
+            append.commit().await?;
+            Ok(())
         })
         .await
     }

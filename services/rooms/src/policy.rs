@@ -55,21 +55,21 @@ impl Consulted {
 
 impl Rooms {
     /// Does something that hooks may have to be asked about: as often as it names new questions, these are asked, and it
-    /// is done anew with the answers.
+    /// is done anew with the answers. Each time it is done as [`Rooms::again`] does it.
     pub(crate) async fn consulting<A, F>(&self, now_ts: u64, attempt: impl Fn(Consulted) -> F) -> Result<A>
     where
         F: Future<Output = Result<A>>,
     {
         let mut consulted = Consulted::default();
         for _ in 1..ROUNDS {
-            match attempt(consulted.clone()).await {
+            match self.again(|| attempt(consulted.clone())).await {
                 Err(RoomsError::Unasked(questions)) => {
                     consulted.answers.extend(self.ask_all(questions, now_ts).await);
                 }
                 outcome => return outcome,
             }
         }
-        attempt(consulted).await
+        self.again(|| attempt(consulted.clone())).await
     }
 
     async fn ask_all(&self, questions: Vec<Question>, now_ts: u64) -> Vec<(Question, Verdict)> {

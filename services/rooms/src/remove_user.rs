@@ -20,6 +20,7 @@ impl Rooms {
         let rooms = self.store().keys::<Memberships>(Range::prefix((user_id,))).await?;
         for UserRoomKey { room_id, .. } in &rooms {
             self.remove_private_receipts(user_id, room_id).await?;
+            self.remove_links_of(user_id, room_id).await?;
         }
         self.store()
             .update(async || {

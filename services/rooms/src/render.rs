@@ -67,6 +67,7 @@ impl Rooms {
         reader: Reader<'_>,
     ) -> Result<Unsigned> {
         let mut unsigned = Unsigned { age: Some(age(&event.pdu, reader.now_ts)), ..Unsigned::default() };
+        unsigned.disappears_ts = event.disappears_ts.filter(|_| event.pdu.redacted_by.is_none());
         unsigned.membership = self.membership_then(view, event).await?.or(Some(MembershipState::Leave));
         if let Some((device_id, txn_id)) = event.sent_by.split_once('\0')
             && device_id == reader.device_id.as_str()
@@ -101,10 +102,11 @@ impl Rooms {
 
     /// A redaction as the user is told of it with what it redacted: only what the user may see. Of a redaction by
     /// somebody whom the user ignores the reason is left out; without all of it, a client would not know that the
-    /// event is redacted.
+    /// event is redacted. The timer by which a message has disappeared is state at its place: who is shown the message
+    /// knows it.
     async fn redaction_for(&self, view: &mut View, redaction_id: &OwnedEventId) -> Result<Option<SharedPdu>> {
         let Some(redaction) = self.event(&view.room.id, redaction_id).await? else { return Ok(None) };
-        if !self.may_see(view, &redaction).await? {
+        if redaction.pdu.state_key.is_none() && !self.may_see(view, &redaction).await? {
             return Ok(None);
         }
         match view.ignores(&redaction.pdu) {

@@ -360,6 +360,10 @@ impl Rooms {
                 let mut found = BTreeSet::new();
                 for event in self.timeline_back(room_id, first + CHUNK - 1, first - 1, CHUNK as usize).await?
                 {
+                    // What is to disappear leaves no words behind: its chunk is looked at event by event until then.
+                    if event.disappears_ts.is_some() && event.pdu.redacted_by.is_none() {
+                        return Ok(true);
+                    }
                     searchable(&event.pdu).into_iter().for_each(|(_, text)| found.extend(words(&text)));
                 }
                 let chunk = SearchChunkRecord { words: found.into_iter().collect() };

@@ -3,14 +3,15 @@
 use linkspan_domain::{Draft, parse_content};
 use linkspan_storage::{Range, WriteSet, catalogue::Relations};
 use ruma::{
-    CanonicalJsonObject, CanonicalJsonValue, OwnedDeviceId, OwnedEventId, OwnedRoomAliasId, OwnedRoomId,
-    OwnedUserId,
+    CanonicalJsonObject, CanonicalJsonValue, OwnedDeviceId, OwnedEventId, OwnedMxcUri, OwnedRoomAliasId,
+    OwnedRoomId, OwnedUserId,
     events::{StateEventType, TimelineEventType, room::member::MembershipState},
 };
 
 use crate::{
     Result, Rooms, RoomsError,
     append::{Append, RelatesTo, Transaction, text},
+    disappearing::check_attached,
     membership::not_in_room,
     policy::Consulted,
 };
@@ -24,22 +25,25 @@ pub(crate) struct Also<'a> {
     pub(crate) delay_id: Option<String>,
     /// What hooks have said of it.
     pub(crate) consulted: Consulted,
+    /// The uploads that it carries, as its sender says.
+    pub(crate) attached: Vec<OwnedMxcUri>,
     /// Adds rows, given the event's id.
     pub(crate) write: Box<Write<'a>>,
 }
 
-type Write<'a> = dyn Fn(&mut WriteSet, &OwnedEventId) + Send + Sync + 'a;
+/// It is told whether the event disappears.
+type Write<'a> = dyn Fn(&mut WriteSet, &OwnedEventId, bool) + Send + Sync + 'a;
 
 impl Also<'_> {
     pub(crate) fn nothing_but(consulted: Consulted) -> Self {
-        Self { delay_id: None, consulted, write: Box::new(|_, _| {}) }
+        Self { delay_id: None, consulted, attached: Vec::new(), write: Box::new(|_, _, _| {}) }
     }
 }
 
 impl Rooms {
     /// Sends a message-like event; returns its id, the same one for a repeated transaction.
     ///
-    /// `content`: JSON, an object.
+    /// `content`: JSON, an object. `attached`: the uploads that the event carries, as its sender says.
     #[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
     pub async fn send_message(
         &self,
@@ -48,16 +52,16 @@ impl Rooms {
         room_id: &OwnedRoomId,
         event_type: &str,
         content: &str,
+        attached: Vec<OwnedMxcUri>,
         txn_id: &str,
         now_ts: u64,
     ) -> Result<OwnedEventId> {
+        check_attached(&attached)?;
         let transaction = Some(transaction(device_id, format!("send/{event_type}"), txn_id)?);
         self.consulting(now_ts, async |consulted| {
-            let attempt = async || {
-                let (transaction, also) = (transaction.clone(), Also::nothing_but(consulted.clone()));
-                self.send_message_and(sender, room_id, event_type, content, transaction, also, now_ts).await
-            };
-            self.again(attempt).await
+            let transaction = transaction.clone();
+            let also = Also { attached: attached.clone(), ..Also::nothing_but(consulted) };
+            self.send_message_and(sender, room_id, event_type, content, transaction, also, now_ts).await
         })
         .await
     }
@@ -149,8 +153,10 @@ impl Rooms {
         }
         self.check_annotation(&append, sender, &draft).await?;
         (append.delay_id, append.consulted) = (also.delay_id.clone(), also.consulted.clone());
+        append.attached.clone_from(&also.attached);
         let event = append.stage(sender, draft, transaction).await?;
-        (also.write)(&mut append.writes, &event.event_id);
+        let disappears = append.staged.iter().any(|staged| staged.disappears_ts.is_some());
+        (also.write)(&mut append.writes, &event.event_id, disappears);
         append.commit().await?;
         Ok(event.event_id.clone())
     }
@@ -189,11 +195,8 @@ impl Rooms {
         now_ts: u64,
     ) -> Result<OwnedEventId> {
         self.consulting(now_ts, async |consulted| {
-            let attempt = async || {
-                let also = Also::nothing_but(consulted.clone());
-                self.set_state_and(sender, room_id, event_type, state_key, content, also, now_ts).await
-            };
-            self.again(attempt).await
+            let also = Also::nothing_but(consulted);
+            self.set_state_and(sender, room_id, event_type, state_key, content, also, now_ts).await
         })
         .await
     }
@@ -230,7 +233,7 @@ impl Rooms {
                 && serde_json::to_string(&content).is_ok_and(|content| content == current.content.get());
             if same {
                 let mut writes = WriteSet::new();
-                (also.write)(&mut writes, &current.event_id);
+                (also.write)(&mut writes, &current.event_id, false);
                 append.settle_and(writes).await?;
                 return Ok(current.event_id.clone());
             }
@@ -241,7 +244,7 @@ impl Rooms {
         let draft = Draft::state(event_type.into(), state_key, content);
         (append.delay_id, append.consulted) = (also.delay_id.clone(), also.consulted.clone());
         let event = append.stage(sender, draft, None).await?;
-        (also.write)(&mut append.writes, &event.event_id);
+        (also.write)(&mut append.writes, &event.event_id, false);
         append.commit().await?;
         Ok(event.event_id.clone())
     }

@@ -1,7 +1,7 @@
 //! Upgrading a room: a new one of another version takes its place.
 //! <https://spec.matrix.org/v1.19/client-server-api/#room-upgrades>
 
-use linkspan_domain::{Draft, SharedPdu, parse_content};
+use linkspan_domain::{Draft, SharedPdu, TIMER_TYPE, parse_content};
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomVersionId,
     events::{StateEventType, TimelineEventType, room::member::MembershipState},
@@ -12,6 +12,7 @@ use crate::{
     InitialState, Result, Rooms, RoomsError,
     append::{Append, object, text},
     create_room::rules_of,
+    disappearing::check_timer,
     follow_upgrade::replacement_of,
     policy::Consulted,
     upgraded_levels::{
@@ -25,7 +26,7 @@ use crate::{
 const MAX_TAKEN_OVER: usize = 10_000;
 
 /// The types of state that the new room takes over as it is. Power levels come after them, and may differ.
-const TAKEN_OVER: [&str; 9] = [
+const TAKEN_OVER: [&str; 10] = [
     "m.room.server_acl",
     "m.room.encryption",
     "m.room.name",
@@ -34,6 +35,7 @@ const TAKEN_OVER: [&str; 9] = [
     "m.room.guest_access",
     "m.room.history_visibility",
     "m.room.join_rules",
+    TIMER_TYPE,
     SPACE_CHILD,
 ];
 const SPACE_CHILD: &str = "m.space.child";
@@ -67,9 +69,7 @@ impl Rooms {
             additional_creators.clear();
         }
         let upgrade = Upgrade { user_id, version, rules, additional_creators };
-        let replace = async |consulted: Consulted| {
-            self.again(async || self.replace_room(room_id, &upgrade, consulted.clone(), now_ts).await).await
-        };
+        let replace = async |consulted| self.replace_room(room_id, &upgrade, consulted, now_ts).await;
         let new_room_id = self.consulting(now_ts, replace).await?;
         // Nobody else is in the new room yet, so nothing there can come before this.
         self.copy_room_settings(user_id, room_id, &new_room_id).await;
@@ -103,11 +103,11 @@ impl Rooms {
         Ok(new_room.id.clone())
     }
 
-    /// Refuses to replace a room once more while somebody is in the room that its tombstone names. Aliases,
-    /// listings and those who follow have gone there; another tombstone would lead everybody else to another
-    /// room. The specification leaves this open. A tombstone that names no room here, or one that everybody
+    /// Refuses to replace a room once more, or to link to it, while somebody is in the room that its tombstone names.
+    /// Aliases, listings, links and those who follow have gone there; another tombstone would lead everybody else to
+    /// another room. The specification leaves this open. A tombstone that names no room here, or one that everybody
     /// has left, leads nobody anywhere: the room can then be upgraded again.
-    async fn check_not_replaced(&self, old: &mut Append) -> Result<()> {
+    pub(crate) async fn check_not_replaced(&self, old: &mut Append) -> Result<()> {
         let tombstone = old.state_event(&StateEventType::RoomTombstone, "").await?;
         let Some(new_id) = tombstone.and_then(|event| replacement_of(&event)) else { return Ok(()) };
         let Some(new) = self.find_room(&new_id).await? else { return Ok(()) };
@@ -127,6 +127,7 @@ impl Rooms {
         self.fill_successor(&mut old, &mut new, upgrade, canonical_alias.clone()).await?;
         self.shared.directory.move_aliases(&mut old.writes, &old_id, &new_id).await?;
         self.shared.directory.move_listings(&mut old.writes, &old_id, &new_id).await?;
+        self.move_join_links(&mut old.writes, &old_id, &new_id).await?;
         if canonical_alias.is_some() {
             let none = CanonicalJsonObject::new();
             stage_if_allowed(&mut old, user_id, TimelineEventType::RoomCanonicalAlias, none).await?;
@@ -187,6 +188,10 @@ fn state_taken_over(current: &[SharedPdu], rules: &AuthorizationRules) -> Vec<In
         let Some(state_key) = event.state_key.clone() else { continue };
         let Ok(mut content) = parse_content(event.content.get()) else { continue };
         if !TAKEN_OVER.contains(&event_type.as_str()) || is_no_child(&event_type, &content) {
+            continue;
+        }
+        if check_timer(&event.event_type, Some(&state_key), &content).is_err() {
+            // It came from elsewhere, and counts as no timer.
             continue;
         }
         if event_type == "m.room.join_rules" {

@@ -27,8 +27,16 @@ async fn full_world() -> World {
     let device: OwnedDeviceId = "DEVICE".into();
     let send = async |content: serde_json::Value, txn: &str| {
         let content = content.to_string();
-        let sent =
-            world.rooms.send_message(&alice, &device, &room_id, "m.room.message", &content, txn, 6_000);
+        let sent = world.rooms.send_message(
+            &alice,
+            &device,
+            &room_id,
+            "m.room.message",
+            &content,
+            Vec::new(),
+            txn,
+            6_000,
+        );
         sent.await.expect("sent")
     };
     let root = send(json!({ "body": "root" }), "1").await;

@@ -103,6 +103,7 @@ fn device() -> OwnedDeviceId {
 
 fn delayed(room_id: &OwnedRoomId, txn_id: &str) -> NewDelayedEvent {
     NewDelayedEvent {
+        attached: Vec::new(),
         room_id: room_id.clone(),
         event_type: "m.room.message".into(),
         state_key: None,

@@ -231,6 +231,7 @@ impl Scene {
             Upgrade if !kept => rooms.join_room(&user(BOB), &scene.room_id, None, 3).await.expect("joined"),
             InviteLater => {
                 let event = NewDelayedEvent {
+                    attached: Vec::new(),
                     room_id: scene.room_id.clone(),
                     event_type: "m.room.member".to_owned(),
                     state_key: Some(BOB.to_owned()),

@@ -18,6 +18,7 @@ const ALICE: &str = "@alice:a.localhost";
 const BOB: &str = "@bob:b.localhost";
 const CAROL: &str = "@carol:far.example";
 const DAVE: &str = "@dave:far.example";
+const TIMER: &str = "com.beeper.disappearing_timer";
 
 fn entry(event_type: StateEventType, state_key: &str) -> (StateEventType, String) {
     (event_type, state_key.to_owned())
@@ -507,4 +508,51 @@ async fn a_redaction_that_comes_first_takes_effect_later() {
         let left = world.store.keys::<AwaitedRedactions>(Range::all()).await.expect("read");
         assert!(left.is_empty(), "{left:?}");
     }
+}
+
+#[tokio::test]
+async fn the_timer_of_its_own_fork_holds_for_a_message_from_elsewhere() {
+    for version in VERSIONS {
+        let world = World::new().await;
+        let mut graph = Graph::start(&world, &version).await;
+        let five_seconds = json!({ "type": "after_send", "timer": 5_000 });
+        let timer = graph.event(ALICE, TIMER, Some(""), five_seconds, &[]);
+        let under = graph.message(DAVE, "drop", &[&timer]);
+        let beside = graph.message(CAROL, "keep", &[]);
+        // What only another server's clock says keeps nothing for longer.
+        graph.clock += 1_000_000;
+        let of_tomorrow = graph.message(DAVE, "drop", &[&under]);
+        let order = [timer.clone(), beside.clone(), under.clone(), of_tomorrow.clone()];
+        let became = world.insert_all(&graph, &order).await;
+        assert!(became.values().all(|it| matches!(it, Inserted::InTimeline(_))), "{version}: {became:?}");
+        let event = async |event_id: &OwnedEventId| {
+            world.rooms.event(&graph.room_id, event_id).await.expect("read").expect("an event")
+        };
+        let sent_ts = u64::from(event(&under).await.pdu.origin_server_ts.get());
+        assert_eq!(event(&under).await.disappears_ts, Some(sent_ts + 5_000), "{version}");
+        // It came at the time 5000.
+        assert_eq!(event(&of_tomorrow).await.disappears_ts, Some(10_000), "{version}");
+        world.rooms.erase_disappeared(10_000).await.expect("erased");
+        for gone in [&under, &of_tomorrow] {
+            let gone = event(gone).await;
+            assert_eq!((gone.pdu.content.get(), gone.pdu.redacted_by.as_ref()), ("{}", Some(&timer)));
+        }
+        assert!(event(&beside).await.pdu.redacted_by.is_none(), "{version}");
+        world.check_tables(&format!("version {version}")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_timer_of_another_kind_keeps_no_room_from_being_replaced() {
+    let world = World::new().await;
+    let mut graph = Graph::start(&world, &RoomVersionId::V11).await;
+    let content = json!({ "type": "after_read", "timer": 5_000 });
+    let timer = graph.event(ALICE, TIMER, Some(""), content, &[]);
+    let became = world.insert(&graph, &timer).await;
+    assert!(matches!(became, Inserted::InTimeline(_)), "{became:?}");
+    let (alice, version) = (user(ALICE), RoomVersionId::V12);
+    let upgraded = world.rooms.upgrade_room(&alice, &graph.room_id, version, vec![], 6_000).await;
+    let new = world.current(&upgraded.expect("it is replaced")).await;
+    assert!(new.contains_key(&entry(StateEventType::RoomTopic, "")));
+    assert!(!new.contains_key(&entry(TIMER.into(), "")));
 }

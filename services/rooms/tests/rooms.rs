@@ -37,7 +37,16 @@ async fn account(world: &World, user_id: &str) -> OwnedUserId {
 
 async fn send(world: &World, sender: &str, room_id: &OwnedRoomId, content: Value, txn: &str) -> OwnedEventId {
     let (sender, device, content) = (user(sender), device(), content.to_string());
-    let sent = world.rooms.send_message(&sender, &device, room_id, "m.room.message", &content, txn, 6_000);
+    let sent = world.rooms.send_message(
+        &sender,
+        &device,
+        room_id,
+        "m.room.message",
+        &content,
+        Vec::new(),
+        txn,
+        6_000,
+    );
     sent.await.expect("sent")
 }
 
@@ -160,7 +169,18 @@ async fn the_same_reaction_twice_at_once_is_one_reaction() {
             let relation = json!({ "rel_type": "m.annotation", "event_id": liked, "key": "+1" });
             let content = json!({ "m.relates_to": relation }).to_string();
             let txn = format!("a{number}");
-            rooms.send_message(&user(BOB), &device(), &room_id, "m.reaction", &content, &txn, 7_000).await
+            rooms
+                .send_message(
+                    &user(BOB),
+                    &device(),
+                    &room_id,
+                    "m.reaction",
+                    &content,
+                    Vec::new(),
+                    &txn,
+                    7_000,
+                )
+                .await
         }));
     }
     let sent = world.at_once(tasks).await;
@@ -256,7 +276,7 @@ async fn an_account_that_changes_meanwhile_keeps_nobody_out_and_no_message_back(
     let say: Task = Box::pin({
         let (rooms, alice, room, device) = (world.rooms.clone(), alice.clone(), room.clone(), device());
         async move {
-            let sent = rooms.send_message(&alice, &device, &room, "m.room.message", "{}", "t", 3);
+            let sent = rooms.send_message(&alice, &device, &room, "m.room.message", "{}", Vec::new(), "t", 3);
             sent.await.map(|_| ())
         }
     });
@@ -288,7 +308,8 @@ async fn who_was_allowed_to_send_is_asked_again_when_the_state_is_another() {
     let mut may_send = async || {
         number += 1;
         let (txn, device) = (format!("t{number}"), device());
-        let sent = world.rooms.send_message(&bob, &device, &room, "m.room.message", "{}", &txn, 4).await;
+        let sent =
+            world.rooms.send_message(&bob, &device, &room, "m.room.message", "{}", Vec::new(), &txn, 4).await;
         assert!(matches!(sent, Ok(_) | Err(RoomsError::Forbidden(_))), "{sent:?}");
         sent.is_ok()
     };
@@ -326,7 +347,10 @@ async fn a_message_that_the_rules_look_into_is_asked_about_each_time() {
         let levels: Value = serde_json::from_str(levels.expect("levels").content.get()).expect("JSON");
         let send = async |content: Value, txn: &str| {
             let (device, content) = (device(), content.to_string());
-            world.rooms.send_message(&bob, &device, &room, "m.room.power_levels", &content, txn, 3).await
+            world
+                .rooms
+                .send_message(&bob, &device, &room, "m.room.power_levels", &content, Vec::new(), txn, 3)
+                .await
         };
         let mut raised = levels.clone();
         raised["users"][BOB] = json!(1000);
@@ -600,6 +624,7 @@ async fn many_reactions_do_not_hide_an_edit() {
             sender: user(BOB),
             key: Some(number.to_string()),
             withheld: false,
+            disappears_ts: None,
         };
         writes.put::<linkspan_storage::catalogue::Relations>(&key, &row);
     }

@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use super::{Problem, Tree, problem};
 
 /// All crates of the layers. Each may use those that stand before it, but see [`APART`].
-const ORDER: [&str; 25] = [
+const ORDER: [&str; 27] = [
     "linkspan-domain",
     "linkspan-address-book",
     "linkspan-storage",
@@ -24,11 +24,13 @@ const ORDER: [&str; 25] = [
     "linkspan-keys",
     "linkspan-push",
     "linkspan-sync",
+    "linkspan-export",
     "linkspan-lifecycle",
     "linkspan-wire",
     "linkspan-client-api",
     "linkspan-own-api",
     "linkspan-identity-api",
+    "linkspan-web",
     "linkspan-pages",
     "linkspan",
 ];

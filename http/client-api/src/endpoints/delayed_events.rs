@@ -14,6 +14,8 @@ use ruma::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::send::attached_media;
+
 /// The parameter of `/send` and `/state` by which an event is delayed.
 pub(crate) const DELAY: &str = "org.matrix.msc4140.delay";
 
@@ -42,12 +44,14 @@ pub(crate) async fn delay_message(
     caller: User,
     request: WholeRequest,
 ) -> Result<Response, ApiError> {
+    let attached = attached_media(&request)?;
     let (request, delay_ms): (send_message_event::v3::Request, _) = with_delay(request)?;
     let event = NewDelayedEvent {
         room_id: request.room_id,
         event_type: request.event_type.to_string(),
         state_key: None,
         content: request.body.json().get().to_owned(),
+        attached,
         delay_ms,
         endpoint: "send",
         txn_id: Some(request.txn_id.to_string()),
@@ -62,6 +66,7 @@ pub(crate) async fn delay_state(app: App, caller: User, request: WholeRequest) -
         event_type: request.event_type.to_string(),
         state_key: Some(request.state_key),
         content: request.body.json().get().to_owned(),
+        attached: Vec::new(),
         delay_ms,
         endpoint: "state",
         txn_id: None,
@@ -72,19 +77,21 @@ pub(crate) async fn delay_state(app: App, caller: User, request: WholeRequest) -
 pub(crate) async fn schedule_event(
     app: App,
     caller: User,
-    request: send_delayed_event::unstable::Request,
-) -> Result<send_delayed_event::unstable::Response, ApiError> {
+    request: WholeRequest,
+) -> Result<Response, ApiError> {
+    let attached = attached_media(&request)?;
+    let request: send_delayed_event::unstable::Request = request.parse()?;
     let event = NewDelayedEvent {
         room_id: request.room_id,
         event_type: request.event_type.to_string(),
         state_key: request.state_key,
         content: request.content.json().get().to_owned(),
+        attached,
         delay_ms: u64::try_from(request.delay.as_millis()).unwrap_or(u64::MAX),
         endpoint: "delayed_event",
         txn_id: Some(request.txn_id.to_string()),
     };
-    let delay_id = app.rooms.schedule_event(&caller.user_id, &caller.device_id, event, now_ts()).await?;
-    Ok(send_delayed_event::unstable::Response::new(delay_id))
+    schedule(&app, &caller, event).await
 }
 
 /// Shows an event to its user, under the names of the proposal and under those that these fields had before.

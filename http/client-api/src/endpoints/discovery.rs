@@ -15,6 +15,7 @@ const FEATURES: &[&str] = &[
     "com.beeper.msc4169",
     "fi.mau.msc2246",
     "fi.mau.msc2246.stable",
+    "org.linkspan.disappearing_messages",
     "org.matrix.msc2946",
     "org.matrix.msc3030",
     "org.matrix.msc3266",

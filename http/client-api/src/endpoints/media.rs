@@ -297,6 +297,9 @@ fn content(body: Body) -> impl Stream<Item = Result<Bytes, String>> + Send + 'st
 
 // What goes out
 
+/// How long clients may keep a content that does not go before: a year, in seconds.
+const CACHED_S: u64 = 31_536_000;
+
 /// Answers with the whole content or a range of it, or says that the client has it already.
 async fn send(file: &MediaFile, method: &Method, headers: &HeaderMap) -> Result<Response, ApiError> {
     let etag = format!("\"{}\"", file.tag);
@@ -304,7 +307,7 @@ async fn send(file: &MediaFile, method: &Method, headers: &HeaderMap) -> Result<
     if names_etag(headers, &etag) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
-        add_cache_headers(response.headers_mut(), &etag);
+        add_cache_headers(response.headers_mut(), &etag, file, now_ts());
         return Ok(response);
     }
     let asked = if method == Method::GET { asked_range(headers, &etag, size) } else { Asked::Whole };
@@ -320,7 +323,7 @@ async fn send(file: &MediaFile, method: &Method, headers: &HeaderMap) -> Result<
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let to = response.headers_mut();
-    add_cache_headers(to, &etag);
+    add_cache_headers(to, &etag, file, now_ts());
     add_content_headers(to, file);
     to.insert(header::CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
     if status == StatusCode::PARTIAL_CONTENT {
@@ -329,9 +332,12 @@ async fn send(file: &MediaFile, method: &Method, headers: &HeaderMap) -> Result<
     Ok(response)
 }
 
-fn add_cache_headers(to: &mut HeaderMap, etag: &str) {
+/// A content never changes, and is kept for as long as it is there.
+fn add_cache_headers(to: &mut HeaderMap, etag: &str, file: &MediaFile, now_ts: u64) {
     insert(to, header::ETAG, etag);
-    insert(to, header::CACHE_CONTROL, "private, max-age=31536000, immutable");
+    let left_s = file.expires_ts.map_or(CACHED_S, |expires_ts| expires_ts.saturating_sub(now_ts) / 1000);
+    let max_age_s = left_s.min(CACHED_S);
+    insert(to, header::CACHE_CONTROL, &format!("private, max-age={max_age_s}, immutable"));
 }
 
 /// <https://spec.matrix.org/v1.19/client-server-api/#serving-inline-content>
@@ -469,6 +475,20 @@ mod tests {
         let response = send(file, &method, &headers(asked)).await.expect("a response");
         let (parts, body) = response.into_parts();
         (parts.status, parts.headers, body.collect().await.expect("a body").to_bytes())
+    }
+
+    #[tokio::test]
+    async fn what_is_to_go_is_cached_until_then_only() {
+        let mut file = file("image/png", None).await;
+        let mut cached = |expires_ts: Option<u64>| {
+            let mut headers = HeaderMap::new();
+            file.expires_ts = expires_ts;
+            add_cache_headers(&mut headers, "tag", &file, 10_000);
+            headers["cache-control"].to_str().expect("text").to_owned()
+        };
+        for (expires_ts, max_age_s) in [(None, 31_536_000), (Some(19_999), 9), (Some(9_000), 0)] {
+            assert_eq!(cached(expires_ts), format!("private, max-age={max_age_s}, immutable"));
+        }
     }
 
     #[tokio::test]

@@ -1,18 +1,22 @@
 //! Push rules, pushers and the list of notifications.
 //! <https://spec.matrix.org/v1.19/client-server-api/#push-notifications>
 
+use axum::response::Response;
+use http::StatusCode;
 use linkspan_domain::{ClientEvent, Unsigned};
-use linkspan_push::Notification;
-use linkspan_wire::{ApiError, App, User};
+use linkspan_push::{Notification, PusherState};
+use linkspan_wire::{ApiError, App, User, WholeRequest, json_answer};
 use ruma::{
     api::client::push::{
-        delete_pushrule, get_notifications, get_pushers, get_pushrule, get_pushrule_actions,
-        get_pushrule_enabled, get_pushrules_all, get_pushrules_global_scope, set_pusher, set_pushrule,
-        set_pushrule_actions, set_pushrule_enabled,
+        delete_pushrule, get_notifications, get_pushrule, get_pushrule_actions, get_pushrule_enabled,
+        get_pushrules_all, get_pushrules_global_scope, set_pusher, set_pushrule, set_pushrule_actions,
+        set_pushrule_enabled,
     },
     push::AnyPushRule,
     serde::Raw,
 };
+use serde::Deserialize;
+use serde_json::json;
 use set_pusher::v3::PusherAction;
 
 /// How many notifications a page has if the client does not say it.
@@ -104,27 +108,45 @@ pub(crate) async fn put_push_rule_actions(
     Ok(set_pushrule_actions::v3::Response::new())
 }
 
-pub(crate) async fn get_pushers(
-    app: App,
-    caller: User,
-    _: get_pushers::v3::Request,
-) -> Result<get_pushers::v3::Response, ApiError> {
-    Ok(get_pushers::v3::Response::new(app.push.pushers(&caller.user_id).await?))
+/// Does not answer with ruma's response, which does not know whether a pusher has been activated.
+pub(crate) async fn get_pushers(app: App, caller: User, _: WholeRequest) -> Result<Response, ApiError> {
+    Ok(json_answer(&json!({ "pushers": app.push.pushers(&caller.user_id).await? })))
 }
 
-pub(crate) async fn set_pusher(
-    app: App,
-    caller: User,
-    request: set_pusher::v3::Request,
-) -> Result<set_pusher::v3::Response, ApiError> {
+/// A pusher that has to be activated is answered with 201.
+/// <https://github.com/matrix-org/matrix-spec-proposals/pull/4174>
+pub(crate) async fn set_pusher(app: App, caller: User, request: WholeRequest) -> Result<Response, ApiError> {
+    let request: set_pusher::v3::Request = request.parse()?;
+    let mut response = json_answer(&json!({}));
     match request.action {
         PusherAction::Post(data) => {
-            app.push.set_pusher(&caller.user_id, &caller.device_id, data.pusher, data.append).await?;
+            let set = app.push.set_pusher(&caller.user_id, &caller.device_id, data.pusher, data.append);
+            if set.await? == PusherState::Unconfirmed {
+                *response.status_mut() = StatusCode::CREATED;
+            }
         }
         PusherAction::Delete(ids) => app.push.delete_pusher(&caller.user_id, &ids).await?,
         _ => return Err(ApiError::not_found("no such action")),
     }
-    Ok(set_pusher::v3::Response::new())
+    Ok(response)
+}
+
+/// What an app was sent by Web Push, which shows that messages reach it.
+#[derive(Deserialize)]
+struct Acknowledgement {
+    app_id: String,
+    ack_token: String,
+}
+
+/// <https://github.com/matrix-org/matrix-spec-proposals/pull/4174>
+pub(crate) async fn acknowledge_pusher(
+    app: App,
+    caller: User,
+    request: WholeRequest,
+) -> Result<Response, ApiError> {
+    let Acknowledgement { app_id, ack_token } = request.json()?;
+    app.push.confirm_pusher(&caller.user_id, &app_id, &ack_token).await?;
+    Ok(json_answer(&json!({})))
 }
 
 pub(crate) async fn get_notifications(

@@ -16,6 +16,11 @@ pub(crate) async fn get_capabilities(app: App, caller: User, _: WholeRequest) ->
     let mut capabilities = capabilities(&caller);
     let sends = app.accounts.sends_mails(&caller.platform) || app.accounts.sends_sms(&caller.platform);
     capabilities["m.3pid_changes"] = json!({ "enabled": sends });
+    if app.accounts.is_demo_account(&caller.user_id).await? {
+        for refused in ["m.3pid_changes", "m.change_password"] {
+            capabilities[refused] = json!({ "enabled": false });
+        }
+    }
     if caller.admin {
         let moderation = json!({ "lock": true, "suspend": true });
         capabilities["m.account_moderation"] = moderation.clone();
@@ -40,6 +45,7 @@ fn capabilities(caller: &User) -> Value {
         "m.get_login_token": by_password,
         "m.profile_fields": profile_fields,
         "uk.tcpip.msc4133.profile_fields": profile_fields,
+        "m.webpush": { "enabled": true, "vapid": platform.vapid_key.public_key() },
         "m.delayed_events": { "max_delay_ms": MAX_DELAY_MS, "max_scheduled": MAX_SCHEDULED },
         "m.forget_forced_upon_leave": no,
         "org.matrix.msc4267.forget_forced_upon_leave": no,

@@ -3,22 +3,25 @@
 use std::time::Duration;
 
 use axum::response::Response;
-use linkspan_accounts::{Credentials, Identifier, NewDevice};
+use linkspan_accounts::{Credentials, Identifier, LoggedIn, NewDevice, ValidationSession};
 use linkspan_wire::{AnySession, Anybody, ApiError, App, User, WholeRequest, json_answer, now_ts, respond};
-use ruma::api::{
-    client::{
-        account::whoami,
-        session::{
-            get_login_token,
-            login::{
-                self,
-                v3::{LoginInfo, Password},
+use ruma::{
+    OwnedDeviceId,
+    api::{
+        client::{
+            account::whoami,
+            session::{
+                get_login_token,
+                login::{
+                    self,
+                    v3::{LoginInfo, Password},
+                },
+                logout, logout_all, refresh_token,
             },
-            logout, logout_all, refresh_token,
+            uiaa::{MatrixUserIdentifier, ThirdpartyIdCredentials, UserIdentifier},
         },
-        uiaa::{MatrixUserIdentifier, UserIdentifier},
+        error::ErrorKind,
     },
-    error::ErrorKind,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -29,11 +32,16 @@ pub(crate) fn duration_ms(ms: u64) -> Duration {
 
 /// Does not answer with ruma's response, which lacks what tells older clients that the platform prefers
 /// OAuth.
-pub(crate) async fn get_login_types(_: App, caller: Anybody, _: WholeRequest) -> Result<Response, ApiError> {
+pub(crate) async fn get_login_types(
+    app: App,
+    caller: Anybody,
+    _: WholeRequest,
+) -> Result<Response, ApiError> {
     let mut flows = vec![
         json!({ "type": "m.login.password" }),
         json!({ "type": "m.login.token", "get_login_token": true }),
     ];
+    flows.extend(app.accounts.log_in_stage(&caller.platform).map(|by_code| json!({ "type": by_code })));
     if caller.platform.settings.oauth {
         flows.push(json!({
             "type": "m.login.sso",
@@ -65,17 +73,22 @@ struct WithType {
 /// Looks for a `type` before ruma does, which takes it for granted and panics otherwise.
 pub(crate) async fn log_in(app: App, caller: Anybody, request: WholeRequest) -> Result<Response, ApiError> {
     let typed: WithType = request.json()?;
-    if typed.login_type.is_none() {
+    let Some(login_type) = typed.login_type else {
         return Err(ApiError::bad_request(ErrorKind::MissingParam, "the type of log-in is missing"));
-    }
-    respond(log_in_typed(app, caller, request.parse()?).await?)
+    };
+    let by_code = app.accounts.log_in_stage(&caller.platform);
+    let logged_in = match by_code.is_some_and(|by_code| by_code.as_str() == login_type) {
+        true => log_in_by_code(app, caller, request.json()?).await?,
+        false => log_in_typed(app, caller, request.parse()?).await?,
+    };
+    let mut response =
+        login::v3::Response::new(logged_in.user_id, logged_in.access_token, logged_in.device_id);
+    response.refresh_token = logged_in.refresh_token;
+    response.expires_in = logged_in.expires_in_ms.map(duration_ms);
+    respond(response)
 }
 
-async fn log_in_typed(
-    app: App,
-    caller: Anybody,
-    request: login::v3::Request,
-) -> Result<login::v3::Response, ApiError> {
+async fn log_in_typed(app: App, caller: Anybody, request: login::v3::Request) -> Result<LoggedIn, ApiError> {
     let device = NewDevice {
         device_id: request.device_id,
         display_name: request.initial_device_display_name,
@@ -83,17 +96,40 @@ async fn log_in_typed(
         address: Some(caller.address),
     };
     let platform = &caller.platform;
-    let logged_in = match request.login_info {
+    Ok(match request.login_info {
         LoginInfo::Token(login) => {
             app.accounts.log_in_by_token(platform, &login.token, device, now_ts()).await?
         }
         login => app.accounts.log_in(platform, credentials(login)?, device, now_ts()).await?,
+    })
+}
+
+/// A log-in by a code that was sent to the number or address that people are known by. The specification has such
+/// credentials for interactive authentication only.
+#[derive(Deserialize)]
+struct ByCode {
+    threepid_creds: ThirdpartyIdCredentials,
+    /// The second step, if the account has one.
+    password: Option<String>,
+    device_id: Option<OwnedDeviceId>,
+    initial_device_display_name: Option<String>,
+    #[serde(default)]
+    refresh_token: bool,
+}
+
+async fn log_in_by_code(app: App, caller: Anybody, login: ByCode) -> Result<LoggedIn, ApiError> {
+    let session = ValidationSession {
+        sid: login.threepid_creds.sid.to_string(),
+        client_secret: login.threepid_creds.client_secret.to_string(),
     };
-    let mut response =
-        login::v3::Response::new(logged_in.user_id, logged_in.access_token, logged_in.device_id);
-    response.refresh_token = logged_in.refresh_token;
-    response.expires_in = logged_in.expires_in_ms.map(duration_ms);
-    Ok(response)
+    let device = NewDevice {
+        device_id: login.device_id,
+        display_name: login.initial_device_display_name,
+        refreshable: login.refresh_token,
+        address: Some(caller.address),
+    };
+    let (platform, password) = (&caller.platform, login.password);
+    Ok(app.accounts.log_in_by_code(platform, &session, password, device, now_ts()).await?)
 }
 
 fn credentials(login: LoginInfo) -> Result<Credentials, ApiError> {
@@ -153,7 +189,7 @@ pub(crate) async fn log_out_all(
     AnySession { user: caller, .. }: AnySession,
     _: logout_all::v3::Request,
 ) -> Result<logout_all::v3::Response, ApiError> {
-    let removed = app.accounts.log_out_all(&caller.user_id, None).await?;
+    let removed = app.accounts.log_out_everywhere(&caller.user_id, &caller.device_id).await?;
     app.forget_devices(removed).await?;
     Ok(logout_all::v3::Response::new())
 }

@@ -10,6 +10,7 @@ use super::{DEACTIVATE_PATH, action, back, check_fresh};
 use crate::{
     shell::{Page, error_notice, password_field, proof},
     visit::{Shown, Values, Visit, failed, too_many},
+    words::sentence,
 };
 
 pub(crate) const ACTION: &str = "org.matrix.account_deactivate";
@@ -61,6 +62,9 @@ pub(crate) async fn deactivate(visit: Visit, form: Values) -> Shown {
         }
         Err(LifecycleError::Accounts(AccountsError::Limited(limited))) => {
             return Err(too_many(limited, action(ACTION)));
+        }
+        Err(LifecycleError::Accounts(error @ AccountsError::DemoAccount)) => {
+            return show(&visit, &session, Some(&sentence(&error.to_string())));
         }
         Err(error) => return Err(failed(error)),
     }

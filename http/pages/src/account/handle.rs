@@ -54,6 +54,7 @@ pub(crate) async fn change(visit: Visit, form: Values) -> Shown {
             | AccountsError::LooksLikeAnother
             | AccountsError::HandleChanges { .. }
             | AccountsError::Suspended
+            | AccountsError::DemoAccount
             | AccountsError::Forbidden(_)),
         )) => Err(refused(sentence(&error.to_string()))),
         Err(error) => Err(failed(error)),

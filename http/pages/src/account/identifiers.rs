@@ -205,7 +205,10 @@ pub(crate) async fn take_code(visit: Visit, form: Values) -> Shown {
         Err(AccountsError::WrongCode) => return Err(sent_to(&id, &id.readable()).wrong_code(&visit)),
         Err(AccountsError::AddressNotValidated) => return Err(mailed_link::used_up(&visit, again)),
         Err(
-            error @ (AccountsError::Forbidden(_) | AccountsError::AddressInUse | AccountsError::TooMany(_)),
+            error @ (AccountsError::Forbidden(_)
+            | AccountsError::DemoAccount
+            | AccountsError::AddressInUse
+            | AccountsError::TooMany(_)),
         ) => sentence(&error.to_string()),
         Err(error) => return Err(failed(error)),
     };
@@ -270,7 +273,10 @@ pub(crate) async fn confirm(visit: Visit, form: Values) -> Shown {
             return Err(mailed_link::used_up(&visit, ADD_EMAIL_PATH));
         }
         Err(
-            error @ (AccountsError::Forbidden(_) | AccountsError::AddressInUse | AccountsError::TooMany(_)),
+            error @ (AccountsError::Forbidden(_)
+            | AccountsError::DemoAccount
+            | AccountsError::AddressInUse
+            | AccountsError::TooMany(_)),
         ) => error,
         Err(error) => return Err(failed(error)),
     };
@@ -286,7 +292,9 @@ pub(crate) async fn remove(visit: Visit, form: Values) -> Shown {
     };
     match visit.app.accounts.delete_third_party_id(&visit.platform, &session.user_id, &id).await {
         Ok(()) => Ok(redirect(&with_value(ACCOUNT_PAGE, "done", done(&id, "removed")))),
-        Err(error @ AccountsError::Forbidden(_)) => Err(refused(sentence(&error.to_string()))),
+        Err(error @ (AccountsError::Forbidden(_) | AccountsError::DemoAccount)) => {
+            Err(refused(sentence(&error.to_string())))
+        }
         Err(error) => Err(failed(error)),
     }
 }

@@ -82,7 +82,7 @@ pub(crate) async fn change(visit: Visit, form: Values) -> Shown {
             return visit.show_again(&page(&visit, &session, Some(error)));
         }
         Err(AccountsError::Limited(limited)) => return Err(too_many(limited, PASSWORD_PATH)),
-        Err(error @ AccountsError::WeakPassword(_)) => {
+        Err(error @ (AccountsError::WeakPassword(_) | AccountsError::DemoAccount)) => {
             return visit.show_again(&page(&visit, &session, Some(&sentence(&error.to_string()))));
         }
         Err(error) => return Err(failed(error)),

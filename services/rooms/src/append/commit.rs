@@ -19,6 +19,9 @@ impl Append {
     /// Queues what was staged, lets the next append in, and waits until it is on disk.
     pub(crate) async fn commit(mut self) -> Result<Vec<Arc<TimelineEvent>>> {
         self.consulted.check()?;
+        if !self.shortened.is_empty() {
+            Box::pin(self.settle_thread_ends()).await?;
+        }
         if !self.newcomers.is_empty() {
             // Sending a message should not have to make room for it.
             Box::pin(self.bring_room_settings()).await?;
@@ -72,8 +75,12 @@ impl Append {
     /// The rows to write, those of the head included.
     fn finish_writes(&mut self) -> WriteSet {
         let key = RoomKey { room_id: self.room.id.clone() };
-        self.writes.expect_read::<RoomHeads>(&key, self.writer.stored_head.as_deref());
-        self.writes.put::<RoomHeads>(&key, &self.head);
+        let stored_head = self.writer.stored_head.as_deref();
+        self.writes.expect_read::<RoomHeads>(&key, stored_head);
+        // Whoever watches a big room is woken when its head is written.
+        if !self.staged.is_empty() || stored_head != Some(&self.head) {
+            self.writes.put::<RoomHeads>(&key, &self.head);
+        }
         if !self.staged.is_empty() {
             self.tell_members();
         }
@@ -192,6 +199,7 @@ impl Underway {
                 state_before: event.state_before,
                 state_after: event.state_after,
                 sent_by: event.sent_by.clone(),
+                disappears_ts: event.disappears_ts,
                 pdu: event.pdu.clone(),
                 thread: OnceLock::new(),
             })
@@ -212,12 +220,15 @@ mod tests {
     use linkspan_domain::Draft;
     use linkspan_inbox::Inbox;
     use linkspan_platforms::Platforms;
-    use linkspan_storage::{Faults, Memory, Store};
-    use ruma::{CanonicalJsonObject, events::TimelineEventType};
+    use linkspan_storage::{
+        CommitError, Faults, Memory, StorageError, Store,
+        catalogue::{RoomKey, Rooms as RoomsTable},
+    };
+    use ruma::{CanonicalJsonObject, OwnedUserId, events::TimelineEventType};
     use serde_json::json;
 
     use super::super::{Transaction, object, text};
-    use crate::{CreateRoom, Preset, Rooms};
+    use crate::{CreateRoom, Preset, Room, Rooms, RoomsError};
 
     async fn rooms(store: Store) -> Rooms {
         let settings = json!({ "name": "a", "server_name": "a.localhost", "rate_limits": false });
@@ -226,15 +237,14 @@ mod tests {
         let (accounts, inbox) = (Accounts::new(store.clone()), Inbox::new(store.clone(), 0));
         let contacts = Contacts::new(store.clone(), platforms.clone(), accounts.clone());
         let directory = Directory::new(store.clone(), platforms.clone());
-        Rooms::new(store, platforms, accounts, contacts, directory, inbox)
+        Rooms::new(store, platforms, accounts, contacts, directory, inbox, || 0)
     }
 
-    /// Whoever has sent something is answered once it is on disk, whoever writes to the room meanwhile.
-    #[tokio::test]
-    async fn nobody_waits_for_the_next_writer() {
-        let engine = Memory::with_faults(Faults::default()).expect("an engine");
-        let rooms = rooms(Store::in_memory(engine.clone())).await;
-        let alice = "@alice:a.localhost".try_into().expect("a user id");
+    fn alice() -> OwnedUserId {
+        "@alice:a.localhost".try_into().expect("a user id")
+    }
+
+    async fn room_of(rooms: &Rooms, creator: &OwnedUserId) -> Arc<Room> {
         let command = CreateRoom {
             version: None,
             preset: Preset::PrivateChat,
@@ -248,8 +258,49 @@ mod tests {
             creation_content: CanonicalJsonObject::new(),
             power_levels: CanonicalJsonObject::new(),
         };
-        let room_id = rooms.create_room(&alice, command, 1).await.expect("a room");
-        let room = rooms.room(&room_id).await.expect("the room");
+        let room_id = rooms.create_room(creator, command, 1).await.expect("a room");
+        rooms.room(&room_id).await.expect("the room")
+    }
+
+    /// What was built on something that fails is done anew, whatever is missing then.
+    #[tokio::test]
+    async fn what_was_built_on_what_fails_is_done_anew() {
+        let engine = Memory::with_faults(Faults::default()).expect("an engine");
+        let rooms = rooms(Store::in_memory(engine.clone())).await;
+        let alice = alice();
+        let (room, other) = (room_of(&rooms, &alice).await, room_of(&rooms, &alice).await);
+        let topic = |topic| Draft::state(TimelineEventType::RoomTopic, "", object([("topic", text(topic))]));
+        let mut failing = rooms.begin(&room, 2).await.expect("the writer");
+        failing.stage(&alice, topic("one"), None).await.expect("staged");
+        failing.writes.expect_absent::<RoomsTable>(&RoomKey { room_id: room.id.clone() });
+        // What fails is queued behind a write to another room, so that it has not failed yet when it is built on.
+        let mut before = rooms.begin(&other, 2).await.expect("the writer");
+        before.stage(&alice, topic("before"), None).await.expect("staged");
+        let held = engine.hold_disk().expect("a disk");
+        let before = tokio::spawn(before.commit());
+        let waiting = tokio::task::spawn_blocking(move || {
+            held.wait_for_write();
+            held
+        });
+        let held = waiting.await.expect("a write");
+        let failing = tokio::spawn(failing.commit());
+        let mut next = rooms.begin(&room, 3).await.expect("the writer");
+        drop(held);
+        before.await.expect("it ends").expect("sent");
+        failing.await.expect("it ends").expect_err("there is such a room");
+        let found = next.stage(&alice, topic("two"), None).await.map(drop);
+        let is_conflict =
+            matches!(found, Err(RoomsError::Storage(StorageError::Commit(CommitError::Conflict(_)))));
+        assert!(is_conflict, "{found:?}");
+    }
+
+    /// Whoever has sent something is answered once it is on disk, whoever writes to the room meanwhile.
+    #[tokio::test]
+    async fn nobody_waits_for_the_next_writer() {
+        let engine = Memory::with_faults(Faults::default()).expect("an engine");
+        let rooms = rooms(Store::in_memory(engine.clone())).await;
+        let alice = alice();
+        let room = room_of(&rooms, &alice).await;
         let transaction = Transaction {
             device_id: "DEVICE".into(),
             endpoint: "send/m.room.message".to_owned(),

@@ -13,6 +13,7 @@ use ruma::{
 use super::{Append, Transaction};
 use crate::{
     Result, RoomsError,
+    disappearing::check_timer,
     permits::Asked,
     server_acl::{denies, is_own_leave, shuts_out_its_sender},
 };
@@ -30,6 +31,7 @@ impl Append {
         transaction: Option<Transaction>,
     ) -> Result<SharedPdu> {
         self.rooms.check_may_send(&self.room.id, sender, &draft).await?;
+        check_timer(&draft.event_type, draft.state_key.as_deref(), &draft.content)?;
         self.keep_words_out(&mut draft);
         if draft.redacts.is_some() {
             // The event, and whether it is redacted already, are read from the disk.

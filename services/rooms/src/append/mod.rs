@@ -18,7 +18,10 @@ mod tell;
 
 pub(crate) use relations::{RelatesTo, relation_of};
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
 use dashmap::Entry;
 use linkspan_domain::{PowerLevels, RulesPresent, SharedPdu, StateKey as StateEntryKey};
@@ -29,7 +32,7 @@ use linkspan_storage::{
 };
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, MilliSecondsSinceUnixEpoch, OwnedDeviceId, OwnedEventId,
-    OwnedUserId, UInt,
+    OwnedMxcUri, OwnedUserId, UInt,
     events::{StateEventType, room::member::MembershipState},
 };
 use tokio::sync::OwnedMutexGuard;
@@ -88,12 +91,18 @@ pub(crate) struct Append {
     pub(crate) present: Arc<RulesPresent>,
     transactions: Vec<(TransactionKey, OwnedEventId)>,
     threads: HashMap<OwnedEventId, ThreadRecord>,
+    /// The roots of threads that lose the reply which was to disappear first.
+    shortened: BTreeSet<OwnedEventId>,
+    /// The places of events that relate to nothing any more.
+    unrelated: HashSet<i64>,
     /// The events were made elsewhere: what is allowed of them is settled by the graph.
     pub(crate) from_elsewhere: bool,
     /// Guests have to leave the room.
     pub(crate) closes_to_guests: bool,
     /// The delayed event that is sent.
     pub(crate) delay_id: Option<String>,
+    /// The uploads that the next event carries, as its sender says.
+    pub(crate) attached: Vec<OwnedMxcUri>,
     /// The rows to write; other services may add theirs.
     pub(crate) writes: WriteSet,
 }
@@ -140,9 +149,12 @@ impl Rooms {
             present,
             transactions: Vec::new(),
             threads: HashMap::new(),
+            shortened: BTreeSet::new(),
+            unrelated: HashSet::new(),
             from_elsewhere: false,
             closes_to_guests: false,
             delay_id: None,
+            attached: Vec::new(),
             writes: WriteSet::new(),
         })
     }

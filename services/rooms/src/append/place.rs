@@ -22,6 +22,7 @@ use ruma::{OwnedEventId, events::StateEventType};
 use super::{Append, Transaction};
 use crate::{
     Result, TimelineEvent,
+    disappearing::timer_entry,
     state::{chain_length, put_delta},
 };
 
@@ -57,7 +58,11 @@ impl Append {
         }
         let event_id = pdu.event_id.clone();
         let flags = if pdu.withheld { FLAG_WITHHELD } else { 0 };
-        let record = EventRecord { state_before, state_after, flags, sent_by, event_id, pdu: json };
+        let timer = self.state_event(&timer_entry(), "").await?;
+        let disappears_ts = self.disappears_ts(&pdu, timer.as_ref()).await?;
+        self.note_carried(&pdu, disappears_ts).await?;
+        let record =
+            EventRecord { state_before, state_after, flags, sent_by, event_id, pdu: json, disappears_ts };
         self.put_event(pdu.clone(), seq, record).await?;
         let mut extremities = self.head.extremities.clone();
         extremities.retain(|event_id| !pdu.prev_events.contains(event_id));
@@ -73,9 +78,13 @@ impl Append {
         self.writes.put::<EventIds>(&EventKey { event_id: pdu.event_id.clone() }, &place);
         let (state_before, state_after, sent_by) =
             (record.state_before, record.state_after, record.sent_by.clone());
+        let disappears_ts = record.disappears_ts;
         let key = TimelineKey { room_id: self.room.id.clone(), seq };
         self.writes.put::<Timeline>(&key, &Stamped::pending(record));
-        self.relate(&pdu, seq).await?;
+        self.relate(&pdu, seq, disappears_ts).await?;
+        if let Some(disappears_ts) = disappears_ts {
+            self.queue_disappearing(disappears_ts, seq);
+        }
         if let Some(redacts) = pdu.redacts.clone() {
             self.redact(&pdu, &redacts, seq).await?;
         }
@@ -85,6 +94,7 @@ impl Append {
             state_before,
             state_after,
             sent_by,
+            disappears_ts,
             pdu,
             thread: OnceLock::new(),
         }));
@@ -136,10 +146,7 @@ impl Append {
         parent: u64,
         changes: Vec<(String, String, Option<OwnedEventId>)>,
     ) -> Result<u64> {
-        let until_whole = match self.staged_delta(parent) {
-            Some(delta) => delta.until_whole,
-            None => self.rooms.until_whole(&self.room.id, parent).await?,
-        };
+        let until_whole = self.until_whole(parent).await?;
         let state_id = self.head.last_state_id + 1;
         let delta = if until_whole > 0 {
             StateDeltaRecord { parent: Some(parent), until_whole: until_whole - 1, changes }
@@ -152,6 +159,19 @@ impl Append {
         self.deltas.push((state_id, delta));
         self.head.last_state_id = state_id;
         Ok(state_id)
+    }
+
+    /// How many states may be told by their differences after this one.
+    async fn until_whole(&self, state_id: u64) -> Result<u32> {
+        if let Some(delta) = self.staged_delta(state_id) {
+            return Ok(delta.until_whole);
+        }
+        let found = self.rooms.until_whole(&self.room.id, state_id).await;
+        if found.is_err() {
+            // If what made the state has failed while this was built on it, this is to be done anew.
+            self.settle().await?;
+        }
+        found
     }
 
     /// A state of a fork, whole.

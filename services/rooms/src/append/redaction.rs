@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use linkspan_domain::{Pdu, redact};
 use linkspan_storage::{
+    Stamped,
     catalogue::{Timeline, TimelineKey},
-    records::FLAG_REDACTED,
+    records::{EventRecord, FLAG_REDACTED},
 };
 use ruma::{
-    OwnedEventId,
+    EventId, OwnedEventId,
     events::{StateEventType, TimelineEventType},
 };
 
@@ -31,18 +32,10 @@ impl Append {
             allowed => allowed?,
         }
         let key = TimelineKey { room_id: self.room.id.clone(), seq: target.seq };
-        let Some(mut stored) = self.rooms.store().get::<Timeline>(&key).await? else { return Ok(()) };
-        if stored.value.flags & FLAG_REDACTED != 0 {
+        let Some(stored) = self.rooms.store().get::<Timeline>(&key).await? else { return Ok(()) };
+        let Some(redacted) = self.take_content(target.seq, stored, &redaction.event_id).await? else {
             return Ok(());
-        }
-        stored.value.pdu = redact(&stored.value.pdu, &self.room.rules, &redaction.event_id)
-            .map_err(|error| RoomsError::BadJson(error.to_string()))?;
-        stored.value.flags |= FLAG_REDACTED;
-        self.writes.put::<Timeline>(&key, &stored);
-        if let Some(relation) = relation_of(&target.pdu) {
-            self.unrelate(&target, relation).await?;
-        }
-        let redacted = Arc::new(TimelineEvent::from_stored(target.seq, stored)?);
+        };
         if let Some(entry) = redacted.pdu.state_entry() {
             let current = self.state_event(&entry.0, &entry.1).await?;
             if current.is_some_and(|current| current.event_id == redacted.pdu.event_id) {
@@ -52,8 +45,31 @@ impl Append {
                 self.state.insert(entry, Some(redacted.pdu.clone()));
             }
         }
-        self.redacted.push(redacted);
         Ok(())
+    }
+
+    /// Takes the content of an event away for good, and what it relates to; returns the event as it is then, or `None`
+    /// if it has no content any more. `by` is told as what took it away.
+    pub(crate) async fn take_content(
+        &mut self,
+        seq: i64,
+        mut stored: Stamped<EventRecord>,
+        by: &EventId,
+    ) -> Result<Option<Arc<TimelineEvent>>> {
+        if stored.value.flags & FLAG_REDACTED != 0 {
+            return Ok(None);
+        }
+        let whole = TimelineEvent::from_stored(seq, stored.clone())?;
+        stored.value.pdu = redact(&stored.value.pdu, &self.room.rules, by)
+            .map_err(|error| RoomsError::BadJson(error.to_string()))?;
+        stored.value.flags |= FLAG_REDACTED;
+        self.writes.put::<Timeline>(&TimelineKey { room_id: self.room.id.clone(), seq }, &stored);
+        if let Some(relation) = relation_of(&whole.pdu) {
+            self.unrelate(&whole, relation).await?;
+        }
+        let redacted = Arc::new(TimelineEvent::from_stored(seq, stored)?);
+        self.redacted.push(redacted.clone());
+        Ok(Some(redacted))
     }
 
     /// Refuses if a redaction may not take the content of an event.

@@ -14,11 +14,13 @@ use crate::{Result, RoomsError, TimelineEvent, bundle::can_root_thread};
 
 /// The longest type of a relation that is noted, in bytes.
 const MAX_REL_TYPE_BYTES: usize = 255;
+/// How many replies of a thread are read at a time.
+const BATCH: usize = 1_000;
 
 impl Append {
     /// Notes the event's relation to its parent.
     /// <https://spec.matrix.org/v1.19/client-server-api/#forming-relationships-between-events>
-    pub(super) async fn relate(&mut self, pdu: &Pdu, seq: i64) -> Result<()> {
+    pub(super) async fn relate(&mut self, pdu: &Pdu, seq: i64, disappears_ts: Option<u64>) -> Result<()> {
         let Some(relation) = relation_of(pdu) else { return Ok(()) };
         let RelatesTo { rel_type, event_id: parent, key } = relation;
         if rel_type == "m.thread" {
@@ -30,6 +32,8 @@ impl Append {
             thread.latest_seq = seq;
             thread.count += 1;
             thread.has_withheld |= pdu.withheld;
+            thread.disappearing += u64::from(disappears_ts.is_some());
+            thread.disappears_ts = [thread.disappears_ts, disappears_ts].into_iter().flatten().min();
             match thread.participants.iter_mut().find(|(sender, _)| *sender == pdu.sender) {
                 Some((_, replies)) => *replies += 1,
                 None => thread.participants.push((pdu.sender.clone(), 1)),
@@ -44,6 +48,7 @@ impl Append {
             sender: pdu.sender.clone(),
             key,
             withheld: pdu.withheld,
+            disappears_ts,
         };
         self.writes.put::<Relations>(&relation_key, &record);
         Ok(())
@@ -68,7 +73,14 @@ impl Append {
             Some(thread) => Some(thread),
             None => self.rooms.store().get::<Threads>(key).await?,
         };
-        let new = ThreadRecord { latest_seq: 0, count: 0, participants: Vec::new(), has_withheld: false };
+        let new = ThreadRecord {
+            latest_seq: 0,
+            count: 0,
+            participants: Vec::new(),
+            has_withheld: false,
+            disappearing: 0,
+            disappears_ts: None,
+        };
         Ok(thread.unwrap_or(new))
     }
 
@@ -84,6 +96,13 @@ impl Append {
                 *replies = replies.saturating_sub(1);
             }
             thread.participants.retain(|(_, replies)| *replies > 0);
+            if target.disappears_ts.is_some() {
+                thread.disappearing = thread.disappearing.saturating_sub(1);
+                // What is past was left by an earlier version.
+                if thread.disappears_ts == target.disappears_ts || self.rooms.is_past(thread.disappears_ts) {
+                    self.shortened.insert(parent.clone());
+                }
+            }
             if thread.latest_seq == target.seq {
                 thread.latest_seq = self.reply_before(&key, target.seq).await?;
             }
@@ -92,7 +111,46 @@ impl Append {
         }
         let room_id = self.room.id.clone();
         self.writes.delete::<Relations>(&RelationKey { room_id, parent, rel_type, seq: target.seq });
+        self.unrelated.insert(target.seq);
         Ok(())
+    }
+
+    /// Finds out when the first reply disappears now, of threads that lose the one which was to be the first. It is
+    /// done once for all that an append takes away, since it reads whole threads.
+    pub(super) async fn settle_thread_ends(&mut self) -> Result<()> {
+        // Replies that are queued are not read.
+        self.settle().await?;
+        for event_id in std::mem::take(&mut self.shortened) {
+            let root = RoomEventKey { room_id: self.room.id.clone(), event_id };
+            let mut thread = self.thread(&root).await?;
+            thread.disappears_ts = match thread.disappearing {
+                0 => None,
+                _ => self.first_end(&root).await?,
+            };
+            self.writes.put::<Threads>(&root, &thread);
+            self.threads.insert(root.event_id, thread);
+        }
+        Ok(())
+    }
+
+    /// When the first reply of a thread disappears, of those that stay for now.
+    async fn first_end(&self, root: &RoomEventKey) -> Result<Option<u64>> {
+        let rel_type = "m.thread".to_owned();
+        let mut first_ts = None;
+        let mut last: Option<RelationKey> = None;
+        loop {
+            let replies = Range::<Relations>::prefix((&root.room_id, &root.event_id, &rel_type))
+                .limit(BATCH)
+                .after_last(last.as_ref());
+            let replies = self.rooms.store().range(replies).await?;
+            let staying = replies.iter().filter(|(key, _)| !self.unrelated.contains(&key.seq));
+            let ends = staying.filter_map(|(_, reply)| reply.disappears_ts);
+            first_ts = ends.chain(first_ts).min();
+            last = replies.into_iter().last().map(|(key, _)| key);
+            if last.is_none() {
+                return Ok(first_ts);
+            }
+        }
     }
 
     /// The place of the last reply of a thread before `seq`; 0 if there is none.

@@ -31,11 +31,8 @@ impl Rooms {
         action: DelayAction,
         now_ts: u64,
     ) -> Result<()> {
-        self.consulting(now_ts, async |consulted| {
-            self.again(async || self.act_once(platform, delay_id, action, consulted.clone(), now_ts).await)
-                .await
-        })
-        .await
+        let act = async |consulted| self.act_once(platform, delay_id, action, consulted, now_ts).await;
+        self.consulting(now_ts, act).await
     }
 
     async fn act_once(
@@ -120,13 +117,18 @@ impl Rooms {
         let also = Also {
             delay_id: Some(delay_id.to_owned()),
             consulted,
-            write: Box::new(|writes: &mut WriteSet, event_id: &OwnedEventId| {
-                let ended = DelayedEventRecord {
+            attached: record.attached.clone(),
+            write: Box::new(|writes: &mut WriteSet, event_id: &OwnedEventId, disappears: bool| {
+                let mut ended = DelayedEventRecord {
                     finalised_ts: Some(now_ts),
                     by_action,
                     event_id: Some(event_id.clone()),
                     ..record.clone()
                 };
+                // What is to disappear stands in its room alone.
+                if disappears {
+                    ended.content = "{}".to_owned();
+                }
                 put_finalised(writes, delay_id, record, &ended);
             }),
         };

@@ -38,21 +38,30 @@ impl Rooms {
         }
     }
 
-    /// Sends what is due, and returns when the next event is due.
+    /// Sends what is due, and returns when to look again. What cannot be sent for now keeps nothing else.
     async fn send_due(&self, now_ts: u64) -> Result<Option<u64>> {
-        let mut next_ts = None;
+        let (mut next_ts, mut outcome) = (None, Ok(()));
         for platform in self.shared.platforms.iter() {
+            let mut last: Option<DelayQueueKey> = None;
             loop {
-                let range = Range::<DelayedEventQueue>::prefix((platform.server_name(),)).limit(BATCH);
+                let range = Range::<DelayedEventQueue>::prefix((platform.server_name(),))
+                    .limit(BATCH)
+                    .after_last(last.as_ref());
                 let queued = self.store().keys(range).await?;
                 let waiting = queued.iter().find(|key| key.due_ts > now_ts).map(|key| key.due_ts);
                 let due: Vec<_> = queued.into_iter().filter(|key| key.due_ts <= now_ts).collect();
-                if due.is_empty() {
+                last = due.last().cloned();
+                if last.is_none() {
                     next_ts = [next_ts, waiting].into_iter().flatten().min();
                     break;
                 }
-                self.send_all(due, now_ts).await?;
+                outcome = outcome.and(self.send_all(due, now_ts).await);
             }
+        }
+        if let Err(error) = outcome {
+            tracing::warn!(%error, "some delayed events could not be sent; they are tried again");
+            let again_ts = now_ts.saturating_add(AFTER_FAILURE.as_millis() as u64);
+            next_ts = [next_ts, Some(again_ts)].into_iter().flatten().min();
         }
         Ok(next_ts)
     }
@@ -62,10 +71,7 @@ impl Rooms {
         for key in due {
             let rooms = self.clone();
             sending.spawn(async move {
-                let fire = async |consulted: Consulted| {
-                    rooms.again(async || rooms.fire(&key, consulted.clone(), now_ts).await).await
-                };
-                rooms.consulting(now_ts, fire).await
+                rooms.consulting(now_ts, async |consulted| rooms.fire(&key, consulted, now_ts).await).await
             });
         }
         let mut outcome = Ok(());

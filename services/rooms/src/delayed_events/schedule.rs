@@ -9,13 +9,14 @@ use linkspan_storage::{
 };
 use rand::Rng as _;
 use ruma::{
-    CanonicalJsonObject, OwnedDeviceId, OwnedRoomId, OwnedUserId, events::room::member::MembershipState,
+    CanonicalJsonObject, OwnedDeviceId, OwnedMxcUri, OwnedRoomId, OwnedUserId,
+    events::room::member::MembershipState,
 };
 
 use super::{
     DelayedEvent, FINALISED_MS, MAX_DELAY_MS, MAX_FINALISED, MAX_SCHEDULED, event_key, put_scheduled, until,
 };
-use crate::{Result, Rooms, RoomsError, membership::not_in_room};
+use crate::{Result, Rooms, RoomsError, disappearing::check_attached, membership::not_in_room};
 
 /// The longest transaction id, type and state key, in bytes.
 const NAME_BYTES: usize = 255;
@@ -33,6 +34,8 @@ pub struct NewDelayedEvent {
     pub state_key: Option<String>,
     /// The content, a JSON object.
     pub content: String,
+    /// The uploads that it carries, as the client says.
+    pub attached: Vec<OwnedMxcUri>,
     /// The delay in milliseconds.
     pub delay_ms: u64,
     /// The endpoint that schedules it, as it is named in its path.
@@ -145,6 +148,7 @@ fn record(
         by_action: false,
         event_id: None,
         error: None,
+        attached: event.attached,
     }
 }
 
@@ -162,6 +166,7 @@ fn check(event: &NewDelayedEvent) -> Result<CanonicalJsonObject> {
             "a type, a state key and a transaction id have at most 255 bytes".into(),
         ));
     }
+    check_attached(&event.attached)?;
     if event.content.len() > CONTENT_BYTES {
         return Err(RoomsError::TooLarge(format!("the content has more than {CONTENT_BYTES} bytes")));
     }

@@ -60,9 +60,7 @@ impl Rooms {
         token: &str,
         now_ts: u64,
     ) -> Result<OwnedRoomId> {
-        let accept = async |consulted: Consulted| {
-            self.again(async || self.accept_once(user_id, token, consulted.clone(), now_ts).await).await
-        };
+        let accept = async |consulted| self.accept_once(user_id, token, consulted, now_ts).await;
         self.consulting(now_ts, accept).await
     }
 

@@ -47,10 +47,7 @@ impl Rooms {
         let mut outcome = Ok(());
         let mut last: Option<UserThirdPartyIdKey> = None;
         loop {
-            let mut range = Range::<ProvedAddresses>::all().limit(BATCH);
-            if let Some(last) = &last {
-                range = range.after(last);
-            }
+            let range = Range::<ProvedAddresses>::all().limit(BATCH).after_last(last.as_ref());
             let proved = self.store().keys(range).await?;
             for key in &proved {
                 if let Err(error) = self.bring_to(key, now_ts).await {
@@ -65,12 +62,18 @@ impl Rooms {
     }
 
     async fn bring_to(&self, proved: &UserThirdPartyIdKey, now_ts: u64) -> Result<()> {
+        let mut outcome = Ok(());
         for platform in self.shared.platforms.iter() {
             let key = address_key(platform.server_name(), &proved.medium, &proved.address);
             for (name, _) in self.waiting_for(&key).await? {
-                self.try_to_bring(&PlatformKey { platform: key.platform.clone(), name }, now_ts).await?;
+                let key = PlatformKey { platform: key.platform.clone(), name };
+                if let Err(error) = self.try_to_bring(&key, now_ts).await {
+                    outcome = Err(error);
+                }
             }
         }
+        // What failed is tried again while the row is there.
+        outcome?;
         let mut writes = WriteSet::new();
         writes.delete::<ProvedAddresses>(proved);
         self.store().commit(writes).await?;
@@ -78,30 +81,28 @@ impl Rooms {
     }
 
     /// Ends what has waited for too long, and brings what can be brought by now: the owner of an address may have
-    /// been hidden from the inviter, or may not have let the invitation in.
+    /// been hidden from the inviter, or may not have let the invitation in. Fails with the last error, if there was one,
+    /// once every invitation had its turn.
     pub async fn look_at_waiting(&self, now_ts: u64) -> Result<()> {
+        let mut outcome = Ok(());
         let mut last: Option<PlatformKey> = None;
         loop {
-            let mut range = Range::<WaitingInvitations>::all().limit(BATCH);
-            if let Some(last) = &last {
-                range = range.after(last);
-            }
+            let range = Range::<WaitingInvitations>::all().limit(BATCH).after_last(last.as_ref());
             let waiting = self.store().keys(range).await?;
             for key in &waiting {
-                self.try_to_bring(key, now_ts).await?;
+                if let Err(error) = self.try_to_bring(key, now_ts).await {
+                    outcome = Err(error);
+                }
             }
             last = waiting.into_iter().last();
             if last.is_none() {
-                return Ok(());
+                return outcome;
             }
         }
     }
 
     async fn try_to_bring(&self, key: &PlatformKey, now_ts: u64) -> Result<()> {
-        let bring = async |consulted: Consulted| {
-            self.again(async || self.bring(key, consulted.clone(), now_ts).await).await
-        };
-        match self.consulting(now_ts, bring).await {
+        match self.consulting(now_ts, async |consulted| self.bring(key, consulted, now_ts).await).await {
             Ok(Fate::Waits | Fate::Brought) => Ok(()),
             Ok(Fate::Over) => self.end_invitation(key).await,
             Err(error) if error.is_failure() => Err(error),
@@ -147,14 +148,6 @@ impl Rooms {
 }
 
 impl Append {
-    /// Whether somebody is in the room and has the power to invite. The rules of rooms do not ask that of the inviter
-    /// again.
-    pub(super) async fn may_invite(&mut self, inviter: &OwnedUserId) -> Result<bool> {
-        let is_joined = self.membership(inviter).await? == Some(MembershipState::Join);
-        let levels = self.power_levels().await?;
-        Ok(is_joined && levels.user(inviter) >= levels.needed_to_invite())
-    }
-
     pub(super) async fn stage_brought(
         &mut self,
         key: &PlatformKey,

@@ -23,7 +23,7 @@ use ruma::{
     signatures::Ed25519KeyPair,
 };
 
-use crate::{Result, Rooms, append::Append, finding::stand_in, policy::Consulted, reach::set_direct};
+use crate::{Result, Rooms, append::Append, finding::stand_in, reach::set_direct};
 
 /// The most such invitations of a room, those included that were answered or taken back: they stay in its state.
 const MAX_IN_ROOM: usize = 500;
@@ -63,23 +63,19 @@ impl Rooms {
         now_ts: u64,
     ) -> Result<()> {
         self.count_by_address(sender, invitations.ids.len(), now_ts).await?;
-        let invite = async |consulted: Consulted| {
-            self.again(async || {
-                let room = self.joined_room(sender, room_id).await?;
-                let mut append = self.begin(&room, now_ts).await?;
-                append.consulted = consulted.clone();
-                let (found, hidden) = self.sort_invitees(&mut append.writes, sender, invitations).await?;
-                for user_id in &found {
-                    let mut content =
-                        self.member_content(sender, user_id, MembershipState::Invite, None).await?;
-                    set_direct(&mut content, invitations.is_direct);
-                    append.stage_member(sender, user_id, content).await?;
-                }
-                append.stage_waiting(sender, &hidden, invitations).await?;
-                append.commit().await?;
-                Ok(hidden)
-            })
-            .await
+        let invite = async |consulted| {
+            let room = self.joined_room(sender, room_id).await?;
+            let mut append = self.begin(&room, now_ts).await?;
+            append.consulted = consulted;
+            let (found, hidden) = self.sort_invitees(&mut append.writes, sender, invitations).await?;
+            for user_id in &found {
+                let mut content = self.member_content(sender, user_id, MembershipState::Invite, None).await?;
+                set_direct(&mut content, invitations.is_direct);
+                append.stage_member(sender, user_id, content).await?;
+            }
+            append.stage_waiting(sender, &hidden, invitations).await?;
+            append.commit().await?;
+            Ok(hidden)
         };
         let hidden = self.consulting(now_ts, invite).await?;
         self.write_to(sender, hidden, &invitations.base_url, now_ts)

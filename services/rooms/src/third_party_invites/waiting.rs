@@ -133,7 +133,7 @@ impl Rooms {
     }
 
     /// Those of some invitations of a platform that wait.
-    pub(super) async fn waiting(
+    pub(crate) async fn waiting(
         &self,
         platform: &ServerName,
         tokens: &[String],

@@ -27,6 +27,7 @@ async fn nothing_slips_in_while_somebody_comes() {
                     &room_id,
                     "m.room.message",
                     &content,
+                    Vec::new(),
                     &txn_id,
                     6_000,
                 );

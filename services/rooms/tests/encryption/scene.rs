@@ -167,7 +167,18 @@ impl Scene {
         self.count += 1;
         let (sender, content, txn_id) = (user(sender), content.to_string(), format!("t{}", self.count));
         let rooms = &self.world.rooms;
-        rooms.send_message(&sender, &device(), &self.room_id, event_type, &content, &txn_id, self.now()).await
+        rooms
+            .send_message(
+                &sender,
+                &device(),
+                &self.room_id,
+                event_type,
+                &content,
+                Vec::new(),
+                &txn_id,
+                self.now(),
+            )
+            .await
     }
 
     /// Schedules what somebody says; what is refused is not kept.
@@ -180,6 +191,7 @@ impl Scene {
     ) -> Result<String, RoomsError> {
         self.count += 1;
         let event = NewDelayedEvent {
+            attached: Vec::new(),
             room_id: self.room_id.clone(),
             event_type: event_type.to_owned(),
             state_key: state_key.map(str::to_owned),

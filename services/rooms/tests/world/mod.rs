@@ -142,7 +142,7 @@ impl World {
         let directory = Directory::new(store.clone(), platforms.clone());
         let inbox = Inbox::new(store.clone(), 0);
         let contacts = Contacts::new(store.clone(), platforms.clone(), accounts.clone());
-        let rooms = Rooms::new(store.clone(), platforms, accounts, contacts, directory, inbox);
+        let rooms = Rooms::new(store.clone(), platforms, accounts, contacts, directory, inbox, || 0);
         Self { engine, store, rooms, platforms: hosted.to_vec() }
     }
 

@@ -1,12 +1,12 @@
-//! The page at `/`.
+//! The page that says how to use Matrix apps on a platform. Where no chat app is served, it is also at `/`.
 
 use linkspan_platforms::{Identity, Platform, Platforms, Registration, Settings};
-use maud::{DOCTYPE, Markup, html};
+use maud::{Markup, html};
 
-use crate::{STYLE_PATH, log_in, register};
+use crate::{log_in, register, shell::document};
 
 /// The page that says what runs here and how to log in. `address` is the homeserver's URL.
-pub(crate) fn landing_page(platforms: &Platforms, platform: &Platform, address: &str) -> String {
+pub(crate) fn about_page(platforms: &Platforms, platform: &Platform, address: &str) -> String {
     let settings = &platform.settings;
     let (name, server) = (platform.display_name(), settings.server_name.as_str());
     let example = match settings.identity {
@@ -32,7 +32,7 @@ pub(crate) fn landing_page(platforms: &Platforms, platform: &Platform, address: 
         h2 { "Who you can chat with" }
         (list_others(platforms, platform, &name))
     };
-    document(&name, &body)
+    page(&name, &body)
 }
 
 /// The page for a host name that means no platform. It does not say which platforms there are.
@@ -41,24 +41,12 @@ pub(crate) fn unknown_host_page() -> String {
         h1 { "Nothing here" }
         p { "There is no chat service at this address. Check it for typing errors." }
     };
-    document("Nothing here", &body)
+    page("Nothing here", &body)
 }
 
-fn document(title: &str, body: &Markup) -> String {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (title) }
-                link rel="stylesheet" href=(STYLE_PATH);
-            }
-            body { main { (body) } }
-        }
-    }
-    .into_string()
+/// A page without a frame.
+fn page(title: &str, content: &Markup) -> String {
+    document(title, &html! {}, &html! { body { main { (content) } } })
 }
 
 fn known_by(settings: &Settings) -> &'static str {

@@ -1,7 +1,9 @@
-//! Phone numbers as identity: whoever proves a number logs in to its account, or begins another one.
+//! Logging in by a code that was sent to the phone number or the e-mail address that people are known by: whoever proves
+//! it logs in to its account, or begins another one.
 //!
 //! Operators of networks give a number that nobody uses to somebody else. So a number alone leads into no account that
-//! has a second step, or that has not been used for long; docs/decisions/0014-phone-numbers.md has the whole rule.
+//! has a second step, or that has not been used for long; docs/decisions/0014-phone-numbers.md has the whole rule. An
+//! address leads into its account: it would set another password, too.
 
 use linkspan_platforms::{Identity, Platform};
 use linkspan_storage::{
@@ -9,20 +11,22 @@ use linkspan_storage::{
     catalogue::{Accounts as AccountsTable, ThirdPartyIds, UserKey},
     records::{AccountRecord, ThirdPartyIdRecord},
 };
-use ruma::OwnedServerName;
+use ruma::{OwnedServerName, api::client::uiaa::AuthType, thirdparty::Medium};
 
 use crate::{
-    Accounts, AccountsError, Evidence, PasswordStamp, ProvedUser, ThirdPartyId, ValidationPurpose,
-    ValidationSession, attempts::count_of_stranger, log_in::check_active, password::WRONG,
+    Accounts, AccountsError, Evidence, LoggedIn, NewDevice, PasswordStamp, ProvedUser, ThirdPartyId,
+    ValidationPurpose, ValidationSession,
+    attempts::count_of_stranger,
+    log_in::{check_active, check_device},
     third_party_ids::id_key,
 };
 
 /// How long an account may rest before its number alone opens it no more, in milliseconds.
 const UNUSED_MS: u64 = 45 * 24 * 60 * 60 * 1000;
 
-/// What a number that somebody has proved leads to.
+/// What an identifier that somebody has proved leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NumberStanding {
+pub enum Standing {
     /// It leads to no account. Whoever has it begins one.
     Free,
     /// It leads to an account that asks for a second step. Who does not know that begins another account.
@@ -31,9 +35,14 @@ pub enum NumberStanding {
     Open,
 }
 
-impl NumberStanding {
+impl Standing {
+    /// The standing of the e-mail address of an account.
+    fn of_address(account: &AccountRecord) -> Self {
+        if account.deactivated { Self::Free } else { Self::Open }
+    }
+
     /// The standing of the number of an account, which was last used at this time.
-    fn of(account: &AccountRecord, used_ts: u64, now_ts: u64) -> Self {
+    fn of_number(account: &AccountRecord, used_ts: u64, now_ts: u64) -> Self {
         let rests = now_ts.saturating_sub(used_ts) >= UNUSED_MS;
         match account.password_hash {
             _ if account.deactivated => Self::Free,
@@ -50,29 +59,64 @@ fn is_restricted(account: &AccountRecord) -> bool {
 }
 
 impl Accounts {
-    /// Whether people of a platform are known by a phone number that they prove.
-    pub fn knows_by_number(&self, platform: &Platform) -> bool {
+    /// By what people of a platform are known that they prove with a code: phone numbers, e-mail addresses, or nothing.
+    pub fn known_by(&self, platform: &Platform) -> Option<Medium> {
         let settings = &platform.settings;
-        settings.identity == Identity::Phone && settings.verify && self.sends_sms(platform)
+        let medium = match settings.identity {
+            Identity::Phone if self.sends_sms(platform) => Medium::Msisdn,
+            Identity::Account if self.sends_mails(platform) => Medium::Email,
+            Identity::Phone | Identity::Account | Identity::Handle => return None,
+        };
+        settings.verify.then_some(medium)
     }
 
-    /// What the number leads to that a session of the pages has validated.
-    pub async fn number_standing(
+    /// Whether people of a platform are known by a phone number that they prove.
+    pub fn knows_by_number(&self, platform: &Platform) -> bool {
+        self.known_by(platform) == Some(Medium::Msisdn)
+    }
+
+    /// The stage of interactive authentication that proves what people of a platform are known by. Logging in with a
+    /// code has the same name.
+    pub fn log_in_stage(&self, platform: &Platform) -> Option<AuthType> {
+        match self.known_by(platform)? {
+            Medium::Msisdn => Some(AuthType::Msisdn),
+            _ => Some(AuthType::EmailIdentity),
+        }
+    }
+
+    /// What the identifier leads to that a session has validated for logging in.
+    pub async fn standing(
         &self,
         platform: &OwnedServerName,
         session: &ValidationSession,
         now_ts: u64,
-    ) -> Result<NumberStanding, AccountsError> {
+    ) -> Result<Standing, AccountsError> {
         let id = self.validated_id(platform, ValidationPurpose::LogIn, session, now_ts).await?;
         match self.store.get::<ThirdPartyIds>(&id_key(platform, &id)).await? {
-            Some(record) => self.standing_with(&record, now_ts).await,
-            None => Ok(NumberStanding::Free),
+            Some(record) => self.standing_with(&id, &record, now_ts).await,
+            None => Ok(Standing::Free),
         }
     }
 
-    /// The user whose number a session of the pages has validated, and whose password this is, if the account has one.
-    /// The session is used up. How often a password may be tried is limited; the caller has counted the address.
-    pub async fn log_in_by_number(
+    /// Logs in the user whose identifier a session has validated, as [`Accounts::prove_by_code`] finds it.
+    pub async fn log_in_by_code(
+        &self,
+        platform: &Platform,
+        session: &ValidationSession,
+        password: Option<String>,
+        device: NewDevice,
+        now_ts: u64,
+    ) -> Result<LoggedIn, AccountsError> {
+        check_device(&device)?;
+        let user = self.prove_by_code(platform, session, password, now_ts).await?;
+        self.start_session(user, device, now_ts).await
+    }
+
+    /// The user whose identifier a session has validated for logging in. Refuses with [`AccountsError::NoAccount`] if
+    /// there is none, and with [`AccountsError::PasswordNeeded`] if the account has a second step. Then, as after a
+    /// wrong password, the session is as good as before; else it is used up. How often a password may be tried is
+    /// limited; the caller has counted the address.
+    pub async fn prove_by_code(
         &self,
         platform: &Platform,
         session: &ValidationSession,
@@ -81,20 +125,21 @@ impl Accounts {
     ) -> Result<ProvedUser, AccountsError> {
         let evidence = Evidence::Session(session.clone());
         let name = platform.server_name();
-        let validated = self.validated(name, ValidationPurpose::LogIn, &evidence, now_ts).await?;
+        let validated = self.validated(name, &[ValidationPurpose::LogIn], &evidence, now_ts).await?;
+        if self.known_by(platform).as_ref() != Some(validated.id.medium()) {
+            return Err(AccountsError::AddressNotValidated);
+        }
         let key = id_key(name, &validated.id);
-        let record = self.store.get::<ThirdPartyIds>(&key).await?.ok_or(NO_ACCOUNT)?;
-        let user = match (self.standing_with(&record, now_ts).await?, password) {
-            (NumberStanding::Free, _) => return Err(NO_ACCOUNT),
-            (NumberStanding::Guarded, None) => return Err(WRONG),
-            (NumberStanding::Guarded, Some(password)) => {
+        let record = self.store.get::<ThirdPartyIds>(&key).await?.ok_or(AccountsError::NoAccount)?;
+        let user = match (self.standing_with(&validated.id, &record, now_ts).await?, password) {
+            (Standing::Free, _) => return Err(AccountsError::NoAccount),
+            (Standing::Guarded, None) => return Err(AccountsError::PasswordNeeded),
+            (Standing::Guarded, Some(password)) => {
                 let user_id = Some(record.user_id.clone());
                 let counted = count_of_stranger(platform, user_id.as_ref(), "")?;
                 counted.give_back_if_right(self.check_credentials(user_id, password)).await?
             }
-            (NumberStanding::Open, _) => {
-                ProvedUser { user_id: record.user_id.clone(), password_stamp: PasswordStamp(None) }
-            }
+            (Standing::Open, _) => self.user_without_second_step(&validated.id, &record).await?,
         };
         let user_key = UserKey { user_id: user.user_id.clone() };
         self.store
@@ -112,6 +157,18 @@ impl Accounts {
             .await
     }
 
+    /// The owner of an identifier that opens the account alone.
+    async fn user_without_second_step(
+        &self,
+        id: &ThirdPartyId,
+        record: &ThirdPartyIdRecord,
+    ) -> Result<ProvedUser, AccountsError> {
+        let account = self.account(&record.user_id).await?.ok_or(AccountsError::NoAccount)?;
+        // An account that has a password by now asks for it after a number.
+        let password_stamp = if id.is_phone() { PasswordStamp(None) } else { PasswordStamp::of(&account) };
+        Ok(ProvedUser { user_id: record.user_id.clone(), password_stamp })
+    }
+
     /// Whether an identifier may be taken from the account that has it by somebody who has proved it. `writes` expect
     /// that account to stay as it is.
     pub(crate) async fn may_be_taken(
@@ -125,17 +182,22 @@ impl Accounts {
         let account = self.store.get::<AccountsTable>(&key).await?;
         writes.expect_read::<AccountsTable>(&key, account.as_ref());
         let is_kept = account.is_some_and(|account| is_restricted(&account) && !account.deactivated);
-        Ok(id.is_phone() && !is_kept && self.standing_with(record, now_ts).await? != NumberStanding::Open)
+        let is_kept = is_kept || self.is_demo_account(&record.user_id).await?;
+        Ok(id.is_phone() && !is_kept && self.standing_with(id, record, now_ts).await? != Standing::Open)
     }
 
     async fn standing_with(
         &self,
+        id: &ThirdPartyId,
         record: &ThirdPartyIdRecord,
         now_ts: u64,
-    ) -> Result<NumberStanding, AccountsError> {
-        let Some(account) = self.account(&record.user_id).await? else { return Ok(NumberStanding::Free) };
+    ) -> Result<Standing, AccountsError> {
+        let Some(account) = self.account(&record.user_id).await? else { return Ok(Standing::Free) };
+        if !id.is_phone() {
+            return Ok(Standing::of_address(&account));
+        }
         let used_ts = self.used_ts(&account, record).await?;
-        Ok(NumberStanding::of(&account, used_ts, now_ts))
+        Ok(Standing::of_number(&account, used_ts, now_ts))
     }
 
     /// Whether somebody who proves an identifier may set the password of the account that has it. A number of an
@@ -162,14 +224,12 @@ impl Accounts {
     }
 }
 
-const NO_ACCOUNT: AccountsError = AccountsError::NotFound("account");
-
 #[cfg(test)]
 mod tests {
     use linkspan_storage::records::AccountRecord;
 
     use super::{
-        NumberStanding::{self, Free, Guarded, Open},
+        Standing::{self, Free, Guarded, Open},
         UNUSED_MS,
     };
 
@@ -190,8 +250,8 @@ mod tests {
         for (account, lately, long_after) in
             [(&plain, Open, Free), (&guarded, Guarded, Guarded), (&locked, Open, Open), (&gone, Free, Free)]
         {
-            assert_eq!(NumberStanding::of(account, 1, UNUSED_MS), lately, "{account:?}");
-            assert_eq!(NumberStanding::of(account, 1, UNUSED_MS + 1), long_after, "{account:?}");
+            assert_eq!(Standing::of_number(account, 1, UNUSED_MS), lately, "{account:?}");
+            assert_eq!(Standing::of_number(account, 1, UNUSED_MS + 1), long_after, "{account:?}");
         }
     }
 }
