@@ -77,6 +77,18 @@ impl Config {
         self.platform(server_name).and_then(|platform| text(platform, "colour"))
     }
 
+    /// What people call a platform.
+    pub(crate) fn display_name(&self, server_name: &str) -> Option<&str> {
+        self.platform(server_name).and_then(|platform| text(platform, "display_name"))
+    }
+
+    /// The recovery key of somebody's demo account.
+    pub(crate) fn recovery_key(&self, server_name: &str, user: &str) -> Option<&str> {
+        let accounts = self.platform(server_name)?.get("demo_account")?.as_array()?;
+        let account = accounts.iter().find(|account| text(account, "user") == Some(user))?;
+        text(account, "recovery_key")
+    }
+
     fn platform(&self, server_name: &str) -> Option<&Value> {
         let mut platforms = self.table.get("platform").and_then(Value::as_array).into_iter().flatten();
         platforms.find(|platform| text(platform, "server_name") == Some(server_name))

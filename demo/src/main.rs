@@ -29,10 +29,10 @@ use tracing_subscriber::EnvFilter;
 
 use self::{
     config::{Config, Post},
-    conversation::{App, ROLES, Recovery},
+    conversation::{App, ROLES},
     library::Libraries,
     outbox::{Outbox, Sender},
-    person::{KnownBy, PASSWORD},
+    person::PASSWORD,
     screen::{Look, Screen},
     server::Server,
 };
@@ -130,7 +130,7 @@ async fn play(config: &Config, post: Post, options: &Options, folder: &Path) -> 
         let mut ended = conversation::hold(&screen, apps.clone(), libraries, &outbox, folder).await?;
         // Else nobody can log in afterwards.
         if !options.once || options.data.is_some() {
-            ended.back_up(folder).await;
+            ended.back_up(&apps, config).await;
         }
         Ok::<_, Failure>(ended)
     };
@@ -146,8 +146,9 @@ async fn play(config: &Config, post: Post, options: &Options, folder: &Path) -> 
             (None, ExitCode::FAILURE)
         }
     };
-    say_how_to_log_in(&screen, &apps, &outbox.address);
+    say_how_to_log_in(&screen, &outbox.address);
     say_what_is_closed(&screen, ended.as_ref().map_or(&[], |ended| &ended.recoveries));
+    say_what_to_open(&screen, &apps);
     if !options.once {
         screen.say(Look::Soft, "Ctrl-C ends the demo.");
     }
@@ -184,28 +185,15 @@ fn welcome(screen: &Screen, options: &Options, folder: &Path) {
     );
 }
 
-fn say_how_to_log_in(screen: &Screen, apps: &[App; 3], outbox: &str) {
+fn say_how_to_log_in(screen: &Screen, outbox: &str) {
     screen.part("Your turn");
     screen.say(
         Look::Plain,
-        "Log in as one of them with a Matrix client, or sign up as somebody new; each address is also a page that \
-         says how. Any number and any e-mail address will do: what is sent there is shown in the outbox.",
+        "Each platform's address opens its app: go on as one of the six there with a click, or sign up as somebody \
+         new. Any number and any e-mail address will do: what is sent there is shown in the outbox. Other Matrix \
+         clients can log in, too; /_linkspan/about at each address says how.",
     );
     screen.gap();
-    for (platform, app) in apps.iter().enumerate() {
-        let here = ROLES.iter().filter(|role| role.platform == platform);
-        let names: Vec<_> = here
-            .map(|role| match role.known_by {
-                KnownBy::Handle(handle) => handle.to_owned(),
-                other => other.said(),
-            })
-            .collect();
-        screen.row(&[
-            (Look::Platform(platform), app.style, 17),
-            (Look::Plain, &app.address, 25),
-            (Look::Plain, &names.join(", "), 0),
-        ]);
-    }
     screen.row(&[
         (Look::Soft, "outbox", 17),
         (Look::Plain, outbox, 25),
@@ -226,19 +214,35 @@ fn senders(config: &Config) -> Vec<Sender> {
 }
 
 /// Says what a device that logs in now can read of what was encrypted.
-fn say_what_is_closed(screen: &Screen, recoveries: &[Recovery]) {
-    let closed = "What was said encrypted is closed to a device that logs in now: the keys are on the devices of the \
+fn say_what_is_closed(screen: &Screen, recoveries: &[(&str, String)]) {
+    let closed = "What was said encrypted is closed to a device that logs in now: the keys were on the devices of the \
                   conversation, which log out.";
     if recoveries.is_empty() {
         screen.say(Look::Plain, &format!("{closed} What is said from now on it can read."));
     } else {
-        let opened =
-            "A recovery key opens it, in some seconds: give it to a client that wants to verify itself.";
+        let opened = "The platforms' own apps open it by themselves. For other clients, a recovery key does: give it to \
+                      one that wants to verify itself.";
         screen.say(Look::Plain, &format!("{closed} {opened}"));
         screen.gap();
     }
-    for Recovery { name, key } in recoveries {
+    for (name, key) in recoveries {
         screen.row(&[(Look::Soft, &format!("{name}'s key"), 17), (Look::Plain, key, 0)]);
+    }
+    screen.gap();
+}
+
+/// Says at last what most people came for: the apps, and whose they are.
+fn say_what_to_open(screen: &Screen, apps: &[App; 3]) {
+    screen.say(Look::Bold, "Open these in a browser:");
+    screen.gap();
+    for (platform, app) in apps.iter().enumerate() {
+        let here: Vec<_> =
+            ROLES.iter().filter(|role| role.platform == platform).map(|role| role.name).collect();
+        screen.row(&[
+            (Look::Platform(platform), &app.name, 17),
+            (Look::Bold, &app.address, 25),
+            (Look::Soft, &format!("{}: {}", app.style, here.join(", ")), 0),
+        ]);
     }
     screen.gap();
 }
@@ -250,7 +254,9 @@ async fn apps(server: &mut Server, config: &Config) -> Result<[App; 3], Failure>
     let encrypted = [first?, second?, third?];
     let urls = server.urls(server_names).await?;
     Ok([0, 1, 2].map(|at| App {
+        server_name: server_names[at],
         style: PLATFORMS[at].1,
+        name: config.display_name(server_names[at]).unwrap_or(PLATFORMS[at].1).to_owned(),
         address: urls[at].clone(),
         requires_encryption: encrypted[at],
     }))

@@ -83,6 +83,15 @@ impl KnownBy {
     }
 }
 
+impl KnownBy {
+    /// As somebody types it who logs in.
+    pub(crate) fn typed(self) -> &'static str {
+        match self {
+            Self::Handle(text) | Self::Email(text, _) | Self::Number(text) => text,
+        }
+    }
+}
+
 impl Role {
     /// What is kept for them is named so.
     pub(crate) fn file_name(&self) -> String {

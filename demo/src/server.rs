@@ -29,7 +29,8 @@ impl Server {
         let mut command = Command::new(program);
         command.args(["serve", "--stop-with-stdin", "--config"]).arg(config);
         if std::env::var_os(LOG).is_none() {
-            command.env(LOG, LOG_DEFAULT);
+            // That anybody may use the demo's accounts is known here.
+            command.env(LOG, format!("{LOG_DEFAULT},linkspan::configuration=error"));
         }
         // It is in a process group of its own, because Ctrl-C is for the demo to handle.
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());

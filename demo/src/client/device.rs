@@ -41,8 +41,16 @@ struct Sending {
 
 struct Receiving {
     session: InboundGroupSession,
-    /// The user whose messages it opens.
-    sender: String,
+    /// Whose messages it opens.
+    sender: Sender,
+}
+
+/// A device that has given away the key of what it says.
+#[derive(Clone)]
+struct Sender {
+    user: String,
+    curve25519: String,
+    ed25519: String,
 }
 
 /// A device of somebody else. It has signed its keys itself, but nobody has compared them.
@@ -78,7 +86,7 @@ impl Peer {
 
 /// The canonical form of an object, without the members that are not signed: the members of a [`Value`] are
 /// sorted, and keys of devices have no fractions in them.
-fn to_sign(object: &Value) -> Option<String> {
+pub(super) fn to_sign(object: &Value) -> Option<String> {
     let mut object = object.as_object()?.clone();
     object.remove("signatures");
     object.remove("unsigned");
@@ -154,15 +162,31 @@ impl Device {
     fn begin_sending(&mut self, room: &str) {
         let session = GroupSession::new(megolm::SessionConfig::version_1());
         // What this device sends comes back to it, too.
-        self.take_room_key(&self.user.clone(), room, &session.session_key());
+        let own = self.account.identity_keys();
+        let (curve25519, ed25519) = (own.curve25519.to_base64(), own.ed25519.to_base64());
+        let sender = Sender { user: self.user.clone(), curve25519, ed25519 };
+        self.take_room_key(sender, room, &session.session_key());
         self.sending.insert(room.to_owned(), Sending { session, shared: BTreeSet::new() });
     }
 
-    fn take_room_key(&mut self, sender: &str, room: &str, key: &SessionKey) {
+    fn take_room_key(&mut self, sender: Sender, room: &str, key: &SessionKey) {
         let session = InboundGroupSession::new(key, megolm::SessionConfig::version_1());
         let name = (room.to_owned(), session.session_id());
         // The first is never replaced: who sends it again might begin it later.
-        self.receiving.entry(name).or_insert(Receiving { session, sender: sender.to_owned() });
+        self.receiving.entry(name).or_insert(Receiving { session, sender });
+    }
+
+    /// All keys of rooms, as clients export them.
+    /// <https://spec.matrix.org/v1.19/client-server-api/#key-export-format>
+    pub(super) fn room_keys(&self) -> Vec<Value> {
+        let exported = self.receiving.iter().map(|((room, id), Receiving { session, sender })| {
+            json!({
+                "algorithm": MEGOLM, "room_id": room, "session_id": id, "sender_key": sender.curve25519,
+                "sender_claimed_keys": { "ed25519": sender.ed25519 }, "forwarding_curve25519_key_chain": [],
+                "session_key": session.export_at_first_known_index().to_base64(),
+            })
+        });
+        exported.collect()
     }
 
     /// The body of a claim of keys of all these devices with which there is no session, or None if there is
@@ -265,8 +289,14 @@ impl Device {
             return false;
         }
         let key = content["session_key"].as_str().and_then(|key| SessionKey::from_base64(key).ok());
-        let known = event["sender"].as_str().zip(content["room_id"].as_str()).zip(key);
-        let Some(((sender, room), key)) = known else { return false };
+        let known = content["room_id"].as_str().zip(key);
+        let Some((room, key)) = known else { return false };
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let sender = Sender {
+            user: text(&event["sender"]),
+            curve25519: text(&event["content"]["sender_key"]),
+            ed25519: text(&plain["keys"]["ed25519"]),
+        };
         self.take_room_key(sender, room, &key);
         true
     }
@@ -301,7 +331,7 @@ impl Device {
             return Err("another algorithm".to_owned());
         }
         let name = (room.to_owned(), text("session_id").to_owned());
-        let known = self.receiving.get_mut(&name).filter(|known| event["sender"] == known.sender);
+        let known = self.receiving.get_mut(&name).filter(|known| event["sender"] == known.sender.user);
         let known = known.ok_or("no session")?;
         let message = MegolmMessage::from_base64(text("ciphertext")).map_err(|error| error.to_string())?;
         let opened = known.session.decrypt(&message).map_err(|error| error.to_string())?;

@@ -5,8 +5,10 @@
 mod attachment;
 mod device;
 mod http;
+mod recovery;
 mod rooms;
 mod sealing;
+mod secret_storage;
 
 use std::sync::Arc;
 
@@ -23,6 +25,8 @@ use self::{
     rooms::Rooms,
 };
 use super::{heard::Heard, person::Refusal};
+
+pub(crate) use self::recovery::Recovery;
 
 /// Somebody's client.
 pub(crate) struct BuiltIn {
@@ -198,6 +202,7 @@ impl BuiltIn {
                 http.json(Method::PUT, &path, json!({ "typing": words["on"], "timeout": 30_000 })).await
             }
             "receipt" => http.post(&format!("/rooms/{room}/receipt/m.read/{event}"), none()).await,
+            "room_keys" => Ok(json!({ "keys": self.device.lock().room_keys() })),
             "download" => loaded(http.media(&text(words, "mxc"), "download").await?),
             "download_encrypted" => {
                 let (_, data) = http.media(&text(&words["file"], "url"), "download").await?;

@@ -19,7 +19,7 @@ use std::{
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-pub(crate) use self::recovery::{Ended, Recovery};
+pub(crate) use self::recovery::Ended;
 
 use self::describe::{describe, halves, name, plain, soft};
 use super::{
@@ -33,8 +33,12 @@ use crate::Failure;
 /// A platform as the demo shows it.
 #[derive(Clone, Debug)]
 pub(crate) struct App {
+    /// The platform's Matrix server name.
+    pub(crate) server_name: &'static str,
     /// What kind of app it stands for.
     pub(crate) style: &'static str,
+    /// What the platform is called.
+    pub(crate) name: String,
     /// The base of its URLs.
     pub(crate) address: String,
     /// Whether it requires encryption of those who talk with its people.
