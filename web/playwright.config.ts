@@ -18,6 +18,8 @@ export default defineConfig({
     // How long a browser takes depends on what else the machine does. A test that hangs ends after this.
     timeout: 120_000,
     expect: { timeout: 30_000 },
+    // A machine that others use, too, may be too slow for a moment. What passes only then is listed as flaky at the end.
+    retries: process.env.CI ? 2 : 0,
     reporter: "list",
     use: {
         // A sandbox cannot be had by root, who runs tests in containers.
