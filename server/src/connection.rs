@@ -194,10 +194,16 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpAddr])
     // Each proxy appends whom it heard from. What stands to the left of one that is not trusted may be made
     // up.
     while trusted(address) {
-        let Some(Ok(before)) = hops.pop().map(str::parse::<IpAddr>) else { break };
+        let Some(before) = hops.pop().and_then(address_of_hop) else { break };
         address = before.to_canonical();
     }
     address
+}
+
+/// The address that a proxy names. Some name the port, too, and write IPv6 addresses in brackets.
+fn address_of_hop(hop: &str) -> Option<IpAddr> {
+    let bare = hop.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(hop);
+    bare.parse().ok().or_else(|| Some(hop.parse::<SocketAddr>().ok()?.ip()))
 }
 
 #[cfg(test)]
@@ -235,6 +241,14 @@ mod tests {
         let forwarded = ["198.51.100.7", "10.0.0.2"];
         assert_eq!(address("127.0.0.1", &forwarded, &["10.0.0.2"]), "198.51.100.7");
         assert_eq!(address("127.0.0.1", &forwarded, &[]), "10.0.0.2");
+    }
+
+    #[test]
+    fn a_port_is_no_part_of_an_address() {
+        assert_eq!(address("127.0.0.1", &["198.51.100.7:50123"], &[]), "198.51.100.7");
+        assert_eq!(address("127.0.0.1", &["[2001:db8::1]:50123"], &[]), "2001:db8::1");
+        assert_eq!(address("127.0.0.1", &["[2001:db8::1]"], &[]), "2001:db8::1");
+        assert_eq!(address("127.0.0.1", &["198.51.100.7, 10.0.0.2:443"], &["10.0.0.2"]), "198.51.100.7");
     }
 
     #[test]

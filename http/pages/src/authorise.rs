@@ -181,11 +181,33 @@ pub(crate) fn place(uri: &str) -> String {
 pub(crate) fn source_of(uri: &str) -> String {
     match Url::parse(uri) {
         Ok(uri) if matches!(uri.scheme(), "http" | "https") => {
-            // The grammar of policies has no IPv6 addresses.
-            let of_host = uri.host_str().is_some_and(|host| !host.starts_with('['));
+            // The grammar of policies has no IPv6 addresses, and `;` and `,`, which hosts can have, would begin something
+            // else in it.
+            let is_plain = |host: &str| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
+            let of_host = uri.host_str().is_some_and(is_plain);
             if of_host { uri.origin().ascii_serialization() } else { format!("{}:", uri.scheme()) }
         }
         Ok(uri) => format!("{}:", uri.scheme()),
         Err(_) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_says_one_thing_in_a_policy() {
+        for (uri, source) in [
+            ("https://app.example.com:8443/back?to=1", "https://app.example.com:8443"),
+            ("http://localhost/", "http://localhost"),
+            ("https://[::1]/", "https:"),
+            ("https://example.com;script-src/", "https:"),
+            ("https://example.com,example.org/", "https:"),
+            ("com.example.app:/back;script-src", "com.example.app:"),
+            ("no address", ""),
+        ] {
+            assert_eq!(source_of(uri), source, "{uri}");
+        }
     }
 }
