@@ -197,6 +197,38 @@ test("several messages are chosen and deleted together", async ({ app, browser }
     await expect(page.getByRole("heading", { name: "Ben Okafor" })).toBeVisible();
 });
 
+test("only what can be sent to others is forwarded, also of several that are chosen", async ({ app, browser }) => {
+    const { anna, ben, room } = await twoPeople(app);
+    const deleted = await ben.say(room, "not for you");
+    await ben.call("PUT", `/_matrix/client/v3/rooms/${encodeURIComponent(room)}/redact/${encodeURIComponent(deleted)}/once`, {});
+    await ben.say(room, "for everybody");
+    const page = await app.openFor(browser, "handle", localpart(anna));
+    await openChat(page, room);
+    await page.route("**/send/m.room.message/**", (route) => route.abort());
+    await page.getByRole("textbox", { name: "Message" }).fill("on its way");
+    await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: "More about this chat" }).click();
+    await page.getByRole("menuitem", { name: "Select messages" }).click();
+    const forward = page.getByRole("button", { name: "Forward" });
+    const chosen = (text: string) => page.locator(".message", { hasText: text }).getByRole("checkbox");
+    await chosen("for everybody").check();
+    await expect(forward).toBeEnabled();
+    for (const text of ["This message was deleted.", "on its way"]) {
+        await chosen(text).check();
+        await expect(forward).toBeDisabled();
+        await chosen(text).uncheck();
+        await expect(forward).toBeEnabled();
+    }
+    // Escape closes what is asked, and what is chosen stays so.
+    await forward.click();
+    await expect(page.getByRole("dialog", { name: "Forward to" })).toBeVisible();
+    await page.keyboard.press("Escape");
+    await expect(page.getByRole("dialog")).toHaveCount(0);
+    await expect(page.getByRole("heading", { name: "1 chosen" })).toBeVisible();
+    await page.keyboard.press("Escape");
+    await expect(page.getByRole("heading", { name: "Ben Okafor" })).toBeVisible();
+});
+
 test("a message that disappears goes when its time is up", async ({ app, browser }) => {
     const { anna, ben, room } = await twoPeople(app);
     await ben.say(room, "this stays");

@@ -41,8 +41,18 @@ export function canPin(timeline: Timeline): boolean {
     return timeline.room.currentState.maySendStateEvent("m.room.pinned_events", timeline.own);
 }
 
+/** Whether the server has a message. */
+export function isSent({ state }: Message): boolean {
+    return state === "sent" || state === "read";
+}
+
 export function canEdit(message: Message): boolean {
-    return message.isOwn && message.state !== "failed" && message.state !== "sending" && message.content.kind === "text";
+    return message.isOwn && isSent(message) && message.content.kind === "text";
+}
+
+/** Whether a message can be sent to other chats. The votes of a poll would stay behind. */
+export function canForward(message: Message): boolean {
+    return isSent(message) && !["deleted", "locked", "poll"].includes(message.content.kind);
 }
 
 export async function deleteAll(timeline: Timeline, messages: Message[]): Promise<void> {

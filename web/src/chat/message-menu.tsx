@@ -3,7 +3,7 @@
 import { target } from "../composer/target";
 import { Menu, type MenuItem } from "../ui/menu";
 import { words } from "../words";
-import { canDelete, canEdit, canPin, copy, endPoll, react, setPinned, star } from "./actions";
+import { canDelete, canEdit, canForward, canPin, copy, endPoll, isSent, react, setPinned, star } from "./actions";
 import type { OpenChat } from "./context";
 import type { Message } from "./message";
 import { selection } from "./selection";
@@ -30,7 +30,7 @@ interface MessageMenuProps {
 
 export function MessageMenu({ chat, messages, anchor, actions, close }: MessageMenuProps) {
     const last = messages.at(-1)!;
-    const isThere = last.state !== "sending" && last.state !== "failed";
+    const isThere = isSent(last);
     return (
         <Menu
             anchor={anchor}
@@ -100,7 +100,7 @@ function itemsOf(chat: OpenChat, messages: Message[], actions: MenuActions): Men
         !isDeleted && { label: words("message.reply"), icon: "reply", run: () => chat.reply(last) },
         isOne && canEdit(last) && { label: words("message.edit"), icon: "edit", run: () => edit(chat, last) },
         isReadable && (content.kind === "text" || "caption" in content) && { label: words("message.copy"), icon: "copy", run: () => void copy(messages) },
-        isReadable && content.kind !== "poll" && { label: words("message.forward"), icon: "forward", run: () => actions.forward(messages) },
+        messages.every(canForward) && { label: words("message.forward"), icon: "forward", run: () => actions.forward(messages) },
         poll && !poll.votes.peek()?.isEnded && { label: words("poll.end"), icon: "poll", run: () => void endPoll(timeline, last) },
         !isDeleted && isOne && canPin(timeline) && {
             label: words(last.isPinned ? "message.unpin" : "message.pin"),
