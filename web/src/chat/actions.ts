@@ -5,6 +5,8 @@ import type { MatrixEvent } from "matrix-js-sdk";
 import { report } from "../people/api";
 import { notify } from "../ui/notice";
 import { words, type WordsId } from "../words";
+import { contentOf } from "./content";
+import { saidBy } from "./edits";
 import { plainText } from "./spoken";
 import type { Message } from "./message";
 import { setStar } from "./stars";
@@ -46,8 +48,14 @@ export function isSent({ state }: Message): boolean {
     return state === "sent" || state === "read";
 }
 
-export function canEdit(message: Message): boolean {
-    return message.isOwn && isSent(message) && message.content.kind === "text";
+/** What has words that can be changed: itself, or those below it. */
+const WORDED = new Set(["text", "picture", "video", "sound", "file"]);
+
+/** Whether the person can change the words of an event. A file without a name of its own has that in place of words. */
+export function canEdit(event: MatrixEvent, own: string): boolean {
+    const isThere = event.status === null || (event.status as string) === "sent";
+    const { kind } = contentOf(event);
+    return isThere && event.getSender() === own && WORDED.has(kind) && (kind === "text" || saidBy(event).filename !== undefined);
 }
 
 /** Whether a message can be sent to other chats. The votes of a poll would stay behind. */
