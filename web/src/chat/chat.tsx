@@ -5,6 +5,7 @@ import "./chat.css";
 import type { Room } from "matrix-js-sdk";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { Link, useLocation } from "wouter-preact";
+import { useHistoryState } from "wouter-preact/use-browser-location";
 
 import { ChatQuestion, itemsOf, type Question } from "../chats/chat-menu";
 import { isComplete, rowOfChat } from "../chats/rows";
@@ -112,10 +113,11 @@ function Absent() {
     );
 }
 
-/** The timeline of what is open. It goes to the event that the address names, also when another address follows. */
+/** The timeline of what is open. It goes to the event that the address names, also when another address follows, or the same again. */
 function useTimeline(room: Room | undefined, threadId: string | undefined, eventId: string | undefined, kept: KeptChat | null | undefined): Timeline | undefined {
     const isReady = kept !== undefined;
     const [timeline, setTimeline] = useState<Timeline>();
+    const visit = useHistoryState<unknown>();
     useEffect(() => {
         if (!room || !isReady) return;
         let opened: Timeline | undefined;
@@ -137,7 +139,7 @@ function useTimeline(room: Room | undefined, threadId: string | undefined, event
     }, [room, threadId, isReady]);
     useEffect(() => {
         if (timeline && eventId && !timeline.isOpening.peek()) void timeline.jumpTo(eventId);
-    }, [eventId]);
+    }, [eventId, visit]);
     return timeline;
 }
 
