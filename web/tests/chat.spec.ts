@@ -1,7 +1,7 @@
 import AxeBuilder from "@axe-core/playwright";
 
 import { expect, test } from "./app.ts";
-import { localpart, openChat, related, sayMany, twoPeople } from "./sayings.ts";
+import { localpart, openChat, related, sayMany, twoPeople, upload } from "./sayings.ts";
 
 test("two people on two platforms chat", async ({ app, browser }) => {
     const anna = await app.platforms.register("handle", "anna.two", "Anna Berg");
@@ -197,6 +197,38 @@ test("several messages are chosen and deleted together", async ({ app, browser }
     await expect(page.getByRole("heading", { name: "Ben Okafor" })).toBeVisible();
 });
 
+test("only what can be sent to others is forwarded, also of several that are chosen", async ({ app, browser }) => {
+    const { anna, ben, room } = await twoPeople(app);
+    const deleted = await ben.say(room, "not for you");
+    await ben.call("PUT", `/_matrix/client/v3/rooms/${encodeURIComponent(room)}/redact/${encodeURIComponent(deleted)}/once`, {});
+    await ben.say(room, "for everybody");
+    const page = await app.openFor(browser, "handle", localpart(anna));
+    await openChat(page, room);
+    await page.route("**/send/m.room.message/**", (route) => route.abort());
+    await page.getByRole("textbox", { name: "Message" }).fill("on its way");
+    await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: "More about this chat" }).click();
+    await page.getByRole("menuitem", { name: "Select messages" }).click();
+    const forward = page.getByRole("button", { name: "Forward" });
+    const chosen = (text: string) => page.locator(".message", { hasText: text }).getByRole("checkbox");
+    await chosen("for everybody").check();
+    await expect(forward).toBeEnabled();
+    for (const text of ["This message was deleted.", "on its way"]) {
+        await chosen(text).check();
+        await expect(forward).toBeDisabled();
+        await chosen(text).uncheck();
+        await expect(forward).toBeEnabled();
+    }
+    // Escape closes what is asked, and what is chosen stays so.
+    await forward.click();
+    await expect(page.getByRole("dialog", { name: "Forward to" })).toBeVisible();
+    await page.keyboard.press("Escape");
+    await expect(page.getByRole("dialog")).toHaveCount(0);
+    await expect(page.getByRole("heading", { name: "1 chosen" })).toBeVisible();
+    await page.keyboard.press("Escape");
+    await expect(page.getByRole("heading", { name: "Ben Okafor" })).toBeVisible();
+});
+
 test("a message that disappears goes when its time is up", async ({ app, browser }) => {
     const { anna, ben, room } = await twoPeople(app);
     await ben.say(room, "this stays");
@@ -261,6 +293,37 @@ test("by keyboard alone, and as a screen reader hears it", async ({ app, browser
     await expect(page.getByRole("article", { name: /^Ben Okafor, the first/ })).toBeFocused();
     const { violations } = await new AxeBuilder({ page }).include(".chat").analyze();
     expect(violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`)).toEqual([]);
+});
+
+test("Tab leads into the row that the arrow keys have led to, where one votes and saves", async ({ app, browser }) => {
+    const { anna, ben, room } = await twoPeople(app);
+    const url = await upload(ben, Buffer.from("to keep"), "text/plain");
+    await ben.send(room, { msgtype: "m.file", body: "notes.txt", info: { size: 7, mimetype: "text/plain" }, url });
+    const text = (body: string) => ({ "org.matrix.msc1767.text": body });
+    const answers = [
+        { id: "a", ...text("North") },
+        { id: "b", ...text("South") },
+    ];
+    const start = { question: text("Where to?"), kind: "org.matrix.msc3381.poll.disclosed", max_selections: 1, answers };
+    await ben.send(room, { "org.matrix.msc3381.poll.start": start, ...text("Where to?") }, "org.matrix.msc3381.poll.start");
+    const page = await app.openFor(browser, "handle", localpart(anna));
+    await openChat(page, room);
+    await expect(page.getByRole("radio", { name: "North" })).toBeEnabled();
+    await page.getByRole("article", { name: /Where to/ }).focus();
+    await page.keyboard.press("Tab");
+    await expect(page.getByRole("radio", { name: "North" })).toBeFocused();
+    await page.keyboard.press("Space");
+    await expect(page.getByText("1 vote", { exact: true })).toBeVisible();
+    await page.keyboard.press("Shift+Tab");
+    await page.keyboard.press("ArrowUp");
+    await expect(page.getByRole("article", { name: /notes\.txt/ })).toBeFocused();
+    await page.keyboard.press("Tab");
+    await expect(page.getByRole("button", { name: "Save notes.txt" })).toBeFocused();
+    const saved = page.waitForEvent("download");
+    await page.keyboard.press("Enter");
+    expect((await saved).suggestedFilename()).toBe("notes.txt");
+    // One row is a stop, not every one of the chat.
+    await expect(page.getByRole("radio", { name: "North" })).toHaveAttribute("tabindex", "-1");
 });
 
 test("a chat that was marked as unread is no longer once it is read", async ({ app, browser }) => {

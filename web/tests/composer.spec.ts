@@ -45,6 +45,34 @@ test("a message that the server wants later is sent later by itself", async ({ a
     await expect(chat.page.getByRole("log").getByRole("img", { name: "Sent" })).toHaveCount(2);
 });
 
+test("what cannot be sent yet can be taken back, and what was written after it is sent", async ({ app, browser }) => {
+    const chat = await pair(app, browser);
+    const { page } = chat;
+    const takeBack = async (text: string) => {
+        await page.locator(".message", { hasText: text }).locator(".bubble").click({ button: "right" });
+        await page.getByRole("menuitem", { name: "Remove" }).click();
+        await expect(page.getByRole("log")).not.toContainText(text);
+    };
+    await page.route("**/send/m.room.message/**", (route) =>
+        route.request().postData()?.includes("breaks it") ? route.fulfill({ status: 500, json: { errcode: "M_UNKNOWN" } }) : route.fallback(),
+    );
+    await say(page, "breaks it");
+    await say(page, "after the first");
+    await expect(page.getByRole("log")).toContainText("Waiting for the network");
+    await takeBack("breaks it");
+    await expect.poll(() => bodies(chat)).toEqual(["after the first"]);
+    // A large file is one whose upload takes long.
+    await page.route("**/upload*", () => undefined);
+    const chooser = page.waitForEvent("filechooser");
+    await page.getByRole("button", { name: "Add", exact: true }).click();
+    await page.getByRole("menuitem", { name: "File" }).click();
+    await (await chooser).setFiles([{ name: "film.bin", mimeType: "application/octet-stream", buffer: Buffer.from("long") }]);
+    await field(page).press("Enter");
+    await say(page, "after the second");
+    await takeBack("film.bin");
+    await expect.poll(() => bodies(chat)).toEqual(["after the first", "after the second"]);
+});
+
 test("a draft survives a reload, and is not the draft of another chat", async ({ app, browser }) => {
     const chat = await pair(app, browser);
     const eva = await app.platforms.register("account", "eva.drafts", "Eva Lindqvist");
@@ -108,14 +136,17 @@ test("the arrow key changes the last message, and Escape does not", async ({ app
     await say(page, "Hello Bne");
     await expect.poll(() => bodies(chat)).toHaveLength(1);
     await expect(page.getByRole("log").getByRole("img", { name: "Sent" })).toBeVisible();
+    // A place has no words that one could change.
+    await chat.anna.send(chat.room, { msgtype: "m.location", body: "here", geo_uri: "geo:59.3293,18.0686" });
+    await expect(page.getByRole("log")).toContainText("59.32930, 18.06860");
     await page.keyboard.press("ArrowUp");
     await expect(field(page)).toHaveValue("Hello Bne");
     await page.keyboard.press("Escape");
     await expect(field(page)).toHaveValue("");
     await page.keyboard.press("ArrowUp");
     await say(page, "Hello Ben");
-    await expect.poll(() => bodies(chat)).toEqual(["Hello Bne", "* Hello Ben"]);
-    const [first, second] = await heard(chat);
+    await expect.poll(() => bodies(chat)).toEqual(["Hello Bne", "here", "* Hello Ben"]);
+    const [first, , second] = await heard(chat);
     expect(second!.content["m.relates_to"]).toEqual({ rel_type: "m.replace", event_id: first!.event_id });
     expect(second!.content["m.new_content"]).toMatchObject({ msgtype: "m.text", body: "Hello Ben" });
 });

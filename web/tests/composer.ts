@@ -1,6 +1,6 @@
 // What the tests of writing and sending share: two people with a chat, and what the other has heard.
 
-import type { Browser, Page } from "@playwright/test";
+import type { Browser, BrowserContextOptions, Page } from "@playwright/test";
 
 import { type App, expect } from "./app.ts";
 import type { Kind, Person } from "./platforms.ts";
@@ -16,12 +16,12 @@ export interface Pair {
 let pairs = 0;
 
 /** Anna and Ben, who have a chat that Anna has open. */
-export async function pair(app: App, browser: Browser, kinds: [Kind, Kind] = ["handle", "account"]): Promise<Pair> {
+export async function pair(app: App, browser: Browser, kinds: [Kind, Kind] = ["handle", "account"], options?: BrowserContextOptions): Promise<Pair> {
     const number = pairs++;
     const anna = await app.platforms.register(kinds[0], `anna.writes${number}`, "Anna Berg");
     const ben = await app.platforms.register(kinds[1], `ben.reads${number}`, "Ben Okafor");
     const room = await anna.chatWith(ben);
-    const page = await app.openFor(browser, kinds[0], `anna.writes${number}`);
+    const page = await app.openFor(browser, kinds[0], `anna.writes${number}`, options);
     await page.getByRole("link", { name: "Ben Okafor" }).click();
     await expect(page.getByRole("button", { name: "Add" })).toBeEnabled();
     return { anna, ben, room, page };

@@ -49,7 +49,19 @@ test("a group gets another name and other rules, which its members see", async (
     await annas.getByRole("button", { name: "Save" }).click();
     await expect(bens.getByRole("link", { name: "New name" })).toBeVisible();
     await annas.getByRole("link", { name: "Who may do what" }).click();
-    await annas.getByRole("combobox", { name: "Who may add people?" }).selectOption("Admins and owners");
+    const ruleOf = (name: string) => annas.getByRole("combobox", { name });
+    await annas.route("**/state/m.room.power_levels**", (route) => route.fulfill({ status: 403, json: { errcode: "M_FORBIDDEN" } }));
+    await ruleOf("Who may add people?").selectOption("Only owners");
+    await expect(annas.getByText("That is not allowed.")).toBeVisible();
+    await expect(ruleOf("Who may add people?")).toHaveValue("member");
+    await annas.unroute("**/state/m.room.power_levels**");
+    // One after the other, before the first has come back.
+    await annas.route("**/sync?*", () => undefined);
+    await ruleOf("Who may write?").selectOption("Admins and owners");
+    await ruleOf("Who may add people?").selectOption("Admins and owners");
+    const rules = () => anna.call("GET", `/_matrix/client/v3/rooms/${encodeURIComponent(room_id as string)}/state/m.room.power_levels/`);
+    await expect.poll(rules).toMatchObject({ events_default: 50, invite: 50 });
+    await annas.unroute("**/sync?*");
     await bens.goto(app.addresses.handle + open);
     await expect(bens.getByRole("link", { name: "Who may do what" })).toBeVisible();
     await expect(bens.getByRole("link", { name: "Add people" })).toHaveCount(0);

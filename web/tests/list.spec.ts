@@ -82,6 +82,10 @@ test("the menu of a row pins, mutes, marks and archives", async ({ app, browser 
     await expect(rowOf(page, "Ben Okafor").getByRole("img", { name: "Unread" })).toHaveCount(0);
     await choose("Mark as unread");
     await expect(rowOf(page, "Ben Okafor").getByRole("img", { name: "Unread" })).toBeVisible();
+    await choose("Block");
+    const question = page.getByRole("dialog", { name: "Block Ben Okafor?" });
+    await expect(question.getByRole("switch", { name: "Report" })).toBeVisible();
+    await question.getByRole("button", { name: "Cancel" }).click();
     await choose("Archive");
     await expect(rowOf(page, "Ben Okafor")).toHaveCount(0);
     await page.getByRole("button", { name: "Archived" }).click();
@@ -107,6 +111,19 @@ test("Tab stops once in the list, arrow keys move, and Ctrl+K leads to the searc
     await page.keyboard.press("End");
     await expect(rowOf(page, "Ada")).toBeFocused();
     await expect(page.locator(".rows a[tabindex='0']")).toHaveCount(1);
+    // The menu has the keys while it is open, and what is behind it stays as it is.
+    await page.keyboard.press("Shift+F10");
+    const items = page.getByRole("menu", { name: "Ada" }).getByRole("menuitem");
+    await expect(items.first()).toBeFocused();
+    await page.keyboard.press("ArrowDown");
+    await expect(items.nth(1)).toBeFocused();
+    await page.keyboard.press("End");
+    await expect(items.last()).toBeFocused();
+    await page.keyboard.press("Enter");
+    await expect(page.getByRole("dialog", { name: /Ada/ })).toBeVisible();
+    await page.keyboard.press("Escape");
+    await expect(page.getByRole("dialog")).toHaveCount(0);
+    await expect(rowOf(page, "Ada")).toBeFocused();
     await page.keyboard.press("Enter");
     await expect(page.getByRole("heading", { name: "Ada" })).toBeVisible();
     await page.context().close();
@@ -168,6 +185,31 @@ test("one search finds chats, people of all platforms and messages", async ({ ap
     await expect(page.getByRole("region", { name: "People" }).getByRole("link", { name: "Zacharias Lind" })).toContainText(/parlune/i);
     await page.getByRole("searchbox", { name: "Search" }).fill("umbrella");
     await expect(page.getByRole("region", { name: "Messages" }).getByRole("link")).toContainText("The umbrella of Zacharias");
+    await page.context().close();
+});
+
+test("an edited message is found once, as it says now, and pressing it leads to it each time", async ({ app, browser }) => {
+    const anna = await app.platforms.register("handle", "anna.edited", "Anna Berg");
+    const ben = await app.platforms.register("handle", "ben.edited", "Ben Okafor");
+    const room = await ben.chatWith(anna);
+    const id = await ben.say(room, "The umbrella is red");
+    const after = { msgtype: "m.text", body: "The umbrella is green" };
+    const relation = { rel_type: "m.replace", event_id: id };
+    await ben.send(room, { msgtype: "m.text", body: "* The umbrella is green", "m.new_content": after, "m.relates_to": relation });
+    for (let line = 0; line < 40; line++) await ben.say(room, `Line ${line}`);
+    const page = await app.openFor(browser, "handle", "anna.edited");
+    await page.getByRole("searchbox", { name: "Search" }).fill("umbrella");
+    const found = page.getByRole("region", { name: "Messages" }).getByRole("link");
+    await expect(found).toHaveCount(1);
+    await expect(found.locator(".preview")).toHaveText("The umbrella is green");
+    const message = page.getByRole("log").locator(".message", { hasText: "The umbrella is green" });
+    const toEnd = page.getByRole("button", { name: /Jump to the end/ });
+    for (const _time of ["first", "again"]) {
+        await found.click();
+        await expect(message).toBeInViewport();
+        await toEnd.click();
+        await expect(message).not.toBeInViewport();
+    }
     await page.context().close();
 });
 

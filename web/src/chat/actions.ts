@@ -5,6 +5,8 @@ import type { MatrixEvent } from "matrix-js-sdk";
 import { report } from "../people/api";
 import { notify } from "../ui/notice";
 import { words, type WordsId } from "../words";
+import { contentOf } from "./content";
+import { saidBy } from "./edits";
 import { plainText } from "./spoken";
 import type { Message } from "./message";
 import { setStar } from "./stars";
@@ -41,8 +43,24 @@ export function canPin(timeline: Timeline): boolean {
     return timeline.room.currentState.maySendStateEvent("m.room.pinned_events", timeline.own);
 }
 
-export function canEdit(message: Message): boolean {
-    return message.isOwn && message.state !== "failed" && message.state !== "sending" && message.content.kind === "text";
+/** Whether the server has a message. */
+export function isSent({ state }: Message): boolean {
+    return state === "sent" || state === "read";
+}
+
+/** What has words that can be changed: itself, or those below it. */
+const WORDED = new Set(["text", "picture", "video", "sound", "file"]);
+
+/** Whether the person can change the words of an event. A file without a name of its own has that in place of words. */
+export function canEdit(event: MatrixEvent, own: string): boolean {
+    const isThere = event.status === null || (event.status as string) === "sent";
+    const { kind } = contentOf(event);
+    return isThere && event.getSender() === own && WORDED.has(kind) && (kind === "text" || saidBy(event).filename !== undefined);
+}
+
+/** Whether a message can be sent to other chats. The votes of a poll would stay behind. */
+export function canForward(message: Message): boolean {
+    return isSent(message) && !["deleted", "locked", "poll"].includes(message.content.kind);
 }
 
 export async function deleteAll(timeline: Timeline, messages: Message[]): Promise<void> {

@@ -12,7 +12,7 @@ import { Icon } from "../ui/icon";
 import { clock, day } from "../ui/time";
 import { words } from "../words";
 import type { Content, Place, Text } from "./content";
-import { useOpenChat } from "./context";
+import { useOpenChat, useTabIndex } from "./context";
 import type { TextContext } from "./html";
 import type { Message } from "./message";
 import { personOf } from "./people";
@@ -114,6 +114,7 @@ function Unknown({ body }: { body?: string }) {
 
 function PlaceCard({ place }: { place: Place }) {
     const [isAsking, setIsAsking] = useState(false);
+    const tabIndex = useTabIndex();
     const { latitude, longitude } = place;
     const at = `${latitude.toFixed(5)}, ${longitude.toFixed(5)}`;
     const address = `https://www.openstreetmap.org/?mlat=${latitude}&mlon=${longitude}#map=16/${latitude}/${longitude}`;
@@ -123,7 +124,7 @@ function PlaceCard({ place }: { place: Place }) {
             <span>
                 <b dir="auto">{place.name || words("message.place")}</b>
                 <small dir="ltr">{at}</small>
-                <button class="body-action" tabIndex={-1} onClick={() => setIsAsking(true)}>
+                <button class="body-action" tabIndex={tabIndex} onClick={() => setIsAsking(true)}>
                     {words("message.place.open")}
                 </button>
             </span>

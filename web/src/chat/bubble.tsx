@@ -15,7 +15,7 @@ import { clock } from "../ui/time";
 import { words } from "../words";
 import { react } from "./actions";
 import { Body, Exposed, Vanishing } from "./body";
-import { useOpenChat } from "./context";
+import { IsInCurrentRow, useOpenChat, useTabIndex } from "./context";
 import type { Message, Quote } from "./message";
 import type { Person } from "./people";
 import type { Row } from "./rows";
@@ -73,16 +73,18 @@ export function Bubble({ row, isGroup, isCurrent, onFocus }: BubbleProps) {
             {hasFace && (
                 <span class="face">{isLast && <Avatar id={first.sender.id} name={first.sender.name} mxc={first.sender.avatar} size={28} />}</span>
             )}
-            <div class="column">
-                <div class="line">
-                    <Balloon row={row} isGroup={isGroup} />
-                    {!isSelecting && <Tools messages={messages} />}
+            <IsInCurrentRow.Provider value={isCurrent}>
+                <div class="column">
+                    <div class="line">
+                        <Balloon row={row} isGroup={isGroup} />
+                        {!isSelecting && <Tools messages={messages} />}
+                    </div>
+                    <Reactions message={last} />
+                    {last.replies > 0 && <Replies message={last} />}
+                    <Unsent id={last.key} />
+                    {messages.flatMap(({ readers }) => readers).length > 0 && <Faces readers={messages.flatMap(({ readers }) => readers)} />}
                 </div>
-                <Reactions message={last} />
-                {last.replies > 0 && <Replies message={last} />}
-                <Unsent id={last.key} />
-                {messages.flatMap(({ readers }) => readers).length > 0 && <Faces readers={messages.flatMap(({ readers }) => readers)} />}
-            </div>
+            </IsInCurrentRow.Provider>
         </div>
     );
 }
@@ -112,9 +114,10 @@ function Balloon({ row, isGroup }: { row: BubbleProps["row"]; isGroup: boolean }
 
 function QuoteCard({ quote, from }: { quote: Quote; from: string }) {
     const { goTo } = useOpenChat();
+    const tabIndex = useTabIndex();
     const { url } = useMedia(quote.thumbnail ? { mxc: quote.thumbnail } : undefined, { width: 96, height: 96 });
     return (
-        <button class="quote-card" tabIndex={-1} data-colour={quote.sender && colourOf(quote.sender.id)} onClick={() => goTo(quote.id, from)}>
+        <button class="quote-card" tabIndex={tabIndex} data-colour={quote.sender && colourOf(quote.sender.id)} onClick={() => goTo(quote.id, from)}>
             <span>
                 {quote.sender && <b><bdi>{quote.sender.name}</bdi></b>}
                 <span class="quoted" dir="auto">{quote.text ?? words("message.answers.unknown")}</span>
@@ -140,8 +143,9 @@ function Meta({ message }: { message: Message }) {
 
 function Edited({ message }: { message: Message }) {
     const { openInfo } = useOpenChat();
+    const tabIndex = useTabIndex();
     return (
-        <button class="edited" tabIndex={-1} onClick={() => openInfo([message])}>
+        <button class="edited" tabIndex={tabIndex} onClick={() => openInfo([message])}>
             {words("message.edited")}
         </button>
     );
@@ -158,6 +162,7 @@ function StateSign({ message }: { message: Message }) {
 function Reactions({ message }: { message: Message }) {
     const { timeline, pickReaction } = useOpenChat();
     const place = useRef<HTMLDivElement>(null);
+    const tabIndex = useTabIndex();
     if (message.reactions.length === 0) return null;
     return (
         <div class="reactions" ref={place}>
@@ -166,7 +171,7 @@ function Reactions({ message }: { message: Message }) {
                 return (
                     <button
                         key={key}
-                        tabIndex={-1}
+                        tabIndex={tabIndex}
                         aria-pressed={own !== undefined}
                         title={names}
                         aria-label={words("message.reaction", { key: who.length > 1 ? `${key} ${who.length}` : key, names })}
@@ -177,7 +182,7 @@ function Reactions({ message }: { message: Message }) {
                     </button>
                 );
             })}
-            <button class="add-reaction" tabIndex={-1} aria-label={words("message.react")} onClick={(event) => pickReaction(message, event.currentTarget)}>
+            <button class="add-reaction" tabIndex={tabIndex} aria-label={words("message.react")} onClick={(event) => pickReaction(message, event.currentTarget)}>
                 <Icon name="emoji" />
             </button>
         </div>
@@ -186,9 +191,10 @@ function Reactions({ message }: { message: Message }) {
 
 function Replies({ message }: { message: Message }) {
     const { timeline, openThread } = useOpenChat();
+    const tabIndex = useTabIndex();
     if (timeline.threadRoot) return null;
     return (
-        <button class="replies" tabIndex={-1} onClick={() => openThread(message.id)}>
+        <button class="replies" tabIndex={tabIndex} onClick={() => openThread(message.id)}>
             <Icon name="chats" />
             {words("message.replies", { count: message.replies })}
         </button>
@@ -208,7 +214,7 @@ function Faces({ readers }: { readers: Person[] }) {
     );
 }
 
-/** What appears beside a message when one points at it. */
+/** What appears beside a message when one points at it. By keyboard all of it is in the menu. */
 function Tools({ messages }: { messages: Message[] }) {
     const { openMenu, pickReaction, reply } = useOpenChat();
     const last = messages.at(-1)!;

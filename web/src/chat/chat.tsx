@@ -5,6 +5,7 @@ import "./chat.css";
 import type { Room } from "matrix-js-sdk";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { Link, useLocation } from "wouter-preact";
+import { useHistoryState } from "wouter-preact/use-browser-location";
 
 import { ChatQuestion, itemsOf, type Question } from "../chats/chat-menu";
 import { isComplete, rowOfChat } from "../chats/rows";
@@ -16,10 +17,11 @@ import { client, sdk } from "../sync/running";
 import { decoded } from "../ui/address";
 import { Icon } from "../ui/icon";
 import { later } from "../ui/later";
+import { isForAbove } from "../ui/layers";
 import type { MenuItem } from "../ui/menu";
 import { Back, PaneTitle } from "../ui/pane";
 import { words } from "../words";
-import { canDelete } from "./actions";
+import { canDelete, canForward } from "./actions";
 import type { Picture } from "./content";
 import { type OpenChat, OpenChatContext } from "./context";
 import { Header } from "./header";
@@ -111,10 +113,11 @@ function Absent() {
     );
 }
 
-/** The timeline of what is open. It goes to the event that the address names, also when another address follows. */
+/** The timeline of what is open. It goes to the event that the address names, also when another address follows, or the same again. */
 function useTimeline(room: Room | undefined, threadId: string | undefined, eventId: string | undefined, kept: KeptChat | null | undefined): Timeline | undefined {
     const isReady = kept !== undefined;
     const [timeline, setTimeline] = useState<Timeline>();
+    const visit = useHistoryState<unknown>();
     useEffect(() => {
         if (!room || !isReady) return;
         let opened: Timeline | undefined;
@@ -136,7 +139,7 @@ function useTimeline(room: Room | undefined, threadId: string | undefined, event
     }, [room, threadId, isReady]);
     useEffect(() => {
         if (timeline && eventId && !timeline.isOpening.peek()) void timeline.jumpTo(eventId);
-    }, [eventId]);
+    }, [eventId, visit]);
     return timeline;
 }
 
@@ -222,10 +225,8 @@ function OpenedChat({ timeline, threadId }: { timeline: Timeline; threadId?: str
             {panel?.kind === "forward" && (
                 <ForwardDialog
                     events={panel.messages.flatMap(({ id }) => timeline.event(id) ?? [])}
-                    close={() => {
-                        close();
-                        selection.value = undefined;
-                    }}
+                    done={() => (selection.value = undefined)}
+                    close={close}
                 />
             )}
         </OpenChatContext.Provider>
@@ -257,7 +258,7 @@ function ChosenBar({ timeline, act }: { timeline: Timeline; act: (kind: "delete"
     const messages = [...(selection.value?.values() ?? [])].sort((one, other) => one.ts - other.ts);
     const isNone = messages.length === 0;
     useEffect(() => {
-        const onKeyDown = (event: KeyboardEvent) => event.key === "Escape" && !event.defaultPrevented && (selection.value = undefined);
+        const onKeyDown = (event: KeyboardEvent) => event.key === "Escape" && !isForAbove(event) && (selection.value = undefined);
         document.addEventListener("keydown", onKeyDown);
         return () => document.removeEventListener("keydown", onKeyDown);
     }, []);
@@ -267,7 +268,12 @@ function ChosenBar({ timeline, act }: { timeline: Timeline; act: (kind: "delete"
                 <Icon name="close" />
             </button>
             <PaneTitle aria-live="polite">{words("message.chosen", { count: messages.length })}</PaneTitle>
-            <button class="icon-button" aria-label={words("message.forward")} disabled={isNone} onClick={() => act("forward", messages)}>
+            <button
+                class="icon-button"
+                aria-label={words("message.forward")}
+                disabled={isNone || !messages.every(canForward)}
+                onClick={() => act("forward", messages)}
+            >
                 <Icon name="forward" />
             </button>
             <button

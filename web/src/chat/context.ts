@@ -26,3 +26,9 @@ export function useOpenChat(): OpenChat {
     if (!open) throw new Error("there is no open chat");
     return open;
 }
+
+/** Whether an element is in the row that Tab leads to. In a chat that is one row; anything elsewhere counts as in one. */
+export const IsInCurrentRow = createContext(true);
+
+/** The `tabIndex` of what can be pressed in a row: Tab leads to the current row, and then to what is in it. */
+export const useTabIndex = () => (useContext(IsInCurrentRow) ? 0 : -1);

@@ -8,6 +8,7 @@ import { useState } from "preact/hooks";
 import { Link } from "wouter-preact";
 
 import { useMedia } from "../media/fetch";
+import { decoded } from "../ui/address";
 import { words } from "../words";
 
 const ALLOWED_TAGS = [
@@ -49,20 +50,12 @@ export interface TextContext {
 
 export function matrixLink(href: string): MatrixLink | undefined {
     const [, rest] = /^https:\/\/matrix\.to\/#\/(.+)$/.exec(href) ?? [];
-    const parts = rest?.split("?")[0]?.split("/").map((part) => safeDecode(part)) ?? [];
+    const parts = rest?.split("?")[0]?.split("/").map(decoded) ?? [];
     const [, kind, id, event] = /^matrix:(u|user|r|room|roomid)\/([^/?]+)(?:\/(?:e|event)\/([^/?]+))?/.exec(href) ?? [];
-    const first = kind === undefined ? parts[0] : `${kind.startsWith("u") ? "@" : kind === "roomid" ? "!" : "#"}${safeDecode(id!)}`;
-    const eventId = kind === undefined ? parts[1] : event && `$${safeDecode(event)}`;
+    const first = kind === undefined ? parts[0] : `${kind.startsWith("u") ? "@" : kind === "roomid" ? "!" : "#"}${decoded(id!)}`;
+    const eventId = kind === undefined ? parts[1] : event && `$${decoded(event)}`;
     if (first?.startsWith("@")) return { userId: first };
     return first?.startsWith("!") ? { roomId: first, eventId } : undefined;
-}
-
-function safeDecode(text: string): string {
-    try {
-        return decodeURIComponent(text);
-    } catch {
-        return text;
-    }
 }
 
 /** Formatted text as elements. */

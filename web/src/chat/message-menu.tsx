@@ -1,9 +1,11 @@
 // What one can do with the messages of a row: beside it, or as a sheet on a phone.
 
+import type { MatrixEvent } from "matrix-js-sdk";
+
 import { target } from "../composer/target";
 import { Menu, type MenuItem } from "../ui/menu";
 import { words } from "../words";
-import { canDelete, canEdit, canPin, copy, endPoll, react, setPinned, star } from "./actions";
+import { canDelete, canEdit, canForward, canPin, copy, endPoll, isSent, react, setPinned, star } from "./actions";
 import type { OpenChat } from "./context";
 import type { Message } from "./message";
 import { selection } from "./selection";
@@ -30,7 +32,7 @@ interface MessageMenuProps {
 
 export function MessageMenu({ chat, messages, anchor, actions, close }: MessageMenuProps) {
     const last = messages.at(-1)!;
-    const isThere = last.state !== "sending" && last.state !== "failed";
+    const isThere = isSent(last);
     return (
         <Menu
             anchor={anchor}
@@ -80,10 +82,14 @@ function QuickReactions({ chat, message, close, pick }: { chat: OpenChat; messag
     );
 }
 
+/** What the server does not have yet can be taken back, whatever it waits for: nothing later of the chat is sent before it. */
 function waitingItems(message: Message): MenuItem[] {
-    if (message.state !== "failed") return [{ label: words("message.copy"), icon: "copy", run: () => void copy([message]) }];
+    const first: MenuItem[] =
+        message.state === "failed"
+            ? [{ label: words("message.retry"), icon: "send", run: () => void retry(message.key) }]
+            : [{ label: words("message.copy"), icon: "copy", run: () => void copy([message]) }];
     return [
-        { label: words("message.retry"), icon: "send", run: () => void retry(message.key) },
+        ...first,
         { label: words("message.remove"), icon: "delete", isDanger: true, run: () => void remove(message.key) },
     ];
 }
@@ -95,12 +101,13 @@ function itemsOf(chat: OpenChat, messages: Message[], actions: MenuActions): Men
     const isDeleted = content.kind === "deleted";
     const isReadable = !isDeleted && content.kind !== "locked";
     const isOne = messages.length === 1;
+    const event = timeline.event(last.id);
     const poll = content.kind === "poll" && last.isOwn ? timeline.poll(last.id) : undefined;
     const items: (MenuItem | false | undefined)[] = [
         !isDeleted && { label: words("message.reply"), icon: "reply", run: () => chat.reply(last) },
-        isOne && canEdit(last) && { label: words("message.edit"), icon: "edit", run: () => edit(chat, last) },
+        isOne && event && canEdit(event, timeline.own) && { label: words("message.edit"), icon: "edit", run: () => edit(event) },
         isReadable && (content.kind === "text" || "caption" in content) && { label: words("message.copy"), icon: "copy", run: () => void copy(messages) },
-        isReadable && content.kind !== "poll" && { label: words("message.forward"), icon: "forward", run: () => actions.forward(messages) },
+        messages.every(canForward) && { label: words("message.forward"), icon: "forward", run: () => actions.forward(messages) },
         poll && !poll.votes.peek()?.isEnded && { label: words("poll.end"), icon: "poll", run: () => void endPoll(timeline, last) },
         !isDeleted && isOne && canPin(timeline) && {
             label: words(last.isPinned ? "message.unpin" : "message.pin"),
@@ -125,7 +132,6 @@ function itemsOf(chat: OpenChat, messages: Message[], actions: MenuActions): Men
     return items.filter((item): item is MenuItem => !!item);
 }
 
-function edit({ timeline }: OpenChat, message: Message): void {
-    const event = timeline.event(message.id);
-    if (event) target.value = { roomId: timeline.room.roomId, kind: "edit", event };
+function edit(event: MatrixEvent): void {
+    target.value = { roomId: event.getRoomId()!, kind: "edit", event };
 }

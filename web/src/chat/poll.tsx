@@ -5,11 +5,12 @@ import { useEffect, useState } from "preact/hooks";
 import { notify } from "../ui/notice";
 import { words } from "../words";
 import type { Poll } from "./content";
-import { useOpenChat } from "./context";
+import { useOpenChat, useTabIndex } from "./context";
 import type { Message } from "./message";
 
 export function PollCard({ message, poll }: { message: Message; poll: Poll }) {
     const { timeline } = useOpenChat();
+    const tabIndex = useTabIndex();
     const counter = timeline.poll(message.id);
     const [isLost, setLost] = useState(false);
     const isThere = message.state === "sent" || message.state === "read";
@@ -42,7 +43,7 @@ export function PollCard({ message, poll }: { message: Message; poll: Poll }) {
                     const isOwn = votes?.own.includes(id) ?? false;
                     return (
                         <label key={id} class="answer" data-best={(votes?.isEnded && count === most) || undefined}>
-                            <input type={poll.maxSelections > 1 ? "checkbox" : "radio"} name={message.id} checked={isOwn} tabIndex={-1} onClick={() => choose(id)} />
+                            <input type={poll.maxSelections > 1 ? "checkbox" : "radio"} name={message.id} checked={isOwn} tabIndex={tabIndex} onClick={() => choose(id)} />
                             <span dir="auto">{text}</span>
                             {isShown && <span class="count">{count}</span>}
                             {isShown && <progress max={Math.max(1, votes.voters)} value={count} aria-hidden="true" />}

@@ -184,10 +184,6 @@ export class Stretch implements Source {
         this.#beginAtLive();
     }
 
-    has(eventId: string): boolean {
-        return this.events().some((event) => event.getId() === eventId);
-    }
-
     /** Closes the gap after the server has left out events because there were too many. `isAtEnd` says whether the person
      * looks at the newest. What cannot be closed is not bridged: the stretch then begins anew at the live end. */
     async closeGap(isAtEnd: boolean): Promise<void> {

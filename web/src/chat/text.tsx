@@ -5,6 +5,7 @@ import { useEffect, useState } from "preact/hooks";
 
 import { words } from "../words";
 import type { Text } from "./content";
+import { useTabIndex } from "./context";
 import type { TextContext } from "./html";
 
 /** What makes elements of formatted text and of links. It is loaded with the first message that has some. */
@@ -42,6 +43,7 @@ export function isLong(body: string): boolean {
 
 export function TextBody({ text, context }: { text: Text; context: TextContext }) {
     const [isOpen, setIsOpen] = useState(false);
+    const tabIndex = useTabIndex();
     const isFolded = !isOpen && isLong(text.body);
     return (
         <>
@@ -49,7 +51,7 @@ export function TextBody({ text, context }: { text: Text; context: TextContext }
                 <Said text={text} context={context} />
             </div>
             {isFolded && (
-                <button class="unfold" tabIndex={-1} onClick={() => setIsOpen(true)}>
+                <button class="unfold" tabIndex={tabIndex} onClick={() => setIsOpen(true)}>
                     {words("message.more")}
                 </button>
             )}

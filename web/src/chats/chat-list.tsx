@@ -16,6 +16,7 @@ import { perAccount } from "../session/session";
 import { isConnected } from "../sync/connection";
 import { Reminders } from "../sync/reminders";
 import { Icon } from "../ui/icon";
+import { isForAbove } from "../ui/layers";
 import { later } from "../ui/later";
 import { ListPane } from "../ui/pane";
 import { useVirtualizer } from "../ui/virtual";
@@ -56,6 +57,7 @@ export function ChatList() {
             class="chats"
             aria-label={words("chats")}
             onKeyDown={(event) => {
+                if (isForAbove(event)) return;
                 if (event.key === "Escape") {
                     setSearch("");
                     giveBack();
@@ -210,24 +212,26 @@ function Rows({ items }: { items: Item[] }) {
         requestAnimationFrame(() => scroller.current?.querySelector<HTMLElement>(`[data-index="${to}"] > *`)?.focus());
     };
     return (
-        <div class="rows" ref={scroller} onKeyDown={move}>
-            <ul style={{ height: `${virtualizer.getTotalSize()}px` }}>
-                {virtualizer.getVirtualItems().map(({ key, index, start, size }) => (
-                    <li
-                        key={key}
-                        data-index={index}
-                        aria-setsize={items.length}
-                        aria-posinset={index + 1}
-                        style={{ transform: `translateY(${start}px)`, height: `${size}px` }}
-                        onFocusCapture={() => stopAt(index)}
-                    >
-                        <ItemRow item={items[index]!} isStop={index === active} openMenu={setMenu} />
-                    </li>
-                ))}
-            </ul>
+        <>
+            <div class="rows" ref={scroller} onKeyDown={move}>
+                <ul style={{ height: `${virtualizer.getTotalSize()}px` }}>
+                    {virtualizer.getVirtualItems().map(({ key, index, start, size }) => (
+                        <li
+                            key={key}
+                            data-index={index}
+                            aria-setsize={items.length}
+                            aria-posinset={index + 1}
+                            style={{ transform: `translateY(${start}px)`, height: `${size}px` }}
+                            onFocusCapture={() => stopAt(index)}
+                        >
+                            <ItemRow item={items[index]!} isStop={index === active} openMenu={setMenu} />
+                        </li>
+                    ))}
+                </ul>
+            </div>
             {menu && <ChatMenu row={menu.row.value} anchor={anchorOf(menu.anchor)} close={() => setMenu(undefined)} ask={setQuestion} />}
             {question && <ChatQuestion question={question} close={() => setQuestion(undefined)} />}
-        </div>
+        </>
     );
 }
 

@@ -1,19 +1,22 @@
-// The menu of a chat in the list, and the questions before what cannot be undone.
+// The menu of a chat, and the questions before what cannot be undone with it.
 
 import type { VirtualElement } from "@floating-ui/dom";
 import { useLocation } from "wouter-preact";
 
 import { done } from "../sync/ask";
 import { Confirm } from "../ui/confirm";
+import { later } from "../ui/later";
 import { Menu, type MenuItem } from "../ui/menu";
 import { notify } from "../ui/notice";
 import { words } from "../words";
 import { block, leave, markRead, markUnread, setArchived, setMuted, setPinned } from "./actions";
 import { isUnread, type Row } from "./rows";
 
+const BlockDialog = later(async () => ({ default: (await import("../people/block-dialog")).BlockDialog }));
+
 export interface Question {
     kind: "leave" | "block";
-    row: Row;
+    row: Pick<Row, "id" | "name" | "person">;
 }
 
 interface ChatMenuProps {
@@ -62,15 +65,7 @@ export function ChatQuestion({ question: { kind, row }, close }: { question: Que
     };
     if (kind === "block" && row.person) {
         const person = row.person;
-        return (
-            <Confirm
-                title={words("people.block.title", { name: row.name })}
-                text={words("people.block.text")}
-                action={words("people.block")}
-                run={() => void done(block(person))}
-                close={close}
-            />
-        );
+        return <BlockDialog name={row.name} userId={person} run={() => void done(block(person))} close={close} />;
     }
     return (
         <Confirm

@@ -10,6 +10,7 @@ import { ToGroup } from "../people/new-chat";
 import { type Person, personOf } from "../people/person";
 import { usePaused } from "../people/paused";
 import { sayWhy } from "../sync/ask";
+import { toMessage } from "../ui/address";
 import { Avatar } from "../ui/avatar";
 import { announce } from "../ui/notice";
 import { day, short } from "../ui/time";
@@ -142,7 +143,7 @@ function HitLink({ hit, term }: { hit: Hit; term: string }) {
     const row = rowOfChat(hit.room)?.value;
     const [before, found, after] = around(hit.text, term);
     return (
-        <Link href={`/chat/${encodeURIComponent(hit.room)}/${encodeURIComponent(hit.id)}`} class="row">
+        <Link {...toMessage(hit.room, hit.id)} class="row">
             <span class="picture">
                 <Avatar id={row?.person ?? hit.room} name={row?.name ?? ""} mxc={row?.avatar} />
             </span>

@@ -27,7 +27,7 @@ export interface Row {
     avatar?: string;
     /** The other person of a chat of two. */
     person?: string;
-    /** Who sent the last message: a name in groups, `own` for the person. */
+    /** The name of whoever sent the last message, in groups, if it is not the person. */
     sender?: string;
     isOwn: boolean;
     /** The last message in one line. */

@@ -117,12 +117,24 @@ async function askServer(term: string, roomId?: string): Promise<Hit[]> {
     const room_events = { search_term: term, order_by: "recent" as never, filter, keys: ["content.body" as never] };
     const answer = await there.search({ body: { search_categories: { room_events } } });
     const { EventType, MatrixEvent: Event } = await sdk();
-    return (answer.search_categories.room_events.results ?? []).flatMap(({ result }) => {
+    const hits = (answer.search_categories.room_events.results ?? []).flatMap(({ result }) => {
         const event: MatrixEvent = new Event(result as never);
-        const [id, room, sender] = [event.getId(), result.room_id, event.getSender()];
+        const [room, sender] = [result.room_id, event.getSender()];
+        const { id, body } = shownAs(event);
         if (event.getType() !== EventType.RoomMessage || !id || !room || !sender) return [];
-        return [{ id, room, sender, ts: event.getTs(), text: typeof result.content.body === "string" ? result.content.body : oneLine(event) }];
+        return [{ id, room, sender, ts: event.getTs(), text: typeof body === "string" ? body : oneLine(event) }];
     });
+    // The newest comes first, so a message that was edited is listed once, with what it says now.
+    const ids = new Set<string>();
+    return hits.filter(({ id }) => !ids.has(id) && ids.add(id));
+}
+
+/** The message by which an event is shown, and what it says there: an edit is shown as the message that it changes. */
+function shownAs(event: MatrixEvent): { id?: string; body: unknown } {
+    const { rel_type, event_id } = event.getRelation() ?? {};
+    if (rel_type !== "m.replace") return { id: event.getId(), body: event.getContent().body };
+    const after = event.getContent()["m.new_content"] as { body?: unknown } | undefined;
+    return { id: event_id, body: after?.body };
 }
 
 /** How many letters stand before the word that was searched: a row has to have room for the word, too. */

@@ -6,6 +6,7 @@ import { useEffect, useState } from "preact/hooks";
 
 import { memberName } from "../chats/names";
 import { platform } from "../platform";
+import { ask } from "../sync/ask";
 import { client } from "../sync/running";
 import { words, type WordsId } from "../words";
 
@@ -36,18 +37,12 @@ const KINDS: Record<Kind, WordsId> = {
 const HOLDS_MS = 60_000;
 const asked = new Map<string, { ts: number; answer: Promise<Abilities> }>();
 
-async function ask(running: MatrixClient, roomId: string): Promise<Abilities> {
-    const where = `/_linkspan/client/v1/rooms/${encodeURIComponent(roomId)}/abilities`;
-    const answer = await fetch(where, { headers: { Authorization: `Bearer ${running.getAccessToken()}` } });
-    if (!answer.ok) throw new Error(`${where}: ${answer.status}`);
-    return ((await answer.json()) as { not_shown?: Abilities }).not_shown ?? {};
-}
-
 function abilitiesOf(running: MatrixClient, roomId: string, people: number): Promise<Abilities> {
     const about = [running.getUserId(), roomId, people].join(" ");
     const known = asked.get(about);
     if (known && Date.now() - known.ts < HOLDS_MS) return known.answer;
-    const answer = ask(running, roomId);
+    const where = `/rooms/${encodeURIComponent(roomId)}/abilities`;
+    const answer = ask<{ not_shown?: Abilities }>("GET", where).then(({ not_shown }) => not_shown ?? {});
     asked.set(about, { ts: Date.now(), answer });
     // It is asked again when the chat is opened again.
     answer.catch(() => asked.delete(about));
@@ -99,9 +94,8 @@ async function tell(running: MatrixClient): Promise<void> {
     const name = `${TOLD}.${running.getSafeUserId()}`;
     const told = [running.getDeviceId(), ...SHOWS].join(" ");
     if (localStorage.getItem(name) === told) return;
-    const headers = { Authorization: `Bearer ${running.getAccessToken()}` };
-    const answer = await fetch("/_linkspan/client/v1/abilities", { method: "PUT", headers, body: JSON.stringify({ shows: SHOWS }) });
-    if (answer.ok) localStorage.setItem(name, told);
+    await ask("PUT", "/abilities", { shows: SHOWS });
+    localStorage.setItem(name, told);
 }
 
 effect(() => {

@@ -13,6 +13,7 @@ import { isUnconfirmed } from "../encryption/hindrance";
 import { opened } from "../encryption/opened";
 import { Icon } from "../ui/icon";
 import { later } from "../ui/later";
+import { followPress, type Press } from "../ui/press";
 import { words } from "../words";
 import { type Abilities, isOffered, type Kind, notShown, useAbilities } from "./abilities";
 import { editContent, editedMentions, editedText, isFile, textContent, withReply } from "./content";
@@ -76,6 +77,7 @@ function Writing({ id, room, timeline }: ComposerProps & { room: Room | undefine
     const [staged, setStaged] = useStaged();
     const [panel, setPanel] = useState<Panel>();
     const field = useRef<HTMLTextAreaElement>(null);
+    const voicePress = useRef<Press>();
     const { about, sought, leave } = useTarget(id, timeline, begun.replyTo);
     const isEditing = about?.kind === "edit";
     const reply = about?.kind === "reply" ? about.event : undefined;
@@ -160,10 +162,10 @@ function Writing({ id, room, timeline }: ComposerProps & { room: Room | undefine
             {panel === "schedule" && <ScheduleDialog room={room!} content={content()} done={clear} close={closePanel} />}
             {panel === "scheduled" && <ScheduledDialog room={room!} close={closePanel} />}
             {panel === "voice" ? (
-                <VoiceBar room={room!} reply={reply} hint={room && notShown("voice", abilities, room)} close={closePanel} />
+                <VoiceBar room={room!} reply={reply} press={voicePress.current} hint={room && notShown("voice", abilities, room)} close={closePanel} />
             ) : (
                 <div class="composer-row">
-                    <More room={room} hasText={!!said} isOpen={panel === "menu"} open={setPanel} addFiles={addFiles} />
+                    <More room={room} canSchedule={!!said && !isEditing} isOpen={panel === "menu"} open={setPanel} addFiles={addFiles} />
                     <Entering
                         field={field}
                         room={room}
@@ -190,7 +192,11 @@ function Writing({ id, room, timeline }: ComposerProps & { room: Room | undefine
                             class="icon-button"
                             aria-label={words("composer.record")}
                             disabled={!room}
-                            onPointerDown={(event) => event.button === 0 && setPanel("voice")}
+                            onPointerDown={(event) => {
+                                if (event.button !== 0) return;
+                                voicePress.current = followPress(event);
+                                setPanel("voice");
+                            }}
                             onClick={() => setPanel("voice")}
                         >
                             <Icon name="microphone" />

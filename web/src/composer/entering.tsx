@@ -1,8 +1,10 @@
 // The field with what the word that is typed may become, and what its keys do.
 
-import type { MatrixEvent, Room } from "matrix-js-sdk";
+import type { Room } from "matrix-js-sdk";
 import { useId, useLayoutEffect, useState } from "preact/hooks";
 
+import { canEdit } from "../chat/actions";
+import { isShown } from "../chat/rows";
 import { Completions, type Entry, useCompletion } from "./completion";
 import { Field, insert } from "./field";
 import type { Mention } from "./format";
@@ -60,13 +62,12 @@ export function Entering({ field, room, text, write, mention, submit, escape }: 
     );
 }
 
-/** Changes the last message that the person has sent, if there is one. */
+/** Changes the last message that the person has sent and can change, if there is one. */
 function editLast(room: Room | undefined): boolean {
-    const own = room?.client.getSafeUserId();
-    const isOwn = (event: MatrixEvent) =>
-        event.getSender() === own && event.getType() === "m.room.message" && !event.isRedacted() && event.getRelation()?.rel_type !== "m.replace";
-    const last = room?.getLiveTimeline().getEvents().findLast(isOwn);
-    if (!room || !last) return false;
+    if (!room) return false;
+    const own = room.client.getSafeUserId();
+    const last = room.getLiveTimeline().getEvents().findLast((event) => isShown(event) && canEdit(event, own));
+    if (!last) return false;
     target.value = { roomId: room.roomId, kind: "edit", event: last };
     return true;
 }

@@ -48,7 +48,14 @@ async function copyOf(event: MatrixEvent): Promise<Omit<Outgoing, "roomId">> {
     return { type: event.getType(), content: { ...told, filename, info }, file: copied };
 }
 
-export function ForwardDialog({ events, close }: { events: MatrixEvent[]; close: () => void }) {
+interface ForwardProps {
+    events: MatrixEvent[];
+    /** Called when they are on their way. */
+    done: () => void;
+    close: () => void;
+}
+
+export default function ForwardDialog({ events, done, close }: ForwardProps) {
     const [query, setQuery] = useState("");
     const [chosen, setChosen] = useState<string[]>([]);
     const [isBusy, setIsBusy] = useState(false);
@@ -61,6 +68,7 @@ export function ForwardDialog({ events, close }: { events: MatrixEvent[]; close:
             const copies = await Promise.all(events.map((event) => copyOf(event)));
             for (const roomId of chosen) for (const copy of copies) send({ roomId, ...copy });
             notify({ text: words("composer.forward.done", { count: chosen.length }) });
+            done();
         } catch (error) {
             console.warn(error);
             notify({ text: words("composer.forward.failed") });
@@ -132,5 +140,3 @@ function ForwardRow({ row, chosen, toggle }: ForwardRowProps) {
         </label>
     );
 }
-
-export default ForwardDialog;

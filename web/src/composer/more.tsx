@@ -13,13 +13,14 @@ export type Panel = "menu" | "emoji" | "poll" | "place" | "schedule" | "schedule
 
 interface MoreProps {
     room: Room | undefined;
-    hasText: boolean;
+    /** Whether there is a text of which the person can say when it is sent. */
+    canSchedule: boolean;
     isOpen: boolean;
     open: (panel: Panel | undefined) => void;
     addFiles: (files: Iterable<File>) => void;
 }
 
-export function More({ room, hasText, isOpen, open, addFiles }: MoreProps) {
+export function More({ room, canSchedule, isOpen, open, addFiles }: MoreProps) {
     const button = useRef<HTMLButtonElement>(null);
     const pick = (accept: string) => {
         const input = document.createElement("input");
@@ -32,8 +33,8 @@ export function More({ room, hasText, isOpen, open, addFiles }: MoreProps) {
         { label: words("composer.add.file"), icon: "file", run: () => pick(""), isThere: isOffered("file") },
         { label: words("composer.add.place"), icon: "place", run: () => open("place"), isThere: isOffered("location") },
         { label: words("composer.add.poll"), icon: "poll", run: () => open("poll"), isThere: isOffered("poll") },
-        { label: words("composer.add.later"), icon: "clock", run: () => open("schedule"), isThere: hasText },
-        { label: words("composer.add.scheduled"), icon: "clock", run: () => open("scheduled"), isThere: !hasText },
+        { label: words("composer.add.later"), icon: "clock", run: () => open("schedule"), isThere: canSchedule },
+        { label: words("composer.add.scheduled"), icon: "clock", run: () => open("scheduled"), isThere: !canSchedule },
         { label: words("composer.add.timer"), icon: "timer", run: () => open("timer"), isThere: isOffered("disappearing") },
     ];
     return (

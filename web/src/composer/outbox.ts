@@ -204,6 +204,8 @@ class Outbox {
         this.#uploads.get(id)?.abort();
         this.#cancelEcho(id);
         void this.#drop(id);
+        // What was written after it need not wait any more.
+        this.#wake();
     }
 
     async #start(userId: string): Promise<void> {

@@ -36,8 +36,11 @@ interface ScheduleProps {
 export default function ScheduleDialog({ room, content, done, close }: ScheduleProps) {
     const [at, setAt] = useState(() => Math.ceil((Date.now() + HOUR_MS) / HOUR_MS) * HOUR_MS);
     const [error, setError] = useState<string>();
+    const [isBusy, setIsBusy] = useState(false);
     const isPast = !(at > Date.now());
     const submit = async () => {
+        setIsBusy(true);
+        setError(undefined);
         try {
             await schedule(room, content, at);
             done();
@@ -46,6 +49,7 @@ export default function ScheduleDialog({ room, content, done, close }: ScheduleP
         } catch (problem) {
             const { errcode } = problem as { errcode?: string };
             setError(words(errcode === "ORG.MATRIX.MSC4140_MAX_DELAY_EXCEEDED" ? "composer.later.too_far" : "composer.later.failed"));
+            setIsBusy(false);
         }
     };
     const times = [
@@ -57,7 +61,7 @@ export default function ScheduleDialog({ room, content, done, close }: ScheduleP
             title={words("composer.later")}
             close={close}
             actions={
-                <button class="primary" disabled={isPast} onClick={() => void submit()}>
+                <button class="primary" disabled={isPast || isBusy} onClick={() => void submit()}>
                     {words("composer.later.submit")}
                 </button>
             }

@@ -7,6 +7,7 @@ import { LONGEST_MS, Recorder, type Recording, WAVE_LARGEST, waveform } from "..
 import { duration } from "../media/sizes";
 import { Icon } from "../ui/icon";
 import { announce, notify } from "../ui/notice";
+import type { Press } from "../ui/press";
 import { words } from "../words";
 import { withReply } from "./content";
 import { send } from "./outbox";
@@ -20,13 +21,18 @@ const AWAY_PX = 120;
 interface VoiceProps {
     room: Room;
     reply: MatrixEvent | undefined;
+    /** The press that opened it, if it was not opened by the keyboard. */
+    press: Press | undefined;
     /** Who would not see it, as a sentence. */
     hint: string | undefined;
     close: () => void;
 }
 
-export default function VoiceBar({ room, reply, hint, close }: VoiceProps) {
+export default function VoiceBar({ room, reply, press, hint, close }: VoiceProps) {
     const recorder = useRef<Recorder | null>(null);
+    const ended = useRef<Promise<Recording>>();
+    /** Whether it is sent or thrown away. Only what the person does first counts. */
+    const isDecided = useRef(false);
     const [levels, setLevels] = useState<number[]>([]);
     const [lastsMs, setLastsMs] = useState(0);
     const [recording, setRecording] = useState<Recording>();
@@ -53,24 +59,30 @@ export default function VoiceBar({ room, reply, hint, close }: VoiceProps) {
             recorder.current?.cancel();
         };
     }, []);
-    useHeld(recorder, () => void submit(), close);
     const stop = async () => {
-        const ended = await recorder.current?.end();
-        recorder.current = null;
-        setRecording(ended);
-        return ended;
+        ended.current ??= recorder.current?.end();
+        const made = await ended.current;
+        setRecording(made);
+        return made;
     };
     const submit = async () => {
-        const made = recording ?? (await stop());
+        if (!recorder.current || isDecided.current) return;
+        isDecided.current = true;
+        const made = await stop();
         if (!made) return;
         send({ roomId: room.roomId, content: withReply(contentOf(made), reply, room.client.getSafeUserId()), file: { blob: made.blob } });
         close();
     };
+    const discard = () => {
+        isDecided.current = true;
+        close();
+    };
+    useHeld(press, recorder, () => void submit(), discard);
     return (
         <>
             {hint && <p class="composer-hint">{hint}</p>}
-            <div class="composer-row voice" onKeyDown={(event) => event.key === "Escape" && close()}>
-                <button class="icon-button" aria-label={words("composer.record.cancel")} onClick={close}>
+            <div class="composer-row voice" onKeyDown={(event) => event.key === "Escape" && discard()}>
+                <button class="icon-button" aria-label={words("composer.record.cancel")} onClick={discard}>
                     <Icon name="delete" />
                 </button>
                 {recording ? (
@@ -94,19 +106,23 @@ export default function VoiceBar({ room, reply, hint, close }: VoiceProps) {
 }
 
 /** While the button that began it is held, letting go sends, and moving away throws away. A short press only begins. */
-function useHeld(recorder: { current: Recorder | null }, sendIt: () => void, close: () => void): void {
-    const run = useRef({ sendIt, close });
-    run.current = { sendIt, close };
+function useHeld(press: Press | undefined, recorder: { current: Recorder | null }, sendIt: () => void, discard: () => void): void {
+    const run = useRef({ sendIt, discard });
+    run.current = { sendIt, discard };
     useEffect(() => {
+        // The press may be over before this code is there.
+        if (!press?.isHeld) return;
         const ended = new AbortController();
         const { signal } = ended;
         let start: PointerEvent | undefined;
         const moved = (event: PointerEvent) => {
+            if (event.pointerId !== press.pointerId) return;
             if (event.buttons === 0) return ended.abort();
             start ??= event;
-            if (Math.hypot(event.clientX - start.clientX, event.clientY - start.clientY) > AWAY_PX) run.current.close();
+            if (Math.hypot(event.clientX - start.clientX, event.clientY - start.clientY) > AWAY_PX) run.current.discard();
         };
-        const released = () => {
+        const released = (event: PointerEvent) => {
+            if (event.pointerId !== press.pointerId) return;
             ended.abort();
             if ((recorder.current?.durationMs ?? 0) > HELD_MS) run.current.sendIt();
         };

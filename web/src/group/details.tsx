@@ -6,18 +6,17 @@ import "./group.css";
 import { useState } from "preact/hooks";
 import { Link, useLocation } from "wouter-preact";
 
-import { block, isBlocked, leave, setMuted, unblock } from "../chats/actions";
+import { isBlocked, setMuted, unblock } from "../chats/actions";
+import { ChatQuestion } from "../chats/chat-menu";
 import { otherPerson } from "../chats/direct";
 import { personName } from "../chats/names";
 import { isRoomMuted } from "../chats/rows";
 import { report } from "../people/api";
 import { ContactCard } from "../people/contact-card";
-import { BlockDialog } from "../people/block-dialog";
 import { Waiting } from "../people/waiting";
 import { platformName, serverOf } from "../platform";
 import { done } from "../sync/ask";
 import { Avatar } from "../ui/avatar";
-import { Confirm } from "../ui/confirm";
 import { Dialog } from "../ui/dialog";
 import { Icon, type IconName } from "../ui/icon";
 import { later } from "../ui/later";
@@ -210,11 +209,7 @@ type Ending = "leave" | "block" | "report";
 /** What ends something, apart from all else and the last. */
 function Endings({ chat: { room }, person }: { chat: Followed; person?: string }) {
     const [open, setOpen] = useState<Ending>();
-    const [, go] = useLocation();
     const close = () => setOpen(undefined);
-    const away = async () => {
-        if (await done(leave(room.roomId))) go("/");
-    };
     const isOnList = person !== undefined && isBlocked(person);
     return (
         <div class="endings">
@@ -234,18 +229,9 @@ function Endings({ chat: { room }, person }: { chat: Followed; person?: string }
                 <Icon name={person ? "delete" : "log_out"} />
                 {words(person ? "chats.delete" : "group.leave")}
             </button>
-            {open === "block" && person && (
-                <BlockDialog name={room.name} userId={person} run={() => void done(block(person))} close={close} />
-            )}
             {open === "report" && <ReportGroup id={room.roomId} close={close} />}
-            {open === "leave" && (
-                <Confirm
-                    title={words(person ? "chats.delete.title" : "group.leave.title", { name: room.name })}
-                    text={words(person ? "chats.delete.text" : "group.leave.text")}
-                    action={words(person ? "chats.delete" : "group.leave")}
-                    run={() => void away()}
-                    close={close}
-                />
+            {(open === "leave" || open === "block") && (
+                <ChatQuestion question={{ kind: open, row: { id: room.roomId, name: room.name, person } }} close={close} />
             )}
         </div>
     );

@@ -8,6 +8,7 @@ import { personName } from "../chats/names";
 import { oneLine } from "../chats/preview";
 import { done } from "../sync/ask";
 import { client } from "../sync/running";
+import { toMessage } from "../ui/address";
 import { Icon, type IconName } from "../ui/icon";
 import { short } from "../ui/time";
 import { words, type WordsId } from "../words";
@@ -86,7 +87,7 @@ export function Gallery({ chat: { there, room } }: { chat: Followed }) {
             <ul class="people-list">
                 {shown.map((event) => (
                     <li key={event.getId()}>
-                        <Link class="row" href={`/chat/${encodeURIComponent(room.roomId)}/${encodeURIComponent(event.getId() ?? "")}`}>
+                        <Link class="row" {...toMessage(room.roomId, event.getId() ?? "")}>
                             <span class="picture sign">
                                 <Icon name={ICONS[kind]} />
                             </span>

@@ -7,7 +7,7 @@ import type { RoomMember } from "matrix-js-sdk";
 import { useEffect, useState } from "preact/hooks";
 import { useLocation } from "wouter-preact";
 
-import { personName } from "../chats/names";
+import { memberName } from "../chats/names";
 import { plain } from "../chats/plain";
 import { withPerson } from "../people/person-link";
 import { isElsewhere, platformName, serverOf } from "../platform";
@@ -28,12 +28,10 @@ const ROW_PX = 60;
 function membersOf({ room }: Followed, term: string): RoomMember[] {
     const wanted = plain(term);
     const there = room.getMembers().filter(({ membership }) => membership === "join" || membership === "invite");
-    const named = there.filter((member) => plain(nameOf(member)).includes(wanted));
+    const named = there.filter((member) => plain(memberName(member)).includes(wanted));
     const order = (member: RoomMember) => LEVELS[roleOf(member)] + (member.membership === "join" ? 0.5 : 0);
-    return named.sort((one, other) => order(other) - order(one) || nameOf(one).localeCompare(nameOf(other)));
+    return named.sort((one, other) => order(other) - order(one) || memberName(one).localeCompare(memberName(other)));
 }
-
-const nameOf = (member: RoomMember) => personName(member.userId, member.rawDisplayName);
 
 export function Members({ id }: { id: string }) {
     const chat = useChat(id);
@@ -91,7 +89,7 @@ function MemberRow({ chat, member }: { chat: Followed; member: RoomMember }) {
     const [anchor, setAnchor] = useState<Element>();
     const [question, setQuestion] = useState<Question>();
     const isOwn = member.userId === chat.there.getSafeUserId();
-    const name = nameOf(member);
+    const name = memberName(member);
     const role = roleOf(member);
     const roomId = chat.room.roomId;
     const run = question === "ban" ? () => chat.there.ban(roomId, member.userId) : () => chat.there.kick(roomId, member.userId);
@@ -164,9 +162,9 @@ function Banned({ chat: { there, room } }: { chat: Followed }) {
                 {banned.map((member) => (
                     <li key={member.userId} class="row">
                         <span class="picture">
-                            <Avatar id={member.userId} name={nameOf(member)} size={40} />
+                            <Avatar id={member.userId} name={memberName(member)} size={40} />
                         </span>
-                        <span class="name" dir="auto">{nameOf(member)}</span>
+                        <span class="name" dir="auto">{memberName(member)}</span>
                         <span class="preview">{platformName(serverOf(member.userId))}</span>
                         <span class="signs">
                             <button class="secondary" onClick={() => void done(there.unban(room.roomId, member.userId))}>

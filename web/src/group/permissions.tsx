@@ -1,5 +1,7 @@
 // Who may do what in a group.
 
+import { useEffect, useRef, useState } from "preact/hooks";
+
 import { TIMER } from "../chat/disappears";
 import { done } from "../sync/ask";
 import { Field } from "../ui/fields";
@@ -12,6 +14,8 @@ interface Right {
     get: (levels: PowerLevels) => number;
     set: (levels: PowerLevels, level: number) => PowerLevels;
 }
+
+const LEVELS_TYPE = "m.room.power_levels";
 
 const stateLevel = (levels: PowerLevels) => levels.state_default ?? LEVELS.admin;
 
@@ -44,10 +48,23 @@ const ROLES: { role: Role; label: WordsId }[] = [
 
 export function Permissions({ chat: { there, room } }: { chat: Followed }) {
     const levels = levelsOf(room);
-    const isAllowed = new Rights(there, room).maySet("m.room.power_levels");
+    const isAllowed = new Rights(there, room).maySet(LEVELS_TYPE);
+    /** What the person has chosen and has not come back from the server yet. */
+    const [chosen, setChosen] = useState<Partial<Record<WordsId, Role>>>({});
+    /** The changes before, of which each begins with what the one before it has left. */
+    const changing = useRef<Promise<unknown>>(Promise.resolve());
+    const told = room.currentState.getStateEvents(LEVELS_TYPE, "");
+    useEffect(() => setChosen({}), [told]);
+    const change = async (right: Right, role: Role) => {
+        // What was changed just now may not have come back yet, so the server is asked what holds.
+        const now = (await there.getStateEvent(room.roomId, LEVELS_TYPE, "")) as PowerLevels;
+        await there.sendStateEvent(room.roomId, LEVELS_TYPE as never, right.set(now, LEVELS[role]) as never, "");
+    };
     const set = (right: Right, role: Role) => {
-        const changed = right.set(levels, LEVELS[role]);
-        void done(there.sendStateEvent(room.roomId, "m.room.power_levels" as never, changed as never, ""));
+        setChosen((before) => ({ ...before, [right.label]: role }));
+        changing.current = changing.current.then(async () => {
+            if (!(await done(change(right, role)))) setChosen(({ [right.label]: _refused, ...others }) => others);
+        });
     };
     return (
         <div class="pane-body form">
@@ -55,7 +72,7 @@ export function Permissions({ chat: { there, room } }: { chat: Followed }) {
             {RIGHTS.map((right) => (
                 <Field key={right.label} label={words(right.label)}>
                     <select
-                        value={roleOfLevel(right.get(levels))}
+                        value={chosen[right.label] ?? roleOfLevel(right.get(levels))}
                         disabled={!isAllowed}
                         onChange={(event) => set(right, event.currentTarget.value as Role)}
                     >

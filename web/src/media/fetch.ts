@@ -163,10 +163,13 @@ export function useMedia(source: Source | undefined, size?: Size): Fetched {
 
 /** Saves something under the name that its sender gave it. */
 export async function save(source: Source, name: string): Promise<void> {
-    const blob = await fetchMedia(source);
-    const url = URL.createObjectURL(new Blob([blob], { type: "application/octet-stream" }));
-    const link = Object.assign(document.createElement("a"), { href: url, download: name.replace(/[\\/]/g, "_") || "file" });
-    link.click();
+    saveBlob(new Blob([await fetchMedia(source)], { type: "application/octet-stream" }), name.replace(/[\\/]/g, "_") || "file");
+}
+
+/** Has the browser save bytes that the page has. */
+export function saveBlob(blob: Blob, name: string): void {
+    const url = URL.createObjectURL(blob);
+    Object.assign(document.createElement("a"), { href: url, download: name }).click();
     // The browser has to have begun to save before the address goes.
     setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }

@@ -5,6 +5,7 @@ import "./media.css";
 import { useState } from "preact/hooks";
 
 import type { Attachment } from "../chat/content";
+import { useTabIndex } from "../chat/context";
 import { Icon } from "../ui/icon";
 import { words } from "../words";
 import { MediaError, type MediaFailure, save } from "./fetch";
@@ -12,6 +13,7 @@ import { bytes } from "./sizes";
 
 export function FileCard({ content }: { content: Attachment }) {
     const [state, setState] = useState<"busy" | MediaFailure>();
+    const tabIndex = useTabIndex();
     const download = () => {
         setState("busy");
         save(content.source, content.name).then(
@@ -23,7 +25,7 @@ export function FileCard({ content }: { content: Attachment }) {
     const facts = [ending?.toUpperCase(), content.size && bytes(content.size)].filter(Boolean).join(" · ");
     const said = state && state !== "busy" ? words(`media.${state}`) : facts;
     return (
-        <button class="file-card" tabIndex={-1} disabled={state === "busy"} onClick={download}>
+        <button class="file-card" tabIndex={tabIndex} disabled={state === "busy"} onClick={download}>
             <span class="only-said">{words("media.save")}</span>
             <span class="file-icon">
                 <Icon name="file" />

@@ -6,6 +6,7 @@ import { decode, isBlurhashValid } from "blurhash";
 import { useLayoutEffect, useRef } from "preact/hooks";
 
 import type { Picture as PictureContent, Source } from "../chat/content";
+import { useTabIndex } from "../chat/context";
 import type { Message } from "../chat/message";
 import { words } from "../words";
 import { Icon } from "../ui/icon";
@@ -49,6 +50,7 @@ interface PictureProps {
 /** A picture that fills its place. */
 export function Picture({ content, label, open }: PictureProps) {
     const { url, failure, retry } = useMedia(...copyFor(content));
+    const tabIndex = useTabIndex();
     const shown = (
         <>
             {!url && <Blurhash hash={content.blurhash} />}
@@ -63,7 +65,7 @@ export function Picture({ content, label, open }: PictureProps) {
     );
     if (!open) return <span class="photo">{shown}</span>;
     return (
-        <button class="photo" tabIndex={-1} aria-label={label} onClick={failure ? retry : open}>
+        <button class="photo" tabIndex={tabIndex} aria-label={label} onClick={failure ? retry : open}>
             {shown}
         </button>
     );

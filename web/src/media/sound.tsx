@@ -5,6 +5,7 @@ import "./media.css";
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import type { Sound as SoundContent } from "../chat/content";
+import { useTabIndex } from "../chat/context";
 import { Icon } from "../ui/icon";
 import { words } from "../words";
 import { useMedia } from "./fetch";
@@ -25,6 +26,7 @@ function barsOf(waveform: number[] | undefined): number[] {
 
 export function Sound({ content }: { content: SoundContent }) {
     const [isWanted, setIsWanted] = useState(false);
+    const tabIndex = useTabIndex();
     const [isPlaying, setIsPlaying] = useState(false);
     const [at, setAt] = useState(0);
     const [measured, setMeasured] = useState<number>();
@@ -49,7 +51,7 @@ export function Sound({ content }: { content: SoundContent }) {
     const name = content.isVoice ? words("message.voice") : content.name;
     return (
         <div class="sound-player">
-            <button class="play" tabIndex={-1} aria-label={words(isPlaying ? "media.pause" : "media.play", { name })} data-busy={(isWanted && !url && !failure) || undefined} onClick={toggle}>
+            <button class="play" tabIndex={tabIndex} aria-label={words(isPlaying ? "media.pause" : "media.play", { name })} data-busy={(isWanted && !url && !failure) || undefined} onClick={toggle}>
                 <Icon name={isPlaying ? "pause" : "play"} />
             </button>
             <div class="track">
@@ -63,7 +65,7 @@ export function Sound({ content }: { content: SoundContent }) {
                         min="0"
                         max="1"
                         step="0.01"
-                        tabIndex={-1}
+                        tabIndex={tabIndex}
                         aria-label={words("media.position")}
                         aria-valuetext={duration(at)}
                         value={lengthMs ? at / lengthMs : 0}
@@ -75,7 +77,7 @@ export function Sound({ content }: { content: SoundContent }) {
             {isWanted && (
                 <button
                     class="speed"
-                    tabIndex={-1}
+                    tabIndex={tabIndex}
                     aria-label={words("media.speed", { speed })}
                     onClick={() => {
                         const next = SPEEDS[(SPEEDS.indexOf(speed) + 1) % SPEEDS.length]!;

@@ -5,6 +5,7 @@ import "./media.css";
 import { useState } from "preact/hooks";
 
 import type { Film } from "../chat/content";
+import { useTabIndex } from "../chat/context";
 import { Icon } from "../ui/icon";
 import { words } from "../words";
 import { useMedia } from "./fetch";
@@ -13,6 +14,7 @@ import { bytes, duration, fit } from "./sizes";
 
 export function Video({ content }: { content: Film }) {
     const [isWanted, setIsWanted] = useState(false);
+    const tabIndex = useTabIndex();
     const poster = useMedia(content.thumbnail, SCALED);
     const { url, failure, retry } = useMedia(isWanted ? content.source : undefined);
     const size = fit(content.width ?? 16 * 20, content.height ?? 9 * 20);
@@ -23,7 +25,7 @@ export function Video({ content }: { content: Film }) {
             ) : (
                 <button
                     class="photo"
-                    tabIndex={-1}
+                    tabIndex={tabIndex}
                     aria-label={words("media.play_video", { name: content.name || words("message.video") })}
                     onClick={() => (failure ? retry() : setIsWanted(true))}
                 >

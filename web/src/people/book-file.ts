@@ -1,13 +1,13 @@
 // Reading an address book that somebody has exported: vCard (RFC 6350, and the older ones of phones) or CSV.
 
+import { EMAIL, NUMBER } from "./find";
+
 export interface BookEntry {
     name: string;
     numbers: string[];
     emails: string[];
 }
 
-const EMAIL = /^[^\s@]+@[^\s@]+\.[^\s@]+$/;
-const NUMBER = /^\+?[\d\s().\-/]{6,24}$/;
 /** The most people of a book that are read. */
 const MOST = 10_000;
 

@@ -12,9 +12,9 @@ const LIMIT = 20;
 
 export type Sought = { kind: "email"; email: string } | { kind: "phone"; phone: string } | { kind: "name"; name: string };
 
-const EMAIL = /^[^\s@]+@[^\s@]+\.[^\s@]+$/;
+export const EMAIL = /^[^\s@]+@[^\s@]+\.[^\s@]+$/;
 /** What people write numbers with. */
-const NUMBER = /^\+?[\d\s().\-/]{6,24}$/;
+export const NUMBER = /^\+?[\d\s().\-/]{6,24}$/;
 /** A handle or a user name, with its `@` or without. */
 const HANDLE = /^@?[\w.\-=/+]{1,64}$/;
 

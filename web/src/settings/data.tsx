@@ -2,6 +2,7 @@
 
 import { useState } from "preact/hooks";
 
+import { saveBlob } from "../media/fetch";
 import { platform } from "../platform";
 import { Refusal, Unreachable, wordsOf } from "../session/server";
 import { client } from "../sync/running";
@@ -64,12 +65,8 @@ async function save(answer: Response, name: string): Promise<void> {
         await answer.body!.pipeTo(await file.createWritable());
         return;
     }
-    const url = URL.createObjectURL(
-        await answer.blob().catch(() => {
-            throw new Unreachable();
-        }),
-    );
-    const link = Object.assign(document.createElement("a"), { href: url, download: name });
-    link.click();
-    URL.revokeObjectURL(url);
+    const blob = await answer.blob().catch(() => {
+        throw new Unreachable();
+    });
+    saveBlob(blob, name);
 }

@@ -1,4 +1,4 @@
-// Fingers that rest on something, by which one opens what can be done with it.
+// Presses that last: fingers that rest on something, by which one opens what can be done with it, and buttons that are held.
 
 import { useEffect, useRef } from "preact/hooks";
 
@@ -21,4 +21,24 @@ export function useLongPress(run: (event: PointerEvent) => void) {
         onPointerUp: end,
         onPointerCancel: end,
     };
+}
+
+/** A press from its beginning on. */
+export interface Press {
+    pointerId: number;
+    isHeld: boolean;
+}
+
+/** Follows a press to its end, also when the button that it began on is taken away. */
+export function followPress({ pointerId }: PointerEvent): Press {
+    const press = { pointerId, isHeld: true };
+    const ended = new AbortController();
+    const end = (event: PointerEvent) => {
+        if (event.pointerId !== pointerId) return;
+        press.isHeld = false;
+        ended.abort();
+    };
+    window.addEventListener("pointerup", end, { signal: ended.signal });
+    window.addEventListener("pointercancel", end, { signal: ended.signal });
+    return press;
 }
