@@ -55,6 +55,33 @@ test("unknown kinds and what happened are told in sentences", async ({ app, brow
     await expect(page.getByRole("dialog")).toContainText("openstreetmap.org");
 });
 
+test("what no app should send takes nothing along of what others have said", async ({ app, browser }) => {
+    const { anna, ben, room } = await twoPeople(app);
+    const set = (type: string, key: string, content: object) =>
+        ben.call("PUT", `/_matrix/client/v3/rooms/${encodeURIComponent(room)}/state/${type}/${encodeURIComponent(key)}`, content);
+    const said = await ben.say(room, "still here");
+    const noText = { toString: 1, valueOf: 1 };
+    await related(ben, room, "m.reaction", "m.annotation", said, {});
+    for (const key of [5, noText]) await ben.send(room, { "m.relates_to": { rel_type: "m.annotation", event_id: said, key } }, "m.reaction");
+    await set("m.room.name", "", { name: noText });
+    await set("m.room.topic", "", { topic: noText });
+    await set("constructor", "", {});
+    await ben.send(room, {}, "constructor");
+    await ben.send(room, { msgtype: "constructor", body: "of no kind" });
+    await set("m.room.member", ben.userId, { membership: "join", displayname: noText, avatar_url: { mxc: 1 } });
+    await ben.say(room, "and here");
+    const page = await app.openFor(browser, "handle", localpart(anna));
+    await openChat(page, room);
+    const log = page.getByRole("log");
+    for (const text of ["still here", "of no kind", "and here"]) await expect(log).toContainText(text);
+    const row = page.getByRole("navigation", { name: "Chats" }).getByRole("link").filter({ hasText: "and here" });
+    await expect(row.locator(".name")).toHaveText(localpart(ben));
+    // What is kept is read before there is a client.
+    await page.reload();
+    await expect(log).toContainText("and here");
+    await expect(row).toBeVisible();
+});
+
 test("reacting, deleting, pinning, starring and reporting", async ({ app, browser }) => {
     const { anna, ben, room } = await twoPeople(app);
     const said = await ben.say(room, "the first");
@@ -121,13 +148,13 @@ test("a poll is voted in, and its votes are counted", async ({ app, browser }) =
         max_selections: 1,
         answers: [
             { id: "a", ...text("North") },
-            { id: "b", ...text("South") },
+            { id: "constructor", ...text("South") },
         ],
     };
     const poll = await ben.send(room, { "org.matrix.msc3381.poll.start": start, ...text("Where to?") }, "org.matrix.msc3381.poll.start");
     const vote = (id: string) => related(ben, room, "org.matrix.msc3381.poll.response", "m.reference", poll, { "org.matrix.msc3381.poll.response": { answers: [id] } });
     await vote("a");
-    await vote("b");
+    await vote("constructor");
     const page = await app.openFor(browser, "handle", localpart(anna));
     await openChat(page, room);
     await expect(page.getByText("1 vote", { exact: true })).toBeVisible();

@@ -135,9 +135,9 @@ function quoteOf(event: MatrixEvent, { room, find }: Surroundings): Quote | unde
 function reactionsOf(events: MatrixEvent[], room: Room, own: string): Reaction[] {
     const byKey = new Map<string, Reaction>();
     for (const event of events) {
-        const key = event.getRelation()?.key;
+        const key = event.getRelation()?.key as unknown;
         const sender = event.getSender();
-        if (!key || !sender || event.isRedacted()) continue;
+        if (typeof key !== "string" || !key || !sender || event.isRedacted()) continue;
         const reaction = byKey.get(key) ?? { key: key.slice(0, 64), who: [] };
         if (reaction.who.some(({ id }) => id === sender)) continue;
         const { id, name } = personOf(room, sender);

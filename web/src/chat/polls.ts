@@ -12,7 +12,7 @@ const PAGE = 100;
 
 interface Votes {
     /** By the ids of answers: who has chosen them. */
-    byAnswer: Record<string, string[]>;
+    byAnswer: ReadonlyMap<string, string[]>;
     voters: number;
     own: string[];
     isEnded: boolean;
@@ -31,6 +31,8 @@ export class PollCounter {
     /** Known once all answers are, because a part of them is not to be taken for the whole. */
     #root: Root | undefined;
     #loading: Promise<void> | undefined;
+    /** What was counted last, as text. */
+    #counted = "";
 
     constructor(
         readonly client: MatrixClient,
@@ -81,14 +83,22 @@ export class PollCounter {
             if (isVote && event.getTs() >= (latest.get(voter)?.getTs() ?? 0)) latest.set(voter, event);
         }
         const known = new Set(poll.answers.map(({ id }) => id));
-        const votes: Votes = { byAnswer: {}, voters: 0, own: [], isEnded: ends.length > 0 };
+        const byAnswer = new Map<string, string[]>();
+        const votes: Votes = { byAnswer, voters: 0, own: [], isEnded: ends.length > 0 };
         for (const [voter, event] of latest) {
             const chosen = answersOf(event).filter((id) => known.has(id)).slice(0, poll.maxSelections);
             if (chosen.length > 0) votes.voters++;
-            for (const id of chosen) (votes.byAnswer[id] ??= []).push(voter);
+            for (const id of chosen) {
+                const voters = byAnswer.get(id);
+                if (voters) voters.push(voter);
+                else byAnswer.set(id, [voter]);
+            }
             if (voter === this.client.getSafeUserId()) votes.own = chosen;
         }
-        if (JSON.stringify(votes) !== JSON.stringify(this.votes.peek())) this.votes.value = votes;
+        const text = JSON.stringify({ ...votes, byAnswer: [...byAnswer] });
+        if (text === this.#counted) return;
+        this.#counted = text;
+        this.votes.value = votes;
     }
 
     async vote(answers: string[], { isStable }: Poll): Promise<void> {
