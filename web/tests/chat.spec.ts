@@ -1,6 +1,8 @@
 import AxeBuilder from "@axe-core/playwright";
+import type { Route } from "@playwright/test";
 
 import { expect, test } from "./app.ts";
+import type { Person } from "./platforms.ts";
 import { localpart, openChat, related, sayMany, twoPeople } from "./sayings.ts";
 
 test("two people on two platforms chat", async ({ app, browser }) => {
@@ -118,6 +120,59 @@ test("reacting, deleting, pinning, starring and reporting", async ({ app, browse
     const gone = await ben.call("GET", `/_matrix/client/v3/rooms/${encodeURIComponent(room)}/event/${encodeURIComponent(own)}`);
     expect(gone.content).toEqual({});
 });
+
+test("what the server did not take is shown no more, and keeps nothing else from being done", async ({ app, browser }) => {
+    const { anna, ben, room } = await twoPeople(app);
+    await anna.say(room, "mine");
+    const page = await app.openFor(browser, "handle", localpart(anna));
+    await openChat(page, room);
+    const refuse = (route: Route) => route.fulfill({ status: 400, json: { errcode: "M_UNKNOWN" } });
+    const message = (text: string) => page.locator(".message", { hasText: text });
+    const remove = async (text: string) => {
+        await message(text).locator(".bubble").click({ button: "right" });
+        await page.getByRole("menuitem", { name: "Delete for everyone" }).click();
+        await page.getByRole("dialog").getByRole("button", { name: "Delete for everyone" }).click();
+    };
+    const react = async (text: string) => {
+        await message(text).locator(".bubble").click({ button: "right" });
+        await page.getByRole("menuitemcheckbox", { name: "❤️" }).click();
+    };
+    const reaction = (text: string) => message(text).getByRole("button", { name: "❤️ from Anna Berg" });
+
+    await page.route("**/redact/**", refuse);
+    await remove("mine");
+    await expect(page.getByRole("status").filter({ hasText: "It could not be deleted." })).toBeVisible();
+    await expect(message("mine")).toBeVisible();
+
+    await page.route("**/send/m.reaction/**", refuse);
+    await react("mine");
+    await expect(page.getByRole("status").filter({ hasText: "The reaction was not sent." })).toBeVisible();
+    await expect(reaction("mine")).toHaveCount(0);
+    await page.unroute("**/send/m.reaction/**");
+
+    await page.route("**/send/m.room.message/**", refuse);
+    await page.getByRole("textbox", { name: "Message" }).fill("refused");
+    await page.keyboard.press("Enter");
+    await expect(message("refused").getByRole("img", { name: "Not sent" })).toBeVisible();
+
+    await ben.say(room, "his");
+    await react("his");
+    await expect(reaction("his")).toBeVisible();
+    await page.unroute("**/redact/**");
+    await remove("mine");
+    await expect(page.getByRole("log")).toContainText("This message was deleted.");
+    await expect.poll(async () => (await reactionsTo(ben, room)).length).toBe(1);
+
+    await page.unroute("**/send/m.room.message/**");
+    await message("refused").getByRole("button", { name: "Try again" }).click();
+    await expect(message("refused").getByRole("img", { name: "Sent", exact: true })).toBeVisible();
+});
+
+/** The reactions in a chat that the server has. */
+async function reactionsTo(person: Person, room: string): Promise<object[]> {
+    const { chunk } = await person.call("GET", `/_matrix/client/v3/rooms/${encodeURIComponent(room)}/messages?dir=b&limit=100`);
+    return (chunk as { type: string }[]).filter(({ type }) => type === "m.reaction");
+}
 
 test("edits are shown, with what was said before", async ({ app, browser }) => {
     const { anna, ben, room } = await twoPeople(app);

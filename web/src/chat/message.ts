@@ -3,6 +3,7 @@
 import type { MatrixEvent, Room } from "matrix-js-sdk";
 
 import { oneLine } from "../chats/preview";
+import { sendingOf } from "../chats/sending";
 import { type Content, contentOf } from "./content";
 import { disappearsTs } from "./disappears";
 import { saidBy } from "./edits";
@@ -79,7 +80,7 @@ export function messageOf(event: MatrixEvent, around: Surroundings): Message {
         sender: personOf(room, sender),
         isOwn: sender === own,
         ts: event.getTs(),
-        state: stateOf(event),
+        state: sendingOf(event),
         content: contentOf(event),
         isEncrypted: event.isEncrypted(),
         isExposed: isExposed(event, room) || undefined,
@@ -98,12 +99,6 @@ export function messageOf(event: MatrixEvent, around: Surroundings): Message {
 /** Whether people of an encrypted chat should know that an event was not. What waits here is encrypted when it is sent. */
 function isExposed(event: MatrixEvent, room: Room): boolean {
     return room.hasEncryptionStateEvent() && !event.isEncrypted() && !event.isRedacted() && event.status === null;
-}
-
-function stateOf(event: MatrixEvent): State {
-    const status = event.status as string | null;
-    if (status === "not_sent" || status === "cancelled") return "failed";
-    return status === null || status === "sent" ? "sent" : "sending";
 }
 
 /** The message that this one answers. Apps that know threads mark answers that only keep threads together. */

@@ -3,6 +3,7 @@
 import { signal } from "@preact/signals";
 import type { Direction, MatrixClient, MatrixEvent } from "matrix-js-sdk";
 
+import { sendAtOnce } from "./at-once";
 import { type Poll, POLL_ENDS, POLL_RESPONSES } from "./content";
 import { isAsSecret } from "./edits";
 
@@ -105,14 +106,14 @@ export class PollCounter {
         const type = isStable ? "m.poll.response" : "org.matrix.msc3381.poll.response";
         const chosen = isStable ? { "m.selections": answers } : { "org.matrix.msc3381.poll.response": { answers } };
         const relation = { "m.relates_to": { rel_type: "m.reference", event_id: this.id } };
-        await this.client.sendEvent(this.roomId, type as never, { ...chosen, ...relation } as never);
+        await sendAtOnce(this.client, this.roomId, type, { ...chosen, ...relation });
     }
 
     async end(text: string, { isStable }: Poll): Promise<void> {
         const type = isStable ? "m.poll.end" : "org.matrix.msc3381.poll.end";
         const said = isStable ? { "m.text": [{ body: text }] } : { "org.matrix.msc1767.text": text, "org.matrix.msc3381.poll.end": {} };
         const relation = { "m.relates_to": { rel_type: "m.reference", event_id: this.id } };
-        await this.client.sendEvent(this.roomId, type as never, { body: text, ...said, ...relation } as never);
+        await sendAtOnce(this.client, this.roomId, type, { body: text, ...said, ...relation });
     }
 }
 
