@@ -18,6 +18,19 @@ test("two people on two platforms chat", async ({ app, browser }) => {
     await expect(bens.getByRole("log")).toContainText("Hi Ben! You write from another app.");
 });
 
+test("a chat of two into which a third one was brought says who speaks", async ({ app, browser }) => {
+    const { anna, ben, room } = await twoPeople(app);
+    const cleo = await app.platforms.register("handle", "cleo.third", "Cleo Third");
+    await anna.call("PUT", `/_matrix/client/v3/user/${anna.userId}/account_data/m.direct`, { [ben.userId]: [room] });
+    await ben.say(room, "Look who is here");
+    await ben.invite(room, cleo);
+    await cleo.join(room);
+    await cleo.say(room, "It is me");
+    const page = await app.openFor(browser, "handle", localpart(anna));
+    await openChat(page, room);
+    await expect(page.locator(".message", { hasText: "It is me" }).locator(".sender")).toHaveText("Cleo Third");
+});
+
 test("formatted text is shown, and nothing in it runs", async ({ app, browser }) => {
     const { anna, ben, room } = await twoPeople(app);
     const formatted_body =
@@ -255,6 +268,20 @@ test("a thread of another app is told, and opened in place", async ({ app, brows
     await expect(page.getByRole("heading", { name: "Thread" })).toBeVisible();
     await expect(page.getByRole("log")).toContainText("my sister");
     await expect(page.getByRole("log")).not.toContainText("something else");
+
+    // What a screen reader hears, equal sentences, too.
+    await page.evaluate(() => {
+        const heard: string[] = [];
+        const note = () => heard.push(document.querySelector(".only-said[aria-live]")!.textContent);
+        new MutationObserver(note).observe(document.querySelector(".only-said[aria-live]")!, { childList: true, characterData: true, subtree: true });
+        Object.assign(window, { heard });
+    });
+    const heard = () => page.evaluate(() => (window as unknown as { heard: string[] }).heard);
+    await ben.say(room, "not in it");
+    for (let time = 1; time <= 2; time++) {
+        await ben.send(room, { msgtype: "m.text", body: "she says yes", "m.relates_to": inThread });
+        await expect.poll(heard).toEqual(Array.from({ length: time }, () => "Ben Okafor: she says yes"));
+    }
 });
 
 test("several messages are chosen and deleted together", async ({ app, browser }) => {
@@ -297,18 +324,23 @@ test("a message that disappears goes when its time is up", async ({ app, browser
     // The sync that waits already is not among those that are changed.
     await ben.say(room, "before it");
     await expect(page.getByRole("log")).toContainText("before it");
-    await ben.say(room, "soon gone");
+    const gone = await ben.say(room, "soon gone");
     await expect(page.getByRole("log")).toContainText("soon gone");
+    await ben.send(room, { msgtype: "m.text", body: "an answer", "m.relates_to": { "m.in_reply_to": { event_id: gone } } });
+    await expect(page.locator(".quote-card")).toContainText("soon gone");
+    await ben.call("PUT", `/_matrix/client/v3/rooms/${encodeURIComponent(room)}/state/m.room.pinned_events/`, { pinned: [gone] });
+    await expect(page.getByRole("button", { name: "Pinned message soon gone" })).toBeVisible();
     await expect(page.getByRole("img", { name: "Disappears" })).toBeVisible();
     await page.clock.fastForward("01:00:05");
     await expect(page.getByRole("log")).not.toContainText("soon gone");
+    await expect(page.getByRole("button", { name: "Pinned message This message is gone." })).toBeVisible();
     await expect(page.getByRole("log")).toContainText("this stays");
     await page.unrouteAll({ behavior: "ignoreErrors" });
 });
 
 test("a link has a card, if the person wants that the server is asked", async ({ app, browser }) => {
     const { anna, ben, room } = await twoPeople(app);
-    await ben.say(room, "Look: https://example.org/hike");
+    const said = await ben.say(room, "Look: https://example.org/hike");
     const page = await app.openFor(browser, "handle", localpart(anna));
     const asked: string[] = [];
     await page.route("**/preview_url?*", async (route) => {
@@ -318,9 +350,15 @@ test("a link has a card, if the person wants that the server is asked", async ({
     await openChat(page, room);
     await expect(page.getByRole("link", { name: /A hike by the lake/ })).toHaveAttribute("href", "https://example.org/hike");
     expect(asked).toEqual(["https://example.org/hike"]);
+    await page.unroute("**/preview_url?*");
+    await page.route("**/preview_url?*", (route) => route.fulfill({ json: {} }));
+    const body = "Look: https://example.org/other";
+    await related(ben, room, "m.room.message", "m.replace", said, { msgtype: "m.text", body: `* ${body}`, "m.new_content": { msgtype: "m.text", body } });
+    await expect(page.getByRole("link", { name: "https://example.org/other" })).toBeVisible();
+    await expect(page.getByRole("link", { name: /A hike by the lake/ })).toHaveCount(0);
     await page.evaluate(() => localStorage.setItem("linkspan.previews", "never"));
     await openChat(page, room);
-    await expect(page.getByRole("link", { name: "https://example.org/hike", exact: true })).toBeVisible();
+    await expect(page.getByRole("link", { name: "https://example.org/other", exact: true })).toBeVisible();
     expect(asked).toHaveLength(1);
 });
 

@@ -5,7 +5,7 @@ import type { MatrixEvent, Room } from "matrix-js-sdk";
 import { oneLine } from "../chats/preview";
 import { sendingOf } from "../chats/sending";
 import { type Content, contentOf } from "./content";
-import { disappearsTs } from "./disappears";
+import { disappearsTs, isGone } from "./disappears";
 import { saidBy } from "./edits";
 import { type Person, personOf } from "./people";
 import type { Related } from "./related";
@@ -63,6 +63,7 @@ export interface Surroundings {
     pinned: Set<string>;
     starred: Set<string>;
     find: (id: string) => MatrixEvent | undefined;
+    now: number;
 }
 
 /** The key by which a row stays the same before and after the server has its event. */
@@ -112,11 +113,12 @@ export function repliedTo(event: MatrixEvent): string | undefined {
     return typeof answered === "string" ? answered : undefined;
 }
 
-function quoteOf(event: MatrixEvent, { room, find }: Surroundings): Quote | undefined {
+function quoteOf(event: MatrixEvent, { room, find, now }: Surroundings): Quote | undefined {
     const id = repliedTo(event);
     if (id === undefined) return undefined;
     const answered = find(id);
     if (!answered) return { id };
+    if (isGone(answered, now)) return undefined;
     const content = contentOf(answered);
     const isSeen = content.kind === "picture" || content.kind === "video" || content.kind === "sticker";
     return {

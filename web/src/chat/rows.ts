@@ -31,7 +31,6 @@ interface RowOptions {
     /** Whether others' receipts are known to be after the last event that is loaded. */
     isReadToEnd: boolean;
     isDirect: boolean;
-    now: number;
 }
 
 const MESSAGES = new Set(["m.room.message", "m.room.encrypted", "m.sticker", ...POLL_STARTS]);
@@ -57,7 +56,7 @@ export function rowsOf(events: MatrixEvent[], around: Surroundings, options: Row
 type Item = { ts: number; readers: Set<string> } & ({ message: Message } | { sentence: string; key: string } | { isUnread: true });
 
 /** Messages and sentences in order, each with those who have read up to it. */
-function itemsOf(events: MatrixEvent[], around: Surroundings, { readUpTo, now }: RowOptions): Item[] {
+function itemsOf(events: MatrixEvent[], around: Surroundings, { readUpTo }: RowOptions): Item[] {
     const items: Item[] = [];
     let isAfterRead = false;
     let creator: string | undefined;
@@ -65,7 +64,7 @@ function itemsOf(events: MatrixEvent[], around: Surroundings, { readUpTo, now }:
         if (event.getType() === "m.room.create") creator = event.getSender();
         else if (!event.isState()) creator = undefined;
         const isSetUp = creator !== undefined && event.getSender() === creator;
-        const item = isGone(event, now) ? undefined : readableItem(event, around, isSetUp);
+        const item = isGone(event, around.now) ? undefined : readableItem(event, around, isSetUp);
         if (item) {
             if (isAfterRead && "message" in item && !item.message.isOwn) {
                 items.push({ isUnread: true, ts: item.ts, readers: new Set() });
