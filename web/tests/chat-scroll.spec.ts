@@ -122,6 +122,56 @@ test("what came while one was away is there without a gap", async ({ app, browse
     for (let at = 1; at <= 70; at++) expect(seen).toContain(`away ${at}`);
 });
 
+test("whoever goes far back while a gap is closed finds none there", async ({ app, browser }) => {
+    const { anna, ben, room } = await twoPeople(app);
+    const [first] = await sayMany(ben, room, "step", 120);
+    await ben.send(room, { msgtype: "m.text", body: "an answer", "m.relates_to": { "m.in_reply_to": { event_id: first } } });
+    await anna.say(room, "end");
+    const page = await app.openFor(browser, "handle", localpart(anna));
+    await openChat(page, room);
+    const quote = page.locator(".quote-card");
+    await expect(quote).toBeInViewport();
+    await page.context().setOffline(true);
+    await sayMany(ben, room, "away", 70);
+    let release = () => {};
+    const held = new Promise<void>((done) => (release = done));
+    await page.route("**/messages?*", async (route) => {
+        await held;
+        await route.continue();
+    });
+    const asked = page.waitForRequest("**/messages?*");
+    await page.context().setOffline(false);
+    await asked;
+    await quote.click();
+    await expect(chat(page).getByText("step 1", { exact: true })).toBeInViewport();
+    const answered = page.waitForEvent("requestfinished", (request) => request.url().includes("/messages?"));
+    release();
+    await answered;
+    const seen = new Set<string>();
+    await expect
+        .poll(async () => {
+            for (const text of await page.locator(".message .text").allInnerTexts()) seen.add(text);
+            await page.locator(".messages").evaluate((list) => (list.scrollTop += 300));
+            return seen.has("away 70");
+        })
+        .toBe(true);
+    for (let at = 1; at <= 120; at++) expect(seen).toContain(`step ${at}`);
+    for (let at = 1; at <= 70; at++) expect(seen).toContain(`away ${at}`);
+});
+
+test("who has read a message is known far back, too", async ({ app, browser }) => {
+    const { anna, ben, room } = await twoPeople(app);
+    const old = await anna.say(room, "long ago");
+    const ids = await sayMany(anna, room, "line", 80);
+    await ben.call("POST", `/_matrix/client/v3/rooms/${encodeURIComponent(room)}/receipt/m.read/${encodeURIComponent(ids.at(-1)!)}`, {});
+    const page = await app.openFor(browser, "handle", localpart(anna));
+    await openChat(page, room, `/${encodeURIComponent(old)}`);
+    await page.locator(".message", { hasText: "long ago" }).locator(".bubble").click({ button: "right" });
+    await page.getByRole("menuitem", { name: "About this message" }).click();
+    await expect(page.getByRole("dialog")).toContainText("Read by 1 person");
+    await expect(page.getByRole("dialog")).toContainText("Ben Okafor");
+});
+
 test("a long chat keeps no more than a part of it", async ({ app, browser }) => {
     const { anna, ben, room } = await twoPeople(app);
     await sayMany(ben, room, "line", 700);

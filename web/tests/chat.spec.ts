@@ -1,6 +1,8 @@
 import AxeBuilder from "@axe-core/playwright";
+import type { Route } from "@playwright/test";
 
 import { expect, test } from "./app.ts";
+import type { Person } from "./platforms.ts";
 import { localpart, openChat, related, sayMany, twoPeople, upload } from "./sayings.ts";
 
 test("two people on two platforms chat", async ({ app, browser }) => {
@@ -14,6 +16,19 @@ test("two people on two platforms chat", async ({ app, browser }) => {
     await annas.keyboard.press("Enter");
     await bens.getByRole("link", { name: "Anna Berg" }).click();
     await expect(bens.getByRole("log")).toContainText("Hi Ben! You write from another app.");
+});
+
+test("a chat of two into which a third one was brought says who speaks", async ({ app, browser }) => {
+    const { anna, ben, room } = await twoPeople(app);
+    const cleo = await app.platforms.register("handle", "cleo.third", "Cleo Third");
+    await anna.call("PUT", `/_matrix/client/v3/user/${anna.userId}/account_data/m.direct`, { [ben.userId]: [room] });
+    await ben.say(room, "Look who is here");
+    await ben.invite(room, cleo);
+    await cleo.join(room);
+    await cleo.say(room, "It is me");
+    const page = await app.openFor(browser, "handle", localpart(anna));
+    await openChat(page, room);
+    await expect(page.locator(".message", { hasText: "It is me" }).locator(".sender")).toHaveText("Cleo Third");
 });
 
 test("formatted text is shown, and nothing in it runs", async ({ app, browser }) => {
@@ -55,6 +70,33 @@ test("unknown kinds and what happened are told in sentences", async ({ app, brow
     await expect(page.getByRole("dialog")).toContainText("openstreetmap.org");
 });
 
+test("what no app should send takes nothing along of what others have said", async ({ app, browser }) => {
+    const { anna, ben, room } = await twoPeople(app);
+    const set = (type: string, key: string, content: object) =>
+        ben.call("PUT", `/_matrix/client/v3/rooms/${encodeURIComponent(room)}/state/${type}/${encodeURIComponent(key)}`, content);
+    const said = await ben.say(room, "still here");
+    const noText = { toString: 1, valueOf: 1 };
+    await related(ben, room, "m.reaction", "m.annotation", said, {});
+    for (const key of [5, noText]) await ben.send(room, { "m.relates_to": { rel_type: "m.annotation", event_id: said, key } }, "m.reaction");
+    await set("m.room.name", "", { name: noText });
+    await set("m.room.topic", "", { topic: noText });
+    await set("constructor", "", {});
+    await ben.send(room, {}, "constructor");
+    await ben.send(room, { msgtype: "constructor", body: "of no kind" });
+    await set("m.room.member", ben.userId, { membership: "join", displayname: noText, avatar_url: { mxc: 1 } });
+    await ben.say(room, "and here");
+    const page = await app.openFor(browser, "handle", localpart(anna));
+    await openChat(page, room);
+    const log = page.getByRole("log");
+    for (const text of ["still here", "of no kind", "and here"]) await expect(log).toContainText(text);
+    const row = page.getByRole("navigation", { name: "Chats" }).getByRole("link").filter({ hasText: "and here" });
+    await expect(row.locator(".name")).toHaveText(localpart(ben));
+    // What is kept is read before there is a client.
+    await page.reload();
+    await expect(log).toContainText("and here");
+    await expect(row).toBeVisible();
+});
+
 test("reacting, deleting, pinning, starring and reporting", async ({ app, browser }) => {
     const { anna, ben, room } = await twoPeople(app);
     const said = await ben.say(room, "the first");
@@ -92,6 +134,59 @@ test("reacting, deleting, pinning, starring and reporting", async ({ app, browse
     expect(gone.content).toEqual({});
 });
 
+test("what the server did not take is shown no more, and keeps nothing else from being done", async ({ app, browser }) => {
+    const { anna, ben, room } = await twoPeople(app);
+    await anna.say(room, "mine");
+    const page = await app.openFor(browser, "handle", localpart(anna));
+    await openChat(page, room);
+    const refuse = (route: Route) => route.fulfill({ status: 400, json: { errcode: "M_UNKNOWN" } });
+    const message = (text: string) => page.locator(".message", { hasText: text });
+    const remove = async (text: string) => {
+        await message(text).locator(".bubble").click({ button: "right" });
+        await page.getByRole("menuitem", { name: "Delete for everyone" }).click();
+        await page.getByRole("dialog").getByRole("button", { name: "Delete for everyone" }).click();
+    };
+    const react = async (text: string) => {
+        await message(text).locator(".bubble").click({ button: "right" });
+        await page.getByRole("menuitemcheckbox", { name: "❤️" }).click();
+    };
+    const reaction = (text: string) => message(text).getByRole("button", { name: "❤️ from Anna Berg" });
+
+    await page.route("**/redact/**", refuse);
+    await remove("mine");
+    await expect(page.getByRole("status").filter({ hasText: "It could not be deleted." })).toBeVisible();
+    await expect(message("mine")).toBeVisible();
+
+    await page.route("**/send/m.reaction/**", refuse);
+    await react("mine");
+    await expect(page.getByRole("status").filter({ hasText: "The reaction was not sent." })).toBeVisible();
+    await expect(reaction("mine")).toHaveCount(0);
+    await page.unroute("**/send/m.reaction/**");
+
+    await page.route("**/send/m.room.message/**", refuse);
+    await page.getByRole("textbox", { name: "Message" }).fill("refused");
+    await page.keyboard.press("Enter");
+    await expect(message("refused").getByRole("img", { name: "Not sent" })).toBeVisible();
+
+    await ben.say(room, "his");
+    await react("his");
+    await expect(reaction("his")).toBeVisible();
+    await page.unroute("**/redact/**");
+    await remove("mine");
+    await expect(page.getByRole("log")).toContainText("This message was deleted.");
+    await expect.poll(async () => (await reactionsTo(ben, room)).length).toBe(1);
+
+    await page.unroute("**/send/m.room.message/**");
+    await message("refused").getByRole("button", { name: "Try again" }).click();
+    await expect(message("refused").getByRole("img", { name: "Sent", exact: true })).toBeVisible();
+});
+
+/** The reactions in a chat that the server has. */
+async function reactionsTo(person: Person, room: string): Promise<object[]> {
+    const { chunk } = await person.call("GET", `/_matrix/client/v3/rooms/${encodeURIComponent(room)}/messages?dir=b&limit=100`);
+    return (chunk as { type: string }[]).filter(({ type }) => type === "m.reaction");
+}
+
 test("edits are shown, with what was said before", async ({ app, browser }) => {
     const { anna, ben, room } = await twoPeople(app);
     const said = await ben.say(room, "at eight");
@@ -121,13 +216,13 @@ test("a poll is voted in, and its votes are counted", async ({ app, browser }) =
         max_selections: 1,
         answers: [
             { id: "a", ...text("North") },
-            { id: "b", ...text("South") },
+            { id: "constructor", ...text("South") },
         ],
     };
     const poll = await ben.send(room, { "org.matrix.msc3381.poll.start": start, ...text("Where to?") }, "org.matrix.msc3381.poll.start");
     const vote = (id: string) => related(ben, room, "org.matrix.msc3381.poll.response", "m.reference", poll, { "org.matrix.msc3381.poll.response": { answers: [id] } });
     await vote("a");
-    await vote("b");
+    await vote("constructor");
     const page = await app.openFor(browser, "handle", localpart(anna));
     await openChat(page, room);
     await expect(page.getByText("1 vote", { exact: true })).toBeVisible();
@@ -173,6 +268,20 @@ test("a thread of another app is told, and opened in place", async ({ app, brows
     await expect(page.getByRole("heading", { name: "Thread" })).toBeVisible();
     await expect(page.getByRole("log")).toContainText("my sister");
     await expect(page.getByRole("log")).not.toContainText("something else");
+
+    // What a screen reader hears, equal sentences, too.
+    await page.evaluate(() => {
+        const heard: string[] = [];
+        const note = () => heard.push(document.querySelector(".only-said[aria-live]")!.textContent);
+        new MutationObserver(note).observe(document.querySelector(".only-said[aria-live]")!, { childList: true, characterData: true, subtree: true });
+        Object.assign(window, { heard });
+    });
+    const heard = () => page.evaluate(() => (window as unknown as { heard: string[] }).heard);
+    await ben.say(room, "not in it");
+    for (let time = 1; time <= 2; time++) {
+        await ben.send(room, { msgtype: "m.text", body: "she says yes", "m.relates_to": inThread });
+        await expect.poll(heard).toEqual(Array.from({ length: time }, () => "Ben Okafor: she says yes"));
+    }
 });
 
 test("several messages are chosen and deleted together", async ({ app, browser }) => {
@@ -247,18 +356,23 @@ test("a message that disappears goes when its time is up", async ({ app, browser
     // The sync that waits already is not among those that are changed.
     await ben.say(room, "before it");
     await expect(page.getByRole("log")).toContainText("before it");
-    await ben.say(room, "soon gone");
+    const gone = await ben.say(room, "soon gone");
     await expect(page.getByRole("log")).toContainText("soon gone");
+    await ben.send(room, { msgtype: "m.text", body: "an answer", "m.relates_to": { "m.in_reply_to": { event_id: gone } } });
+    await expect(page.locator(".quote-card")).toContainText("soon gone");
+    await ben.call("PUT", `/_matrix/client/v3/rooms/${encodeURIComponent(room)}/state/m.room.pinned_events/`, { pinned: [gone] });
+    await expect(page.getByRole("button", { name: "Pinned message soon gone" })).toBeVisible();
     await expect(page.getByRole("img", { name: "Disappears" })).toBeVisible();
     await page.clock.fastForward("01:00:05");
     await expect(page.getByRole("log")).not.toContainText("soon gone");
+    await expect(page.getByRole("button", { name: "Pinned message This message is gone." })).toBeVisible();
     await expect(page.getByRole("log")).toContainText("this stays");
     await page.unrouteAll({ behavior: "ignoreErrors" });
 });
 
 test("a link has a card, if the person wants that the server is asked", async ({ app, browser }) => {
     const { anna, ben, room } = await twoPeople(app);
-    await ben.say(room, "Look: https://example.org/hike");
+    const said = await ben.say(room, "Look: https://example.org/hike");
     const page = await app.openFor(browser, "handle", localpart(anna));
     const asked: string[] = [];
     await page.route("**/preview_url?*", async (route) => {
@@ -268,9 +382,15 @@ test("a link has a card, if the person wants that the server is asked", async ({
     await openChat(page, room);
     await expect(page.getByRole("link", { name: /A hike by the lake/ })).toHaveAttribute("href", "https://example.org/hike");
     expect(asked).toEqual(["https://example.org/hike"]);
+    await page.unroute("**/preview_url?*");
+    await page.route("**/preview_url?*", (route) => route.fulfill({ json: {} }));
+    const body = "Look: https://example.org/other";
+    await related(ben, room, "m.room.message", "m.replace", said, { msgtype: "m.text", body: `* ${body}`, "m.new_content": { msgtype: "m.text", body } });
+    await expect(page.getByRole("link", { name: "https://example.org/other" })).toBeVisible();
+    await expect(page.getByRole("link", { name: /A hike by the lake/ })).toHaveCount(0);
     await page.evaluate(() => localStorage.setItem("linkspan.previews", "never"));
     await openChat(page, room);
-    await expect(page.getByRole("link", { name: "https://example.org/hike", exact: true })).toBeVisible();
+    await expect(page.getByRole("link", { name: "https://example.org/other", exact: true })).toBeVisible();
     expect(asked).toHaveLength(1);
 });
 

@@ -176,3 +176,24 @@ test("members that could not be loaded are not taken for all, and are tried agai
     await expect(details.getByRole("button", { name: /Ben Okafor/ })).toBeVisible();
     await page.context().close();
 });
+
+test("what was deleted is among the links of a chat no more, and what only claims to change it is not", async ({ app, browser }) => {
+    const anna = await app.platforms.register("handle", "anna.links", "Anna Berg");
+    const ben = await app.platforms.register("handle", "ben.links", "Ben Okafor");
+    const room = await ben.chatWith(anna);
+    const said = await ben.say(room, "https://example.org/said");
+    const forged = { msgtype: "m.text", body: "https://example.org/forged" };
+    const change = { body: "*", "m.new_content": forged, "m.relates_to": { rel_type: "m.replace", event_id: said } };
+    await ben.send(room, change, "m.sticker");
+    const page = await app.openFor(browser, "handle", "anna.links", { viewport: { width: 400, height: 800 } });
+    await page.goto(`${app.addresses.handle}/chat/${encodeURIComponent(room)}/details/media`);
+    const gallery = page.getByRole("complementary");
+    await gallery.getByRole("button", { name: "Links" }).click();
+    const more = gallery.getByRole("button", { name: "Look further back" });
+    await expect(more).toBeEnabled();
+    await more.click();
+    await expect(gallery.getByRole("link", { name: "https://example.org/said" })).toBeVisible();
+    await ben.call("PUT", `/_matrix/client/v3/rooms/${encodeURIComponent(room)}/redact/${encodeURIComponent(said)}/t1`, {});
+    await expect(gallery.getByRole("link", { name: "https://example.org" })).toHaveCount(0);
+    await page.context().close();
+});

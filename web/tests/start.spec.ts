@@ -145,6 +145,19 @@ test("a message that has disappeared is not shown again at the next start", asyn
     await expect(again.getByText(SECRET)).toHaveCount(0);
 });
 
+test("a chat that was left while it is open is kept no more", async ({ app, browser }) => {
+    const { anna, room, page } = await readChat(app, browser, "handle", "left", [SECRET]);
+    const cleo = await app.platforms.register("handle", "cleo.left", "Cleo Third");
+    const other = await cleo.chatWith(anna);
+    await cleo.say(other, "In another chat");
+    await expect.poll(() => keptBy(page, anna.userId, `chat ${room}`)).toContain(SECRET);
+    await anna.call("POST", `/_matrix/client/v3/rooms/${encodeURIComponent(room)}/leave`, {});
+    await expect(chats(page).getByRole("link", { name: "Ben Okafor" })).toHaveCount(0);
+    await chats(page).getByRole("link", { name: "Cleo Third" }).click();
+    await expect.poll(() => keptBy(page, anna.userId, `chat ${other}`)).toContain("In another chat");
+    expect(await keptBy(page, anna.userId, `chat ${room}`)).toBe("");
+});
+
 test("who logs out leaves nothing of it behind", async ({ app, browser }) => {
     const { anna, page } = await readChat(app, browser, "handle", "out", [SECRET]);
     await page.getByRole("link", { name: "Settings" }).click();

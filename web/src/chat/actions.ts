@@ -5,6 +5,7 @@ import type { MatrixEvent } from "matrix-js-sdk";
 import { report } from "../people/api";
 import { notify } from "../ui/notice";
 import { words, type WordsId } from "../words";
+import { deleteAtOnce, sendAtOnce } from "./at-once";
 import { contentOf } from "./content";
 import { saidBy } from "./edits";
 import { plainText } from "./spoken";
@@ -29,9 +30,9 @@ async function attempt(run: () => Promise<unknown>, failed: WordsId): Promise<vo
 export function react(timeline: Timeline, message: Message, key: string): Promise<void> {
     const own = message.reactions.find((reaction) => reaction.key === key)?.own;
     const { client, room } = timeline;
-    if (own) return attempt(() => client.redactEvent(room.roomId, own), "message.react.failed");
+    if (own) return attempt(() => deleteAtOnce(client, room.roomId, own), "message.react.failed");
     const relation = { "m.relates_to": { rel_type: "m.annotation", event_id: message.id, key } };
-    return attempt(() => client.sendEvent(room.roomId, "m.reaction" as never, relation as never), "message.react.failed");
+    return attempt(() => sendAtOnce(client, room.roomId, "m.reaction", relation), "message.react.failed");
 }
 
 export function canDelete(timeline: Timeline, message: Message): boolean {
@@ -66,7 +67,7 @@ export function canForward(message: Message): boolean {
 export async function deleteAll(timeline: Timeline, messages: Message[]): Promise<void> {
     const { client, room } = timeline;
     await attempt(async () => {
-        for (const { id } of messages) await client.redactEvent(room.roomId, id);
+        for (const { id } of messages) await deleteAtOnce(client, room.roomId, id);
     }, "message.delete.failed");
 }
 

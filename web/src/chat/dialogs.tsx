@@ -12,6 +12,7 @@ import { clock, day } from "../ui/time";
 import { words } from "../words";
 import { deleteAll, reportMessage } from "./actions";
 import { contentOf } from "./content";
+import { isGone } from "./disappears";
 import { mayReplace } from "./edits";
 import type { Message } from "./message";
 import { personOf } from "./people";
@@ -180,12 +181,13 @@ interface Starred {
 const STARS_AT_A_TIME = 8;
 
 /** Loads the messages with a star, the newest star first, and shows those that are there already. Some may be deleted or not be seen. */
-async function loadStarred(timeline: Timeline, show: (found: Starred[]) => void, isGone: AbortSignal): Promise<void> {
+async function loadStarred(timeline: Timeline, show: (found: Starred[]) => void, stopped: AbortSignal): Promise<void> {
     const { room } = timeline;
     const ids = [...starredIn(room)].reverse();
     const load = async (id: string): Promise<Starred[]> => {
         try {
             const event = await timeline.find(id);
+            if (isGone(event, Date.now())) return [];
             return [{ id, name: personOf(room, event.getSender() ?? "").name, ts: event.getTs(), text: plainText(contentOf(event)) }];
         } catch (error) {
             if ([403, 404].includes((error as MatrixError).httpStatus ?? 0)) return [];
@@ -193,9 +195,9 @@ async function loadStarred(timeline: Timeline, show: (found: Starred[]) => void,
         }
     };
     const found: Starred[] = [];
-    for (let from = 0; from < ids.length && !isGone.aborted; from += STARS_AT_A_TIME) {
+    for (let from = 0; from < ids.length && !stopped.aborted; from += STARS_AT_A_TIME) {
         found.push(...(await Promise.all(ids.slice(from, from + STARS_AT_A_TIME).map(load))).flat());
-        if (!isGone.aborted) show([...found]);
+        if (!stopped.aborted) show([...found]);
     }
 }
 

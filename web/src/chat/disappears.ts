@@ -15,3 +15,9 @@ export function disappearsTsOf({ unsigned }: Partial<IEvent>): number | undefine
     const ts = (unsigned as Record<string, unknown> | undefined)?.["org.linkspan.disappears_ts"];
     return typeof ts === "number" ? ts : undefined;
 }
+
+/** Whether an event has disappeared. */
+export function isGone(event: MatrixEvent, now: number): boolean {
+    const ts = disappearsTs(event);
+    return ts !== undefined && ts <= now;
+}

@@ -3,8 +3,9 @@
 import type { MatrixEvent, Room } from "matrix-js-sdk";
 
 import { oneLine } from "../chats/preview";
+import { sendingOf } from "../chats/sending";
 import { type Content, contentOf } from "./content";
-import { disappearsTs } from "./disappears";
+import { disappearsTs, isGone } from "./disappears";
 import { saidBy } from "./edits";
 import { type Person, personOf } from "./people";
 import type { Related } from "./related";
@@ -62,6 +63,7 @@ export interface Surroundings {
     pinned: Set<string>;
     starred: Set<string>;
     find: (id: string) => MatrixEvent | undefined;
+    now: number;
 }
 
 /** The key by which a row stays the same before and after the server has its event. */
@@ -79,7 +81,7 @@ export function messageOf(event: MatrixEvent, around: Surroundings): Message {
         sender: personOf(room, sender),
         isOwn: sender === own,
         ts: event.getTs(),
-        state: stateOf(event),
+        state: sendingOf(event),
         content: contentOf(event),
         isEncrypted: event.isEncrypted(),
         isExposed: isExposed(event, room) || undefined,
@@ -100,12 +102,6 @@ function isExposed(event: MatrixEvent, room: Room): boolean {
     return room.hasEncryptionStateEvent() && !event.isEncrypted() && !event.isRedacted() && event.status === null;
 }
 
-function stateOf(event: MatrixEvent): State {
-    const status = event.status as string | null;
-    if (status === "not_sent" || status === "cancelled") return "failed";
-    return status === null || status === "sent" ? "sent" : "sending";
-}
-
 /** The message that this one answers. Apps that know threads mark answers that only keep threads together. */
 export function repliedTo(event: MatrixEvent): string | undefined {
     const relation = event.getWireContent()["m.relates_to"] as Record<string, unknown> | undefined;
@@ -117,11 +113,12 @@ export function repliedTo(event: MatrixEvent): string | undefined {
     return typeof answered === "string" ? answered : undefined;
 }
 
-function quoteOf(event: MatrixEvent, { room, find }: Surroundings): Quote | undefined {
+function quoteOf(event: MatrixEvent, { room, find, now }: Surroundings): Quote | undefined {
     const id = repliedTo(event);
     if (id === undefined) return undefined;
     const answered = find(id);
     if (!answered) return { id };
+    if (isGone(answered, now)) return undefined;
     const content = contentOf(answered);
     const isSeen = content.kind === "picture" || content.kind === "video" || content.kind === "sticker";
     return {
@@ -135,9 +132,9 @@ function quoteOf(event: MatrixEvent, { room, find }: Surroundings): Quote | unde
 function reactionsOf(events: MatrixEvent[], room: Room, own: string): Reaction[] {
     const byKey = new Map<string, Reaction>();
     for (const event of events) {
-        const key = event.getRelation()?.key;
+        const key = event.getRelation()?.key as unknown;
         const sender = event.getSender();
-        if (!key || !sender || event.isRedacted()) continue;
+        if (typeof key !== "string" || !key || !sender || event.isRedacted()) continue;
         const reaction = byKey.get(key) ?? { key: key.slice(0, 64), who: [] };
         if (reaction.who.some(({ id }) => id === sender)) continue;
         const { id, name } = personOf(room, sender);

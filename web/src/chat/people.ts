@@ -3,6 +3,7 @@
 import type { Room } from "matrix-js-sdk";
 
 import { personName } from "../chats/names";
+import { mxcIn } from "../media/address";
 
 export interface Person {
     id: string;
@@ -14,5 +15,5 @@ export interface Person {
 export function personOf(room: Room, id: string): Person {
     // People who have said nothing since the app began came with their older messages, and are known as they were then.
     const member = room.getMember(id) ?? room.oldState.getMember(id);
-    return { id, name: personName(id, member?.rawDisplayName), avatar: member?.getMxcAvatarUrl() ?? undefined };
+    return { id, name: personName(id, member?.rawDisplayName), avatar: mxcIn(member?.getMxcAvatarUrl()) };
 }

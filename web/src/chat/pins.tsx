@@ -1,9 +1,8 @@
 // The bar with the messages that are pinned in a chat: one at a time, the newest first.
 
 import type { MatrixError } from "matrix-js-sdk";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 
-import { oneLine } from "../chats/preview";
 import { Icon } from "../ui/icon";
 import { words } from "../words";
 import { useOpenChat } from "./context";
@@ -32,17 +31,22 @@ export function Pins() {
     );
 }
 
+/** What a pinned message says. While another one is loaded, it is what the one before says. */
 function usePinnedText(id: string | undefined): string | undefined {
     const { timeline } = useOpenChat();
-    const [text, setText] = useState<string>();
+    const [lost, setLost] = useState<string>();
+    const shown = useRef<string>();
+    const known = id ? timeline.pinnedTexts.value.get(id) : undefined;
+    const isKnown = known !== undefined;
     useEffect(() => {
-        if (!id) return;
+        if (!id || isKnown) return;
         let isGone = false;
-        timeline.find(id).then(
-            (event) => isGone || setText(oneLine(event)),
-            (error: MatrixError) => isGone || setText(words(error.httpStatus ? "message.gone" : "chat.lost")),
-        );
-        return () => void (isGone = true);
-    }, [id, timeline]);
-    return id ? text : undefined;
+        timeline.loadPin(id).catch((error: MatrixError) => isGone || setLost(words(error.httpStatus ? "message.gone" : "chat.lost")));
+        return () => {
+            isGone = true;
+            setLost(undefined);
+        };
+    }, [id, isKnown, timeline]);
+    shown.current = known ?? lost ?? shown.current;
+    return id ? shown.current : undefined;
 }

@@ -26,7 +26,7 @@ export function PollCard({ message, poll }: { message: Message; poll: Poll }) {
     }, [counter, isThere]);
     const votes = counter.votes.value;
     const isShown = !!votes && (votes.isEnded || (poll.isDisclosed && votes.own.length > 0));
-    const most = Math.max(1, ...Object.values(votes?.byAnswer ?? {}).map(({ length }) => length));
+    const most = Math.max(1, ...[...(votes?.byAnswer.values() ?? [])].map(({ length }) => length));
     const choose = (id: string) => {
         const own = votes?.own ?? [];
         const others = own.filter((chosen) => chosen !== id);
@@ -39,7 +39,7 @@ export function PollCard({ message, poll }: { message: Message; poll: Poll }) {
                 <legend dir="auto">{poll.question}</legend>
                 <small>{words(votes?.isEnded ? "poll.ended" : poll.maxSelections > 1 ? "poll.several" : "poll.one", { count: poll.maxSelections })}</small>
                 {poll.answers.map(({ id, text }) => {
-                    const count = votes?.byAnswer[id]?.length ?? 0;
+                    const count = votes?.byAnswer.get(id)?.length ?? 0;
                     const isOwn = votes?.own.includes(id) ?? false;
                     return (
                         <label key={id} class="answer" data-best={(votes?.isEnded && count === most) || undefined}>

@@ -3,6 +3,7 @@
 import { signal } from "@preact/signals";
 import type { Direction, MatrixClient, MatrixEvent } from "matrix-js-sdk";
 
+import { sendAtOnce } from "./at-once";
 import { type Poll, POLL_ENDS, POLL_RESPONSES } from "./content";
 import { isAsSecret } from "./edits";
 
@@ -12,7 +13,7 @@ const PAGE = 100;
 
 interface Votes {
     /** By the ids of answers: who has chosen them. */
-    byAnswer: Record<string, string[]>;
+    byAnswer: ReadonlyMap<string, string[]>;
     voters: number;
     own: string[];
     isEnded: boolean;
@@ -31,6 +32,8 @@ export class PollCounter {
     /** Known once all answers are, because a part of them is not to be taken for the whole. */
     #root: Root | undefined;
     #loading: Promise<void> | undefined;
+    /** What was counted last, as text. */
+    #counted = "";
 
     constructor(
         readonly client: MatrixClient,
@@ -81,28 +84,36 @@ export class PollCounter {
             if (isVote && event.getTs() >= (latest.get(voter)?.getTs() ?? 0)) latest.set(voter, event);
         }
         const known = new Set(poll.answers.map(({ id }) => id));
-        const votes: Votes = { byAnswer: {}, voters: 0, own: [], isEnded: ends.length > 0 };
+        const byAnswer = new Map<string, string[]>();
+        const votes: Votes = { byAnswer, voters: 0, own: [], isEnded: ends.length > 0 };
         for (const [voter, event] of latest) {
             const chosen = answersOf(event).filter((id) => known.has(id)).slice(0, poll.maxSelections);
             if (chosen.length > 0) votes.voters++;
-            for (const id of chosen) (votes.byAnswer[id] ??= []).push(voter);
+            for (const id of chosen) {
+                const voters = byAnswer.get(id);
+                if (voters) voters.push(voter);
+                else byAnswer.set(id, [voter]);
+            }
             if (voter === this.client.getSafeUserId()) votes.own = chosen;
         }
-        if (JSON.stringify(votes) !== JSON.stringify(this.votes.peek())) this.votes.value = votes;
+        const text = JSON.stringify({ ...votes, byAnswer: [...byAnswer] });
+        if (text === this.#counted) return;
+        this.#counted = text;
+        this.votes.value = votes;
     }
 
     async vote(answers: string[], { isStable }: Poll): Promise<void> {
         const type = isStable ? "m.poll.response" : "org.matrix.msc3381.poll.response";
         const chosen = isStable ? { "m.selections": answers } : { "org.matrix.msc3381.poll.response": { answers } };
         const relation = { "m.relates_to": { rel_type: "m.reference", event_id: this.id } };
-        await this.client.sendEvent(this.roomId, type as never, { ...chosen, ...relation } as never);
+        await sendAtOnce(this.client, this.roomId, type, { ...chosen, ...relation });
     }
 
     async end(text: string, { isStable }: Poll): Promise<void> {
         const type = isStable ? "m.poll.end" : "org.matrix.msc3381.poll.end";
         const said = isStable ? { "m.text": [{ body: text }] } : { "org.matrix.msc1767.text": text, "org.matrix.msc3381.poll.end": {} };
         const relation = { "m.relates_to": { rel_type: "m.reference", event_id: this.id } };
-        await this.client.sendEvent(this.roomId, type as never, { body: text, ...said, ...relation } as never);
+        await sendAtOnce(this.client, this.roomId, type, { body: text, ...said, ...relation });
     }
 }
 

@@ -3,6 +3,7 @@
 
 import type { MatrixEvent } from "matrix-js-sdk";
 
+import { sendingOf } from "../chats/sending";
 import { mayReplace } from "./edits";
 
 /** How many related events are kept. */
@@ -64,6 +65,6 @@ export class Related {
 
     #of(parent: string, kind: string): MatrixEvent[] {
         const events = [...(this.#byParent.get(parent)?.values() ?? [])];
-        return events.filter((event) => event.getRelation()?.rel_type === kind && !event.isRedacted() && event.status !== "not_sent");
+        return events.filter((event) => event.getRelation()?.rel_type === kind && !event.isRedacted() && sendingOf(event) !== "failed");
     }
 }

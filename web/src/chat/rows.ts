@@ -5,7 +5,7 @@ import type { MatrixEvent } from "matrix-js-sdk";
 import { isComparison } from "../chats/preview";
 import { isSameDay } from "../ui/time";
 import { POLL_STARTS } from "./content";
-import { disappearsTs } from "./disappears";
+import { isGone } from "./disappears";
 import { type Message, messageOf, type Surroundings } from "./message";
 import { personOf } from "./people";
 import { sentenceOf } from "./sentences";
@@ -31,7 +31,6 @@ interface RowOptions {
     /** Whether others' receipts are known to be after the last event that is loaded. */
     isReadToEnd: boolean;
     isDirect: boolean;
-    now: number;
 }
 
 const MESSAGES = new Set(["m.room.message", "m.room.encrypted", "m.sticker", ...POLL_STARTS]);
@@ -57,7 +56,7 @@ export function rowsOf(events: MatrixEvent[], around: Surroundings, options: Row
 type Item = { ts: number; readers: Set<string> } & ({ message: Message } | { sentence: string; key: string } | { isUnread: true });
 
 /** Messages and sentences in order, each with those who have read up to it. */
-function itemsOf(events: MatrixEvent[], around: Surroundings, { readUpTo, now }: RowOptions): Item[] {
+function itemsOf(events: MatrixEvent[], around: Surroundings, { readUpTo }: RowOptions): Item[] {
     const items: Item[] = [];
     let isAfterRead = false;
     let creator: string | undefined;
@@ -65,7 +64,7 @@ function itemsOf(events: MatrixEvent[], around: Surroundings, { readUpTo, now }:
         if (event.getType() === "m.room.create") creator = event.getSender();
         else if (!event.isState()) creator = undefined;
         const isSetUp = creator !== undefined && event.getSender() === creator;
-        const item = isGone(event, now) ? undefined : itemOf(event, around, isSetUp);
+        const item = isGone(event, around.now) ? undefined : readableItem(event, around, isSetUp);
         if (item) {
             if (isAfterRead && "message" in item && !item.message.isOwn) {
                 items.push({ isUnread: true, ts: item.ts, readers: new Set() });
@@ -79,12 +78,17 @@ function itemsOf(events: MatrixEvent[], around: Surroundings, { readUpTo, now }:
     return items;
 }
 
-function isGone(event: MatrixEvent, now: number): boolean {
-    const ts = disappearsTs(event);
-    return ts !== undefined && ts <= now;
+/** What is shown of an event. One that nobody has thought of does not take the others along. */
+function readableItem(event: MatrixEvent, around: Surroundings, isSetUp: boolean): Item | undefined {
+    try {
+        return itemOf(event, around, isSetUp);
+    } catch (error) {
+        console.error("an event cannot be shown", event.getId(), error);
+        return undefined;
+    }
 }
 
-/** What is shown of an event. Whoever makes a chat sets it up in many steps, which say nothing to anybody. */
+/** What an event says. Whoever makes a chat sets it up in many steps, which say nothing to anybody. */
 function itemOf(event: MatrixEvent, around: Surroundings, isSetUp: boolean): Item | undefined {
     if (isShown(event)) return { message: messageOf(event, around), ts: event.getTs(), readers: new Set() };
     const kind = event.getRelation()?.rel_type;

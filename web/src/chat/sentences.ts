@@ -19,35 +19,36 @@ const SILENT = new Set([
     "org.matrix.msc3381.poll.response",
 ]);
 
-const OTHER_STATE: Record<string, WordsId> = {
-    "m.room.topic": "state.topic",
-    "m.room.avatar": "state.picture",
-    "m.room.encryption": "state.encryption",
-    "m.room.power_levels": "state.roles",
-    "m.room.join_rules": "state.joining",
-    "m.room.history_visibility": "state.history",
-    "m.room.guest_access": "state.joining",
-    "m.room.tombstone": "state.moved",
-};
+const OTHER_STATE = new Map<string, WordsId>([
+    ["m.room.topic", "state.topic"],
+    ["m.room.avatar", "state.picture"],
+    ["m.room.encryption", "state.encryption"],
+    ["m.room.power_levels", "state.roles"],
+    ["m.room.join_rules", "state.joining"],
+    ["m.room.history_visibility", "state.history"],
+    ["m.room.guest_access", "state.joining"],
+    ["m.room.tombstone", "state.moved"],
+]);
 
-const OF_CALLS: Record<string, WordsId> = {
-    "m.call.invite": "state.call",
-    "m.call.notify": "state.call",
-    "org.matrix.msc4075.call.notify": "state.call",
-    "m.rtc.notification": "state.call",
-    "org.matrix.msc4075.rtc.notification": "state.call",
-    "m.call.hangup": "state.call_ended",
-    "m.call.reject": "state.call_declined",
-    "m.poll.end": "state.poll_ended",
-    "org.matrix.msc3381.poll.end": "state.poll_ended",
-};
+const OF_CALLS = new Map<string, WordsId>([
+    ["m.call.invite", "state.call"],
+    ["m.call.notify", "state.call"],
+    ["org.matrix.msc4075.call.notify", "state.call"],
+    ["m.rtc.notification", "state.call"],
+    ["org.matrix.msc4075.rtc.notification", "state.call"],
+    ["m.call.hangup", "state.call_ended"],
+    ["m.call.reject", "state.call_declined"],
+    ["m.poll.end", "state.poll_ended"],
+    ["org.matrix.msc3381.poll.end", "state.poll_ended"],
+]);
 
 /** The sentence for an event that is no message, or undefined if there is nothing to say. */
 export function sentenceOf(event: MatrixEvent, room: Room): string | undefined {
     const type = event.getType();
     if (SILENT.has(type) || event.isRedacted()) return undefined;
     const name = personOf(room, event.getSender() ?? "").name;
-    if (type in OF_CALLS) return words(OF_CALLS[type]!, { name });
+    const ofCall = OF_CALLS.get(type);
+    if (ofCall) return words(ofCall, { name });
     if (isComparison(event)) return words("state.compare", { name });
     if (!event.isState()) return words("state.unknown", { name });
     const content = event.getContent<Fields>();
@@ -55,13 +56,13 @@ export function sentenceOf(event: MatrixEvent, room: Room): string | undefined {
         case "m.room.member":
             return ofMember(event, room, name);
         case "m.room.name":
-            return content.name ? words("state.name", { name, chat: content.name }) : words("state.name.none", { name });
+            return typeof content.name === "string" && content.name ? words("state.name", { name, chat: content.name }) : words("state.name.none", { name });
         case "m.room.pinned_events":
             return ofPins(event, name);
         case "com.beeper.disappearing_timer":
             return ofTimer(content, name);
         default:
-            return words(OTHER_STATE[type] ?? "state.setting", { name });
+            return words(OTHER_STATE.get(type) ?? "state.setting", { name });
     }
 }
 

@@ -46,8 +46,9 @@ export class Stretch implements Source {
     #tailBefore: string | undefined;
     /** Whether the live end belongs to the stretch. */
     #isLive = true;
-    /** Whether what is before the live end is being loaded. Until it is there, the live end is not shown, so that no gap is. */
-    #isClosing = false;
+    /** Set while what is before the live end is loaded. Until it is there, the live end is not shown, so that no gap is. Whoever
+     * goes elsewhere meanwhile takes it away, and nothing comes of what was loaded. */
+    #closing: symbol | undefined;
 
     constructor(
         readonly client: MatrixClient,
@@ -63,7 +64,7 @@ export class Stretch implements Source {
         this.#tailStart = this.#live.getEvents()[0]?.getId();
         this.#tailBefore = this.#live.getPaginationToken(BACKWARD) ?? undefined;
         this.#isLive = true;
-        this.#isClosing = false;
+        this.#closing = undefined;
     }
 
     get hasOlder(): boolean {
@@ -80,7 +81,7 @@ export class Stretch implements Source {
 
     events(): MatrixEvent[] {
         const all = this.#pages.flatMap((page) => page.events);
-        if (!this.#isLive || this.#isClosing) return all;
+        if (!this.#isLive || this.#closing) return all;
         const known = new Set(all.map((event) => event.getId()));
         return [...all, ...this.#tail().filter((event) => !known.has(event.getId()))];
     }
@@ -108,7 +109,7 @@ export class Stretch implements Source {
     /** The newest events, at least as many if there are as many, to be recalled at the next start. */
     toKeep(atLeast: number): Pick<KeptChat, "events" | "members" | "before"> {
         const nothing = { events: [], members: [] };
-        if (!this.#isLive || this.#isClosing) return nothing;
+        if (!this.#isLive || this.#closing) return nothing;
         let events = this.#tail();
         let before = this.#tailBefore;
         for (const page of this.#pages.toReversed()) {
@@ -159,6 +160,7 @@ export class Stretch implements Source {
             const dropped = this.#pages.pop()!;
             this.#pages.at(-1)!.after = dropped.before;
             this.#isLive = false;
+            this.#closing = undefined;
         }
     }
 
@@ -177,6 +179,7 @@ export class Stretch implements Source {
         const events = this.#map([...events_before.reverse(), event, ...events_after], answer.state);
         this.#pages = [{ events, before: answer.start, after: answer.end }];
         this.#isLive = false;
+        this.#closing = undefined;
         if (events_after.length === 0) await this.loadNewer();
     }
 
@@ -188,23 +191,24 @@ export class Stretch implements Source {
      * looks at the newest. What cannot be closed is not bridged: the stretch then begins anew at the live end. */
     async closeGap(isAtEnd: boolean): Promise<void> {
         if (!this.#isLive) return;
-        if (this.#isClosing) return this.#beginAtLive();
+        if (this.#closing) return this.#beginAtLive();
         this.#pages.push({ events: this.#tail(), before: this.#tailBefore });
         this.#live = this.room.getLiveTimeline();
         this.#tailStart = undefined;
-        this.#isClosing = true;
-        const live = this.#live;
+        const closing = Symbol();
+        this.#closing = closing;
         try {
-            const between = await this.#loadBack(live.getPaginationToken(BACKWARD) ?? undefined);
-            if (this.#live !== live) return;
+            const between = await this.#loadBack(this.#live.getPaginationToken(BACKWARD) ?? undefined);
+            const after = between.isClosed || isAtEnd ? undefined : await this.#tokenAfter(this.#pages);
+            if (this.#closing !== closing) return;
             if (between.isClosed) this.#pages.push(...between.pages);
             else if (isAtEnd) this.#pages = between.pages;
-            else await this.#leaveLive();
+            else this.#leaveLive(after);
+            this.#closing = undefined;
         } catch (error) {
             console.warn(error);
-            if (this.#live === live) this.#beginAtLive();
+            if (this.#closing === closing) this.#beginAtLive();
         }
-        this.#isClosing = false;
     }
 
     /** Loads what is before a token, back to what is there already. */
@@ -224,12 +228,17 @@ export class Stretch implements Source {
         return { pages, isClosed: from === undefined };
     }
 
-    /** Ends the stretch after its last event, from where one can go on. */
-    async #leaveLive(): Promise<void> {
-        const last = this.#pages.flatMap((page) => page.events).at(-1);
+    /** The token to go on from after the last event of pages. */
+    async #tokenAfter(pages: Page[]): Promise<string | undefined> {
+        const last = pages.flatMap((page) => page.events).at(-1);
         const path = `/rooms/${encodeURIComponent(this.room.roomId)}/context/${encodeURIComponent(last?.getId() ?? "")}`;
         const { end } = await this.client.http.authedRequest<{ end?: string }>("GET" as Method, path, { limit: 0 });
-        this.#pages.at(-1)!.after = end;
+        return end;
+    }
+
+    /** Ends the stretch after its last event, from where one can go on. */
+    #leaveLive(after: string | undefined): void {
+        this.#pages.at(-1)!.after = after;
         this.#isLive = false;
     }
 
@@ -289,7 +298,8 @@ export class ThreadStretch implements Source {
     async loadNewer(): Promise<void> {}
 }
 
-function isInThread(event: MatrixEvent, rootId: string): boolean {
+/** Whether an event is said in a thread. */
+export function isInThread(event: MatrixEvent, rootId: string): boolean {
     const relation = event.getRelation();
     return relation?.rel_type === "m.thread" && relation.event_id === rootId;
 }

@@ -11,7 +11,7 @@ import { words } from "../words";
 import { receipts } from "../settings/choices";
 import { Alarm } from "../sync/alarm";
 import type { Sdk } from "../sync/running";
-import { disappearsTs } from "./disappears";
+import { disappearsTs, isGone } from "./disappears";
 import { keepChat, type KeptChat, MOST_ROWS } from "./kept";
 import { keyOf, type Surroundings } from "./message";
 import { type Person, personOf } from "./people";
@@ -19,7 +19,7 @@ import { PollCounter } from "./polls";
 import { Related } from "./related";
 import { isShown, type Row, rowsOf } from "./rows";
 import { starredIn } from "./stars";
-import { type Source, Stretch, ThreadStretch } from "./stretch";
+import { isInThread, type Source, Stretch, ThreadStretch } from "./stretch";
 
 /** How many rows a chat has at least when it is opened, if it has so many. */
 const FIRST_ROWS = 30;
@@ -58,6 +58,8 @@ export class Timeline {
     readonly highlighted = signal<string | undefined>(undefined);
     readonly typing = signal<string[]>([]);
     readonly pinned = signal<string[]>([]);
+    /** What the pinned messages say that are known, by their ids. */
+    readonly pinnedTexts = signal<ReadonlyMap<string, string>>(new Map());
     /** What could not be loaded, to be tried again. */
     readonly lost = signal<Lost | undefined>(undefined);
     readonly own: string;
@@ -68,6 +70,8 @@ export class Timeline {
     readonly #related = new Related();
     readonly #polls = new Map<string, PollCounter>();
     readonly #kept = new Map<string, { text: string; handle: RowHandle }>();
+    /** Pinned messages that were loaded by themselves. */
+    readonly #pins = new Map<string, MatrixEvent>();
     #byId = new Map<string, MatrixEvent>();
     #events: MatrixEvent[] = [];
     readonly #stops: (() => void)[] = [];
@@ -204,7 +208,7 @@ export class Timeline {
     /** Keeps the end of the chat as it is, for the next start. */
     keep(): void {
         clearTimeout(this.#keeping);
-        if (this.threadRoot || this.#source.hasNewer) return;
+        if (this.threadRoot || this.#source.hasNewer || this.room.getMyMembership() !== "join") return;
         const shown = this.rows.peek().map(({ row }) => row.peek());
         const rows = shown.filter(({ kind }) => kind !== "unread").slice(-MOST_ROWS);
         const kept = { rows, isDirect: this.isDirect, ...this.#stretch.toKeep(MOST_ROWS) };
@@ -298,14 +302,33 @@ export class Timeline {
         return found;
     }
 
+    /** Loads a pinned message that is not known yet. An error of the server says that there is none. */
+    async loadPin(id: string): Promise<void> {
+        this.#pins.set(id, await this.find(id));
+        if (!this.#isClosed) this.#read();
+    }
+
     /** Others who have read a message, and when the app heard of it: those whose receipts are at it or after it. */
     readersOf(id: string): { person: Person; ts: number }[] {
         const from = this.#events.findIndex((event) => event.getId() === id);
         const sender = this.#events[from]?.getSender();
         const later = from < 0 ? [] : this.#events.slice(from);
-        const receipts = later.flatMap((event) => this.room.getReceiptsForEvent(event));
+        const receipts = [...later.flatMap((event) => this.room.getReceiptsForEvent(event)), ...this.#receiptsBeyond()];
         const others = receipts.filter(({ userId }) => userId !== this.own && userId !== sender);
         return others.map(({ userId, data }) => ({ person: personOf(this.room, userId), ts: data.ts }));
+    }
+
+    /** The receipts of those who have read beyond what is loaded. */
+    #receiptsBeyond(): { userId: string; data: { ts: number } }[] {
+        return this.#source.hasNewer ? this.room.getMembers().flatMap(({ userId }) => this.#receiptBeyond(userId) ?? []) : [];
+    }
+
+    /** The receipt of somebody, if it is after the last event that is loaded. */
+    #receiptBeyond(userId: string): { userId: string; data: { ts: number } } | undefined {
+        const receipt = this.room.getReadReceiptForUserId(userId);
+        const last = this.#events.findLast((event) => !event.status);
+        const isBeyond = receipt && last && !this.#byId.has(receipt.eventId) && receipt.data.ts >= last.getTs();
+        return isBeyond ? { userId, data: receipt.data } : undefined;
     }
 
     poll(id: string): PollCounter {
@@ -356,6 +379,7 @@ export class Timeline {
 
     /** Tells of what somebody else has said, once it can be read. */
     async #tell(event: MatrixEvent): Promise<void> {
+        if (this.threadRoot && !isInThread(event, this.threadRoot)) return;
         if (event.isBeingDecrypted()) await event.getDecryptionPromise();
         if (!isShown(event) || this.#isClosed) return;
         if (!this.isAtEnd || document.hidden) this.newer.value++;
@@ -366,7 +390,7 @@ export class Timeline {
     /** Events that only this chat has loaded are not known to the library, which redacts those that it knows. */
     #takeAway(redaction: MatrixEvent): void {
         const id = redaction.getAssociatedId();
-        const event = id ? this.#byId.get(id) : undefined;
+        const event = id ? (this.#byId.get(id) ?? this.#pins.get(id)) : undefined;
         if (event && !event.isRedacted()) event.makeRedacted(redaction, this.room);
         if (id) this.#related.forget(id);
     }
@@ -391,8 +415,9 @@ export class Timeline {
         const now = Date.now();
         this.#events = [...this.#source.events(), ...pending];
         this.#byId = new Map(this.#events.map((event) => [event.getId() ?? "", event]));
-        for (const event of this.#events) this.#note(event);
-        for (const event of this.#events) this.#applyEdit(event);
+        const known = [...this.#events, ...this.#pins.values()];
+        for (const event of known) this.#note(event);
+        for (const event of known) this.#applyEdit(event);
         const pinned = this.room.currentState.getStateEvents("m.room.pinned_events", "")?.getContent().pinned as unknown;
         const pins = Array.isArray(pinned) ? pinned.filter((id): id is string => typeof id === "string") : [];
         const around: Surroundings = {
@@ -402,18 +427,20 @@ export class Timeline {
             pinned: new Set(pins),
             starred: starredIn(this.room),
             find: (id) => this.event(id),
+            now,
         };
         const rows = rowsOf(this.#withoutEchoes(), around, {
             isBeginning: !this.#source.hasOlder && !this.threadRoot,
             readUpTo: this.#readUpTo,
             isReadToEnd: this.#isReadBeyond(),
             isDirect: this.isDirect,
-            now,
         });
+        const texts = this.#textsOf(pins, now);
         batch(() => {
             this.hasOlder.value = this.#source.hasOlder;
             this.hasNewer.value = this.#source.hasNewer;
             if (JSON.stringify(pins) !== JSON.stringify(this.pinned.peek())) this.pinned.value = pins;
+            if (JSON.stringify([...texts]) !== JSON.stringify([...this.pinnedTexts.peek()])) this.pinnedTexts.value = texts;
             this.#show(rows);
         });
         for (const counter of this.#polls.values()) counter.count();
@@ -421,6 +448,16 @@ export class Timeline {
         if (this.isOpening.peek() || !Timeline.#open.has(this)) return;
         clearTimeout(this.#keeping);
         this.#keeping = window.setTimeout(() => this.keep(), KEEP_AFTER_MS);
+    }
+
+    #textsOf(pins: string[], now: number): Map<string, string> {
+        const textOf = (event: MatrixEvent) => (isGone(event, now) ? words("message.gone") : oneLine(event));
+        return new Map(
+            pins.flatMap((id): [string, string][] => {
+                const event = this.event(id) ?? this.#pins.get(id);
+                return event ? [[id, textOf(event)]] : [];
+            }),
+        );
     }
 
     /** Events whose echo is still there while the event itself has come already. */
@@ -453,9 +490,7 @@ export class Timeline {
     /** Whether the other one of a chat of two has read beyond what is loaded. */
     #isReadBeyond(): boolean {
         const other = this.isDirect ? otherPerson(this.client, this.room) : undefined;
-        const receipt = other ? this.room.getReadReceiptForUserId(other) : undefined;
-        const last = this.#events.findLast((event) => !event.status);
-        return !!receipt && !!last && !this.#byId.has(receipt.eventId) && receipt.data.ts >= last.getTs();
+        return other !== undefined && this.#receiptBeyond(other) !== undefined;
     }
 
     #show(rows: Row[]): void {
@@ -484,7 +519,8 @@ export class Timeline {
 
     #waitToVanish(now: number): void {
         this.#vanish.clear();
-        const next = Math.min(...this.#events.map((event) => disappearsTs(event) ?? Infinity).filter((ts) => ts > now));
+        const known = [...this.#events, ...this.#pins.values()];
+        const next = Math.min(...known.map((event) => disappearsTs(event) ?? Infinity).filter((ts) => ts > now));
         this.#vanish.set(next);
     }
 }

@@ -17,11 +17,13 @@ function directPeople(client: MatrixClient): Map<string, string> {
 
 /** The user id of the other person in a chat of two, or undefined in a group. */
 export function otherPerson(client: MatrixClient, room: Room): string | undefined {
+    const isOfTwo = room.getInvitedAndJoinedMemberCount() <= 2;
     const named = directPeople(client).get(room.roomId);
-    if (named) return named;
+    // Somebody may have brought others into what the person's account data name as a chat of two.
+    if (named && isOfTwo) return named;
     if (room.getMyMembership() === "invite") return room.getDMInviter();
     const hasName = room.currentState.getStateEvents("m.room.name", "")?.getContent().name;
-    if (hasName || room.getInvitedAndJoinedMemberCount() > 2) return undefined;
+    if (hasName || !isOfTwo) return undefined;
     return room.getAvatarFallbackMember()?.userId;
 }
 

@@ -3,13 +3,13 @@
 import type { MatrixEvent } from "matrix-js-sdk";
 
 import { saidBy } from "../chat/edits";
-import { words } from "../words";
+import { words, type WordsId } from "../words";
 
-const KINDS = {
-    "m.image": "message.photo",
-    "m.video": "message.video",
-    "m.file": "message.file",
-} as const;
+const KINDS = new Map<unknown, WordsId>([
+    ["m.image", "message.photo"],
+    ["m.video", "message.video"],
+    ["m.file", "message.file"],
+]);
 
 /** The types of events that a list shows. Others change a chat without saying anything. */
 const SHOWN = new Set(["m.room.message", "m.room.encrypted", "m.sticker", "m.poll.start", "org.matrix.msc3381.poll.start"]);
@@ -43,6 +43,7 @@ export function oneLine(event: MatrixEvent): string {
 function ofMessage(content: Record<string, unknown>): string {
     const kind = content.msgtype;
     if (kind === "m.audio") return words("org.matrix.msc3245.voice" in content ? "message.voice" : "message.file");
-    if (typeof kind === "string" && kind in KINDS) return words(KINDS[kind as keyof typeof KINDS]);
+    const named = KINDS.get(kind);
+    if (named) return words(named);
     return typeof content.body === "string" ? content.body.replace(/\s+/g, " ").slice(0, 200) : "";
 }

@@ -4,6 +4,7 @@ import { batch, computed, effect, signal, type Signal } from "@preact/signals";
 import type { MatrixClient, MatrixEvent, Room, RoomMember } from "matrix-js-sdk";
 
 import { disappearsTs } from "../chat/disappears";
+import { mxcIn } from "../media/address";
 import { platform, serverOf } from "../platform";
 import { session, whenAccountChanges } from "../session/session";
 import { Alarm } from "../sync/alarm";
@@ -352,7 +353,7 @@ function rowOf(client: MatrixClient, room: Room): Row {
     return {
         id: room.roomId,
         name: room.name,
-        avatar: room.getMxcAvatarUrl() ?? (person ? room.getAvatarFallbackMember()?.getMxcAvatarUrl() : undefined) ?? undefined,
+        avatar: mxcIn(room.getMxcAvatarUrl()) ?? (person ? mxcIn(room.getAvatarFallbackMember()?.getMxcAvatarUrl()) : undefined),
         person,
         sender: !person && !isOwn && sender ? personName(sender, room.getMember(sender)?.rawDisplayName) : undefined,
         isOwn,

@@ -4,6 +4,7 @@
 import type { MatrixClient, MatrixEvent } from "matrix-js-sdk";
 
 import { disappearsTs } from "../chat/disappears";
+import { saidBy } from "../chat/edits";
 import { Alarm } from "../sync/alarm";
 import { answer, ended } from "../sync/database";
 import type { Sdk } from "../sync/running";
@@ -285,7 +286,7 @@ function seenOf(event: MatrixEvent): Seen | undefined {
     if (event.isDecryptionFailure() || event.isRedacted() || event.getType() !== "m.room.message" || !room || !sender || !ownId) return;
     const relation = event.getRelation();
     const isEdit = relation?.rel_type === "m.replace";
-    const content = event.getContent();
+    const content = isEdit ? event.getContent() : saidBy(event);
     const body = (isEdit ? (content["m.new_content"] as { body?: unknown } | undefined)?.body : content.body) as unknown;
     if (typeof body !== "string" || !body) return;
     const until = disappearsTs(event);

@@ -5,7 +5,6 @@ import type { MatrixEvent } from "matrix-js-sdk";
 import { waiting } from "../composer/outbox";
 
 export function sendingOf(event: MatrixEvent): "sending" | "failed" | "sent" {
-    const held = waiting.value.get(event.getTxnId() ?? "");
-    if (held) return held.state === "failed" ? "failed" : "sending";
-    return event.status === null || (event.status as string) === "sent" ? "sent" : "sending";
+    if (event.status === null || (event.status as string) === "sent") return "sent";
+    return waiting.peek().get(event.getTxnId() ?? "")?.state === "failed" ? "failed" : "sending";
 }

@@ -5,6 +5,7 @@ import type { MatrixEvent } from "matrix-js-sdk";
 import { useState } from "preact/hooks";
 
 import { sourceOf } from "../chat/content";
+import { saidBy } from "../chat/edits";
 import { plain } from "../chats/plain";
 import { oneLine } from "../chats/preview";
 import { type Row, sorted } from "../chats/rows";
@@ -36,7 +37,7 @@ async function download(url: unknown, file: unknown, type: string): Promise<Blob
 /** What is sent for a message elsewhere: without what tied it to its chat, and with a copy of its file, which may be
  * encrypted here and not there, and which must not go when the first message does. */
 async function copyOf(event: MatrixEvent): Promise<Omit<Outgoing, "roomId">> {
-    const { "m.relates_to": _relation, "m.mentions": _told, url, file, ...content } = event.getContent() as Content;
+    const { "m.relates_to": _relation, "m.mentions": _told, url, file, ...content } = saidBy(event) as Content;
     const told = { ...content, "m.mentions": {} };
     if (!url && !file) return { type: event.getType(), content: told };
     const { thumbnail_url, thumbnail_file, ...info } = (content.info ?? {}) as Content & { mimetype?: string; thumbnail_info?: { mimetype?: string } };

@@ -196,6 +196,7 @@ class Outbox {
         if (!item) return;
         delete item.refused;
         show(id, { state: "sending" });
+        this.#redraw(item);
         void this.#keep(item).then(() => this.#run(item.roomId));
         this.#wake();
     }
@@ -332,7 +333,7 @@ class Outbox {
     async #try(item: Item, room: Room, attempt: number): Promise<boolean> {
         try {
             this.#echo(item, room);
-            await this.#prepare(item, room);
+            await this.#prepare(item);
             await this.#upload(item, room);
             const eventId = await this.#put(item, room);
             this.#sent.set(localId(item), eventId);
@@ -342,7 +343,7 @@ class Outbox {
             if (this.#stopped.signal.aborted || !this.#items.has(item.id)) return true;
             const outcome = outcomeOf(error, room);
             if (!outcome.waits) {
-                await this.#refuse(item, room, outcome.refusal);
+                await this.#refuse(item, outcome.refusal);
                 return true;
             }
             const cause = outcome.afterMs === undefined ? (hindrance(room) ?? "composer.waiting") : "composer.slowed";
@@ -357,13 +358,19 @@ class Outbox {
         for (const item of this.#items.values()) if (item.roomId === roomId && !item.refused) show(item.id, state);
     }
 
-    async #refuse(item: Item, room: Room, refused: NonNullable<Item["refused"]>): Promise<void> {
+    async #refuse(item: Item, refused: NonNullable<Item["refused"]>): Promise<void> {
         item.refused = refused;
         await this.#keep(item);
-        const event = this.#events.get(item.id);
-        const { NOT_SENT, SENDING } = this.#sdk!.EventStatus;
         show(item.id, stateOf(item));
-        if (event?.status === SENDING) room.updatePendingEvent(event, NOT_SENT);
+        this.#redraw(item);
+    }
+
+    /** Has its chat show a message anew. For the library one that was refused is on its way still: behind one that has failed,
+     * it would send nothing else in the chat. */
+    #redraw(item: Item): void {
+        const event = this.#events.get(item.id);
+        const room = this.client.getRoom(item.roomId);
+        if (event && room) room.emit(this.#sdk!.RoomEvent.LocalEchoUpdated, event, room);
     }
 
     /** Says of what was refused that the person is not in the chat any more, if that is heard only after it. */
@@ -378,7 +385,7 @@ class Outbox {
     }
 
     /** Makes of the file what is sent. It has its place among the messages before that, because it may take a while. */
-    async #prepare(item: Item, room: Room): Promise<void> {
+    async #prepare(item: Item): Promise<void> {
         if (!item.way || !item.file) return;
         const { prepare, withPrepared } = await import("./prepare");
         const begun = await preparing.get(item.id)?.catch(() => undefined);
@@ -389,10 +396,8 @@ class Outbox {
         item.file = prepared.file;
         delete item.way;
         const event = this.#events.get(item.id);
-        if (event) {
-            event.event.content = item.content;
-            room.emit(this.#sdk!.RoomEvent.LocalEchoUpdated, event, room);
-        }
+        if (event) event.event.content = item.content;
+        this.#redraw(item);
         await this.#keep(item);
     }
 
@@ -421,7 +426,6 @@ class Outbox {
         const event = this.#events.get(item.id);
         // It came back from the server before the answer to sending it did, at the last start.
         if (!event) return "";
-        if (event.status === EventStatus.NOT_SENT) room.updatePendingEvent(event, EventStatus.SENDING);
         if (!event.isEncrypted()) event.event.content = this.#whole(item);
         await encryptIfNeeded(this.client, event, room);
         const where = `/rooms/${encodeURIComponent(item.roomId)}/send/${encodeURIComponent(event.getWireType())}/${encodeURIComponent(item.id)}`;

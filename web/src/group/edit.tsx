@@ -12,7 +12,8 @@ import type { Followed } from "./follow";
 
 export function EditGroup({ chat: { there, room } }: { chat: Followed }) {
     const [, go] = useLocation();
-    const topicNow = (room.currentState.getStateEvents("m.room.topic", "")?.getContent().topic as string | undefined) ?? "";
+    const said = room.currentState.getStateEvents("m.room.topic", "")?.getContent().topic as unknown;
+    const topicNow = typeof said === "string" ? said : "";
     const [name, setName] = useState(room.name);
     const [topic, setTopic] = useState(topicNow);
     const [isRunning, setIsRunning] = useState(false);

@@ -1,11 +1,14 @@
 // The pictures, files and links of a chat, the newest first. Each leads to its message.
 
-import type { MatrixEvent, MatrixEventEvent } from "matrix-js-sdk";
+import type { MatrixEvent, Room } from "matrix-js-sdk";
 import { useEffect, useReducer, useState } from "preact/hooks";
 import { Link } from "wouter-preact";
 
+import { disappearsTs, isGone } from "../chat/disappears";
+import { saidBy } from "../chat/edits";
 import { personName } from "../chats/names";
 import { oneLine } from "../chats/preview";
+import { Alarm } from "../sync/alarm";
 import { done } from "../sync/ask";
 import { client } from "../sync/running";
 import { toMessage } from "../ui/address";
@@ -24,11 +27,13 @@ const KINDS: { kind: Kind; label: WordsId }[] = [
 const ICONS: Record<Kind, IconName> = { media: "picture", files: "file", links: "link" };
 /** How many messages are looked through at a time. */
 const PAGE = 100;
+/** What tells that a message is another one now. */
+const CHANGES = ["Event.decrypted", "Event.replaced", "Room.redaction", "Room.redactionCancelled"];
 const URL_IN_TEXT = /https?:\/\/[^\s<>"]+/;
 
 function kindOf(event: MatrixEvent): Kind | undefined {
     if (event.isRedacted() || event.getType() !== "m.room.message") return undefined;
-    const { msgtype, body } = event.getContent();
+    const { msgtype, body } = saidBy(event);
     if (msgtype === "m.image" || msgtype === "m.video") return "media";
     if (msgtype === "m.file" || msgtype === "m.audio") return "files";
     return typeof body === "string" && URL_IN_TEXT.test(body) ? "links" : undefined;
@@ -36,39 +41,48 @@ function kindOf(event: MatrixEvent): Kind | undefined {
 
 /** What a row says: the link itself, or the name of the file. */
 function titleOf(event: MatrixEvent, kind: Kind): string {
-    const { body, filename } = event.getContent();
+    const { body, filename } = saidBy(event);
     if (kind === "links") return URL_IN_TEXT.exec(body as string)![0];
-    return (filename as string | undefined) ?? (body as string | undefined) ?? oneLine(event);
+    return [filename, body].find((name) => typeof name === "string") ?? oneLine(event);
 }
 
-/** Draws again when messages of a chat become readable, whose keys may come late. */
-function useDecrypted(roomId: string): void {
+/** The messages of a chat that have not disappeared. They are drawn again when keys come late, when one is changed or deleted,
+ * and when the next one disappears. */
+function useMessages(room: Room): MatrixEvent[] {
     const there = client.value;
-    const [, draw] = useReducer((count: number) => count + 1, 0);
+    const [count, draw] = useReducer((count: number) => count + 1, 0);
+    const again = () => draw(undefined as never);
     useEffect(() => {
         let frame = 0;
         const changed = (event: MatrixEvent) => {
-            if (event.getRoomId() !== roomId) return;
+            if (event.getRoomId() !== room.roomId) return;
             cancelAnimationFrame(frame);
-            frame = requestAnimationFrame(() => draw(undefined as never));
+            frame = requestAnimationFrame(again);
         };
-        const name = "Event.decrypted" as MatrixEventEvent.Decrypted;
-        there?.on(name, changed);
+        for (const name of CHANGES) there?.on(name as never, changed as never);
         return () => {
             cancelAnimationFrame(frame);
-            there?.off(name, changed);
+            for (const name of CHANGES) there?.off(name as never, changed as never);
         };
-    }, [there, roomId]);
+    }, [there, room]);
+    const now = Date.now();
+    const events = room.getLiveTimeline().getEvents();
+    const next = Math.min(...events.map((event) => disappearsTs(event) ?? Infinity).filter((ts) => ts > now));
+    useEffect(() => {
+        const alarm = new Alarm(again);
+        if (next < Infinity) alarm.set(next);
+        return () => alarm.clear();
+    }, [next, count]);
+    return events.filter((event) => !isGone(event, now));
 }
 
 export function Gallery({ chat: { there, room } }: { chat: Followed }) {
     const [kind, setKind] = useState<Kind>("media");
     const [isLoading, setIsLoading] = useState(false);
     const timeline = room.getLiveTimeline();
-    const shown = timeline.getEvents().filter((event) => kindOf(event) === kind).reverse();
+    const shown = useMessages(room).filter((event) => kindOf(event) === kind).reverse();
     const hasMore = timeline.getPaginationToken("b" as never) !== null;
     const oldest = timeline.getEvents()[0]?.getTs();
-    useDecrypted(room.roomId);
     const more = async () => {
         setIsLoading(true);
         const load = there.scrollback(room, PAGE).then(() => Promise.all(timeline.getEvents().map((event) => event.getDecryptionPromise())));

@@ -2,6 +2,7 @@
 
 import type { MatrixClient, MatrixEvent, MatrixEventEvent, Room } from "matrix-js-sdk";
 
+import { saidBy } from "../chat/edits";
 import { isMessage, oneLine } from "../chats/preview";
 import { forgetInvitations, invitations } from "../chats/rows";
 import { decrypt } from "../encryption/senders";
@@ -77,7 +78,7 @@ function saidOf(event: MatrixEvent): Said {
 
 /** All of a text, and of anything else only what it is. */
 function textOf(event: MatrixEvent): string {
-    const { msgtype, body } = event.getContent();
+    const { msgtype, body } = saidBy(event);
     const isText = !event.isRedacted() && (msgtype === "m.text" || msgtype === "m.notice") && typeof body === "string";
     return isText ? body : oneLine(event);
 }

@@ -2,14 +2,16 @@
 
 import { useState } from "preact/hooks";
 
+import { mxcIn } from "../media/address";
 import { useMedia } from "../media/fetch";
 
 const COLOURS = 8;
 const segments = new Intl.Segmenter(undefined, { granularity: "grapheme" });
 
 export function Avatar({ id, name, mxc, size = 48 }: { id: string; name: string; mxc?: string; size?: number }) {
+    const address = mxcIn(mxc);
     const side = size * Math.ceil(devicePixelRatio);
-    const { url } = useMedia(mxc ? { mxc } : undefined, { width: side, height: side, isCropped: true });
+    const { url } = useMedia(address ? { mxc: address } : undefined, { width: side, height: side, isCropped: true });
     /** The address of what is no picture that the browser can show. */
     const [broken, setBroken] = useState<string>();
     const style = { "--size": `${size}px` };

@@ -12,7 +12,8 @@ export interface Notice {
 }
 
 const shown = signal<Notice | undefined>(undefined);
-const said = signal("");
+/** What was said last, and how much was said before it. */
+const said = signal({ text: "", at: 0 });
 let timer = 0;
 
 /** Shows a notice for a moment, in place of the one before. Screen readers say it. */
@@ -24,7 +25,7 @@ export function notify(notice: Notice): void {
 
 /** Has screen readers say something when they have ended what they say now. */
 export function announce(text: string): void {
-    said.value = text;
+    said.value = { text, at: said.peek().at + 1 };
 }
 
 /** The place of notices. The window has one. */
@@ -41,7 +42,8 @@ export function Notices() {
                 )}
             </div>
             <div class="only-said" aria-live="polite">
-                {said.value}
+                {/* Equal sentences are said again only where another element comes. */}
+                <span key={said.value.at}>{said.value.text}</span>
             </div>
         </>
     );

@@ -57,8 +57,11 @@ async function withdraw(registration: ServiceWorkerRegistration, pushed: Pushed)
 interface Content {
     type: string;
     sender: string;
-    content: { msgtype?: string; body?: string };
+    content: { msgtype?: unknown; body?: unknown };
 }
+
+/** A field of an event, in which whoever has sent it can have written anything. */
+const textIn = (field: unknown) => (typeof field === "string" ? field : "");
 
 async function describe({ token, hasPreview, words }: Account, room: string, event: string): Promise<{ title: string; text: string } | "nothing"> {
     const at = `/_matrix/client/v3/rooms/${encodeURIComponent(room)}`;
@@ -70,17 +73,18 @@ async function describe({ token, hasPreview, words }: Account, room: string, eve
     // It was deleted, or the person has left.
     if (!found) return "nothing";
     const [member, named] = await Promise.all([
-        read<{ displayname?: string }>(`/state/m.room.member/${encodeURIComponent(found.sender)}`),
-        read<{ name?: string }>("/state/m.room.name"),
+        read<{ displayname?: unknown }>(`/state/m.room.member/${encodeURIComponent(found.sender)}`),
+        read<{ name?: unknown }>("/state/m.room.name"),
     ]);
-    const sender = member?.displayname ?? "";
+    const sender = textIn(member?.displayname);
+    const title = textIn(named?.name);
     const text = hasPreview ? textOf(found, words) : words.message;
-    return named?.name ? { title: named.name, text: sender ? `${sender}: ${text}` : text } : { title: sender, text };
+    return title ? { title, text: sender ? `${sender}: ${text}` : text } : { title: sender, text };
 }
 
 function textOf({ type, content }: Content, words: Account["words"]): string {
     if (type !== "m.room.message") return words.message;
-    return content.msgtype === "m.image" ? words.photo : (content.body ?? words.message);
+    return content.msgtype === "m.image" ? words.photo : textIn(content.body) || words.message;
 }
 
 /** Opens a chat in a tab that shows the account, or in a new one. */
