@@ -113,6 +113,28 @@ test("a passphrase opens everything on a new device, and a wrong one says so", a
     await expect.poll(() => signedDevices(anna)).toEqual([true, true]);
 });
 
+test("a backup that the server could not be asked for once is not replaced", async ({ app, browser }) => {
+    const anna = await app.platforms.register("phone", "anna.backup", "Anna Berg");
+    const ben = await app.platforms.register("phone", "ben.backup", "Ben Okafor");
+    await anna.chatWith(ben);
+    const page = await app.openFor(browser, "phone", "anna.backup", { serviceWorkers: "block" });
+    await open(page, "Ben Okafor");
+    await write(page, "Its key is in the backup");
+    const backup = () => anna.call("GET", "/_matrix/client/v3/room_keys/version");
+    await expect.poll(async () => (await backup()).count).toBeGreaterThan(0);
+    const { version } = await backup();
+
+    let asked = 0;
+    await page.route("**/room_keys/version", (route) => (route.request().method() === "GET" && asked++ === 0 ? route.abort() : route.continue()));
+    await page.goto(`${app.addresses.phone}/settings/encryption`);
+    await expect(page.getByText("Your messages are backed up, encrypted.")).toBeVisible();
+    expect(asked).toBeGreaterThan(1);
+    expect((await backup()).version).toBe(version);
+    await page.goto(app.addresses.phone);
+    await open(page, "Ben Okafor");
+    await expect(log(page)).toContainText("Its key is in the backup");
+});
+
 test("logging out without a recovery key asks before, and leads to saving it", async ({ app, browser }) => {
     const anna = await app.platforms.register("phone", "anna.leave", "Anna Berg");
     const ben = await app.platforms.register("phone", "ben.leave", "Ben Okafor");

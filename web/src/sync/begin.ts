@@ -26,8 +26,8 @@ export interface Running {
     line: Line;
     follower: ListFollower;
     seen: SeenMessages;
-    /** Settled when nothing more is done about encryption at the start. */
-    settled: Promise<void>;
+    /** Settled when what is done about encryption at the start is done, or could not be for now. */
+    settled: Promise<unknown>;
     /** Whether the server no longer takes its token, and whether the person can come back to what is kept then. */
     hasEnded: boolean;
     isKept: boolean;
@@ -99,7 +99,8 @@ export async function run(there: Running, { library, settle }: Code, wanted: Abo
     await Promise.all([client.store.startup(), client.initRustCrypto({ cryptoDatabasePrefix })]);
     performance.mark("stores are open");
     if (wanted.aborted) return;
-    there.settled = settle(client, wanted).catch((error: unknown) => console.warn("encryption is not complete", error));
+    const attempted = (attempt: Promise<unknown>) => (there.settled = attempt);
+    settle(client, wanted, attempted).catch((error: unknown) => console.warn("encryption is not complete", error));
     await client.startClient({
         lazyLoadMembers: true,
         initialSyncLimit: FIRST_EVENTS,
