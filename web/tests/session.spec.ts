@@ -3,7 +3,7 @@ import type { Page } from "@playwright/test";
 import { expect, test } from "./app.ts";
 import { log, open, signedDevices, write } from "./encrypting.ts";
 import { allOf, keptBy, namesOf } from "./kept.ts";
-import { sessionOf } from "./together.ts";
+import { asPerson, sessionOf, signUpByEmail } from "./together.ts";
 
 /** Logs out by the settings. */
 async function logOut(page: Page): Promise<void> {
@@ -90,6 +90,35 @@ test("somebody signs up with a phone number, and has a password as a second step
     await other.getByLabel("Password").fill("a second step of mine");
     await other.getByRole("button", { name: "Log in" }).click();
     await expect(other.getByRole("navigation", { name: "Chats" })).toBeVisible();
+});
+
+test("who logs in again with an address is who they were here: in a session that goes on, and in one that has run out", async ({ proving, browser }) => {
+    const { app, post } = proving;
+    const address = "again@example.org";
+    const enter = async () => {
+        await page.getByLabel("Email address").fill(address);
+        await page.getByRole("button", { name: "Continue" }).click();
+        await page.getByLabel("Code").fill(await post.code(address));
+        await expect(page.getByRole("navigation", { name: "Chats" })).toBeVisible();
+    };
+    const page = await signUpByEmail(app, post, browser, "Ada Again", address);
+    const ada = await asPerson(page, app, "account");
+    await page.getByRole("link", { name: "Settings" }).click();
+    await page.getByRole("button", { name: "Add another account" }).click();
+    await enter();
+    expect(await sessionOf(page)).toMatchObject({ deviceId: ada.deviceId, accessToken: ada.token });
+    const devices = async () => (await ada.call("GET", "/_matrix/client/v3/devices")).devices;
+    await expect.poll(devices).toHaveLength(1);
+
+    await page.route("**/sync?*", (route) => route.fulfill({ status: 401, json: { errcode: "M_UNKNOWN_TOKEN", error: "It has expired.", soft_logout: true } }));
+    await page.reload();
+    const ended = page.getByRole("dialog").filter({ hasText: "your messages are still here" });
+    await expect(ended).toBeVisible();
+    await page.unroute("**/sync?*");
+    await ended.getByRole("button", { name: "Log in again" }).click();
+    await enter();
+    expect((await sessionOf(page)).deviceId).toBe(ada.deviceId);
+    await page.context().close();
 });
 
 test("two accounts of one browser are shown in turn", async ({ app, browser }) => {

@@ -4,7 +4,7 @@
 import type { ClientEvent, IDownloadKeyResult, MatrixClient } from "matrix-js-sdk";
 import type { BootstrapCrossSigningOpts, CryptoApi } from "matrix-js-sdk/lib/crypto-api/index.js";
 
-import { fresh } from "../session/fresh";
+import { fresh, freshOf } from "../session/fresh";
 import { type Auth, withProof } from "../session/prove";
 import { isRefusal } from "../sync/ask";
 import { sdk } from "../sync/running";
@@ -48,7 +48,7 @@ export async function settle(client: MatrixClient, stopped: AbortSignal, attempt
         return attempt(hasPlace);
     });
     // Somebody who is given the recovery key with the session is confirmed by it, and need not hear that they are not yet.
-    followStanding(client, fresh.recoveryKey ? first : taking);
+    followStanding(client, freshOf("recoveryKey", client.getSafeUserId()) ? first : taking);
     attempted(first);
     for (let isDone = await first; !isDone; ) {
         await Promise.race([new Promise((done) => setTimeout(done, AGAIN_MS)), aborted(stopped)]);
@@ -112,16 +112,19 @@ function synced(client: MatrixClient): Promise<void> {
 
 /** The proof by the password that was typed at the log-in of a moment ago. */
 function typed(client: MatrixClient): Auth | undefined {
-    if (!fresh.password) return undefined;
-    return { type: "m.login.password", identifier: { type: "m.id.user", user: client.getSafeUserId() }, password: fresh.password };
+    const user = client.getSafeUserId();
+    const password = freshOf("password", user);
+    return password === undefined ? undefined : { type: "m.login.password", identifier: { type: "m.id.user", user }, password };
 }
 
 /** What needs the server: the recovery key that came with the session, and the backup. */
 async function complete(client: MatrixClient, crypto: CryptoApi): Promise<void> {
-    const { recoveryKey, roomKeys } = fresh;
+    const own = client.getSafeUserId();
+    const recoveryKey = freshOf("recoveryKey", own);
+    const roomKeys = freshOf("roomKeys", own);
     fresh.password = undefined;
     if (!(await isOwn(client, crypto))) {
-        if (recoveryKey) await recover(client, recoveryKey);
+        if (recoveryKey !== undefined) await recover(client, recoveryKey);
         fresh.recoveryKey = undefined;
         await refresh(client);
         if (reminder.peek() === "confirm") opened.value ??= { kind: "confirm" };
@@ -129,8 +132,8 @@ async function complete(client: MatrixClient, crypto: CryptoApi): Promise<void> 
     const backup = await crypto.checkKeyBackupAndEnable();
     // A new backup takes the place of every one before, so it is made only where nothing could be got back from them.
     if ((await isOwn(client, crypto)) && (backup ? await isBackupLost(client, crypto) : await isBackupMissing(client))) await crypto.resetKeyBackup();
-    if (roomKeys?.userId === client.getUserId()) {
-        await crypto.importRoomKeysAsJson(roomKeys.exported);
+    if (roomKeys !== undefined) {
+        await crypto.importRoomKeysAsJson(roomKeys);
         fresh.roomKeys = undefined;
     }
     await refresh(client);

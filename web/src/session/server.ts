@@ -1,9 +1,10 @@
 // What is asked of the server before there is a session.
 
 import { platform } from "../platform";
+import { noteUnused } from "../sync/leaving";
 import type { WordsId } from "../words";
 import { fresh } from "./fresh";
-import { begin, deviceOf } from "./session";
+import { begin, deviceLeft, deviceOf, type Session, sessions, show } from "./session";
 
 /** What proves an address as a stage of registering, and as a way of logging in. */
 const PROVES = { email: "m.login.email.identity", msisdn: "m.login.msisdn" } as const;
@@ -44,14 +45,32 @@ export function wordsOf(error: unknown, known: Record<string, WordsId> = {}): Wo
     return known[errcode] ?? (errcode === "M_LIMIT_EXCEEDED" ? "session.often" : "session.failed");
 }
 
-/** Begins the session that a log-in or a registration has answered. */
-function beginWith(answer: Record<string, unknown>): void {
-    fresh.recoveryKey = answer.recovery_key as string | undefined;
-    begin({
-        userId: answer.user_id as string,
-        deviceId: answer.device_id as string,
-        accessToken: answer.access_token as string,
-    });
+/** Begins the session that a log-in or a registration has answered; or shows the one that the account has here already. */
+async function beginWith(answer: Record<string, unknown>, password?: string): Promise<void> {
+    const userId = answer.user_id as string;
+    const begun: Session = { userId, deviceId: answer.device_id as string, accessToken: answer.access_token as string };
+    if (await isHereAs(begun)) {
+        // With another device, the keys that are here would be lost.
+        noteUnused(begun);
+        void import("../sync/forget").then(({ endSessions }) => endSessions()).catch(console.warn);
+        return show(userId);
+    }
+    const recoveryKey = answer.recovery_key as string | undefined;
+    fresh.recoveryKey = recoveryKey === undefined ? undefined : { userId, secret: recoveryKey };
+    fresh.password = password === undefined ? undefined : { userId, secret: password };
+    begin(begun);
+}
+
+/** Whether the account has a session here with another device, which the server still knows. */
+async function isHereAs({ userId, deviceId }: Session): Promise<boolean> {
+    const here = sessions.peek().find((one) => one.userId === userId);
+    if (!here || here.deviceId === deviceId) return false;
+    try {
+        await ask("GET", "/_matrix/client/v3/account/whoami", undefined, here.accessToken);
+        return true;
+    } catch (error) {
+        return !(error instanceof Refusal && error.errcode === "M_UNKNOWN_TOKEN");
+    }
 }
 
 /** What others see of this device in the person's list of devices. */
@@ -69,17 +88,15 @@ export async function logIn(name: string, password: string): Promise<void> {
         ? { type: "m.id.thirdparty", medium: "email", address: name }
         : { type: "m.id.user", user: name.replace(/^@/, "").toLowerCase() };
     // Whoever comes back to a session that has ended finds its messages and keys.
-    const device_id = identifier.user && deviceOf(`@${identifier.user}:${platform.peek()!.server_name}`);
+    const device_id = identifier.user ? deviceOf(`@${identifier.user}:${platform.peek()!.server_name}`) : deviceLeft();
     const body = { type: "m.login.password", identifier, password, device_id, initial_device_display_name: deviceName() };
-    const answer = await ask("POST", "/_matrix/client/v3/login", body);
-    fresh.password = password;
-    beginWith(answer);
+    await beginWith(await ask("POST", "/_matrix/client/v3/login", body), password);
 }
 
 /** Begins a session of one of the demo's people. */
 export async function continueAs(userId: string): Promise<void> {
     const body = { user_id: userId, initial_device_display_name: deviceName() };
-    beginWith(await ask("POST", "/_linkspan/client/v1/demo_session", body));
+    await beginWith(await ask("POST", "/_linkspan/client/v1/demo_session", body));
 }
 
 export interface NewAccount {
@@ -110,8 +127,7 @@ export async function register({ username, password, displayName, token, proof }
             const where = `/_matrix/client/v3/profile/${encodeURIComponent(answer.user_id as string)}/displayname`;
             // The account is there; a name can be set again in the settings.
             await ask("PUT", where, { displayname: displayName }, answer.access_token as string).catch(() => undefined);
-            fresh.password = password;
-            return beginWith(answer);
+            return await beginWith(answer, password);
         } catch (error) {
             if (!(error instanceof Refusal) || error.status !== 401 || !error.body.flows) throw error;
             const next = nextStage(error.body);
@@ -186,13 +202,12 @@ export async function logInBy(proof: Proof, password?: string): Promise<Entry> {
     const body: Record<string, unknown> = {
         type: PROVES[proof.medium],
         threepid_creds: { sid: proof.sid, client_secret: proof.secret },
+        device_id: deviceLeft(),
         initial_device_display_name: deviceName(),
     };
     if (password) body.password = password;
     try {
-        const answer = await ask("POST", "/_matrix/client/v3/login", body);
-        fresh.password = password;
-        beginWith(answer);
+        await beginWith(await ask("POST", "/_matrix/client/v3/login", body), password);
         return "entered";
     } catch (error) {
         if (error instanceof Refusal && error.errcode === "M_THREEPID_NOT_FOUND") return "new";

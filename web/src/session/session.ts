@@ -126,6 +126,16 @@ export function deviceOf(userId: string): string | undefined {
     return localStorage.getItem(deviceName(userId)) ?? undefined;
 }
 
+/**
+ * The device whose keys are here and whose session has ended, if there is one such: whoever logs in with an address or a number is
+ * most likely who comes back to it.
+ */
+export function deviceLeft(): string | undefined {
+    const kept = Object.keys(localStorage).filter((name) => name.startsWith(deviceName("")));
+    const left = kept.filter((name) => !isKnown(name.slice(deviceName("").length)));
+    return left.length === 1 ? localStorage.getItem(left[0]!)! : undefined;
+}
+
 export function noteDevice({ userId, deviceId }: Session): void {
     localStorage.setItem(deviceName(userId), deviceId);
 }

@@ -100,7 +100,7 @@ export async function takeUnsavedKeys({ client: here, session: { userId } }: Run
     try {
         const { hasUnsavedKeys } = await import("../encryption/inside");
         if (!crypto || !(await hasUnsavedKeys(here))) return false;
-        fresh.roomKeys = { userId, exported: await crypto.exportRoomKeysAsJson() };
+        fresh.roomKeys = { userId, secret: await crypto.exportRoomKeysAsJson() };
         return true;
     } catch (error) {
         console.warn("keys of messages could not be taken along", error);
