@@ -299,6 +299,40 @@ test("a recovery key is replaced only when that is wanted, and counts as kept on
     expect(await current()).not.toEqual(before);
     await dialog.getByRole("button", { name: "I have kept it" }).click();
     await expect(banner).toHaveCount(0);
+
+    // A key that does not open everything is one that the person has, too.
+    const kept = await current();
+    await anna.call("PUT", `/_matrix/client/v3/user/${anna.userId}/account_data/m.megolm_backup.v1`, {});
+    await page.reload();
+    await banner.getByRole("button", { name: "Save" }).click();
+    await expect(dialog).toContainText("You have a recovery key.");
+    expect(await current()).toEqual(kept);
+});
+
+test("a recovery key that nobody has seen, because the window was closed, does not count as kept", async ({ app, browser }) => {
+    const anna = await app.platforms.register("phone", "anna.unseen", "Anna Berg");
+    const ben = await app.platforms.register("phone", "ben.unseen", "Ben Okafor");
+    await anna.chatWith(ben);
+    const page = await app.openFor(browser, "phone", "anna.unseen", { serviceWorkers: "block" });
+    await open(page, "Ben Okafor");
+    await write(page, "Only Ben can read this");
+    // The server takes everything, and the window hears no more of it.
+    const stored = page.waitForResponse("**/account_data/m.megolm_backup.v1");
+    let isStoring = false;
+    await page.route("**/account_data/m.megolm_backup.v1", (route) => {
+        isStoring = true;
+        return route.continue();
+    });
+    await page.route("**/sync?*", async (route) => {
+        const answer = await route.fetch().catch(() => undefined);
+        if (answer && !isStoring) await route.fulfill({ response: answer });
+    });
+    const banner = page.getByRole("complementary", { name: "Save your recovery key" });
+    await banner.getByRole("button", { name: "Save" }).click();
+    await stored;
+    await page.unrouteAll({ behavior: "ignoreErrors" });
+    await page.reload();
+    await expect(banner).toBeVisible();
 });
 
 test("another device that cannot be asked is said", async ({ app, browser }) => {

@@ -8,15 +8,14 @@ import { Dialog } from "../ui/dialog";
 import { Field } from "../ui/fields";
 import { notify } from "../ui/notice";
 import { words } from "../words";
-import { remember } from "./secrets";
 import { note, refresh, standing } from "./standing";
 
 /** How long a passphrase has to be. Whoever has the server can try passphrases as often as they like. */
 const SHORTEST = 12;
 
 export default function Save({ close }: { close: () => void }) {
-    // A new key takes the place of the one that there is, so that one is not made by opening this alone.
-    const [way, setWay] = useState<"replace" | "key" | "passphrase">(() => (standing.peek()?.hasRecovery ? "replace" : "key"));
+    // A new key takes the place of the one that there is, even if that does not open everything: opening this alone makes none.
+    const [way, setWay] = useState<"replace" | "key" | "passphrase">(() => (standing.peek()?.keyId ? "replace" : "key"));
     if (way === "replace") return <Replace close={close} replace={() => setWay("key")} />;
     return way === "key" ? <Key close={close} passphrase={() => setWay("passphrase")} /> : <Passphrase close={close} back={() => setWay("key")} />;
 }
@@ -157,11 +156,6 @@ async function makeKey(passphrase?: string): Promise<string> {
         setupNewSecretStorage: true,
         createSecretStorageKey: () => Promise.resolve(made),
     });
-    const id = await running.secretStorage.getDefaultKeyId();
-    if (id) {
-        remember(id, made.privateKey);
-        note(running.getSafeUserId(), { unsavedKey: id });
-    }
     await refresh(running);
     return made.encodedPrivateKey ?? "";
 }

@@ -15,7 +15,6 @@ import { followMissing } from "./missing";
 import { followRequests, opened } from "./opened";
 import { recover } from "./recover";
 import { followRecipients } from "./recipients";
-import { forgetKeys } from "./secrets";
 import { followSenders } from "./senders";
 import { followStanding, isOwn, refresh, reminder } from "./standing";
 
@@ -29,7 +28,6 @@ const AGAIN_MS = 5000;
  */
 export async function settle(client: MatrixClient, stopped: AbortSignal, attempted: (attempt: Promise<unknown>) => void): Promise<void> {
     const crypto = client.getCrypto()!;
-    forgetKeys();
     followSenders(client);
     followRequests(client);
     followIdentities(client);

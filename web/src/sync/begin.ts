@@ -50,14 +50,14 @@ export async function load() {
     const encryption = import("@matrix-org/matrix-sdk-crypto-wasm").then(({ initAsync }) => initAsync());
     const parts = [sdk(), import("../encryption/secrets"), import("../encryption/setup"), import("../chats/seen")] as const;
     const rust = import("matrix-js-sdk/lib/rust-crypto/index.js");
-    const [library, { secretCallbacks }, { settle }, { followMessages }] = await Promise.all([...parts, encryption, rust]);
-    return { library, secretCallbacks, settle, followMessages };
+    const [library, { secretCallbacksOf }, { settle }, { followMessages }] = await Promise.all([...parts, encryption, rust]);
+    return { library, secretCallbacksOf, settle, followMessages };
 }
 
 /** What the databases of the library are called: those of two accounts are apart. */
 const databaseOf = (userId: string) => `linkspan-${userId}`;
 
-export function make(session: Session, { library, secretCallbacks, followMessages }: Code, wanted: AbortSignal): Running {
+export function make(session: Session, { library, secretCallbacksOf, followMessages }: Code, wanted: AbortSignal): Running {
     const { userId, deviceId, accessToken } = session;
     const { indexedDB, localStorage } = window;
     const store = new library.IndexedDBStore({ indexedDB, localStorage, dbName: databaseOf(userId) });
@@ -72,7 +72,7 @@ export function make(session: Session, { library, secretCallbacks, followMessage
         store,
         timelineSupport: true,
         disableVoip: true,
-        cryptoCallbacks: secretCallbacks,
+        cryptoCallbacks: secretCallbacksOf(userId),
         logger: log,
     });
     return {
