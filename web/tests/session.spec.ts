@@ -329,3 +329,54 @@ test("a server that answers nothing keeps nobody from logging out", async ({ app
     await expect.poll(() => namesOf(page, anna.userId)).toEqual([]);
     await page.context().close();
 });
+
+test("who goes on to another account while a log-out waits is logged out of neither", async ({ app, browser }) => {
+    await app.platforms.register("handle", "first.wavering", "First Wavering");
+    await app.platforms.register("handle", "second.wavering", "Second Wavering");
+    const page = await app.openFor(browser, "handle", "first.wavering", { serviceWorkers: "block" });
+    await page.getByRole("link", { name: "Settings" }).click();
+    await expect(page.getByRole("link", { name: "First Wavering" })).toBeVisible();
+    await page.getByRole("button", { name: "Add another account" }).click();
+    await app.logIn(page, "second.wavering");
+    await page.getByRole("link", { name: "Settings" }).click();
+    await expect(page.getByRole("link", { name: "Second Wavering" })).toBeVisible();
+    const { accessToken } = await sessionOf(page);
+    await page.route("**/sync?*", (route) => (route.request().headers().authorization === `Bearer ${accessToken}` ? undefined : route.continue()));
+    await page.clock.install();
+    await page.goto(`${app.addresses.handle}/settings`);
+    await page.getByRole("button", { name: "Log out" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Log out" }).click();
+    await expect(page.getByRole("dialog")).toHaveCount(0);
+    await page.getByRole("button", { name: "Switch to First Wavering" }).click();
+    await page.getByRole("link", { name: "Settings" }).click();
+    await expect(page.getByRole("link", { name: "First Wavering" })).toBeVisible();
+    // The log-out has waited for as long as it does.
+    await page.clock.fastForward(20_000);
+    await page.getByRole("link", { name: "Profile" }).first().click();
+    await expect(page.getByRole("textbox", { name: "Your name" })).toHaveValue("First Wavering");
+    await expect(page.getByRole("dialog")).toHaveCount(0);
+    await expect(page.getByRole("button", { name: "Switch to Second Wavering" })).toBeVisible();
+    await page.context().close();
+});
+
+test("a tab logs out the session that another tab has renewed", async ({ app, browser }) => {
+    const anna = await app.platforms.register("handle", "anna.renewed", "Anna Berg");
+    const first = await app.openFor(browser, "handle", "anna.renewed");
+    const { accessToken } = await sessionOf(first);
+    const second = await first.context().newPage();
+    await second.goto(`${app.addresses.handle}/settings`);
+    await second.getByRole("button", { name: "Add another account" }).click();
+    await app.logIn(second, "anna.renewed");
+    const renewed = await sessionOf(second);
+    expect(renewed.accessToken).not.toBe(accessToken);
+    await second.close();
+    await expect(first.getByRole("dialog", { name: "Chatting goes on in another tab" })).toHaveCount(0);
+    await logOut(first);
+    await expect(door(first)).toBeVisible();
+    const isTaken = async () => {
+        const answer = await fetch(`${anna.origin}/_matrix/client/v3/account/whoami`, { headers: { Authorization: `Bearer ${renewed.accessToken}` } });
+        return answer.ok;
+    };
+    await expect.poll(isTaken).toBe(false);
+    await first.context().close();
+});
