@@ -106,6 +106,15 @@ test("two people compare pictures, and one is told when the other's keys change"
     await annas.getByRole("textbox", { name: "Message" }).fill("Is it still you?");
     await annas.keyboard.press("Enter");
     await expect(log(annas)).toContainText("It waits until you have compared the changed security code, or gone on without comparing it.");
+    // The same holds in a group that he is only invited to, in a window that has not looked at his keys yet.
+    const encryption = { type: "m.room.encryption", state_key: "", content: { algorithm: "m.megolm.v1.aes-sha2" } };
+    const group = await anna.call("POST", "/_matrix/client/v3/createRoom", { name: "Rowing", invite: [ben.userId], initial_state: [encryption] });
+    await annas.goto(`${app.addresses.phone}/chat/${encodeURIComponent(group.room_id as string)}`);
+    await annas.getByRole("textbox", { name: "Message" }).fill("Who rows on Sunday?");
+    await annas.keyboard.press("Enter");
+    await expect(log(annas)).toContainText("It waits until you have compared the changed security code, or gone on without comparing it.");
+    await expect(notice).toContainText("You had compared it.");
+    await open(annas, "Ben Okafor");
     await notice.getByRole("button", { name: "OK" }).click();
     await expect(notice).toHaveCount(0);
     await expect(log(annas).getByRole("img", { name: "Sent" })).toHaveCount(2);

@@ -28,8 +28,19 @@ export function followIdentities(client: MatrixClient): void {
 /** Looks at the people of a chat that somebody opens. */
 export async function lookAt(client: MatrixClient, room: Room): Promise<void> {
     if (!room.hasEncryptionStateEvent()) return;
-    const others = room.getJoinedMembers().filter(({ userId }) => userId !== client.getSafeUserId());
-    for (const { userId } of others.slice(0, LOOKED_AT)) await lookAtPerson(client, userId);
+    const others = recipients(room).filter((userId) => userId !== client.getSafeUserId());
+    for (const userId of others.slice(0, LOOKED_AT)) await lookAtPerson(client, userId);
+}
+
+/** Looks at everybody for whom a chat is encrypted: it is not, as long as there is one whose keys are others than those that were compared. */
+export async function lookAtEverybody(client: MatrixClient, room: Room): Promise<void> {
+    const others = (await room.getEncryptionTargetMembers()).filter(({ userId }) => userId !== client.getSafeUserId());
+    for (const { userId } of others) await lookAtPerson(client, userId);
+}
+
+/** The people who can read what is written in a chat, as far as they are known. Those who are invited can, too. */
+export function recipients(room: Room): string[] {
+    return room.getMembers().flatMap(({ userId, membership }) => (membership === "join" || membership === "invite" ? userId : []));
 }
 
 /** Looks at one person. */

@@ -4,6 +4,7 @@ import { signal } from "@preact/signals";
 import type { MatrixClient, Room } from "matrix-js-sdk";
 import type { CryptoApi, CryptoEvent } from "matrix-js-sdk/lib/crypto-api/index.js";
 
+import { recipients } from "./identities";
 import { fetchDevices } from "./inside";
 
 /** How many people of a chat are looked at when it is opened. */
@@ -26,8 +27,7 @@ export function followRecipients(client: MatrixClient): void {
 /** Looks at the people of a chat that somebody opens. */
 export async function lookAtRecipients(client: MatrixClient, room: Room): Promise<void> {
     if (!room.hasEncryptionStateEvent()) return;
-    const people = room.getMembers().filter(({ membership }) => membership === "join" || membership === "invite");
-    const others = people.map(({ userId }) => userId).filter((userId) => userId !== client.getSafeUserId() && !known.has(userId));
+    const others = recipients(room).filter((userId) => userId !== client.getSafeUserId() && !known.has(userId));
     await look(client, others.slice(0, LOOKED_AT));
 }
 
