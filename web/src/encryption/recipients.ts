@@ -1,9 +1,9 @@
 // Who cannot read what is written in a chat, because none of their devices is signed by them.
 
-import { signal } from "@preact/signals";
 import type { MatrixClient, Room } from "matrix-js-sdk";
 import type { CryptoApi, CryptoEvent } from "matrix-js-sdk/lib/crypto-api/index.js";
 
+import { isShown, perAccount } from "../session/session";
 import { recipients } from "./identities";
 import { fetchDevices } from "./inside";
 
@@ -11,7 +11,7 @@ import { fetchDevices } from "./inside";
 const LOOKED_AT = 30;
 
 /** People who have devices that could decrypt, and have signed none of them. */
-export const unreached = signal<ReadonlySet<string>>(new Set());
+export const unreached = perAccount<ReadonlySet<string>>(new Set());
 
 /** Whose devices were looked at. Changes of them are told. */
 let known = new Set<string>();
@@ -34,11 +34,13 @@ export async function lookAtRecipients(client: MatrixClient, room: Room): Promis
 async function look(client: MatrixClient, userIds: string[]): Promise<void> {
     const crypto = client.getCrypto();
     if (!crypto || userIds.length === 0) return;
+    const looked = known;
     const devices = await crypto.getUserDeviceInfo(userIds, true);
     for (const userId of userIds) {
-        known.add(userId);
+        looked.add(userId);
         const ids = [...(devices.get(userId)?.keys() ?? [])];
         const isUnreached = ids.length > 0 && !(await hasSigned(client, crypto, userId, ids));
+        if (!isShown(client.getUserId())) return;
         if (unreached.peek().has(userId) === isUnreached) continue;
         const all = new Set(unreached.peek());
         if (isUnreached) all.add(userId);
