@@ -21,7 +21,12 @@ test("somebody signs up with a handle, logs out, and logs in again", async ({ ap
     await page.getByLabel("Your name").fill("Hilde Brandt");
     await page.getByLabel("Handle").fill("taken.one");
     await expect(page.getByRole("alert")).toHaveText("Somebody has this handle already. Try another.");
+    // What could not be asked is no reason against a handle.
+    await page.route("**/register/available*", (route) => route.abort());
+    const failed = page.waitForEvent("requestfailed");
     await page.getByLabel("Handle").fill("@Hilde.Brandt");
+    await failed;
+    await expect(page.getByRole("alert")).toHaveCount(0);
     await page.getByLabel("Choose a password").fill("correct horse battery staple");
     await page.getByRole("button", { name: "Create account" }).click();
     await page.getByRole("link", { name: "Settings" }).click();
@@ -379,4 +384,35 @@ test("a tab logs out the session that another tab has renewed", async ({ app, br
     };
     await expect.poll(isTaken).toBe(false);
     await first.context().close();
+});
+
+test("a locked account is said wherever it matters, and goes on when it is open again", async ({ app, browser }) => {
+    const anna = await app.platforms.register("handle", "anna.locked", "Anna Berg");
+    const ben = await app.platforms.register("handle", "ben.locked", "Ben Okafor");
+    await anna.chatWith(ben);
+    const page = await app.openFor(browser, "handle", "anna.locked", { serviceWorkers: "block" });
+    await open(page, "Ben Okafor");
+    await expect(log(page)).toHaveAttribute("aria-busy", "false");
+    const asked = /\/_matrix\/client\/v3\/(sync|login|rooms\/[^/]*\/send)/;
+    await page.context().route(asked, (route) => route.fulfill({ status: 401, json: { errcode: "M_USER_LOCKED", error: "It is locked.", soft_logout: true } }));
+    await page.reload();
+    const alert = page.getByRole("alert").filter({ hasText: "Your account is locked. Ask the people who run the platform." });
+    await expect(alert.getByRole("button", { name: "Try again" })).toBeVisible();
+    await page.getByRole("textbox", { name: "Message" }).fill("Can you hear me?");
+    await page.keyboard.press("Enter");
+    await expect(log(page)).toContainText("Your account is locked. This is sent once it is not any more.");
+    const other = await page.context().newPage();
+    await other.goto(`${app.addresses.handle}/settings`);
+    await other.getByRole("button", { name: "Add another account" }).click();
+    await other.locator("input[name=name]").fill("anna.locked");
+    await door(other).fill("any password");
+    await door(other).press("Enter");
+    await expect(other.getByRole("alert")).toHaveText("This account is locked. Ask the people who run the platform.");
+    await other.close();
+
+    await page.context().unroute(asked);
+    await alert.getByRole("button", { name: "Try again" }).click();
+    await expect(alert).toHaveCount(0);
+    await expect(log(page).getByRole("img", { name: "Sent" })).toBeVisible();
+    await page.context().close();
 });

@@ -343,7 +343,7 @@ class Outbox {
                 await this.#refuse(item, room, outcome.refusal);
                 return true;
             }
-            const cause = outcome.afterMs === undefined ? (hindrance(room) ?? "composer.waiting") : "composer.slowed";
+            const cause = outcome.cause ?? hindrance(room) ?? "composer.waiting";
             this.#showAll(item.roomId, { state: "waiting", cause: words(cause) });
             await this.#rest(outcome.afterMs ?? Math.min(FIRST_WAIT_MS * 2 ** attempt, LONGEST_WAIT_MS));
             this.#showAll(item.roomId, { state: "sending" });

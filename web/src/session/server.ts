@@ -35,6 +35,9 @@ export async function ask(method: string, path: string, body?: unknown, token?: 
     return said;
 }
 
+/** What means the same wherever it is refused. */
+const REFUSED: Record<string, WordsId> = { M_LIMIT_EXCEEDED: "session.often", M_USER_LOCKED: "session.locked" };
+
 /** What went wrong, as words for the person. `known` has those that mean something particular here. Errors of the library are
  * understood, too. */
 export function wordsOf(error: unknown, known: Record<string, WordsId> = {}): WordsId {
@@ -42,7 +45,7 @@ export function wordsOf(error: unknown, known: Record<string, WordsId> = {}): Wo
     const { errcode, name } = error as { errcode?: string; name?: string };
     if (name === "ConnectionError") return "session.unreachable";
     if (!errcode) throw error;
-    return known[errcode] ?? (errcode === "M_LIMIT_EXCEEDED" ? "session.often" : "session.failed");
+    return known[errcode] ?? REFUSED[errcode] ?? "session.failed";
 }
 
 /** Begins the session that a log-in or a registration has answered; or shows the one that the account has here already. */
@@ -216,13 +219,20 @@ export async function logInBy(proof: Proof, password?: string): Promise<Entry> {
     }
 }
 
-/** Whether a handle can be taken; if not, why. */
+const UNTAKEABLE: Record<string, WordsId> = {
+    M_USER_IN_USE: "session.handle.taken",
+    M_INVALID_USERNAME: "session.handle.form",
+    M_EXCLUSIVE: "session.handle.taken",
+};
+
+/** Why a handle cannot be taken, if the server says so. */
 export async function checkHandle(handle: string): Promise<WordsId | undefined> {
     const path = `/_matrix/client/v3/register/available?username=${encodeURIComponent(handle)}`;
     try {
         await ask("GET", path);
         return undefined;
     } catch (error) {
-        return wordsOf(error, { M_USER_IN_USE: "session.handle.taken", M_INVALID_USERNAME: "session.handle.form", M_EXCLUSIVE: "session.handle.taken" });
+        // Whatever else went wrong is said when somebody registers, which asks the same.
+        return error instanceof Refusal ? UNTAKEABLE[error.errcode] : undefined;
     }
 }

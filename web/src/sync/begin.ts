@@ -6,6 +6,7 @@ import type { Keeper } from "../chat/keeper";
 import { ListFollower } from "../chats/rows";
 import type { SeenMessages } from "../chats/seen";
 import { deviceOf, noteDevice, type Session } from "../session/session";
+import { isRefusal } from "./ask";
 import { Connection } from "./connection";
 import { Line } from "./line";
 import { log } from "./log";
@@ -39,6 +40,8 @@ export interface Running {
 export interface Heard {
     /** It knows the chats. Answers whether it still speaks for the session. */
     prepared: (there: Running) => boolean;
+    /** A sync came or failed; whether it failed because the account is locked. */
+    synced: (there: Running, isLocked: boolean) => void;
     /** The server no longer takes its token. */
     loggedOut: (there: Running) => void;
 }
@@ -121,7 +124,8 @@ export function listen(there: Running, { library }: Code, heard: Heard): void {
     const { client: made, line, follower } = there;
     const { ClientEvent, RoomEvent, RoomMemberEvent, MatrixEventEvent, HttpApiEvent } = library;
     follower.listen(library);
-    made.on(ClientEvent.Sync, (state) => {
+    made.on(ClientEvent.Sync, (state, _before, data) => {
+        heard.synced(there, isRefusal(data?.error, "M_USER_LOCKED"));
         // Whichever way a sync has failed, nothing of it is worked on any more.
         if (state === "ERROR" || state === "RECONNECTING" || state === "STOPPED") line.handled();
         if (state !== "PREPARED" || !heard.prepared(there)) return;
