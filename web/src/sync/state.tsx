@@ -5,6 +5,7 @@ import "./sync.css";
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 
+import { NoticesOfDialog } from "../ui/notice";
 import { words } from "../words";
 import { ended, failed, useHere } from "./client";
 import { isConnected } from "./connection";
@@ -65,6 +66,7 @@ function Instead({ title, text, action, act }: InsteadProps) {
             <button class="primary" onClick={act}>
                 {action}
             </button>
+            <NoticesOfDialog />
         </dialog>
     );
 }
