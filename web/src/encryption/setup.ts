@@ -32,7 +32,7 @@ export async function settle(client: MatrixClient, stopped: AbortSignal, attempt
     followRequests(client);
     followIdentities(client);
     followRecipients(client);
-    followMissing(client);
+    followMissing(client, stopped);
     const isSynced = Promise.race([synced(client), aborted(stopped)]);
     const taking = takePlace(client, crypto);
     /** One attempt at what is left to do; whether nothing is left. */
