@@ -15,7 +15,7 @@ import { KeepingStore } from "./store";
 
 /** How many events of each chat come at first. */
 const FIRST_EVENTS = 1;
-/** How long a client that keeps nothing any more may take to end what it is doing, in milliseconds. */
+/** How long a client may take to end what it is doing, apart from what is to be kept of it, in milliseconds. */
 const END_MS = 3000;
 
 /** Everything that speaks for one session. */
@@ -160,12 +160,14 @@ export async function stop(there: Running, isForGood: boolean): Promise<void> {
     keeper?.close();
     follower.close();
     line.cut();
-    const quiet = Promise.all([line.quiet(), settled]);
+    const late = new Promise((done) => setTimeout(done, END_MS));
+    const isQuiet = line.quiet();
     if (isForGood) {
         store.forget();
-        await Promise.race([quiet, new Promise((done) => setTimeout(done, END_MS))]);
+        await Promise.race([Promise.all([isQuiet, settled]), late]);
     } else {
-        await quiet;
+        // What came in a sync is gone from the server, so it is worked on to its end, however long that takes.
+        await Promise.all([isQuiet, Promise.race([settled, late])]);
         await store.close();
     }
     await seen.close(isForGood);
