@@ -121,7 +121,7 @@ test("a backup that the server could not be asked for once is not replaced", asy
     await open(page, "Ben Okafor");
     await write(page, "Its key is in the backup");
     const backup = () => anna.call("GET", "/_matrix/client/v3/room_keys/version");
-    await expect.poll(async () => (await backup()).count).toBeGreaterThan(0);
+    await expect.poll(async () => (await backup().catch(() => undefined))?.count).toBeGreaterThan(0);
     const { version } = await backup();
 
     // The library asks once before the first sync, which is of no matter, and the app has it ask again after that.
@@ -330,21 +330,16 @@ test("a recovery key that nobody has seen, because the window was closed, does n
     const page = await app.openFor(browser, "phone", "anna.unseen", { serviceWorkers: "block" });
     await open(page, "Ben Okafor");
     await write(page, "Only Ben can read this");
-    // The server takes everything, and the window hears no more of it.
-    const stored = page.waitForResponse("**/account_data/m.megolm_backup.v1");
-    let isStoring = false;
-    await page.route("**/account_data/m.megolm_backup.v1", (route) => {
-        isStoring = true;
-        return route.continue();
-    });
-    await page.route("**/sync?*", async (route) => {
-        const answer = await route.fetch().catch(() => undefined);
-        if (answer && !isStoring) await route.fulfill({ response: answer });
+    // The server takes the last secret, and the window is closed before it hears so.
+    let note = () => {};
+    const stored = new Promise<void>((done) => (note = done));
+    await page.route("**/account_data/m.megolm_backup.v1", async (route) => {
+        await route.fetch();
+        note();
     });
     const banner = page.getByRole("complementary", { name: "Save your recovery key" });
     await banner.getByRole("button", { name: "Save" }).click();
     await stored;
-    await page.unrouteAll({ behavior: "ignoreErrors" });
     await page.goto(`${app.addresses.phone}/settings/encryption`);
     await expect(page.getByText("You have a recovery key.")).toBeVisible();
     await page.getByRole("link", { name: "Back" }).first().click();
