@@ -9,7 +9,8 @@ import { disappearsTs } from "../chat/disappears";
 import { personName } from "../chats/names";
 import { isMessage, oneLine } from "../chats/preview";
 import { isShown, perAccount, session, whenAccountChanges } from "../session/session";
-import { words } from "../words";
+import { language, words } from "../words";
+import { client } from "./running";
 import { account, type Account, changeAccount, removeAccount } from "./shared";
 import { type Pushed, type Said, show, tagOf } from "./show";
 import { subscribe, unsubscribe } from "./subscription";
@@ -52,12 +53,18 @@ export function followNotifications(client: MatrixClient): void {
     void account(client.getSafeUserId()).then((kept) => {
         if (!isShown(client.getUserId())) return;
         chosen.value = kept;
-        // The token may be a new one.
-        if (kept && token && kept.token !== token) void choose(client, { token });
+        // The token may be a new one, and the language another one.
+        if (kept && token) void choose(client, { token });
         // The push service may have forgotten the subscription, and the server with it.
         if (kept?.hasPush) subscribe(client).catch((error: unknown) => console.warn("there are no pushes", error));
     });
 }
+
+// The worker goes on in the language that the person has chosen.
+language.subscribe(() => {
+    const here = client.peek();
+    if (here && chosen.peek()) void choose(here, {});
+});
 
 /** Turns notifications on, or changes how they are. */
 export async function choose(client: MatrixClient, changes: Partial<Account>): Promise<void> {

@@ -64,7 +64,9 @@ async function describe({ token, hasPreview, words }: Account, room: string, eve
     const at = `/_matrix/client/v3/rooms/${encodeURIComponent(room)}`;
     const read = async <Value>(path: string): Promise<Value | undefined> => {
         const answer = await fetch(at + path, { headers: { Authorization: `Bearer ${token}` } });
-        return answer.ok ? ((await answer.json()) as Value) : undefined;
+        if (answer.status === 403 || answer.status === 404) return undefined;
+        if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
+        return (await answer.json()) as Value;
     };
     const found = await read<Content>(`/event/${encodeURIComponent(event)}`);
     // It was deleted, or the person has left.
