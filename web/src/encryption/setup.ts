@@ -157,8 +157,8 @@ async function isBackupLost(client: MatrixClient, crypto: CryptoApi): Promise<bo
     return (await crypto.getUserDeviceInfo([own], true)).get(own)?.size === 1;
 }
 
-/** What follows once this device was confirmed: what was sent before becomes readable. */
-export async function confirmed(client: MatrixClient): Promise<void> {
+/** Takes up the backup once this device was confirmed: what was sent before becomes readable. */
+export async function takeUpBackup(client: MatrixClient): Promise<void> {
     const crypto = client.getCrypto();
     if (!crypto) return;
     await crypto.checkKeyBackupAndEnable();
@@ -176,5 +176,5 @@ export async function beginAnew(client: MatrixClient): Promise<void> {
     client.store.storeAccountDataEvents(missing.map((type) => new MatrixEvent({ type, content: {} })));
     await client.getCrypto()!.resetEncryption((request) => withProof((auth) => request(auth ?? null)));
     keep(client.getSafeUserId(), { publishedDevice: client.getDeviceId()! });
-    await confirmed(client);
+    await takeUpBackup(client);
 }

@@ -23,7 +23,7 @@ export class Refusal extends Error {
 /** The server could not be asked. */
 export class Unreachable extends Error {}
 
-export async function ask(method: string, path: string, body?: unknown, token?: string): Promise<Record<string, unknown>> {
+export async function askServer(method: string, path: string, body?: unknown, token?: string): Promise<Record<string, unknown>> {
     const request: RequestInit = { method };
     if (body !== undefined) request.body = JSON.stringify(body);
     if (token) request.headers = { Authorization: `Bearer ${token}` };
@@ -69,7 +69,7 @@ async function isHereAs({ userId, deviceId }: Session): Promise<boolean> {
     const here = sessions.peek().find((one) => one.userId === userId);
     if (!here || here.deviceId === deviceId) return false;
     try {
-        await ask("GET", "/_matrix/client/v3/account/whoami", undefined, here.accessToken);
+        await askServer("GET", "/_matrix/client/v3/account/whoami", undefined, here.accessToken);
         return true;
     } catch (error) {
         return !(error instanceof Refusal && error.errcode === "M_UNKNOWN_TOKEN");
@@ -93,13 +93,13 @@ export async function logIn(name: string, password: string): Promise<void> {
     // Whoever comes back to a session that has ended finds its messages and keys.
     const device_id = identifier.user ? deviceOf(`@${identifier.user}:${platform.peek()!.server_name}`) : deviceLeft();
     const body = { type: "m.login.password", identifier, password, device_id, initial_device_display_name: deviceName() };
-    await beginWith(await ask("POST", "/_matrix/client/v3/login", body), password);
+    await beginWith(await askServer("POST", "/_matrix/client/v3/login", body), password);
 }
 
 /** Begins a session of one of the demo's people. */
 export async function continueAs(userId: string): Promise<void> {
     const body = { user_id: userId, initial_device_display_name: deviceName() };
-    await beginWith(await ask("POST", "/_linkspan/client/v1/demo_session", body));
+    await beginWith(await askServer("POST", "/_linkspan/client/v1/demo_session", body));
 }
 
 export interface NewAccount {
@@ -126,10 +126,10 @@ export async function register({ username, password, displayName, token, proof }
     let auth: Record<string, unknown> | undefined;
     for (;;) {
         try {
-            const answer = await ask("POST", path, { ...body, ...(auth && { auth }) });
+            const answer = await askServer("POST", path, { ...body, ...(auth && { auth }) });
             const where = `/_matrix/client/v3/profile/${encodeURIComponent(answer.user_id as string)}/displayname`;
             // The account is there; a name can be set again in the settings.
-            await ask("PUT", where, { displayname: displayName }, answer.access_token as string).catch(() => undefined);
+            await askServer("PUT", where, { displayname: displayName }, answer.access_token as string).catch(() => undefined);
             return await beginWith(answer, password);
         } catch (error) {
             if (!(error instanceof Refusal) || error.status !== 401 || !error.body.flows) throw error;
@@ -157,7 +157,7 @@ function answerTo(stage: string, token: string | undefined, proof: Proof | undef
 
 /** Whether the platform lets people log in by a code that it sends to an address or a number. */
 export async function takesCodes(): Promise<boolean> {
-    const { flows } = (await ask("GET", "/_matrix/client/v3/login")) as { flows: { type: string }[] };
+    const { flows } = (await askServer("GET", "/_matrix/client/v3/login")) as { flows: { type: string }[] };
     return flows.some(({ type }) => type === PROVES.email || type === PROVES.msisdn);
 }
 
@@ -187,13 +187,13 @@ export class CodeRequest {
     async send(): Promise<void> {
         const path = this.#token ? `/_matrix/client/v3/account/3pid/${this.#medium}/requestToken` : "/_linkspan/client/v1/request_code";
         const body = { client_secret: this.#secret, send_attempt: ++this.#attempt, ...this.#address };
-        this.#sid = (await ask("POST", path, body, this.#token)).sid as string;
+        this.#sid = (await askServer("POST", path, body, this.#token)).sid as string;
     }
 
     /** Whether this is the code that was sent. */
     async enter(code: string): Promise<boolean> {
         const body = { sid: this.#sid, client_secret: this.#secret, token: code };
-        return (await ask("POST", "/_linkspan/client/v1/submit_code", body)).success === true;
+        return (await askServer("POST", "/_linkspan/client/v1/submit_code", body)).success === true;
     }
 }
 
@@ -210,7 +210,7 @@ export async function logInBy(proof: Proof, password?: string): Promise<Entry> {
     };
     if (password) body.password = password;
     try {
-        await beginWith(await ask("POST", "/_matrix/client/v3/login", body), password);
+        await beginWith(await askServer("POST", "/_matrix/client/v3/login", body), password);
         return "entered";
     } catch (error) {
         if (error instanceof Refusal && error.errcode === "M_THREEPID_NOT_FOUND") return "new";
@@ -229,7 +229,7 @@ const UNTAKEABLE: Record<string, WordsId> = {
 export async function checkHandle(handle: string): Promise<WordsId | undefined> {
     const path = `/_matrix/client/v3/register/available?username=${encodeURIComponent(handle)}`;
     try {
-        await ask("GET", path);
+        await askServer("GET", path);
         return undefined;
     } catch (error) {
         // Whatever else went wrong is said when somebody registers, which asks the same.

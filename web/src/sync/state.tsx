@@ -9,7 +9,7 @@ import { NoticesOfDialog } from "../ui/notice";
 import { words } from "../words";
 import { ended, failed, useHere } from "./client";
 import { isConnected } from "./connection";
-import { isElsewhere } from "./turns";
+import { isInOtherTab } from "./turns";
 
 export function SyncState() {
     const gone = ended.value;
@@ -23,7 +23,7 @@ export function SyncState() {
             />
         );
     }
-    if (isElsewhere.value) {
+    if (isInOtherTab.value) {
         return <Instead title={words("sync.elsewhere")} text={words("sync.elsewhere.hint")} action={words("sync.elsewhere.use")} act={useHere} />;
     }
     if (failed.value) {
