@@ -6,7 +6,9 @@ import { Route, Router, Switch, useLocation } from "wouter-preact";
 import { Chat } from "./chat/chat";
 import { ChatList } from "./chats/chat-list";
 import { useSearchKey } from "./chats/search-key";
+import { opened } from "./encryption/opened";
 import { platform } from "./platform";
+import { asked } from "./session/prove";
 import { session } from "./session/session";
 import { start } from "./sync/client";
 import { SyncState } from "./sync/state";
@@ -27,8 +29,11 @@ const SettingsMenu = later(() => import("./settings/menu"));
 const SettingsPage = later(() => import("./settings/page"));
 const Join = later(() => import("./group/join"));
 const Details = later(() => import("./group/details"));
-const Encryption = later(() => import("./encryption/encryption"));
-const Proof = later(() => import("./session/proof"));
+/** Dialogs that may be needed at any moment. Their code is loaded with the panes, and missed only when they are. */
+const encryption = () => import("./encryption/encryption");
+const proof = () => import("./session/proof");
+const Encryption = later(encryption);
+const Proof = later(proof);
 
 export function App() {
     const begun = session.value;
@@ -55,6 +60,7 @@ function Panes() {
     useEffect(() => {
         const begun = session.peek();
         if (begun) void start(begun);
+        Promise.all([encryption(), proof()]).catch((error: unknown) => console.warn("the dialogs are not there yet", error));
     }, []);
     useSearchKey();
     return (
@@ -93,8 +99,10 @@ function Panes() {
             <Boundary place={location}>
                 <Route path="/chat/:id/details/*?">{({ id }) => <Details key={id} id={decoded(id)} />}</Route>
             </Boundary>
-            <Encryption />
-            <Proof />
+            <Boundary place={location}>
+                {opened.value && <Encryption />}
+                {asked.value && <Proof />}
+            </Boundary>
         </div>
     );
 }

@@ -11,9 +11,7 @@ export interface Platform {
     server_name: string;
     identity: Identity;
     registration: "open" | "token" | "closed";
-    guests: boolean;
     encryption: "optional" | "required" | "forbidden";
-    presence: boolean;
     /** Accounts that anybody can continue as, in a demo. */
     demo_accounts?: DemoAccount[];
 }
@@ -50,20 +48,20 @@ export const platform = signal(kept<Platform>(KEPT));
 /** The hosted platforms, this one among them. */
 export const neighbours = signal(kept<Neighbour[]>(KEPT_NEIGHBOURS) ?? []);
 
-async function ask<Value>(path: string): Promise<Value> {
+async function read<Value>(path: string): Promise<Value> {
     const answer = await fetch(path);
     if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
     return (await answer.json()) as Value;
 }
 
 export async function loadPlatform(): Promise<void> {
-    const described = await ask<Platform>("/_linkspan/client/v1/platform");
+    const described = await read<Platform>("/_linkspan/client/v1/platform");
     localStorage.setItem(KEPT, JSON.stringify(described));
     platform.value = described;
 }
 
 export async function loadNeighbours(): Promise<void> {
-    const { platforms } = await ask<{ platforms: Neighbour[] }>("/_linkspan/client/v1/platforms");
+    const { platforms } = await read<{ platforms: Neighbour[] }>("/_linkspan/client/v1/platforms");
     localStorage.setItem(KEPT_NEIGHBOURS, JSON.stringify(platforms));
     neighbours.value = platforms;
 }
@@ -74,7 +72,7 @@ export function serverOf(userId: string): string {
 }
 
 /** Whether somebody is on another platform than the app's. Only then has their picture the mark of it. */
-export function isElsewhere(userId: string): boolean {
+export function isOfOtherPlatform(userId: string): boolean {
     return serverOf(userId) !== platform.value?.server_name;
 }
 

@@ -113,6 +113,41 @@ test("a passphrase opens everything on a new device, and a wrong one says so", a
     await expect.poll(() => signedDevices(anna)).toEqual([true, true]);
 });
 
+test("a backup that the server could not be asked for once is not replaced", async ({ app, browser }) => {
+    const anna = await app.platforms.register("phone", "anna.backup", "Anna Berg");
+    const ben = await app.platforms.register("phone", "ben.backup", "Ben Okafor");
+    await anna.chatWith(ben);
+    const page = await app.openFor(browser, "phone", "anna.backup", { serviceWorkers: "block" });
+    await open(page, "Ben Okafor");
+    await write(page, "Its key is in the backup");
+    const backup = () => anna.call("GET", "/_matrix/client/v3/room_keys/version");
+    await expect.poll(async () => (await backup().catch(() => undefined))?.count).toBeGreaterThan(0);
+    const { version } = await backup();
+
+    // The library asks once before the first sync, which is of no matter, and the app has it ask again after that.
+    let isSynced = false;
+    let refused = 0;
+    await page.route("**/sync?*", async (route) => {
+        const answer = await route.fetch().catch(() => undefined);
+        isSynced = true;
+        if (answer) await route.fulfill({ response: answer });
+    });
+    await page.route("**/room_keys/version", (route) => {
+        if (!isSynced || route.request().method() !== "GET" || refused > 0) return route.continue();
+        refused++;
+        return route.abort();
+    });
+    await page.goto(`${app.addresses.phone}/settings/encryption`);
+    await expect(page.getByText("Your messages are backed up, encrypted.")).toBeVisible();
+    await expect.poll(() => refused).toBe(1);
+    await page.getByRole("button", { name: "Save a recovery key" }).click();
+    await page.getByRole("button", { name: "I have kept it" }).click();
+    expect((await backup()).version).toBe(version);
+    await page.goto(app.addresses.phone);
+    await open(page, "Ben Okafor");
+    await expect(log(page)).toContainText("Its key is in the backup");
+});
+
 test("logging out without a recovery key asks before, and leads to saving it", async ({ app, browser }) => {
     const anna = await app.platforms.register("phone", "anna.leave", "Anna Berg");
     const ben = await app.platforms.register("phone", "ben.leave", "Ben Okafor");
@@ -259,7 +294,8 @@ test("a recovery key is replaced only when that is wanted, and counts as kept on
     const key = page.getByRole("status", { name: "Recovery key" }).filter({ hasText: /^E/ });
     await expect(key).toBeVisible();
     await dialog.getByRole("button", { name: "Copy" }).click();
-    await expect(page.getByRole("status").filter({ hasText: "The recovery key could not be copied." })).toBeVisible();
+    // Outside of the dialog nobody would hear of it.
+    await expect(dialog.getByRole("status").filter({ hasText: "The recovery key could not be copied." })).toBeVisible();
     await page.keyboard.press("Escape");
     await expect(dialog).toHaveCount(0);
     await expect(banner).toBeVisible();
@@ -277,6 +313,58 @@ test("a recovery key is replaced only when that is wanted, and counts as kept on
     expect(await current()).not.toEqual(before);
     await dialog.getByRole("button", { name: "I have kept it" }).click();
     await expect(banner).toHaveCount(0);
+
+    // A key that does not open everything is one that the person has, too.
+    const kept = await current();
+    await anna.call("PUT", `/_matrix/client/v3/user/${anna.userId}/account_data/m.megolm_backup.v1`, {});
+    await page.reload();
+    await banner.getByRole("button", { name: "Save" }).click();
+    await expect(dialog).toContainText("You have a recovery key.");
+    expect(await current()).toEqual(kept);
+});
+
+test("a recovery key that nobody has seen, because the window was closed, does not count as kept", async ({ app, browser }) => {
+    const anna = await app.platforms.register("phone", "anna.unseen", "Anna Berg");
+    const ben = await app.platforms.register("phone", "ben.unseen", "Ben Okafor");
+    await anna.chatWith(ben);
+    const page = await app.openFor(browser, "phone", "anna.unseen", { serviceWorkers: "block" });
+    await open(page, "Ben Okafor");
+    await write(page, "Only Ben can read this");
+    // The server takes the last secret, and the window is closed before it hears so.
+    let note = () => {};
+    const stored = new Promise<void>((done) => (note = done));
+    await page.route("**/account_data/m.megolm_backup.v1", async (route) => {
+        await route.fetch();
+        note();
+    });
+    const banner = page.getByRole("complementary", { name: "Save your recovery key" });
+    await banner.getByRole("button", { name: "Save" }).click();
+    await stored;
+    await page.goto(`${app.addresses.phone}/settings/encryption`);
+    await expect(page.getByText("You have a recovery key.")).toBeVisible();
+    await page.getByRole("link", { name: "Back" }).first().click();
+    await expect(banner).toBeVisible();
+});
+
+test("a request to compare keys waits until the dialog that is open is closed", async ({ app, browser }) => {
+    const anna = await app.platforms.register("phone", "anna.patient", "Anna Berg");
+    const first = await app.openFor(browser, "phone", "anna.patient");
+    await expect.poll(() => signedDevices(anna)).toEqual([true]);
+    const second = await app.openFor(browser, "phone", "anna.patient");
+    const choice = second.getByRole("dialog").getByRole("button", { name: /Use another device/ });
+    await choice.waitFor();
+    await first.goto(`${app.addresses.phone}/settings/encryption`);
+    await first.getByRole("button", { name: "Save a recovery key" }).click();
+    const key = first.getByRole("status", { name: "Recovery key" }).filter({ hasText: /^E/ });
+    await expect(key).toBeVisible();
+    // The request comes with a sync, and is answered by the devices that have heard of it with the next one.
+    const heard = first.waitForResponse(async (answer) => answer.url().includes("/sync?") && (await answer.text()).includes("m.key.verification.request"));
+    await choice.click();
+    await heard;
+    await first.waitForRequest("**/sync?*");
+    await expect(key).toBeVisible();
+    await first.getByRole("button", { name: "I have kept it" }).click();
+    await expect(first.getByRole("dialog").getByRole("button", { name: "Yes, it is me" })).toBeVisible();
 });
 
 test("another device that cannot be asked is said", async ({ app, browser }) => {

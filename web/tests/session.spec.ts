@@ -3,7 +3,7 @@ import type { Page } from "@playwright/test";
 import { expect, test } from "./app.ts";
 import { log, open, signedDevices, write } from "./encrypting.ts";
 import { allOf, keptBy, namesOf } from "./kept.ts";
-import { sessionOf } from "./together.ts";
+import { asPerson, sessionOf, signUpByEmail } from "./together.ts";
 
 /** Logs out by the settings. */
 async function logOut(page: Page): Promise<void> {
@@ -21,7 +21,12 @@ test("somebody signs up with a handle, logs out, and logs in again", async ({ ap
     await page.getByLabel("Your name").fill("Hilde Brandt");
     await page.getByLabel("Handle").fill("taken.one");
     await expect(page.getByRole("alert")).toHaveText("Somebody has this handle already. Try another.");
+    // What could not be asked is no reason against a handle.
+    await page.route("**/register/available*", (route) => route.abort());
+    const failed = page.waitForEvent("requestfailed");
     await page.getByLabel("Handle").fill("@Hilde.Brandt");
+    await failed;
+    await expect(page.getByRole("alert")).toHaveCount(0);
     await page.getByLabel("Choose a password").fill("correct horse battery staple");
     await page.getByRole("button", { name: "Create account" }).click();
     await page.getByRole("link", { name: "Settings" }).click();
@@ -90,6 +95,35 @@ test("somebody signs up with a phone number, and has a password as a second step
     await other.getByLabel("Password").fill("a second step of mine");
     await other.getByRole("button", { name: "Log in" }).click();
     await expect(other.getByRole("navigation", { name: "Chats" })).toBeVisible();
+});
+
+test("who logs in again with an address is who they were here: in a session that goes on, and in one that has run out", async ({ proving, browser }) => {
+    const { app, post } = proving;
+    const address = "again@example.org";
+    const enter = async () => {
+        await page.getByLabel("Email address").fill(address);
+        await page.getByRole("button", { name: "Continue" }).click();
+        await page.getByLabel("Code").fill(await post.code(address));
+        await expect(page.getByRole("navigation", { name: "Chats" })).toBeVisible();
+    };
+    const page = await signUpByEmail(app, post, browser, "Ada Again", address);
+    const ada = await asPerson(page, app, "account");
+    await page.getByRole("link", { name: "Settings" }).click();
+    await page.getByRole("button", { name: "Add another account" }).click();
+    await enter();
+    expect(await sessionOf(page)).toMatchObject({ deviceId: ada.deviceId, accessToken: ada.token });
+    const devices = async () => (await ada.call("GET", "/_matrix/client/v3/devices")).devices;
+    await expect.poll(devices).toHaveLength(1);
+
+    await page.route("**/sync?*", (route) => route.fulfill({ status: 401, json: { errcode: "M_UNKNOWN_TOKEN", error: "It has expired.", soft_logout: true } }));
+    await page.reload();
+    const ended = page.getByRole("dialog").filter({ hasText: "your messages are still here" });
+    await expect(ended).toBeVisible();
+    await page.unroute("**/sync?*");
+    await ended.getByRole("button", { name: "Log in again" }).click();
+    await enter();
+    expect((await sessionOf(page)).deviceId).toBe(ada.deviceId);
+    await page.context().close();
 });
 
 test("two accounts of one browser are shown in turn", async ({ app, browser }) => {
@@ -298,5 +332,87 @@ test("a server that answers nothing keeps nobody from logging out", async ({ app
     await warning.getByRole("button", { name: "Log out" }).click();
     await expect(door(page)).toBeVisible();
     await expect.poll(() => namesOf(page, anna.userId)).toEqual([]);
+    await page.context().close();
+});
+
+test("who goes on to another account while a log-out waits is logged out of neither", async ({ app, browser }) => {
+    await app.platforms.register("handle", "first.wavering", "First Wavering");
+    await app.platforms.register("handle", "second.wavering", "Second Wavering");
+    const page = await app.openFor(browser, "handle", "first.wavering", { serviceWorkers: "block" });
+    await page.getByRole("link", { name: "Settings" }).click();
+    await expect(page.getByRole("link", { name: "First Wavering" })).toBeVisible();
+    await page.getByRole("button", { name: "Add another account" }).click();
+    await app.logIn(page, "second.wavering");
+    await page.getByRole("link", { name: "Settings" }).click();
+    await expect(page.getByRole("link", { name: "Second Wavering" })).toBeVisible();
+    const { accessToken } = await sessionOf(page);
+    await page.route("**/sync?*", (route) => (route.request().headers().authorization === `Bearer ${accessToken}` ? undefined : route.continue()));
+    await page.clock.install();
+    await page.goto(`${app.addresses.handle}/settings`);
+    await page.getByRole("button", { name: "Log out" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Log out" }).click();
+    await expect(page.getByRole("dialog")).toHaveCount(0);
+    await page.getByRole("button", { name: "Switch to First Wavering" }).click();
+    await page.getByRole("link", { name: "Settings" }).click();
+    await expect(page.getByRole("link", { name: "First Wavering" })).toBeVisible();
+    // The log-out has waited for as long as it does.
+    await page.clock.fastForward(20_000);
+    await page.getByRole("link", { name: "Profile" }).first().click();
+    await expect(page.getByRole("textbox", { name: "Your name" })).toHaveValue("First Wavering");
+    await expect(page.getByRole("dialog")).toHaveCount(0);
+    await expect(page.getByRole("button", { name: "Switch to Second Wavering" })).toBeVisible();
+    await page.context().close();
+});
+
+test("a tab logs out the session that another tab has renewed", async ({ app, browser }) => {
+    const anna = await app.platforms.register("handle", "anna.renewed", "Anna Berg");
+    const first = await app.openFor(browser, "handle", "anna.renewed");
+    const { accessToken } = await sessionOf(first);
+    const second = await first.context().newPage();
+    await second.goto(`${app.addresses.handle}/settings`);
+    await second.getByRole("button", { name: "Add another account" }).click();
+    await app.logIn(second, "anna.renewed");
+    const renewed = await sessionOf(second);
+    expect(renewed.accessToken).not.toBe(accessToken);
+    await second.close();
+    await expect(first.getByRole("dialog", { name: "Chatting goes on in another tab" })).toHaveCount(0);
+    await logOut(first);
+    await expect(door(first)).toBeVisible();
+    const isTaken = async () => {
+        const answer = await fetch(`${anna.origin}/_matrix/client/v3/account/whoami`, { headers: { Authorization: `Bearer ${renewed.accessToken}` } });
+        return answer.ok;
+    };
+    await expect.poll(isTaken).toBe(false);
+    await first.context().close();
+});
+
+test("a locked account is said wherever it matters, and goes on when it is open again", async ({ app, browser }) => {
+    const anna = await app.platforms.register("handle", "anna.locked", "Anna Berg");
+    const ben = await app.platforms.register("handle", "ben.locked", "Ben Okafor");
+    await anna.chatWith(ben);
+    const page = await app.openFor(browser, "handle", "anna.locked", { serviceWorkers: "block" });
+    await open(page, "Ben Okafor");
+    await expect(log(page)).toHaveAttribute("aria-busy", "false");
+    const asked = /\/_matrix\/client\/v3\/(sync|login|rooms\/[^/]*\/send)/;
+    await page.context().route(asked, (route) => route.fulfill({ status: 401, json: { errcode: "M_USER_LOCKED", error: "It is locked.", soft_logout: true } }));
+    await page.reload();
+    const alert = page.getByRole("alert").filter({ hasText: "Your account is locked. Ask the people who run the platform." });
+    await expect(alert.getByRole("button", { name: "Try again" })).toBeVisible();
+    await page.getByRole("textbox", { name: "Message" }).fill("Can you hear me?");
+    await page.keyboard.press("Enter");
+    await expect(log(page)).toContainText("Your account is locked. This is sent once it is not any more.");
+    const other = await page.context().newPage();
+    await other.goto(`${app.addresses.handle}/settings`);
+    await other.getByRole("button", { name: "Add another account" }).click();
+    await other.locator("input[name=name]").fill("anna.locked");
+    await door(other).fill("any password");
+    await door(other).press("Enter");
+    await expect(other.getByRole("alert")).toHaveText("This account is locked. Ask the people who run the platform.");
+    await other.close();
+
+    await page.context().unroute(asked);
+    await alert.getByRole("button", { name: "Try again" }).click();
+    await expect(alert).toHaveCount(0);
+    await expect(log(page).getByRole("img", { name: "Sent" })).toBeVisible();
     await page.context().close();
 });

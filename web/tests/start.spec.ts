@@ -431,3 +431,17 @@ test("an address that cannot be decoded, and a part that fails, leave the rest o
     await expect(chats(page).getByRole("link", { name: "Ben Okafor" })).toBeVisible();
     await page.context().close();
 });
+
+test("a part whose code does not come says so, and can be tried again", async ({ app, browser }) => {
+    await app.platforms.register("handle", "anna.parted", "Anna Berg");
+    const page = await app.openFor(browser, "handle", "anna.parted", { serviceWorkers: "block" });
+    await page.route("**/app/*.js", (route) => route.abort());
+    await page.getByRole("link", { name: "Settings" }).click();
+    const broken = page.getByRole("alert").filter({ hasText: "Something went wrong here." });
+    await expect(broken).toBeVisible();
+    await expect(page.getByText("There is a new version of the app.")).toBeVisible();
+    await page.unroute("**/app/*.js");
+    await broken.getByRole("button", { name: "Try again" }).click();
+    await expect(page.getByRole("link", { name: "Anna Berg" })).toBeVisible();
+    await page.context().close();
+});

@@ -248,6 +248,62 @@ test("a push that finds no tab shows who wrote what, which the worker asks for i
     await expect.poll(shown).toEqual([`Ben Okafor: ${said}`]);
     await push({ counts: { unread: 0 }, "org.linkspan.user_id": anna.userId, "org.linkspan.unread_rooms": [] });
     await expect.poll(shown).toEqual([]);
+    // What the server does not tell now is notified of all the same.
+    await page.evaluate((userId) => {
+        return new Promise<void>((done) => {
+            const request = indexedDB.open("linkspan-worker");
+            request.onsuccess = () => {
+                const accounts = request.result.transaction("accounts", "readwrite").objectStore("accounts");
+                const known = accounts.get(userId);
+                known.onsuccess = () => (accounts.put({ ...known.result, token: "unknown" }, userId).onsuccess = () => done());
+            };
+        });
+    }, anna.userId);
+    const unread = await ben.say(room, "What the worker cannot ask for");
+    await push({ room_id: room, event_id: unread, counts: { unread: 1 }, "org.linkspan.user_id": anna.userId });
+    await expect.poll(shown).toEqual([expect.stringContaining("New message")]);
+});
+
+test("a subscription for another key is made anew, and ends when the last account wants none, also where the server cannot be told", async ({ app, browser }) => {
+    await app.platforms.register("handle", "anna.keyed", "Anna Berg");
+    const page = await app.open(browser, "handle", { permissions: ["notifications"] });
+    // The browser of the tests has no push service.
+    await page.addInitScript(() => {
+        const subscription = (endpoint: string, key: BufferSource) => ({
+            options: { applicationServerKey: key },
+            toJSON: () => ({ endpoint, keys: { p256dh: "public", auth: "secret" } }),
+            unsubscribe: () => {
+                localStorage.removeItem("subscribed");
+                return Promise.resolve(true);
+            },
+        });
+        const pushed = PushManager.prototype as unknown as Record<string, unknown>;
+        pushed.getSubscription = () => {
+            const endpoint = localStorage.getItem("subscribed");
+            return Promise.resolve(endpoint && subscription(endpoint, new Uint8Array([4, 1, 2, 3]).buffer));
+        };
+        pushed.subscribe = () => {
+            localStorage.setItem("subscribed", "https://push.example.org/new");
+            return Promise.resolve(subscription("https://push.example.org/new", new ArrayBuffer()));
+        };
+    });
+    await page.evaluate(() => localStorage.setItem("subscribed", "https://push.example.org/old"));
+    await page.goto(app.addresses.handle);
+    await app.logIn(page, "anna.keyed");
+    await page.evaluate(() => navigator.serviceWorker.ready);
+    await page.route("**/pushers/set", (route) => route.fulfill({ json: {} }));
+    await page.getByRole("link", { name: "Settings" }).click();
+    await page.getByRole("link", { name: "Notifications" }).click();
+    await page.getByRole("switch", { name: "Show notifications" }).check();
+    const told = page.waitForRequest("**/pushers/set");
+    await page.getByRole("switch", { name: /closed/ }).check();
+    expect((await told).postDataJSON()).toMatchObject({ kind: "webpush", data: { url: "https://push.example.org/new" } });
+
+    await page.unroute("**/pushers/set");
+    await page.route("**/pushers/set", (route) => route.abort());
+    await page.getByRole("switch", { name: "Show notifications" }).uncheck();
+    await expect.poll(() => page.evaluate(() => localStorage.getItem("subscribed"))).toBeNull();
+    await page.context().close();
 });
 
 test("two accounts of one browser are each notified of the same chat, and an address leads to its account", async ({ app, browser }) => {

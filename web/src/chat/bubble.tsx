@@ -23,7 +23,7 @@ import { choose, isChosen, selection } from "./selection";
 import { spoken } from "./spoken";
 import { isOnlyEmoji } from "./text";
 
-const LinkPreview = later(() => import("./link-preview"));
+const LinkPreview = later(() => import("./link-preview"), { isOptional: true });
 
 /** How many faces of readers are shown. */
 const MAX_FACES = 5;

@@ -40,7 +40,7 @@ const ReportDialog = later(async () => ({ default: (await import("./dialogs")).R
 const InfoDialog = later(async () => ({ default: (await import("./dialogs")).InfoDialog }));
 const StarredDialog = later(async () => ({ default: (await import("./dialogs")).StarredDialog }));
 const ForwardDialog = later(() => import("../composer/forward"));
-const IdentityNotice = later(() => import("../encryption/identity-notice"));
+const IdentityNotice = later(() => import("../encryption/identity-notice"), { isOptional: true });
 
 const pathOf = (id: string) => `/chat/${encodeURIComponent(id)}`;
 

@@ -6,7 +6,7 @@ import { effect, signal } from "@preact/signals";
 import type { MatrixClient, MatrixEvent, Room } from "matrix-js-sdk";
 
 import { hindrance } from "../encryption/hindrance";
-import { changes } from "../encryption/identities";
+import { changes, lookAtEverybody } from "../encryption/identities";
 import { standing } from "../encryption/standing";
 import { session } from "../session/session";
 import { isConnected } from "../sync/connection";
@@ -346,7 +346,7 @@ class Outbox {
                 await this.#refuse(item, outcome.refusal);
                 return true;
             }
-            const cause = outcome.afterMs === undefined ? (hindrance(room) ?? "composer.waiting") : "composer.slowed";
+            const cause = outcome.cause ?? hindrance(room) ?? "composer.waiting";
             this.#showAll(item.roomId, { state: "waiting", cause: words(cause) });
             await this.#rest(outcome.afterMs ?? Math.min(FIRST_WAIT_MS * 2 ** attempt, LONGEST_WAIT_MS));
             this.#showAll(item.roomId, { state: "sending" });
@@ -427,7 +427,7 @@ class Outbox {
         // It came back from the server before the answer to sending it did, at the last start.
         if (!event) return "";
         if (!event.isEncrypted()) event.event.content = this.#whole(item);
-        await encryptIfNeeded(this.client, event, room);
+        await encryptIfNeeded(this.client, event, room).catch((error: unknown) => this.#notEncrypted(error, room));
         const where = `/rooms/${encodeURIComponent(item.roomId)}/send/${encodeURIComponent(event.getWireType())}/${encodeURIComponent(item.id)}`;
         const query = { [ATTACH_MEDIA]: mediaOf(item) };
         const { event_id } = await this.client.http.authedRequest<{ event_id: string }>(Method.Put, where, query, event.getWireContent());
@@ -435,6 +435,12 @@ class Outbox {
         // The library leaves it as it is if the chat has the message already, from before the last start.
         if (event.status === EventStatus.SENDING && room.getPendingEvents().includes(event)) this.#cancelEcho(item.id);
         return event_id;
+    }
+
+    /** Finds out whether somebody's keys are why a message could not be encrypted, so that the person can be told. */
+    async #notEncrypted(error: unknown, room: Room): Promise<never> {
+        await lookAtEverybody(this.client, room).catch((failed: unknown) => console.info("whose keys have changed is not known", failed));
+        throw error;
     }
 
     /** The content with the addresses of its files, and the ids of messages that had none when it was written. */

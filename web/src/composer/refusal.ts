@@ -14,7 +14,7 @@ interface Problem {
 }
 
 /** What is to be done about a message that was not sent. */
-export type Outcome = { waits: true; afterMs?: number } | { waits: false; refusal: Refusal };
+export type Outcome = { waits: true; afterMs?: number; cause?: WordsId } | { waits: false; refusal: Refusal };
 
 /** Sentences, and the one thing that helps. */
 const SAID: Record<Refusal, { cause: WordsId; action: "retry" | "remove" }> = {
@@ -36,7 +36,8 @@ const UNREADABLE = new Set(["NotReadableError", "NotFoundError"]);
 export function outcomeOf(error: unknown, room: Room): Outcome {
     const { name, httpStatus, errcode, data } = error as Problem;
     if (name && UNREADABLE.has(name)) return { waits: false, refusal: "unreadable" };
-    if (httpStatus === 429) return { waits: true, afterMs: data?.retry_after_ms };
+    if (httpStatus === 429) return { waits: true, afterMs: data?.retry_after_ms, cause: "composer.slowed" };
+    if (errcode === "M_USER_LOCKED") return { waits: true, cause: "composer.locked" };
     // Without an answer, or with one of a server that is not well, the same may be sent again: its transaction id stays.
     if (httpStatus === undefined || httpStatus >= 500 || errcode === "M_UNKNOWN_TOKEN") return { waits: true };
     return { waits: false, refusal: refusalOf({ httpStatus, errcode, data }, room) };

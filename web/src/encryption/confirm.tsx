@@ -12,7 +12,7 @@ import { notify } from "../ui/notice";
 import { words, type WordsId } from "../words";
 import { opened } from "./opened";
 import { recover, type Recovered } from "./recover";
-import { beginAnew, confirmed } from "./setup";
+import { beginAnew, takeUpBackup } from "./setup";
 import { remindLater, standing } from "./standing";
 import { Steps } from "./steps";
 import { tried } from "./tried";
@@ -143,7 +143,7 @@ async function useKey(typed: string, done: () => void): Promise<WordsId | undefi
     if (!running) return "encryption.offline";
     try {
         const came = await recover(running, typed);
-        await confirmed(running);
+        await takeUpBackup(running);
         if (came !== "done") return PROBLEMS[came];
         notify({ text: words("encryption.confirmed") });
         done();

@@ -3,7 +3,7 @@
 import type { Room } from "matrix-js-sdk";
 
 import type { WordsId } from "../words";
-import { changes } from "./identities";
+import { changes, recipients } from "./identities";
 import { standing } from "./standing";
 
 /** Whether this device has to be confirmed before anything is sent: nobody would read what comes from it. */
@@ -15,5 +15,5 @@ export function isUnconfirmed(room: Room): boolean {
 export function hindrance(room: Room): WordsId | undefined {
     if (isUnconfirmed(room)) return "encryption.hindrance.unconfirmed";
     const isChanged = (userId: string) => changes.value.get(userId) === "no longer verified";
-    return room.hasEncryptionStateEvent() && room.getJoinedMembers().some(({ userId }) => isChanged(userId)) ? "encryption.hindrance.changed" : undefined;
+    return room.hasEncryptionStateEvent() && recipients(room).some(isChanged) ? "encryption.hindrance.changed" : undefined;
 }

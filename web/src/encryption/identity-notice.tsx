@@ -11,7 +11,7 @@ import { client } from "../sync/running";
 import { Icon } from "../ui/icon";
 import { words } from "../words";
 import { isUnconfirmed } from "./hindrance";
-import { accept, changes, lookAt } from "./identities";
+import { accept, changes, lookAt, recipients } from "./identities";
 import { lookAtRecipients, unreached } from "./recipients";
 import { tried } from "./tried";
 import VerifyDialog from "./verify";
@@ -26,7 +26,8 @@ export default function IdentityNotice({ roomId }: { roomId: string }) {
         void lookAtRecipients(here, room).catch((error: unknown) => console.info("who can read here is not known", error));
     }, [here, room]);
     if (!here || !room) return null;
-    const changed = [...changes.value].find(([userId]) => room.getMember(userId)?.membership === "join");
+    const people = new Set(recipients(room));
+    const changed = [...changes.value].find(([userId]) => people.has(userId));
     if (!changed) {
         return (
             <>

@@ -2,7 +2,7 @@
 // seconds later, and says so to nobody; the library by itself asks for each key once.
 
 import { computed, effect } from "@preact/signals";
-import type { ClientEvent, MatrixClient, MatrixEvent, MatrixEventEvent } from "matrix-js-sdk";
+import type { MatrixClient, MatrixEvent, MatrixEventEvent } from "matrix-js-sdk";
 
 import { standing } from "./standing";
 
@@ -32,7 +32,7 @@ interface Missing {
 const canAsk = computed(() => standing.value?.isConfirmed === true && standing.value.isBackedUp);
 
 /** Follows what a client cannot read, and tries it again until it can be read or the client stops. */
-export function followMissing(client: MatrixClient): void {
+export function followMissing(client: MatrixClient, stopped: AbortSignal): void {
     const keys = new Map<string, Missing>();
     const forget = (name: string) => {
         clearTimeout(keys.get(name)?.timer);
@@ -52,7 +52,7 @@ export function followMissing(client: MatrixClient): void {
     client.on("Event.decrypted" as MatrixEventEvent.Decrypted, (event) => {
         const name = `${event.getRoomId()} ${event.getWireContent().session_id}`;
         if (!MAY_COME.has(event.decryptionFailureReason ?? "")) return forget(name);
-        if (keys.has(name)) return;
+        if (keys.has(name) || stopped.aborted) return;
         const missing = { event, waitMs: FIRST_WAIT_MS, timer: 0 };
         keys.set(name, missing);
         wait(name, missing);
@@ -65,8 +65,7 @@ export function followMissing(client: MatrixClient): void {
             tryAgain(name, missing);
         }
     });
-    client.on("sync" as ClientEvent.Sync, (state) => {
-        if (state !== "STOPPED") return;
+    stopped.addEventListener("abort", () => {
         stop();
         for (const name of keys.keys()) forget(name);
     });

@@ -1,8 +1,10 @@
 // Which dialog about encryption is open, and requests of other devices and people that open one.
 
-import { signal } from "@preact/signals";
+import { effect, untracked } from "@preact/signals";
 import type { MatrixClient } from "matrix-js-sdk";
 import type { CryptoEvent, VerificationRequest } from "matrix-js-sdk/lib/crypto-api/index.js";
+
+import { isShown, perAccount } from "../session/session";
 
 export type Opened =
     | { kind: "confirm" }
@@ -11,11 +13,24 @@ export type Opened =
     | { kind: "leave"; why: "unsaved" | "unreachable"; leave: () => void }
     | { kind: "request"; request: VerificationRequest };
 
-export const opened = signal<Opened | undefined>(undefined);
+export const opened = perAccount<Opened | undefined>(undefined);
 
-/** Opens the dialog when another device of the person, or somebody else, asks to compare keys. */
+/** Requests that wait until the dialog that is open is closed. */
+const waiting = perAccount<readonly VerificationRequest[]>([]);
+
+effect(() => {
+    const [next, ...others] = waiting.value;
+    if (opened.value || !next) return;
+    untracked(() => {
+        waiting.value = others;
+        // It may have been taken back, or answered on another device.
+        if (next.pending) opened.value = { kind: "request", request: next };
+    });
+});
+
+/** Opens a dialog when another device of the person, or somebody else, asks to compare keys. */
 export function followRequests(client: MatrixClient): void {
     client.on("crypto.verificationRequestReceived" as CryptoEvent.VerificationRequestReceived, (request) => {
-        if (!request.initiatedByMe) opened.value = { kind: "request", request };
+        if (!request.initiatedByMe && isShown(client.getUserId())) waiting.value = [...waiting.peek(), request];
     });
 }

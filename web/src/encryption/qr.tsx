@@ -22,12 +22,21 @@ export function ShowCode({ data }: { data: Uint8ClampedArray }) {
 
 export function ScanCode({ request, close }: { request: VerificationRequest; close: () => void }) {
     const video = useRef<HTMLVideoElement>(null);
-    const [problem, setProblem] = useState<"encryption.qr.camera" | "encryption.qr.wrong">();
+    const [problem, setProblem] = useState<"encryption.qr.camera" | "encryption.qr.wrong" | "sync.failed.code">();
     useEffect(() => {
         const ended = new AbortController();
-        scan(video.current!, ended.signal)
-            .then((data) => data && request.scanQRCode(data))
-            .catch((error: unknown) => setProblem(error instanceof DOMException ? "encryption.qr.camera" : "encryption.qr.wrong"));
+        const look = async () => {
+            // Nobody is asked for the camera as long as nothing could read what it sees.
+            const reader = await import("qr/decode.js").catch((error: unknown) => void console.warn(error));
+            if (!reader) return setProblem("sync.failed.code");
+            try {
+                const data = await scan(video.current!, reader.default, ended.signal);
+                if (data) await request.scanQRCode(data);
+            } catch (error) {
+                setProblem(error instanceof DOMException ? "encryption.qr.camera" : "encryption.qr.wrong");
+            }
+        };
+        void look();
         return () => ended.abort();
     }, [request]);
     return (
@@ -44,11 +53,9 @@ export function ScanCode({ request, close }: { request: VerificationRequest; clo
 }
 
 /** Looks through the camera until there is a code. */
-async function scan(video: HTMLVideoElement, ended: AbortSignal): Promise<Uint8ClampedArray | undefined> {
-    const [{ default: decode }, stream] = await Promise.all([
-        import("qr/decode.js"),
-        navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } }),
-    ]);
+async function scan(video: HTMLVideoElement, decode: Decode, ended: AbortSignal): Promise<Uint8ClampedArray | undefined> {
+    if (ended.aborted) return undefined;
+    const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
     const stop = () => stream.getTracks().forEach((track) => track.stop());
     ended.addEventListener("abort", stop);
     try {

@@ -1,16 +1,17 @@
 // Who cannot read what is written in a chat, because none of their devices is signed by them.
 
-import { signal } from "@preact/signals";
 import type { MatrixClient, Room } from "matrix-js-sdk";
 import type { CryptoApi, CryptoEvent } from "matrix-js-sdk/lib/crypto-api/index.js";
 
+import { isShown, perAccount } from "../session/session";
+import { recipients } from "./identities";
 import { fetchDevices } from "./inside";
 
 /** How many people of a chat are looked at when it is opened. */
 const LOOKED_AT = 30;
 
 /** People who have devices that could decrypt, and have signed none of them. */
-export const unreached = signal<ReadonlySet<string>>(new Set());
+export const unreached = perAccount<ReadonlySet<string>>(new Set());
 
 /** Whose devices were looked at. Changes of them are told. */
 let known = new Set<string>();
@@ -26,19 +27,20 @@ export function followRecipients(client: MatrixClient): void {
 /** Looks at the people of a chat that somebody opens. */
 export async function lookAtRecipients(client: MatrixClient, room: Room): Promise<void> {
     if (!room.hasEncryptionStateEvent()) return;
-    const people = room.getMembers().filter(({ membership }) => membership === "join" || membership === "invite");
-    const others = people.map(({ userId }) => userId).filter((userId) => userId !== client.getSafeUserId() && !known.has(userId));
+    const others = recipients(room).filter((userId) => userId !== client.getSafeUserId() && !known.has(userId));
     await look(client, others.slice(0, LOOKED_AT));
 }
 
 async function look(client: MatrixClient, userIds: string[]): Promise<void> {
     const crypto = client.getCrypto();
     if (!crypto || userIds.length === 0) return;
+    const looked = known;
     const devices = await crypto.getUserDeviceInfo(userIds, true);
     for (const userId of userIds) {
-        known.add(userId);
+        looked.add(userId);
         const ids = [...(devices.get(userId)?.keys() ?? [])];
         const isUnreached = ids.length > 0 && !(await hasSigned(client, crypto, userId, ids));
+        if (!isShown(client.getUserId())) return;
         if (unreached.peek().has(userId) === isUnreached) continue;
         const all = new Set(unreached.peek());
         if (isUnreached) all.add(userId);

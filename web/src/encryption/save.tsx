@@ -3,22 +3,28 @@
 import { useEffect, useState } from "preact/hooks";
 
 import { platform } from "../platform";
-import { client } from "../sync/running";
+import { isRefusal } from "../sync/ask";
+import { client, sdk } from "../sync/running";
 import { Dialog } from "../ui/dialog";
 import { Field } from "../ui/fields";
 import { notify } from "../ui/notice";
 import { words } from "../words";
-import { remember } from "./secrets";
 import { note, refresh, standing } from "./standing";
 
 /** How long a passphrase has to be. Whoever has the server can try passphrases as often as they like. */
 const SHORTEST = 12;
 
 export default function Save({ close }: { close: () => void }) {
-    // A new key takes the place of the one that there is, so that one is not made by opening this alone.
-    const [way, setWay] = useState<"replace" | "key" | "passphrase">(() => (standing.peek()?.hasRecovery ? "replace" : "key"));
-    if (way === "replace") return <Replace close={close} replace={() => setWay("key")} />;
-    return way === "key" ? <Key close={close} passphrase={() => setWay("passphrase")} /> : <Passphrase close={close} back={() => setWay("key")} />;
+    // A new key takes the place of the one that there is, even if that does not open everything: opening this alone makes none.
+    const [way, setWay] = useState<"ask" | "first" | "another" | "passphrase">(() => (standing.peek()?.keyId ? "ask" : "first"));
+    switch (way) {
+        case "ask":
+            return <Replace close={close} replace={() => setWay("another")} />;
+        case "passphrase":
+            return <Passphrase close={close} back={() => setWay("another")} />;
+        default:
+            return <Key key={way} isFirst={way === "first"} close={close} ask={() => setWay("ask")} passphrase={() => setWay("passphrase")} />;
+    }
 }
 
 function Replace({ close, replace }: { close: () => void; replace: () => void }) {
@@ -42,12 +48,25 @@ function Replace({ close, replace }: { close: () => void; replace: () => void })
     );
 }
 
-function Key({ close, passphrase }: { close: () => void; passphrase: () => void }) {
+interface KeyProps {
+    /** Whether it is made only if there is none. */
+    isFirst: boolean;
+    close: () => void;
+    /** There is one, so the person has to be asked. */
+    ask: () => void;
+    passphrase: () => void;
+}
+
+function Key({ isFirst, close, ask, passphrase }: KeyProps) {
     const [key, setKey] = useState<string>();
     const [isFailed, setFailed] = useState(false);
     const [isKept, setKept] = useState(false);
     useEffect(() => {
-        makeKey().then(setKey, () => setFailed(true));
+        const make = async () => {
+            if (isFirst && (await hasKey())) return ask();
+            setKey(await makeKey());
+        };
+        make().catch(() => setFailed(true));
     }, []);
     const done = () => {
         acknowledge();
@@ -148,6 +167,19 @@ function Passphrase({ close, back }: { close: () => void; back: () => void }) {
     );
 }
 
+/** Whether the server has a recovery key. What is known here may be from before one was made. */
+async function hasKey(): Promise<boolean> {
+    const { Method } = await sdk();
+    const running = client.peek()!;
+    const path = `/user/${encodeURIComponent(running.getSafeUserId())}/account_data/m.secret_storage.default_key`;
+    try {
+        return (await running.http.authedRequest<{ key?: string }>(Method.Get, path)).key !== undefined;
+    } catch (error) {
+        if (isRefusal(error, "M_NOT_FOUND")) return false;
+        throw error;
+    }
+}
+
 /** Puts what this device knows under a new key, in place of the key before; returns it as it is written down. */
 async function makeKey(passphrase?: string): Promise<string> {
     const running = client.peek()!;
@@ -157,11 +189,6 @@ async function makeKey(passphrase?: string): Promise<string> {
         setupNewSecretStorage: true,
         createSecretStorageKey: () => Promise.resolve(made),
     });
-    const id = await running.secretStorage.getDefaultKeyId();
-    if (id) {
-        remember(id, made.privateKey);
-        note(running.getSafeUserId(), { unsavedKey: id });
-    }
     await refresh(running);
     return made.encodedPrivateKey ?? "";
 }

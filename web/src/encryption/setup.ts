@@ -4,8 +4,9 @@
 import type { ClientEvent, IDownloadKeyResult, MatrixClient } from "matrix-js-sdk";
 import type { BootstrapCrossSigningOpts, CryptoApi } from "matrix-js-sdk/lib/crypto-api/index.js";
 
-import { fresh } from "../session/fresh";
+import { fresh, freshOf } from "../session/fresh";
 import { type Auth, withProof } from "../session/prove";
+import { isRefusal } from "../sync/ask";
 import { sdk } from "../sync/running";
 import { aborted } from "../sync/turns";
 import { followIdentities } from "./identities";
@@ -14,34 +15,51 @@ import { followMissing } from "./missing";
 import { followRequests, opened } from "./opened";
 import { recover } from "./recover";
 import { followRecipients } from "./recipients";
-import { forgetKeys } from "./secrets";
 import { followSenders } from "./senders";
 import { followStanding, isOwn, refresh, reminder } from "./standing";
+
+/** How long to wait before what could not be completed is tried again, in milliseconds. */
+const AGAIN_MS = 5000;
 
 /**
  * Follows everything that concerns encryption, and has the device take its place. The list of chats does not wait for it. It
  * begins with the first sync, so that others learn of the device together with the signature that says whose it is, and share
- * with it what they send.
+ * with it what they send. What the server does not let it complete is tried again; `attempted` hears of each attempt.
  */
-export async function settle(client: MatrixClient, stopped: AbortSignal): Promise<void> {
+export async function settle(client: MatrixClient, stopped: AbortSignal, attempted: (attempt: Promise<unknown>) => void): Promise<void> {
     const crypto = client.getCrypto()!;
-    forgetKeys();
     followSenders(client);
     followRequests(client);
     followIdentities(client);
     followRecipients(client);
-    followMissing(client);
+    followMissing(client, stopped);
     const isSynced = Promise.race([synced(client), aborted(stopped)]);
     const taking = takePlace(client, crypto);
-    const completing = taking.then(async (hasPlace) => {
-        await isSynced;
-        if (stopped.aborted) return;
+    /** One attempt at what is left to do; whether nothing is left. */
+    const attempt = async (hasPlace: boolean) => {
+        if (stopped.aborted) return true;
         if (!hasPlace) await takePlace(client, crypto);
-        await complete(client, crypto);
+        return complete(client, crypto).then(() => true, notYet);
+    };
+    const first = taking.then(async (hasPlace) => {
+        await isSynced;
+        return attempt(hasPlace);
     });
     // Somebody who is given the recovery key with the session is confirmed by it, and need not hear that they are not yet.
-    followStanding(client, fresh.recoveryKey ? completing : taking);
-    await completing;
+    followStanding(client, freshOf("recoveryKey", client.getSafeUserId()) ? first : taking);
+    attempted(first);
+    for (let isDone = await first; !isDone; ) {
+        await Promise.race([new Promise((done) => setTimeout(done, AGAIN_MS)), aborted(stopped)]);
+        await Promise.race([synced(client), aborted(stopped)]);
+        const again = attempt(false);
+        attempted(again);
+        isDone = await again;
+    }
+}
+
+function notYet(error: unknown): false {
+    console.warn("encryption is not complete", error);
+    return false;
 }
 
 /**
@@ -92,26 +110,43 @@ function synced(client: MatrixClient): Promise<void> {
 
 /** The proof by the password that was typed at the log-in of a moment ago. */
 function typed(client: MatrixClient): Auth | undefined {
-    if (!fresh.password) return undefined;
-    return { type: "m.login.password", identifier: { type: "m.id.user", user: client.getSafeUserId() }, password: fresh.password };
+    const user = client.getSafeUserId();
+    const password = freshOf("password", user);
+    return password === undefined ? undefined : { type: "m.login.password", identifier: { type: "m.id.user", user }, password };
 }
 
 /** What needs the server: the recovery key that came with the session, and the backup. */
 async function complete(client: MatrixClient, crypto: CryptoApi): Promise<void> {
-    const { recoveryKey, roomKeys } = fresh;
-    fresh.recoveryKey = fresh.password = undefined;
+    const own = client.getSafeUserId();
+    const recoveryKey = freshOf("recoveryKey", own);
+    const roomKeys = freshOf("roomKeys", own);
+    fresh.password = undefined;
     if (!(await isOwn(client, crypto))) {
-        if (recoveryKey) await recover(client, recoveryKey);
+        if (recoveryKey !== undefined) await recover(client, recoveryKey);
+        fresh.recoveryKey = undefined;
         await refresh(client);
         if (reminder.peek() === "confirm") opened.value ??= { kind: "confirm" };
     }
     const backup = await crypto.checkKeyBackupAndEnable();
-    if ((await isOwn(client, crypto)) && (!backup || (await isBackupLost(client, crypto)))) await crypto.resetKeyBackup();
-    if (roomKeys?.userId === client.getUserId()) {
-        await crypto.importRoomKeysAsJson(roomKeys.exported);
+    // A new backup takes the place of every one before, so it is made only where nothing could be got back from them.
+    if ((await isOwn(client, crypto)) && (backup ? await isBackupLost(client, crypto) : await isBackupMissing(client))) await crypto.resetKeyBackup();
+    if (roomKeys !== undefined) {
+        await crypto.importRoomKeysAsJson(roomKeys);
         fresh.roomKeys = undefined;
     }
     await refresh(client);
+}
+
+/** Whether the server says that there is no backup. The library answers the same where it could not ask. */
+async function isBackupMissing(client: MatrixClient): Promise<boolean> {
+    const { Method } = await sdk();
+    try {
+        await client.http.authedRequest(Method.Get, "/room_keys/version");
+    } catch (error) {
+        if (isRefusal(error, "M_NOT_FOUND")) return true;
+        throw error;
+    }
+    throw new Error("the backup was not looked at");
 }
 
 /** Whether nothing can open the backup any more: its key is not here, nor in secret storage, nor on another device. */
@@ -122,8 +157,8 @@ async function isBackupLost(client: MatrixClient, crypto: CryptoApi): Promise<bo
     return (await crypto.getUserDeviceInfo([own], true)).get(own)?.size === 1;
 }
 
-/** What follows once this device was confirmed: what was sent before becomes readable. */
-export async function confirmed(client: MatrixClient): Promise<void> {
+/** Takes up the backup once this device was confirmed: what was sent before becomes readable. */
+export async function takeUpBackup(client: MatrixClient): Promise<void> {
     const crypto = client.getCrypto();
     if (!crypto) return;
     await crypto.checkKeyBackupAndEnable();
@@ -141,5 +176,5 @@ export async function beginAnew(client: MatrixClient): Promise<void> {
     client.store.storeAccountDataEvents(missing.map((type) => new MatrixEvent({ type, content: {} })));
     await client.getCrypto()!.resetEncryption((request) => withProof((auth) => request(auth ?? null)));
     keep(client.getSafeUserId(), { publishedDevice: client.getDeviceId()! });
-    await confirmed(client);
+    await takeUpBackup(client);
 }

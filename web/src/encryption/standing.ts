@@ -5,6 +5,7 @@ import { computed, signal } from "@preact/signals";
 import type { ClientEvent, MatrixClient, MatrixEvent, RoomEvent } from "matrix-js-sdk";
 import type { CryptoApi, CryptoEvent } from "matrix-js-sdk/lib/crypto-api/index.js";
 
+import { isShown, perAccount } from "../session/session";
 import { keep, kept } from "./kept";
 
 const DAY_MS = 86_400_000;
@@ -23,10 +24,10 @@ interface Standing {
 }
 
 /** Unknown until the server or an earlier visit has said it. */
-export const standing = signal<Standing | undefined>(undefined);
+export const standing = perAccount<Standing | undefined>(undefined);
 
 const now = signal(Date.now());
-const remembered = signal<ReturnType<typeof kept>>({});
+const remembered = perAccount<ReturnType<typeof kept>>({});
 
 /** Whether somebody has kept a recovery key that opens everything. */
 const isSaved = computed(() => standing.value?.hasRecovery === true && remembered.value.unsavedKey !== standing.value.keyId);
@@ -51,6 +52,7 @@ export function remindLater(userId: string): void {
 /** Remembers something of what the person was told. */
 export function note(userId: string, changes: ReturnType<typeof kept>): void {
     keep(userId, changes);
+    if (!isShown(userId)) return;
     remembered.value = kept(userId);
     now.value = Date.now();
 }
@@ -68,6 +70,7 @@ export function followStanding(client: MatrixClient, settled: Promise<unknown>):
     const userId = client.getSafeUserId();
     standing.value = undefined;
     note(userId, { since: kept(userId).since ?? Date.now() });
+    let { isUsed } = kept(userId);
     let isAsked = false;
     const update = () => {
         isAsked = false;
@@ -83,7 +86,9 @@ export function followStanding(client: MatrixClient, settled: Promise<unknown>):
     client.on("sync" as ClientEvent.Sync, (state) => state === "PREPARED" && changed());
     changed();
     client.on("Room.timeline" as RoomEvent.Timeline, (event) => {
-        if (isEncryptedMessage(event) && !remembered.peek().isUsed) note(userId, { isUsed: true });
+        if (isUsed || !isEncryptedMessage(event)) return;
+        isUsed = true;
+        note(userId, { isUsed });
     });
 }
 
@@ -108,6 +113,7 @@ export async function refresh(client: MatrixClient): Promise<void> {
             crypto.getSecretStorageStatus(),
             crypto.getActiveSessionBackupVersion(),
         ]);
+        if (!isShown(client.getUserId())) return;
         standing.value = {
             isConfirmed,
             hasRecovery: storage.ready,

@@ -8,7 +8,7 @@ import { Icon } from "../ui/icon";
 import { words, type WordsId } from "../words";
 import { type Step, useStep } from "./request-state";
 import { ScanCode, ShowCode } from "./qr";
-import { confirmed } from "./setup";
+import { takeUpBackup } from "./setup";
 import { tried } from "./tried";
 
 interface StepsProps {
@@ -23,7 +23,7 @@ interface StepsProps {
 export function Steps({ request, name, close, again }: StepsProps) {
     const step = useStep(request);
     useEffect(() => {
-        if (step.at === "done" && request.isSelfVerification && client.peek()) void tried(confirmed(client.peek()!));
+        if (step.at === "done" && request.isSelfVerification && client.peek()) void tried(takeUpBackup(client.peek()!));
     }, [step.at]);
     switch (step.at) {
         case "waiting":

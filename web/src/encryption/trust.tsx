@@ -7,7 +7,7 @@ import { useEffect, useState } from "preact/hooks";
 import { client } from "../sync/running";
 import { Icon } from "../ui/icon";
 import { words } from "../words";
-import { confirmed, lookAtPerson } from "./identities";
+import { compared, lookAtPerson } from "./identities";
 import VerifyDialog from "./verify";
 
 export default function Trust({ userId, name }: { userId: string; name: string }) {
@@ -19,7 +19,7 @@ export default function Trust({ userId, name }: { userId: string; name: string }
     if (!here) return null;
     return (
         <>
-            {confirmed.value.has(userId) ? (
+            {compared.value.has(userId) ? (
                 <p class="fact">
                     <Icon name="verified" />
                     {words("encryption.trust.yes", { name })}

@@ -33,7 +33,7 @@ import { Rights } from "./roles";
 import { useSharedGroups } from "./shared";
 import { Timer } from "./timer";
 
-const Trust = later(() => import("../encryption/trust"));
+const Trust = later(() => import("../encryption/trust"), { isOptional: true });
 
 const PAGES: Record<string, WordsId> = {
     members: "group.members",

@@ -10,7 +10,7 @@ import { useLocation } from "wouter-preact";
 import { memberName } from "../chats/names";
 import { plain } from "../chats/plain";
 import { withPerson } from "../people/person-link";
-import { isElsewhere, platformName, serverOf } from "../platform";
+import { isOfOtherPlatform, platformName, serverOf } from "../platform";
 import { done } from "../sync/ask";
 import { Avatar } from "../ui/avatar";
 import { Confirm } from "../ui/confirm";
@@ -98,7 +98,7 @@ function MemberRow({ chat, member }: { chat: Followed; member: RoomMember }) {
             <button class="row" aria-haspopup={isOwn ? undefined : "menu"} disabled={isOwn} onClick={(event) => setAnchor(event.currentTarget)}>
                 <span class="picture">
                     <Avatar id={member.userId} name={name} mxc={member.getMxcAvatarUrl()} size={40} />
-                    {isElsewhere(member.userId) && (
+                    {isOfOtherPlatform(member.userId) && (
                         <span class="elsewhere" aria-hidden="true">
                             <PlatformMark server={serverOf(member.userId)} />
                         </span>

@@ -6,7 +6,7 @@ import type { Signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { Link } from "wouter-preact";
 
-import { isElsewhere, platformName, serverOf } from "../platform";
+import { isOfOtherPlatform, platformName, serverOf } from "../platform";
 import { Avatar } from "../ui/avatar";
 import { PlatformMark } from "../ui/platform-mark";
 import type { Person } from "./person";
@@ -28,7 +28,7 @@ export function PersonCells({ person, note, children }: { person: Person; note?:
         <>
             <span class="picture">
                 <Avatar id={person.id} name={person.name} mxc={person.avatar} />
-                {isElsewhere(person.id) && (
+                {isOfOtherPlatform(person.id) && (
                     <span class="elsewhere" aria-hidden="true">
                         <PlatformMark server={serverOf(person.id)} />
                     </span>

@@ -7,7 +7,7 @@ import { useEffect, useState } from "preact/hooks";
 import { Link, useLocation } from "wouter-preact";
 
 import { invitations, isComplete, type Row } from "../chats/rows";
-import { isElsewhere, serverOf } from "../platform";
+import { isOfOtherPlatform, serverOf } from "../platform";
 import { ask, done } from "../sync/ask";
 import { client } from "../sync/running";
 import { Avatar } from "../ui/avatar";
@@ -62,7 +62,7 @@ function RequestRow({ row }: { row: Signal<Row> }) {
         <Link href={path} class="row request" aria-current={location === path ? "page" : undefined}>
             <span class="picture">
                 <Avatar id={invitation?.sender ?? id} name={name} />
-                {server && isElsewhere(invitation.sender) && (
+                {server && isOfOtherPlatform(invitation.sender) && (
                     <span class="elsewhere" aria-hidden="true">
                         <PlatformMark server={server} />
                     </span>

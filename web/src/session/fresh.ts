@@ -2,9 +2,21 @@
 
 export const fresh: {
     /** The password, which the server may ask for when keys are published for the first time. */
-    password?: string | undefined;
+    password?: Owned | undefined;
     /** The recovery key of a demo account. */
-    recoveryKey?: string | undefined;
+    recoveryKey?: Owned | undefined;
     /** Keys of messages, as the library exports them, from a session that the server has ended before it could back them up. */
-    roomKeys?: { userId: string; exported: string } | undefined;
+    roomKeys?: Owned | undefined;
 } = {};
+
+/** A secret, and whose it is. */
+interface Owned {
+    userId: string;
+    secret: string;
+}
+
+/** The secret of this kind, if there is one that is this account's. */
+export function freshOf(kind: keyof typeof fresh, userId: string): string | undefined {
+    const known = fresh[kind];
+    return known?.userId === userId ? known.secret : undefined;
+}

@@ -5,11 +5,12 @@ import "./session.css";
 
 import { useEffect, useState } from "preact/hooks";
 
+import { client } from "../sync/running";
 import { Dialog } from "../ui/dialog";
 import { Field } from "../ui/fields";
 import { words, type WordsId } from "../words";
 import { type Asked, asked } from "./prove";
-import { ask, CodeRequest, wordsOf } from "./server";
+import { askServer, CodeRequest, wordsOf } from "./server";
 import { session } from "./session";
 
 export default function Proof() {
@@ -49,7 +50,7 @@ type Medium = "email" | "msisdn";
 
 /** The person's address of this kind, as the server has it. */
 async function addressOf(medium: Medium): Promise<string | undefined> {
-    const answer = await ask("GET", "/_matrix/client/v3/account/3pid", undefined, session.peek()?.accessToken);
+    const answer = await askServer("GET", "/_matrix/client/v3/account/3pid", undefined, client.peek()?.getAccessToken() ?? undefined);
     const all = answer.threepids as { medium: string; address: string }[];
     return all.find((one) => one.medium === medium)?.address;
 }

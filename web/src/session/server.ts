@@ -1,9 +1,10 @@
 // What is asked of the server before there is a session.
 
 import { platform } from "../platform";
+import { noteUnused } from "../sync/leaving";
 import type { WordsId } from "../words";
 import { fresh } from "./fresh";
-import { begin, deviceOf } from "./session";
+import { begin, deviceLeft, deviceOf, type Session, sessions, show } from "./session";
 
 /** What proves an address as a stage of registering, and as a way of logging in. */
 const PROVES = { email: "m.login.email.identity", msisdn: "m.login.msisdn" } as const;
@@ -22,7 +23,7 @@ export class Refusal extends Error {
 /** The server could not be asked. */
 export class Unreachable extends Error {}
 
-export async function ask(method: string, path: string, body?: unknown, token?: string): Promise<Record<string, unknown>> {
+export async function askServer(method: string, path: string, body?: unknown, token?: string): Promise<Record<string, unknown>> {
     const request: RequestInit = { method };
     if (body !== undefined) request.body = JSON.stringify(body);
     if (token) request.headers = { Authorization: `Bearer ${token}` };
@@ -34,6 +35,9 @@ export async function ask(method: string, path: string, body?: unknown, token?: 
     return said;
 }
 
+/** What means the same wherever it is refused. */
+const REFUSED: Record<string, WordsId> = { M_LIMIT_EXCEEDED: "session.often", M_USER_LOCKED: "session.locked" };
+
 /** What went wrong, as words for the person. `known` has those that mean something particular here. Errors of the library are
  * understood, too. */
 export function wordsOf(error: unknown, known: Record<string, WordsId> = {}): WordsId {
@@ -41,17 +45,35 @@ export function wordsOf(error: unknown, known: Record<string, WordsId> = {}): Wo
     const { errcode, name } = error as { errcode?: string; name?: string };
     if (name === "ConnectionError") return "session.unreachable";
     if (!errcode) throw error;
-    return known[errcode] ?? (errcode === "M_LIMIT_EXCEEDED" ? "session.often" : "session.failed");
+    return known[errcode] ?? REFUSED[errcode] ?? "session.failed";
 }
 
-/** Begins the session that a log-in or a registration has answered. */
-function beginWith(answer: Record<string, unknown>): void {
-    fresh.recoveryKey = answer.recovery_key as string | undefined;
-    begin({
-        userId: answer.user_id as string,
-        deviceId: answer.device_id as string,
-        accessToken: answer.access_token as string,
-    });
+/** Begins the session that a log-in or a registration has answered; or shows the one that the account has here already. */
+async function beginWith(answer: Record<string, unknown>, password?: string): Promise<void> {
+    const userId = answer.user_id as string;
+    const begun: Session = { userId, deviceId: answer.device_id as string, accessToken: answer.access_token as string };
+    if (await isHereAs(begun)) {
+        // With another device, the keys that are here would be lost.
+        noteUnused(begun);
+        void import("../sync/forget").then(({ endSessions }) => endSessions()).catch(console.warn);
+        return show(userId);
+    }
+    const recoveryKey = answer.recovery_key as string | undefined;
+    fresh.recoveryKey = recoveryKey === undefined ? undefined : { userId, secret: recoveryKey };
+    fresh.password = password === undefined ? undefined : { userId, secret: password };
+    begin(begun);
+}
+
+/** Whether the account has a session here with another device, which the server still knows. */
+async function isHereAs({ userId, deviceId }: Session): Promise<boolean> {
+    const here = sessions.peek().find((one) => one.userId === userId);
+    if (!here || here.deviceId === deviceId) return false;
+    try {
+        await askServer("GET", "/_matrix/client/v3/account/whoami", undefined, here.accessToken);
+        return true;
+    } catch (error) {
+        return !(error instanceof Refusal && error.errcode === "M_UNKNOWN_TOKEN");
+    }
 }
 
 /** What others see of this device in the person's list of devices. */
@@ -69,17 +91,15 @@ export async function logIn(name: string, password: string): Promise<void> {
         ? { type: "m.id.thirdparty", medium: "email", address: name }
         : { type: "m.id.user", user: name.replace(/^@/, "").toLowerCase() };
     // Whoever comes back to a session that has ended finds its messages and keys.
-    const device_id = identifier.user && deviceOf(`@${identifier.user}:${platform.peek()!.server_name}`);
+    const device_id = identifier.user ? deviceOf(`@${identifier.user}:${platform.peek()!.server_name}`) : deviceLeft();
     const body = { type: "m.login.password", identifier, password, device_id, initial_device_display_name: deviceName() };
-    const answer = await ask("POST", "/_matrix/client/v3/login", body);
-    fresh.password = password;
-    beginWith(answer);
+    await beginWith(await askServer("POST", "/_matrix/client/v3/login", body), password);
 }
 
 /** Begins a session of one of the demo's people. */
 export async function continueAs(userId: string): Promise<void> {
     const body = { user_id: userId, initial_device_display_name: deviceName() };
-    beginWith(await ask("POST", "/_linkspan/client/v1/demo_session", body));
+    await beginWith(await askServer("POST", "/_linkspan/client/v1/demo_session", body));
 }
 
 export interface NewAccount {
@@ -106,12 +126,11 @@ export async function register({ username, password, displayName, token, proof }
     let auth: Record<string, unknown> | undefined;
     for (;;) {
         try {
-            const answer = await ask("POST", path, { ...body, ...(auth && { auth }) });
+            const answer = await askServer("POST", path, { ...body, ...(auth && { auth }) });
             const where = `/_matrix/client/v3/profile/${encodeURIComponent(answer.user_id as string)}/displayname`;
             // The account is there; a name can be set again in the settings.
-            await ask("PUT", where, { displayname: displayName }, answer.access_token as string).catch(() => undefined);
-            fresh.password = password;
-            return beginWith(answer);
+            await askServer("PUT", where, { displayname: displayName }, answer.access_token as string).catch(() => undefined);
+            return await beginWith(answer, password);
         } catch (error) {
             if (!(error instanceof Refusal) || error.status !== 401 || !error.body.flows) throw error;
             const next = nextStage(error.body);
@@ -138,7 +157,7 @@ function answerTo(stage: string, token: string | undefined, proof: Proof | undef
 
 /** Whether the platform lets people log in by a code that it sends to an address or a number. */
 export async function takesCodes(): Promise<boolean> {
-    const { flows } = (await ask("GET", "/_matrix/client/v3/login")) as { flows: { type: string }[] };
+    const { flows } = (await askServer("GET", "/_matrix/client/v3/login")) as { flows: { type: string }[] };
     return flows.some(({ type }) => type === PROVES.email || type === PROVES.msisdn);
 }
 
@@ -168,13 +187,13 @@ export class CodeRequest {
     async send(): Promise<void> {
         const path = this.#token ? `/_matrix/client/v3/account/3pid/${this.#medium}/requestToken` : "/_linkspan/client/v1/request_code";
         const body = { client_secret: this.#secret, send_attempt: ++this.#attempt, ...this.#address };
-        this.#sid = (await ask("POST", path, body, this.#token)).sid as string;
+        this.#sid = (await askServer("POST", path, body, this.#token)).sid as string;
     }
 
     /** Whether this is the code that was sent. */
     async enter(code: string): Promise<boolean> {
         const body = { sid: this.#sid, client_secret: this.#secret, token: code };
-        return (await ask("POST", "/_linkspan/client/v1/submit_code", body)).success === true;
+        return (await askServer("POST", "/_linkspan/client/v1/submit_code", body)).success === true;
     }
 }
 
@@ -186,13 +205,12 @@ export async function logInBy(proof: Proof, password?: string): Promise<Entry> {
     const body: Record<string, unknown> = {
         type: PROVES[proof.medium],
         threepid_creds: { sid: proof.sid, client_secret: proof.secret },
+        device_id: deviceLeft(),
         initial_device_display_name: deviceName(),
     };
     if (password) body.password = password;
     try {
-        const answer = await ask("POST", "/_matrix/client/v3/login", body);
-        fresh.password = password;
-        beginWith(answer);
+        await beginWith(await askServer("POST", "/_matrix/client/v3/login", body), password);
         return "entered";
     } catch (error) {
         if (error instanceof Refusal && error.errcode === "M_THREEPID_NOT_FOUND") return "new";
@@ -201,13 +219,20 @@ export async function logInBy(proof: Proof, password?: string): Promise<Entry> {
     }
 }
 
-/** Whether a handle can be taken; if not, why. */
+const UNTAKEABLE: Record<string, WordsId> = {
+    M_USER_IN_USE: "session.handle.taken",
+    M_INVALID_USERNAME: "session.handle.form",
+    M_EXCLUSIVE: "session.handle.taken",
+};
+
+/** Why a handle cannot be taken, if the server says so. */
 export async function checkHandle(handle: string): Promise<WordsId | undefined> {
     const path = `/_matrix/client/v3/register/available?username=${encodeURIComponent(handle)}`;
     try {
-        await ask("GET", path);
+        await askServer("GET", path);
         return undefined;
     } catch (error) {
-        return wordsOf(error, { M_USER_IN_USE: "session.handle.taken", M_INVALID_USERNAME: "session.handle.form", M_EXCLUSIVE: "session.handle.taken" });
+        // Whatever else went wrong is said when somebody registers, which asks the same.
+        return error instanceof Refusal ? UNTAKEABLE[error.errcode] : undefined;
     }
 }

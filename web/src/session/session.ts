@@ -44,6 +44,11 @@ export function asKept({ userId, deviceId }: Session): Session | undefined {
     return kept().find((one) => one.userId === userId && one.deviceId === deviceId);
 }
 
+/** Whether this tab shows an account. */
+export function isShown(userId: string | null): boolean {
+    return userId !== null && session.peek()?.userId === userId;
+}
+
 /** Whether an account is logged in in this browser. */
 export function isKnown(userId: string): boolean {
     return sessions.peek().some((one) => one.userId === userId);
@@ -109,9 +114,11 @@ export function showDoor(): void {
     session.value = undefined;
 }
 
-/** Forgets a session here, and shows another account, or else the door. */
+/** Forgets a session here. If this tab shows it, it shows another account, or else the door. */
 export function forget(userId: string): void {
+    const wasShown = isShown(userId);
     keep(kept().filter((one) => one.userId !== userId));
+    if (!wasShown) return;
     sessionStorage.removeItem(SHOWN);
     // What is open is of the account that has gone.
     navigate("/", { replace: true });
@@ -124,6 +131,16 @@ const deviceName = (userId: string) => `linkspan.device.${userId}`;
 /** The device that an account was logged in as, so that whoever logs in again finds its messages and keys. */
 export function deviceOf(userId: string): string | undefined {
     return localStorage.getItem(deviceName(userId)) ?? undefined;
+}
+
+/**
+ * The device whose keys are here and whose session has ended, if there is one such: whoever logs in with an address or a number is
+ * most likely who comes back to it.
+ */
+export function deviceLeft(): string | undefined {
+    const kept = Object.keys(localStorage).filter((name) => name.startsWith(deviceName("")));
+    const left = kept.filter((name) => !isKnown(name.slice(deviceName("").length)));
+    return left.length === 1 ? localStorage.getItem(left[0]!)! : undefined;
 }
 
 export function noteDevice({ userId, deviceId }: Session): void {

@@ -10,7 +10,7 @@ import { session, sessions, show, showDoor } from "../session/session";
 import { logOut } from "../sync/leave";
 import { client } from "../sync/running";
 import { Avatar } from "../ui/avatar";
-import { Dialog } from "../ui/dialog";
+import { Confirm } from "../ui/confirm";
 import { Icon } from "../ui/icon";
 import { ListHead, ListPane } from "../ui/pane";
 import { words } from "../words";
@@ -50,7 +50,15 @@ export default function SettingsMenu() {
                     </li>
                 </ul>
             </div>
-            {isLeaving && <LeaveDialog close={() => setLeaving(false)} />}
+            {isLeaving && (
+                <Confirm
+                    title={words("settings.log_out.title", { name: platform.value!.name })}
+                    text={words("settings.log_out.hint")}
+                    action={words("settings.log_out")}
+                    run={() => void logOut()}
+                    close={() => setLeaving(false)}
+                />
+            )}
         </ListPane>
     );
 }
@@ -96,26 +104,5 @@ function OtherAccounts() {
                 </button>
             </li>
         </>
-    );
-}
-
-function LeaveDialog({ close }: { close: () => void }) {
-    return (
-        <Dialog
-            title={words("settings.log_out.title", { name: platform.value!.name })}
-            close={close}
-            actions={
-                <>
-                    <button class="secondary" onClick={close}>
-                        {words("cancel")}
-                    </button>
-                    <button class="danger" onClick={() => void logOut()}>
-                        {words("settings.log_out")}
-                    </button>
-                </>
-            }
-        >
-            <p>{words("settings.log_out.hint")}</p>
-        </Dialog>
     );
 }

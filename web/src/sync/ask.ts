@@ -36,6 +36,7 @@ const SAID: Record<string, WordsId> = {
     M_FORBIDDEN: "people.failed.refused",
     M_INVITE_BLOCKED: "people.failed.invitations",
     M_TOO_LARGE: "composer.refused.too_large",
+    M_USER_LOCKED: "session.locked",
 };
 
 /** What to tell the person about something that has failed. */

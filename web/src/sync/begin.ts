@@ -6,6 +6,7 @@ import type { Keeper } from "../chat/keeper";
 import { ListFollower } from "../chats/rows";
 import type { SeenMessages } from "../chats/seen";
 import { deviceOf, noteDevice, type Session } from "../session/session";
+import { isRefusal } from "./ask";
 import { Connection } from "./connection";
 import { Line } from "./line";
 import { log } from "./log";
@@ -14,7 +15,7 @@ import { KeepingStore } from "./store";
 
 /** How many events of each chat come at first. */
 const FIRST_EVENTS = 1;
-/** How long a client that keeps nothing any more may take to end what it is doing, in milliseconds. */
+/** How long a client may take to end what it is doing, apart from what is to be kept of it, in milliseconds. */
 const END_MS = 3000;
 
 /** Everything that speaks for one session. */
@@ -26,8 +27,8 @@ export interface Running {
     line: Line;
     follower: ListFollower;
     seen: SeenMessages;
-    /** Settled when nothing more is done about encryption at the start. */
-    settled: Promise<void>;
+    /** Settled when what is done about encryption at the start is done, or could not be for now. */
+    settled: Promise<unknown>;
     /** Whether the server no longer takes its token, and whether the person can come back to what is kept then. */
     hasEnded: boolean;
     isKept: boolean;
@@ -39,6 +40,8 @@ export interface Running {
 export interface Heard {
     /** It knows the chats. Answers whether it still speaks for the session. */
     prepared: (there: Running) => boolean;
+    /** A sync came or failed; whether it failed because the account is locked. */
+    synced: (there: Running, isLocked: boolean) => void;
     /** The server no longer takes its token. */
     loggedOut: (there: Running) => void;
 }
@@ -50,14 +53,14 @@ export async function load() {
     const encryption = import("@matrix-org/matrix-sdk-crypto-wasm").then(({ initAsync }) => initAsync());
     const parts = [sdk(), import("../encryption/secrets"), import("../encryption/setup"), import("../chats/seen")] as const;
     const rust = import("matrix-js-sdk/lib/rust-crypto/index.js");
-    const [library, { secretCallbacks }, { settle }, { followMessages }] = await Promise.all([...parts, encryption, rust]);
-    return { library, secretCallbacks, settle, followMessages };
+    const [library, { secretCallbacksOf }, { settle }, { followMessages }] = await Promise.all([...parts, encryption, rust]);
+    return { library, secretCallbacksOf, settle, followMessages };
 }
 
 /** What the databases of the library are called: those of two accounts are apart. */
 const databaseOf = (userId: string) => `linkspan-${userId}`;
 
-export function make(session: Session, { library, secretCallbacks, followMessages }: Code, wanted: AbortSignal): Running {
+export function make(session: Session, { library, secretCallbacksOf, followMessages }: Code, wanted: AbortSignal): Running {
     const { userId, deviceId, accessToken } = session;
     const { indexedDB, localStorage } = window;
     const store = new library.IndexedDBStore({ indexedDB, localStorage, dbName: databaseOf(userId) });
@@ -72,7 +75,7 @@ export function make(session: Session, { library, secretCallbacks, followMessage
         store,
         timelineSupport: true,
         disableVoip: true,
-        cryptoCallbacks: secretCallbacks,
+        cryptoCallbacks: secretCallbacksOf(userId),
         logger: log,
     });
     return {
@@ -99,7 +102,8 @@ export async function run(there: Running, { library, settle }: Code, wanted: Abo
     await Promise.all([client.store.startup(), client.initRustCrypto({ cryptoDatabasePrefix })]);
     performance.mark("stores are open");
     if (wanted.aborted) return;
-    there.settled = settle(client, wanted).catch((error: unknown) => console.warn("encryption is not complete", error));
+    const attempted = (attempt: Promise<unknown>) => (there.settled = attempt);
+    settle(client, wanted, attempted).catch((error: unknown) => console.warn("encryption is not complete", error));
     await client.startClient({
         lazyLoadMembers: true,
         initialSyncLimit: FIRST_EVENTS,
@@ -120,7 +124,8 @@ export function listen(there: Running, { library }: Code, heard: Heard): void {
     const { client: made, line, follower } = there;
     const { ClientEvent, RoomEvent, RoomMemberEvent, MatrixEventEvent, HttpApiEvent } = library;
     follower.listen(library);
-    made.on(ClientEvent.Sync, (state) => {
+    made.on(ClientEvent.Sync, (state, _before, data) => {
+        heard.synced(there, isRefusal(data?.error, "M_USER_LOCKED"));
         // Whichever way a sync has failed, nothing of it is worked on any more.
         if (state === "ERROR" || state === "RECONNECTING" || state === "STOPPED") line.handled();
         if (state !== "PREPARED" || !heard.prepared(there)) return;
@@ -155,12 +160,14 @@ export async function stop(there: Running, isForGood: boolean): Promise<void> {
     keeper?.close();
     follower.close();
     line.cut();
-    const quiet = Promise.all([line.quiet(), settled]);
+    const late = new Promise((done) => setTimeout(done, END_MS));
+    const isQuiet = line.quiet();
     if (isForGood) {
         store.forget();
-        await Promise.race([quiet, new Promise((done) => setTimeout(done, END_MS))]);
+        await Promise.race([Promise.all([isQuiet, settled]), late]);
     } else {
-        await quiet;
+        // What came in a sync is gone from the server, so it is worked on to its end, however long that takes.
+        await Promise.all([isQuiet, Promise.race([settled, late])]);
         await store.close();
     }
     await seen.close(isForGood);

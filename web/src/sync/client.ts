@@ -24,8 +24,8 @@ interface Ended {
 /** How long opening what is kept here may take before it is said, in milliseconds. Another window may keep it from being opened. */
 const OPEN_MS = 30_000;
 
-/** Why the chat could not begin, or does not: code did not come, or what is kept here cannot be opened. */
-export const failed = signal<"code" | "kept" | undefined>(undefined);
+/** Why the chat could not begin, or does not go on: code did not come, what is kept here cannot be opened, or the account is locked. */
+export const failed = signal<"code" | "kept" | "locked" | undefined>(undefined);
 
 let turns: { session: Session; all: Turns } | undefined;
 let running: Running | undefined;
@@ -76,6 +76,11 @@ const heard: Heard = {
         if (running === there) client.value = there.client;
         return running === there;
     },
+    synced: (there, isLocked) => {
+        if (running !== there) return;
+        if (isLocked) failed.value = "locked";
+        else if (failed.peek() === "locked") failed.value = undefined;
+    },
     loggedOut: (there) => void sessionEnded(there),
 };
 
@@ -96,7 +101,7 @@ async function begin(wanted: Session, isWanted: AbortSignal): Promise<void> {
     const late = setTimeout(noteFailed, OPEN_MS);
     try {
         await run(running, loaded, isWanted);
-        failed.value = undefined;
+        if (failed.peek() === "kept") failed.value = undefined;
     } finally {
         clearTimeout(late);
     }

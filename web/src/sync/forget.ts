@@ -1,7 +1,8 @@
 // Forgetting an account that has logged out: all that this browser keeps of it, and its session at the server.
 
 import { forgetNotes, isLeaving, leaving, noteEnded, noteForgotten } from "./leaving";
-import { allAccounts, removeAccount } from "./shared";
+import { removeAccount } from "./shared";
+import { endUnused } from "./subscription";
 import { turnOf } from "./turns";
 
 /** How long databases may take to go, in milliseconds. One that is still open somewhere does not go before that is closed. */
@@ -25,9 +26,7 @@ async function silence(userId: string): Promise<void> {
     const registration = await navigator.serviceWorker?.getRegistration();
     const shown = (await registration?.getNotifications()) ?? [];
     for (const one of shown) if ((one.data as { user?: string } | null)?.user === userId) one.close();
-    // A server that could not be told goes on pushing, until the push service says that nobody hears it.
-    if ((await allAccounts()).some(({ hasPush }) => hasPush)) return;
-    await (await registration?.pushManager?.getSubscription())?.unsubscribe();
+    await endUnused();
 }
 
 /** Each database of an account has the account's id in its name: those of the app, and those of the library. */

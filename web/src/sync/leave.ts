@@ -3,7 +3,7 @@
 import type { MatrixClient } from "matrix-js-sdk";
 
 import { fresh } from "../session/fresh";
-import { forget, type Session, session } from "../session/session";
+import { asKept, forget, isShown, type Session, session } from "../session/session";
 import { notify } from "../ui/notice";
 import { words } from "../words";
 import type { Running } from "./begin";
@@ -16,34 +16,50 @@ const PATIENCE_MS = 15_000;
 /** How long it takes until they are told that it takes a moment, in milliseconds. */
 const SLOW_MS = 1000;
 
+/** The accounts whose log-out has been asked for, while it waits. */
+const waiting = new Set<string>();
+
 /** Logs out, here and at the server; where that would lose messages for good, the person is asked before. */
 export async function logOut(): Promise<void> {
     const shown = session.peek();
-    if (!shown) return;
+    if (!shown || waiting.has(shown.userId)) return;
+    waiting.add(shown.userId);
+    try {
+        await askAndLeave(shown);
+    } finally {
+        waiting.delete(shown.userId);
+    }
+}
+
+async function askAndLeave(shown: Session): Promise<void> {
     const [{ losesMessages, refresh, standing }, { opened }] = await Promise.all([import("../encryption/standing"), import("../encryption/opened")]);
-    const slow = setTimeout(() => notify({ text: words("sync.log_out.waits") }), SLOW_MS);
-    const there = await Promise.race([upToDate(), new Promise<undefined>((done) => setTimeout(done, PATIENCE_MS))]);
+    const slow = setTimeout(() => isShown(shown.userId) && notify({ text: words("sync.log_out.waits") }), SLOW_MS);
+    const there = await Promise.race([upToDate(shown), new Promise<undefined>((done) => setTimeout(done, PATIENCE_MS))]);
     clearTimeout(slow);
     if (there) await refresh(there);
+    const isSaved = there && isShown(shown.userId) && !losesMessages.peek() && standing.peek() && (await backsUp(there));
+    // Whoever has gone on to another account meanwhile does not expect to be logged out of this one.
+    if (!isShown(shown.userId)) return;
     const leave = () => void leaveFor(shown, false);
     if (losesMessages.peek()) opened.value = { kind: "leave", why: "unsaved", leave };
-    else if (!there || !standing.peek() || !(await backsUp(there))) opened.value = { kind: "leave", why: "unreachable", leave };
+    else if (!isSaved) opened.value = { kind: "leave", why: "unreachable", leave };
     else leave();
 }
 
 /** The client, once it knows what is new and has set encryption up; nothing if it cannot begin. */
-async function upToDate(): Promise<MatrixClient | undefined> {
-    const there = await begun();
+async function upToDate({ userId }: Session): Promise<MatrixClient | undefined> {
+    const there = await begun(userId);
     if (there) await heardFrom(there);
-    await speaking()?.settled;
+    const here = speaking();
+    if (here?.session.userId === userId) await here.settled;
     return there;
 }
 
-/** The client, once it knows the chats; nothing if it cannot begin. */
-async function begun(): Promise<MatrixClient | undefined> {
+/** The client of an account, once it knows the chats; nothing if it cannot begin. */
+async function begun(userId: string): Promise<MatrixClient | undefined> {
     const stops: (() => void)[] = [];
     const there = await new Promise<MatrixClient | undefined>((done) => {
-        stops.push(client.subscribe((here) => here && done(here)));
+        stops.push(client.subscribe((here) => here?.getUserId() === userId && done(here)));
         stops.push(failed.subscribe((why) => why && done(undefined)));
     });
     for (const stop of stops) stop();
@@ -85,10 +101,13 @@ export async function leave(gone: Session, isKept: boolean): Promise<void> {
 
 /** Forgets a session at once, and then everything that is kept of it. */
 async function leaveFor(gone: Session, isEnded: boolean): Promise<void> {
-    noteLeaving(gone, isEnded);
+    // Another tab may have renewed its token.
+    noteLeaving(asKept(gone) ?? gone, isEnded);
     forget(gone.userId);
+    // It is begun at once, because what is shown next takes a turn of its own.
+    const left = leaveTurn();
     const { endSessions, finish } = await import("./forget");
-    const [isOver] = await Promise.all([endSessions(), leaveTurn()]);
+    const [isOver] = await Promise.all([endSessions(), left]);
     if (!isOver) notify({ text: words("sync.log_out.later") });
     // This tab had not the turn, or something was still open.
     await finish();
@@ -100,7 +119,7 @@ export async function takeUnsavedKeys({ client: here, session: { userId } }: Run
     try {
         const { hasUnsavedKeys } = await import("../encryption/inside");
         if (!crypto || !(await hasUnsavedKeys(here))) return false;
-        fresh.roomKeys = { userId, exported: await crypto.exportRoomKeysAsJson() };
+        fresh.roomKeys = { userId, secret: await crypto.exportRoomKeysAsJson() };
         return true;
     } catch (error) {
         console.warn("keys of messages could not be taken along", error);

@@ -34,6 +34,11 @@ export function noteLeaving({ userId, deviceId, accessToken }: Session, isEnded:
     forgetNotes(userId);
 }
 
+/** Notes a session that nobody needs, for the server to end. Nothing is kept of it. */
+export function noteUnused({ userId, deviceId, accessToken }: Session): void {
+    keep([...leaving(), { userId, deviceId, token: accessToken, hasKept: false, ts: Date.now() }]);
+}
+
 /** Forgets what is in the local storage of an account. In the names there, the first user id says whose it is. */
 export function forgetNotes(userId: string): void {
     const isOf = (name: string) => `${name.slice(name.indexOf("@"))}.`.startsWith(`${userId}.`);

@@ -8,8 +8,9 @@ import { navigate } from "wouter-preact/use-browser-location";
 import { disappearsTs } from "../chat/disappears";
 import { personName } from "../chats/names";
 import { isMessage, oneLine } from "../chats/preview";
-import { perAccount, session, whenAccountChanges } from "../session/session";
-import { words } from "../words";
+import { isShown, perAccount, session, whenAccountChanges } from "../session/session";
+import { language, words } from "../words";
+import { client } from "./running";
 import { account, type Account, changeAccount, removeAccount } from "./shared";
 import { type Pushed, type Said, show, tagOf } from "./show";
 import { subscribe, unsubscribe } from "./subscription";
@@ -44,22 +45,26 @@ export function putOff(): void {
 let followed: Follower | undefined;
 whenAccountChanges(() => (followed = undefined));
 
-const isShown = (client: MatrixClient) => session.peek()?.userId === client.getUserId();
-
 /** Follows what a client hears, in place of the client before. */
 export function followNotifications(client: MatrixClient): void {
-    if (!isShown(client)) return;
+    if (!isShown(client.getUserId())) return;
     followed = new Follower(client);
     const token = client.getAccessToken();
     void account(client.getSafeUserId()).then((kept) => {
-        if (!isShown(client)) return;
+        if (!isShown(client.getUserId())) return;
         chosen.value = kept;
-        // The token may be a new one.
-        if (kept && token && kept.token !== token) void choose(client, { token });
+        // The token may be a new one, and the language another one.
+        if (kept && token) void choose(client, { token });
         // The push service may have forgotten the subscription, and the server with it.
         if (kept?.hasPush) subscribe(client).catch((error: unknown) => console.warn("there are no pushes", error));
     });
 }
+
+// The worker goes on in the language that the person has chosen.
+language.subscribe(() => {
+    const here = client.peek();
+    if (here && chosen.peek()) void choose(here, {});
+});
 
 /** Turns notifications on, or changes how they are. */
 export async function choose(client: MatrixClient, changes: Partial<Account>): Promise<void> {
@@ -71,14 +76,14 @@ export async function choose(client: MatrixClient, changes: Partial<Account>): P
         words: { message: words("notifications.encrypted"), photo: words("message.photo") },
     };
     // The person may have gone on to another account, or have logged out.
-    if (!isShown(client)) return;
+    if (!isShown(client.getUserId())) return;
     const how = await changeAccount(client.getSafeUserId(), usual, changes);
-    if (isShown(client)) chosen.value = how;
+    if (isShown(client.getUserId())) chosen.value = how;
 }
 
 /** Turns notifications off in this browser. */
 export async function silence(client: MatrixClient): Promise<void> {
-    if (isShown(client)) chosen.value = undefined;
+    if (isShown(client.getUserId())) chosen.value = undefined;
     await removeAccount(client.getSafeUserId());
     await unsubscribe(client).catch((error: unknown) => console.warn("the server could not be told", error));
 }
@@ -115,7 +120,7 @@ class Follower {
         const id = event.getId();
         const room = this.#client.getRoom(event.getRoomId());
         const how = chosen.peek();
-        if (!id || !room || !how || !isShown(this.#client) || this.#told.has(id) || !this.#isNews(event)) return;
+        if (!id || !room || !how || !isShown(this.#client.getUserId()) || this.#told.has(id) || !this.#isNews(event)) return;
         this.#told.add(id);
         if (document.hasFocus() || Notification.permission !== "granted") return;
         const registration = await navigator.serviceWorker?.getRegistration();
@@ -176,7 +181,7 @@ navigator.serviceWorker?.addEventListener("message", (heard: MessageEvent<Said>)
         void answer(said.pushed).then((isDone) => heard.ports[0]?.postMessage(isDone));
         return;
     }
-    const isOurs = session.peek()?.userId === said.user;
+    const isOurs = isShown(said.user);
     if (isOurs && said.kind === "open") navigate(`/chat/${encodeURIComponent(said.room)}`);
     heard.ports[0]?.postMessage(isOurs);
 });

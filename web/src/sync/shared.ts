@@ -39,11 +39,11 @@ export function allAccounts(): Promise<Account[]> {
     return accounts("readonly", (store) => answer(store.getAll() as IDBRequest<Account[]>));
 }
 
-/** Changes how an account is notified here, from what is usual if it was not before. Answers how it is then. */
+/** Changes how an account is notified here, from what is usual if it was not before. The words are those of now. Answers how it is then. */
 export async function changeAccount(userId: string, usual: Account, changes: Partial<Account>): Promise<Account> {
     return accounts("readwrite", async (store) => {
         const before = await answer(store.get(userId) as IDBRequest<Account | undefined>);
-        const changed = { ...usual, ...before, ...changes };
+        const changed = { ...usual, ...before, words: usual.words, ...changes };
         await answer(store.put(changed, userId));
         return changed;
     });

@@ -5,10 +5,11 @@ import "./sync.css";
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 
+import { NoticesOfDialog } from "../ui/notice";
 import { words } from "../words";
 import { ended, failed, useHere } from "./client";
 import { isConnected } from "./connection";
-import { isElsewhere } from "./turns";
+import { isInOtherTab } from "./turns";
 
 export function SyncState() {
     const gone = ended.value;
@@ -22,7 +23,7 @@ export function SyncState() {
             />
         );
     }
-    if (isElsewhere.value) {
+    if (isInOtherTab.value) {
         return <Instead title={words("sync.elsewhere")} text={words("sync.elsewhere.hint")} action={words("sync.elsewhere.use")} act={useHere} />;
     }
     if (failed.value) {
@@ -65,6 +66,7 @@ function Instead({ title, text, action, act }: InsteadProps) {
             <button class="primary" onClick={act}>
                 {action}
             </button>
+            <NoticesOfDialog />
         </dialog>
     );
 }

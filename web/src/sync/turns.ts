@@ -4,7 +4,7 @@
 import { signal } from "@preact/signals";
 
 /** Whether the chat goes on in another tab. */
-export const isElsewhere = signal(false);
+export const isInOtherTab = signal(false);
 
 interface Work {
     /** Begins what only one tab may do. When `wanted` is aborted another tab waits for it, so it returns as soon as it can. */
@@ -49,13 +49,13 @@ export class Turns {
         this.#others.close();
         this.#waiting.abort();
         this.#wanted?.abort();
-        isElsewhere.value = false;
+        isInOtherTab.value = false;
         await this.#ended;
     }
 
     /** Another tab wants the turn. This one waits behind it. */
     #makeRoom(): void {
-        isElsewhere.value = true;
+        isInOtherTab.value = true;
         this.#wanted?.abort();
         this.#wait();
     }
@@ -74,7 +74,7 @@ export class Turns {
     }
 
     async #have(): Promise<void> {
-        isElsewhere.value = false;
+        isInOtherTab.value = false;
         const wanted = new AbortController();
         this.#wanted = wanted;
         try {

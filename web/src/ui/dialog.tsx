@@ -6,6 +6,7 @@ import { useEffect, useId, useRef } from "preact/hooks";
 
 import { words } from "../words";
 import { Icon } from "./icon";
+import { NoticesOfDialog } from "./notice";
 
 interface DialogProps {
     title: string;
@@ -43,6 +44,7 @@ export function Dialog({ title, close, children, actions }: DialogProps) {
             </header>
             <div class="dialog-body">{children}</div>
             {actions && <footer>{actions}</footer>}
+            <NoticesOfDialog />
         </dialog>
     );
 }

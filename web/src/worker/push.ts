@@ -15,7 +15,7 @@ export async function answerPush(worker: ServiceWorkerGlobalScope, pushed: Pushe
     const { room_id: room, event_id: event, "org.linkspan.user_id": user } = pushed;
     if (!room || !event || !user) return;
     const tabs = await worker.clients.matchAll({ type: "window" });
-    const answers = tabs.map((tab) => ask(tab, { kind: "pushed", pushed }, TAB_MS));
+    const answers = tabs.map((tab) => askTab(tab, { kind: "pushed", pushed }, TAB_MS));
     if ((await Promise.all(answers)).includes(true)) return;
     const known = await account(user);
     if (!known) return;
@@ -35,7 +35,7 @@ async function activate({ app_id, ack_token }: Pushed): Promise<void> {
 }
 
 /** Whether the tab says so in time. */
-function ask(tab: Client, said: Said, ms: number): Promise<boolean> {
+function askTab(tab: Client, said: Said, ms: number): Promise<boolean> {
     return new Promise((done) => {
         const { port1, port2 } = new MessageChannel();
         port1.onmessage = ({ data }) => done(data === true);
@@ -67,7 +67,9 @@ async function describe({ token, hasPreview, words }: Account, room: string, eve
     const at = `/_matrix/client/v3/rooms/${encodeURIComponent(room)}`;
     const read = async <Value>(path: string): Promise<Value | undefined> => {
         const answer = await fetch(at + path, { headers: { Authorization: `Bearer ${token}` } });
-        return answer.ok ? ((await answer.json()) as Value) : undefined;
+        if (answer.status === 403 || answer.status === 404) return undefined;
+        if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
+        return (await answer.json()) as Value;
     };
     const found = await read<Content>(`/event/${encodeURIComponent(event)}`);
     // It was deleted, or the person has left.
@@ -91,7 +93,7 @@ function textOf({ type, content }: Content, words: Account["words"]): string {
 export async function openChat(worker: ServiceWorkerGlobalScope, { room, user }: Kept): Promise<void> {
     if (!room || !user) return;
     const tabs = await worker.clients.matchAll({ type: "window" });
-    const answers = await Promise.all(tabs.map((tab) => ask(tab, { kind: "whose", user }, WHOSE_MS)));
+    const answers = await Promise.all(tabs.map((tab) => askTab(tab, { kind: "whose", user }, WHOSE_MS)));
     const theirs = tabs.filter((_, at) => answers[at]);
     const tab = theirs.find(({ visibilityState }) => visibilityState === "visible") ?? theirs[0];
     if (!tab) {
