@@ -518,7 +518,8 @@ mod tests {
     fn turns(deliveries: &Deliveries, key: &PusherKey, standing: Standing) -> usize {
         let mut taken = Vec::new();
         loop {
-            let turn = pin!(deliveries.turn(key, standing));
+            // Else tokio would have a task that asks so often wait.
+            let turn = pin!(tokio::task::unconstrained(deliveries.turn(key, standing)));
             match turn.poll(&mut Context::from_waker(Waker::noop())) {
                 Poll::Ready(turn) => taken.push(turn),
                 Poll::Pending => break,
