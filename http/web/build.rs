@@ -1,5 +1,5 @@
 //! Lists the files of the chat app, so that they become part of the program: those of `web/dist`, which `npm run build`
-//! makes in `web`. It also leaves compressed files there, `.br` and `.gz`, beside those that are worth it.
+//! makes in `web`. `npm run build` leaves compressed files there, too, `.br` and `.gz`, beside those that are worth it.
 
 use std::{
     env, fs,

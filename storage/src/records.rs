@@ -529,6 +529,9 @@ records! {
     /// The platforms that were told of a report.
     UserReportRecord {
         platforms: Vec<OwnedServerName>,
+        /// The report itself, if no platform was told of it.
+        #[serde(default)]
+        untold: Option<ReportRecord>,
     }
     /// An invitation to an address that waits for somebody who has the address.
     WaitingInvitationRecord {

@@ -82,6 +82,18 @@ impl Store {
         value.map(|bytes| decode_value::<T>(&bytes)).transpose()
     }
 
+    /// The value of a key, for whoever goes over many rows, of which one must not keep the others: a row that is damaged
+    /// is passed over, and the log names it.
+    pub async fn get_readable<T: Table>(&self, key: &T::Key) -> Result<Option<T::Value>, StorageError> {
+        match self.get::<T>(key).await {
+            Err(error @ StorageError::DamagedValue { .. }) => {
+                tracing::error!(%error, ?key, "a damaged row is passed over");
+                Ok(None)
+            }
+            read => read,
+        }
+    }
+
     /// The values of some keys, in the same order. This is quicker than one by one. The rows need not all be
     /// as of the same commit.
     pub async fn get_many<T: Table>(&self, keys: &[T::Key]) -> Result<Vec<Option<T::Value>>, StorageError> {

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use linkspan_accounts::AccountsError;
 use linkspan_keys::KeysError;
 use linkspan_rooms::RoomsError;
-use linkspan_storage::{Faults, Memory, Range, catalogue::BackedUpKeys};
+use linkspan_storage::{
+    Faults, Memory, Range, WriteSet,
+    catalogue::{BackedUpKeys, UserInvitations, UserKey},
+};
 use linkspan_wire::now_ts;
 use ruma::OwnedUserId;
 use serde_json::{Value, json};
@@ -168,6 +171,26 @@ async fn who_is_deactivated_comes_into_nothing_any_more() {
     }
     let uploaded = app.keys.upload(&user_id, &device_id, &linkspan_keys::Upload::default()).await;
     assert!(matches!(uploaded, Err(KeysError::Accounts(AccountsError::UnknownToken { .. }))), "{uploaded:?}");
+}
+
+#[tokio::test]
+async fn an_account_that_cannot_be_done_with_keeps_no_other() {
+    let network = Network::open().await;
+    let (anna, bert) = (network.register(INSTAGRAM, "anna").await, network.register(MESSENGER, "bert").await);
+    let users = [&anna, &bert].map(|who| OwnedUserId::try_from(who.user_id.as_str()).expect("a user id"));
+    let app = &network.app;
+    for user_id in &users {
+        app.accounts.begin_deactivation(user_id, None, false).await.expect("it begins");
+    }
+    let list = UserKey { user_id: users[0].clone() };
+    network.damage::<UserInvitations>(&list).await;
+    app.finish_interrupted(now_ts()).await.expect("the server starts");
+    assert_eq!(app.accounts.departing_accounts().await.expect("listed"), users[..1]);
+    let mut writes = WriteSet::new();
+    writes.delete::<UserInvitations>(&list);
+    network.store.commit(writes).await.expect("it is written");
+    app.finish_interrupted(now_ts()).await.expect("the server starts");
+    assert_eq!(app.accounts.departing_accounts().await.expect("listed"), [""; 0]);
 }
 
 #[tokio::test]

@@ -243,6 +243,12 @@ async fn wrong_requests_are_refused() {
     ] {
         anna.put(&path, body).await.fails(400, code);
     }
+    // Only messages carry uploads.
+    let attached = format!("org.matrix.msc3911.attach_media=mxc://{INSTAGRAM}/upload");
+    let state = format!("/v3/rooms/{room}/state/a?org.matrix.msc4140.delay=60000&{attached}");
+    anna.put(&state, json!({})).await.fails(400, "M_INVALID_PARAM");
+    let state = json!({ "delay": 60_000, "content": {}, "state_key": "" });
+    anna.put(&format!("{path}?{attached}"), state).await.fails(400, "M_INVALID_PARAM");
     let elsewhere = format!("{BELOW}/rooms/!nowhere:{INSTAGRAM}/delayed_event/a/1");
     anna.put(&elsewhere, json!({ "delay": 1, "content": {} })).await.fails(403, "M_FORBIDDEN");
     for query in ["dir=x", "order_by=x", "since_ts=x", "status=x", "outcome=x", "reason=x", "room_id=x"] {

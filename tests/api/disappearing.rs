@@ -10,6 +10,7 @@ use linkspan_storage::{
         DelayedEvents, DisappearingKey, DisappearingMessages, ExpiringMedia, Media, MediaUsage, Relations,
         RoomEventKey, RoomHeads, SearchChunks, Threads, Timeline, UserMedia,
     },
+    records::ThreadRecord,
 };
 use linkspan_tests::sealed;
 use linkspan_wire::now_ts;
@@ -183,6 +184,15 @@ async fn both_of_a_direct_chat_set_its_timer_and_both_see_it() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn whoever_names_themselves_too_makes_no_group_of_a_direct_chat() {
+    let Scene { anna, bert, .. } = &Scene::open().await;
+    let both = [&anna.user_id, &bert.user_id];
+    let room = anna.create_room(json!({ "is_direct": true, "invite": both })).await;
+    bert.join(&room).await.ok();
+    bert.set_state(&room, TIMER, after_send(HOUR)).await.ok();
 }
 
 #[tokio::test]
@@ -639,6 +649,13 @@ async fn what_cannot_be_erased_keeps_nothing_else() {
     assert_eq!(left.iter().map(|key| key.seq).collect::<Vec<_>>(), [1, key.seq]);
 }
 
+async fn stored_thread(network: &Network, room: &str, root: &str) -> ThreadRecord {
+    let event_id = root.try_into().expect("an event id");
+    let key = RoomEventKey { room_id: room.try_into().expect("a room id"), event_id };
+    network.flush().await;
+    network.store.get::<Threads>(&key).await.expect("it is read").expect("a thread")
+}
+
 #[tokio::test]
 async fn a_thread_goes_on_with_the_replies_that_are_left() {
     let scene = Scene::open().await;
@@ -653,10 +670,7 @@ async fn a_thread_goes_on_with_the_replies_that_are_left() {
     let [(_, _), (last, _), (middle, to_redact)] = <[_; 3]>::try_from(ends).expect("three replies");
     assert!(middle.is_some() && middle < last);
     let thread = async || {
-        let event_id = root.as_str().try_into().expect("an event id");
-        let key = RoomEventKey { room_id: room.as_str().try_into().expect("a room id"), event_id };
-        network.flush().await;
-        let thread = network.store.get::<Threads>(&key).await.expect("it is read").expect("a thread");
+        let thread = stored_thread(network, room, &root).await;
         (thread.count, thread.disappears_ts)
     };
     pass(HOUR + 1);
@@ -668,6 +682,26 @@ async fn a_thread_goes_on_with_the_replies_that_are_left() {
     pass(2 * HOUR);
     scene.sweep().await;
     assert_eq!(thread().await, (0, None));
+}
+
+#[tokio::test]
+async fn a_thread_of_which_more_goes_than_at_a_time_ends_with_what_is_left() {
+    let scene = Scene::open().await;
+    let Scene { network, anna, room, .. } = &scene;
+    let root = anna.say(room, "for good").await;
+    let mut ends = Vec::new();
+    for (hours, count) in [(3, 1), (1, 300), (2, 1)] {
+        scene.set_timer(anna, after_send(hours * HOUR)).await.ok();
+        for _ in 0..count {
+            let reply = anna.send(room, "m.room.message", related("a reply", "m.thread", &root)).await;
+            ends.push(scene.event(anna, &reply).await["unsigned"][GONE_AT].as_u64());
+        }
+    }
+    pass(HOUR + MINUTE);
+    scene.sweep().await;
+    let thread = stored_thread(network, room, &root).await;
+    assert_eq!((thread.count, thread.disappears_ts), (2, *ends.last().expect("there are some")));
+    assert!(thread.disappears_ts.is_some());
 }
 
 #[tokio::test]
@@ -688,7 +722,8 @@ async fn what_has_disappeared_is_unread_no_more() {
     scene.network.flush().await;
     let restarted = scene.over(&scene.memory).await;
     assert_eq!(unread(&restarted).await, Some(301));
-    pass(HOUR + 1);
+    // The others are counted anew every five minutes.
+    pass(HOUR + 6 * MINUTE);
     for scene in [&scene, &restarted] {
         assert_eq!(unread(scene).await, Some(1));
     }

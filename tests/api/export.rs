@@ -38,7 +38,7 @@ impl Files {
         Self(files)
     }
 
-    fn json(&self, name: &str) -> Value {
+    pub(crate) fn json(&self, name: &str) -> Value {
         serde_json::from_slice(&self.0[name]).expect("it is JSON")
     }
 
@@ -237,6 +237,8 @@ async fn a_person_has_one_at_a_time() {
     }
     let archive = begin(&network, &anna).await;
     anna.post(EXPORT, json!({ "auth": password_auth(&anna) })).await.fails(429, "M_LIMIT_EXCEEDED");
+    // No proof is asked for before that, which may be a code that works once.
+    anna.post(EXPORT, json!({})).await.fails(429, "M_LIMIT_EXCEEDED");
     export(&network, &bert).await;
     Files::read(archive.collect().await.expect("all of it comes").to_bytes().to_vec());
     export(&network, &anna).await;

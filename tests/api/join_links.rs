@@ -343,8 +343,10 @@ async fn rules_of_platforms_and_rooms_are_told_before_joining() {
 
     let own = anna.create_room(json!({ "creation_content": { "m.federate": false } })).await;
     let token = make(&anna, &own, json!({})).await;
-    assert_eq!(preview(&cleo, &token).await.ok()["may_join"], json!(false));
-    join(&cleo, &token).await.fails(403, "M_FORBIDDEN");
+    // What is closed to other platforms does not show itself to their people either.
+    leads_nowhere(&cleo, &token).await;
+    let other = network.register(INSTAGRAM, "other").await;
+    join(&other, &token).await.ok();
 }
 
 #[tokio::test]
@@ -438,6 +440,28 @@ async fn who_stays_behind_has_their_links_until_they_go() {
     assert_eq!((network.rows::<JoinLinks>().await, network.rows::<JoinTokens>().await), (1, 1));
     network.app.rooms.forget_join_links(now_ts()).await.expect("swept");
     assert_eq!((network.rows::<JoinLinks>().await, network.rows::<JoinTokens>().await), (0, 0));
+}
+
+#[tokio::test]
+async fn a_link_that_cannot_be_read_keeps_nothing_else() {
+    let scene = Scene::open().await;
+    let Scene { network, anna, ben, room, .. } = &scene;
+    for _ in 0..3 {
+        make(anna, room, json!({})).await;
+    }
+    let keys = network.store.keys(Range::<JoinLinks>::all()).await.expect("it is read");
+    network.damage::<JoinLinks>(&keys[1]).await;
+    assert_eq!(list(&links(anna, room).await).len(), 2);
+    let used = text(&links(anna, room).await[0]["token"]);
+    join(ben, &used).await.ok();
+    let later_ts = now_ts() + DAY_MS;
+    let short = make(anna, room, json!({ "valid_for_ms": 1_000 })).await;
+    network.app.rooms.forget_join_links(later_ts).await.expect("swept");
+    leads_nowhere(ben, &short).await;
+    // An account is done with all the same.
+    let user_id = anna.user_id.as_str().try_into().expect("a user id");
+    network.app.deactivate(&user_id, None, false, now_ts()).await.expect("deactivated");
+    assert_eq!(network.store.keys(Range::<JoinLinks>::all()).await.expect("it is read"), keys[1..2]);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Three platforms in this process, over a store in memory, and clients of their users.
 
 use std::{
+    marker::PhantomData,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -17,7 +18,7 @@ use linkspan_media::{Media, MediaStore};
 use linkspan_platforms::{Encryption, Platforms, Settings};
 use linkspan_push::{Clock, Push, PushSettings};
 use linkspan_storage::{
-    Memory, Range, Store, Table, WriteSet,
+    Memory, Range, Store, Table, TableId, WriteSet,
     catalogue::{Meta, MetaKey},
 };
 use linkspan_web::Web;
@@ -37,6 +38,17 @@ pub(crate) const WHATSAPP: &str = "whatsapp.localhost";
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// The password of everybody.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
+
+/// A table with values that are none of it.
+struct Damaged<T>(PhantomData<T>);
+
+impl<T: Table> Table for Damaged<T> {
+    type Key = T::Key;
+    type Value = ();
+    const ID: TableId = T::ID;
+    const NAME: &'static str = T::NAME;
+    const OWNER: &'static str = T::OWNER;
+}
 
 /// The whole server.
 #[derive(Clone)]
@@ -212,6 +224,13 @@ impl Network {
         let name: &ServerName = platform.try_into().expect("a server name");
         let platform = self.app.platforms.get(name).expect("it is hosted");
         Attempt { auth, platform, address: [127, 0, 0, 1].into() }
+    }
+
+    /// Puts something in the place of a row that is none of its table.
+    pub(crate) async fn damage<T: Table>(&self, key: &T::Key) {
+        let mut writes = WriteSet::new();
+        writes.put::<Damaged<T>>(key, &());
+        self.store.commit(writes).await.expect("it is written");
     }
 
     /// How many rows a table has, once everything that is queued is on disk.

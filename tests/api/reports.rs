@@ -6,9 +6,11 @@ use linkspan_wire::{Services, now_ts};
 use ruma::OwnedServerName;
 use serde_json::{Value, json};
 
+use crate::export::export;
 use crate::network::{Answer, Client, INSTAGRAM, MESSENGER, Network, PATIENCE, WHATSAPP, encoded, text};
 
 const REPORTS: &str = "/_linkspan/client/v1/reports";
+const NOBODY: &str = "@nobody:messenger.localhost";
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Anna of Instagram is in a room of Ben's, of Messenger, with Carl of WhatsApp.
@@ -192,7 +194,7 @@ async fn reports_that_make_no_sense_are_refused() {
     let report = json!({ "kind": "message", "room_id": secret, "event_id": event });
     stranger.post(REPORTS, report).await.fails(404, "M_NOT_FOUND");
     // Whoever reports does not learn that there is nobody, and nobody is told.
-    let nobody = json!({ "kind": "person", "user_id": "@nobody:messenger.localhost" });
+    let nobody = json!({ "kind": "person", "user_id": NOBODY });
     scene.anna.post(REPORTS, nobody).await.ok();
     scene.each_report([]).await;
 }
@@ -233,15 +235,32 @@ async fn a_report_outlives_the_account_of_whoever_made_it_and_does_not_name_it()
 }
 
 #[tokio::test]
+async fn the_archive_does_not_tell_who_of_those_reported_has_an_account() {
+    let scene = Scene::open().await;
+    for user_id in [&scene.ben.user_id, NOBODY] {
+        let report = json!({ "kind": "person", "user_id": user_id, "reason": "rude" });
+        scene.anna.post(REPORTS, report).await.ok();
+    }
+    let mut reports = export(&scene.network, &scene.anna).await.json("reports.json");
+    for report in reports.as_array_mut().expect("a list") {
+        report.as_object_mut().expect("a report").remove("ts").expect("a time");
+    }
+    let expected =
+        |user_id: &str| json!({ "room_id": null, "event_id": null, "user_id": user_id, "reason": "rude" });
+    assert_eq!(reports, json!([expected(&scene.ben.user_id), expected(NOBODY)]));
+}
+
+#[tokio::test]
 async fn reports_are_forgotten_after_a_year() {
     let scene = Scene::open().await;
     scene.anna.post(REPORTS, json!({ "kind": "person", "user_id": scene.ben.user_id })).await.ok();
+    scene.anna.post(REPORTS, json!({ "kind": "person", "user_id": NOBODY })).await.ok();
     let rows = async || (scene.network.rows::<Reports>().await, scene.network.rows::<UserReports>().await);
     for platform in [INSTAGRAM, MESSENGER] {
         let before_ts = now_ts() - DAY_MS;
         scene.network.app.rooms.forget_reports(&server_name(platform), before_ts).await.expect("swept");
     }
-    assert_eq!(rows().await, (2, 1), "they are young");
+    assert_eq!(rows().await, (2, 2), "they are young");
     let mut commits = scene.network.store.follow();
     let sweeping = tokio::spawn(Services::clone(&scene.network.app).sweep(|| now_ts() + 366 * DAY_MS));
     let swept = async {

@@ -469,6 +469,9 @@ async fn clients_invite_as_the_specification_has_it() {
     let member = membership(&ben, &room, &found).await;
     assert_eq!((&member["membership"], &member["is_direct"]), (&json!("invite"), &json!(true)));
     assert_eq!(waiting(&ben, &room).await.len(), 1);
+    // With two who are invited it is no chat of two, whose timer both may set.
+    let levels = ben.get(&format!("/v3/rooms/{room}/state/m.room.power_levels")).await.ok();
+    assert_eq!(levels["events"].get("com.beeper.disappearing_timer"), None);
     network.mails.nth(1).await;
     let nobody = register_by_mail(&network, INSTAGRAM, "nobody", "nobody@example.org").await;
     assert_eq!(nobody.get(INVITATIONS).await.ok()["invitations"][0]["is_direct"], true);

@@ -242,7 +242,11 @@ async fn a_platform_without_the_app_shows_how_to_use_others() {
     let page = of("/").await;
     let text = String::from_utf8_lossy(&page.body).into_owned();
     assert!(page.status == StatusCode::OK && text.contains("Log in with your app"), "{text}");
-    assert_eq!(of("/_linkspan/about").await.body, page.body);
+    for path in ["/_linkspan/about", "/join/abc"] {
+        assert_eq!(of(path).await.body, page.body, "{path}");
+    }
+    let posted = ask(&network, Method::POST, MESSENGER, "/join/abc", &[]).await;
+    assert_eq!(posted.status, StatusCode::METHOD_NOT_ALLOWED);
     for path in ["/chat/1", "/settings", "/app/chat-1a2b.js", "/sw.js", "/manifest.webmanifest", "/icon.svg"]
     {
         assert_eq!(of(path).await.status, StatusCode::NOT_FOUND, "{path}");

@@ -2,7 +2,7 @@
 //! side, too, with other code than the program's.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -22,7 +22,10 @@ use ring::{
 };
 use serde_json::{Value, json};
 use sha2::Sha256;
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+};
 
 use crate::network::{Client, INSTAGRAM, MESSENGER, Network, PATIENCE, WHATSAPP, list, text};
 
@@ -37,6 +40,8 @@ struct PushService {
     pushes: mpsc::UnboundedReceiver<Push>,
     /// What it answers; 201 when there is no more.
     answers: Arc<Mutex<VecDeque<u16>>>,
+    /// Whether it answers at all.
+    answering: watch::Sender<bool>,
 }
 
 /// What it was sent.
@@ -53,23 +58,30 @@ impl PushService {
         let (sender, pushes) = mpsc::unbounded_channel();
         let answers: Arc<Mutex<VecDeque<u16>>> = Arc::default();
         let next = answers.clone();
+        let (answering, may_answer) = watch::channel(true);
         let router = Router::new().fallback(move |request: Request| {
-            let (sender, next) = (sender.clone(), next.clone());
+            let (sender, next, mut may_answer) = (sender.clone(), next.clone(), may_answer.clone());
             async move {
                 let (parts, body) = request.into_parts();
                 let body = to_bytes(body, 1 << 20).await.expect("a body");
                 let answer = next.lock().expect("nobody panicked").pop_front().unwrap_or(201);
                 // The test may be at its end, and listen no more.
                 let _ = sender.send(Push { path: parts.uri.path().to_owned(), head: parts.headers, body });
+                let _ = may_answer.wait_for(|may| *may).await;
                 StatusCode::from_u16(answer).expect("a status")
             }
         });
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { origin, pushes, answers }
+        Self { origin, pushes, answers, answering }
     }
 
     fn answer(&self, statuses: &[u16]) {
         self.answers.lock().expect("nobody panicked").extend(statuses);
+    }
+
+    /// Whether it answers from now on. What it is sent it notes all the same.
+    fn set_answering(&self, answering: bool) {
+        self.answering.send_replace(answering);
     }
 
     async fn next(&mut self) -> Push {
@@ -480,6 +492,113 @@ async fn a_subscription_that_has_ended_goes_and_others_are_tried_again() {
     assert_eq!(anna.post(SET, browser.pusher(&service)).await.status, 201);
     service.told(&browser).await;
     pushers(&anna, 0).await;
+}
+
+#[tokio::test]
+async fn apps_that_are_never_reached_keep_nobody_else_waiting() {
+    let network = open().await;
+    let mut service = PushService::start().await;
+    let mut silent = PushService::start().await;
+    silent.set_answering(false);
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let ben = network.register(INSTAGRAM, "ben").await;
+    let carl = network.register(MESSENGER, "carl").await;
+    let harbour = room(&ben, &anna, "Harbour", json!({})).await;
+    let browser = Browser::new(1);
+    browser.subscribe(&anna, &mut service, None).await;
+    // As many as can be told something at the same time, and more.
+    for number in 1..=80 {
+        assert_eq!(carl.post(SET, Browser::new(number).pusher(&silent)).await.status, 201);
+    }
+    let event = ben.say(&harbour, "Hello!").await;
+    assert_eq!(service.told(&browser).await["event_id"], event);
+    let mut waiting = 0;
+    while silent.pushes.try_recv().is_ok() {
+        waiting += 1;
+    }
+    assert!(waiting < 8, "{waiting} at a time");
+}
+
+#[tokio::test]
+async fn what_is_gone_when_its_turn_comes_is_not_told() {
+    // As many as are told something at the same time.
+    const AT_ONCE: u8 = 8;
+    let network = open().await;
+    let mut service = PushService::start().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let ben = network.register(INSTAGRAM, "ben").await;
+    let harbour = room(&ben, &anna, "Harbour", json!({})).await;
+    let mut waiting = HashMap::new();
+    for number in 0..=AT_ONCE {
+        let browser = Browser::new(number + 1);
+        browser.subscribe(&anna, &mut service, None).await;
+        waiting.insert(browser.path.clone(), browser);
+    }
+    service.set_answering(false);
+    let event = ben.say(&harbour, "Not for you").await;
+    for _ in 0..AT_ONCE {
+        let push = service.next().await;
+        let browser = waiting.remove(&push.path).expect("each is told once");
+        assert_eq!(browser.read(&push)["event_id"], event);
+    }
+    ben.put(&format!("/v3/rooms/{harbour}/redact/{event}/1"), json!({})).await.ok();
+    service.set_answering(true);
+    loop {
+        let push = service.next().await;
+        if let Some(browser) = waiting.get(&push.path) {
+            assert_eq!(browser.read(&push).get("event_id"), None);
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_pusher_that_is_set_anew_as_it_was_keeps_what_waits_for_it() {
+    let network = open().await;
+    let mut service = PushService::start().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let ben = network.register(INSTAGRAM, "ben").await;
+    let harbour = room(&ben, &anna, "Harbour", json!({})).await;
+    let browser = Browser::new(1);
+    browser.subscribe(&anna, &mut service, None).await;
+    service.answer(&[500, 500]);
+    service.set_answering(false);
+    let event = ben.say(&harbour, "Hello!").await;
+    assert_eq!(service.told(&browser).await["event_id"], event);
+    assert_eq!(anna.post(SET, browser.pusher(&service)).await.status, 200);
+    service.set_answering(true);
+    assert_eq!(service.told(&browser).await["event_id"], event, "it failed, and is tried again");
+    assert_eq!(anna.post(SET, browser.pusher(&service)).await.status, 200);
+    assert_eq!(service.told(&browser).await["event_id"], event);
+}
+
+#[tokio::test]
+async fn accounts_with_one_subscription_do_not_replace_each_others_messages() {
+    let network = open().await;
+    let mut service = PushService::start().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let ben = network.register(INSTAGRAM, "ben").await;
+    let carl = network.register(MESSENGER, "carl").await;
+    let harbour = room(&ben, &anna, "Harbour", json!({})).await;
+    ben.invite(&harbour, &carl).await.ok();
+    carl.join(&harbour).await.ok();
+    let browser = Browser::new(1);
+    for who in [&anna, &carl] {
+        browser.subscribe(who, &mut service, None).await;
+    }
+    ben.say(&harbour, "Hello!").await;
+    let (one, other) = (service.next().await, service.next().await);
+    let users = [&one, &other].map(|push| browser.read(push)["org.linkspan.user_id"].clone());
+    assert!(users.contains(&json!(anna.user_id)) && users.contains(&json!(carl.user_id)), "{users:?}");
+    assert_ne!(one.header("topic"), other.header("topic"));
+    // What is unread in all of a user's rooms is each user's, too.
+    let mut topics = Vec::new();
+    for who in [&anna, &carl] {
+        let event = text(&browser.read(&one)["event_id"]);
+        read(who, &harbour, &event).await;
+        topics.push(service.next().await.header("topic").to_owned());
+    }
+    assert_ne!(topics[0], topics[1]);
 }
 
 #[tokio::test]

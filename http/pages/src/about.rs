@@ -1,4 +1,5 @@
-//! The page that says how to use Matrix apps on a platform. Where no chat app is served, it is also at `/`.
+//! The page that says how to use Matrix apps on a platform. Where no chat app is served, it is also at `/`,
+//! and where links to rooms lead.
 
 use linkspan_platforms::{Identity, Platform, Platforms, Registration, Settings};
 use maud::{Markup, html};

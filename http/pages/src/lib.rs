@@ -41,6 +41,8 @@ const STYLE: &str = include_str!("style.css");
 const STYLE_PATH: &str = "/_linkspan/style.css";
 /// The page that says how to use Matrix apps.
 const ABOUT_PATH: &str = "/_linkspan/about";
+/// What the addresses of links to rooms begin with. Whoever opens one where no app is served learns how to use another.
+const LINKS_TO_ROOMS: &str = "/join/";
 
 /// Serves the pages of all platforms and the chat app, and answers where there is nothing at an address.
 pub fn router(app: App, web: Web) -> Router {
@@ -107,17 +109,19 @@ fn account_router(app: App) -> Router {
         .with_state(app)
 }
 
-/// Answers what no page is at: the chat app, or else the page about the platform if it is the platform's address.
+/// Answers what no page is at: the chat app, or else the page about the platform if it is the platform's address, or one
+/// that a link to a room leads to.
 async fn answer_other(app: App, web: Arc<Web>, request: Request) -> Response {
     if let Some(response) = web.answer(&app.platforms, &request) {
         return response;
     }
-    match request.uri().path() {
-        "/" if request.method() == Method::GET || request.method() == Method::HEAD => {
-            about_page(&app.platforms, &request)
-        }
-        "/" => trouble::no_method(app, request).await,
-        _ => trouble::no_page(app, request).await,
+    let path = request.uri().path();
+    if path != "/" && !path.starts_with(LINKS_TO_ROOMS) {
+        return trouble::no_page(app, request).await;
+    }
+    match *request.method() {
+        Method::GET | Method::HEAD => about_page(&app.platforms, &request),
+        _ => trouble::no_method(app, request).await,
     }
 }
 

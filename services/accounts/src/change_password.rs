@@ -98,8 +98,9 @@ impl Accounts {
     }
 
     /// Writes the hash of a password, as [`put_password`](Self::put_password) does. Nobody but an operator, who proves
-    /// nothing, changes that of a demo account. None removes the password of a user
-    /// who has a number to log in with.
+    /// nothing, changes that of a demo account.
+    ///
+    /// If there is no hash, it removes the password, of a user who has a number to log in with.
     async fn write_password(
         &self,
         user_id: &OwnedUserId,

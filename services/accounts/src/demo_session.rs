@@ -10,7 +10,7 @@ use linkspan_storage::{
     catalogue::{DemoAccounts, Devices, PlatformKey},
     records::{AccountRecord, DemoAccountRecord},
 };
-use ruma::OwnedUserId;
+use ruma::{DeviceId, OwnedUserId};
 
 use crate::{
     Accounts, AccountsError, DeviceRemoved, Identifier, LoggedIn, NewDevice, PasswordStamp, Profile,
@@ -75,26 +75,31 @@ impl Accounts {
     ) -> Result<DemoSession, AccountsError> {
         for demo_account in &platform.settings.demo_account {
             if self.demo_user(platform, demo_account).await?.as_ref() == Some(user_id) {
-                let removed = self.remove_visitors(user_id, now_ts).await?;
                 let account = self.account(user_id).await?.ok_or(NO_DEMO)?;
                 let user =
                     ProvedUser { user_id: user_id.clone(), password_stamp: PasswordStamp::of(&account) };
+                // First: whoever is refused ends nobody's visit.
                 let session = self.start_session_of(user, device, SessionOf::Visitor, now_ts).await?;
+                let removed = self.remove_visitors(user_id, &session.device_id, now_ts).await?;
                 return Ok(DemoSession { session, recovery_key: demo_account.recovery_key.clone(), removed });
             }
         }
         Err(NO_DEMO)
     }
 
+    /// Removes the devices of visitors for whom there is no room beside `newest`.
     async fn remove_visitors(
         &self,
         user_id: &OwnedUserId,
+        newest: &DeviceId,
         now_ts: u64,
     ) -> Result<Vec<DeviceRemoved>, AccountsError> {
         let devices = self.store.range::<Devices>(Range::prefix((user_id,)).limit(MAX_DEVICES)).await?;
-        let mut visitors: Vec<_> = devices.into_iter().filter(|(_, device)| device.is_visitors).collect();
+        let mut visitors: Vec<_> = devices
+            .into_iter()
+            .filter(|(key, device)| device.is_visitors && key.device_id != newest)
+            .collect();
         visitors.sort_by_key(|(_, device)| std::cmp::Reverse(device.last_seen_ts));
-        // The new one is not among them yet.
         let fit = visitors.iter().take(MAX_VISITORS - 1);
         let stay = fit.take_while(|(_, device)| now_ts < device.last_seen_ts + VISIT_MS).count();
         let gone: Vec<_> = visitors.split_off(stay).into_iter().map(|(key, _)| key.device_id).collect();

@@ -180,13 +180,16 @@ impl Accounts {
         loop {
             let offers =
                 Range::<LinkOffers>::prefix_platform((), platform).limit(SWEEP).after_last(last.as_ref());
-            let offers = self.store.range(offers).await?;
-            for (key, _) in offers.iter().filter(|(_, offer)| offer.expires_ts <= now_ts) {
-                if let Err(error) = self.forget_expired_offer(key, now_ts).await {
+            let keys = self.store.keys(offers).await?;
+            for key in &keys {
+                let offer = self.store.get_readable::<LinkOffers>(key).await?;
+                if offer.is_some_and(|offer| offer.expires_ts <= now_ts)
+                    && let Err(error) = self.forget_expired_offer(key, now_ts).await
+                {
                     outcome = Err(error);
                 }
             }
-            last = offers.into_iter().last().map(|(key, _)| key);
+            last = keys.into_iter().last();
             if last.is_none() {
                 return outcome;
             }

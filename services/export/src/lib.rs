@@ -115,8 +115,9 @@ impl Export {
         now_ts: u64,
     ) -> Result<impl Stream<Item = Result<Bytes>> + Send + use<>> {
         let platform = attempt.platform;
-        self.accounts.check_export(&session.user_id, attempt, now_ts).await?;
+        // First: a code proves something once, and whoever has to wait needs it again.
         let running = self.run(&session.user_id)?;
+        self.accounts.check_export(&session.user_id, attempt, now_ts).await?;
         platform.rate_limiter.check(RateClass::Export, session.user_id.as_str())?;
         // The next piece is made while one is being sent.
         let (to, from) = mpsc::channel(1);

@@ -1,6 +1,8 @@
 //! Accounts that are deactivated, and devices that are gone.
 //! <https://spec.matrix.org/v1.19/client-server-api/#account-deactivation>
 
+use std::collections::BTreeSet;
+
 use linkspan_accounts::{DeviceRemoved, PasswordStamp};
 use ruma::OwnedUserId;
 
@@ -23,12 +25,25 @@ impl Services {
     }
 
     /// Finishes what a stop interrupted: accounts that are being deactivated leave everything, and what services
-    /// keep for devices that are gone is forgotten.
+    /// keep for devices that are gone is forgotten. What cannot be finished keeps nothing else, and waits for the next
+    /// start.
     pub async fn finish_interrupted(&self, now_ts: u64) -> Result<()> {
-        // Forgetting a device writes to its user's inbox, which is to be empty when the account is done with.
-        self.forget_devices(self.accounts.departed_devices().await?).await?;
+        let mut waiting = BTreeSet::new();
+        for device in self.accounts.departed_devices().await? {
+            let user_id = device.user_id.clone();
+            if let Err(error) = self.forget_devices(vec![device]).await {
+                tracing::error!(%error, %user_id, "a device that is gone is not forgotten before the next start");
+                waiting.insert(user_id);
+            }
+        }
         for user_id in self.accounts.departing_accounts().await? {
-            self.finish_deactivation(&user_id, Vec::new(), now_ts).await?;
+            // Forgetting a device writes to its user's inbox, which is to be empty when the account is done with.
+            if waiting.contains(&user_id) {
+                continue;
+            }
+            if let Err(error) = self.finish_deactivation(&user_id, Vec::new(), now_ts).await {
+                tracing::error!(%error, %user_id, "a deactivated account is not done with before the next start");
+            }
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 
 use std::{
     collections::VecDeque,
+    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -19,11 +20,11 @@ use linkspan_storage::{
 };
 use quick_cache::sync::Cache;
 use ruma::{
-    OwnedEventId, OwnedRoomId,
+    OwnedEventId, OwnedRoomId, OwnedUserId,
     push::{Action, Tweak},
 };
 use serde_json::{Map, Value};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, oneshot};
 
 use crate::{
     Push, Result, Shared,
@@ -31,7 +32,7 @@ use crate::{
     gateway::{
         Counts, Details, Device, Gateway, GatewayError, Message, Notification, Reception, device_data,
     },
-    pushers::{ActivePusher, Channel},
+    pushers::{ActivePusher, Channel, Standing},
     unread::is_past,
     web_push::{self, Told},
 };
@@ -43,6 +44,15 @@ const MAX_REQUESTS: usize = 64;
 /// The most, beside these, that go where the last request failed or took long: what takes ten seconds must not keep
 /// everybody else waiting.
 const MAX_RETRYING: usize = 16;
+/// The most, beside all these, that send an app the token by which it shows that it is reached.
+const MAX_ACTIVATING: usize = 16;
+/// The most of each of these that are for pushers of one user. Anybody names any number of addresses that never answer, and
+/// must not keep others waiting by it.
+const OF_ONE_USER: usize = 8;
+const OF_ONE_USER_RETRYING: usize = 4;
+const OF_ONE_USER_ACTIVATING: usize = 1;
+/// Of how many users it is remembered how many requests are for them.
+const MAX_SHARES: usize = 10_000;
 /// How long an answer may take until the next request to the same pusher goes among these. Requests are told apart by how
 /// long they take and not by their hosts: a limit for each host would hold up the few push services that most people use,
 /// and whoever wants to hold up everybody has as many hosts as they like.
@@ -60,8 +70,9 @@ pub(crate) struct Deliveries {
     gateway: Gateway,
     /// The queue of each pusher. Each has a task that empties it.
     queues: DashMap<PusherKey, Queue>,
-    permits: Semaphore,
-    retry_permits: Semaphore,
+    working: Lane,
+    retrying: Lane,
+    activating: Lane,
     /// The pushers whose last answer took long.
     slow: Cache<PusherKey, ()>,
     generations: AtomicU64,
@@ -78,6 +89,44 @@ struct Queue {
     badge: bool,
     /// The newest badge.
     unread: UnreadRooms,
+    /// Nothing is ever sent. When the queue is dropped, its task learns it, whatever it waits for.
+    _dropped: oneshot::Sender<()>,
+}
+
+/// Requests of which there may be only so many at the same time, and of these only so many for one user.
+#[derive(Debug)]
+struct Lane {
+    permits: Semaphore,
+    of_one_user: usize,
+    shares: Cache<OwnedUserId, Arc<Semaphore>>,
+}
+
+/// What allows a request to a pusher while it is held.
+struct Turn<'a> {
+    _permit: SemaphorePermit<'a>,
+    _share: OwnedSemaphorePermit,
+}
+
+impl Lane {
+    fn new(most: usize, of_one_user: usize) -> Self {
+        Self { permits: Semaphore::new(most), of_one_user, shares: Cache::new(MAX_SHARES) }
+    }
+
+    async fn turn(&self, user_id: &OwnedUserId) -> Turn<'_> {
+        let new = || Ok::<_, Infallible>(Arc::new(Semaphore::new(self.of_one_user)));
+        let Ok(share) = self.shares.get_or_insert_with(user_id, new);
+        // First: who waits for others of the same user keeps nobody else waiting.
+        let _share = share.acquire_owned().await.expect("it is never closed");
+        Turn { _permit: self.permits.acquire().await.expect("it is never closed"), _share }
+    }
+}
+
+/// What becomes of something that a pusher was to be told.
+enum Outcome {
+    Received(Reception),
+    /// This pusher is to be told nothing more now.
+    End,
+    Failed(ActivePusher, GatewayError),
 }
 
 /// Something that a pusher is told.
@@ -160,8 +209,9 @@ impl Deliveries {
         let deliveries = Arc::new(Self {
             gateway,
             queues: DashMap::new(),
-            permits: Semaphore::new(MAX_REQUESTS),
-            retry_permits: Semaphore::new(MAX_RETRYING),
+            working: Lane::new(MAX_REQUESTS, OF_ONE_USER),
+            retrying: Lane::new(MAX_RETRYING, OF_ONE_USER_RETRYING),
+            activating: Lane::new(MAX_ACTIVATING, OF_ONE_USER_ACTIVATING),
             slow: Cache::new(MAX_SLOW),
             generations: AtomicU64::new(0),
         });
@@ -191,11 +241,14 @@ impl Deliveries {
         next
     }
 
-    /// Waits until a request to a pusher may be made; `is_failing` if the last one there has failed.
-    async fn turn(&self, key: &PusherKey, is_failing: bool) -> SemaphorePermit<'_> {
-        let is_apart = is_failing || self.slow.get(key).is_some();
-        let permits = if is_apart { &self.retry_permits } else { &self.permits };
-        permits.acquire().await.expect("it is never closed")
+    /// Waits until a request to a pusher may be made.
+    async fn turn(&self, key: &PusherKey, standing: Standing) -> Turn<'_> {
+        let lane = match standing {
+            Standing::Unconfirmed => &self.activating,
+            Standing::Working if self.slow.get(key).is_none() => &self.working,
+            Standing::Working | Standing::Failing => &self.retrying,
+        };
+        lane.turn(&key.user_id).await
     }
 
     /// Notes how long a pusher's last answer took.
@@ -207,17 +260,12 @@ impl Deliveries {
         }
     }
 
-    /// Makes a request to a pusher when it is its turn.
-    async fn in_turn<T>(&self, pusher: &ActivePusher, request: impl Future<Output = T>) -> T {
-        let _turn = self.turn(&pusher.key, pusher.failing_since_ts.is_some()).await;
+    /// Makes a request to a pusher, whose turn it is, and notes how long the answer took.
+    async fn paced<T>(&self, key: &PusherKey, request: impl Future<Output = T>) -> T {
         let begun = Instant::now();
         let answer = request.await;
-        self.note_pace(&pusher.key, begun.elapsed());
+        self.note_pace(key, begun.elapsed());
         answer
-    }
-
-    fn is_current(&self, key: &PusherKey, generation: u64) -> bool {
-        self.queues.get(key).is_some_and(|queue| queue.generation == generation)
     }
 }
 
@@ -234,12 +282,14 @@ impl Push {
             Entry::Vacant(entry) => {
                 let generation = deliveries.generations.fetch_add(1, Ordering::Relaxed);
                 let events = VecDeque::new();
-                let mut queue = Queue { generation, activation: false, events, badge: false, unread };
+                let (_dropped, dropped) = oneshot::channel();
+                let mut queue =
+                    Queue { generation, activation: false, events, badge: false, unread, _dropped };
                 queue.add(notice);
                 entry.insert(queue);
                 let (push, key) = (self.clone(), key.clone());
                 tokio::spawn(async move {
-                    if let Err(error) = push.empty_queue(&key, generation).await {
+                    if let Err(error) = push.empty_queue(&key, generation, dropped).await {
                         tracing::warn!(%error, user_id = %key.user_id, "a pusher's queue was dropped");
                         push.shared
                             .deliveries
@@ -251,10 +301,15 @@ impl Push {
         }
     }
 
-    async fn empty_queue(&self, key: &PusherKey, generation: u64) -> Result<()> {
+    async fn empty_queue(
+        &self,
+        key: &PusherKey,
+        generation: u64,
+        mut dropped: oneshot::Receiver<()>,
+    ) -> Result<()> {
         let deliveries = &self.shared.deliveries;
         while let Some(next) = deliveries.next(key, generation) {
-            if !self.deliver_one(key, generation, next).await? {
+            if !self.deliver_one(key, next, &mut dropped).await? {
                 deliveries.queues.remove_if(key, |_, queue| queue.generation == generation);
                 return Ok(());
             }
@@ -262,41 +317,39 @@ impl Push {
         Ok(())
     }
 
-    /// Tells a gateway or push service again and again until it has understood. False means that this pusher is to be
-    /// told nothing more now.
-    async fn deliver_one(&self, key: &PusherKey, generation: u64, mut next: Next) -> Result<bool> {
+    /// Tells a gateway or push service again and again until it has understood, or the queue is `dropped`. False means
+    /// that this pusher is to be told nothing more now.
+    async fn deliver_one(
+        &self,
+        key: &PusherKey,
+        mut next: Next,
+        dropped: &mut oneshot::Receiver<()>,
+    ) -> Result<bool> {
         let mut wait = self.shared.settings.first_retry;
         let mut has_waited = false;
         loop {
-            if let Notice::Event(event) = &next.notice
-                && !self.is_there(event).await?
-            {
-                // Of what is gone meanwhile only the badge is told, which counts it no more.
-                let unread = self.badge_after(&key.user_id, &event.room_id).await?;
-                next = Next { notice: Notice::Badge, unread, has_read: true };
-            }
             let Some(pusher) = self.active_pusher(key).await? else { return Ok(false) };
-            if self.shared.accounts.device(&key.user_id, &pusher.device_id).await?.is_none() {
-                // The device has logged out, so nothing of the account is for it any more.
-                self.remove_pushers(vec![key.clone()]).await?;
-                return Ok(false);
-            }
-            match self.send(&pusher, &next).await {
-                Ok(Reception::Gone) => {
+            let turn = tokio::select! {
+                biased;
+                _ = &mut *dropped => return Ok(false),
+                turn = self.shared.deliveries.turn(key, pusher.standing()) => turn,
+            };
+            let outcome = self.try_one(key, &mut next).await?;
+            drop(turn);
+            match outcome {
+                Outcome::End => return Ok(false),
+                Outcome::Received(Reception::Gone) => {
                     tracing::info!(user_id = %key.user_id, app_id = key.app_id, "a pushkey was rejected");
                     self.remove_pushers(vec![key.clone()]).await?;
                     return Ok(false);
                 }
-                Ok(reception) => {
+                Outcome::Received(reception) => {
                     if reception == Reception::Refused {
                         tracing::info!(user_id = %key.user_id, app_id = key.app_id, "a message was refused");
                     }
-                    if pusher.failing_since_ts.is_some() {
-                        self.note_failing(key, None).await?;
-                    }
                     return Ok(true);
                 }
-                Err(error) => {
+                Outcome::Failed(pusher, error) => {
                     let (user_id, app_id) = (&key.user_id, &key.app_id);
                     let now_ts = self.now_ts();
                     let since_ts = pusher.failing_since_ts.unwrap_or(now_ts);
@@ -316,12 +369,39 @@ impl Push {
                     }
                 }
             }
-            tokio::time::sleep(wait).await;
+            tokio::select! {
+                _ = &mut *dropped => return Ok(false),
+                () = tokio::time::sleep(wait) => {}
+            }
             has_waited = true;
             wait = (wait * 2).min(MAX_RETRY.max(self.shared.settings.first_retry));
-            if !self.shared.deliveries.is_current(key, generation) {
-                return Ok(false);
+        }
+    }
+
+    /// Tells a gateway or push service once, if the pusher, its device and the event are still there. It is this pusher's
+    /// turn, so it is told at once what was just read.
+    async fn try_one(&self, key: &PusherKey, next: &mut Next) -> Result<Outcome> {
+        if let Notice::Event(event) = &next.notice
+            && !self.is_there(event).await?
+        {
+            // Of what is gone meanwhile only the badge is told, which counts it no more.
+            let unread = self.badge_after(&key.user_id, &event.room_id).await?;
+            *next = Next { notice: Notice::Badge, unread, has_read: true };
+        }
+        let Some(pusher) = self.active_pusher(key).await? else { return Ok(Outcome::End) };
+        if self.shared.accounts.device(&key.user_id, &pusher.device_id).await?.is_none() {
+            // The device has logged out, so nothing of the account is for it any more.
+            self.remove_pushers(vec![key.clone()]).await?;
+            return Ok(Outcome::End);
+        }
+        match self.send(&pusher, next).await {
+            Ok(reception) => {
+                if reception != Reception::Gone && pusher.failing_since_ts.is_some() {
+                    self.note_failing(key, None).await?;
+                }
+                Ok(Outcome::Received(reception))
             }
+            Err(error) => Ok(Outcome::Failed(pusher, error)),
         }
     }
 
@@ -361,9 +441,9 @@ impl Push {
             Channel::Gateway { url, data } => {
                 let tweaks = tweaks.cloned().unwrap_or_default();
                 let devices = [Device { app_id, pushkey, data: device_data(data), tweaks }];
-                let deliveries = &self.shared.deliveries;
                 let notification = Notification { message, devices };
-                deliveries.in_turn(pusher, deliveries.gateway.notify(url, &notification)).await
+                let deliveries = &self.shared.deliveries;
+                deliveries.paced(&pusher.key, deliveries.gateway.notify(url, &notification)).await
             }
             Channel::WebPush(target) => {
                 let unread_rooms = next.unread.rooms.as_deref().filter(|_| next.has_read);
@@ -397,7 +477,7 @@ impl Push {
             return Ok(Reception::Refused);
         };
         let request = web_push::send(&deliveries.gateway.outbound, platform, target, told, self.now_ts());
-        deliveries.in_turn(pusher, request).await
+        deliveries.paced(&pusher.key, request).await
     }
 }
 
@@ -414,8 +494,15 @@ mod tests {
     use linkspan_storage::catalogue::PusherKey;
     use ruma::owned_user_id;
 
-    use super::{Deliveries, MAX_REQUESTS, MAX_RETRYING, SLOW};
-    use crate::{PushSettings, gateway::Gateway};
+    use super::{
+        Deliveries, MAX_ACTIVATING, MAX_REQUESTS, MAX_RETRYING, OF_ONE_USER, OF_ONE_USER_ACTIVATING,
+        OF_ONE_USER_RETRYING, SLOW,
+    };
+    use crate::{
+        PushSettings,
+        gateway::Gateway,
+        pushers::Standing::{self, Failing, Unconfirmed, Working},
+    };
 
     fn deliveries() -> Arc<Deliveries> {
         let store = Store::in_memory(Memory::new().expect("an engine"));
@@ -428,26 +515,49 @@ mod tests {
     }
 
     /// How many requests to a pusher may be made at once.
-    fn turns(deliveries: &Deliveries, key: &PusherKey, is_failing: bool) -> usize {
+    fn turns(deliveries: &Deliveries, key: &PusherKey, standing: Standing) -> usize {
         let mut taken = Vec::new();
         loop {
-            let turn = pin!(deliveries.turn(key, is_failing));
+            // Else tokio would have a task that asks so often wait.
+            let turn = pin!(tokio::task::unconstrained(deliveries.turn(key, standing)));
             match turn.poll(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(permit) => taken.push(permit),
+                Poll::Ready(turn) => taken.push(turn),
                 Poll::Pending => break,
             }
         }
         let count = taken.len();
         // They are never answered.
-        taken.into_iter().for_each(tokio::sync::SemaphorePermit::forget);
+        taken.into_iter().for_each(std::mem::forget);
         count
+    }
+
+    /// How many requests may be made at once to pushers of many users.
+    fn turns_of_many(deliveries: &Deliveries, standing: Standing) -> usize {
+        let users = (0..100).map(|number| format!("@user{number}:a.example").try_into().expect("a user id"));
+        let keys = users.map(|user_id| PusherKey { user_id, ..key("silent") });
+        keys.map(|key| turns(deliveries, &key, standing)).sum()
     }
 
     #[tokio::test]
     async fn who_does_not_answer_keeps_nobody_else_waiting() {
         let deliveries = deliveries();
-        assert_eq!(turns(&deliveries, &key("silent"), true), MAX_RETRYING);
-        assert_eq!(turns(&deliveries, &key("other"), false), MAX_REQUESTS);
+        assert_eq!(turns_of_many(&deliveries, Unconfirmed), MAX_ACTIVATING);
+        assert_eq!(turns_of_many(&deliveries, Failing), MAX_RETRYING);
+        assert_eq!(turns_of_many(&deliveries, Working), MAX_REQUESTS);
+    }
+
+    #[tokio::test]
+    async fn pushers_of_one_user_have_only_a_share() {
+        let deliveries = deliveries();
+        for (standing, most, of_one_user) in [
+            (Unconfirmed, MAX_ACTIVATING, OF_ONE_USER_ACTIVATING),
+            (Failing, MAX_RETRYING, OF_ONE_USER_RETRYING),
+            (Working, MAX_REQUESTS, OF_ONE_USER),
+        ] {
+            assert_eq!(turns(&deliveries, &key("silent"), standing), of_one_user);
+            assert_eq!(turns(&deliveries, &key("another"), standing), 0);
+            assert_eq!(turns_of_many(&deliveries, standing), most - of_one_user);
+        }
     }
 
     #[tokio::test]
@@ -456,10 +566,10 @@ mod tests {
         let (slow, other) = (key("slow"), key("other"));
         deliveries.note_pace(&slow, SLOW * 4);
         deliveries.note_pace(&other, SLOW);
-        assert_eq!(turns(&deliveries, &slow, false), MAX_RETRYING);
-        assert_eq!(turns(&deliveries, &other, false), MAX_REQUESTS);
+        assert_eq!(turns(&deliveries, &slow, Working), OF_ONE_USER_RETRYING);
+        assert_eq!(turns(&deliveries, &other, Working), OF_ONE_USER);
         deliveries.note_pace(&slow, SLOW * 4);
-        assert_eq!(turns(&deliveries, &slow, false), 0);
+        assert_eq!(turns(&deliveries, &slow, Working), 0);
     }
 
     #[tokio::test]
@@ -468,6 +578,6 @@ mod tests {
         let key = key("slow");
         deliveries.note_pace(&key, SLOW * 4);
         deliveries.note_pace(&key, SLOW / 4);
-        assert_eq!(turns(&deliveries, &key, false), MAX_REQUESTS);
+        assert_eq!(turns(&deliveries, &key, Working), OF_ONE_USER);
     }
 }

@@ -120,6 +120,16 @@ pub(crate) struct ActivePusher {
     event_id_only: bool,
 }
 
+/// How a pusher stands, as far as it decides who waits for whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Its app has yet to show that messages reach it.
+    Unconfirmed,
+    /// The last request has failed.
+    Failing,
+    Working,
+}
+
 /// By which way an app is told.
 #[derive(Clone, Debug)]
 pub(crate) enum Channel {
@@ -142,6 +152,14 @@ impl ActivePusher {
         };
         let PusherRecord { device_id, failing_since_ts, ack_token, ack_expires_ts, .. } = record.clone();
         Some(Self { key, device_id, channel, failing_since_ts, ack_token, ack_expires_ts, event_id_only })
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        match (&self.ack_token, self.failing_since_ts) {
+            (Some(_), _) => Standing::Unconfirmed,
+            (None, Some(_)) => Standing::Failing,
+            (None, None) => Standing::Working,
+        }
     }
 
     /// The gateway or the app is told ids only, nothing of what an event says.
@@ -167,9 +185,22 @@ fn target(data: &WebPushData, pushkey: &str) -> Option<Target> {
     Some(Target { url: data.url.parse().ok()?, subscription: data.subscription(pushkey)? })
 }
 
-/// Where the messages of a pusher of the kind `webpush` go.
-fn web_push_target(json: &str, pushkey: &str) -> Option<Target> {
-    target(&web_push_data(json)?, pushkey)
+/// Where the messages of a pusher go.
+#[derive(PartialEq)]
+enum Address {
+    Gateway(String),
+    WebPush(Target),
+}
+
+impl Address {
+    /// None if the pusher is not understood.
+    fn of(json: &str, pushkey: &str) -> Option<Self> {
+        if let Some(data) = web_push_data(json) {
+            return Some(Self::WebPush(target(&data, pushkey)?));
+        }
+        let OfKind { data, .. } = serde_json::from_str(json).ok()?;
+        Some(Self::Gateway(data["url"].as_str()?.to_owned()))
+    }
 }
 
 /// Whether a pusher is in use.
@@ -207,15 +238,16 @@ impl Push {
     ) -> Result<PusherState> {
         let json = check_pusher(&pusher, self.shared.settings.allow_private_gateways)?;
         let key = pusher_key(user_id, &pusher.ids);
-        let target = web_push_target(&json, &key.pushkey);
+        let address = Address::of(&json, &key.pushkey);
+        let is_web_push = matches!(address, Some(Address::WebPush(_)));
         let record = PusherRecord {
             json,
             device_id: device_id.to_owned(),
             failing_since_ts: None,
-            ack_token: target.is_some().then(|| new_token("")),
+            ack_token: is_web_push.then(|| new_token("")),
             ack_expires_ts: self.now_ts() + ACK_MS,
         };
-        let state = self
+        let (state, is_unchanged) = self
             .store()
             .update(async || {
                 let owned =
@@ -229,17 +261,23 @@ impl Push {
                     self.same_pushkey(&key).iter().for_each(|other| writes.delete::<Pushers>(other));
                 }
                 let known = self.store().get::<Pushers>(&key).await?;
-                let is_confirmed = known.is_some_and(|known| {
-                    known.ack_token.is_none() && web_push_target(&known.json, &key.pushkey) == target
-                });
+                writes.expect_read::<Pushers>(&key, known.as_ref());
+                let is_unchanged = known.as_ref().is_some_and(|known| known.json == record.json);
+                let known = known.filter(|known| Address::of(&known.json, &key.pushkey) == address);
+                let is_confirmed = known.as_ref().is_some_and(|known| known.ack_token.is_none());
                 let ack_token = record.ack_token.clone().filter(|_| !is_confirmed);
                 let state = if ack_token.is_some() { PusherState::Unconfirmed } else { PusherState::Active };
-                writes.put::<Pushers>(&key, &PusherRecord { ack_token, ..record.clone() });
-                Ok((writes, state))
+                // Whoever has long been failing is not given a new day by being named again.
+                let failing_since_ts = known.and_then(|known| known.failing_since_ts);
+                let record = PusherRecord { ack_token, failing_since_ts, ..record.clone() };
+                writes.put::<Pushers>(&key, &record);
+                Ok((writes, (state, is_unchanged)))
             })
             .await?;
-        // What waited was for the pusher as it was before.
-        self.shared.deliveries.forget(&key);
+        if state == PusherState::Unconfirmed || !is_unchanged {
+            // What waited was for the pusher as it was before.
+            self.shared.deliveries.forget(&key);
+        }
         if state == PusherState::Unconfirmed {
             self.deliver(&key, Notice::Activation, UnreadRooms::default());
         }

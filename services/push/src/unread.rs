@@ -34,6 +34,9 @@ use crate::{
 const MAX_COUNTED: i64 = 10_000;
 /// The most counted events of a room that are remembered one by one.
 const MAX_REMEMBERED: usize = 256;
+/// What is known only as numbers is counted anew at most once in this time for what has disappeared, in milliseconds:
+/// where people write all the time, something of it disappears all the time.
+const RECOUNT_MS: u64 = 5 * 60_000;
 /// How many events are read at once.
 const PAGE: usize = 256;
 /// How many events a count has advanced by when it is stored.
@@ -97,7 +100,7 @@ struct Line {
     /// The count of those up to `forgotten_to`, of which only numbers are known.
     forgotten: UnreadCount,
     forgotten_to: i64,
-    /// The earliest time at which one of these disappears, if any does.
+    /// The end of the step of [`RECOUNT_MS`] in which the first of these disappears, if any does.
     forgotten_disappears_ts: Option<u64>,
     /// The place up to which the line was read when they were counted.
     read_to: i64,
@@ -159,8 +162,8 @@ impl Line {
             self.forgotten.notify += 1;
             self.forgotten.highlight += u64::from(oldest.highlight);
             self.forgotten_to = oldest.seq;
-            self.forgotten_disappears_ts =
-                [self.forgotten_disappears_ts, oldest.disappears_ts].into_iter().flatten().min();
+            let ends = [self.forgotten_disappears_ts, oldest.disappears_ts.map(end_of_step)];
+            self.forgotten_disappears_ts = ends.into_iter().flatten().min();
         }
     }
 }
@@ -183,7 +186,7 @@ impl Counting {
         let line = |read_to, notify, highlight| Line {
             forgotten: UnreadCount { notify, highlight },
             forgotten_to: record.counted_to,
-            forgotten_disappears_ts: record.disappears_ts,
+            forgotten_disappears_ts: record.disappears_ts.map(end_of_step),
             read_to,
             events: VecDeque::new(),
         };
@@ -283,6 +286,11 @@ impl Counting {
 /// Whether the time of something has come.
 pub(crate) fn is_past(ts: Option<u64>, now_ts: u64) -> bool {
     ts.is_some_and(|ts| ts <= now_ts)
+}
+
+/// The end of the step of [`RECOUNT_MS`] that a time is in.
+fn end_of_step(ts: u64) -> u64 {
+    ts.div_ceil(RECOUNT_MS).saturating_mul(RECOUNT_MS)
 }
 
 /// What events are held against when they are counted.
@@ -473,5 +481,41 @@ impl Push {
         seq: i64,
     ) -> Result<bool> {
         Ok(self.read_marks(user_id, room_id).await?.of(thread) >= seq)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Counted, Line, MAX_REMEMBERED, RECOUNT_MS};
+
+    const SECOND_MS: u64 = 1_000;
+
+    /// A line of events, one a second from `from_ts` on, of which each disappears after a time.
+    fn line(from_ts: u64, count: usize, lasts_ms: u64) -> Line {
+        let mut line = Line::default();
+        for seq in 1..=count as i64 {
+            let disappears_ts = Some(from_ts + seq.unsigned_abs() * SECOND_MS + lasts_ms);
+            line.events.push_back(Counted { seq, highlight: false, disappears_ts });
+            line.forget_oldest();
+        }
+        line
+    }
+
+    #[test]
+    fn what_is_known_as_numbers_is_counted_anew_once_in_a_step() {
+        let first_ts = 10 * RECOUNT_MS + SECOND_MS;
+        let line = line(10 * RECOUNT_MS, MAX_REMEMBERED + 100, 0);
+        assert_eq!(line.forgotten.notify, 100);
+        for later_ms in [0, SECOND_MS, RECOUNT_MS - SECOND_MS - 1] {
+            assert!(!line.is_cut_by(0, first_ts + later_ms), "{later_ms}");
+        }
+        assert!(line.is_cut_by(0, 11 * RECOUNT_MS));
+    }
+
+    #[test]
+    fn what_is_remembered_disappears_at_its_time() {
+        let mut line = line(10 * RECOUNT_MS, MAX_REMEMBERED, 0);
+        line.read(0, 10 * RECOUNT_MS + 10 * SECOND_MS);
+        assert_eq!(line.count().notify, MAX_REMEMBERED as u64 - 10);
     }
 }

@@ -58,8 +58,9 @@ pub(crate) enum Urgency {
 pub(crate) struct Told<'a> {
     pub(crate) text: Vec<u8>,
     pub(crate) urgency: Urgency,
-    /// What it is about. It takes the place of what is about the same and was not delivered yet.
-    pub(crate) about: Option<&'a str>,
+    /// The user whom it is told, and the room that it is about, or nothing if it is about all of the user's rooms. It takes
+    /// the place of what is about the same and was not delivered yet. An app may have one subscription for several users.
+    pub(crate) about: Option<(&'a UserId, &'a str)>,
     pub(crate) keep_seconds: u64,
 }
 
@@ -92,7 +93,7 @@ impl<'a> Told<'a> {
     /// News for a user. What does not fit is left out: first what the event says, then all but ids. So is what an
     /// encrypted event says, which the app cannot read before it has fetched the keys.
     pub(crate) fn news(
-        user_id: &UserId,
+        user_id: &'a UserId,
         message: &'a Message<'a>,
         tweaks: Option<&Map<String, Value>>,
         unread_rooms: Option<&[OwnedRoomId]>,
@@ -112,7 +113,7 @@ impl<'a> Told<'a> {
         Self {
             text,
             urgency: if is_urgent { Urgency::High } else { Urgency::Normal },
-            about: Some(message.room_id.map_or("", |room_id| room_id.as_str())),
+            about: Some((user_id, message.room_id.map_or("", |room_id| room_id.as_str()))),
             keep_seconds: KEEP_SECONDS,
         }
     }
@@ -167,8 +168,9 @@ pub(crate) async fn send(
 }
 
 /// A name for what a message is about that says nothing of it to others.
-fn topic(subscription: &Subscription, about: &str) -> String {
+fn topic(subscription: &Subscription, (user_id, room): (&UserId, &str)) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, &subscription.auth);
+    let about = format!("{user_id}\0{room}");
     URL_SAFE_NO_PAD.encode(&hmac::sign(&key, about.as_bytes()).as_ref()[..TOPIC_BYTES])
 }
 

@@ -122,7 +122,10 @@ impl Rooms {
         let (found, hidden) = self.sort_invitees(&mut expected, creator, by_address).await?;
         let found = found.into_iter().filter(|user_id| !command.invite.contains(user_id));
         command.invite.extend(found.collect::<Vec<_>>());
-        let mut append = self.stage_room(creator, command.clone(), now_ts).await.map_err(impossible)?;
+        let invited: BTreeSet<_> = command.invite.iter().filter(|user_id| *user_id != creator).collect();
+        let is_for_several = invited.len() + hidden.len() > 1;
+        let staged = self.stage_room(creator, command.clone(), is_for_several, now_ts).await;
+        let mut append = staged.map_err(impossible)?;
         append.consulted = consulted;
         append.writes.append(expected);
         let room = append.room.clone();
@@ -139,6 +142,7 @@ impl Rooms {
         &self,
         creator: &OwnedUserId,
         mut command: CreateRoom,
+        is_for_several: bool,
         now_ts: u64,
     ) -> Result<Append> {
         if command.invite.len() > MAX_INVITES || command.initial_state.len() > MAX_INITIAL_STATE {
@@ -154,6 +158,7 @@ impl Rooms {
         let alias = command.alias_name.as_ref().map(|name| self.new_alias(creator, name)).transpose()?;
         let content = creation_content(&command, &rules_of(&version)?);
         let mut append = self.begin_room(creator, &version, content, now_ts).await?;
+        append.is_for_several = is_for_several;
         if let Err(error) = self.fill_room(&mut append, creator, &command, alias.as_ref()).await {
             self.drop_room(&append.room);
             return Err(error);
@@ -202,8 +207,6 @@ impl Rooms {
         hidden: &[(ThirdPartyId, bool)],
         by_address: &AddressInvitations,
     ) -> Result<()> {
-        let invited: BTreeSet<_> = command.invite.iter().filter(|user_id| *user_id != creator).collect();
-        append.is_for_several = invited.len() + hidden.len() > 1;
         for user_id in command.invite.iter().filter(|user_id| *user_id != creator) {
             let mut content = self.member_content(creator, user_id, MembershipState::Invite, None).await?;
             set_direct(&mut content, command.is_direct);
@@ -296,7 +299,8 @@ impl Rooms {
         command: &CreateRoom,
         alias: Option<&OwnedRoomAliasId>,
     ) -> Result<()> {
-        for (event_type, content) in first_state(command, creator, &append.room.rules, alias) {
+        let first = first_state(command, creator, append.is_for_several, &append.room.rules, alias);
+        for (event_type, content) in first {
             let given = |state: &&InitialState| {
                 state.event_type == event_type.to_string() && state.state_key.is_empty()
             };
@@ -395,11 +399,13 @@ fn add_creators(content: &mut CanonicalJsonObject, users: &[OwnedUserId]) {
 fn first_state(
     command: &CreateRoom,
     creator: &OwnedUserId,
+    is_for_several: bool,
     rules: &RoomVersionRules,
     alias: Option<&OwnedRoomAliasId>,
 ) -> Vec<(TimelineEventType, CanonicalJsonObject)> {
     let public = command.preset == Preset::PublicChat;
-    let mut state = vec![(TimelineEventType::RoomPowerLevels, power_levels(command, creator, rules))];
+    let mut state =
+        vec![(TimelineEventType::RoomPowerLevels, power_levels(command, creator, is_for_several, rules))];
     if let Some(alias) = alias {
         state.push((TimelineEventType::RoomCanonicalAlias, object([("alias", text(alias.as_str()))])));
     }
@@ -415,6 +421,7 @@ fn first_state(
 fn power_levels(
     command: &CreateRoom,
     creator: &OwnedUserId,
+    is_for_several: bool,
     rules: &RoomVersionRules,
 ) -> CanonicalJsonObject {
     let level = |level: i32| CanonicalJsonValue::Integer(Int::from(level));
@@ -437,7 +444,7 @@ fn power_levels(
         ("m.room.tombstone", level(if privileged { 150 } else { 100 })),
     ]);
     // Of a chat of two both are the owners.
-    if command.is_direct && command.invite.len() <= 1 {
+    if command.is_direct && !is_for_several {
         events.insert(TIMER_TYPE.to_owned(), level(0));
     }
     let mut content = object([

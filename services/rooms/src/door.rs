@@ -59,6 +59,12 @@ impl Append {
         Ok(Some(Coming { event, user_id, before, after }))
     }
 
+    /// Whether the room's creator keeps it to another server than the user's: it is closed to the other platforms too.
+    pub(crate) async fn is_closed_to(&mut self, user_id: &OwnedUserId) -> Result<bool> {
+        let create = self.state_event(&StateEventType::RoomCreate, "").await?;
+        Ok(create.as_deref().and_then(kept_to).is_some_and(|server| server != user_id.server_name()))
+    }
+
     /// Decides whether somebody can be invited, and whether this sender may do it as far as the sender's platform goes.
     /// Somebody who has no account can be invited, too: whoever invites does not learn that there is nobody.
     async fn check_invitation(&mut self, coming: &Coming<'_>) -> Result<()> {
@@ -72,9 +78,7 @@ impl Append {
             let reason = format!("{server} cannot be reached: outside servers are not connected");
             return Err(RoomsError::TurnedAway(reason));
         }
-        // A room that its creator keeps to one server is closed to the other platforms too.
-        let create = self.state_event(&StateEventType::RoomCreate, "").await?;
-        if create.as_deref().and_then(kept_to).is_some_and(|server| server != user_id.server_name()) {
+        if self.is_closed_to(user_id).await? {
             return Err(RoomsError::TurnedAway("this room is closed to other platforms".into()));
         }
         // Nothing of the invitee's has been looked at up to here, and nothing makes a difference to the count.

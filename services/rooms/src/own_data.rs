@@ -91,14 +91,16 @@ impl Rooms {
         Ok(waiting.map(|(_, record)| WaitingInvitationRecord { address: String::new(), ..record }).collect())
     }
 
-    /// The reports that a user has made, as the user's own platform was told of them.
+    /// The reports that a user has made, as the user's own platform was told of them. Those of which nobody was told are
+    /// among them: who is missing would have no account.
     pub async fn own_reports(&self, user_id: &OwnedUserId) -> Result<Vec<ReportRecord>> {
-        let keys = self.store().keys::<UserReports>(Range::prefix((user_id,))).await?;
+        let rows = self.store().range::<UserReports>(Range::prefix((user_id,))).await?;
         let platform = user_id.server_name();
-        let keys: Vec<_> = keys
-            .into_iter()
-            .map(|key| ReportKey { platform: platform.to_owned(), position: key.position })
+        let keys: Vec<_> = rows
+            .iter()
+            .map(|(key, _)| ReportKey { platform: platform.to_owned(), position: key.position })
             .collect();
-        Ok(self.store().get_many::<Reports>(&keys).await?.into_iter().flatten().collect())
+        let told = self.store().get_many::<Reports>(&keys).await?;
+        Ok(rows.into_iter().zip(told).filter_map(|((_, own), told)| own.untold.or(told)).collect())
     }
 }

@@ -81,10 +81,32 @@ impl Rooms {
         Ok(self.store().delete_range::<UserReports>(Range::prefix((user_id,))).await?)
     }
 
-    /// Forgets a platform's reports that were made before a time, in portions.
+    /// Forgets a platform's reports that were made before a time, in portions, and those of its people of which nobody
+    /// was told.
     pub async fn forget_reports(&self, platform: &OwnedServerName, before_ts: u64) -> Result<()> {
         while self.forget_some_reports(platform, before_ts).await? {}
-        Ok(())
+        self.forget_untold_reports(platform, before_ts).await
+    }
+
+    async fn forget_untold_reports(&self, platform: &OwnedServerName, before_ts: u64) -> Result<()> {
+        let mut last: Option<UserReportKey> = None;
+        loop {
+            let range = Range::<UserReports>::prefix_platform((), platform).limit(SWEEP);
+            let rows = self.store().range(range.after_last(last.as_ref())).await?;
+            let mut writes = WriteSet::new();
+            for (key, own) in &rows {
+                // An earlier version kept nothing of them but that there are some.
+                let is_old = own.untold.as_ref().is_none_or(|untold| untold.ts < before_ts);
+                if own.platforms.is_empty() && is_old {
+                    writes.delete::<UserReports>(key);
+                }
+            }
+            self.store().commit(writes).await?;
+            last = rows.into_iter().last().map(|(key, _)| key);
+            if last.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     /// Forgets a portion of them. Returns whether there may be more.

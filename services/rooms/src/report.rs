@@ -91,16 +91,16 @@ impl Rooms {
             closed_ts: None,
             note: None,
         };
+        if subject.is_nobody {
+            // It counts for the reporter all the same, and is in the archive of their data.
+            return self.put_report(reporter, Vec::new(), Some(own)).await;
+        }
         let mut told = vec![(reporter.server_name().to_owned(), own.clone())];
         if subject.platform != *reporter.server_name() && self.shared.platforms.hosts(&subject.platform) {
             let named = disclosed.reporter.then(|| reporter.clone());
             told.push((subject.platform, ReportRecord { reporter: named, ..own }));
         }
-        if subject.is_nobody {
-            // It counts for the reporter all the same.
-            told.clear();
-        }
-        self.put_report(reporter, told).await
+        self.put_report(reporter, told, None).await
     }
 
     async fn subject_of(&self, reporter: &OwnedUserId, reported: Reported) -> Result<Subject> {
@@ -147,11 +147,12 @@ impl Rooms {
         Ok(Some(ClientEvent::new(&pdu, Unsigned::default()).to_json().get().to_owned()))
     }
 
-    /// Writes a report for each platform that it concerns, and where they are.
+    /// Writes a report for each platform that it concerns, and where they are; or one that concerns none.
     async fn put_report(
         &self,
         reporter: &OwnedUserId,
         told: Vec<(OwnedServerName, ReportRecord)>,
+        untold: Option<ReportRecord>,
     ) -> Result<()> {
         let of_user = Range::<UserReports>::prefix((reporter,)).limit(MAX_REPORTS);
         if self.store().keys(of_user).await?.len() >= MAX_REPORTS {
@@ -168,7 +169,7 @@ impl Rooms {
                 }
                 let key = UserReportKey { user_id: reporter.clone(), position: Position::PENDING };
                 let platforms = told.iter().map(|(platform, _)| platform.clone()).collect();
-                writes.put::<UserReports>(&key, &UserReportRecord { platforms });
+                writes.put::<UserReports>(&key, &UserReportRecord { platforms, untold: untold.clone() });
                 Ok::<_, RoomsError>((writes, ()))
             })
             .await

@@ -60,13 +60,14 @@ pub(crate) async fn delay_message(
 }
 
 pub(crate) async fn delay_state(app: App, caller: User, request: WholeRequest) -> Result<Response, ApiError> {
+    let attached = attached_media(&request)?;
     let (request, delay_ms): (send_state_event::v3::Request, _) = with_delay(request)?;
     let event = NewDelayedEvent {
         room_id: request.room_id,
         event_type: request.event_type.to_string(),
         state_key: Some(request.state_key),
         content: request.body.json().get().to_owned(),
-        attached: Vec::new(),
+        attached,
         delay_ms,
         endpoint: "state",
         txn_id: None,

@@ -98,7 +98,7 @@ impl Append {
             thread.participants.retain(|(_, replies)| *replies > 0);
             if target.disappears_ts.is_some() {
                 thread.disappearing = thread.disappearing.saturating_sub(1);
-                // What is past was left by an earlier version.
+                // What is past was told of a reply that is due, by `first_end`.
                 if thread.disappears_ts == target.disappears_ts || self.rooms.is_past(thread.disappears_ts) {
                     self.shortened.insert(parent.clone());
                 }
@@ -116,7 +116,7 @@ impl Append {
     }
 
     /// Finds out when the first reply disappears now, of threads that lose the one which was to be the first. It is
-    /// done once for all that an append takes away, since it reads whole threads.
+    /// done once for all that an append takes away, since it may read whole threads.
     pub(super) async fn settle_thread_ends(&mut self) -> Result<()> {
         // Replies that are queued are not read.
         self.settle().await?;
@@ -133,24 +133,40 @@ impl Append {
         Ok(())
     }
 
-    /// When the first reply of a thread disappears, of those that stay for now.
+    /// When the first reply of a thread disappears, of those that stay for now. If the time of one of them has come
+    /// already, it is as good as the first: it goes soon, and then this is asked again. So a long thread that goes a
+    /// part at a time is read as a whole only when its last part goes.
     async fn first_end(&self, root: &RoomEventKey) -> Result<Option<u64>> {
+        let RoomEventKey { room_id, event_id } = root;
         let rel_type = "m.thread".to_owned();
+        // What is due next is most likely what came after those that go now.
+        let gone = self.unrelated.iter().max().copied().unwrap_or(i64::MIN);
+        let gone = RelationKey {
+            room_id: room_id.clone(),
+            parent: event_id.clone(),
+            rel_type: rel_type.clone(),
+            seq: gone,
+        };
+        let replies = || Range::<Relations>::prefix((room_id, event_id, &rel_type)).limit(BATCH);
         let mut first_ts = None;
-        let mut last: Option<RelationKey> = None;
-        loop {
-            let replies = Range::<Relations>::prefix((&root.room_id, &root.event_id, &rel_type))
-                .limit(BATCH)
-                .after_last(last.as_ref());
-            let replies = self.rooms.store().range(replies).await?;
-            let staying = replies.iter().filter(|(key, _)| !self.unrelated.contains(&key.seq));
-            let ends = staying.filter_map(|(_, reply)| reply.disappears_ts);
-            first_ts = ends.chain(first_ts).min();
-            last = replies.into_iter().last().map(|(key, _)| key);
-            if last.is_none() {
-                return Ok(first_ts);
+        for is_later in [true, false] {
+            let mut last: Option<RelationKey> = None;
+            loop {
+                let part = if is_later { replies().after(&gone) } else { replies().up_to(&gone) };
+                let part = self.rooms.store().range(part.after_last(last.as_ref())).await?;
+                let staying = part.iter().filter(|(key, _)| !self.unrelated.contains(&key.seq));
+                let ends = staying.filter_map(|(_, reply)| reply.disappears_ts);
+                first_ts = ends.chain(first_ts).min();
+                if self.rooms.is_past(first_ts) {
+                    return Ok(first_ts);
+                }
+                last = part.into_iter().last().map(|(key, _)| key);
+                if last.is_none() {
+                    break;
+                }
             }
         }
+        Ok(first_ts)
     }
 
     /// The place of the last reply of a thread before `seq`; 0 if there is none.

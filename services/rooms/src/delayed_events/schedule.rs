@@ -157,6 +157,9 @@ fn check(event: &NewDelayedEvent) -> Result<CanonicalJsonObject> {
     if event.delay_ms == 0 {
         return Err(RoomsError::Invalid("`delay` is a number of milliseconds above 0".into()));
     }
+    if event.state_key.is_some() && !event.attached.is_empty() {
+        return Err(RoomsError::Invalid("state carries no uploads, only messages do".into()));
+    }
     if event.delay_ms > MAX_DELAY_MS {
         return Err(RoomsError::DelayTooLong { max_delay_ms: MAX_DELAY_MS });
     }

@@ -117,12 +117,14 @@ impl Rooms {
 
 impl Append {
     /// Refuses, as if there were no link, whom its maker cannot invite any more, or would not: whoever is blocked must not
-    /// learn it.
+    /// learn it, nor whoever is of a platform that the room is closed to what the room is.
     async fn check_link(&mut self, user_id: &OwnedUserId, record: &JoinLinkRecord) -> Result<()> {
         let rooms = self.rooms.clone();
-        let works = rooms.is_active(&record.maker).await?
-            && self.may_invite(&record.maker).await?
-            && !rooms.turns_away(&record.maker, user_id).await?;
+        let (maker, levels) = (&record.maker, self.power_levels().await?);
+        let membership = self.membership(maker).await?;
+        let works = rooms.link_works(maker, membership, &levels).await?
+            && !self.is_closed_to(user_id).await?
+            && !rooms.turns_away(maker, user_id).await?;
         if works { Ok(()) } else { Err(no_link()) }
     }
 

@@ -129,11 +129,10 @@ impl Rooms {
                     Some(works) => *works,
                     None => {
                         let maker = &record.maker;
-                        let may = self.membership(room_id, maker).await? == Some(MembershipState::Join)
-                            && may_invite(&levels, maker)
-                            && self.is_active(maker).await?;
-                        works.insert(maker.clone(), may);
-                        may
+                        let membership = self.membership(room_id, maker).await?;
+                        let works_for_all = self.link_works(maker, membership, &levels).await?;
+                        works.insert(maker.clone(), works_for_all);
+                        works_for_all
                     }
                 };
                 links.push(JoinLink { record, works });
@@ -227,13 +226,15 @@ impl Rooms {
                 Some(key) => Range::<JoinLinks>::all().after(key),
                 None => Range::all(),
             };
-            let links = self.store().range(range.limit(BATCH)).await?;
-            for (key, record) in &links {
-                if let Err(error) = self.forget_if_ended(key, record, now_ts).await {
+            let keys = self.store().keys(range.limit(BATCH)).await?;
+            for key in &keys {
+                if let Some(record) = self.store().get_readable::<JoinLinks>(key).await?
+                    && let Err(error) = self.forget_if_ended(key, &record, now_ts).await
+                {
                     outcome = Err(error);
                 }
             }
-            last = links.into_iter().last().map(|(key, _)| key);
+            last = keys.into_iter().last();
             if last.is_none() {
                 return outcome;
             }
@@ -258,6 +259,18 @@ impl Rooms {
             .await
     }
 
+    /// Whether the links of somebody work who has this membership in their room: they may still invite, with an account
+    /// that is in use.
+    async fn link_works(
+        &self,
+        maker: &OwnedUserId,
+        membership: Option<MembershipState>,
+        levels: &PowerLevels,
+    ) -> Result<bool> {
+        let may = membership == Some(MembershipState::Join) && may_invite(levels, maker);
+        Ok(may && self.is_active(maker).await?)
+    }
+
     /// Whether somebody's account is in use: neither gone, nor locked, nor suspended.
     async fn is_active(&self, maker: &OwnedUserId) -> Result<bool> {
         let accounts = &self.shared.accounts;
@@ -269,7 +282,13 @@ impl Rooms {
     }
 
     async fn stored_links(&self, room_id: &OwnedRoomId) -> Result<Vec<(RoomHashKey, JoinLinkRecord)>> {
-        Ok(self.store().range::<JoinLinks>(Range::prefix((room_id,))).await?)
+        let mut links = Vec::new();
+        for key in self.store().keys::<JoinLinks>(Range::prefix((room_id,))).await? {
+            if let Some(record) = self.store().get_readable::<JoinLinks>(&key).await? {
+                links.push((key, record));
+            }
+        }
+        Ok(links)
     }
 
     /// Refuses if the user may not invite to a room; else gives the room's power levels.
