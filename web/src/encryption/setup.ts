@@ -4,7 +4,7 @@
 import type { ClientEvent, IDownloadKeyResult, MatrixClient } from "matrix-js-sdk";
 import type { BootstrapCrossSigningOpts, CryptoApi } from "matrix-js-sdk/lib/crypto-api/index.js";
 
-import { fresh, freshOf } from "../session/fresh";
+import { forgetFresh, freshOf } from "../session/fresh";
 import { type Auth, withProof } from "../session/prove";
 import { isRefusal } from "../sync/ask";
 import { sdk } from "../sync/running";
@@ -28,6 +28,7 @@ const AGAIN_MS = 5000;
  */
 export async function settle(client: MatrixClient, stopped: AbortSignal, attempted: (attempt: Promise<unknown>) => void): Promise<void> {
     const crypto = client.getCrypto()!;
+    const own = client.getSafeUserId();
     followSenders(client);
     followRequests(client);
     followIdentities(client);
@@ -38,7 +39,7 @@ export async function settle(client: MatrixClient, stopped: AbortSignal, attempt
     /** One attempt at what is left to do; whether nothing is left. */
     const attempt = async (hasPlace: boolean) => {
         if (stopped.aborted) return true;
-        if (!hasPlace) await takePlace(client, crypto);
+        if (hasPlace || (await takePlace(client, crypto))) forgetFresh("password", own);
         return complete(client, crypto).then(() => true, notYet);
     };
     const first = taking.then(async (hasPlace) => {
@@ -46,7 +47,7 @@ export async function settle(client: MatrixClient, stopped: AbortSignal, attempt
         return attempt(hasPlace);
     });
     // Somebody who is given the recovery key with the session is confirmed by it, and need not hear that they are not yet.
-    followStanding(client, freshOf("recoveryKey", client.getSafeUserId()) ? first : taking);
+    followStanding(client, freshOf("recoveryKey", own) ? first : taking);
     attempted(first);
     for (let isDone = await first; !isDone; ) {
         await Promise.race([new Promise((done) => setTimeout(done, AGAIN_MS)), aborted(stopped)]);
@@ -120,21 +121,26 @@ async function complete(client: MatrixClient, crypto: CryptoApi): Promise<void> 
     const own = client.getSafeUserId();
     const recoveryKey = freshOf("recoveryKey", own);
     const roomKeys = freshOf("roomKeys", own);
-    fresh.password = undefined;
     if (!(await isOwn(client, crypto))) {
         if (recoveryKey !== undefined) await recover(client, recoveryKey);
-        fresh.recoveryKey = undefined;
+        forgetFresh("recoveryKey", own);
         await refresh(client);
         if (reminder.peek() === "confirm") opened.value ??= { kind: "confirm" };
     }
     const backup = await crypto.checkKeyBackupAndEnable();
     // A new backup takes the place of every one before, so it is made only where nothing could be got back from them.
-    if ((await isOwn(client, crypto)) && (backup ? await isBackupLost(client, crypto) : await isBackupMissing(client))) await crypto.resetKeyBackup();
+    if ((await isOwn(client, crypto)) && (backup ? await isBackupLost(client, crypto) : await isBackupMissing(client))) await replaceBackup(client, crypto);
     if (roomKeys !== undefined) {
         await crypto.importRoomKeysAsJson(roomKeys);
-        fresh.roomKeys = undefined;
+        forgetFresh("roomKeys", own);
     }
     await refresh(client);
+}
+
+async function replaceBackup(client: MatrixClient, crypto: CryptoApi): Promise<void> {
+    // A recovery key that holds the key of the backup before no longer opens everything, and must not look as if it did.
+    if (await client.secretStorage.isStored("m.megolm_backup.v1")) await client.setAccountData("m.megolm_backup.v1", {});
+    await crypto.resetKeyBackup();
 }
 
 /** Whether the server says that there is no backup. The library answers the same where it could not ask. */

@@ -20,3 +20,8 @@ export function freshOf(kind: keyof typeof fresh, userId: string): string | unde
     const known = fresh[kind];
     return known?.userId === userId ? known.secret : undefined;
 }
+
+/** Forgets the secret of this kind, once this account needs it no more. */
+export function forgetFresh(kind: keyof typeof fresh, userId: string): void {
+    if (fresh[kind]?.userId === userId) fresh[kind] = undefined;
+}

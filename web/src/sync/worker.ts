@@ -9,8 +9,9 @@ export function beginWorker(): void {
     navigator.serviceWorker.register("/sw.js").catch((error: unknown) => console.warn("there is no service worker", error));
 }
 
-// A part of the app is gone when the server has a new version and nothing kept the old one. Without a network it says nothing. It is the only time when a new
-// version matters to somebody who is in the middle of something: others get it at their next start.
+// A part of the app that does not come although there is a network is gone: the server has a new version, and nothing kept the old
+// one. It is the only time when a new version matters to somebody who is in the middle of something: others get it at their next
+// start.
 addEventListener("vite:preloadError", () => {
     if (navigator.onLine) notify({ text: words("sync.update"), action: { label: words("sync.update.go"), run: () => location.reload() } });
 });
