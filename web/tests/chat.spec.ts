@@ -386,7 +386,7 @@ test("a link has a card, if the person wants that the server is asked", async ({
     await page.route("**/preview_url?*", (route) => route.fulfill({ json: {} }));
     const body = "Look: https://example.org/other";
     await related(ben, room, "m.room.message", "m.replace", said, { msgtype: "m.text", body: `* ${body}`, "m.new_content": { msgtype: "m.text", body } });
-    await expect(page.getByRole("link", { name: "https://example.org/other" })).toBeVisible();
+    await expect(page.getByRole("link", { name: "https://example.org/other", exact: true })).toBeVisible();
     await expect(page.getByRole("link", { name: /A hike by the lake/ })).toHaveCount(0);
     await page.evaluate(() => localStorage.setItem("linkspan.previews", "never"));
     await openChat(page, room);
