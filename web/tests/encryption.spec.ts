@@ -362,7 +362,7 @@ test("a request to compare keys waits until the dialog that is open is closed", 
     await choice.click();
     await heard;
     const next = first.waitForRequest("**/sync?*");
-    await anna.call("PUT", `/_matrix/client/v3/user/${anna.userId}/account_data/org.example.new`, {});
+    await anna.call("PUT", `/_matrix/client/v3/user/${anna.userId}/account_data/org.example.new`, { said: "something" });
     await next;
     await expect(key).toBeVisible();
     await first.getByRole("button", { name: "I have kept it" }).click();

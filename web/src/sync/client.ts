@@ -4,7 +4,7 @@ import { effect, signal, untracked } from "@preact/signals";
 
 import { showAllOf, showListOf } from "../chats/rows";
 import { asked } from "../session/prove";
-import { asKept, type Session, session } from "../session/session";
+import { asKept, type Session, session, sessions } from "../session/session";
 import { type Heard, listen, load, make, run, type Running, stop } from "./begin";
 import { isLeaving } from "./leaving";
 import { client } from "./running";
@@ -65,6 +65,15 @@ effect(() => {
         if (turns && turns.session !== shown) void leaveTurn();
         failed.value = ended.value = undefined;
     });
+});
+
+// Another tab may have logged in again as the same device, which is why this one's token has ended. It takes the turn, and this one
+// goes on with the new token after it.
+effect(() => {
+    const gone = ended.value?.session;
+    void sessions.value;
+    const kept = gone && asKept(gone);
+    if (kept && kept.accessToken !== gone.accessToken) untracked(() => (ended.value = undefined));
 });
 
 function noteFailed(): void {
