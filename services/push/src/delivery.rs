@@ -51,9 +51,9 @@ const MAX_ACTIVATING: usize = 16;
 const OF_ONE_USER: usize = 8;
 const OF_ONE_USER_RETRYING: usize = 4;
 const OF_ONE_USER_ACTIVATING: usize = 1;
-/// Of how many users it is remembered how many requests are for them.
+/// It is remembered of so many users how many requests are for them.
 const MAX_SHARES: usize = 10_000;
-/// How long an answer may take until the next request to the same pusher goes among these. Requests are told apart by how
+/// How long an answer may take until the next request to the same pusher goes among those that failed. Requests are told apart by how
 /// long they take and not by their hosts: a limit for each host would hold up the few push services that most people use,
 /// and whoever wants to hold up everybody has as many hosts as they like.
 const SLOW: Duration = Duration::from_secs(2);
@@ -126,7 +126,11 @@ enum Outcome {
     Received(Reception),
     /// This pusher is to be told nothing more now.
     End,
-    Failed(ActivePusher, GatewayError),
+    Failed {
+        /// Since when nothing gets through; None if something did before.
+        failing_since_ts: Option<u64>,
+        error: GatewayError,
+    },
 }
 
 /// Something that a pusher is told.
@@ -349,11 +353,11 @@ impl Push {
                     }
                     return Ok(true);
                 }
-                Outcome::Failed(pusher, error) => {
+                Outcome::Failed { failing_since_ts, error } => {
                     let (user_id, app_id) = (&key.user_id, &key.app_id);
                     let now_ts = self.now_ts();
-                    let since_ts = pusher.failing_since_ts.unwrap_or(now_ts);
-                    if pusher.failing_since_ts.is_none() {
+                    let since_ts = failing_since_ts.unwrap_or(now_ts);
+                    if failing_since_ts.is_none() {
                         tracing::info!(%error, %user_id, app_id, "a push gateway or push service fails");
                         self.note_failing(key, Some(since_ts)).await?;
                     }
@@ -401,7 +405,7 @@ impl Push {
                 }
                 Ok(Outcome::Received(reception))
             }
-            Err(error) => Ok(Outcome::Failed(pusher, error)),
+            Err(error) => Ok(Outcome::Failed { failing_since_ts: pusher.failing_since_ts, error }),
         }
     }
 
