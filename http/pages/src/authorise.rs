@@ -183,7 +183,8 @@ pub(crate) fn source_of(uri: &str) -> String {
         Ok(uri) if matches!(uri.scheme(), "http" | "https") => {
             // The grammar of policies has no IPv6 addresses, and `;` and `,`, which hosts can have, would begin something
             // else in it.
-            let is_plain = |host: &str| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
+            let is_plain =
+                |host: &str| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
             let of_host = uri.host_str().is_some_and(is_plain);
             if of_host { uri.origin().ascii_serialization() } else { format!("{}:", uri.scheme()) }
         }
