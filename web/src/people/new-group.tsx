@@ -49,6 +49,7 @@ function About({ people, back }: { people: Signal<Person>[]; back: () => void })
     const [, go] = useLocation();
     const [name, setName] = useState("");
     const [picture, setPicture] = useState<Blob>();
+    const [isPreparing, setIsPreparing] = useState(false);
     const [days, setDays] = useState(0);
     const [isMaking, setIsMaking] = useState(false);
     const hasTimers = useHasTimers();
@@ -72,7 +73,7 @@ function About({ people, back }: { people: Signal<Person>[]; back: () => void })
                 <h1>{words("group.new")}</h1>
             </header>
             <form class="pane-body form" onSubmit={(event) => void make(event)}>
-                <Picture picture={picture} change={setPicture} />
+                <Picture picture={picture} change={setPicture} prepares={setIsPreparing} />
                 <Field label={words("group.name")}>
                     <input value={name} maxLength={100} dir="auto" required onInput={(event) => setName(event.currentTarget.value)} />
                 </Field>
@@ -91,7 +92,7 @@ function About({ people, back }: { people: Signal<Person>[]; back: () => void })
                     {words("is" in encryption && encryption.is ? "people.encrypted" : "people.not_encrypted")}{" "}
                     {words("group.with", { count: people.length, platforms: servers.map(platformName).join(", ") })}
                 </p>
-                <button class="primary" disabled={!name.trim() || isMaking}>
+                <button class="primary" disabled={!name.trim() || isPreparing || isMaking}>
                     {words("group.make")}
                 </button>
             </form>
@@ -99,11 +100,21 @@ function About({ people, back }: { people: Signal<Person>[]; back: () => void })
     );
 }
 
-function Picture({ picture, change }: { picture?: Blob; change: (picture: Blob) => void }) {
+interface PictureProps {
+    picture?: Blob;
+    change: (picture: Blob) => void;
+    /** Hears whether a picture is being made small, so that no group is made without it meanwhile. */
+    prepares: (isPreparing: boolean) => void;
+}
+
+function Picture({ picture, change, prepares }: PictureProps) {
     const url = useMemo(() => picture && URL.createObjectURL(picture), [picture]);
     useEffect(() => () => void (url && URL.revokeObjectURL(url)), [url]);
     const choose = async (file: File | undefined) => {
-        const square = file && (await chosenPicture(file));
+        if (!file) return;
+        prepares(true);
+        const square = await chosenPicture(file);
+        prepares(false);
         if (square) change(square);
     };
     return (
