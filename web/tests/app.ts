@@ -8,6 +8,15 @@ import { drawPictures } from "./pictures.ts";
 import { Post } from "./post.ts";
 import { type Kind, KINDS, PASSWORD, Platforms } from "./platforms.ts";
 
+/** The profiles that the test of now has opened. Pages that stay open go on asking for what is new, and make all later tests slower. */
+const opened = new Set<BrowserContext>();
+
+/** Keeps a page for later tests. */
+export function share(page: Page): Page {
+    opened.delete(page.context());
+    return page;
+}
+
 /** The app of each platform, as the program serves it. With `APP=dist` it is what `npx vite build` has left in dist/, so that the
  * program need not be built again for each change. */
 export class App {
@@ -40,9 +49,10 @@ export class App {
         await this.platforms.stop();
     }
 
-    /** Opens the app of a platform in a profile of its own, where nobody is logged in. */
+    /** Opens the app of a platform in a profile of its own, where nobody is logged in, until the test ends. */
     async open(browser: Browser, kind: Kind, options: Parameters<Browser["newContext"]>[0] = {}): Promise<Page> {
         const context: BrowserContext = await browser.newContext({ locale: "en-GB", ...options });
+        opened.add(context);
         // Outside of tests, pages have a limit of their own, which a busy machine passes.
         context.setDefaultTimeout(0);
         const page = await context.newPage();
@@ -67,6 +77,11 @@ export class App {
     }
 }
 
+interface TestFixtures {
+    /** Closes what a test has opened. What was opened before all tests of a file stays. */
+    closing: void;
+}
+
 interface Fixtures {
     /** The app of platforms where anybody can sign up without proving anything. */
     app: App;
@@ -78,7 +93,15 @@ interface Fixtures {
     full: { app: App; full: Full };
 }
 
-export const test = base.extend<object, Fixtures>({
+export const test = base.extend<TestFixtures, Fixtures>({
+    closing: [
+        async ({}, use) => {
+            opened.clear();
+            await use();
+            await Promise.all([...opened].map((context) => context.close()));
+        },
+        { auto: true },
+    ],
     full: [
         async ({ browser }, use) => {
             const app = await App.start(await Platforms.start());

@@ -2,7 +2,7 @@
 
 import type { Browser, BrowserContextOptions, Page } from "@playwright/test";
 
-import { type App, test as base } from "./app.ts";
+import { type App, share, test as base } from "./app.ts";
 import type { Full } from "./full.ts";
 import { enter } from "./views.ts";
 
@@ -18,7 +18,7 @@ export const PHONE = { ...usual, viewport: { width: 360, height: 740 }, isMobile
 async function windowOf({ app, full }: { app: App; full: Full }, browser: Browser, options: BrowserContextOptions): Promise<Page> {
     const page = await app.open(browser, "account", options);
     await enter(app, page, full.anna);
-    return page;
+    return share(page);
 }
 
 export const test = base.extend<object, Windows>({
