@@ -91,7 +91,15 @@ pub(crate) fn redacts_of_content(content: &RawValue) -> Option<OwnedEventId> {
     serde_json::from_str::<RedactionContent>(content.get()).ok().and_then(|content| content.redacts)
 }
 
+/// What an event has around its content when it is rendered, in bytes, as far as it is not long.
+const USUAL_HEAD_BYTES: usize = 400;
+
 impl Pdu {
+    /// About how many bytes the event has when it is rendered for a client, without what relates to it.
+    pub fn size_bytes(&self) -> usize {
+        self.content.get().len() + self.state_key.as_ref().map_or(0, String::len) + USUAL_HEAD_BYTES
+    }
+
     /// Parses the stored JSON of the event `event_id`.
     pub fn from_stored(event_id: OwnedEventId, json: &str) -> Result<Self, PduError> {
         let fields: Fields = serde_json::from_str(json).map_err(|error| PduError(error.to_string()))?;

@@ -14,8 +14,9 @@ use crate::{
     Change, CommitError, Feed, Key as _, KeyWriter, Listener, Position, Prefix, StorageError, StoreStats,
     Table, Ticket, Unanswered, Watched, WriteSet,
     embedded::{Embedded, EmbeddedOptions},
-    engine::{Engine, MAX_KEY_BYTES, RawRange, StoreId},
+    engine::{Engine, MAX_KEY_BYTES, RawRange, RawRow, StoreId},
     memory::Memory,
+    read_cost::note_read,
     table::{decode_key, decode_value, encode_key},
     update::Turns,
 };
@@ -79,6 +80,7 @@ impl Store {
     pub async fn get<T: Table>(&self, key: &T::Key) -> Result<Option<T::Value>, StorageError> {
         let key = encode_key::<T>(key).bytes;
         let value = on_engine!(self, engine => engine.get(T::ID, &key).await)?;
+        note_read(1, key.len() + value.as_ref().map_or(0, |value| value.len()));
         value.map(|bytes| decode_value::<T>(&bytes)).transpose()
     }
 
@@ -99,25 +101,35 @@ impl Store {
     pub async fn get_many<T: Table>(&self, keys: &[T::Key]) -> Result<Vec<Option<T::Value>>, StorageError> {
         let keys: Vec<_> = keys.iter().map(|key| encode_key::<T>(key).bytes).collect();
         let values = on_engine!(self, engine => engine.get_many(T::ID, &keys).await)?;
+        note_read(keys.len(), values.iter().flatten().map(|value| value.len()).sum());
         values.into_iter().map(|value| value.map(|bytes| decode_value::<T>(&bytes)).transpose()).collect()
     }
 
     /// Whether a key has a value.
     pub async fn contains<T: Table>(&self, key: &T::Key) -> Result<bool, StorageError> {
         let key = encode_key::<T>(key).bytes;
-        Ok(on_engine!(self, engine => engine.get(T::ID, &key).await)?.is_some())
+        let value = on_engine!(self, engine => engine.get(T::ID, &key).await)?;
+        note_read(1, key.len());
+        Ok(value.is_some())
     }
 
     /// The rows of a range.
     pub async fn range<T: Table>(&self, range: Range<T>) -> Result<Vec<(T::Key, T::Value)>, StorageError> {
-        let rows = on_engine!(self, engine => engine.range(T::ID, range.raw.within_limits()).await)?;
+        let rows = self.read_range(range).await?;
         rows.iter().map(|(key, value)| Ok((decode_key::<T>(key)?, decode_value::<T>(value)?))).collect()
     }
 
     /// The keys of a range.
     pub async fn keys<T: Table>(&self, range: Range<T>) -> Result<Vec<T::Key>, StorageError> {
-        let rows = on_engine!(self, engine => engine.range(T::ID, range.raw.within_limits()).await)?;
+        let rows = self.read_range(range).await?;
         rows.iter().map(|(key, _)| decode_key::<T>(key)).collect()
+    }
+
+    async fn read_range<T: Table>(&self, range: Range<T>) -> Result<Vec<RawRow>, StorageError> {
+        let rows = on_engine!(self, engine => engine.range(T::ID, range.raw.within_limits()).await)?;
+        // A range without rows costs as much to look for as one row.
+        note_read(rows.len().max(1), rows.iter().map(|(key, value)| key.len() + value.len()).sum());
+        Ok(rows)
     }
 
     /// Queues a write-set; its place in the order of commits is settled when this returns.

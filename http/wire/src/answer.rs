@@ -1,11 +1,20 @@
 //! How answers that are JSON are made.
 
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
 use axum::{body::Body, response::Response};
 use bytes::BytesMut;
+use futures_util::{Stream, TryStreamExt};
 use http::{HeaderValue, header};
+use linkspan_platforms::Work;
 use ruma::api::{OutgoingResponse, OutgoingResponseExt};
 
-use crate::ApiError;
+use crate::{ApiError, App};
 
 /// An answer whose body is already JSON.
 pub fn json_response(body: Vec<u8>) -> Response {
@@ -17,6 +26,46 @@ pub fn json_response(body: Vec<u8>) -> Response {
 /// A JSON answer to a request that ruma has no type for.
 pub fn json_answer(body: &serde_json::Value) -> Response {
     json_response(body.to_string().into_bytes())
+}
+
+/// An answer whose JSON is made piece by piece, each once the client has taken those before. `held_bytes` says about
+/// how much memory it takes besides. An error breaks the answer off.
+///
+/// [`Limited`] if answers to the same caller hold too much already.
+pub fn streamed_json_response(
+    app: &App,
+    pieces: impl Stream<Item = Result<Vec<u8>, ApiError>> + Send + 'static,
+    held_bytes: usize,
+) -> Result<Response, ApiError> {
+    let pieces = pieces.map_err(|error| {
+        tracing::warn!(?error, "an answer was broken off");
+        io::Error::other("the rest of the answer could not be made")
+    });
+    let work = Work::current().expect("an answer is made as a part of a request");
+    let pieces = PiecesOfWork { pieces: Box::pin(pieces), work: work.clone() };
+    let body = app.unsent().hold_stream(&work, Body::from_stream(pieces), held_bytes)?;
+    let mut response = Response::new(body);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+/// Pieces of an answer, of which each counts as a part of the request's work.
+struct PiecesOfWork<S> {
+    pieces: Pin<Box<S>>,
+    work: Arc<Work>,
+}
+
+impl<E, S: Stream<Item = Result<Vec<u8>, E>>> Stream for PiecesOfWork<S> {
+    type Item = Result<Vec<u8>, E>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let work = self.work.clone();
+        let next = work.step(|| self.pieces.as_mut().poll_next(context));
+        if let Poll::Ready(Some(Ok(piece))) = &next {
+            work.note_answer(piece.len() as u64);
+        }
+        next
+    }
 }
 
 /// The answer of a ruma type.

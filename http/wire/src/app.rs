@@ -2,15 +2,38 @@
 
 use std::{ops::Deref, sync::Arc};
 
+use linkspan_platforms::LongWork;
+
 pub use linkspan_lifecycle::Services;
 
-/// All services, as endpoints get them. It is cheap to clone.
+use crate::unsent::Unsent;
+
+/// All services, as endpoints get them, and what requests share. It is cheap to clone.
 #[derive(Clone, Debug)]
-pub struct App(Arc<Services>);
+pub struct App(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    services: Services,
+    long_work: LongWork,
+    unsent: Unsent,
+}
+
+impl App {
+    /// Where requests wait that take long.
+    pub fn long_work(&self) -> &LongWork {
+        &self.0.long_work
+    }
+
+    pub(crate) fn unsent(&self) -> &Unsent {
+        &self.0.unsent
+    }
+}
 
 impl From<Services> for App {
     fn from(services: Services) -> Self {
-        Self(Arc::new(services))
+        let (long_work, unsent) = (LongWork::new(), Unsent::default());
+        Self(Arc::new(Shared { services, long_work, unsent }))
     }
 }
 
@@ -18,6 +41,6 @@ impl Deref for App {
     type Target = Services;
 
     fn deref(&self) -> &Services {
-        &self.0
+        &self.0.services
     }
 }

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, request::Parts};
 use linkspan_accounts::{AccountsError, Attempt, TokenHash};
-use linkspan_platforms::{Platform, RateClass};
+use linkspan_platforms::{Platform, RateClass, network_of};
 use linkspan_rooms::Reader;
 use ruma::{
     OwnedDeviceId, OwnedUserId,
@@ -48,7 +48,13 @@ impl RequestHead<'_> {
         let limiter = &self.platform.rate_limiter;
         let by_address = matches!(self.rate_class, RateClass::Login | RateClass::Registration);
         match user_id {
-            _ if self.rate_class == RateClass::Free => Ok(()),
+            // What it costs is known and counted when it is over.
+            Some(user_id) if self.rate_class == RateClass::Free => {
+                Ok(limiter.check_balance(RateClass::Free, user_id.as_str())?)
+            }
+            None if self.rate_class == RateClass::Free => {
+                Ok(limiter.check_balance(RateClass::Free, &network_of(self.address()))?)
+            }
             Some(user_id) if !by_address => Ok(limiter.check(self.rate_class, user_id.as_str())?),
             _ => Ok(limiter.check_address(self.rate_class, self.address())?),
         }

@@ -8,18 +8,18 @@ use std::{
     sync::Arc,
 };
 
-use axum::{extract::Request, response::Response};
+use axum::{body::HttpBody, extract::Request, response::Response};
 use http::{Method, Uri, request::Parts};
-use linkspan_platforms::{Platform, RateClass};
+use linkspan_platforms::{Limited, Platform, RateClass, Work, network_of};
 use linkspan_storage::{AnswerPending, Unanswered};
 use ruma::api::{IncomingRequest, path_builder::PathBuilder};
 
 use crate::{
     ApiError, App, WholeRequest,
     answer::respond,
-    caller::{Caller, RequestHead},
+    caller::{Caller, RequestHead, address_of},
+    unsent::{UNTIL_TAKEN, Unsent},
 };
-
 /// Who may call an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -156,10 +156,9 @@ where
     let run: Run = Arc::new(move |app, platform, request| {
         let function = function.clone();
         Box::pin(async move {
-            let Admitted { caller, request, unanswered } =
-                admit(&app, &platform, request, rate_class).await?;
+            let Admitted { caller, request, part } = admit(&app, &platform, request, rate_class).await?;
             let request = request.parse::<R>()?;
-            run_for(unanswered, pin!(async { respond(function(app, caller, request).await?) })).await
+            part.run(pin!(async { respond(function(app, caller, request).await?) })).await
         })
     });
     let paths = R::PATH_BUILDER.all_paths().collect();
@@ -182,9 +181,8 @@ where
     let run: Run = Arc::new(move |app, platform, request| {
         let function = function.clone();
         Box::pin(async move {
-            let Admitted { caller, request, unanswered } =
-                admit(&app, &platform, request, rate_class).await?;
-            run_for(unanswered, pin!(function(app, caller, request))).await
+            let Admitted { caller, request, part } = admit(&app, &platform, request, rate_class).await?;
+            part.run(pin!(function(app, caller, request))).await
         })
     });
     Endpoint::new(type_name::<F>(), method, paths.to_vec(), C::ACCESS, spec, run)
@@ -210,8 +208,8 @@ where
             let (mut parts, body) = request.into_parts();
             let caller =
                 C::claim(&app, &RequestHead { platform: &platform, parts: &parts, rate_class }).await?;
-            let unanswered = unanswered(&mut parts, &caller);
-            run_for(unanswered, pin!(function(app, caller, Request::from_parts(parts, body)))).await
+            let part = AnswerPart::new(&app, &platform, &mut parts, &caller)?;
+            part.run(pin!(function(app, caller, Request::from_parts(parts, body)))).await
         })
     });
     Endpoint::new(type_name::<F>(), method, paths.to_vec(), C::ACCESS, spec, run)
@@ -221,7 +219,7 @@ where
 struct Admitted<C> {
     caller: C,
     request: WholeRequest,
-    unanswered: Option<Unanswered>,
+    part: AnswerPart,
 }
 
 /// Proves the caller of a request and reads its body. It knows nothing of the endpoint, so that the compiler
@@ -236,25 +234,66 @@ async fn admit<C: Caller>(
     let claim = C::claim(app, &RequestHead { platform, parts: &parts, rate_class }).await?;
     let mut request = WholeRequest::read(parts, body).await?;
     let caller = C::prove(claim, app, &request.body).await?;
-    let unanswered = unanswered(&mut request.parts, &caller);
-    Ok(Admitted { caller, request, unanswered })
+    let part = AnswerPart::new(app, platform, &mut request.parts, &caller)?;
+    Ok(Admitted { caller, request, part })
 }
 
-/// The request, as its commits are to carry it, or `None` if it does not write on behalf of a user.
-fn unanswered(parts: &mut Parts, caller: &impl Caller) -> Option<Unanswered> {
-    let answer = parts.extensions.remove::<AnswerPending>()?;
-    Some(Unanswered::new(caller.user_id()?.clone(), answer))
+/// What is known of a request while its answer is made.
+struct AnswerPart {
+    work: Arc<Work>,
+    /// Where the answer is held until it is sent.
+    unsent: Unsent,
+    /// What the request commits carries it, if it writes on behalf of a user.
+    unanswered: Option<Unanswered>,
+    is_reading: bool,
 }
 
-/// Runs an endpoint's function as a part of a request. It does not know the type of the function, for the
-/// same reason as [`admit`].
-async fn run_for(
-    request: Option<Unanswered>,
-    function: Pin<&mut (dyn Future<Output = Result<Response, ApiError>> + Send)>,
-) -> Result<Response, ApiError> {
-    match request {
-        Some(request) => request.run(function).await,
-        None => function.await,
+impl AnswerPart {
+    /// Refuses who has not taken earlier answers, unless the request changes something.
+    fn new(
+        app: &App,
+        platform: &Arc<Platform>,
+        parts: &mut Parts,
+        caller: &impl Caller,
+    ) -> Result<Self, ApiError> {
+        let pending = parts.extensions.remove::<AnswerPending>();
+        let user_id = caller.user_id();
+        let who = match user_id {
+            Some(user_id) => user_id.to_string(),
+            None => network_of(address_of(&parts.extensions)),
+        };
+        let is_reading = pending.is_none();
+        let work = match is_reading {
+            true => Work::reading(platform.clone(), who, app.long_work().clone()),
+            false => Work::writing(platform.clone(), who),
+        };
+        let unsent = app.unsent().clone();
+        if is_reading && unsent.is_full_for(&work) {
+            return Err(Limited { retry_after: UNTIL_TAKEN }.into());
+        }
+        let unanswered = pending.and_then(|answer| Some(Unanswered::new(user_id?.clone(), answer)));
+        Ok(Self { work, unsent, unanswered, is_reading })
+    }
+
+    /// Runs an endpoint's function. It does not know the type of the function, for the same reason as [`admit`].
+    async fn run(
+        self,
+        function: Pin<&mut (dyn Future<Output = Result<Response, ApiError>> + Send)>,
+    ) -> Result<Response, ApiError> {
+        let Self { work, unsent, unanswered, is_reading } = self;
+        let function = work.clone().run(function);
+        let response = match unanswered {
+            Some(request) => request.run(function).await,
+            None => function.await,
+        }?;
+        work.note_answer(response.body().size_hint().lower());
+        if !is_reading {
+            // What was changed is told, and that is never much.
+            return Ok(response);
+        }
+        let (head, body) = response.into_parts();
+        let body = unsent.hold(&work, body)?;
+        Ok(Response::from_parts(head, body))
     }
 }
 

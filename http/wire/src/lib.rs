@@ -20,8 +20,9 @@ mod endpoint;
 mod error;
 mod page_paths;
 mod router;
+mod unsent;
 
-pub use answer::{json_answer, json_response, respond};
+pub use answer::{json_answer, json_response, respond, streamed_json_response};
 pub use app::{App, Services};
 pub use base_url::{base_url, issuer, known_base_url, scheme};
 pub use body::{WholeRequest, check_object, parse_query, path_args, read_body};

@@ -6,8 +6,10 @@
 mod colour;
 mod rate_limit;
 mod settings;
+mod shares;
 mod signing_key;
 mod vapid_key;
+mod work;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -20,7 +22,9 @@ pub use settings::{
     Contact, DemoAccount, Email, Encryption, Identity, Limits, OnFailure, PolicyCheck, PolicyHook,
     Registration, Rtc, RtcTransport, Settings, Sms, Support,
 };
+pub use shares::{Share, Shares, WaitingLimits};
 pub use vapid_key::VapidKey;
+pub use work::{LongWork, Work, Working, give_way};
 
 /// The platforms could not be opened.
 #[derive(Debug, thiserror::Error)]

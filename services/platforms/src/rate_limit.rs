@@ -20,7 +20,7 @@ const SECONDS_PER_DAY: f64 = 24.0 * SECONDS_PER_HOUR;
 /// Classes of actions that share a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RateClass {
-    /// Reading, and what other limits cover. It is never limited.
+    /// Reading. It is not counted by request, but by what it has cost.
     Free,
     /// Sending to a room.
     Message,
@@ -80,6 +80,7 @@ impl RateLimiter {
                 (RateClass::Invite, limits.invite, limits.invite_burst),
                 (RateClass::CreateRoom, limits.create_room, limits.create_room_burst),
                 (RateClass::Search, limits.search, limits.search_burst),
+                (RateClass::Free, limits.read, limits.read_burst),
                 (RateClass::Upload, limits.upload, limits.upload_burst),
                 (RateClass::Report, limits.report, limits.report_burst),
                 (
@@ -105,6 +106,19 @@ impl RateLimiter {
     pub fn check(&self, class: RateClass, who: &str) -> Result<(), Limited> {
         let Some(buckets) = self.classes.get(&class) else { return Ok(()) };
         buckets.take(who, self.started.elapsed())
+    }
+
+    /// Counts what an action has cost that is over. It is never refused; what comes after it may be.
+    pub fn charge(&self, class: RateClass, who: &str, units: u64) {
+        if let Some(buckets) = self.classes.get(&class) {
+            buckets.charge(who, units, self.started.elapsed());
+        }
+    }
+
+    /// Refuses who has used up what there was, and counts nothing.
+    pub fn check_balance(&self, class: RateClass, who: &str) -> Result<(), Limited> {
+        let Some(buckets) = self.classes.get(&class) else { return Ok(()) };
+        buckets.check_balance(who, self.started.elapsed())
     }
 
     /// Counts an action of a client's address, or refuses it. Somebody with one IPv6 address has a whole
@@ -160,23 +174,29 @@ impl Buckets {
 
     fn take(&self, who: &str, now: Duration) -> Result<(), Limited> {
         let mut full_at = self.full_at.lock();
-        let known = full_at.get_mut(who);
-        let before = known.as_deref().copied().unwrap_or_default().max(now);
+        let before = full_at.get(who).copied().unwrap_or_default().max(now);
         let after = before.saturating_add(self.period);
-        let retry_after = (after - now).saturating_sub(self.burst);
-        if !retry_after.is_zero() {
-            return Err(Limited { retry_after });
-        }
-        match known {
-            Some(known) => *known = after,
-            None => {
-                if full_at.len() >= MAX_BUCKETS {
-                    forget_fuller_half(&mut full_at);
-                }
-                full_at.insert(who.to_owned(), after);
-            }
-        }
+        self.check_room(after, now)?;
+        set(&mut full_at, who, after);
         Ok(())
+    }
+
+    /// Takes room out of a bucket even if it has none: it takes longer until there is room again.
+    fn charge(&self, who: &str, units: u64, now: Duration) {
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        let mut full_at = self.full_at.lock();
+        let before = full_at.get(who).copied().unwrap_or_default().max(now);
+        set(&mut full_at, who, before.saturating_add(self.period.saturating_mul(units)));
+    }
+
+    fn check_balance(&self, who: &str, now: Duration) -> Result<(), Limited> {
+        let full_at = self.full_at.lock().get(who).copied().unwrap_or_default().max(now);
+        self.check_room(full_at, now)
+    }
+
+    fn check_room(&self, full_at: Duration, now: Duration) -> Result<(), Limited> {
+        let retry_after = (full_at - now).saturating_sub(self.burst);
+        if retry_after.is_zero() { Ok(()) } else { Err(Limited { retry_after }) }
     }
 
     fn give_back(&self, who: &str) {
@@ -190,6 +210,18 @@ impl Buckets {
         full_at.retain(|_, full_at| *full_at > now);
         full_at.shrink_to_fit();
     }
+}
+
+/// Sets when a bucket will be full.
+fn set(full_at: &mut HashMap<String, Duration>, who: &str, time: Duration) {
+    if let Some(known) = full_at.get_mut(who) {
+        *known = time;
+        return;
+    }
+    if full_at.len() >= MAX_BUCKETS {
+        forget_fuller_half(full_at);
+    }
+    full_at.insert(who.to_owned(), time);
 }
 
 /// Makes room in a map that is full. Those who have acted least begin anew with a full bucket.
@@ -235,6 +267,19 @@ mod tests {
         assert_eq!((take(9), take(9)), (true, false));
         buckets.give_back("ben");
         assert_eq!(buckets.full_at.lock().len(), 1, "who took nothing gives nothing back");
+    }
+
+    #[test]
+    fn what_has_cost_more_than_there_was_is_waited_for() {
+        let buckets = Buckets::new(0.5, 3).expect("a limit");
+        let check = |now: u64| {
+            buckets.check_balance("anna", seconds(now)).map_err(|limited| limited.retry_after.as_secs())
+        };
+        assert_eq!(check(0), Ok(()));
+        buckets.charge("anna", 5, seconds(0));
+        assert_eq!([0, 3, 4].map(check), [Err(4), Err(1), Ok(())]);
+        buckets.charge("anna", u64::MAX, seconds(4));
+        assert!(check(1_000_000).is_err());
     }
 
     #[test]

@@ -386,6 +386,10 @@ pub struct Limits {
     pub create_room_burst: u32,
     pub search: f64,
     pub search_burst: u32,
+    /// How much a user, or a network of clients without a user, may read in a second. A row of the store is one, and so is
+    /// each KiB that is read or answered; a request is five besides.
+    pub read: f64,
+    pub read_burst: u32,
     pub upload: f64,
     pub upload_burst: u32,
     pub report: f64,
@@ -435,6 +439,9 @@ impl Default for Limits {
             create_room_burst: 20,
             search: 2.0,
             search_burst: 20,
+            // The first sync of an account with thousands of chats is some 200,000.
+            read: 10_000.0,
+            read_burst: 1_000_000,
             upload: 2.0,
             upload_burst: 20,
             report: 0.02,

@@ -56,6 +56,7 @@ mod send;
 mod send_to_device;
 mod server_acl;
 mod state;
+mod state_walk;
 mod suspension;
 mod third_party_invites;
 mod topic;
@@ -76,7 +77,7 @@ use linkspan_contacts::{Contacts, ContactsError};
 use linkspan_directory::{Directory, DirectoryError};
 use linkspan_domain::{DraftError, EncryptionRefusal, Forbidden, Malformed};
 use linkspan_inbox::Inbox;
-use linkspan_platforms::Platforms;
+use linkspan_platforms::{Limited, Platforms};
 use linkspan_policy::{Policy, Question};
 use linkspan_storage::{
     Copies, Limits, Rows, StorageError, Store, Unchanged,
@@ -118,6 +119,7 @@ pub use room::Room;
 pub use search::{Found, Search, SearchKey, SearchPlace};
 pub use send_to_device::{Target, ToDeviceMessage};
 pub use state::StateEntry;
+pub use state_walk::{StateWalk, WantedMembers};
 pub use third_party_invites::{AddressInvitations, OfferedInvitation, ProvedIndex};
 pub use view::{Standing, View, is_withheld};
 
@@ -208,6 +210,9 @@ pub enum RoomsError {
         /// Why.
         reason: Option<String>,
     },
+    /// Too much long work waits already.
+    #[error(transparent)]
+    Limited(#[from] Limited),
     /// Hooks have to be asked before it can be done.
     #[error("the policy of a platform was not asked")]
     Unasked(Vec<Question>),

@@ -1,9 +1,15 @@
 //! Walking through a room's history: messages, context, relations, threads, by time.
 
-use std::{cmp::Ordering, collections::BinaryHeap, str::FromStr, sync::Arc};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BinaryHeap},
+    str::FromStr,
+    sync::Arc,
+};
 
 use linkspan_domain::SharedPdu;
 use linkspan_inbox::SyncToken;
+use linkspan_platforms::give_way;
 use linkspan_storage::{
     Position, Range,
     catalogue::{Relations, RoomEventKey, Threads},
@@ -15,8 +21,13 @@ use crate::{EventFilter, Result, Rooms, RoomsError, TimelineEvent, View};
 
 /// The most events of one page.
 const MAX_PAGE: usize = 1_000;
+/// A page that has about so many bytes gets no further event. Events have up to 64 KiB, so that thousand of them would
+/// fill memory for a client that may read slowly.
+const PAGE_BYTES: usize = 1 << 20;
 /// The most events that one request looks at before it answers with what it has found.
 const MAX_LOOK: usize = 10_000;
+/// The most events that are read between two looks at what the page has.
+const AT_ONCE: usize = 64;
 /// The most steps of `recurse` through relations.
 pub const MAX_RECURSION: usize = 3;
 
@@ -164,8 +175,10 @@ impl Rooms {
         let mut page = Page { start: Some(start), ..Page::default() };
         let mut looked = 0;
         let mut finished = false;
-        while page.events.len() < limit && looked < MAX_LOOK && !finished {
-            let want = (limit - page.events.len()).max(16);
+        let mut bytes = 0;
+        while page.events.len() < limit && bytes < PAGE_BYTES && looked < MAX_LOOK && !finished {
+            give_way().await?;
+            let want = (limit - page.events.len()).clamp(16, AT_ONCE);
             let events = if forwards {
                 self.timeline(&room_id, at, stop.unwrap_or(last).min(last), want).await?
             } else {
@@ -176,8 +189,9 @@ impl Rooms {
             for event in events {
                 at = if forwards { event.seq } else { event.seq - 1 };
                 if self.keeps(view, filter, &event.pdu).await? && self.shows(view, &event).await? {
+                    bytes += event.pdu.size_bytes();
                     page.events.push(event);
-                    if page.events.len() == limit {
+                    if page.events.len() == limit || bytes >= PAGE_BYTES {
                         finished = false;
                         break;
                     }
@@ -249,52 +263,75 @@ impl Rooms {
         self.visible_event(view, parent).await?;
         let mut found = self.related(view, parent, query.rel_type.as_deref()).await?;
         if query.recurse {
-            let mut layer: Vec<_> = found.iter().map(|event| event.pdu.event_id.clone()).collect();
+            let mut layer: Vec<_> = found.values().cloned().collect();
             for _ in 1..MAX_RECURSION {
-                let mut next = Vec::new();
+                let mut next = BTreeMap::new();
                 for event_id in &layer {
-                    next.extend(self.related(view, event_id, None).await?);
+                    if found.len() + next.len() >= MAX_LOOK {
+                        break;
+                    }
+                    next.append(&mut self.related(view, event_id, None).await?);
                 }
-                layer = next.iter().map(|event| event.pdu.event_id.clone()).collect();
-                found.extend(next);
+                layer = next.values().cloned().collect();
+                found.append(&mut next);
             }
         }
-        let inside = |event: &Arc<TimelineEvent>| {
-            let of_type =
-                query.event_type.as_ref().is_none_or(|wanted| event.pdu.event_type.to_string() == *wanted);
-            let (low, high) = if query.forwards { (query.from, query.to) } else { (query.to, query.from) };
-            of_type && low.is_none_or(|low| event.seq > low.0) && high.is_none_or(|high| event.seq <= high.0)
-        };
-        found.retain(inside);
-        found.sort_by_key(|event| event.seq);
-        found.dedup_by_key(|event| event.seq);
+        let (low, high) = if query.forwards { (query.from, query.to) } else { (query.to, query.from) };
+        let is_inside =
+            |seq: i64| low.is_none_or(|low| seq > low.0) && high.is_none_or(|high| seq <= high.0);
+        let mut seqs: Vec<i64> = found.into_keys().filter(|seq| is_inside(*seq)).collect();
         if !query.forwards {
-            found.reverse();
+            seqs.reverse();
         }
-        let limit = query.limit.clamp(1, MAX_PAGE);
-        let more = found.len() > limit;
-        found.truncate(limit);
-        let end = found
-            .last()
-            .filter(|_| more)
-            .map(|event| Boundary(if query.forwards { event.seq } else { event.seq - 1 }));
-        Ok(Page { events: found, start: query.from, end })
+        self.page_of_relations(view, query, &seqs).await
     }
 
+    /// The page of relations that begins with the first of these places.
+    async fn page_of_relations(
+        &self,
+        view: &mut View,
+        query: &RelationQuery,
+        seqs: &[i64],
+    ) -> Result<Page> {
+        let limit = query.limit.clamp(1, MAX_PAGE);
+        let mut page = Page { start: query.from, ..Page::default() };
+        let mut bytes = 0;
+        for &seq in seqs {
+            give_way().await?;
+            let Some(event) = self.event_at(&view.room.id.clone(), seq).await? else { continue };
+            let event_type = event.pdu.event_type.to_string();
+            if query.event_type.as_ref().is_some_and(|wanted| event_type != *wanted) {
+                continue;
+            }
+            if page.events.len() == limit || bytes >= PAGE_BYTES {
+                let last = page.events.last().map_or(seq, |event| event.seq);
+                page.end = Some(Boundary(if query.forwards { last } else { last - 1 }));
+                break;
+            }
+            bytes += event.pdu.size_bytes();
+            page.events.push(event);
+        }
+        Ok(page)
+    }
+
+    /// The events that relate to an event and show themselves to the user: their ids by their places.
     async fn related(
         &self,
         view: &mut View,
         parent: &OwnedEventId,
         rel_type: Option<&str>,
-    ) -> Result<Vec<Arc<TimelineEvent>>> {
+    ) -> Result<BTreeMap<i64, OwnedEventId>> {
         let range = match rel_type {
             Some(rel_type) => Range::<Relations>::prefix((&view.room.id, parent, &rel_type.to_owned())),
             None => Range::prefix((&view.room.id, parent)),
         };
         let keys = self.store().keys(range.limit(MAX_LOOK)).await?;
-        let mut events = Vec::new();
+        let mut events = BTreeMap::new();
         for key in keys {
-            events.extend(self.shown_child(view, key.seq).await?);
+            give_way().await?;
+            if let Some(child) = self.shown_child(view, key.seq).await? {
+                events.insert(key.seq, child.pdu.event_id.clone());
+            }
         }
         Ok(events)
     }
@@ -313,15 +350,18 @@ impl Rooms {
         let mut found: BinaryHeap<_> = threads.into_iter().map(FoundThread::unseen).collect();
         let limit = limit.clamp(1, MAX_PAGE);
         let mut page = Page { start: from, ..Page::default() };
+        let mut bytes = 0;
         while let Some(mut thread) = found.pop() {
+            give_way().await?;
             let Some(root) = thread.root.take() else {
                 found.extend(self.look_at_thread(view, thread, participated, from).await?);
                 continue;
             };
-            if page.events.len() == limit {
+            if page.events.len() == limit || bytes >= PAGE_BYTES {
                 page.end = Some(Boundary(thread.latest_seq));
                 break;
             }
+            bytes += root.pdu.size_bytes();
             page.events.push(root);
         }
         Ok(page)

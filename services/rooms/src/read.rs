@@ -12,7 +12,7 @@ use ruma::{
 use crate::{
     Reader, Result, Rooms, RoomsError, TimelineEvent, View,
     membership::{is_present, not_in_room},
-    state::EMPTY_STATE,
+    state_walk::WantedMembers,
 };
 
 /// A joined member and the profile shown in the room.
@@ -45,12 +45,7 @@ impl Rooms {
 
     /// The state of a room as the user may see it: the current one, or the one when the user left.
     pub async fn get_state(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Result<Vec<SharedPdu>> {
-        let mut view = self.view(user_id, room_id).await?;
-        let state = match view.end() {
-            Some((_, state)) => self.state_events_in(room_id, state).await?,
-            None => self.current_state(room_id, None).await?,
-        };
-        self.state_for(&mut view, state).await
+        self.rest_of_state(self.walk_state(user_id, room_id).await?).await
     }
 
     /// An entry of the state of a room as the user may see it.
@@ -70,51 +65,22 @@ impl Rooms {
         event.ok_or_else(|| RoomsError::NotFound("the room's state has no such entry".into()))
     }
 
-    /// The member events of a room as the user may see it. `at`: as they were after the event at this place.
-    pub async fn get_members(
-        &self,
-        user_id: &OwnedUserId,
-        room_id: &OwnedRoomId,
-        at: Option<i64>,
-        membership: Option<MembershipState>,
-        not_membership: Option<MembershipState>,
-    ) -> Result<Vec<SharedPdu>> {
-        let mut view = self.view(user_id, room_id).await?;
-        let state = match (view.end(), at) {
-            (Some((seq, state)), at) if at.is_none_or(|at| at >= seq) => Some(state),
-            (_, Some(at)) => {
-                let newest = self.timeline_back(room_id, at, 0, 1).await?;
-                // Before its first event nobody was in the room.
-                Some(newest.first().map_or(EMPTY_STATE, |event| event.state_after))
-            }
-            _ => None,
-        };
-        let mut events = match state {
-            Some(state) => self.state_events_in(room_id, state).await?,
-            None => self.current_state(room_id, Some(&StateEventType::RoomMember)).await?,
-        };
-        events.retain(|event| {
-            let is = event.membership();
-            event.event_type == ruma::events::TimelineEventType::RoomMember
-                && (membership.is_none() || is == membership)
-                && (not_membership.is_none() || is != not_membership)
-        });
-        self.state_for(&mut view, events).await
-    }
-
     /// The joined members of a room that the user is joined to, or that shows itself to everybody.
     pub async fn get_joined_members(
         &self,
         user_id: &OwnedUserId,
         room_id: &OwnedRoomId,
     ) -> Result<Vec<JoinedMember>> {
-        let view = self.view(user_id, room_id).await?;
-        if view.end().is_some() {
+        let wanted = WantedMembers { membership: Some(MembershipState::Join), not_membership: None };
+        let mut walk = self.walk_members(user_id, room_id, None, wanted).await?;
+        if walk.has_left() {
             return Err(not_in_room());
         }
-        let members = self.current_state(room_id, Some(&StateEventType::RoomMember)).await?;
-        let joined = members.iter().filter(|event| event.membership() == Some(MembershipState::Join));
-        Ok(joined.filter_map(joined_member).collect())
+        let mut joined = Vec::new();
+        while let Some(members) = self.next_state(&mut walk).await? {
+            joined.extend(members.iter().filter_map(joined_member));
+        }
+        Ok(joined)
     }
 
     /// The memberships of those who sent the events of a page, for a client that walks through it: each as it was

@@ -6,6 +6,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use linkspan_domain::{HistoryVisibility, PowerLevels, SharedPdu, StateKey as StateEntryKey};
+use linkspan_platforms::give_way;
 use linkspan_storage::{
     Position, Range, WriteSet,
     catalogue::{
@@ -27,6 +28,8 @@ pub(crate) type DeltaCache = Cache<(OwnedRoomId, u64), Arc<StateDeltaRecord>>;
 const CACHED_DELTAS: usize = 16 << 10;
 /// At least so many states are told as differences before one is told whole.
 const MIN_CHAIN: u32 = 64;
+/// The most events of a state that are read between two looks at whether others should run.
+const AT_ONCE: usize = 64;
 /// Members that are looked at to name a room.
 const HERO_ROWS: usize = 50;
 /// The number of the empty state.
@@ -131,11 +134,7 @@ impl Rooms {
         room_id: &OwnedRoomId,
         event_type: Option<&StateEventType>,
     ) -> Result<Vec<SharedPdu>> {
-        let range = match event_type {
-            Some(event_type) => Range::<CurrentState>::prefix((room_id, &event_type.to_string())),
-            None => Range::prefix((room_id,)),
-        };
-        let entries: Vec<_> = self.store().range(range).await?.into_iter().map(|(_, entry)| entry).collect();
+        let entries = self.current_entries(room_id, event_type).await?;
         self.entry_events(room_id, &entries).await
     }
 
@@ -147,13 +146,16 @@ impl Rooms {
     ) -> Result<Vec<SharedPdu>> {
         let seqs: Vec<i64> = entries.iter().map(|entry| entry.seq).collect();
         let mut events = Vec::with_capacity(entries.len());
-        for (entry, event) in entries.iter().zip(self.events_at(room_id, &seqs).await?) {
-            let event = match event {
-                Some(event) => Some(event.pdu.clone()),
-                // It is hidden.
-                None => self.entry_event(room_id, entry).await?,
-            };
-            events.extend(event);
+        for (entries, seqs) in entries.chunks(AT_ONCE).zip(seqs.chunks(AT_ONCE)) {
+            give_way().await?;
+            for (entry, event) in entries.iter().zip(self.events_at(room_id, seqs).await?) {
+                let event = match event {
+                    Some(event) => Some(event.pdu.clone()),
+                    // It is hidden.
+                    None => self.entry_event(room_id, entry).await?,
+                };
+                events.extend(event);
+            }
         }
         Ok(events)
     }
@@ -348,18 +350,31 @@ impl Rooms {
         state_id: u64,
     ) -> Result<Vec<SharedPdu>> {
         let ids = self.state_map(room_id, state_id).await?.into_values();
-        let keys: Vec<_> = ids.map(|event_id| EventKey { event_id }).collect();
-        let places = self.store().get_many::<EventIds>(&keys).await?;
-        let (mut seqs, mut events) = (Vec::with_capacity(keys.len()), Vec::new());
-        for (EventKey { event_id }, place) in keys.iter().zip(places) {
-            match place {
-                Some(EventPlaceRecord::Timeline(in_room, seq)) if in_room == *room_id => seqs.push(seq),
-                // It is hidden.
-                _ => events.extend(self.any_event(room_id, event_id).await?),
+        let entries = self.placed_entries(room_id, ids).await?;
+        self.entry_events(room_id, &entries).await
+    }
+
+    /// Entries of a state with the places of their events.
+    pub(crate) async fn placed_entries(
+        &self,
+        room_id: &OwnedRoomId,
+        event_ids: impl Iterator<Item = OwnedEventId>,
+    ) -> Result<Vec<StateEntryRecord>> {
+        let keys: Vec<_> = event_ids.map(|event_id| EventKey { event_id }).collect();
+        let mut entries = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(AT_ONCE) {
+            give_way().await?;
+            let places = self.store().get_many::<EventIds>(keys).await?;
+            for (EventKey { event_id }, place) in keys.iter().zip(places) {
+                let seq = match place {
+                    Some(EventPlaceRecord::Timeline(in_room, seq)) if in_room == *room_id => seq,
+                    // It is hidden.
+                    _ => 0,
+                };
+                entries.push(StateEntryRecord { event_id: Some(event_id.clone()), seq });
             }
         }
-        events.extend(self.events_at(room_id, &seqs).await?.into_iter().flatten());
-        Ok(events.into_iter().map(|event| event.pdu.clone()).collect())
+        Ok(entries)
     }
 
     /// How many states may follow the state with this number as differences.

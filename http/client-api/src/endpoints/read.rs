@@ -1,14 +1,18 @@
 //! Reading events, state, members and history.
 //! <https://spec.matrix.org/v1.19/client-server-api/#getting-events-for-a-room>
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use axum::response::Response;
+use futures_util::{StreamExt, stream};
 use linkspan_domain::SharedPdu;
 use linkspan_rooms::{
-    Boundary, EventFilter, MAX_RECURSION, Page, RelationFilter, RelationQuery, Standing, TimelineEvent,
+    Boundary, EventFilter, MAX_RECURSION, Page, RelationFilter, RelationQuery, Standing, StateWalk, TimelineEvent,
+    WantedMembers,
 };
-use linkspan_wire::{ApiError, App, User, WholeRequest, check_object, respond};
+use linkspan_wire::{
+    ApiError, App, User, WholeRequest, check_object, json_response, respond, streamed_json_response,
+};
 use ruma::{
     OwnedEventId, OwnedRoomId, UInt,
     api::{
@@ -42,6 +46,8 @@ use crate::{
     events::raw_events,
 };
 
+/// How large a piece of an answer is that is made while it is sent, in bytes.
+const PIECE_BYTES: usize = 32 << 10;
 /// How many relations a page has if the client does not say it.
 const RELATIONS_PAGE: usize = 30;
 /// The parameters of relations by the names that they had before they were specified.
@@ -63,14 +69,10 @@ pub(crate) async fn get_event(
     Ok(get_room_event::v3::Response::new(Raw::from_json(event)))
 }
 
-pub(crate) async fn get_state(
-    app: App,
-    caller: User,
-    request: get_state_events::v3::Request,
-) -> Result<get_state_events::v3::Response, ApiError> {
-    let state = app.rooms.get_state(&caller.user_id, &request.room_id).await?;
-    let state = app.rooms.render_state(&state, caller.reader());
-    Ok(get_state_events::v3::Response::new(raw_events(state)))
+pub(crate) async fn get_state(app: App, caller: User, request: WholeRequest) -> Result<Response, ApiError> {
+    let request: get_state_events::v3::Request = request.parse()?;
+    let walk = app.rooms.walk_state(&caller.user_id, &request.room_id).await?;
+    EventStream::new(app, caller, walk).into_response("[", "]").await
 }
 
 pub(crate) async fn get_state_event(
@@ -89,21 +91,77 @@ pub(crate) async fn get_state_event(
     Ok(get_state_event_for_key::v3::Response::new(json))
 }
 
-pub(crate) async fn get_members(
+pub(crate) async fn get_members(app: App, caller: User, request: WholeRequest) -> Result<Response, ApiError> {
+    let request: get_member_events::v3::Request = request.parse()?;
+    let at = boundary(&app, &request.room_id, request.at.as_deref()).await?;
+    let wanted = WantedMembers {
+        membership: request.membership.map(|membership| membership.as_str().into()),
+        not_membership: request.not_membership.map(|membership| membership.as_str().into()),
+    };
+    let walk = app.rooms.walk_members(&caller.user_id, &request.room_id, at.map(|at| at.0), wanted).await?;
+    EventStream::new(app, caller, walk).into_response("{\"chunk\":[", "]}").await
+}
+
+/// The events of a state on their way to a client.
+struct EventStream {
     app: App,
     caller: User,
-    request: get_member_events::v3::Request,
-) -> Result<get_member_events::v3::Response, ApiError> {
-    let at = boundary(&app, &request.room_id, request.at.as_deref()).await?;
-    let members = app.rooms.get_members(
-        &caller.user_id,
-        &request.room_id,
-        at.map(|at| at.0),
-        request.membership.map(|membership| membership.as_str().into()),
-        request.not_membership.map(|membership| membership.as_str().into()),
-    );
-    let members = app.rooms.render_state(&members.await?, caller.reader());
-    Ok(get_member_events::v3::Response::new(raw_events(members)))
+    walk: StateWalk,
+    /// Events that were read and not written yet.
+    read: VecDeque<SharedPdu>,
+    is_first: bool,
+    is_over: bool,
+}
+
+impl EventStream {
+    fn new(app: App, caller: User, walk: StateWalk) -> Self {
+        Self { app, caller, walk, read: VecDeque::new(), is_first: true, is_over: false }
+    }
+
+    /// A JSON answer with the list of events between two pieces of text. What is small is answered at once.
+    async fn into_response(mut self, before: &str, after: &'static str) -> Result<Response, ApiError> {
+        let mut first = before.as_bytes().to_vec();
+        self.write_more(&mut first).await?;
+        if self.is_over {
+            first.extend_from_slice(after.as_bytes());
+            return Ok(json_response(first));
+        }
+        let (app, held_bytes) = (self.app.clone(), self.walk.size_bytes());
+        let rest = stream::try_unfold(Some(self), move |events| async move {
+            let Some(mut events) = events else { return Ok(None) };
+            let mut piece = Vec::new();
+            events.write_more(&mut piece).await?;
+            if events.is_over {
+                piece.extend_from_slice(after.as_bytes());
+                return Ok(Some((piece, None)));
+            }
+            Ok(Some((piece, Some(events))))
+        });
+        streamed_json_response(&app, stream::once(async { Ok(first) }).chain(rest), held_bytes)
+    }
+
+    /// Writes events until the piece is large enough or all are written.
+    async fn write_more(&mut self, piece: &mut Vec<u8>) -> Result<(), ApiError> {
+        while piece.len() < PIECE_BYTES {
+            let Some(event) = self.read.pop_front() else {
+                match self.app.rooms.next_state(&mut self.walk).await? {
+                    Some(events) => self.read.extend(events),
+                    None => {
+                        self.is_over = true;
+                        return Ok(());
+                    }
+                }
+                continue;
+            };
+            if !std::mem::take(&mut self.is_first) {
+                piece.push(b',');
+            }
+            for event in self.app.rooms.render_state([&event], self.caller.reader()) {
+                piece.extend_from_slice(event.get().as_bytes());
+            }
+        }
+        Ok(())
+    }
 }
 
 pub(crate) async fn get_joined_members(

@@ -135,7 +135,8 @@ fn errcode(error: &RoomsError) -> &'static str {
         RoomsError::TooLarge(_) => "M_TOO_LARGE",
         RoomsError::TooManyDelayed { .. }
         | RoomsError::TooManyStrangers { .. }
-        | RoomsError::PolicyUnavailable { .. } => "M_LIMIT_EXCEEDED",
+        | RoomsError::PolicyUnavailable { .. }
+        | RoomsError::Limited(_) => "M_LIMIT_EXCEEDED",
         RoomsError::DuplicateAnnotation => "M_DUPLICATE_ANNOTATION",
         RoomsError::InviteBlocked => "M_INVITE_BLOCKED",
         RoomsError::Accounts(AccountsError::Suspended) => "M_USER_SUSPENDED",

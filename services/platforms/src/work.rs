@@ -1,0 +1,255 @@
+//! What a request costs, and how long work gives way to short.
+//!
+//! Most requests take far less than a millisecond of a processor. The few that take longer, such as the first sync of an
+//! account with many chats, would make everybody else wait. So whoever works for long calls [`give_way`] between
+//! two steps. Work that only reads, and that has run for longer than [`SLICE`], then waits in a line in which
+//! platforms, and within a platform people, take turns; the line lets through less than there are processors.
+//! Work that changes something never waits there, because it may hold what others wait for.
+
+use std::{
+    cell::RefCell,
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    thread,
+    time::{Duration, Instant},
+};
+
+use linkspan_storage::{ReadCost, counting_reads};
+use parking_lot::Mutex;
+
+use crate::{
+    Limited, Platform, RateClass,
+    shares::{Share, Shares, WaitingLimits},
+};
+
+/// How long work runs before it counts as long. Nearly all requests are answered in less.
+const SLICE: Duration = Duration::from_millis(2);
+/// Who has not run for this long has waited for something, and begins anew as short work.
+const REST: Duration = Duration::from_millis(20);
+
+/// What every request costs, whatever it reads, in units of the limit `read`.
+const REQUEST_UNITS: u64 = 5;
+/// Bytes that count as much as a row.
+const UNIT_BYTES: u64 = 1 << 10;
+
+/// How many pieces of long work may wait. Each has a request open, and may hold what it has found in a slice.
+const WAITING: WaitingLimits = WaitingLimits { of_one: 16, of_platform: 256, in_all: 1_024 };
+
+/// The line of long work, which all requests of a program share.
+#[derive(Clone, Debug)]
+pub struct LongWork(Arc<Shares>);
+
+impl LongWork {
+    /// The line for this machine. It lets half of the processors work, so that short work always finds one.
+    pub fn new() -> Self {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        Self(Arc::new(Shares::new((processors / 2).max(1), WAITING)))
+    }
+
+    /// The line itself, for those who count what waits.
+    pub fn shares(&self) -> &Shares {
+        &self.0
+    }
+}
+
+impl Default for LongWork {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The work for one request. What it has cost is counted against whoever asked when it is dropped.
+pub struct Work {
+    platform: Arc<Platform>,
+    /// Who asks: a user id, or the network of a client.
+    who: String,
+    /// Where it waits when it has become long. None: it changes something, and never waits.
+    line: Option<LongWork>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// How long it has run since it last gave way or rested.
+    ran: Duration,
+    /// Since when it runs now.
+    running_since: Instant,
+    /// It has not ended a step, but lets others run.
+    gives_way: bool,
+    /// Its place among the long work that runs.
+    share: Option<Share>,
+    read: ReadCost,
+    answer_bytes: u64,
+}
+
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Work").field("who", &self.who).finish_non_exhaustive()
+    }
+}
+
+thread_local! {
+    /// The work that runs on this thread.
+    static CURRENT: RefCell<Option<Arc<Work>>> = const { RefCell::new(None) };
+}
+
+impl Work {
+    /// Work that only reads, and so may be made to wait. `who` is a user id or the network of a client.
+    pub fn reading(platform: Arc<Platform>, who: String, line: LongWork) -> Arc<Self> {
+        Self::new(platform, who, Some(line))
+    }
+
+    /// Work that changes something.
+    pub fn writing(platform: Arc<Platform>, who: String) -> Arc<Self> {
+        Self::new(platform, who, None)
+    }
+
+    fn new(platform: Arc<Platform>, who: String, line: Option<LongWork>) -> Arc<Self> {
+        let state = State {
+            ran: Duration::ZERO,
+            running_since: Instant::now(),
+            gives_way: false,
+            share: None,
+            read: ReadCost::default(),
+            answer_bytes: 0,
+        };
+        Arc::new(Self { platform, who, line, state: Mutex::new(state) })
+    }
+
+    /// The work that runs on this thread.
+    pub fn current() -> Option<Arc<Self>> {
+        CURRENT.with_borrow(Clone::clone)
+    }
+
+    /// The platform that was asked.
+    pub fn platform(&self) -> &Arc<Platform> {
+        &self.platform
+    }
+
+    /// Who asks: a user id, or the network of a client.
+    pub fn who(&self) -> &str {
+        &self.who
+    }
+
+    /// Counts bytes of the answer.
+    pub fn note_answer(&self, bytes: u64) {
+        self.state.lock().answer_bytes += bytes;
+    }
+
+    /// Runs `part` as a part of this work.
+    pub fn run<F: Future>(self: Arc<Self>, part: F) -> Working<F> {
+        Working { work: self, part }
+    }
+
+    /// Runs one step of this work.
+    pub fn step<T>(self: &Arc<Self>, step: impl FnOnce() -> T) -> T {
+        let _restored = Restored(CURRENT.replace(Some(self.clone())));
+        self.begin_step();
+        let (result, read) = counting_reads(step);
+        self.end_step(read);
+        result
+    }
+
+    fn begin_step(&self) {
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        // Who gives way may be kept waiting by others for any time, and goes on as what it was.
+        if !state.gives_way && now.duration_since(state.running_since) > REST {
+            state.ran = Duration::ZERO;
+        }
+        state.running_since = now;
+    }
+
+    fn end_step(&self, read: ReadCost) {
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        state.ran += now.duration_since(state.running_since);
+        state.running_since = now;
+        state.read += read;
+        if !state.gives_way {
+            // It waits for something, or is done: its place is for others.
+            state.share = None;
+        }
+    }
+
+    /// Whether it has run for so long that others should run.
+    fn is_long(&self) -> bool {
+        let state = self.state.lock();
+        state.ran + state.running_since.elapsed() >= SLICE
+    }
+
+    async fn give_way(&self) -> Result<(), Limited> {
+        let may_wait = {
+            let mut state = self.state.lock();
+            state.gives_way = true;
+            state.share.is_none()
+        };
+        let _running = GivingWay(self);
+        tokio::task::yield_now().await;
+        if let Some(LongWork(line)) = self.line.as_ref().filter(|_| may_wait) {
+            match line.take(self.platform.server_name(), &self.who).await {
+                Ok(share) => self.state.lock().share = Some(share),
+                Err(limited) if self.platform.settings.rate_limits => return Err(limited),
+                Err(_) => {}
+            }
+        }
+        let mut state = self.state.lock();
+        (state.ran, state.running_since) = (Duration::ZERO, Instant::now());
+        Ok(())
+    }
+}
+
+/// Ends giving way, also if whoever waited has gone.
+struct GivingWay<'a>(&'a Work);
+
+impl Drop for GivingWay<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().gives_way = false;
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        let state = self.state.get_mut();
+        let bytes = state.read.bytes + state.answer_bytes;
+        let units = REQUEST_UNITS + state.read.rows + bytes / UNIT_BYTES;
+        self.platform.rate_limiter.charge(RateClass::Free, &self.who, units);
+    }
+}
+
+/// A part of a request's work, while it runs.
+#[derive(Debug)]
+pub struct Working<F> {
+    work: Arc<Work>,
+    part: F,
+}
+
+impl<F: Future + Unpin> Future for Working<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let Self { work, part } = &mut *self;
+        work.step(|| Pin::new(part).poll(context))
+    }
+}
+
+/// Puts back which work ran on this thread before.
+struct Restored(Option<Arc<Work>>);
+
+impl Drop for Restored {
+    fn drop(&mut self) {
+        CURRENT.replace(self.0.take());
+    }
+}
+
+/// Lets others run if the present work has run for long, and has it wait for its turn if it only reads. To be called
+/// between the steps of whatever may take long, and never with anything in hand that others wait for.
+///
+/// [`Limited`] if too much waits already. Outside of a request's work it does nothing.
+pub async fn give_way() -> Result<(), Limited> {
+    match Work::current().filter(|work| work.is_long()) {
+        Some(work) => work.give_way().await,
+        None => Ok(()),
+    }
+}
