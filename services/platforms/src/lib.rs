@@ -1,4 +1,4 @@
-//! The hosted platforms: their settings, keys and rate limits.
+//! The hosted platforms: their settings, keys and rate limits, and how they share what is scarce.
 //!
 //! A platform is a Matrix server name. "Is this user ours?" is [`Platforms::hosts`], never an
 //! equality with one name. This crate does not know accounts or rooms.
@@ -6,6 +6,7 @@
 mod colour;
 mod rate_limit;
 mod settings;
+mod shares;
 mod signing_key;
 mod vapid_key;
 
@@ -20,6 +21,7 @@ pub use settings::{
     Contact, DemoAccount, Email, Encryption, Identity, Limits, OnFailure, PolicyCheck, PolicyHook,
     Registration, Rtc, RtcTransport, Settings, Sms, Support,
 };
+pub use shares::{Share, ShareCounts, Shares, WaitingLimits};
 pub use vapid_key::VapidKey;
 
 /// The platforms could not be opened.
