@@ -3,6 +3,7 @@
 //! One thread, because it shares the machine with the server it measures. Exit status: 0, or 1 if a message
 //! or key was lost or doubled, or 2 if a scenario could not be run. Speed alone never fails it.
 
+mod attack;
 mod client;
 mod encryption;
 mod load;
@@ -24,11 +25,12 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
+    attack::Attack,
     client::Platform,
     peers::PeersArgs,
     report::Report,
     scenarios::{LONG, NAMES},
-    server::{Server, disk_sync_us, raise_open_files},
+    server::{Limits, Server, disk_sync_us, raise_open_files},
     setup::{Bench, BenchError, Settings},
 };
 
@@ -48,6 +50,12 @@ enum Command {
     Peers(PeersArgs),
     /// List the scenarios.
     List,
+    /// Make one of the attacks of the scenario `abuse` on what standard input names.
+    #[command(hide = true)]
+    Attack {
+        /// Which attack.
+        attack: Attack,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -102,6 +110,7 @@ fn main() -> ExitCode {
             }
             Command::Run(args) => run(args).await,
             Command::Peers(args) => peers::run(args).await,
+            Command::Attack { attack } => make_attack(attack).await,
         }
     };
     runtime.block_on(async {
@@ -125,6 +134,28 @@ async fn told_to_stop() {
         }
         // Then Ctrl-C has to do.
         Err(_) => drop(tokio::signal::ctrl_c().await),
+    }
+}
+
+/// Makes an attack, and prints what came of it.
+async fn make_attack(attack: Attack) -> ExitCode {
+    let made = match serde_json::from_reader(std::io::stdin()) {
+        Ok(target) => attack::run(attack, target).await,
+        Err(error) => Err(error.to_string()),
+    };
+    match made.map(|made| serde_json::to_string(&made)) {
+        Ok(Ok(made)) => {
+            println!("{made}");
+            ExitCode::SUCCESS
+        }
+        Ok(Err(error)) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
     }
 }
 
@@ -196,7 +227,7 @@ async fn prepare(args: RunArgs) -> Result<(Bench, Report), BenchError> {
     let (server, platforms) = match args.linkspan {
         Some(program) => {
             report.disk_sync_us = disk_sync_us(&data).ok();
-            let server = Server::start(&program, &data).await?;
+            let server = Server::start(&program, &data, Limits::None).await?;
             report.subject = format!("{}, three platforms in one process", describe_program(&program));
             let platforms = server.platforms().to_vec();
             (Some(server), platforms)

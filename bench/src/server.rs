@@ -59,12 +59,21 @@ pub(crate) struct Server {
     platforms: Vec<Arc<Platform>>,
 }
 
+/// Whether people of a server are limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limits {
+    /// Nothing is limited, so that a few people can make the load of many.
+    None,
+    /// The limits are those that the program has by itself, but that everybody may register.
+    Usual,
+}
+
 impl Server {
     /// Writes the configuration into a new folder under `parent` and starts `program serve` on free ports.
-    pub(crate) async fn start(program: &Path, parent: &Path) -> Result<Self, ServerError> {
+    pub(crate) async fn start(program: &Path, parent: &Path, limits: Limits) -> Result<Self, ServerError> {
         let folder = tempfile::Builder::new().prefix("linkspan-bench-").tempdir_in(parent)?;
         let addresses = free_addresses(PLATFORMS.len() + 1)?;
-        fs::write(folder.path().join("linkspan.toml"), configuration(folder.path(), &addresses))?;
+        fs::write(folder.path().join("linkspan.toml"), configuration(folder.path(), &addresses, limits))?;
         let mut platforms = Vec::new();
         for ((_, server_name, _), address) in PLATFORMS.iter().zip(&addresses[1..]) {
             platforms.push(Arc::new(Platform::new(server_name, *address).map_err(io::Error::other)?));
@@ -76,9 +85,9 @@ impl Server {
     }
 
     /// Another process of the same program, on new data beside this one's.
-    pub(crate) async fn start_another(&self) -> Result<Self, ServerError> {
+    pub(crate) async fn start_another(&self, limits: Limits) -> Result<Self, ServerError> {
         let parent = self.folder.path().parent().unwrap_or(self.folder.path());
-        Self::start(&self.program, parent).await
+        Self::start(&self.program, parent, limits).await
     }
 
     /// How much its data take on the disk, in bytes. Journals are counted separately as well.
@@ -186,9 +195,13 @@ pub(crate) fn free_addresses(count: usize) -> io::Result<Vec<SocketAddr>> {
     held.iter().map(TcpListener::local_addr).collect()
 }
 
-fn configuration(folder: &Path, addresses: &[SocketAddr]) -> String {
+fn configuration(folder: &Path, addresses: &[SocketAddr], limits: Limits) -> String {
     let data = folder.join("data").display().to_string();
     let mut text = format!("data = {data:?}\n\n[listen]\nhttp = \"{}\"\n", addresses[0]);
+    let limits = match limits {
+        Limits::None => "rate_limits = false",
+        Limits::Usual => "limits = { registration = 100.0, registration_burst = 100 }",
+    };
     for ((name, server_name, identity), address) in PLATFORMS.iter().zip(&addresses[1..]) {
         text.push_str(&format!(
             r#"
@@ -202,7 +215,7 @@ registration = "open"
 verify = false
 encryption = "optional"
 presence = false
-rate_limits = false
+{limits}
 "#
         ));
     }

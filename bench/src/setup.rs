@@ -16,7 +16,7 @@ use crate::{
     client::{CALL_LIMIT, CallError, Client, ErrorCount, Platform, encode},
     load::Exchange,
     scenarios::{CrowdedRooms, FilledRooms},
-    server::{Server, ServerError, Usage, thread_time_us, usage, usage_of_trees},
+    server::{Limits, Server, ServerError, Usage, thread_time_us, usage, usage_of_trees},
 };
 
 /// How many registrations run at the same time. Passwords are slow to hash by design.
@@ -90,6 +90,8 @@ pub(crate) struct User {
     pub(crate) id: String,
     /// The device that it was registered with.
     pub(crate) device_id: String,
+    /// The password.
+    pub(crate) password: String,
     token: String,
 }
 
@@ -97,6 +99,11 @@ impl User {
     /// A new client that calls as this user. It is not connected yet.
     pub(crate) fn client(&self) -> Client {
         Client::with_token(&self.platform, &self.token)
+    }
+
+    /// The access token.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
     }
 }
 
@@ -156,8 +163,13 @@ impl Bench {
     /// A run of the same size against another process of the server that we started, on new data. None if we
     /// started none.
     pub(crate) async fn on_fresh_server(&self) -> Result<Option<Self>, BenchError> {
+        self.on_fresh_server_with(Limits::None).await
+    }
+
+    /// The same, with these limits.
+    pub(crate) async fn on_fresh_server_with(&self, limits: Limits) -> Result<Option<Self>, BenchError> {
         let Some(server) = &self.server else { return Ok(None) };
-        let server = server.start_another().await?;
+        let server = server.start_another(limits).await?;
         let platforms = server.platforms().to_vec();
         let mut bench =
             Self::new(platforms, Some(server), Vec::new(), self.settings.clone(), self.run.clone());
@@ -234,11 +246,12 @@ async fn register(platform: Arc<Platform>, name: String) -> Result<User, BenchEr
     }
     let path = "/_matrix/client/v3/register";
     let mut client = Client::anonymous(&platform);
+    let password = format!("{name}-Pass-1");
     let mut auth = json!({"type": "m.login.dummy"});
     let mut patience = 0;
     loop {
         let body = json!({
-            "username": name, "password": format!("{name}-Pass-1"), "auth": auth,
+            "username": name, "password": password, "auth": auth,
             "initial_device_display_name": "linkspan-bench",
         });
         let reply =
@@ -253,7 +266,7 @@ async fn register(platform: Arc<Platform>, name: String) -> Result<User, BenchEr
             Ok(body) => {
                 let user: Registered = serde_json::from_slice(&body).during("register")?;
                 let Registered { user_id: id, device_id, access_token: token } = user;
-                return Ok(User { platform, id, device_id, token });
+                return Ok(User { platform, id, device_id, password, token });
             }
             Err(error) => be_patient(error, &mut patience).await.during("register")?,
         }
@@ -281,6 +294,21 @@ pub(crate) async fn post_patiently(
     let mut patience = 0;
     loop {
         match client.post(path, body.to_string()).await {
+            Ok(body) => return Ok(body),
+            Err(error) => be_patient(error, &mut patience).await?,
+        }
+    }
+}
+
+/// The same for a PUT.
+pub(crate) async fn put_patiently(
+    client: &mut Client,
+    path: &str,
+    body: &Value,
+) -> Result<bytes::Bytes, CallError> {
+    let mut patience = 0;
+    loop {
+        match client.put(path, body.to_string()).await {
             Ok(body) => return Ok(body),
             Err(error) => be_patient(error, &mut patience).await?,
         }

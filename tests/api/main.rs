@@ -33,6 +33,7 @@ mod join_links;
 mod key_backup;
 mod key_uploads;
 mod keys;
+mod large_answers;
 mod lazy_members;
 mod legacy_media;
 mod linked_blocks;

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use axum::body::Body;
+use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
@@ -480,6 +480,11 @@ impl Client {
 
     pub(crate) async fn delete(&self, path: &str) -> Answer {
         self.network.call(self.platform, Some(&self.token), Method::DELETE, path, None).await
+    }
+
+    /// Calls a path, and takes nothing of the answer's body yet.
+    pub(crate) async fn begin_call(&self, method: Method, path: &str) -> Response {
+        self.network.api.answer(request(self.platform, Some(&self.token), method, path, "")).await
     }
 
     /// Calls a path and gives the answer as it came: its status and its bytes.

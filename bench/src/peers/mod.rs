@@ -26,7 +26,7 @@ use crate::{
     load::{Exchange, Outcome, Pace, Plan, exchange},
     report::grouped,
     scenarios,
-    server::{Server, disk_sync_us},
+    server::{Limits, Server, disk_sync_us},
     setup::{Bench, BenchError, Settings},
 };
 
@@ -275,7 +275,7 @@ async fn measure_linkspan(
     settings: &Settings,
     rates: &[f64],
 ) -> Result<Figures, BenchError> {
-    let server = Server::start(program, data).await?;
+    let server = Server::start(program, data, Limits::None).await?;
     let platforms = server.platforms().to_vec();
     let version = crate::describe_program(program);
     let name = crate::run_name();

@@ -1,6 +1,7 @@
 //! The scenarios, in the order in which they run. Each has a file, and is a function from a [`Bench`] to a
 //! [`Finding`].
 
+mod abuse;
 mod alike;
 mod disk;
 mod empty_sync;
@@ -38,7 +39,7 @@ use crate::{
 };
 
 /// Names of all scenarios, in order.
-pub(crate) const NAMES: [&str; 20] = [
+pub(crate) const NAMES: [&str; 21] = [
     "memory",
     "one-to-one",
     "latency",
@@ -57,6 +58,7 @@ pub(crate) const NAMES: [&str; 20] = [
     "startup",
     "matching",
     "alike",
+    "abuse",
     "soak",
     "growth",
 ];
@@ -91,6 +93,7 @@ pub(crate) async fn run(name: &str, bench: &mut Bench) -> Result<Finding, BenchE
         "startup" => startup::run(bench).await,
         "matching" => matching::run(bench).await,
         "alike" => alike::run(bench).await,
+        "abuse" => abuse::run(bench).await,
         "memory" => memory::run(bench).await,
         "room-300" => room_300::run(bench).await,
         "room-5000" => room_5000::run(bench).await,

@@ -2,7 +2,7 @@
 
 use http::Method;
 use linkspan_platforms::RateClass::{
-    CreateRoom, Free, Invite, Join, Login, Message, Other, Registration, Report, Search, Upload,
+    CreateRoom, Free, Invite, Join, Login, Message, Other, Registration, Report, Search, Unlimited, Upload,
 };
 use linkspan_wire::{Endpoint, endpoint, raw_endpoint, streaming_endpoint};
 
@@ -227,8 +227,8 @@ pub fn endpoints() -> Vec<Endpoint> {
             "client-server-api/#post_matrixclientv3login",
         ),
         endpoint(session::refresh_token, Other, "client-server-api/#post_matrixclientv3refresh"),
-        endpoint(session::log_out, Free, "client-server-api/#post_matrixclientv3logout").open_to_guests(),
-        endpoint(session::log_out_all, Free, "client-server-api/#post_matrixclientv3logoutall")
+        endpoint(session::log_out, Unlimited, "client-server-api/#post_matrixclientv3logout").open_to_guests(),
+        endpoint(session::log_out_all, Unlimited, "client-server-api/#post_matrixclientv3logoutall")
             .open_to_guests(),
         endpoint(session::whoami, Free, "client-server-api/#get_matrixclientv3accountwhoami")
             .open_to_guests(),
@@ -624,8 +624,14 @@ pub fn endpoints() -> Vec<Endpoint> {
         // Reading
         endpoint(read::get_event, Free, "client-server-api/#get_matrixclientv3roomsroomideventeventid")
             .open_to_guests(),
-        endpoint(read::get_state, Free, "client-server-api/#get_matrixclientv3roomsroomidstate")
-            .open_to_guests(),
+        raw_endpoint(
+            Method::GET,
+            &["/_matrix/client/r0/rooms/{room_id}/state", "/_matrix/client/v3/rooms/{room_id}/state"],
+            read::get_state,
+            Free,
+            "client-server-api/#get_matrixclientv3roomsroomidstate",
+        )
+        .open_to_guests(),
         endpoint(
             read::get_state_event,
             Free,
@@ -636,8 +642,14 @@ pub fn endpoints() -> Vec<Endpoint> {
         .also_at("/_matrix/client/r0/rooms/{room_id}/state/{event_type}/")
         .also_at("/_matrix/client/v3/rooms/{room_id}/state/{event_type}")
         .also_at("/_matrix/client/v3/rooms/{room_id}/state/{event_type}/"),
-        endpoint(read::get_members, Free, "client-server-api/#get_matrixclientv3roomsroomidmembers")
-            .open_to_guests(),
+        raw_endpoint(
+            Method::GET,
+            &["/_matrix/client/r0/rooms/{room_id}/members", "/_matrix/client/v3/rooms/{room_id}/members"],
+            read::get_members,
+            Free,
+            "client-server-api/#get_matrixclientv3roomsroomidmembers",
+        )
+        .open_to_guests(),
         endpoint(
             read::get_joined_members,
             Free,

@@ -297,7 +297,7 @@ impl From<PushError> for ApiError {
             PushError::TooManySubscriptions => Self::forbidden(error.to_string()),
             PushError::Invalid(reason) => Self::invalid_param(reason),
             PushError::Misplaced(reason) => Self::bad_request(ErrorKind::Unknown, reason),
-            PushError::Rooms(error) => Self::internal(&error),
+            PushError::Rooms(error) => error.into(),
             PushError::Accounts(error) => error.into(),
             PushError::Storage(error) => error.into(),
         }
@@ -333,6 +333,7 @@ impl From<SyncError> for ApiError {
         match error {
             SyncError::UnknownPos => Self::bad_request(ErrorKind::UnknownPos, error.to_string()),
             SyncError::TooMany => Self::invalid_param(error.to_string()),
+            SyncError::Limited(limited) => limited.into(),
             SyncError::Rooms(error) => error.into(),
             SyncError::Accounts(error) => error.into(),
             SyncError::Keys(error) => error.into(),

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use linkspan_platforms::give_way;
+use linkspan_rooms::RoomsError;
 use linkspan_storage::catalogue::DeviceKey;
 use ruma::{OwnedDeviceId, OwnedUserId};
 
@@ -40,6 +42,7 @@ impl Keys {
         let known = self.rooms.known_among(&hosted, asker).await?;
         let mut found = QueriedKeys::default();
         for (user_id, device_ids) in wanted {
+            give_way().await.map_err(RoomsError::from)?;
             if !self.platforms.hosts(user_id.server_name()) {
                 continue;
             }

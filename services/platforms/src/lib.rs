@@ -1,4 +1,4 @@
-//! The hosted platforms: their settings, keys and rate limits.
+//! The hosted platforms: their settings, keys and rate limits, and how they share what is scarce.
 //!
 //! A platform is a Matrix server name. "Is this user ours?" is [`Platforms::hosts`], never an
 //! equality with one name. This crate does not know accounts or rooms.
@@ -22,9 +22,9 @@ pub use settings::{
     Contact, DemoAccount, Email, Encryption, Identity, Limits, OnFailure, PolicyCheck, PolicyHook,
     Registration, Rtc, RtcTransport, Settings, Sms, Support,
 };
-pub use shares::{Share, Shares, WaitingLimits};
+pub use shares::{Share, ShareCounts, Shares, WaitingLimits};
 pub use vapid_key::VapidKey;
-pub use work::{LongWork, Work, Working, give_way};
+pub use work::{LongWork, Work, Working, give_way, let_others_run};
 
 /// The platforms could not be opened.
 #[derive(Debug, thiserror::Error)]

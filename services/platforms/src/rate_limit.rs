@@ -22,6 +22,8 @@ const SECONDS_PER_DAY: f64 = 24.0 * SECONDS_PER_HOUR;
 pub enum RateClass {
     /// Reading. It is not counted by request, but by what it has cost.
     Free,
+    /// Logging out, which everybody may always do.
+    Unlimited,
     /// Sending to a room.
     Message,
     /// Logging in, and proving a password elsewhere. It is counted by address, and by account.

@@ -3,8 +3,9 @@
 //! Most requests take far less than a millisecond of a processor. The few that take longer, such as the first sync of an
 //! account with many chats, would make everybody else wait. So whoever works for long calls [`give_way`] between
 //! two steps. Work that only reads, and that has run for longer than [`SLICE`], then waits in a line in which
-//! platforms, and within a platform people, take turns; the line lets through less than there are processors.
-//! Work that changes something never waits there, because it may hold what others wait for.
+//! platforms, and within a platform people, take turns; the line lets through as many as there are processors, and
+//! these let short work run after every slice. Work that changes something never waits there, because it may hold
+//! what others wait for.
 
 use std::{
     cell::RefCell,
@@ -24,8 +25,9 @@ use crate::{
     shares::{Share, Shares, WaitingLimits},
 };
 
-/// How long work runs before it counts as long. Nearly all requests are answered in less.
-const SLICE: Duration = Duration::from_millis(2);
+/// How long work runs before it counts as long, and before it lets others run again. Nearly all requests are answered
+/// in less.
+const SLICE: Duration = Duration::from_millis(1);
 /// Who has not run for this long has waited for something, and begins anew as short work.
 const REST: Duration = Duration::from_millis(20);
 
@@ -35,17 +37,17 @@ const REQUEST_UNITS: u64 = 5;
 const UNIT_BYTES: u64 = 1 << 10;
 
 /// How many pieces of long work may wait. Each has a request open, and may hold what it has found in a slice.
-const WAITING: WaitingLimits = WaitingLimits { of_one: 16, of_platform: 256, in_all: 1_024 };
+const WAITING: WaitingLimits = WaitingLimits { per_who: 8, per_platform: 64, in_all: 256 };
 
 /// The line of long work, which all requests of a program share.
 #[derive(Clone, Debug)]
-pub struct LongWork(Arc<Shares>);
+pub struct LongWork(Shares);
 
 impl LongWork {
-    /// The line for this machine. It lets half of the processors work, so that short work always finds one.
+    /// The line for this machine.
     pub fn new() -> Self {
         let processors = thread::available_parallelism().map_or(1, usize::from);
-        Self(Arc::new(Shares::new((processors / 2).max(1), WAITING)))
+        Self(Shares::new(processors, WAITING))
     }
 
     /// The line itself, for those who count what waits.
@@ -164,7 +166,8 @@ impl Work {
     fn end_step(&self, read: ReadCost) {
         let now = Instant::now();
         let mut state = self.state.lock();
-        state.ran += now.duration_since(state.running_since);
+        let step = now.duration_since(state.running_since);
+        state.ran += step;
         state.running_since = now;
         state.read += read;
         if !state.gives_way {
@@ -179,14 +182,17 @@ impl Work {
         state.ran + state.running_since.elapsed() >= SLICE
     }
 
-    async fn give_way(&self) -> Result<(), Limited> {
-        let may_wait = {
-            let mut state = self.state.lock();
-            state.gives_way = true;
-            state.share.is_none()
-        };
-        let _running = GivingWay(self);
+    async fn let_others_run(&self) {
+        self.state.lock().gives_way = true;
+        let _giving_way = GivingWay(self);
         tokio::task::yield_now().await;
+    }
+
+    async fn give_way(&self) -> Result<(), Limited> {
+        self.let_others_run().await;
+        let may_wait = self.state.lock().share.is_none();
+        self.state.lock().gives_way = true;
+        let _giving_way = GivingWay(self);
         if let Some(LongWork(line)) = self.line.as_ref().filter(|_| may_wait) {
             match line.take(self.platform.server_name(), &self.who).await {
                 Ok(share) => self.state.lock().share = Some(share),
@@ -251,5 +257,122 @@ pub async fn give_way() -> Result<(), Limited> {
     match Work::current().filter(|work| work.is_long()) {
         Some(work) => work.give_way().await,
         None => Ok(()),
+    }
+}
+
+/// Lets others run if the present work has run for long, but never has it wait. For steps in which it has something in
+/// hand that others wait for.
+pub async fn let_others_run() {
+    if let Some(work) = Work::current().filter(|work| work.is_long()) {
+        work.let_others_run().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use linkspan_storage::{Memory, Store};
+    use serde_json::json;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::{Platforms, Settings};
+
+    async fn platform(limits: serde_json::Value) -> Arc<Platform> {
+        let settings = json!({
+            "name": "one", "server_name": "one.localhost", "registration": "open", "limits": limits,
+        });
+        let settings: Settings = serde_json::from_value(settings).expect("settings");
+        let store = Store::in_memory(Memory::new().expect("a store in memory opens"));
+        let platforms = Platforms::open(&store, vec![settings], 1).await.expect("the platforms open");
+        platforms.iter().next().expect("there is one").clone()
+    }
+
+    fn one_at_a_time() -> LongWork {
+        LongWork(Shares::new(1, WAITING))
+    }
+
+    fn work_for_long() {
+        let began = Instant::now();
+        while began.elapsed() <= SLICE {
+            std::hint::spin_loop();
+        }
+    }
+
+    /// Short work is done although long work runs all the time, and of long work one piece runs at a time.
+    #[tokio::test]
+    async fn long_work_gives_way_and_takes_turns() {
+        let (platform, line) = (platform(json!({})).await, one_at_a_time());
+        let running = Arc::new(AtomicUsize::new(0));
+        let long = ["anna", "bert", "carl"].map(|who| {
+            let (running, work) =
+                (running.clone(), Work::reading(platform.clone(), who.to_owned(), line.clone()));
+            tokio::spawn(work.run(Box::pin(async move {
+                work_for_long();
+                give_way().await.expect("there is room in the line");
+                assert_eq!(running.fetch_add(1, Ordering::SeqCst), 0, "another one runs");
+                for _ in 0..3 {
+                    work_for_long();
+                    give_way().await.expect("it goes on");
+                }
+                running.fetch_sub(1, Ordering::SeqCst);
+            })))
+        });
+        for _ in 0..3 {
+            let short = Work::reading(platform.clone(), "dora".to_owned(), line.clone());
+            short.run(Box::pin(give_way())).await.expect("short work does not wait");
+        }
+        for task in long {
+            task.await.expect("it is done");
+        }
+    }
+
+    /// Whoever waits for something else keeps no other from working, and what writes never waits in the line.
+    #[tokio::test]
+    async fn a_place_is_for_who_works() {
+        let (platform, line) = (platform(json!({})).await, one_at_a_time());
+        let (go_on, told) = oneshot::channel::<()>();
+        let (reached, waits) = oneshot::channel::<()>();
+        let waiting = Work::reading(platform.clone(), "anna".to_owned(), line.clone());
+        let waiting = tokio::spawn(waiting.run(Box::pin(async move {
+            work_for_long();
+            give_way().await.expect("there is room");
+            let _ = reached.send(());
+            let _ = told.await;
+        })));
+        waits.await.expect("it has a place");
+        let other = Work::reading(platform.clone(), "bert".to_owned(), line.clone());
+        let other = other.run(Box::pin(async {
+            work_for_long();
+            give_way().await
+        }));
+        other.await.expect("the place is free");
+
+        let _held = line.shares().take(platform.server_name(), "carl").await.expect("it is free");
+        let writing = Work::writing(platform.clone(), "dora".to_owned());
+        let writing = writing.run(Box::pin(async {
+            work_for_long();
+            give_way().await
+        }));
+        writing.await.expect("it does not wait");
+        drop(go_on);
+        waiting.await.expect("it is done");
+    }
+
+    #[tokio::test]
+    async fn what_work_has_cost_is_counted_when_it_is_over() {
+        let platform = platform(json!({ "read": 0.001, "read_burst": 2_000 })).await;
+        let check = || platform.rate_limiter.check_balance(RateClass::Free, "anna").is_ok();
+        let work = Work::reading(platform.clone(), "anna".to_owned(), one_at_a_time());
+        work.note_answer(1_000 * UNIT_BYTES);
+        assert!(check(), "it is not over");
+        drop(work);
+        assert!(check(), "a half is left");
+        let work = Work::reading(platform.clone(), "anna".to_owned(), one_at_a_time());
+        work.note_answer(1_000 * UNIT_BYTES);
+        drop(work);
+        assert!(!check(), "two answers and two requests are more than there is");
+        assert!(platform.rate_limiter.check_balance(RateClass::Free, "bert").is_ok());
     }
 }

@@ -3,7 +3,8 @@
 
 use std::{collections::BinaryHeap, sync::Arc};
 
-use linkspan_rooms::TimelineEvent;
+use linkspan_platforms::give_way;
+use linkspan_rooms::{RoomsError, TimelineEvent};
 use ruma::{OwnedRoomId, OwnedUserId, push::Action};
 
 use crate::{
@@ -96,6 +97,7 @@ impl Push {
         let mut page = NotificationPage { notifications: Vec::new(), next: None };
         let mut walks = self.start_walks(user_id).await?;
         for _ in 0..MAX_SCANNED {
+            give_way().await.map_err(RoomsError::from)?;
             let Some(mut walk) = walks.pop() else { break };
             let event = walk.next.clone();
             let place = walk.place();

@@ -11,6 +11,7 @@ use std::{
 };
 
 use linkspan_domain::EncryptionRule;
+use linkspan_platforms::let_others_run;
 use linkspan_rooms::TimelineEvent;
 use linkspan_storage::{
     Position, WriteSet,
@@ -395,6 +396,7 @@ impl Push {
             counting.counted_to = head.seq - MAX_COUNTED;
         }
         while counting.counted_to < head.seq {
+            let_others_run().await;
             let events = self.rooms().timeline(room_id, counting.counted_to, head.seq, PAGE).await?;
             if events.is_empty() {
                 break;
@@ -435,6 +437,7 @@ impl Push {
             let from = asked.marks.of(thread.as_deref()).max(joined_at).max(to - MAX_COUNTED);
             let mut again = Counting::new(from);
             while again.counted_to < to {
+                let_others_run().await;
                 let events = self.rooms().timeline(room_id, again.counted_to, to, PAGE).await?;
                 if events.is_empty() {
                     break;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet, VecDeque};
 
 use linkspan_domain::{HistoryVisibility, Pdu};
+use linkspan_platforms::give_way;
 use linkspan_storage::WriteSet;
 use ruma::{
     OwnedRoomAliasId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, ServerName,
@@ -312,6 +313,7 @@ impl Rooms {
         let mut page = HierarchyPage { rooms: Vec::new(), next: None };
         let mut passed = 0;
         while let Some((room_id, depth)) = queue.pop_front() {
+            give_way().await?;
             if !seen.insert(room_id.clone()) || seen.len() > MAX_HIERARCHY {
                 continue;
             }

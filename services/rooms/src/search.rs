@@ -14,6 +14,7 @@ use std::{
 };
 
 use linkspan_domain::Pdu;
+use linkspan_platforms::give_way;
 use linkspan_storage::{
     Position, WriteSet,
     catalogue::{SearchChunks, TimelineKey},
@@ -274,11 +275,13 @@ impl Rooms {
         let mut batch = Batch::default();
         let mut walks = BTreeSet::new();
         for room_id in rooms {
+            give_way().await?;
             let last = self.last_before(&room_id, searching.before).await?;
             walks.extend(self.newest_place(&room_id, last).await?.map(|newest| (newest, room_id)));
         }
         let (mut chunks, mut looked) = (0, 0);
         while let Some((newest, room_id)) = walks.pop_last() {
+            give_way().await?;
             if batch.is_full(newest) {
                 batch.next = batch.matches.last().map(Match::place);
                 break;

@@ -14,11 +14,15 @@ mod response;
 mod room;
 mod sliding;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
 
 use linkspan_accounts::{Accounts, AccountsError, TokenHash};
 use linkspan_inbox::{Inbox, SyncToken, Waiter};
 use linkspan_keys::{DeviceListChanges, Keys, KeysError};
+use linkspan_platforms::{Limited, give_way};
 use linkspan_push::{Push, PushError};
 use linkspan_rooms::{IgnoredUsers, Rooms, RoomsError};
 use linkspan_storage::{Position, StorageError, Store};
@@ -40,6 +44,9 @@ pub enum SyncError {
     /// The request has more lists or subscriptions than it may.
     #[error("a request has at most 100 lists and 100 subscriptions")]
     TooMany,
+    /// Too much long work waits already.
+    #[error(transparent)]
+    Limited(#[from] Limited),
     /// Rooms failed.
     #[error(transparent)]
     Rooms(#[from] RoomsError),
@@ -119,6 +126,8 @@ pub(crate) struct Ask<'a> {
     ignored: IgnoredUsers,
     /// Rooms in which who types has changed.
     typing: Vec<OwnedRoomId>,
+    /// About how many bytes the timelines of the answer have so far.
+    timeline_bytes: AtomicUsize,
 }
 
 impl Ask<'_> {
@@ -233,6 +242,7 @@ impl Sync {
         response.device_one_time_keys_count = remaining.one_time.clone();
         response.device_unused_fallback_key_types = remaining.unused_fallback.clone();
         for (room_id, change) in &changes.rooms {
+            give_way().await?;
             if ask.wants_room(room_id) && self.is_of_wanted_platforms(&ask, room_id).await? {
                 self.add_room(&ask, room_id, change, &mut response.rooms).await?;
             }
@@ -254,6 +264,7 @@ impl Sync {
         if let Some(since) = since.filter(|_| !ignored.is_empty()) {
             typing.retain(|room_id| self.inbox.typing_changed_besides(&ignored, room_id, since.epoch));
         }
-        Ok(Ask { request, now_ts, since, until, filter: &request.filter, ignored, typing })
+        let (filter, timeline_bytes) = (&*request.filter, AtomicUsize::new(0));
+        Ok(Ask { request, now_ts, since, until, filter, ignored, typing, timeline_bytes })
     }
 }

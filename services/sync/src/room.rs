@@ -2,10 +2,11 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use linkspan_domain::SharedPdu;
+use linkspan_platforms::give_way;
 use linkspan_push::UnreadCount;
 use linkspan_rooms::{Boundary, EventFilter, Reader, ReceiptKind, Standing, StateEntry, TimelineEvent, View};
 use linkspan_storage::{
@@ -33,6 +34,10 @@ pub(crate) const MAX_TIMELINE_LIMIT: usize = 500;
 const MAX_PAGE: usize = 64;
 /// The most events that are looked at for one timeline. A filter may refuse many.
 const MAX_LOOK: usize = 2_000;
+/// A timeline that has about so many bytes gets no further event; the client pages back for the others.
+const TIMELINE_BYTES: usize = 256 << 10;
+/// Once all timelines of an answer have about so many bytes, each further one gets a single event.
+const ANSWER_TIMELINE_BYTES: usize = 8 << 20;
 /// How many members name a room that has no name.
 const HEROES: usize = 5;
 
@@ -394,7 +399,9 @@ impl Sync {
         let wanted = filter.matches_room(&view.room.id) && !filter.is_closed();
         let mut part = Part { events: Vec::new(), limited: false, first: head + 1, last: head };
         let mut at = head;
-        let mut looked = 0;
+        let (mut looked, mut bytes) = (0, 0);
+        let is_answer_full = ask.timeline_bytes.load(Ordering::Relaxed) >= ANSWER_TIMELINE_BYTES;
+        let most_bytes = if is_answer_full { 1 } else { TIMELINE_BYTES };
         // Usually only a few events are new. The more there are, the more are read at once.
         let mut page_size = 4;
         'look: while at > 0 {
@@ -416,16 +423,19 @@ impl Sync {
                 looked += 1;
                 let shown = self.rooms.keeps(view, &ask.filter.timeline, &event.pdu).await?
                     && (self.rooms.shows(view, &event).await? || self.is_in_state(view, &event).await?);
-                if shown && part.events.len() == limit || looked > MAX_LOOK {
+                let is_full = part.events.len() == limit || bytes >= most_bytes;
+                if shown && is_full || looked > MAX_LOOK {
                     part.limited = true;
                     break 'look;
                 }
                 part.first = event.seq;
                 if shown {
+                    bytes += event.pdu.size_bytes();
                     part.events.push(event);
                 }
             }
         }
+        ask.timeline_bytes.fetch_add(bytes, Ordering::Relaxed);
         part.events.reverse();
         Ok(part)
     }
@@ -487,13 +497,16 @@ impl Sync {
         let moments = Moments::new(view, part, ask.request.state_after);
         let mut events = Vec::new();
         if whole {
-            let seqs: Vec<i64> = entries.iter().map(|entry| entry.seq).collect();
-            for (entry, now) in entries.iter().zip(self.rooms.events_at(room_id, &seqs).await?) {
-                let moment = moments.of_entry(entry);
-                events.extend(match now {
-                    Some(event) if entry.seq <= moment.place => Some(event.pdu.clone()),
-                    _ => self.entry_at(room_id, entry, moment).await?,
-                });
+            for entries in entries.chunks(MAX_PAGE) {
+                give_way().await?;
+                let seqs: Vec<i64> = entries.iter().map(|entry| entry.seq).collect();
+                for (entry, now) in entries.iter().zip(self.rooms.events_at(room_id, &seqs).await?) {
+                    let moment = moments.of_entry(entry);
+                    events.extend(match now {
+                        Some(event) if entry.seq <= moment.place => Some(event.pdu.clone()),
+                        _ => self.entry_at(room_id, entry, moment).await?,
+                    });
+                }
             }
         } else {
             let mut newest: BTreeMap<(String, String), StateEntry> = BTreeMap::new();

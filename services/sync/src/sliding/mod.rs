@@ -16,6 +16,7 @@ use std::{
 };
 
 use linkspan_inbox::{SyncToken, Waiter};
+use linkspan_platforms::give_way;
 use linkspan_storage::{Position, StorageError, WriteSet, catalogue::SlidingRooms};
 use ruma::{OwnedDeviceId, OwnedRoomId, events::room::member::MembershipState};
 
@@ -228,6 +229,7 @@ impl Sync {
         let mut rooms = BTreeMap::new();
         let left = self.left_rooms(building, connection).await?;
         for (room_id, relevant) in building.relevant.iter().chain(left.iter()) {
+            give_way().await?;
             // For most rooms there is nothing to tell and nothing to note.
             if !building.changes.rooms.contains_key(room_id) && connection.has_all(room_id, &relevant.config)
             {
