@@ -126,7 +126,8 @@ impl Attacker {
         let client = "/_matrix/client";
         match attack {
             Attack::UnreadPages => {
-                self.ask_and_take_nothing(&format!("{client}/v3/rooms/{room}/messages?dir=b&limit=1000")).await;
+                self.ask_and_take_nothing(&format!("{client}/v3/rooms/{room}/messages?dir=b&limit=1000"))
+                    .await;
             }
             Attack::UnreadState => {
                 self.ask_and_take_nothing(&format!("{client}/v3/rooms/{state}/state")).await;
@@ -364,8 +365,7 @@ impl Attacker {
         let lane = async |_| {
             let mut client = Client::with_token(&self.platform, token);
             while Instant::now() < self.until {
-                let call =
-                    client.call(Method::POST, "/_matrix/media/v3/upload", picture.clone(), CALL_LIMIT);
+                let call = client.call(Method::POST, "/_matrix/media/v3/upload", picture.clone(), CALL_LIMIT);
                 let Ok(Ok(reply)) = timeout_at(self.until, call).await else { return };
                 self.note(Some(reply.status.as_u16())).await;
                 let Ok(Uploaded { content_uri }) = serde_json::from_slice(&reply.body) else { continue };

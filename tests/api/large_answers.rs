@@ -112,7 +112,8 @@ async fn a_large_state_comes_in_pieces_and_whole() {
     let mut body = anna.begin_call(Method::GET, &path).await.into_body();
     assert_eq!(body.size_hint().exact(), None, "it is not made at once");
     let mut whole = Vec::new();
-    while let Some(piece) = std::future::poll_fn(|context| std::pin::Pin::new(&mut body).poll_frame(context)).await
+    while let Some(piece) =
+        std::future::poll_fn(|context| std::pin::Pin::new(&mut body).poll_frame(context)).await
     {
         let piece = piece.expect("it goes on").into_data().expect("data");
         assert!(piece.len() < 200_000, "{} bytes", piece.len());

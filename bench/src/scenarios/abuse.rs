@@ -22,7 +22,9 @@ use crate::{
     load::{Exchange, Outcome, Pace, Plan, exchange, percentile},
     report::{Finding, MIB, Row, grouped, ms},
     server::{Limits, usage},
-    setup::{Bench, BenchError, During, User, create_room, join_room, post_patiently, put_patiently, send_text},
+    setup::{
+        Bench, BenchError, During, User, create_room, join_room, post_patiently, put_patiently, send_text,
+    },
 };
 
 /// How many messages all people of the other platforms send in a second together. Each may send ten.
@@ -93,16 +95,18 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
         );
         let more = peak.load(Relaxed).saturating_sub(quiet_memory);
         finding.rows.push(
-            Row::new(&format!("{name}: memory over quiet; server and attacker of one core; answered, refused"))
-                .figure(format!(
-                    "{} MiB; {} and {}; {}, {}",
-                    more / MIB,
-                    spent(server_ms),
-                    spent(attacker_ms),
-                    grouped(result.answered),
-                    grouped(result.refused)
-                ))
-                .target("memory < 512 MiB", more < MEMORY_TARGET),
+            Row::new(&format!(
+                "{name}: memory over quiet; server and attacker of one core; answered, refused"
+            ))
+            .figure(format!(
+                "{} MiB; {} and {}; {}, {}",
+                more / MIB,
+                spent(server_ms),
+                spent(attacker_ms),
+                grouped(result.answered),
+                grouped(result.refused)
+            ))
+            .target("memory < 512 MiB", more < MEMORY_TARGET),
         );
         settle(&fresh).await;
     }
@@ -205,7 +209,8 @@ async fn add_devices(user: &User, devices: usize) -> Result<(), BenchError> {
 
 /// Starts the process that attacks.
 fn begin(attack: Attack, target: &Target, length: Duration) -> Result<Child, BenchError> {
-    let failed = |error: std::io::Error| BenchError::Other(format!("the attacker cannot be started: {error}"));
+    let failed =
+        |error: std::io::Error| BenchError::Other(format!("the attacker cannot be started: {error}"));
     let value = attack.to_possible_value().expect("every attack has a name");
     let mut child = Command::new(std::env::current_exe().map_err(failed)?)
         .args(["attack", value.get_name()])
@@ -213,7 +218,8 @@ fn begin(attack: Attack, target: &Target, length: Duration) -> Result<Child, Ben
         .stdout(Stdio::piped())
         .spawn()
         .map_err(failed)?;
-    let target = Target { length_ms: u64::try_from(length.as_millis()).unwrap_or(u64::MAX), ..target.clone() };
+    let target =
+        Target { length_ms: u64::try_from(length.as_millis()).unwrap_or(u64::MAX), ..target.clone() };
     let text = serde_json::to_vec(&target).during("attack")?;
     child.stdin.take().expect("it is piped").write_all(&text).map_err(failed)?;
     Ok(child)

@@ -227,7 +227,8 @@ pub fn endpoints() -> Vec<Endpoint> {
             "client-server-api/#post_matrixclientv3login",
         ),
         endpoint(session::refresh_token, Other, "client-server-api/#post_matrixclientv3refresh"),
-        endpoint(session::log_out, Unlimited, "client-server-api/#post_matrixclientv3logout").open_to_guests(),
+        endpoint(session::log_out, Unlimited, "client-server-api/#post_matrixclientv3logout")
+            .open_to_guests(),
         endpoint(session::log_out_all, Unlimited, "client-server-api/#post_matrixclientv3logoutall")
             .open_to_guests(),
         endpoint(session::whoami, Free, "client-server-api/#get_matrixclientv3accountwhoami")

@@ -277,8 +277,7 @@ impl Rooms {
             }
         }
         let (low, high) = if query.forwards { (query.from, query.to) } else { (query.to, query.from) };
-        let is_inside =
-            |seq: i64| low.is_none_or(|low| seq > low.0) && high.is_none_or(|high| seq <= high.0);
+        let is_inside = |seq: i64| low.is_none_or(|low| seq > low.0) && high.is_none_or(|high| seq <= high.0);
         let mut seqs: Vec<i64> = found.into_keys().filter(|seq| is_inside(*seq)).collect();
         if !query.forwards {
             seqs.reverse();
@@ -287,12 +286,7 @@ impl Rooms {
     }
 
     /// The page of relations that begins with the first of these places.
-    async fn page_of_relations(
-        &self,
-        view: &mut View,
-        query: &RelationQuery,
-        seqs: &[i64],
-    ) -> Result<Page> {
+    async fn page_of_relations(&self, view: &mut View, query: &RelationQuery, seqs: &[i64]) -> Result<Page> {
         let limit = query.limit.clamp(1, MAX_PAGE);
         let mut page = Page { start: query.from, ..Page::default() };
         let mut bytes = 0;

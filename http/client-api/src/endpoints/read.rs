@@ -7,8 +7,8 @@ use axum::response::Response;
 use futures_util::{StreamExt, stream};
 use linkspan_domain::SharedPdu;
 use linkspan_rooms::{
-    Boundary, EventFilter, MAX_RECURSION, Page, RelationFilter, RelationQuery, Standing, StateWalk, TimelineEvent,
-    WantedMembers,
+    Boundary, EventFilter, MAX_RECURSION, Page, RelationFilter, RelationQuery, Standing, StateWalk,
+    TimelineEvent, WantedMembers,
 };
 use linkspan_wire::{
     ApiError, App, User, WholeRequest, check_object, json_response, respond, streamed_json_response,
