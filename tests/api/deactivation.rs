@@ -132,7 +132,11 @@ async fn who_is_deactivated_is_gone_from_everywhere() {
     assert!(scene.is_found().await);
     assert_eq!(scene.deactivate().await, 200);
     scene.check_gone().await;
-    scene.anna.try_log_in().await.fails(403, "M_USER_DEACTIVATED");
+    // Her password went with the account, and nobody else learns what has become of it.
+    let gone = scene.anna.try_log_in().await;
+    let nobody = Client { user_id: "@nobody:instagram.localhost".to_owned(), ..scene.anna.clone() };
+    assert_eq!(nobody.try_log_in().await.json, gone.json);
+    gone.fails(403, "M_FORBIDDEN");
 }
 
 #[tokio::test]
@@ -219,7 +223,7 @@ async fn a_stop_in_between_is_made_up_for_at_the_next_start() {
                 assert!(again.is_found().await);
             }
             answer => {
-                answer.fails(403, "M_USER_DEACTIVATED");
+                answer.fails(403, "M_FORBIDDEN");
                 again.check_gone().await;
                 begun += 1;
             }

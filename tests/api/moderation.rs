@@ -1,5 +1,6 @@
 //! Accounts that administrators lock and suspend.
 
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::{
@@ -36,6 +37,10 @@ async fn a_locked_account_can_only_log_out() {
         answer.fails(401, "M_USER_LOCKED");
     }
     anna.try_log_in().await.fails(401, "M_USER_LOCKED");
+    // Who does not know the password does not learn it.
+    let identifier = json!({ "type": "m.id.user", "user": anna.user_id });
+    let wrong = json!({ "type": "m.login.password", "identifier": identifier, "password": "another horse" });
+    network.call(INSTAGRAM, None, Method::POST, "/v3/login", Some(wrong)).await.fails(403, "M_FORBIDDEN");
 
     admin.put(&path("lock", &anna), json!({ "locked": false })).await.ok();
     anna.get("/v3/account/whoami").await.ok();

@@ -93,15 +93,14 @@ pub(crate) async fn log_in(visit: Visit, form: Values) -> Shown {
     visit.check_rate(RateClass::Login, &back)?;
     let user = form.text("user").trim().to_owned();
     let identifier = Identifier::Name(user.clone());
-    let credentials = Credentials { identifier, password: form.text("password").to_owned() };
+    let (password, address) = (form.text("password").to_owned(), Some(visit.address));
+    let credentials = Credentials { identifier, password, address };
     let error = match visit.app.oauth.log_browser_in(&visit.platform, credentials, visit.now_ts).await {
         Ok(token) => return visit.logged_in(&token, &next),
         Err(OAuthError::Accounts(AccountsError::Forbidden(_))) => {
             "Wrong username or password. Please try again.".to_owned()
         }
-        Err(OAuthError::Accounts(error @ (AccountsError::Deactivated | AccountsError::Locked))) => {
-            sentence(&error.to_string())
-        }
+        Err(OAuthError::Accounts(error @ AccountsError::Locked)) => sentence(&error.to_string()),
         Err(OAuthError::Accounts(AccountsError::Limited(limited))) => return Err(too_many(limited, back)),
         Err(error) => return Err(failed(error)),
     };

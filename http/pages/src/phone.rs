@@ -239,6 +239,7 @@ pub(crate) async fn sign_up(visit: Visit, form: Values) -> Shown {
         display_name: Some(typed.to_owned()),
         registration_token: form.owned("registration_token"),
         evidence: Some(Evidence::Session(session_of(&visit, PURPOSE, &id))),
+        address: Some(visit.address),
         ..SignUp::default()
     };
     let error = match visit.app.accounts.sign_up(&visit.platform, sign_up, visit.now_ts).await {

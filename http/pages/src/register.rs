@@ -279,6 +279,7 @@ async fn sign_up(
         password: Some(password.to_owned()),
         registration_token: form.owned("registration_token"),
         evidence: confirmed.map(|confirmed| confirmed.evidence.clone()),
+        address: Some(visit.address),
     };
     match visit.app.accounts.sign_up(&visit.platform, sign_up, visit.now_ts).await {
         Ok(registered) => Ok(Ok(registered)),

@@ -406,6 +406,7 @@ impl From<MatchingError> for ApiError {
             MatchingError::OtherPepper => Self::bad_request(custom_kind("M_INVALID_PEPPER"), message),
             MatchingError::Changed => Self::new(StatusCode::CONFLICT, ErrorKind::Unknown, message),
             MatchingError::Limited { retry_after } => Limited { retry_after }.into(),
+            MatchingError::Busy(limited) => limited.into(),
             MatchingError::Accounts(error) => error.into(),
             MatchingError::Storage(error) => error.into(),
         }
@@ -471,7 +472,8 @@ impl From<MediaError> for ApiError {
             MediaError::NotYetUploaded => {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, ErrorKind::NotYetUploaded, message)
             }
-            MediaError::TooManyPending | MediaError::Busy => {
+            MediaError::Busy(limited) => limited.into(),
+            MediaError::TooManyPending => {
                 let kind = ErrorKind::LimitExceeded(LimitExceededErrorData::new());
                 Self::new(StatusCode::TOO_MANY_REQUESTS, kind, message)
             }

@@ -88,13 +88,13 @@ impl<'a> Counted<'a> {
         Self { limiter: &platform.rate_limiter, taken: Vec::new() }
     }
 
-    /// Runs `proof`. If it succeeds, the attempt is not counted.
+    /// Runs `proof`. The attempt is not counted if it succeeds, or if there was no room to look at the password.
     pub(crate) async fn give_back_if_right<T>(
         mut self,
         proof: impl Future<Output = Result<T, AccountsError>>,
     ) -> Result<T, AccountsError> {
         let proved = proof.await;
-        if proved.is_ok() {
+        if matches!(proved, Ok(_) | Err(AccountsError::Limited(_))) {
             self.give_back();
         }
         proved

@@ -93,7 +93,8 @@ impl Accounts {
         password: String,
         proved: Option<PasswordStamp>,
     ) -> Result<PasswordStamp, AccountsError> {
-        let password_hash = self.shared.passwords.hash(password).await?;
+        let passwords = &self.shared.passwords;
+        let password_hash = passwords.hash(user_id.server_name(), user_id.as_str(), password).await?;
         self.write_password(user_id, Some(password_hash), proved).await
     }
 

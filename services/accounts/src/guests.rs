@@ -53,6 +53,7 @@ impl Accounts {
             admin: false,
             guest: true,
             device: Some(device),
+            address: Some(address),
             registration_token: None,
             third_party_ids: Vec::new(),
         };
@@ -87,8 +88,9 @@ impl Accounts {
         account: NewAccount,
         now_ts: u64,
     ) -> Result<Registered, AccountsError> {
-        let password_hash = self.hash_password(account.password.clone()).await?;
         let user_id = &guest.user_id;
+        let platform = user_id.server_name();
+        let password_hash = self.hash_password(platform, account.address, account.password.clone()).await?;
         let user_key = UserKey { user_id: user_id.clone() };
         let old_key = DeviceKey { user_id: user_id.clone(), device_id: guest.device_id.clone() };
         self.store

@@ -244,13 +244,15 @@ impl Accounts {
                     Some(identifier) => self.find_user(&session.purpose.platform, &identifier).await?,
                     None => None,
                 };
-                let user_id = user_id.filter(|user_id| Some(user_id) == session.purpose.user_id.as_ref());
-                match self.check_credentials(user_id, password.password.clone()).await {
+                let Purpose { platform, user_id: own_id, .. } = &session.purpose;
+                let who = own_id.as_ref().map_or("", |own_id| own_id.as_str());
+                let user_id = user_id.filter(|user_id| Some(user_id) == own_id.as_ref());
+                match self.check_credentials(platform, who, user_id, password.password.clone()).await {
                     Ok(user) => {
                         session.password_stamp = Some(user.password_stamp);
                         true
                     }
-                    Err(AccountsError::Forbidden(_) | AccountsError::Deactivated) => false,
+                    Err(AccountsError::Forbidden(_)) => false,
                     Err(error) => return Err(error),
                 }
             }

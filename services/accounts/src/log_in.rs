@@ -12,13 +12,14 @@ use linkspan_storage::{
     records::{AccessTokenRecord, AccountRecord, DeviceRecord, RefreshTokenRecord},
 };
 use ruma::{
-    OwnedDeviceId, OwnedServerName, OwnedUserId, api::client::uiaa::UserIdentifier, thirdparty::Medium,
+    OwnedDeviceId, OwnedServerName, OwnedUserId, ServerName, api::client::uiaa::UserIdentifier,
+    thirdparty::Medium,
 };
 
 use crate::{
     Accounts, AccountsError, ThirdPartyId,
     attempts::{count_of_stranger, count_of_user},
-    password::{PasswordStamp, ProvedUser, WRONG},
+    password::{PasswordStamp, ProvedUser, WRONG, place_of_stranger},
     token::{TokenHash, hash_token, new_token, random_text},
 };
 
@@ -87,6 +88,8 @@ pub struct Credentials {
     pub identifier: Identifier,
     /// The password.
     pub password: String,
+    /// Where they are given. None: it is not known.
+    pub address: Option<IpAddr>,
 }
 
 /// The device that logs in.
@@ -140,7 +143,9 @@ impl Accounts {
         let user_id = self.find_user(platform.server_name(), &credentials.identifier).await?;
         let counted = count_of_stranger(platform, user_id.as_ref(), credentials.identifier.as_str())?;
         let proof = async {
-            let user = self.check_credentials(user_id, credentials.password).await?;
+            let who = place_of_stranger(credentials.address);
+            let name = platform.server_name();
+            let user = self.check_credentials(name, &who, user_id, credentials.password).await?;
             // There the password is a second step: it opens nothing without the number.
             let needs_number =
                 self.knows_by_number(platform) && self.has_id(&user.user_id, &Medium::Msisdn).await?;
@@ -156,7 +161,7 @@ impl Accounts {
         user_id: &OwnedUserId,
         password: String,
     ) -> Result<PasswordStamp, AccountsError> {
-        let proof = self.check_credentials(Some(user_id.clone()), password);
+        let proof = self.check_user_password(user_id, password);
         Ok(count_of_user(platform, user_id)?.give_back_if_right(proof).await?.password_stamp)
     }
 
@@ -191,9 +196,23 @@ impl Accounts {
         }
     }
 
-    /// The user, if the password is right.
+    /// Refuses unless it is the password of a user who has given some other proof before.
+    pub(crate) async fn check_user_password(
+        &self,
+        user_id: &OwnedUserId,
+        password: String,
+    ) -> Result<ProvedUser, AccountsError> {
+        let platform = user_id.server_name();
+        self.check_credentials(platform, user_id.as_str(), Some(user_id.clone()), password).await
+    }
+
+    /// The user of a platform, if the password is right that `who` gives, a user or a network. A wrong one tells the
+    /// same of accounts that are there, locked, deactivated or were never there, and takes as long. The right one tells
+    /// that an account is locked. That of a deactivated account was forgotten with it.
     pub(crate) async fn check_credentials(
         &self,
+        platform: &ServerName,
+        who: &str,
         user_id: Option<OwnedUserId>,
         password: String,
     ) -> Result<ProvedUser, AccountsError> {
@@ -201,13 +220,11 @@ impl Accounts {
             Some(user_id) => self.account(user_id).await?,
             None => None,
         };
-        let deactivated = account.as_ref().is_some_and(|account| account.deactivated);
         let locked = account.as_ref().is_some_and(|account| account.locked);
         let password_stamp = account.as_ref().map(PasswordStamp::of);
-        let hash = account.and_then(|account| account.password_hash);
-        let right = self.shared.passwords.verify(password, hash).await?;
+        let hash = account.filter(|account| !account.deactivated).and_then(|account| account.password_hash);
+        let right = self.shared.passwords.verify(platform, who, password, hash).await?;
         match user_id.zip(password_stamp) {
-            _ if deactivated => Err(AccountsError::Deactivated),
             Some(_) if right && locked => Err(AccountsError::Locked),
             Some((user_id, password_stamp)) if right => Ok(ProvedUser { user_id, password_stamp }),
             _ => Err(WRONG),
@@ -458,7 +475,7 @@ mod tests {
         let here = owned_server_name!("instagram.localhost");
         let anna = accounts.create_account(&here, "anna", OLD.into(), false, NOW).await.expect("an account");
         let prove = async |password: &str| {
-            accounts.check_credentials(Some(anna.clone()), password.into()).await.expect("it is right")
+            accounts.check_user_password(&anna, password.into()).await.expect("it is right")
         };
         let (first, second) = (prove(OLD).await, prove(OLD).await);
         accounts.put_password(&anna, NEW.into(), Some(first.password_stamp)).await.expect("changed");

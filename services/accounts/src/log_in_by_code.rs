@@ -135,9 +135,9 @@ impl Accounts {
             (Standing::Free, _) => return Err(AccountsError::NoAccount),
             (Standing::Guarded, None) => return Err(AccountsError::PasswordNeeded),
             (Standing::Guarded, Some(password)) => {
-                let user_id = Some(record.user_id.clone());
-                let counted = count_of_stranger(platform, user_id.as_ref(), "")?;
-                counted.give_back_if_right(self.check_credentials(user_id, password)).await?
+                let user_id = &record.user_id;
+                let counted = count_of_stranger(platform, Some(user_id), "")?;
+                counted.give_back_if_right(self.check_user_password(user_id, password)).await?
             }
             (Standing::Open, _) => self.user_without_second_step(&validated.id, &record).await?,
         };

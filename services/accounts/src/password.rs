@@ -1,14 +1,14 @@
 //! Hashing passwords with Argon2id, a few at once, off the threads that serve requests.
 
-use std::{sync::Arc, thread};
+use std::{net::IpAddr, thread};
 
 use argon2::{
     Algorithm, Argon2, Params, Version,
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
 };
+use linkspan_platforms::{Shares, WaitingLimits, network_of};
 use linkspan_storage::records::AccountRecord;
-use ruma::OwnedUserId;
-use tokio::sync::{OnceCell, Semaphore};
+use ruma::{OwnedUserId, ServerName};
 
 use crate::{
     AccountsError,
@@ -24,6 +24,14 @@ const MAX_BYTES: usize = 1024;
 const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
+
+/// What of a hash follows after the parameters. Nobody knows a password that it is of.
+const DECOY: &str = "ZGVjb3kgb2Ygbm9ib2R5IQ$bm8gcGFzc3dvcmQgd2FzIGV2ZXIgaGFzaGVkIGhlcmU";
+
+/// How many passwords wait to be hashed. Each takes about 25 ms, so that who is the last in the line of one network waits for
+/// about a second, and who is the last on a platform for some seconds. People who log in from one office at nine o'clock
+/// fit in. A waiting one takes a few hundred bytes.
+const WAITING: WaitingLimits = WaitingLimits { per_who: 64, per_platform: 256, in_all: 1_024 };
 
 /// The refusal of a wrong password, of one that was right until now, and of a user who does not exist. All
 /// get the same.
@@ -66,42 +74,49 @@ pub(crate) fn check_password(password: &str) -> Result<(), AccountsError> {
     Ok(())
 }
 
-/// Hashes and verifies passwords, as many at once as there are cores.
+/// Hashes and verifies passwords, a few at once: on half of the cores, and at least on one. Hashing is all work
+/// and no waiting, so with as many at it as there are cores, a crowd that logs in would leave sends and syncs no core.
+/// The threads have no lower priority instead: the runtime lends them to other work afterwards, and a process
+/// without privileges cannot raise a priority again.
+///
+/// Places go round over platforms, and there over networks (of strangers) and users (who are logged in).
 pub(crate) struct Passwords {
-    permits: Arc<Semaphore>,
-    /// The hash that is verified where there is no account, so that both take the same time.
-    decoy: OnceCell<String>,
+    places: Shares,
 }
 
 impl Passwords {
     pub(crate) fn new() -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        Self { permits: Arc::new(Semaphore::new(cores)), decoy: OnceCell::new() }
+        Self { places: Shares::new(cores / 2, WAITING) }
     }
 
-    /// The PHC string of a password.
-    pub(crate) async fn hash(&self, password: String) -> Result<String, AccountsError> {
-        self.run(move || {
-            argon2()
-                .hash_password(password.as_bytes())
-                .map(|hash| hash.to_string())
-                .map_err(|e| e.to_string())
-        })
-        .await?
-        .map_err(AccountsError::Hashing)
+    /// The PHC string of a password, which `who` of a platform sets. Refuses with [`AccountsError::Limited`] if too many
+    /// wait for their turn.
+    pub(crate) async fn hash(
+        &self,
+        platform: &ServerName,
+        who: &str,
+        password: String,
+    ) -> Result<String, AccountsError> {
+        let hash = move || argon2().hash_password(password.as_bytes()).map(|hash| hash.to_string());
+        self.run(platform, who, hash).await?.map_err(|error| AccountsError::Hashing(error.to_string()))
     }
 
-    /// Whether a password is the one of a PHC string. Without a string, it takes as long and is false.
-    pub(crate) async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, AccountsError> {
-        let known = hash.is_some();
-        let hash = match hash {
-            Some(hash) => hash,
-            None => self.decoy.get_or_try_init(|| self.hash("decoy".to_owned())).await?.clone(),
-        };
+    /// Whether a password, which `who` gives to a platform, is the one of a PHC string. Without a string, it takes as long
+    /// and is false. Refuses with [`AccountsError::Limited`] if too many wait for their turn.
+    pub(crate) async fn verify(
+        &self,
+        platform: &ServerName,
+        who: &str,
+        password: String,
+        hash: Option<String>,
+    ) -> Result<bool, AccountsError> {
         if password.len() > MAX_BYTES {
             return Ok(false);
         }
-        let right = self.run(move || {
+        let known = hash.is_some();
+        let hash = hash.unwrap_or_else(decoy);
+        let right = self.run(platform, who, move || {
             let hash = PasswordHash::new(&hash).map_err(|error| error.to_string())?;
             Ok(argon2().verify_password(password.as_bytes(), &hash).is_ok())
         });
@@ -110,19 +125,74 @@ impl Passwords {
 
     async fn run<T: Send + 'static>(
         &self,
+        platform: &ServerName,
+        who: &str,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, AccountsError> {
-        let permit = self.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
-        // The permit goes with the work, so that a request that is given up does not make room for another.
-        let work = move || {
-            let _permit = permit;
-            work()
-        };
-        tokio::task::spawn_blocking(work).await.map_err(|error| AccountsError::Hashing(error.to_string()))
+        let place = self.places.take(platform, who).await?;
+        place.run(work).await.map_err(|error| AccountsError::Hashing(error.to_string()))
     }
+}
+
+/// By whom a stranger's place is counted, and where an operator or a test is at work.
+pub(crate) fn place_of_stranger(address: Option<IpAddr>) -> String {
+    address.map_or_else(String::new, network_of)
+}
+
+/// The hash that is verified where there is no account, so that both take the same time.
+fn decoy() -> String {
+    format!("$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}${DECOY}")
 }
 
 fn argon2() -> Argon2<'static> {
     let params = Params::new(MEMORY_KIB, PASSES, LANES, None).expect("the parameters are in range");
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ruma::server_name;
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    #[test]
+    fn the_decoy_costs_what_a_real_hash_costs() {
+        let real = argon2().hash_password(b"correct horse").expect("it is hashed").to_string();
+        let decoy = decoy();
+        let parts = |hash: &str| hash.split('$').map(str::len).collect::<Vec<_>>();
+        let parameters = |hash: &str| hash.split('$').take(4).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(parameters(&decoy), parameters(&real));
+        assert_eq!(parts(&decoy), parts(&real));
+        let hash = PasswordHash::new(&decoy).expect("it can be read");
+        assert!(argon2().verify_password(b"decoy", &hash).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_crowd_that_logs_in_on_one_platform_keeps_nobody_on_another_waiting() {
+        let passwords = Arc::new(Passwords { places: Shares::new(1, WAITING) });
+        let mut crowd = JoinSet::new();
+        for name in 0..2_500 {
+            let passwords = passwords.clone();
+            crowd.spawn(async move {
+                let password = "correct horse".to_owned();
+                passwords.verify(server_name!("a.example"), &name.to_string(), password, None).await
+            });
+        }
+        // Those for whom there is no room have their answer at once.
+        for _ in 0..2_000 {
+            let answer = crowd.join_next().await.expect("one of the crowd").expect("it does not panic");
+            if let Err(error) = answer {
+                let AccountsError::Limited(limited) = error else { panic!("{error}") };
+                assert!(limited.retry_after.as_secs() >= 1);
+            }
+        }
+        let right = passwords.verify(server_name!("b.example"), "ben", "correct horse".into(), None);
+        assert!(!right.await.expect("it is verified"));
+        let answers = std::iter::from_fn(|| crowd.try_join_next());
+        let before = answers.filter(|answer| matches!(answer, Ok(Ok(_)))).count();
+        assert!(before <= 3, "{before} came before, where one had the place");
+    }
 }

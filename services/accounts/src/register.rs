@@ -1,6 +1,8 @@
 //! Registering: a new account, and usually its first device.
 //! <https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3register>
 
+use std::net::IpAddr;
+
 use linkspan_platforms::{Identity, Platform, Registration as Policy};
 use linkspan_storage::{
     WriteSet,
@@ -8,7 +10,7 @@ use linkspan_storage::{
     records::AccountRecord,
 };
 use ruma::{
-    OwnedServerName, OwnedUserId,
+    OwnedServerName, OwnedUserId, ServerName,
     api::client::uiaa::{AuthData, AuthType},
     thirdparty::Medium,
 };
@@ -17,7 +19,7 @@ use crate::{
     Accounts, AccountsError, DeviceRemoved, Handle, LoggedIn, NewDevice,
     interactive::{Purpose, REGISTER},
     log_in::{SessionOf, check_device, new_device_id, put_device},
-    password::{PasswordStamp, check_password},
+    password::{PasswordStamp, check_password, place_of_stranger},
     profile::put_display_name,
     username::{generate, looks_like_phone_number, new_user_id, user_id_of},
     validation::Validated,
@@ -87,6 +89,8 @@ pub struct Registration {
     pub device: Option<NewDevice>,
     /// The access token of a guest who is to become this user; `username` is then the guest's localpart.
     pub guest_access_token: Option<String>,
+    /// Where it is asked from.
+    pub address: Option<IpAddr>,
 }
 
 /// A new account.
@@ -113,6 +117,8 @@ pub(crate) struct NewAccount {
     pub(crate) admin: bool,
     pub(crate) guest: bool,
     pub(crate) device: Option<NewDevice>,
+    /// Where it is asked from. None: an operator makes it.
+    pub(crate) address: Option<IpAddr>,
     pub(crate) registration_token: Option<String>,
     pub(crate) third_party_ids: Vec<Validated>,
 }
@@ -160,6 +166,7 @@ impl Accounts {
             admin: false,
             guest: false,
             device: registration.device,
+            address: registration.address,
             registration_token: proof.registration_token,
             third_party_ids: proof.ids,
         };
@@ -235,6 +242,7 @@ impl Accounts {
             admin,
             guest: false,
             device: None,
+            address: None,
             registration_token: None,
             third_party_ids: Vec::new(),
         };
@@ -249,7 +257,7 @@ impl Accounts {
         now_ts: u64,
     ) -> Result<Registered, AccountsError> {
         let record = AccountRecord {
-            password_hash: self.hash_password(account.password.clone()).await?,
+            password_hash: self.hash_password(platform, account.address, account.password.clone()).await?,
             created_ts: now_ts,
             deactivated: false,
             admin: account.admin,
@@ -294,12 +302,13 @@ impl Accounts {
 impl Accounts {
     pub(crate) async fn hash_password(
         &self,
+        platform: &ServerName,
+        address: Option<IpAddr>,
         password: Option<String>,
     ) -> Result<Option<String>, AccountsError> {
-        match password {
-            Some(password) => Ok(Some(self.shared.passwords.hash(password).await?)),
-            None => Ok(None),
-        }
+        let Some(password) = password else { return Ok(None) };
+        let who = place_of_stranger(address);
+        Ok(Some(self.shared.passwords.hash(platform, &who, password).await?))
     }
 
     /// Uses up what was proved to register: the registration token, the address, the number.

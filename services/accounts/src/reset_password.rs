@@ -77,7 +77,8 @@ impl Accounts {
         now_ts: u64,
     ) -> Result<ProvedUser, AccountsError> {
         let address = id_key(platform.server_name(), &validated.id);
-        let password_hash = self.shared.passwords.hash(new_password).await?;
+        let (name, passwords) = (platform.server_name(), &self.shared.passwords);
+        let password_hash = passwords.hash(name, validated.id.address(), new_password).await?;
         self.store
             .update(async || {
                 let owner = self.store.get::<ThirdPartyIds>(&address).await?;

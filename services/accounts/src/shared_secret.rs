@@ -60,6 +60,7 @@ impl Accounts {
             password: Some(registration.password),
             admin: registration.admin,
             guest: false,
+            address: registration.device.as_ref().and_then(|device| device.address),
             device: registration.device,
             registration_token: None,
             third_party_ids: Vec::new(),

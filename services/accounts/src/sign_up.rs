@@ -1,5 +1,7 @@
 //! Making an account on a page, which brings everything that the platform asks for at once.
 
+use std::net::IpAddr;
+
 use linkspan_platforms::Platform;
 
 use crate::{
@@ -22,6 +24,8 @@ pub struct SignUp {
     pub registration_token: Option<String>,
     /// What shows that an address or a number is theirs, where one has to be confirmed.
     pub evidence: Option<Evidence>,
+    /// Where it is asked from.
+    pub address: Option<IpAddr>,
 }
 
 impl Accounts {
@@ -56,6 +60,7 @@ impl Accounts {
             admin: false,
             guest: false,
             device: None,
+            address: sign_up.address,
             registration_token,
             third_party_ids: confirmed.into_iter().collect(),
         };

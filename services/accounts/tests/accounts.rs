@@ -72,8 +72,11 @@ impl World {
         password: &str,
         device: NewDevice,
     ) -> Result<LoggedIn, AccountsError> {
-        let credentials =
-            Credentials { identifier: Identifier::Name(user.to_owned()), password: password.to_owned() };
+        let credentials = Credentials {
+            identifier: Identifier::Name(user.to_owned()),
+            password: password.to_owned(),
+            address: None,
+        };
         self.accounts.log_in(platform, credentials, device, NOW).await
     }
 
@@ -255,7 +258,7 @@ async fn what_ends_a_session_ends_it_at_once() {
     assert_eq!(removed.len(), 1);
     assert!(!world.is_known(&anna.access_token).await);
     let again = world.log_in(&world.open, "anna", &new_password, device("TABLET")).await;
-    assert!(matches!(again, Err(AccountsError::Deactivated)));
+    assert!(matches!(again, Err(AccountsError::Forbidden(_))), "the password went with the account");
     assert_eq!(accounts.departing_accounts().await.expect("listed"), std::slice::from_ref(&anna.user_id));
     accounts.finish_deactivation(&anna.user_id, NOW).await.expect("finished");
     assert_eq!(accounts.departing_accounts().await.expect("listed"), [""; 0]);

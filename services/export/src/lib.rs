@@ -8,26 +8,27 @@
 mod archive;
 mod person;
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use linkspan_accounts::{Accounts, AccountsError, Attempt, TokenHash};
 use linkspan_contacts::{Contacts, ContactsError};
 use linkspan_media::{Media, MediaError};
-use linkspan_platforms::{Limited, RateClass};
+use linkspan_platforms::{HoldingLimits, Limited, RateClass, Share, Shares, WaitingLimits};
 use linkspan_push::{Push, PushError};
 use linkspan_rooms::{Rooms, RoomsError};
 use linkspan_storage::StorageError;
-use parking_lot::Mutex;
 use ruma::{OwnedDeviceId, OwnedUserId};
 use tokio::sync::mpsc;
 
 use crate::archive::Archive;
 
 /// How many archives are made at the same time, one for each person. Each has a few pieces of an archive in memory, and
-/// one of many media may take hours.
-const MOST_AT_ONCE: usize = 32;
+/// one of many media may take hours, so that the people of one platform leave a quarter of the places to those of others.
+const AT_ONCE: HoldingLimits = HoldingLimits { per_who: 1, per_platform: 24, in_all: 32 };
+/// Nobody waits for hours.
+const NOBODY_WAITS: WaitingLimits = WaitingLimits { per_who: 0, per_platform: 0, in_all: 0 };
 /// How long to wait if so many are being made, or the person's own is.
 const UNTIL_LATER: Duration = Duration::from_secs(60);
 
@@ -87,8 +88,8 @@ pub struct Export {
     media: Media,
     push: Push,
     rooms: Rooms,
-    /// Whose archives are being made.
-    running: Arc<Mutex<HashSet<OwnedUserId>>>,
+    /// The places at which archives are made.
+    places: Shares,
     /// It says milliseconds since the Unix epoch.
     clock: fn() -> u64,
 }
@@ -103,7 +104,7 @@ impl Export {
         rooms: Rooms,
         clock: fn() -> u64,
     ) -> Self {
-        Self { accounts, contacts, media, push, rooms, running: Arc::default(), clock }
+        Self { accounts, contacts, media, push, rooms, places: places(), clock }
     }
 
     /// Begins the archive of a user who proves by `attempt` who it is. It comes in pieces, as fast as they are taken; an
@@ -116,7 +117,7 @@ impl Export {
     ) -> Result<impl Stream<Item = Result<Bytes>> + Send + use<>> {
         let platform = attempt.platform;
         // First: a code proves something once, and whoever has to wait needs it again.
-        let running = self.run(&session.user_id)?;
+        let place = take_place(&self.places, &session.user_id).await?;
         self.accounts.check_export(&session.user_id, attempt, now_ts).await?;
         platform.rate_limiter.check(RateClass::Export, session.user_id.as_str())?;
         // The next piece is made while one is being sent.
@@ -133,29 +134,42 @@ impl Export {
                 }
             }
             // Whoever has read all of it may have the next at once.
-            drop(running);
+            drop(place);
             drop(to);
         });
         Ok(stream::unfold(from, |mut from| async move { from.recv().await.map(|piece| (piece, from)) }))
     }
-
-    fn run(&self, user_id: &OwnedUserId) -> Result<Running> {
-        let mut running = self.running.lock();
-        if running.len() >= MOST_AT_ONCE || !running.insert(user_id.clone()) {
-            return Err(Limited { retry_after: UNTIL_LATER }.into());
-        }
-        Ok(Running { all: self.running.clone(), user_id: user_id.clone() })
-    }
 }
 
-/// An archive that is being made, until this is dropped.
-struct Running {
-    all: Arc<Mutex<HashSet<OwnedUserId>>>,
-    user_id: OwnedUserId,
+fn places() -> Shares {
+    Shares::new_limited(AT_ONCE, NOBODY_WAITS)
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.all.lock().remove(&self.user_id);
+async fn take_place(places: &Shares, user_id: &OwnedUserId) -> Result<Share> {
+    let place = places.take(user_id.server_name(), user_id.as_str()).await;
+    place.map_err(|_| Limited { retry_after: UNTIL_LATER }.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::owned_user_id;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn people_of_one_platform_leave_places_to_those_of_others() {
+        let places = places();
+        let mut held = Vec::new();
+        let refused = loop {
+            let user_id = OwnedUserId::try_from(format!("@{}:a.example", held.len())).expect("a user id");
+            match take_place(&places, &user_id).await {
+                Ok(place) => held.push(place),
+                Err(refused) => break refused,
+            }
+        };
+        assert!(matches!(refused, ExportError::Limited(Limited { retry_after: UNTIL_LATER })));
+        let ben = owned_user_id!("@ben:b.example");
+        let _place = take_place(&places, &ben).await.expect("there is a place");
+        take_place(&places, &ben).await.expect_err("a person has one at a time");
     }
 }

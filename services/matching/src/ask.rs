@@ -10,11 +10,7 @@ use linkspan_storage::records::MatchingKeyRecord;
 use ruma::OwnedUserId;
 use voprf::{BlindedElement, Ristretto255};
 
-use crate::{
-    BUCKETS_PER_DAY, ELEMENTS_PER_DAY, Matching, MatchingError, Result,
-    key::{Oprf, oprf_of},
-    usage::Asked,
-};
+use crate::{BUCKETS_PER_DAY, ELEMENTS_PER_DAY, Matching, MatchingError, Result, key::oprf_of, usage::Asked};
 
 impl Matching {
     /// What an app has to know before it begins.
@@ -49,19 +45,13 @@ impl Matching {
         });
         let elements = elements.collect::<Result<Vec<_>>>()?;
         let asked = Asked { elements: elements.len() as u32, buckets: 0 };
+        // Whoever finds no place has asked nothing.
+        let place = self.places.take(user_id.server_name(), user_id.as_str()).await?;
         self.count(user_id, asked, now_ts).await?;
-        Ok(self.evaluate_all(oprf_of(&key), elements).await)
-    }
-
-    /// It runs off the threads that serve requests. If the request is given up, its work still keeps others
-    /// out.
-    async fn evaluate_all(&self, oprf: Oprf, elements: Vec<BlindedElement<Ristretto255>>) -> Vec<Element> {
-        let permit = self.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
-        let work = move || {
-            let _permit = permit;
-            elements.iter().map(|element| oprf.blind_evaluate(element).serialize().into()).collect()
-        };
-        tokio::task::spawn_blocking(work).await.expect("multiplying does not panic")
+        let oprf = oprf_of(&key);
+        let evaluate =
+            move || elements.iter().map(|element| oprf.blind_evaluate(element).serialize().into()).collect();
+        Ok(place.run(evaluate).await.expect("multiplying does not panic"))
     }
 
     /// The entries of some buckets, which are given in ascending order, and counts them for the user.

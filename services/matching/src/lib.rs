@@ -16,19 +16,21 @@ mod index;
 mod key;
 mod usage;
 
-use std::{fmt, sync::Arc, thread, time::Duration};
+use std::{fmt, thread, time::Duration};
 
+pub use hashes::Hashed;
+pub use index::Index;
 use linkspan_accounts::{Accounts, AccountsError};
+use linkspan_platforms::{Limited, Shares, WaitingLimits};
 use linkspan_storage::{
     StorageError, Store, WriteSet,
     catalogue::{MatchingUses, UserKey},
 };
 use ruma::OwnedUserId;
-use tokio::sync::Semaphore;
-
-pub use hashes::Hashed;
-pub use index::Index;
 pub use usage::{BUCKETS_PER_DAY, ELEMENTS_PER_DAY};
+
+/// How many requests wait to be evaluated. An app sends one after the other, each of some milliseconds.
+const WAITING: WaitingLimits = WaitingLimits { per_who: 8, per_platform: 256, in_all: 1_024 };
 
 /// Matching failed.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +50,9 @@ pub enum MatchingError {
         /// When the next day begins.
         retry_after: Duration,
     },
+    /// Too many ask at the same time.
+    #[error(transparent)]
+    Busy(#[from] Limited),
     /// The accounts service refused or failed.
     #[error(transparent)]
     Accounts(#[from] AccountsError),
@@ -64,8 +69,9 @@ pub struct Matching {
     store: Store,
     index: Index,
     accounts: Accounts,
-    /// Evaluating takes a core for some milliseconds, so as many are at it at once as there are cores.
-    permits: Arc<Semaphore>,
+    /// The places at which elements are evaluated, which takes a core for some milliseconds. Half of the cores are left
+    /// to others.
+    places: Shares,
 }
 
 impl fmt::Debug for Matching {
@@ -78,7 +84,7 @@ impl Matching {
     /// Matching by an index, which the accounts have been told to keep.
     pub fn new(store: Store, index: Index, accounts: Accounts) -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        Self { store, index, accounts, permits: Arc::new(Semaphore::new(cores)) }
+        Self { store, index, accounts, places: Shares::new(cores / 2, WAITING) }
     }
 
     /// Removes what is kept of a user who is deactivated. The user's entries go with the addresses, as the

@@ -18,10 +18,11 @@ mod preview;
 mod resize;
 mod thumbnail;
 mod upload;
+mod webp;
 
-use std::sync::Arc;
+use std::{sync::Arc, thread};
 
-use linkspan_platforms::Platforms;
+use linkspan_platforms::{HoldingLimits, Limited, Platforms, Shares, WaitingLimits};
 use linkspan_storage::{StorageError, Store};
 use ruma::{OwnedServerName, ServerName};
 use tokio::sync::{Semaphore, broadcast};
@@ -34,10 +35,19 @@ pub use objects::MediaStore;
 pub use objects::S3Settings;
 pub use thumbnail::{ThumbnailMethod, ThumbnailRequest};
 
-/// How many thumbnails are made at the same time.
-const THUMBNAIL_WORKERS: usize = 2;
-/// How many thumbnails may be made or wait to be made.
-const THUMBNAIL_QUEUE: usize = 256;
+/// How many thumbnails are made at the same time, if there are twice as many cores. It is all work and no waiting, and the
+/// other half of the cores is for others.
+const THUMBNAIL_WORKERS: usize = 4;
+/// How many thumbnails wait to be made. Most take less than a tenth of a second. A room full of pictures has about a
+/// hundred of them in sight at most, and a client asks for all at once.
+const THUMBNAIL_WAITING: WaitingLimits = WaitingLimits { per_who: 128, per_platform: 256, in_all: 1_024 };
+/// The memory of all images that are made small at the same time, in KiB. One of the largest kind fits in, or dozens of photos.
+const IMAGE_MEMORY_KIB: u32 = 512 << 10;
+/// How many uploads run at the same time, of which each has some megabytes in memory and is as slow as its client. Clients
+/// send a few at a time.
+const UPLOADS: HoldingLimits = HoldingLimits { per_who: 8, per_platform: 192, in_all: 256 };
+/// How many uploads wait. Nothing of them is in memory.
+const UPLOADS_WAITING: WaitingLimits = WaitingLimits { per_who: 32, per_platform: 512, in_all: 2_048 };
 /// How many news of arrived contents are kept for those who wait for them.
 const ARRIVALS: usize = 256;
 
@@ -77,9 +87,9 @@ pub enum MediaError {
     /// The image is too large to make a thumbnail of.
     #[error("this is too large to make a thumbnail of")]
     TooLargeToThumbnail,
-    /// Too many thumbnails are being made.
-    #[error("too many thumbnails are being made; try again")]
-    Busy,
+    /// Too many uploads, thumbnails or previews of the same kind are waited for.
+    #[error("too much is being uploaded or prepared at this time; try again")]
+    Busy(#[from] Limited),
     /// No preview of this address can be shown, or none may be.
     #[error("{0}")]
     NoPreview(String),
@@ -107,8 +117,11 @@ struct Shared {
     objects: MediaStore,
     /// Tells which contents have come for ids that were given out before.
     arrivals: broadcast::Sender<(OwnedServerName, String)>,
-    thumbnail_workers: Arc<Semaphore>,
-    thumbnail_queue: Arc<Semaphore>,
+    uploads: Shares,
+    /// The places at which thumbnails are made.
+    thumbnails: Shares,
+    /// A permit for each KiB of memory of images that are decoded.
+    image_memory: Arc<Semaphore>,
     previews: preview::Previews,
 }
 
@@ -126,13 +139,15 @@ impl Media {
         objects: MediaStore,
         preview_private: bool,
     ) -> Self {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
         let shared = Shared {
             store,
             platforms,
             objects,
             arrivals: broadcast::Sender::new(ARRIVALS),
-            thumbnail_workers: Arc::new(Semaphore::new(THUMBNAIL_WORKERS)),
-            thumbnail_queue: Arc::new(Semaphore::new(THUMBNAIL_QUEUE)),
+            uploads: Shares::new_limited(UPLOADS, UPLOADS_WAITING),
+            thumbnails: Shares::new((cores / 2).min(THUMBNAIL_WORKERS), THUMBNAIL_WAITING),
+            image_memory: Arc::new(Semaphore::new(IMAGE_MEMORY_KIB as usize)),
             previews: preview::Previews::new(preview_private),
         };
         Self { shared: Arc::new(shared) }

@@ -9,11 +9,12 @@ use linkspan_storage::{
     records::{MediaRecord, ThumbnailRecord},
 };
 use ruma::ServerName;
+use tokio::runtime::Handle;
 
 use crate::{
-    Media, MediaError, MediaFile, carried,
+    IMAGE_MEMORY_KIB, Media, MediaError, MediaFile, carried,
     id::{media_key, object_path},
-    resize::{Resized, resize},
+    resize::{MOST_BYTES, Resized, Source, resize},
 };
 
 /// The size of the largest image that thumbnails are made of, in bytes.
@@ -74,9 +75,11 @@ impl ThumbnailRequest {
 
 impl Media {
     /// Gives a thumbnail of an image of a hosted platform. It is never animated and never larger than the
-    /// image; an image that is small enough is its own thumbnail. Waits as [`Media::open`] does.
+    /// image; an image that is small enough is its own thumbnail. Waits as [`Media::open`] does. `asker` is a hosted
+    /// platform, and who of it asks, a user or a network; too many at once are refused with [`MediaError::Busy`].
     pub async fn thumbnail(
         &self,
+        asker: (&ServerName, &str),
         server_name: &ServerName,
         media_id: &str,
         wanted: ThumbnailRequest,
@@ -101,7 +104,7 @@ impl Media {
         };
         let made = match self.shared.store.get::<Thumbnails>(&key).await? {
             Some(made) => made,
-            None => self.make_thumbnail(&key, wanted, &source).await?,
+            None => self.make_thumbnail(asker, &key, wanted, &source).await?,
         };
         match made {
             ThumbnailRecord::Original => Ok(source),
@@ -139,22 +142,23 @@ impl Media {
     /// Makes a thumbnail and keeps it, or notes that there can be none.
     async fn make_thumbnail(
         &self,
+        (platform, who): (&ServerName, &str),
         key: &ThumbnailKey,
         wanted: ThumbnailRequest,
         source: &MediaFile,
     ) -> Result<ThumbnailRecord, MediaError> {
         let shared = &self.shared;
-        let place = shared.thumbnail_queue.clone().try_acquire_owned().map_err(|_| MediaError::Busy)?;
-        let worker = shared.thumbnail_workers.clone().acquire_owned().await.map_err(|_| MediaError::Busy)?;
+        let place = shared.thumbnails.take(platform, who).await?;
         // Somebody else who waited may have made it meanwhile.
         if let Some(made) = shared.store.get::<Thumbnails>(key).await? {
             return Ok(made);
         }
         let image = shared.objects.read_all(&source.path).await?;
-        let resized = tokio::task::spawn_blocking(move || {
-            // The work itself holds this, because it goes on when whoever asked goes away.
-            let _permits = (place, worker);
-            resize(&image, wanted)
+        let (memory, runtime) = (shared.image_memory.clone(), Handle::current());
+        let resized = place.run(move || {
+            let Some(source) = Source::read(&image) else { return Resized::Impossible };
+            let _memory = runtime.block_on(memory.acquire_many(needed_kib(&source)));
+            resize(source, wanted)
         });
         // A decoder that panics has met an image that it cannot read.
         let record = match resized.await.unwrap_or(Resized::Impossible) {
@@ -187,6 +191,12 @@ impl Media {
             })
             .await
     }
+}
+
+/// The memory that making an image small takes, in KiB.
+fn needed_kib(source: &Source<'_>) -> u32 {
+    const { assert!(MOST_BYTES >> 10 < IMAGE_MEMORY_KIB as u64) };
+    u32::try_from(source.needed_bytes() >> 10).expect("it is less than that of the largest image")
 }
 
 /// All thumbnails that there may be of an image.

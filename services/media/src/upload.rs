@@ -94,7 +94,8 @@ impl Media {
         self.run(upload, content).await
     }
 
-    /// Runs an upload on a task of its own, so that it is cleaned up even if its caller goes away.
+    /// Runs an upload on a task of its own, so that it is cleaned up even if its caller goes away. Nothing of the content
+    /// is read before it is the user's turn.
     async fn run<S, E>(&self, upload: Upload, content: S) -> Result<(), MediaError>
     where
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
@@ -114,8 +115,10 @@ impl Media {
             Some(announced) if announced > most_bytes => return Err(refusal()),
             _ => {}
         }
+        let place = self.shared.uploads.take(upload.user_id.server_name(), upload.user_id.as_str()).await?;
         let media = self.clone();
         let task = tokio::spawn(async move {
+            let _place = place;
             let path = object_path(upload.user_id.server_name(), &upload.object);
             let objects = &media.shared.objects;
             let size_bytes = objects.write(&path, content, most_bytes, refusal).await?;

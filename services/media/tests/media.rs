@@ -19,7 +19,8 @@ use linkspan_storage::{
     catalogue::{ExpiringMedia, Thumbnails},
 };
 use object_store::{ObjectStore, memory::InMemory};
-use ruma::{MxcUri, OwnedMxcUri, ServerName, UserId, server_name, user_id};
+use ruma::{MxcUri, OwnedMxcUri, OwnedUserId, ServerName, UserId, server_name, user_id};
+use tokio::task::JoinSet;
 
 const NOW: u64 = 1_700_000_000_000;
 const MINUTE_MS: u64 = 60 * 1000;
@@ -32,6 +33,11 @@ fn anna() -> &'static UserId {
 
 fn insta() -> &'static ServerName {
     server_name!("insta.example")
+}
+
+/// Who asks for thumbnails.
+fn asker() -> (&'static ServerName, &'static str) {
+    (insta(), anna().as_str())
 }
 
 struct World {
@@ -95,7 +101,7 @@ impl World {
     ) -> Result<MediaFile, MediaError> {
         let (server_name, media_id) = parts(uri);
         let wanted = ThumbnailRequest { width, height, method };
-        self.media.thumbnail(server_name, media_id, wanted, NO_WAIT, NOW).await
+        self.media.thumbnail(asker(), server_name, media_id, wanted, NO_WAIT, NOW).await
     }
 
     async fn count_objects(&self) -> usize {
@@ -426,7 +432,7 @@ async fn a_thumbnail_that_is_made_meanwhile_goes_with_its_image() {
     let held = engine.hold_disk().expect("a disk");
     let (server_name, media_id) = parts(&uri);
     let wanted = ThumbnailRequest { width: 96, height: 96, method: ThumbnailMethod::Crop };
-    let thumbnail = media.thumbnail(server_name, media_id, wanted, NO_WAIT, NOW);
+    let thumbnail = media.thumbnail(asker(), server_name, media_id, wanted, NO_WAIT, NOW);
     let sweep = async {
         let waiting = tokio::task::spawn_blocking(move || {
             held.wait_for_write();
@@ -600,6 +606,52 @@ async fn only_images_of_some_size_get_thumbnails() {
     assert!(matches!(refused, Err(MediaError::CannotThumbnail)), "{refused:?}");
 }
 
+#[tokio::test]
+async fn a_crowd_that_wants_thumbnails_keeps_nobody_on_another_platform_waiting() {
+    let world = world().await;
+    let image = encoded(two_halves(200, 200), ImageFormat::Png);
+    let of_crowd = stream::iter(0..200).then(|_| world.upload(&image, "image/png"));
+    let of_crowd: Vec<_> = of_crowd.try_collect().await.expect("up");
+    let one_more = world.upload(&image, "image/png").await.expect("up");
+    let wanted = ThumbnailRequest { width: 96, height: 96, method: ThumbnailMethod::Crop };
+    let mut crowd = JoinSet::new();
+    for (number, uri) in of_crowd.into_iter().enumerate() {
+        let media = world.media.clone();
+        crowd.spawn(async move {
+            let ((server_name, media_id), who) = (parts(&uri), number.to_string());
+            media.thumbnail((insta(), &who), server_name, media_id, wanted, NO_WAIT, NOW).await.map(drop)
+        });
+    }
+    // Once the first has its thumbnail, the others wait for theirs.
+    crowd.join_next().await.expect("the first").expect("no panic").expect("made");
+    let (server_name, media_id) = parts(&one_more);
+    let asker = (server_name!("phones.example"), "@ben:phones.example");
+    world.media.thumbnail(asker, server_name, media_id, wanted, NO_WAIT, NOW).await.expect("made");
+    let before = std::iter::from_fn(|| crowd.try_join_next()).count();
+    assert!(before < 40, "{before} came before, where a few had places");
+}
+
+#[tokio::test]
+async fn uploads_that_stand_still_leave_room_to_others() {
+    let world = world().await;
+    let stalled = || stream::pending::<Result<Bytes, String>>();
+    let users: Vec<OwnedUserId> =
+        (0..30).map(|n| format!("@{n}:insta.example").try_into().expect("a user id")).collect();
+    let upload = |user_id| Box::pin(world.media.upload(user_id, described("a/b"), stalled(), NOW));
+    let mut uploads = Vec::new();
+    // Each has eight at a time, and all of a platform have 192.
+    for user_id in users.iter().flat_map(|user_id| std::iter::repeat_n(user_id, 10)) {
+        let mut upload = upload(user_id);
+        assert!(poll_immediate(&mut upload).await.is_none());
+        uploads.push(upload);
+    }
+    let short = chunks(b"hello");
+    let of_same = world.media.upload(anna(), described("a/b"), short, NOW);
+    assert!(poll_immediate(pin!(of_same)).await.is_none(), "the platform has as many as it may have");
+    let ben = user_id!("@ben:phones.example");
+    world.media.upload(ben, described("a/b"), chunks(b"hello"), NOW).await.expect("uploaded");
+}
+
 // Leftovers
 
 #[tokio::test]
@@ -612,7 +664,7 @@ async fn leftovers_are_removed_and_nothing_else() {
     let uri = media.upload(anna(), described("image/png"), chunks(&png), NOW).await.expect("up");
     let (server_name, media_id) = parts(&uri);
     let wanted = ThumbnailRequest { width: 96, height: 96, method: ThumbnailMethod::Crop };
-    media.thumbnail(server_name, media_id, wanted, NO_WAIT, NOW).await.expect("made");
+    media.thumbnail(asker(), server_name, media_id, wanted, NO_WAIT, NOW).await.expect("made");
     let (pending, _) = media.create(anna(), NOW).await.expect("created");
     media.upload_to(anna(), parts(&pending), described("a/b"), chunks(b"x"), NOW).await.expect("kept");
     let shelf = folder.path().join("insta.example").join("le");
@@ -632,6 +684,7 @@ async fn leftovers_are_removed_and_nothing_else() {
         let file = media.open(server_name, media_id, NO_WAIT, NOW).await.expect("there");
         assert_eq!(read(&file, 0..file.size_bytes).await.len() as u64, file.size_bytes);
     }
-    let thumbnail = media.thumbnail(server_name, media_id, wanted, NO_WAIT, NOW).await.expect("there");
+    let thumbnail =
+        media.thumbnail(asker(), server_name, media_id, wanted, NO_WAIT, NOW).await.expect("there");
     assert_eq!(read(&thumbnail, 0..thumbnail.size_bytes).await.len() as u64, thumbnail.size_bytes);
 }

@@ -155,8 +155,11 @@ async fn a_browser_is_logged_in_until_its_time_or_the_password_ends() {
     let world = world().await;
     let name = world.platform.server_name();
     let log_in = async || {
-        let credentials =
-            Credentials { identifier: Identifier::Name("anna".into()), password: PASSWORD.into() };
+        let credentials = Credentials {
+            identifier: Identifier::Name("anna".into()),
+            password: PASSWORD.into(),
+            address: None,
+        };
         world.oauth.log_browser_in(&world.platform, credentials, NOW).await.expect("logged in")
     };
     let token = log_in().await;

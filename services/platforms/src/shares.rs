@@ -6,7 +6,7 @@
 //! file does not know what a place is good for.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     sync::Arc,
     time::{Duration, Instant},
@@ -40,17 +40,34 @@ pub struct WaitingLimits {
     pub in_all: usize,
 }
 
+impl WaitingLimits {
+    /// For those who cannot be refused, and whose number is bounded elsewhere.
+    pub const NONE: Self = Self { per_who: usize::MAX, per_platform: usize::MAX, in_all: usize::MAX };
+}
+
+/// How many places are held at the same time. Where a place is held for long, as by what waits for a stranger's
+/// answer, it is not enough that the next place goes to others: some have to stay free for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HoldingLimits {
+    /// How many one person, account or network holds.
+    pub per_who: usize,
+    /// How many all of one platform hold.
+    pub per_platform: usize,
+    /// How many are held in all.
+    pub in_all: usize,
+}
+
 /// Places that are shared fairly. A clone shares the same places.
 #[derive(Clone)]
 pub struct Shares {
-    at_once: usize,
-    limits: WaitingLimits,
+    holding: HoldingLimits,
+    waiting: WaitingLimits,
     line: Arc<Mutex<Line>>,
 }
 
 impl fmt::Debug for Shares {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shares").field("at_once", &self.at_once).field("limits", &self.limits).finish()
+        f.debug_struct("Shares").field("holding", &self.holding).field("waiting", &self.waiting).finish()
     }
 }
 
@@ -68,17 +85,23 @@ pub struct ShareCounts {
 }
 
 impl Shares {
-    /// Makes `at_once` places, at least one.
-    pub fn new(at_once: usize, limits: WaitingLimits) -> Self {
+    /// Makes `at_once` places, at least one, which anybody may hold all at once while nobody waits.
+    pub fn new(at_once: usize, waiting: WaitingLimits) -> Self {
         let at_once = at_once.max(1);
+        let holding = HoldingLimits { per_who: at_once, per_platform: at_once, in_all: at_once };
+        Self::new_limited(holding, waiting)
+    }
+
+    /// Makes places of which nobody holds more than they may, even while nobody waits. No limit may be zero.
+    pub fn new_limited(holding: HoldingLimits, waiting: WaitingLimits) -> Self {
         let line = Line {
-            free: at_once,
+            free: holding.in_all,
             waiting: 0,
             clock: 0,
             average_held: Duration::ZERO,
             platforms: HashMap::new(),
         };
-        Self { at_once, limits, line: Arc::new(Mutex::new(line)) }
+        Self { holding, waiting, line: Arc::new(Mutex::new(line)) }
     }
 
     /// Waits for a place for `who` (a person, account or network) of a hosted platform. Places are given to one
@@ -88,16 +111,16 @@ impl Shares {
         let place = Place { platform: platform.to_owned(), who: who.into() };
         let asked = {
             let mut line = self.line.lock();
-            line.ask(&place, &self.limits).map_err(|Full| self.limited(&line))?
+            line.ask(&place, &self.holding, &self.waiting).map_err(|Full| self.limited(&line))?
         };
         if let Asked::Waits { number, turn } = asked {
-            let mut waiting = Waiting { line: &self.line, place: &place, number, turn };
+            let mut waiting = Waiting { shares: self, place: &place, number, turn };
             if (&mut waiting.turn).await.is_err() {
                 let limited = self.limited(&self.line.lock());
                 return Err(limited);
             }
         }
-        Ok(Share { line: self.line.clone(), place, since: Instant::now() })
+        Ok(Share { shares: self.clone(), place, since: Instant::now() })
     }
 
     /// How each platform that ever asked uses the places.
@@ -114,7 +137,7 @@ impl Shares {
 
     /// The refusal of somebody: after the time that the line as it is now will take.
     fn limited(&self, line: &Line) -> Limited {
-        let rounds = (line.waiting / self.at_once + 1) as u32;
+        let rounds = (line.waiting / self.holding.in_all + 1) as u32;
         let retry_after = line.average_held.saturating_mul(rounds).clamp(MIN_RETRY, MAX_RETRY);
         Limited { retry_after }
     }
@@ -122,7 +145,7 @@ impl Shares {
 
 /// A place that is held. It goes to the next in the line when this is dropped.
 pub struct Share {
-    line: Arc<Mutex<Line>>,
+    shares: Shares,
     place: Place,
     since: Instant,
 }
@@ -150,9 +173,9 @@ impl fmt::Debug for Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        let mut line = self.line.lock();
+        let mut line = self.shares.line.lock();
         line.note_held(self.since.elapsed());
-        line.give_back(&self.place);
+        line.give_back(&self.place, &self.shares.holding);
     }
 }
 
@@ -165,7 +188,7 @@ struct Place {
 
 /// Somebody in the line. Who stops waiting leaves it, and gives back a place that was given meanwhile.
 struct Waiting<'a> {
-    line: &'a Mutex<Line>,
+    shares: &'a Shares,
     place: &'a Place,
     number: u64,
     turn: oneshot::Receiver<()>,
@@ -173,9 +196,10 @@ struct Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let mut line = self.line.lock();
-        if !line.leave(self.place, self.number) && self.turn.try_recv().is_ok() {
-            line.give_back(self.place);
+        let Shares { holding, line, .. } = self.shares;
+        let mut line = line.lock();
+        if !line.leave(self.place, self.number, holding) && self.turn.try_recv().is_ok() {
+            line.give_back(self.place, holding);
         }
     }
 }
@@ -193,11 +217,11 @@ struct Full;
 
 /// All who hold a place or wait for one.
 struct Line {
-    /// Places that nobody holds. While there are any, nobody waits.
+    /// Places that nobody holds. While there are any, nobody waits who may hold one more.
     free: usize,
     /// How many wait.
     waiting: usize,
-    /// Counts all who ask and all places given, so that it tells what was earlier.
+    /// Counts all who ask and all places given and given back, so that it tells what was earlier.
     clock: u64,
     /// How long places were held lately, on average.
     average_held: Duration,
@@ -211,126 +235,140 @@ struct PlatformLine {
     holding: usize,
     waiting: usize,
     refused: u64,
-    /// When it was last given a place, or first asked.
+    /// When it last had a place, or first asked.
     turn: u64,
     /// Those who hold a place or wait.
     parties: HashMap<Arc<str>, Party>,
+    /// Those of them who wait and may hold one more: how many places each holds, when it last had one, and who it is.
+    next: BTreeSet<(usize, u64, Arc<str>)>,
 }
 
 /// One person, account or network.
 #[derive(Default)]
 struct Party {
     holding: usize,
-    /// When it was last given a place, or came.
+    /// When it last had a place, or came.
     turn: u64,
     /// Those who wait for it, the earliest first.
     waiting: BTreeMap<u64, oneshot::Sender<()>>,
 }
 
 impl Line {
-    fn ask(&mut self, place: &Place, limits: &WaitingLimits) -> Result<Asked, Full> {
-        self.clock += 1;
-        let number = self.clock;
+    fn ask(
+        &mut self,
+        place: &Place,
+        holding: &HoldingLimits,
+        waiting: &WaitingLimits,
+    ) -> Result<Asked, Full> {
+        let number = self.tick();
         if !self.platforms.contains_key(&place.platform) {
             let new = PlatformLine { turn: number, ..PlatformLine::default() };
             self.platforms.insert(place.platform.clone(), new);
         }
-        let is_free = self.free > 0;
-        if !is_free && !self.make_room(place, limits) {
+        let is_free = self.free > 0 && self.platform(place).has_room_for(&place.who, holding);
+        if !is_free && !self.make_room(place, holding, waiting) {
             self.platform(place).refused += 1;
             return Err(Full);
         }
+        self.free -= usize::from(is_free);
+        self.waiting += usize::from(!is_free);
         let platform = self.platform(place);
-        let new = || Party { turn: number, ..Party::default() };
-        let party = platform.parties.entry(place.who.clone()).or_insert_with(new);
+        platform.parties.entry(place.who.clone()).or_insert(Party { turn: number, ..Party::default() });
         if is_free {
-            platform.turn = number;
             platform.holding += 1;
-            party.holding += 1;
-            self.free -= 1;
+            platform.turn = number;
+            platform.change(&place.who, holding, |party| {
+                party.holding += 1;
+                party.turn = number;
+            });
             return Ok(Asked::Placed);
         }
         let (sender, turn) = oneshot::channel();
-        party.waiting.insert(number, sender);
         platform.waiting += 1;
-        self.waiting += 1;
+        platform.change(&place.who, holding, |party| party.waiting.insert(number, sender));
         Ok(Asked::Waits { number, turn })
     }
 
     /// Sees that one more may wait. In a line that is full, the newest of those gives way who have the most in it, if
     /// they have more than the one who comes will have.
-    fn make_room(&mut self, place: &Place, limits: &WaitingLimits) -> bool {
+    fn make_room(&mut self, place: &Place, holding: &HoldingLimits, limits: &WaitingLimits) -> bool {
+        let is_full = self.waiting >= limits.in_all;
         let platform = self.platform(place);
-        let (of_platform, of_who) =
-            (platform.waiting, platform.parties.get(&place.who).map_or(0, |party| party.waiting.len()));
+        let of_platform = platform.waiting;
+        let of_who = platform.parties.get(&place.who).map_or(0, |party| party.waiting.len());
         if of_who >= limits.per_who {
             return false;
         }
-        let is_full = self.waiting >= limits.in_all;
-        if of_platform < limits.per_platform && !is_full {
+        let is_platform_full = of_platform >= limits.per_platform;
+        if !is_platform_full && !is_full {
             return true;
         }
         let fullest = self.platforms.values_mut().max_by_key(|platform| platform.waiting);
-        let has_left = match fullest {
-            Some(fullest) if of_platform < limits.per_platform && fullest.waiting > of_platform + 1 => {
-                fullest.push_out(0)
-            }
-            _ => self.platform(place).push_out(of_who + 1),
+        let has_left = match fullest.filter(|fullest| !is_platform_full && fullest.waiting > of_platform + 1)
+        {
+            Some(fullest) => fullest.push_out(0, holding),
+            None => self.platform(place).push_out(of_who + 1, holding),
         };
         self.waiting -= usize::from(has_left);
         has_left
     }
 
     /// Takes one who waits out of the line. Returns false if that one does not wait any more.
-    fn leave(&mut self, place: &Place, number: u64) -> bool {
+    fn leave(&mut self, place: &Place, number: u64, holding: &HoldingLimits) -> bool {
         let platform = self.platform(place);
-        let Some(party) = platform.parties.get_mut(&place.who) else { return false };
-        let waited = party.waiting.remove(&number).is_some();
-        platform.waiting -= usize::from(waited);
-        platform.forget_idle(&place.who);
-        self.waiting -= usize::from(waited);
-        waited
+        let waited = platform.change(&place.who, holding, |party| party.waiting.remove(&number));
+        let has_left = waited.flatten().is_some();
+        platform.waiting -= usize::from(has_left);
+        self.waiting -= usize::from(has_left);
+        has_left
     }
 
-    /// Gives a place to the next in the line. Who gives it back counts as holding it while the next is chosen, so
-    /// that with one place, too, others come first.
-    fn give_back(&mut self, place: &Place) {
-        let was_given = self.give_next();
-        self.free += usize::from(!was_given);
+    /// Gives a place back, and to the next in the line. Who had it just now comes after all others who hold as few.
+    fn give_back(&mut self, place: &Place, holding: &HoldingLimits) {
+        let now = self.tick();
         let platform = self.platform(place);
         platform.holding -= 1;
-        if let Some(party) = platform.parties.get_mut(&place.who) {
+        platform.turn = now;
+        platform.change(&place.who, holding, |party| {
             party.holding -= 1;
-        }
-        platform.forget_idle(&place.who);
+            party.turn = now;
+        });
+        self.free += 1;
+        self.give_next(holding);
     }
 
-    /// Gives a place to the one whose turn it is. Returns false if nobody waits.
-    fn give_next(&mut self) -> bool {
-        let platforms = self.platforms.values_mut().filter(|platform| platform.waiting > 0);
+    /// Gives a place to the one whose turn it is, if anybody waits who may hold one more.
+    fn give_next(&mut self, holding: &HoldingLimits) {
+        let now = self.tick();
+        let platforms = self.platforms.values_mut();
+        let platforms = platforms.filter(|platform| platform.holding < holding.per_platform);
+        let platforms = platforms.filter(|platform| !platform.next.is_empty());
         let Some(platform) = platforms.min_by_key(|platform| (platform.holding, platform.turn)) else {
-            return false;
+            return;
         };
-        let parties = platform.parties.values_mut().filter(|party| !party.waiting.is_empty());
-        let party = parties.min_by_key(|party| (party.holding, party.turn));
-        let party = party.expect("who waits on a platform waits for somebody");
-        let (_, turn) = party.waiting.pop_first().expect("only who waits is asked");
-        self.clock += 1;
-        for (holding, turn) in
-            [(&mut platform.holding, &mut platform.turn), (&mut party.holding, &mut party.turn)]
-        {
-            *holding += 1;
-            *turn = self.clock;
-        }
+        let Some((_, _, who)) = platform.next.first().cloned() else { return };
+        let first = platform.change(&who, holding, |party| {
+            party.holding += 1;
+            party.turn = now;
+            party.waiting.pop_first()
+        });
+        let (_, turn) = first.flatten().expect("only who waits is among the next");
+        platform.holding += 1;
+        platform.turn = now;
         platform.waiting -= 1;
         self.waiting -= 1;
+        self.free -= 1;
         // It cannot fail: whoever stops listening has left the line first.
         let _ = turn.send(());
-        true
     }
 
     fn note_held(&mut self, held: Duration) {
         self.average_held = (self.average_held * EARLIER + held) / (EARLIER + 1);
+    }
+
+    fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
     }
 
     /// The part of a platform that has asked.
@@ -340,25 +378,38 @@ impl Line {
 }
 
 impl PlatformLine {
-    /// Pushes the newest of the party out that has the most waiting, if these are more than `fair`.
-    fn push_out(&mut self, fair: usize) -> bool {
-        let Some((who, party)) = self.parties.iter_mut().max_by_key(|(_, party)| party.waiting.len()) else {
-            return false;
-        };
-        if party.waiting.len() <= fair || party.waiting.pop_last().is_none() {
-            return false;
-        }
-        let who = who.clone();
-        self.waiting -= 1;
-        self.refused += 1;
-        self.forget_idle(&who);
-        true
+    fn has_room_for(&self, who: &str, limits: &HoldingLimits) -> bool {
+        let of_who = self.parties.get(who).map_or(0, |party| party.holding);
+        self.holding < limits.per_platform && of_who < limits.per_who
     }
 
-    fn forget_idle(&mut self, who: &str) {
-        if self.parties.get(who).is_some_and(|party| party.holding == 0 && party.waiting.is_empty()) {
+    /// Changes a party that is there, and sees that it stands where it belongs among those who wait.
+    fn change<T>(
+        &mut self,
+        who: &Arc<str>,
+        limits: &HoldingLimits,
+        change: impl FnOnce(&mut Party) -> T,
+    ) -> Option<T> {
+        let party = self.parties.get_mut(who)?;
+        self.next.remove(&(party.holding, party.turn, who.clone()));
+        let changed = change(party);
+        if party.holding == 0 && party.waiting.is_empty() {
             self.parties.remove(who);
+        } else if party.holding < limits.per_who && !party.waiting.is_empty() {
+            self.next.insert((party.holding, party.turn, who.clone()));
         }
+        Some(changed)
+    }
+
+    /// Pushes the newest of the party out that has the most waiting, if these are more than `fair`.
+    fn push_out(&mut self, fair: usize, limits: &HoldingLimits) -> bool {
+        let fullest = self.parties.iter().max_by_key(|(_, party)| party.waiting.len());
+        let Some((who, _)) = fullest.filter(|(_, party)| party.waiting.len() > fair) else { return false };
+        let who = who.clone();
+        self.change(&who, limits, |party| party.waiting.pop_last());
+        self.waiting -= 1;
+        self.refused += 1;
+        true
     }
 }
 
@@ -443,7 +494,7 @@ mod tests {
         let served = serve(held, waiting);
         assert_eq!(
             served,
-            ["b ben 1", "a anna 1", "c carl 1", "b ben 2", "a alex 1", "a anna 2", "a anna 3"]
+            ["b ben 1", "c carl 1", "a alex 1", "b ben 2", "a anna 1", "a anna 2", "a anna 3"]
         );
         assert_eq!(shares.line.lock().free, 1);
     }
@@ -551,6 +602,22 @@ mod tests {
         assert_eq!(retry_after(5), MIN_RETRY);
         assert_eq!(retry_after(4_000), Duration::from_secs(12), "two rounds of others, and one's own");
         assert_eq!(retry_after(600_000), MAX_RETRY);
+    }
+
+    #[test]
+    fn nobody_holds_more_than_they_may_though_places_are_free() {
+        let holding = HoldingLimits { per_who: 2, per_platform: 3, in_all: 4 };
+        let shares = Shares::new_limited(holding, ROOMY);
+        let mut annas = vec![take(&shares, "a.example", "anna"), take(&shares, "a.example", "anna")];
+        let mut third = wait(&shares, "a.example", "anna");
+        let _alex = take(&shares, "a.example", "alex");
+        let mut amys = wait(&shares, "a.example", "amy");
+        let _ben = take(&shares, "b.example", "ben");
+        annas.pop();
+        let _amys = amys.answer().expect("the platform may hold one more").expect("a place");
+        assert!(third.answer().is_none());
+        annas.pop();
+        assert!(third.answer().is_some(), "anna may hold another");
     }
 
     #[tokio::test]

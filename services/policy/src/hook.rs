@@ -3,17 +3,17 @@
 use std::time::{Duration, Instant};
 
 use linkspan_outbound::{Outbound, OutboundError, post_signed};
-use linkspan_platforms::{OnFailure, PolicyHook};
+use linkspan_platforms::{HoldingLimits, OnFailure, PolicyHook, Shares, WaitingLimits};
 use parking_lot::Mutex;
 use rand::{RngExt as _, distr::Alphanumeric};
 use reqwest::{StatusCode, Url};
 use serde::Serialize;
-use tokio::sync::Semaphore;
 
 use crate::{MAX_TIMEOUT, Question, Verdict, breaker::Breaker, question::read_answer};
 
-/// How many questions to a hook are on their way at the same time.
-const MAX_AT_ONCE: usize = 32;
+/// How many questions to a hook are on their way at the same time. One sender, who can make it answer slowly, leaves half
+/// of them to others: whoever waits too long is let through or refused without being asked about.
+const AT_ONCE: HoldingLimits = HoldingLimits { per_who: 16, per_platform: 32, in_all: 32 };
 /// The most bytes of an answer.
 const MAX_ANSWER_BYTES: usize = 4 << 10;
 /// The length of the name that a question has in the operator's logs.
@@ -23,7 +23,7 @@ const ID_LENGTH: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Hook {
     pub(crate) settings: PolicyHook,
-    slots: Semaphore,
+    slots: Shares,
     breaker: Mutex<Breaker>,
 }
 
@@ -62,7 +62,7 @@ struct Body<'a> {
 
 impl Hook {
     pub(crate) fn new(settings: PolicyHook) -> Self {
-        Self { settings, slots: Semaphore::new(MAX_AT_ONCE), breaker: Mutex::default() }
+        Self { settings, slots: slots(), breaker: Mutex::default() }
     }
 
     /// Asks, or gives the answer that is set for a hook that fails.
@@ -72,7 +72,8 @@ impl Hook {
         }
         let limit = Duration::from_millis(self.settings.timeout_ms).min(MAX_TIMEOUT);
         // That many ask at once says nothing about the hook, so waiting is no failure of it.
-        let Ok(_slot) = tokio::time::timeout(limit, self.slots.acquire()).await else {
+        let slot = self.slots.take(&question.platform, question.sender.as_str());
+        let Ok(_slot) = tokio::time::timeout(limit, slot).await else {
             return self.on_failure();
         };
         let answer = tokio::time::timeout(limit, self.call(outbound, question, now_ts)).await;
@@ -116,5 +117,29 @@ impl Hook {
             body.extend_from_slice(&chunk);
         }
         Ok(read_answer(&body)?)
+    }
+}
+
+/// Nobody waits for longer than the hook may take, so there is no limit to those who wait.
+fn slots() -> Shares {
+    Shares::new_limited(AT_ONCE, WaitingLimits::NONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::server_name;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_for_much_at_once_leaves_others_their_questions() {
+        let (slots, here) = (slots(), server_name!("a.example"));
+        let mut held = Vec::new();
+        while let Ok(slot) = timeout(Duration::from_secs(1), slots.take(here, "@anna:a.example")).await {
+            held.push(slot.expect("nobody is refused"));
+        }
+        assert_eq!(held.len(), AT_ONCE.per_who);
+        slots.take(here, "@ben:b.example").await.expect("another sender is asked about");
     }
 }

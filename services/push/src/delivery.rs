@@ -5,7 +5,6 @@
 
 use std::{
     collections::VecDeque,
-    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -14,17 +13,18 @@ use std::{
 };
 
 use dashmap::{DashMap, Entry};
+use linkspan_platforms::{HoldingLimits, Share, Shares, WaitingLimits};
 use linkspan_storage::{
     Store,
     catalogue::{PusherKey, Pushers},
 };
 use quick_cache::sync::Cache;
 use ruma::{
-    OwnedEventId, OwnedRoomId, OwnedUserId,
+    OwnedEventId, OwnedRoomId,
     push::{Action, Tweak},
 };
 use serde_json::{Map, Value};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 use crate::{
     Push, Result, Shared,
@@ -39,20 +39,14 @@ use crate::{
 
 /// The most notifications that wait for a pusher.
 const MAX_QUEUED: usize = 32;
-/// The most requests to gateways and push services at the same time.
-const MAX_REQUESTS: usize = 64;
+/// The most requests to gateways and push services at the same time. Anybody names any number of addresses that never answer,
+/// from any number of accounts, so neither one user nor one platform may keep others waiting by it.
+const WORKING: HoldingLimits = HoldingLimits { per_who: 8, per_platform: 64, in_all: 96 };
 /// The most, beside these, that go where the last request failed or took long: what takes ten seconds must not keep
 /// everybody else waiting.
-const MAX_RETRYING: usize = 16;
+const RETRYING: HoldingLimits = HoldingLimits { per_who: 4, per_platform: 16, in_all: 24 };
 /// The most, beside all these, that send an app the token by which it shows that it is reached.
-const MAX_ACTIVATING: usize = 16;
-/// The most of each of these that are for pushers of one user. Anybody names any number of addresses that never answer, and
-/// must not keep others waiting by it.
-const OF_ONE_USER: usize = 8;
-const OF_ONE_USER_RETRYING: usize = 4;
-const OF_ONE_USER_ACTIVATING: usize = 1;
-/// It is remembered of so many users how many requests are for them.
-const MAX_SHARES: usize = 10_000;
+const ACTIVATING: HoldingLimits = HoldingLimits { per_who: 1, per_platform: 16, in_all: 24 };
 /// How long an answer may take until the next request to the same pusher goes among those that failed. Requests are told apart by how
 /// long they take and not by their hosts: a limit for each host would hold up the few push services that most people use,
 /// and whoever wants to hold up everybody has as many hosts as they like.
@@ -70,9 +64,9 @@ pub(crate) struct Deliveries {
     gateway: Gateway,
     /// The queue of each pusher. Each has a task that empties it.
     queues: DashMap<PusherKey, Queue>,
-    working: Lane,
-    retrying: Lane,
-    activating: Lane,
+    working: Shares,
+    retrying: Shares,
+    activating: Shares,
     /// The pushers whose last answer took long.
     slow: Cache<PusherKey, ()>,
     generations: AtomicU64,
@@ -93,32 +87,10 @@ struct Queue {
     _dropped: oneshot::Sender<()>,
 }
 
-/// Requests of which there may be only so many at the same time, and of these only so many for one user.
-#[derive(Debug)]
-struct Lane {
-    permits: Semaphore,
-    of_one_user: usize,
-    shares: Cache<OwnedUserId, Arc<Semaphore>>,
-}
-
-/// What allows a request to a pusher while it is held.
-struct Turn<'a> {
-    _permit: SemaphorePermit<'a>,
-    _share: OwnedSemaphorePermit,
-}
-
-impl Lane {
-    fn new(most: usize, of_one_user: usize) -> Self {
-        Self { permits: Semaphore::new(most), of_one_user, shares: Cache::new(MAX_SHARES) }
-    }
-
-    async fn turn(&self, user_id: &OwnedUserId) -> Turn<'_> {
-        let new = || Ok::<_, Infallible>(Arc::new(Semaphore::new(self.of_one_user)));
-        let Ok(share) = self.shares.get_or_insert_with(user_id, new);
-        // First: who waits for others of the same user keeps nobody else waiting.
-        let _share = share.acquire_owned().await.expect("it is never closed");
-        Turn { _permit: self.permits.acquire().await.expect("it is never closed"), _share }
-    }
+/// Requests of which there may be only so many at the same time. Of each pusher one waits at most, and there are only so
+/// many pushers.
+fn lane(limits: HoldingLimits) -> Shares {
+    Shares::new_limited(limits, WaitingLimits::NONE)
 }
 
 /// What becomes of something that a pusher was to be told.
@@ -213,9 +185,9 @@ impl Deliveries {
         let deliveries = Arc::new(Self {
             gateway,
             queues: DashMap::new(),
-            working: Lane::new(MAX_REQUESTS, OF_ONE_USER),
-            retrying: Lane::new(MAX_RETRYING, OF_ONE_USER_RETRYING),
-            activating: Lane::new(MAX_ACTIVATING, OF_ONE_USER_ACTIVATING),
+            working: lane(WORKING),
+            retrying: lane(RETRYING),
+            activating: lane(ACTIVATING),
             slow: Cache::new(MAX_SLOW),
             generations: AtomicU64::new(0),
         });
@@ -246,13 +218,14 @@ impl Deliveries {
     }
 
     /// Waits until a request to a pusher may be made.
-    async fn turn(&self, key: &PusherKey, standing: Standing) -> Turn<'_> {
+    async fn turn(&self, key: &PusherKey, standing: Standing) -> Share {
         let lane = match standing {
             Standing::Unconfirmed => &self.activating,
             Standing::Working if self.slow.get(key).is_none() => &self.working,
             Standing::Working | Standing::Failing => &self.retrying,
         };
-        lane.turn(&key.user_id).await
+        let turn = lane.take(key.user_id.server_name(), key.user_id.as_str()).await;
+        turn.expect("there is no limit to those who wait")
     }
 
     /// Notes how long a pusher's last answer took.
@@ -498,10 +471,7 @@ mod tests {
     use linkspan_storage::catalogue::PusherKey;
     use ruma::owned_user_id;
 
-    use super::{
-        Deliveries, MAX_ACTIVATING, MAX_REQUESTS, MAX_RETRYING, OF_ONE_USER, OF_ONE_USER_ACTIVATING,
-        OF_ONE_USER_RETRYING, SLOW,
-    };
+    use super::{ACTIVATING, Deliveries, RETRYING, SLOW, WORKING};
     use crate::{
         PushSettings,
         gateway::Gateway,
@@ -535,9 +505,9 @@ mod tests {
         count
     }
 
-    /// How many requests may be made at once to pushers of many users.
-    fn turns_of_many(deliveries: &Deliveries, standing: Standing) -> usize {
-        let users = (0..100).map(|number| format!("@user{number}:a.example").try_into().expect("a user id"));
+    /// How many requests may be made at once to pushers of many users of a platform.
+    fn turns_of_many(deliveries: &Deliveries, platform: &str, standing: Standing) -> usize {
+        let users = (0..100).map(|number| format!("@user{number}:{platform}").try_into().expect("a user id"));
         let keys = users.map(|user_id| PusherKey { user_id, ..key("silent") });
         keys.map(|key| turns(deliveries, &key, standing)).sum()
     }
@@ -545,22 +515,22 @@ mod tests {
     #[tokio::test]
     async fn who_does_not_answer_keeps_nobody_else_waiting() {
         let deliveries = deliveries();
-        assert_eq!(turns_of_many(&deliveries, Unconfirmed), MAX_ACTIVATING);
-        assert_eq!(turns_of_many(&deliveries, Failing), MAX_RETRYING);
-        assert_eq!(turns_of_many(&deliveries, Working), MAX_REQUESTS);
+        for (standing, limits) in [(Unconfirmed, ACTIVATING), (Failing, RETRYING), (Working, WORKING)] {
+            assert_eq!(turns_of_many(&deliveries, "a.example", standing), limits.per_platform);
+            // Nor do many accounts of one platform keep those of others waiting.
+            let rest = limits.in_all - limits.per_platform;
+            assert_eq!(turns_of_many(&deliveries, "b.example", standing), rest);
+        }
     }
 
     #[tokio::test]
     async fn pushers_of_one_user_have_only_a_share() {
         let deliveries = deliveries();
-        for (standing, most, of_one_user) in [
-            (Unconfirmed, MAX_ACTIVATING, OF_ONE_USER_ACTIVATING),
-            (Failing, MAX_RETRYING, OF_ONE_USER_RETRYING),
-            (Working, MAX_REQUESTS, OF_ONE_USER),
-        ] {
-            assert_eq!(turns(&deliveries, &key("silent"), standing), of_one_user);
+        for (standing, limits) in [(Unconfirmed, ACTIVATING), (Failing, RETRYING), (Working, WORKING)] {
+            assert_eq!(turns(&deliveries, &key("silent"), standing), limits.per_who);
             assert_eq!(turns(&deliveries, &key("another"), standing), 0);
-            assert_eq!(turns_of_many(&deliveries, standing), most - of_one_user);
+            let rest = limits.per_platform - limits.per_who;
+            assert_eq!(turns_of_many(&deliveries, "a.example", standing), rest);
         }
     }
 
@@ -570,8 +540,8 @@ mod tests {
         let (slow, other) = (key("slow"), key("other"));
         deliveries.note_pace(&slow, SLOW * 4);
         deliveries.note_pace(&other, SLOW);
-        assert_eq!(turns(&deliveries, &slow, Working), OF_ONE_USER_RETRYING);
-        assert_eq!(turns(&deliveries, &other, Working), OF_ONE_USER);
+        assert_eq!(turns(&deliveries, &slow, Working), RETRYING.per_who);
+        assert_eq!(turns(&deliveries, &other, Working), WORKING.per_who);
         deliveries.note_pace(&slow, SLOW * 4);
         assert_eq!(turns(&deliveries, &slow, Working), 0);
     }
@@ -582,6 +552,6 @@ mod tests {
         let key = key("slow");
         deliveries.note_pace(&key, SLOW * 4);
         deliveries.note_pace(&key, SLOW / 4);
-        assert_eq!(turns(&deliveries, &key, Working), OF_ONE_USER);
+        assert_eq!(turns(&deliveries, &key, Working), WORKING.per_who);
     }
 }

@@ -10,8 +10,10 @@ use axum::{
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts};
 use linkspan_media::{Description, MediaFile, ThumbnailMethod, ThumbnailRequest, clean_filename};
+use linkspan_platforms::network_of;
 use linkspan_wire::{
-    ApiError, App, MaybeUser, User, WholeRequest, json_response, now_ts, parse_query, path_args, respond,
+    ApiError, App, MaybeUser, User, WholeRequest, address_of, json_response, now_ts, parse_query, path_args,
+    respond,
 };
 use ruma::{
     MilliSecondsSinceUnixEpoch, OwnedServerName, ServerName, UInt,
@@ -151,7 +153,8 @@ pub(crate) async fn get_thumbnail(
 ) -> Result<Response, ApiError> {
     let WholeRequest { parts, args, .. } = request;
     let address = MediaAddress::of(args)?;
-    let answer = send_thumbnail(&app, address, &parts).await;
+    let asker = (caller.platform.server_name().as_ref(), caller.user_id.as_str());
+    let answer = send_thumbnail(&app, asker, address, &parts).await;
     caller.check_still_holds(&app).await?;
     answer
 }
@@ -179,7 +182,11 @@ pub(crate) async fn get_legacy_thumbnail(
     let WholeRequest { parts, args, .. } = request;
     let address = MediaAddress::of(args)?;
     check_legacy(&app, &caller, &address, &parts.uri)?;
-    send_thumbnail(&app, address, &parts).await
+    let who = match &caller.user {
+        Some(user) => user.user_id.to_string(),
+        None => network_of(address_of(&parts.extensions)),
+    };
+    send_thumbnail(&app, (caller.platform.server_name(), &who), address, &parts).await
 }
 
 fn check_legacy(app: &App, caller: &MaybeUser, address: &MediaAddress, uri: &Uri) -> Result<(), ApiError> {
@@ -207,11 +214,17 @@ async fn send_original(app: &App, address: MediaAddress, parts: &Parts) -> Resul
     send(&file, &parts.method, &parts.headers).await
 }
 
-async fn send_thumbnail(app: &App, address: MediaAddress, parts: &Parts) -> Result<Response, ApiError> {
+/// Sends a thumbnail to somebody: a user, or a network, of a platform.
+async fn send_thumbnail(
+    app: &App,
+    asker: (&ServerName, &str),
+    address: MediaAddress,
+    parts: &Parts,
+) -> Result<Response, ApiError> {
     let wait = parse_query::<DownloadQuery>(&parts.uri)?.wait();
     let wanted = parse_query::<ThumbnailQuery>(&parts.uri)?.into_request()?;
     let MediaAddress { server_name, media_id, .. } = address;
-    let file = app.media.thumbnail(&server_name, &media_id, wanted, wait, now_ts()).await?;
+    let file = app.media.thumbnail(asker, &server_name, &media_id, wanted, wait, now_ts()).await?;
     send(&file, &parts.method, &parts.headers).await
 }
 

@@ -41,6 +41,7 @@ pub(crate) async fn register(
         password: request.password,
         device,
         guest_access_token: request.guest_access_token,
+        address: Some(caller.address),
     };
     let mut registered =
         app.accounts.register(&caller.platform, registration, request.auth.as_ref(), now_ts()).await?;

@@ -10,20 +10,26 @@ mod page;
 use std::{sync::Arc, time::Duration};
 
 use futures_util::stream;
-use image::ImageReader;
 use linkspan_outbound::Outbound;
+use linkspan_platforms::{HoldingLimits, Shares, WaitingLimits};
 use quick_cache::sync::Cache;
 use reqwest::Url;
 use ruma::UserId;
 use serde_json::{Map, Value};
-use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
 
-use crate::{Description, Media, MediaError, preview::fetch::Fetched};
+use crate::{Description, Media, MediaError, preview::fetch::Fetched, resize::Source};
 
 /// How long a fetch may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How many fetches of all users run at the same time.
-const FETCHES: usize = 16;
+/// How long a preview may take in all: a page, its picture, and the redirects to both.
+const MAKING: Duration = Duration::from_secs(30);
+/// How many previews are being made at the same time. Strangers may keep each waiting for as long as [`MAKING`], so that
+/// neither a user nor the users of one platform may use all of the places. With 16 of them at most 88 MB of pages and
+/// pictures are in memory.
+const FETCHES: HoldingLimits = HoldingLimits { per_who: 4, per_platform: 12, in_all: 16 };
+/// How many previews wait to be made. Clients ask for those that are in sight.
+const WAITING: WaitingLimits = WaitingLimits { per_who: 32, per_platform: 128, in_all: 512 };
 /// How many previews are kept.
 const CACHED: usize = 2_000;
 /// How long the preview of a page is kept, in milliseconds.
@@ -42,7 +48,7 @@ type Kept = (u64, Result<Arc<str>, String>);
 /// What is known of previews. It is kept in memory only.
 pub(crate) struct Previews {
     outbound: Outbound,
-    fetches: Semaphore,
+    fetches: Shares,
     kept: Cache<String, Kept>,
 }
 
@@ -56,7 +62,7 @@ impl Previews {
     pub(crate) fn new(allow_private: bool) -> Self {
         Self {
             outbound: Outbound::new(TIMEOUT, allow_private),
-            fetches: Semaphore::new(FETCHES),
+            fetches: Shares::new_limited(FETCHES, WAITING),
             kept: Cache::new(CACHED),
         }
     }
@@ -102,8 +108,9 @@ impl Media {
 
     async fn make_preview(&self, user_id: &UserId, url: Url, now_ts: u64) -> Result<Arc<str>, MediaError> {
         let previews = &self.shared.previews;
-        let _permit = previews.fetches.acquire().await.map_err(|_| MediaError::Busy)?;
-        let fetched = fetch::fetch(&previews.outbound, url, PAGE_BYTES, PICTURE_BYTES).await;
+        let _place = previews.fetches.take(user_id.server_name(), user_id.as_str()).await?;
+        let ends = Instant::now() + MAKING;
+        let fetched = fetch_until(ends, &previews.outbound, url, PAGE_BYTES).await;
         let mut preview = Map::new();
         match fetched.map_err(MediaError::NoPreview)? {
             Fetched::Page { url, html } => {
@@ -114,7 +121,7 @@ impl Media {
                 if let Some(picture) = picture {
                     // The preview of a page is good without its picture, too.
                     if let Ok(Fetched::Picture { content_type, bytes, .. }) =
-                        fetch::fetch(&previews.outbound, picture, 0, PICTURE_BYTES).await
+                        fetch_until(ends, &previews.outbound, picture, 0).await
                     {
                         self.add_picture(user_id, &mut preview, content_type, bytes, now_ts).await?;
                     }
@@ -137,8 +144,7 @@ impl Media {
         now_ts: u64,
     ) -> Result<(), MediaError> {
         // What is no picture is not stored, whatever type its server gives it.
-        let reader = ImageReader::new(std::io::Cursor::new(&bytes)).with_guessed_format();
-        let Some((width, height)) = reader.ok().and_then(|reader| reader.into_dimensions().ok()) else {
+        let Some((width, height)) = Source::read(&bytes).map(|source| source.dimensions()) else {
             return Ok(());
         };
         let size_bytes = bytes.len() as u64;
@@ -160,5 +166,39 @@ impl Media {
         preview.insert("og:image:height".into(), height.into());
         preview.insert("matrix:image:size".into(), size_bytes.into());
         Ok(())
+    }
+}
+
+/// Fetches a page or a picture, as [`fetch::fetch`] does, for as long as there is time.
+async fn fetch_until(
+    ends: Instant,
+    outbound: &Outbound,
+    url: Url,
+    page_bytes: usize,
+) -> Result<Fetched, String> {
+    let fetched = fetch::fetch(outbound, url, page_bytes, PICTURE_BYTES);
+    timeout_at(ends, fetched).await.unwrap_or_else(|_| Err("the page takes too long".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::server_name;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn pages_that_never_answer_keep_nobody_on_another_platform_waiting() {
+        let (fetches, here) = (Previews::new(true).fetches, server_name!("a.example"));
+        let mut held = Vec::new();
+        for who in 0..FETCHES.in_all {
+            let who = who.to_string();
+            // Each user asks for more than one may have.
+            for _ in 0..FETCHES.in_all {
+                let place = fetches.take(here, &who);
+                held.extend(tokio::time::timeout(TIMEOUT, place).await);
+            }
+        }
+        assert_eq!(held.len(), FETCHES.per_platform);
+        fetches.take(server_name!("b.example"), "@ben:b.example").await.expect("a place");
     }
 }
