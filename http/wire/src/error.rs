@@ -310,7 +310,7 @@ impl From<KeysError> for ApiError {
         match error {
             KeysError::BadJson(_) => Self::bad_request(ErrorKind::BadJson, message),
             KeysError::Invalid(_) => Self::invalid_param(message),
-            KeysError::NamedLikeDevice => Self::forbidden(message),
+            KeysError::NamedLikeDevice | KeysError::TooMany(_) => Self::forbidden(message),
             KeysError::Missing(_) => Self::bad_request(ErrorKind::MissingParam, message),
             KeysError::WrongBackupVersion { current } => {
                 let data = WrongRoomKeysVersionErrorData::new(current.to_string());
