@@ -294,7 +294,6 @@ impl From<PushError> for ApiError {
             PushError::ConflictingUnsubscription => {
                 Self::new(StatusCode::CONFLICT, ErrorKind::ConflictingUnsubscription, error.to_string())
             }
-            PushError::TooManySubscriptions => Self::forbidden(error.to_string()),
             PushError::Invalid(reason) => Self::invalid_param(reason),
             PushError::Misplaced(reason) => Self::bad_request(ErrorKind::Unknown, reason),
             PushError::Rooms(error) => Self::internal(&error),
