@@ -348,6 +348,7 @@ impl From<RoomsError> for ApiError {
             RoomsError::Forbidden(_)
             | RoomsError::TurnedAway(_)
             | RoomsError::Unanswered
+            | RoomsError::TooMany(_)
             | RoomsError::PolicyRefused { .. } => Self::forbidden(message),
             RoomsError::Unasked(_) => Self::internal(&message),
             RoomsError::Encryption(refusal) => {

@@ -142,6 +142,7 @@ fn errcode(error: &RoomsError) -> &'static str {
         | RoomsError::TurnedAway(_)
         | RoomsError::Encryption(_)
         | RoomsError::Unanswered
+        | RoomsError::TooMany(_)
         | RoomsError::PolicyRefused { .. } => "M_FORBIDDEN",
         RoomsError::NotFound(_) => "M_NOT_FOUND",
         RoomsError::Invalid(_) => "M_INVALID_PARAM",
