@@ -19,7 +19,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand};
@@ -244,8 +244,7 @@ async fn prepare(args: RunArgs) -> Result<(Bench, Report), BenchError> {
 
 /// Short, and different for runs against the same server.
 fn run_name() -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    format!("b{:x}p{:x}", now.as_secs(), std::process::id())
+    format!("b{:x}p{:x}", report::since_epoch().as_secs(), std::process::id())
 }
 
 /// The program's name and, if the path tells it, its build profile.

@@ -202,10 +202,14 @@ impl Report {
     }
 }
 
+/// How long it is since the Unix epoch; nothing, if the clock says that it is to come.
+pub(crate) fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
 /// When, where and on what a run was made.
 pub(crate) fn circumstances(disk_sync_us: Option<u64>) -> Vec<(&'static str, String)> {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    let mut all = vec![("date", date(since_epoch.as_secs())), ("machine", machine())];
+    let mut all = vec![("date", date(since_epoch().as_secs())), ("machine", machine())];
     if let Some(micros) = disk_sync_us {
         let name = "one disk sync of 4 KiB where the data lies, median";
         all.push((name, format!("{} µs", grouped(micros))));

@@ -1,6 +1,12 @@
 //! The command `serve`: it listens, and it stops without losing an answer.
 
-use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    thread,
+    time::{Duration, SystemTime},
+};
 
 use linkspan_inbox::Inbox;
 use linkspan_platforms::{Platform, Platforms};
@@ -32,6 +38,7 @@ pub(crate) struct Options {
 
 /// Serves until SIGTERM or SIGINT.
 pub(crate) fn serve(options: &Options) -> Result<(), Failure> {
+    check_clock(SystemTime::now())?;
     let config = read_config(&options.config.config)?;
     let connections = limits::raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -49,6 +56,15 @@ pub(crate) fn serve(options: &Options) -> Result<(), Failure> {
         running.stop().await;
         Ok(())
     })
+}
+
+/// Refuses to serve by a clock that was never set. Times are counted from 1970, in events, tokens and certificates, and the
+/// libraries for HTTP and TLS break off before it.
+fn check_clock(now: SystemTime) -> Result<(), Failure> {
+    match now.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(_) => Ok(()),
+        Err(_) => Err("the clock of this machine says a time before 1970: set it first".into()),
+    }
 }
 
 /// A server that listens. It has to be stopped; dropping it cuts requests off.
@@ -198,4 +214,19 @@ async fn end_of_input() {
         drop(ended);
     });
     let _ = told.await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::check_clock;
+
+    #[test]
+    fn a_clock_that_was_never_set_is_refused() {
+        let second = Duration::from_secs(1);
+        assert!(check_clock(SystemTime::UNIX_EPOCH).is_ok());
+        let refused = check_clock(SystemTime::UNIX_EPOCH - second).expect_err("no server goes by it");
+        assert!(refused.to_string().contains("before 1970"), "{refused}");
+    }
 }

@@ -317,6 +317,8 @@ catalogue! {
     24 accounts Profiles "profiles": UserNameKey => Json;
     /// Account data of users, and of users in rooms; the content, as JSON. Tags, push rules and read markers too.
     25 accounts AccountData "account_data" watched: AccountDataKey => Stamped<Json>;
+    /// How much each user has stored of what is counted as it is written, by the name of the kind.
+    182 accounts StoredAmounts "stored_amounts": UserNameKey => StoredAmountRecord;
     /// Stored filters, as JSON.
     26 accounts Filters "filters": UserNameKey => Json;
 
@@ -402,6 +404,8 @@ catalogue! {
     91 keys OneTimeKeys "one_time_keys" watched: OneTimeKeyKey => OneTimeKeyRecord;
     /// The ids of all one-time keys that a device ever uploaded, those that were given out too, with hashes of the keys.
     92 keys OneTimeKeyIds "one_time_key_ids": OneTimeKeyIdKey => OneTimeKeyIdRecord;
+    /// How many of these ids are kept of each device.
+    183 keys OneTimeKeyIdCounts "one_time_key_id_counts": DeviceKey => u64;
     /// Keys that are given out when one-time keys have run out.
     93 keys FallbackKeys "fallback_keys" watched: FallbackKeyKey => FallbackKeyRecord;
     /// Cross-signing keys by usage (`master`, `self_signing`, `user_signing`), as uploaded.

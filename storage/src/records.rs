@@ -232,6 +232,11 @@ records! {
         #[serde(default)]
         replaced: Vec<[u8; 32]>,
     }
+    /// How much somebody has stored of something.
+    StoredAmountRecord {
+        entries: u64,
+        size_bytes: u64,
+    }
     /// A signature.
     KeySignatureRecord {
         /// The signature as it was uploaded; it is unpadded base64 if the server knows the algorithm.
@@ -248,6 +253,9 @@ records! {
         count: u64,
         /// The version was deleted; its number is not used again.
         deleted: bool,
+        /// How many bytes the keys have. None if they were counted by number only when they were written.
+        #[serde(default)]
+        size_bytes: Option<u64>,
     }
     /// A room key in a backup.
     BackedUpKeyRecord {
@@ -398,6 +406,9 @@ records! {
         /// How many bytes their contents have.
         #[serde(default)]
         unanswered_bytes: u64,
+        /// How much state people have put into the room beside their own memberships. None if it was not counted yet.
+        #[serde(default)]
+        state_size: Option<StoredAmountRecord>,
     }
     /// An entry of a room's state.
     StateEntryRecord {

@@ -260,6 +260,7 @@ async fn many_keys_are_read_in_their_order(rig: impl Rig) {
         invited: 0,
         unanswered: 0,
         unanswered_bytes: 0,
+        state_size: None,
     };
     let mut writes = WriteSet::new();
     writes.put::<RoomHeads>(&rooms[1], &head);

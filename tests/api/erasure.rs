@@ -224,3 +224,38 @@ async fn an_account_that_is_not_erased_leaves_what_it_said() {
     let event = last.get(&format!("/v3/rooms/{}/event/{}", scene.room, scene.said)).await.ok();
     assert_eq!(text(&event["content"]["body"]), "");
 }
+
+#[tokio::test]
+async fn nobody_is_given_the_name_of_the_erased_any_more() {
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let bert = network.register(MESSENGER, "bert").await;
+    let profile = format!("/v3/profile/{}/displayname", anna.user_id);
+    anna.put(&profile, json!({ "displayname": SECRET })).await.ok();
+    let room = bert.create_room(json!({ "preset": "private_chat" })).await;
+    bert.invite(&room, &anna).await.ok();
+    anna.join(&room).await.ok();
+    let since = bert.get("/v3/sync").await.ok()["next_batch"].clone();
+    deactivate(&anna, true).await;
+
+    let member = format!("/v3/rooms/{room}/state/m.room.member/{}?format=event", anna.user_id);
+    for (who, network) in [(&bert, network.clone()), (&bert, network.reopen().await)] {
+        let who = who.on(&network);
+        let left = who.get(&member).await.ok();
+        assert_eq!(left["content"], json!({ "membership": "leave" }));
+        for path in [
+            "/v3/sync".to_owned(),
+            format!("/v3/sync?since={}", text(&since)),
+            format!("/v3/rooms/{room}/messages?dir=b&limit=100"),
+            format!("/v3/rooms/{room}/members"),
+            format!("/v3/rooms/{room}/state"),
+            format!("/v3/rooms/{room}/event/{}", text(&left["event_id"])),
+        ] {
+            let answer = who.get(&path).await.ok();
+            assert!(!answer.to_string().contains(SECRET), "{path}: {answer}");
+        }
+        let said = who.get(&format!("/v3/rooms/{room}/messages?dir=b&limit=100")).await.ok();
+        let invited = list(&said["chunk"]).iter().find(|event| event["content"]["membership"] == "invite");
+        assert!(invited.is_some(), "what happened is told: {said}");
+    }
+}

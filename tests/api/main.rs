@@ -54,6 +54,7 @@ mod policy_hook;
 mod presence;
 mod previews;
 mod profile;
+mod quotas;
 mod reach;
 mod receipts;
 mod remains;

@@ -380,40 +380,64 @@ async fn a_large_space_is_upgraded_with_all_its_children() {
 }
 
 #[tokio::test]
-async fn lists_and_aliases_of_all_platforms_name_the_new_room() {
+async fn lists_and_aliases_follow_those_who_may_move_them() {
     let network = Network::open().await;
     let anna = network.register(INSTAGRAM, "anna").await;
     let bert = network.register(MESSENGER, "bert").await;
     let carl = network.register(WHATSAPP, "carl").await;
+    let dora = network.register(WHATSAPP, "dora").await;
     let room = anna
         .create_room(json!({
             "room_version": "11", "preset": "public_chat",
             "power_level_content_override": { "users": { &anna.user_id: 100, &bert.user_id: 100 } },
         }))
         .await;
-    for follower in [&bert, &carl] {
+    for follower in [&bert, &carl, &dora] {
         follower.join(&room).await.ok();
     }
-    // Bert's platform lists it; that of Anna, who upgrades, does not.
     let listing = |room: &str| format!("/v3/directory/list/room/{room}");
-    bert.put(&listing(&room), json!({ "visibility": "public" })).await.ok();
-    let aliases = ["#main:instagram.localhost", "#second:messenger.localhost", "#third:whatsapp.localhost"];
+    for lister in [&anna, &bert] {
+        lister.put(&listing(&room), json!({ "visibility": "public" })).await.ok();
+    }
+    let (of_anna, of_bert) = ("#main:instagram.localhost", "#second:messenger.localhost");
+    let (of_carl, of_dora) = ("#third:whatsapp.localhost", "#fourth:whatsapp.localhost");
     let path = |alias: &str| format!("/v3/directory/room/{}", encoded(alias));
-    for (who, alias) in [&anna, &bert, &carl].into_iter().zip(aliases) {
+    for (who, alias) in [(&anna, of_anna), (&bert, of_bert), (&carl, of_carl), (&dora, of_dora)] {
         who.put(&path(alias), json!({ "room_id": room })).await.ok();
     }
-    let canonical = json!({ "alias": aliases[0], "alt_aliases": aliases[1..] });
-    anna.set_state(&room, "m.room.canonical_alias", canonical.clone()).await.ok();
+    let canonical = json!({ "alias": of_bert, "alt_aliases": [of_anna, of_carl] });
+    anna.set_state(&room, "m.room.canonical_alias", canonical).await.ok();
     let new = upgrade(&anna, &room, json!({ "new_version": "12" }), &[]).await;
+    let leads = async |alias: &str| text(&anna.get(&path(alias)).await.ok()["room_id"]);
+    let is_listed =
+        async |who: &Client, room: &str| who.get(&listing(room)).await.ok()["visibility"] == "public";
 
-    for alias in aliases {
-        assert_eq!(text(&anna.get(&path(alias)).await.ok()["room_id"]), new);
+    // She moves what is of her platform, as a server does. The others' lead to the old room, which leads on.
+    assert_eq!(leads(of_anna).await, new);
+    for alias in [of_bert, of_carl, of_dora] {
+        assert_eq!(leads(alias).await, room, "{alias}");
     }
-    assert_eq!(state(&anna, &new, "m.room.canonical_alias").await, canonical);
-    assert_eq!(bert.get(&listing(&new)).await.ok()["visibility"], "public");
-    assert_eq!(bert.get(&listing(&room)).await.ok()["visibility"], "private");
-    assert_eq!(anna.get(&listing(&new)).await.ok()["visibility"], "private", "it never was there");
-    assert_eq!(each(&carl.get("/v3/publicRooms").await.ok()["chunk"], "room_id"), [new]);
+    assert_eq!(state(&anna, &new, "m.room.canonical_alias").await, json!({ "alt_aliases": [of_anna] }));
+    let left = json!({ "alias": of_bert, "alt_aliases": [of_carl] });
+    assert_eq!(state(&anna, &room, "m.room.canonical_alias").await, left);
+    assert!(is_listed(&anna, &new).await && !is_listed(&anna, &room).await);
+    assert!(is_listed(&bert, &room).await && !is_listed(&bert, &new).await);
+
+    // Those of other platforms go along with whoever might have moved them by hand.
+    carl.join(&new).await.ok();
+    assert_eq!(
+        (leads(of_carl).await, leads(of_dora).await, leads(of_bert).await),
+        (new.clone(), room.clone(), room.clone())
+    );
+    let stranger = network.register(MESSENGER, "stranger").await;
+    stranger.join(&new).await.ok();
+    assert_eq!(leads(of_bert).await, room);
+    bert.join(&new).await.ok();
+    assert_eq!((leads(of_bert).await, leads(of_dora).await), (new.clone(), room.clone()));
+    assert!(is_listed(&bert, &new).await && !is_listed(&bert, &room).await);
+    // What it has given away, the old room can be given again.
+    bert.post(&format!("/v3/rooms/{new}/leave"), json!({})).await.ok();
+    assert_eq!(leads(of_bert).await, new);
 }
 
 /// Sets things about a room: tags, push rules, and the person with whom one has a direct chat there.

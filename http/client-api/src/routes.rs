@@ -337,11 +337,12 @@ pub fn endpoints() -> Vec<Endpoint> {
         endpoint(devices::delete_device, Other, "client-server-api/#delete_matrixclientv3devicesdeviceid"),
         endpoint(devices::delete_devices, Other, "client-server-api/#post_matrixclientv3delete_devices"),
         // Profiles
-        endpoint(profile::get_profile, Free, "client-server-api/#get_matrixclientv3profileuserid")
+        // Whoever has not logged in is counted by address: they could ask for every name that there may be.
+        endpoint(profile::get_profile, Other, "client-server-api/#get_matrixclientv3profileuserid")
             .open_to_guests(),
         endpoint(
             profile::get_profile_field,
-            Free,
+            Other,
             "client-server-api/#get_matrixclientv3profileuseridkeyname",
         )
         .open_to_guests(),

@@ -294,7 +294,6 @@ impl From<PushError> for ApiError {
             PushError::ConflictingUnsubscription => {
                 Self::new(StatusCode::CONFLICT, ErrorKind::ConflictingUnsubscription, error.to_string())
             }
-            PushError::TooManySubscriptions => Self::forbidden(error.to_string()),
             PushError::Invalid(reason) => Self::invalid_param(reason),
             PushError::Misplaced(reason) => Self::bad_request(ErrorKind::Unknown, reason),
             PushError::Rooms(error) => error.into(),
@@ -310,7 +309,7 @@ impl From<KeysError> for ApiError {
         match error {
             KeysError::BadJson(_) => Self::bad_request(ErrorKind::BadJson, message),
             KeysError::Invalid(_) => Self::invalid_param(message),
-            KeysError::NamedLikeDevice => Self::forbidden(message),
+            KeysError::NamedLikeDevice | KeysError::TooMany(_) => Self::forbidden(message),
             KeysError::Missing(_) => Self::bad_request(ErrorKind::MissingParam, message),
             KeysError::WrongBackupVersion { current } => {
                 let data = WrongRoomKeysVersionErrorData::new(current.to_string());
@@ -350,6 +349,7 @@ impl From<RoomsError> for ApiError {
             RoomsError::Forbidden(_)
             | RoomsError::TurnedAway(_)
             | RoomsError::Unanswered
+            | RoomsError::TooMany(_)
             | RoomsError::PolicyRefused { .. } => Self::forbidden(message),
             RoomsError::Unasked(_) => Self::internal(&message),
             RoomsError::Encryption(refusal) => {

@@ -11,18 +11,21 @@ use linkspan_storage::{
 use ruma::{OwnedRoomId, OwnedUserId};
 use serde_json::value::RawValue;
 
-use crate::{Accounts, AccountsError, IGNORED_USERS};
+use crate::{Accounts, AccountsError, Amount, Counted, IGNORED_USERS};
 
 /// The greatest content, in bytes.
 pub(crate) const CONTENT_BYTES: usize = 65_536;
 /// The greatest length of a type, in bytes.
 const TYPE_BYTES: usize = 255;
-/// The greatest number of types of a user outside rooms, and in each room.
+/// The greatest number of types of a user outside rooms, and in each room. How much there may be in all is said in
+/// services/accounts/src/stored_amounts.rs.
 const MAX_TYPES: usize = 1_000;
-/// The greatest number of entries of a user in all.
-const MAX_ENTRIES: usize = 50_000;
+/// Entries that are read in one go when they are counted for the first time.
+const PAGE: usize = 1_000;
 /// Types that clients change through endpoints of their own.
 const SERVER_CONTROLLED: [&str; 2] = ["m.fully_read", "m.push_rules"];
+/// Types outside rooms that the server writes, too. There is one entry of each, so they are not counted.
+const WRITTEN_BY_SERVER: [&str; 4] = [IGNORED_USERS, "m.direct", "m.fully_read", "m.push_rules"];
 /// Stands for content that was deleted, so that other devices learn of it.
 const DELETED: &str = "";
 
@@ -124,9 +127,11 @@ impl Accounts {
         let is_choice = room_id.is_none() && event_type == DISCOVERY_TYPE;
         self.store
             .update(async || {
-                self.check_account_data_count(user_id, room_id, event_type).await?;
                 let mut writes = WriteSet::new();
                 self.expect_active(&mut writes, user_id).await?;
+                let before = self.store.get::<AccountData>(&key(user_id, room_id, event_type)).await?;
+                self.count_account_data(&mut writes, user_id, room_id, event_type, before.as_ref(), &content)
+                    .await?;
                 if is_choice {
                     self.put_choice_into_indexes(&mut writes, user_id, &content).await?;
                 }
@@ -179,30 +184,85 @@ impl Accounts {
                 if after.len() > CONTENT_BYTES {
                     return Err(AccountsError::TooLarge("the content"));
                 }
-                self.check_account_data_count(user_id, room_id, event_type).await?;
                 self.expect_active(&mut writes, user_id).await?;
                 writes.expect_read::<AccountData>(&key, before.as_ref());
+                self.count_account_data(&mut writes, user_id, room_id, event_type, before.as_ref(), &after)
+                    .await?;
                 put_account_data(&mut writes, user_id, room_id, event_type, after);
                 Ok((writes, ()))
             })
             .await
     }
 
-    async fn check_account_data_count(
+    /// Counts an entry that takes the place of `before`. If there are as many here as there may be, what was deleted long
+    /// since makes room: other devices that did not hear of it have it in their next whole sync only.
+    async fn count_account_data(
         &self,
+        writes: &mut WriteSet,
         user_id: &OwnedUserId,
         room_id: Option<&OwnedRoomId>,
         event_type: &str,
+        before: Option<&Stamped<Json>>,
+        after: &str,
     ) -> Result<(), AccountsError> {
-        if self.store.contains::<AccountData>(&key(user_id, room_id, event_type)).await? {
+        if !is_counted(room_id, event_type) {
             return Ok(());
         }
-        let here = Range::prefix((user_id, &room_id.cloned())).limit(MAX_TYPES);
-        let all = Range::prefix((user_id,)).limit(MAX_ENTRIES);
-        let full = self.store.keys::<AccountData>(here).await?.len() >= MAX_TYPES
-            || self.store.keys::<AccountData>(all).await?.len() >= MAX_ENTRIES;
-        if full { Err(AccountsError::TooMany("entries of account data")) } else { Ok(()) }
+        let mut before_amount = before.map_or(Amount::NONE, |before| amount_of(event_type, &before.value.0));
+        let after = amount_of(event_type, after);
+        let here = Range::<AccountData>::prefix((user_id, &room_id.cloned())).limit(MAX_TYPES);
+        let is_full = before.is_none() && self.store.keys(here.clone()).await?.len() >= MAX_TYPES;
+        if !is_full {
+            match self.count_stored(writes, user_id, Counted::AccountData, before_amount, after).await {
+                Err(AccountsError::TooMany(_)) => {}
+                counted => return counted.map(drop),
+            }
+        }
+        let deleted = self.store.range(here).await?;
+        let deleted = deleted.into_iter().filter(|(key, entry)| {
+            entry.value.0 == DELETED && key.event_type != event_type && is_counted(room_id, &key.event_type)
+        });
+        let mut makes_room = false;
+        for (key, entry) in deleted {
+            writes.expect::<AccountData>(&key, &entry);
+            writes.delete::<AccountData>(&key);
+            before_amount += amount_of(&key.event_type, DELETED);
+            makes_room = true;
+        }
+        if is_full && !makes_room {
+            return Err(AccountsError::TooMany("types of account data"));
+        }
+        self.count_stored(writes, user_id, Counted::AccountData, before_amount, after).await.map(drop)
     }
+
+    /// How much account data a user has, counted entry by entry.
+    pub(crate) async fn account_data_so_far(&self, user_id: &OwnedUserId) -> Result<Amount, AccountsError> {
+        let mut amount = Amount::NONE;
+        let mut last: Option<AccountDataKey> = None;
+        loop {
+            let page = Range::<AccountData>::prefix((user_id,)).limit(PAGE).after_last(last.as_ref());
+            let rows = self.store.range(page).await?;
+            let Some((key, _)) = rows.last() else { return Ok(amount) };
+            last = Some(key.clone());
+            for (key, entry) in &rows {
+                if is_counted(key.room_id.as_ref(), &key.event_type) {
+                    amount += amount_of(&key.event_type, &entry.value.0);
+                }
+            }
+        }
+    }
+}
+
+/// Whether an entry is one that clients make. The others are bounded by being one each, and one for each room.
+fn is_counted(room_id: Option<&OwnedRoomId>, event_type: &str) -> bool {
+    match room_id {
+        None => !WRITTEN_BY_SERVER.contains(&event_type),
+        Some(_) => !SERVER_CONTROLLED.contains(&event_type),
+    }
+}
+
+fn amount_of(event_type: &str, content: &str) -> Amount {
+    Amount { entries: 1, size_bytes: (event_type.len() + content.len()) as u64 }
 }
 
 /// `{}`, with whatever blanks there are.

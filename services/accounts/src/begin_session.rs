@@ -62,13 +62,14 @@ impl Accounts {
                 let account = check_active(self.store.get::<AccountsTable>(&user_key).await?)?;
                 password_stamp.check(&account)?;
                 let known = self.store.get::<Devices>(&key).await?;
-                if known.is_none() {
-                    self.check_new_device(&mut writes, &key).await?;
-                }
+                let gave_way = match known {
+                    Some(_) => Vec::new(),
+                    None => self.make_way(&mut writes, &key).await?,
+                };
                 writes.expect::<AccountsTable>(&user_key, &account);
                 let whose = SessionOf::Client(&client_id);
                 let logged_in = put_device(&mut writes, &key, known.as_ref(), &device, whose, now_ts);
-                Ok((writes, logged_in))
+                Ok((writes, LoggedIn { gave_way, ..logged_in }))
             })
             .await
     }

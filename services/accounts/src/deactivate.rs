@@ -3,7 +3,9 @@
 
 use linkspan_storage::{
     Range, StorageError, WriteSet,
-    catalogue::{AccountData, Accounts as AccountsTable, DepartingAccounts, Filters, Profiles, UserKey},
+    catalogue::{
+        AccountData, Accounts as AccountsTable, DepartingAccounts, Filters, Profiles, StoredAmounts, UserKey,
+    },
     records::{AccountRecord, DepartingAccountRecord},
 };
 use ruma::OwnedUserId;
@@ -75,6 +77,7 @@ impl Accounts {
         self.store.delete_range::<AccountData>(Range::prefix((user_id,))).await?;
         self.delete_all_ids(user_id).await?;
         self.store.delete_range::<Filters>(Range::prefix((user_id,))).await?;
+        self.store.delete_range::<StoredAmounts>(Range::prefix((user_id,))).await?;
         if departing.is_some_and(|departing| departing.erase) {
             self.store.delete_range::<Profiles>(Range::prefix((user_id,))).await?;
         }

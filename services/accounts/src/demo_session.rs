@@ -14,8 +14,7 @@ use ruma::{DeviceId, OwnedUserId};
 
 use crate::{
     Accounts, AccountsError, DeviceRemoved, Identifier, LoggedIn, NewDevice, PasswordStamp, Profile,
-    ProvedUser,
-    log_in::{MAX_DEVICES, SessionOf},
+    ProvedUser, log_in::SessionOf,
 };
 
 /// How long a visitor's device stays that is not used, in milliseconds.
@@ -79,8 +78,9 @@ impl Accounts {
                 let user =
                     ProvedUser { user_id: user_id.clone(), password_stamp: PasswordStamp::of(&account) };
                 // First: whoever is refused ends nobody's visit.
-                let session = self.start_session_of(user, device, SessionOf::Visitor, now_ts).await?;
-                let removed = self.remove_visitors(user_id, &session.device_id, now_ts).await?;
+                let mut session = self.start_session_of(user, device, SessionOf::Visitor, now_ts).await?;
+                let mut removed = std::mem::take(&mut session.gave_way);
+                removed.extend(self.remove_visitors(user_id, &session.device_id, now_ts).await?);
                 return Ok(DemoSession { session, recovery_key: demo_account.recovery_key.clone(), removed });
             }
         }
@@ -94,7 +94,7 @@ impl Accounts {
         newest: &DeviceId,
         now_ts: u64,
     ) -> Result<Vec<DeviceRemoved>, AccountsError> {
-        let devices = self.store.range::<Devices>(Range::prefix((user_id,)).limit(MAX_DEVICES)).await?;
+        let devices = self.store.range::<Devices>(Range::prefix((user_id,))).await?;
         let mut visitors: Vec<_> = devices
             .into_iter()
             .filter(|(key, device)| device.is_visitors && key.device_id != newest)

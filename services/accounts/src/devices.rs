@@ -18,6 +18,12 @@ use crate::{
     token::{hash_token, new_token},
 };
 
+/// The most devices of a user that are listed, or deleted with one request. There can be more than one may have now:
+/// earlier versions allowed as many as this.
+const LISTED: usize = 1_000;
+/// The most devices that give way to a new one: of somebody who has far too many they go little by little.
+const AT_ONCE: usize = 10;
+
 /// A device, as its owner sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeviceInfo {
@@ -48,7 +54,7 @@ pub struct DeviceRemoved {
 impl Accounts {
     /// The devices of a user.
     pub async fn devices(&self, user_id: &OwnedUserId) -> Result<Vec<DeviceInfo>, AccountsError> {
-        let devices = self.store.range::<Devices>(Range::prefix((user_id,)).limit(MAX_DEVICES)).await?;
+        let devices = self.store.range::<Devices>(Range::prefix((user_id,)).limit(LISTED)).await?;
         Ok(devices.into_iter().map(|(key, device)| info(key.device_id, device)).collect())
     }
 
@@ -111,7 +117,7 @@ impl Accounts {
         let mut names: Vec<&str> = device_ids.iter().map(|id| id.as_str()).collect();
         names.sort_unstable();
         names.dedup();
-        if names.len() > MAX_DEVICES {
+        if names.len() > LISTED {
             return Err(AccountsError::TooLarge("the list of devices"));
         }
         let purpose = Purpose::of_user(user_id, format!("delete devices {}", names.join("\0")));
@@ -146,7 +152,8 @@ impl Accounts {
             Some(known) if known.dehydrated => writes.expect::<Devices>(&key, &known),
             Some(_) => return Err(AccountsError::InvalidParam("a client has logged in as this device")),
             None => {
-                self.check_new_device(writes, &key).await?;
+                // There is one beside those that have logged in: its predecessor goes.
+                self.check_not_departing(writes, &key).await?;
                 let record = DeviceRecord {
                     display_name: device.display_name.clone(),
                     created_ts: now_ts,
@@ -189,18 +196,37 @@ impl Accounts {
         self.remove_device_if(user_id, device_id, |device| device.dehydrated).await
     }
 
-    /// Refuses if a user cannot have one more device, or cannot have this one yet because a service is still
-    /// removing what it kept for an earlier one with the same id. The write-set holds only while that stays
-    /// so.
-    pub(crate) async fn check_new_device(
+    /// Makes room for a new device in the write-set that makes it: of a user who has as many as one may have, those that
+    /// were not used for the longest time are logged out. A dehydrated device stays, for clients will not look at it
+    /// before they need it. Whoever calls has what others keep for the devices forgotten.
+    pub(crate) async fn make_way(
+        &self,
+        writes: &mut WriteSet,
+        new: &DeviceKey,
+    ) -> Result<Vec<DeviceRemoved>, AccountsError> {
+        self.check_not_departing(writes, new).await?;
+        let known = self.store.keys::<Devices>(Range::prefix((&new.user_id,)).limit(MAX_DEVICES)).await?;
+        if known.len() < MAX_DEVICES {
+            return Ok(Vec::new());
+        }
+        let mut devices = self.store.range::<Devices>(Range::prefix((&new.user_id,)).limit(LISTED)).await?;
+        let too_many = devices.len() + 1 - MAX_DEVICES;
+        devices.retain(|(_, device)| !device.dehydrated);
+        devices.sort_by_key(|(_, device)| device.last_seen_ts);
+        let gone = devices.into_iter().take(too_many.min(AT_ONCE)).map(|(key, device)| {
+            delete_device(writes, &key, &device);
+            DeviceRemoved { user_id: key.user_id, device_id: key.device_id }
+        });
+        Ok(gone.collect())
+    }
+
+    /// Refuses a device as long as a service is still removing what it kept for an earlier one with the same id. The
+    /// write-set holds only while none is.
+    pub(crate) async fn check_not_departing(
         &self,
         writes: &mut WriteSet,
         key: &DeviceKey,
     ) -> Result<(), AccountsError> {
-        let devices = self.store.keys::<Devices>(Range::prefix((&key.user_id,)).limit(MAX_DEVICES)).await?;
-        if devices.len() >= MAX_DEVICES {
-            return Err(AccountsError::TooMany("devices"));
-        }
         if self.store.contains::<DepartedDevices>(key).await? {
             return Err(AccountsError::DeviceDeparting);
         }

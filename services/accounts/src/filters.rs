@@ -13,8 +13,10 @@ use crate::{Accounts, AccountsError};
 
 /// The greatest filter as JSON, in bytes.
 const FILTER_BYTES: usize = 65_536;
-/// The greatest number of filters of a user.
+/// The greatest number of filters of a user. No client removes one: the specification has no way.
 const MAX_FILTERS: usize = 1_000;
+/// How large all filters of a user may be together, in bytes. One has some hundred.
+const ALL_FILTERS_BYTES: usize = 1 << 20;
 /// How many bytes of the hash make an id.
 const ID_BYTES: usize = 12;
 
@@ -37,8 +39,9 @@ impl Accounts {
         self.store
             .update(async || {
                 let filters =
-                    self.store.keys::<Filters>(Range::prefix((user_id,)).limit(MAX_FILTERS)).await?;
-                if filters.len() >= MAX_FILTERS {
+                    self.store.range::<Filters>(Range::prefix((user_id,)).limit(MAX_FILTERS)).await?;
+                let size_bytes = filters.iter().map(|(_, filter)| filter.0.len()).sum::<usize>();
+                if filters.len() >= MAX_FILTERS || size_bytes + json.len() > ALL_FILTERS_BYTES {
                     return Err(AccountsError::TooMany("filters"));
                 }
                 let mut writes = WriteSet::new();

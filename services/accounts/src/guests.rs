@@ -119,7 +119,7 @@ impl Accounts {
                     let key = DeviceKey { user_id: user_id.clone(), device_id };
                     let known = is_same.then_some(&old_device);
                     if known.is_none() {
-                        self.check_new_device(&mut writes, &key).await?;
+                        self.check_not_departing(&mut writes, &key).await?;
                     }
                     let whose = SessionOf::Person;
                     logged_in = Some(put_device(&mut writes, &key, known, device, whose, now_ts));

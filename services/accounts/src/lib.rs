@@ -48,6 +48,7 @@ mod revoke_token;
 mod session;
 mod shared_secret;
 mod sign_up;
+mod stored_amounts;
 mod tags;
 mod take_handle;
 mod third_party_id;
@@ -99,6 +100,7 @@ pub use registration_token::RegistrationTokenInfo;
 pub use session::Session;
 pub use shared_secret::SharedSecretRegistration;
 pub use sign_up::SignUp;
+pub use stored_amounts::{Amount, Counted};
 pub use take_handle::{HANDLE_FIELD, OwnHandle};
 pub use third_party_id::ThirdPartyId;
 pub use third_party_ids::AddedId;
@@ -191,7 +193,9 @@ pub enum AccountsError {
     /// The whole profile is greater than its limit.
     #[error("the profile is too large")]
     ProfileTooLarge,
-    /// The user has as many of these as one may have.
+    /// The user has as many of these as one may have. It is 403 `M_FORBIDDEN`, as the specification has it for a quota of
+    /// uploads: `M_LIMIT_EXCEEDED` is for what is asked too often, and waiting makes no room here.
+    /// <https://spec.matrix.org/v1.19/client-server-api/#post_matrixmediav3upload>
     #[error("there are too many {0}")]
     TooMany(&'static str),
     /// Nothing is sent here to such an address or number, or not for this purpose.
@@ -265,9 +269,9 @@ struct Shared {
     passwords: password::Passwords,
     interactive: expiring::Expiring<interactive::Interactive>,
     nonces: expiring::Expiring<OwnedServerName>,
-    openid: expiring::Expiring<OwnedUserId>,
-    identity_tokens: expiring::Expiring<OwnedUserId>,
-    login_tokens: expiring::Expiring<ProvedUser>,
+    openid: expiring::UserTokens<OwnedUserId>,
+    identity_tokens: expiring::UserTokens<OwnedUserId>,
+    login_tokens: expiring::UserTokens<ProvedUser>,
     cross_signing_resets: expiring::Expiring<Approval>,
     outgoing: messages::Outgoing,
     erasures: Arc<Erasures>,
@@ -283,9 +287,9 @@ impl Accounts {
             passwords: password::Passwords::new(),
             interactive: expiring::Expiring::new(10_000),
             nonces: expiring::Expiring::new(1_000),
-            openid: expiring::Expiring::new(10_000),
-            identity_tokens: expiring::Expiring::new(10_000),
-            login_tokens: expiring::Expiring::new(10_000),
+            openid: expiring::UserTokens::new(10_000),
+            identity_tokens: expiring::UserTokens::new(10_000),
+            login_tokens: expiring::UserTokens::new(10_000),
             cross_signing_resets: expiring::Expiring::new(10_000),
             outgoing: messages::Outgoing::new(),
             erasures: Erasures::watch(&store),

@@ -17,7 +17,7 @@ use ruma::{
 };
 
 use crate::{
-    Accounts, AccountsError, ThirdPartyId,
+    Accounts, AccountsError, DeviceRemoved, ThirdPartyId,
     attempts::{count_of_stranger, count_of_user},
     password::{PasswordStamp, ProvedUser, WRONG, place_of_stranger},
     token::{TokenHash, hash_token, new_token, random_text},
@@ -27,8 +27,9 @@ use crate::{
 pub(crate) const ACCESS_TOKEN_MS: u64 = 3_600_000;
 /// How long an access token of an OAuth session lasts, in milliseconds. Other servers have tokens as short as this.
 pub(crate) const OAUTH_ACCESS_TOKEN_MS: u64 = 5 * 60_000;
-/// The greatest number of devices of a user.
-pub(crate) const MAX_DEVICES: usize = 1_000;
+/// The greatest number of devices of a user. Everybody who writes to the user encrypts for each of them. Clients that log
+/// in anew each time that they run pile them up, so the one that was not used for the longest time gives way.
+pub(crate) const MAX_DEVICES: usize = 200;
 /// The greatest length of a device's id, and of its name, in bytes.
 const DEVICE_ID_BYTES: usize = 255;
 const DEVICE_NAME_BYTES: usize = 1_024;
@@ -118,6 +119,8 @@ pub struct LoggedIn {
     pub refresh_token: Option<String>,
     /// How long the access token lasts, in milliseconds; None: until the device logs out.
     pub expires_in_ms: Option<u64>,
+    /// Devices of the user that had to give way, because there were too many.
+    pub gave_way: Vec<DeviceRemoved>,
 }
 
 impl Accounts {
@@ -261,12 +264,13 @@ impl Accounts {
                 password_stamp.check(&account)?;
                 let known = self.store.get::<Devices>(&key).await?;
                 let mut writes = WriteSet::new();
-                if known.is_none() {
-                    self.check_new_device(&mut writes, &key).await?;
-                }
                 writes.expect::<AccountsTable>(&user_key, &account);
+                let gave_way = match known {
+                    Some(_) => Vec::new(),
+                    None => self.make_way(&mut writes, &key).await?,
+                };
                 let logged_in = put_device(&mut writes, &key, known.as_ref(), &device, whose, now_ts);
-                Ok((writes, logged_in))
+                Ok((writes, LoggedIn { gave_way, ..logged_in }))
             })
             .await
     }
@@ -368,6 +372,7 @@ pub(crate) fn put_device(
         access_token,
         refresh_token: refresh.map(|(token, _)| token),
         expires_in_ms,
+        gave_way: Vec::new(),
     }
 }
 
@@ -463,6 +468,7 @@ mod tests {
     use linkspan_storage::{Memory, Store};
     use ruma::owned_server_name;
 
+    use super::MAX_DEVICES;
     use crate::{Accounts, AccountsError, NewDevice, Restriction};
 
     const NOW: u64 = 1_700_000_000_000;
@@ -493,5 +499,33 @@ mod tests {
         let third = prove(NEW).await;
         accounts.set_restricted(&admin, &anna, Restriction::Suspended, true).await.expect("suspended");
         accounts.start_session(third, NewDevice::default(), NOW).await.expect("logged in");
+    }
+
+    #[tokio::test]
+    async fn the_device_that_was_not_used_for_the_longest_time_gives_way() {
+        let accounts = Accounts::new(Store::in_memory(Memory::new().expect("an engine")));
+        let here = owned_server_name!("instagram.localhost");
+        let anna = accounts.create_account(&here, "anna", OLD.into(), false, NOW).await.expect("an account");
+        let user = accounts.check_credentials(Some(anna.clone()), OLD.into()).await.expect("it is right");
+        let log_in = async |number: u64| {
+            let device_id = Some(format!("D{number}").into());
+            let device = NewDevice { device_id, ..NewDevice::default() };
+            accounts.start_session(user.clone(), device, NOW + number).await.expect("logged in")
+        };
+        for number in 0..MAX_DEVICES as u64 {
+            assert!(log_in(number).await.gave_way.is_empty(), "{number}");
+        }
+        let newest = log_in(1_000).await;
+        let gone: Vec<_> = newest.gave_way.into_iter().map(|gone| gone.device_id).collect();
+        assert_eq!(gone, ["D0"]);
+        let devices = accounts.devices(&anna).await.expect("listed");
+        assert_eq!(devices.len(), MAX_DEVICES);
+        assert!(devices.iter().all(|device| device.device_id != gone[0]));
+        assert!(devices.iter().any(|device| device.device_id == "D1000"));
+        // What others keep for it is forgotten even if the server stops now.
+        let departed = accounts.departed_devices().await.expect("listed");
+        assert_eq!(departed.into_iter().map(|gone| gone.device_id).collect::<Vec<_>>(), gone);
+        // Who is known needs no room.
+        assert!(log_in(1).await.gave_way.is_empty());
     }
 }

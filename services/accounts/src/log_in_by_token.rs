@@ -36,7 +36,7 @@ impl Accounts {
     ) -> LoginToken {
         let token = new_token("lsl_");
         let user = ProvedUser { user_id: user_id.clone(), password_stamp };
-        self.shared.login_tokens.put(token.clone(), user, now_ts + LOGIN_TOKEN_MS);
+        self.shared.login_tokens.put(user_id, token.clone(), user, now_ts + LOGIN_TOKEN_MS);
         LoginToken { token, expires_in_ms: LOGIN_TOKEN_MS }
     }
 

@@ -23,7 +23,7 @@ impl Accounts {
     /// Makes a token by which others can learn that they talk to `user_id`.
     pub fn new_openid_token(&self, user_id: &OwnedUserId, now_ts: u64) -> OpenIdToken {
         let token = new_token("lso_");
-        self.shared.openid.put(token.clone(), user_id.clone(), now_ts + OPENID_MS);
+        self.shared.openid.put(user_id, token.clone(), user_id.clone(), now_ts + OPENID_MS);
         OpenIdToken { token, expires_in_ms: OPENID_MS }
     }
 
@@ -47,7 +47,7 @@ impl Accounts {
         let Some(user_id) = self.openid_user(platform, openid_token, now_ts).await? else { return Ok(None) };
         self.shared.openid.take(openid_token, now_ts);
         let token = new_token("lsi_");
-        self.shared.identity_tokens.put(token.clone(), user_id, now_ts + OPENID_MS);
+        self.shared.identity_tokens.put(&user_id, token.clone(), user_id.clone(), now_ts + OPENID_MS);
         Ok(Some(token))
     }
 

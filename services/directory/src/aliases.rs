@@ -5,7 +5,7 @@ use linkspan_storage::{
     catalogue::{AliasKey, Aliases, RoomAliasKey, RoomAliases},
     records::AliasRecord,
 };
-use ruma::{OwnedRoomAliasId, RoomAliasId, RoomId, UserId};
+use ruma::{OwnedRoomAliasId, RoomAliasId, RoomId, ServerName, UserId};
 
 use crate::{Directory, DirectoryError};
 
@@ -13,6 +13,9 @@ use crate::{Directory, DirectoryError};
 const ALIAS_BYTES: usize = 255;
 /// The most aliases of a room that are listed.
 const ALIASES: usize = 1000;
+/// The most aliases that a room has on one platform: every member may set some, and those of one platform leave room for
+/// those of others.
+const OF_PLATFORM: usize = 100;
 
 impl Directory {
     /// Where an alias of a hosted platform points, and who set it.
@@ -32,6 +35,9 @@ impl Directory {
         let key = alias_key(alias);
         if self.store.contains::<Aliases>(&key).await? {
             return Err(DirectoryError::AliasTaken);
+        }
+        if self.aliases_on(alias.server_name(), room_id).await?.len() >= OF_PLATFORM {
+            return Err(DirectoryError::TooManyAliases);
         }
         writes.expect_absent::<Aliases>(&key);
         let record = AliasRecord { room_id: room_id.to_owned(), creator: creator.to_owned() };
@@ -55,21 +61,31 @@ impl Directory {
         Ok(record)
     }
 
-    /// Points all aliases of a room at the room that replaces it. The commit is refused if one of
-    /// them changes meanwhile.
+    /// Points some aliases at the room that replaces theirs. The commit is refused if one of them changes meanwhile.
     pub async fn move_aliases(
         &self,
         writes: &mut WriteSet,
-        from: &RoomId,
+        aliases: &[OwnedRoomAliasId],
         to: &RoomId,
     ) -> Result<(), DirectoryError> {
-        for alias in self.aliases_of(from).await? {
-            let mut record = self.delete_alias(writes, &alias).await?;
+        for alias in aliases {
+            let mut record = self.delete_alias(writes, alias).await?;
             record.room_id = to.to_owned();
-            writes.put::<Aliases>(&alias_key(&alias), &record);
-            writes.put::<RoomAliases>(&room_alias_key(to, &alias), &());
+            writes.put::<Aliases>(&alias_key(alias), &record);
+            writes.put::<RoomAliases>(&room_alias_key(to, alias), &());
         }
         Ok(())
+    }
+
+    /// The aliases of a room on one platform.
+    pub async fn aliases_on(
+        &self,
+        platform: &ServerName,
+        room_id: &RoomId,
+    ) -> Result<Vec<OwnedRoomAliasId>, StorageError> {
+        let range = Range::<RoomAliases>::prefix_platform((&room_id.to_owned(),), &platform.to_owned());
+        let keys = self.store.keys(range.limit(ALIASES)).await?;
+        Ok(keys.into_iter().map(|key| key.alias).collect())
     }
 
     /// The aliases of a room on all hosted platforms, at most 1000.

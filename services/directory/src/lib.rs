@@ -30,6 +30,9 @@ pub enum DirectoryError {
     /// The alias belongs to another platform than the user who sets it, or to a platform that is not hosted.
     #[error("aliases can be set on one's own platform only")]
     ForeignAlias,
+    /// The room has as many aliases of this platform as it may have.
+    #[error("this room has too many aliases")]
+    TooManyAliases,
     /// The store failed.
     #[error(transparent)]
     Storage(#[from] StorageError),

@@ -12,30 +12,29 @@ use crate::Directory;
 const ROOMS: usize = 10_000;
 
 impl Directory {
-    /// Makes a platform list a room.
-    pub fn publish(&self, writes: &mut WriteSet, platform: &ServerName, room_id: &RoomId) {
-        writes.put::<PublicRooms>(&key(platform, room_id), &());
-    }
-
-    /// Makes a platform list a room no longer.
-    pub fn unpublish(&self, writes: &mut WriteSet, platform: &ServerName, room_id: &RoomId) {
-        writes.delete::<PublicRooms>(&key(platform, room_id));
-    }
-
-    /// Makes every platform that lists a room list the room that replaces it instead.
-    pub async fn move_listings(
+    /// Makes a platform list a room, or list it no longer. Returns whether that changes anything; the commit is refused if
+    /// somebody else does it meanwhile.
+    pub async fn set_published(
         &self,
         writes: &mut WriteSet,
-        from: &RoomId,
-        to: &RoomId,
-    ) -> Result<(), StorageError> {
-        for platform in self.platforms.iter() {
-            if self.is_published(platform.server_name(), from).await? {
-                self.unpublish(writes, platform.server_name(), from);
-                self.publish(writes, platform.server_name(), to);
+        platform: &ServerName,
+        room_id: &RoomId,
+        published: bool,
+    ) -> Result<bool, StorageError> {
+        let key = key(platform, room_id);
+        match (self.store.contains::<PublicRooms>(&key).await?, published) {
+            (false, true) => {
+                writes.expect_absent::<PublicRooms>(&key);
+                writes.put::<PublicRooms>(&key, &());
+                Ok(true)
             }
+            (true, false) => {
+                writes.expect::<PublicRooms>(&key, &());
+                writes.delete::<PublicRooms>(&key);
+                Ok(true)
+            }
+            _ => Ok(false),
         }
-        Ok(())
     }
 
     /// Whether a platform lists a room.

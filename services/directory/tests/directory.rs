@@ -197,7 +197,7 @@ async fn an_alias_points_at_one_room() {
     assert_eq!((&*record.room_id, &*record.creator), (tea, anna));
 
     let mut writes = WriteSet::new();
-    directory.move_aliases(&mut writes, tea, coffee).await.expect("moved");
+    directory.move_aliases(&mut writes, &[alias.to_owned()], coffee).await.expect("moved");
     world.store.commit(writes).await.expect("commit");
     assert_eq!(directory.aliases_of(tea).await.expect("read"), [""; 0]);
     assert_eq!(directory.aliases_of(coffee).await.expect("read"), [alias]);
@@ -209,6 +209,35 @@ async fn an_alias_points_at_one_room() {
     assert_eq!(directory.aliases_of(coffee).await.expect("read"), [""; 0]);
     let gone = directory.delete_alias(&mut WriteSet::new(), alias).await;
     assert!(matches!(gone, Err(DirectoryError::NoSuchAlias)), "{gone:?}");
+}
+
+/// The most aliases that a room has on one platform.
+const OF_PLATFORM: usize = 100;
+
+#[tokio::test]
+async fn a_room_has_so_many_aliases_on_each_platform() {
+    let world = world().await;
+    let room = room_id!("!tea:insta.example");
+    let put = async |name: String, creator: &UserId| {
+        let alias = RoomAliasId::parse(format!("#{name}:{}", creator.server_name())).expect("an alias");
+        let mut writes = WriteSet::new();
+        world.directory.put_alias(&mut writes, &alias, room, creator).await?;
+        world.store.commit(writes).await.expect("commit");
+        Ok(alias)
+    };
+    let (anna, ben) = (user_id!("@anna:insta.example"), user_id!("@ben:messenger.example"));
+    for number in 0..OF_PLATFORM {
+        put(format!("tea{number}"), anna).await.expect("one more");
+    }
+    let refused: Result<_, DirectoryError> = put("one-more".into(), anna).await;
+    assert!(matches!(refused, Err(DirectoryError::TooManyAliases)), "{refused:?}");
+    put("elsewhere".into(), ben).await.expect("the other platform has room");
+
+    let mut writes = WriteSet::new();
+    let gone = RoomAliasId::parse("#tea0:insta.example").expect("an alias");
+    world.directory.delete_alias(&mut writes, &gone).await.expect("there");
+    world.store.commit(writes).await.expect("commit");
+    put("one-more".into(), anna).await.expect("there is room again");
 }
 
 #[tokio::test]
@@ -233,7 +262,8 @@ async fn each_platform_has_its_own_list() {
     let room = RoomId::parse("!tea:insta.example").expect("room");
     let (insta, messenger) = (server_name!("insta.example"), server_name!("messenger.example"));
     let mut writes = WriteSet::new();
-    world.directory.publish(&mut writes, insta, &room);
+    let changed = world.directory.set_published(&mut writes, insta, &room, true).await;
+    assert!(changed.expect("read"));
     world.store.commit(writes).await.expect("commit");
 
     assert!(world.directory.is_published(insta, &room).await.expect("read"));
@@ -242,7 +272,8 @@ async fn each_platform_has_its_own_list() {
     assert_eq!(world.directory.published_rooms(messenger).await.expect("read"), [""; 0]);
 
     let mut writes = WriteSet::new();
-    world.directory.unpublish(&mut writes, insta, &room);
+    let changed = world.directory.set_published(&mut writes, insta, &room, false).await;
+    assert!(changed.expect("read"));
     world.store.commit(writes).await.expect("commit");
     assert_eq!(world.directory.published_rooms(insta).await.expect("read"), [""; 0]);
 }

@@ -253,6 +253,7 @@ mod tests {
                 invited: 0,
                 unanswered: 0,
                 unanswered_bytes: 0,
+                state_size: None,
             };
             writes.put::<RoomHeads>(&RoomKey { room_id: room(name) }, &head);
             store.commit(writes).await.expect("it is committed")

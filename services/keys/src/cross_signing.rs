@@ -60,6 +60,7 @@ impl Keys {
         identity: &Identity,
         proved: bool,
     ) -> Result<()> {
+        let before = self.master_name(user_id).await?;
         self.store
             .update(async || {
                 let mut writes = WriteSet::new();
@@ -70,7 +71,20 @@ impl Keys {
                 }
                 Ok::<_, KeysError>((writes, ()))
             })
-            .await
+            .await?;
+        match before {
+            Some(before) if self.master_name(user_id).await?.as_ref() != Some(&before) => {
+                // The signatures of all who had verified the identity that is gone.
+                Ok(self.store.delete_range::<KeySignatures>(Range::prefix((user_id, &before))).await?)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The public part of a user's master key, under which signatures on it are kept.
+    async fn master_name(&self, user_id: &OwnedUserId) -> Result<Option<String>> {
+        let key = self.cross_signing_key(user_id, Usage::Master).await?;
+        Ok(key.map(|key| public_key(&key)).transpose()?.map(|(_, public)| public))
     }
 
     async fn put_identity(
@@ -267,6 +281,11 @@ impl Keys {
             signed.add_signature(signer, key_id, signature);
         }
         signed.check_size()?;
+        if signer != user_id && !new.is_empty() {
+            // Earlier ones are by user-signing keys that the signer has replaced: nobody looks at them any more.
+            let earlier = Range::<KeySignatures>::prefix((user_id, target, signer));
+            self.store.keys(earlier).await?.iter().for_each(|row| writes.delete::<KeySignatures>(row));
+        }
         for (key_id, signature) in new {
             let row = KeySignatureKey {
                 user_id: user_id.clone(),
@@ -281,7 +300,7 @@ impl Keys {
 
     /// Checks who may sign what. The self-signing key signs the user's devices, the user's devices and the
     /// master key itself sign the own master key, and the user-signing key signs other users' master keys.
-    /// Signatures by algorithms that the server does not know are left to clients that know them.
+    /// Signatures of own keys by algorithms that the server does not know are left to clients that know them.
     async fn check_signer(
         &self,
         signer: &OwnedUserId,
@@ -297,7 +316,8 @@ impl Keys {
             return Err(refused());
         }
         if !key_id.starts_with(ED25519) {
-            return Ok(());
+            // Of other people's keys the server keeps one signature, and no more than it can check.
+            return if is_own { Ok(()) } else { Err(refused()) };
         }
         if is_own && !is_device && self.is_signed_by_device(signer, signed, key_id).await? {
             return Ok(());

@@ -67,6 +67,9 @@ pub enum KeysError {
     /// Something is larger than a limit allows.
     #[error("{0}")]
     TooLarge(String),
+    /// The user has as many of these as one may have. It is 403 `M_FORBIDDEN`, as for accounts.
+    #[error("there are too many {0}")]
+    TooMany(&'static str),
     /// Accounts failed.
     #[error(transparent)]
     Accounts(#[from] AccountsError),

@@ -10,7 +10,8 @@ use std::{
 use linkspan_storage::{
     Copies, Position, Range, Store, WriteSet,
     catalogue::{
-        DeviceKey, FallbackKeyKey, FallbackKeys, OneTimeKeyIdKey, OneTimeKeyIds, OneTimeKeyKey, OneTimeKeys,
+        DeviceKey, FallbackKeyKey, FallbackKeys, OneTimeKeyIdCounts, OneTimeKeyIdKey, OneTimeKeyIds,
+        OneTimeKeyKey, OneTimeKeys,
     },
     records::{FallbackKeyRecord, OneTimeKeyIdRecord, OneTimeKeyRecord},
 };
@@ -23,8 +24,12 @@ use crate::{
     signed_json::{ED25519, SignedJson, is_public_key},
 };
 
-/// One-time keys that a device may have waiting.
+/// One-time keys that a device may have waiting. Clients have about a hundred.
 const MAX_ONE_TIME_KEYS: usize = 1_000;
+/// Ids of one-time keys that are kept of a device, so that no key is given out twice. A client that uploads a key again
+/// does so because an answer got lost: it is one of the last hundred. When there are so many, those of keys that were
+/// given out are forgotten; a device needs years for that.
+const MAX_IDS: u64 = 20_000;
 /// Fallback keys that a device may have, one for each algorithm.
 const MAX_FALLBACK_KEYS: usize = 10;
 /// Fallback keys that are remembered when others have taken their place: what is uploaded again, because its answer
@@ -161,9 +166,33 @@ impl Keys {
         if added > 0 {
             let waiting = self.store.keys(Range::<OneTimeKeys>::prefix((user_id, device_id))).await?;
             if waiting.len() + added as usize > MAX_ONE_TIME_KEYS {
-                return Err(KeysError::TooLarge(format!("more than {MAX_ONE_TIME_KEYS} one-time keys")));
+                return Err(KeysError::TooMany("one-time keys that wait"));
+            }
+            self.count_ids(writes, device, added).await?;
+        }
+        Ok(())
+    }
+
+    /// Counts ids that are new. If that makes too many, those are forgotten whose keys do not wait any more.
+    async fn count_ids(&self, writes: &mut WriteSet, device: &DeviceKey, added: u32) -> Result<()> {
+        let DeviceKey { user_id, device_id } = device;
+        let count = self.store.get::<OneTimeKeyIdCounts>(device).await?;
+        let mut kept = count.unwrap_or_default();
+        if kept + u64::from(added) > MAX_IDS {
+            let waiting = self.store.range(Range::<OneTimeKeys>::prefix((user_id, device_id))).await?;
+            let waiting: BTreeSet<_> =
+                waiting.into_iter().map(|(row, record)| (row.algorithm, record.key_id)).collect();
+            kept = 0;
+            for id in self.store.keys(Range::<OneTimeKeyIds>::prefix((user_id, device_id))).await? {
+                if waiting.contains(&(id.algorithm.clone(), id.key_id.clone())) {
+                    kept += 1;
+                } else {
+                    writes.delete::<OneTimeKeyIds>(&id);
+                }
             }
         }
+        writes.expect_read::<OneTimeKeyIdCounts>(device, count.as_ref());
+        writes.put::<OneTimeKeyIdCounts>(device, &(kept + u64::from(added)));
         Ok(())
     }
 
@@ -174,12 +203,17 @@ impl Keys {
         keys: &[OneTimeKey],
         signer: Option<&str>,
     ) -> Result<()> {
-        if keys.len() > MAX_FALLBACK_KEYS {
-            return Err(KeysError::TooLarge(format!("more than {MAX_FALLBACK_KEYS} fallback keys")));
-        }
-        let algorithms: BTreeSet<_> = keys.iter().map(|key| &key.algorithm).collect();
+        let mut algorithms: BTreeSet<_> = keys.iter().map(|key| key.algorithm.clone()).collect();
         if algorithms.len() < keys.len() {
             return Err(KeysError::BadJson("there is one fallback key for each algorithm".into()));
+        }
+        if !keys.is_empty() {
+            let DeviceKey { user_id, device_id } = device;
+            let known = self.store.keys(Range::<FallbackKeys>::prefix((user_id, device_id))).await?;
+            algorithms.extend(known.into_iter().map(|row| row.algorithm));
+        }
+        if algorithms.len() > MAX_FALLBACK_KEYS {
+            return Err(KeysError::TooMany("algorithms of fallback keys"));
         }
         for key in keys {
             check_key(device, key, signer)?;
@@ -240,6 +274,10 @@ impl Keys {
         }
         for key in self.store.keys(Range::<FallbackKeys>::prefix((user_id, device_id))).await? {
             writes.delete::<FallbackKeys>(&key);
+        }
+        let device = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
+        if self.store.contains::<OneTimeKeyIdCounts>(&device).await? {
+            writes.delete::<OneTimeKeyIdCounts>(&device);
         }
         if !writes.is_empty() {
             self.store.commit(writes).await.map_err(linkspan_storage::StorageError::from)?;

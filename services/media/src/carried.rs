@@ -17,6 +17,7 @@ use crate::{
     id::{media_key, object_path},
     own::own_key,
     thumbnail::{object_of, thumbnail_keys},
+    upload::counted_bytes,
 };
 
 /// The most uploads that one message is known to carry. Albums in clients have up to thirty pictures.
@@ -151,7 +152,7 @@ impl Media {
         // Who has no account any more is not counted for.
         if let Some(used_bytes) = self.shared.store.get::<MediaUsage>(&key).await? {
             writes.expect::<MediaUsage>(&key, &used_bytes);
-            writes.put::<MediaUsage>(&key, &used_bytes.saturating_sub(record.size_bytes));
+            writes.put::<MediaUsage>(&key, &used_bytes.saturating_sub(counted_bytes(record.size_bytes)));
         }
         Ok(())
     }

@@ -16,6 +16,15 @@ use crate::{
     pending,
 };
 
+/// The least that an upload is counted for, in bytes: it has its records and at least one block on disk however small it
+/// is, so that a quota of bytes bounds how many there are.
+const LEAST_BYTES: u64 = 4 << 10;
+
+/// What an upload of this size takes of its user's quota, in bytes.
+pub(crate) fn counted_bytes(size_bytes: u64) -> u64 {
+    size_bytes.max(LEAST_BYTES)
+}
+
 /// An upload on its way: what will be recorded once its content is whole.
 #[derive(Debug)]
 struct Upload {
@@ -166,7 +175,7 @@ impl Media {
         }
         let usage_key = UserKey { user_id: upload.user_id.clone() };
         let used_bytes = store.get::<MediaUsage>(&usage_key).await?;
-        let now_used_bytes = used_bytes.unwrap_or_default().saturating_add(size_bytes);
+        let now_used_bytes = used_bytes.unwrap_or_default().saturating_add(counted_bytes(size_bytes));
         if now_used_bytes > quota_bytes {
             return Err(MediaError::QuotaExceeded { quota_bytes });
         }

@@ -215,32 +215,51 @@ async fn too_large_uploads_leave_nothing() {
     world.upload(&vec![0; 10_000_000], "text/plain").await.expect("just fits");
 }
 
+const KIB: u64 = 1 << 10;
+
+/// So many KiB.
+fn zeros(kib: usize) -> Vec<u8> {
+    vec![0; kib << 10]
+}
+
 #[tokio::test]
 async fn a_quota_is_kept_by_each_user() {
-    let world = world_with(100, 250).await;
-    world.upload(&[0; 100], "text/plain").await.expect("fits");
-    world.upload(&[0; 100], "text/plain").await.expect("fits");
-    let refused = world.upload(&[0; 51], "text/plain").await;
-    assert!(matches!(refused, Err(MediaError::QuotaExceeded { quota_bytes: 250 })), "{refused:?}");
-    let refused = world.upload(&[0; 101], "text/plain").await;
+    let world = world_with(100 * KIB, 250 * KIB).await;
+    world.upload(&zeros(100), "text/plain").await.expect("fits");
+    world.upload(&zeros(100), "text/plain").await.expect("fits");
+    let refused = world.upload(&zeros(51), "text/plain").await;
+    assert!(matches!(refused, Err(MediaError::QuotaExceeded { quota_bytes: 256_000 })), "{refused:?}");
+    let refused = world.upload(&zeros(101), "text/plain").await;
     assert!(matches!(refused, Err(MediaError::QuotaExceeded { .. })), "{refused:?}");
-    world.upload(&[0; 50], "text/plain").await.expect("just fits");
+    world.upload(&zeros(50), "text/plain").await.expect("just fits");
     assert_eq!(world.count_objects().await, 3);
 
     let bert = user_id!("@bert:insta.example");
-    world.media.upload(bert, Description::default(), chunks(&[0; 100]), NOW).await.expect("has his own");
+    world.media.upload(bert, Description::default(), chunks(&zeros(100)), NOW).await.expect("has his own");
 }
 
 #[tokio::test]
 async fn a_quota_holds_against_uploads_at_the_same_time() {
-    let world = world_with(100, 1000).await;
-    let uploads = (0..40).map(|_| world.upload(&[0; 100], "text/plain"));
+    let world = world_with(100 * KIB, 1_000 * KIB).await;
+    let content = zeros(100);
+    let uploads = (0..40).map(|_| world.upload(&content, "text/plain"));
     let outcomes = futures_util::future::join_all(uploads).await;
     let kept = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     let refused =
         outcomes.iter().filter(|outcome| matches!(outcome, Err(MediaError::QuotaExceeded { .. }))).count();
     assert_eq!((kept, refused), (10, 30));
     assert_eq!(world.count_objects().await, 10);
+}
+
+#[tokio::test]
+async fn however_small_an_upload_is_it_counts() {
+    const LEAST_BYTES: u64 = 4 << 10;
+    let world = world_with(KIB, 3 * LEAST_BYTES).await;
+    for _ in 0..3 {
+        world.upload(&[0], "text/plain").await.expect("fits");
+    }
+    let refused = world.upload(&[0], "text/plain").await;
+    assert!(matches!(refused, Err(MediaError::QuotaExceeded { .. })), "{refused:?}");
 }
 
 #[tokio::test]

@@ -32,6 +32,8 @@ pub struct Tokens {
     pub expires_in_ms: u64,
     /// The scope that the tokens are good for.
     pub scope: String,
+    /// Devices of the user that had to give way, because there were too many.
+    pub gave_way: Vec<DeviceRemoved>,
 }
 
 /// What a client gets for what it gives.
@@ -88,6 +90,7 @@ impl OAuth {
                 refresh_token: tokens.refresh_token,
                 expires_in_ms: tokens.expires_in_ms,
                 scope: Scope::of_device(&device_id),
+                gave_way: Vec::new(),
             })),
             Ok(RefreshOutcome::Compromised(removed)) => Ok(TokenOutcome::Compromised(removed)),
             Err(AccountsError::UnknownToken { .. }) => {
@@ -105,6 +108,7 @@ pub(crate) fn begun(session: LoggedIn, scope: String) -> TokenOutcome {
         refresh_token: session.refresh_token.unwrap_or_default(),
         expires_in_ms: session.expires_in_ms.unwrap_or_default(),
         scope,
+        gave_way: session.gave_way,
     })
 }
 

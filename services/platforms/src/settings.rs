@@ -418,8 +418,12 @@ pub struct Limits {
     pub unanswered_bytes: u64,
     /// The greatest size of an upload, in bytes.
     pub upload_bytes: u64,
-    /// How much a user may store, in bytes.
+    /// How much a user may store, in bytes. An upload counts for 4 KiB at least.
     pub media_quota_bytes: u64,
+    /// How much account data a user may have, in bytes.
+    pub account_data_bytes: u64,
+    /// How many bytes of room keys a user may have in key backups, all versions together.
+    pub key_backup_bytes: u64,
 }
 
 impl Default for Limits {
@@ -459,6 +463,8 @@ impl Default for Limits {
             unanswered_bytes: 64 << 10,
             upload_bytes: 50 << 20,
             media_quota_bytes: 5 << 30,
+            account_data_bytes: 10 << 20,
+            key_backup_bytes: 128 << 20,
         }
     }
 }

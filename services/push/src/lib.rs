@@ -68,9 +68,6 @@ pub enum PushError {
     /// The user has unsubscribed since the event that is said to have caused a subscription.
     #[error("the user has unsubscribed from this thread since")]
     ConflictingUnsubscription,
-    /// The user is subscribed to as many threads of the room as a user may be.
-    #[error("there are too many subscriptions to threads of this room")]
-    TooManySubscriptions,
     /// Account data or a device could not be read.
     #[error(transparent)]
     Accounts(#[from] AccountsError),

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use linkspan_accounts::{Amount, Counted};
 use linkspan_inbox::point;
 use linkspan_rooms::{RoomsError, Standing, TimelineEvent, View, can_root_thread};
 use linkspan_storage::{
@@ -18,9 +19,9 @@ use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 
 use crate::{Push, PushError, Recipient, Result};
 
-/// The most subscriptions of a user to threads of a room, including ended ones. That is some years of a busy
-/// room.
-const MAX_IN_ROOM: usize = 10_000;
+/// The most subscriptions of a user to threads, including ended ones: those of some years of busy rooms. For a new one the
+/// one that has not changed for the longest time is forgotten.
+const MAX_SUBSCRIPTIONS: u64 = 20_000;
 /// The most changes that are told in one answer.
 const MAX_CHANGES: usize = 100;
 
@@ -233,10 +234,7 @@ impl Push {
                 writes.delete::<ThreadSubscriptionLog>(&log_key(key, before.position));
             }
             None => {
-                let here = Range::<ThreadSubscriptions>::prefix((user_id, &key.room_id)).limit(MAX_IN_ROOM);
-                if self.store().keys(here).await?.len() >= MAX_IN_ROOM {
-                    return Err(PushError::TooManySubscriptions);
-                }
+                self.count_subscription(&mut writes, user_id).await?;
                 writes.expect_absent::<ThreadSubscriptions>(key);
                 if !self.follows_threads(user_id).await? {
                     self.put_thread_rules(&mut writes, user_id).await?;
@@ -247,6 +245,23 @@ impl Push {
         writes.put::<ThreadSubscriptionLog>(&log_key(key, Position::PENDING), &());
         point(&mut writes, user_id, InboxPointer::ThreadSubscriptions);
         Ok(writes)
+    }
+
+    /// Counts a subscription that is new. If there are as many as there may be, the one whose last change is the oldest
+    /// makes place for it.
+    async fn count_subscription(&self, writes: &mut WriteSet, user_id: &OwnedUserId) -> Result<()> {
+        let counted = Counted::ThreadSubscriptions;
+        if self.shared.accounts.stored(user_id, counted).await?.entries < MAX_SUBSCRIPTIONS {
+            self.shared.accounts.count_stored(writes, user_id, counted, Amount::NONE, Amount::ONE).await?;
+            return Ok(());
+        }
+        let oldest = Range::<ThreadSubscriptionLog>::prefix((user_id,)).limit(1);
+        for oldest in self.store().keys(oldest).await? {
+            writes.expect::<ThreadSubscriptionLog>(&oldest, &());
+            writes.delete::<ThreadSubscriptionLog>(&oldest);
+            writes.delete::<ThreadSubscriptions>(&self::key(user_id, &oldest.room_id, &oldest.root));
+        }
+        Ok(())
     }
 }
 

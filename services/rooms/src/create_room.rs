@@ -247,10 +247,11 @@ impl Rooms {
         self.stage_first_events(append, creator, command, alias).await?;
         let room_id = append.room.id.clone();
         if let Some(alias) = alias {
-            self.shared.directory.put_alias(&mut append.writes, alias, &room_id, creator).await?;
+            self.put_alias(&mut append.writes, alias, &room_id, creator).await?;
         }
         if command.published {
-            self.shared.directory.publish(&mut append.writes, creator.server_name(), &room_id);
+            let room = append.room.clone();
+            self.put_published(&mut append.writes, creator.server_name(), &room, true).await?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Removing an alias of a room, and its name from what the room calls itself.
 //! <https://spec.matrix.org/v1.19/client-server-api/#delete_matrixclientv3directoryroomroomalias>
 
-use linkspan_accounts::AccountsError;
+use linkspan_accounts::{AccountsError, Amount, Counted};
 use linkspan_domain::{Draft, parse_content};
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, OwnedRoomAliasId, OwnedUserId, RoomAliasId,
@@ -43,6 +43,10 @@ impl Rooms {
             check_may_remove(&mut append, user_id).await?;
         }
         self.shared.directory.delete_alias(&mut append.writes, alias).await?;
+        let (accounts, creator) = (&self.shared.accounts, &record.creator);
+        accounts
+            .count_stored(&mut append.writes, creator, Counted::Aliases, Amount::ONE, Amount::NONE)
+            .await?;
         stage_without_alias(&mut append, user_id, alias).await?;
         append.commit().await?;
         Ok(())

@@ -4,15 +4,25 @@
 
 use std::sync::Arc;
 
-use linkspan_domain::{Pdu, SharedPdu, without_content};
+use linkspan_domain::{Pdu, SharedPdu, parse_content, without_content};
 use linkspan_storage::Position;
-use ruma::events::{StateEventType, TimelineEventType, room::member::MembershipState};
+use ruma::{
+    UserId,
+    events::{StateEventType, TimelineEventType, room::member::MembershipState},
+};
+use serde_json::value::to_raw_value;
 
 use crate::{Result, Rooms, TimelineEvent, View, room::damaged};
+
+/// What a membership says of who it is about.
+const NAMES: [&str; 2] = ["displayname", "avatar_url"];
 
 impl Rooms {
     /// An event that shows itself to the user, as the user is given it.
     pub(crate) async fn copy_for(&self, view: &mut View, event: &TimelineEvent) -> Result<SharedPdu> {
+        if let Some(nameless) = self.nameless(view, &event.pdu)? {
+            return Ok(nameless);
+        }
         if self.is_whole(view, event).await? {
             return Ok(event.pdu.clone());
         }
@@ -24,11 +34,33 @@ impl Rooms {
         copy.map(Arc::new).map_err(|_| damaged("an event whose content cannot be read"))
     }
 
+    /// A membership of a user whose account was erased, as everybody is given it: without name and picture, whoever had
+    /// given it. None of any other event.
+    fn nameless(&self, view: &View, pdu: &SharedPdu) -> Result<Option<SharedPdu>> {
+        let Some((StateEventType::RoomMember, user_id)) = pdu.state_entry() else { return Ok(None) };
+        let user_id = <&UserId>::try_from(user_id.as_str()).ok();
+        if user_id.and_then(|user_id| view.erasures.erased_at(user_id)).is_none() {
+            return Ok(None);
+        }
+        if user_id == Some(&pdu.sender) {
+            return self.without_content(view, pdu).map(Some);
+        }
+        let unreadable = |_| damaged("a membership whose content cannot be read");
+        let mut content = parse_content(pdu.content.get()).map_err(unreadable)?;
+        content.retain(|field, _| !NAMES.contains(&field.as_str()));
+        let content = to_raw_value(&content).map_err(|_| damaged("a membership that cannot be written"))?;
+        Ok(Some(Arc::new(Pdu { content, ..(**pdu).clone() })))
+    }
+
     /// State events as the user is given them; without those that the rule of the user's platform hides.
     pub async fn state_for(&self, view: &mut View, state: Vec<SharedPdu>) -> Result<Vec<SharedPdu>> {
         let mut copies = Vec::with_capacity(state.len());
         for pdu in state {
             if view.hides(&pdu) {
+                continue;
+            }
+            if let Some(nameless) = self.nameless(view, &pdu)? {
+                copies.push(nameless);
                 continue;
             }
             let event = match view.erasures.erased_at(&pdu.sender) {

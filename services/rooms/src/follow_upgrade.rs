@@ -4,13 +4,14 @@
 use std::{error::Error, fmt, future::Future, pin::Pin, sync::Arc};
 
 use linkspan_domain::Pdu;
+use linkspan_storage::WriteSet;
 use ruma::{
     OwnedEventId, OwnedRoomId, OwnedUserId,
     events::{StateEventType, room::member::MembershipState},
 };
 use serde::Deserialize;
 
-use crate::{Result, Rooms, append::Append};
+use crate::{Result, Room, Rooms, RoomsError, append::Append};
 
 /// How many upgrades of a room a user may have missed and still find their settings.
 pub(crate) const MAX_UPGRADES: usize = 20;
@@ -68,6 +69,35 @@ impl Rooms {
         {
             tracing::warn!(%error, %user_id, %to, "settings about a room that was replaced could not be copied");
         }
+    }
+
+    /// Points aliases of a user's platform at the room that replaces theirs, and has the platform list it in place of the
+    /// other, as far as the user could do both in that room: docs/decisions/0033-upgrades-and-aliases.md.
+    async fn bring_aliases(&self, user_id: &OwnedUserId, from: &OwnedRoomId, to: &Room) -> Result<WriteSet> {
+        let mut writes = WriteSet::new();
+        let directory = &self.shared.directory;
+        let platform = user_id.server_name();
+        let mut aliases = directory.aliases_on(platform, from).await?;
+        let is_listed = directory.is_published(platform, from).await?;
+        if aliases.is_empty() && !is_listed
+            || self.membership(from, user_id).await? != Some(MembershipState::Join)
+        {
+            return Ok(writes);
+        }
+        let old = self.room(from).await?;
+        let levels = self.power_levels(&old).await?;
+        if levels.user(user_id) >= levels.needed_for_event("m.room.canonical_alias", true) {
+            self.move_listing(&mut writes, platform, &old, to).await?;
+        } else {
+            let mut own = Vec::new();
+            for alias in aliases {
+                let record = directory.resolve_alias(&alias).await?;
+                own.extend(record.filter(|record| record.creator == *user_id).map(|_| alias));
+            }
+            aliases = own;
+        }
+        directory.move_aliases(&mut writes, &aliases, &to.id).await?;
+        Ok(writes)
     }
 
     /// The room that a room replaces. Its create event names the earlier room; the tombstone there has to name it in
@@ -154,6 +184,15 @@ impl Append {
             }
             if let Some(left_behind) = self.rooms.room_left_behind(&user_id, &replaced).await? {
                 self.rooms.copy_room_settings(&user_id, &left_behind, &self.room.id).await;
+            }
+            let room = &self.room;
+            match self.rooms.bring_aliases(&user_id, &replaced, room).await {
+                Ok(writes) => self.writes.append(writes),
+                Err(RoomsError::Storage(error)) => return Err(error.into()),
+                Err(error) => {
+                    let room_id = &room.id;
+                    tracing::warn!(%error, %user_id, %room_id, "aliases of a room that was replaced stay there");
+                }
             }
         }
         Ok(())

@@ -151,6 +151,9 @@ pub enum RoomsError {
     /// An event, or a field of it, is too large.
     #[error("{0}")]
     TooLarge(String),
+    /// There is as much of this as there may be. It is 403 `M_FORBIDDEN`, as for accounts.
+    #[error("there are too many {0}")]
+    TooMany(&'static str),
     /// The room version is not supported.
     #[error("room version {0} is not supported")]
     UnsupportedVersion(String),
@@ -270,6 +273,7 @@ impl From<DirectoryError> for RoomsError {
             DirectoryError::NoSuchAlias => Self::NotFound("there is no such alias".into()),
             DirectoryError::BadAlias => Self::Invalid(error.to_string()),
             DirectoryError::ForeignAlias => Self::Forbidden(error.to_string()),
+            DirectoryError::TooManyAliases => Self::TooMany("aliases of this room"),
             DirectoryError::Storage(error) => Self::Storage(error),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
 
+use linkspan_accounts::{Amount, Counted};
 use linkspan_domain::{HistoryVisibility, Pdu};
 use linkspan_platforms::give_way;
 use linkspan_storage::WriteSet;
@@ -12,7 +13,7 @@ use ruma::{
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
-    Result, Rooms, RoomsError,
+    Result, Room, Rooms, RoomsError,
     guests::lets_guests_join,
     membership::{JoinRules, is_involved},
     topic::plain_topic,
@@ -134,10 +135,24 @@ impl Rooms {
         self.joined_room(user_id, room_id).await?;
         let attempt = async || {
             let mut writes = WriteSet::new();
-            self.shared.directory.put_alias(&mut writes, alias, room_id, user_id).await?;
+            self.put_alias(&mut writes, alias, room_id, user_id).await?;
             Ok((writes, ()))
         };
         self.store().update(attempt).await
+    }
+
+    /// Points a new alias at a room in a write-set, and counts it for who sets it.
+    pub(crate) async fn put_alias(
+        &self,
+        writes: &mut WriteSet,
+        alias: &OwnedRoomAliasId,
+        room_id: &OwnedRoomId,
+        creator: &OwnedUserId,
+    ) -> Result<()> {
+        self.shared.directory.put_alias(writes, alias, room_id, creator).await?;
+        let accounts = &self.shared.accounts;
+        accounts.count_stored(writes, creator, Counted::Aliases, Amount::NONE, Amount::ONE).await?;
+        Ok(())
     }
 
     /// The aliases of a room that are on the user's platform.
@@ -169,14 +184,65 @@ impl Rooms {
         if levels.user(user_id) < levels.needed_for_event("m.room.canonical_alias", true) {
             return Err(RoomsError::Forbidden("you may not change whether this room is listed".into()));
         }
-        let mut writes = WriteSet::new();
-        let platform = user_id.server_name();
-        if published {
-            self.shared.directory.publish(&mut writes, platform, room_id);
-        } else {
-            self.shared.directory.unpublish(&mut writes, platform, room_id);
+        let attempt = async || {
+            let mut writes = WriteSet::new();
+            self.put_published(&mut writes, user_id.server_name(), &room, published).await?;
+            Ok((writes, ()))
+        };
+        self.store().update(attempt).await
+    }
+
+    /// Has a platform list a room, or stop listing it, in a write-set. It is counted for who created the room, which
+    /// never changes, while others may list it and take it off the list.
+    pub(crate) async fn put_published(
+        &self,
+        writes: &mut WriteSet,
+        platform: &ServerName,
+        room: &Room,
+        published: bool,
+    ) -> Result<()> {
+        if !self.shared.directory.set_published(writes, platform, &room.id, published).await? {
+            return Ok(());
         }
-        self.store().commit(writes).await?;
+        let (before, after) =
+            if published { (Amount::NONE, Amount::ONE) } else { (Amount::ONE, Amount::NONE) };
+        self.count_listing(writes, room, before, after).await
+    }
+
+    /// Has a platform list the room that replaces another, if it listed that one.
+    pub(crate) async fn move_listing(
+        &self,
+        writes: &mut WriteSet,
+        platform: &ServerName,
+        from: &Room,
+        to: &Room,
+    ) -> Result<()> {
+        let directory = &self.shared.directory;
+        if !directory.set_published(writes, platform, &from.id, false).await? {
+            return Ok(());
+        }
+        let is_new = directory.set_published(writes, platform, &to.id, true).await?;
+        if is_new && from.record.creator == to.record.creator {
+            return Ok(());
+        }
+        self.count_listing(writes, from, Amount::ONE, Amount::NONE).await?;
+        match is_new {
+            true => self.count_listing(writes, to, Amount::NONE, Amount::ONE).await,
+            false => Ok(()),
+        }
+    }
+
+    async fn count_listing(
+        &self,
+        writes: &mut WriteSet,
+        room: &Room,
+        before: Amount,
+        after: Amount,
+    ) -> Result<()> {
+        let (accounts, creator) = (&self.shared.accounts, &room.record.creator);
+        if accounts.account(creator).await?.is_some_and(|account| !account.deactivated) {
+            accounts.count_stored(writes, creator, Counted::PublishedRooms, before, after).await?;
+        }
         Ok(())
     }
 

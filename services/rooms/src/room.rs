@@ -14,7 +14,7 @@ use linkspan_domain::{PowerLevels, RulesPresent, SharedPdu, StateKey as StateEnt
 use linkspan_storage::{
     Range, StorageError, Store,
     catalogue::{Members, RoomHeads, RoomKey, Rooms as RoomsTable, TransactionKey},
-    records::{RoomHeadRecord, RoomRecord, ThreadRecord},
+    records::{RoomHeadRecord, RoomRecord, StoredAmountRecord, ThreadRecord},
 };
 use parking_lot::Mutex;
 use ruma::{
@@ -97,6 +97,7 @@ impl Room {
                 invited: 0,
                 unanswered: 0,
                 unanswered_bytes: 0,
+                state_size: Some(StoredAmountRecord { entries: 0, size_bytes: 0 }),
             }),
             stored_head: head.map(Arc::new),
             state: HashMap::new(),

@@ -117,20 +117,22 @@ impl Rooms {
     /// Takes over into the new room what it is to have, closes the old one, and commits both.
     async fn move_over(&self, mut old: Append, mut new: Append, upgrade: &Upgrade<'_>) -> Result<()> {
         let (user_id, old_id, new_id) = (upgrade.user_id, old.room.id.clone(), new.room.id.clone());
-        let aliases = self.shared.directory.aliases_of(&old_id).await?;
-        let canonical_alias = moved_canonical_alias(&mut old, &aliases).await?;
+        // Those of other platforms go along when their own people do: services/rooms/src/follow_upgrade.rs.
+        let platform = user_id.server_name();
+        let aliases = self.shared.directory.aliases_on(platform, &old_id).await?;
+        let (canonical_alias, left) = moved_canonical_alias(&mut old, &aliases).await?;
         let tombstone = object([
             ("body", text("This room has been replaced")),
             ("replacement_room", text(new_id.as_str())),
         ]);
         old.stage(user_id, Draft::state(TimelineEventType::RoomTombstone, "", tombstone), None).await?;
         self.fill_successor(&mut old, &mut new, upgrade, canonical_alias.clone()).await?;
-        self.shared.directory.move_aliases(&mut old.writes, &old_id, &new_id).await?;
-        self.shared.directory.move_listings(&mut old.writes, &old_id, &new_id).await?;
+        self.shared.directory.move_aliases(&mut old.writes, &aliases, &new_id).await?;
+        let (old_room, new_room) = (old.room.clone(), new.room.clone());
+        self.move_listing(&mut old.writes, platform, &old_room, &new_room).await?;
         self.move_join_links(&mut old.writes, &old_id, &new_id).await?;
         if canonical_alias.is_some() {
-            let none = CanonicalJsonObject::new();
-            stage_if_allowed(&mut old, user_id, TimelineEventType::RoomCanonicalAlias, none).await?;
+            stage_if_allowed(&mut old, user_id, TimelineEventType::RoomCanonicalAlias, left).await?;
         }
         if let Some(levels) = content_of(&mut old, &StateEventType::RoomPowerLevels).await? {
             let mut closed = levels.clone();
@@ -306,22 +308,34 @@ async fn creators(append: &mut Append) -> Result<Vec<OwnedUserId>> {
     Ok(std::iter::once(create.sender.clone()).chain(additional.unwrap_or_default()).collect())
 }
 
-/// The content of `m.room.canonical_alias` for the new room: those of the old room's aliases that move there.
+/// The content of `m.room.canonical_alias` for the new room, which names those of the old room's aliases that move there,
+/// if it names any; and what the old room keeps.
 async fn moved_canonical_alias(
     old: &mut Append,
     moved: &[OwnedRoomAliasId],
-) -> Result<Option<CanonicalJsonObject>> {
-    let Some(mut content) = content_of(old, &StateEventType::RoomCanonicalAlias).await? else {
-        return Ok(None);
-    };
-    let leads_there = |alias: &CanonicalJsonValue| moved.iter().any(|it| alias.as_str() == Some(it.as_str()));
-    if !content.get("alias").is_some_and(leads_there) {
+) -> Result<(Option<CanonicalJsonObject>, CanonicalJsonObject)> {
+    let content = content_of(old, &StateEventType::RoomCanonicalAlias).await?.unwrap_or_default();
+    let goes = |alias: &CanonicalJsonValue| moved.iter().any(|it| alias.as_str() == Some(it.as_str()));
+    let there = with_aliases(content.clone(), goes);
+    let names_any = !there.is_empty();
+    Ok((names_any.then_some(there), with_aliases(content, |alias| !goes(alias))))
+}
+
+/// The content with those of its aliases only that are to be named.
+fn with_aliases(
+    mut content: CanonicalJsonObject,
+    is_named: impl Fn(&CanonicalJsonValue) -> bool,
+) -> CanonicalJsonObject {
+    if !content.get("alias").is_some_and(&is_named) {
         content.remove("alias");
     }
     if let Some(CanonicalJsonValue::Array(others)) = content.get_mut("alt_aliases") {
-        others.retain(leads_there);
+        others.retain(is_named);
+        if others.is_empty() {
+            content.remove("alt_aliases");
+        }
     }
-    Ok(Some(content).filter(|content| !content.is_empty()))
+    content
 }
 
 /// Stages state for which the user may lack the power. The upgrade goes on without it.

@@ -1,10 +1,12 @@
-//! Tables: only the crate that the catalogue names as a table's owner writes it.
+//! Tables: only the crate that the catalogue names as a table's owner writes it, and docs/quotas.md says of each what
+//! bounds it.
 
 use std::collections::BTreeMap;
 
 use super::{Problem, Tree, problem, rust_code::lines};
 
 const CATALOGUE: &str = "storage/src/catalogue.rs";
+const QUOTAS: &str = "docs/quotas.md";
 
 /// What may be done with every table: `verb::<Table>`. All other verbs write it, those included that are added later.
 const READS: [&str; 16] = [
@@ -44,7 +46,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Problem> {
             "no table was found in it: xtask/src/tidy/catalogue.rs is out of date",
         )];
     }
-    let mut problems = Vec::new();
+    let mut problems = without_bound(catalogue, tree.texts.get(QUOTAS).map_or("", String::as_str));
     for (path, text) in tree.ending(".rs").filter(|(path, _)| path.contains("/src/")) {
         // What is no Rust is found with the sources.
         let Ok(lines) = lines(text) else { continue };
@@ -58,6 +60,25 @@ pub(super) fn check(tree: &Tree) -> Vec<Problem> {
                     problems.push(problem(path, at + 1, format!("it writes the table {table} of {owner}")));
                 }
             }
+        }
+    }
+    problems
+}
+
+/// Tables whose name stands in no row of the page on quotas.
+fn without_bound(catalogue: &str, quotas: &str) -> Vec<Problem> {
+    let named =
+        |name: &str| quotas.lines().any(|line| line.starts_with('|') && line.contains(&format!("`{name}`")));
+    let mut problems = Vec::new();
+    for (at, line) in catalogue.lines().enumerate() {
+        let mut words = line.split_whitespace();
+        if words.next().is_none_or(|number| number.parse::<u8>().is_err()) {
+            continue;
+        }
+        let name = words.nth(2).and_then(|name| name.strip_prefix('"')?.split('"').next());
+        if let Some(name) = name.filter(|name| !named(name)) {
+            let what = format!("{QUOTAS} does not say what bounds the table {name}");
+            problems.push(problem(CATALOGUE, at + 1, what));
         }
     }
     problems
@@ -101,8 +122,16 @@ mod tests {
 
     const TABLES: &str = "    /// The queue.\n    40 inbox Inbox \"inbox\": InboxKey => ();\n";
 
+    const BOUNDS: &str = "| `inbox` | one for each event | - |\n";
+
+    #[test]
+    fn tables_without_a_bound_are_found() {
+        let found = |page: &str| check(&Tree::of(&[(CATALOGUE, TABLES), (QUOTAS, page)])).len();
+        assert_eq!((found(BOUNDS), found(""), found("`inbox` is bounded")), (0, 1, 1));
+    }
+
     fn lines(path: &str, text: &str) -> Vec<usize> {
-        let tree = Tree::of(&[(CATALOGUE, TABLES), (path, text)]);
+        let tree = Tree::of(&[(CATALOGUE, TABLES), (QUOTAS, BOUNDS), (path, text)]);
         check(&tree).into_iter().map(|problem| problem.line).collect()
     }
 

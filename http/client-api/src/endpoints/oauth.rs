@@ -109,7 +109,10 @@ pub(crate) async fn give_tokens(app: App, caller: Anybody, request: Request) -> 
     };
     let address = Some(caller.address);
     match app.oauth.give_tokens(&caller.platform, client_id, asked, address, now_ts()).await {
-        Ok(TokenOutcome::Tokens(tokens)) => Ok(not_stored(json_answer(&tokens_to_wire(&tokens)))),
+        Ok(TokenOutcome::Tokens(mut tokens)) => {
+            app.forget_devices(std::mem::take(&mut tokens.gave_way)).await?;
+            Ok(not_stored(json_answer(&tokens_to_wire(&tokens))))
+        }
         Ok(TokenOutcome::Compromised(removed)) => {
             app.forget_devices(removed).await?;
             refusal(&OAuthError::InvalidGrant("this was used before; what it gave has been taken back"))

@@ -12,6 +12,8 @@ use ruma::{
 };
 use serde_json::{Map, Value, json};
 
+/// The profile of a user whom the caller may know of. Whoever has not logged in is shown what another server would be: as
+/// much as the user lets strangers see.
 pub(crate) async fn get_profile(
     app: App,
     caller: MaybeUser,

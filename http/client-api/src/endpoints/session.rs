@@ -78,9 +78,10 @@ pub(crate) async fn log_in(app: App, caller: Anybody, request: WholeRequest) -> 
     };
     let by_code = app.accounts.log_in_stage(&caller.platform);
     let logged_in = match by_code.is_some_and(|by_code| by_code.as_str() == login_type) {
-        true => log_in_by_code(app, caller, request.json()?).await?,
-        false => log_in_typed(app, caller, request.parse()?).await?,
+        true => log_in_by_code(&app, caller, request.json()?).await?,
+        false => log_in_typed(&app, caller, request.parse()?).await?,
     };
+    app.forget_devices(logged_in.gave_way).await?;
     let mut response =
         login::v3::Response::new(logged_in.user_id, logged_in.access_token, logged_in.device_id);
     response.refresh_token = logged_in.refresh_token;
@@ -88,7 +89,7 @@ pub(crate) async fn log_in(app: App, caller: Anybody, request: WholeRequest) -> 
     respond(response)
 }
 
-async fn log_in_typed(app: App, caller: Anybody, request: login::v3::Request) -> Result<LoggedIn, ApiError> {
+async fn log_in_typed(app: &App, caller: Anybody, request: login::v3::Request) -> Result<LoggedIn, ApiError> {
     let device = NewDevice {
         device_id: request.device_id,
         display_name: request.initial_device_display_name,
@@ -120,7 +121,7 @@ struct ByCode {
     refresh_token: bool,
 }
 
-async fn log_in_by_code(app: App, caller: Anybody, login: ByCode) -> Result<LoggedIn, ApiError> {
+async fn log_in_by_code(app: &App, caller: Anybody, login: ByCode) -> Result<LoggedIn, ApiError> {
     let session = ValidationSession {
         sid: login.threepid_creds.sid.to_string(),
         client_secret: login.threepid_creds.client_secret.to_string(),

@@ -14,6 +14,7 @@ mod memberships;
 mod place;
 mod redaction;
 mod relations;
+mod state_size;
 mod tell;
 
 pub(crate) use relations::{RelatesTo, relation_of};

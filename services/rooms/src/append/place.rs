@@ -107,6 +107,7 @@ impl Append {
         entry: StateEntryKey,
         event: Option<(&SharedPdu, i64)>,
     ) -> Result<()> {
+        self.count_entry(&entry, event.map(|(pdu, _)| pdu)).await?;
         if entry.0 == StateEventType::RoomMember {
             match event {
                 Some((pdu, seq)) => self.change_membership(pdu, seq).await?,

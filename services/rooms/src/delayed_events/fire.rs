@@ -15,8 +15,9 @@ use crate::{Result, Rooms, RoomsError, policy::Consulted};
 
 /// How many events of a platform are sent at the same time.
 const BATCH: usize = 64;
-/// How long it waits at most, because somebody may set the clock.
-const MAX_WAIT: Duration = Duration::from_secs(60);
+/// How long it waits before it looks at the clock again, which may have been set, or have gone on while the machine
+/// slept. The store is not read for that.
+const LOOK: Duration = Duration::from_secs(1);
 /// How long it waits after the store has failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
@@ -25,16 +26,19 @@ impl Rooms {
     /// Unix epoch.
     pub async fn send_delayed_events(self, clock: impl Fn() -> u64) {
         loop {
-            let wait = match self.send_due(clock()).await {
-                Ok(Some(due_ts)) => until(due_ts, clock()).min(MAX_WAIT),
-                Ok(None) => MAX_WAIT,
+            // A call of `notify_one` while nobody waits here is remembered, so nothing falls in between.
+            let changed = self.shared.delays.changed.notified();
+            match self.send_due(clock()).await {
+                Ok(Some(due_ts)) => tokio::select! {
+                    () = changed => {}
+                    () = due(due_ts, &clock) => {}
+                },
+                Ok(None) => changed.await,
                 Err(error) => {
                     tracing::warn!(%error, "delayed events could not be sent; they are tried again");
-                    AFTER_FAILURE
+                    drop(tokio::time::timeout(AFTER_FAILURE, changed).await);
                 }
-            };
-            // A call of `notify_one` while nobody waits here is remembered, so nothing falls in between.
-            let _ = tokio::time::timeout(wait, self.shared.delays.changed.notified()).await;
+            }
         }
     }
 
@@ -121,6 +125,16 @@ impl Rooms {
     }
 }
 
+/// Waits until the clock says so, however it comes to that.
+async fn due(due_ts: u64, clock: &impl Fn() -> u64) {
+    loop {
+        match until(due_ts, clock()) {
+            Duration::ZERO => return,
+            wait => tokio::time::sleep(wait.min(LOOK)).await,
+        }
+    }
+}
+
 /// The code that its user will be told.
 fn errcode(error: &RoomsError) -> &'static str {
     match error {
@@ -128,6 +142,7 @@ fn errcode(error: &RoomsError) -> &'static str {
         | RoomsError::TurnedAway(_)
         | RoomsError::Encryption(_)
         | RoomsError::Unanswered
+        | RoomsError::TooMany(_)
         | RoomsError::PolicyRefused { .. } => "M_FORBIDDEN",
         RoomsError::NotFound(_) => "M_NOT_FOUND",
         RoomsError::Invalid(_) => "M_INVALID_PARAM",
@@ -141,5 +156,31 @@ fn errcode(error: &RoomsError) -> &'static str {
         RoomsError::InviteBlocked => "M_INVITE_BLOCKED",
         RoomsError::Accounts(AccountsError::Suspended) => "M_USER_SUSPENDED",
         _ => "M_UNKNOWN",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicU64, Ordering},
+        time::Duration,
+    };
+
+    use tokio::time::{Instant, sleep};
+
+    use super::{LOOK, due};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_set_is_noticed() {
+        let clock = AtomicU64::new(0);
+        let (hour_ms, soon) = (3_600_000, Duration::from_secs(10));
+        let begun = Instant::now();
+        let set = async {
+            sleep(soon).await;
+            clock.store(2 * hour_ms, Ordering::Relaxed);
+        };
+        let read = || clock.load(Ordering::Relaxed);
+        tokio::join!(due(hour_ms, &read), set);
+        assert!(begun.elapsed() <= soon + LOOK, "{:?}", begun.elapsed());
     }
 }
