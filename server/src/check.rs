@@ -233,7 +233,7 @@ fn judge_limits(entry: &PlatformEntry, findings: &mut Findings) {
     }
 }
 
-fn rates(limits: &Limits) -> [(&'static str, f64, u32); 10] {
+fn rates(limits: &Limits) -> [(&'static str, f64, u32); 11] {
     [
         ("message", limits.message, limits.message_burst),
         ("login", limits.login, limits.login_burst),
@@ -243,6 +243,7 @@ fn rates(limits: &Limits) -> [(&'static str, f64, u32); 10] {
         ("create_room", limits.create_room, limits.create_room_burst),
         ("search", limits.search, limits.search_burst),
         ("upload", limits.upload, limits.upload_burst),
+        ("typing", limits.typing, limits.typing_burst),
         ("report", limits.report, limits.report_burst),
         ("other", limits.other, limits.other_burst),
     ]

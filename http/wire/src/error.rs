@@ -382,6 +382,7 @@ impl From<RoomsError> for ApiError {
             RoomsError::TooManyDelayed { retry_after }
             | RoomsError::TooManyStrangers { retry_after }
             | RoomsError::PolicyUnavailable { retry_after } => Limited { retry_after }.into(),
+            RoomsError::QueuesFull(limited) => limited.into(),
             RoomsError::TooManyReports => {
                 let kind = ErrorKind::LimitExceeded(LimitExceededErrorData::new());
                 Self::new(StatusCode::TOO_MANY_REQUESTS, kind, message)

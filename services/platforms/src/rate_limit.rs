@@ -38,6 +38,8 @@ pub enum RateClass {
     Search,
     /// Uploading media.
     Upload,
+    /// Saying that one types.
+    Typing,
     /// Reporting rooms, messages and people.
     Report,
     /// Approaching people of the platform who do not know the sender. It is counted by the sender's server.
@@ -81,6 +83,7 @@ impl RateLimiter {
                 (RateClass::CreateRoom, limits.create_room, limits.create_room_burst),
                 (RateClass::Search, limits.search, limits.search_burst),
                 (RateClass::Upload, limits.upload, limits.upload_burst),
+                (RateClass::Typing, limits.typing, limits.typing_burst),
                 (RateClass::Report, limits.report, limits.report_burst),
                 (
                     RateClass::Strangers,

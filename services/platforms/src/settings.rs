@@ -388,6 +388,9 @@ pub struct Limits {
     pub search_burst: u32,
     pub upload: f64,
     pub upload_burst: u32,
+    /// Apps say every few seconds that somebody types, and at once that it has ended.
+    pub typing: f64,
+    pub typing_burst: u32,
     pub report: f64,
     pub report_burst: u32,
     /// How many archives of everything that there is of a person that person can have in a day. Zero is no limit.
@@ -437,6 +440,8 @@ impl Default for Limits {
             search_burst: 20,
             upload: 2.0,
             upload_burst: 20,
+            typing: 1.0,
+            typing_burst: 20,
             report: 0.02,
             report_burst: 20,
             exports_per_day: 3,

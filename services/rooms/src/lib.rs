@@ -76,7 +76,7 @@ use linkspan_contacts::{Contacts, ContactsError};
 use linkspan_directory::{Directory, DirectoryError};
 use linkspan_domain::{DraftError, EncryptionRefusal, Forbidden, Malformed};
 use linkspan_inbox::Inbox;
-use linkspan_platforms::Platforms;
+use linkspan_platforms::{Limited, Platforms};
 use linkspan_policy::{Policy, Question};
 use linkspan_storage::{
     Copies, Limits, Rows, StorageError, Store, Unchanged,
@@ -179,6 +179,9 @@ pub enum RoomsError {
         /// When there will be room for another.
         retry_after: Duration,
     },
+    /// As much waits for the devices that messages were for as may wait of the sender's.
+    #[error("these devices have not fetched what waits for them")]
+    QueuesFull(Limited),
     /// The user has reported as much as is kept of one person.
     #[error("you have reported very much: ask the people who run your platform")]
     TooManyReports,
