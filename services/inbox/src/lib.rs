@@ -288,4 +288,22 @@ mod tests {
         inbox.forget_idle();
         assert!(inbox.shared.watched.is_empty());
     }
+
+    #[tokio::test]
+    async fn who_comes_back_watches_only_what_is_left() {
+        let inbox = Inbox::new(Store::in_memory(Memory::new().expect("a store in memory opens")), 1);
+        let anna: ruma::OwnedUserId = "@anna:one.localhost".try_into().expect("a user id");
+        let room = |name: &str| OwnedRoomId::try_from(format!("!{name}:one.localhost")).expect("a room id");
+        let rooms: Arc<[OwnedRoomId]> = Arc::from([room("a"), room("b")]);
+        inbox.changed_big_rooms(&anna, &rooms, Position::ZERO);
+        // She is forgotten, and back before the lists of rooms are looked through.
+        inbox.shared.live.remove(&anna);
+        let waiter = inbox.waiter(&anna);
+        let fewer: Arc<[OwnedRoomId]> = Arc::from([room("b")]);
+        inbox.changed_big_rooms(&anna, &fewer, Position::ZERO);
+        inbox.forget_idle();
+        let watched: Vec<_> = inbox.shared.watched.iter().map(|watched| watched.key().clone()).collect();
+        assert_eq!(watched, [room("b")]);
+        drop(waiter);
+    }
 }

@@ -296,3 +296,20 @@ impl Inbox {
         self.shared.tallies.forget_idle();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_have_an_end_and_the_newest_are_kept() {
+        let mut news = News::default();
+        for epoch in 1..=3 * MAX_NEWS as u64 {
+            news.note(&epoch, epoch);
+        }
+        assert!(news.epochs.len() <= MAX_NEWS);
+        assert!(news.complete_after < 3 * MAX_NEWS as u64);
+        let known = news.since(news.complete_after).len() as u64;
+        assert_eq!(known, 3 * MAX_NEWS as u64 - news.complete_after);
+    }
+}
