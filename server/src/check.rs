@@ -244,6 +244,7 @@ fn rates(limits: &Limits) -> [(&'static str, f64, u32); 11] {
         ("search", limits.search, limits.search_burst),
         ("read", limits.read, limits.read_burst),
         ("upload", limits.upload, limits.upload_burst),
+        ("typing", limits.typing, limits.typing_burst),
         ("report", limits.report, limits.report_burst),
         ("other", limits.other, limits.other_burst),
     ]

@@ -6,7 +6,7 @@
 
 use ruma::{OwnedDeviceId, OwnedEventId, OwnedRoomAliasId, OwnedRoomId, OwnedServerName, OwnedUserId};
 
-use crate::{Json, Position, Stamped, Table, TableId, key, records::*};
+use crate::{Json, Position, Stamped, Table, TableId, Trailing, key, records::*};
 
 /// A line of the catalogue.
 #[derive(Clone, Copy, Debug)]
@@ -134,8 +134,19 @@ key! {
     InboxKey { user_id: OwnedUserId, position: Position, pointer: InboxPointer }
 }
 key! {
-    /// A message to a device, in the order of the queue.
-    ToDeviceKey { user_id: OwnedUserId, device_id: OwnedDeviceId, position: Position, index: u32 }
+    /// A message to a device, in the order of the queue. `index` is its number within the commit.
+    ToDeviceKey {
+        user_id: OwnedUserId,
+        device_id: OwnedDeviceId,
+        position: Position,
+        index: u32,
+        label: Trailing<ToDeviceLabel>,
+    }
+}
+key! {
+    /// What several messages to devices of a user say, by the commit that sent them and the number of the first of them
+    /// within it.
+    ToDeviceBodyKey { user_id: OwnedUserId, position: Position, index: u32 }
 }
 key! {
     /// A row of a room.
@@ -339,8 +350,12 @@ catalogue! {
     40 inbox Inbox "inbox" watched: InboxKey => ();
     /// The rooms with so many members that they are read instead of fanned out to, by member.
     41 inbox BigRooms "big_rooms" watched: UserRoomKey => ();
-    /// Messages to devices, until the device acknowledges them.
+    /// Messages to devices, until the device acknowledges them. A message whose label names a body is empty here.
     42 inbox ToDevice "to_device" watched: ToDeviceKey => Json;
+    /// What several of these messages say, until the last of them is gone.
+    190 inbox ToDeviceBodies "to_device_bodies": ToDeviceBodyKey => Json;
+    /// How many messages say it.
+    191 inbox ToDeviceBodyUses "to_device_body_uses": ToDeviceBodyKey => u64;
 
     /// The rooms.
     50 rooms Rooms "rooms": RoomKey => RoomRecord;

@@ -4,7 +4,7 @@
 //! Strings end with `00 01` and escape an inner `00` as `00 FF`; integers are big-endian, signed
 //! ones with the sign bit flipped. Identifiers that are a SHA-256 hash (event ids, room ids of
 //! room version 12) are kept as their 32 bytes. Since every field says itself where it ends, no key
-//! is the beginning of another.
+//! is the beginning of another, but for those that lack a [`Trailing`] field.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use ruma::{
@@ -316,6 +316,25 @@ impl<T: KeyField> KeyField for Option<T> {
     }
 }
 
+/// The last field of a key, which the keys lack that were written before there was such a field. The fields before it
+/// have to tell all keys of the table apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Trailing<T>(pub Option<T>);
+
+impl<T: KeyField> KeyField for Trailing<T> {
+    fn write(&self, to: &mut KeyWriter) {
+        if let Some(value) = &self.0 {
+            value.write(to);
+        }
+    }
+    fn read(from: &mut KeyReader<'_>) -> Result<Self, KeyError> {
+        match from.rest {
+            [] => Ok(Self(None)),
+            _ => T::read(from).map(|value| Self(Some(value))),
+        }
+    }
+}
+
 const ID_IS_HASH: u8 = 1;
 const ID_IS_TEXT: u8 = 2;
 
@@ -453,6 +472,26 @@ mod tests {
             |random| ServerName::parse(pick(random, SERVERS)).expect("a server name"),
             |name| name.to_string(),
         );
+    }
+
+    key! {
+        OldKey { name: String, number: u32 }
+    }
+    key! {
+        NewKey { name: String, number: u32, added: Trailing<u64> }
+    }
+
+    #[test]
+    fn a_field_may_be_added_at_the_end() {
+        let key = |added| NewKey { name: "a".into(), number: 5, added: Trailing(added) };
+        let old = OldKey { name: "a".into(), number: 5 }.to_bytes();
+        assert_eq!(NewKey::from_bytes(&old).expect("it lacks a field"), key(None));
+        assert_eq!(key(None).to_bytes(), old);
+        let new = key(Some(7)).to_bytes();
+        assert_eq!(NewKey::from_bytes(&new).expect("it was just encoded"), key(Some(7)));
+        assert!(NewKey::from_bytes(&new[..new.len() - 1]).is_err(), "half of it is nothing");
+        let larger = OldKey { name: "a".into(), number: 6 }.to_bytes();
+        assert!(old < new && new < larger, "it changes no order");
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub use engine::{
     StorageError, StoreStats, TableId, TableStats, Ticket,
 };
 pub use finish::Finish;
-pub use key::{Key, KeyError, KeyField, KeyReader, KeyWriter, Prefix};
+pub use key::{Key, KeyError, KeyField, KeyReader, KeyWriter, Prefix, Trailing};
 pub use memory::{Faults, HeldDisk, HeldReads, Memory};
 pub use position::Position;
 pub use read_cost::{ReadCost, counting_reads};

@@ -788,6 +788,34 @@ impl Value for EventRecord {
     }
 }
 
+/// What the key of a message to a device says of the message: how much waits for a device, and from whom, is known
+/// without reading any of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ToDeviceLabel {
+    /// The user who sent it.
+    pub sender: OwnedUserId,
+    /// The length of the event as JSON.
+    pub size_bytes: u32,
+    /// The index of the body of the same commit that has the event. None if the row itself has it.
+    pub body: Option<u32>,
+}
+
+impl KeyField for ToDeviceLabel {
+    fn write(&self, to: &mut KeyWriter) {
+        self.sender.write(to);
+        self.size_bytes.write(to);
+        self.body.write(to);
+    }
+
+    fn read(from: &mut KeyReader<'_>) -> Result<Self, KeyError> {
+        Ok(Self {
+            sender: KeyField::read(from)?,
+            size_bytes: KeyField::read(from)?,
+            body: KeyField::read(from)?,
+        })
+    }
+}
+
 /// The news that a pointer in an inbox points at.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum InboxPointer {

@@ -13,7 +13,7 @@ use std::{
 
 use linkspan_storage::{
     Change, CommitError, CommitGroup, Faults, Feed, Json, MAX_KEY_BYTES, Memory, News, Position, Range,
-    Stamped, StorageError, Store, WriteSet,
+    Stamped, StorageError, Store, Trailing, WriteSet,
     catalogue::{
         AccountData, AccountDataKey, Filters, Inbox, InboxKey, MediaUsage, RoomHeads, RoomKey, Timeline,
         ToDevice, ToDeviceKey, UserKey, UserNameKey,
@@ -154,6 +154,11 @@ conformance_tests!(memory, super::InMemory);
 
 fn user(name: &str) -> OwnedUserId {
     format!("@{name}:instagram.localhost").try_into().unwrap()
+}
+
+fn message_key(name: &str, position: Position, index: u32) -> ToDeviceKey {
+    let (user_id, device_id, label) = (user(name), "PHONE".into(), Trailing(None));
+    ToDeviceKey { user_id, device_id, position, index, label }
 }
 
 fn room(name: &str) -> OwnedRoomId {
@@ -493,8 +498,7 @@ async fn keys_and_values_are_stamped(rig: impl Rig) {
     let store = rig.store();
     let inbox_key =
         |position| InboxKey { user_id: user("anna"), position, pointer: InboxPointer::Room(room("r")) };
-    let to_device_key =
-        |position, index| ToDeviceKey { user_id: user("anna"), device_id: "PHONE".into(), position, index };
+    let to_device_key = |position, index| message_key("anna", position, index);
     for round in 0..3 {
         let mut writes = WriteSet::new();
         writes.put::<Inbox>(&inbox_key(Position::PENDING), &());
@@ -653,12 +657,7 @@ async fn the_feed_tells_of_every_commit_in_order(rig: impl Rig) {
 async fn the_feed_tells_which_watched_keys_change(rig: impl Rig) {
     let store = rig.store();
     let mut feed = store.follow();
-    let message = |name: &str| ToDeviceKey {
-        user_id: user(name),
-        device_id: "PHONE".into(),
-        position: Position::from_u64(7),
-        index: 0,
-    };
+    let message = |name: &str| message_key(name, Position::from_u64(7), 0);
     let mut writes = put(&row("anna", "a"), "{}");
     writes.put::<ToDevice>(&message("bert"), &json("{}"));
     put_pointer(&mut writes, "bert");

@@ -21,7 +21,7 @@ use std::{
 };
 
 use linkspan_storage::{
-    CommitError, Json, Position, Range, Stamped, Store, WriteSet,
+    CommitError, Json, Position, Range, Stamped, Store, Trailing, WriteSet,
     catalogue::{
         AccountData, AccountDataKey, Filters, MediaUsage, Profiles, ToDevice, ToDeviceKey, UserKey,
         UserNameKey,
@@ -77,9 +77,9 @@ fn write_set(number: u64) -> WriteSet {
         &number,
     );
     // Would be there twice if the write-set were applied twice.
-    let device_id = number.to_string().into();
+    let (device_id, label) = (number.to_string().into(), Trailing(None));
     writes.put::<ToDevice>(
-        &ToDeviceKey { user_id: anna(), device_id, position: Position::PENDING, index: 0 },
+        &ToDeviceKey { user_id: anna(), device_id, position: Position::PENDING, index: 0, label },
         &Json(number.to_string()),
     );
     writes.put::<AccountData>(

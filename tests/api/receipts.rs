@@ -106,6 +106,19 @@ async fn typing_is_shown() {
 }
 
 #[tokio::test]
+async fn who_says_all_the_time_that_they_type_is_limited() {
+    let network = Network::with_limits("typing_burst = 3").await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let room = anna.create_room(json!({})).await;
+    let typing = format!("/v3/rooms/{room}/typing/{}", anna.user_id);
+    for number in 0..3 {
+        anna.put(&typing, json!({ "typing": number % 2 == 0 })).await.ok();
+    }
+    anna.put(&typing, json!({ "typing": false })).await.fails(429, "M_LIMIT_EXCEEDED");
+    anna.say(&room, "Hello").await;
+}
+
+#[tokio::test]
 async fn null_means_nothing() {
     let network = Network::open().await;
     let anna = network.register(INSTAGRAM, "anna").await;

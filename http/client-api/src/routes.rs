@@ -2,7 +2,8 @@
 
 use http::Method;
 use linkspan_platforms::RateClass::{
-    CreateRoom, Free, Invite, Join, Login, Message, Other, Registration, Report, Search, Unlimited, Upload,
+    CreateRoom, Free, Invite, Join, Login, Message, Other, Registration, Report, Search, Typing, Unlimited,
+    Upload,
 };
 use linkspan_wire::{Endpoint, endpoint, raw_endpoint, streaming_endpoint};
 
@@ -781,7 +782,7 @@ pub fn endpoints() -> Vec<Endpoint> {
                 "/_matrix/client/v3/rooms/{room_id}/typing/{user_id}",
             ],
             receipts::set_typing,
-            Other,
+            Typing,
             "client-server-api/#put_matrixclientv3roomsroomidtypinguserid",
         ),
         // Subscriptions to threads

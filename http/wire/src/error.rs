@@ -382,8 +382,8 @@ impl From<RoomsError> for ApiError {
             }
             RoomsError::TooManyDelayed { retry_after }
             | RoomsError::TooManyStrangers { retry_after }
-            | RoomsError::PolicyUnavailable { retry_after }
-            | RoomsError::Limited(Limited { retry_after }) => Limited { retry_after }.into(),
+            | RoomsError::PolicyUnavailable { retry_after } => Limited { retry_after }.into(),
+            RoomsError::QueuesFull(limited) | RoomsError::Limited(limited) => limited.into(),
             RoomsError::TooManyReports => {
                 let kind = ErrorKind::LimitExceeded(LimitExceededErrorData::new());
                 Self::new(StatusCode::TOO_MANY_REQUESTS, kind, message)

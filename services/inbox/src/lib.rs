@@ -11,6 +11,7 @@ mod live;
 mod pace;
 mod presence;
 mod queue;
+mod tally;
 mod to_device;
 mod token;
 mod typing;
@@ -18,7 +19,7 @@ mod typing;
 use std::{
     collections::HashSet,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -30,11 +31,13 @@ use linkspan_storage::{
 };
 use pace::Pace;
 use ruma::{OwnedRoomId, OwnedUserId};
+use tokio::task::JoinSet;
 
 pub use live::{Live, Waiter};
 pub use presence::{Presence, PresenceState, WaitingDevice};
 pub use queue::{point, stored_pointers};
-pub use to_device::{ToDeviceMessage, send_to_device};
+pub use tally::{Amount, QueueLimits};
+pub use to_device::{SendingToDevices, ToDeviceMessage};
 pub use token::{BadToken, SyncToken};
 pub use typing::Audience;
 
@@ -51,10 +54,12 @@ struct Shared {
     live: DashMap<OwnedUserId, Arc<Live>>,
     /// Big rooms that connected users are in.
     watched: DashMap<OwnedRoomId, live::Watched>,
-    typing: DashMap<OwnedRoomId, typing::TypingRoom>,
+    typing: typing::TypingRooms,
     presence: DashMap<OwnedUserId, presence::PresentUser>,
-    /// Pointers that came in since the inbox of somebody who is not connected was last trimmed.
-    untrimmed: DashMap<OwnedUserId, u32>,
+    untrimmed: queue::Untrimmed,
+    /// How much waits in the queues of devices.
+    tallies: Arc<tally::Tallies>,
+    sendings: to_device::Sendings,
     /// The epoch of the newest change of typing or presence. It starts from the clock, so that it rises over
     /// restarts.
     epoch: AtomicU64,
@@ -66,13 +71,16 @@ struct Shared {
 impl Inbox {
     /// The inboxes over a store; `now_ts` in milliseconds since the Unix epoch.
     pub fn new(store: Store, now_ts: u64) -> Self {
+        let tallies = tally::Tallies::watching(&store);
         let shared = Shared {
             store,
             live: DashMap::new(),
             watched: DashMap::new(),
-            typing: DashMap::new(),
+            typing: typing::TypingRooms::default(),
             presence: DashMap::new(),
-            untrimmed: DashMap::new(),
+            untrimmed: queue::Untrimmed::new(),
+            tallies,
+            sendings: to_device::Sendings::new(),
             epoch: AtomicU64::new(now_ts * 1000),
             stopping: AtomicBool::new(false),
             pace: Pace::new(),
@@ -88,8 +96,12 @@ impl Inbox {
         inbox
     }
 
-    /// Follows the stream of commits and wakes those whom they concern, until the store is gone.
+    /// Follows the stream of commits and wakes those whom they concern, until the store is gone. Tells who types, too,
+    /// as far as that has to wait.
     pub async fn follow(self, mut feed: Feed) {
+        // It ends with this.
+        let mut telling = JoinSet::new();
+        telling.spawn(self.clone().keep_telling_typing());
         while let Some(news) = feed.next().await {
             match news {
                 News::Commits(group) => self.tell(&group),
@@ -115,7 +127,7 @@ impl Inbox {
         for room_id in rooms {
             // Nobody is woken with the list locked: whoever watches anew waits for it.
             let watchers = self.shared.watched.get(room_id).map(|watched| watched.watchers.clone());
-            watchers.iter().flatten().for_each(|user_id| self.wake(user_id));
+            watchers.iter().flatten().filter_map(Weak::upgrade).for_each(|live| live.wake());
         }
     }
 
@@ -276,5 +288,23 @@ mod tests {
         assert_eq!((watched("a"), watched("b"), watched("c")), (Some(0), Some(1), None));
         inbox.forget_idle();
         assert!(inbox.shared.watched.is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_comes_back_watches_only_what_is_left() {
+        let inbox = Inbox::new(Store::in_memory(Memory::new().expect("a store in memory opens")), 1);
+        let anna: ruma::OwnedUserId = "@anna:one.localhost".try_into().expect("a user id");
+        let room = |name: &str| OwnedRoomId::try_from(format!("!{name}:one.localhost")).expect("a room id");
+        let rooms: Arc<[OwnedRoomId]> = Arc::from([room("a"), room("b")]);
+        inbox.changed_big_rooms(&anna, &rooms, Position::ZERO);
+        // She is forgotten, and back before the lists of rooms are looked through.
+        inbox.shared.live.remove(&anna);
+        let waiter = inbox.waiter(&anna);
+        let fewer: Arc<[OwnedRoomId]> = Arc::from([room("b")]);
+        inbox.changed_big_rooms(&anna, &fewer, Position::ZERO);
+        inbox.forget_idle();
+        let watched: Vec<_> = inbox.shared.watched.iter().map(|watched| watched.key().clone()).collect();
+        assert_eq!(watched, [room("b")]);
+        drop(waiter);
     }
 }

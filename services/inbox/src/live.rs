@@ -2,8 +2,9 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    hash::Hash,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -22,26 +23,59 @@ use crate::{Inbox, known::Known, news_of_rooms};
 /// How long a user counts as connected after the last sync.
 pub(crate) const LINGER: Duration = Duration::from_secs(300);
 
+/// Rooms and people of whom is remembered for a connected user that there is ephemeral news, at most of each. Whoever has
+/// been connected for long has met many.
+const MAX_NEWS: usize = 4_096;
+
 /// A connected user.
 #[derive(Debug)]
 pub struct Live {
     changed: Notify,
     pub(crate) known: Mutex<Known>,
     state: Mutex<LiveState>,
-    /// Whose presence changed up to this epoch is not known.
-    begun: u64,
 }
 
 #[derive(Debug, Default)]
 struct LiveState {
     last_seen: Option<Instant>,
-    /// Rooms in which who types has changed, with the epoch.
-    typing: HashMap<OwnedRoomId, u64>,
-    /// Users whose presence has changed, with the epoch.
-    presence: HashMap<OwnedUserId, u64>,
+    /// Rooms in which who types has changed.
+    typing: News<OwnedRoomId>,
+    /// Users whose presence has changed.
+    presence: News<OwnedUserId>,
     /// The user's own requests that have written something and may not have been answered.
     unanswered: Vec<Unanswered>,
     watching: Option<Watching>,
+}
+
+/// What has news, each with the epoch of the newest.
+#[derive(Debug)]
+struct News<T> {
+    epochs: HashMap<T, u64>,
+    /// What had its newest up to this epoch may be missing.
+    complete_after: u64,
+}
+
+impl<T> Default for News<T> {
+    fn default() -> Self {
+        Self { epochs: HashMap::new(), complete_after: 0 }
+    }
+}
+
+impl<T: Clone + Eq + Hash> News<T> {
+    fn note(&mut self, of: &T, epoch: u64) {
+        self.epochs.insert(of.clone(), epoch);
+        if self.epochs.len() > MAX_NEWS {
+            let mut epochs: Vec<_> = self.epochs.values().copied().collect();
+            let (_, &mut median, _) = epochs.select_nth_unstable(MAX_NEWS / 2);
+            self.epochs.retain(|_, at| *at > median);
+            self.complete_after = self.complete_after.max(median);
+        }
+    }
+
+    /// What has news since an epoch, as far as it is remembered.
+    fn since(&self, epoch: u64) -> Vec<T> {
+        self.epochs.iter().filter(|&(_, &at)| at > epoch).map(|(of, _)| of.clone()).collect()
+    }
 }
 
 /// Big rooms, as they were listed last, and when each of them may last have changed.
@@ -50,7 +84,8 @@ type Watching = (Arc<[OwnedRoomId]>, Vec<Arc<AtomicU64>>);
 /// A big room that connected users are in.
 #[derive(Debug)]
 pub(crate) struct Watched {
-    pub(crate) watchers: Vec<OwnedUserId>,
+    /// Those who are connected no longer are gone.
+    pub(crate) watchers: Vec<Weak<Live>>,
     /// The position at which it may last have changed.
     changed: Arc<AtomicU64>,
 }
@@ -58,8 +93,9 @@ pub(crate) struct Watched {
 impl Live {
     /// Nothing is known of what was committed up to `heard`, and of whose presence changed up to the epoch `begun`.
     fn new(heard: Position, begun: u64) -> Self {
-        let known = Mutex::new(Known::new(heard));
-        Self { changed: Notify::new(), known, state: Mutex::default(), begun }
+        let mut state = LiveState::default();
+        state.presence.complete_after = begun;
+        Self { changed: Notify::new(), known: Mutex::new(Known::new(heard)), state: Mutex::new(state) }
     }
 
     /// Wakes who waits for news of the user.
@@ -80,17 +116,15 @@ impl Waiter {
         self.live.changed.notified()
     }
 
-    /// Rooms in which who types has changed since the epoch.
+    /// Rooms in which who types has changed since the epoch, of the last few thousand.
     pub fn typing_since(&self, epoch: u64) -> Vec<OwnedRoomId> {
-        let state = self.live.state.lock();
-        state.typing.iter().filter(|&(_, &at)| at > epoch).map(|(room_id, _)| room_id.clone()).collect()
+        self.live.state.lock().typing.since(epoch)
     }
 
     /// Users whose presence has changed since the epoch; None: that is too long ago to be known.
     pub fn presence_since(&self, epoch: u64) -> Option<Vec<OwnedUserId>> {
         let state = self.live.state.lock();
-        let newer = state.presence.iter().filter(|&(_, &at)| at > epoch);
-        (epoch >= self.live.begun).then(|| newer.map(|(user_id, _)| user_id.clone()).collect())
+        (epoch >= state.presence.complete_after).then(|| state.presence.since(epoch))
     }
 }
 
@@ -190,11 +224,11 @@ impl Inbox {
         let marks = match &state.watching {
             Some((watching, marks)) if Arc::ptr_eq(watching, rooms) => marks,
             _ => {
-                let marks = rooms.iter().map(|room_id| self.watch(user_id, room_id)).collect();
+                let marks = rooms.iter().map(|room_id| self.watch(&live, room_id)).collect();
                 if let Some((before, _)) = state.watching.take() {
                     let rooms: HashSet<_> = rooms.iter().collect();
                     let left = before.iter().filter(|room_id| !rooms.contains(room_id));
-                    left.for_each(|room_id| self.unwatch(user_id, room_id));
+                    left.for_each(|room_id| self.unwatch(&live, room_id));
                 }
                 &state.watching.insert((rooms.clone(), marks)).1
             }
@@ -204,21 +238,22 @@ impl Inbox {
     }
 
     /// When a room that a user watches from now on may last have changed.
-    fn watch(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) -> Arc<AtomicU64> {
+    fn watch(&self, live: &Arc<Live>, room_id: &OwnedRoomId) -> Arc<AtomicU64> {
         // Under the lock of the entry: what is heard after this finds it.
         let mut watched = self.shared.watched.entry(room_id.clone()).or_insert_with(|| Watched {
             watchers: Vec::new(),
             changed: Arc::new(AtomicU64::new(self.heard().get())),
         });
-        if !watched.watchers.contains(user_id) {
-            watched.watchers.push(user_id.clone());
+        let watcher = Arc::downgrade(live);
+        if !watched.watchers.iter().any(|other| other.ptr_eq(&watcher)) {
+            watched.watchers.push(watcher);
         }
         watched.changed.clone()
     }
 
-    fn unwatch(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId) {
+    fn unwatch(&self, live: &Arc<Live>, room_id: &OwnedRoomId) {
         if let Some(mut watched) = self.shared.watched.get_mut(room_id) {
-            watched.watchers.retain(|watcher| watcher != user_id);
+            watched.watchers.retain(|watcher| !watcher.ptr_eq(&Arc::downgrade(live)));
         }
     }
 
@@ -228,16 +263,17 @@ impl Inbox {
         }
     }
 
-    pub(crate) fn tell_typing(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId, epoch: u64) {
-        if let Some(live) = self.shared.live.get(user_id) {
-            live.state.lock().typing.insert(room_id.clone(), epoch);
-            live.changed.notify_waiters();
-        }
+    /// Tells a user that who types in a room has changed; says whether the user is connected.
+    pub(crate) fn tell_typing(&self, user_id: &OwnedUserId, room_id: &OwnedRoomId, epoch: u64) -> bool {
+        let Some(live) = self.shared.live.get(user_id) else { return false };
+        live.state.lock().typing.note(room_id, epoch);
+        live.wake();
+        true
     }
 
     pub(crate) fn note_presence(&self, user_id: &OwnedUserId, of: &OwnedUserId, epoch: u64) {
         if let Some(live) = self.shared.live.get(user_id) {
-            live.state.lock().presence.insert(of.clone(), epoch);
+            live.state.lock().presence.note(of, epoch);
             live.changed.notify_waiters();
         }
     }
@@ -245,30 +281,35 @@ impl Inbox {
     /// Forgets users who have not synced for long; to be called now and then.
     pub fn forget_idle(&self) {
         let now = Instant::now();
-        let mut left = Vec::new();
-        self.shared.live.retain(|user_id, live| {
+        self.shared.live.retain(|_, live| {
             // A waiter holds the other reference. So does whoever has the state locked: nobody is waited for here,
             // where all who look for a user would have to wait too.
-            if Arc::strong_count(live) > 1 {
-                return true;
-            }
-            let state = live.state.lock();
-            let idle = state.last_seen.is_none_or(|seen| now.duration_since(seen) > LINGER);
-            if idle {
-                let rooms = state.watching.iter().flat_map(|(rooms, _)| rooms.iter());
-                left.extend(rooms.map(|room_id| (room_id.clone(), user_id.clone())));
-            }
-            !idle
+            Arc::strong_count(live) > 1
+                || live.state.lock().last_seen.is_some_and(|seen| now.duration_since(seen) <= LINGER)
         });
-        for (room_id, user_id) in left {
-            if let Some(mut watched) = self.shared.watched.get_mut(&room_id)
-                // Who is back by now watches, or will.
-                && !self.shared.live.contains_key(&user_id)
-            {
-                watched.watchers.retain(|watcher| *watcher != user_id);
-            }
-        }
-        self.shared.watched.retain(|_, watched| !watched.watchers.is_empty());
+        self.shared.watched.retain(|_, watched| {
+            watched.watchers.retain(|watcher| watcher.strong_count() > 0);
+            !watched.watchers.is_empty()
+        });
         self.forget_quiet_rooms();
+        self.forget_absent();
+        self.shared.tallies.forget_idle();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_have_an_end_and_the_newest_are_kept() {
+        let mut news = News::default();
+        for epoch in 1..=3 * MAX_NEWS as u64 {
+            news.note(&epoch, epoch);
+        }
+        assert!(news.epochs.len() <= MAX_NEWS);
+        assert!(news.complete_after < 3 * MAX_NEWS as u64);
+        let known = news.since(news.complete_after).len() as u64;
+        assert_eq!(known, 3 * MAX_NEWS as u64 - news.complete_after);
     }
 }

@@ -12,6 +12,9 @@ use crate::Inbox;
 /// How often others are told, within [`CHANGES_PERIOD`], that a user's state has changed. Each time wakes
 /// everybody who shares a room with the user. [`Inbox::expire_presence`] tells later what is held back.
 const MAX_CHANGES: u32 = 10;
+/// How long the presence is kept of a user none of whose devices is there. It is looked up as that of somebody who has
+/// never been there then.
+const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 /// The period in which changes are counted.
 const CHANGES_PERIOD: Duration = Duration::from_secs(10);
 
@@ -82,6 +85,11 @@ impl PresentUser {
 
     fn forget_quiet_devices(&mut self, quiet: Duration) {
         self.devices.retain(|_, device| device.syncs > 0 || device.last_seen.elapsed() <= quiet);
+    }
+
+    /// Whether the user has been away for so long, and others know it.
+    fn is_long_gone(&self, away: Duration) -> bool {
+        self.devices.is_empty() && self.state == PresenceState::Offline && self.last_active.elapsed() >= away
     }
 
     /// Shows the user in the best state, unless the state has changed too often lately. Returns whether
@@ -172,6 +180,11 @@ impl Inbox {
         changed
     }
 
+    /// Forgets users who have been away for long, and are shown so.
+    pub(crate) fn forget_absent(&self) {
+        self.shared.presence.retain(|_, user| !user.is_long_gone(KEPT_FOR));
+    }
+
     /// Tells `watchers` that a user's presence has changed.
     pub fn tell_presence(&self, user_id: &OwnedUserId, watchers: &[OwnedUserId]) {
         self.note_current_request();
@@ -227,6 +240,21 @@ mod tests {
         let states = [PresenceState::Online, PresenceState::Unavailable].into_iter().cycle();
         let told = states.take(1_000).filter(|state| inbox.begin_waiting(&anna, &phone, *state).1).count();
         assert_eq!(told, MAX_CHANGES as usize);
+    }
+
+    #[test]
+    fn who_is_long_gone_is_forgotten() {
+        let inbox = Inbox::new(Store::in_memory(Memory::new().expect("a store in memory opens")), 1);
+        let (anna, phone): (OwnedUserId, OwnedDeviceId) =
+            ("@anna:one.localhost".try_into().expect("a user id"), "PHONE".into());
+        inbox.set_presence(&anna, &phone, PresenceState::Online, Some("At sea".into()));
+        let is_long_gone = |away| inbox.shared.presence.get(&anna).expect("it is kept").is_long_gone(away);
+        assert!(!is_long_gone(Duration::ZERO), "a device is there");
+        inbox.expire_presence(Duration::ZERO);
+        assert!(is_long_gone(Duration::ZERO));
+        assert!(!is_long_gone(KEPT_FOR));
+        inbox.forget_absent();
+        assert!(inbox.presence(&anna).is_some());
     }
 
     #[test]

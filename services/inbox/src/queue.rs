@@ -1,6 +1,13 @@
 //! The stored queue: writing pointers, reading them from a token, and keeping it short.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
 use linkspan_storage::{
     Position, Range, StorageError, Store, WriteSet,
@@ -15,6 +22,32 @@ use crate::{Inbox, known::Trim};
 const TRIM_AFTER: u32 = 1_024;
 /// Rows that one trim looks at.
 const TRIM_ROWS: usize = 16_384;
+
+/// Users who are not connected are counted for in so many places: a few share one, and are trimmed a little earlier.
+const PLACES: usize = 1 << 16;
+
+/// How many pointers have come in for users who are not connected, since somebody of their place was last trimmed.
+#[derive(Debug)]
+pub(crate) struct Untrimmed {
+    counts: Box<[AtomicU32]>,
+    hasher: RandomState,
+}
+
+impl Untrimmed {
+    pub(crate) fn new() -> Self {
+        Self { counts: (0..PLACES).map(|_| AtomicU32::new(0)).collect(), hasher: RandomState::new() }
+    }
+
+    /// Counts a pointer for a user; whether many have come.
+    fn count(&self, user_id: &OwnedUserId) -> bool {
+        let place = self.hasher.hash_one(user_id) as usize % PLACES;
+        let many = self.counts[place].fetch_add(1, Ordering::Relaxed) + 1 >= TRIM_AFTER;
+        if many {
+            self.counts[place].store(0, Ordering::Relaxed);
+        }
+        many
+    }
+}
 
 /// Puts a pointer into a user's inbox, at the position of the commit or its era.
 pub fn point(writes: &mut WriteSet, user_id: &OwnedUserId, pointer: InboxPointer) {
@@ -78,7 +111,6 @@ impl Inbox {
 
     /// Removes all pointers of a user whose account is gone.
     pub async fn remove_user(&self, user_id: &OwnedUserId) -> Result<(), StorageError> {
-        self.shared.untrimmed.remove(user_id);
         self.shared.store.delete_range::<InboxTable>(Range::prefix((user_id,))).await
     }
 
@@ -86,7 +118,7 @@ impl Inbox {
     pub(crate) fn trim_if_due(&self, user_id: &OwnedUserId) {
         let due = match self.shared.live.get(user_id) {
             Some(live) => live.known.lock().trim(),
-            None => self.count_unheard(user_id).then_some(Trim::All),
+            None => self.shared.untrimmed.count(user_id).then_some(Trim::All),
         };
         let Some(trim) = due else { return };
         let (inbox, user_id) = (self.clone(), user_id.clone());
@@ -99,17 +131,6 @@ impl Inbox {
                 tracing::warn!(%error, %user_id, "an inbox could not be trimmed");
             }
         });
-    }
-
-    /// Counts a pointer to somebody who is not connected; whether many have come.
-    fn count_unheard(&self, user_id: &OwnedUserId) -> bool {
-        let mut count = self.shared.untrimmed.entry(user_id.clone()).or_insert(0);
-        *count += 1;
-        let many = *count >= TRIM_AFTER;
-        if many {
-            *count = 0;
-        }
-        many
     }
 
     /// Removes rows that newer ones stand for.

@@ -73,17 +73,10 @@ impl Services {
 
     /// Has every service forget what it keeps for devices that are gone.
     pub async fn forget_devices(&self, removed: Vec<DeviceRemoved>) -> Result<()> {
-        let now = self.inbox.now().position;
         for departed in removed {
             let DeviceRemoved { user_id, device_id } = &departed;
             self.keys.remove_device(user_id, device_id).await?;
-            loop {
-                let (waiting, until) = self.inbox.to_device(user_id, device_id, now).await?;
-                if waiting.is_empty() {
-                    break;
-                }
-                self.inbox.acknowledge_to_device(user_id, device_id, until).await?;
-            }
+            self.inbox.empty_queue(user_id, device_id).await?;
             self.sync.remove_connections(user_id, device_id).await?;
             self.push.remove_pushers_of_device(user_id, device_id).await?;
             self.accounts.forget_departed(&departed).await?;

@@ -40,6 +40,8 @@ pub enum RateClass {
     Search,
     /// Uploading media.
     Upload,
+    /// Saying that one types.
+    Typing,
     /// Reporting rooms, messages and people.
     Report,
     /// Approaching people of the platform who do not know the sender. It is counted by the sender's server.
@@ -84,6 +86,7 @@ impl RateLimiter {
                 (RateClass::Search, limits.search, limits.search_burst),
                 (RateClass::Free, limits.read, limits.read_burst),
                 (RateClass::Upload, limits.upload, limits.upload_burst),
+                (RateClass::Typing, limits.typing, limits.typing_burst),
                 (RateClass::Report, limits.report, limits.report_burst),
                 (
                     RateClass::Strangers,

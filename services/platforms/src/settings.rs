@@ -392,6 +392,9 @@ pub struct Limits {
     pub read_burst: u32,
     pub upload: f64,
     pub upload_burst: u32,
+    /// Apps say every few seconds that somebody types, and at once that it has ended.
+    pub typing: f64,
+    pub typing_burst: u32,
     pub report: f64,
     pub report_burst: u32,
     /// How many archives of everything that there is of a person that person can have in a day. Zero is no limit.
@@ -448,6 +451,8 @@ impl Default for Limits {
             read_burst: 1_000_000,
             upload: 2.0,
             upload_burst: 20,
+            typing: 1.0,
+            typing_burst: 20,
             report: 0.02,
             report_burst: 20,
             exports_per_day: 3,

@@ -184,6 +184,9 @@ pub enum RoomsError {
         /// When there will be room for another.
         retry_after: Duration,
     },
+    /// As much waits for the devices that messages were for as may wait of the sender's.
+    #[error("these devices have not fetched what waits for them")]
+    QueuesFull(Limited),
     /// The user has reported as much as is kept of one person.
     #[error("you have reported very much: ask the people who run your platform")]
     TooManyReports,

@@ -118,7 +118,7 @@ impl Rooms {
         Ok(in_common_room)
     }
 
-    async fn share_a_room(&self, user_id: &OwnedUserId, other: &OwnedUserId) -> Result<bool> {
+    pub(crate) async fn share_a_room(&self, user_id: &OwnedUserId, other: &OwnedUserId) -> Result<bool> {
         if self.shared.platforms.hosts(other.server_name()) {
             return Ok(!self.mutual_rooms(user_id, other).await?.is_empty());
         }

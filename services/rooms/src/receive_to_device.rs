@@ -30,7 +30,7 @@ struct Event<'a> {
 }
 
 /// Whether a message of a type comes through from somebody whom the user ignores so.
-fn passes(ignoring: Ignoring, event_type: &str) -> bool {
+pub(crate) fn passes(ignoring: Ignoring, event_type: &str) -> bool {
     let is_key = KEYS.contains(&event_type);
     match ignoring {
         Ignoring::No => true,

@@ -224,7 +224,10 @@ mod tests {
         CommitError, Faults, Memory, StorageError, Store,
         catalogue::{RoomKey, Rooms as RoomsTable},
     };
-    use ruma::{CanonicalJsonObject, OwnedUserId, events::TimelineEventType};
+    use ruma::{
+        CanonicalJsonObject, OwnedUserId,
+        events::{StateEventType, TimelineEventType},
+    };
     use serde_json::json;
 
     use super::super::{Transaction, object, text};
@@ -292,6 +295,26 @@ mod tests {
         let is_conflict =
             matches!(found, Err(RoomsError::Storage(StorageError::Commit(CommitError::Conflict(_)))));
         assert!(is_conflict, "{found:?}");
+    }
+
+    /// Whoever asks about people who are not there does not fill the memory.
+    #[tokio::test]
+    async fn a_writer_forgets_what_it_has_read() {
+        let rooms = rooms(Store::in_memory(Memory::new().expect("an engine"))).await;
+        let alice = alice();
+        let room = room_of(&rooms, &alice).await;
+        let mut asking = rooms.begin(&room, 2).await.expect("the writer");
+        for number in 0..5_000 {
+            let nobody = format!("@nobody{number}:a.localhost");
+            let found = asking.state_event(&StateEventType::RoomMember, &nobody).await;
+            assert_eq!(found.expect("it is read"), None);
+        }
+        drop(asking);
+        let mut append = rooms.begin(&room, 3).await.expect("the writer");
+        assert!(append.writer.state.is_empty());
+        let topic = Draft::state(TimelineEventType::RoomTopic, "", object([("topic", text("one"))]));
+        append.stage(&alice, topic, None).await.expect("staged");
+        append.commit().await.expect("sent");
     }
 
     /// Whoever has sent something is answered once it is on disk, whoever writes to the room meanwhile.

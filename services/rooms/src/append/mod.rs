@@ -46,6 +46,10 @@ use crate::{
     room::{Writer, damaged},
 };
 
+/// Entries of the state that a writer remembers between two appends at most, those included that were looked for and are
+/// not there: members choose which. What is used again is read again.
+const MAX_STATE: usize = 4_096;
+
 /// A request that must have its effect once only: the device, the path without its room, and the id that it gave.
 /// <https://spec.matrix.org/v1.19/client-server-api/#transaction-identifiers>
 #[derive(Clone, Debug)]
@@ -127,7 +131,7 @@ impl Rooms {
         let (room, mut writer) = self.writer(room).await?;
         let members = writer.members.clone().unwrap_or_default();
         let present = self.rules_present(&room, &mut writer.rules_present).await?;
-        Ok(Append {
+        let mut append = Append {
             rooms: self.clone(),
             room,
             head: writer.head.clone(),
@@ -157,7 +161,13 @@ impl Rooms {
             delay_id: None,
             attached: Vec::new(),
             writes: WriteSet::new(),
-        })
+        };
+        if append.writer.state.len() > MAX_STATE {
+            // What is still queued is not known otherwise.
+            append.settle().await?;
+            append.writer.state.clear();
+        }
+        Ok(append)
     }
 
     /// Adds a room that is being created to the rooms in use; false if there is one with its id.
