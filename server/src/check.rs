@@ -233,7 +233,7 @@ fn judge_limits(entry: &PlatformEntry, findings: &mut Findings) {
     }
 }
 
-fn rates(limits: &Limits) -> [(&'static str, f64, u32); 11] {
+fn rates(limits: &Limits) -> [(&'static str, f64, u32); 12] {
     [
         ("message", limits.message, limits.message_burst),
         ("login", limits.login, limits.login_burst),

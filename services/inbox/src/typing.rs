@@ -121,7 +121,7 @@ impl TypingRoom {
         match self.untold.remove(&user_id) {
             Some(earlier) if earlier == audience => {}
             earlier => {
-                drop(self.untold.insert(user_id, earlier.map_or(audience, |wider| wider.min(audience))))
+                self.untold.insert(user_id, earlier.map_or(audience, |wider| wider.min(audience)));
             }
         }
     }
