@@ -94,7 +94,8 @@ pub(crate) async fn log_in(visit: Visit, form: Values) -> Shown {
     let user = form.text("user").trim().to_owned();
     let identifier = Identifier::Name(user.clone());
     let credentials = Credentials { identifier, password: form.text("password").to_owned() };
-    let error = match visit.app.oauth.log_browser_in(&visit.platform, credentials, visit.now_ts).await {
+    let (oauth, address) = (&visit.app.oauth, visit.address);
+    let error = match oauth.log_browser_in(&visit.platform, credentials, address, visit.now_ts).await {
         Ok(token) => return visit.logged_in(&token, &next),
         Err(OAuthError::Accounts(AccountsError::Forbidden(_))) => {
             "Wrong username or password. Please try again.".to_owned()

@@ -17,7 +17,7 @@ use ruma::{
 
 use crate::{
     Accounts, AccountsError, ThirdPartyId,
-    attempts::{count_of_stranger, count_of_user},
+    attempts::count_of_user,
     password::{PasswordStamp, ProvedUser, WRONG},
     token::{TokenHash, hash_token, new_token, random_text},
 };
@@ -126,19 +126,22 @@ impl Accounts {
         device: NewDevice,
         now_ts: u64,
     ) -> Result<LoggedIn, AccountsError> {
-        let user = self.check_log_in(platform, credentials).await?;
+        let user = self.check_log_in(platform, credentials, device.address).await?;
         self.start_session(user, device, now_ts).await
     }
 
     /// The user whose password it is, without logging anything in. A wrong password and an unknown user look
-    /// the same. How often it may be tried for an account is limited; the caller has counted the address.
+    /// the same. How often it may be tried for an account is limited, apart for the networks in which its user is logged
+    /// in; the caller has counted the address, which is `from`.
     pub async fn check_log_in(
         &self,
         platform: &Platform,
         credentials: Credentials,
+        from: Option<IpAddr>,
     ) -> Result<ProvedUser, AccountsError> {
         let user_id = self.find_user(platform.server_name(), &credentials.identifier).await?;
-        let counted = count_of_stranger(platform, user_id.as_ref(), credentials.identifier.as_str())?;
+        let typed = credentials.identifier.as_str();
+        let counted = self.count_log_in(platform, user_id.as_ref(), typed, from).await?;
         let proof = async {
             let user = self.check_credentials(user_id, credentials.password).await?;
             // There the password is a second step: it opens nothing without the number.
