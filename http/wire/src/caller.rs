@@ -79,6 +79,11 @@ pub trait Caller: Sized + Send + Sync {
     fn claim(app: &App, head: &RequestHead<'_>)
     -> impl Future<Output = Result<Self::Claim, ApiError>> + Send;
 
+    /// The user whose body it is, if the head alone proves that. Bodies of others have a smaller limit.
+    fn claimed(_: &Self::Claim) -> Option<&OwnedUserId> {
+        None
+    }
+
     /// Proves it when the whole body has arrived.
     fn prove(
         claim: Self::Claim,
@@ -190,6 +195,10 @@ impl Caller for User {
         if locked { Err(AccountsError::Locked.into()) } else { Ok(user) }
     }
 
+    fn claimed(claim: &Self) -> Option<&OwnedUserId> {
+        claim.user_id()
+    }
+
     async fn prove(claim: Self, app: &App, body: &[u8]) -> Result<Self, ApiError> {
         if !body.is_empty() {
             // Whoever sends it slowly may have been logged out since.
@@ -235,6 +244,10 @@ impl Caller for AnySession {
         Ok(Self { user, locked: session.locked })
     }
 
+    fn claimed(claim: &Self) -> Option<&OwnedUserId> {
+        claim.user_id()
+    }
+
     async fn prove(claim: Self, _: &App, _: &[u8]) -> Result<Self, ApiError> {
         Ok(claim)
     }
@@ -264,6 +277,10 @@ impl Caller for MaybeUser {
         }
         let user = User::claim(app, head).await?;
         Ok(Self { platform: head.platform.clone(), user: Some(user) })
+    }
+
+    fn claimed(claim: &Self) -> Option<&OwnedUserId> {
+        claim.user_id()
     }
 
     async fn prove(claim: Self, app: &App, body: &[u8]) -> Result<Self, ApiError> {

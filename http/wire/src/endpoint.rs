@@ -234,7 +234,7 @@ async fn admit<C: Caller>(
 ) -> Result<Admitted<C>, ApiError> {
     let (parts, body) = request.into_parts();
     let claim = C::claim(app, &RequestHead { platform, parts: &parts, rate_class }).await?;
-    let mut request = WholeRequest::read(parts, body).await?;
+    let mut request = WholeRequest::read(parts, body, platform, C::claimed(&claim)).await?;
     let caller = C::prove(claim, app, &request.body).await?;
     let unanswered = unanswered(&mut request.parts, &caller);
     Ok(Admitted { caller, request, unanswered })
