@@ -2,14 +2,11 @@
 
 use std::{
     convert::Infallible,
-    io,
     net::{IpAddr, SocketAddr},
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
     time::Duration,
 };
 
@@ -24,21 +21,24 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use linkspan_platforms::Platform;
+use linkspan_platforms::{Network, Platform, Platforms};
 use linkspan_storage::AnswerSent;
-use linkspan_wire::{Api, ClientAddress, ListenerPlatform};
+use linkspan_wire::{Api, ClientAddress, ListenerPlatform, platform_of, refuse};
 use parking_lot::Mutex;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-    sync::watch,
-};
+use tokio::{net::TcpStream, sync::watch};
 
-use crate::unread_body::{self, WatchedBody};
+use crate::{
+    connections::Seat,
+    sending::{self, Sending},
+    under_way::{Requests, UnderWay},
+    unread_body::{self, WatchedBody},
+};
 
 /// How long the head of a request may take to arrive. The same time runs while a connection is idle
 /// between two requests, so it must not be shorter than what clients and proxies keep connections for.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(65);
+/// How long the first head may take. Whoever connects has something to ask, and a slow phone sends it in this time.
+const FIRST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The greatest head of a request. An idle connection holds less: buffers start at 8 KiB.
 const HEAD_BYTES: usize = 64 << 10;
 
@@ -50,113 +50,121 @@ pub(crate) struct Server {
     pub(crate) platform: Option<Arc<Platform>>,
     /// Proxies that are trusted besides those on this machine.
     pub(crate) trusted_proxies: Vec<IpAddr>,
+    pub(crate) platforms: Arc<Platforms>,
+    /// The requests that are being answered, on all listeners.
+    pub(crate) requests: Arc<Requests>,
 }
 
 impl Server {
-    /// Serves a connection until it ends; after a signal to stop, until the request it is in is answered.
+    /// Serves a connection until it ends or has to give way to another; after a signal to stop, until the request it is
+    /// in is answered.
     pub(crate) async fn connection(
         &self,
         stream: TcpStream,
         peer: SocketAddr,
+        seat: Arc<Seat>,
         stopping: watch::Receiver<()>,
     ) {
-        serve(stream, peer, stopping, |request| self.answer(peer, request)).await;
+        serve(stream, peer, seat, stopping, |request| self.answer(peer, request)).await;
+    }
+
+    /// The network that an address is counted by, unless it is that of a proxy, which brings the requests of many.
+    pub(crate) fn network_of(&self, address: IpAddr) -> Option<Network> {
+        let address = address.to_canonical();
+        (!is_trusted(address, &self.trusted_proxies)).then(|| Network::of(address))
     }
 
     fn answer(
         &self,
         peer: SocketAddr,
         request: Request<WatchedBody>,
-    ) -> impl Future<Output = Response> + use<> {
-        // With several `Host` headers a proxy may have chosen another one than this program would: RFC 9112,
-        // section 3.2.
-        let several_hosts = request.headers().get_all(header::HOST).iter().count() > 1;
-        let answer = (!several_hosts).then(|| {
-            let mut request = request.map(Body::new);
-            let address = client_address(peer.ip(), request.headers(), &self.trusted_proxies);
-            request.extensions_mut().insert(ClientAddress(address));
-            if let Some(platform) = &self.platform {
-                request.extensions_mut().insert(ListenerPlatform(platform.clone()));
-            }
-            self.api.answer(request)
-        });
+    ) -> impl Future<Output = Answer> + use<> {
+        let begun = self.begin(peer, request);
         async move {
-            match answer {
-                Some(answer) => answer.await,
-                None => StatusCode::BAD_REQUEST.into_response(),
+            match begun {
+                Ok((answer, under_way)) => Answer { response: answer.await, under_way },
+                Err(refused) => Answer { response: refused, under_way: None },
             }
         }
     }
-}
 
-/// A stream that lets go of an answer's [`AnswerSent`] once the answer has been written to it.
-struct Sending<S> {
-    stream: S,
-    /// What the newest answer holds, until that answer is written.
-    answer: Arc<Mutex<Option<AnswerSent>>>,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Sending<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+    fn begin(
+        &self,
+        peer: SocketAddr,
+        request: Request<WatchedBody>,
+    ) -> Result<(impl Future<Output = Response> + use<>, Option<UnderWay>), Response> {
+        // With several `Host` headers a proxy may have chosen another one than this program would: RFC 9112,
+        // section 3.2.
+        if request.headers().get_all(header::HOST).iter().count() > 1 {
+            return Err(StatusCode::BAD_REQUEST.into_response());
+        }
+        let mut request = request.map(Body::new);
+        let address = client_address(peer.ip(), request.headers(), &self.trusted_proxies);
+        request.extensions_mut().insert(ClientAddress(address));
+        let platform = self.platform.clone().or_else(|| platform_of(&self.platforms, &request));
+        let under_way = match &platform {
+            Some(platform) => {
+                let begun = self.requests.begin(platform.number, self.network_of(address));
+                Some(begun.map_err(refuse)?)
+            }
+            None => None,
+        };
+        platform.and_then(|platform| request.extensions_mut().insert(ListenerPlatform(platform)));
+        Ok((self.api.answer(request), under_way))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Sending<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
+/// What a request is answered.
+struct Answer {
+    response: Response,
+    /// The request, until all of the answer is there.
+    under_way: Option<UnderWay>,
+}
 
-    /// hyper flushes when it has written all that it has.
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = std::task::ready!(Pin::new(&mut self.stream).poll_flush(context));
-        drop(self.answer.lock().take());
-        Poll::Ready(flushed)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        Self { response, under_way: None }
     }
 }
 
-async fn serve<F>(
+async fn serve<F, A>(
     mut stream: TcpStream,
     peer: SocketAddr,
+    seat: Arc<Seat>,
     mut stopping: watch::Receiver<()>,
     answer: impl Fn(Request<WatchedBody>) -> F,
 ) where
-    F: Future<Output = Response>,
+    F: Future<Output = A>,
+    A: Into<Answer>,
 {
     // Otherwise small answers would wait until the client has acknowledged earlier ones.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
-    let (asked, cut_off) = (AtomicBool::new(false), AtomicBool::new(false));
+    sending::keep_little_unsent(&stream);
+    let cut_off = AtomicBool::new(false);
     let sending = Arc::<Mutex<Option<AnswerSent>>>::default();
     let service = service_fn(|request| {
-        asked.store(true, Ordering::Relaxed);
+        let seat = &seat;
+        let stays = seat.begin_request();
         let (request, unread) = unread_body::watch(request);
-        let (answer, sending, cut_off) = (answer(request), &sending, &cut_off);
+        let (answer, sending, cut_off) = (stays.then(|| answer(request)), &sending, &cut_off);
         async move {
-            let mut response = answer.await;
+            let Some(answer) = answer else {
+                // The connection gives way to another, and this ends with it.
+                return std::future::pending().await;
+            };
+            let Answer { mut response, under_way } = answer.await.into();
             if !unread.read_rest().await {
                 cut_off.store(true, Ordering::Relaxed);
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             *sending.lock() = response.extensions_mut().remove();
-            Ok::<_, Infallible>(response)
+            Ok::<_, Infallible>(sending::until_whole(response, seat, under_way))
         }
     });
     let ended = {
-        let stream = Sending { stream: &mut stream, answer: sending.clone() };
+        let stream = Sending::new(&mut stream, sending.clone(), seat.clone());
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             // Answers are mostly small: copying one costs less than telling the system of its pieces.
@@ -165,15 +173,25 @@ async fn serve<F>(
             .max_buf_size(HEAD_BYTES)
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
-        tokio::select! {
-            ended = connection.as_mut() => ended,
-            _ = stopping.changed() => {
-                // hyper would wait for the first request.
-                if !asked.load(Ordering::Relaxed) {
-                    return;
+        let mut first_head = std::pin::pin!(tokio::time::sleep(FIRST_HEAD_TIMEOUT));
+        let mut stops = false;
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => break ended,
+                () = seat.leaving() => return,
+                () = first_head.as_mut(), if !seat.was_asked() => {
+                    if !seat.was_asked() {
+                        return;
+                    }
                 }
-                connection.as_mut().graceful_shutdown();
-                connection.await
+                _ = stopping.changed(), if !stops => {
+                    // hyper would wait for the first request.
+                    if !seat.was_asked() {
+                        return;
+                    }
+                    connection.as_mut().graceful_shutdown();
+                    stops = true;
+                }
             }
         }
     };
@@ -185,15 +203,19 @@ async fn serve<F>(
     }
 }
 
+/// Whether an address is that of a proxy that is believed: one that is configured, or one on this machine.
+fn is_trusted(address: IpAddr, trusted_proxies: &[IpAddr]) -> bool {
+    address.is_loopback() || trusted_proxies.contains(&address)
+}
+
 /// Where a request comes from: the peer, or, where proxies that are trusted say so, who is behind them.
 fn client_address(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpAddr]) -> IpAddr {
-    let trusted = |address: IpAddr| address.is_loopback() || trusted_proxies.contains(&address);
     let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
     let mut hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
     let mut address = peer.to_canonical();
     // Each proxy appends whom it heard from. What stands to the left of one that is not trusted may be made
     // up.
-    while trusted(address) {
+    while is_trusted(address, trusted_proxies) {
         let Some(before) = hops.pop().and_then(address_of_hop) else { break };
         address = before.to_canonical();
     }
@@ -214,6 +236,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::connections::Connections;
 
     fn address(peer: &str, forwarded: &[&str], trusted: &[&str]) -> String {
         let parse = |text: &str| text.parse::<IpAddr>().expect("an address");
@@ -264,7 +287,8 @@ mod tests {
             TcpStream::connect(listener.local_addr().expect("it is bound")).await.expect("a client");
         let (stream, peer) = listener.accept().await.expect("it is accepted");
         let (_stop, stopping) = watch::channel(());
-        let served = serve(stream, peer, stopping, async |_| StatusCode::UNAUTHORIZED.into_response());
+        let served =
+            serve(stream, peer, Arc::default(), stopping, async |_| StatusCode::UNAUTHORIZED.into_response());
         let asked = async {
             client.write_all(bytes).await.expect("it is sent");
             let mut answers = String::new();
@@ -309,23 +333,50 @@ mod tests {
         let half = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n12";
         client.write_all(half.as_bytes()).await.expect("it is sent");
         let (_stop, stopping) = watch::channel(());
-        serve(stream, peer, stopping, async |_| StatusCode::UNAUTHORIZED.into_response()).await;
+        serve(stream, peer, Arc::default(), stopping, async |_| StatusCode::UNAUTHORIZED.into_response())
+            .await;
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.expect("it is over");
         assert!(answer.starts_with("HTTP/1.1 401") && answer.contains("connection: close"), "{answer}");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_head_that_does_not_end_ends_the_connection() {
+    /// How many seconds a connection lasts after its client has sent something, and what came back.
+    async fn lasts(bytes: &[u8]) -> (u64, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let mut client =
             TcpStream::connect(listener.local_addr().expect("it is bound")).await.expect("a client");
         let (stream, peer) = listener.accept().await.expect("it is accepted");
-        client.write_all(b"GET / HTTP/1.1\r\nHo").await.expect("it is sent");
+        client.write_all(bytes).await.expect("it is sent");
         let (_stop, stopping) = watch::channel(());
-        serve(stream, peer, stopping, async |_| Response::default()).await;
+        let begun = tokio::time::Instant::now();
+        serve(stream, peer, Arc::default(), stopping, async |_| Response::default()).await;
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.expect("it is over");
+        (begun.elapsed().as_secs(), answer)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_waits_longer_for_a_further_head_than_for_the_first() {
+        assert_eq!(lasts(b"GET / HTTP/1.1\r\nHo").await, (10, String::new()));
+        let (seconds, answer) = lasts(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HT").await;
+        assert_eq!((seconds, answer.matches("HTTP/1.1 200").count()), (65, 1), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_gives_way_answers_no_more() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let mut client =
+            TcpStream::connect(listener.local_addr().expect("it is bound")).await.expect("a client");
+        let (stream, peer) = listener.accept().await.expect("it is accepted");
+        let connections = Arc::new(Connections::new(1, 1));
+        let first = connections.admit(0, None).expect("there is room");
+        let _second = connections.admit(0, None).expect("the first gives way");
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("it is sent");
+        let (_stop, stopping) = watch::channel(());
+        serve(stream, peer, first.seat.clone(), stopping, async |_| Response::default()).await;
         let mut answer = Vec::new();
-        client.read_to_end(&mut answer).await.expect("it is over");
+        // It may be told that the connection is reset.
+        let _ = client.read_to_end(&mut answer).await;
         assert_eq!(answer, b"");
     }
 }

@@ -13,13 +13,16 @@ use linkspan_platforms::{Platform, Platforms};
 use linkspan_web::{BUILT_IN, Web};
 use linkspan_wire::Api;
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     signal::unix::{SignalKind, signal},
-    sync::{Semaphore, oneshot, watch},
+    sync::{oneshot, watch},
     task::JoinSet,
 };
 
-use crate::{ConfigPath, Failure, config::Config, connection::Server, limits, read_config, services};
+use crate::{
+    ConfigPath, Failure, config::Config, connection::Server, connections::Connections, limits, read_config,
+    refusal::Refusals, services, under_way::Requests,
+};
 
 /// How long requests may go on after the signal to stop.
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -105,13 +108,29 @@ impl Running {
         ));
 
         let (stop, stopping) = watch::channel(());
-        let permits = Arc::new(Semaphore::new(asked.min(connections).min(Semaphore::MAX_PERMITS)));
+        let bound = bind(config, &platforms).await?;
+        let most = asked.min(connections);
+        let connections = Arc::new(Connections::new(most, bound.len()));
+        let requests = Arc::new(Requests::new(most, platforms.iter().count()));
+        let refusals = Refusals::default();
         let mut listeners = JoinSet::new();
         let mut listening = Vec::new();
-        for (listener, platform, names) in bind(config, &platforms).await? {
+        for (number, (listener, platform, names)) in bound.into_iter().enumerate() {
             listening.push(Listening { address: listener.local_addr()?, names });
-            let server = server(&api, platform, config);
-            listeners.spawn(accept(listener, Arc::new(server), permits.clone(), stopping.clone()));
+            let server = Server {
+                api: api.clone(),
+                platform,
+                trusted_proxies: config.listen.trusted_proxies.clone(),
+                platforms: platforms.clone(),
+                requests: requests.clone(),
+            };
+            let door = Door {
+                server: Arc::new(server),
+                number,
+                connections: connections.clone(),
+                refusals: refusals.clone(),
+            };
+            listeners.spawn(accept(listener, door, stopping.clone()));
         }
         Ok(Self { listening, inbox, listeners, stop, background })
     }
@@ -129,10 +148,6 @@ impl Running {
         drop(self.background);
         tracing::info!("stopped");
     }
-}
-
-fn server(api: &Arc<Api>, platform: Option<Arc<Platform>>, config: &Config) -> Server {
-    Server { api: api.clone(), platform, trusted_proxies: config.listen.trusted_proxies.clone() }
 }
 
 /// A listener, the platform that it is for alone, and the names of all that are reached there.
@@ -162,29 +177,39 @@ async fn bind_one(address: SocketAddr) -> Result<TcpListener, Failure> {
     })
 }
 
-async fn accept(
-    listener: TcpListener,
+/// What happens to the connections that come to a listener.
+struct Door {
     server: Arc<Server>,
-    permits: Arc<Semaphore>,
-    mut stopping: watch::Receiver<()>,
-) {
-    loop {
-        let next = async {
-            let permit = permits.clone().acquire_owned().await.expect("the semaphore is never closed");
-            (permit, listener.accept().await)
+    /// The listener's number.
+    number: usize,
+    connections: Arc<Connections>,
+    refusals: Refusals,
+}
+
+impl Door {
+    fn take(&self, stream: TcpStream, peer: SocketAddr, stopping: &watch::Receiver<()>) {
+        let network = self.server.network_of(peer.ip());
+        let Some(admitted) = self.connections.admit(self.number, network) else {
+            self.refusals.refuse(stream);
+            return;
         };
-        let (permit, accepted) = tokio::select! {
+        let (server, stopping) = (self.server.clone(), stopping.clone());
+        tokio::spawn(async move {
+            server.connection(stream, peer, admitted.seat.clone(), stopping).await;
+            drop(admitted);
+        });
+    }
+}
+
+/// Accepts all connections, also where there are too many, so that nobody waits without an answer.
+async fn accept(listener: TcpListener, door: Door, mut stopping: watch::Receiver<()>) {
+    loop {
+        let accepted = tokio::select! {
             _ = stopping.changed() => return,
-            next = next => next,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                let (server, stopping) = (server.clone(), stopping.clone());
-                tokio::spawn(async move {
-                    server.connection(stream, peer, stopping).await;
-                    drop(permit);
-                });
-            }
+            Ok((stream, peer)) => door.take(stream, peer, &stopping),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;

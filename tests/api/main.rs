@@ -6,6 +6,7 @@ mod alike;
 mod answered_first;
 mod blocks;
 mod bundles;
+mod connections;
 mod cross_platform;
 mod deactivation;
 mod delayed_events;

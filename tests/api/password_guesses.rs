@@ -109,11 +109,15 @@ async fn whoever_is_asked_for_a_password_may_guess_a_few_times() {
 async fn strangers_guess_at_an_account_a_few_times_from_wherever() {
     let network = limited().await;
     let anna = network.register(INSTAGRAM, "anna").await;
+    let home = 70;
+    log_in(&network, &anna.user_id, home, PASSWORD).await.ok();
     for address in 1..=BURST {
         log_in(&network, &anna.user_id, address, "a guess").await.fails(403, "M_FORBIDDEN");
     }
     is_limited(log_in(&network, &anna.user_id, 50, "a guess").await);
     is_limited(log_in(&network, &anna.user_id, 51, PASSWORD).await);
+    // They do not keep her out where she is logged in already, and there guesses are limited, too.
+    log_in(&network, &anna.user_id, home, PASSWORD).await.ok();
     // An account that does not exist looks the same.
     for address in 1..=BURST {
         log_in(&network, "nobody", 100 + address, "a guess").await.fails(403, "M_FORBIDDEN");
@@ -123,6 +127,28 @@ async fn strangers_guess_at_an_account_a_few_times_from_wherever() {
     let place = &PLACES[6];
     let asked = ask(&network, &anna, place, 60, None).await;
     ask(&network, &anna, place, 60, Some(proof(&anna, &asked, PASSWORD))).await.ok();
+}
+
+#[tokio::test]
+async fn slow_guesses_at_an_account_have_an_end() {
+    let network = Network::with_limits(&format!(
+        "login = 1000\nlogin_burst = 1000\npassword_guesses_per_day = {BURST}"
+    ))
+    .await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let home = 70;
+    log_in(&network, &anna.user_id, home, PASSWORD).await.ok();
+    for user in [&anna.user_id, "nobody"] {
+        for address in 1..=BURST {
+            log_in(&network, user, address, "a guess").await.fails(403, "M_FORBIDDEN");
+        }
+        is_limited(log_in(&network, user, 50, "a guess").await);
+    }
+    for _ in 0..BURST {
+        log_in(&network, &anna.user_id, home, PASSWORD).await.ok();
+        log_in(&network, &anna.user_id, home, "a guess").await.fails(403, "M_FORBIDDEN");
+    }
+    is_limited(log_in(&network, &anna.user_id, home, "a guess").await);
 }
 
 #[tokio::test]

@@ -109,10 +109,25 @@ impl Server {
         Self::start_in_a_folder(|platform| platform.settings(more), administrators)
     }
 
+    /// Starts it in a new folder. It takes at most so many connections at a time.
+    pub fn start_with_connections(most: usize) -> Self {
+        let listen = format!("listen.max_connections = {most}\n");
+        Self::start_listening(&listen, |platform| platform.settings(UNLIMITED), &[])
+    }
+
     fn start_in_a_folder(settings: impl Fn(Platform) -> String, administrators: &[(&str, &str)]) -> Self {
+        Self::start_listening("", settings, administrators)
+    }
+
+    /// `listen`: settings of all listeners.
+    fn start_listening(
+        listen: &str,
+        settings: impl Fn(Platform) -> String,
+        administrators: &[(&str, &str)],
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let platforms: String = Platform::ALL.into_iter().map(settings).collect();
-        let config = format!("data = \"data\"\nlisten.http = \"127.0.0.1:0\"\n{platforms}");
+        let config = format!("data = \"data\"\n{listen}listen.http = \"127.0.0.1:0\"\n{platforms}");
         fs::write(folder.path().join("linkspan.toml"), config).expect("the configuration is written");
         File::create(folder.path().join("log")).expect("a log");
         let mut server =

@@ -93,9 +93,9 @@ pub(crate) async fn log_in(visit: Visit, form: Values) -> Shown {
     visit.check_rate(RateClass::Login, &back)?;
     let user = form.text("user").trim().to_owned();
     let identifier = Identifier::Name(user.clone());
-    let (password, address) = (form.text("password").to_owned(), Some(visit.address));
-    let credentials = Credentials { identifier, password, address };
-    let error = match visit.app.oauth.log_browser_in(&visit.platform, credentials, visit.now_ts).await {
+    let credentials = Credentials { identifier, password: form.text("password").to_owned() };
+    let (oauth, address) = (&visit.app.oauth, visit.address);
+    let error = match oauth.log_browser_in(&visit.platform, credentials, address, visit.now_ts).await {
         Ok(token) => return visit.logged_in(&token, &next),
         Err(OAuthError::Accounts(AccountsError::Forbidden(_))) => {
             "Wrong username or password. Please try again.".to_owned()

@@ -124,7 +124,8 @@ fn not_proved(error: AccountsError, next: &str) -> Stop {
 async fn log_in(visit: &Visit, id: &ThirdPartyId, password: Option<String>, next: &str) -> Shown {
     let session = session_of(visit, PURPOSE, id);
     let accounts = &visit.app.accounts;
-    match accounts.prove_by_code(&visit.platform, &session, password, visit.now_ts).await {
+    let from = Some(visit.address);
+    match accounts.prove_by_code(&visit.platform, &session, password, from, visit.now_ts).await {
         Ok(user) => visit.log_in(&user, next).await,
         Err(AccountsError::PasswordNeeded) => visit.show(&second_step(visit, id, next, None)),
         Err(AccountsError::Forbidden(_)) => {

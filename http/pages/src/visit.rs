@@ -17,7 +17,7 @@ use linkspan_accounts::{ProvedUser, hash_token, new_token};
 use linkspan_oauth::BrowserSession;
 use linkspan_platforms::{self as platforms, Platform, RateClass};
 use linkspan_wire::{
-    ACCOUNT_PAGE, App, address_of, base_url, issuer, known_base_url, now_ts, platform_of, read_body,
+    ACCOUNT_PAGE, App, Sender, address_of, base_url, issuer, known_base_url, now_ts, platform_of, read_body,
 };
 use url::form_urlencoded;
 
@@ -184,7 +184,11 @@ impl Visit {
     /// Reads the form that is sent, if it is one of ours.
     async fn read_form(&self, parts: &Parts, body: Body) -> Result<Values, Stop> {
         let site = parts.headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
-        let body = read_body(body, FORM_BYTES).await;
+        let sender = match &self.session {
+            Some(session) => Sender::User(&session.user_id),
+            None => Sender::Stranger(self.address),
+        };
+        let body = read_body(body, FORM_BYTES, &self.platform, sender).await;
         let body = body.map_err(|_| refused("We didn't receive all of the form. Please try again."))?;
         let form = Values::parse(&body);
         let foreign = !matches!(site, None | Some(b"same-origin" | b"none"));

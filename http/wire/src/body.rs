@@ -1,22 +1,125 @@
 //! Reading what a request says in its path, its query and its body, within limits.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, fmt, net::IpAddr, time::Duration};
 
-use axum::{body::Body, extract::Query};
+use axum::{
+    body::{Body, HttpBody},
+    extract::Query,
+};
 use bytes::Bytes;
 use http::{Method, StatusCode, Uri, request::Parts};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use linkspan_domain::MAX_DEPTH;
+use linkspan_platforms::{IncomingBody, Network, Platform};
 use percent_encoding::percent_decode_str;
-use ruma::api::{IncomingRequest, IncomingRequestExt, error::ErrorKind};
+use ruma::{
+    OwnedUserId, UserId,
+    api::{IncomingRequest, IncomingRequestExt, error::ErrorKind},
+};
 use serde::de::{DeserializeOwned, IgnoredAny};
+use tokio::time::{Instant, timeout_at};
 
-use crate::ApiError;
+use crate::{ApiError, address_of};
 
 /// The greatest body of a request that is not an upload, in bytes.
 const BODY_BYTES: usize = 2 << 20;
-/// How long a body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The greatest body of somebody who has not logged in, in bytes. The largest that such endpoints are meant for is a list
+/// of a few hundred addresses to look up.
+const STRANGER_BODY_BYTES: usize = 64 << 10;
+/// How long a body may take to bring [`PACE_BYTES`], or its end.
+const PACE_TIME: Duration = Duration::from_secs(30);
+/// How much of a body has to come in this time, in bytes: 2 KB/s, which phones reach on the edge of their network.
+const PACE_BYTES: usize = 64 << 10;
+/// How much of a body is not counted as taking up memory, in bytes. A connection has a buffer of this size anyway, and
+/// most bodies are smaller.
+const UNCOUNTED_BYTES: usize = 8 << 10;
+
+/// Who sends a body, as far as its head has told.
+#[derive(Clone, Copy, Debug)]
+pub enum Sender<'a> {
+    /// A user who has logged in.
+    User(&'a UserId),
+    /// Somebody at an address.
+    Stranger(IpAddr),
+}
+
+impl Sender<'_> {
+    fn limit(&self) -> usize {
+        match self {
+            Self::User(_) => BODY_BYTES,
+            Self::Stranger(_) => STRANGER_BODY_BYTES,
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::User(user_id) => user_id.to_string(),
+            Self::Stranger(address) => Network::of(*address).to_string(),
+        }
+    }
+}
+
+/// Why there is no more of a body.
+#[derive(Debug)]
+pub enum BodyError {
+    /// It comes too slowly.
+    TooSlow,
+    /// The client or the connection is at fault.
+    Broken(axum::Error),
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooSlow => f.write_str("the request's body came too slowly"),
+            Self::Broken(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<BodyError> for ApiError {
+    fn from(error: BodyError) -> Self {
+        let status = match error {
+            BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            BodyError::Broken(_) => StatusCode::BAD_REQUEST,
+        };
+        Self::new(status, ErrorKind::Unknown, error.to_string())
+    }
+}
+
+/// Reads a body as it comes, and gives up when it comes too slowly.
+#[derive(Debug)]
+pub struct Pace {
+    until: Instant,
+    /// How much has come in this time.
+    bytes: usize,
+}
+
+impl Pace {
+    /// Begins with a body.
+    pub fn begin() -> Self {
+        Self { until: Instant::now() + PACE_TIME, bytes: 0 }
+    }
+
+    /// The next piece of the body, or `None` at its end.
+    pub async fn next(&mut self, body: &mut Body) -> Result<Option<Bytes>, BodyError> {
+        loop {
+            match timeout_at(self.until, body.frame()).await {
+                Ok(None) => return Ok(None),
+                Ok(Some(Err(error))) => return Err(BodyError::Broken(error)),
+                Ok(Some(Ok(frame))) => {
+                    // What else there is are trailers, which nothing here has a use for.
+                    if let Ok(piece) = frame.into_data() {
+                        self.bytes += piece.len();
+                        return Ok(Some(piece));
+                    }
+                }
+                Err(_) if self.bytes < PACE_BYTES => return Err(BodyError::TooSlow),
+                Err(_) => *self = Self::begin(),
+            }
+        }
+    }
+}
 
 /// The parameters in the path as they stand there. The router puts them into a request's extensions.
 #[derive(Clone, Debug)]
@@ -33,21 +136,79 @@ pub fn path_args(parts: &mut Parts) -> Result<Vec<String>, ApiError> {
     args.into_iter().map(decode).collect()
 }
 
-/// The whole of a body that has at most `limit` bytes.
-pub async fn read_body(body: Body, limit: usize) -> Result<Bytes, ApiError> {
-    let too_slow = |_| {
-        ApiError::new(StatusCode::REQUEST_TIMEOUT, ErrorKind::Unknown, "the request's body came too slowly")
-    };
-    let collected =
-        tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, limit).collect()).await.map_err(too_slow)?;
-    match collected {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            ErrorKind::TooLarge,
-            format!("the request has more than {limit} bytes"),
-        )),
-        Err(error) => Err(ApiError::bad_request(ErrorKind::Unknown, error.to_string())),
+/// The whole of a body that has at most `limit` bytes. It takes up room of its platform and its sender as it comes, until
+/// it is dropped, and is refused if they have none left.
+pub async fn read_body(
+    mut body: Body,
+    limit: usize,
+    platform: &Platform,
+    sender: Sender<'_>,
+) -> Result<Bytes, ApiError> {
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_large(limit));
+    }
+    let mut pace = Pace::begin();
+    let mut room: Option<IncomingBody> = None;
+    let mut whole = Pieces::default();
+    while let Some(piece) = pace.next(&mut body).await? {
+        let size = whole.size() + piece.len();
+        if size > limit {
+            return Err(too_large(limit));
+        }
+        if size > UNCOUNTED_BYTES {
+            room.get_or_insert_with(|| platform.incoming.begin(sender.name())).grow_to(size)?;
+        }
+        whole.add(piece);
+    }
+    Ok(match room {
+        Some(room) => Bytes::from_owner(Held { bytes: whole.join(), _room: room }),
+        None => whole.join(),
+    })
+}
+
+fn too_large(limit: usize) -> ApiError {
+    let message = format!("the request has more than {limit} bytes");
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge, message)
+}
+
+/// What has come of a body. Most come in one piece, which is not copied.
+#[derive(Default)]
+struct Pieces {
+    first: Bytes,
+    /// All of it, if there are several pieces.
+    joined: Vec<u8>,
+}
+
+impl Pieces {
+    fn size(&self) -> usize {
+        self.first.len().max(self.joined.len())
+    }
+
+    fn add(&mut self, piece: Bytes) {
+        if self.size() == 0 {
+            self.first = piece;
+            return;
+        }
+        if self.joined.is_empty() {
+            self.joined.extend_from_slice(&std::mem::take(&mut self.first));
+        }
+        self.joined.extend_from_slice(&piece);
+    }
+
+    fn join(self) -> Bytes {
+        if self.joined.is_empty() { self.first } else { self.joined.into() }
+    }
+}
+
+/// A body together with the room that it takes up.
+struct Held {
+    bytes: Bytes,
+    _room: IncomingBody,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -63,9 +224,18 @@ pub struct WholeRequest {
 }
 
 impl WholeRequest {
-    /// Reads the body of a request that is not an upload.
-    pub(crate) async fn read(mut parts: Parts, body: Body) -> Result<Self, ApiError> {
-        Ok(Self { args: path_args(&mut parts)?, body: read_body(body, BODY_BYTES).await?, parts })
+    /// Reads the body of a request that is not an upload. `user` has sent it, if it is known who has.
+    pub(crate) async fn read(
+        mut parts: Parts,
+        body: Body,
+        platform: &Platform,
+        user: Option<&OwnedUserId>,
+    ) -> Result<Self, ApiError> {
+        let args = path_args(&mut parts)?;
+        let stranger = || Sender::Stranger(address_of(&parts.extensions));
+        let sender = user.map_or_else(stranger, |user_id| Sender::User(user_id));
+        let body = read_body(body, sender.limit(), platform, sender).await?;
+        Ok(Self { args, body, parts })
     }
 
     /// The query, where ruma has no type for the request.
@@ -172,26 +342,79 @@ fn skip_string(bytes: &mut std::str::Bytes<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use axum::response::IntoResponse;
-    use bytes::Bytes;
     use futures_util::{StreamExt, stream};
-    use http::StatusCode;
+    use linkspan_platforms::Platforms;
+    use linkspan_storage::{Memory, Store};
 
     use super::*;
 
-    async fn refused(body: Body) -> StatusCode {
-        read_body(body, 10).await.expect_err("it is refused").into_response().status()
+    const HERE: Sender<'static> = Sender::Stranger(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+
+    async fn platform() -> Arc<Platform> {
+        let store = Store::in_memory(Memory::new().expect("a store in memory opens"));
+        let settings = serde_json::json!([{ "name": "a", "server_name": "a.localhost" }]);
+        let settings = serde_json::from_value(settings).expect("the settings are good");
+        let platforms = Platforms::open(&store, settings, 1).await.expect("the platforms open");
+        platforms.iter().next().expect("a platform").clone()
+    }
+
+    async fn read(body: Body, limit: usize) -> Result<Bytes, StatusCode> {
+        let read = read_body(body, limit, &*platform().await, HERE).await;
+        read.map_err(|error| error.into_response().status())
+    }
+
+    /// Brings a piece of so many bytes after each pause.
+    fn pieces(bytes: usize, count: usize, pause: Duration) -> Body {
+        let one_by_one = stream::iter(0..count).then(move |_| async move {
+            tokio::time::sleep(pause).await;
+            Ok::<_, std::io::Error>(Bytes::from(vec![b'a'; bytes]))
+        });
+        Body::from_stream(one_by_one)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_has_a_time_and_a_size() {
         let half = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"half"))]);
-        assert_eq!(
-            refused(Body::from_stream(half.chain(stream::pending()))).await,
-            StatusCode::REQUEST_TIMEOUT
-        );
-        assert_eq!(refused(Body::from("eleven byte")).await, StatusCode::PAYLOAD_TOO_LARGE);
-        assert_eq!(read_body(Body::from("ten  bytes"), 10).await.expect("it fits"), "ten  bytes");
+        let half = Body::from_stream(half.chain(stream::pending()));
+        assert_eq!(read(half, 10).await, Err(StatusCode::REQUEST_TIMEOUT));
+        assert_eq!(read(Body::from("eleven byte"), 10).await, Err(StatusCode::PAYLOAD_TOO_LARGE));
+        assert_eq!(read(pieces(6, 2, Duration::ZERO), 10).await, Err(StatusCode::PAYLOAD_TOO_LARGE));
+        assert_eq!(read(Body::from("ten  bytes"), 10).await.expect("it fits"), "ten  bytes");
+        assert_eq!(read(pieces(5, 2, Duration::ZERO), 10).await.expect("it fits"), "aaaaaaaaaa");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_body_may_come_slowly_but_has_to_come() {
+        let slow = pieces(16 << 10, 128, Duration::from_secs(6));
+        assert_eq!(read(slow, BODY_BYTES).await.expect("it is on its way").len(), BODY_BYTES);
+        let too_slow = pieces(16 << 10, 128, Duration::from_secs(10));
+        assert_eq!(read(too_slow, BODY_BYTES).await, Err(StatusCode::REQUEST_TIMEOUT));
+    }
+
+    #[tokio::test]
+    async fn bodies_of_one_sender_take_up_room_until_they_are_dropped() {
+        let platform = platform().await;
+        let read = || read_body(Body::from(vec![b'a'; BODY_BYTES]), BODY_BYTES, &platform, HERE);
+        let mut bodies = Vec::new();
+        let refused = loop {
+            match read().await {
+                Ok(body) => bodies.push(body),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!((refused.into_response().status(), bodies.len()), (StatusCode::TOO_MANY_REQUESTS, 8));
+        let there = Sender::Stranger([192, 0, 2, 1].into());
+        read_body(Body::from(vec![b'a'; BODY_BYTES]), BODY_BYTES, &platform, there)
+            .await
+            .expect("others have room");
+        read_body(Body::from("small"), BODY_BYTES, &platform, HERE)
+            .await
+            .expect("small ones are not counted");
+        bodies.pop();
+        read().await.expect("there is room again");
     }
 
     #[test]

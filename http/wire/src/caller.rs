@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, request::Parts};
 use linkspan_accounts::{AccountsError, Attempt, TokenHash};
-use linkspan_platforms::{Platform, RateClass, network_of};
+use linkspan_platforms::{Network, Platform, RateClass};
 use linkspan_rooms::Reader;
 use ruma::{
     OwnedDeviceId, OwnedUserId,
@@ -53,7 +53,7 @@ impl RequestHead<'_> {
                 Ok(limiter.check_balance(RateClass::Free, user_id.as_str())?)
             }
             None if self.rate_class == RateClass::Free => {
-                Ok(limiter.check_balance(RateClass::Free, &network_of(self.address()))?)
+                Ok(limiter.check_balance(RateClass::Free, &Network::of(self.address()).to_string())?)
             }
             Some(user_id) if !by_address => Ok(limiter.check(self.rate_class, user_id.as_str())?),
             _ => Ok(limiter.check_address(self.rate_class, self.address())?),
@@ -84,6 +84,11 @@ pub trait Caller: Sized + Send + Sync {
     /// Reads who calls from the head, and counts the request against the rate limits.
     fn claim(app: &App, head: &RequestHead<'_>)
     -> impl Future<Output = Result<Self::Claim, ApiError>> + Send;
+
+    /// The user whose body it is, if the head alone proves that. Bodies of others have a smaller limit.
+    fn claimed(_: &Self::Claim) -> Option<&OwnedUserId> {
+        None
+    }
 
     /// Proves it when the whole body has arrived.
     fn prove(
@@ -196,6 +201,10 @@ impl Caller for User {
         if locked { Err(AccountsError::Locked.into()) } else { Ok(user) }
     }
 
+    fn claimed(claim: &Self) -> Option<&OwnedUserId> {
+        claim.user_id()
+    }
+
     async fn prove(claim: Self, app: &App, body: &[u8]) -> Result<Self, ApiError> {
         if !body.is_empty() {
             // Whoever sends it slowly may have been logged out since.
@@ -241,6 +250,10 @@ impl Caller for AnySession {
         Ok(Self { user, locked: session.locked })
     }
 
+    fn claimed(claim: &Self) -> Option<&OwnedUserId> {
+        claim.user_id()
+    }
+
     async fn prove(claim: Self, _: &App, _: &[u8]) -> Result<Self, ApiError> {
         Ok(claim)
     }
@@ -270,6 +283,10 @@ impl Caller for MaybeUser {
         }
         let user = User::claim(app, head).await?;
         Ok(Self { platform: head.platform.clone(), user: Some(user) })
+    }
+
+    fn claimed(claim: &Self) -> Option<&OwnedUserId> {
+        claim.user_id()
     }
 
     async fn prove(claim: Self, app: &App, body: &[u8]) -> Result<Self, ApiError> {

@@ -10,7 +10,7 @@ use std::{
 
 use axum::{body::HttpBody, extract::Request, response::Response};
 use http::{Method, Uri, request::Parts};
-use linkspan_platforms::{Limited, Platform, RateClass, Work, network_of};
+use linkspan_platforms::{Limited, Network, Platform, RateClass, Work};
 use linkspan_storage::{AnswerPending, Unanswered};
 use ruma::api::{IncomingRequest, path_builder::PathBuilder};
 
@@ -232,7 +232,7 @@ async fn admit<C: Caller>(
 ) -> Result<Admitted<C>, ApiError> {
     let (parts, body) = request.into_parts();
     let claim = C::claim(app, &RequestHead { platform, parts: &parts, rate_class }).await?;
-    let mut request = WholeRequest::read(parts, body).await?;
+    let mut request = WholeRequest::read(parts, body, platform, C::claimed(&claim)).await?;
     let caller = C::prove(claim, app, &request.body).await?;
     let part = AnswerPart::new(app, platform, &mut request.parts, &caller)?;
     Ok(Admitted { caller, request, part })
@@ -260,7 +260,7 @@ impl AnswerPart {
         let user_id = caller.user_id();
         let who = match user_id {
             Some(user_id) => user_id.to_string(),
-            None => network_of(address_of(&parts.extensions)),
+            None => Network::of(address_of(&parts.extensions)).to_string(),
         };
         let is_reading = pending.is_none();
         let work = match is_reading {

@@ -9,7 +9,7 @@ use axum::{
 };
 use futures_util::{FutureExt, future::BoxFuture};
 use http::{HeaderValue, Method, StatusCode, header};
-use linkspan_platforms::{Platform, Platforms};
+use linkspan_platforms::{Limited, Platform, Platforms};
 use linkspan_storage::{AnswerSent, Finish, answer_pending};
 use ruma::api::error::ErrorKind;
 use tower::ServiceExt;
@@ -156,6 +156,11 @@ pub fn platform_of(platforms: &Platforms, request: &Request) -> Option<Arc<Platf
         None => request.headers().get(header::HOST)?.to_str().ok()?,
     };
     platforms.by_host(host).cloned()
+}
+
+/// Answers a request for which there is no room before anything is known of it.
+pub fn refuse(limited: Limited) -> Response {
+    with_headers(ApiError::from(limited).into_response())
 }
 
 fn unknown_host() -> ApiError {

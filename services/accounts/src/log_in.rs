@@ -18,7 +18,7 @@ use ruma::{
 
 use crate::{
     Accounts, AccountsError, DeviceRemoved, ThirdPartyId,
-    attempts::{count_of_stranger, count_of_user},
+    attempts::count_of_user,
     password::{PasswordStamp, ProvedUser, WRONG, place_of_stranger},
     token::{TokenHash, hash_token, new_token, random_text},
 };
@@ -89,8 +89,6 @@ pub struct Credentials {
     pub identifier: Identifier,
     /// The password.
     pub password: String,
-    /// Where they are given. None: it is not known.
-    pub address: Option<IpAddr>,
 }
 
 /// The device that logs in.
@@ -132,21 +130,24 @@ impl Accounts {
         device: NewDevice,
         now_ts: u64,
     ) -> Result<LoggedIn, AccountsError> {
-        let user = self.check_log_in(platform, credentials).await?;
+        let user = self.check_log_in(platform, credentials, device.address).await?;
         self.start_session(user, device, now_ts).await
     }
 
     /// The user whose password it is, without logging anything in. A wrong password and an unknown user look
-    /// the same. How often it may be tried for an account is limited; the caller has counted the address.
+    /// the same. How often it may be tried for an account is limited, apart for the networks in which its user is logged
+    /// in; the caller has counted the address, which is `from`.
     pub async fn check_log_in(
         &self,
         platform: &Platform,
         credentials: Credentials,
+        from: Option<IpAddr>,
     ) -> Result<ProvedUser, AccountsError> {
         let user_id = self.find_user(platform.server_name(), &credentials.identifier).await?;
-        let counted = count_of_stranger(platform, user_id.as_ref(), credentials.identifier.as_str())?;
+        let typed = credentials.identifier.as_str();
+        let counted = self.count_log_in(platform, user_id.as_ref(), typed, from).await?;
         let proof = async {
-            let who = place_of_stranger(credentials.address);
+            let who = place_of_stranger(from);
             let name = platform.server_name();
             let user = self.check_credentials(name, &who, user_id, credentials.password).await?;
             // There the password is a second step: it opens nothing without the number.
@@ -506,7 +507,7 @@ mod tests {
         let accounts = Accounts::new(Store::in_memory(Memory::new().expect("an engine")));
         let here = owned_server_name!("instagram.localhost");
         let anna = accounts.create_account(&here, "anna", OLD.into(), false, NOW).await.expect("an account");
-        let user = accounts.check_credentials(Some(anna.clone()), OLD.into()).await.expect("it is right");
+        let user = accounts.check_user_password(&anna, OLD.into()).await.expect("it is right");
         let log_in = async |number: u64| {
             let device_id = Some(format!("D{number}").into());
             let device = NewDevice { device_id, ..NewDevice::default() };

@@ -5,6 +5,8 @@
 //! has a second step, or that has not been used for long; docs/decisions/0014-phone-numbers.md has the whole rule. An
 //! address leads into its account: it would set another password, too.
 
+use std::net::IpAddr;
+
 use linkspan_platforms::{Identity, Platform};
 use linkspan_storage::{
     WriteSet,
@@ -16,7 +18,6 @@ use ruma::{OwnedServerName, api::client::uiaa::AuthType, thirdparty::Medium};
 use crate::{
     Accounts, AccountsError, Evidence, LoggedIn, NewDevice, PasswordStamp, ProvedUser, ThirdPartyId,
     ValidationPurpose, ValidationSession,
-    attempts::count_of_stranger,
     log_in::{check_active, check_device},
     third_party_ids::id_key,
 };
@@ -108,19 +109,20 @@ impl Accounts {
         now_ts: u64,
     ) -> Result<LoggedIn, AccountsError> {
         check_device(&device)?;
-        let user = self.prove_by_code(platform, session, password, now_ts).await?;
+        let user = self.prove_by_code(platform, session, password, device.address, now_ts).await?;
         self.start_session(user, device, now_ts).await
     }
 
     /// The user whose identifier a session has validated for logging in. Refuses with [`AccountsError::NoAccount`] if
     /// there is none, and with [`AccountsError::PasswordNeeded`] if the account has a second step. Then, as after a
     /// wrong password, the session is as good as before; else it is used up. How often a password may be tried is
-    /// limited; the caller has counted the address.
+    /// limited; the caller has counted the address, which is `from`.
     pub async fn prove_by_code(
         &self,
         platform: &Platform,
         session: &ValidationSession,
         password: Option<String>,
+        from: Option<IpAddr>,
         now_ts: u64,
     ) -> Result<ProvedUser, AccountsError> {
         let evidence = Evidence::Session(session.clone());
@@ -136,7 +138,7 @@ impl Accounts {
             (Standing::Guarded, None) => return Err(AccountsError::PasswordNeeded),
             (Standing::Guarded, Some(password)) => {
                 let user_id = &record.user_id;
-                let counted = count_of_stranger(platform, Some(user_id), "")?;
+                let counted = self.count_log_in(platform, Some(user_id), "", from).await?;
                 counted.give_back_if_right(self.check_user_password(user_id, password)).await?
             }
             (Standing::Open, _) => self.user_without_second_step(&validated.id, &record).await?,

@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, fmt, future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
-use linkspan_platforms::{Limits, Platform, network_of};
+use linkspan_platforms::{Limits, Network, Platform};
 use parking_lot::Mutex;
 use ruma::{OwnedServerName, ServerName, thirdparty::Medium};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -152,7 +152,7 @@ impl Accounts {
         now_ts: u64,
     ) -> Result<(), AccountsError> {
         let name = platform.server_name();
-        let network = network_of(from);
+        let network = Network::of(from);
         let mut limits = vec![
             (format!("{name} to {}", to.readable()), MAX_PER_ADDRESS),
             (format!("{name} to {} from {network}", to.readable()), MAX_PER_ADDRESS_AND_NETWORK),
@@ -160,6 +160,8 @@ impl Accounts {
         if platform.settings.rate_limits {
             let Limits { codes_of_network, codes_of_range, codes_of_platform, .. } = platform.settings.limits;
             limits.push((format!("{name} from {network}"), codes_of_network));
+            let of_wider = codes_of_network.saturating_mul(Network::WIDER_TIMES);
+            limits.extend(network.wider().map(|wider| (format!("{name} from {wider}"), of_wider)));
             limits.extend(to.range().map(|range| (format!("{name} range {range}"), codes_of_range)));
             limits.push((format!("{name} by {}", to.medium()), codes_of_platform));
         }

@@ -6,7 +6,7 @@ use argon2::{
     Algorithm, Argon2, Params, Version,
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
 };
-use linkspan_platforms::{Shares, WaitingLimits, network_of};
+use linkspan_platforms::{Network, Shares, WaitingLimits};
 use linkspan_storage::records::AccountRecord;
 use ruma::{OwnedUserId, ServerName};
 
@@ -136,7 +136,7 @@ impl Passwords {
 
 /// By whom a stranger's place is counted, and where an operator or a test is at work.
 pub(crate) fn place_of_stranger(address: Option<IpAddr>) -> String {
-    address.map_or_else(String::new, network_of)
+    address.map_or_else(String::new, |address| Network::of(address).to_string())
 }
 
 /// The hash that is verified where there is no account, so that both take the same time.

@@ -72,11 +72,8 @@ impl World {
         password: &str,
         device: NewDevice,
     ) -> Result<LoggedIn, AccountsError> {
-        let credentials = Credentials {
-            identifier: Identifier::Name(user.to_owned()),
-            password: password.to_owned(),
-            address: None,
-        };
+        let credentials =
+            Credentials { identifier: Identifier::Name(user.to_owned()), password: password.to_owned() };
         self.accounts.log_in(platform, credentials, device, NOW).await
     }
 

@@ -3,6 +3,8 @@
 //! A cookie holds a token, and the store holds the token's hash. A session ends after some time, with the
 //! account, and when the password changes. A locked account has no sessions.
 
+use std::net::IpAddr;
+
 use linkspan_accounts::{Credentials, PasswordStamp, hash_token, new_token};
 use linkspan_platforms::Platform;
 use linkspan_storage::{
@@ -31,14 +33,15 @@ pub struct BrowserSession {
 }
 
 impl OAuth {
-    /// Logs a browser in by password. Returns the token for its cookie.
+    /// Logs a browser at `from` in by password. Returns the token for its cookie.
     pub async fn log_browser_in(
         &self,
         platform: &Platform,
         credentials: Credentials,
+        from: IpAddr,
         now_ts: u64,
     ) -> Result<String, OAuthError> {
-        let user = self.accounts.check_log_in(platform, credentials).await?;
+        let user = self.accounts.check_log_in(platform, credentials, Some(from)).await?;
         self.begin_browser_session(&user.user_id, user.password_stamp, now_ts).await
     }
 

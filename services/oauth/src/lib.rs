@@ -10,6 +10,7 @@ mod browser_session;
 mod client;
 mod device_grant;
 mod expire;
+mod newcomers;
 mod redeem_code;
 mod redirect_uri;
 mod register_client;
@@ -107,6 +108,7 @@ pub struct OAuth {
     store: Store,
     accounts: Accounts,
     polls: Arc<device_grant::Polls>,
+    newcomers: Arc<newcomers::Newcomers>,
 }
 
 impl fmt::Debug for OAuth {
@@ -118,6 +120,6 @@ impl fmt::Debug for OAuth {
 impl OAuth {
     /// Makes the OAuth 2.0 servers of the platforms in a store, for these accounts.
     pub fn new(store: Store, accounts: Accounts) -> Self {
-        Self { store, accounts, polls: Arc::default() }
+        Self { store, accounts, polls: Arc::default(), newcomers: Arc::default() }
     }
 }

@@ -1,7 +1,7 @@
 //! Redirect URIs: where a client may have a browser sent back to.
 //! <https://spec.matrix.org/v1.19/client-server-api/#redirect-uri-validation>
 
-use url::Url;
+use url::{Host, Url};
 
 /// The longest redirect URI, in bytes.
 const MAX_BYTES: usize = 2_048;
@@ -51,7 +51,33 @@ pub(crate) fn parse_uri(uri: &str) -> Result<Url, &'static str> {
     if uri.len() > MAX_BYTES || !uri.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err("a URI has at most 2048 bytes, of printable ASCII");
     }
-    Url::parse(uri).map_err(|_| "this is no URI")
+    let parsed = Url::parse(uri).map_err(|_| "this is no URI")?;
+    if uri.contains('\\') || (parsed.is_special() && !host_is_plain(uri, &parsed)) {
+        return Err("a URI has its host after `//`, written as it is, and no backslash");
+    }
+    Ok(parsed)
+}
+
+/// Whether a URI of the web says its host in the one way that everybody reads alike. Browsers take backslashes for
+/// slashes, leave slashes out, and decode hosts and numbers; others do not.
+fn host_is_plain(uri: &str, parsed: &Url) -> bool {
+    let Some((_, rest)) = uri.split_once("://") else { return false };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = parsed.host_str().unwrap_or_default();
+    let Some((start, port)) = authority.split_at_checked(host.len()) else { return false };
+    let is_port = port.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+    start.eq_ignore_ascii_case(host) && (port.is_empty() || is_port)
+}
+
+/// Whether strangers have hosts of their own below the host of a URI, as below `co.uk` or `github.io`. A client that
+/// had it could be sent what is meant for any of them. Mozilla's list of public suffixes says so.
+pub(crate) fn is_a_registry(uri: &Url) -> bool {
+    match uri.host() {
+        Some(Host::Domain(host)) => {
+            host.ends_with('.') || (!is_loopback(uri) && psl::domain_str(host).is_none())
+        }
+        _ => false,
+    }
 }
 
 /// Refuses a URI that is neither on the host of the client nor below it.
@@ -126,6 +152,49 @@ mod tests {
         }
         assert!(allowed(Kind::Web { loopback: true }, "http://localhost:8080/"));
         assert!(!allowed(Kind::Web { loopback: true }, "http://example.com/"));
+    }
+
+    #[test]
+    fn a_uri_that_browsers_read_differently_is_refused() {
+        for uri in [
+            "https://example.com\\.evil.org/",
+            "https:\\\\example.com/",
+            "https:example.com/",
+            "https:///example.com/",
+            "https://ex%61mple.com/",
+            "https://0x7f.1/",
+            "https://anna@example.com/",
+            "https://example.com/a\\b",
+            "com.example:/a\\b",
+        ] {
+            assert!(parse_uri(uri).is_err(), "{uri}");
+        }
+        for uri in [
+            "https://Example.com:443/a?b#c",
+            "https://[::1]:8443",
+            "com.example:/a",
+            "https://xn--4ca.example",
+        ] {
+            assert!(parse_uri(uri).is_ok(), "{uri}");
+        }
+    }
+
+    #[test]
+    fn what_strangers_have_hosts_below_belongs_to_no_client() {
+        let is_registry = |uri: &str| is_a_registry(&Url::parse(uri).expect("a URI"));
+        for uri in ["https://com/", "https://co.uk/", "https://github.io/", "https://com./"] {
+            assert!(is_registry(uri), "{uri}");
+        }
+        for uri in [
+            "https://example.com/",
+            "https://a.co.uk/",
+            "https://me.github.io/",
+            "https://192.0.2.1/",
+            "https://app.localhost/",
+            "http://localhost:8080/",
+        ] {
+            assert!(!is_registry(uri), "{uri}");
+        }
     }
 
     #[test]

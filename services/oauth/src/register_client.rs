@@ -2,8 +2,10 @@
 //! clients than kinds of apps, however many devices there are.
 //! <https://spec.matrix.org/v1.19/client-server-api/#client-registration>
 
+use std::net::IpAddr;
+
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use linkspan_storage::{Range, WriteSet, catalogue::OAuthClients, records::OAuthClientRecord};
+use linkspan_storage::{WriteSet, catalogue::OAuthClients, records::OAuthClientRecord};
 use ruma::OwnedServerName;
 use sha2::{Digest, Sha256};
 use url::Url;
@@ -11,13 +13,9 @@ use url::Url;
 use crate::{
     Client, OAuth, OAuthError,
     client::{AUTHORIZATION_CODE, GRANT_TYPES, client_key},
-    expire::UNUSED_MS,
-    redirect_uri::{self, Kind, check_common_base, check_redirect_uri, has_user, parse_uri},
+    redirect_uri::{self, Kind, check_common_base, check_redirect_uri, has_user, is_a_registry, parse_uri},
 };
 
-/// The greatest number of clients of a platform. When there are more, those that nobody uses are removed
-/// first.
-const MAX_CLIENTS: usize = 10_000;
 /// The greatest number of redirect URIs of a client.
 const MAX_REDIRECT_URIS: usize = 20;
 /// The longest name of a client, in bytes.
@@ -49,11 +47,13 @@ pub fn is_loopback(host: &str) -> bool {
 }
 
 impl OAuth {
-    /// Registers a client of a platform, or finds the one that registered the same before.
+    /// Registers a client of a platform at the wish of somebody at `from`, or finds the one that registered the same
+    /// before. The caller has counted the address.
     pub async fn register_client(
         &self,
         platform: &OwnedServerName,
         client: NewClient,
+        from: IpAddr,
         now_ts: u64,
     ) -> Result<Client, OAuthError> {
         let metadata = check_metadata(client, now_ts)?;
@@ -61,16 +61,12 @@ impl OAuth {
         if let Some(known) = self.client(platform, &client_id).await? {
             return Ok(known);
         }
-        let clients = || Range::<OAuthClients>::prefix((platform,)).limit(MAX_CLIENTS);
-        if self.store.keys(clients()).await?.len() >= MAX_CLIENTS {
-            self.expire_clients(platform, now_ts.saturating_sub(UNUSED_MS / 24)).await?;
-            if self.store.keys(clients()).await?.len() >= MAX_CLIENTS {
-                return Err(OAuthError::TooManyClients);
-            }
-        }
+        self.make_room(platform, now_ts).await?;
+        let key = client_key(platform, &client_id);
         let mut writes = WriteSet::new();
-        writes.put::<OAuthClients>(&client_key(platform, &client_id), &metadata);
+        writes.put::<OAuthClients>(&key, &metadata);
         self.store.commit(writes).await.map_err(linkspan_storage::StorageError::from)?;
+        self.newcomers.note(key, from);
         Ok(Client { client_id, metadata })
     }
 }
@@ -130,6 +126,9 @@ fn check_client_uri(client_uri: &str, on_loopback: bool) -> Result<Url, &'static
     }
     if base.host_str().is_none() || has_user(&base) {
         return Err("client_uri has a host, and neither user nor password");
+    }
+    if is_a_registry(&base) {
+        return Err("client_uri has a host of its own, and none below which others have theirs");
     }
     Ok(base)
 }

@@ -1,7 +1,10 @@
 //! What happens to codes, grants, browsers and clients as time passes, and the part of the accounts service
 //! in a session.
 
-use std::sync::Arc;
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
 use linkspan_accounts::{Accounts, Credentials, Identifier, PasswordStamp};
 use linkspan_oauth::{AuthorisationRequest, NewClient, OAuth, OAuthError, TokenOutcome, TokenRequest};
@@ -11,6 +14,7 @@ use ruma::OwnedUserId;
 use serde_json::json;
 
 const NOW: u64 = 1_700_000_000_000;
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const MINUTE: u64 = 60_000;
 const DAY: u64 = 24 * 60 * MINUTE;
 const PASSWORD: &str = "correct horse";
@@ -41,6 +45,10 @@ async fn world() -> World {
 
 impl World {
     async fn register(&self, client_name: &str, now_ts: u64) -> String {
+        self.try_register(client_name, HERE, now_ts).await.expect("a client")
+    }
+
+    async fn try_register(&self, client_name: &str, from: IpAddr, now_ts: u64) -> Result<String, OAuthError> {
         let device_code = "urn:ietf:params:oauth:grant-type:device_code";
         let client = NewClient {
             client_name: Some(client_name.into()),
@@ -49,8 +57,8 @@ impl World {
             grant_types: Some(vec!["authorization_code".into(), device_code.into()]),
             ..NewClient::default()
         };
-        let client = self.oauth.register_client(self.platform.server_name(), client, now_ts).await;
-        client.expect("a client").client_id
+        let client = self.oauth.register_client(self.platform.server_name(), client, from, now_ts).await?;
+        Ok(client.client_id)
     }
 
     async fn is_registered(&self, client_id: &str) -> bool {
@@ -155,12 +163,9 @@ async fn a_browser_is_logged_in_until_its_time_or_the_password_ends() {
     let world = world().await;
     let name = world.platform.server_name();
     let log_in = async || {
-        let credentials = Credentials {
-            identifier: Identifier::Name("anna".into()),
-            password: PASSWORD.into(),
-            address: None,
-        };
-        world.oauth.log_browser_in(&world.platform, credentials, NOW).await.expect("logged in")
+        let credentials =
+            Credentials { identifier: Identifier::Name("anna".into()), password: PASSWORD.into() };
+        world.oauth.log_browser_in(&world.platform, credentials, HERE, NOW).await.expect("logged in")
     };
     let token = log_in().await;
     let session = async |now_ts| world.oauth.browser_session(name, &token, now_ts).await.expect("read");
@@ -216,4 +221,24 @@ async fn clients_that_nobody_uses_are_forgotten() {
     assert_eq!(removed.len(), 1);
     world.oauth.expire(name, NOW + 400 * DAY).await.expect("looked at");
     assert!(!world.is_registered(&used).await);
+}
+
+#[tokio::test]
+async fn whoever_registers_very_many_clients_displaces_their_own() {
+    let world = world().await;
+    let flooding = |number: usize| {
+        let last = u16::try_from(number % 1_000).expect("it is small");
+        IpAddr::from([0x2001, 0xdb8, 1, last, 0, 0, 0, 1])
+    };
+    let used = world.register("used", NOW).await;
+    world.code(&used).await;
+    let fresh = world.register("fresh", NOW).await;
+    for number in 0..10_500 {
+        let registered = world.try_register(&format!("one of many {number}"), flooding(number), NOW).await;
+        registered.unwrap_or_else(|error| panic!("client {number}: {error}"));
+    }
+    let late = world.try_register("late", HERE, NOW).await.expect("there is room for others");
+    for client in [&used, &fresh, &late] {
+        assert!(world.is_registered(client).await);
+    }
 }

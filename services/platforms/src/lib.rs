@@ -3,7 +3,10 @@
 //! A platform is a Matrix server name. "Is this user ours?" is [`Platforms::hosts`], never an
 //! equality with one name. This crate does not know accounts or rooms.
 
+mod capacity;
 mod colour;
+mod incoming;
+mod network;
 mod rate_limit;
 mod settings;
 mod shares;
@@ -16,8 +19,11 @@ use std::{collections::HashMap, sync::Arc};
 use linkspan_storage::{StorageError, Store};
 use ruma::{OwnedServerName, ServerName, signatures::Ed25519KeyPair};
 
+pub use capacity::Capacity;
 pub use colour::Colour;
-pub use rate_limit::{Limited, RateClass, RateLimiter, network_of};
+pub use incoming::{Incoming, IncomingBody};
+pub use network::Network;
+pub use rate_limit::{Limited, RateClass, RateLimiter};
 pub use settings::{
     Contact, DemoAccount, Email, Encryption, Identity, Limits, OnFailure, PolicyCheck, PolicyHook,
     Registration, Rtc, RtcTransport, Settings, Sms, Support,
@@ -58,6 +64,10 @@ pub struct Platform {
     pub vapid_key: VapidKey,
     /// Its rate limits.
     pub rate_limiter: RateLimiter,
+    /// The room that it has for the bodies of requests.
+    pub incoming: Incoming,
+    /// Its number among all platforms, from 0, in the order of the configuration.
+    pub number: usize,
 }
 
 impl Platform {
@@ -128,11 +138,13 @@ impl Platforms {
     /// the Unix epoch.
     pub async fn open(store: &Store, settings: Vec<Settings>, now_ts: u64) -> Result<Self, PlatformsError> {
         let mut all = Self { platforms: Vec::new(), by_server_name: HashMap::new(), by_host: HashMap::new() };
-        for settings in settings {
+        let incoming_of_each = Incoming::of_platforms(settings.len());
+        for (number, (settings, incoming)) in settings.into_iter().zip(incoming_of_each).enumerate() {
             let signing_key = signing_key::open(store, &settings.server_name, now_ts).await?;
             let vapid_key = VapidKey::open(store, &settings.server_name).await?;
             let rate_limiter = RateLimiter::new(settings.rate_limits.then(|| settings.limits.clone()));
-            all.add(Arc::new(Platform { settings, signing_key, vapid_key, rate_limiter }))?;
+            let platform = Platform { settings, signing_key, vapid_key, rate_limiter, incoming, number };
+            all.add(Arc::new(platform))?;
         }
         Ok(all)
     }

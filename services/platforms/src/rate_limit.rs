@@ -1,17 +1,18 @@
 //! Rate limits of a platform. There is a bucket for each class of action and each user or address that acts.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::RandomState},
     fmt,
-    net::{IpAddr, Ipv6Addr},
+    hash::BuildHasher,
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 
-use crate::Limits;
+use crate::{Limits, Network};
 
-/// The most buckets that are kept for one class. Strangers choose some of their names.
+/// The most buckets that are kept for one class: some 10 MB of memory. Strangers choose some of their names.
 const MAX_BUCKETS: usize = 1 << 18;
 
 const SECONDS_PER_HOUR: f64 = 3_600.0;
@@ -28,6 +29,8 @@ pub enum RateClass {
     Message,
     /// Logging in, and proving a password elsewhere. It is counted by address, and by account.
     Login,
+    /// Proving a password, counted over a day. It is counted by account.
+    Guess,
     /// Registering. It is counted by address.
     Registration,
     /// Joining and knocking.
@@ -79,6 +82,11 @@ impl RateLimiter {
             [
                 (RateClass::Message, limits.message, limits.message_burst),
                 (RateClass::Login, limits.login, limits.login_burst),
+                (
+                    RateClass::Guess,
+                    f64::from(limits.password_guesses_per_day) / SECONDS_PER_DAY,
+                    limits.password_guesses_per_day,
+                ),
                 (RateClass::Registration, limits.registration, limits.registration_burst),
                 (RateClass::Join, limits.join, limits.join_burst),
                 (RateClass::Invite, limits.invite, limits.invite_burst),
@@ -110,32 +118,40 @@ impl RateLimiter {
     /// Counts an action of `who` (a user id, a client's address, an account that is aimed at), or refuses it.
     pub fn check(&self, class: RateClass, who: &str) -> Result<(), Limited> {
         let Some(buckets) = self.classes.get(&class) else { return Ok(()) };
-        buckets.take(who, self.started.elapsed())
+        buckets.take(&[buckets.named(who)], self.started.elapsed())
     }
 
     /// Counts what an action has cost that is over. It is never refused; what comes after it may be.
     pub fn charge(&self, class: RateClass, who: &str, units: u64) {
         if let Some(buckets) = self.classes.get(&class) {
-            buckets.charge(who, units, self.started.elapsed());
+            buckets.charge(buckets.named(who), units, self.started.elapsed());
         }
     }
 
     /// Refuses who has used up what there was, and counts nothing.
     pub fn check_balance(&self, class: RateClass, who: &str) -> Result<(), Limited> {
         let Some(buckets) = self.classes.get(&class) else { return Ok(()) };
-        buckets.check_balance(who, self.started.elapsed())
+        buckets.check_balance(buckets.named(who), self.started.elapsed())
     }
 
     /// Counts an action of a client's address, or refuses it. Somebody with one IPv6 address has a whole
-    /// network of them, which counts as one.
+    /// network of them, which counts as one, and a wider network may do no more than a few of these.
     pub fn check_address(&self, class: RateClass, address: IpAddr) -> Result<(), Limited> {
-        self.check(class, &network_of(address))
+        let Some(buckets) = self.classes.get(&class) else { return Ok(()) };
+        buckets.take(&buckets.of_address(address), self.started.elapsed())
     }
 
     /// Takes back one action that was counted and turned out not to matter.
     pub fn give_back(&self, class: RateClass, who: &str) {
         if let Some(buckets) = self.classes.get(&class) {
-            buckets.give_back(who);
+            buckets.give_back(&[buckets.named(who)]);
+        }
+    }
+
+    /// The same for an action that was counted by a client's address.
+    pub fn give_back_address(&self, class: RateClass, address: IpAddr) {
+        if let Some(buckets) = self.classes.get(&class) {
+            buckets.give_back(&buckets.of_address(address));
         }
     }
 
@@ -147,17 +163,6 @@ impl RateLimiter {
     }
 }
 
-/// The name by which an address is counted: the address itself, or the first 64 bits of an IPv6 address.
-pub fn network_of(address: IpAddr) -> String {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => {
-            let network = address.to_bits() >> 64 << 64;
-            format!("{}/64", Ipv6Addr::from_bits(network))
-        }
-    }
-}
-
 /// The buckets of one class. A full bucket lets as many actions through at once as its burst. Each action
 /// takes room out of it, which comes back with time. Times count from the start of the limiter.
 struct Buckets {
@@ -165,37 +170,59 @@ struct Buckets {
     period: Duration,
     /// How long a bucket takes from empty to full.
     burst: Duration,
-    /// When each bucket will be full. Buckets that have no entry are full.
-    full_at: Mutex<HashMap<String, Duration>>,
+    /// When each bucket will be full, by the hash of its name. Buckets that have no entry are full. Nobody knows the
+    /// hashes outside of the program, so nobody can choose a name that shares a bucket with another.
+    full_at: Mutex<HashMap<u64, Duration>>,
+    hasher: RandomState,
 }
+
+/// A bucket, and how much room one action takes out of it.
+type Bucket = (u64, Duration);
 
 impl Buckets {
     /// Makes the buckets. None means no limit: the rate is zero or less, or not a number.
     fn new(rate: f64, burst: u32) -> Option<Self> {
         let period = Duration::try_from_secs_f64(1.0 / rate).ok().filter(|period| !period.is_zero())?;
         let burst = period.saturating_mul(burst.max(1));
-        Some(Self { period, burst, full_at: Mutex::default() })
+        Some(Self { period, burst, full_at: Mutex::default(), hasher: RandomState::new() })
     }
 
-    fn take(&self, who: &str, now: Duration) -> Result<(), Limited> {
+    fn named(&self, who: &str) -> Bucket {
+        (self.hasher.hash_one(who), self.period)
+    }
+
+    /// The buckets of an address: that of its network, and that of the wider one, if there is one.
+    fn of_address(&self, address: IpAddr) -> Vec<Bucket> {
+        let network = Network::of(address);
+        let wider =
+            network.wider().map(|wider| (self.hasher.hash_one(wider), self.period / Network::WIDER_TIMES));
+        std::iter::once((self.hasher.hash_one(network), self.period)).chain(wider).collect()
+    }
+
+    /// Takes room out of all of these buckets, or out of none.
+    fn take(&self, buckets: &[Bucket], now: Duration) -> Result<(), Limited> {
         let mut full_at = self.full_at.lock();
-        let before = full_at.get(who).copied().unwrap_or_default().max(now);
-        let after = before.saturating_add(self.period);
-        self.check_room(after, now)?;
-        set(&mut full_at, who, after);
+        for (name, period) in buckets {
+            let before = full_at.get(name).copied().unwrap_or_default().max(now);
+            self.check_room(before.saturating_add(*period), now)?;
+        }
+        for (name, period) in buckets {
+            let before = full_at.get(name).copied().unwrap_or_default().max(now);
+            set(&mut full_at, *name, before.saturating_add(*period));
+        }
         Ok(())
     }
 
     /// Takes room out of a bucket even if it has none: it takes longer until there is room again.
-    fn charge(&self, who: &str, units: u64, now: Duration) {
+    fn charge(&self, (name, period): Bucket, units: u64, now: Duration) {
         let units = u32::try_from(units).unwrap_or(u32::MAX);
         let mut full_at = self.full_at.lock();
-        let before = full_at.get(who).copied().unwrap_or_default().max(now);
-        set(&mut full_at, who, before.saturating_add(self.period.saturating_mul(units)));
+        let before = full_at.get(&name).copied().unwrap_or_default().max(now);
+        set(&mut full_at, name, before.saturating_add(period.saturating_mul(units)));
     }
 
-    fn check_balance(&self, who: &str, now: Duration) -> Result<(), Limited> {
-        let full_at = self.full_at.lock().get(who).copied().unwrap_or_default().max(now);
+    fn check_balance(&self, (name, _): Bucket, now: Duration) -> Result<(), Limited> {
+        let full_at = self.full_at.lock().get(&name).copied().unwrap_or_default().max(now);
         self.check_room(full_at, now)
     }
 
@@ -204,9 +231,12 @@ impl Buckets {
         if retry_after.is_zero() { Ok(()) } else { Err(Limited { retry_after }) }
     }
 
-    fn give_back(&self, who: &str) {
-        if let Some(full_at) = self.full_at.lock().get_mut(who) {
-            *full_at = full_at.saturating_sub(self.period);
+    fn give_back(&self, buckets: &[Bucket]) {
+        let mut full_at = self.full_at.lock();
+        for (name, period) in buckets {
+            if let Some(full_at) = full_at.get_mut(name) {
+                *full_at = full_at.saturating_sub(*period);
+            }
         }
     }
 
@@ -218,19 +248,15 @@ impl Buckets {
 }
 
 /// Sets when a bucket will be full.
-fn set(full_at: &mut HashMap<String, Duration>, who: &str, time: Duration) {
-    if let Some(known) = full_at.get_mut(who) {
-        *known = time;
-        return;
-    }
-    if full_at.len() >= MAX_BUCKETS {
+fn set(full_at: &mut HashMap<u64, Duration>, bucket: u64, time: Duration) {
+    if full_at.len() >= MAX_BUCKETS && !full_at.contains_key(&bucket) {
         forget_fuller_half(full_at);
     }
-    full_at.insert(who.to_owned(), time);
+    full_at.insert(bucket, time);
 }
 
 /// Makes room in a map that is full. Those who have acted least begin anew with a full bucket.
-fn forget_fuller_half(full_at: &mut HashMap<String, Duration>) {
+fn forget_fuller_half(full_at: &mut HashMap<u64, Duration>) {
     let mut times: Vec<_> = full_at.values().copied().collect();
     let middle = times.len() / 2;
     let (_, median, _) = times.select_nth_unstable(middle);
@@ -250,7 +276,7 @@ mod tests {
     fn a_bucket_has_room_for_a_burst_and_then_for_one_with_each_period() {
         let buckets = Buckets::new(0.5, 3).expect("a limit");
         let take = |who: &str, now: u64| {
-            buckets.take(who, seconds(now)).map_err(|limited| limited.retry_after.as_secs())
+            buckets.take(&[buckets.named(who)], seconds(now)).map_err(|limited| limited.retry_after.as_secs())
         };
         assert_eq!([0, 0, 0, 0].map(|now| take("anna", now)), [Ok(()), Ok(()), Ok(()), Err(2)]);
         assert_eq!(take("ben", 0), Ok(()), "everybody has a bucket of their own");
@@ -262,62 +288,77 @@ mod tests {
     #[test]
     fn what_is_given_back_can_be_taken_again() {
         let buckets = Buckets::new(0.5, 1).expect("a limit");
-        let take = |now: u64| buckets.take("anna", seconds(now)).is_ok();
+        let take = |now: u64| buckets.take(&[buckets.named("anna")], seconds(now)).is_ok();
         assert_eq!((take(0), take(0)), (true, false));
-        buckets.give_back("anna");
+        buckets.give_back(&[buckets.named("anna")]);
         assert_eq!((take(0), take(0)), (true, false));
         // Giving back an action saves nothing if its room has come back with time.
-        buckets.give_back("anna");
-        buckets.give_back("anna");
+        buckets.give_back(&[buckets.named("anna")]);
+        buckets.give_back(&[buckets.named("anna")]);
         assert_eq!((take(9), take(9)), (true, false));
-        buckets.give_back("ben");
+        buckets.give_back(&[buckets.named("ben")]);
         assert_eq!(buckets.full_at.lock().len(), 1, "who took nothing gives nothing back");
     }
 
     #[test]
     fn what_has_cost_more_than_there_was_is_waited_for() {
         let buckets = Buckets::new(0.5, 3).expect("a limit");
+        let anna = buckets.named("anna");
         let check = |now: u64| {
-            buckets.check_balance("anna", seconds(now)).map_err(|limited| limited.retry_after.as_secs())
+            buckets.check_balance(anna, seconds(now)).map_err(|limited| limited.retry_after.as_secs())
         };
         assert_eq!(check(0), Ok(()));
-        buckets.charge("anna", 5, seconds(0));
+        buckets.charge(anna, 5, seconds(0));
         assert_eq!([0, 3, 4].map(check), [Err(4), Err(1), Ok(())]);
-        buckets.charge("anna", u64::MAX, seconds(4));
+        buckets.charge(anna, u64::MAX, seconds(4));
         assert!(check(1_000_000).is_err());
     }
 
     #[test]
-    fn a_network_of_ipv6_counts_as_one_client() {
-        let network = |address: &str| network_of(address.parse().expect("an address"));
-        assert_eq!(network("192.0.2.7"), "192.0.2.7");
-        assert_eq!(network("::ffff:192.0.2.7"), "192.0.2.7");
-        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
-        assert_ne!(network("2001:db8:1:3::1"), network("2001:db8:1:2::1"));
+    fn a_wider_network_of_ipv6_may_do_what_sixteen_of_its_networks_may() {
+        let limits = Limits { login: 0.001, login_burst: 2, ..Limits::default() };
+        let limiter = RateLimiter::new(Some(limits));
+        let take = |network: u32| {
+            let address = format!("2001:db8:1:{network:x}::1").parse().expect("an address");
+            limiter.check_address(RateClass::Login, address).is_ok()
+        };
+        assert_eq!([0, 0, 0].map(take), [true, true, false], "a network has a limit of its own");
+        let passed = (1..100).filter(|network| take(*network)).count();
+        assert_eq!(passed + 2, 2 * Network::WIDER_TIMES as usize);
+        let elsewhere = |address: &str| {
+            limiter.check_address(RateClass::Login, address.parse().expect("an address")).is_ok()
+        };
+        assert!(elsewhere("2001:db8:2::1") && elsewhere("192.0.2.7"));
+        let given_back = "2001:db8:1:1::1".parse().expect("an address");
+        limiter.give_back_address(RateClass::Login, given_back);
+        assert_eq!([100, 101].map(take), [true, false]);
     }
 
     #[test]
     fn full_buckets_are_forgotten() {
         let buckets = Buckets::new(0.5, 2).expect("a limit");
         for (who, now) in [("anna", 0), ("ben", 1), ("ben", 1)] {
-            buckets.take(who, seconds(now)).expect("there is room");
+            buckets.take(&[buckets.named(who)], seconds(now)).expect("there is room");
         }
         buckets.forget_full(seconds(2));
-        assert_eq!(buckets.full_at.lock().keys().collect::<Vec<_>>(), ["ben"]);
+        assert_eq!(buckets.full_at.lock().keys().collect::<Vec<_>>(), [&buckets.named("ben").0]);
     }
 
     #[test]
     fn of_very_many_those_who_have_taken_least_are_forgotten() {
         let buckets = Buckets::new(0.001, 2).expect("a limit");
         for _ in 0..2 {
-            buckets.take("anna", seconds(0)).expect("there is room");
+            buckets.take(&[buckets.named("anna")], seconds(0)).expect("there is room");
         }
         for name in 0..MAX_BUCKETS {
-            buckets.take(&name.to_string(), seconds(0)).expect("there is room");
+            buckets.take(&[buckets.named(&name.to_string())], seconds(0)).expect("there is room");
         }
         let kept = buckets.full_at.lock().len();
         assert!(kept <= MAX_BUCKETS, "{kept}");
-        assert!(buckets.take("anna", seconds(0)).is_err(), "who has taken most is remembered");
+        assert!(
+            buckets.take(&[buckets.named("anna")], seconds(0)).is_err(),
+            "who has taken most is remembered"
+        );
     }
 
     #[test]
@@ -326,6 +367,6 @@ mod tests {
             assert!(Buckets::new(rate, 1).is_none(), "{rate}");
         }
         let slowest = Buckets::new(f64::MIN_POSITIVE.max(1e-19), u32::MAX).expect("a limit");
-        assert!(slowest.take("anna", seconds(1)).is_ok());
+        assert!(slowest.take(&[slowest.named("anna")], seconds(1)).is_ok());
     }
 }

@@ -376,6 +376,9 @@ pub struct Limits {
     pub message_burst: u32,
     pub login: f64,
     pub login_burst: u32,
+    /// How many wrong passwords can be tried for an account in a day: by all strangers together, and by whoever is in
+    /// a network in which its person is logged in. Zero is no limit.
+    pub password_guesses_per_day: u32,
     pub registration: f64,
     pub registration_burst: u32,
     pub join: f64,
@@ -436,6 +439,7 @@ impl Default for Limits {
             message_burst: 100,
             login: 0.2,
             login_burst: 10,
+            password_guesses_per_day: 200,
             registration: 0.2,
             registration_burst: 10,
             join: 1.0,

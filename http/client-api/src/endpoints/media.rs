@@ -7,13 +7,13 @@ use axum::{
     extract::Request,
     response::Response,
 };
-use futures_util::{Stream, StreamExt};
+use futures_util::Stream;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts};
 use linkspan_media::{Description, MediaFile, ThumbnailMethod, ThumbnailRequest, clean_filename};
-use linkspan_platforms::network_of;
+use linkspan_platforms::Network;
 use linkspan_wire::{
-    ApiError, App, MaybeUser, User, WholeRequest, address_of, json_response, now_ts, parse_query, path_args,
-    respond,
+    ApiError, App, MaybeUser, Pace, User, WholeRequest, address_of, json_response, now_ts, parse_query,
+    path_args, respond,
 };
 use ruma::{
     MilliSecondsSinceUnixEpoch, OwnedServerName, ServerName, UInt,
@@ -55,8 +55,6 @@ pub(crate) const LEGACY_THUMBNAIL_PATHS: &[&str] = &[
     "/_matrix/media/v3/thumbnail/{server_name}/{media_id}",
 ];
 
-/// How long an upload may pause.
-const PAUSE: Duration = Duration::from_secs(30);
 /// How long a download waits for a content that has not come yet, unless the client says otherwise.
 const WAIT_MS: u64 = 20_000;
 
@@ -184,7 +182,7 @@ pub(crate) async fn get_legacy_thumbnail(
     check_legacy(&app, &caller, &address, &parts.uri)?;
     let who = match &caller.user {
         Some(user) => user.user_id.to_string(),
-        None => network_of(address_of(&parts.extensions)),
+        None => Network::of(address_of(&parts.extensions)).to_string(),
     };
     send_thumbnail(&app, (caller.platform.server_name(), &who), address, &parts).await
 }
@@ -297,13 +295,12 @@ fn description(parts: &Parts) -> Result<Description, ApiError> {
 
 /// A body as a stream that fails when it pauses for too long.
 fn content(body: Body) -> impl Stream<Item = Result<Bytes, String>> + Send + 'static {
-    futures_util::stream::unfold(Some(body.into_data_stream()), |body| async {
-        let mut body = body?;
-        match tokio::time::timeout(PAUSE, body.next()).await {
-            Ok(Some(Ok(chunk))) => Some((Ok(chunk), Some(body))),
-            Ok(Some(Err(error))) => Some((Err(error.to_string()), None)),
+    futures_util::stream::unfold(Some((body, Pace::begin())), |reading| async {
+        let (mut body, mut pace) = reading?;
+        match pace.next(&mut body).await {
+            Ok(Some(chunk)) => Some((Ok(chunk), Some((body, pace)))),
             Ok(None) => None,
-            Err(_) => Some((Err("it came too slowly".to_owned()), None)),
+            Err(error) => Some((Err(error.to_string()), None)),
         }
     })
 }

@@ -8,7 +8,7 @@ use axum::{
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use linkspan_oauth::{Client, NewClient, OAuthError, TokenOutcome, TokenRequest, Tokens, is_loopback};
 use linkspan_wire::{
-    Anybody, ApiError, App, LINK_PAGE, base_url, check_object, json_answer, now_ts, read_body,
+    Anybody, ApiError, App, LINK_PAGE, Sender, base_url, check_object, json_answer, now_ts, read_body,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -42,7 +42,8 @@ pub(crate) async fn register_client(
 ) -> Result<Response, ApiError> {
     check_oauth(&caller.platform)?;
     let base = base_url(request.headers(), &caller.platform);
-    let body = read_body(request.into_body(), FORM_BYTES).await?;
+    let sender = Sender::Stranger(caller.address);
+    let body = read_body(request.into_body(), FORM_BYTES, &caller.platform, sender).await?;
     if check_object(&body).is_err() {
         return refusal(&OAuthError::InvalidClientMetadata(
             "the body is not a JSON object, or nested too deep",
@@ -63,7 +64,8 @@ pub(crate) async fn register_client(
         application_type: metadata.application_type,
         on_loopback: base.strip_prefix("http://").is_some_and(is_loopback),
     };
-    match app.oauth.register_client(caller.platform.server_name(), client, now_ts()).await {
+    let platform = caller.platform.server_name();
+    match app.oauth.register_client(platform, client, caller.address, now_ts()).await {
         Ok(client) => Ok(with_status(StatusCode::CREATED, not_stored(json_answer(&to_wire(&client))))),
         Err(error) => refusal(&error),
     }
@@ -96,7 +98,7 @@ fn to_wire(client: &Client) -> Value {
 
 pub(crate) async fn give_tokens(app: App, caller: Anybody, request: Request) -> Result<Response, ApiError> {
     check_oauth(&caller.platform)?;
-    let form = match Form::read(request).await? {
+    let form = match Form::read(&caller, request).await? {
         Ok(form) => form,
         Err(error) => return refusal(&error),
     };
@@ -163,7 +165,7 @@ fn tokens_to_wire(tokens: &Tokens) -> Value {
 /// Ends the session of a token, whichever client asks: so whoever finds a token can make it worthless.
 pub(crate) async fn revoke_token(app: App, caller: Anybody, request: Request) -> Result<Response, ApiError> {
     check_oauth(&caller.platform)?;
-    let form = match Form::read(request).await? {
+    let form = match Form::read(&caller, request).await? {
         Ok(form) => form,
         Err(error) => return refusal(&error),
     };
@@ -183,7 +185,7 @@ pub(crate) async fn begin_device_grant(
 ) -> Result<Response, ApiError> {
     check_oauth(&caller.platform)?;
     let base = base_url(request.headers(), &caller.platform);
-    let form = match Form::read(request).await? {
+    let form = match Form::read(&caller, request).await? {
         Ok(form) => form,
         Err(error) => return refusal(&error),
     };
@@ -212,9 +214,10 @@ pub(crate) async fn begin_device_grant(
 struct Form(Vec<(String, String)>);
 
 impl Form {
-    async fn read(request: Request) -> Result<Result<Self, OAuthError>, ApiError> {
+    async fn read(caller: &Anybody, request: Request) -> Result<Result<Self, OAuthError>, ApiError> {
         let is_form = is_form(request.headers());
-        let body = read_body(request.into_body(), FORM_BYTES).await?;
+        let sender = Sender::Stranger(caller.address);
+        let body = read_body(request.into_body(), FORM_BYTES, &caller.platform, sender).await?;
         if !is_form {
             return Ok(Err(OAuthError::InvalidRequest("the body is application/x-www-form-urlencoded")));
         }

@@ -1,6 +1,6 @@
 //! Logging in and out, and refreshing tokens.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use axum::response::Response;
 use linkspan_accounts::{Credentials, Identifier, LoggedIn, NewDevice, ValidationSession};
@@ -102,7 +102,7 @@ async fn log_in_typed(app: &App, caller: Anybody, request: login::v3::Request) -
             app.accounts.log_in_by_token(platform, &login.token, device, now_ts()).await?
         }
         login => {
-            let credentials = credentials(login, caller.address)?;
+            let credentials = credentials(login)?;
             app.accounts.log_in(platform, credentials, device, now_ts()).await?
         }
     })
@@ -136,11 +136,11 @@ async fn log_in_by_code(app: &App, caller: Anybody, login: ByCode) -> Result<Log
     Ok(app.accounts.log_in_by_code(platform, &session, password, device, now_ts()).await?)
 }
 
-fn credentials(login: LoginInfo, address: IpAddr) -> Result<Credentials, ApiError> {
+fn credentials(login: LoginInfo) -> Result<Credentials, ApiError> {
     match login {
         LoginInfo::Password(login) => {
             let password = login.password.clone();
-            Ok(Credentials { identifier: identifier(login)?, password, address: Some(address) })
+            Ok(Credentials { identifier: identifier(login)?, password })
         }
         LoginInfo::ApplicationService(_) => Err(ApiError::bad_request(
             ErrorKind::AppserviceLoginUnsupported,
