@@ -129,9 +129,9 @@ async fn show_up(who: &Client, room: &str, event: &str, name: &str) {
     who.put(&format!("/v3/presence/{}/status", who.user_id), state).await.ok();
     who.post(&format!("/v3/rooms/{room}/receipt/m.read/{event}"), json!({})).await.ok();
     let typing = format!("/v3/rooms/{room}/typing/{}", who.user_id);
-    who.put(&typing, json!({ "typing": true, "timeout": 60_000 })).await.ok();
-    who.put(&format!("/v3/profile/{}/displayname", who.user_id), json!({ "displayname": name })).await.ok();
+    // No oftener than a room is told at once.
     who.put(&typing, json!({ "typing": false })).await.ok();
+    who.put(&format!("/v3/profile/{}/displayname", who.user_id), json!({ "displayname": name })).await.ok();
     who.put(&typing, json!({ "typing": true, "timeout": 60_000 })).await.ok();
 }
 

@@ -96,6 +96,7 @@ const REMAINS: &[(&str, Row, &str)] = &[
     ("contacts", Naming, "others have noted whom they know"),
     ("inbox", Naming, "others are told that her keys and her profile have changed"),
     ("to_device", Naming, "others have not fetched yet what she sent them"),
+    ("to_device_bodies", Naming, "as in the messages to devices"),
     ("key_signatures", Naming, "only she was shown whom she has verified; it goes when their accounts do"),
 ];
 
@@ -321,7 +322,10 @@ impl Scene {
         anna.post(&format!("/v3/rooms/{room}/report/{first}"), json!({ "reason": "rude" })).await.ok();
         ben.post(&format!("/v3/users/{user}/report"), json!({ "reason": "rude" })).await.ok();
 
-        let to = |other: &Client| json!({ "messages": { &other.user_id: { "*": { "body": "Ahoy" } } } });
+        // It is so long that it is stored once for all devices, of which both have several.
+        ben.another_device().await;
+        let words = "Ahoy! ".repeat(400);
+        let to = |other: &Client| json!({ "messages": { &other.user_id: { "*": { "body": words } } } });
         anna.put("/v3/sendToDevice/org.example.hello/1", to(ben)).await.ok();
         ben.put("/v3/sendToDevice/org.example.hello/1", to(anna)).await.ok();
         let carl = self.network.register(WHATSAPP, "carl").await;
