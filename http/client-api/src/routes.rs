@@ -2,8 +2,7 @@
 
 use http::Method;
 use linkspan_platforms::RateClass::{
-    CreateRoom, Free, Invite, Join, Login, Message, Other, Registration, Report, Search, Typing, Unlimited,
-    Upload,
+    CreateRoom, Free, Invite, Join, Login, Message, Other, Read, Registration, Report, Search, Typing, Upload,
 };
 use linkspan_wire::{Endpoint, endpoint, raw_endpoint, streaming_endpoint};
 
@@ -26,7 +25,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             &["/_matrix/client/r0/sync", "/_matrix/client/v3/sync"],
             sync::sync,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3sync",
         )
         .open_to_guests(),
@@ -34,7 +33,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::POST,
             &["/_matrix/client/unstable/org.matrix.simplified_msc3575/sync"],
             sliding_sync::sliding_sync_unstable,
-            Free,
+            Read,
             "https://github.com/matrix-org/matrix-spec-proposals/pull/4186",
         )
         .open_to_guests()
@@ -43,18 +42,18 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::POST,
             &["/_matrix/client/v4/sync"],
             sliding_sync::sliding_sync,
-            Free,
+            Read,
             "https://github.com/matrix-org/matrix-spec-proposals/pull/4186",
         )
         .open_to_guests()
         .may_be_dropped(),
         // Discovery
-        endpoint(discovery::get_versions, Free, "client-server-api/#get_matrixclientversions"),
+        endpoint(discovery::get_versions, Read, "client-server-api/#get_matrixclientversions"),
         raw_endpoint(
             Method::GET,
             &["/_matrix/client/r0/capabilities", "/_matrix/client/v3/capabilities"],
             server_info::get_capabilities,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3capabilities",
         )
         .open_to_guests(),
@@ -62,21 +61,21 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             &["/.well-known/matrix/client"],
             server_info::get_well_known,
-            Free,
+            Read,
             "client-server-api/#getwell-knownmatrixclient",
         ),
         raw_endpoint(
             Method::GET,
             &["/.well-known/matrix/support"],
             server_info::get_support,
-            Free,
+            Read,
             "client-server-api/#getwell-knownmatrixsupport",
         ),
         raw_endpoint(
             Method::GET,
             &["/_matrix/client/r0/voip/turnServer", "/_matrix/client/v3/voip/turnServer"],
             server_info::get_turn_server,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3voipturnserver",
         ),
         raw_endpoint(
@@ -86,38 +85,38 @@ pub fn endpoints() -> Vec<Endpoint> {
                 "/_matrix/client/v1/rtc/transports",
             ],
             server_info::get_rtc_transports,
-            Free,
+            Read,
             "https://github.com/matrix-org/matrix-spec-proposals/pull/4143",
         ),
         // Networks beyond Matrix
         endpoint(
             thirdparty::get_thirdparty_protocols,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3thirdpartyprotocols",
         ),
         endpoint(
             thirdparty::get_thirdparty_protocol,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3thirdpartyprotocolprotocol",
         ),
         endpoint(
             thirdparty::get_thirdparty_locations,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3thirdpartylocationprotocol",
         ),
         endpoint(
             thirdparty::get_thirdparty_users,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3thirdpartyuserprotocol",
         ),
         endpoint(
             thirdparty::get_thirdparty_locations_of_alias,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3thirdpartylocation",
         ),
         endpoint(
             thirdparty::get_thirdparty_users_of_user,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3thirdpartyuser",
         ),
         // Registration
@@ -136,14 +135,14 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             &["/_synapse/admin/v1/register"],
             registration::get_registration_nonce,
-            Free,
+            Read,
             "https://element-hq.github.io/synapse/latest/admin_api/register_api.html",
         ),
         raw_endpoint(
             Method::POST,
             &["/_synapse/admin/v1/register"],
             registration::register_by_shared_secret,
-            Free,
+            Read,
             "https://element-hq.github.io/synapse/latest/admin_api/register_api.html",
         ),
         // Sessions
@@ -151,7 +150,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             &["/_matrix/client/r0/login", "/_matrix/client/v3/login"],
             session::get_login_types,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3login",
         ),
         endpoint(session::get_login_token, Other, "client-server-api/#post_matrixclientv1loginget_token"),
@@ -165,21 +164,21 @@ pub fn endpoints() -> Vec<Endpoint> {
                 "/_matrix/client/v1/auth_metadata",
             ],
             oauth_metadata::get_auth_metadata,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv1auth_metadata",
         ),
         raw_endpoint(
             Method::GET,
             &["/_matrix/client/unstable/org.matrix.msc2965/auth_issuer"],
             oauth_metadata::get_auth_issuer,
-            Free,
+            Read,
             "https://github.com/matrix-org/matrix-spec-proposals/pull/2965",
         ),
         raw_endpoint(
             Method::GET,
             &["/_matrix/client/r0/login/sso/redirect", "/_matrix/client/v3/login/sso/redirect"],
             oauth_metadata::redirect_to_log_in,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3loginssoredirect",
         ),
         raw_endpoint(
@@ -189,7 +188,7 @@ pub fn endpoints() -> Vec<Endpoint> {
                 "/_matrix/client/v3/login/sso/redirect/{idp_id}",
             ],
             oauth_metadata::redirect_to_provider,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3loginssoredirectidpid",
         ),
         streaming_endpoint(
@@ -228,11 +227,10 @@ pub fn endpoints() -> Vec<Endpoint> {
             "client-server-api/#post_matrixclientv3login",
         ),
         endpoint(session::refresh_token, Other, "client-server-api/#post_matrixclientv3refresh"),
-        endpoint(session::log_out, Unlimited, "client-server-api/#post_matrixclientv3logout")
+        endpoint(session::log_out, Free, "client-server-api/#post_matrixclientv3logout").open_to_guests(),
+        endpoint(session::log_out_all, Free, "client-server-api/#post_matrixclientv3logoutall")
             .open_to_guests(),
-        endpoint(session::log_out_all, Unlimited, "client-server-api/#post_matrixclientv3logoutall")
-            .open_to_guests(),
-        endpoint(session::whoami, Free, "client-server-api/#get_matrixclientv3accountwhoami")
+        endpoint(session::whoami, Read, "client-server-api/#get_matrixclientv3accountwhoami")
             .open_to_guests(),
         // Accounts
         endpoint(account::change_password, Other, "client-server-api/#post_matrixclientv3accountpassword"),
@@ -302,7 +300,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             &["/_matrix/client/r0/account/3pid", "/_matrix/client/v3/account/3pid"],
             third_party_ids::get_3pids,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3account3pid",
         ),
         endpoint(third_party_ids::add_3pid, Other, "client-server-api/#post_matrixclientv3account3pidadd"),
@@ -320,18 +318,18 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             &["/_matrix/federation/v1/openid/userinfo"],
             account::get_openid_user,
-            Free,
+            Read,
             "server-server-api/#get_matrixfederationv1openiduserinfo",
         ),
         // Administration
-        endpoint(account::get_user_info, Free, "client-server-api/#get_matrixclientv3adminwhoisuserid"),
-        endpoint(moderation::get_locked, Free, "client-server-api/#get_matrixclientv1adminlockuserid"),
+        endpoint(account::get_user_info, Read, "client-server-api/#get_matrixclientv3adminwhoisuserid"),
+        endpoint(moderation::get_locked, Read, "client-server-api/#get_matrixclientv1adminlockuserid"),
         endpoint(moderation::set_locked, Other, "client-server-api/#put_matrixclientv1adminlockuserid"),
-        endpoint(moderation::get_suspended, Free, "client-server-api/#get_matrixclientv1adminsuspenduserid"),
+        endpoint(moderation::get_suspended, Read, "client-server-api/#get_matrixclientv1adminsuspenduserid"),
         endpoint(moderation::set_suspended, Other, "client-server-api/#put_matrixclientv1adminsuspenduserid"),
         // Devices
-        endpoint(devices::get_devices, Free, "client-server-api/#get_matrixclientv3devices").open_to_guests(),
-        endpoint(devices::get_device, Free, "client-server-api/#get_matrixclientv3devicesdeviceid")
+        endpoint(devices::get_devices, Read, "client-server-api/#get_matrixclientv3devices").open_to_guests(),
+        endpoint(devices::get_device, Read, "client-server-api/#get_matrixclientv3devicesdeviceid")
             .open_to_guests(),
         endpoint(devices::update_device, Other, "client-server-api/#put_matrixclientv3devicesdeviceid")
             .open_to_guests(),
@@ -368,7 +366,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         // Account data
         endpoint(
             account_data::get_global_account_data,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3useruseridaccount_datatype",
         ),
         endpoint(
@@ -378,7 +376,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         ),
         endpoint(
             account_data::get_room_account_data,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3useruseridroomsroomidaccount_datatype",
         ),
         endpoint(
@@ -408,7 +406,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         ),
         endpoint(
             account_data::get_tags,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3useruseridroomsroomidtags",
         ),
         endpoint(
@@ -437,14 +435,14 @@ pub fn endpoints() -> Vec<Endpoint> {
                 "/_matrix/client/v3/user/{user_id}/filter/{filter_id}",
             ],
             filters::get_filter,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3useruseridfilterfilterid",
         )
         .open_to_guests(),
         // Push rules
-        endpoint(push::get_push_rules, Free, "client-server-api/#get_matrixclientv3pushrules"),
-        endpoint(push::get_global_push_rules, Free, "client-server-api/#get_matrixclientv3pushrulesglobal"),
-        endpoint(push::get_push_rule, Free, "client-server-api/#get_matrixclientv3pushrulesglobalkindruleid"),
+        endpoint(push::get_push_rules, Read, "client-server-api/#get_matrixclientv3pushrules"),
+        endpoint(push::get_global_push_rules, Read, "client-server-api/#get_matrixclientv3pushrulesglobal"),
+        endpoint(push::get_push_rule, Read, "client-server-api/#get_matrixclientv3pushrulesglobalkindruleid"),
         endpoint(
             push::put_push_rule,
             Other,
@@ -457,7 +455,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         ),
         endpoint(
             push::get_push_rule_enabled,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3pushrulesglobalkindruleidenabled",
         ),
         endpoint(
@@ -467,7 +465,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         ),
         endpoint(
             push::get_push_rule_actions,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3pushrulesglobalkindruleidactions",
         ),
         endpoint(
@@ -480,7 +478,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             &["/_matrix/client/r0/pushers", "/_matrix/client/v3/pushers"],
             push::get_pushers,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3pushers",
         ),
         raw_endpoint(
@@ -494,10 +492,10 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::POST,
             &["/_matrix/client/v3/pushers/ack"],
             push::acknowledge_pusher,
-            Free,
+            Read,
             MSC4174,
         ),
-        endpoint(push::get_notifications, Free, "client-server-api/#get_matrixclientv3notifications"),
+        endpoint(push::get_notifications, Read, "client-server-api/#get_matrixclientv3notifications"),
         // Rooms
         raw_endpoint(
             Method::POST,
@@ -513,19 +511,19 @@ pub fn endpoints() -> Vec<Endpoint> {
             CreateRoom,
             "client-server-api/#post_matrixclientv3roomsroomidupgrade",
         ),
-        endpoint(rooms::get_joined_rooms, Free, "client-server-api/#get_matrixclientv3joined_rooms"),
-        endpoint(rooms::get_aliases, Free, "client-server-api/#get_matrixclientv3roomsroomidaliases"),
+        endpoint(rooms::get_joined_rooms, Read, "client-server-api/#get_matrixclientv3joined_rooms"),
+        endpoint(rooms::get_aliases, Read, "client-server-api/#get_matrixclientv3roomsroomidaliases"),
         endpoint(
             rooms::get_room_summary,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv1room_summaryroomidoralias",
         )
         .also_at("/_matrix/client/unstable/im.nheko.summary/summary/{room_id_or_alias}"),
-        endpoint(rooms::get_hierarchy, Free, "client-server-api/#get_matrixclientv1roomsroomidhierarchy"),
-        endpoint(rooms::get_mutual_rooms, Free, "client-server-api/#get_matrixclientv1mutual_rooms"),
+        endpoint(rooms::get_hierarchy, Read, "client-server-api/#get_matrixclientv1roomsroomidhierarchy"),
+        endpoint(rooms::get_mutual_rooms, Read, "client-server-api/#get_matrixclientv1mutual_rooms"),
         endpoint(
             rooms::get_mutual_rooms_unstable,
-            Free,
+            Read,
             "https://github.com/matrix-org/matrix-spec-proposals/pull/2666",
         ),
         // Membership
@@ -600,7 +598,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             &["/_matrix/client/unstable/org.matrix.msc4140/delayed_events/{delay_id}"],
             delayed_events::get_delayed_event,
-            Free,
+            Read,
             MSC4140,
         ),
         raw_endpoint(
@@ -625,19 +623,19 @@ pub fn endpoints() -> Vec<Endpoint> {
             MSC4140,
         ),
         // Reading
-        endpoint(read::get_event, Free, "client-server-api/#get_matrixclientv3roomsroomideventeventid")
+        endpoint(read::get_event, Read, "client-server-api/#get_matrixclientv3roomsroomideventeventid")
             .open_to_guests(),
         raw_endpoint(
             Method::GET,
             &["/_matrix/client/r0/rooms/{room_id}/state", "/_matrix/client/v3/rooms/{room_id}/state"],
             read::get_state,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3roomsroomidstate",
         )
         .open_to_guests(),
         endpoint(
             read::get_state_event,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3roomsroomidstateeventtypestatekey",
         )
         .open_to_guests()
@@ -649,20 +647,20 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             &["/_matrix/client/r0/rooms/{room_id}/members", "/_matrix/client/v3/rooms/{room_id}/members"],
             read::get_members,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3roomsroomidmembers",
         )
         .open_to_guests(),
         endpoint(
             read::get_joined_members,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3roomsroomidjoined_members",
         ),
         raw_endpoint(
             Method::GET,
             &["/_matrix/client/r0/rooms/{room_id}/messages", "/_matrix/client/v3/rooms/{room_id}/messages"],
             read::get_messages,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3roomsroomidmessages",
         )
         .open_to_guests(),
@@ -673,35 +671,35 @@ pub fn endpoints() -> Vec<Endpoint> {
                 "/_matrix/client/v3/rooms/{room_id}/context/{event_id}",
             ],
             read::get_context,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3roomsroomidcontexteventid",
         )
         .open_to_guests(),
         endpoint(
             read::get_relations,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv1roomsroomidrelationseventid",
         )
         .also_named(read::EARLIER_RELATIONS_PARAMETERS),
         endpoint(
             read::get_relations_of_type,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv1roomsroomidrelationseventidreltype",
         )
         .also_named(read::EARLIER_RELATIONS_PARAMETERS),
         endpoint(
             read::get_relations_of_types,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv1roomsroomidrelationseventidreltypeeventtype",
         )
         .also_named(read::EARLIER_RELATIONS_PARAMETERS),
-        endpoint(read::get_threads, Free, "client-server-api/#get_matrixclientv1roomsroomidthreads"),
+        endpoint(read::get_threads, Read, "client-server-api/#get_matrixclientv1roomsroomidthreads"),
         endpoint(
             read::get_event_near,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv1roomsroomidtimestamp_to_event",
         ),
-        endpoint(read::get_snapshot, Free, "client-server-api/#get_matrixclientv3roomsroomidinitialsync")
+        endpoint(read::get_snapshot, Read, "client-server-api/#get_matrixclientv3roomsroomidinitialsync")
             .open_to_guests(),
         // Media
         streaming_endpoint(
@@ -719,13 +717,13 @@ pub fn endpoints() -> Vec<Endpoint> {
             Upload,
             "client-server-api/#put_matrixmediav3uploadservernamemediaid",
         ),
-        endpoint(media::get_config, Free, "client-server-api/#get_matrixclientv1mediaconfig"),
-        endpoint(media::get_legacy_config, Free, "client-server-api/#get_matrixmediav3config"),
+        endpoint(media::get_config, Read, "client-server-api/#get_matrixclientv1mediaconfig"),
+        endpoint(media::get_legacy_config, Read, "client-server-api/#get_matrixmediav3config"),
         raw_endpoint(
             Method::GET,
             media::DOWNLOAD_PATHS,
             media::download,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv1mediadownloadservernamemediaid",
         )
         .open_to_guests(),
@@ -733,7 +731,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             media::THUMBNAIL_PATHS,
             media::get_thumbnail,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv1mediathumbnailservernamemediaid",
         )
         .open_to_guests(),
@@ -741,14 +739,14 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             media::LEGACY_DOWNLOAD_PATHS,
             media::download_legacy,
-            Free,
+            Read,
             "client-server-api/#get_matrixmediav3downloadservernamemediaid",
         ),
         raw_endpoint(
             Method::GET,
             media::LEGACY_THUMBNAIL_PATHS,
             media::get_legacy_thumbnail,
-            Free,
+            Read,
             "client-server-api/#get_matrixmediav3thumbnailservernamemediaid",
         ),
         raw_endpoint(
@@ -786,18 +784,18 @@ pub fn endpoints() -> Vec<Endpoint> {
             "client-server-api/#put_matrixclientv3roomsroomidtypinguserid",
         ),
         // Subscriptions to threads
-        endpoint(thread_subscriptions::get_thread_subscription, Free, MSC4306),
+        endpoint(thread_subscriptions::get_thread_subscription, Read, MSC4306),
         endpoint(thread_subscriptions::subscribe_thread, Other, MSC4306),
         endpoint(thread_subscriptions::unsubscribe_thread, Other, MSC4306),
         raw_endpoint(
             Method::GET,
             &["/_matrix/client/unstable/io.element.msc4308/thread_subscriptions"],
             thread_subscriptions::get_thread_subscriptions,
-            Free,
+            Read,
             "https://github.com/matrix-org/matrix-spec-proposals/pull/4308",
         ),
         // Finding rooms and people
-        endpoint(directory::get_alias, Free, "client-server-api/#get_matrixclientv3directoryroomroomalias"),
+        endpoint(directory::get_alias, Read, "client-server-api/#get_matrixclientv3directoryroomroomalias"),
         endpoint(
             directory::create_alias,
             Other,
@@ -812,7 +810,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         endpoint(directory::search_public_rooms, Search, "client-server-api/#post_matrixclientv3publicrooms"),
         endpoint(
             directory::get_room_visibility,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3directorylistroomroomid",
         ),
         endpoint(
@@ -847,13 +845,13 @@ pub fn endpoints() -> Vec<Endpoint> {
         endpoint(report::report_user, Report, "client-server-api/#post_matrixclientv3usersuseridreport"),
         // Presence
         endpoint(presence::set_presence, Other, "client-server-api/#put_matrixclientv3presenceuseridstatus"),
-        endpoint(presence::get_presence, Free, "client-server-api/#get_matrixclientv3presenceuseridstatus"),
+        endpoint(presence::get_presence, Read, "client-server-api/#get_matrixclientv3presenceuseridstatus"),
         // Keys
         endpoint(keys::upload_keys, Other, "client-server-api/#post_matrixclientv3keysupload")
             .open_to_guests(),
         endpoint(keys::get_keys, Other, "client-server-api/#post_matrixclientv3keysquery").open_to_guests(),
         endpoint(keys::claim_keys, Other, "client-server-api/#post_matrixclientv3keysclaim").open_to_guests(),
-        endpoint(keys::get_key_changes, Free, "client-server-api/#get_matrixclientv3keyschanges"),
+        endpoint(keys::get_key_changes, Read, "client-server-api/#get_matrixclientv3keyschanges"),
         raw_endpoint(
             Method::POST,
             &[
@@ -877,12 +875,12 @@ pub fn endpoints() -> Vec<Endpoint> {
         ),
         endpoint(
             key_backup::get_latest_backup_info,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3room_keysversion",
         ),
         endpoint(
             key_backup::get_backup_info,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3room_keysversionversion",
         ),
         endpoint(
@@ -901,15 +899,15 @@ pub fn endpoints() -> Vec<Endpoint> {
             Other,
             "client-server-api/#put_matrixclientv3room_keyskeysroomidsessionid",
         ),
-        endpoint(key_backup::get_backup_keys, Free, "client-server-api/#get_matrixclientv3room_keyskeys"),
+        endpoint(key_backup::get_backup_keys, Read, "client-server-api/#get_matrixclientv3room_keyskeys"),
         endpoint(
             key_backup::get_backup_keys_for_room,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3room_keyskeysroomid",
         ),
         endpoint(
             key_backup::get_backup_keys_for_session,
-            Free,
+            Read,
             "client-server-api/#get_matrixclientv3room_keyskeysroomidsessionid",
         ),
         endpoint(
@@ -940,19 +938,19 @@ pub fn endpoints() -> Vec<Endpoint> {
         ),
         endpoint(
             dehydrated_device::get_dehydrated_device,
-            Free,
+            Read,
             "https://github.com/matrix-org/matrix-spec-proposals/pull/3814",
         ),
         raw_endpoint(
             Method::GET,
             &["/_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device/{device_id}/events"],
             dehydrated_device::get_dehydrated_events,
-            Free,
+            Read,
             "https://github.com/matrix-org/matrix-spec-proposals/pull/3814",
         ),
         endpoint(
             dehydrated_device::get_dehydrated_events_by_post,
-            Free,
+            Read,
             "https://github.com/matrix-org/matrix-spec-proposals/pull/3814",
         ),
         endpoint(

@@ -10,7 +10,7 @@ mod lookup;
 use http::Method;
 use linkspan_platforms::{
     Platform,
-    RateClass::{Free, Other, Search},
+    RateClass::{Other, Read, Search},
 };
 use linkspan_wire::{ApiError, Endpoint, raw_endpoint};
 use ruma::api::error::ErrorKind;
@@ -22,21 +22,21 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             &["/_matrix/identity/versions"],
             lookup::get_identity_versions,
-            Free,
+            Read,
             "identity-service-api/#get_matrixidentityversions",
         ),
         raw_endpoint(
             Method::GET,
             &["/_matrix/identity/v2"],
             lookup::get_identity_status,
-            Free,
+            Read,
             "identity-service-api/#get_matrixidentityv2",
         ),
         raw_endpoint(
             Method::GET,
             &["/_matrix/identity/v2/terms"],
             account::get_terms,
-            Free,
+            Read,
             "identity-service-api/#get_matrixidentityv2terms",
         ),
         raw_endpoint(
@@ -50,7 +50,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             &["/_matrix/identity/v2/account"],
             account::get_identity_account,
-            Free,
+            Read,
             "identity-service-api/#get_matrixidentityv2account",
         ),
         raw_endpoint(
@@ -64,7 +64,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             &["/_matrix/identity/v2/hash_details"],
             lookup::get_hash_details,
-            Free,
+            Read,
             "identity-service-api/#get_matrixidentityv2hash_details",
         ),
         raw_endpoint(
@@ -78,7 +78,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             &["/_matrix/identity/v2/pubkey/ephemeral/isvalid"],
             invitation::is_invitation_valid,
-            Free,
+            Read,
             "identity-service-api/#get_matrixidentityv2pubkeyephemeralisvalid",
         ),
     ]

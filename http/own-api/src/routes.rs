@@ -2,7 +2,7 @@
 
 use http::Method;
 use linkspan_address_book::wire::{BUCKETS_PATH, EVALUATE_PATH, PARAMETERS_PATH};
-use linkspan_platforms::RateClass::{Free, Invite, Join, Login, Other, Report, Search};
+use linkspan_platforms::RateClass::{Invite, Join, Login, Other, Read, Report, Search};
 use linkspan_wire::{Endpoint, SUBMIT_CODE, raw_endpoint};
 
 use crate::endpoints::{
@@ -17,14 +17,14 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             &["/_linkspan/client/v1/platform"],
             platform::get_platform,
-            Free,
+            Read,
             "docs/openapi/client-v1.json#get_platform",
         ),
         raw_endpoint(
             Method::GET,
             &["/_linkspan/client/v1/platforms"],
             platform::list_platforms,
-            Free,
+            Read,
             "docs/openapi/client-v1.json#list_platforms",
         ),
         raw_endpoint(
@@ -52,7 +52,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             &["/_linkspan/client/v1/handle"],
             handle::get_handle,
-            Free,
+            Read,
             "docs/openapi/client-v1.json#get_handle",
         ),
         raw_endpoint(
@@ -87,7 +87,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             &[PARAMETERS_PATH],
             matching::get_matching_parameters,
-            Free,
+            Read,
             "docs/openapi/client-v1.json#get_matching_parameters",
         ),
         raw_endpoint(
@@ -108,7 +108,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             &["/_linkspan/client/v1/discovery"],
             discovery::get_discovery,
-            Free,
+            Read,
             "docs/openapi/client-v1.json#get_discovery",
         ),
         raw_endpoint(
@@ -129,7 +129,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             &["/_linkspan/client/v1/reach"],
             reach::get_reach,
-            Free,
+            Read,
             "docs/openapi/client-v1.json#get_reach",
         ),
         raw_endpoint(
@@ -143,7 +143,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             &["/_linkspan/client/v1/contacts"],
             contacts::list_contacts,
-            Free,
+            Read,
             "docs/openapi/client-v1.json#list_contacts",
         ),
         raw_endpoint(
@@ -157,7 +157,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             &["/_linkspan/client/v1/requests"],
             requests::list_requests,
-            Free,
+            Read,
             "docs/openapi/client-v1.json#list_requests",
         ),
         raw_endpoint(
@@ -171,7 +171,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             &["/_linkspan/client/v1/requests/{room_id}/preview"],
             requests::preview_request,
-            Free,
+            Read,
             "docs/openapi/client-v1.json#preview_request",
         ),
         raw_endpoint(
@@ -199,7 +199,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             &["/_linkspan/client/v1/invitations"],
             invitations::list_invitations,
-            Free,
+            Read,
             "docs/openapi/client-v1.json#list_invitations",
         ),
         raw_endpoint(
@@ -213,7 +213,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             &["/_linkspan/client/v1/blocks"],
             blocks::list_blocks,
-            Free,
+            Read,
             "docs/openapi/client-v1.json#list_blocks",
         ),
         raw_endpoint(
@@ -234,7 +234,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             &["/_linkspan/client/v1/contacts/{user_id}/card"],
             contacts::get_card,
-            Free,
+            Read,
             "docs/openapi/client-v1.json#get_card",
         ),
         raw_endpoint(
@@ -262,7 +262,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             &["/_linkspan/client/v1/rooms/{room_id}/join_links"],
             join_links::list_join_links,
-            Free,
+            Read,
             "docs/openapi/client-v1.json#list_join_links",
         ),
         raw_endpoint(
@@ -297,7 +297,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             &["/_linkspan/client/v1/links"],
             links::get_links,
-            Free,
+            Read,
             "docs/openapi/client-v1.json#get_links",
         ),
         raw_endpoint(

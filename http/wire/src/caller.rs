@@ -49,11 +49,11 @@ impl RequestHead<'_> {
         let by_address = matches!(self.rate_class, RateClass::Login | RateClass::Registration);
         match user_id {
             // What it costs is known and counted when it is over.
-            Some(user_id) if self.rate_class == RateClass::Free => {
-                Ok(limiter.check_balance(RateClass::Free, user_id.as_str())?)
+            Some(user_id) if self.rate_class == RateClass::Read => {
+                Ok(limiter.check_balance(RateClass::Read, user_id.as_str())?)
             }
-            None if self.rate_class == RateClass::Free => {
-                Ok(limiter.check_balance(RateClass::Free, &Network::of(self.address()).to_string())?)
+            None if self.rate_class == RateClass::Read => {
+                Ok(limiter.check_balance(RateClass::Read, &Network::of(self.address()).to_string())?)
             }
             Some(user_id) if !by_address => Ok(limiter.check(self.rate_class, user_id.as_str())?),
             _ => Ok(limiter.check_address(self.rate_class, self.address())?),

@@ -202,14 +202,14 @@ fn with_headers(mut response: Response) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use linkspan_platforms::RateClass::Free;
+    use linkspan_platforms::RateClass::Read;
 
     use super::*;
     use crate::{Anybody, WholeRequest, raw_endpoint};
 
     fn table(method: Method, path: &'static str) -> Vec<Endpoint> {
         let nothing = async |_: App, _: Anybody, _: WholeRequest| Ok(Response::default());
-        vec![raw_endpoint(method, &[path], nothing, Free, "")]
+        vec![raw_endpoint(method, &[path], nothing, Read, "")]
     }
 
     #[test]

@@ -22,9 +22,9 @@ const SECONDS_PER_DAY: f64 = 24.0 * SECONDS_PER_HOUR;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RateClass {
     /// Reading. It is not counted by request, but by what it has cost.
-    Free,
+    Read,
     /// Logging out, which everybody may always do.
-    Unlimited,
+    Free,
     /// Sending to a room.
     Message,
     /// Logging in, and proving a password elsewhere. It is counted by address, and by account.
@@ -92,7 +92,7 @@ impl RateLimiter {
                 (RateClass::Invite, limits.invite, limits.invite_burst),
                 (RateClass::CreateRoom, limits.create_room, limits.create_room_burst),
                 (RateClass::Search, limits.search, limits.search_burst),
-                (RateClass::Free, limits.read, limits.read_burst),
+                (RateClass::Read, limits.read, limits.read_burst),
                 (RateClass::Upload, limits.upload, limits.upload_burst),
                 (RateClass::Typing, limits.typing, limits.typing_burst),
                 (RateClass::Report, limits.report, limits.report_burst),

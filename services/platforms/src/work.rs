@@ -220,7 +220,7 @@ impl Drop for Work {
         let state = self.state.get_mut();
         let bytes = state.read.bytes + state.answer_bytes;
         let units = REQUEST_UNITS + state.read.rows + bytes / UNIT_BYTES;
-        self.platform.rate_limiter.charge(RateClass::Free, &self.who, units);
+        self.platform.rate_limiter.charge(RateClass::Read, &self.who, units);
     }
 }
 
@@ -363,7 +363,7 @@ mod tests {
     #[tokio::test]
     async fn what_work_has_cost_is_counted_when_it_is_over() {
         let platform = platform(json!({ "read": 0.001, "read_burst": 2_000 })).await;
-        let check = || platform.rate_limiter.check_balance(RateClass::Free, "anna").is_ok();
+        let check = || platform.rate_limiter.check_balance(RateClass::Read, "anna").is_ok();
         let work = Work::reading(platform.clone(), "anna".to_owned(), one_at_a_time());
         work.note_answer(1_000 * UNIT_BYTES);
         assert!(check(), "it is not over");
@@ -373,6 +373,6 @@ mod tests {
         work.note_answer(1_000 * UNIT_BYTES);
         drop(work);
         assert!(!check(), "two answers and two requests are more than there is");
-        assert!(platform.rate_limiter.check_balance(RateClass::Free, "bert").is_ok());
+        assert!(platform.rate_limiter.check_balance(RateClass::Read, "bert").is_ok());
     }
 }
