@@ -1,9 +1,17 @@
 //! The command `serve`: it listens, and it stops without losing an answer.
 
-use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    process::{self, ExitCode},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use linkspan_inbox::Inbox;
 use linkspan_platforms::{Platform, Platforms};
+use linkspan_storage::Store;
 use linkspan_web::{BUILT_IN, Web};
 use linkspan_wire::Api;
 use tokio::{
@@ -13,10 +21,18 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::{ConfigPath, Failure, config::Config, connection::Server, limits, read_config, services};
+use crate::{
+    ConfigPath, Failure,
+    config::Config,
+    connection::Server,
+    control::{Control, Operator},
+    limits, read_config, services,
+};
 
 /// How long requests may go on after the signal to stop.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+/// The code with which the process ends when its store has failed: `EX_IOERR` of `sysexits.h`.
+const FAILED_STORE: i32 = 74;
 /// How long accepting rests when the system has no more files to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -30,8 +46,8 @@ pub(crate) struct Options {
     stop_with_stdin: bool,
 }
 
-/// Serves until SIGTERM or SIGINT.
-pub(crate) fn serve(options: &Options) -> Result<(), Failure> {
+/// Serves until SIGTERM or SIGINT, or until the store has failed.
+pub(crate) fn serve(options: &Options) -> Result<ExitCode, Failure> {
     let config = read_config(&options.config.config)?;
     let connections = limits::raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -42,12 +58,20 @@ pub(crate) fn serve(options: &Options) -> Result<(), Failure> {
         for listening in &running.listening {
             println!("listening on http://{} for {}", listening.address, listening.names);
         }
+        let store = running.store.clone();
+        let mut failed = store.failed();
         tokio::select! {
             () = stopped => {}
             () = end_of_input(), if options.stop_with_stdin => {}
+            _ = failed.wait_for(Option::is_some) => {}
         }
         running.stop().await;
-        Ok(())
+        if failed.borrow().is_some() {
+            // Whoever supervises the process starts it again, and with that the store is opened anew. To close it now
+            // might wait for what has failed.
+            process::exit(FAILED_STORE);
+        }
+        Ok(ExitCode::SUCCESS)
     })
 }
 
@@ -56,6 +80,7 @@ struct Running {
     /// All places where it listens. If there is one for all platforms, it is the first.
     listening: Vec<Listening>,
     inbox: Inbox,
+    store: Store,
     listeners: JoinSet<()>,
     stop: watch::Sender<()>,
     background: JoinSet<()>,
@@ -75,7 +100,7 @@ impl Running {
         if asked != usize::MAX && asked > connections {
             tracing::warn!(asked, allowed = connections, "the limit of open files allows fewer connections");
         }
-        let (app, background) = services::open(config).await?;
+        let (app, store, mut background) = services::open(config).await?;
         let inbox = app.inbox.clone();
         let platforms = app.platforms.clone();
         let api = Arc::new(Api::new(
@@ -97,7 +122,10 @@ impl Running {
             let server = server(&api, platform, config);
             listeners.spawn(accept(listener, Arc::new(server), permits.clone(), stopping.clone()));
         }
-        Ok(Self { listening, inbox, listeners, stop, background })
+        if let Some(control) = Control::open(&config.data) {
+            background.spawn(control.answer(Operator::new(config, store.clone())));
+        }
+        Ok(Self { listening, inbox, store, listeners, stop, background })
     }
 
     /// Answers the requests that are under way, and ends.
