@@ -35,6 +35,15 @@ pub(crate) struct Config {
     pub(crate) retired: Vec<OwnedServerName>,
     /// The bucket that media go to, if they do not go to the data folder.
     pub(crate) media: Option<MediaBucket>,
+    pub(crate) storage: Storage,
+}
+
+/// The settings in `[storage]`.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Storage {
+    /// How much of the disk is kept in reserve, in bytes. Without it, it is what fits the disk.
+    pub(crate) reserve_bytes: Option<u64>,
 }
 
 /// The settings in `[listen]`.
@@ -156,6 +165,7 @@ pub(crate) struct Draft {
     pub(crate) media_line: Option<usize>,
     /// Whether something in `[media]` could not be read.
     pub(crate) media_is_wrong: bool,
+    pub(crate) storage: Storage,
     /// The mail settings of all platforms that have none of their own.
     pub(crate) email: Option<Email>,
     pub(crate) email_line: Option<usize>,
@@ -200,6 +210,7 @@ impl Config {
             platforms: draft.platforms.into_iter().map(|entry| entry.settings).collect(),
             retired: draft.retired,
             media: draft.media,
+            storage: draft.storage,
         });
         Reading { config, findings }
     }
@@ -258,13 +269,14 @@ impl<'i> Reader<'i> {
                     draft.media_is_wrong = set_aside.is_none_or(|set_aside| !set_aside.is_empty());
                     draft.media_line = line;
                 }
+                "storage" => draft.storage = self.value(value).unwrap_or_default(),
                 "retired" => {
                     draft.retired = self.value(value).unwrap_or_default();
                     draft.retired_line = line;
                 }
                 "platform" => draft.platforms = self.platforms(value),
                 other => {
-                    let known = "`data`, `email`, `listen`, `media`, `platform`, `policy`, `retired`, `sms`";
+                    let known = "`data`, `email`, `listen`, `media`, `platform`, `policy`, `retired`, `sms`, `storage`";
                     self.note(Some(key.span()), &format!("unknown field `{other}`, expected one of {known}"));
                 }
             }

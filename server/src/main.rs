@@ -4,10 +4,13 @@
 //! decides nothing about chats.
 
 mod audit_command;
+mod backup;
+mod backup_command;
 mod check;
 mod config;
 mod connection;
 mod connections;
+mod control;
 mod courier;
 mod limits;
 mod link_commands;
@@ -18,6 +21,7 @@ mod on_platform;
 mod platform_commands;
 mod refusal;
 mod report_commands;
+mod restore_command;
 mod sending;
 mod serve;
 mod services;
@@ -65,6 +69,10 @@ enum Command {
     Check(ConfigPath),
     /// Say where the stored tables contradict each other, while the server is stopped.
     Audit(ConfigPath),
+    /// Back up all data into a folder, also while the server runs.
+    Backup(backup_command::Options),
+    /// Check a backup, or make an empty data folder what it was when the backup was made.
+    Restore(restore_command::Options),
     /// List or add platforms.
     #[command(subcommand)]
     Platform(platform_commands::PlatformCommand),
@@ -122,9 +130,11 @@ fn start_log() -> Result<(), Failure> {
 
 fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
-        Command::Serve(options) => serve::serve(&options)?,
+        Command::Serve(options) => return serve::serve(&options),
         Command::Check(path) => return check_config(&path.config),
         Command::Audit(path) => return audit_command::run(&read_config(&path.config)?),
+        Command::Backup(options) => backup_command::run(&options)?,
+        Command::Restore(options) => restore_command::run(&options)?,
         Command::Platform(command) => platform_commands::run(command)?,
         Command::User(command) => user_commands::run(command)?,
         Command::Report(command) => report_commands::run(command)?,

@@ -3,6 +3,7 @@
 use std::{
     io,
     net::SocketAddr,
+    process::{self, ExitCode},
     sync::Arc,
     thread,
     time::{Duration, SystemTime},
@@ -10,6 +11,7 @@ use std::{
 
 use linkspan_inbox::Inbox;
 use linkspan_platforms::{Platform, Platforms};
+use linkspan_storage::Store;
 use linkspan_web::{BUILT_IN, Web};
 use linkspan_wire::Api;
 use tokio::{
@@ -20,12 +22,21 @@ use tokio::{
 };
 
 use crate::{
-    ConfigPath, Failure, config::Config, connection::Server, connections::Connections, limits, read_config,
-    refusal::Refusals, services, under_way::Requests,
+    ConfigPath, Failure,
+    config::Config,
+    connection::Server,
+    connections::Connections,
+    control::{Control, Operator},
+    limits, read_config,
+    refusal::Refusals,
+    services,
+    under_way::Requests,
 };
 
 /// How long requests may go on after the signal to stop.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+/// The code with which the process ends when its store has failed: `EX_IOERR` of `sysexits.h`.
+const FAILED_STORE: i32 = 74;
 /// How long accepting rests when the system has no more files to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -39,8 +50,8 @@ pub(crate) struct Options {
     stop_with_stdin: bool,
 }
 
-/// Serves until SIGTERM or SIGINT.
-pub(crate) fn serve(options: &Options) -> Result<(), Failure> {
+/// Serves until SIGTERM or SIGINT, or until the store has failed.
+pub(crate) fn serve(options: &Options) -> Result<ExitCode, Failure> {
     check_clock(SystemTime::now())?;
     let config = read_config(&options.config.config)?;
     let connections = limits::raise_open_files();
@@ -52,12 +63,20 @@ pub(crate) fn serve(options: &Options) -> Result<(), Failure> {
         for listening in &running.listening {
             println!("listening on http://{} for {}", listening.address, listening.names);
         }
+        let store = running.store.clone();
+        let mut failed = store.failed();
         tokio::select! {
             () = stopped => {}
             () = end_of_input(), if options.stop_with_stdin => {}
+            _ = failed.wait_for(Option::is_some) => {}
         }
         running.stop().await;
-        Ok(())
+        if failed.borrow().is_some() {
+            // Whoever supervises the process starts it again, and with that the store is opened anew. To close it now
+            // might wait for what has failed.
+            process::exit(FAILED_STORE);
+        }
+        Ok(ExitCode::SUCCESS)
     })
 }
 
@@ -75,6 +94,7 @@ struct Running {
     /// All places where it listens. If there is one for all platforms, it is the first.
     listening: Vec<Listening>,
     inbox: Inbox,
+    store: Store,
     listeners: JoinSet<()>,
     stop: watch::Sender<()>,
     background: JoinSet<()>,
@@ -94,7 +114,7 @@ impl Running {
         if asked != usize::MAX && asked > connections {
             tracing::warn!(asked, allowed = connections, "the limit of open files allows fewer connections");
         }
-        let (app, background) = services::open(config).await?;
+        let (app, store, mut background) = services::open(config).await?;
         let inbox = app.inbox.clone();
         let platforms = app.platforms.clone();
         let api = Arc::new(Api::new(
@@ -132,7 +152,10 @@ impl Running {
             };
             listeners.spawn(accept(listener, door, stopping.clone()));
         }
-        Ok(Self { listening, inbox, listeners, stop, background })
+        if let Some(control) = Control::open(&config.data) {
+            background.spawn(control.answer(Operator::new(config, store.clone())));
+        }
+        Ok(Self { listening, inbox, store, listeners, stop, background })
     }
 
     /// Answers the requests that are under way, and ends.

@@ -11,11 +11,11 @@ use linkspan_directory::Directory;
 use linkspan_inbox::Inbox;
 use linkspan_platforms::Platforms;
 use linkspan_rooms::Rooms;
-use linkspan_storage::{StorageError, Store};
+use linkspan_storage::{EmbeddedOptions, StorageError, Store};
 use linkspan_wire::{App, Services, now_ts};
 use tokio::task::JoinSet;
 
-use crate::{Failure, config::Config, courier::Couriers, media, stored};
+use crate::{Failure, backup, config::Config, courier::Couriers, media, stored};
 
 /// Where the store is in the data folder.
 pub(crate) fn store_folder(data: &Path) -> PathBuf {
@@ -25,8 +25,17 @@ pub(crate) fn store_folder(data: &Path) -> PathBuf {
 /// Opens the store of a configuration. Refuses if it has accounts that the configuration puts out of reach.
 pub(crate) async fn open_store(config: &Config) -> Result<Store, Failure> {
     let folder = store_folder(&config.data);
+    if backup::is_half_restored(&config.data) {
+        return Err(format!(
+            "{} was not restored to the end: empty it, and restore again",
+            config.data.display()
+        )
+        .into());
+    }
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let store = Store::open(&folder).map_err(|error| match error {
+    let options =
+        EmbeddedOptions { reserve_bytes: config.storage.reserve_bytes, ..EmbeddedOptions::default() };
+    let store = Store::open_with(&folder, options).map_err(|error| match error {
         StorageError::InUse(_) => {
             format!("{} is in use by a running server; stop it first", config.data.display())
         }
@@ -47,8 +56,8 @@ pub(crate) async fn rooms(config: &Config) -> Result<Rooms, Failure> {
     Ok(Rooms::new(store, platforms, accounts, contacts, directory, inbox, now_ts))
 }
 
-/// Opens everything a configuration asks for. The background tasks end when the set is dropped.
-pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure> {
+/// Opens everything a configuration asks for, over one store. The background tasks end when the set is dropped.
+pub(crate) async fn open(config: &Config) -> Result<(App, Store, JoinSet<()>), Failure> {
     let store = open_store(config).await?;
     let started_ts = now_ts();
     let platforms = Arc::new(Platforms::open(&store, config.platforms.clone(), started_ts).await?);
@@ -65,5 +74,5 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
     tasks.spawn(services.rooms.clone().send_delayed_events(now_ts));
     tasks.spawn(services.rooms.clone().keep_guests_out(now_ts));
     tasks.spawn(services.rooms.clone().bring_invitations(now_ts));
-    Ok((App::from(services), tasks))
+    Ok((App::from(services), store, tasks))
 }

@@ -4,7 +4,8 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
-    path::PathBuf,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
 };
 
@@ -380,4 +381,209 @@ fn a_configuration_is_judged_and_a_bad_one_not_served() {
     assert_eq!(bad.status.code(), Some(1));
     assert!(text(&bad.stdout).contains("error, line 10"), "{}", text(&bad.stdout));
     assert!(!program.run(&["serve"], "").status.success());
+}
+
+const OPEN: &str = "registration = \"open\"\nverify = false\n";
+
+/// The path of an account's data of a type.
+fn account_data(name: &str, event_type: &str) -> String {
+    format!("/_matrix/client/v3/user/@{name}:two.localhost/account_data/{event_type}")
+}
+
+/// All files below a folder.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("it is there").permissions().mode() & 0o777
+}
+
+#[test]
+fn a_backup_is_made_of_a_server_that_runs_and_of_one_that_is_stopped() {
+    let mut program = Program::with_config(&format!("{CONFIG}{OPEN}"));
+    let address = program.serve().remove(1);
+    let token = token_of(&address, "anna");
+    let uploaded = send("POST", &address, "/_matrix/media/v3/upload", &token, "a picture");
+    assert!(uploaded.starts_with("HTTP/1.1 200"), "{uploaded}");
+    let uri =
+        uploaded.split("mxc://").nth(1).and_then(|rest| rest.split('"').next()).expect("a URI").to_owned();
+    assert_eq!(mode(&program.folder.path().join("data/control.sock")), 0o600);
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let backup = folder.path().join("backup");
+    let backup_path = backup.to_str().expect("a path of text");
+    let run = |program: &Program, words: &[&str]| {
+        let output = program.run(&[words, &[backup_path]].concat(), "");
+        (output.status.success(), format!("{}{}", text(&output.stdout), text(&output.stderr)))
+    };
+    let (made, told) = run(&program, &["backup"]);
+    assert!(made && told.contains("1 upload"), "{told}");
+    for path in files_below(&backup) {
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+    }
+    assert_eq!(mode(&backup), 0o700);
+    token_of(&address, "ben");
+    assert!(program.stop());
+    assert!(!program.folder.path().join("data/control.sock").exists());
+
+    let mut restored = Program::with_config(&format!("{CONFIG}{OPEN}"));
+    assert!(run(&restored, &["restore", "--verify"]).0);
+    let (is_restored, told) = run(&restored, &["restore"]);
+    assert!(is_restored, "{told}");
+    assert!(restored.run(&["audit"], "").status.success());
+    assert_eq!(text(&restored.run(&["user", "list", "two"], "").stdout), "@anna:two.localhost\n");
+    let (again, told) = run(&restored, &["restore"]);
+    assert!(!again && told.contains("is not empty"), "{told}");
+    let restored_address = restored.serve().remove(1);
+    let path = format!("/_matrix/client/v1/media/download/{uri}");
+    let content = send("GET", &restored_address, &path, &token, "");
+    assert!(content.ends_with("a picture"), "{content}");
+    assert!(restored.stop());
+
+    // The program makes it by itself now, and writes only what is new.
+    let before = files_below(&backup);
+    let (made, told) = run(&program, &["backup"]);
+    assert!(made && told.contains("of which"), "{told}");
+    let after = files_below(&backup);
+    assert!(before.iter().filter(|path| after.contains(path)).count() >= 4);
+    let mut second = Program::with_config(&format!("{CONFIG}{OPEN}"));
+    assert!(run(&second, &["restore"]).0);
+    let listed = text(&second.run(&["user", "list", "two"], "").stdout);
+    assert_eq!(listed, "@anna:two.localhost\n@ben:two.localhost\n");
+    second.serve();
+    assert!(second.stop());
+}
+
+#[test]
+fn a_damaged_backup_is_not_restored() {
+    let program = Program::with_config(CONFIG);
+    assert!(program.run(&["user", "create", "two", "ben"], "a long password\n").status.success());
+    let folder = tempfile::tempdir().expect("a folder");
+    let backup = folder.path().to_str().expect("a path of text");
+    assert!(program.run(&["backup", backup], "").status.success());
+    let other = Program::with_config(CONFIG);
+    assert!(other.run(&["restore", "--verify", backup], "").status.success());
+    for path in files_below(&folder.path().join("rows")) {
+        let whole = fs::read(&path).expect("it is read");
+        let mut damaged = whole.clone();
+        damaged[whole.len() / 2] ^= 1;
+        for content in [Some(&damaged[..]), Some(&whole[..whole.len() - 1]), None] {
+            match content {
+                Some(content) => fs::write(&path, content).expect("it is written"),
+                None => fs::remove_file(&path).expect("it is removed"),
+            }
+            for words in [&["restore", "--verify", backup][..], &["restore", backup]] {
+                assert!(!other.run(words, "").status.success(), "{}", path.display());
+            }
+        }
+        fs::write(&path, whole).expect("it is written");
+    }
+    assert!(!other.folder.path().join("data").exists(), "nothing was written");
+    assert!(other.run(&["restore", backup], "").status.success());
+    // What is neither empty nor a backup is left alone.
+    let home = other.folder.path().to_str().expect("a path of text");
+    assert!(!other.run(&["backup", home], "").status.success());
+}
+
+/// A small file system, which goes with this.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// None, said aloud, where it may not be mounted.
+    fn mount(at: PathBuf, mib: u32) -> Option<Self> {
+        fs::create_dir(&at).expect("a folder");
+        let size = format!("size={mib}m");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&at).output();
+        if mounted.is_ok_and(|mounted| mounted.status.success()) {
+            return Some(Self(at));
+        }
+        println!("SKIPPED: a small file system cannot be mounted here");
+        None
+    }
+
+    /// Takes all room but so many bytes.
+    fn fill(&self, but_bytes: u64) {
+        let found = rustix::fs::statvfs(&self.0).expect("it is measured");
+        let bytes = (found.f_bavail * found.f_frsize).saturating_sub(but_bytes);
+        fs::write(self.ballast(), vec![1; usize::try_from(bytes).expect("it is small")])
+            .expect("it is written");
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.0.join("ballast")
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+/// Puts a value until the answer is one of `status`; returns the last value that was accepted.
+fn put_until(address: &str, path: &str, token: &str, length: usize, status: &str) -> usize {
+    let mut accepted = 0;
+    for number in 1.. {
+        let body = format!(r#"{{"number": {number}, "text": "{}"}}"#, "x".repeat(length));
+        let answer = send("PUT", address, path, token, &body);
+        if answer.starts_with(status) {
+            break;
+        }
+        if answer.starts_with("HTTP/1.1 200") {
+            accepted = number;
+        }
+    }
+    accepted
+}
+
+const MIB: u64 = 1 << 20;
+
+#[test]
+fn a_server_whose_disk_was_full_goes_on_by_itself() {
+    let config = format!("storage.reserve_bytes = 33554432\n{CONFIG}{OPEN}rate_limits = false\n");
+    let mut program = Program::with_config(&config);
+    let Some(disk) = SmallDisk::mount(program.folder.path().join("data"), 128) else { return };
+    let address = program.serve().remove(1);
+    let (anna, ben) = (token_of(&address, "anna"), token_of(&address, "ben"));
+    let note = account_data("anna", "note");
+    disk.fill(12 * MIB);
+    put_until(&address, &note, &anna, 1, "HTTP/1.1 507");
+    let upload = || send("POST", &address, "/_matrix/media/v3/upload", &anna, "a picture");
+    assert!(upload().starts_with("HTTP/1.1 507"));
+    let read = send("GET", &address, "/_matrix/client/v3/sync", &anna, "");
+    assert!(read.starts_with("HTTP/1.1 200"), "{read}");
+    let logged_out = send("POST", &address, "/_matrix/client/v3/logout", &ben, "{}");
+    assert!(logged_out.starts_with("HTTP/1.1 200"), "{logged_out}");
+
+    fs::remove_file(disk.ballast()).expect("it is there");
+    put_until(&address, &note, &anna, 1, "HTTP/1.1 200");
+    while !upload().starts_with("HTTP/1.1 200") {}
+    assert!(program.stop());
+    assert!(program.run(&["audit"], "").status.success());
+}
+
+#[test]
+fn a_server_whose_store_has_failed_ends_and_loses_nothing() {
+    let config = format!("storage.reserve_bytes = 0\n{CONFIG}{OPEN}rate_limits = false\n");
+    let mut program = Program::with_config(&config);
+    let Some(disk) = SmallDisk::mount(program.folder.path().join("data"), 128) else { return };
+    let address = program.serve().remove(1);
+    let token = token_of(&address, "anna");
+    let path = account_data("anna", "note");
+    disk.fill(MIB);
+    let accepted = put_until(&address, &path, &token, 50_000, "HTTP/1.1 500");
+    let mut server = program.server.take().expect("it was started");
+    assert_eq!(server.wait().expect("it ends").code(), Some(74));
+
+    fs::remove_file(disk.ballast()).expect("it is there");
+    let address = program.serve().remove(1);
+    let answer = send("GET", &address, &path, &token, "");
+    let found = answer.split("\"number\":").nth(1).unwrap_or_default().trim_start();
+    let found: usize = found.split([',', ' ']).next().unwrap_or_default().parse().unwrap_or_default();
+    // The one that failed may be there as well.
+    assert!((accepted..=accepted + 1).contains(&found), "{accepted} was accepted, {found} is there");
+    assert!(program.stop());
+    assert!(program.run(&["audit"], "").status.success());
 }

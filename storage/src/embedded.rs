@@ -5,21 +5,28 @@ use std::{
     fs,
     ops::Bound,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        mpsc::{RecvTimeoutError, Sender, channel},
+    },
+    thread,
+    time::Duration,
 };
 
 use fjall::{
     Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot, compaction::Leveled,
     config::FilterPolicy,
 };
+use tokio::sync::watch;
 
 use crate::{
-    Feed, Listener, MAX_KEY_BYTES, Position, RawBytes, StorageError, StoreStats, Table, TableId, TableStats,
-    Ticket,
+    CommitError, Feed, Listener, MAX_KEY_BYTES, Position, RawBytes, Space, StorageError, StoreStats, Table,
+    TableId, TableStats, Ticket,
     catalogue::{self, *},
     engine::{Engine, RawRange, RawRow, RawWriteSet},
-    group_commit::{AppliedChange, Backend, GroupCommit},
+    group_commit::{AppliedChange, Backend, Failed, GroupCommit},
     torn_journal::cut_torn_batch,
+    whole::{Whole, WholeRows},
 };
 
 const MIB: u64 = 1 << 20;
@@ -37,6 +44,9 @@ const FILE_BYTES: u64 = 8 * MIB;
 /// again and again who could while all of them are at it, so there are more than there is such work at a time.
 const UPKEEP_THREADS: usize = 4;
 
+/// How often it is looked whether these threads still run.
+const UPKEEP_LOOK: Duration = Duration::from_secs(1);
+
 /// What the embedded engine may use of the machine. Limits, not reservations: an idle store takes a few
 /// MiB whatever they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,13 +57,20 @@ pub struct EmbeddedOptions {
     /// they are full, all tables with rows in the oldest one write files at the same time, which commits wait
     /// for.
     pub journal_bytes: u64,
+    /// The free space, in bytes, from which on writes stop step by step; None for what fits the file system. See
+    /// [`Space`].
+    pub reserve_bytes: Option<u64>,
 }
 
 impl EmbeddedOptions {
     /// What fits a machine with so much memory: a sixteenth of it for the cache. Rows that wait to be written
     /// to files are read back at the next start, so there are never many.
     pub fn for_memory(bytes: u64) -> Self {
-        Self { cache_bytes: (bytes / 16).clamp(32 * MIB, 2048 * MIB), journal_bytes: 128 * MIB }
+        Self {
+            cache_bytes: (bytes / 16).clamp(32 * MIB, 2048 * MIB),
+            journal_bytes: 128 * MIB,
+            reserve_bytes: None,
+        }
     }
 }
 
@@ -80,10 +97,50 @@ fn read_cgroup_limit() -> Option<u64> {
 pub struct Embedded {
     // Stands before the tree, so that the last commit is done before the database closes.
     commits: GroupCommit,
+    _upkeep: UpkeepWatch,
     tree: Arc<Tree>,
 }
 
-struct Tree {
+/// Looks now and then whether the threads that write files and merge them still do. One that has failed, such as at a
+/// full disk, does not come back: from then on nothing more can be committed, and the thread that commits may wait for
+/// ever for what was to be written.
+#[derive(Debug)]
+struct UpkeepWatch {
+    /// Dropped to end the thread.
+    stop: Option<Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl UpkeepWatch {
+    fn start(tree: Arc<Tree>, failed: Failed) -> Result<Self, StorageError> {
+        let (stop, stopped) = channel();
+        let watch = move || {
+            while stopped.recv_timeout(UPKEEP_LOOK) == Err(RecvTimeoutError::Timeout) {
+                // There is nothing to persist, which each batch has done itself; but it says whether fjall has failed.
+                if let Err(error) = tree.database.persist(PersistMode::Buffer) {
+                    failed.note(&format!("the storage engine has failed in the background: {error}"));
+                    return;
+                }
+            }
+        };
+        let thread = thread::Builder::new()
+            .name("store-watch".into())
+            .spawn(watch)
+            .map_err(|error| StorageError::Engine(error.to_string()))?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for UpkeepWatch {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+pub(crate) struct Tree {
     database: Database,
     /// By table number.
     keyspaces: Vec<Option<Keyspace>>,
@@ -92,6 +149,25 @@ struct Tree {
 impl std::fmt::Debug for Tree {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Tree")
+    }
+}
+
+/// All tables at one moment.
+pub(crate) struct TreeAtOnce {
+    snapshot: Snapshot,
+    tree: Arc<Tree>,
+}
+
+impl TreeAtOnce {
+    pub(crate) fn read(&self, table: TableId, key: &[u8]) -> Result<Option<RawBytes>, StorageError> {
+        self.tree.read_in(&self.snapshot, table, key)
+    }
+
+    pub(crate) fn rows(&self, table: TableId) -> impl Iterator<Item = Result<RawRow, StorageError>> {
+        self.snapshot.iter(self.tree.keyspace(table)).map(|row| {
+            let (key, value) = row.into_inner()?;
+            Ok((raw_bytes(key), raw_bytes(value)))
+        })
     }
 }
 
@@ -104,6 +180,17 @@ impl From<fjall::Error> for StorageError {
 impl Embedded {
     /// Opens or creates the store in the folder `path`.
     pub fn open(path: &Path, options: EmbeddedOptions) -> Result<Self, StorageError> {
+        let tree = Arc::new(Tree::open(path, options)?);
+        let space = Arc::new(Space::of_folder(path, options.reserve_bytes));
+        let commits = GroupCommit::start(tree.clone(), space)?;
+        let upkeep = UpkeepWatch::start(tree.clone(), commits.failed().clone())?;
+        Ok(Self { commits, _upkeep: upkeep, tree })
+    }
+}
+
+impl Tree {
+    /// Opens or creates the tables in the folder `path`.
+    pub(crate) fn open(path: &Path, options: EmbeddedOptions) -> Result<Self, StorageError> {
         clear_unfinished_creation(path)?;
         let open = || {
             Database::builder(path)
@@ -125,8 +212,7 @@ impl Embedded {
             let keyspace = database.keyspace(table.name, || keyspace_options(table.id))?;
             keyspaces[usize::from(table.id.0)] = Some(keyspace);
         }
-        let tree = Arc::new(Tree { database, keyspaces });
-        Ok(Self { commits: GroupCommit::start(tree.clone())?, tree })
+        Ok(Self { database, keyspaces })
     }
 }
 
@@ -270,7 +356,7 @@ impl Engine for Embedded {
         Ok(found)
     }
 
-    fn submit(&self, writes: RawWriteSet) -> Ticket {
+    fn submit(&self, writes: RawWriteSet) -> Result<Ticket, CommitError> {
         self.commits.submit(writes)
     }
 
@@ -288,6 +374,21 @@ impl Engine for Embedded {
 
     fn heard(&self) -> Position {
         self.commits.heard()
+    }
+
+    fn space(&self) -> &Arc<Space> {
+        self.commits.space()
+    }
+
+    fn failed(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.commits.failed().subscribe()
+    }
+
+    fn whole(&self) -> Whole {
+        Whole(WholeRows::Embedded(TreeAtOnce {
+            snapshot: self.tree.database.snapshot(),
+            tree: self.tree.clone(),
+        }))
     }
 
     async fn stats(&self) -> Result<StoreStats, StorageError> {

@@ -7,21 +7,28 @@
 //!   reader sees a part of it;
 //! * write-sets take effect in the order in which they were submitted;
 //! * a ticket resolves, and the stream tells of a commit, only once it is on disk;
-//! * after a failed disk sync the engine refuses every later write (`Poisoned`).
+//! * while the disk is nearly full, write-sets are refused before they begin (`Full`), unless they may use the reserve;
+//! * after a failed disk sync, and once its work in the background has failed, the engine refuses every later write
+//!   (`Poisoned`), and says so (`failed`).
 
-use std::{ops::Deref, sync::Arc};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use byteview::ByteView;
 
-use crate::{CommitGroup, ContendedKey, Feed, KeyError, Position, Unanswered, stream::ChangedKey};
+use crate::{
+    CommitGroup, ContendedKey, Feed, KeyError, Position, Space, Unanswered, Whole, stream::ChangedKey,
+};
 
 /// The longest key that can be stored, in bytes. Set by what an index of PostgreSQL holds.
 pub const MAX_KEY_BYTES: usize = 2048;
 
 /// The longest value that can be stored, in bytes.
 pub const MAX_VALUE_BYTES: usize = 64 << 20;
+
+/// When to try again after [`CommitError::Busy`]: what waits has been written by then, unless the disk stands still.
+pub const BUSY_RETRY: Duration = Duration::from_secs(1);
 
 /// A table's number in the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,10 +70,17 @@ pub enum CommitError {
     /// Something the write-set expected does not hold any more. Nothing was written.
     #[error("the expected state has changed")]
     Conflict(ContendedKey),
-    /// The write-set cannot be taken: a key or value is too long, or too many writes wait already.
-    /// Nothing was written.
+    /// The write-set cannot be taken: a key or value is too long. Nothing was written.
     #[error("the write was refused: {0}")]
     Refused(&'static str),
+    /// Too many writes of this person, of this platform or of all wait already. Nothing was written, and there is no harm
+    /// in trying again after [`BUSY_RETRY`].
+    #[error("too many writes are waiting")]
+    Busy,
+    /// The free space on the disk has reached into the reserve. Nothing was written, and there is no harm in trying
+    /// again later.
+    #[error("the server's disk is nearly full")]
+    Full,
     /// The write failed, or an earlier one did: whether it is on disk is unknown, and nothing more
     /// will be written until a restart.
     #[error("the store refuses writes after a failure: {0}")]
@@ -122,6 +136,8 @@ pub struct RawWriteSet {
     pub(crate) watched: Vec<ChangedKey>,
     pub(crate) request: Option<Unanswered>,
     pub(crate) by: StoreId,
+    /// It may be written when the free space has reached into the reserve.
+    pub(crate) uses_reserve: bool,
 }
 
 /// Hears of commits that are on disk, before their position is published. Their rows can already be read.
@@ -134,6 +150,13 @@ pub type Listener = Arc<dyn Fn(&CommitGroup) + Send + Sync>;
 pub struct Ticket(pub(crate) oneshot::Receiver<Result<Position, CommitError>>);
 
 impl Ticket {
+    /// Of a write-set that was refused.
+    pub(crate) fn refused(error: CommitError) -> Self {
+        let (reply, ticket) = oneshot::channel();
+        let _ = reply.send(Err(error));
+        Self(ticket)
+    }
+
     /// Waits until the write-set is on disk or has failed.
     pub async fn committed(self) -> Result<Position, CommitError> {
         self.0.await.unwrap_or_else(|_| Err(CommitError::Poisoned("the engine has stopped".into())))
@@ -225,8 +248,8 @@ pub trait Engine: Send + Sync + 'static {
         range: RawRange,
     ) -> impl Future<Output = Result<Vec<RawRow>, StorageError>> + Send;
 
-    /// Queues a write-set; its place in the order of commits is settled when this returns.
-    fn submit(&self, writes: RawWriteSet) -> Ticket;
+    /// Queues a write-set; its place in the order of commits is settled when this returns. It may be refused at once.
+    fn submit(&self, writes: RawWriteSet) -> Result<Ticket, CommitError>;
 
     /// The stream of commits from now on, for a task.
     fn follow(&self) -> Feed;
@@ -239,6 +262,15 @@ pub trait Engine: Send + Sync + 'static {
 
     /// The newest position that listeners have begun to hear of: not before the published one.
     fn heard(&self) -> Position;
+
+    /// The free space where the store is.
+    fn space(&self) -> &Arc<Space>;
+
+    /// Tells why nothing more is written, once that is so.
+    fn failed(&self) -> watch::Receiver<Option<Arc<str>>>;
+
+    /// All rows as they are on disk now.
+    fn whole(&self) -> Whole;
 
     /// How much there is.
     fn stats(&self) -> impl Future<Output = Result<StoreStats, StorageError>> + Send;

@@ -14,19 +14,24 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::{
     CommitError, CommitGroup, Committed, ContendedKey, Feed, Listener, MAX_KEY_BYTES, MAX_VALUE_BYTES,
-    Position, RawBytes, StorageError, TableId, Ticket,
+    Position, RawBytes, Space, StorageError, TableId, Ticket,
     catalogue::{META_POSITION_KEY, Meta},
     engine::{Change, Expectation, RawWriteSet},
     stream::FEED_GROUPS,
     table::Table,
+    waiting::{Requester, Waiting},
 };
 
 /// How many write-sets share a disk sync at most.
 const GROUP_LIMIT: usize = 512;
+
+/// From so many bytes on, nothing more is added to a group: others wait until all of it is written. It is what a disk
+/// takes in a tenth of a second.
+const GROUP_BYTES: usize = 16 << 20;
 
 /// After a group of so many write-sets, as many again are on their way: the next group waits for them, as a disk
 /// sync, and what follows it, costs as much for one write-set as for many.
@@ -38,9 +43,6 @@ const GROUP_STEPS: usize = 6;
 
 /// Rows that are written once in an era and of which it is remembered that they were.
 const ERA_KEYS: usize = 1 << 15;
-
-/// How many write-sets may wait for their group.
-const QUEUE_LIMIT: usize = 1 << 16;
 
 /// What group commit needs of an engine.
 pub(crate) trait Backend: Send + Sync + 'static {
@@ -65,6 +67,8 @@ type Listeners = Mutex<Vec<Listener>>;
 
 struct Submission {
     writes: RawWriteSet,
+    bytes: usize,
+    requester: Requester,
     reply: Reply,
 }
 
@@ -78,10 +82,18 @@ struct Accepted {
 
 /// The queue in front of a backend, and the thread that empties it.
 pub(crate) struct GroupCommit {
-    queue: Mutex<Option<Sender<Submission>>>,
+    queue: Arc<Mutex<Queue>>,
+    /// How many write-sets wait.
     waiting: Arc<AtomicUsize>,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
     told: Arc<Told>,
+    space: Arc<Space>,
+}
+
+struct Queue {
+    /// None once nothing more is taken.
+    submissions: Option<Sender<Submission>>,
+    waiting: Waiting,
 }
 
 /// What is told of commits, and to whom.
@@ -91,6 +103,34 @@ struct Told {
     published: AtomicU64,
     listeners: Listeners,
     feed: broadcast::Sender<CommitGroup>,
+    failed: Failed,
+}
+
+/// Why nothing more is written, once that is so. Clones are the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Failed(watch::Sender<Option<Arc<str>>>);
+
+impl Failed {
+    /// Notes it, and says it to the operator, unless something has failed before.
+    pub(crate) fn note(&self, reason: &str) {
+        self.0.send_if_modified(|failed| {
+            let is_first = failed.is_none();
+            if is_first {
+                tracing::error!(%reason, "the store has failed, and refuses writes until a restart");
+                *failed = Some(reason.into());
+            }
+            is_first
+        });
+    }
+
+    /// Tells when it has failed, and why.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.0.subscribe()
+    }
+
+    fn error(&self) -> Option<CommitError> {
+        self.0.borrow().clone().map(CommitError::Poisoned)
+    }
 }
 
 impl std::fmt::Debug for GroupCommit {
@@ -107,56 +147,49 @@ impl std::fmt::Debug for Submission {
 
 impl GroupCommit {
     /// Starts the thread; positions go on from the one stored in the backend.
-    pub(crate) fn start(backend: Arc<impl Backend>) -> Result<Self, StorageError> {
-        let position = stored_position(&*backend)?;
+    pub(crate) fn start(backend: Arc<impl Backend>, space: Arc<Space>) -> Result<Self, StorageError> {
+        let position = stored_position(backend.read(Meta::ID, &META_POSITION_KEY)?)?;
         let (queue, submissions) = channel();
-        let waiting = Arc::<AtomicUsize>::default();
+        let queue = Queue { submissions: Some(queue), waiting: Waiting::default() };
+        let queue = Arc::new(Mutex::new(queue));
+        let count = Arc::<AtomicUsize>::default();
         let told = Arc::new(Told {
             heard: AtomicU64::new(position.get()),
             published: AtomicU64::new(position.get()),
             listeners: Listeners::default(),
             feed: broadcast::Sender::new(FEED_GROUPS),
+            failed: Failed(watch::Sender::new(None)),
         });
         let mut committer = Committer {
             backend,
             position,
             era: EraKeys::default(),
-            poisoned: None,
-            waiting: waiting.clone(),
+            space: space.clone(),
+            queue: queue.clone(),
+            waiting: count.clone(),
             told: told.clone(),
         };
         let thread = thread::Builder::new()
             .name("group-commit".into())
             .spawn(move || committer.run(&submissions))
             .map_err(|error| StorageError::Engine(error.to_string()))?;
-        Ok(Self { queue: Mutex::new(Some(queue)), waiting, thread: Mutex::new(Some(thread)), told })
+        Ok(Self { queue, waiting: count, thread: Mutex::new(Some(thread)), told, space })
     }
 
-    pub(crate) fn submit(&self, writes: RawWriteSet) -> Ticket {
+    pub(crate) fn submit(&self, writes: RawWriteSet) -> Result<Ticket, CommitError> {
+        let bytes = check_lengths(&writes)?;
+        if !self.space.allows(&writes) {
+            return Err(CommitError::Full);
+        }
         let (reply, ticket) = oneshot::channel();
-        if let Err(reason) = self.check_limits(&writes) {
-            let _ = reply.send(Err(CommitError::Refused(reason)));
-        } else if let Some(queue) = &*self.queue.lock() {
+        let queue = &mut *self.queue.lock();
+        if let Some(submissions) = &queue.submissions {
+            let requester = queue.waiting.enter(writes.request.as_ref(), bytes).ok_or(CommitError::Busy)?;
             self.waiting.fetch_add(1, Ordering::Relaxed);
             // A committer that is gone drops the reply, which the ticket reports.
-            let _ = queue.send(Submission { writes, reply });
+            let _ = submissions.send(Submission { writes, bytes, requester, reply });
         }
-        Ticket(ticket)
-    }
-
-    fn check_limits(&self, writes: &RawWriteSet) -> Result<(), &'static str> {
-        for Change { key, value, .. } in &writes.changes {
-            if key.len() > MAX_KEY_BYTES {
-                return Err("a key is too long");
-            }
-            if value.as_ref().is_some_and(|value| value.len() > MAX_VALUE_BYTES) {
-                return Err("a value is too long");
-            }
-        }
-        if self.waiting.load(Ordering::Relaxed) >= QUEUE_LIMIT {
-            return Err("too many writes are waiting");
-        }
-        Ok(())
+        Ok(Ticket(ticket))
     }
 
     pub(crate) fn follow(&self) -> Feed {
@@ -165,6 +198,15 @@ impl GroupCommit {
 
     pub(crate) fn listen(&self, listener: Listener) {
         self.told.listeners.lock().push(listener);
+    }
+
+    pub(crate) fn space(&self) -> &Arc<Space> {
+        &self.space
+    }
+
+    /// Whom to tell, and who tells, that the store has failed.
+    pub(crate) fn failed(&self) -> &Failed {
+        &self.told.failed
     }
 
     pub(crate) fn position(&self) -> Position {
@@ -180,7 +222,7 @@ impl GroupCommit {
 /// handle on the backend.
 impl Drop for GroupCommit {
     fn drop(&mut self) {
-        self.queue.lock().take();
+        self.queue.lock().submissions = None;
         // A listener may hold the last handle on the store: then this is that thread, which ends by itself.
         if let Some(thread) = self.thread.lock().take()
             && thread.thread().id() != thread::current().id()
@@ -190,11 +232,25 @@ impl Drop for GroupCommit {
     }
 }
 
+/// The bytes of a write-set, if no key and no value is too long.
+fn check_lengths(writes: &RawWriteSet) -> Result<usize, CommitError> {
+    let mut bytes = 0;
+    for Change { key, value, .. } in &writes.changes {
+        if key.len() > MAX_KEY_BYTES {
+            return Err(CommitError::Refused("a key is too long"));
+        }
+        let value_bytes = value.as_ref().map_or(0, Vec::len);
+        if value_bytes > MAX_VALUE_BYTES {
+            return Err(CommitError::Refused("a value is too long"));
+        }
+        bytes += key.len() + value_bytes;
+    }
+    Ok(bytes)
+}
+
 /// The position is a row of [`Meta`] as any other: a JSON number.
-fn stored_position(backend: &impl Backend) -> Result<Position, StorageError> {
-    let Some(bytes) = backend.read(Meta::ID, &META_POSITION_KEY)? else {
-        return Ok(Position::ZERO);
-    };
+pub(crate) fn stored_position(row: Option<RawBytes>) -> Result<Position, StorageError> {
+    let Some(bytes) = row else { return Ok(Position::ZERO) };
     std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok()).map(Position::from_u64).ok_or_else(
         || StorageError::DamagedValue { table: Meta::NAME, reason: "the position is not a number".into() },
     )
@@ -204,7 +260,8 @@ struct Committer<B> {
     backend: Arc<B>,
     position: Position,
     era: EraKeys,
-    poisoned: Option<Arc<str>>,
+    space: Arc<Space>,
+    queue: Arc<Mutex<Queue>>,
     waiting: Arc<AtomicUsize>,
     told: Arc<Told>,
 }
@@ -216,12 +273,26 @@ impl<B: Backend> Committer<B> {
             if before >= GROUP_SIBLINGS {
                 self.wait_for(before);
             }
+            let mut bytes = first.bytes;
             let mut group = vec![first];
-            group.extend(submissions.try_iter().take(GROUP_LIMIT - 1));
+            while group.len() < GROUP_LIMIT
+                && bytes < GROUP_BYTES
+                && let Ok(next) = submissions.try_recv()
+            {
+                bytes += next.bytes;
+                group.push(next);
+            }
             before = group.len();
-            self.waiting.fetch_sub(before, Ordering::Relaxed);
+            self.leave_queue(&group);
             self.commit_group(group);
         }
+    }
+
+    /// What is committed now makes room for what comes next.
+    fn leave_queue(&self, group: &[Submission]) {
+        self.waiting.fetch_sub(group.len(), Ordering::Relaxed);
+        let waiting = &mut self.queue.lock().waiting;
+        group.iter().for_each(|submission| waiting.leave(submission.requester, submission.bytes));
     }
 
     /// Waits until so many write-sets wait, but not long.
@@ -242,9 +313,11 @@ impl<B: Backend> Committer<B> {
         // They are told when the group is on disk: whoever reads again after a conflict must see what
         // the conflict was with, or would come too late for ever.
         let mut refused = Vec::new();
-        for (Submission { mut writes, reply }, expectations) in group.into_iter().zip(&expectations) {
-            let verdict = match &self.poisoned {
-                Some(reason) => Err(CommitError::Poisoned(reason.clone())),
+        let shortage = self.space.shortage();
+        for (Submission { mut writes, reply, .. }, expectations) in group.into_iter().zip(&expectations) {
+            let verdict = match self.told.failed.error() {
+                Some(error) => Err(error),
+                None if !shortage.allows(&writes) => Err(CommitError::Full),
                 None => self.check_expectations(expectations, &changes),
             };
             if let Err(error) = verdict {
@@ -295,11 +368,9 @@ impl<B: Backend> Committer<B> {
         self.backend.apply(changes, self.position).map_err(|reason| self.poison(reason))
     }
 
-    fn poison(&mut self, reason: String) -> CommitError {
-        tracing::error!(%reason, "a commit failed; the store refuses writes until a restart");
-        let reason: Arc<str> = reason.into();
-        self.poisoned = Some(reason.clone());
-        CommitError::Poisoned(reason)
+    fn poison(&self, reason: String) -> CommitError {
+        self.told.failed.note(&reason);
+        CommitError::Poisoned(reason.into())
     }
 
     fn check_expectations(

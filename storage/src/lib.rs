@@ -20,6 +20,7 @@ mod memory;
 mod position;
 mod read_cost;
 pub mod records;
+mod space;
 mod store;
 mod stream;
 mod table;
@@ -27,23 +28,27 @@ mod torn_journal;
 mod unanswered;
 mod unchanged;
 mod update;
+mod waiting;
+mod whole;
 mod write_set;
 
 pub use copies::{Copies, Limits, Rows};
 pub use embedded::{Embedded, EmbeddedOptions};
 pub use engine::{
-    CommitError, Engine, Listener, MAX_KEY_BYTES, MAX_VALUE_BYTES, RawBytes, RawRange, RawRow, RawWriteSet,
-    StorageError, StoreStats, TableId, TableStats, Ticket,
+    BUSY_RETRY, CommitError, Engine, Listener, MAX_KEY_BYTES, MAX_VALUE_BYTES, RawBytes, RawRange, RawRow,
+    RawWriteSet, StorageError, StoreStats, TableId, TableStats, Ticket,
 };
 pub use finish::Finish;
 pub use key::{Key, KeyError, KeyField, KeyReader, KeyWriter, Prefix, Trailing};
 pub use memory::{Faults, HeldDisk, HeldReads, Memory};
 pub use position::Position;
 pub use read_cost::{ReadCost, counting_reads};
-pub use store::{Range, Store};
+pub use space::{Shortage, Space, using_reserve};
+pub use store::{Condition, Range, Store};
 pub use stream::{Change, CommitGroup, Committed, Feed, News};
 pub use table::{Json, Record, Stamped, Table, Value, Watched};
 pub use unanswered::{AnswerPending, AnswerSent, Unanswered, answer_pending};
 pub use unchanged::Unchanged;
 pub use update::ContendedKey;
+pub use whole::{Filling, Whole};
 pub use write_set::WriteSet;

@@ -16,10 +16,11 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use crate::{
-    Feed, Listener, Position, RawBytes, StorageError, StoreStats, Table, TableId, TableStats, Ticket,
-    catalogue,
+    CommitError, Feed, Listener, Position, RawBytes, Space, StorageError, StoreStats, Table, TableId,
+    TableStats, Ticket, catalogue,
     engine::{Engine, RawRange, RawRow, RawWriteSet},
     group_commit::{AppliedChange, Backend, GroupCommit},
+    whole::{Whole, WholeRows},
 };
 
 /// What goes wrong on the disk of a [`Memory`], and when. The same seed and the same commits give the
@@ -42,7 +43,7 @@ pub struct Memory {
     rows: Arc<Rows>,
 }
 
-type Tables = BTreeMap<TableId, BTreeMap<Vec<u8>, RawBytes>>;
+pub(crate) type Tables = BTreeMap<TableId, BTreeMap<Vec<u8>, RawBytes>>;
 
 #[derive(Debug, Default)]
 struct Rows {
@@ -95,9 +96,18 @@ impl Memory {
         Self::start(Rows { tables: RwLock::new(tables), disk, ..Rows::default() })
     }
 
+    /// An empty store without a disk of its own, which takes writes as if it were on one with so much room.
+    pub fn with_space(space: Arc<Space>) -> Result<Arc<Self>, StorageError> {
+        Self::start_with(Rows::default(), space)
+    }
+
     fn start(rows: Rows) -> Result<Arc<Self>, StorageError> {
+        Self::start_with(rows, Arc::new(Space::pretended(u64::MAX, 0)))
+    }
+
+    fn start_with(rows: Rows, space: Arc<Space>) -> Result<Arc<Self>, StorageError> {
         let rows = Arc::new(rows);
-        Ok(Arc::new(Self { commits: GroupCommit::start(rows.clone())?, rows }))
+        Ok(Arc::new(Self { commits: GroupCommit::start(rows.clone(), space)?, rows }))
     }
 
     /// Stops the engine as a crash would: every later read and write fails.
@@ -420,7 +430,7 @@ impl Engine for Memory {
         Ok(found)
     }
 
-    fn submit(&self, writes: RawWriteSet) -> Ticket {
+    fn submit(&self, writes: RawWriteSet) -> Result<Ticket, CommitError> {
         self.commits.submit(writes)
     }
 
@@ -438,6 +448,18 @@ impl Engine for Memory {
 
     fn heard(&self) -> Position {
         self.commits.heard()
+    }
+
+    fn space(&self) -> &Arc<Space> {
+        self.commits.space()
+    }
+
+    fn failed(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.commits.failed().subscribe()
+    }
+
+    fn whole(&self) -> Whole {
+        Whole(WholeRows::Memory(self.rows.tables.read().clone()))
     }
 
     async fn stats(&self) -> Result<StoreStats, StorageError> {

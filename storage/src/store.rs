@@ -10,13 +10,16 @@ use std::{
     },
 };
 
+use tokio::sync::watch;
+
 use crate::{
-    Change, CommitError, Feed, Key as _, KeyWriter, Listener, Position, Prefix, StorageError, StoreStats,
-    Table, Ticket, Unanswered, Watched, WriteSet,
+    Change, CommitError, Feed, Key as _, KeyWriter, Listener, Position, Prefix, Shortage, Space,
+    StorageError, StoreStats, Table, Ticket, Unanswered, Watched, Whole, WriteSet,
     embedded::{Embedded, EmbeddedOptions},
     engine::{Engine, MAX_KEY_BYTES, RawRange, RawRow, StoreId},
     memory::Memory,
     read_cost::note_read,
+    space::may_use_reserve,
     table::{decode_key, decode_value, encode_key},
     update::Turns,
 };
@@ -37,6 +40,17 @@ macro_rules! on_engine {
             AnyEngine::Memory($engine) => $call,
         }
     };
+}
+
+/// Whether a store can be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// It can.
+    Good,
+    /// The disk is nearly full: something is refused until there is room again.
+    Short(Shortage),
+    /// It has failed, and can only be read until it is opened anew: the reason, for operators.
+    Failed(Arc<str>),
 }
 
 /// A handle on the store; clones are the same store.
@@ -134,9 +148,16 @@ impl Store {
 
     /// Queues a write-set; its place in the order of commits is settled when this returns.
     pub fn submit(&self, writes: WriteSet) -> Ticket {
+        self.try_submit(writes).unwrap_or_else(Ticket::refused)
+    }
+
+    /// Does the same, for whoever lets others build on what is queued: what there is no room for is mostly refused at
+    /// once, and then nobody has built on it.
+    pub fn try_submit(&self, writes: WriteSet) -> Result<Ticket, CommitError> {
         let mut writes = writes.into_raw();
         writes.request = Unanswered::current();
         writes.by = self.id;
+        writes.uses_reserve |= may_use_reserve();
         on_engine!(self, engine => engine.submit(writes))
     }
 
@@ -200,6 +221,33 @@ impl Store {
     /// The newest position that is durable and readable.
     pub fn position(&self) -> Position {
         on_engine!(self, engine => engine.position())
+    }
+
+    /// Whether all is well.
+    pub fn condition(&self) -> Condition {
+        if let Some(reason) = &*self.failed().borrow() {
+            return Condition::Failed(reason.clone());
+        }
+        match self.space().shortage() {
+            Shortage::Nothing => Condition::Good,
+            shortage => Condition::Short(shortage),
+        }
+    }
+
+    /// Tells why nothing more is written, once that is so. It stays so until the store is opened anew, so whoever runs
+    /// the process should end it.
+    pub fn failed(&self) -> watch::Receiver<Option<Arc<str>>> {
+        on_engine!(self, engine => engine.failed())
+    }
+
+    /// The free space where the store is.
+    pub fn space(&self) -> &Arc<Space> {
+        on_engine!(self, engine => engine.space())
+    }
+
+    /// All rows as they are on disk now, for a backup.
+    pub fn whole(&self) -> Whole {
+        on_engine!(self, engine => engine.whole())
     }
 
     /// Says how much there is, for operators.

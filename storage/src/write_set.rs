@@ -98,6 +98,13 @@ impl WriteSet {
         self.raw.expectations.extend(other.raw.expectations);
         self.raw.changes.extend(other.raw.changes);
         self.raw.watched.extend(other.raw.watched);
+        self.raw.uses_reserve |= other.raw.uses_reserve;
+    }
+
+    /// Has it written also when the disk is nearly full, because it frees room or protects somebody. A write-set that
+    /// does nothing but delete is anyway.
+    pub fn use_reserve(&mut self) {
+        self.raw.uses_reserve = true;
     }
 
     /// Whether it changes nothing.

@@ -13,7 +13,7 @@ use std::{
 
 use linkspan_storage::{
     Change, CommitError, CommitGroup, Faults, Feed, Json, MAX_KEY_BYTES, Memory, News, Position, Range,
-    Stamped, StorageError, Store, Trailing, WriteSet,
+    Stamped, StorageError, Store, Trailing, Unanswered, WriteSet, answer_pending,
     catalogue::{
         AccountData, AccountDataKey, Filters, Inbox, InboxKey, MediaUsage, RoomHeads, RoomKey, Timeline,
         ToDevice, ToDeviceKey, UserKey, UserNameKey,
@@ -986,13 +986,64 @@ async fn the_queue_before_a_slow_disk_has_an_end() {
         match ticket.committed().await {
             Ok(_) => assert_eq!(refused, 0, "one was taken after another was refused"),
             Err(error) => {
-                assert!(matches!(error, CommitError::Refused(_)), "{error}");
+                assert!(matches!(error, CommitError::Busy), "{error}");
                 refused += 1;
             }
         }
     }
     assert!((1..70_000).contains(&refused), "{refused}");
     rig.store.commit(put(&row("anna", "a"), "2")).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_person_cannot_fill_the_queue_for_others() {
+    let rig = InMemory::create();
+    let request = |name: &str| Unanswered::new(user(name), answer_pending().1);
+    let (anna, ben) = (request("anna"), request("ben"));
+    let by = async |request: &Unanswered, name: &str, value: &str| {
+        request.clone().run(async { rig.store.submit(put(&row(name, "a"), value)) }).await
+    };
+    let disk = rig.memory.hold_disk().unwrap();
+    let first = rig.store.submit(put(&row("anna", "a"), "0"));
+    disk.wait_for_write();
+    let mut of_anna = Vec::new();
+    for _ in 0..1_000 {
+        of_anna.push(by(&anna, "anna", "1").await);
+    }
+    let of_ben = by(&ben, "ben", "1").await;
+    drop(disk);
+    first.committed().await.unwrap();
+    of_ben.committed().await.unwrap();
+    let mut taken = 0;
+    for ticket in of_anna {
+        match ticket.committed().await {
+            Ok(_) => taken += 1,
+            Err(error) => assert!(matches!(error, CommitError::Busy), "{error}"),
+        }
+    }
+    assert_eq!(taken, 256);
+    by(&anna, "anna", "2").await.committed().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_group_has_an_end_in_bytes() {
+    let rig = InMemory::create();
+    let mut feed = rig.store.follow();
+    let disk = rig.memory.hold_disk().unwrap();
+    let first = rig.store.submit(put(&row("anna", "first"), "{}"));
+    disk.wait_for_write();
+    let large = "1".repeat(10 << 20);
+    let rest: Vec<_> = (0..5).map(|n| rig.store.submit(put(&row("anna", &n.to_string()), &large))).collect();
+    drop(disk);
+    first.committed().await.unwrap();
+    for ticket in rest {
+        ticket.committed().await.unwrap();
+    }
+    let mut groups = Vec::new();
+    while groups.iter().sum::<usize>() < 6 {
+        groups.push(commits(&mut feed).await.len());
+    }
+    assert_eq!(groups, [1, 2, 2, 1]);
 }
 
 #[tokio::test]

@@ -75,6 +75,15 @@ impl Timeline {
     }
 }
 
+/// Checks that a place has certain events.
+pub(crate) async fn check_has(world: &World, place: usize, event_ids: &[String]) {
+    let place = &world.places[place];
+    let timeline = Timeline::read(world, place.senders[0], &place.id).await;
+    for event_id in event_ids {
+        timeline.place(event_id);
+    }
+}
+
 fn event_id(event: &Value) -> &str {
     event["event_id"].as_str().expect("an event id")
 }

@@ -3,6 +3,7 @@
 //!
 //! `LINKSPAN_CRASH_SEED` chooses the moments and the load, `LINKSPAN_CRASH_KILLS` how often it is killed.
 
+mod backup;
 mod checks;
 mod journal;
 mod key_claims;
@@ -143,6 +144,18 @@ async fn run_until_killed(
     server: &mut Server,
     rng: &mut StdRng,
 ) -> Journal {
+    let is_early = rng.random_bool(0.15);
+    let delay_ms = if is_early { rng.random_range(0..60) } else { rng.random_range(200..1_300) };
+    run_meanwhile(world, journal, server, tokio::time::sleep(Duration::from_millis(delay_ms))).await
+}
+
+/// Lets everybody do things while something else is done, and then kills the server.
+async fn run_meanwhile(
+    world: &Arc<World>,
+    journal: Journal,
+    server: &mut Server,
+    meanwhile: impl Future<Output = ()>,
+) -> Journal {
     let Journal { messages, settings, doors, creators, registrar, clients, lurker } = journal;
     let messages = spawn_all(messages, |lane| lane.run(world.clone()));
     let settings = spawn_all(settings, |lane| lane.run(world.clone()));
@@ -151,9 +164,7 @@ async fn run_until_killed(
     let clients = spawn_all(clients, |client| client.run(world.clone()));
     let registrar = tokio::spawn(registrar.run(world.clone()));
 
-    let is_early = rng.random_bool(0.15);
-    let delay_ms = if is_early { rng.random_range(0..60) } else { rng.random_range(200..1_300) };
-    tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+    meanwhile.await;
     server.kill();
     world.http.gone();
     Journal {

@@ -192,6 +192,20 @@ impl Server {
         self.addresses = addresses;
     }
 
+    /// Starts a server with the same configuration over what it restores from a backup.
+    pub fn start_restored(&self, backup: &Path) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::copy(self.folder().join("linkspan.toml"), folder.path().join("linkspan.toml"))
+            .expect("it is copied");
+        File::create(folder.path().join("log")).expect("a log");
+        let mut server =
+            Self { folder: Some(folder), address: String::new(), addresses: Vec::new(), program: None };
+        let restored = server.command(&["restore"]).arg(backup).output().expect("the program runs");
+        assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
+        server.restart();
+        server
+    }
+
     /// From now on, it listens at every start where it listens now.
     pub fn stay(&self) {
         let path = self.folder().join("linkspan.toml");

@@ -20,7 +20,7 @@ use linkspan_media::MediaError;
 use linkspan_platforms::Limited;
 use linkspan_push::PushError;
 use linkspan_rooms::RoomsError;
-use linkspan_storage::StorageError;
+use linkspan_storage::{BUSY_RETRY, CommitError, StorageError};
 use linkspan_sync::SyncError;
 use ruma::api::{
     OutgoingResponseExt,
@@ -97,6 +97,12 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorKind::Unknown, "internal server error")
     }
 
+    /// There is no room on the server's disk for what is asked. `M_RESOURCE_LIMIT_EXCEEDED` would have to name a contact,
+    /// and not every platform has one.
+    pub fn full(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, ErrorKind::Unknown, message)
+    }
+
     /// A token that is not valid, or not any more. `soft` says that refreshing or logging in again keeps the
     /// device.
     pub fn unknown_token(soft: bool) -> Self {
@@ -107,12 +113,13 @@ impl ApiError {
 
     /// An error of OAuth that its RFCs have no code for, which is a refusal of the accounts or a failure.
     pub fn from_oauth(error: &linkspan_oauth::OAuthError) -> Self {
-        use linkspan_accounts::AccountsError::{Deactivated, DeviceDeparting, Locked, TooMany};
-        use linkspan_oauth::OAuthError::Accounts;
+        use linkspan_accounts::AccountsError::{Deactivated, DeviceDeparting, Locked, Storage, TooMany};
+        use linkspan_oauth::OAuthError::{self, Accounts};
         match error {
             Accounts(error @ (Deactivated | TooMany(_))) => Self::forbidden(error.to_string()),
             Accounts(Locked) => Locked.into(),
             Accounts(DeviceDeparting) => DeviceDeparting.into(),
+            Accounts(Storage(error)) | OAuthError::Storage(error) => error.into(),
             error => Self::internal(error),
         }
     }
@@ -205,9 +212,19 @@ impl From<Limited> for ApiError {
     }
 }
 
+impl From<&StorageError> for ApiError {
+    fn from(error: &StorageError) -> Self {
+        match error {
+            StorageError::Commit(full @ CommitError::Full) => Self::full(full.to_string()),
+            StorageError::Commit(CommitError::Busy) => Limited { retry_after: BUSY_RETRY }.into(),
+            error => Self::internal(error),
+        }
+    }
+}
+
 impl From<StorageError> for ApiError {
     fn from(error: StorageError) -> Self {
-        Self::internal(&error)
+        Self::from(&error)
     }
 }
 
@@ -482,8 +499,24 @@ impl From<MediaError> for ApiError {
             MediaError::CannotThumbnail | MediaError::Interrupted(_) => {
                 Self::bad_request(ErrorKind::Unknown, message)
             }
+            MediaError::Full => Self::full(message),
             MediaError::Objects(error) => Self::internal(&error),
             MediaError::Storage(error) => error.into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_there_is_no_room_for_is_no_fault_of_the_server() {
+        let answer = |error| ApiError::from(RoomsError::Storage(StorageError::Commit(error))).into_response();
+        assert_eq!(answer(CommitError::Full).status(), StatusCode::INSUFFICIENT_STORAGE);
+        let busy = answer(CommitError::Busy);
+        assert_eq!(busy.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(busy.headers()[header::RETRY_AFTER], "1");
+        assert_eq!(answer(CommitError::Refused("long")).status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
 }

@@ -137,6 +137,7 @@ impl Accounts {
                 }
                 match event_type {
                     IGNORED_USERS if room_id.is_none() => {
+                        writes.use_reserve();
                         self.put_ignored_list(&mut writes, user_id, content.clone()).await?;
                     }
                     _ => put_account_data(&mut writes, user_id, room_id, event_type, content.clone()),

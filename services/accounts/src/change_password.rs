@@ -119,6 +119,8 @@ impl Accounts {
                     proved.check(&account)?;
                 }
                 let mut writes = WriteSet::new();
+                // Somebody else may know the old one.
+                writes.use_reserve();
                 if password_hash.is_none()
                     && !self.keeps_id(&mut writes, user_id, &Medium::Msisdn, None).await?
                 {

@@ -47,6 +47,7 @@ impl Accounts {
                 }
                 let before = self.store.get::<DepartingAccounts>(&key).await?;
                 let mut writes = WriteSet::new();
+                writes.use_reserve();
                 writes.expect::<AccountsTable>(&key, &account);
                 let gone = AccountRecord { password_hash: None, deactivated: true, admin: false, ..account };
                 writes.put::<AccountsTable>(&key, &gone);

@@ -276,6 +276,7 @@ impl Accounts {
             .update(async || {
                 let mut writes = WriteSet::new();
                 let device = self.store.get::<Devices>(&key).await?.filter(&wanted);
+                writes.use_reserve();
                 if let Some(device) = &device {
                     delete_device(&mut writes, &key, device);
                 }

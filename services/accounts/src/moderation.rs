@@ -60,6 +60,7 @@ impl Accounts {
                     return Err(AccountsError::Forbidden("administrators cannot be restricted"));
                 }
                 let mut writes = WriteSet::new();
+                writes.use_reserve();
                 writes.expect::<AccountsTable>(&key, &account);
                 let mut changed = account;
                 match restriction {

@@ -98,7 +98,9 @@ impl Accounts {
                 let device = device.filter(|device| device.client_id.as_deref() == client_id);
                 let device = device.ok_or_else(unknown)?;
                 let exchanged = exchange(&key, &device, (token, hash), now_ts);
-                let (writes, refreshed) = exchanged.ok_or_else(unknown)?;
+                let (mut writes, refreshed) = exchanged.ok_or_else(unknown)?;
+                // Whoever could not refresh could not log out either.
+                writes.use_reserve();
                 Ok((writes, (refreshed, key.device_id)))
             })
             .await

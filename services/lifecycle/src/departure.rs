@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use linkspan_accounts::{DeviceRemoved, PasswordStamp};
+use linkspan_storage::using_reserve;
 use ruma::OwnedUserId;
 
 use crate::{Result, Services};
@@ -56,31 +57,37 @@ impl Services {
         mut removed: Vec<DeviceRemoved>,
         now_ts: u64,
     ) -> Result<()> {
-        self.keys.remove_identity(user_id).await?;
-        self.keys.remove_backups(user_id).await?;
-        self.push.remove_user(user_id).await?;
-        self.media.remove_user(user_id).await?;
-        self.matching.remove_user(user_id).await?;
-        self.rooms.remove_user(user_id, now_ts).await?;
-        // Whoever is in no room any more comes to know nobody.
-        self.contacts.remove_user(user_id).await?;
-        // Who was logging in when it began may have got a device since.
-        removed.extend(self.accounts.log_out_all(user_id, None).await?);
-        self.forget_devices(removed).await?;
-        self.inbox.remove_user(user_id).await?;
-        Ok(self.accounts.finish_deactivation(user_id, now_ts).await?)
+        using_reserve(async {
+            self.keys.remove_identity(user_id).await?;
+            self.keys.remove_backups(user_id).await?;
+            self.push.remove_user(user_id).await?;
+            self.media.remove_user(user_id).await?;
+            self.matching.remove_user(user_id).await?;
+            self.rooms.remove_user(user_id, now_ts).await?;
+            // Whoever is in no room any more comes to know nobody.
+            self.contacts.remove_user(user_id).await?;
+            // Who was logging in when it began may have got a device since.
+            removed.extend(self.accounts.log_out_all(user_id, None).await?);
+            self.forget_devices(removed).await?;
+            self.inbox.remove_user(user_id).await?;
+            Ok(self.accounts.finish_deactivation(user_id, now_ts).await?)
+        })
+        .await
     }
 
     /// Has every service forget what it keeps for devices that are gone.
     pub async fn forget_devices(&self, removed: Vec<DeviceRemoved>) -> Result<()> {
-        for departed in removed {
-            let DeviceRemoved { user_id, device_id } = &departed;
-            self.keys.remove_device(user_id, device_id).await?;
-            self.inbox.empty_queue(user_id, device_id).await?;
-            self.sync.remove_connections(user_id, device_id).await?;
-            self.push.remove_pushers_of_device(user_id, device_id).await?;
-            self.accounts.forget_departed(&departed).await?;
-        }
-        Ok(())
+        using_reserve(async {
+            for departed in removed {
+                let DeviceRemoved { user_id, device_id } = &departed;
+                self.keys.remove_device(user_id, device_id).await?;
+                self.inbox.empty_queue(user_id, device_id).await?;
+                self.sync.remove_connections(user_id, device_id).await?;
+                self.push.remove_pushers_of_device(user_id, device_id).await?;
+                self.accounts.forget_departed(&departed).await?;
+            }
+            Ok(())
+        })
+        .await
     }
 }

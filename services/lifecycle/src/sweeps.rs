@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use linkspan_rooms::QUIET;
+use linkspan_storage::using_reserve;
 use ruma::OwnedServerName;
 use tokio::{
     task::JoinSet,
@@ -143,7 +144,8 @@ impl Services {
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             every.tick().await;
-            if let Err(error) = (sweep.run)(&self, clock()).await {
+            // What is swept makes room, sooner or later.
+            if let Err(error) = using_reserve((sweep.run)(&self, clock())).await {
                 tracing::warn!(%error, "{} could not be swept", sweep.what);
             }
         }

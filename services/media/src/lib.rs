@@ -93,6 +93,9 @@ pub enum MediaError {
     /// No preview of this address can be shown, or none may be.
     #[error("{0}")]
     NoPreview(String),
+    /// The disk that contents are kept on is nearly full.
+    #[error("the server has no room for uploads at present")]
+    Full,
     /// The content broke off.
     #[error("the upload broke off: {0}")]
     Interrupted(String),

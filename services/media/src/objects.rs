@@ -15,6 +15,8 @@ use object_store::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use linkspan_storage::{Shortage, Space};
+
 use crate::MediaError;
 
 /// The size of the parts in which a large content is written. A content smaller than this is written at once.
@@ -29,6 +31,8 @@ const READ_BYTES: usize = 128 << 10;
 pub struct MediaStore {
     objects: Arc<dyn ObjectStore>,
     folder: Option<PathBuf>,
+    /// The room there is for contents. A bucket looks after that itself.
+    space: Option<Arc<Space>>,
 }
 
 impl MediaStore {
@@ -38,7 +42,8 @@ impl MediaStore {
         std::fs::create_dir_all(path).map_err(failed)?;
         let folder = path.canonicalize().map_err(failed)?;
         let objects = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
-        Ok(Self { objects: Arc::new(objects), folder: Some(folder) })
+        let space = Arc::new(Space::of_folder(&folder, None));
+        Ok(Self { objects: Arc::new(objects), folder: Some(folder), space: Some(space) })
     }
 
     /// Keeps contents in memory, for tests.
@@ -48,7 +53,20 @@ impl MediaStore {
 
     /// Keeps contents in any object store.
     pub fn of(objects: Arc<dyn ObjectStore>) -> Self {
-        Self { objects, folder: None }
+        Self { objects, folder: None, space: None }
+    }
+
+    /// Takes contents as long as there is room in `space`.
+    pub fn with_space(self, space: Arc<Space>) -> Self {
+        Self { space: Some(space), ..self }
+    }
+
+    /// Refuses if there is no room for contents.
+    pub(crate) fn check_space(&self) -> Result<(), MediaError> {
+        match &self.space {
+            Some(space) if space.shortage() >= Shortage::Uploads => Err(MediaError::Full),
+            _ => Ok(()),
+        }
     }
 
     /// Keeps contents in a bucket of S3, or of a server that speaks its protocol.
@@ -84,6 +102,7 @@ impl MediaStore {
 
     /// Writes a content that is known to be small.
     pub(crate) async fn put(&self, path: &Path, content: Vec<u8>) -> Result<(), MediaError> {
+        self.check_space()?;
         self.objects.put(path, content.into()).await?;
         Ok(())
     }
@@ -112,6 +131,7 @@ impl MediaStore {
                 if size_bytes > limit_bytes {
                     return Err(too_large());
                 }
+                self.check_space()?;
                 writer.put(chunk).await?;
             }
             Ok(())

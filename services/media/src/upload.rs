@@ -110,6 +110,7 @@ impl Media {
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
         E: std::fmt::Display + Send + 'static,
     {
+        self.shared.objects.check_space()?;
         let (limit_bytes, quota_bytes) = self.limits(upload.user_id.server_name())?;
         let usage_key = UserKey { user_id: upload.user_id.clone() };
         let used_bytes = self.shared.store.get::<MediaUsage>(&usage_key).await?.unwrap_or_default();

@@ -15,7 +15,7 @@ use linkspan_media::{
 };
 use linkspan_platforms::{Platforms, Settings};
 use linkspan_storage::{
-    Faults, Memory, Range, Store, WriteSet,
+    Faults, Memory, Range, Space, Store, WriteSet,
     catalogue::{ExpiringMedia, Thumbnails},
 };
 use object_store::{ObjectStore, memory::InMemory};
@@ -434,6 +434,23 @@ async fn an_upload_goes_with_its_thumbnails_when_nothing_carries_it_any_more() {
     world.media.remove_expired(NOW + 2 + MINUTE_MS).await.expect("removed");
     assert!(matches!(world.open(&uri).await, Err(MediaError::NotFound)));
     assert_eq!((world.count_objects().await, own(NOW).await), (0, Vec::new()));
+}
+
+#[tokio::test]
+async fn uploads_stop_when_the_disk_is_nearly_full_and_go_on_when_it_is_not() {
+    let store = Store::in_memory(Memory::new().expect("store"));
+    let platforms = platforms(&store, 50 << 20, 50 << 20).await;
+    let space = Arc::new(Space::pretended(1000, 1000));
+    let objects = MediaStore::in_memory().with_space(space.clone());
+    let media = Media::new(store, platforms, objects);
+    let upload = async || media.upload(anna(), described("text/plain"), chunks(b"hello"), NOW).await;
+    let uri = upload().await.expect("up");
+    space.pretend(999);
+    assert!(matches!(upload().await, Err(MediaError::Full)));
+    let (server_name, media_id) = parts(&uri);
+    media.open(server_name, media_id, NO_WAIT, NOW).await.expect("what is there is read");
+    space.pretend(1000);
+    upload().await.expect("up");
 }
 
 #[tokio::test]

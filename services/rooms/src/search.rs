@@ -16,7 +16,7 @@ use std::{
 use linkspan_domain::Pdu;
 use linkspan_platforms::give_way;
 use linkspan_storage::{
-    Position, WriteSet,
+    CommitError, Position, WriteSet,
     catalogue::{SearchChunks, TimelineKey},
     records::SearchChunkRecord,
 };
@@ -372,8 +372,11 @@ impl Rooms {
                 let chunk = SearchChunkRecord { words: found.into_iter().collect() };
                 let mut writes = WriteSet::new();
                 writes.put::<SearchChunks>(&key, &chunk);
-                self.store().commit(writes).await?;
-                chunk
+                match self.store().commit(writes).await {
+                    // It is made again the next time, and searching goes on without.
+                    Ok(_) | Err(CommitError::Full) => chunk,
+                    Err(error) => return Err(error.into()),
+                }
             }
         };
         Ok(wanted.iter().all(|word| chunk.words.binary_search(word).is_ok()))

@@ -5,12 +5,16 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use linkspan_domain::Pdu;
 use linkspan_storage::{
     Finish, Position, Ticket, WriteSet,
     catalogue::{RoomHeads, RoomKey, TransactionKey},
     records::{RoomHeadRecord, ThreadRecord},
 };
-use ruma::{OwnedEventId, OwnedUserId};
+use ruma::{
+    OwnedEventId, OwnedUserId,
+    events::{TimelineEventType, room::member::MembershipState},
+};
 
 use super::Append;
 use crate::{Result, Room, Rooms, TimelineEvent, permits::Permits};
@@ -26,7 +30,7 @@ impl Append {
             // Sending a message should not have to make room for it.
             Box::pin(self.bring_room_settings()).await?;
         }
-        let (underway, ticket) = self.queue(WriteSet::new());
+        let (underway, ticket) = self.queue(WriteSet::new())?;
         // What follows the commit must happen even if nobody waits for it any more.
         Finish::new(async move {
             match ticket.committed().await {
@@ -45,7 +49,7 @@ impl Append {
         self.consulted.check()?;
         other.consulted.check()?;
         let writes = other.finish_writes();
-        let (underway, ticket) = self.queue(writes);
+        let (underway, ticket) = self.queue(writes)?;
         let other = other.advance();
         Finish::new(async move {
             match ticket.committed().await {
@@ -64,12 +68,13 @@ impl Append {
         .await
     }
 
-    /// Queues what was staged, with `more`, and lets the next append in.
-    fn queue(mut self, more: WriteSet) -> (Underway, Ticket) {
+    /// Queues what was staged, with `more`, and lets the next append in. What is refused at once leaves the room as it
+    /// is, also in memory: others have not built on it.
+    fn queue(mut self, more: WriteSet) -> Result<(Underway, Ticket)> {
         let mut writes = self.finish_writes();
         writes.append(more);
-        let ticket = self.rooms.store().submit(writes);
-        (self.advance(), ticket)
+        let ticket = self.rooms.store().try_submit(writes)?;
+        Ok((self.advance(), ticket))
     }
 
     /// The rows to write, those of the head included.
@@ -83,6 +88,9 @@ impl Append {
         }
         if !self.staged.is_empty() {
             self.tell_members();
+            if self.staged.iter().all(|event| is_removal(&event.pdu)) {
+                self.writes.use_reserve();
+            }
         }
         std::mem::take(&mut self.writes)
     }
@@ -137,6 +145,17 @@ impl Append {
             changed_members,
             closes_to_guests: self.closes_to_guests,
         }
+    }
+}
+
+/// Whether an event takes something away or somebody out: that goes on when the disk is nearly full.
+fn is_removal(event: &Pdu) -> bool {
+    match event.event_type {
+        TimelineEventType::RoomRedaction => true,
+        TimelineEventType::RoomMember => {
+            matches!(event.membership(), Some(MembershipState::Leave | MembershipState::Ban))
+        }
+        _ => false,
     }
 }
 
@@ -221,7 +240,7 @@ mod tests {
     use linkspan_inbox::Inbox;
     use linkspan_platforms::Platforms;
     use linkspan_storage::{
-        CommitError, Faults, Memory, StorageError, Store,
+        CommitError, Faults, Memory, Space, StorageError, Store,
         catalogue::{RoomKey, Rooms as RoomsTable},
     };
     use ruma::{
@@ -315,6 +334,34 @@ mod tests {
         let topic = Draft::state(TimelineEventType::RoomTopic, "", object([("topic", text("one"))]));
         append.stage(&alice, topic, None).await.expect("staged");
         append.commit().await.expect("sent");
+    }
+
+    /// A room goes on as it is when there was no room on the disk for something.
+    #[tokio::test]
+    async fn a_full_disk_stops_messages_and_nobody_from_leaving() {
+        let space = Arc::new(Space::pretended(1000, 1000));
+        let rooms = rooms(Store::in_memory(Memory::with_space(space.clone()).expect("an engine"))).await;
+        let alice = alice();
+        let room = room_of(&rooms, &alice).await;
+        let send = async || {
+            let mut append = rooms.begin(&room, 2).await.expect("the writer");
+            let hello = Draft::message(TimelineEventType::RoomMessage, object([("body", text("hello"))]));
+            append.stage(&alice, hello, None).await.expect("staged");
+            append.commit().await.map(drop)
+        };
+        send().await.expect("sent");
+        space.pretend(300);
+        for _ in 0..3 {
+            let refused = send().await;
+            let is_full =
+                matches!(refused, Err(RoomsError::Storage(StorageError::Commit(CommitError::Full))));
+            assert!(is_full, "{refused:?}");
+        }
+        space.pretend(1000);
+        // What was measured last is measured again.
+        send().await.expect("sent");
+        space.pretend(300);
+        rooms.leave_room(&alice, &room.id, None, 3).await.expect("left");
     }
 
     /// Whoever has sent something is answered once it is on disk, whoever writes to the room meanwhile.

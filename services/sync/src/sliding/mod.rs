@@ -205,6 +205,8 @@ impl Sync {
         let rooms = self.add_sliding_rooms(&mut building, connection).await?;
         let extensions = self.extension_news(&building, &rooms).await?;
         if !building.writes.is_empty() {
+            // Reading goes on when the disk is nearly full.
+            building.writes.use_reserve();
             let ticket = self.store.submit(building.writes);
             // A first answer only adds rows, and what a crash loses of them is sent again. Later answers also
             // say that a room has fallen behind. A client that has got such an answer must not find the rows
