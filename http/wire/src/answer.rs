@@ -14,7 +14,7 @@ use http::{HeaderValue, header};
 use linkspan_platforms::Work;
 use ruma::api::{OutgoingResponse, OutgoingResponseExt};
 
-use crate::{ApiError, App};
+use crate::{ApiError, unsent::hold};
 
 /// An answer whose body is already JSON.
 pub fn json_response(body: Vec<u8>) -> Response {
@@ -33,7 +33,6 @@ pub fn json_answer(body: &serde_json::Value) -> Response {
 ///
 /// [`Limited`] if answers to the same caller hold too much already.
 pub fn streamed_json_response(
-    app: &App,
     pieces: impl Stream<Item = Result<Vec<u8>, ApiError>> + Send + 'static,
     held_bytes: usize,
 ) -> Result<Response, ApiError> {
@@ -43,7 +42,7 @@ pub fn streamed_json_response(
     });
     let work = Work::current().expect("an answer is made as a part of a request");
     let pieces = PiecesOfWork { pieces: Box::pin(pieces), work: work.clone() };
-    let body = app.unsent().hold_stream(&work, Body::from_stream(pieces), held_bytes)?;
+    let body = hold(&work, Body::from_stream(pieces), held_bytes)?;
     let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)

@@ -6,8 +6,6 @@ use linkspan_platforms::LongWork;
 
 pub use linkspan_lifecycle::Services;
 
-use crate::unsent::Unsent;
-
 /// All services, as endpoints get them, and what requests share. It is cheap to clone.
 #[derive(Clone, Debug)]
 pub struct App(Arc<Shared>);
@@ -16,7 +14,6 @@ pub struct App(Arc<Shared>);
 struct Shared {
     services: Services,
     long_work: LongWork,
-    unsent: Unsent,
 }
 
 impl App {
@@ -24,16 +21,11 @@ impl App {
     pub fn long_work(&self) -> &LongWork {
         &self.0.long_work
     }
-
-    pub(crate) fn unsent(&self) -> &Unsent {
-        &self.0.unsent
-    }
 }
 
 impl From<Services> for App {
     fn from(services: Services) -> Self {
-        let (long_work, unsent) = (LongWork::new(), Unsent::default());
-        Self(Arc::new(Shared { services, long_work, unsent }))
+        Self(Arc::new(Shared { services, long_work: LongWork::new() }))
     }
 }
 

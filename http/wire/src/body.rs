@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode, Uri, request::Parts};
 use http_body_util::BodyExt;
 use linkspan_domain::MAX_DEPTH;
-use linkspan_platforms::{IncomingBody, Network, Platform};
+use linkspan_platforms::{Holding, Network, Platform};
 use percent_encoding::percent_decode_str;
 use ruma::{
     OwnedUserId, UserId,
@@ -148,7 +148,7 @@ pub async fn read_body(
         return Err(too_large(limit));
     }
     let mut pace = Pace::begin();
-    let mut room: Option<IncomingBody> = None;
+    let mut room: Option<Holding> = None;
     let mut whole = Pieces::default();
     while let Some(piece) = pace.next(&mut body).await? {
         let size = whole.size() + piece.len();
@@ -203,7 +203,7 @@ impl Pieces {
 /// A body together with the room that it takes up.
 struct Held {
     bytes: Bytes,
-    _room: IncomingBody,
+    _room: Holding,
 }
 
 impl AsRef<[u8]> for Held {

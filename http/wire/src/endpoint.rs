@@ -10,7 +10,7 @@ use std::{
 
 use axum::{body::HttpBody, extract::Request, response::Response};
 use http::{Method, Uri, request::Parts};
-use linkspan_platforms::{Limited, Network, Platform, RateClass, Work};
+use linkspan_platforms::{Network, Platform, RateClass, Work};
 use linkspan_storage::{AnswerPending, Unanswered};
 use ruma::api::{IncomingRequest, path_builder::PathBuilder};
 
@@ -18,7 +18,7 @@ use crate::{
     ApiError, App, WholeRequest,
     answer::respond,
     caller::{Caller, RequestHead, address_of},
-    unsent::{UNTIL_TAKEN, Unsent},
+    unsent::hold_whole,
 };
 /// Who may call an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -241,8 +241,6 @@ async fn admit<C: Caller>(
 /// What is known of a request while its answer is made.
 struct AnswerPart {
     work: Arc<Work>,
-    /// Where the answer is held until it is sent.
-    unsent: Unsent,
     /// What the request commits carries it, if it writes on behalf of a user.
     unanswered: Option<Unanswered>,
     is_reading: bool,
@@ -267,12 +265,11 @@ impl AnswerPart {
             true => Work::reading(platform.clone(), who, app.long_work().clone()),
             false => Work::writing(platform.clone(), who),
         };
-        let unsent = app.unsent().clone();
-        if is_reading && unsent.is_full_for(&work) {
-            return Err(Limited { retry_after: UNTIL_TAKEN }.into());
+        if is_reading {
+            platform.unsent.check_room_for(work.who())?;
         }
         let unanswered = pending.and_then(|answer| Some(Unanswered::new(user_id?.clone(), answer)));
-        Ok(Self { work, unsent, unanswered, is_reading })
+        Ok(Self { work, unanswered, is_reading })
     }
 
     /// Runs an endpoint's function. It does not know the type of the function, for the same reason as [`admit`].
@@ -280,7 +277,7 @@ impl AnswerPart {
         self,
         function: Pin<&mut (dyn Future<Output = Result<Response, ApiError>> + Send)>,
     ) -> Result<Response, ApiError> {
-        let Self { work, unsent, unanswered, is_reading } = self;
+        let Self { work, unanswered, is_reading } = self;
         let function = work.clone().run(function);
         let response = match unanswered {
             Some(request) => request.run(function).await,
@@ -292,7 +289,7 @@ impl AnswerPart {
             return Ok(response);
         }
         let (head, body) = response.into_parts();
-        let body = unsent.hold(&work, body)?;
+        let body = hold_whole(&work, body)?;
         Ok(Response::from_parts(head, body))
     }
 }

@@ -5,7 +5,7 @@
 
 mod capacity;
 mod colour;
-mod incoming;
+mod held_memory;
 mod network;
 mod rate_limit;
 mod settings;
@@ -21,7 +21,7 @@ use ruma::{OwnedServerName, ServerName, signatures::Ed25519KeyPair};
 
 pub use capacity::Capacity;
 pub use colour::Colour;
-pub use incoming::{Incoming, IncomingBody};
+pub use held_memory::{HeldMemory, Holding};
 pub use network::Network;
 pub use rate_limit::{Limited, RateClass, RateLimiter};
 pub use settings::{
@@ -65,7 +65,9 @@ pub struct Platform {
     /// Its rate limits.
     pub rate_limiter: RateLimiter,
     /// The room that it has for the bodies of requests.
-    pub incoming: Incoming,
+    pub incoming: HeldMemory,
+    /// The memory that it has for answers that their clients have not taken yet.
+    pub unsent: HeldMemory,
     /// Its number among all platforms, from 0, in the order of the configuration.
     pub number: usize,
 }
@@ -138,12 +140,14 @@ impl Platforms {
     /// the Unix epoch.
     pub async fn open(store: &Store, settings: Vec<Settings>, now_ts: u64) -> Result<Self, PlatformsError> {
         let mut all = Self { platforms: Vec::new(), by_server_name: HashMap::new(), by_host: HashMap::new() };
-        let incoming_of_each = Incoming::of_platforms(settings.len());
-        for (number, (settings, incoming)) in settings.into_iter().zip(incoming_of_each).enumerate() {
+        let of_each = |bounds| HeldMemory::of_platforms(bounds, settings.len());
+        let memory = of_each(held_memory::INCOMING).zip(of_each(held_memory::UNSENT));
+        for (number, (settings, (incoming, unsent))) in settings.into_iter().zip(memory).enumerate() {
             let signing_key = signing_key::open(store, &settings.server_name, now_ts).await?;
             let vapid_key = VapidKey::open(store, &settings.server_name).await?;
             let rate_limiter = RateLimiter::new(settings.rate_limits.then(|| settings.limits.clone()));
-            let platform = Platform { settings, signing_key, vapid_key, rate_limiter, incoming, number };
+            let platform =
+                Platform { settings, signing_key, vapid_key, rate_limiter, incoming, unsent, number };
             all.add(Arc::new(platform))?;
         }
         Ok(all)

@@ -126,7 +126,7 @@ impl EventStream {
             first.extend_from_slice(after.as_bytes());
             return Ok(json_response(first));
         }
-        let (app, held_bytes) = (self.app.clone(), self.walk.size_bytes());
+        let held_bytes = self.walk.size_bytes();
         let rest = stream::try_unfold(Some(self), move |events| async move {
             let Some(mut events) = events else { return Ok(None) };
             let mut piece = Vec::new();
@@ -137,7 +137,7 @@ impl EventStream {
             }
             Ok(Some((piece, Some(events))))
         });
-        streamed_json_response(&app, stream::once(async { Ok(first) }).chain(rest), held_bytes)
+        streamed_json_response(stream::once(async { Ok(first) }).chain(rest), held_bytes)
     }
 
     /// Writes events until the piece is large enough or all are written.

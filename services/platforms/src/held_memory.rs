@@ -1,0 +1,166 @@
+//! Memory that requests and answers take: bodies while they arrive and until they have been worked on, and answers until
+//! their clients have taken them. All platforms share it, so none of them, nor any of their people, can fill it.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+
+use crate::{Capacity, Limited};
+
+/// How long whoever finds no room should wait. Most of what is held is gone much sooner.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// How much memory is held at most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// For all platforms together, in bytes.
+    pub(crate) all: usize,
+    /// For one person, or one network of people who have not logged in, in bytes.
+    pub(crate) one: usize,
+    /// Whether something larger is held for somebody for whom nothing else is.
+    pub(crate) first_may_be_larger: bool,
+}
+
+/// For bodies of requests: over a hundred of the greatest ones in all, and a small part of any server's memory; eight of
+/// the greatest for one sender. Clients send one or two at a time.
+pub(crate) const INCOMING: Bounds = Bounds { all: 256 << 20, one: 16 << 20, first_may_be_larger: false };
+
+/// For answers. Pages have about a mebibyte; the first sync of many chats may have tens, and is one answer.
+pub(crate) const UNSENT: Bounds = Bounds { all: 256 << 20, one: 16 << 20, first_may_be_larger: true };
+
+/// The memory that a platform may have held.
+#[derive(Debug)]
+pub struct HeldMemory {
+    held: Arc<Mutex<Held>>,
+    /// The platform's number.
+    platform: usize,
+}
+
+/// What is held of all platforms.
+#[derive(Debug)]
+struct Held {
+    bounds: Bounds,
+    all: Capacity,
+    /// What is held for each person or network, by platform and name.
+    of_one: HashMap<(usize, String), usize>,
+}
+
+impl HeldMemory {
+    /// The memory of each of so many platforms, in their order.
+    pub(crate) fn of_platforms(bounds: Bounds, platforms: usize) -> impl Iterator<Item = Self> {
+        let all = Capacity::new(bounds.all, platforms);
+        let held = Arc::new(Mutex::new(Held { bounds, all, of_one: HashMap::new() }));
+        (0..platforms).map(move |platform| Self { held: held.clone(), platform })
+    }
+
+    /// Begins to hold something for `who`: a user id, or the network of somebody who has not logged in.
+    pub fn begin(&self, who: String) -> Holding {
+        Holding { held: self.held.clone(), who: (self.platform, who), bytes: 0 }
+    }
+
+    /// Refuses if as much is held for `who` as may be.
+    pub fn check_room_for(&self, who: &str) -> Result<(), Limited> {
+        let held = self.held.lock();
+        // For most nothing is, and their names need not be copied.
+        if held.all.taken(self.platform) == 0 {
+            return Ok(());
+        }
+        match held.of_one.get(&(self.platform, who.to_owned())) {
+            Some(bytes) if *bytes >= held.bounds.one => Err(Limited { retry_after: RETRY_AFTER }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Memory that is held. It is free again when this is dropped.
+#[derive(Debug)]
+pub struct Holding {
+    held: Arc<Mutex<Held>>,
+    who: (usize, String),
+    bytes: usize,
+}
+
+impl Holding {
+    /// Takes as much room as is lacking for so many bytes. Refuses if the person, the platform or all together have used
+    /// up theirs.
+    pub fn grow_to(&mut self, bytes: usize) -> Result<(), Limited> {
+        let more = bytes.saturating_sub(self.bytes);
+        let mut held = self.held.lock();
+        let before = held.of_one.get(&self.who).copied().unwrap_or_default();
+        let is_first = held.bounds.first_may_be_larger && before == self.bytes;
+        let fits = is_first || before + more <= held.bounds.one;
+        if !fits || !held.all.take(self.who.0, more) {
+            return Err(Limited { retry_after: RETRY_AFTER });
+        }
+        match held.of_one.get_mut(&self.who) {
+            Some(known) => *known = before + more,
+            None => drop(held.of_one.insert(self.who.clone(), before + more)),
+        }
+        self.bytes += more;
+        Ok(())
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        let mut held = self.held.lock();
+        held.all.give_back(self.who.0, self.bytes);
+        if let Some(of_one) = held.of_one.get_mut(&self.who) {
+            *of_one -= self.bytes;
+            if *of_one == 0 {
+                held.of_one.remove(&self.who);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holding(memory: &HeldMemory, who: usize) -> Holding {
+        memory.begin(who.to_string())
+    }
+
+    #[test]
+    fn one_has_a_part_of_a_platforms_memory() {
+        let memory = HeldMemory::of_platforms(INCOMING, 1).next().expect("one platform");
+        let (mut first, mut second) = (holding(&memory, 0), holding(&memory, 0));
+        first.grow_to(INCOMING.one - 1).expect("there is room");
+        assert!(memory.check_room_for("0").is_ok());
+        second.grow_to(1).expect("there is room");
+        assert!(memory.check_room_for("0").is_err() && memory.check_room_for("1").is_ok());
+        assert!(second.grow_to(2).is_err());
+        holding(&memory, 1).grow_to(INCOMING.one).expect("others have room");
+        drop(first);
+        second.grow_to(INCOMING.one).expect("there is room again");
+        drop(second);
+        assert!(memory.held.lock().of_one.is_empty());
+    }
+
+    #[test]
+    fn the_first_answer_may_be_larger() {
+        let memory = HeldMemory::of_platforms(UNSENT, 1).next().expect("one platform");
+        let (mut first, mut second) = (holding(&memory, 0), holding(&memory, 0));
+        first.grow_to(2 * UNSENT.one).expect("nothing else is held");
+        assert!(memory.check_room_for("0").is_err());
+        assert!(second.grow_to(1).is_err());
+        drop(first);
+        second.grow_to(1).expect("there is room again");
+        assert!(holding(&memory, 1).grow_to(UNSENT.all).is_err(), "all have no more than there is");
+    }
+
+    #[test]
+    fn a_platform_whose_memory_is_used_up_leaves_others_theirs() {
+        let both: Vec<_> = HeldMemory::of_platforms(INCOMING, 2).collect();
+        let mut all = Vec::new();
+        let full = (0..=INCOMING.all / INCOMING.one).any(|who| {
+            let mut one = holding(&both[0], who);
+            let refused = one.grow_to(INCOMING.one).is_err();
+            all.push(one);
+            refused
+        });
+        assert!(full);
+        holding(&both[1], 0).grow_to(INCOMING.one).expect("the other platform has room");
+    }
+}
