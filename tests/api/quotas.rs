@@ -15,7 +15,7 @@ use crate::{
     key_backup::{begin, key},
     keys::proof,
     network::{Client, INSTAGRAM, MESSENGER, Network, WHATSAPP, encoded},
-    olm::{Identity, OlmDevice, signed},
+    olm::{Identity, signed},
 };
 
 /// The greatest content of one entry of account data, one filter or one backed-up key, in bytes, less what is around it.
