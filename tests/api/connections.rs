@@ -84,5 +84,5 @@ async fn who_has_not_logged_in_sends_little() {
     }
     let path = "/v3/account/password";
     network.call(INSTAGRAM, None, Method::POST, path, Some(large.clone())).await.fails(413, "M_TOO_LARGE");
-    anna.put(&format!("/v3/user/{}/account_data/a", anna.user_id), large).await.ok();
+    anna.post("/v3/keys/query", json!({ "device_keys": {}, "x": "x".repeat(100_000) })).await.ok();
 }

@@ -134,7 +134,8 @@ async fn who_is_deactivated_is_gone_from_everywhere() {
     scene.check_gone().await;
     // Her password went with the account, and nobody else learns what has become of it.
     let gone = scene.anna.try_log_in().await;
-    let nobody = scene.anna.named("@nobody:instagram.localhost");
+    let mut nobody = scene.anna.clone();
+    nobody.user_id = "@nobody:instagram.localhost".to_owned();
     assert_eq!(nobody.try_log_in().await.json, gone.json);
     gone.fails(403, "M_FORBIDDEN");
 }

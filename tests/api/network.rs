@@ -440,11 +440,6 @@ impl Client {
         Client { network: network.clone(), ..self.clone() }
     }
 
-    /// The same client, which says that it is another user's when it logs in.
-    pub(crate) fn named(&self, user_id: &str) -> Client {
-        Client { user_id: user_id.to_owned(), ..self.clone() }
-    }
-
     /// Another device of the same user.
     pub(crate) async fn another_device(&self) -> Client {
         self.network.client(self.platform, &self.try_log_in().await.ok())
