@@ -150,7 +150,7 @@ pub type Listener = Arc<dyn Fn(&CommitGroup) + Send + Sync>;
 pub struct Ticket(pub(crate) oneshot::Receiver<Result<Position, CommitError>>);
 
 impl Ticket {
-    /// Of a write-set that was refused.
+    /// The ticket of a write-set that was refused.
     pub(crate) fn refused(error: CommitError) -> Self {
         let (reply, ticket) = oneshot::channel();
         let _ = reply.send(Err(error));

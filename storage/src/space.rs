@@ -27,7 +27,7 @@ const RESERVE_PERCENT: u64 = 2;
 const LEAST_RESERVE_BYTES: u64 = 512 * MIB;
 /// The most that this is, in bytes. The engine never needs more at a time, however large the disk is.
 const MOST_RESERVE_BYTES: u64 = 8 << 30;
-/// Of a file system that is very small, no more than this part is kept.
+/// No more than this part of a file system is kept, which matters for very small ones.
 const SMALL_PART: u64 = 4;
 
 /// What has to stop because room runs short. Whoever stops at a value stops at all greater ones, too.
