@@ -65,7 +65,7 @@ impl Waiting {
         if !has_room {
             return None;
         }
-        let shares = requester.0.iter().flatten().map(|hash| *hash);
+        let shares = requester.0.iter().flatten().copied();
         for hash in shares {
             let share = self.shares.entry(hash).or_default();
             share.count += 1;
