@@ -15,7 +15,9 @@ use tokio::sync::oneshot;
 
 use byteview::ByteView;
 
-use crate::{CommitGroup, ContendedKey, Feed, KeyError, Position, Unanswered, stream::ChangedKey};
+use crate::{
+    CommitGroup, CommitStats, ContendedKey, Feed, KeyError, Position, Unanswered, stream::ChangedKey,
+};
 
 /// The longest key that can be stored, in bytes. Set by what an index of PostgreSQL holds.
 pub const MAX_KEY_BYTES: usize = 2048;
@@ -187,8 +189,16 @@ pub struct StoreStats {
     pub position: Position,
     /// The length of all files, in bytes; 0 for a store in memory.
     pub disk_bytes: u64,
+    /// Bytes of blocks that were read and are kept in memory.
+    pub cache_bytes: u64,
+    /// The most bytes that these may be.
+    pub cache_limit_bytes: u64,
+    /// Bytes of rows in memory that are in the journal only, and in no other file yet.
+    pub unwritten_bytes: u64,
     /// The tables, in the order of the catalogue.
     pub tables: Vec<TableStats>,
+    /// What was committed since the start.
+    pub commits: CommitStats,
 }
 
 /// What a table holds.

@@ -10,16 +10,17 @@ use std::{
         mpsc::{Receiver, Sender, channel},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::{
-    CommitError, CommitGroup, Committed, ContendedKey, Feed, Listener, MAX_KEY_BYTES, MAX_VALUE_BYTES,
-    Position, RawBytes, StorageError, TableId, Ticket,
+    CommitError, CommitGroup, CommitStats, Committed, ContendedKey, Feed, Listener, MAX_KEY_BYTES,
+    MAX_VALUE_BYTES, Position, RawBytes, StorageError, TableId, Ticket,
     catalogue::{META_POSITION_KEY, Meta},
+    commit_counts::CommitCounts,
     engine::{Change, Expectation, RawWriteSet},
     stream::FEED_GROUPS,
     table::Table,
@@ -91,6 +92,7 @@ struct Told {
     published: AtomicU64,
     listeners: Listeners,
     feed: broadcast::Sender<CommitGroup>,
+    counts: CommitCounts,
 }
 
 impl std::fmt::Debug for GroupCommit {
@@ -116,6 +118,7 @@ impl GroupCommit {
             published: AtomicU64::new(position.get()),
             listeners: Listeners::default(),
             feed: broadcast::Sender::new(FEED_GROUPS),
+            counts: CommitCounts::default(),
         });
         let mut committer = Committer {
             backend,
@@ -169,6 +172,11 @@ impl GroupCommit {
 
     pub(crate) fn position(&self) -> Position {
         Position::from_u64(self.told.published.load(Ordering::Acquire))
+    }
+
+    /// What was committed since the start.
+    pub(crate) fn stats(&self) -> CommitStats {
+        self.told.counts.read(self.waiting.load(Ordering::Relaxed))
     }
 
     pub(crate) fn heard(&self) -> Position {
@@ -292,7 +300,12 @@ impl<B: Backend> Committer<B> {
             key: META_POSITION_KEY.to_vec(),
             value: Some(self.position.to_string().into_bytes()),
         });
-        self.backend.apply(changes, self.position).map_err(|reason| self.poison(reason))
+        let commits = self.position.get() - self.told.published.load(Ordering::Relaxed);
+        self.told.counts.note_rows(&changes);
+        let begun = Instant::now();
+        self.backend.apply(changes, self.position).map_err(|reason| self.poison(reason))?;
+        self.told.counts.note_group(commits, begun.elapsed());
+        Ok(())
     }
 
     fn poison(&mut self, reason: String) -> CommitError {

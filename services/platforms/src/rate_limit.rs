@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     fmt,
     net::{IpAddr, Ipv6Addr},
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -46,6 +47,27 @@ pub enum RateClass {
     Export,
     /// Everything else that changes something.
     Other,
+}
+
+impl RateClass {
+    /// Its name for operators.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Message => "message",
+            Self::Login => "login",
+            Self::Registration => "registration",
+            Self::Join => "join",
+            Self::Invite => "invite",
+            Self::CreateRoom => "create_room",
+            Self::Search => "search",
+            Self::Upload => "upload",
+            Self::Report => "report",
+            Self::Strangers => "strangers",
+            Self::Export => "export",
+            Self::Other => "other",
+        }
+    }
 }
 
 /// There were too many actions. The client may try again later.
@@ -113,6 +135,11 @@ impl RateLimiter {
         self.check(class, &network_of(address))
     }
 
+    /// How many actions of each class that has a limit were refused since the start.
+    pub fn refused(&self) -> impl Iterator<Item = (RateClass, u64)> {
+        self.classes.iter().map(|(class, buckets)| (*class, buckets.refused.load(Ordering::Relaxed)))
+    }
+
     /// Takes back one action that was counted and turned out not to matter.
     pub fn give_back(&self, class: RateClass, who: &str) {
         if let Some(buckets) = self.classes.get(&class) {
@@ -148,6 +175,8 @@ struct Buckets {
     burst: Duration,
     /// When each bucket will be full. Buckets that have no entry are full.
     full_at: Mutex<HashMap<String, Duration>>,
+    /// How many actions were refused.
+    refused: AtomicU64,
 }
 
 impl Buckets {
@@ -155,7 +184,7 @@ impl Buckets {
     fn new(rate: f64, burst: u32) -> Option<Self> {
         let period = Duration::try_from_secs_f64(1.0 / rate).ok().filter(|period| !period.is_zero())?;
         let burst = period.saturating_mul(burst.max(1));
-        Some(Self { period, burst, full_at: Mutex::default() })
+        Some(Self { period, burst, full_at: Mutex::default(), refused: AtomicU64::new(0) })
     }
 
     fn take(&self, who: &str, now: Duration) -> Result<(), Limited> {
@@ -165,6 +194,7 @@ impl Buckets {
         let after = before.saturating_add(self.period);
         let retry_after = (after - now).saturating_sub(self.burst);
         if !retry_after.is_zero() {
+            self.refused.fetch_add(1, Ordering::Relaxed);
             return Err(Limited { retry_after });
         }
         match known {
