@@ -34,7 +34,11 @@ use tokio::{
     sync::watch,
 };
 
-use crate::unread_body::{self, WatchedBody};
+use crate::{
+    health::Health,
+    metrics::{Counted, Requests},
+    unread_body::{self, WatchedBody},
+};
 
 /// How long the head of a request may take to arrive. The same time runs while a connection is idle
 /// between two requests, so it must not be shorter than what clients and proxies keep connections for.
@@ -50,6 +54,8 @@ pub(crate) struct Server {
     pub(crate) platform: Option<Arc<Platform>>,
     /// Proxies that are trusted besides those on this machine.
     pub(crate) trusted_proxies: Vec<IpAddr>,
+    pub(crate) health: Health,
+    pub(crate) counts: Arc<Requests>,
 }
 
 impl Server {
@@ -68,24 +74,43 @@ impl Server {
         peer: SocketAddr,
         request: Request<WatchedBody>,
     ) -> impl Future<Output = Response> + use<> {
+        let begun = match self.at_once(&request) {
+            Some(answer) => Err(answer),
+            None => Ok(self.begin(peer, request)),
+        };
+        async move {
+            match begun {
+                Ok((counted, answer)) => counted.answered(answer).await,
+                Err(answer) => answer,
+            }
+        }
+    }
+
+    fn begin(
+        &self,
+        peer: SocketAddr,
+        request: Request<WatchedBody>,
+    ) -> (Counted, impl Future<Output = Response> + use<>) {
+        let mut request = request.map(Body::new);
+        let address = client_address(peer.ip(), request.headers(), &self.trusted_proxies);
+        request.extensions_mut().insert(ClientAddress(address));
+        if let Some(platform) = &self.platform {
+            request.extensions_mut().insert(ListenerPlatform(platform.clone()));
+        }
+        let method = request.method().clone();
+        let asked = self.api.ask(request);
+        (self.counts.begin(method, &asked), asked.answer)
+    }
+
+    /// What is answered without looking at what is hosted here.
+    fn at_once(&self, request: &Request<WatchedBody>) -> Option<Response> {
+        if let Some(answer) = self.health.answer(request.method(), request.uri().path()) {
+            return Some(answer);
+        }
         // With several `Host` headers a proxy may have chosen another one than this program would: RFC 9112,
         // section 3.2.
         let several_hosts = request.headers().get_all(header::HOST).iter().count() > 1;
-        let answer = (!several_hosts).then(|| {
-            let mut request = request.map(Body::new);
-            let address = client_address(peer.ip(), request.headers(), &self.trusted_proxies);
-            request.extensions_mut().insert(ClientAddress(address));
-            if let Some(platform) = &self.platform {
-                request.extensions_mut().insert(ListenerPlatform(platform.clone()));
-            }
-            self.api.answer(request)
-        });
-        async move {
-            match answer {
-                Some(answer) => answer.await,
-                None => StatusCode::BAD_REQUEST.into_response(),
-            }
-        }
+        several_hosts.then(|| StatusCode::BAD_REQUEST.into_response())
     }
 }
 

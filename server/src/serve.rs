@@ -1,6 +1,6 @@
 //! The command `serve`: it listens, and it stops without losing an answer.
 
-use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
+use std::{io, net::SocketAddr, path::Path, sync::Arc, thread, time::Duration};
 
 use linkspan_inbox::Inbox;
 use linkspan_platforms::{Platform, Platforms};
@@ -13,7 +13,16 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::{ConfigPath, Failure, config::Config, connection::Server, limits, read_config, services};
+use crate::{
+    ConfigPath, Failure,
+    config::Config,
+    connection::Server,
+    health::Health,
+    limits,
+    metrics::{Metrics, Requests, Sources},
+    read_config, services,
+    systemd::Notifier,
+};
 
 /// How long requests may go on after the signal to stop.
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -30,6 +39,13 @@ pub(crate) struct Options {
     stop_with_stdin: bool,
 }
 
+impl Options {
+    /// The configuration file.
+    pub(crate) fn config_path(&self) -> &Path {
+        &self.config.config
+    }
+}
+
 /// Serves until SIGTERM or SIGINT.
 pub(crate) fn serve(options: &Options) -> Result<(), Failure> {
     let config = read_config(&options.config.config)?;
@@ -37,15 +53,21 @@ pub(crate) fn serve(options: &Options) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let stopped = stop_signal()?;
-        let running = Running::start(&config, connections).await?;
+        let notifier = Arc::new(Notifier::from_environment());
+        let running = Running::start(&config, connections, &notifier).await?;
+        notifier.ready();
         // Only when all are there: who waits for a line may use any of them.
         for listening in &running.listening {
             println!("listening on http://{} for {}", listening.address, listening.names);
+        }
+        if let Some(address) = running.metrics_address {
+            println!("listening on http://{address} for metrics");
         }
         tokio::select! {
             () = stopped => {}
             () = end_of_input(), if options.stop_with_stdin => {}
         }
+        notifier.stopping();
         running.stop().await;
         Ok(())
     })
@@ -55,10 +77,15 @@ pub(crate) fn serve(options: &Options) -> Result<(), Failure> {
 struct Running {
     /// All places where it listens. If there is one for all platforms, it is the first.
     listening: Vec<Listening>,
+    /// Where metrics are told.
+    metrics_address: Option<SocketAddr>,
+    health: Health,
     inbox: Inbox,
     listeners: JoinSet<()>,
     stop: watch::Sender<()>,
     background: JoinSet<()>,
+    /// What tells how the server is, to its end.
+    watching: JoinSet<()>,
 }
 
 /// Where a server listens.
@@ -70,12 +97,22 @@ struct Listening {
 
 impl Running {
     /// Opens the store and listens everywhere. It takes at most so many connections at a time.
-    async fn start(config: &Config, connections: usize) -> Result<Self, Failure> {
+    async fn start(config: &Config, connections: usize, notifier: &Arc<Notifier>) -> Result<Self, Failure> {
         let asked = config.listen.max_connections.map_or(usize::MAX, |asked| asked as usize);
         if asked != usize::MAX && asked > connections {
             tracing::warn!(asked, allowed = connections, "the limit of open files allows fewer connections");
         }
-        let (app, background) = services::open(config).await?;
+        let health = Health::starting();
+        let metrics = Metrics::starting(health.clone());
+        // It listens before the store is opened, which takes a while after a crash: so one sees that it starts.
+        let mut watching = JoinSet::new();
+        let mut metrics_address = None;
+        if let Some(address) = config.listen.metrics {
+            let listener = bind_one(address).await?;
+            metrics_address = Some(listener.local_addr()?);
+            watching.spawn(metrics.clone().serve(listener));
+        }
+        let (app, store, background) = services::open(config).await?;
         let inbox = app.inbox.clone();
         let platforms = app.platforms.clone();
         let api = Arc::new(Api::new(
@@ -85,8 +122,11 @@ impl Running {
                 linkspan_own_api::endpoints(),
                 linkspan_identity_api::endpoints(),
             ],
-            linkspan_pages::router(app, Web::new(BUILT_IN)),
+            linkspan_pages::router(app.clone(), Web::new(BUILT_IN)),
         ));
+        let counts = Arc::new(Requests::new(&platforms));
+        watching.spawn(counts.clone().tell_of_refusals());
+        watching.spawn(health.clone().watch(store.clone(), notifier.clone()));
 
         let (stop, stopping) = watch::channel(());
         let permits = Arc::new(Semaphore::new(asked.min(connections).min(Semaphore::MAX_PERMITS)));
@@ -94,15 +134,24 @@ impl Running {
         let mut listening = Vec::new();
         for (listener, platform, names) in bind(config, &platforms).await? {
             listening.push(Listening { address: listener.local_addr()?, names });
-            let server = server(&api, platform, config);
+            let server = Server {
+                api: api.clone(),
+                platform,
+                trusted_proxies: config.listen.trusted_proxies.clone(),
+                health: health.clone(),
+                counts: counts.clone(),
+            };
             listeners.spawn(accept(listener, Arc::new(server), permits.clone(), stopping.clone()));
         }
-        Ok(Self { listening, inbox, listeners, stop, background })
+        metrics.open(Sources { app, store, requests: counts, data: config.data.clone() });
+        health.note_started();
+        Ok(Self { listening, metrics_address, health, inbox, listeners, stop, background, watching })
     }
 
     /// Answers the requests that are under way, and ends.
     async fn stop(self) {
         tracing::info!("stopping");
+        self.health.note_stopping();
         // Long polls answer at once; connections end after the request they are in.
         self.inbox.stop_waiting();
         let _ = self.stop.send(());
@@ -110,13 +159,9 @@ impl Running {
         if tokio::time::timeout(STOP_GRACE, self.stop.closed()).await.is_err() {
             tracing::warn!(connections = self.stop.receiver_count(), "some requests were cut off");
         }
-        drop(self.background);
+        drop((self.background, self.watching));
         tracing::info!("stopped");
     }
-}
-
-fn server(api: &Arc<Api>, platform: Option<Arc<Platform>>, config: &Config) -> Server {
-    Server { api: api.clone(), platform, trusted_proxies: config.listen.trusted_proxies.clone() }
 }
 
 /// A listener, the platform that it is for alone, and the names of all that are reached there.

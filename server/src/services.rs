@@ -47,8 +47,8 @@ pub(crate) async fn rooms(config: &Config) -> Result<Rooms, Failure> {
     Ok(Rooms::new(store, platforms, accounts, contacts, directory, inbox, now_ts))
 }
 
-/// Opens everything a configuration asks for. The background tasks end when the set is dropped.
-pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure> {
+/// Opens everything a configuration asks for, over one store. The background tasks end when the set is dropped.
+pub(crate) async fn open(config: &Config) -> Result<(App, Store, JoinSet<()>), Failure> {
     let store = open_store(config).await?;
     let started_ts = now_ts();
     let platforms = Arc::new(Platforms::open(&store, config.platforms.clone(), started_ts).await?);
@@ -65,5 +65,5 @@ pub(crate) async fn open(config: &Config) -> Result<(App, JoinSet<()>), Failure>
     tasks.spawn(services.rooms.clone().send_delayed_events(now_ts));
     tasks.spawn(services.rooms.clone().keep_guests_out(now_ts));
     tasks.spawn(services.rooms.clone().bring_invitations(now_ts));
-    Ok((App::from(services), tasks))
+    Ok((App::from(services), store, tasks))
 }
