@@ -326,7 +326,8 @@ fn find_shared_addresses(draft: &Draft, findings: &mut Findings) {
     let own = draft.platforms.iter().filter_map(|entry| {
         Some((entry.settings.listen?, entry.settings.name.as_str(), entry.line_of("listen")))
     });
-    for (address, name, line) in shared.into_iter().chain(own) {
+    let metrics = draft.listen.metrics.map(|address| (address, "[listen] metrics", draft.listen_line));
+    for (address, name, line) in shared.into_iter().chain(metrics).chain(own) {
         if let Some((_, other)) = taken.iter().find(|(other, _)| collide(*other, address)) {
             findings.error(line, format!("{name} listens on {address}, which {other} has taken"));
         }

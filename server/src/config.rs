@@ -21,6 +21,8 @@ use toml::{
     de::{DeTable, DeValue, ValueDeserializer},
 };
 
+use crate::log::Log;
+
 /// The environment variable that stands in for `secret_key` of `[media]`.
 pub(crate) const MEDIA_SECRET_KEY: &str = "LINKSPAN_MEDIA_SECRET_KEY";
 
@@ -35,6 +37,7 @@ pub(crate) struct Config {
     pub(crate) retired: Vec<OwnedServerName>,
     /// The bucket that media go to, if they do not go to the data folder.
     pub(crate) media: Option<MediaBucket>,
+    pub(crate) log: Log,
     pub(crate) storage: Storage,
 }
 
@@ -52,6 +55,8 @@ pub(crate) struct Storage {
 pub(crate) struct Listen {
     /// An address for all platforms, told apart by `Host`.
     pub(crate) http: Option<SocketAddr>,
+    /// An address for metrics and health, which people of the platforms should not reach.
+    pub(crate) metrics: Option<SocketAddr>,
     /// The most connections at the same time. Without it there may be as many as the limit of open files
     /// allows.
     pub(crate) max_connections: Option<u32>,
@@ -166,6 +171,7 @@ pub(crate) struct Draft {
     /// Whether something in `[media]` could not be read.
     pub(crate) media_is_wrong: bool,
     pub(crate) storage: Storage,
+    pub(crate) log: Log,
     /// The mail settings of all platforms that have none of their own.
     pub(crate) email: Option<Email>,
     pub(crate) email_line: Option<usize>,
@@ -211,6 +217,7 @@ impl Config {
             retired: draft.retired,
             media: draft.media,
             storage: draft.storage,
+            log: draft.log,
         });
         Reading { config, findings }
     }
@@ -263,6 +270,7 @@ impl<'i> Reader<'i> {
                     draft.policy = self.value(value);
                     draft.policy_line = line;
                 }
+                "log" => draft.log = self.value(value).unwrap_or_default(),
                 "media" => {
                     let (media, set_aside) = self.value_in_part(value).unzip();
                     draft.media = media;
@@ -276,7 +284,8 @@ impl<'i> Reader<'i> {
                 }
                 "platform" => draft.platforms = self.platforms(value),
                 other => {
-                    let known = "`data`, `email`, `listen`, `media`, `platform`, `policy`, `retired`, `sms`, `storage`";
+                    let known = "`data`, `email`, `listen`, `log`, `media`, `platform`, `policy`, `retired`, `sms`, \
+                                 `storage`";
                     self.note(Some(key.span()), &format!("unknown field `{other}`, expected one of {known}"));
                 }
             }
@@ -453,6 +462,7 @@ fn remove_at(value: &mut DeValue<'_>, span: &Range<usize>) -> Option<Place> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::{Format, Level};
 
     fn read(text: &str) -> Reading {
         Config::parse(text, &std::env::temp_dir(), None)
@@ -510,6 +520,17 @@ name = "two"
         assert_eq!(lines, [3, 5, 8, 9, 11, 12], "{errors:?}");
         assert!(errors[0].1.contains("colour") && errors[4].1.contains("mesage"), "{errors:?}");
         assert!(errors[5].1.contains("server_name"), "{errors:?}");
+    }
+
+    #[test]
+    fn the_log_is_as_it_is_asked_for() {
+        let log = read(GOOD).config.expect("the configuration is good").log;
+        assert_eq!((log.format, log.level), (Format::Text, Level::Info));
+        let text = format!("{GOOD}\n[log]\nformat = \"json\"\nlevel = \"debug\"\n");
+        let log = read(&text).config.expect("the configuration is good").log;
+        assert_eq!((log.format, log.level), (Format::Json, Level::Debug));
+        let errors = errors(&format!("{GOOD}\n[log]\nlevel = \"loud\"\n"));
+        assert!(errors.len() == 1 && errors[0].1.contains("loud"), "{errors:?}");
     }
 
     #[test]

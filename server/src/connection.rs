@@ -29,6 +29,8 @@ use tokio::{net::TcpStream, sync::watch};
 
 use crate::{
     connections::Seat,
+    health::Health,
+    metrics::{Counted, Requests as Counts},
     sending::{self, Sending},
     under_way::{Requests, UnderWay},
     unread_body::{self, WatchedBody},
@@ -53,6 +55,8 @@ pub(crate) struct Server {
     pub(crate) platforms: Arc<Platforms>,
     /// The requests that are being answered, on all listeners.
     pub(crate) requests: Arc<Requests>,
+    pub(crate) health: Health,
+    pub(crate) counts: Arc<Counts>,
 }
 
 impl Server {
@@ -79,25 +83,36 @@ impl Server {
         peer: SocketAddr,
         request: Request<WatchedBody>,
     ) -> impl Future<Output = Answer> + use<> {
-        let begun = self.begin(peer, request);
+        let begun = match self.at_once(&request) {
+            Some(answer) => Err(answer),
+            None => self.begin(peer, request),
+        };
         async move {
             match begun {
-                Ok((answer, under_way)) => Answer { response: answer.await, under_way },
+                Ok((counted, answer, under_way)) => {
+                    Answer { response: counted.answered(answer).await, under_way }
+                }
                 Err(refused) => Answer { response: refused, under_way: None },
             }
         }
+    }
+
+    /// What is answered without looking at what is hosted here.
+    fn at_once(&self, request: &Request<WatchedBody>) -> Option<Response> {
+        if let Some(answer) = self.health.answer(request.method(), request.uri().path()) {
+            return Some(answer);
+        }
+        // With several `Host` headers a proxy may have chosen another one than this program would: RFC 9112,
+        // section 3.2.
+        let several_hosts = request.headers().get_all(header::HOST).iter().count() > 1;
+        several_hosts.then(|| StatusCode::BAD_REQUEST.into_response())
     }
 
     fn begin(
         &self,
         peer: SocketAddr,
         request: Request<WatchedBody>,
-    ) -> Result<(impl Future<Output = Response> + use<>, Option<UnderWay>), Response> {
-        // With several `Host` headers a proxy may have chosen another one than this program would: RFC 9112,
-        // section 3.2.
-        if request.headers().get_all(header::HOST).iter().count() > 1 {
-            return Err(StatusCode::BAD_REQUEST.into_response());
-        }
+    ) -> Result<(Counted, impl Future<Output = Response> + use<>, Option<UnderWay>), Response> {
         let mut request = request.map(Body::new);
         let address = client_address(peer.ip(), request.headers(), &self.trusted_proxies);
         request.extensions_mut().insert(ClientAddress(address));
@@ -110,7 +125,9 @@ impl Server {
             None => None,
         };
         platform.and_then(|platform| request.extensions_mut().insert(ListenerPlatform(platform)));
-        Ok((self.api.answer(request), under_way))
+        let method = request.method().clone();
+        let asked = self.api.ask(request);
+        Ok((self.counts.begin(method, &asked), asked.answer, under_way))
     }
 }
 

@@ -12,11 +12,14 @@ mod connection;
 mod connections;
 mod control;
 mod courier;
+mod health;
 mod limits;
 mod link_commands;
+mod log;
 mod mail;
 mod matching_commands;
 mod media;
+mod metrics;
 mod on_platform;
 mod platform_commands;
 mod refusal;
@@ -27,31 +30,27 @@ mod serve;
 mod services;
 mod sms;
 mod stored;
+mod systemd;
 mod token_commands;
 mod under_way;
 mod unread_body;
 mod user_commands;
 
 use std::{
-    io::IsTerminal,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
-use crate::config::{Config, Severity};
+use crate::{
+    config::{Config, Severity},
+    log::Log,
+};
 
 /// Gives freed memory back to the system, where the C library's keeps what a burst of requests took.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// The environment variable that says what is logged, such as `debug` or `info,linkspan_rooms=trace`.
-const LOG: &str = "LINKSPAN_LOG";
-/// What is logged if nothing else is asked for. At `info` the storage engine would tell of every file, and
-/// the rules of every event.
-const LOG_DEFAULT: &str = "info,fjall=warn,lsm_tree=warn,ruma_state_res=warn";
 
 /// A Matrix homeserver for several chat platforms in one process.
 #[derive(Debug, Parser)]
@@ -105,8 +104,8 @@ type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Err(failure) = start_log() {
-        eprintln!("linkspan: {LOG} is not understood: {failure}");
+    if let Err(failure) = log_of(&arguments.command).start() {
+        eprintln!("linkspan: {} is not understood: {failure}", log::VARIABLE);
         return ExitCode::FAILURE;
     }
     match run(arguments.command) {
@@ -118,14 +117,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn start_log() -> Result<(), Failure> {
-    let filter = std::env::var(LOG).unwrap_or_else(|_| LOG_DEFAULT.to_owned());
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::builder().parse(filter)?)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
-    Ok(())
+/// How the log is to be. What is wrong with a configuration is told by the command, which reads it again once there is
+/// a log. People read what all other commands tell.
+fn log_of(command: &Command) -> Log {
+    let Command::Serve(options) = command else { return Log::default() };
+    let reading = Config::read(options.config_path()).ok();
+    reading.and_then(|reading| reading.config).map(|config| config.log).unwrap_or_default()
 }
 
 fn run(command: Command) -> Result<ExitCode, Failure> {

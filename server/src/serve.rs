@@ -3,6 +3,7 @@
 use std::{
     io,
     net::SocketAddr,
+    path::Path,
     process::{self, ExitCode},
     sync::Arc,
     thread,
@@ -27,9 +28,13 @@ use crate::{
     connection::Server,
     connections::Connections,
     control::{Control, Operator},
-    limits, read_config,
+    health::Health,
+    limits,
+    metrics::{Metrics, Requests as Counts, Sources},
+    read_config,
     refusal::Refusals,
     services,
+    systemd::Notifier,
     under_way::Requests,
 };
 
@@ -50,6 +55,13 @@ pub(crate) struct Options {
     stop_with_stdin: bool,
 }
 
+impl Options {
+    /// The configuration file.
+    pub(crate) fn config_path(&self) -> &Path {
+        &self.config.config
+    }
+}
+
 /// Serves until SIGTERM or SIGINT, or until the store has failed.
 pub(crate) fn serve(options: &Options) -> Result<ExitCode, Failure> {
     check_clock(SystemTime::now())?;
@@ -58,18 +70,24 @@ pub(crate) fn serve(options: &Options) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let stopped = stop_signal()?;
-        let running = Running::start(&config, connections).await?;
+        let notifier = Arc::new(Notifier::from_environment());
+        let running = Running::start(&config, connections, &notifier).await?;
+        notifier.ready();
         // Only when all are there: who waits for a line may use any of them.
         for listening in &running.listening {
             println!("listening on http://{} for {}", listening.address, listening.names);
         }
         let store = running.store.clone();
         let mut failed = store.failed();
+        if let Some(address) = running.metrics_address {
+            println!("listening on http://{address} for metrics");
+        }
         tokio::select! {
             () = stopped => {}
             () = end_of_input(), if options.stop_with_stdin => {}
             _ = failed.wait_for(Option::is_some) => {}
         }
+        notifier.stopping();
         running.stop().await;
         if failed.borrow().is_some() {
             // Whoever supervises the process starts it again, and with that the store is opened anew. To close it now
@@ -93,11 +111,16 @@ fn check_clock(now: SystemTime) -> Result<(), Failure> {
 struct Running {
     /// All places where it listens. If there is one for all platforms, it is the first.
     listening: Vec<Listening>,
+    /// Where metrics are told.
+    metrics_address: Option<SocketAddr>,
+    health: Health,
     inbox: Inbox,
     store: Store,
     listeners: JoinSet<()>,
     stop: watch::Sender<()>,
     background: JoinSet<()>,
+    /// What tells how the server is, to its end.
+    watching: JoinSet<()>,
 }
 
 /// Where a server listens.
@@ -109,10 +132,20 @@ struct Listening {
 
 impl Running {
     /// Opens the store and listens everywhere. It takes at most so many connections at a time.
-    async fn start(config: &Config, connections: usize) -> Result<Self, Failure> {
+    async fn start(config: &Config, connections: usize, notifier: &Arc<Notifier>) -> Result<Self, Failure> {
         let asked = config.listen.max_connections.map_or(usize::MAX, |asked| asked as usize);
         if asked != usize::MAX && asked > connections {
             tracing::warn!(asked, allowed = connections, "the limit of open files allows fewer connections");
+        }
+        let health = Health::starting();
+        let metrics = Metrics::starting(health.clone());
+        // It listens before the store is opened, which takes a while after a crash: so one sees that it starts.
+        let mut watching = JoinSet::new();
+        let mut metrics_address = None;
+        if let Some(address) = config.listen.metrics {
+            let listener = bind_one(address).await?;
+            metrics_address = Some(listener.local_addr()?);
+            watching.spawn(metrics.clone().serve(listener));
         }
         let (app, store, mut background) = services::open(config).await?;
         let inbox = app.inbox.clone();
@@ -124,8 +157,11 @@ impl Running {
                 linkspan_own_api::endpoints(),
                 linkspan_identity_api::endpoints(),
             ],
-            linkspan_pages::router(app, Web::new(BUILT_IN)),
+            linkspan_pages::router(app.clone(), Web::new(BUILT_IN)),
         ));
+        let counts = Arc::new(Counts::new(&platforms));
+        watching.spawn(counts.clone().tell_of_refusals());
+        watching.spawn(health.clone().watch(store.clone(), notifier.clone()));
 
         let (stop, stopping) = watch::channel(());
         let bound = bind(config, &platforms).await?;
@@ -143,6 +179,8 @@ impl Running {
                 trusted_proxies: config.listen.trusted_proxies.clone(),
                 platforms: platforms.clone(),
                 requests: requests.clone(),
+                health: health.clone(),
+                counts: counts.clone(),
             };
             let door = Door {
                 server: Arc::new(server),
@@ -155,12 +193,16 @@ impl Running {
         if let Some(control) = Control::open(&config.data) {
             background.spawn(control.answer(Operator::new(config, store.clone())));
         }
-        Ok(Self { listening, inbox, store, listeners, stop, background })
+        let sources = Sources { app, store: store.clone(), requests: counts, data: config.data.clone() };
+        metrics.open(sources);
+        health.note_started();
+        Ok(Self { listening, metrics_address, health, inbox, store, listeners, stop, background, watching })
     }
 
     /// Answers the requests that are under way, and ends.
     async fn stop(self) {
         tracing::info!("stopping");
+        self.health.note_stopping();
         // Long polls answer at once; connections end after the request they are in.
         self.inbox.stop_waiting();
         let _ = self.stop.send(());
@@ -168,7 +210,7 @@ impl Running {
         if tokio::time::timeout(STOP_GRACE, self.stop.closed()).await.is_err() {
             tracing::warn!(connections = self.stop.receiver_count(), "some requests were cut off");
         }
-        drop(self.background);
+        drop((self.background, self.watching));
         tracing::info!("stopped");
     }
 }

@@ -77,7 +77,7 @@ async fn list(at: &OnPlatform) -> Result<(), Failure> {
 async fn disable(at: &OnPlatform, name: &str) -> Result<(), Failure> {
     let (config, platform) = at.find()?;
     let user_id = OwnedUserId::try_from(format!("@{name}:{platform}"))?;
-    let (app, _store, _tasks) = services::open(&config).await?;
+    let (app, _, _tasks) = services::open(&config).await?;
     let logged_out = app.deactivate(&user_id, None, false, now_ts()).await?;
     println!("{user_id} is disabled, {} logged out", crate::counted(logged_out, "device"));
     Ok(())

@@ -32,6 +32,15 @@ pub struct Limits {
     pub weight: u64,
 }
 
+/// How much a cache holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheSize {
+    /// How many copies.
+    pub entries: usize,
+    /// The sum of their weights, in what the cache is limited by: often about bytes.
+    pub weight: u64,
+}
+
 /// Copies of values of the type `V`, by keys of the type `K`. Clones are the same copies.
 pub struct Copies<K, V> {
     shared: Arc<Shared<K, V>>,
@@ -109,6 +118,11 @@ where
     /// The copy of a key, if there is one.
     pub fn get(&self, key: &K) -> Option<V> {
         self.shared.kept.get(key)
+    }
+
+    /// How much there is.
+    pub fn size(&self) -> CacheSize {
+        CacheSize { entries: self.shared.kept.len(), weight: self.shared.kept.weight() }
     }
 
     /// The copy of a key. If there is none, one caller reads, and all who ask meanwhile get what it has read. It is
@@ -205,6 +219,11 @@ where
     pub async fn get(&self, key: &T::Key) -> Result<Option<Arc<T::Value>>, StorageError> {
         let read = async || Ok(self.store.get::<T>(key).await?.map(Arc::new));
         self.copies.get_or_read(key, read).await
+    }
+
+    /// How much there is.
+    pub fn size(&self) -> CacheSize {
+        self.copies.size()
     }
 
     /// Keeps a row as a commit at a position wrote it, unless a later one has changed it.

@@ -400,7 +400,11 @@ impl Engine for Embedded {
         Ok(StoreStats {
             position: self.position(),
             disk_bytes: self.tree.database.disk_space()?,
+            cache_bytes: self.tree.database.cache_size(),
+            cache_limit_bytes: self.tree.database.cache_capacity(),
+            unwritten_bytes: self.tree.database.write_buffer_size(),
             tables: catalogue::TABLES.iter().map(stats).collect(),
+            commits: self.commits.stats(),
         })
     }
 }

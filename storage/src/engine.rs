@@ -18,7 +18,8 @@ use tokio::sync::{oneshot, watch};
 use byteview::ByteView;
 
 use crate::{
-    CommitGroup, ContendedKey, Feed, KeyError, Position, Space, Unanswered, Whole, stream::ChangedKey,
+    CommitGroup, CommitStats, ContendedKey, Feed, KeyError, Position, Space, Unanswered, Whole,
+    stream::ChangedKey,
 };
 
 /// The longest key that can be stored, in bytes. Set by what an index of PostgreSQL holds.
@@ -210,8 +211,16 @@ pub struct StoreStats {
     pub position: Position,
     /// The length of all files, in bytes; 0 for a store in memory.
     pub disk_bytes: u64,
+    /// Bytes of blocks that were read and are kept in memory.
+    pub cache_bytes: u64,
+    /// The most bytes that these may be.
+    pub cache_limit_bytes: u64,
+    /// Bytes of rows in memory that are in the journal only, and in no other file yet.
+    pub unwritten_bytes: u64,
     /// The tables, in the order of the catalogue.
     pub tables: Vec<TableStats>,
+    /// What was committed since the start.
+    pub commits: CommitStats,
 }
 
 /// What a table holds.

@@ -10,16 +10,17 @@ use std::{
         mpsc::{Receiver, Sender, channel},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::{
-    CommitError, CommitGroup, Committed, ContendedKey, Feed, Listener, MAX_KEY_BYTES, MAX_VALUE_BYTES,
-    Position, RawBytes, Space, StorageError, TableId, Ticket,
+    CommitError, CommitGroup, CommitStats, Committed, ContendedKey, Feed, Listener, MAX_KEY_BYTES,
+    MAX_VALUE_BYTES, Position, RawBytes, Space, StorageError, TableId, Ticket,
     catalogue::{META_POSITION_KEY, Meta},
+    commit_counts::CommitCounts,
     engine::{Change, Expectation, RawWriteSet},
     stream::FEED_GROUPS,
     table::Table,
@@ -103,6 +104,7 @@ struct Told {
     published: AtomicU64,
     listeners: Listeners,
     feed: broadcast::Sender<CommitGroup>,
+    counts: CommitCounts,
     failed: Failed,
 }
 
@@ -159,6 +161,7 @@ impl GroupCommit {
             listeners: Listeners::default(),
             feed: broadcast::Sender::new(FEED_GROUPS),
             failed: Failed(watch::Sender::new(None)),
+            counts: CommitCounts::default(),
         });
         let mut committer = Committer {
             backend,
@@ -211,6 +214,11 @@ impl GroupCommit {
 
     pub(crate) fn position(&self) -> Position {
         Position::from_u64(self.told.published.load(Ordering::Acquire))
+    }
+
+    /// What was committed since the start.
+    pub(crate) fn stats(&self) -> CommitStats {
+        self.told.counts.read(self.waiting.load(Ordering::Relaxed))
     }
 
     pub(crate) fn heard(&self) -> Position {
@@ -365,7 +373,12 @@ impl<B: Backend> Committer<B> {
             key: META_POSITION_KEY.to_vec(),
             value: Some(self.position.to_string().into_bytes()),
         });
-        self.backend.apply(changes, self.position).map_err(|reason| self.poison(reason))
+        let commits = self.position.get() - self.told.published.load(Ordering::Relaxed);
+        self.told.counts.note_rows(&changes);
+        let begun = Instant::now();
+        self.backend.apply(changes, self.position).map_err(|reason| self.poison(reason))?;
+        self.told.counts.note_group(commits, begun.elapsed());
+        Ok(())
     }
 
     fn poison(&self, reason: String) -> CommitError {

@@ -10,11 +10,13 @@
 //! commit replaces by its own position: so ordered queues need no counter that writers fight over.
 
 pub mod catalogue;
+mod commit_counts;
 mod copies;
 mod embedded;
 mod engine;
 mod finish;
 mod group_commit;
+mod histogram;
 mod key;
 mod memory;
 mod position;
@@ -32,13 +34,15 @@ mod waiting;
 mod whole;
 mod write_set;
 
-pub use copies::{Copies, Limits, Rows};
+pub use commit_counts::CommitStats;
+pub use copies::{CacheSize, Copies, Limits, Rows};
 pub use embedded::{Embedded, EmbeddedOptions};
 pub use engine::{
     BUSY_RETRY, CommitError, Engine, Listener, MAX_KEY_BYTES, MAX_VALUE_BYTES, RawBytes, RawRange, RawRow,
     RawWriteSet, StorageError, StoreStats, TableId, TableStats, Ticket,
 };
 pub use finish::Finish;
+pub use histogram::{Histogram, HistogramReading};
 pub use key::{Key, KeyError, KeyField, KeyReader, KeyWriter, Prefix, Trailing};
 pub use memory::{Faults, HeldDisk, HeldReads, Memory};
 pub use position::Position;

@@ -470,6 +470,14 @@ impl Engine for Memory {
             TableStats { name: table.name, rows: rows.map_or(0, |rows| rows.len() as u64), bytes }
         };
         let tables = catalogue::TABLES.iter().map(stats).collect();
-        Ok(StoreStats { position: self.position(), disk_bytes: 0, tables })
+        Ok(StoreStats {
+            position: self.position(),
+            disk_bytes: 0,
+            cache_bytes: 0,
+            cache_limit_bytes: 0,
+            unwritten_bytes: 0,
+            tables,
+            commits: self.commits.stats(),
+        })
     }
 }

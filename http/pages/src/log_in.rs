@@ -3,6 +3,7 @@
 use linkspan_accounts::{AccountsError, Credentials, Identifier};
 use linkspan_oauth::OAuthError;
 use linkspan_platforms::{Identity, RateClass, Registration};
+use linkspan_wire::note_failed_log_in;
 use maud::{Markup, html};
 
 use crate::{
@@ -98,6 +99,7 @@ pub(crate) async fn log_in(visit: Visit, form: Values) -> Shown {
     let error = match oauth.log_browser_in(&visit.platform, credentials, address, visit.now_ts).await {
         Ok(token) => return visit.logged_in(&token, &next),
         Err(OAuthError::Accounts(AccountsError::Forbidden(_))) => {
+            note_failed_log_in(&visit.platform, visit.address);
             "Wrong username or password. Please try again.".to_owned()
         }
         Err(OAuthError::Accounts(error @ AccountsError::Locked)) => sentence(&error.to_string()),

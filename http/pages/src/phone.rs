@@ -7,6 +7,7 @@ use linkspan_accounts::{
     AccountsError, Evidence, ProvedUser, SignUp, Standing, ThirdPartyId, ValidationPurpose, ValidationRequest,
 };
 use linkspan_platforms::RateClass;
+use linkspan_wire::note_failed_log_in;
 use maud::{Markup, html};
 use ruma::thirdparty::Medium;
 
@@ -129,6 +130,7 @@ async fn log_in(visit: &Visit, id: &ThirdPartyId, password: Option<String>, next
         Ok(user) => visit.log_in(&user, next).await,
         Err(AccountsError::PasswordNeeded) => visit.show(&second_step(visit, id, next, None)),
         Err(AccountsError::Forbidden(_)) => {
+            note_failed_log_in(&visit.platform, visit.address);
             visit.show_again(&second_step(visit, id, next, Some("Wrong password. Please try again.")))
         }
         Err(AccountsError::Limited(limited)) => Err(too_many(limited, begin_again(next))),

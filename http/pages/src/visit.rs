@@ -17,7 +17,8 @@ use linkspan_accounts::{ProvedUser, hash_token, new_token};
 use linkspan_oauth::BrowserSession;
 use linkspan_platforms::{self as platforms, Platform, RateClass};
 use linkspan_wire::{
-    ACCOUNT_PAGE, App, Sender, address_of, base_url, issuer, known_base_url, now_ts, platform_of, read_body,
+    ACCOUNT_PAGE, App, RequestId, Sender, address_of, base_url, issuer, known_base_url, now_ts, platform_of,
+    read_body,
 };
 use url::form_urlencoded;
 
@@ -57,7 +58,8 @@ pub(crate) type Shown = Result<Response, Stop>;
 
 /// Says that something failed that the visitor cannot help.
 pub(crate) fn failed(cause: impl std::fmt::Display) -> Stop {
-    tracing::error!(%cause, "a page failed");
+    let request = RequestId::current().map(tracing::field::display);
+    tracing::error!(request, %cause, "a page failed");
     Stop::Failed
 }
 

@@ -31,6 +31,9 @@ use ruma::api::{
     },
 };
 use serde::de::IgnoredAny;
+use tracing::field::display;
+
+use crate::RequestId;
 
 /// A kind of error that ruma has no name for.
 fn custom_kind(errcode: &str) -> ErrorKind {
@@ -93,7 +96,8 @@ impl ApiError {
 
     /// An error of which the client learns nothing, and the log has the cause.
     pub fn internal(cause: &dyn std::fmt::Display) -> Self {
-        tracing::error!(%cause, "a request failed");
+        let request = RequestId::current().map(display);
+        tracing::error!(request, %cause, "a request failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorKind::Unknown, "internal server error")
     }
 

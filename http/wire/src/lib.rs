@@ -18,7 +18,9 @@ mod caller;
 mod clock;
 mod endpoint;
 mod error;
+mod failed_log_in;
 mod page_paths;
+mod request_id;
 mod router;
 mod unsent;
 
@@ -30,5 +32,9 @@ pub use caller::{AnySession, Anybody, Caller, MaybeUser, RequestHead, User, addr
 pub use clock::{now_ts, timestamp};
 pub use endpoint::{Access, Endpoint, EndpointInfo, endpoint, raw_endpoint, streaming_endpoint};
 pub use error::ApiError;
+pub use failed_log_in::note_failed_log_in;
 pub use page_paths::{ACCOUNT_PAGE, AUTHORIZATION_PAGE, EMAIL_PAGE, LINK_PAGE, SSO_PAGE, SUBMIT_CODE};
-pub use router::{Api, ClientAddress, ListenerPlatform, platform_of, refuse, unknown_method, unknown_path};
+pub use request_id::RequestId;
+pub use router::{
+    Api, Asked, ClientAddress, ListenerPlatform, platform_of, refuse, unknown_method, unknown_path,
+};

@@ -52,16 +52,22 @@ impl Api {
         Self { app, paths: by_path(tables), others }
     }
 
-    /// Answers a request. What is awaited is small: a connection holds it while its client waits for news.
+    /// Answers a request, as [`Self::ask`] does.
+    pub fn answer(&self, request: Request) -> impl Future<Output = Response> + Send + use<> {
+        self.ask(request).answer
+    }
+
+    /// Finds what answers a request. What is awaited is small: a connection holds it while its client waits for news.
     ///
     /// The answer may have an [`AnswerSent`] among its extensions: the user's other requests are told of what
     /// this one did when the last clone of that is dropped, which is to be when the answer has been sent.
     ///
     /// The body of the request may not have been read to its end. What is left of it is the concern of whoever
     /// serves the connection.
-    pub fn answer(&self, request: Request) -> impl Future<Output = Response> + Send + use<> {
-        let begun = self.begin(request);
-        async move {
+    pub fn ask(&self, request: Request) -> Asked<impl Future<Output = Response> + Send + use<>> {
+        let mut place = Place::default();
+        let begun = self.begin(request, &mut place);
+        let answer = async move {
             match begun {
                 Begun::Answered(response) => with_headers(response),
                 Begun::Endpoint { answer, may_be_dropped, sent } => {
@@ -72,11 +78,13 @@ impl Api {
                 }
                 Begun::Other(answer) => answer.await,
             }
-        }
+        };
+        Asked { platform: place.platform, route: place.route, answer }
     }
 
-    fn begin(&self, mut request: Request) -> Begun {
+    fn begin(&self, mut request: Request, place: &mut Place) -> Begun {
         let Ok(found) = self.paths.at(request.uri().path()) else {
+            place.platform = platform_of(&self.app.platforms, &request);
             let answer = self.others.clone().oneshot(request);
             return Begun::Other(answer.map(|Ok(response)| response).boxed());
         };
@@ -88,11 +96,13 @@ impl Api {
         let Some(endpoint) = found.value.iter().find(|endpoint| endpoint.method == *method) else {
             return Begun::Answered(no_method().into_response());
         };
+        place.route = Some(endpoint.info.path);
         let args = found.params.iter().map(|(_, arg)| arg.to_owned()).collect();
         request.extensions_mut().insert(PathArgs(args));
         let Some(platform) = platform_of(&self.app.platforms, &request) else {
             return Begun::Answered(unknown_host().into_response());
         };
+        place.platform = Some(platform.clone());
         let may_be_dropped = endpoint.may_be_dropped;
         let sent = (!may_be_dropped).then(|| {
             let (sent, pending) = answer_pending();
@@ -120,6 +130,24 @@ fn by_path(tables: impl IntoIterator<Item = Vec<Endpoint>>) -> matchit::Router<V
         paths.insert(path, endpoints).expect("no two paths of the tables are in each other's way");
     }
     paths
+}
+
+/// A request that is being answered, and what may be told of it.
+#[derive(Debug)]
+pub struct Asked<F> {
+    /// The platform that it is for. None: it is not served here, or there is no such endpoint.
+    pub platform: Option<Arc<Platform>>,
+    /// The path of its endpoint, in which `{name}` stands for a parameter. None for pages, and for what is not there.
+    pub route: Option<&'static str>,
+    /// Gives the answer.
+    pub answer: F,
+}
+
+/// Where a request goes, as far as it is known.
+#[derive(Default)]
+struct Place {
+    platform: Option<Arc<Platform>>,
+    route: Option<&'static str>,
 }
 
 /// A request for which it is known what answers it.

@@ -64,7 +64,7 @@ use linkspan_domain::{BadDiscovery, BadReachRules};
 use linkspan_platforms::{Limited, Platforms};
 use linkspan_storage::records::AccountRecord;
 use linkspan_storage::{
-    Limits, Rows, StorageError, Store, WriteSet,
+    CacheSize, Limits, Rows, StorageError, Store, WriteSet,
     catalogue::{AccountLinks, Accounts as AccountsTable, UserKey},
 };
 use ruma::{OwnedServerName, OwnedUserId, api::client::uiaa::UiaaInfo};
@@ -278,6 +278,11 @@ struct Shared {
 }
 
 impl Accounts {
+    /// What is kept in memory, by name, for operators.
+    pub fn cache_sizes(&self) -> [(&'static str, CacheSize); 2] {
+        [("access_tokens", self.shared.token_uses.size()), ("accounts", self.shared.accounts.size())]
+    }
+
     /// The accounts in a store.
     pub fn new(store: Store) -> Self {
         let shared = Shared {

@@ -145,6 +145,11 @@ impl Waiter {
 }
 
 impl Inbox {
+    /// How many users are, or were lately, connected.
+    pub fn count_connected(&self) -> usize {
+        self.shared.live.len()
+    }
+
     /// Marks a user as connected.
     pub fn waiter(&self, user_id: &OwnedUserId) -> Waiter {
         let live = self.live(user_id);

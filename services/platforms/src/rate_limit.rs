@@ -5,6 +5,7 @@ use std::{
     fmt,
     hash::BuildHasher,
     net::IpAddr,
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -53,6 +54,27 @@ pub enum RateClass {
     Export,
     /// Everything else that changes something.
     Other,
+}
+
+impl RateClass {
+    /// Its name for operators.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Message => "message",
+            Self::Login => "login",
+            Self::Registration => "registration",
+            Self::Join => "join",
+            Self::Invite => "invite",
+            Self::CreateRoom => "create_room",
+            Self::Search => "search",
+            Self::Upload => "upload",
+            Self::Report => "report",
+            Self::Strangers => "strangers",
+            Self::Export => "export",
+            Self::Other => "other",
+        }
+    }
 }
 
 /// There were too many actions. The client may try again later.
@@ -141,6 +163,11 @@ impl RateLimiter {
         buckets.take(&buckets.of_address(address), self.started.elapsed())
     }
 
+    /// How many actions of each class that has a limit were refused since the start.
+    pub fn refused(&self) -> impl Iterator<Item = (RateClass, u64)> {
+        self.classes.iter().map(|(class, buckets)| (*class, buckets.refused.load(Ordering::Relaxed)))
+    }
+
     /// Takes back one action that was counted and turned out not to matter.
     pub fn give_back(&self, class: RateClass, who: &str) {
         if let Some(buckets) = self.classes.get(&class) {
@@ -174,6 +201,8 @@ struct Buckets {
     /// hashes outside of the program, so nobody can choose a name that shares a bucket with another.
     full_at: Mutex<HashMap<u64, Duration>>,
     hasher: RandomState,
+    /// How many actions were refused.
+    refused: AtomicU64,
 }
 
 /// A bucket, and how much room one action takes out of it.
@@ -184,7 +213,8 @@ impl Buckets {
     fn new(rate: f64, burst: u32) -> Option<Self> {
         let period = Duration::try_from_secs_f64(1.0 / rate).ok().filter(|period| !period.is_zero())?;
         let burst = period.saturating_mul(burst.max(1));
-        Some(Self { period, burst, full_at: Mutex::default(), hasher: RandomState::new() })
+        let (hasher, refused) = (RandomState::new(), AtomicU64::new(0));
+        Some(Self { period, burst, full_at: Mutex::default(), hasher, refused })
     }
 
     fn named(&self, who: &str) -> Bucket {
@@ -228,7 +258,11 @@ impl Buckets {
 
     fn check_room(&self, full_at: Duration, now: Duration) -> Result<(), Limited> {
         let retry_after = (full_at - now).saturating_sub(self.burst);
-        if retry_after.is_zero() { Ok(()) } else { Err(Limited { retry_after }) }
+        if retry_after.is_zero() {
+            return Ok(());
+        }
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        Err(Limited { retry_after })
     }
 
     fn give_back(&self, buckets: &[Bucket]) {

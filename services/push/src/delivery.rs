@@ -70,6 +70,8 @@ pub(crate) struct Deliveries {
     /// The pushers whose last answer took long.
     slow: Cache<PusherKey, ()>,
     generations: AtomicU64,
+    /// How many requests have failed.
+    failed: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -190,6 +192,7 @@ impl Deliveries {
             activating: lane(ACTIVATING),
             slow: Cache::new(MAX_SLOW),
             generations: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
         });
         store.watch::<Pushers, _>(&deliveries, |deliveries, key, change| {
             if !change.is_put {
@@ -246,7 +249,22 @@ impl Deliveries {
     }
 }
 
+/// How pushing goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PushCounts {
+    /// How many pushers have something to be told now.
+    pub queues: usize,
+    /// How many requests to gateways and push services have failed since the start.
+    pub failed: u64,
+}
+
 impl Push {
+    /// How pushing goes.
+    pub fn delivery_counts(&self) -> PushCounts {
+        let deliveries = &self.shared.deliveries;
+        PushCounts { queues: deliveries.queues.len(), failed: deliveries.failed.load(Ordering::Relaxed) }
+    }
+
     /// Queues something for a pusher. `unread` is the new badge.
     pub(crate) fn deliver(&self, key: &PusherKey, notice: Notice, unread: UnreadRooms) {
         let deliveries = &self.shared.deliveries;
@@ -327,6 +345,7 @@ impl Push {
                     return Ok(true);
                 }
                 Outcome::Failed { failing_since_ts, error } => {
+                    self.shared.deliveries.failed.fetch_add(1, Ordering::Relaxed);
                     let (user_id, app_id) = (&key.user_id, &key.app_id);
                     let now_ts = self.now_ts();
                     let since_ts = failing_since_ts.unwrap_or(now_ts);

@@ -31,6 +31,7 @@ use linkspan_platforms::Platforms;
 use linkspan_rooms::{Rooms, RoomsError};
 use linkspan_storage::{CommitError, StorageError, Store};
 
+pub use delivery::PushCounts;
 pub use evaluation::{Compiled, Evaluation, PushEvent, Recipient, RoomContext, UserContext};
 pub use notifications::{Notification, NotificationPage};
 pub use pushers::PusherState;

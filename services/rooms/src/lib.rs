@@ -80,7 +80,7 @@ use linkspan_inbox::Inbox;
 use linkspan_platforms::{Limited, Platforms};
 use linkspan_policy::{Policy, Question};
 use linkspan_storage::{
-    Copies, Limits, Rows, StorageError, Store, Unchanged,
+    CacheSize, Copies, Limits, Rows, StorageError, Store, Unchanged,
     catalogue::{
         CurrentState, Members, Memberships, ProvedAddresses, ReceiptLog, Relations, RoomHeads, StateLog,
     },
@@ -397,6 +397,23 @@ impl Rooms {
         // After the copies: a room that is loaded from here on finds none that are older than it.
         Self::forget_what_others_write(&shared.live, &shared.store);
         Self { shared: Arc::new(shared) }
+    }
+
+    /// What is kept in memory, by name, for operators.
+    pub fn cache_sizes(&self) -> [(&'static str, CacheSize); 5] {
+        let shared = &self.shared;
+        [
+            ("events", shared.events.size()),
+            ("room_heads", shared.heads.size()),
+            ("room_state", shared.state_entries.size()),
+            ("room_members", shared.members.size()),
+            ("memberships", shared.memberships.size()),
+        ]
+    }
+
+    /// How many rooms are in memory because they are, or were lately, used.
+    pub fn count_live(&self) -> usize {
+        self.shared.live.len()
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use axum::response::Response;
 use linkspan_accounts::{Credentials, Identifier, LoggedIn, NewDevice, ValidationSession};
-use linkspan_wire::{AnySession, Anybody, ApiError, App, User, WholeRequest, json_answer, now_ts, respond};
+use linkspan_wire::{
+    AnySession, Anybody, ApiError, App, User, WholeRequest, json_answer, note_failed_log_in, now_ts, respond,
+};
 use ruma::{
     OwnedDeviceId,
     api::{
@@ -77,10 +79,16 @@ pub(crate) async fn log_in(app: App, caller: Anybody, request: WholeRequest) -> 
         return Err(ApiError::bad_request(ErrorKind::MissingParam, "the type of log-in is missing"));
     };
     let by_code = app.accounts.log_in_stage(&caller.platform);
+    let (platform, address) = (caller.platform.clone(), caller.address);
     let logged_in = match by_code.is_some_and(|by_code| by_code.as_str() == login_type) {
-        true => log_in_by_code(&app, caller, request.json()?).await?,
-        false => log_in_typed(&app, caller, request.parse()?).await?,
+        true => log_in_by_code(&app, caller, request.json()?).await,
+        false => log_in_typed(&app, caller, request.parse()?).await,
     };
+    let logged_in = logged_in.inspect_err(|error| {
+        if let ApiError::Standard { kind: ErrorKind::Forbidden | ErrorKind::ThreepidAuthFailed, .. } = error {
+            note_failed_log_in(&platform, address);
+        }
+    })?;
     app.forget_devices(logged_in.gave_way).await?;
     let mut response =
         login::v3::Response::new(logged_in.user_id, logged_in.access_token, logged_in.device_id);
