@@ -60,15 +60,18 @@ impl RateClass {
     /// Its name for operators.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Read => "read",
             Self::Free => "free",
             Self::Message => "message",
             Self::Login => "login",
+            Self::Guess => "guess",
             Self::Registration => "registration",
             Self::Join => "join",
             Self::Invite => "invite",
             Self::CreateRoom => "create_room",
             Self::Search => "search",
             Self::Upload => "upload",
+            Self::Typing => "typing",
             Self::Report => "report",
             Self::Strangers => "strangers",
             Self::Export => "export",
