@@ -14,7 +14,7 @@ use std::{
 
 use axum::response::{IntoResponse, Response};
 use hyper::{Method, StatusCode, header};
-use linkspan_storage::{CommitError, Store, WriteSet};
+use linkspan_storage::{CommitError, Condition, Shortage, Store, WriteSet};
 use serde_json::json;
 
 use crate::systemd::Notifier;
@@ -32,13 +32,22 @@ const STARTING: u8 = 1;
 const STOPPING: u8 = 2;
 const STORE_FAILED: u8 = 4;
 const STORE_LAGS: u8 = 8;
+const UPLOADS_STOP: u8 = 16;
+const WRITES_STOP: u8 = 32;
+
+/// What is found by looking at the store.
+const OF_STORE: u8 = STORE_FAILED | STORE_LAGS | UPLOADS_STOP | WRITES_STOP;
+/// What a supervisor should do something about by starting the server again.
+const HELPED_BY_RESTART: u8 = STORE_FAILED | STORE_LAGS;
 
 /// In words for operators, in the order in which they are told.
-const REASONS: [(u8, &str); 4] = [
+const REASONS: [(u8, &str); 6] = [
     (STARTING, "the server is starting"),
     (STOPPING, "the server is stopping"),
     (STORE_FAILED, "the store refuses writes until a restart"),
     (STORE_LAGS, "the store does not keep up"),
+    (UPLOADS_STOP, "the disk is nearly full: uploads are refused"),
+    (WRITES_STOP, "the disk is full but for its reserve: writes are refused"),
 ];
 
 /// How the server is. Clones tell the same.
@@ -63,7 +72,7 @@ impl Health {
 
     /// Whether it should be sent requests.
     pub(crate) fn is_ready(&self) -> bool {
-        self.wrong() == 0
+        self.wrong() & !UPLOADS_STOP == 0
     }
 
     /// Whether it can do its work without being started again.
@@ -106,7 +115,7 @@ impl Health {
         loop {
             let found = probe(&store, PATIENCE).await;
             self.note(found);
-            if found == 0 {
+            if found & HELPED_BY_RESTART == 0 {
                 notifier.beat();
             }
             tokio::time::sleep(pause).await;
@@ -116,9 +125,9 @@ impl Health {
     /// Notes what is wrong with the store.
     fn note(&self, found: u8) {
         let before = self.0.fetch_or(found, Ordering::Relaxed);
-        self.0.fetch_and(!(STORE_FAILED | STORE_LAGS) | found, Ordering::Relaxed);
+        self.0.fetch_and(!OF_STORE | found, Ordering::Relaxed);
         if found & !before != 0 {
-            tracing::error!(reasons = ?self.reasons(), "the server is not ready");
+            tracing::error!(reasons = ?self.reasons(), "the server is not well");
         }
     }
 }
@@ -126,18 +135,25 @@ impl Health {
 /// What is wrong with the store. A write-set that changes nothing goes the way of all others but for the disk, so it
 /// comes back once what is before it is on disk.
 async fn probe(store: &Store, patience: Duration) -> u8 {
-    match tokio::time::timeout(patience, store.commit(WriteSet::new())).await {
-        Ok(Ok(_)) => 0,
-        Ok(Err(CommitError::Poisoned(_))) => STORE_FAILED,
-        // There is no room in its queue, or a disk sync takes too long.
-        Ok(Err(_)) | Err(_) => STORE_LAGS,
-    }
+    let short = match store.condition() {
+        Condition::Good | Condition::Short(Shortage::Nothing) => 0,
+        Condition::Short(Shortage::Uploads) => UPLOADS_STOP,
+        Condition::Short(Shortage::Writes | Shortage::Everything) => WRITES_STOP,
+        Condition::Failed(_) => return STORE_FAILED,
+    };
+    short
+        | match tokio::time::timeout(patience, store.commit(WriteSet::new())).await {
+            Ok(Ok(_)) => 0,
+            Ok(Err(CommitError::Poisoned(_))) => STORE_FAILED,
+            // There is no room in its queue, or a disk sync takes too long.
+            Ok(Err(_)) | Err(_) => STORE_LAGS,
+        }
 }
 
 #[cfg(test)]
 mod tests {
     use linkspan_storage::{
-        Faults, Json, Memory, Ticket,
+        Faults, Json, Memory, Space, Ticket,
         catalogue::{Meta, MetaKey},
     };
 
@@ -204,5 +220,23 @@ mod tests {
         written.committed().await.expect("it is written");
         health.note(probe(&store, PATIENCE).await);
         assert_eq!(statuses(&health), [200, 200, 200]);
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_gets_full_is_told_and_goes_on_by_itself() {
+        let space = Arc::new(Space::pretended(1_000, 1_000));
+        let store = Store::in_memory(Memory::with_space(space.clone()).expect("a store"));
+        let health = Health::starting();
+        health.note_started();
+        for (free, expected, reasons) in [
+            (1_000, [200, 200, 200], 0),
+            (900, [200, 200, 200], 1),
+            (400, [503, 200, 503], 1),
+            (1_000, [200, 200, 200], 0),
+        ] {
+            space.pretend(free);
+            health.note(probe(&store, PATIENCE).await);
+            assert_eq!((statuses(&health), health.reasons().len()), (expected, reasons), "{free}");
+        }
     }
 }
