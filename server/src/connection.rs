@@ -21,7 +21,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use linkspan_platforms::{Network, Platform, Platforms};
+use linkspan_platforms::{Limited, Network, Platform, Platforms};
 use linkspan_storage::AnswerSent;
 use linkspan_wire::{Api, ClientAddress, ListenerPlatform, platform_of, refuse};
 use parking_lot::Mutex;
@@ -85,7 +85,7 @@ impl Server {
     ) -> impl Future<Output = Answer> + use<> {
         let begun = match self.at_once(&request) {
             Some(answer) => Err(answer),
-            None => self.begin(peer, request),
+            None => self.begin(peer, request).map_err(refuse),
         };
         async move {
             match begun {
@@ -112,7 +112,7 @@ impl Server {
         &self,
         peer: SocketAddr,
         request: Request<WatchedBody>,
-    ) -> Result<(Counted, impl Future<Output = Response> + use<>, Option<UnderWay>), Response> {
+    ) -> Result<(Counted, impl Future<Output = Response> + use<>, Option<UnderWay>), Limited> {
         let mut request = request.map(Body::new);
         let address = client_address(peer.ip(), request.headers(), &self.trusted_proxies);
         request.extensions_mut().insert(ClientAddress(address));
@@ -120,7 +120,7 @@ impl Server {
         let under_way = match &platform {
             Some(platform) => {
                 let begun = self.requests.begin(platform.number, self.network_of(address));
-                Some(begun.map_err(refuse)?)
+                Some(begun?)
             }
             None => None,
         };

@@ -183,10 +183,10 @@ impl Connections {
                 return None;
             }
         }
-        if !open.capacity.take(listener, 1) {
-            if !open.make_room(listener) || !open.capacity.take(listener, 1) {
-                return None;
-            }
+        let is_seated =
+            open.capacity.take(listener, 1) || (open.make_room(listener) && open.capacity.take(listener, 1));
+        if !is_seated {
+            return None;
         }
         let seat = Arc::<Seat>::default();
         let number = open.next;
