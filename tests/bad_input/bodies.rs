@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::{Spoiler, is, refuses, short};
 
-/// How deeply a body is nested that is too deep.
-const DEPTH: usize = 100_000;
+/// How deeply a body is nested that is too deep, and still small enough for somebody who has not logged in.
+const DEPTH: usize = 30_000;
 
 /// Values that are put in the place of others, mostly of another type.
 const VALUES: [&str; 19] = [
