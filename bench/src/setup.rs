@@ -291,24 +291,20 @@ pub(crate) async fn post_patiently(
     path: &str,
     body: &Value,
 ) -> Result<bytes::Bytes, CallError> {
-    let mut patience = 0;
-    loop {
-        match client.post(path, body.to_string()).await {
-            Ok(body) => return Ok(body),
-            Err(error) => be_patient(error, &mut patience).await?,
-        }
-    }
+    call_patiently(client, Method::POST, path, body).await
 }
 
-/// The same for a PUT.
-pub(crate) async fn put_patiently(
+/// Makes a call of the preparation that has to succeed, with patience.
+pub(crate) async fn call_patiently(
     client: &mut Client,
+    method: Method,
     path: &str,
     body: &Value,
 ) -> Result<bytes::Bytes, CallError> {
     let mut patience = 0;
     loop {
-        match client.put(path, body.to_string()).await {
+        let reply = client.call(method.clone(), path, body.to_string().into(), CALL_LIMIT).await?;
+        match reply.success() {
             Ok(body) => return Ok(body),
             Err(error) => be_patient(error, &mut patience).await?,
         }

@@ -12,6 +12,7 @@ use std::{
 };
 
 use clap::ValueEnum;
+use http::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -23,7 +24,7 @@ use crate::{
     report::{Finding, MIB, Row, grouped, ms},
     server::{Limits, usage},
     setup::{
-        Bench, BenchError, During, User, create_room, join_room, post_patiently, put_patiently, send_text,
+        Bench, BenchError, During, User, call_patiently, create_room, join_room, post_patiently, send_text,
     },
 };
 
@@ -185,7 +186,7 @@ async fn prepare(bench: &mut Bench) -> Result<Target, BenchError> {
 
 async fn set_state(client: &mut Client, room: &str, number: usize, text: &str) -> Result<(), BenchError> {
     let path = format!("/_matrix/client/v3/rooms/{}/state/org.example.large/{number}", encode(room));
-    put_patiently(client, &path, &json!({ "text": text })).await.during("state")?;
+    call_patiently(client, Method::PUT, &path, &json!({ "text": text })).await.during("state")?;
     Ok(())
 }
 
