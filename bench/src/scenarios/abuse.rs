@@ -226,9 +226,9 @@ fn begin(attack: Attack, target: &Target, length: Duration) -> Result<Child, Ben
     Ok(child)
 }
 
-/// What came of it. It is ended if it has not ended by itself.
+/// What came of it. It is ended if it has not ended by itself, some time after it should have.
 fn end(child: &mut Child) -> AttackResult {
-    let until = std::time::Instant::now() + DRAIN;
+    let until = std::time::Instant::now() + 2 * DRAIN;
     while std::time::Instant::now() < until && matches!(child.try_wait(), Ok(None)) {
         std::thread::sleep(WATCH);
     }

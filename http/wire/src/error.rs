@@ -430,6 +430,7 @@ impl From<MatchingError> for ApiError {
             MatchingError::Busy(limited) => limited.into(),
             MatchingError::Accounts(error) => error.into(),
             MatchingError::Storage(error) => error.into(),
+            MatchingError::NotDone(error) => Self::internal(&error),
         }
     }
 }
@@ -506,6 +507,7 @@ impl From<MediaError> for ApiError {
             MediaError::Full => Self::full(message),
             MediaError::Objects(error) => Self::internal(&error),
             MediaError::Storage(error) => error.into(),
+            MediaError::NotDone(error) => Self::internal(&error),
         }
     }
 }

@@ -76,8 +76,6 @@ pub(crate) fn check_password(password: &str) -> Result<(), AccountsError> {
 
 /// Hashes and verifies passwords, a few at once: on half of the cores, and at least on one. Hashing is all work
 /// and no waiting, so with as many at it as there are cores, a crowd that logs in would leave sends and syncs no core.
-/// The threads have no lower priority instead: the runtime lends them to other work afterwards, and a process
-/// without privileges cannot raise a priority again.
 ///
 /// Places go round over platforms, and there over networks (of strangers) and users (who are logged in).
 pub(crate) struct Passwords {

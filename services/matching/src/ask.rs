@@ -51,7 +51,7 @@ impl Matching {
         let oprf = oprf_of(&key);
         let evaluate =
             move || elements.iter().map(|element| oprf.blind_evaluate(element).serialize().into()).collect();
-        Ok(place.run(evaluate).await.expect("multiplying does not panic"))
+        Ok(place.run(evaluate).await?)
     }
 
     /// The entries of some buckets, which are given in ascending order, and counts them for the user.

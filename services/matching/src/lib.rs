@@ -21,7 +21,7 @@ use std::{fmt, thread, time::Duration};
 pub use hashes::Hashed;
 pub use index::Index;
 use linkspan_accounts::{Accounts, AccountsError};
-use linkspan_platforms::{Limited, Shares, WaitingLimits};
+use linkspan_platforms::{Limited, NotDone, Shares, WaitingLimits};
 use linkspan_storage::{
     StorageError, Store, WriteSet,
     catalogue::{MatchingUses, UserKey},
@@ -59,6 +59,9 @@ pub enum MatchingError {
     /// The store failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// Elements could not be evaluated.
+    #[error(transparent)]
+    NotDone(#[from] NotDone),
 }
 
 pub(crate) type Result<T> = std::result::Result<T, MatchingError>;

@@ -22,7 +22,7 @@ mod webp;
 
 use std::{sync::Arc, thread};
 
-use linkspan_platforms::{HoldingLimits, Limited, Platforms, Shares, WaitingLimits};
+use linkspan_platforms::{HoldingLimits, Limited, NotDone, Platforms, Shares, WaitingLimits};
 use linkspan_storage::{StorageError, Store};
 use ruma::{OwnedServerName, ServerName};
 use tokio::sync::{Semaphore, broadcast};
@@ -105,6 +105,9 @@ pub enum MediaError {
     /// The store failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// A thumbnail could not be begun.
+    #[error(transparent)]
+    NotDone(#[from] NotDone),
 }
 
 /// The media of all platforms. Clones are the same media.

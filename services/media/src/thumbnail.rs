@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use linkspan_platforms::NotDone;
 use linkspan_storage::{
     WriteSet,
     catalogue::{Media as MediaTable, ThumbnailKey, Thumbnails},
@@ -160,8 +161,12 @@ impl Media {
             let _memory = runtime.block_on(memory.acquire_many(needed_kib(&source)));
             resize(source, wanted)
         });
-        // A decoder that panics has met an image that it cannot read.
-        let record = match resized.await.unwrap_or(Resized::Impossible) {
+        let resized = match resized.await {
+            // A decoder that panics has met an image that it cannot read.
+            Err(NotDone::Panicked) => Resized::Impossible,
+            resized => resized?,
+        };
+        let record = match resized {
             Resized::Original => ThumbnailRecord::Original,
             Resized::Impossible => ThumbnailRecord::Impossible,
             Resized::Made { content, content_type } => {

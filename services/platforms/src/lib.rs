@@ -28,7 +28,7 @@ pub use settings::{
     Contact, DemoAccount, Email, Encryption, Identity, Limits, OnFailure, PolicyCheck, PolicyHook,
     Registration, Rtc, RtcTransport, Settings, Sms, Support,
 };
-pub use shares::{HoldingLimits, Share, ShareCounts, Shares, WaitingLimits};
+pub use shares::{HoldingLimits, NotDone, Share, ShareCounts, Shares, WaitingLimits};
 pub use vapid_key::VapidKey;
 pub use work::{LongWork, Work, Working, give_way, let_others_run};
 

@@ -7,17 +7,16 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    fmt,
+    fmt, io,
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 use ruma::{OwnedServerName, ServerName};
-use tokio::{
-    sync::oneshot,
-    task::{JoinError, spawn_blocking},
-};
+use rustix::process::nice;
+use tokio::sync::oneshot;
 
 use crate::Limited;
 
@@ -25,6 +24,10 @@ use crate::Limited;
 /// minute the line is another one anyway.
 const MIN_RETRY: Duration = Duration::from_secs(1);
 const MAX_RETRY: Duration = Duration::from_secs(60);
+
+/// How nice long work is to all else, in the system's steps from 0 to 19. At 10 it gets about a tenth of a processor for
+/// which something else is ready, and all of one that would rest.
+const NICENESS: i32 = 10;
 
 /// How much of the average time that a place is held comes from places that were held earlier: seven eighths.
 const EARLIER: u32 = 7;
@@ -143,6 +146,17 @@ impl Shares {
     }
 }
 
+/// Why work on a place has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum NotDone {
+    /// It met something that its author did not expect.
+    #[error("the work panicked")]
+    Panicked,
+    /// The system gave no thread.
+    #[error("there is no thread for the work: {0}")]
+    NoThread(io::Error),
+}
+
 /// A place that is held. It goes to the next in the line when this is dropped.
 pub struct Share {
     shares: Shares,
@@ -151,17 +165,24 @@ pub struct Share {
 }
 
 impl Share {
-    /// Does long work on a thread off those that serve requests. The place goes with the work: a request that is
-    /// given up makes no room before its work has ended. Fails if the work panics.
+    /// Does long work on a thread of its own, to which the system gives what the threads that serve requests leave of
+    /// the processors. The place goes with the work: a request that is given up makes no room before its work has
+    /// ended. Fails if the work panics, or if the system has no thread for it.
     pub async fn run<T: Send + 'static>(
         self,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, JoinError> {
+    ) -> Result<T, NotDone> {
+        let (sender, done) = oneshot::channel();
         let work = move || {
             let _share = self;
-            work()
+            // Where the system refuses, the work is only less polite.
+            let _ = nice(NICENESS);
+            // An error says that nobody waits for it any more.
+            let _ = sender.send(work());
         };
-        spawn_blocking(work).await
+        // Places are few, so there are few such threads; and making one takes far less than the work.
+        thread::Builder::new().name("long work".to_owned()).spawn(work).map_err(NotDone::NoThread)?;
+        done.await.map_err(|_| NotDone::Panicked)
     }
 }
 
