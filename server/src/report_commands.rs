@@ -6,7 +6,7 @@ use linkspan_storage::records::ReportRecord;
 use linkspan_wire::now_ts;
 use serde_json::{Value, json};
 
-use crate::{Failure, on_platform::OnPlatform, token_commands::describe_duration};
+use crate::{Failure, on_platform::OnPlatform, shown::printable, token_commands::describe_duration};
 
 /// Reports that are listed with one read.
 const PAGE: usize = 1000;
@@ -180,23 +180,6 @@ fn quoted(text: &str) -> String {
 
 fn pretty(json: &Value) -> String {
     serde_json::to_string_pretty(json).unwrap_or_default()
-}
-
-/// JSON without characters that a terminal would obey: strangers have written what it says.
-fn printable(json: &str) -> String {
-    let mut shown = String::with_capacity(json.len());
-    for character in json.chars() {
-        // Those that turn the direction of writing are no controls to Unicode's mind.
-        let turns = matches!(character, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
-        match character {
-            '\n' => shown.push('\n'),
-            _ if turns || character.is_control() => {
-                shown.push_str(&format!("\\u{:04x}", u32::from(character)))
-            }
-            _ => shown.push(character),
-        }
-    }
-    shown
 }
 
 #[cfg(test)]

@@ -25,6 +25,26 @@ impl Services {
         Ok(logged_out)
     }
 
+    /// Sets a password without asking its user: for operators. With `log_out`, all devices are logged out; returns how
+    /// many there were.
+    pub async fn reset_password(
+        &self,
+        user_id: &OwnedUserId,
+        password: String,
+        log_out: bool,
+    ) -> Result<usize> {
+        self.accounts.set_password(user_id, password).await?;
+        if log_out { self.log_user_out(user_id).await } else { Ok(0) }
+    }
+
+    /// Logs all devices of a user out; returns how many there were.
+    pub async fn log_user_out(&self, user_id: &OwnedUserId) -> Result<usize> {
+        let removed = self.accounts.log_out_all(user_id, None).await?;
+        let logged_out = removed.len();
+        self.forget_devices(removed).await?;
+        Ok(logged_out)
+    }
+
     /// Finishes what a stop interrupted: accounts that are being deactivated leave everything, and what services
     /// keep for devices that are gone is forgotten. What cannot be finished keeps nothing else, and waits for the next
     /// start.
