@@ -81,10 +81,10 @@ enum Command {
     /// Create, list and change accounts.
     #[command(subcommand)]
     User(user_commands::UserCommand),
-    /// List, show or close what people have reported, while the server is stopped.
+    /// List, show or close what people have reported.
     #[command(subcommand)]
     Report(report_commands::ReportCommand),
-    /// List which accounts of a platform are linked with others, while the server is stopped.
+    /// List which accounts of a platform are linked with others.
     #[command(subcommand)]
     Link(link_commands::LinkCommand),
     /// Create, list or delete registration tokens.

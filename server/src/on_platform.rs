@@ -1,13 +1,6 @@
 //! The platform that a command for operators works on.
 
-use std::sync::Arc;
-
 use hyper::Method;
-use linkspan_accounts::Accounts;
-use linkspan_directory::Directory;
-use linkspan_platforms::Platforms;
-use linkspan_rooms::Rooms;
-use linkspan_wire::now_ts;
 use ruma::OwnedServerName;
 use serde_json::Value;
 
@@ -15,7 +8,7 @@ use crate::{
     ConfigPath, Failure,
     back_end::{Ask, BackEnd},
     config::Config,
-    read_config, services,
+    read_config,
 };
 
 /// Rows that are asked for at a time.
@@ -38,25 +31,10 @@ impl OnPlatform {
         Ok((config, platform))
     }
 
-    /// The accounts of the store, and the platform's server name.
-    pub(crate) async fn open(&self) -> Result<(Accounts, OwnedServerName), Failure> {
-        let (config, platform) = self.find()?;
-        let store = services::open_store(&config).await?;
-        let platforms = Arc::new(Platforms::open(&store, config.platforms, now_ts()).await?);
-        let directory = Directory::new(store.clone(), platforms.clone());
-        Ok((linkspan_lifecycle::accounts(store, platforms, directory), platform))
-    }
-
     /// What answers for the platform: the server that runs, or the store of one that is stopped.
     pub(crate) async fn reach(&self) -> Result<Reached, Failure> {
         let (config, platform) = self.find()?;
         Ok(Reached { back_end: BackEnd::reach(&config).await?, platform })
-    }
-
-    /// The rooms of the store, and the platform's server name.
-    pub(crate) async fn open_rooms(&self) -> Result<(Rooms, OwnedServerName), Failure> {
-        let (config, platform) = self.find()?;
-        Ok((services::rooms(&config).await?, platform))
     }
 }
 

@@ -3,12 +3,14 @@
 use std::io::{BufRead, IsTerminal};
 
 use hyper::Method;
+use linkspan_wire::now_ts;
 use serde_json::{Value, json};
 
 use crate::{
     Failure,
     on_platform::{OnPlatform, encoded},
     shown::{printable, show},
+    token_commands::describe_duration,
 };
 
 #[derive(Debug, clap::Subcommand)]
@@ -55,8 +57,22 @@ pub(crate) enum UserCommand {
     Suspend(User),
     /// Let a suspended account be used as before.
     Unsuspend(User),
-    /// Log all devices of an account out.
-    LogOut(User),
+    /// List the devices of an account.
+    Devices {
+        #[command(flatten)]
+        of: User,
+        /// Print a JSON object on a line for each.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Log all devices of an account out, or one of them.
+    LogOut {
+        #[command(flatten)]
+        of: User,
+        /// The id of the device.
+        #[arg(long, value_name = "DEVICE")]
+        device: Option<String>,
+    },
     /// Make an account an administrator of its platform.
     MakeAdmin(User),
     /// Make an administrator an account like others.
@@ -114,7 +130,13 @@ pub(crate) fn run(command: UserCommand) -> Result<(), Failure> {
             UserCommand::Unsuspend(of) => {
                 of.put("suspended", json!({ "suspended": false }), "is not suspended").await
             }
-            UserCommand::LogOut(of) => {
+            UserCommand::Devices { of, json } => list_devices(&of, json).await,
+            UserCommand::LogOut { of, device: Some(device) } => {
+                of.ask(Method::DELETE, &format!("/devices/{}", encoded(&device)), None).await?;
+                println!("{} is logged out of {device}", of.name);
+                Ok(())
+            }
+            UserCommand::LogOut { of, device: None } => {
                 let answer = of.ask(Method::POST, "/log_out", Some(json!({}))).await?;
                 println!("{} is logged out of {}", of.name, devices(&answer));
                 Ok(())
@@ -146,6 +168,20 @@ async fn list(at: &OnPlatform, json: bool) -> Result<(), Failure> {
     let mut platform = at.reach().await?;
     let row = |user: &Value| println!("{}", if json { printable(&user.to_string()) } else { line(user) });
     platform.list("users", "", row).await
+}
+
+async fn list_devices(of: &User, json: bool) -> Result<(), Failure> {
+    let answer = of.ask(Method::GET, "/devices", None).await?;
+    for device in answer["devices"].as_array().into_iter().flatten() {
+        let text = |field: &str| device[field].as_str().unwrap_or_default();
+        let seen = describe_duration(now_ts().saturating_sub(device["last_seen_ts"].as_u64().unwrap_or(0)));
+        let (id, name) = (printable(text("device_id")), printable(text("display_name")));
+        match json {
+            true => println!("{}", printable(&device.to_string())),
+            false => println!("{id}\t{name}\tseen {seen} ago\t{}", text("last_seen_ip")),
+        }
+    }
+    Ok(())
 }
 
 /// An account on one line.

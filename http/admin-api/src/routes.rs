@@ -4,7 +4,7 @@ use http::Method;
 use linkspan_platforms::RateClass::{Other, Read};
 use linkspan_wire::{Endpoint, operator_endpoint};
 
-use crate::endpoints::{actions, registration_tokens, users};
+use crate::endpoints::{account_links, actions, devices, registration_tokens, reports, users};
 
 /// The table of all endpoints of the operator API.
 pub fn endpoints() -> Vec<Endpoint> {
@@ -99,6 +99,48 @@ pub fn endpoints() -> Vec<Endpoint> {
             actions::list_actions,
             Read,
             "docs/openapi/admin-v1.json#list_actions",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/users/{user_id}/devices"],
+            devices::list_devices,
+            Read,
+            "docs/openapi/admin-v1.json#list_devices",
+        ),
+        operator_endpoint(
+            Method::DELETE,
+            &["/_linkspan/admin/v1/users/{user_id}/devices/{device_id}"],
+            devices::delete_device,
+            Other,
+            "docs/openapi/admin-v1.json#delete_device",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/reports"],
+            reports::list_reports,
+            Read,
+            "docs/openapi/admin-v1.json#list_reports",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/reports/{number}"],
+            reports::get_report,
+            Read,
+            "docs/openapi/admin-v1.json#get_report",
+        ),
+        operator_endpoint(
+            Method::POST,
+            &["/_linkspan/admin/v1/reports/{number}/close"],
+            reports::close_report,
+            Other,
+            "docs/openapi/admin-v1.json#close_report",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/account_links"],
+            account_links::list_account_links,
+            Read,
+            "docs/openapi/admin-v1.json#list_account_links",
         ),
     ]
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use linkspan_accounts::{DeviceRemoved, PasswordStamp};
 use linkspan_storage::using_reserve;
-use ruma::OwnedUserId;
+use ruma::{OwnedDeviceId, OwnedUserId};
 
 use crate::{Result, Services};
 
@@ -39,7 +39,15 @@ impl Services {
 
     /// Logs all devices of a user out; returns how many there were.
     pub async fn log_user_out(&self, user_id: &OwnedUserId) -> Result<usize> {
-        let removed = self.accounts.log_out_all(user_id, None).await?;
+        self.forget_logged_out(self.accounts.log_out_all(user_id, None).await?).await
+    }
+
+    /// Logs a device out; returns how many there were, which is one or none.
+    pub async fn log_device_out(&self, user_id: &OwnedUserId, device_id: &OwnedDeviceId) -> Result<usize> {
+        self.forget_logged_out(self.accounts.log_out(user_id, device_id).await?).await
+    }
+
+    async fn forget_logged_out(&self, removed: Vec<DeviceRemoved>) -> Result<usize> {
         let logged_out = removed.len();
         self.forget_devices(removed).await?;
         Ok(logged_out)

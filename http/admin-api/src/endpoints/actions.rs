@@ -5,7 +5,7 @@ use linkspan_operators::Action;
 use linkspan_wire::{ApiError, App, Operator, WholeRequest, json_answer};
 use serde_json::{Value, json};
 
-use super::Page;
+use super::{Page, next_batch};
 
 pub(crate) async fn list_actions(
     app: App,
@@ -13,11 +13,9 @@ pub(crate) async fn list_actions(
     request: WholeRequest,
 ) -> Result<Response, ApiError> {
     let page: Page = request.query()?;
-    let before = page.from.as_deref().map(str::parse).transpose();
-    let before = before.map_err(|_| ApiError::invalid_param("from is not a token of this list"))?;
-    let platform = operator.platform.server_name().to_owned();
-    let actions = app.operators.list_actions(&platform, before, page.limit()).await?;
-    let next = actions.last().filter(|_| actions.len() == page.limit()).map(|last| last.number.to_string());
+    let (platform, limit) = (operator.platform.server_name().to_owned(), page.limit()?);
+    let actions = app.operators.list_actions(&platform, page.place()?, limit).await?;
+    let next = next_batch(&actions, limit, |last| last.number.to_string());
     let actions: Vec<Value> = actions.iter().map(to_wire).collect();
     Ok(json_answer(&json!({ "actions": actions, "next_batch": next })))
 }

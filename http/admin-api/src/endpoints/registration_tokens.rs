@@ -6,7 +6,7 @@ use linkspan_wire::{ApiError, App, Operator, WholeRequest, json_answer, now_ts};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Page;
+use super::{Page, next_batch};
 
 #[derive(Deserialize)]
 struct NewToken {
@@ -35,9 +35,9 @@ pub(crate) async fn list_registration_tokens(
     request: WholeRequest,
 ) -> Result<Response, ApiError> {
     let page: Page = request.query()?;
-    let (platform, limit) = (operator.platform.server_name().to_owned(), page.limit());
+    let (platform, limit) = (operator.platform.server_name().to_owned(), page.limit()?);
     let tokens = app.accounts.list_registration_tokens(&platform, page.from.as_deref(), limit).await?;
-    let next = tokens.last().filter(|_| tokens.len() == limit).map(|last| last.token.clone());
+    let next = next_batch(&tokens, limit, |last| last.token.clone());
     let tokens: Vec<Value> = tokens.iter().map(to_wire).collect();
     Ok(json_answer(&json!({ "registration_tokens": tokens, "next_batch": next })))
 }

@@ -3,11 +3,10 @@
 use axum::response::Response;
 use linkspan_accounts::{AccountInfo, Restriction};
 use linkspan_wire::{ApiError, App, Operator, WholeRequest, json_answer, now_ts};
-use ruma::UserId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Page, user_of};
+use super::{Page, next_batch, user_of};
 
 #[derive(Deserialize)]
 struct NewUser {
@@ -34,11 +33,9 @@ pub(crate) async fn list_users(
     request: WholeRequest,
 ) -> Result<Response, ApiError> {
     let page: Page = request.query()?;
-    let after = page.from.as_deref().map(UserId::parse).transpose();
-    let after = after.map_err(|_| ApiError::invalid_param("from is not a token of this list"))?;
-    let (platform, limit) = (operator.platform.server_name().to_owned(), page.limit());
-    let users = app.accounts.list_accounts(&platform, after.as_ref(), limit).await?;
-    let next = users.last().filter(|_| users.len() == limit).map(|last| last.user_id.clone());
+    let (platform, limit) = (operator.platform.server_name().to_owned(), page.limit()?);
+    let users = app.accounts.list_accounts(&platform, page.place()?.as_ref(), limit).await?;
+    let next = next_batch(&users, limit, |last| last.user_id.to_string());
     let users: Vec<Value> = users.iter().map(to_wire).collect();
     Ok(json_answer(&json!({ "users": users, "next_batch": next })))
 }
