@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
+use hyper::Method;
+use serde_json::json;
+
 use crate::{
     ConfigPath, Failure,
+    back_end::{Ask, BackEnd},
     backup::{self, Pace},
-    control::{self, Request},
     media, read_config, services,
 };
 
@@ -22,10 +25,18 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let config = read_config(&options.config.config)?;
     let folder = std::path::absolute(&options.folder)?;
-    if control::ask(&config.data, &Request::Backup { folder: folder.clone() }, |line| println!("{line}"))? {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let told = runtime.block_on(async {
+        let Some(mut back_end) = BackEnd::running_over(&config).await? else { return Ok(None) };
+        let platform = &config.platforms.first().ok_or("the configuration has no platform")?.server_name;
+        let body = Some(json!({ "folder": folder }));
+        let ask = Ask { method: Method::POST, platform, path: "backup".to_owned(), body };
+        Ok::<_, Failure>(Some(back_end.ask(ask).await?))
+    })?;
+    if let Some(told) = told {
+        println!("{}", told["told"].as_str().unwrap_or_default());
         return Ok(());
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let store = runtime.block_on(services::open_store(&config))?;
     let media = config.media.is_none().then(|| media::media_folder(&config.data));
     let source = backup::Source { store: &store, media: media.as_deref(), data: &config.data };

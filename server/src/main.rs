@@ -4,6 +4,7 @@
 //! decides nothing about chats.
 
 mod audit_command;
+mod back_end;
 mod backup;
 mod backup_command;
 mod check;
@@ -21,6 +22,7 @@ mod matching_commands;
 mod media;
 mod metrics;
 mod on_platform;
+mod operations;
 mod platform_commands;
 mod refusal;
 mod report_commands;
@@ -28,6 +30,7 @@ mod restore_command;
 mod sending;
 mod serve;
 mod services;
+mod shown;
 mod sms;
 mod stored;
 mod systemd;
@@ -75,16 +78,16 @@ enum Command {
     /// List or add platforms.
     #[command(subcommand)]
     Platform(platform_commands::PlatformCommand),
-    /// Create, list or disable accounts, while the server is stopped.
+    /// Create, list and change accounts.
     #[command(subcommand)]
     User(user_commands::UserCommand),
-    /// List, show or close what people have reported, while the server is stopped.
+    /// List, show or close what people have reported.
     #[command(subcommand)]
     Report(report_commands::ReportCommand),
-    /// List which accounts of a platform are linked with others, while the server is stopped.
+    /// List which accounts of a platform are linked with others.
     #[command(subcommand)]
     Link(link_commands::LinkCommand),
-    /// Create, list or delete registration tokens, while the server is stopped.
+    /// Create, list or delete registration tokens.
     #[command(subcommand)]
     Token(token_commands::TokenCommand),
     /// Make a new key for matching address books, while the server is stopped.

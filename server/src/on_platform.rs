@@ -1,15 +1,18 @@
-//! The platform that a command for operators works on, in the store of a server that is stopped.
+//! The platform that a command for operators works on.
 
-use std::sync::Arc;
-
-use linkspan_accounts::Accounts;
-use linkspan_directory::Directory;
-use linkspan_platforms::Platforms;
-use linkspan_rooms::Rooms;
-use linkspan_wire::now_ts;
+use hyper::Method;
 use ruma::OwnedServerName;
+use serde_json::Value;
 
-use crate::{ConfigPath, Failure, config::Config, read_config, services};
+use crate::{
+    ConfigPath, Failure,
+    back_end::{Ask, BackEnd},
+    config::Config,
+    read_config,
+};
+
+/// Rows that are asked for at a time.
+const PAGE: usize = 500;
 
 /// The arguments that name a platform.
 #[derive(Debug, clap::Args)]
@@ -28,20 +31,56 @@ impl OnPlatform {
         Ok((config, platform))
     }
 
-    /// The accounts of the store, and the platform's server name.
-    pub(crate) async fn open(&self) -> Result<(Accounts, OwnedServerName), Failure> {
+    /// What answers for the platform: the server that runs, or the store of one that is stopped.
+    pub(crate) async fn reach(&self) -> Result<Reached, Failure> {
         let (config, platform) = self.find()?;
-        let store = services::open_store(&config).await?;
-        let platforms = Arc::new(Platforms::open(&store, config.platforms, now_ts()).await?);
-        let directory = Directory::new(store.clone(), platforms.clone());
-        Ok((linkspan_lifecycle::accounts(store, platforms, directory), platform))
+        Ok(Reached { back_end: BackEnd::reach(&config).await?, platform })
+    }
+}
+
+/// A platform that can be asked.
+pub(crate) struct Reached {
+    back_end: BackEnd,
+    /// The platform's server name.
+    pub(crate) platform: OwnedServerName,
+}
+
+impl Reached {
+    /// Asks the operator API; `path` is what follows `/_linkspan/admin/v1/`.
+    pub(crate) async fn ask(
+        &mut self,
+        method: Method,
+        path: String,
+        body: Option<Value>,
+    ) -> Result<Value, Failure> {
+        self.back_end.ask(Ask { method, platform: &self.platform, path, body }).await
     }
 
-    /// The rooms of the store, and the platform's server name.
-    pub(crate) async fn open_rooms(&self) -> Result<(Rooms, OwnedServerName), Failure> {
-        let (config, platform) = self.find()?;
-        Ok((services::rooms(&config).await?, platform))
+    /// Asks for a list, page by page, and shows each of its rows. `list` is the path and the name of the list; `query`
+    /// begins with `&` if there is any.
+    pub(crate) async fn list(
+        &mut self,
+        list: &str,
+        query: &str,
+        mut show: impl FnMut(&Value),
+    ) -> Result<(), Failure> {
+        let name = list.rsplit('/').next().unwrap_or(list);
+        let mut from = String::new();
+        loop {
+            let path = format!("{list}?limit={PAGE}{query}{from}");
+            let answer = self.ask(Method::GET, path, None).await?;
+            answer[name].as_array().into_iter().flatten().for_each(&mut show);
+            match answer["next_batch"].as_str() {
+                Some(next) => from = format!("&from={}", encoded(next)),
+                None => return Ok(()),
+            }
+        }
     }
+}
+
+/// A text as a part of an address.
+pub(crate) fn encoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
 fn find_platform(config: &Config, wanted: &str) -> Result<OwnedServerName, Failure> {

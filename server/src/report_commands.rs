@@ -1,15 +1,11 @@
-//! The commands `report list`, `report show` and `report close`: what people have reported to the operators of a platform,
-//! in the store of a server that is stopped.
+//! The commands `report list`, `report show` and `report close`: what people have reported to the operators of a
+//! platform.
 
-use linkspan_rooms::Report;
-use linkspan_storage::records::ReportRecord;
+use hyper::Method;
 use linkspan_wire::now_ts;
 use serde_json::{Value, json};
 
-use crate::{Failure, on_platform::OnPlatform, token_commands::describe_duration};
-
-/// Reports that are listed with one read.
-const PAGE: usize = 1000;
+use crate::{Failure, on_platform::OnPlatform, shown::printable, token_commands::describe_duration};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum ReportCommand {
@@ -58,120 +54,73 @@ pub(crate) fn run(command: ReportCommand) -> Result<(), Failure> {
 }
 
 async fn list(at: &OnPlatform, all: bool, json: bool) -> Result<(), Failure> {
-    let (rooms, platform) = at.open_rooms().await?;
-    let mut after = None;
-    loop {
-        let page = rooms.list_reports(&platform, after, PAGE).await?;
-        for report in page.iter().filter(|report| all || report.record.closed_ts.is_none()) {
-            println!(
-                "{}",
-                if json { printable(&to_json(report).to_string()) } else { summary(report, now_ts()) }
-            );
-        }
-        match page.last() {
-            Some(last) if page.len() == PAGE => after = Some(last.number),
-            _ => return Ok(()),
-        }
-    }
+    let row = |report: &Value| match json {
+        true => println!("{}", printable(&report.to_string())),
+        false => println!("{}", summary(report, now_ts())),
+    };
+    at.reach().await?.list("reports", if all { "&all=true" } else { "" }, row).await
 }
 
 async fn show(at: &OnPlatform, number: u64, json: bool) -> Result<(), Failure> {
-    let (rooms, platform) = at.open_rooms().await?;
-    let report = rooms.get_report(&platform, number).await?;
-    let report = report.ok_or_else(|| format!("{platform} has no report {number}"))?;
+    let report = at.reach().await?.ask(Method::GET, format!("reports/{number}"), None).await?;
     match json {
-        true => println!("{}", printable(&pretty(&to_json(&report)))),
+        true => println!("{}", printable(&pretty(&report))),
         false => print!("{}", details(&report, now_ts())),
     }
     Ok(())
 }
 
 async fn close(at: &OnPlatform, number: u64, note: Option<String>) -> Result<(), Failure> {
-    let (rooms, platform) = at.open_rooms().await?;
-    rooms.close_report(&platform, number, note, now_ts()).await?;
+    let (path, body) = (format!("reports/{number}/close"), json!({ "note": note }));
+    at.reach().await?.ask(Method::POST, path, Some(body)).await?;
     println!("report {number} is closed");
     Ok(())
 }
 
 /// A report on one line.
-fn summary(report: &Report, now_ts: u64) -> String {
-    let Report { number, record } = report;
-    let reason = record.reason.as_deref().map_or_else(String::new, |reason| format!("\t{}", quoted(reason)));
-    format!("{number}\t{}\t{}\t{}{reason}", state(record), ago(record.ts, now_ts), subject(record))
+fn summary(report: &Value, now_ts: u64) -> String {
+    let reason = report["reason"].as_str().map_or_else(String::new, |reason| format!("\t{}", quoted(reason)));
+    let made = ago(&report["ts"], now_ts);
+    format!("{}\t{}\t{made}\t{}{reason}", report["number"], text(&report["state"]), subject(report))
 }
 
 /// A report on several lines, with all that it says.
-fn details(report: &Report, now_ts: u64) -> String {
-    let Report { number, record } = report;
-    let reporter = record.reporter.as_ref().map_or("is not named", |reporter| reporter.as_str());
+fn details(report: &Value, now_ts: u64) -> String {
     let mut lines = vec![
-        format!("report    {number}, {}", state(record)),
-        format!("made      {}", ago(record.ts, now_ts)),
-        format!("about     {}", subject(record)),
-        format!("reporter  {reporter}"),
+        format!("report    {}, {}", report["number"], text(&report["state"])),
+        format!("made      {}", ago(&report["ts"], now_ts)),
+        format!("about     {}", subject(report)),
+        format!("reporter  {}", report["reporter"].as_str().unwrap_or("is not named")),
     ];
-    lines.extend(record.reason.as_deref().map(|reason| format!("reason    {}", quoted(reason))));
-    lines.extend(record.score.map(|score| format!("score     {score}")));
-    if let Some(closed_ts) = record.closed_ts {
-        lines.push(format!("closed    {}", ago(closed_ts, now_ts)));
+    lines.extend(report["reason"].as_str().map(|reason| format!("reason    {}", quoted(reason))));
+    lines.extend(report["score"].as_i64().map(|score| format!("score     {score}")));
+    if report["closed_ts"].is_u64() {
+        lines.push(format!("closed    {}", ago(&report["closed_ts"], now_ts)));
     }
-    lines.extend(record.note.as_deref().map(|note| format!("note      {}", quoted(note))));
-    if let Some(content) = content(record) {
-        let source = if record.is_claimed { "the reporter's client says that it was" } else { "it was" };
-        lines.extend([format!("content   {source}:"), printable(&pretty(&content))]);
+    lines.extend(report["note"].as_str().map(|note| format!("note      {}", quoted(note))));
+    if report["content"].is_object() {
+        let is_claimed = report["content_from"] == "reporter";
+        let source = if is_claimed { "the reporter's client says that it was" } else { "it was" };
+        lines.extend([format!("content   {source}:"), printable(&pretty(&report["content"]))]);
     }
     lines.push(String::new());
     lines.join("\n")
 }
 
-fn to_json(Report { number, record }: &Report) -> Value {
-    let source = if record.is_claimed { "reporter" } else { "server" };
-    json!({
-        "number": number,
-        "state": state(record),
-        "kind": kind(record),
-        "ts": record.ts,
-        "reporter": record.reporter,
-        "room_id": record.room_id,
-        "event_id": record.event_id,
-        "user_id": record.user_id,
-        "reason": record.reason,
-        "score": record.score,
-        "content": content(record),
-        "content_from": record.content.as_ref().map(|_| source),
-        "closed_ts": record.closed_ts,
-        "note": record.note,
-    })
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }
 
-fn state(record: &ReportRecord) -> &'static str {
-    if record.closed_ts.is_some() { "closed" } else { "open" }
-}
-
-fn kind(record: &ReportRecord) -> &'static str {
-    match (&record.event_id, &record.room_id) {
-        (Some(_), _) => "message",
-        (None, Some(_)) => "room",
-        (None, None) => "person",
-    }
-}
-
-fn subject(record: &ReportRecord) -> String {
-    let text = |id: Option<&str>| id.unwrap_or_default().to_owned();
-    let room = text(record.room_id.as_ref().map(|id| id.as_str()));
-    let user = text(record.user_id.as_ref().map(|id| id.as_str()));
-    match &record.event_id {
+fn subject(report: &Value) -> String {
+    let (room, user) = (text(&report["room_id"]), text(&report["user_id"]));
+    match report["event_id"].as_str() {
         Some(event_id) => format!("message {event_id} of {user} in {room}"),
-        None => format!("{} {room}{user}", kind(record)),
+        None => format!("{} {room}{user}", text(&report["kind"])),
     }
 }
 
-fn content(record: &ReportRecord) -> Option<Value> {
-    record.content.as_ref().and_then(|content| serde_json::from_str(content).ok())
-}
-
-fn ago(ts: u64, now_ts: u64) -> String {
-    format!("{} ago", describe_duration(now_ts.saturating_sub(ts)))
+fn ago(ts: &Value, now_ts: u64) -> String {
+    format!("{} ago", describe_duration(now_ts.saturating_sub(ts.as_u64().unwrap_or_default())))
 }
 
 fn quoted(text: &str) -> String {
@@ -182,46 +131,27 @@ fn pretty(json: &Value) -> String {
     serde_json::to_string_pretty(json).unwrap_or_default()
 }
 
-/// JSON without characters that a terminal would obey: strangers have written what it says.
-fn printable(json: &str) -> String {
-    let mut shown = String::with_capacity(json.len());
-    for character in json.chars() {
-        // Those that turn the direction of writing are no controls to Unicode's mind.
-        let turns = matches!(character, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
-        match character {
-            '\n' => shown.push('\n'),
-            _ if turns || character.is_control() => {
-                shown.push_str(&format!("\\u{:04x}", u32::from(character)))
-            }
-            _ => shown.push(character),
-        }
-    }
-    shown
-}
-
 #[cfg(test)]
 mod tests {
-    use ruma::{owned_event_id, owned_room_id, owned_user_id};
-
     use super::*;
 
     const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
-    fn report() -> Report {
-        let record = ReportRecord {
-            reporter: Some(owned_user_id!("@anna:one.localhost")),
-            room_id: Some(owned_room_id!("!quay:one.localhost")),
-            event_id: Some(owned_event_id!("$rude")),
-            user_id: Some(owned_user_id!("@ben:two.localhost")),
-            reason: Some("rude\n\u{1b}[2J\u{9b}31m \u{202e}".to_owned()),
-            score: None,
-            ts: 1000,
-            content: Some(r#"{"type":"m.room.message"}"#.to_owned()),
-            is_claimed: true,
-            closed_ts: None,
-            note: None,
-        };
-        Report { number: 7, record }
+    fn report() -> Value {
+        json!({
+            "number": 7,
+            "state": "open",
+            "kind": "message",
+            "ts": 1000,
+            "reporter": "@anna:one.localhost",
+            "room_id": "!quay:one.localhost",
+            "event_id": "$rude",
+            "user_id": "@ben:two.localhost",
+            "reason": "rude\n\u{1b}[2J\u{9b}31m \u{202e}",
+            "content": { "type": "m.room.message" },
+            "content_from": "reporter",
+            "closed_ts": null,
+        })
     }
 
     #[test]
@@ -232,9 +162,10 @@ mod tests {
             summary(&report, 1000 + 3 * DAY_MS),
             format!("7\topen\t3 days ago\t{about}\t\"rude\\n\\u001b[2J\\u009b31m \\u202e\"")
         );
-        report.record.closed_ts = Some(1000 + DAY_MS);
-        report.record.note = Some("warned".to_owned());
-        report.record.reporter = None;
+        report["state"] = "closed".into();
+        report["closed_ts"] = (1000 + DAY_MS).into();
+        report["note"] = "warned".into();
+        report["reporter"] = Value::Null;
         let shown = details(&report, 1000 + 3 * DAY_MS);
         for line in [
             "report    7, closed",
@@ -251,13 +182,11 @@ mod tests {
     #[test]
     fn nothing_that_strangers_write_reaches_the_terminal() {
         let report = report();
-        for text in [summary(&report, 1000), details(&report, 1000), printable(&to_json(&report).to_string())]
-        {
+        for text in [summary(&report, 1000), details(&report, 1000), printable(&report.to_string())] {
             let obeyed = |character: char| character.is_control() && !"\n\t".contains(character);
             assert!(!text.contains(obeyed) && !text.contains('\u{202e}'), "{text:?}");
         }
-        let read: Value =
-            serde_json::from_str(&printable(&to_json(&report).to_string())).expect("still JSON");
-        assert_eq!(read["reason"].as_str(), report.record.reason.as_deref());
+        let read: Value = serde_json::from_str(&printable(&report.to_string())).expect("still JSON");
+        assert_eq!(read["reason"], report["reason"]);
     }
 }

@@ -13,8 +13,6 @@ use std::{
 use linkspan_inbox::Inbox;
 use linkspan_platforms::{Platform, Platforms};
 use linkspan_storage::Store;
-use linkspan_web::{BUILT_IN, Web};
-use linkspan_wire::Api;
 use tokio::{
     net::{TcpListener, TcpStream},
     signal::unix::{SignalKind, signal},
@@ -27,7 +25,7 @@ use crate::{
     config::Config,
     connection::Server,
     connections::Connections,
-    control::{Control, Operator},
+    control::Control,
     health::Health,
     limits,
     metrics::{Metrics, Requests as Counts, Sources},
@@ -150,15 +148,7 @@ impl Running {
         let (app, store, mut background) = services::open(config).await?;
         let inbox = app.inbox.clone();
         let platforms = app.platforms.clone();
-        let api = Arc::new(Api::new(
-            app.clone(),
-            [
-                linkspan_client_api::endpoints(),
-                linkspan_own_api::endpoints(),
-                linkspan_identity_api::endpoints(),
-            ],
-            linkspan_pages::router(app.clone(), Web::new(BUILT_IN)),
-        ));
+        let api = Arc::new(services::api(config, app.clone(), store.clone()));
         let counts = Arc::new(Counts::new(&platforms));
         watching.spawn(counts.clone().tell_of_refusals());
         watching.spawn(health.clone().watch(store.clone(), notifier.clone()));
@@ -191,7 +181,7 @@ impl Running {
             listeners.spawn(accept(listener, door, stopping.clone()));
         }
         if let Some(control) = Control::open(&config.data) {
-            background.spawn(control.answer(Operator::new(config, store.clone())));
+            background.spawn(control.answer(api));
         }
         let sources = Sources { app, store: store.clone(), requests: counts, data: config.data.clone() };
         metrics.open(sources);

@@ -12,10 +12,11 @@ use linkspan_inbox::Inbox;
 use linkspan_platforms::Platforms;
 use linkspan_rooms::Rooms;
 use linkspan_storage::{EmbeddedOptions, StorageError, Store};
-use linkspan_wire::{App, Services, now_ts};
+use linkspan_web::{BUILT_IN, Web};
+use linkspan_wire::{Api, App, Services, now_ts};
 use tokio::task::JoinSet;
 
-use crate::{Failure, backup, config::Config, courier::Couriers, media, stored};
+use crate::{Failure, backup, config::Config, courier::Couriers, media, operations::Operations, stored};
 
 /// Where the store is in the data folder.
 pub(crate) fn store_folder(data: &Path) -> PathBuf {
@@ -54,6 +55,21 @@ pub(crate) async fn rooms(config: &Config) -> Result<Rooms, Failure> {
     let accounts = Accounts::new(store.clone());
     let contacts = Contacts::new(store.clone(), platforms.clone(), accounts.clone());
     Ok(Rooms::new(store, platforms, accounts, contacts, directory, inbox, now_ts))
+}
+
+/// All that is served over the services.
+pub(crate) fn api(config: &Config, app: App, store: Store) -> Api {
+    Api::new(
+        app.clone(),
+        [
+            linkspan_client_api::endpoints(),
+            linkspan_own_api::endpoints(),
+            linkspan_admin_api::endpoints(),
+            Operations::new(config, store).endpoints(),
+            linkspan_identity_api::endpoints(),
+        ],
+        linkspan_pages::router(app, Web::new(BUILT_IN)),
+    )
 }
 
 /// Opens everything a configuration asks for, over one store. The background tasks end when the set is dropped.

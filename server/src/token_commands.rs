@@ -1,13 +1,14 @@
-//! The commands `token create`, `token list` and `token delete`: registration tokens, in the store of a server that
-//! is stopped.
+//! The commands `token create`, `token list` and `token delete`: registration tokens.
 
-use linkspan_accounts::RegistrationTokenInfo;
+use hyper::Method;
 use linkspan_wire::now_ts;
+use serde_json::{Value, json};
 
-use crate::{Failure, counted, on_platform::OnPlatform};
+use crate::{
+    Failure, counted,
+    on_platform::{OnPlatform, encoded},
+};
 
-/// Tokens that are listed with one read.
-const PAGE: usize = 1000;
 const MINUTE_MS: u64 = 60_000;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
 const DAY_MS: u64 = 24 * HOUR_MS;
@@ -30,7 +31,13 @@ pub(crate) enum TokenCommand {
         valid_for: Option<u64>,
     },
     /// List the tokens of a platform: how often each was used, and how long it is valid.
-    List(OnPlatform),
+    List {
+        #[command(flatten)]
+        at: OnPlatform,
+        /// Print a JSON object on a line for each.
+        #[arg(long)]
+        json: bool,
+    },
     /// Delete a token; who has registered with it stays.
     Delete {
         #[command(flatten)]
@@ -45,7 +52,7 @@ pub(crate) fn run(command: TokenCommand) -> Result<(), Failure> {
     runtime.block_on(async {
         match command {
             TokenCommand::Create { at, token, uses, valid_for } => create(&at, token, uses, valid_for).await,
-            TokenCommand::List(at) => list(&at).await,
+            TokenCommand::List { at, json } => list(&at, json).await,
             TokenCommand::Delete { at, token } => delete(&at, &token).await,
         }
     })
@@ -57,45 +64,36 @@ async fn create(
     uses: Option<u64>,
     valid_for_ms: Option<u64>,
 ) -> Result<(), Failure> {
-    let (accounts, platform) = at.open().await?;
     let expires_ts = valid_for_ms.map(|valid_for_ms| now_ts() + valid_for_ms);
-    let made = accounts.create_registration_token(&platform, token, uses, expires_ts).await?;
-    println!("{}", made.token);
+    let body = json!({ "token": token, "uses_allowed": uses, "expires_ts": expires_ts });
+    let made = at.reach().await?.ask(Method::POST, "registration_tokens".to_owned(), Some(body)).await?;
+    println!("{}", made["token"].as_str().unwrap_or_default());
     Ok(())
 }
 
-async fn list(at: &OnPlatform) -> Result<(), Failure> {
-    let (accounts, platform) = at.open().await?;
-    let mut after: Option<String> = None;
-    loop {
-        let page = accounts.list_registration_tokens(&platform, after.as_deref(), PAGE).await?;
-        for token in &page {
-            println!("{}", describe(token, now_ts()));
-        }
-        match page.last() {
-            Some(last) if page.len() == PAGE => after = Some(last.token.clone()),
-            _ => return Ok(()),
-        }
-    }
+async fn list(at: &OnPlatform, json: bool) -> Result<(), Failure> {
+    let row =
+        |token: &Value| println!("{}", if json { token.to_string() } else { describe(token, now_ts()) });
+    at.reach().await?.list("registration_tokens", "", row).await
 }
 
 async fn delete(at: &OnPlatform, token: &str) -> Result<(), Failure> {
-    let (accounts, platform) = at.open().await?;
-    if !accounts.delete_registration_token(&platform, token).await? {
-        return Err(format!("{platform} has no registration token {token:?}").into());
-    }
+    let path = format!("registration_tokens/{}", encoded(token));
+    at.reach().await?.ask(Method::DELETE, path, None).await?;
     println!("{token} is deleted");
     Ok(())
 }
 
-fn describe(token: &RegistrationTokenInfo, now_ts: u64) -> String {
-    let uses = token.uses_allowed.map_or_else(String::new, |uses| format!(" of {}", counted_uses(uses)));
-    let expires = match token.expires_ts {
+fn describe(token: &Value, now_ts: u64) -> String {
+    let uses = token["uses_allowed"].as_u64();
+    let uses = uses.map_or_else(String::new, |uses| format!(" of {}", counted_uses(uses)));
+    let expires = match token["expires_ts"].as_u64() {
         None => "no expiry".to_owned(),
         Some(expires_ts) if expires_ts <= now_ts => "expired".to_owned(),
         Some(expires_ts) => format!("expires in {}", describe_duration(expires_ts - now_ts)),
     };
-    format!("{}\tused {}{uses}\t{expires}", token.token, token.completed)
+    let text = token["token"].as_str().unwrap_or_default();
+    format!("{text}\tused {}{uses}\t{expires}", token["completed"])
 }
 
 fn counted_uses(uses: u64) -> String {
@@ -140,9 +138,11 @@ mod tests {
 
     #[test]
     fn a_token_is_described() {
-        let token = |uses_allowed, completed, expires_ts| {
-            let token = "welcome".to_owned();
-            describe(&RegistrationTokenInfo { token, uses_allowed, completed, expires_ts }, 1000)
+        let token = |uses_allowed: Option<u64>, completed: u64, expires_ts: Option<u64>| {
+            let token = json!({
+                "token": "welcome", "uses_allowed": uses_allowed, "completed": completed, "expires_ts": expires_ts,
+            });
+            describe(&token, 1000)
         };
         assert_eq!(token(None, 0, None), "welcome\tused 0\tno expiry");
         assert_eq!(token(Some(1), 1, Some(1000)), "welcome\tused 1 of 1 use\texpired");

@@ -240,6 +240,10 @@ key! {
     ReportKey { platform: OwnedServerName, position: Position }
 }
 key! {
+    /// An action of an operator of a platform, in the order in which they were begun.
+    OperatorActionKey { platform: OwnedServerName, position: Position }
+}
+key! {
     /// A report that a user has made.
     UserReportKey { user_id: OwnedUserId, position: Position }
 }
@@ -487,6 +491,9 @@ catalogue! {
     147 accounts ReleasedHandles "released_handles": ReleasedHandleKey => ();
     /// The reports that each user has made, with the platforms that were told.
     165 rooms UserReports "user_reports": UserReportKey => UserReportRecord;
+
+    /// What operators did, by platform.
+    192 operators OperatorActions "operator_actions": OperatorActionKey => OperatorActionRecord;
 
     /// The accounts that are linked with each user's; every account of a person has a row of its own.
     166 accounts AccountLinks "account_links" watched: UserKey => AccountLinksRecord;

@@ -537,6 +537,20 @@ records! {
         #[serde(default)]
         note: Option<String>,
     }
+    /// What an operator did.
+    OperatorActionRecord {
+        /// When it was begun.
+        ts: u64,
+        /// The administrator. This is None if it was the operator of the whole back-end.
+        operator: Option<OwnedUserId>,
+        /// The name of the operation, such as `lock_user`.
+        action: String,
+        /// On whom or what, as the request named it.
+        subjects: Vec<String>,
+        /// How it ended: the status of the answer. It is None while the action is under way, and if the program was
+        /// stopped meanwhile.
+        status: Option<u16>,
+    }
     /// The platforms that were told of a report.
     UserReportRecord {
         platforms: Vec<OwnedServerName>,

@@ -48,6 +48,7 @@ mod oauth;
 mod oauth_account;
 mod oauth_browser;
 mod olm;
+mod operators;
 mod pages;
 mod password_guesses;
 mod phone;

@@ -10,6 +10,7 @@ use std::{
 
 use axum::{body::HttpBody, extract::Request, response::Response};
 use http::{Method, Uri, request::Parts};
+use linkspan_operators::Begun;
 use linkspan_platforms::{Network, Platform, RateClass, Work};
 use linkspan_storage::{AnswerPending, Unanswered};
 use ruma::api::{IncomingRequest, path_builder::PathBuilder};
@@ -18,8 +19,11 @@ use crate::{
     ApiError, App, WholeRequest,
     answer::respond,
     caller::{Caller, RequestHead, address_of},
+    clock::now_ts,
+    operator::Operator,
     unsent::hold_whole,
 };
+
 /// Who may call an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -29,6 +33,10 @@ pub enum Access {
     MaybeUser,
     /// Whoever has an access token of the platform that is addressed.
     User,
+    /// An administrator of the platform that is addressed, or the operator of the whole back-end.
+    Operator,
+    /// The operator of the whole back-end.
+    BackEndOperator,
 }
 
 /// An endpoint, as the table lists it.
@@ -83,7 +91,7 @@ impl Endpoint {
         spec: &'static str,
         run: Run,
     ) -> Self {
-        let name = function.rsplit("::").find(|part| *part != "{{closure}}").unwrap_or(function);
+        let name = name_of(function);
         let stable = paths.iter().rfind(|path| path.contains("/v"));
         let path = *stable.or(paths.last()).expect("an endpoint has a path");
         let named = match method {
@@ -95,6 +103,12 @@ impl Endpoint {
         };
         let info = EndpointInfo { name, method: named, path, access, open_to_guests: false, spec };
         Self { info, may_be_dropped: method == Method::GET, method, paths, run }
+    }
+
+    /// Gives it the name of its function, where that is called by another.
+    pub fn named(mut self, name: &'static str) -> Self {
+        self.info.name = name;
+        self
     }
 
     /// Says that nobody misses the rest of it if the client goes away meanwhile.
@@ -186,6 +200,48 @@ where
         })
     });
     Endpoint::new(type_name::<F>(), method, paths.to_vec(), C::ACCESS, spec, run)
+}
+
+/// An endpoint for the operators of a platform. What it changes is written down: who did it, the name of the function,
+/// the parameters of the path, and how it ended.
+pub fn operator_endpoint<F, Fut>(
+    method: Method,
+    paths: &[&'static str],
+    function: F,
+    rate_class: RateClass,
+    spec: &'static str,
+) -> Endpoint
+where
+    F: Fn(App, Operator, WholeRequest) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<Response, ApiError>> + Send + 'static,
+{
+    let changes = method != Method::GET;
+    let name = name_of(type_name::<F>());
+    let run: Run = Arc::new(move |app, platform, request| {
+        let function = function.clone();
+        Box::pin(async move {
+            let Admitted { caller, request, part } = admit(&app, &platform, request, rate_class).await?;
+            let begun = if changes { Some(begin_action(&app, &caller, name, &request).await?) } else { None };
+            let outcome = part.run(pin!(function(app.clone(), caller, request))).await;
+            if let Some(begun) = begun {
+                let status = outcome.as_ref().map_or_else(ApiError::status, Response::status);
+                app.operators.end_action(begun, status.as_u16()).await?;
+            }
+            outcome
+        })
+    });
+    Endpoint::new(type_name::<F>(), method, paths.to_vec(), Operator::ACCESS, spec, run)
+}
+
+async fn begin_action(
+    app: &App,
+    operator: &Operator,
+    action: &str,
+    request: &WholeRequest,
+) -> Result<Begun, ApiError> {
+    let platform = operator.platform.server_name().to_owned();
+    let (name, subjects) = (operator.name().cloned(), request.args.clone());
+    Ok(app.operators.begin_action(&platform, name, action, subjects, now_ts()).await?)
 }
 
 /// An endpoint that reads the body itself: as a stream, or up to a limit of its own. Its caller is one that
@@ -292,6 +348,11 @@ impl AnswerPart {
         let body = hold_whole(&work, body)?;
         Ok(Response::from_parts(head, body))
     }
+}
+
+/// The name of a function, from the whole name of its type.
+fn name_of(function: &'static str) -> &'static str {
+    function.rsplit("::").find(|part| *part != "{{closure}}").unwrap_or(function)
 }
 
 /// The address with parameters of its query renamed, or `None` if there are none to rename.

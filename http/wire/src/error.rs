@@ -69,6 +69,19 @@ impl ApiError {
         Self::Standard { status, kind, message: message.into() }
     }
 
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Standard { status, .. } | Self::Json { status, .. } => *status,
+            Self::Uiaa(_) => StatusCode::UNAUTHORIZED,
+        }
+    }
+
+    /// What an operator asked for cannot be done: the message says why, as the operator may know.
+    pub fn operation_failed(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, ErrorKind::Unknown, message)
+    }
+
     /// An error whose status is 400.
     pub fn bad_request(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, kind, message)

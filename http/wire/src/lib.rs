@@ -19,6 +19,7 @@ mod clock;
 mod endpoint;
 mod error;
 mod failed_log_in;
+mod operator;
 mod page_paths;
 mod request_id;
 mod router;
@@ -30,9 +31,12 @@ pub use base_url::{base_url, issuer, known_base_url, scheme};
 pub use body::{BodyError, Pace, Sender, WholeRequest, check_object, parse_query, path_args, read_body};
 pub use caller::{AnySession, Anybody, Caller, MaybeUser, RequestHead, User, address_of, bearer};
 pub use clock::{now_ts, timestamp};
-pub use endpoint::{Access, Endpoint, EndpointInfo, endpoint, raw_endpoint, streaming_endpoint};
+pub use endpoint::{
+    Access, Endpoint, EndpointInfo, endpoint, operator_endpoint, raw_endpoint, streaming_endpoint,
+};
 pub use error::ApiError;
 pub use failed_log_in::note_failed_log_in;
+pub use operator::{BackEndOperator, FromControlSocket, Operator};
 pub use page_paths::{ACCOUNT_PAGE, AUTHORIZATION_PAGE, EMAIL_PAGE, LINK_PAGE, SSO_PAGE, SUBMIT_CODE};
 pub use request_id::RequestId;
 pub use router::{

@@ -3,6 +3,7 @@
 use linkspan_storage::{
     Range,
     catalogue::{Accounts as AccountsTable, UserHandles, UserKey},
+    records::{AccountRecord, UserHandleRecord},
 };
 use ruma::{OwnedServerName, OwnedUserId};
 
@@ -23,6 +24,25 @@ pub struct AccountInfo {
     pub admin: bool,
     /// Whether it is a guest's.
     pub guest: bool,
+    /// Whether it may do nothing but log out.
+    pub locked: bool,
+    /// Whether it may only read, leave, and take back what it said.
+    pub suspended: bool,
+}
+
+impl AccountInfo {
+    fn new(user_id: OwnedUserId, account: &AccountRecord, handle: Option<UserHandleRecord>) -> Self {
+        Self {
+            user_id,
+            handle: handle.map(|own| own.handle),
+            created_ts: account.created_ts,
+            deactivated: account.deactivated,
+            admin: account.admin,
+            guest: account.guest,
+            locked: account.locked,
+            suspended: account.suspended,
+        }
+    }
 }
 
 impl Accounts {
@@ -40,14 +60,14 @@ impl Accounts {
         let (keys, accounts): (Vec<_>, Vec<_>) = self.store.range(range).await?.into_iter().unzip();
         let handles = self.store.get_many::<UserHandles>(&keys).await?;
         let rows = keys.into_iter().zip(accounts).zip(handles);
-        let infos = rows.map(|((key, account), own)| AccountInfo {
-            user_id: key.user_id,
-            handle: own.map(|own| own.handle),
-            created_ts: account.created_ts,
-            deactivated: account.deactivated,
-            admin: account.admin,
-            guest: account.guest,
-        });
+        let infos = rows.map(|((key, account), own)| AccountInfo::new(key.user_id, &account, own));
         Ok(infos.collect())
+    }
+
+    /// An account, as its operator sees it.
+    pub async fn account_info(&self, user_id: &OwnedUserId) -> Result<AccountInfo, AccountsError> {
+        let account = self.account(user_id).await?.ok_or(AccountsError::NotFound("account"))?;
+        let own = self.store.get::<UserHandles>(&UserKey { user_id: user_id.clone() }).await?;
+        Ok(AccountInfo::new(user_id.clone(), &account, own))
     }
 }

@@ -498,7 +498,7 @@ mod tests {
         // Whatever else changes of the account changes nothing of what the password has proved.
         let admin = accounts.create_account(&here, "admin", OLD.into(), true, NOW).await.expect("an account");
         let third = prove(NEW).await;
-        accounts.set_restricted(&admin, &anna, Restriction::Suspended, true).await.expect("suspended");
+        accounts.set_restricted(Some(&admin), &anna, Restriction::Suspended, true).await.expect("suspended");
         accounts.start_session(third, NewDevice::default(), NOW).await.expect("logged in");
     }
 

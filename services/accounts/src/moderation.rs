@@ -29,10 +29,10 @@ impl Restriction {
 }
 
 impl Accounts {
-    /// Whether an account of the administrator's platform is restricted.
+    /// Whether an account of the administrator's platform is restricted. The operator of the whole back-end is no user.
     pub async fn is_restricted(
         &self,
-        administrator: &OwnedUserId,
+        administrator: Option<&OwnedUserId>,
         user_id: &OwnedUserId,
         restriction: Restriction,
     ) -> Result<bool, AccountsError> {
@@ -43,13 +43,13 @@ impl Accounts {
     /// Restricts an account of the administrator's platform, or takes the restriction back.
     pub async fn set_restricted(
         &self,
-        administrator: &OwnedUserId,
+        administrator: Option<&OwnedUserId>,
         user_id: &OwnedUserId,
         restriction: Restriction,
         restricted: bool,
     ) -> Result<(), AccountsError> {
         self.check_administrator(administrator, user_id).await?;
-        if administrator == user_id {
+        if administrator == Some(user_id) {
             return Err(AccountsError::Forbidden("administrators cannot restrict themselves"));
         }
         let key = UserKey { user_id: user_id.clone() };
@@ -73,6 +73,23 @@ impl Accounts {
             .await
     }
 
+    /// Makes a user an administrator of the platform, or a user like others.
+    pub async fn set_admin(&self, user_id: &OwnedUserId, admin: bool) -> Result<(), AccountsError> {
+        let key = UserKey { user_id: user_id.clone() };
+        self.store
+            .update(async || {
+                let account = present(self.store.get::<AccountsTable>(&key).await?)?;
+                if account.guest {
+                    return Err(AccountsError::Forbidden("a guest cannot be an administrator"));
+                }
+                let mut writes = WriteSet::new();
+                writes.expect::<AccountsTable>(&key, &account);
+                writes.put::<AccountsTable>(&key, &AccountRecord { admin, ..account });
+                Ok((writes, ()))
+            })
+            .await
+    }
+
     /// Refuses if the account is suspended, for what a suspended account cannot do.
     pub async fn check_not_suspended(&self, user_id: &OwnedUserId) -> Result<(), AccountsError> {
         match self.account(user_id).await? {
@@ -89,9 +106,10 @@ impl Accounts {
     /// Who may ask is checked before whether there is such an account: nobody else learns that.
     async fn check_administrator(
         &self,
-        administrator: &OwnedUserId,
+        administrator: Option<&OwnedUserId>,
         user_id: &OwnedUserId,
     ) -> Result<(), AccountsError> {
+        let Some(administrator) = administrator else { return Ok(()) };
         if !self.account(administrator).await?.is_some_and(|account| account.admin) {
             Err(AccountsError::Forbidden("only administrators may do this"))
         } else if user_id.server_name() != administrator.server_name() {

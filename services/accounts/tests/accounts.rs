@@ -313,7 +313,7 @@ async fn all_sessions_hear_of_a_lock_however_many_there_are() {
         session.expect("known").locked
     };
     for locked in [false, true] {
-        accounts.set_restricted(&admin, &anna, Restriction::Locked, locked).await.expect("changed");
+        accounts.set_restricted(Some(&admin), &anna, Restriction::Locked, locked).await.expect("changed");
         assert_eq!(is_locked().await, locked);
     }
 }

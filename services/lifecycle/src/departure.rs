@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use linkspan_accounts::{DeviceRemoved, PasswordStamp};
 use linkspan_storage::using_reserve;
-use ruma::OwnedUserId;
+use ruma::{OwnedDeviceId, OwnedUserId};
 
 use crate::{Result, Services};
 
@@ -22,6 +22,34 @@ impl Services {
         let removed = self.accounts.begin_deactivation(user_id, proved, erase).await?;
         let logged_out = removed.len();
         self.finish_deactivation(user_id, removed, now_ts).await?;
+        Ok(logged_out)
+    }
+
+    /// Sets a password without asking its user: for operators. With `log_out`, all devices are logged out; returns how
+    /// many there were.
+    pub async fn reset_password(
+        &self,
+        user_id: &OwnedUserId,
+        password: String,
+        log_out: bool,
+    ) -> Result<usize> {
+        self.accounts.set_password(user_id, password).await?;
+        if log_out { self.log_user_out(user_id).await } else { Ok(0) }
+    }
+
+    /// Logs all devices of a user out; returns how many there were.
+    pub async fn log_user_out(&self, user_id: &OwnedUserId) -> Result<usize> {
+        self.forget_logged_out(self.accounts.log_out_all(user_id, None).await?).await
+    }
+
+    /// Logs a device out; returns how many there were, which is one or none.
+    pub async fn log_device_out(&self, user_id: &OwnedUserId, device_id: &OwnedDeviceId) -> Result<usize> {
+        self.forget_logged_out(self.accounts.log_out(user_id, device_id).await?).await
+    }
+
+    async fn forget_logged_out(&self, removed: Vec<DeviceRemoved>) -> Result<usize> {
+        let logged_out = removed.len();
+        self.forget_devices(removed).await?;
         Ok(logged_out)
     }
 

@@ -13,6 +13,7 @@ use linkspan_keys::Keys;
 use linkspan_matching::{Index, Matching};
 use linkspan_media::Media;
 use linkspan_oauth::OAuth;
+use linkspan_operators::Operators;
 use linkspan_platforms::Platforms;
 use linkspan_push::{Push, PushSettings};
 use linkspan_rooms::{ProvedIndex, Rooms};
@@ -53,6 +54,8 @@ pub struct Services {
     pub media: Media,
     /// Archives of what there is of a person.
     pub export: Export,
+    /// What operators did.
+    pub operators: Operators,
 }
 
 /// The names in the directory, which the accounts have follow what people choose.
@@ -138,6 +141,7 @@ impl Services {
             rooms.clone(),
             clock,
         );
+        let operators = Operators::new(store.clone());
         Ok(Self {
             platforms,
             accounts,
@@ -153,6 +157,7 @@ impl Services {
             sync,
             media,
             export,
+            operators,
         })
     }
 }

@@ -24,6 +24,8 @@ const CONNECTION_LIFE_MS: u64 = 30 * DAY_MS;
 
 /// An operator who has not looked at a report in this time does not look at it any more.
 const REPORT_LIFE_MS: u64 = 365 * DAY_MS;
+/// What operators did is kept for those who look back over a year.
+const ACTION_LIFE_MS: u64 = 400 * DAY_MS;
 
 /// Something that is done now and then, the first time at the start. Each reads and writes in portions of bounded
 /// size.
@@ -35,7 +37,7 @@ struct Sweep {
     run: fn(&Services, u64) -> BoxFuture<'_, Result<()>>,
 }
 
-const SWEEPS: [Sweep; 16] = [
+const SWEEPS: [Sweep; 17] = [
     Sweep {
         what: "what memory holds of who and what is idle",
         every: MINUTE,
@@ -106,6 +108,11 @@ const SWEEPS: [Sweep; 16] = [
         what: "old reports",
         every: DAY,
         run: |all, now_ts| Box::pin(all.forget_reports(now_ts.saturating_sub(REPORT_LIFE_MS))),
+    },
+    Sweep {
+        what: "what operators did long ago",
+        every: DAY,
+        run: |all, now_ts| Box::pin(all.forget_actions(now_ts.saturating_sub(ACTION_LIFE_MS))),
     },
     Sweep {
         what: "whom people approached weeks ago",
@@ -201,6 +208,13 @@ impl Services {
     async fn forget_reports(&self, before_ts: u64) -> Result<()> {
         let sweep =
             |all: Self, platform| async move { Ok(all.rooms.forget_reports(&platform, before_ts).await?) };
+        self.on_each(sweep).await
+    }
+
+    async fn forget_actions(&self, before_ts: u64) -> Result<()> {
+        let sweep = |all: Self, platform| async move {
+            Ok(all.operators.forget_actions(&platform, before_ts).await?)
+        };
         self.on_each(sweep).await
     }
 

@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use super::{Problem, Tree, problem};
 
 /// All crates of the layers. Each may use those that stand before it, but see [`APART`].
-const ORDER: [&str; 27] = [
+const ORDER: [&str; 29] = [
     "linkspan-domain",
     "linkspan-address-book",
     "linkspan-storage",
@@ -25,10 +25,12 @@ const ORDER: [&str; 27] = [
     "linkspan-push",
     "linkspan-sync",
     "linkspan-export",
+    "linkspan-operators",
     "linkspan-lifecycle",
     "linkspan-wire",
     "linkspan-client-api",
     "linkspan-own-api",
+    "linkspan-admin-api",
     "linkspan-identity-api",
     "linkspan-web",
     "linkspan-pages",

@@ -10,7 +10,8 @@ pub(crate) async fn get_locked(
     caller: User,
     request: is_user_locked::v1::Request,
 ) -> Result<is_user_locked::v1::Response, ApiError> {
-    let locked = app.accounts.is_restricted(&caller.user_id, &request.user_id, Restriction::Locked).await?;
+    let locked =
+        app.accounts.is_restricted(Some(&caller.user_id), &request.user_id, Restriction::Locked).await?;
     Ok(is_user_locked::v1::Response::new(locked))
 }
 
@@ -20,7 +21,7 @@ pub(crate) async fn set_locked(
     request: lock_user::v1::Request,
 ) -> Result<lock_user::v1::Response, ApiError> {
     let restriction = Restriction::Locked;
-    app.accounts.set_restricted(&caller.user_id, &request.user_id, restriction, request.locked).await?;
+    app.accounts.set_restricted(Some(&caller.user_id), &request.user_id, restriction, request.locked).await?;
     Ok(lock_user::v1::Response::new(request.locked))
 }
 
@@ -30,7 +31,7 @@ pub(crate) async fn get_suspended(
     request: is_user_suspended::v1::Request,
 ) -> Result<is_user_suspended::v1::Response, ApiError> {
     let suspended =
-        app.accounts.is_restricted(&caller.user_id, &request.user_id, Restriction::Suspended).await?;
+        app.accounts.is_restricted(Some(&caller.user_id), &request.user_id, Restriction::Suspended).await?;
     Ok(is_user_suspended::v1::Response::new(suspended))
 }
 
@@ -40,6 +41,8 @@ pub(crate) async fn set_suspended(
     request: suspend_user::v1::Request,
 ) -> Result<suspend_user::v1::Response, ApiError> {
     let restriction = Restriction::Suspended;
-    app.accounts.set_restricted(&caller.user_id, &request.user_id, restriction, request.suspended).await?;
+    app.accounts
+        .set_restricted(Some(&caller.user_id), &request.user_id, restriction, request.suspended)
+        .await?;
     Ok(suspend_user::v1::Response::new(request.suspended))
 }

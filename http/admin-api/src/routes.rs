@@ -1,0 +1,182 @@
+//! The table of endpoints. Each names its operation in `docs/openapi/admin-v1.json`.
+
+use http::Method;
+use linkspan_platforms::RateClass::{Other, Read};
+use linkspan_wire::{Endpoint, operator_endpoint};
+
+use crate::endpoints::{account_links, actions, devices, registration_tokens, reports, users};
+
+/// The table of all endpoints of the operator API.
+pub fn endpoints() -> Vec<Endpoint> {
+    vec![
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/users"],
+            users::list_users,
+            Read,
+            "docs/openapi/admin-v1.json#list_users",
+        ),
+        operator_endpoint(
+            Method::POST,
+            &["/_linkspan/admin/v1/users"],
+            users::create_user,
+            Other,
+            "docs/openapi/admin-v1.json#create_user",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/users/{user_id}"],
+            users::get_user,
+            Read,
+            "docs/openapi/admin-v1.json#get_user",
+        ),
+        operator_endpoint(
+            Method::PUT,
+            &["/_linkspan/admin/v1/users/{user_id}/password"],
+            users::set_password,
+            Other,
+            "docs/openapi/admin-v1.json#set_password",
+        ),
+        operator_endpoint(
+            Method::PUT,
+            &["/_linkspan/admin/v1/users/{user_id}/locked"],
+            users::set_locked,
+            Other,
+            "docs/openapi/admin-v1.json#set_locked",
+        ),
+        operator_endpoint(
+            Method::PUT,
+            &["/_linkspan/admin/v1/users/{user_id}/suspended"],
+            users::set_suspended,
+            Other,
+            "docs/openapi/admin-v1.json#set_suspended",
+        ),
+        operator_endpoint(
+            Method::PUT,
+            &["/_linkspan/admin/v1/users/{user_id}/admin"],
+            users::set_admin,
+            Other,
+            "docs/openapi/admin-v1.json#set_admin",
+        ),
+        operator_endpoint(
+            Method::POST,
+            &["/_linkspan/admin/v1/users/{user_id}/log_out"],
+            users::log_user_out,
+            Other,
+            "docs/openapi/admin-v1.json#log_user_out",
+        ),
+        operator_endpoint(
+            Method::POST,
+            &["/_linkspan/admin/v1/users/{user_id}/deactivate"],
+            users::deactivate_user,
+            Other,
+            "docs/openapi/admin-v1.json#deactivate_user",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/registration_tokens"],
+            registration_tokens::list_registration_tokens,
+            Read,
+            "docs/openapi/admin-v1.json#list_registration_tokens",
+        ),
+        operator_endpoint(
+            Method::POST,
+            &["/_linkspan/admin/v1/registration_tokens"],
+            registration_tokens::create_registration_token,
+            Other,
+            "docs/openapi/admin-v1.json#create_registration_token",
+        ),
+        operator_endpoint(
+            Method::DELETE,
+            &["/_linkspan/admin/v1/registration_tokens/{token}"],
+            registration_tokens::delete_registration_token,
+            Other,
+            "docs/openapi/admin-v1.json#delete_registration_token",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/actions"],
+            actions::list_actions,
+            Read,
+            "docs/openapi/admin-v1.json#list_actions",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/users/{user_id}/devices"],
+            devices::list_devices,
+            Read,
+            "docs/openapi/admin-v1.json#list_devices",
+        ),
+        operator_endpoint(
+            Method::DELETE,
+            &["/_linkspan/admin/v1/users/{user_id}/devices/{device_id}"],
+            devices::delete_device,
+            Other,
+            "docs/openapi/admin-v1.json#delete_device",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/reports"],
+            reports::list_reports,
+            Read,
+            "docs/openapi/admin-v1.json#list_reports",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/reports/{number}"],
+            reports::get_report,
+            Read,
+            "docs/openapi/admin-v1.json#get_report",
+        ),
+        operator_endpoint(
+            Method::POST,
+            &["/_linkspan/admin/v1/reports/{number}/close"],
+            reports::close_report,
+            Other,
+            "docs/openapi/admin-v1.json#close_report",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/account_links"],
+            account_links::list_account_links,
+            Read,
+            "docs/openapi/admin-v1.json#list_account_links",
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    const DESCRIPTION: &str = include_str!("../../../docs/openapi/admin-v1.json");
+
+    /// Method, path and name of an endpoint.
+    type Line = (String, String, String);
+
+    fn described() -> BTreeSet<Line> {
+        let description: Value = serde_json::from_str(DESCRIPTION).expect("the description is JSON");
+        let mut lines = BTreeSet::new();
+        for (path, methods) in description["paths"].as_object().expect("the description has paths") {
+            for (method, operation) in methods.as_object().expect("a path has methods") {
+                let name = operation["operationId"].as_str().expect("an operation has an id").to_owned();
+                lines.insert((method.to_uppercase(), path.clone(), name));
+            }
+        }
+        lines
+    }
+
+    #[test]
+    fn the_description_has_these_endpoints() {
+        let info = |endpoint: Endpoint| endpoint.info;
+        let line = |info: linkspan_wire::EndpointInfo| {
+            (info.method.to_owned(), info.path.to_owned(), info.name.to_owned())
+        };
+        let served: BTreeSet<Line> = endpoints().into_iter().map(info).map(line).collect();
+        assert_eq!(served, described());
+    }
+}
