@@ -8,7 +8,7 @@ export NPM ?= npm
 ON_NODE = PATH="$$(tests/setup.sh node):$$PATH"
 DENY := $(or $(CARGO_TARGET_DIR),target)/lint/bin/cargo-deny
 
-.PHONY: run test bench bench-micro bench-peers lint test-tools
+.PHONY: run test kills bench bench-micro bench-peers lint test-tools
 .DEFAULT_GOAL := run
 
 # Six people chat over three platforms, which then stay up: http://127.0.0.1:8101, :8102 and :8103 open their apps. What
@@ -28,6 +28,15 @@ test: test-tools
 	$(ON_NODE) $(NPM) --prefix web run check
 	@if [ "$(CHROMIUM)" = none ]; then echo "note: CHROMIUM=none, so the app was not tested in a browser"; \
 	else $(ON_NODE) LINKSPAN=$(abspath $(or $(CARGO_TARGET_DIR),target))/debug/linkspan $(NPM) --prefix web test; fi
+
+# Kills the server 1,000 times under load, and looks each time whether everything is there that it had acknowledged:
+# tests/crash. The test before every change does it 50 times. `make kills KILLS=200` takes fewer; SEED=number does the same
+# again that a run with this seed, which it prints, has done.
+kills: KILLS ?= 1000
+kills:
+	$(CARGO) build --workspace --bins
+	LINKSPAN_CRASH_KILLS=$(KILLS) $(if $(SEED),LINKSPAN_CRASH_SEED=$(SEED)) \
+		$(CARGO) test --package linkspan-tests --test crash nothing_acknowledged_is_lost -- --nocapture
 
 # What this machine can do, against what is asked: docs/benchmarks.md. `make bench ONLY="keys startup"` runs these
 # scenarios alone and `make bench QUICK=1` all of them in a small size; neither writes the page, nor any other than

@@ -245,6 +245,34 @@ async fn a_person_has_one_at_a_time() {
 }
 
 #[tokio::test]
+async fn archives_that_nobody_takes_keep_no_other_platform_waiting() {
+    /// How many are made for one platform at a time.
+    const OF_PLATFORM: usize = 24;
+    let network = Network::open().await;
+    let mut untaken = Vec::new();
+    for number in 0..=OF_PLATFORM {
+        let anna = network.register(INSTAGRAM, &format!("anna{number}")).await;
+        if number == OF_PLATFORM {
+            let refused = ask(&network, INSTAGRAM, &anna, json!({ "auth": password_auth(&anna) })).await;
+            assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+            assert!(refused.headers().contains_key("retry-after"));
+            break;
+        }
+        for noise in 0..5 {
+            upload(&anna, "noise", vec![noise; 100_000]).await;
+        }
+        untaken.push(begin(&network, &anna).await);
+    }
+    let bert = network.register(MESSENGER, "bert").await;
+    let answer = ask(&network, MESSENGER, &bert, json!({ "auth": password_auth(&bert) })).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    Files::read(answer.into_body().collect().await.expect("all of it comes").to_bytes().to_vec());
+    // Who goes on taking it gets it.
+    let first = untaken.remove(0);
+    Files::read(first.collect().await.expect("all of it comes").to_bytes().to_vec());
+}
+
+#[tokio::test]
 async fn media_that_cannot_be_read_are_named_and_the_rest_is_there() {
     let folder = tempfile::tempdir().expect("a folder");
     let network = Network::with_media_in(MediaStore::folder(folder.path()).expect("it opens")).await;

@@ -239,6 +239,13 @@ impl Network {
         self.store.keys(Range::<T>::all()).await.expect("it is read").len()
     }
 
+    /// The only row of a table.
+    pub(crate) async fn only_row<T: Table>(&self) -> (T::Key, T::Value) {
+        let mut rows = self.store.range(Range::<T>::all()).await.expect("it is read");
+        assert_eq!(rows.len(), 1);
+        rows.remove(0)
+    }
+
     /// The number of a commit that is newer than all before.
     pub(crate) async fn newest_commit(&self) -> u64 {
         let mut writes = WriteSet::new();

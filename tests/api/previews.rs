@@ -13,14 +13,19 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use crate::network::{Answer, Client, INSTAGRAM, MESSENGER, Network, encoded, text};
+use crate::network::{Answer, Client, INSTAGRAM, MESSENGER, Network, PATIENCE, encoded, text};
 
 const WITH_PREVIEWS: &str = "url_previews = true";
+
+/// How many pages are fetched for one platform at a time.
+const FETCHES_OF_PLATFORM: usize = 12;
 
 /// A site of somebody else's, and how often its pages were asked for.
 struct Site {
     address: String,
     asked: Arc<AtomicUsize>,
+    /// How often a page was asked for that never comes.
+    asked_in_vain: Arc<AtomicUsize>,
 }
 
 const PAGE: &str = r#"<html><head><title>Tides</title><meta property="og:description" content="When &amp; where">
@@ -33,6 +38,12 @@ impl Site {
         let page = move || {
             counter.fetch_add(1, Ordering::SeqCst);
             async { ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], PAGE) }
+        };
+        let asked_in_vain = Arc::new(AtomicUsize::new(0));
+        let counter = asked_in_vain.clone();
+        let never = move || {
+            counter.fetch_add(1, Ordering::SeqCst);
+            std::future::pending::<&'static str>()
         };
         let to = |place: &'static str| {
             get(move || async move { (StatusCode::FOUND, [(header::LOCATION, place)]) })
@@ -47,13 +58,14 @@ impl Site {
                 get(async || ([(header::CONTENT_TYPE, "text/html")], PAGE.to_owned() + &"x".repeat(9 << 20))),
             )
             .route("/failing", get(async || StatusCode::INTERNAL_SERVER_ERROR.into_response()))
+            .route("/never/{number}", get(never))
             .route("/here", to("/page"))
             .route("/round", to("/round"))
             .route("/files", to("file:///etc/passwd"));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("it listens");
         let address = format!("http://{}", listener.local_addr().expect("an address"));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { address, asked }
+        Self { address, asked, asked_in_vain }
     }
 
     fn asked(&self) -> usize {
@@ -130,4 +142,30 @@ async fn without_leave_nothing_is_fetched() {
         preview(&anna, &format!("http://{host}:{port}/page")).await.fails(502, "M_UNKNOWN");
     }
     assert_eq!(site.asked(), 0, "nobody has called");
+}
+
+#[tokio::test]
+async fn pages_that_never_come_keep_no_other_platform_waiting() {
+    let (network, site) = (Network::open_with(WITH_PREVIEWS).await, Site::open().await);
+    let bert = network.register(MESSENGER, "bert").await;
+    let mut waiting = Vec::new();
+    for number in 0..FETCHES_OF_PLATFORM {
+        let anna = network.register(INSTAGRAM, &format!("anna{number}")).await;
+        for page in 0..4 {
+            let (anna, url) = (anna.clone(), format!("{}/never/{number}.{page}", site.address));
+            waiting.push(tokio::spawn(async move { preview(&anna, &url).await }));
+        }
+    }
+    let asked = || site.asked_in_vain.load(Ordering::SeqCst);
+    let begun = async {
+        while asked() < FETCHES_OF_PLATFORM {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, begun).await.expect("as many are fetched as may be");
+    let found = preview(&bert, &format!("{}/page", site.address)).await.ok();
+    assert_eq!(found["og:title"], "Tides");
+    assert_eq!(asked(), FETCHES_OF_PLATFORM);
+    assert!(waiting.iter().all(|one| !one.is_finished()), "the others still wait");
+    waiting.iter().for_each(tokio::task::JoinHandle::abort);
 }

@@ -4,8 +4,8 @@
 use linkspan_storage::{
     Table, WriteSet,
     catalogue::{
-        KeySignatures, OneTimeKeyIdCounts, OneTimeKeyIds, StoredAmounts, ThreadSubscriptionLog,
-        ThreadSubscriptions, UserNameKey,
+        KeyBackups, KeySignatures, OneTimeKeyIdCounts, OneTimeKeyIds, RoomHeads, StoredAmounts,
+        ThreadSubscriptionLog, ThreadSubscriptions, UserNameKey,
     },
     records::StoredAmountRecord,
 };
@@ -315,6 +315,54 @@ async fn a_room_has_so_much_state() {
     // Who opens the room anew finds the same.
     let network = network.reopen().await;
     anna.on(&network).put(&path("0"), large()).await.fails(403, "M_FORBIDDEN");
+}
+
+#[tokio::test]
+async fn the_state_of_a_room_has_so_many_entries() {
+    const MAX_ENTRIES: u64 = 50_000;
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let room = anna.create_room(json!({})).await;
+    network.flush().await;
+    // It counts as if there were nearly as many.
+    let (key, mut head) = network.only_row::<RoomHeads>().await;
+    let known = head.state_size.as_mut().expect("it is counted");
+    known.entries = MAX_ENTRIES - 1;
+    put::<RoomHeads>(&network, &key, &head).await;
+    let network = network.reopen().await;
+    let anna = anna.on(&network);
+    let path = |key: &str| format!("/v3/rooms/{room}/state/org.example.mark/{key}");
+    anna.put(&path("one"), json!({ "a": 1 })).await.ok();
+    anna.put(&path("two"), json!({ "a": 1 })).await.fails(403, "M_FORBIDDEN");
+    // What is there can change, people come, and all write.
+    anna.put(&path("one"), json!({ "a": 2 })).await.ok();
+    anna.say(&room, "Ahoy").await;
+}
+
+#[tokio::test]
+async fn key_backups_have_so_many_keys() {
+    const MAX_KEYS: u64 = 500_000;
+    let network = Network::open().await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let first = begin(&anna).await;
+    network.flush().await;
+    // It counts as if there were nearly as many in another version.
+    let (row, mut backup) = network.only_row::<KeyBackups>().await;
+    backup.count = MAX_KEYS - 2;
+    put::<KeyBackups>(&network, &row, &backup).await;
+    let second = begin(&anna).await;
+    let path =
+        |session: &str| format!("/v3/room_keys/keys/!room:instagram.localhost/{session}?version={second}");
+    anna.put(&path("one"), key(5, false, "a")).await.ok();
+    anna.put(&path("two"), key(5, false, "a")).await.ok();
+    anna.put(&path("three"), key(5, false, "a")).await.fails(403, "M_FORBIDDEN");
+    let both = json!({ "sessions": { "three": key(5, false, "a"), "four": key(5, false, "a") } });
+    let of_room = format!("/v3/room_keys/keys/!room:instagram.localhost?version={second}");
+    anna.put(&of_room, both).await.fails(403, "M_FORBIDDEN");
+    // A better key takes the place of the one before it, and removing makes room.
+    anna.put(&path("one"), key(0, true, "b")).await.ok();
+    anna.delete(&format!("/v3/room_keys/version/{first}")).await.ok();
+    anna.put(&path("three"), key(5, false, "a")).await.ok();
 }
 
 #[tokio::test]

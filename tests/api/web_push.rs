@@ -33,6 +33,8 @@ const APP: &str = "org.example.app";
 const SET: &str = "/v3/pushers/set";
 const ACK: &str = "/v3/pushers/ack";
 const MINUTE_MS: u64 = 60_000;
+/// How many push services are called for one platform at a time.
+const CALLS_OF_PLATFORM: u8 = 64;
 
 /// A push service.
 struct PushService {
@@ -638,4 +640,37 @@ async fn wrong_subscriptions_are_refused() {
     let real = Network::open_closed("").await;
     let anna = real.register(INSTAGRAM, "anna").await;
     anna.post(SET, good).await.fails(400, "M_INVALID_PARAM");
+}
+
+#[tokio::test]
+async fn a_push_service_that_does_not_answer_keeps_no_other_platform_waiting() {
+    let network = open().await;
+    let (mut silent, mut quick) = (PushService::start().await, PushService::start().await);
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let harbour = anna.create_room(json!({ "preset": "public_chat" })).await;
+    // There are more apps than may be told at a time.
+    let apps = CALLS_OF_PLATFORM + 8;
+    for number in 1..=apps {
+        let member = network.register(INSTAGRAM, &format!("member{number}")).await;
+        member.join(&harbour).await.ok();
+        Browser::new(number).subscribe(&member, &mut silent, None).await;
+    }
+    let bert = network.register(MESSENGER, "bert").await;
+    let carl = network.register(MESSENGER, "carl").await;
+    let quay = room(&bert, &carl, "Quay", json!({})).await;
+    let browser = Browser::new(200);
+    browser.subscribe(&carl, &mut quick, None).await;
+
+    silent.set_answering(false);
+    anna.say(&harbour, "Does anybody hear this?").await;
+    for _ in 0..CALLS_OF_PLATFORM {
+        silent.next().await;
+    }
+    let said = bert.say(&quay, "Carl does").await;
+    assert_eq!(quick.told(&browser).await["event_id"], said);
+    assert!(silent.pushes.try_recv().is_err(), "no more than these are called");
+    silent.set_answering(true);
+    for _ in CALLS_OF_PLATFORM..apps {
+        silent.next().await;
+    }
 }

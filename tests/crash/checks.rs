@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use crate::{
     Journal,
-    journal::{Created, Newcomer, Sent, ToDevice, World},
-    load::log_in,
+    accounts::check_newcomers,
+    journal::{Created, Sent, ToDevice, World},
+    key_backups::check_key_backups,
     sync::{State, SyncClient, list},
 };
 
@@ -29,7 +30,7 @@ pub(crate) enum Extent {
 }
 
 impl Extent {
-    fn of<T>(self, list: &[T]) -> &[T] {
+    pub(crate) fn of<T>(self, list: &[T]) -> &[T] {
         match self {
             Self::Sample => &list[list.len().saturating_sub(NEWEST)..],
             Self::All => list,
@@ -277,8 +278,9 @@ pub(crate) async fn check_rest(world: &World, journal: &Journal, extent: Extent)
     for created in journal.creators.iter().flat_map(|creator| extent.of(&creator.created)) {
         check_created(world, journal, created).await;
     }
-    for newcomer in extent.of(&journal.registrar.newcomers) {
-        check_newcomer(world, newcomer, extent).await;
+    check_newcomers(world, &journal.registrar, extent).await;
+    for lane in &journal.backups {
+        check_key_backups(world, lane, extent).await;
     }
 }
 
@@ -349,20 +351,5 @@ async fn check_created(world: &World, journal: &Journal, created: &Created) {
         {
             assert!(client.invites.contains(&found), "{user_id} was not told of the invitation to {found}");
         }
-    }
-}
-
-/// Checks that an account that was acknowledged can be used, with every token that was handed out.
-async fn check_newcomer(world: &World, newcomer: &Newcomer, extent: Extent) {
-    let Newcomer { person, tokens } = newcomer;
-    for token in tokens {
-        let path = "/_matrix/client/v3/account/whoami";
-        let answer = world.http.call(Method::GET, person.platform, path, Some(token), Body::Empty).await;
-        let answer = answer.expect("the server runs");
-        assert_eq!(answer.json()["user_id"], *person.user_id, "a token of {} is lost", person.user_id);
-    }
-    // Passwords are slow by design, so not all of them are tried each time.
-    if extent == Extent::Sample || tokens.is_empty() {
-        log_in(world, person).await.expect("the server runs");
     }
 }

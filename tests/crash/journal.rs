@@ -148,11 +148,3 @@ pub(crate) struct Membership {
     /// The membership that was asked for since then, without an answer.
     pub(crate) tried: Option<&'static str>,
 }
-
-/// An account that was registered under load.
-#[derive(Debug)]
-pub(crate) struct Newcomer {
-    pub(crate) person: Person,
-    /// The tokens that were handed out, each to a device of its own.
-    pub(crate) tokens: Vec<String>,
-}

@@ -6,11 +6,11 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use http::Method;
-use linkspan_tests::{Answer, Body, Lost, Platform};
+use linkspan_tests::{Body, Lost};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 
-use crate::journal::{Counter, Created, Membership, Newcomer, Person, Receipt, Send, Sent, ToDevice, World};
+use crate::journal::{Counter, Created, Membership, Receipt, Send, Sent, ToDevice, World};
 
 /// How often a request is made twice at the same time.
 const TWICE: f64 = 0.2;
@@ -158,6 +158,8 @@ pub(crate) struct Settings {
     pending: Option<ToDevice>,
     /// The URI and the content of each upload.
     pub(crate) uploads: Vec<(String, Vec<u8>)>,
+    /// The URI and the content of an upload that was not answered. The URI was given out before, so it is uploaded again.
+    pending_upload: Option<(String, Vec<u8>)>,
     /// The people whose devices get messages.
     recipients: Vec<usize>,
 }
@@ -174,6 +176,7 @@ impl Settings {
             to_device: Vec::new(),
             pending: None,
             uploads: Vec::new(),
+            pending_upload: None,
             recipients,
         }
     }
@@ -280,14 +283,42 @@ impl Settings {
         self.to_device.iter().chain(&self.pending)
     }
 
+    /// Uploads something, either in one request or, as well, to a URI that was given out before.
     async fn upload(&mut self, world: &World) -> Result<(), Lost> {
+        if let Some((uri, content)) = self.pending_upload.take() {
+            return self.upload_to(world, uri, content).await;
+        }
         let mut content = vec![0; self.rng.random_range(1..20_000)];
         self.rng.fill(&mut content[..]);
+        if self.rng.random_bool(0.5) {
+            let path = "/_matrix/media/v1/create";
+            let answer = world.call(self.person, Method::POST, path, Body::Json(json!({}))).await?;
+            let uri = answer["content_uri"].as_str().expect("a URI").to_owned();
+            return self.upload_to(world, uri, content).await;
+        }
         let path = "/_matrix/media/v3/upload?filename=a.bin";
         let answer = world.call(self.person, Method::POST, path, Body::Bytes(content.clone())).await?;
         let uri = answer["content_uri"].as_str().expect("a URI").to_owned();
         self.uploads.push((uri, content));
         Ok(())
+    }
+
+    /// Uploads to a URI. Whoever tries that again after a kill may learn that it has been done, and then it was done
+    /// as a whole.
+    async fn upload_to(&mut self, world: &World, uri: String, content: Vec<u8>) -> Result<(), Lost> {
+        let path = format!("/_matrix/media/v3/upload/{}?filename=a.bin", uri.trim_start_matches("mxc://"));
+        match world.ask(self.person, Method::PUT, &path, Body::Bytes(content.clone())).await {
+            Ok(answer) => {
+                let done = answer.status == 200 || answer.json()["errcode"] == "M_CANNOT_OVERWRITE_MEDIA";
+                assert!(done, "{path}: {} {}", answer.status, answer.json());
+                self.uploads.push((uri, content));
+                Ok(())
+            }
+            Err(Lost) => {
+                self.pending_upload = Some((uri, content));
+                Err(Lost)
+            }
+        }
     }
 }
 
@@ -382,97 +413,4 @@ impl Creator {
             tokio::time::sleep(Duration::from_millis(self.rng.random_range(50..150))).await;
         }
     }
-}
-
-/// A lane that registers people and logs them in.
-#[derive(Debug)]
-pub(crate) struct Registrar {
-    rng: StdRng,
-    count: usize,
-    /// A person whose registration was not answered, and who is to be registered again.
-    pending: Option<Person>,
-    pub(crate) newcomers: Vec<Newcomer>,
-}
-
-impl Registrar {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self { rng: StdRng::seed_from_u64(seed ^ 0x5000), count: 0, pending: None, newcomers: Vec::new() }
-    }
-
-    pub(crate) async fn run(mut self, world: Arc<World>) -> Self {
-        loop {
-            let outcome = match self.rng.random_bool(0.5) && !self.newcomers.is_empty() {
-                true => self.log_in(&world).await,
-                false => self.register(&world).await,
-            };
-            if outcome.is_err() {
-                return self;
-            }
-            // Hashing passwords must not take all of the processor.
-            tokio::time::sleep(Duration::from_millis(self.rng.random_range(100..300))).await;
-        }
-    }
-
-    async fn register(&mut self, world: &World) -> Result<(), Lost> {
-        let person = self.pending.take().unwrap_or_else(|| {
-            self.count += 1;
-            new_person(Platform::ALL[self.count % 3], &format!("new{}", self.count))
-        });
-        match register(world, &person).await {
-            Err(Lost) => {
-                self.pending = Some(person);
-                return Err(Lost);
-            }
-            Ok(answer) if answer.status == 200 => {
-                let token = answer.json()["access_token"].as_str().expect("a token").to_owned();
-                self.newcomers.push(Newcomer { person, tokens: vec![token] });
-            }
-            // The first request was not answered, but what it asks for was done.
-            Ok(answer) => {
-                assert_eq!(answer.json()["errcode"], "M_USER_IN_USE", "{}", person.user_id);
-                self.newcomers.push(Newcomer { person, tokens: Vec::new() });
-            }
-        }
-        Ok(())
-    }
-
-    async fn log_in(&mut self, world: &World) -> Result<(), Lost> {
-        let index = self.rng.random_range(0..self.newcomers.len());
-        let token = log_in(world, &self.newcomers[index].person).await?;
-        self.newcomers[index].tokens.push(token);
-        Ok(())
-    }
-}
-
-/// Somebody who is not registered yet.
-pub(crate) fn new_person(platform: Platform, name: &str) -> Person {
-    Person {
-        platform,
-        user_id: format!("@{name}:{}", platform.server_name()),
-        device_id: String::new(),
-        token: String::new(),
-        password: format!("correct horse {name}"),
-    }
-}
-
-/// Asks for an account.
-pub(crate) async fn register(world: &World, person: &Person) -> Result<Answer, Lost> {
-    let name = person.user_id.trim_start_matches('@').split(':').next().unwrap_or_default();
-    let auth = json!({ "type": "m.login.dummy" });
-    let body = json!({ "username": name, "password": person.password, "auth": auth });
-    let path = "/_matrix/client/v3/register";
-    world.http.call(Method::POST, person.platform, path, None, Body::Json(body)).await
-}
-
-/// A token for a new device of somebody.
-pub(crate) async fn log_in(world: &World, person: &Person) -> Result<String, Lost> {
-    let body = json!({
-        "type": "m.login.password",
-        "identifier": { "type": "m.id.user", "user": person.user_id },
-        "password": person.password,
-    });
-    let path = "/_matrix/client/v3/login";
-    let answer = world.http.call(Method::POST, person.platform, path, None, Body::Json(body)).await?;
-    assert_eq!(answer.status, 200, "{} cannot log in: {}", person.user_id, answer.json());
-    Ok(answer.json()["access_token"].as_str().expect("a token").to_owned())
 }

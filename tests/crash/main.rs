@@ -1,11 +1,16 @@
 //! Nothing acknowledged is lost. The server is killed at random moments under load, again and again. Each
 //! time everything that it had acknowledged is there once, and clients that sync go on without a gap.
 //!
-//! `LINKSPAN_CRASH_SEED` chooses the moments and the load, `LINKSPAN_CRASH_KILLS` how often it is killed.
+//! `LINKSPAN_CRASH_SEED` chooses the moments and the load, `LINKSPAN_CRASH_KILLS` how often it is killed, which is 50 times
+//! by itself. `make kills` does it 1,000 times, which takes an hour or two, and tells after each store what was checked;
+//! `make kills KILLS=200` does it 200 times. The server is the test's own, with its own folder and with ports that the
+//! system chooses.
 
+mod accounts;
 mod backup;
 mod checks;
 mod journal;
+mod key_backups;
 mod key_claims;
 mod load;
 mod sync;
@@ -23,14 +28,19 @@ use serde_json::json;
 use tokio::{sync::Mutex, task::JoinSet};
 
 use crate::{
+    accounts::{Registrar, Stage, new_person, register},
     checks::{Extent, check_place, check_rest},
     journal::{Membership, Person, Place, World},
-    load::{Creator, Doors, Messages, Registrar, Settings, new_person, register},
+    key_backups::KeyBackups,
+    load::{Creator, Doors, Messages, Settings},
     sync::{SyncClient, TIMELINE_LIMIT},
 };
 
 /// How often the server is killed.
 const KILLS: usize = 50;
+/// How often it is killed over the same store. Then it begins with a new one, because each check reads all of a room,
+/// which grows.
+const KILLS_OF_A_STORE: usize = 100;
 /// How many people send. They are the first ones of all.
 const SENDERS: usize = 12;
 /// How many people there are.
@@ -47,6 +57,8 @@ const BIG_ROOMS: usize = 3;
 const LURKER: usize = SENDERS;
 /// How many lanes have people who come and go.
 const DOORS: usize = 8;
+/// How many people back up keys. They are the first ones of all.
+const BACKING_UP: usize = 4;
 /// How many requests of the preparations run at once.
 const AT_ONCE: usize = 8;
 /// After how many rounds the client that sleeps is woken.
@@ -62,6 +74,7 @@ pub(crate) struct Journal {
     pub(crate) doors: Vec<Doors>,
     pub(crate) creators: Vec<Creator>,
     pub(crate) registrar: Registrar,
+    pub(crate) backups: Vec<KeyBackups>,
     pub(crate) clients: Vec<SyncClient>,
     pub(crate) lurker: usize,
 }
@@ -74,7 +87,20 @@ async fn nothing_acknowledged_is_lost() {
     let kills = setting("LINKSPAN_CRASH_KILLS").map_or(KILLS, |kills| kills as usize);
     println!("LINKSPAN_CRASH_SEED={seed}");
     let mut rng = StdRng::seed_from_u64(seed);
+    let (mut killed, mut tally) = (0, Tally::default());
+    while killed < kills {
+        killed += kill_over_one_store((kills - killed).min(KILLS_OF_A_STORE), &mut tally, &mut rng).await;
+        println!("killed {killed} times after {:.1?}; so far: {tally:?}", started.elapsed());
+    }
+    for (what, count) in tally.0 {
+        assert!(count > 0, "the load has left something out: {what}");
+    }
+}
 
+/// Lets a server over a new store be killed so often, or once more. Returns how often it was.
+async fn kill_over_one_store(kills: usize, tally: &mut Tally, rng: &mut StdRng) -> usize {
+    let started = Instant::now();
+    let seed = rng.random();
     let mut server = Server::start();
     let world = Arc::new(prepare(Http::new(server.addresses())).await);
     let mut journal = open_journal(&world, seed).await;
@@ -92,7 +118,7 @@ async fn nothing_acknowledged_is_lost() {
         for doors in &mut journal.doors {
             doors.closed_from = FIRST_BIG + 1 + killed * BIG_ROOMS / kills;
         }
-        journal = run_until_killed(&world, journal, &mut server, &mut rng).await;
+        journal = run_until_killed(&world, journal, &mut server, rng).await;
         killed += 1;
         lap(0);
         if round % AUDIT_ROUNDS == 0 {
@@ -115,7 +141,6 @@ async fn nothing_acknowledged_is_lost() {
     }
     let [load, start, check] = spent;
     println!("{load:.1?} of load, {start:.1?} of starts, {check:.1?} of checks");
-    println!("killed {killed} times after {:.1?}", started.elapsed());
     for client in &mut journal.clients {
         client.is_awake = true;
         client.catch_up(&world).await;
@@ -124,13 +149,14 @@ async fn nothing_acknowledged_is_lost() {
         check_place(&world, &journal, place).await;
     }
     check_rest(&world, &journal, Extent::All).await;
-    report(&journal, started);
+    tally.add(&journal);
 
     server.kill();
     audit(&server);
     for line in server.log() {
         assert!(!line.contains("ERROR") && !line.contains("panicked"), "the server says: {line}");
     }
+    killed
 }
 
 fn setting(name: &str) -> Option<u64> {
@@ -156,11 +182,12 @@ async fn run_meanwhile(
     server: &mut Server,
     meanwhile: impl Future<Output = ()>,
 ) -> Journal {
-    let Journal { messages, settings, doors, creators, registrar, clients, lurker } = journal;
+    let Journal { messages, settings, doors, creators, registrar, backups, clients, lurker } = journal;
     let messages = spawn_all(messages, |lane| lane.run(world.clone()));
     let settings = spawn_all(settings, |lane| lane.run(world.clone()));
     let doors = spawn_all(doors, |lane| lane.run(world.clone()));
     let creators = spawn_all(creators, |lane| lane.run(world.clone()));
+    let backups = spawn_all(backups, |lane| lane.run(world.clone()));
     let clients = spawn_all(clients, |client| client.run(world.clone()));
     let registrar = tokio::spawn(registrar.run(world.clone()));
 
@@ -173,6 +200,7 @@ async fn run_meanwhile(
         doors: all(doors).await,
         creators: all(creators).await,
         registrar: registrar.await.expect("a lane found something wrong"),
+        backups: all(backups).await,
         clients: all(clients).await,
         lurker,
     }
@@ -301,28 +329,41 @@ async fn open_journal(world: &World, seed: u64) -> Journal {
         doors: doors.collect(),
         creators: vec![Creator::new(3, recipients.clone(), seed), Creator::new(4, recipients, seed)],
         registrar: Registrar::new(seed),
+        backups: (0..BACKING_UP).map(|person| KeyBackups::new(person, seed)).collect(),
         clients,
         lurker: LURKER,
     }
 }
 
-/// Says what was done, and fails if that is nothing.
-fn report(journal: &Journal, started: Instant) {
-    let sent = journal.messages.iter().flat_map(|lane| &lane.sent);
-    let (acknowledged, lost): (Vec<_>, Vec<_>) = sent.partition(|sent| sent.event_id.is_some());
-    let to_device: usize = journal.settings.iter().map(|lane| lane.to_device.len()).sum();
-    let receipts: usize = journal.settings.iter().map(|lane| lane.receipts.len()).sum();
-    let uploads: usize = journal.settings.iter().map(|lane| lane.uploads.len()).sum();
-    let created: usize = journal.creators.iter().map(|creator| creator.created.len()).sum();
-    let newcomers = journal.registrar.newcomers.len();
-    println!(
-        "{} events acknowledged, {} given up; {to_device} messages to devices, {receipts} receipts, {uploads} \
-         uploads, {created} rooms, {newcomers} accounts; {:.1?}",
-        acknowledged.len(),
-        lost.len(),
-        started.elapsed(),
-    );
-    for count in [acknowledged.len(), lost.len(), to_device, receipts, uploads, created, newcomers] {
-        assert!(count > 0, "the load has left something out");
+/// How many things of each kind were done, and looked for in the end.
+#[derive(Debug, Default)]
+struct Tally(BTreeMap<&'static str, usize>);
+
+impl Tally {
+    /// Counts what is in a journal. What is called acknowledged was found again.
+    fn add(&mut self, journal: &Journal) {
+        let sent = || journal.messages.iter().flat_map(|lane| &lane.sent);
+        let acknowledged = || sent().filter(|sent| sent.event_id.is_some());
+        let stages = |stage| journal.registrar.sessions().filter(|session| session.stage == stage).count();
+        let lanes = &journal.settings;
+        let to_device = lanes.iter().flat_map(|lane| &lane.to_device);
+        let receipts = lanes.iter().flat_map(|lane| &lane.receipts);
+        let counts = [
+            ("acknowledged events", acknowledged().count()),
+            ("acknowledged redactions", acknowledged().filter(|sent| sent.send.redacts.is_some()).count()),
+            ("events given up", sent().count() - acknowledged().count()),
+            ("acknowledged messages to devices", to_device.filter(|message| message.is_acknowledged).count()),
+            ("acknowledged receipts", receipts.filter(|receipt| receipt.is_acknowledged).count()),
+            ("acknowledged uploads", lanes.iter().map(|lane| lane.uploads.len()).sum()),
+            ("rooms", journal.creators.iter().map(|creator| creator.created.len()).sum()),
+            ("accounts", journal.registrar.newcomers.len()),
+            ("acknowledged log-ins", journal.registrar.log_ins),
+            ("acknowledged log-outs", stages(Stage::Ended)),
+            ("versions of key backups", journal.backups.iter().map(|lane| lane.versions.len()).sum()),
+            ("acknowledged keys in backups", journal.backups.iter().map(|lane| lane.keys).sum()),
+        ];
+        for (what, count) in counts {
+            *self.0.entry(what).or_default() += count;
+        }
     }
 }

@@ -4,6 +4,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{BufRead, BufReader, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -107,6 +108,11 @@ impl Server {
     /// `administrators`, which are names of a platform and of a user, are made before.
     pub fn start_with(more: &str, administrators: &[(&str, &str)]) -> Self {
         Self::start_in_a_folder(|platform| platform.settings(more), administrators)
+    }
+
+    /// Starts it in a new folder, without rate limits. Each platform has further settings of its own.
+    pub fn start_with_settings(more: impl Fn(Platform) -> String) -> Self {
+        Self::start_in_a_folder(|platform| platform.settings(&[UNLIMITED, &more(platform)].join("\n")), &[])
     }
 
     /// Starts it in a new folder. It takes at most so many connections at a time.
@@ -259,6 +265,33 @@ impl Server {
     pub fn complaints(&self) -> Vec<String> {
         let bad = |line: &String| [" WARN ", "ERROR ", "panicked"].iter().any(|sign| line.contains(sign));
         self.log().filter(bad).collect()
+    }
+
+    /// The memory that it holds now, and the most that it has held since it was started, in bytes.
+    pub fn memory_bytes(&self) -> (u64, u64) {
+        let program = self.program.as_ref().expect("it runs");
+        let status = fs::read_to_string(format!("/proc/{}/status", program.id())).expect("it runs");
+        let field = |name: &str| -> u64 {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("the system says so");
+            1024 * line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of kB")
+        };
+        (field("VmRSS:"), field("VmHWM:"))
+    }
+
+    /// What its data take on the disk, in bytes.
+    pub fn stored_bytes(&self) -> u64 {
+        fn size(folder: &Path) -> u64 {
+            let files = fs::read_dir(folder).into_iter().flatten().flatten();
+            // What goes while this looks has no size.
+            files
+                .map(|file| match file.metadata() {
+                    Ok(about) if about.is_dir() => size(&file.path()),
+                    Ok(about) => about.blocks() * 512,
+                    Err(_) => 0,
+                })
+                .sum()
+        }
+        size(&self.folder().join("data"))
     }
 
     /// Asserts that the server still runs, never panicked, and did not fill its log.
