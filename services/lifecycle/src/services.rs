@@ -123,6 +123,7 @@ impl Services {
             Keys::new(store.clone(), platforms.clone(), accounts.clone(), rooms.clone(), inbox.clone());
         let sync = Sync::new(
             store.clone(),
+            platforms.clone(),
             rooms.clone(),
             accounts.clone(),
             inbox.clone(),
