@@ -4,17 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The names and values of labels of a sample.
-pub type Labels = BTreeMap<String, String>;
+pub(crate) type Labels = BTreeMap<String, String>;
 
 /// A metric with all its samples. The name of a sample may go on after that of the metric, as in `_bucket`.
 #[derive(Debug)]
-pub struct Family {
-    pub kind: String,
-    pub samples: Vec<(String, Labels, f64)>,
+pub(crate) struct Family {
+    pub(crate) kind: String,
+    pub(crate) samples: Vec<(String, Labels, f64)>,
 }
 
 /// All metrics of a text, by name.
-pub fn parse(text: &str) -> BTreeMap<String, Family> {
+pub(crate) fn parse(text: &str) -> BTreeMap<String, Family> {
     assert!(text.ends_with('\n'), "the last line ends, too");
     let mut families = BTreeMap::new();
     let mut lines = text.lines().peekable();

@@ -35,7 +35,7 @@ impl Timing {
 impl Drop for Timing {
     fn drop(&mut self) {
         let Some(platform) = &self.platform else { return };
-        let end = self.waits_since.map_or_else(Instant::now, |since| since);
+        let end = self.waits_since.unwrap_or_else(Instant::now);
         let worked = end.duration_since(self.begun).saturating_sub(self.waited);
         platform.counts.syncs_us.note(u64::try_from(worked.as_micros()).unwrap_or(u64::MAX));
     }
