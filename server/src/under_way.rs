@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(all.len(), 4, "a quarter");
         all.extend((2..12).filter_map(|number| requests.begin(0, network(number)).ok()));
         assert_eq!(all.len(), 12, "half, and the half of the other half");
-        assert_eq!([0, 1].map(|platform| requests.refused(platform)), [9, 0]);
+        assert_eq!([0, 1].map(|platform| requests.refused(platform)), [3, 0]);
         assert!(requests.begin(1, network(1)).is_err() && requests.begin(1, network(99)).is_ok());
         assert_eq!(requests.refused(1), 1);
         all.clear();

@@ -95,7 +95,7 @@ impl Census {
     async fn count(&self) -> Result<Duration, StorageError> {
         let mut all = ByPlatform::new();
         let mut worked = self
-            .read::<Accounts>(|key, account| {
+            .read(Range::<Accounts>::all, |key, account| {
                 let totals = totals_of(&mut all, key.user_id.server_name());
                 match (account.deactivated, account.guest) {
                     (true, _) => totals.deactivated += 1,
@@ -105,14 +105,15 @@ impl Census {
             })
             .await?;
         worked += self
-            .read::<Devices>(|key, device| {
+            .read(Range::<Devices>::all, |key, device| {
                 totals_of(&mut all, key.user_id.server_name()).devices += u64::from(!device.dehydrated);
             })
             .await?;
-        worked +=
-            self.read::<Rooms>(|_, room| totals_of(&mut all, room.creator.server_name()).rooms += 1).await?;
         worked += self
-            .read::<Media>(|key, media| {
+            .read(Range::<Rooms>::all, |_, room| totals_of(&mut all, room.creator.server_name()).rooms += 1)
+            .await?;
+        worked += self
+            .read(Range::<Media>::all, |key, media| {
                 if media.object.is_some() {
                     let totals = totals_of(&mut all, &key.platform);
                     totals.media_files += 1;
@@ -132,8 +133,7 @@ impl Census {
         let (mut worked, mut last) = (Duration::ZERO, None);
         loop {
             let begun = Instant::now();
-            let range = Range::<T>::all().after_last(last.as_ref()).limit(PAGE);
-            let rows = self.store.range::<T>(range).await?;
+            let rows = self.store.range::<T>(all().after_last(last.as_ref()).limit(PAGE)).await?;
             rows.iter().for_each(|(key, value)| row(key, value));
             let is_last = rows.len() < PAGE;
             last = rows.into_iter().next_back().map(|(key, _)| key);

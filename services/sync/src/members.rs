@@ -33,7 +33,7 @@ impl SentMembers {
         Self { devices: Cache::new(DEVICES) }
     }
 
-    /// Of how many devices it is remembered.
+    /// How many devices there are of which it is remembered.
     pub(crate) fn size(&self) -> CacheSize {
         CacheSize::of(&self.devices)
     }
