@@ -125,9 +125,10 @@ impl Census {
         Ok(worked)
     }
 
-    /// Reads all rows of a table, page by page. Returns how long it has worked for it.
+    /// Reads all rows of a range, page by page. Returns how long it has worked for it.
     async fn read<T: Table>(
         &self,
+        all: fn() -> Range<T>,
         mut row: impl FnMut(&T::Key, &T::Value),
     ) -> Result<Duration, StorageError> {
         let (mut worked, mut last) = (Duration::ZERO, None);
