@@ -2,6 +2,8 @@
 
 use std::{
     convert::Infallible,
+    error::Error as _,
+    io, iter,
     net::{IpAddr, SocketAddr},
     sync::{
         Arc,
@@ -28,7 +30,7 @@ use parking_lot::Mutex;
 use tokio::{net::TcpStream, sync::watch};
 
 use crate::{
-    connections::Seat,
+    connections::{End, Seat},
     health::Health,
     metrics::{Counted, Requests as Counts},
     sending::{self, Sending},
@@ -198,6 +200,7 @@ async fn serve<F, A>(
                 () = seat.leaving() => return,
                 () = first_head.as_mut(), if !seat.was_asked() => {
                     if !seat.was_asked() {
+                        seat.note_end(End::NoRequest);
                         return;
                     }
                 }
@@ -213,11 +216,22 @@ async fn serve<F, A>(
         }
     };
     if let Err(error) = ended {
+        end_of(&error).into_iter().for_each(|end| seat.note_end(end));
         tracing::debug!(%error, %peer, "a connection broke off");
     }
     if cut_off.load(Ordering::Relaxed) {
         unread_body::linger(&mut stream).await;
     }
+}
+
+/// Why the server has ended a connection that broke off so; None: it was not the server.
+fn end_of(error: &hyper::Error) -> Option<End> {
+    let is_timeout = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
+    let mut causes = iter::successors(error.source(), |&cause| cause.source());
+    if causes.any(|cause| cause.downcast_ref().is_some_and(is_timeout)) {
+        return Some(End::NotReading);
+    }
+    error.is_timeout().then_some(End::Idle)
 }
 
 /// Whether an address is that of a proxy that is believed: one that is configured, or one on this machine.
@@ -253,7 +267,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::connections::Connections;
+    use crate::connections::{Connections, ListenerCounts};
 
     fn address(peer: &str, forwarded: &[&str], trusted: &[&str]) -> String {
         let parse = |text: &str| text.parse::<IpAddr>().expect("an address");
@@ -357,8 +371,8 @@ mod tests {
         assert!(answer.starts_with("HTTP/1.1 401") && answer.contains("connection: close"), "{answer}");
     }
 
-    /// How many seconds a connection lasts after its client has sent something, and what came back.
-    async fn lasts(bytes: &[u8]) -> (u64, String) {
+    /// How many seconds a connection lasts after its client has sent something, what came back, and what is counted of it.
+    async fn lasts(bytes: &[u8]) -> (u64, String, ListenerCounts) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let mut client =
             TcpStream::connect(listener.local_addr().expect("it is bound")).await.expect("a client");
@@ -366,16 +380,43 @@ mod tests {
         client.write_all(bytes).await.expect("it is sent");
         let (_stop, stopping) = watch::channel(());
         let begun = tokio::time::Instant::now();
-        serve(stream, peer, Arc::default(), stopping, async |_| Response::default()).await;
+        let connections = Arc::new(Connections::new(1, 1));
+        let admitted = connections.admit(0, None).expect("there is room");
+        serve(stream, peer, admitted.seat.clone(), stopping, async |_| Response::default()).await;
+        drop(admitted);
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.expect("it is over");
-        (begun.elapsed().as_secs(), answer)
+        let [counts] = connections.counts().try_into().expect("there is one listener");
+        (begun.elapsed().as_secs(), answer, counts)
+    }
+
+    fn ended(end: End) -> ListenerCounts {
+        let mut counts = ListenerCounts { admitted: 1, ..ListenerCounts::default() };
+        counts.ended[end as usize] = 1;
+        counts
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_whose_client_does_not_read_is_counted() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let mut client =
+            TcpStream::connect(listener.local_addr().expect("it is bound")).await.expect("a client");
+        let (stream, peer) = listener.accept().await.expect("it is accepted");
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("it is sent");
+        let (_stop, stopping) = watch::channel(());
+        let connections = Arc::new(Connections::new(1, 1));
+        let admitted = connections.admit(0, None).expect("there is room");
+        let answer = async |_| vec![0; 64 << 20].into_response();
+        serve(stream, peer, admitted.seat.clone(), stopping, answer).await;
+        drop(admitted);
+        assert_eq!(connections.counts(), [ended(End::NotReading)]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_waits_longer_for_a_further_head_than_for_the_first() {
-        assert_eq!(lasts(b"GET / HTTP/1.1\r\nHo").await, (10, String::new()));
-        let (seconds, answer) = lasts(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HT").await;
+        assert_eq!(lasts(b"GET / HTTP/1.1\r\nHo").await, (10, String::new(), ended(End::NoRequest)));
+        let (seconds, answer, counts) = lasts(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HT").await;
+        assert_eq!(counts, ended(End::Idle));
         assert_eq!((seconds, answer.matches("HTTP/1.1 200").count()), (65, 1), "{answer}");
     }
 

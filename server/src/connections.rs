@@ -53,10 +53,57 @@ enum Phase {
     Leaving,
 }
 
+/// Why a connection was ended by the server.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It gave way to another before it had a whole head.
+    HalfOpenGaveWay,
+    /// It gave way to another while it waited for a further request.
+    IdleGaveWay,
+    /// The first request did not come in time.
+    NoRequest,
+    /// A further request did not come in time.
+    Idle,
+    /// Its client did not read.
+    NotReading,
+}
+
+impl End {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::HalfOpenGaveWay, Self::IdleGaveWay, Self::NoRequest, Self::Idle, Self::NotReading];
+
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::HalfOpenGaveWay => "half_open_gave_way",
+            Self::IdleGaveWay => "idle_gave_way",
+            Self::NoRequest => "no_request",
+            Self::Idle => "idle",
+            Self::NotReading => "not_reading",
+        }
+    }
+}
+
+/// What is counted of a listener's connections since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ListenerCounts {
+    /// Those that are open now.
+    pub(crate) open: usize,
+    /// Those that were admitted.
+    pub(crate) admitted: u64,
+    /// Those that were refused.
+    pub(crate) refused: u64,
+    /// Those that the server ended, in the order of [`End::ALL`].
+    pub(crate) ended: [u64; End::ALL.len()],
+}
+
 /// What is known of a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Seat {
     phase: AtomicU8,
+    /// Why the server ends it; this is the number of an [`End`] and 1, or 0.
+    end: AtomicU8,
     leaving: Notify,
 }
 
@@ -86,6 +133,11 @@ impl Seat {
         self.phase.load(Ordering::Relaxed) != Phase::New as u8
     }
 
+    /// Says why the server ends the connection.
+    pub(crate) fn note_end(&self, end: End) {
+        self.end.store(end as u8 + 1, Ordering::Relaxed);
+    }
+
     /// Waits until the connection is to give way to another.
     pub(crate) async fn leaving(&self) {
         self.leaving.notified().await;
@@ -98,11 +150,16 @@ impl Seat {
 
     /// Has the connection give way, unless it is in a request.
     fn give_way(&self) -> bool {
-        let gives_way = self.go(Phase::New, Phase::Leaving) || self.go(Phase::Idle, Phase::Leaving);
-        if gives_way {
-            self.leaving.notify_one();
-        }
-        gives_way
+        let end = if self.go(Phase::New, Phase::Leaving) {
+            End::HalfOpenGaveWay
+        } else if self.go(Phase::Idle, Phase::Leaving) {
+            End::IdleGaveWay
+        } else {
+            return false;
+        };
+        self.note_end(end);
+        self.leaving.notify_one();
+        true
     }
 
     fn go(&self, from: Phase, to: Phase) -> bool {
@@ -115,6 +172,7 @@ impl Seat {
 #[derive(Debug)]
 pub(crate) struct Connections {
     open: Mutex<Open>,
+    most: usize,
     most_of_network: usize,
 }
 
@@ -122,6 +180,8 @@ pub(crate) struct Connections {
 struct Open {
     /// How many each listener may have.
     capacity: Capacity,
+    /// What is counted of each listener, but for those that are open.
+    counts: Vec<ListenerCounts>,
     by_number: HashMap<u64, Known>,
     /// The number of the next connection.
     next: u64,
@@ -165,18 +225,51 @@ impl Connections {
     pub(crate) fn new(most: usize, listeners: usize) -> Self {
         let open = Open {
             capacity: Capacity::new(most, listeners),
+            counts: vec![ListenerCounts::default(); listeners],
             by_number: HashMap::new(),
             next: 0,
             of_networks: HashMap::new(),
             look_again: Instant::now(),
         };
-        Self { open: Mutex::new(open), most_of_network: most_of_network(most) }
+        Self { open: Mutex::new(open), most, most_of_network: most_of_network(most) }
     }
 
     /// Admits a connection to a listener, and has others give way to it if need be. None means that all are in a request.
     /// `network` is where the client is; proxies, which bring the requests of many, have none.
     pub(crate) fn admit(self: &Arc<Self>, listener: usize, network: Option<Network>) -> Option<Admitted> {
         let mut open = self.open.lock();
+        let admitted = self.admit_in(&mut open, listener, network);
+        let counts = &mut open.counts[listener];
+        match admitted {
+            Some(_) => counts.admitted += 1,
+            None => counts.refused += 1,
+        }
+        admitted
+    }
+
+    /// What is counted of each listener.
+    pub(crate) fn counts(&self) -> Vec<ListenerCounts> {
+        let open = self.open.lock();
+        let counts = open.counts.iter().enumerate();
+        counts
+            .map(|(listener, counts)| ListenerCounts {
+                open: open.capacity.taken(listener),
+                ..counts.clone()
+            })
+            .collect()
+    }
+
+    /// How many connections there may be.
+    pub(crate) fn most(&self) -> usize {
+        self.most
+    }
+
+    fn admit_in(
+        self: &Arc<Self>,
+        open: &mut Open,
+        listener: usize,
+        network: Option<Network>,
+    ) -> Option<Admitted> {
         if let Some(network) = network {
             let held = open.of_networks.get(&(listener, network)).map_or(0, |known| known.held);
             if held >= self.most_of_network && !open.make_room_in(listener, network) {
@@ -259,6 +352,9 @@ impl Open {
     fn remove(&mut self, number: u64) {
         let Some(known) = self.by_number.remove(&number) else { return };
         self.capacity.give_back(known.listener, 1);
+        if let Some(end) = known.seat.end.load(Ordering::Relaxed).checked_sub(1) {
+            self.counts[known.listener].ended[usize::from(end)] += 1;
+        }
         let Some(network) = known.network else { return };
         if let Entry::Occupied(mut held) = self.of_networks.entry((known.listener, network)) {
             held.get_mut().held -= 1;
@@ -298,6 +394,9 @@ mod tests {
         let few: Vec<_> = (2..14).map(admit).collect();
         let late = admit(99);
         assert!(has_left(&many[0]), "the oldest of the network that has most");
+        let counts = connections.counts();
+        assert_eq!((counts[0].open, counts[0].admitted, counts[0].refused), (16, 17, 0));
+        assert_eq!(counts[0].ended, [1, 0, 0, 0, 0]);
         assert_eq!(few.iter().chain(&many[1..]).chain([&late]).filter(|one| has_left(one)).count(), 0);
     }
 
@@ -325,6 +424,20 @@ mod tests {
         finished(&first);
         assert!(connections.admit(0, None).is_some());
         assert!(has_left(&first));
+        assert_eq!(connections.counts()[0].ended, [0, 1, 0, 0, 0]);
+    }
+
+    #[test]
+    fn ends_are_counted_where_they_are_listed() {
+        assert!(End::ALL.into_iter().enumerate().all(|(at, end)| end as usize == at));
+        let connections = Arc::new(Connections::new(1, 1));
+        let only = connections.admit(0, None).expect("there is room");
+        asked(&only);
+        assert!(connections.admit(0, None).is_none());
+        only.seat.note_end(End::NotReading);
+        drop(only);
+        let expected = ListenerCounts { open: 0, admitted: 1, refused: 1, ended: [0, 0, 0, 0, 1] };
+        assert_eq!(connections.counts(), [expected]);
     }
 
     #[test]

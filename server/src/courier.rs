@@ -1,10 +1,10 @@
 //! Carrying messages to people: mails over SMTP, SMS over a gateway. A message that was not taken is sent again, a few
 //! times within a minute or two: a code is worth nothing after ten.
 
-use std::{ops::ControlFlow, time::Duration};
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use linkspan_accounts::{Courier, Message, Sending};
-use linkspan_platforms::Settings;
+use linkspan_platforms::{PlatformCounts, Platforms, Sent, Settings};
 use ruma::ServerName;
 use tokio::time::Instant;
 
@@ -75,19 +75,45 @@ fn next_wait(first: Duration, tries: u32, not_before: Duration, elapsed: Duratio
 pub(crate) struct Couriers {
     mails: SmtpMailer,
     sms: SmsSender,
+    /// Where it is counted what became of them.
+    platforms: Arc<Platforms>,
 }
 
 impl Couriers {
-    pub(crate) fn new(platforms: &[Settings]) -> Result<Self, Failure> {
-        Ok(Self { mails: SmtpMailer::new(platforms)?, sms: SmsSender::new(platforms)? })
+    pub(crate) fn new(settings: &[Settings], platforms: Arc<Platforms>) -> Result<Self, Failure> {
+        Ok(Self { mails: SmtpMailer::new(settings)?, sms: SmsSender::new(settings)?, platforms })
+    }
+
+    /// Waits until it is known what became of a message, and counts it.
+    async fn counted(
+        &self,
+        platform: &ServerName,
+        of: fn(&PlatformCounts) -> &Sent,
+        sending: impl Future<Output = Result<(), String>>,
+    ) -> Result<(), String> {
+        let sent = sending.await;
+        if let Some(platform) = self.platforms.get(platform) {
+            let counts = of(&platform.counts);
+            match &sent {
+                Ok(()) => counts.sent.note(),
+                Err(_) => counts.failed.note(),
+            }
+        }
+        sent
     }
 }
 
 impl Courier for Couriers {
     fn send<'a>(&'a self, platform: &'a ServerName, message: Message) -> Sending<'a> {
         match message {
-            Message::Mail(mail) => Box::pin(self.mails.send(platform, mail)),
-            Message::Sms(sms) => Box::pin(self.sms.send(platform, sms)),
+            Message::Mail(mail) => {
+                let sending = self.mails.send(platform, mail);
+                Box::pin(self.counted(platform, |counts| &counts.mails, sending))
+            }
+            Message::Sms(sms) => {
+                let sending = self.sms.send(platform, sms);
+                Box::pin(self.counted(platform, |counts| &counts.sms, sending))
+            }
         }
     }
 }

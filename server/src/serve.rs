@@ -28,7 +28,7 @@ use crate::{
     control::Control,
     health::Health,
     limits,
-    metrics::{Metrics, Requests as Counts, Sources},
+    metrics::{ANY, Metrics, Requests as Counts, Sources},
     read_config,
     refusal::Refusals,
     services,
@@ -62,14 +62,15 @@ impl Options {
 
 /// Serves until SIGTERM or SIGINT, or until the store has failed.
 pub(crate) fn serve(options: &Options) -> Result<ExitCode, Failure> {
-    check_clock(SystemTime::now())?;
+    let started = SystemTime::now();
+    check_clock(started)?;
     let config = read_config(&options.config.config)?;
     let connections = limits::raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let stopped = stop_signal()?;
         let notifier = Arc::new(Notifier::from_environment());
-        let running = Running::start(&config, connections, &notifier).await?;
+        let running = Running::start(&config, started, connections, &notifier).await?;
         notifier.ready();
         // Only when all are there: who waits for a line may use any of them.
         for listening in &running.listening {
@@ -130,7 +131,12 @@ struct Listening {
 
 impl Running {
     /// Opens the store and listens everywhere. It takes at most so many connections at a time.
-    async fn start(config: &Config, connections: usize, notifier: &Arc<Notifier>) -> Result<Self, Failure> {
+    async fn start(
+        config: &Config,
+        started: SystemTime,
+        connections: usize,
+        notifier: &Arc<Notifier>,
+    ) -> Result<Self, Failure> {
         let asked = config.listen.max_connections.map_or(usize::MAX, |asked| asked as usize);
         if asked != usize::MAX && asked > connections {
             tracing::warn!(asked, allowed = connections, "the limit of open files allows fewer connections");
@@ -160,9 +166,11 @@ impl Running {
         let requests = Arc::new(Requests::new(most, platforms.iter().count()));
         let refusals = Refusals::default();
         let mut listeners = JoinSet::new();
-        let mut listening = Vec::new();
+        let (mut listening, mut listeners_of) = (Vec::new(), Vec::new());
         for (number, (listener, platform, names)) in bound.into_iter().enumerate() {
             listening.push(Listening { address: listener.local_addr()?, names });
+            let of_platform = platform.as_ref().map(|platform| platform.server_name().to_string());
+            listeners_of.push(of_platform.unwrap_or_else(|| ANY.to_owned()));
             let server = Server {
                 api: api.clone(),
                 platform,
@@ -183,7 +191,16 @@ impl Running {
         if let Some(control) = Control::open(&config.data) {
             background.spawn(control.answer(api));
         }
-        let sources = Sources { app, store: store.clone(), requests: counts, data: config.data.clone() };
+        let sources = Sources {
+            app,
+            store: store.clone(),
+            requests: counts,
+            under_way: requests,
+            connections,
+            listening: listeners_of,
+            started,
+            data: config.data.clone(),
+        };
         metrics.open(sources);
         health.note_started();
         Ok(Self { listening, metrics_address, health, inbox, store, listeners, stop, background, watching })

@@ -78,7 +78,7 @@ pub(crate) async fn open(config: &Config) -> Result<(App, Store, JoinSet<()>), F
     let started_ts = now_ts();
     let platforms = Arc::new(Platforms::open(&store, config.platforms.clone(), started_ts).await?);
     let media = media::open(config, store.clone(), platforms.clone())?;
-    let courier = Arc::new(Couriers::new(&config.platforms)?);
+    let courier = Arc::new(Couriers::new(&config.platforms, platforms.clone())?);
     // The inbox hears of what is committed from here on.
     let feed = store.follow();
     let services = Services::over(&store, platforms, media, courier, now_ts).await?;
@@ -87,6 +87,7 @@ pub(crate) async fn open(config: &Config) -> Result<(App, Store, JoinSet<()>), F
     tasks.spawn(services.push.clone().follow(store.follow()));
     services.finish_interrupted(started_ts).await?;
     tasks.spawn(services.clone().sweep(now_ts));
+    tasks.spawn(services.census.clone().keep_counting());
     tasks.spawn(services.rooms.clone().send_delayed_events(now_ts));
     tasks.spawn(services.rooms.clone().keep_guests_out(now_ts));
     tasks.spawn(services.rooms.clone().bring_invitations(now_ts));

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use linkspan_platforms::{Capacity, Limited, Network};
+use linkspan_platforms::{Capacity, Counter, Limited, Network};
 use parking_lot::Mutex;
 
 use crate::connections::most_of_network;
@@ -25,6 +25,8 @@ pub(crate) struct Requests {
     platforms: Mutex<Capacity>,
     networks: [Mutex<HashMap<Network, usize>>; PARTS],
     most_of_network: usize,
+    /// How many were refused, by platform.
+    refused: Box<[Counter]>,
 }
 
 /// A request that is being answered, until this is dropped.
@@ -42,6 +44,7 @@ impl Requests {
             platforms: Mutex::new(Capacity::new(most, platforms)),
             networks: Default::default(),
             most_of_network: most_of_network(most),
+            refused: (0..platforms).map(|_| Counter::default()).collect(),
         }
     }
 
@@ -52,6 +55,15 @@ impl Requests {
         platform: usize,
         network: Option<Network>,
     ) -> Result<UnderWay, Limited> {
+        self.try_begin(platform, network).inspect_err(|_| self.refused[platform].note())
+    }
+
+    /// How many requests to the platform with this number were refused since the start.
+    pub(crate) fn refused(&self, platform: usize) -> u64 {
+        self.refused[platform].read()
+    }
+
+    fn try_begin(self: &Arc<Self>, platform: usize, network: Option<Network>) -> Result<UnderWay, Limited> {
         let limited = Limited { retry_after: RETRY_AFTER };
         if !self.platforms.lock().take(platform, 1) {
             return Err(limited);
@@ -101,7 +113,9 @@ mod tests {
         assert_eq!(all.len(), 4, "a quarter");
         all.extend((2..12).filter_map(|number| requests.begin(0, network(number)).ok()));
         assert_eq!(all.len(), 12, "half, and the half of the other half");
+        assert_eq!([0, 1].map(|platform| requests.refused(platform)), [3, 0]);
         assert!(requests.begin(1, network(1)).is_err() && requests.begin(1, network(99)).is_ok());
+        assert_eq!(requests.refused(1), 1);
         all.clear();
         assert!(requests.begin(0, network(1)).is_ok());
         assert!(requests.networks.iter().all(|part| part.lock().is_empty()));

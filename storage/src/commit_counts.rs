@@ -6,9 +6,10 @@ use std::{
 };
 
 use crate::{
-    Histogram, HistogramReading,
+    CommitError, Histogram, HistogramReading,
     catalogue::{self, TableInfo},
     group_commit::AppliedChange,
+    waiting::WaitingCommits,
 };
 
 /// Bounds of how many write-sets share a disk sync.
@@ -16,11 +17,14 @@ const GROUP_SIZES: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128, 256];
 /// Bounds of how long a group takes to be on disk, in microseconds.
 const DURATIONS_US: &[u64] = &[250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 500_000, 2_500_000];
 
-/// Counts on the thread that commits; others read.
+/// Counts mostly on the thread that commits; others read.
 #[derive(Debug)]
 pub(crate) struct CommitCounts {
     group_sizes: Histogram,
     durations_us: Histogram,
+    waits_us: Histogram,
+    refused_busy: AtomicU64,
+    refused_full: AtomicU64,
     /// By table number.
     rows_put: Box<[AtomicU64]>,
 }
@@ -32,8 +36,16 @@ pub struct CommitStats {
     pub group_sizes: HistogramReading,
     /// How long groups took to be on disk, in microseconds.
     pub durations_us: HistogramReading,
+    /// How long write-sets took from when they were queued until they were on disk, in microseconds.
+    pub waits_us: HistogramReading,
+    /// How many write-sets were refused because too much waited.
+    pub refused_busy: u64,
+    /// How many write-sets were refused because the disk was nearly full.
+    pub refused_full: u64,
     /// How many write-sets wait for their group now.
     pub waiting: usize,
+    /// The bytes of their keys and values.
+    pub waiting_bytes: usize,
     /// How many rows were put into each table, in the order of the catalogue.
     pub rows_put: Vec<(&'static str, u64)>,
 }
@@ -43,6 +55,9 @@ impl Default for CommitCounts {
         Self {
             group_sizes: Histogram::new(GROUP_SIZES),
             durations_us: Histogram::new(DURATIONS_US),
+            waits_us: Histogram::new(DURATIONS_US),
+            refused_busy: AtomicU64::new(0),
+            refused_full: AtomicU64::new(0),
             rows_put: (0..=usize::from(u8::MAX)).map(|_| AtomicU64::new(0)).collect(),
         }
     }
@@ -62,14 +77,32 @@ impl CommitCounts {
         self.durations_us.note(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 
-    /// What was counted so far, while so many write-sets wait.
-    pub(crate) fn read(&self, waiting: usize) -> CommitStats {
+    /// Counts a write-set that took so long from when it was queued until it was on disk.
+    pub(crate) fn note_wait(&self, took: Duration) {
+        self.waits_us.note(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    /// Counts a write-set that was refused.
+    pub(crate) fn note_refused(&self, why: &CommitError) {
+        match why {
+            CommitError::Busy => self.refused_busy.fetch_add(1, Ordering::Relaxed),
+            CommitError::Full => self.refused_full.fetch_add(1, Ordering::Relaxed),
+            _ => 0,
+        };
+    }
+
+    /// What was counted so far, while this waits.
+    pub(crate) fn read(&self, waiting: WaitingCommits) -> CommitStats {
         let put =
             |table: &TableInfo| (table.name, self.rows_put[usize::from(table.id.0)].load(Ordering::Relaxed));
         CommitStats {
             group_sizes: self.group_sizes.read(),
             durations_us: self.durations_us.read(),
-            waiting,
+            waits_us: self.waits_us.read(),
+            refused_busy: self.refused_busy.load(Ordering::Relaxed),
+            refused_full: self.refused_full.load(Ordering::Relaxed),
+            waiting: waiting.count,
+            waiting_bytes: waiting.bytes,
             rows_put: catalogue::TABLES.iter().map(put).collect(),
         }
     }

@@ -39,6 +39,15 @@ pub struct CacheSize {
     pub entries: usize,
     /// The sum of their weights, in what the cache is limited by: often about bytes.
     pub weight: u64,
+    /// The most that this sum may be.
+    pub limit: u64,
+}
+
+impl CacheSize {
+    /// How much there is in a cache.
+    pub fn of<K: Hash + Eq, V: Clone, W: Weighter<K, V> + Clone>(cache: &Cache<K, V, W>) -> Self {
+        Self { entries: cache.len(), weight: cache.weight(), limit: cache.capacity() }
+    }
 }
 
 /// Copies of values of the type `V`, by keys of the type `K`. Clones are the same copies.
@@ -122,7 +131,7 @@ where
 
     /// How much there is.
     pub fn size(&self) -> CacheSize {
-        CacheSize { entries: self.shared.kept.len(), weight: self.shared.kept.weight() }
+        CacheSize::of(&self.shared.kept)
     }
 
     /// The copy of a key. If there is none, one caller reads, and all who ask meanwhile get what it has read. It is

@@ -17,11 +17,12 @@ use fjall::{
     Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot, compaction::Leveled,
     config::FilterPolicy,
 };
+use ruma::ServerName;
 use tokio::sync::watch;
 
 use crate::{
     CommitError, Feed, Listener, MAX_KEY_BYTES, Position, RawBytes, Space, StorageError, StoreStats, Table,
-    TableId, TableStats, Ticket,
+    TableId, TableStats, Ticket, WaitingCommits,
     catalogue::{self, *},
     engine::{Engine, RawRange, RawRow, RawWriteSet},
     group_commit::{AppliedChange, Backend, Failed, GroupCommit},
@@ -389,6 +390,10 @@ impl Engine for Embedded {
             snapshot: self.tree.database.snapshot(),
             tree: self.tree.clone(),
         }))
+    }
+
+    fn waiting_of(&self, server_name: &ServerName) -> WaitingCommits {
+        self.commits.waiting_of(server_name)
     }
 
     async fn stats(&self) -> Result<StoreStats, StorageError> {

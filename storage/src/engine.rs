@@ -13,13 +13,14 @@
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
+use ruma::ServerName;
 use tokio::sync::{oneshot, watch};
 
 use byteview::ByteView;
 
 use crate::{
-    CommitGroup, CommitStats, ContendedKey, Feed, KeyError, Position, Space, Unanswered, Whole,
-    stream::ChangedKey,
+    CommitGroup, CommitStats, ContendedKey, Feed, KeyError, Position, Space, Unanswered, WaitingCommits,
+    Whole, stream::ChangedKey,
 };
 
 /// The longest key that can be stored, in bytes. Set by what an index of PostgreSQL holds.
@@ -283,6 +284,8 @@ pub trait Engine: Send + Sync + 'static {
 
     /// How much there is.
     fn stats(&self) -> impl Future<Output = Result<StoreStats, StorageError>> + Send;
+    /// What waits to be committed for the people of a platform.
+    fn waiting_of(&self, server_name: &ServerName) -> WaitingCommits;
 }
 
 #[cfg(test)]

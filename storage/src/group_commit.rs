@@ -14,11 +14,12 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use ruma::ServerName;
 use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::{
     CommitError, CommitGroup, CommitStats, Committed, ContendedKey, Feed, Listener, MAX_KEY_BYTES,
-    MAX_VALUE_BYTES, Position, RawBytes, Space, StorageError, TableId, Ticket,
+    MAX_VALUE_BYTES, Position, RawBytes, Space, StorageError, TableId, Ticket, WaitingCommits,
     catalogue::{META_POSITION_KEY, Meta},
     commit_counts::CommitCounts,
     engine::{Change, Expectation, RawWriteSet},
@@ -70,6 +71,7 @@ struct Submission {
     writes: RawWriteSet,
     bytes: usize,
     requester: Requester,
+    since: Instant,
     reply: Reply,
 }
 
@@ -78,6 +80,8 @@ struct Accepted {
     position: Position,
     /// What the stream will tell of it; None: it changes nothing, and has no position of its own.
     committed: Option<Committed>,
+    /// When it was queued.
+    since: Instant,
     reply: Reply,
 }
 
@@ -180,6 +184,10 @@ impl GroupCommit {
     }
 
     pub(crate) fn submit(&self, writes: RawWriteSet) -> Result<Ticket, CommitError> {
+        self.try_submit(writes).inspect_err(|error| self.told.counts.note_refused(error))
+    }
+
+    fn try_submit(&self, writes: RawWriteSet) -> Result<Ticket, CommitError> {
         let bytes = check_lengths(&writes)?;
         if !self.space.allows(&writes) {
             return Err(CommitError::Full);
@@ -190,7 +198,7 @@ impl GroupCommit {
             let requester = queue.waiting.enter(writes.request.as_ref(), bytes).ok_or(CommitError::Busy)?;
             self.waiting.fetch_add(1, Ordering::Relaxed);
             // A committer that is gone drops the reply, which the ticket reports.
-            let _ = submissions.send(Submission { writes, bytes, requester, reply });
+            let _ = submissions.send(Submission { writes, bytes, requester, since: Instant::now(), reply });
         }
         Ok(Ticket(ticket))
     }
@@ -218,7 +226,12 @@ impl GroupCommit {
 
     /// What was committed since the start.
     pub(crate) fn stats(&self) -> CommitStats {
-        self.told.counts.read(self.waiting.load(Ordering::Relaxed))
+        self.told.counts.read(self.queue.lock().waiting.all())
+    }
+
+    /// What waits for the people of a platform.
+    pub(crate) fn waiting_of(&self, server_name: &ServerName) -> WaitingCommits {
+        self.queue.lock().waiting.of_platform(server_name)
     }
 
     pub(crate) fn heard(&self) -> Position {
@@ -322,13 +335,16 @@ impl<B: Backend> Committer<B> {
         // the conflict was with, or would come too late for ever.
         let mut refused = Vec::new();
         let shortage = self.space.shortage();
-        for (Submission { mut writes, reply, .. }, expectations) in group.into_iter().zip(&expectations) {
+        for (Submission { mut writes, since, reply, .. }, expectations) in
+            group.into_iter().zip(&expectations)
+        {
             let verdict = match self.told.failed.error() {
                 Some(error) => Err(error),
                 None if !shortage.allows(&writes) => Err(CommitError::Full),
                 None => self.check_expectations(expectations, &changes),
             };
             if let Err(error) = verdict {
+                self.told.counts.note_refused(&error);
                 refused.push((reply, error));
                 continue;
             }
@@ -344,7 +360,7 @@ impl<B: Backend> Committer<B> {
             let position = self.position;
             let RawWriteSet { watched, request, by, .. } = writes;
             let committed = is_commit.then(|| Committed { position, request, by, changes: watched });
-            accepted.push(Accepted { position, committed, reply });
+            accepted.push(Accepted { position, committed, since, reply });
         }
         // Write-sets that only check something need no disk.
         let is_written = accepted.iter().any(|accepted| accepted.committed.is_some());
@@ -410,6 +426,9 @@ impl<B: Backend> Committer<B> {
         let mut committed = Vec::with_capacity(accepted.len());
         let mut replies = Vec::with_capacity(accepted.len());
         for accepted in accepted {
+            if accepted.committed.is_some() {
+                self.told.counts.note_wait(accepted.since.elapsed());
+            }
             replies.push((accepted.reply, accepted.position));
             committed.extend(accepted.committed);
         }

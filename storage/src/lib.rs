@@ -54,5 +54,6 @@ pub use table::{Json, Record, Stamped, Table, Value, Watched};
 pub use unanswered::{AnswerPending, AnswerSent, Unanswered, answer_pending};
 pub use unchanged::Unchanged;
 pub use update::ContendedKey;
+pub use waiting::WaitingCommits;
 pub use whole::{Filling, Whole};
 pub use write_set::WriteSet;

@@ -12,12 +12,13 @@ use std::{
 };
 
 use parking_lot::{Condvar, Mutex, RwLock};
+use ruma::ServerName;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use crate::{
     CommitError, Feed, Listener, Position, RawBytes, Space, StorageError, StoreStats, Table, TableId,
-    TableStats, Ticket, catalogue,
+    TableStats, Ticket, WaitingCommits, catalogue,
     engine::{Engine, RawRange, RawRow, RawWriteSet},
     group_commit::{AppliedChange, Backend, GroupCommit},
     whole::{Whole, WholeRows},
@@ -460,6 +461,10 @@ impl Engine for Memory {
 
     fn whole(&self) -> Whole {
         Whole(WholeRows::Memory(self.rows.tables.read().clone()))
+    }
+
+    fn waiting_of(&self, server_name: &ServerName) -> WaitingCommits {
+        self.commits.waiting_of(server_name)
     }
 
     async fn stats(&self) -> Result<StoreStats, StorageError> {

@@ -129,6 +129,17 @@ impl Space {
         now
     }
 
+    /// The free space that is kept in reserve, in bytes; None: the file system does not say how large it is.
+    pub fn reserve_bytes(&self) -> Option<u64> {
+        match &self.source {
+            Source::Pretended { reserve_bytes, .. } => Some(*reserve_bytes),
+            Source::Folder { path, reserve_bytes } => reserve_bytes.or_else(|| {
+                let found = rustix::fs::statvfs(path).ok()?;
+                Some(default_reserve(found.f_blocks.saturating_mul(found.f_frsize)))
+            }),
+        }
+    }
+
     /// Whether a write-set can be taken, by what was measured last: as long as there is room, this costs nothing.
     pub(crate) fn allows(&self, writes: &RawWriteSet) -> bool {
         !self.stops_writes.load(Ordering::Relaxed) || self.shortage().allows(writes)

@@ -10,11 +10,12 @@ use std::{
     },
 };
 
+use ruma::ServerName;
 use tokio::sync::watch;
 
 use crate::{
     Change, CommitError, Feed, Key as _, KeyWriter, Listener, Position, Prefix, Shortage, Space,
-    StorageError, StoreStats, Table, Ticket, Unanswered, Watched, Whole, WriteSet,
+    StorageError, StoreStats, Table, Ticket, Unanswered, WaitingCommits, Watched, Whole, WriteSet,
     embedded::{Embedded, EmbeddedOptions},
     engine::{Engine, MAX_KEY_BYTES, RawRange, RawRow, StoreId},
     memory::Memory,
@@ -253,6 +254,11 @@ impl Store {
     /// Says how much there is, for operators.
     pub async fn stats(&self) -> Result<StoreStats, StorageError> {
         on_engine!(self, engine => engine.stats().await)
+    }
+
+    /// What waits to be committed for the people of a platform.
+    pub fn waiting_of(&self, server_name: &ServerName) -> WaitingCommits {
+        on_engine!(self, engine => engine.waiting_of(server_name))
     }
 }
 

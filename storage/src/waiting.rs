@@ -9,27 +9,31 @@ use std::{
     hash::{BuildHasher, Hash},
 };
 
+use ruma::ServerName;
+
 use crate::Unanswered;
 
 const MIB: usize = 1 << 20;
 
-/// A number of write-sets, and their bytes.
+/// What waits to be committed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Amount {
-    count: usize,
-    bytes: usize,
+pub struct WaitingCommits {
+    /// How many write-sets.
+    pub count: usize,
+    /// The bytes of their keys and values.
+    pub bytes: usize,
 }
 
 /// What may wait in all: a hundred groups. At its size in bytes, memory is what would run out next.
-const ALL: Amount = Amount { count: 1 << 16, bytes: 256 * MIB };
+const ALL: WaitingCommits = WaitingCommits { count: 1 << 16, bytes: 256 * MIB };
 /// What may wait for the people of one platform: an eighth, which takes some ten groups. A disk that stands still for a
 /// second gathers no more than that under the load that a platform has.
-const PLATFORM: Amount = Amount { count: 1 << 13, bytes: 64 * MIB };
+const PLATFORM: WaitingCommits = WaitingCommits { count: 1 << 13, bytes: 64 * MIB };
 /// What may wait for one person: half a group, so that others are in the next one. Clients send one after the other, and
 /// what is done for a request is done in some tens of write-sets.
-const PERSON: Amount = Amount { count: 1 << 8, bytes: 8 * MIB };
+const PERSON: WaitingCommits = WaitingCommits { count: 1 << 8, bytes: 8 * MIB };
 
-impl Amount {
+impl WaitingCommits {
     /// Whether one more fits. One alone always does, however large it is.
     fn has_room(self, bytes: usize, limit: Self) -> bool {
         self.count == 0 || self.count < limit.count && self.bytes + bytes <= limit.bytes
@@ -43,9 +47,9 @@ pub(crate) struct Requester(Option<[u64; 2]>);
 /// All that waits.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
-    all: Amount,
+    all: WaitingCommits,
     /// By hash, of people and of platforms. Two with the same hash would merely share.
-    shares: HashMap<u64, Amount>,
+    shares: HashMap<u64, WaitingCommits>,
     hasher: RandomState,
 }
 
@@ -91,6 +95,16 @@ impl Waiting {
         self.all.bytes -= bytes;
     }
 
+    /// All that waits.
+    pub(crate) fn all(&self) -> WaitingCommits {
+        self.all
+    }
+
+    /// What waits for the people of a platform.
+    pub(crate) fn of_platform(&self, server_name: &ServerName) -> WaitingCommits {
+        self.shares.get(&self.hash(server_name)).copied().unwrap_or_default()
+    }
+
     fn hash(&self, name: impl Hash) -> u64 {
         self.hasher.hash_one(name)
     }
@@ -116,6 +130,14 @@ mod tests {
             others += 1;
         }
         assert_eq!(of_anna.len() + others, PLATFORM.count);
+        let of_platform = |waiting: &Waiting, name: &str| {
+            waiting.of_platform(<&ServerName>::try_from(name).expect("a server name"))
+        };
+        assert_eq!(
+            of_platform(&waiting, "one.localhost"),
+            WaitingCommits { count: PLATFORM.count, bytes: PLATFORM.count }
+        );
+        assert_eq!(of_platform(&waiting, "two.localhost"), WaitingCommits::default());
         assert!(waiting.enter(Some(&request("@cleo:two.localhost")), 1).is_some());
         assert!(waiting.enter(None, 1).is_some(), "the program itself goes on");
         waiting.leave(of_anna[0], 1);
@@ -142,6 +164,6 @@ mod tests {
         let entered = waiting.enter(Some(&request("@anna:one.localhost")), 9).expect("there is room");
         waiting.leave(entered, 9);
         assert!(waiting.shares.is_empty());
-        assert_eq!(waiting.all, Amount::default());
+        assert_eq!(waiting.all, WaitingCommits::default());
     }
 }

@@ -1011,6 +1011,11 @@ async fn one_person_cannot_fill_the_queue_for_others() {
         of_anna.push(by(&anna, "anna", "1").await);
     }
     let of_ben = by(&ben, "ben", "1").await;
+    let waiting = rig.store.stats().await.unwrap().commits;
+    assert_eq!((waiting.waiting, waiting.refused_busy, waiting.refused_full), (257, 744, 0));
+    let of_platform = rig.store.waiting_of(user("anna").server_name());
+    assert_eq!((of_platform.count, of_platform.bytes), (257, waiting.waiting_bytes));
+    assert_eq!(rig.store.waiting_of("nobody.example".try_into().unwrap()).count, 0);
     drop(disk);
     first.committed().await.unwrap();
     of_ben.committed().await.unwrap();
@@ -1023,6 +1028,10 @@ async fn one_person_cannot_fill_the_queue_for_others() {
     }
     assert_eq!(taken, 256);
     by(&anna, "anna", "2").await.committed().await.unwrap();
+    let after = rig.store.stats().await.unwrap().commits;
+    assert_eq!((after.waiting, after.waiting_bytes), (0, 0));
+    // They are counted before they are told of.
+    assert_eq!(after.waits_us.counts.iter().sum::<u64>(), 259);
 }
 
 #[tokio::test]

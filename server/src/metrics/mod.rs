@@ -4,22 +4,25 @@
 //! plain numbers; names, units and labels are made here. No label names a user, a room, a token or an address.
 //! What each metric is, is told in docs/guides/watch-it.md.
 
+mod platforms;
 mod process;
 mod requests;
+mod store;
 mod text;
+mod work;
 
 use std::{
     convert::Infallible,
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, OnceLock},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use axum::response::{IntoResponse, Response};
 use hyper::{Method, Request, StatusCode, body::Incoming, header, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use linkspan_storage::{Store, StoreStats};
+use linkspan_storage::Store;
 use linkspan_wire::App;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -30,7 +33,7 @@ use requests::Outcome;
 pub(crate) use requests::{Counted, Requests};
 use text::{CONTENT_TYPE, Kind, Text};
 
-use crate::health::Health;
+use crate::{connections::Connections, health::Health, under_way::Requests as UnderWay};
 
 /// The path of the metrics.
 const PATH: &str = "/metrics";
@@ -47,12 +50,23 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const US: f64 = 1e6;
 const MS: f64 = 1e3;
 
+/// The platform of each listener; that of all platforms has [`ANY`].
+pub(crate) type Listening = Vec<String>;
+
+/// What stands for the platform of a connection to where all platforms are.
+pub(crate) const ANY: &str = "any";
+
 /// Where numbers come from.
 #[derive(Debug)]
 pub(crate) struct Sources {
     pub(crate) app: App,
     pub(crate) store: Store,
     pub(crate) requests: Arc<Requests>,
+    pub(crate) under_way: Arc<UnderWay>,
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) listening: Listening,
+    /// When the program has started.
+    pub(crate) started: SystemTime,
     /// The data folder.
     pub(crate) data: PathBuf,
 }
@@ -135,13 +149,13 @@ impl Sources {
         info.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
         text.gauge("linkspan_ready", "Whether requests should be sent here.", u8::from(health.is_ready()));
         self.write_requests(&mut text);
-        self.write_refusals(&mut text);
-        match self.store.stats().await {
-            Ok(stats) => write_store(&mut text, &stats),
-            Err(error) => tracing::warn!(%error, "the store tells nothing of itself"),
-        }
-        self.write_services(&mut text);
-        process::write(&mut text, &self.data);
+        work::write_turned_away(&mut text, &self.app, &self.under_way);
+        work::write_connections(&mut text, &self.connections, &self.listening);
+        work::write_lines(&mut text, &self.app);
+        platforms::write(&mut text, &self.app);
+        store::write(&mut text, &self.store, &self.app.platforms).await;
+        work::write_memory(&mut text, &self.app);
+        process::write(&mut text, &self.data, self.started);
         text.into_string()
     }
 
@@ -181,94 +195,4 @@ impl Sources {
             metric.sample(&[("platform", platform), ("route", group.name())], counts.under_way());
         }
     }
-
-    fn write_refusals(&self, text: &mut Text) {
-        let mut metric = text.metric(
-            "linkspan_refusals_total",
-            Kind::Counter,
-            "What was refused by why: somebody did too much of a class of actions.",
-        );
-        for platform in self.app.platforms.iter() {
-            let mut refused: Vec<_> = platform.rate_limiter.refused().collect();
-            refused.sort_by_key(|(class, _)| class.name());
-            for (class, refused) in refused {
-                let labels = [("platform", platform.server_name().as_str()), ("reason", class.name())];
-                metric.sample(&labels, refused);
-            }
-        }
-    }
-
-    fn write_services(&self, text: &mut Text) {
-        text.gauge(
-            "linkspan_connected_users",
-            "Users who sync now or did so in the last minutes.",
-            self.app.inbox.count_connected(),
-        );
-        text.gauge(
-            "linkspan_live_rooms",
-            "Rooms in memory because they are used.",
-            self.app.rooms.count_live(),
-        );
-        let pushes = self.app.push.delivery_counts();
-        text.gauge("linkspan_push_queues", "Pushers that have something to be told.", pushes.queues);
-        let mut metric = text.metric(
-            "linkspan_push_failures_total",
-            Kind::Counter,
-            "Requests to push gateways and push services that failed.",
-        );
-        metric.sample(&[], pushes.failed);
-        let caches: Vec<_> =
-            self.app.rooms.cache_sizes().into_iter().chain(self.app.accounts.cache_sizes()).collect();
-        let mut metric = text.metric("linkspan_cache_entries", Kind::Gauge, "How many copies a cache keeps.");
-        for &(name, size) in &caches {
-            metric.sample(&[("cache", name)], size.entries);
-        }
-        let mut metric = text.metric(
-            "linkspan_cache_weight",
-            Kind::Gauge,
-            "What a cache counts towards its limit: about bytes, or entries where all are small.",
-        );
-        for &(name, size) in &caches {
-            metric.sample(&[("cache", name)], size.weight);
-        }
-    }
-}
-
-fn write_store(text: &mut Text, stats: &StoreStats) {
-    let commits = &stats.commits;
-    let mut metric = text.metric("linkspan_commits_total", Kind::Counter, "Write-sets that are on disk.");
-    metric.sample(&[], commits.group_sizes.sum);
-    text.metric("linkspan_commit_group_size", Kind::Histogram, "How many write-sets went to disk together.")
-        .histogram(&[], &commits.group_sizes, 1.0);
-    text.metric("linkspan_commit_duration_seconds", Kind::Histogram, "Time until a group was on disk.")
-        .histogram(&[], &commits.durations_us, US);
-    text.gauge("linkspan_commits_waiting", "Write-sets that wait for their group.", commits.waiting);
-    let mut metric = text.metric(
-        "linkspan_rows_written_total",
-        Kind::Counter,
-        "Rows put into each table: timeline are events, to_device are messages to devices.",
-    );
-    for &(table, put) in &commits.rows_put {
-        metric.sample(&[("table", table)], put);
-    }
-    let mut metric = text.metric(
-        "linkspan_table_rows",
-        Kind::Gauge,
-        "About how many rows a table has; those replaced or deleted lately may be counted, too.",
-    );
-    for table in &stats.tables {
-        metric.sample(&[("table", table.name)], table.rows);
-    }
-    let mut metric = text.metric("linkspan_table_bytes", Kind::Gauge, "Bytes in the files of a table.");
-    for table in &stats.tables {
-        metric.sample(&[("table", table.name)], table.bytes);
-    }
-    text.gauge("linkspan_store_bytes", "The size of the store on disk.", stats.disk_bytes);
-    text.gauge("linkspan_store_cache_bytes", "Blocks of the store in memory.", stats.cache_bytes);
-    text.gauge("linkspan_store_cache_limit_bytes", "The most that these may be.", stats.cache_limit_bytes);
-    text.gauge(
-        "linkspan_store_unwritten_bytes",
-        "Rows in memory that are only in the journal yet.",
-        stats.unwritten_bytes,
-    );
 }

@@ -1,6 +1,10 @@
 //! What the system knows of this process and its disk. What cannot be read is left out.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use rustix::{
     fs::statvfs,
@@ -8,21 +12,23 @@ use rustix::{
     process::{Resource, getrlimit},
 };
 
-use super::text::{Kind, Text};
+use super::text::Text;
 
 /// Where processor times stand in `/proc/self/stat` after the name of the program, counted from 0.
 const USER_TICKS: usize = 11;
 const SYSTEM_TICKS: usize = 12;
 
 /// Writes what is known. Names are those that all programs give it.
-pub(crate) fn write(text: &mut Text, data: &Path) {
+pub(crate) fn write(text: &mut Text, data: &Path, started: SystemTime) {
+    if let Ok(since) = started.duration_since(UNIX_EPOCH) {
+        let started = since.as_secs_f64();
+        text.gauge("process_start_time_seconds", "When the process began, since the Unix epoch.", started);
+    }
     if let Some(resident) = resident_bytes() {
         text.gauge("process_resident_memory_bytes", "Memory of the process.", resident);
     }
     if let Some(seconds) = cpu_seconds() {
-        let mut metric =
-            text.metric("process_cpu_seconds_total", Kind::Counter, "Processor time of the process.");
-        metric.sample(&[], seconds);
+        text.counter("process_cpu_seconds_total", "Processor time of the process.", seconds);
     }
     if let Ok(files) = fs::read_dir("/proc/self/fd") {
         text.gauge("process_open_fds", "Open files, connections among them.", files.count());
@@ -58,9 +64,14 @@ mod tests {
     #[test]
     fn a_process_uses_memory_and_time_and_files() {
         let mut text = Text::default();
-        write(&mut text, Path::new("/"));
+        write(&mut text, Path::new("/"), SystemTime::now());
         let text = text.into_string();
-        for name in ["process_resident_memory_bytes", "process_open_fds", "linkspan_disk_free_bytes"] {
+        for name in [
+            "process_start_time_seconds",
+            "process_resident_memory_bytes",
+            "process_open_fds",
+            "linkspan_disk_free_bytes",
+        ] {
             let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
             assert!(value.is_some_and(|value| value > 0.0), "{name}: {text}");
         }

@@ -44,6 +44,11 @@ impl Text {
         self.metric(name, Kind::Gauge, help).sample(&[], value);
     }
 
+    /// A counter with one sample.
+    pub(crate) fn counter(&mut self, name: &'static str, help: &str, value: impl Display) {
+        self.metric(name, Kind::Counter, help).sample(&[], value);
+    }
+
     /// All of it.
     pub(crate) fn into_string(self) -> String {
         self.0

@@ -61,7 +61,7 @@ mod validation;
 use std::{fmt, sync::Arc, time::Duration};
 
 use linkspan_domain::{BadDiscovery, BadReachRules};
-use linkspan_platforms::{Limited, Platforms};
+use linkspan_platforms::{Limited, NamedShares, Platforms};
 use linkspan_storage::records::AccountRecord;
 use linkspan_storage::{
     CacheSize, Limits, Rows, StorageError, Store, WriteSet,
@@ -279,8 +279,18 @@ struct Shared {
 
 impl Accounts {
     /// What is kept in memory, by name, for operators.
-    pub fn cache_sizes(&self) -> [(&'static str, CacheSize); 2] {
-        [("access_tokens", self.shared.token_uses.size()), ("accounts", self.shared.accounts.size())]
+    pub fn cache_sizes(&self) -> [(&'static str, CacheSize); 3] {
+        let shared = &self.shared;
+        [
+            ("access_tokens", shared.token_uses.size()),
+            ("accounts", shared.accounts.size()),
+            ("account_links", shared.links.size()),
+        ]
+    }
+
+    /// The places that its work shares, for operators.
+    pub fn shares(&self) -> NamedShares {
+        ("hashing", self.shared.passwords.places().clone())
     }
 
     /// The accounts in a store.

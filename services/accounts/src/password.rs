@@ -88,6 +88,11 @@ impl Passwords {
         Self { places: Shares::new(cores / 2, WAITING) }
     }
 
+    /// The places at which passwords are hashed.
+    pub(crate) fn places(&self) -> &Shares {
+        &self.places
+    }
+
     /// The PHC string of a password, which `who` of a platform sets. Refuses with [`AccountsError::Limited`] if too many
     /// wait for their turn.
     pub(crate) async fn hash(

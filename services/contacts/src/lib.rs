@@ -15,7 +15,7 @@ use std::sync::Arc;
 use linkspan_accounts::{Accounts, AccountsError};
 use linkspan_domain::Source;
 use linkspan_platforms::Platforms;
-use linkspan_storage::{Limits, Rows, StorageError, Store, catalogue::Contacts as ContactsTable};
+use linkspan_storage::{CacheSize, Limits, Rows, StorageError, Store, catalogue::Contacts as ContactsTable};
 use ruma::UserId;
 
 pub use card::{Card, CardAccount};
@@ -57,6 +57,11 @@ impl Contacts {
         let contacts = Rows::new(&store, CACHED_CONTACTS, |_| 1);
         let choices = choices::new_choices(&store);
         Self { shared: Arc::new(Shared { store, platforms, accounts, contacts, choices }) }
+    }
+
+    /// What is kept in memory, by name, for operators.
+    pub fn cache_sizes(&self) -> [(&'static str, CacheSize); 2] {
+        [("contacts", self.shared.contacts.size()), ("contact_choices", self.shared.choices.size())]
     }
 
     /// Where somebody comes from, as a hosted user sees it.

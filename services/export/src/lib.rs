@@ -15,7 +15,7 @@ use futures_util::{Stream, stream};
 use linkspan_accounts::{Accounts, AccountsError, Attempt, TokenHash};
 use linkspan_contacts::{Contacts, ContactsError};
 use linkspan_media::{Media, MediaError};
-use linkspan_platforms::{HoldingLimits, Limited, RateClass, Share, Shares, WaitingLimits};
+use linkspan_platforms::{HoldingLimits, Limited, NamedShares, RateClass, Share, Shares, WaitingLimits};
 use linkspan_push::{Push, PushError};
 use linkspan_rooms::{Rooms, RoomsError};
 use linkspan_storage::StorageError;
@@ -105,6 +105,11 @@ impl Export {
         clock: fn() -> u64,
     ) -> Self {
         Self { accounts, contacts, media, push, rooms, places: places(), clock }
+    }
+
+    /// The places that its work shares, for operators.
+    pub fn shares(&self) -> NamedShares {
+        ("exports", self.places.clone())
     }
 
     /// Begins the archive of a user who proves by `attempt` who it is. It comes in pieces, as fast as they are taken; an

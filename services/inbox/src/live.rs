@@ -145,9 +145,16 @@ impl Waiter {
 }
 
 impl Inbox {
-    /// How many users are, or were lately, connected.
-    pub fn count_connected(&self) -> usize {
-        self.shared.live.len()
+    /// How many entries there are of what is kept in memory, by name, for operators.
+    pub fn memory_entries(&self) -> [(&'static str, usize); 5] {
+        let shared = &self.shared;
+        [
+            ("connected_users", shared.live.len()),
+            ("watched_big_rooms", shared.watched.len()),
+            ("typing_rooms", shared.typing.len()),
+            ("present_users", shared.presence.len()),
+            ("device_queues", shared.tallies.len()),
+        ]
     }
 
     /// Marks a user as connected.

@@ -241,6 +241,11 @@ impl Tallies {
         tallies
     }
 
+    /// How many queues there are.
+    pub(crate) fn len(&self) -> usize {
+        self.by_device.len()
+    }
+
     fn hear(&self, key: &ToDeviceKey, change: Change) {
         if self.by_device.is_empty() {
             return;

@@ -57,6 +57,13 @@ pub(crate) struct TypingRooms {
     active: Mutex<HashSet<OwnedRoomId>>,
 }
 
+impl TypingRooms {
+    /// How many rooms there are.
+    pub(crate) fn len(&self) -> usize {
+        self.rooms.len()
+    }
+}
+
 /// Who types in a room.
 #[derive(Debug)]
 struct TypingRoom {

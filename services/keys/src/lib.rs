@@ -23,7 +23,7 @@ use linkspan_accounts::{Accounts, AccountsError};
 use linkspan_inbox::Inbox;
 use linkspan_platforms::Platforms;
 use linkspan_rooms::{Rooms, RoomsError};
-use linkspan_storage::{StorageError, Store};
+use linkspan_storage::{CacheSize, StorageError, Store};
 
 pub use backup::{BackedUpKey, BackupState, BackupVersion, Which};
 pub use claim::Wanted;
@@ -114,5 +114,10 @@ impl Keys {
         let shared =
             Shared { counts: one_time_keys::new_counts(&store), reserved: claim::ReservedRows::default() };
         Self { store, platforms, accounts, rooms, inbox, shared: Arc::new(shared) }
+    }
+
+    /// What is kept in memory, by name, for operators.
+    pub fn cache_sizes(&self) -> [(&'static str, CacheSize); 1] {
+        [("key_counts", self.shared.counts.size())]
     }
 }

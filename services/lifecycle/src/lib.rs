@@ -1,8 +1,9 @@
 //! All services over one store: how they begin, and what comes to an end in several of them at once.
 //!
-//! It stands above all other services and keeps nothing itself. Each service removes its own rows; what is decided
+//! It stands above all other services and stores nothing itself. Each service removes its own rows; what is decided
 //! here is only the order, and that a step which a stop interrupted is done again.
 
+mod census;
 mod departure;
 mod services;
 mod sweeps;
@@ -18,6 +19,7 @@ use linkspan_rooms::RoomsError;
 use linkspan_storage::StorageError;
 use linkspan_sync::SyncError;
 
+pub use census::{Census, Totals};
 pub use services::{Services, accounts};
 
 /// One of the services failed.

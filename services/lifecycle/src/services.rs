@@ -14,14 +14,14 @@ use linkspan_matching::{Index, Matching};
 use linkspan_media::Media;
 use linkspan_oauth::OAuth;
 use linkspan_operators::Operators;
-use linkspan_platforms::Platforms;
+use linkspan_platforms::{NamedShares, Platforms};
 use linkspan_push::{Push, PushSettings};
 use linkspan_rooms::{ProvedIndex, Rooms};
-use linkspan_storage::{Store, WriteSet};
+use linkspan_storage::{CacheSize, Store, WriteSet};
 use linkspan_sync::Sync;
 use ruma::OwnedUserId;
 
-use crate::Result;
+use crate::{Census, Result};
 
 /// Handles on all services. Clones are the same services.
 #[derive(Clone, Debug)]
@@ -56,6 +56,8 @@ pub struct Services {
     pub export: Export,
     /// What operators did.
     pub operators: Operators,
+    /// How much each platform has.
+    pub census: Census,
 }
 
 /// The names in the directory, which the accounts have follow what people choose.
@@ -81,6 +83,27 @@ pub fn accounts(store: Store, platforms: Arc<Platforms>, directory: Directory) -
 }
 
 impl Services {
+    /// The places that each kind of work shares, for operators. A kind may have several.
+    pub fn shares(&self) -> Vec<NamedShares> {
+        let mut all = vec![self.accounts.shares(), self.matching.shares(), self.export.shares()];
+        all.extend(self.media.shares());
+        all.extend(self.push.shares());
+        all.extend(self.rooms.shares());
+        all
+    }
+
+    /// What each cache keeps in memory, by name, for operators.
+    pub fn cache_sizes(&self) -> Vec<(&'static str, CacheSize)> {
+        let mut all: Vec<_> = self.rooms.cache_sizes().into();
+        all.extend(self.accounts.cache_sizes());
+        all.extend(self.contacts.cache_sizes());
+        all.extend(self.keys.cache_sizes());
+        all.extend(self.push.cache_sizes());
+        all.extend(self.sync.cache_sizes());
+        all.extend(self.media.cache_sizes());
+        all
+    }
+
     /// Opens all services over a store. Messages to people go out by `courier`, and `clock` says milliseconds since
     /// the Unix epoch. Nothing runs in the background yet.
     pub async fn over(
@@ -126,6 +149,7 @@ impl Services {
             Keys::new(store.clone(), platforms.clone(), accounts.clone(), rooms.clone(), inbox.clone());
         let sync = Sync::new(
             store.clone(),
+            platforms.clone(),
             rooms.clone(),
             accounts.clone(),
             inbox.clone(),
@@ -158,6 +182,7 @@ impl Services {
             media,
             export,
             operators,
+            census: Census::new(store.clone()),
         })
     }
 }

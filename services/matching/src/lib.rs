@@ -21,7 +21,7 @@ use std::{fmt, thread, time::Duration};
 pub use hashes::Hashed;
 pub use index::Index;
 use linkspan_accounts::{Accounts, AccountsError};
-use linkspan_platforms::{Limited, NotDone, Shares, WaitingLimits};
+use linkspan_platforms::{Limited, NamedShares, NotDone, Shares, WaitingLimits};
 use linkspan_storage::{
     StorageError, Store, WriteSet,
     catalogue::{MatchingUses, UserKey},
@@ -88,6 +88,11 @@ impl Matching {
     pub fn new(store: Store, index: Index, accounts: Accounts) -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Self { store, index, accounts, places: Shares::new(cores / 2, WAITING) }
+    }
+
+    /// The places that its work shares, for operators.
+    pub fn shares(&self) -> NamedShares {
+        ("matching", self.places.clone())
     }
 
     /// Removes what is kept of a user who is deactivated. The user's entries go with the addresses, as the

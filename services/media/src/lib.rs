@@ -22,8 +22,8 @@ mod webp;
 
 use std::{sync::Arc, thread};
 
-use linkspan_platforms::{HoldingLimits, Limited, NotDone, Platforms, Shares, WaitingLimits};
-use linkspan_storage::{StorageError, Store};
+use linkspan_platforms::{HoldingLimits, Limited, NamedShares, NotDone, Platforms, Shares, WaitingLimits};
+use linkspan_storage::{CacheSize, StorageError, Store};
 use ruma::{OwnedServerName, ServerName};
 use tokio::sync::{Semaphore, broadcast};
 
@@ -157,6 +157,21 @@ impl Media {
             previews: preview::Previews::new(preview_private),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// The places that its work shares, for operators.
+    pub fn shares(&self) -> [NamedShares; 3] {
+        let shared = &self.shared;
+        [
+            ("uploads", shared.uploads.clone()),
+            ("thumbnails", shared.thumbnails.clone()),
+            ("previews", shared.previews.places().clone()),
+        ]
+    }
+
+    /// What is kept in memory, by name, for operators.
+    pub fn cache_sizes(&self) -> [(&'static str, CacheSize); 1] {
+        [("previews", self.shared.previews.size())]
     }
 
     /// The greatest upload that a platform accepts, in bytes.

@@ -36,11 +36,22 @@ pub struct HeldMemory {
     platform: usize,
 }
 
+/// What is held for a platform now, and how often more was refused since the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldCounts {
+    /// How much is held, in bytes.
+    pub bytes: usize,
+    /// How often there was no room.
+    pub refused: u64,
+}
+
 /// What is held of all platforms.
 #[derive(Debug)]
 struct Held {
     bounds: Bounds,
     all: Capacity,
+    /// How often there was no room, by platform.
+    refused: Vec<u64>,
     /// What is held for each person or network, by platform and name.
     of_one: HashMap<(usize, String), usize>,
 }
@@ -49,7 +60,8 @@ impl HeldMemory {
     /// The memory of each of so many platforms, in their order.
     pub(crate) fn of_platforms(bounds: Bounds, platforms: usize) -> impl Iterator<Item = Self> {
         let all = Capacity::new(bounds.all, platforms);
-        let held = Arc::new(Mutex::new(Held { bounds, all, of_one: HashMap::new() }));
+        let held = Held { bounds, all, refused: vec![0; platforms], of_one: HashMap::new() };
+        let held = Arc::new(Mutex::new(held));
         (0..platforms).map(move |platform| Self { held: held.clone(), platform })
     }
 
@@ -60,15 +72,33 @@ impl HeldMemory {
 
     /// Refuses if as much is held for `who` as may be.
     pub fn check_room_for(&self, who: &str) -> Result<(), Limited> {
-        let held = self.held.lock();
+        let mut held = self.held.lock();
         // For most nothing is, and their names need not be copied.
         if held.all.taken(self.platform) == 0 {
             return Ok(());
         }
         match held.of_one.get(&(self.platform, who.to_owned())) {
-            Some(bytes) if *bytes >= held.bounds.one => Err(Limited { retry_after: RETRY_AFTER }),
+            Some(bytes) if *bytes >= held.bounds.one => Err(held.refuse(self.platform)),
             _ => Ok(()),
         }
+    }
+
+    /// What is held for the platform now.
+    pub fn counts(&self) -> HeldCounts {
+        let held = self.held.lock();
+        HeldCounts { bytes: held.all.taken(self.platform), refused: held.refused[self.platform] }
+    }
+
+    /// The most that is held for all platforms together, in bytes.
+    pub fn limit_bytes(&self) -> usize {
+        self.held.lock().bounds.all
+    }
+}
+
+impl Held {
+    fn refuse(&mut self, platform: usize) -> Limited {
+        self.refused[platform] += 1;
+        Limited { retry_after: RETRY_AFTER }
     }
 }
 
@@ -90,7 +120,7 @@ impl Holding {
         let is_first = held.bounds.first_may_be_larger && before == self.bytes;
         let fits = is_first || before + more <= held.bounds.one;
         if !fits || !held.all.take(self.who.0, more) {
-            return Err(Limited { retry_after: RETRY_AFTER });
+            return Err(held.refuse(self.who.0));
         }
         match held.of_one.get_mut(&self.who) {
             Some(known) => *known = before + more,
@@ -162,5 +192,8 @@ mod tests {
         });
         assert!(full);
         holding(&both[1], 0).grow_to(INCOMING.one).expect("the other platform has room");
+        assert_eq!(both[1].counts(), HeldCounts { bytes: 0, refused: 0 });
+        let of_all = all.iter().map(|one| one.bytes).sum::<usize>();
+        assert_eq!(both[0].counts(), HeldCounts { bytes: of_all, refused: 1 });
     }
 }

@@ -5,6 +5,7 @@
 
 mod capacity;
 mod colour;
+mod counts;
 mod held_memory;
 mod network;
 mod rate_limit;
@@ -21,14 +22,15 @@ use ruma::{OwnedServerName, ServerName, signatures::Ed25519KeyPair};
 
 pub use capacity::Capacity;
 pub use colour::Colour;
-pub use held_memory::{HeldMemory, Holding};
+pub use counts::{Counter, PlatformCounts, Present, PresentOne, Sent};
+pub use held_memory::{HeldCounts, HeldMemory, Holding};
 pub use network::Network;
 pub use rate_limit::{Limited, RateClass, RateLimiter};
 pub use settings::{
     Contact, DemoAccount, Email, Encryption, Identity, Limits, OnFailure, PolicyCheck, PolicyHook,
     Registration, Rtc, RtcTransport, Settings, Sms, Support,
 };
-pub use shares::{HoldingLimits, NotDone, Share, ShareCounts, Shares, WaitingLimits};
+pub use shares::{HoldingLimits, NamedShares, NotDone, Share, ShareCounts, Shares, WaitingLimits};
 pub use vapid_key::VapidKey;
 pub use work::{LongWork, Work, Working, give_way, let_others_run};
 
@@ -68,6 +70,8 @@ pub struct Platform {
     pub incoming: HeldMemory,
     /// The memory that it has for answers that their clients have not taken yet.
     pub unsent: HeldMemory,
+    /// What is counted of it for operators.
+    pub counts: PlatformCounts,
     /// Its number among all platforms, from 0, in the order of the configuration.
     pub number: usize,
 }
@@ -140,14 +144,16 @@ impl Platforms {
     /// the Unix epoch.
     pub async fn open(store: &Store, settings: Vec<Settings>, now_ts: u64) -> Result<Self, PlatformsError> {
         let mut all = Self { platforms: Vec::new(), by_server_name: HashMap::new(), by_host: HashMap::new() };
-        let of_each = |bounds| HeldMemory::of_platforms(bounds, settings.len());
+        let count = settings.len();
+        let of_each = |bounds| HeldMemory::of_platforms(bounds, count);
         let memory = of_each(held_memory::INCOMING).zip(of_each(held_memory::UNSENT));
         for (number, (settings, (incoming, unsent))) in settings.into_iter().zip(memory).enumerate() {
             let signing_key = signing_key::open(store, &settings.server_name, now_ts).await?;
             let vapid_key = VapidKey::open(store, &settings.server_name).await?;
             let rate_limiter = RateLimiter::new(settings.rate_limits.then(|| settings.limits.clone()));
+            let counts = PlatformCounts::new(count);
             let platform =
-                Platform { settings, signing_key, vapid_key, rate_limiter, incoming, unsent, number };
+                Platform { settings, signing_key, vapid_key, rate_limiter, incoming, unsent, counts, number };
             all.add(Arc::new(platform))?;
         }
         Ok(all)

@@ -74,6 +74,9 @@ impl fmt::Debug for Shares {
     }
 }
 
+/// The places for a kind of work, with its name, for operators.
+pub type NamedShares = (&'static str, Shares);
+
 /// How a platform uses the places now, and how many of its requests were refused since the start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShareCounts {
@@ -136,6 +139,11 @@ impl Shares {
             refused: platform.refused,
         });
         counts.collect()
+    }
+
+    /// How many places there are.
+    pub fn places(&self) -> usize {
+        self.holding.in_all
     }
 
     /// The refusal of somebody: after the time that the line as it is now will take.

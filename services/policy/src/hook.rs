@@ -65,6 +65,11 @@ impl Hook {
         Self { settings, slots: slots(), breaker: Mutex::default() }
     }
 
+    /// The places that its questions share.
+    pub(crate) fn places(&self) -> &Shares {
+        &self.slots
+    }
+
     /// Asks, or gives the answer that is set for a hook that fails.
     pub(crate) async fn ask(&self, outbound: &Outbound, question: &Question, now_ts: u64) -> Verdict {
         if !self.breaker.lock().lets_through(Instant::now()) {

@@ -13,7 +13,7 @@ mod question;
 use std::{collections::HashMap, time::Duration};
 
 use linkspan_outbound::Outbound;
-use linkspan_platforms::{Platforms, PolicyCheck};
+use linkspan_platforms::{NamedShares, Platforms, PolicyCheck};
 use ruma::{OwnedServerName, ServerName};
 
 use crate::hook::Hook;
@@ -53,6 +53,11 @@ impl Policy {
         // The operator chose the address, which may be in the operator's own network.
         let outbound = (!hooks.is_empty()).then(|| Outbound::new(MAX_TIMEOUT, true));
         Self { outbound, hooks }
+    }
+
+    /// The places that the questions to each hook share, for operators.
+    pub fn shares(&self) -> impl Iterator<Item = NamedShares> {
+        self.hooks.values().map(|hook| ("hooks", hook.places().clone()))
     }
 
     /// Whether a platform has a hook that is asked about something.

@@ -13,7 +13,9 @@ use std::{
 };
 
 use dashmap::{DashMap, Entry};
-use linkspan_platforms::{HoldingLimits, Share, Shares, WaitingLimits};
+use linkspan_platforms::{
+    HoldingLimits, NamedShares, PlatformCounts, PresentOne, Share, Shares, WaitingLimits,
+};
 use linkspan_storage::{
     Store,
     catalogue::{PusherKey, Pushers},
@@ -70,8 +72,6 @@ pub(crate) struct Deliveries {
     /// The pushers whose last answer took long.
     slow: Cache<PusherKey, ()>,
     generations: AtomicU64,
-    /// How many requests have failed.
-    failed: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -85,6 +85,8 @@ struct Queue {
     badge: bool,
     /// The newest badge.
     unread: UnreadRooms,
+    /// It is counted for as long as it is there.
+    _counted: Option<PresentOne>,
     /// Nothing is ever sent. When the queue is dropped, its task learns it, whatever it waits for.
     _dropped: oneshot::Sender<()>,
 }
@@ -105,6 +107,17 @@ enum Outcome {
         failing_since_ts: Option<u64>,
         error: GatewayError,
     },
+}
+
+impl Outcome {
+    fn count(&self, counts: &PlatformCounts) {
+        match self {
+            Self::Received(Reception::Gone | Reception::Refused) => counts.pushes_refused.note(),
+            Self::Received(_) => counts.pushes.sent.note(),
+            Self::Failed { .. } => counts.pushes.failed.note(),
+            Self::End => {}
+        }
+    }
 }
 
 /// Something that a pusher is told.
@@ -192,7 +205,6 @@ impl Deliveries {
             activating: lane(ACTIVATING),
             slow: Cache::new(MAX_SLOW),
             generations: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
         });
         store.watch::<Pushers, _>(&deliveries, |deliveries, key, change| {
             if !change.is_put {
@@ -218,6 +230,15 @@ impl Deliveries {
             entry.remove();
         }
         next
+    }
+
+    /// The places that requests share, for operators.
+    pub(crate) fn shares(&self) -> [NamedShares; 3] {
+        [
+            ("push", self.working.clone()),
+            ("push_retries", self.retrying.clone()),
+            ("push_activations", self.activating.clone()),
+        ]
     }
 
     /// Waits until a request to a pusher may be made.
@@ -249,20 +270,10 @@ impl Deliveries {
     }
 }
 
-/// How pushing goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PushCounts {
-    /// How many pushers have something to be told now.
-    pub queues: usize,
-    /// How many requests to gateways and push services have failed since the start.
-    pub failed: u64,
-}
-
 impl Push {
-    /// How pushing goes.
-    pub fn delivery_counts(&self) -> PushCounts {
-        let deliveries = &self.shared.deliveries;
-        PushCounts { queues: deliveries.queues.len(), failed: deliveries.failed.load(Ordering::Relaxed) }
+    /// What is counted of a pusher's platform; None: it is hosted no more.
+    fn platform_counts(&self, key: &PusherKey) -> Option<&PlatformCounts> {
+        Some(&self.shared.platforms.get(key.user_id.server_name())?.counts)
     }
 
     /// Queues something for a pusher. `unread` is the new badge.
@@ -278,8 +289,9 @@ impl Push {
                 let generation = deliveries.generations.fetch_add(1, Ordering::Relaxed);
                 let events = VecDeque::new();
                 let (_dropped, dropped) = oneshot::channel();
+                let _counted = self.platform_counts(key).map(|counts| counts.push_queues.begin());
                 let mut queue =
-                    Queue { generation, activation: false, events, badge: false, unread, _dropped };
+                    Queue { generation, activation: false, events, badge: false, unread, _counted, _dropped };
                 queue.add(notice);
                 entry.insert(queue);
                 let (push, key) = (self.clone(), key.clone());
@@ -331,6 +343,9 @@ impl Push {
             };
             let outcome = self.try_one(key, &mut next).await?;
             drop(turn);
+            if let Some(counts) = self.platform_counts(key) {
+                outcome.count(counts);
+            }
             match outcome {
                 Outcome::End => return Ok(false),
                 Outcome::Received(Reception::Gone) => {
@@ -345,7 +360,6 @@ impl Push {
                     return Ok(true);
                 }
                 Outcome::Failed { failing_since_ts, error } => {
-                    self.shared.deliveries.failed.fetch_add(1, Ordering::Relaxed);
                     let (user_id, app_id) = (&key.user_id, &key.app_id);
                     let now_ts = self.now_ts();
                     let since_ts = failing_since_ts.unwrap_or(now_ts);

@@ -27,11 +27,10 @@ mod web_push;
 use std::{fmt, sync::Arc, time::Duration};
 
 use linkspan_accounts::{Accounts, AccountsError};
-use linkspan_platforms::Platforms;
+use linkspan_platforms::{NamedShares, Platforms};
 use linkspan_rooms::{Rooms, RoomsError};
-use linkspan_storage::{CommitError, StorageError, Store};
+use linkspan_storage::{CacheSize, CommitError, StorageError, Store};
 
-pub use delivery::PushCounts;
 pub use evaluation::{Compiled, Evaluation, PushEvent, Recipient, RoomContext, UserContext};
 pub use notifications::{Notification, NotificationPage};
 pub use pushers::PusherState;
@@ -175,6 +174,21 @@ impl Push {
             dispatch: dispatch::Dispatch::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The places that its work shares, for operators.
+    pub fn shares(&self) -> [NamedShares; 3] {
+        self.shared.deliveries.shares()
+    }
+
+    /// What is kept in memory, by name, for operators.
+    pub fn cache_sizes(&self) -> [(&'static str, CacheSize); 3] {
+        let shared = &self.shared;
+        [
+            ("push_rules", shared.rules.size()),
+            ("unread_counts", CacheSize::of(&shared.unread)),
+            ("badges", CacheSize::of(&shared.badges)),
+        ]
     }
 
     fn store(&self) -> &Store {

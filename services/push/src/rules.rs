@@ -7,7 +7,7 @@ use std::{
 };
 
 use linkspan_accounts::put_account_data;
-use linkspan_storage::{Copies, Limits, Store, WriteSet, catalogue::AccountData};
+use linkspan_storage::{CacheSize, Copies, Limits, Store, WriteSet, catalogue::AccountData};
 use ruma::{
     OwnedUserId, UserId,
     push::{
@@ -55,6 +55,11 @@ impl RuleCache {
             is_rules.then_some(Cow::Borrowed(&key.user_id))
         });
         Self { compiled, default: OnceLock::new() }
+    }
+
+    /// How much is kept.
+    pub(crate) fn size(&self) -> CacheSize {
+        self.compiled.size()
     }
 }
 

@@ -13,6 +13,7 @@ mod audit;
 mod awaited_redaction;
 mod blocked;
 mod bundle;
+mod counting;
 mod create_room;
 mod cross_platform;
 mod delayed_events;
@@ -77,7 +78,7 @@ use linkspan_contacts::{Contacts, ContactsError};
 use linkspan_directory::{Directory, DirectoryError};
 use linkspan_domain::{DraftError, EncryptionRefusal, Forbidden, Malformed};
 use linkspan_inbox::Inbox;
-use linkspan_platforms::{Limited, Platforms};
+use linkspan_platforms::{Limited, NamedShares, Platforms};
 use linkspan_policy::{Policy, Question};
 use linkspan_storage::{
     CacheSize, Copies, Limits, Rows, StorageError, Store, Unchanged,
@@ -400,7 +401,7 @@ impl Rooms {
     }
 
     /// What is kept in memory, by name, for operators.
-    pub fn cache_sizes(&self) -> [(&'static str, CacheSize); 5] {
+    pub fn cache_sizes(&self) -> [(&'static str, CacheSize); 7] {
         let shared = &self.shared;
         [
             ("events", shared.events.size()),
@@ -408,7 +409,14 @@ impl Rooms {
             ("room_state", shared.state_entries.size()),
             ("room_members", shared.members.size()),
             ("memberships", shared.memberships.size()),
+            ("ignored_users", shared.ignored.size()),
+            ("state_deltas", CacheSize::of(&shared.deltas)),
         ]
+    }
+
+    /// The places that its work shares, for operators: one for each hook.
+    pub fn shares(&self) -> impl Iterator<Item = NamedShares> {
+        self.shared.policy.shares()
     }
 
     /// How many rooms are in memory because they are, or were lately, used.

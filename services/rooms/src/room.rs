@@ -61,6 +61,8 @@ pub(crate) struct Writer {
     pub(crate) state: HashMap<StateEntryKey, Option<SharedPdu>>,
     /// Joined members of hosted platforms; loaded when first needed.
     pub(crate) members: Option<Arc<Vec<OwnedUserId>>>,
+    /// The numbers of these platforms; found out when first needed.
+    pub(crate) platforms: Option<Arc<[usize]>>,
     /// The rules on encryption that hold; loaded when first needed.
     pub(crate) rules_present: Option<Arc<RulesPresent>>,
     /// Messages that the current state was found to allow.
@@ -104,6 +106,7 @@ impl Room {
             // A room that is being created has nobody yet.
             rules_present: members.is_some().then(Arc::default),
             members,
+            platforms: None,
             permits: Permits::default(),
         };
         Self {

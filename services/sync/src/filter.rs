@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use linkspan_rooms::{EventFilter, RelationFilter};
+use linkspan_storage::CacheSize;
 use quick_cache::sync::Cache;
 use ruma::{RoomId, api::client::filter::FilterDefinition};
 use serde::Deserialize;
@@ -86,6 +87,11 @@ pub struct ParsedFilters(Cache<String, Arc<SyncFilter>>);
 impl ParsedFilters {
     pub(crate) fn new() -> Self {
         Self(Cache::new(KEPT_FILTERS))
+    }
+
+    /// How many there are.
+    pub(crate) fn size(&self) -> CacheSize {
+        CacheSize::of(&self.0)
     }
 
     /// The filter of a name, if it was parsed lately.

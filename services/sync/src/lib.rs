@@ -13,6 +13,7 @@ mod members;
 mod response;
 mod room;
 mod sliding;
+mod timing;
 
 use std::{
     sync::{Arc, atomic::AtomicUsize},
@@ -22,11 +23,12 @@ use std::{
 use linkspan_accounts::{Accounts, AccountsError, TokenHash};
 use linkspan_inbox::{Inbox, SyncToken, Waiter};
 use linkspan_keys::{DeviceListChanges, Keys, KeysError};
-use linkspan_platforms::{Limited, give_way};
+use linkspan_platforms::{Limited, Platforms, give_way};
 use linkspan_push::{Push, PushError};
 use linkspan_rooms::{IgnoredUsers, Rooms, RoomsError};
-use linkspan_storage::{Position, StorageError, Store};
+use linkspan_storage::{CacheSize, Position, StorageError, Store};
 use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId};
+use timing::Timing;
 
 pub use filter::{FurtherFilters, ParsedFilters, SyncFilter};
 pub use response::*;
@@ -104,6 +106,7 @@ pub struct SyncRequest {
 /// The syncs of all users. Clones share their state.
 #[derive(Clone, Debug)]
 pub struct Sync {
+    platforms: Arc<Platforms>,
     rooms: Rooms,
     accounts: Accounts,
     inbox: Inbox,
@@ -145,12 +148,21 @@ impl Ask<'_> {
 
 impl Sync {
     /// Makes the syncs over these services.
-    pub fn new(store: Store, rooms: Rooms, accounts: Accounts, inbox: Inbox, keys: Keys, push: Push) -> Self {
+    pub fn new(
+        store: Store,
+        platforms: Arc<Platforms>,
+        rooms: Rooms,
+        accounts: Accounts,
+        inbox: Inbox,
+        keys: Keys,
+        push: Push,
+    ) -> Self {
         let sent_members = Arc::new(members::SentMembers::new());
         let connections = Connections::watching(&store);
         let room_types = Arc::new(RoomTypes::new());
         let parsed_filters = Arc::new(ParsedFilters::new());
         Self {
+            platforms,
             rooms,
             accounts,
             inbox,
@@ -164,6 +176,16 @@ impl Sync {
         }
     }
 
+    /// What is kept in memory, by name, for operators.
+    pub fn cache_sizes(&self) -> [(&'static str, CacheSize); 4] {
+        [
+            ("sent_members", self.sent_members.size()),
+            ("sliding_connections", self.connections.size()),
+            ("room_types", self.room_types.size()),
+            ("filters", self.parsed_filters.size()),
+        ]
+    }
+
     /// The filters of syncs that were parsed lately.
     pub fn parsed_filters(&self) -> &ParsedFilters {
         &self.parsed_filters
@@ -174,7 +196,8 @@ impl Sync {
     pub async fn sync(&self, request: &SyncRequest, clock: impl Fn() -> u64) -> Result<SyncResponse> {
         let SyncRequest { user_id, device_id, token_hash, .. } = request;
         let waiter = self.inbox.waiter(user_id);
-        let response = self.wait_for_news(request, &waiter, clock).await;
+        let mut timing = self.timing(user_id);
+        let response = self.wait_for_news(request, &waiter, &mut timing, clock).await;
         waiter.own_requests_answered().await;
         self.accounts.check_session(user_id, device_id, *token_hash).await?;
         response
@@ -184,6 +207,7 @@ impl Sync {
         &self,
         request: &SyncRequest,
         waiter: &Waiter,
+        timing: &mut Timing,
         clock: impl Fn() -> u64,
     ) -> Result<SyncResponse> {
         let SyncRequest { user_id, device_id, token_hash, since, .. } = request;
@@ -206,7 +230,8 @@ impl Sync {
                 && response.is_empty()
                 && !self.inbox.is_stopping()
                 && self.accounts.check_session(user_id, device_id, *token_hash).await.is_ok();
-            if !wait || tokio::time::timeout_at(deadline, changed).await.is_err() {
+            let news = tokio::time::timeout_at(deadline, changed);
+            if !wait || timing.wait(news).await.is_err() {
                 self.sent_members.finish(device_id, user_id, token.to_string());
                 return Ok(response);
             }

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use linkspan_storage::CacheSize;
 use quick_cache::sync::Cache;
 use ruma::{DeviceId, OwnedEventId, OwnedRoomId, OwnedUserId, UserId};
 
@@ -30,6 +31,11 @@ pub(crate) struct SentMembers {
 impl SentMembers {
     pub(crate) fn new() -> Self {
         Self { devices: Cache::new(DEVICES) }
+    }
+
+    /// How many devices there are of which it is remembered.
+    pub(crate) fn size(&self) -> CacheSize {
+        CacheSize::of(&self.devices)
     }
 
     fn entry(&self, device_id: &DeviceId, user_id: &UserId) -> std::sync::Arc<parking_lot::Mutex<Entry>> {

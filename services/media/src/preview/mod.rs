@@ -12,6 +12,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::stream;
 use linkspan_outbound::Outbound;
 use linkspan_platforms::{HoldingLimits, Shares, WaitingLimits};
+use linkspan_storage::CacheSize;
 use quick_cache::sync::Cache;
 use reqwest::Url;
 use ruma::UserId;
@@ -65,6 +66,16 @@ impl Previews {
             fetches: Shares::new_limited(FETCHES, WAITING),
             kept: Cache::new(CACHED),
         }
+    }
+
+    /// The places at which pages are fetched.
+    pub(crate) fn places(&self) -> &Shares {
+        &self.fetches
+    }
+
+    /// How many previews are kept.
+    pub(crate) fn size(&self) -> CacheSize {
+        CacheSize::of(&self.kept)
     }
 }
 

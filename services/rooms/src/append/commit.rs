@@ -131,6 +131,10 @@ impl Append {
             rooms.cache_delta(&room.id, state_id, delta);
         }
         let changed_members = self.members_changed.then(|| members.clone());
+        if self.members_changed {
+            writer.platforms = None;
+        }
+        let platforms = writer.platforms.get_or_insert_with(|| rooms.platforms_of(&members)).clone();
         writer.members = Some(members);
         drop(writer);
         Underway {
@@ -143,6 +147,7 @@ impl Append {
             states,
             head: stored_head,
             changed_members,
+            platforms,
             closes_to_guests: self.closes_to_guests,
         }
     }
@@ -171,6 +176,8 @@ struct Underway {
     /// The numbers of the states that it makes.
     states: Vec<u64>,
     changed_members: Option<Arc<Vec<OwnedUserId>>>,
+    /// The numbers of the platforms whose people are in the room.
+    platforms: Arc<[usize]>,
     closes_to_guests: bool,
 }
 
@@ -192,9 +199,11 @@ impl Underway {
             threads,
             head,
             changed_members,
+            platforms,
             closes_to_guests,
             ..
         } = self;
+        staged.iter().for_each(|event| rooms.count_event(&event.pdu, &platforms));
         rooms.shared.heads.offer(RoomKey { room_id: room.id.clone() }, head, position);
         if let Some(members) = changed_members {
             rooms.shared.members.offer(room.id.clone(), members, position);

@@ -14,7 +14,7 @@ use std::{
 };
 
 use linkspan_storage::{
-    Range, Store, WriteSet,
+    CacheSize, Range, Store, WriteSet,
     catalogue::{SlidingConnectionKey, SlidingConnections, SlidingRooms},
     records::{SlidingConnectionRecord, SlidingRoomRecord},
 };
@@ -71,6 +71,11 @@ impl Connections {
     }
 
     /// A number for a connection, made of the time when it was begun and a hash that says whose it is.
+    /// How many are in memory.
+    pub(crate) fn size(&self) -> CacheSize {
+        CacheSize::of(&self.cache)
+    }
+
     fn new_generation(&self, key: &SlidingConnectionKey, now_ts: u64) -> u64 {
         let after = |newest: u64| Some(now_ts.max(newest + 1));
         let before =

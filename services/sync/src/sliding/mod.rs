@@ -33,7 +33,9 @@ use self::{
     room_list::UserFacts,
     sent::{ConnectionState, Sent},
 };
-use crate::{Ask, MAX_TIMEOUT, Result, StateAfter, Sync, SyncError, SyncRequest, changes::Changes};
+use crate::{
+    Ask, MAX_TIMEOUT, Result, StateAfter, Sync, SyncError, SyncRequest, changes::Changes, timing::Timing,
+};
 
 /// The most lists, and the most subscriptions, that a request may have.
 const MAX_LISTS: usize = 100;
@@ -60,6 +62,13 @@ struct Building<'a> {
     writes: WriteSet,
 }
 
+/// Why a request waits no longer.
+enum Woken {
+    News,
+    Superseded,
+    TimeIsUp,
+}
+
 impl Sync {
     /// Tells what is new on a connection, and waits up to the timeout if nothing is. `clock` says
     /// milliseconds since the Unix epoch.
@@ -69,7 +78,8 @@ impl Sync {
         clock: impl Fn() -> u64,
     ) -> Result<SlidingResponse> {
         let waiter = self.inbox.waiter(&request.user_id);
-        let response = self.wait_for_sliding_news(request, &waiter, clock).await;
+        let mut timing = self.timing(&request.user_id);
+        let response = self.wait_for_sliding_news(request, &waiter, &mut timing, clock).await;
         waiter.own_requests_answered().await;
         self.accounts.check_session(&request.user_id, &request.device_id, request.token_hash).await?;
         response
@@ -79,6 +89,7 @@ impl Sync {
         &self,
         request: &SlidingRequest,
         waiter: &Waiter,
+        timing: &mut Timing,
         clock: impl Fn() -> u64,
     ) -> Result<SlidingResponse> {
         if request.lists.len() > MAX_LISTS || request.subscriptions.len() > MAX_LISTS {
@@ -118,11 +129,18 @@ impl Sync {
                 return Ok(response);
             }
             drop(response);
-            tokio::select! {
-                () = changed => {}
+            let woken = async {
+                tokio::select! {
+                    () = changed => Woken::News,
+                    () = superseded => Woken::Superseded,
+                    () = tokio::time::sleep_until(deadline) => Woken::TimeIsUp,
+                }
+            };
+            match timing.wait(woken).await {
+                Woken::News => {}
                 // The client has asked anew, so nobody waits for this answer.
-                () = superseded => return Ok(self.nothing(request)),
-                () = tokio::time::sleep_until(deadline) => {
+                Woken::Superseded => return Ok(self.nothing(request)),
+                Woken::TimeIsUp => {
                     let mut state = connection.state.lock().await;
                     if connection.is_gone() {
                         return Err(SyncError::UnknownPos);

@@ -10,7 +10,7 @@ use std::{
 };
 
 use linkspan_rooms::{TimelineEvent, is_withheld};
-use linkspan_storage::{Position, Stamped, records::MembershipRecord};
+use linkspan_storage::{CacheSize, Position, Stamped, records::MembershipRecord};
 use quick_cache::sync::Cache;
 use ruma::{
     OwnedRoomId, OwnedUserId,
@@ -60,6 +60,11 @@ pub(crate) struct RoomTypes(Cache<OwnedRoomId, RoomType>);
 impl RoomTypes {
     pub(crate) fn new() -> Self {
         Self(Cache::new(CACHED_TYPES))
+    }
+
+    /// How many there are.
+    pub(crate) fn size(&self) -> CacheSize {
+        CacheSize::of(&self.0)
     }
 }
 

@@ -1,5 +1,8 @@
 //! What the program tells whoever watches it: health, metrics, the log, and systemd.
 
+mod exposition;
+mod metrics;
+
 use std::{
     fs::{self, File},
     io::{BufRead, BufReader, Read, Write},
@@ -48,14 +51,14 @@ struct Watched {
 
 impl Watched {
     fn start() -> Self {
-        Self::start_as(|_, command| command)
+        Self::start_as(CONFIG, |_, command| command)
     }
 
-    /// Starts it with what `prepare` adds to the command, which is told the folder.
-    fn start_as(prepare: impl FnOnce(&TempDir, Command) -> Command) -> Self {
+    /// Starts it with a configuration, and with what `prepare` adds to the command, which is told the folder.
+    fn start_as(configured: &str, prepare: impl FnOnce(&TempDir, Command) -> Command) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let config = folder.path().join("linkspan.toml");
-        fs::write(&config, CONFIG).expect("the configuration is written");
+        fs::write(&config, configured).expect("the configuration is written");
         let log = File::create(folder.path().join("log")).expect("a log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_linkspan"));
         command.args(["serve", "--config"]).arg(&config).env_remove("LINKSPAN_LOG");
@@ -246,7 +249,7 @@ fn the_log_tells_of_requests_but_not_what_is_in_them() {
 #[test]
 fn systemd_is_told_of_the_start_the_beat_and_the_end() {
     let mut systemd = None;
-    let server = Watched::start_as(|folder, mut command| {
+    let server = Watched::start_as(CONFIG, |folder, mut command| {
         let path = folder.path().join("notify");
         let socket = UnixDatagram::bind(&path).expect("a socket");
         socket.set_read_timeout(Some(HANGS)).expect("it can be set");
