@@ -278,9 +278,8 @@ async fn a_session_that_ends_is_told_no_more_of_a_large_sync() {
         large_state(&anna, 40).await;
     }
     let mut body = anna.begin_call(Method::GET, "/v3/sync").await.into_body();
-    let mut next = async || {
-        std::future::poll_fn(|context| std::pin::Pin::new(&mut body).poll_frame(context)).await
-    };
+    let mut next =
+        async || std::future::poll_fn(|context| std::pin::Pin::new(&mut body).poll_frame(context)).await;
     next().await.expect("it begins").expect("it begins");
     anna.post("/v3/logout", json!({})).await.ok();
     let broken_off = loop {
@@ -354,9 +353,24 @@ async fn a_sliding_answer_has_a_size_and_the_next_tells_the_other_rooms() {
     assert!(answers > 1);
 }
 
+/// How many times something is done until it is refused for some time.
+async fn refused_after(mut ask: impl AsyncFnMut() -> StatusCode) -> usize {
+    for times in 1..2_000 {
+        match ask().await {
+            StatusCode::OK => {}
+            StatusCode::TOO_MANY_REQUESTS => return times,
+            other => panic!("{other}"),
+        }
+    }
+    panic!("nobody is refused");
+}
+
 #[tokio::test]
 async fn downloads_searches_and_lists_of_rooms_count_as_reading() {
-    let network = Network::with_limits("read = 0.01\nread_burst = 3000\nsearch = 1000\nsearch_burst = 1000\nmessage_burst = 1000").await;
+    let network = Network::with_limits(
+        "read = 0.01\nread_burst = 3000\nsearch = 1000\nsearch_burst = 1000\nmessage_burst = 1000",
+    )
+    .await;
     let people = ["anna", "bert", "carl"];
     let mut clients = Vec::new();
     for name in people {
@@ -366,33 +380,15 @@ async fn downloads_searches_and_lists_of_rooms_count_as_reading() {
     let upload = anna.call_raw(Method::POST, "/_matrix/media/v3/upload", vec![7_u8; 1 << 20]).await;
     let uri: Value = serde_json::from_slice(&upload.1).expect("JSON");
     let media = text(&uri["content_uri"]).replace("mxc://", "/v1/media/download/");
-    let room = anna.create_room(json!({ "preset": "public_chat", "visibility": "public", "name": "harbour" })).await;
+    let room =
+        anna.create_room(json!({ "preset": "public_chat", "visibility": "public", "name": "harbour" })).await;
     say_at_length(anna, &room, 30).await;
     bert.join(&room).await.ok();
 
-    let until_refused = async |what: &str, ask: &dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = StatusCode> + '_>>| {
-        for times in 1..2_000 {
-            match ask().await {
-                StatusCode::OK => {}
-                StatusCode::TOO_MANY_REQUESTS => return times,
-                other => panic!("{what}: {other}"),
-            }
-        }
-        panic!("{what}: nobody is refused");
-    };
-    let downloads = until_refused("downloads", &|| {
-        Box::pin(async { carl.call_raw(Method::GET, &media, "").await.0 })
-    })
-    .await;
+    let downloads = refused_after(async || carl.call_raw(Method::GET, &media, "").await.0).await;
     assert!((3..5).contains(&downloads), "a mebibyte is a third of what there is: {downloads}");
     let search = json!({ "search_categories": { "room_events": { "search_term": "aaa harbour" } } });
-    until_refused("searches", &|| {
-        Box::pin(async { bert.post("/v3/search", search.clone()).await.status })
-    })
-    .await;
-    let lists = until_refused("lists of rooms", &|| {
-        Box::pin(async { anna.post("/v3/publicRooms", json!({})).await.status })
-    })
-    .await;
+    refused_after(async || bert.post("/v3/search", search.clone()).await.status).await;
+    let lists = refused_after(async || anna.post("/v3/publicRooms", json!({})).await.status).await;
     assert!(lists < 300, "{lists}");
 }

@@ -99,7 +99,10 @@ async fn a_stranger_fills_only_a_share_of_a_queue() {
         try_flood(&bert, &[&anna], kind).await.ok();
     }
     let of_anna = waiting(&network, &anna).await;
-    assert_eq!((of_anna[0]["type"].as_str(), of_anna[0]["sender"].as_str()), (Some(first), Some(&*carl.user_id)));
+    assert_eq!(
+        (of_anna[0]["type"].as_str(), of_anna[0]["sender"].as_str()),
+        (Some(first), Some(&*carl.user_id))
+    );
     assert!((15..=18).contains(&of_anna.len()), "{}", of_anna.len());
     assert_eq!(waiting(&network, &carl).await.len(), 1);
     while network.rows::<ToDevice>().await < 19 {

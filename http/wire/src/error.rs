@@ -579,6 +579,10 @@ mod tests {
         }
         let code = include_str!("error.rs").split("mod tests").next().expect("the code");
         let made = code.matches("StatusCode::TOO_MANY_REQUESTS").count();
-        assert_eq!((made, code.matches("ErrorKind::LimitExceeded(").count()), (1, 2), "made here and read here");
+        assert_eq!(
+            (made, code.matches("ErrorKind::LimitExceeded(").count()),
+            (1, 2),
+            "made here and read here"
+        );
     }
 }

@@ -159,7 +159,8 @@ pub(crate) fn verify(folder: &Path) -> Result<Summary, Failure> {
         let entry = entry?;
         let path = folder.join(entry.file_name());
         let found = digest(&path, &mut io::sink()).map_err(|error| format!("{}: {error}", path.display()));
-        if let Err(error) = found.map_err(Failure::from).and_then(|it| check_piece(&path, it, entry.piece())) {
+        if let Err(error) = found.map_err(Failure::from).and_then(|it| check_piece(&path, it, entry.piece()))
+        {
             damaged.push(error.to_string());
             if damaged.len() == NAMED {
                 break;

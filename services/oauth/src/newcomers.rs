@@ -15,7 +15,7 @@ use crate::{OAuth, OAuthError, expire::UNUSED_MS};
 
 /// The greatest number of clients of a platform.
 const MAX_CLIENTS: usize = 10_000;
-/// Of how many clients it is known where they come from, in all.
+/// Clients of which it is known where they come from, in all.
 const ORIGINS: MapLimits = MapLimits { per_who: MAX_CLIENTS, in_all: MAX_CLIENTS };
 /// How many clients that nobody has used are removed at a time. It takes a look at all clients, and so is not done for
 /// each.
@@ -94,10 +94,9 @@ impl OAuth {
             let all = self.store.range(Range::<OAuthClients>::prefix((platform,))).await?;
             let unused =
                 all.iter().filter(|(key, client)| client.used_ts.is_none() && !in_use.contains(&key.name));
-            let mut unused: Vec<_> =
-                unused
-                    .map(|(key, client)| (self.newcomers.origins.get(&name(key), now_ts), key, client))
-                    .collect();
+            let mut unused: Vec<_> = unused
+                .map(|(key, client)| (self.newcomers.origins.get(&name(key), now_ts), key, client))
+                .collect();
             let mut of_origin: HashMap<Option<Network>, usize> = HashMap::new();
             for (origin, ..) in &unused {
                 *of_origin.entry(*origin).or_default() += 1;

@@ -165,7 +165,8 @@ impl<V> Entries<V> {
     /// Removes the oldest entry of whoever has most on the platform that has most.
     fn push_out(&mut self) {
         let fullest = self.platforms.iter().max_by_key(|(_, platform)| platform.count);
-        let who = fullest.and_then(|(name, platform)| Some((name.clone(), platform.by_count.last()?.1.clone())));
+        let who =
+            fullest.and_then(|(name, platform)| Some((name.clone(), platform.by_count.last()?.1.clone())));
         if let Some((platform, who)) = who {
             self.remove_oldest(&platform, &who);
         }
@@ -256,7 +257,10 @@ mod tests {
             map.put(from("192.0.2.1"), number.to_string(), number, expires_ts, 0);
         }
         map.put(from("192.0.2.2"), "next".into(), 4, 10, 6);
-        assert_eq!(["0", "1", "2", "3", "next"].map(|name| map.get(name, 6).is_some()), [true, false, true, false, true]);
+        assert_eq!(
+            ["0", "1", "2", "3", "next"].map(|name| map.get(name, 6).is_some()),
+            [true, false, true, false, true]
+        );
         assert_eq!(map.entries.lock().by_name.len(), 3);
     }
 

@@ -336,8 +336,7 @@ mod tests {
         let (platform, line) = (platform(json!({})).await, one_at_a_time());
         let running = Arc::new(AtomicUsize::new(0));
         let long = ["anna", "bert", "carl"].map(|who| {
-            let (running, work) =
-                (running.clone(), Work::reading(platform.clone(), user(who), line.clone()));
+            let (running, work) = (running.clone(), Work::reading(platform.clone(), user(who), line.clone()));
             tokio::spawn(work.run(Box::pin(async move {
                 work_for_long();
                 give_way().await.expect("there is room in the line");
@@ -409,9 +408,7 @@ mod tests {
     #[tokio::test]
     async fn a_network_pays_for_what_is_read_from_its_parts() {
         let platform = platform(json!({ "read": 0.001, "read_burst": 2_000 })).await;
-        let network = |part: u32| {
-            Network::of(format!("2001:db8:1:{part:x}::1").parse().expect("an address"))
-        };
+        let network = |part: u32| Network::of(format!("2001:db8:1:{part:x}::1").parse().expect("an address"));
         let is_refused =
             |network| platform.rate_limiter.check_balance_of_network(RateClass::Read, network).is_err();
         for part in 0..2 * Network::WIDER_TIMES {

@@ -11,7 +11,7 @@ use ruma::{
 
 use crate::{Result, RoomsError, append::Append};
 
-/// Of how many people it is remembered how many rooms they may join. Those who join many at a time are few.
+/// People of whom it is remembered how many rooms they may join. Those who join many at a time are few.
 const REMEMBERED: usize = 10_000;
 
 /// How many more rooms people may join at least. It is counted anew when it is used up: leaving a room adds nothing to it.

@@ -182,7 +182,9 @@ impl Rooms {
         let limits = match known.get(user_id) {
             Some(limits) => *limits,
             // Hardly anybody needs more than a stranger may, and who is none is not looked up before that.
-            None if sending.hold_room(user_id, device_id, size_bytes, OF_STRANGERS).await? => return Ok(true),
+            None if sending.hold_room(user_id, device_id, size_bytes, OF_STRANGERS).await? => {
+                return Ok(true);
+            }
             None => {
                 let limits = self.queue_limits(user_id, sender).await?;
                 known.insert(user_id, limits);

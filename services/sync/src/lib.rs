@@ -53,7 +53,9 @@ pub enum SyncError {
     #[error("a request has at most 100 lists and 100 subscriptions")]
     TooMany,
     /// More is asked for of a room than an answer has.
-    #[error("an answer has no more than 64 MiB of a room's state: ask for its members with `$LAZY`, or for fewer types")]
+    #[error(
+        "an answer has no more than 64 MiB of a room's state: ask for its members with `$LAZY`, or for fewer types"
+    )]
     TooLarge,
     /// Too much long work waits already.
     #[error(transparent)]

@@ -141,7 +141,9 @@ impl Sync {
             let section = match stored.value.membership {
                 MembershipState::Join => Section::Join,
                 // A request that was deleted is told of as of a room that was left.
-                MembershipState::Invite if stored.value.is_request && stored.value.is_hidden => Section::Leave,
+                MembershipState::Invite if stored.value.is_request && stored.value.is_hidden => {
+                    Section::Leave
+                }
                 MembershipState::Invite => Section::Invite,
                 MembershipState::Knock => Section::Knock,
                 _ => Section::Leave,
