@@ -545,6 +545,52 @@ fn a_damaged_backup_is_not_restored() {
     assert!(!other.run(&["backup", home], "").status.success());
 }
 
+/// docs/guides/back-up.md: what is named is deleted and backed up again.
+#[test]
+fn a_damaged_backup_is_mended_as_the_guide_says() {
+    let mut program = Program::with_config(&format!("{CONFIG}{OPEN}"));
+    let address = program.serve().remove(1);
+    let token = token_of(&address, "anna");
+    let uploaded = send("POST", &address, "/_matrix/media/v3/upload", &token, "a picture");
+    assert!(uploaded.starts_with("HTTP/1.1 200"), "{uploaded}");
+    assert!(program.stop());
+    let folder = tempfile::tempdir().expect("a folder");
+    let backup = folder.path().join("backup");
+    let backup_path = backup.to_str().expect("a path of text");
+    let run = |words: &[&str]| {
+        let output = program.run(&[words, &[backup_path]].concat(), "");
+        (output.status.success(), format!("{}{}", text(&output.stdout), text(&output.stderr)))
+    };
+    let verify = || run(&["restore", "--verify"]);
+    assert!(run(&["backup"]).0 && verify().0);
+
+    let damage = |path: &Path| {
+        let mut content = fs::read(path).expect("it is read");
+        let middle = content.len() / 2;
+        content[middle] ^= 1;
+        fs::write(path, content).expect("it is written");
+    };
+    let rows = files_below(&backup.join("rows"));
+    let media = files_below(&backup.join("media"));
+    let damaged = [&rows[0], &rows[1], &media[0]];
+    damaged.into_iter().for_each(|path| damage(path));
+    assert!(run(&["backup"]).0 && !verify().0, "a backup believes what is there");
+    let (_, told) = verify();
+    for path in damaged {
+        assert!(told.contains(&format!("{} is damaged", path.display())), "{told}");
+        fs::remove_file(path).expect("it is removed");
+    }
+    assert!(run(&["backup"]).0);
+    let (is_whole, told) = verify();
+    assert!(is_whole, "{told}");
+
+    damage(&backup.join("index"));
+    let (is_whole, told) = verify();
+    assert!(!is_whole && told.contains("the index of the backup is damaged"), "{told}");
+    fs::remove_file(backup.join("index")).expect("it is removed");
+    assert!(run(&["backup"]).0 && verify().0);
+}
+
 /// A small file system, which goes with this.
 struct SmallDisk(PathBuf);
 

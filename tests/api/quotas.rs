@@ -375,3 +375,47 @@ async fn a_membership_has_a_bound() {
     ben.post(&join, json!({ "reason": "x".repeat(9_000) })).await.fails(413, "M_TOO_LARGE");
     ben.post(&join, json!({ "reason": "x".repeat(1_000) })).await.ok();
 }
+
+#[tokio::test]
+async fn a_person_is_in_so_many_rooms() {
+    let network = Network::open_with("[limits]\njoined_rooms = 3").await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let ben = network.register(MESSENGER, "ben").await;
+    let mut rooms = Vec::new();
+    for _ in 0..3 {
+        rooms.push(anna.create_room(json!({ "preset": "public_chat" })).await);
+    }
+    anna.post("/v3/createRoom", json!({})).await.fails(403, "M_FORBIDDEN");
+    let other = ben.create_room(json!({ "preset": "public_chat" })).await;
+    anna.join(&other).await.fails(403, "M_FORBIDDEN");
+    let member = format!("/v3/rooms/{other}/state/m.room.member/{}", anna.user_id);
+    anna.put(&member, json!({ "membership": "join" })).await.fails(403, "M_FORBIDDEN");
+    let upgrade = json!({ "new_version": "11" });
+    anna.post(&format!("/v3/rooms/{}/upgrade", rooms[0]), upgrade).await.fails(403, "M_FORBIDDEN");
+    // Where she is she may join again, and change her name there.
+    anna.join(&rooms[0]).await.ok();
+    let own = format!("/v3/rooms/{}/state/m.room.member/{}", rooms[0], anna.user_id);
+    anna.put(&own, json!({ "membership": "join", "displayname": "A" })).await.ok();
+    // Others are not concerned, and whoever leaves a room has room for another.
+    ben.join(&rooms[0]).await.ok();
+    anna.leave(&rooms[1]).await.ok();
+    anna.join(&other).await.ok();
+    anna.join(&rooms[1]).await.fails(403, "M_FORBIDDEN");
+}
+
+#[tokio::test]
+async fn a_person_creates_so_many_rooms_a_day() {
+    let network = Network::with_limits("rooms_created_per_day = 3").await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let ben = network.register(INSTAGRAM, "ben").await;
+    let mut rooms = Vec::new();
+    for _ in 0..2 {
+        rooms.push(anna.create_room(json!({})).await);
+    }
+    anna.post(&format!("/v3/rooms/{}/upgrade", rooms[0]), json!({ "new_version": "11" })).await.ok();
+    anna.post("/v3/createRoom", json!({})).await.fails(429, "M_LIMIT_EXCEEDED");
+    anna.post(&format!("/v3/rooms/{}/upgrade", rooms[1]), json!({ "new_version": "11" }))
+        .await
+        .fails(429, "M_LIMIT_EXCEEDED");
+    ben.create_room(json!({})).await;
+}

@@ -87,12 +87,27 @@ async fn a_stranger_fills_only_a_share_of_a_queue() {
     for _ in 0..17 {
         try_flood(&bert, &[&anna], kind).await.ok();
     }
-    try_flood(&bert, &[&anna], kind).await.fails(429, "M_LIMIT_EXCEEDED");
+    assert_eq!(network.rows::<ToDevice>().await, 17);
+    // After that his oldest messages give way to his newest, an eighth of them at a time.
+    let first = "org.example.first";
+    try_flood(&bert, &[&anna], "org.example.newest").await.ok();
+    assert_eq!(network.rows::<ToDevice>().await, 15);
     // It is in nobody's way: neither in that of others, nor in that of what he sends to others.
-    try_flood(&carl, &[&anna], kind).await.ok();
+    try_flood(&carl, &[&anna], first).await.ok();
     try_flood(&bert, &[&anna, &carl], kind).await.ok();
-    assert_eq!((waiting(&network, &anna).await.len(), waiting(&network, &carl).await.len()), (17, 1));
-    assert_eq!(network.rows::<ToDevice>().await, 19);
+    for _ in 0..20 {
+        try_flood(&bert, &[&anna], kind).await.ok();
+    }
+    let of_anna = waiting(&network, &anna).await;
+    assert_eq!(
+        (of_anna[0]["type"].as_str(), of_anna[0]["sender"].as_str()),
+        (Some(first), Some(&*carl.user_id))
+    );
+    assert!((15..=18).contains(&of_anna.len()), "{}", of_anna.len());
+    assert_eq!(waiting(&network, &carl).await.len(), 1);
+    while network.rows::<ToDevice>().await < 19 {
+        try_flood(&bert, &[&anna], kind).await.ok();
+    }
 
     // Who is in a common room has a larger one.
     let room = anna.create_room(json!({ "preset": "public_chat" })).await;

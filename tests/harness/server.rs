@@ -158,6 +158,29 @@ impl Server {
         self.folder.as_ref().expect("the folder stays until the end").path()
     }
 
+    /// Begins to look for the most memory that the program takes at once, and says how much it takes now, in bytes.
+    pub fn begin_peak_of_memory(&self) -> usize {
+        fs::write(self.of_process("clear_refs"), "5").expect("the peak is forgotten");
+        self.memory("VmRSS:")
+    }
+
+    /// The most memory that the program has taken since then, in bytes.
+    pub fn peak_of_memory(&self) -> usize {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, name: &str) -> usize {
+        let status = fs::read_to_string(self.of_process("status")).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("it is told");
+        let kib: usize = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib << 10
+    }
+
+    fn of_process(&self, file: &str) -> PathBuf {
+        let id = self.program.as_ref().expect("it runs").id();
+        PathBuf::from(format!("/proc/{id}/{file}"))
+    }
+
     /// A command of the program, on this server's configuration.
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(built("linkspan"));

@@ -1,6 +1,7 @@
 //! Platforms are walls: every endpoint, driven by everybody who should get nothing from it, and then by the
 //! one it belongs to. The table says what each gets; an endpoint that it does not list fails the test.
 
+mod large_syncs;
 mod limits;
 mod proof;
 

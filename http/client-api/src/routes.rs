@@ -807,7 +807,8 @@ pub fn endpoints() -> Vec<Endpoint> {
             "client-server-api/#delete_matrixclientv3directoryroomroomalias",
         ),
         endpoint(directory::get_public_rooms, Search, "client-server-api/#get_matrixclientv3publicrooms"),
-        endpoint(directory::search_public_rooms, Search, "client-server-api/#post_matrixclientv3publicrooms"),
+        endpoint(directory::search_public_rooms, Search, "client-server-api/#post_matrixclientv3publicrooms")
+            .may_be_dropped(),
         endpoint(
             directory::get_room_visibility,
             Read,
@@ -829,7 +830,8 @@ pub fn endpoints() -> Vec<Endpoint> {
             search::search,
             Search,
             "client-server-api/#post_matrixclientv3search",
-        ),
+        )
+        .may_be_dropped(),
         // Reports
         endpoint(report::report_room, Report, "client-server-api/#post_matrixclientv3roomsroomidreport"),
         raw_endpoint(

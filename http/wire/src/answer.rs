@@ -8,10 +8,10 @@ use std::{
 };
 
 use axum::{body::Body, response::Response};
-use bytes::BytesMut;
-use futures_util::{Stream, TryStreamExt};
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use http::{HeaderValue, header};
-use linkspan_platforms::Work;
+use linkspan_platforms::{Work, give_way, let_others_run};
 use ruma::api::{OutgoingResponse, OutgoingResponseExt};
 
 use crate::{ApiError, unsent::hold};
@@ -48,20 +48,37 @@ pub fn streamed_json_response(
     Ok(response)
 }
 
+/// A body whose bytes are read while it is sent, such as a file. They count as answered when the client has room for them, and
+/// reading them gives way to shorter work.
+pub fn streamed_content<E>(content: impl Stream<Item = Result<Bytes, E>> + Send + 'static) -> Body
+where
+    E: Into<axum::BoxError> + Send + 'static,
+{
+    let Some(work) = Work::current() else { return Body::from_stream(content) };
+    let content = content.then(async |piece| {
+        if give_way().await.is_err() {
+            // An answer that has begun is not broken off.
+            let_others_run().await;
+        }
+        piece
+    });
+    Body::from_stream(PiecesOfWork { pieces: Box::pin(content), work })
+}
+
 /// Pieces of an answer, of which each counts as a part of the request's work.
 struct PiecesOfWork<S> {
     pieces: Pin<Box<S>>,
     work: Arc<Work>,
 }
 
-impl<E, S: Stream<Item = Result<Vec<u8>, E>>> Stream for PiecesOfWork<S> {
-    type Item = Result<Vec<u8>, E>;
+impl<B: AsRef<[u8]>, E, S: Stream<Item = Result<B, E>>> Stream for PiecesOfWork<S> {
+    type Item = Result<B, E>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let work = self.work.clone();
         let next = work.step(|| self.pieces.as_mut().poll_next(context));
         if let Poll::Ready(Some(Ok(piece))) = &next {
-            work.note_answer(piece.len() as u64);
+            work.note_answer(piece.as_ref().len() as u64);
         }
         next
     }

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, request::Parts};
 use linkspan_accounts::{AccountsError, Attempt, TokenHash};
-use linkspan_platforms::{Network, Platform, RateClass};
+use linkspan_platforms::{Network, Payer, Platform, RateClass};
 use linkspan_rooms::Reader;
 use ruma::{
     OwnedDeviceId, OwnedUserId,
@@ -43,21 +43,35 @@ impl RequestHead<'_> {
     }
 
     /// Counts the request against the platform's limits: on the user, or on the address while nobody is
-    /// known.
+    /// known. Who has used up what there is to read does not search either.
     pub fn check_rate(&self, user_id: Option<&OwnedUserId>) -> Result<(), ApiError> {
         let limiter = &self.platform.rate_limiter;
         let by_address = matches!(self.rate_class, RateClass::Login | RateClass::Registration);
+        if self.rate_class == RateClass::Search {
+            self.check_may_read(user_id)?;
+        }
         match user_id {
             // What it costs is known and counted when it is over.
-            Some(user_id) if self.rate_class == RateClass::Read => {
-                Ok(limiter.check_balance(RateClass::Read, user_id.as_str())?)
-            }
-            None if self.rate_class == RateClass::Read => {
-                Ok(limiter.check_balance(RateClass::Read, &Network::of(self.address()).to_string())?)
-            }
+            _ if self.rate_class == RateClass::Read => self.check_may_read(user_id),
             Some(user_id) if !by_address => Ok(limiter.check(self.rate_class, user_id.as_str())?),
             _ => Ok(limiter.check_address(self.rate_class, self.address())?),
         }
+    }
+
+    fn check_may_read(&self, user_id: Option<&OwnedUserId>) -> Result<(), ApiError> {
+        let limiter = &self.platform.rate_limiter;
+        Ok(match user_id {
+            Some(user_id) => limiter.check_balance(RateClass::Read, user_id.as_str())?,
+            None => limiter.check_balance_of_network(RateClass::Read, Network::of(self.address()))?,
+        })
+    }
+}
+
+/// Who pays for what a caller reads.
+pub(crate) fn payer(caller: &impl Caller, extensions: &http::Extensions) -> Payer {
+    match caller.reading_user() {
+        Some(user_id) => Payer::User(user_id.to_string()),
+        None => Payer::Network(Network::of(address_of(extensions))),
     }
 }
 
@@ -80,6 +94,11 @@ pub trait Caller: Sized + Send + Sync {
 
     /// The user, if one has logged in.
     fn user_id(&self) -> Option<&OwnedUserId>;
+
+    /// The user who pays for what is read. Where there is none, the client's network does.
+    fn reading_user(&self) -> Option<&OwnedUserId> {
+        self.user_id()
+    }
 
     /// Reads who calls from the head, and counts the request against the rate limits.
     fn claim(app: &App, head: &RequestHead<'_>)
@@ -193,6 +212,11 @@ impl Caller for User {
         Some(&self.user_id)
     }
 
+    fn reading_user(&self) -> Option<&OwnedUserId> {
+        // Anybody can be a new guest whenever a guest has used up what there was.
+        (!self.guest).then_some(&self.user_id)
+    }
+
     async fn claim(app: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
         let AnySession { user, locked } = AnySession::claim(app, head).await?;
         if user.guest {
@@ -231,12 +255,17 @@ impl Caller for AnySession {
         self.user.user_id()
     }
 
+    fn reading_user(&self) -> Option<&OwnedUserId> {
+        self.user.reading_user()
+    }
+
     async fn claim(app: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
         let token = access_token(head.parts)
             .ok_or_else(|| ApiError::unauthorized(ErrorKind::MissingToken, "an access token is needed"))?;
         let session =
             app.accounts.authenticate(head.platform.server_name(), &token, head.address(), now_ts()).await?;
-        head.check_rate(Some(&session.user_id))?;
+        let reads_as_guest = session.guest && head.rate_class == RateClass::Read;
+        head.check_rate(Some(&session.user_id).filter(|_| !reads_as_guest))?;
         let user = User {
             platform: head.platform.clone(),
             user_id: session.user_id,
@@ -266,6 +295,8 @@ pub struct MaybeUser {
     pub platform: Arc<Platform>,
     /// The user, if a token was given.
     pub user: Option<User>,
+    /// Where the client is.
+    pub address: IpAddr,
 }
 
 impl Caller for MaybeUser {
@@ -276,13 +307,17 @@ impl Caller for MaybeUser {
         self.user.as_ref()?.user_id()
     }
 
+    fn reading_user(&self) -> Option<&OwnedUserId> {
+        self.user.as_ref()?.reading_user()
+    }
+
     async fn claim(app: &App, head: &RequestHead<'_>) -> Result<Self, ApiError> {
         if access_token(head.parts).is_none() {
             head.check_rate(None)?;
-            return Ok(Self { platform: head.platform.clone(), user: None });
+            return Ok(Self { platform: head.platform.clone(), user: None, address: head.address() });
         }
         let user = User::claim(app, head).await?;
-        Ok(Self { platform: head.platform.clone(), user: Some(user) })
+        Ok(Self { platform: head.platform.clone(), user: Some(user), address: head.address() })
     }
 
     fn claimed(claim: &Self) -> Option<&OwnedUserId> {
@@ -290,12 +325,12 @@ impl Caller for MaybeUser {
     }
 
     async fn prove(claim: Self, app: &App, body: &[u8]) -> Result<Self, ApiError> {
-        let Self { platform, user } = claim;
+        let Self { platform, user, address } = claim;
         let user = match user {
             Some(user) => Some(User::prove(user, app, body).await?),
             None => None,
         };
-        Ok(Self { platform, user })
+        Ok(Self { platform, user, address })
     }
 }
 

@@ -11,14 +11,14 @@ use std::{
 use axum::{body::HttpBody, extract::Request, response::Response};
 use http::{Method, Uri, request::Parts};
 use linkspan_operators::Begun;
-use linkspan_platforms::{Network, Platform, RateClass, Work};
+use linkspan_platforms::{Platform, RateClass, Work};
 use linkspan_storage::{AnswerPending, Unanswered};
 use ruma::api::{IncomingRequest, path_builder::PathBuilder};
 
 use crate::{
     ApiError, App, WholeRequest,
     answer::respond,
-    caller::{Caller, RequestHead, address_of},
+    caller::{Caller, RequestHead, payer},
     clock::now_ts,
     operator::Operator,
     unsent::hold_whole,
@@ -312,14 +312,11 @@ impl AnswerPart {
     ) -> Result<Self, ApiError> {
         let pending = parts.extensions.remove::<AnswerPending>();
         let user_id = caller.user_id();
-        let who = match user_id {
-            Some(user_id) => user_id.to_string(),
-            None => Network::of(address_of(&parts.extensions)).to_string(),
-        };
+        let payer = payer(caller, &parts.extensions);
         let is_reading = pending.is_none();
         let work = match is_reading {
-            true => Work::reading(platform.clone(), who, app.long_work().clone()),
-            false => Work::writing(platform.clone(), who),
+            true => Work::reading(platform.clone(), payer, app.long_work().clone()),
+            false => Work::writing(platform.clone(), payer),
         };
         if is_reading {
             platform.unsent.check_room_for(work.who())?;

@@ -120,6 +120,15 @@ impl ApiError {
         Self::new(StatusCode::INSUFFICIENT_STORAGE, ErrorKind::Unknown, message)
     }
 
+    /// There is too much of something for now. All answers with 429 are made here, so that each says when to come back,
+    /// in its body and in its head.
+    /// <https://spec.matrix.org/v1.19/client-server-api/#rate-limiting>
+    pub fn limited(limited: Limited, message: impl Into<String>) -> Self {
+        let mut data = LimitExceededErrorData::new();
+        data.retry_after = Some(RetryAfter::Delay(limited.retry_after));
+        Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorKind::LimitExceeded(data), message)
+    }
+
     /// A token that is not valid, or not any more. `soft` says that refreshing or logging in again keeps the
     /// device.
     pub fn unknown_token(soft: bool) -> Self {
@@ -223,9 +232,7 @@ impl IntoResponse for ApiError {
 
 impl From<Limited> for ApiError {
     fn from(limited: Limited) -> Self {
-        let mut data = LimitExceededErrorData::new();
-        data.retry_after = Some(RetryAfter::Delay(limited.retry_after));
-        Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorKind::LimitExceeded(data), "too many requests")
+        Self::limited(limited, "too many requests")
     }
 }
 
@@ -366,6 +373,9 @@ impl From<SyncError> for ApiError {
         match error {
             SyncError::UnknownPos => Self::bad_request(ErrorKind::UnknownPos, error.to_string()),
             SyncError::TooMany => Self::invalid_param(error.to_string()),
+            SyncError::TooLarge => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge, error.to_string())
+            }
             SyncError::Limited(limited) => limited.into(),
             SyncError::Rooms(error) => error.into(),
             SyncError::Accounts(error) => error.into(),
@@ -418,10 +428,7 @@ impl From<RoomsError> for ApiError {
             | RoomsError::TooManyStrangers { retry_after }
             | RoomsError::PolicyUnavailable { retry_after } => Limited { retry_after }.into(),
             RoomsError::QueuesFull(limited) | RoomsError::Limited(limited) => limited.into(),
-            RoomsError::TooManyReports => {
-                let kind = ErrorKind::LimitExceeded(LimitExceededErrorData::new());
-                Self::new(StatusCode::TOO_MANY_REQUESTS, kind, message)
-            }
+            RoomsError::TooManyReports { retry_after } => Self::limited(Limited { retry_after }, message),
             RoomsError::Finalised => Self::new(StatusCode::CONFLICT, ErrorKind::Unknown, message),
             RoomsError::InviteBlocked => Self::new(StatusCode::FORBIDDEN, ErrorKind::InviteBlocked, message),
             RoomsError::InvalidState(_) => Self::bad_request(ErrorKind::InvalidRoomState, message),
@@ -508,10 +515,7 @@ impl From<MediaError> for ApiError {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, ErrorKind::NotYetUploaded, message)
             }
             MediaError::Busy(limited) => limited.into(),
-            MediaError::TooManyPending => {
-                let kind = ErrorKind::LimitExceeded(LimitExceededErrorData::new());
-                Self::new(StatusCode::TOO_MANY_REQUESTS, kind, message)
-            }
+            MediaError::TooManyPending { retry_after } => Self::limited(Limited { retry_after }, message),
             // Clients show the link alone.
             MediaError::NoPreview(_) => Self::new(StatusCode::BAD_GATEWAY, ErrorKind::Unknown, message),
             MediaError::CannotThumbnail | MediaError::Interrupted(_) => {
@@ -537,5 +541,63 @@ mod tests {
         assert_eq!(busy.status(), StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(busy.headers()[header::RETRY_AFTER], "1");
         assert_eq!(answer(CommitError::Refused("long")).status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
+    /// Clients wait for as long as they are told, and many ask again at once if they are not.
+    #[test]
+    fn whoever_is_told_to_wait_is_told_for_how_long() {
+        const WAIT: Duration = Duration::from_millis(1_500);
+        let (retry_after, limited) = (WAIT, || Limited { retry_after: WAIT });
+        let busy = || StorageError::Commit(CommitError::Busy);
+        let limits: Vec<ApiError> = vec![
+            limited().into(),
+            ApiError::limited(limited(), "words"),
+            AccountsError::TooManyMessages { retry_after }.into(),
+            AccountsError::HandleChanges { retry_after }.into(),
+            AccountsError::Limited(limited()).into(),
+            ContactsError::Accounts(AccountsError::Limited(limited())).into(),
+            PushError::Rooms(RoomsError::Limited(limited())).into(),
+            KeysError::Rooms(RoomsError::Limited(limited())).into(),
+            SyncError::Limited(limited()).into(),
+            RoomsError::TooManyDelayed { retry_after }.into(),
+            RoomsError::TooManyStrangers { retry_after }.into(),
+            RoomsError::PolicyUnavailable { retry_after }.into(),
+            RoomsError::TooManyReports { retry_after }.into(),
+            RoomsError::QueuesFull(limited()).into(),
+            RoomsError::Limited(limited()).into(),
+            MatchingError::Limited { retry_after }.into(),
+            MatchingError::Busy(limited()).into(),
+            FindingError::Matching(MatchingError::Busy(limited())).into(),
+            ExportError::Limited(limited()).into(),
+            LifecycleError::Media(MediaError::Busy(limited())).into(),
+            MediaError::Busy(limited()).into(),
+            MediaError::TooManyPending { retry_after }.into(),
+            AccountsError::Storage(busy()).into(),
+            ContactsError::Storage(busy()).into(),
+            PushError::Storage(busy()).into(),
+            KeysError::Storage(busy()).into(),
+            SyncError::Storage(busy()).into(),
+            RoomsError::Storage(busy()).into(),
+            MatchingError::Storage(busy()).into(),
+            FindingError::Storage(busy()).into(),
+            ExportError::Storage(busy()).into(),
+            LifecycleError::Storage(busy()).into(),
+            MediaError::Storage(busy()).into(),
+        ];
+        for error in limits {
+            let (name, body) = (format!("{error:?}"), error.to_json());
+            let response = error.into_response();
+            assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS, "{name}");
+            let wait_ms = body["retry_after_ms"].as_u64().unwrap_or_else(|| panic!("{name} has no field"));
+            let wait_s = response.headers().get(header::RETRY_AFTER).and_then(|wait| wait.to_str().ok());
+            let wait_s: u64 = wait_s.and_then(|wait| wait.parse().ok()).unwrap_or_else(|| panic!("{name}"));
+            assert_eq!(wait_s, wait_ms.div_ceil(1_000), "{name}");
+        }
+        let code = include_str!("error.rs").split("mod tests").next().expect("the code");
+        let made = code.matches("StatusCode::TOO_MANY_REQUESTS").count();
+        assert_eq!(
+            (made, code.matches("ErrorKind::LimitExceeded(").count()),
+            (1, 2),
+            "made here and read here"
+        );
     }
 }

@@ -25,7 +25,7 @@ mod request_id;
 mod router;
 mod unsent;
 
-pub use answer::{json_answer, json_response, respond, streamed_json_response};
+pub use answer::{json_answer, json_response, respond, streamed_content, streamed_json_response};
 pub use app::{App, Services};
 pub use base_url::{base_url, issuer, known_base_url, scheme};
 pub use body::{BodyError, Pace, Sender, WholeRequest, check_object, parse_query, path_args, read_body};

@@ -32,6 +32,8 @@ use index::{Entry, IndexReader, IndexWriter, Piece};
 const GENTLE_BYTES: u64 = 32 << 20;
 /// How much of a file is read at once, in bytes.
 const READ_BYTES: usize = 1 << 20;
+/// How many damaged files are named at once.
+const NAMED: usize = 100;
 /// The file that is locked while a backup is made, and by which the folder of a backup is known.
 const LOCK: &str = "lock";
 /// The folder in which a store is made anew, in the data folder.
@@ -147,25 +149,39 @@ fn name_hash(name: &Path) -> u128 {
     xxhash_rust::xxh3::xxh3_128(name.as_os_str().as_encoded_bytes())
 }
 
-/// Reads all of a backup, and fails if anything is missing or damaged.
+/// Reads all of a backup, and fails if anything is missing or damaged. The error names each file that is.
 pub(crate) fn verify(folder: &Path) -> Result<Summary, Failure> {
     let mut index = IndexReader::open(folder)?;
     let (made_ts, position) = index.made();
     let mut summary = Summary { made_ts, position, ..Summary::default() };
+    let mut damaged: Vec<String> = Vec::new();
     for entry in &mut index {
         let entry = entry?;
         let path = folder.join(entry.file_name());
-        let found = digest(&path, &mut io::sink()).map_err(|error| format!("{}: {error}", path.display()))?;
-        check_piece(&path, found, entry.piece())?;
+        let found = digest(&path, &mut io::sink()).map_err(|error| format!("{}: {error}", path.display()));
+        if let Err(error) = found.map_err(Failure::from).and_then(|it| check_piece(&path, it, entry.piece()))
+        {
+            damaged.push(error.to_string());
+            if damaged.len() == NAMED {
+                break;
+            }
+        }
         summary.add(&entry);
     }
-    Ok(summary)
+    match damaged.is_empty() {
+        true => Ok(summary),
+        false => Err(format!(
+            "{}\nthe backup cannot be used like this: docs/guides/back-up.md says how to mend it",
+            damaged.join("\n")
+        )
+        .into()),
+    }
 }
 
 fn check_piece(path: &Path, found: Piece, expected: Piece) -> Result<(), Failure> {
     match found == expected {
         true => Ok(()),
-        false => Err(format!("{} is damaged: the backup cannot be used", path.display()).into()),
+        false => Err(format!("{} is damaged", path.display()).into()),
     }
 }
 

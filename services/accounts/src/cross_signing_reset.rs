@@ -3,6 +3,7 @@
 //!
 //! An approval is kept in memory. It lasts some minutes, is good for one replacement, and can be given again.
 
+use linkspan_platforms::Holder;
 use ruma::OwnedUserId;
 
 use crate::{Accounts, AccountsError, Attempt, PasswordStamp, ProvedUser, Purpose};
@@ -39,7 +40,7 @@ impl Accounts {
         now_ts: u64,
     ) {
         let by = ProvedUser { user_id: user_id.clone(), password_stamp };
-        self.give_back_approval(Approval { by, expires_ts: now_ts + APPROVAL_MS });
+        self.give_back_approval(Approval { by, expires_ts: now_ts + APPROVAL_MS }, now_ts);
     }
 
     /// Takes the approval of a user. If several want it, one gets it.
@@ -58,9 +59,10 @@ impl Accounts {
     }
 
     /// Gives back an approval with which the keys were not replaced after all. It is good as before.
-    pub fn give_back_approval(&self, approval: Approval) {
-        let Approval { by, expires_ts } = &approval;
-        self.shared.cross_signing_resets.put(by.user_id.to_string(), approval.clone(), *expires_ts);
+    pub fn give_back_approval(&self, approval: Approval, now_ts: u64) {
+        let (name, expires_ts) = (approval.by.user_id.to_string(), approval.expires_ts);
+        let holder = Holder::user(&approval.by.user_id);
+        self.shared.cross_signing_resets.put(holder, name, approval, expires_ts, now_ts);
     }
 
     /// Refuses with [`AccountsError::Interactive`] until the user of `purpose` has given proof in this way.

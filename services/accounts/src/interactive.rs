@@ -1,10 +1,12 @@
 //! User-interactive authentication: proving more than an access token proves, in stages.
 //! <https://spec.matrix.org/v1.19/client-server-api/#user-interactive-authentication-api>
 //!
-//! Sessions are kept in memory: they expire, and are bounded in number. A session belongs to what it was
+//! Sessions are kept in memory: they expire, and are bounded in number, for each network of strangers and for each user. A session belongs to what it was
 //! begun for, and ends when it is complete.
 
-use linkspan_platforms::Platform;
+use std::net::IpAddr;
+
+use linkspan_platforms::{Holder, Platform};
 use linkspan_storage::WriteSet;
 use ruma::{
     OwnedServerName, OwnedUserId,
@@ -52,6 +54,15 @@ impl Purpose {
         }
     }
 
+    /// Whose a session for it is that is begun at an address.
+    fn holder(&self, from: Option<IpAddr>) -> Holder {
+        match (&self.user_id, from) {
+            (Some(user_id), _) => Holder::user(user_id),
+            (None, Some(from)) => Holder::address(&self.platform, from),
+            (None, None) => Holder::named(&self.platform, "operators"),
+        }
+    }
+
     /// An operation of somebody who is not known yet.
     pub fn of_platform(platform: &OwnedServerName, operation: impl Into<String>) -> Self {
         Self { platform: platform.clone(), user_id: None, operation: operation.into() }
@@ -88,12 +99,14 @@ pub(crate) struct Proof {
 }
 
 impl Accounts {
-    /// Refuses with [`AccountsError::Interactive`] unless the stages of one of `flows` are complete.
+    /// Refuses with [`AccountsError::Interactive`] unless the stages of one of `flows` are complete. `from`: where the
+    /// client is; None: it is an operator's program.
     pub(crate) async fn authenticate_interactively(
         &self,
         purpose: &Purpose,
         flows: &[Vec<AuthType>],
         auth: Option<&AuthData>,
+        from: Option<IpAddr>,
         now_ts: u64,
     ) -> Result<Proof, AccountsError> {
         let (name, mut session, mut refusal) = self.interactive_session(purpose, auth, now_ts)?;
@@ -111,7 +124,7 @@ impl Accounts {
         info.params = serde_json::value::to_raw_value(&serde_json::json!({})).ok();
         info.session = Some(name.clone());
         info.auth_error = refusal.map(Box::new);
-        self.shared.interactive.put(name, session, now_ts + SESSION_MS);
+        self.shared.interactive.put(purpose.holder(from), name, session, now_ts + SESSION_MS, now_ts);
         Err(AccountsError::Interactive(Box::new(info)))
     }
 
@@ -127,7 +140,8 @@ impl Accounts {
             return self.prove_id(purpose, stage, attempt, now_ts).await;
         }
         let flows = [vec![AuthType::Password]];
-        let prove = self.authenticate_interactively(purpose, &flows, attempt.auth, now_ts);
+        let from = Some(attempt.address);
+        let prove = self.authenticate_interactively(purpose, &flows, attempt.auth, from, now_ts);
         let proof = match (attempt.auth, &purpose.user_id) {
             (Some(AuthData::Password(_)), Some(user_id)) => {
                 attempt.count(user_id)?.give_back_if_right(prove).await?
@@ -159,7 +173,8 @@ impl Accounts {
         now_ts: u64,
     ) -> Result<PasswordStamp, AccountsError> {
         let flows = [vec![stage]];
-        let proof = self.authenticate_interactively(purpose, &flows, attempt.auth, now_ts).await?;
+        let from = Some(attempt.address);
+        let proof = self.authenticate_interactively(purpose, &flows, attempt.auth, from, now_ts).await?;
         let validated = proof.ids.last().ok_or(AccountsError::AddressNotValidated)?;
         self.store
             .update(async || {
@@ -193,7 +208,8 @@ impl Accounts {
         info.params = serde_json::value::to_raw_value(&params).ok();
         info.session = Some(name.clone());
         info.auth_error = gone.or(unapproved).map(Box::new);
-        self.shared.interactive.put(name, session, now_ts + SESSION_MS);
+        // Such sessions are of users.
+        self.shared.interactive.put(purpose.holder(None), name, session, now_ts + SESSION_MS, now_ts);
         Err(AccountsError::Interactive(Box::new(info)))
     }
 

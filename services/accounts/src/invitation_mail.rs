@@ -48,7 +48,8 @@ impl Accounts {
             limits.push((format!("invitations by {}", platform.server_name()), MAX_PER_PLATFORM));
         }
         let Ok(way) = self.begin_message(platform, &to) else { return };
-        let is_counted = self.shared.outgoing.count(limits, WINDOW_MS, now_ts).is_ok();
+        let is_counted =
+            self.shared.outgoing.count(platform.server_name(), limits, WINDOW_MS, now_ts).is_ok();
         if is_counted && !has_account {
             let platform = platform.display_name();
             let subject = format!("You have been invited to a chat on {platform}");

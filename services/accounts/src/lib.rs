@@ -20,7 +20,6 @@ mod devices;
 mod direct_chats;
 mod discovery;
 mod erasure;
-mod expiring;
 mod export;
 mod filters;
 mod guests;
@@ -61,7 +60,7 @@ mod validation;
 use std::{fmt, sync::Arc, time::Duration};
 
 use linkspan_domain::{BadDiscovery, BadReachRules};
-use linkspan_platforms::{Limited, NamedShares, Platforms};
+use linkspan_platforms::{Limited, MapLimits, NamedShares, Platforms, SharedMap};
 use linkspan_storage::records::AccountRecord;
 use linkspan_storage::{
     CacheSize, Limits, Rows, StorageError, Store, WriteSet,
@@ -259,6 +258,15 @@ impl fmt::Debug for Accounts {
     }
 }
 
+/// Sessions of interactive authentication. A network, such as that of an office, has a quarter at most.
+const SESSIONS: MapLimits = MapLimits { per_who: 2_500, in_all: 10_000 };
+/// Nonces of registrations by a shared secret. Only programs of operators ask for them, each for one at a time.
+const NONCES: MapLimits = MapLimits { per_who: 100, in_all: 1_000 };
+/// Tokens of each kind. Few clients ask for more than one before it is used.
+const TOKENS: MapLimits = MapLimits { per_who: 20, in_all: 10_000 };
+/// Approvals of replaced keys, of which a user has one.
+const APPROVALS: MapLimits = MapLimits { per_who: 1, in_all: 10_000 };
+
 /// What is kept in memory only.
 struct Shared {
     token_uses: session::TokenUses,
@@ -267,12 +275,12 @@ struct Shared {
     /// What is linked with accounts that were asked for lately.
     links: Rows<AccountLinks>,
     passwords: password::Passwords,
-    interactive: expiring::Expiring<interactive::Interactive>,
-    nonces: expiring::Expiring<OwnedServerName>,
-    openid: expiring::UserTokens<OwnedUserId>,
-    identity_tokens: expiring::UserTokens<OwnedUserId>,
-    login_tokens: expiring::UserTokens<ProvedUser>,
-    cross_signing_resets: expiring::Expiring<Approval>,
+    interactive: SharedMap<interactive::Interactive>,
+    nonces: SharedMap<OwnedServerName>,
+    openid: SharedMap<OwnedUserId>,
+    identity_tokens: SharedMap<OwnedUserId>,
+    login_tokens: SharedMap<ProvedUser>,
+    cross_signing_resets: SharedMap<Approval>,
     outgoing: messages::Outgoing,
     erasures: Arc<Erasures>,
 }
@@ -300,12 +308,12 @@ impl Accounts {
             accounts: Rows::new(&store, CACHED_ACCOUNTS, |_| 1),
             links: Rows::<AccountLinks>::new(&store, CACHED_LINKS, |links| 1 + links.others.len() as u64),
             passwords: password::Passwords::new(),
-            interactive: expiring::Expiring::new(10_000),
-            nonces: expiring::Expiring::new(1_000),
-            openid: expiring::UserTokens::new(10_000),
-            identity_tokens: expiring::UserTokens::new(10_000),
-            login_tokens: expiring::UserTokens::new(10_000),
-            cross_signing_resets: expiring::Expiring::new(10_000),
+            interactive: SharedMap::new(SESSIONS),
+            nonces: SharedMap::new(NONCES),
+            openid: SharedMap::new(TOKENS),
+            identity_tokens: SharedMap::new(TOKENS),
+            login_tokens: SharedMap::new(TOKENS),
+            cross_signing_resets: SharedMap::new(APPROVALS),
             outgoing: messages::Outgoing::new(),
             erasures: Erasures::watch(&store),
         };

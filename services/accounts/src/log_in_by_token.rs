@@ -3,7 +3,7 @@
 //!
 //! They are kept in memory, because they last two minutes.
 
-use linkspan_platforms::Platform;
+use linkspan_platforms::{Holder, Platform};
 use ruma::OwnedUserId;
 
 use crate::{
@@ -36,7 +36,8 @@ impl Accounts {
     ) -> LoginToken {
         let token = new_token("lsl_");
         let user = ProvedUser { user_id: user_id.clone(), password_stamp };
-        self.shared.login_tokens.put(user_id, token.clone(), user, now_ts + LOGIN_TOKEN_MS);
+        let holder = Holder::user(user_id);
+        self.shared.login_tokens.put(holder, token.clone(), user, now_ts + LOGIN_TOKEN_MS, now_ts);
         LoginToken { token, expires_in_ms: LOGIN_TOKEN_MS }
     }
 

@@ -3,12 +3,12 @@
 
 use std::{collections::HashMap, fmt, future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
-use linkspan_platforms::{Limits, Network, Platform};
+use linkspan_platforms::{Holder, Limits, MapLimits, Network, Platform, SharedMap};
 use parking_lot::Mutex;
 use ruma::{OwnedServerName, ServerName, thirdparty::Medium};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{Accounts, AccountsError, ThirdPartyId, expiring::Expiring};
+use crate::{Accounts, AccountsError, ThirdPartyId};
 
 /// How many messages of a platform may be on their way by each medium at the same time. A gateway that is down must
 /// neither fill the memory nor stop the others.
@@ -19,8 +19,9 @@ const MAX_PER_ADDRESS: u32 = 15;
 const MAX_PER_ADDRESS_AND_NETWORK: u32 = 5;
 /// The time in which messages are counted, in milliseconds.
 const WINDOW_MS: u64 = 3_600_000;
-/// How many addresses, networks and ranges are counted at the same time.
-const COUNTED: usize = 100_000;
+/// How many addresses, networks and ranges are counted at the same time. A platform that has more of them than others
+/// forgets its own first.
+const COUNTED: MapLimits = MapLimits { per_who: 100_000, in_all: 100_000 };
 /// How long somebody waits before trying again while too many messages are on their way.
 const BUSY: Duration = Duration::from_secs(10);
 
@@ -85,12 +86,12 @@ pub(crate) struct Outgoing {
     on_their_way: Mutex<HashMap<(OwnedServerName, String), Arc<Semaphore>>>,
     /// The messages to each address, and those of each network, range and platform. Whoever counts holds the lock, so
     /// that of several at once no more are let through than the limit says.
-    counts: Mutex<Expiring<Count>>,
+    counts: Mutex<SharedMap<Count>>,
 }
 
 impl Outgoing {
     pub(crate) fn new() -> Self {
-        Self { on_their_way: Mutex::default(), counts: Mutex::new(Expiring::new(COUNTED)) }
+        Self { on_their_way: Mutex::default(), counts: Mutex::new(SharedMap::new(COUNTED)) }
     }
 
     fn permits(&self, platform: &ServerName, medium: &Medium) -> Arc<Semaphore> {
@@ -99,9 +100,11 @@ impl Outgoing {
         permits.or_insert_with(|| Arc::new(Semaphore::new(MAX_SENDING))).clone()
     }
 
-    /// Counts a message under each of these names, or under none if one of them has reached its limit within the time.
+    /// Counts a message of a platform under each of these names, or under none if one of them has reached its limit within
+    /// the time.
     pub(crate) fn count(
         &self,
+        platform: &ServerName,
         limits: Vec<(String, u32)>,
         window_ms: u64,
         now_ts: u64,
@@ -116,7 +119,8 @@ impl Outgoing {
         }
         for (name, _) in limits {
             let (count, ends_ts) = known(&name);
-            counts.put(name, (count + 1, ends_ts), ends_ts);
+            let holder = Holder::named(platform, "messages");
+            counts.put(holder, name, (count + 1, ends_ts), ends_ts, now_ts);
         }
         Ok(())
     }
@@ -165,7 +169,7 @@ impl Accounts {
             limits.extend(to.range().map(|range| (format!("{name} range {range}"), codes_of_range)));
             limits.push((format!("{name} by {}", to.medium()), codes_of_platform));
         }
-        self.shared.outgoing.count(limits, WINDOW_MS, now_ts)
+        self.shared.outgoing.count(name, limits, WINDOW_MS, now_ts)
     }
 }
 
@@ -200,7 +204,7 @@ mod tests {
         let outgoing = Outgoing::new();
         let count = |names: &[(&str, u32)], now_ts| {
             let limits = names.iter().map(|(name, limit)| ((*name).to_owned(), *limit)).collect();
-            match outgoing.count(limits, WINDOW_MS, now_ts) {
+            match outgoing.count(ruma::server_name!("a.example"), limits, WINDOW_MS, now_ts) {
                 Ok(()) => 0,
                 Err(AccountsError::TooManyMessages { retry_after }) => retry_after.as_millis() as u64,
                 Err(error) => panic!("{error}"),

@@ -3,6 +3,7 @@
 //! last.
 //! <https://spec.matrix.org/v1.19/client-server-api/#openid>
 
+use linkspan_platforms::Holder;
 use ruma::{OwnedServerName, OwnedUserId};
 
 use crate::{Accounts, AccountsError, token::new_token};
@@ -23,7 +24,8 @@ impl Accounts {
     /// Makes a token by which others can learn that they talk to `user_id`.
     pub fn new_openid_token(&self, user_id: &OwnedUserId, now_ts: u64) -> OpenIdToken {
         let token = new_token("lso_");
-        self.shared.openid.put(user_id, token.clone(), user_id.clone(), now_ts + OPENID_MS);
+        let holder = Holder::user(user_id);
+        self.shared.openid.put(holder, token.clone(), user_id.clone(), now_ts + OPENID_MS, now_ts);
         OpenIdToken { token, expires_in_ms: OPENID_MS }
     }
 
@@ -47,7 +49,8 @@ impl Accounts {
         let Some(user_id) = self.openid_user(platform, openid_token, now_ts).await? else { return Ok(None) };
         self.shared.openid.take(openid_token, now_ts);
         let token = new_token("lsi_");
-        self.shared.identity_tokens.put(&user_id, token.clone(), user_id.clone(), now_ts + OPENID_MS);
+        let holder = Holder::user(&user_id);
+        self.shared.identity_tokens.put(holder, token.clone(), user_id, now_ts + OPENID_MS, now_ts);
         Ok(Some(token))
     }
 

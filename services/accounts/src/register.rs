@@ -155,7 +155,9 @@ impl Accounts {
             (password, _) => password,
         };
         let purpose = Purpose::of_platform(platform.server_name(), REGISTER);
-        let proof = self.authenticate_interactively(&purpose, &steps.flows(), auth, now_ts).await?;
+        let proof = self
+            .authenticate_interactively(&purpose, &steps.flows(), auth, registration.address, now_ts)
+            .await?;
         if password.is_none() && steps.password() {
             return Err(AccountsError::MissingParam("password"));
         }

@@ -1,6 +1,8 @@
 //! Setting a new password without the old one: by an e-mail address or a phone number of the account.
 //! <https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3accountpassword>
 
+use std::net::IpAddr;
+
 use linkspan_platforms::Platform;
 use linkspan_storage::{
     WriteSet,
@@ -31,13 +33,14 @@ impl Accounts {
     }
 
     /// Sets the password of a user who confirms an address or a number of the account. With `log_out_others`, the
-    /// account's devices are removed.
+    /// account's devices are removed. `from`: where the client is.
     pub async fn reset_password(
         &self,
         platform: &Platform,
         new_password: String,
         log_out_others: bool,
         auth: Option<&AuthData>,
+        from: IpAddr,
         now_ts: u64,
     ) -> Result<Vec<DeviceRemoved>, AccountsError> {
         check_password(&new_password)?;
@@ -45,7 +48,7 @@ impl Accounts {
         let mut flows = Vec::new();
         flows.extend(self.sends_mails(platform).then(|| vec![AuthType::EmailIdentity]));
         flows.extend(self.resets_by_number(platform).then(|| vec![AuthType::Msisdn]));
-        let proof = self.authenticate_interactively(&purpose, &flows, auth, now_ts).await?;
+        let proof = self.authenticate_interactively(&purpose, &flows, auth, Some(from), now_ts).await?;
         let validated = proof.ids.last().ok_or(AccountsError::AddressNotValidated)?;
         let user = self.put_password_by_id(platform, new_password, validated, now_ts).await?;
         if log_out_others { self.log_out_all(&user.user_id, None).await } else { Ok(Vec::new()) }

@@ -1,8 +1,10 @@
 //! The registration API of Synapse's tools: who knows the platform's shared secret makes accounts.
 //! <https://element-hq.github.io/synapse/latest/admin_api/register_api.html>
 
+use std::net::IpAddr;
+
 use hmac::{Hmac, KeyInit, Mac};
-use linkspan_platforms::Platform;
+use linkspan_platforms::{Holder, Platform};
 use sha1::Sha1;
 
 use crate::{
@@ -33,11 +35,13 @@ pub struct SharedSecretRegistration {
 }
 
 impl Accounts {
-    /// A nonce for one registration, or None where there is no shared secret.
-    pub fn new_registration_nonce(&self, platform: &Platform, now_ts: u64) -> Option<String> {
+    /// A nonce for one registration, for whoever asks at an address; or None where there is no shared secret.
+    pub fn new_registration_nonce(&self, platform: &Platform, from: IpAddr, now_ts: u64) -> Option<String> {
         secret(platform)?;
         let nonce = new_token("");
-        self.shared.nonces.put(nonce.clone(), platform.server_name().clone(), now_ts + NONCE_MS);
+        let holder = Holder::address(platform.server_name(), from);
+        let value = platform.server_name().clone();
+        self.shared.nonces.put(holder, nonce.clone(), value, now_ts + NONCE_MS, now_ts);
         Some(nonce)
     }
 

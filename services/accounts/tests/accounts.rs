@@ -280,7 +280,7 @@ async fn what_a_password_has_allowed_ends_with_it() {
         accounts.allow_cross_signing_reset(&anna, stamp, NOW);
         let approval = take().await.expect("approved").expect("an approval");
         interactive(take().await);
-        accounts.give_back_approval(approval);
+        accounts.give_back_approval(approval, NOW);
 
         accounts.set_password(&anna, password.into()).await.expect("set");
         assert!(matches!(log_in(&token).await, Err(AccountsError::Forbidden(_))));
@@ -467,7 +467,7 @@ async fn a_device_is_seen_once_a_minute() {
 async fn who_knows_the_shared_secret_makes_accounts() {
     let world = world().await;
     let accounts = &world.accounts;
-    let nonce = || accounts.new_registration_nonce(&world.open, NOW).expect("a nonce");
+    let nonce = || accounts.new_registration_nonce(&world.open, HERE, NOW).expect("a nonce");
     let registration = |nonce: String, secret: &str| SharedSecretRegistration {
         mac: mac(secret, &[&nonce, "root", PASSWORD, "admin"]),
         nonce,
@@ -491,7 +491,7 @@ async fn who_knows_the_shared_secret_makes_accounts() {
     let session = accounts.authenticate(world.open.server_name(), &token, HERE, NOW).await.expect("known");
     assert!(session.admin);
     assert!(accounts.register_by_shared_secret(&world.open, again, NOW).await.is_err(), "the nonce was used");
-    assert!(accounts.new_registration_nonce(&world.by_token, NOW).is_none(), "it has no secret");
+    assert!(accounts.new_registration_nonce(&world.by_token, HERE, NOW).is_none(), "it has no secret");
 }
 
 fn mac(secret: &str, parts: &[&str]) -> String {
@@ -638,4 +638,28 @@ async fn other_services_know_an_account_from_its_first_moment() {
         .await
         .expect("made");
     assert!(accounts.account_data(&anna, None, "org.example").await.expect("asked").is_some());
+}
+
+#[tokio::test]
+async fn a_flood_of_registrations_leaves_others_their_sessions() {
+    let world = world().await;
+    let accounts = &world.accounts;
+    let begin = async |platform: &Platform, from: IpAddr, auth: Option<&AuthData>| {
+        let password = Some(PASSWORD.to_owned());
+        let registration = Registration { password, address: Some(from), ..Registration::default() };
+        accounts.register(platform, registration, auth, NOW).await
+    };
+    let session = interactive(begin(&world.by_token, HERE, None).await).session;
+    for number in 0..12_000 {
+        let part = format!("2001:db8:1:{number:x}::1").parse().expect("an address");
+        interactive(begin(&world.by_token, part, None).await);
+    }
+    accounts
+        .create_registration_token(world.by_token.server_name(), Some("once".into()), Some(1), None)
+        .await
+        .expect("a token");
+    let mut data = RegistrationToken::new("once".into());
+    data.session = session;
+    let registered = begin(&world.by_token, HERE, Some(&AuthData::RegistrationToken(data))).await;
+    registered.expect("the session is there");
 }

@@ -188,16 +188,19 @@ impl Tally {
     }
 
     /// Adds a message that is to be sent, unless that is more than the limits allow.
-    fn hold(&self, sender: u64, amount: Amount, limits: QueueLimits) -> bool {
+    fn hold(&self, sender: u64, amount: Amount, limits: QueueLimits) -> Result<(), NoRoom> {
         let mut state = self.state.lock();
         state.used = Instant::now();
-        let Counting::Done(counts) = &mut state.counting else { return false };
-        let fits = counts.of(sender).plus(amount).fits(limits.of_sender)
-            && counts.all.plus(amount).fits(limits.of_queue);
-        if fits {
-            counts.add(Some(sender), amount);
+        let Counting::Done(counts) = &mut state.counting else { return Err(NoRoom::Queue) };
+        let own = counts.of(sender);
+        if !own.fits(limits.of_sender) || !counts.all.plus(amount).fits(limits.of_queue) {
+            return Err(NoRoom::Queue);
         }
-        fits
+        if !own.plus(amount).fits(limits.of_sender) {
+            return Err(NoRoom::OwnShare);
+        }
+        counts.add(Some(sender), amount);
+        Ok(())
     }
 
     fn senders(&self) -> usize {
@@ -206,6 +209,15 @@ impl Tally {
             Counting::Done(counts) => counts.senders.len(),
         }
     }
+}
+
+/// Why there is no room for a message in a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoRoom {
+    /// The sender has used up what is the sender's own, and older messages of the same sender can give way.
+    OwnShare,
+    /// The queue is full, or the sender has more in it than may be by now.
+    Queue,
 }
 
 /// Room for a message in a queue, until this is dropped. By then the message is there, or will not come.
@@ -266,7 +278,7 @@ impl Tallies {
         Row { at: (position, key.index), sender, amount }
     }
 
-    /// Holds room for a message of `sender` of so many bytes in the queue of a device. None: there is not so much.
+    /// Holds room for a message of `sender` of so many bytes in the queue of a device.
     pub(crate) async fn hold(
         &self,
         store: &Store,
@@ -274,7 +286,7 @@ impl Tallies {
         sender: &OwnedUserId,
         size_bytes: u64,
         limits: QueueLimits,
-    ) -> Result<Option<HeldRoom>, StorageError> {
+    ) -> Result<Result<HeldRoom, NoRoom>, StorageError> {
         let tally = self.tally(store, device);
         if !tally.is_counted() {
             let _counter = tally.counter.lock().await;
@@ -284,7 +296,12 @@ impl Tallies {
         }
         let (sender, amount) = (self.hasher.hash_one(sender), Amount::one(size_bytes));
         // It is made only if there is room: it gives back what it stands for.
-        Ok(tally.hold(sender, amount, limits).then(|| HeldRoom { tally, sender, amount }))
+        Ok(tally.hold(sender, amount, limits).map(|()| HeldRoom { tally, sender, amount }))
+    }
+
+    /// Has a queue counted anew of which rows were removed that are not its first.
+    pub(crate) fn forget(&self, device: &DeviceKey) {
+        self.by_device.remove(device);
     }
 
     fn tally(&self, store: &Store, device: &DeviceKey) -> Arc<Tally> {
@@ -363,7 +380,7 @@ mod tests {
         async fn hold(&self, sender: &str, size_bytes: u64) -> Option<HeldRoom> {
             let sender = user(sender);
             let held = self.tallies.hold(&self.store, &self.device, &sender, size_bytes, LIMITS);
-            held.await.expect("the keys are read")
+            held.await.expect("the keys are read").ok()
         }
 
         async fn send(&self, label: Option<(&str, u32)>) {

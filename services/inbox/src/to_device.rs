@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     Inbox,
-    tally::{HeldRoom, QueueLimits},
+    tally::{Amount, HeldRoom, NoRoom, QueueLimits},
 };
 
 /// Messages that one sync hands over at most; the next one gets the rest.
@@ -27,6 +27,8 @@ const PAGE_BYTES: usize = 1 << 20;
 const UNKNOWN_BYTES: usize = 64 << 10;
 /// Rows that are removed at once at most.
 const REMOVED_AT_ONCE: usize = 1_000;
+/// Keys of a queue that are read at a time when a sender's oldest messages are looked for.
+const LOOKED_AT_ONCE: usize = 10_000;
 /// The bytes from which on a message to several devices is stored once. A shorter one is read with its row, and its
 /// copies cost hardly more than pointers.
 const SHARED_FROM_BYTES: usize = 1_024;
@@ -63,12 +65,38 @@ impl SendingToDevices {
         limits: QueueLimits,
     ) -> Result<bool, StorageError> {
         let device = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
-        let shared = &self.inbox.shared;
+        Ok(self.hold(&device, size_bytes as u64, limits).await?.is_ok())
+    }
+
+    /// The same, but the oldest messages of the same sender give way if these have used up the sender's share.
+    pub async fn hold_or_make_room(
+        &mut self,
+        user_id: &OwnedUserId,
+        device_id: &OwnedDeviceId,
+        size_bytes: usize,
+        limits: QueueLimits,
+    ) -> Result<bool, StorageError> {
+        let device = DeviceKey { user_id: user_id.clone(), device_id: device_id.clone() };
         let size_bytes = size_bytes as u64;
-        let held = shared.tallies.hold(&shared.store, &device, &self.sender, size_bytes, limits).await?;
-        let is_held = held.is_some();
-        self.held.extend(held);
-        Ok(is_held)
+        match self.hold(&device, size_bytes, limits).await? {
+            Ok(()) => Ok(true),
+            Err(NoRoom::Queue) => Ok(false),
+            Err(NoRoom::OwnShare) => {
+                self.inbox.remove_oldest_of(&device, &self.sender, size_bytes, limits.of_sender).await?;
+                Ok(self.hold(&device, size_bytes, limits).await?.is_ok())
+            }
+        }
+    }
+
+    async fn hold(
+        &mut self,
+        device: &DeviceKey,
+        size_bytes: u64,
+        limits: QueueLimits,
+    ) -> Result<Result<(), NoRoom>, StorageError> {
+        let shared = &self.inbox.shared;
+        let held = shared.tallies.hold(&shared.store, device, &self.sender, size_bytes, limits).await?;
+        Ok(held.map(|held| self.held.push(held)))
     }
 
     /// Puts a message into the queues of these devices of a user. `json` is the event: `content`, `sender`, `type`.
@@ -278,6 +306,46 @@ impl Inbox {
                 Ok((writes, keys.len()))
             })
             .await
+    }
+
+    /// Removes the oldest messages of a sender to a device: so much that there is room for so many bytes, and an eighth of
+    /// the sender's share at least, because the queue is looked through for them.
+    async fn remove_oldest_of(
+        &self,
+        device: &DeviceKey,
+        sender: &OwnedUserId,
+        size_bytes: u64,
+        share: Amount,
+    ) -> Result<(), StorageError> {
+        let store = &self.shared.store;
+        store
+            .update(async || {
+                let (mut oldest, mut bytes) = (Vec::new(), 0);
+                let mut last = None;
+                'look: loop {
+                    let range = Range::<ToDevice>::prefix((&device.user_id, &device.device_id));
+                    let keys = store.keys(range.after_last(last.as_ref()).limit(LOOKED_AT_ONCE)).await?;
+                    let Some(newest) = keys.last().cloned() else { break };
+                    for key in keys {
+                        let is_enough = oldest.len() as u64 >= share.messages / 8 || bytes >= share.bytes / 8;
+                        if is_enough && bytes >= size_bytes {
+                            break 'look;
+                        }
+                        if key.label.0.as_ref().is_some_and(|label| label.sender == *sender) {
+                            bytes += size_of(&key) as u64;
+                            oldest.push(key);
+                        }
+                    }
+                    last = Some(newest);
+                }
+                let mut writes = WriteSet::new();
+                oldest.iter().for_each(|key| writes.delete::<ToDevice>(key));
+                self.let_go(&mut writes, &oldest).await?;
+                Ok::<_, StorageError>((writes, ()))
+            })
+            .await?;
+        self.shared.tallies.forget(device);
+        Ok(())
     }
 
     /// Takes the uses of these rows from the bodies that they point to, and removes those that nobody uses any more.

@@ -20,7 +20,7 @@ mod thumbnail;
 mod upload;
 mod webp;
 
-use std::{sync::Arc, thread};
+use std::{sync::Arc, thread, time::Duration};
 
 use linkspan_platforms::{HoldingLimits, Limited, NamedShares, NotDone, Platforms, Shares, WaitingLimits};
 use linkspan_storage::{CacheSize, StorageError, Store};
@@ -80,7 +80,10 @@ pub enum MediaError {
     NotYetUploaded,
     /// The user has too many ids that wait for their content.
     #[error("too many uploads are pending")]
-    TooManyPending,
+    TooManyPending {
+        /// When the first of them ends.
+        retry_after: Duration,
+    },
     /// There is no thumbnail of this media.
     #[error("no thumbnail can be made of this")]
     CannotThumbnail,

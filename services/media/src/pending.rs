@@ -1,6 +1,8 @@
 //! Media ids that are given out before their content comes.
 //! <https://spec.matrix.org/v1.19/client-server-api/#post_matrixmediav1create>
 
+use std::time::Duration;
+
 use linkspan_storage::{
     Range, WriteSet,
     catalogue::{Media as MediaTable, MediaUsage, PendingMedia, UserKey, UserMedia},
@@ -52,7 +54,9 @@ impl Media {
             is_waiting
         });
         if pending.ids.len() >= PENDING {
-            return Err(MediaError::TooManyPending);
+            let first_ts = pending.ids.iter().map(|(_, expires_ts)| *expires_ts).min().unwrap_or(now_ts);
+            let retry_after = Duration::from_millis(first_ts.saturating_sub(now_ts));
+            return Err(MediaError::TooManyPending { retry_after });
         }
         pending.ids.push((media_id.to_owned(), now_ts.saturating_add(PENDING_MS)));
         writes.put::<PendingMedia>(&UserKey { user_id: user_id.to_owned() }, &pending);

@@ -340,7 +340,8 @@ async fn created_ids_expire_and_are_bounded() {
         world.media.create(anna(), NOW).await.expect("created");
     }
     let refused = world.media.create(anna(), NOW + DAY_MS - 1).await;
-    assert!(matches!(refused, Err(MediaError::TooManyPending)), "{refused:?}");
+    let Err(MediaError::TooManyPending { retry_after }) = refused else { panic!("{refused:?}") };
+    assert_eq!(retry_after, Duration::from_millis(1), "the first ends then");
 
     let late = NOW + DAY_MS;
     let gone = world.media.upload_to(anna(), parts(&first), described("a/b"), chunks(b"x"), late).await;

@@ -3,19 +3,20 @@
 
 use std::{cmp::Reverse, collections::HashMap, net::IpAddr};
 
-use linkspan_platforms::Network;
+use linkspan_platforms::{Holder, MapLimits, Network, SharedMap};
 use linkspan_storage::{
     Range, WriteSet,
     catalogue::{OAuthClients, PlatformKey},
 };
 use parking_lot::Mutex;
-use quick_cache::sync::Cache;
 use ruma::OwnedServerName;
 
 use crate::{OAuth, OAuthError, expire::UNUSED_MS};
 
 /// The greatest number of clients of a platform.
 const MAX_CLIENTS: usize = 10_000;
+/// Clients of which it is known where they come from, in all.
+const ORIGINS: MapLimits = MapLimits { per_who: MAX_CLIENTS, in_all: MAX_CLIENTS };
 /// How many clients that nobody has used are removed at a time. It takes a look at all clients, and so is not done for
 /// each.
 const REMOVED_AT_A_TIME: usize = 500;
@@ -23,22 +24,23 @@ const REMOVED_AT_A_TIME: usize = 500;
 /// What memory holds of clients that were registered lately.
 pub(crate) struct Newcomers {
     /// From which networks they were registered.
-    origins: Cache<PlatformKey, Network>,
+    origins: SharedMap<Network>,
     /// For how many more clients each platform has room at least. Without it, they are counted.
     room: Mutex<HashMap<OwnedServerName, usize>>,
 }
 
 impl Default for Newcomers {
     fn default() -> Self {
-        Self { origins: Cache::new(MAX_CLIENTS), room: Mutex::default() }
+        Self { origins: SharedMap::new(ORIGINS), room: Mutex::default() }
     }
 }
 
 impl Newcomers {
     /// Notes where a client was registered.
-    pub(crate) fn note(&self, client: PlatformKey, from: IpAddr) {
+    pub(crate) fn note(&self, client: &PlatformKey, from: IpAddr, now_ts: u64) {
         let network = Network::of(from);
-        self.origins.insert(client, network.wider().unwrap_or(network));
+        let (holder, ends_ts) = (Holder::address(&client.platform, from), now_ts + UNUSED_MS);
+        self.origins.put(holder, name(client), network.wider().unwrap_or(network), ends_ts, now_ts);
     }
 
     /// Takes the room of one client, if it is known that there is some.
@@ -53,6 +55,10 @@ impl Newcomers {
     }
 }
 
+fn name(client: &PlatformKey) -> String {
+    format!("{} {}", client.platform, client.name)
+}
+
 impl OAuth {
     /// Refuses if a platform has no room for another client, and none can be made.
     pub(crate) async fn make_room(&self, platform: &OwnedServerName, now_ts: u64) -> Result<(), OAuthError> {
@@ -63,7 +69,7 @@ impl OAuth {
         if self.count_room(platform).await? {
             return Ok(());
         }
-        self.remove_newcomers(platform, REMOVED_AT_A_TIME).await?;
+        self.remove_newcomers(platform, REMOVED_AT_A_TIME, now_ts).await?;
         if self.count_room(platform).await? { Ok(()) } else { Err(OAuthError::TooManyClients) }
     }
 
@@ -77,14 +83,20 @@ impl OAuth {
 
     /// Removes up to `number` clients that nobody has ever used: first those from the networks from which the most of
     /// them came, and of these the oldest. So somebody who registers very many clients displaces their own.
-    async fn remove_newcomers(&self, platform: &OwnedServerName, number: usize) -> Result<(), OAuthError> {
+    async fn remove_newcomers(
+        &self,
+        platform: &OwnedServerName,
+        number: usize,
+        now_ts: u64,
+    ) -> Result<(), OAuthError> {
         let in_use = self.accounts.clients_in_use(platform).await?;
         let remove = async || {
             let all = self.store.range(Range::<OAuthClients>::prefix((platform,))).await?;
             let unused =
                 all.iter().filter(|(key, client)| client.used_ts.is_none() && !in_use.contains(&key.name));
-            let mut unused: Vec<_> =
-                unused.map(|(key, client)| (self.newcomers.origins.get(key), key, client)).collect();
+            let mut unused: Vec<_> = unused
+                .map(|(key, client)| (self.newcomers.origins.get(&name(key), now_ts), key, client))
+                .collect();
             let mut of_origin: HashMap<Option<Network>, usize> = HashMap::new();
             for (origin, ..) in &unused {
                 *of_origin.entry(*origin).or_default() += 1;

@@ -66,7 +66,7 @@ impl OAuth {
         let mut writes = WriteSet::new();
         writes.put::<OAuthClients>(&key, &metadata);
         self.store.commit(writes).await.map_err(linkspan_storage::StorageError::from)?;
-        self.newcomers.note(key, from);
+        self.newcomers.note(&key, from, now_ts);
         Ok(Client { client_id, metadata })
     }
 }

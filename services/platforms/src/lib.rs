@@ -10,6 +10,7 @@ mod held_memory;
 mod network;
 mod rate_limit;
 mod settings;
+mod shared_map;
 mod shares;
 mod signing_key;
 mod vapid_key;
@@ -30,9 +31,10 @@ pub use settings::{
     Contact, DemoAccount, Email, Encryption, Identity, Limits, OnFailure, PolicyCheck, PolicyHook,
     Registration, Rtc, RtcTransport, Settings, Sms, Support,
 };
+pub use shared_map::{Holder, MapLimits, SharedMap};
 pub use shares::{HoldingLimits, NamedShares, NotDone, Share, ShareCounts, Shares, WaitingLimits};
 pub use vapid_key::VapidKey;
-pub use work::{LongWork, Work, Working, give_way, let_others_run};
+pub use work::{LongWork, Payer, Work, Working, give_way, let_others_run, note_rows};
 
 /// The platforms could not be opened.
 #[derive(Debug, thiserror::Error)]

@@ -40,6 +40,8 @@ pub enum RateClass {
     Invite,
     /// Creating a room.
     CreateRoom,
+    /// The same, counted over a day.
+    RoomsOfDay,
     /// Searching people, rooms, messages.
     Search,
     /// Uploading media.
@@ -69,6 +71,7 @@ impl RateClass {
             Self::Join => "join",
             Self::Invite => "invite",
             Self::CreateRoom => "create_room",
+            Self::RoomsOfDay => "rooms_of_day",
             Self::Search => "search",
             Self::Upload => "upload",
             Self::Typing => "typing",
@@ -116,6 +119,11 @@ impl RateLimiter {
                 (RateClass::Join, limits.join, limits.join_burst),
                 (RateClass::Invite, limits.invite, limits.invite_burst),
                 (RateClass::CreateRoom, limits.create_room, limits.create_room_burst),
+                (
+                    RateClass::RoomsOfDay,
+                    f64::from(limits.rooms_created_per_day) / SECONDS_PER_DAY,
+                    limits.rooms_created_per_day,
+                ),
                 (RateClass::Search, limits.search, limits.search_burst),
                 (RateClass::Read, limits.read, limits.read_burst),
                 (RateClass::Upload, limits.upload, limits.upload_burst),
@@ -153,17 +161,31 @@ impl RateLimiter {
         }
     }
 
+    /// The same for clients of a network, and of the wider one around it.
+    pub fn charge_network(&self, class: RateClass, network: Network, units: u64) {
+        let Some(buckets) = self.classes.get(&class) else { return };
+        for bucket in buckets.of_network(network) {
+            buckets.charge(bucket, units, self.started.elapsed());
+        }
+    }
+
     /// Refuses who has used up what there was, and counts nothing.
     pub fn check_balance(&self, class: RateClass, who: &str) -> Result<(), Limited> {
         let Some(buckets) = self.classes.get(&class) else { return Ok(()) };
-        buckets.check_balance(buckets.named(who), self.started.elapsed())
+        buckets.check_balance(&[buckets.named(who)], self.started.elapsed())
+    }
+
+    /// The same for clients of a network: they are refused as well if the wider one around it has used up what there was.
+    pub fn check_balance_of_network(&self, class: RateClass, network: Network) -> Result<(), Limited> {
+        let Some(buckets) = self.classes.get(&class) else { return Ok(()) };
+        buckets.check_balance(&buckets.of_network(network), self.started.elapsed())
     }
 
     /// Counts an action of a client's address, or refuses it. Somebody with one IPv6 address has a whole
     /// network of them, which counts as one, and a wider network may do no more than a few of these.
     pub fn check_address(&self, class: RateClass, address: IpAddr) -> Result<(), Limited> {
         let Some(buckets) = self.classes.get(&class) else { return Ok(()) };
-        buckets.take(&buckets.of_address(address), self.started.elapsed())
+        buckets.take(&buckets.of_network(Network::of(address)), self.started.elapsed())
     }
 
     /// How many actions of each class that has a limit were refused since the start.
@@ -181,7 +203,7 @@ impl RateLimiter {
     /// The same for an action that was counted by a client's address.
     pub fn give_back_address(&self, class: RateClass, address: IpAddr) {
         if let Some(buckets) = self.classes.get(&class) {
-            buckets.give_back(&buckets.of_address(address));
+            buckets.give_back(&buckets.of_network(Network::of(address)));
         }
     }
 
@@ -224,9 +246,8 @@ impl Buckets {
         (self.hasher.hash_one(who), self.period)
     }
 
-    /// The buckets of an address: that of its network, and that of the wider one, if there is one.
-    fn of_address(&self, address: IpAddr) -> Vec<Bucket> {
-        let network = Network::of(address);
+    /// The buckets of a network: its own, and that of the wider one around it, if there is one.
+    fn of_network(&self, network: Network) -> Vec<Bucket> {
         let wider =
             network.wider().map(|wider| (self.hasher.hash_one(wider), self.period / Network::WIDER_TIMES));
         std::iter::once((self.hasher.hash_one(network), self.period)).chain(wider).collect()
@@ -254,9 +275,13 @@ impl Buckets {
         set(&mut full_at, name, before.saturating_add(period.saturating_mul(units)));
     }
 
-    fn check_balance(&self, (name, _): Bucket, now: Duration) -> Result<(), Limited> {
-        let full_at = self.full_at.lock().get(&name).copied().unwrap_or_default().max(now);
-        self.check_room(full_at, now)
+    fn check_balance(&self, buckets: &[Bucket], now: Duration) -> Result<(), Limited> {
+        let known = self.full_at.lock();
+        for (name, _) in buckets {
+            let full_at = known.get(name).copied().unwrap_or_default().max(now);
+            self.check_room(full_at, now)?;
+        }
+        Ok(())
     }
 
     fn check_room(&self, full_at: Duration, now: Duration) -> Result<(), Limited> {
@@ -342,7 +367,7 @@ mod tests {
         let buckets = Buckets::new(0.5, 3).expect("a limit");
         let anna = buckets.named("anna");
         let check = |now: u64| {
-            buckets.check_balance(anna, seconds(now)).map_err(|limited| limited.retry_after.as_secs())
+            buckets.check_balance(&[anna], seconds(now)).map_err(|limited| limited.retry_after.as_secs())
         };
         assert_eq!(check(0), Ok(()));
         buckets.charge(anna, 5, seconds(0));

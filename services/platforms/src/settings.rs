@@ -387,6 +387,10 @@ pub struct Limits {
     pub invite_burst: u32,
     pub create_room: f64,
     pub create_room_burst: u32,
+    /// How many rooms a person can create in a day. Zero is no limit.
+    pub rooms_created_per_day: u32,
+    /// How many rooms a person can be joined to. Zero is no limit.
+    pub joined_rooms: u32,
     pub search: f64,
     pub search_burst: u32,
     /// How much a user, or a network of clients without a user, may read in a second. A row of the store is one, and so is
@@ -448,6 +452,8 @@ impl Default for Limits {
             invite_burst: 50,
             create_room: 0.5,
             create_room_burst: 20,
+            rooms_created_per_day: 500,
+            joined_rooms: 10_000,
             search: 2.0,
             search_burst: 20,
             // The first sync of an account with thousands of chats is some 200,000.

@@ -21,7 +21,7 @@ use linkspan_storage::{ReadCost, counting_reads};
 use parking_lot::Mutex;
 
 use crate::{
-    Limited, Platform, RateClass,
+    Limited, Network, Platform, RateClass,
     shares::{Share, Shares, WaitingLimits},
 };
 
@@ -62,11 +62,22 @@ impl Default for LongWork {
     }
 }
 
+/// Who pays for what a request reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Payer {
+    /// A user, by the user id.
+    User(String),
+    /// The network of a client that is no user here, or a guest, as anybody can be. The wider one around it pays as well.
+    Network(Network),
+}
+
 /// The work for one request. What it has cost is counted against whoever asked when it is dropped.
 pub struct Work {
     platform: Arc<Platform>,
     /// Who asks: a user id, or the network of a client.
     who: String,
+    /// The network, if it is one.
+    network: Option<Network>,
     /// Where it waits when it has become long. None: it changes something, and never waits.
     line: Option<LongWork>,
     state: Mutex<State>,
@@ -97,17 +108,21 @@ thread_local! {
 }
 
 impl Work {
-    /// Work that only reads, and so may be made to wait. `who` is a user id or the network of a client.
-    pub fn reading(platform: Arc<Platform>, who: String, line: LongWork) -> Arc<Self> {
-        Self::new(platform, who, Some(line))
+    /// Work that only reads, and so may be made to wait.
+    pub fn reading(platform: Arc<Platform>, payer: Payer, line: LongWork) -> Arc<Self> {
+        Self::new(platform, payer, Some(line))
     }
 
     /// Work that changes something.
-    pub fn writing(platform: Arc<Platform>, who: String) -> Arc<Self> {
-        Self::new(platform, who, None)
+    pub fn writing(platform: Arc<Platform>, payer: Payer) -> Arc<Self> {
+        Self::new(platform, payer, None)
     }
 
-    fn new(platform: Arc<Platform>, who: String, line: Option<LongWork>) -> Arc<Self> {
+    fn new(platform: Arc<Platform>, payer: Payer, line: Option<LongWork>) -> Arc<Self> {
+        let (who, network) = match payer {
+            Payer::User(user_id) => (user_id, None),
+            Payer::Network(network) => (network.to_string(), Some(network)),
+        };
         let state = State {
             ran: Duration::ZERO,
             running_since: Instant::now(),
@@ -116,7 +131,7 @@ impl Work {
             read: ReadCost::default(),
             answer_bytes: 0,
         };
-        Arc::new(Self { platform, who, line, state: Mutex::new(state) })
+        Arc::new(Self { platform, who, network, line, state: Mutex::new(state) })
     }
 
     /// The work that runs on this thread.
@@ -220,7 +235,11 @@ impl Drop for Work {
         let state = self.state.get_mut();
         let bytes = state.read.bytes + state.answer_bytes;
         let units = REQUEST_UNITS + state.read.rows + bytes / UNIT_BYTES;
-        self.platform.rate_limiter.charge(RateClass::Read, &self.who, units);
+        let limiter = &self.platform.rate_limiter;
+        match self.network {
+            Some(network) => limiter.charge_network(RateClass::Read, network, units),
+            None => limiter.charge(RateClass::Read, &self.who, units),
+        }
     }
 }
 
@@ -246,6 +265,13 @@ struct Restored(Option<Arc<Work>>);
 impl Drop for Restored {
     fn drop(&mut self) {
         CURRENT.replace(self.0.take());
+    }
+}
+
+/// Counts rows that were looked at in memory as if they had been read: for what looks at very many.
+pub fn note_rows(rows: u64) {
+    if let Some(work) = Work::current() {
+        work.state.lock().read.rows += rows;
     }
 }
 
@@ -289,6 +315,10 @@ mod tests {
         platforms.iter().next().expect("there is one").clone()
     }
 
+    fn user(name: &str) -> Payer {
+        Payer::User(name.to_owned())
+    }
+
     fn one_at_a_time() -> LongWork {
         LongWork(Shares::new(1, WAITING))
     }
@@ -306,8 +336,7 @@ mod tests {
         let (platform, line) = (platform(json!({})).await, one_at_a_time());
         let running = Arc::new(AtomicUsize::new(0));
         let long = ["anna", "bert", "carl"].map(|who| {
-            let (running, work) =
-                (running.clone(), Work::reading(platform.clone(), who.to_owned(), line.clone()));
+            let (running, work) = (running.clone(), Work::reading(platform.clone(), user(who), line.clone()));
             tokio::spawn(work.run(Box::pin(async move {
                 work_for_long();
                 give_way().await.expect("there is room in the line");
@@ -320,7 +349,7 @@ mod tests {
             })))
         });
         for _ in 0..3 {
-            let short = Work::reading(platform.clone(), "dora".to_owned(), line.clone());
+            let short = Work::reading(platform.clone(), user("dora"), line.clone());
             short.run(Box::pin(give_way())).await.expect("short work does not wait");
         }
         for task in long {
@@ -334,7 +363,7 @@ mod tests {
         let (platform, line) = (platform(json!({})).await, one_at_a_time());
         let (go_on, told) = oneshot::channel::<()>();
         let (reached, waits) = oneshot::channel::<()>();
-        let waiting = Work::reading(platform.clone(), "anna".to_owned(), line.clone());
+        let waiting = Work::reading(platform.clone(), user("anna"), line.clone());
         let waiting = tokio::spawn(waiting.run(Box::pin(async move {
             work_for_long();
             give_way().await.expect("there is room");
@@ -342,7 +371,7 @@ mod tests {
             let _ = told.await;
         })));
         waits.await.expect("it has a place");
-        let other = Work::reading(platform.clone(), "bert".to_owned(), line.clone());
+        let other = Work::reading(platform.clone(), user("bert"), line.clone());
         let other = other.run(Box::pin(async {
             work_for_long();
             give_way().await
@@ -350,7 +379,7 @@ mod tests {
         other.await.expect("the place is free");
 
         let _held = line.shares().take(platform.server_name(), "carl").await.expect("it is free");
-        let writing = Work::writing(platform.clone(), "dora".to_owned());
+        let writing = Work::writing(platform.clone(), user("dora"));
         let writing = writing.run(Box::pin(async {
             work_for_long();
             give_way().await
@@ -364,15 +393,34 @@ mod tests {
     async fn what_work_has_cost_is_counted_when_it_is_over() {
         let platform = platform(json!({ "read": 0.001, "read_burst": 2_000 })).await;
         let check = || platform.rate_limiter.check_balance(RateClass::Read, "anna").is_ok();
-        let work = Work::reading(platform.clone(), "anna".to_owned(), one_at_a_time());
+        let work = Work::reading(platform.clone(), user("anna"), one_at_a_time());
         work.note_answer(1_000 * UNIT_BYTES);
         assert!(check(), "it is not over");
         drop(work);
         assert!(check(), "a half is left");
-        let work = Work::reading(platform.clone(), "anna".to_owned(), one_at_a_time());
+        let work = Work::reading(platform.clone(), user("anna"), one_at_a_time());
         work.note_answer(1_000 * UNIT_BYTES);
         drop(work);
         assert!(!check(), "two answers and two requests are more than there is");
         assert!(platform.rate_limiter.check_balance(RateClass::Read, "bert").is_ok());
+    }
+    /// Whoever has a whole network of IPv6 can read from each of its 65,536 parts, and so all of it pays.
+    #[tokio::test]
+    async fn a_network_pays_for_what_is_read_from_its_parts() {
+        let platform = platform(json!({ "read": 0.001, "read_burst": 2_000 })).await;
+        let network = |part: u32| Network::of(format!("2001:db8:1:{part:x}::1").parse().expect("an address"));
+        let is_refused =
+            |network| platform.rate_limiter.check_balance_of_network(RateClass::Read, network).is_err();
+        for part in 0..2 * Network::WIDER_TIMES {
+            let work = Work::reading(platform.clone(), Payer::Network(network(part)), one_at_a_time());
+            work.note_answer(1_000 * UNIT_BYTES);
+        }
+        assert!(is_refused(network(100)), "its parts have read as much as sixteen networks may");
+        let elsewhere = Network::of("2001:db8:2::1".parse().expect("an address"));
+        assert!(!is_refused(elsewhere));
+        let work = Work::reading(platform.clone(), Payer::Network(elsewhere), one_at_a_time());
+        work.note_answer(2_000 * UNIT_BYTES);
+        drop(work);
+        assert!(is_refused(elsewhere), "a network has a bucket of its own");
     }
 }

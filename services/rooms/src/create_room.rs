@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use linkspan_accounts::ThirdPartyId;
 use linkspan_domain::{Draft, Place, TIMER_TYPE, room_id_is_hash, versions};
+use linkspan_platforms::RateClass;
 use linkspan_storage::{
     WriteSet,
     catalogue::{RoomKey, Rooms as RoomsTable},
@@ -100,12 +101,18 @@ impl Rooms {
         by_address: &AddressInvitations,
         now_ts: u64,
     ) -> Result<OwnedRoomId> {
+        self.count_new_room(creator)?;
         self.count_by_address(creator, by_address.ids.len(), now_ts).await?;
         let create =
             async |consulted| self.create_once(creator, &command, by_address, consulted, now_ts).await;
         let (room_id, hidden) = self.consulting(now_ts, create).await?;
         self.write_to(creator, hidden, &by_address.base_url, now_ts)?;
         Ok(room_id)
+    }
+
+    /// Counts a room that somebody creates, or refuses it: what is created stays.
+    pub(crate) fn count_new_room(&self, creator: &OwnedUserId) -> Result<()> {
+        Ok(self.platform_of(creator)?.rate_limiter.check(RateClass::RoomsOfDay, creator.as_str())?)
     }
 
     /// Creates a room, unless something changes meanwhile. Returns also the addresses that nobody has whom the creator

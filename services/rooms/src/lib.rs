@@ -32,6 +32,7 @@ mod handle;
 mod ignored;
 mod insert;
 mod join_links;
+mod joined_rooms;
 mod member_changes;
 mod membership;
 mod own_data;
@@ -190,7 +191,10 @@ pub enum RoomsError {
     QueuesFull(Limited),
     /// The user has reported as much as is kept of one person.
     #[error("you have reported very much: ask the people who run your platform")]
-    TooManyReports,
+    TooManyReports {
+        /// When some of them may have been forgotten.
+        retry_after: Duration,
+    },
     /// The delayed event was sent or cancelled before.
     #[error("the delayed event has been sent or cancelled before")]
     Finalised,
@@ -334,6 +338,7 @@ struct Shared {
     deltas: state::DeltaCache,
     delays: delayed_events::Delays,
     ignored: ignored::IgnoredLists,
+    remaining_joins: joined_rooms::Remaining,
     /// What services above keep about users in rooms.
     room_settings: OnceLock<Arc<dyn RoomSettings>>,
     /// Some room was closed to guests.
@@ -388,6 +393,7 @@ impl Rooms {
             deltas: state::new_cache(),
             delays: delayed_events::Delays::default(),
             ignored: ignored::new_lists(&store),
+            remaining_joins: joined_rooms::Remaining::default(),
             room_settings: OnceLock::new(),
             closed_to_guests: Notify::new(),
             addresses_proved,

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet, VecDeque};
 
 use linkspan_accounts::{Amount, Counted};
 use linkspan_domain::{HistoryVisibility, Pdu};
-use linkspan_platforms::give_way;
+use linkspan_platforms::{give_way, note_rows};
 use linkspan_storage::WriteSet;
 use ruma::{
     OwnedRoomAliasId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, ServerName,
@@ -23,6 +23,8 @@ use crate::{
 const MAX_PAGE: usize = 500;
 /// The most rooms of a space that are walked through.
 const MAX_HIERARCHY: usize = 5_000;
+/// How many entries of its state a room's summary is made of.
+const SUMMARY_ROWS: u64 = 10;
 /// The greatest depth to which a space is walked through.
 const MAX_DEPTH: usize = 50;
 
@@ -256,6 +258,7 @@ impl Rooms {
             }
             for room_id in self.shared.directory.published_rooms(platform.server_name()).await? {
                 if seen.insert(room_id.clone()) {
+                    give_way().await?;
                     let summary = self.summary_of(&room_id).await?;
                     rooms.extend(summary.filter(|summary| query.matches(summary)));
                 }
@@ -278,6 +281,7 @@ impl Rooms {
     pub(crate) async fn summary_of(&self, room_id: &OwnedRoomId) -> Result<Option<RoomSummary>> {
         let Some(room) = self.find_room(room_id).await? else { return Ok(None) };
         let Some(head) = self.head(room_id).await? else { return Ok(None) };
+        note_rows(SUMMARY_ROWS);
         let join_rules: Option<JoinRules> =
             self.state_content(room_id, StateEventType::RoomJoinRules).await?;
         let join_rules = join_rules.unwrap_or_default();

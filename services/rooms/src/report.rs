@@ -3,6 +3,8 @@
 //!
 //! Each platform that a report concerns gets a row of its own, with what it may know, and closes it by itself.
 
+use std::time::Duration;
+
 use linkspan_domain::{ClientEvent, Unsigned};
 use linkspan_storage::{
     Position, Range, WriteSet,
@@ -20,6 +22,8 @@ const MAX_REASON_BYTES: usize = 4_096;
 const MAX_CONTENT_BYTES: usize = 65_536;
 /// How many reports are kept of a person. They are forgotten after a year.
 const MAX_REPORTS: usize = 500;
+/// When somebody with as many may try again: those that are a year old are forgotten once a day.
+const RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is reported.
 #[derive(Clone, Debug)]
@@ -156,7 +160,7 @@ impl Rooms {
     ) -> Result<()> {
         let of_user = Range::<UserReports>::prefix((reporter,)).limit(MAX_REPORTS);
         if self.store().keys(of_user).await?.len() >= MAX_REPORTS {
-            return Err(RoomsError::TooManyReports);
+            return Err(RoomsError::TooManyReports { retry_after: RETRY_AFTER });
         }
         self.store()
             .update(async || {

@@ -1,8 +1,9 @@
 //! Messages to devices: sent once for each transaction, to the devices of any hosted platform.
 //! <https://spec.matrix.org/v1.19/client-server-api/#send-to-device-messaging>
 //!
-//! How much waits for a device is bounded, so that nobody fills the disk or the queue of somebody who is away. A message
-//! that finds no room is passed over, and all others are sent. docs/decisions/0029-messages-to-devices.md says why.
+//! How much waits for a device is bounded, so that nobody fills the disk or the queue of somebody who is away. Where a
+//! sender's share is used up, the oldest messages of the same sender give way. A message that finds no room all the same is
+//! passed over, and all others are sent. docs/decisions/0029-messages-to-devices.md says why.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -85,7 +86,7 @@ struct Event<'a> {
 
 impl Rooms {
     /// Sends messages to devices; a repeated transaction sends nothing again. Devices that do not
-    /// exist are passed over, and so are those for which as much waits as may. Fails with [`RoomsError::QueuesFull`] if
+    /// exist are passed over, and so are those whose queues others have filled. Fails with [`RoomsError::QueuesFull`] if
     /// nothing is sent for that reason.
     pub async fn send_to_device(
         &self,
@@ -178,17 +179,19 @@ impl Rooms {
         size_bytes: usize,
     ) -> Result<bool> {
         let user_id = &message.user_id;
-        // Hardly anybody needs more than a stranger may, and who is none is not looked up before that.
-        let limits = known.get(user_id).copied().unwrap_or(OF_STRANGERS);
-        if sending.hold_room(user_id, device_id, size_bytes, limits).await? {
-            return Ok(true);
-        }
-        if known.contains_key(user_id) {
-            return Ok(false);
-        }
-        let limits = self.queue_limits(user_id, sender).await?;
-        known.insert(user_id, limits);
-        Ok(sending.hold_room(user_id, device_id, size_bytes, limits).await?)
+        let limits = match known.get(user_id) {
+            Some(limits) => *limits,
+            // Hardly anybody needs more than a stranger may, and who is none is not looked up before that.
+            None if sending.hold_room(user_id, device_id, size_bytes, OF_STRANGERS).await? => {
+                return Ok(true);
+            }
+            None => {
+                let limits = self.queue_limits(user_id, sender).await?;
+                known.insert(user_id, limits);
+                limits
+            }
+        };
+        Ok(sending.hold_or_make_room(user_id, device_id, size_bytes, limits).await?)
     }
 
     /// What may wait of a sender's for a device of a user.

@@ -64,6 +64,7 @@ impl Rooms {
         mut additional_creators: Vec<OwnedUserId>,
         now_ts: u64,
     ) -> Result<OwnedRoomId> {
+        self.count_new_room(user_id)?;
         let rules = rules_of(&version)?;
         if !rules.authorization.explicitly_privilege_room_creators {
             additional_creators.clear();

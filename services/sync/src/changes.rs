@@ -34,7 +34,7 @@ pub(crate) struct Changes {
 }
 
 impl Sync {
-    pub(crate) async fn find_changes(&self, ask: &Ask<'_>) -> Result<Changes> {
+    pub(crate) async fn find_changes(&self, ask: &Ask) -> Result<Changes> {
         let user_id = &ask.request.user_id;
         let mut changes = Changes::default();
         let all = RoomChange { events: true, receipts: true, account_data: true };
@@ -82,7 +82,7 @@ impl Sync {
     /// its first sync anyway.
     pub(crate) async fn device_list_changes(
         &self,
-        ask: &Ask<'_>,
+        ask: &Ask,
         changes: &Changes,
     ) -> Result<DeviceListChanges> {
         let Some(since) = ask.since else { return Ok(DeviceListChanges::default()) };
@@ -93,7 +93,7 @@ impl Sync {
 
     pub(crate) async fn add_account_data(
         &self,
-        ask: &Ask<'_>,
+        ask: &Ask,
         changes: &Changes,
         response: &mut SyncResponse,
     ) -> Result<()> {
@@ -116,7 +116,7 @@ impl Sync {
         Ok(())
     }
 
-    async fn account_data_event(&self, ask: &Ask<'_>, item: &AccountDataItem) -> Result<Event> {
+    async fn account_data_event(&self, ask: &Ask, item: &AccountDataItem) -> Result<Event> {
         if item.event_type == "m.push_rules" {
             return Ok(self.push_rules_event(ask).await?.unwrap_or_else(|| account_data_json(item)));
         }
@@ -124,14 +124,14 @@ impl Sync {
     }
 
     /// The push rules, including those of the server. Users who never changed a rule get them too.
-    async fn push_rules_event(&self, ask: &Ask<'_>) -> Result<Option<Event>> {
+    async fn push_rules_event(&self, ask: &Ask) -> Result<Option<Event>> {
         let content = self.push.push_rules_content(&ask.request.user_id).await?;
         Ok(raw(format!("{{\"type\":\"m.push_rules\",\"content\":{content}}}")))
     }
 
     pub(crate) async fn add_presence(
         &self,
-        ask: &Ask<'_>,
+        ask: &Ask,
         waiter: &Waiter,
         changes: &Changes,
         response: &mut SyncResponse,
@@ -173,7 +173,7 @@ impl Sync {
 
 impl Sync {
     /// The users with whom the user may have come to share a room since the token.
-    async fn new_acquaintances(&self, ask: &Ask<'_>, changes: &Changes) -> Result<BTreeSet<OwnedUserId>> {
+    async fn new_acquaintances(&self, ask: &Ask, changes: &Changes) -> Result<BTreeSet<OwnedUserId>> {
         let (own, since) = (&ask.request.user_id, ask.since_position());
         let mut people = BTreeSet::new();
         for (room_id, _) in changes.rooms.iter().filter(|(_, change)| change.events) {
@@ -197,7 +197,7 @@ impl Sync {
     }
 
     /// The users who type in a room, as far as the user is told of it.
-    pub(crate) fn typing(&self, ask: &Ask<'_>, room_id: &OwnedRoomId) -> Vec<OwnedUserId> {
+    pub(crate) fn typing(&self, ask: &Ask, room_id: &OwnedRoomId) -> Vec<OwnedUserId> {
         let mut typing = self.inbox.typing(room_id, &ask.request.user_id);
         typing.retain(|user_id| !ask.ignored.contains(user_id));
         typing
@@ -205,7 +205,7 @@ impl Sync {
 }
 
 /// Whether an entry of account data has to be told.
-pub(crate) fn is_news(ask: &Ask<'_>, item: &AccountDataItem) -> bool {
+pub(crate) fn is_news(ask: &Ask, item: &AccountDataItem) -> bool {
     match ask.since {
         Some(since) if !ask.request.full_state => item.position > since.position,
         _ => !item.deleted,

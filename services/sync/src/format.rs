@@ -73,7 +73,7 @@ impl Sync {
     /// Renders events of a room in the format, and with the fields, that the client wants.
     pub(crate) async fn formatted(
         &self,
-        ask: &Ask<'_>,
+        ask: &Ask,
         room_id: &OwnedRoomId,
         events: Vec<Event>,
     ) -> Result<Vec<Event>> {

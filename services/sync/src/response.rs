@@ -7,6 +7,8 @@ use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::{pieces::SyncedRoom, room::RestOfState};
+
 /// An event as JSON.
 pub type Event = Box<RawValue>;
 
@@ -51,6 +53,10 @@ impl Events {
     fn is_empty(&self) -> bool {
         self.events.is_empty()
     }
+
+    fn size_bytes(&self) -> usize {
+        size_bytes(&self.events)
+    }
 }
 
 /// Rooms by the user's membership.
@@ -68,6 +74,15 @@ pub struct SyncedRooms {
 }
 
 impl SyncedRooms {
+    pub(crate) fn add(&mut self, room_id: OwnedRoomId, room: SyncedRoom) {
+        match room {
+            SyncedRoom::Join(room) => drop(self.join.insert(room_id, room)),
+            SyncedRoom::Invite(room) => drop(self.invite.insert(room_id, room)),
+            SyncedRoom::Knock(room) => drop(self.knock.insert(room_id, room)),
+            SyncedRoom::Leave(room) => drop(self.leave.insert(room_id, room)),
+        }
+    }
+
     fn is_empty(&self) -> bool {
         self.join.is_empty() && self.invite.is_empty() && self.knock.is_empty() && self.leave.is_empty()
     }
@@ -78,14 +93,17 @@ impl SyncedRooms {
 #[allow(missing_docs)]
 pub struct JoinedRoom {
     pub summary: Summary,
-    #[serde(flatten)]
-    pub state: StateChange,
     pub timeline: Timeline,
     pub ephemeral: Events,
     pub account_data: Events,
     pub unread_notifications: UnreadCounts,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub unread_thread_notifications: BTreeMap<OwnedEventId, UnreadCounts>,
+    /// It comes last, where it can be gone on with.
+    #[serde(flatten)]
+    pub state: StateChange,
+    #[serde(skip)]
+    pub(crate) rest: Option<RestOfState>,
 }
 
 /// Where the changes of the state are told.
@@ -139,6 +157,36 @@ pub struct Timeline {
     pub prev_batch: Option<String>,
 }
 
+/// About how many bytes events have as JSON.
+pub(crate) fn size_bytes<'e>(events: impl IntoIterator<Item = &'e Event>) -> usize {
+    events.into_iter().map(|event| event.get().len()).sum()
+}
+
+impl JoinedRoom {
+    pub(crate) fn size_bytes(&self) -> usize {
+        let beside = self.ephemeral.size_bytes() + self.account_data.size_bytes();
+        size_bytes(self.state.events()) + size_bytes(&self.timeline.events) + beside
+    }
+}
+
+impl InvitedRoom {
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.invite_state.size_bytes()
+    }
+}
+
+impl KnockedRoom {
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.knock_state.size_bytes()
+    }
+}
+
+impl LeftRoom {
+    pub(crate) fn size_bytes(&self) -> usize {
+        size_bytes(self.state.events()) + size_bytes(&self.timeline.events)
+    }
+}
+
 /// Counts of unread messages.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 #[allow(missing_docs)]
@@ -165,10 +213,13 @@ pub struct KnockedRoom {
 #[derive(Debug, Default, Serialize)]
 #[allow(missing_docs)]
 pub struct LeftRoom {
-    #[serde(flatten)]
-    pub state: StateChange,
     pub timeline: Timeline,
     pub account_data: Events,
+    /// It comes last, where it can be gone on with.
+    #[serde(flatten)]
+    pub state: StateChange,
+    #[serde(skip)]
+    pub(crate) rest: Option<RestOfState>,
 }
 
 /// Users whose devices the client should look at again.

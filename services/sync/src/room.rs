@@ -3,10 +3,10 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, atomic::Ordering},
+    vec,
 };
 
 use linkspan_domain::SharedPdu;
-use linkspan_platforms::give_way;
 use linkspan_push::UnreadCount;
 use linkspan_rooms::{Boundary, EventFilter, Reader, ReceiptKind, Standing, StateEntry, TimelineEvent, View};
 use linkspan_storage::{
@@ -14,7 +14,7 @@ use linkspan_storage::{
     records::{MembershipRecord, RoomHeadRecord},
 };
 use ruma::{
-    OwnedRoomId, OwnedUserId, UserId,
+    OwnedEventId, OwnedRoomId, OwnedUserId, UserId,
     api::client::filter::LazyLoadOptions,
     events::{StateEventType, TimelineEventType, room::member::MembershipState},
 };
@@ -22,8 +22,9 @@ use serde_json::{Value, json};
 
 use crate::{
     Ask, Event, Events, InvitedRoom, JoinedRoom, KnockedRoom, LeftRoom, Result, StateAfter, StateChange,
-    Summary, Sync, SyncedRooms, Timeline, UnreadCounts,
+    Summary, Sync, SyncRequest, Timeline, UnreadCounts,
     changes::{RoomChange, account_data_json, is_news, raw},
+    pieces::SyncedRoom,
 };
 
 /// The number of events in a timeline, unless the filter says otherwise.
@@ -40,6 +41,11 @@ const TIMELINE_BYTES: usize = 256 << 10;
 const ANSWER_TIMELINE_BYTES: usize = 8 << 20;
 /// How many members name a room that has no name.
 const HEROES: usize = 5;
+
+/// How many events of a room's state are read at once. Each may have 64 KiB.
+const STATE_PIECE: usize = 32;
+/// Once the events of a room's state have about so many bytes, the others are told while the answer is sent.
+const STATE_BYTES: usize = 256 << 10;
 
 /// The part of a room's timeline that an answer shows.
 pub(crate) struct Part {
@@ -68,32 +74,33 @@ impl Moment {
 }
 
 /// The moment for which each entry of a room's state is told, beside a part of its timeline.
-struct Moments<'a> {
-    part: &'a Part,
+#[derive(Debug)]
+struct Moments {
     /// The moment before the timeline.
     start: Moment,
     /// The moment after the timeline.
     end: Moment,
     /// The keys of the state that the client takes from the timeline, by type.
-    shown: HashMap<String, HashSet<&'a str>>,
+    shown: HashMap<String, HashSet<String>>,
 }
 
-impl<'a> Moments<'a> {
-    fn new(view: &View, part: &'a Part, state_after: StateAfter) -> Self {
+impl Moments {
+    fn new(view: &View, part: &Part, state_after: StateAfter) -> Self {
         let end = match view.standing {
             Standing::Left { seq, state } if seq <= part.last => Moment { place: seq, state: Some(state) },
             _ => Moment { place: part.last, state: None },
         };
         let start = part.events.first().map_or(end, |event| Moment::before(event));
-        let mut shown: HashMap<String, HashSet<&str>> = HashMap::new();
+        let mut shown: HashMap<String, HashSet<String>> = HashMap::new();
         if state_after == StateAfter::No {
             for event in &part.events {
                 if let Some(state_key) = event.pdu.state_key.as_deref() {
-                    shown.entry(event.pdu.event_type.to_string()).or_default().insert(state_key);
+                    let of_type = shown.entry(event.pdu.event_type.to_string()).or_default();
+                    of_type.insert(state_key.to_owned());
                 }
             }
         }
-        Self { part, start, end, shown }
+        Self { start, end, shown }
     }
 
     /// The moment for which an entry is told. An entry that the timeline shows is told as it was before the
@@ -109,11 +116,11 @@ impl<'a> Moments<'a> {
 
     /// The users whose memberships a client needs to show the timeline, each as it was when the user first
     /// speaks. A user whose membership an earlier event of the timeline shows is known from there.
-    fn of_speakers(&self) -> BTreeMap<OwnedUserId, Moment> {
+    fn of_speakers(&self, part: &Part) -> BTreeMap<OwnedUserId, Moment> {
         let members = self.shown.get("m.room.member");
         let mut known = HashSet::new();
         let mut speakers = BTreeMap::new();
-        for event in &self.part.events {
+        for event in &part.events {
             let sender = &event.pdu.sender;
             if !known.contains(sender.as_str()) && !speakers.contains_key(sender) {
                 let is_shown = members.is_some_and(|members| members.contains(sender.as_str()));
@@ -129,7 +136,28 @@ impl<'a> Moments<'a> {
     }
 }
 
-impl Ask<'_> {
+/// What an answer has not told yet of the state of a room, because it is large.
+#[derive(Debug)]
+pub(crate) struct RestOfState {
+    view: View,
+    entries: vec::IntoIter<StateEntry>,
+    moments: Moments,
+    whole: bool,
+}
+
+impl RestOfState {
+    /// Leaves an entry out.
+    fn leave_out(&mut self, event: &SharedPdu) {
+        let is_it = |entry: &StateEntry| {
+            entry.event_type == event.event_type.to_string()
+                && Some(entry.state_key.as_str()) == event.state_key.as_deref()
+        };
+        let kept: Vec<_> = self.entries.by_ref().filter(|entry| !is_it(entry)).collect();
+        self.entries = kept.into_iter();
+    }
+}
+
+impl Ask {
     /// The most events of a timeline that the client wants.
     fn timeline_limit(&self) -> usize {
         self.filter.definition.room.timeline.limit.map_or(TIMELINE_LIMIT, |limit| {
@@ -139,51 +167,48 @@ impl Ask<'_> {
 }
 
 impl Sync {
-    pub(crate) async fn add_room(
+    pub(crate) async fn synced_room(
         &self,
-        ask: &Ask<'_>,
+        ask: &Ask,
         room_id: &OwnedRoomId,
         change: &RoomChange,
-        rooms: &mut SyncedRooms,
-    ) -> Result<()> {
+    ) -> Result<Option<SyncedRoom>> {
         let user_id = &ask.request.user_id;
-        let Some(stored) = self.rooms.membership_record(user_id, room_id).await? else { return Ok(()) };
+        let Some(stored) = self.rooms.membership_record(user_id, room_id).await? else { return Ok(None) };
         let Stamped { position, value: record } = stored;
         let is_new = position > ask.since_position();
-        match record.membership {
+        Ok(match record.membership {
             MembershipState::Join => {
-                if let Some(room) = self.joined_room(ask, room_id, change, position).await? {
-                    rooms.join.insert(room_id.clone(), room);
-                }
+                self.joined_room(ask, room_id, change, position).await?.map(SyncedRoom::Join)
             }
             // A client that was told of a request learns that the user has deleted it: as of a room that was left.
             MembershipState::Invite
                 if is_new && record.is_request && record.is_hidden && ask.since.is_some() =>
             {
-                rooms.leave.insert(room_id.clone(), LeftRoom::default());
+                Some(SyncedRoom::Leave(LeftRoom::default()))
             }
             MembershipState::Invite if is_new && !self.rooms.hides_invitation(user_id, &record).await? => {
                 let invite_state = stripped(record);
-                rooms.invite.insert(room_id.clone(), InvitedRoom { invite_state });
+                Some(SyncedRoom::Invite(InvitedRoom { invite_state }))
             }
             MembershipState::Knock if is_new => {
-                rooms.knock.insert(room_id.clone(), KnockedRoom { knock_state: stripped(record) });
+                Some(SyncedRoom::Knock(KnockedRoom { knock_state: stripped(record) }))
             }
             MembershipState::Leave | MembershipState::Ban if is_new && !record.is_hidden => {
                 let is_told_whole = ask.filter.definition.room.include_leave && !record.forgotten;
                 let wanted = ask.since.is_some() || is_told_whole;
-                if wanted && let Some(room) = self.left_room(ask, room_id, &record).await? {
-                    rooms.leave.insert(room_id.clone(), room);
+                match wanted {
+                    true => self.left_room(ask, room_id, &record).await?.map(SyncedRoom::Leave),
+                    false => None,
                 }
             }
-            _ => {}
-        }
-        Ok(())
+            _ => None,
+        })
     }
 
     async fn joined_room(
         &self,
-        ask: &Ask<'_>,
+        ask: &Ask,
         room_id: &OwnedRoomId,
         change: &RoomChange,
         member_since: Position,
@@ -209,8 +234,9 @@ impl Sync {
             let part = self.part(ask, &mut view, head.seq, since, ask.timeline_limit()).await?;
             let reader =
                 Reader { device_id: &ask.request.device_id, now_ts: ask.now_ts, with_room_id: false };
-            let state = self.state(ask, &mut view, &part, since, whole).await?;
+            let (state, entries) = self.state(ask, &mut view, &part, since, whole).await?;
             let names_changed = whole
+                || entries.is_some()
                 || part.events.iter().any(|event| event.pdu.event_type == TimelineEventType::RoomMember)
                 || state.iter().any(|pdu| pdu.event_type == TimelineEventType::RoomMember);
             news |= !part.events.is_empty() || !state.is_empty();
@@ -225,6 +251,7 @@ impl Sync {
                 limited: part.limited,
                 prev_batch: Some(Boundary(part.first - 1).to_string()),
             };
+            room.rest = entries.map(|(entries, moments)| RestOfState { view, entries, moments, whole });
         }
         let receipts_since = if whole { Position::ZERO } else { since };
         if (change.receipts || whole) && ask.filter.wants_ephemeral(room_id, "m.receipt") {
@@ -259,14 +286,14 @@ impl Sync {
     }
 
     /// Whether the filter lets a room through by the platforms of the people in it.
-    pub(crate) async fn is_of_wanted_platforms(&self, ask: &Ask<'_>, room_id: &OwnedRoomId) -> Result<bool> {
+    pub(crate) async fn is_of_wanted_platforms(&self, ask: &Ask, room_id: &OwnedRoomId) -> Result<bool> {
         let Some(wanted) = ask.filter.is_cross_platform else { return Ok(true) };
         Ok(self.rooms.is_cross_platform(&ask.request.user_id, room_id).await? == wanted)
     }
 
     /// Whether people of other platforms have come or gone since the token, so that the filter may let the room through
     /// only since then. A client that was not told of it before has to be told of it as a whole.
-    async fn may_be_new_to_filter(&self, ask: &Ask<'_>, room_id: &OwnedRoomId) -> Result<bool> {
+    async fn may_be_new_to_filter(&self, ask: &Ask, room_id: &OwnedRoomId) -> Result<bool> {
         if ask.filter.is_cross_platform.is_none() {
             return Ok(false);
         }
@@ -278,7 +305,7 @@ impl Sync {
 
     async fn count_unread(
         &self,
-        ask: &Ask<'_>,
+        ask: &Ask,
         room_id: &OwnedRoomId,
         head: &RoomHeadRecord,
         room: &mut JoinedRoom,
@@ -300,7 +327,7 @@ impl Sync {
 
     async fn left_room(
         &self,
-        ask: &Ask<'_>,
+        ask: &Ask,
         room_id: &OwnedRoomId,
         record: &MembershipRecord,
     ) -> Result<Option<LeftRoom>> {
@@ -316,6 +343,7 @@ impl Sync {
         let in_timeline = limit > 0 && passes(&ask.filter.timeline);
         let mut timeline = Timeline::default();
         let mut state = Vec::new();
+        let mut rest = None;
         let mut is_shown = false;
         let view = self.rooms.view(user_id, room_id).await.ok();
         // A user who declined an invitation, or whose invitation was taken back, has never seen the room and
@@ -329,12 +357,15 @@ impl Sync {
             let is_later = left.seq > end && in_timeline;
             let part = self.part(ask, &mut view, record.seq, since, limit - usize::from(is_later)).await?;
             is_shown = part.events.iter().any(|event| event.seq == left.seq);
-            state = self.state(ask, &mut view, &part, since, !was_joined).await?;
+            let (told, entries) = self.state(ask, &mut view, &part, since, !was_joined).await?;
+            state = told;
             timeline = Timeline {
                 events: self.rooms.render_all(&mut view, &part.events, reader).await?,
                 limited: part.limited,
                 prev_batch: Some(Boundary(part.first - 1).to_string()),
             };
+            let whole = !was_joined;
+            rest = entries.map(|(entries, moments)| RestOfState { view, entries, moments, whole });
         }
         if !is_shown && in_timeline {
             timeline.events.extend(self.rooms.render_state([&left.pdu], reader));
@@ -343,16 +374,19 @@ impl Sync {
         if !is_shown && in_state && passes(&ask.filter.state) {
             state.retain(|pdu| pdu.state_entry() != left.pdu.state_entry());
             state.push(left.pdu.clone());
+            if let Some(rest) = &mut rest {
+                rest.leave_out(&left.pdu);
+            }
         }
         let state = self.formatted(ask, room_id, self.rooms.render_state(&state, reader)).await?;
         let state = state_change(ask, state);
         timeline.events = self.formatted(ask, room_id, timeline.events).await?;
-        Ok(Some(LeftRoom { state, timeline, account_data: Events::default() }))
+        Ok(Some(LeftRoom { timeline, account_data: Events::default(), state, rest }))
     }
 
     /// Whether a client knows a room that the user has left with the event at the place `end`. It does if the
     /// user was joined at the token, or the client was told then how the membership ended.
-    async fn knew_room(&self, ask: &Ask<'_>, room_id: &OwnedRoomId, end: i64) -> Result<bool> {
+    async fn knew_room(&self, ask: &Ask, room_id: &OwnedRoomId, end: i64) -> Result<bool> {
         let Some(since) = ask.since else { return Ok(false) };
         let end = self.rooms.event_at(room_id, end).await?;
         if end.is_some_and(|end| end.position <= since.position) {
@@ -389,7 +423,7 @@ impl Sync {
     /// The newest events after `since` that the user may see, as many as the client wants.
     pub(crate) async fn part(
         &self,
-        ask: &Ask<'_>,
+        ask: &Ask,
         view: &mut View,
         head: i64,
         since: Position,
@@ -472,18 +506,18 @@ impl Sync {
 
     /// The state events that go with a part of the timeline. Together with those that the part shows, they
     /// are the whole state or everything of it that has changed. That holds also where the filter has dropped
-    /// events of the timeline.
+    /// events of the timeline. Where they are many, the entries come with them of those that are not among them.
     async fn state(
         &self,
-        ask: &Ask<'_>,
+        ask: &Ask,
         view: &mut View,
         part: &Part,
         since: Position,
         whole: bool,
-    ) -> Result<Vec<SharedPdu>> {
+    ) -> Result<(Vec<SharedPdu>, Option<(vec::IntoIter<StateEntry>, Moments)>)> {
         let room_id = &view.room.id.clone();
         if !ask.filter.state.matches_room(room_id) {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), None));
         }
         let lazy = match ask.filter.definition.room.state.lazy_load_options {
             LazyLoadOptions::Enabled { include_redundant_members } => Some(include_redundant_members),
@@ -495,25 +529,57 @@ impl Sync {
             (false, _) => self.rooms.state_changes(room_id, since).await?,
         };
         let moments = Moments::new(view, part, ask.request.state_after);
-        let mut events = Vec::new();
-        if whole {
-            for entries in entries.chunks(MAX_PAGE) {
-                give_way().await?;
-                let seqs: Vec<i64> = entries.iter().map(|entry| entry.seq).collect();
-                for (entry, now) in entries.iter().zip(self.rooms.events_at(room_id, &seqs).await?) {
-                    let moment = moments.of_entry(entry);
-                    events.extend(match now {
-                        Some(event) if entry.seq <= moment.place => Some(event.pdu.clone()),
-                        _ => self.entry_at(room_id, entry, moment).await?,
-                    });
+        let mut entries = match whole {
+            true => entries.into_iter(),
+            false => {
+                let mut newest: BTreeMap<(String, String), StateEntry> = BTreeMap::new();
+                for entry in entries.into_iter().filter(|entry| entry.seq <= moments.of_entry(entry).place) {
+                    newest.insert((entry.event_type.clone(), entry.state_key.clone()), entry);
                 }
+                newest.into_values().collect::<Vec<_>>().into_iter()
+            }
+        };
+        let (mut wanted, mut bytes) = (Vec::new(), 0);
+        while bytes < STATE_BYTES
+            && let Some(events) = self.next_entries(ask, view, &mut entries, &moments, whole).await?
+        {
+            bytes += events.iter().map(|pdu| pdu.size_bytes()).sum::<usize>();
+            wanted.extend(events);
+        }
+        if let Some(redundant) = lazy {
+            self.add_lazy_members(ask, view, (part, &moments), whole, redundant, &mut wanted).await?;
+        }
+        let rest = (!entries.as_slice().is_empty()).then_some((entries, moments));
+        Ok((self.rooms.state_for(view, wanted).await?, rest))
+    }
+
+    /// The wanted ones of the next events of a room's state; None at their end.
+    async fn next_entries(
+        &self,
+        ask: &Ask,
+        view: &mut View,
+        entries: &mut vec::IntoIter<StateEntry>,
+        moments: &Moments,
+        whole: bool,
+    ) -> Result<Option<Vec<SharedPdu>>> {
+        let room_id = &view.room.id.clone();
+        let entries: Vec<_> = entries.by_ref().take(STATE_PIECE).collect();
+        if entries.is_empty() {
+            return Ok(None);
+        }
+        ask.give_way().await?;
+        let mut events = Vec::with_capacity(entries.len());
+        if whole {
+            let seqs: Vec<i64> = entries.iter().map(|entry| entry.seq).collect();
+            for (entry, now) in entries.iter().zip(self.rooms.events_at(room_id, &seqs).await?) {
+                let moment = moments.of_entry(entry);
+                events.extend(match now {
+                    Some(event) if entry.seq <= moment.place => Some(event.pdu.clone()),
+                    _ => self.entry_at(room_id, entry, moment).await?,
+                });
             }
         } else {
-            let mut newest: BTreeMap<(String, String), StateEntry> = BTreeMap::new();
-            for entry in entries.into_iter().filter(|entry| entry.seq <= moments.of_entry(entry).place) {
-                newest.insert((entry.event_type.clone(), entry.state_key.clone()), entry);
-            }
-            events = self.entry_events(room_id, newest.values()).await?;
+            events = self.entry_events(room_id, entries.iter()).await?;
         }
         let mut wanted = Vec::with_capacity(events.len());
         for pdu in events {
@@ -521,10 +587,19 @@ impl Sync {
                 wanted.push(pdu);
             }
         }
-        if let Some(redundant) = lazy {
-            self.add_lazy_members(ask, view, &moments, whole, redundant, &mut wanted).await?;
-        }
-        Ok(self.rooms.state_for(view, wanted).await?)
+        Ok(Some(wanted))
+    }
+
+    /// The next events of what is still to be told of a room's state, of which there may be none; None at their end.
+    pub(crate) async fn next_of_rest(&self, ask: &Ask, rest: &mut RestOfState) -> Result<Option<Vec<Event>>> {
+        let RestOfState { view, entries, moments, whole } = rest;
+        let Some(events) = self.next_entries(ask, view, entries, moments, *whole).await? else {
+            return Ok(None);
+        };
+        let events = self.rooms.state_for(view, events).await?;
+        let reader = Reader { device_id: &ask.request.device_id, now_ts: ask.now_ts, with_room_id: false };
+        let events = self.rooms.render_state(&events, reader);
+        Ok(Some(self.formatted(ask, &view.room.id, events).await?))
     }
 
     pub(crate) async fn entry_event(
@@ -575,15 +650,15 @@ impl Sync {
     /// who name the room.
     async fn add_lazy_members(
         &self,
-        ask: &Ask<'_>,
+        ask: &Ask,
         view: &mut View,
-        moments: &Moments<'_>,
+        (part, moments): (&Part, &Moments),
         whole: bool,
         redundant: bool,
         events: &mut Vec<SharedPdu>,
     ) -> Result<()> {
         let room_id = &view.room.id.clone();
-        let mut wanted = moments.of_speakers();
+        let mut wanted = moments.of_speakers(part);
         if whole {
             for member in self.heroes(&view.user_id, room_id).await?.into_iter().chain([view.user_id.clone()])
             {
@@ -593,8 +668,7 @@ impl Sync {
         }
         for pdu in events.iter().filter(|pdu| pdu.event_type == TimelineEventType::RoomMember) {
             if let Some(member) = pdu.state_key.as_deref().and_then(|id| OwnedUserId::try_from(id).ok()) {
-                let device_id = &ask.request.device_id;
-                self.sent_members.note(device_id, &view.user_id, room_id, &member, &pdu.event_id);
+                self.note_member(ask, room_id, &member, &pdu.event_id);
                 wanted.remove(&member);
             }
         }
@@ -603,13 +677,24 @@ impl Sync {
             let current = self.rooms.current_entry(room_id, &kind, member.as_str()).await?;
             let Some(entry) = current else { continue };
             let Some(pdu) = self.entry_at(room_id, &entry, moment).await? else { continue };
-            let device_id = &ask.request.device_id;
-            let is_new = self.sent_members.note(device_id, &view.user_id, room_id, &member, &pdu.event_id);
+            let is_new = self.note_member(ask, room_id, &member, &pdu.event_id);
             if (is_new || redundant || whole) && self.rooms.keeps(view, &ask.filter.state, &pdu).await? {
                 events.push(pdu);
             }
         }
         Ok(())
+    }
+
+    /// Notes a member event that the client is sent. Returns false if it has it already.
+    fn note_member(
+        &self,
+        ask: &Ask,
+        room_id: &OwnedRoomId,
+        member: &OwnedUserId,
+        event_id: &OwnedEventId,
+    ) -> bool {
+        let SyncRequest { user_id, device_id, .. } = &*ask.request;
+        ask.is_being_sent || self.sent_members.note(device_id, user_id, room_id, member, event_id)
     }
 
     async fn summary(
@@ -662,7 +747,7 @@ impl Sync {
     /// The receipts that have changed, as one event.
     pub(crate) async fn receipts(
         &self,
-        ask: &Ask<'_>,
+        ask: &Ask,
         room_id: &OwnedRoomId,
         since: Position,
     ) -> Result<Option<Event>> {
@@ -693,7 +778,7 @@ impl Sync {
 }
 
 /// The state under the name that the client asked for.
-fn state_change(ask: &Ask<'_>, events: Vec<Event>) -> StateChange {
+fn state_change(ask: &Ask, events: Vec<Event>) -> StateChange {
     let events = Events { events };
     match ask.request.state_after {
         StateAfter::No => StateChange::Before(events),

@@ -36,7 +36,10 @@ pub(crate) async fn change_password(
                 .await?
         }
         None if accounts.resets_passwords(&caller.platform) => {
-            accounts.reset_password(&caller.platform, new_password, logout_devices, auth, now_ts()).await?
+            let (from, now_ts) = (caller.address, now_ts());
+            accounts
+                .reset_password(&caller.platform, new_password, logout_devices, auth, from, now_ts)
+                .await?
         }
         None => return Err(ApiError::unauthorized(ErrorKind::MissingToken, "an access token is needed")),
     };

@@ -112,7 +112,7 @@ pub(crate) async fn upload_signing_keys(
         let approval = app.accounts.prove_user(&purpose, proof, attempt, now_ts()).await?;
         let replaced = app.keys.upload_identity(&caller.user_id, &identity, true).await;
         if let (Err(_), Some(approval)) = (&replaced, approval) {
-            app.accounts.give_back_approval(approval);
+            app.accounts.give_back_approval(approval, now_ts());
         }
         replaced?;
     } else {

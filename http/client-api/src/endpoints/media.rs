@@ -13,7 +13,7 @@ use linkspan_media::{Description, MediaFile, ThumbnailMethod, ThumbnailRequest, 
 use linkspan_platforms::Network;
 use linkspan_wire::{
     ApiError, App, MaybeUser, Pace, User, WholeRequest, address_of, json_response, now_ts, parse_query,
-    path_args, respond,
+    path_args, respond, streamed_content,
 };
 use ruma::{
     MilliSecondsSinceUnixEpoch, OwnedServerName, ServerName, UInt,
@@ -328,7 +328,7 @@ async fn send(file: &MediaFile, method: &Method, headers: &HeaderMap) -> Result<
     };
     let body = match *method == Method::HEAD {
         true => Body::empty(),
-        false => Body::from_stream(file.read(range.clone()).await?),
+        false => streamed_content(file.read(range.clone()).await?),
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;

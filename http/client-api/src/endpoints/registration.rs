@@ -95,7 +95,7 @@ pub(crate) async fn get_registration_nonce(
     caller: Anybody,
     _: WholeRequest,
 ) -> Result<Response, ApiError> {
-    let nonce = app.accounts.new_registration_nonce(&caller.platform, now_ts());
+    let nonce = app.accounts.new_registration_nonce(&caller.platform, caller.address, now_ts());
     Ok(json_answer(&json!({ "nonce": nonce.ok_or_else(no_shared_secret)? })))
 }
 

@@ -1,11 +1,12 @@
 //! Telling clients what is new: `GET /sync`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::response::Response;
+use futures_util::stream;
 use linkspan_inbox::SyncToken;
-use linkspan_sync::{StateAfter, SyncRequest};
-use linkspan_wire::{ApiError, App, User, WholeRequest, json_response, now_ts};
+use linkspan_sync::{Pieces, StateAfter, SyncAnswer, SyncRequest};
+use linkspan_wire::{ApiError, App, User, WholeRequest, json_response, now_ts, streamed_json_response};
 use ruma::presence::PresenceState;
 use serde::Deserialize;
 
@@ -56,6 +57,16 @@ pub(crate) async fn sync(app: App, user: User, request: WholeRequest) -> Result<
         },
         presence: user.platform.settings.presence,
     };
-    let response = app.sync.sync(&command, now_ts).await?;
-    Ok(json_response(serde_json::to_vec(&response).map_err(|error| ApiError::internal(&error))?))
+    match app.sync.sync(&Arc::new(command), now_ts).await? {
+        SyncAnswer::Whole(response) => {
+            Ok(json_response(serde_json::to_vec(&response).map_err(|error| ApiError::internal(&error))?))
+        }
+        SyncAnswer::Pieces(pieces) => {
+            let next = |mut pieces: Box<Pieces>| async move {
+                let piece = pieces.next().await?;
+                Ok::<_, ApiError>(piece.map(|piece| (piece, pieces)))
+            };
+            streamed_json_response(stream::try_unfold(pieces, next), Pieces::HELD_BYTES)
+        }
+    }
 }

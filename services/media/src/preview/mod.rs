@@ -7,15 +7,16 @@
 mod fetch;
 mod page;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::stream;
 use linkspan_outbound::Outbound;
 use linkspan_platforms::{HoldingLimits, Shares, WaitingLimits};
 use linkspan_storage::CacheSize;
+use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use reqwest::Url;
-use ruma::UserId;
+use ruma::{OwnedServerName, ServerName, UserId};
 use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout_at};
 
@@ -31,7 +32,7 @@ const MAKING: Duration = Duration::from_secs(30);
 const FETCHES: HoldingLimits = HoldingLimits { per_who: 4, per_platform: 12, in_all: 16 };
 /// How many previews wait to be made. Clients ask for those that are in sight.
 const WAITING: WaitingLimits = WaitingLimits { per_who: 32, per_platform: 128, in_all: 512 };
-/// How many previews are kept.
+/// How many previews are kept of each platform: its people ask for others' in vain, and displace their own only.
 const CACHED: usize = 2_000;
 /// How long the preview of a page is kept, in milliseconds.
 const FRESH_MS: u64 = 24 * 60 * 60 * 1000;
@@ -50,7 +51,7 @@ type Kept = (u64, Result<Arc<str>, String>);
 pub(crate) struct Previews {
     outbound: Outbound,
     fetches: Shares,
-    kept: Cache<String, Kept>,
+    kept: Mutex<HashMap<OwnedServerName, Arc<Cache<String, Kept>>>>,
 }
 
 impl std::fmt::Debug for Previews {
@@ -64,7 +65,7 @@ impl Previews {
         Self {
             outbound: Outbound::new(TIMEOUT, allow_private),
             fetches: Shares::new_limited(FETCHES, WAITING),
-            kept: Cache::new(CACHED),
+            kept: Mutex::default(),
         }
     }
 
@@ -75,7 +76,20 @@ impl Previews {
 
     /// How many previews are kept.
     pub(crate) fn size(&self) -> CacheSize {
-        CacheSize::of(&self.kept)
+        let kept = self.kept.lock();
+        let none = CacheSize { entries: 0, weight: 0, limit: 0 };
+        kept.values().map(|kept| CacheSize::of(kept)).fold(none, |all, of_platform| CacheSize {
+            entries: all.entries + of_platform.entries,
+            weight: all.weight + of_platform.weight,
+            limit: all.limit + of_platform.limit,
+        })
+    }
+
+    /// The previews that are kept of a hosted platform.
+    fn kept_of(&self, platform: &ServerName) -> Arc<Cache<String, Kept>> {
+        let mut kept = self.kept.lock();
+        let of_platform = kept.entry(platform.to_owned());
+        of_platform.or_insert_with(|| Arc::new(Cache::new(CACHED))).clone()
     }
 }
 
@@ -97,11 +111,11 @@ impl Media {
             .and_then(|url| url.parse().ok())
             .ok_or_else(no_page)?;
         url.set_fragment(None);
-        let previews = &self.shared.previews;
-        let name = format!("{} {url}", user_id.server_name());
-        previews.kept.remove_if(&name, |(expires_ts, _)| *expires_ts <= now_ts);
+        let kept = self.shared.previews.kept_of(user_id.server_name());
+        let name = url.to_string();
+        kept.remove_if(&name, |(expires_ts, _)| *expires_ts <= now_ts);
         // Others who ask for the same address wait for the same answer.
-        let (_, kept) = match previews.kept.get_value_or_guard_async(&name).await {
+        let (_, kept) = match kept.get_value_or_guard_async(&name).await {
             Ok(kept) => kept,
             Err(guard) => {
                 let kept = match self.make_preview(user_id, url, now_ts).await {

@@ -42,6 +42,7 @@ impl Append {
             None => self.make_if_allowed(sender, draft).await?,
         };
         self.let_in(&pdu).await?;
+        self.check_joined_rooms(&pdu).await?;
         let pdu = self.withheld_if_unwanted(pdu).await?;
         self.accept(pdu.clone(), json, transaction).await?;
         if pdu.event_type == TimelineEventType::RoomMember {

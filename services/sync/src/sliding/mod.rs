@@ -3,6 +3,7 @@
 
 mod connection;
 mod extensions;
+mod memory;
 mod pos;
 mod request;
 mod response;
@@ -11,7 +12,7 @@ mod room_list;
 mod sent;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, HashSet, btree_map::Entry},
     sync::Arc,
 };
 
@@ -29,6 +30,7 @@ pub use response::{
 pub(crate) use room_list::RoomTypes;
 
 use self::{
+    memory::MadeRooms,
     request::SharedConfig,
     room_list::UserFacts,
     sent::{ConnectionState, Sent},
@@ -39,6 +41,9 @@ use crate::{
 
 /// The most lists, and the most subscriptions, that a request may have.
 const MAX_LISTS: usize = 100;
+
+/// Once the rooms of an answer have about so many bytes, the others are told by the next one.
+const ROOMS_BYTES: usize = 8 << 20;
 
 /// A room that matches a list or a subscription.
 #[derive(Debug)]
@@ -52,7 +57,7 @@ struct Relevant {
 /// What one answer is built from.
 struct Building<'a> {
     request: &'a SlidingRequest,
-    ask: Ask<'a>,
+    ask: Ask,
     facts: UserFacts,
     changes: Changes,
     relevant: BTreeMap<OwnedRoomId, Relevant>,
@@ -60,6 +65,8 @@ struct Building<'a> {
     behind: BTreeMap<OwnedRoomId, Position>,
     /// The rows of the connection that change with the answer.
     writes: WriteSet,
+    /// How much the rooms of the answer take.
+    made: MadeRooms,
 }
 
 /// Why a request waits no longer.
@@ -185,7 +192,7 @@ impl Sync {
             // A token with an epoch from the future is from before the clock was set back.
             epoch: pos.token.epoch.min(until.epoch),
         });
-        let sync_request = plain_request(request, since);
+        let sync_request = Arc::new(plain_request(request, since));
         let ask = self.ask(&sync_request, since, until, waiter, now_ts).await?;
         let changes = self.find_changes(&ask).await?;
         let with_events =
@@ -218,8 +225,8 @@ impl Sync {
         for (room_id, relevant) in &mut relevant {
             relevant.is_joined = list.is_joined(room_id);
         }
-        let mut building =
-            Building { request, ask, facts, changes, relevant, behind: BTreeMap::new(), writes };
+        let (behind, made) = (BTreeMap::new(), MadeRooms::default());
+        let mut building = Building { request, ask, facts, changes, relevant, behind, writes, made };
         let rooms = self.add_sliding_rooms(&mut building, connection).await?;
         let extensions = self.extension_news(&building, &rooms).await?;
         if !building.writes.is_empty() {
@@ -248,11 +255,17 @@ impl Sync {
         let answer = building.request.pos.map_or(0, |pos| pos.answer) + 1;
         let mut rooms = BTreeMap::new();
         let left = self.left_rooms(building, connection).await?;
+        let mut left_out = HashSet::new();
         for (room_id, relevant) in building.relevant.iter().chain(left.iter()) {
             give_way().await?;
             // For most rooms there is nothing to tell and nothing to note.
             if !building.changes.rooms.contains_key(room_id) && connection.has_all(room_id, &relevant.config)
             {
+                continue;
+            }
+            // Rooms that were left are told of by one answer only, and have little to tell.
+            if building.made.bytes() >= ROOMS_BYTES && building.relevant.contains_key(room_id) {
+                left_out.insert(room_id.clone());
                 continue;
             }
             let sent = connection.sent(room_id, told);
@@ -274,12 +287,14 @@ impl Sync {
             if let Some((key, record)) = row {
                 building.writes.put::<SlidingRooms>(&key, &record);
             }
+            building.made.add(room.news.as_ref().map_or(0, SlidingRoom::size_bytes))?;
             rooms.extend(room.news.map(|news| (room_id.clone(), news)));
         }
         // This is not done for events only. The position up to which a room was sent also says which
         // receipts, for example, it missed.
         for room_id in building.changes.rooms.keys() {
-            let is_told = building.relevant.contains_key(room_id) || left.contains_key(room_id);
+            let is_wanted = building.relevant.contains_key(room_id) || left.contains_key(room_id);
+            let is_told = is_wanted && !left_out.contains(room_id);
             if !is_told && let Some((key, record)) = connection.note_behind(room_id, told) {
                 building.writes.put::<SlidingRooms>(&key, &record);
             }

@@ -6,7 +6,7 @@ use linkspan_push::ThreadChanges;
 use ruma::{OwnedRoomId, OwnedUserId, events::room::member::MembershipState};
 
 use super::Pos;
-use crate::Event;
+use crate::{Event, response::size_bytes};
 
 /// An answer.
 #[derive(Debug)]
@@ -47,6 +47,14 @@ pub struct SlidingRoom {
     pub notification_count: Option<u64>,
     pub highlight_count: Option<u64>,
     pub bump_stamp: Option<u64>,
+}
+
+impl SlidingRoom {
+    /// About how many bytes its events have.
+    pub(super) fn size_bytes(&self) -> usize {
+        let stripped = self.stripped_state.iter().flatten();
+        size_bytes(self.required_state.iter().chain(&self.timeline).chain(stripped))
+    }
 }
 
 /// Somebody who names a room without a name.

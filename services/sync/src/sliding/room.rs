@@ -6,7 +6,10 @@ use std::{
 };
 
 use linkspan_domain::SharedPdu;
-use linkspan_rooms::{Boundary, Reader, Standing, TimelineEvent, View, is_withheld};
+use linkspan_platforms::give_way;
+use linkspan_rooms::{
+    Boundary, Reader, Standing, StateEntry, TimelineEvent, View, WantedMembers, is_withheld,
+};
 use linkspan_storage::{Position, Stamped, records::MembershipRecord};
 use ruma::{
     OwnedRoomId, OwnedUserId,
@@ -33,6 +36,9 @@ const BUMP_TYPES: [&str; 7] = [
 ];
 /// The most events that are looked at to find the last activity.
 pub(super) const BUMP_LOOK: usize = 50;
+
+/// How many events of a state are read at a time.
+const AT_ONCE: usize = 64;
 
 /// What the device has of a room already.
 #[derive(Clone, Copy, Debug)]
@@ -237,7 +243,7 @@ impl Sync {
             self.sent_members.forget_room(&device_id, &building.request.user_id, room_id);
         }
         let mut found = if known.is_nothing() || !known.state_sent {
-            self.all_required_state(view, config).await?
+            self.all_required_state(building, view, config).await?
         } else {
             let last = match view.standing {
                 Standing::Left { seq, .. } => seq,
@@ -252,7 +258,7 @@ impl Sync {
                     newest.insert((entry.event_type.clone(), entry.state_key.clone()), entry);
                 }
             }
-            self.entry_events(room_id, newest.values()).await?
+            self.events_of(building, room_id, newest.into_values().collect()).await?
         };
         if config.wants_lazy_members() {
             self.add_speakers(building, view, &part.events, &mut found).await?;
@@ -260,10 +266,45 @@ impl Sync {
         Ok(self.rooms.state_for(view, found).await?)
     }
 
-    async fn all_required_state(&self, view: &View, config: &RoomConfig) -> Result<Vec<SharedPdu>> {
+    /// The events of entries of the state.
+    async fn events_of(
+        &self,
+        building: &Building<'_>,
+        room_id: &OwnedRoomId,
+        entries: Vec<StateEntry>,
+    ) -> Result<Vec<SharedPdu>> {
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        for entries in entries.chunks(AT_ONCE) {
+            give_way().await?;
+            let events = self.entry_events(room_id, entries.iter()).await?;
+            add_to(&mut found, &mut bytes, events);
+            building.made.check(bytes)?;
+        }
+        Ok(found)
+    }
+
+    /// The events of all members.
+    async fn all_members(&self, building: &Building<'_>, room_id: &OwnedRoomId) -> Result<Vec<SharedPdu>> {
+        let user_id = &building.request.user_id;
+        let mut walk = self.rooms.walk_members(user_id, room_id, None, WantedMembers::default()).await?;
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        while let Some(events) = self.rooms.next_state(&mut walk).await? {
+            give_way().await?;
+            add_to(&mut found, &mut bytes, events);
+            building.made.check(bytes)?;
+        }
+        Ok(found)
+    }
+
+    async fn all_required_state(
+        &self,
+        building: &Building<'_>,
+        view: &View,
+        config: &RoomConfig,
+    ) -> Result<Vec<SharedPdu>> {
         let room_id = &view.room.id;
         if let Standing::Left { state, .. } = view.standing {
-            return self.required_state_in(room_id, state, config).await;
+            return self.required_state_in(building, room_id, state, config).await;
         }
         let any_type = config.patterns().any(|(event_type, _)| event_type.is_none());
         let mut found = Vec::new();
@@ -272,8 +313,9 @@ impl Sync {
                 true => self.rooms.state_entries(room_id).await?,
                 false => self.rooms.state_entries_without_members(room_id).await?,
             };
-            let wanted = entries.iter().filter(|entry| config.wants(&entry.event_type, &entry.state_key));
-            found = self.entry_events(room_id, wanted).await?;
+            let wanted =
+                entries.into_iter().filter(|entry| config.wants(&entry.event_type, &entry.state_key));
+            found = self.events_of(building, room_id, wanted.collect()).await?;
         }
         let mut asked: BTreeSet<(&str, Option<&str>)> = BTreeSet::new();
         for (event_type, state_key) in config.patterns() {
@@ -287,6 +329,9 @@ impl Sync {
             let kind = StateEventType::from(event_type.as_str());
             match state_key {
                 Some(state_key) => found.extend(self.rooms.state_event(room_id, &kind, state_key).await?),
+                None if kind == StateEventType::RoomMember => {
+                    found.extend(self.all_members(building, room_id).await?);
+                }
                 None => found.extend(self.rooms.current_state(room_id, Some(&kind)).await?),
             }
         }
@@ -301,11 +346,12 @@ impl Sync {
     /// The wanted part of the state with this number.
     async fn required_state_in(
         &self,
+        building: &Building<'_>,
         room_id: &OwnedRoomId,
         state: u64,
         config: &RoomConfig,
     ) -> Result<Vec<SharedPdu>> {
-        let mut found = Vec::new();
+        let (mut found, mut bytes) = (Vec::new(), 0);
         if config.patterns().all(|(event_type, state_key)| event_type.is_some() && state_key.is_some()) {
             let named: BTreeSet<_> =
                 config.patterns().filter_map(|(kind, key)| kind.as_ref().zip(key.as_ref())).collect();
@@ -317,8 +363,10 @@ impl Sync {
         }
         for ((kind, key), event_id) in self.rooms.state_map(room_id, state).await? {
             if config.wants(&kind.to_string(), &key) {
+                give_way().await?;
                 let event = self.rooms.any_event(room_id, &event_id).await?;
-                found.extend(event.map(|event| event.pdu.clone()));
+                add_to(&mut found, &mut bytes, event.map(|event| event.pdu.clone()));
+                building.made.check(bytes)?;
             }
         }
         Ok(found)
@@ -420,6 +468,14 @@ impl Sync {
             return Ok(false);
         }
         self.has_read_on(&building.request.user_id, room_id, since).await
+    }
+}
+
+/// Adds events to those that were found, and their sizes.
+fn add_to(found: &mut Vec<SharedPdu>, bytes: &mut usize, events: impl IntoIterator<Item = SharedPdu>) {
+    for event in events {
+        *bytes += event.size_bytes();
+        found.push(event);
     }
 }
 
