@@ -94,8 +94,8 @@ async fn what_operators_do_is_written_down() {
             ("delete_registration_token", "welcome", 404),
             ("delete_registration_token", "welcome", 200),
             ("create_registration_token", "", 200),
-            ("set_locked", "anna", 400),
-            ("set_locked", "anna", 200),
+            ("set_user_locked", "anna", 400),
+            ("set_user_locked", "anna", 200),
         ]
     );
     assert!(actions.iter().all(|action| action["operator"] == "@admin:instagram.localhost"));

@@ -110,7 +110,7 @@ fn outsiders<'a>(entry: &Entry, ben: &'a Person, carl: &'a Person) -> Vec<Caller
     let (no_token, bad_token) = match endpoint(entry).access {
         Access::Anybody => (entry.others, entry.others),
         Access::MaybeUser => (entry.nobody.unwrap_or(entry.others), UNKNOWN_TOKEN),
-        Access::User => (MISSING_TOKEN, UNKNOWN_TOKEN),
+        Access::User | Access::Operator | Access::BackEndOperator => (MISSING_TOKEN, UNKNOWN_TOKEN),
     };
     let at_home = [
         ("nobody", None, no_token),
@@ -132,7 +132,7 @@ fn guest_callers<'a>(entry: &Entry, guests: &'a [Person; 2]) -> Vec<Caller<'a>> 
     let stranger = |who, platform, expected| {
         let token = Some(guests[usize::from(platform == MESSENGER)].token.as_str());
         let expected = match info.access {
-            Access::User | Access::MaybeUser if !info.open_to_guests => NOT_FOR_GUESTS,
+            Access::User | Access::Operator | Access::MaybeUser if !info.open_to_guests => NOT_FOR_GUESTS,
             _ => expected,
         };
         Caller { who, platform, token, expected }

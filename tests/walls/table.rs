@@ -25,8 +25,12 @@ use linkspan_wire::EndpointInfo;
 
 /// All endpoints of all APIs.
 pub fn list_endpoints() -> Vec<EndpointInfo> {
-    let tables =
-        [linkspan_client_api::endpoints(), linkspan_own_api::endpoints(), linkspan_identity_api::endpoints()];
+    let tables = [
+        linkspan_client_api::endpoints(),
+        linkspan_own_api::endpoints(),
+        linkspan_admin_api::endpoints(),
+        linkspan_identity_api::endpoints(),
+    ];
     tables.into_iter().flatten().map(|endpoint| endpoint.info).collect()
 }
 
@@ -54,6 +58,9 @@ pub const UNKNOWN_TOKEN: Expected = Expected(401, "M_UNKNOWN_TOKEN");
 pub const BAD_JSON: Expected = Expected(400, "M_BAD_JSON");
 /// A parameter is wrong.
 pub const INVALID_PARAM: Expected = Expected(400, "M_INVALID_PARAM");
+
+/// A password is too short.
+pub const WEAK_PASSWORD: Expected = Expected(400, "M_WEAK_PASSWORD");
 
 /// The type of the bodies that OAuth has.
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -197,8 +204,51 @@ pub fn table() -> Vec<Entry> {
         finding(),
         media(),
         keys(),
+        operators(),
     ]
     .concat()
+}
+
+/// What only administrators get. Anna and ben are none, and carl is one elsewhere: about anna he learns nothing, and of his
+/// own platform he gets what it has.
+fn operators() -> Vec<Entry> {
+    let get = |name, path| get(name, path).own(FORBIDDEN);
+    let put = |name, path| put(name, path).own(FORBIDDEN).abroad(INVALID_PARAM);
+    let post = |name, path| post(name, path).own(FORBIDDEN);
+    let delete = |name, path| delete(name, path).own(FORBIDDEN);
+    vec![
+        get("list_users", "/_linkspan/admin/v1/users").abroad(OK),
+        post("create_user", "/_linkspan/admin/v1/users")
+            .body(r#"{"localpart": "anna", "password": "short"}"#)
+            .abroad(WEAK_PASSWORD),
+        get("get_user", "/_linkspan/admin/v1/users/{user}").abroad(INVALID_PARAM),
+        put("set_user_password", "/_linkspan/admin/v1/users/{user}/password")
+            .body(r#"{"password": "a password of carl's"}"#),
+        put("set_user_locked", "/_linkspan/admin/v1/users/{user}/locked").body(r#"{"locked": true}"#),
+        put("set_user_suspended", "/_linkspan/admin/v1/users/{user}/suspended")
+            .body(r#"{"suspended": true}"#),
+        put("set_user_admin", "/_linkspan/admin/v1/users/{user}/admin").body(r#"{"admin": true}"#),
+        post("log_user_out", "/_linkspan/admin/v1/users/{user}/log_out").abroad(INVALID_PARAM),
+        post("deactivate_user", "/_linkspan/admin/v1/users/{user}/deactivate")
+            .body(r#"{"erase": true}"#)
+            .abroad(INVALID_PARAM),
+        get("list_user_devices", "/_linkspan/admin/v1/users/{user}/devices").abroad(INVALID_PARAM),
+        delete("delete_user_device", "/_linkspan/admin/v1/users/{user}/devices/{device}")
+            .abroad(INVALID_PARAM),
+        get("list_registration_tokens", "/_linkspan/admin/v1/registration_tokens").abroad(OK),
+        post("create_registration_token", "/_linkspan/admin/v1/registration_tokens")
+            .body(r#"{"uses_allowed": 0}"#)
+            .abroad(INVALID_PARAM),
+        delete("delete_registration_token", "/_linkspan/admin/v1/registration_tokens/made-up")
+            .abroad(NOT_FOUND),
+        get("list_actions", "/_linkspan/admin/v1/actions").abroad(OK),
+        get("list_reports", "/_linkspan/admin/v1/reports?all=true").abroad(OK),
+        get("get_report", "/_linkspan/admin/v1/reports/9999").abroad(NOT_FOUND),
+        post("close_report", "/_linkspan/admin/v1/reports/9999/close")
+            .body(r#"{"note": "done"}"#)
+            .abroad(NOT_FOUND),
+        get("list_account_links", "/_linkspan/admin/v1/account_links").abroad(OK),
+    ]
 }
 
 fn server() -> Vec<Entry> {

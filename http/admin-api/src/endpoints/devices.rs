@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::user_of;
 
-pub(crate) async fn list_devices(
+pub(crate) async fn list_user_devices(
     app: App,
     operator: Operator,
     request: WholeRequest,
@@ -18,7 +18,7 @@ pub(crate) async fn list_devices(
     Ok(json_answer(&json!({ "devices": devices })))
 }
 
-pub(crate) async fn delete_device(
+pub(crate) async fn delete_user_device(
     app: App,
     operator: Operator,
     request: WholeRequest,

@@ -60,7 +60,7 @@ fn yes() -> bool {
     true
 }
 
-pub(crate) async fn set_password(
+pub(crate) async fn set_user_password(
     app: App,
     operator: Operator,
     request: WholeRequest,
@@ -76,7 +76,7 @@ struct Locked {
     locked: bool,
 }
 
-pub(crate) async fn set_locked(
+pub(crate) async fn set_user_locked(
     app: App,
     operator: Operator,
     request: WholeRequest,
@@ -91,7 +91,7 @@ struct Suspended {
     suspended: bool,
 }
 
-pub(crate) async fn set_suspended(
+pub(crate) async fn set_user_suspended(
     app: App,
     operator: Operator,
     request: WholeRequest,
@@ -106,7 +106,7 @@ struct Admin {
     admin: bool,
 }
 
-pub(crate) async fn set_admin(
+pub(crate) async fn set_user_admin(
     app: App,
     operator: Operator,
     request: WholeRequest,
