@@ -9,7 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -33,6 +33,7 @@ use crate::{
     connections::{End, Seat},
     health::Health,
     metrics::{Counted, Requests as Counts},
+    refusal_pace::RefusalPace,
     sending::{self, Sending},
     under_way::{Requests, UnderWay},
     unread_body::{self, WatchedBody},
@@ -59,6 +60,8 @@ pub(crate) struct Server {
     pub(crate) requests: Arc<Requests>,
     pub(crate) health: Health,
     pub(crate) counts: Arc<Counts>,
+    /// How fast too many requests are refused, on all listeners.
+    pub(crate) refusal_pace: Arc<RefusalPace>,
 }
 
 impl Server {
@@ -89,13 +92,24 @@ impl Server {
             Some(answer) => Err(answer),
             None => self.begin(peer, request).map_err(refuse),
         };
+        let pace = self.refusal_pace.clone();
         async move {
-            match begun {
+            let answer = match begun {
                 Ok((counted, answer, under_way)) => {
                     Answer { response: counted.answered(answer).await, under_way }
                 }
-                Err(refused) => Answer { response: refused, under_way: None },
+                Err(refused) => Answer::from(refused),
+            };
+            if answer.response.status() != StatusCode::TOO_MANY_REQUESTS {
+                return answer;
             }
+            // While it waits it takes up nobody's place.
+            let refused = Answer::from(answer.response);
+            let pause = pace.pause(Instant::now());
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            refused
         }
     }
 

@@ -25,6 +25,7 @@ mod on_platform;
 mod operations;
 mod platform_commands;
 mod refusal;
+mod refusal_pace;
 mod report_commands;
 mod restore_command;
 mod sending;

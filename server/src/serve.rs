@@ -31,6 +31,7 @@ use crate::{
     metrics::{ANY, Metrics, Requests as Counts, Sources},
     read_config,
     refusal::Refusals,
+    refusal_pace::RefusalPace,
     services,
     systemd::Notifier,
     under_way::Requests,
@@ -165,6 +166,7 @@ impl Running {
         let connections = Arc::new(Connections::new(most, bound.len()));
         let requests = Arc::new(Requests::new(most, platforms.iter().count()));
         let refusals = Refusals::default();
+        let refusal_pace = Arc::new(RefusalPace::default());
         let mut listeners = JoinSet::new();
         let (mut listening, mut listeners_of) = (Vec::new(), Vec::new());
         for (number, (listener, platform, names)) in bound.into_iter().enumerate() {
@@ -179,6 +181,7 @@ impl Running {
                 requests: requests.clone(),
                 health: health.clone(),
                 counts: counts.clone(),
+                refusal_pace: refusal_pace.clone(),
             };
             let door = Door {
                 server: Arc::new(server),
