@@ -39,6 +39,7 @@ fn a_sync_of_very_much_state_takes_little_memory() {
     check(&town, &anew, &format!("/v3/sync?full_state=true&since={since}"), &rooms);
     let after = server.peak_of_memory();
     let bytes = ROOMS * ENTRIES * ENTRY_BYTES;
+    println!("{} more bytes of memory for a sync of {bytes}", after - before);
     assert!(after - before < MOST_BYTES, "{} for {bytes}", after - before);
     server.check_health();
 }
