@@ -92,6 +92,7 @@ const REMAINS: &[(&str, Row, &str)] = &[
     ("aliases", Naming, "the alias is the room's"),
     ("media", Naming, "what she sent is in the rooms"),
     ("reports", Naming, "operators read what was reported of her"),
+    ("operator_actions", Naming, "operators read what was done to her account, and by whom"),
     ("account_data", Naming, "others have noted whom they ignore"),
     ("contacts", Naming, "others have noted whom they know"),
     ("inbox", Naming, "others are told that her keys and her profile have changed"),
@@ -321,6 +322,9 @@ impl Scene {
         anna.put(&later, json!({ "delay": 3_600_000, "content": words })).await.ok();
         anna.post(&format!("/v3/rooms/{room}/report/{first}"), json!({ "reason": "rude" })).await.ok();
         ben.post(&format!("/v3/users/{user}/report"), json!({ "reason": "rude" })).await.ok();
+        let administrator = network.administrator(INSTAGRAM, "olivia").await;
+        let suspended = format!("/_linkspan/admin/v1/users/{user}/suspended");
+        administrator.put(&suspended, json!({ "suspended": false })).await.ok();
 
         // It is so long that it is stored once for all devices, of which both have several.
         ben.another_device().await;

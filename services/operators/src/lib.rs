@@ -117,7 +117,7 @@ mod tests {
 
     #[tokio::test]
     async fn actions_are_listed_by_platform_newest_first_and_forgotten_when_old() {
-        let operators = Operators::new(Store::from(Memory::default()));
+        let operators = Operators::new(Store::in_memory(Memory::new().expect("an engine")));
         let (one, two) = (owned_server_name!("one.example"), owned_server_name!("two.example"));
         let anna = owned_user_id!("@anna:one.example");
         let begin = async |platform, operator, action, now_ts| {
