@@ -322,7 +322,7 @@ impl Scene {
         anna.put(&later, json!({ "delay": 3_600_000, "content": words })).await.ok();
         anna.post(&format!("/v3/rooms/{room}/report/{first}"), json!({ "reason": "rude" })).await.ok();
         ben.post(&format!("/v3/users/{user}/report"), json!({ "reason": "rude" })).await.ok();
-        let administrator = network.administrator(INSTAGRAM, "olivia").await;
+        let administrator = self.network.administrator(INSTAGRAM, "olivia").await;
         let suspended = format!("/_linkspan/admin/v1/users/{user}/suspended");
         administrator.put(&suspended, json!({ "suspended": false })).await.ok();
 
