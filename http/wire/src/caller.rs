@@ -60,10 +60,11 @@ impl RequestHead<'_> {
 
     fn check_may_read(&self, user_id: Option<&OwnedUserId>) -> Result<(), ApiError> {
         let limiter = &self.platform.rate_limiter;
-        Ok(match user_id {
+        match user_id {
             Some(user_id) => limiter.check_balance(RateClass::Read, user_id.as_str())?,
             None => limiter.check_balance_of_network(RateClass::Read, Network::of(self.address()))?,
-        })
+        }
+        Ok(())
     }
 }
 

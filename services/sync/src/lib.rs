@@ -120,7 +120,7 @@ pub struct SyncRequest {
 #[derive(Debug)]
 pub enum SyncAnswer {
     /// All of it.
-    Whole(SyncResponse),
+    Whole(Box<SyncResponse>),
     /// It is large, and is made while it is sent.
     Pieces(Box<Pieces>),
 }
@@ -320,7 +320,7 @@ impl Sync {
             }
             response.rooms.add(room_id, room);
         }
-        Ok((SyncAnswer::Whole(response), until))
+        Ok((SyncAnswer::Whole(Box::new(response)), until))
     }
 
     /// A room in an answer, if the client wants it and there is something to tell of it.
