@@ -8,7 +8,7 @@ mod fuzz;
 mod wire;
 
 use linkspan_tests::{
-    INSTAGRAM, Server,
+    INSTAGRAM, MESSENGER, Server,
     household::{Household, Town},
     http1::{Answer, Request},
     table::Entry,
@@ -62,6 +62,9 @@ const OAUTH_CODES: [&str; 6] = [
     "unsupported_grant_type",
 ];
 
+/// A user of carl's platform who is not there.
+const NOBODY: &str = "@nobody:messenger.localhost";
+
 /// A user whose valid calls are spoiled.
 struct Spoiler {
     server: Server,
@@ -78,16 +81,24 @@ impl Spoiler {
         Self { server, town, household, failures: Vec::new() }
     }
 
-    /// A valid call of an entry.
+    /// A valid call of an entry: anna's, or, where only administrators are answered, carl's about somebody who is not
+    /// there.
     fn request(&self, entry: &Entry) -> Request {
-        self.household.request(&self.town, entry).by(Some(&self.household.anna.token))
+        let mut request = self.household.request(&self.town, entry);
+        if !entry.is_for_operators() {
+            return request.by(Some(&self.household.anna.token));
+        }
+        let target = String::from_utf8(request.target).expect("it is made of text");
+        request.target = target.replace(&self.household.anna.user_id, NOBODY).into_bytes();
+        request.by(Some(&self.town.carl.token))
     }
 
     /// Sends what `spoil` makes of a valid call.
     fn ask(&mut self, entry: &Entry, spoil: impl Fn(&mut Request)) -> Answer {
+        let platform = if entry.is_for_operators() { MESSENGER } else { INSTAGRAM };
         let mut request = self.request(entry);
         spoil(&mut request);
-        let answer = self.town.ask(INSTAGRAM, &request);
+        let answer = self.town.ask(platform, &request);
         if answer.errcode() != "M_UNKNOWN_TOKEN" {
             return answer;
         }
@@ -95,7 +106,7 @@ impl Spoiler {
         self.household = Household::settle(&self.town);
         let mut request = self.request(entry);
         spoil(&mut request);
-        self.town.ask(INSTAGRAM, &request)
+        self.town.ask(platform, &request)
     }
 
     /// Notes a problem if an answer is not well formed, or not as `is_right` wants it.

@@ -183,6 +183,11 @@ impl Entry {
         self.path.starts_with("/_linkspan/oauth2/")
     }
 
+    /// Whether only administrators are answered.
+    pub fn is_for_operators(&self) -> bool {
+        self.path.starts_with("/_linkspan/admin/")
+    }
+
     /// Whether the body is JSON that the endpoint looks at.
     pub fn has_json(&self) -> bool {
         self.content_type == "application/json" && !self.body.is_empty()
