@@ -282,7 +282,8 @@ fn methods_paths_and_hosts_are_known_or_not() {
         }
         let answer = spoiler.ask(&entry, |request| request.method = "OPTIONS".to_owned());
         spoiler.judge(&format!("OPTIONS {}", entry.name), &answer, allows_origins);
-        if entry.method == "GET" {
+        // What an operator's call is answered depends on whom it is about.
+        if entry.method == "GET" && !entry.is_for_operators() {
             let answer = spoiler.ask(&entry, |request| request.method = "HEAD".to_owned());
             if answer.status != entry.own.0 || !answer.body.is_empty() {
                 spoiler.failures.push(format!("HEAD {}: {}", entry.name, answer.status));

@@ -7,7 +7,7 @@ use linkspan_storage::{
 };
 use ruma::{OwnedServerName, OwnedUserId};
 
-use crate::{Accounts, AccountsError};
+use crate::{Accounts, AccountsError, DeviceInfo};
 
 /// An account, as its operator sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +62,12 @@ impl Accounts {
         let rows = keys.into_iter().zip(accounts).zip(handles);
         let infos = rows.map(|((key, account), own)| AccountInfo::new(key.user_id, &account, own));
         Ok(infos.collect())
+    }
+
+    /// The devices of an account, for its operator. Refuses if there is no such account.
+    pub async fn list_devices(&self, user_id: &OwnedUserId) -> Result<Vec<DeviceInfo>, AccountsError> {
+        self.account_info(user_id).await?;
+        self.devices(user_id).await
     }
 
     /// An account, as its operator sees it.

@@ -39,6 +39,7 @@ impl Services {
 
     /// Logs all devices of a user out; returns how many there were.
     pub async fn log_user_out(&self, user_id: &OwnedUserId) -> Result<usize> {
+        self.accounts.account_info(user_id).await?;
         self.forget_logged_out(self.accounts.log_out_all(user_id, None).await?).await
     }
 

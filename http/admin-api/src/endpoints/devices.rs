@@ -14,7 +14,8 @@ pub(crate) async fn list_user_devices(
     request: WholeRequest,
 ) -> Result<Response, ApiError> {
     let user_id = user_of(&operator, &request)?;
-    let devices: Vec<Value> = app.accounts.devices(&user_id).await?.iter().map(to_wire).collect();
+    let devices = app.accounts.list_devices(&user_id).await?;
+    let devices: Vec<Value> = devices.iter().map(to_wire).collect();
     Ok(json_answer(&json!({ "devices": devices })))
 }
 
