@@ -7,7 +7,7 @@ use linkspan_tests::{
 use rand::{RngExt, distr::Alphanumeric};
 use serde_json::{Value, json};
 
-use crate::{LONG, MIB, is_limited, request};
+use crate::{LONG, MIB, request};
 
 /// How often somebody logs in.
 const LOG_INS: usize = 230;
@@ -81,13 +81,13 @@ fn a_stranger_fills_a_share_of_a_queue_and_who_is_ignored_nothing() {
     let anna = town.register(INSTAGRAM, "anna", "a phone");
     let bert = town.register(MESSENGER, "bert", "a phone");
     let carl = town.register(MESSENGER, "carl", "a phone");
-    for _ in 0..OF_A_STRANGER {
+    // Carl is in nobody's way, and nobody in his.
+    assert_eq!(try_send(&town, &carl, &anna).status, 200);
+    for _ in 0..10 * OF_A_STRANGER {
         assert_eq!(try_send(&town, &bert, &anna).status, 200);
     }
-    is_limited(&try_send(&town, &bert, &anna));
-    // He is in nobody's way.
-    assert_eq!(try_send(&town, &carl, &anna).status, 200);
-    assert_eq!(received(&town, &anna, &bert), OF_A_STRANGER);
+    let waits = received(&town, &anna, &bert);
+    assert!((OF_A_STRANGER / 2..=OF_A_STRANGER).contains(&waits), "{waits} messages of his wait");
 
     let path = format!("/v3/user/{}/account_data/m.ignored_user_list", anna.user_id);
     town.does(&anna, "PUT", &path, &json!({ "ignored_users": { &bert.user_id: {} } }));

@@ -87,6 +87,9 @@ impl Accounts {
         platform: &OwnedServerName,
         token: &str,
     ) -> Result<bool, AccountsError> {
+        if !is_token(token) {
+            return Ok(false);
+        }
         let key = PlatformKey { platform: platform.clone(), name: token.to_owned() };
         self.store
             .update(async || {
