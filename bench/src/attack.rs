@@ -99,6 +99,8 @@ pub(crate) struct Result {
     pub(crate) answered: u64,
     /// Those among them that were refused for being too much.
     pub(crate) refused: u64,
+    /// Those among them that were errors of another kind, such as a wrong guess.
+    pub(crate) failed: u64,
 }
 
 struct Attacker {
@@ -107,16 +109,19 @@ struct Attacker {
     until: Instant,
     answered: AtomicU64,
     refused: AtomicU64,
+    failed: AtomicU64,
 }
 
 /// Makes an attack until its time is over.
 pub(crate) async fn run(attack: Attack, target: Target) -> std::result::Result<Result, String> {
     let platform = Arc::new(Platform::new(&target.server_name, target.address)?);
     let until = Instant::now() + Duration::from_millis(target.length_ms);
-    let attacker =
-        Attacker { target, platform, until, answered: AtomicU64::new(0), refused: AtomicU64::new(0) };
+    let [answered, refused, failed] = Default::default();
+    let attacker = Attacker { target, platform, until, answered, refused, failed };
     attacker.make(attack).await;
-    Ok(Result { answered: attacker.answered.load(Relaxed), refused: attacker.refused.load(Relaxed) })
+    let Attacker { answered, refused, failed, .. } = attacker;
+    let [answered, refused, failed] = [answered, refused, failed].map(AtomicU64::into_inner);
+    Ok(Result { answered, refused, failed })
 }
 
 impl Attacker {
@@ -241,6 +246,8 @@ impl Attacker {
                 if status == 429 || status == 503 {
                     self.refused.fetch_add(1, Relaxed);
                     sleep(REFUSED_PAUSE).await;
+                } else if status >= 400 {
+                    self.failed.fetch_add(1, Relaxed);
                 }
             }
             None => sleep(REFUSED_PAUSE).await,
@@ -279,8 +286,10 @@ impl Attacker {
                 let mut status = [0; 12];
                 match timeout_at(self.until, stream.read_exact(&mut status)).await {
                     Ok(Ok(_)) => {
-                        let refused = status.ends_with(b"429") || status.ends_with(b"503");
-                        self.note(Some(if refused { 429 } else { 200 })).await;
+                        let status =
+                            std::str::from_utf8(&status[9..]).ok().and_then(|status| status.parse().ok());
+                        self.note(status).await;
+                        let refused = matches!(status, Some(429 | 503));
                         if !refused {
                             sleep_until(self.until).await;
                         }
