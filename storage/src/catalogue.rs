@@ -80,6 +80,8 @@ macro_rules! catalogue {
 
 /// Where the newest position stands in [`Meta`].
 pub(crate) const META_POSITION_KEY: [u8; 1] = [0];
+/// Where the format of the store stands in [`Meta`].
+pub(crate) const META_FORMAT_KEY: MetaKey = MetaKey { item: 1 };
 
 key! {
     /// The key of a row of [`Meta`].

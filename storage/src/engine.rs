@@ -61,6 +61,17 @@ pub enum StorageError {
         /// What is wrong with the value.
         reason: String,
     },
+    /// A newer version of this program has written the store.
+    #[error(
+        "it was written by a newer version of Linkspan: it has format {found}, and this version knows formats up to \
+         {known}. Run the newer version again, or restore a backup that was made before it ran"
+    )]
+    NewerFormat {
+        /// The format of the store.
+        found: u64,
+        /// The newest format that is known.
+        known: u64,
+    },
     /// A write that had to happen did not.
     #[error(transparent)]
     Commit(#[from] CommitError),

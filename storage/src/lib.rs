@@ -15,6 +15,7 @@ mod copies;
 mod embedded;
 mod engine;
 mod finish;
+mod format;
 mod group_commit;
 mod histogram;
 mod key;
@@ -42,6 +43,7 @@ pub use engine::{
     RawWriteSet, StorageError, StoreStats, TableId, TableStats, Ticket,
 };
 pub use finish::Finish;
+pub use format::FORMAT;
 pub use histogram::{Histogram, HistogramReading};
 pub use key::{Key, KeyError, KeyField, KeyReader, KeyWriter, Prefix, Trailing};
 pub use memory::{Faults, HeldDisk, HeldReads, Memory};
