@@ -3,6 +3,7 @@
 //! For each of these a person says who finds them by it. What they leave open their platform says. What each kind
 //! of platform begins with is explained in docs/decisions/0020-finding-people.md.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{
     Map, Value,
@@ -30,7 +31,7 @@ pub enum FoundBy {
 ///
 /// Contacts of another platform are among the people of one's platform, so that nobody is kept out by a choice
 /// that lets more people in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Audience {
     /// Nobody may.
@@ -55,7 +56,7 @@ pub struct Finder {
 }
 
 /// Who may find a person by what, as far as it is said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Discovery {
     /// Who may by the handle.

@@ -6,6 +6,7 @@
 //! all platforms begin with are explained in docs/decisions/0016-reachability.md.
 
 use ruma::{OwnedServerName, ServerName};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -15,7 +16,7 @@ pub const REACH_TYPE: &str = "org.linkspan.reach";
 pub const MAX_REACH_RULES: usize = 100;
 
 /// Where somebody comes from, as the person sees it who is to be reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// Both are on one platform.
@@ -27,7 +28,7 @@ pub enum Source {
 }
 
 /// How somebody stands to the person who is to be reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Relation {
     /// The person has accepted them, or written to them first.
@@ -39,7 +40,7 @@ pub enum Relation {
 }
 
 /// What somebody wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReachKind {
     /// To begin a direct chat.
@@ -54,7 +55,7 @@ pub enum ReachKind {
 ///
 /// Refusing is greater than ignoring. Whoever is refused, as others are, learns nothing by it; one who is
 /// ignored where others are refused could tell that this person ignores them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reach {
     /// It is simply there: the person is in the chat at once, and a call rings.
@@ -68,7 +69,7 @@ pub enum Reach {
 }
 
 /// A rule: what it leaves open, it holds for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReachRule {
     /// Where it comes from.
@@ -76,6 +77,7 @@ pub struct ReachRule {
     pub source: Option<Source>,
     /// The server of who wants it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub server: Option<OwnedServerName>,
     /// How the two stand to each other.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -9,7 +9,7 @@ use ruma::ServerName;
 use serde_json::Value;
 use tokio::{net::UnixStream, task::JoinSet};
 
-use crate::{Failure, config::Config, control, services};
+use crate::{Failure, config::Config, control, reload::Reloading, services};
 
 /// The longest answer, in bytes. A page of the longest rows has less.
 const ANSWER_BYTES: usize = 16 << 20;
@@ -31,8 +31,8 @@ enum Answers {
 /// What is asked of the operator API.
 pub(crate) struct Ask<'a> {
     pub(crate) method: Method,
-    /// The platform that is asked.
-    pub(crate) platform: &'a ServerName,
+    /// The platform that is asked. None: what is asked is about no platform.
+    pub(crate) platform: Option<&'a ServerName>,
     /// What follows `/_linkspan/admin/v1/`.
     pub(crate) path: String,
     pub(crate) body: Option<Value>,
@@ -45,7 +45,7 @@ impl BackEnd {
             return Ok(running);
         }
         let (app, store, tasks) = services::open(config).await?;
-        let answers = Answers::Stopped(Box::new(services::api(config, app, store)));
+        let answers = Answers::Stopped(Box::new(services::api(config, app, store, Reloading::default())));
         Ok(Self { answers, _tasks: tasks })
     }
 
@@ -72,10 +72,12 @@ impl BackEnd {
     /// Asks, and returns the answer. What is refused fails with the sentence that says why.
     pub(crate) async fn ask(&mut self, ask: Ask<'_>) -> Result<Value, Failure> {
         let body = ask.body.map_or_else(Vec::new, |body| body.to_string().into_bytes());
-        let request = Request::builder()
-            .method(ask.method)
+        let mut request = Request::builder().method(ask.method);
+        if let Some(platform) = ask.platform {
+            request = request.header(header::HOST, platform.as_str());
+        }
+        let request = request
             .uri(format!("/_linkspan/admin/v1/{}", ask.path))
-            .header(header::HOST, ask.platform.as_str())
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::CONTENT_LENGTH, body.len())
             .body(Body::from(body))?;

@@ -28,9 +28,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let told = runtime.block_on(async {
         let Some(mut back_end) = BackEnd::running_over(&config).await? else { return Ok(None) };
-        let platform = &config.platforms.first().ok_or("the configuration has no platform")?.server_name;
         let body = Some(json!({ "folder": folder }));
-        let ask = Ask { method: Method::POST, platform, path: "backup".to_owned(), body };
+        let ask = Ask { method: Method::POST, platform: None, path: "backup".to_owned(), body };
         Ok::<_, Failure>(Some(back_end.ask(ask).await?))
     })?;
     if let Some(told) = told {

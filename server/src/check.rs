@@ -281,6 +281,7 @@ fn judge_openness(entry: &PlatformEntry, http: Option<SocketAddr>, findings: &mu
 
 fn find_shared_names(platforms: &[PlatformEntry], findings: &mut Findings) {
     let mut names = BTreeSet::new();
+    let mut lines = BTreeMap::new();
     let mut hosts: BTreeMap<String, &Settings> = BTreeMap::new();
     for entry in platforms {
         let settings = &entry.settings;
@@ -288,6 +289,14 @@ fn find_shared_names(platforms: &[PlatformEntry], findings: &mut Findings) {
             findings.error(entry.line_of("name"), format!("two platforms have the name {:?}", settings.name));
         }
         let server_name = settings.server_name.as_str().to_ascii_lowercase();
+        if let Some(first) = lines.insert(server_name.clone(), entry.line_of("server_name"))
+            && entry.was_read("server_name")
+        {
+            let line = first.map(|line| format!(", as in line {line}")).unwrap_or_default();
+            let message = format!("two platforms have the server_name {server_name:?}{line}: each needs one of its own");
+            findings.error(entry.line_of("server_name"), message);
+            continue;
+        }
         let mut own: Vec<_> = settings.hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
         if let Some(twice) = own.iter().enumerate().find(|(at, host)| own[..*at].contains(host)) {
             findings.error(entry.line_of("hosts"), format!("`hosts` names {:?} twice", twice.1));

@@ -15,16 +15,20 @@ use std::{
 
 use linkspan_platforms::{Email, PolicyHook, Settings, Sms};
 use ruma::OwnedServerName;
+use schemars::JsonSchema;
 use serde::{Deserialize, de::DeserializeOwned};
 use toml::{
     Spanned,
     de::{DeTable, DeValue, ValueDeserializer},
 };
 
-use crate::log::Log;
+use crate::{log::Log, settings};
 
 /// The environment variable that stands in for `secret_key` of `[media]`.
 pub(crate) const MEDIA_SECRET_KEY: &str = "LINKSPAN_MEDIA_SECRET_KEY";
+
+/// How alike two words are, from 0 to 1, of which one is probably the other with a slip.
+const ALIKE: f64 = 0.8;
 
 /// A configuration in which nothing is wrong.
 #[derive(Clone, Debug)]
@@ -42,40 +46,51 @@ pub(crate) struct Config {
 }
 
 /// The settings in `[storage]`.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Storage {
-    /// How much of the disk is kept in reserve, in bytes. Without it, it is what fits the disk.
+    /// How much of the disk is kept in reserve, in bytes: with less free space uploads are refused, then writes. Without it,
+    /// it is what fits the disk.
+    #[schemars(example = 2_000_000_000)]
     pub(crate) reserve_bytes: Option<u64>,
 }
 
 /// The settings in `[listen]`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Listen {
     /// An address for all platforms, told apart by `Host`.
+    #[schemars(example = &"127.0.0.1:8008")]
     pub(crate) http: Option<SocketAddr>,
     /// An address for metrics and health, which people of the platforms should not reach.
+    #[schemars(example = &"127.0.0.1:9108", extend("x-restart" = true))]
     pub(crate) metrics: Option<SocketAddr>,
     /// The most connections at the same time. Without it there may be as many as the limit of open files
     /// allows.
+    #[schemars(example = 10_000, extend("x-restart" = true))]
     pub(crate) max_connections: Option<u32>,
     /// Proxies whose `X-Forwarded-For` is believed, besides those on this machine.
     #[serde(default)]
+    #[schemars(example = ["10.0.0.5"])]
     pub(crate) trusted_proxies: Vec<IpAddr>,
 }
 
 /// The settings in `[media]`: a bucket with the protocol of Amazon's S3.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MediaBucket {
+    /// The name of the bucket.
+    #[schemars(example = &"media")]
     pub(crate) bucket: String,
+    /// The region of the bucket.
     #[serde(default = "default_region")]
     pub(crate) region: String,
     /// The address of the bucket's server. Without one it is Amazon's.
+    #[schemars(example = &"https://s3.example")]
     pub(crate) endpoint: Option<String>,
+    /// The name of the key.
     pub(crate) access_key: String,
-    /// The secret key. The environment ([`MEDIA_SECRET_KEY`]) goes before the file.
+    /// The secret key. The environment variable `LINKSPAN_MEDIA_SECRET_KEY` goes before the file.
     #[serde(default)]
     pub(crate) secret_key: String,
 }
@@ -284,9 +299,9 @@ impl<'i> Reader<'i> {
                 }
                 "platform" => draft.platforms = self.platforms(value),
                 other => {
-                    let known = "`data`, `email`, `listen`, `log`, `media`, `platform`, `policy`, `retired`, `sms`, \
-                                 `storage`";
-                    self.note(Some(key.span()), &format!("unknown field `{other}`, expected one of {known}"));
+                    let known = settings::list_outermost().join("`, `");
+                    let message = format!("unknown field `{other}`, expected one of `{known}`");
+                    self.note(Some(key.span()), &plain(&message));
                 }
             }
         }
@@ -406,7 +421,7 @@ fn in_words(key: &str, message: &str) -> String {
 
 /// An error without the words of the programming language.
 fn plain(message: &str) -> String {
-    const WORDS: [(&str, &str); 20] = [
+    const WORDS: [(&str, &str); 23] = [
         ("invalid type: string", "this is text"),
         ("invalid type: sequence", "this is a list"),
         ("invalid type: map", "this is a table"),
@@ -419,6 +434,9 @@ fn plain(message: &str) -> String {
         ("unknown variant ", "there is no "),
         ("unknown field ", "there is no setting "),
         ("expected one of ", "only "),
+        ("invalid socket address syntax", "an address is written with a port, as \"127.0.0.1:8101\""),
+        ("invalid IP address syntax", "an address is written without a port, as \"10.0.0.5\""),
+        ("expected socket address", "but should be an address with a port in quotes, as \"127.0.0.1:8101\""),
         ("expected u32", "but should be a whole number from 0 to 4294967295"),
         ("expected u64", "but should be a whole number from 0"),
         ("expected f64", "but should be a number"),
@@ -432,7 +450,23 @@ fn plain(message: &str) -> String {
     if let Some((start, _)) = message.split_once("expected struct ") {
         return plain(start) + "but should be a table of settings";
     }
+    if let Some(likely) = likely(message) {
+        let (start, _) = message.split_once(", expected").unwrap_or((message, ""));
+        return format!("{}; did you mean `{likely}`?", plain(start));
+    }
     WORDS.into_iter().fold(message.to_owned(), |text, (from, to)| text.replace(from, to))
+}
+
+/// What somebody has probably meant who wrote something that there is not.
+fn likely(message: &str) -> Option<&str> {
+    let (start, known) = message.split_once(", expected")?;
+    if !start.starts_with("unknown ") {
+        return None;
+    }
+    let wrong = start.split('`').nth(1)?;
+    let known = known.split('`').skip(1).step_by(2);
+    let alike = known.map(|word| (strsim::jaro(wrong, word), word)).filter(|(alike, _)| *alike >= ALIKE);
+    alike.max_by(|(one, _), (other, _)| one.total_cmp(other)).map(|(_, word)| word)
 }
 
 /// The place of an entry that was removed: its key, and the key of the outermost table that it was in, or its

@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
@@ -23,10 +24,11 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use linkspan_platforms::{Limited, Network, Platform, Platforms};
+use linkspan_platforms::{Limited, Network, Platforms};
 use linkspan_storage::AnswerSent;
 use linkspan_wire::{Api, ClientAddress, ListenerPlatform, platform_of, refuse};
 use parking_lot::Mutex;
+use ruma::OwnedServerName;
 use tokio::{net::TcpStream, sync::watch};
 
 use crate::{
@@ -52,9 +54,9 @@ const HEAD_BYTES: usize = 64 << 10;
 pub(crate) struct Server {
     pub(crate) api: Arc<Api>,
     /// The listener is this platform's alone.
-    pub(crate) platform: Option<Arc<Platform>>,
+    pub(crate) platform: Option<OwnedServerName>,
     /// Proxies that are trusted besides those on this machine.
-    pub(crate) trusted_proxies: Vec<IpAddr>,
+    pub(crate) trusted_proxies: Arc<ArcSwap<Vec<IpAddr>>>,
     pub(crate) platforms: Arc<Platforms>,
     /// The requests that are being answered, on all listeners.
     pub(crate) requests: Arc<Requests>,
@@ -80,7 +82,7 @@ impl Server {
     /// The network that an address is counted by, unless it is that of a proxy, which brings the requests of many.
     pub(crate) fn network_of(&self, address: IpAddr) -> Option<Network> {
         let address = address.to_canonical();
-        (!is_trusted(address, &self.trusted_proxies)).then(|| Network::of(address))
+        (!is_trusted(address, &self.trusted_proxies.load())).then(|| Network::of(address))
     }
 
     fn answer(
@@ -130,9 +132,12 @@ impl Server {
         request: Request<WatchedBody>,
     ) -> Result<(Counted, impl Future<Output = Response> + use<>, Option<UnderWay>), Limited> {
         let mut request = request.map(Body::new);
-        let address = client_address(peer.ip(), request.headers(), &self.trusted_proxies);
+        let address = client_address(peer.ip(), request.headers(), &self.trusted_proxies.load());
         request.extensions_mut().insert(ClientAddress(address));
-        let platform = self.platform.clone().or_else(|| platform_of(&self.platforms, &request));
+        let platform = match &self.platform {
+            Some(name) => self.platforms.get(name),
+            None => platform_of(&self.platforms, &request),
+        };
         let under_way = match &platform {
             Some(platform) => {
                 let begun = self.requests.begin(platform.number, self.network_of(address));

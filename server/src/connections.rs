@@ -180,8 +180,8 @@ pub(crate) struct Connections {
 struct Open {
     /// How many each listener may have.
     capacity: Capacity,
-    /// What is counted of each listener, but for those that are open.
-    counts: Vec<ListenerCounts>,
+    /// The names of listeners, and what is counted of each but for those that are open.
+    listeners: Vec<(String, ListenerCounts)>,
     by_number: HashMap<u64, Known>,
     /// The number of the next connection.
     next: u64,
@@ -221,11 +221,11 @@ impl Drop for Admitted {
 }
 
 impl Connections {
-    /// There may be `most` connections at a time, on so many listeners.
-    pub(crate) fn new(most: usize, listeners: usize) -> Self {
+    /// There may be `most` connections at a time, on all listeners.
+    pub(crate) fn new(most: usize) -> Self {
         let open = Open {
-            capacity: Capacity::new(most, listeners),
-            counts: vec![ListenerCounts::default(); listeners],
+            capacity: Capacity::new(most, 0),
+            listeners: Vec::new(),
             by_number: HashMap::new(),
             next: 0,
             of_networks: HashMap::new(),
@@ -234,12 +234,24 @@ impl Connections {
         Self { open: Mutex::new(open), most, most_of_network: most_of_network(most) }
     }
 
+    /// The number of the listener with this name. It gets a part of all connections, and has it from then on.
+    pub(crate) fn listener(&self, name: &str) -> usize {
+        let mut open = self.open.lock();
+        if let Some(number) = open.listeners.iter().position(|(known, _)| known == name) {
+            return number;
+        }
+        open.listeners.push((name.to_owned(), ListenerCounts::default()));
+        let count = open.listeners.len();
+        open.capacity.grow_to(count);
+        count - 1
+    }
+
     /// Admits a connection to a listener, and has others give way to it if need be. None means that all are in a request.
     /// `network` is where the client is; proxies, which bring the requests of many, have none.
     pub(crate) fn admit(self: &Arc<Self>, listener: usize, network: Option<Network>) -> Option<Admitted> {
         let mut open = self.open.lock();
         let admitted = self.admit_in(&mut open, listener, network);
-        let counts = &mut open.counts[listener];
+        let (_, counts) = &mut open.listeners[listener];
         match admitted {
             Some(_) => counts.admitted += 1,
             None => counts.refused += 1,
@@ -247,16 +259,14 @@ impl Connections {
         admitted
     }
 
-    /// What is counted of each listener.
-    pub(crate) fn counts(&self) -> Vec<ListenerCounts> {
+    /// The names of listeners, and what is counted of each.
+    pub(crate) fn counts(&self) -> Vec<(String, ListenerCounts)> {
         let open = self.open.lock();
-        let counts = open.counts.iter().enumerate();
-        counts
-            .map(|(listener, counts)| ListenerCounts {
-                open: open.capacity.taken(listener),
-                ..counts.clone()
-            })
-            .collect()
+        let listeners = open.listeners.iter().enumerate();
+        let now = |(number, (name, counts)): (usize, &(String, ListenerCounts))| {
+            (name.clone(), ListenerCounts { open: open.capacity.taken(number), ..counts.clone() })
+        };
+        listeners.map(now).collect()
     }
 
     /// How many connections there may be.
@@ -353,7 +363,7 @@ impl Open {
         let Some(known) = self.by_number.remove(&number) else { return };
         self.capacity.give_back(known.listener, 1);
         if let Some(end) = known.seat.end.load(Ordering::Relaxed).checked_sub(1) {
-            self.counts[known.listener].ended[usize::from(end)] += 1;
+            self.listeners[known.listener].1.ended[usize::from(end)] += 1;
         }
         let Some(network) = known.network else { return };
         if let Entry::Occupied(mut held) = self.of_networks.entry((known.listener, network)) {
@@ -368,6 +378,14 @@ impl Open {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// So many connections at most, on so many listeners.
+    fn connections(most: usize, listeners: usize) -> Arc<Connections> {
+        let connections = Connections::new(most);
+        let numbers: Vec<_> = (0..listeners).map(|name| connections.listener(&name.to_string())).collect();
+        assert!(numbers.into_iter().eq(0..listeners) && connections.listener("0") == 0);
+        Arc::new(connections)
+    }
 
     fn network(number: u8) -> Option<Network> {
         Some(Network::of([192, 0, 2, number].into()))
@@ -388,13 +406,13 @@ mod tests {
 
     #[test]
     fn whoever_holds_most_gives_way() {
-        let connections = Arc::new(Connections::new(16, 1));
+        let connections = connections(16, 1);
         let admit = |number| connections.admit(0, network(number)).expect("there is room");
         let many: Vec<_> = (0..4).map(|_| admit(1)).collect();
         let few: Vec<_> = (2..14).map(admit).collect();
         let late = admit(99);
         assert!(has_left(&many[0]), "the oldest of the network that has most");
-        let counts = connections.counts();
+        let counts: Vec<_> = connections.counts().into_iter().map(|(_, counts)| counts).collect();
         assert_eq!((counts[0].open, counts[0].admitted, counts[0].refused), (16, 17, 0));
         assert_eq!(counts[0].ended, [1, 0, 0, 0, 0]);
         assert_eq!(few.iter().chain(&many[1..]).chain([&late]).filter(|one| has_left(one)).count(), 0);
@@ -402,7 +420,7 @@ mod tests {
 
     #[test]
     fn a_network_has_a_part_of_all_and_displaces_only_its_own_beyond_it() {
-        let connections = Arc::new(Connections::new(16, 1));
+        let connections = connections(16, 1);
         let other = connections.admit(0, network(2)).expect("there is room");
         let many: Vec<_> = (0..5).map(|_| connections.admit(0, network(1)).expect("one gives way")).collect();
         assert!(has_left(&many[0]) && !has_left(&many[4]) && !has_left(&other));
@@ -413,36 +431,36 @@ mod tests {
 
     #[test]
     fn a_connection_in_a_request_stays_until_its_answer_is_written() {
-        let connections = Arc::new(Connections::new(1, 1));
+        let connections = connections(1, 1);
         let first = connections.admit(0, None).expect("there is room");
         asked(&first);
         first.seat.answer_is_whole();
         assert!(connections.admit(0, None).is_none());
-        let connections = Arc::new(Connections::new(1, 1));
+        let connections = connections(1, 1);
         let first = connections.admit(0, None).expect("there is room");
         asked(&first);
         finished(&first);
         assert!(connections.admit(0, None).is_some());
         assert!(has_left(&first));
-        assert_eq!(connections.counts()[0].ended, [0, 1, 0, 0, 0]);
+        assert_eq!(connections.counts()[0].1.ended, [0, 1, 0, 0, 0]);
     }
 
     #[test]
     fn ends_are_counted_where_they_are_listed() {
         assert!(End::ALL.into_iter().enumerate().all(|(at, end)| end as usize == at));
-        let connections = Arc::new(Connections::new(1, 1));
+        let connections = connections(1, 1);
         let only = connections.admit(0, None).expect("there is room");
         asked(&only);
         assert!(connections.admit(0, None).is_none());
         only.seat.note_end(End::NotReading);
         drop(only);
         let expected = ListenerCounts { open: 0, admitted: 1, refused: 1, ended: [0, 0, 0, 0, 1] };
-        assert_eq!(connections.counts(), [expected]);
+        assert_eq!(connections.counts(), [("0".to_owned(), expected)]);
     }
 
     #[test]
     fn a_listener_that_is_full_leaves_others_theirs() {
-        let connections = Arc::new(Connections::new(16, 2));
+        let connections = connections(16, 2);
         let taken: Vec<_> = std::iter::from_fn(|| connections.admit(0, None).inspect(asked)).collect();
         assert_eq!(taken.len(), 12);
         let theirs: Vec<_> = std::iter::from_fn(|| connections.admit(1, None).inspect(asked)).collect();
@@ -454,7 +472,7 @@ mod tests {
 
     #[test]
     fn what_is_idle_on_a_full_listener_gives_way_to_another_listener() {
-        let connections = Arc::new(Connections::new(16, 2));
+        let connections = connections(16, 2);
         let idle: Vec<_> = (0..12).map(|_| connections.admit(0, None).expect("there is room")).collect();
         let theirs: Vec<_> = (0..5).map(|_| connections.admit(1, None).expect("one gives way")).collect();
         theirs.iter().for_each(asked);

@@ -16,9 +16,9 @@ use std::{
 };
 
 use axum::{body::Body, response::Response};
-use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{Request, body::Incoming, header, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use linkspan_wire::{Api, ClientAddress, FromControlSocket};
+use linkspan_wire::{Api, ClientAddress, FromControlSocket, ListenerPlatform};
 use tokio::{
     net::{UnixListener, UnixSocket, UnixStream},
     task::JoinSet,
@@ -107,10 +107,16 @@ async fn answer_one(stream: UnixStream, api: Arc<Api>) {
     }
 }
 
-/// Answers a request of the operator of the whole back-end.
+/// Answers a request of the operator of the whole back-end. One that is about no platform names none, and is answered
+/// where any platform is.
 pub(crate) fn answer(api: &Api, mut request: Request<Body>) -> impl Future<Output = Response> + use<> {
     request.extensions_mut().insert(FromControlSocket);
     request.extensions_mut().insert(ClientAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+    if !request.headers().contains_key(header::HOST)
+        && let Some(platform) = api.platforms().iter().next()
+    {
+        request.extensions_mut().insert(ListenerPlatform(platform));
+    }
     api.answer(request)
 }
 

@@ -4,11 +4,11 @@
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use linkspan_accounts::{Courier, Message, Sending};
-use linkspan_platforms::{PlatformCounts, Platforms, Sent, Settings};
+use linkspan_platforms::{Platform, PlatformCounts, Platforms, Sent};
 use ruma::ServerName;
 use tokio::time::Instant;
 
-use crate::{Failure, mail::SmtpMailer, sms::SmsSender};
+use crate::{mail::SmtpMailer, sms::SmsSender};
 
 /// How often a message is tried.
 const MAX_TRIES: u32 = 6;
@@ -75,29 +75,27 @@ fn next_wait(first: Duration, tries: u32, not_before: Duration, elapsed: Duratio
 pub(crate) struct Couriers {
     mails: SmtpMailer,
     sms: SmsSender,
-    /// Where it is counted what became of them.
     platforms: Arc<Platforms>,
 }
 
 impl Couriers {
-    pub(crate) fn new(settings: &[Settings], platforms: Arc<Platforms>) -> Result<Self, Failure> {
-        Ok(Self { mails: SmtpMailer::new(settings)?, sms: SmsSender::new(settings)?, platforms })
+    pub(crate) fn new(platforms: Arc<Platforms>) -> Self {
+        Self { mails: SmtpMailer::new(), sms: SmsSender::new(), platforms }
     }
 
-    /// Waits until it is known what became of a message, and counts it.
-    async fn counted(
-        &self,
-        platform: &ServerName,
-        of: fn(&PlatformCounts) -> &Sent,
-        sending: impl Future<Output = Result<(), String>>,
-    ) -> Result<(), String> {
-        let sent = sending.await;
-        if let Some(platform) = self.platforms.get(platform) {
-            let counts = of(&platform.counts);
-            match &sent {
-                Ok(()) => counts.sent.note(),
-                Err(_) => counts.failed.note(),
-            }
+    /// Sends by the settings that a platform has now, and counts what became of the message.
+    async fn send_for(&self, platform: &Platform, message: Message) -> Result<(), String> {
+        let of: fn(&PlatformCounts) -> &Sent = match message {
+            Message::Mail(_) => |counts| &counts.mails,
+            Message::Sms(_) => |counts| &counts.sms,
+        };
+        let sent = match message {
+            Message::Mail(mail) => self.mails.send(&platform.settings, mail).await,
+            Message::Sms(sms) => self.sms.send(&platform.settings, sms).await,
+        };
+        match &sent {
+            Ok(()) => of(&platform.counts).sent.note(),
+            Err(_) => of(&platform.counts).failed.note(),
         }
         sent
     }
@@ -105,16 +103,10 @@ impl Couriers {
 
 impl Courier for Couriers {
     fn send<'a>(&'a self, platform: &'a ServerName, message: Message) -> Sending<'a> {
-        match message {
-            Message::Mail(mail) => {
-                let sending = self.mails.send(platform, mail);
-                Box::pin(self.counted(platform, |counts| &counts.mails, sending))
-            }
-            Message::Sms(sms) => {
-                let sending = self.sms.send(platform, sms);
-                Box::pin(self.counted(platform, |counts| &counts.sms, sending))
-            }
-        }
+        Box::pin(async move {
+            let platform = self.platforms.get(platform).ok_or("this platform is not hosted here")?;
+            self.send_for(&platform, message).await
+        })
     }
 }
 

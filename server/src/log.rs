@@ -6,6 +6,7 @@
 use std::{io::IsTerminal, time::Duration};
 
 use linkspan_wire::RequestId;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
@@ -20,15 +21,19 @@ pub(crate) const VARIABLE: &str = "LINKSPAN_LOG";
 const OTHERS: &str = "fjall=warn,lsm_tree=warn,ruma_state_res=warn";
 
 /// The settings in `[log]`.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Log {
+    /// What a line looks like.
+    #[schemars(example = &"json")]
     pub(crate) format: Format,
+    /// The least important events that are told.
+    #[schemars(example = &"debug")]
     pub(crate) level: Level,
 }
 
 /// What a line looks like.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Format {
     /// For people.
@@ -39,7 +44,7 @@ pub(crate) enum Format {
 }
 
 /// The least important events that are told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Level {
     /// Something failed that should not.

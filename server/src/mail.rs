@@ -1,6 +1,6 @@
 //! Sending mails over SMTP, by the settings of each platform.
 
-use std::{collections::HashMap, ops::ControlFlow, time::Duration};
+use std::{collections::HashMap, ops::ControlFlow, sync::Arc, time::Duration};
 
 use lettre::{
     Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
@@ -9,19 +9,18 @@ use lettre::{
 };
 use linkspan_accounts::Mail;
 use linkspan_platforms::{Email, Settings};
+use parking_lot::Mutex;
 use ruma::{OwnedServerName, ServerName};
 
-use crate::{
-    Failure,
-    courier::{FIRST_WAIT, Outcome, Tries},
-};
+use crate::courier::{FIRST_WAIT, Outcome, Tries};
 
 /// How long a mail server may take for each step.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Sends the mails of all platforms.
 pub(crate) struct SmtpMailer {
-    outboxes: HashMap<OwnedServerName, Outbox>,
+    /// The outboxes that were needed, each with the settings that it was made by.
+    outboxes: Mutex<HashMap<OwnedServerName, (Email, Arc<Outbox>)>>,
     first_wait: Duration,
 }
 
@@ -80,18 +79,28 @@ pub(crate) fn is_address(text: &str) -> bool {
 }
 
 impl SmtpMailer {
-    /// Makes the mailer for those platforms whose settings say how to send mails.
-    pub(crate) fn new(platforms: &[Settings]) -> Result<Self, Failure> {
-        let with_email = platforms.iter().filter_map(|platform| Some((platform, platform.email.as_ref()?)));
-        let outboxes = with_email.map(|(platform, email)| {
-            Outbox::new(email).map(|outbox| (platform.server_name.clone(), outbox)).map_err(Failure::from)
-        });
-        Ok(Self { outboxes: outboxes.collect::<Result<_, _>>()?, first_wait: FIRST_WAIT })
+    /// A mailer that has sent nothing yet.
+    pub(crate) fn new() -> Self {
+        Self { outboxes: Mutex::default(), first_wait: FIRST_WAIT }
+    }
+
+    /// What sends by these settings of a platform. It keeps connections for the next mail.
+    fn outbox(&self, platform: &ServerName, email: &Email) -> Result<Arc<Outbox>, String> {
+        let mut outboxes = self.outboxes.lock();
+        if let Some((known, outbox)) = outboxes.get(platform)
+            && known == email
+        {
+            return Ok(outbox.clone());
+        }
+        let outbox = Arc::new(Outbox::new(email)?);
+        outboxes.insert(platform.to_owned(), (email.clone(), outbox.clone()));
+        Ok(outbox)
     }
 
     /// Sends a mail of a platform, and tries again where that may help: many mail servers refuse the first try.
-    pub(crate) async fn send(&self, platform: &ServerName, mail: Mail) -> Result<(), String> {
-        let outbox = self.outboxes.get(platform).ok_or("this platform sends no mails")?;
+    pub(crate) async fn send(&self, platform: &Settings, mail: Mail) -> Result<(), String> {
+        let email = platform.email.as_ref().ok_or("this platform sends no mails")?;
+        let outbox = self.outbox(&platform.server_name, email)?;
         let letter = outbox.letter(mail)?;
         let mut tries = Tries::new(self.first_wait);
         loop {
@@ -169,7 +178,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("it listens");
         let port = listener.local_addr().expect("an address").port();
         let platform = settings(&format!("smtp://127.0.0.1:{port}"), "One <robot@one.example>");
-        let mut mailer = SmtpMailer::new(std::slice::from_ref(&platform)).expect("the settings are good");
+        let mut mailer = SmtpMailer::new();
         mailer.first_wait = Duration::ZERO;
         (mailer, platform, listener)
     }
@@ -178,7 +187,7 @@ mod tests {
     async fn a_mail_arrives() {
         let (mailer, platform, listener) = mailer().await;
         let taking = tokio::spawn(take_mail(listener, TAKEN));
-        mailer.send(&platform.server_name, mail()).await.expect("it is taken");
+        mailer.send(&platform, mail()).await.expect("it is taken");
         let heard = taking.await.expect("it ends");
         for expected in [
             "MAIL FROM:<robot@one.example>",
@@ -188,15 +197,15 @@ mod tests {
         ] {
             assert!(heard.iter().any(|line| line.starts_with(expected)), "{expected}: {heard:#?}");
         }
-        let elsewhere = ruma::server_name!("two.localhost");
-        mailer.send(elsewhere, mail()).await.expect_err("this platform sends none");
+        let without = Settings { email: None, ..platform };
+        mailer.send(&without, mail()).await.expect_err("this platform sends none");
     }
 
     #[tokio::test]
     async fn a_mail_that_is_not_taken_at_once_is_sent_again() {
         let (mailer, platform, listener) = mailer().await;
         let taking = tokio::spawn(take_mail(listener, "421 come back later"));
-        mailer.send(&platform.server_name, mail()).await.expect("it is taken");
+        mailer.send(&platform, mail()).await.expect("it is taken");
         assert!(taking.await.expect("it ends").iter().any(|line| line == "Subject: Hello"));
     }
 
@@ -204,7 +213,7 @@ mod tests {
     async fn a_mail_that_is_never_taken_is_not_sent_again() {
         let (mailer, platform, listener) = mailer().await;
         let taking = tokio::spawn(take_mail(listener, "554 never"));
-        let error = mailer.send(&platform.server_name, mail()).await.expect_err("it is refused");
+        let error = mailer.send(&platform, mail()).await.expect_err("it is refused");
         assert!(!error.contains("given up"), "{error}");
         taking.abort();
     }

@@ -14,8 +14,10 @@ mod connections;
 mod control;
 mod courier;
 mod health;
+mod key_commands;
 mod limits;
 mod link_commands;
+mod listeners;
 mod log;
 mod mail;
 mod matching_commands;
@@ -24,13 +26,17 @@ mod metrics;
 mod on_platform;
 mod operations;
 mod platform_commands;
+mod platform_operations;
 mod refusal;
 mod refusal_pace;
+mod reload;
+mod reload_command;
 mod report_commands;
 mod restore_command;
 mod sending;
 mod serve;
 mod services;
+mod settings;
 mod shown;
 mod sms;
 mod stored;
@@ -45,7 +51,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
     config::{Config, Severity},
@@ -70,13 +76,15 @@ enum Command {
     Serve(serve::Options),
     /// Say everything that is wrong with a configuration.
     Check(ConfigPath),
+    /// Have the server that runs read its configuration again.
+    Reload(ConfigPath),
     /// Say where the stored tables contradict each other, while the server is stopped.
     Audit(ConfigPath),
     /// Back up all data into a folder, also while the server runs.
     Backup(backup_command::Options),
     /// Check a backup, or make an empty data folder what it was when the backup was made.
     Restore(restore_command::Options),
-    /// List or add platforms.
+    /// List, add and change platforms.
     #[command(subcommand)]
     Platform(platform_commands::PlatformCommand),
     /// Create, list and change accounts.
@@ -91,6 +99,23 @@ enum Command {
     /// Create, list or delete registration tokens.
     #[command(subcommand)]
     Token(token_commands::TokenCommand),
+    /// List the signing keys of a platform, or make a new one.
+    #[command(subcommand)]
+    Keys(key_commands::KeysCommand),
+    /// Print a script that completes the program's arguments, for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write those of all commands.
+    Man {
+        /// A folder for the pages of all commands.
+        #[arg(long, value_name = "FOLDER")]
+        folder: Option<PathBuf>,
+    },
+    /// Print the page of all settings, which is docs/settings.md.
+    #[command(hide = true)]
+    Settings,
     /// Make a new key for matching address books, while the server is stopped.
     #[command(subcommand)]
     Matching(matching_commands::MatchingCommand),
@@ -133,6 +158,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Serve(options) => return serve::serve(&options),
         Command::Check(path) => return check_config(&path.config),
+        Command::Reload(path) => reload_command::run(&path.config)?,
         Command::Audit(path) => return audit_command::run(&read_config(&path.config)?),
         Command::Backup(options) => backup_command::run(&options)?,
         Command::Restore(options) => restore_command::run(&options)?,
@@ -141,9 +167,23 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Report(command) => report_commands::run(command)?,
         Command::Link(command) => link_commands::run(command)?,
         Command::Token(command) => token_commands::run(command)?,
+        Command::Keys(command) => key_commands::run(command)?,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "linkspan", &mut std::io::stdout());
+        }
+        Command::Man { folder } => print_manual(folder.as_deref())?,
+        Command::Settings => print!("{}", settings::page()),
         Command::Matching(command) => matching_commands::run(command)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn print_manual(folder: Option<&Path>) -> Result<(), Failure> {
+    match folder {
+        Some(folder) => clap_mangen::generate_to(Arguments::command(), folder)?,
+        None => clap_mangen::Man::new(Arguments::command()).render(&mut std::io::stdout())?,
+    }
+    Ok(())
 }
 
 /// Prints all findings. The exit code tells whether the server would start.
@@ -154,7 +194,8 @@ fn check_config(path: &Path) -> Result<ExitCode, Failure> {
     }
     let Some(config) = reading.config else { return Ok(ExitCode::FAILURE) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let stored = runtime.block_on(stored::judge(&config))?;
+    let is_looked_at = runtime.block_on(reload_command::check(&config, path))?;
+    let stored = if is_looked_at { Vec::new() } else { runtime.block_on(stored::judge(&config))? };
     for finding in &stored {
         println!("{}: {finding}", path.display());
     }
@@ -188,7 +229,14 @@ fn read_config(path: &Path) -> Result<Config, Failure> {
 }
 
 fn read(path: &Path) -> Result<config::Reading, Failure> {
-    Config::read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()).into())
+    Config::read(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => format!(
+            "there is no configuration {}: README.md shows one, and --config names another file",
+            path.display()
+        )
+        .into(),
+        _ => format!("{} cannot be read: {error}", path.display()).into(),
+    })
 }
 
 fn counted(number: usize, what: &str) -> String {

@@ -53,7 +53,7 @@ impl Reached {
         path: String,
         body: Option<Value>,
     ) -> Result<Value, Failure> {
-        self.back_end.ask(Ask { method, platform: &self.platform, path, body }).await
+        self.back_end.ask(Ask { method, platform: Some(&self.platform), path, body }).await
     }
 
     /// Asks for a list, page by page, and shows each of its rows. `list` is the path and the name of the list; `query`
@@ -83,7 +83,7 @@ pub(crate) fn encoded(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
-fn find_platform(config: &Config, wanted: &str) -> Result<OwnedServerName, Failure> {
+pub(crate) fn find_platform(config: &Config, wanted: &str) -> Result<OwnedServerName, Failure> {
     let found = config.platforms.iter().find(|it| it.name == wanted || it.server_name.as_str() == wanted);
     found.map(|platform| platform.server_name.clone()).ok_or_else(|| {
         let names: Vec<_> = config.platforms.iter().map(|platform| platform.name.as_str()).collect();

@@ -119,7 +119,7 @@ fn subject(report: &Value) -> String {
     }
 }
 
-fn ago(ts: &Value, now_ts: u64) -> String {
+pub(crate) fn ago(ts: &Value, now_ts: u64) -> String {
     format!("{} ago", describe_duration(now_ts.saturating_sub(ts.as_u64().unwrap_or_default())))
 }
 

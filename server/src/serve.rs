@@ -11,27 +11,24 @@ use std::{
 };
 
 use linkspan_inbox::Inbox;
-use linkspan_platforms::{Platform, Platforms};
 use linkspan_storage::Store;
 use tokio::{
-    net::{TcpListener, TcpStream},
-    signal::unix::{SignalKind, signal},
-    sync::{oneshot, watch},
+    signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
     task::JoinSet,
 };
 
 use crate::{
     ConfigPath, Failure,
     config::Config,
-    connection::Server,
     connections::Connections,
     control::Control,
     health::Health,
     limits,
-    metrics::{ANY, Metrics, Requests as Counts, Sources},
+    listeners::{Listeners, Parts, bind_one},
+    metrics::{Metrics, Requests as Counts, Sources},
     read_config,
-    refusal::Refusals,
-    refusal_pace::RefusalPace,
+    reload::{Reloader, Reloading},
     services,
     systemd::Notifier,
     under_way::Requests,
@@ -41,8 +38,6 @@ use crate::{
 const STOP_GRACE: Duration = Duration::from_secs(5);
 /// The code with which the process ends when its store has failed: `EX_IOERR` of `sysexits.h`.
 const FAILED_STORE: i32 = 74;
-/// How long accepting rests when the system has no more files to give.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What `serve` is asked for.
 #[derive(Debug, clap::Args)]
@@ -65,17 +60,22 @@ impl Options {
 pub(crate) fn serve(options: &Options) -> Result<ExitCode, Failure> {
     let started = SystemTime::now();
     check_clock(started)?;
-    let config = read_config(&options.config.config)?;
+    let path = &options.config.config;
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let config = &read_config(path)?;
     let connections = limits::raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let stopped = stop_signal()?;
         let notifier = Arc::new(Notifier::from_environment());
-        let running = Running::start(&config, started, connections, &notifier).await?;
+        let hangups = signal(SignalKind::hangup())?;
+        let started_with = StartedWith { path, text, config, started };
+        let mut running = Running::start(started_with, connections, &notifier).await?;
+        running.background.spawn(reload_on(hangups, running.reloading.clone()));
         notifier.ready();
         // Only when all are there: who waits for a line may use any of them.
         for listening in &running.listening {
-            println!("listening on http://{} for {}", listening.address, listening.names);
+            println!("{listening}");
         }
         let store = running.store.clone();
         let mut failed = store.failed();
@@ -98,6 +98,16 @@ pub(crate) fn serve(options: &Options) -> Result<ExitCode, Failure> {
     })
 }
 
+/// What a server starts with.
+struct StartedWith<'a> {
+    /// The configuration file.
+    path: &'a Path,
+    /// What stood in it.
+    text: String,
+    config: &'a Config,
+    started: SystemTime,
+}
+
 /// Refuses to serve by a clock that was never set. Times are counted from 1970, in events, tokens and certificates, and the
 /// libraries for HTTP and TLS break off before it.
 fn check_clock(now: SystemTime) -> Result<(), Failure> {
@@ -109,35 +119,28 @@ fn check_clock(now: SystemTime) -> Result<(), Failure> {
 
 /// A server that listens. It has to be stopped; dropping it cuts requests off.
 struct Running {
-    /// All places where it listens. If there is one for all platforms, it is the first.
-    listening: Vec<Listening>,
+    /// Where it listens, a sentence for each place. If there is one for all platforms, it is the first.
+    listening: Vec<String>,
     /// Where metrics are told.
     metrics_address: Option<SocketAddr>,
     health: Health,
     inbox: Inbox,
     store: Store,
-    listeners: JoinSet<()>,
-    stop: watch::Sender<()>,
+    listeners: Arc<Listeners>,
+    reloading: Reloading,
     background: JoinSet<()>,
     /// What tells how the server is, to its end.
     watching: JoinSet<()>,
 }
 
-/// Where a server listens.
-struct Listening {
-    address: SocketAddr,
-    /// The server names of all platforms that are reached there.
-    names: String,
-}
-
 impl Running {
     /// Opens the store and listens everywhere. It takes at most so many connections at a time.
     async fn start(
-        config: &Config,
-        started: SystemTime,
+        started_with: StartedWith<'_>,
         connections: usize,
         notifier: &Arc<Notifier>,
     ) -> Result<Self, Failure> {
+        let StartedWith { path, text, config, started } = started_with;
         let asked = config.listen.max_connections.map_or(usize::MAX, |asked| asked as usize);
         if asked != usize::MAX && asked > connections {
             tracing::warn!(asked, allowed = connections, "the limit of open files allows fewer connections");
@@ -155,42 +158,35 @@ impl Running {
         let (app, store, mut background) = services::open(config).await?;
         let inbox = app.inbox.clone();
         let platforms = app.platforms.clone();
-        let api = Arc::new(services::api(config, app.clone(), store.clone()));
-        let counts = Arc::new(Counts::new(&platforms));
+        let reloading = Reloading::default();
+        let api = Arc::new(services::api(config, app.clone(), store.clone(), reloading.clone()));
+        let counts = Arc::new(Counts::new(platforms.clone()));
         watching.spawn(counts.clone().tell_of_refusals());
         watching.spawn(health.clone().watch(store.clone(), notifier.clone()));
 
-        let (stop, stopping) = watch::channel(());
-        let bound = bind(config, &platforms).await?;
         let most = asked.min(connections);
-        let connections = Arc::new(Connections::new(most, bound.len()));
+        let connections = Arc::new(Connections::new(most));
         let requests = Arc::new(Requests::new(most, platforms.iter().count()));
-        let refusals = Refusals::default();
-        let refusal_pace = Arc::new(RefusalPace::default());
-        let mut listeners = JoinSet::new();
-        let (mut listening, mut listeners_of) = (Vec::new(), Vec::new());
-        for (number, (listener, platform, names)) in bound.into_iter().enumerate() {
-            listening.push(Listening { address: listener.local_addr()?, names });
-            let of_platform = platform.as_ref().map(|platform| platform.server_name().to_string());
-            listeners_of.push(of_platform.unwrap_or_else(|| ANY.to_owned()));
-            let server = Server {
-                api: api.clone(),
-                platform,
-                trusted_proxies: config.listen.trusted_proxies.clone(),
-                platforms: platforms.clone(),
-                requests: requests.clone(),
-                health: health.clone(),
-                counts: counts.clone(),
-                refusal_pace: refusal_pace.clone(),
-            };
-            let door = Door {
-                server: Arc::new(server),
-                number,
-                connections: connections.clone(),
-                refusals: refusals.clone(),
-            };
-            listeners.spawn(accept(listener, door, stopping.clone()));
-        }
+        let listeners = Arc::new(Listeners::new(Parts {
+            api: api.clone(),
+            platforms,
+            requests: requests.clone(),
+            health: health.clone(),
+            counts: counts.clone(),
+            connections: connections.clone(),
+        }));
+        let bound = listeners.bind(config).await?;
+        let listening = listeners.open(config, bound).await?;
+        let reloader = Reloader::new(
+            path.to_owned(),
+            text,
+            app.clone(),
+            store.clone(),
+            listeners.clone(),
+            notifier.clone(),
+        );
+        // It is made once.
+        let _ = reloading.set(reloader);
         if let Some(control) = Control::open(&config.data) {
             background.spawn(control.answer(api));
         }
@@ -200,13 +196,22 @@ impl Running {
             requests: counts,
             under_way: requests,
             connections,
-            listening: listeners_of,
             started,
             data: config.data.clone(),
         };
         metrics.open(sources);
         health.note_started();
-        Ok(Self { listening, metrics_address, health, inbox, store, listeners, stop, background, watching })
+        Ok(Self {
+            listening,
+            metrics_address,
+            health,
+            inbox,
+            store,
+            listeners,
+            reloading,
+            background,
+            watching,
+        })
     }
 
     /// Answers the requests that are under way, and ends.
@@ -215,80 +220,21 @@ impl Running {
         self.health.note_stopping();
         // Long polls answer at once; connections end after the request they are in.
         self.inbox.stop_waiting();
-        let _ = self.stop.send(());
-        self.listeners.join_all().await;
-        if tokio::time::timeout(STOP_GRACE, self.stop.closed()).await.is_err() {
-            tracing::warn!(connections = self.stop.receiver_count(), "some requests were cut off");
+        if tokio::time::timeout(STOP_GRACE, self.listeners.close()).await.is_err() {
+            let connections = self.listeners.count_connections();
+            tracing::warn!(connections, "some requests were cut off");
         }
         drop((self.background, self.watching));
         tracing::info!("stopped");
     }
 }
 
-/// A listener, the platform that it is for alone, and the names of all that are reached there.
-type Bound = (TcpListener, Option<Arc<Platform>>, String);
-
-async fn bind(config: &Config, platforms: &Platforms) -> Result<Vec<Bound>, Failure> {
-    let mut listeners = Vec::new();
-    if let Some(address) = config.listen.http {
-        let names: Vec<_> = platforms.iter().map(|platform| platform.server_name().as_str()).collect();
-        listeners.push((bind_one(address).await?, None, names.join(", ")));
-    }
-    for platform in platforms.iter() {
-        if let Some(address) = platform.settings.listen {
-            let name = platform.server_name().to_string();
-            listeners.push((bind_one(address).await?, Some(platform.clone()), name));
-        }
-    }
-    Ok(listeners)
-}
-
-async fn bind_one(address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            format!("cannot listen on {address}: port {} is taken by another program", address.port()).into()
-        }
-        _ => format!("cannot listen on {address}: {error}").into(),
-    })
-}
-
-/// What happens to the connections that come to a listener.
-struct Door {
-    server: Arc<Server>,
-    /// The listener's number.
-    number: usize,
-    connections: Arc<Connections>,
-    refusals: Refusals,
-}
-
-impl Door {
-    fn take(&self, stream: TcpStream, peer: SocketAddr, stopping: &watch::Receiver<()>) {
-        let network = self.server.network_of(peer.ip());
-        let Some(admitted) = self.connections.admit(self.number, network) else {
-            self.refusals.refuse(stream);
-            return;
-        };
-        let (server, stopping) = (self.server.clone(), stopping.clone());
-        tokio::spawn(async move {
-            server.connection(stream, peer, admitted.seat.clone(), stopping).await;
-            drop(admitted);
-        });
-    }
-}
-
-/// Accepts all connections, also where there are too many, so that nobody waits without an answer.
-async fn accept(listener: TcpListener, door: Door, mut stopping: watch::Receiver<()>) {
-    loop {
-        let accepted = tokio::select! {
-            _ = stopping.changed() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, peer)) => door.take(stream, peer, &stopping),
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
+/// Reads the configuration again whenever a signal asks for it.
+async fn reload_on(mut hangups: Signal, reloading: Reloading) {
+    while hangups.recv().await.is_some() {
+        if let Some(reloader) = reloading.get() {
+            // What is wrong is in the log.
+            let _ = reloader.reload().await;
         }
     }
 }

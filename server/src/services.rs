@@ -16,7 +16,7 @@ use linkspan_web::{BUILT_IN, Web};
 use linkspan_wire::{Api, App, Services, now_ts};
 use tokio::task::JoinSet;
 
-use crate::{Failure, backup, config::Config, courier::Couriers, media, operations::Operations, stored};
+use crate::{Failure, backup, config::Config, courier::Couriers, media, operations::Operations, platform_operations, reload::Reloading, stored};
 
 /// Where the store is in the data folder.
 pub(crate) fn store_folder(data: &Path) -> PathBuf {
@@ -42,6 +42,8 @@ pub(crate) async fn open_store(config: &Config) -> Result<Store, Failure> {
         }
         error => format!("the store in {} cannot be opened: {error}", folder.display()),
     })?;
+    let newer = |error| format!("the store in {} cannot be used: {error}", folder.display());
+    store.check_format().await.map_err(newer)?;
     stored::check_served(&store, config).await?;
     Ok(store)
 }
@@ -58,14 +60,15 @@ pub(crate) async fn rooms(config: &Config) -> Result<Rooms, Failure> {
 }
 
 /// All that is served over the services.
-pub(crate) fn api(config: &Config, app: App, store: Store) -> Api {
+pub(crate) fn api(config: &Config, app: App, store: Store, reloading: Reloading) -> Api {
     Api::new(
         app.clone(),
         [
             linkspan_client_api::endpoints(),
             linkspan_own_api::endpoints(),
             linkspan_admin_api::endpoints(),
-            Operations::new(config, store).endpoints(),
+            platform_operations::endpoints(&store),
+            Operations::new(config, store, reloading).endpoints(),
             linkspan_identity_api::endpoints(),
         ],
         linkspan_pages::router(app, Web::new(BUILT_IN)),
@@ -78,7 +81,7 @@ pub(crate) async fn open(config: &Config) -> Result<(App, Store, JoinSet<()>), F
     let started_ts = now_ts();
     let platforms = Arc::new(Platforms::open(&store, config.platforms.clone(), started_ts).await?);
     let media = media::open(config, store.clone(), platforms.clone())?;
-    let courier = Arc::new(Couriers::new(&config.platforms, platforms.clone())?);
+    let courier = Arc::new(Couriers::new(platforms.clone()));
     // The inbox hears of what is committed from here on.
     let feed = store.follow();
     let services = Services::over(&store, platforms, media, courier, now_ts).await?;

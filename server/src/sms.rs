@@ -3,20 +3,16 @@
 //! What the gateway is asked, and how it knows that Linkspan asks, is in docs/guides/sms-gateway.md. A message that the
 //! gateway could not take is sent again under the same id.
 
-use std::{collections::HashMap, ops::ControlFlow, time::Duration};
+use std::{ops::ControlFlow, time::Duration};
 
 use linkspan_accounts::Sms as Message;
 use linkspan_outbound::{Outbound, post_signed};
 use linkspan_platforms::{Settings, Sms};
 use linkspan_wire::now_ts;
-use ruma::{OwnedServerName, ServerName};
 use serde_json::json;
 use url::Url;
 
-use crate::{
-    Failure,
-    courier::{FIRST_WAIT, Outcome, Tries},
-};
+use crate::courier::{FIRST_WAIT, Outcome, Tries};
 
 /// How long a gateway may take for one request.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,7 +22,6 @@ const SECRET_BYTES: usize = 16;
 /// Sends the SMS of all platforms.
 pub(crate) struct SmsSender {
     client: Outbound,
-    gateways: HashMap<OwnedServerName, Gateway>,
     first_wait: Duration,
 }
 
@@ -56,23 +51,18 @@ fn gateway_url(sms: &Sms) -> Result<Url, String> {
 }
 
 impl SmsSender {
-    /// Makes the sender for those platforms whose settings say how to send SMS.
-    pub(crate) fn new(platforms: &[Settings]) -> Result<Self, Failure> {
-        let with_sms = platforms.iter().filter_map(|platform| Some((platform, platform.sms.as_ref()?)));
-        let gateways = with_sms.map(|(platform, sms)| {
-            let gateway = Gateway { url: gateway_url(sms)?, secret: sms.secret.clone() };
-            Ok((platform.server_name.clone(), gateway))
-        });
-        let gateways = gateways.collect::<Result<_, String>>().map_err(Failure::from)?;
+    /// A sender that has sent nothing yet.
+    pub(crate) fn new() -> Self {
         // The operator chose the gateway, which may be in the operator's own network.
-        Ok(Self { client: Outbound::new(TIMEOUT, true), gateways, first_wait: FIRST_WAIT })
+        Self { client: Outbound::new(TIMEOUT, true), first_wait: FIRST_WAIT }
     }
 
     /// Sends a message of a platform, and tries again where that may help.
-    pub(crate) async fn send(&self, platform: &ServerName, message: Message) -> Result<(), String> {
-        let gateway = self.gateways.get(platform).ok_or("this platform sends no SMS")?;
+    pub(crate) async fn send(&self, platform: &Settings, message: Message) -> Result<(), String> {
+        let sms = platform.sms.as_ref().ok_or("this platform sends no SMS")?;
+        let gateway = &Gateway { url: gateway_url(sms)?, secret: sms.secret.clone() };
         let Message { id, to, text } = message;
-        let body = json!({ "id": id, "platform": platform, "to": to, "text": text }).to_string();
+        let body = json!({ "id": id, "platform": platform.server_name, "to": to, "text": text }).to_string();
         let mut tries = Tries::new(self.first_wait);
         loop {
             if let ControlFlow::Break(sent) = tries.go_on(self.try_once(gateway, &body, now_ts()).await).await
@@ -174,10 +164,10 @@ mod tests {
 
     async fn send_to(gateway: &str) -> Result<(), String> {
         let platform = settings(gateway, SECRET);
-        let mut sender = SmsSender::new(std::slice::from_ref(&platform)).expect("the settings are good");
+        let mut sender = SmsSender::new();
         sender.first_wait = Duration::ZERO;
         let (id, to) = ("one".to_owned(), "+491701234567".to_owned());
-        sender.send(&platform.server_name, Message { id, to, text: "123456 is your code".into() }).await
+        sender.send(&platform, Message { id, to, text: "123456 is your code".into() }).await
     }
 
     #[tokio::test]

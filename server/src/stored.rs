@@ -44,10 +44,19 @@ pub(crate) async fn judge(config: &Config) -> Result<Vec<Finding>, Failure> {
         }
         opened => opened?,
     };
-    let unserved = list_unserved(&store, config).await?;
     let error = |message| Finding { severity: Severity::Error, line: None, message };
+    if let Err(newer @ StorageError::NewerFormat { .. }) = store.check_format().await {
+        return Ok(vec![error(format!("the store in {} cannot be used: {newer}", folder.display()))]);
+    }
+    judge_open(&store, config).await
+}
+
+/// The same for a store that is open.
+pub(crate) async fn judge_open(store: &Store, config: &Config) -> Result<Vec<Finding>, Failure> {
+    let error = |message| Finding { severity: Severity::Error, line: None, message };
+    let unserved = list_unserved(store, config).await?;
     let mut findings: Vec<_> = unserved.iter().map(explain_unserved).map(error).collect();
-    let accounts = Accounts::new(store);
+    let accounts = Accounts::new(store.clone());
     for platform in &config.platforms {
         let tokens = accounts.list_registration_tokens(&platform.server_name, None, TOKENS).await?;
         findings.extend(without_token(platform, &tokens));

@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// Whom to tell.
 #[derive(Debug, Default)]
 pub(crate) struct Notifier {
@@ -40,6 +42,14 @@ impl Notifier {
     /// Says that the server listens everywhere.
     pub(crate) fn ready(&self) {
         self.tell("READY=1");
+    }
+
+    /// Says that the server reads its configuration again. It is over when [`Self::ready`] is told.
+    pub(crate) fn reloading(&self) {
+        // systemd compares this with the time at which it has asked for it.
+        let now = clock_gettime(ClockId::Monotonic);
+        let us = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1_000;
+        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={us}"));
     }
 
     /// Says that the server is about to end.
@@ -98,6 +108,10 @@ mod tests {
         notifier.watchdog = Some(Duration::from_secs(1));
         notifier.beat();
         assert_eq!(heard(), "WATCHDOG=1");
+        notifier.reloading();
+        let told = heard();
+        let us = told.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").expect("it says when");
+        assert!(us.parse::<u64>().expect("a number") > 0, "{told}");
         notifier.stopping();
         assert_eq!(heard(), "STOPPING=1");
     }

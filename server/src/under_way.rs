@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use linkspan_platforms::{Capacity, Counter, Limited, Network};
+use linkspan_platforms::{Capacity, Limited, Network};
 use parking_lot::Mutex;
 
 use crate::connections::most_of_network;
@@ -22,11 +22,17 @@ const RETRY_AFTER: Duration = Duration::from_secs(10);
 /// All requests that are being answered.
 #[derive(Debug)]
 pub(crate) struct Requests {
-    platforms: Mutex<Capacity>,
+    platforms: Mutex<OfPlatforms>,
     networks: [Mutex<HashMap<Network, usize>>; PARTS],
     most_of_network: usize,
-    /// How many were refused, by platform.
-    refused: Box<[Counter]>,
+}
+
+/// What there is of each platform, by its number.
+#[derive(Debug)]
+struct OfPlatforms {
+    capacity: Capacity,
+    /// How many were refused.
+    refused: Vec<u64>,
 }
 
 /// A request that is being answered, until this is dropped.
@@ -41,31 +47,33 @@ impl Requests {
     /// There may be `most` at a time, to so many platforms.
     pub(crate) fn new(most: usize, platforms: usize) -> Self {
         Self {
-            platforms: Mutex::new(Capacity::new(most, platforms)),
+            platforms: Mutex::new(OfPlatforms {
+                capacity: Capacity::new(most, platforms),
+                refused: vec![0; platforms],
+            }),
             networks: Default::default(),
             most_of_network: most_of_network(most),
-            refused: (0..platforms).map(|_| Counter::default()).collect(),
         }
     }
 
-    /// Begins a request to the platform with this number, or refuses it. A request that comes from a proxy itself has
+    /// Begins a request to the platform with this number, or refuses it. The platform may have come just now. A request that comes from a proxy itself has
     /// no network.
     pub(crate) fn begin(
         self: &Arc<Self>,
         platform: usize,
         network: Option<Network>,
     ) -> Result<UnderWay, Limited> {
-        self.try_begin(platform, network).inspect_err(|_| self.refused[platform].note())
+        self.try_begin(platform, network).inspect_err(|_| self.platforms.lock().refused[platform] += 1)
     }
 
     /// How many requests to the platform with this number were refused since the start.
     pub(crate) fn refused(&self, platform: usize) -> u64 {
-        self.refused[platform].read()
+        self.platforms.lock().refused.get(platform).copied().unwrap_or_default()
     }
 
     fn try_begin(self: &Arc<Self>, platform: usize, network: Option<Network>) -> Result<UnderWay, Limited> {
         let limited = Limited { retry_after: RETRY_AFTER };
-        if !self.platforms.lock().take(platform, 1) {
+        if !self.platforms.lock().take(platform) {
             return Err(limited);
         }
         // From here on, what was taken is given back by `drop`.
@@ -88,9 +96,19 @@ impl Requests {
     }
 }
 
+impl OfPlatforms {
+    fn take(&mut self, platform: usize) -> bool {
+        if platform >= self.refused.len() {
+            self.refused.resize(platform + 1, 0);
+            self.capacity.grow_to(platform + 1);
+        }
+        self.capacity.take(platform, 1)
+    }
+}
+
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.requests.platforms.lock().give_back(self.platform, 1);
+        self.requests.platforms.lock().capacity.give_back(self.platform, 1);
         let Some(network) = self.network else { return };
         if let Entry::Occupied(mut held) = self.requests.part_of(&network).lock().entry(network) {
             *held.get_mut() -= 1;
@@ -119,6 +137,7 @@ mod tests {
         all.clear();
         assert!(requests.begin(0, network(1)).is_ok());
         assert!(requests.networks.iter().all(|part| part.lock().is_empty()));
-        assert_eq!(requests.platforms.lock().taken(0), 0);
+        assert_eq!(requests.platforms.lock().capacity.taken(0), 0);
+        assert!(requests.begin(4, None).is_ok(), "a platform that has come later");
     }
 }

@@ -388,7 +388,15 @@ fn a_platform_with_accounts_is_not_lost_by_mistake() {
     assert!(program.run(&["user", "create", "two", "ben"], "a long password\n").status.success());
     program.serve();
     let check = program.run(&["check"], "");
-    assert!(check.status.success() && text(&check.stdout).contains("in use by a running server"));
+    assert!(check.status.success(), "{}", text(&check.stderr));
+    let lost = CONFIG.replace("two.localhost", "due.localhost");
+    fs::write(program.config(), &lost).expect("the configuration is written");
+    for command in ["check", "reload"] {
+        let refused = program.run(&[command], "");
+        assert_eq!(refused.status.code(), Some(1), "{command}");
+        assert!(text(&refused.stderr).contains("accounts of two.localhost"), "{}", text(&refused.stderr));
+    }
+    fs::write(program.config(), CONFIG).expect("the configuration is written");
     assert!(program.stop());
 
     // Platform one has no accounts: its name may still change.
@@ -437,7 +445,7 @@ fn a_configuration_is_judged_and_a_bad_one_not_served() {
     let program = Program::with_config(&CONFIG.replace("two.localhost", "one.localhost"));
     let bad = program.run(&["check"], "");
     assert_eq!(bad.status.code(), Some(1));
-    assert!(text(&bad.stdout).contains("error, line 10"), "{}", text(&bad.stdout));
+    assert!(text(&bad.stdout).contains("error, line 10: two platforms have the server_name"), "{}", text(&bad.stdout));
     assert!(!program.run(&["serve"], "").status.success());
 }
 

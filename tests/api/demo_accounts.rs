@@ -105,7 +105,7 @@ async fn visitors_come_and_go() {
     let platform = network.app.platforms.get(platform).expect("it is hosted");
     let begin = async |ts: u64| {
         let device = NewDevice::default();
-        let begun = network.app.accounts.begin_demo_session(platform, &id_of(&anna), device, ts).await;
+        let begun = network.app.accounts.begin_demo_session(&platform, &id_of(&anna), device, ts).await;
         let begun = begun.expect("it begins");
         let removed: Vec<_> = begun.removed.iter().map(|removed| removed.device_id.clone()).collect();
         network.app.forget_devices(begun.removed).await.expect("forgotten");

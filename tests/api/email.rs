@@ -192,12 +192,12 @@ async fn an_address_that_is_removed_meanwhile_resets_nothing() {
         network.app.platforms.iter().find(|it| it.server_name() == INSTAGRAM).expect("it is there");
     let auth = serde_json::from_value(email_auth(&sid, &Value::Null)).expect("it is well formed");
     let here = [127, 0, 0, 1].into();
-    let reset = accounts.reset_password(platform, NEW_PASSWORD.into(), true, Some(&auth), here, now_ts());
+    let reset = accounts.reset_password(&platform, NEW_PASSWORD.into(), true, Some(&auth), here, now_ts());
     let mut reset = std::pin::pin!(reset);
     // It gets as far as hashing the new password.
     tokio::select! { biased; _ = &mut reset => panic!("it takes longer"), () = async {} => {} }
     let id = ThirdPartyId::email("anna@example.org").expect("an address");
-    accounts.delete_third_party_id(platform, &user_id, &id).await.expect("removed");
+    accounts.delete_third_party_id(&platform, &user_id, &id).await.expect("removed");
     assert!(matches!(reset.await, Err(AccountsError::AddressNotValidated)));
     post(&network, INSTAGRAM, "/v3/login", password_auth(&anna)).await.ok();
 }

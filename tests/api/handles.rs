@@ -1,7 +1,7 @@
 //! Handles: what can be one, who has which, and what remains of one that was changed. People of Instagram are known by
 //! handles here, and those of the other platforms are not.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use http::Method;
 use linkspan_platforms::{Identity, Platform};
@@ -23,7 +23,7 @@ async fn open() -> Network {
     Network::changed(|one| one.identity = identity(one.server_name.as_str())).await
 }
 
-fn instagram(network: &Network) -> &Platform {
+fn instagram(network: &Network) -> Arc<Platform> {
     network.app.platforms.get(INSTAGRAM.try_into().expect("a server name")).expect("it is hosted")
 }
 
@@ -50,7 +50,7 @@ async fn change_at(network: &Network, who: &Client, handle: &str, ts: u64) -> Re
 
 /// Whether somebody new could have a name at another time.
 async fn is_free_at(network: &Network, name: &str, ts: u64) -> bool {
-    network.app.accounts.check_username(instagram(network), name, ts).await.is_ok()
+    network.app.accounts.check_username(&instagram(network), name, ts).await.is_ok()
 }
 
 fn id_of(who: &Client) -> OwnedUserId {

@@ -128,7 +128,7 @@ async fn codes_and_whoever_waits_expire() {
     let platform = network.app.platforms.get(name).expect("it is hosted");
     let (of_anna, of_ann) = (id(&anna), id(&ann));
     let given = accounts.new_link_code(&of_anna, 1_000).await.expect("a code");
-    let enter = async |at| accounts.enter_link_code(platform, &of_ann, &given, at).await;
+    let enter = async |at| accounts.enter_link_code(&platform, &of_ann, &given, at).await;
     assert!(matches!(enter(1_000 + LINK_CODE_MS).await, Err(AccountsError::NotFound(_))));
     enter(999 + LINK_CODE_MS).await.expect("just in time");
     let expires_ts = 999 + 2 * LINK_CODE_MS;

@@ -84,7 +84,8 @@ async fn a_locked_account_does_nothing_on_the_pages_either() {
     let user_id = anna.user_id.as_str().try_into().expect("a user id");
     let purpose = linkspan_accounts::Purpose::of_user(&user_id, "replace the cross-signing keys");
     let (proof, now_ts) = (linkspan_accounts::Proof::Approval { url: "" }, linkspan_wire::now_ts());
-    let proved = network.app.accounts.prove_user(&purpose, proof, network.attempt(INSTAGRAM, None), now_ts);
+    let instagram = network.platform(INSTAGRAM);
+    let proved = network.app.accounts.prove_user(&purpose, proof, Network::attempt(&instagram, None), now_ts);
     assert!(proved.await.is_err(), "none was given");
     assert_eq!(browser.redeem(INSTAGRAM, &client, &code).await.status, 401);
     let mut other = Browser::new(&network);

@@ -15,7 +15,7 @@ use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use linkspan_accounts::{Attempt, Courier, Mail, Message, Sending, Sms};
 use linkspan_media::{Media, MediaStore};
-use linkspan_platforms::{Encryption, Platforms, Settings};
+use linkspan_platforms::{Encryption, Platform, Platforms, Settings};
 use linkspan_push::{Clock, Push, PushSettings};
 use linkspan_storage::{
     Memory, Range, Store, Table, TableId, WriteSet,
@@ -220,10 +220,14 @@ impl Network {
     }
 
     /// What somebody of a platform gives to prove who it is.
-    pub(crate) fn attempt<'a>(&'a self, platform: &str, auth: Option<&'a AuthData>) -> Attempt<'a> {
-        let name: &ServerName = platform.try_into().expect("a server name");
-        let platform = self.app.platforms.get(name).expect("it is hosted");
+    pub(crate) fn attempt<'a>(platform: &'a Platform, auth: Option<&'a AuthData>) -> Attempt<'a> {
         Attempt { auth, platform, address: [127, 0, 0, 1].into() }
+    }
+
+    /// A platform as it is now.
+    pub(crate) fn platform(&self, platform: &str) -> Arc<Platform> {
+        let name: &ServerName = platform.try_into().expect("a server name");
+        self.app.platforms.get(name).expect("it is hosted")
     }
 
     /// Puts something in the place of a row that is none of its table.

@@ -120,7 +120,8 @@ async fn the_reset_of_keys_is_approved_on_the_page() {
     let url = format!("http://{INSTAGRAM}{ACCOUNT}?action=org.matrix.cross_signing_reset");
     let prove = async |auth: Option<&AuthData>| {
         let now_ts = linkspan_wire::now_ts();
-        let attempt = network.attempt(INSTAGRAM, auth);
+        let platform = network.platform(INSTAGRAM);
+        let attempt = Network::attempt(&platform, auth);
         match accounts.prove_user(&purpose, Proof::Approval { url: &url }, attempt, now_ts).await {
             Ok(approval) => {
                 assert!(approval.is_some());

@@ -1,5 +1,7 @@
 //! Phone numbers: proving them by a code, and platforms whose people are known by them.
 
+use std::sync::Arc;
+
 use http::Method;
 use linkspan_accounts::{
     AccountsError, Evidence, PasswordStamp, ProvedUser, SignUp, Standing, ThirdPartyId, ValidationPurpose,
@@ -49,7 +51,7 @@ pub(crate) async fn open() -> Network {
     .await
 }
 
-fn platform<'a>(network: &'a Network, name: &str) -> &'a Platform {
+fn platform(network: &Network, name: &str) -> Arc<Platform> {
     network.app.platforms.iter().find(|one| one.server_name() == name).expect("it is hosted")
 }
 
@@ -258,7 +260,8 @@ async fn validate(network: &Network, now_ts: u64) -> (ValidationSession, String)
         by_page: true,
         from: [127, 0, 0, 1].into(),
     };
-    let asked = network.app.accounts.request_validation(platform(network, WHATSAPP), request, now_ts);
+    let whatsapp = platform(network, WHATSAPP);
+    let asked = network.app.accounts.request_validation(&whatsapp, request, now_ts);
     let session = ValidationSession { sid: asked.await.expect("sent"), client_secret: "browser".into() };
     (session, code(network, sms).await)
 }
@@ -266,13 +269,13 @@ async fn validate(network: &Network, now_ts: u64) -> (ValidationSession, String)
 #[tokio::test]
 async fn codes_and_what_they_prove_expire() {
     let network = open().await;
-    let (accounts, here) = (&network.app.accounts, platform(&network, WHATSAPP).server_name());
+    let (accounts, here) = (&network.app.accounts, platform(&network, WHATSAPP).server_name().clone());
     let now_ts = now_ts();
     let (session, code) = validate(&network, now_ts).await;
-    let late = accounts.validate_by_code(here, &session, &code, now_ts + 600_000).await;
+    let late = accounts.validate_by_code(&here, &session, &code, now_ts + 600_000).await;
     assert!(matches!(late, Err(AccountsError::WrongCode)), "{late:?}");
-    accounts.validate_by_code(here, &session, &code, now_ts + 599_999).await.expect("in time");
-    let standing = |ts| accounts.standing(here, &session, ts);
+    accounts.validate_by_code(&here, &session, &code, now_ts + 599_999).await.expect("in time");
+    let standing = |ts| accounts.standing(&here, &session, ts);
     assert_eq!(standing(now_ts + 3_600_000).await.expect("it is proved"), Standing::Free);
     let late = standing(now_ts + 600_000 + 3_600_000).await;
     assert!(matches!(late, Err(AccountsError::AddressNotValidated)), "{late:?}");
@@ -522,7 +525,7 @@ async fn a_number_of_an_account_that_nobody_used_begins_anew() {
             evidence: Some(Evidence::Session(session)),
             ..SignUp::default()
         };
-        let made = accounts.sign_up(here, new, later_ts).await;
+        let made = accounts.sign_up(&here, new, later_ts).await;
         let has_it = match standing {
             Standing::Open => {
                 assert!(matches!(made, Err(AccountsError::AddressInUse)));
@@ -647,7 +650,7 @@ async fn elsewhere_a_number_opens_no_account_that_nobody_used() {
             by_page: true,
             from: [127, 0, 0, 1].into(),
         };
-        let sid = accounts.request_validation(here, request, later_ts).await.expect("sent");
+        let sid = accounts.request_validation(&here, request, later_ts).await.expect("sent");
         ValidationSession { sid, client_secret: secret.into() }
     };
     let (sms, late_ts) = (network.sms.count(), now_ts + 45 * DAY_MS);
@@ -658,7 +661,7 @@ async fn elsewhere_a_number_opens_no_account_that_nobody_used() {
     assert!(network.sms.nth(sms + 1).await.text.contains("no account there has this number"));
     accounts.validate_by_code(here.server_name(), &session, &code, in_time_ts).await.expect("right");
     let evidence = Evidence::Session(session);
-    let reset = |ts| accounts.reset_password_on_page(here, NEW_PASSWORD.into(), &evidence, ts);
+    let reset = |ts| accounts.reset_password_on_page(&here, NEW_PASSWORD.into(), &evidence, ts);
     let late = reset(late_ts).await;
     assert!(
         matches!(late, Err(AccountsError::AddressNotValidated)),
@@ -682,13 +685,13 @@ async fn nobody_removes_the_last_number_by_doing_two_things_at_once() {
         // A number gets some messages in an hour.
         let (now_ts, sms) = (now_ts() + round * 3_600_000, network.sms.count());
         let (page, from) = (String::new(), [127, 0, 0, 1].into());
-        let asked = accounts.request_own_id(here, &user_id, id.clone(), page, from, now_ts);
+        let asked = accounts.request_own_id(&here, &user_id, id.clone(), page, from, now_ts);
         asked.await.expect("sent");
         let user = ProvedUser { user_id: user_id.clone(), password_stamp: PasswordStamp(None) };
         accounts.add_own_id_by_code(&user, &id, &code(&network, sms).await, now_ts).await.expect("added");
         let (one, other) = tokio::join!(
-            accounts.delete_third_party_id(here, &user_id, &one),
-            accounts.delete_third_party_id(here, &user_id, &other),
+            accounts.delete_third_party_id(&here, &user_id, &one),
+            accounts.delete_third_party_id(&here, &user_id, &other),
         );
         assert!(one.is_ok() ^ other.is_ok(), "{one:?} {other:?}");
         assert_eq!(numbers(&hilde).await.len(), 1);

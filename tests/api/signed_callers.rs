@@ -1,7 +1,7 @@
 //! A further API beside that of clients, whose callers are proved in another way: by a signature over the whole
 //! request, as servers sign theirs. <https://spec.matrix.org/v1.19/server-server-api/#request-authentication>
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use axum::{
     Router,
@@ -86,7 +86,7 @@ impl Caller for OtherServer {
         let Signature { mut head, origin, key, signature } = claim;
         head["content"] = serde_json::from_slice(body).map_err(|error| ApiError::from_json(&error, body))?;
         head["signatures"] = json!({ &origin: { &key: signature } });
-        let server = ServerName::parse(&origin).ok().and_then(|server| app.platforms.get(&server).cloned());
+        let server = ServerName::parse(&origin).ok().and_then(|server| app.platforms.get(&server));
         let server = server.ok_or_else(|| refused("this server is not known"))?;
         let keys = BTreeMap::from([(key, Base64::new(server.signing_key.public_key().to_vec()))]);
         verify_json(&BTreeMap::from([(origin.clone(), keys)]), &canonical(head))
@@ -109,7 +109,7 @@ fn both(network: &Network) -> Api {
 /// A request from one platform's server to that of another, with the signature that belongs to `signed`.
 fn request(network: &Network, from: &str, to: &str, signed: &Value, body: Body) -> Request {
     let server = ServerName::parse(from).expect("a server name");
-    let platform: Arc<_> = network.app.platforms.get(&server).expect("it is hosted").clone();
+    let platform = network.app.platforms.get(&server).expect("it is hosted");
     let mut object = canonical(
         json!({ "method": "PUT", "uri": PATH, "origin": from, "destination": to, "content": signed }),
     );

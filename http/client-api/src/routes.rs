@@ -823,7 +823,8 @@ pub fn endpoints() -> Vec<Endpoint> {
             directory::search_users,
             Search,
             "client-server-api/#post_matrixclientv3user_directorysearch",
-        ),
+        )
+        .only_reads(),
         raw_endpoint(
             Method::POST,
             &["/_matrix/client/r0/search", "/_matrix/client/v3/search"],
@@ -851,7 +852,9 @@ pub fn endpoints() -> Vec<Endpoint> {
         // Keys
         endpoint(keys::upload_keys, Other, "client-server-api/#post_matrixclientv3keysupload")
             .open_to_guests(),
-        endpoint(keys::get_keys, Other, "client-server-api/#post_matrixclientv3keysquery").open_to_guests(),
+        endpoint(keys::get_keys, Other, "client-server-api/#post_matrixclientv3keysquery")
+            .open_to_guests()
+            .only_reads(),
         endpoint(keys::claim_keys, Other, "client-server-api/#post_matrixclientv3keysclaim").open_to_guests(),
         endpoint(keys::get_key_changes, Read, "client-server-api/#get_matrixclientv3keyschanges"),
         raw_endpoint(

@@ -73,6 +73,8 @@ pub struct Endpoint {
     pub(crate) run: Run,
     /// Whether it need not run to its end if the client goes away.
     pub(crate) may_be_dropped: bool,
+    /// Whether it changes nothing, so that it is answered for a platform that is fenced, too.
+    pub(crate) only_reads: bool,
 }
 
 impl fmt::Debug for Endpoint {
@@ -102,7 +104,8 @@ impl Endpoint {
             _ => "OTHER",
         };
         let info = EndpointInfo { name, method: named, path, access, open_to_guests: false, spec };
-        Self { info, may_be_dropped: method == Method::GET, method, paths, run }
+        let only_reads = method == Method::GET;
+        Self { info, may_be_dropped: only_reads, only_reads, method, paths, run }
     }
 
     /// Gives it the name of its function, where that is called by another.
@@ -111,9 +114,16 @@ impl Endpoint {
         self
     }
 
-    /// Says that nobody misses the rest of it if the client goes away meanwhile.
+    /// Says that nobody misses the rest of it if the client goes away meanwhile, because it changes nothing.
     pub fn may_be_dropped(mut self) -> Self {
         self.may_be_dropped = true;
+        self.only_reads = true;
+        self
+    }
+
+    /// Says that it changes nothing, whatever its method.
+    pub fn only_reads(mut self) -> Self {
+        self.only_reads = true;
         self
     }
 

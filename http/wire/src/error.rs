@@ -22,6 +22,7 @@ use linkspan_push::PushError;
 use linkspan_rooms::RoomsError;
 use linkspan_storage::{BUSY_RETRY, CommitError, StorageError};
 use linkspan_sync::SyncError;
+use ruma::ServerName;
 use ruma::api::{
     OutgoingResponseExt,
     client::uiaa::{UiaaInfo, UiaaResponse},
@@ -34,6 +35,11 @@ use serde::de::IgnoredAny;
 use tracing::field::display;
 
 use crate::RequestId;
+
+/// What a client is told of a platform that is fenced.
+const FENCED: &str = "ORG.LINKSPAN.FENCED";
+/// How long it should wait then.
+const FENCE_RETRY: Duration = Duration::from_secs(10);
 
 /// A kind of error that ruma has no name for.
 fn custom_kind(errcode: &str) -> ErrorKind {
@@ -75,6 +81,12 @@ impl ApiError {
             Self::Standard { status, .. } | Self::Json { status, .. } => *status,
             Self::Uiaa(_) => StatusCode::UNAUTHORIZED,
         }
+    }
+
+    /// The platform is fenced: what would change something has to wait. It is seldom for long.
+    pub fn fenced(platform: &ServerName) -> Self {
+        let message = format!("{platform} takes nothing new at the moment; try again in a while");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, custom_kind(FENCED), message)
     }
 
     /// What an operator asked for cannot be done: the message says why, as the operator may know.
@@ -193,7 +205,10 @@ impl ApiError {
 
     /// How long to wait before trying again, if that is known.
     fn retry_delay(&self) -> Option<Duration> {
-        let Self::Standard { kind: ErrorKind::LimitExceeded(data), .. } = self else { return None };
+        let Self::Standard { kind, .. } = self else { return None };
+        let ErrorKind::LimitExceeded(data) = kind else {
+            return (kind.errcode().as_str() == FENCED).then_some(FENCE_RETRY);
+        };
         match data.retry_after {
             Some(RetryAfter::Delay(delay)) => Some(delay),
             _ => None,

@@ -15,7 +15,7 @@ use ruma::api::error::ErrorKind;
 use tower::ServiceExt;
 
 use crate::{
-    ApiError, App,
+    ApiError, App, FromControlSocket,
     body::PathArgs,
     endpoint::{Answer, Endpoint},
 };
@@ -52,6 +52,11 @@ impl Api {
         Self { app, paths: by_path(tables), others }
     }
 
+    /// The platforms that are served.
+    pub fn platforms(&self) -> &Platforms {
+        &self.app.platforms
+    }
+
     /// Answers a request, as [`Self::ask`] does.
     pub fn answer(&self, request: Request) -> impl Future<Output = Response> + Send + use<> {
         self.ask(request).answer
@@ -85,6 +90,12 @@ impl Api {
     fn begin(&self, mut request: Request, place: &mut Place) -> Begun {
         let Ok(found) = self.paths.at(request.uri().path()) else {
             place.platform = platform_of(&self.app.platforms, &request);
+            let only_reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+            if let Some(platform) = place.platform.as_ref().filter(|_| !only_reads)
+                && is_shut(platform, &request)
+            {
+                return Begun::Answered(ApiError::fenced(platform.server_name()).into_response());
+            }
             let answer = self.others.clone().oneshot(request);
             return Begun::Other(answer.map(|Ok(response)| response).boxed());
         };
@@ -103,6 +114,9 @@ impl Api {
             return Begun::Answered(unknown_host().into_response());
         };
         place.platform = Some(platform.clone());
+        if !endpoint.only_reads && is_shut(&platform, &request) {
+            return Begun::Answered(ApiError::fenced(platform.server_name()).into_response());
+        }
         let may_be_dropped = endpoint.may_be_dropped;
         let sent = (!may_be_dropped).then(|| {
             let (sent, pending) = answer_pending();
@@ -183,7 +197,12 @@ pub fn platform_of(platforms: &Platforms, request: &Request) -> Option<Arc<Platf
         Some(authority) => authority.as_str(),
         None => request.headers().get(header::HOST)?.to_str().ok()?,
     };
-    platforms.by_host(host).cloned()
+    platforms.by_host(host)
+}
+
+/// Whether a request may change nothing, because its platform is fenced. The operator of the whole back-end goes on.
+fn is_shut(platform: &Platform, request: &Request) -> bool {
+    platform.settings.fenced && request.extensions().get::<FromControlSocket>().is_none()
 }
 
 /// Answers a request for which there is no room before anything is known of it.

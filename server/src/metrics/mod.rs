@@ -50,9 +50,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const US: f64 = 1e6;
 const MS: f64 = 1e3;
 
-/// The platform of each listener; that of all platforms has [`ANY`].
-pub(crate) type Listening = Vec<String>;
-
 /// What stands for the platform of a connection to where all platforms are.
 pub(crate) const ANY: &str = "any";
 
@@ -64,7 +61,6 @@ pub(crate) struct Sources {
     pub(crate) requests: Arc<Requests>,
     pub(crate) under_way: Arc<UnderWay>,
     pub(crate) connections: Arc<Connections>,
-    pub(crate) listening: Listening,
     /// When the program has started.
     pub(crate) started: SystemTime,
     /// The data folder.
@@ -150,7 +146,7 @@ impl Sources {
         text.gauge("linkspan_ready", "Whether requests should be sent here.", u8::from(health.is_ready()));
         self.write_requests(&mut text);
         work::write_turned_away(&mut text, &self.app, &self.under_way);
-        work::write_connections(&mut text, &self.connections, &self.listening);
+        work::write_connections(&mut text, &self.connections);
         work::write_lines(&mut text, &self.app);
         platforms::write(&mut text, &self.app);
         store::write(&mut text, &self.store, &self.app.platforms).await;
@@ -160,9 +156,10 @@ impl Sources {
     }
 
     fn write_requests(&self, text: &mut Text) {
+        let platforms = self.requests.of_platforms();
         // What a platform was never asked for is left out.
         let used = || {
-            self.requests.iter().filter(|(_, _, counts)| {
+            platforms.iter().flat_map(|platform| platform.groups()).filter(|(_, _, counts)| {
                 counts.under_way() > 0 || Outcome::ALL.into_iter().any(|outcome| counts.ended(outcome) > 0)
             })
         };

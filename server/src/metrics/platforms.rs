@@ -24,7 +24,7 @@ fn write_each<V: Display>(
 ) {
     let mut metric = text.metric(name, kind, help);
     for platform in app.platforms.iter() {
-        metric.sample(&[("platform", platform.server_name().as_str())], value(platform));
+        metric.sample(&[("platform", platform.server_name().as_str())], value(&platform));
     }
 }
 
@@ -46,7 +46,7 @@ fn write_totals(text: &mut Text, app: &App) {
         "Accounts by their state, as they were counted last: in use, of guests, deactivated.",
     );
     for platform in app.platforms.iter() {
-        let Totals { accounts, guests, deactivated, .. } = totals(platform);
+        let Totals { accounts, guests, deactivated, .. } = totals(&platform);
         for (state, count) in [("in_use", accounts), ("guest", guests), ("deactivated", deactivated)] {
             metric.sample(&[("platform", platform.server_name().as_str()), ("state", state)], count);
         }
@@ -92,9 +92,10 @@ fn write_events(text: &mut Text, app: &App) {
         Kind::Counter,
         "Messages of one platform's people in rooms with people of another; pairs show once they are used.",
     );
-    let pairs = app.platforms.iter().flat_map(|from| app.platforms.iter().map(move |to| (from, to)));
+    let platforms: Vec<_> = app.platforms.iter().collect();
+    let pairs = platforms.iter().flat_map(|from| platforms.iter().map(move |to| (from, to)));
     let counted = pairs.filter_map(|(from, to)| {
-        let count = from.counts.messages_to.get(to.number)?.read();
+        let count = from.messages_to.get(to.number)?.read();
         (count > 0).then_some((from, to, count))
     });
     for (from, to, count) in counted.take(MAX_PAIRS) {
@@ -151,7 +152,7 @@ fn write_outcomes(
 ) {
     let mut metric = text.metric(name, Kind::Counter, help);
     for platform in app.platforms.iter() {
-        let Sent { sent, failed } = of(platform);
+        let Sent { sent, failed } = of(&platform);
         for (outcome, count) in [("sent", sent), ("failed", failed)] {
             let labels = [("platform", platform.server_name().as_str()), ("outcome", outcome)];
             metric.sample(&labels, count.read());
@@ -205,6 +206,6 @@ fn write_limit(
 ) {
     let mut metric = text.metric(name, Kind::Gauge, help);
     if let Some(platform) = app.platforms.iter().next() {
-        metric.sample(&[], of(platform).limit_bytes());
+        metric.sample(&[], of(&platform).limit_bytes());
     }
 }

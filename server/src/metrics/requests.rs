@@ -11,12 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
 use axum::response::Response;
 use hyper::{Method, StatusCode, header::HeaderValue};
 use linkspan_platforms::{Platform, Platforms};
 use linkspan_storage::{Histogram, HistogramReading};
 use linkspan_wire::{Asked, RequestId};
-use ruma::OwnedServerName;
 
 use crate::log::AnsweredRequest;
 
@@ -192,7 +192,7 @@ impl GroupCounts {
 
 /// What is counted of one platform.
 #[derive(Debug)]
-struct PlatformCounts {
+pub(crate) struct PlatformCounts {
     /// Its server name.
     name: String,
     /// In the order of [`RouteGroup::ALL`].
@@ -202,29 +202,49 @@ struct PlatformCounts {
 /// All requests since the start.
 #[derive(Debug)]
 pub(crate) struct Requests {
-    numbers: HashMap<OwnedServerName, usize>,
-    /// The last is of requests for no platform.
-    platforms: Vec<PlatformCounts>,
+    hosted: Arc<Platforms>,
+    /// By the numbers of platforms. Those that have come since the start are added when they are first asked.
+    platforms: ArcSwap<Vec<Arc<PlatformCounts>>>,
+    /// Those for no platform.
+    others: Arc<PlatformCounts>,
+}
+
+impl PlatformCounts {
+    fn new(name: &str) -> Arc<Self> {
+        Arc::new(Self { name: name.to_owned(), groups: std::array::from_fn(|_| GroupCounts::new()) })
+    }
+
+    /// All counts, with the platform's server name.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = (&str, RouteGroup, &GroupCounts)> {
+        let groups = RouteGroup::ALL.into_iter().zip(&self.groups);
+        groups.map(|(group, counts)| (self.name.as_str(), group, counts))
+    }
 }
 
 impl Requests {
     /// None so far.
-    pub(crate) fn new(platforms: &Platforms) -> Self {
-        let numbers = platforms.iter().map(|platform| platform.server_name().clone()).zip(0..).collect();
-        let names = platforms.iter().map(|platform| platform.server_name().to_string());
-        let counts = |name| PlatformCounts { name, groups: std::array::from_fn(|_| GroupCounts::new()) };
-        Self { numbers, platforms: names.chain([NONE.to_owned()]).map(counts).collect() }
+    pub(crate) fn new(hosted: Arc<Platforms>) -> Self {
+        Self { hosted, platforms: ArcSwap::default(), others: PlatformCounts::new(NONE) }
+    }
+
+    /// What is counted of a platform, or of requests for none.
+    fn counts_of(&self, platform: Option<&Platform>) -> Arc<PlatformCounts> {
+        let Some(number) = platform.map(|platform| platform.number) else { return self.others.clone() };
+        if let Some(known) = self.platforms.load().get(number) {
+            return known.clone();
+        }
+        self.platforms.rcu(|known| {
+            let more = self.hosted.iter().skip(known.len());
+            let more = more.map(|platform| PlatformCounts::new(platform.server_name().as_str()));
+            known.iter().cloned().chain(more).collect::<Vec<_>>()
+        });
+        self.platforms.load().get(number).unwrap_or(&self.others).clone()
     }
 
     /// Begins a request.
-    pub(crate) fn begin<F>(self: &Arc<Self>, method: Method, asked: &Asked<F>) -> Counted {
-        let of_platform = asked
-            .platform
-            .as_deref()
-            .and_then(|platform: &Platform| self.numbers.get(platform.server_name()));
+    pub(crate) fn begin<F>(&self, method: Method, asked: &Asked<F>) -> Counted {
         let counted = Counted {
-            requests: self.clone(),
-            platform: of_platform.copied().unwrap_or(self.platforms.len() - 1),
+            platform: self.counts_of(asked.platform.as_deref()),
             group: RouteGroup::of(asked.route),
             method,
             route: asked.route,
@@ -236,20 +256,18 @@ impl Requests {
         counted
     }
 
-    /// All counts, with the platform's server name.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, RouteGroup, &GroupCounts)> {
-        self.platforms.iter().flat_map(|platform| {
-            let groups = RouteGroup::ALL.into_iter().zip(&platform.groups);
-            groups.map(|(group, counts)| (platform.name.as_str(), group, counts))
-        })
+    /// What is counted of each platform, and of requests for none.
+    pub(crate) fn of_platforms(&self) -> Vec<Arc<PlatformCounts>> {
+        self.platforms.load().iter().chain([&self.others]).cloned().collect()
     }
 
     /// Tells the log of refusals, not of each but of how many, for ever.
     pub(crate) async fn tell_of_refusals(self: Arc<Self>) {
-        let mut told = vec![0; self.platforms.len()];
+        let mut told = HashMap::new();
         loop {
             tokio::time::sleep(REFUSALS_TOLD_EVERY).await;
-            for (platform, told) in self.platforms.iter().zip(&mut told) {
+            for platform in self.of_platforms() {
+                let told = told.entry(platform.name.clone()).or_default();
                 let refused: u64 = platform.groups.iter().map(|group| group.ended(Outcome::Limited)).sum();
                 if refused > *told {
                     let (platform, refused) = (&platform.name, refused - *told);
@@ -268,8 +286,7 @@ impl Requests {
 /// A request that is being answered. It is counted when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Counted {
-    requests: Arc<Requests>,
-    platform: usize,
+    platform: Arc<PlatformCounts>,
     group: RouteGroup,
     method: Method,
     route: Option<&'static str>,
@@ -292,7 +309,7 @@ impl Counted {
     }
 
     fn counts(&self) -> &GroupCounts {
-        &self.requests.platforms[self.platform].groups[self.group as usize]
+        &self.platform.groups[self.group as usize]
     }
 }
 
@@ -306,7 +323,7 @@ impl Drop for Counted {
         counts.durations_ms.note(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
         let answered = AnsweredRequest {
             id: self.id,
-            platform: &self.requests.platforms[self.platform].name,
+            platform: &self.platform.name,
             method: self.method.as_str(),
             route: self.route.unwrap_or(NONE),
             status: self.status.map(|status| status.as_u16()),
@@ -349,7 +366,7 @@ mod tests {
     async fn a_failure_names_its_request_and_whoever_leaves_is_counted() {
         let store = Store::in_memory(Memory::new().expect("a store"));
         let platforms = Platforms::open(&store, Vec::new(), 0).await.expect("there are none");
-        let requests = Arc::new(Requests::new(&platforms));
+        let requests = Requests::new(Arc::new(platforms));
         let begin = || {
             let asked = Asked { platform: None, route: Some("/_matrix/client/v3/sync"), answer: () };
             requests.begin(Method::GET, &asked)
@@ -357,7 +374,7 @@ mod tests {
         let answered = async |status: StatusCode| begin().answered(async { status.into_response() }).await;
         assert!(answered(StatusCode::INTERNAL_SERVER_ERROR).await.headers().contains_key(REQUEST_ID));
         assert!(!answered(StatusCode::OK).await.headers().contains_key(REQUEST_ID));
-        let counts = &requests.platforms[0].groups[RouteGroup::Sync as usize];
+        let counts = &requests.others.groups[RouteGroup::Sync as usize];
         let waits = begin();
         assert_eq!(counts.under_way(), 1);
         drop(waits);

@@ -17,7 +17,12 @@ pub(super) async fn write(text: &mut Text, store: &Store, platforms: &Platforms)
         }
         Err(error) => tracing::warn!(%error, "the store tells nothing of itself"),
     }
-    let waiting = || platforms.iter().map(|platform| (platform, store.waiting_of(platform.server_name())));
+    let waiting = || {
+        platforms.iter().map(|platform| {
+            let waiting = store.waiting_of(platform.server_name());
+            (platform, waiting)
+        })
+    };
     let mut metric = text.metric(
         "linkspan_platform_commits_waiting",
         Kind::Gauge,

@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 
 use linkspan_wire::App;
 
-use super::{
-    Listening,
-    text::{Kind, Text},
-};
+use super::text::{Kind, Text};
 use crate::{
     connections::{Connections, End},
     under_way::Requests,
@@ -74,9 +71,9 @@ pub(super) fn write_lines(text: &mut Text, app: &App) {
 }
 
 /// Writes which connections there are, and what became of others.
-pub(super) fn write_connections(text: &mut Text, connections: &Connections, listening: &Listening) {
+pub(super) fn write_connections(text: &mut Text, connections: &Connections) {
     let counts = connections.counts();
-    let all = || listening.iter().zip(&counts);
+    let all = || counts.iter().map(|(platform, counts)| (platform, counts));
     let mut metric = text.metric(
         "linkspan_connections",
         Kind::Gauge,

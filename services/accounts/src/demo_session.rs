@@ -41,7 +41,7 @@ impl Accounts {
     pub async fn bind_demo_accounts(&self) -> Result<(), AccountsError> {
         for platform in self.platforms.iter().flat_map(|platforms| platforms.iter()) {
             for account in &platform.settings.demo_account {
-                self.bound_user(platform, account).await?;
+                self.bound_user(&platform, account).await?;
             }
         }
         Ok(())
@@ -113,7 +113,7 @@ impl Accounts {
             return Ok(false);
         };
         for account in &platform.settings.demo_account {
-            let bound = self.store.get::<DemoAccounts>(&demo_key(platform, account)).await?;
+            let bound = self.store.get::<DemoAccounts>(&demo_key(&platform, account)).await?;
             if bound.is_some_and(|bound| bound.user_id == *user_id) {
                 return Ok(true);
             }

@@ -41,7 +41,7 @@ async fn world() -> World {
     ]);
     let settings = serde_json::from_value(settings).expect("settings");
     let platforms = Platforms::open(&store, settings, NOW).await.expect("platforms");
-    let mut platforms = platforms.iter().cloned();
+    let mut platforms = platforms.iter();
     let mut next = || platforms.next().expect("three platforms");
     World { accounts: Accounts::new(store.clone()), store, open: next(), by_token: next(), by_phone: next() }
 }

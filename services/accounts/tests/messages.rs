@@ -42,7 +42,7 @@ async fn platforms(store: &Store) -> Vec<Arc<Platform>> {
                 "email": email, "sms": sms })
     });
     let settings = serde_json::from_value(json!(settings)).expect("settings");
-    Platforms::open(store, settings, NOW).await.expect("platforms").iter().cloned().collect()
+    Platforms::open(store, settings, NOW).await.expect("platforms").iter().collect()
 }
 
 async fn ask(accounts: &Accounts, platform: &Platform, id: ThirdPartyId) -> Result<String, AccountsError> {

@@ -32,6 +32,8 @@ pub struct Choices {
     own_discovery: Discovery,
     /// What the platform says of that.
     platform_discovery: Discovery,
+    /// How often settings of platforms had changed when this was put together.
+    generation: u64,
 }
 
 /// The choices of users who were asked about lately.
@@ -94,12 +96,20 @@ impl Contacts {
     /// The choices of a hosted user.
     pub async fn choices(&self, user_id: &OwnedUserId) -> Result<Arc<Choices>> {
         let read = async || self.stored_choices(user_id).await.map(Arc::new);
-        self.shared.choices.get_or_read(user_id, read).await
+        let kept = self.shared.choices.get_or_read(user_id, read).await?;
+        if kept.generation == self.shared.platforms.generation() {
+            return Ok(kept);
+        }
+        let heard = self.shared.store.heard();
+        let fresh = Arc::new(self.stored_choices(user_id).await?);
+        self.shared.choices.offer(user_id.clone(), fresh.clone(), heard);
+        Ok(fresh)
     }
 
     async fn stored_choices(&self, user_id: &OwnedUserId) -> Result<Choices> {
+        let generation = self.shared.platforms.generation();
         let platform = self.shared.platforms.get(user_id.server_name());
-        let settings = platform.map(|platform| &platform.settings);
+        let settings = platform.as_ref().map(|platform| &platform.settings);
         let mut rules = settings.map(Settings::reach_rules).unwrap_or_default();
         let of_platform = rules.len();
         let own = self.account_data(user_id, REACH_TYPE).await?;
@@ -112,7 +122,7 @@ impl Contacts {
         let own = self.account_data(user_id, DISCOVERY_TYPE).await?;
         let own_discovery = own.and_then(|own| parse_discovery(&own).ok()).unwrap_or_default();
         let platform_discovery = settings.map(Settings::discovery).unwrap_or_default();
-        Ok(Choices { rules, of_platform, permission, own_discovery, platform_discovery })
+        Ok(Choices { rules, of_platform, permission, own_discovery, platform_discovery, generation })
     }
 
     async fn account_data(&self, user_id: &OwnedUserId, event_type: &str) -> Result<Option<String>> {

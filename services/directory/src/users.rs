@@ -132,7 +132,7 @@ impl Directory {
         let query = Query::new(term);
         let mut hits = Hits::default();
         for platform in self.platforms.iter() {
-            self.search_lists(platform, searcher, &query, &mut hits).await?;
+            self.search_lists(&platform, searcher, &query, &mut hits).await?;
         }
         let contact = Finder { is_contact: true, is_on_platform: false, is_blocked: false };
         self.look_at(contact_of, contact, &query, &mut hits).await?;
@@ -193,7 +193,7 @@ impl Directory {
             let (Some(record), Some(platform)) = (record, self.platforms.get(user_id.server_name())) else {
                 continue;
             };
-            let [names, handles] = SEARCHED.map(|by| words_for(platform, &record, finder, by));
+            let [names, handles] = SEARCHED.map(|by| words_for(&platform, &record, finder, by));
             if query.is_met_by(&[names, handles].concat()) {
                 hits.worded.insert(user_id.clone());
             }

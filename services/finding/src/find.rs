@@ -40,8 +40,8 @@ impl Finding {
         let mut found = Vec::new();
         for platform in own.into_iter().chain(others) {
             found.extend(match wanted {
-                Wanted::Handle(handle) => self.owner_of_handle(finder, platform, handle).await?,
-                Wanted::Address(id) => self.owner_of_address(finder, platform, id).await?,
+                Wanted::Handle(handle) => self.owner_of_handle(finder, &platform, handle).await?,
+                Wanted::Address(id) => self.owner_of_address(finder, &platform, id).await?,
             });
         }
         Ok(found)
@@ -56,7 +56,7 @@ impl Finding {
     ) -> Result<Option<OwnedUserId>> {
         let platform = self.platforms.get(platform);
         match platform.filter(|platform| platform.settings.identity == Identity::Handle) {
-            Some(platform) => self.owner_of_handle(finder, platform, handle).await,
+            Some(platform) => self.owner_of_handle(finder, &platform, handle).await,
             None => Ok(None),
         }
     }

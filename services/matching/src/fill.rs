@@ -14,6 +14,11 @@ use crate::{Matching, Result};
 const PAGE: usize = 256;
 
 impl Matching {
+    /// Writes down what platforms say of who is found, when one has come since the start.
+    pub async fn note_platforms(&self, now_ts: u64) -> Result<()> {
+        Ok(self.index.note_platforms(now_ts).await?)
+    }
+
     /// Fills the index if its key is new; for the start, before anybody is served. A stop in between has it
     /// begun anew at the next start. It takes about a minute and a half for each million people, on one core.
     pub async fn fill_index(&self) -> Result<()> {

@@ -50,6 +50,14 @@ impl Index {
     pub async fn open(store: Store, platforms: Arc<Platforms>, now_ts: u64) -> Result<Self, StorageError> {
         let keys = Arc::new(Rows::new(&store, KEYS, |_| 1));
         let index = Self { store, platforms, keys };
+        index.note_platforms(now_ts).await?;
+        Ok(index)
+    }
+
+    /// Writes down what platforms say of who is found, also those that have come since the start. If that is not what
+    /// it was, the index has to be filled anew.
+    pub async fn note_platforms(&self, now_ts: u64) -> Result<(), StorageError> {
+        let index = self;
         let has_hashes = index.platforms.iter().any(|platform| platform.settings.identity_lookup);
         index
             .change_key(|known| match known {
@@ -67,8 +75,7 @@ impl Index {
                     (now != known).then_some(now)
                 }
             })
-            .await?;
-        Ok(index)
+            .await
     }
 
     /// Begins with a new key, by which nobody is found until the index has been filled anew, as the next

@@ -8,28 +8,39 @@ const KEPT_PART: usize = 2;
 /// whoever comes first. Users are numbered from 0.
 #[derive(Debug)]
 pub struct Capacity {
+    total: usize,
     /// What each user has alone.
     own: usize,
-    /// What is left of the part that is for whoever comes first.
-    common_left: usize,
+    /// What is taken of the part that is for whoever comes first.
+    common_taken: usize,
     taken: Vec<usize>,
 }
 
 impl Capacity {
     /// Divides `total` among so many users.
     pub fn new(total: usize, users: usize) -> Self {
-        let own = total / KEPT_PART / users.max(1);
-        Self { own, common_left: total - own * users, taken: vec![0; users] }
+        Self { total, own: own_part(total, users), common_taken: 0, taken: vec![0; users] }
+    }
+
+    /// Makes room for so many users, if there are fewer. What is kept for each becomes smaller: who has more than that may
+    /// go on, and new users get theirs as soon as something is given back.
+    pub fn grow_to(&mut self, users: usize) {
+        if users <= self.taken.len() {
+            return;
+        }
+        self.taken.resize(users, 0);
+        self.own = own_part(self.total, users);
+        self.common_taken = self.taken.iter().map(|taken| self.beyond_own(*taken)).sum();
     }
 
     /// Takes an amount for a user. Returns false, and takes nothing, if there is not as much left for this user.
     pub fn take(&mut self, user: usize, amount: usize) -> bool {
         let before = self.beyond_own(self.taken[user]);
         let more = self.beyond_own(self.taken[user] + amount) - before;
-        if more > self.common_left {
+        if more > self.common_left() {
             return false;
         }
-        self.common_left -= more;
+        self.common_taken += more;
         self.taken[user] += amount;
         true
     }
@@ -38,7 +49,7 @@ impl Capacity {
     pub fn give_back(&mut self, user: usize, amount: usize) {
         let before = self.beyond_own(self.taken[user]);
         self.taken[user] -= amount;
-        self.common_left += before - self.beyond_own(self.taken[user]);
+        self.common_taken -= before - self.beyond_own(self.taken[user]);
     }
 
     /// How many users there are.
@@ -59,6 +70,15 @@ impl Capacity {
     fn beyond_own(&self, taken: usize) -> usize {
         taken.saturating_sub(self.own)
     }
+
+    /// What is left of the part that is for whoever comes first.
+    fn common_left(&self) -> usize {
+        (self.total - self.own * self.users()).saturating_sub(self.common_taken)
+    }
+}
+
+fn own_part(total: usize, users: usize) -> usize {
+    total / KEPT_PART / users.max(1)
 }
 
 #[cfg(test)]
@@ -78,6 +98,20 @@ mod tests {
         assert!(capacity.take(2, 2));
         assert_eq!([0, 1, 2].map(|user| capacity.taken(user)), [5, 5, 2]);
         assert_eq!([0, 1, 2].map(|user| capacity.is_beyond_own(user)), [true, true, false]);
+    }
+
+    #[test]
+    fn a_user_who_comes_later_gets_a_part_as_well() {
+        let mut capacity = Capacity::new(12, 1);
+        assert!(capacity.take(0, 12));
+        capacity.grow_to(2);
+        assert!(capacity.take(1, 3) && !capacity.take(1, 1), "three are kept for each");
+        assert!(!capacity.take(0, 1));
+        capacity.give_back(0, 12);
+        assert!(capacity.take(0, 9) && !capacity.take(0, 1) && !capacity.take(1, 1));
+        capacity.give_back(0, 9);
+        capacity.give_back(1, 3);
+        assert!(capacity.take(0, 9) && capacity.take(1, 3), "all is there again");
     }
 
     #[test]

@@ -84,8 +84,6 @@ pub struct PlatformCounts {
     pub other_events: Counter,
     /// Rooms that its people have created.
     pub rooms_created: Counter,
-    /// Messages of its people in rooms with people of another platform, by the number of that platform.
-    pub messages_to: Box<[Counter]>,
     /// Its syncs that wait for news.
     pub syncs_waiting: Present,
     /// How long the server has worked for each of its syncs, without waiting for news, in microseconds.
@@ -103,15 +101,14 @@ pub struct PlatformCounts {
 }
 
 impl PlatformCounts {
-    /// Nothing yet, of one of so many platforms.
-    pub(crate) fn new(platforms: usize) -> Self {
+    /// Nothing yet.
+    pub(crate) fn new() -> Self {
         Self {
             messages: Counter::default(),
             state_events: Counter::default(),
             redactions: Counter::default(),
             other_events: Counter::default(),
             rooms_created: Counter::default(),
-            messages_to: (0..platforms).map(|_| Counter::default()).collect(),
             syncs_waiting: Present::default(),
             syncs_us: Histogram::new(SYNCS_US),
             pushes: Sent::default(),

@@ -28,8 +28,8 @@ pub(crate) const INCOMING: Bounds = Bounds { all: 256 << 20, one: 16 << 20, firs
 /// For answers. Pages have about a mebibyte; the first sync of many chats may have tens, and is one answer.
 pub(crate) const UNSENT: Bounds = Bounds { all: 256 << 20, one: 16 << 20, first_may_be_larger: true };
 
-/// The memory that a platform may have held.
-#[derive(Debug)]
+/// The memory that a platform may have held. Clones are the same memory.
+#[derive(Clone, Debug)]
 pub struct HeldMemory {
     held: Arc<Mutex<Held>>,
     /// The platform's number.
@@ -45,6 +45,27 @@ pub struct HeldCounts {
     pub refused: u64,
 }
 
+/// The memory of all platforms together.
+#[derive(Debug)]
+pub(crate) struct AllMemory(Arc<Mutex<Held>>);
+
+impl AllMemory {
+    /// Nothing is held, and there is no platform.
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        let all = Capacity::new(bounds.all, 0);
+        Self(Arc::new(Mutex::new(Held { bounds, all, refused: Vec::new(), of_one: HashMap::new() })))
+    }
+
+    /// The memory of the platform with this number.
+    pub(crate) fn of_platform(&self, platform: usize) -> HeldMemory {
+        let mut held = self.0.lock();
+        let platforms = held.refused.len().max(platform + 1);
+        held.all.grow_to(platforms);
+        held.refused.resize(platforms, 0);
+        HeldMemory { held: self.0.clone(), platform }
+    }
+}
+
 /// What is held of all platforms.
 #[derive(Debug)]
 struct Held {
@@ -57,14 +78,6 @@ struct Held {
 }
 
 impl HeldMemory {
-    /// The memory of each of so many platforms, in their order.
-    pub(crate) fn of_platforms(bounds: Bounds, platforms: usize) -> impl Iterator<Item = Self> {
-        let all = Capacity::new(bounds.all, platforms);
-        let held = Held { bounds, all, refused: vec![0; platforms], of_one: HashMap::new() };
-        let held = Arc::new(Mutex::new(held));
-        (0..platforms).map(move |platform| Self { held: held.clone(), platform })
-    }
-
     /// Begins to hold something for `who`: a user id, or the network of somebody who has not logged in.
     pub fn begin(&self, who: String) -> Holding {
         Holding { held: self.held.clone(), who: (self.platform, who), bytes: 0 }
@@ -154,7 +167,7 @@ mod tests {
 
     #[test]
     fn one_has_a_part_of_a_platforms_memory() {
-        let memory = HeldMemory::of_platforms(INCOMING, 1).next().expect("one platform");
+        let memory = AllMemory::new(INCOMING).of_platform(0);
         let (mut first, mut second) = (holding(&memory, 0), holding(&memory, 0));
         first.grow_to(INCOMING.one - 1).expect("there is room");
         assert!(memory.check_room_for("0").is_ok());
@@ -170,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_first_answer_may_be_larger() {
-        let memory = HeldMemory::of_platforms(UNSENT, 1).next().expect("one platform");
+        let memory = AllMemory::new(UNSENT).of_platform(0);
         let (mut first, mut second) = (holding(&memory, 0), holding(&memory, 0));
         first.grow_to(2 * UNSENT.one).expect("nothing else is held");
         assert!(memory.check_room_for("0").is_err());
@@ -182,7 +195,8 @@ mod tests {
 
     #[test]
     fn a_platform_whose_memory_is_used_up_leaves_others_theirs() {
-        let both: Vec<_> = HeldMemory::of_platforms(INCOMING, 2).collect();
+        let all = AllMemory::new(INCOMING);
+        let both = [all.of_platform(0), all.of_platform(1)];
         let mut all = Vec::new();
         let full = (0..=INCOMING.all / INCOMING.one).any(|who| {
             let mut one = holding(&both[0], who);

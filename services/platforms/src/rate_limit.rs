@@ -5,7 +5,10 @@ use std::{
     fmt,
     hash::BuildHasher,
     net::IpAddr,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -93,7 +96,7 @@ pub struct Limited {
 
 /// The buckets of one platform.
 pub struct RateLimiter {
-    classes: HashMap<RateClass, Buckets>,
+    classes: HashMap<RateClass, Arc<Buckets>>,
     started: Instant,
 }
 
@@ -142,10 +145,24 @@ impl RateLimiter {
                 (RateClass::Other, limits.other, limits.other_burst),
             ]
             .into_iter()
-            .filter_map(|(class, rate, burst)| Some((class, Buckets::new(rate, burst)?)))
+            .filter_map(|(class, rate, burst)| Some((class, Arc::new(Buckets::new(rate, burst)?))))
             .collect()
         });
         Self { classes: classes.unwrap_or_default(), started: Instant::now() }
+    }
+
+    /// The limiter with other limits. Where a limit stays as it is, nobody gets a full bucket by it.
+    pub fn changed(&self, limits: Option<Limits>) -> Self {
+        let Self { mut classes, .. } = Self::new(limits);
+        for (class, buckets) in &mut classes {
+            let Some(before) = self.classes.get(class) else { continue };
+            if before.period == buckets.period && before.burst == buckets.burst {
+                *buckets = before.clone();
+            } else {
+                buckets.refused.store(before.refused.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+        }
+        Self { classes, started: self.started }
     }
 
     /// Counts an action of `who` (a user id, a client's address, an account that is aimed at), or refuses it.

@@ -4,10 +4,11 @@ use std::{collections::BTreeSet, fmt, net::SocketAddr};
 
 use linkspan_domain::{Audience, ContentKind, Discovery, EncryptionRule, ReachRule, default_reach_rules};
 use ruma::{OwnedServerName, OwnedUserId, RoomVersionId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How the people of a platform are known to each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Identity {
     /// People have a public @handle.
@@ -32,7 +33,7 @@ impl Identity {
 }
 
 /// Who may register.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Registration {
     /// Anybody may register.
@@ -45,7 +46,7 @@ pub enum Registration {
 }
 
 /// What a platform demands of the encryption of messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Encryption {
     /// Messages may be encrypted.
@@ -77,20 +78,25 @@ fn default_room_version() -> RoomVersionId {
 }
 
 /// The settings of a `[[platform]]` in the configuration.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// The operator's short name.
+    #[schemars(example = &"photos")]
     pub name: String,
     /// The Matrix server name.
+    #[schemars(with = "String", example = &"photos.example")]
     pub server_name: OwnedServerName,
     /// Host names that mean this platform. Its server name always does.
     #[serde(default)]
+    #[schemars(example = ["chat.photos.example"])]
     pub hosts: Vec<String>,
     /// An address that is this platform's alone.
+    #[schemars(example = &"127.0.0.1:8102")]
     pub listen: Option<SocketAddr>,
     /// How its people are known.
     #[serde(default)]
+    #[schemars(extend("x-restart" = true))]
     pub identity: Identity,
     /// Who may register.
     #[serde(default)]
@@ -102,6 +108,7 @@ pub struct Settings {
     pub guests: bool,
     /// The secret of the admin registration API. If it is empty, there is no such API.
     #[serde(default)]
+    #[schemars(example = &"a secret of at least sixteen characters")]
     pub registration_shared_secret: String,
     /// Whether sign-up proves a number or an address.
     #[serde(default = "yes")]
@@ -111,11 +118,14 @@ pub struct Settings {
     #[serde(default = "yes")]
     pub oauth: bool,
     /// What people call the platform. Without it, it is the short name with a capital letter.
+    #[schemars(example = &"Photos")]
     pub display_name: Option<String>,
     /// A short line that is shown beside the platform's name, to say what kind of app it is.
+    #[schemars(example = &"For pictures")]
     pub label: Option<String>,
     /// The colour of the platform's app and pages, as `#rrggbb`. Without it the colour is derived from the platform's
     /// name.
+    #[schemars(example = &"#1f5f8b")]
     pub colour: Option<String>,
     /// Whether the chat app is served at the platform's address. Without it, a page there says how to use others.
     #[serde(default = "yes")]
@@ -128,6 +138,7 @@ pub struct Settings {
     pub encryption: Encryption,
     /// The version of new rooms.
     #[serde(default = "default_room_version")]
+    #[schemars(with = "String")]
     pub room_version: RoomVersionId,
     /// Whether the media paths from before authenticated media are served without an access token.
     #[serde(default)]
@@ -139,6 +150,7 @@ pub struct Settings {
     /// server then learns their address books: hashes of phone numbers are as good as the numbers.
     /// <https://spec.matrix.org/v1.19/identity-service-api/#association-lookup>
     #[serde(default)]
+    #[schemars(extend("x-restart" = true))]
     pub identity_lookup: bool,
     /// Whether presence is shown.
     #[serde(default)]
@@ -146,13 +158,19 @@ pub struct Settings {
     /// The kinds of content that the platform's app does not have. Others are told before they send them; nothing is
     /// refused: docs/decisions/0023-abilities.md.
     #[serde(default)]
+    #[schemars(example = ["poll", "voice"])]
     pub without: BTreeSet<ContentKind>,
+    /// Whether the platform is fenced: what would change something is refused for a while, with the answer 503, and reading
+    /// goes on. `linkspan platform fence` sets it.
+    #[serde(default)]
+    pub fenced: bool,
     /// Whether anything is limited by rate.
     #[serde(default = "yes")]
     pub rate_limits: bool,
     /// Accounts of the platform that may approach anybody as often as they like, besides its administrators: they greet
     /// newcomers, or carry messages that people have asked for.
     #[serde(default)]
+    #[schemars(with = "Vec<String>", example = ["@welcome:photos.example"])]
     pub greeters: Vec<OwnedUserId>,
     /// Who may reach the platform's people, as far as they choose nothing else: `[[platform.reach]]`. These rules come
     /// after those that every platform begins with.
@@ -161,6 +179,7 @@ pub struct Settings {
     /// Who may find the platform's people, as far as they choose nothing else: `[platform.discovery]`. What it leaves
     /// open follows from how the people are known.
     #[serde(default)]
+    #[schemars(extend("x-restart" = true))]
     pub discovery: Discovery,
     /// How mails are sent. Without it no mails are sent.
     pub email: Option<Email>,
@@ -180,6 +199,19 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The limits by rate, if there are any.
+    pub(crate) fn limits_that_hold(&self) -> Option<Limits> {
+        self.rate_limits.then(|| self.limits.clone())
+    }
+
+    /// Takes over from the settings with which the process has started what cannot be changed while it runs: what
+    /// people can be found by has been written down for each of them.
+    pub fn keep_until_restart(&mut self, started: &Self) {
+        self.identity = started.identity;
+        self.discovery = started.discovery;
+        self.identity_lookup = started.identity_lookup;
+    }
+
     /// All rules on who may reach the platform's people that they have not chosen themselves.
     pub fn reach_rules(&self) -> Vec<ReachRule> {
         [default_reach_rules(), self.reach.clone()].concat()
@@ -201,11 +233,12 @@ impl Settings {
 }
 
 /// An account that anybody may use, without any proof.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DemoAccount {
     /// Whose account it is, as somebody would say who logs in: a handle or a user name, an e-mail address, or a phone
     /// number. It is looked up once: whoever has it later is not meant.
+    #[schemars(example = &"anna")]
     pub user: String,
     /// The recovery key of its secret storage, with which a new device reads what was said before it was there.
     pub recovery_key: Option<String>,
@@ -219,12 +252,14 @@ impl fmt::Debug for DemoAccount {
 }
 
 /// How mails are sent: `[email]` for all platforms, or `[platform.email]` for one.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Email {
     /// The server that takes mails: an `smtp://` or `smtps://` URL, with user and password if it asks for them.
+    #[schemars(example = &"smtps://user:password@mail.example")]
     pub smtp: String,
     /// The sender, an address with or without a name.
+    #[schemars(example = &"Photos <robot@photos.example>")]
     pub from: String,
 }
 
@@ -237,12 +272,14 @@ impl fmt::Debug for Email {
 
 /// How SMS are sent: `[sms]` for all platforms, or `[platform.sms]` for one. docs/guides/sms-gateway.md says what the
 /// gateway is asked.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sms {
     /// The URL of the gateway that takes them.
+    #[schemars(example = &"https://sms.example/send")]
     pub gateway: String,
     /// The secret that requests to it are signed with.
+    #[schemars(example = &"a secret of at least sixteen characters")]
     pub secret: String,
 }
 
@@ -255,12 +292,14 @@ impl fmt::Debug for Sms {
 
 /// A program of the operator that is asked before strangers are reached: `[policy]` for all platforms, or
 /// `[platform.policy]` for one. docs/guides/policy-hook.md says what it is asked.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyHook {
     /// Its URL.
+    #[schemars(example = &"https://policy.example/check")]
     pub url: String,
     /// The secret that requests to it are signed with.
+    #[schemars(example = &"a secret of at least sixteen characters")]
     pub secret: String,
     /// The answer that is taken if it gives none.
     pub on_failure: OnFailure,
@@ -287,7 +326,7 @@ fn default_policy_timeout_ms() -> u64 {
 }
 
 /// The answer that is taken for that of a hook that gives none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnFailure {
     /// It goes on as if there were no hook.
@@ -297,7 +336,7 @@ pub enum OnFailure {
 }
 
 /// What a hook is asked about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PolicyCheck {
     /// Invitations to people who do not know the sender.
@@ -314,7 +353,7 @@ impl PolicyCheck {
 }
 
 /// Calls of several people: `[platform.rtc]`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rtc {
     /// The services that carry sound and picture. The preferred one comes first.
@@ -323,7 +362,7 @@ pub struct Rtc {
 }
 
 /// A service that carries sound and picture, as clients are told of it.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub enum RtcTransport {
     /// A LiveKit server.
@@ -335,7 +374,7 @@ pub enum RtcTransport {
 
 /// Whom to ask for help: `[platform.support]`, in the shape in which everybody can read it.
 /// <https://spec.matrix.org/v1.19/client-server-api/#getwell-knownmatrixsupport>
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Support {
     /// People, each with at least one way to reach them.
@@ -354,60 +393,84 @@ impl Support {
 }
 
 /// Somebody who can be asked for help.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Contact {
     /// What the contact is for: `m.role.admin`, `m.role.security`, or a name that begins with a domain.
+    #[schemars(example = &"m.role.admin")]
     pub role: String,
     /// Their Matrix account.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", example = &"@anna:photos.example")]
     pub matrix_id: Option<OwnedUserId>,
     /// Their e-mail address.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"a@photos.example")]
     pub email_address: Option<String>,
 }
 
 /// Limits of a platform. Rates are actions per second, with a burst.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[allow(missing_docs)]
 pub struct Limits {
+    /// How many messages, and other events, somebody may send in a second.
     pub message: f64,
+    /// How much of it may come at once (`message`).
     pub message_burst: u32,
+    /// How often somebody may log in, or prove a password elsewhere, in a second.
     pub login: f64,
+    /// How much of it may come at once (`login`).
     pub login_burst: u32,
     /// How many wrong passwords can be tried for an account in a day: by all strangers together, and by whoever is in
     /// a network in which its person is logged in. Zero is no limit.
     pub password_guesses_per_day: u32,
+    /// How many people of one network may register in a second.
     pub registration: f64,
+    /// How much of it may come at once (`registration`).
     pub registration_burst: u32,
+    /// How many rooms somebody may join in a second, or ask to be let into.
     pub join: f64,
+    /// How much of it may come at once (`join`).
     pub join_burst: u32,
+    /// How many people somebody may invite in a second.
     pub invite: f64,
+    /// How much of it may come at once (`invite`).
     pub invite_burst: u32,
+    /// How many rooms somebody may create in a second.
     pub create_room: f64,
+    /// How much of it may come at once (`create_room`).
     pub create_room_burst: u32,
     /// How many rooms a person can create in a day. Zero is no limit.
     pub rooms_created_per_day: u32,
     /// How many rooms a person can be joined to. Zero is no limit.
     pub joined_rooms: u32,
+    /// How often somebody may search in a second.
     pub search: f64,
+    /// How much of it may come at once (`search`).
     pub search_burst: u32,
     /// How much a user, or a network of clients without a user, may read in a second. A row of the store is one, and so is
     /// each KiB that is read or answered; a request is five besides.
     pub read: f64,
+    /// How much of it may come at once (`read`).
     pub read_burst: u32,
+    /// How many files somebody may upload in a second.
     pub upload: f64,
+    /// How much of it may come at once (`upload`).
     pub upload_burst: u32,
-    /// Apps say every few seconds that somebody types, and at once that it has ended.
+    /// How often somebody may say that they type, in a second. Apps say it every few seconds, and at once that it has
+    /// ended.
     pub typing: f64,
+    /// How much of it may come at once (`typing`).
     pub typing_burst: u32,
+    /// How many reports somebody may make in a second.
     pub report: f64,
+    /// How much of it may come at once (`report`).
     pub report_burst: u32,
     /// How many archives of everything that there is of a person that person can have in a day. Zero is no limit.
     pub exports_per_day: u32,
     /// The rate of everything else that changes something.
     pub other: f64,
+    /// How much of it may come at once (`other`).
     pub other_burst: u32,
     /// How many mails and SMS that confirm addresses and numbers a network of clients can ask for in an hour.
     pub codes_of_network: u32,

@@ -272,8 +272,8 @@ impl Deliveries {
 
 impl Push {
     /// What is counted of a pusher's platform; None: it is hosted no more.
-    fn platform_counts(&self, key: &PusherKey) -> Option<&PlatformCounts> {
-        Some(&self.shared.platforms.get(key.user_id.server_name())?.counts)
+    fn platform_counts(&self, key: &PusherKey) -> Option<Arc<PlatformCounts>> {
+        Some(self.shared.platforms.get(key.user_id.server_name())?.counts.clone())
     }
 
     /// Queues something for a pusher. `unread` is the new badge.
@@ -344,7 +344,7 @@ impl Push {
             let outcome = self.try_one(key, &mut next).await?;
             drop(turn);
             if let Some(counts) = self.platform_counts(key) {
-                outcome.count(counts);
+                outcome.count(&counts);
             }
             match outcome {
                 Outcome::End => return Ok(false),
@@ -486,7 +486,7 @@ impl Push {
         let Some(platform) = platforms.get(pusher.key.user_id.server_name()) else {
             return Ok(Reception::Refused);
         };
-        let request = web_push::send(&deliveries.gateway.outbound, platform, target, told, self.now_ts());
+        let request = web_push::send(&deliveries.gateway.outbound, &platform, target, told, self.now_ts());
         deliveries.paced(&pusher.key, request).await
     }
 }

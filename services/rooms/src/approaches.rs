@@ -64,7 +64,7 @@ impl Append {
     /// Counts an approach, or refuses it because there were too many.
     pub(crate) async fn count_approach(&mut self, coming: &Coming<'_>) -> Result<()> {
         let sender = &coming.event.sender;
-        let own = self.rooms.platform_of(sender)?.clone();
+        let own = self.rooms.platform_of(sender)?;
         if self.rooms.is_greeter(&own, sender).await? {
             return Ok(());
         }
@@ -139,7 +139,7 @@ impl Append {
     /// Counts an event that waits for an answer ([`Self::waits_for_answer`]), or refuses it because enough was sent.
     pub(crate) async fn count_unanswered(&mut self, event: &Pdu) -> Result<()> {
         let platform = self.rooms.platform_of(&event.sender)?;
-        if !platform.settings.rate_limits || self.rooms.is_greeter(platform, &event.sender).await? {
+        if !platform.settings.rate_limits || self.rooms.is_greeter(&platform, &event.sender).await? {
             return Ok(());
         }
         let Limits { unanswered_messages: most, unanswered_bytes: most_bytes, .. } = platform.settings.limits;

@@ -35,7 +35,7 @@ impl Rooms {
             | TimelineEventType::Sticker => {
                 counts.messages.note();
                 let others = platforms.iter().filter(|number| **number != platform.number);
-                others.filter_map(|number| counts.messages_to.get(*number)).for_each(|to| to.note());
+                others.filter_map(|number| platform.messages_to.get(*number)).for_each(|to| to.note());
             }
             _ => counts.other_events.note(),
         }

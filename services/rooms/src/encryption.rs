@@ -8,7 +8,7 @@ use linkspan_domain::{
     Draft, EncryptionRule, Pdu, Place, RoomEncryption, RulesPresent, SharedPdu, StateKey, check_event,
     check_member, check_redacted, check_to_device, take_words_out,
 };
-use linkspan_storage::{Range, catalogue::Members};
+use linkspan_storage::{Range, StorageError, WriteSet, catalogue::Members};
 use ruma::{
     OwnedUserId, ServerName, UserId,
     events::{StateEventType, TimelineEventType, room::member::MembershipState},
@@ -25,6 +25,14 @@ const SPACE: &str = "m.space";
 const ENCRYPTION: &str = "m.room.encryption";
 /// The algorithm of rooms that are encrypted without their creator's saying so.
 const ALGORITHM: &str = "m.megolm.v1.aes-sha2";
+
+/// The rules on encryption that hold in a room, as a writer keeps them.
+#[derive(Clone, Debug)]
+pub(crate) struct KnownRules {
+    pub(crate) present: Arc<RulesPresent>,
+    /// How often platforms had changed their rules when they were loaded.
+    pub(crate) generation: u64,
+}
 
 impl Rooms {
     /// What a user's platform demands of encryption; None: nothing, or it is not hosted.
@@ -51,18 +59,21 @@ impl Rooms {
     }
 
     /// The rules that hold in a room, for who holds the writer. Each append loads them before it changes members, so
-    /// that the disk is complete whenever they are not loaded yet.
+    /// that the disk is complete whenever they are not loaded yet. If a platform has changed its rule since, they are
+    /// loaded anew once all that is queued is on disk.
     pub(crate) async fn rules_present(
         &self,
         room: &Room,
-        known: &mut Option<Arc<RulesPresent>>,
-    ) -> Result<Arc<RulesPresent>> {
-        if let Some(known) = known {
-            return Ok(known.clone());
+        known: &mut Option<KnownRules>,
+    ) -> Result<KnownRules> {
+        let generation = self.shared.platforms.encryption_generation();
+        match known {
+            Some(known) if known.generation == generation => return Ok(known.clone()),
+            Some(_) => drop(self.store().commit(WriteSet::new()).await.map_err(StorageError::from)?),
+            None => {}
         }
         let present = Arc::new(self.stored_rules(room).await?);
-        *known = Some(present.clone());
-        Ok(present)
+        Ok(known.insert(KnownRules { present, generation }).clone())
     }
 
     /// Whether any hosted platform demands something of encryption.

@@ -57,8 +57,11 @@ impl Rooms {
 
     /// The PDU as other servers get it.
     fn signed(&self, room: &Room, json: &str) -> Result<Map<String, Value>> {
-        let platforms = &self.shared.platforms;
-        let key_of = |server: &ruma::ServerName| Some(&platforms.get(server)?.signing_key);
+        let platforms: Vec<_> = self.shared.platforms.iter().collect();
+        let key_of = |server: &ruma::ServerName| {
+            let platform = platforms.iter().find(|platform| platform.server_name() == server)?;
+            Some(&*platform.signing_key)
+        };
         let pdu = sign_for_departure(json, &room.rules, key_of);
         let pdu = pdu.map_err(|error| damaged(&error.to_string()))?;
         let pdu = serde_json::to_value(pdu).map_err(|error| damaged(&error.to_string()))?;

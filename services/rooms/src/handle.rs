@@ -19,7 +19,7 @@ impl Rooms {
             .update(async || {
                 let mut writes = WriteSet::new();
                 accounts.expect_active(&mut writes, user_id).await?;
-                if accounts.change_handle(&mut writes, platform, user_id, &handle, now_ts).await? {
+                if accounts.change_handle(&mut writes, &platform, user_id, &handle, now_ts).await? {
                     self.shared.directory.index_handle(&mut writes, user_id, handle.as_str()).await?;
                     point(&mut writes, user_id, InboxPointer::Profile(user_id.clone()));
                 }

@@ -362,7 +362,7 @@ impl Rooms {
         inbox: Inbox,
         clock: fn() -> u64,
     ) -> Self {
-        let (hosting, policy) = (platforms.clone(), Policy::new(&platforms));
+        let (hosting, policy) = (platforms.clone(), Policy::new(platforms.clone()));
         let members =
             Copies::weighted(MEMBERS, |_, members: &Arc<Vec<OwnedUserId>>| 1 + members.len() as u64)
                 .forget_on::<Members>(&store, move |key| {

@@ -63,7 +63,7 @@ impl JoinRules {
 
 impl Rooms {
     /// The platform that hosts a user.
-    pub(crate) fn platform_of(&self, user_id: &UserId) -> Result<&Arc<Platform>> {
+    pub(crate) fn platform_of(&self, user_id: &UserId) -> Result<Arc<Platform>> {
         let platform = self.shared.platforms.get(user_id.server_name());
         platform.ok_or_else(|| RoomsError::Forbidden(format!("{} is not hosted here", user_id.server_name())))
     }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use dashmap::DashMap;
-use linkspan_domain::{PowerLevels, RulesPresent, SharedPdu, StateKey as StateEntryKey, versions};
+use linkspan_domain::{PowerLevels, SharedPdu, StateKey as StateEntryKey, versions};
 use linkspan_storage::{
     Range, StorageError, Store,
     catalogue::{Members, RoomHeads, RoomKey, Rooms as RoomsTable, TransactionKey},
@@ -23,7 +23,7 @@ use ruma::{
 };
 use tokio::sync::OwnedMutexGuard;
 
-use crate::{Result, Rooms, RoomsError, permits::Permits};
+use crate::{Result, Rooms, RoomsError, encryption::KnownRules, permits::Permits};
 
 /// With more joined local members than this, a room is read instead of fanned out to.
 pub(crate) const BIG_ROOM_MEMBERS: usize = 100;
@@ -64,7 +64,7 @@ pub(crate) struct Writer {
     /// The numbers of these platforms; found out when first needed.
     pub(crate) platforms: Option<Arc<[usize]>>,
     /// The rules on encryption that hold; loaded when first needed.
-    pub(crate) rules_present: Option<Arc<RulesPresent>>,
+    pub(crate) rules_present: Option<KnownRules>,
     /// Messages that the current state was found to allow.
     pub(crate) permits: Permits,
 }
@@ -104,7 +104,7 @@ impl Room {
             stored_head: head.map(Arc::new),
             state: HashMap::new(),
             // A room that is being created has nobody yet.
-            rules_present: members.is_some().then(Arc::default),
+            rules_present: members.is_some().then(|| KnownRules { present: Arc::default(), generation: 0 }),
             members,
             platforms: None,
             permits: Permits::default(),

@@ -44,7 +44,7 @@ impl Drop for Timing {
 impl Sync {
     /// Begins the time of a user's sync.
     pub(crate) fn timing(&self, user_id: &UserId) -> Timing {
-        let platform = self.platforms.get(user_id.server_name()).cloned();
+        let platform = self.platforms.get(user_id.server_name());
         Timing { platform, begun: Instant::now(), waited: Duration::ZERO, waits_since: None }
     }
 }

@@ -42,7 +42,7 @@ pub(crate) async fn list_join_links(
 fn to_wire(app: &App, headers: &HeaderMap, link: &JoinLinkRecord, works: bool) -> Value {
     let platform = app.platforms.get(link.maker.server_name());
     let url =
-        platform.map(|platform| format!("{}/join/{}", known_base_url(app, platform, headers), link.token));
+        platform.map(|platform| format!("{}/join/{}", known_base_url(app, &platform, headers), link.token));
     without_nulls(json!({
         "token": link.token,
         "url": url,

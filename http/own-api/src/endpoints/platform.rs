@@ -31,7 +31,7 @@ pub(crate) async fn list_platforms(
 ) -> Result<Response, ApiError> {
     let scheme = scheme(&request.parts.headers);
     let platforms = app.platforms.iter().map(|platform| {
-        let mut described = describe(platform);
+        let mut described = describe(&platform);
         described["address"] = json!(format!("{scheme}://{}", platform.first_host()));
         described
     });

@@ -17,7 +17,7 @@ use ruma::{
 };
 
 use super::Append;
-use crate::{Result, Room, Rooms, TimelineEvent, permits::Permits};
+use crate::{Result, Room, Rooms, TimelineEvent, encryption::KnownRules, permits::Permits};
 
 impl Append {
     /// Queues what was staged, lets the next append in, and waits until it is on disk.
@@ -108,6 +108,7 @@ impl Append {
             deltas,
             members,
             present,
+            rules_generation,
             counting,
             ..
         } = self;
@@ -117,7 +118,7 @@ impl Append {
         }
         let stored_head = Arc::new(head.clone());
         writer.stored_head = Some(stored_head.clone());
-        writer.rules_present = Some(present);
+        writer.rules_present = Some(KnownRules { present, generation: rules_generation });
         writer.head = head;
         writer.state.extend(state);
         let (transactions, threads) = (self.transactions, self.threads);

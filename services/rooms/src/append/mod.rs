@@ -41,6 +41,7 @@ use tokio::sync::OwnedMutexGuard;
 use crate::{
     Result, Room, Rooms, RoomsError, TimelineEvent,
     approaches::Counting,
+    encryption::KnownRules,
     policy::Consulted,
     reach::Arrival,
     room::{Writer, damaged},
@@ -94,6 +95,8 @@ pub(crate) struct Append {
     pub(crate) consulted: Consulted,
     /// The rules on encryption that hold, as staged.
     pub(crate) present: Arc<RulesPresent>,
+    /// How often platforms had changed these rules.
+    rules_generation: u64,
     transactions: Vec<(TransactionKey, OwnedEventId)>,
     threads: HashMap<OwnedEventId, ThreadRecord>,
     /// The roots of threads that lose the reply which was to disappear first.
@@ -130,7 +133,8 @@ impl Rooms {
     pub(crate) async fn begin(&self, room: &Arc<Room>, now_ts: u64) -> Result<Append> {
         let (room, mut writer) = self.writer(room).await?;
         let members = writer.members.clone().unwrap_or_default();
-        let present = self.rules_present(&room, &mut writer.rules_present).await?;
+        let known = self.rules_present(&room, &mut writer.rules_present).await?;
+        let KnownRules { present, generation: rules_generation } = known;
         let mut append = Append {
             rooms: self.clone(),
             room,
@@ -152,6 +156,7 @@ impl Rooms {
             counting: Counting::default(),
             consulted: Consulted::default(),
             present,
+            rules_generation,
             transactions: Vec::new(),
             threads: HashMap::new(),
             shortened: BTreeSet::new(),

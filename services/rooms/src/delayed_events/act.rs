@@ -99,7 +99,7 @@ impl Rooms {
         let sent = self.send_checked(delay_id, record, by_action, consulted, now_ts).await;
         if matches!(sent, Err(RoomsError::Storage(_) | RoomsError::Unasked(_))) {
             // The whole is tried again, and must not count twice against the limit of messages.
-            let limiter = &self.platform_of(&record.user_id)?.rate_limiter;
+            let limiter = self.platform_of(&record.user_id)?.rate_limiter.clone();
             limiter.give_back(RateClass::Message, record.user_id.as_str());
         }
         sent
@@ -146,7 +146,7 @@ impl Rooms {
         if !self.shared.accounts.may_act(&record.user_id).await? {
             return Err(RoomsError::Forbidden("the account cannot be used".into()));
         }
-        let limiter = &self.platform_of(&record.user_id)?.rate_limiter;
+        let limiter = self.platform_of(&record.user_id)?.rate_limiter.clone();
         limiter
             .check(RateClass::Message, record.user_id.as_str())
             .map_err(|limited| RoomsError::TooManyDelayed { retry_after: limited.retry_after })

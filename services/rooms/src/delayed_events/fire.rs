@@ -45,7 +45,13 @@ impl Rooms {
     /// Sends what is due, and returns when to look again. What cannot be sent for now keeps nothing else.
     async fn send_due(&self, now_ts: u64) -> Result<Option<u64>> {
         let (mut next_ts, mut outcome) = (None, Ok(()));
+        let again_ts = now_ts.saturating_add(AFTER_FAILURE.as_millis() as u64);
         for platform in self.shared.platforms.iter() {
+            if platform.settings.fenced {
+                // Nobody says when that is over.
+                next_ts = [next_ts, Some(again_ts)].into_iter().flatten().min();
+                continue;
+            }
             let mut last: Option<DelayQueueKey> = None;
             loop {
                 let range = Range::<DelayedEventQueue>::prefix((platform.server_name(),))
@@ -64,7 +70,6 @@ impl Rooms {
         }
         if let Err(error) = outcome {
             tracing::warn!(%error, "some delayed events could not be sent; they are tried again");
-            let again_ts = now_ts.saturating_add(AFTER_FAILURE.as_millis() as u64);
             next_ts = [next_ts, Some(again_ts)].into_iter().flatten().min();
         }
         Ok(next_ts)

@@ -142,7 +142,7 @@ impl Rooms {
         let platform = self.platform_of(sender)?;
         for (id, has_account) in hidden {
             let mail = InvitationMail { inviter: sender.clone(), to: id, page: format!("{base_url}/") };
-            self.shared.accounts.send_invitation(platform, mail, has_account, now_ts);
+            self.shared.accounts.send_invitation(&platform, mail, has_account, now_ts);
         }
         Ok(())
     }
