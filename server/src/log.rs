@@ -7,7 +7,7 @@ use std::{io::IsTerminal, time::Duration};
 
 use linkspan_wire::RequestId;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
 use crate::Failure;
@@ -21,7 +21,7 @@ pub(crate) const VARIABLE: &str = "LINKSPAN_LOG";
 const OTHERS: &str = "fjall=warn,lsm_tree=warn,ruma_state_res=warn";
 
 /// The settings in `[log]`.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Log {
     /// What a line looks like.
@@ -33,7 +33,7 @@ pub(crate) struct Log {
 }
 
 /// What a line looks like.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Format {
     /// For people.
@@ -44,7 +44,7 @@ pub(crate) enum Format {
 }
 
 /// The least important events that are told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Level {
     /// Something failed that should not.

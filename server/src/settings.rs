@@ -82,7 +82,8 @@ impl Setting {
 
 /// All settings, those of a table together.
 pub(crate) fn list_settings() -> Vec<Setting> {
-    let generator = SchemaSettings::draft2020_12().with(|with| with.inline_subschemas = true).into_generator();
+    let generator =
+        SchemaSettings::draft2020_12().with(|with| with.inline_subschemas = true).into_generator();
     let schema = generate(generator);
     let mut settings = Vec::new();
     add_all(&mut settings, "", &schema, false, MAX_DEPTH);
@@ -113,7 +114,8 @@ impl Restarts {
     pub(crate) fn needs(&self, key: &str) -> bool {
         let inside = format!("{key}.");
         let known = self.0.get(key).or_else(|| {
-            let (_, restart) = self.0.range(inside.clone()..).next().filter(|(it, _)| it.starts_with(&inside))?;
+            let (_, restart) =
+                self.0.range(inside.clone()..).next().filter(|(it, _)| it.starts_with(&inside))?;
             Some(restart)
         });
         known.copied().unwrap_or(false)
@@ -194,7 +196,8 @@ fn choices_of(schema: &Value) -> Vec<String> {
     if let Some(one) = schema.get("const") {
         return vec![in_toml(one)];
     }
-    let alternatives: Vec<_> = alternatives_of(schema).filter(|it| it["type"] != "null").map(choices_of).collect();
+    let alternatives: Vec<_> =
+        alternatives_of(schema).filter(|it| it["type"] != "null").map(choices_of).collect();
     if alternatives.iter().any(Vec::is_empty) { Vec::new() } else { alternatives.concat() }
 }
 
@@ -267,7 +270,10 @@ mod tests {
     fn the_page_is_that_of_the_program() {
         let stored = include_str!("../../docs/settings.md");
         let wrong = page().lines().zip(stored.lines()).find(|(now, then)| now != then);
-        assert!(page() == stored, "make it anew: linkspan settings > docs/settings.md; the first change: {wrong:?}");
+        assert!(
+            page() == stored,
+            "make it anew: linkspan settings > docs/settings.md; the first change: {wrong:?}"
+        );
     }
 
     #[test]
@@ -275,7 +281,8 @@ mod tests {
         let settings = list_settings();
         let silent: Vec<_> = settings.iter().filter(|it| it.meaning.is_empty()).map(|it| &it.key).collect();
         assert_eq!(silent, Vec::<&String>::new());
-        let find = |key: &str| settings.iter().find(|it| it.key == key).expect("there is such a setting").clone();
+        let find =
+            |key: &str| settings.iter().find(|it| it.key == key).expect("there is such a setting").clone();
         let registration = find("platform.registration");
         assert_eq!(registration.kind, "\"open\", \"token\", \"closed\"");
         assert_eq!(registration.default.as_deref(), Some("\"closed\""));
