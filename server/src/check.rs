@@ -293,7 +293,9 @@ fn find_shared_names(platforms: &[PlatformEntry], findings: &mut Findings) {
             && entry.was_read("server_name")
         {
             let line = first.map(|line| format!(", as in line {line}")).unwrap_or_default();
-            let message = format!("two platforms have the server_name {server_name:?}{line}: each needs one of its own");
+            let message = format!(
+                "two platforms have the server_name {server_name:?}{line}: each needs one of its own"
+            );
             findings.error(entry.line_of("server_name"), message);
             continue;
         }

@@ -28,7 +28,7 @@ use crate::{log::Log, settings};
 pub(crate) const MEDIA_SECRET_KEY: &str = "LINKSPAN_MEDIA_SECRET_KEY";
 
 /// How alike two words are, from 0 to 1, of which one is probably the other with a slip.
-const ALIKE: f64 = 0.8;
+const ALIKE: f64 = 0.75;
 
 /// A configuration in which nothing is wrong.
 #[derive(Clone, Debug)]
@@ -554,6 +554,37 @@ name = "two"
         assert_eq!(lines, [3, 5, 8, 9, 11, 12], "{errors:?}");
         assert!(errors[0].1.contains("colour") && errors[4].1.contains("mesage"), "{errors:?}");
         assert!(errors[5].1.contains("server_name"), "{errors:?}");
+    }
+
+    #[test]
+    fn slips_are_told_with_what_to_write_instead() {
+        let platform = |more: &str| format!("{GOOD}{more}\n");
+        for (text, told) in [
+            (
+                platform("registraton = \"open\""),
+                "there is no setting `registraton`; did you mean `registration`?",
+            ),
+            (platform("registration = \"opne\""), "there is no `opne`; did you mean `open`?"),
+            (
+                platform("encryption = \"always\""),
+                "there is no `always`, only `optional`, `required`, `forbidden`",
+            ),
+            (platform("identity = true"), "`identity`"),
+            (platform("presence = \"yes\""), "this is text \"yes\", but should be true or false"),
+            (platform("hosts = \"a.example\""), "but should be a list in square brackets"),
+            (platform("limits.join = \"fast\""), "but should be a number"),
+            (platform("limits.joined_rooms = -1"), "but should be a whole number from 0"),
+            (GOOD.replace("\"127.0.0.1:8102\"", "8102"), "but should be an address with a port"),
+            (GOOD.replace("127.0.0.1:8102", "localhost:8102"), "an address is written with a port"),
+            (GOOD.replace("[listen]", "[lisen]"), "there is no setting `lisen`; did you mean `listen`?"),
+            (
+                GOOD.replace("[listen]", "[listen]\ntrusted_proxies = [\"10.0.0.5:80\"]"),
+                "an address is written without a port",
+            ),
+        ] {
+            let errors = errors(&text);
+            assert!(errors.iter().any(|(_, message)| message.contains(told)), "{told}: {errors:?}");
+        }
     }
 
     #[test]
