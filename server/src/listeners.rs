@@ -99,7 +99,8 @@ impl Listeners {
         let open = self.open.lock().await;
         let mut bound = Vec::new();
         for (purpose, asked) in wanted(config) {
-            let is_there = open.iter().any(|it| it.asked == asked && (it.purpose == purpose || asked.port() != 0));
+            let is_there =
+                open.iter().any(|it| it.asked == asked && (it.purpose == purpose || asked.port() != 0));
             if is_there {
                 continue;
             }
@@ -122,8 +123,9 @@ impl Listeners {
         self.closed.lock().await.retain(|stop| stop.receiver_count() > 0);
         let mut open = self.open.lock().await;
         let wanted = wanted(config);
-        let (stay, leave): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut *open).into_iter().partition(|it| wanted.contains(&(it.purpose.clone(), it.asked)));
+        let (stay, leave): (Vec<_>, Vec<_>) = std::mem::take(&mut *open)
+            .into_iter()
+            .partition(|it| wanted.contains(&(it.purpose.clone(), it.asked)));
         *open = stay;
         let Bound(mut bound) = bound;
         let mut told = Vec::new();
@@ -134,7 +136,8 @@ impl Listeners {
             match wanted.iter().find(|(_, other)| *other == asked && asked.port() != 0) {
                 // Another platform goes on at the same address.
                 Some((purpose, asked)) => bound.push((purpose.clone(), *asked, listener)),
-                None => told.push(format!("not listening on http://{asked} for {} any more", self.names(&purpose))),
+                None => told
+                    .push(format!("not listening on http://{asked} for {} any more", self.names(&purpose))),
             }
         }
         for (purpose, asked, listener) in bound {

@@ -3,7 +3,11 @@
 //! A change is checked before it is written, and taken back if the server refuses it. Comments and the order of settings
 //! stay as they are. A platform gets its signing key when the server first takes it up.
 
-use std::{io::Write, path::Path};
+use std::{
+    io::Write,
+    os::unix::fs::{MetadataExt, fchown},
+    path::Path,
+};
 
 use hyper::Method;
 use linkspan_platforms::Settings;
@@ -132,8 +136,7 @@ fn list(path: &Path, as_json: bool) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         let Some(mut running) = BackEnd::running_over(&config).await? else { return Ok(None) };
-        let ask =
-            Ask { method: Method::GET, platform: None, path: "platforms".to_owned(), body: None };
+        let ask = Ask { method: Method::GET, platform: None, path: "platforms".to_owned(), body: None };
         Ok::<_, Failure>(Some(running.ask(ask).await?))
     })?;
     let platforms: Vec<_> = config.platforms.iter().map(|it| describe(it, served.as_ref())).collect();
@@ -310,12 +313,19 @@ fn with_platform(text: &str, new: &NewPlatform) -> Result<String, Failure> {
     Ok(document.to_string())
 }
 
-/// Replaces a file whole or not at all.
+/// Replaces a file whole or not at all. It stays that of the same user, whoever runs the command.
 fn replace(path: &Path, text: &str) -> Result<(), Failure> {
+    // Where there is a link, what it leads to is meant.
+    let path = &std::fs::canonicalize(path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(text.as_bytes())?;
-    file.as_file().set_permissions(std::fs::metadata(path)?.permissions())?;
+    let (before, now) = (std::fs::metadata(path)?, file.as_file().metadata()?);
+    if (before.uid(), before.gid()) != (now.uid(), now.gid()) {
+        fchown(file.as_file(), Some(before.uid()), Some(before.gid()))
+            .map_err(|error| format!("{} would belong to another user: {error}", path.display()))?;
+    }
+    file.as_file().set_permissions(before.permissions())?;
     file.as_file().sync_all()?;
     file.persist(path)?;
     Ok(())
@@ -382,7 +392,9 @@ mod tests {
         for line in ["message = 7.5 # enough\n", "registration = \"open\"\n", "label = \"12\"\n"] {
             assert!(after.contains(line), "{after}");
         }
-        for wrong in [&["limits.message", "much"][..], &["mesage", "1"], &["label"], &["server_name", "b.example"]] {
+        for wrong in
+            [&["limits.message", "much"][..], &["mesage", "1"], &["label"], &["server_name", "b.example"]]
+        {
             assert!(set(wrong).is_err(), "{wrong:?}");
             assert_eq!(std::fs::read_to_string(&path).expect("the file is there"), after);
         }

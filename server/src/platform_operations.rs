@@ -25,13 +25,7 @@ pub(crate) fn endpoints(store: &Store) -> Vec<Endpoint> {
         rotate_key(app, operator, request, for_rotation.clone())
     };
     vec![
-        raw_endpoint(
-            Method::GET,
-            &["/_linkspan/admin/v1/platforms"],
-            list_hosted_platforms,
-            Read,
-            EXPLAINED,
-        ),
+        raw_endpoint(Method::GET, &["/_linkspan/admin/v1/platforms"], list_hosted_platforms, Read, EXPLAINED),
         raw_endpoint(
             Method::GET,
             &["/_linkspan/admin/v1/platforms/{server_name}/signing_keys"],
@@ -51,11 +45,7 @@ pub(crate) fn endpoints(store: &Store) -> Vec<Endpoint> {
     ]
 }
 
-async fn list_hosted_platforms(
-    app: App,
-    _: BackEndOperator,
-    _: WholeRequest,
-) -> Result<Response, ApiError> {
+async fn list_hosted_platforms(app: App, _: BackEndOperator, _: WholeRequest) -> Result<Response, ApiError> {
     let platforms: Vec<_> = app.platforms.iter().map(|platform| describe(&app, &platform)).collect();
     Ok(json_answer(&json!({ "platforms": platforms })))
 }

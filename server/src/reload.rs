@@ -45,7 +45,9 @@ pub(crate) struct Reloader {
     store: Store,
     listeners: Arc<Listeners>,
     notifier: Arc<Notifier>,
-    /// The text of the configuration that was applied last.
+    /// The text of the configuration that the server has started with.
+    started: String,
+    /// The text of the one that was applied last.
     text: Mutex<String>,
 }
 
@@ -59,7 +61,7 @@ impl Reloader {
         listeners: Arc<Listeners>,
         notifier: Arc<Notifier>,
     ) -> Self {
-        Self { path, app, store, listeners, notifier, text: Mutex::new(text) }
+        Self { path, app, store, listeners, notifier, started: text.clone(), text: Mutex::new(text) }
     }
 
     /// Reads and applies the configuration. Fails with everything that is wrong with it, and has then changed nothing.
@@ -108,6 +110,11 @@ impl Reloader {
         let left_out = self.leave_out_earlier(&mut config, &mut outcome).await.map_err(one)?;
         self.keep_until_restart(&mut config, &mut outcome);
         tell_changes(before, text, &left_out, &mut outcome);
+        // What has waited for a restart since an earlier reload does so still.
+        let mut since_start = Applied::default();
+        tell_changes(&self.started, text, &left_out, &mut since_start);
+        let restart: BTreeSet<_> = outcome.restart.drain(..).chain(since_start.restart).collect();
+        outcome.restart = restart.into_iter().collect();
         Ok(Judged { config, warnings, outcome })
     }
 
@@ -239,7 +246,9 @@ fn settings_of(text: &str) -> BTreeMap<(Option<String>, String), Value> {
             Value::Array(platforms) if key == "platform" => {
                 for platform in platforms.into_iter().filter_map(|it| it.try_into::<Table>().ok()) {
                     let name = platform.get("server_name").and_then(Value::as_str).map(str::to_owned);
-                    platform.into_iter().for_each(|(key, value)| add(&mut settings, name.clone(), key, value));
+                    platform
+                        .into_iter()
+                        .for_each(|(key, value)| add(&mut settings, name.clone(), key, value));
                 }
             }
             value => add(&mut settings, None, key, value),

@@ -16,7 +16,10 @@ use linkspan_web::{BUILT_IN, Web};
 use linkspan_wire::{Api, App, Services, now_ts};
 use tokio::task::JoinSet;
 
-use crate::{Failure, backup, config::Config, courier::Couriers, media, operations::Operations, platform_operations, reload::Reloading, stored};
+use crate::{
+    Failure, backup, config::Config, courier::Couriers, media, operations::Operations, platform_operations,
+    reload::Reloading, stored,
+};
 
 /// Where the store is in the data folder.
 pub(crate) fn store_folder(data: &Path) -> PathBuf {

@@ -92,7 +92,8 @@ impl Changing {
 
     /// Registers somebody; returns the access token.
     fn register(&self, host: &str, name: &str) -> String {
-        let body = json!({ "username": name, "password": "a long password", "auth": { "type": "m.login.dummy" } });
+        let body =
+            json!({ "username": name, "password": "a long password", "auth": { "type": "m.login.dummy" } });
         let answer = self.ask(host, "POST", "/_matrix/client/v3/register", "", &body);
         let json = answer.split("\r\n\r\n").nth(1).expect("a body");
         let answer: Value = serde_json::from_str(json).unwrap_or_else(|_| panic!("{answer}"));
@@ -137,7 +138,8 @@ fn ask(address: &str, host: &str, method: &str, path: &str, token: &str, body: &
 
 fn say(stream: &mut TcpStream, host: &str, method: &str, path: &str, token: &str, body: &Value) {
     let body = if body.is_null() { String::new() } else { body.to_string() };
-    let authorization = if token.is_empty() { String::new() } else { format!("Authorization: Bearer {token}\r\n") };
+    let authorization =
+        if token.is_empty() { String::new() } else { format!("Authorization: Bearer {token}\r\n") };
     write!(
         stream,
         "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{authorization}Content-Length: {}\r\n\r\n{body}",
@@ -166,7 +168,8 @@ fn a_reload_applies_what_can_change_and_says_what_cannot() {
     assert!(about().contains("<h1>One</h1>"));
     assert_eq!(server.done(&["reload"]), "nothing has changed\n");
 
-    let changed = format!("{CONFIG}display_name = \"Harbour\"\nidentity = \"handle\"\n[platform.limits]\njoin = 2.0\n");
+    let changed =
+        format!("{CONFIG}display_name = \"Harbour\"\nidentity = \"handle\"\n[platform.limits]\njoin = 2.0\n");
     server.configure(&changed);
     let check = server.done(&["check"]);
     assert!(check.contains("a reload would apply: one.localhost: `display_name`"), "{check}");
@@ -180,8 +183,8 @@ fn a_reload_applies_what_can_change_and_says_what_cannot() {
 
     server.configure(&changed.replace("Harbour", "Wharf"));
     server.signal(Signal::HUP);
-    // The next reload waits for the one before it.
-    server.done(&["reload"]);
+    // The next reload waits for the one before it. What waits for a restart is told each time.
+    assert!(server.done(&["reload"]).contains("after a restart: one.localhost: `identity`\n"));
     while !about().contains("<h1>Wharf</h1>") {
         std::thread::yield_now();
     }
@@ -213,13 +216,21 @@ fn a_platform_comes_while_people_of_another_chat_on() {
     // Anna waits for news all the time.
     let sync = "/_matrix/client/v3/sync?timeout=0";
     let first = server.ask("one.localhost", "GET", sync, &anna, &Value::Null);
-    let since = first.split("\"next_batch\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a token");
+    let since =
+        first.split("\"next_batch\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a token");
     let mut waiting = TcpStream::connect(&server.address).expect("somebody listens");
     let wait = format!("/_matrix/client/v3/sync?timeout=30000&since={since}");
     say(&mut waiting, "one.localhost", "GET", &wait, &anna, &Value::Null);
 
     let told = server.done(&[
-        "platform", "add", "two", "two.localhost", "--listen", "127.0.0.1:0", "--registration", "open",
+        "platform",
+        "add",
+        "two",
+        "two.localhost",
+        "--listen",
+        "127.0.0.1:0",
+        "--registration",
+        "open",
     ]);
     assert!(told.contains("applied: two.localhost is a new platform"), "{told}");
     let own = address_in(&server.lines.next().expect("it says where it listens"));
@@ -334,4 +345,23 @@ fn the_encryption_rule_changes_in_rooms_that_are_in_use() {
     assert!(send("3").starts_with("HTTP/1.1 200"));
     server.done(&["platform", "set", "one", "encryption", "required"]);
     assert!(send("4").starts_with("HTTP/1.1 403"));
+}
+
+#[test]
+fn shells_and_the_manual_know_all_commands() {
+    let told = |words: &[&str]| {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_linkspan")).args(words).output().expect("the program runs");
+        assert!(output.status.success(), "{words:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    for shell in ["bash", "zsh", "fish"] {
+        let script = told(&["completions", shell]);
+        assert!(script.contains("unfence") && script.contains("reload"), "{shell}");
+    }
+    assert!(told(&["man"]).contains("Serve all platforms of a configuration"));
+    let folder = tempfile::tempdir().expect("a folder");
+    told(&["man", "--folder", folder.path().to_str().expect("text")]);
+    let page = fs::read_to_string(folder.path().join("linkspan-platform-fence.1")).expect("there is a page");
+    assert!(page.contains("Reading goes on"), "{page}");
 }

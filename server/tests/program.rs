@@ -445,7 +445,11 @@ fn a_configuration_is_judged_and_a_bad_one_not_served() {
     let program = Program::with_config(&CONFIG.replace("two.localhost", "one.localhost"));
     let bad = program.run(&["check"], "");
     assert_eq!(bad.status.code(), Some(1));
-    assert!(text(&bad.stdout).contains("error, line 10: two platforms have the server_name"), "{}", text(&bad.stdout));
+    assert!(
+        text(&bad.stdout).contains("error, line 10: two platforms have the server_name"),
+        "{}",
+        text(&bad.stdout)
+    );
     assert!(!program.run(&["serve"], "").status.success());
 }
 

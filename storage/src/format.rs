@@ -25,10 +25,9 @@ impl Store {
         match found.parse() {
             Ok(found) if found > FORMAT => Err(StorageError::NewerFormat { found, known: FORMAT }),
             Ok(_) => Ok(()),
-            Err(_) => Err(StorageError::DamagedValue {
-                table: "meta",
-                reason: "the format is not a number".into(),
-            }),
+            Err(_) => {
+                Err(StorageError::DamagedValue { table: "meta", reason: "the format is not a number".into() })
+            }
         }
     }
 }

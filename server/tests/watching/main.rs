@@ -87,8 +87,12 @@ impl Watched {
     }
 
     fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.server.id()).ok().and_then(Pid::from_raw).expect("a process id");
-        kill_process(pid, Signal::TERM).expect("it runs");
+        kill_process(pid, signal).expect("it runs");
     }
 
     /// Ends the server, and returns what it has logged.
@@ -247,7 +251,7 @@ fn the_log_tells_of_requests_but_not_what_is_in_them() {
 }
 
 #[test]
-fn systemd_is_told_of_the_start_the_beat_and_the_end() {
+fn systemd_is_told_of_the_start_a_reload_the_beat_and_the_end() {
     let mut systemd = None;
     let server = Watched::start_as(CONFIG, |folder, mut command| {
         let path = folder.path().join("notify");
@@ -265,6 +269,9 @@ fn systemd_is_told_of_the_start_the_beat_and_the_end() {
     };
     while hear() != "READY=1" {}
     while hear() != "WATCHDOG=1" {}
+    server.signal(Signal::HUP);
+    while !hear().starts_with("RELOADING=1\nMONOTONIC_USEC=") {}
+    while hear() != "READY=1" {}
     server.terminate();
     while hear() != "STOPPING=1" {}
 }

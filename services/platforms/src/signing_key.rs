@@ -74,7 +74,10 @@ pub(crate) async fn list(
 ) -> Result<Vec<SigningKey>, PlatformsError> {
     let keys = store.range::<SigningKeys>(Range::prefix((server_name,))).await?;
     let told = |(key, record): &(PlatformKey, SigningKeyRecord)| {
-        Ok(SigningKey { expired_ts: record.expired_ts, ..public(&pair(server_name, &key.name, record)?, record.created_ts) })
+        Ok(SigningKey {
+            expired_ts: record.expired_ts,
+            ..public(&pair(server_name, &key.name, record)?, record.created_ts)
+        })
     };
     let mut keys: Vec<_> = keys.iter().map(told).collect::<Result<_, PlatformsError>>()?;
     keys.sort_by_key(|key| key.created_ts);
