@@ -399,14 +399,21 @@ mod tests {
         client.write_all(bytes).await.expect("it is sent");
         let (_stop, stopping) = watch::channel(());
         let begun = tokio::time::Instant::now();
-        let connections = Arc::new(Connections::new(1, 1));
+        let connections = one_connection();
         let admitted = connections.admit(0, None).expect("there is room");
         serve(stream, peer, admitted.seat.clone(), stopping, async |_| Response::default()).await;
         drop(admitted);
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.expect("it is over");
-        let [counts] = connections.counts().try_into().expect("there is one listener");
+        let (_, counts) = connections.counts().swap_remove(0);
         (begun.elapsed().as_secs(), answer, counts)
+    }
+
+    /// One listener, on which there may be one connection.
+    fn one_connection() -> Arc<Connections> {
+        let connections = Connections::new(1);
+        connections.listener("one");
+        Arc::new(connections)
     }
 
     fn ended(end: End) -> ListenerCounts {
@@ -423,12 +430,12 @@ mod tests {
         let (stream, peer) = listener.accept().await.expect("it is accepted");
         client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("it is sent");
         let (_stop, stopping) = watch::channel(());
-        let connections = Arc::new(Connections::new(1, 1));
+        let connections = one_connection();
         let admitted = connections.admit(0, None).expect("there is room");
         let answer = async |_| vec![0; 64 << 20].into_response();
         serve(stream, peer, admitted.seat.clone(), stopping, answer).await;
         drop(admitted);
-        assert_eq!(connections.counts(), [ended(End::NotReading)]);
+        assert_eq!(connections.counts(), [("one".to_owned(), ended(End::NotReading))]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -445,7 +452,7 @@ mod tests {
         let mut client =
             TcpStream::connect(listener.local_addr().expect("it is bound")).await.expect("a client");
         let (stream, peer) = listener.accept().await.expect("it is accepted");
-        let connections = Arc::new(Connections::new(1, 1));
+        let connections = one_connection();
         let first = connections.admit(0, None).expect("there is room");
         let _second = connections.admit(0, None).expect("the first gives way");
         client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("it is sent");

@@ -431,18 +431,18 @@ mod tests {
 
     #[test]
     fn a_connection_in_a_request_stays_until_its_answer_is_written() {
-        let connections = connections(1, 1);
-        let first = connections.admit(0, None).expect("there is room");
+        let only = connections(1, 1);
+        let first = only.admit(0, None).expect("there is room");
         asked(&first);
         first.seat.answer_is_whole();
-        assert!(connections.admit(0, None).is_none());
-        let connections = connections(1, 1);
-        let first = connections.admit(0, None).expect("there is room");
+        assert!(only.admit(0, None).is_none());
+        let only = connections(1, 1);
+        let first = only.admit(0, None).expect("there is room");
         asked(&first);
         finished(&first);
-        assert!(connections.admit(0, None).is_some());
+        assert!(only.admit(0, None).is_some());
         assert!(has_left(&first));
-        assert_eq!(connections.counts()[0].1.ended, [0, 1, 0, 0, 0]);
+        assert_eq!(only.counts()[0].1.ended, [0, 1, 0, 0, 0]);
     }
 
     #[test]

@@ -269,9 +269,10 @@ mod tests {
     #[test]
     fn the_page_is_that_of_the_program() {
         let stored = include_str!("../../docs/settings.md");
-        let wrong = page().lines().zip(stored.lines()).find(|(now, then)| now != then);
+        let page = page();
+        let wrong = page.lines().zip(stored.lines()).find(|(now, then)| now != then);
         assert!(
-            page() == stored,
+            page == stored,
             "make it anew: linkspan settings > docs/settings.md; the first change: {wrong:?}"
         );
     }
