@@ -9,7 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use axum::{
@@ -33,8 +33,8 @@ use crate::{
     connections::{End, Seat},
     health::Health,
     metrics::{Counted, Requests as Counts},
-    refusal_pace::RefusalPace,
     sending::{self, Sending},
+    throttle::Throttles,
     under_way::{Requests, UnderWay},
     unread_body::{self, WatchedBody},
 };
@@ -60,8 +60,8 @@ pub(crate) struct Server {
     pub(crate) requests: Arc<Requests>,
     pub(crate) health: Health,
     pub(crate) counts: Arc<Counts>,
-    /// How fast too many requests are refused, on all listeners.
-    pub(crate) refusal_pace: Arc<RefusalPace>,
+    /// How fast those are answered who are refused, on all listeners.
+    pub(crate) throttles: Arc<Throttles>,
 }
 
 impl Server {
@@ -74,7 +74,8 @@ impl Server {
         seat: Arc<Seat>,
         stopping: watch::Receiver<()>,
     ) {
-        serve(stream, peer, seat, stopping, |request| self.answer(peer, request)).await;
+        let answer = |request| self.answer(peer, request);
+        serve(stream, peer, seat, &self.throttles, stopping, answer).await;
     }
 
     /// The network that an address is counted by, unless it is that of a proxy, which brings the requests of many.
@@ -92,24 +93,13 @@ impl Server {
             Some(answer) => Err(answer),
             None => self.begin(peer, request).map_err(refuse),
         };
-        let pace = self.refusal_pace.clone();
         async move {
-            let answer = match begun {
+            match begun {
                 Ok((counted, answer, under_way)) => {
                     Answer { response: counted.answered(answer).await, under_way }
                 }
                 Err(refused) => Answer::from(refused),
-            };
-            if answer.response.status() != StatusCode::TOO_MANY_REQUESTS {
-                return answer;
             }
-            // While it waits it takes up nobody's place.
-            let refused = Answer::from(answer.response);
-            let pause = pace.pause(Instant::now());
-            if !pause.is_zero() {
-                tokio::time::sleep(pause).await;
-            }
-            refused
         }
     }
 
@@ -164,6 +154,7 @@ async fn serve<F, A>(
     mut stream: TcpStream,
     peer: SocketAddr,
     seat: Arc<Seat>,
+    throttles: &Throttles,
     mut stopping: watch::Receiver<()>,
     answer: impl Fn(Request<WatchedBody>) -> F,
 ) where
@@ -187,10 +178,16 @@ async fn serve<F, A>(
                 // The connection gives way to another, and this ends with it.
                 return std::future::pending().await;
             };
-            let Answer { mut response, under_way } = answer.await.into();
-            if !unread.read_rest().await {
+            let Answer { mut response, mut under_way } = answer.await.into();
+            let goes_on = unread.read_rest().await;
+            if !goes_on {
                 cut_off.store(true, Ordering::Relaxed);
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            if !goes_on || response.status() == StatusCode::TOO_MANY_REQUESTS {
+                // While it waits it takes up nobody's place.
+                under_way = None;
+                throttles.refusals.wait().await;
             }
             *sending.lock() = response.extensions_mut().remove();
             Ok::<_, Infallible>(sending::until_whole(response, seat, under_way))
@@ -234,7 +231,7 @@ async fn serve<F, A>(
         tracing::debug!(%error, %peer, "a connection broke off");
     }
     if cut_off.load(Ordering::Relaxed) {
-        unread_body::linger(&mut stream).await;
+        unread_body::linger(&mut stream, &throttles.unread_pieces).await;
     }
 }
 
@@ -332,8 +329,9 @@ mod tests {
             TcpStream::connect(listener.local_addr().expect("it is bound")).await.expect("a client");
         let (stream, peer) = listener.accept().await.expect("it is accepted");
         let (_stop, stopping) = watch::channel(());
-        let served =
-            serve(stream, peer, Arc::default(), stopping, async |_| StatusCode::UNAUTHORIZED.into_response());
+        let served = serve(stream, peer, Arc::default(), &Throttles::default(), stopping, async |_| {
+            StatusCode::UNAUTHORIZED.into_response()
+        });
         let asked = async {
             client.write_all(bytes).await.expect("it is sent");
             let mut answers = String::new();
@@ -378,8 +376,10 @@ mod tests {
         let half = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n12";
         client.write_all(half.as_bytes()).await.expect("it is sent");
         let (_stop, stopping) = watch::channel(());
-        serve(stream, peer, Arc::default(), stopping, async |_| StatusCode::UNAUTHORIZED.into_response())
-            .await;
+        serve(stream, peer, Arc::default(), &Throttles::default(), stopping, async |_| {
+            StatusCode::UNAUTHORIZED.into_response()
+        })
+        .await;
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.expect("it is over");
         assert!(answer.starts_with("HTTP/1.1 401") && answer.contains("connection: close"), "{answer}");
@@ -396,7 +396,10 @@ mod tests {
         let begun = tokio::time::Instant::now();
         let connections = Arc::new(Connections::new(1, 1));
         let admitted = connections.admit(0, None).expect("there is room");
-        serve(stream, peer, admitted.seat.clone(), stopping, async |_| Response::default()).await;
+        serve(stream, peer, admitted.seat.clone(), &Throttles::default(), stopping, async |_| {
+            Response::default()
+        })
+        .await;
         drop(admitted);
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.expect("it is over");
@@ -421,7 +424,7 @@ mod tests {
         let connections = Arc::new(Connections::new(1, 1));
         let admitted = connections.admit(0, None).expect("there is room");
         let answer = async |_| vec![0; 64 << 20].into_response();
-        serve(stream, peer, admitted.seat.clone(), stopping, answer).await;
+        serve(stream, peer, admitted.seat.clone(), &Throttles::default(), stopping, answer).await;
         drop(admitted);
         assert_eq!(connections.counts(), [ended(End::NotReading)]);
     }
@@ -445,7 +448,10 @@ mod tests {
         let _second = connections.admit(0, None).expect("the first gives way");
         client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("it is sent");
         let (_stop, stopping) = watch::channel(());
-        serve(stream, peer, first.seat.clone(), stopping, async |_| Response::default()).await;
+        serve(stream, peer, first.seat.clone(), &Throttles::default(), stopping, async |_| {
+            Response::default()
+        })
+        .await;
         let mut answer = Vec::new();
         // It may be told that the connection is reset.
         let _ = client.read_to_end(&mut answer).await;

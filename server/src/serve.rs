@@ -31,9 +31,9 @@ use crate::{
     metrics::{ANY, Metrics, Requests as Counts, Sources},
     read_config,
     refusal::Refusals,
-    refusal_pace::RefusalPace,
     services,
     systemd::Notifier,
+    throttle::Throttles,
     under_way::Requests,
 };
 
@@ -166,7 +166,7 @@ impl Running {
         let connections = Arc::new(Connections::new(most, bound.len()));
         let requests = Arc::new(Requests::new(most, platforms.iter().count()));
         let refusals = Refusals::default();
-        let refusal_pace = Arc::new(RefusalPace::default());
+        let throttles = Arc::new(Throttles::default());
         let mut listeners = JoinSet::new();
         let (mut listening, mut listeners_of) = (Vec::new(), Vec::new());
         for (number, (listener, platform, names)) in bound.into_iter().enumerate() {
@@ -181,7 +181,7 @@ impl Running {
                 requests: requests.clone(),
                 health: health.clone(),
                 counts: counts.clone(),
-                refusal_pace: refusal_pace.clone(),
+                throttles: throttles.clone(),
             };
             let door = Door {
                 server: Arc::new(server),
@@ -265,7 +265,7 @@ impl Door {
     fn take(&self, stream: TcpStream, peer: SocketAddr, stopping: &watch::Receiver<()>) {
         let network = self.server.network_of(peer.ip());
         let Some(admitted) = self.connections.admit(self.number, network) else {
-            self.refusals.refuse(stream);
+            self.refusals.refuse(stream, self.server.throttles.clone());
             return;
         };
         let (server, stopping) = (self.server.clone(), stopping.clone());
