@@ -40,6 +40,8 @@ use crate::{
 
 /// How long agreeing on TLS may take. It is two messages of each side, and a slow phone sends them in this time.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much of an answer is kept in encrypted form until the client takes it, in bytes. It is the size of a record.
+const KEPT_BYTES: usize = 16 << 10;
 /// How often the files are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(60);
 /// The greatest file. A certificate with all that lead to an authority has some KiB.
@@ -216,8 +218,10 @@ impl Certificates {
     }
 
     fn look(&self) {
-        let known = self.by_files.read();
-        let known: Vec<_> = known.iter().map(|(files, loaded)| (files.clone(), loaded.digest)).collect();
+        let known: Vec<_> = {
+            let by_files = self.by_files.read();
+            by_files.iter().map(|(files, loaded)| (files.clone(), loaded.digest)).collect()
+        };
         for (files, before) in known {
             let certificate = files.certificate.display();
             match Loaded::read(&files) {
@@ -271,7 +275,10 @@ impl Acceptor {
         let _ = stream.set_nodelay(true);
         tokio::select! {
             agreed = timeout(HANDSHAKE_TIMEOUT, self.0.accept(stream)) => match agreed {
-                Ok(Ok(stream)) => Some(stream),
+                Ok(Ok(mut stream)) => {
+                    stream.get_mut().1.set_buffer_limit(Some(KEPT_BYTES));
+                    Some(stream)
+                }
                 Ok(Err(error)) => {
                     tracing::debug!(%error, "TLS was not agreed on");
                     None

@@ -135,7 +135,7 @@ fn check_tells_what_is_wrong_with_certificates() {
     assert!(good && !said.contains("[platform.tls]"), "{said}");
 
     Certificate::make(folder.path(), "soon", &[PHOTOS], 3);
-    Certificate::make(folder.path(), "over", &[PHOTOS], -1);
+    Certificate::make_expired(folder.path(), "over", PHOTOS);
     fs::write(folder.path().join("empty.pem"), "").expect("it is written");
     fs::write(folder.path().join("empty.key"), "").expect("it is written");
     let mixed = "tls = { certificate = \"photos.pem\", key = \"family.key\" }";
