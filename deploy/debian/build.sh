@@ -33,7 +33,7 @@ gzip -9n "$root/package/usr/share/man/man1/linkspan.1"
 put 644 $here/lintian-overrides usr/share/lintian/overrides/linkspan
 put 644 $here/copyright usr/share/doc/linkspan/copyright
 put 644 CHANGELOG.md usr/share/doc/linkspan/CHANGELOG.md
-for example in deploy/proxies/* deploy/prometheus/* deploy/grafana/*; do
+for example in deploy/proxies/* deploy/prometheus/alerts.yml deploy/prometheus/prometheus.yml deploy/grafana/*; do
     put 644 "$example" "usr/share/doc/linkspan/examples/$(basename "$(dirname "$example")")/$(basename "$example")"
 done
 gzip -9n "$root/package/usr/share/doc/linkspan/CHANGELOG.md"

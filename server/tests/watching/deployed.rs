@@ -143,6 +143,18 @@ fn check(
     names
 }
 
+#[test]
+fn the_alerts_fire_when_they_should() {
+    let mut promtool = Command::new("promtool");
+    promtool.current_dir(repository("deploy/prometheus")).args(["test", "rules", "alerts_test.yml"]);
+    let Ok(output) = promtool.output() else {
+        eprintln!("note: there is no promtool here, so the alerts were not tried");
+        return;
+    };
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+}
+
 /// A query with what Grafana puts in the place of its variables.
 fn filled_in(query: &str) -> String {
     let filled =
