@@ -214,8 +214,7 @@ impl Person<'_> {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn nginx_passes_everything_on() {
+async fn try_nginx() {
     let behind = Behind::start();
     let (address, plain, folder) = (free_address(), free_address(), behind.server.folder.path());
     let listen = format!("listen {address} ssl http2");
@@ -255,8 +254,7 @@ async fn nginx_passes_everything_on() {
     behind.check(&proxy).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn caddy_passes_everything_on() {
+async fn try_caddy() {
     let behind = Behind::start();
     let (address, folder) = (free_address(), behind.server.folder.path());
     let port = address.port();
@@ -287,8 +285,7 @@ async fn caddy_passes_everything_on() {
     behind.check(&proxy).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn haproxy_passes_everything_on() {
+async fn try_haproxy() {
     let behind = Behind::start();
     let (address, plain, folder) = (free_address(), free_address(), behind.server.folder.path());
     let certificates = folder.join("certificates");
@@ -312,4 +309,13 @@ async fn haproxy_passes_everything_on() {
     command.arg("-db").arg("-f").arg(folder.join("haproxy.cfg"));
     let Some(proxy) = Proxy::start(command, address, folder) else { return };
     behind.check(&proxy).await;
+}
+
+/// All at the same time, because each waits for a minute.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn proxies_pass_everything_on() {
+    let tried = [tokio::spawn(try_nginx()), tokio::spawn(try_caddy()), tokio::spawn(try_haproxy())];
+    for (tried, proxy) in tried.into_iter().zip(["nginx", "Caddy", "HAProxy"]) {
+        assert!(tried.await.is_ok(), "{proxy} does not do what it should");
+    }
 }
