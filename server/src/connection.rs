@@ -1,4 +1,4 @@
-//! One connection: HTTP/1.1 over TCP, cheap while idle. TLS and HTTP/2 are a proxy's work.
+//! One connection: HTTP/1.1 over TCP or TLS, cheap while idle. HTTP/2 is a proxy's work.
 
 use std::{
     convert::Infallible,
@@ -27,7 +27,7 @@ use linkspan_platforms::{Limited, Network, Platform, Platforms};
 use linkspan_storage::AnswerSent;
 use linkspan_wire::{Api, ClientAddress, ListenerPlatform, platform_of, refuse};
 use parking_lot::Mutex;
-use tokio::{net::TcpStream, sync::watch};
+use tokio::sync::watch;
 
 use crate::{
     connections::{End, Seat},
@@ -35,6 +35,7 @@ use crate::{
     metrics::{Counted, Requests as Counts},
     sending::{self, Sending},
     throttle::Throttles,
+    tls::Stream,
     under_way::{Requests, UnderWay},
     unread_body::{self, WatchedBody},
 };
@@ -53,6 +54,8 @@ pub(crate) struct Server {
     pub(crate) api: Arc<Api>,
     /// The listener is this platform's alone.
     pub(crate) platform: Option<Arc<Platform>>,
+    /// Whether connections to it speak TLS.
+    pub(crate) with_tls: bool,
     /// Proxies that are trusted besides those on this machine.
     pub(crate) trusted_proxies: Vec<IpAddr>,
     pub(crate) platforms: Arc<Platforms>,
@@ -69,7 +72,7 @@ impl Server {
     /// in is answered.
     pub(crate) async fn connection(
         &self,
-        stream: TcpStream,
+        stream: impl Stream,
         peer: SocketAddr,
         seat: Arc<Seat>,
         stopping: watch::Receiver<()>,
@@ -120,6 +123,9 @@ impl Server {
         request: Request<WatchedBody>,
     ) -> Result<(Counted, impl Future<Output = Response> + use<>, Option<UnderWay>), Limited> {
         let mut request = request.map(Body::new);
+        if self.with_tls {
+            request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
+        }
         let address = client_address(peer.ip(), request.headers(), &self.trusted_proxies);
         request.extensions_mut().insert(ClientAddress(address));
         let platform = self.platform.clone().or_else(|| platform_of(&self.platforms, &request));
@@ -151,7 +157,7 @@ impl From<Response> for Answer {
 }
 
 async fn serve<F, A>(
-    mut stream: TcpStream,
+    mut stream: impl Stream,
     peer: SocketAddr,
     seat: Arc<Seat>,
     throttles: &Throttles,
@@ -162,10 +168,10 @@ async fn serve<F, A>(
     A: Into<Answer>,
 {
     // Otherwise small answers would wait until the client has acknowledged earlier ones.
-    if let Err(error) = stream.set_nodelay(true) {
+    if let Err(error) = stream.tcp().set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
-    sending::keep_little_unsent(&stream);
+    sending::keep_little_unsent(stream.tcp());
     let cut_off = AtomicBool::new(false);
     let sending = Arc::<Mutex<Option<AnswerSent>>>::default();
     let service = service_fn(|request| {
@@ -274,7 +280,7 @@ fn address_of_hop(hop: &str) -> Option<IpAddr> {
 mod tests {
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpListener,
+        net::{TcpListener, TcpStream},
     };
 
     use super::*;

@@ -14,6 +14,7 @@ mod connections;
 mod control;
 mod courier;
 mod health;
+mod health_command;
 mod limits;
 mod link_commands;
 mod log;
@@ -35,6 +36,7 @@ mod sms;
 mod stored;
 mod systemd;
 mod throttle;
+mod tls;
 mod token_commands;
 mod under_way;
 mod unread_body;
@@ -70,6 +72,8 @@ enum Command {
     Serve(serve::Options),
     /// Say everything that is wrong with a configuration.
     Check(ConfigPath),
+    /// Ask the server that runs whether it should be sent requests.
+    Health(ConfigPath),
     /// Say where the stored tables contradict each other, while the server is stopped.
     Audit(ConfigPath),
     /// Back up all data into a folder, also while the server runs.
@@ -133,6 +137,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Serve(options) => return serve::serve(&options),
         Command::Check(path) => return check_config(&path.config),
+        Command::Health(path) => return health_command::run(&read_config(&path.config)?),
         Command::Audit(path) => return audit_command::run(&read_config(&path.config)?),
         Command::Backup(options) => backup_command::run(&options)?,
         Command::Restore(options) => restore_command::run(&options)?,

@@ -1,7 +1,11 @@
 //! The commands `platform list` and `platform add`: they read and write the configuration file only.
 //! A platform gets its signing key when the server first starts with it.
 
-use std::{io::Write, path::Path};
+use std::{
+    io::Write,
+    os::unix::fs::{MetadataExt, fchown},
+    path::Path,
+};
 
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
@@ -120,12 +124,15 @@ fn with_platform(text: &str, new: &NewPlatform) -> Result<String, Failure> {
     Ok(document.to_string())
 }
 
-/// Replaces a file whole or not at all.
+/// Replaces a file whole or not at all. Whoever may read it may read it afterwards.
 fn replace(path: &Path, text: &str) -> Result<(), Failure> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(text.as_bytes())?;
-    file.as_file().set_permissions(std::fs::metadata(path)?.permissions())?;
+    let before = std::fs::metadata(path)?;
+    // The owner comes first: a change of owner takes away rights.
+    fchown(file.as_file(), Some(before.uid()), Some(before.gid()))?;
+    file.as_file().set_permissions(before.permissions())?;
     file.as_file().sync_all()?;
     file.persist(path)?;
     Ok(())

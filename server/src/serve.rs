@@ -34,6 +34,7 @@ use crate::{
     services,
     systemd::Notifier,
     throttle::Throttles,
+    tls::{Acceptor, Certificates},
     under_way::Requests,
 };
 
@@ -74,8 +75,8 @@ pub(crate) fn serve(options: &Options) -> Result<ExitCode, Failure> {
         let running = Running::start(&config, started, connections, &notifier).await?;
         notifier.ready();
         // Only when all are there: who waits for a line may use any of them.
-        for listening in &running.listening {
-            println!("listening on http://{} for {}", listening.address, listening.names);
+        for Listening { scheme, address, names } in &running.listening {
+            println!("listening on {scheme}://{address} for {names}");
         }
         let store = running.store.clone();
         let mut failed = store.failed();
@@ -125,6 +126,8 @@ struct Running {
 
 /// Where a server listens.
 struct Listening {
+    /// `http` or `https`.
+    scheme: &'static str,
     address: SocketAddr,
     /// The server names of all platforms that are reached there.
     names: String,
@@ -161,6 +164,7 @@ impl Running {
         watching.spawn(health.clone().watch(store.clone(), notifier.clone()));
 
         let (stop, stopping) = watch::channel(());
+        let certificates = Certificates::read(platforms.clone(), config.tls.clone())?;
         let bound = bind(config, &platforms).await?;
         let most = asked.min(connections);
         let connections = Arc::new(Connections::new(most, bound.len()));
@@ -169,13 +173,16 @@ impl Running {
         let throttles = Arc::new(Throttles::default());
         let mut listeners = JoinSet::new();
         let (mut listening, mut listeners_of) = (Vec::new(), Vec::new());
-        for (number, (listener, platform, names)) in bound.into_iter().enumerate() {
-            listening.push(Listening { address: listener.local_addr()?, names });
+        for (number, Bound { listener, platform, names, with_tls }) in bound.into_iter().enumerate() {
+            let scheme = if with_tls { "https" } else { "http" };
+            listening.push(Listening { scheme, address: listener.local_addr()?, names });
+            let tls = with_tls.then(|| certificates.acceptor(platform.clone())).transpose()?;
             let of_platform = platform.as_ref().map(|platform| platform.server_name().to_string());
             listeners_of.push(of_platform.unwrap_or_else(|| ANY.to_owned()));
             let server = Server {
                 api: api.clone(),
                 platform,
+                with_tls,
                 trusted_proxies: config.listen.trusted_proxies.clone(),
                 platforms: platforms.clone(),
                 requests: requests.clone(),
@@ -185,12 +192,14 @@ impl Running {
             };
             let door = Door {
                 server: Arc::new(server),
+                tls,
                 number,
                 connections: connections.clone(),
                 refusals: refusals.clone(),
             };
             listeners.spawn(accept(listener, door, stopping.clone()));
         }
+        background.spawn(certificates.keep_current());
         if let Some(control) = Control::open(&config.data) {
             background.spawn(control.answer(api));
         }
@@ -225,19 +234,31 @@ impl Running {
     }
 }
 
-/// A listener, the platform that it is for alone, and the names of all that are reached there.
-type Bound = (TcpListener, Option<Arc<Platform>>, String);
+/// A listener that is bound.
+struct Bound {
+    listener: TcpListener,
+    /// The platform that it is for alone.
+    platform: Option<Arc<Platform>>,
+    /// The names of all that are reached there.
+    names: String,
+    with_tls: bool,
+}
 
 async fn bind(config: &Config, platforms: &Platforms) -> Result<Vec<Bound>, Failure> {
-    let mut listeners = Vec::new();
-    if let Some(address) = config.listen.http {
-        let names: Vec<_> = platforms.iter().map(|platform| platform.server_name().as_str()).collect();
-        listeners.push((bind_one(address).await?, None, names.join(", ")));
-    }
+    let all: Vec<_> = platforms.iter().map(|platform| platform.server_name().as_str()).collect();
+    let mut wanted = vec![
+        (config.listen.http, None, all.join(", "), false),
+        (config.listen.https, None, all.join(", "), true),
+    ];
     for platform in platforms.iter() {
-        if let Some(address) = platform.settings.listen {
-            let name = platform.server_name().to_string();
-            listeners.push((bind_one(address).await?, Some(platform.clone()), name));
+        let (settings, name) = (&platform.settings, platform.server_name().to_string());
+        wanted.push((settings.listen, Some(platform.clone()), name.clone(), false));
+        wanted.push((settings.listen_https, Some(platform.clone()), name, true));
+    }
+    let mut listeners = Vec::new();
+    for (address, platform, names, with_tls) in wanted {
+        if let Some(address) = address {
+            listeners.push(Bound { listener: bind_one(address).await?, platform, names, with_tls });
         }
     }
     Ok(listeners)
@@ -255,6 +276,8 @@ async fn bind_one(address: SocketAddr) -> Result<TcpListener, Failure> {
 /// What happens to the connections that come to a listener.
 struct Door {
     server: Arc<Server>,
+    /// What agrees on TLS, if it is spoken here.
+    tls: Option<Acceptor>,
     /// The listener's number.
     number: usize,
     connections: Arc<Connections>,
@@ -265,12 +288,23 @@ impl Door {
     fn take(&self, stream: TcpStream, peer: SocketAddr, stopping: &watch::Receiver<()>) {
         let network = self.server.network_of(peer.ip());
         let Some(admitted) = self.connections.admit(self.number, network) else {
-            self.refusals.refuse(stream, self.server.throttles.clone());
+            // To tell why by TLS would take more than a connection that is served.
+            if self.tls.is_none() {
+                self.refusals.refuse(stream, self.server.throttles.clone());
+            }
             return;
         };
-        let (server, stopping) = (self.server.clone(), stopping.clone());
+        let (server, tls, stopping) = (self.server.clone(), self.tls.clone(), stopping.clone());
         tokio::spawn(async move {
-            server.connection(stream, peer, admitted.seat.clone(), stopping).await;
+            let seat = admitted.seat.clone();
+            match tls {
+                None => server.connection(stream, peer, seat, stopping).await,
+                Some(tls) => {
+                    if let Some(stream) = tls.accept(stream, &seat, stopping.clone()).await {
+                        server.connection(stream, peer, seat, stopping).await;
+                    }
+                }
+            }
             drop(admitted);
         });
     }
