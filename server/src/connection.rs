@@ -335,7 +335,8 @@ mod tests {
             TcpStream::connect(listener.local_addr().expect("it is bound")).await.expect("a client");
         let (stream, peer) = listener.accept().await.expect("it is accepted");
         let (_stop, stopping) = watch::channel(());
-        let served = serve(stream, peer, Arc::default(), &Throttles::default(), stopping, async |_| {
+        let throttles = Throttles::default();
+        let served = serve(stream, peer, Arc::default(), &throttles, stopping, async |_| {
             StatusCode::UNAUTHORIZED.into_response()
         });
         let asked = async {
