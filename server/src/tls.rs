@@ -227,8 +227,8 @@ impl Certificates {
             match Loaded::read(&files) {
                 Ok(loaded) if loaded.digest == before => {}
                 Ok(loaded) => {
-                    tracing::info!(%certificate, "a certificate was renewed");
                     self.by_files.write().insert(files.clone(), loaded);
+                    tracing::info!(%certificate, "a certificate was renewed");
                 }
                 // While the files are being written they may not fit each other.
                 Err(fault) => tracing::warn!(%fault, "a certificate is shown as it was before"),
