@@ -28,6 +28,7 @@ mod refusal;
 mod refusal_pace;
 mod report_commands;
 mod restore_command;
+mod sampling;
 mod sending;
 mod serve;
 mod services;

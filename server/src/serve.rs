@@ -32,6 +32,7 @@ use crate::{
     read_config,
     refusal::Refusals,
     refusal_pace::RefusalPace,
+    sampling::Sampler,
     services,
     systemd::Notifier,
     under_way::Requests,
@@ -194,6 +195,14 @@ impl Running {
         if let Some(control) = Control::open(&config.data) {
             background.spawn(control.answer(api));
         }
+        let sampler = Sampler {
+            app: app.clone(),
+            store: store.clone(),
+            requests: counts.clone(),
+            health: health.clone(),
+            started,
+            data: config.data.clone(),
+        };
         let sources = Sources {
             app,
             store: store.clone(),
@@ -206,6 +215,7 @@ impl Running {
         };
         metrics.open(sources);
         health.note_started();
+        watching.spawn(sampler.run());
         Ok(Self { listening, metrics_address, health, inbox, store, listeners, stop, background, watching })
     }
 

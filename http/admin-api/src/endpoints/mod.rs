@@ -5,6 +5,7 @@ pub(crate) mod actions;
 pub(crate) mod devices;
 pub(crate) mod registration_tokens;
 pub(crate) mod reports;
+pub(crate) mod statistics;
 pub(crate) mod users;
 
 use std::str::FromStr;
