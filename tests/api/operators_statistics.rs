@@ -95,3 +95,23 @@ async fn conversations_count_what_goes_between_the_own_platform_and_another() {
     counts.sort_by_key(|count| count.0);
     assert_eq!(counts, [(MESSENGER, json!(1), json!(2)), (WHATSAPP, json!(0), json!(0))]);
 }
+
+#[tokio::test]
+async fn somebody_is_found_by_what_they_are_known_by_on_their_own_platform() {
+    let network = Network::open().await;
+    let admin = network.administrator(INSTAGRAM, "admin").await;
+    let anna = network.register(INSTAGRAM, "anna").await;
+    let ben = network.register(MESSENGER, "ben").await;
+    anna.put("/_linkspan/client/v1/handle", json!({ "handle": "anna.berg" })).await.ok();
+    let find = async |name: &str| {
+        let found = admin.get(&format!("{API}/find_user?name={}", encoded(name))).await.ok();
+        found["user"]["user_id"].as_str().map(str::to_owned)
+    };
+    for name in ["anna.berg", "@anna.berg", &anna.user_id] {
+        assert_eq!(find(name).await.as_ref(), Some(&anna.user_id), "{name}");
+    }
+    for name in ["ben", &ben.user_id, "nobody", "", "a b"] {
+        assert_eq!(find(name).await, None, "{name}");
+    }
+    admin.get(&format!("{API}/find_user")).await.fails(400, "M_INVALID_PARAM");
+}

@@ -258,6 +258,7 @@ fn operators() -> Vec<Entry> {
         get("get_health", "/_linkspan/admin/v1/health").abroad(OK),
         get("get_limits", "/_linkspan/admin/v1/limits").abroad(OK),
         get("list_conversations", "/_linkspan/admin/v1/conversations").abroad(OK),
+        get("find_user", "/_linkspan/admin/v1/find_user?name={user}").abroad(OK),
     ]
 }
 

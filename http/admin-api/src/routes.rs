@@ -4,7 +4,9 @@ use http::Method;
 use linkspan_platforms::RateClass::{Other, Read};
 use linkspan_wire::{Endpoint, operator_endpoint};
 
-use crate::endpoints::{account_links, actions, devices, registration_tokens, reports, statistics, users};
+use crate::endpoints::{
+    account_links, actions, devices, find_user, registration_tokens, reports, statistics, users,
+};
 
 /// The table of all endpoints of the operator API.
 pub fn endpoints() -> Vec<Endpoint> {
@@ -169,6 +171,13 @@ pub fn endpoints() -> Vec<Endpoint> {
             statistics::list_conversations,
             Read,
             "docs/openapi/admin-v1.json#list_conversations",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/find_user"],
+            find_user::find_user,
+            Read,
+            "docs/openapi/admin-v1.json#find_user",
         ),
     ]
 }

@@ -36,7 +36,7 @@ export function Actions() {
         return () => removeEventListener("focus", again);
     }, [reload]);
     return (
-        <Frame title={words("actions")}>
+        <Frame title={words("actions")} isRead>
             <p class="hint">{words("actions.hint")}</p>
             <Loaded load={rows}>
                 {(actions) => (

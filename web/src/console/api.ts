@@ -78,9 +78,11 @@ export async function ask<Value>(method: string, path: string, body?: object): P
     try {
         return (await askServer(method, `/_linkspan/admin/v1${path}`, body, token)) as Value;
     } catch (error) {
-        if (error instanceof Refusal && error.status === 401) forgetOperator("ended.logged_out");
-        // What only reads is refused to nobody else.
-        else if (error instanceof Refusal && error.status === 403 && method === "GET") forgetOperator("ended.no_administrator");
+        if (error instanceof Refusal && operator.peek() === session) {
+            if (error.status === 401) forgetOperator("ended.logged_out");
+            // What only reads is refused to nobody else.
+            if (error.status === 403 && method === "GET") forgetOperator("ended.no_administrator");
+        }
         throw error;
     }
 }

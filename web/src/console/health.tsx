@@ -48,7 +48,7 @@ export function Health() {
     const conversations = useLoad("conversations", () => ask<Conversations>("GET", "/conversations"), EVERY_MS);
     const limits = useLoad("limits", () => ask<LimitsNow>("GET", "/limits"));
     return (
-        <Frame title={words("health")}>
+        <Frame title={words("health")} isRead>
             <Loaded load={health}>
                 {(now) => (
                     <>

@@ -11,13 +11,15 @@ interface FrameProps {
     back?: string;
     /** Buttons beside the title. */
     actions?: ComponentChildren;
+    /** Whether it may have nothing that the keyboard stops at, so that it is one stop itself, to be scrolled. */
+    isRead?: boolean;
     children: ComponentChildren;
 }
 
 /** Whether a page was shown before: only then somebody has gone from one to another. */
 let wasShown = false;
 
-export function Frame({ title, back, actions, children }: FrameProps) {
+export function Frame({ title, back, actions, isRead, children }: FrameProps) {
     const page = useRef<HTMLElement>(null);
     // Screen readers say where one has come to, and the keyboard goes on from there.
     useLayoutEffect(() => {
@@ -31,7 +33,7 @@ export function Frame({ title, back, actions, children }: FrameProps) {
                 <PaneTitle tabIndex={-1}>{title}</PaneTitle>
                 {actions}
             </header>
-            <div class="pane-body">
+            <div class="pane-body" tabIndex={isRead ? 0 : undefined}>
                 <div class="console-body">{children}</div>
             </div>
         </main>

@@ -3,6 +3,7 @@
 
 import { useMemo, useState } from "preact/hooks";
 
+import { PartTitle } from "../ui/pane";
 import { clock } from "../ui/time";
 import { words } from "./words";
 
@@ -59,7 +60,7 @@ export function Plot({ title, hint, times, lines, write, atLeast, atMost }: Plot
     return (
         <section class="plot">
             <header>
-                <h3>{title}</h3>
+                <PartTitle>{title}</PartTitle>
                 <p class="values" aria-hidden="true">
                     {values.map(({ name, value }, line) => (
                         <span key={line} data-line={line}>

@@ -1,6 +1,6 @@
 // One report: what was disclosed, the person it is about with what can be done about them, and closing it.
 
-import { useState } from "preact/hooks";
+import { useId, useState } from "preact/hooks";
 import { Link, useLocation } from "wouter-preact";
 
 import { isOfOtherPlatform, platformName, serverOf } from "../platform";
@@ -120,6 +120,7 @@ function Reported({ userId }: { userId: string }) {
 
 function Close({ report }: { report: Report }) {
     const [, navigate] = useLocation();
+    const hint = useId();
     const [error, setError] = useState<string>();
     const [isWaiting, setWaiting] = useState(false);
     const submit = async (event: SubmitEvent) => {
@@ -142,9 +143,11 @@ function Close({ report }: { report: Report }) {
             <form class="settings-form" onSubmit={(event) => void submit(event)}>
                 <label class="field">
                     <span>{words("report.close.note")}</span>
-                    <textarea name="note" rows={3} maxLength={1000} dir="auto" />
-                    <p class="hint">{words("report.close.hint")}</p>
+                    <textarea name="note" rows={3} maxLength={1000} dir="auto" aria-describedby={hint} />
                 </label>
+                <p class="hint" id={hint}>
+                    {words("report.close.hint")}
+                </p>
                 {error && <p role="alert">{error}</p>}
                 <button class="primary" disabled={isWaiting}>
                     {words("report.close.button")}

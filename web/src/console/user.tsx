@@ -22,7 +22,7 @@ import { words } from "./words";
 export function UserPage({ id }: { id: string }) {
     const load = useUser(id);
     return (
-        <Frame title={shownId(id)} back="/users">
+        <Frame title={shownId(load.value?.user_id ?? id)} back="/users">
             <Loaded load={load}>{(user) => <Shown load={load} user={user} />}</Loaded>
         </Frame>
     );

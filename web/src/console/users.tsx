@@ -70,17 +70,23 @@ function All() {
 const MOST_FOUND = 100;
 
 /** Accounts are in the order of their names, so those that begin alike stand together. */
-async function find(wanted: string): Promise<User[]> {
-    const server = platform.peek()!.server_name;
-    const beginning = (wanted.startsWith("@") ? wanted.slice(1) : wanted).split(":")[0]!.toLowerCase();
+async function beginningWith(wanted: string): Promise<User[]> {
+    const beginning = wanted.replace(/^@/, "").toLowerCase();
     // Other letters are in no name.
-    if (!/^[\w.=/+-]+$/.test(beginning)) return [];
-    const [exact, { users }] = await Promise.all([
-        ask<User>("GET", `/users/${part(beginning)}`).catch(() => undefined),
-        ask<Page<"users", User>>("GET", `/users?limit=${MOST_FOUND}&from=${part(`@${beginning}:${server}`)}`),
+    if (!/^[a-z0-9._=/+-]+$/.test(beginning)) return [];
+    const whole = `@${beginning}:${platform.peek()!.server_name}`;
+    const [own, { users }] = await Promise.all([
+        ask<User>("GET", `/users/${part(whole)}`).catch(() => undefined),
+        ask<Page<"users", User>>("GET", `/users?limit=${MOST_FOUND}&from=${part(whole)}`),
     ]);
-    const others = users.filter(({ user_id }) => user_id.startsWith(`@${beginning}`) && user_id !== exact?.user_id);
-    return exact ? [exact, ...others] : others;
+    return [...(own ? [own] : []), ...users.filter(({ user_id }) => user_id.startsWith(`@${beginning}`))];
+}
+
+/** Whoever is meant by a handle, an address or a number comes first. */
+async function find(wanted: string): Promise<User[]> {
+    const [{ user }, alike] = await Promise.all([ask<{ user: User | null }>("GET", `/find_user?name=${part(wanted)}`), beginningWith(wanted)]);
+    const others = alike.filter(({ user_id }) => user_id !== user?.user_id);
+    return user ? [user, ...others] : others;
 }
 
 function Found({ wanted }: { wanted: string }) {
