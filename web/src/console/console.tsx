@@ -62,7 +62,10 @@ function Panes() {
                         </Route>,
                         One && (
                             <Route key={`${name}/`} path={`/${name}/:id`}>
-                                {({ id }: { id: string }) => <One key={id} id={decoded(id)} />}
+                                {(params: object) => {
+                                    const { id } = params as { id: string };
+                                    return <One key={id} id={decoded(id)} />;
+                                }}
                             </Route>
                         ),
                     ])}

@@ -35,6 +35,9 @@ const HOUR_MS = 3_600_000;
 /** Between samples that are further apart the server did not run, and there is no line. */
 const GAP_MS = 30_000;
 
+/** How many samples each key goes on. */
+const STEPS: Record<string, number> = { ArrowLeft: -1, ArrowRight: 1, PageUp: -60, PageDown: 60, Home: -Infinity, End: Infinity };
+
 export function Plot({ title, hint, times, lines, write, atLeast, atMost }: PlotProps) {
     const [pointed, setPointed] = useState<number>();
     const end = times.at(-1) ?? 0;
@@ -49,7 +52,7 @@ export function Plot({ title, hint, times, lines, write, atLeast, atMost }: Plot
         setPointed(nearest(times, end - (1 - (clientX - left) / width) * HOUR_MS));
     };
     const press = (event: KeyboardEvent) => {
-        const by = { ArrowLeft: -1, ArrowRight: 1, PageUp: -60, PageDown: 60, Home: -Infinity, End: Infinity }[event.key];
+        const by = STEPS[event.key];
         if (by === undefined) return;
         event.preventDefault();
         setPointed(Math.max(0, Math.min(times.length - 1, shown + by)));
