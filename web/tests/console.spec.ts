@@ -127,6 +127,7 @@ test("a user is found, locked and unlocked, gets a password, and is deactivated"
 
     const devices = page.locator(".records > li");
     await page.reload();
+    await expect(devices.first()).toBeVisible();
     const before = await devices.count();
     expect(before).toBeGreaterThan(1);
     await devices.first().getByRole("button", { name: /Log out/ }).click();

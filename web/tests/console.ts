@@ -141,6 +141,6 @@ export const CONSOLE_VIEWS: View[] = [
         },
     },
     { name: "overview", at: "overview", shown: sees(".plot") },
-    { name: "health", at: "health", shown: sees(".figures >> nth=3") },
+    { name: "health", at: "health", shown: sees(".figures >> nth=2") },
     { name: "actions", at: "actions", shown: sees(".record") },
 ];
