@@ -98,7 +98,7 @@ async fn conversations_count_what_goes_between_the_own_platform_and_another() {
 
 #[tokio::test]
 async fn somebody_is_found_by_what_they_are_known_by_on_their_own_platform() {
-    let network = Network::open().await;
+    let network = Network::with_settings_of(INSTAGRAM, "identity = \"handle\"").await;
     let admin = network.administrator(INSTAGRAM, "admin").await;
     let anna = network.register(INSTAGRAM, "anna").await;
     let ben = network.register(MESSENGER, "ben").await;

@@ -1,5 +1,5 @@
-// Takes pictures of the operator's console: `npm run screens:console [-- words]`, into docs/screens/, in the same looks as
-// those of the app. With words it takes only those whose name has one of them.
+// Takes pictures of the operator's console: `npm run screens:console [-- words]`, into docs/screens/, in looks that the
+// app has, too. With words it takes only those whose name has one of them.
 
 import { mkdir } from "node:fs/promises";
 
@@ -37,19 +37,20 @@ try {
         const context = await browser.newContext({ ...options, serviceWorkers: "block" });
         const page = await context.newPage();
         page.on("pageerror", (error) => console.error(error.stack ?? error.message));
-        const take = async (name: string, show: () => Promise<void>) => {
+        const take = async (name: string, of: string, show: () => Promise<void>) => {
+            if (!of.split(" ").includes(look)) return;
             if (ONLY.length > 0 && !ONLY.some((one) => `console-${name}-${look}`.includes(one))) return;
             await show();
             await shoot(page, `console-${name}-${look}`);
             console.log(`console-${name}-${look}`);
         };
         await page.goto(consoleOf(app, "account"));
-        await take("door", () => page.locator(".way").waitFor());
+        await take("door", "desktop phone-dark", () => page.locator(".way").waitFor());
         await logInToConsole(page);
         await page.locator(".console-menu").waitFor({ state: "attached" });
-        await take("menu", () => page.locator(".console-menu").waitFor());
-        for (const { name, at, shown } of CONSOLE_VIEWS) {
-            await take(name, async () => {
+        await take("menu", "phone", () => page.locator(".console-menu").waitFor());
+        for (const { name, of, at, shown } of CONSOLE_VIEWS) {
+            await take(name, of, async () => {
                 await page.goto(consoleOf(app, "account", at));
                 await shown(page);
             });

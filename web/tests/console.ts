@@ -86,6 +86,8 @@ export const test = base.extend<object, Fixtures>({
 
 interface View {
     name: string;
+    /** The looks in which pictures are taken of it. */
+    of: string;
     /** What follows in the address of the console. */
     at: string;
     /** What has to be seen. */
@@ -96,9 +98,10 @@ const sees = (selector: string) => async (page: Page) => page.locator(selector).
 
 /** The views that axe looks at and pictures are taken of. */
 export const CONSOLE_VIEWS: View[] = [
-    { name: "reports", at: "reports", shown: sees(".record") },
+    { name: "reports", of: "desktop phone", at: "reports", shown: sees(".record") },
     {
         name: "report",
+        of: "desktop phone-dark",
         at: "reports",
         shown: async (page) => {
             await page.locator(".record").nth(1).click();
@@ -106,9 +109,10 @@ export const CONSOLE_VIEWS: View[] = [
             await page.locator(".switch").first().waitFor();
         },
     },
-    { name: "users", at: "users", shown: sees(".record") },
+    { name: "users", of: "phone desktop-dark", at: "users", shown: sees(".record") },
     {
         name: "user",
+        of: "desktop-dark",
         at: "users/ben.okafor",
         shown: async (page) => {
             await page.locator(".steps").waitFor();
@@ -117,6 +121,7 @@ export const CONSOLE_VIEWS: View[] = [
     },
     {
         name: "lock",
+        of: "desktop",
         at: "users/ben.okafor",
         shown: async (page) => {
             await page.locator(".switch input").first().click();
@@ -125,22 +130,24 @@ export const CONSOLE_VIEWS: View[] = [
     },
     {
         name: "new-user",
+        of: "phone-dark",
         at: "users",
         shown: async (page) => {
             await page.locator(".console-page > header button").click();
             await page.locator("dialog").waitFor();
         },
     },
-    { name: "tokens", at: "tokens", shown: sees(".record") },
+    { name: "tokens", of: "desktop", at: "tokens", shown: sees(".record") },
     {
         name: "new-token",
+        of: "desktop-dark",
         at: "tokens",
         shown: async (page) => {
             await page.locator(".console-page > header button").click();
             await page.locator("dialog").waitFor();
         },
     },
-    { name: "overview", at: "overview", shown: sees(".plot") },
-    { name: "health", at: "health", shown: sees(".figures >> nth=2") },
-    { name: "actions", at: "actions", shown: sees(".record") },
+    { name: "overview", of: "desktop desktop-dark phone-dark", at: "overview", shown: sees(".plot") },
+    { name: "health", of: "desktop phone", at: "health", shown: sees(".figures >> nth=2") },
+    { name: "actions", of: "desktop-dark phone-dark", at: "actions", shown: sees(".record") },
 ];

@@ -157,7 +157,7 @@ function Deliveries({ of }: { of: HealthNow }) {
                 <PartTitle>{words("health.refused")}</PartTitle>
                 <p class="hint">{words("health.refused.hint")}</p>
                 {refused.length === 0 ? (
-                    <Empty text={words("health.refused.none")} />
+                    <p>{words("health.refused.none")}</p>
                 ) : (
                     <Facts facts={refused.map(([name, number]) => [CLASSES[name] ? words(CLASSES[name]) : name, count(number)])} />
                 )}

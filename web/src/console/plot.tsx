@@ -30,8 +30,10 @@ interface PlotProps {
 /** The size of the drawing, in its own units. */
 const WIDTH = 600;
 const HEIGHT = 120;
-/** The time that a plot shows, in milliseconds. */
+/** The most and the least time that a plot shows, in milliseconds: what there is, so that a young server shows something, too. */
 const HOUR_MS = 3_600_000;
+const LEAST_MS = 300_000;
+const MINUTE_MS = 60_000;
 /** Between samples that are further apart the server did not run, and there is no line. */
 const GAP_MS = 30_000;
 
@@ -41,15 +43,16 @@ const STEPS: Record<string, number> = { ArrowLeft: -1, ArrowRight: 1, PageUp: -6
 export function Plot({ title, hint, times, lines, write, atLeast, atMost }: PlotProps) {
     const [pointed, setPointed] = useState<number>();
     const end = times.at(-1) ?? 0;
-    const at = (time: number) => WIDTH - ((end - time) / HOUR_MS) * WIDTH;
+    const span = Math.min(HOUR_MS, Math.max(LEAST_MS, end - (times[0] ?? end)));
+    const at = (time: number) => WIDTH - ((end - time) / span) * WIDTH;
     const highest = Math.max(...lines.flatMap(({ values }) => values.map((value) => value ?? 0)), 0);
     const top = atMost ?? Math.max(roundUp(highest), atLeast);
     const height = (value: number) => HEIGHT - (Math.min(value, top) / top) * HEIGHT;
-    const paths = useMemo(() => lines.map(({ values }) => pathOf(times, values, at, height)), [times, lines, top]);
+    const paths = useMemo(() => lines.map(({ values }) => pathOf(times, values, at, height)), [times, lines, top, span]);
     const shown = pointed === undefined ? times.length - 1 : Math.min(pointed, times.length - 1);
     const point = ({ currentTarget, clientX }: PointerEvent) => {
         const { left, width } = (currentTarget as Element).getBoundingClientRect();
-        setPointed(nearest(times, end - (1 - (clientX - left) / width) * HOUR_MS));
+        setPointed(nearest(times, end - (1 - (clientX - left) / width) * span));
     };
     const press = (event: KeyboardEvent) => {
         const by = STEPS[event.key];
@@ -101,7 +104,7 @@ export function Plot({ title, hint, times, lines, write, atLeast, atMost }: Plot
                     {pointed !== undefined && times[shown] !== undefined && <path class="pointed" d={`M${at(times[shown])} 0V${HEIGHT}`} />}
                 </svg>
                 <span class="ends" aria-hidden="true">
-                    <span>{words("plot.hour_ago")}</span>
+                    <span>{words("plot.ago", { minutes: Math.round(span / MINUTE_MS) })}</span>
                     <span>{pointed === undefined ? words("plot.now") : when}</span>
                 </span>
             </div>

@@ -30,7 +30,7 @@ export function Tokens() {
     const make = (
         <button class="secondary with-icon" onClick={() => setMaking(true)}>
             <Icon name="add" />
-            {words("tokens.make")}
+            <span>{words("tokens.make")}</span>
         </button>
     );
     return (

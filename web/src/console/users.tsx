@@ -30,7 +30,7 @@ export function Users() {
     const make = (
         <button class="secondary with-icon" onClick={() => setMaking(true)}>
             <Icon name="add" />
-            {words("users.create")}
+            <span>{words("users.create")}</span>
         </button>
     );
     return (
@@ -132,6 +132,7 @@ function List({ users }: { users: User[] }) {
 export function UserChips({ user }: { user: User }) {
     const bad = (["locked", "suspended", "deactivated"] as const).filter((state) => user[state]);
     const plain = (["admin", "guest"] as const).filter((state) => user[state]);
+    if (bad.length + plain.length === 0) return null;
     return (
         <span class="chips">
             {plain.map((state) => (
