@@ -28,6 +28,7 @@ mod platform_commands;
 mod refusal;
 mod report_commands;
 mod restore_command;
+mod sampling;
 mod sending;
 mod serve;
 mod services;

@@ -31,6 +31,7 @@ use crate::{
     metrics::{ANY, Metrics, Requests as Counts, Sources},
     read_config,
     refusal::Refusals,
+    sampling::Sampler,
     services,
     systemd::Notifier,
     throttle::Throttles,
@@ -203,6 +204,14 @@ impl Running {
         if let Some(control) = Control::open(&config.data) {
             background.spawn(control.answer(api));
         }
+        let sampler = Sampler {
+            app: app.clone(),
+            store: store.clone(),
+            requests: counts.clone(),
+            health: health.clone(),
+            started,
+            data: config.data.clone(),
+        };
         let sources = Sources {
             app,
             store: store.clone(),
@@ -215,6 +224,7 @@ impl Running {
         };
         metrics.open(sources);
         health.note_started();
+        watching.spawn(sampler.run());
         Ok(Self { listening, metrics_address, health, inbox, store, listeners, stop, background, watching })
     }
 

@@ -49,6 +49,7 @@ mod oauth_account;
 mod oauth_browser;
 mod olm;
 mod operators;
+mod operators_statistics;
 mod pages;
 mod password_guesses;
 mod phone;

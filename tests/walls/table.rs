@@ -254,6 +254,11 @@ fn operators() -> Vec<Entry> {
             .body(r#"{"note": "done"}"#)
             .abroad(NOT_FOUND),
         get("list_account_links", "/_linkspan/admin/v1/account_links").abroad(OK),
+        get("get_statistics", "/_linkspan/admin/v1/statistics?after_ts=0").abroad(OK),
+        get("get_health", "/_linkspan/admin/v1/health").abroad(OK),
+        get("get_limits", "/_linkspan/admin/v1/limits").abroad(OK),
+        get("list_conversations", "/_linkspan/admin/v1/conversations").abroad(OK),
+        get("find_user", "/_linkspan/admin/v1/find_user?name={user}").abroad(OK),
     ]
 }
 

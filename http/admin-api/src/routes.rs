@@ -4,7 +4,9 @@ use http::Method;
 use linkspan_platforms::RateClass::{Other, Read};
 use linkspan_wire::{Endpoint, operator_endpoint};
 
-use crate::endpoints::{account_links, actions, devices, registration_tokens, reports, users};
+use crate::endpoints::{
+    account_links, actions, devices, find_user, registration_tokens, reports, statistics, users,
+};
 
 /// The table of all endpoints of the operator API.
 pub fn endpoints() -> Vec<Endpoint> {
@@ -141,6 +143,41 @@ pub fn endpoints() -> Vec<Endpoint> {
             account_links::list_account_links,
             Read,
             "docs/openapi/admin-v1.json#list_account_links",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/statistics"],
+            statistics::get_statistics,
+            Read,
+            "docs/openapi/admin-v1.json#get_statistics",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/health"],
+            statistics::get_health,
+            Read,
+            "docs/openapi/admin-v1.json#get_health",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/limits"],
+            statistics::get_limits,
+            Read,
+            "docs/openapi/admin-v1.json#get_limits",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/conversations"],
+            statistics::list_conversations,
+            Read,
+            "docs/openapi/admin-v1.json#list_conversations",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/find_user"],
+            find_user::find_user,
+            Read,
+            "docs/openapi/admin-v1.json#find_user",
         ),
     ]
 }

@@ -23,6 +23,12 @@ use crate::log::AnsweredRequest;
 /// Bounds of how long answers take, in milliseconds. A sync that waits for news takes up to half a minute or more.
 const DURATIONS_MS: &[u64] = &[5, 25, 100, 500, 2_500, 10_000, 35_000];
 
+/// Bounds of how long it takes to send, in microseconds. They are finer, for the plots of operators.
+const SENDS_US: &[u64] = &[
+    500, 1_000, 2_000, 3_000, 5_000, 7_500, 10_000, 15_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 2_500_000, 10_000_000,
+];
+
 /// What stands for the platform of a request that none is served for, and for the route of one that has none.
 const NONE: &str = "none";
 
@@ -197,6 +203,8 @@ struct PlatformCounts {
     name: String,
     /// In the order of [`RouteGroup::ALL`].
     groups: [GroupCounts; RouteGroup::ALL.len()],
+    /// How long it took to send, in microseconds.
+    sends_us: Histogram,
 }
 
 /// All requests since the start.
@@ -212,7 +220,11 @@ impl Requests {
     pub(crate) fn new(platforms: &Platforms) -> Self {
         let numbers = platforms.iter().map(|platform| platform.server_name().clone()).zip(0..).collect();
         let names = platforms.iter().map(|platform| platform.server_name().to_string());
-        let counts = |name| PlatformCounts { name, groups: std::array::from_fn(|_| GroupCounts::new()) };
+        let counts = |name| PlatformCounts {
+            name,
+            groups: std::array::from_fn(|_| GroupCounts::new()),
+            sends_us: Histogram::new(SENDS_US),
+        };
         Self { numbers, platforms: names.chain([NONE.to_owned()]).map(counts).collect() }
     }
 
@@ -242,6 +254,17 @@ impl Requests {
             let groups = RouteGroup::ALL.into_iter().zip(&platform.groups);
             groups.map(|(group, counts)| (platform.name.as_str(), group, counts))
         })
+    }
+
+    /// How many requests to the platform with this number have ended.
+    pub(crate) fn ended_of(&self, platform: usize) -> u64 {
+        let groups = self.platforms[platform].groups.iter();
+        groups.flat_map(|group| Outcome::ALL.map(|outcome| group.ended(outcome))).sum()
+    }
+
+    /// How long it took to send on the platform with this number, in microseconds.
+    pub(crate) fn sends_us(&self, platform: usize) -> HistogramReading {
+        self.platforms[platform].sends_us.read()
     }
 
     /// Tells the log of refusals, not of each but of how many, for ever.
@@ -304,6 +327,10 @@ impl Drop for Counted {
         let outcome = self.status.map_or(Outcome::Gone, Outcome::of);
         counts.outcomes[outcome as usize].fetch_add(1, Ordering::Relaxed);
         counts.durations_ms.note(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        if self.group == RouteGroup::Send && outcome == Outcome::Success {
+            let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            self.requests.platforms[self.platform].sends_us.note(took_us);
+        }
         let answered = AnsweredRequest {
             id: self.id,
             platform: &self.requests.platforms[self.platform].name,

@@ -410,7 +410,7 @@ pub struct Contact {
 }
 
 /// Limits of a platform. Rates are actions per second, with a burst.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs)]
 pub struct Limits {

@@ -3,8 +3,10 @@
 pub(crate) mod account_links;
 pub(crate) mod actions;
 pub(crate) mod devices;
+pub(crate) mod find_user;
 pub(crate) mod registration_tokens;
 pub(crate) mod reports;
+pub(crate) mod statistics;
 pub(crate) mod users;
 
 use std::str::FromStr;

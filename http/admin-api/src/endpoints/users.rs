@@ -148,7 +148,7 @@ pub(crate) async fn deactivate_user(
     Ok(json_answer(&json!({ "logged_out": logged_out })))
 }
 
-fn to_wire(account: &AccountInfo) -> Value {
+pub(super) fn to_wire(account: &AccountInfo) -> Value {
     json!({
         "user_id": account.user_id,
         "handle": account.handle,
