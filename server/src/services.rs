@@ -91,5 +91,7 @@ pub(crate) async fn open(config: &Config) -> Result<(App, Store, JoinSet<()>), F
     tasks.spawn(services.rooms.clone().send_delayed_events(now_ts));
     tasks.spawn(services.rooms.clone().keep_guests_out(now_ts));
     tasks.spawn(services.rooms.clone().bring_invitations(now_ts));
+    tasks.spawn(services.rooms.clone().keep_deleting_rooms(now_ts));
+    tasks.spawn(services.rooms.clone().keep_sending_notices(now_ts));
     Ok((App::from(services), store, tasks))
 }

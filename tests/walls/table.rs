@@ -254,6 +254,41 @@ fn operators() -> Vec<Entry> {
             .body(r#"{"note": "done"}"#)
             .abroad(NOT_FOUND),
         get("list_account_links", "/_linkspan/admin/v1/account_links").abroad(OK),
+        // Dora's rooms are carl's business, but this is the name of none of them.
+        get("list_rooms", "/_linkspan/admin/v1/rooms?search=of%20anna%20alone").abroad(OK),
+        get("list_blocked_rooms", "/_linkspan/admin/v1/rooms/blocked").abroad(OK),
+        get("list_room_deletions", "/_linkspan/admin/v1/rooms/deletions").abroad(OK),
+        get("get_room_deletion", "/_linkspan/admin/v1/rooms/deletions/made-up").abroad(NOT_FOUND),
+        get("get_room", "/_linkspan/admin/v1/rooms/{inviting_room}").abroad(NOT_FOUND),
+        get("list_room_members", "/_linkspan/admin/v1/rooms/{inviting_room}/members").abroad(NOT_FOUND),
+        // Whether there is such a room, he does not learn by it.
+        put("set_room_blocked", "/_linkspan/admin/v1/rooms/{inviting_room}/blocked")
+            .body(r#"{"blocked": true}"#)
+            .abroad(OK),
+        post("delete_room", "/_linkspan/admin/v1/rooms/{inviting_room}/delete")
+            .body(r#"{"block": true}"#)
+            .abroad(NOT_FOUND),
+        get("list_user_rooms", "/_linkspan/admin/v1/users/{user}/joined_rooms").abroad(INVALID_PARAM),
+        post("send_server_notice", "/_linkspan/admin/v1/server_notices")
+            .body(r#"{"user_id": "{user}", "body": "Ahoy"}"#)
+            .abroad(INVALID_PARAM),
+        get("get_server_notice", "/_linkspan/admin/v1/server_notices/made-up").abroad(NOT_FOUND),
+        get("list_media", "/_linkspan/admin/v1/media").abroad(OK),
+        get("get_media_usage", "/_linkspan/admin/v1/media/usage").abroad(OK),
+        post("remove_media", "/_linkspan/admin/v1/media/remove")
+            .body(r#"{"user_id": "{user}"}"#)
+            .abroad(INVALID_PARAM),
+        post("quarantine_media", "/_linkspan/admin/v1/media/quarantine")
+            .body(r#"{"room_id": "{inviting_room}"}"#)
+            .abroad(NOT_FOUND),
+        get("get_media", "/_linkspan/admin/v1/media/nothing").abroad(NOT_FOUND),
+        delete("delete_media", "/_linkspan/admin/v1/media/nothing").abroad(NOT_FOUND),
+        put("set_media_quarantined", "/_linkspan/admin/v1/media/nothing/quarantined")
+            .body(r#"{"quarantined": true}"#)
+            .abroad(NOT_FOUND),
+        put("set_media_protected", "/_linkspan/admin/v1/media/nothing/protected")
+            .body(r#"{"protected": true}"#)
+            .abroad(NOT_FOUND),
     ]
 }
 
