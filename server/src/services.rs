@@ -65,6 +65,7 @@ pub(crate) fn api(config: &Config, app: App, store: Store) -> Api {
             linkspan_client_api::endpoints(),
             linkspan_own_api::endpoints(),
             linkspan_admin_api::endpoints(),
+            linkspan_admin_api::synapse_endpoints(),
             Operations::new(config, store).endpoints(),
             linkspan_identity_api::endpoints(),
         ],

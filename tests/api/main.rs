@@ -75,6 +75,7 @@ mod sliding_model;
 mod sliding_sync;
 mod spaces;
 mod sweeps;
+mod synapse_admin;
 mod sync_filters;
 mod third_party_invites;
 mod thread_subscriptions;

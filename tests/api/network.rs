@@ -317,6 +317,7 @@ impl Network {
                 linkspan_client_api::endpoints(),
                 linkspan_own_api::endpoints(),
                 linkspan_admin_api::endpoints(),
+                linkspan_admin_api::synapse_endpoints(),
                 linkspan_identity_api::endpoints(),
             ],
             linkspan_pages::router(app.clone(), Web::new(APP)),
