@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     Failure, counted,
     on_platform::{OnPlatform, encoded},
-    shown::{printable, show},
+    shown::{columns, printable, show},
     token_commands::describe_duration,
 };
 
@@ -114,7 +114,7 @@ pub(crate) fn run(command: MediaCommand) -> Result<(), Failure> {
                     older_than.map_or_else(String::new, |days| format!("&before_ts={}", before(days)));
                 let quarantined = if quarantined { "&quarantined=true" } else { "" };
                 let row = |media: &Value| {
-                    println!("{}", printable(&if json { media.to_string() } else { line(media) }));
+                    println!("{}", if json { printable(&media.to_string()) } else { columns(&line(media)) });
                 };
                 at.reach().await?.list("media", &format!("{user}{before}{quarantined}"), row).await
             }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     Failure, counted,
     on_platform::{OnPlatform, Reached, encoded},
-    shown::{printable, show},
+    shown::{columns, printable, show},
     token_commands::describe_duration,
 };
 
@@ -237,7 +237,7 @@ fn everywhere(before: char, all_platforms: bool) -> String {
 }
 
 fn print_row(row: &Value, json: bool, line: impl Fn(&Value) -> String) {
-    println!("{}", printable(&if json { row.to_string() } else { line(row) }));
+    println!("{}", if json { printable(&row.to_string()) } else { columns(&line(row)) });
 }
 
 /// A room on one line.
