@@ -21,13 +21,16 @@ mod log;
 mod mail;
 mod matching_commands;
 mod media;
+mod media_commands;
 mod metrics;
+mod notice_commands;
 mod on_platform;
 mod operations;
 mod platform_commands;
 mod refusal;
 mod report_commands;
 mod restore_command;
+mod room_commands;
 mod sampling;
 mod sending;
 mod serve;
@@ -87,6 +90,15 @@ enum Command {
     /// Create, list and change accounts.
     #[command(subcommand)]
     User(user_commands::UserCommand),
+    /// Tell people of a platform something.
+    #[command(subcommand)]
+    Notice(notice_commands::NoticeCommand),
+    /// List, show, block or delete rooms.
+    #[command(subcommand)]
+    Room(room_commands::RoomCommand),
+    /// List, show, remove or quarantine uploads.
+    #[command(subcommand)]
+    Media(media_commands::MediaCommand),
     /// List, show or close what people have reported.
     #[command(subcommand)]
     Report(report_commands::ReportCommand),
@@ -144,6 +156,9 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Restore(options) => restore_command::run(&options)?,
         Command::Platform(command) => platform_commands::run(command)?,
         Command::User(command) => user_commands::run(command)?,
+        Command::Notice(command) => notice_commands::run(command)?,
+        Command::Room(command) => room_commands::run(command)?,
+        Command::Media(command) => media_commands::run(command)?,
         Command::Report(command) => report_commands::run(command)?,
         Command::Link(command) => link_commands::run(command)?,
         Command::Token(command) => token_commands::run(command)?,

@@ -65,6 +65,7 @@ pub(crate) fn api(config: &Config, app: App, store: Store) -> Api {
             linkspan_client_api::endpoints(),
             linkspan_own_api::endpoints(),
             linkspan_admin_api::endpoints(),
+            linkspan_admin_api::synapse_endpoints(),
             Operations::new(config, store).endpoints(),
             linkspan_identity_api::endpoints(),
         ],
@@ -91,5 +92,7 @@ pub(crate) async fn open(config: &Config) -> Result<(App, Store, JoinSet<()>), F
     tasks.spawn(services.rooms.clone().send_delayed_events(now_ts));
     tasks.spawn(services.rooms.clone().keep_guests_out(now_ts));
     tasks.spawn(services.rooms.clone().bring_invitations(now_ts));
+    tasks.spawn(services.rooms.clone().keep_deleting_rooms(now_ts));
+    tasks.spawn(services.rooms.clone().keep_sending_notices(now_ts));
     Ok((App::from(services), store, tasks))
 }

@@ -41,6 +41,7 @@ use tokio::sync::OwnedMutexGuard;
 use crate::{
     Result, Room, Rooms, RoomsError, TimelineEvent,
     approaches::Counting,
+    block_room::Blocks,
     policy::Consulted,
     reach::Arrival,
     room::{Writer, damaged},
@@ -94,6 +95,8 @@ pub(crate) struct Append {
     pub(crate) consulted: Consulted,
     /// The rules on encryption that hold, as staged.
     pub(crate) present: Arc<RulesPresent>,
+    /// The platforms that the room is blocked for.
+    pub(crate) blocks: Arc<Blocks>,
     transactions: Vec<(TransactionKey, OwnedEventId)>,
     threads: HashMap<OwnedEventId, ThreadRecord>,
     /// The roots of threads that lose the reply which was to disappear first.
@@ -131,6 +134,10 @@ impl Rooms {
         let (room, mut writer) = self.writer(room).await?;
         let members = writer.members.clone().unwrap_or_default();
         let present = self.rules_present(&room, &mut writer.rules_present).await?;
+        let blocks = match &writer.blocks {
+            Some(blocks) => blocks.clone(),
+            None => writer.blocks.insert(Arc::new(self.stored_blocks(&room.id).await?)).clone(),
+        };
         let mut append = Append {
             rooms: self.clone(),
             room,
@@ -152,6 +159,7 @@ impl Rooms {
             counting: Counting::default(),
             consulted: Consulted::default(),
             present,
+            blocks,
             transactions: Vec::new(),
             threads: HashMap::new(),
             shortened: BTreeSet::new(),
@@ -203,6 +211,13 @@ impl Append {
             self.rooms.drop_room(&self.room);
         }
         Ok(settled.map(drop)?)
+    }
+
+    /// Writes down for which platforms the room is blocked from now on.
+    pub(crate) async fn settle_blocks(mut self, writes: WriteSet, blocks: Blocks) -> Result<()> {
+        self.settle_and(writes).await?;
+        self.writer.blocks = Some(Arc::new(blocks));
+        Ok(())
     }
 
     /// Whether nothing of the room is queued yet.
