@@ -6,6 +6,8 @@
 # `app` builds the chat app, web/dist, which becomes part of the program that is built afterwards. `setup.sh node` prints
 # the folder of the Node that all of this uses.
 # `setup.sh deny` is for `make lint`: it installs target/lint/bin/cargo-deny.
+# `setup.sh servers` installs the proxies and the Prometheus that deploy/ has examples for. It is never done unasked, because
+# Debian starts what it installs; tests leave out what is not there.
 # What is there already is left alone, so it is quick from the second time on.
 # CHROMIUM names a browser that is not in PATH; with CHROMIUM=none, there is none, and what needs it is left out. FIREFOX does
 # the same for Firefox.
@@ -132,6 +134,13 @@ firefox() {
     why=$(install_package firefox-esr) || echo "tests/setup.sh: the test with Firefox is left out: $why." >&2
 }
 
+servers() {
+    for server in nginx haproxy caddy prometheus; do
+        if is_program $server; then continue; fi
+        why=$(install_package $server) || echo "tests/setup.sh: the tests with $server are left out: $why." >&2
+    done
+}
+
 no_chromium() {
     echo "tests/setup.sh: Chromium is needed for the tests with a browser: $1." >&2
     echo "Install it, or set CHROMIUM to where it is, or CHROMIUM=none to leave those tests out." >&2
@@ -152,8 +161,8 @@ for wanted in "${@:-all}"; do
         firefox
         rust
         ;;
-    nio | js | app | chromium | firefox | rust | deny) $wanted ;;
+    nio | js | app | chromium | firefox | rust | servers | deny) $wanted ;;
     node) find_node >&2 && dirname "$(command -v node)" ;;
-    *) echo "usage: tests/setup.sh [nio] [js] [app] [node] [chromium] [firefox] [rust] [deny]" >&2 && exit 2 ;;
+    *) echo "usage: tests/setup.sh [nio] [js] [app] [node] [chromium] [firefox] [rust] [servers] [deny]" >&2 && exit 2 ;;
     esac
 done

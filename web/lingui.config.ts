@@ -4,6 +4,6 @@ import { formatter } from "@lingui/format-json";
 export default defineConfig({
     sourceLocale: "en",
     locales: ["en", "fr"],
-    catalogs: [{ path: "<rootDir>/src/words/{locale}" }],
+    catalogs: [{ path: "<rootDir>/src/words/{locale}" }, { path: "<rootDir>/src/console/words/{locale}" }],
     format: formatter({ style: "minimal" }),
 });

@@ -7,6 +7,8 @@ import preact from "@preact/preset-vite";
 import { build, defineConfig, type Plugin, type Rolldown } from "vite";
 
 import { budget } from "./dev/budget.ts";
+import { consolePage } from "./dev/console-page.ts";
+import { layersFirst } from "./dev/layers-first.ts";
 import { strictEmoji } from "./strict-emoji.ts";
 
 /** The server that `npm run dev` shows the app of. */
@@ -39,21 +41,6 @@ function serviceWorker(): Plugin {
     };
 }
 
-/** The layers of the styles, the weakest first. The browser goes by whichever file it reads first, so each says it. */
-function layersFirst(): Plugin {
-    return {
-        name: "layers-first",
-        apply: "build",
-        enforce: "post",
-        generateBundle(_options, bundle) {
-            for (const file of Object.values(bundle)) {
-                if (file.type !== "asset" || !file.fileName.endsWith(".css")) continue;
-                file.source = `@layer tokens,base,ui,parts,touch,contrast;${String(file.source)}`;
-            }
-        },
-    };
-}
-
 const ENTRY = path.join(import.meta.dirname, "src/main.tsx");
 
 /**
@@ -77,7 +64,7 @@ function firstFile(): NonNullable<Rolldown.CodeSplittingGroup["name"]> {
 }
 
 export default defineConfig({
-    plugins: [preact(), lingui(), strictEmoji(), layersFirst(), serviceWorker(), budget()],
+    plugins: [preact(), lingui(), strictEmoji(), layersFirst(), serviceWorker(), budget(), consolePage()],
     optimizeDeps: { exclude: ["emoji-picker-element"] },
     base: "/",
     build: {

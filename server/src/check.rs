@@ -3,18 +3,21 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use linkspan_domain::{MAX_REACH_RULES, versions};
 use linkspan_platforms::{
     Colour, Contact, Encryption, Identity, Limits, PolicyHook, Registration, RtcTransport, Settings,
+    TlsFiles, Turn,
 };
 use linkspan_policy::MAX_TIMEOUT;
 use url::Url;
 
 use crate::config::{Draft, Finding, MEDIA_SECRET_KEY, PlatformEntry, Severity};
-use crate::{mail, sms};
+use crate::{mail, sms, tls::Loaded};
 
 /// The shortest shared secret without a warning, in bytes.
 const SECRET_BYTES: usize = 16;
@@ -28,6 +31,10 @@ const DISPLAY_NAME_CHARS: usize = 32;
 const LABEL_CHARS: usize = 60;
 /// The most demo accounts of a platform. All of them are looked up whenever somebody asks what the platform is.
 const MAX_DEMO_ACCOUNTS: usize = 20;
+
+/// How long a password for servers that carry calls may hold, in seconds. Clients ask for another one when it ends, and in
+/// a shorter time than this a call may end before it has begun.
+const TURN_LIFETIME_S: RangeInclusive<u64> = 60..=30 * 86_400;
 
 /// Findings about a configuration whose single entries could be read.
 pub(crate) fn judge(draft: &Draft) -> Vec<Finding> {
@@ -44,6 +51,8 @@ pub(crate) fn judge(draft: &Draft) -> Vec<Finding> {
     judge_email(draft, &mut findings);
     judge_sms(draft, &mut findings);
     judge_policy(draft, &mut findings);
+    judge_turn(draft, &mut findings);
+    judge_tls(draft, &mut findings);
     if draft.listen.max_connections == Some(0) {
         findings.error(draft.listen_line, "max_connections is 0: nobody could connect".into());
     }
@@ -68,7 +77,7 @@ impl Findings {
 }
 
 fn judge_platform(entry: &PlatformEntry, draft: &Draft, findings: &mut Findings) {
-    let (settings, http) = (&entry.settings, draft.listen.http);
+    let settings = &entry.settings;
     let name = &settings.name;
     let name_byte = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
     let is_name = (1..=NAME_BYTES).contains(&name.len()) && name.bytes().all(name_byte);
@@ -96,10 +105,10 @@ fn judge_platform(entry: &PlatformEntry, draft: &Draft, findings: &mut Findings)
         findings.error(entry.line_of("colour"), message);
     }
     judge_words(entry, findings);
-    let may_listen = draft.listen_is_wrong || !entry.was_read("listen");
-    if http.is_none() && settings.listen.is_none() && !may_listen {
+    let may_listen = draft.listen_is_wrong || !entry.was_read("listen") || !entry.was_read("listen_https");
+    if addresses(entry, draft).next().is_none() && !may_listen {
         let message = format!(
-            "nobody can reach {}: it has no `listen` of its own, and [listen] has no `http`",
+            "nobody can reach {}: it has no `listen` of its own, and [listen] has no `http` or `https`",
             title(entry)
         );
         findings.error(entry.line_of("server_name"), message);
@@ -122,7 +131,27 @@ fn judge_platform(entry: &PlatformEntry, draft: &Draft, findings: &mut Findings)
     judge_support(entry, findings);
     judge_demo(entry, findings);
     judge_limits(entry, findings);
-    judge_openness(entry, http, findings);
+    judge_openness(entry, draft, findings);
+    if let Some(url) = &settings.public_url {
+        // What stands behind the host would be a part of every address that clients make of it.
+        let parsed = Url::parse(url).ok().filter(|_| is_web_address(url));
+        let is_base = parsed.is_some_and(|url| {
+            url.path() == "/"
+                && url.query().is_none()
+                && url.fragment().is_none()
+                && url.username().is_empty()
+        });
+        if !is_base {
+            let message = format!("`public_url` {url:?} is not an http:// or https:// URL of a host alone");
+            findings.error(entry.line_of("public_url"), message);
+        }
+    }
+}
+
+/// Where a platform is reached.
+fn addresses(entry: &PlatformEntry, draft: &Draft) -> impl Iterator<Item = SocketAddr> {
+    let (of_all, own) = (&draft.listen, &entry.settings);
+    [of_all.http, of_all.https, own.listen, own.listen_https].into_iter().flatten()
 }
 
 /// Judges what people read beside everything of the platform.
@@ -251,7 +280,7 @@ fn rates(limits: &Limits) -> [(&'static str, f64, u32); 12] {
 }
 
 /// Judges what strangers could do to a platform that more than this machine can reach.
-fn judge_openness(entry: &PlatformEntry, http: Option<SocketAddr>, findings: &mut Findings) {
+fn judge_openness(entry: &PlatformEntry, draft: &Draft, findings: &mut Findings) {
     let settings = &entry.settings;
     let secret = &settings.registration_shared_secret;
     if !secret.is_empty() && secret.len() < SECRET_BYTES {
@@ -262,7 +291,7 @@ fn judge_openness(entry: &PlatformEntry, http: Option<SocketAddr>, findings: &mu
         );
         findings.warning(entry.line_of("registration_shared_secret"), message);
     }
-    let public = [http, settings.listen].into_iter().flatten().any(|address| !address.ip().is_loopback());
+    let public = addresses(entry, draft).any(|address| !address.ip().is_loopback());
     if public && settings.registration == Registration::Open && !settings.rate_limits {
         let message = format!(
             "anybody can register on {} as often as they like: registration is open and `rate_limits` is false",
@@ -333,12 +362,19 @@ fn find_shared_display_names(platforms: &[PlatformEntry], findings: &mut Finding
 
 fn find_shared_addresses(draft: &Draft, findings: &mut Findings) {
     let mut taken: Vec<(SocketAddr, &str)> = Vec::new();
-    let shared = draft.listen.http.map(|address| (address, "[listen] http", draft.listen_line));
-    let own = draft.platforms.iter().filter_map(|entry| {
-        Some((entry.settings.listen?, entry.settings.name.as_str(), entry.line_of("listen")))
+    let shared = [
+        (draft.listen.http, "[listen] http"),
+        (draft.listen.https, "[listen] https"),
+        (draft.listen.metrics, "[listen] metrics"),
+    ];
+    let shared = shared.into_iter().filter_map(|(address, name)| Some((address?, name, draft.listen_line)));
+    let own = draft.platforms.iter().flat_map(|entry| {
+        let settings = &entry.settings;
+        let own = [("listen", settings.listen), ("listen_https", settings.listen_https)];
+        own.into_iter()
+            .filter_map(|(key, address)| Some((address?, settings.name.as_str(), entry.line_of(key))))
     });
-    let metrics = draft.listen.metrics.map(|address| (address, "[listen] metrics", draft.listen_line));
-    for (address, name, line) in shared.into_iter().chain(metrics).chain(own) {
+    for (address, name, line) in shared.chain(own) {
         if let Some((_, other)) = taken.iter().find(|(other, _)| collide(*other, address)) {
             findings.error(line, format!("{name} listens on {address}, which {other} has taken"));
         }
@@ -485,6 +521,96 @@ fn check_policy(hook: &PolicyHook) -> Vec<(&'static str, Severity, String)> {
     rules.into_iter().filter_map(|(is_wrong, finding)| is_wrong.then_some(finding)).collect()
 }
 
+fn judge_turn(draft: &Draft, findings: &mut Findings) {
+    for entry in &draft.platforms {
+        for (key, reason) in entry.settings.turn.iter().flat_map(check_turn) {
+            findings.error(entry.line_of(&format!("turn.{key}")), format!("[platform.turn]: {reason}"));
+        }
+    }
+    for (_, reason) in draft.turn.iter().flat_map(check_turn) {
+        findings.error(draft.turn_line, format!("[turn]: {reason}"));
+    }
+}
+
+/// What is wrong with the servers that carry calls, each with the key that it is about.
+fn check_turn(turn: &Turn) -> Vec<(&'static str, String)> {
+    let schemes = ["turn:", "turns:", "stun:", "stuns:"];
+    let is_uri = |uri: &str| schemes.iter().any(|scheme| uri.len() > scheme.len() && uri.starts_with(scheme));
+    let mut wrong = Vec::new();
+    if turn.uris.is_empty() {
+        wrong.push(("uris", "`uris` is empty: there is no server that carries calls".to_owned()));
+    }
+    if let Some(uri) = turn.uris.iter().find(|uri| !is_uri(uri)) {
+        wrong.push(("uris", format!("{uri:?} of `uris` is not written as \"turn:turn.example.org\"")));
+    }
+    if turn.shared_secret.is_empty() {
+        let reason = "`shared_secret` is empty: anybody could have their calls carried";
+        wrong.push(("shared_secret", reason.to_owned()));
+    }
+    if !TURN_LIFETIME_S.contains(&turn.lifetime_s) {
+        let (least, most) = (TURN_LIFETIME_S.start(), TURN_LIFETIME_S.end());
+        wrong.push(("lifetime_s", format!("`lifetime_s` is {}; it is {least} to {most}", turn.lifetime_s)));
+    }
+    wrong
+}
+
+/// Judges the certificates that are shown where TLS is spoken.
+fn judge_tls(draft: &Draft, findings: &mut Findings) {
+    let shared = draft.listen.https.is_some();
+    // The names of those who have no certificate of their own.
+    let mut without = Vec::new();
+    for entry in draft.platforms.iter().filter(|entry| entry.was_read("tls")) {
+        let settings = &entry.settings;
+        let with_tls = shared || settings.listen_https.is_some();
+        match &settings.tls {
+            Some(files) => {
+                judge_files(files, "[platform.tls]", entry.line_of("tls"), &tls_names(settings), findings);
+                if !with_tls && !draft.listen_is_wrong {
+                    let message = "[platform.tls]: no listener speaks TLS: there is no `https` in [listen], and no \
+                                   `listen_https`";
+                    findings.warning(entry.line_of("tls"), message.to_owned());
+                }
+            }
+            None if !with_tls => {}
+            None if draft.tls_line.is_some() => without.extend(tls_names(settings)),
+            None => {
+                let message = format!(
+                    "{} has no certificate for TLS, neither in [tls] nor in [platform.tls]",
+                    title(entry)
+                );
+                findings.error(entry.line_of("server_name"), message);
+            }
+        }
+    }
+    if let Some(files) = &draft.tls {
+        judge_files(files, "[tls]", draft.tls_line, &without, findings);
+    }
+}
+
+/// The names by which clients ask for a platform's certificate: its hosts, or its server name if there are none.
+fn tls_names(settings: &Settings) -> Vec<&str> {
+    let of_server = [settings.server_name.as_str()];
+    let hosts: Vec<_> = settings.hosts.iter().map(String::as_str).collect();
+    let named = if hosts.is_empty() { of_server.to_vec() } else { hosts };
+    // A port is no part of what a certificate names.
+    let length = |name: &str| match name.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host.len(),
+        _ => name.len(),
+    };
+    named.into_iter().map(|name| &name[..length(name)]).collect()
+}
+
+fn judge_files(files: &TlsFiles, table: &str, line: Option<usize>, names: &[&str], findings: &mut Findings) {
+    match Loaded::read(files) {
+        Ok(loaded) => {
+            for doubt in loaded.doubts(names.iter().copied(), SystemTime::now()) {
+                findings.warning(line, format!("{table}: {doubt}"));
+            }
+        }
+        Err(fault) => findings.error(line, format!("{table}: {fault}")),
+    }
+}
+
 /// Checks that the folder, or the nearest one above it that exists, can be written to. Leaves nothing behind.
 fn check_writable(data: &Path) -> Result<(), String> {
     let mut folder = PathBuf::from(data);
@@ -553,6 +679,18 @@ mod tests {
                 ),
                 "1 to 10000",
             ),
+            (two("listen_https = \"127.0.0.1:8443\""), "b.localhost has no certificate for TLS"),
+            (
+                two("") + "[tls]\ncertificate = \"no-file.pem\"\nkey = \"no-file.key\"",
+                "no-file.pem cannot be read",
+            ),
+            (two("tls = { certificate = \"no-file.pem\" }"), "`key` is missing"),
+            (two("public_url = \"https://b.example/chat\""), "URL of a host alone"),
+            (two("public_url = \"b.example\""), "URL of a host alone"),
+            (two("turn = { uris = [], shared_secret = \"s\" }"), "[platform.turn]: `uris` is empty"),
+            (two("turn = { uris = [\"a\"], shared_secret = \"s\" }"), "\"a\" of `uris`"),
+            (two("turn = { uris = [\"turn:a\"], shared_secret = \"\" }"), "`shared_secret` is empty"),
+            (two("") + "[turn]\nuris = [\"turn:a\"]\nshared_secret = \"s\"\nlifetime_s = 1", "60 to 2592000"),
             (two("display_name = \"\""), "`display_name` \"\" is not one line"),
             (two("display_name = \" Lumen\""), "without space around it"),
             (two(&format!("label = \"{}\"", "a".repeat(61))), "1 to 60 characters"),

@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use linkspan_platforms::{Email, PolicyHook, Settings, Sms};
+use linkspan_platforms::{Email, PolicyHook, Settings, Sms, TlsFiles, Turn};
 use ruma::OwnedServerName;
 use schemars::JsonSchema;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -43,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) media: Option<MediaBucket>,
     pub(crate) log: Log,
     pub(crate) storage: Storage,
+    /// The certificate of all platforms that have none of their own.
+    pub(crate) tls: Option<TlsFiles>,
 }
 
 /// The settings in `[storage]`.
@@ -62,6 +64,9 @@ pub(crate) struct Listen {
     /// An address for all platforms, told apart by `Host`.
     #[schemars(example = &"127.0.0.1:8008")]
     pub(crate) http: Option<SocketAddr>,
+    /// An address with TLS for all platforms, told apart by `Host`.
+    #[schemars(example = &"0.0.0.0:443")]
+    pub(crate) https: Option<SocketAddr>,
     /// An address for metrics and health, which people of the platforms should not reach.
     #[schemars(example = &"127.0.0.1:9108", extend("x-restart" = true))]
     pub(crate) metrics: Option<SocketAddr>,
@@ -196,6 +201,12 @@ pub(crate) struct Draft {
     /// The policy hook of all platforms that have none of their own.
     pub(crate) policy: Option<PolicyHook>,
     pub(crate) policy_line: Option<usize>,
+    /// The servers that carry calls of all platforms that have none of their own.
+    pub(crate) turn: Option<Turn>,
+    pub(crate) turn_line: Option<usize>,
+    /// The certificate of all platforms that have none of their own.
+    pub(crate) tls: Option<TlsFiles>,
+    pub(crate) tls_line: Option<usize>,
 }
 
 impl Config {
@@ -216,12 +227,22 @@ impl Config {
         if let Some((data, _)) = &mut draft.data {
             *data = folder.join(&*data);
         }
+        let own = draft.platforms.iter_mut().filter_map(|entry| entry.settings.tls.as_mut());
+        for files in own.chain(draft.tls.as_mut()) {
+            files.certificate = folder.join(&files.certificate);
+            files.key = folder.join(&files.key);
+        }
         let mut findings = reader.findings;
         findings.extend(crate::check::judge(&draft));
         for entry in &mut draft.platforms {
             entry.settings.email = entry.settings.email.take().or_else(|| draft.email.clone());
             entry.settings.sms = entry.settings.sms.take().or_else(|| draft.sms.clone());
             entry.settings.policy = entry.settings.policy.take().or_else(|| draft.policy.clone());
+            entry.settings.turn = entry.settings.turn.take().or_else(|| draft.turn.clone());
+            // With a slash at its end, paths would begin with two.
+            if let Some(url) = &mut entry.settings.public_url {
+                url.truncate(url.trim_end_matches('/').len());
+            }
         }
         findings.sort_by_key(|finding| (finding.line.unwrap_or(usize::MAX), finding.severity));
         let good = !findings.iter().any(|finding| finding.severity == Severity::Error);
@@ -232,6 +253,7 @@ impl Config {
             retired: draft.retired,
             media: draft.media,
             storage: draft.storage,
+            tls: draft.tls,
             log: draft.log,
         });
         Reading { config, findings }
@@ -284,6 +306,14 @@ impl<'i> Reader<'i> {
                 "policy" => {
                     draft.policy = self.value(value);
                     draft.policy_line = line;
+                }
+                "turn" => {
+                    draft.turn = self.value(value);
+                    draft.turn_line = line;
+                }
+                "tls" => {
+                    draft.tls = self.value(value);
+                    draft.tls_line = line;
                 }
                 "log" => draft.log = self.value(value).unwrap_or_default(),
                 "media" => {
@@ -440,7 +470,7 @@ fn plain(message: &str) -> String {
         ("expected u32", "but should be a whole number from 0 to 4294967295"),
         ("expected u64", "but should be a whole number from 0"),
         ("expected f64", "but should be a number"),
-        ("expected path string", "but should be the path of a folder, in quotes"),
+        ("expected path string", "but should be a path, in quotes"),
         ("expected a sequence", "but should be a list in square brackets"),
         ("expected a boolean", "but should be true or false"),
         ("expected a string", "but should be text in quotes"),

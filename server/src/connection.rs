@@ -1,4 +1,4 @@
-//! One connection: HTTP/1.1 over TCP, cheap while idle. TLS and HTTP/2 are a proxy's work.
+//! One connection: HTTP/1.1 over TCP or TLS, cheap while idle. HTTP/2 is a proxy's work.
 
 use std::{
     convert::Infallible,
@@ -9,7 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -29,14 +29,15 @@ use linkspan_storage::AnswerSent;
 use linkspan_wire::{Api, ClientAddress, ListenerPlatform, platform_of, refuse};
 use parking_lot::Mutex;
 use ruma::OwnedServerName;
-use tokio::{net::TcpStream, sync::watch};
+use tokio::sync::watch;
 
 use crate::{
     connections::{End, Seat},
     health::Health,
     metrics::{Counted, Requests as Counts},
-    refusal_pace::RefusalPace,
     sending::{self, Sending},
+    throttle::Throttles,
+    tls::Stream,
     under_way::{Requests, UnderWay},
     unread_body::{self, WatchedBody},
 };
@@ -55,6 +56,8 @@ pub(crate) struct Server {
     pub(crate) api: Arc<Api>,
     /// The listener is this platform's alone.
     pub(crate) platform: Option<OwnedServerName>,
+    /// Whether connections to it speak TLS.
+    pub(crate) with_tls: bool,
     /// Proxies that are trusted besides those on this machine.
     pub(crate) trusted_proxies: Arc<ArcSwap<Vec<IpAddr>>>,
     pub(crate) platforms: Arc<Platforms>,
@@ -62,8 +65,8 @@ pub(crate) struct Server {
     pub(crate) requests: Arc<Requests>,
     pub(crate) health: Health,
     pub(crate) counts: Arc<Counts>,
-    /// How fast too many requests are refused, on all listeners.
-    pub(crate) refusal_pace: Arc<RefusalPace>,
+    /// How fast those are answered who are refused, on all listeners.
+    pub(crate) throttles: Arc<Throttles>,
 }
 
 impl Server {
@@ -71,12 +74,13 @@ impl Server {
     /// in is answered.
     pub(crate) async fn connection(
         &self,
-        stream: TcpStream,
+        stream: impl Stream,
         peer: SocketAddr,
         seat: Arc<Seat>,
         stopping: watch::Receiver<()>,
     ) {
-        serve(stream, peer, seat, stopping, |request| self.answer(peer, request)).await;
+        let answer = |request| self.answer(peer, request);
+        serve(stream, peer, seat, &self.throttles, stopping, answer).await;
     }
 
     /// The network that an address is counted by, unless it is that of a proxy, which brings the requests of many.
@@ -94,24 +98,13 @@ impl Server {
             Some(answer) => Err(answer),
             None => self.begin(peer, request).map_err(refuse),
         };
-        let pace = self.refusal_pace.clone();
         async move {
-            let answer = match begun {
+            match begun {
                 Ok((counted, answer, under_way)) => {
                     Answer { response: counted.answered(answer).await, under_way }
                 }
                 Err(refused) => Answer::from(refused),
-            };
-            if answer.response.status() != StatusCode::TOO_MANY_REQUESTS {
-                return answer;
             }
-            // While it waits it takes up nobody's place.
-            let refused = Answer::from(answer.response);
-            let pause = pace.pause(Instant::now());
-            if !pause.is_zero() {
-                tokio::time::sleep(pause).await;
-            }
-            refused
         }
     }
 
@@ -132,6 +125,9 @@ impl Server {
         request: Request<WatchedBody>,
     ) -> Result<(Counted, impl Future<Output = Response> + use<>, Option<UnderWay>), Limited> {
         let mut request = request.map(Body::new);
+        if self.with_tls {
+            request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
+        }
         let address = client_address(peer.ip(), request.headers(), &self.trusted_proxies.load());
         request.extensions_mut().insert(ClientAddress(address));
         let platform = match &self.platform {
@@ -166,9 +162,10 @@ impl From<Response> for Answer {
 }
 
 async fn serve<F, A>(
-    mut stream: TcpStream,
+    mut stream: impl Stream,
     peer: SocketAddr,
     seat: Arc<Seat>,
+    throttles: &Throttles,
     mut stopping: watch::Receiver<()>,
     answer: impl Fn(Request<WatchedBody>) -> F,
 ) where
@@ -176,10 +173,10 @@ async fn serve<F, A>(
     A: Into<Answer>,
 {
     // Otherwise small answers would wait until the client has acknowledged earlier ones.
-    if let Err(error) = stream.set_nodelay(true) {
+    if let Err(error) = stream.tcp().set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
-    sending::keep_little_unsent(&stream);
+    sending::keep_little_unsent(stream.tcp());
     let cut_off = AtomicBool::new(false);
     let sending = Arc::<Mutex<Option<AnswerSent>>>::default();
     let service = service_fn(|request| {
@@ -192,10 +189,16 @@ async fn serve<F, A>(
                 // The connection gives way to another, and this ends with it.
                 return std::future::pending().await;
             };
-            let Answer { mut response, under_way } = answer.await.into();
-            if !unread.read_rest().await {
+            let Answer { mut response, mut under_way } = answer.await.into();
+            let goes_on = unread.read_rest().await;
+            if !goes_on {
                 cut_off.store(true, Ordering::Relaxed);
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            if !goes_on || response.status() == StatusCode::TOO_MANY_REQUESTS {
+                // While it waits it takes up nobody's place.
+                under_way = None;
+                throttles.refusals.wait().await;
             }
             *sending.lock() = response.extensions_mut().remove();
             Ok::<_, Infallible>(sending::until_whole(response, seat, under_way))
@@ -239,7 +242,7 @@ async fn serve<F, A>(
         tracing::debug!(%error, %peer, "a connection broke off");
     }
     if cut_off.load(Ordering::Relaxed) {
-        unread_body::linger(&mut stream).await;
+        unread_body::linger(&mut stream, &throttles.unread_pieces).await;
     }
 }
 
@@ -282,7 +285,7 @@ fn address_of_hop(hop: &str) -> Option<IpAddr> {
 mod tests {
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpListener,
+        net::{TcpListener, TcpStream},
     };
 
     use super::*;
@@ -337,8 +340,10 @@ mod tests {
             TcpStream::connect(listener.local_addr().expect("it is bound")).await.expect("a client");
         let (stream, peer) = listener.accept().await.expect("it is accepted");
         let (_stop, stopping) = watch::channel(());
-        let served =
-            serve(stream, peer, Arc::default(), stopping, async |_| StatusCode::UNAUTHORIZED.into_response());
+        let throttles = Throttles::default();
+        let served = serve(stream, peer, Arc::default(), &throttles, stopping, async |_| {
+            StatusCode::UNAUTHORIZED.into_response()
+        });
         let asked = async {
             client.write_all(bytes).await.expect("it is sent");
             let mut answers = String::new();
@@ -383,8 +388,10 @@ mod tests {
         let half = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n12";
         client.write_all(half.as_bytes()).await.expect("it is sent");
         let (_stop, stopping) = watch::channel(());
-        serve(stream, peer, Arc::default(), stopping, async |_| StatusCode::UNAUTHORIZED.into_response())
-            .await;
+        serve(stream, peer, Arc::default(), &Throttles::default(), stopping, async |_| {
+            StatusCode::UNAUTHORIZED.into_response()
+        })
+        .await;
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.expect("it is over");
         assert!(answer.starts_with("HTTP/1.1 401") && answer.contains("connection: close"), "{answer}");
@@ -401,7 +408,10 @@ mod tests {
         let begun = tokio::time::Instant::now();
         let connections = one_connection();
         let admitted = connections.admit(0, None).expect("there is room");
-        serve(stream, peer, admitted.seat.clone(), stopping, async |_| Response::default()).await;
+        serve(stream, peer, admitted.seat.clone(), &Throttles::default(), stopping, async |_| {
+            Response::default()
+        })
+        .await;
         drop(admitted);
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.expect("it is over");
@@ -433,7 +443,7 @@ mod tests {
         let connections = one_connection();
         let admitted = connections.admit(0, None).expect("there is room");
         let answer = async |_| vec![0; 64 << 20].into_response();
-        serve(stream, peer, admitted.seat.clone(), stopping, answer).await;
+        serve(stream, peer, admitted.seat.clone(), &Throttles::default(), stopping, answer).await;
         drop(admitted);
         assert_eq!(connections.counts(), [("one".to_owned(), ended(End::NotReading))]);
     }
@@ -457,7 +467,10 @@ mod tests {
         let _second = connections.admit(0, None).expect("the first gives way");
         client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("it is sent");
         let (_stop, stopping) = watch::channel(());
-        serve(stream, peer, first.seat.clone(), stopping, async |_| Response::default()).await;
+        serve(stream, peer, first.seat.clone(), &Throttles::default(), stopping, async |_| {
+            Response::default()
+        })
+        .await;
         let mut answer = Vec::new();
         // It may be told that the connection is reset.
         let _ = client.read_to_end(&mut answer).await;

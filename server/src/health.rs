@@ -40,14 +40,14 @@ const OF_STORE: u8 = STORE_FAILED | STORE_LAGS | UPLOADS_STOP | WRITES_STOP;
 /// What a supervisor should do something about by starting the server again.
 const HELPED_BY_RESTART: u8 = STORE_FAILED | STORE_LAGS;
 
-/// In words for operators, in the order in which they are told.
-const REASONS: [(u8, &str); 6] = [
-    (STARTING, "the server is starting"),
-    (STOPPING, "the server is stopping"),
-    (STORE_FAILED, "the store refuses writes until a restart"),
-    (STORE_LAGS, "the store does not keep up"),
-    (UPLOADS_STOP, "the disk is nearly full: uploads are refused"),
-    (WRITES_STOP, "the disk is full but for its reserve: writes are refused"),
+/// By a short name, and in words for operators, in the order in which they are told.
+const REASONS: [(u8, &str, &str); 6] = [
+    (STARTING, "starting", "the server is starting"),
+    (STOPPING, "stopping", "the server is stopping"),
+    (STORE_FAILED, "store_failed", "the store refuses writes until a restart"),
+    (STORE_LAGS, "store_lags", "the store does not keep up"),
+    (UPLOADS_STOP, "uploads_stop", "the disk is nearly full: uploads are refused"),
+    (WRITES_STOP, "writes_stop", "the disk is full but for its reserve: writes are refused"),
 ];
 
 /// How the server is. Clones tell the same.
@@ -86,7 +86,13 @@ impl Health {
 
     fn reasons(&self) -> Vec<&'static str> {
         let wrong = self.wrong();
-        REASONS.iter().filter(|(bit, _)| wrong & bit != 0).map(|(_, reason)| *reason).collect()
+        REASONS.iter().filter(|(bit, ..)| wrong & bit != 0).map(|(.., reason)| *reason).collect()
+    }
+
+    /// What is wrong, by short names.
+    pub(crate) fn short_reasons(&self) -> Vec<&'static str> {
+        let wrong = self.wrong();
+        REASONS.iter().filter(|(bit, ..)| wrong & bit != 0).map(|(_, name, _)| *name).collect()
     }
 
     /// The answer to a request, if that asks for health.

@@ -22,19 +22,32 @@ use crate::{
     Failure,
     config::Config,
     connection::Server,
-    connections::{Admitted, Connections},
+    connections::Connections,
     health::Health,
     metrics::{ANY, Requests as Counts},
     refusal::Refusals,
-    refusal_pace::RefusalPace,
+    throttle::Throttles,
+    tls::{Acceptor, Certificates},
     under_way::Requests,
 };
 
 /// How long accepting rests when the system has no more files to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a listener is for: one platform, or all that are told apart by `Host`.
-type Purpose = Option<OwnedServerName>;
+/// What a listener is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Purpose {
+    /// The platform that it is for alone. Without one it is for all, told apart by `Host`.
+    platform: Option<OwnedServerName>,
+    /// Whether TLS is spoken there.
+    with_tls: bool,
+}
+
+impl Purpose {
+    fn scheme(&self) -> &'static str {
+        if self.with_tls { "https" } else { "http" }
+    }
+}
 
 /// All listeners, and what they have in common.
 pub(crate) struct Listeners {
@@ -43,7 +56,8 @@ pub(crate) struct Listeners {
     pub(crate) requests: Arc<Requests>,
     pub(crate) health: Health,
     pub(crate) counts: Arc<Counts>,
-    pub(crate) refusal_pace: Arc<RefusalPace>,
+    pub(crate) throttles: Arc<Throttles>,
+    pub(crate) certificates: Arc<Certificates>,
     pub(crate) connections: Arc<Connections>,
     pub(crate) refusals: Refusals,
     trusted_proxies: Arc<ArcSwap<Vec<IpAddr>>>,
@@ -60,6 +74,7 @@ pub(crate) struct Parts {
     pub(crate) health: Health,
     pub(crate) counts: Arc<Counts>,
     pub(crate) connections: Arc<Connections>,
+    pub(crate) certificates: Arc<Certificates>,
 }
 
 /// A listener that accepts connections.
@@ -78,14 +93,15 @@ pub(crate) struct Bound(Vec<(Purpose, SocketAddr, TcpListener)>);
 impl Listeners {
     /// None is open yet.
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { api, platforms, requests, health, counts, connections } = parts;
+        let Parts { api, platforms, requests, health, counts, connections, certificates } = parts;
         Self {
             api,
             platforms,
             requests,
             health,
             counts,
-            refusal_pace: Arc::default(),
+            throttles: Arc::default(),
+            certificates,
             connections,
             refusals: Refusals::default(),
             trusted_proxies: Arc::default(),
@@ -136,15 +152,17 @@ impl Listeners {
             match wanted.iter().find(|(_, other)| *other == asked && asked.port() != 0) {
                 // Another platform goes on at the same address.
                 Some((purpose, asked)) => bound.push((purpose.clone(), *asked, listener)),
-                None => told
-                    .push(format!("not listening on http://{asked} for {} any more", self.names(&purpose))),
+                None => {
+                    let (scheme, names) = (purpose.scheme(), self.names(&purpose));
+                    told.push(format!("not listening on {scheme}://{asked} for {names} any more"));
+                }
             }
         }
         for (purpose, asked, listener) in bound {
             let address = listener.local_addr()?;
-            told.push(format!("listening on http://{address} for {}", self.names(&purpose)));
+            told.push(format!("listening on {}://{address} for {}", purpose.scheme(), self.names(&purpose)));
             let (stop, stopping) = watch::channel(());
-            let accepting = tokio::spawn(accept(listener, self.door(&purpose), stopping));
+            let accepting = tokio::spawn(accept(listener, self.door(&purpose)?, stopping));
             open.push(Open { purpose, asked, stop, accepting });
         }
         Ok(told)
@@ -168,29 +186,33 @@ impl Listeners {
         self.connections.counts().iter().map(|(_, counts)| counts.open).sum()
     }
 
-    fn door(&self, purpose: &Purpose) -> Door {
-        let number = self.connections.listener(purpose.as_ref().map_or(ANY, |name| name.as_str()));
+    fn door(&self, purpose: &Purpose) -> Result<Door, Failure> {
+        let Purpose { platform, with_tls } = purpose;
+        let number = self.connections.listener(platform.as_ref().map_or(ANY, |name| name.as_str()));
+        let tls = with_tls.then(|| self.certificates.acceptor(platform.clone())).transpose()?;
         let server = Server {
             api: self.api.clone(),
-            platform: purpose.clone(),
+            platform: platform.clone(),
+            with_tls: *with_tls,
             trusted_proxies: self.trusted_proxies.clone(),
             platforms: self.platforms.clone(),
             requests: self.requests.clone(),
             health: self.health.clone(),
             counts: self.counts.clone(),
-            refusal_pace: self.refusal_pace.clone(),
+            throttles: self.throttles.clone(),
         };
-        Door {
+        Ok(Door {
             server: Arc::new(server),
+            tls,
             number,
             connections: self.connections.clone(),
             refusals: self.refusals.clone(),
-        }
+        })
     }
 
     /// The server names of all platforms that are reached by a listener.
     fn names(&self, purpose: &Purpose) -> String {
-        match purpose {
+        match &purpose.platform {
             Some(name) => name.to_string(),
             None => {
                 let names: Vec<_> = self.platforms.iter().map(|it| it.server_name().to_string()).collect();
@@ -202,8 +224,13 @@ impl Listeners {
 
 /// What a configuration wants listeners for. If there is one for all platforms, it is the first.
 fn wanted(config: &Config) -> Vec<(Purpose, SocketAddr)> {
-    let own = config.platforms.iter().filter_map(|it| Some((Some(it.server_name.clone()), it.listen?)));
-    config.listen.http.map(|address| (None, address)).into_iter().chain(own).collect()
+    let of_all = [(None, false, config.listen.http), (None, true, config.listen.https)];
+    let own = config.platforms.iter().flat_map(|it| {
+        let name = Some(it.server_name.clone());
+        [(name.clone(), false, it.listen), (name, true, it.listen_https)]
+    });
+    let all = of_all.into_iter().chain(own);
+    all.filter_map(|(platform, with_tls, address)| Some((Purpose { platform, with_tls }, address?))).collect()
 }
 
 /// Listens on an address.
@@ -219,6 +246,8 @@ pub(crate) async fn bind_one(address: SocketAddr) -> Result<TcpListener, Failure
 /// What happens to the connections that come to a listener.
 struct Door {
     server: Arc<Server>,
+    /// What agrees on TLS, if it is spoken here.
+    tls: Option<Acceptor>,
     /// The listener's number.
     number: usize,
     connections: Arc<Connections>,
@@ -229,22 +258,26 @@ impl Door {
     fn take(&self, stream: TcpStream, peer: SocketAddr, stopping: &watch::Receiver<()>) {
         let network = self.server.network_of(peer.ip());
         let Some(admitted) = self.connections.admit(self.number, network) else {
-            self.refusals.refuse(stream);
+            // To tell why by TLS would take more than a connection that is served.
+            if self.tls.is_none() {
+                self.refusals.refuse(stream, self.server.throttles.clone());
+            }
             return;
         };
-        let (server, stopping) = (self.server.clone(), stopping.clone());
-        tokio::spawn(serve_one(server, stream, peer, admitted, stopping));
+        let (server, tls, stopping) = (self.server.clone(), self.tls.clone(), stopping.clone());
+        tokio::spawn(async move {
+            let seat = admitted.seat.clone();
+            match tls {
+                None => server.connection(stream, peer, seat, stopping).await,
+                Some(tls) => {
+                    if let Some(stream) = tls.accept(stream, &seat, stopping.clone()).await {
+                        server.connection(stream, peer, seat, stopping).await;
+                    }
+                }
+            }
+            drop(admitted);
+        });
     }
-}
-
-async fn serve_one(
-    server: Arc<Server>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    admitted: Admitted,
-    stopping: watch::Receiver<()>,
-) {
-    server.connection(stream, peer, admitted.seat.clone(), stopping).await;
 }
 
 /// Accepts all connections, also where there are too many, so that nobody waits without an answer. Returns the listener

@@ -14,6 +14,7 @@ mod connections;
 mod control;
 mod courier;
 mod health;
+mod health_command;
 mod key_commands;
 mod limits;
 mod link_commands;
@@ -22,17 +23,20 @@ mod log;
 mod mail;
 mod matching_commands;
 mod media;
+mod media_commands;
 mod metrics;
+mod notice_commands;
 mod on_platform;
 mod operations;
 mod platform_commands;
 mod platform_operations;
 mod refusal;
-mod refusal_pace;
 mod reload;
 mod reload_command;
 mod report_commands;
 mod restore_command;
+mod room_commands;
+mod sampling;
 mod sending;
 mod serve;
 mod services;
@@ -41,6 +45,8 @@ mod shown;
 mod sms;
 mod stored;
 mod systemd;
+mod throttle;
+mod tls;
 mod token_commands;
 mod under_way;
 mod unread_body;
@@ -62,9 +68,18 @@ use crate::{
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// What the manual page says besides.
+const AFTER_HELP: &str = "\
+Commands reach a server that runs through a socket in its data folder, so run them as the user that the server runs as:
+
+    runuser -u linkspan -- linkspan user create --config /etc/linkspan/linkspan.toml photos anna
+
+The environment variable LINKSPAN_LOG says how much is told on standard error: error, warn, info, debug or trace, also for
+single crates. LINKSPAN_MEDIA_SECRET_KEY is the secret key of the bucket that media are kept in.";
+
 /// A Matrix homeserver for several chat platforms in one process.
 #[derive(Debug, Parser)]
-#[command(name = "linkspan", version)]
+#[command(name = "linkspan", version, after_long_help = AFTER_HELP)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -73,11 +88,16 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve all platforms of a configuration.
+    ///
+    /// SIGTERM and SIGINT stop it once requests that are under way are answered. SIGHUP has it read its configuration and its
+    /// certificates again.
     Serve(serve::Options),
     /// Say everything that is wrong with a configuration.
     Check(ConfigPath),
-    /// Have the server that runs read its configuration again.
+    /// Have the server that runs read its configuration and its certificates again.
     Reload(ConfigPath),
+    /// Ask the server that runs whether it should be sent requests.
+    Health(ConfigPath),
     /// Say where the stored tables contradict each other, while the server is stopped.
     Audit(ConfigPath),
     /// Back up all data into a folder, also while the server runs.
@@ -90,6 +110,15 @@ enum Command {
     /// Create, list and change accounts.
     #[command(subcommand)]
     User(user_commands::UserCommand),
+    /// Tell people of a platform something.
+    #[command(subcommand)]
+    Notice(notice_commands::NoticeCommand),
+    /// List, show, block or delete rooms.
+    #[command(subcommand)]
+    Room(room_commands::RoomCommand),
+    /// List, show, remove or quarantine uploads.
+    #[command(subcommand)]
+    Media(media_commands::MediaCommand),
     /// List, show or close what people have reported.
     #[command(subcommand)]
     Report(report_commands::ReportCommand),
@@ -159,11 +188,15 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Serve(options) => return serve::serve(&options),
         Command::Check(path) => return check_config(&path.config),
         Command::Reload(path) => reload_command::run(&path.config)?,
+        Command::Health(path) => return health_command::run(&read_config(&path.config)?),
         Command::Audit(path) => return audit_command::run(&read_config(&path.config)?),
         Command::Backup(options) => backup_command::run(&options)?,
         Command::Restore(options) => restore_command::run(&options)?,
         Command::Platform(command) => platform_commands::run(command)?,
         Command::User(command) => user_commands::run(command)?,
+        Command::Notice(command) => notice_commands::run(command)?,
+        Command::Room(command) => room_commands::run(command)?,
+        Command::Media(command) => media_commands::run(command)?,
         Command::Report(command) => report_commands::run(command)?,
         Command::Link(command) => link_commands::run(command)?,
         Command::Token(command) => token_commands::run(command)?,

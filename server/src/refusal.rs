@@ -7,7 +7,7 @@ use std::{
 
 use tokio::{io::AsyncWriteExt, net::TcpStream, sync::Semaphore, time::timeout};
 
-use crate::unread_body;
+use crate::{throttle::Throttles, unread_body};
 
 /// How many clients are told so at a time. Their connections come on top of those that are served, and the system's
 /// limit of open files has room for these. Others find their connections closed.
@@ -43,21 +43,21 @@ impl Default for Refusals {
 
 impl Refusals {
     /// Refuses a connection. Nobody waits for it.
-    pub(crate) fn refuse(&self, stream: TcpStream) {
+    pub(crate) fn refuse(&self, stream: TcpStream, throttles: Arc<Throttles>) {
         if let Ok(permit) = self.0.clone().try_acquire_owned() {
             tokio::spawn(async move {
-                answer(stream).await;
+                answer(stream, &throttles).await;
                 drop(permit);
             });
         }
     }
 }
 
-async fn answer(mut stream: TcpStream) {
+async fn answer(mut stream: TcpStream, throttles: &Throttles) {
     // Whoever asks nothing is told all the same.
     let _ = timeout(REQUEST_TIME, stream.readable()).await;
     // It fits into what the system keeps for a new connection.
     if stream.write_all(ANSWER.as_bytes()).await.is_ok() && stream.shutdown().await.is_ok() {
-        unread_body::linger(&mut stream).await;
+        unread_body::linger(&mut stream, &throttles.unread_pieces).await;
     }
 }

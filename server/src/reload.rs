@@ -1,9 +1,10 @@
-//! Reading the configuration again, and applying it to the server that runs.
+//! Reading the configuration and its certificates again, and applying it to the server that runs.
 //!
 //! All of it is checked first: with a mistake nothing changes. What holds from the start only stays as it is, and is told.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io::Write,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
@@ -22,6 +23,7 @@ use crate::{
     settings::Restarts,
     stored,
     systemd::Notifier,
+    tls::{Certificates, ReadFiles},
 };
 
 /// Where a server that runs is reached for this. It is empty while there is none.
@@ -44,6 +46,7 @@ pub(crate) struct Reloader {
     app: App,
     store: Store,
     listeners: Arc<Listeners>,
+    certificates: Arc<Certificates>,
     notifier: Arc<Notifier>,
     /// The text of the configuration that the server has started with.
     started: String,
@@ -59,9 +62,11 @@ impl Reloader {
         app: App,
         store: Store,
         listeners: Arc<Listeners>,
+        certificates: Arc<Certificates>,
         notifier: Arc<Notifier>,
     ) -> Self {
-        Self { path, app, store, listeners, notifier, started: text.clone(), text: Mutex::new(text) }
+        let started = text.clone();
+        Self { path, app, store, listeners, certificates, notifier, started, text: Mutex::new(text) }
     }
 
     /// Reads and applies the configuration. Fails with everything that is wrong with it, and has then changed nothing.
@@ -127,7 +132,10 @@ impl Reloader {
         let bound = self.listeners.bind(&config).await.map_err(one)?;
         let platforms = &self.app.platforms;
         let failed = |error: PlatformsError| vec![format!("the platforms cannot be changed: {error}")];
+        let read = ReadFiles::of(&config).map_err(|fault| one(fault.into()))?;
+        outcome.applied.extend(self.certificates.prepare(&read));
         platforms.apply(&self.store, config.platforms.clone(), now_ts()).await.map_err(failed)?;
+        self.certificates.replace(read);
         *before = text;
         // From here on it is done; what fails is told and does not undo it.
         if let Err(error) = self.app.matching.note_platforms(now_ts()).await {
@@ -138,7 +146,10 @@ impl Reloader {
         }
         match self.listeners.open(&config, bound).await {
             Ok(told) => {
-                told.iter().filter(|it| it.starts_with("listening")).for_each(|it| println!("{it}"));
+                // Whoever has started the server may not read any more what it says.
+                for listening in told.iter().filter(|it| it.starts_with("listening")) {
+                    let _ = writeln!(std::io::stdout(), "{listening}");
+                }
                 outcome.applied.extend(told);
             }
             Err(failure) => outcome.warnings.push(failure.to_string()),

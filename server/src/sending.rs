@@ -47,6 +47,8 @@ pub(crate) struct Sending<S> {
     seat: Arc<Seat>,
     /// There is more to write than the client has read.
     blocked: Option<Blocked>,
+    /// All is written, and what the stream has kept of it is on its way. TLS keeps some; TCP nothing.
+    flushes: bool,
 }
 
 /// How a client gets on that is slower than its answer.
@@ -58,7 +60,16 @@ struct Blocked {
 
 impl<S> Sending<S> {
     pub(crate) fn new(stream: S, answer: Arc<Mutex<Option<AnswerSent>>>, seat: Arc<Seat>) -> Self {
-        Self { stream, answer, seat, blocked: None }
+        Self { stream, answer, seat, blocked: None, flushes: false }
+    }
+
+    /// Waits until the client takes the end of what is written, for which it has a time of its own.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        if !self.flushes {
+            self.flushes = true;
+            self.blocked = None;
+        }
+        self.poll_blocked(context)
     }
 
     /// Waits until the client reads. Fails when it has read too little.
@@ -95,6 +106,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Sending<S> {
         let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write(context, bytes) else {
             return self.poll_blocked(context).map(Err);
         };
+        self.flushes = false;
         if let (Some(blocked), Ok(written)) = (&mut self.blocked, &written) {
             blocked.written += written;
         }
@@ -103,7 +115,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Sending<S> {
 
     /// hyper flushes when it has written all that it has.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = ready!(Pin::new(&mut self.stream).poll_flush(context));
+        let Poll::Ready(flushed) = Pin::new(&mut self.stream).poll_flush(context) else {
+            return self.poll_end(context).map(Err);
+        };
+        self.flushes = false;
         self.blocked = None;
         self.seat.all_is_written();
         drop(self.answer.lock().take());
@@ -111,7 +126,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Sending<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        match Pin::new(&mut self.stream).poll_shutdown(context) {
+            Poll::Pending => self.poll_end(context).map(Err),
+            ended => ended,
+        }
     }
 }
 
@@ -160,7 +178,7 @@ impl Drop for Streamed {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter, DuplexStream, duplex};
 
     use super::*;
 
@@ -193,6 +211,17 @@ mod tests {
         let begun = Instant::now();
         let sent = send(async |_client| std::future::pending().await).await;
         assert_eq!(sent.expect_err("it ends").kind(), io::ErrorKind::TimedOut);
+        assert_eq!(begun.elapsed().as_secs(), SLOW_TIME.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_take_the_end_ends_its_connection() {
+        let (stream, _client) = duplex(1 << 10);
+        let kept = BufWriter::with_capacity(64 << 10, stream);
+        let mut sending = Sending::new(kept, Arc::default(), Arc::default());
+        sending.write_all(&[0; 32 << 10]).await.expect("it is kept");
+        let begun = Instant::now();
+        assert_eq!(sending.flush().await.expect_err("it ends").kind(), io::ErrorKind::TimedOut);
         assert_eq!(begun.elapsed().as_secs(), SLOW_TIME.as_secs());
     }
 

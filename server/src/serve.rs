@@ -29,8 +29,10 @@ use crate::{
     metrics::{Metrics, Requests as Counts, Sources},
     read_config,
     reload::{Reloader, Reloading},
+    sampling::Sampler,
     services,
     systemd::Notifier,
+    tls::{Certificates, ReadFiles},
     under_way::Requests,
 };
 
@@ -164,6 +166,7 @@ impl Running {
         watching.spawn(counts.clone().tell_of_refusals());
         watching.spawn(health.clone().watch(store.clone(), notifier.clone()));
 
+        let certificates = Certificates::new(platforms.clone(), ReadFiles::of(config)?);
         let most = asked.min(connections);
         let connections = Arc::new(Connections::new(most));
         let requests = Arc::new(Requests::new(most, platforms.iter().count()));
@@ -174,6 +177,7 @@ impl Running {
             health: health.clone(),
             counts: counts.clone(),
             connections: connections.clone(),
+            certificates: certificates.clone(),
         }));
         let bound = listeners.bind(config).await?;
         let listening = listeners.open(config, bound).await?;
@@ -183,13 +187,23 @@ impl Running {
             app.clone(),
             store.clone(),
             listeners.clone(),
+            certificates.clone(),
             notifier.clone(),
         );
         // It is made once.
         let _ = reloading.set(reloader);
+        background.spawn(certificates.keep_current());
         if let Some(control) = Control::open(&config.data) {
             background.spawn(control.answer(api));
         }
+        let sampler = Sampler {
+            app: app.clone(),
+            store: store.clone(),
+            requests: counts.clone(),
+            health: health.clone(),
+            started,
+            data: config.data.clone(),
+        };
         let sources = Sources {
             app,
             store: store.clone(),
@@ -201,6 +215,7 @@ impl Running {
         };
         metrics.open(sources);
         health.note_started();
+        watching.spawn(sampler.run());
         Ok(Self {
             listening,
             metrics_address,

@@ -70,6 +70,7 @@ pub(crate) fn api(config: &Config, app: App, store: Store, reloading: Reloading)
             linkspan_client_api::endpoints(),
             linkspan_own_api::endpoints(),
             linkspan_admin_api::endpoints(),
+            linkspan_admin_api::synapse_endpoints(),
             platform_operations::endpoints(&store),
             Operations::new(config, store, reloading).endpoints(),
             linkspan_identity_api::endpoints(),
@@ -97,5 +98,7 @@ pub(crate) async fn open(config: &Config) -> Result<(App, Store, JoinSet<()>), F
     tasks.spawn(services.rooms.clone().send_delayed_events(now_ts));
     tasks.spawn(services.rooms.clone().keep_guests_out(now_ts));
     tasks.spawn(services.rooms.clone().bring_invitations(now_ts));
+    tasks.spawn(services.rooms.clone().keep_deleting_rooms(now_ts));
+    tasks.spawn(services.rooms.clone().keep_sending_notices(now_ts));
     Ok((App::from(services), store, tasks))
 }

@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
 };
 
-use linkspan_platforms::{Email, PolicyHook, Settings, Sms};
+use linkspan_platforms::{Email, PolicyHook, Settings, Sms, TlsFiles, Turn};
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value};
 
@@ -50,6 +50,10 @@ struct Everything {
     sms: Option<Sms>,
     /// A program of the operator that is asked before strangers are reached, for all platforms that say nothing else.
     policy: Option<PolicyHook>,
+    /// Servers that carry calls, for all platforms that say nothing else.
+    turn: Option<Turn>,
+    /// The certificate of all platforms that have none of their own.
+    tls: Option<TlsFiles>,
     /// A platform. There is a `[[platform]]` for each.
     platform: Vec<Settings>,
 }

@@ -17,6 +17,11 @@ pub(crate) fn show(answer: &Value, json: bool) {
     }
 }
 
+/// A line whose columns are parted by tabs, each without characters that a terminal would obey.
+pub(crate) fn columns(line: &str) -> String {
+    line.split('\t').map(printable).collect::<Vec<_>>().join("\t")
+}
+
 /// A text without characters that a terminal would obey: strangers have written what it says.
 pub(crate) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());

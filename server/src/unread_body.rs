@@ -19,6 +19,8 @@ use tokio::{
     time::timeout,
 };
 
+use crate::throttle::Throttle;
+
 /// The greatest rest of a body that is read to keep a connection. A new connection costs less than reading more.
 const REST_BYTES: usize = 64 << 10;
 /// How long an answer waits for the rest of a body. It is on its way together with the head, as a rule.
@@ -27,7 +29,11 @@ const REST_TIME: Duration = Duration::from_secs(1);
 /// connection gets an error, and most then never read the answer that came before it.
 const LINGER_TIME: Duration = Duration::from_secs(2);
 /// How much a connection that closes still takes.
-const LINGER_BYTES: u64 = 64 << 20;
+const LINGER_BYTES: usize = 64 << 20;
+/// How much of it counts as a piece.
+const LINGER_PIECE: usize = 64 << 10;
+/// How much of it is read at a time. So much is held for each connection that closes.
+const LINGER_BUFFER: usize = 8 << 10;
 
 /// The body of a request. If it is dropped before its end, [`UnreadBody`] gets the rest of it.
 #[derive(Debug)]
@@ -81,10 +87,20 @@ async fn read_rest(body: Incoming) -> bool {
 }
 
 /// Takes what a client still sends on a connection that closes, within limits, and throws it away.
-pub(crate) async fn linger(stream: &mut (impl AsyncRead + Unpin)) {
-    let mut rest = stream.take(LINGER_BYTES);
-    // It does not matter how it ends: the answer is out.
-    let _ = timeout(LINGER_TIME, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
+pub(crate) async fn linger(stream: &mut (impl AsyncRead + Unpin), pieces: &Throttle) {
+    let take = async {
+        let mut buffer = vec![0; LINGER_BUFFER];
+        for _ in 0..LINGER_BYTES / LINGER_PIECE {
+            let mut left = LINGER_PIECE;
+            while left > 0 {
+                // It does not matter how it ends: the answer is out.
+                let Ok(taken @ 1..) = stream.read(&mut buffer).await else { return };
+                left = left.saturating_sub(taken);
+            }
+            pieces.wait().await;
+        }
+    };
+    let _ = timeout(LINGER_TIME, take).await;
 }
 
 impl Body for WatchedBody {

@@ -65,6 +65,14 @@ pub(crate) enum UserCommand {
         #[arg(long)]
         json: bool,
     },
+    /// List the rooms that an account is joined to.
+    Rooms {
+        #[command(flatten)]
+        of: User,
+        /// Print it as JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Log all devices of an account out, or one of them.
     LogOut {
         #[command(flatten)]
@@ -86,6 +94,9 @@ pub(crate) enum UserCommand {
         #[arg(long)]
         erase: bool,
     },
+    /// Deactivate an account for good, also one that is deactivated already, and remove its profile: who joins a room later
+    /// does not see what the user said there.
+    Erase(User),
 }
 
 /// The arguments that name a user.
@@ -131,6 +142,7 @@ pub(crate) fn run(command: UserCommand) -> Result<(), Failure> {
                 of.put("suspended", json!({ "suspended": false }), "is not suspended").await
             }
             UserCommand::Devices { of, json } => list_devices(&of, json).await,
+            UserCommand::Rooms { of, json } => list_rooms(&of, json).await,
             UserCommand::LogOut { of, device: Some(device) } => {
                 of.ask(Method::DELETE, &format!("/devices/{}", encoded(&device)), None).await?;
                 println!("{} is logged out of {device}", of.name);
@@ -146,6 +158,11 @@ pub(crate) fn run(command: UserCommand) -> Result<(), Failure> {
             }
             UserCommand::RemoveAdmin(of) => {
                 of.put("admin", json!({ "admin": false }), "is no administrator").await
+            }
+            UserCommand::Erase(of) => {
+                let answer = of.ask(Method::POST, "/deactivate", Some(json!({ "erase": true }))).await?;
+                println!("{} is erased, {} logged out", of.name, devices(&answer));
+                Ok(())
             }
             UserCommand::Disable { of, erase } => {
                 let answer = of.ask(Method::POST, "/deactivate", Some(json!({ "erase": erase }))).await?;
@@ -180,6 +197,18 @@ async fn list_devices(of: &User, json: bool) -> Result<(), Failure> {
             true => println!("{}", printable(&device.to_string())),
             false => println!("{id}\t{name}\tseen {seen} ago\t{}", text("last_seen_ip")),
         }
+    }
+    Ok(())
+}
+
+async fn list_rooms(of: &User, json: bool) -> Result<(), Failure> {
+    let answer = of.ask(Method::GET, "/joined_rooms", None).await?;
+    if json {
+        show(&answer, true);
+        return Ok(());
+    }
+    for room in answer["joined_rooms"].as_array().into_iter().flatten() {
+        println!("{}", printable(room.as_str().unwrap_or_default()));
     }
     Ok(())
 }

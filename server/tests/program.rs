@@ -290,6 +290,52 @@ fn an_operator_sees_who_is_a_guest() {
 }
 
 /// Registers somebody; returns the access token.
+#[test]
+fn people_are_told_and_rooms_deleted_whether_the_server_runs_or_not() {
+    let mut program = Program::with_config(CONFIG);
+    program.run(&["user", "create", "two", "ben"], "a long password\n");
+    for runs in [false, true] {
+        if runs {
+            program.serve();
+        }
+        let run = |words: &[&str]| {
+            let done = program.run(words, "");
+            assert!(done.status.success(), "{words:?}: {}", text(&done.stderr));
+            text(&done.stdout)
+        };
+        let told = run(&["notice", "send", "two", "ben", "--message", "We move"]);
+        let room = told.trim_end().strip_prefix("it is told in ").expect("it names the room").to_owned();
+        let listed = run(&["room", "list", "two", "--by", "members"]);
+        assert!(
+            listed.starts_with(&format!("{room}\t2 members\t")) && listed.contains("Two notices"),
+            "{listed}"
+        );
+        assert_eq!(run(&["room", "list", "one"]), "");
+        assert!(run(&["room", "show", "two", &room]).contains("joined_members\t2\n"), "{room}");
+        assert!(run(&["room", "members", "two", &room]).contains("@ben:two.localhost\tjoin\n"));
+        assert_eq!(run(&["user", "rooms", "two", "ben"]), format!("{room}\n"));
+        run(&["room", "block", "two", &room]);
+        assert_eq!(run(&["room", "blocked", "two"]), format!("{room}\n"));
+        run(&["room", "unblock", "two", &room]);
+        let deleted = run(&["room", "delete", "two", &room, "--message", "It is over"]);
+        assert!(deleted.ends_with("\tdone\t2 members removed, removed from the store\n"), "{deleted}");
+        assert_eq!(run(&["room", "list", "two"]), "");
+        assert!(run(&["room", "deletions", "two"]).contains(&deleted));
+        let gone = program.run(&["room", "show", "two", &room], "");
+        assert!(text(&gone.stderr).contains("nobody of this platform"), "{}", text(&gone.stderr));
+        let everybody = run(&["notice", "send", "two", "--everybody", "--message", "We have moved"]);
+        assert_eq!(everybody, "1 account told, 0 accounts could not be\n");
+        assert_eq!(run(&["media", "usage", "two"]), "all\t0 uploads\t0 bytes\n");
+        assert_eq!(run(&["media", "list", "two"]), "");
+        assert_eq!(run(&["media", "remove", "two", "--user", "ben"]), "0 uploads removed\n");
+        let room = run(&["user", "rooms", "two", "ben"]);
+        run(&["room", "delete", "two", room.trim_end()]);
+    }
+    let erased = program.run(&["user", "erase", "two", "ben"], "");
+    assert_eq!(text(&erased.stdout), "ben is erased, 0 devices logged out\n", "{}", text(&erased.stderr));
+    assert!(program.stop());
+}
+
 fn token_of(address: &str, name: &str) -> String {
     let answer = register(address, name, r#"{"type": "m.login.dummy"}"#);
     let rest = answer.split("\"access_token\":\"").nth(1).unwrap_or_else(|| panic!("no token in {answer}"));

@@ -234,6 +234,10 @@ key! {
     PublicRoomKey { platform: OwnedServerName, room_id: OwnedRoomId }
 }
 key! {
+    /// A room that is blocked for a platform; for all platforms without one.
+    BlockedRoomKey { platform: Option<OwnedServerName>, room_id: OwnedRoomId }
+}
+key! {
     /// A released handle in the order in which handles become free; handles that look alike are one.
     ReleasedHandleKey { platform: OwnedServerName, free_ts: u64, skeleton: String }
 }
@@ -493,6 +497,17 @@ catalogue! {
     147 accounts ReleasedHandles "released_handles": ReleasedHandleKey => ();
     /// The reports that each user has made, with the platforms that were told.
     165 rooms UserReports "user_reports": UserReportKey => UserReportRecord;
+
+    /// Rooms that operators have blocked.
+    193 rooms BlockedRooms "blocked_rooms": BlockedRoomKey => BlockedRoomRecord;
+    /// Rooms that operators have deleted, or that are being deleted, by the ids of the deletions.
+    194 rooms RoomDeletions "room_deletions": PlatformKey => RoomDeletionRecord;
+    /// The accounts that the notices of each platform come from.
+    195 accounts NoticesAccounts "notices_accounts": PlatformKey => NoticesAccountRecord;
+    /// The rooms in which people are told notices of their platform.
+    196 rooms NoticeRooms "notice_rooms": UserKey => NoticeRoomRecord;
+    /// Notices to everybody of a platform, by their ids.
+    197 rooms NoticeTasks "notice_tasks": PlatformKey => NoticeTaskRecord;
 
     /// What operators did, by platform.
     192 operators OperatorActions "operator_actions": OperatorActionKey => OperatorActionRecord;

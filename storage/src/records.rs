@@ -551,6 +551,47 @@ records! {
         /// stopped meanwhile.
         status: Option<u16>,
     }
+    /// The account that a platform's notices come from.
+    NoticesAccountRecord { user_id: OwnedUserId }
+    /// The room in which a user is told notices.
+    NoticeRoomRecord { room_id: OwnedRoomId }
+    /// A notice to everybody of a platform.
+    NoticeTaskRecord {
+        /// The content as JSON, as the operator sent it.
+        content: String,
+        requested_ts: u64,
+        /// The last user who was told, or could not be.
+        told_to: Option<OwnedUserId>,
+        /// How many people were told.
+        sent: u64,
+        /// How many people could not be told.
+        failed: u64,
+        ended_ts: Option<u64>,
+    }
+    /// A room that is blocked.
+    BlockedRoomRecord { blocked_ts: u64 }
+    /// The deletion of a room.
+    RoomDeletionRecord {
+        room_id: OwnedRoomId,
+        requested_ts: u64,
+        /// The people of all platforms are removed. Else it is those of the platform that was asked.
+        of_all: bool,
+        /// What is said to those who are removed.
+        message: Option<String>,
+        /// What nobody may read any more is removed from the store.
+        purge: bool,
+        /// The room to which those who are removed are brought, and who brings them.
+        new_room: Option<(OwnedRoomId, OwnedUserId)>,
+        /// How far it is; services/rooms says what there is.
+        stage: u8,
+        /// How many people were removed.
+        removed: u64,
+        /// The room was removed from the store.
+        purged: bool,
+        ended_ts: Option<u64>,
+        /// Why it could not be finished.
+        error: Option<String>,
+    }
     /// The platforms that were told of a report.
     UserReportRecord {
         platforms: Vec<OwnedServerName>,
@@ -677,6 +718,12 @@ records! {
         /// a message stays.
         #[serde(default)]
         expires_ts: Option<u64>,
+        /// Operators have taken it out of use: nobody is given it.
+        #[serde(default)]
+        quarantined: bool,
+        /// Operators keep it from what removes or quarantines many at a time.
+        #[serde(default)]
+        protected: bool,
     }
     /// The media ids of a user that were given out and are not used yet.
     PendingMediaRecord {

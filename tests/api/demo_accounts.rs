@@ -127,7 +127,7 @@ async fn visitors_come_and_go() {
     // Who is refused takes nobody's place.
     let refused = NewDevice { display_name: Some("x".repeat(10_000)), ..NewDevice::default() };
     let much_later = first_ts + 3 * DAY_MS;
-    let begun = network.app.accounts.begin_demo_session(platform, &id_of(&anna), refused, much_later).await;
+    let begun = network.app.accounts.begin_demo_session(&platform, &id_of(&anna), refused, much_later).await;
     assert!(begun.is_err());
     assert_eq!(list(&anna.get("/v3/devices").await.ok()["devices"]).len(), 51);
 }

@@ -22,7 +22,7 @@ use linkspan_storage::{
     catalogue::{Meta, MetaKey},
 };
 use linkspan_web::Web;
-use linkspan_wire::{Api, App, ClientAddress, Services, now_ts};
+use linkspan_wire::{Api, App, ClientAddress, FromControlSocket, Services, now_ts};
 use ruma::{ServerName, api::client::uiaa::AuthData};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -312,6 +312,8 @@ impl Network {
         tokio::spawn(services.rooms.clone().send_delayed_events(now_ts));
         tokio::spawn(services.rooms.clone().keep_guests_out(now_ts));
         tokio::spawn(services.rooms.clone().bring_invitations(now_ts));
+        tokio::spawn(services.rooms.clone().keep_deleting_rooms(now_ts));
+        tokio::spawn(services.rooms.clone().keep_sending_notices(now_ts));
         let app = App::from(services);
         let api = Arc::new(Api::new(
             app.clone(),
@@ -319,6 +321,7 @@ impl Network {
                 linkspan_client_api::endpoints(),
                 linkspan_own_api::endpoints(),
                 linkspan_admin_api::endpoints(),
+                linkspan_admin_api::synapse_endpoints(),
                 linkspan_identity_api::endpoints(),
             ],
             linkspan_pages::router(app.clone(), Web::new(APP)),
@@ -403,6 +406,14 @@ impl Network {
     ) -> Answer {
         let mut request = request(platform, token, method, path, body.to_string());
         request.extensions_mut().insert(ClientAddress(address.into()));
+        self.answer(request, path).await
+    }
+
+    /// Calls a path as the operator of the whole back-end, who comes by the control socket.
+    pub(crate) async fn operate(&self, platform: &str, method: Method, path: &str, body: Value) -> Answer {
+        let body = if method == Method::GET { String::new() } else { body.to_string() };
+        let mut request = request(platform, None, method, path, body);
+        request.extensions_mut().insert(FromControlSocket);
         self.answer(request, path).await
     }
 

@@ -11,10 +11,13 @@ const API: &str = "/_linkspan/admin/v1";
 /// The endpoints, with a user of Instagram where a path names one.
 fn endpoints() -> Vec<(EndpointInfo, String)> {
     let named = |path: &str| {
-        let path = path.replace("{user_id}", "anna").replace("{number}", "1");
+        let path = path.replace("{user_id}", "anna").replace("{number}", "1").replace("{id}", "none");
+        let path = path.replace("{room_id}", "!nowhere:instagram.localhost").replace("{media_id}", "nothing");
+        let path = path.replace("{delete_id}", "none").replace("{server_name}", INSTAGRAM);
         path.replace("{token}", "welcome").replace("{device_id}", "PHONE")
     };
-    let endpoints = linkspan_admin_api::endpoints().into_iter().map(|endpoint| endpoint.info);
+    let tables = [linkspan_admin_api::endpoints(), linkspan_admin_api::synapse_endpoints()];
+    let endpoints = tables.into_iter().flatten().map(|endpoint| endpoint.info);
     endpoints.map(|info| (info, named(info.path))).collect()
 }
 

@@ -63,6 +63,16 @@ const NOBODYS: &[(&str, &str)] = &[
     ("awaited_redactions", "events"),
     ("disappearing_messages", "places of messages, until these disappear"),
     ("expiring_media", "media ids, until the media go"),
+    ("blocked_rooms", "rooms, which operators have blocked"),
+    (
+        "room_deletions",
+        "rooms, which operators delete; who brings people to another room is an operator's choice",
+    ),
+    ("notices_accounts", "a platform's"),
+    (
+        "notice_tasks",
+        "what a platform tells everybody; whom it has told last is of no interest when it has told all",
+    ),
     ("released_handles", "handles, which point at their rows"),
     ("proved_addresses", "who has proved an address, until the invitations to it were looked at"),
     ("join_tokens", "hashes, which point at links; that hers are gone is looked at by itself"),
@@ -325,6 +335,8 @@ impl Scene {
         let administrator = self.network.administrator(INSTAGRAM, "olivia").await;
         let suspended = format!("/_linkspan/admin/v1/users/{user}/suspended");
         administrator.put(&suspended, json!({ "suspended": false })).await.ok();
+        let notice = json!({ "user_id": user, "body": "Welcome" });
+        administrator.post("/_linkspan/admin/v1/server_notices", notice).await.ok();
 
         // It is so long that it is stored once for all devices, of which both have several.
         ben.another_device().await;

@@ -113,7 +113,7 @@ fn request(network: &Network, from: &str, to: &str, signed: &Value, body: Body) 
     let mut object = canonical(
         json!({ "method": "PUT", "uri": PATH, "origin": from, "destination": to, "content": signed }),
     );
-    sign_json(from, &platform.signing_key, &mut object).expect("it can be signed");
+    sign_json(from, &*platform.signing_key, &mut object).expect("it can be signed");
     let object: Value = serde_json::to_value(object).expect("it is JSON");
     let signatures = object["signatures"][from].as_object().expect("there are signatures");
     let (key, signature) = signatures.iter().next().expect("there is one");

@@ -13,6 +13,8 @@ use crate::network::{INSTAGRAM, MESSENGER, Network, WHATSAPP};
 /// The app of all servers in these tests.
 pub(crate) const APP: &[File] = &[
     File { path: "/index.html", plain: b"the app", brotli: Some(b"the app as br"), gzip: Some(b"as gzip") },
+    File { path: "/console.html", plain: b"the console", brotli: None, gzip: None },
+    File { path: "/app/console/plot-5e6f.js", plain: b"plot", brotli: None, gzip: None },
     File { path: "/sw.js", plain: b"worker", brotli: None, gzip: None },
     File { path: "/app/chat-1a2b.js", plain: b"script", brotli: Some(b"script as br"), gzip: None },
     File { path: "/app/crypto-3c4d.wasm", plain: b"wasm", brotli: None, gzip: None },
@@ -47,6 +49,23 @@ async fn ask(network: &Network, method: Method, host: &str, path: &str, headers:
 
 async fn get(network: &Network, path: &str) -> Got {
     ask(network, Method::GET, INSTAGRAM, path, &[]).await
+}
+
+#[tokio::test]
+async fn the_console_is_there_for_operators_of_platforms_without_the_app_too() {
+    for app in ["", "app = false"] {
+        let network = Network::with_settings_of(INSTAGRAM, app).await;
+        for path in ["/_linkspan/console", "/_linkspan/console/", "/_linkspan/console/users/@a:b"] {
+            let got = get(&network, path).await;
+            assert_eq!((got.status, &got.body[..]), (StatusCode::OK, &b"the console"[..]), "{path}");
+            assert_eq!(got.header("cache-control"), "no-cache");
+        }
+        let script = get(&network, "/app/console/plot-5e6f.js").await;
+        assert_eq!((script.status, &script.body[..]), (StatusCode::OK, &b"plot"[..]));
+        for path in ["/console.html", "/_linkspan/consoles"] {
+            assert_eq!(get(&network, path).await.status, StatusCode::NOT_FOUND, "{path}");
+        }
+    }
 }
 
 #[tokio::test]

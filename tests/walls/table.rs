@@ -29,6 +29,7 @@ pub fn list_endpoints() -> Vec<EndpointInfo> {
         linkspan_client_api::endpoints(),
         linkspan_own_api::endpoints(),
         linkspan_admin_api::endpoints(),
+        linkspan_admin_api::synapse_endpoints(),
         linkspan_identity_api::endpoints(),
     ];
     tables.into_iter().flatten().map(|endpoint| endpoint.info).collect()
@@ -185,7 +186,7 @@ impl Entry {
 
     /// Whether only administrators are answered.
     pub fn is_for_operators(&self) -> bool {
-        self.path.starts_with("/_linkspan/admin/")
+        self.path.starts_with("/_linkspan/admin/") || self.name.starts_with("synapse_")
     }
 
     /// Whether the body is JSON that the endpoint looks at.
@@ -210,6 +211,7 @@ pub fn table() -> Vec<Entry> {
         media(),
         keys(),
         operators(),
+        operators_by_synapse(),
     ]
     .concat()
 }
@@ -254,6 +256,98 @@ fn operators() -> Vec<Entry> {
             .body(r#"{"note": "done"}"#)
             .abroad(NOT_FOUND),
         get("list_account_links", "/_linkspan/admin/v1/account_links").abroad(OK),
+        get("get_statistics", "/_linkspan/admin/v1/statistics?after_ts=0").abroad(OK),
+        get("get_health", "/_linkspan/admin/v1/health").abroad(OK),
+        get("get_limits", "/_linkspan/admin/v1/limits").abroad(OK),
+        get("list_conversations", "/_linkspan/admin/v1/conversations").abroad(OK),
+        get("find_user", "/_linkspan/admin/v1/find_user?name={user}").abroad(OK),
+        // Dora's rooms are carl's business, but this is the name of none of them.
+        get("list_rooms", "/_linkspan/admin/v1/rooms?search=of%20anna%20alone").abroad(OK),
+        get("list_blocked_rooms", "/_linkspan/admin/v1/rooms/blocked").abroad(OK),
+        get("list_room_deletions", "/_linkspan/admin/v1/rooms/deletions").abroad(OK),
+        get("get_room_deletion", "/_linkspan/admin/v1/rooms/deletions/made-up").abroad(NOT_FOUND),
+        get("get_room", "/_linkspan/admin/v1/rooms/{inviting_room}").abroad(NOT_FOUND),
+        get("list_room_members", "/_linkspan/admin/v1/rooms/{inviting_room}/members").abroad(NOT_FOUND),
+        // Whether there is such a room, he does not learn by it.
+        put("set_room_blocked", "/_linkspan/admin/v1/rooms/{inviting_room}/blocked")
+            .body(r#"{"blocked": true}"#)
+            .abroad(OK),
+        post("delete_room", "/_linkspan/admin/v1/rooms/{inviting_room}/delete")
+            .body(r#"{"block": true}"#)
+            .abroad(NOT_FOUND),
+        get("list_user_rooms", "/_linkspan/admin/v1/users/{user}/joined_rooms").abroad(INVALID_PARAM),
+        post("send_server_notice", "/_linkspan/admin/v1/server_notices")
+            .body(r#"{"user_id": "{user}", "body": "Ahoy"}"#)
+            .abroad(INVALID_PARAM),
+        get("get_server_notice", "/_linkspan/admin/v1/server_notices/made-up").abroad(NOT_FOUND),
+        get("list_media", "/_linkspan/admin/v1/media").abroad(OK),
+        get("get_media_usage", "/_linkspan/admin/v1/media/usage").abroad(OK),
+        post("remove_media", "/_linkspan/admin/v1/media/remove")
+            .body(r#"{"user_id": "{user}"}"#)
+            .abroad(INVALID_PARAM),
+        post("quarantine_media", "/_linkspan/admin/v1/media/quarantine")
+            .body(r#"{"room_id": "{inviting_room}"}"#)
+            .abroad(NOT_FOUND),
+        get("get_media", "/_linkspan/admin/v1/media/nothing").abroad(NOT_FOUND),
+        delete("delete_media", "/_linkspan/admin/v1/media/nothing").abroad(NOT_FOUND),
+        put("set_media_quarantined", "/_linkspan/admin/v1/media/nothing/quarantined")
+            .body(r#"{"quarantined": true}"#)
+            .abroad(NOT_FOUND),
+        put("set_media_protected", "/_linkspan/admin/v1/media/nothing/protected")
+            .body(r#"{"protected": true}"#)
+            .abroad(NOT_FOUND),
+    ]
+}
+
+/// The same by the paths of Synapse.
+fn operators_by_synapse() -> Vec<Entry> {
+    let get = |name, path| get(name, path).own(FORBIDDEN);
+    let put = |name, path| put(name, path).own(FORBIDDEN).abroad(INVALID_PARAM);
+    let post = |name, path| post(name, path).own(FORBIDDEN).abroad(INVALID_PARAM);
+    let delete = |name, path| delete(name, path).own(FORBIDDEN).abroad(NOT_FOUND);
+    vec![
+        get("synapse_server_version", "/_synapse/admin/v1/server_version").abroad(OK),
+        get("synapse_list_users", "/_synapse/admin/v2/users").abroad(OK),
+        get("synapse_get_user", "/_synapse/admin/v2/users/{user}").abroad(INVALID_PARAM),
+        put("synapse_put_user", "/_synapse/admin/v2/users/{user}").body(r#"{"admin": true}"#),
+        post("synapse_reset_password", "/_synapse/admin/v1/reset_password/{user}")
+            .body(r#"{"new_password": "a password of carl's"}"#),
+        post("synapse_deactivate_user", "/_synapse/admin/v1/deactivate/{user}").body(r#"{"erase": true}"#),
+        put("synapse_suspend_user", "/_synapse/admin/v1/suspend/{user}").body(r#"{"suspend": true}"#),
+        get("synapse_whois", "/_synapse/admin/v1/whois/{user}").abroad(INVALID_PARAM),
+        get("synapse_list_devices", "/_synapse/admin/v2/users/{user}/devices").abroad(INVALID_PARAM),
+        post("synapse_delete_devices", "/_synapse/admin/v2/users/{user}/delete_devices")
+            .body(r#"{"devices": ["{device}"]}"#),
+        get("synapse_list_joined_rooms", "/_synapse/admin/v1/users/{user}/joined_rooms")
+            .abroad(INVALID_PARAM),
+        post("synapse_send_server_notice", "/_synapse/admin/v1/send_server_notice")
+            .body(r#"{"user_id": "{user}", "content": {"msgtype": "m.text", "body": "Ahoy"}}"#),
+        get("synapse_list_tokens", "/_synapse/admin/v1/registration_tokens").abroad(OK),
+        post("synapse_create_token", "/_synapse/admin/v1/registration_tokens/new")
+            .body(r#"{"uses_allowed": 0}"#),
+        delete("synapse_delete_token", "/_synapse/admin/v1/registration_tokens/made-up"),
+        get("synapse_list_rooms", "/_synapse/admin/v1/rooms?search_term=of%20anna%20alone").abroad(OK),
+        get("synapse_get_room", "/_synapse/admin/v1/rooms/{inviting_room}").abroad(NOT_FOUND),
+        get("synapse_list_members", "/_synapse/admin/v1/rooms/{inviting_room}/members").abroad(NOT_FOUND),
+        get("synapse_get_block", "/_synapse/admin/v1/rooms/{inviting_room}/block").abroad(OK),
+        put("synapse_block_room", "/_synapse/admin/v1/rooms/{inviting_room}/block")
+            .body(r#"{"block": true}"#)
+            .abroad(OK),
+        delete("synapse_delete_room", "/_synapse/admin/v2/rooms/{inviting_room}").body(r#"{"block": true}"#),
+        get("synapse_get_deletion", "/_synapse/admin/v2/rooms/delete_status/made-up").abroad(NOT_FOUND),
+        get("synapse_list_deletions", "/_synapse/admin/v2/rooms/{inviting_room}/delete_status")
+            .abroad(NOT_FOUND),
+        get("synapse_list_media", "/_synapse/admin/v1/users/{user}/media").abroad(INVALID_PARAM),
+        post("synapse_quarantine", "/_synapse/admin/v1/media/quarantine/{media}").abroad(NOT_FOUND),
+        post("synapse_release", "/_synapse/admin/v1/media/unquarantine/{media}").abroad(NOT_FOUND),
+        post("synapse_protect", "/_synapse/admin/v1/media/protect/nothing").abroad(NOT_FOUND),
+        post("synapse_unprotect", "/_synapse/admin/v1/media/unprotect/nothing").abroad(NOT_FOUND),
+        delete("synapse_delete_media", "/_synapse/admin/v1/media/{media}"),
+        post("synapse_quarantine_of_user", "/_synapse/admin/v1/user/{user}/media/quarantine"),
+        post("synapse_quarantine_of_room", "/_synapse/admin/v1/room/{inviting_room}/media/quarantine")
+            .abroad(NOT_FOUND),
+        get("synapse_list_reports", "/_synapse/admin/v1/event_reports?from=10000").abroad(OK),
+        get("synapse_get_report", "/_synapse/admin/v1/event_reports/9999").abroad(NOT_FOUND),
     ]
 }
 

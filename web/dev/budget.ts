@@ -41,6 +41,23 @@ export function budget(): Plugin {
     };
 }
 
+/** The most that all scripts of the operator's console may weigh, compressed, in bytes; both languages count. */
+const MOST_OF_CONSOLE = 110 * 1024;
+
+/** Weighs the operator's console, and fails the build when it is too heavy. */
+export function consoleBudget(): Plugin {
+    return {
+        name: "console-budget",
+        apply: "build",
+        generateBundle(_options, bundle) {
+            const chunks = Object.values(bundle).filter((file) => file.type === "chunk");
+            const sum = chunks.reduce((sum, { code }) => sum + gzipSync(code, { level: 9 }).length, 0);
+            console.log(`${kib(sum)}  console, of at most ${kib(MOST_OF_CONSOLE).trim()}`);
+            if (sum > MOST_OF_CONSOLE) this.error(`the console is ${kib(sum - MOST_OF_CONSOLE).trim()} larger than it may be`);
+        },
+    };
+}
+
 interface Weight {
     name: string;
     bytes: number;

@@ -2,7 +2,7 @@
 // one of them. `SCREENS` names another folder, and `FORMAT=png` gives files that every viewer can show.
 // They are of three platforms with people and chats, in light and dark, on a desktop and a phone, in English and French.
 
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
@@ -16,22 +16,11 @@ import { type Kind, KINDS, Platforms } from "../tests/platforms.ts";
 import { localpart } from "../tests/sayings.ts";
 import { sealedChats } from "../tests/sealed.ts";
 import { go, sceneOf, VIEWS } from "../tests/views.ts";
+import { FOLDER, type Look, LOOKS, shoot } from "./picture.ts";
 
-const FOLDER = process.env.SCREENS ?? path.resolve(import.meta.dirname, "../../docs/screens");
-const FORMAT = process.env.FORMAT === "png" ? "png" : "webp";
 const ONLY = process.argv.slice(2);
-const QUALITY = 80;
 /** How long a view may take to be there. */
 const PATIENCE_MS = 120_000;
-
-interface Look {
-    locale: "en-GB" | "fr";
-    colorScheme: "light" | "dark";
-    viewport: { width: number; height: number };
-    isMobile?: boolean;
-    hasTouch?: boolean;
-    deviceScaleFactor?: number;
-}
 
 const isAsked = (picture: string) => ONLY.length === 0 || ONLY.some((one) => picture.includes(one));
 
@@ -40,15 +29,6 @@ function isWanted(view: string, kind: Kind): boolean {
     const views = VIEWS.filter(({ name }) => !view || name === view);
     return views.some(({ name, of }) => of.split(" ").some((where) => where.startsWith(`${kind}/`) && isAsked(`${name}-${where.replace("/", "-")}`)));
 }
-
-const DESKTOP = { viewport: { width: 1280, height: 800 } };
-const PHONE = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true };
-const LOOKS: Record<string, Look> = {
-    desktop: { ...DESKTOP, locale: "en-GB", colorScheme: "light" },
-    "desktop-dark": { ...DESKTOP, locale: "fr", colorScheme: "dark" },
-    phone: { ...PHONE, locale: "fr", colorScheme: "light" },
-    "phone-dark": { ...PHONE, locale: "en-GB", colorScheme: "dark" },
-};
 
 /** The clock of the pictures: an afternoon, so that what was said an hour ago was said today. */
 const AFTERNOON = new Date().setHours(15, 42, 0, 0) - Date.now();
@@ -112,32 +92,6 @@ async function backdate(context: BrowserContext): Promise<void> {
     };
     // A window that closes ends what it waits for.
     await context.route(/\/_matrix\/client\/.*\/(sync|messages|context)\b/, (route) => answer(route).catch(() => route.abort().catch(() => undefined)));
-}
-
-/** Waits until nothing moves any more: pictures differ from run to run otherwise. */
-async function isStill(page: Page): Promise<void> {
-    await page.evaluate(async () => {
-        await document.fonts.ready;
-        const comes = () => document.querySelector(".photo:not(:has(img)), .messages[aria-busy=true]");
-        const looks = () => document.body.innerHTML + [...document.images].map((image) => image.complete).join();
-        const wait = () => new Promise((done) => setTimeout(done, 250));
-        let before = "";
-        for (let same = 0, all = 0; same < 4 && all < 60; all++) {
-            const now = looks();
-            same = now === before && !comes() ? same + 1 : 0;
-            before = now;
-            await wait();
-        }
-        await Promise.all(document.getAnimations().map((animation) => Promise.race([animation.finished.catch(() => undefined), wait()])));
-    });
-}
-
-async function shoot(page: Page, name: string): Promise<void> {
-    await isStill(page);
-    const session = await page.context().newCDPSession(page);
-    const { data } = await session.send("Page.captureScreenshot", FORMAT === "webp" ? { format: FORMAT, quality: QUALITY } : { format: FORMAT });
-    await session.detach();
-    await writeFile(path.join(FOLDER, `${name}.${FORMAT}`), Buffer.from(data, "base64"));
 }
 
 class Studio {

@@ -2,6 +2,7 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { request } from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -30,6 +31,8 @@ export interface Options {
     settings?: string;
     /** Lines that are added at the end of the configuration of single platforms. */
     more?: Partial<Record<Kind, string>>;
+    /** Platforms where one registers by a token. */
+    byToken?: Kind[];
     /** Where mails and SMS go. With it, signing up proves an address or a number. */
     post?: Post;
 }
@@ -47,12 +50,12 @@ export class Platforms {
         this.#keeps = keeps;
     }
 
-    static async start({ portsFrom, data, settings = "", more = {}, post }: Options = {}): Promise<Platforms> {
+    static async start({ portsFrom, data, settings = "", more = {}, byToken = [], post }: Options = {}): Promise<Platforms> {
         const folder = data ?? (await mkdtemp(path.join(tmpdir(), "linkspan-web-")));
         const ports = portsFrom ? [0, 1, 2, 3].map((more) => portsFrom + more) : await freePorts(4);
         const origins = Object.fromEntries(KINDS.map((kind, at) => [kind, `http://127.0.0.1:${ports[at + 1]}`]));
         const started = new Platforms(folder, origins as Record<Kind, string>, data !== undefined);
-        await writeFile(path.join(folder, "linkspan.toml"), configuration(ports, settings, more, post));
+        await writeFile(path.join(folder, "linkspan.toml"), configuration(ports, settings, more, byToken, post));
         await started.#run();
         return started;
     }
@@ -98,6 +101,25 @@ export class Platforms {
     async stop(): Promise<void> {
         await this.end();
         if (!this.#keeps) await rm(this.folder, { recursive: true, force: true });
+    }
+
+    /** Asks the operator API of a platform as the operator of the whole back-end, who needs no account. */
+    async operate(kind: Kind, method: string, where: string, body: object): Promise<void> {
+        const socketPath = path.join(this.folder, "data/control.sock");
+        const headers = { Host: `${PLATFORMS[kind].name}.localhost` };
+        await new Promise<void>((done, fail) => {
+            const asked = request({ socketPath, method, path: `/_linkspan/admin/v1${where}`, headers }, (answer) => {
+                answer.resume();
+                answer.on("end", () => (answer.statusCode === 200 ? done() : fail(new Error(`${method} ${where}: ${answer.statusCode}`))));
+            });
+            asked.on("error", fail);
+            asked.end(JSON.stringify(body));
+        });
+    }
+
+    /** Makes an account that is an administrator of its platform. */
+    async administrator(kind: Kind, localpart: string): Promise<void> {
+        await this.operate(kind, "POST", "/users", { localpart, password: PASSWORD, admin: true });
     }
 
     /** Whether somebody of this name is registered. */
@@ -176,7 +198,7 @@ async function call(origin: string, method: string, where: string, body?: unknow
     return JSON.parse(text) as Record<string, unknown>;
 }
 
-function configuration(ports: number[], settings: string, added: Partial<Record<Kind, string>>, post: Post | undefined): string {
+function configuration(ports: number[], settings: string, added: Partial<Record<Kind, string>>, byToken: Kind[], post: Post | undefined): string {
     const platforms = KINDS.map((kind, at) => {
         const { name, displayName, label, colour, more } = PLATFORMS[kind];
         return `
@@ -189,7 +211,7 @@ listen = "127.0.0.1:${ports[at + 1]}"
 hosts = ["127.0.0.1:${ports[at + 1]}"]
 identity = "${kind}"
 colour = "${colour}"
-registration = "open"
+registration = "${byToken.includes(kind) ? "token" : "open"}"
 ${post ? post.settings.platform : "verify = false"}
 rate_limits = false
 ${more ?? ""}

@@ -117,8 +117,8 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
     finding.describe(format!(
         "{} people of messenger.localhost and whatsapp.localhost send {RATE} messages per second while a process on \
          instagram.localhost attacks the same server, which has the limits that it has by itself. Sends are \
-         measured from the request to the acknowledgement, arrivals from the time a message was due until its \
-         receiver had read the sync that holds it. Memory is the highest that was seen, less what the server had \
+         measured from the request to the acknowledgement; syncs by arrivals, from the time a message was due \
+         until its receiver had read the sync that brings it. Memory is the highest that was seen, less what the server had \
          before the first attack. The attacker runs on the same {} cores as the server, and takes what is told of \
          one of them.",
         2 * PEOPLE,

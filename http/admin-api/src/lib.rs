@@ -6,5 +6,7 @@
 
 mod endpoints;
 mod routes;
+mod synapse;
 
 pub use routes::endpoints;
+pub use synapse::synapse_endpoints;

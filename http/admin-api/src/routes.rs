@@ -4,7 +4,10 @@ use http::Method;
 use linkspan_platforms::RateClass::{Other, Read};
 use linkspan_wire::{Endpoint, operator_endpoint};
 
-use crate::endpoints::{account_links, actions, devices, registration_tokens, reports, users};
+use crate::endpoints::{
+    account_links, actions, devices, find_user, media, registration_tokens, reports, rooms, server_notices,
+    statistics, users,
+};
 
 /// The table of all endpoints of the operator API.
 pub fn endpoints() -> Vec<Endpoint> {
@@ -141,6 +144,174 @@ pub fn endpoints() -> Vec<Endpoint> {
             account_links::list_account_links,
             Read,
             "docs/openapi/admin-v1.json#list_account_links",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/statistics"],
+            statistics::get_statistics,
+            Read,
+            "docs/openapi/admin-v1.json#get_statistics",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/health"],
+            statistics::get_health,
+            Read,
+            "docs/openapi/admin-v1.json#get_health",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/limits"],
+            statistics::get_limits,
+            Read,
+            "docs/openapi/admin-v1.json#get_limits",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/conversations"],
+            statistics::list_conversations,
+            Read,
+            "docs/openapi/admin-v1.json#list_conversations",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/find_user"],
+            find_user::find_user,
+            Read,
+            "docs/openapi/admin-v1.json#find_user",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/rooms"],
+            rooms::list_rooms,
+            Read,
+            "docs/openapi/admin-v1.json#list_rooms",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/rooms/blocked"],
+            rooms::list_blocked_rooms,
+            Read,
+            "docs/openapi/admin-v1.json#list_blocked_rooms",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/rooms/deletions"],
+            rooms::list_room_deletions,
+            Read,
+            "docs/openapi/admin-v1.json#list_room_deletions",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/rooms/deletions/{id}"],
+            rooms::get_room_deletion,
+            Read,
+            "docs/openapi/admin-v1.json#get_room_deletion",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/rooms/{room_id}"],
+            rooms::get_room,
+            Read,
+            "docs/openapi/admin-v1.json#get_room",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/rooms/{room_id}/members"],
+            rooms::list_room_members,
+            Read,
+            "docs/openapi/admin-v1.json#list_room_members",
+        ),
+        operator_endpoint(
+            Method::PUT,
+            &["/_linkspan/admin/v1/rooms/{room_id}/blocked"],
+            rooms::set_room_blocked,
+            Other,
+            "docs/openapi/admin-v1.json#set_room_blocked",
+        ),
+        operator_endpoint(
+            Method::POST,
+            &["/_linkspan/admin/v1/rooms/{room_id}/delete"],
+            rooms::delete_room,
+            Other,
+            "docs/openapi/admin-v1.json#delete_room",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/users/{user_id}/joined_rooms"],
+            users::list_user_rooms,
+            Read,
+            "docs/openapi/admin-v1.json#list_user_rooms",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/media"],
+            media::list_media,
+            Read,
+            "docs/openapi/admin-v1.json#list_media",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/media/usage"],
+            media::get_media_usage,
+            Read,
+            "docs/openapi/admin-v1.json#get_media_usage",
+        ),
+        operator_endpoint(
+            Method::POST,
+            &["/_linkspan/admin/v1/media/remove"],
+            media::remove_media,
+            Other,
+            "docs/openapi/admin-v1.json#remove_media",
+        ),
+        operator_endpoint(
+            Method::POST,
+            &["/_linkspan/admin/v1/media/quarantine"],
+            media::quarantine_media,
+            Other,
+            "docs/openapi/admin-v1.json#quarantine_media",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/media/{media_id}"],
+            media::get_media,
+            Read,
+            "docs/openapi/admin-v1.json#get_media",
+        ),
+        operator_endpoint(
+            Method::DELETE,
+            &["/_linkspan/admin/v1/media/{media_id}"],
+            media::delete_media,
+            Other,
+            "docs/openapi/admin-v1.json#delete_media",
+        ),
+        operator_endpoint(
+            Method::PUT,
+            &["/_linkspan/admin/v1/media/{media_id}/quarantined"],
+            media::set_media_quarantined,
+            Other,
+            "docs/openapi/admin-v1.json#set_media_quarantined",
+        ),
+        operator_endpoint(
+            Method::PUT,
+            &["/_linkspan/admin/v1/media/{media_id}/protected"],
+            media::set_media_protected,
+            Other,
+            "docs/openapi/admin-v1.json#set_media_protected",
+        ),
+        operator_endpoint(
+            Method::POST,
+            &["/_linkspan/admin/v1/server_notices"],
+            server_notices::send_server_notice,
+            Other,
+            "docs/openapi/admin-v1.json#send_server_notice",
+        ),
+        operator_endpoint(
+            Method::GET,
+            &["/_linkspan/admin/v1/server_notices/{id}"],
+            server_notices::get_server_notice,
+            Read,
+            "docs/openapi/admin-v1.json#get_server_notice",
         ),
     ]
 }

@@ -4,6 +4,10 @@ use crate::encoding::Encoding;
 
 /// The document that all addresses of the app give.
 pub(crate) const INDEX: &str = "/index.html";
+/// The document of the operator's console.
+pub(crate) const CONSOLE: &str = "/console.html";
+/// The folder of the console's files, which is within the next one.
+pub(crate) const OF_CONSOLE: &str = "/app/console/";
 /// The folder of the files whose names change with their content.
 pub(crate) const IMMUTABLE: &str = "/app/";
 

@@ -1,4 +1,4 @@
-//! Serves the chat app at each platform's address: the files that `npm run build` makes in `web`, which are part of the
+//! Serves the chat app and the operator's console at each platform's address: the files that `npm run build` makes in `web`, which are part of the
 //! program, and what differs between platforms, which is the manifest and the icons.
 //!
 //! Everything else the app asks of the APIs. Nothing here knows who asks, so nothing here is anybody's secret.
@@ -20,7 +20,7 @@ use xxhash_rust::xxh3::xxh3_128;
 pub use file::{BUILT_IN, File};
 
 use encoding::Encoding;
-use file::{IMMUTABLE, INDEX, content_type};
+use file::{CONSOLE, IMMUTABLE, INDEX, OF_CONSOLE, content_type};
 use icon::{Icon, Icons};
 
 /// What the app may load: its own files, and pictures and sounds that it has decrypted. Its cryptography is WebAssembly.
@@ -65,6 +65,9 @@ const OF_APP: [&str; 12] = [
     "/welcome/",
 ];
 
+/// The address of the operator's console, which has more below it.
+const CONSOLE_ADDRESS: &str = "/_linkspan/console";
+
 /// The chat app, as it is served.
 pub struct Web {
     files: &'static [File],
@@ -95,13 +98,17 @@ impl Web {
     }
 
     /// Answers a request for something of the app. None if there is nothing of it at the address, or the platform that
-    /// the request is for has no app.
+    /// the request is for has no app, and it is not of the console.
     pub fn answer(&self, platforms: &Platforms, request: &Request) -> Option<Response> {
         let path = request.uri().path();
         if self.files.is_empty() || !self.has(path) {
             return None;
         }
-        let platform = platform_of(platforms, request).filter(|platform| platform.settings.app)?;
+        let platform = platform_of(platforms, request)?;
+        // A platform without the app has operators all the same.
+        if !platform.settings.app && !is_of_console(path) {
+            return None;
+        }
         if ![Method::GET, Method::HEAD].contains(request.method()) {
             return Some(refusal(StatusCode::METHOD_NOT_ALLOWED, header::ALLOW, "GET, HEAD"));
         }
@@ -118,7 +125,12 @@ impl Web {
     }
 
     fn file_at(&self, path: &str) -> Option<&'static File> {
-        let path = if is_of_app(path) { INDEX } else { Some(path).filter(|path| *path != INDEX)? };
+        let path = match path {
+            INDEX | CONSOLE => return None,
+            path if is_of_app(path) => INDEX,
+            path if is_at_console(path) => CONSOLE,
+            path => path,
+        };
         self.files.iter().find(|file| file.path == path)
     }
 
@@ -177,6 +189,16 @@ fn is_of_app(path: &str) -> bool {
     OF_APP.iter().any(|of_app| {
         path == *of_app || (of_app.len() > 1 && of_app.ends_with('/') && path.starts_with(of_app))
     })
+}
+
+/// Whether the console's document is at a path.
+fn is_at_console(path: &str) -> bool {
+    path.strip_prefix(CONSOLE_ADDRESS).is_some_and(|below| below.is_empty() || below.starts_with('/'))
+}
+
+/// Whether what is at a path is the console, or a file of it.
+fn is_of_console(path: &str) -> bool {
+    is_at_console(path) || path.starts_with(OF_CONSOLE)
 }
 
 /// The tag of a content. It is weak, because it is the same however the content is compressed.

@@ -5,15 +5,22 @@ use linkspan_platforms::Platform;
 
 use crate::App;
 
-/// Where a client reaches a platform: as the request came.
+/// Where a client reaches a platform: where its operator says, or else as the request came.
 pub fn base_url(headers: &HeaderMap, platform: &Platform) -> String {
+    if let Some(url) = &platform.settings.public_url {
+        return url.clone();
+    }
     let host = host(headers).unwrap_or(platform.server_name().as_str());
     format!("{}://{host}", scheme(headers))
 }
 
-/// Where a platform is reached, for what is sent to people. The host of the request counts only if it is one
-/// of the platform's names, since anybody can write anything there. Otherwise it is [`Platform::first_host`].
+/// Where a platform is reached, for what is sent to people: where its operator says. Else the host of the request counts
+/// only if it is one of the platform's names, since anybody can write anything there. Otherwise it is
+/// [`Platform::first_host`].
 pub fn known_base_url(app: &App, platform: &Platform, headers: &HeaderMap) -> String {
+    if let Some(url) = &platform.settings.public_url {
+        return url.clone();
+    }
     let is_its_own = |host: &&str| {
         app.platforms.by_host(host).is_some_and(|found| found.server_name() == platform.server_name())
     };

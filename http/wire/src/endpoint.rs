@@ -329,7 +329,7 @@ impl AnswerPart {
             false => Work::writing(platform.clone(), payer),
         };
         if is_reading {
-            platform.unsent.check_room_for(work.who())?;
+            platform.unsent.check_room_for_answer(work.who())?;
         }
         let unanswered = pending.and_then(|answer| Some(Unanswered::new(user_id?.clone(), answer)));
         Ok(Self { work, unanswered, is_reading })

@@ -445,6 +445,9 @@ impl From<RoomsError> for ApiError {
             RoomsError::QueuesFull(limited) | RoomsError::Limited(limited) => limited.into(),
             RoomsError::TooManyReports { retry_after } => Self::limited(Limited { retry_after }, message),
             RoomsError::Finalised => Self::new(StatusCode::CONFLICT, ErrorKind::Unknown, message),
+            RoomsError::NoticeRoom => {
+                Self::new(StatusCode::FORBIDDEN, ErrorKind::CannotLeaveServerNoticeRoom, message)
+            }
             RoomsError::InviteBlocked => Self::new(StatusCode::FORBIDDEN, ErrorKind::InviteBlocked, message),
             RoomsError::InvalidState(_) => Self::bad_request(ErrorKind::InvalidRoomState, message),
             RoomsError::Accounts(error) => error.into(),
@@ -519,7 +522,9 @@ impl From<MediaError> for ApiError {
         let message = error.to_string();
         match error {
             MediaError::NotFound => Self::not_found(message),
-            MediaError::NotYours | MediaError::QuotaExceeded { .. } => Self::forbidden(message),
+            MediaError::NotYours | MediaError::QuotaExceeded { .. } | MediaError::Protected => {
+                Self::forbidden(message)
+            }
             MediaError::TooLarge { .. } | MediaError::TooLargeToThumbnail => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge, message)
             }

@@ -29,6 +29,7 @@ use tokio::{
     task::JoinSet,
 };
 
+pub(crate) use process::{disk_space, resident_bytes};
 use requests::Outcome;
 pub(crate) use requests::{Counted, Requests};
 use text::{CONTENT_TYPE, Kind, Text};

@@ -36,14 +36,20 @@ pub(crate) fn write(text: &mut Text, data: &Path, started: SystemTime) {
     if let Some(most) = getrlimit(Resource::Nofile).current {
         text.gauge("process_max_fds", "The most open files that the system allows.", most);
     }
-    if let Ok(disk) = statvfs(data) {
-        let (free, all) = (disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize);
+    if let Some((free, all)) = disk_space(data) {
         text.gauge("linkspan_disk_free_bytes", "Free space where the data folder is.", free);
         text.gauge("linkspan_disk_bytes", "All space where the data folder is.", all);
     }
 }
 
-fn resident_bytes() -> Option<u64> {
+/// The free space and all space where a folder is, in bytes.
+pub(crate) fn disk_space(folder: &Path) -> Option<(u64, u64)> {
+    let disk = statvfs(folder).ok()?;
+    Some((disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize))
+}
+
+/// Memory of the process, in bytes.
+pub(crate) fn resident_bytes() -> Option<u64> {
     let pages: u64 = fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse().ok()?;
     Some(pages * page_size() as u64)
 }

@@ -23,6 +23,12 @@ use crate::log::AnsweredRequest;
 /// Bounds of how long answers take, in milliseconds. A sync that waits for news takes up to half a minute or more.
 const DURATIONS_MS: &[u64] = &[5, 25, 100, 500, 2_500, 10_000, 35_000];
 
+/// Bounds of how long it takes to send, in microseconds. They are finer, for the plots of operators.
+const SENDS_US: &[u64] = &[
+    500, 1_000, 2_000, 3_000, 5_000, 7_500, 10_000, 15_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 2_500_000, 10_000_000,
+];
+
 /// What stands for the platform of a request that none is served for, and for the route of one that has none.
 const NONE: &str = "none";
 
@@ -197,6 +203,8 @@ pub(crate) struct PlatformCounts {
     name: String,
     /// In the order of [`RouteGroup::ALL`].
     groups: [GroupCounts; RouteGroup::ALL.len()],
+    /// How long it took to send, in microseconds.
+    sends_us: Histogram,
 }
 
 /// All requests since the start.
@@ -211,7 +219,11 @@ pub(crate) struct Requests {
 
 impl PlatformCounts {
     fn new(name: &str) -> Arc<Self> {
-        Arc::new(Self { name: name.to_owned(), groups: std::array::from_fn(|_| GroupCounts::new()) })
+        Arc::new(Self {
+            name: name.to_owned(),
+            groups: std::array::from_fn(|_| GroupCounts::new()),
+            sends_us: Histogram::new(SENDS_US),
+        })
     }
 
     /// All counts, with the platform's server name.
@@ -259,6 +271,18 @@ impl Requests {
     /// What is counted of each platform, and of requests for none.
     pub(crate) fn of_platforms(&self) -> Vec<Arc<PlatformCounts>> {
         self.platforms.load().iter().chain([&self.others]).cloned().collect()
+    }
+
+    /// How many requests to a platform have ended.
+    pub(crate) fn ended_of(&self, platform: &Platform) -> u64 {
+        let counts = self.counts_of(Some(platform));
+        let groups = counts.groups.iter();
+        groups.flat_map(|group| Outcome::ALL.map(|outcome| group.ended(outcome))).sum()
+    }
+
+    /// How long it took to send on a platform, in microseconds.
+    pub(crate) fn sends_us(&self, platform: &Platform) -> HistogramReading {
+        self.counts_of(Some(platform)).sends_us.read()
     }
 
     /// Tells the log of refusals, not of each but of how many, for ever.
@@ -321,6 +345,10 @@ impl Drop for Counted {
         let outcome = self.status.map_or(Outcome::Gone, Outcome::of);
         counts.outcomes[outcome as usize].fetch_add(1, Ordering::Relaxed);
         counts.durations_ms.note(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        if self.group == RouteGroup::Send && outcome == Outcome::Success {
+            let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            self.platform.sends_us.note(took_us);
+        }
         let answered = AnsweredRequest {
             id: self.id,
             platform: &self.platform.name,

@@ -1,5 +1,6 @@
 //! What the program tells whoever watches it: health, metrics, the log, and systemd.
 
+mod deployed;
 mod exposition;
 mod metrics;
 
@@ -138,6 +139,19 @@ fn health_is_told_whatever_the_host_and_on_every_listener() {
             assert!(answer.starts_with("HTTP/1.1 200 "), "{which}: {answer}");
         }
     }
+    let config = server.folder.path().join("linkspan.toml");
+    let health = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_linkspan"));
+        command.args(["health", "--config"]).arg(&config).output().expect("the program runs")
+    };
+    let configured = fs::read_to_string(&config).expect("it is there");
+    let asked = configured.replace("metrics = \"127.0.0.1:0\"", &format!("metrics = \"{}\"", server.metrics));
+    fs::write(&config, asked).expect("it is written");
+    let said = health();
+    let text = String::from_utf8_lossy(&said.stdout);
+    assert!(said.status.success() && text.contains("\"ready\":true"), "{said:?}");
+    fs::write(&config, configured).expect("it is written");
+    assert!(!health().status.success(), "nobody listens at port 0");
     let health = body_of(&server.get("nobody.example", "/_linkspan/health"));
     assert_eq!(health, json!({ "live": true, "ready": true, "reasons": [] }));
     assert!(server.get("nobody.example", "/_matrix/client/versions").starts_with("HTTP/1.1 404 "));

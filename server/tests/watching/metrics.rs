@@ -18,8 +18,8 @@ use super::{
     value,
 };
 
-const ONE: &str = "one.localhost";
-const TWO: &str = "two.localhost";
+pub(super) const ONE: &str = "one.localhost";
+pub(super) const TWO: &str = "two.localhost";
 
 /// All labels that there are. None of them may name a user, a room or a device.
 const LABELS: [&str; 15] = [
@@ -32,7 +32,7 @@ const UPLOADS_RUNNING: usize = 8;
 const UPLOADS_WAITING: usize = 32;
 
 /// Two platforms with people. The mails of the first go to `smtp`; the second is strict.
-fn config(smtp: &str) -> String {
+pub(super) fn config(smtp: &str) -> String {
     format!(
         r#"
 data = "data"
@@ -59,7 +59,7 @@ limits = {{ message = 0.001, message_burst = 2 }}
 }
 
 /// Takes mails by SMTP (RFC 5321), but for the first, which it refuses for ever. Returns where it listens.
-fn mail_server() -> String {
+pub(super) fn mail_server() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("it is bound").to_string();
     thread::spawn(move || {
@@ -93,14 +93,14 @@ fn mail_server() -> String {
 }
 
 /// Somebody with a token.
-struct Person<'a> {
+pub(super) struct Person<'a> {
     server: &'a Watched,
     host: &'static str,
     token: String,
 }
 
 impl<'a> Person<'a> {
-    fn register(server: &'a Watched, host: &'static str, name: &str) -> Self {
+    pub(super) fn register(server: &'a Watched, host: &'static str, name: &str) -> Self {
         let body = json!({ "username": name, "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
         let registered = server.post(host, "/_matrix/client/v3/register", &body);
         let token = registered["access_token"].as_str().unwrap_or_else(|| panic!("no token: {registered}"));
@@ -111,11 +111,11 @@ impl<'a> Person<'a> {
         format!("Authorization: Bearer {}\r\n", self.token)
     }
 
-    fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
+    pub(super) fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
         body_of(&ask(&self.server.address, self.host, method, path, &self.head(), &body.to_string()))
     }
 
-    fn send(&self, room_id: &str, txn_id: &str) -> Value {
+    pub(super) fn send(&self, room_id: &str, txn_id: &str) -> Value {
         let path = format!("/_matrix/client/v3/rooms/{room_id}/send/m.room.message/{txn_id}");
         self.ask("PUT", &path, &json!({ "msgtype": "m.text", "body": "said-in-private" }))
     }

@@ -164,7 +164,7 @@ mod tests {
         let settings: Settings = serde_json::from_value(text).expect("settings");
         let platforms = Platforms::open(&store, vec![settings], 1).await.expect("platforms");
         let platform = platforms.get(server_name!("gallery.example")).expect("it is hosted");
-        let check = |handle: &str| Handle::parse(handle).expect("a handle").check_not_reserved(platform);
+        let check = |handle: &str| Handle::parse(handle).expect("a handle").check_not_reserved(&platform);
         for reserved in [
             "admin",
             "adm_in",

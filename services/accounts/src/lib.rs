@@ -36,6 +36,7 @@ mod log_in_by_token;
 mod log_out;
 mod messages;
 mod moderation;
+mod notices_account;
 mod openid;
 mod password;
 mod profile;

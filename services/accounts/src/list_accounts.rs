@@ -7,7 +7,7 @@ use linkspan_storage::{
 };
 use ruma::{OwnedServerName, OwnedUserId};
 
-use crate::{Accounts, AccountsError, DeviceInfo};
+use crate::{Accounts, AccountsError, DeviceInfo, Identifier};
 
 /// An account, as its operator sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +68,23 @@ impl Accounts {
     pub async fn list_devices(&self, user_id: &OwnedUserId) -> Result<Vec<DeviceInfo>, AccountsError> {
         self.account_info(user_id).await?;
         self.devices(user_id).await
+    }
+
+    /// The account of a platform that is meant by a name: a user id, a handle or username, an e-mail address, or a phone
+    /// number.
+    pub async fn account_named(
+        &self,
+        platform: &OwnedServerName,
+        name: &str,
+    ) -> Result<Option<AccountInfo>, AccountsError> {
+        let found = self.find_user(platform, &Identifier::Name(name.to_owned())).await?;
+        let Some(user_id) = found.filter(|user_id| user_id.server_name() == platform) else {
+            return Ok(None);
+        };
+        match self.account_info(&user_id).await {
+            Err(AccountsError::NotFound(_)) => Ok(None),
+            info => info.map(Some),
+        }
     }
 
     /// An account, as its operator sees it.

@@ -326,6 +326,8 @@ mod tests {
         ] {
             let record = MediaRecord {
                 expires_ts: None,
+                quarantined: false,
+                protected: false,
                 user_id: user_id!("@anna:instagram.localhost").to_owned(),
                 content_type: None,
                 filename: name.map(str::to_owned),

@@ -196,6 +196,8 @@ mod tests {
             created_ts: 0,
             object: object.map(str::to_owned),
             expires_ts: None,
+            quarantined: false,
+            protected: false,
         };
         let upload =
             |name: &str| PlatformKey { platform: owned_server_name!("a.example"), name: name.to_owned() };

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use linkspan_accounts::{DeviceRemoved, PasswordStamp};
 use linkspan_storage::using_reserve;
-use ruma::{OwnedDeviceId, OwnedUserId};
+use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId};
 
 use crate::{Result, Services};
 
@@ -35,6 +35,12 @@ impl Services {
     ) -> Result<usize> {
         self.accounts.set_password(user_id, password).await?;
         if log_out { self.log_user_out(user_id).await } else { Ok(0) }
+    }
+
+    /// The rooms that a user is joined to, for operators. Refuses if there is no such account.
+    pub async fn rooms_of_account(&self, user_id: &OwnedUserId) -> Result<Vec<OwnedRoomId>> {
+        self.accounts.account_info(user_id).await?;
+        Ok(self.rooms.joined_rooms(user_id).await?)
     }
 
     /// Logs all devices of a user out; returns how many there were.

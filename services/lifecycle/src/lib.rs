@@ -5,6 +5,7 @@
 
 mod census;
 mod departure;
+mod room_media;
 mod services;
 mod sweeps;
 
@@ -20,6 +21,7 @@ use linkspan_storage::StorageError;
 use linkspan_sync::SyncError;
 
 pub use census::{Census, Totals};
+pub use room_media::RoomMediaStep;
 pub use services::{Services, accounts};
 
 /// One of the services failed.

@@ -26,6 +26,8 @@ const CONNECTION_LIFE_MS: u64 = 30 * DAY_MS;
 const REPORT_LIFE_MS: u64 = 365 * DAY_MS;
 /// What operators did is kept for those who look back over a year.
 const ACTION_LIFE_MS: u64 = 400 * DAY_MS;
+/// An operator who has not asked what became of a deletion in this time does not ask any more.
+const DELETION_LIFE_MS: u64 = 30 * DAY_MS;
 
 /// Something that is done now and then, the first time at the start. Each reads and writes in portions of bounded
 /// size.
@@ -37,7 +39,7 @@ struct Sweep {
     run: fn(&Services, u64) -> BoxFuture<'_, Result<()>>,
 }
 
-const SWEEPS: [Sweep; 17] = [
+const SWEEPS: [Sweep; 18] = [
     Sweep {
         what: "what memory holds of who and what is idle",
         every: MINUTE,
@@ -113,6 +115,11 @@ const SWEEPS: [Sweep; 17] = [
         what: "what operators did long ago",
         every: DAY,
         run: |all, now_ts| Box::pin(all.forget_actions(now_ts.saturating_sub(ACTION_LIFE_MS))),
+    },
+    Sweep {
+        what: "rooms that were deleted some time ago",
+        every: DAY,
+        run: |all, now_ts| Box::pin(all.forget_room_deletions(now_ts.saturating_sub(DELETION_LIFE_MS))),
     },
     Sweep {
         what: "whom people approached weeks ago",
@@ -214,6 +221,13 @@ impl Services {
     async fn forget_actions(&self, before_ts: u64) -> Result<()> {
         let sweep = |all: Self, platform| async move {
             Ok(all.operators.forget_actions(&platform, before_ts).await?)
+        };
+        self.on_each(sweep).await
+    }
+
+    async fn forget_room_deletions(&self, before_ts: u64) -> Result<()> {
+        let sweep = |all: Self, platform| async move {
+            Ok(all.rooms.forget_room_deletions(&platform, before_ts).await?)
         };
         self.on_each(sweep).await
     }

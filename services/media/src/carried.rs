@@ -6,7 +6,8 @@
 use linkspan_storage::{
     Range, StorageError, Store, WriteSet,
     catalogue::{
-        ExpiringMedia, ExpiringMediaKey, Media as MediaTable, MediaUsage, Thumbnails, UserKey, UserMedia,
+        ExpiringMedia, ExpiringMediaKey, Media as MediaTable, MediaUsage, PlatformKey, Thumbnails, UserKey,
+        UserMedia,
     },
     records::MediaRecord,
 };
@@ -114,32 +115,38 @@ impl Media {
                 let record = store.get::<MediaTable>(&key).await?;
                 writes.expect_read::<MediaTable>(&key, record.as_ref());
                 if let Some(record) = record.filter(|record| record.expires_ts == Some(row.expires_ts)) {
-                    self.remove_thumbnails(&mut writes, row).await?;
-                    if let Some(object) = &record.object {
-                        self.shared.objects.delete(&object_path(&row.platform, object)).await?;
-                    }
-                    writes.delete::<MediaTable>(&key);
-                    writes.delete::<UserMedia>(&own_key(&record.user_id, &row.media_id));
-                    self.give_back(&mut writes, &record).await?;
+                    self.remove_upload(&mut writes, &key, &record).await?;
                 }
                 Ok((writes, ()))
             })
             .await
     }
 
-    /// Removes the thumbnails of an upload, whose record goes in `writes`. These do not hold if another is noted
-    /// meanwhile.
-    async fn remove_thumbnails(
+    /// Removes the content of an upload and its thumbnails, and its record in `writes`.
+    pub(crate) async fn remove_upload(
         &self,
         writes: &mut WriteSet,
-        row: &ExpiringMediaKey,
+        key: &PlatformKey,
+        record: &MediaRecord,
     ) -> Result<(), MediaError> {
-        let keys = thumbnail_keys(&row.platform, &row.media_id);
+        self.remove_thumbnails(writes, key).await?;
+        if let Some(object) = &record.object {
+            self.shared.objects.delete(&object_path(&key.platform, object)).await?;
+        }
+        writes.delete::<MediaTable>(key);
+        writes.delete::<UserMedia>(&own_key(&record.user_id, &key.name));
+        self.give_back(writes, record).await
+    }
+
+    /// Removes the thumbnails of an upload, whose record goes in `writes`. These do not hold if another is noted
+    /// meanwhile.
+    async fn remove_thumbnails(&self, writes: &mut WriteSet, media: &PlatformKey) -> Result<(), MediaError> {
+        let keys = thumbnail_keys(&media.platform, &media.name);
         let records = self.shared.store.get_many::<Thumbnails>(&keys).await?;
         for (key, record) in keys.iter().zip(records) {
             writes.expect_read::<Thumbnails>(key, record.as_ref());
             if record.is_some() {
-                self.shared.objects.delete(&object_path(&row.platform, &object_of(key))).await?;
+                self.shared.objects.delete(&object_path(&media.platform, &object_of(key))).await?;
                 writes.delete::<Thumbnails>(key);
             }
         }

@@ -117,7 +117,8 @@ impl Media {
     ) -> Result<Option<(MediaRecord, String)>, MediaError> {
         let record = self.shared.store.get::<MediaTable>(&media_key(server_name, media_id)).await?;
         let record = record.ok_or(MediaError::NotFound)?;
-        if pending::has_expired(&record, now_ts) || carried::has_expired(&record, now_ts) {
+        let is_gone = pending::has_expired(&record, now_ts) || carried::has_expired(&record, now_ts);
+        if is_gone || record.quarantined {
             return Err(MediaError::NotFound);
         }
         Ok(record.object.clone().map(|object| (record, object)))

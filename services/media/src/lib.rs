@@ -12,6 +12,7 @@ mod download;
 mod id;
 mod leftovers;
 mod objects;
+mod operate;
 mod own;
 mod pending;
 mod preview;
@@ -33,6 +34,7 @@ pub use download::{Content, MediaFile};
 pub use objects::MediaStore;
 #[cfg(feature = "s3")]
 pub use objects::S3Settings;
+pub use operate::{ListedMedia, MediaFilter, MediaOverview, MediaPage, MediaStep, MediaTreatment, UserUsage};
 pub use thumbnail::{ThumbnailMethod, ThumbnailRequest};
 
 /// How many thumbnails are made at the same time, if there are twice as many cores. It is all work and no waiting, and the
@@ -72,6 +74,9 @@ pub enum MediaError {
         /// How much a user may store.
         quota_bytes: u64,
     },
+    /// Operators keep it from being removed or quarantined.
+    #[error("this upload is protected: lift that first")]
+    Protected,
     /// The id has its content already.
     #[error("this media id is used already")]
     CannotOverwrite,

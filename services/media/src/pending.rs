@@ -68,6 +68,8 @@ impl Media {
             created_ts: now_ts,
             object: None,
             expires_ts: None,
+            quarantined: false,
+            protected: false,
         };
         let key = media_key(platform, media_id);
         writes.expect_absent::<MediaTable>(&key);

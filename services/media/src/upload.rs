@@ -162,14 +162,15 @@ impl Media {
         let store = &self.shared.store;
         let mut writes = WriteSet::new();
         let key = media_key(upload.user_id.server_name(), &upload.media_id);
-        let mut expires_ts = None;
+        let (mut expires_ts, mut quarantined, mut protected) = (None, false, false);
         if upload.was_pending {
             let pending = store.get::<MediaTable>(&key).await?.ok_or(MediaError::NotFound)?;
             if pending.object.is_some() {
                 return Err(MediaError::CannotOverwrite);
             }
             writes.expect::<MediaTable>(&key, &pending);
-            expires_ts = pending.expires_ts;
+            (expires_ts, quarantined, protected) =
+                (pending.expires_ts, pending.quarantined, pending.protected);
             self.settle_pending(&mut writes, &upload.user_id, &upload.media_id).await?;
         } else {
             writes.expect_absent::<MediaTable>(&key);
@@ -190,6 +191,8 @@ impl Media {
             created_ts: upload.now_ts,
             object: Some(upload.object.clone()),
             expires_ts,
+            quarantined,
+            protected,
         };
         writes.put::<MediaTable>(&key, &record);
         writes.put::<UserMedia>(&own_key(&upload.user_id, &upload.media_id), &());

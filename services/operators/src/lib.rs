@@ -1,7 +1,10 @@
-//! What the operators of platforms do, written down so that others who answer for a platform can read it.
+//! What the operators of platforms do, written down so that others who answer for a platform can read it; and what they
+//! see of how their platform is used.
 //!
 //! An action is written down before it is done, and how it ended is added afterwards: what a stop interrupted is there as
 //! something that was begun. What an action does is other services' work.
+
+mod watched;
 
 use linkspan_storage::{
     Position, Range, StorageError, Store, WriteSet,
@@ -10,6 +13,8 @@ use linkspan_storage::{
 };
 use ruma::{OwnedServerName, OwnedUserId};
 
+pub use watched::{Condition, Latency, SAMPLED_EVERY, Sample, Watched};
+
 /// How many actions are read at a time to be forgotten.
 const SWEEP: usize = 1_000;
 
@@ -17,6 +22,7 @@ const SWEEP: usize = 1_000;
 #[derive(Clone, Debug)]
 pub struct Operators {
     store: Store,
+    watched: Watched,
 }
 
 /// An action that was written down.
@@ -38,7 +44,12 @@ pub struct Begun {
 impl Operators {
     /// The actions in a store.
     pub fn new(store: Store) -> Self {
-        Self { store }
+        Self { store, watched: Watched::default() }
+    }
+
+    /// What the server has measured of itself.
+    pub fn watched(&self) -> &Watched {
+        &self.watched
     }
 
     /// Writes down that an action begins. `operator` is None for the operator of the whole back-end.

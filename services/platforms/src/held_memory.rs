@@ -28,6 +28,9 @@ pub(crate) const INCOMING: Bounds = Bounds { all: 256 << 20, one: 16 << 20, firs
 /// For answers. Pages have about a mebibyte; the first sync of many chats may have tens, and is one answer.
 pub(crate) const UNSENT: Bounds = Bounds { all: 256 << 20, one: 16 << 20, first_may_be_larger: true };
 
+/// What an answer takes at most that is made as a whole, as a rule: a page, and what is told beside it.
+const WHOLE_ANSWER: usize = 2 << 20;
+
 /// The memory that a platform may have held. Clones are the same memory.
 #[derive(Clone, Debug)]
 pub struct HeldMemory {
@@ -83,15 +86,16 @@ impl HeldMemory {
         Holding { held: self.held.clone(), who: (self.platform, who), bytes: 0 }
     }
 
-    /// Refuses if as much is held for `who` as may be.
-    pub fn check_room_for(&self, who: &str) -> Result<(), Limited> {
+    /// Refuses if so much is held for `who` that there is no room for a whole answer. Asking first spares making one that
+    /// is refused then.
+    pub fn check_room_for_answer(&self, who: &str) -> Result<(), Limited> {
         let mut held = self.held.lock();
         // For most nothing is, and their names need not be copied.
         if held.all.taken(self.platform) == 0 {
             return Ok(());
         }
         match held.of_one.get(&(self.platform, who.to_owned())) {
-            Some(bytes) if *bytes >= held.bounds.one => Err(held.refuse(self.platform)),
+            Some(bytes) if *bytes + WHOLE_ANSWER > held.bounds.one => Err(held.refuse(self.platform)),
             _ => Ok(()),
         }
     }
@@ -170,9 +174,7 @@ mod tests {
         let memory = AllMemory::new(INCOMING).of_platform(0);
         let (mut first, mut second) = (holding(&memory, 0), holding(&memory, 0));
         first.grow_to(INCOMING.one - 1).expect("there is room");
-        assert!(memory.check_room_for("0").is_ok());
         second.grow_to(1).expect("there is room");
-        assert!(memory.check_room_for("0").is_err() && memory.check_room_for("1").is_ok());
         assert!(second.grow_to(2).is_err());
         holding(&memory, 1).grow_to(INCOMING.one).expect("others have room");
         drop(first);
@@ -182,11 +184,21 @@ mod tests {
     }
 
     #[test]
+    fn no_answer_is_made_for_which_there_is_no_room() {
+        let memory = AllMemory::new(UNSENT).of_platform(0);
+        let mut first = holding(&memory, 0);
+        first.grow_to(UNSENT.one - WHOLE_ANSWER).expect("nothing else is held");
+        assert!(memory.check_room_for_answer("0").is_ok());
+        first.grow_to(UNSENT.one - WHOLE_ANSWER + 1).expect("there is room");
+        assert!(memory.check_room_for_answer("0").is_err() && memory.check_room_for_answer("1").is_ok());
+    }
+
+    #[test]
     fn the_first_answer_may_be_larger() {
         let memory = AllMemory::new(UNSENT).of_platform(0);
         let (mut first, mut second) = (holding(&memory, 0), holding(&memory, 0));
         first.grow_to(2 * UNSENT.one).expect("nothing else is held");
-        assert!(memory.check_room_for("0").is_err());
+        assert!(memory.check_room_for_answer("0").is_err());
         assert!(second.grow_to(1).is_err());
         drop(first);
         second.grow_to(1).expect("there is room again");

@@ -13,6 +13,7 @@ mod settings;
 mod shared_map;
 mod shares;
 mod signing_key;
+mod turn;
 mod vapid_key;
 mod work;
 
@@ -35,11 +36,12 @@ pub use network::Network;
 pub use rate_limit::{Limited, RateClass, RateLimiter};
 pub use settings::{
     Contact, DemoAccount, Email, Encryption, Identity, Limits, OnFailure, PolicyCheck, PolicyHook,
-    Registration, Rtc, RtcTransport, Settings, Sms, Support,
+    Registration, Rtc, RtcTransport, Settings, Sms, Support, TlsFiles, Turn,
 };
 pub use shared_map::{Holder, MapLimits, SharedMap};
 pub use shares::{HoldingLimits, NamedShares, NotDone, Share, ShareCounts, Shares, WaitingLimits};
 pub use signing_key::SigningKey;
+pub use turn::TurnCredentials;
 pub use vapid_key::VapidKey;
 pub use work::{LongWork, Payer, Work, Working, give_way, let_others_run, note_rows};
 

@@ -1,6 +1,6 @@
 //! What an operator sets for a platform.
 
-use std::{collections::BTreeSet, fmt, net::SocketAddr};
+use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf};
 
 use linkspan_domain::{Audience, ContentKind, Discovery, EncryptionRule, ReachRule, default_reach_rules};
 use ruma::{OwnedServerName, OwnedUserId, RoomVersionId};
@@ -94,6 +94,14 @@ pub struct Settings {
     /// An address that is this platform's alone.
     #[schemars(example = &"127.0.0.1:8102")]
     pub listen: Option<SocketAddr>,
+    /// An address with TLS that is this platform's alone.
+    #[schemars(example = &"203.0.113.7:443")]
+    pub listen_https: Option<SocketAddr>,
+    /// What its people's clients and browsers reach it by: a URL without a path. Without it, it is what each request came by.
+    #[schemars(example = &"https://chat.photos.example")]
+    pub public_url: Option<String>,
+    /// The certificate that the platform shows where TLS is spoken.
+    pub tls: Option<TlsFiles>,
     /// How its people are known.
     #[serde(default)]
     #[schemars(extend("x-restart" = true))]
@@ -187,6 +195,8 @@ pub struct Settings {
     pub sms: Option<Sms>,
     /// A program of the operator that is asked before strangers are reached. Without it none is.
     pub policy: Option<PolicyHook>,
+    /// The servers that carry calls of two people who cannot reach each other. Without it there are none.
+    pub turn: Option<Turn>,
     /// Where calls of several people take place.
     #[serde(default)]
     pub rtc: Rtc,
@@ -268,6 +278,43 @@ impl fmt::Debug for Email {
         // The URL may hold a password, so it is not printed.
         f.debug_struct("Email").field("from", &self.from).finish_non_exhaustive()
     }
+}
+
+/// A certificate and its key: `[tls]` for all platforms, or `[platform.tls]` for one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TlsFiles {
+    /// A PEM file with the certificate, and after it those that lead to an authority; relative to the configuration file.
+    #[schemars(example = &"/etc/linkspan/tls/fullchain.pem")]
+    pub certificate: PathBuf,
+    /// A PEM file with the private key of the certificate; relative to the configuration file.
+    #[schemars(example = &"/etc/linkspan/tls/privkey.pem")]
+    pub key: PathBuf,
+}
+
+/// Servers that carry calls: `[turn]` for all platforms, or `[platform.turn]` for one.
+#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Turn {
+    /// The URIs of the servers.
+    #[schemars(example = ["turn:turn.example.org?transport=udp"])]
+    pub uris: Vec<String>,
+    /// The secret that these servers share with this one. Clients get passwords that are made of it.
+    pub shared_secret: String,
+    /// How long a password holds, in seconds.
+    #[serde(default = "default_turn_lifetime_s")]
+    pub lifetime_s: u64,
+}
+
+impl fmt::Debug for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The secret is not printed.
+        f.debug_struct("Turn").field("uris", &self.uris).finish_non_exhaustive()
+    }
+}
+
+fn default_turn_lifetime_s() -> u64 {
+    86_400
 }
 
 /// How SMS are sent: `[sms]` for all platforms, or `[platform.sms]` for one. docs/guides/sms-gateway.md says what the
@@ -410,7 +457,7 @@ pub struct Contact {
 }
 
 /// Limits of a platform. Rates are actions per second, with a burst.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// How many messages, and other events, somebody may send in a second.

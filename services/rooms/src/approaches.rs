@@ -186,6 +186,9 @@ impl Rooms {
         if platform.settings.greeters.contains(user_id) {
             return Ok(true);
         }
+        if self.shared.accounts.is_notices_account(user_id).await? {
+            return Ok(true);
+        }
         Ok(self.shared.accounts.account(user_id).await?.is_some_and(|account| account.admin))
     }
 

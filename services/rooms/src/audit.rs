@@ -201,9 +201,12 @@ impl Rooms {
 
     /// Rows of users that have none in the room.
     async fn audit_memberships(&self, findings: &mut Findings) -> Result<()> {
-        for UserRoomKey { user_id, room_id } in self.store().keys::<Memberships>(Range::all()).await? {
+        for (UserRoomKey { user_id, room_id }, own) in self.store().range::<Memberships>(Range::all()).await?
+        {
             let key = RoomUserKey { room_id: room_id.clone(), user_id: user_id.clone() };
-            let known = self.store().contains::<Members>(&key).await?;
+            // Of a room that was deleted it remains who has left it.
+            let is_gone = own.value.forgotten && !self.is_stored(&room_id).await?;
+            let known = is_gone || self.store().contains::<Members>(&key).await?;
             findings.check(known, || format!("{room_id}: {user_id} has a membership, but is no member"));
         }
         for UserRoomKey { user_id, room_id } in self.store().keys::<BigRooms>(Range::all()).await? {
@@ -218,9 +221,19 @@ impl Rooms {
         Ok(())
     }
 
+    /// Whether a room is there. One that was deleted leaves who has left it, and transactions until they are old.
+    async fn is_stored(&self, room_id: &OwnedRoomId) -> Result<bool> {
+        Ok(self.store().contains::<RoomsTable>(&RoomKey { room_id: room_id.clone() }).await?)
+    }
+
     async fn audit_transactions(&self, findings: &mut Findings) -> Result<()> {
         for (key, transaction) in self.store().range::<Transactions>(Range::all()).await? {
             let Some(event_id) = transaction.event_id else { continue };
+            if let Some(room_id) = &key.room_id
+                && !self.is_stored(room_id).await?
+            {
+                continue;
+            }
             let exists = self.store().contains::<EventIds>(&EventKey { event_id: event_id.clone() }).await?;
             findings.check(exists, || {
                 format!(

@@ -117,7 +117,7 @@ impl Rooms {
 
     /// Creates a room, unless something changes meanwhile. Returns also the addresses that nobody has whom the creator
     /// may find by them.
-    async fn create_once(
+    pub(crate) async fn create_once(
         &self,
         creator: &OwnedUserId,
         command: &CreateRoom,

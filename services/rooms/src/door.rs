@@ -36,8 +36,12 @@ impl Append {
         if event.state_key.as_deref() == Some("") {
             self.check_policy_server(event)?;
         }
+        if !self.from_elsewhere {
+            self.check_not_blocked(event)?;
+        }
         let Some(coming) = self.coming(event).await? else { return Ok(()) };
         if !self.from_elsewhere {
+            self.check_may_come(&coming.user_id)?;
             if coming.after == MembershipState::Invite {
                 self.check_invitation(&coming).await?;
             }

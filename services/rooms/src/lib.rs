@@ -11,6 +11,7 @@ mod append;
 mod approaches;
 mod audit;
 mod awaited_redaction;
+mod block_room;
 mod blocked;
 mod bundle;
 mod counting;
@@ -18,6 +19,7 @@ mod create_room;
 mod cross_platform;
 mod delayed_events;
 mod delete_alias;
+mod delete_room;
 mod disappearing;
 mod door;
 mod encryption;
@@ -33,8 +35,10 @@ mod ignored;
 mod insert;
 mod join_links;
 mod joined_rooms;
+mod list_rooms;
 mod member_changes;
 mod membership;
+mod notices;
 mod own_data;
 mod paginate;
 mod permits;
@@ -42,6 +46,7 @@ mod policy;
 mod presence;
 mod profile;
 mod public_rooms;
+mod purge_room;
 mod reach;
 mod read;
 mod read_reports;
@@ -53,6 +58,7 @@ mod render;
 mod report;
 mod requests;
 mod room;
+mod room_uploads;
 mod search;
 mod send;
 mod send_to_device;
@@ -91,12 +97,14 @@ use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use tokio::sync::Notify;
 
 pub use abilities::{Unable, Unseen};
+pub use block_room::BlockedRoom;
 pub use bundle::can_root_thread;
 pub use create_room::{CreateRoom, InitialState, Preset};
 pub use delayed_events::{
     DelayAction, DelayOrder, DelayQuery, DelayStatus, DelayedEvent, MAX_DELAY_MS, MAX_SCHEDULED,
     NewDelayedEvent,
 };
+pub use delete_room::{DeleteRoom, NewRoom, RoomDeletion, Stage};
 pub use events::TimelineEvent;
 pub use filter::EventFilter;
 pub use finding::stand_in;
@@ -104,8 +112,12 @@ pub use follow_upgrade::{Copying, RoomSettings};
 pub use ignored::IgnoredUsers;
 pub use insert::Inserted;
 pub use join_links::{JoinLink, LinkPreview, LinkTerms};
+pub use list_rooms::{
+    ListedMember, ListedRoom, RoomDetails, RoomOrder, RoomPlace, RoomScope, RoomsPage, RoomsQuery,
+};
 pub use member_changes::MemberChanges;
 pub use membership::{Removal, is_present};
+pub use notices::NoticeTask;
 pub use own_data::OwnEvents;
 pub use paginate::{Boundary, Context, MAX_RECURSION, Page, RelationQuery};
 pub use presence::QUIET;
@@ -118,6 +130,7 @@ pub use render::Reader;
 pub use report::{Disclosed, NewReport, Reported};
 pub use requests::{MAX_PREVIEW, MessageRequest};
 pub use room::Room;
+pub use room_uploads::RoomUploads;
 pub use search::{Found, Search, SearchKey, SearchPlace};
 pub use send_to_device::{Target, ToDeviceMessage};
 pub use state::StateEntry;
@@ -233,6 +246,9 @@ pub enum RoomsError {
         /// When it may be tried again.
         retry_after: Duration,
     },
+    /// An invitation to be told notices cannot be declined.
+    #[error("this is where the people who run your platform reach you: you cannot decline it")]
+    NoticeRoom,
     /// A room cannot be forgotten before it is left.
     #[error("you have not left this room")]
     NotLeft,
@@ -343,6 +359,14 @@ struct Shared {
     room_settings: OnceLock<Arc<dyn RoomSettings>>,
     /// Some room was closed to guests.
     closed_to_guests: Notify,
+    /// Some room is to be deleted.
+    deletion_asked: Notify,
+    /// Whoever deletes rooms holds it.
+    deleting: tokio::sync::Mutex<()>,
+    /// Everybody of some platform is to be told something.
+    notice_asked: Notify,
+    /// Whoever tells everybody holds it.
+    noticing: tokio::sync::Mutex<()>,
     /// Somebody has shown that an address is theirs.
     addresses_proved: Arc<Notify>,
     /// The hooks of operators.
@@ -396,6 +420,10 @@ impl Rooms {
             remaining_joins: joined_rooms::Remaining::default(),
             room_settings: OnceLock::new(),
             closed_to_guests: Notify::new(),
+            deletion_asked: Notify::new(),
+            deleting: tokio::sync::Mutex::default(),
+            notice_asked: Notify::new(),
+            noticing: tokio::sync::Mutex::default(),
             addresses_proved,
             policy,
             clock,

@@ -200,6 +200,7 @@ impl Rooms {
             let room = self.room(room_id).await?;
             let mut append = self.begin(&room, now_ts).await?;
             match append.membership(user_id).await? {
+                Some(MembershipState::Invite) => self.check_may_decline(user_id, room_id).await?,
                 Some(membership) if is_involved(&membership) => {}
                 Some(MembershipState::Leave) => return append.settle().await,
                 _ => return Err(RoomsError::Forbidden("you are not in this room".into())),

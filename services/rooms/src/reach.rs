@@ -83,6 +83,10 @@ impl Rooms {
             by_rules = by_rules.max(Reach::Ignored);
             return Ok(Arrival { by_rules, reach: by_rules, comes_in: false });
         }
+        let is_own = sender.server_name() == user_id.server_name();
+        if is_own && self.shared.accounts.is_notices_account(sender).await? {
+            return Ok(Arrival { by_rules: Reach::Straight, reach: Reach::Straight, comes_in: true });
+        }
         let ignoring = self.ignoring(user_id, sender).await?;
         // It stays hidden whatever becomes of the user's list: it must not show of whom it is.
         if ignoring == Ignoring::ByLink {

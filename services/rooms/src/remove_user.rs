@@ -15,6 +15,7 @@ impl Rooms {
         self.leave_all(user_id, now_ts).await?;
         self.remove_delayed_events(user_id).await?;
         self.remove_reporter(user_id).await?;
+        self.remove_notice_room(user_id).await?;
         self.remove_inviter(user_id).await?;
         self.remove_approaches(user_id).await?;
         let rooms = self.store().keys::<Memberships>(Range::prefix((user_id,))).await?;

@@ -23,7 +23,7 @@ use ruma::{
 };
 use tokio::sync::OwnedMutexGuard;
 
-use crate::{Result, Rooms, RoomsError, encryption::KnownRules, permits::Permits};
+use crate::{Result, Rooms, RoomsError, block_room::Blocks, encryption::KnownRules, permits::Permits};
 
 /// With more joined local members than this, a room is read instead of fanned out to.
 pub(crate) const BIG_ROOM_MEMBERS: usize = 100;
@@ -65,6 +65,8 @@ pub(crate) struct Writer {
     pub(crate) platforms: Option<Arc<[usize]>>,
     /// The rules on encryption that hold; loaded when first needed.
     pub(crate) rules_present: Option<KnownRules>,
+    /// The platforms that the room is blocked for; loaded when first needed.
+    pub(crate) blocks: Option<Arc<Blocks>>,
     /// Messages that the current state was found to allow.
     pub(crate) permits: Permits,
 }
@@ -105,6 +107,7 @@ impl Room {
             state: HashMap::new(),
             // A room that is being created has nobody yet.
             rules_present: members.is_some().then(|| KnownRules { present: Arc::default(), generation: 0 }),
+            blocks: members.is_some().then(Arc::default),
             members,
             platforms: None,
             permits: Permits::default(),

@@ -332,7 +332,10 @@ impl Sync {
         record: &MembershipRecord,
     ) -> Result<Option<LeftRoom>> {
         let user_id = &ask.request.user_id;
-        let Some(left) = self.rooms.event_at(room_id, record.seq).await? else { return Ok(None) };
+        let Some(left) = self.rooms.event_at(room_id, record.seq).await? else {
+            // An operator has deleted the room: all that is left to tell is that the user is not in it any more.
+            return Ok((record.forgotten && ask.since.is_some()).then(LeftRoom::default));
+        };
         // If the user knew already that the room was left, forgetting it is no news.
         if record.forgotten && left.position <= ask.since_position() {
             return Ok(None);

@@ -68,16 +68,14 @@ export type IconName = keyof typeof ICONS;
 const POINTING = new Set<IconName>(["back", "forward", "next", "reply", "send"]);
 
 export function Icon({ name, label }: { name: IconName; label?: string }) {
+    return <Drawing of={ICONS[name]} isPointing={POINTING.has(name)} label={label} />;
+}
+
+/** An icon of Lucide as it is drawn. */
+export function Drawing({ of, isPointing, label }: { of: IconNode; isPointing?: boolean; label?: string | undefined }) {
     return (
-        <svg
-            class="icon"
-            viewBox="0 0 24 24"
-            data-pointing={POINTING.has(name) || undefined}
-            role={label ? "img" : undefined}
-            aria-label={label}
-            aria-hidden={!label}
-        >
-            {ICONS[name].map(([tag, attributes]) => h(tag, attributes as Record<string, string>))}
+        <svg class="icon" viewBox="0 0 24 24" data-pointing={isPointing || undefined} role={label ? "img" : undefined} aria-label={label} aria-hidden={!label}>
+            {of.map(([tag, attributes]) => h(tag, attributes as Record<string, string>))}
         </svg>
     );
 }

@@ -3,8 +3,13 @@
 pub(crate) mod account_links;
 pub(crate) mod actions;
 pub(crate) mod devices;
+pub(crate) mod find_user;
+pub(crate) mod media;
 pub(crate) mod registration_tokens;
 pub(crate) mod reports;
+pub(crate) mod rooms;
+pub(crate) mod server_notices;
+pub(crate) mod statistics;
 pub(crate) mod users;
 
 use std::str::FromStr;
@@ -47,14 +52,19 @@ fn next_batch<T>(rows: &[T], limit: usize, place: impl Fn(&T) -> String) -> Opti
 
 /// The first parameter in the path of a request: a user of the platform, by the user id or by what stands before its colon.
 fn user_of(operator: &Operator, request: &WholeRequest) -> Result<OwnedUserId, ApiError> {
-    let name = request.args.first().map(String::as_str).unwrap_or_default();
+    named_user(operator, request.args.first().map(String::as_str).unwrap_or_default())
+}
+
+/// A user of the platform, by the user id or by what stands before its colon.
+fn named_user(operator: &Operator, name: &str) -> Result<OwnedUserId, ApiError> {
     let platform = operator.platform.server_name();
     let user_id = if name.starts_with('@') {
         UserId::parse(name)
     } else {
         UserId::parse(format!("@{name}:{platform}"))
     };
-    let user_id = user_id.map_err(|_| ApiError::invalid_param("the path needs a user id"))?;
+    let user_id = user_id
+        .map_err(|_| ApiError::invalid_param("a user id, or what stands before its colon, is needed"))?;
     if user_id.server_name() != platform {
         return Err(ApiError::invalid_param(format!("{user_id} is not a user of {platform}")));
     }

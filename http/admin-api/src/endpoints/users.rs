@@ -148,7 +148,17 @@ pub(crate) async fn deactivate_user(
     Ok(json_answer(&json!({ "logged_out": logged_out })))
 }
 
-fn to_wire(account: &AccountInfo) -> Value {
+pub(crate) async fn list_user_rooms(
+    app: App,
+    operator: Operator,
+    request: WholeRequest,
+) -> Result<Response, ApiError> {
+    let user_id = user_of(&operator, &request)?;
+    let rooms = app.rooms_of_account(&user_id).await?;
+    Ok(json_answer(&json!({ "joined_rooms": rooms })))
+}
+
+pub(super) fn to_wire(account: &AccountInfo) -> Value {
     json!({
         "user_id": account.user_id,
         "handle": account.handle,

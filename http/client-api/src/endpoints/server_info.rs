@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use axum::response::Response;
 use linkspan_accounts::HANDLE_FIELD;
 use linkspan_domain::versions;
-use linkspan_platforms::Encryption;
+use linkspan_platforms::{Encryption, TurnCredentials};
 use linkspan_rooms::{MAX_DELAY_MS, MAX_SCHEDULED};
-use linkspan_wire::{Anybody, ApiError, App, User, WholeRequest, base_url, json_answer};
+use linkspan_wire::{Anybody, ApiError, App, User, WholeRequest, base_url, json_answer, now_ts};
 use serde_json::{Value, json};
 
 /// Does not answer with ruma's response, which leaves out what has its default value: clients differ in what
@@ -98,6 +98,11 @@ pub(crate) async fn get_support(_: App, caller: Anybody, _: WholeRequest) -> Res
     Ok(json_answer(&json!(support)))
 }
 
-pub(crate) async fn get_turn_server(_: App, _: User, _: WholeRequest) -> Result<Response, ApiError> {
-    Ok(json_answer(&json!({})))
+/// Tells what carries calls of two people. Where nothing does, it is an empty object.
+pub(crate) async fn get_turn_server(_: App, caller: User, _: WholeRequest) -> Result<Response, ApiError> {
+    let Some(turn) = &caller.platform.settings.turn else { return Ok(json_answer(&json!({}))) };
+    let TurnCredentials { username, password } = turn.credentials(&caller.user_id, now_ts());
+    Ok(json_answer(&json!({
+        "username": username, "password": password, "uris": turn.uris, "ttl": turn.lifetime_s,
+    })))
 }

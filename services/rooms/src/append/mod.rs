@@ -41,6 +41,7 @@ use tokio::sync::OwnedMutexGuard;
 use crate::{
     Result, Room, Rooms, RoomsError, TimelineEvent,
     approaches::Counting,
+    block_room::Blocks,
     encryption::KnownRules,
     policy::Consulted,
     reach::Arrival,
@@ -97,6 +98,8 @@ pub(crate) struct Append {
     pub(crate) present: Arc<RulesPresent>,
     /// How often platforms had changed these rules.
     rules_generation: u64,
+    /// The platforms that the room is blocked for.
+    pub(crate) blocks: Arc<Blocks>,
     transactions: Vec<(TransactionKey, OwnedEventId)>,
     threads: HashMap<OwnedEventId, ThreadRecord>,
     /// The roots of threads that lose the reply which was to disappear first.
@@ -135,6 +138,10 @@ impl Rooms {
         let members = writer.members.clone().unwrap_or_default();
         let known = self.rules_present(&room, &mut writer.rules_present).await?;
         let KnownRules { present, generation: rules_generation } = known;
+        let blocks = match &writer.blocks {
+            Some(blocks) => blocks.clone(),
+            None => writer.blocks.insert(Arc::new(self.stored_blocks(&room.id).await?)).clone(),
+        };
         let mut append = Append {
             rooms: self.clone(),
             room,
@@ -157,6 +164,7 @@ impl Rooms {
             consulted: Consulted::default(),
             present,
             rules_generation,
+            blocks,
             transactions: Vec::new(),
             threads: HashMap::new(),
             shortened: BTreeSet::new(),
@@ -208,6 +216,13 @@ impl Append {
             self.rooms.drop_room(&self.room);
         }
         Ok(settled.map(drop)?)
+    }
+
+    /// Writes down for which platforms the room is blocked from now on.
+    pub(crate) async fn settle_blocks(mut self, writes: WriteSet, blocks: Blocks) -> Result<()> {
+        self.settle_and(writes).await?;
+        self.writer.blocks = Some(Arc::new(blocks));
+        Ok(())
     }
 
     /// Whether nothing of the room is queued yet.

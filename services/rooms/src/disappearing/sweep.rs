@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use linkspan_storage::{
-    CommitError, Range, StorageError,
+    CommitError, Range, StorageError, WriteSet,
     catalogue::{DisappearingKey, DisappearingMessages, Timeline, TimelineKey},
 };
 use ruma::OwnedRoomId;
@@ -78,7 +78,13 @@ impl Rooms {
         messages: &[DisappearingKey],
         now_ts: u64,
     ) -> Result<()> {
-        let room = self.room(room_id).await?;
+        let Some(room) = self.find_room(room_id).await? else {
+            // The room was deleted, and what was said in it.
+            let mut writes = WriteSet::new();
+            messages.iter().for_each(|message| writes.delete::<DisappearingMessages>(message));
+            self.store().commit(writes).await?;
+            return Ok(());
+        };
         let mut append = self.begin(&room, now_ts).await?;
         append.settle().await?;
         for message in messages {

@@ -363,7 +363,7 @@ fn put_link(writes: &mut WriteSet, room_id: &OwnedRoomId, record: &JoinLinkRecor
     writes.put::<JoinTokens>(&token_key(record), &JoinTokenRecord { room_id: room_id.clone() });
 }
 
-fn delete_link(writes: &mut WriteSet, key: &RoomHashKey, record: &JoinLinkRecord) {
+pub(crate) fn delete_link(writes: &mut WriteSet, key: &RoomHashKey, record: &JoinLinkRecord) {
     writes.expect::<JoinLinks>(key, record);
     writes.delete::<JoinLinks>(key);
     writes.delete::<JoinTokens>(&token_key(record));

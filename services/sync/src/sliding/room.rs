@@ -107,7 +107,7 @@ impl Sync {
                 Ok(Some(Told { news, ..Told::default() }))
             }
             MembershipState::Join => self.joined(building, room_id, relevant, known).await.map(Some),
-            _ => self.left(building, room_id, relevant, known, &stored.value).await.map(Some),
+            _ => self.left(building, room_id, relevant, known, &stored).await.map(Some),
         }
     }
 
@@ -181,11 +181,22 @@ impl Sync {
         room_id: &OwnedRoomId,
         relevant: &Relevant,
         known: Known,
-        record: &MembershipRecord,
+        stored: &Stamped<MembershipRecord>,
     ) -> Result<Told> {
         let (user_id, config) = (&building.request.user_id, &relevant.config);
         let (is_whole, since) = (known.is_nothing(), known.since());
-        let Some(left) = self.rooms.event_at(room_id, record.seq).await? else { return Ok(Told::default()) };
+        let record = &stored.value;
+        let Some(left) = self.rooms.event_at(room_id, record.seq).await? else {
+            // An operator has deleted the room: all that is left to tell is that the user is not in it any more.
+            let is_news = !is_whole && stored.position > since;
+            let room = SlidingRoom {
+                membership: Some(record.membership.clone()),
+                lists: relevant.lists.clone(),
+                bump_stamp: Some(stored.position.get()),
+                ..SlidingRoom::default()
+            };
+            return Ok(Told { news: is_news.then_some(room), ..Told::default() });
+        };
         // The record may be newer, because forgetting a room is no event.
         let is_new = left.position > since;
         if !is_new && known.state_sent {

@@ -165,7 +165,7 @@ impl Sync {
             }
             MembershipState::Invite | MembershipState::Knock => stored.position,
             _ if connection.sent(room_id, told) != Sent::Never => {
-                if record.forgotten && self.is_end_told(room_id, record, told).await? {
+                if record.forgotten && self.is_end_told(room_id, stored, told).await? {
                     return Ok(None);
                 }
                 stored.position
@@ -188,11 +188,12 @@ impl Sync {
     async fn is_end_told(
         &self,
         room_id: &OwnedRoomId,
-        record: &MembershipRecord,
+        stored: &Stamped<MembershipRecord>,
         told: Position,
     ) -> Result<bool> {
-        let end = self.rooms.event_at(room_id, record.seq).await?;
-        Ok(end.is_none_or(|end| end.position <= told))
+        let end = self.rooms.event_at(room_id, stored.value.seq).await?;
+        // Of a room that was deleted the event is gone.
+        Ok(end.map_or(stored.position, |end| end.position) <= told)
     }
 
     async fn was_joined(
