@@ -14,7 +14,8 @@ function chromium(): string {
 
 export default defineConfig({
     testDir: "tests",
-    workers: 1,
+    // Each has servers and browsers of its own.
+    workers: 2,
     // How long a browser takes depends on what else the machine does. A test that hangs ends after this.
     timeout: 120_000,
     expect: { timeout: 30_000 },

@@ -64,7 +64,7 @@ impl Sampler {
                 let sample = Sample {
                     ts: shared.ts,
                     syncs_waiting: small(platform.counts.syncs_waiting.read()),
-                    commits_waiting: small(self.store.waiting_of(platform.server_name()).count as usize),
+                    commits_waiting: small(self.store.waiting_of(platform.server_name()).count),
                     memory_bytes: shared.memory_bytes,
                     disk_free_bytes: shared.disk_free_bytes,
                     ..sample

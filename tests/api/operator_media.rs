@@ -81,7 +81,7 @@ async fn what_is_in_quarantine_is_given_to_nobody_and_kept() {
         client.get(&thumbnail).await.fails(404, "M_NOT_FOUND");
     }
     let listed = admin.get(&format!("{API}?quarantined=true")).await.ok();
-    assert_eq!(each(&listed["media"], "media_id"), [media_id.clone()]);
+    assert_eq!(each(&listed["media"], "media_id"), [media_id.as_str()]);
     admin.put(&path, json!({ "quarantined": false })).await.ok();
     assert_eq!(download(&ben, &uri).await, 200);
 }

@@ -33,7 +33,7 @@ async fn a_user_is_told_in_a_room_that_comes_from_the_platform() {
     let notice = json!({ "user_id": "anna", "body": "Mind the step" });
     let told = admin.post(API, notice.clone()).await.ok();
     let room = text(&told["room_id"]);
-    assert_eq!(notice_rooms(&anna).await, [room.clone()]);
+    assert_eq!(notice_rooms(&anna).await, [room.as_str()]);
     assert_eq!(anna.heard(&room).await, ["Mind the step"]);
     anna.say_fails(&room).await;
     admin.post(API, notice.clone()).await.ok();

@@ -71,7 +71,7 @@ async fn an_operator_sees_the_rooms_of_the_own_people_and_names_nobody_else() {
     let room = scene.carl.get(&Scene::path(&scene.quay, "")).await.ok();
     assert_eq!(room["joined_by_platform"], json!({ INSTAGRAM: 1, MESSENGER: 1 }));
     let members = scene.carl.get(&Scene::path(&scene.quay, "/members")).await.ok();
-    assert_eq!(each(&members["members"], "user_id"), [scene.ben.user_id.clone()]);
+    assert_eq!(each(&members["members"], "user_id"), [scene.ben.user_id.as_str()]);
     for answer in [&rooms, &room, &members] {
         assert!(!answer.to_string().contains("@anna"), "{answer}");
     }
@@ -141,7 +141,7 @@ async fn a_blocked_room_is_closed_to_the_people_of_the_platform_only() {
     // Nobody of the platform is in it any more.
     scene.carl.get(&Scene::path(quay, "")).await.fails(404, "M_NOT_FOUND");
     let rooms = scene.carl.get(&format!("{API}/rooms/blocked")).await.ok();
-    assert_eq!(each(&rooms["blocked"], "room_id"), [quay.clone()]);
+    assert_eq!(each(&rooms["blocked"], "room_id"), [quay.as_str()]);
     scene.carl.put(&blocked, json!({ "blocked": false })).await.ok();
     scene.ben.join(quay).await.ok();
 

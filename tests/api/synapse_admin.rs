@@ -18,7 +18,7 @@ async fn accounts_are_listed_made_and_changed() {
     let users = admin.get(&format!("{API}/v2/users?from=0&limit=1")).await.ok();
     assert_eq!((&users["total"], &users["next_token"]), (&json!(2), &json!("1")), "{users}");
     let users = admin.get(&format!("{API}/v3/users?from=1&limit=10")).await.ok();
-    assert_eq!(each(&users["users"], "name"), [anna.user_id.clone()]);
+    assert_eq!(each(&users["users"], "name"), [anna.user_id.as_str()]);
     let found = admin.get(&format!("{API}/v2/users?name=ANN")).await.ok();
     assert_eq!(found["total"], 1);
 
@@ -31,7 +31,7 @@ async fn accounts_are_listed_made_and_changed() {
     admin.put(&path, json!({ "deactivated": false })).await.fails(403, "M_FORBIDDEN");
 
     let devices = admin.get(&format!("{API}/v2/users/{}/devices", anna.user_id)).await.ok();
-    assert_eq!(each(&devices["devices"], "device_id"), [anna.device_id.clone()]);
+    assert_eq!(each(&devices["devices"], "device_id"), [anna.device_id.as_str()]);
     let whois = admin.get(&format!("{API}/v1/whois/{}", anna.user_id)).await.ok();
     assert!(whois["devices"].get(&anna.device_id).is_some(), "{whois}");
     let gone = json!({ "devices": [anna.device_id] });

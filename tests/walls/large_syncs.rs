@@ -38,10 +38,11 @@ fn a_sync_of_very_much_state_takes_little_memory() {
     let before = server.begin_peak_of_memory();
     let since = check(&town, &anew, "/v3/sync?timeout=0", &rooms);
     check(&town, &anew, &format!("/v3/sync?full_state=true&since={since}"), &rooms);
-    let after = server.peak_of_memory();
+    // The kernel counts in steps for each thread, so the peak of what did not grow can be a little under what was before.
+    let grown = server.peak_of_memory().saturating_sub(before);
     let bytes = ROOMS * ENTRIES * ENTRY_BYTES;
-    println!("{} more bytes of memory for a sync of {bytes}", after - before);
-    assert!(after - before < MOST_BYTES, "{} for {bytes}", after - before);
+    println!("{grown} more bytes of memory for a sync of {bytes}");
+    assert!(grown < MOST_BYTES, "{grown} for {bytes}");
     server.check_health();
 }
 

@@ -183,7 +183,7 @@ impl Rooms {
         now_ts: u64,
     ) -> Result<(OwnedRoomId, OwnedUserId)> {
         let creator = &new_room.creator;
-        if creator.server_name() != &command.platform || !self.shared.accounts.is_active(creator).await? {
+        if creator.server_name() != command.platform || !self.shared.accounts.is_active(creator).await? {
             let platform = &command.platform;
             return Err(RoomsError::Invalid(format!(
                 "the new room's creator has to be a user of {platform}"

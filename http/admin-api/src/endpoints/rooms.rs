@@ -176,10 +176,18 @@ pub(crate) async fn get_room_deletion(
     operator: Operator,
     request: WholeRequest,
 ) -> Result<Response, ApiError> {
+    Ok(json_answer(&deletion_to_wire(&deletion_of(&app, &operator, &request).await?)))
+}
+
+/// The deletion whose id a request names.
+pub(crate) async fn deletion_of(
+    app: &App,
+    operator: &Operator,
+    request: &WholeRequest,
+) -> Result<RoomDeletion, ApiError> {
     let id = request.args.first().map(String::as_str).unwrap_or_default();
     let deletion = app.rooms.get_room_deletion(&operator.platform.server_name().to_owned(), id).await?;
-    let deletion = deletion.ok_or_else(|| ApiError::not_found("there is no such deletion"))?;
-    Ok(json_answer(&deletion_to_wire(&deletion)))
+    deletion.ok_or_else(|| ApiError::not_found("there is no such deletion"))
 }
 
 /// Whose rooms the operator acts on.

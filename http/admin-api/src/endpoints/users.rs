@@ -140,12 +140,21 @@ pub(crate) async fn deactivate_user(
     operator: Operator,
     request: WholeRequest,
 ) -> Result<Response, ApiError> {
-    let (user_id, Deactivate { erase }) = (user_of(&operator, &request)?, request.json()?);
+    let logged_out = deactivate(&app, &operator, &request).await?;
+    Ok(json_answer(&json!({ "logged_out": logged_out })))
+}
+
+/// Deactivates the account that a request names. Returns how many devices were logged out.
+pub(crate) async fn deactivate(
+    app: &App,
+    operator: &Operator,
+    request: &WholeRequest,
+) -> Result<usize, ApiError> {
+    let (user_id, Deactivate { erase }) = (user_of(operator, request)?, request.json()?);
     if operator.name() == Some(&user_id) {
         return Err(ApiError::forbidden("administrators deactivate their own accounts as everybody does"));
     }
-    let logged_out = app.deactivate(&user_id, None, erase, now_ts()).await?;
-    Ok(json_answer(&json!({ "logged_out": logged_out })))
+    Ok(app.deactivate(&user_id, None, erase, now_ts()).await?)
 }
 
 pub(crate) async fn list_user_rooms(

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{MAX_COUNTED, MAX_PAGE, Numbered, arg, own_user};
+use crate::endpoints::rooms::deletion_of;
 
 #[derive(Deserialize)]
 struct Query {
@@ -154,10 +155,7 @@ pub(crate) async fn synapse_get_deletion(
     operator: Operator,
     request: WholeRequest,
 ) -> Result<Response, ApiError> {
-    let platform = operator.platform.server_name().to_owned();
-    let deletion = app.rooms.get_room_deletion(&platform, arg(&request, 0)).await?;
-    let deletion = deletion.ok_or_else(|| ApiError::not_found("there is no such deletion"))?;
-    Ok(json_answer(&status(&deletion)))
+    Ok(json_answer(&status(&deletion_of(&app, &operator, &request).await?)))
 }
 
 pub(crate) async fn synapse_list_deletions(

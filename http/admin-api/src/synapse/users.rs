@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{MAX_COUNTED, MAX_PAGE, Numbered, own_user, user_of};
+use crate::endpoints::users::deactivate;
 
 #[derive(Deserialize)]
 struct Query {
@@ -163,22 +164,12 @@ pub(crate) async fn synapse_reset_password(
     Ok(json_answer(&json!({})))
 }
 
-#[derive(Deserialize)]
-struct Deactivate {
-    #[serde(default)]
-    erase: bool,
-}
-
 pub(crate) async fn synapse_deactivate_user(
     app: App,
     operator: Operator,
     request: WholeRequest,
 ) -> Result<Response, ApiError> {
-    let (user_id, Deactivate { erase }) = (user_of(&operator, &request)?, request.json()?);
-    if operator.name() == Some(&user_id) {
-        return Err(ApiError::forbidden("administrators deactivate their own accounts as everybody does"));
-    }
-    app.deactivate(&user_id, None, erase, now_ts()).await?;
+    deactivate(&app, &operator, &request).await?;
     Ok(json_answer(&json!({ "id_server_unbind_result": "success" })))
 }
 
