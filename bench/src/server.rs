@@ -24,7 +24,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 const START_POLL: Duration = Duration::from_millis(2);
 
 /// The hosted platforms, each with the operator's name for it, its server name and its kind of identity.
-const PLATFORMS: [(&str, &str, &str); 3] = [
+pub(crate) const PLATFORMS: [(&str, &str, &str); 3] = [
     ("instagram", "instagram.localhost", "handle"),
     ("messenger", "messenger.localhost", "account"),
     ("whatsapp", "whatsapp.localhost", "phone"),

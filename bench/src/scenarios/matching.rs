@@ -25,6 +25,7 @@ use super::only_with_own_server;
 use crate::{
     client::{CALL_LIMIT, CallError, Client},
     report::{Finding, Measure, Row, grouped},
+    server::PLATFORMS,
     setup::{Bench, BenchError},
 };
 
@@ -51,14 +52,9 @@ struct Round {
 pub(super) async fn run(bench: &mut Bench) -> Result<Finding, BenchError> {
     let Some(mut bench) = bench.on_fresh_server().await? else { return Ok(only_with_own_server()) };
     let (people, contacts) = (bench.settings.count(PEOPLE, 10_000), bench.settings.count(CONTACTS, 200));
-    let server_names: Vec<String> =
-        bench.platforms.iter().map(|platform| platform.server_name.clone()).collect();
     let server = bench.server.as_mut().expect("it was started for this");
     let started = Instant::now();
-    server
-        .restart_after(async |data| fill(data, &server_names, people).await)
-        .await?
-        .map_err(BenchError::Other)?;
+    server.restart_after(async |data| fill(data, people).await).await?.map_err(BenchError::Other)?;
     let filling = started.elapsed();
 
     let mut client = bench.fresh_user(0).await?.client();
@@ -134,11 +130,13 @@ fn number_of(person: usize) -> String {
 }
 
 /// Writes so many people into the index, as the accounts service has it done one by one.
-async fn fill(data: &Path, server_names: &[String], people: usize) -> Result<(), String> {
+async fn fill(data: &Path, people: usize) -> Result<(), String> {
     let explain = |error: &dyn std::fmt::Display| format!("the index cannot be filled: {error}");
     let store = Store::open(&data.join("store")).map_err(|error| explain(&error))?;
-    let settings = server_names.iter().enumerate().map(|(number, server_name)| {
-        let settings = json!({ "name": format!("p{number}"), "server_name": server_name });
+    // The kind of identity says who is found unless somebody has chosen. If it were another one here, the program would
+    // fill the index anew, from its accounts.
+    let settings = PLATFORMS.iter().map(|(name, server_name, identity)| {
+        let settings = json!({ "name": name, "server_name": server_name, "identity": identity });
         serde_json::from_value(settings).expect("these are settings")
     });
     let platforms = Platforms::open(&store, settings.collect(), 0).await.map_err(|error| explain(&error))?;
@@ -153,9 +151,7 @@ async fn fill(data: &Path, server_names: &[String], people: usize) -> Result<(),
                 return Ok(());
             }
             let portion = first..people.min(first + PORTION);
-            runtime
-                .block_on(put_people(&store, &index, server_names, portion))
-                .map_err(|error| explain(&error))?;
+            runtime.block_on(put_people(&store, &index, portion)).map_err(|error| explain(&error))?;
         }
     };
     let cores = thread::available_parallelism().map_or(1, usize::from);
@@ -168,12 +164,11 @@ async fn fill(data: &Path, server_names: &[String], people: usize) -> Result<(),
 async fn put_people(
     store: &Store,
     index: &Index,
-    server_names: &[String],
     portion: std::ops::Range<usize>,
 ) -> Result<(), StorageError> {
     let mut writes = WriteSet::new();
     for person in portion {
-        let server_name = &server_names[person % server_names.len()];
+        let (_, server_name, _) = PLATFORMS[person % PLATFORMS.len()];
         // As long as the names that are generated.
         let user_id = format!("@u{person:07}:{server_name}").try_into().expect("a user id");
         let (medium, number) = ("msisdn".into(), number_of(person));
