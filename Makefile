@@ -8,7 +8,7 @@ export NPM ?= npm
 ON_NODE = PATH="$$(tests/setup.sh node):$$PATH"
 DENY := $(or $(CARGO_TARGET_DIR),target)/lint/bin/cargo-deny
 
-.PHONY: run test kills bench bench-micro bench-peers lint test-tools
+.PHONY: run test kills bench bench-compare bench-micro bench-peers lint test-tools
 .DEFAULT_GOAL := run
 
 # Six people chat over three platforms, which then stay up: http://127.0.0.1:8101, :8102 and :8103 open their apps. What
@@ -47,6 +47,12 @@ bench:
 	$(CARGO) build --release --package linkspan --bin linkspan
 	$(CARGO) run --release --package linkspan-bench -- run --linkspan target/release/linkspan \
 		$(ONLY:%=--only %) $(if $(QUICK),--quick) $(if $(OUT),--out $(OUT))
+
+# Whether one version of the program is slower than another: both get the same short loads in turns, so that it does not
+# matter how fast the machine is just then. `make bench-compare BEFORE=path AFTER=path`, both of them binaries.
+bench-compare: AFTER ?= target/release/linkspan
+bench-compare:
+	$(CARGO) run --release --package linkspan-bench -- compare --before $(BEFORE) --after $(AFTER) $(ONLY:%=--only %)
 
 # What single steps cost, by criterion, against the last time: making, allowing and storing an event.
 # `make bench-micro ONLY="inbox"` runs those whose name holds this.

@@ -5,6 +5,7 @@
 
 mod attack;
 mod client;
+mod compare;
 mod encryption;
 mod load;
 mod olm;
@@ -27,6 +28,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     attack::Attack,
     client::Platform,
+    compare::CompareArgs,
     peers::PeersArgs,
     report::Report,
     scenarios::{LONG, NAMES},
@@ -48,6 +50,8 @@ enum Command {
     Run(RunArgs),
     /// Run the same load on Linkspan and on other servers, one after the other.
     Peers(PeersArgs),
+    /// Compare two versions of Linkspan, which get the same loads in turns.
+    Compare(CompareArgs),
     /// List the scenarios.
     List,
     /// Make one of the attacks of the scenario `abuse` on what standard input names.
@@ -110,6 +114,7 @@ fn main() -> ExitCode {
             }
             Command::Run(args) => run(args).await,
             Command::Peers(args) => peers::run(args).await,
+            Command::Compare(args) => compare::run(args).await,
             Command::Attack { attack } => make_attack(attack).await,
         }
     };

@@ -33,7 +33,8 @@ impl Measure {
         self.cost() / before.cost()
     }
 
-    fn cost(self) -> f64 {
+    /// A number that is less the better the figure is.
+    pub(crate) fn cost(self) -> f64 {
         match self {
             Self::Rate(rate) => rate.recip(),
             Self::Cost(cost) => cost,
@@ -73,7 +74,7 @@ impl Row {
         self
     }
 
-    /// Has the row compared when the store has grown.
+    /// Has the row compared with that of another time, or of another version.
     pub(crate) fn compared(mut self, measure: Measure) -> Self {
         self.measure = Some(measure);
         self
