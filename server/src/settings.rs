@@ -146,7 +146,11 @@ fn add_all(settings: &mut Vec<Setting>, prefix: &str, table: &Value, needs_resta
             kind: kind_of(schema),
             default,
             is_required,
-            meaning: words_of(schema),
+            // What a table is told apart by has no words of its own.
+            meaning: match (words_of(schema), schema.get("const")) {
+                (words, Some(_)) if words.is_empty() => "Which kind it is.".to_owned(),
+                (words, _) => words,
+            },
             example,
             needs_restart,
         });
