@@ -19,7 +19,8 @@ use linkspan_push::{
 };
 use linkspan_rooms::{CreateRoom, Preset, ReceiptKind, Rooms};
 use linkspan_storage::{
-    Faults, Json, Memory, Record, Store, Table, TableId, Value as StoredValue, WriteSet,
+    Faults, Feed, Json, Memory, News, Position, Record, Store, Table, TableId, Value as StoredValue,
+    WriteSet,
     catalogue::{
         Accounts as AccountsTable, DeviceKey, Devices, PusherKey, Pushers, UnreadCounts, UserKey, UserRoomKey,
     },
@@ -64,6 +65,8 @@ struct World {
     rooms: Rooms,
     push: Push,
     sent: std::sync::atomic::AtomicU64,
+    /// What followers are told from the beginning, and the newest position that was read of it.
+    told: tokio::sync::Mutex<(Feed, Position)>,
 }
 
 fn push_settings(clock: Clock) -> PushSettings {
@@ -104,6 +107,7 @@ async fn world_with(store: Store, rule: &str, clock: Clock) -> World {
         serde_json::from_value(text).expect("settings")
     };
     let settings = vec![settings("a", rule), settings("b", "optional")];
+    let told = (store.follow(), store.position()).into();
     let platforms = Platforms::open(&store, settings, 1).await.expect("platforms");
     let platforms = Arc::new(platforms);
     let accounts = Accounts::new(store.clone());
@@ -115,7 +119,7 @@ async fn world_with(store: Store, rule: &str, clock: Clock) -> World {
     let push =
         Push::open(store.clone(), platforms.clone(), accounts.clone(), rooms.clone(), push_settings(clock));
     let push = push.await.expect("push");
-    World { store, platforms, accounts, rooms, push, sent: 0.into() }
+    World { store, platforms, accounts, rooms, push, sent: 0.into(), told }
 }
 
 fn device_id() -> OwnedDeviceId {
@@ -123,6 +127,18 @@ fn device_id() -> OwnedDeviceId {
 }
 
 impl World {
+    /// Has a push service follow what is committed from now on. Followers are told of a commit a moment after it can be
+    /// read, so this waits until they have been told of all that was before.
+    async fn follow(&self, push: &Push) {
+        let (feed, newest) = &mut *self.told.lock().await;
+        while *newest < self.store.position() {
+            let news = tokio::time::timeout(TIMEOUT, feed.next()).await.expect("in time");
+            let Some(News::Commits(group)) = news else { panic!("the stream broke off: {news:?}") };
+            *newest = group.last().expect("a group has commits").position;
+        }
+        tokio::spawn(push.clone().follow(self.store.follow()));
+    }
+
     async fn add_user(&self, user_id: &OwnedUserId) {
         let mut writes = WriteSet::new();
         let account = AccountRecord {
@@ -904,7 +920,7 @@ async fn gateways_are_told_and_the_badge_follows() {
     let room_id = world.room(&ben(), &[anna(), cleo()]).await;
     let other = world.room(&ben(), &[anna()]).await;
     world.say(&ben(), &other, "nobody was told of this").await;
-    tokio::spawn(world.push.clone().follow(world.store.follow()));
+    world.follow(&world.push).await;
     world.set_pusher(&anna(), &gateway.url, false).await;
 
     let said = world.say(&ben(), &room_id, "hello").await;
@@ -953,7 +969,7 @@ async fn gateways_are_not_told_of_the_ignored() {
     let ignored = json!({ "ignored_users": { "@cleo:a.example": {} } }).to_string();
     put_account_data(&mut writes, &anna(), None, "m.ignored_user_list", ignored);
     world.store.commit(writes).await.expect("commit");
-    tokio::spawn(world.push.clone().follow(world.store.follow()));
+    world.follow(&world.push).await;
     world.set_pusher(&anna(), &gateway.url, true).await;
 
     let mention = json!({ "body": "anna", "m.mentions": { "user_ids": [anna()] } });
@@ -975,7 +991,7 @@ async fn an_invitation_that_is_not_wanted_any_more_is_not_on_the_badge() {
     let none = json!({ "default_action": "block" }).to_string();
     put_account_data(&mut writes, &anna(), None, "m.invite_permission_config", none);
     world.store.commit(writes).await.expect("commit");
-    tokio::spawn(world.push.clone().follow(world.store.follow()));
+    world.follow(&world.push).await;
     world.set_pusher(&anna(), &gateway.url, true).await;
 
     world.say(&ben(), &room_id, "hello").await;
@@ -987,7 +1003,7 @@ async fn a_failing_gateway_is_tried_again_and_a_rejected_pushkey_goes() {
     let world = world().await;
     let mut gateway = TestGateway::start().await;
     let room_id = world.room(&ben(), &[anna()]).await;
-    tokio::spawn(world.push.clone().follow(world.store.follow()));
+    world.follow(&world.push).await;
     world.set_pusher(&anna(), &gateway.url, true).await;
     gateway.answer(502, json!({}));
     gateway.answer(500, json!({}));
@@ -1046,7 +1062,7 @@ async fn pushers_of_an_older_program_are_told() {
         .await;
     let push = world.reopened().await;
     assert_eq!(push.pushers(&anna()).await.expect("they are read").len(), 1);
-    tokio::spawn(push.follow(world.store.follow()));
+    world.follow(&push).await;
     let said = world.say(&ben(), &room_id, "hello").await;
     assert_eq!(gateway.next().await["event_id"], said.as_str());
 }
@@ -1059,7 +1075,7 @@ async fn what_is_wrong_with_one_persons_pushers_is_no_others_matter() {
     world.put_pusher_as(&anna(), &Json("damaged".to_owned())).await;
     let push = world.reopened().await;
     assert!(push.pushers(&anna()).await.is_err());
-    tokio::spawn(push.clone().follow(world.store.follow()));
+    world.follow(&push).await;
     push.set_pusher(&cleo(), &device_id(), pusher(&gateway.url, true), true).await.expect("pusher");
     for words in ["hello", "again"] {
         let said = world.say(&ben(), &room_id, words).await;
@@ -1075,7 +1091,7 @@ async fn of_what_has_disappeared_meanwhile_only_the_badge_is_told() {
     let clock = move || if answers.lock().expect("lock").is_empty() { 1_000_000 } else { 1_000 };
     let world = world_at(Arc::new(clock)).await;
     let room_id = world.room(&ben(), &[anna()]).await;
-    tokio::spawn(world.push.clone().follow(world.store.follow()));
+    world.follow(&world.push).await;
     world.set_pusher(&anna(), &gateway.url, false).await;
     let timer = json!({ "type": "after_send", "timer": 5_000 }).to_string();
     let (of_timer, ben) = ("com.beeper.disappearing_timer", ben());
@@ -1106,7 +1122,7 @@ async fn what_is_taken_back_meanwhile_is_told_no_more() {
         let world = world().await;
         let mut gateway = TestGateway::start().await;
         let room_id = world.room(&ben(), &[anna(), cleo()]).await;
-        tokio::spawn(world.push.clone().follow(world.store.follow()));
+        world.follow(&world.push).await;
         world.set_pusher(&anna(), &gateway.url, false).await;
         let gate = gateway.gate.clone();
         let closed = gate.lock().await;
@@ -1143,7 +1159,7 @@ async fn a_device_that_has_logged_out_is_told_nothing() {
     let world = world().await;
     let gateway = TestGateway::start().await;
     let room_id = world.room(&ben(), &[anna()]).await;
-    tokio::spawn(world.push.clone().follow(world.store.follow()));
+    world.follow(&world.push).await;
     world.set_pusher(&anna(), &gateway.url, true).await;
     let mut writes = WriteSet::new();
     writes.delete::<Devices>(&device_key(&anna()));
