@@ -338,5 +338,5 @@ test("files that are taken away are let go", async ({ app, browser }) => {
     expect(await readable()).toBe(true);
     await field(page).press("Escape");
     await expect(staged).toHaveCount(0);
-    expect(await readable()).toBe(false);
+    await expect.poll(readable).toBe(false);
 });
