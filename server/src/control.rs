@@ -24,6 +24,8 @@ use tokio::{
     task::JoinSet,
 };
 
+use crate::listeners::ACCEPT_PAUSE;
+
 /// The name of the socket in the data folder.
 const SOCKET: &str = "control.sock";
 /// How many clients are served at the same time. One operator seldom has more than one.
@@ -32,8 +34,6 @@ const CLIENTS: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How many clients may wait to be accepted.
 const BACKLOG: u32 = 16;
-/// How long accepting rests after a failure.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The server's end of the socket. It goes with this.
 pub(crate) struct Control {

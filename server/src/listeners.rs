@@ -31,8 +31,8 @@ use crate::{
     under_way::Requests,
 };
 
-/// How long accepting rests when the system has no more files to give.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long accepting rests after a failure, such as when the system has no more files to give.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a listener is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,15 +51,9 @@ impl Purpose {
 
 /// All listeners, and what they have in common.
 pub(crate) struct Listeners {
-    pub(crate) api: Arc<Api>,
-    pub(crate) platforms: Arc<Platforms>,
-    pub(crate) requests: Arc<Requests>,
-    pub(crate) health: Health,
-    pub(crate) counts: Arc<Counts>,
-    pub(crate) throttles: Arc<Throttles>,
-    pub(crate) certificates: Arc<Certificates>,
-    pub(crate) connections: Arc<Connections>,
-    pub(crate) refusals: Refusals,
+    parts: Parts,
+    throttles: Arc<Throttles>,
+    refusals: Refusals,
     trusted_proxies: Arc<ArcSwap<Vec<IpAddr>>>,
     open: Mutex<Vec<Open>>,
     /// What ends the connections of listeners that are closed.
@@ -93,16 +87,9 @@ pub(crate) struct Bound(Vec<(Purpose, SocketAddr, TcpListener)>);
 impl Listeners {
     /// None is open yet.
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { api, platforms, requests, health, counts, connections, certificates } = parts;
         Self {
-            api,
-            platforms,
-            requests,
-            health,
-            counts,
+            parts,
             throttles: Arc::default(),
-            certificates,
-            connections,
             refusals: Refusals::default(),
             trusted_proxies: Arc::default(),
             open: Mutex::default(),
@@ -183,29 +170,29 @@ impl Listeners {
 
     /// How many connections there are.
     pub(crate) fn count_connections(&self) -> usize {
-        self.connections.counts().iter().map(|(_, counts)| counts.open).sum()
+        self.parts.connections.counts().iter().map(|(_, counts)| counts.open).sum()
     }
 
     fn door(&self, purpose: &Purpose) -> Result<Door, Failure> {
         let Purpose { platform, with_tls } = purpose;
-        let number = self.connections.listener(platform.as_ref().map_or(ANY, |name| name.as_str()));
-        let tls = with_tls.then(|| self.certificates.acceptor(platform.clone())).transpose()?;
+        let number = self.parts.connections.listener(platform.as_ref().map_or(ANY, |name| name.as_str()));
+        let tls = with_tls.then(|| self.parts.certificates.acceptor(platform.clone())).transpose()?;
         let server = Server {
-            api: self.api.clone(),
+            api: self.parts.api.clone(),
             platform: platform.clone(),
             with_tls: *with_tls,
             trusted_proxies: self.trusted_proxies.clone(),
-            platforms: self.platforms.clone(),
-            requests: self.requests.clone(),
-            health: self.health.clone(),
-            counts: self.counts.clone(),
+            platforms: self.parts.platforms.clone(),
+            requests: self.parts.requests.clone(),
+            health: self.parts.health.clone(),
+            counts: self.parts.counts.clone(),
             throttles: self.throttles.clone(),
         };
         Ok(Door {
             server: Arc::new(server),
             tls,
             number,
-            connections: self.connections.clone(),
+            connections: self.parts.connections.clone(),
             refusals: self.refusals.clone(),
         })
     }
@@ -215,7 +202,8 @@ impl Listeners {
         match &purpose.platform {
             Some(name) => name.to_string(),
             None => {
-                let names: Vec<_> = self.platforms.iter().map(|it| it.server_name().to_string()).collect();
+                let names: Vec<_> =
+                    self.parts.platforms.iter().map(|it| it.server_name().to_string()).collect();
                 names.join(", ")
             }
         }

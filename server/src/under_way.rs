@@ -56,8 +56,8 @@ impl Requests {
         }
     }
 
-    /// Begins a request to the platform with this number, or refuses it. The platform may have come just now. A request that comes from a proxy itself has
-    /// no network.
+    /// Begins a request to the platform with this number, which may have come just now, or refuses it. A request that comes
+    /// from a proxy itself has no network.
     pub(crate) fn begin(
         self: &Arc<Self>,
         platform: usize,

@@ -34,7 +34,9 @@ use requests::Outcome;
 pub(crate) use requests::{Counted, Requests};
 use text::{CONTENT_TYPE, Kind, Text};
 
-use crate::{connections::Connections, health::Health, under_way::Requests as UnderWay};
+use crate::{
+    connections::Connections, health::Health, listeners::ACCEPT_PAUSE, under_way::Requests as UnderWay,
+};
 
 /// The path of the metrics.
 const PATH: &str = "/metrics";
@@ -44,8 +46,6 @@ const CONNECTIONS: usize = 16;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection may last: Prometheus asks more seldom than a new connection costs anything.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long accepting rests after a failure.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Microseconds of a second, and milliseconds.
 const US: f64 = 1e6;
